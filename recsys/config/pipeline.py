@@ -1,0 +1,180 @@
+"""One pipeline: the split, the features, the model, the training, the evaluation."""
+
+from datetime import date, timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from recsys import schema
+from recsys.config.sources import AnySource, Duration, KuaiRandSource, TableSource, WorldSource
+from recsys.objectives import Objective
+from recsys.options import Options
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Days = tuple[date, date]
+
+
+class Split(Options):
+    """Whole days, inclusive, in time order; earlier days only feed features."""
+
+    train: Days
+    validation: Days | None = None
+    test: Days | None = None
+
+    def parts(self) -> dict[str, Days]:
+        """Split name → (first day, last day), in time order, without the absent ones."""
+        named = {schema.TRAIN: self.train, schema.VALIDATION: self.validation, schema.TEST: self.test}
+        return {name: days for name, days in named.items() if days is not None}
+
+    def days(self, part: str) -> list[str]:
+        """The ISO days of one part, in order; empty where the part is absent."""
+        if part not in self.parts():
+            return []
+        first, last = self.parts()[part]
+        return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+
+    @model_validator(mode="after")
+    def _in_time_order(self) -> "Split":
+        previous = None
+        for name, (first, last) in self.parts().items():
+            if first > last:
+                raise ValueError(f"{name}: found first day {first} after last day {last}, expected first ≤ last")
+            if previous is not None and first <= previous[1]:
+                raise ValueError(
+                    f"{name}: found first day {first}, expected a day after {previous[1]}, the last day of {previous[0]}:"
+                    " the parts of a split are whole days in time order and do not overlap"
+                )
+            previous = (name, last)
+        return self
+
+
+class Features(Options):
+    """What is known before an impression. Names are columns of the log, the users or the items, without a prefix."""
+
+    user: tuple[str, ...] = ()
+    item: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
+    category: tuple[str, ...] = ()
+    multi: dict[str, str] = Field(default_factory=dict)
+    signals: tuple[str, ...] = ()
+    entities: tuple[tuple[str, ...], ...] = ((schema.USER_ID,), (schema.ITEM_ID,))
+    windows: tuple[PositiveInt, ...] = (1, 7, 30)
+    shrinkage: PositiveFloat = 20.0  # impressions at the base rate that a smoothed rate starts from
+    history: int = Field(default=10, ge=0)
+    label_delay: Duration = "10m"
+    today: bool = True
+    ids: tuple[str, ...] = ()
+    min_count: PositiveInt = 10  # a value seen on fewer training rows shares the unknown row of its space
+    max_values: PositiveInt = 4  # of a multi-valued cell, for the model
+    bias: tuple[Literal["position", "device"], ...] = ()
+    slices: tuple[str, ...] = ()
+    memory_limit: str = Field(default="4GB", pattern=r"^[1-9]\d{0,5}(MB|GB)$")  # of the feature engine; beyond it spills to disk
+
+
+Widths = tuple[PositiveInt, ...]
+
+
+class SingleTaskOptions(Options):
+    """One net and one embedding table an objective."""
+
+    hidden: Widths = (64,)
+
+
+class SharedBottomOptions(Options):
+    """One net for all objectives, a tower each (Caruana 1997)."""
+
+    hidden: Widths = (128,)
+
+
+class MMoEOptions(Options):
+    """Multi-gate mixture of experts (Ma et al., KDD 2018; Zhao et al., RecSys 2019)."""
+
+    num_experts: PositiveInt = 4
+    hidden: Widths = (64,)
+    expert_dropout: Share = 0.1  # probability that a gate loses an expert in a training step (Zhao et al. 2019)
+
+
+class Model(Options):
+    """The frame that every way of sharing is compared in, and the options of each way in a table of its own."""
+
+    sharing: Literal["single_task", "shared_bottom", "mmoe"] = "mmoe"
+    members: PositiveInt = 1
+    input_share: float = Field(default=1.0, gt=0, le=1)  # of the inputs, that each member sees
+    d_embedding: PositiveInt = 8
+    d_shared: int = Field(default=128, ge=0)  # width of the shared hidden layer; 0: experts and gates read the input itself
+    d_tower: PositiveInt = 32
+    dropout: Share = 0.2
+    d_attention: PositiveInt = 16
+    cross_rank: int = Field(default=32, ge=0)  # of the low-rank cross layer (Wang et al. 2021); 0: none
+    skip: bool = True  # a linear path from the inputs to the outputs, started at zero
+    position: Literal["tower", "input", "blind"] = "tower"  # how the model meets `features.bias`
+    position_dropout: Share = 0.1
+    single_task: SingleTaskOptions = SingleTaskOptions()
+    shared_bottom: SharedBottomOptions = SharedBottomOptions()
+    mmoe: MMoEOptions = MMoEOptions()
+
+
+class Balance(Options):
+    """How K losses become one step. `fixed`: the weighted sum, each loss in units of its best constant prediction's."""
+
+    method: Literal["fixed"] = "fixed"
+
+
+class Train(Options):
+    order: Literal["time", "shuffled"] = "time"
+    refit: bool = True
+    passes: PositiveInt = 4  # over all training days, when shuffled
+    day_passes: PositiveInt = 1  # over each day, when in time order
+    patience: PositiveInt = 2  # shuffled passes without a better validation loss before stopping
+    batch_size: PositiveInt = 1024
+    learning_rate: PositiveFloat = 2e-3
+    embedding_learning_rate: PositiveFloat = 2e-2
+    weight_decay: NonNegativeFloat = 1e-2
+    embedding_decay: NonNegativeFloat = 0.0
+    schedule: Literal["constant", "cosine"] = "cosine"  # cosine: to zero over the planned passes; shuffled passes only
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    deterministic: bool = False
+    checkpoint_seconds: PositiveFloat = 60.0
+
+
+class Evaluate(Options):
+    bootstrap: PositiveInt = 1000
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    baselines: tuple[Literal["popularity", "gbdt"], ...] = ("popularity", "gbdt")
+
+
+class Pipeline(Options):
+    """One pipeline: everything that a run depends on."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(default=7, ge=0, lt=2**31)
+    source: AnySource
+    split: Split
+    objective: tuple[Objective, ...] = Field(min_length=1)
+    features: Features = Features()
+    model: Model = Model()
+    balance: Balance = Balance()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+
+    @property
+    def zone(self) -> str:
+        """The zone that days are cut in."""
+        match self.source:
+            case TableSource(time=time):
+                return time.zone
+            case KuaiRandSource():
+                return "Asia/Shanghai"  # `date` is the UTC+8 date of time_ms
+            case WorldSource():
+                return "UTC"
+
+    @model_validator(mode="after")
+    def _objectives_have_their_own_names(self) -> "Pipeline":
+        names = [objective.name for objective in self.objective]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"objective: found the name {', '.join(twice)} more than once, expected a name of its own for each")
+        if not any(objective.loss_weight > 0 for objective in self.objective):
+            raise ValueError("objective: found loss_weight = 0 for all, expected at least one above 0")
+        return self

@@ -1,0 +1,121 @@
+"""From a TOML file and `KEY=VALUE` overrides to a pipeline's options; every problem is told at once."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from recsys.config.pipeline import Pipeline
+from recsys.config.problems import nearest, problems_of
+from recsys.errors import ConfigError
+from recsys.options import Options
+
+_Some = TypeVar("_Some", bound=Options)
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
+    """Reads a pipeline's TOML, applies `KEY=VALUE` overrides, makes its paths absolute.
+
+    Paths in the file are relative to the file, paths in an override to the shell's folder. Raises ConfigError with
+    every problem found.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {error.strerror or error}, expected a pipeline's TOML. Fix: give the path of a file such as pipelines/tiny.toml"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: found bytes that are not UTF-8 at {error.start}, expected a TOML text file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    raw.setdefault("name", path.stem)
+    raw = _absolute_paths(raw, path.resolve().parent)
+    problems = []
+    for override in overrides:
+        try:
+            _apply(raw, override)
+        except ValueError as error:
+            problems.append(f"--set {override}: {error}")
+    if problems:
+        raise ConfigError(problems)
+    try:
+        return Pipeline.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError([f"{path}: {problem}" for problem in problems_of(error, raw)]) from error
+
+
+_PATH_KEYS = ("log", "users", "items", "path", "file")
+
+
+def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A copy in which every path of [source] and its feedback is joined to `folder`."""
+    source = raw.get("source")
+    if not isinstance(source, dict):
+        return raw
+
+    def joined(table: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: str(folder / value) if key in _PATH_KEYS and isinstance(value, str) else value for key, value in table.items()}
+
+    source = joined(source)
+    if isinstance(source.get("feedback"), list):
+        source["feedback"] = [joined(entry) if isinstance(entry, dict) else entry for entry in source["feedback"]]
+    return {**raw, "source": source}
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    """Writes one `a.b.c=VALUE` into the raw tables; an objective is addressed by its name."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ValueError("expected KEY=VALUE such as model.sharing=mmoe")
+    *parents, last = key.strip().split(".")
+    table: Any = raw
+    for depth, part in enumerate(parents):
+        table = _child(table, part, ".".join(parents[: depth + 1]))
+    if isinstance(table, list):
+        raise ValueError(f"expected the name of an entry and one of its keys behind {'.'.join(parents)}")
+    value = _toml_value(text)
+    is_path = key.startswith("source.") and last in _PATH_KEYS
+    table[last] = str(Path(value).absolute()) if is_path and isinstance(value, str) else value
+
+
+def _child(table: Any, part: str, path: str) -> Any:
+    if isinstance(table, list):
+        names = [entry.get("name") for entry in table if isinstance(entry, dict)]
+        if part not in names:
+            raise ValueError(f'found "{part}", expected one of {", ".join(map(str, names))}{nearest(part, map(str, names))}')
+        return table[names.index(part)]
+    child = table.setdefault(part, {})
+    if not isinstance(child, dict | list):
+        raise ValueError(f"{path} is a value, not a table")
+    return child
+
+
+def _toml_value(text: str) -> Any:
+    """`text` as a TOML value, else as a string: `--set model.sharing=mmoe` needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def options_from(kind: type[_Some], overrides: Sequence[str]) -> _Some:
+    """Options of one class from `KEY=VALUE` texts alone. Raises ConfigError with every problem found."""
+    raw: dict[str, Any] = {}
+    problems = []
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            problems.append(f"--set {override}: expected KEY=VALUE such as users=500")
+        elif key not in kind.model_fields:
+            problems.append(f"--set {override}: unknown key{nearest(key, kind.model_fields)}; there are {', '.join(kind.model_fields)}")
+        else:
+            raw[key] = _toml_value(text)
+    if problems:
+        raise ConfigError(problems)
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError([f"--set {problem}" for problem in problems_of(error, raw)]) from error

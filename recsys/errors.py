@@ -1,0 +1,65 @@
+"""Errors that are part of the interface: one message a mistake, one exit code a kind (design: "What bad input gets")."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+EXIT_CONFIG = 2
+EXIT_DATA = 3
+EXIT_ARTIFACT = 4
+EXIT_INTERRUPTED = 130
+
+
+class RecsysError(Exception):
+    """A mistake that the user can mend. `str(error)` is the whole message; `exit_code` is what the process returns."""
+
+    exit_code = 1
+
+
+class ConfigError(RecsysError):
+    """Wrong usage or configuration (exit code 2). Holds every problem that was found, not only the first."""
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(RecsysError):
+    """Wrong or missing input data (exit code 3)."""
+
+    exit_code = EXIT_DATA
+
+
+class ArtifactError(RecsysError):
+    """A damaged or foreign artifact of an earlier stage (exit code 4)."""
+
+    exit_code = EXIT_ARTIFACT
+
+
+def one_line(text: str) -> str:
+    """Text from the data as it may stand in a message: control characters, line breaks among them, as escapes."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the input something is wrong: a file, and if known the row (1 = the first after the header) and the column."""
+
+    file: Path | str
+    row: int | None = None
+    column: str | None = None
+
+    def __str__(self) -> str:
+        row = "" if self.row is None else f":{self.row}"
+        column = "" if self.column is None else f" column {one_line(self.column)}"
+        return f"{self.file}{row}{column}"
+
+
+def data_error(
+    place: Place | Path | str, *, found: str, expected: str, fix: str, bad_rows: int | None = None, rows: int | None = None
+) -> DataError:
+    """The one form of a message about bad input: FILE[:ROW] column C: found X, expected Y; n of N rows. Fix: …"""
+    count = "" if bad_rows is None else f"; {bad_rows:,} of {rows:,} rows" if rows is not None else f"; {bad_rows:,} rows"
+    return DataError(f"{place}: found {one_line(found)}, expected {expected}{count}. Fix: {fix}")

@@ -1,0 +1,115 @@
+"""The column vocabulary and the Arrow schemas of every file that one stage writes and another reads.
+
+Nothing else in the package spells a column name of a border file: a name is either a constant here or made by one of
+the functions here (`log_column`, `label_column`, …).
+"""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+# --- Canonical columns of an impression ---------------------------------------------------------------------------
+EVENT_ID = "event_id"
+USER_ID = "user_id"
+ITEM_ID = "item_id"
+TIMESTAMP = "timestamp"  # int64, milliseconds since 1970-01-01 UTC
+REQUEST_ID = "request_id"
+QUERY_ITEM_ID = "query_item_id"
+POSITION = "position"
+DEVICE = "device"
+PROPENSITY = "propensity"
+TARGET_PROPENSITY = "target_propensity"
+DAY = "day"  # ISO date in the zone of the source; a partition (day=2022-04-25), never a column of events or examples
+SPLIT = "split"  # "train", "validation" or "test"
+SCORE = "score"
+
+KNOWN_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP, REQUEST_ID, QUERY_ITEM_ID, POSITION, DEVICE, PROPENSITY)
+REQUIRED_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP)
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLITS = (TRAIN, VALIDATION, TEST)
+
+ENGAGEMENT, SATISFACTION = "engagement", "satisfaction"
+
+# --- Prefixes -----------------------------------------------------------------------------------------------------
+LOG, FEEDBACK = "log.", "feedback."
+USER, ITEM, QUERY, CONTEXT, ID = "user.", "item.", "query.", "context.", "id."
+AGGREGATE, HISTORY, BIAS, SLICE = "agg.", "history.", "bias.", "slice."
+LABEL, PREDICTION, RANK = "label.", "pred.", "rank."
+FEATURE_PREFIXES = (USER, ITEM, QUERY, CONTEXT, ID, AGGREGATE, HISTORY, BIAS)
+
+HISTORY_AGE = HISTORY + "age"  # natural log of 1 + seconds between a past impression and this one
+COUNT = "count"  # natural log of 1 + impressions, as in agg.item_id.count.7
+TODAY = "today"  # the window of counters that run on through the day, as in agg.user_id.is_click.today
+
+
+def log_column(name: str) -> str:
+    """A column of the user's own log, as events carry it: `log.tab`."""
+    return LOG + name
+
+
+def feedback_column(name: str) -> str:
+    """A feedback file joined to its impressions: `feedback.survey`."""
+    return FEEDBACK + name
+
+
+def label_column(objective: str) -> str:
+    return LABEL + objective
+
+
+def prediction_column(objective: str) -> str:
+    return PREDICTION + objective
+
+
+def rank_column(objective: str) -> str:
+    """The prediction with the position missing, by which lists are ordered."""
+    return RANK + objective
+
+
+def slice_column(name: str) -> str:
+    return SLICE + name
+
+
+def aggregate_column(entity: Iterable[str], what: str, window: int | str) -> str:
+    """`agg.item_id+tab.is_click.7`: a smoothed log rate of a signal, or the log count, of an entity over trailing days."""
+    return f"{AGGREGATE}{'+'.join(entity)}.{what}.{window}"
+
+
+def strip(column: str, prefix: str) -> str:
+    """The bare name behind a prefix; the column must carry it."""
+    assert column.startswith(prefix), f"{column} does not start with {prefix}"
+    return column[len(prefix) :]
+
+
+# --- Border schemas -----------------------------------------------------------------------------------------------
+ID_TYPES = (pa.int64(), pa.string())  # ids are never float
+
+QUARANTINE = pa.schema([("source_file", pa.string()), ("source_row", pa.int64()), ("reason", pa.string()), ("raw", pa.string())])
+
+# One number with its interval. `day` null: the whole split. `slice` "all": no slice. `against` null: a value, not a difference.
+METRICS = pa.schema(
+    [
+        ("run", pa.string()),
+        ("objective", pa.string()),
+        ("group", pa.string()),
+        ("metric", pa.string()),
+        ("split", pa.string()),
+        ("day", pa.string()),
+        ("slice", pa.string()),
+        ("slice_value", pa.string()),
+        ("against", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("method", pa.string()),
+        ("n", pa.int64()),
+        ("n_positive", pa.int64()),
+        ("coverage", pa.float64()),
+        ("seed", pa.int64()),
+        ("better", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+ALL = "all"
+
+HIGHER, LOWER = "higher", "lower"

@@ -1,0 +1,24 @@
+"""Fixtures for all tests: seeds, and where the real data lies."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = Path(os.environ.get("RECSYS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def kuairand_pure() -> Path:
+    """The folder of the real KuaiRand-Pure files; the test is skipped where they are absent."""
+    folder = SHARED_DATA / "kuairand-pure"
+    if not folder.is_dir():
+        pytest.skip(f"the real data is not at {folder}")
+    return folder
