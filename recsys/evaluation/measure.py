@@ -1,0 +1,68 @@
+"""From estimates to numbers: values, replicates, paired differences, intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recsys.evaluation.bootstrap import Estimate, Interval, Method, Undefined, UserDraws, interval, replicate
+from recsys.evaluation.metrics import Metric
+from recsys.evaluation.rows import FloatArray, IntArray, Rows
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric of one run, or the difference between two. `value` None: undefined, for the `reason`."""
+
+    value: float | None
+    coverage: float = 0.0
+    method: Method | None = None
+    replicates_R: FloatArray | None = None
+    reason: str | None = None
+
+    def interval(self, *, confidence: float, centred: bool) -> Interval:
+        if self.value is None or self.replicates_R is None:
+            return Interval(None, None, self.reason)
+        return interval(self.replicates_R, self.value, confidence=confidence, centred=centred)
+
+
+def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: IntArray) -> list[Measured]:
+    """Each metric on these rows with its replicates; `users_U` are the users of the rows in the numbering of `draws`."""
+    measured = [_value(metric.estimate(rows)) for metric in metrics]
+    resampled = [i for i, (_, estimate) in enumerate(measured) if estimate is not None]
+    if draws.replicates == 0 or not resampled:
+        return [found for found, _ in measured]
+    if len(users_U) < 2:
+        return [found if found.value is None else replace(found, reason="no interval: one user") for found, _ in measured]
+    replicates = iter(replicate([estimate for _, estimate in measured if estimate is not None], draws, users_U))
+    return [
+        found if estimate is None else replace(found, method=estimate.method, replicates_R=next(replicates)) for found, estimate in measured
+    ]
+
+
+def difference(this: Measured, that: Measured, other_run: str) -> Measured:
+    """Of two measurements, the first minus the second, replicate by replicate: the same users were drawn for both."""
+    if this.value is None:
+        return this
+    if that.value is None:
+        return Measured(None, reason=f"undefined in {other_run}: {that.reason}")
+    paired_R = None
+    if this.replicates_R is not None and that.replicates_R is not None:
+        paired_R = this.replicates_R - that.replicates_R
+    return Measured(
+        this.value - that.value,
+        coverage=min(this.coverage, that.coverage),
+        method=this.method,
+        replicates_R=paired_R,
+        reason=this.reason,
+    )
+
+
+def _value(estimate: Estimate | Undefined) -> tuple[Measured, Estimate | None]:
+    if isinstance(estimate, Undefined):
+        return Measured(None, reason=estimate.reason), None
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = estimate.value()
+    if not np.isfinite(value):
+        return Measured(None, reason="the value is beyond the range of a 64-bit float"), None
+    return Measured(value, coverage=estimate.coverage), estimate

@@ -1,0 +1,107 @@
+"""How good a prediction is as a probability, or as an expected value: likelihood and calibration."""
+
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from recsys.evaluation.bootstrap import Estimate, Sums, Undefined
+from recsys.evaluation.rows import FloatArray, IntArray, Order, Rows
+
+CLIP = 1e-12  # a predicted probability is moved this far from 0 and 1: a certain mistake costs 27.6 nats, not infinity
+BINS = 15  # Guo et al., ICML 2017, section 5
+
+
+def not_a_probability(rows: Rows) -> str | None:
+    """The reason why these predictions have no likelihood, if there is one."""
+    if len(rows) == 0:
+        return "no rows with a known label"
+    outside = np.count_nonzero((rows.prediction_N < 0) | (rows.prediction_N > 1))
+    return f"not a probability: {outside:,} of {len(rows):,} predictions lie outside [0, 1]" if outside else None
+
+
+def log_loss(rows: Rows) -> Estimate | Undefined:
+    """Mean negative log likelihood in nats, probabilities clipped at 1e-12."""
+    return _log_loss_per(rows, 1.0)
+
+
+def normalized_entropy(rows: Rows) -> Estimate | Undefined:
+    """Log loss over that of always predicting the training rate (He et al., ADKDD 2014, section 3, eq. 1).
+
+    The denominator is the entropy of the training rate; below 1 the model knows more than the rate.
+    """
+    if rows.train_mean is None:
+        return Undefined("the training rate is not known")
+    if not 0 < rows.train_mean < 1:
+        return Undefined(f"the training rate {rows.train_mean:g} has no entropy")
+    rate = rows.train_mean
+    return _log_loss_per(rows, float(-rate * np.log(rate) - (1 - rate) * np.log1p(-rate)))
+
+
+def _log_loss_per(rows: Rows, unit: float) -> Estimate | Undefined:
+    if reason := not_a_probability(rows):
+        return Undefined(reason)
+    probability_N = np.clip(rows.prediction_N, CLIP, 1 - CLIP)
+    loss_N = -np.where(rows.label_N > 0, np.log(probability_N), np.log1p(-probability_N))
+    return Sums(rows.per_user(loss_N, np.ones(len(rows))), lambda sums: sums[..., 0] / sums[..., 1] / unit)
+
+
+def calibration(rows: Rows) -> Estimate | Undefined:
+    """Σ prediction / Σ label: 1 is right, 1.2 predicts a fifth too much."""
+    if len(rows) == 0:
+        return Undefined("no rows with a known label")
+    if rows.label_N.sum() <= 0:
+        return Undefined("the labels do not sum to a positive number")
+    return Sums(rows.per_user(rows.prediction_N, rows.label_N), lambda sums: sums[..., 0] / sums[..., 1])
+
+
+def ece(rows: Rows) -> Estimate | Undefined:
+    """Expected calibration error: mean |predicted − observed| over 15 bins of equal mass, weighted by their rows.
+
+    The bins stay as they are in the replicates. As an average of absolute values it is biased upwards on few rows
+    (Kumar et al., NeurIPS 2019, section 4), in a replicate more than in the value itself.
+    """
+    if reason := not_a_probability(rows):
+        return Undefined(reason)
+    bin_N = equal_mass_bins(rows.by_prediction, BINS)
+    excess_UB = np.bincount(rows.user_N * BINS + bin_N, rows.prediction_N - rows.label_N, rows.users * BINS).reshape(-1, BINS)
+    sums_UM = np.column_stack([excess_UB, np.bincount(rows.user_N, minlength=rows.users)])
+    return Sums(sums_UM, lambda sums: np.abs(sums[..., :-1]).sum(axis=-1) / sums[..., -1])
+
+
+def equal_mass_bins(order: Order, bins: int) -> IntArray:
+    """The bin of each row, 0 … bins − 1: as equal in rows as ties allow, for tied predictions share a bin."""
+    return (order.mid_rank * bins / max(1, len(order.rows_N))).astype(np.int64)
+
+
+def calibration_curve(label: FloatArray, prediction: FloatArray, *, bins: int = BINS, confidence: float = 0.95) -> pd.DataFrame:
+    """Mean prediction against mean label in bins of equal mass, in ascending order; rows without a label (NaN) are left out.
+
+    Columns: `mean_predicted`, `mean_observed`, `n`, and `low`, `high` for the mean label: Wilson's interval where all
+    labels are 0 or 1 (Wilson 1927), else mean ± z standard errors, null for a bin of one row. Rows count as independent. Fewer than
+    `bins` rows come back where predictions tie. Raises ValueError where the arrays differ in length, a prediction of a
+    known label is not finite, or `bins` is below 1.
+    """
+    label_N, prediction_N = np.asarray(label, np.float64), np.asarray(prediction, np.float64)
+    if label_N.shape != prediction_N.shape or label_N.ndim != 1:
+        raise ValueError(f"label {label_N.shape} and prediction {prediction_N.shape} must be one-dimensional and of one length")
+    if bins < 1:
+        raise ValueError(f"bins is {bins}, must be at least 1")
+    known_N = ~np.isnan(label_N)
+    label_N, prediction_N = label_N[known_N], prediction_N[known_N]
+    if not np.isfinite(prediction_N).all():
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(prediction_N)):,} predictions with a known label are not finite")
+    _, bin_N, n_B = np.unique(equal_mass_bins(Order.of(prediction_N), bins), return_inverse=True, return_counts=True)
+    predicted_B = np.bincount(bin_N, prediction_N) / n_B
+    observed_B = np.bincount(bin_N, label_N) / n_B
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    if np.isin(label_N, (0.0, 1.0)).all():
+        middle_B = (observed_B + z**2 / (2 * n_B)) / (1 + z**2 / n_B)
+        half_B = z / (1 + z**2 / n_B) * np.sqrt(observed_B * (1 - observed_B) / n_B + z**2 / (4 * n_B**2))
+    else:
+        middle_B = observed_B
+        squares_B = np.bincount(bin_N, (label_N - observed_B[bin_N]) ** 2)
+        half_B = z * np.sqrt(np.divide(squares_B, n_B * (n_B - 1), out=np.full(len(n_B), np.nan), where=n_B > 1))
+    return pd.DataFrame(
+        {"mean_predicted": predicted_B, "mean_observed": observed_B, "n": n_B, "low": middle_B - half_B, "high": middle_B + half_B}
+    )

@@ -1,0 +1,106 @@
+"""The rows that one number is computed from, and the orders that several metrics share."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+T = TypeVar("T", bound=np.generic)
+IntArray = NDArray[np.int64]
+CountArray = NDArray[np.int32]  # how often a bootstrap drew a user; 32 bits, because their running sums are the cost
+
+
+@dataclass(frozen=True)
+class Order:
+    """Rows in ascending order of a value, tied values as one block.
+
+    `rows_N[i]` is the row at place i. `first_N[i]` and `last_N[i]` bound the block of place i: places first … last − 1.
+    """
+
+    rows_N: IntArray
+    first_N: IntArray
+    last_N: IntArray
+
+    @classmethod
+    def of(cls, values_N: FloatArray | IntArray) -> "Order":
+        rows_N = _ascending(values_N)
+        ordered_N = values_N[rows_N]
+        starts = np.flatnonzero(np.r_[True, ordered_N[1:] != ordered_N[:-1]]) if len(ordered_N) else np.zeros(0, np.int64)
+        sizes = np.diff(starts, append=len(ordered_N))
+        return cls(rows_N, np.repeat(starts, sizes), np.repeat(starts + sizes, sizes))
+
+    def to_rows(self, at_places_N: NDArray[T]) -> NDArray[T]:
+        """What stands at a place, moved to the row that stands there."""
+        moved_N = np.empty_like(at_places_N)
+        moved_N[self.rows_N] = at_places_N
+        return moved_N
+
+    @cached_property
+    def mid_rank(self) -> FloatArray:
+        """[N], per row: rows below plus half of the rows tied with it, itself included (mid-rank minus one half)."""
+        return self.to_rows((self.first_N + self.last_N) / 2)
+
+    @cached_property
+    def dense_rank(self) -> IntArray:
+        """[N], per row: the number of distinct smaller values."""
+        return self.to_rows(np.cumsum(np.arange(len(self.rows_N)) == self.first_N) - 1)
+
+
+def _ascending(values_N: FloatArray | IntArray) -> IntArray:
+    """An argsort; where 32 bits hold the values, as they do a network's outputs, one sort of (value, row) at half its cost."""
+    with np.errstate(over="ignore"):
+        narrow_N = values_N.astype(np.float32)
+    if values_N.dtype != np.float64 or len(values_N) >= 1 << 32 or not np.array_equal(narrow_N, values_N):
+        return np.argsort(values_N)
+    bits_N = narrow_N.view(np.int32).astype(np.int64)
+    bits_N ^= (bits_N >> 63) & 0x7FFFFFFF  # negative floats descend as integers: turn them round
+    return np.sort((bits_N << 32) | np.arange(len(values_N))) & 0xFFFFFFFF
+
+
+def renumber(code_N: IntArray, size: int) -> tuple[IntArray, IntArray]:
+    """The codes below `size` that occur, ascending, and for each row the place of its code among them; without a sort."""
+    occurs = np.zeros(size, bool)
+    occurs[code_N] = True
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[code_N]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Impressions with a known label of one objective, and one run's predictions of it.
+
+    `user_N` counts 0 … U − 1 through the users of these rows only, `list_N` likewise the lists (requests or bursts) that
+    they were shown in; a list is of one user. `prediction_N` is the prediction for the log as it was shown, `ranking_N`
+    the one that lists are ordered by (position missing, where the model sees a position). `train_mean` is the mean
+    training label, if known.
+    """
+
+    label_N: FloatArray
+    prediction_N: FloatArray
+    ranking_N: FloatArray
+    user_N: IntArray
+    list_N: IntArray
+    users: int
+    lists: int
+    train_mean: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.label_N)
+
+    @cached_property
+    def by_prediction(self) -> Order:
+        return Order.of(self.prediction_N)
+
+    @cached_property
+    def by_ranking(self) -> Order:
+        return self.by_prediction if self.ranking_N is self.prediction_N else Order.of(self.ranking_N)
+
+    @cached_property
+    def by_label(self) -> Order:
+        return Order.of(self.label_N)
+
+    def per_user(self, *values_N: FloatArray) -> FloatArray:
+        """Sums over each user's rows, one column a value: [U, M]."""
+        return np.column_stack([np.bincount(self.user_N, values, self.users) for values in values_N])

@@ -1,0 +1,116 @@
+"""One body over every metric: what each must do whatever it measures."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys import schema
+from recsys.evaluation import METRICS, UserDraws, evaluate, interval
+from recsys.evaluation.bootstrap import Undefined, replicate
+from recsys.objectives import Objective
+from tests.evaluation.samples import build_rows, random_rows
+
+CASES = [pytest.param(metric, kind, id=f"{metric.name}-{kind}") for metric in METRICS for kind in metric.kinds]
+
+
+def perfect_and_worst(kind, rng):
+    """The same labels with the best predictions there are, and with ones that are wrong throughout."""
+    rows = random_rows(rng, kind)
+    best_N = rows.label_N
+    worst_N = 1 - rows.label_N if kind == "binary" else 2 * rows.label_N.max() - 3 * rows.label_N
+    return (replace(rows, prediction_N=predicted_N, ranking_N=predicted_N) for predicted_N in (best_N, worst_N))
+
+
+def test_names_are_unique_and_directions_known():
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+    assert {metric.better for metric in METRICS} == {schema.HIGHER, schema.LOWER, None}
+
+
+@pytest.mark.parametrize(("metric", "kind"), CASES)
+def test_the_order_of_rows_does_not_matter(metric, kind, rng):
+    rows = random_rows(rng, kind)
+    order = rng.permutation(len(rows))
+    shuffled = replace(rows, **{f.name: getattr(rows, f.name)[order] for f in fields(rows) if f.name.endswith("_N")})
+    draws = UserDraws(rows.users, 20, seed=0)
+    everyone = np.arange(rows.users)
+    (first_R,), (second_R,) = (replicate([metric.estimate(each)], draws, everyone) for each in (rows, shuffled))
+    assert metric.estimate(rows).value() == pytest.approx(metric.estimate(shuffled).value(), rel=1e-9)
+    assert first_R == pytest.approx(second_R, rel=1e-9)
+
+
+@pytest.mark.parametrize(("metric", "kind"), CASES)
+def test_perfect_predictions_beat_the_worst(metric, kind, rng):
+    best, worst = (metric.estimate(rows).value() for rows in perfect_and_worst(kind, rng))
+    if metric.better is None:
+        assert best == pytest.approx(1)
+        assert worst != pytest.approx(1, abs=0.01)
+    else:
+        assert best > worst if metric.better == schema.HIGHER else best < worst
+        ideal = 1 if metric.better == schema.HIGHER else 0
+        assert best == pytest.approx(ideal, abs=1e-9)
+
+
+@pytest.mark.parametrize(("metric", "kind"), CASES)
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_on_hardly_any_rows_there_is_a_number_or_a_reason(metric, kind, rows, rng):
+    """All labels 0: no class, no spread, no sum."""
+    estimate = metric.estimate(build_rows(np.zeros(rows), np.full(rows, 0.25), train_mean=0.25))
+    if isinstance(estimate, Undefined):
+        assert estimate.reason
+    else:
+        assert rows > 0
+        assert np.isfinite(estimate.value())
+
+
+@pytest.mark.parametrize(("metric", "kind"), CASES)
+def test_the_interval_holds_the_value(metric, kind, rng):
+    rows = random_rows(rng, kind, rows=600, users=80)
+    estimate = metric.estimate(rows)
+    (replicates_R,) = replicate([estimate], UserDraws(rows.users, 300, seed=1), np.arange(rows.users))
+    assert replicates_R.shape == (300,)
+    low, high, reason = interval(replicates_R, estimate.value(), confidence=0.9, centred=metric.centred)
+    assert reason is None
+    assert low < estimate.value() < high
+
+
+@pytest.mark.parametrize(("metric", "kind"), CASES)
+def test_a_wider_confidence_gives_a_wider_interval(metric, kind, rng):
+    rows = random_rows(rng, kind)
+    estimate = metric.estimate(rows)
+    (replicates_R,) = replicate([estimate], UserDraws(rows.users, 300, seed=1), np.arange(rows.users))
+    narrow, wide = (interval(replicates_R, estimate.value(), confidence=confidence, centred=metric.centred) for confidence in (0.5, 0.95))
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize(("metric", "kind"), CASES)
+def test_coverage_is_a_share_of_the_rows(metric, kind, rng):
+    assert 0 < metric.estimate(random_rows(rng, kind)).coverage <= 1
+
+
+@pytest.mark.parametrize(("metric", "kind"), CASES)
+def test_inputs_are_left_as_they_were(metric, kind, rng):
+    rows = random_rows(rng, kind)
+    arrays = {f.name: getattr(rows, f.name) for f in fields(rows) if f.name.endswith("_N")}
+    copies = {name: values.copy() for name, values in arrays.items()}
+    for values in arrays.values():
+        values.flags.writeable = False
+    replicate([metric.estimate(rows)], UserDraws(rows.users, 5, seed=0), np.arange(rows.users))
+    for name, values in arrays.items():
+        assert np.array_equal(values, copies[name]), name
+
+
+@pytest.mark.parametrize(("metric", "kind"), CASES)
+@pytest.mark.parametrize("dtype", [pa.float32(), pa.int64(), pa.bool_()])
+def test_labels_and_predictions_of_other_types_are_the_same_numbers(metric, kind, dtype, rng):
+    rows = random_rows(rng, kind)
+    columns = {"event_id": np.arange(len(rows)), "user_id": rows.user_N, "timestamp": rows.list_N * 86_400_000}
+    exact, typed = (
+        pa.table(columns | {"label.x": pa.array(rows.label_N > 0).cast(to), "pred.x": pa.array(rows.prediction_N > 0.3).cast(to)})
+        for to in (pa.float64(), dtype)
+    )
+    objective = Objective(name="x", kind=kind, label="x")
+    first, second = (evaluate(table, [objective], run="mine", bootstrap=10, train_means={"x": 0.3}) for table in (exact, typed))
+    assert metric.name in first["metric"].to_pylist()
+    assert first.equals(second)

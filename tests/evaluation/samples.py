@@ -1,0 +1,52 @@
+"""Rows for metrics from plain sequences, and the literal form of a bootstrap replicate."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from recsys.evaluation import Rows
+
+
+def build_rows(label, prediction, user=None, lists=None, *, ranking=None, train_mean=None) -> Rows:
+    """Users and lists may be any values; without users each row has its own, without lists a user is one list."""
+    label, prediction = np.asarray(label, float), np.asarray(prediction, float)
+    users, user = np.unique(np.arange(len(label)) if user is None else user, return_inverse=True)
+    lists, list_of_row = np.unique(user if lists is None else lists, return_inverse=True)
+    ranking = prediction if ranking is None else np.asarray(ranking, float)
+    return Rows(label, prediction, ranking, user, list_of_row, len(users), len(lists), train_mean)
+
+
+def resample_users(rows: Rows, times_U: np.ndarray) -> Rows:
+    """The rows of each user copied as often as it was drawn, each copy a user, with lists, of its own."""
+    taken, user, lists = [], [], []
+    for one, times in enumerate(times_U):
+        mine = np.flatnonzero(rows.user_N == one)
+        for copy in range(times):
+            taken.append(mine)
+            user += [(one, copy)] * len(mine)
+            lists += [(int(of), copy) for of in rows.list_N[mine]]
+    at = np.concatenate(taken)
+    _, user_N = np.unique(np.array(user), axis=0, return_inverse=True)
+    _, list_N = np.unique(np.array(lists), axis=0, return_inverse=True)
+    prediction_N = rows.prediction_N[at]
+    return replace(
+        rows,
+        label_N=rows.label_N[at],
+        prediction_N=prediction_N,
+        ranking_N=prediction_N if rows.ranking_N is rows.prediction_N else rows.ranking_N[at],
+        user_N=user_N,
+        list_N=list_N,
+        users=int(user_N.max()) + 1,
+        lists=int(list_N.max()) + 1,
+    )
+
+
+def random_rows(rng: np.random.Generator, kind: str, *, rows: int = 300, users: int = 40) -> Rows:
+    """Informative predictions with ties, labels of the kind; users differ in size and level."""
+    user = np.minimum(rng.integers(0, users, rows), rng.integers(0, users, rows))
+    level = rng.normal(size=users)[user] + rng.normal(size=rows)
+    if kind == "binary":
+        probability = np.round(1 / (1 + np.exp(1 - level)), 2).clip(0.01, 0.99)
+        return build_rows(rng.random(rows) < probability, probability, user, user * 3 + rng.integers(0, 3, rows), train_mean=0.3)
+    expected = np.round(np.exp(level / 2), 1)
+    return build_rows(rng.poisson(expected), expected, user, user * 3 + rng.integers(0, 3, rows))

@@ -1,0 +1,141 @@
+"""Mistakes in predictions: one message each, with the column and the number of rows."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from recsys.errors import ConfigError, DataError
+from recsys.evaluation import evaluate
+from recsys.objectives import Objective
+
+LIKE = Objective(name="like", label="is_like = 1")
+WATCH = Objective(name="watch", kind="watch_time", label="play_time")
+
+
+def refused(predictions, objectives=(LIKE,), **options) -> str:
+    with pytest.raises(DataError) as caught:
+        evaluate(predictions, objectives, run="mine", bootstrap=10, **options)
+    assert caught.value.exit_code == 3
+    assert "Fix: " in str(caught.value)
+    return str(caught.value)
+
+
+def test_missing_columns_are_all_named(predictions):
+    message = refused(predictions.drop(columns=["pred.like", "label.like", "pred.watch"]), (LIKE, WATCH))
+    assert "pred.like, pred.watch, label.like" in message
+    assert "user_id, timestamp" in refused(predictions.drop(columns=["user_id", "timestamp"]))
+    assert "event_id" in refused(predictions.drop(columns="event_id"))
+    assert "slice.device" in refused(predictions, slices=["tab", "device"])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, None])
+def test_a_prediction_that_is_no_number_where_the_label_is_known(predictions, bad):
+    known = predictions.index[predictions["label.like"].notna()]
+    unknown = predictions.index[predictions["label.like"].isna()]
+    predictions.loc[unknown[:5], "pred.like"] = np.nan
+    evaluate(predictions, [LIKE], run="mine", bootstrap=0)
+    predictions.loc[known[:3], "pred.like"] = bad
+    message = refused(predictions)
+    assert "column pred.like" in message
+    assert f"3 of {len(known)} rows" in message
+
+
+def test_nan_that_arrow_does_not_call_null_is_refused_too(predictions):
+    scores = predictions["pred.like"].to_numpy().copy()
+    scores[np.flatnonzero(predictions["label.like"].notna())[0]] = np.nan
+    table = pa.Table.from_pandas(predictions.drop(columns="pred.like")).append_column("pred.like", pa.array(scores))
+    assert table["pred.like"].null_count == 0
+    assert "1 of" in refused(table)
+
+
+def test_a_missing_ranking_prediction_is_named_by_its_column(predictions):
+    predictions["rank.like"] = predictions["pred.like"].where(predictions["label.like"].isna())
+    assert "column rank.like" in refused(predictions)
+
+
+def test_repeated_events_are_counted(predictions):
+    assert "2 of 402 rows" in refused(pd.concat([predictions, predictions.head(2)]))
+
+
+def test_other_impressions_are_counted(predictions):
+    other = predictions.iloc[5:].assign(event_id=lambda frame: frame["event_id"].where(frame["label.like"].notna(), -frame["event_id"]))
+    changed = (other["event_id"] < 0).sum()
+    message = refused(predictions, against={"base": other})
+    assert f"{changed} impressions that run mine did not score, and {changed + 5} of its impressions missing" in message
+    assert "run base column event_id" in message
+
+
+def test_other_labels_are_counted(predictions):
+    other = predictions.copy()
+    flipped = other.index[other["label.like"].notna()][:4]
+    other.loc[flipped, "label.like"] = 1 - other.loc[flipped, "label.like"]
+    other.loc[flipped[0], "label.like"] = np.nan
+    assert "column label.like: found other labels than in run mine" in refused(predictions, against={"base": other})
+    assert "4 of 400 rows" in refused(predictions, against={"base": other})
+
+
+def test_another_run_needs_no_labels_but_scores_where_they_are_known(predictions):
+    bare = predictions[["event_id", "pred.like"]]
+    rows = evaluate(predictions, [LIKE], run="mine", bootstrap=0, against={"base": bare}).to_pylist()
+    assert {row["value"] for row in rows if row["against"] == "base" and row["value"] is not None} == {0.0}
+    holes = bare.assign(**{"pred.like": np.nan})
+    assert "run base column pred.like" in refused(predictions, against={"base": holes})
+
+
+def test_ids_are_the_same_however_wide_they_were_written(predictions):
+    text = predictions.assign(event_id=predictions["event_id"].astype(str))
+    for table, narrow in ((predictions, pa.int32()), (text, pa.string())):
+        wide = pa.Table.from_pandas(table, preserve_index=False)
+        other = wide.set_column(wide.column_names.index("event_id"), "event_id", wide["event_id"].cast(narrow))
+        assert other["event_id"].type != wide["event_id"].type
+        evaluate(wide, [LIKE], run="mine", bootstrap=0, against={"base": other})
+    assert "expected int64 as in run mine" in refused(predictions, against={"base": text})
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("label.like", 2.0, "expected 0, 1 or null"),
+        ("label.like", "yes", "expected numbers"),
+        ("pred.like", "0.3", "expected numbers"),
+        ("user_id", 1.5, "expected int64 or string"),
+        ("event_id", np.arange(400) + 0.5, "expected int64 or string"),
+        ("pred.like", [0.5, "a"] * 200, "one type a column"),
+        ("user_id", None, "column user_id: found null"),
+        ("timestamp", 1.5, "int64 milliseconds"),
+        ("timestamp", None, "column timestamp: found null"),
+        ("event_id", None, "column event_id: found null"),
+        ("split", None, "column split: found null"),
+    ],
+)
+def test_columns_of_another_kind(predictions, column, value, says):
+    assert says in refused(predictions.assign(**{column: value}))
+
+
+def test_an_infinite_number_is_no_label(predictions):
+    assert "finite numbers or null" in refused(predictions.assign(**{"label.watch": np.inf}), (WATCH,))
+
+
+def test_no_rows_at_all(predictions):
+    assert "found no rows" in refused(predictions.head(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"bootstrap": -1}, "bootstrap: found -1"),
+        ({"confidence": 95}, "confidence: found 95"),
+        ({"objectives": []}, "objectives: found []"),
+    ],
+)
+def test_options_out_of_range(predictions, options, says):
+    with pytest.raises(ConfigError) as caught:
+        evaluate(predictions, **{"objectives": [LIKE], "run": "mine"} | options)
+    assert says in str(caught.value)
+    assert "Fix: " in str(caught.value)
+
+
+def test_a_run_is_not_compared_with_itself(predictions):
+    with pytest.raises(ConfigError, match="found run mine itself"):
+        evaluate(predictions, [LIKE], run="mine", against={"mine": predictions})
