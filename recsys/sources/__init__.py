@@ -1,0 +1,6 @@
+"""Raw files → events, users, items, quarantine: one file a kind of source, one reader for all of them."""
+
+from recsys.sources.checking import check, columns, source_config
+from recsys.sources.ingest import ingest
+
+__all__ = ["check", "columns", "ingest", "source_config"]

@@ -1,0 +1,122 @@
+"""What can be said of a source before it is read: what its output depends on, its columns, everything wrong with it."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from recsys.config import KuaiRandSource, Pipeline, TableSource, WorldSource
+from recsys.errors import RecsysError
+from recsys.sources import kuairand, simulated, table
+from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_columns, feedback_files
+from recsys.sources.entities import key_column
+from recsys.sources.files import resolve, short_names
+from recsys.sources.impressions import own_columns
+from recsys.sources.naming import missing_column
+from recsys.sources.readers import Header, first_rows
+from recsys.sources.staging import TableFiles
+
+KNOWN, FEEDBACK = "known", "feedback"
+
+
+def source_config(pipeline: Pipeline, folder: Path) -> dict[str, Any]:
+    """What ingest's output depends on: the source's options, how its columns are read, and each file's name, size and time.
+
+    Of a simulated source: its options and the seed. Paths are relative to the folder that all files of a table lie in.
+    Raises DataError where a file is missing.
+    """
+    features = pipeline.features
+    reading = {"multi": features.multi, "category": sorted(features.category), "ids": sorted(features.ids)}
+    options = pipeline.source.model_dump(mode="json", exclude={"log", "users", "items", "path"})
+    match pipeline.source:
+        case WorldSource():
+            options = pipeline.source.model_dump(mode="json")
+            return {"source": options, "seed": pipeline.seed, "reading": reading}
+        case TableSource() as source:
+            description = table.describe(source)
+            for feedback in options["feedback"]:
+                del feedback["file"]
+        case KuaiRandSource() as source:
+            description = kuairand.describe(source)
+    files = {each.role: _states(each) for each in description.tables()}
+    return {"source": options, "reading": reading, "files": files}
+
+
+def _states(table: TableFiles) -> list[list[Any]]:
+    files = resolve(table.patterns)
+    states = [file.path.stat() for file in files]
+    return [[name, state.st_size, state.st_mtime_ns] for name, state in zip(short_names(files), states, strict=True)]
+
+
+def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:
+    """The names that a pipeline may use: those of the log behind `log.`, of users and items behind their key, of feedback;
+    and, as "known", ours that the log has (position, device, …). Raises DataError where a file cannot be read.
+    """
+    with _peeked(pipeline) as description:
+        found = {
+            LOG: own_columns(description, _first(description.log).names),
+            KNOWN: list(description.columns.named()),
+            FEEDBACK: [feedback.name for feedback in description.feedback],
+        }
+        for role, files in ((USERS, description.users), (ITEMS, description.items)):
+            found[role] = []
+            if files is not None:
+                head = _first(files)
+                key = key_column(description, role, head.names, head.file.path)
+                found[role] = [name for name in head.names if name != key]
+        return found
+
+
+def check(pipeline: Pipeline) -> list[str]:
+    """Reads the first rows of every file and says everything that is wrong with them; writes nothing.
+
+    Raises ConfigError where the parts of the source do not fit each other.
+    """
+    with _peeked(pipeline) as description:
+        return [problem for files in description.tables() for problem in _problems(files, description)]
+
+
+def _problems(files: TableFiles, description: Description) -> Iterator[str]:
+    try:
+        heads = files.headers()
+        for head in heads:
+            first_rows(head)
+    except RecsysError as error:
+        yield str(error)
+        return
+    head = heads[0]
+    for where, theirs in _needed(files, description).items():
+        if theirs not in head.names:
+            yield str(missing_column(head.file.path, theirs, head.names, where))
+    if files.role in (USERS, ITEMS):
+        try:
+            key_column(description, files.role, head.names, head.file.path)
+        except RecsysError as error:
+            yield str(error)
+
+
+def _needed(files: TableFiles, description: Description) -> dict[str, str]:
+    """TOML key → column that the files of a table must have."""
+    if files.role == LOG:
+        return {f"source.columns.{ours}": theirs for ours, theirs in description.columns.named().items()}
+    for feedback in description.feedback:
+        if files.role == feedback_files(feedback).role:
+            return feedback_columns(feedback, description.columns)
+    return {}
+
+
+def _first(files: TableFiles) -> Header:
+    return files.headers()[0]
+
+
+@contextlib.contextmanager
+def _peeked(pipeline: Pipeline) -> Iterator[Description]:
+    """The description of a source for looking at its columns; of a simulated one, of a small world in a folder that is removed."""
+    match pipeline.source:
+        case TableSource() as source:
+            yield table.describe(source)
+        case KuaiRandSource() as source:
+            yield kuairand.describe(source)
+        case WorldSource():
+            with simulated.scratch() as folder:
+                yield simulated.describe_small(pipeline.seed, Path(folder))

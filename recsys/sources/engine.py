@@ -1,0 +1,54 @@
+"""DuckDB in this process, within a memory limit, its overflow in a folder that is removed afterwards."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from recsys.errors import ConfigError
+
+_INTERRUPTED = "interrupted"  # how the engine tells of a Ctrl-C, in errors of several kinds
+
+
+@contextlib.contextmanager
+def engine(folder: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory that spills into a folder beside the output, gone on leaving.
+
+    Raises ConfigError where `memory_limit` is too small, KeyboardInterrupt where Ctrl-C stopped a query.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".ingest-", dir=folder) as scratch:
+        config = {
+            "memory_limit": memory_limit,
+            "temp_directory": scratch,
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        with duckdb.connect(config=config) as con:
+            con.execute("SET TimeZone = 'UTC'")
+            try:
+                yield con
+            except duckdb.OutOfMemoryException as error:
+                raise ConfigError(
+                    f"features.memory_limit: found {memory_limit}, expected more for this log ({str(error).splitlines()[0]}). Fix: raise it"
+                ) from error
+            except (RuntimeError, OSError, duckdb.InterruptException) as error:
+                if _INTERRUPTED in str(error).lower():
+                    raise KeyboardInterrupt from error
+                raise
+
+
+def literal(text: str) -> str:
+    """A text from the configuration as an SQL literal. Names and values of the data never enter a statement at all:
+    staged columns are called c0, c1, … and texts are matched in Python.
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_row(con: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    """The one row of a query. A cursor that is not read to its end would block the connection."""
+    (row,) = con.execute(query).fetchall()
+    return tuple(row)

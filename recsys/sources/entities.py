@@ -1,0 +1,78 @@
+"""Users and items: one row a key, in the log's type of id, with the source's other columns as they are called."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from recsys import schema
+from recsys.errors import Place, data_error
+from recsys.sources.batch import SOURCE_ROW
+from recsys.sources.columns import Column
+from recsys.sources.description import USERS, Description
+from recsys.sources.engine import one_row
+from recsys.sources.ids import id_columns, refuse_null
+from recsys.sources.naming import missing_column
+from recsys.sources.reading import Reading
+from recsys.sources.refusals import DIGEST, Typed
+from recsys.sources.staging import SOURCE_FILE, Staged
+
+
+def key_column(description: Description, role: str, names: Sequence[str], file: Path) -> str:
+    """The key as the log calls it, else as we do. Raises DataError where there is neither, or both."""
+    ours, logs = description.key(role)
+    if logs not in names and ours not in names:
+        raise missing_column(file, logs, names, f"source.columns.{ours}, or call it {ours}")
+    if logs != ours and logs in names and ours in names:
+        raise data_error(Place(file, column=ours), found=f"that column beside {logs}", expected="one key", fix="rename or drop one of them")
+    return logs if logs in names else ours
+
+
+def entity_columns(
+    con: duckdb.DuckDBPyConnection, staged: Staged, description: Description, reading: Reading, key_type: pa.DataType
+) -> list[Column]:
+    """The key, then the others in order of name."""
+    ours, _ = description.key(staged.role)
+    theirs = key_column(description, staged.role, staged.names, staged.files[0].path)
+    key = refuse_null(id_columns(con, staged, {ours: theirs}, key_type)[0], theirs)
+    others = [name for name in staged.names if name != theirs]
+    types = reading.columns(con, staged, others, description.time.zone)
+    return [key, *(types[name] for name in others)]
+
+
+def count_entities(con: duckdb.DuckDBPyConnection, entities: Typed) -> int:
+    """How many different keys there are. Raises DataError where one key has two different rows."""
+    key = entities.columns[0]
+    by_key = f"SELECT a0, min({DIGEST}) <> max({DIGEST}) AS differs FROM {entities.table} GROUP BY a0"
+    row = one_row(con, f"SELECT count(*), count(*) FILTER (differs), min(a0) FILTER (differs) FROM ({by_key})")
+    if row[1]:
+        rows = f"SELECT {SOURCE_FILE}, {SOURCE_ROW} FROM {entities.table} WHERE a0 = ? ORDER BY {SOURCE_FILE}, {SOURCE_ROW}"
+        first, second = (entities.staged.place(*place) for place in con.execute(rows, [row[2]]).fetchall()[:2])
+        raise data_error(
+            Place(second.file, second.row, key.name), found=f"the key {row[2]} of {Path(first.file).name}:{first.row} with other values",
+            expected="one row a key", bad_rows=row[1], rows=entities.staged.rows, fix="keep one row of each key",
+        )  # fmt: skip
+    return int(row[0])
+
+
+def coverage(con: duckdb.DuckDBPyConnection, entities: Typed, impressions: Typed) -> str:
+    """How many ids of the log have a row: keys written in another way than the log's would describe nothing."""
+    key = role_key(entities.staged.role)
+    ids = f"SELECT DISTINCT {impressions.column(key)} AS id FROM {impressions.table}"
+    there, found = one_row(con, f"SELECT count(*), count(*) FILTER (id IN (SELECT a0 FROM {entities.table})) FROM ({ids})")
+    return f"of {there:,} different {key} in the log {found:,} have a row"
+
+
+def entities_schema(entities: Typed | None, key: str, key_type: pa.DataType) -> pa.Schema:
+    """The columns of users/ or items/; just the key where the source has none."""
+    return pa.schema([(column.name, column.type) for column in entities.columns] if entities else [(key, key_type)])
+
+
+def entities_query(entities: Typed) -> str:
+    """Every row, sorted by the key, which is called a0."""
+    return f"SELECT {', '.join(f'a{place}' for place in range(len(entities.columns)))} FROM {entities.table} ORDER BY a0"
+
+
+def role_key(role: str) -> str:
+    return schema.USER_ID if role == USERS else schema.ITEM_ID

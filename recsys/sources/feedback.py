@@ -1,0 +1,73 @@
+"""Actions in a file of their own → one value an impression.
+
+An action goes to the last impression with the same keys at or before it, if that is at most `within` ago; of several
+actions on one impression the last counts (of one moment, the largest value). Where no action went, the value is null.
+"""
+
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from recsys import schema
+from recsys.config import FeedbackOptions, duration_ms
+from recsys.sources.columns import Column, Refusal, number
+from recsys.sources.description import Description, feedback_columns
+from recsys.sources.engine import one_row
+from recsys.sources.ids import id_columns, refuse_null
+from recsys.sources.impressions import event_id
+from recsys.sources.instants import timestamp_column
+from recsys.sources.refusals import Typed
+from recsys.sources.staging import Staged
+
+_VALUE = "value"
+
+
+@dataclass(frozen=True)
+class Joined:
+    table: str  # of the engine: (event_id, value)
+    actions: int  # different ones with a value
+    unmatched: int
+
+
+def action_columns(
+    con: duckdb.DuckDBPyConnection, staged: Staged, options: FeedbackOptions, description: Description, impressions: Typed
+) -> list[Column]:
+    """The keys in the log's types, the time in microseconds, the value (1 where the file has no column for it)."""
+    for where, theirs in feedback_columns(options, description.columns).items():
+        staged.require(theirs, where)
+    named = description.columns.named()
+    keys = [refuse_null(id_columns(con, staged, {ours: named[ours]}, impressions.type(ours))[0], named[ours]) for ours in options.on]
+    stamp = options.timestamp or description.columns.timestamp
+    return [*keys, timestamp_column(stamp, staged.column(stamp), staged.type(stamp), description.time), _value(staged, options.value)]
+
+
+def _value(staged: Staged, theirs: str | None) -> Column:
+    if theirs is None:
+        return Column(_VALUE, "CAST(1 AS DOUBLE)", pa.float64())
+    column = staged.column(theirs)
+    sql = number(column, staged.type(theirs))
+    return Column(_VALUE, sql, pa.float64(), (Refusal(theirs, f"{column} IS NOT NULL AND ({sql}) IS NULL", "a number"),))
+
+
+def join(con: duckdb.DuckDBPyConnection, actions: Typed, impressions: Typed, options: FeedbackOptions) -> Joined:
+    """Makes the table (event_id, value) of the impressions that an action went to."""
+    table = actions.table.replace("typed", "joined", 1)
+    keys = ", ".join(f"{impressions.column(ours)} AS k{place}" for place, ours in enumerate(options.on))
+    on = " AND ".join(f"action.{actions.column(ours)} = shown.k{place}" for place, ours in enumerate(options.on))
+    at, value = actions.column(schema.TIMESTAMP), actions.column(_VALUE)
+    distinct = ", ".join(f"a{place}" for place in range(len(actions.columns)))
+    # An ASOF join needs one impression a moment: of several with the same keys, the one with the largest id.
+    shown_at = impressions.column(schema.TIMESTAMP)
+    shown = f"SELECT {keys}, {shown_at} AS shown_at, max({event_id()}) AS {schema.EVENT_ID} FROM {impressions.table} GROUP BY ALL"
+    matched = f"""
+        SELECT shown.{schema.EVENT_ID}, action.{at} AS acted_at, action.{value} AS value,
+               shown.shown_at >= action.{at} - {duration_ms(options.within) * 1_000} AS in_time
+        FROM (SELECT DISTINCT {distinct} FROM {actions.table} WHERE {value} IS NOT NULL) AS action
+        ASOF LEFT JOIN ({shown}) AS shown ON {on} AND action.{at} >= shown.shown_at
+    """
+    con.execute(f"CREATE TABLE {table}_all AS {matched}")
+    last = f"SELECT {schema.EVENT_ID}, max_by(value, (acted_at, value)) AS value FROM {table}_all WHERE in_time GROUP BY {schema.EVENT_ID}"
+    con.execute(f"CREATE TABLE {table} AS {last}")
+    actions_count, matched_count = one_row(con, f"SELECT count(*), count(*) FILTER (in_time) FROM {table}_all")
+    return Joined(table, actions=actions_count, unmatched=actions_count - matched_count)

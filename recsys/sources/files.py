@@ -1,0 +1,194 @@
+"""From the path in a pipeline to the files that it names, each of them what its name says."""
+
+import glob
+import gzip
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from recsys.errors import DataError, data_error
+from recsys.sources.naming import nearest
+
+Format = Literal["text", "parquet"]
+_KNOWN: dict[str, tuple[Format, str, bool]] = {
+    ".csv": ("text", ",", False),
+    ".tsv": ("text", "\t", False),
+    ".csv.gz": ("text", ",", True),
+    ".tsv.gz": ("text", "\t", True),
+    ".parquet": ("parquet", "", False),
+}
+KNOWN_SUFFIXES = ", ".join(_KNOWN)
+_MAGIC = {
+    b"PAR1": "a parquet file",
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip file",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+_HEAD = 65_536
+
+
+@dataclass(frozen=True)
+class InputFile:
+    path: Path
+    format: Format
+    delimiter: str
+    compressed: bool
+
+    def open(self) -> BinaryIO:
+        """The bytes of a text file, decompressed."""
+        return cast(BinaryIO, gzip.open(self.path, "rb")) if self.compressed else self.path.open("rb")
+
+
+def resolve(patterns: Sequence[Path]) -> tuple[InputFile, ...]:
+    """The files of one table, in the order of their paths. A pattern is one file, a glob, or a folder (with the folders
+    in it: every file of a known suffix). Raises DataError where a pattern names nothing, or a file of no known suffix.
+    """
+    found: dict[Path, InputFile] = {}
+    for pattern in patterns:
+        try:
+            paths = _paths(pattern)
+        except OSError as error:
+            raise _unreadable(pattern, error) from error
+        for path in paths:
+            found[path] = _input_file(path)
+    return tuple(found[path] for path in sorted(found))
+
+
+def short_names(files: Sequence[InputFile]) -> list[str]:
+    """Their paths below the folder that all of them lie in: a name alone may stand in several folders."""
+    root = os.path.commonpath([file.path.parent for file in files])
+    return [file.path.relative_to(root).as_posix() for file in files]
+
+
+def _paths(pattern: Path) -> list[Path]:
+    if pattern.is_file():
+        return [pattern]
+    if pattern.is_dir():
+        paths = [path for path in _walk(pattern) if path.is_file() and _suffix(path) is not None]
+        if not paths:
+            raise data_error(
+                str(pattern),
+                found="a folder without such files",
+                expected=f"files named {KNOWN_SUFFIXES}",
+                fix="put the log there or mend the path in [source]",
+            )
+        return paths
+    root = next(parent for parent in pattern.parents if parent.is_dir())  # what stands is a name, whatever brackets are in it
+    wanted = str(pattern.relative_to(root))
+    paths = [root / found for found in glob.glob(wanted, root_dir=root, recursive=True) if (root / found).is_file()]
+    if not paths:
+        beside = sorted(path.name for path in pattern.parent.iterdir()) if pattern.parent.is_dir() else []
+        raise data_error(
+            str(pattern),
+            found="no such file",
+            expected="a file, a glob or a folder",
+            fix=f"mend the path in [source]{nearest(pattern.name, beside)}",
+        )
+    return paths
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder but the hidden ones (.x and _x, as other readers of such folders have it)."""
+
+    def fail(error: OSError) -> None:  # a folder that cannot be read is no empty folder
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if name[0] not in "._"]
+        yield from (Path(place) / name for name in names if name[0] not in "._")
+
+
+def _suffix(path: Path) -> str | None:
+    name = path.name.lower()
+    return next((suffix for suffix in sorted(_KNOWN, key=len, reverse=True) if name.endswith(suffix)), None)
+
+
+def _input_file(path: Path) -> InputFile:
+    suffix = _suffix(path)
+    if suffix is None:
+        raise data_error(
+            str(path), found=f'the suffix "{path.suffix}"', expected=f"one of {KNOWN_SUFFIXES}", fix="name the file for what it holds"
+        )
+    return InputFile(path, *_KNOWN[suffix])
+
+
+def sniff(file: InputFile) -> None:
+    """Raises DataError where the first bytes (a parquet's last, too) show that a file is not what its name says."""
+    try:
+        size = file.path.stat().st_size
+        with file.path.open("rb") as raw:
+            head = raw.read(_HEAD)
+            raw.seek(max(size - 4, 0))
+            tail = raw.read(4)
+    except OSError as error:
+        raise _unreadable(file.path, error) from error
+    if size == 0:
+        raise data_error(
+            str(file.path), found="an empty file", expected="a header and rows", fix="export it again, or take it out of [source]"
+        )
+    if file.format == "parquet":
+        _sniff_parquet(file, head, tail)
+    elif file.compressed:
+        _sniff_text(file, _decompressed(file, head))
+    else:
+        _sniff_text(file, head)
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return data_error(
+        error.filename or str(path),
+        found=error.strerror or str(error),
+        expected="what can be read",
+        fix="check the path and its permissions",
+    )
+
+
+def _sniff_parquet(file: InputFile, head: bytes, tail: bytes) -> None:
+    if not head.startswith(b"PAR1"):
+        raise data_error(
+            str(file.path), found=_what(head), expected="a parquet file, as its name says", fix="name the file for what it holds"
+        )
+    if tail != b"PAR1" or file.path.stat().st_size < 12:
+        raise data_error(
+            str(file.path), found="a parquet file without its end", expected="a whole one (it was cut short)", fix="copy or export it again"
+        )
+
+
+def _sniff_text(file: InputFile, head: bytes) -> None:
+    if not head.strip():
+        raise data_error(
+            str(file.path), found="an empty file", expected="a header and rows", fix="export it again, or take it out of [source]"
+        )
+    what = _what(head)
+    if what != "text":
+        raise data_error(
+            str(file.path),
+            found=what,
+            expected="UTF-8 text, as its name says",
+            fix="name the file for what it holds, or export it as UTF-8 text",
+        )
+
+
+def _decompressed(file: InputFile, head: bytes) -> bytes:
+    if not head.startswith(b"\x1f\x8b"):
+        raise data_error(str(file.path), found=_what(head), expected="a gzip file, as its name says", fix="name the file for what it holds")
+    try:
+        with file.open() as stream:
+            return stream.read(_HEAD)
+    except (OSError, EOFError, zlib.error) as error:
+        raise damaged_gzip(file, error) from error
+
+
+def damaged_gzip(file: InputFile, error: Exception) -> DataError:
+    return data_error(str(file.path), found=f"a damaged gzip file ({error})", expected="a whole one", fix="copy or export it again")
+
+
+def _what(head: bytes) -> str:
+    for magic, what in _MAGIC.items():
+        if head.startswith(magic):
+            return what
+    return "binary bytes" if b"\0" in head else "text"

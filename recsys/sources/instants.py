@@ -1,0 +1,77 @@
+"""Timestamps as written → microseconds since 1970 UTC; between 2000 and 2100, or the row is refused."""
+
+from typing import Literal
+
+import pyarrow as pa
+
+from recsys import schema
+from recsys.config import TimeOptions
+from recsys.sources.batch import LOCAL_TIME, UTC_TIME
+from recsys.sources.columns import Column, Refusal, is_canonical_integer, matches, number
+from recsys.sources.engine import literal
+
+Unit = Literal["s", "ms", "us"]
+MICROS: dict[Unit, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_FIRST, _LAST = 946_684_800_000_000, 4_102_444_800_000_000  # 2000-01-01 and 2100-01-01, in microseconds
+_CLOCK = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+_ZONED = _CLOCK + r"\s*(Z|UTC|[+-]\d{2}(:?\d{2})?)"
+_ZONELESS = rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}\s*|{_CLOCK}\s*"
+_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
+
+
+def local_micros(column: str, zone: str) -> str:
+    """A TIMESTAMP that shows the clock of `zone`."""
+    return f"epoch_us(timezone({literal(zone)}, {column}))"
+
+
+def iso_micros(column: str, zone: str) -> str:
+    """ISO text, with an offset (Z, UTC, +hh:mm) or in `zone`; null where it is none.
+
+    The engine's own casts would pass over what stands behind the time: the name of another zone, AM or PM.
+    """
+    text = f"replace(upper({column}), ',', '.')"
+    return (
+        f"CASE WHEN {matches(text, _ZONED)} THEN epoch_us(TRY_CAST({text} AS TIMESTAMPTZ))"
+        f" WHEN {matches(text, _ZONELESS)} THEN {local_micros(f'TRY_CAST({text} AS TIMESTAMP)', zone)} END"
+    )
+
+
+def timestamp_column(name: str, column: str, kind: pa.DataType | None, time: TimeOptions) -> Column:
+    """The timestamp as int64 microseconds. A parquet time needs no unit; numbers are read in `time.unit`."""
+    if kind == LOCAL_TIME:
+        micros = local_micros(column, time.zone)
+    elif kind == UTC_TIME:
+        micros = f"epoch_us({column})"
+    elif kind == pa.date32():
+        micros = local_micros(f"CAST({column} AS TIMESTAMP)", time.zone)
+    elif time.unit == "iso":
+        micros = iso_micros(f"CAST({column} AS VARCHAR)", time.zone)
+    else:
+        micros = _numeric_micros(column, kind, time.unit)
+    plausible = f"CASE WHEN ({micros}) BETWEEN {_FIRST} AND {_LAST - 1} THEN ({micros}) END"
+    expected = (
+        "an ISO date and time between 2000 and 2100"
+        if time.unit == "iso"
+        else f"{_NAMES[time.unit]} since 1970-01-01 UTC, between 2000 and 2100"
+    )
+    return Column(schema.TIMESTAMP, plausible, pa.int64(), (Refusal(name, f"({plausible}) IS NULL", expected, hint_unit=time.unit),))
+
+
+def _numeric_micros(column: str, kind: pa.DataType | None, unit: Unit) -> str:
+    factor = MICROS[unit]
+    whole = column if kind == pa.int64() else f"CASE WHEN {is_canonical_integer(column)} THEN TRY_CAST({column} AS BIGINT) END"
+    in_range = f"CASE WHEN ({whole}) BETWEEN {_FIRST // factor} AND {_LAST // factor} THEN ({whole}) * {factor} END"
+    if kind == pa.int64():
+        return in_range
+    value = number(column, kind)
+    fraction = f"CASE WHEN ({value}) BETWEEN {_FIRST // factor} AND {_LAST // factor} THEN CAST(round(({value}) * {factor}) AS BIGINT) END"
+    return fraction if kind == pa.float64() else f"coalesce({in_range}, {fraction})"
+
+
+def likely_unit(found: object, read_as: str) -> str | None:
+    """The unit in which an implausible stamp would lie between 2000 and 2100, as text for a message."""
+    try:
+        value = float(str(found))
+    except ValueError:
+        return "iso" if read_as != "iso" and str(found)[4:5] == "-" else None
+    return next((unit for unit, factor in MICROS.items() if _FIRST <= value * factor < _LAST), None)

@@ -1,0 +1,25 @@
+"""KuaiRand in its official layout (Gao et al., CIKM 2022): Pure, 1K or 27K, whichever files lie in the folder.
+
+Facts of the files: `date` and `hourmin` disagree with `time_ms`, so time is read from `time_ms`; −124 is "unknown" in the
+user features; the monthly statistics (video_features_statistic_*) average over the test days and are never read.
+"""
+
+from recsys.config import Columns, KuaiRandSource, TimeOptions
+from recsys.sources.description import ITEMS, LOG, USERS, Description
+from recsys.sources.staging import TableFiles
+
+ZONE = "Asia/Shanghai"
+UNKNOWN = "-124"
+_LOG, _RANDOM, _USERS, _ITEMS = "log_standard_*", "log_random_*", "user_features_*", "video_features_basic_*"
+
+
+def describe(source: KuaiRandSource) -> Description:
+    """The folder itself, or one that holds the official `data/`."""
+    folder = source.path / "data" if (source.path / "data").is_dir() else source.path
+    return Description(
+        log=TableFiles(LOG, tuple(folder / f"{name}.csv*" for name in ((_LOG, _RANDOM) if source.random else (_LOG,)))),
+        users=TableFiles(USERS, (folder / f"{_USERS}.csv*",), nulls=(UNKNOWN,)),
+        items=TableFiles(ITEMS, (folder / f"{_ITEMS}.csv*",), nulls=(UNKNOWN,)),
+        columns=Columns(user_id="user_id", item_id="video_id", timestamp="time_ms"),
+        time=TimeOptions(unit="ms", zone=ZONE),
+    )

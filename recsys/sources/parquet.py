@@ -1,0 +1,125 @@
+"""Parquet files: columns keep their types, reduced to int64, double, bool, date, timestamp and string."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recsys.errors import DataError, Place, data_error
+from recsys.sources.batch import LOCAL_TIME, UTC_TIME, numbered
+
+_BATCH = 131_072  # rows read at once
+
+
+def typed_columns(path: Path) -> list[tuple[str, pa.DataType]]:
+    """Name and type of every column. Raises DataError where the file is damaged or has a type that nobody can read."""
+    return [(column.name, _staged_type(path, column)) for column in _opened(path).schema_arrow]
+
+
+def _staged_type(path: Path, column: pa.Field) -> pa.DataType:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    match kind:
+        case _ if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
+            return pa.int64()
+        case _ if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            return pa.float64()
+        case _ if pa.types.is_boolean(kind) or pa.types.is_date32(kind):
+            return kind
+        case _ if pa.types.is_date64(kind):
+            return pa.date32()
+        case _ if pa.types.is_timestamp(kind):
+            return UTC_TIME if kind.tz else LOCAL_TIME
+        case _ if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+            return pa.string()
+        case _ if pa.types.is_null(kind):
+            return pa.null()
+        case _ if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            return pa.string()  # texts of writers that do not mark them; bytes that are no UTF-8 are found on reading
+        case _ if _is_list(kind) and not pa.types.is_nested(kind.value_type):
+            return pa.string()
+    raise data_error(
+        Place(path, column=column.name),
+        found=f"values of type {column.type}",
+        expected="numbers, texts, times or lists of them",
+        fix="take it apart into columns, or drop it",
+    )
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged_parquet(path, error) from error
+
+
+def _damaged_parquet(path: Path, error: Exception) -> DataError:
+    return data_error(
+        str(path), found=f"a damaged parquet file ({str(error).splitlines()[0]})", expected="a whole one", fix="copy or export it again"
+    )
+
+
+def parquet_batches(
+    path: Path, names: Sequence[str], types: Sequence[pa.DataType], nulls: Sequence[str], separators: Mapping[str, str]
+) -> Iterator[pa.RecordBatch]:
+    start = 1
+    with _opened(path) as file:
+        try:
+            for batch in file.iter_batches(batch_size=_BATCH, columns=list(names)):
+                columns = [
+                    _cast(path, name, batch.column(name), type_, nulls, separators.get(name))
+                    for name, type_ in zip(names, types, strict=True)
+                ]
+                yield numbered(columns, pa.array(np.arange(start, start + len(batch), dtype=np.int64)))
+                start += len(batch)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise _damaged_parquet(path, error) from error
+
+
+def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Sequence[str], separator: str | None) -> pa.Array:
+    """A column in one of the staged types; NaN and empty texts are null, times are cut to microseconds."""
+    try:
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        if _is_list(values.type):
+            values = _joined(path, name, values.cast(pa.list_(pa.string())), separator)
+        values = values.cast(kind, safe=not pa.types.is_timestamp(values.type))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise data_error(
+            Place(path, column=name),
+            found=f"values of type {values.type} that do not fit ({str(error).splitlines()[0]})",
+            expected=f"{kind}",
+            fix="write them as text, or as another type",
+        ) from error
+    if kind == pa.float64():
+        return pc.if_else(pc.fill_null(pc.is_nan(values), False), pa.scalar(None, kind), values)
+    if kind == pa.string():
+        return pc.if_else(pc.is_in(values, pa.array(["", *nulls])), pa.scalar(None, kind), values)
+    return values
+
+
+def _joined(path: Path, name: str, lists: pa.ListArray, separator: str | None) -> pa.Array:
+    """Lists of text as one text each. A null element is left out: joined, it would make the whole list null.
+
+    Raises DataError where a value of a multi-valued column holds its separator, which would make two values of one.
+    """
+    values = lists.flatten()
+    if separator and pc.any(pc.match_substring(values, separator)).as_py():
+        raise data_error(
+            Place(path, column=name),
+            found=f'the separator "{separator}" within a value',
+            expected="a separator that no value holds",
+            fix=f"give {name} another one in features.multi",
+        )
+    if values.null_count:
+        known = values.is_valid()
+        lengths = np.bincount(pc.list_parent_indices(lists).filter(known).to_numpy(), minlength=len(lists))
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+        lists = pa.ListArray.from_arrays(offsets, values.filter(known), mask=lists.is_null())
+    return pc.binary_join(lists, separator or ",")

@@ -1,0 +1,153 @@
+"""All files of one table as one table of the engine: file, row, and the columns as they were written."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from recsys.errors import DataError, Place, data_error
+from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
+from recsys.sources.files import InputFile, resolve
+from recsys.sources.naming import missing_column, nearest
+from recsys.sources.readers import Header, batches, header
+from recsys.sources.text import Unbalanced
+
+SOURCE_FILE = "source_file"
+_ENGINE_TYPES = {
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    pa.date32(): "DATE",
+    LOCAL_TIME: "TIMESTAMP",
+    UTC_TIME: "TIMESTAMPTZ",
+    pa.string(): "VARCHAR",
+}
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """Where one table lies: `role` is log, users, items or the name of a feedback; `nulls` are texts that stand for null."""
+
+    role: str
+    patterns: tuple[Path, ...]
+    nulls: tuple[str, ...] = ()
+
+    def headers(self) -> list[Header]:
+        """Of every file. Raises DataError where one is missing, unreadable or lacks a column that another one has."""
+        heads = [header(file) for file in resolve(self.patterns)]
+        if len({head.file.format for head in heads}) > 1:
+            raise data_error(
+                str(next(head.file.path for head in heads if head.file.format == "parquet")),
+                found="a parquet file among text files",
+                expected="files of one kind",
+                fix="convert one of the kinds, or narrow the path in [source]",
+            )
+        names = dict.fromkeys(name for head in heads for name in head.names)
+        for head in heads:
+            for name in names:
+                if name not in head.names:
+                    other = next(other.file.path.name for other in heads if name in other.names)
+                    fix = f"add it, or keep the file out of [source]{nearest(name, set(head.names) - set(heads[0].names))}"
+                    raise data_error(
+                        Place(head.file.path, column=name), found="no such column", expected=f"the columns of {other}", fix=fix
+                    )
+        return heads
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A table of the engine with source_file (a place in `files`), source_row, and one column c0, c1, … for each name."""
+
+    role: str
+    table: str
+    files: tuple[InputFile, ...]
+    names: tuple[str, ...]
+    types: tuple[pa.DataType | None, ...]  # None: text whose type is still to be found
+    rows: int  # that were read, unbalanced ones included
+    unbalanced: tuple[Unbalanced, ...]  # one a file
+
+    def column(self, name: str) -> str:
+        return f"c{self.names.index(name)}"
+
+    def type(self, name: str) -> pa.DataType | None:
+        return self.types[self.names.index(name)]
+
+    def require(self, name: str, where: str) -> None:
+        """Raises DataError where there is no column `name`, which the key `where` of the TOML asks for."""
+        if name not in self.names:
+            raise missing_column(self.files[0].path, name, self.names, where)
+
+    def place(self, file: int, row: int, column: str | None = None) -> Place:
+        return Place(self.files[file].path, row, column)
+
+
+def stage(
+    con: duckdb.DuckDBPyConnection,
+    table: TableFiles,
+    name: str,
+    *,
+    separators: Mapping[str, str],
+    max_bad: float,
+    may_be_empty: bool = False,
+    require: Callable[[Sequence[str], Path], object] = lambda names, path: None,
+    read: Callable[[], None] = lambda: None,
+) -> Staged:
+    """Reads every file of a table into the engine's table `name`.
+
+    `require(names, file)` is asked before anything is read; `read()` is told of each file that has been. Raises
+    DataError where a file is damaged, or where there is no row at all, unless it `may_be_empty`.
+    """
+    heads = table.headers()
+    names = tuple(sorted(heads[0].names))
+    require(names, heads[0].file.path)
+    types = tuple(_common_type([head.types[head.names.index(name)] for head in heads]) for name in names)
+    staged_types = [pa.string() if kind is None else kind for kind in types]
+    columns = ", ".join(f"c{place} {_ENGINE_TYPES[kind]}" for place, kind in enumerate(staged_types))
+    con.execute(f"CREATE TABLE {name} ({SOURCE_FILE} INTEGER, {columns}, {SOURCE_ROW} BIGINT)")
+    rows, unbalanced = 0, []
+    for place, head in enumerate(heads):
+        bad = Unbalanced()
+        unbalanced.append(bad)
+        con.execute("BEGIN")
+        for batch in _stopping(
+            head, batches(head, names, staged_types, nulls=table.nulls, separators=separators, unbalanced=bad), bad, max_bad
+        ):
+            con.register("incoming", pa.Table.from_batches([batch]))
+            con.execute(f"INSERT INTO {name} SELECT {place}, * FROM incoming")
+            con.unregister("incoming")
+            rows += len(batch)
+        con.execute("COMMIT")
+        rows += len(bad.rows)
+        read()
+    if rows == 0 and not may_be_empty:
+        raise data_error(
+            str(heads[0].file.path), found="a header without rows", expected="rows", fix="export it again, or take it out of [source]"
+        )
+    return Staged(table.role, name, tuple(head.file for head in heads), names, types, rows, tuple(unbalanced))
+
+
+def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max_bad: float) -> Iterator[pa.RecordBatch]:
+    """Stops early at a file of which nothing is right: refused lines are held in memory."""
+    good = 0
+    for batch in rows:
+        good += len(batch)
+        if len(bad.rows) > 100_000 and len(bad.rows) > max_bad * (good + len(bad.rows)):
+            raise unbalanced_error(head.file, len(head.names), bad, len(bad.rows), good + len(bad.rows))
+        yield batch
+
+
+def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, rows: int) -> DataError:
+    return data_error(
+        Place(file.path, bad.rows[0]), found=f"{bad.fields[0]} fields", expected=f"{fields}, as in the header",
+        bad_rows=count, rows=rows, fix="quote fields that hold the separator, or raise source.max_bad",
+    )  # fmt: skip
+
+
+def _common_type(kinds: Sequence[pa.DataType | None]) -> pa.DataType | None:
+    """One type for a column of several parquet files: int64 and double are double, else text where they differ."""
+    known = set(kinds) - {pa.null()}
+    if len(known) == 1:
+        return known.pop()
+    return pa.float64() if known == {pa.int64(), pa.float64()} else pa.string()

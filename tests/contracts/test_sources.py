@@ -1,0 +1,189 @@
+"""One body over every kind of source: whatever the files look like, the same impressions come out in the same form."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from recsys import artifacts, schema, sources
+from recsys.config import Pipeline
+from recsys.progress import Console
+
+START = 1_704_103_200_000  # 2024-01-01 10:00 UTC
+TABLE = {"kind": "table", "columns": {"user_id": "uid", "item_id": "vid", "timestamp": "ts", "position": "slot"}}
+
+
+def _log(names: dict[str, str]) -> pd.DataFrame:
+    """300 impressions over three days, 12 of them twice, and 2 that cannot be used."""
+    n = np.arange(300)
+    log = pd.DataFrame(
+        {"user": n % 17, "item": n * 7 % 31, "time": START + n * 700_000, "slot": 1 + n % 10, "is_click": n % 3 == 0, "watch": n / 8}
+    )
+    log = pd.concat([log, log.iloc[::25]]).astype({"is_click": int, "user": "Int64"})
+    log.loc[log.index == 7, "user"] = pd.NA
+    log.loc[log.index == 8, "time"] = 5
+    return log.sample(frac=1, random_state=3).rename(columns=names)
+
+
+def _csv(folder: Path, log: pd.DataFrame, name: str = "log", suffix: str = ".csv") -> None:
+    log.to_csv(folder / f"{name}{suffix}", index=False, sep="\t" if ".tsv" in suffix else ",")
+
+
+def _table(suffix: str) -> Callable[[Path], dict[str, object]]:
+    def write(folder: Path) -> dict[str, object]:
+        log = _log({"user": "uid", "item": "vid", "time": "ts"})
+        logs = folder / "logs"
+        logs.mkdir()
+        if suffix == ".parquet":
+            log.to_parquet(logs / "log.parquet", index=False)
+        else:
+            _csv(logs, log, suffix=suffix)
+        pd.DataFrame({"uid": range(17), "age": range(17)}).to_csv(folder / "users.csv", index=False)
+        return {**TABLE, "log": logs, "users": folder / "users.csv"}
+
+    return write
+
+
+def _kuairand(folder: Path) -> dict[str, object]:
+    log = _log({"user": "user_id", "item": "video_id", "time": "time_ms", "slot": "tab", "watch": "play_time_ms"})
+    data = folder / "KuaiRand-Pure" / "data"
+    data.mkdir(parents=True)
+    _csv(data, log.iloc[:150], "log_standard_4_08_to_4_21_pure")
+    _csv(data, log.iloc[150:], "log_standard_4_22_to_5_08_pure")
+    pd.DataFrame({"user_id": range(17), "is_live_streamer": [-124, 1] * 8 + [0], "fans_user_num_range": "[10,100)"}).to_csv(
+        data / "user_features_pure.csv", index=False
+    )
+    pd.DataFrame({"video_id": range(31), "upload_dt": "2022-04-10", "tag": "12,65"}).to_csv(
+        data / "video_features_basic_pure.csv", index=False
+    )
+    return {"kind": "kuairand", "path": folder / "KuaiRand-Pure"}
+
+
+def _world(folder: Path) -> dict[str, object]:
+    return {"kind": "world", "users": 60, "days": 3, "videos": 40}
+
+
+SOURCES = {"csv": _table(".csv"), "tsv.gz": _table(".tsv.gz"), "parquet": _table(".parquet"), "kuairand": _kuairand, "world": _world}
+
+
+def _pipeline(source: dict[str, object]) -> Pipeline:
+    objective = {"name": "click", "kind": "binary", "group": "engagement", "label": "is_click = 1"}
+    return Pipeline.model_validate(
+        {"name": "t", "source": source, "split": {"train": ["2024-01-01", "2024-01-01"]}, "objective": [objective]}
+    )
+
+
+def _ingest(source: dict[str, object], folder: Path) -> artifacts.RowAccount:
+    return sources.ingest(_pipeline(source), folder, fingerprint="f", console=Console(quiet=True))
+
+
+def _bytes(folder: Path) -> dict[str, str]:
+    """Path → sha256 of what must not depend on the order of the input."""
+    return {
+        f"{name}/{path}": entry["sha256"]
+        for name in ("events", "users", "items")
+        for path, entry in artifacts.verify(folder / name).files.items()
+    }
+
+
+@pytest.fixture(params=SOURCES)
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object]:
+    (tmp_path / "in").mkdir()
+    return SOURCES[request.param](tmp_path / "in")
+
+
+def test_every_source_keeps_the_contract(source: dict[str, object], tmp_path: Path) -> None:
+    pipeline, out = _pipeline(source), tmp_path / "out"
+    assert sources.check(pipeline) == []
+    account = _ingest({**source, "max_bad": 0.02}, out)
+    manifest = artifacts.verify(out / "events")
+    days = artifacts.days(out / "events")
+    tables = [artifacts.read_table(out / "events" / f"day={day}" / "part-0.parquet") for day in days]
+    events = pa.concat_tables(tables)
+
+    assert manifest.stage == "ingest"
+    assert manifest.rows == {"read": account.read, "kept": len(events), "duplicate": account.duplicate, "quarantined": account.quarantined}
+    assert len(artifacts.read_table(out / "quarantine" / "part-0.parquet")) == account.quarantined
+    if source["kind"] != "world":
+        assert (account.read, account.kept, account.duplicate, account.quarantined) == (312, 298, 12, 2)
+
+    assert events.column_names[:4] == [schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP]
+    assert events.schema.field(schema.EVENT_ID).type == events.schema.field(schema.TIMESTAMP).type == pa.int64()
+    assert all(events.schema.field(name).type in schema.ID_TYPES for name in (schema.USER_ID, schema.ITEM_ID))
+    known = {schema.EVENT_ID, *schema.KNOWN_COLUMNS}
+    assert all(name in known or name.startswith((schema.LOG, schema.FEEDBACK)) for name in events.column_names)
+    assert {schema.strip(name, schema.LOG) for name in events.column_names if name.startswith(schema.LOG)} == set(
+        sources.columns(pipeline)["log"]
+    )
+
+    ids, stamps = events[schema.EVENT_ID].to_numpy(), events[schema.TIMESTAMP].to_numpy()
+    assert len(set(ids.tolist())) == len(ids)
+    assert (ids >= 0).all()
+    assert sorted(zip(stamps, ids, strict=True)) == list(zip(stamps, ids, strict=True))
+    for day, table in zip(days, tables, strict=True):
+        local = pd.to_datetime(table[schema.TIMESTAMP].to_numpy(), unit="ms", utc=True).tz_convert(pipeline.zone)
+        assert set(local.strftime("%Y-%m-%d")) == {day}
+
+    for name, key in (("users", schema.USER_ID), ("items", schema.ITEM_ID)):
+        entities = artifacts.read_table(out / name / "part-0.parquet")
+        assert entities.column_names[0] == key
+        assert entities[key].type == events[key].type
+        assert entities[key].to_pylist() == sorted(set(entities[key].to_pylist()))
+        assert set(entities.column_names[1:]) == set(sources.columns(pipeline)[name])
+
+
+def test_every_source_gives_the_same_bytes_again(source: dict[str, object], tmp_path: Path) -> None:
+    source = {**source, "max_bad": 0.02}
+    _ingest(source, tmp_path / "a")
+    _ingest(source, tmp_path / "b")
+    assert _bytes(tmp_path / "a") == _bytes(tmp_path / "b")
+    assert sources.source_config(_pipeline(source), tmp_path / "a") == sources.source_config(_pipeline(source), tmp_path / "b")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv.gz", ".parquet"])
+def test_order_and_splitting_of_the_files_change_no_byte(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "in").mkdir()
+    source = {**_table(suffix)(tmp_path / "in"), "max_bad": 0.02}
+    _ingest(source, tmp_path / "whole")
+    log = _log({"user": "uid", "item": "vid", "time": "ts"}).sample(frac=1, random_state=11)
+    logs = tmp_path / "in" / "logs"
+    (logs / f"log{suffix}").unlink()
+    for part, name in enumerate("cab"):
+        piece = log.iloc[part * 104 : (part + 1) * 104]
+        piece = piece[list(reversed(piece.columns))] if part == 1 else piece  # another order of columns, too
+        if suffix == ".parquet":
+            piece.to_parquet(logs / f"{name}.parquet", index=False, row_group_size=10)
+        else:
+            _csv(logs, piece, name, suffix)
+    _ingest(source, tmp_path / "split")
+    assert _bytes(tmp_path / "whole") == _bytes(tmp_path / "split")
+
+
+def test_text_and_parquet_give_the_same_events(tmp_path: Path) -> None:
+    for suffix in (".csv", ".parquet"):
+        folder = tmp_path / suffix.strip(".")
+        folder.mkdir()
+        _ingest({**_table(suffix)(folder), "max_bad": 0.02}, folder / "out")
+    assert _bytes(tmp_path / "csv" / "out") == _bytes(tmp_path / "parquet" / "out")
+
+
+def test_the_real_kuairand_is_accounted_for(kuairand_pure: Path, tmp_path: Path) -> None:
+    source = {"kind": "kuairand", "path": kuairand_pure}
+    account = _ingest(source, tmp_path)
+    raw = pd.read_csv(kuairand_pure / "log_standard_4_22_to_5_08_pure.csv")
+    distinct = raw.drop_duplicates()
+    assert account == artifacts.RowAccount(171_671, len(distinct), 171_671 - len(distinct), 0)
+    days = pd.to_datetime(distinct["time_ms"], unit="ms", utc=True).dt.tz_convert("Asia/Shanghai").dt.strftime("%Y-%m-%d").value_counts()
+    files = artifacts.verify(tmp_path / "events").files
+    assert {path.split("/")[0].removeprefix("day="): entry["rows"] for path, entry in files.items()} == days.to_dict()
+    users = artifacts.read_table(tmp_path / "users" / "part-0.parquet").to_pandas()
+    official = pd.read_csv(kuairand_pure / "user_features_pure.csv", na_values={"is_live_streamer": [-124]})
+    assert len(users) == 27_285
+    assert users["is_live_streamer"].isna().sum() == official["is_live_streamer"].isna().sum() > 0
+    items = artifacts.read_table(tmp_path / "items" / "part-0.parquet")
+    assert len(items) == 7_583
+    assert items.schema.field("upload_dt").type == pa.date32()
+    assert items.schema.field("tag").type == pa.string()

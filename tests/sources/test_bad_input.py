@@ -1,0 +1,218 @@
+"""Every kind of bad input gets one message in the one form, exit code 3, and nothing half-written."""
+
+import gzip
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recsys.errors import ConfigError, DataError
+from tests.sources.logs import COLUMNS, make_log
+
+FORM = re.compile(r"^\S+?(:\d+)?( column \S+)?: found .+, expected .+\. Fix: .+", re.DOTALL)
+
+
+def _csv(log: pd.DataFrame | None = None) -> str:
+    return (make_log() if log is None else log).to_csv(index=False)
+
+
+def _refused(tmp_path: Path, ingest: Callable, name: str, content: bytes, **source: object) -> str:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        ingest(name, **source)
+    message = str(caught.value)
+    assert caught.value.exit_code == 3
+    assert FORM.match(message), message
+    assert name in message
+    out = tmp_path / "out"
+    assert not out.exists() or not list(out.iterdir())
+    return message
+
+
+def _parquet(tmp_path: Path) -> bytes:
+    make_log().to_parquet(tmp_path / "good.parquet")
+    return (tmp_path / "good.parquet").read_bytes()
+
+
+def test_an_empty_file(tmp_path: Path, ingest: Callable) -> None:
+    assert "an empty file" in _refused(tmp_path, ingest, "log.csv", b"")
+    assert "an empty file" in _refused(tmp_path, ingest, "log.csv", b"\n\n")
+    assert "an empty file" in _refused(tmp_path, ingest, "log.csv.gz", gzip.compress(b""))
+
+
+def test_a_header_without_rows(tmp_path: Path, ingest: Callable) -> None:
+    for text in (b"uid,vid,ts\n", b"uid,vid,ts", b"\n\nuid,vid,ts\n\n"):
+        assert "without rows" in _refused(tmp_path, ingest, "log.csv", text)
+    make_log(0).to_parquet(tmp_path / "empty.parquet")
+    assert "without rows" in _refused(tmp_path, ingest, "log.parquet", (tmp_path / "empty.parquet").read_bytes())
+
+
+def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, ingest: Callable) -> None:
+    parquet, text = _parquet(tmp_path), _csv().encode()
+    assert "found a parquet file" in _refused(tmp_path, ingest, "log.csv", parquet)
+    assert "found a gzip file" in _refused(tmp_path, ingest, "log.csv", gzip.compress(text))
+    assert "found binary bytes" in _refused(tmp_path, ingest, "log.csv", b"uid,vid,ts\n\x00\x01\x02")
+    assert "UTF-16" in _refused(tmp_path, ingest, "log.csv", text.decode().encode("utf-16"))
+    assert "expected a parquet file" in _refused(tmp_path, ingest, "log.parquet", text)
+    assert "expected a gzip file" in _refused(tmp_path, ingest, "log.csv.gz", text)
+    assert "found a parquet file" in _refused(tmp_path, ingest, "log.csv.gz", gzip.compress(parquet))
+    assert "suffix" in _refused(tmp_path, ingest, "log.xlsx", text)
+
+
+def test_a_file_that_was_cut_short(tmp_path: Path, ingest: Callable) -> None:
+    parquet = _parquet(tmp_path)
+    assert "without its end" in _refused(tmp_path, ingest, "log.parquet", parquet[: len(parquet) // 2])
+    packed = gzip.compress(_csv(make_log(5000)).encode())
+    assert "damaged gzip" in _refused(tmp_path, ingest, "log.csv.gz", packed[: len(packed) // 2])
+
+
+def test_parquet_with_damaged_pages(tmp_path: Path, ingest: Callable) -> None:
+    parquet = bytearray(_parquet(tmp_path))
+    parquet[4:200] = bytes(196)
+    assert "damaged parquet" in _refused(tmp_path, ingest, "log.parquet", bytes(parquet))
+
+
+def test_text_that_is_not_utf8(tmp_path: Path, ingest: Callable) -> None:
+    lines = _csv().encode().split(b"\n")
+    lines[5] = lines[5].replace(b"v004", b"v\xff04")
+    assert "log.csv:5 column vid: found bytes that are not UTF-8" in _refused(tmp_path, ingest, "log.csv", b"\n".join(lines))
+
+
+def test_a_header_that_is_not_utf8(tmp_path: Path, ingest: Callable) -> None:
+    message = _refused(tmp_path, ingest, "log.csv", _csv().replace("watch", "durée").encode("latin-1"))
+    assert "log.csv: found bytes that are not UTF-8" in message
+    assert "in the header" in message
+
+
+def test_a_missing_column_names_the_nearest(tmp_path: Path, ingest: Callable) -> None:
+    content = _csv().replace("uid", "user_uid", 1).encode()
+    message = _refused(tmp_path, ingest, "log.csv", content)
+    assert "column uid: found no such column" in message
+    assert 'did you mean "vid" or "user_uid"?' in message
+
+
+def test_another_separator_is_noticed(tmp_path: Path, ingest: Callable) -> None:
+    assert "write the fields with the separator" in _refused(tmp_path, ingest, "log.csv", _csv().replace(",", ";").encode())
+
+
+def test_a_column_twice(tmp_path: Path, ingest: Callable) -> None:
+    assert "column uid: found that name more than once" in _refused(tmp_path, ingest, "log.csv", b"uid,vid,ts,uid\n1,2,3,4\n")
+
+
+def test_a_column_that_one_file_lacks(tmp_path: Path, ingest: Callable) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    make_log().to_csv(folder / "a.csv", index=False)
+    make_log().drop(columns="watch").to_csv(folder / "b.csv", index=False)
+    with pytest.raises(DataError, match=r"b\.csv column watch: found no such column, expected the columns of a\.csv"):
+        ingest("logs")
+
+
+def test_text_and_parquet_together(tmp_path: Path, ingest: Callable) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    make_log().to_csv(folder / "a.csv", index=False)
+    make_log().to_parquet(folder / "b.parquet")
+    with pytest.raises(DataError, match="a parquet file among text files"):
+        ingest("logs")
+
+
+def test_a_missing_file_names_the_nearest(tmp_path: Path, ingest: Callable) -> None:
+    make_log().to_csv(tmp_path / "logs.csv", index=False)
+    with pytest.raises(DataError, match=r'no such file.*did you mean "logs\.csv"\?'):
+        ingest("log.csv")
+    with pytest.raises(DataError, match="no such file"):
+        ingest("none-*.csv")
+
+
+def test_unbalanced_rows_go_to_quarantine_with_their_rows(tmp_path: Path, ingest: Callable) -> None:
+    lines = _csv(make_log(400)).splitlines()
+    lines[10] += ",more"
+    lines[50] = lines[50].rsplit(",", 1)[0]
+    lines[300] = lines[300].replace("v", "w,", 1)
+    lines[350] = lines[350].replace("1", "x", 1).replace("0", "x", 1)  # a bad row of another kind: not at all unbalanced
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    result = ingest(max_bad=0.02)
+    rows = {row["source_row"]: row["reason"] for row in result.table("quarantine").to_pylist()}
+    assert {10, 50, 300} <= set(rows)
+    assert rows[10] == "found 7 fields, expected 6, as in the header"
+    assert rows[50] == "found 5 fields, expected 6, as in the header"
+    assert result.account.read == 400
+    assert result.account.quarantined == len(rows)
+
+
+def test_rows_behind_unbalanced_ones_keep_their_numbers(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log(400).astype({"ts": object})
+    log.loc[99, "ts"] = "never"
+    lines = _csv(log).splitlines()
+    for row in (1, 2, 40):
+        lines[row] += ",more"
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    found = {row["source_row"] for row in ingest(max_bad=0.02).table("quarantine").to_pylist()}
+    assert found == {1, 2, 40, 100}
+
+
+def test_a_quote_that_is_not_closed(tmp_path: Path, ingest: Callable) -> None:
+    lines = _csv().splitlines()
+    lines[7] = lines[7].replace("v", '"v', 1)
+    assert "log.csv:7: found a quote that is not closed" in _refused(tmp_path, ingest, "log.csv", "\n".join(lines).encode())
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("uid", None, "column uid: found nothing, expected an id (int64)"),
+        ("vid", None, "column vid: found nothing, expected an id (string)"),
+        ("ts", None, "column ts: found nothing, expected milliseconds"),
+        ("slot", 0, 'column slot: found "0", expected a whole number from 1'),
+        ("slot", "1.5", 'column slot: found "1.5", expected a whole number from 1'),
+        ("chance", 0, 'column chance: found "0", expected a probability above 0, at most 1'),
+        ("chance", 1.25, 'column chance: found "1.25", expected a probability'),
+    ],
+)
+def test_unusable_values_of_ours(tmp_path: Path, ingest: Callable, column: str, value: object, reason: str) -> None:
+    log = make_log().assign(chance=0.5).astype(object)
+    log.loc[41, column] = value
+    log.to_csv(tmp_path / "log.csv", index=False)
+    result = ingest(columns={**COLUMNS, "position": "slot", "propensity": "chance"})
+    (row,) = result.table("quarantine").to_pylist()
+    assert row["reason"].startswith(reason)
+    assert row["source_row"] == 42
+    assert (result.account.read, result.account.kept, result.account.quarantined) == (200, 199, 1)
+
+
+def test_too_many_unusable_rows_stop_the_run(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log().astype(object)
+    log.loc[10:15, "uid"] = None
+    log.loc[20, "ts"] = "?"
+    message = _refused(tmp_path, ingest, "log.csv", log.to_csv(index=False).encode())
+    assert "log.csv:11 column uid: found nothing, expected an id (int64); 6 of 200 rows" in message
+    assert "7 rows refused in all" in message
+    (tmp_path / "log.csv").write_text(log.to_csv(index=False))
+    assert ingest(max_bad=0.05).account.quarantined == 7
+
+
+def test_infinity_in_parquet_goes_to_quarantine(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log()
+    log.loc[3, "watch"] = float("inf")
+    log.to_parquet(tmp_path / "log.parquet")
+    (row,) = ingest("log.parquet").table("quarantine").to_pylist()
+    assert row["reason"] == "column watch: found Infinity, expected a finite number"
+
+
+def test_names_and_values_of_the_data_are_never_sql(tmp_path: Path, ingest: Callable) -> None:
+    evil = 'x"); DROP TABLE staged_log; --'
+    log = make_log().assign(**{evil: "'; DROP TABLE typed_log; --", "Clicked": 1})
+    log.to_csv(tmp_path / "log.csv", index=False)
+    events = ingest().events()
+    assert len(events) == 200
+    assert set(events[f"log.{evil}"]) == {"'; DROP TABLE typed_log; --"}
+    assert {"log.clicked", "log.Clicked"} <= set(events.columns)
+
+
+def test_a_memory_limit_that_is_too_small_is_said(tmp_path: Path, ingest: Callable) -> None:
+    make_log(20_000).to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(ConfigError, match=r"features\.memory_limit: found 1MB, expected more"):
+        ingest(features={"memory_limit": "1MB"})

@@ -1,0 +1,102 @@
+"""What is said of a source before it is read: every problem at once, the columns, what the output depends on."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recsys import sources
+from recsys.errors import ConfigError, DataError
+from tests.sources.logs import COLUMNS, make_log, make_pipeline
+
+
+def _source(tmp_path: Path, **more: object) -> dict[str, object]:
+    make_log().to_csv(tmp_path / "log.csv", index=False)
+    pd.DataFrame({"uid": [1], "age": [30]}).to_csv(tmp_path / "users.csv", index=False)
+    return {"kind": "table", "log": tmp_path / "log.csv", "users": tmp_path / "users.csv", "columns": COLUMNS, **more}
+
+
+def test_a_good_source_has_no_problem_and_is_left_alone(tmp_path: Path) -> None:
+    pipeline = make_pipeline(_source(tmp_path))
+    before = sorted(tmp_path.rglob("*"))
+    assert sources.check(pipeline) == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
+    feedback = [{"name": "survey", "file": tmp_path / "survey.csv", "value": "starz"}]
+    source = _source(
+        tmp_path, columns={**COLUMNS, "position": "slots", "device": "machine"}, items=tmp_path / "items.parquet", feedback=feedback
+    )
+    (tmp_path / "items.parquet").write_bytes(b"PAR1 and no more")
+    (tmp_path / "survey.csv").write_text("uid,vid,ts,stars\n1,a,2,3\n")
+    problems = sources.check(make_pipeline(source))
+    assert len(problems) == 4
+    for words in (
+        'source.columns.position; did you mean "slot"',
+        "column machine",
+        "items.parquet: found a parquet file without",
+        'did you mean "stars"',
+    ):
+        assert any(words in problem for problem in problems), (words, problems)
+
+
+def test_another_separator_is_one_problem_not_one_a_column(tmp_path: Path) -> None:
+    source = _source(tmp_path)
+    make_log().to_csv(tmp_path / "log.csv", index=False, sep=";")
+    (problem,) = sources.check(make_pipeline(source))
+    assert "write the fields with the separator" in problem
+
+
+def test_parts_that_do_not_fit_are_a_mistake_of_the_config(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"source\.feedback\.saved\.on: found request_id"):
+        sources.check(make_pipeline(_source(tmp_path, feedback=[{"name": "saved", "file": tmp_path / "log.csv", "on": ["request_id"]}])))
+
+
+def test_bytes_that_are_not_utf8_are_found_in_the_first_rows(tmp_path: Path) -> None:
+    source = _source(tmp_path)
+    with (tmp_path / "log.csv").open("ab") as file:
+        file.write(b"1,v\xff,1704103200000,1,1,1\n")
+    (problem,) = sources.check(make_pipeline(source))
+    assert "log.csv:201 column vid: found bytes that are not UTF-8" in problem
+
+
+def test_the_columns_that_a_pipeline_may_name(tmp_path: Path) -> None:
+    found = sources.columns(make_pipeline(_source(tmp_path, columns={**COLUMNS, "position": "slot"})))
+    assert found == {
+        "log": ["clicked", "watch"],
+        "known": ["user_id", "item_id", "timestamp", "position"],
+        "users": ["age"],
+        "items": [],
+        "feedback": [],
+    }
+
+
+def test_the_output_depends_on_options_and_files_but_not_on_their_place(tmp_path: Path) -> None:
+    configs = []
+    for name in ("here", "there"):
+        folder = tmp_path / name
+        folder.mkdir()
+        source = _source(folder)
+        for path in folder.iterdir():
+            os.utime(path, ns=(10**18, 10**18))
+        configs.append(sources.source_config(make_pipeline(source), folder))
+    assert configs[0] == configs[1]
+    os.utime(tmp_path / "there" / "log.csv", ns=(10**18, 10**18 + 1))
+    pipeline = make_pipeline(source)
+    assert sources.source_config(pipeline, folder) != configs[0]
+    assert sources.source_config(make_pipeline(source, {"category": ["clicked"]}), folder) != sources.source_config(pipeline, folder)
+
+
+def test_a_missing_file_is_noticed_before_anything_is_read(tmp_path: Path) -> None:
+    source = _source(tmp_path, items=tmp_path / "user.csv")
+    with pytest.raises(DataError, match=r'user\.csv: found no such file.*did you mean "users\.csv"'):
+        sources.source_config(make_pipeline(source), tmp_path)
+
+
+def test_a_simulated_source_depends_on_its_options_and_seed(tmp_path: Path) -> None:
+    config = sources.source_config(make_pipeline({"kind": "world", "users": 9}), tmp_path)
+    assert config["source"]["users"] == 9
+    assert config["seed"] == 7
+    assert not list(tmp_path.iterdir())

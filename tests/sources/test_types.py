@@ -1,0 +1,218 @@
+"""Inferred types, ids and timestamps, each against what pandas or datetime says of the same values."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.errors import DataError
+from tests.sources.logs import COLUMNS, make_log
+
+
+def _with(tmp_path: Path, **columns: list[object]) -> None:
+    log = make_log(len(next(iter(columns.values()))))
+    for name, values in columns.items():
+        log[name] = values
+    log.to_csv(tmp_path / "log.csv", index=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1", "-5", "0", ""], pa.int64()),
+        (["1", "2.5", "1e3", "NaN"], pa.float64()),
+        (["007", "12", "13", "14"], pa.string()),
+        (["+4912", "12", "13", "14"], pa.string()),
+        (["true", "False", "", "TRUE"], pa.bool_()),
+        (["2024-02-29", "", "2023-01-01", "2023-01-01"], pa.date32()),
+        (["2024-02-30", "2023-01-01", "2023-01-01", "2023-01-01"], pa.string()),
+        (["2024-02-29 10:00:00", "2024-02-29T10:00:00Z", "", "2024-02-29 10:00:00.5"], pa.timestamp("us")),
+        (["0x1F", "1_000", "1", "2"], pa.string()),
+        (["a", "1", "2", "3"], pa.string()),
+        (["", "", "", ""], pa.string()),
+    ],
+)
+def test_a_type_is_found_from_all_values(tmp_path: Path, ingest: Callable, values: list[object], expected: pa.DataType) -> None:
+    _with(tmp_path, extra=values)
+    assert ingest().table("events").schema.field("log.extra").type == expected
+
+
+def test_values_survive_typing(tmp_path: Path, ingest: Callable) -> None:
+    _with(
+        tmp_path, number=["1.5", "", "-2e3"], flag=["true", "false", ""], day=["2024-02-29", "", "2023-01-01"], text=["a,b", 'q"q', "ü\nx"]
+    )
+    events = ingest().events()
+    assert events["log.number"].tolist()[::2] == [1.5, -2000.0]
+    assert np.isnan(events["log.number"][1])
+    assert events["log.flag"].tolist() == [True, False, None]
+    assert events["log.day"].tolist() == [date(2024, 2, 29), None, date(2023, 1, 1)]
+    assert events["log.text"].tolist() == ["a,b", 'q"q', "ü\nx"]
+
+
+def test_a_stray_text_in_a_number_column_goes_to_quarantine(tmp_path: Path, ingest: Callable) -> None:
+    _with(tmp_path, extra=[*range(99), "oops"])
+    result = ingest()
+    assert result.account.quarantined == 1
+    (row,) = result.table("quarantine").to_pylist()
+    assert row["reason"] == 'column extra: found "oops", expected a whole number'
+    assert (row["source_file"], row["source_row"]) == ("log.csv", 100)
+    assert '"extra": "oops"' in row["raw"]
+
+
+def test_a_category_with_a_stray_text_is_text(tmp_path: Path, ingest: Callable) -> None:
+    _with(tmp_path, extra=[*range(99), "oops"], plain=list(range(100)), tags=list(range(100)))
+    table = ingest(features={"category": ["extra", "plain"], "multi": {"tags": ","}}).table("events")
+    types = {name: table.schema.field(f"log.{name}").type for name in ("extra", "plain", "tags")}
+    assert types == {"extra": pa.string(), "plain": pa.int64(), "tags": pa.string()}
+    assert len(table) == 100
+
+
+# --- Ids ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2, 3], [1, 2, 3]),
+        ([9223372036854775807, -1, 0], [9223372036854775807, -1, 0]),
+        (["007", "1", "2"], ["007", "1", "2"]),
+        (["9223372036854775808", "1", "2"], ["9223372036854775808", "1", "2"]),
+        (["1.0", "2", "3.0"], [1, 2, 3]),
+        (["1.5", "2", "3"], ["1.5", "2", "3"]),
+    ],
+)
+def test_ids_of_text_files(tmp_path: Path, ingest: Callable, values: list[object], expected: list[object]) -> None:
+    _with(tmp_path, uid=values)
+    assert ingest().events()["user_id"].tolist() == expected
+
+
+def test_the_query_item_has_the_type_of_the_item(tmp_path: Path, ingest: Callable) -> None:
+    _with(tmp_path, vid=[1, 2, 3], query=["1", "", "x9"])
+    events = ingest(columns={**COLUMNS, "query_item_id": "query"}).table("events")
+    assert events["item_id"].to_pylist() == ["1", "2", "3"]
+    assert events["query_item_id"].to_pylist() == ["1", None, "x9"]
+
+
+def test_whole_doubles_of_parquet_are_read_as_int64(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log(3).assign(uid=[1.0, 2.0, 2.0**53 - 1])
+    log.to_parquet(tmp_path / "log.parquet")
+    table = ingest("log.parquet").table("events")
+    assert table["user_id"].type == pa.int64()
+    assert table["user_id"].to_pylist() == [1, 2, 2**53 - 1]
+
+
+@pytest.mark.parametrize(("bad", "words"), [(2.0**53, "lost digits"), (1.5, "fraction")])
+def test_doubles_that_cannot_be_ids_are_refused(tmp_path: Path, ingest: Callable, bad: float, words: str) -> None:
+    make_log(3).assign(uid=[1.0, bad, 2.0]).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=rf"log\.parquet:2 column uid: found .*{words}.*; 1 of 3 rows\. Fix: "):
+        ingest("log.parquet")
+
+
+def test_scientific_ids_are_refused(tmp_path: Path, ingest: Callable) -> None:
+    _with(tmp_path, uid=["1", "1.65e+18", "2"])
+    with pytest.raises(DataError, match=r"log\.csv:2 column uid: found a number that has lost digits \(1\.65e\+18\)"):
+        ingest()
+
+
+def test_a_feature_with_ids_of_its_own_is_never_float(tmp_path: Path, ingest: Callable) -> None:
+    _with(tmp_path, author=["1.0", "", "3.0"])
+    table = ingest(features={"ids": ["author"]}).table("events")
+    assert table["log.author"].to_pylist() == [1, None, 3]
+
+
+# --- Timestamps ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("unit", "factor"), [("s", 0.001), ("ms", 1), ("us", 1000)])
+def test_units_of_whole_numbers(tmp_path: Path, ingest: Callable, unit: str, factor: float) -> None:
+    log = make_log(20)
+    expected = log["ts"].tolist()
+    log.assign(ts=(log["ts"] * factor).astype("int64")).to_csv(tmp_path / "log.csv", index=False)
+    assert ingest(time={"unit": unit}).events()["timestamp"].tolist() == expected
+
+
+def test_fractions_of_seconds(tmp_path: Path, ingest: Callable) -> None:
+    _with(tmp_path, ts=["1704103200.5", "1704103201.25", "1704103202"])
+    assert ingest(time={"unit": "s"}).events()["timestamp"].tolist() == [1704103200500, 1704103201250, 1704103202000]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "America/New_York"])
+def test_iso_with_and_without_offset_and_the_day_of_the_zone(tmp_path: Path, ingest: Callable, zone: str) -> None:
+    texts = ["2024-07-01T00:30:00", "2024-07-01 00:30:00+09:00", "2024-07-01T00:30:00.250Z", "2024-07-01 23:59"]
+    _with(tmp_path, ts=texts)
+    result = ingest(time={"unit": "iso", "zone": zone})
+    moments = [datetime.fromisoformat(text.replace("Z", "+00:00")) for text in texts]
+    moments = [moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)) for moment in moments]
+    assert sorted(result.events()["timestamp"]) == sorted(round(moment.timestamp() * 1000) for moment in moments)
+    days = {path.name.removeprefix("day=") for path in (result.folder / "events").glob("day=*")}
+    assert days == {moment.astimezone(ZoneInfo(zone)).date().isoformat() for moment in moments}
+
+
+@pytest.mark.parametrize("text", ["2024-07-01 00:30:00 UTC", "2024-07-01T00:30:00z", "2024-07-01 00:30:00,000+0000", "2024-07-01 00:30Z"])
+def test_every_way_to_write_an_offset_is_honoured(tmp_path: Path, ingest: Callable, text: str) -> None:
+    _with(tmp_path, ts=[text] * 3)
+    expected = datetime(2024, 7, 1, 0, 30, tzinfo=UTC).timestamp() * 1000
+    assert set(ingest(time={"unit": "iso", "zone": "Asia/Tokyo"}).events()["timestamp"]) == {expected}
+
+
+@pytest.mark.parametrize("text", ["2024-07-01 00:30:00 Europe/Berlin", "2024-07-01 10:30:00 PM", "2024-07-01 10:30:00 x", "infinity"])
+def test_what_stands_behind_a_time_is_never_passed_over(tmp_path: Path, ingest: Callable, text: str) -> None:
+    _with(tmp_path, ts=[text] * 3)
+    with pytest.raises(DataError, match=r"log\.csv:1 column ts: .*expected an ISO date and time between 2000 and 2100; 3 of 3 rows"):
+        ingest(time={"unit": "iso"})
+
+
+def test_parquet_times_finer_than_a_microsecond_are_cut(tmp_path: Path, ingest: Callable) -> None:
+    stamps = pa.array([1704103200000123456, 1704103201000000001], pa.timestamp("ns", "UTC"))
+    log = pa.Table.from_pandas(make_log(2).drop(columns="ts")).append_column("ts", stamps).append_column("seen", stamps)
+    pq.write_table(log, tmp_path / "log.parquet")
+    table = ingest("log.parquet").table("events")
+    assert table["timestamp"].to_pylist() == [1704103200000, 1704103201000]
+    assert table["log.seen"].cast(pa.int64()).to_pylist() == [1704103200000123, 1704103201000000]
+
+
+def test_parquet_times_need_no_unit(tmp_path: Path, ingest: Callable) -> None:
+    aware = pd.to_datetime([1704103200000, 1704103200001], unit="ms", utc=True).tz_convert("Asia/Tokyo")
+    pq.write_table(pa.Table.from_pandas(make_log(2).assign(ts=aware, local=aware.tz_localize(None))), tmp_path / "log.parquet")
+    table = ingest("log.parquet", time={"unit": "s", "zone": "Asia/Tokyo"}).table("events")
+    assert table["timestamp"].to_pylist() == [1704103200000, 1704103200001]
+    assert table["log.local"].to_pylist()[0].replace(tzinfo=UTC).timestamp() == 1704103200.0
+
+
+def test_a_wrong_unit_is_named(tmp_path: Path, ingest: Callable) -> None:
+    make_log().to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(
+        DataError, match=r'log\.csv:1 column ts: found "1704103200000", expected seconds .*200 of 200 rows\. Fix: the unit seems to be ms'
+    ):
+        ingest(time={"unit": "s"})
+
+
+def test_an_implausible_time_goes_to_quarantine_with_a_hint(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log(200)
+    log.loc[7, "ts"] //= 1000
+    log.to_csv(tmp_path / "log.csv", index=False)
+    (row,) = ingest().table("quarantine").to_pylist()
+    assert row["source_row"] == 8
+    assert "the unit seems to be s" in row["reason"]
+
+
+def test_lists_of_parquet_become_text_with_their_separator(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log(3).assign(tags=[["a", "b"], [], None])
+    log.to_parquet(tmp_path / "log.parquet")
+    events = ingest("log.parquet", features={"multi": {"tags": "|"}}).table("events")
+    assert events["log.tags"].to_pylist() == ["a|b", None, None]
+
+
+def test_a_null_in_a_list_takes_no_value_along(tmp_path: Path, ingest: Callable) -> None:
+    tags = pa.array([["a", None, "b"], [None], None, [], ["c"]])
+    pq.write_table(pa.Table.from_pandas(make_log(5)).append_column("tags", tags), tmp_path / "log.parquet")
+    assert ingest("log.parquet").table("events")["log.tags"].to_pylist() == ["a,b", None, None, None, "c"]
+
+
+def test_a_separator_within_a_value_of_a_list_is_an_error(tmp_path: Path, ingest: Callable) -> None:
+    make_log(3).assign(tags=[["a"], ["rock, pop"], ["b"]]).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r'log\.parquet column tags: found the separator "," within a value.*features\.multi'):
+        ingest("log.parquet", features={"multi": {"tags": ","}})
+    assert "rock, pop" in set(ingest("log.parquet", features={"multi": {"tags": "|"}}).events()["log.tags"])
