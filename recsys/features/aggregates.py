@@ -1,0 +1,170 @@
+"""Daily partial sums of every entity, and trailing windows of them.
+
+Integers until the last step: a sum of int64 is the same in any order and on any engine, a sum of floats is not.
+"""
+
+from functools import reduce
+
+import ibis
+import ibis.expr.types as ir
+
+from recsys import schema
+from recsys.features.impressions import ROW, signal_value
+from recsys.features.plan import Entity, Plan
+
+AGE = "age"  # whole days from the day of a partial to the day of the examples
+_BILLION = 1e9  # a mean over the values of a cell is of whole billionths: exact below 2⁵³, so the same in any order
+_RECENCY = ".recency"
+
+
+def known_day(delay_index: int) -> str:
+    """The column of past impressions: the day in which the signals of one delay become known; null where another state counts it."""
+    return f"known_day.{delay_index}"
+
+
+def _sum(name: str) -> str:
+    return f"sum.{name}"
+
+
+def _known(name: str) -> str:
+    return f"known.{name}"
+
+
+# --- Partials -----------------------------------------------------------------------------------------------------
+def partials(past: ir.Table, keys: tuple[str, ...], multi: tuple[str, ...], plan: Plan) -> ir.Table:
+    """Per entity and day: impressions (`count`), and per signal the number of known values and their sum; ordered by key and day.
+
+    A signal belongs to the day in which it becomes known, so each delay is grouped by its own day. `keys` may be empty:
+    everything together.
+    """
+    parts = [_of_one_delay(_one_value_a_row(past, keys, multi), keys, plan, index) for index in range(len(plan.delays))]
+    sums = reduce(lambda left, right: left.union(right), parts)
+    if len(parts) > 1:
+        sums = sums.group_by([*keys, "day"]).agg(**{name: sums[name].sum() for name in _measures(plan)})
+    return sums.order_by([*keys, "day"])
+
+
+def _one_value_a_row(table: ir.Table, keys: tuple[str, ...], multi: tuple[str, ...], *, keep_empty: bool = False) -> ir.Table:
+    """A row per value of each multi-valued key. Rows without a value of some key are dropped, or kept with null."""
+    for key in multi:
+        values = table[key]
+        if keep_empty:
+            # Not `unnest(keep_empty=True)`, a lateral join that takes three times as long.
+            values = (values.length() > 0).fill_null(False).ifelse(values, ibis.array([ibis.null("string")]))
+        table = table.mutate(**{key: values.unnest()})
+    return table if keep_empty or not keys else table.drop_null(list(keys))
+
+
+def _of_one_delay(past: ir.Table, keys: tuple[str, ...], plan: Plan, index: int) -> ir.Table:
+    counted = past.filter(past[known_day(index)].notnull()).rename({"day": known_day(index)})
+    here = {signal.name for signal in plan.signals_of(plan.delays[index])}
+    nothing = ibis.literal(0, "int64")
+    # `count` is of the label delay alone, or an impression with slower signals would be counted again.
+    measures: dict[str, ir.Value] = {schema.COUNT: counted.count() if index == 0 else nothing}
+    for signal in plan.signals:
+        value = counted[signal_value(signal.name)]
+        measures[_known(signal.name)] = value.count() if signal.name in here else nothing
+        measures[_sum(signal.name)] = value.sum().fill_null(0) if signal.name in here else nothing
+    aggregated = {name: value for name, value in measures.items() if value is not nothing}
+    grouped = counted.group_by([*keys, "day"]).agg(**aggregated)
+    return grouped.select(
+        *keys, "day", **{name: nothing if value is nothing else grouped[name].cast("int64") for name, value in measures.items()}
+    )
+
+
+def _measures(plan: Plan) -> list[str]:
+    return [schema.COUNT, *(name for signal in plan.signals for name in (_known(signal.name), _sum(signal.name)))]
+
+
+# --- Windows ------------------------------------------------------------------------------------------------------
+def _totals(recent: ir.Table, plan: Plan) -> dict[str, ir.Value]:
+    """Trailing sums: a window of w days is the partials of an age of 1 … w."""
+    return {
+        f"{name}.{window}": recent[name].sum(where=recent[AGE] <= window).cast("float64")
+        for window in plan.windows
+        for name in _measures(plan)
+    }
+
+
+def base_rates(everything: ir.Table, plan: Plan) -> ir.Table:
+    """One row: impressions, and `base.SIGNAL.W`, the mean of a signal over all of the window; null where it is 0 or nothing is known."""
+    totals = everything.agg(**_totals(everything, plan))
+    rates: dict[str, ir.Value] = {}
+    for window in plan.windows:
+        for signal in plan.signals:
+            total, known = (totals[f"{name}.{window}"] for name in (_sum(signal.name), _known(signal.name)))
+            rates[base_name(signal.name, window)] = total.nullif(0) / known.nullif(0)
+    return totals.mutate(**rates).select(f"{schema.COUNT}.{plan.windows[0]}", *rates)
+
+
+def base_name(signal: str, window: int) -> str:
+    return f"base.{signal}.{window}"
+
+
+def log_lift(total: ir.Value, known: ir.Value, base: ir.Value, shrinkage: float) -> ir.Value:
+    """log((total + c·base) / (known + c) / base), float64; exactly 0 where nothing is known or there is no base rate.
+
+    The log of how often against how often on average, shrunk towards 0 by c impressions at the base rate.
+    """
+    prior = base * shrinkage
+    return ((total.cast("float64").fill_null(0.0) + prior) / (known.cast("float64").fill_null(0.0) * base + prior)).ln().fill_null(0.0)
+
+
+def log_count(count: ir.Value) -> ir.Value:
+    return (count.cast("float64").fill_null(0.0) + 1.0).ln()
+
+
+def trailing(asks: ir.Table, recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
+    """`agg.ENTITY.…` of each ask, ordered by row: log lifts and log counts per window, and the recency of entities other than the user.
+
+    `recent`: the entity's partials of the longest window with their `age`. Of a multi-valued column the mean over its
+    values of lifts and counts, and the most recent of them. An entity that is null or new has 0, and no recency.
+    """
+    keys = list(entity.keys)
+    wanted = _one_value_a_row(asks.select(*dict.fromkeys([ROW, *keys])), entity.keys, entity.multi, keep_empty=True)
+    rated = _rated(recent.semi_join(wanted, keys), base, entity, plan)
+    met = wanted.left_join(rated, keys).select(ROW, *(name for name in rated.columns if name not in keys))
+    zero_where_new = {name: met[name].fill_null(0) for name in met.columns if name != ROW and not name.endswith(_RECENCY)}
+    features = met.mutate(**zero_where_new)
+    return (_mean_over_values(features) if entity.multi else features).order_by(ROW)
+
+
+def _rated(recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
+    """The features per entity rather than per ask: an entity is asked for many times. Of a multi-valued column in whole billionths."""
+    keys = list(entity.keys)
+    totals = recent.group_by(keys).agg(**_totals(recent, plan), **{AGE: recent[AGE].min(where=recent[schema.COUNT] > 0)})
+    rows = totals.cross_join(base)
+    kind = "float64" if entity.multi else "float32"
+    features = {name: value.cast(kind) for name, value in _window_features(rows, entity, plan).items()}
+    if entity.multi:
+        features = {name: (value * _BILLION).round().cast("float64") for name, value in features.items()}
+    return rows.select(*keys, **features, **_recency(rows, entity))
+
+
+def _window_features(totals: ir.Table, entity: Entity, plan: Plan) -> dict[str, ir.Value]:
+    features: dict[str, ir.Value] = {}
+    for window in plan.windows:
+        for signal in plan.signals:
+            total, known = (totals[f"{name}.{window}"] for name in (_sum(signal.name), _known(signal.name)))
+            lift = log_lift(total, known, totals[base_name(signal.name, window)], plan.features.shrinkage)
+            features[schema.aggregate_column(entity.names, signal.name, window)] = lift
+        features[schema.aggregate_column(entity.names, schema.COUNT, window)] = log_count(totals[f"{schema.COUNT}.{window}"])
+    return features
+
+
+def _recency(totals: ir.Table, entity: Entity) -> dict[str, ir.Value]:
+    """log(1 + days since the last day with an impression); a user's own is finer (`session.py`)."""
+    if entity.is_just(schema.USER_ID):
+        return {}
+    return {f"{schema.AGGREGATE}{'+'.join(entity.names)}{_RECENCY}": (totals[AGE].cast("float64") + 1.0).ln().cast("float32")}
+
+
+def _mean_over_values(features: ir.Table) -> ir.Table:
+    names = [name for name in features.columns if name != ROW]
+    recency = [name for name in names if name.endswith(_RECENCY)]
+    summed = features.group_by(ROW).agg(
+        values=features.count(), **{name: features[name].min() if name in recency else features[name].sum() for name in names}
+    )
+    divisor = summed["values"].cast("float64") * _BILLION
+    means = {name: summed[name] if name in recency else (summed[name] / divisor).cast("float32") for name in names}
+    return summed.select(ROW, **means)

@@ -1,0 +1,153 @@
+"""Everything in a pipeline that its columns cannot give, at once: labels that do not parse, names that nobody knows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+from ibis.common.exceptions import IbisError
+
+from recsys import schema
+from recsys.config import Pipeline
+from recsys.errors import ConfigError, DataError
+from recsys.features.columns import Column, Columns, Table, nearest
+from recsys.features.labels import LabelError, UnknownColumns, translate
+from recsys.features.labels import columns as label_columns
+from recsys.features.plan import ANY_TABLE, signal_column
+
+
+@dataclass
+class _Problems:
+    config: list[str] = field(default_factory=list)  # whatever the data, this cannot be computed
+    data: list[str] = field(default_factory=list)  # the data lacks it
+
+
+def check(pipeline: Pipeline, columns: Mapping[str, Sequence[str]]) -> None:
+    """Holds labels, signals and features against these names (`sources.columns`). Raises as `require` does."""
+    require(pipeline, Columns.untyped(columns))
+
+
+def require(pipeline: Pipeline, columns: Columns) -> None:
+    """Raises ConfigError (expressions, leaks) or else DataError (unknown names, wrong types) with all that was found."""
+    found = _find(pipeline, columns)
+    if found.config:
+        raise ConfigError([*found.config, *found.data])
+    if found.data:
+        raise DataError("\n".join(found.data))
+
+
+def _find(pipeline: Pipeline, columns: Columns) -> _Problems:
+    found = _Problems()
+    _labels(pipeline, columns, found)
+    _leaks(pipeline, found)
+    found.config.extend(_empty(pipeline))
+    found.data.extend(_names(pipeline, columns))
+    found.data.extend(_signals(pipeline, columns))
+    found.data.extend(_bias(pipeline, columns))
+    return found
+
+
+def event_table(columns: Columns) -> ir.Table:
+    """Events by name and type only, for expressions that are checked before there is an engine."""
+    return ibis.table(dict(columns.types("events")), name="events")
+
+
+def _labels(pipeline: Pipeline, columns: Columns, found: _Problems) -> None:
+    events = event_table(columns)
+    known = [*_bare(columns, schema.LOG), *_bare(columns, schema.FEEDBACK)]
+    for objective in pipeline.objective:
+        for key, text in (("label", objective.label), ("observed", objective.observed)):
+            place = f"objective.{objective.name}.{key}"
+            if text is None:
+                continue
+            try:
+                translate(text, events)
+            except LabelError as error:
+                found.config.append(f"{place}: {error}")
+            except UnknownColumns as error:
+                found.data.extend(_unknown(place, name, known, "a column of the log or a feedback") for name in error.names)
+            except (IbisError, TypeError) as error:
+                found.config.append(f'{place}: found "{text}", which cannot be computed on these columns ({error})')
+
+
+def _leaks(pipeline: Pipeline, found: _Problems) -> None:
+    """What is known only after an impression cannot describe it: a signal, or a column that is by itself a label."""
+    features = pipeline.features
+    after = dict.fromkeys(features.signals, "a signal")
+    for objective in pipeline.objective:
+        try:
+            names = label_columns(objective.label)
+        except LabelError:
+            continue  # reported by _labels
+        if len(names) == 1:
+            after.setdefault(names[0].removeprefix(schema.LOG), f"the label of {objective.name}")
+    uses = {"context": features.context, "ids": features.ids, "entities": tuple(name for entity in features.entities for name in entity)}
+    for key, names in uses.items():
+        for name in dict.fromkeys(names):
+            if name in after:
+                found.config.append(f"features.{key}: found {name}, which is {after[name]}, expected columns known before the impression")
+
+
+def _empty(pipeline: Pipeline) -> Iterator[str]:
+    if not pipeline.features.windows:
+        yield "features.windows: found none, expected at least one number of days"
+    if () in pipeline.features.entities:
+        yield "features.entities: found an entity without columns, expected the columns that name it"
+
+
+def _names(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    features = pipeline.features
+    entities = tuple(dict.fromkeys(name for entity in features.entities for name in entity))
+    uses: tuple[tuple[str, Sequence[str], tuple[Table, ...]], ...] = (
+        ("user", features.user, ("users",)),
+        ("item", features.item, ("items",)),
+        ("context", features.context, ("events",)),
+        ("entities", entities, ANY_TABLE),
+        ("ids", features.ids, ANY_TABLE),
+        ("slices", features.slices, ANY_TABLE),
+        ("category", features.category, ANY_TABLE),
+        ("multi", tuple(features.multi), ANY_TABLE),
+    )
+    for key, names, tables in uses:
+        for name in names:
+            column = columns.find(name, tables, features)
+            if column is None:
+                yield _unknown(f"features.{key}", name, columns.names(tables), f"a column of {' or '.join(tables)}")
+            elif not _is_plain(column):
+                yield f"features.{key}: found {name} of type {column.dtype}, expected a number, text, a date, true/false or a list of text"
+
+
+def _is_plain(column: Column) -> bool:
+    kind = column.dtype.value_type if column.dtype.is_array() else column.dtype
+    return bool(kind.is_numeric() or kind.is_string() or kind.is_boolean() or kind.is_date() or kind.is_timestamp() or kind.is_null())
+
+
+def _signals(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    for name in pipeline.features.signals:
+        stored = signal_column(name, columns)
+        if stored is None:
+            known = [*_bare(columns, schema.LOG), *_bare(columns, schema.FEEDBACK)]
+            yield _unknown("features.signals", name, known, "a column of the log or a feedback")
+            continue
+        dtype = columns.types("events")[stored]
+        if not (dtype.is_numeric() or dtype.is_boolean() or dtype.is_null()):
+            yield f"features.signals: found {name} of type {dtype}, expected numbers of 0 or more"
+
+
+def _bias(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    for name in pipeline.features.bias:
+        if name not in columns.events.names:
+            yield f"features.bias: found no {name} in the log, expected it. Fix: map it in source.columns, or leave it out of features.bias"
+    if schema.POSITION in pipeline.features.bias and schema.POSITION in columns.events.names:
+        kind = columns.events.field(schema.POSITION).type
+        if not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
+            yield f"features.bias: found position of type {kind}, expected whole numbers"
+
+
+def _bare(columns: Columns, prefix: str) -> list[str]:
+    return [schema.strip(name, prefix) for name in columns.events.names if name.startswith(prefix)]
+
+
+def _unknown(place: str, name: str, known: Sequence[str], expected: str) -> str:
+    return f"{place}: found the name {name}, expected {expected}{nearest(name, known)}"

@@ -1,0 +1,102 @@
+"""The columns that a pipeline's names stand for, and what each becomes as a feature."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import ibis
+import ibis.expr.datatypes as dt
+import pyarrow as pa
+
+from recsys import schema
+from recsys.config import Features
+
+Table = Literal["events", "users", "items"]
+Kind = Literal["number", "text", "multi", "date"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of one input table. `name` is bare, as the user writes it; `stored` is its name in the table."""
+
+    name: str
+    table: Table
+    stored: str
+    kind: Kind
+    dtype: dt.DataType
+
+    @property
+    def is_categorical(self) -> bool:
+        return self.kind in ("text", "multi")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The Arrow schemas of events, users and items; a table that a source lacks has no fields."""
+
+    events: pa.Schema
+    users: pa.Schema
+    items: pa.Schema
+
+    @classmethod
+    def untyped(cls, names: Mapping[str, Sequence[str]]) -> "Columns":
+        """From names alone, as `sources.columns` gives them: "log", "feedback", "users", "items", and "known" of our own names.
+
+        Every type is null, which goes with every other, so only names and forms can be wrong.
+        """
+        events = [*names["known"], *map(schema.log_column, names["log"]), *map(schema.feedback_column, names["feedback"])]
+        sides = ([key, *names[side]] for side, key in (("users", schema.USER_ID), ("items", schema.ITEM_ID)))
+        return cls(*(pa.schema([(name, pa.null()) for name in some]) for some in (events, *sides)))
+
+    def types(self, table: Table) -> Mapping[str, dt.DataType]:
+        fields: pa.Schema = getattr(self, table)
+        return {field.name: ibis.schema(pa.schema([field]))[field.name] for field in fields}
+
+    def find(self, name: str, tables: Iterable[Table], features: Features) -> Column | None:
+        """The column of a bare name in the first of `tables` that has it.
+
+        In events a name is one of the canonical columns or one of the log's own; feedback is not there, because it
+        comes after the impression.
+        """
+        for table in tables:
+            types = self.types(table)
+            stored = next((candidate for candidate in _stored(name, table) if candidate in types), None)
+            if stored is not None:
+                return Column(name, table, stored, _kind(name, types[stored], features), types[stored])
+        return None
+
+    def names(self, tables: Iterable[Table]) -> list[str]:
+        """The bare names in `tables`, for a message."""
+        found: list[str] = []
+        for table in tables:
+            for name in self.types(table):
+                if table != "events" or name in schema.KNOWN_COLUMNS:
+                    found.append(name)
+                elif name.startswith(schema.LOG):
+                    found.append(schema.strip(name, schema.LOG))
+        return list(dict.fromkeys(found))
+
+
+def _stored(name: str, table: Table) -> tuple[str, ...]:
+    if table != "events":
+        return (name,)
+    return (name, schema.log_column(name)) if name in schema.KNOWN_COLUMNS else (schema.log_column(name),)
+
+
+def _kind(name: str, dtype: dt.DataType, features: Features) -> Kind:
+    if name in features.multi or dtype.is_array():
+        return "multi"
+    if name in features.category or dtype.is_string():
+        return "text"
+    if dtype.is_date() or dtype.is_timestamp():
+        return "date"
+    if dtype.is_numeric() or dtype.is_boolean() or dtype.is_null():
+        return "number"
+    return "text"
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """`; did you mean "tab"?`, or nothing where no name is near."""
+    near = difflib.get_close_matches(word, list(names), n=1, cutoff=0.5)
+    return f'; did you mean "{near[0]}"?' if near else ""

@@ -1,0 +1,92 @@
+"""Where Ibis expressions run: DuckDB in this process, within a memory limit, spilling to a folder beyond it.
+
+The rest of this room speaks Ibis only, and Arrow of what has been computed.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+
+import duckdb
+import ibis
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+import pyarrow as pa
+
+_ANSWER = "answer"
+
+
+class Engine:
+    """Named tables, and expressions over them. A context manager; leaving it drops everything."""
+
+    def __init__(self, *, memory_limit: str, spill: Path) -> None:
+        self._backend = ibis.duckdb.connect(":memory:", memory_limit=memory_limit, temp_directory=str(spill))
+        self._connection: duckdb.DuckDBPyConnection = self._backend.con
+        self._connection.execute("SET enable_progress_bar = false")
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._backend.disconnect()
+
+    def files(self, name: str, paths: Sequence[Path]) -> None:
+        """Names parquet files of one schema; they are read when an expression needs them."""
+        relation = self._connection.read_parquet([str(path) for path in paths], hive_partitioning=False)
+        relation.create_view(name, replace=True)
+
+    def empty(self, name: str, schema: pa.Schema) -> None:
+        """Names a table of no rows."""
+        self.rows(name, schema.empty_table())
+
+    def rows(self, name: str, table: pa.Table) -> None:
+        """Names an Arrow table."""
+        self._connection.from_arrow(table).create_view(name, replace=True)
+
+    def view(self, name: str, expression: ir.Table) -> None:
+        """Names an expression; it runs when another needs it."""
+        self._execute(f'CREATE OR REPLACE VIEW "{name}" AS {_sql(expression)}')
+
+    def keep(self, name: str, expression: ir.Table) -> None:
+        """Runs an expression and keeps its rows under a name."""
+        self._execute(f'CREATE OR REPLACE TABLE "{name}" AS {_sql(expression)}')
+
+    def arrow(self, expression: ir.Table) -> pa.Table:
+        """Runs an expression. The types are the expression's own: DuckDB sums int64 to 128 bits, which parquet would not keep.
+
+        Kept first and then read: a relation is planned once for its columns and once more to run (120 against 65 ms of
+        400 expressions).
+        """
+        self.keep(_ANSWER, expression)
+        return self._connection.table(_ANSWER).to_arrow_table().cast(arrow_schema(expression))
+
+    def _execute(self, statement: str) -> None:
+        try:
+            self._connection.execute(statement)
+        except (RuntimeError, duckdb.InterruptException) as error:
+            if "interrupted" in str(error).lower():  # how the engine tells of a Ctrl-C
+                raise KeyboardInterrupt from error
+            raise
+
+
+def _sql(expression: ir.Table) -> str:
+    return _compiled(expression.op())
+
+
+@lru_cache(maxsize=1024)
+def _compiled(relation: ops.Relation) -> str:
+    """An expression that is the same on every day is compiled once. By its relation: tables compare by identity, relations by content."""
+    sql: str = ibis.duckdb.compile(relation.to_expr())
+    return sql
+
+
+def arrow_schema(expression: ir.Table) -> pa.Schema:
+    """The Arrow schema of an expression, every column and list element nullable."""
+    return pa.schema(
+        [(name, _nullable(kind)) for name, kind in zip(expression.columns, expression.schema().to_pyarrow().types, strict=True)]
+    )
+
+
+def _nullable(kind: pa.DataType) -> pa.DataType:
+    return pa.list_(_nullable(kind.value_type)) if pa.types.is_list(kind) else kind

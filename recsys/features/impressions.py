@@ -1,0 +1,212 @@
+"""One day's impressions with all that is known of the user, the video and the request, ready for what counts them."""
+
+from collections.abc import Iterable
+
+import ibis
+import ibis.expr.types as ir
+
+from recsys import schema
+from recsys.features.clock import DAY, LOCAL, WEEKDAY
+from recsys.features.columns import Column
+from recsys.features.labels import translate
+from recsys.features.plan import FRACTION, Entity, Plan, Signal, key_column
+
+ROW = "row"  # 0, 1, …: the place of an impression in its day, by (timestamp, event_id)
+_DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
+
+
+def signal_value(name: str) -> str:
+    """The column of impressions that holds a signal as the whole number that sums are made of."""
+    return f"signal.{name}"
+
+
+def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
+    """A day's events (`clock.stamped`) with features of the moment, entity keys, whole-number signals and labels.
+
+    `users` and `items` are unique by id.
+    """
+    sides = {"events": events, "users": _renamed(users, "users"), "items": _renamed(items, "items")}
+    joined = events.left_join(sides["users"], events[schema.USER_ID] == sides["users"][f"users.{schema.USER_ID}"])
+    joined = joined.left_join(sides["items"], events[schema.ITEM_ID] == sides["items"][f"items.{schema.ITEM_ID}"])
+    if plan.has_query:
+        query = _renamed(items, "query")
+        joined = joined.left_join(query, events[schema.QUERY_ITEM_ID] == query[f"query.{schema.ITEM_ID}"])
+    # A name of its own for the joined rows: expressions below refer to one table.
+    rows = joined.select(*joined.columns)
+    outputs: dict[str, ir.Value] = {
+        ROW: ibis.row_number().over(ibis.window(order_by=[rows[schema.TIMESTAMP], rows[schema.EVENT_ID]])),
+        DAY: rows[DAY],
+        **{name: rows[name] for name in _canonical(plan)},
+        **{name: _feature(column, rows, plan) for name, column in plan.outputs.items()},
+        schema.CONTEXT + "hour": (rows[LOCAL] % _DAY_MS // _HOUR_MS).cast("int64").cast("string"),
+        schema.CONTEXT + "weekday": rows[WEEKDAY],
+        **_query(rows, plan),
+        **{f"{schema.ID}{column.name}": _identity(column, rows) for column in plan.ids},
+        **{f"{schema.SLICE}{column.name}": _text(_stored(column, rows)) for column in plan.slices},
+        **_bias(rows, plan),
+        **{key_column(column): _key(column, rows, plan) for column in _key_columns(plan.entities)},
+        **{signal_value(signal.name): _whole(signal, rows) for signal in plan.signals},
+        **{schema.label_column(objective.name): _label(objective.label, objective.observed, rows) for objective in plan.objectives},
+    }
+    return rows.select(**outputs)
+
+
+def static_columns(plan: Plan) -> list[str]:
+    """What examples take from impressions as it is, in order; labels come last and apart."""
+    query = [schema.QUERY + schema.ITEM_ID, *_query_names(plan)] if plan.has_query else []
+    return [
+        *_canonical(plan),
+        *plan.outputs,
+        schema.CONTEXT + "hour",
+        schema.CONTEXT + "weekday",
+        *query,
+        *(f"{schema.ID}{column.name}" for column in plan.ids),
+    ]
+
+
+def closing_columns(plan: Plan) -> list[str]:
+    """Bias and slices: of the impression, not of the model's input."""
+    return [*(schema.BIAS + name for name in plan.features.bias), *(schema.slice_column(column.name) for column in plan.slices)]
+
+
+def past_columns(plan: Plan) -> list[str]:
+    """What later impressions need of an earlier one: the columns that the kept state has."""
+    return list(
+        dict.fromkeys(
+            [
+                *(schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP),
+                *plan.history_sources.values(),
+                *(key_column(column) for column in _key_columns(plan.entities)),
+                *(signal_value(signal.name) for signal in plan.signals),
+            ]
+        )
+    )
+
+
+def _renamed(table: ir.Table, side: str) -> ir.Table:
+    return table.rename({f"{side}.{name}": name for name in table.columns})
+
+
+def _canonical(plan: Plan) -> list[str]:
+    names = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP, schema.REQUEST_ID, schema.PROPENSITY)
+    return [name for name in names if name in plan.columns.events.names]
+
+
+def _key_columns(entities: Iterable[Entity]) -> tuple[Column, ...]:
+    """Each column of an entity once, without the ids that impressions have anyhow."""
+    named = {key_column(column): column for entity in entities for column in entity.columns}
+    return tuple(column for key, column in named.items() if key not in (schema.USER_ID, schema.ITEM_ID))
+
+
+# --- Values -------------------------------------------------------------------------------------------------------
+def _stored(column: Column, rows: ir.Table, side: str | None = None) -> ir.Value:
+    return rows[column.stored if column.table == "events" else f"{side or column.table}.{column.stored}"]
+
+
+def _feature(column: Column, rows: ir.Table, plan: Plan) -> ir.Value:
+    value = _stored(column, rows)
+    match column.kind:
+        case "number":
+            return _finite(value)
+        case "text":
+            return _text(value)
+        case "multi":
+            return _texts(value, plan.features.multi.get(column.name))
+        case "date":
+            return _age_days(value, rows)
+
+
+def _finite(value: ir.Value) -> ir.Value:
+    if value.type().is_boolean():
+        return value.cast("int8").cast("float64")
+    number = value.cast("float64")
+    return (number.isnan() | number.isinf()).ifelse(ibis.null("float64"), number) if value.type().is_floating() else number
+
+
+def _text(value: ir.Value) -> ir.Value:
+    """As text. A whole float reads as the whole number it is: a column with gaps often arrives as float."""
+    if not value.type().is_floating():
+        return value.cast("string")
+    whole = (value == value.floor()) & (value.abs() < 2**53)
+    text = whole.ifelse(whole.ifelse(value, 0).cast("int64").cast("string"), value.cast("string"))
+    return value.isnan().ifelse(ibis.null("string"), text)
+
+
+def _texts(value: ir.Value, separator: str | None) -> ir.Value:
+    """The values of one cell in its order, stripped, empties dropped."""
+    parts = value.map(_text) if value.type().is_array() else _text(value).split(separator or ",")
+    return parts.map(lambda part: part.strip()).filter(lambda part: part.length() > 0)
+
+
+def _age_days(value: ir.Value, rows: ir.Table) -> ir.Value:
+    """Days from a date to the impression. A date and a stamp without a zone are of the local clock."""
+    zoned = value.type().is_timestamp() and value.type().timezone is not None
+    moment = rows[schema.TIMESTAMP if zoned else LOCAL]
+    return (moment - value.cast("timestamp").epoch_seconds().cast("int64") * 1000).cast("float64") / _DAY_MS
+
+
+def _identity(column: Column, rows: ir.Table) -> ir.Value:
+    value = _stored(column, rows)
+    return value.cast("int64") if value.type().is_integer() else _text(value)
+
+
+def _key(column: Column, rows: ir.Table, plan: Plan) -> ir.Value:
+    """An entity's value; of a multi-valued cell each value once, so that an impression counts once for it."""
+    return (
+        _texts(_stored(column, rows), plan.features.multi.get(column.name)).unique() if column.kind == "multi" else _identity(column, rows)
+    )
+
+
+def _bias(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
+    kinds = {schema.POSITION: "int64", schema.DEVICE: "string"}
+    return {schema.BIAS + name: rows[name].cast(kinds[name]) for name in plan.features.bias}
+
+
+# --- The query video ----------------------------------------------------------------------------------------------
+def _query_columns(plan: Plan) -> list[Column]:
+    return [column for column in plan.item if column.is_categorical]
+
+
+def _query_names(plan: Plan) -> list[str]:
+    columns = _query_columns(plan)
+    return [*(schema.QUERY + column.name for column in columns), *(f"{schema.QUERY}same.{column.name}" for column in columns)]
+
+
+def _query(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
+    """The video being watched: its own values, and whether the candidate shares one (null where either is unknown)."""
+    if not plan.has_query:
+        return {}
+    found: dict[str, ir.Value] = {schema.QUERY + schema.ITEM_ID: rows[schema.QUERY_ITEM_ID]}
+    for column in _query_columns(plan):
+        own, candidate = (_texts_or_text(column, rows, plan, side) for side in ("query", "items"))
+        found[schema.QUERY + column.name] = own
+        if column.kind == "multi":
+            known = (own.length() > 0) & (candidate.length() > 0)
+            same = known.ifelse(own.intersect(candidate).length() > 0, ibis.null("boolean"))
+        else:
+            same = own == candidate
+        found[f"{schema.QUERY}same.{column.name}"] = same.cast("int8").cast("float64")
+    return found
+
+
+def _texts_or_text(column: Column, rows: ir.Table, plan: Plan, side: str) -> ir.Value:
+    value = _stored(column, rows, side)
+    return _texts(value, plan.features.multi.get(column.name)) if column.kind == "multi" else _text(value)
+
+
+# --- Signals and labels -------------------------------------------------------------------------------------------
+def _whole(signal: Signal, rows: ir.Table) -> ir.Value:
+    value = rows[signal.stored]
+    if signal.scale == 1:
+        return value.cast("int64")
+    scaled = _finite(value) * FRACTION
+    # Null beyond 64 bits, where a cast would stop the query: `require_valid` refuses the value by name.
+    return ibis.cases((scaled.abs() < 2.0**63, scaled)).round().cast("int64")
+
+
+def _label(label: str, observed: str | None, rows: ir.Table) -> ir.Value:
+    value = translate(label, rows)
+    if observed is None:
+        return value
+    return (translate(observed, rows) != 0).fill_null(False).ifelse(value, ibis.null("float64"))

@@ -1,0 +1,166 @@
+"""Everything that the feature program takes from a pipeline and the columns it meets, worked out once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from recsys import schema
+from recsys.artifacts import fingerprint
+from recsys.config import Features, FeedbackOptions, Pipeline, duration_ms
+from recsys.features.columns import Column, Columns, Table
+from recsys.objectives import Objective
+
+FRACTION = 1_000_000  # a fractional signal is summed as a whole number of millionths
+_PROGRAM = 1  # of the feature program: raised when the same config gives other bytes
+_NO_MATTER = {"min_count", "max_values", "memory_limit"}  # read by the encoder; the engine's memory
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A number ≥ 0 that is counted and summed once it is known, `delay` ms after its impression."""
+
+    name: str
+    stored: str  # its column in events
+    delay: int
+    scale: int  # sums are of `scale` times the value, in int64
+
+
+@dataclass(frozen=True)
+class Entity:
+    """The columns that together name what is counted: a user, a video in a tab, a user and an author."""
+
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(key_column(column) for column in self.columns)
+
+    @property
+    def multi(self) -> tuple[str, ...]:
+        """The keys that hold several values; the entity's feature is the mean over them."""
+        return tuple(key_column(column) for column in self.columns if column.kind == "multi")
+
+    def is_just(self, name: str) -> bool:
+        return self.names == (name,)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The program's parameters. `delays`: label_delay first, then each other delay of a signal once, ascending."""
+
+    features: Features
+    objectives: tuple[Objective, ...]
+    zone: str
+    columns: Columns
+    signals: tuple[Signal, ...]
+    entities: tuple[Entity, ...]
+    user: tuple[Column, ...]
+    item: tuple[Column, ...]
+    context: tuple[Column, ...]
+    slices: tuple[Column, ...]
+    ids: tuple[Column, ...]
+
+    @property
+    def delays(self) -> tuple[int, ...]:
+        first = duration_ms(self.features.label_delay)
+        return (first, *sorted({signal.delay for signal in self.signals} - {first}))
+
+    def signals_of(self, delay: int) -> tuple[Signal, ...]:
+        return tuple(signal for signal in self.signals if signal.delay == delay)
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(self.features.windows))
+
+    @property
+    def has_query(self) -> bool:
+        return schema.QUERY_ITEM_ID in self.columns.events.names
+
+    @property
+    def outputs(self) -> dict[str, Column]:
+        """Example column → the column that it is the value of."""
+        sides = {schema.USER: self.user, schema.ITEM: self.item, schema.CONTEXT: self.context}
+        return {prefix + column.name: column for prefix, side in sides.items() for column in side}
+
+    @property
+    def history_sources(self) -> dict[str, str]:
+        """History column → the example column whose past values it lists."""
+        categorical = {name for name, column in self.outputs.items() if column.is_categorical and column.table != "users"}
+        return {
+            schema.HISTORY + schema.ITEM_ID: schema.ITEM_ID,
+            **{schema.HISTORY + name: name for name in self.outputs if name in categorical},
+        }
+
+
+def key_column(column: Column) -> str:
+    """Where impressions carry an entity's value."""
+    return column.stored if column.stored in (schema.USER_ID, schema.ITEM_ID) else f"key.{column.name}"
+
+
+def signal_delays(pipeline: Pipeline) -> dict[str, int]:
+    """Feedback → ms from an impression to when its signal is known: label_delay + within."""
+    feedback: tuple[FeedbackOptions, ...] = getattr(pipeline.source, "feedback", ())
+    return {entry.name: duration_ms(pipeline.features.label_delay) + duration_ms(entry.within) for entry in feedback}
+
+
+def feature_config(pipeline: Pipeline) -> dict[str, Any]:
+    """All of a pipeline that examples depend on, JSON-able; examples/FINGERPRINT is named by its fingerprint."""
+    return {
+        "program": _PROGRAM,
+        "features": pipeline.features.model_dump(mode="json", exclude=_NO_MATTER),
+        "objectives": [
+            objective.model_dump(mode="json", include={"name", "kind", "label", "observed"}) for objective in pipeline.objective
+        ],
+        "zone": pipeline.zone,
+        "delays": signal_delays(pipeline),
+    }
+
+
+def plan_fingerprint(pipeline: Pipeline) -> str:
+    return fingerprint(feature_config(pipeline))
+
+
+def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
+    """The plan of a pipeline whose names have been checked (`check.require`)."""
+    features = pipeline.features
+
+    def found(name: str, tables: tuple[Table, ...]) -> Column:
+        column = columns.find(name, tables, features)
+        assert column is not None, f"{name} was not checked"
+        return column
+
+    return Plan(
+        features=features,
+        objectives=pipeline.objective,
+        zone=pipeline.zone,
+        columns=columns,
+        signals=tuple(_signal(name, pipeline, columns) for name in dict.fromkeys(features.signals)),
+        entities=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.entities)),
+        user=tuple(found(name, ("users",)) for name in dict.fromkeys(features.user)),
+        item=tuple(found(name, ("items",)) for name in dict.fromkeys(features.item)),
+        context=tuple(found(name, ("events",)) for name in dict.fromkeys(features.context)),
+        slices=tuple(found(name, ANY_TABLE) for name in dict.fromkeys(features.slices)),
+        ids=tuple(found(name, ANY_TABLE) for name in dict.fromkeys(features.ids)),
+    )
+
+
+ANY_TABLE: tuple[Table, ...] = ("events", "items", "users")  # where the columns of entities, slices and ids are looked for, in this order
+
+
+def signal_column(name: str, columns: Columns) -> str | None:
+    """The column of events behind a signal's bare name: the log's own, else a feedback."""
+    return next((stored for stored in (schema.log_column(name), schema.feedback_column(name)) if stored in columns.events.names), None)
+
+
+def _signal(name: str, pipeline: Pipeline, columns: Columns) -> Signal:
+    stored = signal_column(name, columns)
+    assert stored is not None, f"{name} was not checked"
+    dtype = columns.types("events")[stored]
+    label_delay = duration_ms(pipeline.features.label_delay)
+    # A feedback that the source joins by itself keeps the default time: the later moment is the safe one.
+    by_itself = label_delay + duration_ms(FeedbackOptions.model_fields["within"].default)
+    delay = signal_delays(pipeline).get(name, by_itself) if stored.startswith(schema.FEEDBACK) else label_delay
+    return Signal(name, stored, delay, 1 if dtype.is_integer() or dtype.is_boolean() else FRACTION)

@@ -1,0 +1,182 @@
+"""The feature program of one day: which tables are kept, which expressions run over them, in which order.
+
+What does not name the day is built and compiled once: 400 columns take longer to compile than to compute.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from recsys import schema
+from recsys.artifacts import Output
+from recsys.features import aggregates, clock, running, session, state, validate
+from recsys.features.clock import Day
+from recsys.features.engine import Engine, arrow_schema
+from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
+from recsys.features.plan import Entity, Plan
+
+CHUNK = 262_144  # examples that are in memory at once
+ROW_GROUP = 131_072
+_ORDINAL = "ordinal"
+_EVERYTHING = Entity(())  # all impressions together: base rates
+
+
+@dataclass(frozen=True)
+class DayInputs:
+    """Where one day's step reads: its events, and the state of the last day before that has events."""
+
+    day: Day
+    events: Sequence[Path]
+    previous: Day | None
+    previous_state: Path | None
+
+
+def partials_file(index: int) -> str:
+    return f"partials-{index}.parquet"
+
+
+class Program:
+    """A plan's expressions over an engine's tables. `load` a day, then write its state, then read its examples."""
+
+    def __init__(self, engine: Engine, plan: Plan) -> None:
+        self._engine, self._plan = engine, plan
+        self._entities = (_EVERYTHING, *plan.entities)
+        self._events, users, items = (ibis.table(dict(plan.columns.types(name)), name=name) for name in ("events", "users", "items"))
+        any_day = Day("1970-01-01", plan.zone)
+        # Tables that are filled day by day. Expressions over them name no day, which `stamped` and `today` bring in.
+        self._stamped = _named("stamped", clock.stamped(self._events, any_day))
+        self._impressions = impressions(self._stamped, users, items, plan)
+        day = self._day = _named("day", self._impressions)
+        self._kept = _named("kept", day.select(*past_columns(plan)))
+        self._gathered = state.past_impressions(day, self._kept, plan)
+        self._unstamped = _named("unstamped", self._gathered)
+        past = self._past = _named("past", state.stamped(self._unstamped, plan, any_day, None))
+        self._bursts = _named(
+            "bursts", day.select(schema.USER_ID, schema.TIMESTAMP, n=ibis.literal(0, "int64"), begin=day[schema.TIMESTAMP])
+        )
+        self._seen = _named("seen", day.select(schema.ITEM_ID, "day"))
+        self._found_moments = session.moments(day, self._bursts)
+        self._moments = _named("moments", self._found_moments)
+        self._state: dict[str, ir.Table] = {
+            "kept.parquet": state.kept_impressions(past, plan),
+            "bursts.parquet": session.last_bursts(self._moments),
+            "seen.parquet": state.first_seen(day, self._seen),
+            **{
+                partials_file(index): aggregates.partials(past, entity.keys, entity.multi, plan)
+                for index, entity in enumerate(self._entities)
+            },
+        }
+        self._today = ibis.table({_ORDINAL: "int32"}, name="today")
+        self._recent = [self._aged(index) for index in range(len(self._entities))]
+        self._base_rates = aggregates.base_rates(self._recent[0], plan)
+        self._base = _named("base", self._base_rates)
+        self._asks = _named("asks", day)
+        self._own_past = running.own_past(self._asks, past, plan)
+        self._counted = ibis.table(dict.fromkeys(running.counter_names(plan), "int64"), name="counted")
+        self._blocks = self._example_blocks()
+        self._closing = self._closing_block()
+
+    @property
+    def example_schema(self) -> pa.Schema:
+        schemas = [arrow_schema(block) for block in self._blocks]
+        if self._plan.features.history:
+            schemas.append(running.history_schema(arrow_schema(self._own_past), self._plan))
+        return pa.schema([field for part in (*schemas, arrow_schema(self._closing)) for field in part if field.name != ROW])
+
+    def load(self, inputs: DayInputs) -> None:
+        """Reads a day and what was kept before it."""
+        engine = self._engine
+        engine.files("events", inputs.events)
+        for name, table in (("kept", self._kept), ("bursts", self._bursts), ("seen", self._seen)):
+            if inputs.previous_state is None:
+                engine.empty(name, arrow_schema(table))
+            else:
+                engine.files(name, [inputs.previous_state / f"{name}.parquet"])
+        engine.view("stamped", clock.stamped(self._events, inputs.day))
+        engine.keep("day", self._impressions)
+        engine.view("unstamped", self._gathered)
+        engine.keep("past", state.stamped(self._unstamped, self._plan, inputs.day, inputs.previous))
+        engine.keep("moments", self._found_moments)
+
+    def require_valid(self, day: Day, file: Path) -> None:
+        """Raises DataError where the loaded day's rows cannot be learned from (`validate.require_valid`)."""
+        validate.require_valid(lambda row: self._engine.arrow(row).to_pylist()[0], self._day, self._events, self._plan, day, file)
+
+    @property
+    def longest_window(self) -> int:
+        return max(self._plan.windows)
+
+    def write_state(self, output: Output) -> None:
+        """Everything that later days need of the loaded day."""
+        for name, expression in self._state.items():
+            output.write_table(name, self._engine.arrow(expression))
+
+    def examples(self, day: Day, states: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+        """The loaded day's examples in the order of (timestamp, event_id). `states`: the day's own, and all that reach into its windows."""
+        engine = self._engine
+        for index in range(len(self._entities)):
+            engine.files(f"partials-{index}", [folder / partials_file(index) for folder in states])
+        engine.rows("today", pa.table({_ORDINAL: pa.array([day.ordinal], pa.int32())}))
+        engine.keep("base", self._base_rates)
+        rows = engine.arrow(self._day.agg(n=self._day.count()))["n"][0].as_py()
+        for start in range(0, rows, CHUNK):
+            inside = (self._day[ROW] >= start) & (self._day[ROW] < start + CHUNK)
+            engine.view("asks", self._day.filter(inside))
+            yield from self._chunk(day, min(CHUNK, rows - start)).to_batches(max_chunksize=ROW_GROUP)
+
+    def _chunk(self, day: Day, rows: int) -> pa.Table:
+        """The blocks set side by side: each has one row an ask in the order of row, so no join of 400 columns is needed."""
+        engine, plan = self._engine, self._plan
+        asks = engine.arrow(self._asks.select(ROW, schema.USER_ID, schema.TIMESTAMP).order_by(ROW))
+        own = running.OwnPast(asks, engine.arrow(self._own_past), plan)
+        engine.rows("counted", own.counters(day))
+        tables = [engine.arrow(block) for block in self._blocks]
+        if plan.features.history:
+            tables.append(own.history())
+        tables.append(engine.arrow(self._closing))
+        for table in tables:
+            assert table.num_rows == rows, f"a block of {table.num_rows} rows beside {rows} examples: {table.column_names[:3]}"
+        columns = [column for table in tables for name, column in zip(table.column_names, table.columns, strict=True) if name != ROW]
+        return pa.Table.from_arrays(columns, schema=self.example_schema).combine_chunks()
+
+    # --- Expressions ----------------------------------------------------------------------------------------------
+    def _aged(self, index: int) -> ir.Table:
+        """An entity's partials in the longest window before today."""
+        stored = _named(f"partials-{index}", self._state[partials_file(index)])
+        aged = stored.cross_join(self._today).mutate(**{aggregates.AGE: self._today[_ORDINAL] - stored["day"]})
+        return aged.filter((aged[aggregates.AGE] >= 1) & (aged[aggregates.AGE] <= max(self._plan.windows))).drop(_ORDINAL, "day")
+
+    def _example_blocks(self) -> list[ir.Table]:
+        plan, asks = self._plan, self._asks
+        blocks = [self._moment_block()]
+        for index, entity in enumerate(plan.entities, start=1):
+            blocks.append(aggregates.trailing(asks, self._recent[index], self._base, entity, plan))
+        if plan.features.today:
+            blocks.append(running.today_features(self._counted, self._base, plan))
+        return blocks
+
+    def _closing_block(self) -> ir.Table:
+        plan, asks = self._plan, self._asks
+        labels = {name: asks[name].cast("float32") for name in map(schema.label_column, (objective.name for objective in plan.objectives))}
+        return asks.select(ROW, *closing_columns(plan), **labels).order_by(ROW)
+
+    def _moment_block(self) -> ir.Table:
+        """What is static, and where the impression stands in time."""
+        plan = self._plan
+        first_days = self._seen.rename(first_day="day")
+        rows = self._asks.left_join(self._moments, [schema.USER_ID, schema.TIMESTAMP]).left_join(first_days, schema.ITEM_ID)
+        columns: dict[str, ir.Value] = {name: rows[name] for name in static_columns(plan)}
+        columns |= session.session_columns(rows, plan)
+        if any(entity.is_just(schema.ITEM_ID) for entity in plan.entities):
+            days = (rows["day"] - rows["first_day"]).cast("float64")
+            columns[schema.AGGREGATE + schema.ITEM_ID + ".age"] = (days + 1.0).ln().cast("float32")
+        return rows.select(ROW, **columns).order_by(ROW)
+
+
+def _named(name: str, like: ir.Table) -> ir.Table:
+    """A table of the engine by name, of the columns of an expression as the engine keeps them."""
+    return ibis.table(like.schema(), name=name)

@@ -1,0 +1,121 @@
+"""What there is to build: the days with events, and the chain of fingerprints that says which of them are stale."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.errors import ArtifactError, data_error
+from recsys.features.clock import Day
+from recsys.features.columns import Columns
+from recsys.features.plan import feature_config
+
+
+@dataclass(frozen=True)
+class Step:
+    """One day of events: its files, its place in the chain of fingerprints, and whether its examples are wanted."""
+
+    day: Day
+    files: Mapping[Path, str]  # → sha256 by the manifest of events
+    rows: int
+    fingerprint: str
+    inputs: Mapping[str, str]
+    wanted: bool
+
+
+def all_steps(pipeline: Pipeline, folder: Path) -> list[Step]:
+    """The days with events up to the last of the split, each with the fingerprint of all that its output depends on."""
+    events = _manifest(folder / "events")
+    by_day: dict[str, dict[str, Mapping[str, object]]] = {}
+    for name, entry in events.files.items():
+        if name.startswith("day=") and entry["rows"]:
+            by_day.setdefault(name.split("/")[0].removeprefix("day="), {})[name] = entry
+    _require_parts(pipeline, folder, sorted(by_day))
+    wanted = {day for part in schema.SPLITS for day in pipeline.split.days(part)}
+    sides = {name: _manifest(folder / name).content for name in ("users", "items") if (folder / name).exists()}
+    config, previous = feature_config(pipeline), ""
+    found: list[Step] = []
+    for day in sorted(day for day in by_day if day <= max(wanted)):
+        entries = by_day[day]
+        content = artifacts.fingerprint({name: entry["sha256"] for name, entry in entries.items()})
+        inputs = {"config": artifacts.fingerprint(config), "state": previous, "events": content, **sides}
+        previous = artifacts.fingerprint(inputs)
+        files = {folder / "events" / name: str(entry["sha256"]) for name, entry in sorted(entries.items())}
+        rows = sum(int(str(entry["rows"])) for entry in entries.values())
+        found.append(Step(Day(day, pipeline.zone), files, rows, previous, inputs, day in wanted))
+    return found
+
+
+def _manifest(folder: Path) -> artifacts.Manifest:
+    found = artifacts.manifest(folder)
+    if found is None:
+        raise ArtifactError(f"{folder}: found no artifact with a manifest, expected the output of ingest. Fix: run ingest")
+    return found
+
+
+def _require_parts(pipeline: Pipeline, folder: Path, days: Sequence[str]) -> None:
+    """Raises DataError that names every part of the split without rows, and the days that there are."""
+    empty = {part: span for part, span in pipeline.split.parts().items() if not set(pipeline.split.days(part)) & set(days)}
+    if empty:
+        raise data_error(
+            folder / "events",
+            found=f"no rows in {', '.join(f'split.{part} ({first} to {last})' for part, (first, last) in empty.items())}",
+            expected="rows in each part of the split",
+            fix=f"choose from the days that have rows: {_spans(days) or 'none'}",
+        )
+
+
+def _spans(days: Sequence[str]) -> str:
+    """`2022-04-25 to 2022-05-01, 2022-05-04`: days in order, neighbours run together."""
+    spans: list[list[date]] = []
+    for day in map(date.fromisoformat, days):
+        if spans and day - spans[-1][-1] == timedelta(days=1):
+            spans[-1][1:] = [day]
+        else:
+            spans.append([day])
+    return ", ".join(" to ".join(day.isoformat() for day in span) for span in spans)
+
+
+# --- Reading -----------------------------------------------------------------------------------------------------------
+def read_columns(folder: Path, day: str) -> Columns:
+    """The columns of a day's events, of users and of items, in a workspace."""
+    events = _parquet_schema(_parquet_files(folder / "events" / f"day={day}")[0])
+    sides = {}
+    for name, key in (("users", schema.USER_ID), ("items", schema.ITEM_ID)):
+        path = folder / name / "part-0.parquet"
+        sides[name] = _parquet_schema(path) if path.exists() else pa.schema([events.field(key)])
+    return Columns(events, sides["users"], sides["items"])
+
+
+def require_whole(step: Step, columns: Columns) -> None:
+    """Raises ArtifactError where a day's events are not the bytes of their manifest, or have other columns than the first day."""
+    for path, sha256 in step.files.items():
+        if not path.is_file() or _sha256(path) != sha256:
+            raise ArtifactError(f"{path}: found other bytes than its manifest says. Fix: delete {path.parent.parent} and run ingest again")
+        if not _parquet_schema(path).equals(columns.events):
+            raise ArtifactError(
+                f"{path}: found other columns or types than on the first day, expected the same."
+                f" Fix: delete {path.parent.parent} and run ingest again"
+            )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def _parquet_schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path).remove_metadata()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtifactError(f"{path}: cannot be read as parquet ({error}). Fix: delete {path.parent} and run ingest again") from error

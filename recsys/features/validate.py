@@ -1,0 +1,86 @@
+"""What a day's rows must be before they are learned from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.types as ir
+
+from recsys import schema
+from recsys.errors import Place, data_error
+from recsys.features.clock import Day
+from recsys.features.plan import Plan
+from recsys.objectives import Objective
+
+_LARGEST_FLOAT = 3.4e38  # float32
+_LARGEST_SIGNAL = 1e12  # so that 10⁶ rows of millionths fit into 64 bits
+
+Answer = Callable[[ir.Table], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    column: str
+    value: ir.Value
+    bad: ir.BooleanValue
+    expected: str
+    fix: str
+
+
+def require_valid(answer: Answer, impressions: ir.Table, events: ir.Table, plan: Plan, day: Day, file: Path) -> None:
+    """Raises DataError for the first of: impressions outside their day, signals below 0, labels that their objective cannot learn.
+
+    `impressions` and `events` are the day's tables; `answer` runs an expression of one row over them.
+    """
+    of_events = [_in_day(events, day), *(_signal_rule(events, signal.name, signal.stored) for signal in plan.signals)]
+    of_labels = [_label_rule(impressions, objective) for objective in plan.objectives]
+    for table, rules in ((events, of_events), (impressions, of_labels)):
+        found = answer(_tally(table, rules))
+        for index, rule in enumerate(rules):
+            if found[f"bad.{index}"]:
+                raise data_error(
+                    Place(file, column=rule.column),
+                    found=f"{found[f'example.{index}']:g}",
+                    expected=rule.expected,
+                    bad_rows=found[f"bad.{index}"],
+                    rows=found["rows"],
+                    fix=rule.fix,
+                )
+
+
+def _tally(table: ir.Table, rules: list[_Rule]) -> ir.Table:
+    counts = {f"bad.{index}": rule.bad.cast("int64").sum().fill_null(0).cast("int64") for index, rule in enumerate(rules)}
+    examples = {f"example.{index}": rule.value.max(where=rule.bad) for index, rule in enumerate(rules)}
+    return table.agg(rows=table.count(), **counts, **examples)
+
+
+def _in_day(events: ir.Table, day: Day) -> _Rule:
+    moment = events[schema.TIMESTAMP]
+    return _Rule(
+        schema.TIMESTAMP,
+        moment,
+        (moment < day.start) | (moment >= day.end),
+        f"moments of {day.iso} in {day.zone} (ms from {day.start} to before {day.end})",
+        "run ingest again with the zone of this pipeline",
+    )
+
+
+def _signal_rule(events: ir.Table, name: str, stored: str) -> _Rule:
+    value = events[stored].cast("float64")
+    bad = ((value < 0) | (value > _LARGEST_SIGNAL)) & ~value.isnan()
+    return _Rule(stored, value, bad, f"a signal from 0 to {_LARGEST_SIGNAL:g}", f"leave {name} out of features.signals, or mend the column")
+
+
+def _label_rule(impressions: ir.Table, objective: Objective) -> _Rule:
+    column = schema.label_column(objective.name)
+    value = impressions[column]
+    outside = (value.abs() > _LARGEST_FLOAT) | value.isnan()
+    match objective.kind:
+        case "binary":
+            bad, expected = ~value.isin([0.0, 1.0]), f"0 or 1 for the binary objective {objective.name}"
+        case "regression":
+            bad, expected = outside, f"a finite number for the regression objective {objective.name}"
+        case "watch_time":
+            bad, expected = outside | (value < 0), f"a finite number of 0 or more for the watch_time objective {objective.name}"
+    return _Rule(column, value, bad, expected, f'mend objective.{objective.name}.label = "{objective.label}", or change its kind')

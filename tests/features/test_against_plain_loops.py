@@ -1,0 +1,197 @@
+"""Every feature of small random logs against plain loops over the whole log: by the letter of docs/architecture.md, no engine, no state."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+Row = Mapping[str, Any]
+ENTITIES = (("user_id",), ("item_id",), ("author_id",), ("user_id", "tag"), ("tag", "tab"))
+SIGNALS = {"is_click": "log.is_click", "watch": "log.watch", "survey": "feedback.survey"}
+DELAYS = {"is_click": 600_000, "watch": 600_000, "survey": 600_000 + 20 * 3_600_000}
+DELAY, PAUSE, SHRINKAGE, HISTORY, WINDOWS = 600_000, 600_000, 2.5, 3, (1, 3)
+
+
+class Oracle:
+    def __init__(
+        self, rows: Sequence[Row], items: Sequence[Row], day_number: Callable[[int], int], day_start: Callable[[int], int]
+    ) -> None:
+        self.rows = sorted(rows, key=lambda row: (row["timestamp"], row["event_id"]))
+        self.items = {item["item_id"]: item for item in items}
+        self.day_number, self.day_start = day_number, day_start
+        self.base = cache(self._base)
+        self.of_key: dict[tuple[tuple[str, ...], tuple[Any, ...]], list[Row]] = {}
+        for row in self.rows:
+            for entity in ENTITIES:
+                for key in self.keys(row, entity):
+                    self.of_key.setdefault((entity, key), []).append(row)
+
+    def values(self, row: Row, name: str) -> list[Any]:
+        """The distinct values of one column of an entity; empty where unknown."""
+        if name in ("user_id", "item_id"):
+            return [row[name]]
+        if name == "tab":
+            return [row["log.tab"]] if row["log.tab"] is not None else []
+        value = self.items.get(row["item_id"], {}).get(name)
+        if name == "tag" and value is not None:
+            return sorted({part.strip() for part in value.split(",") if part.strip()})
+        return [value] if value is not None else []
+
+    def keys(self, row: Row, entity: Sequence[str]) -> list[tuple[Any, ...]]:
+        keys: list[tuple[Any, ...]] = [()]
+        for name in entity:
+            keys = [(*key, value) for key in keys for value in self.values(row, name)]
+        return keys
+
+    def in_window(self, moment: int, at: int, window: int) -> bool:
+        return self.day_number(at) - window <= self.day_number(moment) <= self.day_number(at) - 1
+
+    def rate(self, rows: Sequence[Row], signal: str, at: int, window: int) -> tuple[float, int]:
+        known = [row[SIGNALS[signal]] for row in rows if self.in_window(row["timestamp"] + DELAYS[signal], at, window)]
+        there = [value for value in known if value is not None]
+        return math.fsum(there), len(there)
+
+    def _base(self, signal: str, day_start: int, window: int) -> float:
+        total, n = self.rate(self.rows, signal, day_start, window)
+        return total / n if n else 0.0
+
+    def aggregates(self, row: Row, entity: Sequence[str]) -> dict[str, float | None]:
+        at, found = row["timestamp"], {}
+        groups = [self.of_key[tuple(entity), key] for key in self.keys(row, entity)]
+        for window in WINDOWS:
+            counts = [sum(self.in_window(other["timestamp"] + DELAY, at, window) for other in group) for group in groups]
+            found[f"agg.{'+'.join(entity)}.count.{window}"] = mean([math.log1p(count) for count in counts])
+            for signal in SIGNALS:
+                base = self.base(signal, self.day_start(at), window)
+                lifts = [lift(*self.rate(group, signal, at, window), base) for group in groups]
+                found[f"agg.{'+'.join(entity)}.{signal}.{window}"] = mean(lifts)
+        if tuple(entity) != ("user_id",):
+            days = [
+                self.day_number(at) - self.day_number(other["timestamp"] + DELAY)
+                for group in groups
+                for other in group
+                if self.in_window(other["timestamp"] + DELAY, at, max(WINDOWS))
+            ]
+            found[f"agg.{'+'.join(entity)}.recency"] = math.log1p(min(days)) if days else None
+        return found
+
+    def today(self, row: Row) -> dict[str, float]:
+        at, start = row["timestamp"], self.day_start(row["timestamp"])
+        own = [other for other in self.rows if other["user_id"] == row["user_id"]]
+        count = sum(start <= other["timestamp"] + DELAY < at for other in own)
+        found = {"agg.user_id.count.today": math.log1p(count)}
+        for signal, column in SIGNALS.items():
+            known = [other[column] for other in own if start <= other["timestamp"] + DELAYS[signal] < at and other[column] is not None]
+            found[f"agg.user_id.{signal}.today"] = lift(math.fsum(known), len(known), self.base(signal, start, max(WINDOWS)))
+        return found
+
+    def history(self, row: Row) -> dict[str, list[Any]]:
+        at = row["timestamp"]
+        own = [other for other in self.rows if other["user_id"] == row["user_id"] and other["timestamp"] + DELAY < at]
+        newest = own[::-1][:HISTORY]
+        found: dict[str, list[Any]] = {
+            "history.item_id": [other["item_id"] for other in newest],
+            "history.item.tag": [tags(self.items.get(other["item_id"], {}).get("tag")) for other in newest],
+            "history.context.tab": [None if other["log.tab"] is None else str(other["log.tab"]) for other in newest],
+            "history.age": [math.log1p((at - other["timestamp"]) / 1000) for other in newest],
+        }
+        for signal, column in SIGNALS.items():
+            found[f"history.{signal}"] = [other[column] if other["timestamp"] + DELAYS[signal] < at else None for other in newest]
+        return found
+
+    def session(self, row: Row) -> dict[str, float | None]:
+        at = row["timestamp"]
+        own = sorted(other["timestamp"] for other in self.rows if other["user_id"] == row["user_id"] and other["timestamp"] < at)
+        place, begin, later = 0, at, at
+        for moment in reversed(own):
+            if later - moment >= PAUSE:
+                break
+            place, begin, later = place + 1, moment, moment
+        first = min(self.day_number(other["timestamp"]) for other in self.rows if other["item_id"] == row["item_id"])
+        age = self.day_number(at) - first
+        return {
+            "context.session_place": math.log1p(place),
+            "context.session_elapsed": math.log1p((at - begin) / 1000),
+            "agg.user_id.recency": math.log1p((at - own[-1]) / 3_600_000) if own else None,
+            "agg.item_id.age": math.log1p(age) if age > 0 else None,
+        }
+
+    def static(self, row: Row, users: Sequence[Row], local: tuple[date, int]) -> dict[str, Any]:
+        """`local`: the day and the ms since its midnight, by the local clock."""
+        user = next((user for user in users if user["user_id"] == row["user_id"]), {})
+        item = self.items.get(row["item_id"], {})
+        day, since_midnight = local
+        tab = None if row["log.tab"] is None else str(row["log.tab"])
+        return {
+            "user.grade": user.get("grade"),
+            "user.level": user.get("level"),
+            "item.tag": tags(item.get("tag")),
+            "item.uploaded": (day - item["uploaded"]).days + since_midnight / 86_400_000 if item else None,
+            "context.tab": tab,
+            "context.hour": str(since_midnight // 3_600_000),
+            "context.weekday": str(day.weekday()),
+            "id.author_id": item.get("author_id"),
+            "bias.position": row["position"],
+            "slice.tab": tab,
+            "slice.grade": user.get("grade"),
+            "label.click": None if row["log.is_click"] is None else float(row["log.is_click"] == 1),
+            "label.watch": row["log.watch"] if row["log.is_click"] == 1 else None,
+        }
+
+
+def lift(total: float, n: int, base: float) -> float:
+    return math.log((total + SHRINKAGE * base) / (n + SHRINKAGE) / base) if base else 0.0
+
+
+def mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else 0.0
+
+
+def tags(cell: str | None) -> list[str] | None:
+    return None if cell is None else [part.strip() for part in cell.split(",") if part.strip()]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_feature_of_a_random_log_is_what_plain_loops_give(feed: Any, seed: int) -> None:
+    rows = feed.events(seed)
+    built = feed.build("log", rows)
+    zone = ZoneInfo(feed.zone)
+
+    def local(moment: int) -> datetime:
+        return datetime.fromtimestamp(moment / 1000, zone)
+
+    oracle = Oracle(
+        rows,
+        feed.items,
+        day_number=cache(lambda moment: local(moment).toordinal()),
+        day_start=lambda moment: feed.midnight(local(moment).date().isoformat()),
+    )
+    by_id = {row["event_id"]: row for row in rows}
+    checked = 0
+    for day, table in feed.examples(built.folder).items():
+        expected_order = [row["event_id"] for row in oracle.rows if feed.day_of(row) == day]
+        assert table["event_id"].to_pylist() == expected_order
+        for example in table.to_pylist():
+            row = by_id[example["event_id"]]
+            at = row["timestamp"]
+            expected: dict[str, Any] = {name: row[name] for name in ("event_id", "user_id", "item_id", "timestamp")}
+            expected |= oracle.static(row, feed.users, (local(at).date(), at - oracle.day_start(at)))
+            expected |= oracle.session(row) | oracle.today(row) | oracle.history(row)
+            for entity in ENTITIES:
+                expected |= oracle.aggregates(row, entity)
+            assert example == {name: close(value) for name, value in expected.items()}
+            checked += 1
+    assert checked == len(rows)
+
+
+def close(value: Any) -> Any:
+    """Whole numbers, text and null to the letter, floats to float32's precision."""
+    if isinstance(value, float):
+        return pytest.approx(value, rel=1e-5, abs=1e-6)
+    if isinstance(value, list):
+        return [close(entry) for entry in value]
+    return value

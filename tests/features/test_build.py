@@ -1,0 +1,189 @@
+"""What a build writes, what it leaves alone, and what it says of bad input."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys import artifacts
+from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.features import build, feature_config
+from recsys.features.program import Program
+from recsys.progress import Console
+
+DELAY, SURVEY_DELAY = 600_000, 600_000 + 20 * 3_600_000
+QUIET = Console(quiet=True)
+LIGHT = {
+    "entities": [["user_id"], ["tag", "tab"]],
+    "windows": [2],
+    "signals": ["is_click", "watch", "survey"],
+}  # quick, and with every kind of state
+
+
+def split(*, train: tuple[str, str], test: tuple[str, str]) -> dict[str, Any]:
+    return {"train": list(train), "test": list(test)}
+
+
+def test_order_of_rows_in_the_files_changes_no_byte_and_inputs_stay_as_they_were(feed: Any) -> None:
+    rows = feed.events(3)
+    workspace = feed.write("one", rows)
+    inputs = {name: feed.bytes(workspace / name) for name in ("events", "users", "items")}
+    pipeline = feed.pipeline(features=LIGHT)
+    one = build(pipeline, workspace, console=QUIET)
+    two = feed.build("two", [rows[n] for n in np.random.default_rng(0).permutation(len(rows))], pipeline)
+    # The fingerprint of a day names the bytes of its events, so only the data files are compared.
+    assert feed.bytes(one.folder) == feed.bytes(two.folder)
+    assert feed.bytes(workspace / "state") == feed.bytes(two.folder.parents[1] / "state")
+    assert {name: feed.bytes(workspace / name) for name in inputs} == inputs
+
+
+def test_days_added_one_at_a_time_give_the_bytes_of_all_at_once(feed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = feed.events(4)
+    whole = feed.build("whole", rows, feed.pipeline(features=LIGHT))
+    loaded = []
+    load = Program.load
+    monkeypatch.setattr(Program, "load", lambda self, inputs: (loaded.append(inputs.day.iso), load(self, inputs))[1])
+    for last in range(2, len(feed.days) + 1):
+        days = feed.days[:last]
+        pipeline = feed.pipeline(features=LIGHT, split=split(train=(days[0], days[-2]), test=(days[-1], days[-1])))
+        grown = feed.build("grown", [row for row in rows if feed.day_of(row) in days], pipeline)
+    assert loaded == list(feed.days), "a day that was there is built again"
+    assert grown.fresh == len(feed.days) - 1
+    assert grown.fingerprint == whole.fingerprint
+    assert feed.bytes(grown.folder) == feed.bytes(whole.folder)
+
+
+def test_what_is_fresh_stays_and_what_was_lost_comes_back(feed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline = feed.pipeline(features=LIGHT)
+    first = feed.build("log", feed.events(5, n=60), pipeline)
+    before = feed.bytes(first.folder.parents[1])
+    shutil.rmtree(first.folder / f"day={feed.days[1]}")
+    (first.folder.parents[1] / "state" / first.fingerprint / f"day={feed.days[2]}" / "kept.parquet").unlink()
+    again = build(pipeline, first.folder.parents[1], console=Console())
+    assert again.fresh == 2
+    assert "2 of 4 days are fresh" in capsys.readouterr().out
+    assert feed.bytes(first.folder.parents[1]) == before
+
+
+def test_the_kept_past_is_each_users_history_and_what_is_not_known_yet(feed: Any) -> None:
+    rows = sorted(feed.events(9), key=lambda row: (row["timestamp"], row["event_id"]))
+    built = feed.build("log", rows, feed.pipeline(features=LIGHT))
+    end = feed.midnight("2022-03-06")
+    expected = [row["event_id"] for row in rows if row["timestamp"] + SURVEY_DELAY >= end]
+    for user in range(5):
+        ripe = [row["event_id"] for row in rows if row["user_id"] == user and row["timestamp"] + DELAY < end]
+        expected += ripe[-3:]
+    state = built.folder.parents[1] / "state" / built.fingerprint / f"day={feed.days[-1]}"
+    kept = artifacts.read_table(state / "kept.parquet")["event_id"].to_pylist()
+    assert kept == [row["event_id"] for row in rows if row["event_id"] in set(expected)]
+    assert len(kept) < len(rows) / 2
+
+
+def test_days_before_the_split_only_feed_the_state(feed: Any) -> None:
+    days = feed.days
+    built = feed.build(
+        "log", feed.events(6, n=60), feed.pipeline(features=LIGHT, split=split(train=(days[1], days[1]), test=(days[2], days[2])))
+    )
+    assert built.days == days[1:3]
+    assert artifacts.days(built.folder) == list(days[1:3])
+    assert artifacts.days(built.folder.parents[1] / "state" / built.fingerprint) == list(days[:3])
+    artifacts.verify(built.folder / f"day={days[1]}")
+
+
+def test_a_day_that_is_built_in_pieces_is_the_same(feed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, pipeline = feed.events(7, n=90), feed.pipeline(features=LIGHT)
+    whole = feed.examples(feed.build("whole", rows, pipeline).folder)
+    monkeypatch.setattr("recsys.features.program.CHUNK", 11)
+    assert feed.examples(feed.build("pieces", rows, pipeline).folder) == whole
+
+
+def test_the_shortest_pipeline_over_a_log_of_its_own_builds(feed: Any) -> None:
+    """No users, no items, no signals, no history: source, split and one objective make a working file."""
+    workspace = feed.write("log", feed.events(8, n=60))
+    for name in ("users", "items"):
+        shutil.rmtree(workspace / name)
+    bare = dict.fromkeys(("user", "item", "context", "category", "signals", "bias", "slices", "ids"), ())
+    features = bare | {"multi": {}, "entities": [["user_id"], ["item_id"]], "history": 0, "today": False}
+    built = build(feed.pipeline(features=features), workspace, console=QUIET)
+    table = feed.examples(built.folder)[feed.days[3]]
+    assert {"agg.item_id.count.3", "agg.item_id.age", "context.session_place", "label.click"} < set(table.column_names)
+    assert not [name for name in table.column_names if name.startswith("history.") or name.endswith(".today")]
+
+
+def test_parts_of_the_split_without_rows_are_all_named_with_the_days_there_are(feed: Any) -> None:
+    pipeline = feed.pipeline(split=split(train=("2022-02-01", "2022-02-02"), test=("2022-03-03", "2022-03-03")))
+    with pytest.raises(DataError) as caught:
+        feed.build("log", feed.events(0, n=60), pipeline)
+    assert caught.value.exit_code == 3
+    for text in (
+        "split.train (2022-02-01 to 2022-02-02)",
+        "split.test (2022-03-03 to 2022-03-03)",
+        "2022-03-01 to 2022-03-02, 2022-03-04 to 2022-03-05",
+    ):
+        assert text in str(caught.value)
+
+
+def refusal(feed: Any, kind: type[Exception], rows: list[dict[str, Any]] | None = None, **changes: Any) -> str:
+    changes = {"features": LIGHT} | changes
+    with pytest.raises(kind) as caught:
+        feed.build("log", rows or feed.events(0, n=60), feed.pipeline(**changes))
+    examples = feed.folder / "log" / "examples"
+    assert not list(examples.rglob("*.parquet")), "something half-done was left"
+    return str(caught.value)
+
+
+def test_unknown_columns_are_all_named_with_the_nearest(feed: Any) -> None:
+    objectives = [{"name": "click", "label": "is_clik = 1"}, {"name": "rated", "label": "surveyy > 3", "observed": "tabb = 1"}]
+    text = refusal(feed, DataError, objective=objectives, features={"item": ["tagg"], "entities": [["user_id", "auther_id"]], "multi": {}})
+    for found, meant in (("is_clik", "is_click"), ("surveyy", "survey"), ("tabb", "tab"), ("tagg", "tag"), ("auther_id", "author_id")):
+        assert any(found in line and f'did you mean "{meant}"' in line for line in text.splitlines()), text
+
+
+def test_a_label_that_is_no_scalar_expression_is_a_config_error(feed: Any) -> None:
+    assert "objective.click.label: found SUM(is_click)" in refusal(
+        feed, ConfigError, objective=[{"name": "click", "label": "sum(is_click)"}]
+    )
+
+
+def test_what_is_known_only_afterwards_is_no_feature(feed: Any) -> None:
+    assert "features.context: found is_click" in refusal(feed, ConfigError, features={"context": ["is_click"]})
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        ({"name": "grade", "label": "survey"}, "0 or 1 for the binary objective grade"),
+        ({"name": "big", "kind": "regression", "label": "exp(watch * 1e6)"}, "a finite number for the regression objective big"),
+        ({"name": "less", "kind": "watch_time", "label": "watch - 1e6"}, "0 or more for the watch_time objective less"),
+    ],
+)
+def test_a_value_that_an_objective_cannot_have_is_counted(feed: Any, objective: dict[str, str], expected: str) -> None:
+    text = refusal(feed, DataError, objective=[objective])
+    assert expected in text
+    assert " rows. Fix:" in text
+    assert f"label.{objective['name']}" in text
+
+
+def test_a_signal_below_zero_is_refused(feed: Any) -> None:
+    rows = sorted(feed.events(0, n=60), key=lambda row: row["timestamp"])
+    rows[0]["log.watch"] = -2.5
+    assert "log.watch: found -2.5, expected a signal from 0" in refusal(feed, DataError, rows)
+
+
+def test_events_that_were_changed_behind_their_manifest_are_refused(feed: Any) -> None:
+    workspace = feed.write("log", feed.events(0, n=60))
+    path: Path = workspace / "events" / f"day={feed.days[0]}" / "part-0.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:5] + bytes([whole[5] ^ 1]) + whole[6:])
+    with pytest.raises(ArtifactError, match="other bytes than its manifest"):
+        build(feed.pipeline(), workspace, console=QUIET)
+
+
+def test_only_what_matters_to_examples_is_in_their_fingerprint(feed: Any) -> None:
+    config = feature_config(feed.pipeline())
+    assert config == feature_config(feed.pipeline(features={"min_count": 3, "max_values": 2, "memory_limit": "1GB"}))
+    assert config == feature_config(feed.pipeline(seed=8, model={"sharing": "single_task"}))
+    assert config != feature_config(feed.pipeline(features={"windows": [1]}))
+    assert config != feature_config(feed.pipeline(objective=[{"name": "click", "label": "is_click = 0"}]))

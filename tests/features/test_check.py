@@ -1,0 +1,51 @@
+"""A pipeline held against the names of its source, before anything is read."""
+
+from typing import Any
+
+import pytest
+
+from recsys.errors import RecsysError
+from recsys.features import check
+
+NAMES = {
+    "known": ["user_id", "item_id", "timestamp", "position"],
+    "log": ["is_click", "watch", "tab"],
+    "feedback": ["survey"],
+    "users": ["grade", "level"],
+    "items": ["author_id", "tag", "uploaded"],
+}
+
+
+def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
+    check(feed.pipeline(), NAMES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "found"),
+    [
+        (
+            {"objective": [{"name": "a", "label": "is_clik = 1"}]},
+            "objective.a.label",
+            "is_clik, expected a column of the log or a feedback; did you",
+        ),
+        ({"objective": [{"name": "a", "label": "max(watch)"}]}, "objective.a.label", "MAX(watch)"),
+        ({"objective": [{"name": "a", "label": "watch", "observed": "1; 2"}]}, "objective.a.observed", "2 expressions"),
+        ({"features": {"signals": ["wach"]}}, "features.signals", 'did you mean "watch"'),
+        ({"features": {"user": ["tag"]}}, "features.user", "tag, expected a column of users"),
+        ({"features": {"context": ["survey"]}}, "features.context", "survey"),
+        (
+            {"features": {"entities": [["user_id", "tog"]]}},
+            "features.entities",
+            'tog, expected a column of events or items or users; did you mean "tag"',
+        ),
+        ({"features": {"entities": [[]]}}, "features.entities", "an entity without columns"),
+        ({"features": {"windows": []}}, "features.windows", "none"),
+        ({"features": {"bias": ["device"]}}, "features.bias", "no device"),
+        ({"features": {"entities": [["user_id", "is_click"]]}}, "features.entities", "is_click, which is a signal"),
+    ],
+)
+def test_a_problem_names_its_place_and_what_was_found(feed: Any, changes: dict[str, Any], place: str, found: str) -> None:
+    with pytest.raises(RecsysError) as caught:
+        check(feed.pipeline(**changes), NAMES)
+    problems = str(caught.value).splitlines()
+    assert any(problem.startswith(place) and found in problem for problem in problems), problems
