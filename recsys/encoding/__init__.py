@@ -1,0 +1,24 @@
+"""Examples → packed arrays → tensors: vocabularies and normalisers fitted on training days, encoded days in Arrow IPC files."""
+
+from recsys.encoding.batches import EncodedDays, batches, steps_per_epoch, to_batch
+from recsys.encoding.encode import Encoded, encode, fingerprint_of
+from recsys.encoding.encoder import Encoder
+from recsys.encoding.layout import PADDING_ROW, Batch, Layout, Order, Slot
+from recsys.encoding.vocabulary import embedding_init
+
+__all__ = [
+    "PADDING_ROW",
+    "Batch",
+    "Encoded",
+    "EncodedDays",
+    "Encoder",
+    "Layout",
+    "Order",
+    "Slot",
+    "batches",
+    "embedding_init",
+    "encode",
+    "fingerprint_of",
+    "steps_per_epoch",
+    "to_batch",
+]

@@ -1,0 +1,173 @@
+"""Encoded days → batches of tensors. Which rows make up which batch is a pure function of (seed, epoch, step)."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from recsys import artifacts
+from recsys.encoding import packing
+from recsys.encoding.encoder import load_layout
+from recsys.encoding.layout import Batch, Layout, Order
+from recsys.encoding.packing import Packed
+from recsys.errors import ArtifactError
+
+DAY_FILE = "part-0.arrow"
+_CHUNK_ROWS = 8_192  # neighbours in time that come into a window of the shuffle together
+_WINDOW_CHUNKS = 64  # chunks from anywhere in the days whose 524,288 rows are then mixed row by row, in memory
+
+
+class Span(NamedTuple):
+    """Neighbouring rows of one record batch."""
+
+    block: int
+    start: int
+    stop: int
+
+
+class EncodedDays:
+    """Days of `encoded/FINGERPRINT/`, one after another, memory-mapped: opening costs nothing, the arrays are views or one copy."""
+
+    def __init__(self, folder: Path, days: Sequence[str]) -> None:
+        """Raises ArtifactError where a day is absent, damaged or of another encoder."""
+        self.folder = folder
+        self.days = tuple(days)
+        self.layout = load_layout(folder / "encoder")
+        readers = [_open(folder / f"day={day}" / DAY_FILE, self.layout) for day in self.days]
+        self._blocks = [(reader, number) for reader in readers for number in range(reader.num_record_batches)]
+        self.block_rows = tuple(len(reader.get_batch(number)) for reader, number in self._blocks)
+
+    def __len__(self) -> int:
+        return sum(self.block_rows)
+
+    def block(self, number: int) -> Packed:
+        """The arrays of one record batch: views of the file, read-only."""
+        reader, place = self._blocks[number]
+        return packing.unpack(reader.get_batch(place), self.layout)
+
+    def read(self, spans: Sequence[Span]) -> Packed:
+        """The spans' rows one after another; of a single span a view, else a copy."""
+        parts = [Packed._make(values[span.start : span.stop] for values in self.block(span.block)) for span in spans]
+        return parts[0] if len(parts) == 1 else _concatenated(parts)
+
+    def dense(self) -> NDArray[np.float32]:
+        """[N, D]"""
+        return self._column("dense")
+
+    def rows(self) -> NDArray[np.int32]:
+        """[N, S]"""
+        return self._column("rows")
+
+    def history_rows(self) -> NDArray[np.int32]:
+        """[N, L, H]"""
+        return self._column("history_rows")
+
+    def history_signals(self) -> NDArray[np.float32]:
+        """[N, L, G]"""
+        return self._column("history_signals")
+
+    def history_length(self) -> NDArray[np.int32]:
+        """[N]"""
+        return self._column("history_length")
+
+    def bias(self) -> NDArray[np.int32]:
+        """[N, 2]"""
+        return self._column("bias")
+
+    def labels(self, start: int = 0) -> NDArray[np.float32]:
+        """[N − start, K] of the rows from `start` on, NaN where not observed."""
+        return self._column("labels", start)
+
+    def _column(self, name: str, start: int = 0) -> NDArray[Any]:
+        parts = [getattr(packing.empty(0, self.layout), name)]
+        for number, rows in enumerate(self.block_rows):
+            if start < rows:
+                parts.append(getattr(self.block(number), name)[start:])
+            start = max(0, start - rows)
+        return np.concatenate(parts)
+
+
+def steps_per_epoch(days: EncodedDays, batch_size: int) -> int:
+    """How many batches `batches` yields from step 0; the last may be short."""
+    return -(-len(days) // batch_size)
+
+
+def batches(days: EncodedDays, *, batch_size: int, order: Order, seed: int = 0, epoch: int = 0, start_step: int = 0) -> Iterator[Batch]:
+    """Every row of the days once, from batch `start_step` on: what is yielded is the tail of what step 0 starts.
+
+    "time": the rows as they lie, day after day. "shuffled": chunks of neighbouring rows in random order, and the rows of a
+    window of chunks in random order, anew for each (seed, epoch). Days that fit into one window are permuted outright;
+    of longer ones no more than a window is in memory.
+    """
+    parts: list[Packed] = []
+    held = 0
+    skipped = start_step * batch_size
+    for number, spans in enumerate(_windows(days, order, seed, epoch), start=1):
+        rows = sum(span.stop - span.start for span in spans)
+        if skipped >= rows:
+            skipped -= rows
+            continue
+        window = days.read(spans)
+        permutation = np.random.default_rng([seed, epoch, number]).permutation(rows) if order == "shuffled" else None
+        start, skipped = skipped, 0
+        while start < rows:
+            stop = min(start + batch_size - held, rows)
+            part = slice(start, stop)
+            parts.append(Packed._make(values[part] if permutation is None else values.take(permutation[part], axis=0) for values in window))
+            held += stop - start
+            start = stop
+            if held == batch_size:
+                yield _tensors(_concatenated(parts))
+                parts, held = [], 0
+        del window  # before the next one is read: one is what memory holds
+    if parts:
+        yield _tensors(_concatenated(parts))
+
+
+def to_batch(encoded: pa.RecordBatch, layout: Layout) -> Batch:
+    """What `Encoder.transform` returns, as tensors of their own memory."""
+    return _tensors(_concatenated([packing.unpack(encoded, layout)]))
+
+
+def _windows(days: EncodedDays, order: Order, seed: int, epoch: int) -> list[list[Span]]:
+    """The spans in reading order, in groups: record batch by record batch, or windows of chunks drawn without replacement."""
+    if order == "time":
+        return [[Span(block, 0, rows)] for block, rows in enumerate(days.block_rows)]
+    chunks = [
+        Span(block, start, min(start + _CHUNK_ROWS, rows))
+        for block, rows in enumerate(days.block_rows)
+        for start in range(0, rows, _CHUNK_ROWS)
+    ]
+    # stream 0; the windows number theirs from 1, for numpy takes [seed, epoch] and [seed, epoch, 0] for the same
+    drawn = [chunks[place] for place in np.random.default_rng([seed, epoch, 0]).permutation(len(chunks))]
+    return [drawn[start : start + _WINDOW_CHUNKS] for start in range(0, len(drawn), _WINDOW_CHUNKS)]
+
+
+def _concatenated(parts: Sequence[Packed]) -> Packed:
+    """In memory of its own: views of a file are read-only, which tensors cannot be."""
+    if len(parts) == 1 and all(values.flags.writeable for values in parts[0]):
+        return parts[0]
+    return Packed._make(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+
+def _tensors(packed: Packed) -> Batch:
+    wide = {name: getattr(packed, name).astype(np.int64) for name in ("rows", "history_rows", "history_length", "bias")}
+    return Batch(*(torch.from_numpy(values) for values in packed._replace(**wide)))
+
+
+def _open(path: Path, layout: Layout) -> pa.ipc.RecordBatchFileReader:
+    if artifacts.manifest(path.parent) is None:
+        raise ArtifactError(f"{path.parent}: found no encoded day, expected one. Fix: run encode")
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtifactError(f"{path}: cannot be read as an Arrow file ({error}). Fix: delete {path.parent} and run encode again") from error
+    if not reader.schema.equals(packing.schema(layout)):
+        raise ArtifactError(
+            f"{path}: found other columns than the encoder beside it makes. Fix: delete {path.parent.parent} and run encode again"
+        )
+    return reader

@@ -1,0 +1,124 @@
+"""The stage: examples/ → encoded/, an encoder and the days of the split, each an artifact that is made once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.encoding import packing
+from recsys.encoding.batches import DAY_FILE
+from recsys.encoding.encoder import Encoder
+from recsys.errors import ArtifactError
+from recsys.progress import Console
+
+_STAGE = "encode"
+_READ_ROWS = 4 * packing.BATCH_ROWS  # at a time: a look-up hashes the whole vocabulary once a table, and memory holds one table
+_OPTIONS = ("ids", "min_count", "max_values", "history", "bias")  # of [features]; all others are seen in the examples' bytes
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What `encode` has left: `folder` holds encoder/ and a day=D/ for each of `days`."""
+
+    folder: Path
+    fingerprint: str
+    encoder: Encoder
+    days: tuple[str, ...]
+
+
+def fingerprint_of(pipeline: Pipeline, examples: Path) -> str:
+    """What the encoder depends on: its options and the bytes of the training days, no other day's."""
+    return artifacts.fingerprint([_config(pipeline), _contents(examples, _days(pipeline, examples, schema.TRAIN))])
+
+
+def encode(pipeline: Pipeline, examples: Path, encoded_root: Path, *, console: Console) -> Encoded:
+    """Fits an encoder on the training days and encodes all days of the split that have examples; what is fresh stays.
+
+    Rows keep the order of the examples. Raises ArtifactError where there is no training day, or examples lack a column.
+    """
+    train = _days(pipeline, examples, schema.TRAIN)
+    if not train:
+        first, last = pipeline.split.train
+        raise ArtifactError(f"{examples}: found no day from {first} to {last} (split.train), expected the examples. Fix: run features")
+    days = _days(pipeline, examples, *schema.SPLITS)
+    contents = _contents(examples, days)
+    fingerprint = fingerprint_of(pipeline, examples)
+    folder = encoded_root / fingerprint
+    encoder, was_fresh = _encoder(pipeline, examples, folder, fingerprint, {day: contents[day] for day in train})
+    stale = [day for day in days if not artifacts.is_fresh(folder / f"day={day}", _day_fingerprint(fingerprint, contents[day]))]
+    if was_fresh and not stale:
+        console.say(f"{_STAGE}: fresh ({len(days)} days)")
+    else:
+        console.say(f"{_STAGE}: encoder {'fresh' if was_fresh else 'fitted'}, {len(days) - len(stale)} of {len(days)} days fresh")
+    if stale:
+        with console.bar(_STAGE, len(stale)) as advance:
+            for day in stale:
+                _encode_day(encoder, examples / f"day={day}", folder / f"day={day}", fingerprint, contents[day])
+                advance(note=day)
+    return Encoded(folder, fingerprint, encoder, tuple(days))
+
+
+def _encoder(pipeline: Pipeline, examples: Path, folder: Path, fingerprint: str, inputs: Mapping[str, str]) -> tuple[Encoder, bool]:
+    target = folder / "encoder"
+    if artifacts.is_fresh(target, fingerprint):
+        return Encoder.load(target), True
+    encoder = Encoder.fit(((day, table) for day in inputs for table in _tables(examples / f"day={day}")), pipeline)
+    with artifacts.writing(target, stage=_STAGE, fingerprint=fingerprint, inputs=inputs, config=_config(pipeline)) as output:
+        encoder.save(output)
+    return encoder, False
+
+
+def _encode_day(encoder: Encoder, examples: Path, target: Path, fingerprint: str, content: str) -> None:
+    inputs = {"encoder": fingerprint, "examples": content}
+    with (
+        artifacts.writing(target, stage=_STAGE, fingerprint=_day_fingerprint(fingerprint, content), inputs=inputs) as output,
+        pa.OSFile(str(output.path(DAY_FILE)), "wb") as file,
+        pa.ipc.new_file(file, packing.schema(encoder.layout)) as writer,
+    ):
+        for table in _tables(examples):
+            encoded = encoder.transform(table, place=str(examples))
+            writer.write_table(pa.Table.from_batches([encoded]), packing.BATCH_ROWS)
+
+
+def _tables(day: Path) -> Iterator[pa.Table]:
+    """A day's examples in tables of a bounded size; one empty table where the day has no rows."""
+    path = day / "part-0.parquet"
+    try:
+        with pq.ParquetFile(path) as file:
+            rows = 0
+            for batch in file.iter_batches(_READ_ROWS):
+                rows += len(batch)
+                yield pa.Table.from_batches([batch])
+            if not rows:
+                yield file.schema_arrow.empty_table()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtifactError(f"{path}: cannot be read as parquet ({error}). Fix: delete {day} and run features again") from error
+
+
+def _config(pipeline: Pipeline) -> dict[str, Any]:
+    options = pipeline.features.model_dump(mode="json", include=set(_OPTIONS))
+    return {**options, "objectives": [objective.name for objective in pipeline.objective]}
+
+
+def _days(pipeline: Pipeline, examples: Path, *parts: str) -> list[str]:
+    there = set(artifacts.days(examples))
+    return [day for part in parts for day in pipeline.split.days(part) if day in there]
+
+
+def _contents(examples: Path, days: Sequence[str]) -> dict[str, str]:
+    contents = {}
+    for day in days:
+        manifest = artifacts.manifest(examples / f"day={day}")
+        if manifest is None:
+            raise ArtifactError(f"{examples / f'day={day}'}: found no manifest, expected whole examples. Fix: delete it and run features")
+        contents[day] = manifest.content
+    return contents
+
+
+def _day_fingerprint(encoder: str, content: str) -> str:
+    return artifacts.fingerprint([encoder, content])

@@ -1,0 +1,162 @@
+"""Examples → packed arrays, by what was fitted on the training days."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.encoding import history, packing
+from recsys.encoding.bias import BiasCodes
+from recsys.encoding.columns import (
+    DEVICE,
+    HISTORY_ITEM_ID,
+    POSITION,
+    Cells,
+    Roles,
+    array,
+    categories,
+    check_types,
+    elements,
+    lengths_of,
+    numbers,
+    require,
+)
+from recsys.encoding.fitting import Fitting
+from recsys.encoding.history import SignalScale
+from recsys.encoding.layout import Layout
+from recsys.encoding.normaliser import Normaliser
+from recsys.encoding.packing import Packed
+from recsys.encoding.vocabulary import Vocabulary
+from recsys.errors import ArtifactError
+
+LAYOUT_FILE = "layout.json"
+SCALES_FILE = "scales.json"
+VOCABULARY_FILE = "vocabulary.parquet"
+QUANTILES_FILE = "quantiles.parquet"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Fitted once, on training days only; `transform` is then a function of the row alone."""
+
+    layout: Layout
+    vocabulary: Vocabulary
+    normaliser: Normaliser
+    scales: tuple[SignalScale, ...]  # of the history's signals
+    bias: BiasCodes
+
+    @staticmethod
+    def fit(days: Iterable[tuple[str, pa.Table]], pipeline: Pipeline) -> "Encoder":
+        """Learns from (day, examples) pairs in the order of the days; a day may come in several tables, one after another.
+
+        Raises ArtifactError where a table lacks a column, ValueError where there is no table or the days are out of order.
+        """
+        fitting: Fitting | None = None
+        previous = ""
+        for day, tables in groupby(days, key=lambda pair: pair[0]):
+            if day <= previous:
+                raise ValueError(f"found day {day} after {previous}, expected the days in order: rows of the vocabulary are given in it")
+            for _, table in tables:
+                fitting = fitting or Fitting(table.schema, pipeline)
+                fitting.add(table, f"examples/day={day}")
+            if fitting is not None:
+                fitting.end_day()
+            previous = day
+        if fitting is None:
+            raise ValueError("found no examples to fit on, expected those of the training days")
+        return Encoder(*fitting.finish())
+
+    def transform(self, table: pa.Table, *, place: str = "examples", labelled: bool = True) -> pa.RecordBatch:
+        """The packed arrays of the table's rows, in their order. `place` names the table in an error.
+
+        A label that is null or not finite is not observed. Not `labelled`: the table needs no labels and none is observed.
+        Raises ArtifactError where a column that the encoder was fitted on is absent or of another type.
+        """
+        self._check(table.schema, place, labelled)
+        packed = packing.empty(len(table), self.layout)
+        packed.dense[:] = self.normaliser.transform(table)
+        for slot in self.layout.slots:
+            cells = categories(array(table, slot.feature), slot.width)
+            packed.rows[cells.row, slot.start + cells.place] = self.vocabulary.lookup(slot.space, cells.values)
+        if self.layout.history_length:
+            self._fill_history(packed, table, place)
+        packed.bias[:] = self.bias.transform(table)
+        if labelled:
+            for k, objective in enumerate(self.layout.objectives):
+                packed.labels[:, k] = numbers(array(table, schema.label_column(objective)))
+        return packing.pack(packed, self.layout)
+
+    def _fill_history(self, packed: Packed, table: pa.Table, place: str) -> None:
+        past = self._past(table, HISTORY_ITEM_ID, place)
+        packed.history_length[:] = np.bincount(past.row, minlength=len(table))
+        if self.scales:
+            signals = {scale.name: numbers(self._past(table, scale.name, place).values) for scale in self.scales}
+            packed.history_signals[past.row, past.place] = history.transform(self.scales, signals)
+        for slot in self.layout.history_slots:
+            cells = categories(self._past(table, slot.feature, place).values, slot.width)
+            rows = self.vocabulary.lookup(slot.space, cells.values)
+            packed.history_rows[past.row[cells.row], past.place[cells.row], slot.start + cells.place] = rows
+
+    def _past(self, table: pa.Table, column: str, place: str) -> Cells:
+        """The past impressions that a history column tells of. Raises ArtifactError where its lists are not as long as the ids'."""
+        lengths, expected = (lengths_of(array(table, name)) for name in (column, HISTORY_ITEM_ID))
+        wrong = int((lengths != expected).sum())
+        if wrong:
+            raise ArtifactError(
+                f"{place} column {column}: found lists of other lengths than those of {HISTORY_ITEM_ID}, expected equal ones;"
+                f" {wrong:,} of {len(table):,} rows. Fix: delete the examples and run features again"
+            )
+        return elements(array(table, column), self.layout.history_length)
+
+    def _check(self, examples: pa.Schema, place: str, labelled: bool) -> None:
+        layout = self.layout
+        roles = Roles(
+            dense=self.normaliser.columns,
+            categories=tuple(slot.feature for slot in layout.slots),
+            history_categories=tuple(slot.feature for slot in layout.history_slots),
+            history_signals=tuple(scale.name for scale in self.scales),
+        )
+        check_types(examples, roles, place)
+        others = [HISTORY_ITEM_ID] if layout.history_length else []
+        others += [column for column, codes in ((POSITION, layout.positions), (DEVICE, layout.devices)) if codes]
+        others += [schema.label_column(objective) for objective in layout.objectives if labelled]
+        require(examples, others, place)
+
+    def save(self, output: artifacts.Output) -> None:
+        """JSON and parquet, byte for byte the same for the same encoder."""
+        output.write_json(LAYOUT_FILE, self.layout.model_dump(mode="json"))
+        output.write_json(SCALES_FILE, {"history": [asdict(scale) for scale in self.scales], "bias": asdict(self.bias)})
+        output.write_table(VOCABULARY_FILE, self.vocabulary.table())
+        output.write_table(QUANTILES_FILE, self.normaliser.table())
+
+    @staticmethod
+    def load(folder: Path) -> "Encoder":
+        """What `save` wrote. Raises ArtifactError where it is absent or cannot be read."""
+        layout = load_layout(folder)
+        try:
+            raw = json.loads((folder / SCALES_FILE).read_bytes())
+            scales = tuple(SignalScale(**scale) for scale in raw["history"])
+            bias = BiasCodes(**{**raw["bias"], "devices": tuple(raw["bias"]["devices"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _unreadable(folder / SCALES_FILE, error) from error
+        vocabulary = Vocabulary.from_table(artifacts.read_table(folder / VOCABULARY_FILE), layout.unknown_rows)
+        normaliser = Normaliser.from_table(artifacts.read_table(folder / QUANTILES_FILE))
+        return Encoder(layout, vocabulary, normaliser, scales, bias)
+
+
+def load_layout(folder: Path) -> Layout:
+    """The layout of a saved encoder alone. Raises ArtifactError where it is absent or cannot be read."""
+    try:
+        return Layout.model_validate_json((folder / LAYOUT_FILE).read_bytes())
+    except (OSError, ValueError) as error:  # pydantic's are ValueErrors
+        raise _unreadable(folder / LAYOUT_FILE, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(f"{path}: cannot be read ({error}), expected part of a saved encoder. Fix: delete {path.parent} and run again")

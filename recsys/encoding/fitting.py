@@ -1,0 +1,87 @@
+"""What is learned from the training days, in one walk over their tables: vocabularies, quantiles, scales and codes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from recsys import schema
+from recsys.config import Pipeline
+from recsys.encoding.bias import BiasCodes, BiasFitter
+from recsys.encoding.columns import (
+    HISTORY_ITEM_ID,
+    array,
+    categories,
+    check_types,
+    elements,
+    numbers,
+    require,
+    roles,
+    space_of,
+    width_of,
+)
+from recsys.encoding.history import ScalesFitter, SignalScale, signal_names
+from recsys.encoding.layout import Layout, Slot
+from recsys.encoding.normaliser import Normaliser, NormaliserFitter
+from recsys.encoding.vocabulary import Vocabulary, VocabularyFitter
+
+
+class Fitting:
+    """Memory holds the vocabulary, a bounded sample and sums: never a day, never the log."""
+
+    def __init__(self, examples: pa.Schema, pipeline: Pipeline) -> None:
+        features = pipeline.features
+        self._roles = roles(examples, features)
+        self._needed = [schema.EVENT_ID, *(schema.BIAS + name for name in features.bias), *([HISTORY_ITEM_ID] if features.history else [])]
+        self._history_length = features.history
+        self._objectives = tuple(objective.name for objective in pipeline.objective)
+        types = {field.name: field.type for field in examples}
+        history_types = {name: types[name].value_type for name in self._roles.history_categories}
+        self._slots = tuple(_slots(self._roles.categories, types, features.max_values))
+        self._history_slots = tuple(_slots(self._roles.history_categories, history_types, features.max_values))
+        self._vocabulary = VocabularyFitter((slot.space for slot in self._slots + self._history_slots), features.min_count)
+        self._normaliser = NormaliserFitter(self._roles.dense)
+        self._scales = ScalesFitter(self._roles.history_signals)
+        self._bias = BiasFitter(tuple(schema.BIAS + name for name in features.bias), features.min_count)
+
+    def add(self, table: pa.Table, place: str) -> None:
+        """Some rows of the day. Raises ArtifactError, naming `place`, where a column is absent or of another type."""
+        check_types(table.schema, self._roles, place)
+        require(table.schema, self._needed, place)
+        for space in {slot.space for slot in self._slots}:
+            columns = [slot for slot in self._slots if slot.space == space]
+            self._vocabulary.add(space, [categories(array(table, slot.feature), slot.width) for slot in columns])
+        self._normaliser.add(array(table, schema.EVENT_ID).to_numpy(), table)
+        for column in self._roles.history_signals:
+            self._scales.add(column, numbers(elements(array(table, column), self._history_length).values))
+        self._bias.add(table)
+
+    def end_day(self) -> None:
+        """The values that the day has made frequent enough get their rows."""
+        self._vocabulary.end_day()
+        self._bias.end_day()
+
+    def finish(self) -> tuple[Layout, Vocabulary, Normaliser, tuple[SignalScale, ...], BiasCodes]:
+        vocabulary, normaliser = self._vocabulary.vocabulary(), self._normaliser.normaliser()
+        scales, bias = self._scales.scales(), self._bias.codes()
+        layout = Layout(
+            dense=normaliser.names,
+            slots=self._slots,
+            history_length=self._history_length,
+            history_slots=self._history_slots,
+            history_signals=signal_names(scales),
+            num_rows=vocabulary.num_rows,
+            unknown_rows=dict(vocabulary.unknown_rows),
+            positions=bias.positions,
+            devices=len(bias.devices),
+            objectives=self._objectives,
+        )
+        return layout, vocabulary, normaliser, scales, bias
+
+
+def _slots(columns: Sequence[str], types: Mapping[str, pa.DataType], max_values: int) -> Iterator[Slot]:
+    """Side by side, in the order of the columns; `max_values` wide where a cell is a list."""
+    start = 0
+    for column in columns:
+        slot = Slot(feature=column, space=space_of(column), start=start, width=width_of(types[column], max_values))
+        yield slot
+        start += slot.width

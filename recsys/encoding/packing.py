@@ -1,0 +1,79 @@
+"""Encoded rows as an Arrow record batch: each array is one fixed-size list column, so a memory-mapped file is the arrays themselves."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.encoding.layout import Layout, Slot
+
+BATCH_ROWS = 65_536  # of a record batch in a file
+
+
+class Packed(NamedTuple):
+    """The arrays of a `Batch`, as they lie in a file. N rows; D, S, L, H, G, K as there."""
+
+    dense: NDArray[np.float32]  # [N, D]
+    rows: NDArray[np.int32]  # [N, S]
+    history_rows: NDArray[np.int32]  # [N, L, H]
+    history_signals: NDArray[np.float32]  # [N, L, G]
+    history_length: NDArray[np.int32]  # [N]
+    bias: NDArray[np.int32]  # [N, 2]
+    labels: NDArray[np.float32]  # [N, K]
+
+
+def width(slots: tuple[Slot, ...]) -> int:
+    return sum(slot.width for slot in slots)
+
+
+def empty(num_rows: int, layout: Layout) -> Packed:
+    """Rows of which nothing is known: zeros, and labels not observed."""
+    return Packed._make(np.full((num_rows, *shape), fill, kind) for shape, kind, fill in _forms(layout))
+
+
+def schema(layout: Layout) -> pa.Schema:
+    """Of a day's file. An array without columns (no dense features, no history) is left out: Arrow has no lists of length 0."""
+    types = {np.float32: pa.float32(), np.int32: pa.int32()}
+    fields = []
+    for name, (shape, kind, _) in zip(Packed._fields, _forms(layout), strict=True):
+        size = int(np.prod(shape))
+        if size:
+            fields.append((name, pa.list_(types[kind], size) if shape else types[kind]))
+    return pa.schema(fields)
+
+
+def pack(packed: Packed, layout: Layout) -> pa.RecordBatch:
+    columns = []
+    for field in schema(layout):
+        values = getattr(packed, field.name)
+        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+        columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type) if values.ndim > 1 else flat)
+    return pa.record_batch(columns, schema=schema(layout))
+
+
+def unpack(encoded: pa.RecordBatch, layout: Layout) -> Packed:
+    """Views of the record batch, not copies: read-only."""
+    arrays = []
+    for name, (shape, kind, _) in zip(Packed._fields, _forms(layout), strict=True):
+        if name in encoded.schema.names:
+            column = encoded.column(name)
+            flat = column.flatten() if shape else column
+            arrays.append(flat.to_numpy(zero_copy_only=True).reshape(encoded.num_rows, *shape))
+        else:
+            arrays.append(np.zeros((encoded.num_rows, *shape), kind))
+    return Packed._make(arrays)
+
+
+def _forms(layout: Layout) -> tuple[tuple[tuple[int, ...], Any, float], ...]:
+    """Shape of a row, type and filler of each array, in the order of `Packed`."""
+    length = layout.history_length
+    return (
+        ((len(layout.dense),), np.float32, 0),
+        ((width(layout.slots),), np.int32, 0),
+        ((length, width(layout.history_slots)), np.int32, 0),
+        ((length, len(layout.history_signals)), np.float32, 0),
+        ((), np.int32, 0),
+        ((2,), np.int32, 0),
+        ((len(layout.objectives),), np.float32, np.nan),
+    )

@@ -1,0 +1,109 @@
+"""One append-only map (space, value) → row of the embedding table.
+
+Row 0 is padding, then comes the unknown row of each space, then the values in (day, space, value) order: a value gets
+its row on the day on which it has been seen in `min_count` training rows. More days append rows and move none.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recsys.encoding.columns import Cells
+
+_COUNTS = pa.schema([("value", pa.string()), ("rows", pa.int64())])
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The values of each space and their rows, side by side and in the order of the rows. A null may be a value."""
+
+    unknown_rows: Mapping[str, int]
+    values: Mapping[str, pa.Array]  # strings
+    rows: Mapping[str, NDArray[np.int32]]
+
+    @property
+    def num_rows(self) -> int:
+        return 1 + len(self.unknown_rows) + sum(len(rows) for rows in self.rows.values())
+
+    def lookup(self, space: str, values: pa.Array) -> NDArray[np.int32]:
+        """The row of each value, the space's unknown row where it has none."""
+        found: NDArray[np.int32] = pc.fill_null(pc.index_in(values, value_set=self.values[space]), -1).to_numpy()
+        rows = np.append(self.rows[space], np.int32(self.unknown_rows[space]))
+        return rows[found]  # −1, not found, takes the last
+
+    def table(self) -> pa.Table:
+        """Columns space, value, row, ordered by row; padding and unknown rows are not among them."""
+        spaces = [pa.array([space] * len(rows), pa.string()) for space, rows in self.rows.items()]
+        columns = {
+            "space": pa.chunked_array(spaces, pa.string()),
+            "value": pa.chunked_array(list(self.values.values()), pa.string()),
+            "row": pa.chunked_array([pa.array(rows) for rows in self.rows.values()], pa.int32()),
+        }
+        return pa.table(columns).sort_by("row").combine_chunks()
+
+    @staticmethod
+    def from_table(table: pa.Table, unknown_rows: Mapping[str, int]) -> "Vocabulary":
+        parts = {space: table.filter(pc.equal(table["space"], space)) for space in unknown_rows}
+        values = {space: part["value"].combine_chunks() for space, part in parts.items()}
+        rows = {space: part["row"].to_numpy().astype(np.int32) for space, part in parts.items()}
+        return Vocabulary(dict(unknown_rows), values, rows)
+
+
+class VocabularyFitter:
+    """Counts values day by day. Memory holds the vocabulary and the rarer values' counts, never the rows."""
+
+    def __init__(self, spaces: Iterable[str], min_count: int) -> None:
+        self._min_count = min_count
+        self._spaces = sorted(set(spaces))
+        self._values: dict[str, list[pa.Array]] = {space: [pa.array([], pa.string())] for space in self._spaces}
+        self._rows: dict[str, list[NDArray[np.int32]]] = {space: [np.zeros(0, np.int32)] for space in self._spaces}
+        self._rare: dict[str, pa.Table] = {space: _COUNTS.empty_table() for space in self._spaces}
+        self._today: dict[str, list[pa.Table]] = {space: [] for space in self._spaces}
+        self._next_row = 1 + len(self._spaces)
+
+    def add(self, space: str, columns: Sequence[Cells]) -> None:
+        """The columns of one space in some rows of the day. A row that holds a value several times counts once."""
+        self._today[space].append(_rows_per_value(columns))
+
+    def end_day(self) -> None:
+        """Gives rows to the values that have now been seen often enough."""
+        for space in self._spaces:
+            known = pa.concat_arrays(self._values[space])
+            today = [counts.filter(pc.invert(pc.is_in(counts["value"], value_set=known))) for counts in self._today[space]]
+            seen = pa.concat_tables([self._rare[space], *today]).group_by("value").aggregate([("rows", "sum")])
+            is_frequent = pc.greater_equal(seen["rows_sum"], self._min_count)
+            self._append(space, seen.filter(is_frequent)["value"].combine_chunks())
+            self._rare[space] = seen.filter(pc.invert(is_frequent)).rename_columns({"rows_sum": "rows"}).select(_COUNTS.names)
+            self._today[space] = []
+
+    def vocabulary(self) -> Vocabulary:
+        unknown_rows = {space: 1 + place for place, space in enumerate(self._spaces)}
+        values = {space: pa.concat_arrays(parts) for space, parts in self._values.items()}
+        rows = {space: np.concatenate(parts) for space, parts in self._rows.items()}
+        return Vocabulary(unknown_rows, values, rows)
+
+    def _append(self, space: str, values: pa.Array) -> None:
+        self._values[space].append(values.take(pc.array_sort_indices(values)))
+        self._rows[space].append(np.arange(self._next_row, self._next_row + len(values), dtype=np.int32))
+        self._next_row += len(values)
+
+
+def _rows_per_value(columns: Sequence[Cells]) -> pa.Table:
+    """In how many rows each value stands in any of the columns."""
+    row = np.concatenate([cells.row for cells in columns])
+    codes = pa.concat_arrays([cells.values for cells in columns]).dictionary_encode(null_encoding="encode")
+    num_values = len(codes.dictionary)
+    pairs = np.unique(row * num_values + codes.indices.to_numpy())
+    rows = np.bincount(pairs % num_values, minlength=num_values) if num_values else np.zeros(0, np.int64)
+    return pa.table({"value": codes.dictionary, "rows": rows}, schema=_COUNTS)
+
+
+def embedding_init(num_rows: int, dim: int, seed: int) -> NDArray[np.float32]:
+    """Standard normal [num_rows, dim], the padding row zero. A longer table of the same seed and dim starts with the shorter one."""
+    table = np.random.default_rng(seed).standard_normal((num_rows, dim), dtype=np.float32)
+    table[:1] = 0.0
+    return table

@@ -1,0 +1,114 @@
+"""Examples made by hand, with every family of columns, and the pipelines that read them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys import artifacts
+from recsys.config import Pipeline
+
+TRAIN = ("2024-01-01", "2024-01-02", "2024-01-03")
+VALIDATION, TEST = "2024-01-04", "2024-01-05"
+DAYS = (*TRAIN, VALIDATION, TEST)
+HISTORY = 3
+
+ExamplesMaker = Callable[..., pa.Table]
+PipelineMaker = Callable[..., Pipeline]
+Writer = Callable[[Mapping[str, pa.Table]], Path]
+
+
+@pytest.fixture
+def make_pipeline() -> PipelineMaker:
+    def make(**features: Any) -> Pipeline:
+        options = {"ids": ["item_id", "author_id"], "min_count": 3, "max_values": 2, "history": HISTORY, "bias": ["position", "device"]}
+        return Pipeline.model_validate(
+            {
+                "name": "hand",
+                "source": {"kind": "table", "log": "log.csv"},
+                "split": {"train": (TRAIN[0], TRAIN[-1]), "validation": (VALIDATION, VALIDATION), "test": (TEST, TEST)},
+                "objective": [
+                    {"name": "click", "label": "is_click"},
+                    {"name": "watch", "kind": "watch_time", "label": "play_time_ms"},
+                ],
+                "features": {**options, **features},
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_examples() -> ExamplesMaker:
+    return examples
+
+
+@pytest.fixture
+def write_examples(tmp_path: Path) -> Writer:
+    def write(days: Mapping[str, pa.Table]) -> Path:
+        folder = tmp_path / "examples"
+        for day, table in days.items():
+            with artifacts.writing(folder / f"day={day}", stage="features", fingerprint=day) as output:
+                output.write_table("part-0.parquet", table)
+        return folder
+
+    return write
+
+
+def examples(rows: int, seed: int = 0, *, values: int = 12) -> pa.Table:
+    """`rows` examples; categories take `values` values, the later ones rarely, and nulls turn up in what may be null."""
+    rng = np.random.default_rng(seed)
+
+    def texts(prefix: str, nulls: float = 0.05) -> list[str | None]:
+        return [None if rng.random() < nulls else f"{prefix}{int(values * rng.random() ** 3)}" for _ in range(rows)]
+
+    def tags(limit: int) -> list[str]:
+        return [f"t{int(values * rng.random() ** 3)}" for _ in range(rng.integers(0, limit))]
+
+    def floats(draw: np.ndarray, nulls: float = 0.0) -> pa.Array:
+        return pa.array(draw, pa.float64(), mask=rng.random(rows) < nulls)
+
+    def past(draw: Callable[[], Any], kind: pa.DataType) -> pa.Array:
+        return pa.array([[draw() for _ in range(length)] for length in lengths], pa.list_(kind))
+
+    lengths = rng.integers(0, HISTORY + 2, rows)
+    items = rng.integers(0, values, rows)
+    columns = {
+        "event_id": pa.array(rng.integers(0, 2**62, rows), pa.int64()),
+        "user_id": pa.array(rng.integers(0, 30, rows), pa.int64()),
+        "item_id": pa.array(items, pa.int64()),
+        "timestamp": pa.array(np.sort(rng.integers(0, 86_400_000, rows)), pa.int64()),
+        "user.degree": pa.array(texts("u"), pa.string()),
+        "user.fans": floats(rng.lognormal(3, 2, rows).round(), nulls=0.1),
+        "item.kind": pa.array(texts("k"), pa.string()),
+        "item.tag": pa.array([None if rng.random() < 0.05 else tags(5) for _ in range(rows)], pa.list_(pa.string())),
+        "item.duration": floats(rng.normal(10, 3, rows)),
+        "item.is_ad": floats((rng.random(rows) < 0.1).astype(float)),
+        "context.hour": pa.array([str(hour) for hour in rng.integers(0, 24, rows)], pa.string()),
+        "context.tab": pa.array(texts("c", 0.0), pa.string()),
+        "context.constant": floats(np.full(rows, 4.0)),
+        "query.item_id": pa.array(rng.integers(0, values, rows), pa.int64(), mask=rng.random(rows) < 0.1),
+        "query.kind": pa.array(texts("k"), pa.string()),
+        "query.tag": pa.array([tags(4) for _ in range(rows)], pa.list_(pa.string())),
+        "query.same.kind": floats((rng.random(rows) < 0.3).astype(float), nulls=0.2),
+        "id.item_id": pa.array(items, pa.int64()),
+        "id.author_id": pa.array(rng.integers(0, 5, rows), pa.int64(), mask=rng.random(rows) < 0.02),
+        "agg.item_id.is_click.7": pa.array(rng.normal(0, 1, rows), pa.float32()),
+        "agg.item_id.age": pa.array(rng.exponential(1, rows), pa.float32(), mask=rng.random(rows) < 0.3),
+        "history.item_id": past(lambda: int(rng.integers(0, values)), pa.int64()),
+        "history.item.kind": past(lambda: None if rng.random() < 0.1 else f"k{rng.integers(0, values)}", pa.string()),
+        "history.item.tag": past(lambda: tags(4), pa.list_(pa.string())),
+        "history.context.tab": past(lambda: f"c{rng.integers(0, values)}", pa.string()),
+        "history.is_click": past(lambda: float(rng.random() < 0.4), pa.float32()),
+        "history.play_time_ms": past(lambda: None if rng.random() < 0.1 else float(rng.integers(0, 60_000)), pa.float32()),
+        "history.age": past(lambda: float(rng.uniform(1, 12)), pa.float32()),
+        "bias.position": pa.array(rng.integers(1, 11, rows), pa.int64(), mask=rng.random(rows) < 0.1),
+        "bias.device": pa.array(texts("phone"), pa.string()),
+        "slice.tab": pa.array(texts("c"), pa.string()),
+        "label.click": pa.array((rng.random(rows) < 0.3).astype(np.float32), pa.float32()),
+        "label.watch": pa.array(rng.exponential(10, rows).astype(np.float32), pa.float32(), mask=rng.random(rows) < 0.4),
+    }
+    return pa.table(columns)
