@@ -1,0 +1,127 @@
+"""The ranker: one frame around every way of sharing, so that ways are compared and nothing else.
+
+Shape letters: B rows, T tables, K objectives, D width of the inputs.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from recsys.config import Model
+from recsys.encoding.layout import Batch, Layout
+from recsys.models.inputs import Inputs
+from recsys.models.sharing import Shared, Sharing
+from recsys.nn.bias import BiasTower, drop_position, without_position
+from recsys.nn.cross import LowRankCross
+from recsys.nn.dropout import Dropout
+from recsys.nn.linear import StackedMLP, stacked, unstacked
+from recsys.nn.towers import Towers
+from recsys.objectives import Objective
+
+Position = Literal["logged", "missing"]
+
+
+class Output(NamedTuple):
+    """One forward pass. `outputs_BK`: logits of binary objectives, the standardised scale of the others; losses/ reads both."""
+
+    outputs_BK: Tensor
+    shared: Tensor | None
+    penalty: Tensor
+    show: dict[str, Tensor]
+
+
+class ParameterGroups(NamedTuple):
+    """All parameters, each in one group."""
+
+    embedding: list[nn.Parameter]  # tables with sparse gradients
+    weights: list[nn.Parameter]
+    biases: list[nn.Parameter]  # what no decay should pull to zero
+    positions: list[nn.Parameter]  # the bias tower's table: learned at a table's pace, or a day's steps would not reach its logits
+
+
+class Ranker(nn.Module):
+    """Inputs → shared hidden layer → way of sharing → towers; beside it a linear path, a cross layer and the bias tower."""
+
+    def __init__(
+        self,
+        options: Model,
+        layout: Layout,
+        objectives: Sequence[Objective],
+        starts_K: Tensor,
+        seed: int,
+        *,
+        sharing: type[Sharing],
+    ) -> None:
+        """`starts_K`: each output of a fresh model (losses.ObjectiveLosses.start_K). The global random state is left as it was."""
+        assert tuple(objective.name for objective in objectives) == layout.objectives, "the layout is of other objectives"
+        super().__init__()
+        tables = sharing.num_tables(len(objectives))
+        with torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed CUDA too, which is not forked here
+            self.inputs = Inputs(options, layout, len(objectives), tables, seed)
+            self.hidden = StackedMLP(tables, self.inputs.d_out, (options.d_shared,) if options.d_shared else (), dropout=options.dropout)
+            self.sharing = sharing(getattr(options, options.sharing), self.hidden.d_out, objectives)
+            self.dropout = Dropout(options.dropout)
+            self.towers = Towers(self.sharing.d_out, (options.d_tower,), starts_K, dropout=options.dropout)
+            self.cross = _cross(options, tables, self.inputs.d_out, len(objectives))
+        self.bias_tower = _bias_tower(options, layout, objectives)
+        self.position_dropout = options.position_dropout
+
+    def forward(self, batch: Batch, *, position: Position) -> Output:
+        """`position`: "logged" as it was in the log (in training now and then missing); "missing" as when ranking."""
+        codes_B2 = self._codes(batch.bias, position)
+        inputs_BTD, linear_BK = self.inputs(batch, codes_B2)
+        shared: Shared = self.sharing(unstacked(self.hidden(stacked(inputs_BTD))))
+        outputs_BK = self.towers(self.dropout(shared.outputs_BKH))
+        if linear_BK is not None:
+            outputs_BK = outputs_BK + linear_BK
+        if self.cross is not None:
+            outputs_BK = outputs_BK + self.cross(inputs_BTD).flatten(1)[:, -outputs_BK.shape[1] :]
+        if self.bias_tower is not None:
+            outputs_BK = outputs_BK + self.bias_tower(codes_B2)
+        penalty = outputs_BK.new_zeros(()) if shared.penalty is None else shared.penalty
+        return Output(outputs_BK, shared.shared, penalty, shared.show)
+
+    def _codes(self, codes_B2: Tensor, position: Position) -> Tensor:
+        if position == "missing":
+            return without_position(codes_B2)
+        return drop_position(codes_B2, self.position_dropout) if self.training else codes_B2
+
+    def embedding_parameters(self) -> list[nn.Parameter]:
+        """The tables; their gradients are sparse."""
+        return self.parameter_groups().embedding
+
+    def dense_parameters(self) -> list[nn.Parameter]:
+        """All others."""
+        groups = self.parameter_groups()
+        return groups.weights + groups.biases + groups.positions
+
+    def parameter_groups(self) -> ParameterGroups:
+        """Every parameter once. Decay is for weights: a bias at a base rate or a position's logit is not small by nature."""
+        groups = ParameterGroups([], [], [], [])
+        for name, parameter in self.named_parameters():
+            if name.startswith("inputs.embeddings."):
+                groups.embedding.append(parameter)
+            elif name.startswith("bias_tower."):
+                groups.positions.append(parameter)
+            elif name.endswith(".weight"):
+                groups.weights.append(parameter)
+            else:
+                groups.biases.append(parameter)
+        return groups
+
+
+def _cross(options: Model, tables: int, d_in: int, num_objectives: int) -> LowRankCross | None:
+    if options.cross_rank == 0:
+        return None
+    return LowRankCross(tables, d_in, options.cross_rank, num_objectives if tables == 1 else 1)
+
+
+def _bias_tower(options: Model, layout: Layout, objectives: Sequence[Objective]) -> BiasTower | None:
+    """None where the model is not to have one, the log has nothing for it, or no objective sees it."""
+    sees_position = [objective.sees_position for objective in objectives]
+    if options.position != "tower" or not (layout.positions or layout.devices) or not any(sees_position):
+        return None
+    return BiasTower(layout.positions, layout.devices, torch.tensor(sees_position))

@@ -1,0 +1,30 @@
+"""Multi-gate mixture of experts: one pool of experts, one softmax gate an objective."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from recsys.config import MMoEOptions
+from recsys.models.sharing import Shared, Sharing
+from recsys.nn.experts import Experts, mix
+from recsys.nn.gates import Gates
+from recsys.objectives import Objective
+
+
+class MMoE(Sharing):
+    """Ma et al. (KDD 2018), eq. 6–7, above the frame's shared hidden layer as in Zhao et al. (RecSys 2019, §4.2).
+
+    With `model.d_shared = 0` experts and gates read the input itself: the form of the 2018 paper. Shows `gates` [B, K, N].
+    """
+
+    def __init__(self, options: MMoEOptions, d_in: int, objectives: Sequence[Objective]) -> None:
+        super().__init__(options, d_in, objectives)
+        self.experts = Experts(options.num_experts, d_in, options.hidden)
+        self.gates = Gates(d_in, len(objectives), options.num_experts, dropout=options.expert_dropout)
+        self.d_out = self.experts.d_out
+
+    def forward(self, inputs_BTD: Tensor) -> Shared:
+        inputs_BD = inputs_BTD.squeeze(1)
+        experts_NBH = self.experts(inputs_BD)
+        gates_BKN = self.gates(inputs_BD)
+        return Shared(mix(gates_BKN, experts_NBH), shared=experts_NBH, show={"gates": gates_BKN.detach()})

@@ -1,0 +1,88 @@
+"""One table for all categorical features; multi-valued cells are means.
+
+Shape letters: B rows, T tables, R rows of a table, W width of a row; C looked-up columns, F slots, L history, H history columns.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recsys.encoding.layout import PADDING_ROW
+
+Span = tuple[int, int]  # first column and number of neighbouring columns of one slot
+
+
+class EmbeddingTables(nn.Module):
+    """T tables of R rows as one [T·R, W] parameter with sparse gradients, so that a step costs what the batch touches.
+
+    Row 0 is padding: in every table it is one and the same row, zero, and never gets a gradient.
+    """
+
+    def __init__(self, values_TRW: Tensor) -> None:
+        super().__init__()
+        tables, rows, width = values_TRW.shape
+        values_TRW = values_TRW.clone()
+        values_TRW[:, PADDING_ROW] = 0.0
+        self.table = nn.Parameter(values_TRW.reshape(tables * rows, width))
+        self.register_buffer("offsets_T", torch.arange(tables) * rows, persistent=False)
+        self.offsets_T: Tensor
+
+    def forward(self, rows_BC: Tensor) -> Tensor:
+        """[B, C] rows → [B, T, C, W]: every table's vectors of the same rows, in one lookup."""
+        rows_B1C = rows_BC.unsqueeze(1)
+        index_BTC = rows_B1C + self.offsets_T[:, None] * (rows_B1C != PADDING_ROW)
+        return F.embedding(index_BTC, self.table, padding_idx=PADDING_ROW, sparse=True)
+
+
+class MeanOfSlots(nn.Module):
+    """Looked-up columns → one vector a slot: the mean over its values that are not padding, zero where all are.
+
+    Slots are put in the order of their widths, so that all of one width are one reshape; `columns_C` are the columns
+    to look up, `order` the places of the given spans in the output.
+    """
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        super().__init__()
+        self.order = sorted(range(len(spans)), key=lambda place: spans[place][1])
+        by_width = [spans[place] for place in self.order]
+        self.groups = [(width, len(list(same))) for width, same in groupby(by_width, key=lambda span: span[1])]
+        columns = [start + n for start, width in by_width for n in range(width)]
+        self.register_buffer("columns_C", torch.tensor(columns, dtype=torch.int64))  # saved: which slots are read belongs to the weights
+        self.columns_C: Tensor
+
+    def forward(self, vectors_XCW: Tensor, rows_XC: Tensor) -> Tensor:
+        """[…, C, W] vectors of the rows […, C] (the same leading axes, or 1) → […, F, W]."""
+        means, first = [], 0
+        for width, slots in self.groups:
+            last = first + width * slots
+            vectors = vectors_XCW[..., first:last, :]
+            if width > 1:
+                present = torch.unflatten(rows_XC[..., first:last] != PADDING_ROW, -1, (slots, width)).sum(-1)
+                total = torch.unflatten(vectors, -2, (slots, width)).sum(-2)  # padding is zero and adds nothing
+                vectors = total / present.clamp(min=1).unsqueeze(-1)
+            means.append(vectors)
+            first = last
+        return torch.cat(means, dim=-2) if means else vectors_XCW
+
+
+class SlotEmbeddings(nn.Module):
+    """The vectors of an example's slots and of its history's, from one lookup in shared tables."""
+
+    def __init__(self, values_TRW: Tensor, slots: Sequence[Span], history_slots: Sequence[Span]) -> None:
+        super().__init__()
+        self.tables = EmbeddingTables(values_TRW)
+        self.slots = MeanOfSlots(slots)
+        self.history = MeanOfSlots(history_slots)
+
+    def forward(self, rows_BS: Tensor, history_rows_BLH: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns slots [B, T, F, W] (in `self.slots.order`) and history [B, T, L, F', W]."""
+        rows_BC = rows_BS[:, self.slots.columns_C]
+        past_BLC = history_rows_BLH[:, :, self.history.columns_C]
+        length, num_past = past_BLC.shape[1:]
+        vectors = self.tables(torch.cat([rows_BC, past_BLC.flatten(1)], dim=1))
+        slots, past = vectors.split([rows_BC.shape[1], length * num_past], dim=2)
+        past = torch.unflatten(past, 2, (length, num_past))
+        return self.slots(slots, rows_BC[:, None]), self.history(past, past_BLC[:, None])

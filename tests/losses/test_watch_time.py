@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+import torch
+
+from recsys.losses import KINDS, smearing
+from recsys.losses.kind import Constants
+
+
+def value(log_predictions, smear):
+    constants = Constants(*(torch.tensor([value], dtype=torch.float64) for value in (0.0, 1.0, smear)))
+    return KINDS["watch_time"].value(torch.tensor(log_predictions)[:, None], constants)[:, 0].numpy()
+
+
+def test_predictions_add_up_to_what_was_observed(rng):
+    signal = rng.normal(2.0, 1.0, 5000)
+    labels = np.expm1(np.abs(signal + rng.normal(0.0, 0.8, 5000)))
+    smear = smearing(signal, labels)
+    assert value(signal, smear).sum() == pytest.approx(labels.sum(), rel=1e-9)
+    assert value(signal, 1.0).sum() < 0.9 * labels.sum()  # what the mean of logs alone would say
+
+
+def test_residuals_apart_from_the_prediction_give_duan_s_mean(rng):
+    signal, noise = rng.normal(3.0, 0.5, 200_000), rng.normal(0.0, 0.4, 200_000)
+    labels = np.exp(signal + noise) - 1
+    assert smearing(signal, labels) == pytest.approx(np.exp(noise).mean(), rel=0.01)
+    assert smearing(signal, labels) == pytest.approx(np.exp(0.4**2 / 2), rel=0.01)
+
+
+def test_a_constant_prediction_becomes_the_sample_mean(rng):
+    labels = rng.exponential(30.0, 1000) * (rng.random(1000) < 0.6)
+    smear = smearing(np.full(1000, np.log1p(labels).mean()), labels)
+    assert value(np.array([np.log1p(labels).mean()]), smear)[0] == pytest.approx(labels.mean())
+
+
+def test_the_sum_holds_where_predictions_are_cut_at_zero(rng):
+    signal = rng.normal(0.0, 2.0, 1000)
+    labels = rng.exponential(1.0, 1000) * (rng.random(1000) < 0.1)
+    predicted = value(signal, smearing(signal, labels))
+    assert (predicted == 0).any()
+    assert predicted.sum() == pytest.approx(labels.sum(), rel=1e-9)
+
+
+def test_no_rows_are_an_error():
+    with pytest.raises(ValueError, match="found no observed row"):
+        smearing(np.array([]), np.array([]))
+
+
+def test_nothing_watched_is_nothing_predicted(rng):
+    signal = rng.normal(1.0, 1.0, 50)
+    np.testing.assert_allclose(value(signal, smearing(signal, np.zeros(50))), 0.0, atol=1e-12)

@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from recsys.models import build
+from tests.models import factory
+
+K = len(factory.KINDS)
+
+
+def ranker(**changes):
+    return build(factory.options(**changes), factory.layout(), factory.objectives(), torch.zeros(K), 1)
+
+
+def test_the_tower_s_position_is_now_and_then_missing_in_training_only():
+    model = ranker(position_dropout=0.25)
+    with torch.no_grad():
+        model.bias_tower.table[:, 0] = torch.arange(15.0)  # position 4, device 0: 12
+    torch.manual_seed(0)
+    example = factory.batch(factory.layout(), 4000)._replace(bias=torch.tensor([[4, 0]]).repeat(4000, 1))
+    heard = model(example, position="logged").outputs_BK[:, 0].detach()
+    assert set(heard.tolist()) == {0.0, 12.0}
+    assert abs((heard == 0).float().mean().item() - 0.25) < 0.03
+    assert set(model.eval()(example, position="logged").outputs_BK[:, 0].tolist()) == {12.0}
+    assert set(model(example, position="missing").outputs_BK[:, 0].tolist()) == {0.0}
+
+
+def test_the_parts_add_up():
+    model = ranker().eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.dense_parameters():
+            parameter.normal_(std=0.3)
+    example = factory.batch(factory.layout(), 16)
+    inputs_BTD, linear_BK = model.inputs(example, example.bias)
+    hidden_BTD = (inputs_BTD[:, 0] @ model.hidden.layers[0].weight[0] + model.hidden.layers[0].bias[0]).relu()[:, None]
+    towers_BK = model.towers(model.sharing(hidden_BTD).outputs_BKH)
+    expected = towers_BK + linear_BK + model.cross(inputs_BTD)[:, 0] + model.bias_tower(example.bias)
+    torch.testing.assert_close(model(example, position="logged").outputs_BK, expected, rtol=1e-4, atol=1e-4)
+    assert all(part.abs().mean() > 0.01 for part in (towers_BK, linear_BK, model.cross(inputs_BTD), model.bias_tower(example.bias)))
+
+
+def test_a_layout_of_other_objectives_is_refused():
+    with pytest.raises(AssertionError, match="the layout is of other objectives"):
+        build(factory.options(), factory.layout(), factory.objectives()[::-1], torch.zeros(K), 1)
+
+
+def test_no_tower_where_nothing_sees_a_position():
+    satisfied = [objective.model_copy(update={"group": "satisfaction"}) for objective in factory.objectives()]
+    assert build(factory.options(), factory.layout(), satisfied, torch.zeros(K), 1).bias_tower is None
+    assert build(factory.options(), factory.layout(positions=0, devices=0), factory.objectives(), torch.zeros(K), 1).bias_tower is None
+    assert ranker(position="blind").bias_tower is None
