@@ -1,0 +1,6 @@
+"""The loop, the optimisers, the checkpoint, the device, and scoring."""
+
+from recsys.training.score import Scorer, load, score
+from recsys.training.train import train
+
+__all__ = ["Scorer", "load", "score", "train"]

@@ -1,0 +1,79 @@
+"""The checkpoint of a training: tensors and JSON in one safetensors file each, renamed into place, no pickle."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from recsys.errors import ArtifactError
+
+_FACTS = "facts"  # safetensors keeps a text beside its tensors: one file, so that one rename replaces both
+_FINGERPRINT = "fingerprint"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What one checkpoint file holds."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class Checkpoints:
+    """The files in runs/RUN/checkpoint/. They belong to one fingerprint: those of another run are read as absent."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self.folder = folder
+        self._fingerprint = fingerprint
+
+    def write(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Replaces `name` by this, whole or not at all; a crash leaves the older one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = self.folder / f".{name}.draft"
+        text = json.dumps({_FINGERPRINT: self._fingerprint, **facts}, allow_nan=False)
+        save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, draft, metadata={_FACTS: text})
+        _sync(draft)
+        os.replace(draft, self._path(name))
+        _sync(self.folder)
+
+    def read(self, name: str) -> Saved | None:
+        """None where there is no such file or it was written for another fingerprint. Raises ArtifactError where it is damaged."""
+        path = self._path(name)
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = json.loads(file.metadata()[_FACTS])
+                if facts[_FINGERPRINT] != self._fingerprint:
+                    return None
+                return Saved({key: file.get_tensor(key) for key in file.keys()}, facts)  # noqa: SIM118 -- not a dict
+        except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ArtifactError(
+                f"{path}: found a checkpoint that cannot be read ({error}). Fix: delete {self.folder} and run again"
+            ) from error
+
+    @property
+    def foreign(self) -> bool:
+        """Whether what stands here was written for another fingerprint."""
+        return self.folder.exists() and any(self.folder.glob("*.safetensors")) and self.read("state") is None
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

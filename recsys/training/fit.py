@@ -1,0 +1,120 @@
+"""One member, from its start to the weights that are served: choose, keep the validation predictions, refit."""
+
+import torch
+from torch import Tensor
+
+from recsys import balancing
+from recsys.encoding import steps_per_epoch
+from recsys.training.checkpoint import Saved
+from recsys.training.constants import constant_days
+from recsys.training.loop import Loop, run_round
+from recsys.training.member import Member, empty_member, new_member, seed_of
+from recsys.training.observe import fit_smearing, keep_predictions, progressive, validate
+from recsys.training.plan import Phase, rounds
+from recsys.training.state import Choice, Place, State, optimisers
+from recsys.training.work import Work
+
+# Legend: K objectives.
+
+
+# --- States -------------------------------------------------------------------------------------------------------
+def fresh_state(work: Work, index: int, phase: Phase) -> State:
+    """A member at the start of a phase: constants from the phase's labels, weights and random state from the seed."""
+    torch.manual_seed(seed_of(work.pipeline, index))
+    days = work.days_of(phase)
+    if work.continues:
+        days = constant_days(days, lambda day: work.open([day]).labels(), work.pipeline.objective)
+    member = new_member(work.pipeline, work.layout, work.open(days).labels(), index)
+    return _state(work, member, Place(member=index, phase=phase))
+
+
+def restored_state(work: Work, saved: Saved) -> State:
+    """A member just as the checkpoint left it."""
+    place = Place(**saved.facts["place"])
+    state = _state(work, empty_member(work.pipeline, work.layout, place.member), place)
+    state.restore(saved)
+    return state
+
+
+def _state(work: Work, member: Member, place: Place) -> State:
+    device = work.compute.device
+    member.to(device)
+    balancer = balancing.build(work.pipeline.balance, work.pipeline.objective).to(device)
+    dense, tables = optimisers(member, work.pipeline.train)
+    window_2K = torch.zeros(2, len(work.pipeline.objective), dtype=torch.float64, device=device)
+    return State(member, balancer, dense, tables, place, window_2K=window_2K)
+
+
+# --- Phases -------------------------------------------------------------------------------------------------------
+def finish(work: Work, state: State) -> State:
+    """Everything that this member has not done yet. Its weights, constants and `kept` are final afterwards."""
+    if state.place.phase == "choose":
+        _learn(work, state)
+        if state.best:
+            state.member.load_state_dict(state.best)
+        fit_smearing(work, state, work.train_days)
+        kept = keep_predictions(work, state)
+        if not work.refits:
+            state.kept = kept
+            return state
+        state = _refit_state(work, state, kept)
+        work.guard.write(state)
+    _learn(work, state)
+    fit_smearing(work, state, work.train_days + work.validation_days)
+    return state
+
+
+def _refit_state(work: Work, chosen: State, kept: dict[str, Tensor]) -> State:
+    """The start of the refit, with the number of passes that was chosen."""
+    index = chosen.place.member
+    if work.continues:
+        chosen.place = Place(member=index, phase="refit")
+        chosen.kept = kept
+        return chosen
+    state = fresh_state(work, index, "refit")
+    state.choice, state.kept = Choice(best=chosen.choice.best), kept
+    return state
+
+
+def passes_chosen(work: Work, state: State) -> int:
+    if work.continues:
+        return work.pipeline.train.day_passes
+    return state.choice.best or work.pipeline.train.passes
+
+
+def _learn(work: Work, state: State) -> None:
+    """The rounds of the state's phase that are left."""
+    place, train = state.place, work.pipeline.train
+    plan = rounds(train, work.days_of(place.phase))
+    opened = {days: work.open(days) for days in dict.fromkeys(this.days for this in plan)}
+    steps = [steps_per_epoch(opened[this.days], train.batch_size) for this in plan]
+    with work.console.bar(_title(work, state), sum(steps)) as advance:
+        advance(place.steps)
+        loop = Loop(work.pipeline, work.compute, work.journal, advance, work.guard.look, sum(steps), work.speed)
+        while place.round < len(plan) and not _enough(work, state):
+            this = plan[place.round]
+            days = opened[this.days]
+            if this.predicted_first and place.step == 0:
+                progressive(work, state, this, days)
+            run_round(loop, state, this, days, steps[place.round])
+            if place.phase == "choose" and not work.continues and work.validation_days:
+                validate(work, state, this)
+            place.round += 1
+            place.step = 0
+            work.guard.write(state)
+
+
+def _enough(work: Work, state: State) -> bool:
+    """Choosing stops after `patience` rounds without a better validation loss; a refit after the chosen number of rounds."""
+    if work.continues:
+        return False
+    if state.place.phase == "choose":
+        return state.choice.worse >= work.pipeline.train.patience
+    return state.place.round >= passes_chosen(work, state)
+
+
+def _title(work: Work, state: State) -> str:
+    members = work.pipeline.model.members
+    member = f"member {state.place.member + 1} of {members}, " if members > 1 else ""
+    what = "training days" if state.place.phase == "choose" else "refit with the validation days"
+    return f"train: {member}{what}"

@@ -1,0 +1,32 @@
+"""When a training writes its checkpoint: every so often, at the ends of rounds, and when it is asked to stop."""
+
+import time
+
+from recsys.training.checkpoint import Checkpoints
+from recsys.training.interruption import Interruption
+from recsys.training.journal import Journal
+from recsys.training.state import State
+
+STATE = "state"
+
+
+class Guard:
+    """Stands between two steps, where the state is whole."""
+
+    def __init__(self, checkpoints: Checkpoints, journal: Journal, interruption: Interruption, *, seconds: float) -> None:
+        self._checkpoints = checkpoints
+        self._journal = journal
+        self._interruption = interruption
+        self._seconds = seconds
+        self._written = time.monotonic()
+
+    def look(self, state: State) -> None:
+        """Writes the checkpoint where it is due. Raises KeyboardInterrupt, with everything saved, where Ctrl-C was pressed."""
+        if self._interruption.requested or time.monotonic() - self._written > self._seconds:
+            self.write(state)
+        if self._interruption.requested:
+            raise KeyboardInterrupt
+
+    def write(self, state: State) -> None:
+        self._checkpoints.write(STATE, state.tensors(), {**state.facts(), "journal": self._journal.length})
+        self._written = time.monotonic()

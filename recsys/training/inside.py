@@ -1,0 +1,70 @@
+"""inside.json: what there is to see in a trained model: its size, what its gates do, the position bias it learned."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recsys.config import Pipeline
+from recsys.encoding import Encoder
+from recsys.encoding.layout import Batch
+from recsys.models import multiplications, parameters
+from recsys.training.devices import Compute
+from recsys.training.measure import gates_by_name
+from recsys.training.member import Member
+
+# Legend: K objectives, E experts, P positions, V devices.
+
+
+def inside(
+    pipeline: Pipeline,
+    encoder: Encoder,
+    members: Sequence[Member],
+    *,
+    one: Batch,
+    gates: Sequence[Tensor],
+    passes: Sequence[int],
+    compute: Compute,
+    rows_per_second: float | None,
+) -> dict[str, Any]:
+    """Multiplications a row and parameters are sums over the members, gates and position bias means over them."""
+    shares = gates_by_name(torch.stack(list(gates)).mean(0) if gates else None, pipeline.objective)
+    sizes = [parameters(member.ranker) for member in members]
+    return {
+        "sharing": pipeline.model.sharing,
+        "members": len(members),
+        "multiplications": sum(multiplications(member.ranker, one) for member in members),
+        "parameters": {"dense": sum(size.dense for size in sizes), "embedding": sum(size.embedding for size in sizes)},
+        "gates": shares,
+        "polarisation": {name: max(share) for name, share in shares.items()},
+        "position_bias": position_bias(pipeline, encoder, members),
+        "passes_chosen": list(passes),
+        "precision": compute.precision,
+        "device": device_name(compute),
+        "rows_per_second": rows_per_second,
+    }
+
+
+def position_bias(pipeline: Pipeline, encoder: Encoder, members: Sequence[Member]) -> list[dict[str, Any]]:
+    """The logit that each position and device adds to each engagement objective; empty without a bias tower.
+
+    Positions are the log's own numbers. Null stands for a missing position or device.
+    """
+    towers = [tower for member in members if (tower := member.ranker.bias_tower) is not None]
+    if not towers:
+        return []
+    curve_PVK = torch.stack([tower.curve() for tower in towers]).mean(0).tolist()
+    positions = [None, *range(encoder.bias.first_position, encoder.bias.first_position + encoder.bias.positions)]
+    devices = [None, *encoder.bias.devices]
+    return [
+        {"objective": objective.name, "device": device, "position": position, "logit": curve_PVK[p][v][k]}
+        for k, objective in enumerate(pipeline.objective)
+        if objective.sees_position
+        for v, device in enumerate(devices)
+        for p, position in enumerate(positions)
+    ]
+
+
+def device_name(compute: Compute) -> str:
+    return torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else "cpu"

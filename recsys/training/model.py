@@ -1,0 +1,103 @@
+"""A trained model as a folder: weights, encoder, config and what there is to know about it; and the same, loaded."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.encoding import Encoder
+from recsys.errors import ArtifactError
+from recsys.objectives import Objective
+from recsys.training.member import Member, empty_member
+
+# Legend: N rows, K objectives.
+
+WEIGHTS, CONFIG, ENCODER, INSIDE = "model.safetensors", "config.json", "encoder", "inside.json"
+TRAIN_MEANS, VALIDATION = "train_means.json", "validation.parquet"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What scoring needs: the members in evaluation mode, on the CPU."""
+
+    pipeline: Pipeline
+    encoder: Encoder
+    members: tuple[Member, ...]
+    train_means: Mapping[str, float]
+
+
+def write_model(
+    output: artifacts.Output,
+    *,
+    pipeline: Pipeline,
+    encoder: Path,
+    members: Sequence[Mapping[str, Tensor]],
+    inside: Mapping[str, Any],
+    train_means: Mapping[str, float],
+    validation: pa.Table,
+) -> None:
+    """The inside of runs/RUN/model. Self-contained: loading needs this folder and no other, and no pickle."""
+    weights = {f"member.{index}.{name}": tensor.contiguous() for index, member in enumerate(members) for name, tensor in member.items()}
+    save_file(weights, output.path(WEIGHTS))
+    for path in sorted(encoder.rglob("*")):
+        if path.is_file():
+            shutil.copyfile(path, output.path(f"{ENCODER}/{path.relative_to(encoder)}"))
+    output.write_json(CONFIG, pipeline.model_dump(mode="json"))
+    output.write_json(INSIDE, inside)
+    output.write_json(TRAIN_MEANS, train_means)
+    output.write_table(VALIDATION, validation)
+
+
+def read_model(folder: Path) -> Model:
+    """Raises ArtifactError, naming the file, where anything in the folder is not as its manifest says."""
+    artifacts.verify(folder)
+    try:
+        pipeline = Pipeline.model_validate_json((folder / CONFIG).read_bytes())
+        encoder = Encoder.load(folder / ENCODER)
+        weights = load_file(folder / WEIGHTS)
+        members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.members))
+        means = json.loads((folder / TRAIN_MEANS).read_text(encoding="utf-8"))
+    except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
+        what = " ".join(str(error).split())  # torch says it in several lines
+        raise ArtifactError(f"{folder}: found a model of another version ({what}). Fix: delete it and run the stage train again") from error
+    return Model(pipeline, encoder, members, means)
+
+
+def _member(pipeline: Pipeline, encoder: Encoder, weights: Mapping[str, Tensor], index: int) -> Member:
+    member = empty_member(pipeline, encoder.layout, index)
+    start = f"member.{index}."
+    member.load_state_dict({name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)})
+    return member.eval()
+
+
+def train_means(days: Iterable[NDArray[np.float32]], objectives: Sequence[Objective]) -> dict[str, float]:
+    """Objective → mean of its observed training labels, which come as [N, K] a day; absent where none was observed."""
+    sums_K, counts_K = np.zeros(len(objectives)), np.zeros(len(objectives), np.int64)
+    for labels_NK in days:
+        counts_K += (~np.isnan(labels_NK)).sum(0)
+        sums_K += np.nansum(labels_NK, axis=0, dtype=np.float64)
+    return {objective.name: float(sums_K[k] / counts_K[k]) for k, objective in enumerate(objectives) if counts_K[k] > 0}
+
+
+def validation_table(
+    rows: Mapping[str, int], predicted_NK: NDArray[np.float64], ranking_NK: NDArray[np.float64] | None, objectives: Sequence[Objective]
+) -> pa.Table:
+    """The kept predictions on the validation days (day → its rows), row for row as the encoded days have them."""
+    columns = {schema.DAY: pa.array([day for day, count in rows.items() for _ in range(count)], pa.string())}
+    for k, objective in enumerate(objectives):
+        columns[schema.prediction_column(objective.name)] = pa.array(predicted_NK[:, k])
+        if ranking_NK is not None:
+            columns[schema.rank_column(objective.name)] = pa.array(ranking_NK[:, k])
+    return pa.table(columns)

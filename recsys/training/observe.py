@@ -1,0 +1,108 @@
+"""What a member predicts while it is trained: progressive rows, validation losses, what is kept, the smearing's residuals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recsys import schema
+from recsys.encoding import EncodedDays, batches, steps_per_epoch
+from recsys.models import Position
+from recsys.training import measure
+from recsys.training.diverged import diverged
+from recsys.training.member import PREDICTION_ROWS, Outputs, predict, sees_position, values
+from recsys.training.plan import Round
+from recsys.training.state import Choice, State
+from recsys.training.work import Work
+
+# Legend: N rows, K objectives.
+
+_SMEARING_BATCHES = 128  # of PREDICTION_ROWS
+
+
+def predicted(work: Work, state: State, days: EncodedDays, position: Position, start_step: int = 0) -> Outputs:
+    """Of the rows in time order, from batch `start_step` on. Raises ConfigError where an output is not finite."""
+    todo = batches(days, batch_size=PREDICTION_ROWS, order="time", start_step=start_step)
+    outputs = predict(state.member, todo, position=position, compute=work.compute, between=lambda: work.guard.look(state))
+    finite_K = torch.isfinite(outputs.raw_NK).all(0).tolist()
+    if not all(finite_K):
+        bad = [objective.name for objective, finite in zip(work.pipeline.objective, finite_K, strict=True) if not finite]
+        raise diverged(f"predictions of {', '.join(bad)} that are not finite", state.place)
+    return outputs
+
+
+def progressive(work: Work, state: State, this: Round, days: EncodedDays) -> None:
+    """The honest row of a day: predicted by the member as it stands before it learns the day."""
+    outputs = predicted(work, state, days, "logged")
+    _write_line(work, state, "day", "progressive", this.number, this.days[0], outputs, days.labels())
+
+
+def validate(work: Work, state: State, this: Round) -> None:
+    """The loss on the validation days after a pass, and whether it is the best so far."""
+    days = work.open(work.validation_days)
+    outputs = predicted(work, state, days, "logged")
+    loss = _write_line(work, state, "pass", "validation", this.number, None, outputs, days.labels())
+    choice = state.choice
+    if choice.loss is None or loss < choice.loss:
+        state.choice = Choice(best=this.number + 1, loss=loss)
+        state.best = {name: tensor.detach().cpu().clone() for name, tensor in state.member.state_dict().items()}
+    else:
+        state.choice = Choice(best=choice.best, loss=choice.loss, worse=choice.worse + 1)
+
+
+def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
+    """What stays of the choosing phase: expected values on the validation days, and what the gates did there.
+
+    Without validation days, the gates on the last training day.
+    """
+    days = work.open(work.validation_days or work.train_days[-1:])
+    logged = predicted(work, state, days, "logged")
+    kept = {} if logged.gates_KE is None else {"gates": logged.gates_KE}
+    if not work.validation_days:
+        return kept
+    missing = predicted(work, state, days, "missing") if sees_position(work.pipeline, work.layout) else None
+    if work.continues:
+        _write_line(work, state, "day", "validation", 0, work.validation_days[-1], logged, days.labels())
+    kept[schema.PREDICTION] = torch.from_numpy(values(state.member, logged.raw_NK))
+    if missing is not None:
+        kept[schema.RANK] = torch.from_numpy(values(state.member, missing.raw_NK))
+    return kept
+
+
+def fit_smearing(work: Work, state: State, days: Sequence[str]) -> None:
+    """Constants that make means of what was learned on a log scale (Duan 1983), from the last million rows that were learned.
+
+    A ratio of sums over so many rows is known to a few per mille, and memory does not grow with the log.
+    """
+    if not any(objective.kind == "watch_time" for objective in work.pipeline.objective):
+        return
+    learned = work.open(days)
+    start_step = max(0, steps_per_epoch(learned, PREDICTION_ROWS) - _SMEARING_BATCHES)
+    outputs = predicted(work, state, learned, "logged", start_step)
+    state.member.losses.fit_smearing(outputs.raw_NK.numpy(), learned.labels(start_step * PREDICTION_ROWS))
+
+
+def _write_line(
+    work: Work, state: State, event: str, part: str, number: int, day: str | None, outputs: Outputs, labels_NK: NDArray[np.float32]
+) -> float:
+    """A line about predicted rows. Returns their weighted loss."""
+    objectives = work.pipeline.objective
+    loss = measure.losses_by_name(*measure.mean_losses(state.member, outputs.raw_NK, labels_NK), objectives)
+    work.journal.write(
+        {
+            "event": event,
+            "member": state.place.member,
+            "phase": state.place.phase,
+            "pass": number + 1,
+            "day": day,
+            "step": state.place.steps,
+            "part": part,
+            "loss": loss,
+            "auc": measure.auc_by_name(outputs.raw_NK, labels_NK, objectives),
+            "gates": measure.gates_by_name(outputs.gates_KE, objectives),
+            "rows_per_second": work.speed.rows_per_second,
+        }
+    )
+    return measure.weighted_loss(loss, objectives)

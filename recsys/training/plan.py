@@ -1,0 +1,42 @@
+"""In what order a training walks its days, and how large its steps are: pure functions of the options and the place."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from recsys.config import Train
+
+Phase = Literal["choose", "refit"]
+
+_WARM_UP = 0.02  # of the planned steps: AdamW's second moments are noise before they have seen some batches
+
+
+@dataclass(frozen=True)
+class Round:
+    """One walk over some days, each row once in an order drawn from (seed, `number`)."""
+
+    days: tuple[str, ...]
+    number: int  # pass over these days, from 0
+    predicted_first: bool  # whether the days are predicted before they are learned (a progressive row)
+
+
+def rounds(train: Train, days: Sequence[str]) -> list[Round]:
+    """`shuffled`: every round holds all days. `time`: day after day, the rows of a day shuffled (the day is the unit of time)."""
+    if train.order == "shuffled":
+        return [Round(tuple(days), number, predicted_first=False) for number in range(train.passes)]
+    return [Round((day,), number, predicted_first=number == 0) for day in days for number in range(train.day_passes)]
+
+
+def learning_rate_share(train: Train, step: int, steps: int) -> float:
+    """The share of the full learning rate at `step` (from 0) of `steps` planned ones.
+
+    Shuffled: a linear warm-up over the first 2 %, then, with `schedule = "cosine"`, half a cosine down to zero at the last planned
+    step, reached or not. In time order the log has no planned end: constant.
+    """
+    if train.order == "time":
+        return 1.0
+    share = min(1.0, (step + 1) / math.ceil(_WARM_UP * steps))
+    if train.schedule == "cosine":
+        share *= 0.5 * (1.0 + math.cos(math.pi * step / steps))
+    return share

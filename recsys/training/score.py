@@ -1,0 +1,182 @@
+"""The stage score, and a trained model as a library object."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline, Train
+from recsys.encoding import EncodedDays, batches, to_batch
+from recsys.encoding.layout import Batch
+from recsys.errors import ArtifactError, DataError
+from recsys.models import Position
+from recsys.objectives import Objective
+from recsys.predictions import assemble
+from recsys.progress import Console
+from recsys.training.devices import Compute, decide
+from recsys.training.member import PREDICTION_ROWS, predict, sees_position, values
+from recsys.training.model import VALIDATION, Model, read_model
+
+# Legend: N rows, K objectives.
+
+PREDICTIONS = "predictions.parquet"
+_GROUP_ROWS = 131_072
+_COPIED = (
+    schema.EVENT_ID,
+    schema.USER_ID,
+    schema.ITEM_ID,
+    schema.TIMESTAMP,
+    schema.REQUEST_ID,
+    schema.PROPENSITY,
+    schema.TARGET_PROPENSITY,
+    schema.BIAS + schema.POSITION,
+)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A trained model that predicts examples."""
+
+    model: Model
+    compute: Compute
+
+    @property
+    def objectives(self) -> Sequence[Objective]:
+        """In the order of the predictions' columns."""
+        return self.model.pipeline.objective
+
+    @property
+    def sees_position(self) -> bool:
+        """Whether "logged" and "missing" positions give different predictions."""
+        return sees_position(self.model.pipeline, self.model.encoder.layout)
+
+    def predict(self, examples: pa.Table, position: Position = "missing") -> NDArray[np.float64]:
+        """[N, K] expected values in the labels' own units, rows as in `examples`; labels are not read.
+
+        With the position missing (as when ranking: no place has been given yet) or as logged in `bias.position`.
+        Raises ArtifactError where a column is missing that the encoder was fitted on.
+        """
+        parts = [examples.slice(start, PREDICTION_ROWS) for start in range(0, len(examples), PREDICTION_ROWS)]
+        return np.concatenate([np.empty((0, len(self.objectives))), *(self._of_part(part, position) for part in parts)])
+
+    def predict_encoded(self, days: EncodedDays, position: Position = "missing") -> NDArray[np.float64]:
+        """The same for days that this model's encoder has encoded."""
+        return self._mean(lambda: batches(days, batch_size=PREDICTION_ROWS, order="time"), position)
+
+    def _of_part(self, examples: pa.Table, position: Position) -> NDArray[np.float64]:
+        """Encoded once for all members."""
+        encoder = self.model.encoder
+        batch = to_batch(encoder.transform(examples, labelled=False), encoder.layout)
+        return self._mean(lambda: [batch], position)
+
+    def _mean(self, walk: Callable[[], Iterable[Batch]], position: Position) -> NDArray[np.float64]:
+        """The mean over the members of their expected values."""
+        parts = []
+        for member in self.model.members:
+            outputs = predict(member, walk(), position=position, compute=self.compute)
+            parts.append(values(member, outputs.raw_NK))
+        mean_NK: NDArray[np.float64] = np.mean(parts, axis=0)
+        return mean_NK
+
+
+def load(folder: Path, train: Train | None = None) -> Scorer:
+    """The model of runs/RUN/model. `train` says device and precision; by default those of the model's own config.
+
+    Raises ArtifactError, naming the file, where the folder is damaged.
+    """
+    model = read_model(folder)
+    compute = decide(train or model.pipeline.train)
+    for member in model.members:
+        member.to(compute.device)
+    return Scorer(model, compute)
+
+
+def score(
+    pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, fingerprint: str, inputs: Mapping[str, str], console: Console
+) -> None:
+    """Writes run/predictions.parquet: the validation days as they were predicted before the refit, the test days by the model that stands.
+
+    `pred.X` is with the logged position, `rank.X` with the position missing, where the model sees a position.
+    Raises DataError where there is no day to score, ArtifactError for a damaged model or examples of other rows.
+    """
+    scorer = load(run / "model", pipeline.train)
+    there = set(artifacts.days(encoded))
+    validation, test = ([day for day in pipeline.split.days(part) if day in there] for part in (schema.VALIDATION, schema.TEST))
+    if not validation + test:
+        raise DataError(
+            f"{encoded}: found no validation and no test day, expected at least one to score. Fix: split.test, or the source's files"
+        )
+    kept = artifacts.read_table(run / "model" / VALIDATION)
+
+    def tables() -> Iterator[pa.Table]:
+        for day in validation:
+            yield _day_table(scorer, pipeline, examples, day, schema.VALIDATION, _kept(kept, day, pipeline.objective))
+        for day in test:
+            yield _day_table(scorer, pipeline, examples, day, schema.TEST, _predicted(scorer, EncodedDays(encoded, [day])))
+
+    def write(path: Path) -> None:
+        made = tables()
+        first = next(made)
+        with console.bar("score", len(validation + test)) as advance, pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+            for table in itertools.chain([first], made):
+                writer.write_table(table, row_group_size=_GROUP_ROWS)
+                advance(1)
+
+    artifacts.write_file(run / PREDICTIONS, write, stage="score", fingerprint=fingerprint, inputs=inputs)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One day's expected values, with the position as logged and with it missing."""
+
+    logged_NK: NDArray[np.float64]
+    missing_NK: NDArray[np.float64] | None
+
+
+def _predicted(scorer: Scorer, day: EncodedDays) -> Predicted:
+    return Predicted(scorer.predict_encoded(day, "logged"), scorer.predict_encoded(day, "missing") if scorer.sees_position else None)
+
+
+def _kept(kept: pa.Table, day: str, objectives: Sequence[Objective]) -> Predicted:
+    rows = kept.filter(pc.equal(kept[schema.DAY], day))
+
+    def stacked(column_of: Callable[[str], str]) -> NDArray[np.float64]:
+        return np.column_stack([rows[column_of(objective.name)].to_numpy() for objective in objectives])
+
+    sees_position = schema.rank_column(objectives[0].name) in kept.column_names
+    return Predicted(stacked(schema.prediction_column), stacked(schema.rank_column) if sees_position else None)
+
+
+def _day_table(scorer: Scorer, pipeline: Pipeline, examples: Path, day: str, split: str, predicted: Predicted) -> pa.Table:
+    """One day in the border schema. Only the columns that predictions carry are read from the examples."""
+    path = examples / f"day={day}" / "part-0.parquet"
+    table = artifacts.read_table(path, _carried(path))
+    if len(table) != len(predicted.logged_NK):
+        raise ArtifactError(
+            f"{path}: found {len(table):,} rows, expected the {len(predicted.logged_NK):,} that were encoded. Fix: run encode and train"
+        )
+    return assemble(
+        table,
+        day=day,
+        split=split,
+        objectives=pipeline.objective,
+        predicted_NK=predicted.logged_NK,
+        ranking_NK=predicted.missing_NK,
+        train_means=scorer.model.train_means,
+    )
+
+
+def _carried(examples: Path) -> list[str]:
+    """The columns of a day's examples that stand in predictions too."""
+    try:
+        names = pq.read_schema(examples).names
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtifactError(f"{examples}: cannot be read as parquet ({error}). Fix: run the stage features again") from error
+    return [name for name in names if name in _COPIED or name.startswith((schema.SLICE, schema.LABEL))]

@@ -1,0 +1,130 @@
+"""Everything that a training must remember to go on as if nothing had happened, and how it is saved."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import AdamW, Optimizer
+
+from recsys.balancing import Balancer
+from recsys.config import Train
+from recsys.training.checkpoint import Saved
+from recsys.training.member import Member
+from recsys.training.plan import Phase
+from recsys.training.rowwise_adagrad import RowwiseAdagrad
+
+# Legend: K objectives.
+
+
+@dataclass
+class Place:
+    """Where a training stands. What lies before it is done and never done again."""
+
+    member: int = 0
+    phase: Phase = "choose"
+    round: int = 0  # rounds of the phase that are done, their validation included
+    step: int = 0  # steps of the next round that are done
+    steps: int = 0  # steps of the phase that are done
+
+
+@dataclass
+class Choice:
+    """Early stopping: the best round so far (1 = the first), its validation loss, and the rounds since."""
+
+    best: int = 0
+    loss: float | None = None
+    worse: int = 0
+
+
+@dataclass
+class State:
+    """A member in training. Changed between two looks at the interruption only, so it is whole whenever it is saved."""
+
+    member: Member
+    balancer: Balancer
+    dense: Optimizer
+    tables: RowwiseAdagrad
+    place: Place
+    choice: Choice = field(default_factory=Choice)
+    best: dict[str, Tensor] = field(default_factory=dict)  # the member's state at the best round; empty before one is chosen
+    kept: dict[str, Tensor] = field(default_factory=dict)  # what the choosing phase leaves: validation predictions
+    window_2K: Tensor = field(default_factory=lambda: torch.empty(0))  # Σ loss·count and Σ count since the last line of the journal
+
+    def tensors(self) -> dict[str, Tensor]:
+        device = self.window_2K.device
+        random = {"random.cpu": torch.get_rng_state()}
+        if device.type == "cuda":
+            random["random.cuda"] = torch.cuda.get_rng_state(device)
+        return {
+            **_prefixed("member", self.member.state_dict()),
+            **_prefixed("balancer", self.balancer.state_dict()),
+            **_prefixed("dense", _optimiser_tensors(self.dense)),
+            **_prefixed("tables", _optimiser_tensors(self.tables)),
+            **_prefixed("best", self.best),
+            **_prefixed("kept", self.kept),
+            "window": self.window_2K,
+            **random,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        return {"place": asdict(self.place), "choice": asdict(self.choice)}
+
+    def restore(self, saved: Saved) -> None:
+        """Takes everything over from a checkpoint, torch's random state included (so this comes last before going on)."""
+        tensors = saved.tensors
+        self.member.load_state_dict(_under("member", tensors))
+        self.balancer.load_state_dict(_under("balancer", tensors))
+        _load_optimiser(self.dense, _under("dense", tensors))
+        _load_optimiser(self.tables, _under("tables", tensors))
+        self.best, self.kept = _under("best", tensors), _under("kept", tensors)
+        self.window_2K = tensors["window"].to(self.window_2K.device)
+        self.place, self.choice = Place(**saved.facts["place"]), Choice(**saved.facts["choice"])
+        torch.set_rng_state(tensors["random.cpu"])
+        device = self.window_2K.device
+        if device.type == "cuda" and "random.cuda" in tensors:  # `device = "auto"` may go on elsewhere than where it began
+            torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+
+def optimisers(member: Member, train: Train) -> tuple[AdamW, RowwiseAdagrad]:
+    """AdamW for the dense weights (β2 .99: a pass has few steps), row-wise Adagrad for the embedding tables."""
+    groups = member.ranker.parameter_groups()
+    decays = [
+        {"params": groups.weights, "weight_decay": train.weight_decay, "lr": train.learning_rate},
+        {"params": groups.biases, "weight_decay": 0.0, "lr": train.learning_rate},
+        {"params": groups.positions, "weight_decay": 0.0, "lr": train.embedding_learning_rate},
+    ]
+    dense = AdamW([group for group in decays if group["params"]], betas=(0.9, 0.99), fused=True)
+    tables = RowwiseAdagrad(groups.embedding, lr=train.embedding_learning_rate, decay=train.embedding_decay)
+    for optimiser in (dense, tables):
+        for group in optimiser.param_groups:
+            group["full_lr"] = group["lr"]  # the schedule scales it
+    return dense, tables
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def _parameters(optimiser: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def _optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
+    """`INDEX.NAME` → the running tensors of a parameter that has been updated at least once."""
+    return {
+        f"{index}.{name}": tensor
+        for index, parameter in enumerate(_parameters(optimiser))
+        for name, tensor in optimiser.state.get(parameter, {}).items()
+    }
+
+
+def _load_optimiser(optimiser: Optimizer, tensors: dict[str, Tensor]) -> None:
+    for index, parameter in enumerate(_parameters(optimiser)):
+        found = _under(str(index), tensors)
+        optimiser.state[parameter] = {name: tensor.to(parameter.device) for name, tensor in found.items()}

@@ -1,0 +1,176 @@
+"""The stage train: encoded days in, a model folder out; interrupted, it goes on where it was."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.encoding import Encoder
+from recsys.errors import ArtifactError, DataError
+from recsys.progress import Console
+from recsys.training import model as model_folder
+from recsys.training.checkpoint import Checkpoints, Saved
+from recsys.training.devices import Compute, decide, settled
+from recsys.training.fit import finish, fresh_state, passes_chosen, restored_state
+from recsys.training.guard import STATE, Guard
+from recsys.training.inside import inside
+from recsys.training.interruption import deferred_interrupt
+from recsys.training.journal import Journal
+from recsys.training.loop import Speed
+from recsys.training.member import empty_member
+from recsys.training.state import State
+from recsys.training.work import Work, batch_of_one
+
+MODEL, JOURNAL, CHECKPOINT = "model", "training.jsonl", "checkpoint"
+
+
+def train(pipeline: Pipeline, encoded: Path, run: Path, *, fingerprint: str, inputs: Mapping[str, str], console: Console) -> None:
+    """Trains the pipeline's model on `encoded` (encoder/ and day=D/part-0.arrow) and leaves run/model and run/training.jsonl.
+
+    A checkpoint of the same fingerprint in run/checkpoint is gone on from: on a CPU the result is equal to the bit to that of
+    an uninterrupted run (on CUDA with `train.deterministic`). It is removed once the model stands.
+
+    Raises ConfigError for a device that is not there and for a loss that is not finite, DataError without training days,
+    ArtifactError for a damaged checkpoint, KeyboardInterrupt after Ctrl-C with the checkpoint written.
+    """
+    compute = decide(pipeline.train)
+    checkpoints = Checkpoints(run / CHECKPOINT, fingerprint)
+    saved = _resumable(checkpoints, run / JOURNAL, console)
+    keep = saved.facts["journal"] if saved else 0
+    with (
+        settled(compute, deterministic=pipeline.train.deterministic),
+        deferred_interrupt() as interruption,
+        Journal(run / JOURNAL, keep=keep) as journal,
+    ):
+        guard = Guard(checkpoints, journal, interruption, seconds=pipeline.train.checkpoint_seconds)
+        work = _work(pipeline, encoded, compute, journal, guard, console)
+        try:
+            _fit_members(work, checkpoints, saved)
+        except KeyboardInterrupt:
+            console.say(f"train: interrupted, the checkpoint is in {run / CHECKPOINT}; the same command goes on from it")
+            raise
+        _write_model(work, checkpoints, run / MODEL, fingerprint, inputs)
+        checkpoints.remove()
+
+
+def _resumable(checkpoints: Checkpoints, journal: Path, console: Console) -> Saved | None:
+    """The state to go on from, if there is one that belongs to this run and to the journal that stands."""
+    saved = checkpoints.read(STATE)
+    if saved is None:
+        if checkpoints.foreign:
+            console.say("train: the checkpoint belongs to another config or other data; starting afresh")
+        checkpoints.remove()
+        return None
+    if not journal.exists() or journal.stat().st_size < saved.facts["journal"]:
+        console.say(f"train: {journal} is shorter than its checkpoint says; starting afresh")
+        checkpoints.remove()
+        return None
+    place = saved.facts["place"]
+    console.say(f"train: going on from the checkpoint (member {place['member'] + 1}, {place['phase']}, step {place['steps']:,})")
+    return saved
+
+
+def _work(pipeline: Pipeline, encoded: Path, compute: Compute, journal: Journal, guard: Guard, console: Console) -> Work:
+    there = set(artifacts.days(encoded))
+    train_days, validation_days = (
+        tuple(day for day in pipeline.split.days(part) if day in there) for part in (schema.TRAIN, schema.VALIDATION)
+    )
+    if not train_days:
+        first, last = pipeline.split.train
+        raise DataError(f"{encoded}: found no training day, expected some from {first} to {last}. Fix: split.train, or the source's files")
+    layout = Encoder.load(encoded / model_folder.ENCODER).layout
+    return Work(pipeline, layout, encoded, train_days, validation_days, compute, journal, guard, console, Speed())
+
+
+# --- Members ------------------------------------------------------------------------------------------------------
+def _fit_members(work: Work, checkpoints: Checkpoints, saved: Saved | None) -> None:
+    """One after the other; each leaves a checkpoint file of its own, so that a later one's checkpoints stay small."""
+    first = saved.facts["place"]["member"] if saved else 0
+    for index in range(first, work.pipeline.model.members):
+        if saved is not None and index == first:
+            state = _restored(work, checkpoints, saved)
+        else:
+            state = fresh_state(work, index, "choose")
+            work.guard.write(state)
+        state = finish(work, state)
+        tensors = {f"member.{name}": tensor for name, tensor in state.member.state_dict().items()}
+        kept = {f"kept.{name}": tensor for name, tensor in state.kept.items()}
+        checkpoints.write(_file(index), tensors | kept, {"passes": passes_chosen(work, state)})
+
+
+def _restored(work: Work, checkpoints: Checkpoints, saved: Saved) -> State:
+    try:
+        return restored_state(work, saved)
+    except (KeyError, TypeError, RuntimeError) as error:
+        what = " ".join(str(error).split())  # torch says it in several lines
+        raise ArtifactError(
+            f"{checkpoints.folder}: found a checkpoint of another version ({what}). Fix: delete it and run again"
+        ) from error
+
+
+def _file(index: int) -> str:
+    return f"member-{index}"
+
+
+def _finished(checkpoints: Checkpoints, index: int) -> Saved:
+    saved = checkpoints.read(_file(index))
+    if saved is None:
+        raise ArtifactError(
+            f"{_file(index)}: found no checkpoint of this finished member. Fix: delete the run's checkpoint folder and run again"
+        )
+    return saved
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+# --- The model folder ---------------------------------------------------------------------------------------------
+def _write_model(work: Work, checkpoints: Checkpoints, target: Path, fingerprint: str, inputs: Mapping[str, str]) -> None:
+    pipeline, objectives = work.pipeline, work.pipeline.objective
+    finished = [_finished(checkpoints, index) for index in range(pipeline.model.members)]
+    weights = [_under("member.", saved.tensors) for saved in finished]
+    kept = [_under("kept.", saved.tensors) for saved in finished]
+    members = []
+    for index, tensors in enumerate(weights):
+        members.append(empty_member(pipeline, work.layout, index))
+        members[-1].load_state_dict(tensors)
+    encoder = Encoder.load(work.encoded / model_folder.ENCODER)
+    look = inside(
+        pipeline,
+        encoder,
+        members,
+        one=batch_of_one(work),
+        gates=[tensors["gates"] for tensors in kept if "gates" in tensors],
+        passes=[saved.facts["passes"] for saved in finished],
+        compute=work.compute,
+        rows_per_second=work.speed.rows_per_second,
+    )
+    with artifacts.writing(target, stage="train", fingerprint=fingerprint, inputs=inputs) as output:
+        model_folder.write_model(
+            output,
+            pipeline=pipeline,
+            encoder=work.encoded / model_folder.ENCODER,
+            members=weights,
+            inside=look,
+            train_means=model_folder.train_means((work.open([day]).labels() for day in work.train_days), objectives),
+            validation=_validation(work, kept),
+        )
+
+
+def _validation(work: Work, kept: list[dict[str, Tensor]]) -> pa.Table:
+    """The mean over the members of what they predicted before the refit."""
+    rows = {day: len(work.open([day])) for day in work.validation_days}
+
+    def mean(name: str) -> np.ndarray | None:
+        parts = [tensors[name].numpy() for tensors in kept if name in tensors]
+        return np.mean(parts, axis=0) if parts else None
+
+    predicted_NK = mean(schema.PREDICTION)
+    if predicted_NK is None:
+        predicted_NK = np.empty((0, len(work.pipeline.objective)))
+    return model_folder.validation_table(rows, predicted_NK, mean(schema.RANK), work.pipeline.objective)

@@ -1,0 +1,147 @@
+"""A small feed with a planted signal, written as examples and encoded by the real encoder."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys import artifacts
+from recsys.config import Pipeline
+from recsys.encoding import encode
+from recsys.progress import Console
+from recsys.training import train
+
+TAGS = ("news", "music", "sport", "games")
+TAG_EFFECT = np.array([-0.8, -0.2, 0.3, 0.9])
+POSITION_EFFECT = np.array([0.8, 0.3, 0.0, -0.3, -0.6])
+DAYS = tuple((date(2024, 1, 1) + timedelta(days=n)).isoformat() for n in range(6))
+
+OBJECTIVES: tuple[dict[str, Any], ...] = (
+    {"name": "click", "label": "is_click = 1"},
+    {"name": "watch", "kind": "watch_time", "label": "seconds"},
+    {"name": "like", "label": "is_like = 1", "observed": "is_click = 1", "group": "satisfaction"},
+)
+MODEL: dict[str, Any] = {
+    "d_shared": 16,
+    "d_tower": 8,
+    "d_embedding": 4,
+    "d_attention": 4,
+    "cross_rank": 2,
+    "dropout": 0.1,
+    "mmoe": {"num_experts": 2, "hidden": (8,)},
+}
+
+
+def pipeline_of(*, model: dict[str, Any] | None = None, objectives: Sequence[dict[str, Any]] = OBJECTIVES, **tables: Any) -> Pipeline:
+    """Three days of training, two of validation, one of test; `train`, `split`, … replace whole tables."""
+    return Pipeline.model_validate(
+        {
+            "name": "toy",
+            "source": {"kind": "world"},
+            "split": {"train": (DAYS[0], DAYS[2]), "validation": (DAYS[3], DAYS[4]), "test": (DAYS[5], DAYS[5])},
+            "objective": list(objectives),
+            "features": {"item": ["tag"], "context": ["tab"], "history": 2, "bias": ["position", "device"], "min_count": 1},
+            "model": {**MODEL, **(model or {})},
+            "train": {"batch_size": 64},
+            **tables,
+        }
+    )
+
+
+def true_logit(table: pa.Table) -> np.ndarray:
+    """Of the planted click probability."""
+    tag = np.array([TAGS.index(value) for value in table["item.tag"].to_pylist()])
+    position = table["bias.position"].to_numpy() - 1
+    return 1.2 * table["agg.user_id.is_click.7"].to_numpy().astype(np.float64) + TAG_EFFECT[tag] + POSITION_EFFECT[position] - 0.5
+
+
+def day_table(number: int, rows: int = 300) -> pa.Table:
+    """One day's examples, equal for its number."""
+    rng = np.random.default_rng(1000 + number)
+    lengths = rng.integers(0, 3, rows)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+
+    def past(values: Any, kind: pa.DataType) -> pa.Array:
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, kind))
+
+    total = int(offsets[-1])
+    table = pa.table(
+        {
+            "event_id": pa.array(number * 100_000 + np.arange(rows)),
+            "user_id": pa.array(rng.integers(0, 40, rows)),
+            "item_id": pa.array(rng.integers(0, 60, rows)),
+            "timestamp": pa.array(1_704_067_200_000 + number * 86_400_000 + np.arange(rows) * 1000),
+            "item.tag": pa.array(rng.choice(TAGS, rows)),
+            "context.tab": pa.array(rng.choice(["a", "b"], rows)),
+            "agg.user_id.is_click.7": pa.array(rng.normal(size=rows), pa.float32()),
+            "agg.item_id.count.7": pa.array(rng.exponential(size=rows), pa.float32()),
+            "history.item_id": past(rng.integers(0, 60, total), pa.int64()),
+            "history.item.tag": past(rng.choice(TAGS, total), pa.string()),
+            "history.is_click": past(rng.integers(0, 2, total).astype(np.float32), pa.float32()),
+            "history.age": past(rng.exponential(size=total).astype(np.float32), pa.float32()),
+            "bias.position": pa.array(rng.integers(1, 6, rows)),
+            "bias.device": pa.array(rng.choice(["phone", "tv"], rows)),
+            "slice.tab": pa.array(rng.choice(["a", "b"], rows)),
+        }
+    )
+    click = rng.random(rows) < 1 / (1 + np.exp(-true_logit(table)))
+    watch = np.where(click, np.exp(rng.normal(2.0, 0.7, rows)), 0.0)
+    like = np.where(click, (rng.random(rows) < 0.3).astype(float), np.nan)
+    labels = {"label.click": click.astype(float), "label.watch": watch, "label.like": like}
+    for name, values in labels.items():
+        table = table.append_column(name, pa.array(values, pa.float32(), from_pandas=True))
+    return table
+
+
+def write_examples(folder: Path, tables: dict[str, pa.Table]) -> Path:
+    for day, table in tables.items():
+        with artifacts.writing(folder / f"day={day}", stage="features", fingerprint="test") as output:
+            output.write_table("part-0.parquet", table)
+    return folder
+
+
+def tables(rows: int = 300) -> dict[str, pa.Table]:
+    return {day: day_table(number, rows) for number, day in enumerate(DAYS)}
+
+
+def encoded_of(folder: Path, days: dict[str, pa.Table], pipeline: Pipeline | None = None) -> tuple[Path, Path]:
+    """The examples' folder and the encoded folder."""
+    examples = write_examples(folder / "examples", days)
+    return examples, encode(pipeline or pipeline_of(), examples, folder / "encoded", console=Console(quiet=True)).folder
+
+
+def run_train(pipeline: Pipeline, encoded: Path, run: Path, console: Console | None = None) -> None:
+    train(
+        pipeline, encoded, run, fingerprint=artifacts.fingerprint(pipeline.model_dump()), inputs={}, console=console or Console(quiet=True)
+    )
+
+
+@dataclass(frozen=True)
+class Toy:
+    examples: Path
+    encoded: Path
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """The six days, encoded once for all tests."""
+    days = tables()
+    examples, encoded = encoded_of(tmp_path_factory.mktemp("toy"), days)
+    return Toy(examples, encoded, days)
+
+
+@pytest.fixture
+def trained(toy: Toy, tmp_path: Path) -> Callable[..., Path]:
+    """Trains on the toy feed; returns the run's folder."""
+
+    def train_on(pipeline: Pipeline, name: str = "run", console: Console | None = None) -> Path:
+        run_train(pipeline, toy.encoded, tmp_path / name, console)
+        return tmp_path / name
+
+    return train_on

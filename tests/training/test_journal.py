@@ -1,0 +1,44 @@
+"""training.jsonl: lines in order, none twice after a resume."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recsys.training.journal import Journal
+
+
+def _lines(path: Path) -> list[dict[str, int]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_resumed_journal_is_cut_back_to_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "training.jsonl"
+    with Journal(path) as journal:
+        journal.write({"n": 1})
+        place = journal.length
+        journal.write({"n": 2})
+    with Journal(path, keep=place) as journal:
+        assert journal.length == place
+        journal.write({"n": 3})
+    assert _lines(path) == [{"n": 1}, {"n": 3}]
+
+
+def test_a_fresh_journal_forgets_the_last_run(tmp_path: Path) -> None:
+    path = tmp_path / "training.jsonl"
+    for n in (1, 2):
+        with Journal(path) as journal:
+            journal.write({"n": n})
+    assert _lines(path) == [{"n": 2}]
+
+
+def test_lines_are_there_while_it_is_open(tmp_path: Path) -> None:
+    with Journal(tmp_path / "training.jsonl") as journal:
+        journal.write({"n": 1})
+        assert _lines(tmp_path / "training.jsonl") == [{"n": 1}]
+
+
+def test_nan_is_refused(tmp_path: Path) -> None:
+    with Journal(tmp_path / "training.jsonl") as journal, pytest.raises(ValueError, match="Out of range"):
+        journal.write({"loss": float("nan")})
+    assert _lines(tmp_path / "training.jsonl") == []

@@ -1,0 +1,189 @@
+"""An interrupted training ends as an uninterrupted one: the same bytes, the same lines."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from recsys import artifacts
+from recsys.config import Pipeline
+from recsys.errors import ArtifactError
+from recsys.progress import Console
+from recsys.training import train
+from recsys.training.checkpoint import Checkpoints
+from recsys.training.guard import Guard
+from recsys.training.state import State
+
+from .conftest import Toy, pipeline_of, run_train
+
+ORDERS = [{"order": "time"}, {"order": "time", "day_passes": 2}, {"order": "shuffled", "passes": 3, "patience": 1, "learning_rate": 0.05}]
+
+
+class Said(Console):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.texts: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def _without_speed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_speed(inner) for key, inner in value.items() if key != "rows_per_second"}
+    return value
+
+
+def _lines(run: Path) -> list[Any]:
+    return [_without_speed(json.loads(line)) for line in (run / "training.jsonl").read_text().splitlines()]
+
+
+def _assert_equal(run: Path, other: Path) -> None:
+    assert (run / "model/model.safetensors").read_bytes() == (other / "model/model.safetensors").read_bytes()
+    assert pq.read_table(run / "model/validation.parquet").equals(pq.read_table(other / "model/validation.parquet"))
+    assert _lines(run) == _lines(other)
+    first, second = (_without_speed(json.loads((folder / "model/inside.json").read_text())) for folder in (run, other))
+    assert first == second
+    assert not (run / "checkpoint").exists()
+
+
+def _interrupt_every(monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
+    """Presses Ctrl-C at every `looks`-th place where a training may stop: steps, and batches of predictions."""
+    original: Callable[[Guard, State], None] = Guard.look
+    count = 0
+
+    def look(guard: Guard, state: State) -> None:
+        nonlocal count
+        count += 1
+        if count % looks == 0:
+            signal.raise_signal(signal.SIGINT)
+        original(guard, state)
+
+    monkeypatch.setattr(Guard, "look", look)
+
+
+def _train_until_done(pipeline: Pipeline, encoded: Path, run: Path) -> int:
+    """Types the same command again and again; returns how often it was interrupted."""
+    for times in range(200):
+        try:
+            run_train(pipeline, encoded, run)
+        except KeyboardInterrupt:
+            assert not (run / "model").exists()
+        else:
+            return times
+    raise AssertionError("never done")
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+def test_interrupted_again_and_again_it_ends_bit_equal(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: dict[str, Any]
+) -> None:
+    pipeline = pipeline_of(model={"members": 2, "input_share": 0.8}, train={"batch_size": 100, **order})
+    run_train(pipeline, toy.encoded, tmp_path / "whole")
+    _interrupt_every(monkeypatch, 7)
+    assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") >= 5
+    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("order", ["time", "shuffled"])
+def test_after_a_crash_it_goes_on_from_the_last_checkpoint(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    pipeline = pipeline_of(train={"batch_size": 100, "order": order, "passes": 2})
+    run_train(pipeline, toy.encoded, tmp_path / "whole")
+    original, count = Guard.look, 0
+
+    def crash(guard: Guard, state: State) -> None:
+        nonlocal count
+        count += 1
+        if count == 8:
+            raise OSError("the machine is gone")
+        original(guard, state)
+
+    monkeypatch.setattr(Guard, "look", crash)
+    with pytest.raises(OSError, match="the machine is gone"):
+        run_train(pipeline, toy.encoded, tmp_path / "parts")
+    lines_of_the_crashed = len(_lines(tmp_path / "parts"))
+    assert lines_of_the_crashed > 0
+    monkeypatch.setattr(Guard, "look", original)
+    run_train(pipeline, toy.encoded, tmp_path / "parts")
+    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_a_checkpoint_of_another_config_is_not_gone_on_from(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        _interrupt_every(patch, 7)
+        with pytest.raises(KeyboardInterrupt):
+            run_train(pipeline_of(seed=1), toy.encoded, tmp_path / "run")
+    said = Said()
+    run_train(pipeline_of(seed=2), toy.encoded, tmp_path / "run", said)
+    assert any("belongs to another config or other data; starting afresh" in text for text in said.texts)
+    run_train(pipeline_of(seed=2), toy.encoded, tmp_path / "fresh")
+    _assert_equal(tmp_path / "run", tmp_path / "fresh")
+
+
+def test_a_journal_that_is_gone_means_starting_afresh(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        _interrupt_every(patch, 7)
+        with pytest.raises(KeyboardInterrupt):
+            run_train(pipeline_of(), toy.encoded, tmp_path / "run")
+    (tmp_path / "run/training.jsonl").unlink()
+    said = Said()
+    run_train(pipeline_of(), toy.encoded, tmp_path / "run", said)
+    assert any("shorter than its checkpoint" in text for text in said.texts)
+    run_train(pipeline_of(), toy.encoded, tmp_path / "fresh")
+    _assert_equal(tmp_path / "run", tmp_path / "fresh")
+
+
+def test_what_is_said_when_interrupted_and_when_going_on(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Said()
+    with monkeypatch.context() as patch:
+        _interrupt_every(patch, 7)
+        with pytest.raises(KeyboardInterrupt):
+            run_train(pipeline_of(), toy.encoded, tmp_path / "run", said)
+    assert "the same command goes on from it" in said.texts[-1]
+    run_train(pipeline_of(), toy.encoded, tmp_path / "run", said)
+    assert any(text.startswith("train: going on from the checkpoint (member 1, choose, step ") for text in said.texts)
+
+
+def test_a_damaged_checkpoint_is_named_and_nothing_is_written(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        _interrupt_every(patch, 7)
+        with pytest.raises(KeyboardInterrupt):
+            run_train(pipeline_of(), toy.encoded, tmp_path / "run")
+    state = tmp_path / "run/checkpoint/state.safetensors"
+    state.write_bytes(state.read_bytes()[: state.stat().st_size // 2])
+    with pytest.raises(ArtifactError, match=r"state\.safetensors"):
+        run_train(pipeline_of(), toy.encoded, tmp_path / "run")
+    assert not (tmp_path / "run/model").exists()
+
+
+def test_a_checkpoint_of_another_version_is_named(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        _interrupt_every(patch, 7)
+        with pytest.raises(KeyboardInterrupt):
+            run_train(pipeline_of(), toy.encoded, tmp_path / "run")
+    checkpoints = Checkpoints(tmp_path / "run/checkpoint", artifacts.fingerprint(pipeline_of().model_dump()))
+    saved = checkpoints.read("state")
+    assert saved is not None
+    tensors = {name: tensor for name, tensor in saved.tensors.items() if name != "member.ranker.bias_tower.table"}
+    checkpoints.write("state", tensors, saved.facts)
+    with pytest.raises(ArtifactError, match=r"checkpoint: found a checkpoint of another version \(.*bias_tower"):
+        run_train(pipeline_of(), toy.encoded, tmp_path / "run")
+
+
+def test_no_file_of_a_run_is_a_pickle(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _interrupt_every(monkeypatch, 7)
+    with pytest.raises(KeyboardInterrupt):
+        run_train(pipeline_of(), toy.encoded, tmp_path / "run")
+    monkeypatch.undo()
+    checkpoint = {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert checkpoint == {".safetensors", ".jsonl"}
+    pipeline = pipeline_of()
+    fingerprint = artifacts.fingerprint(pipeline.model_dump())
+    train(pipeline, toy.encoded, tmp_path / "run", fingerprint=fingerprint, inputs={}, console=Console(quiet=True))
+    assert {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()} == {".safetensors", ".jsonl", ".json", ".parquet"}

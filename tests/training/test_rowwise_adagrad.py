@@ -1,0 +1,121 @@
+"""Row-wise Adagrad against the formula written out over the whole dense table."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recsys.training.rowwise_adagrad import RowwiseAdagrad, _stable_order
+
+ROWS, WIDTH, LR, EPS = 12, 3, 0.1, 1e-10
+
+
+def _gradient_step(table: Tensor, index: Tensor, target: Tensor) -> None:
+    """A sparse gradient of a squared error; `index` may name a row twice."""
+    (F.embedding(index, table, sparse=True) - target).square().sum().backward()
+
+
+def _reference(table: Tensor, sums: Tensor, index: Tensor, target: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+    """The same step by dense autograd and a Python loop over rows."""
+    dense = table.clone().requires_grad_()
+    (dense[index] - target).square().sum().backward()
+    new, sums = table.clone(), sums.clone()
+    assert dense.grad is not None
+    for row in sorted(set(index.tolist())):
+        gradient = dense.grad[row]
+        sums[row] += gradient.square().mean()
+        new[row] -= LR * (gradient / (sums[row].sqrt() + EPS) + decay * table[row])
+    return new, sums
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_steps_equal_the_dense_formula(decay: float) -> None:
+    torch.manual_seed(3)
+    table = nn.Parameter(torch.randn(ROWS, WIDTH, dtype=torch.float64))
+    optimiser = RowwiseAdagrad([table], lr=LR, decay=decay, eps=EPS)
+    expected, sums = table.detach().clone(), torch.zeros(ROWS, dtype=torch.float64)
+    for _ in range(5):
+        index, target = torch.randint(0, ROWS, (6,)), torch.randn(6, WIDTH, dtype=torch.float64)
+        expected, sums = _reference(expected, sums, index, target, decay)
+        _gradient_step(table, index, target)
+        optimiser.step()
+        optimiser.zero_grad()
+        torch.testing.assert_close(table.detach(), expected)
+        torch.testing.assert_close(optimiser.state[table]["sum"], sums)
+
+
+def test_rows_that_a_batch_does_not_touch_stay_as_they_are_even_with_decay() -> None:
+    table = nn.Parameter(torch.randn(ROWS, WIDTH))
+    before = table.detach().clone()
+    optimiser = RowwiseAdagrad([table], lr=LR, decay=0.5)
+    _gradient_step(table, torch.tensor([2, 7]), torch.zeros(2, WIDTH))
+    optimiser.step()
+    untouched = [row for row in range(ROWS) if row not in (2, 7)]
+    assert torch.equal(table.detach()[untouched], before[untouched])
+    assert (table.detach()[[2, 7]] != before[[2, 7]]).all()
+
+
+def test_a_row_whose_gradient_is_zero_stays_as_it_is() -> None:
+    table = nn.Parameter(torch.ones(ROWS, WIDTH))
+    optimiser = RowwiseAdagrad([table], lr=LR, decay=0.5)
+    _gradient_step(table, torch.tensor([4]), torch.ones(1, WIDTH))
+    optimiser.step()
+    assert torch.equal(table.detach(), torch.ones(ROWS, WIDTH))
+
+
+def test_the_tensors_of_a_step_have_the_size_of_the_batch_not_of_the_vocabulary() -> None:
+    class Sizes(torch.utils._python_dispatch.TorchDispatchMode):
+        """The largest new tensor that any operation makes."""
+
+        largest = 0
+
+        def __torch_dispatch__(self, function, types, arguments=(), keywords=None):  # type: ignore[no-untyped-def]
+            result = function(*arguments, **(keywords or {}))
+            in_place = function._schema.name.endswith("_")
+            if isinstance(result, Tensor) and not result.is_sparse and not in_place:
+                self.largest = max(self.largest, result.numel())
+            return result
+
+    table = nn.Parameter(torch.randn(100_000, WIDTH))
+    optimiser = RowwiseAdagrad([table], lr=LR, decay=0.1)
+    _gradient_step(table, torch.arange(50), torch.zeros(50, WIDTH))
+    with Sizes() as sizes:
+        optimiser.step()
+    assert 0 < sizes.largest <= 50 * WIDTH
+
+
+def test_a_dense_gradient_is_refused() -> None:
+    table = nn.Parameter(torch.randn(ROWS, WIDTH))
+    table.sum().backward()
+    with pytest.raises(TypeError, match="dense gradient"):
+        RowwiseAdagrad([table], lr=LR).step()
+
+
+def test_a_batch_without_a_single_value_changes_nothing() -> None:
+    table = nn.Parameter(torch.ones(ROWS, WIDTH))
+    F.embedding(torch.zeros(4, 1, dtype=torch.int64), table, padding_idx=0, sparse=True).sum().backward()
+    RowwiseAdagrad([table], lr=LR).step()
+    assert torch.equal(table.detach(), torch.ones(ROWS, WIDTH))
+
+
+def test_many_duplicates_sum_as_a_coalesced_gradient_does() -> None:
+    torch.manual_seed(5)
+    index, target = torch.randint(0, ROWS, (500,)), torch.randn(500, WIDTH, dtype=torch.float64)
+    tables = []
+    for is_coalesced in (False, True):
+        table = nn.Parameter(torch.linspace(-1, 1, ROWS * WIDTH, dtype=torch.float64).reshape(ROWS, WIDTH).clone())
+        optimiser = RowwiseAdagrad([table], lr=LR, decay=0.1)
+        _gradient_step(table, index, target)
+        assert table.grad is not None
+        table.grad = table.grad.coalesce() if is_coalesced else table.grad
+        optimiser.step()
+        tables.append(table.detach())
+    torch.testing.assert_close(tables[0], tables[1])
+
+
+@pytest.mark.parametrize("rows", [1, 300, 65_536, 65_537, 2**31])
+def test_the_order_of_the_rows_is_that_of_a_stable_sort(rows: int) -> None:
+    found = np.random.default_rng(rows).integers(0, rows, 5_000)
+    assert np.array_equal(_stable_order(found), found.argsort(kind="stable"))
+    assert len(_stable_order(found[:0])) == 0

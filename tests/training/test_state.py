@@ -1,0 +1,91 @@
+"""Which parameter learns at which rate, and what a checkpoint keeps of each."""
+
+import pytest
+import torch
+from torch import nn
+
+from recsys.balancing import build as build_balancer
+from recsys.config import Train
+from recsys.encoding import EncodedDays, batches
+from recsys.training.checkpoint import Saved
+from recsys.training.loop import _set_learning_rate
+from recsys.training.member import new_member
+from recsys.training.state import Place, State, optimisers
+
+from .conftest import DAYS, Toy, pipeline_of
+
+TRAIN = Train(learning_rate=1e-3, embedding_learning_rate=5e-2, weight_decay=0.3, embedding_decay=0.2)
+
+
+@pytest.fixture
+def make_state(toy: Toy):
+    def made() -> State:
+        pipeline, days = pipeline_of(), EncodedDays(toy.encoded, [DAYS[0]])
+        member = new_member(pipeline, days.layout, days.labels(), 0)
+        return State(
+            member,
+            build_balancer(pipeline.balance, pipeline.objective),
+            *optimisers(member, TRAIN),
+            Place(),
+            window_2K=torch.zeros(2, len(pipeline.objective)),
+        )
+
+    return made
+
+
+def _step(state: State, toy: Toy) -> None:
+    batch = next(iter(batches(EncodedDays(toy.encoded, [DAYS[0]]), batch_size=64, order="time")))
+    losses_K, _ = state.member.losses(state.member.ranker(batch, position="logged").outputs_BK, batch.labels)
+    losses_K.sum().backward()
+    for optimiser in (state.dense, state.tables):
+        optimiser.step()
+        optimiser.zero_grad()
+
+
+def test_weights_alone_decay_and_the_bias_tower_learns_at_the_tables_rate(make_state) -> None:
+    state = make_state()
+    ranker = state.member.ranker
+    found = {id(p): (group["full_lr"], group["weight_decay"]) for group in state.dense.param_groups for p in group["params"]}
+    assert found[id(ranker.bias_tower.table)] == (5e-2, 0.0)
+    for name, parameter in ranker.named_parameters():
+        if name.startswith("inputs.embeddings.") or parameter is ranker.bias_tower.table:
+            continue
+        assert found[id(parameter)] == (1e-3, 0.3 if name.endswith(".weight") else 0.0), name
+    (table,) = state.tables.param_groups
+    assert (table["full_lr"], table["decay"]) == (5e-2, 0.2)
+    assert len(found) + len(table["params"]) == len(list(ranker.parameters()))
+
+
+def test_a_schedule_scales_every_group_from_its_own_full_rate(make_state) -> None:
+    state = make_state()
+    for share in (0.5, 0.1):
+        _set_learning_rate(state, share)
+        groups = [*state.dense.param_groups, *state.tables.param_groups]
+        assert [group["lr"] for group in groups] == [share * rate for rate in (1e-3, 1e-3, 5e-2, 5e-2)]
+
+
+def test_a_restored_state_takes_the_same_next_step(make_state, toy: Toy) -> None:
+    """Parameters and moments of all groups, the bias tower's among them."""
+    torch.manual_seed(1)
+    state, other = make_state(), make_state()
+    _step(state, toy)
+    saved = Saved({name: tensor.clone() for name, tensor in state.tensors().items()}, state.facts())
+    _step(state, toy)
+    other.restore(saved)
+    _step(other, toy)
+    ours, theirs = state.tensors(), other.tensors()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    moments = [values for parameter, values in other.dense.state.items() if parameter is other.member.ranker.bias_tower.table]
+    assert moments[0]["exp_avg"].any()
+    assert moments[0]["step"] == 2
+
+
+def test_a_checkpoint_of_a_gpu_is_gone_on_from_on_a_cpu(make_state) -> None:
+    """As with `device = "auto"` on another machine."""
+    state = make_state()
+    saved = Saved({**state.tensors(), "random.cuda": torch.zeros(16, dtype=torch.uint8)}, state.facts())
+    other = make_state()
+    nn.init.ones_(other.member.ranker.bias_tower.table)
+    other.restore(saved)
+    assert not other.member.ranker.bias_tower.table.any()

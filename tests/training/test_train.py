@@ -1,0 +1,295 @@
+"""What a training may see and when, and what it learns."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import log_loss, roc_auc_score
+
+from recsys import artifacts
+from recsys.encoding import EncodedDays
+from recsys.errors import ConfigError, DataError
+from recsys.training import load, observe
+from recsys.training.member import Outputs
+
+from .conftest import DAYS, Toy, encoded_of, pipeline_of, run_train, tables, true_logit
+
+CLICK = ({"name": "click", "label": "is_click = 1"},)
+Trained = Callable[..., Path]
+
+
+def _lines(run: Path, **wanted: Any) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "training.jsonl").read_text().splitlines()]
+    return [line for line in lines if all(line[key] == value for key, value in wanted.items())]
+
+
+def _shuffled_labels(table: pa.Table) -> pa.Table:
+    """The same labels, given to other rows: base rates stay."""
+    order = np.random.default_rng(5).permutation(len(table))
+    for name in [name for name in table.column_names if name.startswith("label.")]:
+        table = table.set_column(table.column_names.index(name), name, table[name].take(pa.array(order)))
+    return table
+
+
+@pytest.fixture
+def other_labels(tmp_path: Path) -> Callable[[str], Path]:
+    """The toy feed, encoded, with the labels of one day given to other rows."""
+
+    def encoded(day: str) -> Path:
+        days = tables()
+        return encoded_of(tmp_path / f"other-{day}", {**days, day: _shuffled_labels(days[day])})[1]
+
+    return encoded
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Outputs]:
+    """Every set of predictions that a training makes, in order."""
+    made: list[Outputs] = []
+    original = observe.predict
+
+    def predict(*arguments: Any, **keywords: Any) -> Outputs:
+        made.append(original(*arguments, **keywords))
+        return made[-1]
+
+    monkeypatch.setattr(observe, "predict", predict)
+    return made
+
+
+# --- Points in time -----------------------------------------------------------------------------------------------
+def test_a_day_is_predicted_before_it_is_learned(
+    toy: Toy, tmp_path: Path, other_labels: Callable[[str], Path], seen: list[Outputs]
+) -> None:
+    pipeline = pipeline_of()
+    run_train(pipeline, toy.encoded, tmp_path / "run")
+    before = [outputs.raw_NK for outputs in seen]
+    seen.clear()
+    run_train(pipeline, other_labels(DAYS[2]), tmp_path / "other")
+    after = [outputs.raw_NK for outputs in seen]
+    for day in range(3):
+        assert torch.equal(before[day], after[day]), f"labels of the third day changed how day {day + 1} was predicted"
+    assert not torch.equal(before[4], after[4]), "labels of the third day did not change how the days after it were predicted"
+    progressive = _lines(tmp_path / "run", part="progressive")
+    assert [line["day"] for line in progressive] == list(DAYS[:5])
+
+
+def test_progressive_rows_say_the_auc_of_what_was_predicted(toy: Toy, tmp_path: Path, seen: list[Outputs]) -> None:
+    """The loss is in units of the best constant's, which comes from the first two days: one alone has too few likes."""
+    run_train(pipeline_of(), toy.encoded, tmp_path / "run")
+    first = np.concatenate([toy.tables[day]["label.click"].to_numpy() for day in DAYS[:2]])
+    rate = (first.sum() + 0.5) / (len(first) + 1)
+    entropy = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
+    for line, outputs in zip(_lines(tmp_path / "run", part="progressive"), seen[:3], strict=False):
+        labels = toy.tables[line["day"]]["label.click"].to_numpy()
+        raw = outputs.raw_NK[:, 0].double().numpy()
+        assert line["auc"]["click"] == pytest.approx(roc_auc_score(labels, raw))
+        assert line["loss"]["click"] == pytest.approx(log_loss(labels, 1 / (1 + np.exp(-raw))) / entropy, rel=1e-6)
+
+
+@pytest.mark.parametrize("order", ["time", "shuffled"])
+def test_validation_days_are_learned_by_the_refit_only(toy: Toy, tmp_path: Path, other_labels: Callable[[str], Path], order: str) -> None:
+    """Shuffled with one pass: there is nothing to choose, so validation labels have no way in before the refit."""
+    changed = other_labels(DAYS[3])
+    for refit in (True, False):
+        pipeline = pipeline_of(train={"order": order, "passes": 1, "refit": refit})
+        run_train(pipeline, toy.encoded, tmp_path / f"run-{refit}")
+        run_train(pipeline, changed, tmp_path / f"other-{refit}")
+        kept, other_kept = (pq.read_table(tmp_path / f"{run}-{refit}/model/validation.parquet") for run in ("run", "other"))
+        assert kept.equals(other_kept)
+        weights, other_weights = (load_file(tmp_path / f"{run}-{refit}/model/model.safetensors") for run in ("run", "other"))
+        same = all(torch.equal(weights[name], other_weights[name]) for name in weights)
+        assert same is not refit
+
+
+def test_test_days_change_nothing(toy: Toy, tmp_path: Path, other_labels: Callable[[str], Path]) -> None:
+    run_train(pipeline_of(), toy.encoded, tmp_path / "run")
+    run_train(pipeline_of(), other_labels(DAYS[5]), tmp_path / "other")
+    assert (tmp_path / "run/model/model.safetensors").read_bytes() == (tmp_path / "other/model/model.safetensors").read_bytes()
+
+
+def test_the_days_of_a_model_without_validation_are_all_learned(trained: Trained) -> None:
+    pipeline = pipeline_of(split={"train": (DAYS[0], DAYS[2])}, train={"order": "shuffled", "passes": 3, "patience": 1})
+    run = trained(pipeline)
+    assert {(line["phase"], line["pass"]) for line in _lines(run)} == {("choose", 1), ("choose", 2), ("choose", 3)}
+    assert json.loads((run / "model/inside.json").read_text())["passes_chosen"] == [3]
+    assert len(pq.read_table(run / "model/validation.parquet")) == 0
+
+
+# --- Choosing -----------------------------------------------------------------------------------------------------
+def test_the_best_pass_is_kept_as_a_replay_by_hand_finds_it(toy: Toy, tmp_path: Path, seen: list[Outputs]) -> None:
+    """Too high a learning rate on little data overfits, so the best pass is neither the first nor the last."""
+    train = {"order": "shuffled", "schedule": "constant", "passes": 8, "patience": 3, "learning_rate": 8e-3, "batch_size": 64}
+    objectives = [CLICK[0], {"name": "watch", "kind": "watch_time", "label": "s", "loss_weight": 0.5}]
+    pipeline = pipeline_of(objectives=objectives, model={"dropout": 0.0, "d_shared": 64}, train={**train, "refit": False})
+    _, encoded = encoded_of(tmp_path, tables(150), pipeline)
+    run_train(pipeline, encoded, tmp_path / "run")
+
+    training, validation = (EncodedDays(encoded, days).labels().astype(float) for days in (DAYS[:3], DAYS[3:5]))
+    rate = (training[:, 0].sum() + 0.5) / (len(training) + 1)
+    entropy = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
+    z = np.log1p(training[:, 1])
+    passes = len(_lines(tmp_path / "run", event="pass"))
+    by_hand = []
+    for outputs in seen[:passes]:
+        raw = outputs.raw_NK.double().numpy()
+        click = log_loss(validation[:, 0], 1 / (1 + np.exp(-raw[:, 0]))) / entropy
+        watch = np.mean((raw[:, 1] - (np.log1p(validation[:, 1]) - z.mean()) / z.std()) ** 2)
+        by_hand.append(click + 0.5 * watch)
+    best = int(np.argmin(by_hand))
+    assert 0 < best < passes - 1, by_hand  # or this test shows nothing
+    assert passes == best + 1 + 3, "stops after `patience` passes without a better one"
+    assert json.loads((tmp_path / "run/model/inside.json").read_text())["passes_chosen"] == [best + 1]
+    kept = pq.read_table(tmp_path / "run/model/validation.parquet")["pred.click"].to_numpy()
+    np.testing.assert_allclose(kept, 1 / (1 + np.exp(-seen[best].raw_NK[:, 0].double().numpy())), rtol=1e-12)
+
+
+def test_the_refit_runs_the_chosen_number_of_passes_over_all_days(toy: Toy, trained: Trained) -> None:
+    run = trained(pipeline_of(train={"order": "shuffled", "passes": 5, "patience": 1, "learning_rate": 0.1, "batch_size": 50}))
+    chosen = json.loads((run / "model/inside.json").read_text())["passes_chosen"][0]
+    assert chosen < 5  # or this test shows nothing
+    refit = _lines(run, phase="refit", event="step")
+    assert refit[-1]["step"] == chosen * 5 * 300 / 50
+
+
+def test_members_are_nets_of_neighbouring_seeds_and_predictions_their_mean(toy: Toy, tmp_path: Path) -> None:
+    def kept(name: str, **tables: Any) -> np.ndarray:
+        run_train(pipeline_of(**tables), toy.encoded, tmp_path / name)
+        table = pq.read_table(tmp_path / name / "model/validation.parquet")
+        return np.column_stack([table[name] for name in table.column_names[1:]]).astype(float)
+
+    one, two = kept("one", seed=7), kept("two", seed=8)
+    both = kept("both", seed=7, model={"members": 2})
+    np.testing.assert_allclose(both, (one + two) / 2, rtol=1e-12)
+    assert np.abs(one - two).max() > 1e-4
+    weights = load_file(tmp_path / "both/model/model.safetensors")
+    alone = load_file(tmp_path / "two/model/model.safetensors")
+    assert all(torch.equal(weights[name.replace("member.0.", "member.1.")], alone[name]) for name in alone)
+
+
+# --- Learning -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("sharing", ["mmoe", "shared_bottom", "single_task"])
+def test_a_planted_signal_is_learned_nearly_to_its_optimum(tmp_path: Path, sharing: str) -> None:
+    pipeline = pipeline_of(model={"sharing": sharing}, train={"order": "shuffled", "passes": 4, "learning_rate": 1e-2, "batch_size": 128})
+    days = tables(1200)
+    _, encoded = encoded_of(tmp_path, days, pipeline)
+    run_train(pipeline, encoded, tmp_path / "run")
+    test = days[DAYS[5]]
+    labels = test["label.click"].to_numpy()
+    predicted = load(tmp_path / "run/model").predict(test, position="logged")
+    best = roc_auc_score(labels, true_logit(test))
+    assert best > 0.75
+    assert roc_auc_score(labels, predicted[:, 0]) > best - 0.02
+
+
+def test_the_bias_tower_learns_the_planted_order_of_positions(tmp_path: Path) -> None:
+    pipeline = pipeline_of(objectives=CLICK, train={"order": "shuffled", "passes": 6, "learning_rate": 2e-2, "batch_size": 128})
+    encoded = encoded_of(tmp_path, tables(1200), pipeline)[1]
+    run_train(pipeline, encoded, tmp_path / "run")
+    inside = json.loads((tmp_path / "run/model/inside.json").read_text())
+    curve = [entry["logit"] for entry in inside["position_bias"] if entry["device"] == "phone" and entry["position"] is not None]
+    assert curve[0] - curve[4] == pytest.approx(1.4, abs=0.5)  # POSITION_EFFECT: .8 against −.6
+    assert curve[0] > curve[2] > curve[4]
+
+
+def test_predicted_watch_time_adds_up_to_what_was_watched(toy: Toy, tmp_path: Path) -> None:
+    pipeline = pipeline_of(train={"order": "shuffled", "passes": 2})
+    run_train(pipeline, toy.encoded, tmp_path / "run")
+    learned = pa.concat_tables([toy.tables[day] for day in DAYS[:5]])
+    predicted = load(tmp_path / "run/model").predict(learned, position="logged")[:, 1]
+    assert predicted.sum() == pytest.approx(learned["label.watch"].to_numpy().sum(), rel=1e-5)
+
+
+def test_smearing_is_fitted_on_the_last_rows_only(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: list[Outputs]) -> None:
+    """Three batches of 200 of the 900 rows of the training days: the last 500, as a batch may be short."""
+    monkeypatch.setattr(observe, "PREDICTION_ROWS", 200)
+    monkeypatch.setattr(observe, "_SMEARING_BATCHES", 3)
+    run_train(pipeline_of(train={"refit": False}), toy.encoded, tmp_path / "run")
+    raw = seen[3].raw_NK.double().numpy()[:, 1]
+    assert len(raw) == 500
+    weights = load_file(tmp_path / "run/model/model.safetensors")
+    mean, std, smear = (weights[f"member.0.losses.{name}_K"][1].item() for name in ("mean", "std", "smear"))
+    watched = np.concatenate([toy.tables[day]["label.watch"].to_numpy() for day in DAYS[:3]])[400:]
+    assert np.maximum(smear * np.exp(raw * std + mean) - 1, 0).sum() == pytest.approx(watched.sum(), rel=1e-5)
+
+
+def test_equal_seeds_give_equal_bytes_and_the_callers_random_state_stays(trained: Trained) -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(2)
+    torch.manual_seed(11)
+    first = trained(pipeline_of(), "first")
+    assert torch.equal(torch.rand(2), expected)
+    second = trained(pipeline_of(), "second")
+    assert (first / "model/model.safetensors").read_bytes() == (second / "model/model.safetensors").read_bytes()
+
+
+# --- What goes wrong ----------------------------------------------------------------------------------------------
+def test_a_loss_that_is_not_finite_stops_before_the_update(toy: Toy, tmp_path: Path) -> None:
+    pipeline = pipeline_of(train={"batch_size": 64, "learning_rate": 1e25, "checkpoint_seconds": 1e-6})
+    with pytest.raises(ConfigError, match=r"found a loss of .*(click|watch|like) (nan|inf).* at step \d+ \(member 1, choose"):
+        run_train(pipeline, toy.encoded, tmp_path / "run")
+    assert not (tmp_path / "run/model").exists()
+    saved = load_file(tmp_path / "run/checkpoint/state.safetensors")
+    weights = [tensor for name, tensor in saved.items() if name.startswith("member.ranker.")]
+    assert all(torch.isfinite(tensor).all() for tensor in weights)
+    for line in _lines(tmp_path / "run"):
+        assert all(np.isfinite(value) for value in line["loss"].values())
+
+
+def test_no_training_day_is_an_error_that_names_the_days(toy: Toy, tmp_path: Path) -> None:
+    pipeline = pipeline_of(split={"train": ("2030-01-01", "2030-01-02")})
+    with pytest.raises(DataError, match="expected some from 2030-01-01 to 2030-01-02"):
+        run_train(pipeline, toy.encoded, tmp_path / "run")
+
+
+# --- The model folder ---------------------------------------------------------------------------------------------
+def test_what_a_model_folder_says(toy: Toy, trained: Trained) -> None:
+    run = trained(pipeline_of(model={"members": 2}))
+    assert artifacts.verify(run / "model").stage == "train"
+    inside = json.loads((run / "model/inside.json").read_text())
+    assert inside.keys() == {
+        "sharing", "members", "multiplications", "parameters", "gates", "polarisation", "position_bias", "passes_chosen", "precision",
+        "device", "rows_per_second",
+    }  # fmt: skip
+    learned = sum(parameter.numel() for member in load(run / "model").model.members for parameter in member.parameters())
+    assert inside["parameters"]["dense"] + inside["parameters"]["embedding"] == learned
+    for name, shares in inside["gates"].items():
+        assert sum(shares) == pytest.approx(1.0)
+        assert inside["polarisation"][name] == max(shares)
+    means = json.loads((run / "model/train_means.json").read_text())
+    training = pa.concat_tables([toy.tables[day] for day in DAYS[:3]])
+    for name in ("click", "watch", "like"):
+        assert means[name] == pytest.approx(np.mean([value for value in training[f"label.{name}"].to_pylist() if value is not None]))
+
+
+def test_a_way_of_sharing_without_gates_shows_none(trained: Trained) -> None:
+    run = trained(pipeline_of(model={"sharing": "shared_bottom", "position": "blind"}))
+    inside = json.loads((run / "model/inside.json").read_text())
+    assert (inside["gates"], inside["polarisation"], inside["position_bias"]) == ({}, {}, [])
+    assert not any(name.startswith("rank.") for name in pq.read_schema(run / "model/validation.parquet").names)
+
+
+def test_a_tower_that_no_objective_sees_gives_no_ranking_of_its_own(toy: Toy, tmp_path: Path) -> None:
+    """All objectives are of satisfaction: the position changes nothing, so predictions without it say nothing new."""
+    objectives = [{**CLICK[0], "group": "satisfaction"}]
+    pipeline = pipeline_of(objectives=objectives)
+    _, encoded = encoded_of(tmp_path, toy.tables, pipeline)
+    run_train(pipeline, encoded, tmp_path / "run")
+    assert pq.read_schema(tmp_path / "run/model/validation.parquet").names == ["day", "pred.click"]
+    assert not load(tmp_path / "run/model").sees_position
+
+
+def test_lines_of_the_journal_have_one_form(trained: Trained) -> None:
+    run = trained(pipeline_of(train={"order": "shuffled", "passes": 2}))
+    for line in _lines(run):
+        assert line.keys() == {
+            "event", "member", "phase", "pass", "day", "step", "part", "loss", "auc", "gates", "rows_per_second"
+        }  # fmt: skip
+        assert line["loss"].keys() == line["auc"].keys() == {"click", "watch", "like"}
+    assert {line["auc"]["watch"] for line in _lines(run)} == {None}
