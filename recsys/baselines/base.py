@@ -1,0 +1,39 @@
+"""What a baseline is: it learns from the rows that any model learns from, and leaves the same predictions."""
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.baselines.rows import Rows
+from recsys.config import Pipeline
+from recsys.progress import Console
+
+Position = Literal["logged", "missing"]
+
+
+class Baseline(ABC):
+    """Depends on the examples, the split, `train.refit` and the seed; never on [model] or [balance]."""
+
+    def __init__(self, pipeline: Pipeline, console: Console) -> None:
+        self.objectives = pipeline.objective
+        self.seed = pipeline.seed
+        self.console = console
+
+    @property
+    @abstractmethod
+    def sees_position(self) -> bool:
+        """Whether a missing position changes the prediction."""
+
+    @abstractmethod
+    def fit(self, train: Rows, validation: Rows | None) -> None:
+        """Learns `train`; what has to be chosen is chosen on `validation`, which is not learned."""
+
+    @abstractmethod
+    def refit(self, rows: Rows) -> None:
+        """Learns `rows` (training and validation days) afresh with everything as `fit` has chosen it."""
+
+    @abstractmethod
+    def predict(self, rows: Rows, *, position: Position = "logged") -> NDArray[np.float64]:
+        """[N, K] probabilities, or expected values in the label's own unit. Reads no label."""

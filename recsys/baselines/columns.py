@@ -1,0 +1,52 @@
+"""Encoded examples as one matrix for trees: the information that the model has, one number a column.
+
+A categorical value is its row of the embedding table, of several values the first one's: a number that trees can only cut.
+Splits between sets of categories learn the users by heart that such columns tell apart (validation of 2022-05-03 of
+KuaiRand-Pure, 26 of them: click AUC .7373 with, .7395 without).
+
+N rows, C columns, L history.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.baselines.base import Position
+from recsys.encoding import EncodedDays
+from recsys.encoding.layout import Layout
+
+HISTORY = 5  # newest impressions that get columns of their own
+
+
+class TreeColumns:
+    """Which columns the matrix has."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    @property
+    def position(self) -> int | None:
+        """The place of the column that holds the position, where [features] bias names it."""
+        return 0 if self._layout.positions else None
+
+    def matrix(self, encoded: EncodedDays, *, position: Position = "logged") -> NDArray[np.float32]:
+        """[N, C]: the position, the device, categorical columns, dense columns, the newest history; NaN is missing."""
+        blocks = []
+        if self._layout.positions:
+            code_N = encoded.bias()[:, 0].astype(np.float32)
+            blocks.append(np.where((code_N > 0) & (position == "logged"), code_N, np.float32(np.nan)))
+        if self._layout.devices:
+            blocks.append(encoded.bias()[:, 1].astype(np.float32))
+        firsts = [slot.start for slot in self._layout.slots]
+        blocks += [encoded.rows()[:, firsts].astype(np.float32), encoded.dense()]
+        if self._layout.history_length:
+            blocks += self._history(encoded)
+        return np.column_stack(blocks)
+
+    def _history(self, encoded: EncodedDays) -> list[NDArray[np.float32]]:
+        """Signals and first values of the newest entries; NaN beyond the end."""
+        kept = min(HISTORY, self._layout.history_length)
+        length_N = encoded.history_length()
+        beyond_NL = np.arange(kept) >= length_N[:, None]
+        firsts = [slot.start for slot in self._layout.history_slots]
+        parts = [encoded.history_signals()[:, :kept], encoded.history_rows()[:, :kept][:, :, firsts]]
+        return [np.where(beyond_NL[:, :, None], np.nan, part).reshape(len(length_N), -1).astype(np.float32) for part in parts]

@@ -1,0 +1,65 @@
+"""Gradient-boosted trees on the model's own inputs: what a careful user would pick instead of a net."""
+
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.baselines.base import Baseline, Position
+from recsys.baselines.columns import TreeColumns
+from recsys.baselines.rows import Rows
+from recsys.baselines.trees import Ensemble, Labelled, Trees
+
+MAX_ROWS = 1_000_000  # of training rows, held in memory as one matrix; beyond it every n-th is learned, and said
+POSITION_DROPOUT = 0.1  # of training rows that lose their position, so that "missing" is learned (as Zhao et al. 2019)
+
+
+class GBDT(Baseline):
+    """One ensemble an objective. The number of trees is the one with the lowest validation loss; `refit` keeps it."""
+
+    @property
+    def sees_position(self) -> bool:
+        return self._columns.position is not None
+
+    def fit(self, train: Rows, validation: Rows | None) -> None:
+        self._columns = TreeColumns(train.encoded_days().layout)
+        learned_K = self._labelled(train)
+        judged_K = [labelled.split(0)[0] for labelled in learned_K] if validation is None else self._labelled(validation)
+        self._ensembles: list[Ensemble] = []
+        with self.console.bar("gbdt: choosing the number of trees", len(self.objectives)) as advance:
+            for trees, learned, judged in zip(self._trees(), learned_K, judged_K, strict=True):
+                self._ensembles.append(trees.choose(learned, judged))
+                advance()
+        for objective, ensemble in zip(self.objectives, self._ensembles, strict=True):
+            constant = f"the constant {ensemble.constant:g}: its training label has one value"
+            self.console.say(f"gbdt: {objective.name}: {constant if ensemble.model is None else f'{ensemble.trees} trees'}")
+
+    def refit(self, rows: Rows) -> None:
+        learned_K = self._labelled(rows)
+        with self.console.bar("gbdt: learning the validation days too", len(self.objectives)) as advance:
+            for k, trees in enumerate(self._trees()):
+                self._ensembles[k] = trees.refit(learned_K[k], self._ensembles[k])
+                advance()
+
+    def predict(self, rows: Rows, *, position: Position = "logged") -> NDArray[np.float64]:
+        matrix_NC = self._columns.matrix(rows.encoded_days(), position=position)
+        return np.column_stack([ensemble.predict(matrix_NC) for ensemble in self._ensembles])
+
+    def _trees(self) -> list[Trees]:
+        return [Trees(objective, seed=self.seed) for objective in self.objectives]
+
+    def _labelled(self, rows: Rows) -> list[Labelled]:
+        """Per objective the rows on which its label is observed; a tenth of them with the position missing."""
+        stride = ceil(len(rows) / MAX_ROWS)
+        if stride > 1:
+            self.console.say(f"gbdt: learns 1 in {stride} of {len(rows):,} rows: at most {MAX_ROWS:,} are held in memory")
+        matrix_NC = np.concatenate([self._columns.matrix(day.encoded_days())[::stride] for day in rows.each_day()])
+        labels_NK = np.concatenate([day.labels(self.objectives)[::stride] for day in rows.each_day()])
+        if self._columns.position is not None:
+            dropped_N = np.random.default_rng(self.seed).random(len(matrix_NC)) < POSITION_DROPOUT
+            matrix_NC[dropped_N, self._columns.position] = np.nan
+        known_KN = np.isfinite(labels_NK).T
+        return [
+            Labelled(matrix_NC if known_N.all() else matrix_NC[known_N], label_N[known_N])
+            for known_N, label_N in zip(known_KN, labels_NK.T, strict=True)
+        ]

@@ -1,0 +1,80 @@
+"""Fits a baseline and leaves its predictions, as any run does."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys import artifacts, schema
+from recsys.baselines.base import Baseline
+from recsys.baselines.gbdt import GBDT
+from recsys.baselines.popularity import Popularity
+from recsys.baselines.rows import Rows, means
+from recsys.config import Pipeline
+from recsys.errors import ArtifactError, ConfigError
+from recsys.predictions import assemble
+from recsys.progress import Console
+
+BASELINES: dict[str, type[Baseline]] = {"popularity": Popularity, "gbdt": GBDT}
+
+_IDENTITY = (
+    schema.EVENT_ID,
+    schema.USER_ID,
+    schema.ITEM_ID,
+    schema.TIMESTAMP,
+    schema.REQUEST_ID,
+    schema.PROPENSITY,
+    schema.TARGET_PROPENSITY,
+    schema.BIAS + schema.POSITION,
+)
+
+
+def fit_and_score(kind: str, pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, fingerprint: str, console: Console) -> None:
+    """Writes `run`/predictions.parquet: validation days by the fit on the training days, test days after `train.refit`.
+
+    `examples` holds day=D/part-0.parquet, `encoded` the encoder/ and day=D/part-0.arrow of the same rows. Raises
+    ConfigError where the split has nothing to score, ArtifactError where no training day is there, DataError where an
+    objective has no observed label.
+    """
+    train, validation, test = (_rows(pipeline, part, examples, encoded) for part in schema.SPLITS)
+    if train is None:
+        raise ArtifactError(f"{examples}: found no day of [split] train, expected at least one. Fix: run `recsys features` again")
+    if validation is None and test is None:
+        raise ConfigError("split: found no validation and no test days with rows: nothing to score, expected one of the two")
+    background_K = means(train.labels(pipeline.objective), pipeline.objective, examples)
+    train_means = {objective.name: float(mean) for objective, mean in zip(pipeline.objective, background_K, strict=True)}
+
+    baseline = BASELINES[kind](pipeline, console)
+    baseline.fit(train, validation)
+    days = [] if validation is None else _predictions(baseline, validation, schema.VALIDATION, train_means)
+    if test is not None:
+        if pipeline.train.refit and validation is not None:
+            baseline.refit(Rows(examples, encoded, train.days + validation.days))
+        days += _predictions(baseline, test, schema.TEST, train_means)
+    table = pa.concat_tables(days)
+    artifacts.write_file(
+        run / "predictions.parquet", lambda path: pq.write_table(table, path, compression="zstd"), stage="score", fingerprint=fingerprint
+    )
+
+
+def _rows(pipeline: Pipeline, part: str, examples: Path, encoded: Path) -> Rows | None:
+    """The days of a part that have rows; None where there are none."""
+    there = set(artifacts.days(examples))
+    days = tuple(day for day in pipeline.split.days(part) if day in there)
+    return Rows(examples, encoded, days) if days else None
+
+
+def _predictions(baseline: Baseline, rows: Rows, split: str, train_means: dict[str, float]) -> list[pa.Table]:
+    """A table a day, in the border schema."""
+    return [
+        assemble(
+            day.read([name for name in day.columns() if name in _IDENTITY or name.startswith((schema.SLICE, schema.LABEL))]),
+            day=day.days[0],
+            split=split,
+            objectives=baseline.objectives,
+            predicted_NK=baseline.predict(day),
+            ranking_NK=baseline.predict(day, position="missing") if baseline.sees_position else None,
+            train_means=train_means,
+        )
+        for day in rows.each_day()
+    ]

@@ -1,0 +1,141 @@
+"""One ensemble of histogram gradient-boosted trees (scikit-learn) for one objective. N rows, C columns."""
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.isotonic import isotonic_regression
+
+from recsys.objectives import Objective
+from recsys.options import Options
+
+RARE = 0.05  # share of positives below which a binary objective gets the smaller trees
+PATIENCE = 15  # trees without a better loss on the judged rows before stopping
+INTERNAL_SHARE = 0.1  # of the learned rows, the last in time, that choose the number of trees where no other rows can
+CURVE_BINS = 50  # of the learned rows, for watch time
+
+Model = Any  # HistGradientBoostingClassifier | HistGradientBoostingRegressor: scikit-learn has no types
+
+
+class TreeOptions(Options):
+    """scikit-learn's names. Log loss of click on 2022-05-03 of KuaiRand-Pure, 349 columns, 131,510 rows; no other day was looked at: .59385
+    (AUC .7395) in 99 trees; .59295 (.7405) in 233 with a learning rate of .05, which takes twice as long.
+    """
+
+    learning_rate: float = 0.1
+    max_iter: int = 500
+    max_leaf_nodes: int = 16
+    min_samples_leaf: int = 50
+    l2_regularization: float = 10.0
+    max_features: float = 0.2  # share of the columns that each split chooses from; of few columns, more: `MIN_COLUMNS`
+
+
+DENSE_TREES = TreeOptions()
+RARE_TREES = TreeOptions(max_leaf_nodes=8, min_samples_leaf=100, max_features=0.5)
+MIN_COLUMNS = 64  # that a split chooses from, where there are as many
+
+
+class Labelled(NamedTuple):
+    """Rows on which one objective's label is observed."""
+
+    matrix: NDArray[np.float32]  # [N, C]
+    label: NDArray[np.float64]  # [N]
+
+    def split(self, cut: int) -> tuple["Labelled", "Labelled"]:
+        return Labelled(self.matrix[:cut], self.label[:cut]), Labelled(self.matrix[cut:], self.label[cut:])
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The first `trees` trees of a fitted model (none for a label of one value), and what turns their output into an expected value.
+
+    `constant`: the prediction where there are no trees. `curve`: for watch time the mean output and the mean label, ascending, of
+    learned rows in bins by output, between which predictions are interpolated. One smearing factor (Duan 1983) would not do: it takes
+    the residuals for alike at every output, while most are zeros at low ones.
+    """
+
+    objective: Objective
+    model: Model  # None: no trees
+    trees: int
+    constant: float = 0.0
+    curve: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    def predict(self, matrix_NC: NDArray[np.float32]) -> NDArray[np.float64]:
+        """[N] probabilities, or expected values in the label's own unit."""
+        if self.model is None:
+            return np.full(len(matrix_NC), self.constant)
+        output_N = _output(self.model, matrix_NC, self.trees)
+        return output_N if self.curve is None else np.interp(output_N, *self.curve)
+
+
+class Trees:
+    """Fits ensembles for one objective. Equal for a seed."""
+
+    def __init__(self, objective: Objective, *, seed: int) -> None:
+        self._objective = objective
+        self._seed = seed
+
+    def choose(self, learned: Labelled, judged: Labelled) -> Ensemble:
+        """Learns `learned`, with the number of trees at which the loss on `judged` is lowest.
+
+        Where `judged` is empty, the last rows of `learned` choose the number, and all of `learned` is then learned.
+        """
+        if len(judged.label):
+            return self._fit(learned, judged, self._options(learned))
+        first, last = learned.split(len(learned.label) - max(1, int(len(learned.label) * INTERNAL_SHARE)))
+        return self.refit(learned, self._fit(first, last, self._options(learned)))
+
+    def refit(self, learned: Labelled, chosen: Ensemble) -> Ensemble:
+        """Learns `learned` with the options and the number of trees of `chosen`."""
+        if chosen.model is None:
+            return Ensemble(self._objective, None, 0, float(learned.label.mean()))
+        options = {name: chosen.model.get_params()[name] for name in TreeOptions.model_fields}
+        return self._fit(learned, None, TreeOptions(**{**options, "max_iter": chosen.trees}))
+
+    def _options(self, learned: Labelled) -> TreeOptions:
+        return RARE_TREES if self._objective.is_probability and learned.label.mean() < RARE else DENSE_TREES
+
+    def _fit(self, learned: Labelled, judged: Labelled | None, options: TreeOptions) -> Ensemble:
+        matrix_NC, label_N = learned
+        if len(np.unique(label_N)) < 2:
+            return Ensemble(self._objective, None, 0, float(label_N.mean()))
+        family = HistGradientBoostingClassifier if self._objective.is_probability else HistGradientBoostingRegressor
+        least = min(1.0, MIN_COLUMNS / matrix_NC.shape[1])
+        model = family(
+            **{**options.model_dump(), "max_features": max(options.max_features, least)},
+            early_stopping=judged is not None,
+            n_iter_no_change=PATIENCE,
+            tol=0.0,
+            random_state=self._seed,
+        )
+        if judged is None:
+            model.fit(matrix_NC, self._target(label_N))
+            trees = model.n_iter_
+        else:
+            model.fit(matrix_NC, self._target(label_N), X_val=judged.matrix, y_val=self._target(judged.label))
+            trees = max(1, int(np.argmax(model.validation_score_)))  # entry 0 is the loss before the first tree
+        if self._objective.kind != "watch_time":
+            return Ensemble(self._objective, model, trees)
+        return Ensemble(self._objective, model, trees, curve=_expected(_output(model, matrix_NC, trees), label_N))
+
+    def _target(self, label_N: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.log1p(label_N) if self._objective.kind == "watch_time" else label_N
+
+
+def _expected(output_N: NDArray[np.float64], label_N: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean output and mean label in bins of equal size by output, the labels as an isotonic regression, which keeps their mean."""
+    bins = np.array_split(np.argsort(output_N, kind="stable"), min(CURVE_BINS, len(output_N)))
+    outputs, labels = (np.array([values_N[rows].mean() for rows in bins]) for values_N in (output_N, label_N))
+    return outputs, isotonic_regression(labels)
+
+
+def _output(model: Model, matrix_NC: NDArray[np.float32], trees: int) -> NDArray[np.float64]:
+    """[N] probability of the second class, or the regressor's output, of the first `trees` trees."""
+    is_classifier = isinstance(model, HistGradientBoostingClassifier)
+    whole, staged = (model.predict_proba, model.staged_predict_proba) if is_classifier else (model.predict, model.staged_predict)
+    # scikit-learn keeps the trees after the best one; only the staged prediction can leave them out.
+    output = whole(matrix_NC) if trees == model.n_iter_ else next(islice(staged(matrix_NC), trees - 1, None))
+    return np.asarray(output[:, 1] if is_classifier else output)

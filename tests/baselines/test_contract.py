@@ -1,0 +1,141 @@
+"""What every baseline promises."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from recsys import artifacts, predictions, schema
+from recsys.baselines import BASELINES, fit_and_score
+from recsys.config import Pipeline
+from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.progress import Console
+
+pytestmark = pytest.mark.parametrize("kind", list(BASELINES))
+
+
+def scored(kind: str, pipeline: Pipeline, log: Any, run: Path) -> pa.Table:
+    fit_and_score(kind, pipeline, log.examples, log.encoded, run, fingerprint="f", console=Console(quiet=True))
+    return pq.read_table(run / "predictions.parquet")
+
+
+def outputs(table: pa.Table, split: str) -> np.ndarray:
+    rows = table.filter(pc.equal(table[schema.SPLIT], split))
+    return np.column_stack([rows[name].to_numpy() for name in rows.column_names if name.startswith((schema.PREDICTION, schema.RANK))])
+
+
+def shuffled_labels(table: pa.Table, rng: np.random.Generator) -> pa.Table:
+    order = pa.array(rng.permutation(len(table)))
+    for place, name in enumerate(table.column_names):
+        if name.startswith(schema.LABEL):
+            table = table.set_column(place, name, table[name].take(order))
+    return table
+
+
+def without(pipeline: Pipeline, part: str) -> Pipeline:
+    return pipeline.model_copy(update={"split": pipeline.split.model_copy(update={part: None})})
+
+
+def without_refit(pipeline: Pipeline) -> Pipeline:
+    return pipeline.model_copy(update={"train": pipeline.train.model_copy(update={"refit": False})})
+
+
+def test_leaves_every_validation_and_test_row_as_a_verifiable_artifact(kind, pipeline, log, tables, tmp_path) -> None:
+    table = scored(kind, pipeline, log, tmp_path)
+    validation, test = pipeline.split.days("validation")[0], pipeline.split.days("test")[0]
+    expected = pa.concat_tables([tables[validation], tables[test]])
+    assert table[schema.EVENT_ID].equals(expected[schema.EVENT_ID])
+    assert table["label.stars"].equals(expected["label.stars"])
+    assert table[schema.POSITION].equals(expected["bias.position"])
+    assert table["slice.topic"].equals(expected["slice.topic"])
+    assert set(zip(table[schema.SPLIT].to_pylist(), table[schema.DAY].to_pylist(), strict=True)) == {
+        ("validation", validation),
+        ("test", test),
+    }
+    assert artifacts.verify(tmp_path / "predictions.parquet").stage == "score"
+
+
+def test_predictions_are_finite_and_in_the_labels_own_range(kind, pipeline, log, tmp_path) -> None:
+    table = scored(kind, pipeline, log, tmp_path)
+    for objective in pipeline.objective:
+        value = table[schema.prediction_column(objective.name)].to_numpy()
+        assert np.isfinite(value).all()
+        assert value.min() >= 0
+        assert not objective.is_probability or value.max() <= 1
+
+
+def test_means_of_predictions_are_means_of_labels(kind, pipeline, log, tables, tmp_path) -> None:
+    table = scored(kind, pipeline, log, tmp_path)
+    train = pa.concat_tables([tables[day] for day in pipeline.split.days("train")])
+    stored = predictions.train_means(table.schema)
+    for objective in pipeline.objective:
+        label = train[schema.label_column(objective.name)].to_pandas()
+        assert stored[objective.name] == pytest.approx(label.mean(), rel=1e-6)
+        predicted = table[schema.prediction_column(objective.name)].to_numpy()
+        assert predicted.mean() == pytest.approx(label.mean(), rel=0.15, abs=1e-9)
+
+
+def test_finds_the_planted_click_effect(kind, pipeline, log, tmp_path) -> None:
+    table = scored(kind, pipeline, log, tmp_path)
+    auc = roc_auc_score(table["label.click"].to_numpy(), table["pred.click"].to_numpy())
+    assert auc > {"popularity": 0.6, "gbdt": 0.75}[kind]  # the item alone; item, lift, position and history (.82 at best)
+
+
+def test_is_equal_for_a_seed(kind, pipeline, log, tmp_path) -> None:
+    assert scored(kind, pipeline, log, tmp_path / "a").equals(scored(kind, pipeline, log, tmp_path / "b"))
+
+
+def test_test_labels_are_never_read(kind, pipeline, log, tables, write_log, rng, tmp_path) -> None:
+    test = pipeline.split.days("test")[0]
+    other = write_log(tmp_path, pipeline, tables | {test: shuffled_labels(tables[test], rng)})
+    before, after = scored(kind, pipeline, log, tmp_path / "a"), scored(kind, pipeline, other, tmp_path / "b")
+    assert not before["label.click"].equals(after["label.click"])
+    np.testing.assert_array_equal(outputs(before, "test"), outputs(after, "test"))
+    np.testing.assert_array_equal(outputs(before, "validation"), outputs(after, "validation"))
+
+
+def test_refit_learns_the_validation_days_for_the_test_days_only(kind, pipeline, log, tables, write_log, rng, tmp_path) -> None:
+    validation = pipeline.split.days("validation")[0]
+    swapped = tables[validation].set_column(
+        tables[validation].column_names.index("label.click"), "label.click", pc.subtract(1, tables[validation]["label.click"])
+    )
+    other = write_log(tmp_path, pipeline, tables | {validation: swapped.cast(tables[validation].schema)})
+    refitted = scored(kind, pipeline, log, tmp_path / "a")
+    assert not np.array_equal(outputs(refitted, "test"), outputs(scored(kind, pipeline, other, tmp_path / "b"), "test"))
+    plain = scored(kind, without_refit(pipeline), log, tmp_path / "c")
+    np.testing.assert_array_equal(outputs(refitted, "validation"), outputs(plain, "validation"))
+    assert not np.array_equal(outputs(refitted, "test"), outputs(plain, "test"))
+
+
+def test_works_without_validation_and_without_test_days(kind, pipeline, log, tmp_path) -> None:
+    alone = scored(kind, without(pipeline, "validation"), log, tmp_path / "a")
+    assert set(alone[schema.SPLIT].to_pylist()) == {"test"}
+    assert np.isfinite(outputs(alone, "test")).all()
+    alone = scored(kind, without(pipeline, "test"), log, tmp_path / "b")
+    assert set(alone[schema.SPLIT].to_pylist()) == {"validation"}
+
+
+def test_refuses_a_split_with_nothing_to_score(kind, pipeline, log, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="nothing to score"):
+        scored(kind, without(without(pipeline, "test"), "validation"), log, tmp_path)
+
+
+def test_names_the_objective_that_no_training_row_has(kind, pipeline, tables, write_log, tmp_path) -> None:
+    unknown = {
+        day: table.set_column(table.column_names.index("label.stars"), "label.stars", pa.nulls(len(table), pa.float32()))
+        for day, table in tables.items()
+    }
+    with pytest.raises(DataError, match=r"label\.stars.*no observed label"):
+        scored(kind, pipeline, write_log(tmp_path, pipeline, unknown), tmp_path / "run")
+    assert not (tmp_path / "run" / "predictions.parquet").exists()
+
+
+def test_says_which_folder_has_no_training_day(kind, pipeline, log, tmp_path) -> None:
+    (tmp_path / "examples").mkdir()
+    with pytest.raises(ArtifactError, match="examples"):
+        fit_and_score(kind, pipeline, tmp_path / "examples", log.encoded, tmp_path, fingerprint="f", console=Console(quiet=True))
