@@ -1,0 +1,119 @@
+"""What stands in a table: a number with its interval as text, alike in the terminal and on the page."""
+
+from dataclasses import dataclass
+from math import floor, log10
+
+import pandas as pd
+
+from recsys.report.frame import BETTER, KEYS, UNCLEAR, WORSE, compared
+
+MARKS = {BETTER: "▲", WORSE: "▼", UNCLEAR: "·"}
+LEGEND = "▲ better, ▼ worse (the interval excludes 0), · neither can be said"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number, its interval, and why it is missing where it is."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str | None = None
+    verdict: str | None = None
+    signed: bool = False
+
+    def number(self, value: float) -> str:
+        """With two digits of the interval's half width, at most four decimals: further digits are noise. ".7412" as in papers."""
+        text = f"{value:{'+' if self.signed else ''}.{self._decimals()}f}"
+        return text.replace("0.", ".", 1) if abs(value) < 1 and text.lstrip("+-").startswith("0.") else text
+
+    @property
+    def text(self) -> str:
+        return "–" if self.value is None else self.number(self.value)
+
+    @property
+    def interval(self) -> str:
+        """Empty where there is none."""
+        return "" if self.low is None or self.high is None else f"[{self.number(self.low)}, {self.number(self.high)}]"
+
+    @property
+    def mark(self) -> str:
+        return "" if self.verdict is None else MARKS[self.verdict]
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.text, self.interval, self.mark) if part)
+
+    def _decimals(self) -> int:
+        half = (self.high - self.low) / 2 if self.low is not None and self.high is not None else abs(self.value or 0.0) / 1000
+        return min(4, max(0, 1 - floor(log10(half)))) if half > 0 else 4
+
+
+@dataclass(frozen=True)
+class Line:
+    """One objective and metric: its value, and its differences to the other runs, in the order of `Grid.others`."""
+
+    objective: str
+    group: str
+    metric: str
+    is_main: bool
+    slice: str
+    slice_value: str | None
+    value: Cell
+    n: int | None
+    n_positive: int | None
+    coverage: float | None
+    better: str | None
+    differences: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table ready to be laid out. `others` are the runs compared with."""
+
+    others: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def grid(table: pd.DataFrame) -> Grid:
+    """The rows of `frame` (any selection of them) with the runs compared with side by side."""
+    others = compared(table)
+    groups = table.groupby(KEYS, sort=False, dropna=False)
+    return Grid(tuple(others), tuple(_line(group, others) for _, group in groups))
+
+
+def _line(group: pd.DataFrame, others: list[str]) -> Line:
+    first = group.iloc[0]
+    differences = {
+        row["against"]: Cell(
+            _number(row["difference"]), _number(row["difference_low"]), _number(row["difference_high"]),
+            _text(row["difference_reason"]), _text(row["verdict"]), signed=True,
+        )
+        for row in group[group["against"].notna()].to_dict("records")
+    }  # fmt: skip
+    absent = Cell(None, None, None, "not compared", signed=True)
+    return Line(
+        objective=first["objective"],
+        group=first["group"],
+        metric=first["metric"],
+        is_main=bool(first["is_main"]),
+        slice=first["slice"],
+        slice_value=_text(first["slice_value"]),
+        value=Cell(_number(first["value"]), _number(first["low"]), _number(first["high"]), _text(first["reason"])),
+        n=_count(first["n"]),
+        n_positive=_count(first["n_positive"]),
+        coverage=_number(first["coverage"]),
+        better=_text(first["better"]),
+        differences=tuple(differences.get(other, absent) for other in others),
+    )
+
+
+def _number(value: float | None) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def _count(value: float) -> int | None:
+    return None if pd.isna(value) else int(value)
+
+
+def _text(value: str | float | None) -> str | None:
+    return None if pd.isna(value) else str(value)

@@ -1,0 +1,54 @@
+"""A figure of the page: a Vega-Lite specification with a title and a text in its place.
+
+Strings from the data are only ever values in the inlined rows, or titles: never field names, never parts of an
+expression. Colours of text and axes are left to the page, which knows whether it is light or dark.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+Rows = Sequence[Mapping[Any, Any]]
+
+GREY = "#8a8f98"  # of what is not data: the diagonal, the zero line; readable on white and on black
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`title` says what is seen; `text` is the alternative for readers who do not see it."""
+
+    title: str
+    text: str
+    spec: dict[str, Any]
+
+
+def figure(title: str, text: str, chart: alt.Chart | alt.LayerChart, *, height: int = 190) -> Figure:
+    """The chart, as wide as the page lets it be. `height` in pixels."""
+    sized = chart.properties(
+        width="container", height=height, description=text, autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
+    )
+    spec = sized.to_dict()
+    del spec["config"], spec["$schema"]
+    return Figure(title, text, spec)
+
+
+def records(frame: pd.DataFrame, *columns: str) -> alt.Data:
+    """The named columns as rows of JSON, null where missing."""
+    chosen = frame[list(columns)]
+    return values(chosen.astype(object).where(chosen.notna(), None).to_dict("records"))
+
+
+def values(rows: Rows) -> alt.Data:
+    return alt.Data(values=rows)
+
+
+def sentence(start: str, parts: Iterable[str]) -> str:
+    return f"{start}: {'; '.join(parts)}."
+
+
+def named(columns: Mapping[str, str]) -> list[alt.Tooltip]:
+    """Tooltip lines: shorthand ("difference:Q") → what it is called."""
+    return [alt.Tooltip(field, title=title, **({"format": ".4~g"} if field.endswith(":Q") else {})) for field, title in columns.items()]

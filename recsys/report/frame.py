@@ -1,0 +1,102 @@
+"""The per-objective table as a frame. The terminal's table, the page's tables and its figures all draw this and compute nothing anew."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from recsys import schema
+
+MAIN_METRICS = ("auc", "rmse", "xauc")  # of those that an objective's kind has: auc of a binary one, the others of a value
+IN_UNITS = ("rmse",)  # of the label: not to be drawn on one axis with another objective
+SPLIT_ORDER = (schema.TEST, schema.VALIDATION, schema.TRAIN)
+BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
+KEYS = ["run", "split", "objective", "metric", "day", "slice", "slice_value"]  # of a number; nulls are values of their own
+
+_DIFFERENCE = {"value": "difference", "low": "difference_low", "high": "difference_high", "reason": "difference_reason"}
+
+
+def frame(rows: pa.Table) -> pd.DataFrame:
+    """One row a run, split, objective, metric, day, slice value *and* run compared with; long rows in, the same numbers out.
+
+    `rows` are in the form of `schema.METRICS`. The frame holds its columns, with
+    `against` null where nothing is compared, and beside them `difference`, `difference_low`, `difference_high`,
+    `difference_reason`, `verdict` (better, worse or unclear, which is an interval that holds 0; None without an interval)
+    and `is_main`. Test rows come first; objectives and metrics stand in the order of `rows`, main metrics first. Raises
+    ValueError naming the columns that `rows` lacks.
+    """
+    missing = [name for name in schema.METRICS.names if name not in rows.column_names]
+    if missing:
+        raise ValueError(f"found no column {', '.join(missing)}, expected the columns of metrics.parquet")
+    long = rows.select(schema.METRICS.names).to_pandas()
+    values = long[long["against"].isna()].drop(columns="against")
+    differences = long[long["against"].notna()][[*KEYS, "against", *_DIFFERENCE]].rename(columns=_DIFFERENCE)
+    table = values.merge(differences, on=KEYS, how="left", sort=False, validate="one_to_many")
+    table["verdict"] = [_verdict(*row) for row in table[["difference_low", "difference_high", "better"]].itertuples(index=False, name=None)]
+    table["is_main"] = table["metric"].isin(MAIN_METRICS)
+    return _ordered(table)
+
+
+def whole(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows over all days and all slices of a split."""
+    return table[table["day"].isna() & (table["slice"] == schema.ALL)]
+
+
+def by_day(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["day"].notna() & (table["slice"] == schema.ALL)]
+
+
+def by_slice(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["day"].isna() & (table["slice"] != schema.ALL)]
+
+
+def falls(table: pd.DataFrame) -> pd.DataFrame:
+    """The main metrics by slice: first where the run is worse than another run, then the others, each by the fall as a share of its value.
+
+    So a deep fall of a slice with few rows, whose interval holds 0, does not hide one that can be relied on. What is undefined
+    comes last. Without a run to compare with: worst against its own value on the whole split (`whole_value`) first.
+    """
+    of_whole = whole(table).drop_duplicates(KEYS)[["run", "split", "objective", "metric", "value"]].rename(columns={"value": "whole_value"})
+    sliced = by_slice(table[table["is_main"]]).merge(of_whole, on=["run", "split", "objective", "metric"], how="left")
+    change = sliced["difference"] if compared(table) else sliced["value"] - sliced["whole_value"]
+    gain = change * sliced["better"].map({schema.HIGHER: 1.0, schema.LOWER: -1.0}).astype(float) / sliced["whole_value"].abs()
+    lines = [sliced[key] for key in KEYS]
+    worst = gain.groupby(lines, dropna=False).transform("min").to_numpy()
+    is_worse = (sliced["verdict"] == WORSE).groupby(lines, dropna=False).transform("any").to_numpy()
+    return sliced.iloc[np.lexsort((worst, ~is_worse))].reset_index(drop=True)
+
+
+def splits(table: pd.DataFrame) -> list[str]:
+    """The splits that are there, the test first."""
+    return [split for split in SPLIT_ORDER if (table["split"] == split).any()]
+
+
+def compared(table: pd.DataFrame) -> list[str]:
+    """The runs that this one is compared with, in the order of the rows."""
+    return list(table["against"].dropna().unique())
+
+
+def short_names(runs: list[str]) -> dict[str, str]:
+    """Run → its name without the fingerprint at the end ("gbdt-1a2b3c" → "gbdt"), where that tells them apart."""
+    short = [run.rsplit("-", 1)[0] for run in runs]
+    return {run: name if short.count(name) == 1 else run for run, name in zip(runs, short, strict=True)}
+
+
+def _verdict(low: float, high: float, better: str | None) -> str | None:
+    if pd.isna(low) or pd.isna(high) or better not in (schema.HIGHER, schema.LOWER):
+        return None
+    if low <= 0 <= high:
+        return UNCLEAR
+    return BETTER if (low > 0) == (better == schema.HIGHER) else WORSE
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """A stable sort: by split, objective (first seen first), main metrics first."""
+    place = pd.DataFrame(
+        {
+            "run": pd.factorize(table["run"])[0],
+            "split": table["split"].map({split: n for n, split in enumerate(SPLIT_ORDER)}).to_numpy(),
+            "objective": pd.factorize(table["objective"])[0],
+            "metric": [MAIN_METRICS.index(metric) if metric in MAIN_METRICS else len(MAIN_METRICS) for metric in table["metric"]],
+        }
+    )
+    return table.iloc[place.sort_values(list(place.columns), kind="stable").index].reset_index(drop=True)

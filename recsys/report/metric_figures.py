@@ -1,0 +1,107 @@
+"""Figures of the metrics: differences to the baselines, the days of a split, calibration."""
+
+import altair as alt
+import pandas as pd
+import pyarrow as pa
+
+from recsys import schema
+from recsys.evaluation import calibration_curve
+from recsys.objectives import Objective
+from recsys.report.cells import grid
+from recsys.report.figure import GREY, Figure, figure, named, records, sentence, values
+from recsys.report.frame import IN_UNITS, compared, short_names
+
+SUMMARIES = {"Σp/Σy": "calibration", "ECE": "ece"}  # what is said of a calibration → its metric
+
+
+def differences(table: pd.DataFrame) -> list[Figure]:
+    """The difference to each run compared with, with its interval: one figure a main metric, and objective where it has a unit."""
+    shown = table[table["is_main"] & table["difference"].notna()]
+    axis = shown["metric"].where(~shown["metric"].isin(IN_UNITS), shown["metric"] + " of " + shown["objective"])
+    return [_differences(str(name), rows) for name, rows in shown.groupby(axis, sort=False)]
+
+
+def _differences(name: str, shown: pd.DataFrame) -> Figure:
+    rows = shown.assign(run=shown["against"].map(short_names(compared(shown))))
+    base = alt.Chart(records(rows, "objective", "run", "difference", "difference_low", "difference_high")).encode(
+        y=alt.Y("objective:N", title=None, sort=None),
+        yOffset=alt.YOffset("run:N", sort=None),
+        color=alt.Color("run:N", title="compared with", sort=None, legend=alt.Legend(orient="top", columns=2)),
+        tooltip=named(
+            {
+                "objective:N": "objective",
+                "run:N": "against",
+                "difference:Q": "difference",
+                "difference_low:Q": "low",
+                "difference_high:Q": "high",
+            }
+        ),
+    )
+    x = alt.X("difference:Q", title=f"{name}: this run minus the other")
+    chart = alt.layer(
+        alt.Chart(values([{"zero": 0}])).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="zero:Q"),
+        base.mark_rule(strokeWidth=2.5).encode(x=alt.X("difference_low:Q"), x2="difference_high:Q"),
+        base.mark_point(filled=True, size=60, opacity=1).encode(x=x),
+    )
+    side = "right" if shown["better"].iloc[0] == schema.HIGHER else "left"
+    title = f"Difference in {name}; {side} of the dashed line is better"
+    text = sentence(title, (f"{row.objective} against {row.run} {row.difference:+.4g}" for row in rows.itertuples()))
+    return figure(title, text, chart, height=max(120, 22 * len(rows) + 20))
+
+
+def days(table: pd.DataFrame) -> list[Figure]:
+    """One figure an objective and main metric, over the days of all splits."""
+    shown = table[table["is_main"] & table["value"].notna()].drop_duplicates(["objective", "metric", "split", "day"])
+    return [_days(rows) for _, rows in shown.groupby(["objective", "metric"], sort=False)]
+
+
+def _days(rows: pd.DataFrame) -> Figure:
+    objective, metric = rows["objective"].iloc[0], rows["metric"].iloc[0]
+    base = alt.Chart(records(rows, "day", "split", "value", "low", "high", "n")).encode(
+        x=alt.X("day:O", title="day", axis=alt.Axis(labelAngle=0)),
+        color=alt.Color("split:N", title=None, legend=alt.Legend(orient="top")),
+        tooltip=named({"day:O": "day", "value:Q": metric, "low:Q": "low", "high:Q": "high", "n:Q": "rows"}),
+    )
+    y = alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False))
+    chart = alt.layer(
+        base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q"), base.mark_point(filled=True, size=50, opacity=1).encode(y=y)
+    )
+    text = sentence(f"{metric} of {objective} by day", (f"{row.day} {row.value:.4g}" for row in rows.itertuples()))
+    return figure(f"{objective}: {metric} by day", text, chart)
+
+
+def calibration(predictions: pa.Table, objectives: tuple[Objective, ...], table: pd.DataFrame, *, confidence: float) -> list[Figure]:
+    """One figure an objective with a label: mean prediction against mean label in bins of equal mass.
+
+    `table` holds the metrics of these rows: Σp/Σy and ECE stand in the title.
+    """
+    figures = []
+    for objective in objectives:
+        label = predictions[schema.label_column(objective.name)].to_numpy()
+        predicted = predictions[schema.prediction_column(objective.name)].to_numpy()
+        curve = calibration_curve(label, predicted, confidence=confidence)
+        if len(curve):
+            figures.append(_calibration(objective, curve, table[table["objective"] == objective.name]))
+    return figures
+
+
+def _calibration(objective: Objective, curve: pd.DataFrame, table: pd.DataFrame) -> Figure:
+    kind = "probability" if objective.is_probability else "value in the label's own unit"
+    curve = curve.assign(low=curve["low"].clip(lower=0)) if objective.is_probability else curve
+    ends = [float(curve[["mean_predicted", "mean_observed"]].min().min()), float(curve[["mean_predicted", "mean_observed"]].max().max())]
+    base = alt.Chart(records(curve, "mean_predicted", "mean_observed", "low", "high", "n")).encode(
+        x=alt.X("mean_predicted:Q", title=f"mean predicted {kind}", scale=alt.Scale(zero=False)),
+        tooltip=named({"mean_predicted:Q": "predicted", "mean_observed:Q": "observed", "low:Q": "low", "high:Q": "high", "n:Q": "rows"}),
+    )
+    y = alt.Y("mean_observed:Q", title="mean label", scale=alt.Scale(zero=False))
+    chart = alt.layer(
+        alt.Chart(values([{"end": end} for end in ends])).mark_line(strokeDash=[4, 3], color=GREY).encode(x="end:Q", y="end:Q"),
+        base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        base.mark_line(point=True).encode(y=y),
+    )
+    text = sentence(
+        f"Calibration of {objective.name}; on the dashed line the prediction is right on average",
+        (f"predicted {row.mean_predicted:.3g}, observed {row.mean_observed:.3g}" for row in curve.itertuples()),
+    )
+    said = [f"{name} {line.value}" for name, metric in SUMMARIES.items() for line in grid(table[table["metric"] == metric]).lines]
+    return figure(f"{objective.name}: {', '.join(said) or 'predicted and observed'}", text, chart, height=230)

@@ -1,0 +1,125 @@
+"""Figures of a training and of the inside of a model: learning curves, gates, position bias."""
+
+from collections.abc import Sequence
+from math import ceil
+
+import altair as alt
+import pandas as pd
+
+from recsys.report.figure import GREY, Figure, figure, named, records, sentence
+from recsys.report.training_log import Inside
+
+CHOOSE = "choose"  # the phase that a refit follows; a refit starts afresh and has no rows to be judged on
+CURVE_POINTS = 24  # of a member's training loss: single batches would hide the curve behind their noise
+POLARISED = 0.9  # share of one expert from which a gate is called so
+
+
+def learning_curves(journal: pd.DataFrame) -> list[Figure]:
+    """One figure an objective: loss over steps of every member, before the refit."""
+    shown = journal[(journal["phase"] == CHOOSE) & journal["loss"].notna()]
+    return [_learning_curve(str(objective), _smoothed(rows)) for objective, rows in shown.groupby("objective", sort=False)]
+
+
+def _smoothed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Training losses of single batches as means over runs of consecutive ones, each at its last step; judged rows as they are."""
+    is_learned = rows["part"] == "train"
+    learned = rows[is_learned]
+    place = learned.groupby("member").cumcount()
+    size = ceil((place.max() + 1) / CURVE_POINTS) if len(learned) else 1
+    runs = learned.assign(run=place // size).groupby(["member", "run"], sort=False, as_index=False)
+    means = runs.agg(step=("step", "last"), loss=("loss", "mean"), part=("part", "last"), day=("day", "last"))
+    return pd.concat([means.assign(auc=None), rows[~is_learned]], ignore_index=True)
+
+
+def _learning_curve(objective: str, rows: pd.DataFrame) -> Figure:
+    base = alt.Chart(records(rows, "step", "loss", "auc", "part", "member", "day")).encode(
+        x=alt.X("step:Q", title="training step"),
+        y=alt.Y("loss:Q", title="loss (1: the best constant)", scale=alt.Scale(zero=False)),
+        color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top")),
+        detail="member:N",
+        tooltip=named({"part:N": "rows", "member:N": "member", "step:Q": "step", "loss:Q": "loss", "auc:Q": "AUC", "day:O": "day"}),
+    )
+    learned, judged = alt.datum.part == "train", alt.datum.part != "train"
+    chart = alt.layer(
+        base.transform_filter(learned).mark_line(strokeWidth=1, opacity=0.7),
+        base.transform_filter(judged).mark_line(point=True, strokeWidth=2),
+    )
+    last = rows.sort_values("step", kind="stable").groupby("part", sort=False)["loss"].last()
+    text = sentence(f"Loss of {objective} over training steps, at the end", (f"{part} {loss:.4g}" for part, loss in last.items()))
+    ends = [f"{part} {loss:.3f}" for part, loss in last.items() if part != "train"]
+    return figure(f"{objective}: " + (", ".join(ends) + " at the end" if ends else "loss over training steps"), text, chart)
+
+
+def gates(inside: Inside, objectives: Sequence[str]) -> Figure | None:
+    """The mean share of each expert, for each objective in this order; None for a way of sharing without gates."""
+    if not inside.gates:
+        return None
+    rows = pd.DataFrame(
+        [
+            {"objective": objective, "expert": expert, "share": share, "text": f"{share:.2f}"}
+            for objective in objectives
+            for expert, share in enumerate(inside.gates[objective], 1)
+        ]
+    )
+    base = alt.Chart(records(rows, "objective", "expert", "share", "text")).encode(
+        x=alt.X("expert:O", title="expert", axis=alt.Axis(labelAngle=0)), y=alt.Y("objective:N", title=None, sort=None)
+    )
+    colour = alt.Color(
+        "share:Q", title="share", scale=alt.Scale(domain=[0, 1], scheme="blues"), legend=alt.Legend(orient="top", gradientLength=160)
+    )
+    chart = alt.layer(
+        base.mark_rect(stroke=GREY, strokeWidth=0.5).encode(
+            color=colour, tooltip=named({"objective:N": "objective", "expert:O": "expert", "share:Q": "share"})
+        ),
+        # Dark cells of the scheme need light text, on a light page and on a dark one.
+        base.mark_text(fontSize=12).encode(
+            text="text:N", color=alt.condition(alt.datum.share > 0.55, alt.value("white"), alt.value("#1b1f24"))
+        ),
+    )
+    most = (f"{objective} at most {share:.2f} on one expert" for objective, share in inside.polarisation.items())
+    return figure(
+        "How each objective's gate shares its weight over the experts",
+        sentence("Gate utilisation", most),
+        chart,
+        height=max(120, 34 * len(inside.gates)),
+    )
+
+
+def polarised(inside: Inside) -> str:
+    """Which gates put nearly all their weight on one expert."""
+    found = [f"{objective} ({share:.2f})" for objective, share in inside.polarisation.items() if share >= POLARISED]
+    if found:
+        return f"Polarised here: {', '.join(found)}."
+    objective, share = max(inside.polarisation.items(), key=lambda item: item[1])
+    return f"None is here: the largest share of one expert is {share:.2f} ({objective})."
+
+
+def position_bias(inside: Inside) -> list[Figure]:
+    """One figure an objective that sees the position: the learned logit by position, a line a device, dashed the missing position.
+
+    A device that no training row had keeps the zeros that the tower starts from: nothing was learned, and nothing is drawn.
+    """
+    named_devices = [
+        bias.model_dump() | {"device": "not known" if bias.device is None else str(bias.device)} for bias in inside.position_bias
+    ]
+    rows = pd.DataFrame(named_devices, columns=["objective", "device", "position", "logit"])
+    learned = rows[(rows["logit"] != 0).groupby([rows["objective"], rows["device"]]).transform("any")]
+    return [_position_bias(str(objective), of_objective) for objective, of_objective in learned.groupby("objective", sort=False)]
+
+
+def _position_bias(objective: str, rows: pd.DataFrame) -> Figure:
+    colour = alt.Color("device:N", title="device", sort=None, legend=alt.Legend(orient="top", columns=3))
+    y = alt.Y("logit:Q", title="logit added by the bias tower", scale=alt.Scale(zero=False))
+    tooltip = named({"device:N": "device", "position:Q": "position", "logit:Q": "logit"})
+    known, missing = rows[rows["position"].notna()], rows[rows["position"].isna()]
+    chart = alt.layer(
+        alt.Chart(records(known, "device", "position", "logit"))
+        .mark_line(point=True)
+        .encode(x=alt.X("position:Q", title="position", axis=alt.Axis(tickMinStep=1, format="d")), y=y, color=colour, tooltip=tooltip),
+        alt.Chart(records(missing, "device", "position", "logit")).mark_rule(strokeDash=[4, 3]).encode(y=y, color=colour, tooltip=tooltip),
+    )
+    parts = (
+        f"{device} at {'a missing position' if pd.isna(position) else int(position)} {logit:+.2f}"
+        for device, position, logit in zip(rows["device"], rows["position"], rows["logit"], strict=True)
+    )
+    return figure(f"{objective}: learned position bias", sentence(f"Learned position bias of {objective}", parts), chart, height=230)

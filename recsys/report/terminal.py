@@ -1,0 +1,100 @@
+"""The metric table in the terminal, and in a pipe."""
+
+import io
+import shutil
+from typing import NamedTuple
+
+import pyarrow as pa
+from rich import box
+from rich.console import Console as RichConsole
+from rich.table import Table
+from rich.text import Text
+
+from recsys.progress import Console
+from recsys.report.cells import LEGEND, Grid, grid
+from recsys.report.frame import frame, short_names, splits, whole
+from recsys.report.verdict import comparisons
+
+PIPE_WIDTH = 140  # columns; a pipe has no width of its own
+
+
+def terminal_table(rows: pa.Table, console: Console) -> None:
+    """Main metrics of each run on its test days (else on the latest split it has) against every baseline.
+
+    `rows` are in the form of `schema.METRICS`. A narrow terminal gets fewer columns: first goes the group, then the counts,
+    then the intervals of the differences; what remains is folded.
+    """
+    table = whole(frame(rows))
+    for run, of_run in table[table["is_main"]].groupby("run", sort=False):
+        split = splits(of_run)[0]
+        console.say(_laid_out(f"{run}: {split}", grid(of_run[of_run["split"] == split]), _width()))
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
+
+
+def _laid_out(title: str, cells: Grid, width: int) -> str:
+    text = io.StringIO()
+    out = RichConsole(file=text, width=width, color_system=None, highlight=False, markup=False, emoji=False)
+    layouts = [_layout(cells, left_out) for left_out in range(len(_OPTIONAL) + 1)]
+    columns = next((columns for columns in layouts if _width_of(columns) <= width), layouts[-1])
+    out.print(Text(title))
+    out.print(_table(columns))
+    if cells.others:
+        out.print(Text(f"vs: the difference to that run. {LEGEND}."))
+        for comparison in comparisons(cells):
+            out.print(Text(str(comparison)))
+    for line in cells.lines:
+        if line.value.value is None:
+            out.print(Text(f"{line.objective} {line.metric}: no value: {line.value.reason}"))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+_OPTIONAL = ("group", "counts", "intervals of differences", "intervals of values")  # the first goes first
+_GAP = 2
+
+
+class Column(NamedTuple):
+    header: str
+    texts: list[str]
+    is_number: bool
+
+    @property
+    def width(self) -> int:
+        return max(map(len, [self.header, *self.texts]))
+
+
+def _layout(cells: Grid, left_out: int) -> list[Column]:
+    """The columns without the first `left_out` of the optional ones."""
+    lines, names, shown = cells.lines, short_names(list(cells.others)), _OPTIONAL[left_out:]
+    columns = [Column("objective", [line.objective for line in lines], False)]
+    if "group" in shown:
+        columns.append(Column("group", [line.group for line in lines], False))
+    columns.append(Column("metric", [line.metric for line in lines], False))
+    columns.append(Column("value", [str(line.value) if "intervals of values" in shown else line.value.text for line in lines], False))
+    if "counts" in shown:
+        columns.append(Column("n", [_count(line.n) for line in lines], True))
+        columns.append(Column("positives", [_count(line.n_positive) for line in lines], True))
+    for place, other in enumerate(cells.others):
+        differences = [line.differences[place] for line in lines]
+        texts = [str(cell) if "intervals of differences" in shown else f"{cell.text} {cell.mark}".rstrip() for cell in differences]
+        columns.append(Column(f"vs {names[other]}", texts, False))
+    return columns
+
+
+def _width_of(columns: list[Column]) -> int:
+    return sum(column.width + _GAP for column in columns) - _GAP
+
+
+def _table(columns: list[Column]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(Text(column.header), justify="right" if column.is_number else "left", overflow="fold")
+    for texts in zip(*(column.texts for column in columns), strict=True):
+        table.add_row(*(Text(text) for text in texts))
+    return table
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"

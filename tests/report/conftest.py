@@ -1,0 +1,132 @@
+"""A run folder as the earlier stages leave it: metrics by the real evaluation, strings that want to be code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.config import Pipeline
+from recsys.evaluation import evaluate
+from recsys.predictions import assemble
+
+EVIL = "</script><script>alert(1)</script>"
+RUN, POPULARITY, TREES = "mmoe-0123456789ab", "popularity-aaaaaaaaaaaa", "gbdt-bbbbbbbbbbbb"
+DAYS = {"2024-01-03": "validation", "2024-01-04": "test", "2024-01-05": "test"}
+
+PIPELINE = Pipeline.model_validate(
+    {
+        "name": "shown",
+        "source": {"kind": "world"},
+        "split": {"train": ["2024-01-01", "2024-01-02"], "validation": ["2024-01-03"] * 2, "test": ["2024-01-04", "2024-01-05"]},
+        "objective": [
+            {"name": "click", "label": "clicked = 1"},
+            {"name": "dismissal", "label": "a < b", "better": "lower", "group": "satisfaction"},
+            {"name": "watch", "kind": "watch_time", "label": "seconds"},
+        ],
+        "evaluate": {"bootstrap": 30},
+    }
+)
+OBJECTIVES = PIPELINE.objective
+TRAIN_MEANS = {"click": 0.4, "dismissal": 0.02, "watch": 5.0}
+
+
+def _examples(rng: np.random.Generator, day: int, rows: int = 400) -> pa.Table:
+    taste = rng.normal(size=rows)
+    return pa.table(
+        {
+            "event_id": np.arange(rows) + 1000 * day,
+            "user_id": rng.integers(40, size=rows),
+            "item_id": rng.integers(20, size=rows),
+            "timestamp": np.arange(rows) * 60_000 + 86_400_000 * day,
+            "slice.tab": np.where(rng.random(rows) < 0.5, EVIL, "home"),
+            "label.click": (taste + rng.normal(size=rows) > 0.3).astype(np.float32),
+            "label.dismissal": (rng.random(rows) < 0.05).astype(np.float32),
+            "label.watch": np.exp(taste + rng.normal(size=rows)).astype(np.float32),
+            "taste": taste,
+        }
+    )
+
+
+def _predictions(examples: dict[str, pa.Table], noise: float) -> pa.Table:
+    rng = np.random.default_rng(3)
+    tables = []
+    for day, split in DAYS.items():
+        guess = examples[day]["taste"].to_numpy() + noise * rng.normal(size=len(examples[day]))
+        predicted_NK = np.column_stack([1 / (1 + np.exp(-guess)), 0.05 / (1 + np.exp(-guess)), np.exp(guess)])
+        rows = examples[day].drop_columns("taste")
+        tables.append(assemble(rows, day=day, split=split, objectives=OBJECTIVES, predicted_NK=predicted_NK, train_means=TRAIN_MEANS))
+    return pa.concat_tables(tables)
+
+
+INSIDE: dict[str, Any] = {
+    "multiplications": 123_456,
+    "parameters": {"dense": 54_321, "embedding": 98_765},
+    "gates": {"click": [0.7, 0.2, 0.1], "dismissal": [0.3, 0.3, 0.4], "watch": [0.1, 0.8, 0.1]},
+    "polarisation": {"click": 0.7, "dismissal": 0.4, "watch": 0.8},
+    "position_bias": [
+        {"objective": "click", "device": device, "position": position, "logit": -1.0 - 0.1 * (position or 3)}
+        for device in ("tv", None, EVIL)
+        for position in (1, 2, 3, None)
+    ],
+    "sharing": "mmoe",
+    "members": 2,
+    "precision": "fp32",
+    "device": "cpu",
+    "passes_chosen": [2, 1],
+}
+
+
+def _journal() -> list[dict[str, Any]]:
+    lines = []
+    for member in range(2):
+        for step in (10, 20, 30):
+            shared = {
+                "member": member,
+                "phase": "choose",
+                "pass": step // 10,
+                "day": None,
+                "step": step,
+                "gates": {},
+                "rows_per_second": 1e4,
+            }
+            loss = {"click": 1.0 - step / 100, "dismissal": None, "watch": 0.9}
+            lines.append(shared | {"event": "step", "part": "train", "loss": loss, "auc": dict.fromkeys(loss)})
+            lines.append(
+                shared | {"event": "pass", "part": "validation", "loss": loss, "auc": {"click": 0.7, "dismissal": None, "watch": None}}
+            )
+    return lines
+
+
+@pytest.fixture(scope="session")
+def pipeline() -> Pipeline:
+    return PIPELINE
+
+
+@pytest.fixture(scope="session")
+def predictions() -> dict[str, pa.Table]:
+    """Run → predictions: the model's are the best, the trees' nearly so."""
+    rng = np.random.default_rng(7)
+    examples = {day: _examples(rng, number) for number, day in enumerate(DAYS)}
+    return {run: _predictions(examples, noise) for run, noise in ((RUN, 0.4), (POPULARITY, 3.0), (TREES, 0.41))}
+
+
+@pytest.fixture(scope="session")
+def metrics(predictions: dict[str, pa.Table]) -> pa.Table:
+    against = {run: table for run, table in predictions.items() if run != RUN}
+    return evaluate(predictions[RUN], OBJECTIVES, run=RUN, against=against, bootstrap=30)
+
+
+@pytest.fixture
+def run(predictions: dict[str, pa.Table], metrics: pa.Table, tmp_path: Path) -> Path:
+    """A trained run's folder, before its report."""
+    folder = tmp_path / RUN
+    (folder / "model").mkdir(parents=True)
+    pq.write_table(predictions[RUN], folder / "predictions.parquet")
+    pq.write_table(metrics, folder / "metrics.parquet")
+    (folder / "model" / "inside.json").write_text(json.dumps(INSIDE))
+    (folder / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in _journal()))
+    return folder

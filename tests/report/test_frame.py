@@ -1,0 +1,141 @@
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from recsys import schema
+from recsys.report import frame
+from recsys.report.cells import Cell, grid
+from recsys.report.frame import by_slice, compared, falls, short_names, splits, whole
+
+
+def row(**changes) -> dict:
+    base = {
+        "run": "r", "objective": "click", "group": "engagement", "metric": "auc", "split": "test", "day": None, "slice": "all",
+        "slice_value": None, "against": None, "value": 0.7, "low": 0.6, "high": 0.8, "method": "bootstrap", "n": 10, "n_positive": 3,
+        "coverage": 1.0, "seed": 0, "better": "higher", "reason": None,
+    }  # fmt: skip
+    return base | changes
+
+
+def table(*rows: dict) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=schema.METRICS)
+
+
+def difference(value: float, low: float, high: float, **changes) -> dict:
+    return row(against="b", value=value, low=low, high=high, **changes)
+
+
+def test_holds_every_number_of_the_long_rows_once(metrics) -> None:
+    found = frame(metrics)
+    long = metrics.to_pandas()
+    keys = ["split", "objective", "metric", "day", "slice", "slice_value"]
+    differences = long[long["against"].notna()].sort_values([*keys, "against"])["value"].to_numpy()
+    np.testing.assert_array_equal(found.sort_values([*keys, "against"])["difference"].to_numpy(), differences)
+    values = long[long["against"].isna()].sort_values(keys)["value"].to_numpy()
+    np.testing.assert_array_equal(found.drop_duplicates(keys).sort_values(keys)["value"].to_numpy(), values)
+    assert compared(found) == ["popularity-aaaaaaaaaaaa", "gbdt-bbbbbbbbbbbb"]
+    assert splits(found) == ["test", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "better", "verdict"),
+    [
+        (0.01, 0.03, "higher", "better"),
+        (0.01, 0.03, "lower", "worse"),
+        (-0.03, -0.01, "higher", "worse"),
+        (-0.03, -0.01, "lower", "better"),
+        (-0.01, 0.03, "higher", "unclear"),
+        (0.0, 0.03, "higher", "unclear"),
+        (0.01, 0.03, None, None),
+        (None, None, "higher", None),
+    ],
+)
+def test_a_verdict_needs_an_interval_on_one_side_of_0_and_a_direction(low, high, better, verdict) -> None:
+    found = frame(table(row(better=better), difference(0.02, low, high, better=better)))
+    assert found["verdict"].tolist() == [verdict]
+
+
+def test_without_baselines_there_is_one_row_a_number() -> None:
+    found = frame(table(row(), row(metric="log_loss")))
+    assert found["against"].isna().all()
+    assert found["metric"].tolist() == ["auc", "log_loss"]
+
+
+def test_main_metrics_and_the_test_come_first() -> None:
+    found = frame(table(row(metric="log_loss", split="validation"), row(split="validation"), row(metric="gauc"), row()))
+    assert list(zip(found["split"], found["metric"], strict=True)) == [
+        ("test", "auc"), ("test", "gauc"), ("validation", "auc"), ("validation", "log_loss"),
+    ]  # fmt: skip
+
+
+def test_an_unknown_slice_value_is_not_the_empty_one() -> None:
+    sliced = [row(slice="tab", slice_value=value, value=v) for value, v in ((None, 0.1), ("", 0.2))]
+    both = [difference(d, d, d, slice="tab", slice_value=value) for value, d in ((None, 1.0), ("", 2.0))]
+    found = by_slice(frame(table(*sliced, *both)))
+    assert list(zip(found["value"], found["difference"], strict=True)) == [(0.1, 1.0), (0.2, 2.0)]
+    assert [line.slice_value for line in grid(found).lines] == [None, ""]
+
+
+def test_the_deepest_fall_against_a_baseline_comes_first_whatever_the_direction() -> None:
+    rows = [row(), row(metric="rmse", better="lower", value=10.0)]
+    for name, auc, rmse in (("a", 0.01, 0.5), ("b", -0.07, -1.0), ("c", 0.0, 3.0)):
+        rows += [row(slice="tab", slice_value=name), difference(auc, auc, auc, slice="tab", slice_value=name)]
+        lower = {"metric": "rmse", "better": "lower", "slice": "tab", "slice_value": name}
+        rows += [row(**lower), difference(rmse, rmse, rmse, **lower)]
+    found = falls(frame(table(*rows)))
+    assert list(zip(found["metric"], found["slice_value"], strict=True))[:3] == [("rmse", "c"), ("auc", "b"), ("rmse", "a")]
+
+
+def test_a_fall_that_the_interval_shows_comes_before_a_deeper_one_that_it_does_not() -> None:
+    rows = [row()]
+    for name, value, half in (("few rows", -0.3, 0.5), ("many rows", -0.02, 0.01), ("unharmed", 0.1, 0.01)):
+        rows += [row(slice="tab", slice_value=name), difference(value, value - half, value + half, slice="tab", slice_value=name)]
+    assert falls(frame(table(*rows)))["slice_value"].tolist() == ["many rows", "few rows", "unharmed"]
+
+
+def test_slices_without_a_value_come_last_each_once() -> None:
+    rows = [row()]
+    for name, value in (("a", None), ("b", -0.01), ("c", None), ("d", 0.01)):
+        rows += [row(slice="tab", slice_value=name), difference(value, value, value, slice="tab", slice_value=name)]
+    assert falls(frame(table(*rows)))["slice_value"].tolist() == ["b", "d", "a", "c"]
+
+
+def test_without_baselines_the_fall_is_against_the_whole() -> None:
+    rows = [row(value=0.7), *(row(slice="tab", slice_value=name, value=value) for name, value in (("a", 0.71), ("b", 0.5)))]
+    assert falls(frame(table(*rows)))["slice_value"].tolist() == ["b", "a"]
+
+
+def test_says_which_columns_are_missing_and_leaves_its_input(metrics) -> None:
+    with pytest.raises(ValueError, match="low, better"):
+        frame(metrics.drop_columns(["low", "better"]))
+    before = metrics.to_pandas()
+    frame(metrics)
+    pd.testing.assert_frame_equal(metrics.to_pandas(), before)
+
+
+def test_short_names_stay_different() -> None:
+    assert short_names(["gbdt-1a", "popularity-2b"]) == {"gbdt-1a": "gbdt", "popularity-2b": "popularity"}
+    assert short_names(["mmoe-1a", "mmoe-2b"]) == {"mmoe-1a": "mmoe-1a", "mmoe-2b": "mmoe-2b"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Cell(0.74123, 0.7331, 0.7493), ".7412 [.7331, .7493]"),
+        (Cell(0.0123, 0.01, 0.0146, verdict="better", signed=True), "+.0123 [+.0100, +.0146] ▲"),
+        (Cell(-0.0123, -0.0146, 0.01, verdict="unclear", signed=True), "-.012 [-.015, +.010] ·"),
+        (Cell(31234.56, 30000.0, 32000.0), "31235 [30000, 32000]"),
+        (Cell(1.0, None, None), "1.0000"),
+        (Cell(None, None, None, reason="one class"), "–"),
+        (Cell(0.0, 0.0, 0.0), ".0000 [.0000, .0000]"),
+    ],
+)
+def test_a_number_has_two_digits_of_its_interval(cell: Cell, text: str) -> None:
+    assert str(cell) == text
+
+
+def test_whole_leaves_out_days_and_slices(metrics) -> None:
+    found = whole(frame(metrics))
+    assert found["day"].isna().all()
+    assert set(found["slice"]) == {"all"}

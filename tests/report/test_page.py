@@ -1,0 +1,239 @@
+"""The page as a reader's browser gets it, and as text where no browser is there."""
+
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from recsys import artifacts
+from recsys.errors import ArtifactError
+from recsys.progress import Console
+from recsys.report import frame, metric_figures, model_figures, write_report
+from recsys.report.cells import grid
+from recsys.report.frame import whole
+from recsys.report.training_log import Inside
+from recsys.report.verdict import comparisons
+from tests.report.conftest import INSIDE
+
+EVIL = "</script><script>alert(1)</script>"
+ACCOUNT = {"read": 1000, "kept": 970, "duplicate": 20, "quarantined": 10}
+
+
+def written(run: Path, pipeline, account=ACCOUNT) -> str:
+    write_report(run, pipeline, account=account, fingerprint="f", console=Console(quiet=True))
+    return (run / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Ids, all numbers of the tables, the scripts, and the text that a reader sees."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.numbers: list[float] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._in: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes) -> None:
+        found = dict(attributes)
+        assert not ({"src", "srcset", "action"} & set(found)), f"{tag} asks for something outside the page"
+        assert not any(name.startswith("on") for name in found)
+        self._in = tag
+        if "id" in found:
+            self.ids.append(found["id"])
+        if tag == "data":
+            self.numbers.append(float(found["value"]))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag) -> None:
+        self._in = None
+
+    def handle_data(self, data) -> None:
+        if self._in == "script":
+            self.scripts[-1] += data
+        elif self._in != "style":
+            self.text += data
+
+
+def test_is_one_small_artifact_with_every_section(run, pipeline) -> None:
+    html = written(run, pipeline)
+    assert len(html.encode()) < 3_000_000
+    page = Page(html)
+    assert {"run", "results", "metrics", "calibration", "days", "slices", "training", "gates", "bias"} <= set(page.ids)
+    assert artifacts.verify(run / "report.html").stage == "report"
+    for said in (
+        "read 1,000 = kept 970 + duplicate 20 + quarantined 10",
+        "123,456",
+        "54,321",
+        "2024-01-01 to 2024-01-02",
+        "pyarrow",
+        "a < b",
+    ):
+        assert said in page.text
+
+
+def test_the_numbers_are_those_of_metrics_parquet(run, pipeline) -> None:
+    shown = Page(written(run, pipeline)).numbers
+    rows = pq.read_table(run / "metrics.parquet")
+    whole = rows.filter(pc.field("day").is_null() & (pc.field("slice") == "all"))
+    test = pc.field("split") == "test"
+    main = pc.field("metric").isin(["auc", "rmse", "xauc"])
+    slices = rows.filter(pc.field("day").is_null() & (pc.field("slice") != "all") & test & main)
+    expected = [*whole.filter(test & main)["value"].to_pylist(), *whole["value"].to_pylist(), *slices["value"].to_pylist()]
+    assert sorted(shown) == sorted(value for value in expected if value is not None)
+
+
+def test_figures_draw_the_numbers_of_the_table(run, pipeline) -> None:
+    specs = json.loads(Page(written(run, pipeline)).scripts[0])
+    rows = pq.read_table(run / "metrics.parquet").to_pylist()
+    expected = {
+        (row["objective"], row["against"].split("-")[0], row["value"], row["low"], row["high"])
+        for row in rows
+        if row["metric"] == "auc" and row["split"] == "test" and row["slice"] == "all" and row["day"] is None and row["against"]
+    }
+    points = {
+        (point["objective"], point["run"], point["difference"], point["difference_low"], point["difference_high"])
+        for point in specs["results-0"]["layer"][-1]["data"]["values"]
+    }
+    assert points == expected
+
+
+def test_what_was_run_comes_first_then_results_and_slices_last(run, pipeline) -> None:
+    sections = ["run", "results", "metrics", "calibration", "days", "training", "gates", "bias", "slices"]
+    assert [found for found in Page(written(run, pipeline)).ids if found in sections] == sections
+
+
+def test_says_in_words_what_the_table_marks(run, pipeline) -> None:
+    found = comparisons(grid(whole(frame(pq.read_table(run / "metrics.parquet"))).query("is_main and split == 'test'")))
+    text = " ".join(Page(written(run, pipeline)).text.split())
+    assert [comparison.other for comparison in found] == ["popularity", "gbdt"]
+    for comparison in found:
+        assert str(comparison) in text
+
+
+def test_a_metric_in_the_labels_unit_has_a_figure_of_its_own_for_each_objective() -> None:
+    shared = {"is_main": True, "against": "gbdt-1a", "difference_low": -1.0, "difference_high": 1.0, "better": "lower"}
+    lines = [("rmse", "seconds", 30.0), ("rmse", "stars", 0.1), ("xauc", "seconds", 0.1), ("xauc", "stars", 0.2)]
+    table = pd.DataFrame([shared | {"metric": metric, "objective": name, "difference": value} for metric, name, value in lines])
+    drawn = [{row["objective"] for row in figure.spec["layer"][-1]["data"]["values"]} for figure in metric_figures.differences(table)]
+    assert drawn == [{"seconds"}, {"stars"}, {"seconds", "stars"}]
+
+
+def test_calibration_says_the_numbers_of_the_table(run, pipeline) -> None:
+    keys = ("metric", "objective", "split", "slice", "day", "against")
+    rows = pq.read_table(run / "metrics.parquet").to_pylist()
+    (ece,) = [row["value"] for row in rows if tuple(row[key] for key in keys) == ("ece", "click", "test", "all", None, None)]
+    text = Page(written(run, pipeline)).text
+    assert "click: Σp/Σy" in text
+    assert f"ECE {ece:.3f}".replace("0.", ".") in text
+
+
+def test_a_training_curve_is_a_mean_over_runs_of_batches_and_validation_stays() -> None:
+    steps = np.arange(1, 1001)
+    noisy = pd.DataFrame({"step": steps, "loss": 0.9 + 0.3 * (-1.0) ** steps, "part": "train"})
+    judged = pd.DataFrame({"step": [500, 1000], "loss": [0.8, 0.7], "part": "validation"})
+    journal = pd.concat([noisy, judged]).assign(phase="choose", objective="click", member=0, day=None, auc=None)
+    (figure,) = model_figures.learning_curves(journal)
+    points = figure.spec["data"]["values"]
+    learned = [point for point in points if point["part"] == "train"]
+    assert len(learned) <= model_figures.CURVE_POINTS
+    assert [point["loss"] for point in learned] == pytest.approx([0.9] * len(learned), abs=0.01)
+    assert learned[-1]["step"] == 1000
+    assert [(point["step"], point["loss"]) for point in points if point["part"] == "validation"] == [(500, 0.8), (1000, 0.7)]
+
+
+def test_a_device_that_nothing_was_learned_of_is_not_drawn() -> None:
+    learned = [{"objective": "click", "device": "tv", "position": position, "logit": 0.1} for position in (1, None)]
+    never = [{"objective": "click", "device": None, "position": position, "logit": 0.0} for position in (1, None)]
+    (figure,) = model_figures.position_bias(Inside.model_validate(INSIDE | {"position_bias": learned + never}))
+    assert [point["device"] for layer in figure.spec["layer"] for point in layer["data"]["values"]] == ["tv", "tv"]
+
+
+def test_gates_stand_in_the_order_of_the_objectives_and_polarised_ones_are_named() -> None:
+    inside = Inside.model_validate(INSIDE)
+    spec = model_figures.gates(inside, ["watch", "click", "dismissal"]).spec
+    assert list(dict.fromkeys(row["objective"] for row in spec["data"]["values"])) == ["watch", "click", "dismissal"]
+    assert model_figures.polarised(inside) == "None is here: the largest share of one expert is 0.80 (watch)."
+    one_sided = Inside.model_validate(INSIDE | {"polarisation": {"click": 0.97, "watch": 0.5}})
+    assert model_figures.polarised(one_sided) == "Polarised here: click (0.97)."
+
+
+def test_strings_of_the_data_stay_text(run, pipeline) -> None:
+    html = written(run, pipeline)
+    page = Page(html)
+    assert len(page.scripts) == 3  # the figures, the library, ours
+    assert f"tab = {EVIL}" in page.text
+    assert EVIL not in html
+    specs = json.loads(page.scripts[0])
+    assert specs["bias-0"]["layer"][0]["data"]["values"][-1]["device"] == EVIL
+
+
+def test_the_position_bias_is_drawn_by_device_with_the_missing_position_apart(run, pipeline) -> None:
+    known, missing = (layer["data"]["values"] for layer in json.loads(Page(written(run, pipeline)).scripts[0])["bias-0"]["layer"])
+    assert {point["device"] for point in known} == {point["device"] for point in missing} == {"tv", "not known", EVIL}
+    assert sorted({point["position"] for point in known}) == [1, 2, 3]
+    assert [point["position"] for point in missing] == [None] * 3
+
+
+def test_says_which_files_are_missing(run, pipeline) -> None:
+    (run / "training.jsonl").unlink()
+    (run / "model" / "inside.json").unlink()
+    page = Page(written(run, pipeline, account=None))
+    assert "no training.jsonl" in page.text
+    assert "no model/inside.json" in page.text
+    assert "bias" not in page.ids
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("training.jsonl", '{"event": "step"}\n', r"training\.jsonl:1: .*member: Field required"),
+        ("training.jsonl", "nonsense\n", r"training\.jsonl:1: .*Invalid JSON"),
+        ("model/inside.json", '{"sharing": "mmoe", "members": "2"}', r"inside\.json: .*members: Input should be a valid integer"),
+    ],
+)
+def test_a_file_of_another_form_is_an_error_that_names_it(run, pipeline, file, text, message) -> None:
+    (run / file).write_text(text)
+    with pytest.raises(ArtifactError, match=message):
+        written(run, pipeline)
+    assert not (run / "report.html").exists()
+
+
+def test_opens_in_a_browser_without_an_error_or_a_request(run, pipeline) -> None:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    written(run, pipeline)
+    complaints: list[str] = []
+    requests: list[str] = []
+    with playwright.sync_playwright() as session:
+        browser = session.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        try:
+            for width, scheme in ((1280, "light"), (390, "dark")):
+                page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+                page.on("console", lambda message: complaints.append(message.text))
+                page.on("pageerror", lambda error: complaints.append(str(error)))
+                page.on("dialog", lambda dialog: complaints.append(dialog.message))
+                page.on("request", lambda request: requests.append(request.url))
+                page.goto((run / "report.html").as_uri())
+                figures = page.locator("[data-figure]")
+                playwright.expect(page.locator("[data-figure][aria-label] svg")).to_have_count(figures.count())
+                assert figures.count() >= 12
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                if scheme == "light":
+                    page.emulate_media(color_scheme="dark")  # drawn again in the other colours
+                    playwright.expect(page.locator("[data-figure][aria-label] svg")).to_have_count(figures.count())
+        finally:
+            browser.close()
+    assert complaints == []
+    assert requests == [(run / "report.html").as_uri()] * 2

@@ -1,0 +1,76 @@
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from recsys.progress import Console
+from recsys.report import terminal_table
+
+
+def printed(rows: pa.Table, columns: int | None, monkeypatch, capsys) -> str:
+    monkeypatch.setenv("COLUMNS", "" if columns is None else str(columns))
+    terminal_table(rows, Console())
+    return capsys.readouterr().out
+
+
+def many_objectives(metrics: pa.Table) -> pa.Table:
+    """Eight objectives with long names and counts."""
+    copies = [
+        metrics.set_column(
+            metrics.column_names.index("objective"), "objective", pc.binary_join_element_wise(metrics["objective"], str(n), "_profile")
+        )
+        for n in range(3)
+    ]
+    return pa.concat_tables(copies)
+
+
+def test_fits_a_pipe_with_all_columns(metrics, monkeypatch, capsys) -> None:
+    out = printed(many_objectives(metrics), None, monkeypatch, capsys)
+    assert max(map(len, out.splitlines())) <= 140
+    for column in ("objective", "group", "metric", "value", "n", "positives", "vs popularity", "vs gbdt"):
+        assert column in out
+    table = out.partition("vs: the difference")[0]
+    assert table.count("rmse") == table.count("xauc") == 3
+
+
+@pytest.mark.parametrize("columns", [100, 80, 50])
+def test_a_narrow_terminal_gets_fewer_columns_but_every_value(metrics, columns, monkeypatch, capsys) -> None:
+    out = printed(metrics, columns, monkeypatch, capsys)
+    assert max(map(len, out.splitlines())) <= columns
+    assert "vs gbdt" in out
+    assert "positives" not in out
+    assert out.partition("vs: the difference")[0].count("auc") == 3  # click, dismissal, and xauc of watch
+    assert "Against gbdt: better on click (auc), watch" in " ".join(out.split())
+
+
+def test_numbers_and_marks_are_those_of_the_rows(metrics, monkeypatch, capsys) -> None:
+    out = printed(metrics, 200, monkeypatch, capsys)
+    line = next(line for line in out.splitlines() if line.startswith("click"))
+    chosen = metrics.filter(
+        (pc.field("objective") == "click")
+        & (pc.field("metric") == "auc")
+        & (pc.field("split") == "test")
+        & (pc.field("slice") == "all")
+        & pc.field("day").is_null()
+    ).to_pylist()
+    value, popularity, trees = (
+        next(row for row in chosen if row["against"] == name) for name in (None, "popularity-aaaaaaaaaaaa", "gbdt-bbbbbbbbbbbb")
+    )
+    assert f"{value['value']:.3f}".lstrip("0") in line
+    assert popularity["low"] > 0
+    assert line.count("▲") == 1 + (trees["low"] > 0)
+
+
+def test_prefers_the_test_and_falls_back_to_validation(metrics, monkeypatch, capsys) -> None:
+    assert "mmoe-0123456789ab: test" in printed(metrics, 200, monkeypatch, capsys)
+    validation = metrics.filter(pc.equal(metrics["split"], "validation"))
+    assert "mmoe-0123456789ab: validation" in printed(validation, 200, monkeypatch, capsys)
+
+
+def test_an_undefined_value_is_a_dash_with_its_reason(metrics, monkeypatch, capsys) -> None:
+    undefined = [
+        row | ({"value": None, "low": None, "high": None, "reason": "[bold]one class[/bold]"} if row["objective"] == "click" else {})
+        for row in metrics.to_pylist()
+    ]
+    out = printed(pa.Table.from_pylist(undefined, schema=metrics.schema), 200, monkeypatch, capsys)
+    assert "click auc: no value: [bold]one class[/bold]" in out
+    assert "nan" not in out.lower()
