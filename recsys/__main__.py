@@ -1,0 +1,5 @@
+"""`python -m recsys …` is the same as `recsys …`."""
+
+from recsys.cli import main
+
+main()

@@ -1,0 +1,208 @@
+"""The command line: verbs only. What a verb does stands in pipeline.py."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recsys import config
+from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, ConfigError, RecsysError, one_line
+from recsys.progress import Console
+
+app = typer.Typer(
+    name="recsys",
+    help="Multi-objective ranking: from feedback logs to a model whose trade-offs you can see.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
+Workspace = Annotated[Path, typer.Option("--workspace", help="Where everything generated goes.")]
+RunName = Annotated[
+    str | None, typer.Option("--run", help="Name of the run; by default its way of sharing and a fingerprint of its config.")
+]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the TOML; repeatable.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+_USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError; from 0.26 on typer carries a click of its own
+
+DEFAULT_WORKSPACE = Path("data")
+
+
+def main() -> None:
+    """Entry point of the `recsys` command."""
+    # GNU OpenMP's threads spin while they wait for one another; on a busy machine that costs more than the work (2 cores,
+    # load 5: 27 to 290 s for 100,000 rows, 8.5 s with a short spin; idle: no slower). Read when torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code; mistakes are printed to stderr as `error: …`."""
+    debug = "--debug" in arguments
+    try:
+        code = app(args=list(arguments) or ["--help"], prog_name="recsys", standalone_mode=False)
+        if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this value
+            raise KeyboardInterrupt
+    except _USAGE_ERROR as error:
+        _complain(error.format_message())
+        return EXIT_CONFIG
+    except RecsysError as error:
+        if debug:
+            traceback.print_exc()
+        for line in str(error).splitlines():
+            _complain(line)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("interrupted. The same command goes on from what is done")
+        return EXIT_INTERRUPTED
+    except OSError as error:  # a full disk, a folder that may not be written
+        if debug:
+            traceback.print_exc()
+        _complain(one_line(f"{error.filename or 'the workspace'}: {error.strerror or error}"))
+        return EXIT_ARTIFACT
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        _complain(one_line(f"a bug, not a mistake of yours: {type(error).__name__}: {error}. Please report it with the output of --debug"))
+        return 1
+    return 0
+
+
+def _complain(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr)
+
+
+@app.command()
+def run(
+    pipeline: PipelineFile,
+    until: Annotated[str, typer.Option(help="Stop after this stage.")] = "report",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    run_name: RunName = None,
+    overrides: Overrides = None,
+    replace: Replace = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Everything, in order: ingest, features, encode, train, score, evaluate, report. What is fresh is skipped."""
+    from recsys import pipeline as stages
+
+    if until not in stages.STAGES:
+        raise ConfigError(f'--until: found "{until}", expected one of {", ".join(stages.STAGES)}')
+    job = stages.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
+    stages.run(job, until=until)
+
+
+def _stage_command(name: str, summary: str) -> Callable[..., None]:
+    def command(
+        pipeline: PipelineFile,
+        workspace: Workspace = DEFAULT_WORKSPACE,
+        run_name: RunName = None,
+        overrides: Overrides = None,
+        replace: Replace = False,
+        quiet: Quiet = False,
+        debug: Debug = False,
+    ) -> None:
+        from recsys import pipeline as stages
+
+        job = stages.open_job(
+            config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet)
+        )
+        stages.run_stage(job, name)
+
+    command.__doc__ = summary
+    return command
+
+
+for _name, _summary in {
+    "ingest": "Raw files to events, users, items and quarantine.",
+    "features": "Events to point-in-time examples.",
+    "encode": "Examples to packed arrays for the trainer.",
+    "train": "Encoded examples to a model.",
+    "score": "Predictions of the model and of the baselines.",
+    "report": "The report page of a run.",
+}.items():
+    app.command(_name)(_stage_command(_name, _summary))
+
+
+@app.command()
+def evaluate(
+    pipeline: PipelineFile,
+    predictions: Annotated[Path | None, typer.Option(help="Scores of any other system (parquet or csv): the same metrics.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the metrics of --predictions go.")] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    run_name: RunName = None,
+    overrides: Overrides = None,
+    replace: Replace = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Metrics with intervals of a run, or of any other system's scores."""
+    from recsys import pipeline as stages
+    from recsys import report
+
+    loaded = config.load(pipeline, overrides or ())
+    console = Console(quiet=quiet)
+    if (predictions is None) != (out is None):
+        raise ConfigError("--predictions and --out go together: whose scores, and where their metrics go")
+    if predictions is None or out is None:
+        stages.run_stage(stages.open_job(loaded, workspace, run=run_name, replace=replace, console=console), "evaluate")
+        return
+    rows = stages.evaluate_file(loaded, predictions, out)
+    report.terminal_table(rows, console)
+    console.say(f"metrics: {out / stages.METRICS_FILE}")
+
+
+@app.command()
+def check(pipeline: PipelineFile, overrides: Overrides = None, quiet: Quiet = False, debug: Debug = False) -> None:
+    """Read the config and the first rows of the source, report everything wrong at once, do nothing."""
+    from recsys import pipeline as stages
+
+    stages.check(config.load(pipeline, overrides or ()))
+    Console(quiet=quiet).say(f"{pipeline}: nothing wrong found")
+
+
+@app.command()
+def show(run_name: Annotated[str, typer.Argument(metavar="RUN")], workspace: Workspace = DEFAULT_WORKSPACE, debug: Debug = False) -> None:
+    """The metric table of a run in the terminal. RUN is a run's name or its folder."""
+    from recsys import artifacts, report
+    from recsys import pipeline as stages
+
+    run = stages.find_run(run_name, workspace)
+    report.terminal_table(artifacts.read_table(run / stages.METRICS_FILE), Console())
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN [RUN…]")], workspace: Workspace = DEFAULT_WORKSPACE, debug: Debug = False
+) -> None:
+    """Paired differences per objective, with intervals: each run against the first, on the same rows."""
+    from recsys import pipeline as stages
+    from recsys import report
+
+    if len(runs) < 2:
+        raise ConfigError("compare: found one run, expected two or more")
+    report.terminal_table(stages.compare([stages.find_run(name, workspace) for name in runs]), Console())
+
+
+@app.command()
+def world(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the raw files and the truth go.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the world, such as users=500; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """The simulated feed's raw files and its truth."""
+    from recsys import pipeline as stages
+
+    stages.make_world(folder, config.options_from(config.WorldOptions, overrides or ()), seed=seed, console=Console(quiet=quiet))

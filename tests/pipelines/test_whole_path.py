@@ -1,0 +1,157 @@
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from recsys import artifacts, schema
+from recsys.cli import run_command
+
+PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
+TINY = str(PIPELINES / "tiny.toml")
+
+
+def again(workspace: Path, *more: str) -> int:
+    return run_command(["run", TINY, "--workspace", str(workspace), *more])
+
+
+def test_a_run_leaves_every_border_file_with_its_manifest(tiny: Path):
+    for part in ("events", "users", "items", "quarantine", "runs/first/model"):
+        artifacts.verify(tiny / part)
+    for file in ("predictions.parquet", "metrics.parquet", "report.html"):
+        artifacts.verify(tiny / "runs" / "first" / file)
+    assert not [path for path in tiny.rglob("*") if path.name.endswith((".draft", ".old"))]
+
+
+def test_the_row_account_adds_up(tiny: Path):
+    rows = json.loads((tiny / "events" / "_manifest.json").read_text())["rows"]
+    kept = sum(pq.read_metadata(path).num_rows for path in tiny.glob("events/day=*/*.parquet"))
+    assert rows["read"] == rows["kept"] + rows["duplicate"] + rows["quarantined"]
+    assert rows["kept"] == kept > 0
+
+
+def test_metrics_are_long_rows_against_both_baselines(tiny: Path):
+    rows = pq.read_table(tiny / "runs" / "first" / "metrics.parquet")
+    assert rows.schema.equals(schema.METRICS)
+    frame = rows.to_pandas()
+    whole = frame[(frame.slice == "all") & frame.day.isna() & (frame.split == "test")]
+    assert set(whole.objective) >= {"click", "watch_time", "like"}
+    assert {str(name).split("-")[0] for name in whole.against.dropna()} == {"popularity", "gbdt"}
+    auc = whole[(whole.metric == "auc") & whole.against.isna() & (whole.objective == "click")].iloc[0]
+    assert auc.low < auc.value < auc.high
+    assert auc.value > 0.55  # clicks of the world fall with position and rise with taste: far from a coin
+    undefined = frame[frame.value.isna()]
+    assert undefined.reason.notna().all()
+
+
+def test_a_second_run_finds_everything_fresh(tiny: Path, workspace: Path, capsys):
+    before = {path: path.stat().st_mtime_ns for path in tiny.rglob("*") if path.is_file() and path.name != "config.json"}
+    assert again(workspace, "--run", "first") == 0
+    said = capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    for stage in ("ingest", "features", "encode", "train", "score", "report"):
+        assert f"{stage}: fresh" in said
+
+
+def test_another_order_redoes_only_what_depends_on_it(tiny: Path, workspace: Path, capsys):
+    assert again(workspace, "--set", "train.order=shuffled", "--run", "shuffled") == 0
+    said = capsys.readouterr().out
+    for stage in ("ingest: fresh", "features: fresh", "encode: fresh", "baseline popularity: fresh", "baseline gbdt: fresh"):
+        assert stage in said
+    assert "train: fresh" not in said
+    assert run_command(["compare", "first", "shuffled", "--workspace", str(workspace)]) == 0
+
+
+def test_other_fusion_weights_are_another_run_of_the_same_model(tiny: Path, workspace: Path, capsys):
+    assert again(workspace, "--set", "objective.like.fusion_weight=3", "--run", "likes") == 0
+    assert "train: the model of first" in capsys.readouterr().out
+    first, likes = (pq.read_table(tiny / "runs" / run / "predictions.parquet") for run in ("first", "likes"))
+    assert likes["pred.like"].equals(first["pred.like"])
+    assert not likes["score"].equals(first["score"])
+
+
+def test_a_run_name_stands_for_one_config(tiny: Path, workspace: Path, capsys):
+    assert again(workspace, "--run", "first", "--set", "model.d_tower=8") == 2
+    assert "differs in model.d_tower" in capsys.readouterr().err
+
+
+def test_a_stage_alone_needs_the_ones_before_it(tmp_path: Path, capsys):
+    assert run_command(["train", TINY, "--workspace", str(tmp_path)]) == 4
+    assert "expected the output of features" in capsys.readouterr().err
+
+
+def test_stages_one_by_one_give_the_same_as_run(tiny: Path, tmp_path: Path):
+    for stage in ("ingest", "features", "encode", "train", "score", "evaluate", "report"):
+        assert run_command([stage, TINY, "--workspace", str(tmp_path), "--run", "first", "--quiet"]) == 0
+    for file in ("runs/first/model/model.safetensors", "runs/first/predictions.parquet", "runs/first/metrics.parquet"):
+        assert (tmp_path / "tiny" / file).read_bytes() == (tiny / file).read_bytes(), file
+
+
+def test_another_systems_scores_get_the_same_metrics(tiny: Path, workspace: Path, tmp_path: Path):
+    ours = tiny / "runs" / "first" / "predictions.parquet"
+    out = tmp_path / "theirs"
+    arguments = ["evaluate", TINY, "--predictions", str(ours), "--out", str(out), "--workspace", str(workspace)]
+    assert run_command(arguments) == 0
+    theirs = pq.read_table(out / "metrics.parquet").to_pandas()
+    mine = pq.read_table(tiny / "runs" / "first" / "metrics.parquet").to_pandas()
+    mine = mine[mine.against.isna()].reset_index(drop=True)
+    assert theirs.drop(columns="run").equals(mine.drop(columns="run"))
+
+
+def test_a_damaged_model_is_told_by_name_and_not_scored(tiny: Path, tmp_path: Path, capsys):
+    shutil.copytree(tiny, tmp_path / "tiny")
+    weights = tmp_path / "tiny" / "runs" / "first" / "model" / "model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    weights.write_bytes(raw)
+    assert run_command(["score", TINY, "--workspace", str(tmp_path), "--run", "first"]) == 4
+    assert "model.safetensors: found other bytes" in capsys.readouterr().err
+
+
+def test_show_prints_the_table(tiny: Path, workspace: Path, capsys):
+    assert run_command(["show", "first", "--workspace", str(workspace)]) == 0
+    said = capsys.readouterr().out
+    assert "click" in said
+    assert "watch_time" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["run", "no-such.toml"], 2, "no-such.toml"),
+        (["run", TINY, "--until", "lunch"], 2, "expected one of ingest"),
+        (["run", TINY, "--set", "model.sharing=mmo"], 2, 'did you mean "mmoe"?'),
+        (["run", TINY, "--nonsense"], 2, "--nonsense"),
+        (["show", "no-such-run"], 2, "no evaluated run of that name"),
+        (["compare", "one"], 2, "expected two or more"),
+        (["fly"], 2, "fly"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments: list[str], code: int, expected: str, capsys):
+    assert run_command(arguments) == code
+    assert expected in capsys.readouterr().err
+
+
+def test_a_workspace_that_is_a_file_is_a_mistake_not_a_bug(tmp_path: Path, capsys):
+    (tmp_path / "data").write_text("")
+    assert run_command(["run", TINY, "--workspace", str(tmp_path / "data")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert run_command(["world", str(tmp_path / "data")]) == 2
+    assert "expected a folder" in capsys.readouterr().err
+
+
+def test_world_writes_raw_files_and_the_truth_whole(tmp_path: Path, capsys):
+    assert run_command(["world", str(tmp_path / "feed"), "--set", "users=50", "--set", "days=2"]) == 0
+    assert (tmp_path / "feed" / "truth.parquet").is_file()
+    artifacts.verify(tmp_path / "feed")
+    assert run_command(["world", str(tmp_path), "--set", "users=50"]) == 2
+    assert "other files" in capsys.readouterr().err
+
+
+def test_the_library_works_without_the_command_line(tiny: Path):
+    from recsys import Objective, evaluate
+
+    predictions = pq.read_table(tiny / "runs" / "first" / "predictions.parquet").to_pandas()
+    rows = evaluate(predictions, [Objective(name="click", label="clicked = 1")], run="mine", bootstrap=20).to_pandas()
+    assert set(rows.objective) == {"click"}
