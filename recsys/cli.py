@@ -31,7 +31,7 @@ Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand f
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
-_USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError; from 0.26 on typer carries a click of its own
+_USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps its click
 
 DEFAULT_WORKSPACE = Path("data")
 
