@@ -1,14 +1,16 @@
 """What one ranking model is asked to predict."""
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from recsys import schema
 from recsys.options import Options
 
-Kind = Literal["binary", "regression", "watch_time"]
+Kind = Literal["binary", "regression", "watch_time", "ordinal"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -16,11 +18,19 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 class Objective(Options):
     """One objective of a feed: a label on impressions, the loss that fits its kind, and its place in the fused score.
 
-    `kind`: "binary" (a probability, cross-entropy), "regression" (squared loss on the label standardised over training
-    days) or "watch_time" (a non-negative duration, learned as log(1 + y) and returned as an expected value in the
-    label's own unit).
+    `kind`:
+    - "binary": a probability, cross-entropy.
+    - "regression": a mean; `loss` "squared", or "huber", on the label standardised over training days.
+    - "watch_time": a duration ≥ 0, returned as an expected value in the label's own unit. `method` "log_squared" (squared loss on
+      log(1 + y)), "weighted_logistic" (Covington et al. 2016) or "d2q" (Zhan et al. 2022), which reads the video's length in the
+      feature `duration`.
+    - "ordinal": one of the numbers `levels`, ascending; cumulative logits; an expected level and a probability of each.
+
     `label` and `observed` are scalar SQL expressions over the log's own columns and the feedback columns. Where
     `observed` is not true the label is null: out of the loss and out of the metrics.
+    `given` names a binary objective without which this binary one cannot happen (a like, given a click). The model then has
+    P(this | given) and is trained on their product over all impressions (Ma et al., SIGIR 2018); the label is 0 where the label of
+    `given` is 0, observed or not.
     `better` is the direction of the *label*: "lower" for what a feed wants less of (a dismissal).
     """
 
@@ -29,6 +39,11 @@ class Objective(Options):
     group: Literal["engagement", "satisfaction"] = "engagement"
     label: str
     observed: str | None = None
+    given: str | None = None
+    loss: Literal["squared", "huber"] = "squared"
+    method: Literal["log_squared", "weighted_logistic", "d2q"] = "log_squared"
+    duration: str | None = None
+    levels: tuple[float, ...] = ()
     better: Literal["higher", "lower"] = "higher"
     loss_weight: float = Field(default=1.0, ge=0)
     fusion_weight: float = Field(default=1.0, ge=0)
@@ -40,6 +55,21 @@ class Objective(Options):
             raise ValueError("a name starts with a letter and holds letters, digits and _ only")
         return name
 
+    @model_validator(mode="after")
+    def _options_of_its_kind(self) -> "Objective":
+        """An option that its kind does not read would be silently without effect."""
+        for option, kind in (("loss", "regression"), ("method", "watch_time"), ("levels", "ordinal"), ("given", "binary")):
+            if getattr(self, option) != type(self).model_fields[option].default and self.kind != kind:
+                raise ValueError(f'found {option} with kind = "{self.kind}", expected it only with kind = "{kind}"')
+        if (self.duration is not None) != (self.method == "d2q"):
+            raise ValueError(
+                f'found method = "{self.method}" {"without" if self.duration is None else "with"} duration,'
+                ' expected duration = "a column of [features]" with method = "d2q" and only there'
+            )
+        if self.kind == "ordinal" and (len(self.levels) < 2 or any(a >= b for a, b in pairwise(self.levels))):
+            raise ValueError(f"found levels = {list(self.levels)}, expected at least two numbers, ascending, such as [1, 2, 3, 4, 5]")
+        return self
+
     @property
     def is_probability(self) -> bool:
         return self.kind == "binary"
@@ -48,3 +78,25 @@ class Objective(Options):
     def sees_position(self) -> bool:
         """Whether the position-bias tower adds to this objective's output (Zhao et al. 2019, Fig. 1: engagement only)."""
         return self.group == schema.ENGAGEMENT
+
+
+def chain(objective: Objective, objectives: Sequence[Objective]) -> tuple[Objective, ...]:
+    """The objective, what it is given, what that is given, and so on. Raises ValueError for an unknown name and for a circle."""
+    by_name = {other.name: other for other in objectives}
+    found = [objective]
+    while (given := found[-1].given) is not None:
+        if given not in by_name:
+            raise ValueError(f'{found[-1].name}.given: found "{given}", expected another objective; there are {", ".join(by_name)}')
+        if by_name[given] in found:
+            raise ValueError(
+                f"{objective.name}.given: found a circle, {' → '.join(o.name for o in [*found, by_name[given]])}, expected none"
+            )
+        if not by_name[given].is_probability:
+            raise ValueError(f"{found[-1].name}.given: found {given}, which is {by_name[given].kind}, expected a binary objective")
+        found.append(by_name[given])
+    return tuple(found)
+
+
+def durations(objectives: Sequence[Objective]) -> tuple[str, ...]:
+    """The features that some objective reads a video's length from, each once, in order."""
+    return tuple(dict.fromkeys(objective.duration for objective in objectives if objective.duration is not None))

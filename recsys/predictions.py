@@ -1,6 +1,8 @@
 """predictions.parquet: the one file in which a model, a baseline and any other system leave their scores.
 
 The fused score is the weighted product of Zhao et al. (RecSys 2019, section 4.2) in logarithms.
+
+Legend: N rows, K objectives, V values of a row: K expected values, then the probabilities of levels (`value_names`).
 """
 
 import json
@@ -15,12 +17,39 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys import schema
-from recsys.errors import DataError, data_error
+from recsys.errors import DataError, Place, data_error
 from recsys.objectives import Objective
 
 FLOOR = 1e-6  # a probability or an expected value below this is fused as this: log 0 would decide alone
 
+SMALLEST = 1e-12  # what a conditional probability is divided by at least: below any rate of a feed, above 0
+
 _TRAIN_MEANS = b"recsys.train_means"
+
+
+def value_names(objectives: Sequence[Objective]) -> tuple[str, ...]:
+    """What a model predicts of a row, in order: each objective's expected value, then the probability of each level of the ordinal ones."""
+    levels = (schema.level_name(objective.name, level) for objective in objectives for level in objective.levels)
+    return (*(objective.name for objective in objectives), *levels)
+
+
+def conditional(joint_N: NDArray[np.float64], given_N: NDArray[np.float64], place: Place) -> NDArray[np.float64]:
+    """P(a | b) = P(a and b) / P(b), at most 1; NaN where one of them is not known.
+
+    Raises DataError that names `place`, where the quotient would stand, if one of them is no probability.
+    """
+    bad = int(np.count_nonzero((joint_N < 0) | (joint_N > 1) | (given_N < 0) | (given_N > 1)))
+    if bad:
+        raise data_error(
+            place,
+            found="no such column, and values outside [0, 1] in the two whose quotient it is",
+            expected="probabilities",
+            bad_rows=bad,
+            rows=len(joint_N),
+            fix="write probabilities, or this column beside them",
+        )
+    quotient_N: NDArray[np.float64] = np.minimum(joint_N / np.maximum(given_N, SMALLEST), 1.0)
+    return quotient_N
 
 
 def fused_score(values_NK: NDArray[np.float64], objectives: Sequence[Objective]) -> NDArray[np.float64]:
@@ -46,16 +75,18 @@ def assemble(
     day: str,
     split: str,
     objectives: Sequence[Objective],
-    predicted_NK: NDArray[np.float64],
+    predicted_NV: NDArray[np.float64],
     ranking_NK: NDArray[np.float64] | None = None,
     train_means: Mapping[str, float],
 ) -> pa.Table:
     """One day's predictions in the border schema.
 
     `examples` is the day's table of examples, or any projection of it that holds the ids, `slice.…`, `label.…` and
-    `bias.position`. `ranking_NK` is the same prediction with the position missing, where the model sees a position.
-    `train_means` (objective → mean label over its training rows) travels in the file's metadata: normalised entropy
-    needs the background rate, and the log is not opened for an evaluation.
+    `bias.position`. `predicted_NV` are values in the order of `value_names`, or the K expected values alone. `ranking_NK` is the
+    same prediction with the position missing, where the model sees a position; its expected values are kept.
+    An objective with `given` gets its conditional form too: `pred.like|click` = `pred.like` / `pred.click`.
+    `train_means` (objective, or conditional form → mean label over its training rows) travels in the file's metadata: normalised
+    entropy needs the background rate, and the log is not opened for an evaluation. Raises ValueError for another number of values.
     """
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         name: examples[name] for name in (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP)
@@ -71,13 +102,31 @@ def assemble(
         columns[schema.POSITION] = examples[position]
     for prefix in (schema.SLICE, schema.LABEL):
         columns |= {name: examples[name] for name in examples.column_names if name.startswith(prefix)}
-    for k, objective in enumerate(objectives):
-        columns[schema.prediction_column(objective.name)] = pa.array(predicted_NK[:, k], pa.float64())
-        if ranking_NK is not None:
-            columns[schema.rank_column(objective.name)] = pa.array(ranking_NK[:, k], pa.float64())
-    by = predicted_NK if ranking_NK is None else ranking_NK
-    columns[schema.SCORE] = pa.array(fused_score(by, objectives), pa.float64())
+    columns |= _predicted(objectives, predicted_NV, ranking_NK, place=f"predictions of {day}")
+    columns[schema.SCORE] = pa.array(fused_score(predicted_NV if ranking_NK is None else ranking_NK, objectives), pa.float64())
     return pa.table(columns).replace_schema_metadata({_TRAIN_MEANS: json.dumps(dict(train_means)).encode()})
+
+
+def _predicted(
+    objectives: Sequence[Objective], predicted_NV: NDArray[np.float64], ranking_NK: NDArray[np.float64] | None, *, place: str
+) -> dict[str, pa.Array]:
+    """The columns of expected values and ranks, then those of levels, then those of conditional forms."""
+    names = value_names(objectives)
+    if predicted_NV.shape[1] not in (len(objectives), len(names)):
+        raise ValueError(f"{predicted_NV.shape[1]} values a row, expected {len(objectives)}, or with the levels {len(names)}")
+    values = dict(zip(names, predicted_NV.T, strict=False))
+    columns = {}
+    for k, objective in enumerate(objectives):
+        columns[schema.prediction_column(objective.name)] = values.pop(objective.name)
+        if ranking_NK is not None:
+            columns[schema.rank_column(objective.name)] = ranking_NK[:, k]
+    columns |= {schema.prediction_column(level): values_N for level, values_N in values.items()}
+    for objective in objectives:
+        if objective.given is not None:
+            name = schema.prediction_column(schema.conditional_name(objective.name, objective.given))
+            joint_N, given_N = (columns[schema.prediction_column(of)] for of in (objective.name, objective.given))
+            columns[name] = conditional(joint_N, given_N, Place(place, column=name))
+    return {name: pa.array(values_N, pa.float64()) for name, values_N in columns.items()}
 
 
 def train_means(predictions: pa.Schema) -> dict[str, float]:
@@ -87,10 +136,11 @@ def train_means(predictions: pa.Schema) -> dict[str, float]:
 
 
 def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
-    """Another system's scores, parquet or csv. `day` (UTC), `split` (all test) and `score` are derived where absent.
+    """Another system's scores, parquet or csv. `day` (UTC), `split` (all test), conditional forms and `score` are derived where absent.
 
-    Raises DataError, naming every missing column at once, where the file cannot be read or lacks event_id, user_id,
-    timestamp (milliseconds), or label.X and pred.X of an objective.
+    The probabilities of levels may be absent. Raises DataError, naming every missing column at once, where the file cannot be read
+    or lacks event_id, user_id, timestamp (milliseconds), or label.X and pred.X of an objective; and where a prediction that
+    something is derived from is no number, or no probability.
     """
     table = _read(path)
     needed = [schema.EVENT_ID, schema.USER_ID, schema.TIMESTAMP]
@@ -118,11 +168,28 @@ def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
         table = table.append_column(schema.DAY, pa.compute.strftime(stamps, format="%Y-%m-%d"))
     if schema.SPLIT not in table.column_names:
         table = table.append_column(schema.SPLIT, pa.array([schema.TEST] * len(table), pa.string()))
+    for objective in objectives:
+        if objective.given is None:
+            continue
+        name = schema.prediction_column(schema.conditional_name(objective.name, objective.given))
+        if name not in table.column_names:
+            joint_N, given_N = (_numbers(table, schema.prediction_column(of), path) for of in (objective.name, objective.given))
+            table = table.append_column(name, pa.array(conditional(joint_N, given_N, Place(path, column=name))))
     if schema.SCORE not in table.column_names:
         by = [rank if (rank := schema.rank_column(o.name)) in table.column_names else schema.prediction_column(o.name) for o in objectives]
-        values_NK = np.column_stack([table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in by])
+        values_NK = np.column_stack([_numbers(table, name, path) for name in by])
         table = table.append_column(schema.SCORE, pa.array(fused_score(values_NK, objectives)))
     return table
+
+
+def _numbers(table: pa.Table, column: str, path: Path) -> NDArray[np.float64]:
+    """A column as float64, null as NaN."""
+    try:
+        return np.asarray(table[column].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    except pa.ArrowException as error:
+        raise data_error(
+            Place(path, column=column), found=f"values of type {table[column].type}", expected="numbers", fix="write the column as numbers"
+        ) from error
 
 
 def _read(path: Path) -> pa.Table:

@@ -22,6 +22,7 @@ TARGET_PROPENSITY = "target_propensity"
 DAY = "day"  # ISO date in the zone of the source; a partition (day=2022-04-25), never a column of events or examples
 SPLIT = "split"  # "train", "validation" or "test"
 SCORE = "score"
+WEIGHT = "weight"  # of examples: by how much a training row counts
 
 KNOWN_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP, REQUEST_ID, QUERY_ITEM_ID, POSITION, DEVICE, PROPENSITY)
 REQUIRED_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP)
@@ -64,6 +65,22 @@ def prediction_column(objective: str) -> str:
 def rank_column(objective: str) -> str:
     """The prediction with the position missing, by which lists are ordered."""
     return RANK + objective
+
+
+def conditional_name(objective: str, given: str) -> str:
+    """How the conditional form of an objective is called in metrics: `like|click` is judged where click is 1."""
+    return f"{objective}|{given}"
+
+
+def conditional_parts(name: str) -> tuple[str, str] | None:
+    """The objective and what it is given, of a name made by `conditional_name`; None of an objective's own name."""
+    objective, bar, given = name.partition("|")
+    return (objective, given) if bar else None
+
+
+def level_name(objective: str, level: float) -> str:
+    """How the probability of one level of an ordinal objective is called: `survey=4`."""
+    return f"{objective}={level:g}"
 
 
 def slice_column(name: str) -> str:

@@ -6,13 +6,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.errors import DataError
+from recsys.errors import DataError, Place
 from recsys.objectives import Objective
-from recsys.predictions import assemble, fused_score, read_foreign, train_means
+from recsys.predictions import assemble, conditional, fused_score, read_foreign, train_means, value_names
 
 CLICK = Objective(name="click", label="c", fusion_weight=2.0)
 SECONDS = Objective(name="seconds", kind="watch_time", label="s", fusion_weight=0.5)
 DISMISSAL = Objective(name="dismissal", label="d", better="lower", fusion_weight=3.0)
+LIKE = Objective(name="like", label="l", given="click")
+SURVEY = Objective(name="survey", kind="ordinal", label="s", levels=(1, 2.5))
 SKIPS = Objective(name="skips", kind="regression", label="k", better="lower", fusion_weight=1.0)
 
 
@@ -50,7 +52,7 @@ def test_predictions_carry_labels_slices_position_and_the_rank_that_the_score_is
         day="2024-01-01",
         split="test",
         objectives=[CLICK],
-        predicted_NK=predicted,
+        predicted_NV=predicted,
         ranking_NK=ranking,
         train_means={"click": 0.3},
     )
@@ -59,6 +61,42 @@ def test_predictions_carry_labels_slices_position_and_the_rank_that_the_score_is
     assert table["score"].to_pylist() == pytest.approx([2 * math.log(0.75), 2 * math.log(0.125)])
     assert table["label.click"].to_pylist() == [1.0, None]
     assert train_means(table.schema) == {"click": 0.3}
+
+
+def assembled(objectives, predicted, ranking=None):
+    return assemble(
+        examples(), day="2024-01-01", split="test", objectives=objectives, predicted_NV=predicted, ranking_NK=ranking, train_means={}
+    )
+
+
+def test_levels_and_conditional_forms_stand_beside_the_expected_values_and_do_not_count_in_the_score():
+    objectives = [LIKE, SURVEY, CLICK]
+    assert value_names(objectives) == ("like", "survey", "click", "survey=1", "survey=2.5")
+    predicted = np.array([[0.1, 1.3, 0.5, 0.8, 0.2], [0.0, 2.2, 0.0, 0.2, 0.8]])
+    table = assembled(objectives, predicted, ranking=predicted * 0.5)
+    written = [name for name in table.column_names if name.startswith(("pred.", "rank."))]
+    pairs = [f"{prefix}.{name}" for name in ("like", "survey", "click") for prefix in ("pred", "rank")]
+    assert written == [*pairs, "pred.survey=1", "pred.survey=2.5", "pred.like|click"]
+    assert table["pred.like|click"].to_pylist() == [0.2, 0.0]
+    assert table["pred.survey=2.5"].to_pylist() == [0.2, 0.8]
+    assert table["rank.click"].to_pylist() == [0.25, 0.0]
+    assert table["score"].to_pylist() == fused_score(predicted[:, :3] * 0.5, objectives).tolist()
+
+
+def test_a_baseline_may_leave_the_levels_out_and_no_other_number_of_values_fits():
+    table = assembled([SURVEY, CLICK], np.array([[1.3, 0.5]] * 2))
+    assert [name for name in table.column_names if name.startswith("pred.")] == ["pred.survey", "pred.click"]
+    with pytest.raises(ValueError, match="3 values a row, expected 2, or with the levels 4"):
+        assembled([SURVEY, CLICK], np.zeros((2, 3)))
+
+
+def test_a_conditional_probability_is_a_quotient_that_stays_one():
+    joint, given = np.array([0.1, 0.3, 0.2, 0.0, 1e-9, np.nan]), np.array([0.4, 0.3, 0.1, 0.0, 0.0, 0.5])
+    found = conditional(joint, given, Place("here", column="pred.like|click"))
+    assert found[:5] == pytest.approx([0.25, 1.0, 1.0, 0.0, 1.0])
+    assert np.isnan(found[5])
+    with pytest.raises(DataError, match=r"here column pred\.like\|click: .*; 2 of 3 rows\. Fix: write probabilities"):
+        conditional(np.array([-0.1, 0.1, 0.2]), np.array([0.5, 1.5, 0.5]), Place("here", column="pred.like|click"))
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
@@ -72,6 +110,23 @@ def test_another_systems_scores_get_day_split_and_score(tmp_path: Path, suffix: 
     assert read["day"].to_pylist() == ["1970-01-01", "1970-01-02"]
     assert set(read["split"].to_pylist()) == {"test"}
     assert read["score"].to_pylist() == pytest.approx([2 * math.log(0.5), 2 * math.log(0.25)])
+
+
+def foreign(path: Path, **columns) -> pa.Table:
+    shared = {"event_id": [1, 2], "user_id": [7, 8], "timestamp": [0, 1], "label.click": [0, 1], "label.like": [0, 0]}
+    pq.write_table(pa.table(shared | columns), path)
+    return read_foreign(path, [CLICK, LIKE])
+
+
+def test_another_systems_conditional_form_is_derived_unless_it_is_there(tmp_path: Path):
+    scores = {"pred.click": [0.5, 0.25], "pred.like": [0.1, 0.05]}
+    derived = foreign(tmp_path / "a.parquet", **scores)
+    assert derived["pred.like|click"].to_pylist() == pytest.approx([0.2, 0.2])
+    assert foreign(tmp_path / "b.parquet", **scores, **{"pred.like|click": [0.3, 0.4]})["pred.like|click"].to_pylist() == [0.3, 0.4]
+    with pytest.raises(DataError, match=r"c\.parquet column pred\.like\|click: .*outside \[0, 1\].*; 1 of 2 rows"):
+        foreign(tmp_path / "c.parquet", **scores | {"pred.click": [-0.5, 0.25]})
+    with pytest.raises(DataError, match=r"d\.parquet column pred\.click: found values of type string, expected numbers"):
+        foreign(tmp_path / "d.parquet", **scores | {"pred.click": ["high", "low"]})
 
 
 def test_every_missing_column_is_named_at_once(tmp_path: Path):

@@ -1,16 +1,17 @@
 """One pipeline: the split, the features, the model, the training, the evaluation."""
 
 from datetime import date, timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from recsys import schema
+from recsys.config.balance import Balance
+from recsys.config.model import Model
 from recsys.config.sources import AnySource, Duration, KuaiRandSource, TableSource, WorldSource
-from recsys.objectives import Objective
+from recsys.objectives import Objective, chain
 from recsys.options import Options
 
-Share = Annotated[float, Field(ge=0, lt=1)]
 Days = tuple[date, date]
 
 
@@ -70,54 +71,19 @@ class Features(Options):
     slices: tuple[str, ...] = ()
     memory_limit: str = Field(default="4GB", pattern=r"^[1-9]\d{0,5}(MB|GB)$")  # of the feature engine; beyond it spills to disk
 
-
-Widths = tuple[PositiveInt, ...]
-
-
-class SingleTaskOptions(Options):
-    """One net and one embedding table an objective."""
-
-    hidden: Widths = (64,)
+    def example_column(self, name: str) -> str:
+        """The column of the examples of a name under `item`, `context` or `user`, the first of them that has it. Raises ValueError."""
+        for prefix, names in ((schema.ITEM, self.item), (schema.CONTEXT, self.context), (schema.USER, self.user)):
+            if name in names:
+                return prefix + name
+        raise ValueError(f"found {name}, expected a column that [features] names under user, item or context")
 
 
-class SharedBottomOptions(Options):
-    """One net for all objectives, a tower each (Caruana 1997)."""
+class Negatives(Options):
+    """Of the training rows whose label of `objective` is 0, the share that is kept; each then counts 1 / keep times, in every loss."""
 
-    hidden: Widths = (128,)
-
-
-class MMoEOptions(Options):
-    """Multi-gate mixture of experts (Ma et al., KDD 2018; Zhao et al., RecSys 2019)."""
-
-    num_experts: PositiveInt = 4
-    hidden: Widths = (64,)
-    expert_dropout: Share = 0.1  # probability that a gate loses an expert in a training step (Zhao et al. 2019)
-
-
-class Model(Options):
-    """The frame that every way of sharing is compared in, and the options of each way in a table of its own."""
-
-    sharing: Literal["single_task", "shared_bottom", "mmoe"] = "mmoe"
-    members: PositiveInt = 1
-    input_share: float = Field(default=1.0, gt=0, le=1)  # of the inputs, that each member sees
-    d_embedding: PositiveInt = 8
-    d_shared: int = Field(default=128, ge=0)  # width of the shared hidden layer; 0: experts and gates read the input itself
-    d_tower: PositiveInt = 32
-    dropout: Share = 0.2
-    d_attention: PositiveInt = 16
-    cross_rank: int = Field(default=32, ge=0)  # of the low-rank cross layer (Wang et al. 2021); 0: none
-    skip: bool = True  # a linear path from the inputs to the outputs, started at zero
-    position: Literal["tower", "input", "blind"] = "tower"  # how the model meets `features.bias`
-    position_dropout: Share = 0.1
-    single_task: SingleTaskOptions = SingleTaskOptions()
-    shared_bottom: SharedBottomOptions = SharedBottomOptions()
-    mmoe: MMoEOptions = MMoEOptions()
-
-
-class Balance(Options):
-    """How K losses become one step. `fixed`: the weighted sum, each loss in units of its best constant prediction's."""
-
-    method: Literal["fixed"] = "fixed"
+    objective: str
+    keep: float = Field(gt=0, le=1)
 
 
 class Train(Options):
@@ -131,6 +97,8 @@ class Train(Options):
     embedding_learning_rate: PositiveFloat = 2e-2
     weight_decay: NonNegativeFloat = 1e-2
     embedding_decay: NonNegativeFloat = 0.0
+    negatives: Negatives | None = None  # thinning; metrics are of all rows all the same
+    weight: str | None = None  # a column of the log by which a training row counts, ≥ 0
     schedule: Literal["constant", "cosine"] = "cosine"  # cosine: to zero over the planned passes; shuffled passes only
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -175,6 +143,27 @@ class Pipeline(Options):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"objective: found the name {', '.join(twice)} more than once, expected a name of its own for each")
+        return self
+
+    @model_validator(mode="after")
+    def _objectives_fit_together(self) -> "Pipeline":
+        for objective in self.objective:
+            try:
+                chain(objective, self.objective)
+            except ValueError as error:
+                raise ValueError(f"objective.{error}") from error
+            if objective.duration is not None:
+                try:
+                    self.features.example_column(objective.duration)
+                except ValueError as error:
+                    raise ValueError(f"objective.{objective.name}.duration: {error}") from error
+        negatives = self.train.negatives
+        binary = [objective.name for objective in self.objective if objective.is_probability]
+        if negatives is not None and negatives.objective not in binary:
+            raise ValueError(
+                f'train.negatives.objective: found "{negatives.objective}", expected a binary objective;'
+                f" there are {', '.join(binary) or 'none'}"
+            )
         if not any(objective.loss_weight > 0 for objective in self.objective):
             raise ValueError("objective: found loss_weight = 0 for all, expected at least one above 0")
         return self

@@ -1,7 +1,7 @@
 """From a TOML file and `KEY=VALUE` overrides to a pipeline's options; every problem is told at once."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,22 +47,26 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
         raise ConfigError([f"{path}: {problem}" for problem in problems_of(error, raw)]) from error
 
 
-_PATH_KEYS = ("log", "users", "items", "path", "file")
+_SOURCE_PATHS = ("log", "users", "items", "path", "file")
+_BALANCE_PATHS = ("baseline",)  # of worst_case
 
 
 def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A copy in which every path of [source] and its feedback is joined to `folder`."""
-    source = raw.get("source")
-    if not isinstance(source, dict):
-        return raw
+    """A copy in which every path of [source], of its feedback and of [balance.worst_case] is joined to `folder`."""
 
-    def joined(table: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: str(folder / value) if key in _PATH_KEYS and isinstance(value, str) else value for key, value in table.items()}
+    def joined(table: Any, keys: Sequence[str]) -> Any:
+        if not isinstance(table, dict):
+            return table  # not a table: said when the options are checked
+        return {key: str(folder / value) if key in keys and isinstance(value, str) else value for key, value in table.items()}
 
-    source = joined(source)
-    if isinstance(source.get("feedback"), list):
-        source["feedback"] = [joined(entry) if isinstance(entry, dict) else entry for entry in source["feedback"]]
-    return {**raw, "source": source}
+    raw = dict(raw)
+    if isinstance(raw.get("source"), dict):
+        raw["source"] = joined(raw["source"], _SOURCE_PATHS)
+        if isinstance(raw["source"].get("feedback"), list):
+            raw["source"]["feedback"] = [joined(entry, _SOURCE_PATHS) for entry in raw["source"]["feedback"]]
+    if isinstance(raw.get("balance"), dict) and "worst_case" in raw["balance"]:
+        raw["balance"] = {**raw["balance"], "worst_case": joined(raw["balance"]["worst_case"], _BALANCE_PATHS)}
+    return raw
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:
@@ -77,7 +81,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     if isinstance(table, list):
         raise ValueError(f"expected the name of an entry and one of its keys behind {'.'.join(parents)}")
     value = _toml_value(text)
-    is_path = key.startswith("source.") and last in _PATH_KEYS
+    is_path = last in (_SOURCE_PATHS if parents[:1] == ["source"] else _BALANCE_PATHS if parents == ["balance", "worst_case"] else ())
     table[last] = str(Path(value).absolute()) if is_path and isinstance(value, str) else value
 
 

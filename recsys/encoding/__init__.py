@@ -4,6 +4,8 @@ from recsys.encoding.batches import EncodedDays, batches, steps_per_epoch, to_ba
 from recsys.encoding.encode import Encoded, encode, fingerprint_of
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.layout import PADDING_ROW, Batch, Layout, Order, Slot
+from recsys.encoding.means import label_means
+from recsys.encoding.thinning import Thinning
 from recsys.encoding.vocabulary import embedding_init
 
 __all__ = [
@@ -15,10 +17,12 @@ __all__ = [
     "Layout",
     "Order",
     "Slot",
+    "Thinning",
     "batches",
     "embedding_init",
     "encode",
     "fingerprint_of",
+    "label_means",
     "steps_per_epoch",
     "to_batch",
 ]

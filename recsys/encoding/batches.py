@@ -1,4 +1,4 @@
-"""Encoded days → batches of tensors. Which rows make up which batch is a pure function of (seed, epoch, step)."""
+"""Encoded days → batches of tensors. Which rows make up which batch is a pure function of (seed, epoch, step) and of the thinning."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +14,10 @@ from recsys.encoding import packing
 from recsys.encoding.encoder import load_layout
 from recsys.encoding.layout import Batch, Layout, Order
 from recsys.encoding.packing import Packed
+from recsys.encoding.thinning import Thinning
 from recsys.errors import ArtifactError
+
+# Legend: N rows of the days, R rows of a window that are kept.
 
 DAY_FILE = "part-0.arrow"
 _CHUNK_ROWS = 8_192  # neighbours in time that come into a window of the shuffle together
@@ -40,6 +43,8 @@ class EncodedDays:
         readers = [_open(folder / f"day={day}" / DAY_FILE, self.layout) for day in self.days]
         self._blocks = [(reader, number) for reader in readers for number in range(reader.num_record_batches)]
         self.block_rows = tuple(len(reader.get_batch(number)) for reader, number in self._blocks)
+        of_blocks = [day for day, reader in zip(self.days, readers, strict=True) for _ in range(reader.num_record_batches)]
+        self._places = _places(of_blocks, self.block_rows)
 
     def __len__(self) -> int:
         return sum(self.block_rows)
@@ -53,6 +58,15 @@ class EncodedDays:
         """The spans' rows one after another; of a single span a view, else a copy."""
         parts = [Packed._make(values[span.start : span.stop] for values in self.block(span.block)) for span in spans]
         return parts[0] if len(parts) == 1 else _concatenated(parts)
+
+    def kept(self, spans: Sequence[Span], thinning: Thinning) -> NDArray[np.intp]:
+        """The places, among the spans' rows one after another, of those that a thinning keeps. Reads one label a row."""
+        parts = []
+        for span in spans:
+            day, first = self._places[span.block]
+            labels_N = self.block(span.block).labels[span.start : span.stop, thinning.objective]
+            parts.append(thinning.kept(day, first + span.start, labels_N))
+        return np.flatnonzero(np.concatenate(parts))
 
     def dense(self) -> NDArray[np.float32]:
         """[N, D]"""
@@ -82,6 +96,14 @@ class EncodedDays:
         """[N − start, K] of the rows from `start` on, NaN where not observed."""
         return self._column("labels", start)
 
+    def durations(self) -> NDArray[np.float32]:
+        """[N, A], NaN where missing."""
+        return self._column("durations")
+
+    def weights(self, start: int = 0) -> NDArray[np.float32]:
+        """[N − start] of the rows from `start` on."""
+        return self._column("weights", start)
+
     def _column(self, name: str, start: int = 0) -> NDArray[Any]:
         parts = [getattr(packing.empty(0, self.layout), name)]
         for number, rows in enumerate(self.block_rows):
@@ -91,13 +113,25 @@ class EncodedDays:
         return np.concatenate(parts)
 
 
-def steps_per_epoch(days: EncodedDays, batch_size: int) -> int:
-    """How many batches `batches` yields from step 0; the last may be short."""
-    return -(-len(days) // batch_size)
+def steps_per_epoch(days: EncodedDays, batch_size: int, thinning: Thinning | None = None) -> int:
+    """How many batches `batches` yields from step 0; the last may be short. With a thinning, reads one label a row."""
+    if thinning is None:
+        return -(-len(days) // batch_size)
+    kept = sum(len(days.kept([Span(block, 0, rows)], thinning)) for block, rows in enumerate(days.block_rows))
+    return -(-kept // batch_size)
 
 
-def batches(days: EncodedDays, *, batch_size: int, order: Order, seed: int = 0, epoch: int = 0, start_step: int = 0) -> Iterator[Batch]:
-    """Every row of the days once, from batch `start_step` on: what is yielded is the tail of what step 0 starts.
+def batches(
+    days: EncodedDays,
+    *,
+    batch_size: int,
+    order: Order,
+    seed: int = 0,
+    epoch: int = 0,
+    start_step: int = 0,
+    thinning: Thinning | None = None,
+) -> Iterator[Batch]:
+    """Every row of the days (that `thinning` keeps) once, from batch `start_step` on: the tail of what step 0 starts.
 
     "time": the rows as they lie, day after day. "shuffled": chunks of neighbouring rows in random order, and the rows of a
     window of chunks in random order, anew for each (seed, epoch). Days that fit into one window are permuted outright;
@@ -107,17 +141,22 @@ def batches(days: EncodedDays, *, batch_size: int, order: Order, seed: int = 0, 
     held = 0
     skipped = start_step * batch_size
     for number, spans in enumerate(_windows(days, order, seed, epoch), start=1):
-        rows = sum(span.stop - span.start for span in spans)
+        kept_R = None if thinning is None else days.kept(spans, thinning)
+        rows = sum(span.stop - span.start for span in spans) if kept_R is None else len(kept_R)
         if skipped >= rows:
             skipped -= rows
             continue
         window = days.read(spans)
-        permutation = np.random.default_rng([seed, epoch, number]).permutation(rows) if order == "shuffled" else None
+        places_R = kept_R
+        if order == "shuffled":
+            permutation_R = np.random.default_rng([seed, epoch, number]).permutation(rows)
+            places_R = permutation_R if kept_R is None else kept_R[permutation_R]
         start, skipped = skipped, 0
         while start < rows:
             stop = min(start + batch_size - held, rows)
             part = slice(start, stop)
-            parts.append(Packed._make(values[part] if permutation is None else values.take(permutation[part], axis=0) for values in window))
+            packed = Packed._make(values[part] if places_R is None else values.take(places_R[part], axis=0) for values in window)
+            parts.append(packed if thinning is None else thinning.reweighted(packed))
             held += stop - start
             start = stop
             if held == batch_size:
@@ -131,6 +170,15 @@ def batches(days: EncodedDays, *, batch_size: int, order: Order, seed: int = 0, 
 def to_batch(encoded: pa.RecordBatch, layout: Layout) -> Batch:
     """What `Encoder.transform` returns, as tensors of their own memory."""
     return _tensors(_concatenated([packing.unpack(encoded, layout)]))
+
+
+def _places(day_of_block: Sequence[str], block_rows: Sequence[int]) -> list[tuple[str, int]]:
+    """Of each record batch its day, and the place in the day of its first row."""
+    places, rows_before = [], dict.fromkeys(day_of_block, 0)
+    for day, rows in zip(day_of_block, block_rows, strict=True):
+        places.append((day, rows_before[day]))
+        rows_before[day] += rows
+    return places
 
 
 def _windows(days: EncodedDays, order: Order, seed: int, epoch: int) -> list[list[Span]]:

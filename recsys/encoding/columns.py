@@ -1,6 +1,6 @@
 """What each column of the examples is to the model, and how its cells become numpy arrays."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,13 +70,22 @@ def check_types(examples: pa.Schema, roles: Roles, place: str) -> None:
         (roles.history_signals, lambda kind: _is_list(kind) and is_number(kind.value_type), "a list of numbers"),
     )
     for columns, is_right, what in expected:
-        require(examples, columns, place)
-        for column in columns:
-            if not is_right(examples.field(column).type):
-                raise ArtifactError(
-                    f"{place} column {column}: found type {examples.field(column).type}, expected {what}."
-                    " Fix: delete the examples and run features and encode again"
-                )
+        _check_type(examples, columns, is_right, what, place)
+
+
+def check_numbers(examples: pa.Schema, columns: Sequence[str], place: str) -> None:
+    """Raises ArtifactError, naming the first column that is absent or holds no numbers."""
+    _check_type(examples, columns, is_number, "a number", place)
+
+
+def _check_type(examples: pa.Schema, columns: Sequence[str], is_right: Callable[[pa.DataType], bool], what: str, place: str) -> None:
+    require(examples, columns, place)
+    for column in columns:
+        if not is_right(examples.field(column).type):
+            raise ArtifactError(
+                f"{place} column {column}: found type {examples.field(column).type}, expected {what}."
+                " Fix: delete the examples and run features and encode again"
+            )
 
 
 def require(examples: pa.Schema, columns: Iterable[str], place: str) -> None:

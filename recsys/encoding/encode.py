@@ -13,6 +13,7 @@ from recsys.config import Pipeline
 from recsys.encoding import packing
 from recsys.encoding.batches import DAY_FILE
 from recsys.encoding.encoder import Encoder
+from recsys.encoding.fitting import duration_columns
 from recsys.errors import ArtifactError
 from recsys.progress import Console
 
@@ -101,8 +102,14 @@ def _tables(day: Path) -> Iterator[pa.Table]:
 
 
 def _config(pipeline: Pipeline) -> dict[str, Any]:
+    """What is there only where it is set leaves the encoders of all others as they were."""
     options = pipeline.features.model_dump(mode="json", include=set(_OPTIONS))
-    return {**options, "objectives": [objective.name for objective in pipeline.objective]}
+    options["objectives"] = [objective.name for objective in pipeline.objective]
+    if durations := duration_columns(pipeline):
+        options["durations"] = list(durations)
+    if pipeline.train.weight is not None:
+        options["weighted"] = True  # by which column is in the examples' bytes
+    return options
 
 
 def _days(pipeline: Pipeline, examples: Path, *parts: str) -> list[str]:

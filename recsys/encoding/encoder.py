@@ -21,6 +21,7 @@ from recsys.encoding.columns import (
     Roles,
     array,
     categories,
+    check_numbers,
     check_types,
     elements,
     lengths_of,
@@ -75,7 +76,8 @@ class Encoder:
     def transform(self, table: pa.Table, *, place: str = "examples", labelled: bool = True) -> pa.RecordBatch:
         """The packed arrays of the table's rows, in their order. `place` names the table in an error.
 
-        A label that is null or not finite is not observed. Not `labelled`: the table needs no labels and none is observed.
+        A label that is null or not finite is not observed. Not `labelled`: the table needs no labels and no weights; no label is
+        observed and every row counts 1.
         Raises ArtifactError where a column that the encoder was fitted on is absent or of another type.
         """
         self._check(table.schema, place, labelled)
@@ -90,6 +92,10 @@ class Encoder:
         if labelled:
             for k, objective in enumerate(self.layout.objectives):
                 packed.labels[:, k] = numbers(array(table, schema.label_column(objective)))
+        for a, column in enumerate(self.layout.durations):
+            packed.durations[:, a] = numbers(array(table, column))
+        if labelled and self.layout.weighted:
+            packed.weights[:] = numbers(array(table, schema.WEIGHT))
         return packing.pack(packed, self.layout)
 
     def _fill_history(self, packed: Packed, table: pa.Table, place: str) -> None:
@@ -126,7 +132,9 @@ class Encoder:
         others = [HISTORY_ITEM_ID] if layout.history_length else []
         others += [column for column, codes in ((POSITION, layout.positions), (DEVICE, layout.devices)) if codes]
         others += [schema.label_column(objective) for objective in layout.objectives if labelled]
+        others += [schema.WEIGHT] if labelled and layout.weighted else []
         require(examples, others, place)
+        check_numbers(examples, layout.durations, place)
 
     def save(self, output: artifacts.Output) -> None:
         """JSON and parquet, byte for byte the same for the same encoder."""

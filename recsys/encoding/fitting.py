@@ -11,6 +11,7 @@ from recsys.encoding.columns import (
     HISTORY_ITEM_ID,
     array,
     categories,
+    check_numbers,
     check_types,
     elements,
     numbers,
@@ -23,6 +24,7 @@ from recsys.encoding.history import ScalesFitter, SignalScale, signal_names
 from recsys.encoding.layout import Layout, Slot
 from recsys.encoding.normaliser import Normaliser, NormaliserFitter
 from recsys.encoding.vocabulary import Vocabulary, VocabularyFitter
+from recsys.objectives import durations
 
 
 class Fitting:
@@ -34,6 +36,8 @@ class Fitting:
         self._needed = [schema.EVENT_ID, *(schema.BIAS + name for name in features.bias), *([HISTORY_ITEM_ID] if features.history else [])]
         self._history_length = features.history
         self._objectives = tuple(objective.name for objective in pipeline.objective)
+        self._durations = duration_columns(pipeline)
+        self._weighted = pipeline.train.weight is not None
         types = {field.name: field.type for field in examples}
         history_types = {name: types[name].value_type for name in self._roles.history_categories}
         self._slots = tuple(_slots(self._roles.categories, types, features.max_values))
@@ -46,6 +50,7 @@ class Fitting:
     def add(self, table: pa.Table, place: str) -> None:
         """Some rows of the day. Raises ArtifactError, naming `place`, where a column is absent or of another type."""
         check_types(table.schema, self._roles, place)
+        check_numbers(table.schema, self._durations, place)
         require(table.schema, self._needed, place)
         for space in {slot.space for slot in self._slots}:
             columns = [slot for slot in self._slots if slot.space == space]
@@ -74,8 +79,15 @@ class Fitting:
             positions=bias.positions,
             devices=len(bias.devices),
             objectives=self._objectives,
+            durations=self._durations,
+            weighted=self._weighted,
         )
         return layout, vocabulary, normaliser, scales, bias
+
+
+def duration_columns(pipeline: Pipeline) -> tuple[str, ...]:
+    """The columns of the examples that hold the lengths which some objective's loss reads."""
+    return tuple(pipeline.features.example_column(name) for name in durations(pipeline.objective))
 
 
 def _slots(columns: Sequence[str], types: Mapping[str, pa.DataType], max_values: int) -> Iterator[Slot]:

@@ -31,10 +31,15 @@ class Layout(Options):
     positions: int  # codes 1 … positions are known positions, 0 is missing; 0 positions: the model sees none
     devices: int  # likewise
     objectives: tuple[str, ...]  # names, in the order of `labels`
+    durations: tuple[str, ...] = ()  # columns of the examples, in the order of `durations` (objectives.durations)
+    weighted: bool = False  # whether examples have a column of weights; without it every row counts 1
 
 
 class Batch(NamedTuple):
-    """Rows ready for the model. B rows; D dense, S slot columns, L history, H history slot columns, G signals, K objectives."""
+    """Rows ready for the model, and for the losses.
+
+    B rows; D dense, S slot columns, L history, H history slot columns, G signals, K objectives, A durations.
+    """
 
     dense: Tensor  # [B, D] float32, finite
     rows: Tensor  # [B, S] int64, rows of the embedding table, PADDING_ROW fills a multi-valued slot
@@ -43,6 +48,8 @@ class Batch(NamedTuple):
     history_length: Tensor  # [B] int64, how many of the L are there
     bias: Tensor  # [B, 2] int64, codes of position and device, 0 is missing
     labels: Tensor  # [B, K] float32, NaN where not observed
+    durations: Tensor  # [B, A] float32, raw lengths that some kinds of label need, NaN where missing
+    weights: Tensor  # [B] float32, ≥ 0, by how much a row counts in the losses
 
     def to(self, device: str, *, non_blocking: bool = False) -> "Batch":
         return Batch(*(tensor.to(device, non_blocking=non_blocking) for tensor in self))

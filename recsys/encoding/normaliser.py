@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recsys import schema
 from recsys.encoding.columns import array, numbers
+from recsys.encoding.hashing import mixed
 
 MAX_SCORE = 3.0
 MAX_DEVIATIONS = 5.0
@@ -81,7 +82,7 @@ class NormaliserFitter:
         self._is_sparse = np.zeros(len(columns), bool)
 
     def add(self, event_ids: NDArray[np.int64], table: pa.Table) -> None:
-        hashes = np.concatenate([self._hashes, _mixed(event_ids)])
+        hashes = np.concatenate([self._hashes, mixed(event_ids)])
         if len(hashes) > self._sample_rows:
             kept = np.sort(np.argpartition(hashes, self._sample_rows)[: self._sample_rows])
         else:
@@ -123,11 +124,3 @@ def _normal(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     ranks = (below + up_to) / (2 * max(len(values), 1))
     normal = NormalDist()
     return knots, np.array([normal.inv_cdf(rank) for rank in ranks]).clip(-MAX_SCORE, MAX_SCORE)
-
-
-def _mixed(ids: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """splitmix64's finaliser (Steele et al., OOPSLA 2014): running numbers spread over all of 64 bits, no two alike."""
-    z = ids.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))

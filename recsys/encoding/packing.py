@@ -12,7 +12,7 @@ BATCH_ROWS = 65_536  # of a record batch in a file
 
 
 class Packed(NamedTuple):
-    """The arrays of a `Batch`, as they lie in a file. N rows; D, S, L, H, G, K as there."""
+    """The arrays of a `Batch`, as they lie in a file. N rows; D, S, L, H, G, K, A as there."""
 
     dense: NDArray[np.float32]  # [N, D]
     rows: NDArray[np.int32]  # [N, S]
@@ -21,6 +21,8 @@ class Packed(NamedTuple):
     history_length: NDArray[np.int32]  # [N]
     bias: NDArray[np.int32]  # [N, 2]
     labels: NDArray[np.float32]  # [N, K]
+    durations: NDArray[np.float32]  # [N, A]
+    weights: NDArray[np.float32]  # [N]
 
 
 def width(slots: tuple[Slot, ...]) -> int:
@@ -28,17 +30,20 @@ def width(slots: tuple[Slot, ...]) -> int:
 
 
 def empty(num_rows: int, layout: Layout) -> Packed:
-    """Rows of which nothing is known: zeros, and labels not observed."""
+    """Rows of which nothing is known: zeros, labels not observed, durations missing; each counts 1."""
     return Packed._make(np.full((num_rows, *shape), fill, kind) for shape, kind, fill in _forms(layout))
 
 
 def schema(layout: Layout) -> pa.Schema:
-    """Of a day's file. An array without columns (no dense features, no history) is left out: Arrow has no lists of length 0."""
+    """Of a day's file. An array without columns (no dense features, no history) is left out: Arrow has no lists of length 0.
+
+    So are weights that are all 1.
+    """
     types = {np.float32: pa.float32(), np.int32: pa.int32()}
     fields = []
     for name, (shape, kind, _) in zip(Packed._fields, _forms(layout), strict=True):
         size = int(np.prod(shape))
-        if size:
+        if size and (name != "weights" or layout.weighted):
             fields.append((name, pa.list_(types[kind], size) if shape else types[kind]))
     return pa.schema(fields)
 
@@ -53,15 +58,15 @@ def pack(packed: Packed, layout: Layout) -> pa.RecordBatch:
 
 
 def unpack(encoded: pa.RecordBatch, layout: Layout) -> Packed:
-    """Views of the record batch, not copies: read-only."""
+    """Views of the record batch, not copies: read-only. What the file leaves out takes no memory either."""
     arrays = []
-    for name, (shape, kind, _) in zip(Packed._fields, _forms(layout), strict=True):
+    for name, (shape, kind, fill) in zip(Packed._fields, _forms(layout), strict=True):
         if name in encoded.schema.names:
             column = encoded.column(name)
             flat = column.flatten() if shape else column
             arrays.append(flat.to_numpy(zero_copy_only=True).reshape(encoded.num_rows, *shape))
         else:
-            arrays.append(np.zeros((encoded.num_rows, *shape), kind))
+            arrays.append(np.broadcast_to(np.array(fill, kind), (encoded.num_rows, *shape)))
     return Packed._make(arrays)
 
 
@@ -76,4 +81,6 @@ def _forms(layout: Layout) -> tuple[tuple[tuple[int, ...], Any, float], ...]:
         ((), np.int32, 0),
         ((2,), np.int32, 0),
         ((len(layout.objectives),), np.float32, np.nan),
+        ((len(layout.durations),), np.float32, np.nan),
+        ((), np.float32, 1),
     )

@@ -14,7 +14,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.features.columns import Column, Columns, Table, nearest
 from recsys.features.labels import LabelError, UnknownColumns, translate
 from recsys.features.labels import columns as label_columns
-from recsys.features.plan import ANY_TABLE, signal_column
+from recsys.features.plan import ANY_TABLE, measured_column
 
 
 @dataclass
@@ -43,7 +43,8 @@ def _find(pipeline: Pipeline, columns: Columns) -> _Problems:
     _leaks(pipeline, found)
     found.config.extend(_empty(pipeline))
     found.data.extend(_names(pipeline, columns))
-    found.data.extend(_signals(pipeline, columns))
+    found.data.extend(_durations(pipeline, columns))
+    found.data.extend(_measured(pipeline, columns))
     found.data.extend(_bias(pipeline, columns))
     return found
 
@@ -72,7 +73,7 @@ def _labels(pipeline: Pipeline, columns: Columns, found: _Problems) -> None:
 
 
 def _leaks(pipeline: Pipeline, found: _Problems) -> None:
-    """What is known only after an impression cannot describe it: a signal, or a column that is by itself a label."""
+    """What is known only after an impression cannot describe it: a signal, a column that is by itself a label, or the weight."""
     features = pipeline.features
     after = dict.fromkeys(features.signals, "a signal")
     for objective in pipeline.objective:
@@ -82,6 +83,8 @@ def _leaks(pipeline: Pipeline, found: _Problems) -> None:
             continue  # reported by _labels
         if len(names) == 1:
             after.setdefault(names[0].removeprefix(schema.LOG), f"the label of {objective.name}")
+    if pipeline.train.weight is not None:
+        after.setdefault(pipeline.train.weight, "train.weight")
     uses = {"context": features.context, "ids": features.ids, "entities": tuple(name for entity in features.entities for name in entity)}
     for key, names in uses.items():
         for name in dict.fromkeys(names):
@@ -123,16 +126,31 @@ def _is_plain(column: Column) -> bool:
     return bool(kind.is_numeric() or kind.is_string() or kind.is_boolean() or kind.is_date() or kind.is_timestamp() or kind.is_null())
 
 
-def _signals(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
-    for name in pipeline.features.signals:
-        stored = signal_column(name, columns)
+def _durations(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    """A video's length must reach the loss as a number. A name that is unknown is reported by `_names`."""
+    features = pipeline.features
+    tables: dict[str, Table] = {schema.USER: "users", schema.ITEM: "items", schema.CONTEXT: "events"}
+    for objective in pipeline.objective:
+        if objective.duration is None:
+            continue
+        prefix = features.example_column(objective.duration).removesuffix(objective.duration)
+        column = columns.find(objective.duration, (tables[prefix],), features)
+        if column is not None and column.kind != "number":
+            found = f"found {objective.duration}, which [features] reads as {column.kind}"
+            yield f"objective.{objective.name}.duration: {found}, expected a number"
+
+
+def _measured(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    weight = [] if pipeline.train.weight is None else [("train.weight", pipeline.train.weight)]
+    for place, name in (*(("features.signals", name) for name in pipeline.features.signals), *weight):
+        stored = measured_column(name, columns)
         if stored is None:
             known = [*_bare(columns, schema.LOG), *_bare(columns, schema.FEEDBACK)]
-            yield _unknown("features.signals", name, known, "a column of the log or a feedback")
+            yield _unknown(place, name, known, "a column of the log or a feedback")
             continue
         dtype = columns.types("events")[stored]
         if not (dtype.is_numeric() or dtype.is_boolean() or dtype.is_null()):
-            yield f"features.signals: found {name} of type {dtype}, expected numbers of 0 or more"
+            yield f"{place}: found {name} of type {dtype}, expected numbers of 0 or more"
 
 
 def _bias(pipeline: Pipeline, columns: Columns) -> Iterator[str]:

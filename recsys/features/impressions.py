@@ -10,6 +10,7 @@ from recsys.features.clock import DAY, LOCAL, WEEKDAY
 from recsys.features.columns import Column
 from recsys.features.labels import translate
 from recsys.features.plan import FRACTION, Entity, Plan, Signal, key_column
+from recsys.objectives import Objective, chain
 
 ROW = "row"  # 0, 1, …: the place of an impression in its day, by (timestamp, event_id)
 _DAY_MS = 86_400_000
@@ -47,7 +48,8 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) 
         **_bias(rows, plan),
         **{key_column(column): _key(column, rows, plan) for column in _key_columns(plan.entities)},
         **{signal_value(signal.name): _whole(signal, rows) for signal in plan.signals},
-        **{schema.label_column(objective.name): _label(objective.label, objective.observed, rows) for objective in plan.objectives},
+        **{schema.label_column(objective.name): _label(objective, rows, plan) for objective in plan.objectives},
+        **_weight(rows, plan),
     }
     return rows.select(**outputs)
 
@@ -205,8 +207,24 @@ def _whole(signal: Signal, rows: ir.Table) -> ir.Value:
     return ibis.cases((scaled.abs() < 2.0**63, scaled)).round().cast("int64")
 
 
-def _label(label: str, observed: str | None, rows: ir.Table) -> ir.Value:
-    value = translate(label, rows)
-    if observed is None:
+def _label(objective: Objective, rows: ir.Table, plan: Plan) -> ir.Value:
+    """The label where it is observed. Of an objective with `given` the joint one, from the end of its chain on.
+
+    0 where the label of `given` is 0, for then this one cannot be 1, observed or not; null where that of `given` is null.
+    """
+    *conditional, first = chain(objective, plan.objectives)
+    joint = _observed_label(first, rows)
+    for link in reversed(conditional):
+        joint = ibis.cases((joint == 0, 0.0), (joint.notnull(), _observed_label(link, rows)), else_=ibis.null("float64"))
+    return joint
+
+
+def _observed_label(objective: Objective, rows: ir.Table) -> ir.Value:
+    value = translate(objective.label, rows)
+    if objective.observed is None:
         return value
-    return (translate(observed, rows) != 0).fill_null(False).ifelse(value, ibis.null("float64"))
+    return (translate(objective.observed, rows) != 0).fill_null(False).ifelse(value, ibis.null("float64"))
+
+
+def _weight(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
+    return {} if plan.weight is None else {schema.WEIGHT: rows[plan.weight].cast("float64")}

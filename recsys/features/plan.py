@@ -62,6 +62,7 @@ class Plan:
     context: tuple[Column, ...]
     slices: tuple[Column, ...]
     ids: tuple[Column, ...]
+    weight: str | None  # the column of events by which a training row counts
 
     @property
     def delays(self) -> tuple[int, ...]:
@@ -107,16 +108,25 @@ def signal_delays(pipeline: Pipeline) -> dict[str, int]:
 
 
 def feature_config(pipeline: Pipeline) -> dict[str, Any]:
-    """All of a pipeline that examples depend on, JSON-able; examples/FINGERPRINT is named by its fingerprint."""
+    """All of a pipeline that examples depend on, JSON-able; examples/FINGERPRINT is named by its fingerprint.
+
+    What is there only where it is set leaves the examples of all others as they were.
+    """
+    weight = pipeline.train.weight
     return {
         "program": _PROGRAM,
         "features": pipeline.features.model_dump(mode="json", exclude=_NO_MATTER),
-        "objectives": [
-            objective.model_dump(mode="json", include={"name", "kind", "label", "observed"}) for objective in pipeline.objective
-        ],
+        "objectives": [_label_config(objective) for objective in pipeline.objective],
         "zone": pipeline.zone,
         "delays": signal_delays(pipeline),
+        **({} if weight is None else {"weight": weight}),
     }
+
+
+def _label_config(objective: Objective) -> dict[str, Any]:
+    """What makes the label's values, and what they are checked for."""
+    always = objective.model_dump(mode="json", include={"name", "kind", "label", "observed"})
+    return always | objective.model_dump(mode="json", include={"given", "levels"}, exclude_defaults=True)
 
 
 def plan_fingerprint(pipeline: Pipeline) -> str:
@@ -144,19 +154,20 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
         context=tuple(found(name, ("events",)) for name in dict.fromkeys(features.context)),
         slices=tuple(found(name, ANY_TABLE) for name in dict.fromkeys(features.slices)),
         ids=tuple(found(name, ANY_TABLE) for name in dict.fromkeys(features.ids)),
+        weight=None if pipeline.train.weight is None else measured_column(pipeline.train.weight, columns),
     )
 
 
 ANY_TABLE: tuple[Table, ...] = ("events", "items", "users")  # where the columns of entities, slices and ids are looked for, in this order
 
 
-def signal_column(name: str, columns: Columns) -> str | None:
-    """The column of events behind a signal's bare name: the log's own, else a feedback."""
+def measured_column(name: str, columns: Columns) -> str | None:
+    """The column of events behind the bare name of a signal or of the weight: the log's own, else a feedback."""
     return next((stored for stored in (schema.log_column(name), schema.feedback_column(name)) if stored in columns.events.names), None)
 
 
 def _signal(name: str, pipeline: Pipeline, columns: Columns) -> Signal:
-    stored = signal_column(name, columns)
+    stored = measured_column(name, columns)
     assert stored is not None, f"{name} was not checked"
     dtype = columns.types("events")[stored]
     label_delay = duration_ms(pipeline.features.label_delay)

@@ -161,8 +161,9 @@ class Program:
 
     def _closing_block(self) -> ir.Table:
         plan, asks = self._plan, self._asks
-        labels = {name: asks[name].cast("float32") for name in map(schema.label_column, (objective.name for objective in plan.objectives))}
-        return asks.select(ROW, *closing_columns(plan), **labels).order_by(ROW)
+        names = [schema.label_column(objective.name) for objective in plan.objectives]
+        names += [] if plan.weight is None else [schema.WEIGHT]
+        return asks.select(ROW, *closing_columns(plan), **{name: asks[name].cast("float32") for name in names}).order_by(ROW)
 
     def _moment_block(self) -> ir.Table:
         """What is static, and where the impression stands in time."""

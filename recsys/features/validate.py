@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ibis
 import ibis.expr.types as ir
 
 from recsys import schema
@@ -29,24 +30,29 @@ class _Rule:
 
 
 def require_valid(answer: Answer, impressions: ir.Table, events: ir.Table, plan: Plan, day: Day, file: Path) -> None:
-    """Raises DataError for the first of: impressions outside their day, signals below 0, labels that their objective cannot learn.
+    """Raises DataError for the first of: impressions outside their day, signals below 0, weights, labels that their objective cannot learn.
 
     `impressions` and `events` are the day's tables; `answer` runs an expression of one row over them.
     """
     of_events = [_in_day(events, day), *(_signal_rule(events, signal.name, signal.stored) for signal in plan.signals)]
-    of_labels = [_label_rule(impressions, objective) for objective in plan.objectives]
-    for table, rules in ((events, of_events), (impressions, of_labels)):
+    of_impressions = [] if plan.weight is None else [_weight_rule(impressions, plan.weight)]
+    of_impressions += [_label_rule(impressions, objective) for objective in plan.objectives]
+    for table, rules in ((events, of_events), (impressions, of_impressions)):
         found = answer(_tally(table, rules))
         for index, rule in enumerate(rules):
             if found[f"bad.{index}"]:
                 raise data_error(
                     Place(file, column=rule.column),
-                    found=f"{found[f'example.{index}']:g}",
+                    found=_shown(found[f"example.{index}"]),
                     expected=rule.expected,
                     bad_rows=found[f"bad.{index}"],
                     rows=found["rows"],
                     fix=rule.fix,
                 )
+
+
+def _shown(value: float | None) -> str:
+    return "null" if value is None else f"{value:g}"
 
 
 def _tally(table: ir.Table, rules: list[_Rule]) -> ir.Table:
@@ -72,6 +78,14 @@ def _signal_rule(events: ir.Table, name: str, stored: str) -> _Rule:
     return _Rule(stored, value, bad, f"a signal from 0 to {_LARGEST_SIGNAL:g}", f"leave {name} out of features.signals, or mend the column")
 
 
+def _weight_rule(impressions: ir.Table, stored: str) -> _Rule:
+    """A row without a weight is a gap that only the log's owner can fill: as 0 it would drop out unseen, as 1 it would be made up."""
+    value = impressions[schema.WEIGHT]
+    bad = value.isnull() | value.isnan() | (value < 0) | (value > _LARGEST_FLOAT)
+    fix = "fill the column (1 counts a row once, 0 leaves it out), or leave train.weight out"
+    return _Rule(stored, value, bad, "a finite number of 0 or more in every row, for train.weight", fix)
+
+
 def _label_rule(impressions: ir.Table, objective: Objective) -> _Rule:
     column = schema.label_column(objective.name)
     value = impressions[column]
@@ -83,4 +97,8 @@ def _label_rule(impressions: ir.Table, objective: Objective) -> _Rule:
             bad, expected = outside, f"a finite number for the regression objective {objective.name}"
         case "watch_time":
             bad, expected = outside | (value < 0), f"a finite number of 0 or more for the watch_time objective {objective.name}"
+        case "ordinal":  # as the float32 that examples hold; what does not fit into one is null there, and `outside`
+            levels = [ibis.literal(level, "float32") for level in objective.levels]
+            named = ", ".join(f"{level:g}" for level in objective.levels)
+            bad, expected = outside | ~value.try_cast("float32").isin(levels), f"one of {named} for the ordinal objective {objective.name}"
     return _Rule(column, value, bad, expected, f'mend objective.{objective.name}.label = "{objective.label}", or change its kind')

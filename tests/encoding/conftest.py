@@ -21,24 +21,27 @@ PipelineMaker = Callable[..., Pipeline]
 Writer = Callable[[Mapping[str, pa.Table]], Path]
 
 
+def pipeline(*, watch: Mapping[str, Any] | None = None, train: Mapping[str, Any] | None = None, **features: Any) -> Pipeline:
+    """`watch`: more about the second objective; `train`: that table."""
+    options = {"ids": ["item_id", "author_id"], "min_count": 3, "max_values": 2, "history": HISTORY, "bias": ["position", "device"]}
+    return Pipeline.model_validate(
+        {
+            "name": "hand",
+            "source": {"kind": "table", "log": "log.csv"},
+            "split": {"train": (TRAIN[0], TRAIN[-1]), "validation": (VALIDATION, VALIDATION), "test": (TEST, TEST)},
+            "objective": [
+                {"name": "click", "label": "is_click"},
+                {"name": "watch", "kind": "watch_time", "label": "play_time_ms", **(watch or {})},
+            ],
+            "features": {**options, **features},
+            "train": train or {},
+        }
+    )
+
+
 @pytest.fixture
 def make_pipeline() -> PipelineMaker:
-    def make(**features: Any) -> Pipeline:
-        options = {"ids": ["item_id", "author_id"], "min_count": 3, "max_values": 2, "history": HISTORY, "bias": ["position", "device"]}
-        return Pipeline.model_validate(
-            {
-                "name": "hand",
-                "source": {"kind": "table", "log": "log.csv"},
-                "split": {"train": (TRAIN[0], TRAIN[-1]), "validation": (VALIDATION, VALIDATION), "test": (TEST, TEST)},
-                "objective": [
-                    {"name": "click", "label": "is_click"},
-                    {"name": "watch", "kind": "watch_time", "label": "play_time_ms"},
-                ],
-                "features": {**options, **features},
-            }
-        )
-
-    return make
+    return pipeline
 
 
 @pytest.fixture
@@ -108,6 +111,7 @@ def examples(rows: int, seed: int = 0, *, values: int = 12) -> pa.Table:
         "bias.position": pa.array(rng.integers(1, 11, rows), pa.int64(), mask=rng.random(rows) < 0.1),
         "bias.device": pa.array(texts("phone"), pa.string()),
         "slice.tab": pa.array(texts("c"), pa.string()),
+        "weight": pa.array((np.arange(rows) % 5) / 4, pa.float32()),
         "label.click": pa.array((rng.random(rows) < 0.3).astype(np.float32), pa.float32()),
         "label.watch": pa.array(rng.exponential(10, rows).astype(np.float32), pa.float32(), mask=rng.random(rows) < 0.4),
     }

@@ -127,7 +127,9 @@ def test_types_and_shapes_are_those_of_the_contract(days) -> None:
     assert batch.history_length.shape == (n,)
     assert batch.bias.shape == (n, 2)
     assert batch.labels.shape == (n, 2)
-    kinds = [torch.float32, torch.int64, torch.int64, torch.float32, torch.int64, torch.int64, torch.float32]
+    assert batch.durations.shape == (n, 0)
+    assert batch.weights.shape == (n,)
+    kinds = [torch.float32, torch.int64, torch.int64, torch.float32, torch.int64, torch.int64, *[torch.float32] * 3]
     assert [tensor.dtype for tensor in batch] == kinds
 
 
@@ -149,7 +151,7 @@ def test_blocks_are_views_of_the_file(days) -> None:
 def test_one_example_for_serving_is_a_batch_of_one(make_examples, make_pipeline) -> None:
     encoder = Encoder.fit([("2024-01-01", make_examples(100))], make_pipeline())
     one = to_batch(encoder.transform(make_examples(1)), encoder.layout)
-    assert [len(tensor) for tensor in one] == [1] * 7
+    assert [len(tensor) for tensor in one] == [1] * 9
     assert one.rows.dtype == torch.int64
 
 

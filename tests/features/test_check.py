@@ -16,6 +16,10 @@ NAMES = {
 }
 
 
+def watch_by(duration: str) -> dict[str, str]:
+    return {"name": "w", "kind": "watch_time", "label": "watch", "method": "d2q", "duration": duration}
+
+
 def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
     check(feed.pipeline(), NAMES)
 
@@ -42,6 +46,15 @@ def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
         ({"features": {"windows": []}}, "features.windows", "none"),
         ({"features": {"bias": ["device"]}}, "features.bias", "no device"),
         ({"features": {"entities": [["user_id", "is_click"]]}}, "features.entities", "is_click, which is a signal"),
+        ({"train": {"weight": "wacht"}}, "train.weight", 'wacht, expected a column of the log or a feedback; did you mean "watch"'),
+        ({"train": {"weight": "grade"}}, "train.weight", "grade, expected a column of the log or a feedback"),
+        ({"train": {"weight": "tab"}}, "features.context", "tab, which is train.weight"),
+        ({"objective": [watch_by("tab")]}, "objective.w.duration", "tab, which [features] reads as text, expected a number"),
+        (
+            {"objective": [watch_by("tag")], "features": {"multi": {"tag": ","}}},
+            "objective.w.duration",
+            "tag, which [features] reads as multi",
+        ),
     ],
 )
 def test_a_problem_names_its_place_and_what_was_found(feed: Any, changes: dict[str, Any], place: str, found: str) -> None:
