@@ -1,12 +1,30 @@
 """What a model costs, in the paper's units (Zhao et al., RecSys 2019, Table 1: number of multiplications)."""
 
-from typing import NamedTuple
+from math import prod
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from recsys.encoding.layout import Batch
 from recsys.models.frame import Ranker
+
+
+def _multiply_and_add(a_shape: torch.Size, b_shape: torch.Size, *_: Any, **__: Any) -> int:
+    """Of a product with a vector: each number of the matrix (or first vector) takes part once."""
+    return 2 * prod(a_shape)
+
+
+def _add_multiply_and_add(bias_shape: torch.Size, a_shape: torch.Size, b_shape: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * prod(a_shape)
+
+
+# Products that FlopCounterMode (torch 2.10) passes over: `matrix @ vector` would cost nothing.
+_VECTOR_PRODUCTS = {
+    torch.ops.aten.mv: _multiply_and_add,
+    torch.ops.aten.dot: _multiply_and_add,
+    torch.ops.aten.addmv: _add_multiply_and_add,
+}
 
 
 class Parameters(NamedTuple):
@@ -17,19 +35,26 @@ class Parameters(NamedTuple):
 
 
 def multiplications(model: Ranker, batch: Batch) -> int:
-    """Multiplications in matrix products that scoring one row for all objectives takes.
+    """Multiplications in matrix products that scoring one more row for all objectives takes.
 
     `batch` holds a single row, of the model's layout. Products of two numbers at a time (the cross layer's ⊙, the attention's
-    weighing of the past, a softmax) are left out: they grow with the widths, not with their products.
+    weighing of the past, a gate's of the experts that only it reads, a softmax) are left out: they grow with the widths, not with
+    their products. So is what is done once for all rows: the cost is the difference between two rows and one.
     """
     rows = len(batch.dense)
     if rows != 1:
         raise ValueError(f"found a batch of {rows:,} rows, expected 1: the cost is that of one row")
     was_training = model.training
     model.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(batch, position="missing")
+    one, two = _multiplications(model, batch), _multiplications(model, Batch(*(torch.cat([tensor, tensor]) for tensor in batch)))
     model.train(was_training)
+    return two - one
+
+
+@torch.no_grad()
+def _multiplications(model: Ranker, batch: Batch) -> int:
+    with FlopCounterMode(display=False, custom_mapping=_VECTOR_PRODUCTS) as counter:
+        model(batch, position="missing")
     return int(counter.get_total_flops()) // 2  # it counts a multiplication and an addition as two
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recsys.config import Model
 from recsys.encoding.layout import Batch, Layout
 from recsys.models.inputs import Inputs
-from recsys.models.sharing import Shared, Sharing
+from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.nn.bias import BiasTower, drop_position, without_position
 from recsys.nn.cross import LowRankCross
 from recsys.nn.dropout import Dropout
@@ -27,9 +27,10 @@ class Output(NamedTuple):
     """One forward pass. `outputs_BK`: logits of binary objectives, the standardised scale of the others; losses/ reads both."""
 
     outputs_BK: Tensor
+    read_BKH: Tensor  # what each tower reads
     shared: Tensor | None
     penalty: Tensor
-    show: dict[str, Tensor]
+    show: dict[str, Look]
 
 
 class ParameterGroups(NamedTuple):
@@ -62,9 +63,10 @@ class Ranker(nn.Module):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed CUDA too, which is not forked here
             self.inputs = Inputs(options, layout, len(objectives), tables, seed)
             self.hidden = StackedMLP(tables, self.inputs.d_out, (options.d_shared,) if options.d_shared else (), dropout=options.dropout)
-            self.sharing = sharing(getattr(options, options.sharing), self.hidden.d_out, objectives)
+            self.sharing = sharing(getattr(options, options.sharing), self._setting(options, objectives, starts_K))
             self.dropout = Dropout(options.dropout)
-            self.towers = Towers(self.sharing.d_out, (options.d_tower,), starts_K, dropout=options.dropout)
+            hidden = () if sharing.owns_towers else (options.d_tower,)
+            self.towers = Towers(self.sharing.d_out, hidden, starts_K, dropout=options.dropout)
             self.cross = _cross(options, tables, self.inputs.d_out, len(objectives))
         self.bias_tower = _bias_tower(options, layout, objectives)
         self.position_dropout = options.position_dropout
@@ -73,16 +75,34 @@ class Ranker(nn.Module):
         """`position`: "logged" as it was in the log (in training now and then missing); "missing" as when ranking."""
         codes_B2 = self._codes(batch.bias, position)
         inputs_BTD, linear_BK = self.inputs(batch, codes_B2)
-        shared: Shared = self.sharing(unstacked(self.hidden(stacked(inputs_BTD))))
+        shared: Shared = self.sharing(unstacked(self.hidden(stacked(inputs_BTD))), self._priors(inputs_BTD))
         outputs_BK = self.towers(self.dropout(shared.outputs_BKH))
         if linear_BK is not None:
             outputs_BK = outputs_BK + linear_BK
         if self.cross is not None:
-            outputs_BK = outputs_BK + self.cross(inputs_BTD).flatten(1)[:, -outputs_BK.shape[1] :]
+            outputs_BK = outputs_BK + self.cross(inputs_BTD[:, -self.cross.num_tables :]).flatten(1)
         if self.bias_tower is not None:
             outputs_BK = outputs_BK + self.bias_tower(codes_B2)
         penalty = outputs_BK.new_zeros(()) if shared.penalty is None else shared.penalty
-        return Output(outputs_BK, shared.shared, penalty, shared.show)
+        return Output(outputs_BK, shared.outputs_BKH, shared.shared, penalty, shared.show)
+
+    def _setting(self, options: Model, objectives: Sequence[Objective], starts_K: Tensor) -> Setting:
+        return Setting(
+            d_in=self.hidden.d_out,
+            d_tower=options.d_tower,
+            dropout=options.dropout,
+            objectives=tuple(objectives),
+            starts_K=starts_K,
+            d_entity=len(self.inputs.entity_columns),
+            d_context=len(self.inputs.context_columns),
+        )
+
+    def _priors(self, inputs_BTD: Tensor) -> Priors | None:
+        """Parts of the one table's inputs, for a way of sharing that reads them."""
+        if not self.sharing.reads_priors:
+            return None
+        inputs_BD = inputs_BTD.squeeze(1)
+        return Priors(inputs_BD[:, self.inputs.entity_columns], inputs_BD[:, self.inputs.context_columns])
 
     def _codes(self, codes_B2: Tensor, position: Position) -> Tensor:
         if position == "missing":
@@ -114,9 +134,12 @@ class Ranker(nn.Module):
 
 
 def _cross(options: Model, tables: int, d_in: int, num_objectives: int) -> LowRankCross | None:
+    """Of all objectives over the one table, or one an objective over the objectives' own: a table beside those is read by nets only."""
     if options.cross_rank == 0:
         return None
-    return LowRankCross(tables, d_in, options.cross_rank, num_objectives if tables == 1 else 1)
+    if tables == 1:
+        return LowRankCross(1, d_in, options.cross_rank, num_objectives)
+    return LowRankCross(num_objectives, d_in, options.cross_rank, 1)
 
 
 def _bias_tower(options: Model, layout: Layout, objectives: Sequence[Objective]) -> BiasTower | None:

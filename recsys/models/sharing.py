@@ -1,9 +1,11 @@
-"""What every way of sharing promises."""
+"""What every way of sharing promises.
+
+Shape letters: B rows, T tables, K objectives, D width of what is read, H width of what a tower gets, N whatever a look has.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -11,22 +13,57 @@ from recsys.objectives import Objective
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What a way of sharing is built for."""
+
+    d_in: int  # of what it reads: the shared hidden layer, or with `model.d_shared = 0` the inputs
+    d_tower: int
+    dropout: float
+    objectives: tuple[Objective, ...]
+    starts_K: Tensor  # each output of a fresh model: of a binary objective the logit of its base rate
+    d_entity: int = 0  # widths of `Priors`
+    d_context: int = 0
+
+    @property
+    def num_objectives(self) -> int:
+        return len(self.objectives)
+
+
+class Priors(NamedTuple):
+    """Parts of the inputs that a way of sharing may ask for by themselves (`reads_priors`)."""
+
+    entity_BP: Tensor  # features of the user, the item and its author, and their ids where `features.ids` names them
+    context_BC: Tensor  # features of the context
+
+
+@dataclass(frozen=True)
+class Look:
+    """A matrix worth showing: a row an objective; the mean over the rows of the batch where it depends on them. Detached."""
+
+    values_KN: Tensor
+    columns: tuple[str, ...]  # what the N are
+    polarised_K: Tensor | None = None  # of gates: the share of rows on which one expert holds more than POLARISED
+
+
+@dataclass(frozen=True)
 class Shared:
-    """What a way of sharing gives to the rest. B rows, K objectives, H width."""
+    """What a way of sharing gives to the rest."""
 
     outputs_BKH: Tensor  # inputs of the towers
     shared: Tensor | None = None  # what all objectives read, on which balancing may act; None where nothing is shared
-    penalty: Tensor | None = None  # added to the loss; None: nothing
-    show: dict[str, Tensor] = field(default_factory=dict)  # worth showing in a report; detached
+    penalty: Tensor | None = None  # added to the loss in training; None: nothing, and always so in evaluation mode
+    show: dict[str, Look] = field(default_factory=dict)  # title → what is worth showing in a report
 
 
 class Sharing(nn.Module, ABC):
     """[B, T, D] inputs, one of each of T embedding tables, → [B, K, d_out] for the towers, in the objectives' order."""
 
     d_out: int
+    owns_towers: ClassVar[bool] = False  # the way changes the towers: `outputs_BKH` go straight to the output layer
+    reads_priors: ClassVar[bool] = False
 
     @abstractmethod
-    def __init__(self, options: Any, d_in: int, objectives: Sequence[Objective]) -> None:
+    def __init__(self, options: Any, setting: Setting) -> None:
         """`options`: the way's own table of options."""
         super().__init__()
 
@@ -36,4 +73,4 @@ class Sharing(nn.Module, ABC):
         return 1
 
     @abstractmethod
-    def forward(self, inputs_BTD: Tensor) -> Shared: ...
+    def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared: ...

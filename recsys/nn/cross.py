@@ -13,6 +13,7 @@ class LowRankCross(nn.Module):
 
     def __init__(self, num_tables: int, d_in: int, rank: int, d_out: int) -> None:
         super().__init__()
+        self.num_tables = num_tables
         self.down = StackedLinear(num_tables, d_in, rank, gain=1.0, bias=False)
         self.up = StackedLinear(num_tables, rank, d_in, gain=1.0)
         self.out = OutputLinear(num_tables, d_in, d_out, gain=0.0, bias=False)

@@ -1,6 +1,6 @@
-"""A pool of experts as one batched product. Shape letters: B rows, D input, N experts, H width of an expert."""
+"""Pools of experts as batched products. Shape letters: B rows, D input, H width of an expert, N experts; K owners of M experts each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,49 @@ class Experts(nn.Module):
         return experts_NBH
 
 
+class OwnAndSharedExperts(nn.Module):
+    """M experts of each of K owners, who have an input each, and S experts that all share, with one more input.
+
+    → [K·M + S, B, H], the first owner's first and the shared ones last (Tang et al., RecSys 2020, §4.1).
+    """
+
+    def __init__(self, num_owners: int, own: int, shared: int, nets: Callable[[int], nn.Module]) -> None:
+        """`nets(n)`: n nets of one shape, [n, B, D] → [n, B, H]. `shared` may be 0."""
+        super().__init__()
+        self.num_owners, self.num_own, self.num_shared = num_owners, own, shared
+        self.own = nets(num_owners * own)
+        self.shared = nets(shared) if shared else None
+
+    @property
+    def num(self) -> int:
+        return self.num_owners * self.num_own + self.num_shared
+
+    def forward(self, own_KBD: Tensor, shared_1BD: Tensor) -> Tensor:
+        own_NBH: Tensor = self.own(for_each(own_KBD, self.num_own))
+        if self.shared is None:
+            return own_NBH
+        return torch.cat([own_NBH, self.shared(for_each(shared_1BD, self.num_shared))])
+
+    def split(self, experts_NBH: Tensor) -> tuple[Tensor, Tensor]:
+        """The owners' experts [K, M, B, H] and the shared ones [S, B, H], views."""
+        own_NBH, shared_SBH = torch.split(experts_NBH, [self.num_owners * self.num_own, self.num_shared])
+        return torch.unflatten(own_NBH, 0, (self.num_owners, self.num_own)), shared_SBH
+
+
+def for_each(x_KBD: Tensor, num: int) -> Tensor:
+    """[K·num, B, D]: each input `num` times in a row, as its owner's experts read it."""
+    return x_KBD.unsqueeze(1).expand(-1, num, -1, -1).flatten(0, 1)
+
+
 def mix(gates_BKN: Tensor, experts_NBH: Tensor) -> Tensor:
     """Σ_n g_kn · f_n (Ma et al., KDD 2018, eq. 6), [B, K, H]."""
     return gates_BKN @ experts_NBH.transpose(0, 1)
+
+
+def mix_own(gates_BKM: Tensor, own_KMBH: Tensor) -> Tensor:
+    """Σ_m g_km · f_km, every owner's mixture of experts that none but it reads, [B, K, H].
+
+    Element by element: as matrix products they would be B·K products of a row of M numbers.
+    """
+    mixed_KBH = (gates_BKM.permute(1, 2, 0).unsqueeze(-1) * own_KMBH).sum(1)
+    return mixed_KBH.transpose(0, 1)

@@ -49,3 +49,34 @@ def test_no_tower_where_nothing_sees_a_position():
     assert build(factory.options(), factory.layout(), satisfied, torch.zeros(K), 1).bias_tower is None
     assert build(factory.options(), factory.layout(positions=0, devices=0), factory.objectives(), torch.zeros(K), 1).bias_tower is None
     assert ranker(position="blind").bias_tower is None
+
+
+def test_a_way_that_reads_priors_gets_who_is_met_and_where():
+    layout = factory.layout().model_copy(update={"dense": ("user.age", "context.hour", "agg.user_id.click.7")})
+    model = build(factory.options(sharing="pepnet"), layout, factory.objectives(), torch.zeros(K), 1).eval()
+    heard = []
+    model.sharing.register_forward_pre_hook(lambda module, given: heard.append(given))
+    example = factory.batch(layout, 8)
+    model(example, position="logged")
+    ((hidden_BTD, priors),) = heard
+    inputs_BD = model.inputs(example, example.bias)[0][:, 0]
+    assert hidden_BTD.shape == (8, 1, 16)
+    torch.testing.assert_close(priors.context_BC, example.dense[:, 1:2])
+    torch.testing.assert_close(
+        priors.entity_BP, torch.cat([example.dense[:, :1], inputs_BD[:, 5:17]], dim=1)
+    )  # all slots are of user or item
+
+
+def test_beside_a_shared_table_the_cross_layer_and_the_linear_path_read_the_objectives_own():
+    model = ranker(sharing="stem").eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model.cross.out.weight.normal_()
+        model.inputs.embeddings.tables.table[:, -1].normal_()
+    example = factory.batch(factory.layout(), 8)
+    before = model(example, position="logged").outputs_BK
+    with torch.no_grad():
+        model.inputs.embeddings.tables.table[30 * 2 : 30 * 3] += 1.0  # of the second objective: the first table is all objectives'
+    change_K = (model(example, position="logged").outputs_BK - before).abs().amax(0)
+    assert change_K[1] > 0.1
+    assert change_K[[0, 2, 3]].max() == 0.0  # towers start at zero, so what nets read does not show

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from recsys.encoding.layout import Slot
 from recsys.models.inputs import Inputs
 from tests.models import factory
 
@@ -100,3 +101,34 @@ def test_vectors_start_small_and_equal_for_a_seed():
     assert not torch.equal(tables[0], tables[2])
     vectors = tables[0][1:, :4]
     assert 0.03 < vectors.std() < 0.07
+
+
+def test_entity_and_context_columns_are_where_their_features_lie():
+    layout = factory.layout().model_copy(
+        update={
+            "dense": ("user.age", "context.hour", "agg.user_id.click.7", "item.length"),
+            "slots": (
+                Slot(feature="item.tags", space="item.tags", start=0, width=3),
+                Slot(feature="context.tab", space="context.tab", start=3, width=1),
+                Slot(feature="id.item_id", space="item_id", start=4, width=1),
+            ),
+        }
+    )
+    module = inputs(shape=layout, position="input")
+    slots = 4 + 2 + 5 + 3  # behind the numbers: 2 mean signals, one-hot position and device; single slots come before the triple one
+    assert module.context_columns.tolist() == [1, *range(slots, slots + 4)]
+    assert module.entity_columns.tolist() == [0, 3, *range(slots + 4, slots + 12)]
+    example = factory.batch(layout, 8)
+    inputs_BTD, _ = module(example, example.bias)
+    table = module.embeddings.tables.table.detach()
+    torch.testing.assert_close(inputs_BTD[:, 0, module.entity_columns[:2]], example.dense[:, [0, 3]])
+    torch.testing.assert_close(inputs_BTD[:, 0, module.context_columns[1:]], table[example.rows[:, 3], :4])
+    torch.testing.assert_close(inputs_BTD[:, 0, module.entity_columns[2:6]], table[example.rows[:, 4], :4])
+
+
+def test_a_member_s_entity_columns_are_those_that_it_sees():
+    module = inputs(input_share=0.6)
+    seen = len(module.embeddings.slots.columns_C)
+    assert 0 < seen < 5
+    assert len(module.entity_columns) == 2 * 4  # of 3 slots, all of user and item
+    assert len(module.context_columns) == 0

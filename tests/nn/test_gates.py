@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from recsys.nn.gates import Gates
+from recsys.nn.gates import Gates, OwnGates, SelfGates, gate_weights
 
 B, D, K, N, RATE = 20_000, 4, 2, 3, 0.4
 
@@ -63,3 +63,57 @@ def test_gradients_of_dropped_rows_are_finite(gates):
     gates(torch.randn(500, D)).square().sum().backward()
     assert isinstance(gates.linear.weight, nn.Parameter)
     assert gates.linear.weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dropout", [0.0, RATE])
+@pytest.mark.parametrize("top_k", [1, 2, N])
+def test_only_the_k_largest_share_what_there_is(top_k, dropout):
+    gates = Gates(D, K, N, dropout=dropout, top_k=top_k)
+    gates_BKN = gates(torch.randn(B, D))
+    used_BK = (gates_BKN > 0).sum(-1)
+    torch.testing.assert_close(gates_BKN.sum(-1), torch.ones(B, K))
+    assert used_BK.min() >= 1
+    assert used_BK.max() == top_k
+    assert dropout or (used_BK == top_k).all()
+
+
+def test_the_k_largest_keep_their_ratios(gates):
+    logits = torch.tensor([[1.0, 3.0, -2.0, 2.0]])
+    expected = torch.tensor([[0.0, 3.0, 0.0, 2.0]]).exp() * torch.tensor([[0, 1, 0, 1]])
+    torch.testing.assert_close(gate_weights(logits, dropout=0.0, top_k=2), expected / expected.sum())
+
+
+def test_of_all_experts_the_n_largest_are_all(gates):
+    x_BD = torch.randn(50, D)
+    dense_BKN = gates.eval()(x_BD)
+    for top_k in (N, N + 1):
+        gates.top_k = top_k
+        assert torch.equal(gates(x_BD), dense_BKN)
+
+
+def test_what_is_not_used_gets_no_gradient_and_what_is_a_finite_one():
+    logits = torch.randn(500, N, requires_grad=True)
+    weights = gate_weights(logits, dropout=0.0, top_k=2)
+    weights.square().sum().backward()
+    assert logits.grad.isfinite().all()
+    assert torch.equal(logits.grad != 0, weights > 0)
+
+
+def test_gates_with_inputs_of_their_own_are_a_loop_over_gates():
+    gates = OwnGates(D, K, N, dropout=RATE, top_k=2).eval()
+    x_KBD = torch.randn(K, 50, D)
+    for k in range(K):
+        logits_BN = x_KBD[k] @ gates.linear.weight[k]
+        kept_BN = logits_BN >= logits_BN.topk(2).values[:, -1:]
+        expected_BN = logits_BN.exp() * kept_BN
+        torch.testing.assert_close(gates(x_KBD)[:, k], expected_BN / expected_BN.sum(1, keepdim=True))
+    lost_BKN = gates.train()(torch.randn(K, B, D)) == 0
+    assert lost_BKN.float().mean() > 1 / 3  # more than the top 2 of 3 alone would
+
+
+def test_a_self_gate_over_one_expert_opens_and_closes_and_over_several_chooses():
+    x_KBD = torch.randn(K, 50, D)
+    one, several = SelfGates(D, K, 1), SelfGates(D, K, N)
+    for k in range(K):
+        torch.testing.assert_close(one(x_KBD)[:, k], (x_KBD[k] @ one.linear.weight[k]).sigmoid())
+        torch.testing.assert_close(several(x_KBD)[:, k], (x_KBD[k] @ several.linear.weight[k]).softmax(1))

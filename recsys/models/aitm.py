@@ -1,0 +1,67 @@
+"""A tower an objective, each of which hands on what it found to the next of its chain.
+
+Shape letters: B rows, K objectives, H width of a tower.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recsys.config import AITMOptions
+from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
+from recsys.nn.linear import StackedMLP, unstacked
+from recsys.nn.transfer import InformationTransfer, Step
+from recsys.objectives import Objective, chain
+
+
+class AITM(Sharing):
+    """q_k = tower_k(x), z_k = AIT(q_k, ReLU(G_k z_s + b_k)), s the objective before k: Xi et al. (AITM, KDD 2021).
+
+    AIT is attention over the two, see `InformationTransfer`. The objective before one is what it is `given`; objectives without a `given`
+    then receive nothing, so there may be several chains, and trees. Only where no objective has a `given` is the order of the file the
+    chain: click, then like, as the steps of the paper's audience. Widths of the towers: `hidden`, then `model.d_tower`.
+    The paper's penalty on a later step more likely than an earlier one is left out: with `given` the model predicts the product of the
+    conditional probabilities, which cannot be, and the order of a file promises no such thing.
+    `shared` are the inputs, the last activation that all objectives read.
+    """
+
+    owns_towers = True
+
+    def __init__(self, options: AITMOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        self.below = StackedMLP(setting.num_objectives, setting.d_in, options.hidden, dropout=setting.dropout)
+        self.towers = StackedMLP(setting.num_objectives, options.hidden[-1], (setting.d_tower,))
+        self.transfer = InformationTransfer(steps(setting.objectives), setting.d_tower)
+        self.objectives = setting.objectives
+        self.d_out = setting.d_tower
+
+    def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
+        inputs_BD = inputs_BTD.squeeze(1)
+        own_KBH = self.towers(self.below(inputs_BD.expand(len(self.objectives), -1, -1)))
+        found_KBH, received_KB = self.transfer(own_KBH)
+        return Shared(unstacked(found_KBH), shared=inputs_BD, show={"attention": self._look(received_KB)})
+
+    def _look(self, received_KB: Tensor) -> Look:
+        """How much of each objective is its own and how much it was handed, by whom."""
+        received_K = received_KB.detach().mean(1)
+        shares_KK = torch.diag(1 - received_K)
+        for step in self.transfer.steps:
+            shares_KK[list(step.receivers), list(step.sources)] = received_K[list(step.receivers)]
+        return Look(shares_KK, tuple(objective.name for objective in self.objectives))
+
+
+def steps(objectives: Sequence[Objective]) -> list[Step]:
+    """Who receives from whom, by the distance from the head of the chain.
+
+    Raises ValueError where `given` names no other objective, or runs in a circle.
+    """
+    if all(objective.given is None for objective in objectives):
+        return [Step((k,), (k - 1,)) for k in range(1, len(objectives))]
+    places = {objective.name: k for k, objective in enumerate(objectives)}
+    by_depth: dict[int, list[tuple[int, int]]] = {}
+    for k, objective in enumerate(objectives):
+        found = chain(objective, objectives)
+        if len(found) > 1:
+            by_depth.setdefault(len(found) - 1, []).append((k, places[found[1].name]))
+    return [Step(*zip(*by_depth[depth], strict=True)) for depth in sorted(by_depth)]

@@ -1,0 +1,35 @@
+"""One net that is told the task: what concat_task, add_task and film have in common. Shape letters: B rows, T tables, K objectives."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from recsys.config import AddTaskOptions, ConcatTaskOptions, FiLMOptions
+from recsys.models.descriptor import TaskDescriptors, task_descriptors
+from recsys.models.sharing import Priors, Setting, Shared, Sharing
+from recsys.nn.conditioning import ConditionedMLP, TaskLinear
+from recsys.nn.linear import unstacked
+
+
+class TaskConditioned(Sharing):
+    """h_k = net(x, z_k), all weights shared by all objectives, in every layer as `layer` has it.
+
+    What balancing acts on is the first layer's product with x: from there on every objective has activations of its own.
+    """
+
+    layer: ClassVar[type[TaskLinear]]
+
+    def __init__(self, options: ConcatTaskOptions | AddTaskOptions | FiLMOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        descriptors = task_descriptors(options.descriptor, setting)
+        self.register_buffer("descriptors_KZ", descriptors.values_KZ)  # saved: base rates are those of the training days
+        self.descriptors_KZ: Tensor
+        self.columns = descriptors.columns
+        self.net = ConditionedMLP(self.layer, setting.d_in, descriptors.values_KZ.shape[1], options.hidden)
+        self.d_out = self.net.d_out
+
+    def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
+        common_BH = self.net.common(inputs_BTD.squeeze(1))
+        nets_KBH = self.net(common_BH, self.descriptors_KZ)
+        show = TaskDescriptors(self.descriptors_KZ, self.columns).look()
+        return Shared(unstacked(nets_KBH), shared=common_BH, show=show)

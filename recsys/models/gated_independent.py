@@ -1,0 +1,35 @@
+"""Nets that share nothing but their input, gated by the task."""
+
+from torch import Tensor
+
+from recsys.config import GatedIndependentOptions
+from recsys.models.descriptor import TaskDescriptors, task_descriptors
+from recsys.models.sharing import Priors, Setting, Shared, Sharing
+from recsys.nn.experts import Experts
+from recsys.nn.linear import unstacked
+from recsys.nn.stitch import combine
+
+
+class GatedIndependent(Sharing):
+    """h_k = Σ_j z_kj net_j(x), as many nets as z has entries (CS330, lecture 2: multiplicative gating of independent nets).
+
+    With one-hot descriptors h_k = net_k(x): K nets on one embedding table, `single_task` but for the table and the hidden layer.
+    With metadata it is a net for each kind of label, each group, and the base rate; there balancing acts on the nets' outputs.
+    """
+
+    def __init__(self, options: GatedIndependentOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        descriptors = task_descriptors(options.descriptor, setting)
+        self.one_net_each = options.descriptor == "one_hot"
+        self.register_buffer("descriptors_KZ", descriptors.values_KZ)  # saved: base rates are those of the training days
+        self.descriptors_KZ: Tensor
+        self.columns = descriptors.columns
+        self.nets = Experts(descriptors.values_KZ.shape[1], setting.d_in, options.hidden)
+        self.d_out = self.nets.d_out
+
+    def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
+        nets_ZBH: Tensor = self.nets(inputs_BTD.squeeze(1))
+        if self.one_net_each:
+            return Shared(unstacked(nets_ZBH))  # the product with the identity, left out
+        show = TaskDescriptors(self.descriptors_KZ, self.columns).look()
+        return Shared(unstacked(combine(self.descriptors_KZ, nets_ZBH)), shared=nets_ZBH, show=show)

@@ -1,0 +1,46 @@
+"""A shared net, out of which each objective picks by attention masks."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from recsys.config import MTANOptions
+from recsys.models.looks import numbered
+from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
+from recsys.nn.linear import StackedLinear, unstacked
+from recsys.nn.masks import AttentionMasks
+
+
+class MTAN(Sharing):
+    """The multi-task attention network (Liu et al., CVPR 2019, eq. 1–2), on layers instead of convolution blocks:
+
+        p_l = ReLU(p_{l−1} W_l + b_l),   a_lk = σ(ReLU([p_l; â_{l−1,k}] U_lk + c_lk) V_lk + d_lk),   â_lk = a_lk ⊙ p_l,
+
+    p_0 = x, no â_0, output_k = â_Lk. A block here is one layer, so the mask reads the very features that it masks (their u and p
+    in one), and the map f that matches the resolution of â to the next block's is not needed. The masks' hidden layer has `d_mask`
+    units. Balancing acts on the last shared layer, p_L.
+    """
+
+    def __init__(self, options: MTANOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        num = setting.num_objectives
+        self.layers = nn.ModuleList(StackedLinear(1, a, b) for a, b in pairwise([setting.d_in, *options.hidden]))
+        attended = [0, *options.hidden[:-1]]
+        self.masks = nn.ModuleList(
+            AttentionMasks(num, width + before, options.d_mask, width) for width, before in zip(options.hidden, attended, strict=True)
+        )
+        self.num_objectives = num
+        self.d_out = options.hidden[-1]
+
+    def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
+        shared_BH = inputs_BTD.squeeze(1)
+        attended: list[Tensor] = []  # the last layer's, [K, B, H]
+        means_K: list[Tensor] = []
+        for layer, mask in zip(self.layers, self.masks, strict=True):
+            shared_BH = layer(shared_BH.unsqueeze(0)).squeeze(0).relu()
+            masks_KBH = mask(torch.cat([shared_BH.expand(self.num_objectives, -1, -1), *attended], dim=-1))
+            attended = [masks_KBH * shared_BH]
+            means_K.append(masks_KBH.detach().float().mean(dim=(1, 2)))
+        look = Look(torch.stack(means_K, dim=1), numbered("layer", len(means_K)))
+        return Shared(unstacked(attended[0]), shared=shared_BH, show={"mean attention": look})

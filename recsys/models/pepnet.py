@@ -1,0 +1,63 @@
+"""Inputs scaled by the context, towers scaled by who and what is met.
+
+Shape letters: B rows, D width of the inputs, K objectives, H width of a tower's layer, L gated layers.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from recsys.config import PEPNetOptions
+from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
+from recsys.nn.dropout import Dropout
+from recsys.nn.gate_unit import GateUnit
+from recsys.nn.linear import StackedLinear, unstacked
+
+
+class PEPNet(Sharing):
+    """Chang et al. (PEPNet, KDD 2023), with `GateUnit` their Gate NU and sg the stop-gradient.
+
+    EPNet: e = x ⊙ GateNU(context ⊕ sg(x)). PPNet: objective k's tower h_k^0 = e, h_k^l = ReLU(h_k^{l−1} W_k^l + b_k^l) ⊙ δ_k^l, where one
+    unit a layer gives the gates of all objectives, [δ_1^l … δ_K^l] = GateNU(prior ⊕ sg(e)).
+    The prior is what is known of the user, the item and its author, ids where the features have them; the paper's domain is the context.
+    Where there are no such features the gates read the inputs alone. The widths of the towers are `hidden`, then `model.d_tower`.
+    `shared` is e, the last activation that all objectives read.
+    """
+
+    owns_towers = True
+    reads_priors = True
+
+    def __init__(self, options: PEPNetOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        num, d_in = setting.num_objectives, setting.d_in
+        widths = (d_in, *options.hidden, setting.d_tower)
+        self.input_gate = GateUnit(setting.d_context + d_in, options.d_gate, d_in)
+        self.layer_gates = nn.ModuleList(GateUnit(setting.d_entity + d_in, options.d_gate, num * width) for width in widths[1:])
+        self.layers = nn.ModuleList(StackedLinear(num, a, b) for a, b in pairwise(widths))
+        self.dropout = Dropout(setting.dropout)
+        self.num_objectives = num
+        self.d_out = setting.d_tower
+
+    def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
+        assert priors is not None, "PEPNet reads priors"
+        inputs_BD = inputs_BTD.squeeze(1)
+        input_gate_BD = self.input_gate(torch.cat([priors.context_BC, inputs_BD.detach()], dim=1))
+        shared_BD = inputs_BD * input_gate_BD
+        read_BD = torch.cat([priors.entity_BP, shared_BD.detach()], dim=1)
+        gates_BKH = [torch.unflatten(gate(read_BD), 1, (self.num_objectives, -1)) for gate in self.layer_gates]
+
+        tower_KBH = shared_BD.expand(self.num_objectives, -1, -1)
+        for place, (layer, gate_BKH) in enumerate(zip(self.layers, gates_BKH, strict=True)):
+            if place > 0:
+                tower_KBH = self.dropout(tower_KBH)  # the frame drops of the last layer
+            tower_KBH = layer(tower_KBH).relu() * gate_BKH.transpose(0, 1)
+        return Shared(unstacked(tower_KBH), shared=shared_BD, show={"gate scale": _scales(input_gate_BD, gates_BKH)})
+
+
+def _scales(input_gate_BD: Tensor, gates_BKH: Sequence[Tensor]) -> Look:
+    """The mean scale of the inputs, alike for all objectives, and of each layer of each objective's tower."""
+    layers = [gate_BKH.detach().float().mean((0, 2)) for gate_BKH in gates_BKH]
+    inputs_K = input_gate_BD.detach().float().mean().expand(len(layers[0]))
+    return Look(torch.stack([inputs_K, *layers], dim=1), ("inputs", *(f"layer {n}" for n in range(1, len(layers) + 1))))

@@ -1,0 +1,33 @@
+"""Soft parameter sharing: a net an objective, and a spring between them."""
+
+from torch import Tensor
+
+from recsys.config import SoftOptions
+from recsys.models.sharing import Priors, Setting, Shared, Sharing
+from recsys.nn.experts import Experts
+from recsys.nn.linear import unstacked
+from recsys.nn.nets import biases_by_net, start_equal, weights_by_net
+from recsys.nn.penalties import distance_to_mean
+
+
+class Soft(Sharing):
+    """h_k = net_k(x), with the penalty ½ · strength · Σ_k ‖W_k − W̄‖², W_k all weights and biases of net k, W̄ their mean.
+
+    Duong et al. (ACL 2015) tie two parsers so; with K nets the mean stands for the other one. The nets start equal, or the spring would
+    pull at units that have nothing to do with one another. `strength` 0: `gated_independent` with one-hot descriptors; ∞: `shared_bottom`.
+    What all objectives read is the input alone, so there is nothing that balancing acts on.
+    """
+
+    def __init__(self, options: SoftOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        self.nets = Experts(setting.num_objectives, setting.d_in, options.hidden)
+        start_equal(self.nets)
+        self.strength = options.strength
+        self.d_out = self.nets.d_out
+
+    def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
+        nets_KBH = self.nets(inputs_BTD.squeeze(1))
+        return Shared(unstacked(nets_KBH), penalty=self._penalty() if self.training else None)
+
+    def _penalty(self) -> Tensor:
+        return self.strength * distance_to_mean([*weights_by_net(self.nets), *biases_by_net(self.nets)])

@@ -1,0 +1,45 @@
+"""Batch normalisation of nets side by side. Shape letters: N nets, B rows, H width."""
+
+import torch
+from torch import Tensor, nn
+
+EPSILON = 1e-5
+MOMENTUM = 0.1  # weight of a batch in the running statistics, once ten have been seen
+
+
+class StackedBatchNorm(nn.Module):
+    """[N, B, H] → the same: each number of each net standardised over the rows, then scaled and shifted (Ioffe and Szegedy, ICML 2015).
+
+    In training by the batch's own mean and variance, otherwise by running ones. These are the plain mean over batches until ten have
+    been seen, so that a net asked after a few steps is not asked in units of its start, and an exponential mean from then on. A batch of
+    a single row has no variance: it is standardised by the running statistics, also in training, and leaves them as they were.
+    """
+
+    def __init__(self, num: int, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(num, 1, width))
+        self.shift = nn.Parameter(torch.zeros(num, 1, width))
+        self.register_buffer("running_mean", torch.zeros(num, 1, width))
+        self.register_buffer("running_variance", torch.ones(num, 1, width))
+        self.register_buffer("batches", torch.zeros(()))
+        self.running_mean: Tensor
+        self.running_variance: Tensor
+        self.batches: Tensor
+
+    def forward(self, x_NBH: Tensor) -> Tensor:
+        x_NBH = x_NBH.to(self.scale.dtype)  # a mean over rows needs more than bf16's three digits
+        if self.training and x_NBH.shape[1] > 1:
+            variance, mean = torch.var_mean(x_NBH, dim=1, keepdim=True, correction=0)
+            self._follow(mean.detach(), variance.detach() * x_NBH.shape[1] / (x_NBH.shape[1] - 1))
+        else:
+            mean, variance = self.running_mean, self.running_variance
+        factor = self.scale * (variance + EPSILON).rsqrt()
+        return torch.addcmul(self.shift - mean * factor, x_NBH, factor)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """`variance` without bias, as the running one stands for rows that were not in the batch."""
+        self.batches += 1
+        weight = (1 / self.batches).clamp(min=MOMENTUM)
+        self.running_mean.lerp_(mean, weight)
+        self.running_variance.lerp_(variance, weight)

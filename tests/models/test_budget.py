@@ -1,0 +1,112 @@
+import re
+from functools import cache
+
+import pytest
+import torch
+
+from recsys.config import Model
+from recsys.errors import ConfigError
+from recsys.models import SHARING, build, multiplications, sized
+from recsys.models.budget import WIDTHS
+from recsys.options import Options
+from tests.models import factory
+
+COUNTS = {"num_experts", "own_experts", "group_experts", "shared_experts", "levels", "layers", "subspaces", "top_k"}
+BUDGET = 60_000
+
+sharings = pytest.mark.parametrize("sharing", sorted(SHARING))
+
+
+def ranker(**changes):
+    return build(factory.options(**changes), factory.layout(), factory.objectives(), torch.zeros(4), 1)
+
+
+@cache
+def resized(sharing, budget_macs=BUDGET):
+    options = factory.options(sharing=sharing, budget_macs=budget_macs)
+    return sized(options, factory.layout(), factory.objectives(), sharing=SHARING[sharing])
+
+
+def cost(model):
+    return multiplications(model, factory.batch(factory.layout(), 1))
+
+
+@sharings
+def test_a_budget_is_used_and_not_passed(sharing):
+    options = resized(sharing)
+    assert 0.98 * BUDGET < cost(build(options, factory.layout(), factory.objectives(), torch.zeros(4), 1)) <= BUDGET
+
+
+@sharings
+def test_widths_keep_their_proportions_and_nothing_else_changes(sharing):
+    before, after = factory.options(sharing=sharing), resized(sharing)
+    ratios = [after.d_shared / before.d_shared]
+    for name, old in getattr(before, sharing):
+        new = getattr(getattr(after, sharing), name)
+        if name not in WIDTHS:
+            assert new == old, name
+        elif isinstance(old, tuple):
+            ratios += [b / a for a, b in zip(old, new, strict=True)]
+        else:
+            ratios.append(new / old)
+    assert max(ratios) - min(ratios) < 0.75, ratios  # the narrowest width goes in steps of 2 of 8, and may be one or two steps on
+    same = {"d_shared": before.d_shared, sharing: getattr(before, sharing), "budget_macs": None}
+    assert after.model_copy(update=same) == before
+
+
+def test_no_width_could_be_one_more():
+    options = resized("mmoe")
+    for changes in ({"d_shared": options.d_shared + 1}, *({"mmoe": more.model_dump()} for more in one_more(options.mmoe))):
+        assert cost(ranker(**options.model_dump(include={"d_shared", "mmoe"}) | changes)) > BUDGET
+
+
+def one_more(options):
+    for at in range(len(options.hidden)):
+        yield options.model_copy(update={"hidden": tuple(width + (place == at) for place, width in enumerate(options.hidden))})
+
+
+def test_inputs_towers_and_cross_layer_are_alike_for_all_ways():
+    shapes = [
+        {n: p.shape for n, p in ranker(sharing=sharing, budget_macs=BUDGET).named_parameters() if n.startswith(("inputs.", "cross."))}
+        for sharing in ("shared_bottom", "mmoe")
+    ]
+    assert shapes[0] == shapes[1] == {n: p.shape for n, p in ranker().named_parameters() if n.startswith(("inputs.", "cross."))}
+    assert ranker(budget_macs=BUDGET).towers.net.d_out == 8
+
+
+def test_members_share_a_budget():
+    assert 0.98 * BUDGET < 3 * cost(ranker(budget_macs=BUDGET, members=3)) <= BUDGET
+
+
+def test_without_a_shared_layer_there_is_none():
+    model = ranker(sharing="shared_bottom", budget_macs=BUDGET, d_shared=0)
+    assert len(model.hidden.layers) == 0
+    assert 0.95 * BUDGET < cost(model) <= BUDGET
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_too_small_a_budget_names_the_smallest(members):
+    with pytest.raises(ConfigError, match=r"model\.budget_macs: found 300, expected at least") as error:
+        ranker(sharing="cgc", budget_macs=300, members=members)
+    least = int(re.search(r"at least ([\d,]+)", str(error.value))[1].replace(",", ""))
+    assert cost(ranker(sharing="cgc", budget_macs=least, members=members)) * members == least
+    with pytest.raises(ConfigError):
+        ranker(sharing="cgc", budget_macs=least - 1, members=members)
+
+
+def test_what_is_loaded_has_the_widths_of_what_was_saved():
+    options = factory.options(sharing="ple", budget_macs=BUDGET)
+    saved, loaded = (build(options, factory.layout(), factory.objectives(), starts_K, 1) for starts_K in (torch.zeros(4), torch.ones(4)))
+    loaded.load_state_dict(saved.state_dict())
+    assert cost(saved) == cost(build(resized("ple"), factory.layout(), factory.objectives(), torch.zeros(4), 1))
+
+
+def test_without_a_budget_widths_are_as_asked_for():
+    assert resized("mmoe", budget_macs=None) == factory.options(sharing="mmoe")
+
+
+def test_every_number_of_a_way_is_a_width_or_a_count():
+    tables = [value for _, value in Model() if isinstance(value, Options)]
+    names = {name for table in tables for name, value in table if isinstance(value, tuple | int) and not isinstance(value, bool)}
+    assert names <= COUNTS | set(WIDTHS)
+    assert set(WIDTHS) <= names
