@@ -1,28 +1,100 @@
-"""A yes or no: cross-entropy on a logit."""
+"""A yes or no: cross-entropy on a logit, along a chain where one yes cannot be without another.
+
+Ma et al. (ESMM, SIGIR 2018), section 2.3: the output of an objective that is `given` another is the logit of the conditional
+probability, and what is trained, on all impressions, is the product
+
+    p = Π_c σ(o_c),   loss = −[y log p + (1 − y) log(1 − p)],
+
+over the objective, what it is given, what that is given, …; y is 1 where all of them happened. Every head of a chain gets its
+gradient. Where what is given did not happen y is 0 and known: where it did, y should be known on (nearly) all rows too, or the
+product is learned too low.
+
+Shape letters: B rows, N training rows, J binary objectives, C places of the longest chain.
+"""
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from recsys.losses.kind import Constants, Fitted, Kind
+from recsys.losses.kind import Fitted, Kind, Sample
+from recsys.objectives import Objective, chain
+
+_NEARLY_ALL = 0.9  # of the rows where what is given happened; with fewer labels a warning
+_LOG_HALF = -math.log(2.0)
 
 
 class Binary(Kind):
-    """The value is a probability. Half a row of each class is added to the base rate: a label of one class has a finite logit."""
+    """The value is a probability: of a conditional objective the joint one.
 
-    expected = "0 or 1"
+    Half a row of each class is added to a base rate: a label of one class has a finite logit.
+    """
 
-    def are_valid(self, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        super().__init__(objectives)
+        names = [objective.name for objective in objectives]
+        chains = [[names.index(link.name) for link in chain(objective, objectives)] for objective in objectives]
+        self.depth = max(map(len, chains))
+        padded = [places + [places[0]] * (self.depth - len(places)) for places in chains]
+        beyond = [[c >= len(places) for c in range(self.depth)] for places in chains]
+        self.register_buffer("chain_JC", torch.tensor(padded), persistent=False)
+        self.register_buffer("beyond_JC", torch.tensor(beyond), persistent=False)
+        self.chain_JC: Tensor
+        self.beyond_JC: Tensor
+
+    def expected(self, j: int) -> str:
+        return "0 or 1"
+
+    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.isin(labels_N, (0.0, 1.0))
 
-    def fit(self, labels_N: NDArray[np.float64]) -> Fitted:
-        rate = (float(labels_N.sum()) + 0.5) / (len(labels_N) + 1.0)
+    def fit(self, j: int, sample: Sample) -> Fitted:
+        """A conditional objective starts at its rate where what it is given happened, and counts in the entropy of its joint rate."""
+        rate = _smoothed_rate(sample.labels_N, sample.weights_N)
         entropy = -(rate * np.log(rate) + (1.0 - rate) * np.log1p(-rate))
-        return Fitted(start=float(np.log(rate) - np.log1p(-rate)), scale=float(entropy))
+        if sample.given_N is not None:
+            happened = sample.given_N == 1.0
+            rate = _smoothed_rate(sample.labels_N[happened], sample.weights_N[happened])
+        warnings = (self._too_low(j, sample.known_share),) if sample.known_share < _NEARLY_ALL else ()
+        return Fitted(start=float(np.log(rate) - np.log1p(-rate)), scale=float(entropy), warnings=warnings)
 
-    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, constants: Constants) -> Tensor:
-        return F.binary_cross_entropy_with_logits(outputs_BJ, labels_BJ, reduction="none")
+    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+        if self.depth == 1:
+            return F.binary_cross_entropy_with_logits(outputs_BJ, labels_BJ, reduction="none")
+        log_yes_BJ, log_no_BJ = self._log_probabilities(outputs_BJ)
+        return -(labels_BJ * log_yes_BJ + (1.0 - labels_BJ) * log_no_BJ)
 
-    def value(self, outputs_BJ: Tensor, constants: Constants) -> Tensor:
-        return outputs_BJ.sigmoid()
+    def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+        if self.depth == 1:
+            return outputs_BJ.sigmoid()
+        return outputs_BJ.sigmoid()[:, self.chain_JC].masked_fill(self.beyond_JC, 1.0).prod(-1)
+
+    def _log_probabilities(self, outputs_BJ: Tensor) -> tuple[Tensor, Tensor]:
+        """The logs of p and of 1 − p of the products, to full precision at both ends.
+
+        Up to p = 1/2 log(1 − p) is log1p(−exp(log p)). Beyond, where that would end in log 0 from a logit of 17 on (float32), 1 − Π p_c is
+        the probability that some link fails, by the first that does: Σ_c Π_{l<c} p_l · (1 − p_c), a sum of positive terms in logs.
+        """
+        links_BJC = outputs_BJ[:, self.chain_JC]
+        log_yes_BJC = F.logsigmoid(links_BJC).masked_fill(self.beyond_JC, 0.0)
+        until_BJC = log_yes_BJC.cumsum(-1)
+        before_BJC = F.pad(until_BJC[..., :-1], (1, 0))
+        first_no_BJC = (before_BJC + F.logsigmoid(-links_BJC)).masked_fill(self.beyond_JC, -torch.inf)
+        log_yes_BJ = until_BJC[..., -1]
+        rare_BJ = torch.log1p(-log_yes_BJ.clamp(max=_LOG_HALF).exp())
+        return log_yes_BJ, torch.where(log_yes_BJ < _LOG_HALF, rare_BJ, first_no_BJC.logsumexp(-1))
+
+    def _too_low(self, j: int, share: float) -> str:
+        name, given = self.objectives[j].name, self.objectives[j].given
+        return (
+            f"{name}: found a label on only {share:.1%} of the training impressions with {given}, while every one without counts as 0:"
+            f" P({name} | {given}) is learned too low, by a factor down to {share:.2g}. Without `given` it is not"
+        )
+
+
+def _smoothed_rate(labels_N: NDArray[np.float64], weights_N: NDArray[np.float64]) -> float:
+    return (float(weights_N @ labels_N) + 0.5) / (float(weights_N.sum()) + 1.0)

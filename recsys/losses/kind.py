@@ -1,52 +1,89 @@
-"""What every kind of label promises: constants fitted on training labels, and two maps from a model's output."""
+"""What every kind of label promises: constants fitted on training labels, a loss, and the way back to an expected value.
+
+Shape letters: B rows, N training rows, J objectives of one kind, A durations.
+"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+
+from recsys.objectives import Objective
 
 
-class Constants(NamedTuple):
-    """Of J objectives of one kind, each [J] and float64."""
+class Sample(NamedTuple):
+    """The training rows of one objective that count: label known and valid, weight above 0, at least one row."""
 
-    mean: Tensor  # of the label, on the scale that is learned
-    std: Tensor  # likewise, of all rows (not n − 1); 1 where the label never varies
-    smear: Tensor  # factor from a typical value back to an expected one
+    labels_N: NDArray[np.float64]
+    weights_N: NDArray[np.float64]
+    durations_N: NDArray[np.float64] | None = None  # of an objective that reads one; NaN where missing
+    given_N: NDArray[np.float64] | None = None  # label of the objective it is given; NaN where not observed
+    known_share: float = 1.0  # of the weight where what it is given happened, how much has a label
 
 
 class Fitted(NamedTuple):
     """What one objective's training labels say."""
 
-    start: float  # output whose prediction is the best constant
-    scale: float  # loss of that constant, in whose units losses are counted
-    mean: float = 0.0
-    std: float = 1.0
+    start: float  # output whose prediction is the best constant under the loss
+    scale: float  # mean loss of that constant, in whose units losses are counted
+    warnings: tuple[str, ...] = ()
 
 
-class Kind(ABC):
-    """Stateless. Labels and outputs are [B, J], finite; J objectives of this kind."""
+class Kind(nn.Module, ABC):
+    """J objectives of one kind at once. Constants are float64 buffers whose shapes depend on the objectives alone.
 
-    expected: ClassVar[str]  # what a label must be, for an error
+    Outputs and labels are [B, J], finite; `durations_BA` in the order of `objectives.durations`, None where none is read.
+    """
 
-    @abstractmethod
-    def are_valid(self, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]: ...
+    is_smeared: ClassVar[bool] = False  # whether values need `fit_smearing` to be means
 
-    @abstractmethod
-    def fit(self, labels_N: NDArray[np.float64]) -> Fitted:
-        """From one objective's observed, valid training labels, at least one."""
-
-    @abstractmethod
-    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, constants: Constants) -> Tensor:
-        """[B, J], a row's loss, not yet in units of `scale`."""
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        super().__init__()
+        self.objectives = tuple(objectives)
 
     @abstractmethod
-    def value(self, outputs_BJ: Tensor, constants: Constants) -> Tensor:
-        """[B, J], the label's expected value in its own unit."""
+    def expected(self, j: int) -> str:
+        """What a label of objective j must be, for an error."""
+
+    @abstractmethod
+    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]: ...
+
+    @abstractmethod
+    def fit(self, j: int, sample: Sample) -> Fitted:
+        """Sets the constants of objective j. Raises DataError where nothing can be learned from its labels."""
+
+    @abstractmethod
+    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+        """[B, J] of the outputs' dtype, a row's loss, not yet in units of `scale`."""
+
+    @abstractmethod
+    def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+        """[B, J], the label's expected value in its own unit, from float64 outputs."""
+
+    def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
+        """Sets the constants by which Σ w·value = Σ w·label, from float64 rows; a weight of 0 is a row not observed.
+
+        An objective without a row keeps its constant. Nothing to do for a kind that is not smeared.
+        """
+
+    def _constant(self, name: str, neutral: float) -> None:
+        self.register_buffer(name, torch.full((len(self.objectives),), neutral, dtype=torch.float64))
 
 
-def standardised(values_N: NDArray[np.float64]) -> Fitted:
-    """Mean and deviation, so that the best constant is an output of 0 and its squared loss is 1."""
-    varies = values_N.min() < values_N.max()  # a constant's std is not always 0: its mean is rounded
-    return Fitted(start=0.0, scale=1.0, mean=float(values_N.mean()), std=float(values_N.std()) if varies else 1.0)
+def ratio_of_sums(predictions_NJ: Tensor, labels_NJ: Tensor, weights_NJ: Tensor, otherwise_J: Tensor) -> Tensor:
+    """[J], the factors Σ w·label / Σ w·prediction, which make sums agree; `otherwise_J` where nothing is predicted."""
+    observed_J, predicted_J = (weights_NJ * labels_NJ).sum(0), (weights_NJ * predictions_NJ).sum(0)
+    return torch.where(predicted_J > 0, observed_J / predicted_J, otherwise_J)
+
+
+def weighted_quantiles(values_N: NDArray[np.float64], weights_N: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The smallest value at or below which a share of at least `level` of the weight lies: always one of the values."""
+    order_N = np.argsort(values_N, kind="stable")
+    share_N = np.cumsum(weights_N[order_N])
+    places = np.searchsorted(share_N, levels * share_N[-1])
+    quantiles: NDArray[np.float64] = values_N[order_N[np.minimum(places, len(values_N) - 1)]]
+    return quantiles

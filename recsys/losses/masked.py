@@ -1,9 +1,9 @@
 """All objectives' losses and values at once, a null label out of both loss and gradient.
 
-Shape letters: B rows, N training rows, K objectives in the layout's order, J objectives of one kind.
+Shape letters: B rows, N training rows, K objectives in the layout's order, J objectives of one kind, A durations, V values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,111 +13,207 @@ from torch import Tensor, nn
 from recsys import schema
 from recsys.errors import data_error
 from recsys.losses.binary import Binary
-from recsys.losses.kind import Constants, Fitted, Kind
-from recsys.losses.regression import Regression
-from recsys.losses.watch_time import WatchTime, smearing
-from recsys.objectives import Objective
+from recsys.losses.d2q import D2Q
+from recsys.losses.huber import Huber
+from recsys.losses.kind import Kind, Sample
+from recsys.losses.log_squared import LogSquared
+from recsys.losses.ordinal import Ordinal
+from recsys.losses.squared import Squared
+from recsys.losses.weighted_logistic import WeightedLogistic
+from recsys.objectives import Objective, durations
 
-KINDS: dict[str, Kind] = {"binary": Binary(), "regression": Regression(), "watch_time": WatchTime()}
+METHODS: dict[str, type[Kind]] = {
+    "binary": Binary,
+    "squared": Squared,
+    "huber": Huber,
+    "log_squared": LogSquared,
+    "weighted_logistic": WeightedLogistic,
+    "d2q": D2Q,
+    "ordinal": Ordinal,
+}
 
 
 class ObjectiveLosses(nn.Module):
-    """From [B, K] outputs to K losses and to [B, K] values. Its constants are buffers, saved with the model, float64.
+    """From [B, K] outputs to K losses and to [B, V] values. Its constants are buffers, saved with the model, float64.
 
-    A fresh one has neutral constants, to be filled by `load_state_dict`; `fit` makes one from training labels.
+    A fresh one has neutral constants, to be filled by `load_state_dict`; `fit` makes one from training labels. The only parameters
+    are the thresholds of ordinal objectives. `warnings` say what `fit` found odd, one sentence each.
+
+    `durations` are the columns of `objectives.durations`, NaN where missing. Every method that takes them raises ValueError where
+    an objective needs one and there are none. `weights` are ≥ 0; without them every row counts 1.
     """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         super().__init__()
         self.objectives = tuple(objectives)
-        num = len(self.objectives)
-        for name, neutral in (("start_K", 0.0), ("scale_K", 1.0), ("mean_K", 0.0), ("std_K", 1.0), ("smear_K", 1.0)):
-            self.register_buffer(name, torch.full((num,), neutral, dtype=torch.float64))
-        self.start_K: Tensor
-        self.scale_K: Tensor
-        self.mean_K: Tensor
-        self.std_K: Tensor
-        self.smear_K: Tensor
-        places = {kind: [k for k, objective in enumerate(self.objectives) if objective.kind == kind] for kind in KINDS}
-        self.present = [kind for kind in KINDS if places[kind]]
-        for kind in self.present:
-            self.register_buffer(f"{kind}_J", torch.tensor(places[kind]), persistent=False)
-        order = [k for kind in self.present for k in places[kind]]
+        self.warnings: tuple[str, ...] = ()
+        self._durations = durations(self.objectives)
+        for name, neutral in (("start_K", 0.0), ("scale_K", 1.0)):
+            self.register_buffer(name, torch.full((len(self.objectives),), neutral, dtype=torch.float64))
+        self.start_K: Tensor  # outputs whose prediction is the best constant
+        self.scale_K: Tensor  # mean losses of the best constants, in whose units losses are counted
+        self.methods = nn.ModuleDict()
+        order: list[int] = []
+        for method, kind in METHODS.items():
+            places = [k for k, objective in enumerate(self.objectives) if _method(objective) == method]
+            if places:
+                self.methods[method] = kind([self.objectives[k] for k in places])
+                self.register_buffer(f"{method}_J", torch.tensor(places), persistent=False)
+                order += places
         self.register_buffer("back_K", torch.tensor(np.argsort(order)), persistent=False)
         self.back_K: Tensor
 
     @classmethod
-    def fit(cls, objectives: Sequence[Objective], labels_NK: NDArray[np.floating]) -> "ObjectiveLosses":
-        """Constants from training labels [N, K], NaN where not observed.
+    def fit(
+        cls,
+        objectives: Sequence[Objective],
+        labels_NK: NDArray[np.floating],
+        durations_NA: NDArray[np.floating] | None = None,
+        weights_N: NDArray[np.floating] | None = None,
+    ) -> "ObjectiveLosses":
+        """Constants from training labels [N, K], NaN where not observed. At `start_K` losses are 1 and values the labels' means.
 
-        Raises DataError where an objective has no label at all, or one that its kind does not allow.
+        Raises DataError where an objective has no label at all, or one that its kind does not allow or cannot learn from.
         """
         losses = cls(objectives)
-        for k, objective in enumerate(losses.objectives):
-            fitted = _fit(objective, np.asarray(labels_NK[:, k], dtype=np.float64))
-            losses.start_K[k], losses.scale_K[k] = fitted.start, fitted.scale
-            losses.mean_K[k], losses.std_K[k] = fitted.mean, fitted.std
+        losses._need(durations_NA)
+        for kind, places in losses._kinds():
+            for j, k in enumerate(places.tolist()):
+                _refuse_bad_labels(kind, j, labels_NK[:, k])
+                fitted = kind.fit(j, losses._sample(k, labels_NK, durations_NA, weights_N))
+                losses.start_K[k], losses.scale_K[k] = fitted.start, fitted.scale
+                losses.warnings += fitted.warnings
+        losses.fit_smearing(np.broadcast_to(losses.start_K.numpy(), labels_NK.shape), labels_NK, durations_NA, weights_N)
         return losses
 
-    def forward(self, outputs_BK: Tensor, labels_BK: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns losses [K], means over the observed rows in units of the best constant's loss, and their counts [K].
+    @property
+    def is_smeared(self) -> bool:
+        """Whether some values need `fit_smearing` to be means."""
+        return any(kind.is_smeared for kind, _ in self._kinds())
 
-        An objective without an observed row has a loss of exactly 0 and gives no gradient.
+    def forward(
+        self, outputs_BK: Tensor, labels_BK: Tensor, durations_BA: Tensor | None = None, weights_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns losses [K], weighted means over the observed rows in units of the best constant's loss, and those rows' weights [K].
+
+        An objective without an observed row of a weight above 0 has a loss of exactly 0 and gives no gradient.
         """
+        self._need(durations_BA)
+        outputs_BK = outputs_BK.to(torch.promote_types(outputs_BK.dtype, torch.float32))
         observed_BK = ~labels_BK.isnan()
         known_BK = torch.where(observed_BK, labels_BK, 0.0).to(outputs_BK.dtype)  # before the loss: NaN · 0 is NaN in its gradient
-        rows = [
-            KINDS[kind].loss(outputs_BK[:, self._places(kind)], known_BK[:, self._places(kind)], self._constants(kind))
-            for kind in self.present
-        ]
+        rows = [kind.loss(outputs_BK[:, places], known_BK[:, places], durations_BA) for kind, places in self._kinds()]
         rows_BK = torch.cat(rows, dim=1)[:, self.back_K]
-        counts_K = observed_BK.sum(0)
-        sums_K = torch.where(observed_BK, rows_BK, 0.0).sum(0)
-        return sums_K / counts_K.clamp(min=1) / self.scale_K.to(sums_K.dtype), counts_K
+        weights_BK = observed_BK.to(outputs_BK.dtype)
+        if weights_B is not None:
+            weights_BK = weights_BK * weights_B[:, None].to(outputs_BK.dtype)
+        counts_K = weights_BK.sum(0)
+        sums_K = (weights_BK * rows_BK.where(observed_BK, 0.0)).sum(0)
+        return sums_K / counts_K.where(counts_K > 0, 1.0) / self.scale_K.to(sums_K.dtype), counts_K
 
-    def values(self, outputs_BK: Tensor) -> Tensor:
-        """[B, K] float64: probabilities, and expected values in the labels' own units."""
+    @torch.no_grad()
+    def values(self, outputs_BK: Tensor, durations_BA: Tensor | None = None) -> Tensor:
+        """[B, V] float64 in the order of `predictions.value_names`.
+
+        Probabilities (of a conditional objective the joint one), expected values in the labels' own units, probabilities of levels.
+        """
+        self._need(durations_BA)
         outputs_BK = outputs_BK.double()
-        values = [KINDS[kind].value(outputs_BK[:, self._places(kind)], self._constants(kind)) for kind in self.present]
-        return torch.cat(values, dim=1)[:, self.back_K]
+        parts = [kind.value(outputs_BK[:, places], durations_BA) for kind, places in self._kinds()]
+        values_BK = torch.cat(parts, dim=1)[:, self.back_K]
+        levels = [kind.level_probabilities(outputs_BK[:, places]) for kind, places in self._kinds() if isinstance(kind, Ordinal)]
+        return torch.cat([values_BK, *levels], dim=1)
 
-    def fit_smearing(self, outputs_NK: NDArray[np.floating], labels_NK: NDArray[np.floating]) -> None:
-        """Sets the watch-time objectives' smearing from a trained model's outputs on training rows; kept where no row is observed."""
-        for k, objective in enumerate(self.objectives):
-            observed = ~np.isnan(labels_NK[:, k])
-            if objective.kind == "watch_time" and observed.any():
-                predictions = outputs_NK[observed, k].astype(np.float64) * self.std_K[k].item() + self.mean_K[k].item()
-                self.smear_K[k] = smearing(predictions, labels_NK[observed, k].astype(np.float64))
+    @torch.no_grad()
+    def fit_smearing(
+        self,
+        outputs_NK: NDArray[np.floating],
+        labels_NK: NDArray[np.floating],
+        durations_NA: NDArray[np.floating] | None = None,
+        weights_N: NDArray[np.floating] | None = None,
+    ) -> None:
+        """Makes means of what was learned on another scale: Σ w·value = Σ w·label on these rows, which should be training rows.
 
-    def _places(self, kind: str) -> Tensor:
-        return self.get_buffer(f"{kind}_J")
+        An objective with no observed row keeps the constant that it has.
+        """
+        self._need(durations_NA)
+        durations = None if durations_NA is None else self._doubles(durations_NA)
+        for kind, places in self._kinds():
+            if kind.is_smeared:
+                columns = places.tolist()
+                outputs_NJ, labels_NJ = self._doubles(outputs_NK[:, columns]), self._doubles(labels_NK[:, columns])
+                observed_NJ = ~labels_NJ.isnan()
+                weights_NJ = observed_NJ.double() if weights_N is None else observed_NJ * self._doubles(weights_N)[:, None]
+                kind.fit_smearing(outputs_NJ, labels_NJ.where(observed_NJ, 0.0), durations, weights_NJ)
 
-    def _constants(self, kind: str) -> Constants:
-        places_J = self._places(kind)
-        return Constants(self.mean_K[places_J], self.std_K[places_J], self.smear_K[places_J])
+    def _kinds(self) -> Iterator[tuple[Kind, Tensor]]:
+        """Each kind that is there, with the places of its objectives."""
+        for method, kind in self.methods.items():
+            assert isinstance(kind, Kind)
+            yield kind, self.get_buffer(f"{method}_J")
+
+    def _doubles(self, array: NDArray[np.floating]) -> Tensor:
+        return torch.tensor(array, dtype=torch.float64, device=self.start_K.device)
+
+    def _need(self, durations: object) -> None:
+        if self._durations and durations is None:
+            raise ValueError(f"found no durations, expected columns of {', '.join(self._durations)}, which d2q reads")
+
+    def _sample(
+        self,
+        k: int,
+        labels_NK: NDArray[np.floating],
+        durations_NA: NDArray[np.floating] | None,
+        weights_N: NDArray[np.floating] | None,
+    ) -> Sample:
+        """The rows of objective k that count. Raises DataError where there is none."""
+        objective = self.objectives[k]
+        weights_N = np.ones(len(labels_NK)) if weights_N is None else np.asarray(weights_N, dtype=np.float64)
+        counts_N = ~np.isnan(labels_NK[:, k]) & (weights_N > 0)
+        if not counts_N.any():
+            raise data_error(
+                f"column {schema.label_column(objective.name)}",
+                found="no label on any training day",
+                expected="at least one observed label",
+                bad_rows=len(labels_NK),
+                rows=len(labels_NK),
+                fix="widen split.train, or mend the objective's label or observed",
+            )
+
+        def column(array: NDArray[np.floating], place: int) -> NDArray[np.float64]:
+            return np.asarray(array[counts_N, place], dtype=np.float64)
+
+        sample = Sample(labels_N=column(labels_NK, k), weights_N=weights_N[counts_N])
+        if objective.duration is not None and durations_NA is not None:
+            sample = sample._replace(durations_N=column(durations_NA, self._durations.index(objective.duration)))
+        if objective.given is not None:
+            given = [other.name for other in self.objectives].index(objective.given)
+            weight = weights_N @ (labels_NK[:, given] == 1.0)
+            known = weights_N[counts_N] @ (labels_NK[counts_N, given] == 1.0)
+            sample = sample._replace(given_N=column(labels_NK, given), known_share=float(known / weight) if weight else 1.0)
+        return sample
 
 
-def _fit(objective: Objective, labels_N: NDArray[np.float64]) -> Fitted:
-    kind = KINDS[objective.kind]
-    observed_N = labels_N[~np.isnan(labels_N)]
-    place = f"column {schema.label_column(objective.name)}"
-    if not len(observed_N):
-        raise data_error(
-            place,
-            found="no label on any training day",
-            expected="at least one observed label",
-            bad_rows=len(labels_N),
-            rows=len(labels_N),
-            fix="widen split.train, or mend the objective's label or observed",
-        )
-    bad = observed_N[~kind.are_valid(observed_N)]
+def _method(objective: Objective) -> str:
+    """Which of METHODS learns it."""
+    match objective.kind:
+        case "regression":
+            return objective.loss
+        case "watch_time":
+            return objective.method
+        case "binary" | "ordinal":
+            return objective.kind
+
+
+def _refuse_bad_labels(kind: Kind, j: int, labels_N: NDArray[np.floating]) -> None:
+    known_N = labels_N[~np.isnan(labels_N)].astype(np.float64)
+    bad = known_N[~kind.are_valid(j, known_N)]
     if len(bad):
         raise data_error(
-            place,
-            found=f"{bad[0]:g}",
-            expected=f"{kind.expected} ({objective.kind})",
+            f"column {schema.label_column(kind.objectives[j].name)}",
+            found=", ".join(f"{value:g}" for value in np.unique(bad)[:5]),
+            expected=f"{kind.expected(j)} ({kind.objectives[j].kind})",
             bad_rows=len(bad),
-            rows=len(observed_N),
+            rows=len(known_N),
             fix="mend the objective's label or its kind",
         )
-    return kind.fit(observed_N)

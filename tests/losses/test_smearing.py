@@ -1,14 +1,11 @@
 import numpy as np
 import pytest
-import torch
 
-from recsys.losses import KINDS, smearing
-from recsys.losses.kind import Constants
+from recsys.losses import smearing
 
 
 def value(log_predictions, smear):
-    constants = Constants(*(torch.tensor([value], dtype=torch.float64) for value in (0.0, 1.0, smear)))
-    return KINDS["watch_time"].value(torch.tensor(log_predictions)[:, None], constants)[:, 0].numpy()
+    return np.maximum(smear * np.exp(log_predictions) - 1, 0)
 
 
 def test_predictions_add_up_to_what_was_observed(rng):
@@ -32,12 +29,14 @@ def test_a_constant_prediction_becomes_the_sample_mean(rng):
     assert value(np.array([np.log1p(labels).mean()]), smear)[0] == pytest.approx(labels.mean())
 
 
-def test_the_sum_holds_where_predictions_are_cut_at_zero(rng):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_sum_holds_where_predictions_are_cut_at_zero(rng, weighted):
     signal = rng.normal(0.0, 2.0, 1000)
     labels = rng.exponential(1.0, 1000) * (rng.random(1000) < 0.1)
-    predicted = value(signal, smearing(signal, labels))
+    weights = rng.uniform(0.1, 3.0, 1000) if weighted else np.ones(1000)
+    predicted = value(signal, smearing(signal, labels, weights if weighted else None))
     assert (predicted == 0).any()
-    assert predicted.sum() == pytest.approx(labels.sum(), rel=1e-9)
+    assert weights @ predicted == pytest.approx(weights @ labels, rel=1e-9)
 
 
 def test_no_rows_are_an_error():

@@ -1,0 +1,67 @@
+"""A duration ≥ 0: squared loss on z = log(1 + y), standardised; the value is an expected duration all the same.
+
+Shape letters: B rows, N training rows, J objectives of this kind.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recsys.losses.kind import Fitted, Sample
+from recsys.losses.standardised import Standardised
+from recsys.objectives import Objective
+
+
+class LogSquared(Standardised):
+    """What is learned is the mean of z, and expm1 of a mean lies below the mean; E[y] = max(smear · exp(ẑ) − 1, 0)."""
+
+    is_smeared = True
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        super().__init__(objectives)
+        self._constant("smear_J", 1.0)
+        self.smear_J: Tensor
+
+    def expected(self, j: int) -> str:
+        return "a finite number ≥ 0"
+
+    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.isfinite(labels_N) & (labels_N >= 0)
+
+    def fit(self, j: int, sample: Sample) -> Fitted:
+        return super().fit(j, sample._replace(labels_N=np.log1p(sample.labels_N)))
+
+    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+        return (outputs_BJ - self._standardise(labels_BJ.log1p())).square()
+
+    def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+        return (self.smear_J * self._in_label_units(outputs_BJ).exp() - 1.0).clamp(min=0.0)
+
+    def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
+        log_predictions_NJ = self._in_label_units(outputs_NJ)
+        for j in range(len(self.objectives)):
+            counts = weights_NJ[:, j] > 0
+            if counts.any():
+                columns = (log_predictions_NJ, labels_NJ, weights_NJ)
+                self.smear_J[j] = smearing(*(column_NJ[counts, j].cpu().numpy() for column_NJ in columns))
+
+
+def smearing(log_predictions_N: NDArray[np.float64], labels_N: NDArray[np.float64], weights_N: NDArray[np.float64] | None = None) -> float:
+    """The factor s for which Σ w·max(s · exp(ẑ) − 1, 0) = Σ w·y: predicted watch time adds up to what was observed.
+
+    The smearing estimate (Duan, JASA 1983) as a ratio of sums, Σ exp(z) / Σ exp(ẑ), not the mean of exp(z − ẑ): equal
+    for residuals that do not depend on ẑ, and the only one that keeps the sum when they do. `log_predictions_N` are ẑ;
+    all arrays of the same N ≥ 1 rows, weights above 0. Raises ValueError where N is 0.
+    """
+    if not len(labels_N):
+        raise ValueError("found no observed row to fit the smearing factor on, expected at least one")
+    weights_N = np.ones(len(labels_N)) if weights_N is None else weights_N
+    order_N = np.argsort(log_predictions_N)[::-1]
+    falling_N, weights_N, labels_N = np.exp(log_predictions_N[order_N]), weights_N[order_N], labels_N[order_N]
+    # Were the m largest the only ones above 0, s would be (Σwy + Σw) / Σ w·exp(ẑ), the last two over them; the true m is the last that
+    # agrees with itself.
+    factors_N = (weights_N @ labels_N + np.cumsum(weights_N)) / np.cumsum(weights_N * falling_N)
+    above_zero = int(np.count_nonzero(factors_N * falling_N > 1.0))
+    return float(factors_N[above_zero - 1]) if above_zero else float(1.0 / falling_N[0])

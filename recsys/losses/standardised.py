@@ -1,0 +1,37 @@
+"""What squared and Huber losses on a number share: the label on a scale where training labels have mean 0 and deviation 1.
+
+Shape letters: B rows, N training rows, J objectives of one kind.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from recsys.losses.kind import Fitted, Kind, Sample
+from recsys.objectives import Objective
+
+
+class Standardised(Kind):
+    """The best constant is an output of 0 and its squared loss is 1."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        super().__init__(objectives)
+        self._constant("mean_J", 0.0)
+        self._constant("std_J", 1.0)
+        self.mean_J: Tensor  # of the label, on the scale that is learned
+        self.std_J: Tensor  # likewise, of all rows (not n − 1); 1 where the label never varies
+
+    def fit(self, j: int, sample: Sample) -> Fitted:
+        labels_N, weights_N = sample.labels_N, sample.weights_N
+        mean = np.average(labels_N, weights=weights_N)
+        self.mean_J[j] = mean
+        varies = labels_N.min() < labels_N.max()  # a constant's std is not always 0: its mean is rounded
+        self.std_J[j] = np.sqrt(np.average((labels_N - mean) ** 2, weights=weights_N)) if varies else 1.0
+        return Fitted(start=0.0, scale=1.0)
+
+    def _standardise(self, labels_BJ: Tensor) -> Tensor:
+        return (labels_BJ - self.mean_J.to(labels_BJ.dtype)) / self.std_J.to(labels_BJ.dtype)
+
+    def _in_label_units(self, outputs_BJ: Tensor) -> Tensor:
+        return outputs_BJ * self.std_J + self.mean_J

@@ -1,0 +1,86 @@
+"""A duration ≥ 0 on a feed where most impressions are not watched: logistic regression weighted by watch time.
+
+Covington et al. (RecSys 2016), section 4.2. A watched impression (y > 0) is a positive of weight y/u, any other a negative of
+weight 1; u is the mean watch time of the watched, so that positives weigh 1 on average and gradients stay sane:
+
+    loss = −[(y/u) · log σ(o) + 1{y = 0} · log(1 − σ(o))]
+
+The learned odds are Σ (y/u) over the unwatched rows, Σy / (u·(N − k)) = E[y] / (u·(1 − P)), where P = k/N is the share watched:
+u·exp(o) overstates E[y] by 1 / (1 − P), which is nothing where few watch and everything where all do.
+
+Shape letters: B rows, N training rows, J objectives of this kind.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from recsys import schema
+from recsys.errors import data_error
+from recsys.losses.kind import Fitted, Kind, Sample, ratio_of_sums
+from recsys.objectives import Objective
+
+_NEARLY_ALL = 0.95  # of the impressions watched: odds overstate 20-fold
+
+
+class WeightedLogistic(Kind):
+    """The value is smear · u · exp(o); the factor `smear` makes sums agree, as 1 − P does where P is the same everywhere."""
+
+    is_smeared = True
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        super().__init__(objectives)
+        self._constant("unit_J", 1.0)
+        self._constant("smear_J", 1.0)
+        self.unit_J: Tensor  # u
+        self.smear_J: Tensor
+
+    def expected(self, j: int) -> str:
+        return "a finite number ≥ 0"
+
+    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.isfinite(labels_N) & (labels_N >= 0)
+
+    def fit(self, j: int, sample: Sample) -> Fitted:
+        watched_N = sample.labels_N > 0
+        share = float(np.average(watched_N, weights=sample.weights_N))
+        if watched_N.all() or not watched_N.any():
+            raise self._no_odds(j, len(watched_N), watched=bool(watched_N[0]))
+        self.unit_J[j] = np.average(sample.labels_N[watched_N], weights=sample.weights_N[watched_N])
+        # Positives weigh 1 on average: the best constant's odds are share : 1 − share, its mean loss the entropy of that.
+        entropy = -(share * np.log(share) + (1.0 - share) * np.log1p(-share))
+        warnings = (self._overstated(j, share),) if share >= _NEARLY_ALL else ()
+        return Fitted(start=float(np.log(share) - np.log1p(-share)), scale=float(entropy), warnings=warnings)
+
+    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+        watched_BJ = labels_BJ / self.unit_J.to(labels_BJ.dtype)
+        return watched_BJ * F.softplus(-outputs_BJ) + (labels_BJ == 0).to(outputs_BJ.dtype) * F.softplus(outputs_BJ)
+
+    def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+        return self.smear_J * self._odds(outputs_BJ)
+
+    def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
+        self.smear_J.copy_(ratio_of_sums(self._odds(outputs_NJ), labels_NJ, weights_NJ, self.smear_J))
+
+    def _odds(self, outputs_BJ: Tensor) -> Tensor:
+        return self.unit_J * outputs_BJ.exp()
+
+    def _overstated(self, j: int, share: float) -> str:
+        return (
+            f"{self.objectives[j].name}: found {share:.1%} of the training impressions watched; weighted_logistic learns odds, which are"
+            f" {1.0 / (1.0 - share):,.0f} times the expected watch time there. Sums are mended, the order is not;"
+            ' method = "d2q" or "log_squared" fits such a feed'
+        )
+
+    def _no_odds(self, j: int, rows: int, *, watched: bool) -> Exception:
+        return data_error(
+            f"column {schema.label_column(self.objectives[j].name)}",
+            found="every training impression watched (above 0)" if watched else "no training impression watched (above 0)",
+            expected="watched and unwatched ones, between which weighted_logistic learns odds",
+            bad_rows=rows,
+            rows=rows,
+            fix='method = "d2q" or "log_squared"' if watched else "widen split.train, or mend the objective's label or observed",
+        )
