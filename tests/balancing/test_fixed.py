@@ -1,6 +1,6 @@
 import torch
 
-from recsys.balancing import BALANCERS, build
+from recsys.balancing import build
 from recsys.config import Balance
 from recsys.objectives import Objective
 
@@ -12,14 +12,9 @@ def test_weights_are_as_written_whatever_the_losses():
     for losses_K in (torch.zeros(3), torch.tensor([1e10, 1e-10, 1.0])):
         assert balancer(losses_K).tolist() == [1.0, 4.0, 0.0]
     assert balancer(torch.zeros(3, dtype=torch.float64)).dtype == torch.float64
-    assert balancer.penalty().item() == 0.0
 
 
 def test_weights_give_the_losses_no_gradient_of_their_own():
     losses_K = torch.tensor([2.0, 3.0, 5.0], requires_grad=True)
     (build(Balance(), OBJECTIVES)(losses_K) * losses_K).sum().backward()
     assert losses_K.grad.tolist() == [1.0, 4.0, 0.0]
-
-
-def test_every_method_of_the_config_has_a_balancer():
-    assert set(Balance.model_fields["method"].annotation.__args__) == set(BALANCERS)

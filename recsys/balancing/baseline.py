@@ -1,0 +1,44 @@
+"""What losses another run has reached: read from its journal."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from recsys.errors import ArtifactError, ConfigError
+from recsys.objectives import Objective
+
+_JOURNAL = "training.jsonl"
+_PARTS = ("validation", "progressive", "train")  # the first that says something of an objective is believed
+_OPTION = "balance.worst_case.baseline"
+
+
+def losses_of(run: Path, objectives: Sequence[Objective]) -> list[float]:
+    """The last loss of each objective in `run`/training.jsonl, in units of its best constant's, on rows not learned where there are some.
+
+    Raises ConfigError where there is no such file or an objective has no loss in it, ArtifactError where it is damaged.
+    """
+    journal = run / _JOURNAL
+    last: dict[str, dict[str, float]] = {part: {} for part in _PARTS}
+    for line in _lines(journal):
+        known = {name: float(loss) for name, loss in line.get("loss", {}).items() if loss is not None}
+        last.setdefault(str(line.get("part")), {}).update(known)
+    found = {name: loss for part in reversed(_PARTS) for name, loss in last[part].items()}
+    missing = [objective.name for objective in objectives if objective.name not in found]
+    if missing:
+        raise ConfigError(
+            f"{_OPTION}: found no loss of {', '.join(missing)} in {journal}, expected one of every objective;"
+            f" there are {', '.join(sorted(found)) or 'none'}. Fix: name a run that has learned them all"
+        )
+    return [found[objective.name] for objective in objectives]
+
+
+def _lines(journal: Path) -> list[dict[str, dict[str, float | None]]]:
+    try:
+        return [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise ConfigError(
+            f"{_OPTION}: found no {journal} ({error.strerror or error}), expected the folder of a run that was trained."
+            " Fix: train it first, and give its folder such as runs/single_task"
+        ) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{journal}: found a line that is not JSON ({error}). Fix: delete that run and train it again") from error
