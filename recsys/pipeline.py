@@ -181,7 +181,8 @@ def _train(job: Job) -> None:
 def _score(job: Job) -> None:
     inputs = _contents([job.run / "model", *_scored_days(job)])
     fusion = [
-        objective.model_dump(mode="json", include={"name", "kind", "better", "fusion_weight"}) for objective in job.pipeline.objective
+        objective.model_dump(mode="json", include={"name", "kind", "given", "levels", "better", "fusion_weight"})
+        for objective in job.pipeline.objective
     ]
     fingerprint = artifacts.fingerprint([fusion, inputs])
     if artifacts.is_fresh(job.run / PREDICTIONS_FILE, fingerprint):
@@ -220,7 +221,8 @@ def _evaluate(job: Job) -> None:
 
 def _evaluate_run(job: Job, run: Path, *, against: Sequence[Path]) -> None:
     inputs = _contents([path / PREDICTIONS_FILE for path in (run, *against)])
-    objectives = [objective.model_dump(mode="json", include={"name", "kind", "group", "better"}) for objective in job.pipeline.objective]
+    read = {"name", "kind", "given", "levels", "group", "better"}
+    objectives = [objective.model_dump(mode="json", include=read) for objective in job.pipeline.objective]
     options = job.pipeline.evaluate.model_dump(mode="json", exclude={"baselines"})
     fingerprint = artifacts.fingerprint([options, objectives, job.pipeline.seed, inputs, run.name])
     if artifacts.is_fresh(run / METRICS_FILE, fingerprint):

@@ -1,4 +1,9 @@
-"""What a baseline is: it learns from the rows that any model learns from, and leaves the same predictions."""
+"""What a baseline is: it learns from the rows that any model learns from, and leaves the same predictions.
+
+A row counts by `train.weight` as it does for a model. `train.negatives` is not for baselines: thinning spares a net steps, and they see
+all rows. Of an ordinal objective they learn the level as a number, so they predict the expected one and no probabilities of levels.
+Labels of objectives with `given` are joint in the examples, and are learned as they are.
+"""
 
 from abc import ABC, abstractmethod
 from typing import Literal

@@ -15,7 +15,10 @@ POSITION_DROPOUT = 0.1  # of training rows that lose their position, so that "mi
 
 
 class GBDT(Baseline):
-    """One ensemble an objective. The number of trees is the one with the lowest validation loss; `refit` keeps it."""
+    """One ensemble an objective. The number of trees is the one with the lowest validation loss; `refit` keeps it.
+
+    Of an ordinal objective the level is regressed.
+    """
 
     @property
     def sees_position(self) -> bool:
@@ -49,7 +52,7 @@ class GBDT(Baseline):
         return [Trees(objective, seed=self.seed) for objective in self.objectives]
 
     def _labelled(self, rows: Rows) -> list[Labelled]:
-        """Per objective the rows on which its label is observed; a tenth of them with the position missing."""
+        """Per objective the rows that count, with its label observed; a tenth of them with the position missing."""
         stride = ceil(len(rows) / MAX_ROWS)
         if stride > 1:
             self.console.say(f"gbdt: learns 1 in {stride} of {len(rows):,} rows: at most {MAX_ROWS:,} are held in memory")
@@ -58,8 +61,11 @@ class GBDT(Baseline):
         if self._columns.position is not None:
             dropped_N = np.random.default_rng(self.seed).random(len(matrix_NC)) < POSITION_DROPOUT
             matrix_NC[dropped_N, self._columns.position] = np.nan
-        known_KN = np.isfinite(labels_NK).T
+        weight_N = np.concatenate([day.weights()[::stride] for day in rows.each_day()])
+        counts_NK = np.isfinite(labels_NK) & (weight_N > 0)[:, None]
         return [
-            Labelled(matrix_NC if known_N.all() else matrix_NC[known_N], label_N[known_N])
-            for known_N, label_N in zip(known_KN, labels_NK.T, strict=True)
+            Labelled(
+                matrix_NC if counts_N.all() else matrix_NC[counts_N], label_N[counts_N], weight_N[counts_N] if rows.are_weighted else None
+            )
+            for counts_N, label_N in zip(counts_NK.T, labels_NK.T, strict=True)
         ]

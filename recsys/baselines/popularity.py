@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from recsys import schema
 from recsys.baselines.base import Baseline, Position
-from recsys.baselines.rows import Rows, means
+from recsys.baselines.rows import Rows
 from recsys.config import Pipeline
 from recsys.progress import Console
 
@@ -15,7 +15,10 @@ SHRINKAGE = 20.0  # impressions at the base mean that every item starts from
 
 
 class Popularity(Baseline):
-    """(Σ label + c·base) / (n + c) per item and objective, c = `SHRINKAGE`; an unseen item gets the base mean."""
+    """(Σ w·label + c·base) / (Σ w + c) per item and objective, c = `SHRINKAGE`; an unseen item gets the base mean.
+
+    A row's weight w is 1 without `train.weight`. Of an ordinal objective the mean level.
+    """
 
     sees_position = False
 
@@ -29,14 +32,14 @@ class Popularity(Baseline):
 
     def refit(self, rows: Rows) -> None:
         labels_NK = rows.labels(self.objectives)
-        base_K = means(labels_NK, self.objectives, rows.examples)
+        weights_NK = np.isfinite(labels_NK) * rows.weights()[:, None]
+        weighted_NK = np.where(np.isfinite(labels_NK), labels_NK, 0.0) * weights_NK
+        base_K = weighted_NK.sum(0) / weights_NK.sum(0)
         encoded = pc.dictionary_encode(rows.read([schema.ITEM_ID])[schema.ITEM_ID]).combine_chunks()
         self._items, item_N = encoded.dictionary, encoded.indices.to_numpy()
-        known_NK = np.isfinite(labels_NK)
         smoothed = [
-            (_sum_by(item_N, np.where(known, label, 0.0), len(self._items)) + SHRINKAGE * base)
-            / (_sum_by(item_N, known.astype(float), len(self._items)) + SHRINKAGE)
-            for label, known, base in zip(labels_NK.T, known_NK.T, base_K, strict=True)
+            (_sum_by(item_N, weighted_N, len(self._items)) + SHRINKAGE * base) / (_sum_by(item_N, weights_N, len(self._items)) + SHRINKAGE)
+            for weighted_N, weights_N, base in zip(weighted_NK.T, weights_NK.T, base_K, strict=True)
         ]
         self._means_IK = np.vstack([np.column_stack(smoothed), base_K])
 

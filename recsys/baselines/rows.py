@@ -40,6 +40,17 @@ class Rows:
         table = self.read([schema.label_column(objective.name) for objective in objectives])
         return np.column_stack([column.cast(pa.float64()).to_numpy() for column in table.columns])
 
+    @property
+    def are_weighted(self) -> bool:
+        return schema.WEIGHT in self.columns()
+
+    def weights(self) -> NDArray[np.float64]:
+        """[N] by how much rows count."""
+        if not self.are_weighted:
+            return np.ones(len(self))
+        weight_N: NDArray[np.float64] = self.read([schema.WEIGHT])[schema.WEIGHT].cast(pa.float64()).to_numpy()
+        return weight_N
+
     def encoded_days(self) -> EncodedDays:
         return EncodedDays(self.encoded, list(self.days))
 
@@ -47,16 +58,14 @@ class Rows:
         return self.examples / f"day={day}" / "part-0.parquet"
 
 
-def means(labels_NK: NDArray[np.float64], objectives: tuple[Objective, ...], examples: Path) -> NDArray[np.float64]:
-    """[K] mean label over the rows where it is observed. Raises DataError where an objective has no such row."""
-    known_NK = np.isfinite(labels_NK)
+def require_labels(rows: Rows, objectives: tuple[Objective, ...]) -> None:
+    """Raises DataError where an objective has no row that counts: with its label observed, and of a weight above 0."""
+    counts_NK = np.isfinite(rows.labels(objectives)) & (rows.weights() > 0)[:, None]
     for k, objective in enumerate(objectives):
-        if not known_NK[:, k].any():
+        if not counts_NK[:, k].any():
             raise data_error(
-                f"{examples} column {schema.label_column(objective.name)}",
+                f"{rows.examples} column {schema.label_column(objective.name)}",
                 found="no observed label on the training days",
-                expected="at least one",
+                expected="at least one" + (" on a row of a weight above 0" if rows.are_weighted else ""),
                 fix=f"widen [split] train, or drop the objective {objective.name}",
             )
-    means_K: NDArray[np.float64] = np.nanmean(labels_NK, axis=0)
-    return means_K

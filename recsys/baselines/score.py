@@ -9,8 +9,9 @@ from recsys import artifacts, schema
 from recsys.baselines.base import Baseline
 from recsys.baselines.gbdt import GBDT
 from recsys.baselines.popularity import Popularity
-from recsys.baselines.rows import Rows, means
+from recsys.baselines.rows import Rows, require_labels
 from recsys.config import Pipeline
+from recsys.encoding import label_means
 from recsys.errors import ArtifactError, ConfigError
 from recsys.predictions import assemble
 from recsys.progress import Console
@@ -41,8 +42,8 @@ def fit_and_score(kind: str, pipeline: Pipeline, examples: Path, encoded: Path, 
         raise ArtifactError(f"{examples}: found no day of [split] train, expected at least one. Fix: run `recsys features` again")
     if validation is None and test is None:
         raise ConfigError("split: found no validation and no test days with rows: nothing to score, expected one of the two")
-    background_K = means(train.labels(pipeline.objective), pipeline.objective, examples)
-    train_means = {objective.name: float(mean) for objective, mean in zip(pipeline.objective, background_K, strict=True)}
+    require_labels(train, pipeline.objective)
+    train_means = label_means((day.labels(pipeline.objective) for day in train.each_day()), pipeline.objective)
 
     baseline = BASELINES[kind](pipeline, console)
     baseline.fit(train, validation)
@@ -72,7 +73,7 @@ def _predictions(baseline: Baseline, rows: Rows, split: str, train_means: dict[s
             day=day.days[0],
             split=split,
             objectives=baseline.objectives,
-            predicted_NK=baseline.predict(day),
+            predicted_NV=baseline.predict(day),
             ranking_NK=baseline.predict(day, position="missing") if baseline.sees_position else None,
             train_means=train_means,
         )

@@ -39,13 +39,21 @@ MIN_COLUMNS = 64  # that a split chooses from, where there are as many
 
 
 class Labelled(NamedTuple):
-    """Rows on which one objective's label is observed."""
+    """Rows on which one objective's label is observed, and which count."""
 
     matrix: NDArray[np.float32]  # [N, C]
     label: NDArray[np.float64]  # [N]
+    weight: NDArray[np.float64] | None = None  # [N], above 0; None where all count alike
 
     def split(self, cut: int) -> tuple["Labelled", "Labelled"]:
-        return Labelled(self.matrix[:cut], self.label[:cut]), Labelled(self.matrix[cut:], self.label[cut:])
+        first, last = (
+            Labelled(self.matrix[rows], self.label[rows], None if self.weight is None else self.weight[rows])
+            for rows in (slice(cut), slice(cut, None))
+        )
+        return first, last
+
+    def mean(self) -> float:
+        return float(np.average(self.label, weights=self.weight))
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ class Trees:
     def refit(self, learned: Labelled, chosen: Ensemble) -> Ensemble:
         """Learns `learned` with the options and the number of trees of `chosen`."""
         if chosen.model is None:
-            return Ensemble(self._objective, None, 0, float(learned.label.mean()))
+            return Ensemble(self._objective, None, 0, learned.mean())
         options = {name: chosen.model.get_params()[name] for name in TreeOptions.model_fields}
         return self._fit(learned, None, TreeOptions(**{**options, "max_iter": chosen.trees}))
 
@@ -99,9 +107,9 @@ class Trees:
         return RARE_TREES if self._objective.is_probability and learned.label.mean() < RARE else DENSE_TREES
 
     def _fit(self, learned: Labelled, judged: Labelled | None, options: TreeOptions) -> Ensemble:
-        matrix_NC, label_N = learned
+        matrix_NC, label_N, weight_N = learned
         if len(np.unique(label_N)) < 2:
-            return Ensemble(self._objective, None, 0, float(label_N.mean()))
+            return Ensemble(self._objective, None, 0, learned.mean())
         family = HistGradientBoostingClassifier if self._objective.is_probability else HistGradientBoostingRegressor
         least = min(1.0, MIN_COLUMNS / matrix_NC.shape[1])
         model = family(
@@ -112,24 +120,28 @@ class Trees:
             random_state=self._seed,
         )
         if judged is None:
-            model.fit(matrix_NC, self._target(label_N))
+            model.fit(matrix_NC, self._target(label_N), weight_N)
             trees = model.n_iter_
         else:
-            model.fit(matrix_NC, self._target(label_N), X_val=judged.matrix, y_val=self._target(judged.label))
+            held_out = {"X_val": judged.matrix, "y_val": self._target(judged.label), "sample_weight_val": judged.weight}
+            model.fit(matrix_NC, self._target(label_N), weight_N, **held_out)
             trees = max(1, int(np.argmax(model.validation_score_)))  # entry 0 is the loss before the first tree
         if self._objective.kind != "watch_time":
             return Ensemble(self._objective, model, trees)
-        return Ensemble(self._objective, model, trees, curve=_expected(_output(model, matrix_NC, trees), label_N))
+        return Ensemble(self._objective, model, trees, curve=_expected(_output(model, matrix_NC, trees), learned))
 
     def _target(self, label_N: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.log1p(label_N) if self._objective.kind == "watch_time" else label_N
 
 
-def _expected(output_N: NDArray[np.float64], label_N: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _expected(output_N: NDArray[np.float64], learned: Labelled) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean output and mean label in bins of equal size by output, the labels as an isotonic regression, which keeps their mean."""
     bins = np.array_split(np.argsort(output_N, kind="stable"), min(CURVE_BINS, len(output_N)))
-    outputs, labels = (np.array([values_N[rows].mean() for rows in bins]) for values_N in (output_N, label_N))
-    return outputs, isotonic_regression(labels)
+    weight_N = np.ones(len(output_N)) if learned.weight is None else learned.weight
+    outputs, labels = (
+        np.array([np.average(values_N[rows], weights=weight_N[rows]) for rows in bins]) for values_N in (output_N, learned.label)
+    )
+    return outputs, isotonic_regression(labels, sample_weight=[weight_N[rows].mean() for rows in bins])
 
 
 def _output(model: Model, matrix_NC: NDArray[np.float32], trees: int) -> NDArray[np.float64]:

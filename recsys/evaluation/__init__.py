@@ -6,5 +6,21 @@ from recsys.evaluation.groups import bursts
 from recsys.evaluation.metrics import METRICS, Metric
 from recsys.evaluation.probability import calibration_curve
 from recsys.evaluation.rows import Rows
+from recsys.evaluation.scores import Scores, read_scores
+from recsys.evaluation.targets import Target, targets
 
-__all__ = ["METRICS", "Interval", "Metric", "Rows", "UserDraws", "bursts", "calibration_curve", "evaluate", "interval"]
+__all__ = [
+    "METRICS",
+    "Interval",
+    "Metric",
+    "Rows",
+    "Scores",
+    "Target",
+    "UserDraws",
+    "bursts",
+    "calibration_curve",
+    "evaluate",
+    "interval",
+    "read_scores",
+    "targets",
+]

@@ -13,19 +13,13 @@ from recsys import schema
 from recsys.errors import ConfigError
 from recsys.evaluation.bootstrap import UserDraws
 from recsys.evaluation.cells import Cell, cells, splits
-from recsys.evaluation.inputs import (
-    Impressions,
-    Scores,
-    as_table,
-    check_predictions,
-    check_same_impressions,
-    read_impressions,
-    read_scores,
-)
+from recsys.evaluation.inputs import Impressions, as_table, read_impressions
 from recsys.evaluation.measure import Measured, difference, measure
 from recsys.evaluation.metrics import METRICS, Metric
 from recsys.evaluation.rows import IntArray, Rows, renumber
-from recsys.objectives import Objective
+from recsys.evaluation.scores import Scores, check_predictions, check_same_impressions, read_scores
+from recsys.evaluation.targets import Target, targets
+from recsys.objectives import Objective, chain
 
 
 @dataclass(frozen=True)
@@ -58,10 +52,13 @@ def evaluate(
     (slice "all"), the main ones also by day, where a split has several, and by each value of `slices` (default: all
     `slice.…` columns; a null value of a slice has slice_value null).
     `gauc_list` orders by `rank.X` where there is one; all other metrics judge `pred.X`, the prediction for the log as it was shown.
+    An objective with `given` is judged twice: jointly, on all rows with a known label, and under the name `like|click` as
+    `pred.like|click` (where that column is absent: `pred.like` / `pred.click`) on those of them whose given label is 1. An ordinal one
+    is judged by its expected value, and where the run has `pred.X=LEVEL` by the probabilities of its levels.
 
     `against`: other runs' predictions of the same impressions, joined by event_id. Their rows say this run minus the
     other; both are resampled with the same users.
-    `train_means`: the mean training label by objective, for normalised entropy; default what the table's metadata says.
+    `train_means`: the mean training label by objective or conditional form, for normalised entropy; default what the table's metadata says.
     `bootstrap` replicates over users give `low` and `high` at `confidence`; 0: none.
 
     A metric that the rows do not define is null with a reason. `reason` beside a value says why it has no interval.
@@ -82,7 +79,7 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     for split, at_N in splits(impressions):
         evaluation = _SplitEvaluation(split, at_N, impressions, [this, *others], settings)
-        rows += (row for objective in objectives for row in evaluation.rows(objective))
+        rows += (row for target in targets(objectives) for row in evaluation.rows(target))
     return pa.Table.from_pylist(rows, schema=schema.METRICS)
 
 
@@ -91,6 +88,11 @@ def _check_options(objectives: Sequence[Objective], run: str, against: Mapping[s
     names = [objective.name for objective in objectives]
     if not names or len(set(names)) < len(names):
         problems.append(f"objectives: found {names}, expected at least one and no name twice. Fix: pass each objective once")
+    for objective in objectives:
+        try:
+            chain(objective, objectives)
+        except ValueError as error:
+            problems.append(f"objectives: {error}. Fix: pass the objective that it is given too")
     if bootstrap < 0:
         problems.append(f"bootstrap: found {bootstrap}, expected a number of replicates, 0 or more. Fix: 1000 is usual")
     if not 0 < confidence < 1:
@@ -118,25 +120,25 @@ class _SplitEvaluation:
         users_U, self.user_N[at_N] = renumber(impressions.user_N[at_N], impressions.users)
         self.draws = UserDraws(len(users_U), settings.bootstrap, settings.seed)
 
-    def rows(self, objective: Objective) -> Iterator[dict[str, Any]]:
-        """The long rows of one objective, the whole split first."""
-        metrics = [metric for metric in METRICS if objective.kind in metric.kinds]
+    def rows(self, target: Target) -> Iterator[dict[str, Any]]:
+        """The long rows of one objective, or of its conditional form; the whole split first."""
+        metrics = [metric for metric in METRICS if target.objective.kind in metric.kinds]
         for cell in self.cells:
-            yield from self._cell(cell, objective, [metric for metric in metrics if metric.main or cell.is_whole])
+            yield from self._cell(cell, target, [metric for metric in metrics if metric.main or cell.is_whole])
 
-    def _cell(self, cell: Cell, objective: Objective, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
-        users_U, rows_by_run = self._rows_by_run(cell, objective)
+    def _cell(self, cell: Cell, target: Target, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+        users_U, rows_by_run = self._rows_by_run(cell, target)
         label_N = rows_by_run[0].label_N
         shared = {
             "run": self.settings.run,
-            "objective": objective.name,
-            "group": objective.group,
+            "objective": target.name,
+            "group": target.objective.group,
             "split": self.split,
             "day": cell.day,
             "slice": cell.slice,
             "slice_value": cell.slice_value,
             "n": len(label_N),
-            "n_positive": np.count_nonzero(label_N) if objective.is_probability else None,
+            "n_positive": np.count_nonzero(label_N) if target.objective.is_probability else None,
         }
         by_run = [measure(metrics, rows, self.draws, users_U) for rows in rows_by_run]
         for metric, this, *others in zip(metrics, *by_run, strict=True):
@@ -144,26 +146,28 @@ class _SplitEvaluation:
             for scores, other in zip(self.runs[1:], others, strict=True):
                 yield shared | {"metric": metric.name, "against": scores.run} | self._number(metric, difference(this, other, scores.run))
 
-    def _rows_by_run(self, cell: Cell, objective: Objective) -> tuple[IntArray, list[Rows]]:
+    def _rows_by_run(self, cell: Cell, target: Target) -> tuple[IntArray, list[Rows]]:
         """The cell's rows with a known label as each run scored them, and their users in the numbering of the draws."""
-        name = objective.name
+        name = target.name
         label_N = self.runs[0].label[name]
         known_N = cell.at_N[~np.isnan(label_N[cell.at_N])]
         users_U, user_N = renumber(self.user_N[known_N], self.draws.users)
         lists_G, list_N = renumber(self.impressions.list_N[known_N], self.impressions.lists)
         rows_by_run = []
         for scores in self.runs:
-            predicted_N = scores.prediction[name][known_N]
-            same = scores.ranking[name] is scores.prediction[name]
+            predicted = scores.predicted[name]
+            expected_N = predicted.expected_N[known_N]
             rows = Rows(
                 label_N=label_N[known_N],
-                prediction_N=predicted_N,
-                ranking_N=predicted_N if same else scores.ranking[name][known_N],
+                prediction_N=expected_N,
+                ranking_N=expected_N if predicted.ranking_N is predicted.expected_N else predicted.ranking_N[known_N],
                 user_N=user_N,
                 list_N=list_N,
                 users=len(users_U),
                 lists=len(lists_G),
                 train_mean=self.settings.train_means.get(name),
+                levels=target.objective.levels,
+                probability_NL=None if predicted.probability_NL is None else predicted.probability_NL[known_N],
             )
             rows_by_run.append(rows)
         return users_U, rows_by_run

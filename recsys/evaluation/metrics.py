@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from recsys import schema
-from recsys.evaluation import concordance, probability, ranking, regression
+from recsys.evaluation import concordance, ordinal, probability, ranking, regression
 from recsys.evaluation.bootstrap import Estimate, Undefined
 from recsys.evaluation.rows import Rows
 from recsys.objectives import Kind
 
 BINARY: tuple[Kind, ...] = ("binary",)
-NUMERIC: tuple[Kind, ...] = ("regression", "watch_time")
+ORDINAL: tuple[Kind, ...] = ("ordinal",)
+NUMERIC: tuple[Kind, ...] = ("regression", "watch_time", *ORDINAL)  # judged by their expected value
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ METRICS = (
     Metric("gauc", BINARY, schema.HIGHER, ranking.gauc, main=True),
     Metric("gauc_list", BINARY, schema.HIGHER, ranking.gauc_list, main=True),
     Metric("pr_auc", BINARY, schema.HIGHER, ranking.pr_auc),
-    Metric("log_loss", BINARY, schema.LOWER, probability.log_loss, main=True),
+    Metric("log_loss", BINARY + ORDINAL, schema.LOWER, probability.log_loss, main=True),
     Metric("normalized_entropy", BINARY, schema.LOWER, probability.normalized_entropy, main=True),
+    Metric("rps", ORDINAL, schema.LOWER, ordinal.rps, main=True),
     Metric("ece", BINARY, schema.LOWER, probability.ece, centred=True),
     Metric("calibration", BINARY + NUMERIC, None, probability.calibration, main=True),
     Metric("rmse", NUMERIC, schema.LOWER, regression.rmse, main=True),

@@ -5,6 +5,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
+from recsys.evaluation import ordinal
 from recsys.evaluation.bootstrap import Estimate, Sums, Undefined
 from recsys.evaluation.rows import FloatArray, IntArray, Order, Rows
 
@@ -21,8 +22,14 @@ def not_a_probability(rows: Rows) -> str | None:
 
 
 def log_loss(rows: Rows) -> Estimate | Undefined:
-    """Mean negative log likelihood in nats, probabilities clipped at 1e-12."""
-    return _log_loss_per(rows, 1.0)
+    """Mean negative log likelihood in nats, of a binary label or of the level that it is; probabilities clipped at 1e-12."""
+    return ordinal.mean_of(rows, _surprise_of_level) if rows.levels else _log_loss_per(rows, 1.0)
+
+
+def _surprise_of_level(rows: Rows, probability_NL: FloatArray) -> FloatArray:
+    of_label_N = np.take_along_axis(probability_NL, rows.label_level[:, None], axis=1)[:, 0]
+    surprise_N: FloatArray = -np.log(np.clip(of_label_N, CLIP, 1 - CLIP))
+    return surprise_N
 
 
 def normalized_entropy(rows: Rows) -> Estimate | Undefined:

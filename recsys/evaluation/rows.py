@@ -1,5 +1,6 @@
 """The rows that one number is computed from, and the orders that several metrics share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -67,6 +68,13 @@ def renumber(code_N: IntArray, size: int) -> tuple[IntArray, IntArray]:
     return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[code_N]
 
 
+def level_of(label_N: FloatArray, levels: Sequence[float]) -> IntArray:
+    """The place of each label among ascending levels; −1: none of them. As float32, in which examples hold labels."""
+    levels_L, narrow_N = np.asarray(levels, np.float32), label_N.astype(np.float32)
+    place_N = np.minimum(np.searchsorted(levels_L, narrow_N), len(levels_L) - 1)
+    return np.where(levels_L[place_N] == narrow_N, place_N, -1)
+
+
 @dataclass(frozen=True)
 class Rows:
     """Impressions with a known label of one objective, and one run's predictions of it.
@@ -74,7 +82,8 @@ class Rows:
     `user_N` counts 0 … U − 1 through the users of these rows only, `list_N` likewise the lists (requests or bursts) that
     they were shown in; a list is of one user. `prediction_N` is the prediction for the log as it was shown, `ranking_N`
     the one that lists are ordered by (position missing, where the model sees a position). `train_mean` is the mean
-    training label, if known.
+    training label, if known. `levels` are those of an ordinal objective, ascending, L of them, and `probability_NL` what the
+    run gives each, if it does.
     """
 
     label_N: FloatArray
@@ -85,6 +94,8 @@ class Rows:
     users: int
     lists: int
     train_mean: float | None = None
+    levels: tuple[float, ...] = ()
+    probability_NL: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.label_N)
@@ -100,6 +111,11 @@ class Rows:
     @cached_property
     def by_label(self) -> Order:
         return Order.of(self.label_N)
+
+    @cached_property
+    def label_level(self) -> IntArray:
+        """[N], per row: the place of its label among the levels."""
+        return level_of(self.label_N, self.levels)
 
     def per_user(self, *values_N: FloatArray) -> FloatArray:
         """Sums over each user's rows, one column a value: [U, M]."""

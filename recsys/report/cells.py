@@ -5,6 +5,7 @@ from math import floor, log10
 
 import pandas as pd
 
+from recsys import schema
 from recsys.report.frame import BETTER, KEYS, UNCLEAR, WORSE, compared
 
 MARKS = {BETTER: "▲", WORSE: "▼", UNCLEAR: "·"}
@@ -79,6 +80,12 @@ def grid(table: pd.DataFrame) -> Grid:
     others = compared(table)
     groups = table.groupby(KEYS, sort=False, dropna=False)
     return Grid(tuple(others), tuple(_line(group, others) for _, group in groups))
+
+
+def conditional_words(name: str) -> str | None:
+    """What "like|click" stands for: "like, given click"; None of an objective's own name."""
+    parts = schema.conditional_parts(name)
+    return None if parts is None else f"{parts[0]}, given {parts[1]}"
 
 
 def _line(group: pd.DataFrame, others: list[str]) -> Line:

@@ -23,16 +23,17 @@ class Figure:
     title: str
     text: str
     spec: dict[str, Any]
+    wide: bool = False  # over the whole width of its section
 
 
-def figure(title: str, text: str, chart: alt.Chart | alt.LayerChart, *, height: int = 190) -> Figure:
+def figure(title: str, text: str, chart: alt.Chart | alt.LayerChart, *, height: int = 190, wide: bool = False) -> Figure:
     """The chart, as wide as the page lets it be. `height` in pixels."""
     sized = chart.properties(
         width="container", height=height, description=text, autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
     )
     spec = sized.to_dict()
     del spec["config"], spec["$schema"]
-    return Figure(title, text, spec)
+    return Figure(title, text, spec, wide)
 
 
 def records(frame: pd.DataFrame, *columns: str) -> alt.Data:

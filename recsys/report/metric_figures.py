@@ -1,11 +1,12 @@
 """Figures of the metrics: differences to the baselines, the days of a split, calibration."""
 
 import altair as alt
+import numpy as np
 import pandas as pd
-import pyarrow as pa
+from numpy.typing import NDArray
 
 from recsys import schema
-from recsys.evaluation import calibration_curve
+from recsys.evaluation import Scores, Target, calibration_curve, targets
 from recsys.objectives import Objective
 from recsys.report.cells import grid
 from recsys.report.figure import GREY, Figure, figure, named, records, sentence, values
@@ -70,22 +71,23 @@ def _days(rows: pd.DataFrame) -> Figure:
     return figure(f"{objective}: {metric} by day", text, chart)
 
 
-def calibration(predictions: pa.Table, objectives: tuple[Objective, ...], table: pd.DataFrame, *, confidence: float) -> list[Figure]:
-    """One figure an objective with a label: mean prediction against mean label in bins of equal mass.
+def calibration(
+    scores: Scores, at_N: NDArray[np.bool_], objectives: tuple[Objective, ...], table: pd.DataFrame, *, confidence: float
+) -> list[Figure]:
+    """One figure an objective, or conditional form, with a label on rows `at_N`: mean prediction against mean label in bins of equal mass.
 
     `table` holds the metrics of these rows: Σp/Σy and ECE stand in the title.
     """
     figures = []
-    for objective in objectives:
-        label = predictions[schema.label_column(objective.name)].to_numpy()
-        predicted = predictions[schema.prediction_column(objective.name)].to_numpy()
-        curve = calibration_curve(label, predicted, confidence=confidence)
+    for target in targets(objectives):
+        curve = calibration_curve(scores.label[target.name][at_N], scores.predicted[target.name].expected_N[at_N], confidence=confidence)
         if len(curve):
-            figures.append(_calibration(objective, curve, table[table["objective"] == objective.name]))
+            figures.append(_calibration(target, curve, table[table["objective"] == target.name]))
     return figures
 
 
-def _calibration(objective: Objective, curve: pd.DataFrame, table: pd.DataFrame) -> Figure:
+def _calibration(target: Target, curve: pd.DataFrame, table: pd.DataFrame) -> Figure:
+    objective, name = target.objective, target.name
     kind = "probability" if objective.is_probability else "value in the label's own unit"
     curve = curve.assign(low=curve["low"].clip(lower=0)) if objective.is_probability else curve
     ends = [float(curve[["mean_predicted", "mean_observed"]].min().min()), float(curve[["mean_predicted", "mean_observed"]].max().max())]
@@ -100,8 +102,8 @@ def _calibration(objective: Objective, curve: pd.DataFrame, table: pd.DataFrame)
         base.mark_line(point=True).encode(y=y),
     )
     text = sentence(
-        f"Calibration of {objective.name}; on the dashed line the prediction is right on average",
+        f"Calibration of {name}; on the dashed line the prediction is right on average",
         (f"predicted {row.mean_predicted:.3g}, observed {row.mean_observed:.3g}" for row in curve.itertuples()),
     )
-    said = [f"{name} {line.value}" for name, metric in SUMMARIES.items() for line in grid(table[table["metric"] == metric]).lines]
-    return figure(f"{objective.name}: {', '.join(said) or 'predicted and observed'}", text, chart, height=230)
+    said = [f"{summary} {line.value}" for summary, metric in SUMMARIES.items() for line in grid(table[table["metric"] == metric]).lines]
+    return figure(f"{name}: {', '.join(said) or 'predicted and observed'}", text, chart, height=230)

@@ -1,17 +1,15 @@
-"""Figures of a training and of the inside of a model: learning curves, gates, position bias."""
+"""Figures of a training and of the position bias that it learned."""
 
-from collections.abc import Sequence
 from math import ceil
 
 import altair as alt
 import pandas as pd
 
-from recsys.report.figure import GREY, Figure, figure, named, records, sentence
+from recsys.report.figure import Figure, figure, named, records, sentence
 from recsys.report.training_log import Inside
 
 CHOOSE = "choose"  # the phase that a refit follows; a refit starts afresh and has no rows to be judged on
 CURVE_POINTS = 24  # of a member's training loss: single batches would hide the curve behind their noise
-POLARISED = 0.9  # share of one expert from which a gate is called so
 
 
 def learning_curves(journal: pd.DataFrame) -> list[Figure]:
@@ -48,50 +46,6 @@ def _learning_curve(objective: str, rows: pd.DataFrame) -> Figure:
     text = sentence(f"Loss of {objective} over training steps, at the end", (f"{part} {loss:.4g}" for part, loss in last.items()))
     ends = [f"{part} {loss:.3f}" for part, loss in last.items() if part != "train"]
     return figure(f"{objective}: " + (", ".join(ends) + " at the end" if ends else "loss over training steps"), text, chart)
-
-
-def gates(inside: Inside, objectives: Sequence[str]) -> Figure | None:
-    """The mean share of each expert, for each objective in this order; None for a way of sharing without gates."""
-    if not inside.gates:
-        return None
-    rows = pd.DataFrame(
-        [
-            {"objective": objective, "expert": expert, "share": share, "text": f"{share:.2f}"}
-            for objective in objectives
-            for expert, share in enumerate(inside.gates[objective], 1)
-        ]
-    )
-    base = alt.Chart(records(rows, "objective", "expert", "share", "text")).encode(
-        x=alt.X("expert:O", title="expert", axis=alt.Axis(labelAngle=0)), y=alt.Y("objective:N", title=None, sort=None)
-    )
-    colour = alt.Color(
-        "share:Q", title="share", scale=alt.Scale(domain=[0, 1], scheme="blues"), legend=alt.Legend(orient="top", gradientLength=160)
-    )
-    chart = alt.layer(
-        base.mark_rect(stroke=GREY, strokeWidth=0.5).encode(
-            color=colour, tooltip=named({"objective:N": "objective", "expert:O": "expert", "share:Q": "share"})
-        ),
-        # Dark cells of the scheme need light text, on a light page and on a dark one.
-        base.mark_text(fontSize=12).encode(
-            text="text:N", color=alt.condition(alt.datum.share > 0.55, alt.value("white"), alt.value("#1b1f24"))
-        ),
-    )
-    most = (f"{objective} at most {share:.2f} on one expert" for objective, share in inside.polarisation.items())
-    return figure(
-        "How each objective's gate shares its weight over the experts",
-        sentence("Gate utilisation", most),
-        chart,
-        height=max(120, 34 * len(inside.gates)),
-    )
-
-
-def polarised(inside: Inside) -> str:
-    """Which gates put nearly all their weight on one expert."""
-    found = [f"{objective} ({share:.2f})" for objective, share in inside.polarisation.items() if share >= POLARISED]
-    if found:
-        return f"Polarised here: {', '.join(found)}."
-    objective, share = max(inside.polarisation.items(), key=lambda item: item[1])
-    return f"None is here: the largest share of one expert is {share:.2f} ({objective})."
 
 
 def position_bias(inside: Inside) -> list[Figure]:

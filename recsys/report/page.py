@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from recsys import artifacts
 from recsys.config import Pipeline
+from recsys.evaluation import read_scores
 from recsys.progress import Console
 from recsys.report import sections
 from recsys.report.cells import LEGEND
@@ -29,10 +30,11 @@ def write_report(run: Path, pipeline: Pipeline, *, account: Mapping[str, int] | 
     """
     table = frame(artifacts.read_table(run / "metrics.parquet"))
     predictions = artifacts.read_table(run / "predictions.parquet")
+    scores = read_scores(predictions, pipeline.objective, run.name, labels=True)
     model, journal = read_inside(run / "model" / "inside.json"), read_journal(run / "training.jsonl")
     shown = [
         *sections.metrics(table),
-        sections.calibration(predictions, table, pipeline),
+        sections.calibration(predictions, scores, table, pipeline),
         *sections.days(table),
         sections.training(journal),
         *sections.inside(model, pipeline),
@@ -42,7 +44,7 @@ def write_report(run: Path, pipeline: Pipeline, *, account: Mapping[str, int] | 
         name=pipeline.name,
         run=run.name,
         facts=sections.facts(pipeline, predictions, model, account),
-        objectives=sections.objectives(pipeline, predictions),
+        objectives=sections.objectives(pipeline, predictions, scores),
         sections=shown,
         short_names=lambda grid: [short_names(list(grid.others))[other] for other in grid.others],
         legend=LEGEND,

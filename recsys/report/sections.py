@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
+from recsys.evaluation import Scores, Target, targets
 from recsys.objectives import Objective
 from recsys.predictions import train_means
-from recsys.report import metric_figures, model_figures
-from recsys.report.cells import Grid, grid
+from recsys.report import look_figures, metric_figures, model_figures
+from recsys.report.cells import Grid, conditional_words, grid
 from recsys.report.figure import Figure
-from recsys.report.frame import by_day, falls, splits, whole
+from recsys.report.frame import SPLIT_ORDER, by_day, falls, splits, whole
 from recsys.report.training_log import Inside
 from recsys.report.verdict import Comparison, comparisons
 
@@ -38,10 +41,37 @@ class Section:
 
 @dataclass(frozen=True)
 class ObjectiveFacts:
-    """An objective with its mean label on the training days and on each scored split (None: not known)."""
+    """An objective, or its conditional form, with its mean label on the training days and on each scored split (None: not known)."""
 
-    objective: Objective
+    target: Target
     means: dict[str, float | None]
+
+    @property
+    def name(self) -> str:
+        return self.target.name
+
+    @property
+    def objective(self) -> Objective:
+        return self.target.objective
+
+    @property
+    def conditional(self) -> str | None:
+        """What a conditional form is, in words."""
+        return None if self.target.given is None else conditional_words(self.name)
+
+    @property
+    def how(self) -> str:
+        """The options of its kind, where they are set: method, what is given, levels."""
+        objective = self.objective
+        match objective.kind:
+            case "binary":
+                return "" if objective.given is None or self.target.given else f"given {objective.given}"
+            case "regression":
+                return f"{objective.loss} loss"
+            case "watch_time":
+                return objective.method + (f" by {objective.duration}" if objective.duration else "")
+            case "ordinal":
+                return f"levels {', '.join(f'{level:g}' for level in objective.levels)}"
 
 
 def metrics(table: pd.DataFrame) -> list[Section]:
@@ -73,13 +103,13 @@ def metrics(table: pd.DataFrame) -> list[Section]:
     ]
 
 
-def calibration(predictions: pa.Table, table: pd.DataFrame, pipeline: Pipeline) -> Section:
-    split = next(
-        split for split in (schema.TEST, schema.VALIDATION, schema.TRAIN) if pc.any(pc.equal(predictions[schema.SPLIT], split)).as_py()
-    )
-    rows = predictions.filter(pc.equal(predictions[schema.SPLIT], split))
+def calibration(predictions: pa.Table, scores: Scores, table: pd.DataFrame, pipeline: Pipeline) -> Section:
+    """Of the latest split that is there; `scores` are those of `predictions`."""
+    split = next(name for name in SPLIT_ORDER if _is_of(predictions, name).any())
     of_split = whole(table[table["split"] == split])
-    figures = metric_figures.calibration(rows, pipeline.objective, of_split, confidence=pipeline.evaluate.confidence)
+    figures = metric_figures.calibration(
+        scores, _is_of(predictions, split), pipeline.objective, of_split, confidence=pipeline.evaluate.confidence
+    )
     about = (
         f"Impressions of the {split} days in bins of equal size by their prediction. On the dashed line a prediction is right on average;"
         " Σp/Σy above 1 predicts too much. On few rows even a perfect prediction has an ECE above 0. The bars take rows for independent."
@@ -125,30 +155,41 @@ def training(journal: pd.DataFrame | None) -> Section:
 
 def inside(model: Inside | None, pipeline: Pipeline) -> list[Section]:
     if model is None:
-        return [Section("gates", "Inside the model", "This run has no model/inside.json: gates and position bias are not known.")]
-    utilisation = model_figures.gates(model, [objective.name for objective in pipeline.objective])
+        return [Section("inside", "Inside the model", "This run has no model/inside.json: gates and position bias are not known.")]
+    figures = look_figures.looks(model.looks, [objective.name for objective in pipeline.objective])
     bias = model_figures.position_bias(model)
     sections = []
-    if utilisation:
-        about = "Mean share of each expert. A gate that puts nearly all on one expert is polarised: its objective shares nothing."
-        about += f" {model_figures.polarised(model)}"
-        sections.append(Section("gates", "Gates", about, figures=[utilisation], wide=True))
+    if figures:
+        about = f"What the way of sharing ({model.sharing}) learned, an objective a row: means over impressions where it depends on them."
+        if any(look.is_gate for look in model.looks):
+            about += (
+                f" A gate is polarised on a row where it puts more than {look_figures.POLARISED:g} on one expert: there its objective"
+                f" learns through that expert alone. {look_figures.polarised(model.looks)}"
+            )
+        sections.append(Section("inside", "Inside the model", about, figures=figures, wide=True))
     if bias:
         about = "What a position on a device adds to a logit. Dashed: the learned value of a missing position, with which lists are ranked."
         sections.append(Section("bias", "Position bias", about, figures=bias))
     return sections
 
 
-def objectives(pipeline: Pipeline, predictions: pa.Table) -> list[ObjectiveFacts]:
+def objectives(pipeline: Pipeline, predictions: pa.Table, scores: Scores) -> list[ObjectiveFacts]:
+    """A line an objective and conditional form; `scores` are those of `predictions`."""
     background = train_means(predictions.schema)
     found = []
-    for objective in pipeline.objective:
-        means = {schema.TRAIN: background.get(objective.name)}
+    for target in targets(pipeline.objective):
+        means = {schema.TRAIN: background.get(target.name)}
         for split in predictions[schema.SPLIT].unique().to_pylist():
-            rows = predictions.filter(pc.equal(predictions[schema.SPLIT], split))
-            means[split] = pc.mean(rows[schema.label_column(objective.name)]).as_py()
-        found.append(ObjectiveFacts(objective, means))
+            label_N = scores.label[target.name][_is_of(predictions, split)]
+            known_N = label_N[~np.isnan(label_N)]
+            means[split] = float(known_N.mean()) if len(known_N) else None
+        found.append(ObjectiveFacts(target, means))
     return found
+
+
+def _is_of(predictions: pa.Table, split: str) -> NDArray[np.bool_]:
+    is_of_N: NDArray[np.bool_] = pc.equal(predictions[schema.SPLIT], split).to_numpy()
+    return is_of_N
 
 
 def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, account: Mapping[str, int] | None) -> dict[str, str]:
@@ -164,7 +205,9 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
     found["Impressions scored"] = ", ".join(f"{count['counts']:,} {count['values']}" for count in counts)
     if model is not None:
         found["Model"] = f"{model.sharing}, {model.members} member{'s' if model.members > 1 else ''}"
-        found["Multiplications a row"] = f"{model.multiplications:,}"
+        budget = pipeline.model.budget_macs
+        of_budget = f", of a budget of {budget:,} ({model.multiplications / budget:.1%})" if budget else ""
+        found["Multiplications a row"] = f"{model.multiplications:,}{of_budget}"
         found["Parameters"] = f"{model.parameters.dense:,} dense, {model.parameters.embedding:,} in the embedding table"
         found["Trained on"] = f"{model.device}, {model.precision}"
     order = pipeline.train.order

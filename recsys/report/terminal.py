@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.progress import Console
-from recsys.report.cells import LEGEND, Grid, grid
+from recsys.report.cells import LEGEND, Grid, conditional_words, grid
 from recsys.report.frame import frame, short_names, splits, whole
 from recsys.report.verdict import comparisons
 
@@ -41,6 +41,9 @@ def _laid_out(title: str, cells: Grid, width: int) -> str:
     columns = next((columns for columns in layouts if _width_of(columns) <= width), layouts[-1])
     out.print(Text(title))
     out.print(_table(columns))
+    for name in dict.fromkeys(line.objective for line in cells.lines):
+        if (words := conditional_words(name)) is not None:
+            out.print(Text(f"{name}: {words}."))
     if cells.others:
         out.print(Text(f"vs: the difference to that run. {LEGEND}."))
         for comparison in comparisons(cells):

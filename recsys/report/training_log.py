@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from recsys.errors import ArtifactError
 
@@ -42,8 +42,35 @@ class Parameters(_Form):
     embedding: int
 
 
+class Look(_Form):
+    """A matrix that a way of sharing shows: per objective a value for each of the columns, means over rows where it depends on them.
+
+    `polarised`, of gates: the share of rows on which one expert holds nearly all of the objective's gate.
+    """
+
+    name: str
+    columns: list[str]
+    rows: dict[str, list[float]]
+    polarised: dict[str, float]
+
+    @property
+    def is_gate(self) -> bool:
+        return bool(self.polarised)
+
+    @model_validator(mode="after")
+    def _is_a_matrix(self) -> "Look":
+        if not self.rows or not self.columns or len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"found {len(self.rows)} rows of the columns {self.columns}, expected some, and no column twice")
+        other = [f"{name} with {len(values)}" for name, values in self.rows.items() if len(values) != len(self.columns)]
+        if other or (self.is_gate and set(self.polarised) != set(self.rows)):
+            raise ValueError(
+                f"found {', '.join(other) or 'other objectives that are polarised'}, expected {len(self.columns)} values a row"
+            )
+        return self
+
+
 class Inside(_Form):
-    """What a model can show of itself. `gates`: the mean share of each expert, per objective."""
+    """What a model can show of itself."""
 
     sharing: str
     members: int
@@ -51,8 +78,7 @@ class Inside(_Form):
     device: str
     multiplications: int
     parameters: Parameters
-    gates: dict[str, list[float]]
-    polarisation: dict[str, float]
+    looks: list[Look]
     position_bias: list[PositionBias]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.encoding import EncodedDays
+from recsys.losses.d2q import GROUPS
 from recsys.objectives import Objective
 
 # Legend: N rows, K objectives.
@@ -19,16 +21,33 @@ def constant_days(days: Sequence[str], labels_of: Callable[[str], NDArray[np.flo
     """
     enough_K = np.zeros(len(objectives))
     for place, day in enumerate(days, start=1):
-        enough_K += [_rarer(labels_N, objective) for labels_N, objective in zip(labels_of(day).T, objectives, strict=True)]
+        enough_K += _rarer(labels_of(day), objectives)
         if (enough_K >= _ENOUGH).all():
             return tuple(days[:place])
     return tuple(days)
 
 
-def _rarer(labels_N: NDArray[np.float32], objective: Objective) -> int:
-    """Observed labels; of a binary objective those of its rarer class on this day."""
-    known_N = labels_N[~np.isnan(labels_N)]
-    if not objective.is_probability:
-        return len(known_N)
-    positives = int((known_N > 0).sum())
-    return min(positives, len(known_N) - positives)
+def labels_that_count(days: EncodedDays) -> NDArray[np.float32]:
+    """[N, K], NaN where not observed or on a row of weight 0."""
+    return np.where(days.weights()[:, None] > 0, days.labels(), np.float32(np.nan))
+
+
+def _rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> list[float]:
+    """What decides how well an objective's constants are known from this day.
+
+    Observed labels, of d2q those of one of its groups; of an ordinal objective those beside its commonest level; of a binary one those
+    of its rarer class, where it is given another only among the rows where that happened: there its base rate is taken.
+    """
+    names = [objective.name for objective in objectives]
+    found = []
+    for k, objective in enumerate(objectives):
+        counts_N = ~np.isnan(labels_NK[:, k])
+        if objective.given is not None:
+            counts_N &= labels_NK[:, names.index(objective.given)] == 1
+        known = int(counts_N.sum())
+        if objective.is_probability or objective.kind == "ordinal":
+            _, of_values = np.unique(labels_NK[counts_N, k], return_counts=True)
+            found.append(known - of_values.max(initial=0))
+        else:
+            found.append(known / GROUPS if objective.method == "d2q" else known)
+    return found

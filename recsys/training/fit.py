@@ -5,27 +5,50 @@ from torch import Tensor
 
 from recsys import balancing
 from recsys.encoding import steps_per_epoch
+from recsys.errors import ConfigError
 from recsys.training.checkpoint import Saved
-from recsys.training.constants import constant_days
+from recsys.training.constants import constant_days, labels_that_count
 from recsys.training.loop import Loop, run_round
 from recsys.training.member import Member, empty_member, new_member, seed_of
 from recsys.training.observe import fit_smearing, keep_predictions, progressive, validate
-from recsys.training.plan import Phase, rounds
+from recsys.training.plan import Phase, rounds, thinning
 from recsys.training.state import Choice, Place, State, optimisers
-from recsys.training.work import Work
+from recsys.training.work import Work, batch_of_one
 
 # Legend: K objectives.
 
 
 # --- States -------------------------------------------------------------------------------------------------------
 def fresh_state(work: Work, index: int, phase: Phase) -> State:
-    """A member at the start of a phase: constants from the phase's labels, weights and random state from the seed."""
+    """A member at the start of a phase: constants from the phase's labels, weights and random state from the seed.
+
+    What the losses find odd in the labels is said once, by the first member.
+    """
     torch.manual_seed(seed_of(work.pipeline, index))
     days = work.days_of(phase)
     if work.continues:
-        days = constant_days(days, lambda day: work.open([day]).labels(), work.pipeline.objective)
-    member = new_member(work.pipeline, work.layout, work.open(days).labels(), index)
-    return _state(work, member, Place(member=index, phase=phase))
+        days = constant_days(days, lambda day: labels_that_count(work.open([day])), work.pipeline.objective)
+    member = new_member(work.pipeline, work.open(days), index)
+    if index == 0 and phase == "choose":
+        for warning in member.losses.warnings:
+            work.console.say(f"train: {warning}")
+    state = _state(work, member, Place(member=index, phase=phase))
+    _require_shared(work, state)
+    return state
+
+
+@torch.no_grad()
+def _require_shared(work: Work, state: State) -> None:
+    """Raises ConfigError where a way of balancing acts on what this way of sharing does not have."""
+    if state.balancer.acts_on == "losses":
+        return
+    shared = state.member.ranker.eval()(batch_of_one(work).to(str(work.compute.device)), position="missing").shared
+    state.member.train()
+    if shared is None:
+        raise ConfigError(
+            f'balance.method: found "{work.pipeline.balance.method}", which combines gradients at what the objectives share, with'
+            f' model.sharing = "{work.pipeline.model.sharing}", where they share nothing. Fix: another way of sharing, or "fixed"'
+        )
 
 
 def restored_state(work: Work, saved: Saved) -> State:
@@ -41,8 +64,8 @@ def _state(work: Work, member: Member, place: Place) -> State:
     member.to(device)
     balancer = balancing.build(work.pipeline.balance, work.pipeline.objective).to(device)
     dense, tables = optimisers(member, work.pipeline.train)
-    window_2K = torch.zeros(2, len(work.pipeline.objective), dtype=torch.float64, device=device)
-    return State(member, balancer, dense, tables, place, window_2K=window_2K)
+    window_4K = torch.zeros(4, len(work.pipeline.objective), dtype=torch.float64, device=device)
+    return State(member, balancer, dense, tables, place, window_4K=window_4K)
 
 
 # --- Phases -------------------------------------------------------------------------------------------------------
@@ -87,10 +110,12 @@ def _learn(work: Work, state: State) -> None:
     place, train = state.place, work.pipeline.train
     plan = rounds(train, work.days_of(place.phase))
     opened = {days: work.open(days) for days in dict.fromkeys(this.days for this in plan)}
-    steps = [steps_per_epoch(opened[this.days], train.batch_size) for this in plan]
+    thinned = thinning(train, work.pipeline.objective, seed_of(work.pipeline, place.member))
+    steps_of = {days: steps_per_epoch(some, train.batch_size, thinned) for days, some in opened.items()}
+    steps = [steps_of[this.days] for this in plan]
     with work.console.bar(_title(work, state), sum(steps)) as advance:
         advance(place.steps)
-        loop = Loop(work.pipeline, work.compute, work.journal, advance, work.guard.look, sum(steps), work.speed)
+        loop = Loop(work.pipeline, work.compute, work.journal, advance, work.guard.look, sum(steps), thinned, work.speed)
         while place.round < len(plan) and not _enough(work, state):
             this = plan[place.round]
             days = opened[this.days]
@@ -99,6 +124,7 @@ def _learn(work: Work, state: State) -> None:
             run_round(loop, state, this, days, steps[place.round])
             if place.phase == "choose" and not work.continues and work.validation_days:
                 validate(work, state, this)
+            state.balancer.end_round()
             place.round += 1
             place.step = 0
             work.guard.write(state)

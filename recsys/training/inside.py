@@ -1,6 +1,6 @@
-"""inside.json: what there is to see in a trained model: its size, what its gates do, the position bias it learned."""
+"""inside.json: what there is to see in a trained model: its size, what its way of sharing does, the position bias it learned."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,10 +11,10 @@ from recsys.encoding import Encoder
 from recsys.encoding.layout import Batch
 from recsys.models import multiplications, parameters
 from recsys.training.devices import Compute
-from recsys.training.measure import gates_by_name
+from recsys.training.looks import columns_of, described
 from recsys.training.member import Member
 
-# Legend: K objectives, E experts, P positions, V devices.
+# Legend: K objectives, P positions, V devices.
 
 
 def inside(
@@ -23,21 +23,23 @@ def inside(
     members: Sequence[Member],
     *,
     one: Batch,
-    gates: Sequence[Tensor],
+    kept: Sequence[Mapping[str, Tensor]],
     passes: Sequence[int],
     compute: Compute,
     rows_per_second: float | None,
 ) -> dict[str, Any]:
-    """Multiplications a row and parameters are sums over the members, gates and position bias means over them."""
-    shares = gates_by_name(torch.stack(list(gates)).mean(0) if gates else None, pipeline.objective)
+    """Multiplications a row and parameters are sums over the members, looks and position bias means over them.
+
+    `members` in evaluation mode, `one` a batch of one row, `kept` what each member's choosing phase left (`State.kept`).
+    """
     sizes = [parameters(member.ranker) for member in members]
+    of_losses = sum(parameter.numel() for member in members for parameter in member.losses.parameters())
     return {
         "sharing": pipeline.model.sharing,
         "members": len(members),
         "multiplications": sum(multiplications(member.ranker, one) for member in members),
-        "parameters": {"dense": sum(size.dense for size in sizes), "embedding": sum(size.embedding for size in sizes)},
-        "gates": shares,
-        "polarisation": {name: max(share) for name, share in shares.items()},
+        "parameters": {"dense": sum(size.dense for size in sizes) + of_losses, "embedding": sum(size.embedding for size in sizes)},
+        "looks": described(kept, columns_of(members[0].ranker, one), pipeline.objective),
         "position_bias": position_bias(pipeline, encoder, members),
         "passes_chosen": list(passes),
         "precision": compute.precision,

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from recsys.config import Pipeline
-from recsys.encoding import EncodedDays, batches
+from recsys.encoding import EncodedDays, Thinning, batches
 from recsys.encoding.layout import Batch
 from recsys.objectives import Objective
 from recsys.progress import Advance
-from recsys.training import measure
+from recsys.training import looks, measure
+from recsys.training.descend import NotFiniteError, Stepped, descend
 from recsys.training.devices import Compute, placed
 from recsys.training.diverged import diverged
 from recsys.training.journal import Journal
@@ -21,7 +22,7 @@ from recsys.training.member import seed_of
 from recsys.training.plan import Round, learning_rate_share
 from recsys.training.state import State
 
-# Legend: B rows of a batch, K objectives, E experts.
+# Legend: B rows of a batch, K objectives.
 
 _LINES_A_ROUND = 20
 
@@ -48,6 +49,7 @@ class Loop:
     advance: Advance
     look: Callable[[State], None]  # between two steps: checkpoint, interruption
     steps: int  # planned for the phase
+    thinning: Thinning | None
     speed: Speed = field(default_factory=Speed)
 
 
@@ -60,44 +62,36 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
     every = math.ceil(steps / _LINES_A_ROUND) if steps else 1
     todo = batches(
         days, batch_size=train.batch_size, order="shuffled", seed=seed_of(loop.pipeline, state.place.member), epoch=this.number,
-        start_step=state.place.step,
+        start_step=state.place.step, thinning=loop.thinning,
     )  # fmt: skip
     lap_start, lap_rows = time.perf_counter(), 0
     for batch in placed(todo, loop.compute.device):
-        gates_KE = _step(loop, state, batch)
+        is_line = (state.place.step + 1) % every == 0 or state.place.step + 1 == steps
+        stepped = _step(loop, state, batch, measured=is_line)
         state.place.step += 1
         state.place.steps += 1
         lap_rows += len(batch.labels)
-        if state.place.step % every == 0 or state.place.step == steps:
+        if is_line:
             seconds = time.perf_counter() - lap_start
             loop.speed.rows += lap_rows
             loop.speed.seconds += seconds
-            _write_line(loop, state, this, gates_KE, lap_rows / seconds)
+            _write_line(loop, state, this, stepped, lap_rows / seconds)
             lap_start, lap_rows = time.perf_counter(), 0
         else:
             loop.advance(1)
         loop.look(state)
 
 
-def _step(loop: Loop, state: State, batch: Batch) -> Tensor | None:
-    """One update. Returns the mean share of each expert in this batch, where there are gates."""
-    share = learning_rate_share(loop.pipeline.train, state.place.steps, loop.steps)
-    _set_learning_rate(state, share)
-    with loop.compute.autocast():
-        output = state.member.ranker(batch, position="logged")
-    losses_K, counts_K = state.member.losses(output.outputs_BK.float(), batch.labels)
-    total = (state.balancer(losses_K.detach()) * losses_K).sum() + output.penalty + state.balancer.penalty()
-    if not torch.isfinite(total):
-        raise diverged(_not_finite(losses_K, loop.pipeline.objective), state.place)
-    total.backward()
-    state.dense.step()
-    state.tables.step()
-    state.dense.zero_grad(set_to_none=True)
-    state.tables.zero_grad(set_to_none=True)
-    losses_K = losses_K.detach()
-    state.window_2K += torch.stack([losses_K * counts_K, counts_K.to(losses_K.dtype)])
-    gates_BKE = output.show.get("gates")
-    return None if gates_BKE is None else gates_BKE.detach().float().mean(0)
+def _step(loop: Loop, state: State, batch: Batch, *, measured: bool) -> Stepped:
+    """One update at the rate of its place."""
+    _set_learning_rate(state, learning_rate_share(loop.pipeline.train, state.place.steps, loop.steps))
+    try:
+        stepped = descend(state, batch, loop.compute, measured=measured)
+    except NotFiniteError as error:
+        raise diverged(_not_finite(error.losses_K, loop.pipeline.objective), state.place) from error
+    counts_K = stepped.counts_K.double()
+    state.window_4K += torch.stack([stepped.losses_K * counts_K, counts_K, stepped.weights_K.double(), torch.ones_like(counts_K)])
+    return stepped
 
 
 def _set_learning_rate(state: State, share: float) -> None:
@@ -113,11 +107,11 @@ def _not_finite(losses_K: Tensor, objectives: Sequence[Objective]) -> str:
     return f"a loss of {', '.join(bad)}" if bad else "a sum of losses and penalties that is not finite"
 
 
-def _write_line(loop: Loop, state: State, this: Round, gates_KE: Tensor | None, rows_per_second: float) -> None:
-    """The mean losses since the last line, and what this batch's gates did."""
-    sums_K, counts_K = state.window_2K.cpu()
-    loss = measure.losses_by_name(sums_K / counts_K.clamp(min=1), counts_K, loop.pipeline.objective)
-    state.window_2K.zero_()
+def _write_line(loop: Loop, state: State, this: Round, stepped: Stepped, rows_per_second: float) -> None:
+    """The mean losses and weights since the last line; of its last batch, what the gates did and how the gradients lay."""
+    objectives = loop.pipeline.objective
+    sums_K, counts_K, weights_K, steps_K = state.window_4K.cpu()
+    loss = measure.losses_by_name(measure.mean_of_sums(sums_K, counts_K), counts_K, objectives)
     place = state.place
     loop.journal.write(
         {
@@ -130,9 +124,12 @@ def _write_line(loop: Loop, state: State, this: Round, gates_KE: Tensor | None, 
             "part": "train",
             "loss": loss,
             "auc": dict.fromkeys(loss),
-            "gates": measure.gates_by_name(None if gates_KE is None else gates_KE.cpu(), loop.pipeline.objective),
+            "gates": looks.gates_by_name(stepped.show.get(looks.GATES), objectives),
+            "weight": looks.rows_by_name(weights_K / steps_K, objectives),
+            **measure.gradients_by_name(stepped.gramian_KK, objectives),
             "rows_per_second": rows_per_second,
         }
     )
-    mean = measure.weighted_loss(loss, loop.pipeline.objective)
+    state.window_4K.zero_()  # not before: on a CPU the sums above are views of it
+    mean = measure.weighted_loss(loss, objectives)
     loop.advance(1, note=f"loss {mean:.4f}, {rows_per_second:,.0f} rows/s")

@@ -1,6 +1,7 @@
 """Losses and AUC of a set of predicted rows, for the journal and for the choice of a pass."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,23 +10,30 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from recsys.objectives import Objective
-from recsys.training.member import Member
+from recsys.training.gradients import cosines
+from recsys.training.member import Member, Outputs
 
-# Legend: N rows, K objectives, E experts.
+# Legend: N rows, K objectives, V values of a row, the objectives' expected ones first.
 
 
 def losses_by_name(losses_K: Tensor, counts_K: Tensor, objectives: Sequence[Objective]) -> dict[str, float | None]:
-    """Null where no label was observed."""
+    """Null where no row with a label counts."""
     named = zip(objectives, losses_K.tolist(), counts_K.tolist(), strict=True)
     return {objective.name: loss if count > 0 else None for objective, loss, count in named}
 
 
-def mean_losses(member: Member, raw_NK: Tensor, labels_NK: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """The mean loss per objective over all rows, in units of the best constant prediction's, and the observed labels: [K], [K]."""
-    with torch.no_grad():
-        device = member.losses.start_K.device
-        losses_K, counts_K = member.losses(raw_NK.to(device).double(), torch.from_numpy(labels_NK).to(device))
-        return losses_K.cpu(), counts_K.cpu()
+@torch.no_grad()
+def mean_losses(member: Member, outputs: Outputs, labels_NK: NDArray[np.float32], weights_N: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """The weighted mean loss per objective over all rows, in units of the best constant's, and the weight of those observed: [K], [K]."""
+    device = member.losses.start_K.device
+    on_device = (outputs.raw_NK.double(), torch.from_numpy(labels_NK), outputs.durations_NA, torch.from_numpy(weights_N))
+    losses_K, counts_K = member.losses(*(tensor.to(device) for tensor in on_device))
+    return losses_K.cpu(), counts_K.cpu()
+
+
+def mean_of_sums(sums_K: Tensor, counts_K: Tensor) -> Tensor:
+    """0 where nothing was counted."""
+    return sums_K / counts_K.where(counts_K > 0, 1.0)
 
 
 def weighted_loss(loss: Mapping[str, float | None], objectives: Sequence[Objective]) -> float:
@@ -33,24 +41,39 @@ def weighted_loss(loss: Mapping[str, float | None], objectives: Sequence[Objecti
     return sum(objective.loss_weight * value for objective in objectives if (value := loss[objective.name]) is not None)
 
 
-def auc_by_name(raw_NK: Tensor, labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> dict[str, float | None]:
-    """AUC of the observed rows; null for an objective that is not binary, and where only one class was seen."""
+def auc_by_name(values_NV: NDArray[np.float64], labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> dict[str, float | None]:
+    """AUC of the observed rows; null for an objective that is not binary, and where only one class was seen.
+
+    Of predicted values, not outputs: a conditional objective's output says nothing of how likely what it is given is.
+    """
     return {
-        objective.name: _auc(raw_NK[:, k].numpy(), labels_NK[:, k]) if objective.is_probability else None
+        objective.name: _auc(values_NV[:, k], labels_NK[:, k]) if objective.is_probability else None
         for k, objective in enumerate(objectives)
     }
 
 
-def _auc(raw_N: NDArray[np.float32], label_N: NDArray[np.float32]) -> float | None:
+def _auc(value_N: NDArray[np.float64], label_N: NDArray[np.float32]) -> float | None:
     known = ~np.isnan(label_N)
     positive = label_N[known] > 0
     if positive.all() or not positive.any():
         return None
-    return float(roc_auc_score(positive, raw_N[known]))
+    return float(roc_auc_score(positive, value_N[known]))
 
 
-def gates_by_name(gates_KE: Tensor | None, objectives: Sequence[Objective]) -> dict[str, list[float]]:
-    """The share of each expert per objective; empty for a way of sharing without gates."""
-    if gates_KE is None:
-        return {}
-    return {objective.name: shares for objective, shares in zip(objectives, gates_KE.tolist(), strict=True)}
+def gradients_by_name(gramian_KK: Tensor | None, objectives: Sequence[Objective]) -> dict[str, Any]:
+    """Length of each objective's gradient at the shared tensor, and the cosine of every two; empty where none was measured, null
+    where an objective had no gradient.
+    """
+    if gramian_KK is None:
+        return {"gradient_norm": {}, "cosine": {}}
+    names = [objective.name for objective in objectives]
+    norms = gramian_KK.diagonal().clamp(min=0.0).sqrt().tolist()
+    rows = cosines(gramian_KK).tolist()
+    pulls = [norm > 0 for norm in norms]
+    return {
+        "gradient_norm": {name: norm if pull else None for name, norm, pull in zip(names, norms, pulls, strict=True)},
+        "cosine": {
+            names[a]: {names[b]: rows[a][b] if pulls[a] and pulls[b] else None for b in range(len(names)) if b != a}
+            for a in range(len(names))
+        },
+    }

@@ -1,6 +1,6 @@
 """One net of a model with the losses it was trained by: what is saved, loaded and asked."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys.config import Pipeline
+from recsys.encoding import EncodedDays
 from recsys.encoding.layout import Batch, Layout
 from recsys.losses import ObjectiveLosses
-from recsys.models import Position, Ranker, build
+from recsys.models import Look, Position, Ranker, build
+from recsys.objectives import durations
 from recsys.training.devices import Compute, placed
+from recsys.training.looks import MeanLooks
 
-# Legend: N rows, K objectives, E experts.
+# Legend: N rows, K objectives, A durations, V values of a row (predictions.value_names).
 
 PREDICTION_ROWS = 8192  # of a batch without gradients
 
@@ -30,15 +33,17 @@ class Member(nn.Module):
 
 @dataclass(frozen=True)
 class Outputs:
-    """A member's raw outputs on rows in their order, and the mean share of each expert per objective where there are gates."""
+    """A member's raw outputs on rows in their order, the rows' lengths, and the means of what its way of sharing shows."""
 
     raw_NK: Tensor
-    gates_KE: Tensor | None
+    durations_NA: Tensor
+    looks: Mapping[str, Look]
 
 
-def new_member(pipeline: Pipeline, layout: Layout, labels_NK: NDArray[np.float32], index: int) -> Member:
-    """A member at its start: constants of the losses and output biases from the training labels, weights from the seed."""
-    return _member(pipeline, layout, ObjectiveLosses.fit(pipeline.objective, labels_NK), index)
+def new_member(pipeline: Pipeline, days: EncodedDays, index: int) -> Member:
+    """A member at its start: constants of the losses and output biases from the labels of these days, weights from the seed."""
+    losses = ObjectiveLosses.fit(pipeline.objective, days.labels(), days.durations(), days.weights())
+    return _member(pipeline, days.layout, losses, index)
 
 
 def empty_member(pipeline: Pipeline, layout: Layout, index: int) -> Member:
@@ -73,26 +78,25 @@ def predict(
     """The outputs in evaluation mode, on the CPU in float32. `between` is called after each batch; the mode is left as it was."""
     was_training = member.training
     member.eval()
-    raw, gates_KE, rows = [torch.empty(0, len(member.losses.start_K))], None, 0
+    objectives, looks = member.losses.objectives, MeanLooks()
+    raw, lengths = [torch.empty(0, len(objectives))], [torch.empty(0, len(durations(objectives)))]
     try:
         for batch in placed(batches, compute.device):
             with compute.autocast():
                 output = member.ranker(batch, position=position)
             raw.append(output.outputs_BK.float().cpu())
-            if "gates" in output.show:
-                part_KE = output.show["gates"].double().sum(0).cpu()
-                gates_KE = part_KE if gates_KE is None else gates_KE + part_KE
-            rows += len(batch.labels)
+            lengths.append(batch.durations.cpu())
+            looks.add(output.show, len(batch.labels))
             if between is not None:
                 between()
     finally:
         member.train(was_training)
-    return Outputs(torch.cat(raw), None if gates_KE is None else gates_KE / rows)
+    return Outputs(torch.cat(raw), torch.cat(lengths), looks.means())
 
 
-def values(member: Member, raw_NK: Tensor) -> NDArray[np.float64]:
-    """Expected values in the labels' own units: probabilities, or means."""
-    with torch.no_grad():
-        device = member.losses.start_K.device
-        expected_NK: NDArray[np.float64] = member.losses.values(raw_NK.to(device)).cpu().numpy()
-    return expected_NK
+@torch.no_grad()
+def values(member: Member, outputs: Outputs) -> NDArray[np.float64]:
+    """[N, V]: expected values in the labels' own units (probabilities, or means), and the probabilities of levels."""
+    device = member.losses.start_K.device
+    values_NV: NDArray[np.float64] = member.losses.values(outputs.raw_NK.to(device), outputs.durations_NA.to(device)).cpu().numpy()
+    return values_NV

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from recsys.config import Pipeline
 from recsys.encoding import Encoder
 from recsys.errors import ArtifactError
 from recsys.objectives import Objective
+from recsys.predictions import value_names
 from recsys.training.member import Member, empty_member
 
-# Legend: N rows, K objectives.
+# Legend: N rows, K objectives, V values of a row (predictions.value_names).
 
 WEIGHTS, CONFIG, ENCODER, INSIDE = "model.safetensors", "config.json", "encoder", "inside.json"
 TRAIN_MEANS, VALIDATION = "train_means.json", "validation.parquet"
@@ -82,22 +83,16 @@ def _member(pipeline: Pipeline, encoder: Encoder, weights: Mapping[str, Tensor],
     return member.eval()
 
 
-def train_means(days: Iterable[NDArray[np.float32]], objectives: Sequence[Objective]) -> dict[str, float]:
-    """Objective → mean of its observed training labels, which come as [N, K] a day; absent where none was observed."""
-    sums_K, counts_K = np.zeros(len(objectives)), np.zeros(len(objectives), np.int64)
-    for labels_NK in days:
-        counts_K += (~np.isnan(labels_NK)).sum(0)
-        sums_K += np.nansum(labels_NK, axis=0, dtype=np.float64)
-    return {objective.name: float(sums_K[k] / counts_K[k]) for k, objective in enumerate(objectives) if counts_K[k] > 0}
-
-
 def validation_table(
-    rows: Mapping[str, int], predicted_NK: NDArray[np.float64], ranking_NK: NDArray[np.float64] | None, objectives: Sequence[Objective]
+    rows: Mapping[str, int], predicted_NV: NDArray[np.float64], ranking_NK: NDArray[np.float64] | None, objectives: Sequence[Objective]
 ) -> pa.Table:
-    """The kept predictions on the validation days (day → its rows), row for row as the encoded days have them."""
+    """The kept predictions on the validation days (day → its rows), row for row as the encoded days have them.
+
+    `pred.X` of each of `predictions.value_names`, `rank.X` of each objective where there is a ranking of its own.
+    """
     columns = {schema.DAY: pa.array([day for day, count in rows.items() for _ in range(count)], pa.string())}
-    for k, objective in enumerate(objectives):
-        columns[schema.prediction_column(objective.name)] = pa.array(predicted_NK[:, k])
-        if ranking_NK is not None:
-            columns[schema.rank_column(objective.name)] = pa.array(ranking_NK[:, k])
+    for v, name in enumerate(value_names(objectives)):
+        columns[schema.prediction_column(name)] = pa.array(predicted_NV[:, v])
+    if ranking_NK is not None:
+        columns |= {schema.rank_column(objective.name): pa.array(ranking_NK[:, k]) for k, objective in enumerate(objectives)}
     return pa.table(columns)

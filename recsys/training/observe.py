@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys import schema
 from recsys.encoding import EncodedDays, batches, steps_per_epoch
 from recsys.models import Position
-from recsys.training import measure
+from recsys.training import looks, measure
 from recsys.training.diverged import diverged
 from recsys.training.member import PREDICTION_ROWS, Outputs, predict, sees_position, values
 from recsys.training.plan import Round
 from recsys.training.state import Choice, State
 from recsys.training.work import Work
 
-# Legend: N rows, K objectives.
+# Legend: N rows, K objectives, V values of a row (predictions.value_names).
 
 _SMEARING_BATCHES = 128  # of PREDICTION_ROWS
 
@@ -36,14 +34,14 @@ def predicted(work: Work, state: State, days: EncodedDays, position: Position, s
 def progressive(work: Work, state: State, this: Round, days: EncodedDays) -> None:
     """The honest row of a day: predicted by the member as it stands before it learns the day."""
     outputs = predicted(work, state, days, "logged")
-    _write_line(work, state, "day", "progressive", this.number, this.days[0], outputs, days.labels())
+    _write_line(work, state, "day", "progressive", this.number, this.days[0], outputs, days)
 
 
 def validate(work: Work, state: State, this: Round) -> None:
     """The loss on the validation days after a pass, and whether it is the best so far."""
     days = work.open(work.validation_days)
     outputs = predicted(work, state, days, "logged")
-    loss = _write_line(work, state, "pass", "validation", this.number, None, outputs, days.labels())
+    loss = _write_line(work, state, "pass", "validation", this.number, None, outputs, days)
     choice = state.choice
     if choice.loss is None or loss < choice.loss:
         state.choice = Choice(best=this.number + 1, loss=loss)
@@ -53,43 +51,44 @@ def validate(work: Work, state: State, this: Round) -> None:
 
 
 def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
-    """What stays of the choosing phase: expected values on the validation days, and what the gates did there.
+    """What stays of the choosing phase: values on the validation days, [N, V] and with the position missing [N, K], and looks there.
 
-    Without validation days, the gates on the last training day.
+    Without validation days, the looks on the last training day.
     """
     days = work.open(work.validation_days or work.train_days[-1:])
     logged = predicted(work, state, days, "logged")
-    kept = {} if logged.gates_KE is None else {"gates": logged.gates_KE}
+    kept = looks.as_tensors(logged.looks)
     if not work.validation_days:
         return kept
     missing = predicted(work, state, days, "missing") if sees_position(work.pipeline, work.layout) else None
     if work.continues:
-        _write_line(work, state, "day", "validation", 0, work.validation_days[-1], logged, days.labels())
-    kept[schema.PREDICTION] = torch.from_numpy(values(state.member, logged.raw_NK))
+        _write_line(work, state, "day", "validation", 0, work.validation_days[-1], logged, days)
+    kept[schema.PREDICTION] = torch.from_numpy(values(state.member, logged))
     if missing is not None:
-        kept[schema.RANK] = torch.from_numpy(values(state.member, missing.raw_NK))
+        kept[schema.RANK] = torch.from_numpy(values(state.member, missing)[:, : len(work.pipeline.objective)].copy())
     return kept
 
 
 def fit_smearing(work: Work, state: State, days: Sequence[str]) -> None:
-    """Constants that make means of what was learned on a log scale (Duan 1983), from the last million rows that were learned.
+    """Constants that make means of what was learned on another scale (Duan 1983), from the last million rows that were learned.
 
     A ratio of sums over so many rows is known to a few per mille, and memory does not grow with the log.
     """
-    if not any(objective.kind == "watch_time" for objective in work.pipeline.objective):
+    if not state.member.losses.is_smeared:
         return
     learned = work.open(days)
     start_step = max(0, steps_per_epoch(learned, PREDICTION_ROWS) - _SMEARING_BATCHES)
     outputs = predicted(work, state, learned, "logged", start_step)
-    state.member.losses.fit_smearing(outputs.raw_NK.numpy(), learned.labels(start_step * PREDICTION_ROWS))
+    start = start_step * PREDICTION_ROWS
+    state.member.losses.fit_smearing(outputs.raw_NK.numpy(), learned.labels(start), outputs.durations_NA.numpy(), learned.weights(start))
 
 
 def _write_line(
-    work: Work, state: State, event: str, part: str, number: int, day: str | None, outputs: Outputs, labels_NK: NDArray[np.float32]
+    work: Work, state: State, event: str, part: str, number: int, day: str | None, outputs: Outputs, days: EncodedDays
 ) -> float:
-    """A line about predicted rows. Returns their weighted loss."""
-    objectives = work.pipeline.objective
-    loss = measure.losses_by_name(*measure.mean_losses(state.member, outputs.raw_NK, labels_NK), objectives)
+    """A line about the predicted rows of some days. Returns their weighted loss."""
+    objectives, labels_NK = work.pipeline.objective, days.labels()
+    loss = measure.losses_by_name(*measure.mean_losses(state.member, outputs, labels_NK, days.weights()), objectives)
     work.journal.write(
         {
             "event": event,
@@ -100,8 +99,10 @@ def _write_line(
             "step": state.place.steps,
             "part": part,
             "loss": loss,
-            "auc": measure.auc_by_name(outputs.raw_NK, labels_NK, objectives),
-            "gates": measure.gates_by_name(outputs.gates_KE, objectives),
+            "auc": measure.auc_by_name(values(state.member, outputs), labels_NK, objectives),
+            "gates": looks.gates_by_name(outputs.looks.get(looks.GATES), objectives),
+            "weight": {},
+            **measure.gradients_by_name(None, objectives),
             "rows_per_second": work.speed.rows_per_second,
         }
     )

@@ -1,4 +1,4 @@
-"""In what order a training walks its days, and how large its steps are: pure functions of the options and the place."""
+"""Which rows a training learns in what order, and how large its steps are: pure functions of the options and the place."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recsys.config import Train
+from recsys.encoding import Thinning
+from recsys.objectives import Objective
 
 Phase = Literal["choose", "refit"]
 
@@ -26,6 +28,14 @@ def rounds(train: Train, days: Sequence[str]) -> list[Round]:
     if train.order == "shuffled":
         return [Round(tuple(days), number, predicted_first=False) for number in range(train.passes)]
     return [Round((day,), number, predicted_first=number == 0) for day in days for number in range(train.day_passes)]
+
+
+def thinning(train: Train, objectives: Sequence[Objective], seed: int) -> Thinning | None:
+    """Of training batches; a share of 1 is a thinning like any other, that keeps all."""
+    if train.negatives is None:
+        return None
+    place = [objective.name for objective in objectives].index(train.negatives.objective)
+    return Thinning(place, train.negatives.keep, seed)
 
 
 def learning_rate_share(train: Train, step: int, steps: int) -> float:

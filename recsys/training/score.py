@@ -18,13 +18,13 @@ from recsys.encoding.layout import Batch
 from recsys.errors import ArtifactError, DataError
 from recsys.models import Position
 from recsys.objectives import Objective
-from recsys.predictions import assemble
+from recsys.predictions import assemble, value_names
 from recsys.progress import Console
 from recsys.training.devices import Compute, decide
 from recsys.training.member import PREDICTION_ROWS, predict, sees_position, values
 from recsys.training.model import VALIDATION, Model, read_model
 
-# Legend: N rows, K objectives.
+# Legend: N rows, K objectives, V values of a row (predictions.value_names).
 
 PREDICTIONS = "predictions.parquet"
 _GROUP_ROWS = 131_072
@@ -49,7 +49,7 @@ class Scorer:
 
     @property
     def objectives(self) -> Sequence[Objective]:
-        """In the order of the predictions' columns."""
+        """In the order of the predictions' first columns."""
         return self.model.pipeline.objective
 
     @property
@@ -58,13 +58,15 @@ class Scorer:
         return sees_position(self.model.pipeline, self.model.encoder.layout)
 
     def predict(self, examples: pa.Table, position: Position = "missing") -> NDArray[np.float64]:
-        """[N, K] expected values in the labels' own units, rows as in `examples`; labels are not read.
+        """[N, V] values in the order of `predictions.value_names`, rows as in `examples`; labels are not read.
 
+        The first K columns are the objectives' expected values in the labels' own units, then come the probabilities of levels.
         With the position missing (as when ranking: no place has been given yet) or as logged in `bias.position`.
         Raises ArtifactError where a column is missing that the encoder was fitted on.
         """
         parts = [examples.slice(start, PREDICTION_ROWS) for start in range(0, len(examples), PREDICTION_ROWS)]
-        return np.concatenate([np.empty((0, len(self.objectives))), *(self._of_part(part, position) for part in parts)])
+        none = np.empty((0, len(value_names(self.objectives))))
+        return np.concatenate([none, *(self._of_part(part, position) for part in parts)])
 
     def predict_encoded(self, days: EncodedDays, position: Position = "missing") -> NDArray[np.float64]:
         """The same for days that this model's encoder has encoded."""
@@ -77,13 +79,12 @@ class Scorer:
         return self._mean(lambda: [batch], position)
 
     def _mean(self, walk: Callable[[], Iterable[Batch]], position: Position) -> NDArray[np.float64]:
-        """The mean over the members of their expected values."""
+        """The mean over the members of their values."""
         parts = []
         for member in self.model.members:
-            outputs = predict(member, walk(), position=position, compute=self.compute)
-            parts.append(values(member, outputs.raw_NK))
-        mean_NK: NDArray[np.float64] = np.mean(parts, axis=0)
-        return mean_NK
+            parts.append(values(member, predict(member, walk(), position=position, compute=self.compute)))
+        mean_NV: NDArray[np.float64] = np.mean(parts, axis=0)
+        return mean_NV
 
 
 def load(folder: Path, train: Train | None = None) -> Scorer:
@@ -134,40 +135,42 @@ def score(
 
 @dataclass(frozen=True)
 class Predicted:
-    """One day's expected values, with the position as logged and with it missing."""
+    """One day's values with the position as logged, and its expected values with it missing."""
 
-    logged_NK: NDArray[np.float64]
+    logged_NV: NDArray[np.float64]
     missing_NK: NDArray[np.float64] | None
 
 
 def _predicted(scorer: Scorer, day: EncodedDays) -> Predicted:
-    return Predicted(scorer.predict_encoded(day, "logged"), scorer.predict_encoded(day, "missing") if scorer.sees_position else None)
+    logged_NV = scorer.predict_encoded(day, "logged")
+    return Predicted(logged_NV, scorer.predict_encoded(day, "missing")[:, : len(scorer.objectives)] if scorer.sees_position else None)
 
 
 def _kept(kept: pa.Table, day: str, objectives: Sequence[Objective]) -> Predicted:
     rows = kept.filter(pc.equal(kept[schema.DAY], day))
 
-    def stacked(column_of: Callable[[str], str]) -> NDArray[np.float64]:
-        return np.column_stack([rows[column_of(objective.name)].to_numpy() for objective in objectives])
+    def stacked(names: Iterable[str]) -> NDArray[np.float64]:
+        return np.column_stack([rows[name].to_numpy() for name in names])
 
-    sees_position = schema.rank_column(objectives[0].name) in kept.column_names
-    return Predicted(stacked(schema.prediction_column), stacked(schema.rank_column) if sees_position else None)
+    ranks = [schema.rank_column(objective.name) for objective in objectives]
+    logged_NV = stacked(map(schema.prediction_column, value_names(objectives)))
+    return Predicted(logged_NV, stacked(ranks) if ranks[0] in kept.column_names else None)
 
 
 def _day_table(scorer: Scorer, pipeline: Pipeline, examples: Path, day: str, split: str, predicted: Predicted) -> pa.Table:
     """One day in the border schema. Only the columns that predictions carry are read from the examples."""
     path = examples / f"day={day}" / "part-0.parquet"
     table = artifacts.read_table(path, _carried(path))
-    if len(table) != len(predicted.logged_NK):
+    if len(table) != len(predicted.logged_NV):
         raise ArtifactError(
-            f"{path}: found {len(table):,} rows, expected the {len(predicted.logged_NK):,} that were encoded. Fix: run encode and train"
+            f"{path}: found {len(table):,} rows, expected the {len(predicted.logged_NV):,} that were encoded. Fix: run encode and train"
         )
     return assemble(
         table,
         day=day,
         split=split,
         objectives=pipeline.objective,
-        predicted_NK=predicted.logged_NK,
+        predicted_NV=predicted.logged_NV,
         ranking_NK=predicted.missing_NK,
         train_means=scorer.model.train_means,
     )

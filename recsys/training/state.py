@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from recsys.balancing import Balancer
@@ -48,11 +48,12 @@ class State:
     place: Place
     choice: Choice = field(default_factory=Choice)
     best: dict[str, Tensor] = field(default_factory=dict)  # the member's state at the best round; empty before one is chosen
-    kept: dict[str, Tensor] = field(default_factory=dict)  # what the choosing phase leaves: validation predictions
-    window_2K: Tensor = field(default_factory=lambda: torch.empty(0))  # Σ loss·count and Σ count since the last line of the journal
+    kept: dict[str, Tensor] = field(default_factory=dict)  # what the choosing phase leaves: predictions and looks
+    window_4K: Tensor = field(default_factory=lambda: torch.empty(0))  # Σ loss·count, Σ count, Σ weight, steps since the last line
+    heads: list[nn.Parameter] | None = None  # what lies above the shared tensor, once a gradient method has asked; not saved
 
     def tensors(self) -> dict[str, Tensor]:
-        device = self.window_2K.device
+        device = self.window_4K.device
         random = {"random.cpu": torch.get_rng_state()}
         if device.type == "cuda":
             random["random.cuda"] = torch.cuda.get_rng_state(device)
@@ -63,7 +64,7 @@ class State:
             **_prefixed("tables", _optimiser_tensors(self.tables)),
             **_prefixed("best", self.best),
             **_prefixed("kept", self.kept),
-            "window": self.window_2K,
+            "window": self.window_4K,
             **random,
         }
 
@@ -78,20 +79,23 @@ class State:
         _load_optimiser(self.dense, _under("dense", tensors))
         _load_optimiser(self.tables, _under("tables", tensors))
         self.best, self.kept = _under("best", tensors), _under("kept", tensors)
-        self.window_2K = tensors["window"].to(self.window_2K.device)
+        self.window_4K = tensors["window"].to(self.window_4K.device)
         self.place, self.choice = Place(**saved.facts["place"]), Choice(**saved.facts["choice"])
         torch.set_rng_state(tensors["random.cpu"])
-        device = self.window_2K.device
+        device = self.window_4K.device
         if device.type == "cuda" and "random.cuda" in tensors:  # `device = "auto"` may go on elsewhere than where it began
             torch.cuda.set_rng_state(tensors["random.cuda"], device)
 
 
 def optimisers(member: Member, train: Train) -> tuple[AdamW, RowwiseAdagrad]:
-    """AdamW for the dense weights (β2 .99: a pass has few steps), row-wise Adagrad for the embedding tables."""
+    """AdamW for the dense weights (β2 .99: a pass has few steps), row-wise Adagrad for the embedding tables.
+
+    What the losses learn (thresholds) is a position on the outputs' scale, like a bias.
+    """
     groups = member.ranker.parameter_groups()
     decays = [
         {"params": groups.weights, "weight_decay": train.weight_decay, "lr": train.learning_rate},
-        {"params": groups.biases, "weight_decay": 0.0, "lr": train.learning_rate},
+        {"params": [*groups.biases, *member.losses.parameters()], "weight_decay": 0.0, "lr": train.learning_rate},
         {"params": groups.positions, "weight_decay": 0.0, "lr": train.embedding_learning_rate},
     ]
     dense = AdamW([group for group in decays if group["params"]], betas=(0.9, 0.99), fused=True)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
-from recsys.encoding import Encoder
+from recsys.encoding import Encoder, label_means
 from recsys.errors import ArtifactError, DataError
+from recsys.predictions import value_names
 from recsys.progress import Console
 from recsys.training import model as model_folder
 from recsys.training.checkpoint import Checkpoints, Saved
@@ -131,13 +132,13 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 # --- The model folder ---------------------------------------------------------------------------------------------
 def _write_model(work: Work, checkpoints: Checkpoints, target: Path, fingerprint: str, inputs: Mapping[str, str]) -> None:
-    pipeline, objectives = work.pipeline, work.pipeline.objective
+    pipeline = work.pipeline
     finished = [_finished(checkpoints, index) for index in range(pipeline.model.members)]
     weights = [_under("member.", saved.tensors) for saved in finished]
     kept = [_under("kept.", saved.tensors) for saved in finished]
     members = []
     for index, tensors in enumerate(weights):
-        members.append(empty_member(pipeline, work.layout, index))
+        members.append(empty_member(pipeline, work.layout, index).eval())
         members[-1].load_state_dict(tensors)
     encoder = Encoder.load(work.encoded / model_folder.ENCODER)
     look = inside(
@@ -145,7 +146,7 @@ def _write_model(work: Work, checkpoints: Checkpoints, target: Path, fingerprint
         encoder,
         members,
         one=batch_of_one(work),
-        gates=[tensors["gates"] for tensors in kept if "gates" in tensors],
+        kept=kept,
         passes=[saved.facts["passes"] for saved in finished],
         compute=work.compute,
         rows_per_second=work.speed.rows_per_second,
@@ -157,7 +158,7 @@ def _write_model(work: Work, checkpoints: Checkpoints, target: Path, fingerprint
             encoder=work.encoded / model_folder.ENCODER,
             members=weights,
             inside=look,
-            train_means=model_folder.train_means((work.open([day]).labels() for day in work.train_days), objectives),
+            train_means=label_means((work.open([day]).labels() for day in work.train_days), pipeline.objective),
             validation=_validation(work, kept),
         )
 
@@ -170,7 +171,7 @@ def _validation(work: Work, kept: list[dict[str, Tensor]]) -> pa.Table:
         parts = [tensors[name].numpy() for tensors in kept if name in tensors]
         return np.mean(parts, axis=0) if parts else None
 
-    predicted_NK = mean(schema.PREDICTION)
-    if predicted_NK is None:
-        predicted_NK = np.empty((0, len(work.pipeline.objective)))
-    return model_folder.validation_table(rows, predicted_NK, mean(schema.RANK), work.pipeline.objective)
+    predicted_NV = mean(schema.PREDICTION)
+    if predicted_NV is None:
+        predicted_NV = np.empty((0, len(value_names(work.pipeline.objective))))
+    return model_folder.validation_table(rows, predicted_NV, mean(schema.RANK), work.pipeline.objective)

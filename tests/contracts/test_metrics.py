@@ -1,23 +1,37 @@
 """One body over every metric: what each must do whatever it measures."""
 
+import math
 from dataclasses import fields, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from recsys import schema
 from recsys.evaluation import METRICS, UserDraws, evaluate, interval
 from recsys.evaluation.bootstrap import Undefined, replicate
 from recsys.objectives import Objective
-from tests.evaluation.samples import build_rows, random_rows
+from tests.evaluation.samples import LEVELS, build_rows, random_rows
 
 CASES = [pytest.param(metric, kind, id=f"{metric.name}-{kind}") for metric in METRICS for kind in metric.kinds]
+
+
+def arrays(rows):
+    """Those that have a value a row, by the name of their field."""
+    return {f.name: value for f in fields(rows) if f.name.endswith(("_N", "_NL")) and (value := getattr(rows, f.name)) is not None}
 
 
 def perfect_and_worst(kind, rng):
     """The same labels with the best predictions there are, and with ones that are wrong throughout."""
     rows = random_rows(rng, kind)
+    if kind == "ordinal":
+        certain = np.eye(len(LEVELS))
+        furthest_N = np.where(rows.label_N > 3, 1.0, 5.0)
+        return (
+            replace(rows, prediction_N=predicted_N, ranking_N=predicted_N, probability_NL=certain[predicted_N.astype(int) - 1])
+            for predicted_N in (rows.label_N, furthest_N)
+        )
     best_N = rows.label_N
     worst_N = 1 - rows.label_N if kind == "binary" else 2 * rows.label_N.max() - 3 * rows.label_N
     return (replace(rows, prediction_N=predicted_N, ranking_N=predicted_N) for predicted_N in (best_N, worst_N))
@@ -32,7 +46,7 @@ def test_names_are_unique_and_directions_known():
 def test_the_order_of_rows_does_not_matter(metric, kind, rng):
     rows = random_rows(rng, kind)
     order = rng.permutation(len(rows))
-    shuffled = replace(rows, **{f.name: getattr(rows, f.name)[order] for f in fields(rows) if f.name.endswith("_N")})
+    shuffled = replace(rows, **{name: values[order] for name, values in arrays(rows).items()})
     draws = UserDraws(rows.users, 20, seed=0)
     everyone = np.arange(rows.users)
     (first_R,), (second_R,) = (replicate([metric.estimate(each)], draws, everyone) for each in (rows, shuffled))
@@ -56,7 +70,8 @@ def test_perfect_predictions_beat_the_worst(metric, kind, rng):
 @pytest.mark.parametrize("rows", [0, 1, 2])
 def test_on_hardly_any_rows_there_is_a_number_or_a_reason(metric, kind, rows, rng):
     """All labels 0: no class, no spread, no sum."""
-    estimate = metric.estimate(build_rows(np.zeros(rows), np.full(rows, 0.25), train_mean=0.25))
+    levels = {"levels": (0.0, 1.0), "probability": np.full((rows, 2), 0.5)} if kind == "ordinal" else {}
+    estimate = metric.estimate(build_rows(np.zeros(rows), np.full(rows, 0.25), train_mean=0.25, **levels))
     if isinstance(estimate, Undefined):
         assert estimate.reason
     else:
@@ -92,25 +107,49 @@ def test_coverage_is_a_share_of_the_rows(metric, kind, rng):
 @pytest.mark.parametrize(("metric", "kind"), CASES)
 def test_inputs_are_left_as_they_were(metric, kind, rng):
     rows = random_rows(rng, kind)
-    arrays = {f.name: getattr(rows, f.name) for f in fields(rows) if f.name.endswith("_N")}
-    copies = {name: values.copy() for name, values in arrays.items()}
-    for values in arrays.values():
+    given = arrays(rows)
+    copies = {name: values.copy() for name, values in given.items()}
+    for values in given.values():
         values.flags.writeable = False
     replicate([metric.estimate(rows)], UserDraws(rows.users, 5, seed=0), np.arange(rows.users))
-    for name, values in arrays.items():
+    for name, values in given.items():
         assert np.array_equal(values, copies[name]), name
 
 
 @pytest.mark.parametrize(("metric", "kind"), CASES)
 @pytest.mark.parametrize("dtype", [pa.float32(), pa.int64(), pa.bool_()])
 def test_labels_and_predictions_of_other_types_are_the_same_numbers(metric, kind, dtype, rng):
+    """Of an ordinal objective the levels 0 and 1, each with a probability of 0 or 1."""
     rows = random_rows(rng, kind)
+    positive_N, predicted_N = rows.label_N > rows.label_N.min(), rows.prediction_N > np.median(rows.prediction_N)
+    named = {"label.x": positive_N, "pred.x": predicted_N, "pred.x=0": ~predicted_N, "pred.x=1": predicted_N}
     columns = {"event_id": np.arange(len(rows)), "user_id": rows.user_N, "timestamp": rows.list_N * 86_400_000}
-    exact, typed = (
-        pa.table(columns | {"label.x": pa.array(rows.label_N > 0).cast(to), "pred.x": pa.array(rows.prediction_N > 0.3).cast(to)})
-        for to in (pa.float64(), dtype)
-    )
-    objective = Objective(name="x", kind=kind, label="x")
+    exact, typed = (pa.table(columns | {name: pa.array(values).cast(to) for name, values in named.items()}) for to in (pa.float64(), dtype))
+    objective = Objective(name="x", kind=kind, label="x", levels=(0.0, 1.0) if kind == "ordinal" else ())
     first, second = (evaluate(table, [objective], run="mine", bootstrap=10, train_means={"x": 0.3}) for table in (exact, typed))
-    assert metric.name in first["metric"].to_pylist()
+    assert metric.name in first.filter(pc.is_valid(first["value"]))["metric"].to_pylist()
     assert first.equals(second)
+
+
+def literal(metric, rows):
+    """Each row's loss as its definition says it, without an array."""
+    losses = []
+    for label, probabilities in zip(rows.label_N, rows.probability_NL, strict=True):
+        if metric == "log_loss":
+            losses.append(-math.log(probabilities[rows.levels.index(label)]))
+        else:
+            thresholds = rows.levels[:-1]
+            below = [sum(p for level, p in zip(rows.levels, probabilities, strict=True) if level <= threshold) for threshold in thresholds]
+            losses.append(sum((f - (label <= t)) ** 2 for f, t in zip(below, thresholds, strict=True)) / len(thresholds))
+    return losses
+
+
+@pytest.mark.parametrize("metric", [m for m in METRICS if m.name in ("log_loss", "rps")], ids=lambda m: m.name)
+def test_metrics_of_levels_are_those_of_a_loop_over_rows_and_so_are_their_replicates(metric, rng):
+    rows = random_rows(rng, "ordinal")
+    losses = np.array(literal(metric.name, rows))
+    assert metric.estimate(rows).value() == pytest.approx(losses.mean(), rel=1e-12)
+    draws = UserDraws(rows.users, 7, seed=3)
+    (found_R,) = replicate([metric.estimate(rows)], draws, np.arange(rows.users))
+    drawn_R = [np.average(losses, weights=times_U[rows.user_N]) for block_RU in draws.blocks() for times_U in block_RU]
+    assert found_R == pytest.approx(drawn_R, rel=1e-12)

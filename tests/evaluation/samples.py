@@ -1,19 +1,24 @@
-"""Rows for metrics from plain sequences, and the literal form of a bootstrap replicate."""
+"""Rows for metrics from plain sequences, the literal form of a bootstrap replicate, and long rows to look into."""
 
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
-from recsys.evaluation import Rows
+from recsys import schema
+from recsys.evaluation import Rows, evaluate
+
+LEVELS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
-def build_rows(label, prediction, user=None, lists=None, *, ranking=None, train_mean=None) -> Rows:
+def build_rows(label, prediction, user=None, lists=None, *, ranking=None, train_mean=None, levels=(), probability=None) -> Rows:
     """Users and lists may be any values; without users each row has its own, without lists a user is one list."""
     label, prediction = np.asarray(label, float), np.asarray(prediction, float)
     users, user = np.unique(np.arange(len(label)) if user is None else user, return_inverse=True)
     lists, list_of_row = np.unique(user if lists is None else lists, return_inverse=True)
     ranking = prediction if ranking is None else np.asarray(ranking, float)
-    return Rows(label, prediction, ranking, user, list_of_row, len(users), len(lists), train_mean)
+    probability = None if probability is None else np.asarray(probability, float)
+    return Rows(label, prediction, ranking, user, list_of_row, len(users), len(lists), train_mean, levels, probability)
 
 
 def resample_users(rows: Rows, times_U: np.ndarray) -> Rows:
@@ -38,6 +43,7 @@ def resample_users(rows: Rows, times_U: np.ndarray) -> Rows:
         list_N=list_N,
         users=int(user_N.max()) + 1,
         lists=int(list_N.max()) + 1,
+        probability_NL=None if rows.probability_NL is None else rows.probability_NL[at],
     )
 
 
@@ -48,5 +54,25 @@ def random_rows(rng: np.random.Generator, kind: str, *, rows: int = 300, users: 
     if kind == "binary":
         probability = np.round(1 / (1 + np.exp(1 - level)), 2).clip(0.01, 0.99)
         return build_rows(rng.random(rows) < probability, probability, user, user * 3 + rng.integers(0, 3, rows), train_mean=0.3)
+    if kind == "ordinal":
+        probability = np.exp(-((np.array(LEVELS) - 3 - level[:, None]) ** 2) / 2)
+        probability /= probability.sum(axis=1, keepdims=True)
+        label = np.array(LEVELS)[(rng.random((rows, 1)) > np.cumsum(probability, axis=1)[:, :-1]).sum(axis=1)]
+        return build_rows(label, np.round(probability @ LEVELS, 1), user, levels=LEVELS, probability=probability)
     expected = np.round(np.exp(level / 2), 1)
     return build_rows(rng.poisson(expected), expected, user, user * 3 + rng.integers(0, 3, rows))
+
+
+def frame(predictions, objectives, **options) -> pd.DataFrame:
+    """The long rows of `evaluate`."""
+    table = evaluate(predictions, objectives, **{"run": "mine", "bootstrap": 100} | options)
+    assert table.schema.equals(schema.METRICS)
+    return pd.DataFrame(table.to_pylist(), dtype=object)
+
+
+def one(rows: pd.DataFrame, **where) -> pd.Series:
+    """The one row with these values; on the whole split unless said otherwise."""
+    for column, value in ({"slice": "all", "day": None, "against": None} | where).items():
+        rows = rows[rows[column].isna() if value is None else rows[column] == value]
+    assert len(rows) == 1, rows
+    return rows.iloc[0]

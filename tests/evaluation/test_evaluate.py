@@ -6,31 +6,17 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from recsys import schema
 from recsys.evaluation import METRICS, evaluate
 from recsys.objectives import Objective
+from tests.evaluation.samples import frame, one
 
 LIKE = Objective(name="like", label="is_like = 1")
 WATCH = Objective(name="watch", kind="watch_time", label="play_time", group="satisfaction")
 BOTH = (LIKE, WATCH)
 
 
-def frame(predictions, objectives=BOTH, **options) -> pd.DataFrame:
-    table = evaluate(predictions, objectives, **{"run": "mine", "bootstrap": 100} | options)
-    assert table.schema.equals(schema.METRICS)
-    return pd.DataFrame(table.to_pylist(), dtype=object)
-
-
-def one(rows: pd.DataFrame, **where) -> pd.Series:
-    """The one row with these values; on the whole split unless said otherwise."""
-    for column, value in ({"slice": "all", "day": None, "against": None} | where).items():
-        rows = rows[rows[column].isna() if value is None else rows[column] == value]
-    assert len(rows) == 1, rows
-    return rows.iloc[0]
-
-
 def test_every_metric_of_the_kind_has_a_row_on_the_whole(predictions):
-    rows = frame(predictions)
+    rows = frame(predictions, BOTH)
     whole = rows[(rows["slice"] == "all") & rows["day"].isna()]
     for objective in BOTH:
         found = whole.loc[whole["objective"] == objective.name, "metric"].tolist()
@@ -40,14 +26,14 @@ def test_every_metric_of_the_kind_has_a_row_on_the_whole(predictions):
 
 
 def test_a_row_says_what_its_number_rests_on(predictions):
-    row = one(frame(predictions, seed=5), objective="like", metric="auc")
+    row = one(frame(predictions, BOTH, seed=5), objective="like", metric="auc")
     known = predictions.dropna(subset="label.like")
     assert row["value"] == pytest.approx(roc_auc_score(known["label.like"], known["pred.like"]))
     assert (row["n"], row["n_positive"]) == (len(known), known["label.like"].sum())
     assert (row["method"], row["seed"], row["better"], row["coverage"]) == ("bootstrap", 5, "higher", 1)
     assert row["low"] < row["value"] < row["high"]
     assert row["reason"] is None
-    watch = one(frame(predictions), objective="watch", metric="rmse")
+    watch = one(frame(predictions, BOTH), objective="watch", metric="rmse")
     assert (watch["better"], watch["n"]) == ("lower", len(known))
     assert watch["n_positive"] is None
 
@@ -61,7 +47,7 @@ def test_the_direction_of_a_metric_is_not_that_of_the_label(predictions):
 
 def test_slices_and_days_are_the_metric_of_their_rows(predictions):
     predictions.loc[:9, "slice.tab"] = None
-    rows = frame(predictions)
+    rows = frame(predictions, BOTH)
     known = predictions.dropna(subset="label.like")
     for column, where in (("slice.tab", "slice_value"), ("day", "day")):
         for value, part in known.groupby(column):
@@ -74,7 +60,7 @@ def test_slices_and_days_are_the_metric_of_their_rows(predictions):
 
 
 def test_slices_can_be_chosen_and_one_day_needs_no_row_of_its_own(predictions):
-    rows = frame(predictions.assign(day="2022-05-01"), slices=())
+    rows = frame(predictions.assign(day="2022-05-01"), BOTH, slices=())
     assert set(rows["slice"]) == {"all"}
     assert rows["day"].isna().all()
 
@@ -99,7 +85,7 @@ def test_inputs_are_left_as_they_were(predictions):
     other = predictions.sample(frac=1, random_state=2)
     copies = predictions.copy(), other.copy()
     means = {"like": 0.3}
-    frame(predictions, against={"other": other}, train_means=means)
+    frame(predictions, BOTH, against={"other": other}, train_means=means)
     pd.testing.assert_frame_equal(predictions, copies[0])
     pd.testing.assert_frame_equal(other, copies[1])
     assert means == {"like": 0.3}
@@ -118,7 +104,7 @@ def test_differences_are_paired(predictions, rng):
 
 
 def test_the_difference_to_an_equal_run_is_exactly_nothing(predictions):
-    rows = frame(predictions, against={"twin": predictions}, train_means={"like": 0.25})
+    rows = frame(predictions, BOTH, against={"twin": predictions}, train_means={"like": 0.25})
     differences = rows[rows["against"] == "twin"]
     assert len(differences) == len(rows) / 2
     defined = differences[differences["value"].notna()]
@@ -170,7 +156,7 @@ def test_one_user_has_values_but_no_interval(predictions):
 
 
 def test_without_bootstrap_there_are_values_only(predictions):
-    rows = frame(predictions, bootstrap=0, train_means={"like": 0.25})
+    rows = frame(predictions, BOTH, bootstrap=0, train_means={"like": 0.25})
     assert rows["value"].notna().all()
     assert rows[["low", "high", "method", "seed"]].isna().all(axis=None)
 

@@ -65,7 +65,9 @@ def test_the_how_tos_log_runs_through(feed: Path):
     predictions = pq.read_table(report.parent / "predictions.parquet")
     assert predictions.schema.field("user_id").type == pa.string()
     assert not [name for name in predictions.column_names if name.startswith("rank.")]
-    assert predictions["label.heart"].null_count > 0
+    assert predictions["label.stars"].null_count > 0
+    assert predictions["label.heart"].null_count == 0  # 0 where nobody opened
+    assert {"pred.heart|open", *(f"pred.stars={level}" for level in range(1, 6))} <= set(predictions.column_names)
 
 
 def edited(file: str, old: str, new: str):

@@ -26,16 +26,21 @@ PIPELINE = Pipeline.model_validate(
             {"name": "click", "label": "clicked = 1"},
             {"name": "dismissal", "label": "a < b", "better": "lower", "group": "satisfaction"},
             {"name": "watch", "kind": "watch_time", "label": "seconds"},
+            {"name": "like", "label": "liked = 1", "given": "click", "group": "satisfaction"},
+            {"name": "survey", "kind": "ordinal", "label": "stars", "levels": [1, 2, 3], "group": "satisfaction"},
         ],
+        "model": {"budget_macs": 120_000},
         "evaluate": {"bootstrap": 30},
     }
 )
 OBJECTIVES = PIPELINE.objective
-TRAIN_MEANS = {"click": 0.4, "dismissal": 0.02, "watch": 5.0}
+TRAIN_MEANS = {"click": 0.4, "dismissal": 0.02, "watch": 5.0, "like": 0.2, "like|click": 0.5, "survey": 2.1}
 
 
 def _examples(rng: np.random.Generator, day: int, rows: int = 400) -> pa.Table:
     taste = rng.normal(size=rows)
+    clicked = taste + rng.normal(size=rows) > 0.3
+    stars = np.digitize(taste + rng.normal(size=rows), [-0.5, 0.5]) + 1.0
     return pa.table(
         {
             "event_id": np.arange(rows) + 1000 * day,
@@ -43,30 +48,42 @@ def _examples(rng: np.random.Generator, day: int, rows: int = 400) -> pa.Table:
             "item_id": rng.integers(20, size=rows),
             "timestamp": np.arange(rows) * 60_000 + 86_400_000 * day,
             "slice.tab": np.where(rng.random(rows) < 0.5, EVIL, "home"),
-            "label.click": (taste + rng.normal(size=rows) > 0.3).astype(np.float32),
+            "label.click": clicked.astype(np.float32),
             "label.dismissal": (rng.random(rows) < 0.05).astype(np.float32),
             "label.watch": np.exp(taste + rng.normal(size=rows)).astype(np.float32),
+            "label.like": (clicked & (rng.random(rows) < 0.5)).astype(np.float32),
+            "label.survey": pa.array(np.where(rng.random(rows) < 0.3, stars, np.nan).astype(np.float32), from_pandas=True),
             "taste": taste,
         }
     )
 
 
-def _predictions(examples: dict[str, pa.Table], noise: float) -> pa.Table:
+def _predictions(examples: dict[str, pa.Table], noise: float, *, levels: bool = False) -> pa.Table:
     rng = np.random.default_rng(3)
     tables = []
     for day, split in DAYS.items():
         guess = examples[day]["taste"].to_numpy() + noise * rng.normal(size=len(examples[day]))
-        predicted_NK = np.column_stack([1 / (1 + np.exp(-guess)), 0.05 / (1 + np.exp(-guess)), np.exp(guess)])
+        click_N = 1 / (1 + np.exp(-guess))
+        level_NL = np.column_stack([(1 - click_N) ** 2, 2 * click_N * (1 - click_N), click_N**2])
+        expected_NK = np.column_stack([click_N, 0.05 * click_N, np.exp(guess), click_N * (0.3 + 0.4 * click_N), level_NL @ [1, 2, 3]])
+        predicted_NV = np.column_stack([expected_NK, level_NL]) if levels else expected_NK
         rows = examples[day].drop_columns("taste")
-        tables.append(assemble(rows, day=day, split=split, objectives=OBJECTIVES, predicted_NK=predicted_NK, train_means=TRAIN_MEANS))
+        tables.append(assemble(rows, day=day, split=split, objectives=OBJECTIVES, predicted_NV=predicted_NV, train_means=TRAIN_MEANS))
     return pa.concat_tables(tables)
 
 
 INSIDE: dict[str, Any] = {
     "multiplications": 123_456,
     "parameters": {"dense": 54_321, "embedding": 98_765},
-    "gates": {"click": [0.7, 0.2, 0.1], "dismissal": [0.3, 0.3, 0.4], "watch": [0.1, 0.8, 0.1]},
-    "polarisation": {"click": 0.7, "dismissal": 0.4, "watch": 0.8},
+    "looks": [
+        {
+            "name": "gates",
+            "columns": ["expert 1", "expert 2", EVIL],
+            "rows": {name: [0.7, 0.2, 0.1] for name in ("click", "dismissal", "like", "survey")} | {"watch": [0.1, 0.8, 0.1]},
+            "polarised": {"click": 0.25, "dismissal": 0.0, "like": 0.0, "survey": 0.1, "watch": 0.4},
+        },
+        {"name": "task correlation", "columns": ["click", "watch"], "rows": {"watch": [-0.3, 1.0], "click": [1.0, -0.3]}, "polarised": {}},
+    ],
     "position_bias": [
         {"objective": "click", "device": device, "position": position, "logit": -1.0 - 0.1 * (position or 3)}
         for device in ("tv", None, EVIL)
@@ -111,7 +128,7 @@ def predictions() -> dict[str, pa.Table]:
     """Run → predictions: the model's are the best, the trees' nearly so."""
     rng = np.random.default_rng(7)
     examples = {day: _examples(rng, number) for number, day in enumerate(DAYS)}
-    return {run: _predictions(examples, noise) for run, noise in ((RUN, 0.4), (POPULARITY, 3.0), (TREES, 0.41))}
+    return {run: _predictions(examples, noise, levels=run == RUN) for run, noise in ((RUN, 0.4), (POPULARITY, 3.0), (TREES, 0.41))}
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The page as a reader's browser gets it, and as text where no browser is there."""
 
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,10 +15,10 @@ import pytest
 from recsys import artifacts
 from recsys.errors import ArtifactError
 from recsys.progress import Console
-from recsys.report import frame, metric_figures, model_figures, write_report
+from recsys.report import frame, look_figures, metric_figures, model_figures, write_report
 from recsys.report.cells import grid
 from recsys.report.frame import whole
-from recsys.report.training_log import Inside
+from recsys.report.training_log import Inside, Look
 from recsys.report.verdict import comparisons
 from tests.report.conftest import INSIDE
 
@@ -68,7 +69,7 @@ def test_is_one_small_artifact_with_every_section(run, pipeline) -> None:
     html = written(run, pipeline)
     assert len(html.encode()) < 3_000_000
     page = Page(html)
-    assert {"run", "results", "metrics", "calibration", "days", "slices", "training", "gates", "bias"} <= set(page.ids)
+    assert {"run", "results", "metrics", "calibration", "days", "slices", "training", "inside", "bias"} <= set(page.ids)
     assert artifacts.verify(run / "report.html").stage == "report"
     for said in (
         "read 1,000 = kept 970 + duplicate 20 + quarantined 10",
@@ -77,6 +78,7 @@ def test_is_one_small_artifact_with_every_section(run, pipeline) -> None:
         "2024-01-01 to 2024-01-02",
         "pyarrow",
         "a < b",
+        "123,456, of a budget of 120,000 (102.9%)",
     ):
         assert said in page.text
 
@@ -108,7 +110,7 @@ def test_figures_draw_the_numbers_of_the_table(run, pipeline) -> None:
 
 
 def test_what_was_run_comes_first_then_results_and_slices_last(run, pipeline) -> None:
-    sections = ["run", "results", "metrics", "calibration", "days", "training", "gates", "bias", "slices"]
+    sections = ["run", "results", "metrics", "calibration", "days", "training", "inside", "bias", "slices"]
     assert [found for found in Page(written(run, pipeline)).ids if found in sections] == sections
 
 
@@ -158,13 +160,108 @@ def test_a_device_that_nothing_was_learned_of_is_not_drawn() -> None:
     assert [point["device"] for layer in figure.spec["layer"] for point in layer["data"]["values"]] == ["tv", "tv"]
 
 
-def test_gates_stand_in_the_order_of_the_objectives_and_polarised_ones_are_named() -> None:
-    inside = Inside.model_validate(INSIDE)
-    spec = model_figures.gates(inside, ["watch", "click", "dismissal"]).spec
-    assert list(dict.fromkeys(row["objective"] for row in spec["data"]["values"])) == ["watch", "click", "dismissal"]
-    assert model_figures.polarised(inside) == "None is here: the largest share of one expert is 0.80 (watch)."
-    one_sided = Inside.model_validate(INSIDE | {"polarisation": {"click": 0.97, "watch": 0.5}})
-    assert model_figures.polarised(one_sided) == "Polarised here: click (0.97)."
+def look(columns=("expert 1", "expert 2"), polarised=None, **rows) -> Look:
+    return Look(name="a look", columns=list(columns), rows=rows, polarised=polarised or {})
+
+
+def cells(figure) -> list[tuple]:
+    data = figure.spec.get("data") or figure.spec["layer"][0]["data"]  # above all layers where they share it
+    return [(cell["row"], cell["column"], cell["value"], cell["text"]) for cell in data["values"]]
+
+
+def test_gates_show_every_share_in_the_order_of_the_objectives_and_how_often_they_are_polarised() -> None:
+    gates = look(click=[0.7, 0.3], watch=[0.25, 0.75], polarised={"click": 0.125, "watch": 0.4})
+    (figure,) = look_figures.looks([gates], ["watch", "click"])
+    assert cells(figure) == [
+        ("watch", "expert 1", 0.25, "0.25"), ("watch", "expert 2", 0.75, "0.75"),
+        ("click", "expert 1", 0.7, "0.70"), ("click", "expert 2", 0.3, "0.30"),
+    ]  # fmt: skip
+    assert {(end["row"], end["text"]) for end in figure.spec["layer"][2]["data"]["values"]} == {("click", "12%"), ("watch", "40%")}
+    assert figure.title == "a look: mean share of each expert; polarised at most on 40% of rows (watch)"
+    assert "click: at most 0.7 (expert 1), polarised on 12.5% of rows" in figure.text
+
+
+def test_gates_that_are_polarised_on_most_rows_are_named_else_the_one_that_is_most() -> None:
+    few, many = (look(click=[0.5, 0.5], watch=[0.5, 0.5], polarised={"click": share, "watch": 0.1}) for share in (0.2, 0.9))
+    assert look_figures.polarised([few]) == "None is on most rows here; the most: click on 20% of rows (a look)."
+    assert look_figures.polarised([few, many]) == "Polarised on most rows: click on 90% of rows (a look)."
+    assert look_figures.polarised([look(click=[0.5, 0.5])]) == ""
+
+
+def test_polarised_means_what_the_models_count() -> None:
+    pytest.importorskip("torch")
+    from recsys.models.looks import POLARISED
+
+    assert look_figures.POLARISED == POLARISED
+
+
+@pytest.mark.parametrize(
+    ("values", "domain", "texts"),
+    [
+        ([-0.3, 1.0], [-1.0, 1.0], ["-0.30", "1.00"]),
+        ([0.2, 2.5], [0, 2.5], ["0.20", "2.50"]),
+        ([0.0, 0.0], [0, 1.0], ["0.00", "0.00"]),
+        ([0.0012, 0.02], [0, 0.02], ["0.001", "0.02"]),
+    ],
+)
+def test_another_look_has_a_scale_to_both_sides_where_it_has_negative_values(values, domain, texts) -> None:
+    (figure,) = look_figures.looks([look(click=values)], ["click"])
+    assert [cell[3] for cell in cells(figure)] == texts
+    assert figure.spec["layer"][0]["encoding"]["color"]["scale"]["domain"] == domain
+    assert figure.title == "a look"
+
+
+def test_a_look_with_many_columns_gets_the_whole_width() -> None:
+    columns = [f"unit {n}" for n in range(40)]
+    wide, narrow = look_figures.looks([look(columns, click=[0.1] * 40), look(click=[0.1, 0.2])], ["click"])
+    assert wide.wide
+    assert not narrow.wide
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "polarised", "message"),
+    [
+        (["a", "b"], {"click": [0.1]}, {}, "click with 1, expected 2 values a row"),
+        (["a", "a"], {"click": [0.1, 0.2]}, {}, "no column twice"),
+        (["a"], {}, {}, "found 0 rows"),
+        (["a"], {"click": [0.1]}, {"watch": 0.1}, "other objectives that are polarised"),
+    ],
+)
+def test_a_look_that_is_no_matrix_is_refused(run, pipeline, columns, rows, polarised, message) -> None:
+    shown = INSIDE | {"looks": [{"name": "gates", "columns": columns, "rows": rows, "polarised": polarised}]}
+    (run / "model" / "inside.json").write_text(json.dumps(shown))
+    with pytest.raises(ArtifactError, match=rf"inside\.json: .*looks\.0: .*{message}"):
+        written(run, pipeline)
+
+
+def test_a_way_of_sharing_without_looks_has_no_such_section(run, pipeline) -> None:
+    (run / "model" / "inside.json").write_text(json.dumps(INSIDE | {"looks": []}))
+    assert "inside" not in Page(written(run, pipeline)).ids
+
+
+def test_objectives_say_their_kind_and_conditional_forms_stand_beside_them(run, pipeline) -> None:
+    table = written(run, pipeline).partition("Objectives and their mean label")[2].partition("</table>")[0]
+    text = " ".join(re.sub(r"<[^>]+>", " ", table).split())
+    assert "like binary given click satisfaction liked = 1 higher 1 1 0.2" in text
+    assert "like|click binary satisfaction like, given click higher 0.5" in text
+    assert "watch watch_time log_squared engagement" in text
+    assert "survey ordinal levels 1, 2, 3 satisfaction" in text
+    rows = pq.read_table(run / "predictions.parquet").to_pandas()
+    of_test = rows[(rows["split"] == "test") & (rows["label.click"] == 1)]
+    assert f"{of_test['label.like'].mean():.4g}" in text.partition("like, given click")[2].partition("survey")[0]
+
+
+def test_ordinal_objectives_and_conditional_forms_have_their_calibration(run, pipeline) -> None:
+    specs = json.loads(Page(html := written(run, pipeline)).scripts[0])
+    titles = re.findall(r"<figcaption>(\S+): Σp/Σy", html)
+    assert titles == ["click", "dismissal", "watch", "like", "like|click", "survey"]
+    rows = pq.read_table(run / "predictions.parquet").to_pandas()
+    of_test = rows[(rows["split"] == "test") & (rows["label.click"] == 1)]
+    drawn = specs["calibration-4"]["layer"][1]["data"]["values"]
+    assert sum(point["n"] for point in drawn) == len(of_test)
+    assert sum(point["n"] * point["mean_predicted"] for point in drawn) == pytest.approx(of_test["pred.like|click"].sum())
+    levels = specs["calibration-5"]["layer"][1]["data"]["values"]
+    assert all(1 <= point["mean_observed"] <= 3 and 1 <= point["mean_predicted"] <= 3 for point in levels)
 
 
 def test_strings_of_the_data_stay_text(run, pipeline) -> None:

@@ -13,7 +13,7 @@ def printed(rows: pa.Table, columns: int | None, monkeypatch, capsys) -> str:
 
 
 def many_objectives(metrics: pa.Table) -> pa.Table:
-    """Eight objectives with long names and counts."""
+    """Eighteen lines of objectives with long names and counts."""
     copies = [
         metrics.set_column(
             metrics.column_names.index("objective"), "objective", pc.binary_join_element_wise(metrics["objective"], str(n), "_profile")
@@ -29,7 +29,7 @@ def test_fits_a_pipe_with_all_columns(metrics, monkeypatch, capsys) -> None:
     for column in ("objective", "group", "metric", "value", "n", "positives", "vs popularity", "vs gbdt"):
         assert column in out
     table = out.partition("vs: the difference")[0]
-    assert table.count("rmse") == table.count("xauc") == 3
+    assert table.count("rmse") == table.count("xauc") == 6
 
 
 @pytest.mark.parametrize("columns", [100, 80, 50])
@@ -38,7 +38,7 @@ def test_a_narrow_terminal_gets_fewer_columns_but_every_value(metrics, columns, 
     assert max(map(len, out.splitlines())) <= columns
     assert "vs gbdt" in out
     assert "positives" not in out
-    assert out.partition("vs: the difference")[0].count("auc") == 3  # click, dismissal, and xauc of watch
+    assert out.partition("vs: the difference")[0].count("auc") == 6  # click, dismissal, like, like|click, and xauc of watch and survey
     assert "Against gbdt: better on click (auc), watch" in " ".join(out.split())
 
 
@@ -58,6 +58,14 @@ def test_numbers_and_marks_are_those_of_the_rows(metrics, monkeypatch, capsys) -
     assert f"{value['value']:.3f}".lstrip("0") in line
     assert popularity["low"] > 0
     assert line.count("▲") == 1 + (trees["low"] > 0)
+
+
+def test_a_conditional_form_is_a_line_of_its_own_that_is_said_in_words(metrics, monkeypatch, capsys) -> None:
+    out = printed(metrics, 200, monkeypatch, capsys)
+    starts = [line.split()[0] for line in out.partition("vs: the difference")[0].splitlines() if " auc " in line]
+    assert starts == ["click", "dismissal", "like", "like|click"]
+    assert "like|click: like, given click." in out
+    assert "like: " not in out
 
 
 def test_prefers_the_test_and_falls_back_to_validation(metrics, monkeypatch, capsys) -> None:

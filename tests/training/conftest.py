@@ -1,5 +1,6 @@
 """A small feed with a planted signal, written as examples and encoded by the real encoder."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -14,7 +15,8 @@ from recsys import artifacts
 from recsys.config import Pipeline
 from recsys.encoding import encode
 from recsys.progress import Console
-from recsys.training import train
+from recsys.training import observe, train
+from recsys.training.member import Outputs
 
 TAGS = ("news", "music", "sport", "games")
 TAG_EFFECT = np.array([-0.8, -0.2, 0.3, 0.9])
@@ -26,6 +28,15 @@ OBJECTIVES: tuple[dict[str, Any], ...] = (
     {"name": "watch", "kind": "watch_time", "label": "seconds"},
     {"name": "like", "label": "is_like = 1", "observed": "is_click = 1", "group": "satisfaction"},
 )
+KINDS: tuple[dict[str, Any], ...] = (
+    {"name": "like", "label": "is_like = 1", "given": "click", "group": "satisfaction"},
+    {"name": "stars", "kind": "ordinal", "label": "stars", "levels": [1, 2, 3, 4], "group": "satisfaction"},
+    {"name": "click", "label": "is_click = 1"},
+    {"name": "watch", "kind": "watch_time", "label": "seconds", "method": "d2q", "duration": "length"},
+    {"name": "odds", "kind": "watch_time", "label": "seconds", "method": "weighted_logistic"},
+    {"name": "fun", "kind": "regression", "label": "fun", "loss": "huber"},
+)
+KINDS_FEATURES = {"item": ["tag", "length"], "context": ["tab"], "history": 2, "bias": ["position", "device"], "min_count": 1}
 MODEL: dict[str, Any] = {
     "d_shared": 16,
     "d_tower": 8,
@@ -98,6 +109,36 @@ def day_table(number: int, rows: int = 300) -> pa.Table:
     return table
 
 
+def kinds_pipeline(**tables: Any) -> Pipeline:
+    """Of every kind of label, on rows that count differently."""
+    train = {"batch_size": 64, "weight": "counts", **tables.pop("train", {})}
+    return pipeline_of(objectives=KINDS, features=KINDS_FEATURES, train=train, **tables)
+
+
+def with_kinds(table: pa.Table, number: int) -> pa.Table:
+    """The toy feed's day with a length, a weight (0 among them), and a label of each kind; a like is joint."""
+    rng, rows = np.random.default_rng(50 + number), len(table)
+    click = table["label.click"].to_numpy()
+    like = np.nan_to_num(table["label.like"].to_numpy(zero_copy_only=False).astype(float))
+    lengths = rng.lognormal(3, 0.8, rows)
+    lengths[rng.random(rows) < 0.1] = np.nan
+    watch = np.where(rng.random(rows) < 0.7, np.nan_to_num(lengths, nan=20.0) * rng.random(rows), 0.0)
+    stars = np.where(rng.random(rows) < 0.5, rng.integers(1, 5, rows), np.nan)
+    columns = {
+        "item.length": lengths,
+        "weight": rng.choice([0.0, 0.5, 1.0, 3.0], rows),
+        "label.like": np.where(click == 1, like, 0.0),
+        "label.stars": stars,
+        "label.watch": watch,
+        "label.odds": watch,
+        "label.fun": rng.normal(size=rows),
+    }
+    kept = table.drop_columns([name for name in columns if name in table.column_names])
+    for name, values in columns.items():
+        kept = kept.append_column(name, pa.array(values, pa.float32(), from_pandas=True))
+    return kept
+
+
 def write_examples(folder: Path, tables: dict[str, pa.Table]) -> Path:
     for day, table in tables.items():
         with artifacts.writing(folder / f"day={day}", stage="features", fingerprint="test") as output:
@@ -121,6 +162,23 @@ def run_train(pipeline: Pipeline, encoded: Path, run: Path, console: Console | N
     )
 
 
+def journal(run: Path, **wanted: Any) -> list[dict[str, Any]]:
+    """The lines of training.jsonl that hold these values."""
+    lines = [json.loads(line) for line in (run / "training.jsonl").read_text().splitlines()]
+    return [line for line in lines if all(line[key] == value for key, value in wanted.items())]
+
+
+class Said(Console):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.texts: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.texts.append(text)
+
+
 @dataclass(frozen=True)
 class Toy:
     examples: Path
@@ -136,6 +194,14 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     return Toy(examples, encoded, days)
 
 
+@pytest.fixture(scope="session")
+def kinds_toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """The toy feed with every kind of label, a length and a weight."""
+    days = {day: with_kinds(table, number) for number, (day, table) in enumerate(tables().items())}
+    examples, encoded = encoded_of(tmp_path_factory.mktemp("kinds"), days, kinds_pipeline())
+    return Toy(examples, encoded, days)
+
+
 @pytest.fixture
 def trained(toy: Toy, tmp_path: Path) -> Callable[..., Path]:
     """Trains on the toy feed; returns the run's folder."""
@@ -145,3 +211,17 @@ def trained(toy: Toy, tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return train_on
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Outputs]:
+    """Every set of predictions that a training makes, in order."""
+    made: list[Outputs] = []
+    original = observe.predict
+
+    def predict(*arguments: Any, **keywords: Any) -> Outputs:
+        made.append(original(*arguments, **keywords))
+        return made[-1]
+
+    monkeypatch.setattr(observe, "predict", predict)
+    return made

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from recsys.encoding import EncodedDays
 from recsys.objectives import Objective
-from recsys.training.constants import constant_days
+from recsys.training.constants import constant_days, labels_that_count
 
 CLICK = Objective(name="click", label="c")
 WATCH = Objective(name="watch", kind="watch_time", label="w")
@@ -23,6 +24,35 @@ def test_stops_at_the_first_day_with_enough_of_both_classes() -> None:
 def test_counts_the_rarer_class_and_only_observed_labels() -> None:
     labels = {"d1": _labels(500, 49, unknown=300), "d2": _labels(500, 1), "d3": _labels(9, 9), "d4": _labels(9, 9)}
     assert constant_days(DAYS, labels.__getitem__, [CLICK, WATCH]) == ("d1", "d2")
+
+
+def test_given_another_its_rarer_class_is_counted_where_that_happened() -> None:
+    """Its base rate is that of likes among clicks: the zeros of all other rows say nothing of it."""
+    like = Objective(name="like", label="l", given="click")
+    day = np.array([[0, 0]] * 1000 + [[1, 1]] * 30 + [[0, 1]] * 25 + [[np.nan, 1]] * 99, dtype=np.float32)
+    days = dict.fromkeys(DAYS, day)
+    assert constant_days(DAYS, days.__getitem__, [like, CLICK]) == ("d1", "d2")
+
+
+def test_of_levels_those_beside_the_commonest_are_counted() -> None:
+    stars = Objective(name="stars", kind="ordinal", label="s", levels=(1, 2, 3))
+    day = np.array([3] * 400 + [1] * 10 + [2] * 15 + [np.nan] * 500, dtype=np.float32)[:, None]
+    assert constant_days(DAYS, lambda _: day, [stars]) == ("d1", "d2")
+
+
+def test_a_rank_among_videos_of_about_a_length_needs_enough_of_them() -> None:
+    ranked = Objective(name="w", kind="watch_time", label="w", method="d2q", duration="seconds")
+    day = np.ones((800, 1), np.float32)
+    assert constant_days(DAYS, lambda _: day, [ranked]) == ("d1", "d2")  # 30 groups of 50
+    assert constant_days(DAYS, lambda _: day, [WATCH]) == ("d1",)
+
+
+def test_rows_of_weight_0_do_not_count(kinds_toy) -> None:
+    days = EncodedDays(kinds_toy.encoded, list(kinds_toy.tables)[:1])
+    labels, weights = labels_that_count(days), days.weights()
+    assert np.isnan(labels[weights == 0]).all()
+    np.testing.assert_array_equal(labels[weights > 0], days.labels()[weights > 0])
+    assert labels.dtype == np.float32
 
 
 def test_later_days_are_not_read() -> None:

@@ -5,10 +5,18 @@ import math
 
 import pytest
 
-from recsys.config import Train
-from recsys.training.plan import learning_rate_share, rounds
+from recsys.config import Negatives, Train
+from recsys.encoding import Thinning
+from recsys.objectives import Objective
+from recsys.training.plan import learning_rate_share, rounds, thinning
 
 DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
+
+
+def test_thinning_is_of_the_objective_by_its_place_and_absent_without_the_option() -> None:
+    objectives = [Objective(name=name, label="x") for name in ("like", "click")]
+    assert thinning(Train(), objectives, 3) is None
+    assert thinning(Train(negatives=Negatives(objective="click", keep=0.2)), objectives, 3) == Thinning(1, 0.2, 3)
 
 
 def test_shuffled_rounds_hold_all_days() -> None:

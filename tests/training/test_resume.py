@@ -18,20 +18,9 @@ from recsys.training.checkpoint import Checkpoints
 from recsys.training.guard import Guard
 from recsys.training.state import State
 
-from .conftest import Toy, pipeline_of, run_train
+from .conftest import Said, Toy, kinds_pipeline, pipeline_of, run_train
 
 ORDERS = [{"order": "time"}, {"order": "time", "day_passes": 2}, {"order": "shuffled", "passes": 3, "patience": 1, "learning_rate": 0.05}]
-
-
-class Said(Console):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.texts: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.texts.append(text)
 
 
 def _without_speed(value: Any) -> Any:
@@ -88,6 +77,19 @@ def test_interrupted_again_and_again_it_ends_bit_equal(
     run_train(pipeline, toy.encoded, tmp_path / "whole")
     _interrupt_every(monkeypatch, 7)
     assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") >= 5
+    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("order", ["time", "shuffled"])
+def test_thinned_and_with_every_kind_of_label_it_ends_bit_equal_too(
+    kinds_toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Thresholds and their moments, which rows are kept, and the looks of the choosing phase are gone on from."""
+    negatives = {"objective": "click", "keep": 0.6}
+    pipeline = kinds_pipeline(model={"members": 2}, train={"order": order, "passes": 2, "batch_size": 80, "negatives": negatives})
+    run_train(pipeline, kinds_toy.encoded, tmp_path / "whole")
+    _interrupt_every(monkeypatch, 7)
+    assert _train_until_done(pipeline, kinds_toy.encoded, tmp_path / "parts") >= 5
     _assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 

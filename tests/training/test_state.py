@@ -12,7 +12,7 @@ from recsys.training.loop import _set_learning_rate
 from recsys.training.member import new_member
 from recsys.training.state import Place, State, optimisers
 
-from .conftest import DAYS, Toy, pipeline_of
+from .conftest import DAYS, Toy, kinds_pipeline, pipeline_of
 
 TRAIN = Train(learning_rate=1e-3, embedding_learning_rate=5e-2, weight_decay=0.3, embedding_decay=0.2)
 
@@ -21,13 +21,13 @@ TRAIN = Train(learning_rate=1e-3, embedding_learning_rate=5e-2, weight_decay=0.3
 def make_state(toy: Toy):
     def made() -> State:
         pipeline, days = pipeline_of(), EncodedDays(toy.encoded, [DAYS[0]])
-        member = new_member(pipeline, days.layout, days.labels(), 0)
+        member = new_member(pipeline, days, 0)
         return State(
             member,
             build_balancer(pipeline.balance, pipeline.objective),
             *optimisers(member, TRAIN),
             Place(),
-            window_2K=torch.zeros(2, len(pipeline.objective)),
+            window_4K=torch.zeros(4, len(pipeline.objective)),
         )
 
     return made
@@ -54,6 +54,16 @@ def test_weights_alone_decay_and_the_bias_tower_learns_at_the_tables_rate(make_s
     (table,) = state.tables.param_groups
     assert (table["full_lr"], table["decay"]) == (5e-2, 0.2)
     assert len(found) + len(table["params"]) == len(list(ranker.parameters()))
+
+
+def test_thresholds_learn_with_the_biases(kinds_toy: Toy) -> None:
+    member = new_member(kinds_pipeline(), EncodedDays(kinds_toy.encoded, [DAYS[0]]), 0)
+    dense, tables = optimisers(member, TRAIN)
+    found = {id(p): (group["full_lr"], group["weight_decay"]) for group in dense.param_groups for p in group["params"]}
+    thresholds = list(member.losses.parameters())
+    assert len(thresholds) == 1
+    assert [found[id(parameter)] for parameter in thresholds] == [(1e-3, 0.0)]
+    assert len(found) + len(tables.param_groups[0]["params"]) == len(list(member.parameters()))
 
 
 def test_a_schedule_scales_every_group_from_its_own_full_rate(make_state) -> None:

@@ -19,15 +19,10 @@ from recsys.errors import ConfigError, DataError
 from recsys.training import load, observe
 from recsys.training.member import Outputs
 
-from .conftest import DAYS, Toy, encoded_of, pipeline_of, run_train, tables, true_logit
+from .conftest import DAYS, Toy, encoded_of, journal, pipeline_of, run_train, tables, true_logit
 
 CLICK = ({"name": "click", "label": "is_click = 1"},)
 Trained = Callable[..., Path]
-
-
-def _lines(run: Path, **wanted: Any) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run / "training.jsonl").read_text().splitlines()]
-    return [line for line in lines if all(line[key] == value for key, value in wanted.items())]
 
 
 def _shuffled_labels(table: pa.Table) -> pa.Table:
@@ -49,20 +44,6 @@ def other_labels(tmp_path: Path) -> Callable[[str], Path]:
     return encoded
 
 
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[Outputs]:
-    """Every set of predictions that a training makes, in order."""
-    made: list[Outputs] = []
-    original = observe.predict
-
-    def predict(*arguments: Any, **keywords: Any) -> Outputs:
-        made.append(original(*arguments, **keywords))
-        return made[-1]
-
-    monkeypatch.setattr(observe, "predict", predict)
-    return made
-
-
 # --- Points in time -----------------------------------------------------------------------------------------------
 def test_a_day_is_predicted_before_it_is_learned(
     toy: Toy, tmp_path: Path, other_labels: Callable[[str], Path], seen: list[Outputs]
@@ -76,7 +57,7 @@ def test_a_day_is_predicted_before_it_is_learned(
     for day in range(3):
         assert torch.equal(before[day], after[day]), f"labels of the third day changed how day {day + 1} was predicted"
     assert not torch.equal(before[4], after[4]), "labels of the third day did not change how the days after it were predicted"
-    progressive = _lines(tmp_path / "run", part="progressive")
+    progressive = journal(tmp_path / "run", part="progressive")
     assert [line["day"] for line in progressive] == list(DAYS[:5])
 
 
@@ -86,7 +67,7 @@ def test_progressive_rows_say_the_auc_of_what_was_predicted(toy: Toy, tmp_path: 
     first = np.concatenate([toy.tables[day]["label.click"].to_numpy() for day in DAYS[:2]])
     rate = (first.sum() + 0.5) / (len(first) + 1)
     entropy = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
-    for line, outputs in zip(_lines(tmp_path / "run", part="progressive"), seen[:3], strict=False):
+    for line, outputs in zip(journal(tmp_path / "run", part="progressive"), seen[:3], strict=False):
         labels = toy.tables[line["day"]]["label.click"].to_numpy()
         raw = outputs.raw_NK[:, 0].double().numpy()
         assert line["auc"]["click"] == pytest.approx(roc_auc_score(labels, raw))
@@ -117,7 +98,7 @@ def test_test_days_change_nothing(toy: Toy, tmp_path: Path, other_labels: Callab
 def test_the_days_of_a_model_without_validation_are_all_learned(trained: Trained) -> None:
     pipeline = pipeline_of(split={"train": (DAYS[0], DAYS[2])}, train={"order": "shuffled", "passes": 3, "patience": 1})
     run = trained(pipeline)
-    assert {(line["phase"], line["pass"]) for line in _lines(run)} == {("choose", 1), ("choose", 2), ("choose", 3)}
+    assert {(line["phase"], line["pass"]) for line in journal(run)} == {("choose", 1), ("choose", 2), ("choose", 3)}
     assert json.loads((run / "model/inside.json").read_text())["passes_chosen"] == [3]
     assert len(pq.read_table(run / "model/validation.parquet")) == 0
 
@@ -135,7 +116,7 @@ def test_the_best_pass_is_kept_as_a_replay_by_hand_finds_it(toy: Toy, tmp_path: 
     rate = (training[:, 0].sum() + 0.5) / (len(training) + 1)
     entropy = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
     z = np.log1p(training[:, 1])
-    passes = len(_lines(tmp_path / "run", event="pass"))
+    passes = len(journal(tmp_path / "run", event="pass"))
     by_hand = []
     for outputs in seen[:passes]:
         raw = outputs.raw_NK.double().numpy()
@@ -154,7 +135,7 @@ def test_the_refit_runs_the_chosen_number_of_passes_over_all_days(toy: Toy, trai
     run = trained(pipeline_of(train={"order": "shuffled", "passes": 5, "patience": 1, "learning_rate": 0.1, "batch_size": 50}))
     chosen = json.loads((run / "model/inside.json").read_text())["passes_chosen"][0]
     assert chosen < 5  # or this test shows nothing
-    refit = _lines(run, phase="refit", event="step")
+    refit = journal(run, phase="refit", event="step")
     assert refit[-1]["step"] == chosen * 5 * 300 / 50
 
 
@@ -214,7 +195,7 @@ def test_smearing_is_fitted_on_the_last_rows_only(toy: Toy, tmp_path: Path, monk
     raw = seen[3].raw_NK.double().numpy()[:, 1]
     assert len(raw) == 500
     weights = load_file(tmp_path / "run/model/model.safetensors")
-    mean, std, smear = (weights[f"member.0.losses.{name}_K"][1].item() for name in ("mean", "std", "smear"))
+    mean, std, smear = (weights[f"member.0.losses.methods.log_squared.{name}_J"].item() for name in ("mean", "std", "smear"))
     watched = np.concatenate([toy.tables[day]["label.watch"].to_numpy() for day in DAYS[:3]])[400:]
     assert np.maximum(smear * np.exp(raw * std + mean) - 1, 0).sum() == pytest.approx(watched.sum(), rel=1e-5)
 
@@ -238,7 +219,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(toy: Toy, tmp_path: P
     saved = load_file(tmp_path / "run/checkpoint/state.safetensors")
     weights = [tensor for name, tensor in saved.items() if name.startswith("member.ranker.")]
     assert all(torch.isfinite(tensor).all() for tensor in weights)
-    for line in _lines(tmp_path / "run"):
+    for line in journal(tmp_path / "run"):
         assert all(np.isfinite(value) for value in line["loss"].values())
 
 
@@ -254,14 +235,17 @@ def test_what_a_model_folder_says(toy: Toy, trained: Trained) -> None:
     assert artifacts.verify(run / "model").stage == "train"
     inside = json.loads((run / "model/inside.json").read_text())
     assert inside.keys() == {
-        "sharing", "members", "multiplications", "parameters", "gates", "polarisation", "position_bias", "passes_chosen", "precision",
-        "device", "rows_per_second",
+        "sharing", "members", "multiplications", "parameters", "looks", "position_bias", "passes_chosen", "precision", "device",
+        "rows_per_second",
     }  # fmt: skip
     learned = sum(parameter.numel() for member in load(run / "model").model.members for parameter in member.parameters())
     assert inside["parameters"]["dense"] + inside["parameters"]["embedding"] == learned
-    for name, shares in inside["gates"].items():
+    (gates,) = inside["looks"]
+    assert (gates["name"], gates["columns"]) == ("gates", ["expert 1", "expert 2"])
+    assert gates["rows"].keys() == gates["polarised"].keys() == {"click", "watch", "like"}
+    for shares in gates["rows"].values():
         assert sum(shares) == pytest.approx(1.0)
-        assert inside["polarisation"][name] == max(shares)
+    assert all(0 <= share <= 1 for share in gates["polarised"].values())
     means = json.loads((run / "model/train_means.json").read_text())
     training = pa.concat_tables([toy.tables[day] for day in DAYS[:3]])
     for name in ("click", "watch", "like"):
@@ -271,7 +255,8 @@ def test_what_a_model_folder_says(toy: Toy, trained: Trained) -> None:
 def test_a_way_of_sharing_without_gates_shows_none(trained: Trained) -> None:
     run = trained(pipeline_of(model={"sharing": "shared_bottom", "position": "blind"}))
     inside = json.loads((run / "model/inside.json").read_text())
-    assert (inside["gates"], inside["polarisation"], inside["position_bias"]) == ({}, {}, [])
+    assert (inside["looks"], inside["position_bias"]) == ([], [])
+    assert {str(line["gates"]) for line in journal(run)} == {"{}"}
     assert not any(name.startswith("rank.") for name in pq.read_schema(run / "model/validation.parquet").names)
 
 
@@ -287,9 +272,10 @@ def test_a_tower_that_no_objective_sees_gives_no_ranking_of_its_own(toy: Toy, tm
 
 def test_lines_of_the_journal_have_one_form(trained: Trained) -> None:
     run = trained(pipeline_of(train={"order": "shuffled", "passes": 2}))
-    for line in _lines(run):
-        assert line.keys() == {
-            "event", "member", "phase", "pass", "day", "step", "part", "loss", "auc", "gates", "rows_per_second"
+    for line in journal(run):
+        assert set(line) == {
+            "event", "member", "phase", "pass", "day", "step", "part", "loss", "auc", "gates", "weight", "gradient_norm", "cosine",
+            "rows_per_second",
         }  # fmt: skip
         assert line["loss"].keys() == line["auc"].keys() == {"click", "watch", "like"}
-    assert {line["auc"]["watch"] for line in _lines(run)} == {None}
+    assert {line["auc"]["watch"] for line in journal(run)} == {None}

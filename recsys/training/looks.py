@@ -1,0 +1,81 @@
+"""What a way of sharing shows, averaged over rows; as tensors of a checkpoint, and named in a report.
+
+Legend: K objectives, N columns of a look.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recsys.encoding.layout import Batch
+from recsys.models import Look, Ranker
+from recsys.objectives import Objective
+
+GATES = "gates"  # the look that the journal follows
+_PREFIX, _VALUES, _POLARISED = "look.", ".values", ".polarised"
+
+
+class MeanLooks:
+    """Means over the rows of many batches, on the CPU in float64."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Look] = {}
+        self._rows = 0
+
+    def add(self, show: Mapping[str, Look], rows: int) -> None:
+        """The looks of one batch of `rows`; every batch shows the same ones."""
+        self._rows += rows
+        for title, look in show.items():
+            parts = {name: rows * tensor.double().cpu() for name, tensor in _tensors(look).items()}
+            before = _tensors(self._sums[title]) if title in self._sums else {}
+            self._sums[title] = _look({name: part + before.get(name, 0.0) for name, part in parts.items()}, look.columns)
+
+    def means(self) -> dict[str, Look]:
+        return {
+            title: _look({name: total / self._rows for name, total in _tensors(look).items()}, look.columns)
+            for title, look in self._sums.items()
+        }
+
+
+def as_tensors(looks: Mapping[str, Look]) -> dict[str, Tensor]:
+    """For a checkpoint. What the columns are called is not kept: the model itself knows it (`columns_of`)."""
+    return {f"{_PREFIX}{title}{name}": tensor for title, look in looks.items() for name, tensor in _tensors(look).items()}
+
+
+def described(kept: Sequence[Mapping[str, Tensor]], columns: Mapping[str, tuple[str, ...]], objectives: Sequence[Objective]) -> list[Any]:
+    """Each look in plain numbers, the mean over members; `kept` holds each member's tensors, `columns` are those of `columns_of`."""
+
+    def by_name(title: str, part: str) -> dict[str, Any]:
+        found = [tensors[f"{_PREFIX}{title}{part}"] for tensors in kept if f"{_PREFIX}{title}{part}" in tensors]
+        return rows_by_name(torch.stack(found).mean(0), objectives) if found else {}
+
+    return [
+        {"name": title, "columns": list(names), "rows": by_name(title, _VALUES), "polarised": by_name(title, _POLARISED)}
+        for title, names in columns.items()
+    ]
+
+
+@torch.no_grad()
+def columns_of(ranker: Ranker, batch: Batch) -> dict[str, tuple[str, ...]]:
+    """Title → what the columns are, of each look of a model in evaluation mode."""
+    return {title: look.columns for title, look in ranker(batch, position="missing").show.items()}
+
+
+def rows_by_name(rows_K: Tensor, objectives: Sequence[Objective]) -> dict[str, Any]:
+    return {objective.name: row for objective, row in zip(objectives, rows_K.tolist(), strict=True)}
+
+
+def gates_by_name(look: Look | None, objectives: Sequence[Objective]) -> dict[str, list[float]]:
+    """The share of each expert per objective; empty for a way of sharing without gates."""
+    return {} if look is None else rows_by_name(look.values_KN, objectives)
+
+
+def _tensors(look: Look) -> dict[str, Tensor]:
+    polarised = {} if look.polarised_K is None else {_POLARISED: look.polarised_K}
+    return {_VALUES: look.values_KN, **polarised}
+
+
+def _look(tensors: Mapping[str, Tensor], columns: tuple[str, ...]) -> Look:
+    return Look(tensors[_VALUES], columns, tensors.get(_POLARISED))
