@@ -2,9 +2,9 @@
 
     python benchmarks/sharing.py [--budget 500000] [--batch 1024] [--rounds 7]
 
-One training step is a forward and a backward pass and the update of all weights, on random rows (60 numbers, 20 categories, a history of 10,
-six objectives). Without --budget each way has its default widths. The ways take turns, so that a busy machine slows all of them alike;
-a way's ratio to the shared bottom is the median over the rounds.
+One training step is a forward and a backward pass and the update of all weights, on random rows (60 numbers, 20 categories, a
+history of 10, six objectives). Without --budget each way has its default widths. The ways take turns, so that a busy machine slows
+all of them alike; a way's ratio to the shared bottom is the median over the rounds.
 """
 
 import argparse

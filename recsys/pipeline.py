@@ -16,15 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys import artifacts, schema
-from recsys.config import Pipeline, WorldOptions
+from recsys.config import Pipeline, WorldOptions, with_table
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.progress import Console
 
 METRICS_FILE = "metrics.parquet"
 PREDICTIONS_FILE = "predictions.parquet"
 REPORT_FILE = "report.html"
+FUSION_FILE = "fusion.toml"
 CONFIG_FILE = "config.json"
 JOURNAL_FILE = "training.jsonl"
+RUN_WITH = {METRICS_FILE: "evaluated", PREDICTIONS_FILE: "scored"}  # in words
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,10 @@ def _require_writable(folder: Path) -> None:
 
 def run_identity(pipeline: Pipeline) -> dict[str, Any]:
     """What makes two runs the same: all of the config but where the files lie and how results are evaluated."""
-    identity = pipeline.model_dump(mode="json", exclude={"evaluate": True, "source": {"log", "users", "items", "path"}})
+    identity = pipeline.model_dump(mode="json", exclude={"evaluate": True, "fuse": True, "source": {"log", "users", "items", "path"}})
     identity["train"].pop("checkpoint_seconds")
+    if pipeline.train.init_from is not None:
+        identity["train"]["init_from"] = pipeline.train.init_from.name
     return identity
 
 
@@ -157,9 +161,11 @@ def _encode(job: Job) -> None:
 
 def _train(job: Job) -> None:
     options = job.pipeline.model_dump(mode="json", include={"seed", "model", "balance", "train", "split"})
-    options["train"].pop("checkpoint_seconds")
+    for key in ("checkpoint_seconds", "init_from"):
+        options["train"].pop(key)
     objectives = [objective.model_dump(mode="json", exclude={"fusion_weight"}) for objective in job.pipeline.objective]
     inputs = _contents([job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))])
+    inputs |= _first_model(job)
     fingerprint = artifacts.fingerprint([options, objectives, inputs])
     _claim(job.run, run_identity(job.pipeline), job.pipeline)
     if artifacts.is_fresh(job.run / "model", fingerprint):
@@ -176,6 +182,21 @@ def _train(job: Job) -> None:
 
     with _timed(job, "train"):
         training.train(job.pipeline, job.encoded, job.run, fingerprint=fingerprint, inputs=inputs, console=job.console)
+
+
+def _first_model(job: Job) -> dict[str, str]:
+    """The bytes of the model that training starts from, if it starts from one."""
+    first = job.pipeline.train.init_from
+    if first is None:
+        return {}
+    if first.resolve() == job.run.resolve():
+        raise ConfigError(f"train.init_from: found {first}, the run that is to be trained, expected another. Fix: --run with a new name")
+    if artifacts.manifest(first / "model") is None:
+        raise ConfigError(
+            f"train.init_from: found no trained model in {first}, expected the folder of a trained run, such as data/NAME/runs/RUN."
+            " Fix: train it first, or mend the path"
+        )
+    return {"init_from": artifacts.verify(first / "model").content}
 
 
 def _score(job: Job) -> None:
@@ -253,6 +274,8 @@ def metrics_of(pipeline: Pipeline, predictions: pa.Table, *, run: str, against: 
         bootstrap=options.bootstrap,
         confidence=options.confidence,
         seed=pipeline.seed,
+        list_k=options.list_k,
+        top_percent=options.top_percent,
     )
 
 
@@ -308,18 +331,18 @@ def check(pipeline: Pipeline) -> None:
     features.check(pipeline, sources.columns(pipeline))
 
 
-def find_run(name: str, workspace: Path) -> Path:
-    """A run by its path or by its name anywhere in the workspace. Raises ConfigError where none or several fit."""
-    if (Path(name) / METRICS_FILE).is_file():
+def find_run(name: str, workspace: Path, *, file: str = METRICS_FILE) -> Path:
+    """A run that has `file`, by its path or by its name anywhere in the workspace. Raises ConfigError where none or several fit."""
+    if (Path(name) / file).is_file():
         return Path(name)
-    runs = sorted(path.parent for path in workspace.glob(f"*/runs/*/{METRICS_FILE}"))
+    runs = sorted(path.parent for path in workspace.glob(f"*/runs/*/{file}"))
     found = [path for path in runs if path.name == name]
     if len(found) == 1:
         return found[0]
     if found:
         raise ConfigError(f"{name}: found in {', '.join(map(str, found))}, expected one. Fix: give its path")
     there = ", ".join(path.name for path in runs) or "none"
-    raise ConfigError(f"{name}: found no evaluated run of that name under {workspace}; there are: {there}")
+    raise ConfigError(f"{name}: found no {RUN_WITH[file]} run of that name under {workspace}; there are: {there}")
 
 
 def pipeline_of(run: Path) -> Pipeline:
@@ -337,6 +360,39 @@ def compare(runs: Sequence[Path]) -> pa.Table:
     base = {first.name: artifacts.read_table(first / PREDICTIONS_FILE)}
     tables = [metrics_of(pipeline, artifacts.read_table(run / PREDICTIONS_FILE), run=run.name, against=base) for run in others]
     return pa.concat_tables(tables)
+
+
+def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
+    """Tunes a run's fusion weights for the aim of its [fuse] table, with `asked` in place of its keys; says and writes what was found.
+
+    Raises ConfigError without something to maximise, and as `fusion.tune` does.
+    """
+    from recsys import fusion
+
+    pipeline = with_table(pipeline_of(run), "fuse", asked)
+    wanted, options = pipeline.fuse, pipeline.evaluate
+    if wanted.maximise is None:
+        raise ConfigError('fuse: found nothing to maximise. Fix: --maximise OBJECTIVE, or maximise = "OBJECTIVE" under [fuse]')
+    inputs = _contents([run / PREDICTIONS_FILE])
+    tuned = fusion.tune(
+        artifacts.read_table(run / PREDICTIONS_FILE),
+        pipeline.objective,
+        fusion.Aim(wanted.maximise, wanted.metric, wanted.least_changes([objective.name for objective in pipeline.objective])),
+        run=run.name,
+        bootstrap=options.bootstrap,
+        confidence=options.confidence,
+        seed=pipeline.seed,
+    )
+    fingerprint = artifacts.fingerprint([wanted.model_dump(mode="json"), pipeline.seed, inputs])
+    artifacts.write_file(
+        run / FUSION_FILE,
+        lambda draft: draft.write_text(tuned.toml, encoding="utf-8"),
+        stage="fuse",
+        fingerprint=fingerprint,
+        inputs=inputs,
+    )
+    console.say(f"{tuned.text}\n\n{tuned.toml}\nfusion weights: {run / FUSION_FILE}")
+    return run / FUSION_FILE
 
 
 def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path) -> pa.Table:

@@ -16,6 +16,15 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
+def open_bandit() -> Path:
+    """The folder of the real Open Bandit files; the test is skipped where they are absent."""
+    folder = SHARED_DATA / "open-bandit"
+    if not folder.is_dir():
+        pytest.skip(f"the real data is not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def kuairand_pure() -> Path:
     """The folder of the real KuaiRand-Pure files; the test is skipped where they are absent."""
     folder = SHARED_DATA / "kuairand-pure"

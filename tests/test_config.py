@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from recsys import config
-from recsys.config import KuaiRandSource, TableSource
+from recsys.config import KuaiRandSource, OpenBanditSource, TableSource
 from recsys.errors import ConfigError
 from recsys.objectives import chain, durations
 
@@ -81,8 +81,12 @@ def test_every_problem_is_told_at_once_each_with_its_path(write):
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ('kind = "table"', 'kind = "tabel"', 'source.kind: found tabel, expected one of table, kuairand, world; did you mean "table"?'),
-        ('kind = "table"', "", "source.kind: found no kind, expected one of table, kuairand, world"),
+        (
+            'kind = "table"',
+            'kind = "tabel"',
+            'source.kind: found tabel, expected one of table, kuairand, open_bandit, world; did you mean "table"?',
+        ),
+        ('kind = "table"', "", "source.kind: found no kind, expected one of table, kuairand, open_bandit, world"),
         ('["2022-04-25", "2022-05-02"]', '["x", "2022-05-02"]', "split.train.0: found 'x', expected a day such as 2022-04-25"),
         ("[split]", '[source.columns]\nposition = "slot"\ndevice = "slot"\n[split]', "found slot named more than once"),
         ("[split]", '[source.columns]\nposition = ""\n[split]', "source.columns.position"),
@@ -142,6 +146,12 @@ def test_a_missing_file_is_told_by_name(tmp_path: Path):
 @pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_pipeline_of_the_repository_is_named_as_its_file_and_valid(path: Path):
     assert config.load(path).name == path.stem
+
+
+def test_open_bandit_is_looked_for_where_the_data_card_says():
+    source = config.load(PIPELINES / "open_bandit.toml").source
+    assert isinstance(source, OpenBanditSource)
+    assert source.path.resolve() == PIPELINES.parent / "data" / "open_bandit_dataset"
 
 
 def test_kuairand_is_looked_for_where_the_data_card_says():
@@ -228,6 +238,20 @@ def test_a_key_of_negatives_is_told_with_the_nearest(write):
     assert any('train.negatives.objectiv: unknown key; did you mean "objective"?' in problem for problem in found)
 
 
+@pytest.mark.parametrize(("written", "expected"), [('"joint"', "joint"), ('"uniform"', "uniform"), ("0", 0.0), ("0.3", 0.3), ("1", 1.0)])
+def test_sampling_is_a_word_or_a_number_between_two_of_them(write, written: str, expected: str | float):
+    pipeline = config.load(write(SMALLEST + f"[train]\nsampling = {written}\n"))
+    assert pipeline.train.sampling == expected
+    assert config.Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
+
+
+@pytest.mark.parametrize("written", ['"unifrm"', "1.5", "-0.1", "nan", "true", "[0.5]"])
+def test_any_other_sampling_is_told_with_what_it_may_be(write, written: str):
+    (problem,) = problems(write(SMALLEST + f"[train]\nsampling = {written}\n"))
+    assert "train.sampling: found " in problem
+    assert 'expected one of joint, uniform, proportional, or a number from 0 (as "uniform") to 1 (as "proportional")' in problem
+
+
 def test_every_kind_of_label_survives_a_round_trip(write):
     pipeline = config.load(write(EVERY_KIND))
     assert {objective.kind for objective in pipeline.objective} == {"binary", "regression", "watch_time", "ordinal"}
@@ -257,3 +281,24 @@ def test_a_name_of_several_features_is_the_videos_before_the_contexts_before_the
     assert [features.example_column(name) for name in "abc"] == ["item.a", "context.b", "user.c"]
     with pytest.raises(ValueError, match="found d, expected a column that"):
         features.example_column("d")
+
+
+def test_metrics_of_lists_have_numbers_in_range_each_once(write):
+    loaded = config.load(write(SMALLEST + "[evaluate]\nlist_k = [1, 20]\ntop_percent = [5, 0.5]\n"))
+    assert (loaded.evaluate.list_k, loaded.evaluate.top_percent) == ((1, 20), (5.0, 0.5))
+    for options in ("list_k = [0]", "top_percent = [100]", "top_percent = [0]"):
+        assert problems(write(SMALLEST + f"[evaluate]\n{options}\n"))[0].split(": ")[1].startswith(f"evaluate.{options.split()[0]}")
+    assert problems(write(SMALLEST + "[evaluate]\nlist_k = [5, 5]\n"))[0].endswith("found list_k = [5, 5], expected each number once")
+
+
+def test_an_aim_names_objectives_and_relative_changes(write):
+    more = '[[objective]]\nname = "like"\nlabel = "l"\n[fuse]\nmaximise = "like"\n'
+    fuse = config.load(write(SMALLEST + more + 'constraints = { "*" = "-1%" }\n')).fuse
+    assert fuse.least_changes(["click", "like", "share"]) == {"click": -0.01, "share": -0.01}
+    both = config.load(write(SMALLEST + more + 'constraints = { "*" = "-1%", click = "+0.5%" }\n')).fuse
+    assert both.least_changes(["click", "like", "share"]) == {"click": 0.005, "share": -0.01}
+    assert "fuse.constraints.click: found '1'" in problems(write(SMALLEST + more + 'constraints = { click = "1" }\n'))[0]
+    assert "fuse.metric: found 'auc'" in problems(write(SMALLEST + more + 'metric = "auc"\n'))[0]
+    assert 'fuse.constraints: found "likes", expected an objective; there are click, like' in "\n".join(
+        problems(write(SMALLEST + more + 'constraints = { likes = "-1%" }\n'))
+    )

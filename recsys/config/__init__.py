@@ -24,13 +24,14 @@ from recsys.config.model import (
     SoftOptions,
     STEMOptions,
 )
-from recsys.config.pipeline import Evaluate, Features, Negatives, Pipeline, Split, Train
-from recsys.config.reading import load, options_from
+from recsys.config.pipeline import Evaluate, Features, Fuse, Negatives, Pipeline, Split, Train
+from recsys.config.reading import load, options_from, with_table
 from recsys.config.sources import (
     AnySource,
     Columns,
     FeedbackOptions,
     KuaiRandSource,
+    OpenBanditSource,
     TableSource,
     TimeOptions,
     WorldOptions,
@@ -53,6 +54,7 @@ __all__ = [
     "Features",
     "FeedbackOptions",
     "FiLMOptions",
+    "Fuse",
     "GatedIndependentOptions",
     "HoMEOptions",
     "KuaiRandSource",
@@ -61,6 +63,7 @@ __all__ = [
     "Model",
     "Negatives",
     "OMoEOptions",
+    "OpenBanditSource",
     "PEPNetOptions",
     "PLEOptions",
     "Pipeline",
@@ -78,4 +81,5 @@ __all__ = [
     "duration_ms",
     "load",
     "options_from",
+    "with_table",
 ]

@@ -1,18 +1,22 @@
 """One pipeline: the split, the features, the model, the training, the evaluation."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from recsys import schema
 from recsys.config.balance import Balance
 from recsys.config.model import Model
-from recsys.config.sources import AnySource, Duration, KuaiRandSource, TableSource, WorldSource
+from recsys.config.sources import AnySource, Duration, KuaiRandSource, OpenBanditSource, TableSource, WorldSource
 from recsys.objectives import Objective, chain
 from recsys.options import Options
 
 Days = tuple[date, date]
+
+ALL_OTHERS = "*"  # in the constraints of [fuse]
 
 
 class Split(Options):
@@ -86,6 +90,10 @@ class Negatives(Options):
     keep: float = Field(gt=0, le=1)
 
 
+SamplingWord = Literal["joint", "uniform", "proportional"]
+Frozen = Literal["embeddings", "shared", "experts", "towers"]
+
+
 class Train(Options):
     order: Literal["time", "shuffled"] = "time"
     refit: bool = True
@@ -97,6 +105,7 @@ class Train(Options):
     embedding_learning_rate: PositiveFloat = 2e-2
     weight_decay: NonNegativeFloat = 1e-2
     embedding_decay: NonNegativeFloat = 0.0
+    sampling: SamplingWord | float = "joint"  # rows with all labels, or a drawn objective's a step; a number: by rows to that power
     negatives: Negatives | None = None  # thinning; metrics are of all rows all the same
     weight: str | None = None  # a column of the log by which a training row counts, ≥ 0
     schedule: Literal["constant", "cosine"] = "cosine"  # cosine: to zero over the planned passes; shuffled passes only
@@ -104,12 +113,61 @@ class Train(Options):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     deterministic: bool = False
     checkpoint_seconds: PositiveFloat = 60.0
+    init_from: Path | None = None  # the folder of a trained run, such as data/NAME/runs/RUN, whose weights this one starts from
+    freeze: tuple[Frozen, ...] = ()  # what of it is not learned on; numbers that it did not have always are
+
+    @field_validator("sampling", mode="before")
+    @classmethod
+    def _word_or_exponent(cls, sampling: Any) -> Any:
+        """Said here: of a union pydantic tells what is wrong with each of its parts."""
+        words = get_args(SamplingWord)
+        is_number = isinstance(sampling, int | float) and not isinstance(sampling, bool)
+        if sampling in words or (is_number and 0 <= sampling <= 1):
+            return sampling
+        found = f'"{sampling}"' if isinstance(sampling, str) else sampling
+        raise ValueError(f'found {found}, expected one of {", ".join(words)}, or a number from 0 (as "uniform") to 1 (as "proportional")')
+
+    @model_validator(mode="after")
+    def _frozen_is_loaded(self) -> "Train":
+        if self.freeze and self.init_from is None:
+            raise ValueError(
+                f"freeze: found {', '.join(self.freeze)} without init_from, expected it only with init_from:"
+                " what nothing has learned is not worth freezing. Fix: name the run to start from"
+            )
+        return self
 
 
 class Evaluate(Options):
     bootstrap: PositiveInt = 1000
     confidence: float = Field(default=0.95, gt=0, lt=1)
     baselines: tuple[Literal["popularity", "gbdt"], ...] = ("popularity", "gbdt")
+    list_k: tuple[PositiveInt, ...] = (5, 10)  # ndcg@K and captured@K: of the fused order, list by list
+    top_percent: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = (10.0,)  # captured@P%: of the fused order over all impressions
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Evaluate":
+        for name, found in (("list_k", self.list_k), ("top_percent", self.top_percent)):
+            if len(set(found)) < len(found):
+                raise ValueError(f"found {name} = {list(found)}, expected each number once")
+        return self
+
+
+class Fuse(Options):
+    """What `recsys fuse` tunes the fusion weights for.
+
+    `constraints` say by how much the metric of an objective may change at the least, relative to the run's present weights, in the
+    direction that is better for it: "-1%" may lose one percent, "+2%" must gain two. "*" stands for all others but the one maximised.
+    """
+
+    maximise: str | None = None  # an objective; of one whose lower labels are better, as little as possible is captured
+    metric: str = Field(default="captured@10%", pattern=r"^(captured@\d+(\.\d+)?%|(captured|ndcg)@[1-9]\d*)$")
+    constraints: dict[str, Annotated[str, Field(pattern=r"^[+-]?\d+(\.\d+)?%$")]] = Field(default_factory=dict)
+
+    def least_changes(self, names: Sequence[str]) -> dict[str, float]:
+        """Objective → least relative change, of each of `names` that has one."""
+        named = {name: float(text.removesuffix("%")) / 100 for name, text in self.constraints.items()}
+        everyone = {} if ALL_OTHERS not in named else {name: named[ALL_OTHERS] for name in names if name != self.maximise}
+        return {name: change for name, change in (everyone | named).items() if name != ALL_OTHERS}
 
 
 class Pipeline(Options):
@@ -125,6 +183,7 @@ class Pipeline(Options):
     balance: Balance = Balance()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    fuse: Fuse = Fuse()
 
     @property
     def zone(self) -> str:
@@ -134,7 +193,7 @@ class Pipeline(Options):
                 return time.zone
             case KuaiRandSource():
                 return "Asia/Shanghai"  # `date` is the UTC+8 date of time_ms
-            case WorldSource():
+            case OpenBanditSource() | WorldSource():
                 return "UTC"
 
     @model_validator(mode="after")
@@ -166,4 +225,12 @@ class Pipeline(Options):
             )
         if not any(objective.loss_weight > 0 for objective in self.objective):
             raise ValueError("objective: found loss_weight = 0 for all, expected at least one above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _fuse_names_objectives(self) -> "Pipeline":
+        names = [objective.name for objective in self.objective]
+        for place, name in (("maximise", self.fuse.maximise), *(("constraints", name) for name in self.fuse.constraints)):
+            if name is not None and name not in names and (place, name) != ("constraints", ALL_OTHERS):
+                raise ValueError(f'fuse.{place}: found "{name}", expected an objective; there are {", ".join(names)}')
         return self

@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from recsys.config.pipeline import Pipeline
-from recsys.config.sources import AnySource, KuaiRandSource, TableSource, WorldSource
+from recsys.config.sources import AnySource, KuaiRandSource, OpenBanditSource, TableSource, WorldSource
 
 
 def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
@@ -49,7 +49,7 @@ def _is_inside(loc: Sequence[int | str], outer: Sequence[int | str]) -> bool:
     return len(loc) > len(outer) and tuple(loc[: len(outer)]) == tuple(outer)
 
 
-_SOURCES = {"table": TableSource, "kuairand": KuaiRandSource, "world": WorldSource}
+_SOURCES = {"table": TableSource, "kuairand": KuaiRandSource, "open_bandit": OpenBanditSource, "world": WorldSource}
 
 
 def _location(loc: Sequence[int | str], raw: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """From a TOML file and `KEY=VALUE` overrides to a pipeline's options; every problem is told at once."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,10 +49,12 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
 
 _SOURCE_PATHS = ("log", "users", "items", "path", "file")
 _BALANCE_PATHS = ("baseline",)  # of worst_case
+_TRAIN_PATHS = ("init_from",)
+_PATHS = {("balance", "worst_case"): _BALANCE_PATHS, ("train",): _TRAIN_PATHS}  # by the table they stand in
 
 
 def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A copy in which every path of [source], of its feedback and of [balance.worst_case] is joined to `folder`."""
+    """A copy in which every path of [source], of its feedback, of [balance.worst_case] and of [train] is joined to `folder`."""
 
     def joined(table: Any, keys: Sequence[str]) -> Any:
         if not isinstance(table, dict):
@@ -66,6 +68,8 @@ def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
             raw["source"]["feedback"] = [joined(entry, _SOURCE_PATHS) for entry in raw["source"]["feedback"]]
     if isinstance(raw.get("balance"), dict) and "worst_case" in raw["balance"]:
         raw["balance"] = {**raw["balance"], "worst_case": joined(raw["balance"]["worst_case"], _BALANCE_PATHS)}
+    if "train" in raw:
+        raw["train"] = joined(raw["train"], _TRAIN_PATHS)
     return raw
 
 
@@ -81,7 +85,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     if isinstance(table, list):
         raise ValueError(f"expected the name of an entry and one of its keys behind {'.'.join(parents)}")
     value = _toml_value(text)
-    is_path = last in (_SOURCE_PATHS if parents[:1] == ["source"] else _BALANCE_PATHS if parents == ["balance", "worst_case"] else ())
+    is_path = last in (_SOURCE_PATHS if parents[:1] == ["source"] else _PATHS.get(tuple(parents), ()))
     table[last] = str(Path(value).absolute()) if is_path and isinstance(value, str) else value
 
 
@@ -103,6 +107,16 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def with_table(pipeline: Pipeline, name: str, values: Mapping[str, Any]) -> Pipeline:
+    """A copy whose table `name` has `values` in place of its own, all checked again. Raises ConfigError with every problem found."""
+    raw = pipeline.model_dump(mode="json")
+    raw[name] |= values
+    try:
+        return Pipeline.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(list(problems_of(error, raw))) from error
 
 
 def options_from(kind: type[_Some], overrides: Sequence[str]) -> _Some:

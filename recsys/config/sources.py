@@ -106,6 +106,15 @@ class KuaiRandSource(Source):
     random: bool = False  # read the randomly exposed log (log_random_…) beside the standard one
 
 
+class OpenBanditSource(Source):
+    """The official folder of Open Bandit (Saito et al., 2021): the log of one campaign under one policy. It has no users."""
+
+    kind: Literal["open_bandit"]
+    path: Path
+    policy: Literal["random", "bts"] = "random"  # uniform, or Bernoulli Thompson sampling
+    campaign: Literal["all", "men", "women"] = "all"
+
+
 class WorldOptions(Options):
     """The simulated watch-next feed. Equal for a seed."""
 
@@ -130,4 +139,4 @@ class WorldSource(WorldOptions, Source):
     kind: Literal["world"]
 
 
-AnySource = Annotated[TableSource | KuaiRandSource | WorldSource, Field(discriminator="kind")]
+AnySource = Annotated[TableSource | KuaiRandSource | OpenBanditSource | WorldSource, Field(discriminator="kind")]

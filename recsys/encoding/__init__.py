@@ -5,6 +5,7 @@ from recsys.encoding.encode import Encoded, encode, fingerprint_of
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.layout import PADDING_ROW, Batch, Layout, Order, Slot
 from recsys.encoding.means import label_means
+from recsys.encoding.sampling import Sampling
 from recsys.encoding.thinning import Thinning
 from recsys.encoding.vocabulary import embedding_init
 
@@ -16,6 +17,7 @@ __all__ = [
     "Encoder",
     "Layout",
     "Order",
+    "Sampling",
     "Slot",
     "Thinning",
     "batches",

@@ -1,6 +1,10 @@
-"""Encoded days → batches of tensors. Which rows make up which batch is a pure function of (seed, epoch, step) and of the thinning."""
+"""Encoded days → batches of tensors.
+
+Which rows make up which batch is a pure function of (seed, epoch, step), of the thinning and of the sampling.
+"""
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +18,11 @@ from recsys.encoding import packing
 from recsys.encoding.encoder import load_layout
 from recsys.encoding.layout import Batch, Layout, Order
 from recsys.encoding.packing import Packed
+from recsys.encoding.sampling import OwnRows, Sampling
 from recsys.encoding.thinning import Thinning
 from recsys.errors import ArtifactError
 
-# Legend: N rows of the days, R rows of a window that are kept.
+# Legend: N rows of the days, R rows of a window that are kept, K objectives, W windows.
 
 DAY_FILE = "part-0.arrow"
 _CHUNK_ROWS = 8_192  # neighbours in time that come into a window of the shuffle together
@@ -68,6 +73,22 @@ class EncodedDays:
             parts.append(thinning.kept(day, first + span.start, labels_N))
         return np.flatnonzero(np.concatenate(parts))
 
+    def counting(self, spans: Sequence[Span], thinning: Thinning | None) -> NDArray[np.bool_]:
+        """[N, K] of the spans' rows one after another: whether something is learned from a label.
+
+        It is observed, its row counts more than 0, and the thinning keeps it. Reads labels and weights.
+        """
+        parts = []
+        for span in spans:
+            day, first = self._places[span.block]
+            block = self.block(span.block)
+            labels_NK = block.labels[span.start : span.stop]
+            counts_N = block.weights[span.start : span.stop] > 0
+            if thinning is not None:
+                counts_N &= thinning.kept(day, first + span.start, labels_NK[:, thinning.objective])
+            parts.append(~np.isnan(labels_NK) & counts_N[:, None])
+        return np.concatenate(parts)
+
     def dense(self) -> NDArray[np.float32]:
         """[N, D]"""
         return self._column("dense")
@@ -113,8 +134,13 @@ class EncodedDays:
         return np.concatenate(parts)
 
 
-def steps_per_epoch(days: EncodedDays, batch_size: int, thinning: Thinning | None = None) -> int:
-    """How many batches `batches` yields from step 0; the last may be short. With a thinning, reads one label a row."""
+def steps_per_epoch(days: EncodedDays, batch_size: int, thinning: Thinning | None = None, sampling: Sampling | None = None) -> int:
+    """How many batches `batches` yields from step 0; the last may be short. With a thinning, reads one label a row.
+
+    With a sampling as many as without, or none where no objective can be drawn; reads all labels.
+    """
+    if sampling is not None and not sampling.shares(_counts(days, _windows(days, "time", 0, 0), thinning).sum(axis=0)).any():
+        return 0
     if thinning is None:
         return -(-len(days) // batch_size)
     kept = sum(len(days.kept([Span(block, 0, rows)], thinning)) for block, rows in enumerate(days.block_rows))
@@ -130,13 +156,20 @@ def batches(
     epoch: int = 0,
     start_step: int = 0,
     thinning: Thinning | None = None,
+    sampling: Sampling | None = None,
 ) -> Iterator[Batch]:
     """Every row of the days (that `thinning` keeps) once, from batch `start_step` on: the tail of what step 0 starts.
+
+    With a sampling each batch is of one objective instead, `shuffled`: see `_sampled`.
 
     "time": the rows as they lie, day after day. "shuffled": chunks of neighbouring rows in random order, and the rows of a
     window of chunks in random order, anew for each (seed, epoch). Days that fit into one window are permuted outright;
     of longer ones no more than a window is in memory.
     """
+    if sampling is not None:
+        assert order == "shuffled", "a sampling draws rows, which have no order then"
+        yield from _sampled(days, sampling, batch_size, seed, epoch, start_step, thinning)
+        return
     parts: list[Packed] = []
     held = 0
     skipped = start_step * batch_size
@@ -170,6 +203,48 @@ def batches(
 def to_batch(encoded: pa.RecordBatch, layout: Layout) -> Batch:
     """What `Encoder.transform` returns, as tensors of their own memory."""
     return _tensors(_concatenated([packing.unpack(encoded, layout)]))
+
+
+def _sampled(
+    days: EncodedDays, sampling: Sampling, batch_size: int, seed: int, epoch: int, start_step: int, thinning: Thinning | None
+) -> Iterator[Batch]:
+    """An epoch of as many steps as one over all rows, each on up to `batch_size` rows that have the label of the drawn objective.
+
+    Rows that count 0 are left out. The windows are those of a shuffled epoch; in each, every objective walks over its own rows there, as
+    often as its steps there take it, in a new order each time. So an epoch is a number of steps, not a visit to each row: a rare
+    objective meets each of its rows often, a common one some of them not at all. Where a window holds fewer rows of an objective than a
+    batch, these are its batch. Labels are read once more, before the first step.
+    """
+    windows = _windows(days, "shuffled", seed, epoch)
+    steps = steps_per_epoch(days, batch_size, thinning)
+    if not steps:
+        return
+    # with the day, lest in time order the few steps of each day draw the same objectives
+    key = (seed, epoch, date.fromisoformat(days.days[0]).toordinal())
+    skipped = start_step
+    for number, (spans, drawn_S) in enumerate(zip(windows, sampling.plan(_counts(days, windows, thinning), steps, key), strict=True), 1):
+        if skipped >= len(drawn_S):
+            skipped -= len(drawn_S)
+            continue
+        counting_RK = days.counting(spans, thinning)
+        own = {k: OwnRows(np.flatnonzero(counting_RK[:, k]), batch_size, key, number, k) for k in np.unique(drawn_S).tolist()}
+        done_K = np.bincount(drawn_S[:skipped], minlength=counting_RK.shape[1])
+        window = days.read(spans)
+        for k in drawn_S[skipped:].tolist():
+            places_B = own[k].part(int(done_K[k]))
+            done_K[k] += 1
+            packed = Packed._make(values.take(places_B, axis=0) for values in window)
+            yield _tensors(sampling.only(packed if thinning is None else thinning.reweighted(packed), k))
+        skipped = 0
+        del window
+
+
+def _counts(days: EncodedDays, windows: Sequence[Sequence[Span]], thinning: Thinning | None) -> NDArray[np.int64]:
+    """[W, K] rows of each window that each objective learns from."""
+    counts_WK = np.zeros((len(windows), len(days.layout.objectives)), np.int64)
+    for place, spans in enumerate(windows):
+        counts_WK[place] = days.counting(spans, thinning).sum(axis=0)
+    return counts_WK
 
 
 def _places(day_of_block: Sequence[str], block_rows: Sequence[int]) -> list[tuple[str, int]]:

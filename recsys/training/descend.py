@@ -3,7 +3,6 @@
 Shape letters: K objectives.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -28,11 +27,14 @@ class Stepped:
 
 
 class NotFiniteError(ArithmeticError):
-    """A loss that no step may be taken from; `losses_K` are all of them."""
+    """Losses or gradients that no step may be taken from; `losses_K` are all losses, `lengths_K` all gradients' (at the shared tensor)
+    where the losses are finite.
+    """
 
-    def __init__(self, losses_K: Tensor) -> None:
-        super().__init__(f"losses {losses_K.tolist()}")
+    def __init__(self, losses_K: Tensor, lengths_K: Tensor | None = None) -> None:
+        super().__init__(f"losses {losses_K.tolist()}" if lengths_K is None else f"gradients of length {lengths_K.tolist()}")
         self.losses_K = losses_K
+        self.lengths_K = lengths_K
 
 
 def descend(state: State, batch: Batch, compute: Compute, *, measured: bool) -> Stepped:
@@ -47,10 +49,10 @@ def descend(state: State, batch: Batch, compute: Compute, *, measured: bool) -> 
     present_K = counts_K > 0
     gramian_KK: Tensor | None
     if state.balancer.acts_on == "gradients":
-        weights_K, gramian_KK = _balanced(state, output, losses_K, present_K)
+        weights_K, gramian_KK = _balanced(state, batch, output, losses_K, present_K)
     else:
         weights_K = state.balancer(losses_K.detach(), present_K)
-        gramian_KK = gramian(gradients_at_shared(losses_K, output, coupled=_coupled(state))) if measured and _shares(output) else None
+        gramian_KK = _gramian(state, output, losses_K) if measured and _shares(output) else None
         ((weights_K * losses_K).sum() + output.penalty).backward()
     for optimiser in (state.dense, state.tables):
         optimiser.step()
@@ -67,33 +69,44 @@ def _forward(state: State, batch: Batch, compute: Compute) -> tuple[Output, Tens
     return output, losses_K, counts_K
 
 
-def _balanced(state: State, output: Output, losses_K: Tensor, present_K: Tensor) -> tuple[Tensor, Tensor]:
-    balancer = state.balancer
+def _balanced(state: State, batch: Batch, output: Output, losses_K: Tensor, present_K: Tensor) -> tuple[Tensor, Tensor]:
+    gramian_KK = _gramian(state, output, losses_K)
+    if not torch.isfinite(gramian_KK).all():
+        raise NotFiniteError(losses_K.detach(), gramian_KK.diagonal().sqrt())
+    weights_K = state.balancer(losses_K.detach(), present_K, gramian_KK)
     if state.heads is None:
-        state.heads = [*heads_of(state.member.ranker, output), *state.member.losses.parameters()]
-    preferences_K = balancer.preference_K.to(losses_K.dtype)
-    weigh: Callable[[Tensor], Tensor] = lambda gramian_KK: balancer(losses_K.detach(), present_K, gramian_KK)  # noqa: E731
-    return balanced_backward(losses_K, output, state.heads, preferences_K=preferences_K, weigh=weigh, coupled=_coupled(state))
+        state.heads = [*heads_of(state.member.ranker, batch), *state.member.losses.parameters()]
+    heads = {id(parameter) for parameter in state.heads}
+    trunk = [parameter for parameter in state.member.parameters() if id(parameter) not in heads]
+    preferences_K = state.balancer.preference_K.to(losses_K.dtype)
+    balanced_backward(losses_K, output, state.heads, trunk, preferences_K=preferences_K, weights_K=weights_K.to(losses_K.dtype))
+    return weights_K, gramian_KK
+
+
+def _gramian(state: State, output: Output, losses_K: Tensor) -> Tensor:
+    coupled = any(objective.given is not None for objective in state.member.losses.objectives)
+    return gramian(gradients_at_shared(losses_K, output, coupled=coupled))
 
 
 def _shares(output: Output) -> bool:
     return output.shared is not None and output.shared.requires_grad
 
 
-def _coupled(state: State) -> bool:
-    return any(objective.given is not None for objective in state.member.losses.objectives)
-
-
 # --- The same batch after the step --------------------------------------------------------------------------------
 @torch.no_grad()
 def _again(state: State, batch: Batch, compute: Compute, random: list[Tensor]) -> Tensor:
-    """Its losses with the same draws of every dropout, so that nothing but the step has changed them."""
+    """Its losses with the same draws of every dropout, so that nothing but the step has changed them. Leaves the random state and
+    all buffers (batch norm's running moments) as they were.
+    """
     devices = [compute.device] if compute.device.type == "cuda" else []
+    buffers = [(buffer, buffer.clone()) for buffer in state.member.buffers()]
     with torch.random.fork_rng(devices=devices):
         torch.set_rng_state(random[0])
         for device, drawn in zip(devices, random[1:], strict=True):
             torch.cuda.set_rng_state(drawn, device)
         losses_K: Tensor = _forward(state, batch, compute)[1]
+    for buffer, before in buffers:
+        buffer.copy_(before)
     return losses_K
 
 

@@ -11,8 +11,9 @@ from recsys.training.constants import constant_days, labels_that_count
 from recsys.training.loop import Loop, run_round
 from recsys.training.member import Member, empty_member, new_member, seed_of
 from recsys.training.observe import fit_smearing, keep_predictions, progressive, validate
-from recsys.training.plan import Phase, rounds, thinning
+from recsys.training.plan import Phase, rounds, sampling, thinning
 from recsys.training.state import Choice, Place, State, optimisers
+from recsys.training.transfer import Held
 from recsys.training.work import Work, batch_of_one
 
 # Legend: K objectives.
@@ -32,19 +33,22 @@ def fresh_state(work: Work, index: int, phase: Phase) -> State:
     if index == 0 and phase == "choose":
         for warning in member.losses.warnings:
             work.console.say(f"train: {warning}")
-    state = _state(work, member, Place(member=index, phase=phase))
+    held = _held(work, member, index)
+    if held is not None and index == 0 and phase == "choose":
+        for line in held.said:
+            work.console.say(line)
+    state = _state(work, member, Place(member=index, phase=phase), held)
     _require_shared(work, state)
     return state
 
 
-@torch.no_grad()
 def _require_shared(work: Work, state: State) -> None:
     """Raises ConfigError where a way of balancing acts on what this way of sharing does not have."""
     if state.balancer.acts_on == "losses":
         return
     shared = state.member.ranker.eval()(batch_of_one(work).to(str(work.compute.device)), position="missing").shared
     state.member.train()
-    if shared is None:
+    if shared is None or not shared.requires_grad:  # the inputs, where nothing below them is learned
         raise ConfigError(
             f'balance.method: found "{work.pipeline.balance.method}", which combines gradients at what the objectives share, with'
             f' model.sharing = "{work.pipeline.model.sharing}", where they share nothing. Fix: another way of sharing, or "fixed"'
@@ -54,16 +58,24 @@ def _require_shared(work: Work, state: State) -> None:
 def restored_state(work: Work, saved: Saved) -> State:
     """A member just as the checkpoint left it."""
     place = Place(**saved.facts["place"])
-    state = _state(work, empty_member(work.pipeline, work.layout, place.member), place)
+    member = empty_member(work.pipeline, work.layout, place.member)
+    state = _state(work, member, place, _held(work, member, place.member))
     state.restore(saved)
     return state
 
 
-def _state(work: Work, member: Member, place: Place) -> State:
+def _held(work: Work, member: Member, index: int) -> Held | None:
+    """What the member starts with of another run's. Of a restored one only what is frozen matters: it is the same there."""
+    return None if work.transfer is None else work.transfer.start(member, index, batch_of_one(work))
+
+
+def _state(work: Work, member: Member, place: Place, held: Held | None) -> State:
     device = work.compute.device
     member.to(device)
     balancer = balancing.build(work.pipeline.balance, work.pipeline.objective).to(device)
-    dense, tables = optimisers(member, work.pipeline.train)
+    dense, tables = optimisers(member, work.pipeline.train, held.whole(member.ranker) if held else ())
+    if held is not None:
+        held.hold(member.ranker, dense)
     window_4K = torch.zeros(4, len(work.pipeline.objective), dtype=torch.float64, device=device)
     return State(member, balancer, dense, tables, place, window_4K=window_4K)
 
@@ -111,11 +123,12 @@ def _learn(work: Work, state: State) -> None:
     plan = rounds(train, work.days_of(place.phase))
     opened = {days: work.open(days) for days in dict.fromkeys(this.days for this in plan)}
     thinned = thinning(train, work.pipeline.objective, seed_of(work.pipeline, place.member))
-    steps_of = {days: steps_per_epoch(some, train.batch_size, thinned) for days, some in opened.items()}
+    sampled = sampling(train, work.pipeline.objective)
+    steps_of = {days: steps_per_epoch(some, train.batch_size, thinned, sampled) for days, some in opened.items()}
     steps = [steps_of[this.days] for this in plan]
     with work.console.bar(_title(work, state), sum(steps)) as advance:
         advance(place.steps)
-        loop = Loop(work.pipeline, work.compute, work.journal, advance, work.guard.look, sum(steps), thinned, work.speed)
+        loop = Loop(work.pipeline, work.compute, work.journal, advance, work.guard.look, sum(steps), thinned, sampled, work.speed)
         while place.round < len(plan) and not _enough(work, state):
             this = plan[place.round]
             days = opened[this.days]

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from recsys.config import Pipeline
-from recsys.encoding import EncodedDays, Thinning, batches
+from recsys.encoding import EncodedDays, Sampling, Thinning, batches
 from recsys.encoding.layout import Batch
 from recsys.objectives import Objective
 from recsys.progress import Advance
@@ -50,6 +49,7 @@ class Loop:
     look: Callable[[State], None]  # between two steps: checkpoint, interruption
     steps: int  # planned for the phase
     thinning: Thinning | None
+    sampling: Sampling | None
     speed: Speed = field(default_factory=Speed)
 
 
@@ -62,7 +62,7 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
     every = math.ceil(steps / _LINES_A_ROUND) if steps else 1
     todo = batches(
         days, batch_size=train.batch_size, order="shuffled", seed=seed_of(loop.pipeline, state.place.member), epoch=this.number,
-        start_step=state.place.step, thinning=loop.thinning,
+        start_step=state.place.step, thinning=loop.thinning, sampling=loop.sampling,
     )  # fmt: skip
     lap_start, lap_rows = time.perf_counter(), 0
     for batch in placed(todo, loop.compute.device):
@@ -88,7 +88,7 @@ def _step(loop: Loop, state: State, batch: Batch, *, measured: bool) -> Stepped:
     try:
         stepped = descend(state, batch, loop.compute, measured=measured)
     except NotFiniteError as error:
-        raise diverged(_not_finite(error.losses_K, loop.pipeline.objective), state.place) from error
+        raise diverged(_not_finite(error, loop.pipeline.objective), state.place) from error
     counts_K = stepped.counts_K.double()
     state.window_4K += torch.stack([stepped.losses_K * counts_K, counts_K, stepped.weights_K.double(), torch.ones_like(counts_K)])
     return stepped
@@ -101,10 +101,11 @@ def _set_learning_rate(state: State, share: float) -> None:
             group["lr"] = share * group["full_lr"]
 
 
-def _not_finite(losses_K: Tensor, objectives: Sequence[Objective]) -> str:
-    values = zip(objectives, losses_K.tolist(), strict=True)
+def _not_finite(error: NotFiniteError, objectives: Sequence[Objective]) -> str:
+    what, values_K = ("loss", error.losses_K) if error.lengths_K is None else ("gradient", error.lengths_K)
+    values = zip(objectives, values_K.tolist(), strict=True)
     bad = [f"{objective.name} {value}" for objective, value in values if not math.isfinite(value)]
-    return f"a loss of {', '.join(bad)}" if bad else "a sum of losses and penalties that is not finite"
+    return f"a {what} of {', '.join(bad)}" if bad else "a sum of losses and penalties that is not finite"
 
 
 def _write_line(loop: Loop, state: State, this: Round, stepped: Stepped, rows_per_second: float) -> None:

@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recsys.config import Train
-from recsys.encoding import Thinning
+from recsys.encoding import Sampling, Thinning
 from recsys.objectives import Objective
 
 Phase = Literal["choose", "refit"]
 
+_EXPONENTS = {"uniform": 0.0, "proportional": 1.0}
 _WARM_UP = 0.02  # of the planned steps: AdamW's second moments are noise before they have seen some batches
 
 
 @dataclass(frozen=True)
 class Round:
-    """One walk over some days, each row once in an order drawn from (seed, `number`)."""
+    """One walk over some days, each row once in an order drawn from (seed, `number`).
+
+    With `train.sampling` as many steps, each on rows of one objective drawn likewise.
+    """
 
     days: tuple[str, ...]
     number: int  # pass over these days, from 0
@@ -36,6 +40,14 @@ def thinning(train: Train, objectives: Sequence[Objective], seed: int) -> Thinni
         return None
     place = [objective.name for objective in objectives].index(train.negatives.objective)
     return Thinning(place, train.negatives.keep, seed)
+
+
+def sampling(train: Train, objectives: Sequence[Objective]) -> Sampling | None:
+    """Of training batches; an objective that counts for nothing is never drawn. None: every row with all its labels."""
+    if train.sampling == "joint":
+        return None
+    exponent = _EXPONENTS[train.sampling] if isinstance(train.sampling, str) else train.sampling
+    return Sampling(exponent, tuple(k for k, objective in enumerate(objectives) if objective.loss_weight > 0))
 
 
 def learning_rate_share(train: Train, step: int, steps: int) -> float:

@@ -1,5 +1,6 @@
 """Everything that a training must remember to go on as if nothing had happened, and how it is saved."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -87,17 +88,20 @@ class State:
             torch.cuda.set_rng_state(tensors["random.cuda"], device)
 
 
-def optimisers(member: Member, train: Train) -> tuple[AdamW, RowwiseAdagrad]:
+def optimisers(member: Member, train: Train, frozen: Iterable[nn.Parameter] = ()) -> tuple[AdamW, RowwiseAdagrad]:
     """AdamW for the dense weights (β2 .99: a pass has few steps), row-wise Adagrad for the embedding tables.
 
-    What the losses learn (thresholds) is a position on the outputs' scale, like a bias.
+    `frozen` parameters are left out. What the losses learn (thresholds) is a position on the outputs' scale, like a bias.
     """
     groups = member.ranker.parameter_groups()
-    decays = [
+    decays: list[dict[str, Any]] = [
         {"params": groups.weights, "weight_decay": train.weight_decay, "lr": train.learning_rate},
         {"params": [*groups.biases, *member.losses.parameters()], "weight_decay": 0.0, "lr": train.learning_rate},
         {"params": groups.positions, "weight_decay": 0.0, "lr": train.embedding_learning_rate},
     ]
+    left_out = {id(parameter) for parameter in frozen}
+    for group in decays:
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in left_out]
     dense = AdamW([group for group in decays if group["params"]], betas=(0.9, 0.99), fused=True)
     tables = RowwiseAdagrad(groups.embedding, lr=train.embedding_learning_rate, decay=train.embedding_decay)
     for optimiser in (dense, tables):

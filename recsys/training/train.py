@@ -24,6 +24,7 @@ from recsys.training.journal import Journal
 from recsys.training.loop import Speed
 from recsys.training.member import empty_member
 from recsys.training.state import State
+from recsys.training.transfer import transfer_of
 from recsys.training.work import Work, batch_of_one
 
 MODEL, JOURNAL, CHECKPOINT = "model", "training.jsonl", "checkpoint"
@@ -35,8 +36,8 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, *, fingerprint: str, inp
     A checkpoint of the same fingerprint in run/checkpoint is gone on from: on a CPU the result is equal to the bit to that of
     an uninterrupted run (on CUDA with `train.deterministic`). It is removed once the model stands.
 
-    Raises ConfigError for a device that is not there and for a loss that is not finite, DataError without training days,
-    ArtifactError for a damaged checkpoint, KeyboardInterrupt after Ctrl-C with the checkpoint written.
+    Raises ConfigError for a device that is not there, for a loss that is not finite and for a first run that does not fit, DataError
+    without training days, ArtifactError for a damaged checkpoint, KeyboardInterrupt after Ctrl-C with the checkpoint written.
     """
     compute = decide(pipeline.train)
     checkpoints = Checkpoints(run / CHECKPOINT, fingerprint)
@@ -83,8 +84,9 @@ def _work(pipeline: Pipeline, encoded: Path, compute: Compute, journal: Journal,
     if not train_days:
         first, last = pipeline.split.train
         raise DataError(f"{encoded}: found no training day, expected some from {first} to {last}. Fix: split.train, or the source's files")
-    layout = Encoder.load(encoded / model_folder.ENCODER).layout
-    return Work(pipeline, layout, encoded, train_days, validation_days, compute, journal, guard, console, Speed())
+    encoder = Encoder.load(encoded / model_folder.ENCODER)
+    transfer = transfer_of(pipeline, encoder)
+    return Work(pipeline, encoder.layout, encoded, train_days, validation_days, compute, journal, guard, console, Speed(), transfer)
 
 
 # --- Members ------------------------------------------------------------------------------------------------------

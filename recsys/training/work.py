@@ -13,6 +13,7 @@ from recsys.training.guard import Guard
 from recsys.training.journal import Journal
 from recsys.training.loop import Speed
 from recsys.training.plan import Phase
+from recsys.training.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Work:
     guard: Guard
     console: Console
     speed: Speed
+    transfer: Transfer | None = None  # the trained run that members start from
 
     @property
     def refits(self) -> bool:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys import artifacts
+from recsys.balancing.fixed import Fixed
 from recsys.config import Pipeline
 from recsys.errors import ArtifactError
 from recsys.progress import Console
@@ -90,6 +91,50 @@ def test_thinned_and_with_every_kind_of_label_it_ends_bit_equal_too(
     run_train(pipeline, kinds_toy.encoded, tmp_path / "whole")
     _interrupt_every(monkeypatch, 7)
     assert _train_until_done(pipeline, kinds_toy.encoded, tmp_path / "parts") >= 5
+    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+
+
+STATEFUL = ("gradnorm", "worst_case", "uncertainty", *(f"torchjd.{name}" for name in ("dwa", "famo", "imtl_l", "gradvac", "cagrad")))
+
+
+@pytest.mark.parametrize("order", ["time", "shuffled"])
+@pytest.mark.parametrize("method", STATEFUL)
+def test_with_a_way_of_balancing_that_remembers_it_ends_bit_equal_too(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, order: str
+) -> None:
+    """DWA needs three rounds of a phase before it weighs."""
+    pipeline = pipeline_of(train={"batch_size": 150, "order": order, "passes": 3}, balance={"method": method})
+    run_train(pipeline, toy.encoded, tmp_path / "whole")
+    _interrupt_every(monkeypatch, 9)
+    assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") >= 2
+    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    weights = [tuple(line["weight"].values()) for line in _lines(tmp_path / "whole") if line["event"] == "step"]
+    assert len(set(weights)) > 1
+
+
+@pytest.mark.parametrize("order", ["time", "shuffled"])
+def test_a_round_ends_once_however_often_its_validation_is_interrupted(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    pipeline = pipeline_of(train={"batch_size": 100, "order": order, "passes": 3, "patience": 3})
+    ended: list[None] = []
+    monkeypatch.setattr(Fixed, "end_round", lambda self: ended.append(None))
+    run_train(pipeline, toy.encoded, tmp_path / "whole")
+    rounds = len(ended)
+    assert rounds >= 5
+    original: Callable[[Guard, State], None] = Guard.look
+    interrupted: dict[tuple[str, int], int] = {}
+
+    def look(guard: Guard, state: State) -> None:
+        place = (state.place.phase, state.place.round)
+        if not state.member.training and interrupted.get(place, 0) < 2:  # it predicts
+            interrupted[place] = interrupted.get(place, 0) + 1
+            signal.raise_signal(signal.SIGINT)
+        original(guard, state)
+
+    monkeypatch.setattr(Guard, "look", look)
+    assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") == sum(interrupted.values()) >= 6
+    assert len(ended) == 2 * rounds
     _assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 

@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from recsys import artifacts
 from recsys.encoding import EncodedDays
 from recsys.errors import ConfigError, DataError
-from recsys.training import load, observe
+from recsys.training import descend, load, observe
 from recsys.training.member import Outputs
 
 from .conftest import DAYS, Toy, encoded_of, journal, pipeline_of, run_train, tables, true_logit
@@ -221,6 +221,18 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(toy: Toy, tmp_path: P
     assert all(torch.isfinite(tensor).all() for tensor in weights)
     for line in journal(tmp_path / "run"):
         assert all(np.isfinite(value) for value in line["loss"].values())
+
+
+def test_a_gradient_that_is_not_finite_is_named(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descend, "gramian", lambda rows: torch.diag(torch.tensor([1.0, torch.inf, 1.0], dtype=torch.float64)))
+    with pytest.raises(ConfigError, match=r"found a gradient of watch inf at step 1 \(member 1, choose"):
+        run_train(pipeline_of(balance={"method": "torchjd.mgda"}), toy.encoded, tmp_path / "run")
+
+
+def test_gradients_are_combined_only_where_something_is_shared(toy: Toy, tmp_path: Path) -> None:
+    pipeline = pipeline_of(model={"sharing": "single_task"}, balance={"method": "torchjd.mgda"})
+    with pytest.raises(ConfigError, match=r"torchjd\.mgda.*single_task.*they share nothing"):
+        run_train(pipeline, toy.encoded, tmp_path / "run")
 
 
 def test_no_training_day_is_an_error_that_names_the_days(toy: Toy, tmp_path: Path) -> None:

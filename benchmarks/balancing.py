@@ -1,0 +1,106 @@
+"""Milliseconds a training step of every way of balancing, beside the plain sum.
+
+    OMP_NUM_THREADS=1 python benchmarks/balancing.py [--batch 4096] [--rounds 7] [--tables 1000 200000] [--methods fixed gradnorm …]
+
+A step is `training.descend`: forward, the backward pass or passes that the method asks for, its solver, the update of all weights and
+of the embedding table's touched rows. The model is MMoE with 8 experts of [256, 128] and towers of 64 on 13 numbers and 20 categories
+(table rows of 16), four binary objectives. Time is the process's on the CPU, all its threads together. The methods take turns, so that a
+busy machine slows all of them alike; a method's ratio to `fixed` is the median over the rounds.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from recsys import balancing, config
+from recsys.encoding.layout import Batch, Layout, Slot
+from recsys.losses import ObjectiveLosses
+from recsys.models import build
+from recsys.objectives import Objective
+from recsys.training.descend import descend
+from recsys.training.devices import decide, settled
+from recsys.training.member import Member
+from recsys.training.state import Place, State, optimisers
+
+NUMBERS, CATEGORIES, WIDTH = 13, 20, 16
+OBJECTIVES = tuple(Objective(name=f"objective_{k}", label="x", group="engagement" if k < 2 else "satisfaction") for k in range(4))
+MODEL = {"d_shared": 0, "d_tower": 64, "d_embedding": WIDTH, "mmoe": {"num_experts": 8, "hidden": (256, 128)}}
+REFERENCE = "fixed"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=4096)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--tables", type=int, nargs="+", default=[1_000, 200_000], help="rows of the embedding table")
+    parser.add_argument("--methods", nargs="+", choices=list(balancing.BALANCERS), default=list(balancing.BALANCERS))
+    arguments = parser.parse_args()
+    methods = list(dict.fromkeys([REFERENCE, *arguments.methods]))
+    print(f"{'table rows':>12}  {'method':<24}{'acts on':<11}{'ms a step':>10}{'of the sum':>12}")
+    for rows in arguments.tables:
+        seconds = times(methods, rows, arguments.batch, arguments.rounds)
+        for method in methods:
+            ratio = statistics.median(a / b for a, b in zip(seconds[method], seconds[REFERENCE], strict=True))
+            milliseconds = 1e3 * statistics.median(seconds[method])
+            print(f"{rows:>12,}  {method:<24}{balancing.BALANCERS[method].acts_on:<11}{milliseconds:>10.1f}{ratio:>12.2f}", flush=True)
+
+
+def times(methods: list[str], table_rows: int, batch_rows: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of a step of each method, one a round; each round all methods learn one batch, in turn."""
+    compute = decide(config.Train(device="cpu", precision="fp32"))
+    states = {method: state_of(method, table_rows) for method in methods}
+    seconds: dict[str, list[float]] = {method: [] for method in methods}
+    with settled(compute, deterministic=False):
+        for number in range(rounds + 2):
+            batch = random_batch(batch_rows, table_rows, number)
+            for method, state in states.items():
+                start = time.process_time()
+                descend(state, batch, compute, measured=False)
+                if number >= 2:  # the first steps find the heads and fill the allocator
+                    seconds[method].append(time.process_time() - start)
+    return seconds
+
+
+def state_of(method: str, table_rows: int) -> State:
+    options = config.Model.model_validate(MODEL)
+    losses = ObjectiveLosses.fit(OBJECTIVES, random_batch(1000, table_rows, 0).labels.numpy())
+    member = Member(build(options, layout(table_rows), OBJECTIVES, losses.start_K, 1), losses)
+    balancer = balancing.build(config.Balance.model_validate({"method": method}), OBJECTIVES)
+    return State(member, balancer, *optimisers(member, config.Train()), Place())
+
+
+def layout(table_rows: int) -> Layout:
+    slots = tuple(Slot(feature=f"item.{n}", space=f"item.{n}", start=n, width=1) for n in range(CATEGORIES))
+    return Layout(
+        dense=tuple(f"user.{n}" for n in range(NUMBERS)),
+        slots=slots,
+        history_length=0,
+        history_slots=(),
+        history_signals=(),
+        num_rows=table_rows,
+        unknown_rows={slot.space: n + 1 for n, slot in enumerate(slots)},
+        positions=10,
+        devices=3,
+        objectives=tuple(objective.name for objective in OBJECTIVES),
+    )
+
+
+def random_batch(rows: int, table_rows: int, seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch(
+        dense=torch.randn(rows, NUMBERS, generator=generator),
+        rows=torch.randint(1, table_rows, (rows, CATEGORIES), generator=generator),
+        history_rows=torch.empty(rows, 0, 0, dtype=torch.int64),
+        history_signals=torch.empty(rows, 0, 0),
+        history_length=torch.zeros(rows, dtype=torch.int64),
+        bias=torch.randint(0, 3, (rows, 2), generator=generator),
+        labels=(torch.rand(rows, len(OBJECTIVES), generator=generator) < 0.2).float(),
+        durations=torch.empty(rows, 0),
+        weights=torch.ones(rows),
+    )
+
+
+if __name__ == "__main__":
+    main()

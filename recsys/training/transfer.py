@@ -1,0 +1,391 @@
+"""Fine-tuning: a member starts from a trained run's, by name; and what of that is frozen.
+
+Every number of the new member that the first run has too is copied: vectors by (space, value), columns of the inputs by feature,
+what is an objective's by the objective's name (models/wiring.py knows which axis is what), all else by place. Columns of the inputs
+that only the new run has start at zero, so that at first they change nothing; everything else starts fresh. Numbers are normalised,
+and values known, by the new run's own encoder. Optimisers start anew.
+
+Shape letters: R rows of an embedding table, T tables, W width of a row.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from recsys.config import Pipeline
+from recsys.encoding import PADDING_ROW, Encoder
+from recsys.encoding.layout import Batch
+from recsys.encoding.vocabulary import Vocabulary
+from recsys.errors import ConfigError
+from recsys.models import SHARING, Ranker, sized
+from recsys.models.wiring import Labels, Wiring
+from recsys.training.member import Member, seed_of
+from recsys.training.model import Model, read_model
+
+_TABLE = "inputs.embeddings.tables.table"
+_NOT_COPIED = ("inputs.dense_columns", "inputs.embeddings.slots.columns_C", "inputs.embeddings.history.columns_C")  # the layout's
+_FREE = {"members", "input_share", "dropout", "position_dropout", "budget_macs"}  # of [model]: change no shape, or only by names
+_KIND = ("kind", "loss", "method", "duration", "levels", "given")  # of an objective: what its output means
+_NAMED = 5  # names that a message lists
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a member was given. `loaded`: name of a parameter → True where a number is the first run's."""
+
+    said: tuple[str, ...]
+    loaded: Mapping[str, Tensor]
+    frozen: frozenset[str]  # names of parameters
+
+    def whole(self, ranker: Ranker) -> list[nn.Parameter]:
+        """The frozen parameters that no optimiser need know."""
+        return [parameter for name, parameter in ranker.named_parameters() if self._is_whole(name)]
+
+    def hold(self, ranker: Ranker, dense: Optimizer) -> None:
+        """From now on no step changes a frozen number.
+
+        Rows of a table lose their gradient, without which they stay as they are; numbers of a parameter that has others beside them are
+        put back after each step, because decay moves them too.
+        """
+        parts = []
+        for name, parameter in ranker.named_parameters():
+            if name == _TABLE and name in self.frozen:
+                _hold_rows(parameter, self.loaded[name].any(dim=1).to(parameter.device))
+            elif name in self.frozen and not self._is_whole(name):
+                mask = self.loaded[name].to(parameter.device)
+                parts.append((parameter, mask, parameter.detach()[mask].clone()))
+        whole = self.whole(ranker)
+
+        @torch.no_grad()
+        def put_back(*_: Any) -> None:
+            for parameter, mask, kept in parts:
+                parameter[mask] = kept
+            for parameter in whole:
+                parameter.grad = None
+
+        dense.register_step_post_hook(put_back)
+
+    def _is_whole(self, name: str) -> bool:
+        return name in self.frozen and name != _TABLE and bool(self.loaded[name].all())
+
+
+def _hold_rows(table: nn.Parameter, frozen_R: Tensor) -> None:
+    def without(gradient: Tensor) -> Tensor:
+        rows_N = gradient._indices()[0]
+        values_NW = gradient._values().masked_fill(frozen_R[rows_N].unsqueeze(1), 0.0)
+        return torch.sparse_coo_tensor(
+            rows_N.unsqueeze(0), values_NW, gradient.shape, is_coalesced=gradient.is_coalesced(), check_invariants=False
+        )
+
+    table.register_hook(without)  # type: ignore[no-untyped-call]
+
+
+class Transfer:
+    """From one trained run to the members of another."""
+
+    def __init__(self, pipeline: Pipeline, encoder: Encoder, run: Path) -> None:
+        """Raises ConfigError where the two models differ in more than names, ArtifactError where the first cannot be read."""
+        self.pipeline, self.encoder, self.name = pipeline, encoder, run.name
+        self.first: Model = read_model(run / "model")
+        self.new_objectives = tuple(objective.name for objective in pipeline.objective)
+        self.old_objectives = tuple(objective.name for objective in self.first.pipeline.objective)
+        self._require_fit()
+        self._rows_R = _rows(encoder.vocabulary, self.first.encoder.vocabulary)
+
+    def start(self, member: Member, index: int, one: Batch) -> Held:
+        """Gives a member, on the CPU, what the first run's member `index` has (its members over again where it has fewer).
+
+        `one`: a batch, to find what the way of sharing shares. Raises ConfigError where inputs cannot be told apart that must be, or
+        something is to be frozen that is not there.
+        """
+        old = self.first.members[index % len(self.first.members)]
+        wirings = self._wirings(member, old)
+        self._require_inputs(*wirings)
+        loaded = {name: torch.zeros(parameter.shape, dtype=torch.bool) for name, parameter in member.ranker.named_parameters()}
+        theirs, left_out = old.ranker.state_dict(), []
+        with torch.no_grad():
+            for name, tensor in member.ranker.state_dict().items():
+                if name == _TABLE:
+                    self._start_table(tensor, theirs[name], *wirings, loaded[name])
+                elif name not in _NOT_COPIED and not self._is_descriptor(name):
+                    mask = _start_tensor(name, tensor, theirs.get(name), *wirings)
+                    if mask is None:
+                        left_out.append(name)
+                    elif name in loaded:
+                        loaded[name] = mask
+            self._start_losses(member, old)
+        frozen = self._frozen(member.ranker, one)
+        held = Held(tuple(self._told(wirings, loaded, frozen, left_out)), loaded, frozen)
+        if len(held.whole(member.ranker)) == len(member.ranker.dense_parameters()):
+            raise ConfigError(
+                f"train.freeze: found {', '.join(self.pipeline.train.freeze)}, which is all there is, expected something left to learn."
+                " Fix: freeze less"
+            )
+        return held
+
+    # --- What must fit ----------------------------------------------------------------------------------------
+    def _require_fit(self) -> None:
+        problems = [
+            f"model.{key}: found {_shown(ours)}, expected {_shown(theirs)} as the run {self.name} has it (train.init_from): its weights"
+            " are of that shape. Fix: the same value, or train.init_from without it"
+            for key, ours, theirs in _differing(_shape(self.pipeline, self.encoder), _shape(self.first.pipeline, self.first.encoder))
+        ]
+        known = {objective.name: objective for objective in self.first.pipeline.objective}
+        for objective in self.pipeline.objective:
+            for key in _KIND if objective.name in known else ():
+                ours, theirs = getattr(objective, key), getattr(known[objective.name], key)
+                if ours != theirs:
+                    problems.append(
+                        f"objective.{objective.name}.{key}: found {_shown(ours)}, expected {_shown(theirs)} as the run {self.name} has it"
+                        " (train.init_from). Fix: the same value, or another name for what is another objective"
+                    )
+        if problems:
+            raise ConfigError(problems)
+
+    def _require_inputs(self, new: Wiring, old: Wiring) -> None:
+        """A way of sharing that reads the inputs itself has axes that are not told apart column by column."""
+        if new.columns == old.columns or (self.pipeline.model.d_shared and not SHARING[self.pipeline.model.sharing].reads_priors):
+            return
+        ours, theirs = (_features(wiring.columns) for wiring in (new, old))
+        differing = sorted(set(ours) ^ set(theirs)) or ["their order"]
+        raise ConfigError(
+            f"train.init_from: found inputs that differ from those of the run {self.name} ({_listed(differing)}), expected the same,"
+            f' because with model.sharing = "{self.pipeline.model.sharing}" and model.d_shared = {self.pipeline.model.d_shared} the way'
+            " of sharing reads them itself. Fix: the same [features], or another way of sharing above a shared layer"
+        )
+
+    def _wirings(self, member: Member, old: Member) -> tuple[Wiring, Wiring]:
+        return (
+            Wiring(member.ranker, self.pipeline.model, self.pipeline.objective, _codes(self.encoder)),
+            Wiring(old.ranker, self.first.pipeline.model, self.first.pipeline.objective, _codes(self.first.encoder)),
+        )
+
+    def _is_descriptor(self, name: str) -> bool:
+        """A description of tasks belongs to these objectives and no others."""
+        return name == "sharing.descriptors_KZ" and self.new_objectives != self.old_objectives
+
+    # --- What is copied ---------------------------------------------------------------------------------------
+    def _start_table(self, new: Tensor, old: Tensor, ours: Wiring, theirs: Wiring, loaded: Tensor) -> None:
+        """Vectors of the values that both vocabularies know, and their linear weights of the objectives that both runs have."""
+        new_TRW, old_TRW = new.view(ours.tables, -1, new.shape[1]), old.view(theirs.tables, -1, old.shape[1])
+        loaded_TRW = loaded.view(new_TRW.shape)
+        known_R = torch.from_numpy(np.flatnonzero(self._rows_R >= 0))
+        rows_R = torch.from_numpy(self._rows_R[known_R.numpy()]).long()
+        columns = _places(self._table_columns(ours, new.shape[1]), self._table_columns(theirs, old.shape[1]))
+        for t, s in zip(*(places.tolist() for places in _places(ours.table_labels, theirs.table_labels)), strict=True):
+            new_TRW[t, known_R[:, None], columns[0]] = old_TRW[s, rows_R[:, None], columns[1]]
+            loaded_TRW[t, known_R[:, None], columns[0]] = True
+
+    def _table_columns(self, wiring: Wiring, width: int) -> Labels:
+        d_embedding = self.pipeline.model.d_embedding
+        linear = wiring.objectives if wiring.of_tables == 0 else ("linear",)
+        return (*range(d_embedding), *linear)[:width]  # no linear weights without `skip`
+
+    def _start_losses(self, member: Member, old: Member) -> None:
+        """Constants and thresholds of the objectives that both have: outputs are on their scale."""
+        ours, theirs = member.losses.state_dict(), old.losses.state_dict()
+        for name, tensor in ours.items():
+            labels = [self._of_losses(losses, name) for losses in (member.losses, old.losses)]
+            if name not in theirs:
+                continue
+            new_J, old_J = _places(*labels)
+            sizes = [slice(0, min(a, b)) for a, b in zip(tensor.shape[1:], theirs[name].shape[1:], strict=True)]  # ordinal: padded
+            for j, i in zip(new_J.tolist(), old_J.tolist(), strict=True):
+                tensor[(j, *sizes)] = theirs[name][(i, *sizes)]
+
+    def _of_losses(self, losses: nn.Module, name: str) -> Labels:
+        """The objectives of a constant's rows: all, or those of its kind."""
+        parent = losses.get_submodule(name.rpartition(".")[0])
+        return tuple(objective.name for objective in getattr(parent, "objectives", ()))
+
+    # --- What is frozen ---------------------------------------------------------------------------------------
+    def _frozen(self, ranker: Ranker, one: Batch) -> frozenset[str]:
+        """The names of the parameters of the groups of `train.freeze`."""
+        names: set[str] = set()
+        for group in self.pipeline.train.freeze:
+            match group:
+                case "embeddings":
+                    names.add(_TABLE)
+                case "shared":
+                    names |= {name for name, _ in ranker.named_parameters() if name.startswith(("hidden.", "inputs.attention."))}
+                case "towers":
+                    names |= {name for name, _ in ranker.named_parameters() if name.startswith("towers.")}
+                case "experts":
+                    names |= self._trunk(ranker, one)
+        return frozenset(names)
+
+    def _trunk(self, ranker: Ranker, one: Batch) -> set[str]:
+        """What of the way of sharing the shared tensor depends on."""
+        was_training = ranker.training
+        shared = ranker.eval()(one, position="missing").shared
+        ranker.train(was_training)
+        inner = {f"sharing.{name}": parameter for name, parameter in ranker.sharing.named_parameters()}
+        reached = () if shared is None else torch.autograd.grad(shared.sum(), list(inner.values()), allow_unused=True)
+        trunk = {name for name, gradient in zip(inner, reached, strict=shared is not None) if gradient is not None}
+        if not trunk:
+            raise ConfigError(
+                f'train.freeze: found "experts" with model.sharing = "{self.pipeline.model.sharing}", which has no layer that all'
+                ' objectives read, expected a way of sharing with one. Fix: leave "experts" out'
+            )
+        return trunk
+
+    # --- What is said -----------------------------------------------------------------------------------------
+    def _told(
+        self, wirings: tuple[Wiring, Wiring], loaded: Mapping[str, Tensor], frozen: frozenset[str], left_out: Sequence[str]
+    ) -> list[str]:
+        ours, theirs = wirings
+        start = f"train: from {self.name}:"
+        known = [name for name in self.new_objectives if name in self.old_objectives]
+        fresh = [name for name in self.new_objectives if name not in self.old_objectives]
+        gone = [name for name in self.old_objectives if name not in self.new_objectives]
+        objectives = [f"objectives loaded {_listed(known)}", f"fresh {_listed(fresh)}", *([f"left behind {_listed(gone)}"] if gone else [])]
+        rows, matched = len(self._rows_R) - 1, int((self._rows_R > PADDING_ROW).sum())
+        behind = self.first.encoder.vocabulary.num_rows - 1 - matched
+        said = [
+            f"{start} {', '.join(objectives)}",
+            f"{start} vectors of {matched:,} of {rows:,} values loaded, {rows - matched:,} that it did not know fresh,"
+            f" {behind:,} of its own are not met any more",
+        ]
+        new, old = _features(ours.columns), _features(theirs.columns)
+        added, dropped = [name for name in new if name not in old], [name for name in old if name not in new]
+        same = _same_scales(self.encoder, self.first.encoder)
+        scales = "normalised as there" if same else "normalised by this run's encoder, which is not the same"
+        said.append(
+            f"{start} {len(new) - len(added)} of {len(new)} inputs loaded"
+            + (f", at zero {_listed(added)}" if added else "")
+            + (f", left behind {_listed(dropped)}" if dropped else "")
+            + f"; numbers are {scales}"
+        )
+        if left_out:
+            said.append(f"{start} fresh, because it is not there or of another shape: {_listed(left_out)}")
+        if frozen:
+            rest = sum(mask.numel() for mask in loaded.values())
+            held = sum(int(_held(name, mask).sum()) for name, mask in loaded.items() if name in frozen)
+            said.append(f"train: frozen {', '.join(self.pipeline.train.freeze)}: {held:,} of {rest:,} numbers; what is new in them learns")
+        return said
+
+
+def transfer_of(pipeline: Pipeline, encoder: Encoder) -> Transfer | None:
+    """None where the pipeline starts from nothing."""
+    return None if pipeline.train.init_from is None else Transfer(pipeline, encoder, pipeline.train.init_from)
+
+
+# --- One tensor -----------------------------------------------------------------------------------------------------
+def _start_tensor(name: str, new: Tensor, old: Tensor | None, ours: Wiring, theirs: Wiring) -> Tensor | None:
+    """Copies what both have and returns where, as a mask; None where an axis without names is of another size."""
+    if old is None or old.ndim != new.ndim:
+        return None
+    labels = list(zip(ours.axes(name, new.shape), theirs.axes(name, old.shape), strict=True))
+    if any(len(a) != len(b) and not (_has_names(a, b) or ours.reads(name, axis)) for axis, (a, b) in enumerate(labels)):
+        return None
+    pairs = [_places(a, b) for a, b in labels]
+    mask = torch.zeros(new.shape, dtype=torch.bool)
+    for axis, (a, b) in enumerate(labels):
+        if ours.reads(name, axis):
+            known = set(b)
+            added = torch.tensor([place for place, label in enumerate(a) if label not in known], dtype=torch.int64)
+            new[_grid([added if at == axis else pair[0] for at, pair in enumerate(pairs)])] = 0.0
+    if not pairs:  # a number
+        new.copy_(old)
+        return ~mask
+    places = _grid([pair[0] for pair in pairs])
+    new[places] = old[_grid([pair[1] for pair in pairs])]
+    mask[places] = True
+    return mask
+
+
+def _places(ours: Labels, theirs: Labels) -> tuple[Tensor, Tensor]:
+    """Where the labels that both have stand in each."""
+    there = {label: place for place, label in enumerate(theirs)}
+    pairs = [(place, there[label]) for place, label in enumerate(ours) if label in there]
+    new, old = zip(*pairs, strict=True) if pairs else ((), ())
+    return torch.tensor(new, dtype=torch.int64), torch.tensor(old, dtype=torch.int64)
+
+
+def _grid(places: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Places along each axis as one index of all their combinations."""
+    return torch.meshgrid(*places, indexing="ij") if places else ()
+
+
+def _has_names(ours: Labels, theirs: Labels) -> bool:
+    """Whether an axis may differ in size: some of its labels hold the name of an objective, or of what a code stands for."""
+    return any(_is_name(label) for label in (*ours[:1], *theirs[:1], *ours[-1:], *theirs[-1:]))
+
+
+def _is_name(label: Hashable) -> bool:
+    if isinstance(label, tuple):
+        return any(_is_name(part) for part in label)
+    return isinstance(label, str)
+
+
+# --- Rows of the table ----------------------------------------------------------------------------------------------
+def _rows(new: Vocabulary, old: Vocabulary) -> NDArray[np.int64]:
+    """[R] the old row of every new one: padding, the unknown rows of a space that both have, and equal values; −1 for the others."""
+    rows_R = np.full(new.num_rows, -1, np.int64)
+    rows_R[PADDING_ROW] = PADDING_ROW
+    for space, unknown in new.unknown_rows.items():
+        if space in old.unknown_rows:
+            rows_R[unknown] = old.unknown_rows[space]
+            found = pc.fill_null(pc.index_in(new.values[space], value_set=old.values[space]), -1).to_numpy()
+            rows_R[new.rows[space]] = np.append(old.rows[space], -1)[found]
+    return rows_R
+
+
+# --- Comparing the two ----------------------------------------------------------------------------------------------
+def _shape(pipeline: Pipeline, encoder: Encoder) -> dict[str, Any]:
+    """The options of the model that make its shapes, widths as a budget has scaled them."""
+    model, sharing = pipeline.model, SHARING[pipeline.model.sharing]
+    model = sized(model, encoder.layout, pipeline.objective, sharing=sharing, seed=seed_of(pipeline, 0))
+    own = getattr(model, model.sharing)
+    frame = {key: getattr(model, key) for key in type(model).model_fields if key not in _FREE and key not in SHARING}
+    way = {f"{model.sharing}.{key}": getattr(own, key) for key in type(own).model_fields if key != "top_k"}
+    return frame | {key: value for key, value in way.items() if not isinstance(value, float)}
+
+
+def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Of another way of sharing only that is said."""
+    keys = ["sharing"] if ours["sharing"] != theirs["sharing"] else list(ours)
+    return [(key, ours[key], theirs[key]) for key in keys if ours[key] != theirs[key]]
+
+
+def _same_scales(ours: Encoder, theirs: Encoder) -> bool:
+    tables: list[pa.Table] = [encoder.normaliser.table() for encoder in (ours, theirs)]
+    return tables[0].equals(tables[1]) and ours.scales == theirs.scales
+
+
+def _codes(encoder: Encoder) -> tuple[Labels, Labels]:
+    """What the codes of position and device stand for, the missing one first."""
+    bias = encoder.bias
+    positions = range(bias.first_position, bias.first_position + bias.positions)
+    return (
+        tuple(f"position {position}" for position in ("?", *positions)),
+        tuple(f"device {device}" for device in ("?", *bias.devices)),
+    )
+
+
+def _features(columns: Sequence[tuple[str, Hashable, int]]) -> list[str]:
+    """The inputs by name, each once."""
+    return list(dict.fromkeys(str(name) for kind, name, _ in columns if kind not in ("attention", "padding")))
+
+
+def _held(name: str, mask: Tensor) -> Tensor:
+    """Of the table whole rows are held."""
+    return mask.any(dim=1, keepdim=True).expand(mask.shape) if name == _TABLE else mask
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMED]) or "none"
+    return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
+
+
+def _shown(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(list(value)) if isinstance(value, tuple) else str(value)

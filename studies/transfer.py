@@ -1,0 +1,152 @@
+"""How well likes are ranked when few of them are known: from scratch, beside other objectives, or fine-tuned from a run that had those.
+
+    python studies/transfer.py --out docs/transfer.csv --figure docs/transfer.png
+
+simulates a world a seed, trains a run of clicks and watch time on it, then likes on the same days with all their labels down to
+500, of which the last digits of the watch time decide, and takes the AUC of likes among all clicks of the test day.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from recsys import artifacts, config, pipeline, schema
+from recsys.config import Pipeline
+from recsys.encoding import EncodedDays
+from recsys.progress import Console
+
+CONFIG = Path(__file__).with_suffix(".toml")
+LABELS = (None, 5000, 2000, 1000, 500)  # None: all
+FIRST = ("click", "watch_time")
+FROZEN = ["embeddings", "shared", "experts"]
+WAYS = ("alone", "beside the others", "fine-tuned", "fine-tuned, trunk frozen")
+_PRIME, _SPREAD = 1_000_003, 618_034  # multiples of the golden section lie evenly in any number
+
+
+def main() -> None:
+    """Runs the grid; every finished world is a block of the table, so an interrupted study goes on where it stopped."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="CSV of one row a seed, number of labels and way")
+    parser.add_argument("--figure", type=Path, help="PNG of the AUC by the number of labels")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="of transfer.toml; repeatable")
+    arguments = parser.parse_args()
+    rows: list[Any] = pd.read_csv(arguments.out).to_dict("records") if arguments.out.exists() else []
+    done = {row["seed"] for row in rows}
+    for seed in range(1, arguments.seeds + 1):
+        if seed not in done:
+            rows += one_world(seed, arguments.overrides, LABELS)
+            pd.DataFrame(rows).to_csv(arguments.out, index=False)
+            print(pd.DataFrame(rows[-len(WAYS) * len(LABELS) :]).to_string(index=False), flush=True)
+    table = pd.DataFrame(rows)
+    print(gains(table).to_string(index=False))
+    if arguments.figure:
+        figure(table).save(arguments.figure, scale_factor=2)
+
+
+def one_world(seed: int, overrides: Sequence[str], labels: Sequence[int | None]) -> list[dict[str, object]]:
+    """All ways and numbers of labels on one simulated world; its files are deleted afterwards."""
+    workspace = Path(tempfile.mkdtemp(prefix="transfer-"))
+    try:
+        whole = config.load(CONFIG, [f"seed={seed}", *overrides])
+        first = _run(of(whole, FIRST), workspace, "first")
+        everything = _run(whole, workspace, "all", until="encode")
+        known = likes_known(everything)
+        return [
+            {"seed": seed, "asked": asked or known, "way": way, **one_way(everything, way, asked, known, workspace, first.run)}
+            for asked in labels
+            for way in WAYS
+        ]
+    finally:
+        shutil.rmtree(workspace)
+
+
+def one_way(everything: pipeline.Job, way: str, asked: int | None, known: int, workspace: Path, first: Path) -> dict[str, object]:
+    """Trains likes one way on about `asked` of the `known` labels; judged by all labels of the test day."""
+    whole = everything.pipeline
+    few = whole if asked is None else thinned(whole, asked / known)
+    options = of(few, [*FIRST, "like"] if way == "beside the others" else ["like"])
+    if way.startswith("fine-tuned"):
+        freeze = tuple(FROZEN) if way.endswith("frozen") else ()
+        options = options.model_copy(update={"train": options.train.model_copy(update={"init_from": first, "freeze": freeze})})
+    job = _run(options, workspace, f"{way}-{asked}".replace(", ", "-").replace(" ", "-"))
+    label, value = schema.label_column("like"), schema.prediction_column("like")
+    predicted = artifacts.read_table(job.run / pipeline.PREDICTIONS_FILE).select([schema.EVENT_ID, value]).to_pandas()
+    days = [everything.examples / f"day={day}" for day in everything.days(schema.TEST)]
+    known_labels = pd.concat([artifacts.read_table(day, [schema.EVENT_ID, label]).to_pandas() for day in days])
+    joined = predicted.merge(known_labels, on=schema.EVENT_ID, validate="one_to_one")
+    return {"labels": likes_known(job), "auc": round(auc(joined[value].to_numpy(), joined[label].to_numpy()), 5)}
+
+
+def of(options: Pipeline, names: Sequence[str]) -> Pipeline:
+    """The same pipeline with some of its objectives."""
+    return options.model_copy(update={"objective": tuple(objective for objective in options.objective if objective.name in names)})
+
+
+def thinned(options: Pipeline, share: float) -> Pipeline:
+    """Likes observed after about this share of the clicks, by the last digits of how long was watched, which know of no like."""
+    by_hash = f"cast(round(watch_seconds * 100) as bigint) * {_SPREAD} % {_PRIME} < {round(share * _PRIME)}"
+    thin = {"observed": f"clicked = 1 and {by_hash}"}
+    likes = tuple(objective.model_copy(update=thin if objective.name == "like" else {}) for objective in options.objective)
+    return options.model_copy(update={"objective": likes})
+
+
+def likes_known(job: pipeline.Job) -> int:
+    """The observed labels of likes on the training days."""
+    days = EncodedDays(job.encoded, job.days(schema.TRAIN))
+    return int((~np.isnan(days.labels()[:, days.layout.objectives.index("like")])).sum())
+
+
+def auc(value_N: NDArray[np.float64], label_N: NDArray[np.float64]) -> float:
+    """Over the rows with a label, ties a half (Mann and Whitney)."""
+    known_N = ~np.isnan(label_N.astype(np.float64))
+    ranks_N, is_liked_N = stats.rankdata(value_N[known_N]), label_N[known_N] == 1
+    liked, not_liked = int(is_liked_N.sum()), int((~is_liked_N).sum())
+    return float((ranks_N[is_liked_N].sum() - liked * (liked + 1) / 2) / (liked * not_liked))
+
+
+def gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each way minus likes alone from scratch, paired by world: mean over seeds and its 95 % t interval."""
+    rows = rows.assign(asked=rows["asked"].where(rows["asked"].isin([n for n in LABELS if n]), -1))  # all: another number each world
+    wide = rows.pivot(index=["asked", "seed"], columns="way", values="auc")
+    table = []
+    for asked, worlds in wide.groupby("asked"):
+        for way in WAYS[1:]:
+            gain = worlds[way] - worlds["alone"]
+            half = stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain))
+            means = {"alone": worlds["alone"].mean(), "auc": worlds[way].mean(), "gain": gain.mean()}
+            labels = "all" if asked == -1 else str(asked)
+            table.append({"labels": labels, "seeds": len(gain), "way": way, **means, "low": gain.mean() - half, "high": gain.mean() + half})
+    return pd.DataFrame(table).round(4)
+
+
+def figure(rows: pd.DataFrame) -> alt.LayerChart:
+    """The AUC of likes by their number, a point a world, lines through the means."""
+    x = alt.X("labels:Q", scale=alt.Scale(type="log"), title="labels of likes on the training days")
+    mean = rows.groupby(["way", rows["asked"].where(rows["asked"].isin([n for n in LABELS if n]), -1)], as_index=False)[
+        ["labels", "auc"]
+    ].mean()
+    colour = alt.Color("way:N", title="likes are learned", sort=list(WAYS))
+    y = alt.Y("auc:Q", scale=alt.Scale(zero=False), title="AUC of likes among the clicks of the test day")
+    points = alt.Chart(rows).mark_point(filled=True, opacity=0.5).encode(x=x, y=y, color=colour)
+    lines = alt.Chart(mean).mark_line().encode(x=x, y=y, color=colour)
+    return (lines + points).properties(width=520, height=320)
+
+
+def _run(options: Pipeline, workspace: Path, name: str, until: str = "score") -> pipeline.Job:
+    job = pipeline.open_job(options, workspace, run=name, replace=False, console=Console(quiet=True))
+    pipeline.run(job, until=until)
+    return job
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Trainings of one random batch: any way of sharing, any way of balancing, any kinds of label."""
+
+import torch
+
+from recsys import balancing, config
+from recsys.losses import ObjectiveLosses
+from recsys.models import SHARING, build
+from recsys.training.devices import Compute
+from recsys.training.member import Member
+from recsys.training.state import Place, State, optimisers
+from tests.balancing.factory import options as balance_options
+from tests.models import factory
+
+FP32 = Compute(torch.device("cpu"), "fp32")
+SHARING_NOTHING = ("single_task", "soft", "gated_independent")
+THAT_SHARE = [way for way in SHARING if way not in SHARING_NOTHING]
+COUPLED = ("binary", "binary|0", "regression", "ordinal")
+
+
+def state_of(method="fixed", sharing="mmoe", kinds=factory.KINDS, *, loss_weights=None, train=None, noise=0.1, **model) -> State:
+    """All weights moved by random numbers, unless `noise` is 0: no gradient waits behind a weight that starts at zero."""
+    layout = factory.layout(len(kinds))
+    weights = loss_weights or [1.0] * len(kinds)
+    objectives = [one.model_copy(update={"loss_weight": weight}) for one, weight in zip(factory.objectives(kinds), weights, strict=True)]
+    example = batch_of(kinds)
+    losses = ObjectiveLosses.fit(objectives, example.labels.numpy(), example.durations.numpy(), example.weights.numpy())
+    member = Member(build(factory.options(sharing=sharing, **model), layout, objectives, losses.start_K, 1), losses)
+    draws = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for name, parameter in member.named_parameters():
+            if "cuts" not in name:  # thresholds, which are in order
+                parameter += noise * torch.randn(parameter.shape, generator=draws)
+    balancer = balancing.build(balance_options(method), objectives)
+    window_4K = torch.zeros(4, len(kinds), dtype=torch.float64)
+    return State(member, balancer, *optimisers(member, config.Train(**(train or {}))), Place(), window_4K=window_4K)
+
+
+def batch_of(kinds=factory.KINDS, seed=0, rows=64):
+    """A fifth of the labels is not observed."""
+    return factory.batch(factory.layout(len(kinds)), rows, seed, kinds)
+
+
+def forward(state, batch):
+    output = state.member.ranker(batch, position="logged")
+    return output, state.member.losses(output.outputs_BK, batch.labels, batch.durations, batch.weights)[0]
+
+
+def plain_gradients(of, parameters):
+    """Dense, zero where nothing is reached; the graph is kept."""
+    found = torch.autograd.grad(of, parameters, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g.to_dense() if g.is_sparse else g for p, g in zip(parameters, found, strict=True)]

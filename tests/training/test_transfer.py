@@ -1,0 +1,280 @@
+"""A run that starts from another's weights: what it takes over, what stays as it was, what it says."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch import Tensor
+
+from recsys.config import Pipeline
+from recsys.encoding import EncodedDays, Encoder, batches
+from recsys.errors import ArtifactError, ConfigError
+from recsys.training import member as members
+from recsys.training.devices import decide
+from recsys.training.model import read_model
+from recsys.training.transfer import Transfer
+
+from .conftest import DAYS, OBJECTIVES, Said, Toy, day_table, encoded_of, pipeline_of, run_train
+from .test_resume import _assert_equal, _interrupt_every, _train_until_done
+
+OLD = OBJECTIVES[:2]  # click, watch
+NEW = (OBJECTIVES[2], OBJECTIVES[0], OBJECTIVES[1])  # like, click, watch: another order
+TABLE = "ranker.inputs.embeddings.tables.table"
+EMBEDDING = 4
+
+
+def _with_ids(table: pa.Table, shift: int = 0) -> pa.Table:
+    return table.append_column("id.user_id", pa.array([str(user + shift) for user in table["user_id"].to_pylist()]))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of click and watch on the first two days."""
+    return _first(tmp_path_factory.mktemp("first"), {})
+
+
+def _first(folder: Path, model: dict[str, Any], **options: Any) -> Path:
+    days = {day: _with_ids(day_table(number)) for number, day in enumerate(DAYS)}
+    pipeline = pipeline_of(
+        objectives=OLD, model=model, features=_features(), split={"train": (DAYS[0], DAYS[1])}, train={"batch_size": 50, **options}
+    )
+    run_train(pipeline, encoded_of(folder, days, pipeline)[1], folder / "first")
+    return folder / "first"
+
+
+def _features(**changes: Any) -> dict[str, Any]:
+    plain = {"item": ["tag"], "context": ["tab"], "history": 2, "bias": ["position", "device"], "min_count": 1}
+    return plain | {"ids": ["user_id"]} | changes
+
+
+def _next_days() -> dict[str, pa.Table]:
+    """Days with users that the first run never saw, a tag it did not know, and a number it did not have."""
+    tables = {}
+    for number, day in enumerate(DAYS):
+        table = day_table(number + 20)
+        tags = pa.array(["opera" if n % 7 == 0 else tag for n, tag in enumerate(table["item.tag"].to_pylist())])
+        table = _with_ids(table, shift=10)
+        table = table.set_column(table.column_names.index("item.tag"), "item.tag", tags)
+        tables[day] = table.append_column("agg.item_id.is_click.7", pa.array(np.linspace(-1, 1, len(table)), pa.float32()))
+    return tables
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    folder = tmp_path_factory.mktemp("other")
+    days = _next_days()
+    examples, encoded = encoded_of(folder, days, pipeline_of(objectives=NEW, features=_features()))
+    return Toy(examples, encoded, days)
+
+
+def _pipeline(first: Path, *, objectives: Sequence[dict[str, Any]] = NEW, model: dict[str, Any] | None = None, **train: Any) -> Pipeline:
+    options = {"batch_size": 64, "init_from": str(first), **train}
+    return pipeline_of(objectives=objectives, model=model, features=_features(), train=options)
+
+
+def _started(pipeline: Pipeline, encoded: Path, first: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Any]:
+    """A new member's tensors, those it would have had, and what it was told."""
+    encoder = Encoder.load(encoded / "encoder")
+    days = EncodedDays(encoded, DAYS[:3])
+    member = members.new_member(pipeline, days, 0)
+    before = {name: tensor.clone() for name, tensor in member.state_dict().items()}
+    held = Transfer(pipeline, encoder, first).start(member, 0, next(iter(batches(days, batch_size=1, order="time"))))
+    return dict(member.state_dict()), before, held
+
+
+def _rows(encoder: Encoder) -> dict[tuple[str, str | None], int]:
+    known = {(row["space"], row["value"]): row["row"] for row in encoder.vocabulary.table().to_pylist()}
+    return known | {(space, "any other value"): row for space, row in encoder.vocabulary.unknown_rows.items()}
+
+
+# --- What is taken over -------------------------------------------------------------------------------------------
+def test_vectors_go_by_space_and_value(first: Path, other: Toy) -> None:
+    now, before, _ = _started(_pipeline(first), other.encoded, first)
+    old = read_model(first / "model")
+    theirs = old.members[0].state_dict()[TABLE]
+    ours, known = _rows(Encoder.load(other.encoded / "encoder")), _rows(old.encoder)
+    fresh = 0
+    for key, row in ours.items():
+        if key in known:
+            assert torch.equal(now[TABLE][row, :EMBEDDING], theirs[known[key], :EMBEDDING])
+            assert torch.equal(now[TABLE][row, EMBEDDING + 1 :], theirs[known[key], EMBEDDING:])  # click, watch
+            assert now[TABLE][row, EMBEDDING] == 0  # like
+        else:
+            assert torch.equal(now[TABLE][row], before[TABLE][row])
+            fresh += 1
+    assert fresh == 1 + 10  # opera, and ten users
+    assert len(ours) - fresh > 30
+
+
+def test_what_is_an_objectives_goes_by_its_name(first: Path, other: Toy) -> None:
+    now, before, _ = _started(_pipeline(first), other.encoded, first)
+    theirs = read_model(first / "model").members[0].state_dict()
+    for name in ("ranker.towers.hidden.layers.0.weight", "ranker.towers.heads.weight", "ranker.towers.heads.bias"):
+        if name in now:
+            assert torch.equal(now[name][1:], theirs[name])
+            assert torch.equal(now[name][0], before[name][0])
+    gates, old_gates = (tensors["ranker.sharing.gates.linear.weight"] for tensors in (now, theirs))
+    experts = 2
+    assert torch.equal(gates[..., experts:], old_gates)
+    assert torch.equal(gates[..., :experts], before["ranker.sharing.gates.linear.weight"][..., :experts])
+    assert torch.equal(now["ranker.bias_tower.table"][:, 1:], theirs["ranker.bias_tower.table"])
+    assert torch.equal(now["losses.start_K"][1:], theirs["losses.start_K"])
+    assert now["losses.start_K"][0] == before["losses.start_K"][0]
+    assert torch.equal(now["losses.methods.log_squared.smear_J"], theirs["losses.methods.log_squared.smear_J"])
+
+
+def test_columns_of_the_inputs_go_by_name_and_new_ones_start_at_zero(first: Path, other: Toy) -> None:
+    now, _, _ = _started(_pipeline(first), other.encoded, first)
+    old = read_model(first / "model")
+    new_names, old_names = Encoder.load(other.encoded / "encoder").layout.dense, old.encoder.layout.dense
+    weights, theirs = now["ranker.hidden.layers.0.weight"][0], old.members[0].state_dict()["ranker.hidden.layers.0.weight"][0]
+    added = [name for name in new_names if name not in old_names]
+    assert added == ["agg.item_id.is_click.7"]
+    for place, name in enumerate(new_names):
+        expected = torch.zeros(weights.shape[1]) if name in added else theirs[old_names.index(name)]
+        assert torch.equal(weights[place], expected)
+
+
+SHARINGS = ("single_task", "shared_bottom", "soft", "concat_task", "film", "mtan", "mmoe", "cgc", "ple", "home", "pepnet", "stem", "aitm")
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_with_the_same_encoder_old_objectives_are_predicted_as_before(toy: Toy, tmp_path: Path, sharing: str) -> None:
+    """Of ways whose outputs of one objective do not read another's own part, or the new one comes last."""
+    model = {"sharing": sharing, "single_task": {"hidden": [8]}, "ple": {"hidden": [8]}, "cgc": {"hidden": [8]}, "home": {"hidden": [8]}}
+    features = {"item": ["tag"], "context": ["tab"], "history": 2, "bias": ["position", "device"], "min_count": 1}
+    old = pipeline_of(objectives=OLD, model=model, features=features, train={"batch_size": 100})
+    encoded = encoded_of(tmp_path, toy.tables, old)[1]
+    run_train(old, encoded, tmp_path / "old")
+    new = pipeline_of(model=model, features=features, train={"init_from": str(tmp_path / "old")})
+    days = EncodedDays(toy.encoded, [DAYS[5]])
+    batch = next(iter(batches(days, batch_size=64, order="time")))
+    member = members.new_member(new, EncodedDays(toy.encoded, DAYS[:3]), 0)
+    held = Transfer(new, Encoder.load(toy.encoded / "encoder"), tmp_path / "old").start(member, 0, batch)
+    compute = decide(new.train)
+    ours = members.predict(member, [batch], position="logged", compute=compute)
+    before = read_model(tmp_path / "old/model").members[0]
+    theirs = members.predict(before, [batch], position="logged", compute=compute)
+    if sharing not in ("ple", "stem", "home"):  # a gate over all experts weighs the new objective's, or its group's, too
+        np.testing.assert_allclose(
+            members.values(member, ours)[:, :2], members.values(before, theirs)[:, :2], rtol=1e-4, err_msg=str(held.said)
+        )
+    not_there = [line for line in held.said if "another shape" in line]
+    assert len(not_there) == (sharing == "aitm")  # one step more of the chain
+
+
+# --- What is frozen -----------------------------------------------------------------------------------------------
+def _trained(pipeline: Pipeline, encoded: Path, run: Path) -> dict[str, Tensor]:
+    run_train(pipeline, encoded, run)
+    return dict(read_model(run / "model").members[0].state_dict())
+
+
+@pytest.mark.parametrize("method", ["fixed", "torchjd.upgrad"])
+@pytest.mark.parametrize("order", ["time", "shuffled"])
+def test_what_is_frozen_keeps_its_bits_and_what_is_new_learns(first: Path, other: Toy, tmp_path: Path, order: str, method: str) -> None:
+    train = {"freeze": ["embeddings", "shared", "experts", "towers"], "embedding_decay": 0.1, "order": order, "passes": 2}
+    pipeline = _pipeline(first, **train).model_copy(update={"balance": pipeline_of(balance={"method": method}).balance})
+    start, _, held = _started(pipeline, other.encoded, first)
+    end = _trained(pipeline, other.encoded, tmp_path / "run")
+    for name, mask in held.loaded.items():
+        ours, theirs = end[f"ranker.{name}"], start[f"ranker.{name}"]
+        if name == "inputs.embeddings.tables.table":
+            known = mask.any(1)
+            known[0] = False
+            assert torch.equal(ours[known], theirs[known])
+            assert not torch.equal(ours[~known], theirs[~known])
+        elif name in held.frozen:
+            assert torch.equal(ours[mask], theirs[mask]), name
+    assert not torch.equal(end["ranker.towers.heads.weight"][0], start["ranker.towers.heads.weight"][0])
+    assert not torch.equal(end["ranker.inputs.skip.weight"], start["ranker.inputs.skip.weight"])
+
+
+def test_experts_are_what_lies_below_the_gates(first: Path, other: Toy) -> None:
+    _, _, held = _started(_pipeline(first, freeze=["experts"]), other.encoded, first)
+    assert {name.split(".")[1] for name in held.frozen} == {"experts"}
+
+
+def test_without_freezing_all_learns(first: Path, other: Toy, tmp_path: Path) -> None:
+    pipeline = _pipeline(first)
+    start, _, held = _started(pipeline, other.encoded, first)
+    end = _trained(pipeline, other.encoded, tmp_path / "run")
+    assert held.frozen == frozenset()
+    assert not torch.equal(end["ranker.sharing.experts.first.weight"], start["ranker.sharing.experts.first.weight"])
+    assert not torch.equal(end[TABLE][:, :EMBEDDING], start[TABLE][:, :EMBEDDING])
+
+
+# --- Going on -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("order", ["time", "shuffled"])
+def test_interrupted_it_ends_bit_equal(first: Path, other: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    pipeline = _pipeline(first, freeze=["embeddings", "towers"], order=order, passes=2, model={"members": 2})
+    run_train(pipeline, other.encoded, tmp_path / "whole")
+    _interrupt_every(monkeypatch, 9)
+    assert _train_until_done(pipeline, other.encoded, tmp_path / "parts") >= 3
+    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+
+
+# --- What is said -------------------------------------------------------------------------------------------------
+def test_it_says_what_is_loaded_what_is_fresh_and_what_is_frozen(first: Path, other: Toy, tmp_path: Path) -> None:
+    said = Said()
+    run_train(_pipeline(first, freeze=["embeddings"]), other.encoded, tmp_path / "run", said)
+    lines = [line for line in said.texts if line.startswith(("train: from first", "train: frozen"))]
+    assert lines[0] == "train: from first: objectives loaded click, watch, fresh like"
+    assert "11 that it did not know fresh, 10 of its own are not met any more" in lines[1]
+    assert "at zero agg.item_id.is_click.7; numbers are normalised by this run's encoder, which is not the same" in lines[2]
+    assert lines[3].startswith("train: frozen embeddings: ")
+    assert len(lines) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"model": {"d_embedding": 6}}, "model.d_embedding: found 6, expected 4 as the run first has it (train.init_from)"),
+        ({"model": {"sharing": "cgc"}}, 'model.sharing: found "cgc", expected "mmoe" as the run first has it'),
+        ({"model": {"mmoe": {"num_experts": 2, "hidden": [8, 8]}}}, "model.mmoe.hidden: found [8, 8], expected [8]"),
+        (
+            {"objectives": [{"name": "click", "kind": "regression", "label": "x"}]},
+            'objective.click.kind: found "regression", expected "binary"',
+        ),
+    ],
+)
+def test_another_shape_is_refused_by_key_and_both_values(first: Path, toy: Toy, change: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Transfer(_pipeline(first, **change), read_model(first / "model").encoder, first)
+    assert text in str(error.value)
+
+
+def test_experts_that_are_not_there_cannot_be_frozen(tmp_path: Path, other: Toy) -> None:
+    model = {"sharing": "single_task", "single_task": {"hidden": [8]}}
+    first = _first(tmp_path, model)
+    with pytest.raises(ConfigError, match=r'found "experts" with model\.sharing = "single_task"'):
+        _started(_pipeline(first, model=model, freeze=["experts"]), other.encoded, first)
+
+
+def test_a_way_that_reads_the_inputs_itself_needs_the_same(tmp_path: Path, other: Toy) -> None:
+    first = _first(tmp_path, {"d_shared": 0})
+    with pytest.raises(ConfigError, match=r"found inputs that differ from those of the run first \(agg.item_id.is_click.7\)"):
+        _started(_pipeline(first, model={"d_shared": 0}), other.encoded, first)
+
+
+def test_a_member_without_a_counterpart_starts_from_the_first_ones_over_again(tmp_path: Path, other: Toy) -> None:
+    first = _first(tmp_path, {"members": 2})
+    pipeline = _pipeline(first, model={"members": 3})
+    days = EncodedDays(other.encoded, DAYS[:3])
+    transfer = Transfer(pipeline, Encoder.load(other.encoded / "encoder"), first)
+    for index, source in enumerate((0, 1, 0)):
+        member = members.new_member(pipeline, days, index)
+        transfer.start(member, index, next(iter(batches(days, batch_size=1, order="time"))))
+        theirs = transfer.first.members[source].state_dict()["ranker.sharing.experts.first.weight"]
+        assert torch.equal(member.state_dict()["ranker.sharing.experts.first.weight"], theirs)
+
+
+def test_a_damaged_first_run_is_named(first: Path, tmp_path: Path) -> None:
+    shutil.copytree(first, tmp_path / "first")
+    (tmp_path / "first/model/inside.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"inside\.json: found other bytes"):
+        Transfer(_pipeline(tmp_path / "first"), read_model(first / "model").encoder, tmp_path / "first")
