@@ -193,6 +193,47 @@ def compare(
 
 
 @app.command()
+def fuse(
+    run_name: Annotated[str, typer.Argument(metavar="RUN")],
+    maximise: Annotated[str | None, typer.Option(metavar="OBJECTIVE", help="What the fused order shall capture most of.")] = None,
+    metric: Annotated[str | None, typer.Option(help="captured@P%, captured@K or ndcg@K, of every objective.")] = None,
+    no_worse: Annotated[
+        list[str] | None, typer.Option(metavar="OBJECTIVE=-P%", help="Least relative change of another one; * is all others; repeatable.")
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Fusion weights for a stated aim: found on a run's validation days, judged on its test days. Without options: as its [fuse] says."""
+    from recsys import pipeline as stages
+
+    pairs = [text.partition("=") for text in no_worse or ()]
+    if bad := [name for name, equals, _ in pairs if not equals]:
+        raise ConfigError(f"--no-worse: found {', '.join(bad)}, expected OBJECTIVE=-P% such as click=-1%")
+    given = {"maximise": maximise, "metric": metric, "constraints": {name: text for name, _, text in pairs} or None}
+    asked = {key: value for key, value in given.items() if value is not None}
+    stages.fuse(stages.find_run(run_name, workspace, file=stages.PREDICTIONS_FILE), asked, Console(quiet=quiet))
+
+
+@app.command()
+def affinity(
+    pipeline: PipelineFile,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds that each set of objectives is trained with.")] = 3,
+    budget: Annotated[
+        int | None, typer.Option(min=1, metavar="MACS", help="Multiplications of a row in every run; by default what the model costs.")
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Who helps whom: each objective alone, every two and all together, at equal cost, over seeds. What is trained is not trained again."""
+    from recsys import affinity as studies
+
+    studies.affinity(config.load(pipeline, overrides or ()), workspace, seeds=seeds, budget=budget, console=Console(quiet=quiet))
+
+
+@app.command()
 def world(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the raw files and the truth go.")],
     overrides: Annotated[

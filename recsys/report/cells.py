@@ -75,6 +75,15 @@ class Grid:
     lines: tuple[Line, ...]
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """Numbers of a row and a column, named; None: a cell that has none."""
+
+    corner: str  # what the rows are
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+
+
 def grid(table: pd.DataFrame) -> Grid:
     """The rows of `frame` (any selection of them) with the runs compared with side by side."""
     others = compared(table)

@@ -31,7 +31,9 @@ def frame(rows: pa.Table) -> pd.DataFrame:
     values = long[long["against"].isna()].drop(columns="against")
     differences = long[long["against"].notna()][[*KEYS, "against", *_DIFFERENCE]].rename(columns=_DIFFERENCE)
     table = values.merge(differences, on=KEYS, how="left", sort=False, validate="one_to_many")
-    table["verdict"] = [_verdict(*row) for row in table[["difference_low", "difference_high", "better"]].itertuples(index=False, name=None)]
+    table["verdict"] = [
+        verdict_of(*row) for row in table[["difference_low", "difference_high", "better"]].itertuples(index=False, name=None)
+    ]
     table["is_main"] = table["metric"].isin(MAIN_METRICS)
     return _ordered(table)
 
@@ -81,7 +83,8 @@ def short_names(runs: list[str]) -> dict[str, str]:
     return {run: name if short.count(name) == 1 else run for run, name in zip(runs, short, strict=True)}
 
 
-def _verdict(low: float, high: float, better: str | None) -> str | None:
+def verdict_of(low: float, high: float, better: str | None) -> str | None:
+    """What the interval of a difference says; None without an interval, and for a metric without a direction."""
     if pd.isna(low) or pd.isna(high) or better not in (schema.HIGHER, schema.LOWER):
         return None
     if low <= 0 <= high:

@@ -1,26 +1,65 @@
 """Figures of a training and of the position bias that it learned."""
 
+from dataclasses import dataclass
 from math import ceil
 
 import altair as alt
 import pandas as pd
 
-from recsys.report.figure import Figure, figure, named, records, sentence
+from recsys.report.figure import GREY, Figure, figure, named, records, sentence
 from recsys.report.training_log import Inside
 
 CHOOSE = "choose"  # the phase that a refit follows; a refit starts afresh and has no rows to be judged on
+LEARNED = "train"  # the part of the rows that were learned; all others were predicted before
 CURVE_POINTS = 24  # of a member's training loss: single batches would hide the curve behind their noise
 
 
-def learning_curves(journal: pd.DataFrame) -> list[Figure]:
-    """One figure an objective: loss over steps of every member, before the refit."""
-    shown = journal[(journal["phase"] == CHOOSE) & journal["loss"].notna()]
-    return [_learning_curve(str(objective), _smoothed(rows)) for objective, rows in shown.groupby("objective", sort=False)]
+@dataclass(frozen=True)
+class Best:
+    """Where an objective's loss on rows that it had not learned was least: the mean over members, of the passes or days judged."""
+
+    objective: str
+    unit: str  # "pass" or "day"
+    at: str
+    loss: float
+    last: str
+    last_loss: float
+
+    @property
+    def is_last(self) -> bool:
+        return self.at == self.last
+
+    def __str__(self) -> str:
+        found = f"{self.objective} {'after' if self.unit == 'pass' else 'on'} {self.unit} {self.at} ({self.loss:.3f}"
+        return (
+            f"{found}, the last)"
+            if self.is_last
+            else f"{found}; {self.last_loss:.3f} {'after' if self.unit == 'pass' else 'on'} {self.last})"
+        )
+
+
+def best(curves: pd.DataFrame) -> list[Best]:
+    """One an objective that was judged more than once before the refit, in the journal's order."""
+    judged = curves[(curves["phase"] == CHOOSE) & (curves["part"] != LEARNED) & curves["loss"].notna()]
+    unit = "pass" if (judged["event"] == "pass").any() else "day"
+    found = []
+    for objective, rows in judged[judged["event"] == unit].groupby("objective", sort=False):
+        means = [(str(place), float(loss)) for place, loss in rows.groupby(unit, sort=True)["loss"].mean().items()]
+        if len(means) > 1:
+            found.append(Best(str(objective), unit, *min(means, key=lambda mean: mean[1]), *means[-1]))
+    return found
+
+
+def learning_curves(curves: pd.DataFrame) -> list[Figure]:
+    """One figure an objective: loss over steps of every member, before the refit; a ring where it was best (`best`)."""
+    shown = curves[(curves["phase"] == CHOOSE) & curves["loss"].notna()]
+    places = {found.objective: found for found in best(curves)}
+    return [_learning_curve(str(name), rows, places.get(str(name))) for name, rows in shown.groupby("objective", sort=False)]
 
 
 def _smoothed(rows: pd.DataFrame) -> pd.DataFrame:
     """Training losses of single batches as means over runs of consecutive ones, each at its last step; judged rows as they are."""
-    is_learned = rows["part"] == "train"
+    is_learned = rows["part"] == LEARNED
     learned = rows[is_learned]
     place = learned.groupby("member").cumcount()
     size = ceil((place.max() + 1) / CURVE_POINTS) if len(learned) else 1
@@ -29,23 +68,32 @@ def _smoothed(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([means.assign(auc=None), rows[~is_learned]], ignore_index=True)
 
 
-def _learning_curve(objective: str, rows: pd.DataFrame) -> Figure:
-    base = alt.Chart(records(rows, "step", "loss", "auc", "part", "member", "day")).encode(
+def _learning_curve(objective: str, rows: pd.DataFrame, where: Best | None) -> Figure:
+    drawn = _smoothed(rows)
+    base = alt.Chart(records(drawn, "step", "loss", "auc", "part", "member", "day")).encode(
         x=alt.X("step:Q", title="training step"),
         y=alt.Y("loss:Q", title="loss (1: the best constant)", scale=alt.Scale(zero=False)),
         color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top")),
         detail="member:N",
         tooltip=named({"part:N": "rows", "member:N": "member", "step:Q": "step", "loss:Q": "loss", "auc:Q": "AUC", "day:O": "day"}),
     )
-    learned, judged = alt.datum.part == "train", alt.datum.part != "train"
-    chart = alt.layer(
+    learned, judged = alt.datum.part == LEARNED, alt.datum.part != LEARNED
+    layers = [
         base.transform_filter(learned).mark_line(strokeWidth=1, opacity=0.7),
         base.transform_filter(judged).mark_line(point=True, strokeWidth=2),
-    )
-    last = rows.sort_values("step", kind="stable").groupby("part", sort=False)["loss"].last()
-    text = sentence(f"Loss of {objective} over training steps, at the end", (f"{part} {loss:.4g}" for part, loss in last.items()))
-    ends = [f"{part} {loss:.3f}" for part, loss in last.items() if part != "train"]
-    return figure(f"{objective}: " + (", ".join(ends) + " at the end" if ends else "loss over training steps"), text, chart)
+    ]
+    if where is not None:
+        at = rows[(rows["event"] == where.unit) & (rows[where.unit].astype(str) == where.at) & (rows["part"] != LEARNED)]
+        ring = alt.Chart(records(at, "step", "loss")).mark_point(size=170, strokeWidth=2, filled=False, color=GREY)
+        layers.append(ring.encode(x="step:Q", y=alt.Y("loss:Q", scale=alt.Scale(zero=False))))
+    last = drawn.sort_values("step", kind="stable").groupby("part", sort=False)["loss"].last()
+    parts = [f"{part} {loss:.4g}" for part, loss in last.items()]
+    text = sentence(f"Loss of {objective} over training steps, at the end", [*parts, *([] if where is None else [f"best: {where}"])])
+    ends = [f"{part} {loss:.3f}" for part, loss in last.items() if part != LEARNED]
+    title = f"{objective}: " + (", ".join(ends) + " at the end" if ends else "loss over training steps")
+    if where is not None:
+        title += f", best {'after' if where.unit == 'pass' else 'on'} {where.unit} {where.at}"
+    return figure(title, text, alt.layer(*layers))
 
 
 def position_bias(inside: Inside) -> list[Figure]:

@@ -1,7 +1,7 @@
 """report.html: one self-contained page that works offline."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -37,14 +37,37 @@ def write_report(run: Path, pipeline: Pipeline, *, account: Mapping[str, int] | 
         sections.calibration(predictions, scores, table, pipeline),
         *sections.days(table),
         sections.training(journal),
+        *sections.balancing(journal, pipeline),
         *sections.inside(model, pipeline),
         *sections.slices(table, pipeline),
     ]
-    html = _page().render(
-        name=pipeline.name,
+    html = page(
+        pipeline.name,
         run=run.name,
         facts=sections.facts(pipeline, predictions, model, account),
         objectives=sections.objectives(pipeline, predictions, scores),
+        shown=shown,
+    )
+    artifacts.write_file(run / "report.html", lambda path: path.write_text(html, encoding="utf-8"), stage="report", fingerprint=fingerprint)
+    console.say(f"report: {sum(len(section.figures) for section in shown)} figures, {len(html.encode()) / 1e6:.1f} MB")
+
+
+def page(
+    name: str,
+    *,
+    run: str,
+    facts: Mapping[str, str],
+    objectives: Sequence[sections.ObjectiveFacts] = (),
+    shown: Sequence[Section],
+    kind: str = "run",
+) -> str:
+    """A page of these sections, headed by what was run: a `kind` of thing and its name. Without `objectives`, no table of them."""
+    return _page().render(
+        name=name,
+        run=run,
+        kind=kind,
+        facts=facts,
+        objectives=objectives,
         sections=shown,
         short_names=lambda grid: [short_names(list(grid.others))[other] for other in grid.others],
         legend=LEGEND,
@@ -53,8 +76,6 @@ def write_report(run: Path, pipeline: Pipeline, *, account: Mapping[str, int] | 
         script=_static("page.js"),
         vega=_script(_vega()),
     )
-    artifacts.write_file(run / "report.html", lambda path: path.write_text(html, encoding="utf-8"), stage="report", fingerprint=fingerprint)
-    console.say(f"report: {sum(len(section.figures) for section in shown)} figures, {len(html.encode()) / 1e6:.1f} MB")
 
 
 def _page() -> Template:
@@ -68,7 +89,7 @@ def _vega() -> str:
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed", "_".join(alt.SCHEMA_VERSION.split(".")[:2])))
 
 
-def _figures_json(shown: list[Section]) -> Markup:
+def _figures_json(shown: Sequence[Section]) -> Markup:
     """All specifications for a script of type application/json: "<" cannot end the script, or open a comment in it."""
     specs = {f"{section.anchor}-{place}": figure.spec for section in shown for place, figure in enumerate(section.figures)}
     return Markup(json.dumps(specs, allow_nan=False).replace("<", "\\u003c"))

@@ -1,6 +1,6 @@
 """What the page shows, section by section: tables and figures from the same frames, or which file is missing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,11 +14,11 @@ from recsys.config import Pipeline
 from recsys.evaluation import Scores, Target, targets
 from recsys.objectives import Objective
 from recsys.predictions import train_means
-from recsys.report import look_figures, metric_figures, model_figures
-from recsys.report.cells import Grid, conditional_words, grid
+from recsys.report import balance_figures, look_figures, metric_figures, model_figures
+from recsys.report.cells import Grid, Matrix, conditional_words, grid
 from recsys.report.figure import Figure
 from recsys.report.frame import SPLIT_ORDER, by_day, falls, splits, whole
-from recsys.report.training_log import Inside
+from recsys.report.training_log import Inside, Journal
 from recsys.report.verdict import Comparison, comparisons
 
 MAX_LINES = 300  # of the table of slices; all are in metrics.parquet
@@ -36,6 +36,7 @@ class Section:
     figures: list[Figure] = field(default_factory=list)
     folded: Mapping[str, Grid] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
+    matrices: Mapping[str, Matrix] = field(default_factory=dict)  # caption → table of numbers alone
     wide: bool = False  # figures over the whole width
 
 
@@ -143,14 +144,44 @@ def slices(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
     return [Section("slices", "Slices", about, {caption: first}, folded={f"{caption}, the others": more} if more.lines else {})]
 
 
-def training(journal: pd.DataFrame | None) -> Section:
+def training(journal: Journal | None) -> Section:
     if journal is None:
         return Section("training", "Training", "This run has no training.jsonl: it was not trained here.")
     about = (
         "Loss of each member, in units of the best constant prediction's: below 1 something was learned. Validation and progressive rows"
         " were predicted before anything was learned from them; the training loss is a running mean over batches."
     )
-    return Section("training", "Training", about, figures=model_figures.learning_curves(journal))
+    if places := model_figures.best(journal.curves):
+        about += f" {_best_words(places)}"
+    return Section("training", "Training", about, figures=model_figures.learning_curves(journal.curves))
+
+
+def _best_words(places: Sequence[model_figures.Best]) -> str:
+    """Who was best where, and what that says: a pass is over the same rows again, a day brings other rows."""
+    words = f"Least loss (ringed): {'; '.join(map(str, places))}."
+    if places[0].unit == "day":
+        return f"{words} Days differ in how hard they are to predict, not only in what was learned before them."
+    overfitting, learning = ([place.objective for place in places if place.is_last == is_last] for is_last in (False, True))
+    if overfitting and learning:
+        return f"{words} Best before the last pass, while others still learned: {', '.join(overfitting)}."
+    return words
+
+
+def balancing(journal: Journal | None, pipeline: Pipeline) -> list[Section]:
+    """Absent where weights stayed as they were and no gradient was measured."""
+    if journal is None:
+        return []
+    figures = balance_figures.figures(journal.balance, journal.cosines, [objective.name for objective in pipeline.objective])
+    if not figures:
+        return []
+    about = (
+        f"How {len(pipeline.objective)} losses became one step (balance.method = {pipeline.balance.method}): means over members and over"
+        " runs of batches, before the refit. Gradients are of the unweighted losses, in units of the best constant prediction's, at the"
+        " tensor that the objectives share."
+    )
+    if alike := balance_figures.furthest(balance_figures.before_refit(journal.cosines)):
+        about += f" {alike}"
+    return [Section("balancing", "Balancing", about, figures=figures, wide=True)]
 
 
 def inside(model: Inside | None, pipeline: Pipeline) -> list[Section]:

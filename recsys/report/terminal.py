@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.progress import Console
-from recsys.report.cells import LEGEND, Grid, conditional_words, grid
+from recsys.report.cells import LEGEND, Cell, Grid, Matrix, conditional_words, grid
 from recsys.report.frame import frame, short_names, splits, whole
 from recsys.report.verdict import comparisons
 
@@ -28,6 +28,17 @@ def terminal_table(rows: pa.Table, console: Console) -> None:
     for run, of_run in table[table["is_main"]].groupby("run", sort=False):
         split = splits(of_run)[0]
         console.say(_laid_out(f"{run}: {split}", grid(of_run[of_run["split"] == split]), _width()))
+
+
+def terminal_matrix(title: str, matrix: Matrix, console: Console) -> None:
+    """Numbers of a row and a column, with their intervals while there is room for them."""
+    text = io.StringIO()
+    out = RichConsole(file=text, width=_width(), color_system=None, highlight=False, markup=False, emoji=False)
+    layouts = [_matrix_columns(matrix, intervals=intervals) for intervals in (True, False)]
+    out.print(Text(title))
+    out.print(_table(next((columns for columns in layouts if _width_of(columns) <= _width()), layouts[-1])))
+    out.print(Text(f"{LEGEND}."))
+    console.say("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 
 def _width() -> int:
@@ -83,6 +94,17 @@ def _layout(cells: Grid, left_out: int) -> list[Column]:
         differences = [line.differences[place] for line in lines]
         texts = [str(cell) if "intervals of differences" in shown else f"{cell.text} {cell.mark}".rstrip() for cell in differences]
         columns.append(Column(f"vs {names[other]}", texts, False))
+    return columns
+
+
+def _matrix_columns(matrix: Matrix, *, intervals: bool) -> list[Column]:
+    def shown(cell: Cell | None) -> str:
+        if cell is None:
+            return ""
+        return str(cell) if intervals else f"{cell.text} {cell.mark}".rstrip()
+
+    columns = [Column(matrix.corner, [name for name, _ in matrix.rows], False)]
+    columns += [Column(header, [shown(cells[place]) for _, cells in matrix.rows], False) for place, header in enumerate(matrix.columns)]
     return columns
 
 

@@ -1,10 +1,11 @@
 """What a training left beside its model: training.jsonl and model/inside.json, read strictly; a whole file may be absent."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recsys.errors import ArtifactError
 
@@ -16,16 +17,23 @@ class _Form(BaseModel):
 
 
 class JournalLine(_Form):
-    """One event of a training: losses are in units of the best constant prediction's, null where no label was observed."""
+    """One event of a training: losses are in units of the best constant prediction's, null where no label was observed.
+
+    What balancing did stands in the lines of steps alone, gradients in those at which they were measured (null: no gradient).
+    """
 
     event: str
     member: int
     phase: str
+    number: int = Field(alias="pass")
     day: str | None
     step: int
     part: str
     loss: dict[str, float | None]
     auc: dict[str, float | None]
+    weight: dict[str, float] = Field(default_factory=dict)
+    gradient_norm: dict[str, float | None] = Field(default_factory=dict)
+    cosine: dict[str, dict[str, float | None]] = Field(default_factory=dict)
 
 
 class PositionBias(_Form):
@@ -83,6 +91,7 @@ class Inside(_Form):
 
 
 _FORM = TypeVar("_FORM", bound=_Form)
+_PLACE = ["member", "phase", "pass", "day", "step", "part"]  # of a line in its training
 
 
 def read_inside(path: Path) -> Inside | None:
@@ -90,20 +99,37 @@ def read_inside(path: Path) -> Inside | None:
     return _parsed(Inside, path.read_bytes(), path) if path.is_file() else None
 
 
-def read_journal(path: Path) -> pd.DataFrame | None:
-    """Learning curves as long rows: event, member, phase, day, step, part, objective, loss, auc. None where there is no such file.
+@dataclass(frozen=True)
+class Journal:
+    """A training's lines as long rows, in their order. All of them hold member, phase, pass, day, step and part.
 
-    Raises ArtifactError naming the line (from 1) whose form is another.
+    `curves`: event, objective, loss, auc. `balance`: objective, weight, gradient_norm. `cosines`: objective, other, cosine.
     """
+
+    curves: pd.DataFrame
+    balance: pd.DataFrame
+    cosines: pd.DataFrame
+
+
+def read_journal(path: Path) -> Journal | None:
+    """None where there is no such file. Raises ArtifactError naming the line (from 1) whose form is another."""
     if not path.is_file():
         return None
     lines = [_parsed(JournalLine, line, f"{path}:{number}") for number, line in enumerate(path.read_bytes().splitlines(), 1)]
-    rows = [
-        {**line.model_dump(exclude={"loss", "auc"}), "objective": objective, "loss": loss, "auc": line.auc.get(objective)}
-        for line in lines
-        for objective, loss in line.loss.items()
-    ]
-    return pd.DataFrame(rows, columns=["event", "member", "phase", "day", "step", "part", "objective", "loss", "auc"])
+    curves, balance, cosines = [], [], []
+    for line in lines:
+        place = {"member": line.member, "phase": line.phase, "pass": line.number, "day": line.day, "step": line.step, "part": line.part}
+        for name, loss in line.loss.items():
+            curves.append(place | {"event": line.event, "objective": name, "loss": loss, "auc": line.auc.get(name)})
+        for name, weight in line.weight.items():
+            balance.append(place | {"objective": name, "weight": weight, "gradient_norm": line.gradient_norm.get(name)})
+        for name, others in line.cosine.items():
+            cosines += [place | {"objective": name, "other": other, "cosine": value} for other, value in others.items()]
+    return Journal(
+        pd.DataFrame(curves, columns=[*_PLACE, "event", "objective", "loss", "auc"]),
+        pd.DataFrame(balance, columns=[*_PLACE, "objective", "weight", "gradient_norm"]).astype({"weight": float, "gradient_norm": float}),
+        pd.DataFrame(cosines, columns=[*_PLACE, "objective", "other", "cosine"]).astype({"cosine": float}),
+    )
 
 
 def _parsed(form: type[_FORM], text: bytes, place: Path | str) -> _FORM:

@@ -141,11 +141,11 @@ def test_calibration_says_the_numbers_of_the_table(run, pipeline) -> None:
 
 def test_a_training_curve_is_a_mean_over_runs_of_batches_and_validation_stays() -> None:
     steps = np.arange(1, 1001)
-    noisy = pd.DataFrame({"step": steps, "loss": 0.9 + 0.3 * (-1.0) ** steps, "part": "train"})
-    judged = pd.DataFrame({"step": [500, 1000], "loss": [0.8, 0.7], "part": "validation"})
+    noisy = pd.DataFrame({"step": steps, "loss": 0.9 + 0.3 * (-1.0) ** steps, "part": "train", "event": "step", "pass": 1})
+    judged = pd.DataFrame({"step": [500, 1000], "loss": [0.8, 0.7], "part": "validation", "event": "pass", "pass": [1, 2]})
     journal = pd.concat([noisy, judged]).assign(phase="choose", objective="click", member=0, day=None, auc=None)
     (figure,) = model_figures.learning_curves(journal)
-    points = figure.spec["data"]["values"]
+    points = figure.spec["layer"][0]["data"]["values"]
     learned = [point for point in points if point["part"] == "train"]
     assert len(learned) <= model_figures.CURVE_POINTS
     assert [point["loss"] for point in learned] == pytest.approx([0.9] * len(learned), abs=0.01)

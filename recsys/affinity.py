@@ -1,0 +1,211 @@
+"""Who helps whom: every objective alone, every two, and all together, over seeds, each an ordinary run of the pipeline.
+
+An objective that is left out keeps its place with `loss_weight` 0: no gradient of it reaches anything (balancing/balancer.py), early
+stopping does not look at it, and nothing else changes. So all runs share examples and encoded days, cost the same multiplications,
+and of one seed start from the same weights and see the same batches: their difference is what the partner's labels did, and little else.
+The price: the towers and gates of who is left out stay in the net, unused, as they must for the cost to be equal; an objective "alone"
+does not get their share. One with `given` can be alone too: its loss is that of the product, through its given's output.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from scipy import stats
+
+from recsys import artifacts, evaluation, report, schema
+from recsys import pipeline as stages
+from recsys.config import Pipeline
+from recsys.errors import ConfigError
+from recsys.objectives import Objective
+from recsys.progress import Console
+
+ROWS_FILE, PAGE_FILE = "affinity.parquet", "affinity.html"
+MAIN = {"binary": "auc"}  # kind → the metric that judges it; of all others "xauc", which is as AUC for values
+CORRELATION = 0.5  # of two gains of one objective: both subtract the same run alone, whose noise is as large as theirs
+
+# Legend: M sets of partners of one objective, S seeds.
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run: which objectives learn, from which seed."""
+
+    objectives: tuple[str, ...]
+    seed: int
+
+    def partners(self, objective: str) -> str | None:
+        """All of them but one, joined; None where it is alone."""
+        return schema.TOGETHER.join(name for name in self.objectives if name != objective) or None
+
+
+def affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int | None, console: Console) -> Path:
+    """Trains what is not trained yet, and leaves affinity.parquet and affinity.html in the pipeline's folder under affinity/NAME/.
+
+    `seeds` of them, from the pipeline's own on. `budget`: multiplications of a row in every run; default what the pipeline's model
+    costs. The last part of the split judges. Raises ConfigError with fewer than two objectives that learn, and without days to judge on.
+    """
+    names = [objective.name for objective in pipeline.objective if objective.loss_weight > 0]
+    if len(names) < 2:
+        raise ConfigError(f"objective: found {len(names)} with loss_weight above 0, expected two or more to hold against each other")
+    split = next((part for part in (schema.TEST, schema.VALIDATION) if part in pipeline.split.parts()), None)
+    if split is None:
+        raise ConfigError("split: found neither test nor validation days, expected some to judge on")
+    trainings = plan(names, [pipeline.seed + place * pipeline.model.members for place in range(seeds)])
+    console.say(f"affinity: {len(trainings)} runs, {len(trainings) // seeds} sets of {len(names)} objectives with {seeds} seeds each")
+    rows: list[dict[str, Any]] = []
+    jobs: dict[Training, stages.Job] = {}
+    for place, training in enumerate(trainings, start=1):
+        console.say(f"affinity {place} of {len(trainings)}: {', '.join(training.objectives)}, seed {training.seed}")
+        jobs[training] = _run(variant(pipeline, training, budget), workspace, training, names, console, shared=place == 1)
+        rows += _values(jobs[training], training, split)
+    together = {training: job for training, job in jobs.items() if len(training.objectives) == len(names)}
+    rows += gains(pd.DataFrame(rows), confidence=pipeline.evaluate.confidence)
+    rows += (row for training, job in together.items() for row in _cosines(job, training))
+    return _write(pipeline, rows, names, jobs, together, split, seeds, console)
+
+
+def plan(names: Sequence[str], seeds: Sequence[int]) -> list[Training]:
+    """Alone, in pairs, all together (of two objectives, a pair is all): every set with every seed, one seed after the other."""
+    sets = [*combinations(names, 1), *combinations(names, 2), *([tuple(names)] if len(names) > 2 else [])]
+    return [Training(objectives, seed) for seed in seeds for objectives in sets]
+
+
+def variant(pipeline: Pipeline, training: Training, budget: int | None) -> Pipeline:
+    """The pipeline in which only these objectives learn. No baselines: nothing here is compared with them."""
+    objectives = tuple(
+        objective if objective.name in training.objectives else objective.model_copy(update={"loss_weight": 0.0})
+        for objective in pipeline.objective
+    )
+    model = pipeline.model if budget is None else pipeline.model.model_copy(update={"budget_macs": budget})
+    evaluate = pipeline.evaluate.model_copy(update={"baselines": ()})
+    return pipeline.model_copy(update={"objective": objectives, "seed": training.seed, "model": model, "evaluate": evaluate})
+
+
+# --- Runs ---------------------------------------------------------------------------------------------------------
+def _run(pipeline: Pipeline, workspace: Path, training: Training, names: Sequence[str], console: Console, *, shared: bool) -> stages.Job:
+    """Up to its predictions; `shared`: after the stages that all runs have in common."""
+    identity = artifacts.fingerprint(stages.run_identity(pipeline))
+    who = schema.ALL if len(training.objectives) == len(names) else schema.TOGETHER.join(training.objectives)
+    job = stages.open_job(pipeline, workspace, run=f"affinity-{who}-{identity[:6]}", replace=False, console=console)
+    if shared:
+        stages.run(job, until="encode")
+    for stage in ("train", "score"):
+        stages.run_stage(job, stage)
+    return job
+
+
+def _values(job: stages.Job, training: Training, split: str) -> Iterator[dict[str, Any]]:
+    """The main metric of each objective that learned."""
+    predictions = artifacts.read_table(job.run / stages.PREDICTIONS_FILE)
+    judged = predictions.filter(pc.equal(predictions[schema.SPLIT], split))
+    metrics = evaluation.evaluate(judged, job.pipeline.objective, run=job.run.name, bootstrap=0, slices=()).to_pylist()
+    whole = {(row["objective"], row["metric"]): row["value"] for row in metrics if row["day"] is None}
+    for objective in job.pipeline.objective:
+        if objective.name in training.objectives:
+            metric = main_metric(objective)
+            partners = training.partners(objective.name)
+            yield _row(
+                "value", objective.name, partners, whole[objective.name, metric], metric=metric, run=job.run.name, seed=training.seed
+            )
+
+
+def main_metric(objective: Objective) -> str:
+    return MAIN.get(objective.kind, "xauc")
+
+
+def _cosines(job: stages.Job, training: Training) -> Iterator[dict[str, Any]]:
+    """Of every two objectives' gradients where they were measured, before the refit; the mean over members."""
+    journal = report.read_journal(job.run / stages.JOURNAL_FILE)
+    if journal is None:
+        return
+    known = journal.cosines[journal.cosines["phase"] == "choose"].dropna(subset="cosine")
+    means = known.groupby(["objective", "other", "step"], sort=False)["cosine"].mean().reset_index()
+    for mean in means.to_dict("records"):
+        yield _row("cosine", mean["objective"], mean["other"], mean["cosine"], run=job.run.name, seed=training.seed, step=mean["step"])
+
+
+def _row(what: str, objective: str, partners: str | None, value: float | None, **others: Any) -> dict[str, Any]:
+    return dict.fromkeys(schema.AFFINITY.names) | {"what": what, "objective": objective, "partners": partners, "value": value} | others
+
+
+# --- Numbers ------------------------------------------------------------------------------------------------------
+def gains(values: pd.DataFrame, *, confidence: float) -> list[dict[str, Any]]:
+    """The rows of gains from those of values: with partners minus alone of the same seed, the mean over seeds.
+
+    A few seeds say little of their own spread, so the variance is pooled over all gains of one judged objective, and the interval is
+    Student's with that many degrees of freedom, fewer than M (S − 1): two gains of an objective share its runs alone, so their
+    deviations correlate by ρ = 1/2, and M (S − 1) / (1 + (M − 1) ρ²) are left (Satterthwaite). One seed has no interval.
+    """
+    found: list[dict[str, Any]] = []
+    for objective, rows in values.groupby("objective", sort=False):
+        table = rows.assign(partners=rows["partners"].fillna("")).pivot(index="partners", columns="seed", values="value").astype(float)
+        partners = [name for name in dict.fromkeys(rows["partners"].fillna("")) if name]
+        gain_MS = table.loc[partners].to_numpy() - table.loc[""].to_numpy()
+        half = _half_width(gain_MS[np.isfinite(gain_MS).all(axis=1)], confidence)
+        for name, mean in zip(partners, gain_MS.mean(axis=1).tolist(), strict=True):
+            known = np.isfinite(mean)
+            low, high = (mean - half, mean + half) if known and half is not None else (None, None)
+            metric, seeds = rows["metric"].iloc[0], gain_MS.shape[1]
+            found.append(_row("gain", str(objective), name, mean if known else None, metric=metric, low=low, high=high, seeds=seeds))
+    return found
+
+
+def _half_width(gain_MS: np.ndarray, confidence: float) -> float | None:
+    """Of the interval of a mean over seeds."""
+    sets, seeds = gain_MS.shape
+    if seeds < 2 or sets == 0:
+        return None
+    variance = float(gain_MS.var(axis=1, ddof=1).mean())
+    freedom = sets * (seeds - 1) / (1 + (sets - 1) * CORRELATION**2)
+    return float(stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance / seeds))
+
+
+# --- What is left -------------------------------------------------------------------------------------------------
+def _write(
+    pipeline: Pipeline,
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    jobs: Mapping[Training, stages.Job],
+    together: Mapping[Training, stages.Job],
+    split: str,
+    seeds: int,
+    console: Console,
+) -> Path:
+    table = pa.Table.from_pylist(list(rows), schema=schema.AFFINITY)
+    fingerprint = artifacts.fingerprint([job.run.name for job in jobs.values()])
+    job = next(iter(together.values()))
+    folder = job.folder / "affinity" / f"{pipeline.model.sharing}-{fingerprint[:6]}"
+    artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="affinity", fingerprint=fingerprint)
+    facts = _facts(job, names, len(jobs), seeds, split)
+    page, confidence = folder / PAGE_FILE, pipeline.evaluate.confidence
+    report.write_affinity(page, table, pipeline.name, names, facts, confidence=confidence, fingerprint=fingerprint)
+    console.say("")
+    report.terminal_matrix(
+        f"{pipeline.name}: gain over being trained alone, {split} days, {seeds} seeds", report.affinity_matrix(table, names), console
+    )
+    console.say(f"affinity: {page}")
+    return folder
+
+
+def _facts(job: stages.Job, names: Sequence[str], runs: int, seeds: int, split: str) -> dict[str, str]:
+    pipeline = job.pipeline
+    inside = report.read_inside(job.run / "model" / "inside.json")
+    first, last = pipeline.split.parts()[split]
+    return {
+        "Objectives": ", ".join(names),
+        "Model": f"{pipeline.model.sharing}, {pipeline.model.members} member{'s' * (pipeline.model.members > 1)}, the same in all runs",
+        "Multiplications a row": "not known" if inside is None else f"{inside.multiplications:,} in every run",
+        "Balancing": pipeline.balance.method,
+        "Training": f"{pipeline.train.order} order, the same options in all runs",
+        "Runs": f"{runs}: {runs // seeds} sets of objectives with {seeds} seeds each",
+        "Judged on": f"{split} days, {first}" + (f" to {last}" if first != last else ""),
+        "Intervals": f"{pipeline.evaluate.confidence:.0%}, Student's over seeds, variance pooled over the gains of a judged objective",
+    }

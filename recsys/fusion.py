@@ -1,0 +1,339 @@
+"""Fusion weights for a stated aim: the most of one objective, without losing more of the others than is allowed.
+
+The weights are searched on the validation days of a run's predictions and judged on its test days, which the search does not see: what held
+there is said, and what did not. The order depends on the ratios of the weights alone; their size is that of the present ones.
+
+The metrics are steps in the weights, without a gradient: differential evolution (Storn & Price 1997) from the present weights and random
+ones, then Nelder & Mead (1965) around the best. Weights that keep every constraint beat those that do not, and of those the nearer
+win (Deb 2000, section 3).
+
+Shapes: N rows, K objectives, G lists, R replicates.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from scipy import optimize
+
+from recsys import schema
+from recsys.errors import ConfigError, Place, data_error
+from recsys.evaluation import Metric, Rows, Scores, UserDraws, interval, list_metric, read_scores
+from recsys.evaluation.bootstrap import Undefined
+from recsys.evaluation.inputs import Impressions, as_table, read_impressions
+from recsys.evaluation.lists import best_dcg, counted_lists, discount, places, top_rows, whole_gain
+from recsys.evaluation.measure import Measured, measure
+from recsys.evaluation.rows import FloatArray, IntArray, renumber
+from recsys.objectives import Objective
+from recsys.predictions import fused_score
+
+GENERATIONS = 40
+PER_OBJECTIVE = 12  # members of a generation
+SLACK = 1e-9  # of a constraint: the last bits of a quotient
+DIGITS = 4  # of a weight, significant
+
+
+@dataclass(frozen=True)
+class Aim:
+    """`least`: objective → the least relative change of its metric, in the direction that is better for it (−0.01: may lose 1 %)."""
+
+    maximise: str
+    metric: str
+    least: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What new weights do to the metric of one objective. `change` is relative and above 0 where it is for the better.
+
+    Values are None where the metric is undefined, with the `reason`; bounds where there is no interval. `least` is what was asked for.
+    """
+
+    objective: str
+    present: float | None
+    tuned: float | None
+    change: float | None
+    low: float | None = None
+    high: float | None = None
+    least: float | None = None
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        if self.change is None:
+            return "–" if self.present is None or self.tuned is None else f"{self.present:.4f} → {self.tuned:.4f}"
+        bounds = "" if self.low is None or self.high is None else f" [{self.low:+.1%}, {self.high:+.1%}]"
+        return f"{self.change:+.1%}{bounds} of {self.present:.4f}"
+
+    @property
+    def verdict(self) -> str:
+        """Of a constraint whether it held, else whether the metric changed: said only where the interval says so."""
+        if self.low is None or self.high is None:
+            return f"cannot be said: {self.reason}" if self.reason else "cannot be said"
+        if self.least is None:
+            return "better" if self.low > 0 else "worse" if self.high < 0 else "no difference shown"
+        if self.low >= self.least - SLACK:
+            return "held"
+        return "did not hold" if self.high < self.least - SLACK else "held or not: cannot be said"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Weights by objective, and their effects on the days that they were found on and on those that they were not."""
+
+    aim: Aim
+    weights: Mapping[str, float]
+    validation: tuple[Effect, ...]
+    test: tuple[Effect, ...]
+
+    @property
+    def toml(self) -> str:
+        """The weights as lines of a pipeline's TOML, and as options of the command line in comments."""
+        lines = [f"# fusion weights: {self.aim.metric} of {self.aim.maximise}, found on validation days", "# the same on the command line:"]
+        lines += [f"#   --set objective.{name}.fusion_weight={weight:g}" for name, weight in self.weights.items()]
+        for name, weight in self.weights.items():
+            lines += ["", "[[objective]]", f'name = "{name}"', f"fusion_weight = {weight:g}"]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def text(self) -> str:
+        """What was found, for people."""
+        head = f"{self.aim.metric} under new fusion weights, relative to the present ones; above 0 is better"
+        rows = [("objective", "weight", "asked for", "validation", "test", "")]
+        for place, (name, weight) in enumerate(self.weights.items()):
+            effect = self.validation[place]
+            asked = "as much as possible" if name == self.aim.maximise else "" if effect.least is None else f"at least {effect.least:+.2%}"
+            on_test = self.test[place] if self.test else None
+            rows.append((name, f"{weight:g}", asked, str(effect), *(("", "") if on_test is None else (str(on_test), on_test.verdict))))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([head, *lines, *([] if self.test else ["no test rows: what holds on other days is not known"])])
+
+
+def tune(
+    predictions: pa.Table, objectives: Sequence[Objective], aim: Aim, *, run: str, bootstrap: int, confidence: float, seed: int
+) -> Tuned:
+    """Searches weights on the validation rows of `predictions` (predictions.parquet) and measures them on its test rows.
+
+    Raises ConfigError where no weights are found that keep every constraint, naming the nearest; for an unknown objective or metric, and
+    for fewer than two objectives. DataError without validation rows, where a prediction is missing, and where a metric that the aim is
+    about is undefined or 0 under the present weights.
+    """
+    metric = _checked(aim, objectives)
+    table = as_table(predictions, run)
+    scores = read_scores(table, objectives, run, labels=True)
+    impressions = read_impressions(table, run, ())
+    validation = _part(schema.VALIDATION, scores, impressions, objectives)
+    if validation is None:
+        raise data_error(
+            Place(f"predictions of run {run}"), found="no validation rows", expected="some to find the weights on",
+            fix="name validation days in [split] and score them",
+        )  # fmt: skip
+    present_K = np.array([objective.fusion_weight for objective in objectives])
+    weights_K = _search(validation, _Fitness(validation, metric, objectives, aim, present_K), present_K, seed)
+    test = _part(schema.TEST, scores, impressions, objectives)
+    effects = [
+        () if part is None else part.effects(metric, objectives, aim, present_K, weights_K, bootstrap=bootstrap if part is test else 0,
+                                             confidence=confidence, seed=seed)
+        for part in (validation, test)
+    ]  # fmt: skip
+    _refuse_infeasible(effects[0])
+    names = [objective.name for objective in objectives]
+    return Tuned(aim, dict(zip(names, weights_K.tolist(), strict=True)), effects[0], effects[1])
+
+
+def _checked(aim: Aim, objectives: Sequence[Objective]) -> Metric:
+    names = [objective.name for objective in objectives]
+    problems = [
+        f'fuse: found "{name}", expected an objective; there are {", ".join(names)}'
+        for name in dict.fromkeys((aim.maximise, *aim.least))
+        if name not in names
+    ]
+    if len(names) < 2:
+        problems.append("fuse: found one objective, expected two or more: the order by one does not depend on its weight")
+    try:
+        metric = list_metric(aim.metric)
+    except ValueError as error:
+        raise ConfigError([*problems, f"fuse.metric: {error}"]) from error
+    if problems:
+        raise ConfigError(problems)
+    return metric
+
+
+def _refuse_infeasible(effects: Sequence[Effect]) -> None:
+    broken = [e for e in effects if e.least is not None and e.change is not None and e.change < e.least - SLACK]
+    if broken:
+        nearest = ", ".join(f"{e.objective} {e.change:+.2%} instead of {e.least:+.2%} or more" for e in broken)
+        raise ConfigError(
+            f"fuse: found no weights that keep every constraint on the validation days; the nearest give {nearest}."
+            " Fix: ask for less, or train for it"
+        )
+
+
+# --- One split ----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Part:
+    """The rows of one split in the order of event_id. `terms_NK`: what each objective adds to the fused score at weight 1."""
+
+    terms_NK: FloatArray
+    labels_NK: FloatArray
+    user_N: IntArray
+    list_N: IntArray
+    users: int
+    lists: int
+
+    def rows(self, k: int, score_N: FloatArray) -> Rows:
+        """What metrics of lists judge of objective k under a score."""
+        order = places(score_N, self.list_N)
+        assert order is not None, "the terms are finite"
+        term_N = self.terms_NK[:, k]
+        return Rows(self.labels_NK[:, k], term_N, term_N, self.user_N, self.list_N, self.users, self.lists, **order._asdict())
+
+    def effects(
+        self, metric: Metric, objectives: Sequence[Objective], aim: Aim, present_K: FloatArray, tuned_K: FloatArray, *,
+        bootstrap: int, confidence: float, seed: int,
+    ) -> tuple[Effect, ...]:  # fmt: skip
+        """One an objective; with `bootstrap` replicates, intervals over the same resampled users for both sets of weights."""
+        draws, everyone = UserDraws(self.users, bootstrap, seed), np.arange(self.users)
+        found = []
+        for k, objective in enumerate(objectives):
+            present, tuned = (
+                measure([metric], self.rows(k, self.terms_NK @ weights_K), draws, everyone)[0] for weights_K in (present_K, tuned_K)
+            )
+            found.append(_effect(objective, present, tuned, aim.least.get(objective.name), confidence))
+        return tuple(found)
+
+
+def _effect(objective: Objective, present: Measured, tuned: Measured, least: float | None, confidence: float) -> Effect:
+    before, after = present.value, tuned.value
+    if before is None or after is None or before == 0:
+        reason = present.reason or tuned.reason or "nothing is captured under the present weights"
+        return Effect(objective.name, before, after, None, least=least, reason=reason)
+    sign = 1.0 if objective.better == schema.HIGHER else -1.0
+    change = sign * (after / before - 1)
+    if present.replicates_R is None or tuned.replicates_R is None:
+        return Effect(objective.name, before, after, change, least=least, reason=tuned.reason)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change_R = sign * (tuned.replicates_R / present.replicates_R - 1)
+    low, high, why_none = interval(np.where(np.isfinite(change_R), change_R, np.nan), change, confidence=confidence)
+    return Effect(objective.name, before, after, change, low, high, least, why_none)
+
+
+def _part(split: str, scores: Scores, impressions: Impressions, objectives: Sequence[Objective]) -> _Part | None:
+    """The split's rows; None where it has none. Raises DataError where one lacks a prediction: it would have no place in the order."""
+    split_N, names = impressions.split
+    if split not in names:
+        return None
+    at_N = np.flatnonzero(split_N == names.index(split))
+    terms = []
+    for objective in objectives:
+        value_N = scores.predicted[objective.name].ranking_N[at_N]
+        if bad := int(np.count_nonzero(~np.isfinite(value_N))):
+            raise data_error(
+                Place(f"predictions of run {scores.run}", column=schema.prediction_column(objective.name)),
+                found="null, NaN or infinite", expected="a finite number in every row that is ordered", bad_rows=bad, rows=len(at_N),
+                fix="score every impression",
+            )  # fmt: skip
+        terms.append(fused_score(value_N[:, None], [objective.model_copy(update={"fusion_weight": 1.0})]))
+    users_U, user_N = renumber(impressions.user_N[at_N], impressions.users)
+    lists_G, list_N = renumber(impressions.list_N[at_N], impressions.lists)
+    labels_NK = np.column_stack([scores.label[objective.name][at_N] for objective in objectives])
+    return _Part(np.column_stack(terms), labels_NK, user_N, list_N, len(users_U), len(lists_G))
+
+
+# --- The search ---------------------------------------------------------------------------------------------------
+class _Fitness:
+    """How good weights are: below 2 where they keep every constraint, the lower the better; else 2 plus what is missing.
+
+    A metric of the fused order is Σ_n seen_n share_nk: how much of row n the order lets be seen, and its share of objective k, which does
+    not depend on the weights. So a set of weights costs one look at the order for all objectives.
+    """
+
+    def __init__(self, part: _Part, metric: Metric, objectives: Sequence[Objective], aim: Aim, present_K: FloatArray) -> None:
+        kind, _, number = metric.name.partition("@")
+        self._part, self._kind = part, kind
+        self._percent = float(number.removesuffix("%")) if number.endswith("%") else None
+        self._k = 0 if self._percent is not None else int(number)
+        present_N = part.terms_NK @ present_K
+        rows_K = [part.rows(k, present_N) for k in range(len(objectives))]
+        names = [objective.name for objective in objectives]
+        self._share_NK = np.column_stack([self._share(rows) for rows in rows_K])
+        self._sign_K = np.array([1.0 if objective.better == schema.HIGHER else -1.0 for objective in objectives])
+        self._least_K = np.array([aim.least.get(name, -np.inf) for name in names])
+        self._of = names.index(aim.maximise)
+        self._present_K = self.values(present_K)
+        for k in sorted({self._of, *(names.index(name) for name in aim.least)}):  # what the aim is about
+            estimate = metric.estimate(rows_K[k])
+            reason = estimate.reason if isinstance(estimate, Undefined) else None
+            if reason is None and self._present_K[k] == 0 and names[k] in aim.least:
+                reason = "0 under the present weights"
+            if reason is not None:
+                raise data_error(
+                    f"validation days, {metric.name} of {names[k]}", found=reason, expected="a number, above 0 if it is constrained",
+                    fix="more validation days, or an aim that leaves this objective out",
+                )  # fmt: skip
+
+    def __call__(self, weights_K: FloatArray) -> float:
+        value_K = self.values(weights_K)
+        change_K = self._sign_K * np.divide(
+            value_K - self._present_K, self._present_K, out=np.zeros(len(value_K)), where=self._present_K > 0
+        )
+        missing = float(np.maximum(self._least_K - SLACK - change_K, 0.0).sum())
+        return 2 + missing if missing > 0 else float(-self._sign_K[self._of] * value_K[self._of])
+
+    def values(self, weights_K: FloatArray) -> FloatArray:
+        """The metric of each objective; where it is undefined, a number that nothing reads."""
+        return np.asarray(self._seen(self._part.terms_NK @ weights_K) @ self._share_NK)
+
+    def _seen(self, score_N: FloatArray) -> FloatArray:
+        if self._percent is not None:
+            cut = top_rows(len(score_N), self._percent)
+            border = np.partition(score_N, -cut)[-cut]
+            seen_N = np.where(score_N > border, 1.0, 0.0)
+            seen_N[np.flatnonzero(score_N == border)[: cut - int(seen_N.sum())]] = 1.0  # tied rows in the order of event_id
+            return seen_N
+        order = places(score_N, self._part.list_N)
+        assert order is not None, "the terms are finite"
+        return discount(order.list_place_N, self._k) if self._kind == "ndcg" else (order.list_place_N < self._k).astype(np.float64)
+
+    def _share(self, rows: Rows) -> FloatArray:
+        """[N], of one objective."""
+        gain_N = np.maximum(np.nan_to_num(rows.label_N), 0.0)
+        if self._percent is not None:
+            return gain_N / (gain_N.sum() or 1.0)
+        whole_G = best_dcg(rows, self._k) if self._kind == "ndcg" else whole_gain(rows)
+        counted_G = counted_lists(rows, whole_G, longer_than=1 if self._kind == "ndcg" else self._k)
+        scale_G = np.divide(1.0, whole_G * np.count_nonzero(counted_G), out=np.zeros(rows.lists), where=counted_G)
+        return np.asarray(gain_N * scale_G[rows.list_N])
+
+
+def _search(part: _Part, fitness: _Fitness, present_K: FloatArray, seed: int) -> FloatArray:
+    """The best weights found, as they will be written down. Equal for a seed."""
+    spread_K = part.terms_NK.std(axis=0)
+    spread_K[spread_K == 0] = 1.0  # a constant term: any weight is as good
+    size = len(present_K)
+
+    def weights(x_K: FloatArray) -> FloatArray:
+        """A square makes small weights, in units of what they do to the score, as easy to reach as large ones."""
+        return np.asarray(np.square(x_K) / spread_K)
+
+    start_K = np.sqrt(present_K * spread_K)
+    start_K = start_K / start_K.max() if start_K.max() > 0 else np.ones(size)
+    rng = np.random.default_rng(seed)
+    first = np.concatenate([[start_K], np.eye(size), rng.random((max(24, PER_OBJECTIVE * size) - size - 1, size))])
+    found = optimize.differential_evolution(
+        lambda x_K: fitness(weights(x_K)), [(0.0, 1.0)] * size, init=first, maxiter=GENERATIONS, tol=1e-6, polish=False, rng=rng
+    )
+    corners = np.clip(found.x + np.concatenate([np.zeros((1, size)), 0.05 * np.where(found.x < 0.5, 1, -1) * np.eye(size)]), 0.0, 1.0)
+    refined = optimize.minimize(
+        lambda x_K: fitness(weights(np.clip(x_K, 0.0, 1.0))), found.x, method="Nelder-Mead",
+        options={"initial_simplex": corners, "maxfev": 100 * size, "xatol": 1e-4, "fatol": 0.0},
+    )  # fmt: skip
+    candidates = [present_K, *(_written(weights(np.clip(x_K, 0.0, 1.0)), present_K, spread_K) for x_K in (refined.x, found.x))]
+    return candidates[int(np.argmin([fitness(weights_K) for weights_K in candidates]))]
+
+
+def _written(weights_K: FloatArray, present_K: FloatArray, spread_K: FloatArray) -> FloatArray:
+    """Scaled so that what they do to the score adds up to what the present ones do, with the digits that are written down."""
+    scale = (present_K @ spread_K or 1.0) / (weights_K @ spread_K or 1.0)
+    return np.array([float(f"{weight:.{DIGITS}g}") for weight in weights_K * scale])

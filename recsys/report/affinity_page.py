@@ -1,0 +1,131 @@
+"""Who helps whom: the rows of `schema.AFFINITY` as a matrix, and as a page of its own."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from recsys import artifacts, schema
+from recsys.report.balance_figures import cosine_lines, cosine_matrix, furthest
+from recsys.report.cells import MARKS, Cell, Matrix
+from recsys.report.figure import Figure, sentence
+from recsys.report.frame import BETTER, UNCLEAR, WORSE, verdict_of
+from recsys.report.heat_map import heat_map, scale_of
+from recsys.report.page import page
+from recsys.report.sections import Section
+
+ALONE, WITH_ALL = "alone", "all"
+
+
+def write_affinity(
+    path: Path,
+    rows: pa.Table,
+    name: str,
+    objectives: Sequence[str],
+    facts: Mapping[str, str],
+    *,
+    confidence: float,
+    fingerprint: str,
+) -> None:
+    """The page of a study; `rows` have the form of `schema.AFFINITY`, `facts` are term → text."""
+    html = page(name, run=path.parent.name, facts=facts, shown=_sections(rows.to_pandas(), objectives, confidence), kind="affinity")
+    artifacts.write_file(path, lambda draft: draft.write_text(html, encoding="utf-8"), stage="affinity", fingerprint=fingerprint)
+
+
+def affinity_matrix(rows: pa.Table, objectives: Sequence[str]) -> Matrix:
+    """A row a judged objective: its metric alone, then what each partner, and all of them together, add to it."""
+    return _matrix(rows.to_pandas(), objectives)
+
+
+def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float) -> list[Section]:
+    gains = _gains(table)
+    about = (
+        "A row is a judged objective: its main metric when it is trained alone, and the gain (that metric trained with the partner, minus"
+        " alone, seed by seed) from each partner and from all others together. Every run is the same net from the same start on the same"
+        " batches: the losses of who is left out count 0. So a run costs the same multiplications whoever is in it."
+        f" {_words(gains, confidence)}"
+    )
+    shown = [
+        Section(
+            "gains",
+            "Who helps whom",
+            about,
+            figures=[_map(gains, objectives)],
+            matrices={"Gain over being trained alone, with its interval over seeds": _matrix(table, objectives)},
+            wide=True,
+        )
+    ]
+    cosines = table[table["what"] == "cosine"].rename(columns={"partners": "other", "value": "cosine"})
+    if cosines["cosine"].notna().any():
+        about = (
+            "Whether the gradients of two objectives pull the same way at the tensor that all share, along the runs of all together, before"
+            f" the refit; means over seeds and members. {furthest(cosines)} What gradients say need not be what metrics say."
+        )
+        shown.append(
+            Section("gradients", "Gradients", about, figures=[cosine_matrix(cosines, objectives), cosine_lines(cosines)], wide=True)
+        )
+    return shown
+
+
+def _gains(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of gains with `verdict`, and `partner`: what a column is called."""
+    gains = table[table["what"] == "gain"]
+    verdicts = [verdict_of(low, high, schema.HIGHER) for low, high in zip(gains["low"], gains["high"], strict=True)]
+    partner = gains["partners"].where(~gains["partners"].str.contains(schema.TOGETHER, regex=False), WITH_ALL)
+    return gains.assign(verdict=pd.Series(verdicts, index=gains.index, dtype=object), partner=partner)
+
+
+def _matrix(table: pd.DataFrame, objectives: Sequence[str]) -> Matrix:
+    shown = _gains(table)
+    gains = {(row["objective"], row["partner"]): row for row in shown.to_dict("records")}
+    values = table[(table["what"] == "value") & table["partners"].isna()]
+    alone = values.groupby("objective")["value"].mean()
+    metric = values.groupby("objective")["metric"].first()
+    columns = _columns(shown, objectives)
+
+    def gain(objective: str, partner: str) -> Cell | None:
+        row = gains.get((objective, partner))
+        if row is None:
+            return None
+        value, low, high = (None if pd.isna(row[name]) else float(row[name]) for name in ("value", "low", "high"))
+        return Cell(value, low, high, "undefined in a run" if value is None else None, row["verdict"], signed=True)
+
+    rows = tuple(
+        (
+            f"{name} ({metric[name]})",
+            (Cell(None if pd.isna(alone[name]) else float(alone[name]), None, None), *(gain(name, partner) for partner in columns)),
+        )
+        for name in objectives
+    )
+    return Matrix("judged", (ALONE, *(f"with {partner}" for partner in columns)), rows)
+
+
+def _columns(gains: pd.DataFrame, objectives: Sequence[str]) -> list[str]:
+    return [*objectives, *([WITH_ALL] if (gains["partner"] == WITH_ALL).any() else [])]
+
+
+def _map(gains: pd.DataFrame, objectives: Sequence[str]) -> Figure:
+    known = gains.dropna(subset="value")
+    texts = [f"{value:+.4f} {MARKS.get(verdict, '')}".strip() for value, verdict in zip(known["value"], known["verdict"], strict=True)]
+    cells = known.rename(columns={"objective": "row", "partner": "column"}).assign(text=texts)
+    title = "Gain in the main metric of the row's objective from being trained with the column's"
+    text = sentence(
+        title, (f"{row} with {column} {text}" for row, column, text in cells[["row", "column", "text"]].itertuples(index=False))
+    )
+    return heat_map(cells, _columns(gains, objectives), scale_of(cells["value"]), "gain", title=title, text=text, of="with")
+
+
+def _words(gains: pd.DataFrame, confidence: float) -> str:
+    """What the intervals say, and how much of it chance alone would say."""
+    judged = gains[gains["verdict"].notna()]
+    if judged.empty:
+        return "One seed has no interval: nothing can be told from the noise of seeds."
+    parts = [
+        f"{words}: " + ", ".join(f"{row.objective} by {row.partner} ({row.value:+.4f})" for row in found.itertuples())
+        for verdict, words in ((BETTER, "Helped"), (WORSE, "Hurt"))
+        if len(found := judged[judged["verdict"] == verdict])
+    ]
+    unclear = int((judged["verdict"] == UNCLEAR).sum())
+    parts.append(f"{unclear} of {len(judged)} gains cannot be told from the noise of seeds")
+    return f"{'. '.join(parts)}; by chance alone about {(1 - confidence) * len(judged):.1g} would exclude 0."

@@ -1,0 +1,64 @@
+"""A matrix as coloured cells with their numbers."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from recsys.report.figure import GREY, Figure, figure, named, records
+
+NARROW = 12  # columns: a map with more of them gets the whole width
+MANY = 30  # columns: beyond, some names are left out of the axis
+CHARACTER = 7  # pixels of a cell that a digit takes
+DARK_FROM = {"blues": 0.65, "blueorange": 0.75}  # scheme → share of the largest value from which light text is read better than dark
+DARK, LIGHT = "#1b1f24", "white"
+
+
+def scale_of(values: pd.Series) -> alt.Scale:
+    """Colours from 0 where no value is negative, else evenly to both sides of 0."""
+    largest = float(values.abs().max()) or 1.0
+    if values.min() < 0:
+        return alt.Scale(domain=[-largest, largest], domainMid=0, scheme="blueorange")
+    return alt.Scale(domain=[0, largest], scheme="blues")
+
+
+def heat_map(
+    cells: pd.DataFrame,
+    columns: Sequence[str],
+    scale: alt.Scale,
+    what: str,
+    *,
+    title: str,
+    text: str,
+    beside: alt.Chart | None = None,
+    of: str = "of",
+) -> Figure:
+    """`cells` have row, column and value, rows in the order in which they come first; a cell that is not among them stays empty.
+
+    Numbers stand in cells that are wide enough for them: `text` of the cells where they have one. Dark cells get light text, on a
+    light page and on a dark one. `beside` is one more column of texts, `of` what a column is called in a tooltip.
+    """
+    largest = scale["domain"][1]
+    if "text" not in cells:
+        cells = cells.assign(text=cells["value"].map("{:z.2f}".format if largest >= 0.1 else "{:.1g}".format))
+    x = alt.X("column:N", title=None, sort=list(columns), axis=alt.Axis(labelAngle=_angle(columns), labelOverlap=len(columns) > MANY))
+    y = alt.Y("row:N", title=None, sort=None)
+    base = alt.Chart(records(cells, "row", "column", "value", "text")).encode(x=x, y=y)
+    colour = alt.Color("value:Q", title=what, scale=scale, legend=alt.Legend(orient="top", gradientLength=160))
+    is_dark = f"abs(datum.value) > {DARK_FROM[scale['scheme']] * largest:.6g}"
+    fits = f"width / {len(columns)} > {CHARACTER * cells['text'].str.len().max() + 2} ? 1 : 0"
+    layers = [
+        base.mark_rect(stroke=GREY, strokeWidth=0.5).encode(
+            color=colour, tooltip=named({"row:N": "objective", "column:N": of, "value:Q": what})
+        ),
+        base.mark_text(fontSize=12, opacity=alt.expr(fits)).encode(
+            text="text:N", color=alt.condition(is_dark, alt.value(LIGHT), alt.value(DARK))
+        ),
+        *([] if beside is None else [beside.encode(x=x, y=y)]),
+    ]
+    return figure(title, text, alt.layer(*layers), height=max(120, 34 * cells["row"].nunique()), wide=len(columns) > NARROW)
+
+
+def _angle(columns: Sequence[str]) -> int:
+    """Of the columns' names: level while they have room side by side."""
+    return 0 if CHARACTER * sum(len(column) + 1 for column in columns) < 440 else -40
