@@ -1,0 +1,205 @@
+"""Every way of sharing, or of balancing, against the plainest one, on one pipeline.
+
+    python studies/comparison.py sharing pipelines/kuairand_pure.toml --budget 250000 --seeds 3 --out docs/comparison-kuairand.csv
+    python studies/comparison.py balancing pipelines/demo.toml --seeds 3 --out docs/balancing-world.csv
+
+trains each way once a seed (ordinary runs, in the workspace, without baselines), judges the test days, and writes one row
+a way, seed and objective: the main metric and its paired difference to the reference of the same seed, with the interval over users.
+The reference is a shared bottom, or fixed weights; among the ways of balancing stand fixed weights with those of all satisfaction
+objectives multiplied, a front of the simplest kind. An interrupted study goes on where it stopped.
+
+The interval of a way's mean difference adds two variances: that over users (the mean of the seeds' own, for the test users are the
+same) and that over seeds, pooled over all ways of an objective, because two or three seeds cannot tell one way's from another's.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from recsys import artifacts, config, pipeline, schema
+from recsys.balancing import BALANCERS
+from recsys.config.model import Sharing
+from recsys.evaluation import evaluate
+from recsys.progress import Console
+
+SATISFACTION = (0.25, 0.5, 2.0, 4.0)  # factors of the front of fixed weights
+WAYS: dict[str, tuple[str, ...]] = {  # the reference first
+    "sharing": ("shared_bottom", *(way for way in get_args(Sharing) if way != "shared_bottom")),
+    "balancing": (
+        "fixed",
+        *(f"fixed, satisfaction × {factor:g}" for factor in SATISFACTION),
+        *(way for way in BALANCERS if way != "fixed"),
+    ),
+}
+METRIC = {"binary": "auc", "watch_time": "xauc", "regression": "xauc", "ordinal": "xauc"}
+NORMAL_95 = 1.96
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=WAYS)
+    parser.add_argument("pipeline", type=Path, help="a pipeline's TOML")
+    parser.add_argument("--budget", type=int, help="multiplications a row, all objectives together")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True, help="CSV of one row a way, seed and objective")
+    parser.add_argument("--table", type=Path, help="markdown of the means and differences")
+    parser.add_argument("--figure", type=Path, help="PNG of the differences")
+    parser.add_argument("--workspace", type=Path, default=Path("data"))
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    rows = pd.read_csv(arguments.out).to_dict("records") if arguments.out.exists() else []
+    done = {(row["way"], row["seed"]) for row in rows}
+    for seed in range(1, arguments.seeds + 1):
+        for way in WAYS[arguments.what]:
+            if (way, seed) not in done:
+                rows += one_run(arguments, way, seed)
+                pd.DataFrame(rows).to_csv(arguments.out, index=False)
+    table = summary(pd.DataFrame(rows))
+    print(table.to_string(index=False))
+    if arguments.table:
+        arguments.table.write_text(markdown(table))
+    if arguments.figure:
+        figure(table).save(arguments.figure, scale_factor=2)
+
+
+def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str, object]]:
+    """Trains and judges one way; the reference of this seed stands already."""
+    job, reference = (_job(arguments, name, seed) for name in (way, WAYS[arguments.what][0]))
+    pipeline.run(job, until="score")
+    against = {reference.run.name: artifacts.read_table(reference.run / pipeline.PREDICTIONS_FILE)} if job.run != reference.run else {}
+    metrics = evaluate(
+        artifacts.read_table(job.run / pipeline.PREDICTIONS_FILE), job.pipeline.objective, run=job.run.name, against=against, slices=()
+    ).to_pandas()
+    metrics = metrics[(metrics["split"] == "test") & metrics["day"].isna()]
+    inside = json.loads((job.run / "model" / "inside.json").read_text())
+    rows = []
+    for objective in job.pipeline.objective:
+        of_it = metrics[(metrics["objective"] == objective.name) & (metrics["metric"] == METRIC[objective.kind])]
+        own = of_it[of_it["against"].isna()].iloc[0]
+        paired = of_it[of_it["against"].notna()]
+        gain, low, high = paired[["value", "low", "high"]].iloc[0] if len(paired) else (0.0, 0.0, 0.0)
+        rows.append(
+            {
+                "way": way,
+                "seed": seed,
+                "objective": objective.name,
+                "metric": METRIC[objective.kind],
+                "n": own["n"],
+                "n_positive": own["n_positive"],
+                "value": own["value"],
+                "gain": gain,
+                "low": low,
+                "high": high,
+                "multiplications": inside["multiplications"],
+                "parameters": inside["parameters"]["dense"],
+                "rows_per_second": inside["rows_per_second"],
+            }
+        )
+    return rows
+
+
+def _job(arguments: argparse.Namespace, way: str, seed: int) -> pipeline.Job:
+    overrides = [*arguments.overrides, f"seed={seed}", "evaluate.baselines=[]"]
+    if arguments.budget:
+        overrides.append(f"model.budget_macs={arguments.budget}")
+    if arguments.what == "sharing":
+        overrides.append(f"model.sharing={way}")
+    else:
+        overrides += _balance(config.load(arguments.pipeline), way)
+    options = config.load(arguments.pipeline, overrides)
+    return pipeline.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
+
+
+def _balance(options: config.Pipeline, way: str) -> list[str]:
+    method, _, factor = way.partition(", satisfaction × ")
+    weights = [
+        f"objective.{objective.name}.loss_weight={objective.loss_weight * float(factor)}"
+        for objective in options.objective
+        if factor and objective.group == schema.SATISFACTION
+    ]
+    return [f"balance.method={method}", *weights]
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """A line a way and objective: means over seeds, the mean gain over the shared bottom, its interval, a verdict."""
+    lines = []
+    for objective, of_objective in rows.groupby("objective", sort=False):
+        reference = of_objective["way"].iloc[0]
+        compared = of_objective[of_objective["way"] != reference]
+        by_way = compared.groupby("way")["gain"]
+        seeds = int(of_objective["seed"].nunique())
+        degrees = len(compared) - by_way.ngroups
+        seed_variance = ((compared["gain"] - by_way.transform("mean")) ** 2).sum() / degrees if degrees else np.nan
+        for way, of_way in of_objective.groupby("way", sort=False):
+            user_variance = (((of_way["high"] - of_way["low"]) / (2 * NORMAL_95)) ** 2).mean()
+            half = NORMAL_95 * np.sqrt(user_variance + seed_variance / seeds)
+            gain = of_way["gain"].mean()
+            lines.append(
+                {
+                    "objective": objective,
+                    "metric": of_way["metric"].iloc[0],
+                    "way": way,
+                    "value": of_way["value"].mean(),
+                    "gain": gain,
+                    "low": gain - half,
+                    "high": gain + half,
+                    "verdict": "reference" if way == reference else "better" if gain > half else "worse" if gain < -half else "tie",
+                    "seed_sd": np.sqrt(seed_variance),
+                    "seeds": seeds,
+                    "multiplications": int(of_way["multiplications"].iloc[0]),
+                    "parameters": int(of_way["parameters"].iloc[0]),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Ways down, objectives across: the gain with its interval, bold where it is no tie."""
+    objectives: Sequence[str] = list(dict.fromkeys(table["objective"]))
+    reference = table[table["verdict"] == "reference"].set_index("objective")
+    noise = table.groupby("objective")["seed_sd"].first()
+    head = ["way", "multiplications", *(f"{name} ({reference.loc[name, 'metric']})" for name in objectives)]
+    lines = [head, ["---"] * len(head)]
+    lines.append(
+        [
+            f"{reference['way'].iloc[0]}, value",
+            f"{reference['multiplications'].iloc[0]:,}",
+            *(f"{reference.loc[o, 'value']:.4f}" for o in objectives),
+        ]
+    )
+    lines.append(["seed noise of a difference (sd)", "", *(f"{noise[name]:.4f}" for name in objectives)])
+    for way, of_way in table[table["verdict"] != "reference"].groupby("way", sort=False):
+        cells = of_way.set_index("objective")
+        lines.append([str(way), f"{cells['multiplications'].iloc[0]:,}", *(_cell(cells.loc[name]) for name in objectives)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _cell(line: pd.Series) -> str:
+    text = f"{line['gain']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}]"
+    return text if line["verdict"] == "tie" else f"**{text}**"
+
+
+def figure(table: pd.DataFrame) -> alt.FacetChart:
+    """A panel an objective, a line a way: its gain over the shared bottom, and the interval over users and seeds."""
+    reference = table.loc[table["verdict"] == "reference", "way"].iloc[0]
+    compared = table[table["verdict"] != "reference"]
+    base = alt.Chart().encode(y=alt.Y("way:N", sort=list(dict.fromkeys(compared["way"])), title=None))
+    marks = alt.layer(
+        alt.Chart().mark_rule(strokeDash=[3, 3], color="gray").encode(x=alt.datum(0.0)),
+        base.mark_rule().encode(x=alt.X("low:Q", title=f"gain over {reference}"), x2="high:Q"),
+        base.mark_point(filled=True, size=45).encode(x="gain:Q", color=alt.Color("verdict:N", title=None)),
+        data=compared,
+    ).properties(width=210, height=280)
+    return marks.facet(facet=alt.Facet("objective:N", sort=list(dict.fromkeys(table["objective"])), title=None), columns=3).resolve_scale(
+        x="independent"
+    )
+
+
+if __name__ == "__main__":
+    main()
