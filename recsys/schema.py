@@ -129,4 +129,23 @@ METRICS = pa.schema(
 )
 ALL = "all"
 
+# What a study of who helps whom found. `partners`: the other objectives of a training, joined by "+"; null: trained alone.
+# "value": a metric of one run. "gain": over seeds, with these partners minus alone. "cosine": of two gradients at a step of the run of all.
+AFFINITY = pa.schema(
+    [
+        ("what", pa.string()),
+        ("objective", pa.string()),
+        ("partners", pa.string()),
+        ("metric", pa.string()),
+        ("run", pa.string()),
+        ("seed", pa.int64()),
+        ("step", pa.int64()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("seeds", pa.int64()),
+    ]
+)
+TOGETHER = "+"  # between the names of several objectives; no name holds one
+
 HIGHER, LOWER = "higher", "lower"

@@ -65,6 +65,18 @@ class Weighted:
 Estimate = Sums | Weighted
 
 
+@dataclass(frozen=True)
+class Exact:
+    """A number that describes these rows and estimates nothing; the `reason` says so where an interval would stand."""
+
+    number: float
+    reason: str
+    coverage: float = 1.0
+
+    def value(self) -> float:
+        return self.number
+
+
 class UserDraws:
     """How often each of `users` users is drawn in each of `replicates` resamples; a pure function of the seed."""
 

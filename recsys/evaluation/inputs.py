@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import schema
-from recsys.errors import data_error
+from recsys.errors import ConfigError, data_error
 from recsys.evaluation.columns import ids, milliseconds, no_nulls, place, plain, require, texts
 from recsys.evaluation.groups import codes, shown_lists
 from recsys.evaluation.rows import IntArray
+from recsys.objectives import Objective, chain
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,27 @@ class Impressions:
     split: tuple[IntArray, list[str]]
     day: tuple[IntArray, list[str]]
     slices: Mapping[str, tuple[IntArray, list[str]]]
+
+
+def check_options(objectives: Sequence[Objective], run: str, against: Mapping[str, object], bootstrap: int, confidence: float) -> None:
+    """Raises ConfigError with everything wrong."""
+    problems = []
+    names = [objective.name for objective in objectives]
+    if not names or len(set(names)) < len(names):
+        problems.append(f"objectives: found {names}, expected at least one and no name twice. Fix: pass each objective once")
+    for objective in objectives:
+        try:
+            chain(objective, objectives)
+        except ValueError as error:
+            problems.append(f"objectives: {error}. Fix: pass the objective that it is given too")
+    if bootstrap < 0:
+        problems.append(f"bootstrap: found {bootstrap}, expected a number of replicates, 0 or more. Fix: 1000 is usual")
+    if not 0 < confidence < 1:
+        problems.append(f"confidence: found {confidence}, expected more than 0 and less than 1. Fix: 0.95 is usual")
+    if run in against:
+        problems.append(f"against: found run {run} itself, expected other runs. Fix: leave it out")
+    if problems:
+        raise ConfigError(problems)
 
 
 def as_table(predictions: pa.Table | pd.DataFrame, run: str) -> pa.Table:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.evaluation.bootstrap import Estimate, Interval, Method, Undefined, UserDraws, interval, replicate
+from recsys.evaluation.bootstrap import Estimate, Exact, Interval, Method, Undefined, UserDraws, interval, replicate
 from recsys.evaluation.metrics import Metric
 from recsys.evaluation.rows import FloatArray, IntArray, Rows
 
@@ -58,11 +58,13 @@ def difference(this: Measured, that: Measured, other_run: str) -> Measured:
     )
 
 
-def _value(estimate: Estimate | Undefined) -> tuple[Measured, Estimate | None]:
+def _value(estimate: Estimate | Exact | Undefined) -> tuple[Measured, Estimate | None]:
     if isinstance(estimate, Undefined):
         return Measured(None, reason=estimate.reason), None
     with np.errstate(over="ignore", invalid="ignore"):
         value = estimate.value()
     if not np.isfinite(value):
         return Measured(None, reason="the value is beyond the range of a 64-bit float"), None
+    if isinstance(estimate, Exact):
+        return Measured(value, coverage=estimate.coverage, reason=estimate.reason), None
     return Measured(value, coverage=estimate.coverage), estimate

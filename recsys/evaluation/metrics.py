@@ -1,17 +1,20 @@
 """The table of metrics: adding one is one entry here."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from recsys import schema
-from recsys.evaluation import concordance, ordinal, probability, ranking, regression
-from recsys.evaluation.bootstrap import Estimate, Undefined
+from recsys.evaluation import concordance, lists, offpolicy, ordinal, probability, ranking, regression
+from recsys.evaluation.bootstrap import Estimate, Exact, Undefined
 from recsys.evaluation.rows import Rows
-from recsys.objectives import Kind
+from recsys.objectives import Kind, Objective
 
 BINARY: tuple[Kind, ...] = ("binary",)
 ORDINAL: tuple[Kind, ...] = ("ordinal",)
 NUMERIC: tuple[Kind, ...] = ("regression", "watch_time", *ORDINAL)  # judged by their expected value
+EVERY: tuple[Kind, ...] = BINARY + NUMERIC
 
 
 @dataclass(frozen=True)
@@ -19,16 +22,23 @@ class Metric:
     """One way to judge the predictions of an objective.
 
     `better` is the direction of the metric, whatever the direction of the label: AUC of a dismissal is better higher,
-    because the prediction is of the label. None: neither way (calibration is best at 1). `main` metrics are reported by slice
+    because the prediction is of the label. None: neither way (calibration is best at 1). `of_label`: the metric is a value of the
+    label itself, and its direction the objective's. `of_lists`: it judges the fused order and reads all impressions, not only those with
+    a known label. `main` metrics are reported by slice
     and by day too. `centred`: see `bootstrap.interval`.
     """
 
     name: str
     kinds: tuple[Kind, ...]
     better: str | None
-    estimate: Callable[[Rows], Estimate | Undefined]
+    estimate: Callable[[Rows], Estimate | Exact | Undefined]
     main: bool = False
     centred: bool = False
+    of_label: bool = False
+    of_lists: bool = False
+
+    def better_of(self, objective: Objective) -> str | None:
+        return objective.better if self.of_label else self.better
 
 
 METRICS = (
@@ -40,7 +50,7 @@ METRICS = (
     Metric("normalized_entropy", BINARY, schema.LOWER, probability.normalized_entropy, main=True),
     Metric("rps", ORDINAL, schema.LOWER, ordinal.rps, main=True),
     Metric("ece", BINARY, schema.LOWER, probability.ece, centred=True),
-    Metric("calibration", BINARY + NUMERIC, None, probability.calibration, main=True),
+    Metric("calibration", EVERY, None, probability.calibration, main=True),
     Metric("rmse", NUMERIC, schema.LOWER, regression.rmse, main=True),
     Metric("mae", NUMERIC, schema.LOWER, regression.mae, main=True),
     Metric("r2", NUMERIC, schema.HIGHER, regression.r2),
@@ -48,3 +58,44 @@ METRICS = (
     Metric("xgauc", NUMERIC, schema.HIGHER, concordance.xgauc),
     Metric("spearman", NUMERIC, schema.HIGHER, concordance.spearman),
 )
+
+# Of predictions with the propensities of a logging and of a target policy; each is of the policy's value, not of the predictions.
+OFF_POLICY = (
+    Metric("ips", EVERY, None, offpolicy.ips, of_label=True),
+    Metric("ips_clipped", EVERY, None, offpolicy.ips_clipped, of_label=True),
+    Metric("snips", EVERY, None, offpolicy.snips, main=True, of_label=True),
+    Metric("dr", EVERY, None, offpolicy.dr, main=True, of_label=True),
+    Metric("ess", EVERY, schema.HIGHER, offpolicy.ess, main=True),
+    Metric("max_weight", EVERY, schema.LOWER, offpolicy.max_weight),
+)
+
+
+# The fused order is for all objectives at once, so a metric of it is of an objective's label: less of a dismissal captured is better.
+def ndcg(k: int) -> Metric:
+    return Metric(f"ndcg@{k}", EVERY, None, partial(lists.ndcg, k=k), main=True, of_label=True, of_lists=True)
+
+
+def captured_in_lists(k: int) -> Metric:
+    return Metric(f"captured@{k}", EVERY, None, partial(lists.captured_in_lists, k=k), main=True, of_label=True, of_lists=True)
+
+
+def captured_overall(percent: float) -> Metric:
+    estimate = partial(lists.captured_overall, percent=percent)
+    return Metric(f"captured@{percent:g}%", EVERY, None, estimate, main=True, of_label=True, of_lists=True)
+
+
+def list_metrics(list_k: Sequence[int], top_percent: Sequence[float]) -> tuple[Metric, ...]:
+    """Metrics of the fused order: `ndcg@K` and `captured@K` of each K, `captured@P%` of each P."""
+    return (*map(ndcg, list_k), *map(captured_in_lists, list_k), *map(captured_overall, top_percent))
+
+
+def list_metric(name: str) -> Metric:
+    """The metric of the fused order that is called `name`: ndcg@K, captured@K or captured@P%. Raises ValueError for any other."""
+    found = re.fullmatch(r"(ndcg|captured)@(\d+(?:\.\d+)?)(%?)", name)
+    if found is not None:
+        kind, number, percent = found.groups()
+        if percent and kind == "captured" and 0 < float(number) < 100:
+            return captured_overall(float(number))
+        if not percent and number.isdigit() and int(number) > 0:
+            return ndcg(int(number)) if kind == "ndcg" else captured_in_lists(int(number))
+    raise ValueError(f'found "{name}", expected ndcg@K, captured@K or captured@P% such as captured@10%')

@@ -83,7 +83,12 @@ class Rows:
     they were shown in; a list is of one user. `prediction_N` is the prediction for the log as it was shown, `ranking_N`
     the one that lists are ordered by (position missing, where the model sees a position). `train_mean` is the mean
     training label, if known. `levels` are those of an ordinal objective, ascending, L of them, and `probability_NL` what the
-    run gives each, if it does.
+    run gives each, if it does. `importance_N` is how much likelier a policy in question chooses each row than the one that was logged, if
+    the run has one, and `policy_N` the mean prediction over that policy's choices in the row's place, if it is known.
+
+    Metrics of lists (`Metric.of_lists`) get the impressions without a known label too, as NaN. `place_N` and `list_place_N` are a
+    row's places in the fused order, from 0, among all impressions of its split and of its list, which has `list_size_N` of them;
+    absent where the run gives no score.
     """
 
     label_N: FloatArray
@@ -96,6 +101,11 @@ class Rows:
     train_mean: float | None = None
     levels: tuple[float, ...] = ()
     probability_NL: FloatArray | None = None
+    importance_N: FloatArray | None = None
+    policy_N: FloatArray | None = None
+    place_N: IntArray | None = None
+    list_place_N: IntArray | None = None
+    list_size_N: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.label_N)

@@ -27,6 +27,14 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class Importance:
+    """w = target / logging propensity of each row, NaN where no label is known; `policy` is q̂(π) by objective, where the run has it."""
+
+    weight_N: FloatArray
+    policy: Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True)
 class Scores:
     """One run's labels (NaN where not known) and predictions, by target (`like`, `like|click`), in the order of event_id."""
 
@@ -34,6 +42,8 @@ class Scores:
     event_id: pa.Array
     label: Mapping[str, FloatArray]
     predicted: Mapping[str, Predicted]
+    score_N: FloatArray | None = None  # the fused one, where the run has it
+    importance: Importance | None = None  # where the run has the propensities of a logging and of a target policy
 
 
 def read_scores(table: pa.Table, objectives: Sequence[Objective], run: str, *, labels: bool) -> Scores:
@@ -54,7 +64,8 @@ def read_scores(table: pa.Table, objectives: Sequence[Objective], run: str, *, l
             predicted[target.name] = _conditional(table, target, predicted[joint], predicted[given], run)
             if joint in label and given in label:
                 label[target.name] = _label_where_given(label[joint], label[given], target, run)
-    return Scores(run, ids(table, schema.EVENT_ID, run), label, predicted)
+    score_N = numbers(table, schema.SCORE, run) if schema.SCORE in table.column_names else None
+    return Scores(run, ids(table, schema.EVENT_ID, run), label, predicted, score_N)
 
 
 def check_predictions(scores: Scores, label: Mapping[str, FloatArray]) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from recsys.config import KuaiRandSource, Pipeline, TableSource, WorldSource
+from recsys.config import KuaiRandSource, OpenBanditSource, Pipeline, TableSource, WorldSource
 from recsys.errors import RecsysError
-from recsys.sources import kuairand, simulated, table
+from recsys.sources import kuairand, open_bandit, simulated, table
 from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_columns, feedback_files
 from recsys.sources.entities import key_column
 from recsys.sources.files import resolve, short_names
@@ -38,6 +38,8 @@ def source_config(pipeline: Pipeline, folder: Path) -> dict[str, Any]:
                 del feedback["file"]
         case KuaiRandSource() as source:
             description = kuairand.describe(source)
+        case OpenBanditSource() as source:
+            description = open_bandit.describe(source)
     files = {each.role: _states(each) for each in description.tables()}
     return {"source": options, "reading": reading, "files": files}
 
@@ -117,6 +119,8 @@ def _peeked(pipeline: Pipeline) -> Iterator[Description]:
             yield table.describe(source)
         case KuaiRandSource() as source:
             yield kuairand.describe(source)
+        case OpenBanditSource() as source:
+            yield open_bandit.describe(source)
         case WorldSource():
             with simulated.scratch() as folder:
                 yield simulated.describe_small(pipeline.seed, Path(folder))

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from recsys.config import KuaiRandSource, Pipeline, TableSource
+from recsys.config import KuaiRandSource, OpenBanditSource, Pipeline, TableSource
 from recsys.progress import Console
-from recsys.sources import kuairand, simulated, table
+from recsys.sources import kuairand, open_bandit, simulated, table
 from recsys.sources.description import Description
 
 
@@ -15,5 +15,7 @@ def describe(pipeline: Pipeline, folder: Path, console: Console) -> Description:
             return table.describe(source)
         case KuaiRandSource() as source:
             return kuairand.describe(source)
+        case OpenBanditSource() as source:
+            return open_bandit.describe(source)
         case source:
             return simulated.describe(source, pipeline.seed, folder, console)

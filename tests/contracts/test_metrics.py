@@ -9,12 +9,14 @@ import pyarrow.compute as pc
 import pytest
 
 from recsys import schema
-from recsys.evaluation import METRICS, UserDraws, evaluate, interval
+from recsys.evaluation import METRICS, UserDraws, evaluate, interval, list_metrics
 from recsys.evaluation.bootstrap import Undefined, replicate
 from recsys.objectives import Objective
-from tests.evaluation.samples import LEVELS, build_rows, random_rows
+from tests.evaluation.samples import LEVELS, build_rows, in_order_of, random_rows
 
-CASES = [pytest.param(metric, kind, id=f"{metric.name}-{kind}") for metric in METRICS for kind in metric.kinds]
+LIST_OPTIONS = {"list_k": (2, 3), "top_percent": (20.0,)}
+EVERY = (*METRICS, *list_metrics(**LIST_OPTIONS))
+CASES = [pytest.param(metric, kind, id=f"{metric.name}-{kind}") for metric in EVERY for kind in metric.kinds]
 
 
 def arrays(rows):
@@ -29,16 +31,19 @@ def perfect_and_worst(kind, rng):
         certain = np.eye(len(LEVELS))
         furthest_N = np.where(rows.label_N > 3, 1.0, 5.0)
         return (
-            replace(rows, prediction_N=predicted_N, ranking_N=predicted_N, probability_NL=certain[predicted_N.astype(int) - 1])
+            in_order_of(
+                replace(rows, prediction_N=predicted_N, ranking_N=predicted_N, probability_NL=certain[predicted_N.astype(int) - 1]),
+                predicted_N,
+            )
             for predicted_N in (rows.label_N, furthest_N)
         )
     best_N = rows.label_N
     worst_N = 1 - rows.label_N if kind == "binary" else 2 * rows.label_N.max() - 3 * rows.label_N
-    return (replace(rows, prediction_N=predicted_N, ranking_N=predicted_N) for predicted_N in (best_N, worst_N))
+    return (in_order_of(replace(rows, prediction_N=predicted_N, ranking_N=predicted_N), predicted_N) for predicted_N in (best_N, worst_N))
 
 
 def test_names_are_unique_and_directions_known():
-    assert len({metric.name for metric in METRICS}) == len(METRICS)
+    assert len({metric.name for metric in EVERY}) == len(EVERY)
     assert {metric.better for metric in METRICS} == {schema.HIGHER, schema.LOWER, None}
 
 
@@ -57,7 +62,10 @@ def test_the_order_of_rows_does_not_matter(metric, kind, rng):
 @pytest.mark.parametrize(("metric", "kind"), CASES)
 def test_perfect_predictions_beat_the_worst(metric, kind, rng):
     best, worst = (metric.estimate(rows).value() for rows in perfect_and_worst(kind, rng))
-    if metric.better is None:
+    if metric.of_lists:  # no order captures all where the first k or P % have no room for it
+        assert 1 >= best > worst
+        assert best == pytest.approx(1) or metric.name.startswith("captured")
+    elif metric.better is None:
         assert best == pytest.approx(1)
         assert worst != pytest.approx(1, abs=0.01)
     else:
@@ -124,9 +132,11 @@ def test_labels_and_predictions_of_other_types_are_the_same_numbers(metric, kind
     positive_N, predicted_N = rows.label_N > rows.label_N.min(), rows.prediction_N > np.median(rows.prediction_N)
     named = {"label.x": positive_N, "pred.x": predicted_N, "pred.x=0": ~predicted_N, "pred.x=1": predicted_N}
     columns = {"event_id": np.arange(len(rows)), "user_id": rows.user_N, "timestamp": rows.list_N * 86_400_000}
+    named["score"] = predicted_N
     exact, typed = (pa.table(columns | {name: pa.array(values).cast(to) for name, values in named.items()}) for to in (pa.float64(), dtype))
     objective = Objective(name="x", kind=kind, label="x", levels=(0.0, 1.0) if kind == "ordinal" else ())
-    first, second = (evaluate(table, [objective], run="mine", bootstrap=10, train_means={"x": 0.3}) for table in (exact, typed))
+    options = {"run": "mine", "bootstrap": 10, "train_means": {"x": 0.3}, **LIST_OPTIONS}
+    first, second = (evaluate(table, [objective], **options) for table in (exact, typed))
     assert metric.name in first.filter(pc.is_valid(first["value"]))["metric"].to_pylist()
     assert first.equals(second)
 

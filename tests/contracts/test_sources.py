@@ -62,11 +62,32 @@ def _kuairand(folder: Path) -> dict[str, object]:
     return {"kind": "kuairand", "path": folder / "KuaiRand-Pure"}
 
 
+def _open_bandit(folder: Path) -> dict[str, object]:
+    log = _log({"item": "item_id", "time": "timestamp", "slot": "position", "is_click": "click", "watch": "user-item_affinity_0"})
+    log["timestamp"] = pd.to_datetime(log["timestamp"], unit="ms", utc=True).map(lambda time: time.isoformat(sep=" "))
+    log["user"] = log.index.to_series().where(log["user"].notna()).astype("Int64")  # a row's number, but where the log has no user
+    log["propensity_score"] = 1 / 31
+    log = log[["user", *(name for name in log.columns if name != "user")]].rename(columns={"user": ""})
+    data = folder / "open_bandit_dataset" / "bts" / "men"
+    data.mkdir(parents=True)
+    _csv(data, log, "men")
+    items = pd.DataFrame({"": range(31), "item_id": range(31), "item_feature_0": 0.5, "item_feature_1": "a1"})
+    items.to_csv(data / "item_context.csv", index=False)
+    return {"kind": "open_bandit", "path": folder / "open_bandit_dataset", "policy": "bts", "campaign": "men"}
+
+
 def _world(folder: Path) -> dict[str, object]:
     return {"kind": "world", "users": 60, "days": 3, "videos": 40}
 
 
-SOURCES = {"csv": _table(".csv"), "tsv.gz": _table(".tsv.gz"), "parquet": _table(".parquet"), "kuairand": _kuairand, "world": _world}
+SOURCES = {
+    "csv": _table(".csv"),
+    "tsv.gz": _table(".tsv.gz"),
+    "parquet": _table(".parquet"),
+    "kuairand": _kuairand,
+    "open_bandit": _open_bandit,
+    "world": _world,
+}
 
 
 def _pipeline(source: dict[str, object]) -> Pipeline:
@@ -187,3 +208,21 @@ def test_the_real_kuairand_is_accounted_for(kuairand_pure: Path, tmp_path: Path)
     assert len(items) == 7_583
     assert items.schema.field("upload_dt").type == pa.date32()
     assert items.schema.field("tag").type == pa.string()
+
+
+@pytest.mark.parametrize("campaign", ["men", "women"])
+@pytest.mark.parametrize("policy", ["random", "bts"])
+def test_the_real_open_bandit_is_accounted_for(open_bandit: Path, policy: str, campaign: str, tmp_path: Path) -> None:
+    account = _ingest({"kind": "open_bandit", "path": open_bandit, "policy": policy, "campaign": campaign}, tmp_path)
+    assert account == artifacts.RowAccount(10_000, 10_000, 0, 0)
+    days = artifacts.days(tmp_path / "events")
+    events = pa.concat_tables(artifacts.read_table(tmp_path / "events" / f"day={day}" / "part-0.parquet") for day in days).to_pandas()
+    raw = pd.read_csv(open_bandit / policy / campaign / f"{campaign}.csv", index_col=0)
+    assert days == [f"2019-11-{day}" for day in range(24, 31)]
+    assert events[schema.USER_ID].is_unique  # nobody is named: a row is its own cluster
+    events = events.sort_values(schema.USER_ID)
+    pairs = {schema.ITEM_ID: "item_id", schema.POSITION: "position", schema.PROPENSITY: "propensity_score", "log.click": "click"}
+    for ours, theirs in pairs.items():
+        assert np.array_equal(events[ours], raw[theirs]), ours
+    assert raw.index.is_unique
+    assert set(events[schema.ITEM_ID]) <= set(artifacts.read_table(tmp_path / "items" / "part-0.parquet")[schema.ITEM_ID].to_pylist())

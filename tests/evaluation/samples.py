@@ -7,18 +7,27 @@ import pandas as pd
 
 from recsys import schema
 from recsys.evaluation import Rows, evaluate
+from recsys.evaluation.lists import places
 
 LEVELS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
-def build_rows(label, prediction, user=None, lists=None, *, ranking=None, train_mean=None, levels=(), probability=None) -> Rows:
-    """Users and lists may be any values; without users each row has its own, without lists a user is one list."""
+def build_rows(label, prediction, user=None, lists=None, *, ranking=None, train_mean=None, levels=(), probability=None, score=None) -> Rows:
+    """Users and lists may be any values; without users each row has its own, without lists a user is one list. The fused order is
+    by `score`, without one by the prediction.
+    """
     label, prediction = np.asarray(label, float), np.asarray(prediction, float)
     users, user = np.unique(np.arange(len(label)) if user is None else user, return_inverse=True)
     lists, list_of_row = np.unique(user if lists is None else lists, return_inverse=True)
     ranking = prediction if ranking is None else np.asarray(ranking, float)
     probability = None if probability is None else np.asarray(probability, float)
-    return Rows(label, prediction, ranking, user, list_of_row, len(users), len(lists), train_mean, levels, probability)
+    rows = Rows(label, prediction, ranking, user, list_of_row, len(users), len(lists), train_mean, levels, probability)
+    return in_order_of(rows, prediction if score is None else np.asarray(score, float))
+
+
+def in_order_of(rows: Rows, score_N: np.ndarray) -> Rows:
+    """The same rows under another fused order."""
+    return replace(rows, **places(score_N, rows.list_N)._asdict())
 
 
 def resample_users(rows: Rows, times_U: np.ndarray) -> Rows:
@@ -34,6 +43,7 @@ def resample_users(rows: Rows, times_U: np.ndarray) -> Rows:
     _, user_N = np.unique(np.array(user), axis=0, return_inverse=True)
     _, list_N = np.unique(np.array(lists), axis=0, return_inverse=True)
     prediction_N = rows.prediction_N[at]
+    place_N = np.argsort(np.argsort(rows.place_N[at], kind="stable"))  # copies of a row stand side by side
     return replace(
         rows,
         label_N=rows.label_N[at],
@@ -44,6 +54,9 @@ def resample_users(rows: Rows, times_U: np.ndarray) -> Rows:
         users=int(user_N.max()) + 1,
         lists=int(list_N.max()) + 1,
         probability_NL=None if rows.probability_NL is None else rows.probability_NL[at],
+        place_N=place_N,
+        list_place_N=rows.list_place_N[at],
+        list_size_N=rows.list_size_N[at],
     )
 
 

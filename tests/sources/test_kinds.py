@@ -1,4 +1,4 @@
-"""KuaiRand's official layout and the simulated feed, as far as they differ from any table."""
+"""The official layouts of KuaiRand and Open Bandit and the simulated feed, as far as they differ from any table."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +47,35 @@ def test_kuairand_unknown_is_null_and_the_leaking_file_is_not_read(kuairand: Pat
 def test_a_folder_that_is_not_kuairand(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"log_standard_\*\.csv\*: found no such file"):
         _run({"kind": "kuairand", "path": tmp_path}, tmp_path / "out")
+
+
+@pytest.fixture
+def two_campaigns(tmp_path: Path) -> Path:
+    """40 rows of bts/men, 30 of random/women; the rows of a log are numbered from 0."""
+    for policy, campaign, rows in (("bts", "men", 40), ("random", "women", 30)):
+        folder = tmp_path / "obd" / policy / campaign
+        folder.mkdir(parents=True)
+        log = pd.DataFrame({"timestamp": "2019-11-24 23:59:59.999999+00:00", "item_id": range(rows), "position": 2, "click": 0})
+        log.assign(propensity_score=1 / rows).to_csv(folder / f"{campaign}.csv")
+        pd.DataFrame({"item_id": range(rows), "item_feature_0": 0.5}).to_csv(folder / "item_context.csv")
+    return tmp_path / "obd"
+
+
+def test_open_bandit_reads_the_log_of_one_campaign_under_one_policy(two_campaigns: Path, tmp_path: Path) -> None:
+    for policy, campaign, rows in (("bts", "men", 40), ("random", "women", 30)):
+        out = tmp_path / policy
+        result = _run({"kind": "open_bandit", "path": two_campaigns, "policy": policy, "campaign": campaign}, out)
+        events = result.events()
+        assert events["user_id"].tolist() == events["item_id"].tolist()
+        assert sorted(events["user_id"]) == list(range(rows))
+        assert events["propensity"].tolist() == [1 / rows] * rows
+        assert artifacts.days(out / "events") == ["2019-11-24"]
+        assert result.table("users").num_rows == 0
+
+
+def test_a_folder_that_is_not_open_bandit(two_campaigns: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"random.men.men\.csv\*: found no such file"):
+        _run({"kind": "open_bandit", "path": two_campaigns, "campaign": "men"}, tmp_path / "out")
 
 
 def test_a_world_is_simulated_once(tmp_path: Path) -> None:

@@ -1,0 +1,157 @@
+"""The two propensities of a row as an importance weight, checked once: every mistake in them is named here.
+
+Shapes: N rows, G lists.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys import schema
+from recsys.errors import ConfigError, DataError, data_error
+from recsys.evaluation.columns import numbers, place
+from recsys.evaluation.inputs import Impressions
+from recsys.evaluation.offpolicy import softmax_propensity
+from recsys.evaluation.rows import FloatArray, IntArray
+from recsys.evaluation.scores import Importance, Scores
+
+_SUM = 1e-6  # how near to 1 the probabilities of a list's candidates add up
+
+
+def has_propensities(table: pa.Table) -> bool:
+    return schema.PROPENSITY in table.column_names and schema.TARGET_PROPENSITY in table.column_names
+
+
+def require_propensities(table: pa.Table, run: str, *, temperature: float | None) -> None:
+    """Raises DataError that names what off-policy evaluation lacks: a propensity that nobody logged cannot be made up."""
+    fixes = {
+        schema.PROPENSITY: "log the probability with which each item was chosen; a feed that does not choose at random has none",
+        schema.TARGET_PROPENSITY: "write the probability with which the policy in question chooses that item"
+        if temperature is None
+        else f"write {schema.SCORE}, of which temperature = {temperature:g} makes it",
+    }
+    needed = {schema.PROPENSITY: schema.PROPENSITY}
+    needed[schema.TARGET_PROPENSITY] = schema.TARGET_PROPENSITY if temperature is None else schema.SCORE
+    missing = [ours for ours, column in needed.items() if column not in table.column_names]
+    if missing:
+        raise data_error(
+            place(run),
+            found=f"no column {' and no column '.join(needed[ours] for ours in missing)}",
+            expected=f"{schema.PROPENSITY} (of the policy that was logged) and {schema.TARGET_PROPENSITY} (of the one in question)",
+            fix="; ".join(fixes[ours] for ours in missing),
+        )
+
+
+def with_softmax(table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], run: str, *, temperature: float) -> pa.Table:
+    """The table with the softmax of its fused scores over each list as its target propensity.
+
+    Raises ConfigError for a temperature out of range; DataError where a score is no number, or a list has several known labels: its
+    rows must be the candidates of one decision, of which one was shown.
+    """
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise ConfigError(f"temperature: found {temperature}, expected more than 0. Fix: 1 samples by the odds of the fused score")
+    score_N = numbers(table, schema.SCORE, run)
+    bad = int(np.count_nonzero(~np.isfinite(score_N)))
+    if bad:
+        raise data_error(
+            place(run, schema.SCORE),
+            found="null, NaN or infinite",
+            expected="a finite score of each candidate",
+            bad_rows=bad,
+            rows=len(score_N),
+            fix="score every candidate",
+        )
+    several = int(np.count_nonzero(np.bincount(list_N, known_N) > 1))
+    if several:
+        raise data_error(
+            place(run),
+            found=f"{several:,} lists with more than one known label",
+            expected="one in a list: that of the candidate that was chosen",
+            fix=f"give each decision a {schema.REQUEST_ID} of its own with all its candidates, or write {schema.TARGET_PROPENSITY}",
+        )
+    target_N = softmax_propensity(score_N, list_N, temperature=temperature)
+    kept = table.drop_columns([schema.TARGET_PROPENSITY]) if schema.TARGET_PROPENSITY in table.column_names else table
+    return kept.append_column(schema.TARGET_PROPENSITY, pa.array(target_N))
+
+
+def known_rows(label: Mapping[str, FloatArray]) -> NDArray[np.bool_]:
+    """The rows in which the label of any objective is known."""
+    known_N: NDArray[np.bool_] = np.any([~np.isnan(label_N) for label_N in label.values()], axis=0)
+    return known_N
+
+
+def weighed(scores: Scores, table: pa.Table, impressions: Impressions, label: Mapping[str, FloatArray]) -> Scores:
+    """The scores with the weights of the ordered table that they were read from; `label` are those of the log, by target.
+
+    q̂(π) is the mean of a prediction over a list by its target propensities, where the table names requests, no list has two known
+    labels, and the propensities of each list that has one add up to 1: then its rows are all the candidates of one decision. Raises
+    DataError for a propensity that is null, not above 0 or above 1 where a label is known, for a target propensity outside [0, 1],
+    and for a logging policy that never chose at random.
+    """
+    known_N = known_rows(label)
+    logged_N, target_N = (numbers(table, column, scores.run) for column in (schema.PROPENSITY, schema.TARGET_PROPENSITY))
+    _check_logged(logged_N[known_N], target_N[known_N], scores.run)
+    _refuse(
+        ~((target_N >= 0) & (target_N <= 1))[known_N | ~np.isnan(target_N)],
+        scores.run,
+        schema.TARGET_PROPENSITY,
+        found="null, or a value outside [0, 1]",
+        expected="a probability wherever the label is known",
+        fix="write the probability with which the target policy chooses the item",
+    )
+    weight_N = np.full(len(table), np.nan)
+    weight_N[known_N] = target_N[known_N] / logged_N[known_N]
+    predicted = {name: predicted.expected_N for name, predicted in scores.predicted.items()}
+    return replace(scores, importance=Importance(weight_N, _over_policy(table, impressions.list_N, known_N, target_N, predicted)))
+
+
+def _check_logged(logged_N: FloatArray, target_N: FloatArray, run: str) -> None:
+    _refuse(
+        (logged_N == 0) & (target_N > 0),
+        run,
+        schema.PROPENSITY,
+        found=f"0 where {schema.TARGET_PROPENSITY} is above 0",
+        expected="more than 0: the log says nothing of what its policy never chooses",
+        fix="value a policy that chooses among what was logged",
+    )
+    _refuse(
+        ~((logged_N > 0) & (logged_N <= 1)),
+        run,
+        schema.PROPENSITY,
+        found="null, or a value not above 0 or above 1",
+        expected="the probability with which the logged item was chosen, wherever the label is known",
+        fix="leave out rows that nobody chose at random",
+    )
+    if len(logged_N) and (logged_N == 1).all():
+        raise data_error(
+            place(run, schema.PROPENSITY),
+            found="1 throughout: a logging policy that is deterministic",
+            expected="one that chooses at random: this log says nothing of what it did not choose",
+            bad_rows=len(logged_N),
+            rows=len(logged_N),
+            fix="log some traffic of a policy that chooses at random",
+        )
+
+
+def _refuse(bad_N: NDArray[np.bool_], run: str, column: str, *, found: str, expected: str, fix: str) -> None:
+    bad = int(np.count_nonzero(bad_N))
+    if bad:
+        error: DataError = data_error(place(run, column), found=found, expected=expected, bad_rows=bad, rows=len(bad_N), fix=fix)
+        raise error
+
+
+def _over_policy(
+    table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], target_N: FloatArray, predicted: Mapping[str, FloatArray]
+) -> dict[str, FloatArray]:
+    """q̂(π) of each row's list by objective, without those of which a prediction is missing; empty where lists are no whole decisions."""
+    if schema.REQUEST_ID not in table.column_names or table[schema.REQUEST_ID].null_count:
+        return {}
+    chosen_G = np.bincount(list_N, known_N)
+    total_G = np.bincount(list_N, target_N)
+    if (chosen_G > 1).any() or not (np.abs(total_G - 1) <= _SUM)[chosen_G == 1].all():
+        return {}
+    means = {name: np.asarray(np.bincount(list_N, target_N * each_N), np.float64)[list_N] for name, each_N in predicted.items()}
+    return {name: mean_N for name, mean_N in means.items() if not np.isnan(mean_N[known_N]).any()}

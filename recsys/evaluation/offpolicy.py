@@ -1,0 +1,111 @@
+"""The value of a policy that did not run, from the log of one that did (off-policy evaluation).
+
+The logging policy chose the action of row i with probability π₀ᵢ; the target policy would have with πᵢ. With rᵢ the label,
+wᵢ = πᵢ / π₀ᵢ the importance weight and q̂ the prediction of the label:
+
+- ips: (1/n) Σ w r; unbiased where π₀ is right and positive wherever π is (Horvitz & Thompson 1952; Precup et al., ICML 2000).
+- ips_clipped: (1/n) Σ min(w, M) r with M = √n (Ionides 2008); biased towards 0 for labels ≥ 0, and less scattered.
+- snips: Σ w r / Σ w (Swaminathan & Joachims, NeurIPS 2015); a bias of order 1/n, and equivariant to a constant added to the label.
+- dr: (1/n) Σ [q̂(π) + w (r − q̂(a))] (Dudík et al., ICML 2011), q̂(π) the mean of q̂ over the target policy's choices in that context.
+  Where a run has no q̂(π), Σ w q̂(a) / Σ w stands for its mean: the baseline form. It is dr where q̂ is the same for all rows, otherwise
+  a control variate with a bias of order 1/n, which a good q̂ no longer saves where the propensities are wrong.
+- ess: (Σ w)² / Σ w² (Kish 1965), the number of impressions of the target policy itself that would say as much.
+- max_weight: the largest w. It and ess describe the rows at hand, and have no interval.
+
+Each row counts as a decision of its own: what is estimated for a page of several items is the mean over its places, as if the label
+of one did not depend on what stood in the others (Li et al., KDD 2018: the item-position model).
+
+Shapes: N rows, U users, G lists.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from recsys.evaluation.bootstrap import Exact, Sums, Undefined
+from recsys.evaluation.rows import FloatArray, IntArray, Rows
+
+_DESCRIBES = "no interval: it describes these rows' weights"
+
+
+def softmax_propensity(score_N: FloatArray, list_N: IntArray, *, temperature: float = 1.0) -> FloatArray:
+    """P(row | its list) ∝ exp(score / temperature): how often a policy that samples by the fused score chooses each row of a list.
+
+    `list_N` are codes ≥ 0 of lists, whose rows are all the candidates of one decision. A small temperature comes near to always taking
+    the best, a large one to choosing uniformly. Raises ValueError for a temperature that is not above 0, scores that are not finite,
+    and arrays of different length.
+    """
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise ValueError(f"temperature: found {temperature}, expected more than 0")
+    if len(score_N) != len(list_N):
+        raise ValueError(f"found {len(score_N)} scores and {len(list_N)} lists, expected a list for each score")
+    if not np.isfinite(score_N).all():
+        raise ValueError(f"found {np.count_nonzero(~np.isfinite(score_N)):,} of {len(score_N):,} scores not finite, expected numbers")
+    lists = int(list_N.max(initial=-1)) + 1
+    best_G = np.full(lists, -np.inf)
+    np.maximum.at(best_G, list_N, score_N)
+    odds_N = np.exp((score_N - best_G[list_N]) / temperature)
+    probability_N: FloatArray = odds_N / np.bincount(list_N, odds_N, lists)[list_N]
+    return probability_N
+
+
+def ips(rows: Rows) -> Sums | Undefined:
+    return _mean(rows, lambda weight_N: weight_N)
+
+
+def ips_clipped(rows: Rows) -> Sums | Undefined:
+    return _mean(rows, lambda weight_N: np.minimum(weight_N, np.sqrt(len(weight_N))))
+
+
+def snips(rows: Rows) -> Sums | Undefined:
+    weight_N = _weights(rows)
+    if isinstance(weight_N, Undefined):
+        return weight_N
+    return Sums(rows.per_user(weight_N * rows.label_N, weight_N), lambda sums: sums[..., 0] / sums[..., 1])
+
+
+def dr(rows: Rows) -> Sums | Undefined:
+    """Undefined where a row has no prediction, and in the baseline form where all weights are 0."""
+    weight_N = _weights(rows, may_be_zero=rows.policy_N is not None)
+    if isinstance(weight_N, Undefined):
+        return weight_N
+    if np.isnan(rows.prediction_N).any():
+        return Undefined("no prediction of the label")
+    residual_N = weight_N * (rows.label_N - rows.prediction_N)
+    if rows.policy_N is not None:
+        sums_UM = rows.per_user(rows.policy_N + residual_N, np.ones(len(rows)))
+        return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1])
+    sums_UM = rows.per_user(weight_N * rows.prediction_N, weight_N, residual_N, np.ones(len(rows)))
+    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1] + sums[..., 2] / sums[..., 3])
+
+
+def ess(rows: Rows) -> Exact | Undefined:
+    weight_N = _weights(rows)
+    if isinstance(weight_N, Undefined):
+        return weight_N
+    scaled_N = weight_N / weight_N.max()  # squares of weights beyond 1e154 would overflow
+    return Exact(float(scaled_N.sum() ** 2 / np.square(scaled_N).sum()), _DESCRIBES)
+
+
+def max_weight(rows: Rows) -> Exact | Undefined:
+    weight_N = _weights(rows)
+    return weight_N if isinstance(weight_N, Undefined) else Exact(float(weight_N.max()), _DESCRIBES)
+
+
+def _weights(rows: Rows, *, may_be_zero: bool = False) -> FloatArray | Undefined:
+    if len(rows) == 0:
+        return Undefined("no row with a known label")
+    if rows.importance_N is None:
+        return Undefined("no propensities of a target policy")
+    if not (may_be_zero or rows.importance_N.any()):
+        return Undefined("the target policy chooses none of the logged actions")
+    return rows.importance_N
+
+
+def _mean(rows: Rows, of_weight: Callable[[FloatArray], FloatArray]) -> Sums | Undefined:
+    """(1/n) Σ f(w) r."""
+    weight_N = _weights(rows)
+    if isinstance(weight_N, Undefined):
+        return weight_N
+    sums_UM = rows.per_user(of_weight(weight_N) * rows.label_N, np.ones(len(rows)))
+    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1])

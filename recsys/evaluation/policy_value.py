@@ -1,0 +1,63 @@
+"""A log with two propensities in, long rows out: what a policy that did not run would be worth."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import pyarrow as pa
+
+from recsys import schema
+from recsys.evaluation.importance import known_rows, require_propensities, weighed, with_softmax
+from recsys.evaluation.inputs import as_table, check_options, read_impressions
+from recsys.evaluation.long_rows import Settings, long_rows
+from recsys.evaluation.metrics import OFF_POLICY
+from recsys.evaluation.scores import check_same_impressions, read_scores
+from recsys.evaluation.targets import targets
+from recsys.objectives import Objective
+
+
+def off_policy(
+    predictions: pa.Table | pd.DataFrame,
+    objectives: Sequence[Objective],
+    *,
+    run: str,
+    temperature: float | None = None,
+    against: Mapping[str, pa.Table | pd.DataFrame] | None = None,
+    bootstrap: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    slices: Sequence[str] | None = None,
+) -> pa.Table:
+    """The mean label under a policy that did not run, as rows of schema.METRICS: ips, ips_clipped, snips, dr, ess, max_weight.
+
+    `predictions` needs event_id, user_id, timestamp, each objective's `label.X`, `propensity` of the policy that was logged, and
+    `target_propensity` of the one in question; or, with a `temperature`, the `score` whose softmax over each list's candidates it is.
+    `pred.X` is needed for dr alone. A candidate that was not shown is a row without labels and without `propensity`. The formulas, and
+    what they take for granted, stand in `recsys.evaluation.offpolicy`; the other options are those of `evaluate`. An objective with
+    `given` is valued by its joint label.
+
+    Raises DataError where a propensity is absent, not above 0 or above 1, where the logging policy never chose at random, and as
+    `evaluate` does; ConfigError for options out of range.
+    """
+    joint = [objective.model_copy(update={"given": None}) for objective in objectives]
+    check_options(joint, run, against or {}, bootstrap, confidence)
+    tables = {name: as_table(table, name) for name, table in {run: predictions, **(against or {})}.items()}
+    for name, table in tables.items():
+        require_propensities(table, name, temperature=temperature)
+        tables[name] = _with_predictions(table, joint)
+    runs = [read_scores(table, joint, name, labels=name == run) for name, table in tables.items()]
+    for other in runs[1:]:
+        check_same_impressions(runs[0], other)
+    impressions, label = read_impressions(tables[run], run, slices), runs[0].label
+    if temperature is not None:
+        known_N = known_rows(label)
+        tables = {n: with_softmax(table, impressions.list_N, known_N, n, temperature=temperature) for n, table in tables.items()}
+    runs = [weighed(scores, tables[scores.run], impressions, label) for scores in runs]
+    return long_rows(impressions, runs, Settings(run, bootstrap, confidence, seed, {}), targets(joint), OFF_POLICY)
+
+
+def _with_predictions(table: pa.Table, objectives: Sequence[Objective]) -> pa.Table:
+    """The table with an empty prediction of each objective that it has none of."""
+    for column in (schema.prediction_column(objective.name) for objective in objectives):
+        if column not in table.column_names:
+            table = table.append_column(column, pa.nulls(len(table), pa.float64()))
+    return table
