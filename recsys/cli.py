@@ -147,6 +147,7 @@ def evaluate(
     """Metrics with intervals of a run, or of any other system's scores."""
     from recsys import pipeline as stages
     from recsys import report
+    from recsys import runs as finished
 
     loaded = config.load(pipeline, overrides or ())
     console = Console(quiet=quiet)
@@ -155,7 +156,7 @@ def evaluate(
     if predictions is None or out is None:
         stages.run_stage(stages.open_job(loaded, workspace, run=run_name, replace=replace, console=console), "evaluate")
         return
-    rows = stages.evaluate_file(loaded, predictions, out)
+    rows = finished.evaluate_file(loaded, predictions, out)
     report.terminal_table(rows, console)
     console.say(f"metrics: {out / stages.METRICS_FILE}")
 
@@ -173,10 +174,11 @@ def check(pipeline: PipelineFile, overrides: Overrides = None, quiet: Quiet = Fa
 def show(run_name: Annotated[str, typer.Argument(metavar="RUN")], workspace: Workspace = DEFAULT_WORKSPACE, debug: Debug = False) -> None:
     """The metric table of a run in the terminal. RUN is a run's name or its folder."""
     from recsys import artifacts, report
-    from recsys import pipeline as stages
+    from recsys import runs as finished
+    from recsys.pipeline import METRICS_FILE
 
-    run = stages.find_run(run_name, workspace)
-    report.terminal_table(artifacts.read_table(run / stages.METRICS_FILE), Console())
+    run = finished.find_run(run_name, workspace)
+    report.terminal_table(artifacts.read_table(run / METRICS_FILE), Console())
 
 
 @app.command()
@@ -184,12 +186,12 @@ def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN [RUN…]")], workspace: Workspace = DEFAULT_WORKSPACE, debug: Debug = False
 ) -> None:
     """Paired differences per objective, with intervals: each run against the first, on the same rows."""
-    from recsys import pipeline as stages
     from recsys import report
+    from recsys import runs as finished
 
     if len(runs) < 2:
         raise ConfigError("compare: found one run, expected two or more")
-    report.terminal_table(stages.compare([stages.find_run(name, workspace) for name in runs]), Console())
+    report.terminal_table(finished.compare([finished.find_run(name, workspace) for name in runs]), Console())
 
 
 @app.command()
@@ -205,14 +207,15 @@ def fuse(
     debug: Debug = False,
 ) -> None:
     """Fusion weights for a stated aim: found on a run's validation days, judged on its test days. Without options: as its [fuse] says."""
-    from recsys import pipeline as stages
+    from recsys import runs as finished
+    from recsys.pipeline import PREDICTIONS_FILE
 
     pairs = [text.partition("=") for text in no_worse or ()]
     if bad := [name for name, equals, _ in pairs if not equals]:
         raise ConfigError(f"--no-worse: found {', '.join(bad)}, expected OBJECTIVE=-P% such as click=-1%")
     given = {"maximise": maximise, "metric": metric, "constraints": {name: text for name, _, text in pairs} or None}
     asked = {key: value for key, value in given.items() if value is not None}
-    stages.fuse(stages.find_run(run_name, workspace, file=stages.PREDICTIONS_FILE), asked, Console(quiet=quiet))
+    finished.fuse(finished.find_run(run_name, workspace, file=PREDICTIONS_FILE), asked, Console(quiet=quiet))
 
 
 @app.command()

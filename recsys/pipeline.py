@@ -16,17 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys import artifacts, schema
-from recsys.config import Pipeline, WorldOptions, with_table
+from recsys.config import Pipeline, WorldOptions
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.progress import Console
 
 METRICS_FILE = "metrics.parquet"
 PREDICTIONS_FILE = "predictions.parquet"
 REPORT_FILE = "report.html"
-FUSION_FILE = "fusion.toml"
 CONFIG_FILE = "config.json"
 JOURNAL_FILE = "training.jsonl"
-RUN_WITH = {METRICS_FILE: "evaluated", PREDICTIONS_FILE: "scored"}  # in words
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def _train(job: Job) -> None:
     for key in ("checkpoint_seconds", "init_from"):
         options["train"].pop(key)
     objectives = [objective.model_dump(mode="json", exclude={"fusion_weight"}) for objective in job.pipeline.objective]
-    inputs = _contents([job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))])
+    inputs = contents([job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))])
     inputs |= _first_model(job)
     fingerprint = artifacts.fingerprint([options, objectives, inputs])
     _claim(job.run, run_identity(job.pipeline), job.pipeline)
@@ -200,7 +198,7 @@ def _first_model(job: Job) -> dict[str, str]:
 
 
 def _score(job: Job) -> None:
-    inputs = _contents([job.run / "model", *_scored_days(job)])
+    inputs = contents([job.run / "model", *_scored_days(job)])
     fusion = [
         objective.model_dump(mode="json", include={"name", "kind", "given", "levels", "better", "fusion_weight"})
         for objective in job.pipeline.objective
@@ -220,7 +218,7 @@ def _score(job: Job) -> None:
 def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
     learned = [job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))]
     fingerprint = artifacts.fingerprint(
-        [kind, fusion, job.pipeline.train.refit, job.pipeline.seed, _contents([*learned, *_scored_days(job)])]
+        [kind, fusion, job.pipeline.train.refit, job.pipeline.seed, contents([*learned, *_scored_days(job)])]
     )
     run = job.baseline_run(kind)
     if artifacts.is_fresh(run / PREDICTIONS_FILE, fingerprint):
@@ -241,7 +239,7 @@ def _evaluate(job: Job) -> None:
 
 
 def _evaluate_run(job: Job, run: Path, *, against: Sequence[Path]) -> None:
-    inputs = _contents([path / PREDICTIONS_FILE for path in (run, *against)])
+    inputs = contents([path / PREDICTIONS_FILE for path in (run, *against)])
     read = {"name", "kind", "given", "levels", "group", "better"}
     objectives = [objective.model_dump(mode="json", include=read) for objective in job.pipeline.objective]
     options = job.pipeline.evaluate.model_dump(mode="json", exclude={"baselines"})
@@ -286,7 +284,7 @@ def write_metrics(path: Path, rows: pa.Table, *, fingerprint: str, inputs: Mappi
 def _report(job: Job) -> None:
     from recsys import report
 
-    inputs = _contents([job.run / METRICS_FILE, job.run / PREDICTIONS_FILE, job.run / "model"])
+    inputs = contents([job.run / METRICS_FILE, job.run / PREDICTIONS_FILE, job.run / "model"])
     account = _rows(job)
     fingerprint = artifacts.fingerprint([inputs, account, job.pipeline.name])
     if artifacts.is_fresh(job.run / REPORT_FILE, fingerprint):
@@ -331,80 +329,6 @@ def check(pipeline: Pipeline) -> None:
     features.check(pipeline, sources.columns(pipeline))
 
 
-def find_run(name: str, workspace: Path, *, file: str = METRICS_FILE) -> Path:
-    """A run that has `file`, by its path or by its name anywhere in the workspace. Raises ConfigError where none or several fit."""
-    if (Path(name) / file).is_file():
-        return Path(name)
-    runs = sorted(path.parent for path in workspace.glob(f"*/runs/*/{file}"))
-    found = [path for path in runs if path.name == name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ConfigError(f"{name}: found in {', '.join(map(str, found))}, expected one. Fix: give its path")
-    there = ", ".join(path.name for path in runs) or "none"
-    raise ConfigError(f"{name}: found no {RUN_WITH[file]} run of that name under {workspace}; there are: {there}")
-
-
-def pipeline_of(run: Path) -> Pipeline:
-    """The config that a run was made with."""
-    known = artifacts.read_json(run / CONFIG_FILE)
-    if known is None:
-        raise ArtifactError(f"{run / CONFIG_FILE}: found nothing, expected the config of the run. Fix: run the pipeline again")
-    return Pipeline.model_validate(known["pipeline"])
-
-
-def compare(runs: Sequence[Path]) -> pa.Table:
-    """Paired differences of each later run to the first, on the same rows."""
-    first, *others = runs
-    pipeline = pipeline_of(first)
-    base = {first.name: artifacts.read_table(first / PREDICTIONS_FILE)}
-    tables = [metrics_of(pipeline, artifacts.read_table(run / PREDICTIONS_FILE), run=run.name, against=base) for run in others]
-    return pa.concat_tables(tables)
-
-
-def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
-    """Tunes a run's fusion weights for the aim of its [fuse] table, with `asked` in place of its keys; says and writes what was found.
-
-    Raises ConfigError without something to maximise, and as `fusion.tune` does.
-    """
-    from recsys import fusion
-
-    pipeline = with_table(pipeline_of(run), "fuse", asked)
-    wanted, options = pipeline.fuse, pipeline.evaluate
-    if wanted.maximise is None:
-        raise ConfigError('fuse: found nothing to maximise. Fix: --maximise OBJECTIVE, or maximise = "OBJECTIVE" under [fuse]')
-    inputs = _contents([run / PREDICTIONS_FILE])
-    tuned = fusion.tune(
-        artifacts.read_table(run / PREDICTIONS_FILE),
-        pipeline.objective,
-        fusion.Aim(wanted.maximise, wanted.metric, wanted.least_changes([objective.name for objective in pipeline.objective])),
-        run=run.name,
-        bootstrap=options.bootstrap,
-        confidence=options.confidence,
-        seed=pipeline.seed,
-    )
-    fingerprint = artifacts.fingerprint([wanted.model_dump(mode="json"), pipeline.seed, inputs])
-    artifacts.write_file(
-        run / FUSION_FILE,
-        lambda draft: draft.write_text(tuned.toml, encoding="utf-8"),
-        stage="fuse",
-        fingerprint=fingerprint,
-        inputs=inputs,
-    )
-    console.say(f"{tuned.text}\n\n{tuned.toml}\nfusion weights: {run / FUSION_FILE}")
-    return run / FUSION_FILE
-
-
-def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path) -> pa.Table:
-    """The metrics of any other system's scores, written to `out`/metrics.parquet. The log is not opened."""
-    from recsys.predictions import read_foreign
-
-    rows = metrics_of(pipeline, read_foreign(predictions, pipeline.objective), run=predictions.stem, against={})
-    identity = [pipeline.evaluate.model_dump(mode="json"), str(predictions)]
-    write_metrics(out / METRICS_FILE, rows, fingerprint=artifacts.fingerprint(identity))
-    return rows
-
-
 def make_world(folder: Path, options: WorldOptions, *, seed: int, console: Console) -> None:
     """The simulated feed's raw files and its truth in `folder`, whole or not at all."""
     from recsys import world
@@ -425,7 +349,7 @@ def _scored_days(job: Job) -> list[Path]:
     return [job.examples / f"day={day}" for day in job.days(schema.VALIDATION, schema.TEST)]
 
 
-def _contents(paths: Sequence[Path]) -> dict[str, str]:
+def contents(paths: Sequence[Path]) -> dict[str, str]:
     """Artifact → fingerprint of its bytes, every byte read. Raises ArtifactError where one is damaged or absent."""
     return {f"{path.parent.name}/{path.name}": artifacts.verify(path).content for path in paths}
 

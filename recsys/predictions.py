@@ -6,7 +6,7 @@ Legend: N rows, K objectives, V values of a row: K expected values, then the pro
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,23 @@ def conditional(joint_N: NDArray[np.float64], given_N: NDArray[np.float64], plac
         )
     quotient_N: NDArray[np.float64] = np.minimum(joint_N / np.maximum(given_N, SMALLEST), 1.0)
     return quotient_N
+
+
+_CARRIED = (
+    schema.EVENT_ID,
+    schema.USER_ID,
+    schema.ITEM_ID,
+    schema.TIMESTAMP,
+    schema.REQUEST_ID,
+    schema.PROPENSITY,
+    schema.TARGET_PROPENSITY,
+    schema.BIAS + schema.POSITION,
+)
+
+
+def carried(examples: Iterable[str]) -> list[str]:
+    """Of the columns of examples, those that `assemble` reads."""
+    return [name for name in examples if name in _CARRIED or name.startswith((schema.SLICE, schema.LABEL))]
 
 
 def fused_score(values_NK: NDArray[np.float64], objectives: Sequence[Objective]) -> NDArray[np.float64]:

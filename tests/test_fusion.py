@@ -228,7 +228,8 @@ def test_mistakes_exit_with_2_and_leave_nothing(options, message, run, capsys):
 
 
 def test_an_aim_is_no_part_of_what_makes_a_run(run):
-    from recsys.pipeline import pipeline_of, run_identity
+    from recsys.pipeline import run_identity
+    from recsys.runs import pipeline_of
 
     pipeline = pipeline_of(run)
     assert run_identity(pipeline) == run_identity(Pipeline.model_validate(pipeline.model_dump() | {"fuse": {}}))

@@ -13,21 +13,10 @@ from recsys.baselines.rows import Rows, require_labels
 from recsys.config import Pipeline
 from recsys.encoding import label_means
 from recsys.errors import ArtifactError, ConfigError
-from recsys.predictions import assemble
+from recsys.predictions import assemble, carried
 from recsys.progress import Console
 
 BASELINES: dict[str, type[Baseline]] = {"popularity": Popularity, "gbdt": GBDT}
-
-_IDENTITY = (
-    schema.EVENT_ID,
-    schema.USER_ID,
-    schema.ITEM_ID,
-    schema.TIMESTAMP,
-    schema.REQUEST_ID,
-    schema.PROPENSITY,
-    schema.TARGET_PROPENSITY,
-    schema.BIAS + schema.POSITION,
-)
 
 
 def fit_and_score(kind: str, pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, fingerprint: str, console: Console) -> None:
@@ -69,7 +58,7 @@ def _predictions(baseline: Baseline, rows: Rows, split: str, train_means: dict[s
     """A table a day, in the border schema."""
     return [
         assemble(
-            day.read([name for name in day.columns() if name in _IDENTITY or name.startswith((schema.SLICE, schema.LABEL))]),
+            day.read(carried(day.columns())),
             day=day.days[0],
             split=split,
             objectives=baseline.objectives,

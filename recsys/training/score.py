@@ -18,7 +18,7 @@ from recsys.encoding.layout import Batch
 from recsys.errors import ArtifactError, DataError
 from recsys.models import Position
 from recsys.objectives import Objective
-from recsys.predictions import assemble, value_names
+from recsys.predictions import assemble, carried, value_names
 from recsys.progress import Console
 from recsys.training.devices import Compute, decide
 from recsys.training.member import PREDICTION_ROWS, predict, sees_position, values
@@ -28,16 +28,6 @@ from recsys.training.model import VALIDATION, Model, read_model
 
 PREDICTIONS = "predictions.parquet"
 _GROUP_ROWS = 131_072
-_COPIED = (
-    schema.EVENT_ID,
-    schema.USER_ID,
-    schema.ITEM_ID,
-    schema.TIMESTAMP,
-    schema.REQUEST_ID,
-    schema.PROPENSITY,
-    schema.TARGET_PROPENSITY,
-    schema.BIAS + schema.POSITION,
-)
 
 
 @dataclass(frozen=True)
@@ -182,4 +172,4 @@ def _carried(examples: Path) -> list[str]:
         names = pq.read_schema(examples).names
     except (OSError, pa.ArrowInvalid) as error:
         raise ArtifactError(f"{examples}: cannot be read as parquet ({error}). Fix: run the stage features again") from error
-    return [name for name in names if name in _COPIED or name.startswith((schema.SLICE, schema.LABEL))]
+    return carried(names)
