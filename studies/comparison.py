@@ -1,12 +1,13 @@
-"""Every way of sharing, or of balancing, against the plainest one, on one pipeline.
+"""Every way of sharing, of balancing, or of sampling tasks, against the plainest one, on one pipeline.
 
     python studies/comparison.py sharing pipelines/kuairand_pure.toml --budget 250000 --seeds 3 --out docs/comparison-kuairand.csv
     python studies/comparison.py balancing pipelines/demo.toml --seeds 3 --out docs/balancing-world.csv
+    python studies/comparison.py sampling pipelines/demo.toml --seeds 3 --out docs/sampling-world.csv
 
 trains each way once a seed (ordinary runs, in the workspace, without baselines), judges the test days, and writes one row
 a way, seed and objective: the main metric and its paired difference to the reference of the same seed, with the interval over users.
-The reference is a shared bottom, or fixed weights; among the ways of balancing stand fixed weights with those of all satisfaction
-objectives multiplied, a front of the simplest kind. An interrupted study goes on where it stopped.
+The reference is a shared bottom, fixed weights, or rows with all their labels; among the ways of balancing stand fixed weights with
+those of all satisfaction objectives multiplied, a front of the simplest kind. An interrupted study goes on where it stopped.
 
 The interval of a way's mean difference adds two variances: that over users (the mean of the seeds' own, for the test users are the
 same) and that over seeds, pooled over all ways of an objective, because two or three seeds cannot tell one way's from another's.
@@ -36,6 +37,7 @@ WAYS: dict[str, tuple[str, ...]] = {  # the reference first
         *(f"fixed, satisfaction × {factor:g}" for factor in SATISFACTION),
         *(way for way in BALANCERS if way != "fixed"),
     ),
+    "sampling": ("joint", "uniform", "0.5", "proportional"),
 }
 METRIC = {"binary": "auc", "watch_time": "xauc", "regression": "xauc", "ordinal": "xauc"}
 NORMAL_95 = 1.96
@@ -108,10 +110,13 @@ def _job(arguments: argparse.Namespace, way: str, seed: int) -> pipeline.Job:
     overrides = [*arguments.overrides, f"seed={seed}", "evaluate.baselines=[]"]
     if arguments.budget:
         overrides.append(f"model.budget_macs={arguments.budget}")
-    if arguments.what == "sharing":
-        overrides.append(f"model.sharing={way}")
-    else:
-        overrides += _balance(config.load(arguments.pipeline), way)
+    match arguments.what:
+        case "sharing":
+            overrides.append(f"model.sharing={way}")
+        case "sampling":
+            overrides.append(f"train.sampling={way}")
+        case "balancing":
+            overrides += _balance(config.load(arguments.pipeline, arguments.overrides), way)
     options = config.load(arguments.pipeline, overrides)
     return pipeline.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
 

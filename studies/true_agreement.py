@@ -1,0 +1,62 @@
+"""How far the objectives of the simulated feed agree in truth: the rank correlation of what is expected of each impression.
+
+    python studies/true_agreement.py data/demo/raw --out docs/true-agreement.csv
+
+reads the truth beside a world's raw files (`recsys world DIR` writes one) and takes Spearman's correlation of two objectives' true
+expectations over all impressions; and the same with clickbait held fixed (a partial correlation of ranks), which shows what of a
+disagreement is clickbait's doing. Nothing is estimated from labels, so there is no interval: it is the truth of this log.
+"""
+
+import argparse
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+from recsys.world import read_truth
+
+EXPECTED = {  # objective → its true expectation, of those impressions of which the label is known
+    "click": "expected.clicked|examined",
+    "watch_time": "expected.watch_seconds|examined",
+    "like": "expected.liked|clicked",
+    "share": "expected.shared|clicked",
+    "dismissal": "expected.dismissed|examined",
+    "survey": "expected.stars|clicked",
+}
+CLICKBAIT = "latent.clickbait"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="a world's raw files")
+    parser.add_argument("--out", type=Path, required=True, help="CSV of one row a pair of objectives")
+    arguments = parser.parse_args()
+    table = agreement(read_truth(arguments.folder).to_pandas())
+    table.to_csv(arguments.out, index=False)
+    for kind in ("correlation", "clickbait_fixed"):
+        print(f"\n{kind}\n{markdown(table, kind)}")
+
+
+def agreement(truth: pd.DataFrame) -> pd.DataFrame:
+    """One row a pair: Spearman's correlation, and the partial one given clickbait, (r_ab − r_ac r_bc) / √((1 − r_ac²)(1 − r_bc²))."""
+    ranks = truth[[*EXPECTED.values(), CLICKBAIT]].corr(method="spearman")
+    rows = []
+    for left, right in combinations(EXPECTED, 2):
+        a, b = EXPECTED[left], EXPECTED[right]
+        r_ab, r_ac, r_bc = ranks.loc[a, b], ranks.loc[a, CLICKBAIT], ranks.loc[b, CLICKBAIT]
+        fixed = (r_ab - r_ac * r_bc) / ((1 - r_ac**2) * (1 - r_bc**2)) ** 0.5
+        rows.append({"objective": left, "other": right, "correlation": r_ab, "clickbait_fixed": fixed, "n": len(truth)})
+    return pd.DataFrame(rows)
+
+
+def markdown(table: pd.DataFrame, kind: str) -> str:
+    """The matrix of one kind of correlation, above its diagonal."""
+    found = {(row["objective"], row["other"]): row[kind] for row in table.to_dict("records")}
+    names = list(EXPECTED)
+    lines = [["", *names[1:]], ["---"] * len(names)]
+    lines += [[name, *(f"{found[name, other]:+.2f}" if (name, other) in found else "" for other in names[1:])] for name in names[:-1]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
