@@ -24,11 +24,9 @@ from recsys import artifacts, evaluation, report, schema
 from recsys import pipeline as stages
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
-from recsys.objectives import Objective
 from recsys.progress import Console
 
 ROWS_FILE, PAGE_FILE = "affinity.parquet", "affinity.html"
-MAIN = {"binary": "auc"}  # kind → the metric that judges it; of all others "xauc", which is as AUC for values
 CORRELATION = 0.5  # of two gains of one objective: both subtract the same run alone, whose noise is as large as theirs
 
 # Legend: M sets of partners of one objective, S seeds.
@@ -55,9 +53,7 @@ def affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int | N
     names = [objective.name for objective in pipeline.objective if objective.loss_weight > 0]
     if len(names) < 2:
         raise ConfigError(f"objective: found {len(names)} with loss_weight above 0, expected two or more to hold against each other")
-    split = next((part for part in (schema.TEST, schema.VALIDATION) if part in pipeline.split.parts()), None)
-    if split is None:
-        raise ConfigError("split: found neither test nor validation days, expected some to judge on")
+    split = stages.judging(pipeline)
     trainings = plan(names, [pipeline.seed + place * pipeline.model.members for place in range(seeds)])
     console.say(f"affinity: {len(trainings)} runs, {len(trainings) // seeds} sets of {len(names)} objectives with {seeds} seeds each")
     rows: list[dict[str, Any]] = []
@@ -110,15 +106,11 @@ def _values(job: stages.Job, training: Training, split: str) -> Iterator[dict[st
     whole = {(row["objective"], row["metric"]): row["value"] for row in metrics if row["day"] is None}
     for objective in job.pipeline.objective:
         if objective.name in training.objectives:
-            metric = main_metric(objective)
+            metric = evaluation.main_metric(objective)
             partners = training.partners(objective.name)
             yield _row(
                 "value", objective.name, partners, whole[objective.name, metric], metric=metric, run=job.run.name, seed=training.seed
             )
-
-
-def main_metric(objective: Objective) -> str:
-    return MAIN.get(objective.kind, "xauc")
 
 
 def _cosines(job: stages.Job, training: Training) -> Iterator[dict[str, Any]]:

@@ -210,6 +210,14 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         raise ArtifactError(f"{path}: cannot be read as parquet ({error}). Fix: delete it and run the stage again") from error
 
 
+def read_schema(path: Path) -> pa.Schema:
+    """The columns of one parquet file. Raises ArtifactError where it cannot be read."""
+    try:
+        return pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtifactError(f"{path}: cannot be read as parquet ({error}). Fix: delete it and run the stage again") from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """A small file beside the artifacts (a run's config), whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -226,6 +234,12 @@ def read_json(path: Path) -> Any:
         return None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path}: found a file that is not JSON ({error}). Fix: delete it and run again") from error
+
+
+def remove(target: Path) -> None:
+    """Takes a one-file artifact away, with its manifest; nothing where there is none."""
+    target.unlink(missing_ok=True)
+    _file_manifest(target).unlink(missing_ok=True)
 
 
 def days(folder: Path) -> list[str]:

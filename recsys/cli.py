@@ -27,6 +27,10 @@ RunName = Annotated[
     str | None, typer.Option("--run", help="Name of the run; by default its way of sharing and a fingerprint of its config.")
 ]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the TOML; repeatable.")]
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metric", metavar="[OBJECTIVE=]NAME", help="Judge by this metric; repeatable. By default main ones.")
+]
+JudgedOn = Annotated[str | None, typer.Option("--on", metavar="PART", help="test or validation; by default the last that there is.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -156,7 +160,7 @@ def evaluate(
     if predictions is None or out is None:
         stages.run_stage(stages.open_job(loaded, workspace, run=run_name, replace=replace, console=console), "evaluate")
         return
-    rows = finished.evaluate_file(loaded, predictions, out)
+    rows = finished.evaluate_file(loaded, predictions, out, console)
     report.terminal_table(rows, console)
     console.say(f"metrics: {out / stages.METRICS_FILE}")
 
@@ -173,25 +177,29 @@ def check(pipeline: PipelineFile, overrides: Overrides = None, quiet: Quiet = Fa
 @app.command()
 def show(run_name: Annotated[str, typer.Argument(metavar="RUN")], workspace: Workspace = DEFAULT_WORKSPACE, debug: Debug = False) -> None:
     """The metric table of a run in the terminal. RUN is a run's name or its folder."""
-    from recsys import artifacts, report
     from recsys import runs as finished
-    from recsys.pipeline import METRICS_FILE
 
-    run = finished.find_run(run_name, workspace)
-    report.terminal_table(artifacts.read_table(run / METRICS_FILE), Console())
+    finished.show(finished.find_run(run_name, workspace), Console())
 
 
 @app.command()
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN [RUN…]")], workspace: Workspace = DEFAULT_WORKSPACE, debug: Debug = False
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN [RUN…]")],
+    metrics: Metrics = None,
+    on: JudgedOn = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="A page of it; of a folder, compare.html in it.")] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """Paired differences per objective, with intervals: each run against the first, on the same rows."""
-    from recsys import report
+    """Each run against the first, on the same impressions: per objective the difference, its interval, and a verdict in words."""
     from recsys import runs as finished
+    from recsys.pipeline import PREDICTIONS_FILE
 
     if len(runs) < 2:
         raise ConfigError("compare: found one run, expected two or more")
-    report.terminal_table(finished.compare([finished.find_run(name, workspace) for name in runs]), Console())
+    found = [finished.find_run(name, workspace, file=PREDICTIONS_FILE) for name in runs]
+    finished.compare(found, metrics or (), Console(quiet=quiet), split=on, out=out)
 
 
 @app.command()
@@ -234,6 +242,40 @@ def affinity(
     from recsys import affinity as studies
 
     studies.affinity(config.load(pipeline, overrides or ()), workspace, seeds=seeds, budget=budget, console=Console(quiet=quiet))
+
+
+@app.command()
+def sweep(
+    pipeline: PipelineFile,
+    over: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=V1,V2,…", help="Values for a key of the TOML; repeatable: each with each.")
+    ] = None,
+    over_weights: Annotated[
+        str | None, typer.Option(metavar="OBJECTIVE,OBJECTIVE,…", help="Loss weights on the simplex: their sum, dealt out in every way.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Parts that --over-weights deals out.")] = 4,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds that each point is trained with.")] = 1,
+    objectives: Annotated[
+        list[str] | None, typer.Option("--objective", metavar="NAME", help="Judge by this one; repeatable. By default all that learn.")
+    ] = None,
+    metrics: Metrics = None,
+    on: JudgedOn = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """A front instead of a point: every config of a grid with every seed. What is trained is not trained again."""
+    from recsys import sweep as studies
+    from recsys.config.grid import axis, grid, simplex
+
+    axes = [axis(text) for text in over or ()]
+    if over_weights is not None:
+        axes.append(simplex([name.strip() for name in over_weights.split(",")], steps, config.load(pipeline, overrides or ())))
+    if not axes:
+        raise ConfigError("sweep: found nothing to go over, expected --over KEY=V1,V2,… or --over-weights OBJECTIVE,OBJECTIVE,…")
+    judge = studies.Judge(on, tuple(objectives or ()), tuple(metrics or ()))
+    studies.sweep(pipeline, overrides or (), grid(axes), judge, workspace, seeds=seeds, console=Console(quiet=quiet))
 
 
 @app.command()

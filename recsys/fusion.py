@@ -19,19 +19,22 @@ from scipy import optimize
 
 from recsys import schema
 from recsys.errors import ConfigError, Place, data_error
-from recsys.evaluation import Metric, Rows, Scores, UserDraws, interval, list_metric, read_scores
+from recsys.evaluation import Metric, UserDraws, interval, list_metric, read_scores
 from recsys.evaluation.bootstrap import Undefined
-from recsys.evaluation.inputs import Impressions, as_table, read_impressions
-from recsys.evaluation.lists import best_dcg, counted_lists, discount, places, top_rows, whole_gain
+from recsys.evaluation.fused_order import FusedRows, OrderMetric, fused_rows, rows_of_split
+from recsys.evaluation.inputs import as_table, read_impressions
 from recsys.evaluation.measure import Measured, measure
-from recsys.evaluation.rows import FloatArray, IntArray, renumber
+from recsys.evaluation.rows import FloatArray
 from recsys.objectives import Objective
-from recsys.predictions import fused_score
 
 GENERATIONS = 40
 PER_OBJECTIVE = 12  # members of a generation
 SLACK = 1e-9  # of a constraint: the last bits of a quotient
 DIGITS = 4  # of a weight, significant
+
+
+class InfeasibleError(ConfigError):
+    """No weights were found that keep every constraint."""
 
 
 @dataclass(frozen=True)
@@ -115,31 +118,32 @@ def tune(
 ) -> Tuned:
     """Searches weights on the validation rows of `predictions` (predictions.parquet) and measures them on its test rows.
 
-    Raises ConfigError where no weights are found that keep every constraint, naming the nearest; for an unknown objective or metric, and
-    for fewer than two objectives. DataError without validation rows, where a prediction is missing, and where a metric that the aim is
-    about is undefined or 0 under the present weights.
+    Raises InfeasibleError where no weights are found that keep every constraint, naming the nearest; ConfigError for an unknown objective
+    or metric, and for fewer than two objectives. DataError without validation rows, where a prediction is missing, and where a metric
+    that the aim is about is undefined or 0 under the present weights.
     """
     metric = _checked(aim, objectives)
     table = as_table(predictions, run)
     scores = read_scores(table, objectives, run, labels=True)
     impressions = read_impressions(table, run, ())
-    validation = _part(schema.VALIDATION, scores, impressions, objectives)
-    if validation is None:
+    validation, test = (
+        fused_rows(rows_of_split(impressions, split), scores, impressions, objectives) for split in (schema.VALIDATION, schema.TEST)
+    )
+    if not len(validation):
         raise data_error(
             Place(f"predictions of run {run}"), found="no validation rows", expected="some to find the weights on",
             fix="name validation days in [split] and score them",
         )  # fmt: skip
     present_K = np.array([objective.fusion_weight for objective in objectives])
     weights_K = _search(validation, _Fitness(validation, metric, objectives, aim, present_K), present_K, seed)
-    test = _part(schema.TEST, scores, impressions, objectives)
     effects = [
-        () if part is None else part.effects(metric, objectives, aim, present_K, weights_K, bootstrap=bootstrap if part is test else 0,
-                                             confidence=confidence, seed=seed)
-        for part in (validation, test)
-    ]  # fmt: skip
+        _effects(part, metric, objectives, aim, present_K, weights_K, bootstrap=replicates, confidence=confidence, seed=seed)
+        for part, replicates in ((validation, 0), (test, bootstrap))
+        if len(part)
+    ]
     _refuse_infeasible(effects[0])
     names = [objective.name for objective in objectives]
-    return Tuned(aim, dict(zip(names, weights_K.tolist(), strict=True)), effects[0], effects[1])
+    return Tuned(aim, dict(zip(names, weights_K.tolist(), strict=True)), effects[0], effects[1] if len(test) else ())
 
 
 def _checked(aim: Aim, objectives: Sequence[Objective]) -> Metric:
@@ -164,44 +168,24 @@ def _refuse_infeasible(effects: Sequence[Effect]) -> None:
     broken = [e for e in effects if e.least is not None and e.change is not None and e.change < e.least - SLACK]
     if broken:
         nearest = ", ".join(f"{e.objective} {e.change:+.2%} instead of {e.least:+.2%} or more" for e in broken)
-        raise ConfigError(
+        raise InfeasibleError(
             f"fuse: found no weights that keep every constraint on the validation days; the nearest give {nearest}."
             " Fix: ask for less, or train for it"
         )
 
 
-# --- One split ----------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Part:
-    """The rows of one split in the order of event_id. `terms_NK`: what each objective adds to the fused score at weight 1."""
-
-    terms_NK: FloatArray
-    labels_NK: FloatArray
-    user_N: IntArray
-    list_N: IntArray
-    users: int
-    lists: int
-
-    def rows(self, k: int, score_N: FloatArray) -> Rows:
-        """What metrics of lists judge of objective k under a score."""
-        order = places(score_N, self.list_N)
-        assert order is not None, "the terms are finite"
-        term_N = self.terms_NK[:, k]
-        return Rows(self.labels_NK[:, k], term_N, term_N, self.user_N, self.list_N, self.users, self.lists, **order._asdict())
-
-    def effects(
-        self, metric: Metric, objectives: Sequence[Objective], aim: Aim, present_K: FloatArray, tuned_K: FloatArray, *,
-        bootstrap: int, confidence: float, seed: int,
-    ) -> tuple[Effect, ...]:  # fmt: skip
-        """One an objective; with `bootstrap` replicates, intervals over the same resampled users for both sets of weights."""
-        draws, everyone = UserDraws(self.users, bootstrap, seed), np.arange(self.users)
-        found = []
-        for k, objective in enumerate(objectives):
-            present, tuned = (
-                measure([metric], self.rows(k, self.terms_NK @ weights_K), draws, everyone)[0] for weights_K in (present_K, tuned_K)
-            )
-            found.append(_effect(objective, present, tuned, aim.least.get(objective.name), confidence))
-        return tuple(found)
+# --- What weights do to one split ----------------------------------------------------------------------------------
+def _effects(
+    rows: FusedRows, metric: Metric, objectives: Sequence[Objective], aim: Aim, present_K: FloatArray, tuned_K: FloatArray, *,
+    bootstrap: int, confidence: float, seed: int,
+) -> tuple[Effect, ...]:  # fmt: skip
+    """One an objective; with `bootstrap` replicates, intervals over the same resampled users for both sets of weights."""
+    draws, everyone = UserDraws(rows.users, bootstrap, seed), np.arange(rows.users)
+    found = []
+    for k, objective in enumerate(objectives):
+        present, tuned = (measure([metric], rows.rows(k, rows.score(weights_K)), draws, everyone)[0] for weights_K in (present_K, tuned_K))
+        found.append(_effect(objective, present, tuned, aim.least.get(objective.name), confidence))
+    return tuple(found)
 
 
 def _effect(objective: Objective, present: Measured, tuned: Measured, least: float | None, confidence: float) -> Effect:
@@ -215,55 +199,24 @@ def _effect(objective: Objective, present: Measured, tuned: Measured, least: flo
         return Effect(objective.name, before, after, change, least=least, reason=tuned.reason)
     with np.errstate(divide="ignore", invalid="ignore"):
         change_R = sign * (tuned.replicates_R / present.replicates_R - 1)
-    low, high, why_none = interval(np.where(np.isfinite(change_R), change_R, np.nan), change, confidence=confidence)
+    change_R = np.where(np.isfinite(change_R), change_R, np.nan)
+    low, high, why_none = interval(change_R, change, confidence=confidence, effective_users=tuned.effective_users)
     return Effect(objective.name, before, after, change, low, high, least, why_none)
-
-
-def _part(split: str, scores: Scores, impressions: Impressions, objectives: Sequence[Objective]) -> _Part | None:
-    """The split's rows; None where it has none. Raises DataError where one lacks a prediction: it would have no place in the order."""
-    split_N, names = impressions.split
-    if split not in names:
-        return None
-    at_N = np.flatnonzero(split_N == names.index(split))
-    terms = []
-    for objective in objectives:
-        value_N = scores.predicted[objective.name].ranking_N[at_N]
-        if bad := int(np.count_nonzero(~np.isfinite(value_N))):
-            raise data_error(
-                Place(f"predictions of run {scores.run}", column=schema.prediction_column(objective.name)),
-                found="null, NaN or infinite", expected="a finite number in every row that is ordered", bad_rows=bad, rows=len(at_N),
-                fix="score every impression",
-            )  # fmt: skip
-        terms.append(fused_score(value_N[:, None], [objective.model_copy(update={"fusion_weight": 1.0})]))
-    users_U, user_N = renumber(impressions.user_N[at_N], impressions.users)
-    lists_G, list_N = renumber(impressions.list_N[at_N], impressions.lists)
-    labels_NK = np.column_stack([scores.label[objective.name][at_N] for objective in objectives])
-    return _Part(np.column_stack(terms), labels_NK, user_N, list_N, len(users_U), len(lists_G))
 
 
 # --- The search ---------------------------------------------------------------------------------------------------
 class _Fitness:
-    """How good weights are: below 2 where they keep every constraint, the lower the better; else 2 plus what is missing.
+    """How good weights are: below 2 where they keep every constraint, the lower the better; else 2 plus what is missing."""
 
-    A metric of the fused order is Σ_n seen_n share_nk: how much of row n the order lets be seen, and its share of objective k, which does
-    not depend on the weights. So a set of weights costs one look at the order for all objectives.
-    """
-
-    def __init__(self, part: _Part, metric: Metric, objectives: Sequence[Objective], aim: Aim, present_K: FloatArray) -> None:
-        kind, _, number = metric.name.partition("@")
-        self._part, self._kind = part, kind
-        self._percent = float(number.removesuffix("%")) if number.endswith("%") else None
-        self._k = 0 if self._percent is not None else int(number)
-        present_N = part.terms_NK @ present_K
-        rows_K = [part.rows(k, present_N) for k in range(len(objectives))]
+    def __init__(self, rows: FusedRows, metric: Metric, objectives: Sequence[Objective], aim: Aim, present_K: FloatArray) -> None:
+        self._rows, self._metric = rows, OrderMetric(rows, metric)
         names = [objective.name for objective in objectives]
-        self._share_NK = np.column_stack([self._share(rows) for rows in rows_K])
         self._sign_K = np.array([1.0 if objective.better == schema.HIGHER else -1.0 for objective in objectives])
         self._least_K = np.array([aim.least.get(name, -np.inf) for name in names])
         self._of = names.index(aim.maximise)
         self._present_K = self.values(present_K)
         for k in sorted({self._of, *(names.index(name) for name in aim.least)}):  # what the aim is about
-            estimate = metric.estimate(rows_K[k])
+            estimate = metric.estimate(rows.rows(k, rows.score(present_K)))
             reason = estimate.reason if isinstance(estimate, Undefined) else None
             if reason is None and self._present_K[k] == 0 and names[k] in aim.least:
                 reason = "0 under the present weights"
@@ -283,35 +236,12 @@ class _Fitness:
 
     def values(self, weights_K: FloatArray) -> FloatArray:
         """The metric of each objective; where it is undefined, a number that nothing reads."""
-        return np.asarray(self._seen(self._part.terms_NK @ weights_K) @ self._share_NK)
-
-    def _seen(self, score_N: FloatArray) -> FloatArray:
-        if self._percent is not None:
-            cut = top_rows(len(score_N), self._percent)
-            border = np.partition(score_N, -cut)[-cut]
-            seen_N = np.where(score_N > border, 1.0, 0.0)
-            seen_N[np.flatnonzero(score_N == border)[: cut - int(seen_N.sum())]] = 1.0  # tied rows in the order of event_id
-            return seen_N
-        order = places(score_N, self._part.list_N)
-        assert order is not None, "the terms are finite"
-        return discount(order.list_place_N, self._k) if self._kind == "ndcg" else (order.list_place_N < self._k).astype(np.float64)
-
-    def _share(self, rows: Rows) -> FloatArray:
-        """[N], of one objective."""
-        gain_N = np.maximum(np.nan_to_num(rows.label_N), 0.0)
-        if self._percent is not None:
-            return gain_N / (gain_N.sum() or 1.0)
-        whole_G = best_dcg(rows, self._k) if self._kind == "ndcg" else whole_gain(rows)
-        counted_G = counted_lists(rows, whole_G, longer_than=1 if self._kind == "ndcg" else self._k)
-        scale_G = np.divide(1.0, whole_G * np.count_nonzero(counted_G), out=np.zeros(rows.lists), where=counted_G)
-        return np.asarray(gain_N * scale_G[rows.list_N])
+        return self._metric.values(self._rows.score(weights_K))
 
 
-def _search(part: _Part, fitness: _Fitness, present_K: FloatArray, seed: int) -> FloatArray:
+def _search(rows: FusedRows, fitness: _Fitness, present_K: FloatArray, seed: int) -> FloatArray:
     """The best weights found, as they will be written down. Equal for a seed."""
-    spread_K = part.terms_NK.std(axis=0)
-    spread_K[spread_K == 0] = 1.0  # a constant term: any weight is as good
-    size = len(present_K)
+    spread_K, size = rows.spread(), len(present_K)
 
     def weights(x_K: FloatArray) -> FloatArray:
         """A square makes small weights, in units of what they do to the score, as easy to reach as large ones."""

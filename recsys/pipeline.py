@@ -21,10 +21,16 @@ from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.progress import Console
 
 METRICS_FILE = "metrics.parquet"
+IMPORTANCE_FILE = "importance.parquet"
 PREDICTIONS_FILE = "predictions.parquet"
+CALIBRATION_FILE = "calibration.json"
+CHANGE_FILE = "calibration.parquet"  # what calibration changed, in the form of metrics.parquet
 REPORT_FILE = "report.html"
 CONFIG_FILE = "config.json"
 JOURNAL_FILE = "training.jsonl"
+
+# What calibration is for, and what it may change besides: ties move auc and xauc, and the fused order (captured@P%).
+CHANGED = ("calibration", "ece", "log_loss", "normalized_entropy", "rps", "rmse", "auc", "xauc")
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,9 @@ class Job:
 
         return self.folder / "encoded" / encoding.fingerprint_of(self.pipeline, self.examples)
 
-    def baseline_run(self, kind: str) -> Path:
+    def baseline_run(self, kind: str, *, raw: bool = False) -> Path:
+        """The run of a baseline, calibrated as the pipeline says; `raw`: the one that it learned in, whatever is done with it."""
+        calibrate = self.pipeline.evaluate.calibrate
         identity = [
             kind,
             self.examples.name,
@@ -57,6 +65,7 @@ class Job:
             [objective.name for objective in self.pipeline.objective],
             self.pipeline.train.refit,
             self.pipeline.seed,
+            *([] if raw or calibrate == "none" else [calibrate]),
         ]
         return self.folder / "runs" / f"{kind}-{artifacts.fingerprint(identity)[:6]}"
 
@@ -101,11 +110,15 @@ def run_identity(pipeline: Pipeline) -> dict[str, Any]:
     identity["train"].pop("checkpoint_seconds")
     if pipeline.train.init_from is not None:
         identity["train"]["init_from"] = pipeline.train.init_from.name
+    if pipeline.balance.worst_case.baseline is not None:
+        identity["balance"]["worst_case"]["baseline"] = pipeline.balance.worst_case.baseline.name
     return identity
 
 
 def run(job: Job, *, until: str = "report") -> None:
-    """All stages up to `until`; what is fresh is skipped and says so."""
+    """All stages up to `until`; what is fresh is skipped and says so. Raises ConfigError where a run to compare with does not stand."""
+    if until in ("evaluate", "report"):
+        _others(job)  # before hours of training, not after
     for name, stage in STAGES.items():
         stage(job)
         if name == until:
@@ -161,9 +174,10 @@ def _train(job: Job) -> None:
     options = job.pipeline.model_dump(mode="json", include={"seed", "model", "balance", "train", "split"})
     for key in ("checkpoint_seconds", "init_from"):
         options["train"].pop(key)
+    options["balance"]["worst_case"]["baseline"] = None  # where it lies; what it says is among the inputs
     objectives = [objective.model_dump(mode="json", exclude={"fusion_weight"}) for objective in job.pipeline.objective]
     inputs = contents([job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))])
-    inputs |= _first_model(job)
+    inputs |= _first_model(job) | _expected_losses(job)
     fingerprint = artifacts.fingerprint([options, objectives, inputs])
     _claim(job.run, run_identity(job.pipeline), job.pipeline)
     if artifacts.is_fresh(job.run / "model", fingerprint):
@@ -197,6 +211,21 @@ def _first_model(job: Job) -> dict[str, str]:
     return {"init_from": artifacts.verify(first / "model").content}
 
 
+def _expected_losses(job: Job) -> dict[str, str]:
+    """What the run that worst_case balances against has reached, if it names one."""
+    balance = job.pipeline.balance
+    baseline = balance.worst_case.baseline
+    if balance.method != "worst_case" or baseline is None:
+        return {}
+    if baseline.resolve() == job.run.resolve():
+        raise ConfigError(
+            f"balance.worst_case.baseline: found {baseline}, the run that is to be trained, expected another. Fix: --run with a new name"
+        )
+    from recsys.balancing.baseline import losses_of
+
+    return {"baseline": artifacts.fingerprint(losses_of(baseline, job.pipeline.objective))}
+
+
 def _score(job: Job) -> None:
     inputs = contents([job.run / "model", *_scored_days(job)])
     fusion = [
@@ -204,13 +233,18 @@ def _score(job: Job) -> None:
         for objective in job.pipeline.objective
     ]
     fingerprint = artifacts.fingerprint([fusion, inputs])
-    if artifacts.is_fresh(job.run / PREDICTIONS_FILE, fingerprint):
+    if _is_calibrated(job, job.run, fingerprint):
         job.console.say("score: fresh")
     else:
-        from recsys import training
+        artifacts.remove(job.run / CALIBRATION_FILE)  # before other predictions stand beside maps that are not theirs
+        if not artifacts.is_fresh(job.run / PREDICTIONS_FILE, fingerprint):
+            from recsys import training
 
-        with _timed(job, "score"):
-            training.score(job.pipeline, job.examples, job.encoded, job.run, fingerprint=fingerprint, inputs=inputs, console=job.console)
+            with _timed(job, "score"):
+                training.score(
+                    job.pipeline, job.examples, job.encoded, job.run, fingerprint=fingerprint, inputs=inputs, console=job.console
+                )
+        _calibrate(job, job.run, job.run, fingerprint)
     for kind in job.pipeline.evaluate.baselines:
         _baseline(job, kind, fusion)
 
@@ -220,45 +254,144 @@ def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
     fingerprint = artifacts.fingerprint(
         [kind, fusion, job.pipeline.train.refit, job.pipeline.seed, contents([*learned, *_scored_days(job)])]
     )
-    run = job.baseline_run(kind)
-    if artifacts.is_fresh(run / PREDICTIONS_FILE, fingerprint):
+    raw, run = job.baseline_run(kind, raw=True), job.baseline_run(kind)
+    if _is_calibrated(job, run, fingerprint):
         job.console.say(f"baseline {kind}: fresh")
         return
-    from recsys import baselines
+    if not artifacts.is_fresh(raw / PREDICTIONS_FILE, fingerprint):
+        from recsys import baselines
 
-    _claim(run, {"baseline": kind}, job.pipeline)
-    with _timed(job, f"baseline {kind}"):
-        baselines.fit_and_score(kind, job.pipeline, job.examples, job.encoded, run, fingerprint=fingerprint, console=job.console)
+        _claim(raw, {"baseline": kind}, job.pipeline)
+        with _timed(job, f"baseline {kind}"):
+            baselines.fit_and_score(kind, job.pipeline, job.examples, job.encoded, raw, fingerprint=fingerprint, console=job.console)
+    if run != raw:
+        _claim(run, {"baseline": kind, "calibrate": job.pipeline.evaluate.calibrate}, job.pipeline)
+        _calibrate(job, raw, run, fingerprint)
+
+
+def _is_calibrated(job: Job, run: Path, scored: str) -> bool:
+    """Whether the run's predictions are those of the fingerprint `scored`, calibrated as the pipeline says."""
+    if job.pipeline.evaluate.calibrate == "none":
+        return artifacts.is_fresh(run / PREDICTIONS_FILE, scored)
+    fingerprint = _of_calibrated(job, scored)
+    return all(artifacts.is_fresh(run / file, fingerprint) for file in (PREDICTIONS_FILE, CALIBRATION_FILE))
+
+
+def _of_calibrated(job: Job, scored: str) -> str:
+    return artifacts.fingerprint([scored, job.pipeline.evaluate.calibrate])
+
+
+def _calibrate(job: Job, source: Path, target: Path, scored: str) -> None:
+    """The predictions of the run `source`, calibrated as the pipeline says, as those of `target`; nothing where it says "none"."""
+    method = job.pipeline.evaluate.calibrate
+    if method == "none":
+        return
+    from recsys.calibration import calibrate_file
+
+    with _timed(job, f"calibrate {target.name}"):
+        calibrate_file(
+            source / PREDICTIONS_FILE,
+            target / PREDICTIONS_FILE,
+            target / CALIBRATION_FILE,
+            job.pipeline.objective,
+            method,
+            fingerprint=_of_calibrated(job, scored),
+            inputs=contents([source / PREDICTIONS_FILE]),
+            console=job.console,
+        )
 
 
 def _evaluate(job: Job) -> None:
-    baselines = [job.baseline_run(kind) for kind in job.pipeline.evaluate.baselines]
-    for baseline in baselines:
-        _evaluate_run(job, baseline, against=())
-    _evaluate_run(job, job.run, against=baselines)
+    compared = _compared(job)
+    for kind in job.pipeline.evaluate.baselines:
+        _evaluate_run(job, job.baseline_run(kind), against=())
+    _evaluate_run(job, job.run, against=compared)
+    warn_of_run(job.pipeline, job.run, job.console)
+
+
+def warn_of_run(pipeline: Pipeline, run: Path, console: Console) -> None:
+    """As `warn`, of a run's predictions."""
+    labels = [schema.label_column(objective.name) for objective in pipeline.objective]
+    warn(pipeline, artifacts.read_table(run / PREDICTIONS_FILE, [schema.USER_ID, schema.SPLIT, *labels]), console)
+
+
+def warn(pipeline: Pipeline, predictions: pa.Table, console: Console) -> None:
+    """Says what makes all numbers of these predictions doubtful."""
+    from recsys import evaluation
+
+    for dominant in evaluation.dominant_users(predictions, pipeline.objective):
+        console.say(f"warning: {dominant}")
+
+
+def _compared(job: Job) -> list[Path]:
+    """The runs that this one is compared with: its baselines, then those of evaluate.against."""
+    return [*(job.baseline_run(kind) for kind in job.pipeline.evaluate.baselines), *_others(job)]
+
+
+def _others(job: Job) -> list[Path]:
+    """The runs of evaluate.against. Raises ConfigError, naming all at once, where one is the run itself or has no predictions."""
+    problems = []
+    scored = sorted(path.parent.name for path in job.folder.glob(f"runs/*/{PREDICTIONS_FILE}"))
+    for name in job.pipeline.evaluate.against:
+        if name == job.run.name:
+            problems.append(f"evaluate.against: found {name}, the run itself, expected others. Fix: leave it out, or another --run")
+        elif name not in scored:
+            there = ", ".join(other for other in scored if other != job.run.name) or "none"
+            problems.append(
+                f'evaluate.against: found "{name}", expected a scored run of {job.pipeline.name}; there are: {there}.'
+                " Fix: run that one first, or correct the name"
+            )
+    if problems:
+        raise ConfigError(problems)
+    return [job.folder / "runs" / name for name in job.pipeline.evaluate.against]
 
 
 def _evaluate_run(job: Job, run: Path, *, against: Sequence[Path]) -> None:
     inputs = contents([path / PREDICTIONS_FILE for path in (run, *against)])
     read = {"name", "kind", "given", "levels", "group", "better"}
     objectives = [objective.model_dump(mode="json", include=read) for objective in job.pipeline.objective]
-    options = job.pipeline.evaluate.model_dump(mode="json", exclude={"baselines"})
+    options = job.pipeline.evaluate.model_dump(mode="json", exclude={"baselines", "against", "importance", "importance_rows"})
     fingerprint = artifacts.fingerprint([options, objectives, job.pipeline.seed, inputs, run.name])
-    if artifacts.is_fresh(run / METRICS_FILE, fingerprint):
+    calibrated = job.pipeline.evaluate.calibrate != "none"
+    if all(artifacts.is_fresh(run / file, fingerprint) for file in (METRICS_FILE, *([CHANGE_FILE] if calibrated else []))):
         job.console.say(f"evaluate {run.name}: fresh")
         return
+    artifacts.remove(run / CHANGE_FILE)
     with _timed(job, f"evaluate {run.name}"):
+        predictions = artifacts.read_table(run / PREDICTIONS_FILE)
         rows = metrics_of(
             job.pipeline,
-            artifacts.read_table(run / PREDICTIONS_FILE),
+            predictions,
             run=run.name,
             against={path.name: artifacts.read_table(path / PREDICTIONS_FILE) for path in against},
         )
+        if calibrated:
+            change = what_calibration_changed(job.pipeline, predictions, run=run.name)
+            write_metrics(run / CHANGE_FILE, change, fingerprint=fingerprint, inputs=inputs)
         write_metrics(run / METRICS_FILE, rows, fingerprint=fingerprint, inputs=inputs)
 
 
-def metrics_of(pipeline: Pipeline, predictions: pa.Table, *, run: str, against: Mapping[str, pa.Table]) -> pa.Table:
-    """The long rows of one set of predictions under the pipeline's objectives and evaluation options."""
+def what_calibration_changed(pipeline: Pipeline, predictions: pa.Table, *, run: str) -> pa.Table:
+    """Long rows: the run `uncalibrated`, the run as it is, and their paired differences. None of them where no map was fitted."""
+    from recsys.calibration import is_calibrated, uncalibrated
+    from recsys.evaluation.metrics import captured_overall
+
+    if not is_calibrated(predictions):
+        return schema.METRICS.empty_table()
+    before = uncalibrated(predictions)
+    metrics = [*CHANGED, *(captured_overall(percent).name for percent in pipeline.evaluate.top_percent)]
+    return pa.concat_tables(
+        [
+            metrics_of(pipeline, before, run=schema.UNCALIBRATED, against={}, metrics=metrics),
+            metrics_of(pipeline, predictions, run=run, against={schema.UNCALIBRATED: before}, metrics=metrics),
+        ]
+    )
+
+
+def metrics_of(
+    pipeline: Pipeline, predictions: pa.Table, *, run: str, against: Mapping[str, pa.Table], metrics: Sequence[str] | None = None
+) -> pa.Table:
+    """The long rows of one set of predictions under the pipeline's objectives and evaluation options; `metrics`: those alone."""
     from recsys import evaluation
     from recsys.predictions import train_means
 
@@ -274,6 +407,8 @@ def metrics_of(pipeline: Pipeline, predictions: pa.Table, *, run: str, against: 
         seed=pipeline.seed,
         list_k=options.list_k,
         top_percent=options.top_percent,
+        target_temperature=options.target_temperature,
+        metrics=metrics,
     )
 
 
@@ -281,17 +416,68 @@ def write_metrics(path: Path, rows: pa.Table, *, fingerprint: str, inputs: Mappi
     artifacts.write_file(path, lambda draft: pq.write_table(rows, draft), stage="evaluate", fingerprint=fingerprint, inputs=inputs)
 
 
+def _importance(job: Job) -> list[Path]:
+    """What only the page says of the run, made with it: runs that get no page do not pay for it. Empty where it is not asked for."""
+    options = job.pipeline.evaluate
+    if not options.importance:
+        return []
+    target = job.run / IMPORTANCE_FILE
+    inputs = contents([job.run / "model", *_scored_days(job)])
+    read = {"name", "kind", "given", "levels"}
+    objectives = [objective.model_dump(mode="json", include=read) for objective in job.pipeline.objective]
+    settings = options.model_dump(mode="json", include={"bootstrap", "confidence", "importance_rows"})
+    fingerprint = artifacts.fingerprint([settings, objectives, job.pipeline.seed, inputs, job.run.name])
+    if artifacts.is_fresh(target, fingerprint):
+        job.console.say("importance: fresh")
+        return [target]
+    if artifacts.manifest(job.encoded / "encoder") is None:
+        raise ArtifactError(
+            f"{job.encoded}: found nothing, expected the encoded days, which importance is computed from."
+            " Fix: recsys run PIPELINE --until encode, or evaluate.importance = false"
+        )
+    from recsys import evaluation, training
+
+    with _timed(job, "importance"):
+        sample = training.permuted(job.pipeline, job.examples, job.encoded, job.run, rows=options.importance_rows, console=job.console)
+        rows = evaluation.falls(
+            sample.base,
+            sample.groups,
+            job.pipeline.objective,
+            run=job.run.name,
+            split=sample.split,
+            bootstrap=options.bootstrap,
+            confidence=options.confidence,
+            seed=job.pipeline.seed,
+        )
+        artifacts.write_file(target, lambda draft: pq.write_table(rows, draft), stage="report", fingerprint=fingerprint, inputs=inputs)
+    return [target]
+
+
 def _report(job: Job) -> None:
     from recsys import report
 
-    inputs = contents([job.run / METRICS_FILE, job.run / PREDICTIONS_FILE, job.run / "model"])
+    against = [run for run in _compared(job) if artifacts.manifest(run / PREDICTIONS_FILE) is not None]
+    inputs = contents([job.run / METRICS_FILE, job.run / PREDICTIONS_FILE, job.run / "model", *_importance(job)])
+    inputs |= contents([run / PREDICTIONS_FILE for run in against])
+    if job.pipeline.evaluate.calibrate != "none":
+        inputs |= contents([job.run / CALIBRATION_FILE, job.run / CHANGE_FILE])
+    if (scored := artifacts.manifest(job.run / PREDICTIONS_FILE)) is not None:
+        inputs["scored from"] = scored.fingerprint  # the items' features too, which the page shows
     account = _rows(job)
     fingerprint = artifacts.fingerprint([inputs, account, job.pipeline.name])
     if artifacts.is_fresh(job.run / REPORT_FILE, fingerprint):
         job.console.say("report: fresh")
     else:
         with _timed(job, "report"):
-            report.write_report(job.run, job.pipeline, account=account, fingerprint=fingerprint, console=job.console)
+            report.write_report(
+                job.run,
+                job.pipeline,
+                account=account,
+                fingerprint=fingerprint,
+                console=job.console,
+                against=against,
+                examples=job.examples if job.examples.is_dir() else None,
+            )
     report.terminal_table(artifacts.read_table(job.run / METRICS_FILE), job.console)
     job.console.say(f"report: {job.run / REPORT_FILE}")
 
@@ -327,6 +513,15 @@ def check(pipeline: Pipeline) -> None:
     if problems:
         raise DataError("\n".join(problems))
     features.check(pipeline, sources.columns(pipeline))
+
+
+def judging(pipeline: Pipeline, asked: str | None = None) -> str:
+    """The part of the split that runs are judged on: `asked`, else the last that is not for training. ConfigError where it has no days."""
+    there = [part for part in (schema.TEST, schema.VALIDATION) if part in pipeline.split.parts()]
+    if not there or (asked is not None and asked not in there):
+        found = " and ".join(there) or "neither test nor validation"
+        raise ConfigError(f"split: found {found} days, expected {asked or 'some'} to judge on")
+    return asked or there[0]
 
 
 def make_world(folder: Path, options: WorldOptions, *, seed: int, console: Console) -> None:

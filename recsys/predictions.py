@@ -70,20 +70,22 @@ def carried(examples: Iterable[str]) -> list[str]:
 
 
 def fused_score(values_NK: NDArray[np.float64], objectives: Sequence[Objective]) -> NDArray[np.float64]:
-    """Σ_k w_k · log max(v_k, 1e-6), and log of the complement (probabilities) or minus the log (else) where lower is better.
+    """Σ_k w_k · term of objective k, added in the order of `objectives`: whoever adds in that order gets the same bits.
 
     `values_NK` are expected values in each label's own unit, one column an objective, in the order of `objectives`.
     """
     score = np.zeros(len(values_NK))
     for k, objective in enumerate(objectives):
-        value = values_NK[:, k]
-        if objective.better == schema.HIGHER:
-            score += objective.fusion_weight * np.log(np.maximum(value, FLOOR))
-        elif objective.is_probability:
-            score += objective.fusion_weight * np.log(np.maximum(1.0 - value, FLOOR))
-        else:
-            score -= objective.fusion_weight * np.log(np.maximum(value, FLOOR))
+        score += objective.fusion_weight * fused_term(values_NK[:, k], objective)
     return score
+
+
+def fused_term(value_N: NDArray[np.float64], objective: Objective) -> NDArray[np.float64]:
+    """Log max(v, 1e-6) of expected values; log of the complement (probabilities) or minus the log (else) where lower is better."""
+    if objective.better == schema.LOWER and objective.is_probability:
+        return np.log(np.maximum(1.0 - value_N, FLOOR))
+    log_N: NDArray[np.float64] = np.log(np.maximum(value_N, FLOOR))
+    return log_N if objective.better == schema.HIGHER else -log_N
 
 
 def assemble(

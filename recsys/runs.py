@@ -9,11 +9,12 @@ import pyarrow as pa
 from recsys import artifacts
 from recsys.config import Pipeline, with_table
 from recsys.errors import ArtifactError, ConfigError
-from recsys.pipeline import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE, contents, metrics_of, write_metrics
+from recsys.pipeline import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE, contents, judging, metrics_of, warn, warn_of_run, write_metrics
 from recsys.predictions import read_foreign
 from recsys.progress import Console
 
 FUSION_FILE = "fusion.toml"
+COMPARISON_FILE = "compare.html"
 _WITH = {METRICS_FILE: "evaluated", PREDICTIONS_FILE: "scored"}  # in words
 
 
@@ -39,19 +40,49 @@ def pipeline_of(run: Path) -> Pipeline:
     return Pipeline.model_validate(known["pipeline"])
 
 
-def compare(runs: Sequence[Path]) -> pa.Table:
-    """Paired differences of each later run to the first, on the same rows."""
-    first, *others = runs
-    pipeline = pipeline_of(first)
-    base = {first.name: artifacts.read_table(first / PREDICTIONS_FILE)}
-    tables = [metrics_of(pipeline, artifacts.read_table(run / PREDICTIONS_FILE), run=run.name, against=base) for run in others]
-    return pa.concat_tables(tables)
+def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, split: str | None, out: Path | None) -> pa.Table:
+    """Each run against the first, said, and returned as rows of schema.COMPARISON; with `out`, also as a page (of a folder: compare.html).
+
+    `metrics` are as in `evaluation.judged_by`, the main ones where there are none; objectives and options are the first run's. Raises
+    ConfigError where two runs have one name, and as `evaluation.paired` does.
+    """
+    from recsys import evaluation, report
+
+    names = [run.name for run in runs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"compare: found {', '.join(twice)} more than once, expected runs of different names")
+    pipeline = pipeline_of(runs[0])
+    split, options = judging(pipeline, split), pipeline.evaluate
+    judged = evaluation.judged_by(pipeline.objective, metrics or report.MAIN_METRICS, conditional=True)
+    scored = ((run.name, artifacts.read_table(run / PREDICTIONS_FILE)) for run in runs)
+    paired = evaluation.paired(scored, pipeline.objective, judged, split=split, bootstrap=options.bootstrap, seed=pipeline.seed)
+    rows = evaluation.comparison(paired, split=split, confidence=options.confidence)
+    report.terminal_matrix(f"{pipeline.name}: {split} days", report.comparison_matrix(rows), console)
+    for line in report.comparison_words(rows):
+        console.say(line)
+    if out is not None:
+        page = out if out.suffix == ".html" else out / COMPARISON_FILE
+        fingerprint = artifacts.fingerprint([contents([run / PREDICTIONS_FILE for run in runs]), list(metrics), split])
+        report.write_comparison(page, rows, pipeline.name, _facts(runs, pipeline, split), fingerprint=fingerprint)
+        console.say(f"comparison: {page}")
+    return rows
+
+
+def _facts(runs: Sequence[Path], pipeline: Pipeline, split: str) -> dict[str, str]:
+    first, last = pipeline.split.parts()[split]
+    return {
+        "Runs": ", ".join(run.name for run in runs),
+        "Compared with": runs[0].name,
+        "Judged on": f"{split} days, {first}" + (f" to {last}" if first != last else ""),
+        "Intervals": f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over the same users",
+    }
 
 
 def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
     """Tunes a run's fusion weights for the aim of its [fuse] table, with `asked` in place of its keys; says and writes what was found.
 
-    Raises ConfigError without something to maximise, and as `fusion.tune` does.
+    Raises ConfigError without something to maximise, and as `fusion.tune` does; where no weights keep every constraint, the file of an
+    earlier aim is removed, so that nobody takes its weights for those of this one.
     """
     from recsys import fusion  # scipy's optimisers, which no other verb needs
 
@@ -60,15 +91,21 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
     if wanted.maximise is None:
         raise ConfigError('fuse: found nothing to maximise. Fix: --maximise OBJECTIVE, or maximise = "OBJECTIVE" under [fuse]')
     inputs = contents([run / PREDICTIONS_FILE])
-    tuned = fusion.tune(
-        artifacts.read_table(run / PREDICTIONS_FILE),
-        pipeline.objective,
-        fusion.Aim(wanted.maximise, wanted.metric, wanted.least_changes([objective.name for objective in pipeline.objective])),
-        run=run.name,
-        bootstrap=options.bootstrap,
-        confidence=options.confidence,
-        seed=pipeline.seed,
-    )
+    try:
+        tuned = fusion.tune(
+            artifacts.read_table(run / PREDICTIONS_FILE),
+            pipeline.objective,
+            fusion.Aim(wanted.maximise, wanted.metric, wanted.least_changes([objective.name for objective in pipeline.objective])),
+            run=run.name,
+            bootstrap=options.bootstrap,
+            confidence=options.confidence,
+            seed=pipeline.seed,
+        )
+    except fusion.InfeasibleError as error:
+        if not (run / FUSION_FILE).exists():
+            raise
+        artifacts.remove(run / FUSION_FILE)
+        raise ConfigError([*error.problems, f"{run / FUSION_FILE}: removed, its weights were found for an earlier aim"]) from error
     fingerprint = artifacts.fingerprint([wanted.model_dump(mode="json"), pipeline.seed, inputs])
     artifacts.write_file(
         run / FUSION_FILE,
@@ -81,9 +118,25 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
     return run / FUSION_FILE
 
 
-def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path) -> pa.Table:
-    """The metrics of any other system's scores, written to `out`/metrics.parquet. The log is not opened."""
-    rows = metrics_of(pipeline, read_foreign(predictions, pipeline.objective), run=predictions.stem, against={})
+def show(run: Path, console: Console) -> None:
+    """The metric table of a run, and what makes its numbers doubtful, where the predictions are still there to tell."""
+    from recsys import report
+
+    report.terminal_table(artifacts.read_table(run / METRICS_FILE), console)
+    if (run / PREDICTIONS_FILE).is_file():
+        warn_of_run(pipeline_of(run), run, console)
+
+
+def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path, console: Console) -> pa.Table:
+    """The metrics of any other system's scores, written to `out`/metrics.parquet. The log is not opened.
+
+    They are judged as they are: calibrated, they would be another system's.
+    """
+    if pipeline.evaluate.calibrate != "none":
+        console.say(f'evaluate.calibrate = "{pipeline.evaluate.calibrate}" is of this pipeline\'s runs: {predictions} is judged as it is')
+    table = read_foreign(predictions, pipeline.objective)
+    rows = metrics_of(pipeline, table, run=predictions.stem, against={})
+    warn(pipeline, table, console)
     identity = [pipeline.evaluate.model_dump(mode="json"), str(predictions)]
     write_metrics(out / METRICS_FILE, rows, fingerprint=artifacts.fingerprint(identity))
     return rows

@@ -24,7 +24,7 @@ SPLIT = "split"  # "train", "validation" or "test"
 SCORE = "score"
 WEIGHT = "weight"  # of examples: by how much a training row counts
 
-KNOWN_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP, REQUEST_ID, QUERY_ITEM_ID, POSITION, DEVICE, PROPENSITY)
+KNOWN_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP, REQUEST_ID, QUERY_ITEM_ID, POSITION, DEVICE, PROPENSITY, TARGET_PROPENSITY)
 REQUIRED_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP)
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -37,6 +37,7 @@ LOG, FEEDBACK = "log.", "feedback."
 USER, ITEM, QUERY, CONTEXT, ID = "user.", "item.", "query.", "context.", "id."
 AGGREGATE, HISTORY, BIAS, SLICE = "agg.", "history.", "bias.", "slice."
 LABEL, PREDICTION, RANK = "label.", "pred.", "rank."
+RAW = "raw."  # before the name of a column of predictions: what it held before calibration
 FEATURE_PREFIXES = (USER, ITEM, QUERY, CONTEXT, ID, AGGREGATE, HISTORY, BIAS)
 
 HISTORY_AGE = HISTORY + "age"  # natural log of 1 + seconds between a past impression and this one
@@ -65,6 +66,11 @@ def prediction_column(objective: str) -> str:
 def rank_column(objective: str) -> str:
     """The prediction with the position missing, by which lists are ordered."""
     return RANK + objective
+
+
+def raw_column(column: str) -> str:
+    """What a column of predictions held before calibration: `raw.pred.click`, `raw.score`."""
+    return RAW + column
 
 
 def conditional_name(objective: str, given: str) -> str:
@@ -128,6 +134,27 @@ METRICS = pa.schema(
     ]
 )
 ALL = "all"
+UNCALIBRATED = "uncalibrated"  # how the same run without its calibration is called where it stands as a run
+
+# How much an objective's order falls when a group of features is permuted. `value` null: undefined, for the `reason`.
+IMPORTANCE = pa.schema(
+    [
+        ("run", pa.string()),
+        ("objective", pa.string()),
+        ("feature_group", pa.string()),
+        ("metric", pa.string()),
+        ("split", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("method", pa.string()),
+        ("n", pa.int64()),
+        ("n_positive", pa.int64()),
+        ("permutations", pa.int64()),
+        ("seed", pa.int64()),
+        ("reason", pa.string()),
+    ]
+)
 
 # What a study of who helps whom found. `partners`: the other objectives of a training, joined by "+"; null: trained alone.
 # "value": a metric of one run. "gain": over seeds, with these partners minus alone. "cosine": of two gradients at a step of the run of all.
@@ -146,6 +173,53 @@ AFFINITY = pa.schema(
         ("seeds", pa.int64()),
     ]
 )
+# Runs against the first of them: a number of a run with its interval, and by how much it is above the first's. `n` and `users`: rows of the
+# objective with a known label, and whose they are. `reason`: why there is no value, difference or interval.
+COMPARISON = pa.schema(
+    [
+        ("run", pa.string()),
+        ("objective", pa.string()),
+        ("metric", pa.string()),
+        ("split", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("difference", pa.float64()),
+        ("difference_low", pa.float64()),
+        ("difference_high", pa.float64()),
+        ("n", pa.int64()),
+        ("users", pa.int64()),
+        ("better", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+# What a sweep found; `point`: a config, whatever its seed. "run": a metric of one run, with its interval over users. "point": the mean
+# over seeds. "relative": that minus the mean of all points, without the noise that users bring to all alike. "front": the share of
+# replicates in which a point is on the front, its verdict, and `by` whom it is dominated, or looks so. "dominates": of two points of which
+# `by` is ahead, the share of replicates in which it is nowhere worse. "user_sd", "seed_sd": noise of a number of one run; "pair_sd": of the
+# difference of two points. "reference", "perfect": the ends between which the "hypervolume" is a share of the whole.
+SWEEP = pa.schema(
+    [
+        ("what", pa.string()),
+        ("point", pa.string()),
+        ("run", pa.string()),
+        ("seed", pa.int64()),
+        ("objective", pa.string()),
+        ("metric", pa.string()),
+        ("split", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("users", pa.int64()),
+        ("better", pa.string()),
+        ("verdict", pa.string()),
+        ("by", pa.string()),
+    ]
+)
+FRONT, NOISE, DOMINATED = "on the front", "within noise of the front", "dominated"
+BETWEEN_POINTS = "; "  # of those that dominate one
+
 TOGETHER = "+"  # between the names of several objectives; no name holds one
 
 HIGHER, LOWER = "higher", "lower"

@@ -26,7 +26,7 @@ import pandas as pd
 from recsys import artifacts, config, pipeline, schema
 from recsys.balancing import BALANCERS
 from recsys.config.model import Sharing
-from recsys.evaluation import evaluate
+from recsys.evaluation import SeedNoise, evaluate, main_metric
 from recsys.progress import Console
 
 SATISFACTION = (0.25, 0.5, 2.0, 4.0)  # factors of the front of fixed weights
@@ -39,7 +39,6 @@ WAYS: dict[str, tuple[str, ...]] = {  # the reference first
     ),
     "sampling": ("joint", "uniform", "0.5", "proportional"),
 }
-METRIC = {"binary": "auc", "watch_time": "xauc", "regression": "xauc", "ordinal": "xauc"}
 NORMAL_95 = 1.96
 
 
@@ -82,7 +81,7 @@ def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str
     inside = json.loads((job.run / "model" / "inside.json").read_text())
     rows = []
     for objective in job.pipeline.objective:
-        of_it = metrics[(metrics["objective"] == objective.name) & (metrics["metric"] == METRIC[objective.kind])]
+        of_it = metrics[(metrics["objective"] == objective.name) & (metrics["metric"] == main_metric(objective))]
         own = of_it[of_it["against"].isna()].iloc[0]
         paired = of_it[of_it["against"].notna()]
         gain, low, high = paired[["value", "low", "high"]].iloc[0] if len(paired) else (0.0, 0.0, 0.0)
@@ -91,7 +90,7 @@ def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str
                 "way": way,
                 "seed": seed,
                 "objective": objective.name,
-                "metric": METRIC[objective.kind],
+                "metric": main_metric(objective),
                 "n": own["n"],
                 "n_positive": own["n_positive"],
                 "value": own["value"],
@@ -137,13 +136,11 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     for objective, of_objective in rows.groupby("objective", sort=False):
         reference = of_objective["way"].iloc[0]
         compared = of_objective[of_objective["way"] != reference]
-        by_way = compared.groupby("way")["gain"]
         seeds = int(of_objective["seed"].nunique())
-        degrees = len(compared) - by_way.ngroups
-        seed_variance = ((compared["gain"] - by_way.transform("mean")) ** 2).sum() / degrees if degrees else np.nan
+        noise = SeedNoise.of(compared.pivot(index="way", columns="seed", values="gain").to_numpy()[:, :, None])
         for way, of_way in of_objective.groupby("way", sort=False):
             user_variance = (((of_way["high"] - of_way["low"]) / (2 * NORMAL_95)) ** 2).mean()
-            half = NORMAL_95 * np.sqrt(user_variance + seed_variance / seeds)
+            half = np.nan if noise is None else float(noise.half_width([user_variance], confidence=0.95)[0])
             gain = of_way["gain"].mean()
             lines.append(
                 {
@@ -155,7 +152,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
                     "low": gain - half,
                     "high": gain + half,
                     "verdict": "reference" if way == reference else "better" if gain > half else "worse" if gain < -half else "tie",
-                    "seed_sd": np.sqrt(seed_variance),
+                    "seed_sd": np.nan if noise is None else float(np.sqrt(noise.covariance_KK[0, 0])),
                     "seeds": seeds,
                     "multiplications": int(of_way["multiplications"].iloc[0]),
                     "parameters": int(of_way["parameters"].iloc[0]),

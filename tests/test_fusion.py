@@ -227,6 +227,19 @@ def test_mistakes_exit_with_2_and_leave_nothing(options, message, run, capsys):
     assert not (run / "fusion.toml").exists()
 
 
+def test_an_aim_that_cannot_be_met_takes_the_weights_of_an_earlier_one_away(run, capsys):
+    assert run_command(["fuse", str(run), "--maximise", "like"]) == 0
+    assert (run / "fusion.toml").exists()
+    assert run_command(["fuse", str(run), "--maximise", "lik"]) == 2  # a slip says nothing of the weights that stand
+    assert (run / "fusion.toml").exists()
+    capsys.readouterr()
+    assert run_command(["fuse", str(run), "--no-worse", "seconds=+900%"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.startswith("error: fuse: found no weights that keep every constraint") for line in said] == [True, False]
+    assert said[1].endswith("fusion.toml: removed, its weights were found for an earlier aim")
+    assert not [path.name for path in run.iterdir() if "fusion" in path.name]
+
+
 def test_an_aim_is_no_part_of_what_makes_a_run(run):
     from recsys.pipeline import run_identity
     from recsys.runs import pipeline_of

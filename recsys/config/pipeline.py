@@ -72,7 +72,7 @@ class Features(Options):
     min_count: PositiveInt = 10  # a value seen on fewer training rows shares the unknown row of its space
     max_values: PositiveInt = 4  # of a multi-valued cell, for the model
     bias: tuple[Literal["position", "device"], ...] = ()
-    slices: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()  # reported apart: columns, or cold_user, cold_item, item_age, which need none
     memory_limit: str = Field(default="4GB", pattern=r"^[1-9]\d{0,5}(MB|GB)$")  # of the feature engine; beyond it spills to disk
 
     def example_column(self, name: str) -> str:
@@ -141,14 +141,19 @@ class Evaluate(Options):
     bootstrap: PositiveInt = 1000
     confidence: float = Field(default=0.95, gt=0, lt=1)
     baselines: tuple[Literal["popularity", "gbdt"], ...] = ("popularity", "gbdt")
+    against: tuple[str, ...] = ()  # names of scored runs of this pipeline that this one is compared with too, such as a single_task one
+    importance: bool = True  # of groups of features, by permutation: for the page
+    importance_rows: PositiveInt = 20_000  # of the test days, drawn; each group is permuted and they are scored again
     list_k: tuple[PositiveInt, ...] = (5, 10)  # ndcg@K and captured@K: of the fused order, list by list
     top_percent: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = (10.0,)  # captured@P%: of the fused order over all impressions
+    target_temperature: PositiveFloat | None = None  # off-policy: value the policy that samples a request's candidates by exp(score / this)
+    calibrate: Literal["none", "isotonic", "platt"] = "none"  # maps fitted on validation days; platt: of binary objectives alone
 
     @model_validator(mode="after")
     def _each_once(self) -> "Evaluate":
-        for name, found in (("list_k", self.list_k), ("top_percent", self.top_percent)):
+        for name, found in (("list_k", self.list_k), ("top_percent", self.top_percent), ("against", self.against)):
             if len(set(found)) < len(found):
-                raise ValueError(f"found {name} = {list(found)}, expected each number once")
+                raise ValueError(f"found {name} = {list(found)}, expected each {'run' if name == 'against' else 'number'} once")
         return self
 
 
@@ -225,6 +230,19 @@ class Pipeline(Options):
             )
         if not any(objective.loss_weight > 0 for objective in self.objective):
             raise ValueError("objective: found loss_weight = 0 for all, expected at least one above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_calibration_needs(self) -> "Pipeline":
+        method = self.evaluate.calibrate
+        if method != "none" and self.split.validation is None:
+            raise ValueError(
+                f'evaluate.calibrate: found "{method}" without split.validation, expected days to fit the maps to:'
+                " neither training nor test days will do. Fix: name validation days"
+            )
+        if method == "platt" and not any(objective.is_probability for objective in self.objective):
+            kinds = ", ".join(sorted({objective.kind for objective in self.objective}))
+            raise ValueError(f'evaluate.calibrate: found "platt" with {kinds} objectives alone, expected a binary one. Fix: "isotonic"')
         return self
 
     @model_validator(mode="after")

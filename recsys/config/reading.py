@@ -84,7 +84,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         table = _child(table, part, ".".join(parents[: depth + 1]))
     if isinstance(table, list):
         raise ValueError(f"expected the name of an entry and one of its keys behind {'.'.join(parents)}")
-    value = _toml_value(text)
+    value = toml_value(text)
     is_path = last in (_SOURCE_PATHS if parents[:1] == ["source"] else _PATHS.get(tuple(parents), ()))
     table[last] = str(Path(value).absolute()) if is_path and isinstance(value, str) else value
 
@@ -101,7 +101,7 @@ def _child(table: Any, part: str, path: str) -> Any:
     return child
 
 
-def _toml_value(text: str) -> Any:
+def toml_value(text: str) -> Any:
     """`text` as a TOML value, else as a string: `--set model.sharing=mmoe` needs no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -130,7 +130,7 @@ def options_from(kind: type[_Some], overrides: Sequence[str]) -> _Some:
         elif key not in kind.model_fields:
             problems.append(f"--set {override}: unknown key{nearest(key, kind.model_fields)}; there are {', '.join(kind.model_fields)}")
         else:
-            raw[key] = _toml_value(text)
+            raw[key] = toml_value(text)
     if problems:
         raise ConfigError(problems)
     try:

@@ -57,6 +57,7 @@ class Columns(Options):
     position: ColumnName | None = None
     device: ColumnName | None = None
     propensity: ColumnName | None = None
+    target_propensity: ColumnName | None = None
 
     @model_validator(mode="after")
     def _each_its_own(self) -> "Columns":

@@ -1,8 +1,9 @@
 """Examples → packed arrays → tensors: vocabularies and normalisers fitted on training days, encoded days in Arrow IPC files."""
 
-from recsys.encoding.batches import EncodedDays, batches, steps_per_epoch, to_batch
+from recsys.encoding.batches import EncodedDays, batches, packed_batches, steps_per_epoch, to_batch
 from recsys.encoding.encode import Encoded, encode, fingerprint_of
 from recsys.encoding.encoder import Encoder
+from recsys.encoding.feature_groups import FeatureGroup, feature_groups
 from recsys.encoding.layout import PADDING_ROW, Batch, Layout, Order, Slot
 from recsys.encoding.means import label_means
 from recsys.encoding.sampling import Sampling
@@ -15,6 +16,7 @@ __all__ = [
     "Encoded",
     "EncodedDays",
     "Encoder",
+    "FeatureGroup",
     "Layout",
     "Order",
     "Sampling",
@@ -23,8 +25,10 @@ __all__ = [
     "batches",
     "embedding_init",
     "encode",
+    "feature_groups",
     "fingerprint_of",
     "label_means",
+    "packed_batches",
     "steps_per_epoch",
     "to_batch",
 ]

@@ -5,6 +5,7 @@ Which rows make up which batch is a pure function of (seed, epoch, step), of the
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,16 @@ class EncodedDays:
         """The spans' rows one after another; of a single span a view, else a copy."""
         parts = [Packed._make(values[span.start : span.stop] for values in self.block(span.block)) for span in spans]
         return parts[0] if len(parts) == 1 else _concatenated(parts)
+
+    def take(self, places_N: NDArray[np.intp]) -> Packed:
+        """The rows at these places among all rows of the days, ascending; a copy."""
+        bounds = np.cumsum([0, *self.block_rows])
+        cuts = np.searchsorted(places_N, bounds)
+        parts = [packing.empty(0, self.layout)]
+        for number, (start, stop) in enumerate(pairwise(cuts)):
+            if start < stop:
+                parts.append(Packed._make(values.take(places_N[start:stop] - bounds[number], axis=0) for values in self.block(number)))
+        return _concatenated(parts)
 
     def kept(self, spans: Sequence[Span], thinning: Thinning) -> NDArray[np.intp]:
         """The places, among the spans' rows one after another, of those that a thinning keeps. Reads one label a row."""
@@ -198,6 +209,12 @@ def batches(
         del window  # before the next one is read: one is what memory holds
     if parts:
         yield _tensors(_concatenated(parts))
+
+
+def packed_batches(packed: Packed, batch_size: int) -> Iterator[Batch]:
+    """Rows as they lie, in batches of tensors of their own memory; the last may be short."""
+    for start in range(0, len(packed.labels), batch_size):
+        yield _tensors(Packed._make(values[start : start + batch_size].copy() for values in packed))
 
 
 def to_batch(encoded: pa.RecordBatch, layout: Layout) -> Batch:

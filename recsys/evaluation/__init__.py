@@ -1,33 +1,68 @@
 """Evaluation: numpy in, long rows out. Knows no torch, no model, no config of training."""
 
+from recsys.evaluation.anchors import anchors
 from recsys.evaluation.bootstrap import Interval, UserDraws, interval
+from recsys.evaluation.comparison import comparison
+from recsys.evaluation.dominance import Dominant, dominant_users
 from recsys.evaluation.evaluate import evaluate
+from recsys.evaluation.falls import falls
+from recsys.evaluation.fronts import beyond_noise, dominates, front_share, hypervolume, hypervolume_replicates, non_dominated
 from recsys.evaluation.groups import bursts
-from recsys.evaluation.metrics import METRICS, OFF_POLICY, Metric, list_metric, list_metrics
+from recsys.evaluation.measure import Measured, difference
+from recsys.evaluation.metrics import METRICS, OFF_POLICY, Metric, list_metric, list_metrics, main_metric
 from recsys.evaluation.offpolicy import softmax_propensity
+from recsys.evaluation.paired import Judged, Paired, judged_by, paired
+from recsys.evaluation.points import Ends, Points, later_rows, sweep_rows
 from recsys.evaluation.policy_value import off_policy
+from recsys.evaluation.positions import position_bins, position_curve
 from recsys.evaluation.probability import calibration_curve
 from recsys.evaluation.rows import Rows
 from recsys.evaluation.scores import Scores, read_scores
+from recsys.evaluation.seeds import SeedNoise
 from recsys.evaluation.targets import Target, targets
 
 __all__ = [
     "METRICS",
     "OFF_POLICY",
+    "Dominant",
+    "Ends",
     "Interval",
+    "Judged",
+    "Measured",
     "Metric",
+    "Paired",
+    "Points",
     "Rows",
     "Scores",
+    "SeedNoise",
     "Target",
     "UserDraws",
+    "anchors",
+    "beyond_noise",
     "bursts",
     "calibration_curve",
+    "comparison",
+    "difference",
+    "dominant_users",
+    "dominates",
     "evaluate",
+    "falls",
+    "front_share",
+    "hypervolume",
+    "hypervolume_replicates",
     "interval",
+    "judged_by",
+    "later_rows",
     "list_metric",
     "list_metrics",
+    "main_metric",
+    "non_dominated",
     "off_policy",
+    "paired",
+    "position_bins",
+    "position_curve",
     "read_scores",
     "softmax_propensity",
+    "sweep_rows",
     "targets",
 ]

@@ -35,7 +35,7 @@ def cells(impressions: Impressions, at_N: IntArray) -> Iterator[Cell]:
     """The whole of these rows, each of their days if there are several, and each value of each slice."""
     yield Cell(at_N)
     day_N, days = impressions.day
-    by_day = [(code, part_N) for code, part_N in _parts(day_N[at_N], at_N) if code >= 0]
+    by_day = [(code, part_N) for code, part_N in _parts(day_N[at_N], at_N) if code >= 0] if days else []
     if len(by_day) > 1:
         yield from (Cell(part_N, day=days[code]) for code, part_N in by_day)
     for name, (value_N, values) in impressions.slices.items():

@@ -33,6 +33,8 @@ def plain(table: pa.Table, column: str) -> pa.Array:
     values = table[column]
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    if values.num_chunks == 1:
+        return values.chunk(0)
     return pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
 
 

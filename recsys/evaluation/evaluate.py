@@ -6,10 +6,12 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import predictions as prediction_files
-from recsys.evaluation.importance import has_propensities, weighed
+from recsys import schema
+from recsys.errors import ConfigError
+from recsys.evaluation.importance import has_propensities, known_rows, weighed, with_softmax
 from recsys.evaluation.inputs import as_table, check_options, read_impressions
 from recsys.evaluation.long_rows import Settings, long_rows
-from recsys.evaluation.metrics import METRICS, OFF_POLICY, list_metrics
+from recsys.evaluation.metrics import METRICS, OFF_POLICY, Metric, list_metrics
 from recsys.evaluation.scores import Scores, check_predictions, check_same_impressions, read_scores
 from recsys.evaluation.targets import targets
 from recsys.objectives import Objective
@@ -28,13 +30,15 @@ def evaluate(
     slices: Sequence[str] | None = None,
     list_k: Sequence[int] = (5, 10),
     top_percent: Sequence[float] = (10.0,),
+    target_temperature: float | None = None,
+    metrics: Sequence[str] | None = None,
 ) -> pa.Table:
     """The metrics of one run's predictions as rows of schema.METRICS.
 
     `predictions` has the columns of predictions.parquet; event_id, user_id, timestamp and each objective's `label.X` and
     `pred.X` are needed. Without a split all rows are "test". Rows come per split and objective: every metric on the whole
     (slice "all"), the main ones also by day, where a split has several, and by each value of `slices` (default: all
-    `slice.…` columns; a null value of a slice has slice_value null).
+    `slice.…` columns, and "position" in bins where the table has one; a null value of a slice has slice_value null).
     `gauc_list` orders by `rank.X` where there is one; all other metrics judge `pred.X`, the prediction for the log as it was shown.
     An objective with `given` is judged twice: jointly, on all rows with a known label, and under the name `like|click` as
     `pred.like|click` (where that column is absent: `pred.like` / `pred.click`) on those of them whose given label is 1. An ordinal one
@@ -49,6 +53,9 @@ def evaluate(
     `captured@P%` for the P of `top_percent` (`recsys.evaluation.lists`). In a slice, places are those in whole lists.
     A metric that the rows do not define is null with a reason. `reason` beside a value says why it has no interval.
     Where the run has both `propensity` and `target_propensity`, the rows of `off_policy` follow those of each objective, on the same draws.
+    With a `target_temperature`, each run's target policy samples by its fused score: the softmax of `score` over each request's candidates
+    stands in place of a `target_propensity`, and a run that has no `propensity`, `score` or `request_id` is refused.
+    `metrics`: the names of those wanted; default all.
     `n` counts rows with a known label, `n_positive` those of a positive label (binary objectives), `coverage` is the share of
     `n` that the value rests on.
 
@@ -56,18 +63,32 @@ def evaluate(
     where the label is known, runs that scored different impressions), ConfigError for options out of range.
     """
     check_options(objectives, run, against or {}, bootstrap, confidence)
-    table = as_table(predictions, run)
+    columns = (schema.prediction_column, schema.label_column)
+    needed = [schema.USER_ID, schema.TIMESTAMP, *(column(objective.name) for column in columns for objective in objectives)]
+    table = as_table(predictions, run, needed=needed)  # all that is missing at once
     this = read_scores(table, objectives, run, labels=True)
     check_predictions(this, this.label)
     impressions = read_impressions(table, run, slices)
     tables = {run: table, **{name: as_table(other, name) for name, other in (against or {}).items()}}
     scored = {name: this if name == run else _other(this, name, each, objectives) for name, each in tables.items()}
+    if target_temperature is not None:
+        known_N, t = known_rows(this.label), target_temperature
+        tables = {n: with_softmax(each, impressions.list_N, known_N, n, temperature=t) for n, each in tables.items()}
     runs = [weighed(scored[n], each, impressions, this.label) if has_propensities(each) else scored[n] for n, each in tables.items()]
     means = prediction_files.train_means(table.schema) if train_means is None else train_means
     settings = Settings(run, bootstrap, confidence, seed, means)
     of_lists = () if this.score_N is None else list_metrics(list_k, top_percent)
-    metrics = (*METRICS, *of_lists, *(OFF_POLICY if runs[0].importance else ()))
-    return long_rows(impressions, runs, settings, targets(objectives), metrics)
+    judged = _wanted((*METRICS, *of_lists, *(OFF_POLICY if runs[0].importance else ())), metrics)
+    return long_rows(impressions, runs, settings, targets(objectives), judged)
+
+
+def _wanted(all_: Sequence[Metric], names: Sequence[str] | None) -> tuple[Metric, ...]:
+    """Those of the names, in the order of all. Raises ConfigError for a name that these predictions do not have."""
+    there = [metric.name for metric in all_]
+    unknown = [] if names is None else [name for name in names if name not in there]
+    if unknown:
+        raise ConfigError(f"metrics: found {', '.join(unknown)}, expected some of {', '.join(there)}. Fix: leave the others out")
+    return tuple(metric for metric in all_ if names is None or metric.name in names)
 
 
 def _other(this: Scores, run: str, table: pa.Table, objectives: Sequence[Objective]) -> Scores:

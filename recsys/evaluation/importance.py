@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recsys import schema
 from recsys.errors import ConfigError, DataError, data_error
-from recsys.evaluation.columns import numbers, place
+from recsys.evaluation.columns import no_nulls, numbers, place, plain
 from recsys.evaluation.inputs import Impressions
 from recsys.evaluation.offpolicy import softmax_propensity
 from recsys.evaluation.rows import FloatArray, IntArray
@@ -32,9 +32,12 @@ def require_propensities(table: pa.Table, run: str, *, temperature: float | None
         schema.TARGET_PROPENSITY: "write the probability with which the policy in question chooses that item"
         if temperature is None
         else f"write {schema.SCORE}, of which temperature = {temperature:g} makes it",
+        schema.REQUEST_ID: "name the request that each row was a candidate of: the softmax is over the candidates of one decision",
     }
     needed = {schema.PROPENSITY: schema.PROPENSITY}
     needed[schema.TARGET_PROPENSITY] = schema.TARGET_PROPENSITY if temperature is None else schema.SCORE
+    if temperature is not None:
+        needed[schema.REQUEST_ID] = schema.REQUEST_ID
     missing = [ours for ours, column in needed.items() if column not in table.column_names]
     if missing:
         raise data_error(
@@ -48,22 +51,30 @@ def require_propensities(table: pa.Table, run: str, *, temperature: float | None
 def with_softmax(table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], run: str, *, temperature: float) -> pa.Table:
     """The table with the softmax of its fused scores over each list as its target propensity.
 
-    Raises ConfigError for a temperature out of range; DataError where a score is no number, or a list has several known labels: its
-    rows must be the candidates of one decision, of which one was shown.
+    Raises ConfigError for a temperature out of range; DataError as `require_propensities` does, where a score is no number, and where a
+    list cannot be the candidates of one decision, of which one was shown.
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise ConfigError(f"temperature: found {temperature}, expected more than 0. Fix: 1 samples by the odds of the fused score")
+    require_propensities(table, run, temperature=temperature)
     score_N = numbers(table, schema.SCORE, run)
-    bad = int(np.count_nonzero(~np.isfinite(score_N)))
-    if bad:
-        raise data_error(
-            place(run, schema.SCORE),
-            found="null, NaN or infinite",
-            expected="a finite score of each candidate",
-            bad_rows=bad,
-            rows=len(score_N),
-            fix="score every candidate",
-        )
+    _refuse(
+        ~np.isfinite(score_N),
+        run,
+        schema.SCORE,
+        found="null, NaN or infinite",
+        expected="a finite score of each candidate",
+        fix="score every candidate",
+    )
+    _check_decisions(table, list_N, known_N, run)
+    target_N = softmax_propensity(score_N, list_N, temperature=temperature)
+    kept = table.drop_columns([schema.TARGET_PROPENSITY]) if schema.TARGET_PROPENSITY in table.column_names else table
+    return kept.append_column(schema.TARGET_PROPENSITY, pa.array(target_N))
+
+
+def _check_decisions(table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], run: str) -> None:
+    """A request of each row, at most one known label a request, and the candidates that were not chosen beside the one that was."""
+    no_nulls(plain(table, schema.REQUEST_ID), place(run, schema.REQUEST_ID))
     several = int(np.count_nonzero(np.bincount(list_N, known_N) > 1))
     if several:
         raise data_error(
@@ -72,9 +83,14 @@ def with_softmax(table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], 
             expected="one in a list: that of the candidate that was chosen",
             fix=f"give each decision a {schema.REQUEST_ID} of its own with all its candidates, or write {schema.TARGET_PROPENSITY}",
         )
-    target_N = softmax_propensity(score_N, list_N, temperature=temperature)
-    kept = table.drop_columns([schema.TARGET_PROPENSITY]) if schema.TARGET_PROPENSITY in table.column_names else table
-    return kept.append_column(schema.TARGET_PROPENSITY, pa.array(target_N))
+    _refuse(
+        known_N & (np.bincount(list_N)[list_N] == 1) & (numbers(table, schema.PROPENSITY, run) < 1),
+        run,
+        schema.PROPENSITY,
+        found="less than 1 in a list of one row",
+        expected="1, or beside it the candidates that were not chosen: the softmax is over all that could have been",
+        fix=f"add them as rows without labels and without {schema.PROPENSITY}, or write {schema.TARGET_PROPENSITY}",
+    )
 
 
 def known_rows(label: Mapping[str, FloatArray]) -> NDArray[np.bool_]:

@@ -1,8 +1,10 @@
 """Scores of several runs in, long rows out: every metric of every target in every cell, with intervals and paired differences."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cached_property, partial
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,11 @@ from recsys.evaluation.inputs import Impressions
 from recsys.evaluation.lists import Places, places
 from recsys.evaluation.measure import Measured, difference, measure
 from recsys.evaluation.metrics import OFF_POLICY, Metric
-from recsys.evaluation.rows import IntArray, Rows, renumber
+from recsys.evaluation.rows import IntArray, Rows, renumber, taken
 from recsys.evaluation.scores import Scores
 from recsys.evaluation.targets import Target
+
+THREADS = 2  # objectives at a time: numpy sorts, counts and multiplies without Python's lock, and each needs its own memory
 
 
 @dataclass(frozen=True)
@@ -37,39 +41,52 @@ def long_rows(
     """Rows of schema.METRICS of the first run, and of its differences to the others; `runs` scored `impressions` in one order."""
     rows: list[dict[str, Any]] = []
     for split, at_N in splits(impressions):
-        evaluation = _SplitEvaluation(split, at_N, impressions, runs, settings)
-        rows += (row for target in of for row in evaluation.rows(target, metrics))
+        evaluation = SplitEvaluation(split, at_N, impressions, runs, settings)
+        with ThreadPoolExecutor(THREADS) as threads:
+            rows += chain.from_iterable(threads.map(partial(evaluation.rows, metrics=metrics), of))
     return pa.Table.from_pylist(rows, schema=schema.METRICS)
 
 
-class _SplitEvaluation:
+class SplitEvaluation:
     """One split: its users are numbered and drawn once, for all objectives, cells and runs."""
 
     def __init__(self, split: str, at_N: IntArray, impressions: Impressions, runs: Sequence[Scores], settings: Settings) -> None:
-        self.split, self.impressions, self.runs, self.settings = split, impressions, runs, settings
-        self.cells = list(cells(impressions, at_N))
-        self.user_N = np.full(len(impressions.user_N), -1)
-        users_U, self.user_N[at_N] = renumber(impressions.user_N[at_N], impressions.users)
+        self.split, self.at_N, self.impressions, self.runs, self.settings = split, at_N, impressions, runs, settings
+        users_U, self.user_N = renumber(taken(impressions.user_N, at_N), impressions.users)
+        if len(at_N) < len(impressions.user_N):
+            self.user_N = self._spread(self.user_N)
         self.draws = UserDraws(len(users_U), settings.bootstrap, settings.seed)
-        self.places = [self._places(scores, at_N) for scores in runs]
+
+    @cached_property
+    def places(self) -> list[Places | None]:
+        """The fused order of each run."""
+        return [self._places(scores, self.at_N) for scores in self.runs]
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        return list(cells(self.impressions, self.at_N))
 
     def _places(self, scores: Scores, at_N: IntArray) -> Places | None:
         """The fused order of the split's rows, at their places among the rows of all splits; None where the run has none."""
         found = None if scores.score_N is None else places(scores.score_N[at_N], self.impressions.list_N[at_N])
         if found is None:
             return None
-        spread = np.zeros((len(found), len(self.impressions.user_N)), np.int64)
-        spread[:, at_N] = found
-        return Places(*spread)
+        return Places(*map(self._spread, found))
 
-    def rows(self, target: Target, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+    def _spread(self, of_split_N: IntArray) -> IntArray:
+        """What is known of the split's rows, at their places among the rows of all splits."""
+        spread_N = np.zeros(len(self.impressions.user_N), np.int64)
+        spread_N[self.at_N] = of_split_N
+        return spread_N
+
+    def rows(self, target: Target, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
         """The long rows of one objective, or of its conditional form, which has no value of its own; the whole split first."""
         metrics = [m for m in metrics if target.objective.kind in m.kinds and not (target.given and (m.of_lists or m in OFF_POLICY))]
-        for cell in self.cells:
-            yield from self._cell(cell, target, [metric for metric in metrics if metric.main or cell.is_whole])
+        of_cells = (self._cell(cell, target, [metric for metric in metrics if metric.main or cell.is_whole]) for cell in self.cells)
+        return list(chain.from_iterable(of_cells))
 
     def _cell(self, cell: Cell, target: Target, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
-        label_N = self.runs[0].label[target.name][cell.at_N]
+        label_N = taken(self.runs[0].label[target.name], cell.at_N)
         known_N = ~np.isnan(label_N)
         shared = {
             "run": self.settings.run,
@@ -82,13 +99,7 @@ class _SplitEvaluation:
             "n": np.count_nonzero(known_N),
             "n_positive": np.count_nonzero(label_N > 0) if target.objective.is_probability else None,
         }
-        by_run: list[list[Measured]] = [[] for _ in self.runs]
-        for with_unknown, some in groupby(metrics, lambda metric: metric.of_lists and not known_N.all()):
-            together = list(some)
-            users_U, rows_by_run = self._rows_by_run(cell.at_N if with_unknown else cell.at_N[known_N], target)
-            for measured, rows in zip(by_run, rows_by_run, strict=True):
-                measured += measure(together, rows, self.draws, users_U)
-        for metric, this, *others in zip(metrics, *by_run, strict=True):
+        for metric, this, *others in zip(metrics, *self.measured(cell.at_N, target, metrics), strict=True):
             yield shared | {"metric": metric.name, "against": None} | self._number(metric, target, this)
             for scores, other in zip(self.runs[1:], others, strict=True):
                 yield (
@@ -97,32 +108,59 @@ class _SplitEvaluation:
                     | self._number(metric, target, difference(this, other, scores.run))
                 )
 
-    def _rows_by_run(self, at_N: IntArray, target: Target) -> tuple[IntArray, list[Rows]]:
-        """These impressions as each run scored them, and their users in the numbering of the draws."""
+    def measured(self, at_N: IntArray, target: Target, metrics: Sequence[Metric]) -> list[list[Measured]]:
+        """Of each run, the metrics of a target on these rows of the split."""
+        known_N = ~np.isnan(taken(self.runs[0].label[target.name], at_N))
+        by_run: list[list[Measured]] = [[] for _ in self.runs]
+        for with_unknown, some in groupby(metrics, lambda metric: metric.of_lists and not known_N.all()):
+            together = list(some)
+            users_U, rows_by_run = self._rows_by_run(at_N if with_unknown or known_N.all() else at_N[known_N], target, together)
+            for measured, rows in zip(by_run, rows_by_run, strict=True):
+                measured += measure(together, rows, self.draws, users_U)
+        return by_run
+
+    def _users(self, at_N: IntArray) -> tuple[IntArray, IntArray]:
+        """The users of these rows in the numbering of the draws, and of each row the place of its user among them."""
+        if len(at_N) == len(self.at_N):
+            return np.arange(self.draws.users), taken(self.user_N, at_N)
+        return renumber(taken(self.user_N, at_N), self.draws.users)
+
+    def _lists(self, at_N: IntArray, metrics: Sequence[Metric]) -> tuple[IntArray, int]:
+        """The list of each row, from 0, and how many there are; where no metric reads them, all rows are one."""
+        if not any(metric.reads_lists for metric in metrics):
+            return np.zeros(len(at_N), np.int64), 1
+        lists_G, list_N = renumber(taken(self.impressions.list_N, at_N), self.impressions.lists)
+        return list_N, len(lists_G)
+
+    def _rows_by_run(self, at_N: IntArray, target: Target, metrics: Sequence[Metric]) -> tuple[IntArray, list[Rows]]:
+        """These impressions as each run scored them, as far as the metrics read them, and their users in the numbering of the draws."""
         name = target.name
-        label_N = self.runs[0].label[name][at_N]
-        users_U, user_N = renumber(self.user_N[at_N], self.draws.users)
-        lists_G, list_N = renumber(self.impressions.list_N[at_N], self.impressions.lists)
+        label_N = taken(self.runs[0].label[name], at_N)
+        users_U, user_N = self._users(at_N)
+        list_N, lists = self._lists(at_N, metrics)
         rows_by_run = []
-        for scores, order in zip(self.runs, self.places, strict=True):
+        fused = self.places if any(metric.of_lists for metric in metrics) else [None] * len(self.runs)
+        for scores, order in zip(self.runs, fused, strict=True):
             predicted = scores.predicted[name]
-            expected_N = predicted.expected_N[at_N]
+            expected_N = taken(predicted.expected_N, at_N)
             rows = Rows(
                 label_N=label_N,
                 prediction_N=expected_N,
-                ranking_N=expected_N if predicted.ranking_N is predicted.expected_N else predicted.ranking_N[at_N],
+                ranking_N=expected_N if predicted.ranking_N is predicted.expected_N else taken(predicted.ranking_N, at_N),
                 user_N=user_N,
                 list_N=list_N,
                 users=len(users_U),
-                lists=len(lists_G),
+                lists=lists,
                 train_mean=self.settings.train_means.get(name),
                 levels=target.objective.levels,
-                probability_NL=None if predicted.probability_NL is None else predicted.probability_NL[at_N],
-                importance_N=None if scores.importance is None else scores.importance.weight_N[at_N],
-                policy_N=policy_N[at_N] if scores.importance and (policy_N := scores.importance.policy.get(name)) is not None else None,
-                place_N=None if order is None else order.place_N[at_N],
-                list_place_N=None if order is None else order.list_place_N[at_N],
-                list_size_N=None if order is None else order.list_size_N[at_N],
+                probability_NL=None if predicted.probability_NL is None else taken(predicted.probability_NL, at_N),
+                importance_N=None if scores.importance is None else taken(scores.importance.weight_N, at_N),
+                policy_N=taken(policy_N, at_N)
+                if scores.importance and (policy_N := scores.importance.policy.get(name)) is not None
+                else None,
+                place_N=None if order is None else taken(order.place_N, at_N),
+                list_place_N=None if order is None else taken(order.list_place_N, at_N),
+                list_size_N=None if order is None else taken(order.list_size_N, at_N),
             )
             rows_by_run.append(rows)
         return users_U, rows_by_run

@@ -5,25 +5,29 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.evaluation.bootstrap import Estimate, Exact, Interval, Method, Undefined, UserDraws, interval, replicate
+from recsys.evaluation.bootstrap import Estimate, Exact, Interval, Method, Undefined, UserDraws, effective_number, interval, replicate
 from recsys.evaluation.metrics import Metric
 from recsys.evaluation.rows import FloatArray, IntArray, Rows
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A metric of one run, or the difference between two. `value` None: undefined, for the `reason`."""
+    """A metric of one run, or the difference between two. `value` None: undefined, for the `reason`.
+
+    `effective_users`: see `bootstrap.interval`.
+    """
 
     value: float | None
     coverage: float = 0.0
     method: Method | None = None
     replicates_R: FloatArray | None = None
     reason: str | None = None
+    effective_users: float | None = None
 
     def interval(self, *, confidence: float, centred: bool) -> Interval:
         if self.value is None or self.replicates_R is None:
             return Interval(None, None, self.reason)
-        return interval(self.replicates_R, self.value, confidence=confidence, centred=centred)
+        return interval(self.replicates_R, self.value, confidence=confidence, centred=centred, effective_users=self.effective_users)
 
 
 def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: IntArray) -> list[Measured]:
@@ -35,8 +39,10 @@ def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: In
     if len(users_U) < 2:
         return [found if found.value is None else replace(found, reason="no interval: one user") for found, _ in measured]
     replicates = iter(replicate([estimate for _, estimate in measured if estimate is not None], draws, users_U))
+    effective = effective_number(np.bincount(rows.user_N, minlength=rows.users))
     return [
-        found if estimate is None else replace(found, method=estimate.method, replicates_R=next(replicates)) for found, estimate in measured
+        found if estimate is None else replace(found, method=estimate.method, replicates_R=next(replicates), effective_users=effective)
+        for found, estimate in measured
     ]
 
 
@@ -55,6 +61,7 @@ def difference(this: Measured, that: Measured, other_run: str) -> Measured:
         method=this.method,
         replicates_R=paired_R,
         reason=this.reason,
+        effective_users=this.effective_users,
     )
 
 

@@ -24,7 +24,7 @@ class Metric:
     `better` is the direction of the metric, whatever the direction of the label: AUC of a dismissal is better higher,
     because the prediction is of the label. None: neither way (calibration is best at 1). `of_label`: the metric is a value of the
     label itself, and its direction the objective's. `of_lists`: it judges the fused order and reads all impressions, not only those with
-    a known label. `main` metrics are reported by slice
+    a known label. `by_list`: it is a mean over lists. `main` metrics are reported by slice
     and by day too. `centred`: see `bootstrap.interval`.
     """
 
@@ -36,6 +36,11 @@ class Metric:
     centred: bool = False
     of_label: bool = False
     of_lists: bool = False
+    by_list: bool = False
+
+    @property
+    def reads_lists(self) -> bool:
+        return self.of_lists or self.by_list
 
     def better_of(self, objective: Objective) -> str | None:
         return objective.better if self.of_label else self.better
@@ -44,12 +49,12 @@ class Metric:
 METRICS = (
     Metric("auc", BINARY, schema.HIGHER, ranking.auc, main=True),
     Metric("gauc", BINARY, schema.HIGHER, ranking.gauc, main=True),
-    Metric("gauc_list", BINARY, schema.HIGHER, ranking.gauc_list, main=True),
+    Metric("gauc_list", BINARY, schema.HIGHER, ranking.gauc_list, main=True, by_list=True),
     Metric("pr_auc", BINARY, schema.HIGHER, ranking.pr_auc),
     Metric("log_loss", BINARY + ORDINAL, schema.LOWER, probability.log_loss, main=True),
     Metric("normalized_entropy", BINARY, schema.LOWER, probability.normalized_entropy, main=True),
     Metric("rps", ORDINAL, schema.LOWER, ordinal.rps, main=True),
-    Metric("ece", BINARY, schema.LOWER, probability.ece, centred=True),
+    Metric("ece", BINARY, schema.LOWER, probability.ece, main=True, centred=True),
     Metric("calibration", EVERY, None, probability.calibration, main=True),
     Metric("rmse", NUMERIC, schema.LOWER, regression.rmse, main=True),
     Metric("mae", NUMERIC, schema.LOWER, regression.mae, main=True),
@@ -82,6 +87,11 @@ def captured_in_lists(k: int) -> Metric:
 def captured_overall(percent: float) -> Metric:
     estimate = partial(lists.captured_overall, percent=percent)
     return Metric(f"captured@{percent:g}%", EVERY, None, estimate, main=True, of_label=True, of_lists=True)
+
+
+def main_metric(objective: Objective) -> str:
+    """The one that judges an objective where one number must do: AUC, or XAUC, which is as AUC for values."""
+    return "auc" if objective.kind in BINARY else "xauc"
 
 
 def list_metrics(list_k: Sequence[int], top_percent: Sequence[float]) -> tuple[Metric, ...]:

@@ -81,24 +81,28 @@ def equal_mass_bins(order: Order, bins: int) -> IntArray:
     return (order.mid_rank * bins / max(1, len(order.rows_N))).astype(np.int64)
 
 
-def calibration_curve(label: FloatArray, prediction: FloatArray, *, bins: int = BINS, confidence: float = 0.95) -> pd.DataFrame:
+def calibration_curve(
+    label: FloatArray, prediction: FloatArray, *, bins: int = BINS, confidence: float = 0.95, by: FloatArray | None = None
+) -> pd.DataFrame:
     """Mean prediction against mean label in bins of equal mass, in ascending order; rows without a label (NaN) are left out.
 
     Columns: `mean_predicted`, `mean_observed`, `n`, and `low`, `high` for the mean label: Wilson's interval where all
     labels are 0 or 1 (Wilson 1927), else mean ± z standard errors, null for a bin of one row. Rows count as independent. Fewer than
-    `bins` rows come back where predictions tie. Raises ValueError where the arrays differ in length, a prediction of a
+    `bins` rows come back where predictions tie. `by`: the bins are of these predictions instead, so that those before and after
+    calibration are compared on the same rows. Raises ValueError where the arrays differ in length, a prediction of a
     known label is not finite, or `bins` is below 1.
     """
     label_N, prediction_N = np.asarray(label, np.float64), np.asarray(prediction, np.float64)
-    if label_N.shape != prediction_N.shape or label_N.ndim != 1:
+    by_N = prediction_N if by is None else np.asarray(by, np.float64)
+    if label_N.shape != prediction_N.shape or label_N.ndim != 1 or by_N.shape != label_N.shape:
         raise ValueError(f"label {label_N.shape} and prediction {prediction_N.shape} must be one-dimensional and of one length")
     if bins < 1:
         raise ValueError(f"bins is {bins}, must be at least 1")
     known_N = ~np.isnan(label_N)
-    label_N, prediction_N = label_N[known_N], prediction_N[known_N]
+    label_N, prediction_N, by_N = label_N[known_N], prediction_N[known_N], by_N[known_N]
     if not np.isfinite(prediction_N).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(prediction_N)):,} predictions with a known label are not finite")
-    _, bin_N, n_B = np.unique(equal_mass_bins(Order.of(prediction_N), bins), return_inverse=True, return_counts=True)
+    _, bin_N, n_B = np.unique(equal_mass_bins(Order.of(by_N), bins), return_inverse=True, return_counts=True)
     predicted_B = np.bincount(bin_N, prediction_N) / n_B
     observed_B = np.bincount(bin_N, label_N) / n_B
     z = NormalDist().inv_cdf((1 + confidence) / 2)

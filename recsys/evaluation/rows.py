@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 T = TypeVar("T", bound=np.generic)
 IntArray = NDArray[np.int64]
+CodeArray = NDArray[np.uint32]
 CountArray = NDArray[np.int32]  # how often a bootstrap drew a user; 32 bits, because their running sums are the cost
 
 
@@ -52,20 +53,46 @@ class Order:
 
 def _ascending(values_N: FloatArray | IntArray) -> IntArray:
     """An argsort; where 32 bits hold the values, as they do a network's outputs, one sort of (value, row) at half its cost."""
+    code_N = _narrow_code(values_N)
+    if code_N is None or len(values_N) >= 1 << 32:
+        return np.argsort(values_N)
+    key_N = code_N.astype(np.int64)
+    key_N <<= 32  # wraps into the sign bit, where the highest codes go
+    key_N |= np.arange(len(values_N))
+    return np.sort(key_N.view(np.uint64)).view(np.int64) & 0xFFFFFFFF
+
+
+def _narrow_code(values_N: FloatArray | IntArray) -> CodeArray | None:
+    """Whole numbers in the order of the values, equal for equal ones: the bits of a float32. None where one does not hold the values."""
     with np.errstate(over="ignore"):
         narrow_N = values_N.astype(np.float32)
-    if values_N.dtype != np.float64 or len(values_N) >= 1 << 32 or not np.array_equal(narrow_N, values_N):
-        return np.argsort(values_N)
-    bits_N = narrow_N.view(np.int32).astype(np.int64)
-    bits_N ^= (bits_N >> 63) & 0x7FFFFFFF  # negative floats descend as integers: turn them round
-    return np.sort((bits_N << 32) | np.arange(len(values_N))) & 0xFFFFFFFF
+    if values_N.dtype != np.float64 or not np.array_equal(narrow_N, values_N):
+        return None
+    narrow_N += np.float32(0)  # −0 becomes 0
+    bits_N = narrow_N.view(np.int32)
+    bits_N ^= (bits_N >> 31) & np.int32(0x7FFFFFFF)  # negative floats descend as integers: turn them round
+    bits_N ^= np.int32(-0x80000000)  # and put them below the others
+    return bits_N.view(np.uint32)
+
+
+def order_code(values_N: FloatArray) -> CodeArray:
+    """[N]: whole numbers below 2³² in the order of the values, equal for equal values. For up to 2³² rows."""
+    code_N = _narrow_code(values_N)
+    return Order.of(values_N).dense_rank.astype(np.uint32) if code_N is None else code_N
 
 
 def renumber(code_N: IntArray, size: int) -> tuple[IntArray, IntArray]:
     """The codes below `size` that occur, ascending, and for each row the place of its code among them; without a sort."""
     occurs = np.zeros(size, bool)
     occurs[code_N] = True
+    if occurs.all():
+        return np.arange(size), code_N
     return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[code_N]
+
+
+def taken(values_N: NDArray[T], at_N: IntArray) -> NDArray[T]:
+    """The values of rows in ascending order; of all rows the array itself: on millions of rows the copies cost as much as the metrics."""
+    return values_N if len(at_N) == len(values_N) else values_N[at_N]
 
 
 def level_of(label_N: FloatArray, levels: Sequence[float]) -> IntArray:
@@ -117,6 +144,14 @@ class Rows:
     @cached_property
     def by_ranking(self) -> Order:
         return self.by_prediction if self.ranking_N is self.prediction_N else Order.of(self.ranking_N)
+
+    @cached_property
+    def prediction_code(self) -> CodeArray:
+        return order_code(self.prediction_N)
+
+    @cached_property
+    def ranking_code(self) -> CodeArray:
+        return self.prediction_code if self.ranking_N is self.prediction_N else order_code(self.ranking_N)
 
     @cached_property
     def by_label(self) -> Order:

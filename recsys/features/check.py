@@ -15,6 +15,7 @@ from recsys.features.columns import Column, Columns, Table, nearest
 from recsys.features.labels import LabelError, UnknownColumns, translate
 from recsys.features.labels import columns as label_columns
 from recsys.features.plan import ANY_TABLE, measured_column
+from recsys.features.ready_slices import READY_SLICES
 
 
 @dataclass
@@ -43,6 +44,7 @@ def _find(pipeline: Pipeline, columns: Columns) -> _Problems:
     _leaks(pipeline, found)
     found.config.extend(_empty(pipeline))
     found.data.extend(_names(pipeline, columns))
+    found.data.extend(_ready_slices(pipeline, columns))
     found.data.extend(_durations(pipeline, columns))
     found.data.extend(_measured(pipeline, columns))
     found.data.extend(_bias(pipeline, columns))
@@ -108,7 +110,7 @@ def _names(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
         ("context", features.context, ("events",)),
         ("entities", entities, ANY_TABLE),
         ("ids", features.ids, ANY_TABLE),
-        ("slices", features.slices, ANY_TABLE),
+        ("slices", [name for name in features.slices if name not in READY_SLICES], ANY_TABLE),
         ("category", features.category, ANY_TABLE),
         ("multi", tuple(features.multi), ANY_TABLE),
     )
@@ -116,9 +118,20 @@ def _names(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
         for name in names:
             column = columns.find(name, tables, features)
             if column is None:
-                yield _unknown(f"features.{key}", name, columns.names(tables), f"a column of {' or '.join(tables)}")
+                expected, known = f"a column of {' or '.join(tables)}", columns.names(tables)
+                if key == "slices":
+                    expected, known = f"{expected}, or {' or '.join(READY_SLICES)}", [*known, *READY_SLICES]
+                yield _unknown(f"features.{key}", name, known, expected)
             elif not _is_plain(column):
                 yield f"features.{key}: found {name} of type {column.dtype}, expected a number, text, a date, true/false or a list of text"
+
+
+def _ready_slices(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    """A ready slice and a column of the data cannot share a name: which of the two was meant would be a guess."""
+    for name in dict.fromkeys(pipeline.features.slices):
+        if name in READY_SLICES and (column := columns.find(name, ANY_TABLE, pipeline.features)) is not None:
+            found = f"found {name}, which is a ready slice and a column of {column.table}"
+            yield f"features.slices: {found}, expected one thing of that name. Fix: call the column otherwise, or leave the slice out"
 
 
 def _is_plain(column: Column) -> bool:

@@ -91,8 +91,8 @@ def _renamed(table: ir.Table, side: str) -> ir.Table:
 
 
 def _canonical(plan: Plan) -> list[str]:
-    names = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP, schema.REQUEST_ID, schema.PROPENSITY)
-    return [name for name in names if name in plan.columns.events.names]
+    ids = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP, schema.REQUEST_ID)
+    return [name for name in (*ids, schema.PROPENSITY, schema.TARGET_PROPENSITY) if name in plan.columns.events.names]
 
 
 def _key_columns(entities: Iterable[Entity]) -> tuple[Column, ...]:

@@ -7,6 +7,7 @@ from recsys import schema
 from recsys.artifacts import fingerprint
 from recsys.config import Features, FeedbackOptions, Pipeline, duration_ms
 from recsys.features.columns import Column, Columns, Table
+from recsys.features.ready_slices import READY_SLICES
 from recsys.objectives import Objective
 
 FRACTION = 1_000_000  # a fractional signal is summed as a whole number of millionths
@@ -61,6 +62,7 @@ class Plan:
     item: tuple[Column, ...]
     context: tuple[Column, ...]
     slices: tuple[Column, ...]
+    ready_slices: tuple[str, ...]
     ids: tuple[Column, ...]
     weight: str | None  # the column of events by which a training row counts
 
@@ -152,7 +154,8 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
         user=tuple(found(name, ("users",)) for name in dict.fromkeys(features.user)),
         item=tuple(found(name, ("items",)) for name in dict.fromkeys(features.item)),
         context=tuple(found(name, ("events",)) for name in dict.fromkeys(features.context)),
-        slices=tuple(found(name, ANY_TABLE) for name in dict.fromkeys(features.slices)),
+        slices=tuple(found(name, ANY_TABLE) for name in dict.fromkeys(features.slices) if name not in READY_SLICES),
+        ready_slices=tuple(name for name in dict.fromkeys(features.slices) if name in READY_SLICES),
         ids=tuple(found(name, ANY_TABLE) for name in dict.fromkeys(features.ids)),
         weight=None if pipeline.train.weight is None else measured_column(pipeline.train.weight, columns),
     )

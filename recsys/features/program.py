@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from recsys import schema
 from recsys.artifacts import Output
-from recsys.features import aggregates, clock, running, session, state, validate
+from recsys.features import aggregates, clock, ready_slices, running, session, state, validate
 from recsys.features.clock import Day
 from recsys.features.engine import Engine, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
@@ -59,12 +59,18 @@ class Program:
             "bursts", day.select(schema.USER_ID, schema.TIMESTAMP, n=ibis.literal(0, "int64"), begin=day[schema.TIMESTAMP])
         )
         self._seen = _named("seen", day.select(schema.ITEM_ID, "day"))
+        counted = ready_slices.counted(plan.ready_slices)
+        self._met = {
+            name: _named(name, day.select(key, **{ready_slices.SEEN_BEFORE: ibis.literal(0, "int64")})) for name, key in counted.items()
+        }
+        self._carried = {"kept": self._kept, "bursts": self._bursts, "seen": self._seen, **self._met}
         self._found_moments = session.moments(day, self._bursts)
         self._moments = _named("moments", self._found_moments)
         self._state: dict[str, ir.Table] = {
             "kept.parquet": state.kept_impressions(past, plan),
             "bursts.parquet": session.last_bursts(self._moments),
             "seen.parquet": state.first_seen(day, self._seen),
+            **{f"{name}.parquet": ready_slices.met(day, self._met[name], key) for name, key in counted.items()},
             **{
                 partials_file(index): aggregates.partials(past, entity.keys, entity.multi, plan)
                 for index, entity in enumerate(self._entities)
@@ -91,7 +97,7 @@ class Program:
         """Reads a day and what was kept before it."""
         engine = self._engine
         engine.files("events", inputs.events)
-        for name, table in (("kept", self._kept), ("bursts", self._bursts), ("seen", self._seen)):
+        for name, table in self._carried.items():
             if inputs.previous_state is None:
                 engine.empty(name, arrow_schema(table))
             else:
@@ -163,7 +169,10 @@ class Program:
         plan, asks = self._plan, self._asks
         names = [schema.label_column(objective.name) for objective in plan.objectives]
         names += [] if plan.weight is None else [schema.WEIGHT]
-        return asks.select(ROW, *closing_columns(plan), **{name: asks[name].cast("float32") for name in names}).order_by(ROW)
+        ready = [schema.slice_column(word) for word in plan.ready_slices]
+        for word in plan.ready_slices:
+            asks = ready_slices.with_slice(asks, word, self._carried[ready_slices.READY_SLICES[word].state])
+        return asks.select(ROW, *closing_columns(plan), *ready, **{name: asks[name].cast("float32") for name in names}).order_by(ROW)
 
     def _moment_block(self) -> ir.Table:
         """What is static, and where the impression stands in time."""

@@ -1,7 +1,8 @@
 """What the next day needs of all days before it: bounded by the users and videos there are, not by the log.
 
 `past`: the last `features.history` impressions of each user, and those with a signal not known yet. `bursts`: the last
-burst of each user. `seen`: the first day of each video. `partials-N`: the sums of the days that this state adds.
+burst of each user. `seen`: the first day of each video. `met_users`, `met_items`: how many impressions each had so far, where a ready
+slice asks for it. `partials-N`: the sums of the days that this state adds.
 """
 
 import ibis

@@ -1,18 +1,27 @@
 """The report: long rows in, a terminal table and one offline page out. Knows no torch."""
 
 from recsys.report.affinity_page import affinity_matrix, write_affinity
-from recsys.report.frame import frame
+from recsys.report.compare_page import comparison_matrix, comparison_words, write_comparison
+from recsys.report.frame import MAIN_METRICS, frame
 from recsys.report.page import write_report
+from recsys.report.sweep_page import sweep_matrix, sweep_words, write_sweep
 from recsys.report.terminal import terminal_matrix, terminal_table
 from recsys.report.training_log import read_inside, read_journal
 
 __all__ = [
+    "MAIN_METRICS",
     "affinity_matrix",
+    "comparison_matrix",
+    "comparison_words",
     "frame",
     "read_inside",
     "read_journal",
+    "sweep_matrix",
+    "sweep_words",
     "terminal_matrix",
     "terminal_table",
     "write_affinity",
+    "write_comparison",
     "write_report",
+    "write_sweep",
 ]

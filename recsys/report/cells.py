@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import floor, log10
+from typing import Any
 
 import pandas as pd
 
@@ -77,11 +78,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Numbers of a row and a column, named; None: a cell that has none."""
+    """Numbers of a row and a column, named; None: a cell that has none. Of a column of words, the words."""
 
     corner: str  # what the rows are
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    rows: tuple[tuple[str, tuple[Cell | str | None, ...]], ...]
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether any of its numbers has a mark, which the legend explains."""
+        return any(isinstance(cell, Cell) and cell.verdict is not None for _, cells in self.rows for cell in cells)
 
 
 def grid(table: pd.DataFrame) -> Grid:
@@ -89,6 +95,11 @@ def grid(table: pd.DataFrame) -> Grid:
     others = compared(table)
     groups = table.groupby(KEYS, sort=False, dropna=False)
     return Grid(tuple(others), tuple(_line(group, others) for _, group in groups))
+
+
+def cell_of(value: Any, low: Any, high: Any, *, verdict: str | None = None, signed: bool = False) -> Cell:
+    """A cell of numbers of a frame, in which what is missing is NaN or None."""
+    return Cell(_number(value), _number(low), _number(high), verdict=verdict, signed=signed)
 
 
 def conditional_words(name: str) -> str | None:

@@ -67,6 +67,12 @@ def falls(table: pd.DataFrame) -> pd.DataFrame:
     return sliced.iloc[np.lexsort((worst, ~is_worse))].reset_index(drop=True)
 
 
+def captured(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first captured@P% that there is: what the fused order puts on top, an objective a line; none without a score."""
+    names = [name for name in table["metric"].unique() if name.startswith("captured@") and name.endswith("%")]
+    return table[table["metric"].isin(names[:1])]
+
+
 def splits(table: pd.DataFrame) -> list[str]:
     """The splits that are there, the test first."""
     return [split for split in SPLIT_ORDER if (table["split"] == split).any()]

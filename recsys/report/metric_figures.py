@@ -1,18 +1,11 @@
-"""Figures of the metrics: differences to the baselines, the days of a split, calibration."""
+"""Figures of the metrics: differences to the baselines, the days of a split."""
 
 import altair as alt
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from recsys import schema
-from recsys.evaluation import Scores, Target, calibration_curve, targets
-from recsys.objectives import Objective
-from recsys.report.cells import grid
 from recsys.report.figure import GREY, Figure, figure, named, records, sentence, values
 from recsys.report.frame import IN_UNITS, compared, short_names
-
-SUMMARIES = {"Σp/Σy": "calibration", "ECE": "ece"}  # what is said of a calibration → its metric
 
 
 def differences(table: pd.DataFrame) -> list[Figure]:
@@ -69,41 +62,3 @@ def _days(rows: pd.DataFrame) -> Figure:
     )
     text = sentence(f"{metric} of {objective} by day", (f"{row.day} {row.value:.4g}" for row in rows.itertuples()))
     return figure(f"{objective}: {metric} by day", text, chart)
-
-
-def calibration(
-    scores: Scores, at_N: NDArray[np.bool_], objectives: tuple[Objective, ...], table: pd.DataFrame, *, confidence: float
-) -> list[Figure]:
-    """One figure an objective, or conditional form, with a label on rows `at_N`: mean prediction against mean label in bins of equal mass.
-
-    `table` holds the metrics of these rows: Σp/Σy and ECE stand in the title.
-    """
-    figures = []
-    for target in targets(objectives):
-        curve = calibration_curve(scores.label[target.name][at_N], scores.predicted[target.name].expected_N[at_N], confidence=confidence)
-        if len(curve):
-            figures.append(_calibration(target, curve, table[table["objective"] == target.name]))
-    return figures
-
-
-def _calibration(target: Target, curve: pd.DataFrame, table: pd.DataFrame) -> Figure:
-    objective, name = target.objective, target.name
-    kind = "probability" if objective.is_probability else "value in the label's own unit"
-    curve = curve.assign(low=curve["low"].clip(lower=0)) if objective.is_probability else curve
-    ends = [float(curve[["mean_predicted", "mean_observed"]].min().min()), float(curve[["mean_predicted", "mean_observed"]].max().max())]
-    base = alt.Chart(records(curve, "mean_predicted", "mean_observed", "low", "high", "n")).encode(
-        x=alt.X("mean_predicted:Q", title=f"mean predicted {kind}", scale=alt.Scale(zero=False)),
-        tooltip=named({"mean_predicted:Q": "predicted", "mean_observed:Q": "observed", "low:Q": "low", "high:Q": "high", "n:Q": "rows"}),
-    )
-    y = alt.Y("mean_observed:Q", title="mean label", scale=alt.Scale(zero=False))
-    chart = alt.layer(
-        alt.Chart(values([{"end": end} for end in ends])).mark_line(strokeDash=[4, 3], color=GREY).encode(x="end:Q", y="end:Q"),
-        base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(y=alt.Y("low:Q"), y2="high:Q"),
-        base.mark_line(point=True).encode(y=y),
-    )
-    text = sentence(
-        f"Calibration of {name}; on the dashed line the prediction is right on average",
-        (f"predicted {row.mean_predicted:.3g}, observed {row.mean_observed:.3g}" for row in curve.itertuples()),
-    )
-    said = [f"{summary} {line.value}" for summary, metric in SUMMARIES.items() for line in grid(table[table["metric"] == metric]).lines]
-    return figure(f"{name}: {', '.join(said) or 'predicted and observed'}", text, chart, height=230)

@@ -28,3 +28,43 @@ function draw() {
 
 dark.addEventListener("change", draw);
 draw();
+
+// The rows that a figure draws, as a table under it. A set of one column is decoration: a zero line, a diagonal.
+function rowsOf(spec) {
+  const found = new Map();
+  (function walk(part) {
+    const values = part?.data?.values;
+    if (Array.isArray(values) && values.length && Object.keys(values[0]).length > 1) found.set(JSON.stringify(values), values);
+    for (const child of ["layer", "hconcat", "vconcat", "concat"]) (part[child] ?? []).forEach(walk);
+    if (part.spec) walk(part.spec);
+  })(spec);
+  return [...found.values()];
+}
+
+function tableOf(rows) {
+  const table = document.createElement("table"), columns = Object.keys(rows[0]);
+  const line = (section, tag, cells) => {
+    const row = section.insertRow();
+    for (const cell of cells) row.appendChild(document.createElement(tag)).textContent = cell ?? "–";
+  };
+  line(table.createTHead(), "th", columns);
+  const body = table.createTBody();
+  for (const row of rows) line(body, "td", columns.map((column) => row[column]));
+  return table;
+}
+
+function toggleRows(button, sets) {
+  const open = button.getAttribute("aria-expanded") !== "true";
+  button.setAttribute("aria-expanded", String(open));
+  if (!open) return button.nextElementSibling.remove();
+  const place = document.createElement("div");
+  Object.assign(place, { className: "scroll rows", tabIndex: 0 });
+  place.setAttribute("role", "region");
+  place.setAttribute("aria-label", button.getAttribute("aria-label"));
+  place.append(...sets.map(tableOf));
+  button.after(place);
+}
+
+for (const button of document.querySelectorAll("[data-rows]")) {
+  button.addEventListener("click", () => toggleRows(button, rowsOf(specs[button.dataset.rows])));
+}

@@ -1,44 +1,56 @@
 """report.html: one self-contained page that works offline."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import altair as alt
+import pyarrow as pa
 import vl_convert
-from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
 
 from recsys import artifacts
 from recsys.config import Pipeline
 from recsys.evaluation import read_scores
 from recsys.progress import Console
-from recsys.report import sections
+from recsys.report import calibration, importance, positions, sections, tradeoffs
 from recsys.report.cells import LEGEND
 from recsys.report.frame import frame, short_names
 from recsys.report.sections import Section
+from recsys.report.templates import inline_json, render, script, static
 from recsys.report.training_log import read_inside, read_journal
 
 
-def write_report(run: Path, pipeline: Pipeline, *, account: Mapping[str, int] | None, fingerprint: str, console: Console) -> None:
+def write_report(
+    run: Path,
+    pipeline: Pipeline,
+    *,
+    account: Mapping[str, int] | None,
+    fingerprint: str,
+    console: Console,
+    against: Sequence[Path] = (),
+    examples: Path | None = None,
+) -> None:
     """Writes `run`/report.html from metrics.parquet and predictions.parquet, and from training.jsonl and model/inside.json where they are.
 
-    `account` is the row account of the log, where there is one. Raises ArtifactError where a file that is there cannot be
-    read or has another form.
+    `account` is the row account of the log, where there is one. `against` are other runs that scored the same impressions: points beside
+    this one's trade-offs. `examples`, where they stand, know the items' features. Raises ArtifactError where a file that is there
+    cannot be read or has another form.
     """
     table = frame(artifacts.read_table(run / "metrics.parquet"))
     predictions = artifacts.read_table(run / "predictions.parquet")
     scores = read_scores(predictions, pipeline.objective, run.name, labels=True)
     model, journal = read_inside(run / "model" / "inside.json"), read_journal(run / "training.jsonl")
+    beside = tradeoffs.Beside({other.name: artifacts.read_table(other / "predictions.parquet") for other in against}, examples)
     shown = [
         *sections.metrics(table),
-        sections.calibration(predictions, scores, table, pipeline),
+        *tradeoffs.sections(run.name, predictions, table, pipeline, beside),
+        calibration.section(run, predictions, scores, table, pipeline),
         *sections.days(table),
         sections.training(journal),
         *sections.balancing(journal, pipeline),
         *sections.inside(model, pipeline),
+        *positions.sections(model, predictions, scores, pipeline),
+        *importance.sections(_importance(run), pipeline),
         *sections.slices(table, pipeline),
     ]
     html = page(
@@ -62,7 +74,10 @@ def page(
     kind: str = "run",
 ) -> str:
     """A page of these sections, headed by what was run: a `kind` of thing and its name. Without `objectives`, no table of them."""
-    return _page().render(
+    specs = {f"{section.anchor}-{place}": figure.spec for section in shown for place, figure in enumerate(section.figures)}
+    widgets = [section.widget for section in shown if section.widget is not None]
+    html = render(
+        "page.html",
         name=name,
         run=run,
         kind=kind,
@@ -71,38 +86,25 @@ def page(
         sections=shown,
         short_names=lambda grid: [short_names(list(grid.others))[other] for other in grid.others],
         legend=LEGEND,
-        figures=_figures_json(shown),
-        style=_static("page.css"),
-        script=_static("page.js"),
-        vega=_script(_vega()),
+        figures=inline_json(specs),
+        styles=[static(name) for name in _once("page.css", *(widget.style for widget in widgets))],
+        data={place: values for widget in widgets for place, values in widget.data.items()},
+        vega=script(_vega()),
+        scripts=[script(static(name)) for name in _once("page.js", *(name for widget in widgets for name in widget.scripts))],
     )
+    return str(html)
 
 
-def _page() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_text("page.html"))
+def _importance(run: Path) -> pa.Table | None:
+    path = run / "importance.parquet"
+    return artifacts.read_table(path) if path.is_file() else None
+
+
+def _once(*names: str) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
 @cache
 def _vega() -> str:
     """The library that draws all figures without a network, in the version that altair's specifications are written in."""
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed", "_".join(alt.SCHEMA_VERSION.split(".")[:2])))
-
-
-def _figures_json(shown: Sequence[Section]) -> Markup:
-    """All specifications for a script of type application/json: "<" cannot end the script, or open a comment in it."""
-    specs = {f"{section.anchor}-{place}": figure.spec for section in shown for place, figure in enumerate(section.figures)}
-    return Markup(json.dumps(specs, allow_nan=False).replace("<", "\\u003c"))
-
-
-def _script(source: str) -> Markup:
-    assert "</script" not in source.lower(), "a script that holds its own end tag cannot stand in a page"
-    return Markup(source)
-
-
-def _static(name: str) -> Markup:
-    return Markup(_text(name))
-
-
-def _text(name: str) -> str:
-    return resources.files("recsys.report").joinpath(name).read_text(encoding="utf-8")

@@ -7,22 +7,36 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
-from recsys.evaluation import Scores, Target, targets
+from recsys.evaluation import Scores, Target, dominant_users, targets
 from recsys.objectives import Objective
 from recsys.predictions import train_means
 from recsys.report import balance_figures, look_figures, metric_figures, model_figures
 from recsys.report.cells import Grid, Matrix, conditional_words, grid
 from recsys.report.figure import Figure
-from recsys.report.frame import SPLIT_ORDER, by_day, falls, splits, whole
+from recsys.report.frame import by_day, falls, splits, whole
 from recsys.report.training_log import Inside, Journal
 from recsys.report.verdict import Comparison, comparisons
 
 MAX_LINES = 300  # of the table of slices; all are in metrics.parquet
 OPEN_LINES = 8  # of them, seen without opening the table
+
+
+@dataclass(frozen=True)
+class Widget:
+    """A part of a section that answers to its reader: its markup, the files of this package that it looks and works by.
+
+    `data`: element id → the JSON that its scripts read there.
+    """
+
+    markup: Markup
+    style: str
+    scripts: tuple[str, ...]
+    data: Mapping[str, Markup] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,9 +49,11 @@ class Section:
     grids: Mapping[str, Grid] = field(default_factory=dict)  # caption → table
     figures: list[Figure] = field(default_factory=list)
     folded: Mapping[str, Grid] = field(default_factory=dict)
+    folded_matrices: Mapping[str, Matrix] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
     matrices: Mapping[str, Matrix] = field(default_factory=dict)  # caption → table of numbers alone
     wide: bool = False  # figures over the whole width
+    widget: Widget | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,8 @@ def metrics(table: pd.DataFrame) -> list[Section]:
     main = shown[shown["is_main"] & (shown["split"] == split)]
     about = (
         f"Each objective's main metric on the {split} days, and the paired difference to each baseline, which learned from the same"
-        " examples, on the same impressions. Intervals resample users; another seed, or other days, can change more than they show."
+        " examples, and to each other run asked for, on the same impressions. Intervals resample users; another seed, or other days,"
+        " can change more than they show."
     )
     every = (
         "Every metric with its interval. A dash has its reason behind it. Coverage is the share of n that a value rests on: gauc and"
@@ -102,20 +119,6 @@ def metrics(table: pd.DataFrame) -> list[Section]:
         ),
         Section("metrics", "All metrics", every, folded=full),
     ]
-
-
-def calibration(predictions: pa.Table, scores: Scores, table: pd.DataFrame, pipeline: Pipeline) -> Section:
-    """Of the latest split that is there; `scores` are those of `predictions`."""
-    split = next(name for name in SPLIT_ORDER if _is_of(predictions, name).any())
-    of_split = whole(table[table["split"] == split])
-    figures = metric_figures.calibration(
-        scores, _is_of(predictions, split), pipeline.objective, of_split, confidence=pipeline.evaluate.confidence
-    )
-    about = (
-        f"Impressions of the {split} days in bins of equal size by their prediction. On the dashed line a prediction is right on average;"
-        " Σp/Σy above 1 predicts too much. On few rows even a perfect prediction has an ECE above 0. The bars take rows for independent."
-    )
-    return Section("calibration", "Calibration", about, figures=figures)
 
 
 def days(table: pd.DataFrame) -> list[Section]:
@@ -188,7 +191,6 @@ def inside(model: Inside | None, pipeline: Pipeline) -> list[Section]:
     if model is None:
         return [Section("inside", "Inside the model", "This run has no model/inside.json: gates and position bias are not known.")]
     figures = look_figures.looks(model.looks, [objective.name for objective in pipeline.objective])
-    bias = model_figures.position_bias(model)
     sections = []
     if figures:
         about = f"What the way of sharing ({model.sharing}) learned, an objective a row: means over impressions where it depends on them."
@@ -198,9 +200,6 @@ def inside(model: Inside | None, pipeline: Pipeline) -> list[Section]:
                 f" learns through that expert alone. {look_figures.polarised(model.looks)}"
             )
         sections.append(Section("inside", "Inside the model", about, figures=figures, wide=True))
-    if bias:
-        about = "What a position on a device adds to a logit. Dashed: the learned value of a missing position, with which lists are ranked."
-        sections.append(Section("bias", "Position bias", about, figures=bias))
     return sections
 
 
@@ -211,14 +210,15 @@ def objectives(pipeline: Pipeline, predictions: pa.Table, scores: Scores) -> lis
     for target in targets(pipeline.objective):
         means = {schema.TRAIN: background.get(target.name)}
         for split in predictions[schema.SPLIT].unique().to_pylist():
-            label_N = scores.label[target.name][_is_of(predictions, split)]
+            label_N = scores.label[target.name][is_of(predictions, split)]
             known_N = label_N[~np.isnan(label_N)]
             means[split] = float(known_N.mean()) if len(known_N) else None
         found.append(ObjectiveFacts(target, means))
     return found
 
 
-def _is_of(predictions: pa.Table, split: str) -> NDArray[np.bool_]:
+def is_of(predictions: pa.Table, split: str) -> NDArray[np.bool_]:
+    """Which rows are of the split."""
     is_of_N: NDArray[np.bool_] = pc.equal(predictions[schema.SPLIT], split).to_numpy()
     return is_of_N
 
@@ -246,5 +246,7 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
         f"{order} order, {'validation days learned before the test' if pipeline.train.refit else 'no refit'}, seed {pipeline.seed}"
     )
     found["Intervals"] = f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over users"
+    if dominant := dominant_users(predictions, pipeline.objective):
+        found["Warning"] = " ".join(f"{each}." for each in dominant)
     found["Versions"] = ", ".join(f"{library} {version}" for library, version in artifacts.versions().items())
     return found

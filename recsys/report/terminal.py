@@ -10,24 +10,28 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
+from recsys import schema
 from recsys.progress import Console
 from recsys.report.cells import LEGEND, Cell, Grid, Matrix, conditional_words, grid
-from recsys.report.frame import frame, short_names, splits, whole
+from recsys.report.frame import captured, frame, short_names, splits, whole
 from recsys.report.verdict import comparisons
 
 PIPE_WIDTH = 140  # columns; a pipe has no width of its own
 
 
 def terminal_table(rows: pa.Table, console: Console) -> None:
-    """Main metrics of each run on its test days (else on the latest split it has) against every baseline.
+    """Main metrics of each run on its test days (else on the latest split it has) against every baseline, then those of its fused order.
 
     `rows` are in the form of `schema.METRICS`. A narrow terminal gets fewer columns: first goes the group, then the counts,
     then the intervals of the differences; what remains is folded.
     """
     table = whole(frame(rows))
-    for run, of_run in table[table["is_main"]].groupby("run", sort=False):
+    for run, of_run in table.groupby("run", sort=False):
         split = splits(of_run)[0]
-        console.say(_laid_out(f"{run}: {split}", grid(of_run[of_run["split"] == split]), _width()))
+        of_split = of_run[of_run["split"] == split]
+        for title, part in (("", of_split[of_split["is_main"]]), (", what the fused order captures of each objective", captured(of_split))):
+            if len(part):
+                console.say(_laid_out(f"{run}: {split}{title}", grid(part), _width()))
 
 
 def terminal_matrix(title: str, matrix: Matrix, console: Console) -> None:
@@ -37,7 +41,8 @@ def terminal_matrix(title: str, matrix: Matrix, console: Console) -> None:
     layouts = [_matrix_columns(matrix, intervals=intervals) for intervals in (True, False)]
     out.print(Text(title))
     out.print(_table(next((columns for columns in layouts if _width_of(columns) <= _width()), layouts[-1])))
-    out.print(Text(f"{LEGEND}."))
+    if matrix.is_judged:
+        out.print(Text(f"{LEGEND}."))
     console.say("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 
@@ -59,6 +64,8 @@ def _laid_out(title: str, cells: Grid, width: int) -> str:
         out.print(Text(f"vs: the difference to that run. {LEGEND}."))
         for comparison in comparisons(cells):
             out.print(Text(str(comparison)))
+    if fewer := [line.objective for line in cells.lines if line.better == schema.LOWER and line.metric.startswith("captured@")]:
+        out.print(Text(f"{', '.join(fewer)}: better where less is captured."))
     for line in cells.lines:
         if line.value.value is None:
             out.print(Text(f"{line.objective} {line.metric}: no value: {line.value.reason}"))
@@ -98,9 +105,9 @@ def _layout(cells: Grid, left_out: int) -> list[Column]:
 
 
 def _matrix_columns(matrix: Matrix, *, intervals: bool) -> list[Column]:
-    def shown(cell: Cell | None) -> str:
-        if cell is None:
-            return ""
+    def shown(cell: Cell | str | None) -> str:
+        if not isinstance(cell, Cell):
+            return cell or ""
         return str(cell) if intervals else f"{cell.text} {cell.mark}".rstrip()
 
     columns = [Column(matrix.corner, [name for name, _ in matrix.rows], False)]

@@ -49,8 +49,9 @@ def impression_columns(con: duckdb.DuckDBPyConnection, staged: Staged, descripti
         columns.append(_position(staged, named[schema.POSITION]))
     if schema.DEVICE in named:
         columns.append(Column(schema.DEVICE, f"CAST({staged.column(named[schema.DEVICE])} AS VARCHAR)", pa.string()))
-    if schema.PROPENSITY in named:
-        columns.append(_propensity(staged, named[schema.PROPENSITY]))
+    for ours, (least, expected) in _PROPENSITIES.items():
+        if ours in named:
+            columns.append(_propensity(staged, ours, named[ours], least, expected))
     own = own_columns(description, staged.names)
     types = reading.columns(con, staged, own, description.time.zone)
     return columns + [
@@ -67,16 +68,18 @@ def _position(staged: Staged, theirs: str) -> Column:
     )
 
 
-def _propensity(staged: Staged, theirs: str) -> Column:
+# What was chosen had a chance; a policy in question may leave it out. Null: of a candidate that nobody chose, or not known.
+_PROPENSITIES = {
+    schema.PROPENSITY: ("> 0", "a probability above 0, at most 1"),
+    schema.TARGET_PROPENSITY: (">= 0", "a probability from 0 to 1"),
+}
+
+
+def _propensity(staged: Staged, ours: str, theirs: str, least: str, expected: str) -> Column:
     column = staged.column(theirs)
     value = number(column, staged.type(theirs))
-    sql = f"CASE WHEN ({value}) > 0 AND ({value}) <= 1 THEN ({value}) END"
-    return Column(
-        schema.PROPENSITY,
-        sql,
-        pa.float64(),
-        (Refusal(theirs, f"{column} IS NOT NULL AND ({sql}) IS NULL", "a probability above 0, at most 1"),),
-    )
+    sql = f"CASE WHEN ({value}) {least} AND ({value}) <= 1 THEN ({value}) END"
+    return Column(ours, sql, pa.float64(), (Refusal(theirs, f"{column} IS NOT NULL AND ({sql}) IS NULL", expected),))
 
 
 def event_id() -> str:

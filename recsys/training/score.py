@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline, Train
-from recsys.encoding import EncodedDays, batches, to_batch
+from recsys.encoding import EncodedDays, batches, packed_batches, to_batch
 from recsys.encoding.layout import Batch
+from recsys.encoding.packing import Packed
 from recsys.errors import ArtifactError, DataError
 from recsys.models import Position
 from recsys.objectives import Objective
@@ -61,6 +62,10 @@ class Scorer:
     def predict_encoded(self, days: EncodedDays, position: Position = "missing") -> NDArray[np.float64]:
         """The same for days that this model's encoder has encoded."""
         return self._mean(lambda: batches(days, batch_size=PREDICTION_ROWS, order="time"), position)
+
+    def predict_packed(self, packed: Packed, position: Position = "missing") -> NDArray[np.float64]:
+        """The same for rows of such days, as they were read or changed."""
+        return self._mean(lambda: packed_batches(packed, PREDICTION_ROWS), position)
 
     def _of_part(self, examples: pa.Table, position: Position) -> NDArray[np.float64]:
         """Encoded once for all members."""
@@ -150,7 +155,7 @@ def _kept(kept: pa.Table, day: str, objectives: Sequence[Objective]) -> Predicte
 def _day_table(scorer: Scorer, pipeline: Pipeline, examples: Path, day: str, split: str, predicted: Predicted) -> pa.Table:
     """One day in the border schema. Only the columns that predictions carry are read from the examples."""
     path = examples / f"day={day}" / "part-0.parquet"
-    table = artifacts.read_table(path, _carried(path))
+    table = artifacts.read_table(path, carried_columns(path))
     if len(table) != len(predicted.logged_NV):
         raise ArtifactError(
             f"{path}: found {len(table):,} rows, expected the {len(predicted.logged_NV):,} that were encoded. Fix: run encode and train"
@@ -166,7 +171,7 @@ def _day_table(scorer: Scorer, pipeline: Pipeline, examples: Path, day: str, spl
     )
 
 
-def _carried(examples: Path) -> list[str]:
+def carried_columns(examples: Path) -> list[str]:
     """The columns of a day's examples that stand in predictions too."""
     try:
         names = pq.read_schema(examples).names

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from recsys import artifacts
-from recsys.encoding import Batch, EncodedDays, Encoder, batches, packing, steps_per_epoch, to_batch
+from recsys.encoding import Batch, EncodedDays, Encoder, batches, packed_batches, packing, steps_per_epoch, to_batch
 from recsys.errors import ArtifactError
 
 DAYS = {"2024-01-01": 173, "2024-01-02": 0, "2024-01-03": 260}
@@ -114,6 +114,15 @@ def test_days_within_one_window_are_permuted_outright(encoded, monkeypatch) -> N
 @pytest.mark.parametrize("start", [0, 1, 63, 64, 173, 200, 432, 433, 500])
 def test_labels_from_a_row_on_are_the_tail_of_all(days, start: int) -> None:
     np.testing.assert_array_equal(days.labels(start), days.labels()[start:])
+
+
+@pytest.mark.parametrize("places", [[], [0], [63, 64], [5, 172, 173, 432], list(range(433)), list(range(130, 300))])
+def test_rows_taken_by_place_are_those_rows(days, places: list[int]) -> None:
+    taken = list(packed_batches(days.take(np.array(places, np.intp)), 7))
+    (whole,) = batches(days, batch_size=433, order="time")
+    assert [len(part.labels) for part in taken] == [7] * (len(places) // 7) + ([len(places) % 7] if len(places) % 7 else [])
+    if places:
+        assert_same([joined(taken)], [Batch(*(tensor[places] for tensor in whole))])
 
 
 def test_types_and_shapes_are_those_of_the_contract(days) -> None:

@@ -53,6 +53,20 @@ def test_influence_follows_the_exact_replicates(exact, influence, kind, rng):
     assert np.sqrt(np.mean((influence_R - exact_R) ** 2)) < 0.15 * np.std(exact_R)
 
 
+def test_with_few_positives_first_order_is_right_for_auc_and_not_for_average_precision(rng):
+    """Why the second is exact up to ten times as many positives: what moves it is which negatives stand above the few."""
+    user = np.minimum(rng.integers(0, 1_000, 20_000), rng.integers(0, 1_000, 20_000))
+    score = rng.normal(size=1_000)[user] + rng.normal(size=20_000)
+    label = rng.random(20_000) < 0.003 * np.exp(score - 1)
+    rows = build_rows(label, score, user)
+    assert label.sum() < 200
+    of = [ranking._auc_exact, ranking._auc_influence, ranking._average_precision_exact, ranking._average_precision_influence]
+    draws = UserDraws(rows.users, 300, seed=0)
+    auc_R, auc_by_influence_R, precision_R, precision_by_influence_R = replicate([f(rows) for f in of], draws, np.arange(rows.users))
+    assert np.sqrt(np.mean((auc_by_influence_R - auc_R) ** 2)) < 0.05 * np.std(auc_R)
+    assert np.sqrt(np.mean((precision_by_influence_R - precision_R) ** 2)) > 0.2 * np.std(precision_R)
+
+
 def test_draws_resample_all_users_and_repeat_for_a_seed():
     draws = UserDraws(50, 300, seed=5)
     times_RU = np.concatenate(list(draws.blocks()))

@@ -99,3 +99,13 @@ def test_calibration_curve_refuses_what_it_cannot_bin():
         calibration_curve(np.zeros(2), np.array([0.1, np.nan]))
     with pytest.raises(ValueError, match="bins is 0"):
         calibration_curve(np.zeros(2), np.zeros(2), bins=0)
+
+
+def test_a_curve_of_other_predictions_keeps_the_bins_it_is_asked_for(rng):
+    before, label = rng.random(300), (rng.random(300) < 0.3).astype(float)
+    after = np.round(before**2, 1)  # ties, which would make bins of their own
+    first, second = calibration_curve(label, before, bins=10), calibration_curve(label, after, bins=10, by=before)
+    assert second[["mean_observed", "n", "low", "high"]].equals(first[["mean_observed", "n", "low", "high"]])
+    assert second["mean_predicted"].to_numpy() == pytest.approx([part.mean() for part in np.split(after[np.argsort(before)], 10)])
+    with pytest.raises(ValueError, match="of one length"):
+        calibration_curve(label, after, by=before[1:])

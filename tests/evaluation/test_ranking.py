@@ -91,8 +91,12 @@ def test_one_class_is_undefined_with_a_reason(label):
 def test_exact_replicates_where_rows_or_positives_are_few(rng, monkeypatch):
     monkeypatch.setattr(ranking, "EXACT_ROWS", 1_000)
     monkeypatch.setattr(ranking, "RARE", 50)
+    monkeypatch.setattr(ranking, "RARE_PRECISION", 300)
     many = rng.random(2_000)
     assert isinstance(ranking.auc(build_rows(many < 0.5, many)), Sums)
     assert isinstance(ranking.auc(build_rows(many < 0.01, many)), Weighted)
+    assert isinstance(ranking.auc(build_rows(many > 0.01, many)), Weighted)
     assert isinstance(ranking.auc(build_rows(many[:900] < 0.5, many[:900])), Weighted)
     assert ranking.pr_auc(build_rows(many < 0.5, many)).method == "influence"
+    assert ranking.auc(build_rows(many < 0.1, many)).method == "influence"
+    assert ranking.pr_auc(build_rows(many < 0.1, many)).method == "bootstrap"

@@ -101,7 +101,7 @@ def small_pipeline(**changes: Any) -> Pipeline:
         "history": 3,
         "label_delay": "10m",
         "bias": ["position"],
-        "slices": ["tab", "grade"],
+        "slices": ["tab", "grade", "cold_user", "cold_item", "item_age"],
         "ids": ["author_id"],
     } | changes.pop("features", {})
     tables = {

@@ -120,6 +120,15 @@ class Oracle:
             "agg.item_id.age": math.log1p(age) if age > 0 else None,
         }
 
+    def ready_slices(self, row: Row) -> dict[str, str]:
+        day = self.day_number(row["timestamp"])
+        found = {}
+        for word, key in (("cold_user", "user_id"), ("cold_item", "item_id")):
+            before = sum(other[key] == row[key] and self.day_number(other["timestamp"]) < day for other in self.rows)
+            found[f"slice.{word}"] = "new" if not before else "cold" if before < 10 else "warm"
+        age = day - min(self.day_number(other["timestamp"]) for other in self.rows if other["item_id"] == row["item_id"])
+        return found | {"slice.item_age": ("new today", "1 day", "2-3 days", "2-3 days", "4-7 days")[age]}
+
     def static(self, row: Row, users: Sequence[Row], local: tuple[date, int]) -> dict[str, Any]:
         """`local`: the day and the ms since its midnight, by the local clock."""
         user = next((user for user in users if user["user_id"] == row["user_id"]), {})
@@ -180,7 +189,7 @@ def test_every_feature_of_a_random_log_is_what_plain_loops_give(feed: Any, seed:
             at = row["timestamp"]
             expected: dict[str, Any] = {name: row[name] for name in ("event_id", "user_id", "item_id", "timestamp")}
             expected |= oracle.static(row, feed.users, (local(at).date(), at - oracle.day_start(at)))
-            expected |= oracle.session(row) | oracle.today(row) | oracle.history(row)
+            expected |= oracle.session(row) | oracle.today(row) | oracle.history(row) | oracle.ready_slices(row)
             for entity in ENTITIES:
                 expected |= oracle.aggregates(row, entity)
             assert example == {name: close(value) for name, value in expected.items()}

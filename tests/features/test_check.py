@@ -44,6 +44,11 @@ def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
         ),
         ({"features": {"entities": [[]]}}, "features.entities", "an entity without columns"),
         ({"features": {"windows": []}}, "features.windows", "none"),
+        (
+            {"features": {"slices": ["cold_users"]}},
+            "features.slices",
+            'cold_users, expected a column of events or items or users, or cold_user or cold_item or item_age; did you mean "cold_user"',
+        ),
         ({"features": {"bias": ["device"]}}, "features.bias", "no device"),
         ({"features": {"entities": [["user_id", "is_click"]]}}, "features.entities", "is_click, which is a signal"),
         ({"train": {"weight": "wacht"}}, "train.weight", 'wacht, expected a column of the log or a feedback; did you mean "watch"'),

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def test_a_run_leaves_every_border_file_with_its_manifest(tiny: Path):
     for file in ("predictions.parquet", "metrics.parquet", "report.html"):
         artifacts.verify(tiny / "runs" / "first" / file)
     assert not [path for path in tiny.rglob("*") if path.name.endswith((".draft", ".old"))]
+
+
+def test_the_page_knows_the_runs_compared_with_and_the_items_features(tiny: Path):
+    html = (tiny / "runs" / "first" / "report.html").read_text(encoding="utf-8")
+    payload = json.loads(re.search(r'<script id="tradeoffs-data" type="application/json">(.*?)</script>', html, re.DOTALL)[1])
+    assert [run["name"] for run in payload["runs"]] == ["popularity", "gbdt"]
+    topics = set(pq.read_table(tiny / "items")["topic"].to_pylist())
+    for shown in payload["lists"]:
+        assert {features.split(" · ")[0] for features in shown["features"]} <= topics
 
 
 def test_the_row_account_adds_up(tiny: Path):

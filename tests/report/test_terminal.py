@@ -82,3 +82,30 @@ def test_an_undefined_value_is_a_dash_with_its_reason(metrics, monkeypatch, caps
     out = printed(pa.Table.from_pylist(undefined, schema=metrics.schema), 200, monkeypatch, capsys)
     assert "click auc: no value: [bold]one class[/bold]" in out
     assert "nan" not in out.lower()
+
+
+def test_what_the_fused_order_captures_is_a_table_of_its_own(metrics, monkeypatch, capsys) -> None:
+    """Of the first percentage there is, in the order of the rows; the direction is the objective's."""
+    out = printed(metrics, 200, monkeypatch, capsys)
+    main, title, table = out.partition("mmoe-0123456789ab: test, what the fused order captures of each objective")
+    assert title
+    assert "captured@" not in main
+    lines = [line.split() for line in table.splitlines() if "captured@10%" in line and not line.startswith("Against")]
+    assert [line[0] for line in lines] == ["click", "dismissal", "watch", "like", "survey"]
+    chosen = metrics.filter(
+        (pc.field("metric") == "captured@10%")
+        & (pc.field("split") == "test")
+        & (pc.field("slice") == "all")
+        & pc.field("day").is_null()
+        & pc.field("against").is_null()
+    ).to_pylist()
+    for line, row in zip(lines, chosen, strict=True):
+        assert line[0] == row["objective"]
+        number = next(float(word) for word in line[2:] if word.startswith("."))
+        assert abs(number - row["value"]) < 0.01
+    assert "dismissal: better where less is captured." in table
+
+
+def test_without_a_fused_score_there_is_no_such_table(metrics, monkeypatch, capsys) -> None:
+    without = metrics.filter(pc.invert(pc.match_substring(metrics["metric"], "@")))
+    assert "fused order" not in printed(without, 200, monkeypatch, capsys)

@@ -170,13 +170,14 @@ def test_a_quote_that_is_not_closed(tmp_path: Path, ingest: Callable) -> None:
         ("slot", "1.5", 'column slot: found "1.5", expected a whole number from 1'),
         ("chance", 0, 'column chance: found "0", expected a probability above 0, at most 1'),
         ("chance", 1.25, 'column chance: found "1.25", expected a probability'),
+        ("goal", -0.25, 'column goal: found "-0.25", expected a probability from 0 to 1'),
     ],
 )
 def test_unusable_values_of_ours(tmp_path: Path, ingest: Callable, column: str, value: object, reason: str) -> None:
-    log = make_log().assign(chance=0.5).astype(object)
+    log = make_log().assign(chance=0.5, goal=0).astype(object)
     log.loc[41, column] = value
     log.to_csv(tmp_path / "log.csv", index=False)
-    result = ingest(columns={**COLUMNS, "position": "slot", "propensity": "chance"})
+    result = ingest(columns={**COLUMNS, "position": "slot", "propensity": "chance", "target_propensity": "goal"})
     (row,) = result.table("quarantine").to_pylist()
     assert row["reason"].startswith(reason)
     assert row["source_row"] == 42

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from studies.comparison import WAYS, _job, markdown, summary
 
@@ -34,7 +35,8 @@ def test_an_interval_adds_the_variance_over_users_and_that_between_seeds():
     assert found.loc["a", "verdict"] == "reference"
     assert found.loc["b", "gain"] == pytest.approx(0.02)
     pooled = ((0.01 - 0.02) ** 2 * 2 + (0.0 - 0.01) ** 2 * 2) / 2  # two ways of two seeds leave two degrees of freedom
-    half = 1.96 * np.sqrt(0.01**2 + pooled / 2)
+    total = 0.01**2 + pooled / 2
+    half = stats.t.ppf(0.975, 2 * (total / (pooled / 2)) ** 2) * np.sqrt(total)  # of which the seeds' part has two, the users' many
     assert found.loc["b", "high"] - found.loc["b", "gain"] == pytest.approx(half, rel=1e-6)
     assert found.loc["b", "verdict"] == "tie"
     assert found["seed_sd"].iloc[0] == pytest.approx(np.sqrt(pooled))

@@ -1,0 +1,20 @@
+"""Calibration: one monotone map an objective, fitted on validation days, saved with the run. Knows no torch."""
+
+from recsys.calibration.calibration import LEAST, Calibration, Fitted, fit, is_calibrated, uncalibrated
+from recsys.calibration.files import calibrate_file, read
+from recsys.calibration.maps import Isotonic, Platt, fit_isotonic, fit_platt
+
+__all__ = [
+    "LEAST",
+    "Calibration",
+    "Fitted",
+    "Isotonic",
+    "Platt",
+    "calibrate_file",
+    "fit",
+    "fit_isotonic",
+    "fit_platt",
+    "is_calibrated",
+    "read",
+    "uncalibrated",
+]

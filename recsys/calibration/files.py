@@ -1,0 +1,60 @@
+"""What calibration leaves in a run's folder: calibration.json, and predictions.parquet with what was there before beside it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from recsys import artifacts
+from recsys.calibration.calibration import Calibration, Method, fit
+from recsys.errors import ArtifactError
+from recsys.objectives import Objective
+from recsys.progress import Console
+
+_GROUP_ROWS = 131_072
+
+
+def calibrate_file(
+    source: Path,
+    target: Path,
+    maps: Path,
+    objectives: Sequence[Objective],
+    method: Method,
+    *,
+    fingerprint: str,
+    inputs: Mapping[str, str],
+    console: Console,
+) -> None:
+    """Fits maps to the validation rows of `source` and writes it, calibrated, to `target` (the same file, or another run's).
+
+    They go to `maps` first, and those that stand there are applied: what is saved is what was used. Each objective that is left as it is
+    is said, with its reason. Raises as `fit` does.
+    """
+    run = target.parent.name
+    predictions = artifacts.read_table(source)
+    text = fit(predictions, objectives, method, run=run).model_dump_json(indent=1) + "\n"
+    artifacts.write_file(
+        maps, lambda draft: draft.write_text(text, encoding="utf-8"), stage="calibrate", fingerprint=fingerprint, inputs=inputs
+    )
+    calibration = read(maps)
+    for name, reason in calibration.left.items():
+        console.say(f"calibrate {run}: {name} stays as it is: {reason}")
+    table = calibration.applied(predictions, objectives, run=run)
+    artifacts.write_file(
+        target,
+        lambda draft: pq.write_table(table, draft, compression="zstd", row_group_size=_GROUP_ROWS),
+        stage="score",
+        fingerprint=fingerprint,
+        inputs=inputs,
+    )
+
+
+def read(path: Path) -> Calibration:
+    """Raises ArtifactError where the file is absent, or not as its manifest or its form says."""
+    artifacts.verify(path)
+    try:
+        return Calibration.model_validate_json(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, ValidationError) as error:
+        what = " ".join(str(error).split())
+        raise ArtifactError(f"{path}: found maps of another version ({what}). Fix: delete it and run the stage score again") from error

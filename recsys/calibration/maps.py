@@ -1,0 +1,109 @@
+"""The monotone maps, and how each is fitted to predictions and labels. Shapes: N rows, U distinct predictions, B blocks."""
+
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from scipy import optimize, special
+
+from recsys.options import Options
+
+FloatArray = NDArray[np.float64]
+
+CLIP = 1e-12  # a probability is moved this far from 0 and 1 before its logit is taken
+
+
+class Isotonic(Options):
+    """Linear between its knots, constant beyond them. NaN stays NaN."""
+
+    kind: Literal["isotonic"] = "isotonic"
+    predicted: tuple[float, ...] = Field(min_length=1)  # ascending
+    calibrated: tuple[float, ...]  # not descending
+
+    @model_validator(mode="after")
+    def _is_monotone(self) -> "Isotonic":
+        if len(self.predicted) != len(self.calibrated):
+            raise ValueError(f"found {len(self.predicted)} predicted and {len(self.calibrated)} calibrated knots, expected as many")
+        if any(a >= b for a, b in pairwise(self.predicted)) or any(a > b for a, b in pairwise(self.calibrated)):
+            raise ValueError("found knots that descend, expected ascending ones")
+        return self
+
+    def __call__(self, predicted_N: FloatArray) -> FloatArray:
+        return np.asarray(np.interp(predicted_N, self.predicted, self.calibrated), np.float64)
+
+
+class Platt(Options):
+    """σ(slope · logit(p) + intercept). NaN stays NaN."""
+
+    kind: Literal["platt"] = "platt"
+    slope: float = Field(ge=0)
+    intercept: float
+
+    def __call__(self, predicted_N: FloatArray) -> FloatArray:
+        return np.asarray(special.expit(self.slope * _logit(predicted_N) + self.intercept), np.float64)
+
+
+def fit_isotonic(predicted_N: FloatArray, label_N: FloatArray, *, low: float = -np.inf, high: float = np.inf) -> Isotonic:
+    """The non-decreasing function of the prediction with the least squared error (Zadrozny & Elkan, KDD 2002; pool adjacent violators).
+
+    Rows of one prediction count as one point with their mean label. Each pooled block gives two knots, its first and its last prediction,
+    as in scikit-learn's `IsotonicRegression`. One departure: a block whose mean label is the end of the scale itself (`low`, `high`) counts
+    one row more, of its neighbour's value. "Never" and "always" are claims that a few rows cannot carry, cost an infinite log loss where
+    they fail, and decide a product of probabilities alone.
+    """
+    predicted_U, place_N = np.unique(predicted_N, return_inverse=True)
+    rows_U = np.bincount(place_N).astype(np.float64)
+    found = optimize.isotonic_regression(np.bincount(place_N, label_N) / rows_U, weights=rows_U)
+    starts_B, ends_B = found.blocks[:-1], found.blocks[1:] - 1
+    value_B = _off_the_ends(found.x[starts_B], np.add.reduceat(rows_U, starts_B), low, high)
+    knots_K = np.column_stack([predicted_U[starts_B], predicted_U[ends_B]]).ravel()
+    value_K = np.repeat(value_B, 2)
+    is_first_K = np.append(True, knots_K[1:] > knots_K[:-1])  # a block of one prediction has one knot
+    return Isotonic(predicted=tuple(knots_K[is_first_K].tolist()), calibrated=tuple(value_K[is_first_K].tolist()))
+
+
+def _off_the_ends(value_B: FloatArray, rows_B: FloatArray, low: float, high: float) -> FloatArray:
+    moved_B = value_B.copy()
+    if len(value_B) > 1 and value_B[0] <= low:
+        moved_B[0] = (rows_B[0] * low + value_B[1]) / (rows_B[0] + 1)
+    if len(value_B) > 1 and value_B[-1] >= high:
+        moved_B[-1] = (rows_B[-1] * high + value_B[-2]) / (rows_B[-1] + 1)
+    return moved_B
+
+
+def fit_platt(predicted_N: FloatArray, label_N: FloatArray) -> Platt:
+    """Logistic regression of the label on the prediction's logit (Platt 1999), with his targets instead of 0 and 1.
+
+    (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2) keep the likelihood finite where a threshold separates the labels (Lin, Lin & Weng 2007).
+    A slope below 0 would turn the order round; the best of the others is then 0, the same probability for all rows, as it is for
+    predictions that do not differ.
+    """
+    positives = float(label_N.sum())
+    negatives = len(label_N) - positives
+    target_N = np.where(label_N > 0, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    logit_N = _logit(predicted_N)
+    middle, spread = float(logit_N.mean()), float(logit_N.std())
+    flat = Platt(slope=0.0, intercept=float(special.logit(target_N.mean())))
+    if spread < CLIP:
+        return flat
+    x_NP = np.column_stack([(logit_N - middle) / spread, np.ones(len(logit_N))])  # of one size, for the optimiser's tolerance
+
+    def loss(weights_P: FloatArray) -> tuple[float, FloatArray]:
+        z_N = x_NP @ weights_P
+        slope_P = x_NP.T @ (special.expit(z_N) - target_N) / len(z_N)
+        return float(np.mean(np.logaddexp(0.0, z_N) - target_N * z_N)), slope_P
+
+    def curvature(weights_P: FloatArray) -> FloatArray:
+        p_N = special.expit(x_NP @ weights_P)
+        return np.asarray((x_NP * (p_N * (1 - p_N))[:, None]).T @ x_NP / len(p_N))
+
+    start_P = np.array([spread, middle])  # the prediction as it is
+    found = optimize.minimize(loss, start_P, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-10, "maxiter": 200})
+    slope = float(found.x[0]) / spread
+    return Platt(slope=slope, intercept=float(found.x[1]) - slope * middle) if slope > 0 else flat
+
+
+def _logit(predicted_N: FloatArray) -> FloatArray:
+    return np.asarray(special.logit(np.clip(predicted_N, CLIP, 1 - CLIP)), np.float64)

@@ -1,0 +1,132 @@
+"""Which of several points nothing else beats, who beats the others for sure, and how much room they take together.
+
+All values are oriented: higher is better in each objective. A dominates B where it is nowhere worse and somewhere better.
+
+Shapes: P points, K objectives, R replicates.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.evaluation.rows import FloatArray
+
+BoolArray = NDArray[np.bool_]
+Point = tuple[float, ...]
+
+AFFORDABLE, FEWER = 200, 250  # above so many numbers (P·K), so many replicates of a hypervolume are enough
+
+
+def dominates(value_PK: FloatArray) -> BoolArray:
+    """[P, P]: whether the row's point dominates the column's."""
+    return _dominates(value_PK, value_PK)
+
+
+def non_dominated(value_PK: FloatArray) -> BoolArray:
+    """[P]: the points that none dominates; equal points do not dominate each other."""
+    return np.asarray(~dominates(value_PK).any(axis=0))
+
+
+def front_share(replicates_RPK: FloatArray) -> FloatArray:
+    """[P]: in how many of the replicates, as a share, a point is on the front."""
+    counts_P = np.zeros(replicates_RPK.shape[1])
+    for value_PK in replicates_RPK:
+        counts_P += non_dominated(value_PK)
+    return counts_P / len(replicates_RPK)
+
+
+@dataclass(frozen=True)
+class Dominated:
+    """What noise allows to say of each two points. `share_PP`: in how many replicates the row's is nowhere worse than the column's."""
+
+    clearly_PP: BoolArray
+    share_PP: FloatArray
+    level: float  # the share from which on it is called so
+
+
+def beyond_noise(replicates_RPK: FloatArray, *, confidence: float) -> Dominated:
+    """Which points dominate which, for sure.
+
+    A dominates B for sure where (1) in a share ℓ of the replicates A is nowhere worse than B, and (2) in one objective A is better in a
+    share 1 − (1 − ℓ)/K of them, with ℓ = 1 − (1 − confidence)/(P − 1).
+
+    (1) is an intersection–union test (Berger 1982): if B is truly better than A somewhere, however little, it holds with probability
+    1 − ℓ at most. With Bonferroni's division by the P − 1 rivals a point that truly none dominates is called dominated with probability
+    1 − confidence at most, whatever K and however many points are swept. (2) keeps points with the same predictions from dominating
+    each other.
+    """
+    points, objectives = replicates_RPK.shape[1:]
+    level = 1 - (1 - confidence) / max(1, points - 1)
+    share_PP, clearly_PP = np.zeros((points, points)), np.zeros((points, points), bool)
+    for a in range(points):
+        better_RPK = replicates_RPK[:, a, None, :] - replicates_RPK
+        share_PP[a] = (better_RPK >= 0).all(axis=2).mean(axis=0)
+        better_PK: FloatArray = (better_RPK > 0).mean(axis=0)
+        clearly_PP[a] = np.logical_and(share_PP[a] >= level, better_PK.max(axis=1) >= 1 - (1 - level) / objectives)
+    return Dominated(clearly_PP, share_PP, level)
+
+
+def hypervolume(value_PK: FloatArray, reference_K: FloatArray) -> float:
+    """The volume of all that is worse than some point and better than the reference point in every objective; exact.
+
+    By exclusive volumes (While, Bradstreet & Barone 2012), of which the slice along the last objective is a product; two objectives are
+    one sweep. A point that is not better than the reference everywhere adds nothing.
+    """
+    above_PK = np.asarray(value_PK, np.float64) - reference_K
+    points = [tuple(row) for row in above_PK[(above_PK > 0).all(axis=1)].tolist()]
+    return _volume(_front(points))
+
+
+def hypervolume_replicates(replicates_RPK: FloatArray, reference_K: FloatArray) -> FloatArray:
+    """One a replicate; of the first `FEWER` replicates where points and objectives are many."""
+    points, objectives = replicates_RPK.shape[1:]
+    used = FEWER if points * objectives > AFFORDABLE else len(replicates_RPK)
+    return np.array([hypervolume(value_PK, reference_K) for value_PK in replicates_RPK[:used]])
+
+
+def _dominates(this_PK: FloatArray, that_QK: FloatArray) -> BoolArray:
+    nowhere_worse_PQ = (this_PK[:, None] >= that_QK).all(axis=2)
+    somewhere_better_PQ = (this_PK[:, None] > that_QK).any(axis=2)
+    return np.logical_and(nowhere_worse_PQ, somewhere_better_PQ)
+
+
+# Plain tuples: the sets shrink to a few points at once, where arrays cost more than they save.
+def _volume(points: Sequence[Point]) -> float:
+    """Of the boxes between 0 and each point, together."""
+    if not points:
+        return 0.0
+    if len(points[0]) <= 2:
+        return _area(points)
+    volume = 0.0
+    ascending = sorted(points, key=lambda point: point[-1])
+    for place, (*base, height) in enumerate(ascending):
+        above = [tuple(map(min, base, other)) for other in ascending[place + 1 :]]  # the others are at least as high
+        volume += height * (_product(base) - _volume(_front(above)))
+    return volume
+
+
+def _area(points: Sequence[Point]) -> float:
+    area = reached = 0.0
+    for width, *height in sorted(points, reverse=True):
+        top = height[0] if height else 1.0
+        if top > reached:
+            area += width * (top - reached)
+            reached = top
+    return area
+
+
+def _front(points: Sequence[Point]) -> list[Point]:
+    kept: list[Point] = []
+    for point in sorted(set(points), reverse=True):  # whoever dominates a point comes before it
+        if not any(all(a >= b for a, b in zip(other, point, strict=True)) for other in kept):
+            kept.append(point)
+    return kept
+
+
+def _product(sides: Sequence[float]) -> float:
+    product = 1.0
+    for side in sides:
+        product *= side
+    return product

@@ -1,0 +1,124 @@
+"""The fused order of one split's rows under any fusion weights, and metrics of it as one product with what is seen.
+
+Shapes: N rows in the order of event_id, K objectives, G lists, M sets of weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys import schema
+from recsys.errors import Place, data_error
+from recsys.evaluation.inputs import Impressions
+from recsys.evaluation.lists import best_dcg, counted_lists, discount, places, top_rows, whole_gain
+from recsys.evaluation.metrics import Metric
+from recsys.evaluation.rows import FloatArray, IntArray, Rows, renumber
+from recsys.evaluation.scores import Scores
+from recsys.objectives import Objective
+from recsys.predictions import fused_term
+
+
+@dataclass(frozen=True)
+class FusedRows:
+    """`terms_NK`: what each objective adds to the fused score at weight 1, finite; labels are NaN where they are not known."""
+
+    terms_NK: FloatArray
+    labels_NK: FloatArray
+    user_N: IntArray
+    list_N: IntArray
+    users: int
+    lists: int
+
+    def __len__(self) -> int:
+        return len(self.list_N)
+
+    def spread(self) -> FloatArray:
+        """[K]: the standard deviation of each term; 1 of a constant one, which any weight leaves without effect."""
+        spread_K: FloatArray = self.terms_NK.std(axis=0)
+        return np.where(spread_K == 0, 1.0, spread_K)
+
+    def score(self, weights_K: FloatArray) -> FloatArray:
+        """[N]: the fused score, added in the order of the objectives as `predictions.fused_score` does, to the same bits."""
+        score_N = np.zeros(len(self))
+        for k, weight in enumerate(weights_K):
+            score_N += weight * self.terms_NK[:, k]
+        return score_N
+
+    def rows(self, k: int, score_N: FloatArray) -> Rows:
+        """What metrics of lists judge of objective k under a score."""
+        order = places(score_N, self.list_N)
+        assert order is not None, "the terms are finite"
+        term_N = self.terms_NK[:, k]
+        return Rows(self.labels_NK[:, k], term_N, term_N, self.user_N, self.list_N, self.users, self.lists, **order._asdict())
+
+    def take(self, at_N: IntArray) -> "FusedRows":
+        """Some of the rows, `at_N` ascending."""
+        users_U, user_N = renumber(self.user_N[at_N], self.users)
+        lists_G, list_N = renumber(self.list_N[at_N], self.lists)
+        return FusedRows(np.asfortranarray(self.terms_NK[at_N]), self.labels_NK[at_N], user_N, list_N, len(users_U), len(lists_G))
+
+
+def rows_of_split(impressions: Impressions, split: str) -> IntArray:
+    """The places of a split's rows among all; empty where it has none."""
+    split_N, names = impressions.split
+    return np.flatnonzero(split_N == names.index(split)) if split in names else np.zeros(0, np.int64)
+
+
+def fused_rows(at_N: IntArray, scores: Scores, impressions: Impressions, objectives: Sequence[Objective]) -> FusedRows:
+    """The rows at `at_N`, ascending. Raises DataError where one lacks a prediction: it would have no place in the order."""
+    terms = []
+    for objective in objectives:
+        value_N = scores.predicted[objective.name].ranking_N[at_N]
+        if bad := int(np.count_nonzero(~np.isfinite(value_N))):
+            raise data_error(
+                Place(f"predictions of run {scores.run}", column=schema.prediction_column(objective.name)),
+                found="null, NaN or infinite", expected="a finite number in every row that is ordered", bad_rows=bad, rows=len(at_N),
+                fix="score every impression",
+            )  # fmt: skip
+        terms.append(fused_term(value_N, objective))
+    users_U, user_N = renumber(impressions.user_N[at_N], impressions.users)
+    lists_G, list_N = renumber(impressions.list_N[at_N], impressions.lists)
+    labels_NK = np.column_stack([scores.label[objective.name][at_N] for objective in objectives])
+    return FusedRows(np.asfortranarray(np.column_stack(terms)), labels_NK, user_N, list_N, len(users_U), len(lists_G))
+
+
+class OrderMetric:
+    """A metric of the fused order (`list_metric`) as Σ_n seen_n share_nk, for all objectives at the cost of one look at the order.
+
+    `seen_n` is how much of row n the order lets be seen, `share_nk` its share of objective k, which does not depend on the weights.
+    Where the metric is undefined the value is a number that means nothing.
+    """
+
+    def __init__(self, rows: FusedRows, metric: Metric) -> None:
+        self.kind, _, number = metric.name.partition("@")
+        self._rows = rows
+        self._percent = float(number.removesuffix("%")) if number.endswith("%") else None
+        self._k = 0 if self._percent is not None else int(number)
+        any_order_N = np.zeros(len(rows))
+        self._share_NK = np.column_stack([self._share(rows.rows(k, any_order_N)) for k in range(rows.terms_NK.shape[1])])
+
+    def values(self, score_N: FloatArray) -> FloatArray:
+        """[K], under a score."""
+        return np.asarray(self._seen(score_N) @ self._share_NK)
+
+    def _seen(self, score_N: FloatArray) -> FloatArray:
+        if self._percent is not None:
+            cut = top_rows(len(score_N), self._percent)
+            border = np.partition(score_N, -cut)[-cut]
+            seen_N = np.where(score_N > border, 1.0, 0.0)
+            seen_N[np.flatnonzero(score_N == border)[: cut - int(seen_N.sum())]] = 1.0  # tied rows in the order of event_id
+            return seen_N
+        order = places(score_N, self._rows.list_N)
+        assert order is not None, "the terms are finite"
+        return discount(order.list_place_N, self._k) if self.kind == "ndcg" else (order.list_place_N < self._k).astype(np.float64)
+
+    def _share(self, rows: Rows) -> FloatArray:
+        """[N], of one objective."""
+        gain_N = np.maximum(np.nan_to_num(rows.label_N), 0.0)
+        if self._percent is not None:
+            return gain_N / (gain_N.sum() or 1.0)
+        whole_G = best_dcg(rows, self._k) if self.kind == "ndcg" else whole_gain(rows)
+        counted_G = counted_lists(rows, whole_G, longer_than=1 if self.kind == "ndcg" else self._k)
+        scale_G = np.divide(1.0, whole_G * np.count_nonzero(counted_G), out=np.zeros(rows.lists), where=counted_G)
+        return np.asarray(gain_N * scale_G[rows.list_N])

@@ -1,0 +1,151 @@
+"""Several runs judged by a few numbers each, on the same impressions and the same resampled users: replicates that can be subtracted."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from recsys import predictions as prediction_files
+from recsys.errors import ConfigError, DataError
+from recsys.evaluation.cells import splits
+from recsys.evaluation.inputs import as_table, check_options, read_impressions
+from recsys.evaluation.long_rows import Settings, SplitEvaluation
+from recsys.evaluation.measure import Measured
+from recsys.evaluation.metrics import METRICS, Metric, list_metric, main_metric
+from recsys.evaluation.scores import Scores, check_predictions, check_same_impressions, read_scores
+from recsys.evaluation.targets import Target, targets
+from recsys.objectives import Objective
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One of the numbers: a metric of an objective, or of its conditional form."""
+
+    target: Target
+    metric: Metric
+
+    @property
+    def objective(self) -> str:
+        return self.target.name
+
+    @property
+    def better(self) -> str | None:
+        return self.metric.better_of(self.target.objective)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """K numbers of M runs: `measured[m][k]`, whose replicates are of the same users in every run.
+
+    `users` and `rows` count, of each number's objective, who has a known label and how many there are.
+    """
+
+    runs: tuple[str, ...]
+    judged: tuple[Judged, ...]
+    measured: tuple[tuple[Measured, ...], ...]
+    users: tuple[int, ...]
+    rows: tuple[int, ...]
+
+
+def judged_by(objectives: Sequence[Objective], metrics: Sequence[str] = (), *, conditional: bool = False) -> tuple[Judged, ...]:
+    """What objectives (with `conditional`, their conditional forms too) are judged by: of each its main metric, or `metrics`.
+
+    A metric is NAME, for all objectives whose kind has it, or OBJECTIVE=NAME for one. Raises ConfigError with every problem found.
+    """
+    of = {target.name: target for target in targets(objectives) if conditional or target.given is None}
+    named: dict[str, list[Judged]] = {name: [] for name in of}
+    problems: list[str] = []
+    for text in dict.fromkeys(metrics):
+        objective, equals, metric = text.rpartition("=")
+        if equals and objective not in of:
+            problems.append(f'--metric {text}: found "{objective}", expected an objective; there are {", ".join(of)}')
+            continue
+        reasons = []
+        for target in [of[objective]] if equals else of.values():
+            try:
+                named[target.name].append(Judged(target, metric_of(target, metric)))
+            except ValueError as error:
+                reasons.append(str(error))
+        if len(reasons) == (1 if equals else len(of)):
+            problems.append(f"--metric {text}: {reasons[0]}")
+    if problems:
+        raise ConfigError(problems)
+    return tuple(each for name, found in named.items() for each in found or [_by_main_metric(of[name])])
+
+
+def _by_main_metric(target: Target) -> Judged:
+    return Judged(target, metric_of(target, main_metric(target.objective)))
+
+
+def metric_of(target: Target, name: str) -> Metric:
+    """The metric of this name that the objective's kind has. Raises ValueError naming those that there are."""
+    there = {metric.name: metric for metric in METRICS if target.objective.kind in metric.kinds}
+    if name in there:
+        return there[name]
+    if target.given is not None:
+        raise ValueError(f'found "{name}", expected one of {", ".join(there)}: the fused order is not judged by a conditional form')
+    try:
+        return list_metric(name)
+    except ValueError as error:
+        raise ValueError(f"{error}, or one of {', '.join(there)}") from error
+
+
+def paired(
+    runs: Iterable[tuple[str, pa.Table | pd.DataFrame]],
+    objectives: Sequence[Objective],
+    judged: Sequence[Judged],
+    *,
+    split: str,
+    bootstrap: int,
+    seed: int,
+) -> Paired:
+    """The numbers of each run on the rows of `split`, with `bootstrap` replicates over users.
+
+    Values and replicates are those of `evaluate` with this seed. `runs` (name, predictions) may be a generator: one table is in memory
+    at a time. Raises DataError as `evaluate` does, without rows in the split, and naming every run that scored other impressions than
+    the first.
+    """
+    first: Scores | None = None
+    names, measured, problems = [], [], []
+    counts: list[tuple[int, int]] = []
+    for name, predictions in runs:
+        table = as_table(predictions, name)
+        check_options(objectives, name, {}, bootstrap, confidence=0.5)
+        scores = read_scores(table, objectives, name, labels=True)
+        try:
+            check_predictions(scores, scores.label)
+            if first is not None:
+                check_same_impressions(first, scores)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        first = first or scores
+        of_split = _split(table, scores, split, Settings(name, bootstrap, 0.5, seed, prediction_files.train_means(table.schema)))
+        names.append(name)
+        measured.append(tuple(_measured(of_split, each) for each in judged))
+        counts = counts or [_counts(of_split, each) for each in judged]
+    if problems:
+        raise DataError("\n".join(problems))
+    users, rows = zip(*counts, strict=True)
+    return Paired(tuple(names), tuple(judged), tuple(measured), users, rows)
+
+
+def _split(table: pa.Table, scores: Scores, split: str, settings: Settings) -> SplitEvaluation:
+    impressions = read_impressions(table, scores.run, ())
+    by_name = dict(splits(impressions))
+    if split not in by_name:
+        raise DataError(f"predictions of run {scores.run}: found no {split} rows, but {', '.join(by_name)}. Fix: score days of that part")
+    return SplitEvaluation(split, by_name[split], impressions, [scores], settings)
+
+
+def _measured(of: SplitEvaluation, judged: Judged) -> Measured:
+    ((measured,),) = of.measured(of.at_N, judged.target, [judged.metric])
+    return measured
+
+
+def _counts(of: SplitEvaluation, judged: Judged) -> tuple[int, int]:
+    """Users with a known label, and how many labels."""
+    known_N = of.at_N[~np.isnan(of.runs[0].label[judged.target.name][of.at_N])]
+    return len(np.unique(of.user_N[known_N])), len(known_N)

@@ -1,0 +1,215 @@
+"""From the runs of a sweep to its rows: points as means over seeds, the front, who is dominated by whom, hypervolume, all beside the noise.
+
+Shapes: P points, S seeds, K numbers, R replicates. Oriented: times −1 where lower is better.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys import schema
+from recsys.errors import DataError
+from recsys.evaluation.bootstrap import Interval, interval
+from recsys.evaluation.fronts import (
+    BoolArray,
+    Dominated,
+    beyond_noise,
+    dominates,
+    front_share,
+    hypervolume,
+    hypervolume_replicates,
+    non_dominated,
+)
+from recsys.evaluation.measure import Measured
+from recsys.evaluation.paired import Paired
+from recsys.evaluation.rows import FloatArray
+from recsys.evaluation.seeds import SeedNoise
+
+Ends = tuple[Sequence[float | None], Sequence[float | None]]
+
+
+@dataclass(frozen=True)
+class Points:
+    """P points, each trained with the same S seeds: the runs of `paired` in this order, all seeds of a point after one another.
+
+    `seed` draws the noise of seeds in the replicates; intervals are at `confidence`. Raises DataError where a number has no value.
+    """
+
+    names: tuple[str, ...]
+    seeds: tuple[int, ...]
+    paired: Paired
+    split: str
+    confidence: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{judged.metric.name} of {judged.objective} in run {run}: found no value with replicates on {self.split} days"
+            f" ({measured.reason}), expected one. Fix: leave the objective out with --objective, or name another --metric"
+            for run, numbers in zip(self.paired.runs, self.paired.measured, strict=True)
+            for judged, measured in zip(self.paired.judged, numbers, strict=True)
+            if measured.value is None or measured.replicates_R is None
+        ]
+        if problems:
+            raise DataError("\n".join(problems))
+
+    @cached_property
+    def sign(self) -> FloatArray:
+        """[K]: −1 where lower is better."""
+        return np.array([-1.0 if judged.better == schema.LOWER else 1.0 for judged in self.paired.judged])
+
+    @cached_property
+    def by_seed(self) -> FloatArray:
+        """[P, S, K]: the value of every run."""
+        values = [[measured.value for measured in numbers] for numbers in self.paired.measured]
+        return np.array(values, np.float64).reshape(len(self.names), len(self.seeds), -1)
+
+    @cached_property
+    def value(self) -> FloatArray:
+        """[P, K]: means over seeds."""
+        return np.asarray(self.by_seed.mean(axis=1))
+
+    @cached_property
+    def seed_noise(self) -> SeedNoise | None:
+        return SeedNoise.of(self.by_seed)
+
+    @cached_property
+    def by_user(self) -> FloatArray:
+        """[R, P, K]: means over seeds in each replicate, whose noise is that of the users."""
+        numbers = np.array([[_replicates(measured) for measured in numbers] for numbers in self.paired.measured])
+        mean_PKR = numbers.reshape(len(self.names), len(self.seeds), *numbers.shape[1:]).mean(axis=1)
+        return np.moveaxis(mean_PKR, -1, 0)
+
+    @cached_property
+    def replicates(self) -> FloatArray:
+        """[R, P, K]: with the noise of seeds on top, where it is known."""
+        return self.by_user if self.seed_noise is None else self.seed_noise.added_to(self.by_user, seed=self.seed)
+
+    @cached_property
+    def dominated(self) -> Dominated:
+        return beyond_noise(self.sign * self.replicates, confidence=self.confidence)
+
+    @cached_property
+    def ahead(self) -> BoolArray:
+        """[P, P]: whether the row's point dominates the column's, as measured."""
+        return dominates(self.sign * self.value)
+
+    @cached_property
+    def verdicts(self) -> list[str]:
+        """Of each point: dominated where it is so for sure, else on the front or, as measured, behind it."""
+        on_front_P = non_dominated(self.sign * self.value)
+        return [
+            schema.DOMINATED if clearly_P.any() else schema.FRONT if on_front else schema.NOISE
+            for clearly_P, on_front in zip(self.dominated.clearly_PP.T, on_front_P, strict=True)
+        ]
+
+    def intervals(self) -> list[list[Interval]]:
+        """[P][K]: of the users' percentiles with one seed; with several, both variances add."""
+        if self.seed_noise is None:
+            return [
+                [
+                    number.interval(confidence=self.confidence, centred=judged.metric.centred)
+                    for number, judged in zip(numbers, self.paired.judged, strict=True)
+                ]
+                for numbers in self.paired.measured
+            ]
+        half_PK = self.seed_noise.half_width(np.nanvar(self.by_user, axis=0, ddof=1), confidence=self.confidence)
+        low_PK, high_PK = (self.value - half_PK).tolist(), (self.value + half_PK).tolist()
+        return [[Interval(*bounds) for bounds in zip(*sides, strict=True)] for sides in zip(low_PK, high_PK, strict=True)]
+
+    def hypervolume(self, ends: Ends) -> tuple[float, Interval]:
+        """Of the front, as a share of the box between the two `ends`, a number each. Raises DataError where there is no such box.
+
+        Replicates have the noise twice, so their volumes are too large: the interval is centred on the value.
+        """
+        low_K, high_K = (self.sign * np.array([np.nan if v is None else v for v in end], np.float64) for end in ends)
+        if bad := [j for j, low, high in zip(self.paired.judged, low_K, high_K, strict=True) if not high > low]:
+            raise DataError(
+                "\n".join(f"{j.metric.name} of {j.objective}: found no room between a constant's value and the labels' own" for j in bad)
+            )
+        size_K, origin_K = high_K - low_K, np.zeros(len(low_K))
+        value = hypervolume((self.sign * self.value - low_K) / size_K, origin_K)
+        replicates_R = hypervolume_replicates((self.sign * self.replicates - low_K) / size_K, origin_K)
+        return value, interval(replicates_R, value, confidence=self.confidence, centred=True)
+
+
+def _replicates(measured: Measured) -> FloatArray:
+    assert measured.replicates_R is not None, "a number with a value was resampled"
+    return measured.replicates_R
+
+
+def sweep_rows(points: Points, ends: Ends) -> pa.Table:
+    """Everything that the points say, in the form of schema.SWEEP."""
+    volume, (low, high, _) = points.hypervolume(ends)
+    rows = [*_values(points), *_front(points), *_noise(points), *_ends(points, ends)]
+    rows.append(_row("hypervolume", points, value=volume, low=low, high=high))
+    return pa.Table.from_pylist(rows, schema=schema.SWEEP)
+
+
+def _values(points: Points) -> Iterator[dict[str, Any]]:
+    """The numbers of every run and of every point."""
+    paired, seeds = points.paired, len(points.seeds)
+    intervals = points.intervals()
+    for k, judged in enumerate(paired.judged):
+        shared = {"objective": judged.objective, "metric": judged.metric.name, "better": judged.better, "users": paired.users[k]}
+        for m, run in enumerate(paired.runs):
+            measured = paired.measured[m][k]
+            low, high, _ = measured.interval(confidence=points.confidence, centred=judged.metric.centred)
+            name, seed = points.names[m // seeds], points.seeds[m % seeds]
+            yield _row("run", points, point=name, run=run, seed=seed, value=measured.value, low=low, high=high, **shared)
+        for p, name in enumerate(points.names):
+            low, high, _ = intervals[p][k]
+            yield _row("point", points, point=name, value=float(points.value[p, k]), low=low, high=high, **shared)
+        relative_P = points.value[:, k] - points.value[:, k].mean()
+        relative_RP = points.replicates[:, :, k] - points.replicates[:, :, k].mean(axis=1, keepdims=True)
+        for name, value, replicates_R in zip(points.names, relative_P.tolist(), relative_RP.T, strict=True):
+            low, high, _ = interval(replicates_R, value, confidence=points.confidence)
+            yield _row("relative", points, point=name, value=value, low=low, high=high, **shared)
+
+
+def later_rows(points: Points) -> pa.Table:
+    """The numbers alone, of days that had no say in which points are good."""
+    return pa.Table.from_pylist(list(_values(points)), schema=schema.SWEEP)
+
+
+def _front(points: Points) -> Iterator[dict[str, Any]]:
+    clearly_PP, share_PP = points.dominated.clearly_PP, points.dominated.share_PP
+    shares = front_share(points.sign * points.replicates)
+    for p, (name, verdict) in enumerate(zip(points.names, points.verdicts, strict=True)):
+        by_P = clearly_PP[:, p] if verdict == schema.DOMINATED else points.ahead[:, p]
+        by = schema.BETWEEN_POINTS.join(other for other, is_by in zip(points.names, by_P, strict=True) if is_by)
+        yield _row("front", points, point=name, value=float(shares[p]), verdict=verdict, by=by or None)
+    for a, b in np.argwhere(points.ahead | clearly_PP):
+        verdict = schema.DOMINATED if clearly_PP[a, b] else schema.NOISE
+        yield _row("dominates", points, point=points.names[b], by=points.names[a], value=float(share_PP[a, b]), verdict=verdict)
+
+
+def _noise(points: Points) -> Iterator[dict[str, Any]]:
+    """Standard deviations of a number of one run, over users and over seeds, and of the difference of two points: root mean variances.
+
+    The users of two points are the same, so that of a difference is mostly smaller; it has the noise of seeds where that is known.
+    """
+    pairs = np.triu_indices(len(points.names), 1)
+    for k, judged in enumerate(points.paired.judged):
+        found = {"user_sd": np.mean([np.nanvar(_replicates(numbers[k]), ddof=1) for numbers in points.paired.measured])}
+        if points.seed_noise is not None:
+            found["seed_sd"] = points.seed_noise.covariance_KK[k, k]
+        if len(points.names) > 1:
+            value_RP = points.replicates[:, :, k]
+            found["pair_sd"] = np.nanvar(value_RP[:, pairs[0]] - value_RP[:, pairs[1]], axis=0, ddof=1).mean()
+        for what, variance in found.items():
+            yield _row(what, points, objective=judged.objective, metric=judged.metric.name, value=float(np.sqrt(variance)))
+
+
+def _ends(points: Points, ends: Ends) -> Iterator[dict[str, Any]]:
+    for what, end in zip(("reference", "perfect"), ends, strict=True):
+        for judged, value in zip(points.paired.judged, end, strict=True):
+            yield _row(what, points, objective=judged.objective, metric=judged.metric.name, value=value, better=judged.better)
+
+
+def _row(what: str, points: Points, **others: Any) -> dict[str, Any]:
+    return dict.fromkeys(schema.SWEEP.names) | {"what": what, "split": points.split} | others

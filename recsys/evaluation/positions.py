@@ -1,0 +1,112 @@
+"""Where impressions were shown: bins of positions, and what was observed there as examined × relevant.
+
+The position-based click model (Richardson et al. 2007): P(click) = P(examined | position) · P(click | examined). What a model predicts
+with the position missing takes the place of the second factor, up to a constant: it is the relevance in the model's eyes.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from recsys import schema
+from recsys.errors import data_error
+from recsys.evaluation.bootstrap import UserDraws, interval
+from recsys.evaluation.columns import numbers, place
+from recsys.evaluation.rows import FloatArray, IntArray, renumber
+
+# Shapes: N rows, B bins of positions, U users, R replicates.
+SINGLE = 20  # positions up to here have a bin of their own
+_LAST = (SINGLE, 30, 50, 100)  # the last positions of the bins from there on
+_WIDER = [f"{low + 1}–{high}" for low, high in pairwise(_LAST)] + [f"{_LAST[-1] + 1} or more"]
+
+
+def position_bins(table: pa.Table, run: str) -> tuple[IntArray, list[str]]:
+    """The bin of each row by its `position` (−1: null or negative, which is not known), and the bins' names, in the order of the positions.
+
+    The bins that occur: 0 … 20 one by one, 21–30, 31–50, 51–100, 101 or more. Raises DataError for positions that are no whole numbers.
+    """
+    position_N = numbers(table, schema.POSITION, run)
+    known_N = position_N >= 0
+    bad = int(np.count_nonzero(known_N & (position_N != np.floor(position_N))))
+    if bad:
+        raise data_error(
+            place(run, schema.POSITION),
+            found="fractions",
+            expected="whole numbers",
+            bad_rows=bad,
+            rows=len(position_N),
+            fix="write the place in the list, from 0 or 1",
+        )
+    names = [*map(str, range(SINGLE + 1)), *_WIDER]
+    bin_N = np.where(position_N <= SINGLE, position_N, SINGLE + np.searchsorted(_LAST, position_N))[known_N].astype(np.int64)
+    code_N = np.full(len(position_N), -1)
+    there, code_N[known_N] = renumber(bin_N, len(names))
+    return code_N, [names[code] for code in there]
+
+
+def position_curve(
+    label: FloatArray,
+    shown: FloatArray,
+    ranking: FloatArray,
+    position: tuple[IntArray, list[str]],
+    user: IntArray,
+    *,
+    bootstrap: int,
+    confidence: float,
+    seed: int,
+) -> pd.DataFrame:
+    """One row a bin of `position` (codes of the rows and names of the bins, as `position_bins` gives) with known labels, in their order.
+
+    `label` (NaN: not known), `shown` (prediction with the position as logged) and `ranking` (with it missing) are of the same rows;
+    `user` numbers their users from 0. Columns: `position`, `n`; `observed`, the mean label, with `low` and `high`; `shown` and
+    `relevant`, the mean predictions; `examined`, Σ label / Σ ranking over that quotient of the first bin, with `examined_low` and
+    `examined_high`; `model_examined`, the same with `shown` in place of the label. So observed = examined × relevant × the first
+    bin's quotient of the two, to which relevance is known. What has a sum of 0 below it is NaN. Intervals resample users;
+    the first bin's `examined` is 1 by definition.
+    """
+    code_N, names = position
+    at_N = np.flatnonzero(~np.isnan(label) & (code_N >= 0))
+    bins_B, bin_N = renumber(code_N[at_N], len(names))
+    users_U, user_N = renumber(user[at_N], int(user.max(initial=0)) + 1)
+    values = (np.ones(len(at_N)), label[at_N], shown[at_N], ranking[at_N])
+    sums_BU4 = np.stack([_per_bin_and_user(values_N, bin_N, user_N, len(bins_B), len(users_U)) for values_N in values], axis=-1)
+    n_B, label_B, shown_B, ranking_B = np.moveaxis(sums_BU4.sum(axis=1), -1, 0)
+    curve = pd.DataFrame({"position": [names[code] for code in bins_B], "n": n_B.astype(np.int64)})
+    with np.errstate(divide="ignore", invalid="ignore"):
+        curve = curve.assign(observed=label_B / n_B, shown=shown_B / n_B, relevant=ranking_B / n_B)
+        curve = curve.assign(examined=_examined(label_B, ranking_B), model_examined=_examined(shown_B, ranking_B))
+        observed_RB, examined_RB = _replicates(sums_BU4, UserDraws(len(users_U), bootstrap, seed))
+    for value, low, high, replicates_RB in (
+        ("observed", "low", "high", observed_RB),
+        ("examined", "examined_low", "examined_high", examined_RB),
+    ):
+        found = [
+            interval(replicates_R, value_, confidence=confidence)
+            for replicates_R, value_ in zip(replicates_RB.T, curve[value], strict=True)
+        ]
+        curve[low], curve[high] = ([each.low for each in found], [each.high for each in found])
+    return curve
+
+
+def _per_bin_and_user(values_N: FloatArray, bin_N: IntArray, user_N: IntArray, bins: int, users: int) -> FloatArray:
+    return np.bincount(bin_N * users + user_N, values_N, bins * users).astype(np.float64).reshape(bins, users)
+
+
+def _examined(numerator: FloatArray, ranking: FloatArray) -> FloatArray:
+    """The quotients over that of the first bin, NaN where one is not finite; bins on the last axis."""
+    quotient = numerator / ranking
+    examined = quotient / quotient[..., :1]
+    return np.where(np.isfinite(examined), examined, np.nan)
+
+
+def _replicates(sums_BU4: FloatArray, draws: UserDraws) -> tuple[FloatArray, FloatArray]:
+    """[R, B] of the mean label and of `examined`; NaN where a replicate leaves one undefined."""
+    observed, examined = [], []
+    for block_RU in draws.blocks():
+        n_RB, label_RB, _, ranking_RB = np.moveaxis(np.tensordot(block_RU.astype(np.float64), sums_BU4, axes=(1, 1)), -1, 0)
+        observed.append(label_RB / n_RB)
+        examined.append(_examined(label_RB, ranking_RB))
+    none = np.empty((0, len(sums_BU4)))
+    return np.concatenate([none, *observed]), np.concatenate([none, *examined])

@@ -1,0 +1,65 @@
+"""What training again with another seed changes: the noise of a mean over seeds, beside the noise of the test users.
+
+Shapes: P points (ways, configs), each trained with the same S seeds, K numbers of each, R replicates over users.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from recsys.evaluation.rows import FloatArray
+
+
+@dataclass(frozen=True)
+class SeedNoise:
+    """Between-seed covariance of K numbers of one run, pooled over all points: two or three seeds cannot tell one point's from another's.
+
+    `freedom`: degrees of freedom that it was estimated with.
+    """
+
+    covariance_KK: FloatArray
+    freedom: int
+    seeds: int
+
+    @classmethod
+    def of(cls, value_PSK: ArrayLike) -> "SeedNoise | None":
+        """Of the deviations from each point's mean; None of one seed, which says nothing about it."""
+        value_PSK = np.asarray(value_PSK, np.float64)
+        points, seeds, numbers = value_PSK.shape
+        freedom = points * (seeds - 1)
+        if freedom == 0:
+            return None
+        deviation_JK = (value_PSK - value_PSK.mean(axis=1, keepdims=True)).reshape(points * seeds, numbers)
+        return cls(deviation_JK.T @ deviation_JK / freedom, freedom, seeds)
+
+    @property
+    def variance(self) -> FloatArray:
+        """[K]: of a mean over the seeds."""
+        return np.diag(self.covariance_KK) / self.seeds
+
+    def half_width(self, user_variance_K: ArrayLike, *, confidence: float) -> FloatArray:
+        """Of the interval of a mean over seeds, whose variance over users is `user_variance_K`: both variances add.
+
+        Student's, with the degrees of freedom of the sum (Satterthwaite 1946): users are many, seeds are few.
+        """
+        user_variance_K = np.asarray(user_variance_K, np.float64)
+        total_K = user_variance_K + self.variance
+        with np.errstate(divide="ignore", invalid="ignore"):
+            freedom_K = self.freedom * (total_K / self.variance) ** 2
+        quantile_K = stats.t.ppf((1 + confidence) / 2, np.where(np.isnan(freedom_K), np.inf, freedom_K))
+        half_K: FloatArray = quantile_K * np.sqrt(total_K)
+        return half_K
+
+    def added_to(self, replicates_RPK: FloatArray, *, seed: int) -> FloatArray:
+        """Replicates of means over seeds, with the noise of seeds drawn on top of that of users; a pure function of the seed.
+
+        Each point's draw is normal with the pooled covariance, in each replicate over one draw of its scale, as in Student's t.
+        """
+        rng = np.random.default_rng(seed)
+        size_K, axes_KK = np.linalg.eigh(self.covariance_KK / self.seeds)
+        factor_KK = axes_KK * np.sqrt(np.maximum(size_K, 0.0))
+        scale_R = np.sqrt(self.freedom / rng.chisquare(self.freedom, len(replicates_RPK)))
+        noise_RPK: FloatArray = scale_R[:, None, None] * (rng.standard_normal(replicates_RPK.shape) @ factor_KK.T)
+        return replicates_RPK + noise_RPK

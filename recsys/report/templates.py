@@ -1,0 +1,29 @@
+"""What a page is put together from: templates with escaping on, files of this package, and values for its scripts to read."""
+
+import json
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+
+def render(template: str, /, **values: Any) -> Markup:
+    """A template of this package with these values, every string among them escaped. Raises UndefinedError for a value that lacks."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Markup(environment.from_string(static(template)).render(**values))
+
+
+def static(name: str) -> Markup:
+    """A file of this package as it stands."""
+    return Markup(resources.files("recsys.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def script(source: str) -> Markup:
+    assert "</script" not in source.lower(), "a script that holds its own end tag cannot stand in a page"
+    return Markup(source)
+
+
+def inline_json(value: Any) -> Markup:
+    """For a script of type application/json: "<" cannot end the script, or open a comment in it."""
+    return Markup(json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))

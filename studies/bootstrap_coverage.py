@@ -1,0 +1,222 @@
+"""How often the 95 % interval of a metric holds the truth, for users of equal size, of log-normal size, and with a heavy tail.
+
+    python -m studies.bootstrap_coverage --runs coverage-runs.csv --out docs/bootstrap-coverage.csv --figure docs/bootstrap-coverage.png
+
+A log has 500 users, each with a level of his own in the prediction and another in the label, neither tied to how many rows he has: 20 each
+("equal"), log-normal with σ = 1 ("log-normal"), or Zipf's law with exponent 1.6 up to 5,000 ("zipf"). Simulation s of a size is drawn with
+seed s, and its users resampled 1,000 times with seed s. Ways to an interval, all from the same draws or the same sums by user:
+
+- "expanded": that of `recsys.evaluation`, the percentile interval expanded for the effective number of users;
+- "percentile": the plain one;
+- "bca": bias-corrected and accelerated (Efron, JASA 1987), the acceleration from leaving out each user;
+- "bootstrap-t": quantiles of (replicate − value) / its own standard error, robust for clusters (Efron & Tibshirani 1993, ch. 12);
+- "jackknife t": ± Student's t of effective users − 1 degrees of freedom times the error by leaving out each user (CV3: MacKinnon, Nielsen &
+  Webb, Journal of Econometrics 2023).
+
+AUC is replicated exactly, and "auc, influence" by first order; the last three ways see AUC through its sums of first order.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from recsys.evaluation import Rows, UserDraws, interval
+from recsys.evaluation.bootstrap import Estimate, Sums, effective_number, replicate
+from recsys.evaluation.probability import calibration
+from recsys.evaluation.ranking import _auc_exact, _auc_influence, gauc
+from studies.intervals import share
+
+# Shapes: N rows, U users, R replicates, M sums of a metric.
+FloatArray = NDArray[np.float64]
+SIZES = ("equal", "log-normal", "zipf")
+LARGEST = 5_000  # rows of a user of Zipf's law
+METRICS: dict[str, Callable[[Rows], Estimate]] = {
+    "calibration": calibration, "auc": _auc_exact, "auc, influence": _auc_influence, "gauc": gauc,
+}  # fmt: skip
+WAYS = ("expanded", "percentile", "bca", "bootstrap-t", "jackknife t")
+Bounds = tuple[float | None, float | None]
+CONFIDENCE, REPLICATES = 0.95, 1_000
+
+
+def main() -> None:
+    """Runs what is missing; every finished hundred is in the table of runs, so an interrupted study goes on where it stopped."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, required=True, help="CSV of one row an interval; what stands there is not run again")
+    parser.add_argument("--out", type=Path, required=True, help="CSV of one row a size, metric and way")
+    parser.add_argument("--figure", type=Path, help="PNG of the coverages")
+    parser.add_argument("--simulations", type=int, default=1_000)
+    parser.add_argument("--users", type=int, default=500)
+    arguments = parser.parse_args()
+    parts = [pd.read_csv(arguments.runs)] if arguments.runs.exists() else []
+    for size in SIZES:
+        done = {seed for part in parts for seed in part.loc[part["size"] == size, "seed"]}
+        missing = [seed for seed in range(arguments.simulations) if seed not in done]
+        for start in range(0, len(missing), 100):
+            rows = [row for seed in missing[start : start + 100] for row in simulate(size, seed, users=arguments.users)]
+            parts.append(pd.DataFrame(rows))
+            pd.concat(parts).to_csv(arguments.runs, index=False, float_format="%.7g")
+            print(f"{size}: {start + 100} of {len(missing)}", flush=True)
+    table = coverages(pd.concat(parts))
+    table.to_csv(arguments.out, index=False, float_format="%.4g")
+    print(table.to_string(index=False))
+    if arguments.figure:
+        figure(table).save(arguments.figure, scale_factor=2)
+
+
+# --- The logs and the truth ---------------------------------------------------------------------------------------
+def rows_by_user(size: str, rng: np.random.Generator, users: int) -> NDArray[np.int64]:
+    """[U]: how many rows each has."""
+    if size == "equal":
+        return np.full(users, 20)
+    if size == "log-normal":
+        return np.ceil(rng.lognormal(2.5, 1.0, users)).astype(np.int64)
+    weight = np.arange(1, LARGEST + 1) ** -1.6
+    return rng.choice(np.arange(1, LARGEST + 1), users, p=weight / weight.sum())
+
+
+def log(rng: np.random.Generator, rows_U: NDArray[np.int64]) -> Rows:
+    """Of users with so many rows; the prediction is right on average, but knows nothing of the user's own level in the label."""
+    users = len(rows_U)
+    user_N = np.repeat(np.arange(users), rows_U)
+    logit_N = rng.normal(size=users)[user_N] + rng.normal(size=len(user_N)) - 1.5
+    true_N = logit_N + 0.7 * rng.normal(size=users)[user_N]
+    label_N = (rng.random(len(user_N)) < 1 / (1 + np.exp(-true_N))).astype(np.float64)
+    prediction_N = 1 / (1 + np.exp(-logit_N))
+    return Rows(label_N, prediction_N, prediction_N, user_N, user_N, users, users)
+
+
+@cache
+def truth(size: str, *, users: int = 200_000, logs: int = 5) -> dict[str, float]:
+    """Of endlessly many users. Sizes say nothing of levels, so rows of users with one row each have its AUC and calibration."""
+    alone = [log(np.random.default_rng([1, seed]), np.ones(10 * users, np.int64)) for seed in range(logs)]
+    of_rows = {name: float(np.mean([METRICS[name](rows).value() for rows in alone])) for name in ("calibration", "auc, influence")}
+    sums_LM = []
+    for seed in range(logs):
+        rng = np.random.default_rng([2, seed])
+        estimate = gauc(log(rng, rows_by_user(size, rng, users)))
+        assert isinstance(estimate, Sums)
+        sums_LM.append(estimate.per_user_UM.sum(axis=0))
+    right, weight = np.sum(sums_LM, axis=0)
+    return of_rows | {"auc": of_rows["auc, influence"], "gauc": float(right / weight)}
+
+
+# --- The intervals ------------------------------------------------------------------------------------------------
+def simulate(size: str, seed: int, *, users: int, replicates: int = REPLICATES) -> Iterator[dict[str, object]]:
+    """One row a metric and way."""
+    rng = np.random.default_rng([0, seed])
+    rows = log(rng, rows_by_user(size, rng, users))
+    effective = effective_number(np.bincount(rows.user_N))
+    estimates = {name: of(rows) for name, of in METRICS.items()}
+    draws = UserDraws(users, replicates, seed)
+    by_metric = replicate(list(estimates.values()), draws, np.arange(users))
+    for (name, estimate), replicates_R in zip(estimates.items(), by_metric, strict=True):
+        by_sums = estimates["auc, influence"] if name == "auc" else estimate
+        assert isinstance(by_sums, Sums)
+        place = {"size": size, "seed": seed, "rows": len(rows), "effective_users": effective, "metric": name}
+        for way, (low, high) in intervals(estimate.value(), replicates_R, by_sums, draws, effective).items():
+            true = truth(size)[name]
+            yield place | {"way": way, "low": low, "high": high, "covered": int(low <= true <= high)}
+
+
+def intervals(value: float, replicates_R: FloatArray, sums: Sums, draws: UserDraws, effective: float) -> dict[str, Bounds]:
+    """By way."""
+    expanded_low, expanded_high, _ = interval(replicates_R, value, confidence=CONFIDENCE, effective_users=effective)
+    low, high, _ = interval(replicates_R, value, confidence=CONFIDENCE)
+    whole_M, users = sums.per_user_UM.sum(axis=0), len(sums.per_user_UM)
+    without_U = value - sums.combine(whole_M - sums.per_user_UM)
+    error = float(np.sqrt((users - 1) / users * np.sum(without_U**2)))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, effective - 1)) * error
+    return {
+        "expanded": (expanded_low, expanded_high),
+        "percentile": (low, high),
+        "bca": bca(value, replicates_R, without_U),
+        "bootstrap-t": bootstrap_t(value, sums, draws),
+        "jackknife t": (value - half, value + half),
+    }
+
+
+def bca(value: float, replicates_R: FloatArray, without_U: FloatArray) -> tuple[float, float]:
+    z = stats.norm.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    bias = stats.norm.ppf(np.mean(replicates_R < value))
+    acceleration = np.sum(without_U**3) / (6 * np.sum(without_U**2) ** 1.5)
+    low, high = np.quantile(replicates_R, stats.norm.cdf(bias + (bias + z) / (1 - acceleration * (bias + z))))
+    return float(low), float(high)
+
+
+def bootstrap_t(value: float, sums: Sums, draws: UserDraws) -> tuple[float, float]:
+    """A replicate's variance is Σ w (∇ · s)²: its gradient ∇ between the products of the sums s, which are sums over users too."""
+    s_UM = sums.per_user_UM
+    first, second = np.triu_indices(s_UM.shape[1])
+    squares_UP = s_UM[:, first] * s_UM[:, second] * np.where(first == second, 1, 2)
+    weights_RU = np.concatenate(list(draws.blocks())).astype(np.float64)
+    t_R = (sums.combine(weights_RU @ s_UM) - value) / _errors(sums, weights_RU @ s_UM, weights_RU @ squares_UP)
+    error = float(_errors(sums, s_UM.sum(axis=0)[None], squares_UP.sum(axis=0)[None])[0])
+    low, high = np.quantile(t_R[np.isfinite(t_R)], [(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2])
+    return value - float(low) * error, value - float(high) * error
+
+
+def _errors(sums: Sums, total_RM: FloatArray, squares_RP: FloatArray) -> FloatArray:
+    steps = np.diag(1e-5 * np.abs(sums.per_user_UM.sum(axis=0)))
+    slope_RM = np.stack([(sums.combine(total_RM + h) - sums.combine(total_RM - h)) / (2 * h.sum()) for h in steps], axis=-1)
+    first, second = np.triu_indices(len(steps))
+    errors_R: FloatArray = np.sqrt(np.sum(squares_RP * slope_RM[:, first] * slope_RM[:, second], axis=1))
+    return errors_R
+
+
+# --- The summary --------------------------------------------------------------------------------------------------
+def coverages(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a size, metric and way: the share that covered with Wilson's interval, and the mean width.
+
+    Beside all users of Zipf's law, those logs with fewer and with more than twelve effective ones.
+    """
+    few = runs["effective_users"] < 12
+    zipf = runs["size"] == "zipf"
+    parts = {size: runs["size"] == size for size in SIZES} | {"zipf, under 12 effective": zipf & few, "zipf, 12 or more": zipf & ~few}
+    rows = []
+    for part, chosen in parts.items():
+        for (metric, way), group in runs[chosen].groupby(["metric", "way"], sort=False):
+            coverage = share(int(group["covered"].sum()), len(group))
+            rows.append(
+                {
+                    "size": part,
+                    "metric": metric,
+                    "way": way,
+                    "simulations": len(group),
+                    "rows": int(group["rows"].median()),
+                    "effective_users": group["effective_users"].median(),
+                    "coverage": coverage.value,
+                    "low": coverage.low,
+                    "high": coverage.high,
+                    "mean_width": (group["high"] - group["low"]).mean(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def figure(table: pd.DataFrame) -> alt.FacetChart:
+    """Coverage by way, a panel a size and metric, against the band of 93 to 97 %."""
+    shown = table[table["size"].isin(SIZES)]
+    base = alt.Chart().encode(y=alt.Y("way:N", sort=list(WAYS), title=None), color=alt.Color("way:N", sort=list(WAYS), legend=None))
+    band = alt.Chart().mark_rect(opacity=0.15, color="green").encode(x=alt.datum(0.93), x2=alt.datum(0.97))
+    points = base.mark_point(filled=True, size=60).encode(
+        x=alt.X("coverage:Q", title="coverage", scale=alt.Scale(domain=[0.8, 1.0], clamp=True))
+    )
+    bars = base.mark_rule().encode(x="low:Q", x2="high:Q")
+    panels = alt.layer(band, bars, points, data=shown).properties(width=150, height=90)
+    title = "How often a 95 % interval holds the truth (green: 93 to 97 %)"
+    return panels.facet(
+        row=alt.Row("size:N", sort=list(SIZES), title="size of users"),
+        column=alt.Column("metric:N", sort=list(METRICS), title=None),
+        title=title,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Runs against the first: verdicts in words with the number of users, in one table, in the terminal and on a page."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from recsys import artifacts, schema
+from recsys.evaluation import comparison, judged_by, paired
+from recsys.report import MAIN_METRICS, comparison_matrix, comparison_words, write_comparison
+from recsys.report.compare_page import verdict_words
+from tests.report.conftest import OBJECTIVES, POPULARITY, RUN, TREES
+
+
+@pytest.fixture
+def rows(predictions: dict[str, pa.Table]) -> pa.Table:
+    """The popularity first, and once more last."""
+    runs = [(POPULARITY, predictions[POPULARITY]), (RUN, predictions[RUN]), (TREES, predictions[TREES]), ("again", predictions[POPULARITY])]
+    judged = judged_by(OBJECTIVES, MAIN_METRICS, conditional=True)
+    found = paired(runs, OBJECTIVES, judged, split="test", bootstrap=30, seed=0)
+    return comparison(found, split="test", confidence=0.95)
+
+
+def test_one_table_of_all_runs_with_differences_as_in_the_metrics(rows, metrics) -> None:
+    assert rows.schema.equals(schema.COMPARISON)
+    table = rows.to_pandas()
+    old = metrics.to_pandas()
+    old = old[old["day"].isna() & (old["slice"] == "all") & (old["split"] == "test") & (old["against"] == POPULARITY)]
+    old = old.set_index(["objective", "metric"])
+    new = table[table["run"] == RUN].set_index(["objective", "metric"])
+    assert "like|click" in table["objective"].to_list()
+    assert new["difference"].to_dict() == pytest.approx(old.loc[new.index, "value"].to_dict())
+    assert new["difference_low"].to_dict() == pytest.approx(old.loc[new.index, "low"].to_dict())
+    assert table.loc[table["run"] == POPULARITY, "difference"].isna().all()
+
+
+def test_verdicts_are_in_words_with_the_number_of_users(rows, predictions) -> None:
+    lines = comparison_matrix(rows).rows
+    assert [name for name, _ in lines[:5]] == ["click (auc)", "", "", "", "dismissal (auc)"]
+    assert [cells[0] for _, cells in lines[:4]] == [POPULARITY, RUN, TREES, "again"]
+    assert [cells[3] for _, cells in lines[:4]] == ["compared with", "better", "better", "no difference seen at 40 users"]
+    rmse = next(place for place, (name, _) in enumerate(lines) if name == "watch (rmse)")
+    below = lines[rmse + 1][1][2]
+    assert (below.value < 0, lines[rmse + 1][1][3]) == (True, "better")  # lower is better
+    test = predictions[RUN].to_pandas().query("split == 'test'")
+    unclear = 0
+    for row, (_, (_, _, below, words)) in zip(rows.to_pylist(), lines, strict=True):
+        users = test.loc[test[f"label.{row['objective'].partition('|')[0]}"].notna(), "user_id"].nunique()
+        if below is not None and below.low <= 0 <= below.high and "|" not in row["objective"]:
+            assert words == f"no difference seen at {users} users"
+            unclear += 1
+    assert unclear > 0
+
+
+@pytest.mark.parametrize(
+    ("verdict", "users", "reason", "words"),
+    [
+        ("better", 9, None, "better"),
+        ("unclear", 12_345, None, "no difference seen at 12,345 users"),
+        (None, 1, "no interval: one user", "cannot be said: no interval: one user"),
+        (None, 9, None, "cannot be said: the metric is best at neither end"),
+    ],
+)
+def test_every_verdict_has_words(verdict, users, reason, words) -> None:
+    assert verdict_words(verdict, users, reason) == words
+
+
+def test_the_page_has_the_table_and_a_figure_a_metric(rows, tmp_path: Path) -> None:
+    page = tmp_path / "of" / "compare.html"
+    write_comparison(page, rows, "shown", {"Runs": "three"}, fingerprint="f")
+    assert artifacts.verify(page).stage == "compare"
+    html = page.read_text(encoding="utf-8")
+    assert html.count('<td class="words">compared with</td>') == len({(r["objective"], r["metric"]) for r in rows.to_pylist()})
+    for title in ("Difference in auc; right", "Difference in xauc; right", "Difference in rmse of watch; left"):
+        assert title in html
+    words, about = comparison_words(rows)
+    assert words.startswith(f"{RUN} against {POPULARITY}: ")
+    assert "no difference seen is not no difference" in about
