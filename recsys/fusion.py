@@ -65,8 +65,8 @@ class Effect:
     def __str__(self) -> str:
         if self.change is None:
             return "–" if self.present is None or self.tuned is None else f"{self.present:.4f} → {self.tuned:.4f}"
-        bounds = "" if self.low is None or self.high is None else f" [{self.low:+.1%}, {self.high:+.1%}]"
-        return f"{self.change:+.1%}{bounds} of {self.present:.4f}"
+        bounds = "" if self.low is None or self.high is None else f" [{self.low:+z.1%}, {self.high:+z.1%}]"
+        return f"{self.change:+z.1%}{bounds} of {self.present:.4f}"
 
     @property
     def verdict(self) -> str:

@@ -21,22 +21,29 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of the command that nobody interrupts."""
+    workspace = tmp_path_factory.mktemp("whole")
+    done = subprocess.run(command(workspace), capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    return workspace
+
+
 @pytest.mark.parametrize("appears", ["events", "long/training.jsonl"])
-def test_the_same_command_goes_on_after_ctrl_c(tmp_path: Path, appears: str):
+def test_the_same_command_goes_on_after_ctrl_c(tmp_path: Path, whole: Path, appears: str):
     process = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)  # noqa: PLW1509
     while process.poll() is None and not list(tmp_path.rglob(appears)):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 130, said
     assert "interrupted" in said
     assert "Traceback" not in said
     assert not list(tmp_path.rglob("*.draft"))
     assert not (tmp_path / "tiny" / "runs" / "long" / "model").exists()
 
-    again = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=240, check=False)
+    again = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=600, check=False)
     assert again.returncode == 0, again.stderr
-    whole = subprocess.run(command(tmp_path / "whole"), capture_output=True, text=True, timeout=240, check=False)
-    assert whole.returncode == 0, whole.stderr
     model = Path("tiny/runs/long/model/model.safetensors")
-    assert (tmp_path / model).read_bytes() == (tmp_path / "whole" / model).read_bytes()
+    assert (tmp_path / model).read_bytes() == (whole / model).read_bytes()
