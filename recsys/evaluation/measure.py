@@ -32,7 +32,8 @@ class Measured:
 
 def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: IntArray) -> list[Measured]:
     """Each metric on these rows with its replicates; `users_U` are the users of the rows in the numbering of `draws`."""
-    measured = [_value(metric.estimate(rows)) for metric in metrics]
+    with np.errstate(over="ignore", invalid="ignore"):
+        measured = [_value(metric.estimate(rows)) for metric in metrics]
     resampled = [i for i, (_, estimate) in enumerate(measured) if estimate is not None]
     if draws.replicates == 0 or not resampled:
         return [found for found, _ in measured]
@@ -68,8 +69,7 @@ def difference(this: Measured, that: Measured, other_run: str) -> Measured:
 def _value(estimate: Estimate | Exact | Undefined) -> tuple[Measured, Estimate | None]:
     if isinstance(estimate, Undefined):
         return Measured(None, reason=estimate.reason), None
-    with np.errstate(over="ignore", invalid="ignore"):
-        value = estimate.value()
+    value = estimate.value()
     if not np.isfinite(value):
         return Measured(None, reason="the value is beyond the range of a 64-bit float"), None
     if isinstance(estimate, Exact):

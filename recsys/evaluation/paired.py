@@ -112,7 +112,7 @@ def paired(
     counts: list[tuple[int, int]] = []
     for name, predictions in runs:
         table = as_table(predictions, name)
-        check_options(objectives, name, {}, bootstrap, confidence=0.5)
+        check_options(objectives, name, {}, bootstrap=bootstrap, seed=seed)
         scores = read_scores(table, objectives, name, labels=True)
         try:
             check_predictions(scores, scores.label)
