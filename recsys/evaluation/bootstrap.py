@@ -176,7 +176,12 @@ def interval(
     Below some six effective users the ends come to be the outermost replicates, and still cover too seldom.
     `centred` shifts the replicates so that their median is the value: for a metric such as ECE, where resampling adds
     noise to each absolute deviation, so that all replicates can lie above the value they belong to.
+    Where there are no replicates, or one user has all rows, there are no bounds.
     """
+    if len(replicates_R) == 0:
+        return Interval(None, None, "no interval: no replicates")
+    if effective_users is not None and effective_users <= 1:
+        return Interval(None, None, "no interval: one user")
     defined_R = replicates_R[~np.isnan(replicates_R)]
     missing = len(replicates_R) - len(defined_R)
     if len(defined_R) < MIN_DEFINED * len(replicates_R):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.evaluation import METRICS, Rows, UserDraws, concordance, interval, probability, ranking
-from recsys.evaluation.bootstrap import Interval, replicate
+from recsys.evaluation.bootstrap import Interval, effective_number, replicate
 from tests.evaluation.samples import build_rows, random_rows, resample_users
 
 EVERY = [(metric, kind) for metric in METRICS for kind in metric.kinds if kind != "watch_time"]
@@ -119,6 +119,16 @@ def test_interval_of_mostly_undefined_replicates_is_null_with_a_reason():
     low, high, reason = interval(replicates_R, 1.0, confidence=0.95)
     assert (low, high) == (None, None)
     assert "10 of 100 replicates are undefined" in reason
+
+
+@pytest.mark.parametrize(
+    ("replicates_R", "effective_users", "says"),
+    [(np.zeros(0), None, "no replicates"), (np.arange(100.0), effective_number(np.array([7])), "one user")],
+)
+def test_where_nothing_varies_there_are_no_bounds(replicates_R, effective_users, says):
+    low, high, reason = interval(replicates_R, 1.0, confidence=0.95, effective_users=effective_users)
+    assert (low, high) == (None, None)
+    assert says in reason
 
 
 def clustered_log(rng: np.random.Generator, users: int) -> Rows:
