@@ -101,6 +101,13 @@ def test_ends_of_metrics_are_those_of_a_constant_and_of_the_labels(scored) -> No
     assert low["hide", "captured@10%"] == low["like", "captured@10%"] == pytest.approx(0.1, abs=0.1)
 
 
+def test_no_order_is_better_than_the_labels_own_where_many_are_not_known(scored, rng) -> None:
+    known = rng.random(len(scored)) < 0.05
+    frame = scored.assign(**{"label.hide": np.where(known, rng.random(len(scored)) < 0.5, np.nan), "pred.hide": 0.5})
+    (low,), (high,) = anchors(as_table(frame, "a"), [HIDE], judged_by([HIDE], ["captured@10%"]), split="test")
+    assert high == 0 < low
+
+
 def test_noise_of_users_is_called_domination_at_most_as_often_as_stated(rng) -> None:
     """Two systems: one is better at liking, and both are equally good at hiding."""
     rows, confidence, runs = 800, 0.9, 150
