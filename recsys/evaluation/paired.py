@@ -52,7 +52,8 @@ class Paired:
 def judged_by(objectives: Sequence[Objective], metrics: Sequence[str] = (), *, conditional: bool = False) -> tuple[Judged, ...]:
     """What objectives (with `conditional`, their conditional forms too) are judged by: of each its main metric, or `metrics`.
 
-    A metric is NAME, for all objectives whose kind has it, or OBJECTIVE=NAME for one. Raises ConfigError with every problem found.
+    A metric is NAME, for all objectives whose kind has it, or OBJECTIVE=NAME for one; named twice, it judges once. Raises ConfigError
+    with every problem found.
     """
     of = {target.name: target for target in targets(objectives) if conditional or target.given is None}
     named: dict[str, list[Judged]] = {name: [] for name in of}
@@ -65,14 +66,17 @@ def judged_by(objectives: Sequence[Objective], metrics: Sequence[str] = (), *, c
         reasons = []
         for target in [of[objective]] if equals else of.values():
             try:
-                named[target.name].append(Judged(target, metric_of(target, metric)))
+                found = Judged(target, metric_of(target, metric))
             except ValueError as error:
                 reasons.append(str(error))
+                continue
+            if found.metric.name not in [other.metric.name for other in named[target.name]]:  # captured@10% and captured@10.0% are one
+                named[target.name].append(found)
         if len(reasons) == (1 if equals else len(of)):
             problems.append(f"--metric {text}: {reasons[0]}")
     if problems:
         raise ConfigError(problems)
-    return tuple(each for name, found in named.items() for each in found or [_by_main_metric(of[name])])
+    return tuple(each for name, chosen in named.items() for each in chosen or [_by_main_metric(of[name])])
 
 
 def _by_main_metric(target: Target) -> Judged:

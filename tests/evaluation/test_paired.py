@@ -63,6 +63,8 @@ def test_a_part_of_the_split_without_rows_is_told(scored) -> None:
 def test_metrics_by_name_for_all_that_have_them_and_for_one() -> None:
     names = [(each.objective, each.metric.name) for each in judged_by([LIKE, WATCH])]
     assert names == [("like", "auc"), ("watch", "xauc")]
+    names = [(each.objective, each.metric.name) for each in judged_by([LIKE], ["auc", "like=auc", "captured@10%", "captured@10.0%"])]
+    assert names == [("like", "auc"), ("like", "captured@10%")]  # a number that is named twice is one
     names = [(each.objective, each.metric.name) for each in judged_by([LIKE, WATCH], ["log_loss"])]
     assert names == [("like", "log_loss"), ("watch", "xauc")]  # a watch time has none
     with pytest.raises(ConfigError) as error:
