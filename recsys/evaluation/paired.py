@@ -107,13 +107,14 @@ def paired(
 ) -> Paired:
     """The numbers of each run on the rows of `split`, with `bootstrap` replicates over users.
 
-    Values and replicates are those of `evaluate` with this seed. `runs` (name, predictions) may be a generator: one table is in memory
-    at a time. Raises DataError as `evaluate` does, without rows in the split, and naming every run that scored other impressions than
-    the first.
+    Values and replicates are those of `evaluate` with this seed; normalised entropy is of the first run's training rates for all. `runs`
+    (name, predictions) may be a generator: one table is in memory at a time. Raises DataError as `evaluate` does, without rows in the
+    split, and naming every run that scored other impressions than the first.
     """
     first: Scores | None = None
     names, measured, problems = [], [], []
     counts: list[tuple[int, int]] = []
+    means: dict[str, float] = {}
     for name, predictions in runs:
         table = as_table(predictions, name)
         check_options(objectives, name, {}, bootstrap=bootstrap, seed=seed)
@@ -125,8 +126,9 @@ def paired(
         except DataError as error:
             problems.append(str(error))
             continue
-        first = first or scores
-        of_split = _split(table, scores, split, Settings(name, bootstrap, 0.5, seed, prediction_files.train_means(table.schema)))
+        if first is None:
+            first, means = scores, prediction_files.train_means(table.schema)
+        of_split = _split(table, scores, split, Settings(name, bootstrap, 0.5, seed, means))
         names.append(name)
         measured.append(tuple(_measured(of_split, each) for each in judged))
         counts = counts or [_counts(of_split, each) for each in judged]

@@ -1,7 +1,10 @@
 """Numbers of several runs that can be subtracted: the same as `evaluate` gives, and what is fixed beside them."""
 
+import json
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.metrics import root_mean_squared_error
 
@@ -45,6 +48,18 @@ def test_values_intervals_and_differences_are_those_of_evaluate(scored, rng) -> 
         labels = scored[f"label.{each.objective}"].notna()
         assert found.rows[k] == labels.sum() == expected["n"].item()
         assert found.users[k] == scored.loc[labels, "user_id"].nunique()
+
+
+def test_entropy_is_of_one_training_rate_whatever_days_a_run_learned(scored, rng) -> None:
+    """Else the run whose training days had the rarer label would pay for it."""
+    this, other = (pa.Table.from_pandas(frame, preserve_index=False) for frame in (scored, noisy(scored, rng)))
+    this, other = (
+        table.replace_schema_metadata({"recsys.train_means": json.dumps({"like": rate})}) for table, rate in ((this, 0.25), (other, 0.01))
+    )
+    judged = judged_by([LIKE], ["normalized_entropy"])
+    found = paired([("a", this), ("b", other)], [LIKE], judged, split="test", bootstrap=0, seed=0)
+    rows = evaluate(this, [LIKE], run="a", against={"b": other}, bootstrap=0, metrics=["normalized_entropy"], slices=()).to_pylist()
+    assert difference(found.measured[0][0], found.measured[1][0], "b").value == rows[1]["value"]
 
 
 def test_every_run_that_scored_other_impressions_is_named(scored) -> None:
