@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.evaluation.bootstrap import Estimate, Exact, Interval, Method, Undefined, UserDraws, effective_number, interval, replicate
+from recsys.evaluation.bootstrap import Estimate, Exact, Interval, Method, Sums, Undefined, UserDraws, effective_number, interval, replicate
 from recsys.evaluation.metrics import Metric
 from recsys.evaluation.rows import FloatArray, IntArray, Rows
 
@@ -40,11 +40,19 @@ def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: In
     if len(users_U) < 2:
         return [found if found.value is None else replace(found, reason="no interval: one user") for found, _ in measured]
     replicates = iter(replicate([estimate for _, estimate in measured if estimate is not None], draws, users_U))
-    effective = effective_number(np.bincount(rows.user_N, minlength=rows.users))
+    rows_U = np.bincount(rows.user_N, minlength=rows.users)
     return [
-        found if estimate is None else replace(found, method=estimate.method, replicates_R=next(replicates), effective_users=effective)
+        found
+        if estimate is None
+        else replace(found, method=estimate.method, replicates_R=next(replicates), effective_users=_effective(estimate, rows_U))
         for found, estimate in measured
     ]
+
+
+def _effective(estimate: Estimate, rows_U: IntArray) -> float:
+    """Of the users that the value rests on: where few have both classes, or a list that counts, it rests on few."""
+    weight_U = estimate.weight_U if isinstance(estimate, Sums) else None
+    return effective_number(rows_U if weight_U is None else weight_U)
 
 
 def difference(this: Measured, that: Measured, other_run: str) -> Measured:
