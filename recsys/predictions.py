@@ -6,6 +6,7 @@ Legend: N rows, K objectives, V values of a row: K expected values, then the pro
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -162,6 +163,8 @@ def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
     something is derived from is no number, or no probability.
     """
     table = _read(path)
+    if twice := [name for name, times in Counter(table.column_names).items() if times > 1]:
+        raise data_error(path, found=f"the columns {', '.join(twice)} more than once", expected="each column once", fix="keep one of each")
     needed = [schema.EVENT_ID, schema.USER_ID, schema.TIMESTAMP]
     for objective in objectives:
         needed += [schema.label_column(objective.name), schema.prediction_column(objective.name)]

@@ -138,7 +138,7 @@ def _judged(runs: Sequence[Run], judge: Judge) -> tuple[evaluation.Judged, ...]:
     if unknown := [name for name in judge.objectives if name not in names]:
         raise ConfigError(f"--objective: found {', '.join(unknown)}, expected some of {', '.join(names)}")
     chosen = judge.objectives or {each.name for run in runs for each in run.pipeline.objective if each.loss_weight > 0}
-    judged = tuple(each for each in evaluation.judged_by(objectives, judge.metrics) if each.objective in chosen)
+    judged = evaluation.judged_by([objective for objective in objectives if objective.name in chosen], judge.metrics)
     if aimless := [each.metric.name for each in judged if each.better is None]:
         found = ", ".join(dict.fromkeys(aimless))
         raise ConfigError(f"--metric: found {found}, which is best at neither end, expected one with a direction")

@@ -147,6 +147,16 @@ def test_verdicts_are_said_only_where_the_interval_says_them():
     assert Effect("x", 0.0, 0.0, None, reason="no positive label").verdict == "cannot be said: no positive label"
 
 
+def test_no_change_where_lower_is_better_is_no_loss(predictions):
+    table = predictions
+    for name in ("like", "dismissal"):  # one order, whatever the weights
+        column = f"pred.{name}"
+        table = table.set_column(table.column_names.index(column), column, pa.array(np.full(len(table), 0.5)))
+    tuned = found(table, (LIKE, DISMISSAL), "like")
+    assert "+0.0%" in tuned.text
+    assert "-0.0%" not in tuned.text
+
+
 def test_what_cannot_be_tuned_is_said(predictions):
     frame = predictions.to_pandas()
 

@@ -136,6 +136,12 @@ def test_every_missing_column_is_named_at_once(tmp_path: Path):
         read_foreign(path, [CLICK, DISMISSAL])
 
 
+def test_a_column_that_stands_twice_is_named(tmp_path: Path):
+    (tmp_path / "theirs.csv").write_text("event_id,user_id,timestamp,label.click,pred.click,pred.click\n1,1,0,0,0.1,0.2\n")
+    with pytest.raises(DataError, match=r"theirs\.csv: found the columns pred\.click more than once, expected each column once.*Fix: "):
+        read_foreign(tmp_path / "theirs.csv", [CLICK])
+
+
 @pytest.mark.parametrize(("name", "content"), [("a.parquet", b"PAR1 no"), ("a.parquet", b""), ("a.csv", b"")])
 def test_a_file_that_cannot_be_read_is_told_by_name(tmp_path: Path, name: str, content: bytes):
     (tmp_path / name).write_bytes(content)

@@ -20,8 +20,8 @@ def anchors(
     """Of each number its value for a constant prediction (.5 of AUC), and for the labels as predictions (1 of AUC); None: undefined.
 
     The constant is the mean training label where the table says it, else that of the rows; its order is by event_id. The labels are
-    ordered by themselves, unknown ones last. Neither depends on what a model predicted, only on rows and labels, so they are fixed
-    points that runs of one log can be held against.
+    ordered by themselves, an unknown one as the 0 that it gains. Neither depends on what a model predicted, only on rows and labels, so
+    they are fixed points that runs of one log can be held against.
     """
     rows = predictions
     if schema.SPLIT in rows.column_names:
@@ -42,9 +42,8 @@ def anchors(
 
 def _order(label: dict[str, np.ndarray], objective: Objective) -> np.ndarray:
     """A score by which the objective's labels come best first."""
-    wanted_N = label[objective.name] * (1.0 if objective.better == schema.HIGHER else -1.0)
-    known_N = np.isfinite(wanted_N)
-    return np.where(known_N, wanted_N, wanted_N[known_N].min(initial=0.0) - 1)
+    gain_N = np.asarray(np.nan_to_num(label[objective.name]))
+    return gain_N if objective.better == schema.HIGHER else -gain_N
 
 
 def _numbers(

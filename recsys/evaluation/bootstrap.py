@@ -36,13 +36,15 @@ class Undefined:
 class Sums:
     """A metric that is a function of sums over users: `combine` maps [..., M] to [...].
 
-    Replicates are then one matrix product. `method` "influence" marks sums of a first-order expansion.
+    Replicates are then one matrix product. `method` "influence" marks sums of a first-order expansion. `weight_U` is what each user counts
+    for in a mean over some of the rows (None: its rows).
     """
 
     per_user_UM: FloatArray
     combine: Callable[[FloatArray], FloatArray]
     coverage: float = 1.0
     method: Method = "bootstrap"
+    weight_U: FloatArray | None = None
 
     def value(self) -> float:
         return float(self.combine(self.per_user_UM.sum(axis=0)))
@@ -158,11 +160,11 @@ class Interval(NamedTuple):
     reason: str | None = None
 
 
-def effective_number(rows_U: IntArray) -> float:
+def effective_number(weight_U: IntArray | FloatArray) -> float:
     """How many users with equally many rows would say as much as these: (Σ n)² / Σ n² (Kish 1965; for clusters Carter, Schnepel &
     Steigerwald, Review of Economics and Statistics 2017). 1 where one user has all rows.
     """
-    return float(rows_U.sum() ** 2 / np.square(rows_U, dtype=np.float64).sum())
+    return float(weight_U.sum() ** 2 / np.square(weight_U, dtype=np.float64).sum())
 
 
 def interval(
@@ -176,7 +178,12 @@ def interval(
     Below some six effective users the ends come to be the outermost replicates, and still cover too seldom.
     `centred` shifts the replicates so that their median is the value: for a metric such as ECE, where resampling adds
     noise to each absolute deviation, so that all replicates can lie above the value they belong to.
+    Where there are no replicates, or one user has all rows, there are no bounds.
     """
+    if len(replicates_R) == 0:
+        return Interval(None, None, "no interval: no replicates")
+    if effective_users is not None and effective_users <= 1:
+        return Interval(None, None, "no interval: one user")
     defined_R = replicates_R[~np.isnan(replicates_R)]
     missing = len(replicates_R) - len(defined_R)
     if len(defined_R) < MIN_DEFINED * len(replicates_R):

@@ -81,9 +81,15 @@ def milliseconds(table: pa.Table, run: str) -> IntArray:
     return np.asarray(times.cast(pa.int64()).to_numpy())
 
 
-def texts(table: pa.Table, column: str) -> tuple[IntArray, list[str]]:
-    """A column of names as codes in ascending order of the names (−1: null), and the names."""
-    code_N, names = codes(plain(table, column).cast(pa.string()))
+def texts(table: pa.Table, column: str, run: str) -> tuple[IntArray, list[str]]:
+    """A column of names as codes in ascending order of the names (−1: null), and the names; DataError for what is no text."""
+    values = plain(table, column)
+    try:
+        code_N, names = codes(values.cast(pa.string()))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise data_error(
+            place(run, column), found=f"values of type {values.type}", expected="text, or what can be written as text", fix="write names"
+        ) from error
     return code_N, names.to_pylist()
 
 

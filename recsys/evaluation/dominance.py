@@ -47,7 +47,9 @@ def dominant_users(
     labels = {objective.name: schema.label_column(objective.name) for objective in objectives}
     require(table, [schema.USER_ID, *labels.values()], run)
     user_N, users = codes(ids(table, schema.USER_ID, run))
-    split_N, splits = texts(table, schema.SPLIT) if schema.SPLIT in table.column_names else (np.zeros(len(table), np.int64), [schema.TEST])
+    split_N, splits = (
+        texts(table, schema.SPLIT, run) if schema.SPLIT in table.column_names else (np.zeros(len(table), np.int64), [schema.TEST])
+    )
     known = {name: ~np.isnan(numbers(table, column, run)) for name, column in labels.items()}
     return [
         Dominant(split, objective, str(users[user].as_py()), rows, of)

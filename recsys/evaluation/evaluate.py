@@ -62,7 +62,9 @@ def evaluate(
     Raises DataError for predictions that cannot be judged (a missing column, repeated impressions, a prediction missing
     where the label is known, runs that scored different impressions), ConfigError for options out of range.
     """
-    check_options(objectives, run, against or {}, bootstrap, confidence)
+    check_options(
+        objectives, run, against or {}, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent
+    )
     columns = (schema.prediction_column, schema.label_column)
     needed = [schema.USER_ID, schema.TIMESTAMP, *(column(objective.name) for column in columns for objective in objectives)]
     table = as_table(predictions, run, needed=needed)  # all that is missing at once

@@ -69,10 +69,12 @@ def fused_rows(at_N: IntArray, scores: Scores, impressions: Impressions, objecti
     """The rows at `at_N`, ascending. Raises DataError where one lacks a prediction: it would have no place in the order."""
     terms = []
     for objective in objectives:
-        value_N = scores.predicted[objective.name].ranking_N[at_N]
+        predicted = scores.predicted[objective.name]
+        value_N = predicted.ranking_N[at_N]
         if bad := int(np.count_nonzero(~np.isfinite(value_N))):
+            column = schema.prediction_column if predicted.ranking_N is predicted.expected_N else schema.rank_column
             raise data_error(
-                Place(f"predictions of run {scores.run}", column=schema.prediction_column(objective.name)),
+                Place(f"predictions of run {scores.run}", column=column(objective.name)),
                 found="null, NaN or infinite", expected="a finite number in every row that is ordered", bad_rows=bad, rows=len(at_N),
                 fix="score every impression",
             )  # fmt: skip

@@ -1,5 +1,6 @@
 """Scored impressions as they come in, checked once: every mistake in them is named here or in `scores`, and no metric checks again."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,7 +44,17 @@ class Impressions:
         return int(self.list_N.max()) + 1
 
 
-def check_options(objectives: Sequence[Objective], run: str, against: Mapping[str, object], bootstrap: int, confidence: float) -> None:
+def check_options(
+    objectives: Sequence[Objective],
+    run: str,
+    against: Mapping[str, object],
+    *,
+    bootstrap: int,
+    seed: int,
+    confidence: float = 0.95,
+    list_k: Sequence[int] = (),
+    top_percent: Sequence[float] = (),
+) -> None:
     """Raises ConfigError with everything wrong."""
     problems = []
     names = [objective.name for objective in objectives]
@@ -54,10 +65,17 @@ def check_options(objectives: Sequence[Objective], run: str, against: Mapping[st
             chain(objective, objectives)
         except ValueError as error:
             problems.append(f"objectives: {error}. Fix: pass the objective that it is given too")
-    if bootstrap < 0:
+    if not (isinstance(bootstrap, int | np.integer) and bootstrap >= 0):
         problems.append(f"bootstrap: found {bootstrap}, expected a number of replicates, 0 or more. Fix: 1000 is usual")
+    if not (isinstance(seed, int | np.integer) and seed >= 0):
+        problems.append(f"seed: found {seed}, expected a whole number, 0 or more. Fix: any will do")
     if not 0 < confidence < 1:
         problems.append(f"confidence: found {confidence}, expected more than 0 and less than 1. Fix: 0.95 is usual")
+    if bad_k := [k for k in list_k if not (isinstance(k, int | np.integer) and k > 0)]:
+        problems.append(f"list_k: found {', '.join(map(str, bad_k))}, expected whole numbers above 0. Fix: 5 and 10 are usual")
+    if bad_percent := [percent for percent in top_percent if not 0 < percent < 100]:
+        found = ", ".join(map(str, bad_percent))
+        problems.append(f"top_percent: found {found}, expected more than 0 and less than 100. Fix: 10 is usual")
     if run in against:
         problems.append(f"against: found run {run} itself, expected other runs. Fix: leave it out")
     if problems:
@@ -67,8 +85,14 @@ def check_options(objectives: Sequence[Objective], run: str, against: Mapping[st
 def as_table(predictions: pa.Table | pd.DataFrame, run: str, *, needed: Sequence[str] = ()) -> pa.Table:
     """The predictions in the order of event_id, so that no result depends on the order of the rows.
 
-    Raises DataError without rows, where event_id or a column of `needed` is missing, and where event_id is null or not unique.
+    Raises DataError without rows, where a column stands twice, event_id or a column of `needed` is missing, and where event_id is null or
+    not unique.
     """
+    names = [str(name) for name in (predictions.column_names if isinstance(predictions, pa.Table) else predictions.columns)]
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise data_error(
+            place(run), found=f"the columns {', '.join(twice)} more than once", expected="each column once", fix="keep one of each"
+        )
     table = predictions if isinstance(predictions, pa.Table) else _from_frame(predictions, run)
     require(table, [schema.EVENT_ID, *needed], run)
     if len(table) == 0:
@@ -99,7 +123,8 @@ def _ascending(event_id: pa.Array) -> pa.Array:
 def read_impressions(table: pa.Table, run: str, slices: Sequence[str] | None) -> Impressions:
     """Users, lists, splits, days and slices of an ordered table; `slices` None: all that it has, and the bins of its `position`.
 
-    Raises DataError for a missing column, and a user, time, split or position that is null or of another type.
+    Raises DataError for a missing column, a user, time or split that is null or of another type, a position that is no whole number, and
+    requests, days and slices that are no names.
     """
     there = _slice_columns(table)
     columns = there if slices is None else {name: there.get(name, schema.slice_column(name)) for name in slices}
@@ -109,10 +134,10 @@ def read_impressions(table: pa.Table, run: str, slices: Sequence[str] | None) ->
         user_N=user_N,
         users=len(names),
         timestamp_N=milliseconds(table, run),
-        request=plain(table, schema.REQUEST_ID) if schema.REQUEST_ID in table.column_names else None,
+        request=_request(table, run),
         split=_split(table, run),
-        day=texts(table, schema.DAY) if schema.DAY in table.column_names else (np.full(len(table), -1), []),
-        slices={name: position_bins(table, run) if of == schema.POSITION else texts(table, of) for name, of in columns.items()},
+        day=texts(table, schema.DAY, run) if schema.DAY in table.column_names else (np.full(len(table), -1), []),
+        slices={name: position_bins(table, run) if of == schema.POSITION else texts(table, of, run) for name, of in columns.items()},
     )
 
 
@@ -120,6 +145,20 @@ def _slice_columns(table: pa.Table) -> dict[str, str]:
     """Slice → its column. Where no `slice.position` says otherwise, the position is a slice by its bins."""
     columns = {schema.POSITION: schema.POSITION} if schema.POSITION in table.column_names else {}
     return columns | {schema.strip(column, schema.SLICE): column for column in table.column_names if column.startswith(schema.SLICE)}
+
+
+def _request(table: pa.Table, run: str) -> pa.Array | None:
+    if schema.REQUEST_ID not in table.column_names:
+        return None
+    request = plain(table, schema.REQUEST_ID)
+    if pa.types.is_nested(request.type):
+        raise data_error(
+            place(run, schema.REQUEST_ID),
+            found=f"values of type {request.type}",
+            expected="an integer or text a row",
+            fix="write one id of the request, or leave the column out",
+        )
+    return request
 
 
 def _from_frame(frame: pd.DataFrame, run: str) -> pa.Table:
@@ -133,4 +172,4 @@ def _split(table: pa.Table, run: str) -> tuple[IntArray, list[str]]:
     if schema.SPLIT not in table.column_names:
         return np.zeros(len(table), np.int64), [schema.TEST]
     no_nulls(plain(table, schema.SPLIT), place(run, schema.SPLIT))
-    return texts(table, schema.SPLIT)
+    return texts(table, schema.SPLIT, run)

@@ -107,7 +107,7 @@ def _over_lists(rows: Rows, part_G: FloatArray, whole_G: FloatArray, *, longer_t
     sums_UM = np.column_stack([_sums(user_G, values_G, rows.users) for values_G in (share_G, counted_G.astype(np.float64))])
     known_N = ~np.isnan(rows.label_N)
     coverage = np.count_nonzero(counted_G[rows.list_N] & known_N) / np.count_nonzero(known_N)
-    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], coverage=coverage)
+    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], coverage, weight_U=sums_UM[:, 1])
 
 
 def captured_overall(rows: Rows, *, percent: float) -> Estimate | Undefined:

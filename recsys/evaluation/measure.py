@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.evaluation.bootstrap import Estimate, Exact, Interval, Method, Undefined, UserDraws, effective_number, interval, replicate
+from recsys.evaluation.bootstrap import Estimate, Exact, Interval, Method, Sums, Undefined, UserDraws, effective_number, interval, replicate
 from recsys.evaluation.metrics import Metric
 from recsys.evaluation.rows import FloatArray, IntArray, Rows
 
@@ -32,18 +32,27 @@ class Measured:
 
 def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: IntArray) -> list[Measured]:
     """Each metric on these rows with its replicates; `users_U` are the users of the rows in the numbering of `draws`."""
-    measured = [_value(metric.estimate(rows)) for metric in metrics]
+    with np.errstate(over="ignore", invalid="ignore"):
+        measured = [_value(metric.estimate(rows)) for metric in metrics]
     resampled = [i for i, (_, estimate) in enumerate(measured) if estimate is not None]
     if draws.replicates == 0 or not resampled:
         return [found for found, _ in measured]
     if len(users_U) < 2:
         return [found if found.value is None else replace(found, reason="no interval: one user") for found, _ in measured]
     replicates = iter(replicate([estimate for _, estimate in measured if estimate is not None], draws, users_U))
-    effective = effective_number(np.bincount(rows.user_N, minlength=rows.users))
+    rows_U = np.bincount(rows.user_N, minlength=rows.users)
     return [
-        found if estimate is None else replace(found, method=estimate.method, replicates_R=next(replicates), effective_users=effective)
+        found
+        if estimate is None
+        else replace(found, method=estimate.method, replicates_R=next(replicates), effective_users=_effective(estimate, rows_U))
         for found, estimate in measured
     ]
+
+
+def _effective(estimate: Estimate, rows_U: IntArray) -> float:
+    """Of the users that the value rests on: where few have both classes, or a list that counts, it rests on few."""
+    weight_U = estimate.weight_U if isinstance(estimate, Sums) else None
+    return effective_number(rows_U if weight_U is None else weight_U)
 
 
 def difference(this: Measured, that: Measured, other_run: str) -> Measured:
@@ -68,8 +77,7 @@ def difference(this: Measured, that: Measured, other_run: str) -> Measured:
 def _value(estimate: Estimate | Exact | Undefined) -> tuple[Measured, Estimate | None]:
     if isinstance(estimate, Undefined):
         return Measured(None, reason=estimate.reason), None
-    with np.errstate(over="ignore", invalid="ignore"):
-        value = estimate.value()
+    value = estimate.value()
     if not np.isfinite(value):
         return Measured(None, reason="the value is beyond the range of a 64-bit float"), None
     if isinstance(estimate, Exact):

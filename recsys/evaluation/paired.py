@@ -52,7 +52,8 @@ class Paired:
 def judged_by(objectives: Sequence[Objective], metrics: Sequence[str] = (), *, conditional: bool = False) -> tuple[Judged, ...]:
     """What objectives (with `conditional`, their conditional forms too) are judged by: of each its main metric, or `metrics`.
 
-    A metric is NAME, for all objectives whose kind has it, or OBJECTIVE=NAME for one. Raises ConfigError with every problem found.
+    A metric is NAME, for all objectives whose kind has it, or OBJECTIVE=NAME for one; named twice, it judges once. Raises ConfigError
+    with every problem found.
     """
     of = {target.name: target for target in targets(objectives) if conditional or target.given is None}
     named: dict[str, list[Judged]] = {name: [] for name in of}
@@ -65,14 +66,17 @@ def judged_by(objectives: Sequence[Objective], metrics: Sequence[str] = (), *, c
         reasons = []
         for target in [of[objective]] if equals else of.values():
             try:
-                named[target.name].append(Judged(target, metric_of(target, metric)))
+                found = Judged(target, metric_of(target, metric))
             except ValueError as error:
                 reasons.append(str(error))
+                continue
+            if found.metric.name not in [other.metric.name for other in named[target.name]]:  # captured@10% and captured@10.0% are one
+                named[target.name].append(found)
         if len(reasons) == (1 if equals else len(of)):
             problems.append(f"--metric {text}: {reasons[0]}")
     if problems:
         raise ConfigError(problems)
-    return tuple(each for name, found in named.items() for each in found or [_by_main_metric(of[name])])
+    return tuple(each for name, chosen in named.items() for each in chosen or [_by_main_metric(of[name])])
 
 
 def _by_main_metric(target: Target) -> Judged:
@@ -103,16 +107,17 @@ def paired(
 ) -> Paired:
     """The numbers of each run on the rows of `split`, with `bootstrap` replicates over users.
 
-    Values and replicates are those of `evaluate` with this seed. `runs` (name, predictions) may be a generator: one table is in memory
-    at a time. Raises DataError as `evaluate` does, without rows in the split, and naming every run that scored other impressions than
-    the first.
+    Values and replicates are those of `evaluate` with this seed; normalised entropy is of the first run's training rates for all. `runs`
+    (name, predictions) may be a generator: one table is in memory at a time. Raises DataError as `evaluate` does, without rows in the
+    split, and naming every run that scored other impressions than the first.
     """
     first: Scores | None = None
     names, measured, problems = [], [], []
     counts: list[tuple[int, int]] = []
+    means: dict[str, float] = {}
     for name, predictions in runs:
         table = as_table(predictions, name)
-        check_options(objectives, name, {}, bootstrap, confidence=0.5)
+        check_options(objectives, name, {}, bootstrap=bootstrap, seed=seed)
         scores = read_scores(table, objectives, name, labels=True)
         try:
             check_predictions(scores, scores.label)
@@ -121,8 +126,9 @@ def paired(
         except DataError as error:
             problems.append(str(error))
             continue
-        first = first or scores
-        of_split = _split(table, scores, split, Settings(name, bootstrap, 0.5, seed, prediction_files.train_means(table.schema)))
+        if first is None:
+            first, means = scores, prediction_files.train_means(table.schema)
+        of_split = _split(table, scores, split, Settings(name, bootstrap, 0.5, seed, means))
         names.append(name)
         measured.append(tuple(_measured(of_split, each) for each in judged))
         counts = counts or [_counts(of_split, each) for each in judged]

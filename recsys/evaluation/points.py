@@ -129,7 +129,11 @@ class Points:
         low_K, high_K = (self.sign * np.array([np.nan if v is None else v for v in end], np.float64) for end in ends)
         if bad := [j for j, low, high in zip(self.paired.judged, low_K, high_K, strict=True) if not high > low]:
             raise DataError(
-                "\n".join(f"{j.metric.name} of {j.objective}: found no room between a constant's value and the labels' own" for j in bad)
+                "\n".join(
+                    f"{j.metric.name} of {j.objective}: found no room on {self.split} days between a constant's value and the labels' own,"
+                    " expected some. Fix: leave the objective out with --objective, or name another --metric"
+                    for j in bad
+                )
             )
         size_K, origin_K = high_K - low_K, np.zeros(len(low_K))
         value = hypervolume((self.sign * self.value - low_K) / size_K, origin_K)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from recsys import schema
 from recsys.errors import data_error
-from recsys.evaluation.bootstrap import UserDraws, interval
+from recsys.evaluation.bootstrap import UserDraws, effective_number, interval
 from recsys.evaluation.columns import numbers, place
 from recsys.evaluation.rows import FloatArray, IntArray, renumber
 
@@ -63,8 +63,8 @@ def position_curve(
     `user` numbers their users from 0. Columns: `position`, `n`; `observed`, the mean label, with `low` and `high`; `shown` and
     `relevant`, the mean predictions; `examined`, Σ label / Σ ranking over that quotient of the first bin, with `examined_low` and
     `examined_high`; `model_examined`, the same with `shown` in place of the label. So observed = examined × relevant × the first
-    bin's quotient of the two, to which relevance is known. What has a sum of 0 below it is NaN. Intervals resample users;
-    the first bin's `examined` is 1 by definition.
+    bin's quotient of the two, to which relevance is known. What has a sum of 0 below it is NaN. Intervals resample users,
+    of a bin of one user there is none (NaN); the first bin's `examined` is 1 by definition.
     """
     code_N, names = position
     at_N = np.flatnonzero(~np.isnan(label) & (code_N >= 0))
@@ -78,15 +78,17 @@ def position_curve(
         curve = curve.assign(observed=label_B / n_B, shown=shown_B / n_B, relevant=ranking_B / n_B)
         curve = curve.assign(examined=_examined(label_B, ranking_B), model_examined=_examined(shown_B, ranking_B))
         observed_RB, examined_RB = _replicates(sums_BU4, UserDraws(len(users_U), bootstrap, seed))
-    for value, low, high, replicates_RB in (
-        ("observed", "low", "high", observed_RB),
-        ("examined", "examined_low", "examined_high", examined_RB),
+    users_B = np.array([effective_number(rows_U) for rows_U in sums_BU4[..., 0]])
+    for value, low, high, replicates_RB, effective_B in (
+        ("observed", "low", "high", observed_RB, users_B),
+        ("examined", "examined_low", "examined_high", examined_RB, np.minimum(users_B, users_B[:1])),
     ):
         found = [
-            interval(replicates_R, value_, confidence=confidence)
-            for replicates_R, value_ in zip(replicates_RB.T, curve[value], strict=True)
+            interval(replicates_R, value_, confidence=confidence, effective_users=effective)
+            for replicates_R, value_, effective in zip(replicates_RB.T, curve[value], effective_B.tolist(), strict=True)
         ]
-        curve[low], curve[high] = ([each.low for each in found], [each.high for each in found])
+        curve[low] = np.array([each.low for each in found], np.float64)  # None is NaN
+        curve[high] = np.array([each.high for each in found], np.float64)
     return curve
 
 

@@ -38,7 +38,8 @@ def grouped(value_G: FloatArray, rows_G: IntArray, user_of_group_G: IntArray, us
     weight_G = np.where(defined_G, rows_G, 0).astype(np.float64)
     weighted_G = np.where(defined_G, value_G, 0.0) * weight_G
     sums_UM = np.column_stack([np.bincount(user_of_group_G, values_G, users).astype(np.float64) for values_G in (weighted_G, weight_G)])
-    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], coverage=float(weight_G.sum() / rows_G.sum()))
+    coverage = float(weight_G.sum() / rows_G.sum())
+    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], coverage, weight_U=sums_UM[:, 1])
 
 
 def gauc(rows: Rows) -> Estimate | Undefined:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from recsys.evaluation import METRICS, Rows, UserDraws, concordance, interval, probability, ranking
-from recsys.evaluation.bootstrap import Interval, replicate
+from recsys.evaluation import METRICS, Rows, UserDraws, concordance, interval, list_metric, probability, ranking
+from recsys.evaluation.bootstrap import Interval, effective_number, replicate
+from recsys.evaluation.measure import measure
 from tests.evaluation.samples import build_rows, random_rows, resample_users
 
 EVERY = [(metric, kind) for metric in METRICS for kind in metric.kinds if kind != "watch_time"]
@@ -119,6 +120,33 @@ def test_interval_of_mostly_undefined_replicates_is_null_with_a_reason():
     low, high, reason = interval(replicates_R, 1.0, confidence=0.95)
     assert (low, high) == (None, None)
     assert "10 of 100 replicates are undefined" in reason
+
+
+@pytest.mark.parametrize(
+    ("replicates_R", "effective_users", "says"),
+    [(np.zeros(0), None, "no replicates"), (np.arange(100.0), effective_number(np.array([7])), "one user")],
+)
+def test_where_nothing_varies_there_are_no_bounds(replicates_R, effective_users, says):
+    low, high, reason = interval(replicates_R, 1.0, confidence=0.95, effective_users=effective_users)
+    assert (low, high) == (None, None)
+    assert says in reason
+
+
+def test_effective_users_are_those_that_a_mean_rests_on():
+    """40 users of ten rows, of whom three have both classes, in lists of five: a GAUC of three users is no steadier for the others."""
+    user = np.repeat(np.arange(40), 10)
+    label = np.where((user < 3) & (np.arange(400) % 5 == 0), 1.0, 0.0)
+    rows = build_rows(label, np.arange(400) % 7, user, np.arange(400) // 5)
+    metrics = [metric for metric in METRICS if metric.name in ("auc", "gauc", "gauc_list")] + [list_metric("captured@2")]
+    found = measure(metrics, rows, UserDraws(40, 50, seed=1), np.arange(40))
+    assert [each.effective_users for each in found] == pytest.approx([40, 3, 3, 3])
+
+
+def test_a_mean_that_rests_on_one_user_has_no_interval():
+    user = np.repeat(np.arange(3), 4)
+    rows = build_rows(np.r_[1, 0, 0, 1, np.zeros(8)], np.arange(12) % 5, user)
+    (found,) = measure([metric for metric in METRICS if metric.name == "gauc"], rows, UserDraws(3, 50, seed=1), np.arange(3))
+    assert found.interval(confidence=0.95, centred=False) == Interval(None, None, "no interval: one user")
 
 
 def clustered_log(rng: np.random.Generator, users: int) -> Rows:

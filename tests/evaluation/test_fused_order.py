@@ -61,6 +61,12 @@ def test_some_of_the_rows_are_those_rows_read_alone(table) -> None:
     assert (taken.users, taken.lists) == (len(np.unique(whole.user_N[at_N])), len(np.unique(whole.list_N[at_N])))
 
 
+def test_a_column_without_a_number_is_the_one_that_is_named(table) -> None:
+    ranked = table.append_column("rank.click", pa.array(np.where(np.arange(len(table)) == 7, np.nan, 0.5)))
+    with pytest.raises(DataError, match=r"column rank\.click: found null, NaN or infinite"):
+        read(ranked, np.arange(len(table)))
+
+
 def test_a_row_without_a_prediction_has_no_place(table) -> None:
     missing = table.set_column(table.column_names.index("pred.hide"), "pred.hide", pa.array([None, *[0.5] * (len(table) - 1)]))
     with pytest.raises(DataError, match=r"pred\.hide: found null, NaN or infinite.* 1 of 600 rows"):

@@ -107,10 +107,27 @@ def test_ids_are_the_same_however_wide_they_were_written(predictions):
         ("timestamp", None, "column timestamp: found null"),
         ("event_id", None, "column event_id: found null"),
         ("split", None, "column split: found null"),
+        ("split", [["test"]] * 400, "column split: found values of type list"),
+        ("slice.tab", [["a"]] * 400, "column slice.tab: found values of type list"),
+        ("slice.tab", [b"\xff"] * 400, "column slice.tab: found values of type binary"),
+        ("request_id", [[1]] * 400, "column request_id: found values of type list"),
     ],
 )
 def test_columns_of_another_kind(predictions, column, value, says):
     assert says in refused(predictions.assign(**{column: value}))
+
+
+def test_a_column_that_stands_twice_is_named(predictions):
+    table = pa.Table.from_pandas(predictions, preserve_index=False)
+    for twice in (pd.concat([predictions, predictions[["pred.like"]]], axis=1), table.append_column("pred.like", table["pred.like"])):
+        assert "found the columns pred.like more than once" in refused(twice)
+
+
+def test_predictions_beyond_all_squares_have_no_value_and_a_reason(predictions):
+    rows = evaluate(predictions.assign(**{"pred.watch": 1e200}), [WATCH], run="mine", bootstrap=10, slices=()).to_pylist()
+    reasons = {row["metric"]: row["reason"] for row in rows if row["day"] is None}
+    assert "beyond the range" in reasons["rmse"]
+    assert reasons["mae"] is None
 
 
 def test_an_infinite_number_is_no_label(predictions):
@@ -127,6 +144,12 @@ def test_no_rows_at_all(predictions):
         ({"bootstrap": -1}, "bootstrap: found -1"),
         ({"confidence": 95}, "confidence: found 95"),
         ({"objectives": []}, "objectives: found []"),
+        ({"bootstrap": 10.5}, "bootstrap: found 10.5"),
+        ({"seed": -1}, "seed: found -1"),
+        ({"list_k": (5, 0)}, "list_k: found 0"),
+        ({"list_k": (1.5,)}, "list_k: found 1.5"),
+        ({"top_percent": (10, 150.0)}, "top_percent: found 150"),
+        ({"top_percent": (0,)}, "top_percent: found 0"),
     ],
 )
 def test_options_out_of_range(predictions, options, says):

@@ -1,7 +1,10 @@
 """Numbers of several runs that can be subtracted: the same as `evaluate` gives, and what is fixed beside them."""
 
+import json
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.metrics import root_mean_squared_error
 
@@ -47,6 +50,18 @@ def test_values_intervals_and_differences_are_those_of_evaluate(scored, rng) -> 
         assert found.users[k] == scored.loc[labels, "user_id"].nunique()
 
 
+def test_entropy_is_of_one_training_rate_whatever_days_a_run_learned(scored, rng) -> None:
+    """Else the run whose training days had the rarer label would pay for it."""
+    this, other = (pa.Table.from_pandas(frame, preserve_index=False) for frame in (scored, noisy(scored, rng)))
+    this, other = (
+        table.replace_schema_metadata({"recsys.train_means": json.dumps({"like": rate})}) for table, rate in ((this, 0.25), (other, 0.01))
+    )
+    judged = judged_by([LIKE], ["normalized_entropy"])
+    found = paired([("a", this), ("b", other)], [LIKE], judged, split="test", bootstrap=0, seed=0)
+    rows = evaluate(this, [LIKE], run="a", against={"b": other}, bootstrap=0, metrics=["normalized_entropy"], slices=()).to_pylist()
+    assert difference(found.measured[0][0], found.measured[1][0], "b").value == rows[1]["value"]
+
+
 def test_every_run_that_scored_other_impressions_is_named(scored) -> None:
     runs = [("a", scored), ("b", scored.iloc[1:]), ("c", scored), ("d", scored.assign(event_id=scored["event_id"] + 1))]
     with pytest.raises(DataError) as error:
@@ -63,6 +78,8 @@ def test_a_part_of_the_split_without_rows_is_told(scored) -> None:
 def test_metrics_by_name_for_all_that_have_them_and_for_one() -> None:
     names = [(each.objective, each.metric.name) for each in judged_by([LIKE, WATCH])]
     assert names == [("like", "auc"), ("watch", "xauc")]
+    names = [(each.objective, each.metric.name) for each in judged_by([LIKE], ["auc", "like=auc", "captured@10%", "captured@10.0%"])]
+    assert names == [("like", "auc"), ("like", "captured@10%")]  # a number that is named twice is one
     names = [(each.objective, each.metric.name) for each in judged_by([LIKE, WATCH], ["log_loss"])]
     assert names == [("like", "log_loss"), ("watch", "xauc")]  # a watch time has none
     with pytest.raises(ConfigError) as error:
@@ -99,6 +116,13 @@ def test_ends_of_metrics_are_those_of_a_constant_and_of_the_labels(scored) -> No
     assert high["like", "captured@10%"] == pytest.approx(min(1, top / label.sum()))
     assert high["hide", "captured@10%"] == 0
     assert low["hide", "captured@10%"] == low["like", "captured@10%"] == pytest.approx(0.1, abs=0.1)
+
+
+def test_no_order_is_better_than_the_labels_own_where_many_are_not_known(scored, rng) -> None:
+    known = rng.random(len(scored)) < 0.05
+    frame = scored.assign(**{"label.hide": np.where(known, rng.random(len(scored)) < 0.5, np.nan), "pred.hide": 0.5})
+    (low,), (high,) = anchors(as_table(frame, "a"), [HIDE], judged_by([HIDE], ["captured@10%"]), split="test")
+    assert high == 0 < low
 
 
 def test_noise_of_users_is_called_domination_at_most_as_often_as_stated(rng) -> None:

@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 from recsys import world
 from recsys.config import WorldOptions
 from recsys.errors import DataError
-from recsys.evaluation import UserDraws, position_bins, position_curve
+from recsys.evaluation import UserDraws, interval, position_bins, position_curve
+from recsys.evaluation.bootstrap import effective_number
 from recsys.objectives import Objective
 from tests.evaluation.samples import frame, one
 
@@ -96,8 +97,22 @@ def test_a_curve_is_the_one_of_a_plain_loop(rng: np.random.Generator) -> None:
     replicates = [sums(weights_U[user_U].astype(float)) for weights_U in draws]
     rates_RB = [(found["y"] / found["n"]).to_numpy() for found in replicates]
     examined_RB = [examined(found, "y") for found in replicates]
-    for bounds, expected_RB in ((["low", "high"], rates_RB), (["examined_low", "examined_high"], examined_RB)):
-        np.testing.assert_allclose(curve[bounds].to_numpy().T, np.quantile(expected_RB, [0.05, 0.95], axis=0))
+    users_B = [effective_number(of.value_counts().to_numpy()) for _, of in known.groupby("code")["user"]]
+    fewer_B = [min(users, users_B[0]) for users in users_B]
+    for low, high, found_RB, effective_B in (
+        ("low", "high", rates_RB, users_B),
+        ("examined_low", "examined_high", examined_RB, fewer_B),
+    ):
+        for place, (found_R, effective) in enumerate(zip(np.transpose(found_RB), effective_B, strict=True)):
+            expected = interval(found_R, 0.0, confidence=0.9, effective_users=effective)
+            assert curve[[low, high]].iloc[place].tolist() == pytest.approx(expected[:2])
+
+
+def test_of_one_user_there_is_a_curve_and_no_interval() -> None:
+    label_N, position = np.array([1.0, 0, 1, 0]), (np.array([0, 0, 1, 1]), ["1", "2"])
+    curve = position_curve(label_N, np.ones(4), np.ones(4), position, np.zeros(4, int), bootstrap=20, confidence=0.9, seed=1)
+    assert curve["observed"].tolist() == [0.5, 0.5]
+    assert curve[["low", "high", "examined_low", "examined_high"]].isna().all(axis=None)
 
 
 def test_rows_without_labels_or_positions_give_no_curve() -> None:

@@ -113,6 +113,8 @@ def test_points_chosen_on_validation_days_show_what_they_get_on_test_days(worksp
         (["--over", 'objective.like.label="liked = 1","clicked = 1"'], ["another an objective's name, kind, label"]),
         ([*OVER, "--objective", "lick"], ["--objective: found lick, expected some of click"]),
         ([*OVER, "--metric", "calibration"], ["calibration, which is best at neither end"]),
+        ([*OVER, "--objective", "click", "--metric", "like=auc"], ['--metric like=auc: found "like", expected']),
+        ([*OVER, "--objective", "click", "--metric", "rmse"], ['--metric rmse: found "rmse", expected']),
         ([*OVER, "--on", "train"], ["expected train to judge on"]),
     ],
 )
