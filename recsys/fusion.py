@@ -194,7 +194,7 @@ def _effect(objective: Objective, present: Measured, tuned: Measured, least: flo
         reason = present.reason or tuned.reason or "nothing is captured under the present weights"
         return Effect(objective.name, before, after, None, least=least, reason=reason)
     sign = 1.0 if objective.better == schema.HIGHER else -1.0
-    change = sign * (after / before - 1) + 0.0  # no change where lower is better is no loss of 0 %
+    change = sign * (after / before - 1)
     if present.replicates_R is None or tuned.replicates_R is None:
         return Effect(objective.name, before, after, change, least=least, reason=tuned.reason)
     with np.errstate(divide="ignore", invalid="ignore"):

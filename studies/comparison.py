@@ -40,6 +40,7 @@ WAYS: dict[str, tuple[str, ...]] = {  # the reference first
     "sampling": ("joint", "uniform", "0.5", "proportional"),
 }
 NORMAL_95 = 1.96
+CORRELATION = 0.5  # of two gains in one seed: both subtract the reference, whose noise is as large as theirs
 
 
 def main() -> None:
@@ -137,7 +138,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         reference = of_objective["way"].iloc[0]
         compared = of_objective[of_objective["way"] != reference]
         seeds = int(of_objective["seed"].nunique())
-        noise = SeedNoise.of(compared.pivot(index="way", columns="seed", values="gain").to_numpy()[:, :, None])
+        gain_PSK = compared.pivot(index="way", columns="seed", values="gain").to_numpy()[:, :, None]
+        noise = SeedNoise.of(gain_PSK, correlation=CORRELATION)
         for way, of_way in of_objective.groupby("way", sort=False):
             user_variance = (((of_way["high"] - of_way["low"]) / (2 * NORMAL_95)) ** 2).mean()
             half = np.nan if noise is None else float(noise.half_width([user_variance], confidence=0.95)[0])

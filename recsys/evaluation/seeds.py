@@ -20,19 +20,23 @@ class SeedNoise:
     """
 
     covariance_KK: FloatArray
-    freedom: int
+    freedom: float
     seeds: int
 
     @classmethod
-    def of(cls, value_PSK: ArrayLike) -> "SeedNoise | None":
-        """Of the deviations from each point's mean; None of one seed, which says nothing about it."""
+    def of(cls, value_PSK: ArrayLike, *, correlation: float = 0.0) -> "SeedNoise | None":
+        """Of the deviations from each point's mean; None of one seed, which says nothing about it.
+
+        `correlation` of two points' deviations in one seed: such points say less about the noise than as many independent ones, in
+        degrees of freedom 1 / (1 + (P − 1) · correlation²) of it.
+        """
         value_PSK = np.asarray(value_PSK, np.float64)
         points, seeds, numbers = value_PSK.shape
-        freedom = points * (seeds - 1)
-        if freedom == 0:
+        if points == 0 or seeds < 2:
             return None
         deviation_JK = (value_PSK - value_PSK.mean(axis=1, keepdims=True)).reshape(points * seeds, numbers)
-        return cls(deviation_JK.T @ deviation_JK / freedom, freedom, seeds)
+        free = points * (seeds - 1)
+        return cls(deviation_JK.T @ deviation_JK / free, free / (1 + (points - 1) * correlation**2), seeds)
 
     @property
     def variance(self) -> FloatArray:

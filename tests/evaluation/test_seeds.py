@@ -42,6 +42,21 @@ def test_intervals_cover_as_often_as_they_say(rng, points, seeds, ratio) -> None
     assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
 
 
+def test_points_that_share_a_reference_are_fewer_than_they_seem(rng) -> None:
+    """Gains over one reference run: as many independent points would know its noise; these do not, and would cover too seldom."""
+    covered = {0.0: [], 0.5: []}
+    for _ in range(4000):
+        run_PS = rng.normal(size=(21, 3))
+        gain_PS = run_PS[1:] - run_PS[0]
+        for correlation, of_it in covered.items():
+            noise = SeedNoise.of(gain_PS[:, :, None], correlation=correlation)
+            (half,) = noise.half_width([0.0], confidence=0.95)
+            of_it.append(abs(gain_PS[0].mean()) <= half)
+    assert noise.freedom == pytest.approx(40 / (1 + 19 / 4))
+    assert 0.94 < np.mean(covered[0.5]) < 0.975
+    assert np.mean(covered[0.0]) < 0.935
+
+
 def test_replicates_get_the_noise_of_seeds_on_top(rng) -> None:
     """Many degrees of freedom: the variance of the replicates is the sum of both, and numbers of one point move together."""
     covariance_KK = np.array([[4.0, 1.8], [1.8, 1.0]])

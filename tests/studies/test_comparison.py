@@ -34,9 +34,10 @@ def test_an_interval_adds_the_variance_over_users_and_that_between_seeds():
     found = summary(rows_of(gains)).set_index("way")
     assert found.loc["a", "verdict"] == "reference"
     assert found.loc["b", "gain"] == pytest.approx(0.02)
-    pooled = ((0.01 - 0.02) ** 2 * 2 + (0.0 - 0.01) ** 2 * 2) / 2  # two ways of two seeds leave two degrees of freedom
+    pooled = ((0.01 - 0.02) ** 2 * 2 + (0.0 - 0.01) ** 2 * 2) / 2  # two ways of two seeds, which share a reference
     total = 0.01**2 + pooled / 2
-    half = stats.t.ppf(0.975, 2 * (total / (pooled / 2)) ** 2) * np.sqrt(total)  # of which the seeds' part has two, the users' many
+    freedom = 2 / (1 + 0.25)
+    half = stats.t.ppf(0.975, freedom * (total / (pooled / 2)) ** 2) * np.sqrt(total)  # the seeds' part has few degrees, the users' many
     assert found.loc["b", "high"] - found.loc["b", "gain"] == pytest.approx(half, rel=1e-6)
     assert found.loc["b", "verdict"] == "tie"
     assert found["seed_sd"].iloc[0] == pytest.approx(np.sqrt(pooled))
