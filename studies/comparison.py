@@ -142,7 +142,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         noise = SeedNoise.of(gain_PSK, correlation=CORRELATION)
         for way, of_way in of_objective.groupby("way", sort=False):
             user_variance = (((of_way["high"] - of_way["low"]) / (2 * NORMAL_95)) ** 2).mean()
-            half = np.nan if noise is None else float(noise.half_width([user_variance], confidence=0.95)[0])
+            half = np.nan if noise is None or way == reference else float(noise.half_width([user_variance], confidence=0.95)[0])
             gain = of_way["gain"].mean()
             lines.append(
                 {

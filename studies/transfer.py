@@ -116,8 +116,7 @@ def auc(value_N: NDArray[np.float64], label_N: NDArray[np.float64]) -> float:
 
 def gains(rows: pd.DataFrame) -> pd.DataFrame:
     """Each way minus likes alone from scratch, paired by world: mean over seeds and its 95 % t interval."""
-    rows = rows.assign(asked=rows["asked"].where(rows["asked"].isin([n for n in LABELS if n]), -1))  # all: another number each world
-    wide = rows.pivot(index=["asked", "seed"], columns="way", values="auc")
+    wide = _by_asked(rows).pivot(index=["asked", "seed"], columns="way", values="auc")
     table = []
     for asked, worlds in wide.groupby("asked"):
         for way in WAYS[1:]:
@@ -129,17 +128,27 @@ def gains(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table).round(4)
 
 
-def figure(rows: pd.DataFrame) -> alt.LayerChart:
-    """The AUC of likes by their number, a point a world, lines through the means."""
-    x = alt.X("labels:Q", scale=alt.Scale(type="log"), title="labels of likes on the training days")
-    mean = rows.groupby(["way", rows["asked"].where(rows["asked"].isin([n for n in LABELS if n]), -1)], as_index=False)[
-        ["labels", "auc"]
-    ].mean()
+def figure(rows: pd.DataFrame) -> alt.HConcatChart:
+    """The AUC of likes by their number, a point a world, lines through the means; and each way's gain over likes alone, with intervals."""
     colour = alt.Color("way:N", title="likes are learned", sort=list(WAYS))
+    mean = _by_asked(rows).groupby(["way", "asked"], as_index=False)[["labels", "auc"]].mean()
+    x = alt.X("labels:Q", scale=alt.Scale(type="log", nice=False, padding=15), title="labels of likes on the training days")
     y = alt.Y("auc:Q", scale=alt.Scale(zero=False), title="AUC of likes among the clicks of the test day")
-    points = alt.Chart(rows).mark_point(filled=True, opacity=0.5).encode(x=x, y=y, color=colour)
+    points = alt.Chart(rows).mark_point(filled=True, opacity=0.4).encode(x=x, y=y, color=colour)
     lines = alt.Chart(mean).mark_line().encode(x=x, y=y, color=colour)
-    return (lines + points).properties(width=520, height=320)
+    order = [str(number) for number in sorted(number for number in LABELS if number)] + ["all"]
+    base = alt.Chart(gains(rows)).encode(
+        x=alt.X("labels:N", sort=order, title="labels of likes"), xOffset=alt.XOffset("way:N", sort=list(WAYS)), color=colour
+    )
+    gain = alt.Y("gain:Q", title="gain in AUC over likes alone (95 % interval over worlds)")
+    zero = alt.Chart(pd.DataFrame({"gain": [0.0]})).mark_rule(strokeDash=[3, 3], color="gray").encode(y="gain:Q")
+    intervals = base.mark_rule().encode(y=alt.Y("low:Q"), y2="high:Q") + base.mark_point(filled=True).encode(y=gain)
+    return (lines + points).properties(width=420, height=300) | (zero + intervals).properties(width=360, height=300)
+
+
+def _by_asked(rows: pd.DataFrame) -> pd.DataFrame:
+    """All labels are another number in each world: -1."""
+    return rows.assign(asked=rows["asked"].where(rows["asked"].isin([n for n in LABELS if n]), -1))
 
 
 def _run(options: Pipeline, workspace: Path, name: str, until: str = "score") -> pipeline.Job:

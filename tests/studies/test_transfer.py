@@ -35,3 +35,19 @@ def test_gains_are_paired_by_world():
     assert np.allclose(table["gain"], [0.01, 0.02, 0.03])
     assert np.allclose(table["low"], table["gain"], atol=1e-4)
     assert transfer.LABELS[-1] == 500
+
+
+def test_the_figure_shows_intervals_over_worlds_beside_the_levels():
+    rows = pd.DataFrame(
+        [
+            {"seed": seed, "asked": asked, "labels": asked + seed, "way": way, "auc": 0.6 + 0.1 * seed}
+            for seed in (1, 2)
+            for asked in (9000, 500)
+            for way in WAYS
+        ]
+    )
+    shown = transfer.figure(rows).to_dict()
+    assert len(shown["hconcat"]) == 2
+    drawn = [row for data in shown["datasets"].values() for row in data if "low" in row]
+    assert {row["labels"] for row in drawn} == {"all", "500"}
+    assert all(row["low"] <= row["gain"] <= row["high"] for row in drawn)
