@@ -6,7 +6,7 @@ from math import ceil
 import altair as alt
 import pandas as pd
 
-from recsys.report.figure import GREY, Figure, figure, named, records, sentence, values
+from recsys.report.figure import GREY, Figure, figure, named, records, sentence, steps, values
 from recsys.report.heat_map import heat_map
 from recsys.report.model_figures import CHOOSE, CURVE_POINTS
 
@@ -94,7 +94,7 @@ def _lines(rows: pd.DataFrame, what: str, title: str, *, scale: alt.Scale | None
         alt.Chart(records(shown, "objective", "step", "value"))
         .mark_line(point={"size": 18}, strokeWidth=1.5)
         .encode(
-            x=alt.X("step:Q", title="training step"),
+            x=steps(),
             y=alt.Y("value:Q", title=what, scale=scale or alt.Scale(zero=False)),
             color=alt.Color("objective:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=4)),
             tooltip=named({"objective:N": "objective", "step:Q": "step", "value:Q": what}),

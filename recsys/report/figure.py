@@ -42,6 +42,11 @@ def records(frame: pd.DataFrame, *columns: str) -> alt.Data:
     return values(chosen.astype(object).where(chosen.notna(), None).to_dict("records"))
 
 
+def steps() -> alt.X:
+    """Steps of training from left to right: whole numbers, however few they are."""
+    return alt.X("step:Q", title="training step", axis=alt.Axis(tickMinStep=1, format="~s"))
+
+
 def values(rows: Rows) -> alt.Data:
     return alt.Data(values=rows)
 

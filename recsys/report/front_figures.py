@@ -12,7 +12,7 @@ from recsys.evaluation import non_dominated
 from recsys.report.figure import GREY, Figure, figure, named, records, sentence
 
 MAX_PLANES = 6
-MAX_NAMES = 8  # of points on the front, written beside them; more would hide each other
+MAX_NAMES = 8  # of points, written beside them: of all where they are no more, else of those on the front; more would hide each other
 VERDICTS = (schema.FRONT, schema.NOISE, schema.DOMINATED)
 SHAPES = ("circle", "diamond", "cross")
 
@@ -50,23 +50,53 @@ def _plane(points: pd.DataFrame, x: str, y: str) -> Figure:
     across, up = (_crossed(side).add_suffix(suffix) for side, suffix in zip(sides, ("_x", "_y"), strict=True))
     table = sides[0][["verdict"]].join(across).join(up).reset_index()
     lower = [side["better"].iloc[0] == schema.LOWER for side in sides]
-    shown = table["point"].where((table["verdict"] == schema.FRONT) & ((table["verdict"] == schema.FRONT).sum() <= MAX_NAMES), "")
-    table = table.assign(label=shown)
+    table = table.assign(label=_labels(table), goes_right=_goes_right(table, lower), goes_down=_goes_down(table, lower))
     axes = {
         "x": alt.X("value_x:Q", title=f"{x}{' ←' if lower[0] else ''}", scale=alt.Scale(zero=False, reverse=lower[0])),
         "y": alt.Y("value_y:Q", title=f"{y}{' ↓' if lower[1] else ''}", scale=alt.Scale(zero=False, reverse=lower[1])),
     }
     said = {"point:N": "point", "verdict:N": "verdict", "value_x:Q": x, "value_y:Q": y}
-    base = alt.Chart(records(table, *table.columns)).encode(color=_colour(), tooltip=named(said))
+    base = alt.Chart(records(table, *table.columns)).encode(color=_colour(table["verdict"]), tooltip=named(said))
     crosses = [
         base.mark_rule(opacity=0.45).encode(x=alt.X("low_x:Q"), x2="high_x:Q", y=axes["y"]),
         base.mark_rule(opacity=0.45).encode(x=axes["x"], y=alt.Y("low_y:Q"), y2="high_y:Q"),
     ]
-    marks = base.mark_point(filled=True, size=70, opacity=1).encode(**axes, shape=_shape())
-    names = base.mark_text(align="left", dx=7, dy=-7, fontSize=11, limit=150).encode(**axes, text="label:N")
+    marks = base.mark_point(filled=True, size=70, opacity=1).encode(**axes, shape=_shape(table["verdict"]))
+    side, across_px, down_px = (
+        alt.ExprRef(f"datum.{which}") for which in ("goes_right ? 'left' : 'right'", "goes_right ? 7 : -7", "goes_down ? 10 : -7")
+    )
+    names = base.mark_text(align=side, dx=across_px, dy=down_px, fontSize=11, limit=150).encode(**axes, text="label:N")
     title = f"{x} and {y}: up and right is better in both"
     text = sentence(title, (f"{row.point} {row.value_x:.4f}, {row.value_y:.4f}, {row.verdict}" for row in table.itertuples()))
     return figure(title, text, alt.layer(_stairs(table, lower, axes), *crosses, marks, names), height=280)
+
+
+def _labels(table: pd.DataFrame) -> pd.Series:
+    """Every point's name while there is room for all, else those on the front, else none."""
+    is_named = (table["verdict"] == schema.FRONT) | (len(table) <= MAX_NAMES)
+    return table["point"].where(is_named & (is_named.sum() <= MAX_NAMES), "")
+
+
+def _goes_right(table: pd.DataFrame, lower: Sequence[bool]) -> pd.Series:
+    """Whether a point's name stands to its right: in the left half of the plane, so that no name is cut at an edge."""
+    middle = (table["low_x"].min() + table["high_x"].max()) / 2
+    is_left: pd.Series = (table["value_x"] > middle) if lower[0] else (table["value_x"] <= middle)
+    return is_left
+
+
+def _goes_down(table: pd.DataFrame, lower: Sequence[bool]) -> list[bool]:
+    """Whether a point's name stands below it: where its nearest neighbour in the plane stands above, so that their names keep apart."""
+    at_P2 = np.column_stack(
+        [
+            table[f"value_{axis}"].to_numpy()
+            * (-1 if is_lower else 1)
+            / ((table[f"high_{axis}"].max() - table[f"low_{axis}"].min()) or 1.0)
+            for axis, is_lower in zip("xy", lower, strict=True)
+        ]
+    )
+    apart_PP = np.linalg.norm(at_P2[:, None] - at_P2[None], axis=2)
+    np.fill_diagonal(apart_PP, np.inf)
+    return [bool(at_P2[nearest, 1] > at_P2[place, 1]) for place, nearest in enumerate(apart_PP.argmin(axis=1))]
 
 
 def _crossed(side: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +119,7 @@ def _stairs(table: pd.DataFrame, lower: Sequence[bool], axes: dict[str, alt.X | 
 
 def _by_seed(number: str, points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     base = alt.Chart(records(points, "point", "verdict", "value", "low", "high")).encode(
-        y=alt.Y("point:N", title=None, sort=None, axis=alt.Axis(labelLimit=220)), color=_colour()
+        y=alt.Y("point:N", title=None, sort=None, axis=alt.Axis(labelLimit=220)), color=_colour(points["verdict"])
     )
     x = alt.X("value:Q", title=number, scale=alt.Scale(zero=False))
     seeds = (
@@ -101,16 +131,21 @@ def _by_seed(number: str, points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     layers = [
         base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q"),
         seeds,
-        base.mark_point(filled=True, size=60, opacity=1).encode(x=x, shape=_shape(), tooltip=said),
+        base.mark_point(filled=True, size=60, opacity=1).encode(x=x, shape=_shape(points["verdict"]), tooltip=said),
     ]
     title = f"{number} by point; grey: each seed"
     text = sentence(title, (f"{row.point} {row.value:.4f}" for row in points.itertuples()))
     return figure(title, text, alt.layer(*layers), height=max(120, 22 * points["point"].nunique() + 20))
 
 
-def _colour() -> alt.Color:
-    return alt.Color("verdict:N", title=None, scale=alt.Scale(domain=list(VERDICTS)), legend=alt.Legend(orient="top"))
+def _colour(verdicts: pd.Series) -> alt.Color:
+    return alt.Color("verdict:N", title=None, scale=alt.Scale(domain=list(VERDICTS)), legend=_legend(verdicts))
 
 
-def _shape() -> alt.Shape:
-    return alt.Shape("verdict:N", title=None, scale=alt.Scale(domain=list(VERDICTS), range=list(SHAPES)), legend=alt.Legend(orient="top"))
+def _shape(verdicts: pd.Series) -> alt.Shape:
+    return alt.Shape("verdict:N", title=None, scale=alt.Scale(domain=list(VERDICTS), range=list(SHAPES)), legend=_legend(verdicts))
+
+
+def _legend(verdicts: pd.Series) -> alt.Legend:
+    """Of the verdicts that there are, on a phone's width; each keeps its colour and shape in every figure."""
+    return alt.Legend(orient="top", columns=2, values=[verdict for verdict in VERDICTS if verdict in set(verdicts)])

@@ -10,6 +10,7 @@ from recsys.report.figure import GREY, Figure, figure, named, records
 NARROW = 12  # columns: a map with more of them gets the whole width
 MANY = 30  # columns: beyond, some names are left out of the axis
 CHARACTER = 7  # pixels of a cell that a digit takes
+LETTER = 5.5  # pixels that a letter of a column's name takes
 DARK_FROM = {"blues": 0.65, "blueorange": 0.75}  # scheme → share of the largest value from which light text is read better than dark
 DARK, LIGHT = "#1b1f24", "white"
 
@@ -41,7 +42,7 @@ def heat_map(
     largest = scale["domain"][1]
     if "text" not in cells:
         cells = cells.assign(text=cells["value"].map("{:z.2f}".format if largest >= 0.1 else "{:.1g}".format))
-    x = alt.X("column:N", title=None, sort=list(columns), axis=alt.Axis(labelAngle=_angle(columns), labelOverlap=len(columns) > MANY))
+    x = alt.X("column:N", title=None, sort=list(columns), axis=_names_of(columns))
     y = alt.Y("row:N", title=None, sort=None)
     base = alt.Chart(records(cells, "row", "column", "value", "text")).encode(x=x, y=y)
     colour = alt.Color("value:Q", title=what, scale=scale, legend=alt.Legend(orient="top", gradientLength=160))
@@ -59,6 +60,8 @@ def heat_map(
     return figure(title, text, alt.layer(*layers), height=max(120, 34 * cells["row"].nunique()), wide=len(columns) > NARROW)
 
 
-def _angle(columns: Sequence[str]) -> int:
-    """Of the columns' names: level while they have room side by side."""
-    return 0 if CHARACTER * sum(len(column) + 1 for column in columns) < 440 else -40
+def _names_of(columns: Sequence[str]) -> alt.Axis:
+    """The columns' names, level while the longest has room below its column: on a phone it seldom has."""
+    room = LETTER * len(columns) * max(len(column) + 1 for column in columns)
+    angle, align = (alt.ExprRef(f"width < {room:g} ? {slanted} : {level}") for slanted, level in (("-40", "0"), ("'right'", "'center'")))
+    return alt.Axis(labelAngle=angle, labelAlign=align, labelBaseline="top", labelOverlap=len(columns) > MANY)

@@ -6,7 +6,7 @@ from math import ceil
 import altair as alt
 import pandas as pd
 
-from recsys.report.figure import GREY, Figure, figure, named, records, sentence
+from recsys.report.figure import GREY, Figure, figure, named, records, sentence, steps
 from recsys.report.training_log import Inside
 
 CHOOSE = "choose"  # the phase that a refit follows; a refit starts afresh and has no rows to be judged on
@@ -71,7 +71,7 @@ def _smoothed(rows: pd.DataFrame) -> pd.DataFrame:
 def _learning_curve(objective: str, rows: pd.DataFrame, where: Best | None) -> Figure:
     drawn = _smoothed(rows)
     base = alt.Chart(records(drawn, "step", "loss", "auc", "part", "member", "day")).encode(
-        x=alt.X("step:Q", title="training step"),
+        x=steps(),
         y=alt.Y("loss:Q", title="loss (1: the best constant)", scale=alt.Scale(zero=False)),
         color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top")),
         detail="member:N",

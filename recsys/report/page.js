@@ -12,7 +12,7 @@ function config() {
     background: "transparent",
     font: style.fontFamily,
     view: { stroke: null },
-    axis: { labelColor: soft, titleColor: soft, titleFontWeight: "normal", gridColor: line, domainColor: line, tickColor: line, labelLimit: 130 },
+    axis: { labelColor: soft, titleColor: soft, titleFontWeight: "normal", gridColor: line, domainColor: line, tickColor: line, labelLimit: 130, labelSeparation: 4 },
     legend: { labelColor: text, titleColor: soft, titleFontWeight: "normal" },
     range: { category: ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"].map(colour) },
     line: { color: colour("--series-1") },
@@ -41,11 +41,18 @@ function rowsOf(spec) {
   return [...found.values()];
 }
 
+// Six digits: more would hide the columns beside it. The whole number is in the tooltip.
+const written = (cell) => (typeof cell === "number" && !Number.isInteger(cell) ? String(Number(cell.toPrecision(6))) : String(cell ?? "–"));
+
 function tableOf(rows) {
   const table = document.createElement("table"), columns = Object.keys(rows[0]);
   const line = (section, tag, cells) => {
     const row = section.insertRow();
-    for (const cell of cells) row.appendChild(document.createElement(tag)).textContent = cell ?? "–";
+    for (const cell of cells) {
+      const place = row.appendChild(document.createElement(tag));
+      place.textContent = written(cell);
+      if (place.textContent !== String(cell ?? "–")) place.title = cell;
+    }
   };
   line(table.createTHead(), "th", columns);
   const body = table.createTBody();

@@ -133,6 +133,19 @@ def test_the_page_has_every_section_a_plane_a_pair_and_only_text_from_the_data(t
         assert {axis["scale"]["reverse"] for axis in shown} == {lower}
 
 
+def test_names_stand_where_there_is_room_and_the_legend_has_the_verdicts_that_there_are(tmp_path: Path) -> None:
+    html = written(tmp_path, rows())
+    specs = json.loads(re.search(r'<script id="figures" type="application/json">(.*?)</script>', html, re.DOTALL)[1])
+    names = next(layer for layer in specs["planes-1"]["layer"] if layer["mark"]["type"] == "text")  # click and like
+    of_point = {row["point"]: row for row in names["data"]["values"]}
+    assert {name: row["label"] for name, row in of_point.items()} == {name: name for name in VALUES}
+    assert {name for name, row in of_point.items() if row["goes_right"]} == {EVIL, "likes"}
+    above, below = sorted(("first", "near"), key=lambda name: -of_point[name]["value_y"])
+    assert (of_point[above]["goes_down"], of_point[below]["goes_down"]) == (False, True)
+    legend = names["encoding"]["color"]["legend"]
+    assert (legend["values"], legend["columns"]) == ([schema.FRONT, schema.NOISE, schema.DOMINATED], 2)
+
+
 def test_opens_in_a_browser_without_an_error_or_a_request(tmp_path: Path) -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:

@@ -333,6 +333,9 @@ def test_every_figure_has_its_rows_behind_a_button(shown) -> None:
     table = shown.locator("[data-rows=results-0] + .rows table")
     assert table.locator("th").all_text_contents() == list(rows[0])
     assert table.locator("tbody tr").count() == len(rows)
+    number = table.locator("tbody td").nth(list(rows[0]).index("difference"))
+    assert number.text_content() == f"{rows[0]['difference']:.6g}"
+    assert float(number.get_attribute("title")) == rows[0]["difference"]
     assert button.get_attribute("aria-expanded") == "true"
     button.click()
     assert table.count() == 0
