@@ -25,7 +25,13 @@ class Cell:
     signed: bool = False
 
     def number(self, value: float) -> str:
-        """With two digits of the interval's half width, at most four decimals: further digits are noise. ".7412" as in papers."""
+        """With two digits of the interval's half width, at most four decimals: further digits are noise. ".7412" as in papers.
+
+        An interval of no width is of what is not measured but certain: "0 [0, 0]", ".5 [.5, .5]".
+        """
+        if self.low is not None and self.low == self.high == self.value:
+            value = round(value, 4) + 0.0
+            return f"{value:{'+' if self.signed and value else ''}.4f}".rstrip("0").rstrip(".").replace("0.", ".", 1)
         text = f"{value:{'+' if self.signed else ''}.{self._decimals()}f}"
         return text.replace("0.", ".", 1) if abs(value) < 1 and text.lstrip("+-").startswith("0.") else text
 
@@ -46,8 +52,14 @@ class Cell:
         return " ".join(part for part in (self.text, self.interval, self.mark) if part)
 
     def _decimals(self) -> int:
-        half = (self.high - self.low) / 2 if self.low is not None and self.high is not None else abs(self.value or 0.0) / 1000
-        return min(4, max(0, 1 - floor(log10(half)))) if half > 0 else 4
+        if self.low is None or self.high is None:  # why there is no interval is why there are few digits
+            half = abs(self.value or 0.0) / (1000 if self.reason is None else 5)
+            return _digits(half)
+        decimals = _digits((self.high - self.low) / 2)
+        nearer = min(abs(self.low), abs(self.high)) if self.low * self.high > 0 else 0.0
+        while round(nearer, 4) > 0 and round(nearer, decimals) == 0:
+            decimals += 1  # an interval that excludes 0 shall not look as if it began there
+        return decimals
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,11 @@ class Matrix:
     corner: str  # what the rows are
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell | str | None, ...]], ...]
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether rows without a name belong to the last one that has a name."""
+        return any(not name for name, _ in self.rows)
 
     @property
     def is_judged(self) -> bool:
@@ -132,6 +149,10 @@ def _line(group: pd.DataFrame, others: list[str]) -> Line:
         better=_text(first["better"]),
         differences=tuple(differences.get(other, absent) for other in others),
     )
+
+
+def _digits(half: float) -> int:
+    return min(4, max(0, 1 - floor(log10(half)))) if half > 0 else 4
 
 
 def _number(value: float | None) -> float | None:

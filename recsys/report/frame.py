@@ -54,8 +54,9 @@ def by_slice(table: pd.DataFrame) -> pd.DataFrame:
 def falls(table: pd.DataFrame) -> pd.DataFrame:
     """The main metrics by slice: first where the run is worse than another run, then the others, each by the fall as a share of its value.
 
-    So a deep fall of a slice with few rows, whose interval holds 0, does not hide one that can be relied on. What is undefined
-    comes last. Without a run to compare with: worst against its own value on the whole split (`whole_value`) first.
+    So a deep fall of a slice with few rows, whose interval holds 0, does not hide one that can be relied on. What has no interval
+    (too few users) comes behind what has one, and what is undefined last. Without a run to compare with: worst
+    against its own value on the whole split (`whole_value`) first.
     """
     of_whole = whole(table).drop_duplicates(KEYS)[["run", "split", "objective", "metric", "value"]].rename(columns={"value": "whole_value"})
     sliced = by_slice(table[table["is_main"]]).merge(of_whole, on=["run", "split", "objective", "metric"], how="left")
@@ -64,7 +65,8 @@ def falls(table: pd.DataFrame) -> pd.DataFrame:
     lines = [sliced[key] for key in KEYS]
     worst = gain.groupby(lines, dropna=False).transform("min").to_numpy()
     is_worse = (sliced["verdict"] == WORSE).groupby(lines, dropna=False).transform("any").to_numpy()
-    return sliced.iloc[np.lexsort((worst, ~is_worse))].reset_index(drop=True)
+    has_interval = sliced["difference_low" if compared(table) else "low"].notna().groupby(lines, dropna=False).transform("any").to_numpy()
+    return sliced.iloc[np.lexsort((worst, ~has_interval, ~is_worse))].reset_index(drop=True)
 
 
 def captured(table: pd.DataFrame) -> pd.DataFrame:

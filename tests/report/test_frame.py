@@ -94,6 +94,13 @@ def test_a_fall_that_the_interval_shows_comes_before_a_deeper_one_that_it_does_n
     assert falls(frame(table(*rows)))["slice_value"].tolist() == ["many rows", "few rows", "unharmed"]
 
 
+def test_a_fall_without_an_interval_comes_behind_all_that_have_one() -> None:
+    rows = [row()]
+    for name, value, bounds in (("one positive", -0.4, (None, None)), ("few rows", -0.1, (-0.3, 0.1)), ("unharmed", 0.1, (0.09, 0.11))):
+        rows += [row(slice="tab", slice_value=name), difference(value, *bounds, slice="tab", slice_value=name)]
+    assert falls(frame(table(*rows)))["slice_value"].tolist() == ["few rows", "unharmed", "one positive"]
+
+
 def test_slices_without_a_value_come_last_each_once() -> None:
     rows = [row()]
     for name, value in (("a", None), ("b", -0.01), ("c", None), ("d", 0.01)):
@@ -128,7 +135,13 @@ def test_short_names_stay_different() -> None:
         (Cell(31234.56, 30000.0, 32000.0), "31235 [30000, 32000]"),
         (Cell(1.0, None, None), "1.0000"),
         (Cell(None, None, None, reason="one class"), "–"),
-        (Cell(0.0, 0.0, 0.0), ".0000 [.0000, .0000]"),
+        (Cell(0.0, 0.0, 0.0), "0 [0, 0]"),
+        (Cell(0.0, 0.0, 0.0, verdict="unclear", signed=True), "0 [0, 0] ·"),
+        (Cell(0.5, 0.5, 0.5), ".5 [.5, .5]"),
+        (Cell(-0.0251, -0.0474, -0.0003, verdict="worse", signed=True), "-.0251 [-.0474, -.0003] ▼"),
+        (Cell(-0.03, -0.05, -0.00001), "-.030 [-.050, -.000]"),
+        (Cell(0.524567, None, None, reason="no interval: too few users"), ".52"),
+        (Cell(0.68764, None, None), ".6876"),
     ],
 )
 def test_a_number_has_two_digits_of_its_interval(cell: Cell, text: str) -> None:
