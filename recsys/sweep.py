@@ -234,6 +234,6 @@ def _facts(points: evaluation.Points, pipeline: Pipeline, choices: Sequence[Choi
         "Judged by": ", ".join(f"{judged.metric.name} of {judged.objective}" for judged in points.paired.judged),
         "Users": ", ".join(f"{users:,} ({j.objective})" for users, j in zip(points.paired.users, points.paired.judged, strict=True)),
         "Intervals": f"{points.confidence:.0%}, over {noise}; {pipeline.evaluate.bootstrap:,} bootstrap replicates",
-        "Dominated": f"by a point that in {points.dominated.level:.2%} of the replicates or more is nowhere worse: so a point that none"
-        f" truly beats is called so in {1 - points.confidence:.0%} of sweeps at most",
+        "Dominated": f"by a point that in {100 * points.dominated.level:.4g}% of the replicates or more is nowhere worse: so a point that"
+        f" none truly beats is called so in {1 - points.confidence:.0%} of sweeps at most",
     }

@@ -81,12 +81,12 @@ def _words(table: pd.DataFrame) -> str:
     for run in runs[1:]:
         of = table[table["run"] == run]
         counts = of["verdict"].value_counts()
-        said = [f"{counts[verdict]} {verdict}" for verdict in (BETTER, WORSE) if verdict in counts]
+        said = [f"{verdict} in {counts[verdict]}" for verdict in (BETTER, WORSE) if verdict in counts]
         if UNCLEAR in counts:
-            said.append(f"{counts[UNCLEAR]} without a difference that was seen")
+            said.append(f"no difference seen in {counts[UNCLEAR]}")
         if silent := int(of["verdict"].isna().sum()):
-            said.append(f"{silent} of which nothing can be said")
-        parts.append(f"{run} against {runs[0]}: {', '.join(said)}, of {len(of)}.")
+            said.append(f"nothing can be said of {silent}")
+        parts.append(f"Of {len(of)} numbers {run} against {runs[0]}: {', '.join(said)}.")
     return " ".join(parts)
 
 

@@ -24,7 +24,10 @@ def polarised(shown: Sequence[Look]) -> str:
     if not gates:
         return ""
     most = [words for share, words in gates if share >= 0.5]
-    return f"Polarised on most rows: {', '.join(most)}." if most else f"None is on most rows here; the most: {max(gates)[1]}."
+    if most:
+        return f"Polarised on most rows: {', '.join(most)}."
+    share, words = max(gates)
+    return f"None is on most rows here; the most: {words}." if share else "None is on any row here."
 
 
 def _gates(look: Look, objectives: Sequence[str]) -> Figure:

@@ -137,7 +137,8 @@ def _noise(table: pd.DataFrame) -> Matrix:
 def _ends(table: pd.DataFrame) -> Matrix:
     ends = _numbered(table[table["what"].isin(("reference", "perfect"))])
     found = {
-        (number, what): cell_of(value, None, None) for number, what, value in ends[["number", "what", "value"]].itertuples(index=False)
+        (number, what): cell_of(value, value, value).text
+        for number, what, value in ends[["number", "what", "value"]].itertuples(index=False)
     }
     rows = tuple((number, (found[number, "reference"], found[number, "perfect"])) for number in dict.fromkeys(ends["number"]))
     return Matrix("number", ("a constant prediction", "the labels as predictions"), rows)
@@ -147,10 +148,15 @@ def _ends(table: pd.DataFrame) -> Matrix:
 def _words(table: pd.DataFrame) -> list[str]:
     front, split = _front(table), _judging(table)
     counts = front["verdict"].value_counts()
+    parts = [f"on the front as measured: {counts.get(schema.FRONT, 0)}"]
+    if counts.get(schema.NOISE):
+        parts.append(f"behind it by no more than noise: {counts[schema.NOISE]}")
+    if counts.get(schema.DOMINATED):
+        parts.append(
+            f"dominated beyond noise, as another point beats them in some number and falls behind in none: {counts[schema.DOMINATED]}"
+        )
     words = [
-        f"Of {len(front)} points {counts.get(schema.FRONT, 0)} are on the front as measured, {counts.get(schema.NOISE, 0)} behind it by no"
-        f" more than noise, {counts.get(schema.DOMINATED, 0)} dominated beyond it: one other point beats them in some number and falls"
-        " behind in none.",
+        f"Of {len(front)} points {'; '.join(parts)}.",
         _volume_words(table).partition(": ")[0] + ".",
     ]
     if _later(table):

@@ -1,5 +1,6 @@
 """Runs against the first: verdicts in words with the number of users, in one table, in the terminal and on a page."""
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,9 +71,10 @@ def test_the_page_has_the_table_and_a_figure_a_metric(rows, tmp_path: Path) -> N
     write_comparison(page, rows, "shown", {"Runs": "three"}, fingerprint="f")
     assert artifacts.verify(page).stage == "compare"
     html = page.read_text(encoding="utf-8")
-    assert html.count('<td class="words">compared with</td>') == len({(r["objective"], r["metric"]) for r in rows.to_pylist()})
+    assert html.count("<td>compared with</td>") == len({(r["objective"], r["metric"]) for r in rows.to_pylist()})
     for title in ("Difference in auc; right", "Difference in xauc; right", "Difference in rmse of watch; left"):
         assert title in html
     words, about = comparison_words(rows)
-    assert words.startswith(f"{RUN} against {POPULARITY}: ")
+    assert re.match(rf"Of \d+ numbers {RUN} against {POPULARITY}: better in \d+", words), words
+    assert html.count('<tr class="first">') == html.count("<td>compared with</td>")
     assert "no difference seen is not no difference" in about

@@ -189,6 +189,8 @@ def test_gates_show_every_share_in_the_order_of_the_objectives_and_how_often_the
 def test_gates_that_are_polarised_on_most_rows_are_named_else_the_one_that_is_most() -> None:
     few, many = (look(click=[0.5, 0.5], watch=[0.5, 0.5], polarised={"click": share, "watch": 0.1}) for share in (0.2, 0.9))
     assert look_figures.polarised([few]) == "None is on most rows here; the most: click on 20% of rows (a look)."
+    nowhere = look(click=[0.5, 0.5], watch=[0.5, 0.5], polarised={"click": 0.0, "watch": 0.0})
+    assert look_figures.polarised([nowhere]) == "None is on any row here."
     assert look_figures.polarised([few, many]) == "Polarised on most rows: click on 90% of rows (a look)."
     assert look_figures.polarised([look(click=[0.5, 0.5])]) == ""
 
