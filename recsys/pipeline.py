@@ -518,9 +518,10 @@ def check(pipeline: Pipeline) -> None:
 def judging(pipeline: Pipeline, asked: str | None = None) -> str:
     """The part of the split that runs are judged on: `asked`, else the last that is not for training. ConfigError where it has no days."""
     there = [part for part in (schema.TEST, schema.VALIDATION) if part in pipeline.split.parts()]
-    if not there or (asked is not None and asked not in there):
-        found = " and ".join(there) or "neither test nor validation"
-        raise ConfigError(f"split: found {found} days, expected {asked or 'some'} to judge on")
+    if not there:
+        raise ConfigError("split: found neither test nor validation days, expected some to judge on")
+    if asked is not None and asked not in there:
+        raise ConfigError(f"--on {asked}: found no such days to judge on, expected {' or '.join(there)}")
     return asked or there[0]
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from recsys import artifacts
 from recsys.config import Pipeline, with_table
+from recsys.config.problems import nearest
 from recsys.errors import ArtifactError, ConfigError
 from recsys.pipeline import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE, contents, judging, metrics_of, warn, warn_of_run, write_metrics
 from recsys.predictions import read_foreign
@@ -28,8 +29,10 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS_FILE) -> Path:
         return found[0]
     if found:
         raise ConfigError(f"{name}: found in {', '.join(map(str, found))}, expected one. Fix: give its path")
-    there = ", ".join(path.name for path in runs) or "none"
-    raise ConfigError(f"{name}: found no {_WITH[file]} run of that name under {workspace}; there are: {there}")
+    names = list(dict.fromkeys(path.name for path in runs))
+    meant, there = nearest(name, names), ", ".join(names) or "none"
+    said = f"{meant} There are" if meant else "; there are"
+    raise ConfigError(f'"{name}": found no {_WITH[file]} run of that name under {workspace}{said}: {there}')
 
 
 def pipeline_of(run: Path) -> Pipeline:
@@ -44,13 +47,15 @@ def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, s
     """Each run against the first, said, and returned as rows of schema.COMPARISON; with `out`, also as a page (of a folder: compare.html).
 
     `metrics` are as in `evaluation.judged_by`, the main ones where there are none; objectives and options are the first run's. Raises
-    ConfigError where two runs have one name, and as `evaluation.paired` does.
+    ConfigError where two runs have one name and where `out` is another file, and as `evaluation.paired` does.
     """
     from recsys import evaluation, report
 
     names = [run.name for run in runs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"compare: found {', '.join(twice)} more than once, expected runs of different names")
+    if out is not None and out.suffix != ".html" and out.is_file():
+        raise ConfigError(f"--out {out}: found a file, expected FILE.html or a folder")
     pipeline = pipeline_of(runs[0])
     split, options = judging(pipeline, split), pipeline.evaluate
     judged = evaluation.judged_by(pipeline.objective, metrics or report.MAIN_METRICS, conditional=True)

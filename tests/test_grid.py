@@ -27,7 +27,7 @@ def test_commas_part_values_unless_they_stand_inside_of_one(text, expected) -> N
     assert {choice.name: choice.overrides[0] for choice in axis(text)} == expected
 
 
-@pytest.mark.parametrize(("text", "message"), [("model.sharing", 'no "="'), ("=1,2", 'no "="'), ("a=1,,2", "empty value"), ("a=", "empty")])
+@pytest.mark.parametrize(("text", "message"), [("model.sharing", 'no "="'), ("=1,2", "no key"), ("a=1,,2", "empty value"), ("a=", "empty")])
 def test_what_is_no_axis_is_told(text, message) -> None:
     with pytest.raises(ConfigError, match=message):
         axis(text)

@@ -27,7 +27,8 @@ def axis(text: str) -> list[Choice]:
     key, equals, values = text.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise ConfigError(f'--over {text}: found no "=", expected KEY=V1,V2,… such as model.sharing=shared_bottom,mmoe')
+        lacks = "no key" if equals else 'no "="'
+        raise ConfigError(f"--over {text}: found {lacks}, expected KEY=V1,V2,… such as model.sharing=shared_bottom,mmoe")
     found = [value.strip() for value in _parts(values)]
     if "" in found:
         raise ConfigError(f"--over {text}: found an empty value, expected one before and behind each comma")

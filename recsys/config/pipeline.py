@@ -18,6 +18,19 @@ Days = tuple[date, date]
 
 ALL_OTHERS = "*"  # in the constraints of [fuse]
 
+MEMORY = r"^[1-9]\d{0,5}(MB|GB)$"
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+OF_ORDER = r"^(captured@\d+(\.\d+)?%|(captured|ndcg)@[1-9]\d*)$"
+CHANGE = r"^[+-]?\d+(\.\d+)?%$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+FORMS = {  # pattern → what it asks for, in words
+    MEMORY: "an amount of memory such as 4GB or 500MB",
+    DEVICE: "auto, cpu, cuda or one of several such as cuda:1",
+    OF_ORDER: "captured@P%, captured@K or ndcg@K such as captured@10%",
+    CHANGE: "a relative change such as -1%",
+    NAME: "letters, digits and . _ - behind a letter or digit",
+}
+
 
 class Split(Options):
     """Whole days, inclusive, in time order; earlier days only feed features."""
@@ -73,7 +86,7 @@ class Features(Options):
     max_values: PositiveInt = 4  # of a multi-valued cell, for the model
     bias: tuple[Literal["position", "device"], ...] = ()
     slices: tuple[str, ...] = ()  # reported apart: columns, or cold_user, cold_item, item_age, which need none
-    memory_limit: str = Field(default="4GB", pattern=r"^[1-9]\d{0,5}(MB|GB)$")  # of the feature engine; beyond it spills to disk
+    memory_limit: str = Field(default="4GB", pattern=MEMORY)  # of the feature engine; beyond it spills to disk
 
     def example_column(self, name: str) -> str:
         """The column of the examples of a name under `item`, `context` or `user`, the first of them that has it. Raises ValueError."""
@@ -109,7 +122,7 @@ class Train(Options):
     negatives: Negatives | None = None  # thinning; metrics are of all rows all the same
     weight: str | None = None  # a column of the log by which a training row counts, ≥ 0
     schedule: Literal["constant", "cosine"] = "cosine"  # cosine: to zero over the planned passes; shuffled passes only
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field(default="auto", pattern=DEVICE)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     deterministic: bool = False
     checkpoint_seconds: PositiveFloat = 60.0
@@ -165,8 +178,8 @@ class Fuse(Options):
     """
 
     maximise: str | None = None  # an objective; of one whose lower labels are better, as little as possible is captured
-    metric: str = Field(default="captured@10%", pattern=r"^(captured@\d+(\.\d+)?%|(captured|ndcg)@[1-9]\d*)$")
-    constraints: dict[str, Annotated[str, Field(pattern=r"^[+-]?\d+(\.\d+)?%$")]] = Field(default_factory=dict)
+    metric: str = Field(default="captured@10%", pattern=OF_ORDER)
+    constraints: dict[str, Annotated[str, Field(pattern=CHANGE)]] = Field(default_factory=dict)
 
     def least_changes(self, names: Sequence[str]) -> dict[str, float]:
         """Objective → least relative change, of each of `names` that has one."""
@@ -178,7 +191,7 @@ class Fuse(Options):
 class Pipeline(Options):
     """One pipeline: everything that a run depends on."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     seed: int = Field(default=7, ge=0, lt=2**31)
     source: AnySource
     split: Split

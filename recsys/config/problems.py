@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from recsys.config.pipeline import Pipeline
+from recsys.config.pipeline import FORMS, Pipeline
 from recsys.config.sources import AnySource, KuaiRandSource, OpenBanditSource, TableSource, WorldSource
 
 
@@ -35,6 +35,8 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
             case "literal_error":
                 words = str(entry["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
                 yield f"{location}: found {_shown(entry['input'])}, expected one of {', '.join(words)}{nearest(str(entry['input']), words)}"
+            case "string_pattern_mismatch" if entry["ctx"]["pattern"] in FORMS:
+                yield f"{location}: found {_shown(entry['input'])}, expected {FORMS[entry['ctx']['pattern']]}"
             case _:
                 yield f"{location}: found {_shown(entry['input'])}; {entry['msg'][0].lower()}{entry['msg'][1:]}"
 

@@ -106,6 +106,7 @@ def test_points_chosen_on_validation_days_show_what_they_get_on_test_days(worksp
     ("more", "messages"),
     [
         ([], ["nothing to go over"]),
+        (["--over", "=mmoe"], ["--over =mmoe: found no key, expected KEY=V1,V2,…"]),
         (["--over", "model.sharing=mmo,ple,pl"], ["sweep point mmo: ", 'did you mean "mmoe"?', "sweep point pl: "]),
         (["--over", "seed=1,2"], ["sweep point seed=2: found another seed than seed=1 has"]),
         (["--over", "fuse.maximise=click,like"], ["sweep point like: found the same config as click"]),
@@ -115,7 +116,7 @@ def test_points_chosen_on_validation_days_show_what_they_get_on_test_days(worksp
         ([*OVER, "--metric", "calibration"], ["calibration, which is best at neither end"]),
         ([*OVER, "--objective", "click", "--metric", "like=auc"], ['--metric like=auc: found "like", expected']),
         ([*OVER, "--objective", "click", "--metric", "rmse"], ['--metric rmse: found "rmse", expected']),
-        ([*OVER, "--on", "train"], ["expected train to judge on"]),
+        ([*OVER, "--on", "train"], ["--on train: found no such days to judge on, expected test or validation"]),
     ],
 )
 def test_mistakes_are_told_by_point_before_anything_is_trained(tmp_path, capsys, more, messages) -> None:
@@ -145,6 +146,11 @@ def test_runs_are_compared_in_one_table_and_on_a_page(workspace, tmp_path, capsy
     assert all(f"{run} against {runs[0]}: " in said for run in runs[1:])
     assert "users" in said
     assert artifacts.verify(tmp_path / "pages" / "compare.html").stage == "compare"
+    (tmp_path / "taken").touch()
+    assert run_command([*compare, "--out", str(tmp_path / "taken")]) == 2
+    assert f"--out {tmp_path / 'taken'}: found a file, expected FILE.html or a folder" in capsys.readouterr().err
+    assert run_command(["compare", runs[0], runs[1][:-1], "--workspace", str(workspace)]) == 2
+    assert f'under {workspace}; did you mean "' in capsys.readouterr().err
     assert run_command([*compare, "--quiet", "--on", "validation", "--out", str(tmp_path / "mine.html")]) == 0
     assert "validation days" in (tmp_path / "mine.html").read_text(encoding="utf-8")
 
