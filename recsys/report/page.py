@@ -43,15 +43,15 @@ def write_report(
     beside = tradeoffs.Beside({other.name: artifacts.read_table(other / "predictions.parquet") for other in against}, examples)
     shown = [
         *sections.metrics(table),
-        *tradeoffs.sections(run.name, predictions, table, pipeline, beside),
-        calibration.section(run, predictions, scores, table, pipeline),
         *sections.days(table),
-        sections.training(journal),
-        *sections.balancing(journal, pipeline),
-        *sections.inside(model, pipeline),
-        *positions.sections(model, predictions, scores, pipeline),
-        *importance.sections(_importance(run), pipeline),
+        calibration.section(run, predictions, scores, table, pipeline),
         *sections.slices(table, pipeline),
+        *importance.sections(_importance(run), pipeline),
+        sections.training(journal),
+        *tradeoffs.sections(run.name, predictions, table, pipeline, beside),
+        *sections.inside(model, pipeline),
+        *sections.balancing(journal, pipeline),
+        *positions.sections(model, predictions, scores, pipeline),
     ]
     html = page(
         pipeline.name,

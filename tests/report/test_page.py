@@ -114,8 +114,8 @@ def test_figures_draw_the_numbers_of_the_table(run, pipeline) -> None:
     assert points == expected
 
 
-def test_what_was_run_comes_first_then_results_and_slices_last(run, pipeline) -> None:
-    sections = ["run", "results", "metrics", "calibration", "days", "training", "inside", "bias", "slices"]
+def test_what_was_run_comes_first_then_each_objective_then_the_trade_and_what_is_inside(run, pipeline) -> None:
+    sections = ["run", "results", "metrics", "days", "calibration", "slices", "training", "tradeoffs", "inside", "bias"]
     assert [found for found in Page(written(run, pipeline)).ids if found in sections] == sections
 
 
