@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys import config, encoding, pipeline, world
+from recsys import config, encoding, jobs, pipeline, world
 from recsys.progress import Console
 
 DEMO = Path(__file__).resolve().parent.parent / "pipelines" / "demo.toml"
@@ -28,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         options = config.load(DEMO, [f"source.users={users}", "evaluate.baselines=[]"])
-        job = pipeline.open_job(options, workspace, run=None, replace=False, console=Console(quiet=True))
+        job = jobs.open_job(options, workspace, run=None, replace=False, console=Console(quiet=True))
         assert isinstance(options.source, config.WorldSource)
         raw = workspace / "raw"
         raw.mkdir()

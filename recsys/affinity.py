@@ -24,6 +24,7 @@ from recsys import artifacts, evaluation, report, schema
 from recsys import pipeline as stages
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
+from recsys.jobs import JOURNAL_FILE, PREDICTIONS_FILE, Job, judging, open_job, run_identity
 from recsys.progress import Console
 
 ROWS_FILE, PAGE_FILE = "affinity.parquet", "affinity.html"
@@ -53,11 +54,11 @@ def affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int | N
     names = [objective.name for objective in pipeline.objective if objective.loss_weight > 0]
     if len(names) < 2:
         raise ConfigError(f"objective: found {len(names)} with loss_weight above 0, expected two or more to hold against each other")
-    split = stages.judging(pipeline)
+    split = judging(pipeline)
     trainings = plan(names, [pipeline.seed + place * pipeline.model.members for place in range(seeds)])
     console.say(f"affinity: {len(trainings)} runs, {len(trainings) // seeds} sets of {len(names)} objectives with {seeds} seeds each")
     rows: list[dict[str, Any]] = []
-    jobs: dict[Training, stages.Job] = {}
+    jobs: dict[Training, Job] = {}
     for place, training in enumerate(trainings, start=1):
         console.say(f"affinity {place} of {len(trainings)}: {', '.join(training.objectives)}, seed {training.seed}")
         jobs[training] = _run(variant(pipeline, training, budget), workspace, training, names, console, shared=place == 1)
@@ -86,11 +87,11 @@ def variant(pipeline: Pipeline, training: Training, budget: int | None) -> Pipel
 
 
 # --- Runs ---------------------------------------------------------------------------------------------------------
-def _run(pipeline: Pipeline, workspace: Path, training: Training, names: Sequence[str], console: Console, *, shared: bool) -> stages.Job:
+def _run(pipeline: Pipeline, workspace: Path, training: Training, names: Sequence[str], console: Console, *, shared: bool) -> Job:
     """Up to its predictions; `shared`: after the stages that all runs have in common."""
-    identity = artifacts.fingerprint(stages.run_identity(pipeline))
+    identity = artifacts.fingerprint(run_identity(pipeline))
     who = schema.ALL if len(training.objectives) == len(names) else schema.TOGETHER.join(training.objectives)
-    job = stages.open_job(pipeline, workspace, run=f"affinity-{who}-{identity[:6]}", replace=False, console=console)
+    job = open_job(pipeline, workspace, run=f"affinity-{who}-{identity[:6]}", replace=False, console=console)
     if shared:
         stages.run(job, until="encode")
     for stage in ("train", "score"):
@@ -98,9 +99,9 @@ def _run(pipeline: Pipeline, workspace: Path, training: Training, names: Sequenc
     return job
 
 
-def _values(job: stages.Job, training: Training, split: str) -> Iterator[dict[str, Any]]:
+def _values(job: Job, training: Training, split: str) -> Iterator[dict[str, Any]]:
     """The main metric of each objective that learned."""
-    predictions = artifacts.read_table(job.run / stages.PREDICTIONS_FILE)
+    predictions = artifacts.read_table(job.run / PREDICTIONS_FILE)
     judged = predictions.filter(pc.equal(predictions[schema.SPLIT], split))
     metrics = evaluation.evaluate(judged, job.pipeline.objective, run=job.run.name, bootstrap=0, slices=()).to_pylist()
     whole = {(row["objective"], row["metric"]): row["value"] for row in metrics if row["day"] is None}
@@ -113,9 +114,9 @@ def _values(job: stages.Job, training: Training, split: str) -> Iterator[dict[st
             )
 
 
-def _cosines(job: stages.Job, training: Training) -> Iterator[dict[str, Any]]:
+def _cosines(job: Job, training: Training) -> Iterator[dict[str, Any]]:
     """Of every two objectives' gradients where they were measured, before the refit; the mean over members."""
-    journal = report.read_journal(job.run / stages.JOURNAL_FILE)
+    journal = report.read_journal(job.run / JOURNAL_FILE)
     if journal is None:
         return
     known = journal.cosines[journal.cosines["phase"] == "choose"].dropna(subset="cosine")
@@ -165,8 +166,8 @@ def _write(
     pipeline: Pipeline,
     rows: Sequence[Mapping[str, Any]],
     names: Sequence[str],
-    jobs: Mapping[Training, stages.Job],
-    together: Mapping[Training, stages.Job],
+    jobs: Mapping[Training, Job],
+    together: Mapping[Training, Job],
     split: str,
     seeds: int,
     console: Console,
@@ -187,7 +188,7 @@ def _write(
     return folder
 
 
-def _facts(job: stages.Job, names: Sequence[str], runs: int, seeds: int, split: str) -> dict[str, str]:
+def _facts(job: Job, names: Sequence[str], runs: int, seeds: int, split: str) -> dict[str, str]:
     pipeline = job.pipeline
     inside = report.read_inside(job.run / "model" / "inside.json")
     first, last = pipeline.split.parts()[split]

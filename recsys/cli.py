@@ -96,11 +96,12 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Everything, in order: ingest, features, encode, train, score, evaluate, report. What is fresh is skipped."""
+    from recsys import jobs
     from recsys import pipeline as stages
 
     if until not in stages.STAGES:
         raise ConfigError(f'--until: found "{until}", expected one of {", ".join(stages.STAGES)}')
-    job = stages.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
+    job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
     stages.run(job, until=until)
 
 
@@ -114,11 +115,10 @@ def _stage_command(name: str, summary: str) -> Callable[..., None]:
         quiet: Quiet = False,
         debug: Debug = False,
     ) -> None:
+        from recsys import jobs
         from recsys import pipeline as stages
 
-        job = stages.open_job(
-            config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet)
-        )
+        job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
         stages.run_stage(job, name)
 
     command.__doc__ = summary
@@ -149,8 +149,8 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Metrics with intervals of a run, or of any other system's scores."""
+    from recsys import jobs, report
     from recsys import pipeline as stages
-    from recsys import report
     from recsys import runs as finished
 
     loaded = config.load(pipeline, overrides or ())
@@ -158,11 +158,11 @@ def evaluate(
     if (predictions is None) != (out is None):
         raise ConfigError("--predictions and --out go together: whose scores, and where their metrics go")
     if predictions is None or out is None:
-        stages.run_stage(stages.open_job(loaded, workspace, run=run_name, replace=replace, console=console), "evaluate")
+        stages.run_stage(jobs.open_job(loaded, workspace, run=run_name, replace=replace, console=console), "evaluate")
         return
     rows = finished.evaluate_file(loaded, predictions, out, console)
     report.terminal_table(rows, console)
-    console.say(f"metrics: {out / stages.METRICS_FILE}")
+    console.say(f"metrics: {out / jobs.METRICS_FILE}")
 
 
 @app.command()
@@ -194,7 +194,7 @@ def compare(
 ) -> None:
     """Each run against the first, on the same impressions: per objective the difference, its interval, and a verdict in words."""
     from recsys import runs as finished
-    from recsys.pipeline import PREDICTIONS_FILE
+    from recsys.jobs import PREDICTIONS_FILE
 
     if len(runs) < 2:
         raise ConfigError("compare: found one run, expected two or more")
@@ -216,7 +216,7 @@ def fuse(
 ) -> None:
     """Fusion weights for a stated aim: found on a run's validation days, judged on its test days. Without options: as its [fuse] says."""
     from recsys import runs as finished
-    from recsys.pipeline import PREDICTIONS_FILE
+    from recsys.jobs import PREDICTIONS_FILE
 
     pairs = [text.partition("=") for text in no_worse or ()]
     if bad := [name for name, equals, _ in pairs if not equals]:

@@ -5,10 +5,8 @@ changed word in the TOML or a new file redoes what depends on it and nothing els
 """
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,101 +16,24 @@ import pyarrow.parquet as pq
 from recsys import artifacts, schema
 from recsys.config import Pipeline, WorldOptions
 from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.jobs import (
+    CALIBRATION_FILE,
+    CHANGE_FILE,
+    CONFIG_FILE,
+    IMPORTANCE_FILE,
+    JOURNAL_FILE,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    REPORT_FILE,
+    Job,
+    claim,
+    require_writable,
+    run_identity,
+)
 from recsys.progress import Console
-
-METRICS_FILE = "metrics.parquet"
-IMPORTANCE_FILE = "importance.parquet"
-PREDICTIONS_FILE = "predictions.parquet"
-CALIBRATION_FILE = "calibration.json"
-CHANGE_FILE = "calibration.parquet"  # what calibration changed, in the form of metrics.parquet
-REPORT_FILE = "report.html"
-CONFIG_FILE = "config.json"
-JOURNAL_FILE = "training.jsonl"
 
 # What calibration is for, and what it may change besides: ties move auc and xauc, and the fused order (captured@P%).
 CHANGED = ("calibration", "ece", "log_loss", "normalized_entropy", "rps", "rmse", "auc", "xauc")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One pipeline in one workspace, and the run that its model goes to."""
-
-    pipeline: Pipeline
-    folder: Path  # of the pipeline in the workspace
-    run: Path
-    console: Console
-
-    @property
-    def examples(self) -> Path:
-        from recsys import features
-
-        return self.folder / "examples" / artifacts.fingerprint(features.feature_config(self.pipeline))
-
-    @property
-    def encoded(self) -> Path:
-        from recsys import encoding
-
-        return self.folder / "encoded" / encoding.fingerprint_of(self.pipeline, self.examples)
-
-    def baseline_run(self, kind: str, *, raw: bool = False) -> Path:
-        """The run of a baseline, calibrated as the pipeline says; `raw`: the one that it learned in, whatever is done with it."""
-        calibrate = self.pipeline.evaluate.calibrate
-        identity = [
-            kind,
-            self.examples.name,
-            self.encoded.name,
-            self.pipeline.split.model_dump(mode="json"),
-            [objective.name for objective in self.pipeline.objective],
-            self.pipeline.train.refit,
-            self.pipeline.seed,
-            *([] if raw or calibrate == "none" else [calibrate]),
-        ]
-        return self.folder / "runs" / f"{kind}-{artifacts.fingerprint(identity)[:6]}"
-
-    def days(self, *parts: str) -> list[str]:
-        """The days of the named parts of the split that have examples."""
-        there = set(artifacts.days(self.examples))
-        return [day for part in parts for day in self.pipeline.split.days(part) if day in there]
-
-
-def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: bool, console: Console) -> Job:
-    """Finds the run's folder, which training will claim. Raises ConfigError where `run` stands for another config (unless `replace`)."""
-    identity = run_identity(pipeline)
-    name = run or f"{pipeline.model.sharing}-{artifacts.fingerprint(identity)[:6]}"
-    if Path(name).name != name or name.startswith((".", "_")):
-        raise ConfigError(f'--run: found "{name}", expected a plain folder name')
-    folder = workspace / pipeline.name
-    _require_writable(workspace)
-    job = Job(pipeline, folder, folder / "runs" / name, console)
-    known = artifacts.read_json(job.run / CONFIG_FILE)
-    if known is not None and known["identity"] != identity and not replace:
-        keys = ", ".join(_differing(known["identity"], identity))
-        raise ConfigError(
-            f"--run {name}: stands for another config, which differs in {keys}. Fix: another name, or --replace to train it anew"
-        )
-    return job
-
-
-def _require_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            f"{folder}: cannot be written ({error.strerror}), expected a folder for what is generated. Fix: another folder"
-        ) from error
-
-
-def run_identity(pipeline: Pipeline) -> dict[str, Any]:
-    """What makes two runs the same: all of the config but where the files lie and how results are evaluated."""
-    identity = pipeline.model_dump(mode="json", exclude={"evaluate": True, "fuse": True, "source": {"log", "users", "items", "path"}})
-    identity["train"].pop("checkpoint_seconds")
-    if pipeline.train.init_from is not None:
-        identity["train"]["init_from"] = pipeline.train.init_from.name
-    if pipeline.balance.worst_case.baseline is not None:
-        identity["balance"]["worst_case"]["baseline"] = pipeline.balance.worst_case.baseline.name
-    return identity
 
 
 def run(job: Job, *, until: str = "report") -> None:
@@ -179,7 +100,7 @@ def _train(job: Job) -> None:
     inputs = contents([job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))])
     inputs |= _first_model(job) | _expected_losses(job)
     fingerprint = artifacts.fingerprint([options, objectives, inputs])
-    _claim(job.run, run_identity(job.pipeline), job.pipeline)
+    claim(job.run, run_identity(job.pipeline), job.pipeline)
     if artifacts.is_fresh(job.run / "model", fingerprint):
         job.console.say("train: fresh")
         return
@@ -261,11 +182,11 @@ def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
     if not artifacts.is_fresh(raw / PREDICTIONS_FILE, fingerprint):
         from recsys import baselines
 
-        _claim(raw, {"baseline": kind}, job.pipeline)
+        claim(raw, {"baseline": kind}, job.pipeline)
         with _timed(job, f"baseline {kind}"):
             baselines.fit_and_score(kind, job.pipeline, job.examples, job.encoded, raw, fingerprint=fingerprint, console=job.console)
     if run != raw:
-        _claim(run, {"baseline": kind, "calibrate": job.pipeline.evaluate.calibrate}, job.pipeline)
+        claim(run, {"baseline": kind, "calibrate": job.pipeline.evaluate.calibrate}, job.pipeline)
         _calibrate(job, raw, run, fingerprint)
 
 
@@ -497,13 +418,6 @@ def _runs(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"runs/*/{CONFIG_FILE}"))
 
 
-def _claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline) -> None:
-    """Writes down what config the run's folder stands for from now on."""
-    config = {"identity": dict(identity), "pipeline": pipeline.model_dump(mode="json")}
-    if artifacts.read_json(run / CONFIG_FILE) != config:
-        artifacts.write_json(run / CONFIG_FILE, config)
-
-
 # --- Beside the stages --------------------------------------------------------------------------------------------
 def check(pipeline: Pipeline) -> None:
     """Reads the first rows of the source and holds the config against them. Raises one error with everything wrong."""
@@ -515,21 +429,11 @@ def check(pipeline: Pipeline) -> None:
     features.check(pipeline, sources.columns(pipeline))
 
 
-def judging(pipeline: Pipeline, asked: str | None = None) -> str:
-    """The part of the split that runs are judged on: `asked`, else the last that is not for training. ConfigError where it has no days."""
-    there = [part for part in (schema.TEST, schema.VALIDATION) if part in pipeline.split.parts()]
-    if not there:
-        raise ConfigError("split: found neither test nor validation days, expected some to judge on")
-    if asked is not None and asked not in there:
-        raise ConfigError(f"--on {asked}: found no such days to judge on, expected {' or '.join(there)}")
-    return asked or there[0]
-
-
 def make_world(folder: Path, options: WorldOptions, *, seed: int, console: Console) -> None:
     """The simulated feed's raw files and its truth in `folder`, whole or not at all."""
     from recsys import world
 
-    _require_writable(folder.parent)
+    require_writable(folder.parent)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: found a file, expected a folder that is new or holds an earlier world. Fix: another folder")
     if folder.exists() and artifacts.manifest(folder) is None and any(folder.iterdir()):
@@ -558,18 +462,6 @@ def _rows(job: Job) -> dict[str, int] | None:
 def _account(job: Job) -> str:
     rows = _rows(job)
     return str(artifacts.RowAccount(**rows)) if rows else "no row account"
-
-
-def _differing(left: Mapping[str, Any], right: Mapping[str, Any], path: str = "") -> list[str]:
-    """The dotted keys in which two nested configs differ."""
-    keys = []
-    for key in sorted(set(left) | set(right)):
-        a, b = left.get(key), right.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            keys += _differing(a, b, f"{path}{key}.")
-        elif a != b:
-            keys.append(f"{path}{key}")
-    return keys
 
 
 class _timed:  # noqa: N801 - reads as a statement

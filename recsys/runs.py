@@ -10,7 +10,8 @@ from recsys import artifacts
 from recsys.config import Pipeline, with_table
 from recsys.config.problems import nearest
 from recsys.errors import ArtifactError, ConfigError
-from recsys.pipeline import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE, contents, judging, metrics_of, warn, warn_of_run, write_metrics
+from recsys.jobs import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE, judging
+from recsys.pipeline import contents, metrics_of, warn, warn_of_run, write_metrics
 from recsys.predictions import read_foreign
 from recsys.progress import Console
 

@@ -18,6 +18,7 @@ from recsys import pipeline as stages
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
 from recsys.errors import ConfigError, RecsysError
+from recsys.jobs import PREDICTIONS_FILE, Job, judging, open_job, run_identity
 from recsys.objectives import Objective
 from recsys.progress import Console
 
@@ -53,9 +54,9 @@ def sweep(
     """
     runs = plan(path, overrides, points, seeds)
     base = runs[0].pipeline
-    split = stages.judging(base, judge.split)
+    split = judging(base, judge.split)
     judged = _judged(runs, judge)
-    jobs = [stages.open_job(run.pipeline, workspace, run=None, replace=False, console=console) for run in runs]
+    jobs = [open_job(run.pipeline, workspace, run=None, replace=False, console=console) for run in runs]
     _check(runs, jobs)
     console.say(f"sweep: {len(jobs)} runs, {len(points)} points with {seeds} seed{'s' * (seeds > 1)} each")
     _encode(runs, jobs, seeds)
@@ -120,7 +121,7 @@ def _alike(runs: Sequence[Run]) -> Iterator[str]:
     """Two points that are one run would be two names of one thing."""
     known: dict[str, Run] = {}
     for run in runs:
-        identity = artifacts.fingerprint(stages.run_identity(run.pipeline))
+        identity = artifacts.fingerprint(run_identity(run.pipeline))
         first = known.setdefault(identity, run)
         if first is not run:
             yield (
@@ -145,7 +146,7 @@ def _judged(runs: Sequence[Run], judge: Judge) -> tuple[evaluation.Judged, ...]:
     return judged
 
 
-def _check(runs: Sequence[Run], jobs: Sequence[stages.Job]) -> None:
+def _check(runs: Sequence[Run], jobs: Sequence[Job]) -> None:
     """Holds each way of making examples against the source, once."""
     checked: dict[Path, Run] = {}
     for run, job in zip(runs, jobs, strict=True):
@@ -155,7 +156,7 @@ def _check(runs: Sequence[Run], jobs: Sequence[stages.Job]) -> None:
             stages.check(run.pipeline)
 
 
-def _encode(runs: Sequence[Run], jobs: Sequence[stages.Job], seeds: int) -> None:
+def _encode(runs: Sequence[Run], jobs: Sequence[Job], seeds: int) -> None:
     """What there is to learn from, once a way of making it, by the first seed: a simulated log is of its pipeline's seed, too."""
     done: set[Path] = set()
     for run, job in list(zip(runs, jobs, strict=True))[::seeds]:
@@ -175,8 +176,8 @@ def _naming(what: str) -> Iterator[None]:
 
 
 # --- Numbers ------------------------------------------------------------------------------------------------------
-def _predictions(job: stages.Job) -> pa.Table:
-    return artifacts.read_table(job.run / stages.PREDICTIONS_FILE)
+def _predictions(job: Job) -> pa.Table:
+    return artifacts.read_table(job.run / PREDICTIONS_FILE)
 
 
 def _parts(pipeline: Pipeline, split: str) -> list[str]:
@@ -185,9 +186,7 @@ def _parts(pipeline: Pipeline, split: str) -> list[str]:
     return [split, *([schema.TEST] if later else [])]
 
 
-def _points(
-    runs: Sequence[Run], jobs: Sequence[stages.Job], judged: Sequence[evaluation.Judged], split: str, seeds: int
-) -> evaluation.Points:
+def _points(runs: Sequence[Run], jobs: Sequence[Job], judged: Sequence[evaluation.Judged], split: str, seeds: int) -> evaluation.Points:
     pipeline = runs[0].pipeline
     scored = ((job.run.name, _predictions(job)) for job in jobs)
     options = pipeline.evaluate
@@ -197,7 +196,7 @@ def _points(
 
 
 # --- What is left -------------------------------------------------------------------------------------------------
-def _write(job: stages.Job, found: Sequence[evaluation.Points], ends: evaluation.Ends, points: Sequence[Choice], console: Console) -> Path:
+def _write(job: Job, found: Sequence[evaluation.Points], ends: evaluation.Ends, points: Sequence[Choice], console: Console) -> Path:
     judging, *later = found
     table = pa.concat_tables([evaluation.sweep_rows(judging, ends), *(evaluation.later_rows(each) for each in later)])
     pipeline = job.pipeline

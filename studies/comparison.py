@@ -23,7 +23,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from recsys import artifacts, config, pipeline, schema
+from recsys import artifacts, config, jobs, pipeline, schema
 from recsys.balancing import BALANCERS
 from recsys.config.model import Sharing
 from recsys.evaluation import SeedNoise, evaluate, main_metric
@@ -74,9 +74,9 @@ def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str
     """Trains and judges one way; the reference of this seed stands already."""
     job, reference = (_job(arguments, name, seed) for name in (way, WAYS[arguments.what][0]))
     pipeline.run(job, until="score")
-    against = {reference.run.name: artifacts.read_table(reference.run / pipeline.PREDICTIONS_FILE)} if job.run != reference.run else {}
+    against = {reference.run.name: artifacts.read_table(reference.run / jobs.PREDICTIONS_FILE)} if job.run != reference.run else {}
     metrics = evaluate(
-        artifacts.read_table(job.run / pipeline.PREDICTIONS_FILE), job.pipeline.objective, run=job.run.name, against=against, slices=()
+        artifacts.read_table(job.run / jobs.PREDICTIONS_FILE), job.pipeline.objective, run=job.run.name, against=against, slices=()
     ).to_pandas()
     metrics = metrics[(metrics["split"] == "test") & metrics["day"].isna()]
     inside = json.loads((job.run / "model" / "inside.json").read_text())
@@ -106,7 +106,7 @@ def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str
     return rows
 
 
-def _job(arguments: argparse.Namespace, way: str, seed: int) -> pipeline.Job:
+def _job(arguments: argparse.Namespace, way: str, seed: int) -> jobs.Job:
     overrides = [*arguments.overrides, f"seed={seed}", "evaluate.baselines=[]"]
     if arguments.budget:
         overrides.append(f"model.budget_macs={arguments.budget}")
@@ -118,7 +118,7 @@ def _job(arguments: argparse.Namespace, way: str, seed: int) -> pipeline.Job:
         case "balancing":
             overrides += _balance(config.load(arguments.pipeline, arguments.overrides), way)
     options = config.load(arguments.pipeline, overrides)
-    return pipeline.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
+    return jobs.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
 
 
 def _balance(options: config.Pipeline, way: str) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from recsys import config, pipeline
+from recsys import config, jobs, pipeline
 from recsys.progress import Console
 from recsys.report.training_log import read_journal
 from studies.intervals import bootstrap
@@ -45,9 +45,9 @@ def losses(arguments: argparse.Namespace, way: str, seed: int) -> pd.DataFrame:
     if arguments.budget:
         overrides.append(f"model.budget_macs={arguments.budget}")
     options = config.load(arguments.pipeline, overrides)
-    job = pipeline.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
+    job = jobs.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
     pipeline.run(job, until="train")
-    journal = read_journal(job.run / pipeline.JOURNAL_FILE)
+    journal = read_journal(job.run / jobs.JOURNAL_FILE)
     assert journal is not None  # the stage has written it
     curves = journal.curves
     judged = curves[(curves["event"] == "pass") & curves["loss"].notna()]

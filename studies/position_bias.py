@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys import artifacts, config, pipeline, world
+from recsys import artifacts, config, jobs, pipeline, world
 from recsys.progress import Console
 
 CONFIG = Path(__file__).with_suffix(".toml")
@@ -71,9 +71,9 @@ def one_world(sharpness: float, seed: int, overrides: Sequence[str]) -> list[dic
 def one_run(workspace: Path, overrides: Sequence[str], way: str) -> dict[str, object]:
     """Trains one way and measures its order of the test day's requests; keeps the learned curve of the tower."""
     options = config.load(CONFIG, [*overrides, f"model.position={way}"])
-    job = pipeline.open_job(options, workspace, run=way, replace=False, console=Console(quiet=True))
+    job = jobs.open_job(options, workspace, run=way, replace=False, console=Console(quiet=True))
     pipeline.run(job, until="score")
-    predictions = artifacts.read_table(job.run / pipeline.PREDICTIONS_FILE).to_pandas()
+    predictions = artifacts.read_table(job.run / jobs.PREDICTIONS_FILE).to_pandas()
     truth = world.read_truth(job.folder / "raw", ["request", "vid", "slot", world.ATTRACTIVENESS]).to_pandas()
     joined = predictions.merge(truth, left_on=["request_id", "item_id"], right_on=["request", "vid"], validate="one_to_one")
     joined = joined.sort_values(["request", "slot"])

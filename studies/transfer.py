@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from recsys import artifacts, config, pipeline, schema
+from recsys import artifacts, config, jobs, pipeline, schema
 from recsys.config import Pipeline
 from recsys.encoding import EncodedDays
 from recsys.progress import Console
@@ -70,7 +70,7 @@ def one_world(seed: int, overrides: Sequence[str], labels: Sequence[int | None])
         shutil.rmtree(workspace)
 
 
-def one_way(everything: pipeline.Job, way: str, asked: int | None, known: int, workspace: Path, first: Path) -> dict[str, object]:
+def one_way(everything: jobs.Job, way: str, asked: int | None, known: int, workspace: Path, first: Path) -> dict[str, object]:
     """Trains likes one way on about `asked` of the `known` labels; judged by all labels of the test day."""
     whole = everything.pipeline
     few = whole if asked is None else thinned(whole, asked / known)
@@ -80,7 +80,7 @@ def one_way(everything: pipeline.Job, way: str, asked: int | None, known: int, w
         options = options.model_copy(update={"train": options.train.model_copy(update={"init_from": first, "freeze": freeze})})
     job = _run(options, workspace, f"{way}-{asked}".replace(", ", "-").replace(" ", "-"))
     label, value = schema.label_column("like"), schema.prediction_column("like")
-    predicted = artifacts.read_table(job.run / pipeline.PREDICTIONS_FILE).select([schema.EVENT_ID, value]).to_pandas()
+    predicted = artifacts.read_table(job.run / jobs.PREDICTIONS_FILE).select([schema.EVENT_ID, value]).to_pandas()
     days = [everything.examples / f"day={day}" for day in everything.days(schema.TEST)]
     known_labels = pd.concat([artifacts.read_table(day, [schema.EVENT_ID, label]).to_pandas() for day in days])
     joined = predicted.merge(known_labels, on=schema.EVENT_ID, validate="one_to_one")
@@ -100,7 +100,7 @@ def thinned(options: Pipeline, share: float) -> Pipeline:
     return options.model_copy(update={"objective": likes})
 
 
-def likes_known(job: pipeline.Job) -> int:
+def likes_known(job: jobs.Job) -> int:
     """The observed labels of likes on the training days."""
     days = EncodedDays(job.encoded, job.days(schema.TRAIN))
     return int((~np.isnan(days.labels()[:, days.layout.objectives.index("like")])).sum())
@@ -151,8 +151,8 @@ def _by_asked(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(asked=rows["asked"].where(rows["asked"].isin([n for n in LABELS if n]), -1))
 
 
-def _run(options: Pipeline, workspace: Path, name: str, until: str = "score") -> pipeline.Job:
-    job = pipeline.open_job(options, workspace, run=name, replace=False, console=Console(quiet=True))
+def _run(options: Pipeline, workspace: Path, name: str, until: str = "score") -> jobs.Job:
+    job = jobs.open_job(options, workspace, run=name, replace=False, console=Console(quiet=True))
     pipeline.run(job, until=until)
     return job
 

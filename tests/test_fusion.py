@@ -251,7 +251,7 @@ def test_an_aim_that_cannot_be_met_takes_the_weights_of_an_earlier_one_away(run,
 
 
 def test_an_aim_is_no_part_of_what_makes_a_run(run):
-    from recsys.pipeline import run_identity
+    from recsys.jobs import run_identity
     from recsys.runs import pipeline_of
 
     pipeline = pipeline_of(run)

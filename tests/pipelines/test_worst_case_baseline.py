@@ -8,7 +8,7 @@ import pytest
 
 from recsys import artifacts, config
 from recsys.cli import run_command
-from recsys.pipeline import run_identity
+from recsys.jobs import run_identity
 
 from .test_whole_path import TINY
 

@@ -1,0 +1,133 @@
+"""One pipeline in one workspace: where its files lie, which run its model goes to, and what makes two runs the same."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.errors import ConfigError
+from recsys.progress import Console
+
+METRICS_FILE = "metrics.parquet"
+IMPORTANCE_FILE = "importance.parquet"
+PREDICTIONS_FILE = "predictions.parquet"
+CALIBRATION_FILE = "calibration.json"
+CHANGE_FILE = "calibration.parquet"  # what calibration changed, in the form of metrics.parquet
+REPORT_FILE = "report.html"
+CONFIG_FILE = "config.json"
+JOURNAL_FILE = "training.jsonl"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pipeline in one workspace, and the run that its model goes to."""
+
+    pipeline: Pipeline
+    folder: Path  # of the pipeline in the workspace
+    run: Path
+    console: Console
+
+    @property
+    def examples(self) -> Path:
+        from recsys import features
+
+        return self.folder / "examples" / artifacts.fingerprint(features.feature_config(self.pipeline))
+
+    @property
+    def encoded(self) -> Path:
+        from recsys import encoding
+
+        return self.folder / "encoded" / encoding.fingerprint_of(self.pipeline, self.examples)
+
+    def baseline_run(self, kind: str, *, raw: bool = False) -> Path:
+        """The run of a baseline, calibrated as the pipeline says; `raw`: the one that it learned in, whatever is done with it."""
+        calibrate = self.pipeline.evaluate.calibrate
+        identity = [
+            kind,
+            self.examples.name,
+            self.encoded.name,
+            self.pipeline.split.model_dump(mode="json"),
+            [objective.name for objective in self.pipeline.objective],
+            self.pipeline.train.refit,
+            self.pipeline.seed,
+            *([] if raw or calibrate == "none" else [calibrate]),
+        ]
+        return self.folder / "runs" / f"{kind}-{artifacts.fingerprint(identity)[:6]}"
+
+    def days(self, *parts: str) -> list[str]:
+        """The days of the named parts of the split that have examples."""
+        there = set(artifacts.days(self.examples))
+        return [day for part in parts for day in self.pipeline.split.days(part) if day in there]
+
+
+def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: bool, console: Console) -> Job:
+    """Finds the run's folder, which training will claim. Raises ConfigError where `run` stands for another config (unless `replace`)."""
+    identity = run_identity(pipeline)
+    name = run or f"{pipeline.model.sharing}-{artifacts.fingerprint(identity)[:6]}"
+    if Path(name).name != name or name.startswith((".", "_")):
+        raise ConfigError(f'--run: found "{name}", expected a plain folder name')
+    folder = workspace / pipeline.name
+    require_writable(workspace)
+    job = Job(pipeline, folder, folder / "runs" / name, console)
+    known = artifacts.read_json(job.run / CONFIG_FILE)
+    if known is not None and known["identity"] != identity and not replace:
+        keys = ", ".join(_differing(known["identity"], identity))
+        raise ConfigError(
+            f"--run {name}: stands for another config, which differs in {keys}. Fix: another name, or --replace to train it anew"
+        )
+    return job
+
+
+def run_identity(pipeline: Pipeline) -> dict[str, Any]:
+    """What makes two runs the same: all of the config but where the files lie and how results are evaluated."""
+    identity = pipeline.model_dump(mode="json", exclude={"evaluate": True, "fuse": True, "source": {"log", "users", "items", "path"}})
+    identity["train"].pop("checkpoint_seconds")
+    if pipeline.train.init_from is not None:
+        identity["train"]["init_from"] = pipeline.train.init_from.name
+    if pipeline.balance.worst_case.baseline is not None:
+        identity["balance"]["worst_case"]["baseline"] = pipeline.balance.worst_case.baseline.name
+    return identity
+
+
+def claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline) -> None:
+    """Writes down what config the run's folder stands for from now on."""
+    config = {"identity": dict(identity), "pipeline": pipeline.model_dump(mode="json")}
+    if artifacts.read_json(run / CONFIG_FILE) != config:
+        artifacts.write_json(run / CONFIG_FILE, config)
+
+
+def judging(pipeline: Pipeline, asked: str | None = None) -> str:
+    """The part of the split that runs are judged on: `asked`, else the last that is not for training. ConfigError where it has no days."""
+    there = [part for part in (schema.TEST, schema.VALIDATION) if part in pipeline.split.parts()]
+    if not there:
+        raise ConfigError("split: found neither test nor validation days, expected some to judge on")
+    if asked is not None and asked not in there:
+        raise ConfigError(f"--on {asked}: found no such days to judge on, expected {' or '.join(there)}")
+    return asked or there[0]
+
+
+def require_writable(folder: Path) -> None:
+    """Makes the folder. Raises ConfigError where that, or a file in it, cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot be written ({error.strerror}), expected a folder for what is generated. Fix: another folder"
+        ) from error
+
+
+def _differing(left: Mapping[str, Any], right: Mapping[str, Any], path: str = "") -> list[str]:
+    """The dotted keys in which two nested configs differ."""
+    keys = []
+    for key in sorted(set(left) | set(right)):
+        a, b = left.get(key), right.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            keys += _differing(a, b, f"{path}{key}.")
+        elif a != b:
+            keys.append(f"{path}{key}")
+    return keys
