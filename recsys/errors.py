@@ -1,6 +1,7 @@
 """Errors that are part of the interface: one message a mistake, one exit code a kind (design: "What bad input gets")."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,3 +64,11 @@ def data_error(
     """The one form of a message about bad input: FILE[:ROW] column C: found X, expected Y; n of N rows. Fix: …"""
     count = "" if bad_rows is None else f"; {bad_rows:,} of {rows:,} rows" if rows is not None else f"; {bad_rows:,} rows"
     return DataError(f"{place}: found {one_line(found)}, expected {expected}{count}. Fix: {fix}")
+
+
+def nearest(word: str, names: Iterable[str], *, most: int = 1) -> str:
+    """`; did you mean "…"?` with up to `most` names, to stand behind "unknown …"; nothing where no name is near."""
+    by_lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), list(by_lower), n=most, cutoff=0.5)
+    meant = " or ".join(f'"{by_lower[name]}"' for name in near)
+    return f"; did you mean {meant}?" if near else ""

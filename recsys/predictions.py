@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys import schema
-from recsys.errors import DataError, Place, data_error
+from recsys.errors import DataError, Place, data_error, nearest
 from recsys.objectives import Objective
 
 FLOOR = 1e-6  # a probability or an expected value below this is fused as this: log 0 would decide alone
@@ -172,7 +172,7 @@ def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
     if missing:
         raise data_error(
             path,
-            found=f"no column {', '.join(missing)}",
+            found=f"no column {', '.join(name + nearest(name, set(table.column_names) - set(needed)) for name in missing)}",
             expected="event_id, user_id, timestamp and label.X, pred.X of each objective",
             fix="add them, or name fewer objectives in the TOML",
         )

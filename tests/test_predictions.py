@@ -134,6 +134,9 @@ def test_every_missing_column_is_named_at_once(tmp_path: Path):
     pq.write_table(pa.table({"event_id": [1], "user_id": [1], "pred.click": [0.1]}), path)
     with pytest.raises(DataError, match=r"no column timestamp, label\.click, label\.dismissal, pred\.dismissal"):
         read_foreign(path, [CLICK, DISMISSAL])
+    pq.write_table(pa.table({"event_id": [1], "user_id": [1], "timestamp": [0], "label.click": [1.0], "pred.clik": [0.1]}), path)
+    with pytest.raises(DataError, match=r'no column pred\.click; did you mean "pred\.clik"\?'):
+        read_foreign(path, [CLICK])
 
 
 def test_a_column_that_stands_twice_is_named(tmp_path: Path):

@@ -1,8 +1,7 @@
 """pydantic's errors in the words of the TOML: the path in the file, what was found, the nearest valid name."""
 
-import difflib
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Union, get_args, get_origin
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from recsys.config.pipeline import FORMS, Pipeline
 from recsys.config.sources import AnySource, KuaiRandSource, OpenBanditSource, TableSource, WorldSource
+from recsys.errors import nearest
 
 
 def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
@@ -95,9 +95,3 @@ def _optional(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
         return next(arg for arg in get_args(annotation) if arg is not type(None))
     return annotation
-
-
-def nearest(word: str, names: Iterable[str]) -> str:
-    """A question to put behind "unknown …"; empty where nothing is near."""
-    near = difflib.get_close_matches(word, list(names), n=1, cutoff=0.5)
-    return f'; did you mean "{near[0]}"?' if near else ""

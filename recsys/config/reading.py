@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from recsys.config.pipeline import Pipeline
-from recsys.config.problems import nearest, problems_of
-from recsys.errors import ConfigError
+from recsys.config.problems import problems_of
+from recsys.errors import ConfigError, nearest
 from recsys.options import Options
 
 _Some = TypeVar("_Some", bound=Options)

@@ -10,8 +10,8 @@ from ibis.common.exceptions import IbisError
 
 from recsys import schema
 from recsys.config import Pipeline
-from recsys.errors import ConfigError, DataError
-from recsys.features.columns import Column, Columns, Table, nearest
+from recsys.errors import ConfigError, DataError, nearest
+from recsys.features.columns import Column, Columns, Table
 from recsys.features.labels import LabelError, UnknownColumns, translate
 from recsys.features.labels import columns as label_columns
 from recsys.features.plan import ANY_TABLE, measured_column

@@ -1,6 +1,5 @@
 """The columns that a pipeline's names stand for, and what each becomes as a feature."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -94,9 +93,3 @@ def _kind(name: str, dtype: dt.DataType, features: Features) -> Kind:
     if dtype.is_numeric() or dtype.is_boolean() or dtype.is_null():
         return "number"
     return "text"
-
-
-def nearest(word: str, names: Iterable[str]) -> str:
-    """`; did you mean "tab"?`, or nothing where no name is near."""
-    near = difflib.get_close_matches(word, list(names), n=1, cutoff=0.5)
-    return f'; did you mean "{near[0]}"?' if near else ""

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from recsys.errors import DataError, data_error
-from recsys.sources.naming import nearest
+from recsys.errors import DataError, data_error, nearest
 
 Format = Literal["text", "parquet"]
 _KNOWN: dict[str, tuple[Format, str, bool]] = {
@@ -86,7 +85,7 @@ def _paths(pattern: Path) -> list[Path]:
             str(pattern),
             found="no such file",
             expected="a file, a glob or a folder",
-            fix=f"mend the path in [source]{nearest(pattern.name, beside)}",
+            fix=f"mend the path in [source]{nearest(pattern.name, beside, most=2)}",
         )
     return paths
 

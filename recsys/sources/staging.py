@@ -7,10 +7,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from recsys.errors import DataError, Place, data_error
+from recsys.errors import DataError, Place, data_error, nearest
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
 from recsys.sources.files import InputFile, resolve
-from recsys.sources.naming import missing_column, nearest
+from recsys.sources.naming import missing_column
 from recsys.sources.readers import Header, batches, header
 from recsys.sources.text import Unbalanced
 
@@ -49,7 +49,7 @@ class TableFiles:
             for name in names:
                 if name not in head.names:
                     other = next(other.file.path.name for other in heads if name in other.names)
-                    fix = f"add it, or keep the file out of [source]{nearest(name, set(head.names) - set(heads[0].names))}"
+                    fix = f"add it, or keep the file out of [source]{nearest(name, set(head.names) - set(heads[0].names), most=2)}"
                     raise data_error(
                         Place(head.file.path, column=name), found="no such column", expected=f"the columns of {other}", fix=fix
                     )
