@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys import artifacts, schema
-from recsys.config import Pipeline
+from recsys.config import Balance, Pipeline
 from recsys.errors import ConfigError
 from recsys.progress import Console
 
@@ -42,8 +42,31 @@ class Job:
 
         return self.folder / "encoded" / encoding.fingerprint_of(self.pipeline, self.examples)
 
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The kinds asked for; of a model that shares nothing not "single_task", which would be itself."""
+        return tuple(kind for kind in self.pipeline.evaluate.baselines if kind != self.pipeline.model.sharing)
+
+    @property
+    def single_tasks(self) -> "Job":
+        """The same pipeline with a net for each objective: an ordinary run, of the name that it would have by itself.
+
+        It starts from nothing and with plain weights, because another run's trunk does not fit it and it has none to balance at.
+        """
+        options = self.pipeline.model_copy(
+            update={
+                "model": self.pipeline.model.model_copy(update={"sharing": "single_task"}),
+                "train": self.pipeline.train.model_copy(update={"init_from": None, "freeze": ()}),
+                "balance": Balance(),
+                "evaluate": self.pipeline.evaluate.model_copy(update={"baselines": (), "against": ()}),
+            }
+        )
+        return Job(options, self.folder, self.folder / "runs" / run_name(options), self.console)
+
     def baseline_run(self, kind: str, *, raw: bool = False) -> Path:
         """The run of a baseline, calibrated as the pipeline says; `raw`: the one that it learned in, whatever is done with it."""
+        if kind == "single_task":
+            return self.single_tasks.run
         calibrate = self.pipeline.evaluate.calibrate
         identity = [
             kind,
@@ -66,7 +89,7 @@ class Job:
 def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: bool, console: Console) -> Job:
     """Finds the run's folder, which training will claim. Raises ConfigError where `run` stands for another config (unless `replace`)."""
     identity = run_identity(pipeline)
-    name = run or f"{pipeline.model.sharing}-{artifacts.fingerprint(identity)[:6]}"
+    name = run or run_name(pipeline)
     if Path(name).name != name or name.startswith((".", "_")):
         raise ConfigError(f'--run: found "{name}", expected a plain folder name')
     folder = workspace / pipeline.name
@@ -79,6 +102,11 @@ def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: b
             f"--run {name}: stands for another config, which differs in {keys}. Fix: another name, or --replace to train it anew"
         )
     return job
+
+
+def run_name(pipeline: Pipeline) -> str:
+    """Of a run that was given none."""
+    return f"{pipeline.model.sharing}-{artifacts.fingerprint(run_identity(pipeline))[:6]}"
 
 
 def run_identity(pipeline: Pipeline) -> dict[str, Any]:

@@ -166,8 +166,13 @@ def _score(job: Job) -> None:
                     job.pipeline, job.examples, job.encoded, job.run, fingerprint=fingerprint, inputs=inputs, console=job.console
                 )
         _calibrate(job, job.run, job.run, fingerprint)
-    for kind in job.pipeline.evaluate.baselines:
-        _baseline(job, kind, fusion)
+    for kind in job.baselines:
+        if kind == "single_task":
+            job.console.say(f"baseline single_task: the run {job.single_tasks.run.name}")
+            _train(job.single_tasks)
+            _score(job.single_tasks)
+        else:
+            _baseline(job, kind, fusion)
 
 
 def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
@@ -224,8 +229,9 @@ def _calibrate(job: Job, source: Path, target: Path, scored: str) -> None:
 
 def _evaluate(job: Job) -> None:
     compared = _compared(job)
-    for kind in job.pipeline.evaluate.baselines:
-        _evaluate_run(job, job.baseline_run(kind), against=())
+    for kind in job.baselines:
+        if kind != "single_task":  # an ordinary run, which may be evaluated against others of its own
+            _evaluate_run(job, job.baseline_run(kind), against=())
     _evaluate_run(job, job.run, against=compared)
     warn_of_run(job.pipeline, job.run, job.console)
 
@@ -246,7 +252,7 @@ def warn(pipeline: Pipeline, predictions: pa.Table, console: Console) -> None:
 
 def _compared(job: Job) -> list[Path]:
     """The runs that this one is compared with: its baselines, then those of evaluate.against."""
-    return [*(job.baseline_run(kind) for kind in job.pipeline.evaluate.baselines), *_others(job)]
+    return [*(job.baseline_run(kind) for kind in job.baselines), *_others(job)]
 
 
 def _others(job: Job) -> list[Path]:

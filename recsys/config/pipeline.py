@@ -153,7 +153,7 @@ class Train(Options):
 class Evaluate(Options):
     bootstrap: PositiveInt = 1000
     confidence: float = Field(default=0.95, gt=0, lt=1)
-    baselines: tuple[Literal["popularity", "gbdt"], ...] = ("popularity", "gbdt")
+    baselines: tuple[Literal["popularity", "gbdt", "single_task"], ...] = ("popularity", "gbdt")  # single_task: this model, sharing nothing
     against: tuple[str, ...] = ()  # names of scored runs of this pipeline that this one is compared with too, such as a single_task one
     importance: bool = True  # of groups of features, by permutation: for the page
     importance_rows: PositiveInt = 20_000  # of the test days, drawn; each group is permuted and they are scored again

@@ -31,7 +31,7 @@ def compared(workspace: Path, run: str, *names: str) -> int:
 def test_a_named_run_stands_beside_the_baselines(tiny: Path, alone: Path, workspace: Path, capsys) -> None:
     assert compared(workspace, "beside", "alone") == 0
     said = capsys.readouterr().out
-    assert "train: the model of first" in said, "whom a run is compared with does not make it another"
+    assert "train: the model of " in said, "whom a run is compared with does not make it another"
     assert "vs alone" in said
     run = tiny / "runs" / "beside"
     rows = pq.read_table(run / "metrics.parquet").to_pandas()
@@ -96,3 +96,21 @@ def test_without_encoded_days_the_report_says_what_to_run(tiny: Path, tmp_path: 
     assert "--until encode, or evaluate.importance = false" in capsys.readouterr().err
     assert run_command([*arguments, "--set", "evaluate.importance=false"]) == 0
     assert 'id="importance"' not in (tmp_path / "tiny" / "runs" / "first" / "report.html").read_text()
+
+
+def test_single_tasks_are_a_baseline_that_is_the_ordinary_run_of_that_name(alone: Path, tiny: Path, workspace: Path, capsys) -> None:
+    listed = ["--workspace", str(workspace), "--set", 'evaluate.baselines=["single_task"]', "--set", "balance.method=torchjd.upgrad"]
+    assert run_command(["run", TINY, "--run", "shared", *listed, "--until", "evaluate"]) == 0
+    said = capsys.readouterr().out
+    (name,) = pq.read_table(tiny / "runs" / "shared" / "metrics.parquet").to_pandas()["against"].dropna().unique()
+    assert name.startswith("single_task-")
+    assert f"baseline single_task: the run {name}" in said
+    assert "train: the model of " in said, "plain weights, whatever the shared model is balanced by"
+    theirs, ours = (artifacts.read_table(tiny / "runs" / run / "predictions.parquet")["pred.click"] for run in (alone.name, name))
+    assert ours.equals(theirs)
+    by_hand = ["--set", "model.sharing=single_task", "--set", 'evaluate.baselines=["single_task"]', "--until", "score"]
+    assert run_command(["run", TINY, "--workspace", str(workspace), *by_hand]) == 0
+    said = capsys.readouterr().out
+    assert "train: fresh" in said
+    assert "score: fresh" in said
+    assert "baseline" not in said, "a model of single tasks has no such baseline"

@@ -22,8 +22,9 @@ def run(workspace: Path, verb: str, *more: str) -> int:
 
 @pytest.fixture
 def mine(tiny: Path, tmp_path: Path) -> Path:
-    """The tiny workspace, to change: its model is taken, not trained again."""
+    """The tiny workspace, to change: its model is taken, not trained again; its baselines are those of the first run's weights again."""
     shutil.copytree(tiny, tmp_path / "tiny")
+    assert run(tmp_path, "run", "--run", "first", "--until", "score", "--quiet") == 0
     return tmp_path / "tiny"
 
 
