@@ -87,6 +87,11 @@ class Grid:
     others: tuple[str, ...]
     lines: tuple[Line, ...]
 
+    @property
+    def is_partly_covered(self) -> bool:
+        """Whether some value rests on less than all of its rows; where none does, a column of 100 % says nothing."""
+        return any(line.coverage is not None and line.coverage < 1 for line in self.lines)
+
 
 @dataclass(frozen=True)
 class Matrix:

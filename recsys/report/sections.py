@@ -97,8 +97,8 @@ def metrics(table: pd.DataFrame) -> list[Section]:
     main = shown[shown["is_main"] & (shown["split"] == split)]
     about = (
         f"Each objective's main metric on the {split} days, and the paired difference to each baseline, which learned from the same"
-        " examples, and to each run that evaluate.against names, on the same impressions; the baseline single_task shows what sharing gives."
-        " Intervals resample users; another seed, or other days, can change more than they show."
+        " examples, and to each run that evaluate.against names, on the same impressions. The baseline single_task shows what sharing"
+        " gives. Intervals resample users; another seed, or other days, can change more than they show."
     )
     every = (
         "Every metric with its interval. A dash has its reason behind it. Coverage is the share of n that a value rests on: gauc and"

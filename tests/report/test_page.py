@@ -341,3 +341,21 @@ def test_opens_in_a_browser_without_an_error_or_a_request(run, pipeline) -> None
             browser.close()
     assert complaints == []
     assert requests == [(run / "report.html").as_uri()] * 2
+
+
+def test_coverage_is_a_column_only_where_some_value_rests_on_less_than_all_rows(run, pipeline) -> None:
+    html = written(run, pipeline)
+    heads = {caption: "coverage</th>" in rest.split("</thead>")[0] for caption, _, rest in tables(html)}
+    rows = pq.read_table(run / "metrics.parquet").filter(pc.field("split") == "test").to_pandas()
+    whole = rows[(rows["slice"] == "all") & rows["day"].isna()]
+    partly = {
+        "Main metrics, test days": (whole.loc[whole["metric"].isin(["auc", "rmse", "xauc"]), "coverage"].dropna() < 1).any(),
+        "test days": (whole["coverage"].dropna() < 1).any(),
+    }
+    assert {caption: heads[caption] for caption in partly} == partly
+    assert set(partly.values()) == {False, True}
+
+
+def tables(html: str) -> list[tuple[str, str, str]]:
+    """The caption of each table, and what follows it."""
+    return [part.partition("</caption>") for part in html.split("<caption>")[1:]]
