@@ -30,6 +30,7 @@ from recsys.jobs import (
     require_writable,
     run_identity,
 )
+from recsys.predictions import fused_again
 from recsys.progress import Console
 
 # What calibration is for, and what it may change besides: ties move auc and xauc, and the fused order (captured@P%).
@@ -176,10 +177,11 @@ def _score(job: Job) -> None:
 
 
 def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
-    learned = [job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))]
-    fingerprint = artifacts.fingerprint(
-        [kind, fusion, job.pipeline.train.refit, job.pipeline.seed, contents([*learned, *_scored_days(job)])]
-    )
+    learned_from = [job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))]
+    what = [{key: value for key, value in objective.items() if key != "fusion_weight"} for objective in fusion]
+    options = [kind, what, job.pipeline.train.refit, job.pipeline.seed]
+    predicted = artifacts.fingerprint([options, contents([*learned_from, *_scored_days(job)])])
+    fingerprint = artifacts.fingerprint([predicted, fusion])
     raw, run = job.baseline_run(kind, raw=True), job.baseline_run(kind)
     if _is_calibrated(job, run, fingerprint):
         job.console.say(f"baseline {kind}: fresh")
@@ -188,11 +190,26 @@ def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
         from recsys import baselines
 
         claim(raw, {"baseline": kind}, job.pipeline)
+        inputs = {"predicted": predicted}
         with _timed(job, f"baseline {kind}"):
-            baselines.fit_and_score(kind, job.pipeline, job.examples, job.encoded, raw, fingerprint=fingerprint, console=job.console)
+            if (standing := _standing(raw, predicted)) is not None:
+                job.console.say(f"baseline {kind}: fused anew by other weights")
+                baselines.write_predictions(raw, fused_again(standing, job.pipeline.objective), fingerprint=fingerprint, inputs=inputs)
+            else:
+                baselines.fit_and_score(
+                    kind, job.pipeline, job.examples, job.encoded, raw, fingerprint=fingerprint, inputs=inputs, console=job.console
+                )
     if run != raw:
         claim(run, {"baseline": kind, "calibrate": job.pipeline.evaluate.calibrate}, job.pipeline)
         _calibrate(job, raw, run, fingerprint)
+
+
+def _standing(run: Path, predicted: str) -> pa.Table | None:
+    """The predictions that stand in `run`, where they are those of the fingerprint `predicted`, fused by whatever weights."""
+    known = artifacts.manifest(run / PREDICTIONS_FILE)
+    if known is None or known.inputs.get("predicted") != predicted or not artifacts.is_fresh(run / PREDICTIONS_FILE, known.fingerprint):
+        return None
+    return artifacts.read_table(run / PREDICTIONS_FILE)
 
 
 def _is_calibrated(job: Job, run: Path, scored: str) -> bool:

@@ -81,6 +81,19 @@ def fused_score(values_NK: NDArray[np.float64], objectives: Sequence[Objective])
     return score
 
 
+def ranking_columns(there: Sequence[str], objectives: Sequence[Objective]) -> list[str]:
+    """What lists are ordered by, of each objective: `rank.X` where `there` is one, else `pred.X`."""
+    names = [(schema.rank_column(objective.name), schema.prediction_column(objective.name)) for objective in objectives]
+    return [rank if rank in there else predicted for rank, predicted in names]
+
+
+def fused_again(predictions: pa.Table, objectives: Sequence[Objective]) -> pa.Table:
+    """The same predictions under the fusion weights of `objectives`: their score made anew, to the bits that `assemble` would give."""
+    values_NK = np.column_stack([predictions[name].to_numpy() for name in ranking_columns(predictions.column_names, objectives)])
+    score = pa.array(fused_score(values_NK, objectives), pa.float64())
+    return predictions.set_column(predictions.column_names.index(schema.SCORE), schema.SCORE, score)
+
+
 def fused_term(value_N: NDArray[np.float64], objective: Objective) -> NDArray[np.float64]:
     """Log max(v, 1e-6) of expected values; log of the complement (probabilities) or minus the log (else) where lower is better."""
     if objective.better == schema.LOWER and objective.is_probability:

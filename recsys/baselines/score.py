@@ -1,5 +1,6 @@
 """Fits a baseline and leaves its predictions, as any run does."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +20,17 @@ from recsys.progress import Console
 BASELINES: dict[str, type[Baseline]] = {"popularity": Popularity, "gbdt": GBDT}
 
 
-def fit_and_score(kind: str, pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, fingerprint: str, console: Console) -> None:
+def fit_and_score(
+    kind: str,
+    pipeline: Pipeline,
+    examples: Path,
+    encoded: Path,
+    run: Path,
+    *,
+    fingerprint: str,
+    inputs: Mapping[str, str] | None = None,
+    console: Console,
+) -> None:
     """Writes `run`/predictions.parquet: validation days by the fit on the training days, test days after `train.refit`.
 
     `examples` holds day=D/part-0.parquet, `encoded` the encoder/ and day=D/part-0.arrow of the same rows. Raises
@@ -42,8 +53,17 @@ def fit_and_score(kind: str, pipeline: Pipeline, examples: Path, encoded: Path, 
             baseline.refit(Rows(examples, encoded, train.days + validation.days))
         days += _predictions(baseline, test, schema.TEST, train_means)
     table = pa.concat_tables(days)
+    write_predictions(run, table, fingerprint=fingerprint, inputs=inputs)
+
+
+def write_predictions(run: Path, table: pa.Table, *, fingerprint: str, inputs: Mapping[str, str] | None) -> None:
+    """`run`/predictions.parquet."""
     artifacts.write_file(
-        run / "predictions.parquet", lambda path: pq.write_table(table, path, compression="zstd"), stage="score", fingerprint=fingerprint
+        run / "predictions.parquet",
+        lambda path: pq.write_table(table, path, compression="zstd"),
+        stage="score",
+        fingerprint=fingerprint,
+        inputs=inputs,
     )
 
 

@@ -20,7 +20,7 @@ from recsys.evaluation.scores import Scores, check_predictions, read_scores
 from recsys.evaluation.targets import Target
 from recsys.objectives import Objective, chain
 from recsys.options import Options
-from recsys.predictions import fused_score
+from recsys.predictions import fused_score, ranking_columns
 
 LEAST = 50  # rows of each label that a map of a probability is fitted to; known labels that a map of a value is
 Method = Literal["isotonic", "platt"]
@@ -64,7 +64,9 @@ class Calibration(Options):
         for objective in objectives:
             changed |= self._of_objective(objective, objectives, scores, predictions.column_names)
         if changed and schema.SCORE in predictions.column_names:
-            changed[schema.SCORE] = fused_score(_ranked(predictions, objectives, changed), objectives)
+            names = ranking_columns(predictions.column_names, objectives)
+            ranked = [changed[name] if name in changed else predictions[name].to_numpy() for name in names]
+            changed[schema.SCORE] = fused_score(np.column_stack(ranked), objectives)
         table = predictions
         for name, values_N in changed.items():
             table = table.set_column(table.column_names.index(name), name, pa.array(values_N))
@@ -174,13 +176,3 @@ def _scale(objective: Objective) -> tuple[float, float]:
             return 0.0, np.inf
         case "regression":
             return -np.inf, np.inf
-
-
-def _ranked(predictions: pa.Table, objectives: Sequence[Objective], changed: Mapping[str, FloatArray]) -> FloatArray:
-    """[N, K]: what lists are ordered by, `rank.X` where there is one, calibrated where it was."""
-    columns = []
-    for objective in objectives:
-        name = schema.rank_column(objective.name)
-        name = name if name in predictions.column_names else schema.prediction_column(objective.name)
-        columns.append(changed[name] if name in changed else predictions[name].to_numpy())
-    return np.column_stack(columns)

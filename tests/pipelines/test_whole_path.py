@@ -3,6 +3,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -74,8 +75,18 @@ def test_another_order_redoes_only_what_depends_on_it(tiny: Path, workspace: Pat
 
 
 def test_other_fusion_weights_are_another_run_of_the_same_model(tiny: Path, workspace: Path, capsys):
+    gbdt = next((tiny / "runs").glob("gbdt-*")) / "predictions.parquet"
+    before = pq.read_table(gbdt)
     assert again(workspace, "--set", "objective.like.fusion_weight=3", "--run", "likes") == 0
-    assert "train: the model of " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "train: the model of " in said
+    assert "baseline gbdt: fused anew by other weights" in said
+    assert "gbdt: choosing" not in said, "what was learned does not depend on the weights"
+    after = pq.read_table(gbdt)
+    assert after.drop_columns("score").equals(before.drop_columns("score"))
+    terms = [np.log(np.maximum(after[f"rank.{name}" if f"rank.{name}" in after.column_names else f"pred.{name}"].to_numpy(), 1e-6))
+             for name in ("click", "watch_time", "like")]  # fmt: skip
+    assert after["score"].to_numpy() == pytest.approx(terms[0] + terms[1] + 3 * terms[2], rel=1e-12)
     first, likes = (pq.read_table(tiny / "runs" / run / "predictions.parquet") for run in ("first", "likes"))
     assert likes["pred.like"].equals(first["pred.like"])
     assert not likes["score"].equals(first["score"])
