@@ -24,7 +24,8 @@ from recsys import artifacts, evaluation, report, schema
 from recsys import pipeline as stages
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
-from recsys.jobs import JOURNAL_FILE, PREDICTIONS_FILE, Job, judging, open_job, run_identity
+from recsys.jobs import JOURNAL_FILE, PREDICTIONS_FILE, Job, open_job, run_identity
+from recsys.judge import judging
 from recsys.progress import Console
 
 ROWS_FILE, PAGE_FILE = "affinity.parquet", "affinity.html"

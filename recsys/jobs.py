@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys import artifacts, schema
+from recsys import artifacts
 from recsys.config import Balance, Pipeline
 from recsys.errors import ConfigError
 from recsys.progress import Console
@@ -125,16 +125,6 @@ def claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline) -> None:
     config = {"identity": dict(identity), "pipeline": pipeline.model_dump(mode="json")}
     if artifacts.read_json(run / CONFIG_FILE) != config:
         artifacts.write_json(run / CONFIG_FILE, config)
-
-
-def judging(pipeline: Pipeline, asked: str | None = None) -> str:
-    """The part of the split that runs are judged on: `asked`, else the last that is not for training. ConfigError where it has no days."""
-    there = [part for part in (schema.TEST, schema.VALIDATION) if part in pipeline.split.parts()]
-    if not there:
-        raise ConfigError("split: found neither test nor validation days, expected some to judge on")
-    if asked is not None and asked not in there:
-        raise ConfigError(f"--on {asked}: found no such days to judge on, expected {' or '.join(there)}")
-    return asked or there[0]
 
 
 def require_writable(folder: Path) -> None:

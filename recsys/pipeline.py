@@ -6,7 +6,7 @@ changed word in the TOML or a new file redoes what depends on it and nothing els
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,9 @@ from recsys.jobs import (
     require_writable,
     run_identity,
 )
+from recsys.judge import metrics_of, warn_of_run, what_calibration_changed, write_metrics
 from recsys.predictions import fused_again
 from recsys.progress import Console
-
-# What calibration is for, and what it may change besides: ties move auc and xauc, and the fused order (captured@P%).
-CHANGED = ("calibration", "ece", "log_loss", "normalized_entropy", "rps", "rmse", "auc", "xauc")
 
 
 def run(job: Job, *, until: str = "report") -> None:
@@ -169,9 +167,10 @@ def _score(job: Job) -> None:
         _calibrate(job, job.run, job.run, fingerprint)
     for kind in job.baselines:
         if kind == "single_task":
-            job.console.say(f"baseline single_task: the run {job.single_tasks.run.name}")
-            _train(job.single_tasks)
-            _score(job.single_tasks)
+            single_tasks = job.single_tasks
+            job.console.say(f"baseline single_task: the run {single_tasks.run.name}")
+            _train(single_tasks)
+            _score(single_tasks)
         else:
             _baseline(job, kind, fusion)
 
@@ -253,20 +252,6 @@ def _evaluate(job: Job) -> None:
     warn_of_run(job.pipeline, job.run, job.console)
 
 
-def warn_of_run(pipeline: Pipeline, run: Path, console: Console) -> None:
-    """As `warn`, of a run's predictions."""
-    labels = [schema.label_column(objective.name) for objective in pipeline.objective]
-    warn(pipeline, artifacts.read_table(run / PREDICTIONS_FILE, [schema.USER_ID, schema.SPLIT, *labels]), console)
-
-
-def warn(pipeline: Pipeline, predictions: pa.Table, console: Console) -> None:
-    """Says what makes all numbers of these predictions doubtful."""
-    from recsys import evaluation
-
-    for dominant in evaluation.dominant_users(predictions, pipeline.objective):
-        console.say(f"warning: {dominant}")
-
-
 def _compared(job: Job) -> list[Path]:
     """The runs that this one is compared with: its baselines, then those of evaluate.against."""
     return [*(job.baseline_run(kind) for kind in job.baselines), *_others(job)]
@@ -313,51 +298,6 @@ def _evaluate_run(job: Job, run: Path, *, against: Sequence[Path]) -> None:
             change = what_calibration_changed(job.pipeline, predictions, run=run.name)
             write_metrics(run / CHANGE_FILE, change, fingerprint=fingerprint, inputs=inputs)
         write_metrics(run / METRICS_FILE, rows, fingerprint=fingerprint, inputs=inputs)
-
-
-def what_calibration_changed(pipeline: Pipeline, predictions: pa.Table, *, run: str) -> pa.Table:
-    """Long rows: the run `uncalibrated`, the run as it is, and their paired differences. None of them where no map was fitted."""
-    from recsys.calibration import is_calibrated, uncalibrated
-    from recsys.evaluation.metrics import captured_overall
-
-    if not is_calibrated(predictions):
-        return schema.METRICS.empty_table()
-    before = uncalibrated(predictions)
-    metrics = [*CHANGED, *(captured_overall(percent).name for percent in pipeline.evaluate.top_percent)]
-    return pa.concat_tables(
-        [
-            metrics_of(pipeline, before, run=schema.UNCALIBRATED, against={}, metrics=metrics),
-            metrics_of(pipeline, predictions, run=run, against={schema.UNCALIBRATED: before}, metrics=metrics),
-        ]
-    )
-
-
-def metrics_of(
-    pipeline: Pipeline, predictions: pa.Table, *, run: str, against: Mapping[str, pa.Table], metrics: Sequence[str] | None = None
-) -> pa.Table:
-    """The long rows of one set of predictions under the pipeline's objectives and evaluation options; `metrics`: those alone."""
-    from recsys import evaluation
-    from recsys.predictions import train_means
-
-    options = pipeline.evaluate
-    return evaluation.evaluate(
-        predictions,
-        pipeline.objective,
-        run=run,
-        against=against,
-        train_means=train_means(predictions.schema),
-        bootstrap=options.bootstrap,
-        confidence=options.confidence,
-        seed=pipeline.seed,
-        list_k=options.list_k,
-        top_percent=options.top_percent,
-        target_temperature=options.target_temperature,
-        metrics=metrics,
-    )
-
-
-def write_metrics(path: Path, rows: pa.Table, *, fingerprint: str, inputs: Mapping[str, str] | None = None) -> None:
-    artifacts.write_file(path, lambda draft: pq.write_table(rows, draft), stage="evaluate", fingerprint=fingerprint, inputs=inputs)
 
 
 def _importance(job: Job) -> list[Path]:

@@ -9,8 +9,9 @@ import pyarrow as pa
 from recsys import artifacts
 from recsys.config import Pipeline, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
-from recsys.jobs import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE, judging
-from recsys.pipeline import contents, metrics_of, warn, warn_of_run, write_metrics
+from recsys.jobs import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE
+from recsys.judge import judging, metrics_of, warn, warn_of_run, write_metrics
+from recsys.pipeline import contents
 from recsys.predictions import read_foreign
 from recsys.progress import Console
 

@@ -173,6 +173,7 @@ AFFINITY = pa.schema(
         ("seeds", pa.int64()),
     ]
 )
+
 # Runs against the first of them: a number of a run with its interval, and by how much it is above the first's. `n` and `users`: rows of the
 # objective with a known label, and whose they are. `reason`: why there is no value, difference or interval.
 COMPARISON = pa.schema(

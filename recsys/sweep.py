@@ -18,7 +18,8 @@ from recsys import pipeline as stages
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
 from recsys.errors import ConfigError, RecsysError
-from recsys.jobs import PREDICTIONS_FILE, Job, judging, open_job, run_identity
+from recsys.jobs import PREDICTIONS_FILE, Job, open_job, run_identity
+from recsys.judge import judging
 from recsys.objectives import Objective
 from recsys.progress import Console
 

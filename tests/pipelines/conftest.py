@@ -9,6 +9,32 @@ from recsys.cli import run_command
 
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 
+SMALL_LOG = """
+name = "small"
+[source]
+kind = "table"
+log = "log.csv"
+[split]
+train = ["2024-03-01", "2024-03-01"]
+test = ["2024-03-02", "2024-03-02"]
+[[objective]]
+name = "click"
+label = "clicked = 1"
+[features]
+signals = ["clicked"]
+entities = [["item_id"]]
+windows = [1]
+history = 0
+today = false
+[model]
+sharing = "shared_bottom"
+d_shared = 8
+d_tower = 8
+[evaluate]
+bootstrap = 20
+baselines = ["popularity"]
+"""
+
 Run = Callable[..., int]
 
 

@@ -11,35 +11,17 @@ import pytest
 from recsys import Objective, off_policy
 from recsys.cli import run_command
 
-TOML = """
-name = "choices"
-[source]
-kind = "table"
-log = "log.csv"
+from .conftest import SMALL_LOG
+
+TOML = (
+    SMALL_LOG
+    + """
 [source.columns]
 request_id = "decision"
 propensity = "chance"
 target_propensity = "goal"
-[split]
-train = ["2024-03-01", "2024-03-01"]
-test = ["2024-03-02", "2024-03-02"]
-[[objective]]
-name = "click"
-label = "clicked = 1"
-[features]
-signals = ["clicked"]
-entities = [["item_id"]]
-windows = [1]
-history = 0
-today = false
-[model]
-sharing = "shared_bottom"
-d_shared = 8
-d_tower = 8
-[evaluate]
-bootstrap = 20
-baselines = ["popularity"]
 """
+)
 
 
 @pytest.fixture
@@ -61,13 +43,13 @@ def feed(tmp_path: Path) -> Path:
         }
     )
     log.to_csv(tmp_path / "log.csv", index=False)
-    (tmp_path / "choices.toml").write_text(TOML, encoding="utf-8")
+    (tmp_path / "small.toml").write_text(TOML, encoding="utf-8")
     return tmp_path
 
 
 def run(feed: Path, *sets: str) -> int:
     more = [part for each in sets for part in ("--set", each)]
-    arguments = ["run", str(feed / "choices.toml"), "--workspace", str(feed / "data"), "--run", "mine", "--until", "evaluate"]
+    arguments = ["run", str(feed / "small.toml"), "--workspace", str(feed / "data"), "--run", "mine", "--until", "evaluate"]
     return run_command([*arguments, *more])
 
 
@@ -82,7 +64,7 @@ def of_test(rows: pa.Table, metric: str) -> float:
 
 def test_the_logs_policy_and_the_models_own_are_valued(feed: Path, capsys: pytest.CaptureFixture[str]):
     assert run(feed) == 0
-    mine = feed / "data" / "choices" / "runs" / "mine"
+    mine = feed / "data" / "small" / "runs" / "mine"
     predictions = pq.read_table(mine / "predictions.parquet")
     log = pd.read_csv(feed / "log.csv").tail(600)
     assert sorted(predictions["target_propensity"].to_pylist()) == sorted(log["goal"])
@@ -101,8 +83,8 @@ def test_the_logs_policy_and_the_models_own_are_valued(feed: Path, capsys: pytes
 
 
 def test_a_log_without_decisions_refuses_the_option_by_name(feed: Path, capsys: pytest.CaptureFixture[str]):
-    text = (feed / "choices.toml").read_text().replace('request_id = "decision"\n', "")
-    (feed / "choices.toml").write_text(text)
+    text = (feed / "small.toml").read_text().replace('request_id = "decision"\n', "")
+    (feed / "small.toml").write_text(text)
     assert run(feed, "evaluate.target_temperature=0.5") == 3
     said = capsys.readouterr().err
     assert "found no column request_id, expected propensity" in said

@@ -8,31 +8,7 @@ import pytest
 
 from recsys.cli import run_command
 
-TOML = """
-name = "robot"
-[source]
-kind = "table"
-log = "log.csv"
-[split]
-train = ["2024-03-01", "2024-03-01"]
-test = ["2024-03-02", "2024-03-02"]
-[[objective]]
-name = "click"
-label = "clicked = 1"
-[features]
-signals = ["clicked"]
-entities = [["item_id"]]
-windows = [1]
-history = 0
-today = false
-[model]
-sharing = "shared_bottom"
-d_shared = 8
-d_tower = 8
-[evaluate]
-bootstrap = 20
-baselines = ["popularity"]
-"""
+from .conftest import SMALL_LOG
 
 
 @pytest.fixture
@@ -44,21 +20,21 @@ def feed(tmp_path: Path) -> Path:
     stamp = 1_709_251_200_000 + 86_400_000 * (rows // 600) + 1000 * rows
     columns = {"user_id": user, "item_id": rng.integers(0, 12, 1200), "timestamp": stamp, "clicked": rng.integers(0, 2, 1200)}
     pd.DataFrame(columns).to_csv(tmp_path / "log.csv", index=False)
-    (tmp_path / "robot.toml").write_text(TOML, encoding="utf-8")
+    (tmp_path / "small.toml").write_text(SMALL_LOG, encoding="utf-8")
     return tmp_path
 
 
 def test_a_user_who_holds_too_much_is_named_everywhere(feed: Path, capsys: pytest.CaptureFixture[str]):
     workspace = ["--workspace", str(feed / "data")]
     warning = "warning: test: user 7 holds 12.5% of 600 rows"
-    assert run_command(["run", str(feed / "robot.toml"), *workspace, "--run", "mine", "--until", "evaluate"]) == 0
+    assert run_command(["run", str(feed / "small.toml"), *workspace, "--run", "mine", "--until", "evaluate"]) == 0
     assert capsys.readouterr().out.count(warning) == 1
-    assert run_command(["evaluate", str(feed / "robot.toml"), *workspace, "--run", "mine"]) == 0
+    assert run_command(["evaluate", str(feed / "small.toml"), *workspace, "--run", "mine"]) == 0
     said = capsys.readouterr().out
     assert said.count(warning) == said.count("evaluate mine: fresh") == 1, "what is fresh is no less doubtful"
     assert run_command(["show", "mine", *workspace]) == 0
     assert warning in capsys.readouterr().out
-    mine = feed / "data" / "robot" / "runs" / "mine"
+    mine = feed / "data" / "small" / "runs" / "mine"
     theirs = ["--predictions", str(mine / "predictions.parquet"), "--out", str(feed / "theirs")]
-    assert run_command(["evaluate", str(feed / "robot.toml"), *theirs]) == 0
+    assert run_command(["evaluate", str(feed / "small.toml"), *theirs]) == 0
     assert warning in capsys.readouterr().out

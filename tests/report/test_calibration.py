@@ -14,7 +14,7 @@ import pytest
 from recsys import artifacts
 from recsys.calibration import fit, uncalibrated
 from recsys.evaluation import evaluate
-from recsys.pipeline import CHANGED, what_calibration_changed
+from recsys.judge import CHANGED, what_calibration_changed
 from recsys.progress import Console
 from recsys.report import write_report
 from tests.report.conftest import OBJECTIVES, PIPELINE, POPULARITY, RUN

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from recsys.report.cells import grid
 from recsys.report.frame import whole
 from recsys.report.training_log import Inside, Look
 from recsys.report.verdict import comparisons
+from tests.report.browser import all_drawn, browser_on
 from tests.report.conftest import INSIDE
 
 EVIL = "</script><script>alert(1)</script>"
@@ -313,34 +313,15 @@ def test_a_file_of_another_form_is_an_error_that_names_it(run, pipeline, file, t
 
 
 def test_opens_in_a_browser_without_an_error_or_a_request(run, pipeline) -> None:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     written(run, pipeline)
-    complaints: list[str] = []
-    requests: list[str] = []
-    with playwright.sync_playwright() as session:
-        browser = session.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        try:
-            for width, scheme in ((1280, "light"), (390, "dark")):
-                page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-                page.on("console", lambda message: complaints.append(message.text))
-                page.on("pageerror", lambda error: complaints.append(str(error)))
-                page.on("dialog", lambda dialog: complaints.append(dialog.message))
-                page.on("request", lambda request: requests.append(request.url))
-                page.goto((run / "report.html").as_uri())
-                figures = page.locator("[data-figure]")
-                playwright.expect(page.locator("[data-figure][aria-label] svg")).to_have_count(figures.count())
-                assert figures.count() >= 12
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
-                if scheme == "light":
-                    page.emulate_media(color_scheme="dark")  # drawn again in the other colours
-                    playwright.expect(page.locator("[data-figure][aria-label] svg")).to_have_count(figures.count())
-        finally:
-            browser.close()
-    assert complaints == []
-    assert requests == [(run / "report.html").as_uri()] * 2
+    with browser_on((run / "report.html").as_uri()) as visit:
+        for width, scheme in ((1280, "light"), (390, "dark")):
+            page = visit(width, scheme)
+            assert all_drawn(page) >= 12
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            if scheme == "light":
+                page.emulate_media(color_scheme="dark")  # drawn again in the other colours
+                all_drawn(page)
 
 
 def test_coverage_is_a_column_only_where_some_value_rests_on_less_than_all_rows(run, pipeline) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from recsys.evaluation.measure import Measured
 from recsys.objectives import Objective
 from recsys.progress import Console
 from recsys.report import sweep_matrix, sweep_words, terminal_matrix, write_sweep
+from tests.report.browser import all_drawn, browser_on
 
 EVIL = "</script><script>alert(1)</script>"
 OBJECTIVES = [Objective(name="click", label="x"), Objective(name="hide", label="x", better="lower"), Objective(name="like", label="x")]
@@ -147,26 +147,9 @@ def test_names_stand_where_there_is_room_and_the_legend_has_the_verdicts_that_th
 
 
 def test_opens_in_a_browser_without_an_error_or_a_request(tmp_path: Path) -> None:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     written(tmp_path, rows(later=True))
-    address = (tmp_path / "sharing-0123ab" / "sweep.html").as_uri()
-    complaints: list[str] = []
-    requests: list[str] = []
-    with playwright.sync_playwright() as session:
-        browser = session.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        try:
-            for width, scheme in ((1280, "light"), (390, "dark")):
-                page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-                page.on("console", lambda message: complaints.append(message.text))
-                page.on("pageerror", lambda error: complaints.append(str(error)))
-                page.on("request", lambda request: requests.append(request.url))
-                page.goto(address)
-                playwright.expect(page.locator("[data-figure][aria-label] svg")).to_have_count(page.locator("[data-figure]").count())
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
-        finally:
-            browser.close()
-    assert complaints == []
-    assert requests == [address] * 2
+    with browser_on((tmp_path / "sharing-0123ab" / "sweep.html").as_uri()) as visit:
+        for width, scheme in ((1280, "light"), (390, "dark")):
+            page = visit(width, scheme)
+            assert all_drawn(page) > 0
+            assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from recsys.report import write_report
 from recsys.report.sampling import MAX_BYTES, MAX_ROWS, most_rows, row_bytes, take_sample
 from recsys.report.templates import inline_json
 from recsys.report.tradeoffs import chosen_metrics, data, mixes, objective_toml
+from tests.report.browser import browser_on
 
 EVIL = "</script><script>alert(1)</script>"
 DAY = "2024-01-04"
@@ -144,26 +144,11 @@ def html(pipeline, predictions, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def shown(html):
-    """The page in a browser, and what it complained about or asked for. Everything that goes wrong fails the last assertion."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    complaints: list[str] = []
-    with playwright.sync_playwright() as session:
-        browser = session.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        try:
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("dialog", lambda dialog: complaints.append(dialog.message))
-            page.on("request", lambda request: complaints.append(request.url) if request.url != html.as_uri() else None)
-            page.goto(html.as_uri())
-            page.wait_for_selector("#mix output:has-text('.')")
-            yield page
-        finally:
-            browser.close()
-    assert complaints == []
+    """The page in a browser, which fails at the end if anything went wrong on it."""
+    with browser_on(html.as_uri()) as visit:
+        page = visit()
+        page.wait_for_selector("#mix output:has-text('.')")
+        yield page
 
 
 def wait(page) -> None:

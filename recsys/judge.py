@@ -1,0 +1,85 @@
+"""Predictions judged under a pipeline's options: their metric rows, what calibration changed in them, what makes them doubtful."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.errors import ConfigError
+from recsys.jobs import PREDICTIONS_FILE
+from recsys.progress import Console
+
+# What calibration is for, and what it may change besides: ties move auc and xauc, and the fused order (captured@P%).
+CHANGED = ("calibration", "ece", "log_loss", "normalized_entropy", "rps", "rmse", "auc", "xauc")
+
+
+def metrics_of(
+    pipeline: Pipeline, predictions: pa.Table, *, run: str, against: Mapping[str, pa.Table], metrics: Sequence[str] | None = None
+) -> pa.Table:
+    """The long rows of one set of predictions under the pipeline's objectives and evaluation options; `metrics`: those alone."""
+    from recsys import evaluation
+    from recsys.predictions import train_means
+
+    options = pipeline.evaluate
+    return evaluation.evaluate(
+        predictions,
+        pipeline.objective,
+        run=run,
+        against=against,
+        train_means=train_means(predictions.schema),
+        bootstrap=options.bootstrap,
+        confidence=options.confidence,
+        seed=pipeline.seed,
+        list_k=options.list_k,
+        top_percent=options.top_percent,
+        target_temperature=options.target_temperature,
+        metrics=metrics,
+    )
+
+
+def what_calibration_changed(pipeline: Pipeline, predictions: pa.Table, *, run: str) -> pa.Table:
+    """Long rows: the run `uncalibrated`, the run as it is, and their paired differences. None of them where no map was fitted."""
+    from recsys.calibration import is_calibrated, uncalibrated
+    from recsys.evaluation.metrics import captured_overall
+
+    if not is_calibrated(predictions):
+        return schema.METRICS.empty_table()
+    before = uncalibrated(predictions)
+    metrics = [*CHANGED, *(captured_overall(percent).name for percent in pipeline.evaluate.top_percent)]
+    return pa.concat_tables(
+        [
+            metrics_of(pipeline, before, run=schema.UNCALIBRATED, against={}, metrics=metrics),
+            metrics_of(pipeline, predictions, run=run, against={schema.UNCALIBRATED: before}, metrics=metrics),
+        ]
+    )
+
+
+def write_metrics(path: Path, rows: pa.Table, *, fingerprint: str, inputs: Mapping[str, str] | None = None) -> None:
+    artifacts.write_file(path, lambda draft: pq.write_table(rows, draft), stage="evaluate", fingerprint=fingerprint, inputs=inputs)
+
+
+def warn_of_run(pipeline: Pipeline, run: Path, console: Console) -> None:
+    """As `warn`, of a run's predictions."""
+    labels = [schema.label_column(objective.name) for objective in pipeline.objective]
+    warn(pipeline, artifacts.read_table(run / PREDICTIONS_FILE, [schema.USER_ID, schema.SPLIT, *labels]), console)
+
+
+def warn(pipeline: Pipeline, predictions: pa.Table, console: Console) -> None:
+    """Says what makes all numbers of these predictions doubtful."""
+    from recsys import evaluation
+
+    for dominant in evaluation.dominant_users(predictions, pipeline.objective):
+        console.say(f"warning: {dominant}")
+
+
+def judging(pipeline: Pipeline, asked: str | None = None) -> str:
+    """The part of the split that runs are judged on: `asked`, else the last that is not for training. ConfigError where it has no days."""
+    there = [part for part in (schema.TEST, schema.VALIDATION) if part in pipeline.split.parts()]
+    if not there:
+        raise ConfigError("split: found neither test nor validation days, expected some to judge on")
+    if asked is not None and asked not in there:
+        raise ConfigError(f"--on {asked}: found no such days to judge on, expected {' or '.join(there)}")
+    return asked or there[0]
