@@ -46,6 +46,7 @@ class Inputs(nn.Module):
         self.has_history = layout.history_length > 0
 
         d_linear = (num_objectives if num_tables == 1 else 1) if options.skip else 0
+        self.blocks = (options.d_embedding, *[1] * d_linear)  # of a table's row: a vector, then the linear weights
         values_TRW = _initial_values(layout.num_rows, num_tables, options.d_embedding, d_linear, seed)
         self.embeddings = SlotEmbeddings(values_TRW, _spans(slots), _spans(layout.history_slots))
 

@@ -9,23 +9,25 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-# Legend: N looked-up rows, U different ones among them, D width of the table.
+# Legend: N looked-up rows, U different ones among them, D width of the table, B blocks of a row.
 
 
 class RowwiseAdagrad(Optimizer):
-    """Adagrad (Duchi et al., JMLR 2011) with one accumulator a row, as in Gupta et al. (2014) and FBGEMM.
+    """Adagrad (Duchi et al., JMLR 2011) with one accumulator per block of a row, as Gupta et al. (2014) and FBGEMM have one per row.
 
-    For each row r with gradient g_r (duplicates summed): a_r ← a_r + mean(g_r²), then w_r ← w_r − lr·(g_r / (√a_r + eps) + decay·w_r).
-    The decay is decoupled and, like the rest, acts on touched rows only. A row whose gradient is wholly zero stays as it is.
+    For each block b of a row, with gradient g_b (duplicates summed): a_b ← a_b + mean(g_b²), then w_b ← w_b − lr·(g_b / (√a_b + eps) +
+    decay·w_b). The decay is decoupled and, like the rest, acts on touched blocks only. A block whose gradient is wholly zero stays as it
+    is, and so does its accumulator, `state[table]["sum"]` [rows, B].
+
+    `blocks` are the widths of a row's blocks, in order. A vector is one. A linear weight beside it is one by itself: its gradient is some
+    25 times a vector's, so in one accumulator it would set the vector's rate. Raises ValueError where they do not add up to a row.
     """
 
-    def __init__(self, tables: Iterable[Tensor], *, lr: float, decay: float = 0.0, eps: float = 1e-10) -> None:
-        super().__init__(tables, {"lr": lr, "decay": decay, "eps": eps})
-        for table in self._tables():
-            self.state[table]["sum"] = torch.zeros(len(table), dtype=table.dtype, device=table.device)
-
-    def _tables(self) -> list[Tensor]:
-        return [table for group in self.param_groups for table in group["params"]]
+    def __init__(self, tables: Iterable[Tensor], *, blocks: Iterable[int], lr: float, decay: float = 0.0, eps: float = 1e-10) -> None:
+        super().__init__(tables, {"blocks": list(blocks), "lr": lr, "decay": decay, "eps": eps})
+        for group in self.param_groups:
+            for table in group["params"]:
+                self.state[table]["sum"] = _no_sums(table, group["blocks"])
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -33,20 +35,34 @@ class RowwiseAdagrad(Optimizer):
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None:
-                    self._update(table, group["lr"], group["decay"], group["eps"])
+                    self._update(table, group["blocks"], group["lr"], group["decay"], group["eps"])
 
-    def _update(self, table: Tensor, lr: float, decay: float, eps: float) -> None:
+    def _update(self, table: Tensor, blocks: list[int], lr: float, decay: float, eps: float) -> None:
         if not table.grad.is_sparse:  # type: ignore[union-attr]
             raise TypeError(f"found a dense gradient of shape {tuple(table.shape)}, expected a sparse one (F.embedding(…, sparse=True))")
         rows_U, gradient_UD = _summed(table.grad)  # type: ignore[arg-type]
-        square_U = gradient_UD.square().mean(1)
-        sum_U = self.state[table]["sum"].index_add_(0, rows_U, square_U)[rows_U]
-        # A row with a zero sum has only ever had zero gradients: 0 / eps = 0, so it needs no case of its own.
-        change_UD = gradient_UD / (sum_U.sqrt_() + eps)[:, None]
+        square_UB = torch.cat([part.mean(1, keepdim=True) for part in torch.split(gradient_UD.square(), blocks, dim=1)], dim=1)
+        sum_UB = self.state[table]["sum"].index_add_(0, rows_U, square_UB)[rows_U]
+        # A block with a zero sum has only ever had zero gradients: 0 / eps = 0, so it needs no case of its own.
+        change_UD = _scaled(gradient_UD, sum_UB.sqrt_().add_(eps).reciprocal_(), blocks)
         if decay > 0:
-            touched_U1 = (square_U > 0)[:, None]
-            change_UD.addcmul_(table[rows_U], touched_U1.to(table.dtype), value=decay)
+            change_UD.add_(_scaled(table[rows_U], (square_UB > 0).to(table.dtype), blocks), alpha=decay)
         table.index_add_(0, rows_U, change_UD, alpha=-lr)
+
+
+def _no_sums(table: Tensor, blocks: list[int]) -> Tensor:
+    if sum(blocks) != table.shape[1]:
+        found = " + ".join(map(str, blocks))
+        raise ValueError(f"found blocks of {found} numbers, expected {table.shape[1]}, the width of a table's row")
+    return torch.zeros(len(table), len(blocks), dtype=table.dtype, device=table.device)
+
+
+def _scaled(numbers_UD: Tensor, factors_UB: Tensor, blocks: list[int]) -> Tensor:
+    """[U, D], the numbers of each block times its factor."""
+    scaled_UD = numbers_UD.clone()
+    for part_UW, factor_U1 in zip(torch.split(scaled_UD, blocks, dim=1), torch.split(factors_UB, 1, dim=1), strict=True):
+        part_UW.mul_(factor_U1)
+    return scaled_UD
 
 
 def _summed(gradient: Tensor) -> tuple[Tensor, Tensor]:

@@ -91,7 +91,9 @@ class State:
 def optimisers(member: Member, train: Train, frozen: Iterable[nn.Parameter] = ()) -> tuple[AdamW, RowwiseAdagrad]:
     """AdamW for the dense weights (β2 .99: a pass has few steps), row-wise Adagrad for the embedding tables.
 
-    `frozen` parameters are left out. What the losses learn (thresholds) is a position on the outputs' scale, like a bias.
+    A row's vector and each of its linear weights have a rate of their own (`Inputs.blocks`): neither the way of sharing nor the number of
+    objectives sets the vectors'. `frozen` parameters are left out. What the losses learn (thresholds) is a position on the outputs'
+    scale, like a bias.
     """
     groups = member.ranker.parameter_groups()
     decays: list[dict[str, Any]] = [
@@ -103,7 +105,8 @@ def optimisers(member: Member, train: Train, frozen: Iterable[nn.Parameter] = ()
     for group in decays:
         group["params"] = [parameter for parameter in group["params"] if id(parameter) not in left_out]
     dense = AdamW([group for group in decays if group["params"]], betas=(0.9, 0.99), fused=True)
-    tables = RowwiseAdagrad(groups.embedding, lr=train.embedding_learning_rate, decay=train.embedding_decay)
+    blocks, rate = member.ranker.inputs.blocks, train.embedding_learning_rate
+    tables = RowwiseAdagrad(groups.embedding, blocks=blocks, lr=rate, decay=train.embedding_decay)
     for optimiser in (dense, tables):
         for group in optimiser.param_groups:
             group["full_lr"] = group["lr"]  # the schedule scales it

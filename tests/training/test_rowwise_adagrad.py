@@ -1,4 +1,4 @@
-"""Row-wise Adagrad against the formula written out over the whole dense table."""
+"""Row-wise Adagrad against the formula written out over the whole dense table, block by block."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from recsys.training.rowwise_adagrad import RowwiseAdagrad, _stable_order
 
 ROWS, WIDTH, LR, EPS = 12, 3, 0.1, 1e-10
+VECTOR_AND_TWO = (WIDTH, 1, 1)  # a vector and a linear weight of each of two objectives
 
 
 def _gradient_step(table: Tensor, index: Tensor, target: Tensor) -> None:
@@ -16,28 +17,33 @@ def _gradient_step(table: Tensor, index: Tensor, target: Tensor) -> None:
     (F.embedding(index, table, sparse=True) - target).square().sum().backward()
 
 
-def _reference(table: Tensor, sums: Tensor, index: Tensor, target: Tensor, decay: float) -> tuple[Tensor, Tensor]:
-    """The same step by dense autograd and a Python loop over rows."""
+def _reference(table: Tensor, sums: Tensor, index: Tensor, target: Tensor, blocks: tuple[int, ...], decay: float) -> tuple[Tensor, Tensor]:
+    """The same step by dense autograd and Python loops over rows and blocks."""
     dense = table.clone().requires_grad_()
     (dense[index] - target).square().sum().backward()
     new, sums = table.clone(), sums.clone()
     assert dense.grad is not None
     for row in sorted(set(index.tolist())):
-        gradient = dense.grad[row]
-        sums[row] += gradient.square().mean()
-        new[row] -= LR * (gradient / (sums[row].sqrt() + EPS) + decay * table[row])
+        start = 0
+        for block, width in enumerate(blocks):
+            gradient, place = dense.grad[row, start : start + width], slice(start, start + width)
+            start += width
+            if gradient.any():
+                sums[row, block] += gradient.square().mean()
+                new[row, place] -= LR * (gradient / (sums[row, block].sqrt() + EPS) + decay * table[row, place])
     return new, sums
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_steps_equal_the_dense_formula(decay: float) -> None:
+@pytest.mark.parametrize("blocks", [(WIDTH,), VECTOR_AND_TWO, (1, 2, 2)])
+def test_steps_equal_the_dense_formula(blocks: tuple[int, ...], decay: float) -> None:
     torch.manual_seed(3)
-    table = nn.Parameter(torch.randn(ROWS, WIDTH, dtype=torch.float64))
-    optimiser = RowwiseAdagrad([table], lr=LR, decay=decay, eps=EPS)
-    expected, sums = table.detach().clone(), torch.zeros(ROWS, dtype=torch.float64)
+    table = nn.Parameter(torch.randn(ROWS, sum(blocks), dtype=torch.float64))
+    optimiser = RowwiseAdagrad([table], blocks=blocks, lr=LR, decay=decay, eps=EPS)
+    expected, sums = table.detach().clone(), torch.zeros(ROWS, len(blocks), dtype=torch.float64)
     for _ in range(5):
-        index, target = torch.randint(0, ROWS, (6,)), torch.randn(6, WIDTH, dtype=torch.float64)
-        expected, sums = _reference(expected, sums, index, target, decay)
+        index, target = torch.randint(0, ROWS, (6,)), torch.randn(6, sum(blocks), dtype=torch.float64)
+        expected, sums = _reference(expected, sums, index, target, blocks, decay)
         _gradient_step(table, index, target)
         optimiser.step()
         optimiser.zero_grad()
@@ -45,10 +51,46 @@ def test_steps_equal_the_dense_formula(decay: float) -> None:
         torch.testing.assert_close(optimiser.state[table]["sum"], sums)
 
 
+@pytest.mark.parametrize("linear", [0, 1, 4])
+def test_the_linear_weights_beside_it_do_not_change_a_vector_s_step(linear: int) -> None:
+    """None with `skip` off, one in an objective's own table, K in one table: the vector's rate is that of the vector alone."""
+    torch.manual_seed(6)
+    vectors, of_weights = torch.randn(ROWS, WIDTH), 30.0 * torch.randn(ROWS, linear)  # a linear weight's gradient is much larger
+    alone, beside = nn.Parameter(vectors.clone()), nn.Parameter(torch.cat([vectors, torch.zeros(ROWS, linear)], dim=1))
+    optimisers = RowwiseAdagrad([alone], blocks=(WIDTH,), lr=LR), RowwiseAdagrad([beside], blocks=(WIDTH, *[1] * linear), lr=LR)
+    for _ in range(3):
+        index = torch.randint(0, ROWS, (8,))
+        target = torch.randn(8, WIDTH)
+        _gradient_step(alone, index, target)
+        _gradient_step(beside, index, torch.cat([target, of_weights[index]], dim=1))
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+    torch.testing.assert_close(beside.detach()[:, :WIDTH], alone.detach())
+    assert (beside.detach()[:, WIDTH:] != 0).any() or linear == 0
+
+
+def test_a_block_whose_gradient_is_zero_stays_as_it_is_and_so_does_its_sum() -> None:
+    """As where the vectors of a trained run are held and the linear weights of a new objective are learned."""
+    table = nn.Parameter(torch.ones(ROWS, sum(VECTOR_AND_TWO)))
+    optimiser = RowwiseAdagrad([table], blocks=VECTOR_AND_TWO, lr=LR, decay=0.5)
+    _gradient_step(table, torch.tensor([4]), torch.tensor([[1.0, 1.0, 1.0, 1.0, 3.0]]))
+    optimiser.step()
+    moved = torch.zeros(table.shape, dtype=torch.bool)
+    moved[4, -1] = True
+    assert torch.equal(table.detach() != 1.0, moved)
+    assert torch.equal(optimiser.state[table]["sum"] != 0.0, moved[:, WIDTH - 1 :])
+
+
+def test_blocks_that_do_not_add_up_to_a_row_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"found blocks of 3 \+ 1 numbers, expected 3, the width of a table's row"):
+        RowwiseAdagrad([nn.Parameter(torch.ones(ROWS, WIDTH))], blocks=(WIDTH, 1), lr=LR)
+
+
 def test_rows_that_a_batch_does_not_touch_stay_as_they_are_even_with_decay() -> None:
     table = nn.Parameter(torch.randn(ROWS, WIDTH))
     before = table.detach().clone()
-    optimiser = RowwiseAdagrad([table], lr=LR, decay=0.5)
+    optimiser = RowwiseAdagrad([table], blocks=(WIDTH,), lr=LR, decay=0.5)
     _gradient_step(table, torch.tensor([2, 7]), torch.zeros(2, WIDTH))
     optimiser.step()
     untouched = [row for row in range(ROWS) if row not in (2, 7)]
@@ -58,7 +100,7 @@ def test_rows_that_a_batch_does_not_touch_stay_as_they_are_even_with_decay() -> 
 
 def test_a_row_whose_gradient_is_zero_stays_as_it_is() -> None:
     table = nn.Parameter(torch.ones(ROWS, WIDTH))
-    optimiser = RowwiseAdagrad([table], lr=LR, decay=0.5)
+    optimiser = RowwiseAdagrad([table], blocks=(WIDTH,), lr=LR, decay=0.5)
     _gradient_step(table, torch.tensor([4]), torch.ones(1, WIDTH))
     optimiser.step()
     assert torch.equal(table.detach(), torch.ones(ROWS, WIDTH))
@@ -78,7 +120,7 @@ def test_the_tensors_of_a_step_have_the_size_of_the_batch_not_of_the_vocabulary(
             return result
 
     table = nn.Parameter(torch.randn(100_000, WIDTH))
-    optimiser = RowwiseAdagrad([table], lr=LR, decay=0.1)
+    optimiser = RowwiseAdagrad([table], blocks=(WIDTH,), lr=LR, decay=0.1)
     _gradient_step(table, torch.arange(50), torch.zeros(50, WIDTH))
     with Sizes() as sizes:
         optimiser.step()
@@ -89,13 +131,13 @@ def test_a_dense_gradient_is_refused() -> None:
     table = nn.Parameter(torch.randn(ROWS, WIDTH))
     table.sum().backward()
     with pytest.raises(TypeError, match="dense gradient"):
-        RowwiseAdagrad([table], lr=LR).step()
+        RowwiseAdagrad([table], blocks=(WIDTH,), lr=LR).step()
 
 
 def test_a_batch_without_a_single_value_changes_nothing() -> None:
     table = nn.Parameter(torch.ones(ROWS, WIDTH))
     F.embedding(torch.zeros(4, 1, dtype=torch.int64), table, padding_idx=0, sparse=True).sum().backward()
-    RowwiseAdagrad([table], lr=LR).step()
+    RowwiseAdagrad([table], blocks=(WIDTH,), lr=LR).step()
     assert torch.equal(table.detach(), torch.ones(ROWS, WIDTH))
 
 
@@ -105,7 +147,7 @@ def test_many_duplicates_sum_as_a_coalesced_gradient_does() -> None:
     tables = []
     for is_coalesced in (False, True):
         table = nn.Parameter(torch.linspace(-1, 1, ROWS * WIDTH, dtype=torch.float64).reshape(ROWS, WIDTH).clone())
-        optimiser = RowwiseAdagrad([table], lr=LR, decay=0.1)
+        optimiser = RowwiseAdagrad([table], blocks=(WIDTH,), lr=LR, decay=0.1)
         _gradient_step(table, index, target)
         assert table.grad is not None
         table.grad = table.grad.coalesce() if is_coalesced else table.grad

@@ -13,6 +13,7 @@ from recsys.training.member import new_member
 from recsys.training.state import Place, State, optimisers
 
 from .conftest import DAYS, Toy, kinds_pipeline, pipeline_of
+from .states import batch_of, forward, state_of
 
 TRAIN = Train(learning_rate=1e-3, embedding_learning_rate=5e-2, weight_decay=0.3, embedding_decay=0.2)
 
@@ -54,6 +55,24 @@ def test_weights_alone_decay_and_the_bias_tower_learns_at_the_tables_rate(make_s
     (table,) = state.tables.param_groups
     assert (table["full_lr"], table["decay"]) == (5e-2, 0.2)
     assert len(found) + len(table["params"]) == len(list(ranker.parameters()))
+
+
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("sharing", ["shared_bottom", "single_task", "stem"])
+def test_a_vector_and_each_linear_weight_first_move_by_the_rate(sharing: str, skip: bool) -> None:
+    """Adagrad's first step is lr · g / √mean(g²): of size lr in each block, whatever lies beside it in the row."""
+    state, batch = state_of(sharing=sharing, skip=skip, d_embedding=4, train={"embedding_learning_rate": 5e-2}), batch_of()
+    table = state.member.ranker.inputs.embeddings.tables.table
+    before = table.detach().clone()
+    forward(state, batch)[1].sum().backward()
+    state.tables.step()
+    moved = table.detach() - before
+    vectors, weights = moved[:, :4], moved[:, 4:]
+    for sizes in (vectors[vectors.any(dim=1)].square().mean(1).sqrt(), weights[weights != 0].abs()):
+        torch.testing.assert_close(sizes, torch.full_like(sizes, 5e-2), rtol=1e-4, atol=0)
+    assert vectors.any()
+    assert weights.any() == skip
+    assert state.tables.state[table]["sum"].shape == (len(table), 1 + weights.shape[1])
 
 
 def test_thresholds_learn_with_the_biases(kinds_toy: Toy) -> None:
