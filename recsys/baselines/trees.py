@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.isotonic import isotonic_regression
 
+from recsys.calibration import Isotonic, fit_expected
 from recsys.objectives import Objective
 from recsys.options import Options
 
 RARE = 0.05  # share of positives below which a binary objective gets the smaller trees
 PATIENCE = 15  # trees without a better loss on the judged rows before stopping
 INTERNAL_SHARE = 0.1  # of the learned rows, the last in time, that choose the number of trees where no other rows can
-CURVE_BINS = 50  # of the learned rows, for watch time
 
 Model = Any  # HistGradientBoostingClassifier | HistGradientBoostingRegressor: scikit-learn has no types
 
@@ -60,23 +59,22 @@ class Labelled(NamedTuple):
 class Ensemble:
     """The first `trees` trees of a fitted model (none for a label of one value), and what turns their output into an expected value.
 
-    `constant`: the prediction where there are no trees. `curve`: for watch time the mean output and the mean label, ascending, of
-    learned rows in bins by output, between which predictions are interpolated. One smearing factor (Duan 1983) would not do: it takes
-    the residuals for alike at every output, while most are zeros at low ones.
+    `constant`: the prediction where there are no trees. `curve`: for watch time, from an output to the mean label of learned rows. One
+    smearing factor (Duan 1983) would not do: it takes the residuals for alike at every output, while most are zeros at low ones.
     """
 
     objective: Objective
     model: Model  # None: no trees
     trees: int
     constant: float = 0.0
-    curve: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    curve: Isotonic | None = None
 
     def predict(self, matrix_NC: NDArray[np.float32]) -> NDArray[np.float64]:
         """[N] probabilities, or expected values in the label's own unit."""
         if self.model is None:
             return np.full(len(matrix_NC), self.constant)
         output_N = _output(self.model, matrix_NC, self.trees)
-        return output_N if self.curve is None else np.interp(output_N, *self.curve)
+        return output_N if self.curve is None else self.curve(output_N)
 
 
 class Trees:
@@ -128,20 +126,10 @@ class Trees:
             trees = max(1, int(np.argmax(model.validation_score_)))  # entry 0 is the loss before the first tree
         if self._objective.kind != "watch_time":
             return Ensemble(self._objective, model, trees)
-        return Ensemble(self._objective, model, trees, curve=_expected(_output(model, matrix_NC, trees), learned))
+        return Ensemble(self._objective, model, trees, curve=fit_expected(_output(model, matrix_NC, trees), label_N, weight_N))
 
     def _target(self, label_N: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.log1p(label_N) if self._objective.kind == "watch_time" else label_N
-
-
-def _expected(output_N: NDArray[np.float64], learned: Labelled) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean output and mean label in bins of equal size by output, the labels as an isotonic regression, which keeps their mean."""
-    bins = np.array_split(np.argsort(output_N, kind="stable"), min(CURVE_BINS, len(output_N)))
-    weight_N = np.ones(len(output_N)) if learned.weight is None else learned.weight
-    outputs, labels = (
-        np.array([np.average(values_N[rows], weights=weight_N[rows]) for rows in bins]) for values_N in (output_N, learned.label)
-    )
-    return outputs, isotonic_regression(labels, sample_weight=[weight_N[rows].mean() for rows in bins])
 
 
 def _output(model: Model, matrix_NC: NDArray[np.float32], trees: int) -> NDArray[np.float64]:

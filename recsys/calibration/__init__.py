@@ -2,16 +2,18 @@
 
 from recsys.calibration.calibration import LEAST, Calibration, Fitted, fit, is_calibrated, uncalibrated
 from recsys.calibration.files import calibrate_file, read
-from recsys.calibration.maps import Isotonic, Platt, fit_isotonic, fit_platt
+from recsys.calibration.maps import MOST_BINS, Isotonic, Platt, fit_expected, fit_isotonic, fit_platt
 
 __all__ = [
     "LEAST",
+    "MOST_BINS",
     "Calibration",
     "Fitted",
     "Isotonic",
     "Platt",
     "calibrate_file",
     "fit",
+    "fit_expected",
     "fit_isotonic",
     "fit_platt",
     "is_calibrated",

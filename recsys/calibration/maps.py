@@ -1,4 +1,4 @@
-"""The monotone maps, and how each is fitted to predictions and labels. Shapes: N rows, U distinct predictions, B blocks."""
+"""The monotone maps, and how each is fitted to predictions and labels. Shapes: N rows, U distinct predictions, B bins or blocks."""
 
 from itertools import pairwise
 from typing import Literal
@@ -12,6 +12,8 @@ from recsys.options import Options
 
 FloatArray = NDArray[np.float64]
 
+MOST_BINS = 50  # of `fit_expected`
+BIN_ROWS = 20  # at least: the mean of a few labels of a long tail says little
 CLIP = 1e-12  # a probability is moved this far from 0 and 1 before its logit is taken
 
 
@@ -62,6 +64,35 @@ def fit_isotonic(predicted_N: FloatArray, label_N: FloatArray, *, low: float = -
     value_K = np.repeat(value_B, 2)
     is_first_K = np.append(True, knots_K[1:] > knots_K[:-1])  # a block of one prediction has one knot
     return Isotonic(predicted=tuple(knots_K[is_first_K].tolist()), calibrated=tuple(value_K[is_first_K].tolist()))
+
+
+def fit_expected(output_N: FloatArray, label_N: FloatArray, weight_N: FloatArray | None = None) -> Isotonic:
+    """The expected label ≥ 0 at an output on whatever scale, by at most MOST_BINS knots: Σ w·map(output) = Σ w·label over these rows.
+
+    Isotonic regression over bins of equal weight by output; rows of one output are in one bin. Each pooled block is one knot at its mean
+    output, so that between the outer knots a higher output always has a higher value. One factor on all values mends the sum, which
+    straight lines between the knots miss by a little. Raises ValueError where there is no row; weights are above 0.
+    """
+    if not len(output_N):
+        raise ValueError("found no row to fit an expected label on, expected at least one")
+    weight_N = np.ones(len(output_N)) if weight_N is None else weight_N
+    output_U, place_N = np.unique(output_N, return_inverse=True)
+    weight_U, total_U = (np.asarray(np.bincount(place_N, values_N), np.float64) for values_N in (weight_N, weight_N * label_N))
+    middle_U = (np.cumsum(weight_U) - weight_U / 2) / weight_U.sum()
+    bin_U = np.floor(middle_U * np.clip(len(output_N) // BIN_ROWS, 1, MOST_BINS))
+    bins_B = np.flatnonzero(np.diff(bin_U, prepend=-1.0))  # where each begins
+
+    def means(values_U: FloatArray, starts_B: NDArray[np.intp]) -> FloatArray:
+        return np.asarray(np.add.reduceat(values_U, starts_B) / np.add.reduceat(weight_U, starts_B), np.float64)
+
+    pooled = optimize.isotonic_regression(means(total_U, bins_B), weights=np.add.reduceat(weight_U, bins_B))
+    starts_B = bins_B[pooled.blocks[:-1]]
+    ends_B = np.append(starts_B[1:], len(output_U)) - 1
+    centre_B = means(weight_U * output_U, starts_B).clip(output_U[starts_B], output_U[ends_B])  # rounding must not make two of them one
+    value_B = means(total_U, starts_B)
+    said = weight_N @ np.interp(output_N, centre_B, value_B)
+    value_B = np.maximum.accumulate(value_B * (total_U.sum() / said if said > 0 else 1.0))
+    return Isotonic(predicted=tuple(centre_B.tolist()), calibrated=tuple(value_B.tolist()))
 
 
 def _off_the_ends(value_B: FloatArray, rows_B: FloatArray, low: float, high: float) -> FloatArray:

@@ -9,7 +9,7 @@ from scipy import special
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from recsys.calibration import Isotonic, Platt, fit_isotonic, fit_platt
+from recsys.calibration import MOST_BINS, Isotonic, Platt, fit_expected, fit_isotonic, fit_platt
 
 
 def sample(rng: np.random.Generator, rows: int = 2000, *, digits: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -73,6 +73,48 @@ def test_isotonic_is_idempotent_monotone_and_right_in_sum(rng):
     assert (np.diff(once(np.sort(predicted))) >= 0).all()
     assert calibrated.sum() == pytest.approx(label.sum(), abs=1)  # the row that an end counts more
     assert fit_isotonic(predicted, label)(predicted).sum() == pytest.approx(label.sum())
+
+
+# --- An expected label --------------------------------------------------------------------------------------------
+def watched(rng: np.random.Generator, rows: int = 5000) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs, and durations of which most are 0 and the others the longer the higher the output."""
+    output = rng.normal(size=rows)
+    return output, (rng.random(rows) < 0.3) * np.exp(output + rng.normal(size=rows))
+
+
+def test_an_expected_label_is_scikit_learns_isotonic_regression_of_the_bins(rng):
+    """5,000 rows in 50 bins of 100: a knot a pooled block, at the block's means, times one factor."""
+    output, label = watched(rng)
+    bins = np.argsort(output).reshape(MOST_BINS, -1)
+    theirs = IsotonicRegression().fit_transform(np.arange(MOST_BINS), label[bins].mean(1))
+    blocks = [theirs == value for value in np.unique(theirs)]
+    found = fit_expected(output, label)
+    assert found.predicted == pytest.approx([output[bins[block]].mean() for block in blocks])
+    factors = np.array(found.calibrated) / [theirs[block][0] for block in blocks]
+    assert factors == pytest.approx(np.full(len(blocks), factors[0]))
+    assert factors[0] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("digits", [None, 1])
+def test_expected_labels_add_up_and_never_fall(rng, weighted, digits):
+    output, label = watched(rng)
+    output = output if digits is None else output.round(digits)
+    weight = rng.uniform(0.1, 3.0, len(label)) if weighted else np.ones(len(label))
+    found = fit_expected(output, label, weight if weighted else None)
+    assert weight @ found(output) == pytest.approx(weight @ label, rel=1e-12)
+    inside = np.linspace(found.predicted[0], found.predicted[-1], 100)
+    assert (np.diff(found(inside)) > 0).all()
+    assert len(found.predicted) <= MOST_BINS
+
+
+def test_rows_of_one_output_have_their_mean_and_few_rows_have_few_bins(rng):
+    output, label = watched(rng, 39)
+    for one in (fit_expected(np.zeros(39), label), fit_expected(output, label)):
+        assert one.calibrated == pytest.approx([label.mean()])
+    assert fit_expected(output, np.zeros(39)).calibrated == (0.0,)
+    with pytest.raises(ValueError, match="found no row"):
+        fit_expected(output[:0], label[:0])
 
 
 # --- Platt --------------------------------------------------------------------------------------------------------
