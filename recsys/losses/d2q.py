@@ -3,12 +3,13 @@
 Zhan et al. (D2Q, KDD 2022), sections 3.3 and 3.4: impressions are split by quantiles of duration into M groups; the label is the
 rank Φ_g(y) of a watch time within its group g, the empirical CDF; one net regresses it for all groups,
 
-    loss = (σ(o) − Φ_g(y))²,   value = smear · Φ_g⁻¹(σ(o)).
+    loss = (σ(o) − Φ_g(y))²,   value = E[y | σ(o), g].
 
 Of ties (at 0, at the full length) the rank is the middle of theirs. A missing duration has a group of its own, with the CDF of
-all rows. `smear` makes sums agree: the inverse of a mean rank is not the mean.
+all rows. The paper's value is Φ_g⁻¹(σ(o)), the watch time at a mean rank, which is no mean watch time: where most impressions are
+not watched it is 0 for nearly all. Here the value is the mean label of training rows whose rank in their group was predicted alike.
 
-Shape letters: B rows, N training rows, J objectives of this kind, A durations, E inner edges, G groups, Q knots of a CDF.
+Shape letters: B rows, N training rows, J objectives of this kind, A durations, E inner edges, G groups, Q knots of a CDF, P of a map.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,18 +19,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recsys import schema
+from recsys.calibration import MOST_BINS, fit_expected
 from recsys.errors import data_error
 from recsys.losses.kind import Fitted, Kind, Sample, ratio_of_sums, weighted_quantiles
 from recsys.objectives import Objective, durations
 
 GROUPS = 30  # M, the best of {1, 10, 20, 30, 50, 100} in the paper
 KNOTS = 255  # one less than a power of two: a binary search ends in 8 looks. Ranks are known to 1/510
-FEWEST_ROWS = 100  # of a group of its own; with fewer it joins a neighbour
-_MOSTLY_ZERO = 0.5
+MAP_KNOTS = 63  # likewise; a map has at most MOST_BINS, its last one is repeated
+FEWEST_ROWS = 100  # of a group of its own; with fewer it joins a neighbour, or is served by the map of all rows
+assert MOST_BINS <= MAP_KNOTS
 
 
 class D2Q(Kind):
-    """A CDF is kept as its quantiles at levels (q + 1/2)/Q, with straight lines between them; it ends at the first and the last."""
+    """A CDF is kept as its quantiles at levels (q + 1/2)/Q, with straight lines between them; it ends at the first and the last.
+
+    A group's map from a predicted rank to a mean label is non-decreasing and kept as its knots; sums agree in each group. A group with
+    fewer than FEWEST_ROWS rows to fit it, or without a watched one, has the map of all rows; a factor on all maps then makes the sum
+    over all groups agree. Until `fit_smearing` is first given a net's outputs, each group's map is its mean label.
+    """
 
     is_smeared = True
 
@@ -40,11 +49,13 @@ class D2Q(Kind):
         self.register_buffer("columns_J", torch.tensor(places), persistent=False)
         self.register_buffer("edges_JE", torch.full((num, GROUPS - 1), torch.inf, dtype=torch.float64))
         self.register_buffer("knots_JGQ", torch.zeros(num, GROUPS + 1, KNOTS, dtype=torch.float64))
-        self._constant("smear_J", 1.0)
+        self.register_buffer("ranks_JGP", torch.zeros(num, GROUPS + 1, MAP_KNOTS, dtype=torch.float64))
+        self.register_buffer("means_JGP", torch.zeros(num, GROUPS + 1, MAP_KNOTS, dtype=torch.float64))
         self.columns_J: Tensor
         self.edges_JE: Tensor  # a group's upper edge belongs to it; inf beyond the last
         self.knots_JGQ: Tensor  # the last group's rows have no duration
-        self.smear_J: Tensor
+        self.ranks_JGP: Tensor  # the knots of each group's map: predicted ranks, ascending,
+        self.means_JGP: Tensor  # and the mean labels there, not descending
 
     def expected(self, j: int) -> str:
         return "a finite number ≥ 0"
@@ -54,27 +65,48 @@ class D2Q(Kind):
 
     def fit(self, j: int, sample: Sample) -> Fitted:
         groups_N = self._fit_groups(j, sample)
-        ranks_N = self._ranks(torch.from_numpy(sample.labels_N), self._first_knot(torch.tensor(j), torch.from_numpy(groups_N))).numpy()
+        ranks_N = self._ranks(torch.from_numpy(sample.labels_N), _places(torch.tensor(j), torch.from_numpy(groups_N))).numpy()
         mean = float(np.average(ranks_N, weights=sample.weights_N))
         variance = float(np.average((ranks_N - mean) ** 2, weights=sample.weights_N))
         varies = ranks_N.min() < ranks_N.max()
-        zeros = float(np.average(sample.labels_N == 0, weights=sample.weights_N))
-        warnings = (self._mostly_zero(j, zeros),) if zeros >= _MOSTLY_ZERO else ()
-        return Fitted(start=float(np.log(mean) - np.log1p(-mean)), scale=variance if varies else 1.0, warnings=warnings)
+        return Fitted(start=float(np.log(mean) - np.log1p(-mean)), scale=variance if varies else 1.0)
 
     def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        ranks_BJ = self._ranks(labels_BJ.double(), self._knots_of_rows(durations_BA))
+        ranks_BJ = self._ranks(labels_BJ.double(), self._groups(durations_BA))
         return (outputs_BJ.sigmoid() - ranks_BJ.to(outputs_BJ.dtype)).square()
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        return self.smear_J * self._inverse(outputs_BJ.sigmoid(), self._knots_of_rows(durations_BA))
+        return self._means(outputs_BJ.sigmoid(), self._groups(durations_BA))
 
     def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
-        inverse_NJ = self._inverse(outputs_NJ.sigmoid(), self._knots_of_rows(durations_NA))
-        self.smear_J.copy_(ratio_of_sums(inverse_NJ, labels_NJ, weights_NJ, self.smear_J))
+        ranks_NJ, groups_NJ = outputs_NJ.sigmoid(), self._groups(durations_NA)
+        for j in range(len(self.objectives)):
+            counts_N = weights_NJ[:, j] > 0
+            if counts_N.any():
+                columns = (groups_NJ % (GROUPS + 1), ranks_NJ, labels_NJ, weights_NJ)
+                self._fit_maps(j, *(column_NJ[counts_N, j].cpu().numpy() for column_NJ in columns))
+        factors_J = ratio_of_sums(self._means(ranks_NJ, groups_NJ), labels_NJ, weights_NJ, torch.ones_like(weights_NJ[0]))
+        self.means_JGP *= factors_J[:, None, None]
+
+    def _fit_maps(
+        self,
+        j: int,
+        groups_N: NDArray[np.int64],
+        ranks_N: NDArray[np.float64],
+        labels_N: NDArray[np.float64],
+        weights_N: NDArray[np.float64],
+    ) -> None:
+        """Sets the maps of objective j, of each group by itself or, where that has too little to go by, of all rows."""
+        of_all = fit_expected(ranks_N, labels_N, weights_N)
+        for g in range(GROUPS + 1):
+            mine_N = groups_N == g
+            is_own = mine_N.sum() >= FEWEST_ROWS and labels_N[mine_N].any()
+            fitted = fit_expected(ranks_N[mine_N], labels_N[mine_N], weights_N[mine_N]) if is_own else of_all
+            for knots_P, found in ((self.ranks_JGP[j, g], fitted.predicted), (self.means_JGP[j, g], fitted.calibrated)):
+                knots_P.copy_(torch.from_numpy(np.pad(found, (0, MAP_KNOTS - len(found)), mode="edge")))
 
     def _fit_groups(self, j: int, sample: Sample) -> NDArray[np.int64]:
-        """Sets the edges and the CDFs of objective j; returns each row's group."""
+        """Sets the edges and the CDFs of objective j; returns each row's group. Raises DataError where a group has no watched row."""
         assert sample.durations_N is not None
         labels_N, durations_N, weights_N = sample.labels_N, sample.durations_N, sample.weights_N
         known_N = ~np.isnan(durations_N)
@@ -89,6 +121,7 @@ class D2Q(Kind):
             )
         edges = group_edges(durations_N[known_N], weights_N[known_N])
         groups_N = np.where(known_N, np.searchsorted(edges, durations_N), GROUPS)
+        self._require_watched(j, edges, groups_N, sample)
         levels_Q = (np.arange(KNOTS) + 0.5) / KNOTS
         knots_GQ = np.tile(weighted_quantiles(labels_N, weights_N, levels_Q), (GROUPS + 1, 1))
         for g in range(len(edges) + 1):
@@ -97,47 +130,63 @@ class D2Q(Kind):
         self.knots_JGQ[j] = torch.from_numpy(knots_GQ)
         return groups_N
 
-    def _knots_of_rows(self, durations_BA: Tensor | None) -> Tensor:
-        """[B, J], the place of each row's first knot among all of `knots_JGQ`."""
+    def _require_watched(self, j: int, edges: NDArray[np.float64], groups_N: NDArray[np.int64], sample: Sample) -> None:
+        """Ranks of a group without a watch time say nothing, and its map would be 0."""
+        assert sample.durations_N is not None
+        for g in range(len(edges) + 1):
+            mine_N = groups_N == g
+            if not sample.labels_N[mine_N].any():
+                low, high = sample.durations_N[mine_N].min(), sample.durations_N[mine_N].max()
+                raise data_error(
+                    f"column {schema.label_column(self.objectives[j].name)}",
+                    found=f"no watch time above 0 where {self.objectives[j].duration} is {low:g} to {high:g}",
+                    expected="some in each of the groups by duration, in which d2q ranks watch times",
+                    bad_rows=int(mine_N.sum()),
+                    rows=len(groups_N),
+                    fix='widen split.train, mend the label, or method = "log_squared"',
+                )
+
+    def _groups(self, durations_BA: Tensor | None) -> Tensor:
+        """[B, J], the place of each row's group among the groups of all objectives, one objective after another."""
         assert durations_BA is not None
         durations_JB = durations_BA[:, self.columns_J].T.double().contiguous()
         groups_JB = torch.searchsorted(self.edges_JE, durations_JB).masked_fill(durations_JB.isnan(), GROUPS)
-        return self._first_knot(torch.arange(len(self.objectives), device=groups_JB.device), groups_JB.T)
+        return _places(torch.arange(len(self.objectives), device=groups_JB.device), groups_JB.T)
 
-    def _first_knot(self, objectives: Tensor, groups: Tensor) -> Tensor:
-        return (objectives * (GROUPS + 1) + groups) * KNOTS
-
-    def _ranks(self, labels: Tensor, first: Tensor) -> Tensor:
+    def _ranks(self, labels: Tensor, groups: Tensor) -> Tensor:
         """Φ_g(y): between two knots on the line through them, in the middle of the knots that a label ties with."""
-        knots = self.knots_JGQ.flatten()
-        below = self._count(labels, first, torch.lt)
-        until = self._count(labels, first, torch.le)
-        low, high = knots[first + (below - 1).clamp(min=0)], knots[first + below.clamp(max=KNOTS - 1)]
-        part = torch.where(high > low, (labels - low) / (high - low), 0.0)
+        below, part = _between(self.knots_JGQ, groups, labels)
+        until = _count(self.knots_JGQ, groups, labels, torch.le)
         places = torch.where(until > below, (below + until) / 2, below - 0.5 + part)
         return (places / KNOTS).clamp(0.5 / KNOTS, 1.0 - 0.5 / KNOTS)
 
-    def _count(self, labels: Tensor, first: Tensor, is_before: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """How many of its knots lie before a label. By halves in all rows at once: the tables are not copied for each row."""
-        knots, count = self.knots_JGQ.flatten(), torch.zeros_like(first)
-        step = (KNOTS + 1) // 2
-        while step:
-            count = torch.where(is_before(knots[first + count + step - 1], labels), count + step, count)
-            step //= 2
-        return count
+    def _means(self, ranks: Tensor, groups: Tensor) -> Tensor:
+        """E[y | rank, g]: between two knots of the group's map on the line through them, at its ends constant."""
+        below, part = _between(self.ranks_JGP, groups, ranks)
+        means, first = self.means_JGP.flatten(), groups * MAP_KNOTS
+        return torch.lerp(means[first + (below - 1).clamp(min=0)], means[first + below.clamp(max=MAP_KNOTS - 1)], part)
 
-    def _inverse(self, ranks: Tensor, first: Tensor) -> Tensor:
-        """Φ_g⁻¹: a watch time, from the knots around a rank."""
-        knots = self.knots_JGQ.flatten()
-        places = (ranks * KNOTS - 0.5).clamp(0.0, KNOTS - 1.0)
-        low = places.long().clamp(max=KNOTS - 2)
-        return torch.lerp(knots[first + low], knots[first + low + 1], places - low)
 
-    def _mostly_zero(self, j: int, share: float) -> str:
-        return (
-            f"{self.objectives[j].name}: found {share:.1%} of the training impressions not watched; d2q predicts the watch time of a mean"
-            ' rank, which is 0 for most of them. method = "weighted_logistic" or "log_squared" fits such a feed'
-        )
+def _places(objectives: Tensor, groups: Tensor) -> Tensor:
+    return objectives * (GROUPS + 1) + groups
+
+
+def _between(knots_JGQ: Tensor, groups: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """How many of its group's knots lie before a value, and which part of the way from the last of these to the next one; 0 at the ends."""
+    knots, size = knots_JGQ.flatten(), knots_JGQ.shape[-1]
+    below = _count(knots_JGQ, groups, values, torch.lt)
+    low, high = knots[groups * size + (below - 1).clamp(min=0)], knots[groups * size + below.clamp(max=size - 1)]
+    return below, torch.where(high > low, (values - low) / (high - low), 0.0)
+
+
+def _count(knots_JGQ: Tensor, groups: Tensor, values: Tensor, is_before: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """How many of its group's knots lie before a value. By halves in all rows at once: the tables are not copied for each row."""
+    knots, size, count = knots_JGQ.flatten(), knots_JGQ.shape[-1], torch.zeros_like(groups)
+    step = (size + 1) // 2
+    while step:
+        count = torch.where(is_before(knots[groups * size + count + step - 1], values), count + step, count)
+        step //= 2
+    return count
 
 
 def group_edges(durations_N: NDArray[np.float64], weights_N: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,8 +35,8 @@ def labels_that_count(days: EncodedDays) -> NDArray[np.float32]:
 def _rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> list[float]:
     """What decides how well an objective's constants are known from this day.
 
-    Observed labels, of d2q those of one of its groups; of an ordinal objective those beside its commonest level; of a binary one those
-    of its rarer class, where it is given another only among the rows where that happened: there its base rate is taken.
+    Observed labels, of d2q those above 0 in one of its groups; of an ordinal objective those beside its commonest level; of a binary
+    one those of its rarer class, where it is given another only among the rows where that happened: there its base rate is taken.
     """
     names = [objective.name for objective in objectives]
     found = []
@@ -48,6 +48,8 @@ def _rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> l
         if objective.is_probability or objective.kind == "ordinal":
             _, of_values = np.unique(labels_NK[counts_N, k], return_counts=True)
             found.append(known - of_values.max(initial=0))
+        elif objective.method == "d2q":
+            found.append(int((labels_NK[counts_N, k] > 0).sum()) / GROUPS)
         else:
-            found.append(known / GROUPS if objective.method == "d2q" else known)
+            found.append(known)
     return found

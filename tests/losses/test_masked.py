@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from recsys.calibration import maps
 from recsys.errors import DataError
 from recsys.losses import METHODS, ObjectiveLosses, d2q
 from recsys.objectives import Objective
@@ -153,8 +154,10 @@ def test_nothing_observed_is_a_loss_of_exactly_zero(feed, outputs, k, how):
 
 
 def test_a_weight_of_two_is_a_row_said_twice(rng, monkeypatch):
-    """In the constants, in the losses and in what makes sums agree. Only whether a group of D2Q is too small is a matter of rows."""
+    """In the constants, in the losses and in what makes sums agree. Only D2Q's bins, and which group is too small, are a matter of rows."""
     monkeypatch.setattr(d2q, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(maps, "MOST_BINS", 5)
+    monkeypatch.setattr(maps, "BIN_ROWS", 1)
     labels_NK, durations_NA = labels(rng, 2000)
     weights_N = rng.integers(0, 3, 2000).astype(np.float32)
     outputs_NK = rng.normal(size=(2000, K))

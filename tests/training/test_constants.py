@@ -44,6 +44,8 @@ def test_a_rank_among_videos_of_about_a_length_needs_enough_of_them() -> None:
     ranked = Objective(name="w", kind="watch_time", label="w", method="d2q", duration="seconds")
     day = np.ones((800, 1), np.float32)
     assert constant_days(DAYS, lambda _: day, [ranked]) == ("d1", "d2")  # 30 groups of 50
+    mostly = np.append(np.ones(500), np.zeros(9000)).astype(np.float32)[:, None]
+    assert constant_days(DAYS, lambda _: mostly, [ranked]) == ("d1", "d2", "d3")  # a group without a watched row cannot be learned
     assert constant_days(DAYS, lambda _: day, [WATCH]) == ("d1",)
 
 
