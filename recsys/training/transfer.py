@@ -5,7 +5,7 @@ what is an objective's by the objective's name (models/wiring.py knows which axi
 that only the new run has start at zero, so that at first they change nothing; everything else starts fresh. Numbers are normalised,
 and values known, by the new run's own encoder. Optimisers start anew.
 
-Shape letters: R rows of an embedding table, T tables, W width of a row.
+Shape letters: R rows of an embedding table, T tables, W width of a row, N looked-up rows.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -53,13 +53,14 @@ class Held:
     def hold(self, ranker: Ranker, dense: Optimizer) -> None:
         """From now on no step changes a frozen number.
 
-        Rows of a table lose their gradient, without which they stay as they are; numbers of a parameter that has others beside them are
-        put back after each step, because decay moves them too.
+        Those of the table lose their gradient, without which they stay as they are (a vector is held where the first run knew the value,
+        a linear weight where it knew the objective too); those of another parameter that has new numbers beside them are put back after
+        each step, because decay moves them too.
         """
         parts = []
         for name, parameter in ranker.named_parameters():
             if name == _TABLE and name in self.frozen:
-                _hold_rows(parameter, self.loaded[name].any(dim=1).to(parameter.device))
+                _hold_part(parameter, self.loaded[name].to(parameter.device))
             elif name in self.frozen and not self._is_whole(name):
                 mask = self.loaded[name].to(parameter.device)
                 parts.append((parameter, mask, parameter.detach()[mask].clone()))
@@ -78,10 +79,10 @@ class Held:
         return name in self.frozen and name != _TABLE and bool(self.loaded[name].all())
 
 
-def _hold_rows(table: nn.Parameter, frozen_R: Tensor) -> None:
+def _hold_part(table: nn.Parameter, held_RW: Tensor) -> None:
     def without(gradient: Tensor) -> Tensor:
         rows_N = gradient._indices()[0]
-        values_NW = gradient._values().masked_fill(frozen_R[rows_N].unsqueeze(1), 0.0)
+        values_NW = gradient._values().masked_fill(held_RW[rows_N], 0.0)
         return torch.sparse_coo_tensor(
             rows_N.unsqueeze(0), values_NW, gradient.shape, is_coalesced=gradient.is_coalesced(), check_invariants=False
         )
@@ -269,7 +270,7 @@ class Transfer:
             said.append(f"{start} fresh, because it is not there or of another shape: {_listed(left_out)}")
         if frozen:
             rest = sum(mask.numel() for mask in loaded.values())
-            held = sum(int(_held(name, mask).sum()) for name, mask in loaded.items() if name in frozen)
+            held = sum(int(loaded[name].sum()) for name in frozen)
             said.append(f"train: frozen {', '.join(self.pipeline.train.freeze)}: {held:,} of {rest:,} numbers; what is new in them learns")
         return said
 
@@ -375,11 +376,6 @@ def _codes(encoder: Encoder) -> tuple[Labels, Labels]:
 def _features(columns: Sequence[tuple[str, Hashable, int]]) -> list[str]:
     """The inputs by name, each once."""
     return list(dict.fromkeys(str(name) for kind, name, _ in columns if kind not in ("attention", "padding")))
-
-
-def _held(name: str, mask: Tensor) -> Tensor:
-    """Of the table whole rows are held."""
-    return mask.any(dim=1, keepdim=True).expand(mask.shape) if name == _TABLE else mask
 
 
 def _listed(names: Sequence[str]) -> str:

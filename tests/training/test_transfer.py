@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from recsys.config import Pipeline
-from recsys.encoding import EncodedDays, Encoder, batches
+from recsys.encoding import PADDING_ROW, EncodedDays, Encoder, batches
 from recsys.errors import ArtifactError, ConfigError
 from recsys.training import member as members
 from recsys.training.devices import decide
 from recsys.training.model import read_model
+from recsys.training.state import optimisers
 from recsys.training.transfer import Transfer
 
 from .conftest import DAYS, OBJECTIVES, Said, Toy, day_table, encoded_of, pipeline_of, run_train
@@ -181,17 +182,70 @@ def test_what_is_frozen_keeps_its_bits_and_what_is_new_learns(first: Path, other
     pipeline = _pipeline(first, **train).model_copy(update={"balance": pipeline_of(balance={"method": method}).balance})
     start, _, held = _started(pipeline, other.encoded, first)
     end = _trained(pipeline, other.encoded, tmp_path / "run")
-    for name, mask in held.loaded.items():
-        ours, theirs = end[f"ranker.{name}"], start[f"ranker.{name}"]
-        if name == "inputs.embeddings.tables.table":
-            known = mask.any(1)
-            known[0] = False
-            assert torch.equal(ours[known], theirs[known])
-            assert not torch.equal(ours[~known], theirs[~known])
-        elif name in held.frozen:
-            assert torch.equal(ours[mask], theirs[mask]), name
+    for name in held.frozen:
+        mask = held.loaded[name]
+        assert torch.equal(end[f"ranker.{name}"][mask], start[f"ranker.{name}"][mask]), name
+    known_R, learned_R, moved_RW = _known(other.encoded, first), _with_likes(other.encoded), end[TABLE] != start[TABLE]
+    assert (known_R & learned_R).sum() > 30
+    assert (learned_R & ~known_R).sum() > 10
+    assert not moved_RW[known_R, :EMBEDDING].any()
+    assert not moved_RW[known_R, EMBEDDING + 1 :].any()  # click, watch
+    assert moved_RW[known_R & learned_R, EMBEDDING].all()  # like
+    assert moved_RW[learned_R & ~known_R].any(1).all()
     assert not torch.equal(end["ranker.towers.heads.weight"][0], start["ranker.towers.heads.weight"][0])
     assert not torch.equal(end["ranker.inputs.skip.weight"], start["ranker.inputs.skip.weight"])
+
+
+@pytest.mark.parametrize(("sharing", "shared"), [("single_task", []), ("stem", ["shared"])])
+def test_of_a_table_for_each_objective_a_new_ones_learns(other: Toy, tmp_path: Path, sharing: str, shared: list[str]) -> None:
+    model = {"sharing": sharing, sharing: {"hidden": [8]}}
+    first = _first(tmp_path, model)
+    pipeline = _pipeline(first, model=model, freeze=["embeddings"], embedding_decay=0.1)
+    start, _, _ = _started(pipeline, other.encoded, first)
+    end = _trained(pipeline, other.encoded, tmp_path / "run")
+    known_R, learned_R = _known(other.encoded, first), _with_likes(other.encoded)
+    tables = dict(
+        zip([*shared, "like", "click", "watch"], (end[TABLE] != start[TABLE]).view(len(shared) + 3, len(known_R), -1), strict=True)
+    )
+    assert tables.pop("like")[learned_R].all()
+    for name, moved_RW in tables.items():
+        assert not moved_RW[known_R].any(), name
+        assert moved_RW[learned_R & ~known_R].any(1).all(), name
+
+
+def test_beside_held_numbers_a_new_one_learns_at_the_full_rate(first: Path, other: Toy) -> None:
+    """Adagrad's first step on a number by itself is the learning rate, whatever its gradient."""
+    pipeline = _pipeline(first, freeze=["embeddings"])
+    days = EncodedDays(other.encoded, DAYS[:3])
+    member, batch = members.new_member(pipeline, days, 0), next(iter(batches(days, batch_size=len(days), order="time")))
+    held = Transfer(pipeline, Encoder.load(other.encoded / "encoder"), first).start(member, 0, batch)
+    dense, tables = optimisers(member, pipeline.train)
+    held.hold(member.ranker, dense)
+    losses_K, _ = member.losses(member.ranker(batch, position="logged").outputs_BK, batch.labels, batch.durations, batch.weights)
+    losses_K.sum().backward()
+    tables.step()
+    moved_R = member.state_dict()[TABLE][_known(other.encoded, first) & _with_likes(other.encoded), EMBEDDING].abs()
+    assert len(moved_R) > 30
+    torch.testing.assert_close(moved_R, torch.full_like(moved_R, pipeline.train.embedding_learning_rate))
+
+
+def _known(encoded: Path, first: Path) -> Tensor:
+    """Which rows of the vocabulary are of values that the first run knew too."""
+    ours, theirs = _rows(Encoder.load(encoded / "encoder")), _rows(read_model(first / "model").encoder)
+    known_R = torch.zeros(max(ours.values()) + 1, dtype=torch.bool)
+    known_R[[row for key, row in ours.items() if key in theirs]] = True
+    return known_R
+
+
+def _with_likes(encoded: Path) -> Tensor:
+    """Which rows of the vocabulary stand in a training row that has a label of likes."""
+    days = EncodedDays(encoded, DAYS[:3])
+    batch = next(iter(batches(days, batch_size=len(days), order="time")))
+    labelled_N = ~batch.labels[:, days.layout.objectives.index("like")].isnan()
+    met_R = torch.zeros(days.layout.num_rows, dtype=torch.bool)
+    met_R[batch.rows[labelled_N].flatten()] = True
+    met_R[PADDING_ROW] = False
+    return met_R
 
 
 def test_experts_are_what_lies_below_the_gates(first: Path, other: Toy) -> None:
