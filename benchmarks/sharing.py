@@ -16,7 +16,7 @@ import torch
 from recsys import balancing, config
 from recsys.encoding.layout import Batch, Layout, Slot
 from recsys.losses import ObjectiveLosses
-from recsys.models import SHARING, build, multiplications, parameters
+from recsys.models import SHARING, build, multiplications, parameters, sized
 from recsys.objectives import Objective
 from recsys.training.member import Member
 from recsys.training.state import optimisers
@@ -55,7 +55,7 @@ class Step:
     """One update of one way of sharing."""
 
     def __init__(self, way: str, budget: int | None) -> None:
-        options = config.Model.model_validate({"sharing": way, "budget_macs": budget})
+        options = sized(config.Model.model_validate({"sharing": way, "budget_macs": budget}), layout(), OBJECTIVES, sharing=SHARING[way])
         losses = ObjectiveLosses.fit(OBJECTIVES, random_batch(1000).labels.numpy())
         self.member = Member(build(options, layout(), OBJECTIVES, losses.start_K, 1), losses)
         self.balancer = balancing.build(config.Balance(), OBJECTIVES)

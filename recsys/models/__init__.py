@@ -77,8 +77,8 @@ __all__ = [
 def build(options: Model, layout: Layout, objectives: Sequence[Objective], starts_K: Tensor, seed: int) -> Ranker:
     """A fresh ranker, equal for a seed, whose every prediction is the best constant (`starts_K`, from losses/).
 
-    With `model.budget_macs` its widths are scaled first. Raises ConfigError for a budget that no widths meet.
+    Its widths are those of the options. Raises ValueError where these have a budget, which `sized` makes widths of, once a training.
     """
-    sharing = SHARING[options.sharing]
-    options = sized(options, layout, objectives, sharing=sharing, seed=seed)
-    return Ranker(options, layout, objectives, starts_K, seed, sharing=sharing)
+    if options.budget_macs is not None:
+        raise ValueError(f"model.budget_macs: found {options.budget_macs:,}, expected widths that were made of it (recsys.models.sized)")
+    return Ranker(options, layout, objectives, starts_K, seed, sharing=SHARING[options.sharing])

@@ -26,7 +26,8 @@ def sized(options: Model, layout: Layout, objectives: Sequence[Objective], *, sh
     """The same model with its widths scaled so that it costs as close below `budget_macs` as whole widths allow.
 
     One factor scales `d_shared` and the widths of the way of sharing; what then is left of the budget goes to single widths.
-    Inputs, cross layer and towers are alike for all ways and stay as they are. Each of several members gets its part of the budget.
+    Inputs, cross layer and towers are alike for all ways and stay as they are. Each of several members gets its part of the budget,
+    and all have the same widths. `seed`: the first member's; each next one's is one more.
     What is returned has no budget any more. Raises ConfigError where even the narrowest net costs more.
     """
     if options.budget_macs is None:
@@ -36,9 +37,13 @@ def sized(options: Model, layout: Layout, objectives: Sequence[Objective], *, sh
     shape = layout.model_copy(update={"num_rows": 1})  # an embedding table costs no multiplication, but time to draw
     row, starts_K = _row_of_zeros(layout), torch.zeros(len(objectives))
 
+    # Only a way that reads the entities' inputs by themselves costs more or less by which of the inputs a member's seed has chosen.
+    seeds = range(seed, seed + options.members) if options.input_share < 1 and sharing.reads_priors else [seed]
+
     @cache
     def cost(sizes: tuple[int, ...]) -> int:
-        return multiplications(Ranker(widths.put(options, sizes), shape, objectives, starts_K, seed, sharing=sharing), row)
+        scaled = widths.put(options, sizes)
+        return max(multiplications(Ranker(scaled, shape, objectives, starts_K, each, sharing=sharing), row) for each in seeds)
 
     least = cost(widths.scaled(0.0))
     if least > budget:

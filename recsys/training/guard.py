@@ -1,6 +1,8 @@
 """When a training writes its checkpoint: every so often, at the ends of rounds, and when it is asked to stop."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.interruption import Interruption
@@ -11,12 +13,15 @@ STATE = "state"
 
 
 class Guard:
-    """Stands between two steps, where the state is whole."""
+    """Stands between two steps, where the state is whole. `facts` are the training's own, and go into each of its checkpoints."""
 
-    def __init__(self, checkpoints: Checkpoints, journal: Journal, interruption: Interruption, *, seconds: float) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, journal: Journal, interruption: Interruption, *, facts: Mapping[str, Any], seconds: float
+    ) -> None:
         self._checkpoints = checkpoints
         self._journal = journal
         self._interruption = interruption
+        self._facts = facts
         self._seconds = seconds
         self._written = time.monotonic()
 
@@ -28,5 +33,5 @@ class Guard:
             raise KeyboardInterrupt
 
     def write(self, state: State) -> None:
-        self._checkpoints.write(STATE, state.tensors(), {**state.facts(), "journal": self._journal.length})
+        self._checkpoints.write(STATE, state.tensors(), {**self._facts, **state.facts(), "journal": self._journal.length})
         self._written = time.monotonic()

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -49,7 +48,10 @@ def write_model(
     train_means: Mapping[str, float],
     validation: pa.Table,
 ) -> None:
-    """The inside of runs/RUN/model. Self-contained: loading needs this folder and no other, and no pickle."""
+    """The inside of runs/RUN/model. Self-contained: loading needs this folder and no other, and no pickle.
+
+    The pipeline's model has widths and no budget.
+    """
     weights = {f"member.{index}.{name}": tensor.contiguous() for index, member in enumerate(members) for name, tensor in member.items()}
     save_file(weights, output.path(WEIGHTS))
     for path in sorted(encoder.rglob("*")):
@@ -70,7 +72,7 @@ def read_model(folder: Path) -> Model:
         weights = load_file(folder / WEIGHTS)
         members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.members))
         means = json.loads((folder / TRAIN_MEANS).read_text(encoding="utf-8"))
-    except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
+    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         what = " ".join(str(error).split())  # torch says it in several lines
         raise ArtifactError(f"{folder}: found a model of another version ({what}). Fix: delete it and run the stage train again") from error
     return Model(pipeline, encoder, members, means)

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 from torch import Tensor
 
 from recsys import artifacts, schema
-from recsys.config import Pipeline
+from recsys.config import Model, Pipeline
 from recsys.encoding import Encoder, label_means
+from recsys.encoding.layout import Layout
 from recsys.errors import ArtifactError, DataError
+from recsys.models import SHARING, sized
 from recsys.predictions import value_names
 from recsys.progress import Console
 from recsys.training import model as model_folder
@@ -22,34 +25,40 @@ from recsys.training.inside import inside
 from recsys.training.interruption import deferred_interrupt
 from recsys.training.journal import Journal
 from recsys.training.loop import Speed
-from recsys.training.member import empty_member
+from recsys.training.member import empty_member, seed_of
 from recsys.training.state import State
 from recsys.training.transfer import transfer_of
 from recsys.training.work import Work, batch_of_one
 
 MODEL, JOURNAL, CHECKPOINT = "model", "training.jsonl", "checkpoint"
+_OPTIONS = "model"  # among a checkpoint's facts: the options that its tensors were built by
 
 
 def train(pipeline: Pipeline, encoded: Path, run: Path, *, fingerprint: str, inputs: Mapping[str, str], console: Console) -> None:
     """Trains the pipeline's model on `encoded` (encoder/ and day=D/part-0.arrow) and leaves run/model and run/training.jsonl.
 
     A checkpoint of the same fingerprint in run/checkpoint is gone on from: on a CPU the result is equal to the bit to that of
-    an uninterrupted run (on CUDA with `train.deterministic`). It is removed once the model stands.
+    an uninterrupted run (on CUDA with `train.deterministic`). It is removed once the model stands. Both hold the widths that
+    `model.budget_macs` was turned into, so that whoever reads them counts nothing again.
 
-    Raises ConfigError for a device that is not there, for a loss that is not finite and for a first run that does not fit, DataError
-    without training days, ArtifactError for a damaged checkpoint, KeyboardInterrupt after Ctrl-C with the checkpoint written.
+    Raises ConfigError for a device that is not there, for a budget that no widths meet, for a loss that is not finite and for a first run
+    that does not fit, DataError without training days, ArtifactError for a damaged checkpoint, KeyboardInterrupt after Ctrl-C with the
+    checkpoint written.
     """
     compute = decide(pipeline.train)
     checkpoints = Checkpoints(run / CHECKPOINT, fingerprint)
     saved = _resumable(checkpoints, run / JOURNAL, console)
+    encoder = Encoder.load(encoded / model_folder.ENCODER)
+    pipeline = _with_widths(pipeline, encoder.layout, checkpoints, saved)
     keep = saved.facts["journal"] if saved else 0
     with (
         settled(compute, deterministic=pipeline.train.deterministic),
         deferred_interrupt() as interruption,
         Journal(run / JOURNAL, keep=keep) as journal,
     ):
-        guard = Guard(checkpoints, journal, interruption, seconds=pipeline.train.checkpoint_seconds)
-        work = _work(pipeline, encoded, compute, journal, guard, console)
+        facts = {_OPTIONS: pipeline.model.model_dump(mode="json")}
+        guard = Guard(checkpoints, journal, interruption, facts=facts, seconds=pipeline.train.checkpoint_seconds)
+        work = _work(pipeline, encoder, encoded, compute, journal, guard, console)
         try:
             _fit_members(work, checkpoints, saved)
         except KeyboardInterrupt:
@@ -76,7 +85,25 @@ def _resumable(checkpoints: Checkpoints, journal: Path, console: Console) -> Sav
     return saved
 
 
-def _work(pipeline: Pipeline, encoded: Path, compute: Compute, journal: Journal, guard: Guard, console: Console) -> Work:
+def _with_widths(pipeline: Pipeline, layout: Layout, checkpoints: Checkpoints, saved: Saved | None) -> Pipeline:
+    """Without a budget. A training that goes on has the widths of its checkpoint, whatever multiplications are counted here."""
+    if saved is None:
+        sharing = SHARING[pipeline.model.sharing]
+        model = sized(pipeline.model, layout, pipeline.objective, sharing=sharing, seed=seed_of(pipeline, 0))
+    else:
+        try:
+            model = Model.model_validate(saved.facts[_OPTIONS])
+        except (KeyError, ValidationError) as error:
+            raise _of_another_version(checkpoints, error) from error
+    return pipeline.model_copy(update={"model": model})
+
+
+def _of_another_version(checkpoints: Checkpoints, error: Exception) -> ArtifactError:
+    what = " ".join(str(error).split())  # torch says it in several lines
+    return ArtifactError(f"{checkpoints.folder}: found a checkpoint of another version ({what}). Fix: delete it and run again")
+
+
+def _work(pipeline: Pipeline, encoder: Encoder, encoded: Path, compute: Compute, journal: Journal, guard: Guard, console: Console) -> Work:
     there = set(artifacts.days(encoded))
     train_days, validation_days = (
         tuple(day for day in pipeline.split.days(part) if day in there) for part in (schema.TRAIN, schema.VALIDATION)
@@ -84,7 +111,6 @@ def _work(pipeline: Pipeline, encoded: Path, compute: Compute, journal: Journal,
     if not train_days:
         first, last = pipeline.split.train
         raise DataError(f"{encoded}: found no training day, expected some from {first} to {last}. Fix: split.train, or the source's files")
-    encoder = Encoder.load(encoded / model_folder.ENCODER)
     transfer = transfer_of(pipeline, encoder)
     return Work(pipeline, encoder.layout, encoded, train_days, validation_days, compute, journal, guard, console, Speed(), transfer)
 
@@ -109,10 +135,7 @@ def _restored(work: Work, checkpoints: Checkpoints, saved: Saved) -> State:
     try:
         return restored_state(work, saved)
     except (KeyError, TypeError, RuntimeError) as error:
-        what = " ".join(str(error).split())  # torch says it in several lines
-        raise ArtifactError(
-            f"{checkpoints.folder}: found a checkpoint of another version ({what}). Fix: delete it and run again"
-        ) from error
+        raise _of_another_version(checkpoints, error) from error
 
 
 def _file(index: int) -> str:

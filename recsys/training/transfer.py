@@ -21,19 +21,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from recsys.config import Model as ModelOptions
 from recsys.config import Pipeline
 from recsys.encoding import PADDING_ROW, Encoder
 from recsys.encoding.layout import Batch
 from recsys.encoding.vocabulary import Vocabulary
 from recsys.errors import ConfigError
-from recsys.models import SHARING, Ranker, sized
+from recsys.models import SHARING, Ranker
 from recsys.models.wiring import Labels, Wiring
-from recsys.training.member import Member, seed_of
+from recsys.training.member import Member
 from recsys.training.model import Model, read_model
 
 _TABLE = "inputs.embeddings.tables.table"
 _NOT_COPIED = ("inputs.dense_columns", "inputs.embeddings.slots.columns_C", "inputs.embeddings.history.columns_C")  # the layout's
-_FREE = {"members", "input_share", "dropout", "position_dropout", "budget_macs"}  # of [model]: change no shape, or only by names
+_FREE = {"members", "input_share", "dropout", "position_dropout"}  # of [model]: change no shape, or only by names
 _KIND = ("kind", "loss", "method", "duration", "levels", "given")  # of an objective: what its output means
 _NAMED = 5  # names that a message lists
 
@@ -137,8 +138,8 @@ class Transfer:
     def _require_fit(self) -> None:
         problems = [
             f"model.{key}: found {_shown(ours)}, expected {_shown(theirs)} as the run {self.name} has it (train.init_from): its weights"
-            " are of that shape. Fix: the same value, or train.init_from without it"
-            for key, ours, theirs in _differing(_shape(self.pipeline, self.encoder), _shape(self.first.pipeline, self.first.encoder))
+            " are of that shape. Fix: the same value, in place of a model.budget_macs that made another, or no train.init_from"
+            for key, ours, theirs in _differing(_shape(self.pipeline.model), _shape(self.first.pipeline.model))
         ]
         known = {objective.name: objective for objective in self.first.pipeline.objective}
         for objective in self.pipeline.objective:
@@ -342,10 +343,8 @@ def _rows(new: Vocabulary, old: Vocabulary) -> NDArray[np.int64]:
 
 
 # --- Comparing the two ----------------------------------------------------------------------------------------------
-def _shape(pipeline: Pipeline, encoder: Encoder) -> dict[str, Any]:
-    """The options of the model that make its shapes, widths as a budget has scaled them."""
-    model, sharing = pipeline.model, SHARING[pipeline.model.sharing]
-    model = sized(model, encoder.layout, pipeline.objective, sharing=sharing, seed=seed_of(pipeline, 0))
+def _shape(model: ModelOptions) -> dict[str, Any]:
+    """The options that make a model's shapes."""
     own = getattr(model, model.sharing)
     frame = {key: getattr(model, key) for key in type(model).model_fields if key not in _FREE and key not in SHARING}
     way = {f"{model.sharing}.{key}": getattr(own, key) for key in type(own).model_fields if key != "top_k"}

@@ -18,7 +18,9 @@ sharings = pytest.mark.parametrize("sharing", sorted(SHARING))
 
 
 def ranker(**changes):
-    return build(factory.options(**changes), factory.layout(), factory.objectives(), torch.zeros(4), 1)
+    options = factory.options(**changes)
+    options = sized(options, factory.layout(), factory.objectives(), sharing=SHARING[options.sharing], seed=1)
+    return build(options, factory.layout(), factory.objectives(), torch.zeros(4), 1)
 
 
 @cache
@@ -94,11 +96,20 @@ def test_too_small_a_budget_names_the_smallest(members):
         ranker(sharing="cgc", budget_macs=least - 1, members=members)
 
 
-def test_what_is_loaded_has_the_widths_of_what_was_saved():
-    options = factory.options(sharing="ple", budget_macs=BUDGET)
-    saved, loaded = (build(options, factory.layout(), factory.objectives(), starts_K, 1) for starts_K in (torch.zeros(4), torch.ones(4)))
-    loaded.load_state_dict(saved.state_dict())
-    assert cost(saved) == cost(build(resized("ple"), factory.layout(), factory.objectives(), torch.zeros(4), 1))
+def test_no_member_passes_its_part_whichever_inputs_it_sees():
+    """PEPNet's gates read the inputs of entities by themselves, of which a member's seed chooses more or fewer."""
+    wide = factory.layout().model_copy(update={"dense": ("user.a", "user.b", "user.c", "x.a", "x.b", "x.c"), "history_length": 0})
+    options = factory.options(sharing="pepnet", budget_macs=3 * BUDGET, members=3, input_share=0.5)
+    options = sized(options, wide, factory.objectives(), sharing=SHARING["pepnet"], seed=1)
+    members = [build(options, wide, factory.objectives(), torch.zeros(4), seed) for seed in (1, 2, 3)]
+    costs = [multiplications(member, factory.batch(wide, 1)) for member in members]
+    assert min(costs) < max(costs) <= BUDGET
+    assert max(costs) > 0.95 * BUDGET
+
+
+def test_what_is_built_has_widths_and_no_budget():
+    with pytest.raises(ValueError, match=r"model\.budget_macs: found 60,000, expected widths"):
+        build(factory.options(budget_macs=BUDGET), factory.layout(), factory.objectives(), torch.zeros(4), 1)
 
 
 def test_without_a_budget_widths_are_as_asked_for():
