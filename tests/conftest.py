@@ -1,6 +1,7 @@
 """Fixtures for all tests: seeds, and where the real data lies."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("RECSYS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def torch_seed() -> None:
+    """A test that draws without a seed draws the same numbers whichever tests its process ran before. Imports torch for no test."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_values_intervals_and_differences_are_those_of_evaluate(scored, rng) -> 
             (of[of["against"] == "b"], difference(found.measured[0][k], found.measured[1][k], "b")),
         ):
             low, high, _ = measured.interval(confidence=0.95, centred=False)
-            assert expected[["value", "low", "high"]].iloc[0].tolist() == [measured.value, low, high]
+            assert expected[["value", "low", "high"]].iloc[0].tolist() == pytest.approx([measured.value, low, high], rel=1e-9, abs=1e-12)
         labels = scored[f"label.{each.objective}"].notna()
         assert found.rows[k] == labels.sum() == expected["n"].item()
         assert found.users[k] == scored.loc[labels, "user_id"].nunique()
@@ -59,7 +59,7 @@ def test_entropy_is_of_one_training_rate_whatever_days_a_run_learned(scored, rng
     judged = judged_by([LIKE], ["normalized_entropy"])
     found = paired([("a", this), ("b", other)], [LIKE], judged, split="test", bootstrap=0, seed=0)
     rows = evaluate(this, [LIKE], run="a", against={"b": other}, bootstrap=0, metrics=["normalized_entropy"], slices=()).to_pylist()
-    assert difference(found.measured[0][0], found.measured[1][0], "b").value == rows[1]["value"]
+    assert difference(found.measured[0][0], found.measured[1][0], "b").value == pytest.approx(rows[1]["value"], rel=1e-9)
 
 
 def test_every_run_that_scored_other_impressions_is_named(scored) -> None:

@@ -56,7 +56,7 @@ def test_every_level_above_the_first_reads_the_level_below_and_not_the_input():
             net.layers[-1].weight.zero_()
             net.layers[-1].bias.zero_()
     outputs_BKH = model.eval()(torch.randn(B, 1, D)).outputs_BKH
-    assert torch.equal(outputs_BKH, outputs_BKH[:1].expand(B, -1, -1))
+    torch.testing.assert_close(outputs_BKH, outputs_BKH[:1].expand(B, -1, -1))
 
 
 def test_the_shared_path_brings_an_objective_what_others_experts_found_below():

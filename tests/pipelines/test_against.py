@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -45,7 +46,7 @@ def test_a_named_run_stands_beside_the_baselines(tiny: Path, alone: Path, worksp
         of[(of["metric"] == "auc") & (of["against"] == "alone") & (of["split"] == "test") & of["day"].isna() & (of["slice"] == "all")]
         for of in (rows[rows["objective"] == "click"], expected)
     )
-    assert mine[["value", "low", "high"]].to_numpy().tolist() == theirs[["value", "low", "high"]].to_numpy().tolist()
+    np.testing.assert_allclose(mine[["value", "low", "high"]], theirs[["value", "low", "high"]], rtol=1e-9, atol=1e-12)
     assert "Against alone:" in (run / "report.html").read_text()
 
 

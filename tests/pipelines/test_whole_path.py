@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -117,7 +118,7 @@ def test_another_systems_scores_get_the_same_metrics(tiny: Path, workspace: Path
     theirs = pq.read_table(out / "metrics.parquet").to_pandas()
     mine = pq.read_table(tiny / "runs" / "first" / "metrics.parquet").to_pandas()
     mine = mine[mine.against.isna()].reset_index(drop=True)
-    assert theirs.drop(columns="run").equals(mine.drop(columns="run"))
+    pd.testing.assert_frame_equal(theirs.drop(columns="run"), mine.drop(columns="run"), rtol=1e-9)
 
 
 def test_a_damaged_model_is_told_by_name_and_not_scored(tiny: Path, tmp_path: Path, capsys):

@@ -54,8 +54,9 @@ def test_nothing_permuted_gives_the_predictions_of_the_stage_score(toy: Toy, run
     scored = pq.read_table(run / "predictions.parquet")
     test = scored.filter(pc.equal(scored["split"], "test"))
     base, _ = spoiled(two, toy.examples, toy.encoded, run, ROWS)
-    for name in ("event_id", "user_id", "label.click", "label.watch", "label.like", *PREDICTED):
+    for name in ("event_id", "user_id", "label.click", "label.watch", "label.like"):
         assert base[name].combine_chunks().equals(test[name].combine_chunks()), name
+    np.testing.assert_allclose(values(base), values(test), rtol=1e-5)
 
 
 def test_a_permuted_group_is_the_prediction_of_examples_with_permuted_columns(toy: Toy, run: Path, two: Pipeline) -> None:
@@ -68,7 +69,7 @@ def test_a_permuted_group_is_the_prediction_of_examples_with_permuted_columns(to
     for name, prefix in prefixes.items():
         columns = {column: test[column].take(order_N) if column.startswith(prefix) else test[column] for column in test.column_names}
         expected = scorer.predict(pa.table(columns), position="logged")
-        np.testing.assert_allclose(values(groups[name][0]), expected, rtol=2e-6, err_msg=name)
+        np.testing.assert_allclose(values(groups[name][0]), expected, rtol=1e-5, err_msg=name)
         assert groups[name][0]["label.click"].equals(test["label.click"])
 
 
