@@ -73,8 +73,11 @@ def test_without_a_refit_the_kept_predictions_are_the_models_own(toy: Toy, tmp_p
     pipeline = pipeline_of(train={"refit": False})
     run_train(pipeline, toy.encoded, tmp_path / "run")
     validation = _scored(pipeline, toy, tmp_path / "run").slice(0, 300)
-    own = load(tmp_path / "run/model").predict(toy.tables[DAYS[3]], position="logged")
-    np.testing.assert_allclose(_values(validation, "pred"), own, rtol=1e-6)
+    scorer, table = load(tmp_path / "run/model"), toy.tables[DAYS[3]]
+    unplaced = table.set_column(table.column_names.index("bias.position"), "bias.position", pa.nulls(len(table), pa.int64()))
+    for prefix, of in (("pred", table), ("rank", unplaced)):
+        np.testing.assert_allclose(_values(validation, prefix), scorer.predict(of, position="logged"), rtol=1e-5)
+    assert np.abs(_values(validation, "pred") - _values(validation, "rank"))[:, 0].max() > 0.01, "the position says something"
 
 
 def test_ranking_does_not_know_the_position_and_a_prediction_of_the_log_does(toy: Toy, run: Path) -> None:

@@ -139,6 +139,17 @@ def test_the_refit_runs_the_chosen_number_of_passes_over_all_days(toy: Toy, trai
     assert refit[-1]["step"] == chosen * 5 * 300 / 50
 
 
+@pytest.mark.parametrize("method", ["fixed", "gradnorm"])
+def test_in_time_order_the_refit_goes_on_as_if_there_had_been_no_validation_days(toy: Toy, tmp_path: Path, method: str) -> None:
+    """A training on all five days takes the same steps: weights, moments of both optimisers and the balancer's memory go on."""
+    for name, split in (("refit", {"validation": (DAYS[3], DAYS[4])}), ("whole", {})):
+        train = DAYS[0], DAYS[2] if split else DAYS[4]
+        run_train(pipeline_of(split={"train": train, **split}, balance={"method": method}), toy.encoded, tmp_path / name)
+    refit, whole = (load_file(tmp_path / name / "model/model.safetensors") for name in ("refit", "whole"))
+    torch.testing.assert_close(refit, whole, rtol=1e-5, atol=1e-6)
+    assert {line["phase"] for line in journal(tmp_path / "refit")} == {"choose", "refit"}
+
+
 def test_members_are_nets_of_neighbouring_seeds_and_predictions_their_mean(toy: Toy, tmp_path: Path) -> None:
     def kept(name: str, **tables: Any) -> np.ndarray:
         run_train(pipeline_of(**tables), toy.encoded, tmp_path / name)
