@@ -144,7 +144,7 @@ class HoMEOptions(ExpertOptions):
 
 
 class PEPNetOptions(Options):
-    """Layers scaled by the context and by who and what is met (Chang et al., KDD 2023)."""
+    """Inputs scaled by the context, towers by who and what is met (Chang et al., KDD 2023)."""
 
     hidden: Widths = (64,)  # of each objective's tower, below `d_tower`
     d_gate: PositiveInt = 32  # of a gate's hidden layer

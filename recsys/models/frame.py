@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recsys.config import Model
 from recsys.encoding.layout import Batch, Layout
 from recsys.models.inputs import Inputs
-from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
+from recsys.models.sharing import Look, Priors, Setting, Sharing
 from recsys.nn.bias import BiasTower, drop_position, without_position
 from recsys.nn.cross import LowRankCross
 from recsys.nn.dropout import Dropout
@@ -43,7 +43,10 @@ class ParameterGroups(NamedTuple):
 
 
 class Ranker(nn.Module):
-    """Inputs → shared hidden layer → way of sharing → towers; beside it a linear path, a cross layer and the bias tower."""
+    """Inputs → shared hidden layer → way of sharing → towers; beside it a linear path, a cross layer and the bias tower.
+
+    A way may change the inputs before the shared hidden layer reads them (`Sharing.from_inputs`); what lies beside it reads them unchanged.
+    """
 
     def __init__(
         self,
@@ -75,7 +78,7 @@ class Ranker(nn.Module):
         """`position`: "logged" as it was in the log (in training now and then missing); "missing" as when ranking."""
         codes_B2 = self._codes(batch.bias, position)
         inputs_BTD, linear_BK = self.inputs(batch, codes_B2)
-        shared: Shared = self.sharing(unstacked(self.hidden(stacked(inputs_BTD))), self._priors(inputs_BTD))
+        shared = self.sharing.from_inputs(inputs_BTD, self._shared_layer, self._priors(inputs_BTD))
         outputs_BK = self.towers(self.dropout(shared.outputs_BKH))
         if linear_BK is not None:
             outputs_BK = outputs_BK + linear_BK
@@ -95,7 +98,12 @@ class Ranker(nn.Module):
             starts_K=starts_K,
             d_entity=len(self.inputs.entity_columns),
             d_context=len(self.inputs.context_columns),
+            d_inputs=self.inputs.d_out,
         )
+
+    def _shared_layer(self, inputs_BTD: Tensor) -> Tensor:
+        """[B, T, D] → [B, T, d_shared]; the inputs themselves where there is no such layer."""
+        return unstacked(self.hidden(stacked(inputs_BTD)))
 
     def _priors(self, inputs_BTD: Tensor) -> Priors | None:
         """Parts of the one table's inputs, for a way of sharing that reads them."""

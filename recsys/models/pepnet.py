@@ -1,9 +1,9 @@
 """Inputs scaled by the context, towers scaled by who and what is met.
 
-Shape letters: B rows, D width of the inputs, K objectives, H width of a tower's layer, L gated layers.
+Shape letters: B rows, D width of the inputs, X of what the towers read, K objectives, H width of a tower's layer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -17,13 +17,16 @@ from recsys.nn.linear import StackedLinear, unstacked
 
 
 class PEPNet(Sharing):
-    """Chang et al. (PEPNet, KDD 2023), with `GateUnit` their Gate NU and sg the stop-gradient.
+    """Chang et al. (PEPNet, KDD 2023, arXiv 2302.01115), with `GateUnit` their Gate NU and sg the stop-gradient.
 
-    EPNet: e = x ⊙ GateNU(context ⊕ sg(x)). PPNet: objective k's tower h_k^0 = e, h_k^l = ReLU(h_k^{l−1} W_k^l + b_k^l) ⊙ δ_k^l, where one
-    unit a layer gives the gates of all objectives, [δ_1^l … δ_K^l] = GateNU(prior ⊕ sg(e)).
+    EPNet: E' = E ⊙ GateNU(context ⊕ sg(E)), E the inputs below the shared hidden layer. That layer reads E'; x is what it gives.
+    PPNet: objective k's tower h_k^0 = x, h_k^l = ReLU(h_k^{l−1} W_k^l + b_k^l) ⊙ δ_k^l, where one unit per layer gives the gates of all
+    objectives, [δ_1^l … δ_K^l] = GateNU(prior ⊕ sg(E')).
+    The paper embeds every feature, so its gate scales them all. Here numbers stand beside the embeddings and the attended history: each
+    is scaled as an embedding of width one. The linear path and the cross layer stand outside the way, and read E.
     The prior is what is known of the user, the item and its author, ids where the features have them; the paper's domain is the context.
     Where there are no such features the gates read the inputs alone. The widths of the towers are `hidden`, then `model.d_tower`.
-    `shared` is e, the last activation that all objectives read.
+    `shared` is x, the last activation that all objectives read.
     """
 
     owns_towers = True
@@ -31,29 +34,37 @@ class PEPNet(Sharing):
 
     def __init__(self, options: PEPNetOptions, setting: Setting) -> None:
         super().__init__(options, setting)
-        num, d_in = setting.num_objectives, setting.d_in
-        widths = (d_in, *options.hidden, setting.d_tower)
-        self.input_gate = GateUnit(setting.d_context + d_in, options.d_gate, d_in)
-        self.layer_gates = nn.ModuleList(GateUnit(setting.d_entity + d_in, options.d_gate, num * width) for width in widths[1:])
+        num, d_inputs = setting.num_objectives, setting.d_inputs
+        widths = (setting.d_in, *options.hidden, setting.d_tower)
+        self.input_gate = GateUnit(setting.d_context + d_inputs, options.d_gate, d_inputs)
+        self.layer_gates = nn.ModuleList(GateUnit(setting.d_entity + d_inputs, options.d_gate, num * width) for width in widths[1:])
         self.layers = nn.ModuleList(StackedLinear(num, a, b) for a, b in pairwise(widths))
         self.dropout = Dropout(setting.dropout)
         self.num_objectives = num
         self.d_out = setting.d_tower
 
-    def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
+    def from_inputs(self, inputs_BTD: Tensor, hidden: Callable[[Tensor], Tensor], priors: Priors | None = None) -> Shared:
         assert priors is not None, "PEPNet reads priors"
         inputs_BD = inputs_BTD.squeeze(1)
         input_gate_BD = self.input_gate(torch.cat([priors.context_BC, inputs_BD.detach()], dim=1))
-        shared_BD = inputs_BD * input_gate_BD
-        read_BD = torch.cat([priors.entity_BP, shared_BD.detach()], dim=1)
+        scaled_BD = inputs_BD * input_gate_BD
+        read_BD = torch.cat([priors.entity_BP, scaled_BD.detach()], dim=1)
         gates_BKH = [torch.unflatten(gate(read_BD), 1, (self.num_objectives, -1)) for gate in self.layer_gates]
+        shared_BX = hidden(scaled_BD.unsqueeze(1)).squeeze(1)
+        return Shared(self._towers(shared_BX, gates_BKH), shared=shared_BX, show={"gate scale": _scales(input_gate_BD, gates_BKH)})
 
-        tower_KBH = shared_BD.expand(self.num_objectives, -1, -1)
+    def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
+        """Without a shared hidden layer, where the towers read E' itself."""
+        return self.from_inputs(inputs_BTD, nn.Identity(), priors)
+
+    def _towers(self, shared_BX: Tensor, gates_BKH: Sequence[Tensor]) -> Tensor:
+        """[B, K, d_out]: each objective's layers, each scaled by its gate."""
+        tower_KBH = shared_BX.expand(self.num_objectives, -1, -1)
         for place, (layer, gate_BKH) in enumerate(zip(self.layers, gates_BKH, strict=True)):
             if place > 0:
                 tower_KBH = self.dropout(tower_KBH)  # the frame drops of the last layer
             tower_KBH = layer(tower_KBH).relu() * gate_BKH.transpose(0, 1)
-        return Shared(unstacked(tower_KBH), shared=shared_BD, show={"gate scale": _scales(input_gate_BD, gates_BKH)})
+        return unstacked(tower_KBH)
 
 
 def _scales(input_gate_BD: Tensor, gates_BKH: Sequence[Tensor]) -> Look:

@@ -4,6 +4,7 @@ Shape letters: B rows, T tables, K objectives, D width of what is read, H width 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -23,6 +24,7 @@ class Setting:
     starts_K: Tensor  # each output of a fresh model: of a binary objective the logit of its base rate
     d_entity: int = 0  # widths of `Priors`
     d_context: int = 0
+    d_inputs: int = 0  # of what lies below the shared hidden layer, for a way that changes it (`from_inputs`)
 
     @property
     def num_objectives(self) -> int:
@@ -74,3 +76,11 @@ class Sharing(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared: ...
+
+    def from_inputs(self, inputs_BTD: Tensor, hidden: Callable[[Tensor], Tensor], priors: Priors | None = None) -> Shared:
+        """What the frame calls: `forward` on what `hidden`, the shared hidden layer, makes of the inputs [B, T, D].
+
+        A way that changes the inputs before that layer reads them does it here.
+        """
+        shared: Shared = self(hidden(inputs_BTD), priors)
+        return shared

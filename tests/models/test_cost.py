@@ -30,8 +30,8 @@ BY_HAND = {
     "cgc": BELOW + (K + 2) * 16 * 8 + K * 3 * 16 + K * 2 * 8 + towers(8) + CROSS + OUT,  # the own experts' weighing left out
     "stem": (1 + K) * BELOW + (K + 1) * 16 * 8 + K * (K + 1) * (16 + 8) + towers(8) + K * CROSS + OUT,
     "pepnet": BELOW
-    + (16 * 8 + 8 * 16)  # the gate of the inputs; no feature of the context
-    + 2 * ((12 + 16) * 8 + 8 * K * 8)  # the gates of two layers, which read 3 slots × 4 of user and item too
+    + (D * 8 + 8 * D)  # the gate of the inputs; no feature of the context
+    + 2 * ((12 + D) * 8 + 8 * K * 8)  # the gates of two layers, which read 3 slots × 4 of user and item too
     + K * (16 * 8 + 8 * 8 + 8)
     + SKIP
     + CROSS

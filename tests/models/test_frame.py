@@ -55,12 +55,14 @@ def test_a_way_that_reads_priors_gets_who_is_met_and_where():
     layout = factory.layout().model_copy(update={"dense": ("user.age", "context.hour", "agg.user_id.click.7")})
     model = build(factory.options(sharing="pepnet"), layout, factory.objectives(), torch.zeros(K), 1).eval()
     heard = []
-    model.sharing.register_forward_pre_hook(lambda module, given: heard.append(given))
+    whole = model.sharing.from_inputs
+    model.sharing.from_inputs = lambda *given: heard.append(given) or whole(*given)
     example = factory.batch(layout, 8)
     model(example, position="logged")
-    ((hidden_BTD, priors),) = heard
+    ((inputs_BTD, hidden, priors),) = heard
     inputs_BD = model.inputs(example, example.bias)[0][:, 0]
-    assert hidden_BTD.shape == (8, 1, 16)
+    torch.testing.assert_close(inputs_BTD[:, 0], inputs_BD)
+    assert hidden(inputs_BTD).shape == (8, 1, 16)
     torch.testing.assert_close(priors.context_BC, example.dense[:, 1:2])
     torch.testing.assert_close(
         priors.entity_BP, torch.cat([example.dense[:, :1], inputs_BD[:, 5:17]], dim=1)

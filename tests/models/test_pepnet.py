@@ -7,12 +7,12 @@ from recsys.models.pepnet import PEPNet
 from tests.models import factory
 from tests.models.plain import randomised
 
-B, D, K = 9, 6, len(factory.KINDS)
+B, D, X, K = 9, 6, 8, len(factory.KINDS)
 HIDDEN, D_TOWER = (5, 7), 4
 
 
-def pepnet(d_entity=3, d_context=2, **changes):
-    setting = factory.setting(d_in=D, d_tower=D_TOWER, d_entity=d_entity, d_context=d_context, **changes)
+def pepnet(d_entity=3, d_context=2, d_in=D, **changes):
+    setting = factory.setting(d_in=d_in, d_tower=D_TOWER, d_entity=d_entity, d_context=d_context, d_inputs=D, **changes)
     return PEPNet(PEPNetOptions(hidden=HIDDEN, d_gate=8), setting)
 
 
@@ -25,21 +25,57 @@ def unit(gate, x_BD):
     return 2 * torch.sigmoid(hidden @ gate.out.weight[0] + gate.out.bias[0])
 
 
-@pytest.mark.parametrize(("d_entity", "d_context"), [(3, 2), (0, 2), (3, 0), (0, 0)])
-def test_it_is_a_loop_over_towers_and_their_layers(d_entity, d_context):
-    model = randomised(pepnet(d_entity, d_context))
-    inputs_BTD, priors = example(d_entity, d_context)
-    x_BD = inputs_BTD[:, 0]
-    scaled = x_BD * unit(model.input_gate, torch.cat([priors.context_BC, x_BD], dim=1))
-    prior = torch.cat([priors.entity_BP, scaled], dim=1)
-    found = model(inputs_BTD, priors)
-    torch.testing.assert_close(found.shared, scaled)
+def by_the_paper(model, inputs_BD, entity_BP, context_BC, hidden):
+    """O_ep = δ ⊗ E, then each objective's tower above `hidden` of it, layer by layer: (what the towers read, their outputs)."""
+    delta_BD = unit(model.input_gate, torch.cat([context_BC, inputs_BD], dim=1))
+    scaled_BD = inputs_BD * delta_BD
+    prior = torch.cat([entity_BP, scaled_BD], dim=1)
+    shared_BX = hidden(scaled_BD)
+    towers = []
     for k in range(K):
-        tower_BH = scaled
-        for layer, gate, width in zip(model.layers, model.layer_gates, (*HIDDEN, D_TOWER), strict=True):
-            scale_BH = unit(gate, prior)[:, width * k : width * k + width]
-            tower_BH = (tower_BH @ layer.weight[k] + layer.bias[k]).relu() * scale_BH
-        torch.testing.assert_close(found.outputs_BKH[:, k], tower_BH)
+        tower_BH = shared_BX
+        for layer, gate in zip(model.layers, model.layer_gates, strict=True):
+            width = layer.weight.shape[2]
+            tower_BH = (tower_BH @ layer.weight[k] + layer.bias[k]).relu() * unit(gate, prior)[:, width * k : width * k + width]
+        towers.append(tower_BH)
+    return shared_BX, torch.stack(towers, dim=1)
+
+
+@pytest.mark.parametrize(("d_entity", "d_context"), [(3, 2), (0, 2), (3, 0), (0, 0)])
+@pytest.mark.parametrize("d_in", [D, X], ids=["without a shared layer", "below a shared layer"])
+def test_it_is_a_loop_over_towers_and_their_layers(d_entity, d_context, d_in):
+    model = randomised(pepnet(d_entity, d_context, d_in))
+    inputs_BTD, priors = example(d_entity, d_context)
+    weight_DX = torch.randn(D, X)
+    hidden = torch.nn.Identity() if d_in == D else lambda x: (x @ weight_DX).relu()
+    expected_shared, expected = by_the_paper(model, inputs_BTD[:, 0], *priors, hidden)
+    found = model.from_inputs(inputs_BTD, hidden, priors)
+    torch.testing.assert_close(found.shared, expected_shared)
+    torch.testing.assert_close(found.outputs_BKH, expected)
+    if d_in == D:
+        torch.testing.assert_close(model(inputs_BTD, priors).outputs_BKH, expected)
+
+
+@pytest.mark.parametrize("d_shared", [0, 16])
+def test_in_the_frame_the_gate_scales_what_the_shared_layer_reads(d_shared):
+    """The towers' inputs, and the outputs without the paths beside them, from the batch's inputs on, on the ranker's own weights."""
+    layout = factory.layout().model_copy(update={"dense": ("item.a", "context.b", "agg.c")})
+    options = factory.options(sharing="pepnet", d_shared=d_shared, skip=False, cross_rank=0, position="blind")
+    model = randomised(build(options, layout, factory.objectives(), torch.zeros(K), 1)).eval()
+    batch = factory.batch(layout, B)
+    inputs_BD = model.inputs(batch, batch.bias)[0][:, 0]
+    entity_BP = torch.cat([batch.dense[:, :1], inputs_BD[:, 5:17]], dim=1)  # item.a; past it and two more numbers and signals, the slots
+    hidden = torch.nn.Identity()
+    if d_shared:
+        (layer,) = model.hidden.layers
+        hidden = lambda x: (x @ layer.weight[0] + layer.bias[0]).relu()  # noqa: E731
+    shared_BX, expected_BKH = by_the_paper(model.sharing, inputs_BD, entity_BP, batch.dense[:, 1:2], hidden)
+    found = model(batch, position="logged")
+    torch.testing.assert_close(found.shared, shared_BX)
+    torch.testing.assert_close(found.read_BKH, expected_BKH)
+    heads = model.towers.heads
+    expected_BK = torch.stack([(expected_BKH[:, k] @ heads.weight[k] + heads.bias[k])[:, 0] for k in range(K)], dim=1)
+    torch.testing.assert_close(found.outputs_BK, expected_BK)
 
 
 def test_a_fresh_gate_is_one_whatever_it_reads():
@@ -92,7 +128,9 @@ def test_in_the_frame_the_context_scales_inputs_and_entities_scale_towers():
     model = build(factory.options(sharing="pepnet"), layout, factory.objectives(), torch.zeros(K), 1)
     assert model.inputs.context_columns.tolist() == [1]
     assert len(model.inputs.entity_columns) == 1 + 3 * 4  # item.a; item.one, item.tags and user.two, 4 wide each
-    assert model.sharing.input_gate.hidden.weight.shape[1] == 1 + 16
+    assert model.inputs.d_out == 16  # 3 numbers, 3 slots of 4, and one of padding
+    assert model.sharing.input_gate.hidden.weight.shape[1:] == (1 + 16, 8)
+    assert model.sharing.input_gate.out.weight.shape[1:] == (8, 16)
     assert model.sharing.layer_gates[0].hidden.weight.shape[1] == 13 + 16
     batch = factory.batch(layout, B)
     inputs_BTD, _ = model.inputs(batch, batch.bias)
