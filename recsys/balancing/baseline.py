@@ -15,6 +15,7 @@ _OPTION = "balance.worst_case.baseline"
 def losses_of(run: Path, objectives: Sequence[Objective]) -> list[float]:
     """The last loss of each objective in `run`/training.jsonl, in units of its best constant's, on rows not learned where there are some.
 
+    After shuffled passes the last such line is of the pass that was kept.
     Raises ConfigError where there is no such file or an objective has no loss in it, ArtifactError where it is damaged.
     """
     journal = run / _JOURNAL

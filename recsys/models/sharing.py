@@ -63,6 +63,7 @@ class Sharing(nn.Module, ABC):
     d_out: int
     owns_towers: ClassVar[bool] = False  # the way changes the towers: `outputs_BKH` go straight to the output layer
     reads_priors: ClassVar[bool] = False
+    shares_nothing: ClassVar[bool] = False  # no parameter, in the way or in the frame around it, is reached by two objectives' losses
 
     @abstractmethod
     def __init__(self, options: Any, setting: Setting) -> None:

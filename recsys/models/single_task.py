@@ -8,7 +8,12 @@ from recsys.nn.linear import StackedMLP, stacked, unstacked
 
 
 class SingleTask(Sharing):
-    """The baseline that multi-task learning has to beat: K models trained in one pass, none of which sees another's labels."""
+    """The baseline that multi-task learning has to beat: K models trained in one pass, none of which sees another's labels.
+
+    Early stopping chooses for each by itself (training/apart.py).
+    """
+
+    shares_nothing = True
 
     def __init__(self, options: SingleTaskOptions, setting: Setting) -> None:
         super().__init__(options, setting)

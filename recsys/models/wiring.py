@@ -24,6 +24,7 @@ from recsys.models.aitm import AITM
 from recsys.models.frame import Ranker
 from recsys.objectives import Objective
 
+TABLE = "inputs.embeddings.tables.table"
 Labels = Sequence[Hashable]  # of the places along an axis, each different
 
 _WIRING: dict[str, dict[str, str]] = {
@@ -75,7 +76,7 @@ class Wiring:
         self.numbers = getattr(options, options.sharing).model_dump()
         self.told = tuple(getattr(ranker.sharing, "columns", ())) or self.objectives  # what a net is told the task by
         self.tables = ranker.inputs.num_tables
-        self.of_tables = type(ranker.sharing).num_tables(2) - 1  # 0: one for all, 1: one an objective, 2: a shared one too
+        self.of_tables = _of_tables(ranker)
         self.receivers = ranker.sharing.transfer.steps if isinstance(ranker.sharing, AITM) else ()
         self.codes = codes
         self.columns = tuple(self._named(column) for column in ranker.inputs.columns)
@@ -122,10 +123,7 @@ class Wiring:
         return labels
 
     def _words(self, name: str) -> list[str]:
-        by_tables = (_ONE_TABLE, _OWN_TABLES, _SHARED_AND_OWN_TABLES)[self.of_tables]
-        patterns = {rf"sharing\.(?:{pattern})": words for pattern, words in _WIRING[self.way].items()} | _COMMON | by_tables
-        found = next((words for pattern, words in patterns.items() if re.fullmatch(pattern, name)), "")
-        return found.format(**self.numbers).split()
+        return _words_of(name, self.way, self.of_tables).format(**self.numbers).split()
 
     def _labels(self, word: str, size: int, objectives: Sequence[str]) -> Labels:
         factors, names = word.split("."), {"k": objectives, "g": self.groups}
@@ -137,6 +135,27 @@ class Wiring:
         """A code of a position or a device by what it stands for."""
         kind, name, place = column
         return (kind, self.codes[int(name)][place], 0) if kind == "code" else column  # type: ignore[call-overload]
+
+
+def axis_of_objectives(ranker: Ranker, way: str, name: str) -> int | None:
+    """The axis of a parameter that holds one equal block per objective, in their order; None where it has none."""
+    of_tables = _of_tables(ranker)
+    if name == TABLE:
+        return 0 if of_tables == 1 else None
+    words = _words_of(name, way, of_tables).split()
+    return words.index("k") if "k" in words else None
+
+
+def _of_tables(ranker: Ranker) -> int:
+    """0: one for all, 1: one an objective, 2: a shared one too."""
+    return type(ranker.sharing).num_tables(2) - 1
+
+
+def _words_of(name: str, way: str, of_tables: int) -> str:
+    """The words of a tensor's axes, one after another; empty where it stands in no table."""
+    by_tables = (_ONE_TABLE, _OWN_TABLES, _SHARED_AND_OWN_TABLES)[of_tables]
+    patterns = {rf"sharing\.(?:{pattern})": words for pattern, words in _WIRING[way].items()} | _COMMON | by_tables
+    return next((words for pattern, words in patterns.items() if re.fullmatch(pattern, name)), "")
 
 
 def _blocks(factor: str, size: int, names: Mapping[str, Sequence[str]]) -> Labels:

@@ -10,6 +10,7 @@ from recsys.report.figure import GREY, Figure, figure, named, records, sentence,
 from recsys.report.training_log import Inside
 
 CHOOSE = "choose"  # the phase that a refit follows; a refit starts afresh and has no rows to be judged on
+KEPT = "kept"  # what was kept of the passes: its losses stand in their lines already
 LEARNED = "train"  # the part of the rows that were learned; all others were predicted before
 CURVE_POINTS = 24  # of a member's training loss: single batches would hide the curve behind their noise
 
@@ -52,7 +53,7 @@ def best(curves: pd.DataFrame) -> list[Best]:
 
 def learning_curves(curves: pd.DataFrame) -> list[Figure]:
     """One figure an objective: loss over steps of every member, before the refit; a ring where it was best (`best`)."""
-    shown = curves[(curves["phase"] == CHOOSE) & curves["loss"].notna()]
+    shown = curves[(curves["phase"] == CHOOSE) & (curves["event"] != KEPT) & curves["loss"].notna()]
     places = {found.objective: found for found in best(curves)}
     return [_learning_curve(str(name), rows, places.get(str(name))) for name, rows in shown.groupby("objective", sort=False)]
 

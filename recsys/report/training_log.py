@@ -19,6 +19,7 @@ class _Form(BaseModel):
 class JournalLine(_Form):
     """One event of a training: losses are in units of the best constant prediction's, null where no label was observed.
 
+    A step, a pass or a day that was judged, or what was kept of the passes: each objective at the pass chosen for it.
     What balancing did stands in the lines of steps alone, gradients in those at which they were measured (null: no gradient).
     """
 

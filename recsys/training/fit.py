@@ -6,12 +6,13 @@ from torch import Tensor
 from recsys import balancing
 from recsys.encoding import steps_per_epoch
 from recsys.errors import ConfigError
+from recsys.training.apart import take
 from recsys.training.checkpoint import Saved
 from recsys.training.constants import constant_days, labels_that_count
 from recsys.training.loop import Loop, run_round
 from recsys.training.member import Member, empty_member, new_member, seed_of
 from recsys.training.observe import fit_smearing, keep_predictions, progressive, validate
-from recsys.training.plan import Phase, rounds, sampling, thinning
+from recsys.training.plan import Phase, Round, rounds, sampling, thinning
 from recsys.training.state import Choice, Place, State, optimisers
 from recsys.training.transfer import Held
 from recsys.training.work import Work, batch_of_one
@@ -77,7 +78,7 @@ def _state(work: Work, member: Member, place: Place, held: Held | None) -> State
     if held is not None:
         held.hold(member.ranker, dense)
     window_4K = torch.zeros(4, len(work.pipeline.objective), dtype=torch.float64, device=device)
-    return State(member, balancer, dense, tables, place, window_4K=window_4K)
+    return State(member, balancer, dense, tables, place, [Choice() for _ in work.groups], window_4K=window_4K)
 
 
 # --- Phases -------------------------------------------------------------------------------------------------------
@@ -85,8 +86,6 @@ def finish(work: Work, state: State) -> State:
     """Everything that this member has not done yet. Its weights, constants and `kept` are final afterwards."""
     if state.place.phase == "choose":
         _learn(work, state)
-        if state.best:
-            state.member.load_state_dict(state.best)
         fit_smearing(work, state, work.train_days)
         kept = keep_predictions(work, state)
         if not work.refits:
@@ -107,18 +106,21 @@ def _refit_state(work: Work, chosen: State, kept: dict[str, Tensor]) -> State:
         chosen.kept = kept
         return chosen
     state = fresh_state(work, index, "refit")
-    state.choice, state.kept = Choice(best=chosen.choice.best), kept
+    state.choices, state.kept = [Choice(best=choice.best) for choice in chosen.choices], kept
     return state
 
 
-def passes_chosen(work: Work, state: State) -> int:
+def passes_chosen(work: Work, state: State) -> dict[str, int]:
+    """Per objective. One that no validation label has judged takes those of the objective that takes most; without any, all passes."""
     if work.continues:
-        return work.pipeline.train.day_passes
-    return state.choice.best or work.pipeline.train.passes
+        return {objective.name: work.pipeline.train.day_passes for objective in work.pipeline.objective}
+    most = max(choice.best for choice in state.choices) or work.pipeline.train.passes
+    passes = {k: choice.best or most for group, choice in zip(work.groups, state.choices, strict=True) for k in group}
+    return {objective.name: passes[k] for k, objective in enumerate(work.pipeline.objective)}
 
 
 def _learn(work: Work, state: State) -> None:
-    """The rounds of the state's phase that are left."""
+    """The rounds of the state's phase that are left; then each objective as it was after the passes chosen for it."""
     place, train = state.place, work.pipeline.train
     plan = rounds(train, work.days_of(place.phase))
     opened = {days: work.open(days) for days in dict.fromkeys(this.days for this in plan)}
@@ -137,19 +139,32 @@ def _learn(work: Work, state: State) -> None:
             run_round(loop, state, this, days, steps[place.round])
             if place.phase == "choose" and not work.continues and work.validation_days:
                 validate(work, state, this)
+            if place.phase == "refit" and len(work.groups) > 1 and not work.continues:
+                _take_finished(work, state, this)
             state.balancer.end_round()
             place.round += 1
             place.step = 0
             work.guard.write(state)
+    if state.best:
+        state.member.load_state_dict(state.best)
+
+
+def _take_finished(work: Work, state: State, this: Round) -> None:
+    """In a refit of objectives that learn apart: those whose own number of passes is reached."""
+    passes, objectives = passes_chosen(work, state), work.pipeline.objective
+    for group in work.groups:
+        if passes[objectives[group[0]].name] == this.number + 1:
+            take(state.best, state.member, group, work.pipeline.model.sharing)
 
 
 def _enough(work: Work, state: State) -> bool:
-    """Choosing stops after `patience` rounds without a better validation loss; a refit after the chosen number of rounds."""
+    """Choosing stops once every judged group has had `patience` rounds without a better loss; a refit after the most rounds chosen."""
     if work.continues:
         return False
     if state.place.phase == "choose":
-        return state.choice.worse >= work.pipeline.train.patience
-    return state.place.round >= passes_chosen(work, state)
+        judged = [choice for choice in state.choices if choice.best]
+        return bool(judged) and all(choice.worse >= work.pipeline.train.patience for choice in judged)
+    return state.place.round >= max(passes_chosen(work, state).values())
 
 
 def _title(work: Work, state: State) -> str:

@@ -24,13 +24,14 @@ def inside(
     *,
     one: Batch,
     kept: Sequence[Mapping[str, Tensor]],
-    passes: Sequence[int],
+    passes: Sequence[Mapping[str, int]],
     compute: Compute,
     rows_per_second: float | None,
 ) -> dict[str, Any]:
     """Multiplications a row and parameters are sums over the members, looks and position bias means over them.
 
-    `members` in evaluation mode, `one` a batch of one row, `kept` what each member's choosing phase left (`State.kept`).
+    `members` in evaluation mode, `one` a batch of one row, `kept` what each member's choosing phase left (`State.kept`),
+    `passes` each member's passes per objective.
     """
     sizes = [parameters(member.ranker) for member in members]
     of_losses = sum(parameter.numel() for member in members for parameter in member.losses.parameters())
@@ -41,7 +42,7 @@ def inside(
         "parameters": {"dense": sum(size.dense for size in sizes) + of_losses, "embedding": sum(size.embedding for size in sizes)},
         "looks": described(kept, columns_of(members[0].ranker, one), pipeline.objective),
         "position_bias": position_bias(pipeline, encoder, members),
-        "passes_chosen": list(passes),
+        "passes_chosen": [dict(of_member) for of_member in passes],
         "precision": compute.precision,
         "device": device_name(compute),
         "rows_per_second": rows_per_second,

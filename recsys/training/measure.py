@@ -41,6 +41,12 @@ def weighted_loss(loss: Mapping[str, float | None], objectives: Sequence[Objecti
     return sum(objective.loss_weight * value for objective in objectives if (value := loss[objective.name]) is not None)
 
 
+def judged_loss(loss: Mapping[str, float | None], objectives: Sequence[Objective]) -> float | None:
+    """Their weighted loss; None where no observed label of theirs counts."""
+    counts = any(objective.loss_weight > 0 and loss[objective.name] is not None for objective in objectives)
+    return weighted_loss(loss, objectives) if counts else None
+
+
 def auc_by_name(values_NV: NDArray[np.float64], labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> dict[str, float | None]:
     """AUC of the observed rows; null for an objective that is not binary, and where only one class was seen.
 

@@ -9,6 +9,7 @@ from recsys import schema
 from recsys.encoding import EncodedDays, batches, steps_per_epoch
 from recsys.models import Position
 from recsys.training import looks, measure
+from recsys.training.apart import take
 from recsys.training.diverged import diverged
 from recsys.training.member import PREDICTION_ROWS, Outputs, predict, sees_position, values
 from recsys.training.plan import Round
@@ -38,16 +39,23 @@ def progressive(work: Work, state: State, this: Round, days: EncodedDays) -> Non
 
 
 def validate(work: Work, state: State, this: Round) -> None:
-    """The loss on the validation days after a pass, and whether it is the best so far."""
+    """The losses on the validation days after a pass, and for which objectives they are the best so far.
+
+    A group that has waited `patience` passes for a better one is done, as if it were trained by itself; the others go on. What no
+    validation label judges is taken as it stands after each pass.
+    """
     days = work.open(work.validation_days)
     outputs = predicted(work, state, days, "logged")
     loss = _write_line(work, state, "pass", "validation", this.number, None, outputs, days)
-    choice = state.choice
-    if choice.loss is None or loss < choice.loss:
-        state.choice = Choice(best=this.number + 1, loss=loss)
-        state.best = {name: tensor.detach().cpu().clone() for name, tensor in state.member.state_dict().items()}
-    else:
-        state.choice = Choice(best=choice.best, loss=choice.loss, worse=choice.worse + 1)
+    for place, (group, choice) in enumerate(zip(work.groups, state.choices, strict=True)):
+        found = measure.judged_loss(loss, [work.pipeline.objective[k] for k in group])
+        if found is not None and choice.worse >= work.pipeline.train.patience:
+            continue
+        if found is None or choice.loss is None or found < choice.loss:
+            take(state.best, state.member, group, work.pipeline.model.sharing)
+            state.choices[place] = choice if found is None else Choice(best=this.number + 1, loss=found)
+        else:
+            state.choices[place] = Choice(best=choice.best, loss=choice.loss, worse=choice.worse + 1)
 
 
 def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
@@ -63,6 +71,9 @@ def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
     missing = predicted(work, state, days, "missing") if sees_position(work.pipeline, work.layout) else None
     if work.continues:
         _write_line(work, state, "day", "validation", 0, work.validation_days[-1], logged, days)
+    else:
+        passes = max(choice.best for choice in state.choices) or state.place.round
+        _write_line(work, state, "kept", "validation", passes - 1, None, logged, days)
     kept[schema.PREDICTION] = torch.from_numpy(values(state.member, logged))
     if missing is not None:
         kept[schema.RANK] = torch.from_numpy(values(state.member, missing)[:, : len(work.pipeline.objective)].copy())
@@ -85,8 +96,8 @@ def fit_smearing(work: Work, state: State, days: Sequence[str]) -> None:
 
 def _write_line(
     work: Work, state: State, event: str, part: str, number: int, day: str | None, outputs: Outputs, days: EncodedDays
-) -> float:
-    """A line about the predicted rows of some days. Returns their weighted loss."""
+) -> dict[str, float | None]:
+    """A line about the predicted rows of some days. Returns their losses."""
     objectives, labels_NK = work.pipeline.objective, days.labels()
     loss = measure.losses_by_name(*measure.mean_losses(state.member, outputs, labels_NK, days.weights()), objectives)
     work.journal.write(
@@ -106,4 +117,4 @@ def _write_line(
             "rows_per_second": work.speed.rows_per_second,
         }
     )
-    return measure.weighted_loss(loss, objectives)
+    return loss

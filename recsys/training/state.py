@@ -31,9 +31,9 @@ class Place:
 
 @dataclass
 class Choice:
-    """Early stopping: the best round so far (1 = the first), its validation loss, and the rounds since."""
+    """Early stopping of a group of objectives: the best round so far (1 = the first), its validation loss, and the rounds since."""
 
-    best: int = 0
+    best: int = 0  # 0 where no validation loss has told
     loss: float | None = None
     worse: int = 0
 
@@ -47,8 +47,8 @@ class State:
     dense: Optimizer
     tables: RowwiseAdagrad
     place: Place
-    choice: Choice = field(default_factory=Choice)
-    best: dict[str, Tensor] = field(default_factory=dict)  # the member's state at the best round; empty before one is chosen
+    choices: list[Choice] = field(default_factory=list)  # one per group of Work.groups
+    best: dict[str, Tensor] = field(default_factory=dict)  # the member's state, of each group at its best round; empty before one ends
     kept: dict[str, Tensor] = field(default_factory=dict)  # what the choosing phase leaves: predictions and looks
     window_4K: Tensor = field(default_factory=lambda: torch.empty(0))  # Σ loss·count, Σ count, Σ weight, steps since the last line
     heads: list[nn.Parameter] | None = None  # what lies above the shared tensor, once a gradient method has asked; not saved
@@ -70,7 +70,7 @@ class State:
         }
 
     def facts(self) -> dict[str, Any]:
-        return {"place": asdict(self.place), "choice": asdict(self.choice)}
+        return {"place": asdict(self.place), "choices": [asdict(choice) for choice in self.choices]}
 
     def restore(self, saved: Saved) -> None:
         """Takes everything over from a checkpoint, torch's random state included (so this comes last before going on)."""
@@ -81,7 +81,8 @@ class State:
         _load_optimiser(self.tables, _under("tables", tensors))
         self.best, self.kept = _under("best", tensors), _under("kept", tensors)
         self.window_4K = tensors["window"].to(self.window_4K.device)
-        self.place, self.choice = Place(**saved.facts["place"]), Choice(**saved.facts["choice"])
+        self.place = Place(**saved.facts["place"])
+        self.choices = [Choice(**choice) for choice in saved.facts["choices"]]
         torch.set_rng_state(tensors["random.cpu"])
         device = self.window_4K.device
         if device.type == "cuda" and "random.cuda" in tensors:  # `device = "auto"` may go on elsewhere than where it began

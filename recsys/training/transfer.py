@@ -28,11 +28,11 @@ from recsys.encoding.layout import Batch
 from recsys.encoding.vocabulary import Vocabulary
 from recsys.errors import ConfigError
 from recsys.models import SHARING, Ranker
+from recsys.models.wiring import TABLE as _TABLE
 from recsys.models.wiring import Labels, Wiring
 from recsys.training.member import Member
 from recsys.training.model import Model, read_model
 
-_TABLE = "inputs.embeddings.tables.table"
 _NOT_COPIED = ("inputs.dense_columns", "inputs.embeddings.slots.columns_C", "inputs.embeddings.history.columns_C")  # the layout's
 _FREE = {"members", "input_share", "dropout", "position_dropout"}  # of [model]: change no shape, or only by names
 _KIND = ("kind", "loss", "method", "duration", "levels", "given")  # of an objective: what its output means

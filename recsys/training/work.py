@@ -8,6 +8,7 @@ from recsys.config import Pipeline
 from recsys.encoding import EncodedDays, batches
 from recsys.encoding.layout import Batch, Layout
 from recsys.progress import Console
+from recsys.training.apart import Group, groups
 from recsys.training.devices import Compute
 from recsys.training.guard import Guard
 from recsys.training.journal import Journal
@@ -40,6 +41,11 @@ class Work:
     def continues(self) -> bool:
         """In time order the refit goes on where the training days ended; shuffled it starts afresh on all days."""
         return self.pipeline.train.order == "time"
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The objectives that early stopping chooses for together."""
+        return groups(self.pipeline.model.sharing, self.pipeline.objective)
 
     def days_of(self, phase: Phase) -> tuple[str, ...]:
         if phase == "choose":

@@ -93,7 +93,7 @@ INSIDE: dict[str, Any] = {
     "members": 2,
     "precision": "fp32",
     "device": "cpu",
-    "passes_chosen": [2, 1],
+    "passes_chosen": [{"click": 2}, {"click": 1}],
 }
 
 

@@ -49,7 +49,7 @@ def test_a_binary_loss_is_the_weighted_mean_over_all_rows_in_units_of_the_weight
     run_train(pipeline, kinds_toy.encoded, tmp_path / "run")
     training, validation = learned(kinds_toy, DAYS[:3]), learned(kinds_toy, DAYS[3:5])
     weights, background = column(validation, "weight"), column(training, "weight")
-    lines = journal(tmp_path / "run", part="validation")
+    lines = journal(tmp_path / "run", part="validation", event="pass")
     assert len(lines) == 2
     for line, outputs in zip(lines, seen, strict=False):
         raw = outputs.raw_NK.double().numpy()

@@ -81,6 +81,17 @@ def test_interrupted_again_and_again_it_ends_bit_equal(
     _assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
+def test_objectives_that_stop_apart_end_bit_equal_too(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = {"order": "shuffled", "passes": 4, "patience": 1, "learning_rate": 0.02, "batch_size": 100}
+    pipeline = pipeline_of(model={"sharing": "single_task"}, train=train)
+    run_train(pipeline, toy.encoded, tmp_path / "whole")
+    (passes,) = json.loads((tmp_path / "whole/model/inside.json").read_text())["passes_chosen"]
+    assert len(set(passes.values())) > 1, passes  # or this test shows nothing
+    _interrupt_every(monkeypatch, 7)
+    assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") >= 5
+    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+
+
 @pytest.mark.parametrize("order", ["time", "shuffled"])
 def test_thinned_and_with_every_kind_of_label_it_ends_bit_equal_too(
     kinds_toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str

@@ -99,7 +99,7 @@ def test_the_days_of_a_model_without_validation_are_all_learned(trained: Trained
     pipeline = pipeline_of(split={"train": (DAYS[0], DAYS[2])}, train={"order": "shuffled", "passes": 3, "patience": 1})
     run = trained(pipeline)
     assert {(line["phase"], line["pass"]) for line in journal(run)} == {("choose", 1), ("choose", 2), ("choose", 3)}
-    assert json.loads((run / "model/inside.json").read_text())["passes_chosen"] == [3]
+    assert json.loads((run / "model/inside.json").read_text())["passes_chosen"] == [{"click": 3, "watch": 3, "like": 3}]
     assert len(pq.read_table(run / "model/validation.parquet")) == 0
 
 
@@ -126,14 +126,14 @@ def test_the_best_pass_is_kept_as_a_replay_by_hand_finds_it(toy: Toy, tmp_path: 
     best = int(np.argmin(by_hand))
     assert 0 < best < passes - 1, by_hand  # or this test shows nothing
     assert passes == best + 1 + 3, "stops after `patience` passes without a better one"
-    assert json.loads((tmp_path / "run/model/inside.json").read_text())["passes_chosen"] == [best + 1]
+    assert json.loads((tmp_path / "run/model/inside.json").read_text())["passes_chosen"] == [{"click": best + 1, "watch": best + 1}]
     kept = pq.read_table(tmp_path / "run/model/validation.parquet")["pred.click"].to_numpy()
     np.testing.assert_allclose(kept, 1 / (1 + np.exp(-seen[best].raw_NK[:, 0].double().numpy())), rtol=1e-12)
 
 
 def test_the_refit_runs_the_chosen_number_of_passes_over_all_days(toy: Toy, trained: Trained) -> None:
     run = trained(pipeline_of(train={"order": "shuffled", "passes": 5, "patience": 1, "learning_rate": 0.1, "batch_size": 50}))
-    chosen = json.loads((run / "model/inside.json").read_text())["passes_chosen"][0]
+    chosen = json.loads((run / "model/inside.json").read_text())["passes_chosen"][0]["click"]
     assert chosen < 5  # or this test shows nothing
     refit = journal(run, phase="refit", event="step")
     assert refit[-1]["step"] == chosen * 5 * 300 / 50

@@ -1,0 +1,51 @@
+"""Objectives that learn apart: where they share nothing, early stopping chooses for each by itself and keeps the numbers that are its own.
+
+Such a model is K models trained in one pass. One choice for all would leave each at a pass that suits the others.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recsys.losses import Kind
+from recsys.models import SHARING
+from recsys.models.wiring import axis_of_objectives
+from recsys.objectives import Objective, chain
+from recsys.training.member import Member
+
+Group = tuple[int, ...]  # places of the objectives that learn together
+
+
+def groups(sharing: str, objectives: Sequence[Objective]) -> tuple[Group, ...]:
+    """All objectives in one; where nothing is shared, one per chain of `given`, whose loss is one product."""
+    if not SHARING[sharing].shares_nothing:
+        return (tuple(range(len(objectives))),)
+    heads = [chain(objective, objectives)[-1].name for objective in objectives]
+    return tuple(tuple(k for k, found in enumerate(heads) if found == head) for head in dict.fromkeys(heads))
+
+
+@torch.no_grad()
+def take(best: dict[str, Tensor], member: Member, group: Group, sharing: str) -> None:
+    """Copies the parameters of a group of objectives into `best`, a state of the member on the CPU; a first time, the whole state."""
+    if not best or len(group) == len(member.losses.objectives):
+        best.update({name: tensor.detach().cpu().clone() for name, tensor in member.state_dict().items()})
+        return
+    for name, parameter in member.named_parameters():
+        axis, owners = _owners(member, name, sharing)
+        places = torch.tensor([place for place, k in enumerate(owners) if k in group], dtype=torch.int64)
+        kept, now = (torch.unflatten(tensor, axis, (len(owners), -1)) for tensor in (best[name], parameter.detach().cpu()))
+        kept.index_copy_(axis, places, now.index_select(axis, places))
+
+
+def _owners(member: Member, name: str, sharing: str) -> tuple[int, Sequence[int]]:
+    """The axis of a parameter that is equal blocks of one objective each, and the objectives' places, block by block."""
+    objectives = member.losses.objectives
+    part, _, inner = name.partition(".")
+    if part == "losses":
+        kind = member.get_submodule(name.rpartition(".")[0])
+        assert isinstance(kind, Kind), f"{name}: found no kind of label that learns it"
+        return 0, [objectives.index(objective) for objective in kind.objectives]
+    axis = axis_of_objectives(member.ranker, sharing, inner)
+    assert axis is not None, f"{name}: found no axis of objectives where nothing is shared"
+    return axis, range(len(objectives))
