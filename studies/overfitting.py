@@ -1,30 +1,42 @@
-"""Which objectives overfit while others still learn, and what sharing more or less does to it: validation loss after every pass.
+"""Which objectives overfit while others still learn, and what company changes in it: validation loss after every pass.
 
     python -m studies.overfitting pipelines/kuairand_pure.toml --budget 250000 --out docs/overfitting.csv --figure docs/overfitting.png
 
-trains ways of sharing at equal multiplications for the same number of shuffled passes, without stopping early, and reads each
-objective's validation loss off the journals, in units of the best constant prediction's. An interrupted study goes on where it stopped.
+trains every objective alone, and ways of sharing at equal multiplications, for the same number of shuffled passes without stopping
+early, and reads each objective's validation loss off the journals, in units of the best constant prediction's. An interrupted study
+goes on where it stopped.
+
+Alone means a training per objective: a shared bottom of the same cost in which all others count nothing, as `recsys affinity` has it. So
+each is read at its own best pass, which is what it would be served with. A net of several objectives is served as it was after one pass:
+the one where the weighted sum of its losses was least. Its objectives are read there, and each at its own best pass too. The first says
+what sharing gives to who uses it, the second what it could give if every objective could stop by itself.
 """
 
 import argparse
 from pathlib import Path
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from recsys import config, jobs, pipeline
+from recsys.affinity import Training, variant
+from recsys.evaluation import SeedNoise
 from recsys.progress import Console
 from recsys.report.training_log import read_journal
-from studies.intervals import bootstrap
 
-WAYS = ("single_task", "soft", "shared_bottom", "mmoe")  # from sharing nothing to sharing most
+ALONE = "alone"
+WAYS = (ALONE, "soft", "shared_bottom", "mmoe")  # from sharing nothing to sharing most
+ALONE_IN = "shared_bottom"  # the net of one objective that learns
+READINGS = ("own", "served")  # at an objective's own best pass, and at that of the weighted sum
+CORRELATION = 0.5  # of two gains in one seed: both subtract the same training alone, whose noise is as large as theirs
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pipeline", type=Path, help="a pipeline's TOML")
     parser.add_argument("--passes", type=int, default=6)
-    parser.add_argument("--budget", type=int, help="multiplications a row, all objectives together")
+    parser.add_argument("--budget", type=int, help="multiplications a row of every training")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a way, seed, objective and pass")
     parser.add_argument("--figure", type=Path, help="PNG of the losses")
@@ -39,68 +51,90 @@ def main() -> None:
 
 
 def losses(arguments: argparse.Namespace, way: str, seed: int) -> pd.DataFrame:
-    """Validation loss by objective and pass; a run that stands is not trained again."""
-    overrides = [*arguments.overrides, f"seed={seed}", f"model.sharing={way}", "train.order=shuffled", "train.refit=false"]
+    """Validation loss by objective and pass, and the weighted sum of the training that it stands in; what stands is not trained again."""
+    overrides = [*arguments.overrides, f"model.sharing={ALONE_IN if way == ALONE else way}", "train.order=shuffled", "train.refit=false"]
     overrides += [f"train.passes={arguments.passes}", f"train.patience={arguments.passes}"]
-    if arguments.budget:
-        overrides.append(f"model.budget_macs={arguments.budget}")
     options = config.load(arguments.pipeline, overrides)
+    names = [objective.name for objective in options.objective if objective.loss_weight > 0]
+    trainings = [Training((name,), seed) for name in names] if way == ALONE else [Training(tuple(names), seed)]
+    found = pd.concat([_curves(arguments, variant(options, training, arguments.budget)) for training in trainings])
+    return found.assign(way=way, seed=seed)[["way", "seed", "objective", "pass", "loss", "joint"]]
+
+
+def _curves(arguments: argparse.Namespace, options: config.Pipeline) -> pd.DataFrame:
+    """Of the objectives that learn in one training. `joint`: what early stopping would compare."""
     job = jobs.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
     pipeline.run(job, until="train")
     journal = read_journal(job.run / jobs.JOURNAL_FILE)
     assert journal is not None  # the stage has written it
+    weights = {objective.name: objective.loss_weight for objective in options.objective if objective.loss_weight > 0}
     curves = journal.curves
-    judged = curves[(curves["event"] == "pass") & curves["loss"].notna()]
+    judged = curves[(curves["event"] == "pass") & curves["loss"].notna() & curves["objective"].isin(weights)]
     mean = judged.groupby(["objective", "pass"], sort=False)["loss"].mean().reset_index()  # over members
-    return mean.assign(way=way, seed=seed)[["way", "seed", "objective", "pass", "loss"]]
+    joint = (mean["loss"] * mean["objective"].map(weights)).groupby(mean["pass"]).transform("sum")
+    return mean.assign(joint=joint)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a way and objective: best passes of the seeds, loss at the best, and what the last pass lies above it, with an interval."""
-    lines = []
-    for (way, objective), of in rows.groupby(["way", "objective"], sort=False):
-        wide = of.pivot(index="seed", columns="pass", values="loss")
-        best_S = wide.min(axis=1)
-        lines.append(
-            {
-                "way": way,
-                "objective": objective,
-                "best_pass": wide.idxmin(axis=1).tolist(),
-                "best": bootstrap("mean", best_S.to_numpy()),
-                "overfit": bootstrap("mean", (wide.iloc[:, -1] - best_S).to_numpy()),
-            }
-        )
-    return pd.DataFrame(lines)
+    """A row a way, objective and reading: the seeds' passes, the mean loss there, the gain over alone, what the last pass lies above it.
+
+    A gain is how much lower the loss is than that of the objective alone in the same seed. Its interval is Student's over seeds, whose
+    variance is pooled over all gains of an objective; NaN of one seed.
+    """
+    lines = [_read(of, str(way), str(objective), reading) for (way, objective), of in rows.groupby(["way", "objective"], sort=False)
+             for reading in (READINGS[:1] if way == ALONE else READINGS)]  # fmt: skip
+    table = pd.DataFrame(lines)
+    alone = table[table["way"] == ALONE].set_index("objective")["loss_S"]
+    table["gain_S"] = [alone[line["objective"]] - line["loss_S"] for line in table.to_dict("records")]
+    table["half"] = table["objective"].map({name: _half_width(of) for name, of in table[table["way"] != ALONE].groupby("objective")})
+    table["loss"], table["gain"] = table["loss_S"].map(np.mean), table["gain_S"].map(np.mean)
+    return table.drop(columns=["loss_S", "gain_S"])
+
+
+def _read(of: pd.DataFrame, way: str, objective: str, reading: str) -> dict[str, object]:
+    """One objective of one way, at its own best pass or at the best of the weighted sum."""
+    loss_SP, told_SP = (of.pivot(index="seed", columns="pass", values=value) for value in ("loss", "loss" if reading == "own" else "joint"))
+    passes = told_SP.idxmin(axis=1)
+    loss_S = np.array([loss_SP.loc[seed, number] for seed, number in passes.items()])
+    rise = float((loss_SP.iloc[:, -1].to_numpy() - loss_S).mean())
+    return {"way": way, "objective": objective, "reading": reading, "passes": passes.tolist(), "loss_S": loss_S, "rise": rise}
+
+
+def _half_width(of: pd.DataFrame) -> float:
+    noise = SeedNoise.of(np.stack(of["gain_S"].to_list())[:, :, None], correlation=CORRELATION)
+    return float("nan") if noise is None else float(noise.half_width([0.0], confidence=0.95)[0])
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Objectives down, ways across: best pass of each seed, the mean loss there, and by how much the last pass is worse."""
-    ways = list(dict.fromkeys(table["way"]))
-    lines = [["objective", *ways], ["---"] * (1 + len(ways))]
+    """Objectives down; ways across, each with its readings: the mean loss, each seed's pass, the gain over alone (bold beyond noise)."""
+    columns = list(dict.fromkeys(zip(table["way"], table["reading"], strict=True)))
+    lines = [["objective", *(way if way == ALONE else f"{way}, {reading}" for way, reading in columns)], ["---"] * (1 + len(columns))]
     for objective, of in table.groupby("objective", sort=False):
-        cells = of.set_index("way").loc[ways]
-        lines.append(
-            [
-                str(objective),
-                *(
-                    f"{'/'.join(map(str, cell['best_pass']))}: {cell['best'].value:.3f}, +{cell['overfit'].value:.3f}"
-                    for cell in cells.to_dict("records")
-                ),
-            ]
-        )
+        cells = of.set_index(["way", "reading"]).loc[columns]
+        lines.append([str(objective), *(_cell(way, cells.loc[(way, reading)]) for way, reading in columns)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def _cell(way: str, cell: pd.Series) -> str:
+    at = f"{cell['loss']:.3f} ({'/'.join(map(str, cell['passes']))})"
+    if way == ALONE:
+        return f"{at}, last {cell['rise']:+.3f}"
+    gain = f"{cell['gain']:+.3f} ± {cell['half']:.3f}"
+    return f"{at}, {f'**{gain}**' if abs(cell['gain']) > cell['half'] else gain}"
+
+
 def figure(rows: pd.DataFrame) -> alt.FacetChart:
-    """A panel an objective: mean validation loss by pass, a line a way, thin lines the seeds."""
+    """A panel an objective: mean validation loss by pass, a line a way, thin lines the seeds; a diamond where a seed would be served."""
     ways = list(dict.fromkeys(rows["way"]))
-    base = alt.Chart().encode(
-        x=alt.X("pass:O", title="passes over the training days"), color=alt.Color("way:N", sort=ways, title="way of sharing")
+    best = rows.groupby(["way", "seed", "objective"])["joint"].transform("min")
+    base = alt.Chart().encode(x=alt.X("pass:O", title="passes over the training days"), color=alt.Color("way:N", sort=ways, title="way"))
+    title, scale = "validation loss (1: the best constant)", alt.Scale(zero=False)
+    seeds = base.mark_line(strokeWidth=0.6, opacity=0.5).encode(y=alt.Y("loss:Q", title=title, scale=scale), detail="seed:N")
+    means = base.mark_line(strokeWidth=2).encode(y=alt.Y("mean(loss):Q", title=title, scale=scale))
+    served = (
+        base.transform_filter(alt.datum.served).mark_point(shape="diamond", size=45).encode(y=alt.Y("loss:Q", title=title, scale=scale))
     )
-    loss = alt.Y("mean(loss):Q", title="validation loss (1: the best constant)", scale=alt.Scale(zero=False))
-    seeds = base.mark_line(strokeWidth=0.6, opacity=0.5).encode(y=loss, detail="seed:N")
-    means = base.mark_line(strokeWidth=2, point=True).encode(y=loss)
-    panels = alt.layer(seeds, means, data=rows).properties(width=190, height=140)
+    panels = alt.layer(seeds, means, served, data=rows.assign(served=rows["joint"] == best)).properties(width=190, height=140)
     return panels.facet(facet=alt.Facet("objective:N", sort=list(dict.fromkeys(rows["objective"])), title=None), columns=3).resolve_scale(
         y="independent"
     )

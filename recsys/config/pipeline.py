@@ -112,7 +112,7 @@ class Train(Options):
     refit: bool = True
     passes: PositiveInt = 4  # over all training days, when shuffled
     day_passes: PositiveInt = 1  # over each day, when in time order
-    patience: PositiveInt = 2  # shuffled passes without a better validation loss before stopping; where nothing is shared, of each objective
+    patience: PositiveInt = 2  # shuffled passes without a better validation loss before stopping; of each objective where none shares
     batch_size: PositiveInt = 1024
     learning_rate: PositiveFloat = 2e-3
     embedding_learning_rate: PositiveFloat = 2e-2
