@@ -1,13 +1,15 @@
 """Every way of sharing, of balancing, or of sampling tasks, against the plainest one, on one pipeline.
 
-    python studies/comparison.py sharing pipelines/kuairand_pure.toml --budget 250000 --seeds 3 --out docs/comparison-kuairand.csv
-    python studies/comparison.py balancing pipelines/demo.toml --seeds 3 --out docs/balancing-world.csv
-    python studies/comparison.py sampling pipelines/demo.toml --seeds 3 --out docs/sampling-world.csv
+    python -m studies.comparison sharing pipelines/kuairand_pure.toml --budget 250000 --seeds 3 --out docs/comparison-kuairand.csv
+    python -m studies.comparison balancing pipelines/demo.toml --seeds 3 --out docs/balancing-world.csv --front docs/balancing-front.csv
+    python -m studies.comparison sampling pipelines/demo.toml --seeds 3 --out docs/sampling-world.csv
 
 trains each way once a seed (ordinary runs, in the workspace, without baselines), judges the test days, and writes one row
 a way, seed and objective: the main metric and its paired difference to the reference of the same seed, with the interval over users.
-The reference is a shared bottom, fixed weights, or rows with all their labels; among the ways of balancing stand fixed weights with
-those of all satisfaction objectives multiplied, a front of the simplest kind. An interrupted study goes on where it stopped.
+The reference is a shared bottom, the default fixed weights, or rows with all their labels. Among the ways of balancing stand twelve
+other fixed weightings, spread over the simplex of objectives by `studies/fixed_front.py`: a front with the default as its thirteenth
+point. Each other way is held against all of it: `--front` says which weightings dominate it, and which it dominates, over all objectives
+at once. An interrupted study goes on where it stopped.
 
 The interval of a way's mean difference adds two variances: that over users (the mean of the seeds' own, for the test users are the
 same) and that over seeds, pooled over all ways of an objective, because two or three seeds cannot tell one way's from another's.
@@ -26,16 +28,18 @@ import pandas as pd
 from recsys import artifacts, config, jobs, pipeline, schema
 from recsys.balancing import BALANCERS
 from recsys.config.model import Sharing
-from recsys.evaluation import SeedNoise, evaluate, main_metric
+from recsys.evaluation import SeedNoise, evaluate, judged_by, main_metric, paired
 from recsys.progress import Console
+from studies import fixed_front
 
-SATISFACTION = (0.25, 0.5, 2.0, 4.0)  # factors of the front of fixed weights
+FIXED = "fixed"
+FRONT = tuple(f"{FIXED} {place}" for place in range(1, fixed_front.POINTS + 1))
 WAYS: dict[str, tuple[str, ...]] = {  # the reference first
     "sharing": ("shared_bottom", *(way for way in get_args(Sharing) if way != "shared_bottom")),
     "balancing": (
-        "fixed",
-        *(f"fixed, satisfaction × {factor:g}" for factor in SATISFACTION),
-        *(way for way in BALANCERS if way != "fixed"),
+        FIXED,
+        *FRONT,
+        *(way for way in BALANCERS if way != FIXED),
     ),
     "sampling": ("joint", "uniform", "0.5", "proportional"),
 }
@@ -52,6 +56,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a way, seed and objective")
     parser.add_argument("--table", type=Path, help="markdown of the means and differences")
     parser.add_argument("--figure", type=Path, help="PNG of the differences")
+    parser.add_argument("--front", type=Path, help="CSV of one row a way of balancing, held against the front of fixed weights")
     parser.add_argument("--workspace", type=Path, default=Path("data"))
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     arguments = parser.parse_args()
@@ -68,6 +73,29 @@ def main() -> None:
         arguments.table.write_text(markdown(table))
     if arguments.figure:
         figure(table).save(arguments.figure, scale_factor=2)
+    if arguments.front:
+        judged = held_against_front(arguments)
+        judged.to_csv(arguments.front, index=False)
+        print(fixed_front.markdown(judged))
+
+
+def held_against_front(arguments: argparse.Namespace) -> pd.DataFrame:
+    """Every way of balancing against every fixed weighting, from the predictions of all runs; what stands is not trained again."""
+    ways = WAYS[arguments.what]
+    values, replicates = [], []
+    for seed in range(1, arguments.seeds + 1):
+        jobs_P = [_job(arguments, way, seed) for way in ways]
+        for job in jobs_P:
+            pipeline.run(job, until="score")
+        options = jobs_P[0].pipeline
+        judged = judged_by([objective for objective in options.objective if objective.loss_weight > 0])
+        sign_K = np.array([-1.0 if each.better == schema.LOWER else 1.0 for each in judged])
+        scored = ((job.run.name, artifacts.read_table(job.run / jobs.PREDICTIONS_FILE)) for job in jobs_P)
+        found = paired(scored, options.objective, judged, split=schema.TEST, bootstrap=options.evaluate.bootstrap, seed=options.seed)
+        values.append([[measured.value for measured in numbers] for numbers in found.measured] * sign_K)
+        replicates.append([[measured.replicates_R for measured in numbers] for numbers in found.measured] * sign_K[:, None])
+    by_seed_PSK, of_users_RPK = np.stack(values, axis=1), np.moveaxis(np.mean(replicates, axis=0), -1, 0)
+    return fixed_front.against_front(ways, [way == FIXED or way in FRONT for way in ways], by_seed_PSK, of_users_RPK)
 
 
 def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str, object]]:
@@ -98,6 +126,7 @@ def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str
                 "gain": gain,
                 "low": low,
                 "high": high,
+                "loss_weight": objective.loss_weight,
                 "multiplications": inside["multiplications"],
                 "parameters": inside["parameters"]["dense"],
                 "rows_per_second": inside["rows_per_second"],
@@ -122,13 +151,10 @@ def _job(arguments: argparse.Namespace, way: str, seed: int) -> jobs.Job:
 
 
 def _balance(options: config.Pipeline, way: str) -> list[str]:
-    method, _, factor = way.partition(", satisfaction × ")
-    weights = [
-        f"objective.{objective.name}.loss_weight={objective.loss_weight * float(factor)}"
-        for objective in options.objective
-        if factor and objective.group == schema.SATISFACTION
-    ]
-    return [f"balance.method={method}", *weights]
+    if way not in FRONT:
+        return [f"balance.method={way}"]
+    weights = fixed_front.weightings(options)[FRONT.index(way)]
+    return [f"balance.method={FIXED}", *(f"objective.{name}.loss_weight={weight}" for name, weight in weights.items())]
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -199,7 +225,7 @@ def figure(table: pd.DataFrame) -> alt.FacetChart:
         base.mark_rule().encode(x=alt.X("low:Q", title=f"gain over {reference}"), x2="high:Q"),
         base.mark_point(filled=True, size=45).encode(x="gain:Q", color=alt.Color("verdict:N", title=None)),
         data=compared,
-    ).properties(width=210, height=280)
+    ).properties(width=210, height=alt.Step(13))
     return marks.facet(facet=alt.Facet("objective:N", sort=list(dict.fromkeys(table["objective"])), title=None), columns=3).resolve_scale(
         x="independent"
     )
