@@ -37,6 +37,7 @@ LOG, FEEDBACK = "log.", "feedback."
 USER, ITEM, QUERY, CONTEXT, ID = "user.", "item.", "query.", "context.", "id."
 AGGREGATE, HISTORY, BIAS, SLICE = "agg.", "history.", "bias.", "slice."
 LABEL, PREDICTION, RANK = "label.", "pred.", "rank."
+KNOWN = "known."  # before the name of an objective: the moment at which its label is known, as a timestamp; null where the label is
 RAW = "raw."  # before the name of a column of predictions: what it held before calibration
 FEATURE_PREFIXES = (USER, ITEM, QUERY, CONTEXT, ID, AGGREGATE, HISTORY, BIAS)
 
@@ -57,6 +58,10 @@ def feedback_column(name: str) -> str:
 
 def label_column(objective: str) -> str:
     return LABEL + objective
+
+
+def known_column(objective: str) -> str:
+    return KNOWN + objective
 
 
 def prediction_column(objective: str) -> str:

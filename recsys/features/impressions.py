@@ -48,7 +48,7 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) 
         **_bias(rows, plan),
         **{key_column(column): _key(column, rows, plan) for column in _key_columns(plan.entities)},
         **{signal_value(signal.name): _whole(signal, rows) for signal in plan.signals},
-        **{schema.label_column(objective.name): _label(objective, rows, plan) for objective in plan.objectives},
+        **_labels(rows, plan),
         **_weight(rows, plan),
     }
     return rows.select(**outputs)
@@ -205,6 +205,15 @@ def _whole(signal: Signal, rows: ir.Table) -> ir.Value:
     scaled = _finite(value) * FRACTION
     # Null beyond 64 bits, where a cast would stop the query: `require_valid` refuses the value by name.
     return ibis.cases((scaled.abs() < 2.0**63, scaled)).round().cast("int64")
+
+
+def _labels(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
+    """Each label, and the moment at which it is known."""
+    found: dict[str, ir.Value] = {}
+    for objective, delay in zip(plan.objectives, plan.label_delays, strict=True):
+        label = found[schema.label_column(objective.name)] = _label(objective, rows, plan)
+        found[schema.known_column(objective.name)] = label.notnull().ifelse(rows[schema.TIMESTAMP] + delay, ibis.null("int64"))
+    return found
 
 
 def _label(objective: Objective, rows: ir.Table, plan: Plan) -> ir.Value:

@@ -7,11 +7,12 @@ from recsys import schema
 from recsys.artifacts import fingerprint
 from recsys.config import Features, FeedbackOptions, Pipeline, duration_ms
 from recsys.features.columns import Column, Columns, Table
+from recsys.features.labels import columns as label_columns
 from recsys.features.ready_slices import READY_SLICES
-from recsys.objectives import Objective
+from recsys.objectives import Objective, chain
 
 FRACTION = 1_000_000  # a fractional signal is summed as a whole number of millionths
-_PROGRAM = 1  # of the feature program: raised when the same config gives other bytes
+_PROGRAM = 2  # of the feature program: raised when the same config gives other bytes
 _NO_MATTER = {"min_count", "max_values", "memory_limit"}  # read by the encoder; the engine's memory
 
 
@@ -65,6 +66,7 @@ class Plan:
     ready_slices: tuple[str, ...]
     ids: tuple[Column, ...]
     weight: str | None  # the column of events by which a training row counts
+    label_delays: tuple[int, ...]  # of each objective: ms from an impression to when its label is known
 
     @property
     def delays(self) -> tuple[int, ...]:
@@ -158,6 +160,7 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
         ready_slices=tuple(name for name in dict.fromkeys(features.slices) if name in READY_SLICES),
         ids=tuple(found(name, ANY_TABLE) for name in dict.fromkeys(features.ids)),
         weight=None if pipeline.train.weight is None else measured_column(pipeline.train.weight, columns),
+        label_delays=tuple(_label_delay(objective, pipeline, columns) for objective in pipeline.objective),
     )
 
 
@@ -173,8 +176,30 @@ def _signal(name: str, pipeline: Pipeline, columns: Columns) -> Signal:
     stored = measured_column(name, columns)
     assert stored is not None, f"{name} was not checked"
     dtype = columns.types("events")[stored]
+    return Signal(name, stored, _delay(stored, pipeline), 1 if dtype.is_integer() or dtype.is_boolean() else FRACTION)
+
+
+def _delay(stored: str, pipeline: Pipeline) -> int:
+    """Ms from an impression to when a column of events is known."""
     label_delay = duration_ms(pipeline.features.label_delay)
+    if not stored.startswith(schema.FEEDBACK):
+        return label_delay
     # A feedback that the source joins by itself keeps the default time: the later moment is the safe one.
     by_itself = label_delay + duration_ms(FeedbackOptions.model_fields["within"].default)
-    delay = signal_delays(pipeline).get(name, by_itself) if stored.startswith(schema.FEEDBACK) else label_delay
-    return Signal(name, stored, delay, 1 if dtype.is_integer() or dtype.is_boolean() else FRACTION)
+    return signal_delays(pipeline).get(schema.strip(stored, schema.FEEDBACK), by_itself)
+
+
+def _label_delay(objective: Objective, pipeline: Pipeline, columns: Columns) -> int:
+    """The slowest of all that the label, what it is observed by, and what it is given read.
+
+    One delay per objective, whatever a row's own feedback says: no answer is known to be none only when `within` is over. Were an
+    answer known when it arrives, the labels that are known early would be the answered ones, a biased sample of all.
+    """
+    delays = [duration_ms(pipeline.features.label_delay)]
+    for link in chain(objective, pipeline.objective):
+        for text in (link.label, *([] if link.observed is None else [link.observed])):
+            for name in label_columns(text):
+                stored = name if name in columns.events.names else measured_column(name, columns)
+                assert stored is not None, f"{name} was not checked"
+                delays.append(_delay(stored, pipeline))
+    return max(delays)

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from recsys import schema
 from recsys.artifacts import Output
+from recsys.days import Day
 from recsys.features import aggregates, clock, ready_slices, running, session, state, validate
-from recsys.features.clock import Day
 from recsys.features.engine import Engine, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
 from recsys.features.plan import Entity, Plan
@@ -167,12 +167,14 @@ class Program:
 
     def _closing_block(self) -> ir.Table:
         plan, asks = self._plan, self._asks
-        names = [schema.label_column(objective.name) for objective in plan.objectives]
-        names += [] if plan.weight is None else [schema.WEIGHT]
+        numbers = [schema.label_column(objective.name) for objective in plan.objectives]
+        numbers += [] if plan.weight is None else [schema.WEIGHT]
+        moments = [schema.known_column(objective.name) for objective in plan.objectives]
         ready = [schema.slice_column(word) for word in plan.ready_slices]
         for word in plan.ready_slices:
             asks = ready_slices.with_slice(asks, word, self._carried[ready_slices.READY_SLICES[word].state])
-        return asks.select(ROW, *closing_columns(plan), *ready, **{name: asks[name].cast("float32") for name in names}).order_by(ROW)
+        labels = {name: asks[name].cast("float32") for name in numbers} | {name: asks[name] for name in moments}
+        return asks.select(ROW, *closing_columns(plan), *ready, **labels).order_by(ROW)
 
     def _moment_block(self) -> ir.Table:
         """What is static, and where the impression stands in time."""

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import schema
+from recsys.days import Day
 from recsys.features.aggregates import base_name, log_count, log_lift
-from recsys.features.clock import Day
 from recsys.features.impressions import ROW, signal_value
 from recsys.features.plan import Plan, Signal
 

@@ -9,8 +9,8 @@ import ibis
 import ibis.expr.types as ir
 
 from recsys import schema
+from recsys.days import Day
 from recsys.features.aggregates import known_day
-from recsys.features.clock import Day
 from recsys.features.impressions import past_columns
 from recsys.features.plan import Plan
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
+from recsys.days import Day
 from recsys.errors import ArtifactError, data_error
-from recsys.features.clock import Day
 from recsys.features.columns import Columns
 from recsys.features.plan import feature_config
 

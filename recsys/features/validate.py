@@ -9,8 +9,8 @@ import ibis
 import ibis.expr.types as ir
 
 from recsys import schema
+from recsys.days import Day
 from recsys.errors import Place, data_error
-from recsys.features.clock import Day
 from recsys.features.plan import Plan
 from recsys.objectives import Objective
 

@@ -149,6 +149,8 @@ class Oracle:
             "slice.grade": user.get("grade"),
             "label.click": None if row["log.is_click"] is None else float(row["log.is_click"] == 1),
             "label.watch": row["log.watch"] if row["log.is_click"] == 1 else None,
+            "known.click": None if row["log.is_click"] is None else row["timestamp"] + DELAY,
+            "known.watch": row["timestamp"] + DELAY if row["log.is_click"] == 1 and row["log.watch"] is not None else None,
         }
 
 

@@ -85,6 +85,39 @@ def test_levels_are_compared_as_the_float32_that_examples_hold(feed: Any) -> Non
     assert values <= {float(np.float32(level)) for level in (0.1, 0.2, 0.3, 0.4, 0.5)}
 
 
+# --- When a label is known ----------------------------------------------------------------------------------------
+MINUTE, HOUR = 60_000, 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("objective", "delay"),
+    [
+        (CLICK, 10 * MINUTE),
+        ({"name": "x", "kind": "regression", "label": "survey"}, 20 * HOUR + 10 * MINUTE),
+        ({"name": "x", "kind": "regression", "label": "feedback.survey", "observed": "log.is_click = 1"}, 20 * HOUR + 10 * MINUTE),
+        ({"name": "x", "kind": "watch_time", "label": "watch", "observed": "survey > 2"}, 20 * HOUR + 10 * MINUTE),
+        ({"name": "x", "kind": "watch_time", "label": "watch + coalesce(reply, survey, 0)"}, 72 * HOUR + 10 * MINUTE),
+        ({"name": "x", "label": "coalesce(joined, 0) > 0"}, 24 * HOUR + 10 * MINUTE),  # by the source itself: the default
+        ({"name": "x", "label": "is_click = 1", "given": "glad"}, 20 * HOUR + 10 * MINUTE),  # of what it is given
+    ],
+)
+def test_a_label_is_known_when_the_slowest_of_all_that_it_reads_is(feed: Any, objective: dict[str, Any], delay: int) -> None:
+    """Known or not is the label's own affair: null where it is null."""
+    more = (pa.field("feedback.reply", pa.int64()), pa.field("feedback.joined", pa.int64()))
+    rows = [row | {"feedback.reply": row["event_id"] % 2, "feedback.joined": None} for row in feed.events(9, n=60)]
+    source = small(feed).source.model_dump(mode="json")
+    (survey,) = source["feedback"]
+    source["feedback"] = [survey, survey | {"name": "reply", "within": "3d"}]
+    glad = {"name": "glad", "label": "coalesce(survey, 0) > 2"}
+    found = examples(feed, rows, small(feed, source=source, objective=[glad, objective]), more)
+    name = objective["name"]
+    assert any(row[f"label.{name}"] is not None for row in found)
+    for row in found:
+        known = None if row[f"label.{name}"] is None else row["timestamp"] + delay
+        assert row[f"known.{name}"] == known
+    assert all(row["known.glad"] == row["timestamp"] + 20 * HOUR + 10 * MINUTE for row in found)
+
+
 # --- The weight ---------------------------------------------------------------------------------------------------
 WEIGHT = (pa.field("log.counts", pa.float64()),)
 

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-LABELS = ["label.click", "label.watch"]
+LABELS = ["label.click", "label.watch", "known.click", "known.watch"]
 DELAY, SURVEY_DELAY = 600_000, 600_000 + 20 * 3_600_000
 
 
 def up_to(feed: Any, built: Any, moment: int) -> pa.Table:
-    """Examples of at most that moment. Labels are no features: they are of the impression's own future."""
+    """Examples of at most that moment. Labels, and when they are known, are no features: they are of the impression's own future."""
     table = pa.concat_tables(feed.examples(built.folder).values())
     return table.filter(pc.field("timestamp") <= moment).drop(LABELS)
 

@@ -1,8 +1,12 @@
 """Days of zones whose clocks change."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
 import pytest
 
-from recsys.features.clock import Day
+from recsys.days import Day, ordinal, ordinals
 
 HOUR = 3_600_000
 
@@ -29,3 +33,14 @@ def test_length_and_offsets_of_a_day(iso: str, zone: str, hours: float, offsets:
 def test_ordinal_and_weekday() -> None:
     day = Day("1970-01-05", "UTC")
     assert (day.ordinal, day.weekday, day.start) == (4, 0, 4 * 24 * HOUR)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Sao_Paulo", "America/Havana", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_day_of_a_moment_is_that_of_the_calendar(zone: str) -> None:
+    """Random moments of years, and each first and last millisecond of a day around the changes of the clock."""
+    rng = np.random.default_rng(1)
+    edges = [Day(f"{year}-{month:02}-{day:02}", zone).start for year in (2018, 2022) for month in (3, 10, 11) for day in range(1, 31)]
+    moments = np.concatenate([rng.integers(1_500_000_000_000, 1_700_000_000_000, 500), edges, np.array(edges) - 1])
+    expected = [datetime.fromtimestamp(moment / 1000, ZoneInfo(zone)).date().isoformat() for moment in moments.tolist()]
+    np.testing.assert_array_equal(ordinals(moments, zone), [ordinal(iso) for iso in expected])
+    assert ordinals(np.array([], np.int64), zone).dtype == np.int32

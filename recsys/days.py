@@ -1,0 +1,77 @@
+"""Calendar days of a zone in whole milliseconds: where one begins and ends, and which day a moment is of."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Legend: N moments.
+
+_EPOCH = date(1970, 1, 1)
+_DAY_MS = 86_400_000
+_QUARTER = timedelta(minutes=15)  # every change of a clock since 1970 falls on one
+
+
+@dataclass(frozen=True)
+class Day:
+    """Half-open: `start` belongs to the day, `end` to the next (ms UTC)."""
+
+    iso: str
+    zone: str
+
+    @property
+    def ordinal(self) -> int:
+        """Days since 1970-01-01."""
+        return ordinal(self.iso)
+
+    @property
+    def start(self) -> int:
+        return _midnight(self.iso, self.zone)
+
+    @property
+    def end(self) -> int:
+        return self.next().start
+
+    @property
+    def weekday(self) -> int:
+        """Monday is 0."""
+        return date.fromisoformat(self.iso).weekday()
+
+    def next(self) -> "Day":
+        return Day((date.fromisoformat(self.iso) + timedelta(days=1)).isoformat(), self.zone)
+
+    @cached_property
+    def offsets(self) -> tuple[tuple[int, int], ...]:
+        """(from, local minus UTC), both ms: one entry, and one more for each change of the clock within the day."""
+        found: list[tuple[int, int]] = []
+        moment, end = datetime.fromtimestamp(self.start / 1000, UTC), datetime.fromtimestamp(self.end / 1000, UTC)
+        while moment < end:
+            offset = moment.astimezone(ZoneInfo(self.zone)).utcoffset()
+            assert offset is not None
+            offset_ms = offset // timedelta(milliseconds=1)
+            if not found or found[-1][1] != offset_ms:
+                found.append((int(moment.timestamp() * 1000), offset_ms))
+            moment += _QUARTER
+        return tuple(found)
+
+
+def ordinal(iso: str) -> int:
+    """Days since 1970-01-01."""
+    return (date.fromisoformat(iso) - _EPOCH).days
+
+
+def ordinals(moments_N: NDArray[np.int64], zone: str) -> NDArray[np.int32]:
+    """[N] the day of the zone that each moment (ms UTC) is of, in days since 1970-01-01."""
+    if not len(moments_N):
+        return np.empty(0, np.int32)
+    first, last = int(moments_N.min()) // _DAY_MS - 1, int(moments_N.max()) // _DAY_MS + 1  # no zone is a day away from UTC
+    starts = [Day((_EPOCH + timedelta(days=day)).isoformat(), zone).start for day in range(first, last + 1)]
+    return (first - 1 + np.searchsorted(starts, moments_N, side="right")).astype(np.int32)
+
+
+def _midnight(iso: str, zone: str) -> int:
+    """The first moment of a day; where the clock skips midnight, the moment of the change."""
+    return int(datetime.fromisoformat(iso).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
