@@ -11,6 +11,7 @@ from recsys import schema
 from recsys.config.balance import Balance
 from recsys.config.model import Model
 from recsys.config.sources import AnySource, Duration, KuaiRandSource, OpenBanditSource, TableSource, WorldSource
+from recsys.days import Day
 from recsys.objectives import Objective, chain
 from recsys.options import Options
 
@@ -50,6 +51,11 @@ class Split(Options):
             return []
         first, last = self.parts()[part]
         return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+
+    def after(self, part: str) -> str | None:
+        """The ISO day on which the next part begins: what is learned on this one is first used there. None after the last part."""
+        later = [days for other in schema.SPLITS[schema.SPLITS.index(part) + 1 :] if (days := self.parts().get(other)) is not None]
+        return later[0][0].isoformat() if later else None
 
     @model_validator(mode="after")
     def _in_time_order(self) -> "Split":
@@ -119,7 +125,8 @@ class Train(Options):
     weight_decay: NonNegativeFloat = 1e-2
     embedding_decay: NonNegativeFloat = 0.0
     sampling: SamplingWord | float = "joint"  # rows with all labels, or a drawn objective's a step; a number: by rows to that power
-    negatives: Negatives | None = None  # thinning; metrics are of all rows all the same
+    late: Literal["next_day", "drop"] = "next_day"  # labels known only after their day: learned on a later one, or never; in time order
+    negatives: Negatives | None = None  # thinning, another in each pass; metrics are of all rows all the same
     weight: str | None = None  # a column of the log by which a training row counts, ≥ 0
     schedule: Literal["constant", "cosine"] = "cosine"  # cosine: to zero over the planned passes; shuffled passes only
     device: str = Field(default="auto", pattern=DEVICE)
@@ -213,6 +220,11 @@ class Pipeline(Options):
                 return "Asia/Shanghai"  # `date` is the UTC+8 date of time_ms
             case OpenBanditSource() | WorldSource():
                 return "UTC"
+
+    def border_after(self, part: str) -> int | None:
+        """The moment (ms UTC) at which the next part of the split begins; None after the last part."""
+        day = self.split.after(part)
+        return None if day is None else Day(day, self.zone).start
 
     @model_validator(mode="after")
     def _objectives_have_their_own_names(self) -> "Pipeline":

@@ -1,7 +1,8 @@
 """Examples → packed arrays → tensors: vocabularies and normalisers fitted on training days, encoded days in Arrow IPC files."""
 
-from recsys.encoding.batches import EncodedDays, batches, packed_batches, steps_per_epoch, to_batch
+from recsys.encoding.batches import batches, packed_batches, steps_per_epoch, to_batch
 from recsys.encoding.encode import Encoded, encode, fingerprint_of
+from recsys.encoding.encoded_days import Arrivals, EncodedDays, Period
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.feature_groups import FeatureGroup, feature_groups
 from recsys.encoding.layout import PADDING_ROW, Batch, Layout, Order, Slot
@@ -12,6 +13,7 @@ from recsys.encoding.vocabulary import embedding_init
 
 __all__ = [
     "PADDING_ROW",
+    "Arrivals",
     "Batch",
     "Encoded",
     "EncodedDays",
@@ -19,6 +21,7 @@ __all__ = [
     "FeatureGroup",
     "Layout",
     "Order",
+    "Period",
     "Sampling",
     "Slot",
     "Thinning",

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.encoding import packing
-from recsys.encoding.batches import DAY_FILE
+from recsys.encoding.encoded_days import DAY_FILE
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.fitting import duration_columns
 from recsys.errors import ArtifactError
@@ -105,6 +105,7 @@ def _config(pipeline: Pipeline) -> dict[str, Any]:
     """What is there only where it is set leaves the encoders of all others as they were."""
     options = pipeline.features.model_dump(mode="json", include=set(_OPTIONS))
     options["objectives"] = [objective.name for objective in pipeline.objective]
+    options["zone"] = pipeline.zone
     if durations := duration_columns(pipeline):
         options["durations"] = list(durations)
     if pipeline.train.weight is not None:

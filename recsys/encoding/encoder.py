@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
+from recsys.days import ordinals
 from recsys.encoding import history, packing
 from recsys.encoding.bias import BiasCodes
 from recsys.encoding.columns import (
@@ -92,6 +94,7 @@ class Encoder:
         if labelled:
             for k, objective in enumerate(self.layout.objectives):
                 packed.labels[:, k] = numbers(array(table, schema.label_column(objective)))
+                packed.known[:, k] = self._known(table, objective, packed.labels[:, k], place)
         for a, column in enumerate(self.layout.durations):
             packed.durations[:, a] = numbers(array(table, column))
         if labelled and self.layout.weighted:
@@ -108,6 +111,20 @@ class Encoder:
             cells = categories(self._past(table, slot.feature, place).values, slot.width)
             rows = self.vocabulary.lookup(slot.space, cells.values)
             packed.history_rows[past.row[cells.row], past.place[cells.row], slot.start + cells.place] = rows
+
+    def _known(self, table: pa.Table, objective: str, label_N: NDArray[np.float32], place: str) -> NDArray[np.int32]:
+        """[N] the day in which each label becomes known. Raises ArtifactError where a label has no moment at which it does."""
+        moments = array(table, schema.known_column(objective))
+        there_N = moments.is_valid().to_numpy(zero_copy_only=False)
+        missing = int(np.count_nonzero(~np.isnan(label_N) & ~there_N))
+        if missing:
+            raise ArtifactError(
+                f"{place} column {schema.known_column(objective)}: found null beside a label, expected the moment at which it is known;"
+                f" {missing:,} of {len(table):,} rows. Fix: delete the examples and run features again"
+            )
+        known_N = np.zeros(len(table), np.int32)
+        known_N[there_N] = ordinals(moments.drop_null().to_numpy(), self.layout.zone)
+        return known_N
 
     def _past(self, table: pa.Table, column: str, place: str) -> Cells:
         """The past impressions that a history column tells of. Raises ArtifactError where its lists are not as long as the ids'."""
@@ -131,7 +148,8 @@ class Encoder:
         check_types(examples, roles, place)
         others = [HISTORY_ITEM_ID] if layout.history_length else []
         others += [column for column, codes in ((POSITION, layout.positions), (DEVICE, layout.devices)) if codes]
-        others += [schema.label_column(objective) for objective in layout.objectives if labelled]
+        for of_label in (schema.label_column, schema.known_column):
+            others += [of_label(objective) for objective in layout.objectives if labelled]
         others += [schema.WEIGHT] if labelled and layout.weighted else []
         require(examples, others, place)
         check_numbers(examples, layout.durations, place)

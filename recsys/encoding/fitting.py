@@ -38,6 +38,7 @@ class Fitting:
         self._objectives = tuple(objective.name for objective in pipeline.objective)
         self._durations = duration_columns(pipeline)
         self._weighted = pipeline.train.weight is not None
+        self._zone = pipeline.zone
         types = {field.name: field.type for field in examples}
         history_types = {name: types[name].value_type for name in self._roles.history_categories}
         self._slots = tuple(_slots(self._roles.categories, types, features.max_values))
@@ -80,6 +81,7 @@ class Fitting:
             devices=len(bias.devices),
             objectives=self._objectives,
             durations=self._durations,
+            zone=self._zone,
             weighted=self._weighted,
         )
         return layout, vocabulary, normaliser, scales, bias

@@ -32,6 +32,7 @@ class Layout(Options):
     devices: int  # likewise
     objectives: tuple[str, ...]  # names, in the order of `labels`
     durations: tuple[str, ...] = ()  # columns of the examples, in the order of `durations` (objectives.durations)
+    zone: str = "UTC"  # that the days are cut in, in which labels become known
     weighted: bool = False  # whether examples have a column of weights; without it every row counts 1
 
 

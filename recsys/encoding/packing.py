@@ -12,7 +12,7 @@ BATCH_ROWS = 65_536  # of a record batch in a file
 
 
 class Packed(NamedTuple):
-    """The arrays of a `Batch`, as they lie in a file. N rows; D, S, L, H, G, K, A as there."""
+    """The arrays of a `Batch`, as they lie in a file, and when labels are known. N rows; D, S, L, H, G, K, A as there."""
 
     dense: NDArray[np.float32]  # [N, D]
     rows: NDArray[np.int32]  # [N, S]
@@ -23,6 +23,7 @@ class Packed(NamedTuple):
     labels: NDArray[np.float32]  # [N, K]
     durations: NDArray[np.float32]  # [N, A]
     weights: NDArray[np.float32]  # [N]
+    known: NDArray[np.int32]  # [N, K] the day in which each label becomes known, in days since 1970-01-01; 0 where there is none
 
 
 def width(slots: tuple[Slot, ...]) -> int:
@@ -83,4 +84,5 @@ def _forms(layout: Layout) -> tuple[tuple[tuple[int, ...], Any, float], ...]:
         ((len(layout.objectives),), np.float32, np.nan),
         ((len(layout.durations),), np.float32, np.nan),
         ((), np.float32, 1),
+        ((len(layout.objectives),), np.int32, 0),
     )

@@ -19,19 +19,19 @@ _FRACTION_BITS = 53  # of a float64, all of which a draw from [0, 1) has
 class Thinning:
     """Rows whose label of an objective is 0 are kept with probability `keep`; rows without that label always.
 
-    Whether a row is kept depends on the seed, its day and its place in the day, and on nothing else: not on the epoch, the batch, or the
-    days that are opened beside it.
+    Whether a row is kept depends on the seed, the epoch, its day and its place in the day, and on nothing else: not on the batch, or the
+    days that are opened beside it. Each epoch draws anew, so that over many of them every zero is learned.
     """
 
     objective: int  # its place among the labels
     keep: float  # above 0, at most 1; with 1 every row is kept and counts as it did
     seed: int
 
-    def kept(self, day: str, start: int, labels_N: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """[N] of neighbouring rows of a day from its row `start` on, by their label of the objective, NaN where not observed."""
+    def kept(self, day: str, places_N: NDArray[np.integer], labels_N: NDArray[np.float32], epoch: int) -> NDArray[np.bool_]:
+        """[N] of rows by their places in a day and their label of the objective, NaN where not observed."""
         stream = mixed(np.array([date.fromisoformat(day).toordinal()], np.uint64) + mixed(np.array([self.seed])))
-        places_N: NDArray[np.uint64] = stream + np.arange(start, start + len(labels_N)).astype(np.uint64)
-        share_N = (mixed(places_N) >> np.uint64(64 - _FRACTION_BITS)) * 2.0**-_FRACTION_BITS
+        stream = mixed(np.array([epoch], np.uint64) + stream)
+        share_N = (mixed(stream + places_N.astype(np.uint64)) >> np.uint64(64 - _FRACTION_BITS)) * 2.0**-_FRACTION_BITS
         kept_N: NDArray[np.bool_] = (labels_N != 0) | (share_N < self.keep)
         return kept_N
 

@@ -188,10 +188,15 @@ class ObjectiveLosses(nn.Module):
             sample = sample._replace(durations_N=column(durations_NA, self._durations.index(objective.duration)))
         if objective.given is not None:
             given = [other.name for other in self.objectives].index(objective.given)
-            weight = weights_N @ (labels_NK[:, given] == 1.0)
-            known = weights_N[counts_N] @ (labels_NK[counts_N, given] == 1.0)
-            sample = sample._replace(given_N=column(labels_NK, given), known_share=float(known / weight) if weight else 1.0)
+            happened, did_not = (_share(counts_N, weights_N * (labels_NK[:, given] == label)) for label in (1.0, 0.0))
+            # Where the given did not happen the label is 0 and there, unless it is not known yet: as many are not known yet where it did.
+            sample = sample._replace(given_N=column(labels_NK, given), known_share=min(1.0, happened / (did_not or 1.0)))
         return sample
+
+
+def _share(chosen_N: NDArray[np.bool_], weights_N: NDArray[np.float64]) -> float:
+    """Of the weight; 1 where there is none."""
+    return float(weights_N @ chosen_N / weights_N.sum()) if weights_N.any() else 1.0
 
 
 def _method(objective: Objective) -> str:

@@ -14,26 +14,25 @@ from recsys.objectives import Objective
 _ENOUGH = 50  # labels of the rarer class: the base rate is then known to about 14 %
 
 
-def constant_days(days: Sequence[str], labels_of: Callable[[str], NDArray[np.float32]], objectives: Sequence[Objective]) -> tuple[str, ...]:
+def constant_days(days: Sequence[str], counts_of: Callable[[Sequence[str]], NDArray[np.float64]]) -> tuple[str, ...]:
     """The first days that together hold enough labels of each objective; all days where none do.
 
     In time order later days are still to come: their base rates must not be known to what predicts the days before them.
+    `counts_of` says of the first days how many (`rarer`) of their labels are known when the last of them has been learned.
     """
-    enough_K = np.zeros(len(objectives))
-    for place, day in enumerate(days, start=1):
-        enough_K += _rarer(labels_of(day), objectives)
-        if (enough_K >= _ENOUGH).all():
+    for place in range(1, len(days)):
+        if (counts_of(days[:place]) >= _ENOUGH).all():
             return tuple(days[:place])
     return tuple(days)
 
 
 def labels_that_count(days: EncodedDays) -> NDArray[np.float32]:
-    """[N, K], NaN where not observed or on a row of weight 0."""
+    """[N, K], NaN where not there or on a row of weight 0."""
     return np.where(days.weights()[:, None] > 0, days.labels(), np.float32(np.nan))
 
 
-def _rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> list[float]:
-    """What decides how well an objective's constants are known from this day.
+def rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> NDArray[np.float64]:
+    """[K] what decides how well an objective's constants are known from a day.
 
     Observed labels, of d2q those above 0 in one of its groups; of an ordinal objective those beside its commonest level; of a binary
     one those of its rarer class, where it is given another only among the rows where that happened: there its base rate is taken.
@@ -52,4 +51,4 @@ def _rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> l
             found.append(int((labels_NK[counts_N, k] > 0).sum()) / GROUPS)
         else:
             found.append(known)
-    return found
+    return np.array(found, np.float64)

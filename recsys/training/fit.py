@@ -1,18 +1,24 @@
 """One member, from its start to the weights that are served: choose, keep the validation predictions, refit."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys import balancing
-from recsys.encoding import steps_per_epoch
+from recsys.encoding import Period, steps_per_epoch
 from recsys.errors import ConfigError
 from recsys.training.apart import take
 from recsys.training.checkpoint import Saved
-from recsys.training.constants import constant_days, labels_that_count
+from recsys.training.constants import constant_days, labels_that_count, rarer
 from recsys.training.loop import Loop, run_round
 from recsys.training.member import Member, empty_member, new_member, seed_of
 from recsys.training.observe import fit_smearing, keep_predictions, progressive, validate
-from recsys.training.plan import Phase, Round, rounds, sampling, thinning
+from recsys.training.plan import Phase, Round, learned, sampling, thinning
 from recsys.training.state import Choice, Place, State, optimisers
 from recsys.training.transfer import Held
 from recsys.training.work import Work, batch_of_one
@@ -29,8 +35,8 @@ def fresh_state(work: Work, index: int, phase: Phase) -> State:
     torch.manual_seed(seed_of(work.pipeline, index))
     days = work.days_of(phase)
     if work.continues:
-        days = constant_days(days, lambda day: labels_that_count(work.open([day])), work.pipeline.objective)
-    member = new_member(work.pipeline, work.open(days), index)
+        days = constant_days(days, _counting(work))
+    member = new_member(work.pipeline, work.open_learned(days), index)
     if index == 0 and phase == "choose":
         for warning in member.losses.warnings:
             work.console.say(f"train: {warning}")
@@ -41,6 +47,23 @@ def fresh_state(work: Work, index: int, phase: Phase) -> State:
     state = _state(work, member, Place(member=index, phase=phase), held)
     _require_shared(work, state)
     return state
+
+
+def _counting(work: Work) -> Callable[[Sequence[str]], NDArray[np.float64]]:
+    """How many labels that constants rest on are known once the first days have been learned. Each day is read once per what is known."""
+
+    @cache
+    def of_day(day: str, until: int) -> NDArray[np.float64]:
+        return rarer(labels_that_count(work.open([day], [Period(until=until)])), work.pipeline.objective)
+
+    def of_days(days: Sequence[str]) -> NDArray[np.float64]:
+        total_K = np.zeros(len(work.pipeline.objective))
+        for day, known in zip(days, learned(work.pipeline.train, days, work.following), strict=True):
+            all_known = max(work.arrivals[day], default=0) + 1
+            total_K += of_day(day, all_known if known.until is None else min(known.until, all_known))
+        return total_K
+
+    return of_days
 
 
 def _require_shared(work: Work, state: State) -> None:
@@ -86,7 +109,7 @@ def finish(work: Work, state: State) -> State:
     """Everything that this member has not done yet. Its weights, constants and `kept` are final afterwards."""
     if state.place.phase == "choose":
         _learn(work, state)
-        fit_smearing(work, state, work.train_days)
+        fit_smearing(work, state, work.open_learned(work.train_days))
         kept = keep_predictions(work, state)
         if not work.refits:
             state.kept = kept
@@ -94,7 +117,7 @@ def finish(work: Work, state: State) -> State:
         state = _refit_state(work, state, kept)
         work.guard.write(state)
     _learn(work, state)
-    fit_smearing(work, state, work.train_days + work.validation_days)
+    fit_smearing(work, state, work.open_learned(work.train_days + work.validation_days))
     return state
 
 
@@ -122,22 +145,25 @@ def passes_chosen(work: Work, state: State) -> dict[str, int]:
 def _learn(work: Work, state: State) -> None:
     """The rounds of the state's phase that are left; then each objective as it was after the passes chosen for it."""
     place, train = state.place, work.pipeline.train
-    plan = rounds(train, work.days_of(place.phase))
-    opened = {days: work.open(days) for days in dict.fromkeys(this.days for this in plan)}
+    plan = work.rounds(place.phase)
     thinned = thinning(train, work.pipeline.objective, seed_of(work.pipeline, place.member))
     sampled = sampling(train, work.pipeline.objective)
-    steps_of = {days: steps_per_epoch(some, train.batch_size, thinned, sampled) for days, some in opened.items()}
-    steps = [steps_of[this.days] for this in plan]
+
+    @cache
+    def steps_of(this: Round) -> int:
+        return steps_per_epoch(work.open_round(this), train.batch_size, thinned, sampled, this.number)
+
+    # Passes over the same rows have as many steps, unless each is thinned anew.
+    steps = [steps_of(this if thinned else replace(this, number=0, predicted_first=False)) for this in plan]
     with work.console.bar(_title(work, state), sum(steps)) as advance:
         advance(place.steps)
         loop = Loop(work.pipeline, work.compute, work.journal, advance, work.guard.look, sum(steps), thinned, sampled, work.speed)
         while place.round < len(plan) and not _enough(work, state):
             this = plan[place.round]
-            days = opened[this.days]
             if this.predicted_first and place.step == 0:
-                progressive(work, state, this, days)
-            run_round(loop, state, this, days, steps[place.round])
-            if place.phase == "choose" and not work.continues and work.validation_days:
+                progressive(work, state, this, work.open(this.days))
+            run_round(loop, state, this, work.open_round(this), steps[place.round])
+            if place.phase == "choose" and work.chooses:
                 validate(work, state, this)
             if place.phase == "refit" and len(work.groups) > 1 and not work.continues:
                 _take_finished(work, state, this)

@@ -1,12 +1,11 @@
 """What a member predicts while it is trained: progressive rows, validation losses, what is kept, the smearing's residuals."""
 
-from collections.abc import Sequence
-
+import numpy as np
 import torch
 from torch import Tensor
 
 from recsys import schema
-from recsys.encoding import EncodedDays, batches, steps_per_epoch
+from recsys.encoding import EncodedDays, Period, batches, steps_per_epoch
 from recsys.models import Position
 from recsys.training import looks, measure
 from recsys.training.apart import take
@@ -18,6 +17,7 @@ from recsys.training.work import Work
 
 # Legend: N rows, K objectives, V values of a row (predictions.value_names).
 
+_ALWAYS = Period()
 _SMEARING_BATCHES = 128  # of PREDICTION_ROWS
 
 
@@ -41,10 +41,10 @@ def progressive(work: Work, state: State, this: Round, days: EncodedDays) -> Non
 def validate(work: Work, state: State, this: Round) -> None:
     """The losses on the validation days after a pass, and for which objectives they are the best so far.
 
-    A group that has waited `patience` passes for a better one is done, as if it were trained by itself; the others go on. What no
-    validation label judges is taken as it stands after each pass.
+    Judged by the labels that may choose (`Work.judged`). A group that has waited `patience` passes for a better one is done, as if it
+    were trained by itself; the others go on. What no validation label judges is taken as it stands after each pass.
     """
-    days = work.open(work.validation_days)
+    days = work.open_judged()
     outputs = predicted(work, state, days, "logged")
     loss = _write_line(work, state, "pass", "validation", this.number, None, outputs, days)
     for place, (group, choice) in enumerate(zip(work.groups, state.choices, strict=True)):
@@ -70,24 +70,24 @@ def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
         return kept
     missing = predicted(work, state, days, "missing") if sees_position(work.pipeline, work.layout) else None
     if work.continues:
-        _write_line(work, state, "day", "validation", 0, work.validation_days[-1], logged, days)
+        # of what may choose: what balances against this run's losses (`balance.worst_case.baseline`) learns from them
+        _write_line(work, state, "day", "validation", 0, work.validation_days[-1], logged, days, work.judged)
     else:
         passes = max(choice.best for choice in state.choices) or state.place.round
-        _write_line(work, state, "kept", "validation", passes - 1, None, logged, days)
+        _write_line(work, state, "kept", "validation", passes - 1, None, logged, days, work.judged)
     kept[schema.PREDICTION] = torch.from_numpy(values(state.member, logged))
     if missing is not None:
         kept[schema.RANK] = torch.from_numpy(values(state.member, missing)[:, : len(work.pipeline.objective)].copy())
     return kept
 
 
-def fit_smearing(work: Work, state: State, days: Sequence[str]) -> None:
+def fit_smearing(work: Work, state: State, learned: EncodedDays) -> None:
     """Constants that make means of what was learned on another scale (Duan 1983), from the last million rows that were learned.
 
     A ratio of sums over so many rows is known to a few per mille, and memory does not grow with the log.
     """
     if not state.member.losses.is_smeared:
         return
-    learned = work.open(days)
     start_step = max(0, steps_per_epoch(learned, PREDICTION_ROWS) - _SMEARING_BATCHES)
     outputs = predicted(work, state, learned, "logged", start_step)
     start = start_step * PREDICTION_ROWS
@@ -95,10 +95,12 @@ def fit_smearing(work: Work, state: State, days: Sequence[str]) -> None:
 
 
 def _write_line(
-    work: Work, state: State, event: str, part: str, number: int, day: str | None, outputs: Outputs, days: EncodedDays
-) -> dict[str, float | None]:
-    """A line about the predicted rows of some days. Returns their losses."""
-    objectives, labels_NK = work.pipeline.objective, days.labels()
+    work: Work, state: State, event: str, part: str, number: int, day: str | None, outputs: Outputs, days: EncodedDays,
+    known: Period = _ALWAYS,
+) -> dict[str, float | None]:  # fmt: skip
+    """Write a line about the predicted rows of some days, by their labels that become known in a period. Returns the losses."""
+    objectives = work.pipeline.objective
+    labels_NK = np.where(known.holds(days.known()), days.labels(), np.float32(np.nan))
     loss = measure.losses_by_name(*measure.mean_losses(state.member, outputs, labels_NK, days.weights()), objectives)
     work.journal.write(
         {

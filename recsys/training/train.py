@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recsys import artifacts, schema
 from recsys.config import Model, Pipeline
-from recsys.encoding import Encoder, label_means
+from recsys.encoding import EncodedDays, Encoder, label_means
 from recsys.encoding.layout import Layout
 from recsys.errors import ArtifactError, DataError
 from recsys.models import SHARING, sized
@@ -24,6 +24,7 @@ from recsys.training.guard import STATE, Guard
 from recsys.training.inside import inside
 from recsys.training.interruption import deferred_interrupt
 from recsys.training.journal import Journal
+from recsys.training.known import late_labels, require_known
 from recsys.training.loop import Speed
 from recsys.training.member import empty_member, seed_of
 from recsys.training.state import State
@@ -111,8 +112,15 @@ def _work(pipeline: Pipeline, encoder: Encoder, encoded: Path, compute: Compute,
     if not train_days:
         first, last = pipeline.split.train
         raise DataError(f"{encoded}: found no training day, expected some from {first} to {last}. Fix: split.train, or the source's files")
-    transfer = transfer_of(pipeline, encoder)
-    return Work(pipeline, encoder.layout, encoded, train_days, validation_days, compute, journal, guard, console, Speed(), transfer)
+    arrivals = {day: EncodedDays(encoded, [day]).arrivals() for day in train_days + validation_days}
+    work = Work(
+        pipeline, encoder.layout, encoded, train_days, validation_days, compute, journal, guard, console, Speed(), arrivals,
+        transfer_of(pipeline, encoder),
+    )  # fmt: skip
+    require_known(work)
+    for line in late_labels(work):
+        console.say(line)
+    return work
 
 
 # --- Members ------------------------------------------------------------------------------------------------------

@@ -115,4 +115,5 @@ def examples(rows: int, seed: int = 0, *, values: int = 12) -> pa.Table:
         "label.click": pa.array((rng.random(rows) < 0.3).astype(np.float32), pa.float32()),
         "label.watch": pa.array(rng.exponential(10, rows).astype(np.float32), pa.float32(), mask=rng.random(rows) < 0.4),
     }
+    columns |= {f"known.{name}": columns["timestamp"] for name in ("click", "watch")}
     return pa.table(columns)

@@ -61,7 +61,7 @@ def test_without_a_weight_every_row_counts_1_whatever_columns_there_are(make_exa
 
 def test_unlabelled_examples_need_no_weight_and_have_their_lengths(encoder, make_examples) -> None:
     table = make_examples(50, 3)
-    blind = table.drop_columns(["label.click", "label.watch", "weight"])
+    blind = table.drop_columns(["label.click", "label.watch", "known.click", "known.watch", "weight"])
     batch = to_batch(encoder.transform(blind, labelled=False), encoder.layout)
     assert torch.equal(batch.weights, torch.ones(50))
     assert torch.equal(batch.durations, to_batch(encoder.transform(table), encoder.layout).durations)
@@ -114,9 +114,8 @@ def test_the_fingerprint_follows_the_length_and_the_weight(make_examples, make_p
     assert fingerprint_of(make_pipeline(train=WEIGHT), examples) != plain
 
 
-def test_a_file_of_before_is_read_as_it_was(encoder, make_examples, make_pipeline) -> None:
-    """Of a layout without lengths and weights the file has the columns that it always had."""
+def test_a_file_has_lengths_and_weights_only_where_they_are_needed(encoder, make_examples, make_pipeline) -> None:
     plain = Encoder.fit([(DAY, make_examples(200))], make_pipeline())
     names = packing.schema(plain.layout).names
-    assert names == ["dense", "rows", "history_rows", "history_signals", "history_length", "bias", "labels"]
-    assert packing.schema(encoder.layout).names == [*names, "durations", "weights"]
+    assert names == ["dense", "rows", "history_rows", "history_signals", "history_length", "bias", "labels", "known"]
+    assert packing.schema(encoder.layout).names == [*names[:-1], "durations", "weights", "known"]

@@ -3,9 +3,11 @@
 import math
 import statistics
 from collections import Counter
+from datetime import date, datetime
 from pathlib import Path
 from statistics import NormalDist, mean, pstdev
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -274,17 +276,43 @@ def test_without_history_and_bias_the_arrays_have_width_zero(days, make_pipeline
 
 
 def test_no_features_at_all_is_a_layout_of_width_zero(days, make_pipeline) -> None:
-    bare = [(day, table.select(["event_id", "label.click", "label.watch"])) for day, table in days]
+    bare = [(day, table.select(["event_id", "label.click", "label.watch", "known.click", "known.watch"])) for day, table in days]
     encoder = Encoder.fit(bare, make_pipeline(history=0, bias=[], ids=[]))
     got = unpack(encoder.transform(bare[0][1]), encoder.layout)
     assert (got.dense.shape[1], got.rows.shape[1], encoder.layout.num_rows) == (0, 0, 1)
     assert got.labels.shape == (len(bare[0][1]), 2)
 
 
+def test_a_label_is_known_in_a_day_of_the_zone_of_the_source(days, make_examples, make_pipeline) -> None:
+    """Of the summer's clock in Berlin; a label that is not observed has no such day."""
+    pipeline = make_pipeline()
+    source = pipeline.source.model_dump(mode="json") | {"time": {"zone": "Europe/Berlin"}}
+    encoder = Encoder.fit(days, type(pipeline).model_validate(pipeline.model_dump(mode="json") | {"source": source}))
+    table = make_examples(40, seed=2)
+    rng = np.random.default_rng(4)
+    midnight = 1_711_839_600_000  # of 2024-03-31, which has 23 hours
+    moments = (midnight + rng.choice([-3, 0, 0, 23, 23], 40) * 3_600_000 + rng.integers(-1, 2, 40)).tolist()
+    known = pa.array(moments, pa.int64(), mask=table["label.watch"].is_null().to_numpy())
+    got = unpack(encoder.transform(table.set_column(table.column_names.index("known.watch"), "known.watch", known)), encoder.layout)
+    for moment, label, day in zip(moments, got.labels[:, 1], got.known[:, 1].tolist(), strict=True):
+        at = datetime.fromtimestamp(moment / 1000, ZoneInfo("Europe/Berlin")).date()
+        assert day == (0 if np.isnan(label) else (at - date(1970, 1, 1)).days)
+    assert len(set(got.known[:, 1].tolist())) == 3
+
+
+def test_a_label_without_the_moment_at_which_it_is_known_is_named(encoder, make_examples) -> None:
+    table = make_examples(20)
+    table = table.set_column(table.column_names.index("known.click"), "known.click", pa.nulls(20, pa.int64()))
+    with pytest.raises(ArtifactError, match=r"column known\.click: found null beside a label, expected .*; 20 of 20 rows\. Fix: delete"):
+        encoder.transform(table)
+
+
 def test_unlabelled_examples_can_be_encoded_for_scoring(encoder, make_examples) -> None:
     test = make_examples(20, seed=9)
-    blind = unpack(encoder.transform(test.drop_columns(["label.click", "label.watch"]), labelled=False), encoder.layout)
+    labels = ["label.click", "label.watch", "known.click", "known.watch"]
+    blind = unpack(encoder.transform(test.drop_columns(labels), labelled=False), encoder.layout)
     assert np.isnan(blind.labels).all()
+    assert not blind.known.any()
     np.testing.assert_array_equal(blind.dense, unpack(encoder.transform(test), encoder.layout).dense)
 
 

@@ -56,6 +56,7 @@ def rows_of(layout: Layout, rows: int, rng: np.random.Generator) -> Packed:
         labels=made(1, kind=np.float32),
         durations=made(1, kind=np.float32),
         weights=made(kind=np.float32),
+        known=made(1),
     )
 
 
@@ -86,7 +87,7 @@ def test_all_groups_one_after_another_permute_whole_rows_but_for_labels_and_weig
     for group in feature_groups(LAYOUT, ENTITIES):
         permuted = group.permuted(permuted, order_N)
     for name in Packed._fields:
-        expected = getattr(before, name) if name in ("labels", "weights") else getattr(before, name)[order_N]
+        expected = getattr(before, name) if name in ("labels", "weights", "known") else getattr(before, name)[order_N]
         assert np.array_equal(getattr(permuted, name), expected), name
         assert np.array_equal(getattr(packed, name), getattr(before, name)), f"{name} was written into"
 

@@ -178,7 +178,7 @@ def test_short_days_draw_each_their_own_objectives(tmp_path: Path) -> None:
 @pytest.mark.parametrize("thinning", [None, Thinning(CLICK, 0.4, 5)], ids=["all", "thinned"])
 def test_a_batch_is_rows_that_count_with_one_label_and_all_else_that_belongs_to_them(days, exponent: float, thinning) -> None:
     parts = drawn(days, sampling(exponent), thinning=thinning, epoch=1)
-    kept = {n for part in drawn(days, None, thinning=thinning) for n in numbers(part)}
+    kept = {n for part in drawn(days, None, thinning=thinning, epoch=1) for n in numbers(part)}
     labels, weights = days.labels(), days.weights()
     assert set(objectives_of(parts)) == {CLICK, SURVEY}
     for part, k in zip(parts, objectives_of(parts), strict=True):
@@ -256,8 +256,8 @@ def test_a_resumed_pass_is_the_tail_of_the_whole_one(
     sampled = Sampling(exponent, objectives)
     options = {"batch_size": batch_size, "seed": seeds[1], "epoch": epoch, "thinning": thinning}
     whole = drawn(days, sampled, **options)
-    assert len(whole) == steps_per_epoch(days, batch_size, thinning, sampled)
-    assert len(whole) in (0, steps_per_epoch(days, batch_size, thinning)), "as many steps as with all labels"
+    assert len(whole) == steps_per_epoch(days, batch_size, thinning, sampled, epoch)
+    assert len(whole) in (0, steps_per_epoch(days, batch_size, thinning, epoch=epoch)), "as many steps as with all labels"
     start = int(share * len(whole))
     tail = drawn(days, sampled, **options, start_step=start)
     assert len(tail) == len(whole[start:])

@@ -105,20 +105,33 @@ def test_a_resumed_pass_is_the_tail_of_the_whole_one(folder: Path, batch_size, o
     days, thinning = EncodedDays(folder, list(DAYS)), Thinning(CLICK, keep, seeds[0])
     options = {"batch_size": batch_size, "order": order, "seed": seeds[1], "epoch": epoch}
     whole = drawn(days, thinning, **options)
-    assert len(whole) == steps_per_epoch(days, batch_size, thinning)
+    assert len(whole) == steps_per_epoch(days, batch_size, thinning, epoch=epoch)
     assert all(len(part.labels) == batch_size for part in whole[:-1])
     start = int(share * len(whole))
     assert_same(drawn(days, thinning, **options, start_step=start), whole[start:])
 
 
-def test_which_rows_are_kept_is_the_seeds_the_days_and_the_places_alone(folder: Path, days) -> None:
-    """Not the order, the epoch, the size of a batch, or which days are opened beside it."""
+def test_which_rows_are_kept_is_the_seeds_the_epochs_the_days_and_the_places_alone(folder: Path, days) -> None:
+    """Not the order, the size of a batch, or which days are opened beside it."""
     thinning = Thinning(CLICK, 0.3, 11)
     expected = set(numbers(drawn(days, thinning)))
-    assert set(numbers(drawn(days, thinning, order="time", epoch=3, seed=8, batch_size=7))) == expected
+    assert set(numbers(drawn(days, thinning, order="time", seed=8, batch_size=7))) == expected
     alone = [number for day in reversed(DAYS) for number in numbers(drawn(EncodedDays(folder, [day]), thinning))]
     assert set(alone) == expected
     assert set(numbers(drawn(days, Thinning(CLICK, 0.3, 12)))) != expected
+
+
+def test_each_epoch_keeps_other_zeros_and_many_keep_all_of_them(days) -> None:
+    """An independent draw of each zero in each epoch: counts of both are binomial."""
+    thinning, keep, epochs = Thinning(CLICK, 0.25, 11), 0.25, 40
+    zeros = np.flatnonzero(days.labels()[:, CLICK] == 0)
+    kept = np.array([np.isin(zeros, numbers(drawn(days, thinning, epoch=epoch))) for epoch in range(epochs)])
+    assert len({tuple(row) for row in kept}) == epochs
+    wide = 4.5 * np.sqrt(keep * (1 - keep))
+    assert np.abs(kept.mean(axis=1) - keep).max() < wide / np.sqrt(len(zeros)), "each epoch keeps its share"
+    assert np.abs(kept.mean(axis=0) - keep).max() < wide / np.sqrt(epochs), "each zero is kept as often as any other"
+    assert kept.any(axis=0).all()
+    assert abs(np.corrcoef(kept[:-1].ravel(), kept[1:].ravel())[0, 1]) < 4 / np.sqrt(kept[1:].size)
 
 
 def test_more_is_kept_where_more_may_be(days) -> None:
@@ -127,10 +140,15 @@ def test_more_is_kept_where_more_may_be(days) -> None:
 
 
 def test_draws_of_neighbouring_rows_days_and_seeds_are_independent() -> None:
-    zeros = np.zeros(4_000, np.float32)
-    draws = [Thinning(0, 0.5, seed).kept(day, 0, zeros).astype(float) for seed in (7, 8) for day in ("2024-01-01", "2024-01-02")]
+    places, zeros = np.arange(4_000), np.zeros(4_000, np.float32)
+    draws = [
+        Thinning(0, 0.5, seed).kept(day, places, zeros, epoch).astype(float)
+        for seed in (7, 8)
+        for day in ("2024-01-01", "2024-01-02")
+        for epoch in (0, 1)
+    ]
     correlations = np.corrcoef([*draws, np.roll(draws[0], 1)])
-    assert np.abs(correlations - np.eye(5)).max() < 4 / np.sqrt(4_000)
+    assert np.abs(correlations - np.eye(9)).max() < 4.5 / np.sqrt(4_000)
     assert all(abs(draw.mean() - 0.5) < 4 * 0.5 / np.sqrt(4_000) for draw in draws)
 
 
@@ -146,7 +164,7 @@ def test_the_mean_weight_of_a_zero_is_what_it_was(days) -> None:
 
 
 def test_no_window_is_read_for_what_is_skipped(days, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only one label a row is looked at on the way to where a pass goes on."""
+    """Only labels are looked at on the way to where a pass goes on."""
     thinning, read = Thinning(CLICK, 0.5, 1), []
     original = EncodedDays.read
     monkeypatch.setattr(EncodedDays, "read", lambda self, spans: (read.append(spans), original(self, spans))[1])

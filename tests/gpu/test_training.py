@@ -60,6 +60,8 @@ def _table(day: int, rows: int = 4_000) -> pa.Table:
             "bias.position": rng.integers(1, 6, rows),
             "label.click": click.astype(np.float32),
             "label.watch": (click * rng.exponential(10, rows)).astype(np.float32),
+            "known.click": np.arange(rows),
+            "known.watch": np.arange(rows),
         }
     )
 

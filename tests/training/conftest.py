@@ -71,9 +71,9 @@ def true_logit(table: pa.Table) -> np.ndarray:
     return 1.2 * table["agg.user_id.is_click.7"].to_numpy().astype(np.float64) + TAG_EFFECT[tag] + POSITION_EFFECT[position] - 0.5
 
 
-def day_table(number: int, rows: int = 300) -> pa.Table:
-    """One day's examples, equal for its number."""
-    rng = np.random.default_rng(1000 + number)
+def day_table(number: int, rows: int = 300, *, draws: int | None = None) -> pa.Table:
+    """One day's examples, equal for its number, or for that of its `draws`."""
+    rng = np.random.default_rng(1000 + (number if draws is None else draws))
     lengths = rng.integers(0, 3, rows)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
 
@@ -103,9 +103,17 @@ def day_table(number: int, rows: int = 300) -> pa.Table:
     click = rng.random(rows) < 1 / (1 + np.exp(-true_logit(table)))
     watch = np.where(click, np.exp(rng.normal(2.0, 0.7, rows)), 0.0)
     like = np.where(click, (rng.random(rows) < 0.3).astype(float), np.nan)
-    labels = {"label.click": click.astype(float), "label.watch": watch, "label.like": like}
-    for name, values in labels.items():
-        table = table.append_column(name, pa.array(values, pa.float32(), from_pandas=True))
+    for name, values in {"click": click.astype(float), "watch": watch, "like": like}.items():
+        table = with_label(table, name, values)
+    return table
+
+
+def with_label(table: pa.Table, name: str, values: np.ndarray, delay: int = 0) -> pa.Table:
+    """The table with this label, NaN where not observed, known `delay` ms after the impression."""
+    label = pa.array(values, pa.float32(), from_pandas=True)
+    known = pa.array(table["timestamp"].to_numpy() + delay, mask=label.is_null().to_numpy(zero_copy_only=False))
+    for column, cells in ((f"label.{name}", label), (f"known.{name}", known)):
+        table = table.drop_columns([column] if column in table.column_names else []).append_column(column, cells)
     return table
 
 
@@ -127,15 +135,13 @@ def with_kinds(table: pa.Table, number: int) -> pa.Table:
     columns = {
         "item.length": lengths,
         "weight": rng.choice([0.0, 0.5, 1.0, 3.0], rows),
-        "label.like": np.where(click == 1, like, 0.0),
-        "label.stars": stars,
-        "label.watch": watch,
-        "label.odds": watch,
-        "label.fun": rng.normal(size=rows),
     }
+    labels = {"like": np.where(click == 1, like, 0.0), "stars": stars, "watch": watch, "odds": watch, "fun": rng.normal(size=rows)}
     kept = table.drop_columns([name for name in columns if name in table.column_names])
     for name, values in columns.items():
         kept = kept.append_column(name, pa.array(values, pa.float32(), from_pandas=True))
+    for name, values in labels.items():
+        kept = with_label(kept, name, values)
     return kept
 
 

@@ -1,14 +1,21 @@
 """The days that constants come from: the shortest beginning with enough labels."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from recsys.encoding import EncodedDays
 from recsys.objectives import Objective
-from recsys.training.constants import constant_days, labels_that_count
+from recsys.training.constants import constant_days, labels_that_count, rarer
 
 CLICK = Objective(name="click", label="c")
 WATCH = Objective(name="watch", kind="watch_time", label="w")
 DAYS = ["d1", "d2", "d3", "d4"]
+
+
+def days_by(objectives: list[Objective], labels_of: Callable[[str], np.ndarray]) -> tuple[str, ...]:
+    """By the labels of each day, all known at once."""
+    return constant_days(DAYS, lambda days: np.sum([rarer(labels_of(day), objectives) for day in days], axis=0))
 
 
 def _labels(positives: int, negatives: int, unknown: int = 0) -> np.ndarray:
@@ -18,12 +25,12 @@ def _labels(positives: int, negatives: int, unknown: int = 0) -> np.ndarray:
 
 def test_stops_at_the_first_day_with_enough_of_both_classes() -> None:
     labels = {"d1": _labels(30, 500), "d2": _labels(19, 500), "d3": _labels(1, 500), "d4": _labels(400, 400)}
-    assert constant_days(DAYS, labels.__getitem__, [CLICK, WATCH]) == ("d1", "d2", "d3")
+    assert days_by([CLICK, WATCH], labels.__getitem__) == ("d1", "d2", "d3")
 
 
 def test_counts_the_rarer_class_and_only_observed_labels() -> None:
     labels = {"d1": _labels(500, 49, unknown=300), "d2": _labels(500, 1), "d3": _labels(9, 9), "d4": _labels(9, 9)}
-    assert constant_days(DAYS, labels.__getitem__, [CLICK, WATCH]) == ("d1", "d2")
+    assert days_by([CLICK, WATCH], labels.__getitem__) == ("d1", "d2")
 
 
 def test_given_another_its_rarer_class_is_counted_where_that_happened() -> None:
@@ -31,22 +38,22 @@ def test_given_another_its_rarer_class_is_counted_where_that_happened() -> None:
     like = Objective(name="like", label="l", given="click")
     day = np.array([[0, 0]] * 1000 + [[1, 1]] * 30 + [[0, 1]] * 25 + [[np.nan, 1]] * 99, dtype=np.float32)
     days = dict.fromkeys(DAYS, day)
-    assert constant_days(DAYS, days.__getitem__, [like, CLICK]) == ("d1", "d2")
+    assert days_by([like, CLICK], days.__getitem__) == ("d1", "d2")
 
 
 def test_of_levels_those_beside_the_commonest_are_counted() -> None:
     stars = Objective(name="stars", kind="ordinal", label="s", levels=(1, 2, 3))
     day = np.array([3] * 400 + [1] * 10 + [2] * 15 + [np.nan] * 500, dtype=np.float32)[:, None]
-    assert constant_days(DAYS, lambda _: day, [stars]) == ("d1", "d2")
+    assert days_by([stars], lambda _: day) == ("d1", "d2")
 
 
 def test_a_rank_among_videos_of_about_a_length_needs_enough_of_them() -> None:
     ranked = Objective(name="w", kind="watch_time", label="w", method="d2q", duration="seconds")
     day = np.ones((800, 1), np.float32)
-    assert constant_days(DAYS, lambda _: day, [ranked]) == ("d1", "d2")  # 30 groups of 50
+    assert days_by([ranked], lambda _: day) == ("d1", "d2")  # 30 groups of 50
     mostly = np.append(np.ones(500), np.zeros(9000)).astype(np.float32)[:, None]
-    assert constant_days(DAYS, lambda _: mostly, [ranked]) == ("d1", "d2", "d3")  # a group without a watched row cannot be learned
-    assert constant_days(DAYS, lambda _: day, [WATCH]) == ("d1",)
+    assert days_by([ranked], lambda _: mostly) == ("d1", "d2", "d3")  # a group without a watched row cannot be learned
+    assert days_by([WATCH], lambda _: day) == ("d1",)
 
 
 def test_rows_of_weight_0_do_not_count(kinds_toy) -> None:
@@ -64,9 +71,9 @@ def test_later_days_are_not_read() -> None:
         read.append(day)
         return _labels(100, 100)
 
-    assert constant_days(DAYS, labels_of, [CLICK, WATCH]) == ("d1",)
+    assert days_by([CLICK, WATCH], labels_of) == ("d1",)
     assert read == ["d1"]
 
 
 def test_all_days_where_there_are_never_enough() -> None:
-    assert constant_days(DAYS, lambda day: _labels(1, 9), [CLICK, WATCH]) == tuple(DAYS)
+    assert days_by([CLICK, WATCH], lambda day: _labels(1, 9)) == tuple(DAYS)

@@ -28,7 +28,7 @@ Trained = Callable[..., Path]
 def _shuffled_labels(table: pa.Table) -> pa.Table:
     """The same labels, given to other rows: base rates stay."""
     order = np.random.default_rng(5).permutation(len(table))
-    for name in [name for name in table.column_names if name.startswith("label.")]:
+    for name in [name for name in table.column_names if name.startswith(("label.", "known."))]:
         table = table.set_column(table.column_names.index(name), name, table[name].take(pa.array(order)))
     return table
 

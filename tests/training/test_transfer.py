@@ -57,7 +57,7 @@ def _next_days() -> dict[str, pa.Table]:
     """Days with users that the first run never saw, a tag it did not know, and a number it did not have."""
     tables = {}
     for number, day in enumerate(DAYS):
-        table = day_table(number + 20)
+        table = day_table(number, draws=number + 20)
         tags = pa.array(["opera" if n % 7 == 0 else tag for n, tag in enumerate(table["item.tag"].to_pylist())])
         table = _with_ids(table, shift=10)
         table = table.set_column(table.column_names.index("item.tag"), "item.tag", tags)

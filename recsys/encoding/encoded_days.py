@@ -1,0 +1,233 @@
+"""Encoded days as arrays: all rows with all labels, or what of them becomes known in a period."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys import artifacts
+from recsys.encoding import packing
+from recsys.encoding.encoder import load_layout
+from recsys.encoding.layout import Layout
+from recsys.encoding.packing import Packed
+from recsys.encoding.thinning import Thinning
+from recsys.errors import ArtifactError
+
+# Legend: N rows of the days, K objectives.
+
+DAY_FILE = "part-0.arrow"
+
+
+class Period(NamedTuple):
+    """Half-open, in days since 1970-01-01. `until` None: without an end."""
+
+    since: int = 0
+    until: int | None = None
+
+    def holds(self, known: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Of each of some days, in the shape that they come in."""
+        inside = known >= self.since
+        return inside if self.until is None else inside & (known < self.until)
+
+
+Arrivals = dict[int, NDArray[np.int64]]  # day since 1970-01-01 → [K] labels that become known on it
+
+
+class Span(NamedTuple):
+    """Neighbouring rows of one block."""
+
+    block: int
+    start: int
+    stop: int
+
+
+class _Block(NamedTuple):
+    """The rows of one record batch that are there."""
+
+    reader: pa.ipc.RecordBatchFileReader
+    number: int
+    rows: NDArray[np.int32] | None  # their places in the record batch; None: all
+    size: int  # how many they are
+    day: str
+    first: int  # the place in the day of the record batch's first row
+    known: Period | None
+
+
+class EncodedDays:
+    """Days of `encoded/FINGERPRINT/`, one after another, memory-mapped: opening costs nothing, the arrays are views or one copy.
+
+    With `known`, a period for each of the days, only labels are there that become known in it, and only rows with one: what a training
+    may learn. Opening then reads the labels, and remembers four bytes a row where only some of a record batch are there.
+    """
+
+    def __init__(self, folder: Path, days: Sequence[str], known: Sequence[Period] | None = None) -> None:
+        """Raises ArtifactError where a day is absent, damaged or of another encoder."""
+        self.folder = folder
+        self.days = tuple(days)
+        self.layout = load_layout(folder / "encoder")
+        periods = [None] * len(self.days) if known is None else known
+        self._blocks = [block for day, period in zip(self.days, periods, strict=True) for block in self._blocks_of(day, period)]
+        self.block_rows = tuple(block.size for block in self._blocks)
+
+    def _blocks_of(self, day: str, known: Period | None) -> list[_Block]:
+        reader, blocks, first = _open(self.folder / f"day={day}" / DAY_FILE, self.layout), [], 0
+        for number in range(reader.num_record_batches):
+            encoded = reader.get_batch(number)
+            rows = None if known is None else _with_a_label(packing.unpack(encoded, self.layout), known)
+            blocks.append(_Block(reader, number, rows, len(encoded) if rows is None else len(rows), day, first, known))
+            first += len(encoded)
+        return blocks
+
+    def __len__(self) -> int:
+        return sum(self.block_rows)
+
+    def block(self, number: int) -> Packed:
+        """The arrays of one block. Of all rows of a record batch with all labels views of the file, read-only."""
+        return self._part(Span(number, 0, self.block_rows[number]))
+
+    def read(self, spans: Sequence[Span]) -> Packed:
+        """The spans' rows one after another; of a single span of neighbours a view, else a copy."""
+        parts = [self._part(span) for span in spans]
+        return parts[0] if len(parts) == 1 else concatenated(parts)
+
+    def take(self, places_N: NDArray[np.intp]) -> Packed:
+        """The rows at these places among all rows of the days, ascending; a copy."""
+        bounds = np.cumsum([0, *self.block_rows])
+        cuts = np.searchsorted(places_N, bounds)
+        parts = [packing.empty(0, self.layout)]
+        for number, (start, stop) in enumerate(pairwise(cuts)):
+            if start < stop:
+                parts.append(Packed._make(values.take(places_N[start:stop] - bounds[number], axis=0) for values in self.block(number)))
+        return concatenated(parts)
+
+    def kept(self, spans: Sequence[Span], thinning: Thinning, epoch: int) -> NDArray[np.intp]:
+        """The places, among the spans' rows one after another, of those that a thinning keeps. Reads no more than labels."""
+        return np.flatnonzero(np.concatenate([self._kept(span, self._labels(span), thinning, epoch) for span in spans]))
+
+    def counting(self, spans: Sequence[Span], thinning: Thinning | None, epoch: int) -> NDArray[np.bool_]:
+        """[N, K] of the spans' rows one after another: whether something is learned from a label.
+
+        It is there, its row counts more than 0, and the thinning keeps it. Reads labels and weights.
+        """
+        parts = []
+        for span in spans:
+            labels_NK = self._labels(span)
+            counts_N = self._column("weights", span) > 0
+            if thinning is not None:
+                counts_N &= self._kept(span, labels_NK, thinning, epoch)
+            parts.append(~np.isnan(labels_NK) & counts_N[:, None])
+        return np.concatenate(parts)
+
+    def arrivals(self) -> Arrivals:
+        """Of rows that count (weight above 0)."""
+        found: Arrivals = {}
+        for number, rows in enumerate(self.block_rows):
+            counts_NK, known_NK = self.counting([Span(number, 0, rows)], None, 0), self._column("known", Span(number, 0, rows))
+            for day in np.unique(known_NK[counts_NK]).tolist():
+                found[day] = found.get(day, 0) + (counts_NK & (known_NK == day)).sum(axis=0)
+        return found
+
+    def dense(self) -> NDArray[np.float32]:
+        """[N, D]"""
+        return self._whole("dense")
+
+    def rows(self) -> NDArray[np.int32]:
+        """[N, S]"""
+        return self._whole("rows")
+
+    def history_rows(self) -> NDArray[np.int32]:
+        """[N, L, H]"""
+        return self._whole("history_rows")
+
+    def history_signals(self) -> NDArray[np.float32]:
+        """[N, L, G]"""
+        return self._whole("history_signals")
+
+    def history_length(self) -> NDArray[np.int32]:
+        """[N]"""
+        return self._whole("history_length")
+
+    def bias(self) -> NDArray[np.int32]:
+        """[N, 2]"""
+        return self._whole("bias")
+
+    def labels(self, start: int = 0) -> NDArray[np.float32]:
+        """[N − start, K] of the rows from `start` on, NaN where not observed, and where not known in the period."""
+        return self._whole("labels", start)
+
+    def durations(self) -> NDArray[np.float32]:
+        """[N, A], NaN where missing."""
+        return self._whole("durations")
+
+    def weights(self, start: int = 0) -> NDArray[np.float32]:
+        """[N − start] of the rows from `start` on."""
+        return self._whole("weights", start)
+
+    def known(self) -> NDArray[np.int32]:
+        """[N, K] the day in which each label becomes known, in days since 1970-01-01; 0 where there is none."""
+        return self._whole("known")
+
+    def _whole(self, name: str, start: int = 0) -> NDArray[Any]:
+        parts = [getattr(packing.empty(0, self.layout), name)]
+        for number, rows in enumerate(self.block_rows):
+            if start < rows:
+                span = Span(number, start, rows)
+                parts.append(self._labels(span) if name == "labels" else self._column(name, span))
+            start = max(0, start - rows)
+        return np.concatenate(parts)
+
+    def _part(self, span: Span) -> Packed:
+        packed, at = self._unpacked(span)
+        part = Packed._make(values[at] for values in packed)
+        return part if self._blocks[span.block].known is None else part._replace(labels=self._labels(span))
+
+    def _labels(self, span: Span) -> NDArray[np.float32]:
+        labels_NK, known = self._column("labels", span), self._blocks[span.block].known
+        return labels_NK if known is None else np.where(known.holds(self._column("known", span)), labels_NK, np.float32(np.nan))
+
+    def _column(self, name: str, span: Span) -> NDArray[Any]:
+        """As it lies in the file."""
+        packed, at = self._unpacked(span)
+        column: NDArray[Any] = getattr(packed, name)[at]
+        return column
+
+    def _unpacked(self, span: Span) -> tuple[Packed, slice | NDArray[np.int32]]:
+        """The record batch, and where in it the span's rows are."""
+        block, at = self._blocks[span.block], slice(span.start, span.stop)
+        return packing.unpack(block.reader.get_batch(block.number), self.layout), at if block.rows is None else block.rows[at]
+
+    def _kept(self, span: Span, labels_NK: NDArray[np.float32], thinning: Thinning, epoch: int) -> NDArray[np.bool_]:
+        block = self._blocks[span.block]
+        places_N = np.arange(span.start, span.stop) if block.rows is None else block.rows[span.start : span.stop]
+        return thinning.kept(block.day, block.first + places_N, labels_NK[:, thinning.objective], epoch)
+
+
+def concatenated(parts: Sequence[Packed]) -> Packed:
+    """In memory of its own: views of a file are read-only, which tensors cannot be."""
+    if len(parts) == 1 and all(values.flags.writeable for values in parts[0]):
+        return parts[0]
+    return Packed._make(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+
+def _with_a_label(packed: Packed, known: Period) -> NDArray[np.int32] | None:
+    """The places of the rows with a label that becomes known in the period; None: all of them have one."""
+    has_one_N = (~np.isnan(packed.labels) & known.holds(packed.known)).any(axis=1)
+    return None if has_one_N.all() else np.flatnonzero(has_one_N).astype(np.int32)
+
+
+def _open(path: Path, layout: Layout) -> pa.ipc.RecordBatchFileReader:
+    if artifacts.manifest(path.parent) is None:
+        raise ArtifactError(f"{path.parent}: found no encoded day, expected one. Fix: run encode")
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtifactError(f"{path}: cannot be read as an Arrow file ({error}). Fix: delete {path.parent} and run encode again") from error
+    if not reader.schema.equals(packing.schema(layout)):
+        raise ArtifactError(
+            f"{path}: found other columns than the encoder beside it makes. Fix: delete {path.parent.parent} and run encode again"
+        )
+    return reader

@@ -1,0 +1,65 @@
+"""What is said where labels are known late: how many are learned on a later day or never, and the error where none is known in time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import schema
+from recsys.encoding import Period
+from recsys.errors import data_error
+from recsys.training.plan import learned, own_periods
+from recsys.training.work import Work
+
+# Legend: K objectives.
+
+
+def require_known(work: Work) -> None:
+    """Raises DataError where an objective has labels on the training days, none of which the choosing phase may learn."""
+    days = work.train_days
+    total_K = _counts(work, days, [Period()] * len(days))
+    known_K = _counts(work, days, learned(work.pipeline.train, days, work.following))
+    border = work.following[days[-1]]
+    dropped = work.pipeline.train.order == "time" and work.pipeline.train.late == "drop"
+    for objective, total, known in zip(work.pipeline.objective, total_K.tolist(), known_K.tolist(), strict=True):
+        if total and not known:
+            when = "the next day begins" if dropped else f"{border} begins, the first day that is predicted after them"
+            raise data_error(
+                f"column {schema.label_column(objective.name)}",
+                found=f"no label on the training days that is known before {when}; all {total:,} are known later",
+                expected="at least one to learn",
+                fix="a shorter features.label_delay or within of the feedback, or widen split.train"
+                + (', or train.late = "next_day"' if dropped else ""),
+            )
+
+
+def late_labels(work: Work) -> list[str]:
+    """Lines for people: per objective the share of labels that are learned on a later day, or never. None where all are learned at once."""
+    train = work.pipeline.train
+    days = work.train_days + (work.validation_days if work.refits else ())
+    total_K = _counts(work, days, [Period()] * len(days))
+    learned_K = _counts(work, days, learned(train, days, work.following))
+    at_once_K = _counts(work, days, own_periods(days, work.following)) if work.continues else learned_K
+    lines = [("known only when the next day has begun, and learned on a later day", learned_K - at_once_K)]
+    never = f"known before {work.following[days[-1]]} begins" if train.late == "next_day" or not work.continues else "known in time"
+    lines.append((f"not {never}, and not learned", total_K - learned_K))
+    said = [f"train: labels {what}: {_shares(work, counts_K, total_K)}" for what, counts_K in lines if counts_K.any()]
+    if work.validation_days and not work.continues and not work.chooses:
+        border = work.following[work.validation_days[-1]]
+        said.append(f"train: no label of the validation days is known before {border} begins, to choose a pass by: all passes are run")
+    return said
+
+
+def _counts(work: Work, days: Sequence[str], periods: Sequence[Period]) -> NDArray[np.int64]:
+    """[K] labels of some days that become known in the period of each."""
+    counts_K = np.zeros(len(work.layout.objectives), np.int64)
+    for day, period in zip(days, periods, strict=True):
+        for known, arrived_K in work.arrivals[day].items():
+            if period.holds(np.array(known)):
+                counts_K += arrived_K
+    return counts_K
+
+
+def _shares(work: Work, counts_K: NDArray[np.int64], total_K: NDArray[np.int64]) -> str:
+    named = zip(work.pipeline.objective, counts_K.tolist(), total_K.tolist(), strict=True)
+    return ", ".join(f"{objective.name} {count / total:.1%}" for objective, count, total in named if count)
