@@ -178,7 +178,8 @@ def _score(job: Job) -> None:
 def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
     learned_from = [job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))]
     what = [{key: value for key, value in objective.items() if key != "fusion_weight"} for objective in fusion]
-    options = [kind, what, job.pipeline.train.refit, job.pipeline.seed]
+    borders = [job.pipeline.border_after(part) for part in (schema.TRAIN, schema.VALIDATION)]  # labels are learned that are known before
+    options = [kind, what, job.pipeline.train.refit, job.pipeline.seed, borders]
     predicted = artifacts.fingerprint([options, contents([*learned_from, *_scored_days(job)])])
     fingerprint = artifacts.fingerprint([predicted, fusion])
     raw, run = job.baseline_run(kind, raw=True), job.baseline_run(kind)
@@ -220,7 +221,7 @@ def _is_calibrated(job: Job, run: Path, scored: str) -> bool:
 
 
 def _of_calibrated(job: Job, scored: str) -> str:
-    return artifacts.fingerprint([scored, job.pipeline.evaluate.calibrate])
+    return artifacts.fingerprint([scored, job.pipeline.evaluate.calibrate, job.pipeline.border_after(schema.VALIDATION)])
 
 
 def _calibrate(job: Job, source: Path, target: Path, scored: str) -> None:
@@ -237,6 +238,7 @@ def _calibrate(job: Job, source: Path, target: Path, scored: str) -> None:
             target / CALIBRATION_FILE,
             job.pipeline.objective,
             method,
+            until=job.pipeline.border_after(schema.VALIDATION),
             fingerprint=_of_calibrated(job, scored),
             inputs=contents([source / PREDICTIONS_FILE]),
             console=job.console,

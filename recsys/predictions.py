@@ -67,7 +67,7 @@ _CARRIED = (
 
 def carried(examples: Iterable[str]) -> list[str]:
     """Of the columns of examples, those that `assemble` reads."""
-    return [name for name in examples if name in _CARRIED or name.startswith((schema.SLICE, schema.LABEL))]
+    return [name for name in examples if name in _CARRIED or name.startswith((schema.SLICE, schema.LABEL, schema.KNOWN))]
 
 
 def fused_score(values_NK: NDArray[np.float64], objectives: Sequence[Objective]) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ def assemble(
 ) -> pa.Table:
     """One day's predictions in the border schema.
 
-    `examples` is the day's table of examples, or any projection of it that holds the ids, `slice.…`, `label.…` and
+    `examples` is the day's table of examples, or any projection of it that holds the ids, `slice.…`, `label.…`, `known.…` and
     `bias.position`. `predicted_NV` are values in the order of `value_names`, or the K expected values alone. `ranking_NK` is the
     same prediction with the position missing, where the model sees a position; its expected values are kept.
     An objective with `given` gets its conditional form too: `pred.like|click` = `pred.like` / `pred.click`.
@@ -133,7 +133,7 @@ def assemble(
     position = schema.BIAS + schema.POSITION
     if position in examples.column_names:
         columns[schema.POSITION] = examples[position]
-    for prefix in (schema.SLICE, schema.LABEL):
+    for prefix in (schema.SLICE, schema.LABEL, schema.KNOWN):
         columns |= {name: examples[name] for name in examples.column_names if name.startswith(prefix)}
     columns |= _predicted(objectives, predicted_NV, ranking_NK, place=f"predictions of {day}")
     columns[schema.SCORE] = pa.array(fused_score(predicted_NV if ranking_NK is None else ranking_NK, objectives), pa.float64())
@@ -166,6 +166,23 @@ def train_means(predictions: pa.Schema) -> dict[str, float]:
     """The background means that `assemble` put into the file's metadata; empty for another system's file."""
     means: dict[str, float] = json.loads((predictions.metadata or {}).get(_TRAIN_MEANS, b"{}"))
     return means
+
+
+def known_before(predictions: pa.Table, moment: int | None) -> pa.Table:
+    """The table as it may be fitted to: on its validation rows labels are null that are known only at `moment` (ms UTC) or later.
+
+    Labels without a `known.X`, as in another system's file, are all known; None hides nothing.
+    """
+    table = predictions
+    if moment is None or schema.SPLIT not in table.column_names:
+        return table
+    fitted = pyarrow.compute.equal(table[schema.SPLIT], schema.VALIDATION)
+    for known in [name for name in table.column_names if name.startswith(schema.KNOWN)]:
+        label = schema.label_column(schema.strip(known, schema.KNOWN))
+        hidden = pyarrow.compute.and_(fitted, pyarrow.compute.fill_null(pyarrow.compute.greater_equal(table[known], moment), False))
+        shown = pyarrow.compute.if_else(hidden, pa.scalar(None, table[label].type), table[label])
+        table = table.set_column(table.column_names.index(label), label, shown)
+    return table
 
 
 def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:

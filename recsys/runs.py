@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsys import artifacts
+from recsys import artifacts, schema
 from recsys.config import Pipeline, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.jobs import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE
 from recsys.judge import judging, metrics_of, warn, warn_of_run, write_metrics
 from recsys.pipeline import contents
-from recsys.predictions import read_foreign
+from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console
 
 FUSION_FILE = "fusion.toml"
@@ -99,7 +99,7 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
     inputs = contents([run / PREDICTIONS_FILE])
     try:
         tuned = fusion.tune(
-            artifacts.read_table(run / PREDICTIONS_FILE),
+            known_before(artifacts.read_table(run / PREDICTIONS_FILE), pipeline.border_after(schema.VALIDATION)),
             pipeline.objective,
             fusion.Aim(wanted.maximise, wanted.metric, wanted.least_changes([objective.name for objective in pipeline.objective])),
             run=run.name,

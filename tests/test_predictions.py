@@ -8,7 +8,7 @@ import pytest
 
 from recsys.errors import DataError, Place
 from recsys.objectives import Objective
-from recsys.predictions import assemble, conditional, fused_score, read_foreign, train_means, value_names
+from recsys.predictions import assemble, conditional, fused_score, known_before, read_foreign, train_means, value_names
 
 CLICK = Objective(name="click", label="c", fusion_weight=2.0)
 SECONDS = Objective(name="seconds", kind="watch_time", label="s", fusion_weight=0.5)
@@ -61,6 +61,24 @@ def test_predictions_carry_labels_slices_position_and_the_rank_that_the_score_is
     assert table["score"].to_pylist() == pytest.approx([2 * math.log(0.75), 2 * math.log(0.125)])
     assert table["label.click"].to_pylist() == [1.0, None]
     assert train_means(table.schema) == {"click": 0.3}
+
+
+def test_what_is_fitted_to_sees_no_label_that_is_known_later():
+    """Of validation rows alone; a label whose moment is not told is known."""
+    table = pa.table(
+        {
+            "split": ["validation"] * 3 + ["test"],
+            "label.click": pa.array([1.0, 0.0, None, 1.0], pa.float32()),
+            "known.click": pa.array([99, 100, None, 100], pa.int64()),
+            "label.like": pa.array([1.0, 1.0, 1.0, 1.0], pa.float32()),
+        }
+    )
+    seen = known_before(table, 100)
+    assert seen["label.click"].to_pylist() == [1.0, None, None, 1.0]
+    assert seen["label.click"].type == pa.float32()
+    assert seen.drop_columns(["label.click"]).equals(table.drop_columns(["label.click"]))
+    assert known_before(table, None).equals(table)
+    assert known_before(table.drop_columns(["known.click"]), 100).equals(table.drop_columns(["known.click"]))
 
 
 def assembled(objectives, predicted, ranking=None):

@@ -16,11 +16,15 @@ from recsys.objectives import Objective
 
 @dataclass(frozen=True)
 class Rows:
-    """Some days of examples/FINGERPRINT/ and of encoded/FINGERPRINT/, in the order of the days; the rows of both agree."""
+    """Some days of examples/FINGERPRINT/ and of encoded/FINGERPRINT/, in the order of the days; the rows of both agree.
+
+    `known_before`: a moment (ms UTC); labels that are known only then or later are hidden, as to anybody who learns up to it.
+    """
 
     examples: Path
     encoded: Path
     days: tuple[str, ...]
+    known_before: int | None = None
 
     def __len__(self) -> int:
         return sum(pq.read_metadata(self._file(day)).num_rows for day in self.days)
@@ -36,9 +40,16 @@ class Rows:
         return list(pq.read_schema(self._file(self.days[0])).names)
 
     def labels(self, objectives: tuple[Objective, ...]) -> NDArray[np.float64]:
-        """[N, K], NaN where a label is not observed."""
-        table = self.read([schema.label_column(objective.name) for objective in objectives])
-        return np.column_stack([column.cast(pa.float64()).to_numpy() for column in table.columns])
+        """[N, K], NaN where a label is not observed, or hidden."""
+        labels_NK = self._numbers([schema.label_column(objective.name) for objective in objectives])
+        if self.known_before is None:
+            return labels_NK
+        known_NK = self._numbers([schema.known_column(objective.name) for objective in objectives])  # float64 is exact up to 2⁵³ ms
+        return np.where(known_NK < self.known_before, labels_NK, np.nan)
+
+    def _numbers(self, columns: list[str]) -> NDArray[np.float64]:
+        """[N, C], null as NaN."""
+        return np.column_stack([column.cast(pa.float64()).to_numpy() for column in self.read(columns).columns])
 
     @property
     def are_weighted(self) -> bool:
@@ -59,13 +70,22 @@ class Rows:
 
 
 def require_labels(rows: Rows, objectives: tuple[Objective, ...]) -> None:
-    """Raises DataError where an objective has no row that counts: with its label observed, and of a weight above 0."""
-    counts_NK = np.isfinite(rows.labels(objectives)) & (rows.weights() > 0)[:, None]
-    for k, objective in enumerate(objectives):
-        if not counts_NK[:, k].any():
+    """Raises DataError where an objective has no row that counts: with its label observed and not hidden, and of a weight above 0."""
+    counts_K = _counting(rows, objectives)
+    observed_K = _counting(replace(rows, known_before=None), objectives)
+    for objective, count, observed in zip(objectives, counts_K.tolist(), observed_K.tolist(), strict=True):
+        if not count:
+            late = f" that is known before the next part of the split begins; all {observed:,} are known later" if observed else ""
             raise data_error(
                 f"{rows.examples} column {schema.label_column(objective.name)}",
-                found="no observed label on the training days",
+                found=f"no observed label on the training days{late}",
                 expected="at least one" + (" on a row of a weight above 0" if rows.are_weighted else ""),
-                fix=f"widen [split] train, or drop the objective {objective.name}",
+                fix=("a shorter features.label_delay or within of the feedback, or " if observed else "")
+                + f"widen [split] train, or drop the objective {objective.name}",
             )
+
+
+def _counting(rows: Rows, objectives: tuple[Objective, ...]) -> NDArray[np.int64]:
+    """[K] rows that an objective is learned from."""
+    counts_K: NDArray[np.int64] = (np.isfinite(rows.labels(objectives)) & (rows.weights() > 0)[:, None]).sum(axis=0)
+    return counts_K

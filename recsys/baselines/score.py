@@ -1,6 +1,7 @@
 """Fits a baseline and leaves its predictions, as any run does."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,6 +34,8 @@ def fit_and_score(
 ) -> None:
     """Writes `run`/predictions.parquet: validation days by the fit on the training days, test days after `train.refit`.
 
+    No label is learned, nor chosen by, that is not known when the days begin which it would help to predict.
+
     `examples` holds day=D/part-0.parquet, `encoded` the encoder/ and day=D/part-0.arrow of the same rows. Raises
     ConfigError where the split has nothing to score, ArtifactError where no training day is there, DataError where an
     objective has no observed label.
@@ -42,15 +45,17 @@ def fit_and_score(
         raise ArtifactError(f"{examples}: found no day of [split] train, expected at least one. Fix: run `recsys features` again")
     if validation is None and test is None:
         raise ConfigError("split: found no validation and no test days with rows: nothing to score, expected one of the two")
-    require_labels(train, pipeline.objective)
+    learned = replace(train, known_before=pipeline.border_after(schema.TRAIN))
+    require_labels(learned, pipeline.objective)
     train_means = label_means((day.labels(pipeline.objective) for day in train.each_day()), pipeline.objective)
 
     baseline = BASELINES[kind](pipeline, console)
-    baseline.fit(train, validation)
+    test_begins = pipeline.border_after(schema.VALIDATION)
+    baseline.fit(learned, None if validation is None else replace(validation, known_before=test_begins))
     days = [] if validation is None else _predictions(baseline, validation, schema.VALIDATION, train_means)
     if test is not None:
         if pipeline.train.refit and validation is not None:
-            baseline.refit(Rows(examples, encoded, train.days + validation.days))
+            baseline.refit(Rows(examples, encoded, train.days + validation.days, known_before=test_begins))
         days += _predictions(baseline, test, schema.TEST, train_means)
     table = pa.concat_tables(days)
     write_predictions(run, table, fingerprint=fingerprint, inputs=inputs)

@@ -10,6 +10,7 @@ from recsys import artifacts
 from recsys.calibration.calibration import Calibration, Method, fit
 from recsys.errors import ArtifactError
 from recsys.objectives import Objective
+from recsys.predictions import known_before
 from recsys.progress import Console
 
 _GROUP_ROWS = 131_072
@@ -22,18 +23,21 @@ def calibrate_file(
     objectives: Sequence[Objective],
     method: Method,
     *,
+    until: int | None,
     fingerprint: str,
     inputs: Mapping[str, str],
     console: Console,
 ) -> None:
     """Fits maps to the validation rows of `source` and writes it, calibrated, to `target` (the same file, or another run's).
 
+    Fitting is learning: of labels that are known before the moment `until` (ms UTC; None: all), at which the test days begin.
+
     They go to `maps` first, and those that stand there are applied: what is saved is what was used. Each objective that is left as it is
     is said, with its reason. Raises as `fit` does.
     """
     run = target.parent.name
     predictions = artifacts.read_table(source)
-    text = fit(predictions, objectives, method, run=run).model_dump_json(indent=1) + "\n"
+    text = fit(known_before(predictions, until), objectives, method, run=run).model_dump_json(indent=1) + "\n"
     artifacts.write_file(
         maps, lambda draft: draft.write_text(text, encoding="utf-8"), stage="calibrate", fingerprint=fingerprint, inputs=inputs
     )

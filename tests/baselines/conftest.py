@@ -63,6 +63,7 @@ def day_of_examples(day: str, rng: np.random.Generator, rows: int = ROWS) -> pa.
             "label.watch": pa.array(watch),
             "label.stars": pa.array(stars, from_pandas=True),
             "label.never": pa.array(np.zeros(rows, np.float32)),
+            **{f"known.{name}": pa.array(np.arange(rows) * 1000) for name in ("click", "watch", "stars", "never")},
         }
     )
 

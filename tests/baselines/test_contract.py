@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from recsys import artifacts, predictions, schema
 from recsys.baselines import BASELINES, fit_and_score
 from recsys.config import Pipeline
+from recsys.days import Day
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.progress import Console
 
@@ -32,7 +33,7 @@ def outputs(table: pa.Table, split: str) -> np.ndarray:
 def shuffled_labels(table: pa.Table, rng: np.random.Generator) -> pa.Table:
     order = pa.array(rng.permutation(len(table)))
     for place, name in enumerate(table.column_names):
-        if name.startswith(schema.LABEL):
+        if name.startswith((schema.LABEL, schema.KNOWN)):
             table = table.set_column(place, name, table[name].take(order))
     return table
 
@@ -97,6 +98,49 @@ def test_test_labels_are_never_read(kind, pipeline, log, tables, write_log, rng,
     assert not before["label.click"].equals(after["label.click"])
     np.testing.assert_array_equal(outputs(before, "test"), outputs(after, "test"))
     np.testing.assert_array_equal(outputs(before, "validation"), outputs(after, "validation"))
+
+
+@pytest.mark.parametrize("border", ["validation", "test"])
+def test_labels_known_once_the_next_part_has_begun_are_not_learned(kind, pipeline, tables, write_log, border: str, tmp_path) -> None:
+    """Half of the labels of the days before a border are known with it, the others of the last day a millisecond before."""
+    first = pipeline.split.days(border)[0]
+    begin, earlier = Day(first, pipeline.zone).start, [day for day in tables if day < first]
+
+    def late(rewritten: bool) -> dict[str, pa.Table]:
+        days = dict(tables)
+        for number, day in enumerate(earlier):
+            is_late = np.random.default_rng(number).random(len(tables[day])) < 0.5
+            in_time = begin - 1 if day == earlier[-1] else tables[day]["timestamp"].to_numpy()
+            for objective in pipeline.objective:
+                label = tables[day][f"label.{objective.name}"]
+                other = pc.subtract(1, label) if objective.is_probability else pc.add(1, label)
+                columns = {
+                    f"label.{objective.name}": pc.if_else(pa.array(is_late & rewritten), other, label).cast(pa.float32()),
+                    f"known.{objective.name}": pa.array(np.where(is_late, begin, in_time)),
+                }
+                for name, values in columns.items():
+                    days[day] = days[day].set_column(days[day].column_names.index(name), name, values)
+        return days
+
+    before, after = (
+        scored(kind, pipeline, write_log(tmp_path / str(rewritten), pipeline, late(rewritten)), tmp_path / f"run-{rewritten}")
+        for rewritten in (False, True)
+    )
+    np.testing.assert_array_equal(outputs(before, "validation"), outputs(after, "validation"))
+    is_equal = np.array_equal(outputs(before, "test"), outputs(after, "test"))
+    assert is_equal is (border == "test"), "what is known before the test begins is learned by the refit"
+
+
+def test_an_objective_without_a_label_that_is_known_in_time_is_named(kind, pipeline, tables, write_log, tmp_path) -> None:
+    begin = Day(pipeline.split.days("validation")[0], pipeline.zone).start
+    late = {
+        day: table.set_column(table.column_names.index("known.stars"), "known.stars", pa.array([begin] * len(table)))
+        for day, table in tables.items()
+    }
+    with pytest.raises(
+        DataError, match=r"label\.stars: found no observed label on the training days that is known before .*; all 8\d\d are"
+    ):
+        scored(kind, pipeline, write_log(tmp_path, pipeline, late), tmp_path / "run")
 
 
 def test_refit_learns_the_validation_days_for_the_test_days_only(kind, pipeline, log, tables, write_log, rng, tmp_path) -> None:

@@ -43,6 +43,8 @@ def kinds(pipeline, tables, write_log, tmp_path_factory):
         }
         for name, values in more.items():
             table = table.append_column(name, pa.array(values, pa.float32(), from_pandas=True))
+        for name in ("known.like", "known.grade"):
+            table = table.append_column(name, table["timestamp"])
         days[day] = table
     return changed, days, write_log(tmp_path_factory.mktemp("kinds"), changed, days)
 

@@ -237,9 +237,9 @@ def source(predictions, tmp_path):
     return path
 
 
-def calibrate(source, method="isotonic"):
+def calibrate(source, method="isotonic", until=None):
     maps = source.with_name("calibration.json")
-    calibration.calibrate_file(source, source, maps, ALL, method, fingerprint="f", inputs={}, console=Console())
+    calibration.calibrate_file(source, source, maps, ALL, method, until=until, fingerprint="f", inputs={}, console=Console())
     return maps
 
 
@@ -253,6 +253,22 @@ def test_what_is_saved_gives_the_same_bits_again(predictions, source, method, ca
     assert artifacts.is_fresh(maps, "f")
     said = capsys.readouterr().out
     assert ("watch stays as it is: " in said) == (method == "platt")
+
+
+def test_maps_are_fitted_to_labels_that_are_known_before_the_test_begins(predictions, tmp_path):
+    """Likes of the second half of the validation rows are known with the border: the maps are those of a table without them."""
+    likes, nothing = predictions["label.like"], pa.scalar(None, pa.float32())
+    border, half = 5 * 86_400_000, pa.array(np.arange(len(predictions)) % ROWS >= ROWS // 2)
+    known = predictions.append_column("known.like", pc.if_else(half, border, border - 1))
+    hidden = pc.and_(half, pc.equal(predictions["split"], "validation"))
+    place = predictions.column_names.index("label.like")
+    without = predictions.set_column(place, "label.like", pc.if_else(hidden, nothing, likes))
+    expected = fit(without, ALL, "isotonic", run="r")
+    assert expected.fitted["like|click"].rows < fit(predictions, ALL, "isotonic", run="r").fitted["like|click"].rows
+    path = tmp_path / "run" / "predictions.parquet"
+    artifacts.write_file(path, lambda draft: pq.write_table(known, draft), stage="score", fingerprint="raw")
+    assert calibration.read(calibrate(path, until=border)) == expected
+    assert pq.read_table(path)["label.like"].equals(likes), "what is judged stays whole"
 
 
 @pytest.mark.parametrize("damage", ["gone", "other bytes", "other form"])
