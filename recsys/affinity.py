@@ -116,7 +116,7 @@ def _values(job: Job, training: Training, split: str) -> Iterator[dict[str, Any]
 
 
 def _cosines(job: Job, training: Training) -> Iterator[dict[str, Any]]:
-    """Of every two objectives' gradients where they were measured, before the refit; the mean over members."""
+    """Of every two objectives' gradients in the shared layer's weights where measured, before the refit; the mean over members."""
     journal = report.read_journal(job.run / JOURNAL_FILE)
     if journal is None:
         return

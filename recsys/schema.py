@@ -162,7 +162,8 @@ IMPORTANCE = pa.schema(
 )
 
 # What a study of who helps whom found. `partners`: the other objectives of a training, joined by "+"; null: trained alone.
-# "value": a metric of one run. "gain": over seeds, with these partners minus alone. "cosine": of two gradients at a step of the run of all.
+# "value": a metric of one run. "gain": over seeds, with these partners minus alone. "cosine": of two gradients in the shared layer's
+# weights, at a step of the run of all.
 AFFINITY = pa.schema(
     [
         ("what", pa.string()),

@@ -16,14 +16,14 @@ MIN_WEIGHT = 1e-3  # what a weight is held above, so that it comes back
 
 
 class GradNorm(Balancer):
-    """GradNorm (Chen et al., ICML 2018, Algorithm 1), on the gradients at the shared tensor.
+    """GradNorm (Chen et al., ICML 2018, Algorithm 1), on the gradients in the weights W of the shared layer, as there.
 
     Weights descend Σ_k |G_k − Ḡ · r_k^α| with G_k = w_k · ‖g_k‖, Ḡ the mean of G and r_k the relative inverse rate of training: L_k in
     units of its first value, over the mean of these. The first value is the best constant's loss, 1 by the unit of the losses: it
     is the loss of a fresh model and no batch's noise. The target Ḡ · r_k^α is held constant.
 
     The step is taken on log w in units of Ḡ: weights stay positive, and an objective with gradients 30 times as long does not jump
-    by 30 times as much. One backward pass a loss to the shared tensor, one through the trunk; no double backward; no sync.
+    by 30 times as much. One backward pass per loss into these weights, one through the trunk; no double backward; no sync.
     """
 
     acts_on = "gradients"

@@ -1,7 +1,7 @@
-"""What is used from TorchJD's weightings: from the Gramian of the gradients at the shared tensor to weights.
+"""What is used from TorchJD's weightings: from the Gramian of the gradients in the shared layer's weights to weights.
 
 They are solvers in many small steps, so they run on the host: one copy of K² numbers, and one wait for the device, a step. All take
-one backward pass a loss to the shared tensor and one through the trunk. Milliseconds are of one call at K = 9 on one core.
+one backward pass per loss into that layer and one through the trunk. Milliseconds are of one call at K = 9 on one core.
 
 TorchJD is imported where a balancer is built: it brings a convex solver, and 0.9 s, that training with fixed weights need not wait for.
 

@@ -23,7 +23,8 @@ class AITM(Sharing):
     chain: click, then like, as the steps of the paper's audience. Widths of the towers: `hidden`, then `model.d_tower`.
     The paper's penalty on a later step more likely than an earlier one is left out: with `given` the model predicts the product of the
     conditional probabilities, which cannot be, and the order of a file promises no such thing.
-    `shared` are the inputs, the last activation that all objectives read.
+    `shared` are the inputs, the last activation that all objectives read; balancing acts on the weights of the frame's layer that makes
+    them.
     """
 
     owns_towers = True

@@ -1,8 +1,9 @@
 """Customized gate control: experts of an objective's own beside shared ones."""
 
+from collections.abc import Iterable
 from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys.config import CGCOptions
 from recsys.models.looks import gate_look, numbered
@@ -18,7 +19,8 @@ class CGC(Sharing):
     An objective's gate sees its own experts and the shared ones; no objective reads another's. So what helps only one cannot disturb
     the others, which in MMoE, where all read all, it can. With no shared expert and one of its own, an objective has a net of its own
     above whatever lies below.
-    `shared` are the outputs of all experts: below them lies everything that objectives share, but for what the gates read.
+    `shared` are the outputs of all experts: below them lies everything that objectives share, but for what the gates read. Balancing acts
+    on the shared experts' last weights (without any: on the frame's layer below); own experts are heads.
     """
 
     def __init__(self, options: CGCOptions, setting: Setting) -> None:
@@ -30,7 +32,11 @@ class CGC(Sharing):
         self.num_objectives = setting.num_objectives
         self.d_out = options.hidden[-1]
 
+    def own_below(self) -> Iterable[nn.Parameter]:
+        return self.level.experts.own.parameters()
+
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         inputs_1BD = stacked(inputs_BTD)
         found = self.level(inputs_1BD.expand(self.num_objectives, -1, -1), inputs_1BD)
-        return Shared(found.own_BKH, shared=found.experts_EBH, show={"gates": gate_look(found.gates_BKN, self.names)})
+        show = {"gates": gate_look(found.gates_BKN, self.names)}
+        return Shared(found.own_BKH, shared=found.experts_EBH, made_by=self.level.experts.shared_weights, show=show)

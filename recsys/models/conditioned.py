@@ -14,7 +14,8 @@ from recsys.nn.linear import unstacked
 class TaskConditioned(Sharing):
     """h_k = net(x, z_k), all weights shared by all objectives, in every layer as `layer` has it.
 
-    What balancing acts on is the first layer's product with x: from there on every objective has activations of its own.
+    `shared` is the first layer's product with x: from there on every objective has activations of its own. Balancing acts on that layer's
+    weights (concat_task's hold the descriptor's rows too).
     """
 
     layer: ClassVar[type[TaskLinear]]
@@ -32,4 +33,4 @@ class TaskConditioned(Sharing):
         common_BH = self.net.common(inputs_BTD.squeeze(1))
         nets_KBH = self.net(common_BH, self.descriptors_KZ)
         show = TaskDescriptors(self.descriptors_KZ, self.columns).look()
-        return Shared(unstacked(nets_KBH), shared=common_BH, show=show)
+        return Shared(unstacked(nets_KBH), shared=common_BH, made_by=(self.net.common_weight,), show=show)

@@ -10,6 +10,7 @@ from recsys.models.looks import by_layer
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts
 from recsys.nn.linear import StackedLinear, unstacked
+from recsys.nn.nets import last_weight
 from recsys.nn.stitch import CrossStitch
 
 
@@ -17,8 +18,8 @@ class CrossStitchNets(Sharing):
     """h̃_lk = Σ_j S_l,kj h_lj after each layer l, h_{l+1,k} = ReLU(h̃_lk W_lk + b_lk) (Misra et al., CVPR 2016, eq. 1).
 
     S_l [K, K] is one number a pair of objectives and layer, the same for all units. Its diagonal starts at `own`, the rest of a row
-    at (1 − own) / (K − 1). S = I: `gated_independent` with one-hot descriptors. Balancing acts on the last layers' outputs, [K, B, H],
-    each of which every objective reads through the last S.
+    at (1 − own) / (K − 1). S = I: `gated_independent` with one-hot descriptors. Balancing acts on the last layers' weights, as every
+    objective reads each of their outputs through the last S.
     """
 
     def __init__(self, options: CrossStitchOptions, setting: Setting) -> None:
@@ -36,4 +37,4 @@ class CrossStitchNets(Sharing):
         for stitch, layer in zip(between, self.rest, strict=True):
             nets_KBH = layer(stitch(nets_KBH)).relu()
         show = by_layer("cross-stitch", [cast(CrossStitch, stitch).between_nets() for stitch in self.stitches], self.objectives)
-        return Shared(unstacked(last(nets_KBH)), shared=nets_KBH, show=show)
+        return Shared(unstacked(last(nets_KBH)), shared=nets_KBH, made_by=(last_weight(self.first, self.rest),), show=show)

@@ -22,7 +22,8 @@ class DeepRelationship(Sharing):
     set in closed form from W_l before each training step (nn/relationship.py; the covariances of features and of units, which the paper
     learns too, are identities here). Related objectives are pulled together, opposed ones apart. The own layers start equal:
     weights of different objectives can be compared only where their units mean the same. The correlation shown is of these weights; the
-    towers above start each at its own, so it says which nets are alike, which is less than which objectives are. Balancing acts on h.
+    towers above start each at its own, so it says which nets are alike, which is less than which objectives are. Balancing acts on
+    the weights that make h.
     """
 
     def __init__(self, options: DeepRelationshipOptions, setting: Setting) -> None:
@@ -41,7 +42,7 @@ class DeepRelationship(Sharing):
         relations = [cast(TaskCovariance, relation) for relation in self.relations]
         penalty = self._penalty(relations) if self.training else None
         show = by_layer("task correlation", [relation.correlation() for relation in relations], self.objectives)
-        return Shared(unstacked(nets_KBH), shared=bottom_BH, penalty=penalty, show=show)
+        return Shared(unstacked(nets_KBH), shared=bottom_BH, made_by=(self.bottom.last_weight,), penalty=penalty, show=show)
 
     def _penalty(self, relations: Sequence[TaskCovariance]) -> Tensor:
         penalties = []

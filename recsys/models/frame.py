@@ -28,7 +28,11 @@ class Output(NamedTuple):
 
     outputs_BK: Tensor
     read_BKH: Tensor  # what each tower reads
+    beside: tuple[Tensor, ...]  # what the trunk adds to the outputs by another way than the towers, [B, K] each
     shared: Tensor | None
+    made_by: tuple[nn.Parameter, ...]  # weights of the layer that makes `shared`; (): there is none, the way of sharing reads the inputs
+    layer_BTD: Tensor  # what the shared hidden layer gave; the inputs where there is none
+    own: tuple[Tensor, ...]  # what belongs to one objective in parameters that hold shared numbers too: under these is nothing else
     penalty: Tensor
     show: dict[str, Look]
 
@@ -80,14 +84,24 @@ class Ranker(nn.Module):
         inputs_BTD, linear_BK = self.inputs(batch, codes_B2)
         shared = self.sharing.from_inputs(inputs_BTD, self._shared_layer, self._priors(inputs_BTD))
         outputs_BK = self.towers(self.dropout(shared.outputs_BKH))
+        own = shared.own
+        beside: tuple[Tensor, ...] = ()
         if linear_BK is not None:
             outputs_BK = outputs_BK + linear_BK
+            own += (linear_BK,)
         if self.cross is not None:
-            outputs_BK = outputs_BK + self.cross(inputs_BTD[:, -self.cross.num_tables :]).flatten(1)
+            cross_BK = self.cross(inputs_BTD[:, -self.cross.num_tables :]).flatten(1)
+            outputs_BK = outputs_BK + cross_BK
+            if self.cross.num_tables > 1:
+                own += (cross_BK,)
+            else:
+                beside = (cross_BK,)
         if self.bias_tower is not None:
             outputs_BK = outputs_BK + self.bias_tower(codes_B2)
+        assert shared.read_BTD is not None, "from_inputs says what the shared hidden layer gave"
         penalty = outputs_BK.new_zeros(()) if shared.penalty is None else shared.penalty
-        return Output(outputs_BK, shared.outputs_BKH, shared.shared, penalty, shared.show)
+        made_by = shared.made_by or ((self.hidden.last_weight,) if len(self.hidden.layers) else ())
+        return Output(outputs_BK, shared.outputs_BKH, beside, shared.shared, made_by, shared.read_BTD, own, penalty, shared.show)
 
     def _setting(self, options: Model, objectives: Sequence[Objective], starts_K: Tensor) -> Setting:
         return Setting(

@@ -14,7 +14,7 @@ class GatedIndependent(Sharing):
     """h_k = Σ_j z_kj net_j(x), as many nets as z has entries (CS330, lecture 2: multiplicative gating of independent nets).
 
     With one-hot descriptors h_k = net_k(x): K nets on one embedding table, `single_task` but for the table and the hidden layer.
-    With metadata it is a net for each kind of label, each group, and the base rate; there balancing acts on the nets' outputs.
+    With metadata it is a net for each kind of label, each group, and the base rate; there balancing acts on the nets' last weights.
     """
 
     def __init__(self, options: GatedIndependentOptions, setting: Setting) -> None:
@@ -32,4 +32,5 @@ class GatedIndependent(Sharing):
         if self.one_net_each:
             return Shared(unstacked(nets_ZBH))  # the product with the identity, left out
         show = TaskDescriptors(self.descriptors_KZ, self.columns).look()
-        return Shared(unstacked(combine(self.descriptors_KZ, nets_ZBH)), shared=nets_ZBH, show=show)
+        outputs_BKH = unstacked(combine(self.descriptors_KZ, nets_ZBH))
+        return Shared(outputs_BKH, shared=nets_ZBH, made_by=(self.nets.last_weight,), show=show)

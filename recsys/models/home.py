@@ -3,6 +3,7 @@
 Shape letters: B rows, K objectives, G groups, H width of an expert, N experts that a gate mixes, E all experts.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 import torch
@@ -31,7 +32,8 @@ class HoME(Sharing):
 
     Where we could not check the paper's text, we chose: one low-rank gate an expert (the paper mixes several), gates without hidden
     layers, experts of both levels of one shape, numbers of experts alike on both levels. Of the two groups one may be absent.
-    `shared` are the outputs of all experts of the task level.
+    `shared` are the outputs of all experts of the task level. Balancing acts on the last weights, below the normalisation, of the shared
+    ones and of the groups' (where a group has several objectives).
     """
 
     def __init__(self, options: HoMEOptions, setting: Setting) -> None:
@@ -51,6 +53,9 @@ class HoME(Sharing):
         self.num_own = options.own_experts
         self.d_out = d_out
 
+    def own_below(self) -> Iterable[nn.Parameter]:
+        return self.task.own.parameters()
+
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         metas_GBH, shared_1BH, meta_gates_BGN = self.meta(stacked(inputs_BTD))
         outputs_BKH, experts_EBH, gates_BKN = self.task(metas_GBH, shared_1BH, self.group_of_K)
@@ -58,7 +63,9 @@ class HoME(Sharing):
             "gates, meta level": gate_look(self._by_group(meta_gates_BGN[:, self.group_of_K], 0), self.meta_names),
             "gates, task level": gate_look(self._by_group(gates_BKN, self.num_own), self.names),
         }
-        return Shared(outputs_BKH, shared=experts_EBH, show=show)
+        grouped = (self.task.group.last_weight,) if self.num_groups < len(self.group_of_K) else ()
+        made_by = (*grouped, self.task.shared.last_weight)
+        return Shared(outputs_BKH, shared=experts_EBH, made_by=made_by, show=show)
 
     def _by_group(self, gates_BKN: Tensor, start: int) -> Tensor:
         """An expert of the objective's group, `start` places from the left, in the columns of its group: zero in those of the others."""

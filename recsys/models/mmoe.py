@@ -25,4 +25,5 @@ class MMoE(Sharing):
         inputs_BD = inputs_BTD.squeeze(1)
         experts_NBH = self.experts(inputs_BD)
         gates_BKN = self.gates(inputs_BD)
-        return Shared(mix(gates_BKN, experts_NBH), shared=experts_NBH, show={"gates": gate_look(gates_BKN)})
+        show = {"gates": gate_look(gates_BKN)}
+        return Shared(mix(gates_BKN, experts_NBH), shared=experts_NBH, made_by=(self.experts.last_weight,), show=show)

@@ -1,6 +1,7 @@
 """A shared net, out of which each objective picks by attention masks."""
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ class MTAN(Sharing):
 
     p_0 = x, no â_0, output_k = â_Lk. A block here is one layer, so the mask reads the very features that it masks (their u and p
     in one), and the map f that matches the resolution of â to the next block's is not needed. The masks' hidden layer has `d_mask`
-    units. Balancing acts on the last shared layer, p_L.
+    units. Balancing acts on the last shared layer, W_L.
     """
 
     def __init__(self, options: MTANOptions, setting: Setting) -> None:
@@ -43,4 +44,5 @@ class MTAN(Sharing):
             attended = [masks_KBH * shared_BH]
             means_K.append(masks_KBH.detach().float().mean(dim=(1, 2)))
         look = Look(torch.stack(means_K, dim=1), numbered("layer", len(means_K)))
-        return Shared(unstacked(attended[0]), shared=shared_BH, show={"mean attention": look})
+        made_by = (cast(StackedLinear, self.layers[-1]).weight,)
+        return Shared(unstacked(attended[0]), shared=shared_BH, made_by=made_by, show={"mean attention": look})

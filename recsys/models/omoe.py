@@ -27,4 +27,5 @@ class OMoE(Sharing):
         experts_NBH = self.experts(inputs_BD)
         gate_B1N = self.gate(inputs_BD)
         outputs_BKH = mix(gate_B1N, experts_NBH).expand(-1, self.num_objectives, -1)
-        return Shared(outputs_BKH, shared=experts_NBH, show={"gates": gate_look(gate_B1N.expand(-1, self.num_objectives, -1))})
+        show = {"gates": gate_look(gate_B1N.expand(-1, self.num_objectives, -1))}
+        return Shared(outputs_BKH, shared=experts_NBH, made_by=(self.experts.last_weight,), show=show)

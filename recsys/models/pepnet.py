@@ -26,7 +26,7 @@ class PEPNet(Sharing):
     is scaled as an embedding of width one. The linear path and the cross layer stand outside the way, and read E.
     The prior is what is known of the user, the item and its author, ids where the features have them; the paper's domain is the context.
     Where there are no such features the gates read the inputs alone. The widths of the towers are `hidden`, then `model.d_tower`.
-    `shared` is x, the last activation that all objectives read.
+    `shared` is x, the last activation that all objectives read; balancing acts on the weights of the frame's layer that makes it.
     """
 
     owns_towers = True
@@ -50,8 +50,10 @@ class PEPNet(Sharing):
         scaled_BD = inputs_BD * input_gate_BD
         read_BD = torch.cat([priors.entity_BP, scaled_BD.detach()], dim=1)
         gates_BKH = [torch.unflatten(gate(read_BD), 1, (self.num_objectives, -1)) for gate in self.layer_gates]
-        shared_BX = hidden(scaled_BD.unsqueeze(1)).squeeze(1)
-        return Shared(self._towers(shared_BX, gates_BKH), shared=shared_BX, show={"gate scale": _scales(input_gate_BD, gates_BKH)})
+        read_B1X = hidden(scaled_BD.unsqueeze(1))
+        shared_BX = read_B1X.squeeze(1)
+        show = {"gate scale": _scales(input_gate_BD, gates_BKH)}
+        return Shared(self._towers(shared_BX, gates_BKH), shared=shared_BX, read_BTD=read_B1X, show=show)
 
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         """Without a shared hidden layer, where the towers read E' itself."""

@@ -1,6 +1,8 @@
 """Progressive layered extraction: experts of an objective's own and shared ones, in levels."""
 
+from collections.abc import Iterator
 from functools import partial
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -20,7 +22,8 @@ class PLE(Sharing):
     o_s^j = softmax(W_s^j o_s^{j−1}) · [f_1^j … f_K^j, s^j]; nothing reads it above the last level, which therefore has none. Without
     shared experts there is no shared path, and the levels are stacks of the objectives' own.
     All levels are of the same shape: `own_experts`, `shared_experts` and the nets `hidden` are those of each.
-    `shared` are the outputs of all experts of the last level.
+    `shared` are the outputs of all experts of the last level. Balancing acts on its shared experts' last weights (without any: on the
+    frame's layer below).
     """
 
     def __init__(self, options: PLEOptions, setting: Setting) -> None:
@@ -37,14 +40,24 @@ class PLE(Sharing):
         self.num_objectives = setting.num_objectives
         self.d_out = d_in
 
+    def own_below(self) -> Iterator[nn.Parameter]:
+        """The objectives' gates, and the own experts that no shared gate reads: the last level's, or all without shared experts."""
+        for level in self._levels():
+            yield from level.gates.parameters()
+            if level.shared_gate is None:
+                yield from level.experts.own.parameters()
+
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         shared_1BD = stacked(inputs_BTD)
         own_KBD = shared_1BD.expand(self.num_objectives, -1, -1)
         show: dict[str, Look] = {}
-        for number, level in enumerate(self.levels, start=1):
+        for number, level in enumerate(self._levels(), start=1):
             found = level(own_KBD, shared_1BD)
             own_KBD = found.own_BKH.transpose(0, 1)
             if found.shared_BH is not None:
                 shared_1BD = found.shared_BH.unsqueeze(0)
             show[f"gates, level {number}"] = gate_look(found.gates_BKN, self.names)
-        return Shared(found.own_BKH, shared=found.experts_EBH, show=show)
+        return Shared(found.own_BKH, shared=found.experts_EBH, made_by=level.experts.shared_weights, show=show)
+
+    def _levels(self) -> list[ExtractionLevel]:
+        return [cast(ExtractionLevel, level) for level in self.levels]

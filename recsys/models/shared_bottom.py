@@ -18,4 +18,4 @@ class SharedBottom(Sharing):
 
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         bottom_BH = self.net(inputs_BTD.transpose(0, 1)).squeeze(0)
-        return Shared(bottom_BH.unsqueeze(1).expand(-1, self.num_objectives, -1), shared=bottom_BH)
+        return Shared(bottom_BH.unsqueeze(1).expand(-1, self.num_objectives, -1), shared=bottom_BH, made_by=(self.net.last_weight,))

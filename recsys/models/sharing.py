@@ -4,8 +4,8 @@ Shape letters: B rows, T tables, K objectives, D width of what is read, H width 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -52,7 +52,10 @@ class Shared:
     """What a way of sharing gives to the rest."""
 
     outputs_BKH: Tensor  # inputs of the towers
-    shared: Tensor | None = None  # what all objectives read, on which balancing may act; None where nothing is shared
+    shared: Tensor | None = None  # what several objectives read; None where nothing is shared
+    made_by: tuple[nn.Parameter, ...] = ()  # the last linear layer's weights under `shared` that several objectives change; (): the frame's
+    read_BTD: Tensor | None = None  # what the shared hidden layer gave (`from_inputs`)
+    own: tuple[Tensor, ...] = ()  # what belongs to one objective in parameters that hold shared numbers too: under these is nothing else
     penalty: Tensor | None = None  # added to the loss in training; None: nothing, and always so in evaluation mode
     show: dict[str, Look] = field(default_factory=dict)  # title → what is worth showing in a report
 
@@ -75,13 +78,18 @@ class Sharing(nn.Module, ABC):
         """T: one embedding table for all. Where objectives own tables, the last K of the T are theirs."""
         return 1
 
+    def own_below(self) -> Iterable[nn.Parameter]:
+        """Parameters under `Shared.shared`, or under one tensor with it, of which each number is changed by one objective's loss only."""
+        return ()
+
     @abstractmethod
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared: ...
 
     def from_inputs(self, inputs_BTD: Tensor, hidden: Callable[[Tensor], Tensor], priors: Priors | None = None) -> Shared:
-        """What the frame calls: `forward` on what `hidden`, the shared hidden layer, makes of the inputs [B, T, D].
+        """Call `forward` on what `hidden`, the shared hidden layer, makes of the inputs [B, T, D], and say what that was in `read_BTD`.
 
-        A way that changes the inputs before that layer reads them does it here.
+        The frame calls it. A way that changes the inputs before that layer reads them does it here.
         """
-        shared: Shared = self(hidden(inputs_BTD), priors)
-        return shared
+        read_BTD = hidden(inputs_BTD)
+        shared: Shared = self(read_BTD, priors)
+        return replace(shared, read_BTD=read_BTD)

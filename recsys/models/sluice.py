@@ -10,7 +10,7 @@ from recsys.models.looks import by_layer, numbered
 from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts
 from recsys.nn.linear import StackedLinear, unstacked
-from recsys.nn.nets import weights_by_net
+from recsys.nn.nets import last_weight, weights_by_net
 from recsys.nn.penalties import overlap_of_subspaces
 from recsys.nn.stitch import CrossStitch, LayerMixture
 
@@ -22,7 +22,7 @@ class Sluice(Sharing):
 
     with the penalty orthogonality · Σ_{l,k} Σ_{g<f} ‖W_lkgᵀ W_lkf‖²_F on the columns of each subspace. α and β are free numbers; α starts
     at `own` for the subspace itself and evenly for all others, β at 1/L. G = 1 and β on the last layer: `cross_stitch`.
-    Balancing acts on the last layers' outputs, [K, B, H].
+    Balancing acts on the last layers' weights.
     """
 
     def __init__(self, options: SluiceOptions, setting: Setting) -> None:
@@ -45,7 +45,8 @@ class Sluice(Sharing):
             nets_KBH = layer(mixed[-1]).relu()
         mixed.append(last(nets_KBH))
         outputs_KBH = self.layers(torch.stack(mixed, dim=1))
-        return Shared(unstacked(outputs_KBH), shared=nets_KBH, penalty=self._penalty(), show=self._show())
+        made_by = (last_weight(self.first, self.rest),)
+        return Shared(unstacked(outputs_KBH), shared=nets_KBH, made_by=made_by, penalty=self._penalty(), show=self._show())
 
     def _penalty(self) -> Tensor | None:
         subspaces, strength = self.options.subspaces, self.options.orthogonality

@@ -3,10 +3,11 @@
 Shape letters: B rows, K objectives, M own experts of each, E all experts, H width of an expert.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys.config import STEMOptions
 from recsys.models.looks import gate_look, numbered
@@ -24,8 +25,8 @@ class STEM(Sharing):
     stop-gradient, keeps objective k's loss from the experts and tables of the others. So a user's taste for one signal is not averaged
     with that for another in one vector, and yet helps where it can.
     The gates are linear (the authors' code has hidden layers in them) and there is one level (theirs can stack several).
-    `shared` are the outputs of the shared experts: below them lies the shared table, and but for what the gates read of it nothing else
-    is changed by two objectives.
+    `shared` are the outputs of the shared experts, on whose last weights balancing acts: below them lies the shared table, and but for
+    what the gates read of it nothing else is changed by two objectives.
     """
 
     def __init__(self, options: STEMOptions, setting: Setting) -> None:
@@ -38,6 +39,9 @@ class STEM(Sharing):
         self.names = (*own, *numbered("shared", options.shared_experts))
         self.d_out = options.hidden[-1]
 
+    def own_below(self) -> Iterable[nn.Parameter]:
+        return self.experts.own.parameters()
+
     @classmethod
     def num_tables(cls, num_objectives: int) -> int:
         return 1 + num_objectives
@@ -47,7 +51,8 @@ class STEM(Sharing):
         own_KMBH, shared_SBH = self.experts.split(self.experts(own_KBD, shared_1BD))
         gates_BKE = self.gates(own_KBD + shared_1BD)
         outputs_BKH = _all_forward_own_backward(gates_BKE, own_KMBH, shared_SBH)
-        return Shared(outputs_BKH, shared=shared_SBH, show={"gates": gate_look(gates_BKE, self.names)})
+        show = {"gates": gate_look(gates_BKE, self.names)}
+        return Shared(outputs_BKH, shared=shared_SBH, made_by=self.experts.shared_weights, own=(own_KBD,), show=show)
 
 
 def _all_forward_own_backward(gates_BKE: Tensor, own_KMBH: Tensor, shared_SBH: Tensor) -> Tensor:

@@ -25,6 +25,11 @@ class TaskLinear(nn.Module, ABC):
     def common(self, x_MBD: Tensor) -> Tensor:
         """→ [M, B, H], the same map for every task: one product where the input is still one for all."""
 
+    @property
+    @abstractmethod
+    def common_weight(self) -> nn.Parameter:
+        """Of the shared product. It may hold the descriptor's weights too, which that product does not read."""
+
     @abstractmethod
     def told(self, common_MBH: Tensor, tasks_KZ: Tensor) -> Tensor:
         """→ [K, B, H]."""
@@ -37,6 +42,10 @@ class ConcatLinear(TaskLinear):
         super().__init__(d_in, d_task, d_out)
         self.joint = StackedLinear(1, d_in + d_task, d_out)
         self.d_in = d_in
+
+    @property
+    def common_weight(self) -> nn.Parameter:
+        return self.joint.weight
 
     def common(self, x_MBD: Tensor) -> Tensor:
         assert self.joint.bias is not None
@@ -55,6 +64,10 @@ class AddLinear(TaskLinear):
         super().__init__(d_in, d_task, d_out)
         self.linear = StackedLinear(1, d_in, d_out)
         self.shift = StackedLinear(1, d_task, d_out, gain=0.0, bias=False)
+
+    @property
+    def common_weight(self) -> nn.Parameter:
+        return self.linear.weight
 
     def common(self, x_MBD: Tensor) -> Tensor:
         return _same_for_all(self.linear, x_MBD)
@@ -75,6 +88,10 @@ class FiLMLinear(TaskLinear):
         self.scale = StackedLinear(1, d_task, d_out, gain=0.0, bias=False)
         self.shift = StackedLinear(1, d_task, d_out, gain=0.0, bias=False)
 
+    @property
+    def common_weight(self) -> nn.Parameter:
+        return self.linear.weight
+
     def common(self, x_MBD: Tensor) -> Tensor:
         return _same_for_all(self.linear, x_MBD)
 
@@ -90,6 +107,11 @@ class ConditionedMLP(nn.Module):
         widths = [d_in, *hidden]
         self.layers = nn.ModuleList(layer(a, d_task, b) for a, b in pairwise(widths))
         self.d_out = widths[-1]
+
+    @property
+    def common_weight(self) -> nn.Parameter:
+        """Of the first layer."""
+        return self._layers()[0].common_weight
 
     def common(self, x_BD: Tensor) -> Tensor:
         """[B, H], the first layer's product: the last thing that is one for all tasks."""

@@ -1,6 +1,7 @@
 """Pools of experts as batched products. Shape letters: B rows, D input, H width of an expert, N experts; K owners of M experts each."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,11 @@ class Experts(nn.Module):
         self.first = StackedLinear(1, d_in, num * first)
         self.rest = StackedMLP(num, first, rest)
         self.d_out = self.rest.d_out
+
+    @property
+    def last_weight(self) -> nn.Parameter:
+        """Of the layer that gives the output: all experts' in one."""
+        return self.rest.last_weight if len(self.rest.layers) else self.first.weight
 
     def forward(self, x_BD: Tensor) -> Tensor:
         wide_BH: Tensor = self.first(x_BD.unsqueeze(0)).squeeze(0).relu()
@@ -44,6 +50,11 @@ class OwnAndSharedExperts(nn.Module):
     @property
     def num(self) -> int:
         return self.num_owners * self.num_own + self.num_shared
+
+    @property
+    def shared_weights(self) -> tuple[nn.Parameter, ...]:
+        """The weights that give the shared experts' outputs; none without shared experts."""
+        return () if self.shared is None else (cast(StackedMLP, self.shared).last_weight,)
 
     def forward(self, own_KBD: Tensor, shared_1BD: Tensor) -> Tensor:
         own_NBH: Tensor = self.own(for_each(own_KBD, self.num_own))

@@ -6,6 +6,7 @@ Shape letters: N layers, B rows, D input width, H output width. N comes first: a
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,11 @@ class StackedMLP(nn.Module):
         self.layers = nn.ModuleList(StackedLinear(num, a, b) for a, b in pairwise(widths))
         self.dropout = Dropout(dropout)
         self.d_out = widths[-1]
+
+    @property
+    def last_weight(self) -> nn.Parameter:
+        """Of the layer that gives the output. Raises IndexError where there is none."""
+        return cast(StackedLinear, self.layers[-1]).weight
 
     def forward(self, x_NBD: Tensor) -> Tensor:
         for layer in self.layers:

@@ -3,7 +3,7 @@
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys.nn.experts import Experts
 from recsys.nn.linear import StackedLinear
@@ -20,6 +20,11 @@ def biases_by_net(nets: Experts) -> list[Tensor]:
     assert nets.first.bias is not None
     first_NH = torch.unflatten(nets.first.bias.flatten(), 0, (nets.num, -1))
     return [first_NH, *(cast(Tensor, layer.bias).squeeze(1) for layer in _rest(nets))]
+
+
+def last_weight(first: Experts, rest: nn.ModuleList) -> nn.Parameter:
+    """Of the last layer of nets whose layers above the first stand in `rest`."""
+    return cast(StackedLinear, rest[-1]).weight if len(rest) else first.last_weight
 
 
 @torch.no_grad()

@@ -40,5 +40,10 @@ class NormalisedExperts(nn.Module):
         self.last = StackedLinear(num, self.below.d_out, width, gain=1.0, bias=False)  # the normalisation has a shift
         self.norm = StackedBatchNorm(num, width)
 
+    @property
+    def last_weight(self) -> nn.Parameter:
+        """Of the layer that the normalisation reads."""
+        return self.last.weight
+
     def forward(self, x_NBD: Tensor) -> Tensor:
         return F.silu(self.norm(self.last(self.below(self.gate(x_NBD)))))

@@ -59,8 +59,9 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
     cosines = table[table["what"] == "cosine"].rename(columns={"partners": "other", "value": "cosine"})
     if cosines["cosine"].notna().any():
         about = (
-            "Whether the gradients of two objectives pull the same way at the tensor that all share, along the runs of all together, before"
-            f" the refit; means over seeds and members. {furthest(cosines)} What gradients say need not be what metrics say."
+            "Whether the gradients of two objectives in the weights of the layer that all share pull the same way, batch by batch along the"
+            f" runs of all together, before the refit; means over seeds and members. {furthest(cosines)} A batch's noise draws a cosine"
+            " towards 0. What gradients say need not be what metrics say."
         )
         shown.append(
             Section("gradients", "Gradients", about, figures=[cosine_matrix(cosines, objectives), cosine_lines(cosines)], wide=True)

@@ -24,7 +24,7 @@ def figures(balance: pd.DataFrame, cosines: pd.DataFrame, objectives: Sequence[s
     if varies(balance):
         found.append(_lines(_along(balance, "weight"), "weight", "Weights along training"))
     if balance["gradient_norm"].notna().any():
-        title = "Lengths of the gradients at what is shared"
+        title = "Lengths of the gradients in the shared layer's weights"
         found.append(_lines(_along(balance, "gradient_norm"), "length", title, scale=alt.Scale(type="log")))
     if cosines["cosine"].notna().any():
         found += [cosine_matrix(cosines, objectives), cosine_lines(cosines)]

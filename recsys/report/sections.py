@@ -179,8 +179,8 @@ def balancing(journal: Journal | None, pipeline: Pipeline) -> list[Section]:
         return []
     about = (
         f"How {len(pipeline.objective)} losses became one step (balance.method = {pipeline.balance.method}): means over members and over"
-        " runs of batches, before the refit. Gradients are of the unweighted losses, in units of the best constant prediction's, at the"
-        " tensor that the objectives share."
+        " runs of batches, before the refit. Gradients are those of a batch's mean losses, unweighted and in units of the best constant"
+        " prediction's, in the weights of the layer that the objectives share; a batch's noise draws a cosine towards 0."
     )
     if alike := balance_figures.furthest(balance_figures.before_refit(journal.cosines)):
         about += f" {alike}"

@@ -11,13 +11,21 @@ from torch import Tensor
 from recsys.encoding.layout import Batch
 from recsys.models import Look, Output
 from recsys.training.devices import Compute
-from recsys.training.gradients import balanced_backward, gradients_at_shared, gramian, heads_of
+from recsys.training.gradients import (
+    balanced_backward,
+    by_objective,
+    gramian,
+    heads_of,
+    own_gradients,
+    weight_gradients,
+    weighted_branches,
+)
 from recsys.training.state import State
 
 
 @dataclass(frozen=True)
 class Stepped:
-    """What an update met. `gramian_KK` of the gradients at the shared tensor, where it was asked for and something is shared."""
+    """What an update met. `gramian_KK` of the gradients in the shared layer's weights, where it was asked for and something is shared."""
 
     losses_K: Tensor  # means over the rows that count, in units of the best constant prediction's
     counts_K: Tensor
@@ -27,8 +35,8 @@ class Stepped:
 
 
 class NotFiniteError(ArithmeticError):
-    """Losses or gradients that no step may be taken from; `losses_K` are all losses, `lengths_K` all gradients' (at the shared tensor)
-    where the losses are finite.
+    """Losses or gradients that no step may be taken from; `losses_K` are all losses, `lengths_K` all objectives' gradients' (in the shared
+    layer's weights) where the losses are finite.
     """
 
     def __init__(self, losses_K: Tensor, lengths_K: Tensor | None = None) -> None:
@@ -52,7 +60,7 @@ def descend(state: State, batch: Batch, compute: Compute, *, measured: bool) -> 
         weights_K, gramian_KK = _balanced(state, batch, output, losses_K, present_K)
     else:
         weights_K = state.balancer(losses_K.detach(), present_K)
-        gramian_KK = _gramian(state, output, losses_K) if measured and _shares(output) else None
+        gramian_KK = gramian(weight_gradients(losses_K, output, coupled=_coupled(state))) if measured and _shares(output) else None
         ((weights_K * losses_K).sum() + output.penalty).backward()
     for optimiser in (state.dense, state.tables):
         optimiser.step()
@@ -70,22 +78,30 @@ def _forward(state: State, batch: Batch, compute: Compute) -> tuple[Output, Tens
 
 
 def _balanced(state: State, batch: Batch, output: Output, losses_K: Tensor, present_K: Tensor) -> tuple[Tensor, Tensor]:
-    gramian_KK = _gramian(state, output, losses_K)
-    if not torch.isfinite(gramian_KK).all():
-        raise NotFiniteError(losses_K.detach(), gramian_KK.diagonal().sqrt())
-    weights_K = state.balancer(losses_K.detach(), present_K, gramian_KK)
     if state.heads is None:
         state.heads = [*heads_of(state.member.ranker, batch), *state.member.losses.parameters()]
+    preferences_K = state.balancer.preference_K.to(losses_K.dtype)
+    own = own_gradients(losses_K, output, state.heads, preferences_K)
+    # The towers are walked once where this pass tells all losses apart.
+    apart = not _coupled(state) and all(objective.loss_weight > 0 for objective in state.member.losses.objectives)
+    towers_BKH = by_objective(1 / preferences_K, own.branches[0]) if apart else None
+    gradients_KP = weight_gradients(losses_K, output, coupled=_coupled(state), towers_BKH=towers_BKH)
+    gramian_KK = gramian(gradients_KP)
+    if not torch.isfinite(gramian_KK).all():
+        raise NotFiniteError(losses_K.detach(), gramian_KK.diagonal().sqrt())
+    weights_K = state.balancer(losses_K.detach(), present_K, gramian_KK).to(losses_K.dtype)
+    if apart:
+        at_branches = tuple(by_objective(weights_K / preferences_K, at_branch) for at_branch in own.branches)
+    else:
+        at_branches = weighted_branches(losses_K, output, weights_K)
     heads = {id(parameter) for parameter in state.heads}
     trunk = [parameter for parameter in state.member.parameters() if id(parameter) not in heads]
-    preferences_K = state.balancer.preference_K.to(losses_K.dtype)
-    balanced_backward(losses_K, output, state.heads, trunk, preferences_K=preferences_K, weights_K=weights_K.to(losses_K.dtype))
+    balanced_backward(output, state.heads, trunk, own, at_branches, gradients_KP, weights_K)
     return weights_K, gramian_KK
 
 
-def _gramian(state: State, output: Output, losses_K: Tensor) -> Tensor:
-    coupled = any(objective.given is not None for objective in state.member.losses.objectives)
-    return gramian(gradients_at_shared(losses_K, output, coupled=coupled))
+def _coupled(state: State) -> bool:
+    return any(objective.given is not None for objective in state.member.losses.objectives)
 
 
 def _shares(output: Output) -> bool:

@@ -67,8 +67,8 @@ def _auc(value_N: NDArray[np.float64], label_N: NDArray[np.float32]) -> float | 
 
 
 def gradients_by_name(gramian_KK: Tensor | None, objectives: Sequence[Objective]) -> dict[str, Any]:
-    """Length of each objective's gradient at the shared tensor, and the cosine of every two; empty where none was measured, null
-    where an objective had no gradient.
+    """Length of each objective's gradient in the shared layer's weights, and the cosine of every two; empty where none was measured,
+    null where an objective had no gradient.
     """
     if gramian_KK is None:
         return {"gradient_norm": {}, "cosine": {}}

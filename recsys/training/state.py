@@ -51,7 +51,7 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)  # the member's state, of each group at its best round; empty before one ends
     kept: dict[str, Tensor] = field(default_factory=dict)  # what the choosing phase leaves: predictions and looks
     window_4K: Tensor = field(default_factory=lambda: torch.empty(0))  # Σ loss·count, Σ count, Σ weight, steps since the last line
-    heads: list[nn.Parameter] | None = None  # what lies above the shared tensor, once a gradient method has asked; not saved
+    heads: list[nn.Parameter] | None = None  # what belongs to single objectives, once a gradient method has asked; not saved
 
     def tensors(self) -> dict[str, Tensor]:
         device = self.window_4K.device

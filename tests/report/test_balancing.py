@@ -48,7 +48,7 @@ def test_weights_and_gradients_are_shown_where_there_are_any(page) -> None:
     html = page(0.3, (1.0, 2.0))
     assert "balance.method = fixed" in html
     assert "Weights along training: click from 1 to 2; watch from 1 to 1." in html
-    assert "Lengths of the gradients at what is shared: click from 0.5 to 0.5; watch from 2 to 0." in html
+    assert "Lengths of the gradients in the shared layer's weights: click from 0.5 to 0.5; watch from 2 to 0." in html
     assert "against each other: click and watch +0.25." in html  # the mean of two members, without the refit
     assert "Least alike on average: click and watch (+0.25)" in html
 
@@ -104,4 +104,4 @@ def test_a_gradient_that_was_not_there_has_no_cosine(run) -> None:
     journal = read_journal(run / "training.jsonl")
     assert balance_figures.furthest(journal.cosines) == ""
     titles = [figure.title for figure in balance_figures.figures(journal.balance, journal.cosines, NAMES)]
-    assert titles == ["Lengths of the gradients at what is shared"]
+    assert titles == ["Lengths of the gradients in the shared layer's weights"]

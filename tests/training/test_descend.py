@@ -122,6 +122,28 @@ def test_tables_get_one_sparse_gradient_of_the_rows_that_were_looked_up(method, 
     assert seen == [(True, ((batch.rows != 0).sum() + (batch.history_rows != 0).sum()).item())]  # row 0 is padding
 
 
+@on_gradients
+@pytest.mark.parametrize("sharing", ["mmoe", "stem"])
+def test_what_objectives_own_in_a_table_learns_by_preference(sharing, method, monkeypatch):
+    """Each objective's linear weights, and with tables of their own all of these; the vectors of the common table by weight."""
+    preference_K = torch.tensor([1.0, 0.5, 2.0, 0.25])
+    state, batch = state_of(method, sharing, loss_weights=preference_K.tolist()), batch_of()
+    other = copy.deepcopy(state)
+    table, other_table = (one.member.ranker.inputs.embeddings.tables.table for one in (state, other))
+    monkeypatch.setattr(state.tables, "step", lambda: seen.append(table.grad.to_dense()))
+    seen = []
+    weights_K = step(state, batch).weights_K
+    torch.manual_seed(0)
+    by_loss = [plain_gradients(loss, [other_table])[0] for loss in forward(other, batch)[1]]
+    by_preference, by_weight = (sum(f * of for f, of in zip(by, by_loss, strict=True)) for by in (preference_K, weights_K))
+    own = torch.zeros(table.shape, dtype=torch.bool)
+    own[factory.layout().num_rows :] = True  # of stem; with one table there are no such rows
+    own[:, factory.SMALL["d_embedding"] :] = True
+    assert own.any()
+    assert not own.all()
+    torch.testing.assert_close(seen[0], torch.where(own, by_preference, by_weight), rtol=1e-4, atol=1e-6)
+
+
 # --- Absent objectives --------------------------------------------------------------------------------------------
 @methods
 def test_an_objective_without_a_label_moves_nothing(method):

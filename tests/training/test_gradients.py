@@ -1,6 +1,6 @@
-"""The gradients at the shared tensor and what is made of them, against one backward pass a loss and against TorchJD's own.
+"""The gradients in the shared layer's weights and what is made of them, against one backward pass a loss and against TorchJD's own.
 
-Shape letters: B rows, K objectives, H width of a layer, S numbers of the shared tensor.
+Shape letters: B rows, K objectives, T tables, D width of the inputs, H width of a layer, P weights of the shared layer.
 """
 
 import pytest
@@ -8,14 +8,23 @@ import torch
 import torchjd.aggregation as agg
 from torchjd.autojac import jac_to_grad, mtl_backward
 
-from recsys.training.gradients import balanced_backward, cosines, gradients_at_shared, gramian, heads_of
+from recsys.training.gradients import (
+    balanced_backward,
+    cosines,
+    gramian,
+    heads_of,
+    own_gradients,
+    weight_gradients,
+    weighted_branches,
+)
 from tests.balancing.factory import options as balance_options
-from tests.models import factory
+from tests.models import factory, wiring
 
 from .states import COUPLED, SHARING_NOTHING, THAT_SHARE, batch_of, forward, plain_gradients, state_of
 
 ways = pytest.mark.parametrize("sharing", THAT_SHARE)
 both_kinds = pytest.mark.parametrize("kinds", [factory.KINDS, COUPLED], ids=["apart", "coupled"])
+OF_LAYER = ("weight", "bias")
 METADATA = {way: {"descriptor": "metadata"} for way in ("concat_task", "add_task", "film", "gated_independent")}
 
 
@@ -24,28 +33,95 @@ def doubled(state, batch):
     return forward(state, factory.double(batch))
 
 
+# The weights that make what is shared, of those that several objectives change.
+LAYER = {
+    "shared_bottom": ["sharing.net.layers.0.weight"],
+    "concat_task": ["sharing.net.layers.0.joint.weight"],
+    "add_task": ["sharing.net.layers.0.linear.weight"],
+    "film": ["sharing.net.layers.0.linear.weight"],
+    "cross_stitch": ["sharing.rest.0.weight"],
+    "sluice": ["sharing.rest.0.weight"],
+    "mtan": ["sharing.layers.1.weight"],
+    "deep_relationship": ["sharing.bottom.layers.0.weight"],
+    "omoe": ["sharing.experts.first.weight"],
+    "mmoe": ["sharing.experts.rest.layers.0.weight"],
+    "cgc": ["sharing.level.experts.shared.layers.0.weight"],
+    "ple": ["sharing.levels.1.experts.shared.layers.0.weight"],
+    "home": ["sharing.task.group.last.weight", "sharing.task.shared.last.weight"],
+    "stem": ["sharing.experts.shared.layers.0.weight"],
+    "pepnet": ["hidden.layers.0.weight"],  # there the layer below it is the frame's
+    "aitm": ["hidden.layers.0.weight"],
+}
+
+
 # --- The Gramian --------------------------------------------------------------------------------------------------
+def by_hand(losses_K, parameters):
+    """[K, K], by K backward passes into the parameters."""
+    rows = [torch.autograd.grad(loss, parameters, retain_graph=True) for loss in losses_K]
+    gradients_KP = torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
+    return gradients_KP @ gradients_KP.T
+
+
 @ways
 @both_kinds
 def test_the_gramian_is_that_of_one_backward_pass_a_loss(sharing, kinds):
-    output, losses_K = doubled(state_of(sharing=sharing, kinds=kinds), batch_of(kinds))
-    found_KK = gramian(gradients_at_shared(losses_K, output, coupled=kinds is COUPLED))
-    output.shared.retain_grad()
-    rows = []
-    for loss in losses_K:
-        output.shared.grad = None
-        loss.backward(retain_graph=True)
-        rows.append(output.shared.grad.flatten())
-    gradients_KS = torch.stack(rows)
+    state = state_of(sharing=sharing, kinds=kinds, dropout=0.3)
+    output, losses_K = doubled(state, batch_of(kinds))
+    found_KK = gramian(weight_gradients(losses_K, output, coupled=kinds is COUPLED))
+    expected_KK = by_hand(losses_K, [state.member.ranker.get_parameter(name) for name in LAYER[sharing]])
     assert found_KK.dtype == torch.float64
     assert found_KK.diagonal().min() > 0
-    torch.testing.assert_close(found_KK, gradients_KS @ gradients_KS.T)
+    torch.testing.assert_close(found_KK, expected_KK)
 
 
-def test_metadata_nets_share_their_outputs():
-    output, losses_K = doubled(state_of(sharing="gated_independent", **METADATA), batch_of())
-    gradients_KS = torch.stack([torch.autograd.grad(loss, output.shared, retain_graph=True)[0].flatten() for loss in losses_K])
-    torch.testing.assert_close(gramian(gradients_at_shared(losses_K, output, coupled=False)), gradients_KS @ gradients_KS.T)
+@pytest.mark.parametrize(
+    ("sharing", "changes"), [("aitm", {}), ("pepnet", {}), ("cgc", {"shared_experts": 0}), ("ple", {"shared_experts": 0})]
+)
+@both_kinds
+def test_without_a_layer_it_is_of_a_map_at_the_identity(sharing, changes, kinds, monkeypatch):
+    """Put where the way of sharing reads the inputs."""
+    state = state_of(sharing=sharing, kinds=kinds, d_shared=0, **({sharing: changes} if changes else {}))
+    ranker = state.member.ranker
+    found_KK = gramian(weight_gradients(*reversed(doubled(state, batch_of(kinds))), coupled=kinds is COUPLED))
+    map_DD = torch.eye(ranker.inputs.d_out, dtype=torch.float64, requires_grad=True)
+    monkeypatch.setattr(ranker, "_shared_layer", lambda inputs_BTD: inputs_BTD @ map_DD)
+    _, losses_K = forward(state, factory.double(batch_of(kinds)))
+    assert found_KK.diagonal().min() > 0
+    torch.testing.assert_close(found_KK, by_hand(losses_K, [map_DD]))
+
+
+def test_metadata_nets_share_their_weights():
+    state = state_of(sharing="gated_independent", **METADATA)
+    output, losses_K = doubled(state, batch_of())
+    expected_KK = by_hand(losses_K, [state.member.ranker.sharing.nets.rest.layers[0].weight])
+    torch.testing.assert_close(gramian(weight_gradients(losses_K, output, coupled=False)), expected_KK)
+
+
+def opposed(state, batch):
+    """Labels of which the expected ones want opposite weights: the chance of the first lies a little above its prediction, and that of
+    the second below its own, where the first number is above 0, and the other way round elsewhere.
+    """
+    draws = torch.Generator().manual_seed(1)
+    chance_BK = forward(state, batch)[0].outputs_BK.detach().sigmoid()
+    wanted_BK = chance_BK + 0.08 * batch.dense[:, :1].sign() * torch.tensor([1.0, -1.0])
+    return batch._replace(labels=(torch.rand(chance_BK.shape, generator=draws) < wanted_BK).float())
+
+
+@pytest.mark.parametrize("sharing", ["shared_bottom", "mmoe"])
+def test_conflict_shows_through_the_noise_of_the_rows(sharing):
+    """In weights it adds up over the rows; row by row at the shared tensor the noise of the labels hides it."""
+    kinds = ("binary", "binary")
+    state = state_of(sharing=sharing, kinds=kinds, noise=0.3)
+    with torch.no_grad():
+        for parameter in state.member.ranker.towers.parameters():
+            parameter[1] = parameter[0]
+        if sharing == "mmoe":
+            gates_DKN = state.member.ranker.sharing.gates.linear.weight[0].unflatten(1, (2, -1))
+            gates_DKN[:, 1] = gates_DKN[:, 0]
+    output, losses_K = forward(state, opposed(state, batch_of(kinds, rows=20_000)))
+    rows_KS = torch.stack([torch.autograd.grad(loss, output.shared, retain_graph=True)[0].flatten() for loss in losses_K]).double()
+    assert abs(cosines(rows_KS @ rows_KS.T)[0, 1]) < 0.05
+    assert cosines(gramian(weight_gradients(losses_K, output, coupled=False)))[0, 1] < -0.5
 
 
 @pytest.mark.parametrize("sharing", SHARING_NOTHING)
@@ -54,16 +130,11 @@ def test_where_nothing_is_shared_there_is_none(sharing):
     assert output.shared is None
 
 
-def test_a_long_gradient_is_multiplied_in_parts():
-    gradients_KS = torch.randn(3, 200_001, dtype=torch.float64)
-    torch.testing.assert_close(gramian(list(gradients_KS)), gradients_KS @ gradients_KS.T)
-
-
 def test_without_a_label_there_is_no_gradient():
     batch = batch_of()
     batch.labels[:, 2] = float("nan")
     output, losses_K = forward(state_of(), batch)
-    found_KK = gramian(gradients_at_shared(losses_K, output, coupled=False))
+    found_KK = gramian(weight_gradients(losses_K, output, coupled=False))
     assert (found_KK[2] == 0).all()
     assert (found_KK[:, 2] == 0).all()
     assert (found_KK.diagonal() > 0).tolist() == [True, True, False, True]
@@ -92,7 +163,7 @@ def moved(state, batch, parameter, change):
 
 @ways
 @pytest.mark.parametrize("changes", [{}, METADATA], ids=["", "metadata"])
-def test_a_heads_number_moves_one_output_and_not_what_is_shared(sharing, changes):
+def test_a_heads_number_moves_one_output(sharing, changes):
     """By moving the parameters themselves. The rest moves the shared tensor, or several outputs around it."""
     if changes and sharing not in METADATA:
         return
@@ -104,11 +175,37 @@ def test_a_heads_number_moves_one_output_and_not_what_is_shared(sharing, changes
         if name not in heads:
             assert shared or outputs_K.sum() > 1, name
             continue
-        assert not shared, name
+        if sharing == "stem" and "experts.own" in name:  # read by all, changed by one: seen in the gradients below
+            continue
         for place in torch.randint(parameter.numel(), (4,), generator=draws).tolist():
             one = torch.zeros(parameter.numel())
             one[place] = 1.0
             assert moved(state, batch, parameter, one.view(parameter.shape))[1].sum() <= 1, name
+
+
+def own_numbers(sharing, name, parameter):
+    """Which numbers of a parameter belong to one objective, as the wiring has it; but for concat_task's descriptor rows, biases of the
+    objectives in the shared layer, which go with its weights.
+    """
+    if sharing == "concat_task" and ".joint." in name:
+        return torch.zeros(parameter.shape, dtype=torch.bool)
+    places = torch.arange(parameter.numel()).view(parameter.shape)
+    mask = torch.zeros(parameter.numel(), dtype=torch.bool)
+    for k in range(4):
+        own = wiring.own_part(sharing, name, places, k, 4)
+        if own is not None:
+            mask[own.flatten()] = True
+    return mask.view(parameter.shape)
+
+
+@ways
+def test_heads_are_the_parameters_that_belong_to_single_objectives(sharing):
+    """By the wiring, which knows nothing of how they are found. The numbers of a mixed one are told apart below."""
+    state = state_of(sharing=sharing)
+    heads = head_names(state, batch_of())
+    for name, parameter in state.member.ranker.named_parameters():
+        if "transfer.handed" not in name:  # of aitm's, the wiring says who hands on to whom, not who reads it in the end
+            assert (name in heads) == own_numbers(sharing, name, parameter).all().item(), name
 
 
 @pytest.mark.parametrize(
@@ -117,8 +214,14 @@ def test_a_heads_number_moves_one_output_and_not_what_is_shared(sharing, changes
         ("shared_bottom", set()),
         ("mmoe", {"sharing.gates.linear.weight"}),
         ("omoe", set()),  # one gate for all
-        ("cgc", {"sharing.level.gates.linear.weight"}),
-        ("ple", {"sharing.levels.1.gates.linear.weight"}),  # those of the first level lie under the experts of the last
+        ("cgc", {"sharing.level.gates.linear.weight", *(f"sharing.level.experts.own.layers.0.{of}" for of in OF_LAYER)}),
+        (
+            "ple",  # the first level's own experts are read by the shared path too
+            {
+                *(f"sharing.levels.{n}.gates.linear.weight" for n in (0, 1)),
+                *(f"sharing.levels.1.experts.own.layers.0.{of}" for of in OF_LAYER),
+            },
+        ),
     ],
 )
 def test_heads_of_the_usual_ways(sharing, expected):
@@ -146,25 +249,37 @@ def test_objectives_with_tables_of_their_own_have_cross_layers_of_their_own():
 @ways
 @both_kinds
 def test_heads_learn_their_own_loss_and_the_trunk_the_weighted_sum(sharing, kinds):
-    """Against K backward passes through the whole net and one of the penalty."""
+    """Against K backward passes through the whole net and one of the penalty; number by number, rows and columns of the tables too."""
     strong = {"deep_relationship": {"strength": 1.0}, "sluice": {"orthogonality": 1.0}}
     state = state_of(sharing=sharing, kinds=kinds, **strong)
     output, losses_K = doubled(state, batch_of(kinds))
-    parameters = list(state.member.parameters())
+    names = list(state.member.named_parameters())
+    parameters = [parameter for _, parameter in names]
     by_loss = [plain_gradients(loss, parameters) for loss in losses_K]
     of_penalty = plain_gradients(output.penalty, parameters) if output.penalty.requires_grad else [0.0] * len(parameters)
     assert output.penalty.requires_grad == (sharing in strong)
 
     preferences_K, weights_K = (torch.tensor(numbers).double() for numbers in ([1.0, 2.0, 0.0, 0.5], [0.3, 0.0, 1.5, 2.0]))
-    heads = heads_of(state.member.ranker, factory.double(batch_of(kinds)))
+    heads = [*heads_of(state.member.ranker, factory.double(batch_of(kinds))), *state.member.losses.parameters()]
+    balance(state, heads, output, losses_K, preferences_K, weights_K, coupled=kinds is COUPLED)
     above = {id(parameter) for parameter in heads}
-    trunk = [parameter for parameter in parameters if id(parameter) not in above]
-    balanced_backward(losses_K, output, heads, trunk, preferences_K=preferences_K, weights_K=weights_K)
-    for place, parameter in enumerate(parameters):
-        factors_K = preferences_K if id(parameter) in above else weights_K
-        expected = sum(factor * own[place] for factor, own in zip(factors_K, by_loss, strict=True)) + of_penalty[place]
+    for place, (name, parameter) in enumerate(names):
+        own = own_numbers(sharing, name.removeprefix("ranker."), parameter) | (id(parameter) in above)
+        by_own, by_weight = (
+            sum(factor * of[place] for factor, of in zip(factors_K, by_loss, strict=True)) for factors_K in (preferences_K, weights_K)
+        )
         found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        torch.testing.assert_close(found.to_dense() if found.is_sparse else found, expected)
+        expected = torch.where(own, by_own, by_weight) + of_penalty[place]
+        torch.testing.assert_close(found.to_dense() if found.is_sparse else found, expected, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def balance(state, heads, output, losses_K, preferences_K, weights_K, *, coupled):
+    own = own_gradients(losses_K, output, heads, preferences_K)
+    gradients_KP = weight_gradients(losses_K, output, coupled=coupled)
+    above = {id(parameter) for parameter in heads}
+    trunk = [parameter for parameter in state.member.parameters() if id(parameter) not in above]
+    balanced_backward(output, heads, trunk, own, weighted_branches(losses_K, output, weights_K), gradients_KP, weights_K)
+    return trunk
 
 
 @pytest.mark.parametrize(
@@ -178,32 +293,24 @@ def test_heads_learn_their_own_loss_and_the_trunk_the_weighted_sum(sharing, kind
         ("torchjd.pcgrad", agg.PCGrad, 1),
     ],
 )
-def test_the_trunks_gradient_is_torchjds(method, aggregator, factor):
-    """TorchJD's mtl_backward on the towers above the shared layer, then plain backpropagation below it. Without paths around."""
+def test_the_shared_layers_gradient_is_torchjds(method, aggregator, factor):
+    """TorchJD's mtl_backward from the towers' inputs into that layer's weights. Without paths around it."""
     from recsys import balancing
 
     state, batch = state_of(sharing="shared_bottom", skip=False, cross_rank=0, noise=0.3), batch_of()
     output, losses_K = doubled(state, batch)
-    ranker, heads = state.member.ranker, heads_of(state.member.ranker, factory.double(batch))
-    above = {id(parameter) for parameter in heads}
-    trunk = [parameter for parameter in ranker.parameters() if id(parameter) not in above]
+    heads = heads_of(state.member.ranker, factory.double(batch))
     made = balancing.build(balance_options(method), state.member.losses.objectives)
+    layer = state.member.ranker.get_parameter(LAYER["shared_bottom"][0])
     torch.manual_seed(3)
-    weights_K = made(losses_K.detach(), None, gramian(gradients_at_shared(losses_K, output, coupled=False)))
-    balanced_backward(losses_K, output, heads, trunk, preferences_K=torch.ones(4).double(), weights_K=weights_K)
-    found = [parameter.grad for parameter in trunk]
+    weights_K = made(losses_K.detach(), None, gramian(weight_gradients(losses_K, output, coupled=False)))
+    balance(state, heads, output, losses_K, torch.ones(4).double(), weights_K, coupled=False)
+    found = layer.grad
 
-    shared_BH = forward(state, factory.double(batch))[0].shared
-    leaf_BH = shared_BH.detach().requires_grad_()
-    read_BKH = (1.0 * leaf_BH).unsqueeze(1).expand(-1, 4, -1)
-    outputs_BK = ranker.towers(read_BKH) + ranker.bias_tower(batch.bias)
-    theirs_K = state.member.losses(outputs_BK, *(tensor.double() for tensor in (batch.labels, batch.durations, batch.weights)))[0]
-    for parameter in ranker.parameters():
-        parameter.grad = None
-    mtl_backward(list(theirs_K), read_BKH, tasks_params=[list(ranker.towers.parameters())] * 4, shared_params=[leaf_BH], retain_graph=True)
+    state.member.zero_grad()
+    output, losses_K = forward(state, factory.double(batch))
+    towers = list(state.member.ranker.towers.parameters())
+    mtl_backward(list(losses_K), output.read_BKH, tasks_params=[towers] * 4, shared_params=[layer], retain_graph=True)
     torch.manual_seed(3)
-    jac_to_grad([leaf_BH], aggregator())
-    expected = torch.autograd.grad(shared_BH, trunk, factor * leaf_BH.grad)
-    for ours, theirs in zip(found, expected, strict=True):
-        ours, theirs = (gradient.to_dense() if gradient.is_sparse else gradient for gradient in (ours, theirs))
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-7)
+    jac_to_grad([layer], aggregator())
+    torch.testing.assert_close(found, factor * layer.grad, rtol=1e-4, atol=1e-7)
