@@ -3,10 +3,12 @@
 Shape letters: K objectives.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from recsys.encoding.layout import Batch
 from recsys.models import Look, Output
@@ -35,14 +37,18 @@ class Stepped:
 
 
 class NotFiniteError(ArithmeticError):
-    """Losses or gradients that no step may be taken from; `losses_K` are all losses, `lengths_K` all objectives' gradients' (in the shared
-    layer's weights) where the losses are finite.
+    """Losses or gradients that no step may be taken from.
+
+    `losses_K` are all losses. Where they are finite, `lengths_K` are those of all objectives' gradients in the shared layer's weights, or
+    `weights` names the parameters with a gradient that is not.
     """
 
-    def __init__(self, losses_K: Tensor, lengths_K: Tensor | None = None) -> None:
-        super().__init__(f"losses {losses_K.tolist()}" if lengths_K is None else f"gradients of length {lengths_K.tolist()}")
+    def __init__(self, losses_K: Tensor, lengths_K: Tensor | None = None, weights: Sequence[str] = ()) -> None:
+        what = f"losses {losses_K.tolist()}" if lengths_K is None else f"gradients of length {lengths_K.tolist()}"
+        super().__init__(f"gradients of {', '.join(weights)}" if weights else what)
         self.losses_K = losses_K
         self.lengths_K = lengths_K
+        self.weights = tuple(weights)
 
 
 def descend(state: State, batch: Batch, compute: Compute, *, measured: bool) -> Stepped:
@@ -62,6 +68,7 @@ def descend(state: State, batch: Batch, compute: Compute, *, measured: bool) -> 
         weights_K = state.balancer(losses_K.detach(), present_K)
         gramian_KK = gramian(weight_gradients(losses_K, output, coupled=_coupled(state))) if measured and _shares(output) else None
         ((weights_K * losses_K).sum() + output.penalty).backward()
+    _require_finite(state, losses_K)
     for optimiser in (state.dense, state.tables):
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -98,6 +105,23 @@ def _balanced(state: State, batch: Batch, output: Output, losses_K: Tensor, pres
     trunk = [parameter for parameter in state.member.parameters() if id(parameter) not in heads]
     balanced_backward(output, state.heads, trunk, own, at_branches, gradients_KP, weights_K)
     return weights_K, gramian_KK
+
+
+def _require_finite(state: State, losses_K: Tensor) -> None:
+    """Raises NotFiniteError where a parameter's gradient is not, and drops all gradients. One number is looked at where all is well."""
+    groups = (group for optimiser in (state.dense, state.tables) for group in optimiser.param_groups)
+    learned = [parameter for group in groups for parameter in group["params"] if parameter.grad is not None]
+    if torch.isfinite(get_total_norm([_numbers(parameter.grad) for parameter in learned])):
+        return
+    bad = {id(parameter) for parameter in learned if not torch.isfinite(_numbers(parameter.grad)).all()}
+    if bad:  # none where it was the norm that left the range of float32
+        state.member.zero_grad(set_to_none=True)
+        names = [name for name, parameter in state.member.named_parameters() if id(parameter) in bad]
+        raise NotFiniteError(losses_K.detach(), weights=names)
+
+
+def _numbers(gradient: Tensor) -> Tensor:
+    return gradient._values() if gradient.is_sparse else gradient
 
 
 def _coupled(state: State) -> bool:

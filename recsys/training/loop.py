@@ -24,6 +24,7 @@ from recsys.training.state import State
 # Legend: B rows of a batch, K objectives.
 
 _LINES_A_ROUND = 20
+_NAMED = 3  # weights that a message names
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Loop:
 def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: int) -> None:
     """Learns the steps of this round that `state.place` has not done yet; afterwards `state.place.step == steps`.
 
-    Raises ConfigError where a loss is not finite, before it reaches a weight, and what `loop.look` raises.
+    Raises ConfigError where a loss or a gradient is not finite, before it reaches a weight, and what `loop.look` raises.
     """
     train = loop.pipeline.train
     every = math.ceil(steps / _LINES_A_ROUND) if steps else 1
@@ -102,6 +103,9 @@ def _set_learning_rate(state: State, share: float) -> None:
 
 
 def _not_finite(error: NotFiniteError, objectives: Sequence[Objective]) -> str:
+    if error.weights:
+        more = f" and {len(error.weights) - _NAMED} more" if len(error.weights) > _NAMED else ""
+        return f"a gradient that is not finite, of the weights {', '.join(error.weights[:_NAMED])}{more}"
     what, values_K = ("loss", error.losses_K) if error.lengths_K is None else ("gradient", error.lengths_K)
     values = zip(objectives, values_K.tolist(), strict=True)
     bad = [f"{objective.name} {value}" for objective, value in values if not math.isfinite(value)]

@@ -244,3 +244,37 @@ def test_a_gradient_that_is_not_finite_changes_nothing(method, monkeypatch):
     with pytest.raises(NotFiniteError, match=r"gradients of length \[1\.0, 1\.0, inf, 1\.0\]"):
         step(state, batch)
     assert_same(snapshot(state), before)
+
+
+@methods
+@pytest.mark.parametrize("sharing", ["mmoe", "single_task"])
+@pytest.mark.parametrize("where", ["loss", "penalty"])
+@pytest.mark.parametrize("factor", [1.0, 0.0], ids=["infinite", "nan"])
+def test_a_finite_loss_without_a_finite_gradient_changes_nothing(method, sharing, where, factor, monkeypatch):
+    """A root at 0: in an objective's loss, or in the penalty, which no Gramian sees."""
+    if sharing == "single_task" and BALANCERS[method].acts_on == "gradients":
+        return
+    state, batch = state_of(method, sharing), batch_of()
+    step(state, batch)
+    before = {name: tensor.clone() for name, tensor in state.member.state_dict().items()}
+
+    def root(x):
+        return (factor * (x - x.detach()).sum()).sqrt()
+
+    if where == "loss":
+        plain = state.member.losses.forward
+
+        def losses(outputs_BK, *rest):
+            losses_K, counts_K = plain(outputs_BK, *rest)
+            return losses_K + torch.stack([root(outputs_BK[:, 0]), *outputs_BK.new_zeros(3)]), counts_K
+
+        monkeypatch.setattr(state.member.losses, "forward", losses)
+    else:
+        bias = state.member.ranker.towers.heads.bias
+        ranker = state.member.ranker.forward
+        monkeypatch.setattr(state.member.ranker, "forward", lambda *args, **by: ranker(*args, **by)._replace(penalty=root(bias)))
+    with pytest.raises(NotFiniteError, match="gradients of"):
+        step(state, batch)
+    for name, tensor in state.member.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert all(parameter.grad is None for parameter in state.member.parameters())

@@ -16,6 +16,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from recsys import artifacts
 from recsys.encoding import EncodedDays
 from recsys.errors import ConfigError, DataError
+from recsys.models import Ranker
 from recsys.training import descend, load, observe
 from recsys.training.member import Outputs
 
@@ -238,6 +239,21 @@ def test_a_gradient_that_is_not_finite_is_named(toy: Toy, tmp_path: Path, monkey
     monkeypatch.setattr(descend, "gramian", lambda rows: torch.diag(torch.tensor([1.0, torch.inf, 1.0], dtype=torch.float64)))
     with pytest.raises(ConfigError, match=r"found a gradient of watch inf at step 1 \(member 1, choose"):
         run_train(pipeline_of(balance={"method": "torchjd.mgda"}), toy.encoded, tmp_path / "run")
+
+
+def test_weights_whose_gradient_is_not_finite_are_named(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under finite losses; the penalty's is infinite in the towers' biases."""
+    plain = Ranker.forward
+
+    def with_root(ranker: Ranker, *args: Any, **by: Any) -> Any:
+        bias = ranker.towers.heads.bias
+        return plain(ranker, *args, **by)._replace(penalty=(bias - bias.detach()).sum().sqrt())
+
+    monkeypatch.setattr(Ranker, "forward", with_root)
+    with pytest.raises(
+        ConfigError, match=r"found a gradient that is not finite, of the weights ranker\.towers\.heads\.bias at step 1 \(member 1"
+    ):
+        run_train(pipeline_of(), toy.encoded, tmp_path / "run")
 
 
 def test_gradients_are_combined_only_where_something_is_shared(toy: Toy, tmp_path: Path) -> None:
