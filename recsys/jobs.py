@@ -76,9 +76,14 @@ class Job:
             [objective.name for objective in self.pipeline.objective],
             self.pipeline.train.refit,
             self.pipeline.seed,
+            *self.seen_by(kind),
             *([] if raw or calibrate == "none" else [calibrate]),
         ]
         return self.folder / "runs" / f"{kind}-{artifacts.fingerprint(identity)[:6]}"
+
+    def seen_by(self, kind: str) -> tuple[bool, ...]:
+        """Of each objective, whether a baseline learns it with the position: what trees read of [model]; others read nothing."""
+        return self.pipeline.follows_position if kind == "gbdt" else ()
 
     def days(self, *parts: str) -> list[str]:
         """The days of the named parts of the split that have examples."""

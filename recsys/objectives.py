@@ -32,6 +32,10 @@ class Objective(Options):
     P(this | given) and is trained on their product over all impressions (Ma et al., SIGIR 2018); the label is 0 where the label of
     `given` is 0, observed or not.
     `better` is the direction of the *label*: "lower" for what a feed wants less of (a dismissal).
+    `position` says whether the objective sees what [features] bias names: where an impression was shown, on which device. An objective
+    needs it whose label can be 1 only where the user looked at the row, while rows nobody looked at count too (a click, a dismissal). One
+    that is observed only after a click does not (a like of what was opened, a survey). By default engagement sees it and satisfaction
+    does not (Zhao et al. 2019, Fig. 1). `model.position = "blind"` takes it from all.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Objective(Options):
     duration: str | None = None
     levels: tuple[float, ...] = ()
     better: Literal["higher", "lower"] = "higher"
+    position: bool | None = None
     loss_weight: float = Field(default=1.0, ge=0)
     fusion_weight: float = Field(default=1.0, ge=0)
 
@@ -76,8 +81,8 @@ class Objective(Options):
 
     @property
     def sees_position(self) -> bool:
-        """Whether the position-bias tower adds to this objective's output (Zhao et al. 2019, Fig. 1: engagement only)."""
-        return self.group == schema.ENGAGEMENT
+        """Whether this objective's own output may depend on where the impression was shown."""
+        return self.group == schema.ENGAGEMENT if self.position is None else self.position
 
 
 def chain(objective: Objective, objectives: Sequence[Objective]) -> tuple[Objective, ...]:

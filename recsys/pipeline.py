@@ -179,7 +179,7 @@ def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
     learned_from = [job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))]
     what = [{key: value for key, value in objective.items() if key != "fusion_weight"} for objective in fusion]
     borders = [job.pipeline.border_after(part) for part in (schema.TRAIN, schema.VALIDATION)]  # labels are learned that are known before
-    options = [kind, what, job.pipeline.train.refit, job.pipeline.seed, borders]
+    options = [kind, what, job.pipeline.train.refit, job.pipeline.seed, borders, *job.seen_by(kind)]
     predicted = artifacts.fingerprint([options, contents([*learned_from, *_scored_days(job)])])
     fingerprint = artifacts.fingerprint([predicted, fusion])
     raw, run = job.baseline_run(kind, raw=True), job.baseline_run(kind)

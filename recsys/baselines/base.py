@@ -19,13 +19,15 @@ Position = Literal["logged", "missing"]
 
 
 class Baseline(ABC):
-    """Depends on the examples, the split, `train.refit` and the seed; never on [model] or [balance].
+    """Depends on the examples, the split, `train.refit`, the seed, and on which objectives follow the position.
 
-    The rows that it is given to learn or to choose by hide labels that are not known when the next part of the split begins.
+    It depends on nothing else of [model], and never on [balance]. The rows that it is given to learn or to choose by hide labels that are
+    not known when the next part of the split begins.
     """
 
     def __init__(self, pipeline: Pipeline, console: Console) -> None:
         self.objectives = pipeline.objective
+        self.follows_position = pipeline.follows_position
         self.seed = pipeline.seed
         self.console = console
 

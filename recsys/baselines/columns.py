@@ -28,6 +28,10 @@ class TreeColumns:
         """The place of the column that holds the position, where [features] bias names it."""
         return 0 if self._layout.positions else None
 
+    def seen(self, matrix_NC: NDArray[np.float32], *, follows_position: bool) -> NDArray[np.float32]:
+        """The columns that an objective may see: without the position, none of the bias inputs, which a net's tower alone reads."""
+        return matrix_NC if follows_position else matrix_NC[:, (self._layout.positions > 0) + (self._layout.devices > 0) :]
+
     def matrix(self, encoded: EncodedDays, *, position: Position = "logged") -> NDArray[np.float32]:
         """[N, C]: the position, the device, categorical columns, dense columns, the newest history; NaN is missing."""
         blocks = []

@@ -17,12 +17,12 @@ POSITION_DROPOUT = 0.1  # of training rows that lose their position, so that "mi
 class GBDT(Baseline):
     """One ensemble an objective. The number of trees is the one with the lowest validation loss; `refit` keeps it.
 
-    Of an ordinal objective the level is regressed.
+    An objective that does not follow the position has trees without the bias inputs. Of an ordinal objective the level is regressed.
     """
 
     @property
     def sees_position(self) -> bool:
-        return self._columns.position is not None
+        return self._columns.position is not None and any(self.follows_position)
 
     def fit(self, train: Rows, validation: Rows | None) -> None:
         self._columns = TreeColumns(train.encoded_days().layout)
@@ -46,7 +46,8 @@ class GBDT(Baseline):
 
     def predict(self, rows: Rows, *, position: Position = "logged") -> NDArray[np.float64]:
         matrix_NC = self._columns.matrix(rows.encoded_days(), position=position)
-        return np.column_stack([ensemble.predict(matrix_NC) for ensemble in self._ensembles])
+        seen = [self._columns.seen(matrix_NC, follows_position=follows) for follows in self.follows_position]
+        return np.column_stack([ensemble.predict(seen_NC) for ensemble, seen_NC in zip(self._ensembles, seen, strict=True)])
 
     def _trees(self) -> list[Trees]:
         return [Trees(objective, seed=self.seed) for objective in self.objectives]
@@ -63,9 +64,8 @@ class GBDT(Baseline):
             matrix_NC[dropped_N, self._columns.position] = np.nan
         weight_N = np.concatenate([day.weights()[::stride] for day in rows.each_day()])
         counts_NK = np.isfinite(labels_NK) & (weight_N > 0)[:, None]
+        seen = [self._columns.seen(matrix_NC, follows_position=follows) for follows in self.follows_position]
         return [
-            Labelled(
-                matrix_NC if counts_N.all() else matrix_NC[counts_N], label_N[counts_N], weight_N[counts_N] if rows.are_weighted else None
-            )
-            for counts_N, label_N in zip(counts_NK.T, labels_NK.T, strict=True)
+            Labelled(seen_NC if counts_N.all() else seen_NC[counts_N], label_N[counts_N], weight_N[counts_N] if rows.are_weighted else None)
+            for seen_NC, counts_N, label_N in zip(seen, counts_NK.T, labels_NK.T, strict=True)
         ]

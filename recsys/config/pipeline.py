@@ -226,6 +226,12 @@ class Pipeline(Options):
         day = self.split.after(part)
         return None if day is None else Day(day, self.zone).start
 
+    @property
+    def follows_position(self) -> tuple[bool, ...]:
+        """Of each objective, whether its prediction depends on the position: where it, or what it is given, sees it."""
+        sees = self.model.position != "blind"
+        return tuple(sees and any(link.sees_position for link in chain(objective, self.objective)) for objective in self.objective)
+
     @model_validator(mode="after")
     def _objectives_have_their_own_names(self) -> "Pipeline":
         names = [objective.name for objective in self.objective]

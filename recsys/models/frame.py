@@ -77,6 +77,8 @@ class Ranker(nn.Module):
             self.cross = _cross(options, tables, self.inputs.d_out, len(objectives))
         self.bias_tower = _bias_tower(options, layout, objectives)
         self.position_dropout = options.position_dropout
+        is_input = options.position == "input" and layout.positions > 0
+        self._told_missing = [k for k, objective in enumerate(objectives) if is_input and not objective.sees_position]
 
     def forward(self, batch: Batch, *, position: Position) -> Output:
         """`position`: "logged" as it was in the log (in training now and then missing); "missing" as when ranking."""
@@ -102,6 +104,19 @@ class Ranker(nn.Module):
         penalty = outputs_BK.new_zeros(()) if shared.penalty is None else shared.penalty
         made_by = shared.made_by or ((self.hidden.last_weight,) if len(self.hidden.layers) else ())
         return Output(outputs_BK, shared.outputs_BKH, beside, shared.shared, made_by, shared.read_BTD, own, penalty, shared.show)
+
+    def predict(self, batch: Batch, *, position: Position) -> Output:
+        """As `forward` of a model in evaluation mode, but an objective that does not see the position has the outputs of a missing one.
+
+        So says the bias tower by itself; of a position that is an input, which all objectives read, a second pass does.
+        """
+        output: Output = self(batch, position=position)
+        if position == "missing" or not self._told_missing:
+            return output
+        missing: Output = self(batch, position="missing")
+        outputs_BK = output.outputs_BK.clone()
+        outputs_BK[:, self._told_missing] = missing.outputs_BK[:, self._told_missing]
+        return output._replace(outputs_BK=outputs_BK)
 
     def _setting(self, options: Model, objectives: Sequence[Objective], starts_K: Tensor) -> Setting:
         return Setting(

@@ -44,7 +44,7 @@ def sections(model: Inside | None, predictions: pa.Table, scores: Scores, pipeli
 
 
 def _observed(predictions: pa.Table, scores: Scores, pipeline: Pipeline) -> list[Figure]:
-    """Two figures an objective that is an engagement, or that the model predicts by position."""
+    """Two figures an objective that sees the position, or that the model predicts by position."""
     split = next(name for name in SPLIT_ORDER if pc.any(pc.equal(predictions[schema.SPLIT], name)).as_py())
     at_N = pc.equal(predictions[schema.SPLIT], split).to_numpy()
     code_N, names = position_bins(predictions, scores.run)
@@ -53,7 +53,7 @@ def _observed(predictions: pa.Table, scores: Scores, pipeline: Pipeline) -> list
     for objective in pipeline.objective:
         predicted = scores.predicted[objective.name]
         by_position = _sees_position(predicted)
-        if objective.group != schema.ENGAGEMENT and not by_position:
+        if not objective.sees_position and not by_position:
             continue
         curve = position_curve(
             scores.label[objective.name][at_N],

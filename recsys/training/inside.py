@@ -50,7 +50,7 @@ def inside(
 
 
 def position_bias(pipeline: Pipeline, encoder: Encoder, members: Sequence[Member]) -> list[dict[str, Any]]:
-    """The logit that each position and device adds to each engagement objective; empty without a bias tower.
+    """The logit that each position and device adds to each objective that sees the position; empty without a bias tower.
 
     Positions are the log's own numbers. Null stands for a missing position or device.
     """

@@ -61,14 +61,8 @@ def seed_of(pipeline: Pipeline, index: int) -> int:
 
 
 def sees_position(pipeline: Pipeline, layout: Layout) -> bool:
-    """Whether the model's outputs depend on the position, so that ranking needs predictions with the position missing."""
-    match pipeline.model.position:
-        case "blind":
-            return False
-        case "tower":
-            return layout.positions > 0 and any(objective.sees_position for objective in pipeline.objective)
-        case "input":
-            return layout.positions > 0
+    """Whether any prediction depends on the position, so that ranking needs predictions with the position missing."""
+    return layout.positions > 0 and any(pipeline.follows_position)
 
 
 @torch.no_grad()
@@ -83,7 +77,7 @@ def predict(
     try:
         for batch in placed(batches, compute.device):
             with compute.autocast():
-                output = member.ranker(batch, position=position)
+                output = member.ranker.predict(batch, position=position)
             raw.append(output.outputs_BK.float().cpu())
             lengths.append(batch.durations.cpu())
             looks.add(output.show, len(batch.labels))

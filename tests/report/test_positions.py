@@ -64,6 +64,14 @@ def test_engagements_and_what_sees_the_position_have_two_figures_each(pipeline, 
     assert "position 4: " in rates.text
 
 
+def test_a_satisfaction_that_sees_the_position_has_its_figures_though_its_predictions_do_not_differ(pipeline, shown) -> None:
+    sees = {"dismissal": {"position": True}, "watch": {"position": False}}
+    objectives = tuple(objective.model_copy(update=sees.get(objective.name, {})) for objective in pipeline.objective)
+    blind = shown.drop_columns([name for name in shown.column_names if name.startswith("rank.")])
+    (section,) = section_of(pipeline.model_copy(update={"objective": objectives}), blind)
+    assert [figure.title.split(":")[0] for figure in section.figures] == ["click", "click", "dismissal", "dismissal"]
+
+
 def test_what_does_not_see_the_position_is_not_compared_with_itself(pipeline, shown) -> None:
     blind = shown.drop_columns([name for name in shown.column_names if name.startswith("rank.")])
     (section,) = section_of(pipeline, blind)
