@@ -200,8 +200,8 @@ class Model(Options):
     d_attention: PositiveInt = 16
     cross_rank: int = Field(default=32, ge=0)  # of the low-rank cross layer (Wang et al. 2021); 0: none
     skip: bool = True  # a linear path from the inputs to the outputs, started at zero
-    position: Literal["tower", "input", "blind"] = "tower"  # how the model meets `features.bias`
-    position_dropout: Share = 0.1
+    position: Literal["tower", "input", "blind"] = "tower"  # how the model meets `features.bias`; blind: not at all, nor do trees
+    position_dropout: Share = 0.1  # probability that a row loses its position, and apart from that its device, in a training step
     single_task: SingleTaskOptions = SingleTaskOptions()
     shared_bottom: SharedBottomOptions = SharedBottomOptions()
     soft: SoftOptions = SoftOptions()

@@ -13,7 +13,7 @@ from recsys.config import Model
 from recsys.encoding.layout import Batch, Layout
 from recsys.models.inputs import Inputs
 from recsys.models.sharing import Look, Priors, Setting, Sharing
-from recsys.nn.bias import BiasTower, drop_position, without_position
+from recsys.nn.bias import BiasTower, drop_codes, without_position
 from recsys.nn.cross import LowRankCross
 from recsys.nn.dropout import Dropout
 from recsys.nn.linear import StackedMLP, stacked, unstacked
@@ -43,7 +43,7 @@ class ParameterGroups(NamedTuple):
     embedding: list[nn.Parameter]  # tables with sparse gradients
     weights: list[nn.Parameter]
     biases: list[nn.Parameter]  # what no decay should pull to zero
-    positions: list[nn.Parameter]  # the bias tower's table: learned at a table's pace, or a day's steps would not reach its logits
+    positions: list[nn.Parameter]  # the bias tower's tables: learned at a table's pace, or a day's steps would not reach its logits
 
 
 class Ranker(nn.Module):
@@ -81,7 +81,7 @@ class Ranker(nn.Module):
         self._told_missing = [k for k, objective in enumerate(objectives) if is_input and not objective.sees_position]
 
     def forward(self, batch: Batch, *, position: Position) -> Output:
-        """`position`: "logged" as it was in the log (in training now and then missing); "missing" as when ranking."""
+        """`position`: "logged" as it was in the log (in training now and then missing, as is the device); "missing" as when ranking."""
         codes_B2 = self._codes(batch.bias, position)
         inputs_BTD, linear_BK = self.inputs(batch, codes_B2)
         shared = self.sharing.from_inputs(inputs_BTD, self._shared_layer, self._priors(inputs_BTD))
@@ -144,7 +144,7 @@ class Ranker(nn.Module):
     def _codes(self, codes_B2: Tensor, position: Position) -> Tensor:
         if position == "missing":
             return without_position(codes_B2)
-        return drop_position(codes_B2, self.position_dropout) if self.training else codes_B2
+        return drop_codes(codes_B2, self.position_dropout) if self.training else codes_B2
 
     def embedding_parameters(self) -> list[nn.Parameter]:
         """The tables; their gradients are sparse."""

@@ -60,7 +60,7 @@ _WIRING: dict[str, dict[str, str]] = {
 }
 
 # The frame around them, by the number of embedding tables: one, one an objective, one shared and one an objective.
-_COMMON = {r"towers\..*": "k", r"inputs\.skip\.weight": "* * k", r"bias_tower\.table": "* k"}
+_COMMON = {r"towers\..*": "k", r"inputs\.skip\.weight": "* * k", r"bias_tower\..*": "* k"}
 _ONE_TABLE = {r"cross\.out\.weight": "* * k"}
 _OWN_TABLES = {r"(hidden|inputs\.attention|cross)\..*": "k"}
 _SHARED_AND_OWN_TABLES = {r"(hidden|inputs\.attention)\..*": "1+k", r"cross\..*": "k"}
@@ -112,8 +112,10 @@ class Wiring:
     def _axis(self, name: str, axis: int, word: str, size: int) -> Labels:
         if (name, axis) in self._read:
             labels = self._read[name, axis]
-        elif name == "bias_tower.table" and axis == 0:
-            labels = tuple(product(*self.codes))
+        elif name.startswith("bias_tower.") and axis == 0:
+            of_positions, of_devices = self.codes
+            of_tables = {"position": of_positions, "device": of_devices, "together": tuple(product(of_positions, of_devices))}
+            labels = of_tables[name.rpartition(".")[2]]
         elif axis == 0 and (found := re.fullmatch(r"sharing\.transfer\.handed\.(\d+)\..*", name)):
             step = self.receivers[int(found[1])]
             labels = tuple((self.objectives[a], self.objectives[b]) for a, b in zip(step.sources, step.receivers, strict=True))

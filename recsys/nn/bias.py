@@ -1,4 +1,4 @@
-"""What the place of an impression adds to its engagement, apart from the video's merit.
+"""What the place of an impression adds to what the user does, apart from the video's merit.
 
 Shape letters: B rows, K objectives. Codes [B, 2] hold position and device; 0 is missing.
 """
@@ -14,32 +14,38 @@ def without_position(codes_B2: Tensor) -> Tensor:
     return torch.stack([torch.zeros_like(position_B), device_B], dim=1)
 
 
-def drop_position(codes_B2: Tensor, rate: float) -> Tensor:
-    """Each row's position, and only it, missing with probability `rate`: so that the missing value is learned."""
-    dropped_B1 = torch.rand(len(codes_B2), 1, device=codes_B2.device) < rate
-    return torch.where(dropped_B1, without_position(codes_B2), codes_B2)
+def drop_codes(codes_B2: Tensor, rate: float) -> Tensor:
+    """Each code missing with probability `rate`, a row's two independently: so that missing values are learned, alone and together."""
+    return codes_B2.masked_fill(torch.rand(codes_B2.shape, device=codes_B2.device) < rate, 0)
 
 
 class BiasTower(nn.Module):
-    """The shallow tower of Zhao et al. (RecSys 2019, §4.3): one logit a position × device, for the objectives that see it.
+    """The shallow tower of Zhao et al. (RecSys 2019, §4.3) for the objectives that see the position: position + device + both together.
 
-    With two categorical inputs a tower cannot say more than a table, so it is one; starts at zero. A monotone curve of
-    `curve()` is what to look for. Where the logging policy orders by relevance without any chance, position and
-    relevance cannot be told apart, by this tower or any other.
+    With two categorical inputs a tower cannot say more than a table, so it is three, which start at zero; of an axis without known
+    codes there is none. A monotone curve of `curve()` is what to look for. Where the logging policy orders by relevance without any
+    chance, position and relevance cannot be told apart, by this tower or any other.
     """
 
     def __init__(self, positions: int, devices: int, sees_position_K: Tensor) -> None:
+        assert positions or devices, "found neither positions nor devices, expected one of them"
         super().__init__()
         self.shape = (positions + 1, devices + 1)
-        self.table = nn.Parameter(torch.zeros((positions + 1) * (devices + 1), len(sees_position_K)))
-        self.register_buffer("mask_K", sees_position_K.to(self.table.dtype), persistent=False)
+        sizes = {"position": self.shape[0], "device": self.shape[1], "together": self.shape[0] * self.shape[1]}
+        there = {"position": positions > 0, "device": devices > 0, "together": positions > 0 and devices > 0}
+        self.tables = nn.ParameterDict({name: torch.zeros(sizes[name], len(sees_position_K)) for name in sizes if there[name]})
+        self.register_buffer("mask_K", sees_position_K.float(), persistent=False)
         self.mask_K: Tensor
 
     def forward(self, codes_B2: Tensor) -> Tensor:
         """[B, K], zero for objectives that do not see the position."""
         position_B, device_B = codes_B2.unbind(1)
-        return F.embedding(position_B * self.shape[1] + device_B, self.table) * self.mask_K
+        places = {"position": position_B, "device": device_B, "together": position_B * self.shape[1] + device_B}
+        terms = [F.embedding(places[name], table) for name, table in self.tables.items()]
+        return torch.stack(terms).sum(0) * self.mask_K
 
+    @torch.no_grad()
     def curve(self) -> Tensor:
         """[positions + 1, devices + 1, K]: what is added to each output; entry 0 of an axis is the missing value."""
-        return torch.unflatten(self.table.detach() * self.mask_K, 0, self.shape)
+        codes = torch.cartesian_prod(*(torch.arange(size, device=self.mask_K.device) for size in self.shape))
+        return torch.unflatten(self(codes), 0, self.shape)

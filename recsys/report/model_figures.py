@@ -100,13 +100,13 @@ def _learning_curve(objective: str, rows: pd.DataFrame, where: Best | None) -> F
 def position_bias(inside: Inside) -> list[Figure]:
     """One figure an objective that sees the position: the learned logit by position, a line a device, dashed the missing position.
 
-    A device that no training row had keeps the zeros that the tower starts from: nothing was learned, and nothing is drawn.
+    An objective of which nothing but the zeros that the tower starts from is there has learned nothing, and is not drawn.
     """
     named_devices = [
         bias.model_dump() | {"device": "not known" if bias.device is None else str(bias.device)} for bias in inside.position_bias
     ]
     rows = pd.DataFrame(named_devices, columns=["objective", "device", "position", "logit"])
-    learned = rows[(rows["logit"] != 0).groupby([rows["objective"], rows["device"]]).transform("any")]
+    learned = rows[(rows["logit"] != 0).groupby(rows["objective"]).transform("any")]
     return [_position_bias(str(objective), of_objective) for objective, of_objective in learned.groupby("objective", sort=False)]
 
 

@@ -111,7 +111,8 @@ def test_parameter_groups_add_up(sharing):
     assert sorted(everything) == sorted(id(parameter) for parameter in model.parameters())
     assert {id(p) for p in model.embedding_parameters()} | {id(p) for p in model.dense_parameters()} == set(everything)
     assert [id(p) for p in groups.embedding] == [id(model.inputs.embeddings.tables.table)]
-    assert [id(p) for p in groups.positions] == [id(model.bias_tower.table)]
+    assert [id(p) for p in groups.positions] == [id(table) for table in model.bias_tower.parameters()]
+    assert len(groups.positions) == 3
     assert id(model.towers.heads.bias) in {id(p) for p in groups.biases}
 
 

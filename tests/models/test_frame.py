@@ -11,17 +11,19 @@ def ranker(**changes):
     return build(factory.options(**changes), factory.layout(), factory.objectives(), torch.zeros(K), 1)
 
 
-def test_the_tower_s_position_is_now_and_then_missing_in_training_only():
+def test_the_tower_s_position_and_device_are_now_and_then_missing_in_training_only():
     model = ranker(position_dropout=0.25)
     with torch.no_grad():
-        model.bias_tower.table[:, 0] = torch.arange(15.0)  # position 4, device 0: 12
+        model.bias_tower.tables["position"][4, 0] = 10.0
+        model.bias_tower.tables["device"][2, 0] = 1.0
     torch.manual_seed(0)
-    example = factory.batch(factory.layout(), 4000)._replace(bias=torch.tensor([[4, 0]]).repeat(4000, 1))
+    example = factory.batch(factory.layout(), 4000)._replace(bias=torch.tensor([[4, 2]]).repeat(4000, 1))
     heard = model(example, position="logged").outputs_BK[:, 0].detach()
-    assert set(heard.tolist()) == {0.0, 12.0}
-    assert abs((heard == 0).float().mean().item() - 0.25) < 0.03
-    assert set(model.eval()(example, position="logged").outputs_BK[:, 0].tolist()) == {12.0}
-    assert set(model(example, position="missing").outputs_BK[:, 0].tolist()) == {0.0}
+    shares = {value: (heard == value).float().mean().item() for value in heard.unique().tolist()}
+    expected = {0.0: 0.25 * 0.25, 1.0: 0.25 * 0.75, 10.0: 0.75 * 0.25, 11.0: 0.75 * 0.75}
+    assert shares == pytest.approx(expected, abs=0.03)
+    assert set(model.eval()(example, position="logged").outputs_BK[:, 0].tolist()) == {11.0}
+    assert set(model(example, position="missing").outputs_BK[:, 0].tolist()) == {1.0}
 
 
 def test_the_parts_add_up():
@@ -45,8 +47,9 @@ def test_a_layout_of_other_objectives_is_refused():
 
 
 def test_no_tower_where_nothing_sees_a_position():
-    satisfied = [objective.model_copy(update={"group": "satisfaction"}) for objective in factory.objectives()]
-    assert build(factory.options(), factory.layout(), satisfied, torch.zeros(K), 1).bias_tower is None
+    for update in ({"group": "satisfaction"}, {"position": False}):
+        unseeing = [objective.model_copy(update=update) for objective in factory.objectives()]
+        assert build(factory.options(), factory.layout(), unseeing, torch.zeros(K), 1).bias_tower is None
     assert build(factory.options(), factory.layout(positions=0, devices=0), factory.objectives(), torch.zeros(K), 1).bias_tower is None
     assert ranker(position="blind").bias_tower is None
 

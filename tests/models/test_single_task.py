@@ -20,9 +20,9 @@ def ranker():
 
 
 def owned(model, tensors, k):
-    """The part of each parameter that is objective k's: the first axis, but for the linear path and the bias table."""
+    """The part of each parameter that is objective k's: the first axis, but for the linear path and the bias tables."""
     for name, tensor in tensors:
-        if name in ("inputs.skip.weight", "bias_tower.table"):
+        if name == "inputs.skip.weight" or name.startswith("bias_tower."):
             yield name, tensor[..., k]
         elif name == "inputs.embeddings.tables.table":
             yield name, tensor.unflatten(0, (K, -1))[k]

@@ -67,7 +67,7 @@ WIRING = {
 }
 
 # The frame around them, by the number of embedding tables: one, one an objective, one shared and one an objective.
-COMMON = {r"towers\..*": "K", r"inputs\.skip\.weight": "* * K", r"bias_tower\.table": "* K"}
+COMMON = {r"towers\..*": "K", r"inputs\.skip\.weight": "* * K", r"bias_tower\.tables\..*": "* K"}
 ONE_TABLE = {r"inputs\.embeddings\.tables\.table": "* *+K", r"cross\.out\.weight": "* * K"}
 OWN_TABLES = {r"inputs\.embeddings\.tables\.table": "K.*", r"(hidden|inputs\.attention|cross)\..*": "K"}
 SHARED_AND_OWN_TABLES = {

@@ -47,9 +47,10 @@ def test_weights_alone_decay_and_the_bias_tower_learns_at_the_tables_rate(make_s
     state = make_state()
     ranker = state.member.ranker
     found = {id(p): (group["full_lr"], group["weight_decay"]) for group in state.dense.param_groups for p in group["params"]}
-    assert found[id(ranker.bias_tower.table)] == (5e-2, 0.0)
+    positions = list(ranker.bias_tower.parameters())
+    assert [found[id(table)] for table in positions] == [(5e-2, 0.0)] * 3
     for name, parameter in ranker.named_parameters():
-        if name.startswith("inputs.embeddings.") or parameter is ranker.bias_tower.table:
+        if name.startswith(("inputs.embeddings.", "bias_tower.")):
             continue
         assert found[id(parameter)] == (1e-3, 0.3 if name.endswith(".weight") else 0.0), name
     (table,) = state.tables.param_groups
@@ -105,7 +106,7 @@ def test_a_restored_state_takes_the_same_next_step(make_state, toy: Toy) -> None
     ours, theirs = state.tensors(), other.tensors()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    moments = [values for parameter, values in other.dense.state.items() if parameter is other.member.ranker.bias_tower.table]
+    moments = [values for parameter, values in other.dense.state.items() if parameter is other.member.ranker.bias_tower.tables["position"]]
     assert moments[0]["exp_avg"].any()
     assert moments[0]["step"] == 2
 
@@ -115,6 +116,6 @@ def test_a_checkpoint_of_a_gpu_is_gone_on_from_on_a_cpu(make_state) -> None:
     state = make_state()
     saved = Saved({**state.tensors(), "random.cuda": torch.zeros(16, dtype=torch.uint8)}, state.facts())
     other = make_state()
-    nn.init.ones_(other.member.ranker.bias_tower.table)
+    nn.init.ones_(other.member.ranker.bias_tower.tables["position"])
     other.restore(saved)
-    assert not other.member.ranker.bias_tower.table.any()
+    assert not other.member.ranker.bias_tower.tables["position"].any()

@@ -123,7 +123,9 @@ def test_what_is_an_objectives_goes_by_its_name(first: Path, other: Toy) -> None
     experts = 2
     assert torch.equal(gates[..., experts:], old_gates)
     assert torch.equal(gates[..., :experts], before["ranker.sharing.gates.linear.weight"][..., :experts])
-    assert torch.equal(now["ranker.bias_tower.table"][:, 1:], theirs["ranker.bias_tower.table"])
+    for table in ("position", "device", "together"):
+        name = f"ranker.bias_tower.tables.{table}"
+        assert torch.equal(now[name][:, 1:], theirs[name])
     assert torch.equal(now["losses.start_K"][1:], theirs["losses.start_K"])
     assert now["losses.start_K"][0] == before["losses.start_K"][0]
     assert torch.equal(now["losses.methods.log_squared.smear_J"], theirs["losses.methods.log_squared.smear_J"])
