@@ -24,7 +24,7 @@ MANIFEST = "_manifest.json"
 _LIBRARIES = ("recsys", "pyarrow", "duckdb", "torch", "scikit-learn")
 
 
-FORMAT = 3  # mixed into every fingerprint: raised when a stage's output changes its meaning, so that old outputs go stale
+FORMAT = 4  # mixed into every fingerprint: raised when a stage's output changes its meaning, so that old outputs go stale
 
 
 def fingerprint(value: Any) -> str:
