@@ -1,6 +1,7 @@
 """Calibration on the whole way: what is made anew and what is not, what stands in the run, and the verbs after it."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from recsys import artifacts, calibration, config
 from recsys.cli import run_command
 from recsys.errors import ConfigError
+from recsys.predictions import known_before
 
 from .test_whole_path import TINY
 
@@ -36,14 +38,17 @@ def test_the_same_run_before_and_after(mine: Path, capsys) -> None:
     said = capsys.readouterr().out
     assert "train: fresh" in said
     assert "score: " not in said  # the predictions stood: only the maps are new
-    assert "calibrate first: like stays as it is: 45 positives of 3,310 rows" in said
+    border = int(datetime(2024, 1, 5, tzinfo=UTC).timestamp() * 1000)  # the test begins
+    likes = raw.to_pandas().query(f"split == 'validation' and `known.like` < {border}")["label.like"]
+    assert 3_250 < len(likes) < 3_310, "but for the last ten minutes of the validation day"
+    assert f"calibrate first: like stays as it is: {likes.sum():.0f} positives of {len(likes):,} rows" in said
     assert "gbdt: choosing" not in said
 
     table = pq.read_table(folder / "predictions.parquet")
     assert calibration.uncalibrated(table).equals(raw)
     maps = calibration.read(folder / "calibration.json")
     assert set(maps.left) == {"like"}
-    assert calibration.fit(raw, config.load(Path(TINY)).objective, "isotonic", run="first") == maps
+    assert calibration.fit(known_before(raw, border), config.load(Path(TINY)).objective, "isotonic", run="first") == maps
     baselines = {path.name for path in (mine / "runs").iterdir()} - rawest
     assert {name.split("-")[0] for name in baselines} == {"popularity", "gbdt"}
     for name in baselines:
