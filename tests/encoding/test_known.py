@@ -112,7 +112,9 @@ def test_a_late_row_is_thinned_by_its_own_place_once_its_label_is_there(folder: 
     rows, labels = by_hand(folder, period)
     thinning = Thinning(CLICK, 0.4, 5)
     whole = EncodedDays(folder, list(DAYS))
-    of_all = {number for part in batches(whole, batch_size=50, order="time", thinning=thinning, epoch=2) for number in numbers(part)}
+    firsts = np.cumsum([0, *DAYS.values()])
+    kept = [thinning.kept(day, np.arange(size), np.zeros(size, np.float32), 2) for day, size in DAYS.items()]
+    of_all = {int(first + place) for first, of_day in zip(firsts, kept, strict=False) for place in np.flatnonzero(of_day)}
     zeros = {number for number in rows.tolist() if labels[number, CLICK] == 0}
     expected = (set(rows.tolist()) - zeros) | (zeros & of_all)
     parts = list(batches(opened(folder, period), batch_size=50, order="shuffled", thinning=thinning, epoch=2))
