@@ -15,7 +15,7 @@ from recsys.training import load
 from recsys.training.apart import groups, take
 from tests.training.states import batch_of, state_of
 
-from .conftest import DAYS, encoded_of, journal, pipeline_of, run_train, tables
+from .conftest import DAYS, encoded_of, journal, pipeline_of, run_train, tables, with_label
 
 OBJECTIVES = ({"name": "coin", "label": "is_coin = 1", "group": "satisfaction"}, {"name": "click", "label": "is_click = 1"})
 TRAIN = {"order": "shuffled", "schedule": "constant", "passes": 8, "patience": 2, "learning_rate": 4e-3, "batch_size": 64}
@@ -33,7 +33,7 @@ def _alone(pipeline: Pipeline, name: str) -> Pipeline:
 def _with_coin(days: dict[str, pa.Table]) -> dict[str, pa.Table]:
     """A label that nothing tells: what is learned of it is overfitted from the first pass on."""
     rng = np.random.default_rng(9)
-    return {day: table.append_column("label.coin", pa.array(rng.permutation(len(table)) % 2, pa.float32())) for day, table in days.items()}
+    return {day: with_label(table, "coin", rng.permutation(len(table)) % 2.0) for day, table in days.items()}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_what_shares_something_has_one_choice_for_all(encoded: Path, tmp_path: P
 def test_an_objective_that_no_validation_label_judges_takes_the_passes_of_the_one_that_takes_most(tmp_path: Path) -> None:
     days = _with_coin(tables(150))
     for day in DAYS[3:5]:
-        days[day] = days[day].set_column(days[day].column_names.index("label.coin"), "label.coin", pa.nulls(150, pa.float32()))
+        days[day] = with_label(days[day], "coin", np.full(150, np.nan))
     pipeline = _pipeline()
     run_train(pipeline, encoded_of(tmp_path, days, pipeline)[1], tmp_path / "run")
     passes = _passes(tmp_path / "run")
