@@ -52,9 +52,9 @@ def days(tables) -> dict[str, pa.Table]:
     for day, table in tables.items():
         liked = table["label.click"].to_numpy() * (rng.random(len(table)) < 0.4)
         skipped = rng.random(len(table)) < 0.8 / table["bias.position"].to_numpy()
-        labels = {"label.like": liked, "label.skip": skipped}
-        for name, values in labels.items():
-            table = table.append_column(name, pa.array(np.asarray(values, np.float32)))
+        for name, values in {"like": liked, "skip": skipped}.items():
+            table = table.append_column(f"label.{name}", pa.array(np.asarray(values, np.float32)))
+            table = table.append_column(f"known.{name}", table["known.click"])
         found[day] = table
     return found
 

@@ -14,7 +14,7 @@ from recsys.config import Pipeline
 from recsys.progress import Console
 from recsys.training import load, score
 
-from .conftest import DAYS, OBJECTIVES, encoded_of, pipeline_of, run_train, tables
+from .conftest import DAYS, OBJECTIVES, encoded_of, pipeline_of, run_train, tables, with_label
 
 CLICK, WATCH, LIKE = OBJECTIVES
 MIXED: tuple[dict[str, Any], ...] = (
@@ -32,9 +32,9 @@ def days() -> dict[str, pa.Table]:
     found = {}
     for day, table in tables().items():
         click = table["label.click"].to_numpy()
-        table = table.set_column(table.column_names.index("label.like"), "label.like", pc.fill_null(table["label.like"], 0.0))
-        for name, values in (("label.skip", 1 - click), ("label.save", click)):
-            table = table.append_column(name, pa.array(values, pa.float32()))
+        like = pc.fill_null(table["label.like"], 0.0).to_numpy()
+        for name, values in (("like", like), ("skip", 1 - click), ("save", click)):
+            table = with_label(table, name, values)
         found[day] = table
     return found
 
