@@ -93,14 +93,16 @@ def optimisers(member: Member, train: Train, frozen: Iterable[nn.Parameter] = ()
     """AdamW for the dense weights (β2 .99: a pass has few steps), row-wise Adagrad for the embedding tables.
 
     A row's vector and each of its linear weights have a rate of their own (`Inputs.blocks`): neither the way of sharing nor the number of
-    objectives sets the vectors'. `frozen` parameters are left out. What the losses learn (thresholds) is a position on the outputs'
-    scale, like a bias.
+    objectives sets the vectors'. The bias tower's tables divide the rate among them, so that their sum moves as one table would.
+    `frozen` parameters are left out. What the losses learn (thresholds) is a position on the outputs' scale, like a bias.
     """
     groups = member.ranker.parameter_groups()
+    # Each at the whole rate, three tables cost click .0015 of AUC on the demo's validation day (seed 7, three starts: .7430 against .7445).
+    pace = train.embedding_learning_rate / max(1, len(groups.positions))
     decays: list[dict[str, Any]] = [
         {"params": groups.weights, "weight_decay": train.weight_decay, "lr": train.learning_rate},
         {"params": [*groups.biases, *member.losses.parameters()], "weight_decay": 0.0, "lr": train.learning_rate},
-        {"params": groups.positions, "weight_decay": 0.0, "lr": train.embedding_learning_rate},
+        {"params": groups.positions, "weight_decay": 0.0, "lr": pace},
     ]
     left_out = {id(parameter) for parameter in frozen}
     for group in decays:

@@ -7,10 +7,13 @@ from torch import nn
 from recsys.balancing import build as build_balancer
 from recsys.config import Train
 from recsys.encoding import EncodedDays, batches
+from recsys.losses import ObjectiveLosses
+from recsys.models import build
 from recsys.training.checkpoint import Saved
 from recsys.training.loop import _set_learning_rate
-from recsys.training.member import new_member
+from recsys.training.member import Member, new_member
 from recsys.training.state import Place, State, optimisers
+from tests.models import factory
 
 from .conftest import DAYS, Toy, kinds_pipeline, pipeline_of
 from .states import batch_of, forward, state_of
@@ -43,12 +46,12 @@ def _step(state: State, toy: Toy) -> None:
         optimiser.zero_grad()
 
 
-def test_weights_alone_decay_and_the_bias_tower_learns_at_the_tables_rate(make_state) -> None:
+def test_weights_alone_decay_and_the_bias_towers_tables_share_the_embeddings_rate(make_state) -> None:
     state = make_state()
     ranker = state.member.ranker
     found = {id(p): (group["full_lr"], group["weight_decay"]) for group in state.dense.param_groups for p in group["params"]}
     positions = list(ranker.bias_tower.parameters())
-    assert [found[id(table)] for table in positions] == [(5e-2, 0.0)] * 3
+    assert [found[id(table)] for table in positions] == [(pytest.approx(5e-2 / 3), 0.0)] * 3
     for name, parameter in ranker.named_parameters():
         if name.startswith(("inputs.embeddings.", "bias_tower.")):
             continue
@@ -56,6 +59,21 @@ def test_weights_alone_decay_and_the_bias_tower_learns_at_the_tables_rate(make_s
     (table,) = state.tables.param_groups
     assert (table["full_lr"], table["decay"]) == (5e-2, 0.2)
     assert len(found) + len(table["params"]) == len(list(ranker.parameters()))
+
+
+def test_what_a_place_adds_first_moves_by_the_rate() -> None:
+    """Adam's first step is lr · sign(g) in each of the tower's tables: their sum moves by lr, and so does that of one alone."""
+    for positions, devices in ((4, 2), (4, 0), (0, 2)):
+        place = (positions, devices)
+        objectives = factory.objectives()
+        layout = factory.layout(positions=positions, devices=devices)
+        member = Member(build(factory.options(), layout, objectives, torch.zeros(len(objectives)), 1), ObjectiveLosses(objectives))
+        batch = factory.batch(layout, 8)._replace(bias=torch.tensor([place]).repeat(8, 1))
+        dense, _ = optimisers(member, TRAIN)
+        member.ranker(batch, position="logged").outputs_BK.sum().backward()
+        dense.step()
+        added_K = member.ranker.bias_tower.curve()[place]
+        torch.testing.assert_close(added_K, torch.tensor([-5e-2, -5e-2, -5e-2, 0.0]), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("skip", [True, False])
@@ -91,7 +109,7 @@ def test_a_schedule_scales_every_group_from_its_own_full_rate(make_state) -> Non
     for share in (0.5, 0.1):
         _set_learning_rate(state, share)
         groups = [*state.dense.param_groups, *state.tables.param_groups]
-        assert [group["lr"] for group in groups] == [share * rate for rate in (1e-3, 1e-3, 5e-2, 5e-2)]
+        assert [group["lr"] for group in groups] == pytest.approx([share * rate for rate in (1e-3, 1e-3, 5e-2 / 3, 5e-2)])
 
 
 def test_a_restored_state_takes_the_same_next_step(make_state, toy: Toy) -> None:
