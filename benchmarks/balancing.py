@@ -62,7 +62,7 @@ def times(methods: list[str], objectives: tuple[Objective, ...], table_rows: int
             batch = random_batch(batch_rows, len(objectives), table_rows, number)
             for method, state in states.items():
                 start = time.process_time()
-                descend(state, batch, compute, measured=False)
+                descend(state, batch, compute)
                 if number >= 2:  # the first steps find the heads and fill the allocator
                     seconds[method].append(time.process_time() - start)
     return seconds

@@ -66,7 +66,7 @@ def affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int | N
         rows += _values(jobs[training], training, split)
     together = {training: job for training, job in jobs.items() if len(training.objectives) == len(names)}
     rows += gains(pd.DataFrame(rows), confidence=pipeline.evaluate.confidence)
-    rows += (row for training, job in together.items() for row in _cosines(job, training))
+    rows += _cosines(together, confidence=pipeline.evaluate.confidence)
     return _write(pipeline, rows, names, jobs, together, split, seeds, console)
 
 
@@ -115,15 +115,19 @@ def _values(job: Job, training: Training, split: str) -> Iterator[dict[str, Any]
             )
 
 
-def _cosines(job: Job, training: Training) -> Iterator[dict[str, Any]]:
-    """Of every two objectives' gradients in the shared layer's weights where measured, before the refit; the mean over members."""
-    journal = report.read_journal(job.run / JOURNAL_FILE)
-    if journal is None:
+def _cosines(together: Mapping[Training, Job], *, confidence: float) -> Iterator[dict[str, Any]]:
+    """Of every two objectives' gradients in the shared layer's weights where measured, before the refit, over seeds and members."""
+    found = []
+    for training, job in together.items():
+        journal = report.read_journal(job.run / JOURNAL_FILE)
+        if journal is not None:  # a member of a seed is told by the seed of its own
+            found.append(journal.products.assign(member=training.seed + journal.products["member"]))
+    if not found:
         return
-    known = journal.cosines[journal.cosines["phase"] == "choose"].dropna(subset="cosine")
-    means = known.groupby(["objective", "other", "step"], sort=False)["cosine"].mean().reset_index()
-    for mean in means.to_dict("records"):
-        yield _row("cosine", mean["objective"], mean["other"], mean["cosine"], run=job.run.name, seed=training.seed, step=mean["step"])
+    products = pd.concat(found)
+    for cosine in report.pooled_cosines(products[products["phase"] == "choose"], confidence).to_dict("records"):
+        value, low, high = (None if pd.isna(cosine[name]) else cosine[name] for name in ("cosine", "low", "high"))
+        yield _row("cosine", cosine["objective"], cosine["other"], value, low=low, high=high, seeds=len(found))
 
 
 def _row(what: str, objective: str, partners: str | None, value: float | None, **others: Any) -> dict[str, Any]:

@@ -163,7 +163,7 @@ IMPORTANCE = pa.schema(
 
 # What a study of who helps whom found. `partners`: the other objectives of a training, joined by "+"; null: trained alone.
 # "value": a metric of one run. "gain": over seeds, with these partners minus alone. "cosine": of two gradients in the shared layer's
-# weights, at a step of the run of all.
+# weights, over the days and seeds of the run of all; null: noise hides one of them.
 AFFINITY = pa.schema(
     [
         ("what", pa.string()),
@@ -172,7 +172,6 @@ AFFINITY = pa.schema(
         ("metric", pa.string()),
         ("run", pa.string()),
         ("seed", pa.int64()),
-        ("step", pa.int64()),
         ("value", pa.float64()),
         ("low", pa.float64()),
         ("high", pa.float64()),

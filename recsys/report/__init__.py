@@ -2,6 +2,7 @@
 
 from recsys.report.affinity_page import affinity_matrix, write_affinity
 from recsys.report.compare_page import comparison_matrix, comparison_words, write_comparison
+from recsys.report.cosines import pooled_cosines
 from recsys.report.frame import MAIN_METRICS, frame
 from recsys.report.page import write_report
 from recsys.report.sweep_page import sweep_matrix, sweep_words, write_sweep
@@ -14,6 +15,7 @@ __all__ = [
     "comparison_matrix",
     "comparison_words",
     "frame",
+    "pooled_cosines",
     "read_inside",
     "read_journal",
     "sweep_matrix",

@@ -7,7 +7,8 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import artifacts, schema
-from recsys.report.balance_figures import cosine_lines, cosine_matrix, furthest
+from recsys.report import cosines
+from recsys.report.balance_figures import cosine_matrix
 from recsys.report.cells import MARKS, Cell, Matrix
 from recsys.report.figure import Figure, sentence
 from recsys.report.frame import BETTER, UNCLEAR, WORSE, verdict_of
@@ -56,16 +57,16 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
             wide=True,
         )
     ]
-    cosines = table[table["what"] == "cosine"].rename(columns={"partners": "other", "value": "cosine"})
-    if cosines["cosine"].notna().any():
+    found = table[table["what"] == "cosine"].rename(columns={"partners": "other", "value": "cosine"})
+    if len(found):
         about = (
-            "Whether the gradients of two objectives in the weights of the layer that all share pull the same way, batch by batch along the"
-            f" runs of all together, before the refit; means over seeds and members. {furthest(cosines)} A batch's noise draws a cosine"
-            " towards 0. What gradients say need not be what metrics say."
+            "Whether the gradients of two objectives in the weights of the layer that all share pull the same way on rows that were not"
+            " learned yet, over the runs of all together: from products of one batch's gradient with another's, which the noise of labels"
+            f" does not shift. Intervals ({confidence:.0%}) are from a jackknife over days, or over seeds and members in shuffled passes."
+            f" {cosines.words(found, confidence)} What gradients say need not be what metrics say."
         )
-        shown.append(
-            Section("gradients", "Gradients", about, figures=[cosine_matrix(cosines, objectives), cosine_lines(cosines)], wide=True)
-        )
+        figures = [cosine_matrix(found, objectives)] if found["cosine"].notna().any() else []
+        shown.append(Section("gradients", "Gradients", about, figures=figures, wide=True))
     return shown
 
 

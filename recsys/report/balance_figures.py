@@ -6,7 +6,8 @@ from math import ceil
 import altair as alt
 import pandas as pd
 
-from recsys.report.figure import GREY, Figure, figure, named, records, sentence, steps, values
+from recsys.report.cosines import each_once, is_clear, with_interval
+from recsys.report.figure import Figure, figure, named, records, sentence, steps
 from recsys.report.heat_map import heat_map
 from recsys.report.model_figures import CHOOSE, CURVE_POINTS
 
@@ -17,17 +18,21 @@ def before_refit(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["phase"] == CHOOSE]
 
 
-def figures(balance: pd.DataFrame, cosines: pd.DataFrame, objectives: Sequence[str]) -> list[Figure]:
-    """What there is to show of the time before the refit; nothing where weights stayed and no gradient was measured."""
-    balance, cosines = before_refit(balance), before_refit(cosines)
+def figures(balance: pd.DataFrame, products: pd.DataFrame, cosines: pd.DataFrame, objectives: Sequence[str]) -> list[Figure]:
+    """What there is to show of the time before the refit; nothing where weights stayed and no gradient was measured.
+
+    `products` are those of the journal, `cosines` what they come to (`pooled_cosines`).
+    """
+    balance, products = before_refit(balance), before_refit(products)
     found = []
     if varies(balance):
         found.append(_lines(_along(balance, "weight"), "weight", "Weights along training"))
-    if balance["gradient_norm"].notna().any():
+    lengths = _lengths(products)
+    if len(lengths):
         title = "Lengths of the gradients in the shared layer's weights"
-        found.append(_lines(_along(balance, "gradient_norm"), "length", title, scale=alt.Scale(type="log")))
+        found.append(_lines(lengths, "length", title, scale=alt.Scale(type="log")))
     if cosines["cosine"].notna().any():
-        found += [cosine_matrix(cosines, objectives), cosine_lines(cosines)]
+        found.append(cosine_matrix(cosines, objectives))
     return found
 
 
@@ -38,46 +43,28 @@ def varies(balance: pd.DataFrame) -> bool:
     return bool((spread > VARIES * size).any())
 
 
-def mean_cosines(cosines: pd.DataFrame) -> pd.DataFrame:
-    """objective, other, cosine: the mean over all measurements of each two."""
-    return cosines.dropna(subset="cosine").groupby(["objective", "other"], sort=False)["cosine"].mean().reset_index()
-
-
-def furthest(cosines: pd.DataFrame) -> str:
-    """In words, which two objectives pull apart most, and which together."""
-    means = mean_cosines(cosines).sort_values("cosine", kind="stable")
-    if means.empty:
-        return ""
-    low, high = means.iloc[0], means.iloc[-1]
-    return (
-        f"Least alike on average: {low['objective']} and {low['other']} ({low['cosine']:+z.2f});"
-        f" most: {high['objective']} and {high['other']} ({high['cosine']:+z.2f})."
-    )
-
-
 def cosine_matrix(cosines: pd.DataFrame, objectives: Sequence[str]) -> Figure:
-    """The mean cosine of every two objectives' gradients."""
-    means = mean_cosines(cosines)
-    there = [name for name in objectives if name in set(means["objective"])]
-    cells = means.rename(columns={"objective": "row", "other": "column", "cosine": "value"})
+    """The cosine of every two objectives' gradients; `cosines` as `pooled_cosines` gives them."""
+    known = cosines.dropna(subset="cosine")
+    there = [name for name in objectives if name in set(known["objective"])]
+    texts = [f"{value:+z.2f}" if clear else f"({value:+z.2f})" for value, clear in zip(known["cosine"], is_clear(known), strict=True)]
+    cells = known.rename(columns={"objective": "row", "other": "column", "cosine": "value"}).assign(text=texts)
     cells = cells.sort_values("row", key=lambda names: names.map(there.index), kind="stable")
     scale = alt.Scale(domain=[-1, 1], domainMid=0, scheme="blueorange")
-    title = "Mean cosine of every two gradients: 1 the same way, below 0 against each other"
-    pairs = cells[cells["row"].map(there.index) < cells["column"].map(there.index)]
-    text = sentence(
-        title, (f"{row} and {column} {value:+z.2f}" for row, column, value in pairs[["row", "column", "value"]].itertuples(index=False))
-    )
-    return heat_map(cells, there, scale, "cosine", title=title, text=text, of="and")
+    title = "Cosine of every two gradients: 1 the same way, below 0 against each other; in brackets what cannot be told from 0"
+    parts = (f"{pair.objective} and {pair.other} {with_interval(pair)}" for pair in each_once(known).itertuples())
+    return heat_map(cells, there, scale, "cosine", title=title, text=sentence(title, parts), of="and")
 
 
-def cosine_lines(cosines: pd.DataFrame) -> Figure:
-    """Of each objective the mean cosine with all others, along training."""
-    zero = alt.Chart(values([{"zero": 0}])).mark_rule(strokeDash=[4, 3], color=GREY).encode(y="zero:Q")
-    return _lines(_along(cosines, "cosine"), "cosine", "Mean cosine with the other objectives along training", behind=zero)
+def _lengths(products: pd.DataFrame) -> pd.DataFrame:
+    """objective, step, value: of the mean gradient; nothing where noise hides it."""
+    own = _along(products[products["objective"] == products["other"]], "product")
+    own = own[own["value"] > 0]
+    return own.assign(value=own["value"] ** 0.5)
 
 
 def _along(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """objective, step, value: means over members (and other objectives) and over runs of neighbouring measurements."""
+    """objective, step, value: means over members and over runs of neighbouring measurements."""
     known = rows.dropna(subset=column)
     means = known.groupby(["objective", "step"], sort=False)[column].mean().reset_index().sort_values("step", kind="stable")
     place = means.groupby("objective", sort=False).cumcount()
@@ -87,11 +74,10 @@ def _along(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     return found
 
 
-def _lines(rows: pd.DataFrame, what: str, title: str, *, scale: alt.Scale | None = None, behind: alt.Chart | None = None) -> Figure:
+def _lines(rows: pd.DataFrame, what: str, title: str, *, scale: alt.Scale | None = None) -> Figure:
     """A line an objective."""
-    shown = rows[rows["value"] > 0] if scale is not None else rows  # a logarithm has no 0
     lines = (
-        alt.Chart(records(shown, "objective", "step", "value"))
+        alt.Chart(records(rows, "objective", "step", "value"))
         .mark_line(point={"size": 18}, strokeWidth=1.5)
         .encode(
             x=steps(),
@@ -102,4 +88,4 @@ def _lines(rows: pd.DataFrame, what: str, title: str, *, scale: alt.Scale | None
     )
     by_objective = rows.groupby("objective", sort=False)["value"]
     parts = (f"{name} from {of.iloc[0]:.3g} to {of.iloc[-1]:.3g}" for name, of in by_objective)
-    return figure(title, sentence(title, parts), alt.layer(behind, lines) if behind is not None else lines, height=230)
+    return figure(title, sentence(title, parts), lines, height=230)

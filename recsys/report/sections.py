@@ -15,7 +15,7 @@ from recsys.config import Pipeline
 from recsys.evaluation import Scores, Target, dominant_users, targets
 from recsys.objectives import Objective
 from recsys.predictions import train_means
-from recsys.report import balance_figures, look_figures, metric_figures, model_figures
+from recsys.report import balance_figures, cosines, look_figures, metric_figures, model_figures
 from recsys.report.cells import Grid, Matrix, conditional_words, grid
 from recsys.report.figure import Figure
 from recsys.report.frame import by_day, falls, splits, whole
@@ -174,16 +174,19 @@ def balancing(journal: Journal | None, pipeline: Pipeline) -> list[Section]:
     """Absent where weights stayed as they were and no gradient was measured."""
     if journal is None:
         return []
-    figures = balance_figures.figures(journal.balance, journal.cosines, [objective.name for objective in pipeline.objective])
-    if not figures:
+    confidence = pipeline.evaluate.confidence
+    found = cosines.pooled_cosines(balance_figures.before_refit(journal.products), confidence)
+    figures = balance_figures.figures(journal.balance, journal.products, found, [objective.name for objective in pipeline.objective])
+    if not figures and found.empty:
         return []
-    about = (
-        f"How {len(pipeline.objective)} losses became one step (balance.method = {pipeline.balance.method}): means over members and over"
-        " runs of batches, before the refit. Gradients are those of a batch's mean losses, unweighted and in units of the best constant"
-        " prediction's, in the weights of the layer that the objectives share; a batch's noise draws a cosine towards 0."
-    )
-    if alike := balance_figures.furthest(balance_figures.before_refit(journal.cosines)):
-        about += f" {alike}"
+    about = f"How {len(pipeline.objective)} losses became one step (balance.method = {pipeline.balance.method}), before the refit."
+    if len(found):
+        about += (
+            " Gradients are those of the mean losses, unweighted and in units of the best constant prediction's, in the weights of the"
+            " layer that the objectives share, on rows that were not learned yet. Lengths and cosines come from products of one batch's"
+            " gradient with another's, which the noise of labels does not shift; cosines are of all measurements together, intervals"
+            f" ({confidence:.0%}) from a jackknife over days, or over members in shuffled passes. {cosines.words(found, confidence)}"
+        )
     return [Section("balancing", "Balancing", about, figures=figures, wide=True)]
 
 

@@ -20,7 +20,7 @@ class JournalLine(_Form):
     """One event of a training: losses are in units of the best constant prediction's, null where no label was observed.
 
     A step, a pass or a day that was judged, or what was kept of the passes: each objective at the pass chosen for it.
-    What balancing did stands in the lines of steps alone, gradients in those at which they were measured (null: no gradient).
+    What balancing did stands in the lines of steps alone, products of gradients in a round's last one (null: not enough labels).
     """
 
     event: str
@@ -33,8 +33,7 @@ class JournalLine(_Form):
     loss: dict[str, float | None]
     auc: dict[str, float | None]
     weight: dict[str, float] = Field(default_factory=dict)
-    gradient_norm: dict[str, float | None] = Field(default_factory=dict)
-    cosine: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+    gradient_product: dict[str, dict[str, float | None]] = Field(default_factory=dict)
 
 
 class PositionBias(_Form):
@@ -104,12 +103,13 @@ def read_inside(path: Path) -> Inside | None:
 class Journal:
     """A training's lines as long rows, in their order. All of them hold member, phase, pass, day, step and part.
 
-    `curves`: event, objective, loss, auc. `balance`: objective, weight, gradient_norm. `cosines`: objective, other, cosine.
+    `curves`: event, objective, loss, auc. `balance`: objective, weight. `products`, of a round's gradients: objective, other (itself
+    too), product.
     """
 
     curves: pd.DataFrame
     balance: pd.DataFrame
-    cosines: pd.DataFrame
+    products: pd.DataFrame
 
 
 def read_journal(path: Path) -> Journal | None:
@@ -117,19 +117,19 @@ def read_journal(path: Path) -> Journal | None:
     if not path.is_file():
         return None
     lines = [_parsed(JournalLine, line, f"{path}:{number}") for number, line in enumerate(path.read_bytes().splitlines(), 1)]
-    curves, balance, cosines = [], [], []
+    curves, balance, products = [], [], []
     for line in lines:
         place = {"member": line.member, "phase": line.phase, "pass": line.number, "day": line.day, "step": line.step, "part": line.part}
         for name, loss in line.loss.items():
             curves.append(place | {"event": line.event, "objective": name, "loss": loss, "auc": line.auc.get(name)})
         for name, weight in line.weight.items():
-            balance.append(place | {"objective": name, "weight": weight, "gradient_norm": line.gradient_norm.get(name)})
-        for name, others in line.cosine.items():
-            cosines += [place | {"objective": name, "other": other, "cosine": value} for other, value in others.items()]
+            balance.append(place | {"objective": name, "weight": weight})
+        for name, others in line.gradient_product.items():
+            products += [place | {"objective": name, "other": other, "product": value} for other, value in others.items()]
     return Journal(
         pd.DataFrame(curves, columns=[*_PLACE, "event", "objective", "loss", "auc"]),
-        pd.DataFrame(balance, columns=[*_PLACE, "objective", "weight", "gradient_norm"]).astype({"weight": float, "gradient_norm": float}),
-        pd.DataFrame(cosines, columns=[*_PLACE, "objective", "other", "cosine"]).astype({"cosine": float}),
+        pd.DataFrame(balance, columns=[*_PLACE, "objective", "weight"]).astype({"weight": float}),
+        pd.DataFrame(products, columns=[*_PLACE, "objective", "other", "product"]).astype({"product": float}),
     )
 
 

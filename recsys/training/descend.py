@@ -27,12 +27,11 @@ from recsys.training.state import State
 
 @dataclass(frozen=True)
 class Stepped:
-    """What an update met. `gramian_KK` of the gradients in the shared layer's weights, where it was asked for and something is shared."""
+    """What an update met."""
 
     losses_K: Tensor  # means over the rows that count, in units of the best constant prediction's
     counts_K: Tensor
     weights_K: Tensor
-    gramian_KK: Tensor | None
     show: dict[str, Look]
 
 
@@ -51,22 +50,17 @@ class NotFiniteError(ArithmeticError):
         self.weights = tuple(weights)
 
 
-def descend(state: State, batch: Batch, compute: Compute, *, measured: bool) -> Stepped:
-    """Learns one batch. `measured`: the Gramian is wanted, whether or not the way of balancing needs it.
-
-    Raises NotFiniteError before anything has reached a weight.
-    """
+def descend(state: State, batch: Batch, compute: Compute) -> Stepped:
+    """Learns one batch. Raises NotFiniteError before anything has reached a weight."""
     random = _random_state(compute)
-    output, losses_K, counts_K = _forward(state, batch, compute)
+    output, losses_K, counts_K = forward(state, batch, compute)
     if not torch.isfinite(losses_K.sum() + output.penalty):
         raise NotFiniteError(losses_K.detach())
     present_K = counts_K > 0
-    gramian_KK: Tensor | None
     if state.balancer.acts_on == "gradients":
-        weights_K, gramian_KK = _balanced(state, batch, output, losses_K, present_K)
+        weights_K = _balanced(state, batch, output, losses_K, present_K)
     else:
         weights_K = state.balancer(losses_K.detach(), present_K)
-        gramian_KK = gramian(weight_gradients(losses_K, output, coupled=_coupled(state))) if measured and _shares(output) else None
         ((weights_K * losses_K).sum() + output.penalty).backward()
     _require_finite(state, losses_K)
     for optimiser in (state.dense, state.tables):
@@ -74,29 +68,30 @@ def descend(state: State, batch: Batch, compute: Compute, *, measured: bool) -> 
         optimiser.zero_grad(set_to_none=True)
     if state.balancer.needs_losses_after:
         state.balancer.observe(_again(state, batch, compute, random))
-    return Stepped(losses_K.detach(), counts_K, weights_K, gramian_KK, output.show)
+    return Stepped(losses_K.detach(), counts_K, weights_K, output.show)
 
 
-def _forward(state: State, batch: Batch, compute: Compute) -> tuple[Output, Tensor, Tensor]:
+def forward(state: State, batch: Batch, compute: Compute) -> tuple[Output, Tensor, Tensor]:
+    """The output, the losses and their counts."""
     with compute.autocast():
         output = state.member.ranker(batch, position="logged")
     losses_K, counts_K = state.member.losses(output.outputs_BK.float(), batch.labels, batch.durations, batch.weights)
     return output, losses_K, counts_K
 
 
-def _balanced(state: State, batch: Batch, output: Output, losses_K: Tensor, present_K: Tensor) -> tuple[Tensor, Tensor]:
+def _balanced(state: State, batch: Batch, output: Output, losses_K: Tensor, present_K: Tensor) -> Tensor:
     if state.heads is None:
         state.heads = [*heads_of(state.member.ranker, batch), *state.member.losses.parameters()]
     preferences_K = state.balancer.preference_K.to(losses_K.dtype)
     own = own_gradients(losses_K, output, state.heads, preferences_K)
     # The towers are walked once where this pass tells all losses apart.
-    apart = not _coupled(state) and all(objective.loss_weight > 0 for objective in state.member.losses.objectives)
+    apart = not coupled(state) and all(objective.loss_weight > 0 for objective in state.member.losses.objectives)
     towers_BKH = by_objective(1 / preferences_K, own.branches[0]) if apart else None
-    gradients_KP = weight_gradients(losses_K, output, coupled=_coupled(state), towers_BKH=towers_BKH)
+    gradients_KP = weight_gradients(losses_K, output, coupled=coupled(state), towers_BKH=towers_BKH)
     gramian_KK = gramian(gradients_KP)
     if not torch.isfinite(gramian_KK).all():
         raise NotFiniteError(losses_K.detach(), gramian_KK.diagonal().sqrt())
-    weights_K = state.balancer(losses_K.detach(), present_K, gramian_KK).to(losses_K.dtype)
+    weights_K: Tensor = state.balancer(losses_K.detach(), present_K, gramian_KK).to(losses_K.dtype)
     if apart:
         at_branches = tuple(by_objective(weights_K / preferences_K, at_branch) for at_branch in own.branches)
     else:
@@ -104,7 +99,7 @@ def _balanced(state: State, batch: Batch, output: Output, losses_K: Tensor, pres
     heads = {id(parameter) for parameter in state.heads}
     trunk = [parameter for parameter in state.member.parameters() if id(parameter) not in heads]
     balanced_backward(output, state.heads, trunk, own, at_branches, gradients_KP, weights_K)
-    return weights_K, gramian_KK
+    return weights_K
 
 
 def _require_finite(state: State, losses_K: Tensor) -> None:
@@ -124,11 +119,13 @@ def _numbers(gradient: Tensor) -> Tensor:
     return gradient._values() if gradient.is_sparse else gradient
 
 
-def _coupled(state: State) -> bool:
+def coupled(state: State) -> bool:
+    """Whether some loss reads the outputs of other objectives too."""
     return any(objective.given is not None for objective in state.member.losses.objectives)
 
 
-def _shares(output: Output) -> bool:
+def shares(output: Output) -> bool:
+    """Whether there is something that several objectives read and that is learned."""
     return output.shared is not None and output.shared.requires_grad
 
 
@@ -144,7 +141,7 @@ def _again(state: State, batch: Batch, compute: Compute, random: list[Tensor]) -
         torch.set_rng_state(random[0])
         for device, drawn in zip(devices, random[1:], strict=True):
             torch.cuda.set_rng_state(drawn, device)
-        losses_K: Tensor = _forward(state, batch, compute)[1]
+        losses_K: Tensor = forward(state, batch, compute)[1]
     for buffer, before in buffers:
         buffer.copy_(before)
     return losses_K

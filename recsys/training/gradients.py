@@ -77,7 +77,7 @@ def gramian(gradients_KP: Sequence[Tensor]) -> Tensor:
 
 
 def cosines(gramian_KK: Tensor) -> Tensor:
-    """[K, K]; 0 where an objective has no gradient."""
+    """[K, K]; 0 where an objective has no gradient: its product with itself is not above 0."""
     norms_K = gramian_KK.diagonal().clamp(min=0.0).sqrt()
     scale_KK = norms_K[:, None] * norms_K
     return torch.where(scale_KK > 0, gramian_KK / scale_KK.where(scale_KK > 0, torch.ones_like(scale_KK)), 0.0)

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import torch
 
@@ -13,6 +14,7 @@ from recsys.encoding.layout import Batch
 from recsys.objectives import Objective
 from recsys.progress import Advance
 from recsys.training import looks, measure
+from recsys.training.between import products_between
 from recsys.training.descend import NotFiniteError, Stepped, descend
 from recsys.training.devices import Compute, placed
 from recsys.training.diverged import diverged
@@ -24,6 +26,7 @@ from recsys.training.state import State
 # Legend: B rows of a batch, K objectives.
 
 _LINES_A_ROUND = 20
+_MEASURED = 20  # batches, whose gradients are held against each other
 _NAMED = 3  # weights that a message names
 
 
@@ -66,9 +69,9 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
         start_step=state.place.step, thinning=loop.thinning, sampling=loop.sampling,
     )  # fmt: skip
     lap_start, lap_rows = time.perf_counter(), 0
-    for batch in placed(todo, loop.compute.device):
+    for batch in _measured_ahead(loop, state, this, steps, placed(todo, loop.compute.device)):
         is_line = (state.place.step + 1) % every == 0 or state.place.step + 1 == steps
-        stepped = _step(loop, state, batch, measured=is_line)
+        stepped = _step(loop, state, batch)
         state.place.step += 1
         state.place.steps += 1
         lap_rows += len(batch.labels)
@@ -83,11 +86,24 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
         loop.look(state)
 
 
-def _step(loop: Loop, state: State, batch: Batch, *, measured: bool) -> Stepped:
+def _measured_ahead(loop: Loop, state: State, this: Round, steps: int, todo: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches; halfway through rows that the choosing phase learns for the first time, gradients of the next ones are measured."""
+    ahead = iter(todo)
+    until = steps // 2 - state.place.step
+    if this.number == 0 and state.place.phase == "choose" and until >= 0:
+        yield from islice(ahead, until)
+        measured = list(islice(ahead, _MEASURED))
+        if measured:
+            state.products_KK = products_between(state, measured, loop.compute)
+        yield from measured
+    yield from ahead
+
+
+def _step(loop: Loop, state: State, batch: Batch) -> Stepped:
     """One update at the rate of its place."""
     _set_learning_rate(state, learning_rate_share(loop.pipeline.train, state.place.steps, loop.steps))
     try:
-        stepped = descend(state, batch, loop.compute, measured=measured)
+        stepped = descend(state, batch, loop.compute)
     except NotFiniteError as error:
         raise diverged(_not_finite(error, loop.pipeline.objective), state.place) from error
     counts_K = stepped.counts_K.double()
@@ -113,7 +129,7 @@ def _not_finite(error: NotFiniteError, objectives: Sequence[Objective]) -> str:
 
 
 def _write_line(loop: Loop, state: State, this: Round, stepped: Stepped, rows_per_second: float) -> None:
-    """The mean losses and weights since the last line; of its last batch, what the gates did and how the gradients lay."""
+    """The mean losses and weights since the last line; of its last batch, what the gates did; and what was measured of gradients."""
     objectives = loop.pipeline.objective
     sums_K, counts_K, weights_K, steps_K = state.window_4K.cpu()
     loss = measure.losses_by_name(measure.mean_of_sums(sums_K, counts_K), counts_K, objectives)
@@ -131,10 +147,11 @@ def _write_line(loop: Loop, state: State, this: Round, stepped: Stepped, rows_pe
             "auc": dict.fromkeys(loss),
             "gates": looks.gates_by_name(stepped.show.get(looks.GATES), objectives),
             "weight": looks.rows_by_name(weights_K / steps_K, objectives),
-            **measure.gradients_by_name(stepped.gramian_KK, objectives),
+            **measure.gradients_by_name(state.products_KK, objectives),
             "rows_per_second": rows_per_second,
         }
     )
     state.window_4K.zero_()  # not before: on a CPU the sums above are views of it
+    state.products_KK = None
     mean = measure.weighted_loss(loss, objectives)
     loop.advance(1, note=f"loss {mean:.4f}, {rows_per_second:,.0f} rows/s")

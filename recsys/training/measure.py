@@ -1,5 +1,6 @@
 """Losses and AUC of a set of predicted rows, for the journal and for the choice of a pass."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,20 +67,24 @@ def _auc(value_N: NDArray[np.float64], label_N: NDArray[np.float32]) -> float | 
     return float(roc_auc_score(positive, value_N[known]))
 
 
-def gradients_by_name(gramian_KK: Tensor | None, objectives: Sequence[Objective]) -> dict[str, Any]:
-    """Length of each objective's gradient in the shared layer's weights, and the cosine of every two; empty where none was measured,
-    null where an objective had no gradient.
+def gradients_by_name(products_KK: Tensor | None, objectives: Sequence[Objective]) -> dict[str, Any]:
+    """Length of each objective's gradient in the shared layer's weights, the cosine of every two, and the inner products that both come
+    from, an objective's with itself included (`between.products_between`).
+
+    Empty where none was measured. A product is null where no two batches had labels of both, or where it is not finite (the step says
+    so); a length or cosine also where noise hides an objective's own gradient: its product with itself is not above 0.
     """
-    if gramian_KK is None:
-        return {"gradient_norm": {}, "cosine": {}}
+    if products_KK is None:
+        return {"gradient_norm": {}, "cosine": {}, "gradient_product": {}}
     names = [objective.name for objective in objectives]
-    norms = gramian_KK.diagonal().clamp(min=0.0).sqrt().tolist()
-    rows = cosines(gramian_KK).tolist()
-    pulls = [norm > 0 for norm in norms]
+    products = [[value if math.isfinite(value) else None for value in row] for row in products_KK.tolist()]
+    squares = [products[k][k] or 0.0 for k in range(len(names))]
+    rows = cosines(products_KK).clamp(-1.0, 1.0).tolist()
     return {
-        "gradient_norm": {name: norm if pull else None for name, norm, pull in zip(names, norms, pulls, strict=True)},
+        "gradient_norm": {name: math.sqrt(square) if square > 0 else None for name, square in zip(names, squares, strict=True)},
         "cosine": {
-            names[a]: {names[b]: rows[a][b] if pulls[a] and pulls[b] else None for b in range(len(names)) if b != a}
+            names[a]: {names[b]: rows[a][b] if squares[a] > 0 and squares[b] > 0 else None for b in range(len(names)) if b != a}
             for a in range(len(names))
         },
+        "gradient_product": {name: dict(zip(names, row, strict=True)) for name, row in zip(names, products, strict=True)},
     }

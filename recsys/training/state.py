@@ -51,6 +51,7 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)  # the member's state, of each group at its best round; empty before one ends
     kept: dict[str, Tensor] = field(default_factory=dict)  # what the choosing phase leaves: predictions and looks
     window_4K: Tensor = field(default_factory=lambda: torch.empty(0))  # Σ loss·count, Σ count, Σ weight, steps since the last line
+    products_KK: Tensor | None = None  # of gradients (between.products_between), until the next line says them
     heads: list[nn.Parameter] | None = None  # what belongs to single objectives, once a gradient method has asked; not saved
 
     def tensors(self) -> dict[str, Tensor]:
@@ -66,6 +67,7 @@ class State:
             **_prefixed("best", self.best),
             **_prefixed("kept", self.kept),
             "window": self.window_4K,
+            **({} if self.products_KK is None else {"products": self.products_KK}),
             **random,
         }
 
@@ -81,6 +83,7 @@ class State:
         _load_optimiser(self.tables, _under("tables", tensors))
         self.best, self.kept = _under("best", tensors), _under("kept", tensors)
         self.window_4K = tensors["window"].to(self.window_4K.device)
+        self.products_KK = tensors.get("products")
         self.place = Place(**saved.facts["place"])
         self.choices = [Choice(**choice) for choice in saved.facts["choices"]]
         torch.set_rng_state(tensors["random.cpu"])

@@ -2,15 +2,24 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from recsys.progress import Console
 from recsys.report import balance_figures, model_figures, write_report
+from recsys.report.cosines import NO_INTERVAL, pooled_cosines, words
 from recsys.report.training_log import read_journal
 
 NAMES = ("click", "dismissal", "watch")
 LOSSES = {"click": [0.9, 0.8, 0.85], "watch": [0.9, 0.8, 0.7]}  # by pass, of member 0; member 1 has the same and 0.02 more
+
+
+def products(cosine: float, own: float = 4.0, others: float = 0.25) -> dict:
+    """Of click and watch."""
+    both = cosine * (own * others) ** 0.5
+    return {"click": {"click": own, "watch": both}, "watch": {"click": both, "watch": others}}
 
 
 def lines(cosine: float | None, weights: tuple[float, float]) -> list[dict]:
@@ -19,18 +28,14 @@ def lines(cosine: float | None, weights: tuple[float, float]) -> list[dict]:
     for member in range(2):
         place = {"member": member, "phase": "choose", "day": None, "auc": {}}
         for number in range(3):
-            pair = {} if cosine is None else {"click": {"watch": cosine - 0.1 * member}, "watch": {"click": cosine - 0.1 * member}}
             step = {"event": "step", "part": "train", "pass": number + 1, "step": 10 * number + 5, "loss": {"click": 1.0, "watch": 1.0}}
             weight = {"click": weights[min(number, 1)], "watch": 1.0}
-            norm = {} if cosine is None else {"click": 0.5, "watch": 0.0 if number else 2.0}
-            found.append(place | step | {"weight": weight, "gradient_norm": norm, "cosine": pair})
+            measured = {} if cosine is None or number else products(cosine - 0.1 * member)
+            found.append(place | step | {"weight": weight, "gradient_product": measured})
             loss = {name: values[number] + 0.02 * member for name, values in LOSSES.items()}
             found.append(place | {"event": "pass", "part": "validation", "pass": number + 1, "step": 10 * number + 10, "loss": loss})
         refit = {"phase": "refit", "event": "step", "part": "train", "pass": 1, "step": 40, "loss": {"click": 0.1, "watch": 0.1}}
-        opposite = {"click": {"watch": -1.0}, "watch": {"click": -1.0}}
-        found.append(
-            place | refit | {"weight": {"click": 9.0, "watch": 1.0}, "gradient_norm": {"click": 1.0, "watch": 1.0}, "cosine": opposite}
-        )
+        found.append(place | refit | {"weight": {"click": 9.0, "watch": 1.0}, "gradient_product": products(-1.0)})
     return found
 
 
@@ -48,15 +53,15 @@ def test_weights_and_gradients_are_shown_where_there_are_any(page) -> None:
     html = page(0.3, (1.0, 2.0))
     assert "balance.method = fixed" in html
     assert "Weights along training: click from 1 to 2; watch from 1 to 1." in html
-    assert "Lengths of the gradients in the shared layer's weights: click from 0.5 to 0.5; watch from 2 to 0." in html
-    assert "against each other: click and watch +0.25." in html  # the mean of two members, without the refit
-    assert "Least alike on average: click and watch (+0.25)" in html
+    assert "Lengths of the gradients in the shared layer's weights: click from 2 to 2; watch from 0.5 to 0.5." in html
+    assert "cannot be told from 0: click and watch +0.25 [-0.39, +0.89]." in html  # .3 and .2: ± 12.706 · .05
+    assert "1 of 1 cosines cannot be told from 0; by chance alone about 0.05 would exclude it." in html
 
 
 def test_weights_that_stay_have_no_figure(page) -> None:
     html = page(0.3, (1.0, 1.0))
     assert "Weights along training" not in html
-    assert "Mean cosine with the other objectives along training" in html
+    assert "Cosine of every two gradients" in html
 
 
 def test_without_weights_and_gradients_there_is_no_such_section(page) -> None:
@@ -98,10 +103,81 @@ def test_an_objective_judged_once_was_best_nowhere() -> None:
     assert model_figures.best(pd.DataFrame([row])) == []
 
 
-def test_a_gradient_that_was_not_there_has_no_cosine(run) -> None:
-    line = lines(0.3, (1.0, 1.0))[0] | {"cosine": {"click": {"watch": None}}, "gradient_norm": {"click": None, "watch": 1.0}}
+def test_a_gradient_that_noise_hides_has_no_cosine(run) -> None:
+    hidden = products(0.3) | {"watch": {"click": 0.3, "watch": -0.25}}
+    line = lines(0.3, (1.0, 1.0))[0] | {"gradient_product": hidden}
     (run / "training.jsonl").write_text(json.dumps(line) + "\n")
     journal = read_journal(run / "training.jsonl")
-    assert balance_figures.furthest(journal.cosines) == ""
-    titles = [figure.title for figure in balance_figures.figures(journal.balance, journal.cosines, NAMES)]
-    assert titles == ["Lengths of the gradients in the shared layer's weights"]
+    found = pooled_cosines(journal.products, 0.95)
+    assert found["cosine"].isna().all()
+    assert words(found, 0.95) == "Of 1 of 1 pairs noise hides a gradient itself."
+    (shown,) = balance_figures.figures(journal.balance, journal.products, found, NAMES)
+    assert shown.text == "Lengths of the gradients in the shared layer's weights: click from 2 to 2."
+
+
+# --- Cosines over measurements ------------------------------------------------------------------------------------
+def measured(by_day: list[list[dict]], names: tuple[str, str] = ("click", "watch")) -> pd.DataFrame:
+    """Of each day, the products of each member."""
+    called = dict(zip(("click", "watch"), names, strict=True))
+    return pd.DataFrame(
+        {"member": member, "phase": "choose", "pass": 1, "day": str(day), "step": day, "part": "train"}
+        | {"objective": called[one], "other": called[other], "product": product}
+        for day, members in enumerate(by_day)
+        for member, of in enumerate(members)
+        for one, others in of.items()
+        for other, product in others.items()
+    )
+
+
+def test_cosines_are_of_gradients_laid_end_to_end() -> None:
+    rng = np.random.default_rng(1)
+    gradients = rng.normal(size=(3, 2, 2, 5))  # day, member, objective, weight
+    days = [
+        [{a: {b: g[i] @ g[j] for j, b in enumerate(of)} for i, a in enumerate(of)} for g in day] for of in [NAMES[::2]] for day in gradients
+    ]
+    found = pooled_cosines(measured(days), 0.9).set_index(["objective", "other"])
+
+    def cosine(days_DMKP) -> float:
+        one, other = days_DMKP.transpose(2, 0, 1, 3).reshape(2, -1)
+        return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+    without = np.array([cosine(np.delete(gradients, day, axis=0)) for day in range(3)])
+    error = np.sqrt(2 / 3 * ((without - without.mean()) ** 2).sum())
+    half = stats.t.ppf(0.95, 2) * error
+    for pair in (("click", "watch"), ("watch", "click")):
+        assert found.loc[pair, "cosine"] == pytest.approx(cosine(gradients))
+        assert found.loc[pair, "low"] == pytest.approx(max(cosine(gradients) - half, -1))
+        assert found.loc[pair, "high"] == pytest.approx(min(cosine(gradients) + half, 1))
+
+
+def test_days_in_which_noise_hides_a_gradient_count_too() -> None:
+    """A mean of cosines would leave them out. Where all else hangs on one day there is no cosine."""
+    days = [[products(0.3)], [products(0.3)], [{"click": {"click": -0.5, "watch": 0.0}, "watch": {"click": 0.0, "watch": 0.25}}]]
+    (found, _) = pooled_cosines(measured(days), 0.95)["cosine"]
+    assert found == pytest.approx(0.6 / (7.5 * 0.75) ** 0.5)
+    assert pooled_cosines(measured([days[0], days[2]]), 0.95)["cosine"].isna().all()
+
+
+def test_one_day_has_no_interval() -> None:
+    found = pooled_cosines(measured([[products(0.3), products(0.2)]]), 0.95)
+    assert found["cosine"].tolist() == pytest.approx([0.25, 0.25])
+    assert found["low"].isna().all()
+    assert words(found, 0.95) == NO_INTERVAL
+
+
+def test_intervals_cover_about_as_often_as_they_say() -> None:
+    """Eight days of a true cosine of .4, of 20 batches each whose noise is as long as 4 gradients, in 30 directions."""
+    rng, covered = np.random.default_rng(2), []
+    truth_KP = np.zeros((2, 30))
+    truth_KP[0, 0], truth_KP[1, :2] = 1.0, (0.4, np.sqrt(1 - 0.4**2))
+    for _ in range(150):
+        of_batches = truth_KP + rng.normal(size=(8, 20, 2, 30)) * 4 / np.sqrt(30)
+        sums = of_batches.sum(1)
+        between = (np.einsum("djp,dkp->djk", sums, sums) - np.einsum("dbjp,dbkp->djk", of_batches, of_batches)) / 380
+        days = [
+            [{a: dict(zip(("click", "watch"), row, strict=True)) for a, row in zip(("click", "watch"), day, strict=True)}]
+            for day in between
+        ]
+        found = pooled_cosines(measured(days), 0.95).iloc[0]
+        covered.append(found["low"] <= 0.4 <= found["high"])
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.05)

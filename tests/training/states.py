@@ -49,3 +49,22 @@ def plain_gradients(of, parameters):
     """Dense, zero where nothing is reached; the graph is kept."""
     found = torch.autograd.grad(of, parameters, retain_graph=True, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g.to_dense() if g.is_sparse else g for p, g in zip(parameters, found, strict=True)]
+
+
+def opposed(sharing, rows, by=0.08):
+    """Two binary objectives with like towers and gates, and labels of which the expected ones want opposite weights: the chance of the
+    first lies a little above its prediction, and that of the second below its own, where the first number is above 0, and the other way
+    round elsewhere. The state, and one batch of all rows.
+    """
+    kinds = ("binary", "binary")
+    state = state_of(sharing=sharing, kinds=kinds, noise=0.3)
+    with torch.no_grad():
+        for parameter in state.member.ranker.towers.parameters():
+            parameter[1] = parameter[0]
+        if sharing == "mmoe":
+            gates_DKN = state.member.ranker.sharing.gates.linear.weight[0].unflatten(1, (2, -1))
+            gates_DKN[:, 1] = gates_DKN[:, 0]
+    batch, draws = batch_of(kinds, rows=rows), torch.Generator().manual_seed(1)
+    chance_BK = forward(state, batch)[0].outputs_BK.detach().sigmoid()
+    wanted_BK = chance_BK + by * batch.dense[:, :1].sign() * torch.tensor([1.0, -1.0])
+    return state, batch._replace(labels=(torch.rand(chance_BK.shape, generator=draws) < wanted_BK).float())

@@ -20,7 +20,7 @@ from recsys.training.gradients import (
 from tests.balancing.factory import options as balance_options
 from tests.models import factory, wiring
 
-from .states import COUPLED, SHARING_NOTHING, THAT_SHARE, batch_of, forward, plain_gradients, state_of
+from .states import COUPLED, SHARING_NOTHING, THAT_SHARE, batch_of, forward, opposed, plain_gradients, state_of
 
 ways = pytest.mark.parametrize("sharing", THAT_SHARE)
 both_kinds = pytest.mark.parametrize("kinds", [factory.KINDS, COUPLED], ids=["apart", "coupled"])
@@ -97,28 +97,11 @@ def test_metadata_nets_share_their_weights():
     torch.testing.assert_close(gramian(weight_gradients(losses_K, output, coupled=False)), expected_KK)
 
 
-def opposed(state, batch):
-    """Labels of which the expected ones want opposite weights: the chance of the first lies a little above its prediction, and that of
-    the second below its own, where the first number is above 0, and the other way round elsewhere.
-    """
-    draws = torch.Generator().manual_seed(1)
-    chance_BK = forward(state, batch)[0].outputs_BK.detach().sigmoid()
-    wanted_BK = chance_BK + 0.08 * batch.dense[:, :1].sign() * torch.tensor([1.0, -1.0])
-    return batch._replace(labels=(torch.rand(chance_BK.shape, generator=draws) < wanted_BK).float())
-
-
 @pytest.mark.parametrize("sharing", ["shared_bottom", "mmoe"])
 def test_conflict_shows_through_the_noise_of_the_rows(sharing):
     """In weights it adds up over the rows; row by row at the shared tensor the noise of the labels hides it."""
-    kinds = ("binary", "binary")
-    state = state_of(sharing=sharing, kinds=kinds, noise=0.3)
-    with torch.no_grad():
-        for parameter in state.member.ranker.towers.parameters():
-            parameter[1] = parameter[0]
-        if sharing == "mmoe":
-            gates_DKN = state.member.ranker.sharing.gates.linear.weight[0].unflatten(1, (2, -1))
-            gates_DKN[:, 1] = gates_DKN[:, 0]
-    output, losses_K = forward(state, opposed(state, batch_of(kinds, rows=20_000)))
+    state, batch = opposed(sharing, rows=20_000)
+    output, losses_K = forward(state, batch)
     rows_KS = torch.stack([torch.autograd.grad(loss, output.shared, retain_graph=True)[0].flatten() for loss in losses_K]).double()
     assert abs(cosines(rows_KS @ rows_KS.T)[0, 1]) < 0.05
     assert cosines(gramian(weight_gradients(losses_K, output, coupled=False)))[0, 1] < -0.5

@@ -245,3 +245,22 @@ def test_no_file_of_a_run_is_a_pickle(toy: Toy, tmp_path: Path, monkeypatch: pyt
     fingerprint = artifacts.fingerprint(pipeline.model_dump())
     train(pipeline, toy.encoded, tmp_path / "run", fingerprint=fingerprint, inputs={}, console=Console(quiet=True))
     assert {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()} == {".safetensors", ".jsonl", ".json", ".parquet"}
+
+
+def test_measured_gradients_are_kept_until_their_line(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """25 steps a round, a line every other one: the first step after measuring has none."""
+    pipeline = pipeline_of(train={"batch_size": 12, "order": "time"})
+    run_train(pipeline, toy.encoded, tmp_path / "whole")
+    original: Callable[[Guard, State], None] = Guard.look
+    interrupted: set[int] = set()
+
+    def look(guard: Guard, state: State) -> None:
+        if state.products_KK is not None and state.place.round not in interrupted:
+            interrupted.add(state.place.round)
+            signal.raise_signal(signal.SIGINT)
+        original(guard, state)
+
+    monkeypatch.setattr(Guard, "look", look)
+    assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") == len(interrupted) == 3
+    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert sum(bool(line["cosine"]) for line in _lines(tmp_path / "parts")) == 3

@@ -314,7 +314,7 @@ def test_lines_of_the_journal_have_one_form(trained: Trained) -> None:
     for line in journal(run):
         assert set(line) == {
             "event", "member", "phase", "pass", "day", "step", "part", "loss", "auc", "gates", "weight", "gradient_norm", "cosine",
-            "rows_per_second",
+            "gradient_product", "rows_per_second",
         }  # fmt: skip
         assert line["loss"].keys() == line["auc"].keys() == {"click", "watch", "like"}
     assert {line["auc"]["watch"] for line in journal(run)} == {None}

@@ -1,0 +1,97 @@
+"""Cosines of the objectives' gradients over a training, with intervals, from the products of its rounds.
+
+Legend: U units that a jackknife leaves out, 3: sums over rounds of ⟨G_j, G_k⟩, ⟨G_j, G_j⟩ and ⟨G_k, G_k⟩.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+NO_INTERVAL = "No interval is known (one day, or one member in shuffled passes): nothing can be told from the noise of labels."
+
+_ROUND = ["member", "phase", "pass", "step"]
+
+
+def pooled_cosines(products: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """objective, other, cosine, low, high: of the gradients of all rounds laid end to end, from `Journal.products`.
+
+    Σ ⟨G_j, G_k⟩ / √(Σ ⟨G_j, G_j⟩ · Σ ⟨G_k, G_k⟩), sums over rounds and members. A mean of the rounds' cosines would
+    leave out rounds in which noise hides one, and be steered by those in which it nearly does.
+    NaN where a sum under the root is not above 0.
+
+    The interval is Student's, from a jackknife over days, which have no row in common. In shuffled passes it is over members, each in an
+    order of its own: where a pass has few batches they are measured on the same rows, and it is too narrow. With one unit there is none.
+    A cosine that a unit alone keeps defined is undefined.
+    """
+    known = products.dropna(subset="product")
+    is_own = known["objective"] == known["other"]
+    own = known[is_own].set_index([*_ROUND, "objective"])["product"]
+    pairs = known[~is_own].join(own.rename("own"), on=[*_ROUND, "objective"])
+    pairs = pairs.join(own.rename_axis([*_ROUND, "other"]).rename("others"), on=[*_ROUND, "other"])
+    found = []
+    for (objective, other), rounds in pairs.groupby(["objective", "other"], sort=False):
+        unit = rounds["day"].fillna(rounds["member"]).astype(str)
+        sums_U3 = rounds.groupby(unit)[["product", "own", "others"]].sum().to_numpy(float)
+        found.append((objective, other, *_estimate(sums_U3, confidence)))
+    return pd.DataFrame(found, columns=["objective", "other", "cosine", "low", "high"])
+
+
+def _estimate(sums_U3: NDArray[np.float64], confidence: float) -> tuple[float, float, float]:
+    total_3, units = sums_U3.sum(0), len(sums_U3)
+    cosine = _cosine(total_3)
+    if units < 2:
+        return _within(cosine), np.nan, np.nan
+    without_U = np.array([_cosine(total_3 - unit_3) for unit_3 in sums_U3])
+    if np.isnan(without_U).any():
+        return np.nan, np.nan, np.nan
+    error = np.sqrt((units - 1) * without_U.var())  # Efron & Tibshirani 1993, eq. 11.5
+    half = float(stats.t.ppf((1 + confidence) / 2, units - 1) * error)
+    return _within(cosine), _within(cosine - half), _within(cosine + half)
+
+
+def _cosine(sums_3: NDArray[np.float64]) -> float:
+    product, own, others = sums_3.tolist()
+    return float(product / np.sqrt(own * others)) if own > 0 and others > 0 else np.nan
+
+
+def _within(cosine: float) -> float:
+    return float(np.clip(cosine, -1.0, 1.0))
+
+
+def is_clear(cosines: pd.DataFrame) -> pd.Series:
+    """Whether there is an interval, and it excludes 0."""
+    return (cosines["low"] > 0) | (cosines["high"] < 0)
+
+
+def each_once(cosines: pd.DataFrame) -> pd.DataFrame:
+    """Every two objectives in one order, that in which they come."""
+    place = {name: number for number, name in enumerate(cosines["objective"].unique())}
+    return cosines[cosines["objective"].map(place) < cosines["other"].map(place)]
+
+
+def words(cosines: pd.DataFrame, confidence: float) -> str:
+    """Which two pull the same way or against each other beyond the noise, and of how many nothing can be told."""
+    pairs = each_once(cosines)
+    defined = pairs.dropna(subset="cosine")
+    hidden = f" Of {len(pairs) - len(defined)} of {len(pairs)} pairs noise hides a gradient itself." if len(defined) < len(pairs) else ""
+    judged = defined.dropna(subset="low")
+    if judged.empty:
+        return f"{NO_INTERVAL}{hidden}" if len(defined) else hidden.strip()
+    parts = [
+        f"{what}: " + ", ".join(f"{pair.objective} and {pair.other} ({with_interval(pair)})" for pair in found.itertuples())
+        for what, found in (
+            ("Against each other", judged[judged["high"] < 0]),
+            ("The same way", judged[judged["low"] > 0]),
+        )
+        if len(found)
+    ]
+    parts.append(f"{int((~is_clear(judged)).sum())} of {len(judged)} cosines cannot be told from 0")
+    return f"{'. '.join(parts)}; by chance alone about {(1 - confidence) * len(judged):.1g} would exclude it.{hidden}"
+
+
+def with_interval(pair: Any) -> str:
+    """A row of `pooled_cosines`, as a named tuple."""
+    return f"{pair.cosine:+z.2f}" + ("" if pd.isna(pair.low) else f" [{pair.low:+z.2f}, {pair.high:+z.2f}]")
