@@ -1,8 +1,8 @@
-"""How far the net of a pipeline is ahead of boosted trees that know what it knows, by objective, over simulated worlds.
+"""How far the net of a pipeline is ahead of boosted trees that know what it knows, per objective, over simulated worlds.
 
-    python studies/equal_treatment.py pipelines/demo.toml --seeds 7 8 9 10 11 --out docs/equal-treatment.csv
+    python -m studies.equal_treatment pipelines/demo.toml --seeds 7 8 9 10 11 --out docs/equal-treatment.csv
 
-runs the pipeline until evaluate once a seed, which makes another world, with the trees as its only baseline. Per seed and objective it
+runs the pipeline until evaluate once per seed, which makes another world, with the trees as its only baseline. Per seed and objective it
 keeps the main metric on the test days and its paired difference to the trees, as metrics.parquet has them. An interrupted study goes on
 where it stopped. The interval of a mean is Student's, over worlds.
 """
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pipeline", type=Path, help="a pipeline's TOML")
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9, 10, 11])
-    parser.add_argument("--out", type=Path, required=True, help="CSV of one row a seed and objective")
+    parser.add_argument("--out", type=Path, required=True, help="CSV of one row per seed and objective")
     parser.add_argument("--workspace", type=Path, default=Path("data"))
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="repeatable")
     arguments = parser.parse_args()
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def one_world(path: Path, seed: int, overrides: list[str], workspace: Path) -> list[dict[str, object]]:
-    """A row an objective: the net's main metric on the test days and its paired difference to the trees."""
+    """Return a row per objective: the net's main metric on the test days and its paired difference to the trees."""
     options = config.load(path, [*overrides, f"seed={seed}", 'evaluate.baselines=["gbdt"]', "evaluate.against=[]"])
     job = jobs.open_job(options, workspace, run=None, replace=False, console=Console())
     pipeline.run(job, until="evaluate")
