@@ -228,7 +228,8 @@ def test_a_gradient_that_is_not_finite_changes_nothing(method, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("method", "sharing"), [(name, "mmoe") for name in BALANCERS] + [(name, "single_task") for name in BALANCERS if name not in ON_GRADIENTS]
+    ("method", "sharing"),
+    [*((name, "mmoe") for name in BALANCERS), *((name, "single_task") for name in BALANCERS if name not in ON_GRADIENTS)],
 )
 @pytest.mark.parametrize(("where", "factor"), [("loss", 1.0), ("penalty", 0.0)], ids=["an infinite loss", "a nan penalty"])
 def test_a_finite_loss_without_a_finite_gradient_changes_nothing(method, sharing, where, factor, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -100,16 +101,15 @@ def test_thinned_and_with_every_kind_of_label_it_ends_bit_equal_too(
     negatives = {"objective": "click", "keep": 0.6}
     pipeline = kinds_pipeline(model={"members": 2}, train={"order": order, "passes": 2, "batch_size": 80, "negatives": negatives})
     run_train(pipeline, kinds_toy.encoded, tmp_path / "whole")
-    _interrupt_every(monkeypatch, 7)
-    assert _train_until_done(pipeline, kinds_toy.encoded, tmp_path / "parts") >= 5
+    _interrupt_every(monkeypatch, 11)
+    assert _train_until_done(pipeline, kinds_toy.encoded, tmp_path / "parts") >= 3
     _assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
 STATEFUL = ("gradnorm", "worst_case", "uncertainty", *(f"torchjd.{name}" for name in ("dwa", "famo", "imtl_l", "gradvac", "cagrad")))
 
 
-@pytest.mark.parametrize("order", ["time", "shuffled"])
-@pytest.mark.parametrize("method", STATEFUL)
+@pytest.mark.parametrize(("method", "order"), list(zip(STATEFUL, cycle(["shuffled", "time"]), strict=False)))  # rounds end alike in both
 def test_with_a_way_of_balancing_that_remembers_it_ends_bit_equal_too(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, order: str
 ) -> None:
