@@ -10,11 +10,23 @@ import pytest
 
 from recsys import artifacts
 from recsys.config import Pipeline
+from recsys.encoding import Batch
 
 TRAIN = ("2024-01-01", "2024-01-02", "2024-01-03")
 VALIDATION, TEST = "2024-01-04", "2024-01-05"
 DAYS = (*TRAIN, VALIDATION, TEST)
 HISTORY = 3
+
+
+def assert_same(got: list[Batch], expected: list[Batch]) -> None:
+    """Equal batches, to the bit."""
+    assert len(got) == len(expected)
+    for place, (ours, theirs) in enumerate(zip(got, expected, strict=True)):
+        differ = [
+            name for name, one, other in zip(Batch._fields, ours, theirs, strict=True) if not np.array_equal(one, other, equal_nan=True)
+        ]
+        assert differ == [], f"batch {place}"
+
 
 ExamplesMaker = Callable[..., pa.Table]
 PipelineMaker = Callable[..., Pipeline]

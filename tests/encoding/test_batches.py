@@ -12,6 +12,8 @@ from recsys import artifacts
 from recsys.encoding import Batch, EncodedDays, Encoder, batches, packed_batches, packing, steps_per_epoch, to_batch
 from recsys.errors import ArtifactError
 
+from .conftest import assert_same
+
 DAYS = {"2024-01-01": 173, "2024-01-02": 0, "2024-01-03": 260}
 MODULE = importlib.import_module("recsys.encoding.batches")  # the package re-exports a function of that name
 NUMBER = 0  # the dense column that numbers the rows
@@ -54,13 +56,6 @@ def joined(parts: list[Batch]) -> Batch:
 
 def numbers(parts: list[Batch]) -> list[int]:
     return joined(parts).dense[:, NUMBER].int().tolist()
-
-
-def assert_same(got: list[Batch], expected: list[Batch]) -> None:
-    assert len(got) == len(expected)
-    for ours, theirs in zip(got, expected, strict=True):
-        for one, other in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 def test_time_order_is_the_files_order(days) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +13,7 @@ from recsys import artifacts
 from recsys.encoding import Batch, EncodedDays, Encoder, Sampling, Thinning, batches, packing, steps_per_epoch
 from recsys.encoding.sampling import OwnRows
 
-from .conftest import examples, pipeline
+from .conftest import assert_same, examples, pipeline
 
 MODULE = importlib.import_module("recsys.encoding.batches")  # the package re-exports a function of that name
 DAYS = {"2024-01-01": 173, "2024-01-02": 0, "2024-01-03": 260}
@@ -224,7 +223,7 @@ def test_a_sparse_label_has_batches_of_its_own(tmp_path: Path, monkeypatch: pyte
     joint = drawn(days, None, batch_size=100)
     assert np.mean([(~part.labels[:, SURVEY].isnan()).sum() for part in joint]) < 3
     weight, steps = np.zeros(6_000), 0
-    for epoch in range(15):
+    for epoch in range(6):
         parts = drawn(days, sampling(), batch_size=100, epoch=epoch)
         assert len(parts) == len(joint) == 60
         own = [numbers(part) for part, k in zip(parts, objectives_of(parts), strict=True) if k == SURVEY]
@@ -232,9 +231,9 @@ def test_a_sparse_label_has_batches_of_its_own(tmp_path: Path, monkeypatch: pyte
         steps += len(own)
         for places in own:
             weight[places] += 1 / len(places)
-    assert within(steps, 15 * 60, 0.5)
+    assert within(steps, 6 * 60, 0.5)
     np.testing.assert_array_equal(np.flatnonzero(weight), answered)
-    np.testing.assert_allclose(weight[answered], steps / len(answered), rtol=0.15)
+    np.testing.assert_allclose(weight[answered], steps / len(answered), rtol=0.3)
 
 
 # --- Passes and steps ---------------------------------------------------------------------------------------------
@@ -259,11 +258,7 @@ def test_a_resumed_pass_is_the_tail_of_the_whole_one(
     assert len(whole) == steps_per_epoch(days, batch_size, thinning, sampled, epoch)
     assert len(whole) in (0, steps_per_epoch(days, batch_size, thinning, epoch=epoch)), "as many steps as with all labels"
     start = int(share * len(whole))
-    tail = drawn(days, sampled, **options, start_step=start)
-    assert len(tail) == len(whole[start:])
-    for ours, theirs in zip(tail, whole[start:], strict=True):
-        for one, other in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    assert_same(drawn(days, sampled, **options, start_step=start), whole[start:])
 
 
 def test_seeds_epochs_and_days_draw_differently(days, folder) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from recsys import artifacts
 from recsys.encoding import Batch, EncodedDays, Encoder, Thinning, batches, packing, steps_per_epoch
 
-from .conftest import examples, pipeline
+from .conftest import assert_same, examples, pipeline
 
 MODULE = importlib.import_module("recsys.encoding.batches")  # the package re-exports a function of that name
 DAYS = {"2024-01-01": 173, "2024-01-02": 0, "2024-01-03": 260}
@@ -62,13 +62,6 @@ def drawn(days: EncodedDays, thinning: Thinning | None, **options) -> list[Batch
 
 def numbers(parts: list[Batch]) -> list[int]:
     return [number for part in parts for number in part.dense[:, 0].int().tolist()]
-
-
-def assert_same(got: list[Batch], expected: list[Batch]) -> None:
-    assert len(got) == len(expected)
-    for ours, theirs in zip(got, expected, strict=True):
-        for one, other in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("order", ["time", "shuffled"])

@@ -1,8 +1,9 @@
 """One tiny pipeline walked once for all tests of this folder."""
 
-from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from recsys.cli import run_command
@@ -35,7 +36,15 @@ bootstrap = 20
 baselines = ["popularity"]
 """
 
-Run = Callable[..., int]
+
+def write_small(folder: Path, user_N: np.ndarray) -> Path:
+    """The small pipeline's file, beside a log of two days, half of these users' impressions on each."""
+    rng, rows = np.random.default_rng(4), np.arange(len(user_N))
+    stamp = 1_709_251_200_000 + 86_400_000 * (2 * rows // len(rows)) + 1000 * rows
+    columns = {"user_id": user_N, "item_id": rng.integers(0, 12, len(rows)), "timestamp": stamp, "clicked": rng.integers(0, 2, len(rows))}
+    pd.DataFrame(columns).to_csv(folder / "log.csv", index=False)
+    (folder / "small.toml").write_text(SMALL_LOG, encoding="utf-8")
+    return folder / "small.toml"
 
 
 @pytest.fixture(scope="session")

@@ -3,24 +3,18 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from recsys.cli import run_command
 
-from .conftest import SMALL_LOG
+from .conftest import write_small
 
 
 @pytest.fixture
 def feed(tmp_path: Path) -> Path:
     """Two days of 600 impressions of 100 users; of the second day every eighth is of one of them."""
-    rng = np.random.default_rng(4)
     rows = np.arange(1200)
-    user = np.where((rows >= 600) & (rows % 8 == 0), 7, 1000 + rows % 100)
-    stamp = 1_709_251_200_000 + 86_400_000 * (rows // 600) + 1000 * rows
-    columns = {"user_id": user, "item_id": rng.integers(0, 12, 1200), "timestamp": stamp, "clicked": rng.integers(0, 2, 1200)}
-    pd.DataFrame(columns).to_csv(tmp_path / "log.csv", index=False)
-    (tmp_path / "small.toml").write_text(SMALL_LOG, encoding="utf-8")
+    write_small(tmp_path, np.where((rows >= 600) & (rows % 8 == 0), 7, 1000 + rows % 100))
     return tmp_path
 
 

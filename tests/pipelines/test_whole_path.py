@@ -11,6 +11,8 @@ import pytest
 from recsys import artifacts, schema
 from recsys.cli import run_command
 
+from .conftest import write_small
+
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 TINY = str(PIPELINES / "tiny.toml")
 
@@ -103,11 +105,14 @@ def test_a_stage_alone_needs_the_ones_before_it(tmp_path: Path, capsys):
     assert "expected the output of features" in capsys.readouterr().err
 
 
-def test_stages_one_by_one_give_the_same_as_run(tiny: Path, tmp_path: Path):
+def test_stages_one_by_one_give_the_same_as_run(tmp_path: Path):
+    toml, workspaces = str(write_small(tmp_path, np.arange(600) % 100)), (tmp_path / "whole", tmp_path / "parts")
+    assert run_command(["run", toml, "--workspace", str(workspaces[0]), "--run", "first", "--quiet"]) == 0
     for stage in ("ingest", "features", "encode", "train", "score", "evaluate", "report"):
-        assert run_command([stage, TINY, "--workspace", str(tmp_path), "--run", "first", "--quiet"]) == 0
-    for file in ("runs/first/model/model.safetensors", "runs/first/predictions.parquet", "runs/first/metrics.parquet"):
-        assert (tmp_path / "tiny" / file).read_bytes() == (tiny / file).read_bytes(), file
+        assert run_command([stage, toml, "--workspace", str(workspaces[1]), "--run", "first", "--quiet"]) == 0
+    for file in ("model/model.safetensors", "predictions.parquet", "metrics.parquet"):
+        whole, parts = ((workspace / "small" / "runs" / "first" / file).read_bytes() for workspace in workspaces)
+        assert whole == parts, file
 
 
 def test_another_systems_scores_get_the_same_metrics(tiny: Path, workspace: Path, tmp_path: Path):

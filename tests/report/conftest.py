@@ -137,13 +137,17 @@ def metrics(predictions: dict[str, pa.Table]) -> pa.Table:
     return evaluate(predictions[RUN], OBJECTIVES, run=RUN, against=against, bootstrap=30)
 
 
-@pytest.fixture
-def run(predictions: dict[str, pa.Table], metrics: pa.Table, tmp_path: Path) -> Path:
-    """A trained run's folder, before its report."""
-    folder = tmp_path / RUN
+def run_folder(folder: Path, predictions: dict[str, pa.Table], metrics: pa.Table) -> Path:
+    """A trained run, before its report."""
     (folder / "model").mkdir(parents=True)
     pq.write_table(predictions[RUN], folder / "predictions.parquet")
     pq.write_table(metrics, folder / "metrics.parquet")
     (folder / "model" / "inside.json").write_text(json.dumps(INSIDE))
     (folder / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in _journal()))
     return folder
+
+
+@pytest.fixture
+def run(predictions: dict[str, pa.Table], metrics: pa.Table, tmp_path: Path) -> Path:
+    """The folder of a trained run, to change before its report is written."""
+    return run_folder(tmp_path / RUN, predictions, metrics)

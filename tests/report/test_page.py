@@ -20,7 +20,7 @@ from recsys.report.frame import whole
 from recsys.report.training_log import Inside, Look
 from recsys.report.verdict import comparisons
 from tests.report.browser import all_drawn, browser_on
-from tests.report.conftest import INSIDE
+from tests.report.conftest import INSIDE, RUN, run_folder
 
 EVIL = "</script><script>alert(1)</script>"
 ACCOUNT = {"read": 1000, "kept": 970, "duplicate": 20, "quarantined": 10}
@@ -29,6 +29,19 @@ ACCOUNT = {"read": 1000, "kept": 970, "duplicate": 20, "quarantined": 10}
 def written(run: Path, pipeline, account=ACCOUNT) -> str:
     write_report(run, pipeline, account=account, fingerprint="f", console=Console(quiet=True))
     return (run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def shown(predictions, metrics, pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with its page, which no test changes."""
+    folder = run_folder(tmp_path_factory.mktemp("shown") / RUN, predictions, metrics)
+    written(folder, pipeline)
+    return folder
+
+
+@pytest.fixture
+def html(shown: Path) -> str:
+    return (shown / "report.html").read_text(encoding="utf-8")
 
 
 class Page(HTMLParser):
@@ -65,12 +78,11 @@ class Page(HTMLParser):
             self.text += data
 
 
-def test_is_one_small_artifact_with_every_section(run, pipeline) -> None:
-    html = written(run, pipeline)
+def test_is_one_small_artifact_with_every_section(shown, html) -> None:
     assert len(html.encode()) < 3_000_000
     page = Page(html)
     assert {"run", "results", "metrics", "calibration", "days", "slices", "training", "inside", "bias"} <= set(page.ids)
-    assert artifacts.verify(run / "report.html").stage == "report"
+    assert artifacts.verify(shown / "report.html").stage == "report"
     for said in (
         "read 1,000 = kept 970 + duplicate 20 + quarantined 10",
         "123,456",
@@ -83,9 +95,9 @@ def test_is_one_small_artifact_with_every_section(run, pipeline) -> None:
         assert said in page.text
 
 
-def test_the_numbers_are_those_of_metrics_parquet(run, pipeline) -> None:
-    shown = Page(written(run, pipeline)).numbers
-    rows = pq.read_table(run / "metrics.parquet")
+def test_the_numbers_are_those_of_metrics_parquet(shown, html) -> None:
+    numbers = Page(html).numbers
+    rows = pq.read_table(shown / "metrics.parquet")
     whole = rows.filter(pc.field("day").is_null() & (pc.field("slice") == "all"))
     test = pc.field("split") == "test"
     main = pc.field("metric").isin(["auc", "rmse", "xauc"])
@@ -96,12 +108,12 @@ def test_the_numbers_are_those_of_metrics_parquet(run, pipeline) -> None:
     )
     parts = (whole.filter(test & main), whole, slices, of_calibration)
     expected = [value for part in parts for value in part["value"].to_pylist()]
-    assert sorted(shown) == sorted(value for value in expected if value is not None)
+    assert sorted(numbers) == sorted(value for value in expected if value is not None)
 
 
-def test_figures_draw_the_numbers_of_the_table(run, pipeline) -> None:
-    specs = json.loads(Page(written(run, pipeline)).scripts[0])
-    rows = pq.read_table(run / "metrics.parquet").to_pylist()
+def test_figures_draw_the_numbers_of_the_table(shown, html) -> None:
+    specs = json.loads(Page(html).scripts[0])
+    rows = pq.read_table(shown / "metrics.parquet").to_pylist()
     expected = {
         (row["objective"], row["against"].split("-")[0], row["value"], row["low"], row["high"])
         for row in rows
@@ -114,14 +126,14 @@ def test_figures_draw_the_numbers_of_the_table(run, pipeline) -> None:
     assert points == expected
 
 
-def test_what_was_run_comes_first_then_each_objective_then_the_trade_and_what_is_inside(run, pipeline) -> None:
+def test_what_was_run_comes_first_then_each_objective_then_the_trade_and_what_is_inside(html) -> None:
     sections = ["run", "results", "metrics", "days", "calibration", "slices", "training", "tradeoffs", "inside", "bias"]
-    assert [found for found in Page(written(run, pipeline)).ids if found in sections] == sections
+    assert [found for found in Page(html).ids if found in sections] == sections
 
 
-def test_says_in_words_what_the_table_marks(run, pipeline) -> None:
-    found = comparisons(grid(whole(frame(pq.read_table(run / "metrics.parquet"))).query("is_main and split == 'test'")))
-    text = " ".join(Page(written(run, pipeline)).text.split())
+def test_says_in_words_what_the_table_marks(shown, html) -> None:
+    found = comparisons(grid(whole(frame(pq.read_table(shown / "metrics.parquet"))).query("is_main and split == 'test'")))
+    text = " ".join(Page(html).text.split())
     assert [comparison.other for comparison in found] == ["popularity", "gbdt"]
     for comparison in found:
         assert str(comparison) in text
@@ -135,11 +147,11 @@ def test_a_metric_in_the_labels_unit_has_a_figure_of_its_own_for_each_objective(
     assert drawn == [{"seconds"}, {"stars"}, {"seconds", "stars"}]
 
 
-def test_calibration_says_the_numbers_of_the_table(run, pipeline) -> None:
+def test_calibration_says_the_numbers_of_the_table(shown, html) -> None:
     keys = ("metric", "objective", "split", "slice", "day", "against")
-    rows = pq.read_table(run / "metrics.parquet").to_pylist()
+    rows = pq.read_table(shown / "metrics.parquet").to_pylist()
     (ece,) = [row["value"] for row in rows if tuple(row[key] for key in keys) == ("ece", "click", "test", "all", None, None)]
-    text = Page(written(run, pipeline)).text
+    text = Page(html).text
     assert "click: Σp/Σy" in text
     assert f"ECE {ece:.3f}".replace("0.", ".") in text
 
@@ -246,23 +258,23 @@ def test_a_way_of_sharing_without_looks_has_no_such_section(run, pipeline) -> No
     assert "inside" not in Page(written(run, pipeline)).ids
 
 
-def test_objectives_say_their_kind_and_conditional_forms_stand_beside_them(run, pipeline) -> None:
-    table = written(run, pipeline).partition("Objectives and their mean label")[2].partition("</table>")[0]
+def test_objectives_say_their_kind_and_conditional_forms_stand_beside_them(shown, html) -> None:
+    table = html.partition("Objectives and their mean label")[2].partition("</table>")[0]
     text = " ".join(re.sub(r"<[^>]+>", " ", table).split())
     assert "like binary given click satisfaction liked = 1 higher 1 1 0.2" in text
     assert "like|click binary satisfaction like, given click higher 0.5" in text
     assert "watch watch_time log_squared engagement" in text
     assert "survey ordinal levels 1, 2, 3 satisfaction" in text
-    rows = pq.read_table(run / "predictions.parquet").to_pandas()
+    rows = pq.read_table(shown / "predictions.parquet").to_pandas()
     of_test = rows[(rows["split"] == "test") & (rows["label.click"] == 1)]
     assert f"{of_test['label.like'].mean():.4g}" in text.partition("like, given click")[2].partition("survey")[0]
 
 
-def test_ordinal_objectives_and_conditional_forms_have_their_calibration(run, pipeline) -> None:
-    specs = json.loads(Page(html := written(run, pipeline)).scripts[0])
+def test_ordinal_objectives_and_conditional_forms_have_their_calibration(shown, html) -> None:
+    specs = json.loads(Page(html).scripts[0])
     titles = re.findall(r"<figcaption>(\S+): Σp/Σy", html)
     assert titles == ["click", "dismissal", "watch", "like", "like|click", "survey"]
-    rows = pq.read_table(run / "predictions.parquet").to_pandas()
+    rows = pq.read_table(shown / "predictions.parquet").to_pandas()
     of_test = rows[(rows["split"] == "test") & (rows["label.click"] == 1)]
     drawn = specs["calibration-4"]["layer"][1]["data"]["values"]
     assert sum(point["n"] for point in drawn) == len(of_test)
@@ -271,8 +283,7 @@ def test_ordinal_objectives_and_conditional_forms_have_their_calibration(run, pi
     assert all(1 <= point["mean_observed"] <= 3 and 1 <= point["mean_predicted"] <= 3 for point in levels)
 
 
-def test_strings_of_the_data_stay_text(run, pipeline) -> None:
-    html = written(run, pipeline)
+def test_strings_of_the_data_stay_text(html) -> None:
     page = Page(html)
     assert len(page.scripts) == 6  # the figures, the trade-offs, the library, ours
     assert f"tab = {EVIL}" in page.text
@@ -281,8 +292,8 @@ def test_strings_of_the_data_stay_text(run, pipeline) -> None:
     assert specs["bias-0"]["layer"][0]["data"]["values"][-1]["device"] == EVIL
 
 
-def test_the_position_bias_is_drawn_by_device_with_the_missing_position_apart(run, pipeline) -> None:
-    known, missing = (layer["data"]["values"] for layer in json.loads(Page(written(run, pipeline)).scripts[0])["bias-0"]["layer"])
+def test_the_position_bias_is_drawn_by_device_with_the_missing_position_apart(html) -> None:
+    known, missing = (layer["data"]["values"] for layer in json.loads(Page(html).scripts[0])["bias-0"]["layer"])
     assert {point["device"] for point in known} == {point["device"] for point in missing} == {"tv", "not known", EVIL}
     assert sorted({point["position"] for point in known}) == [1, 2, 3]
     assert [point["position"] for point in missing] == [None] * 3
@@ -312,9 +323,8 @@ def test_a_file_of_another_form_is_an_error_that_names_it(run, pipeline, file, t
     assert not (run / "report.html").exists()
 
 
-def test_opens_in_a_browser_without_an_error_or_a_request(run, pipeline) -> None:
-    written(run, pipeline)
-    with browser_on((run / "report.html").as_uri()) as visit:
+def test_opens_in_a_browser_without_an_error_or_a_request(shown) -> None:
+    with browser_on((shown / "report.html").as_uri()) as visit:
         for width, scheme in ((1280, "light"), (390, "dark")):
             page = visit(width, scheme)
             assert all_drawn(page) >= 12
@@ -324,10 +334,9 @@ def test_opens_in_a_browser_without_an_error_or_a_request(run, pipeline) -> None
                 all_drawn(page)
 
 
-def test_coverage_is_a_column_only_where_some_value_rests_on_less_than_all_rows(run, pipeline) -> None:
-    html = written(run, pipeline)
+def test_coverage_is_a_column_only_where_some_value_rests_on_less_than_all_rows(shown, html) -> None:
     heads = {caption: "coverage</th>" in rest.split("</thead>")[0] for caption, _, rest in tables(html)}
-    rows = pq.read_table(run / "metrics.parquet").filter(pc.field("split") == "test").to_pandas()
+    rows = pq.read_table(shown / "metrics.parquet").filter(pc.field("split") == "test").to_pandas()
     whole = rows[(rows["slice"] == "all") & rows["day"].isna()]
     partly = {
         "Main metrics, test days": (whole.loc[whole["metric"].isin(["auc", "rmse", "xauc"]), "coverage"].dropna() < 1).any(),
