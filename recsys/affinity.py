@@ -24,9 +24,10 @@ from recsys import artifacts, evaluation, report, schema
 from recsys import pipeline as stages
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
-from recsys.jobs import JOURNAL_FILE, PREDICTIONS_FILE, Job, open_job, run_identity
+from recsys.jobs import Job, open_job, run_identity
 from recsys.judge import judging
 from recsys.progress import Console
+from recsys.workspace import AFFINITY, INSIDE, JOURNAL, MODEL, PREDICTIONS
 
 ROWS_FILE, PAGE_FILE = "affinity.parquet", "affinity.html"
 CORRELATION = 0.5  # of two gains of one objective: both subtract the same run alone, whose noise is as large as theirs
@@ -102,7 +103,7 @@ def _run(pipeline: Pipeline, workspace: Path, training: Training, names: Sequenc
 
 def _values(job: Job, training: Training, split: str) -> Iterator[dict[str, Any]]:
     """The main metric of each objective that learned."""
-    predictions = artifacts.read_table(job.run / PREDICTIONS_FILE)
+    predictions = artifacts.read_table(job.run / PREDICTIONS)
     judged = predictions.filter(pc.equal(predictions[schema.SPLIT], split))
     metrics = evaluation.evaluate(judged, job.pipeline.objective, run=job.run.name, bootstrap=0, slices=()).to_pylist()
     whole = {(row["objective"], row["metric"]): row["value"] for row in metrics if row["day"] is None}
@@ -119,7 +120,7 @@ def _cosines(together: Mapping[Training, Job], *, confidence: float) -> Iterator
     """Of every two objectives' gradients in the shared layer's weights where measured, before the refit, over seeds and members."""
     found = []
     for training, job in together.items():
-        journal = report.read_journal(job.run / JOURNAL_FILE)
+        journal = report.read_journal(job.run / JOURNAL)
         if journal is not None:  # a member of a seed is told by the seed of its own
             found.append(journal.products.assign(member=training.seed + journal.products["member"]))
     if not found:
@@ -180,7 +181,7 @@ def _write(
     table = pa.Table.from_pylist(list(rows), schema=schema.AFFINITY)
     fingerprint = artifacts.fingerprint([job.run.name for job in jobs.values()])
     job = next(iter(together.values()))
-    folder = job.folder / "affinity" / f"{pipeline.model.sharing}-{fingerprint[:6]}"
+    folder = job.folder / AFFINITY / f"{pipeline.model.sharing}-{fingerprint[:6]}"
     artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="affinity", fingerprint=fingerprint)
     facts = _facts(job, names, len(jobs), seeds, split)
     page, confidence = folder / PAGE_FILE, pipeline.evaluate.confidence
@@ -195,7 +196,7 @@ def _write(
 
 def _facts(job: Job, names: Sequence[str], runs: int, seeds: int, split: str) -> dict[str, str]:
     pipeline = job.pipeline
-    inside = report.read_inside(job.run / "model" / "inside.json")
+    inside = report.read_inside(job.run / MODEL / INSIDE)
     first, last = pipeline.split.parts()[split]
     return {
         "Objectives": ", ".join(names),

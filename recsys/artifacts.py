@@ -242,11 +242,6 @@ def remove(target: Path) -> None:
     _file_manifest(target).unlink(missing_ok=True)
 
 
-def days(folder: Path) -> list[str]:
-    """The ISO days of a folder of `day=D` partitions, in order."""
-    return sorted(path.name.removeprefix("day=") for path in folder.glob("day=*"))
-
-
 def versions() -> dict[str, str]:
     """The versions of what shapes an output's bytes, for the manifest."""
     found = {}

@@ -12,6 +12,7 @@ import typer
 from recsys import config
 from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, ConfigError, RecsysError, one_line
 from recsys.progress import Console
+from recsys.workspace import METRICS, PREDICTIONS
 
 app = typer.Typer(
     name="recsys",
@@ -162,7 +163,7 @@ def evaluate(
         return
     rows = finished.evaluate_file(loaded, predictions, out, console)
     report.terminal_table(rows, console)
-    console.say(f"metrics: {out / jobs.METRICS_FILE}")
+    console.say(f"metrics: {out / METRICS}")
 
 
 @app.command()
@@ -194,11 +195,10 @@ def compare(
 ) -> None:
     """Each run against the first, on the same impressions: per objective the difference, its interval, and a verdict in words."""
     from recsys import runs as finished
-    from recsys.jobs import PREDICTIONS_FILE
 
     if len(runs) < 2:
         raise ConfigError("compare: found one run, expected two or more")
-    found = [finished.find_run(name, workspace, file=PREDICTIONS_FILE) for name in runs]
+    found = [finished.find_run(name, workspace, file=PREDICTIONS) for name in runs]
     finished.compare(found, metrics or (), Console(quiet=quiet), split=on, out=out)
 
 
@@ -216,14 +216,13 @@ def fuse(
 ) -> None:
     """Fusion weights for a stated aim: found on a run's validation days, judged on its test days. Without options: as its [fuse] says."""
     from recsys import runs as finished
-    from recsys.jobs import PREDICTIONS_FILE
 
     pairs = [text.partition("=") for text in no_worse or ()]
     if bad := [name for name, equals, _ in pairs if not equals]:
         raise ConfigError(f"--no-worse: found {', '.join(bad)}, expected OBJECTIVE=-P% such as click=-1%")
     given = {"maximise": maximise, "metric": metric, "constraints": {name: text for name, _, text in pairs} or None}
     asked = {key: value for key, value in given.items() if value is not None}
-    finished.fuse(finished.find_run(run_name, workspace, file=PREDICTIONS_FILE), asked, Console(quiet=quiet))
+    finished.fuse(finished.find_run(run_name, workspace, file=PREDICTIONS), asked, Console(quiet=quiet))
 
 
 @app.command()

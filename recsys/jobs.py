@@ -10,15 +10,7 @@ from recsys import artifacts
 from recsys.config import Balance, Pipeline
 from recsys.errors import ConfigError
 from recsys.progress import Console
-
-METRICS_FILE = "metrics.parquet"
-IMPORTANCE_FILE = "importance.parquet"
-PREDICTIONS_FILE = "predictions.parquet"
-CALIBRATION_FILE = "calibration.json"
-CHANGE_FILE = "calibration.parquet"  # what calibration changed, in the form of metrics.parquet
-REPORT_FILE = "report.html"
-CONFIG_FILE = "config.json"
-JOURNAL_FILE = "training.jsonl"
+from recsys.workspace import CONFIG, ENCODED, EXAMPLES, RUNS, days_of
 
 
 @dataclass(frozen=True)
@@ -34,13 +26,13 @@ class Job:
     def examples(self) -> Path:
         from recsys import features
 
-        return self.folder / "examples" / artifacts.fingerprint(features.feature_config(self.pipeline))
+        return self.folder / EXAMPLES / artifacts.fingerprint(features.feature_config(self.pipeline))
 
     @property
     def encoded(self) -> Path:
         from recsys import encoding
 
-        return self.folder / "encoded" / encoding.fingerprint_of(self.pipeline, self.examples)
+        return self.folder / ENCODED / encoding.fingerprint_of(self.pipeline, self.examples)
 
     @property
     def baselines(self) -> tuple[str, ...]:
@@ -61,7 +53,7 @@ class Job:
                 "evaluate": self.pipeline.evaluate.model_copy(update={"baselines": (), "against": ()}),
             }
         )
-        return Job(options, self.folder, self.folder / "runs" / run_name(options), self.console)
+        return Job(options, self.folder, self.folder / RUNS / run_name(options), self.console)
 
     def baseline_run(self, kind: str, *, raw: bool = False) -> Path:
         """The run of a baseline, calibrated as the pipeline says; `raw`: the one that it learned in, whatever is done with it."""
@@ -79,7 +71,7 @@ class Job:
             *self.seen_by(kind),
             *([] if raw or calibrate == "none" else [calibrate]),
         ]
-        return self.folder / "runs" / f"{kind}-{artifacts.fingerprint(identity)[:6]}"
+        return self.folder / RUNS / f"{kind}-{artifacts.fingerprint(identity)[:6]}"
 
     def seen_by(self, kind: str) -> tuple[bool, ...]:
         """Of each objective, whether a baseline learns it with the position: what trees read of [model]; others read nothing."""
@@ -87,8 +79,7 @@ class Job:
 
     def days(self, *parts: str) -> list[str]:
         """The days of the named parts of the split that have examples."""
-        there = set(artifacts.days(self.examples))
-        return [day for part in parts for day in self.pipeline.split.days(part) if day in there]
+        return days_of(self.pipeline.split, self.examples, *parts)
 
 
 def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: bool, console: Console) -> Job:
@@ -99,8 +90,8 @@ def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: b
         raise ConfigError(f'--run: found "{name}", expected a plain folder name')
     folder = workspace / pipeline.name
     require_writable(workspace)
-    job = Job(pipeline, folder, folder / "runs" / name, console)
-    known = artifacts.read_json(job.run / CONFIG_FILE)
+    job = Job(pipeline, folder, folder / RUNS / name, console)
+    known = artifacts.read_json(job.run / CONFIG)
     if known is not None and known["identity"] != identity and not replace:
         keys = ", ".join(_differing(known["identity"], identity))
         raise ConfigError(
@@ -128,8 +119,8 @@ def run_identity(pipeline: Pipeline) -> dict[str, Any]:
 def claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline) -> None:
     """Writes down what config the run's folder stands for from now on."""
     config = {"identity": dict(identity), "pipeline": pipeline.model_dump(mode="json")}
-    if artifacts.read_json(run / CONFIG_FILE) != config:
-        artifacts.write_json(run / CONFIG_FILE, config)
+    if artifacts.read_json(run / CONFIG) != config:
+        artifacts.write_json(run / CONFIG, config)
 
 
 def require_writable(folder: Path) -> None:

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
-from recsys.jobs import PREDICTIONS_FILE
 from recsys.progress import Console
+from recsys.workspace import PREDICTIONS
 
 # What calibration is for, and what it may change besides: ties move auc and xauc, and the fused order (captured@P%).
 CHANGED = ("calibration", "ece", "log_loss", "normalized_entropy", "rps", "rmse", "auc", "xauc")
@@ -64,7 +64,7 @@ def write_metrics(path: Path, rows: pa.Table, *, fingerprint: str, inputs: Mappi
 def warn_of_run(pipeline: Pipeline, run: Path, console: Console) -> None:
     """As `warn`, of a run's predictions."""
     labels = [schema.label_column(objective.name) for objective in pipeline.objective]
-    warn(pipeline, artifacts.read_table(run / PREDICTIONS_FILE, [schema.USER_ID, schema.SPLIT, *labels]), console)
+    warn(pipeline, artifacts.read_table(run / PREDICTIONS, [schema.USER_ID, schema.SPLIT, *labels]), console)
 
 
 def warn(pipeline: Pipeline, predictions: pa.Table, console: Console) -> None:

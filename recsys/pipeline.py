@@ -16,23 +16,26 @@ import pyarrow.parquet as pq
 from recsys import artifacts, schema
 from recsys.config import Pipeline, WorldOptions
 from recsys.errors import ArtifactError, ConfigError, DataError
-from recsys.jobs import (
-    CALIBRATION_FILE,
-    CHANGE_FILE,
-    CONFIG_FILE,
-    IMPORTANCE_FILE,
-    JOURNAL_FILE,
-    METRICS_FILE,
-    PREDICTIONS_FILE,
-    REPORT_FILE,
-    Job,
-    claim,
-    require_writable,
-    run_identity,
-)
+from recsys.jobs import Job, claim, require_writable, run_identity
 from recsys.judge import metrics_of, warn_of_run, what_calibration_changed, write_metrics
 from recsys.predictions import fused_again
 from recsys.progress import Console
+from recsys.workspace import (
+    CALIBRATION,
+    CALIBRATION_CHANGE,
+    CONFIG,
+    ENCODED,
+    ENCODER,
+    EVENTS,
+    IMPORTANCE,
+    JOURNAL,
+    METRICS,
+    MODEL,
+    PREDICTIONS,
+    REPORT,
+    RUNS,
+    day_folder,
+)
 
 
 def run(job: Job, *, until: str = "report") -> None:
@@ -56,12 +59,12 @@ def run_stage(job: Job, name: str) -> None:
 def _needs(job: Job, name: str) -> list[tuple[str, Path]]:
     needs: dict[str, Callable[[], list[tuple[str, Path]]]] = {
         "ingest": list,
-        "features": lambda: [("ingest", job.folder / "events")],
-        "encode": lambda: [("features", job.examples / f"day={day}") for day in job.pipeline.split.days(schema.TRAIN)[:1]],
-        "train": lambda: [*_needs(job, "encode"), ("encode", job.encoded / "encoder")],
-        "score": lambda: [*_needs(job, "train"), ("train", job.run / "model")],
-        "evaluate": lambda: [("score", job.run / PREDICTIONS_FILE)],
-        "report": lambda: [("evaluate", job.run / METRICS_FILE)],
+        "features": lambda: [("ingest", job.folder / EVENTS)],
+        "encode": lambda: [("features", day_folder(job.examples, day)) for day in job.pipeline.split.days(schema.TRAIN)[:1]],
+        "train": lambda: [*_needs(job, "encode"), ("encode", job.encoded / ENCODER)],
+        "score": lambda: [*_needs(job, "train"), ("train", job.run / MODEL)],
+        "evaluate": lambda: [("score", job.run / PREDICTIONS)],
+        "report": lambda: [("evaluate", job.run / METRICS)],
     }
     return needs[name]()
 
@@ -87,7 +90,7 @@ def _features(job: Job) -> None:
 def _encode(job: Job) -> None:
     from recsys import encoding
 
-    encoding.encode(job.pipeline, job.examples, job.folder / "encoded", console=job.console)
+    encoding.encode(job.pipeline, job.examples, job.folder / ENCODED, console=job.console)
 
 
 def _train(job: Job) -> None:
@@ -96,18 +99,18 @@ def _train(job: Job) -> None:
         options["train"].pop(key)
     options["balance"]["worst_case"]["baseline"] = None  # where it lies; what it says is among the inputs
     objectives = [objective.model_dump(mode="json", exclude={"fusion_weight"}) for objective in job.pipeline.objective]
-    inputs = contents([job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))])
+    inputs = contents([job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in job.days(schema.TRAIN, schema.VALIDATION))])
     inputs |= _first_model(job) | _expected_losses(job)
     fingerprint = artifacts.fingerprint([options, objectives, inputs])
     claim(job.run, run_identity(job.pipeline), job.pipeline)
-    if artifacts.is_fresh(job.run / "model", fingerprint):
+    if artifacts.is_fresh(job.run / MODEL, fingerprint):
         job.console.say("train: fresh")
         return
-    twin = next((run for run in _runs(job.folder) if artifacts.is_fresh(run / "model", fingerprint)), None)
+    twin = next((run for run in _runs(job.folder) if artifacts.is_fresh(run / MODEL, fingerprint)), None)
     if twin is not None:  # another run that differs only in what is done with its predictions
-        artifacts.verify(twin / "model")
-        shutil.copyfile(twin / JOURNAL_FILE, job.run / JOURNAL_FILE)
-        artifacts.copy(twin / "model", job.run / "model")
+        artifacts.verify(twin / MODEL)
+        shutil.copyfile(twin / JOURNAL, job.run / JOURNAL)
+        artifacts.copy(twin / MODEL, job.run / MODEL)
         job.console.say(f"train: the model of {twin.name}")
         return
     from recsys import training
@@ -123,12 +126,12 @@ def _first_model(job: Job) -> dict[str, str]:
         return {}
     if first.resolve() == job.run.resolve():
         raise ConfigError(f"train.init_from: found {first}, the run that is to be trained, expected another. Fix: --run with a new name")
-    if artifacts.manifest(first / "model") is None:
+    if artifacts.manifest(first / MODEL) is None:
         raise ConfigError(
             f"train.init_from: found no trained model in {first}, expected the folder of a trained run, such as data/NAME/runs/RUN."
             " Fix: train it first, or mend the path"
         )
-    return {"init_from": artifacts.verify(first / "model").content}
+    return {"init_from": artifacts.verify(first / MODEL).content}
 
 
 def _expected_losses(job: Job) -> dict[str, str]:
@@ -147,7 +150,7 @@ def _expected_losses(job: Job) -> dict[str, str]:
 
 
 def _score(job: Job) -> None:
-    inputs = contents([job.run / "model", *_scored_days(job)])
+    inputs = contents([job.run / MODEL, *_scored_days(job)])
     fusion = [
         objective.model_dump(mode="json", include={"name", "kind", "given", "levels", "better", "fusion_weight"})
         for objective in job.pipeline.objective
@@ -156,8 +159,8 @@ def _score(job: Job) -> None:
     if _is_calibrated(job, job.run, fingerprint):
         job.console.say("score: fresh")
     else:
-        artifacts.remove(job.run / CALIBRATION_FILE)  # before other predictions stand beside maps that are not theirs
-        if not artifacts.is_fresh(job.run / PREDICTIONS_FILE, fingerprint):
+        artifacts.remove(job.run / CALIBRATION)  # before other predictions stand beside maps that are not theirs
+        if not artifacts.is_fresh(job.run / PREDICTIONS, fingerprint):
             from recsys import training
 
             with _timed(job, "score"):
@@ -176,7 +179,7 @@ def _score(job: Job) -> None:
 
 
 def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
-    learned_from = [job.encoded / "encoder", *(job.encoded / f"day={day}" for day in job.days(schema.TRAIN, schema.VALIDATION))]
+    learned_from = [job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in job.days(schema.TRAIN, schema.VALIDATION))]
     what = [{key: value for key, value in objective.items() if key != "fusion_weight"} for objective in fusion]
     borders = [job.pipeline.border_after(part) for part in (schema.TRAIN, schema.VALIDATION)]  # labels are learned that are known before
     options = [kind, what, job.pipeline.train.refit, job.pipeline.seed, borders, *job.seen_by(kind)]
@@ -186,7 +189,7 @@ def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
     if _is_calibrated(job, run, fingerprint):
         job.console.say(f"baseline {kind}: fresh")
         return
-    if not artifacts.is_fresh(raw / PREDICTIONS_FILE, fingerprint):
+    if not artifacts.is_fresh(raw / PREDICTIONS, fingerprint):
         from recsys import baselines
 
         claim(raw, {"baseline": kind}, job.pipeline)
@@ -206,18 +209,18 @@ def _baseline(job: Job, kind: str, fusion: list[dict[str, Any]]) -> None:
 
 def _standing(run: Path, predicted: str) -> pa.Table | None:
     """The predictions that stand in `run`, where they are those of the fingerprint `predicted`, fused by whatever weights."""
-    known = artifacts.manifest(run / PREDICTIONS_FILE)
-    if known is None or known.inputs.get("predicted") != predicted or not artifacts.is_fresh(run / PREDICTIONS_FILE, known.fingerprint):
+    known = artifacts.manifest(run / PREDICTIONS)
+    if known is None or known.inputs.get("predicted") != predicted or not artifacts.is_fresh(run / PREDICTIONS, known.fingerprint):
         return None
-    return artifacts.read_table(run / PREDICTIONS_FILE)
+    return artifacts.read_table(run / PREDICTIONS)
 
 
 def _is_calibrated(job: Job, run: Path, scored: str) -> bool:
     """Whether the run's predictions are those of the fingerprint `scored`, calibrated as the pipeline says."""
     if job.pipeline.evaluate.calibrate == "none":
-        return artifacts.is_fresh(run / PREDICTIONS_FILE, scored)
+        return artifacts.is_fresh(run / PREDICTIONS, scored)
     fingerprint = _of_calibrated(job, scored)
-    return all(artifacts.is_fresh(run / file, fingerprint) for file in (PREDICTIONS_FILE, CALIBRATION_FILE))
+    return all(artifacts.is_fresh(run / file, fingerprint) for file in (PREDICTIONS, CALIBRATION))
 
 
 def _of_calibrated(job: Job, scored: str) -> str:
@@ -233,14 +236,14 @@ def _calibrate(job: Job, source: Path, target: Path, scored: str) -> None:
 
     with _timed(job, f"calibrate {target.name}"):
         calibrate_file(
-            source / PREDICTIONS_FILE,
-            target / PREDICTIONS_FILE,
-            target / CALIBRATION_FILE,
+            source / PREDICTIONS,
+            target / PREDICTIONS,
+            target / CALIBRATION,
             job.pipeline.objective,
             method,
             until=job.pipeline.border_after(schema.VALIDATION),
             fingerprint=_of_calibrated(job, scored),
-            inputs=contents([source / PREDICTIONS_FILE]),
+            inputs=contents([source / PREDICTIONS]),
             console=job.console,
         )
 
@@ -262,7 +265,7 @@ def _compared(job: Job) -> list[Path]:
 def _others(job: Job) -> list[Path]:
     """The runs of evaluate.against. Raises ConfigError, naming all at once, where one is the run itself or has no predictions."""
     problems = []
-    scored = sorted(path.parent.name for path in job.folder.glob(f"runs/*/{PREDICTIONS_FILE}"))
+    scored = sorted(path.parent.name for path in job.folder.glob(f"{RUNS}/*/{PREDICTIONS}"))
     for name in job.pipeline.evaluate.against:
         if name == job.run.name:
             problems.append(f"evaluate.against: found {name}, the run itself, expected others. Fix: leave it out, or another --run")
@@ -274,32 +277,32 @@ def _others(job: Job) -> list[Path]:
             )
     if problems:
         raise ConfigError(problems)
-    return [job.folder / "runs" / name for name in job.pipeline.evaluate.against]
+    return [job.folder / RUNS / name for name in job.pipeline.evaluate.against]
 
 
 def _evaluate_run(job: Job, run: Path, *, against: Sequence[Path]) -> None:
-    inputs = contents([path / PREDICTIONS_FILE for path in (run, *against)])
+    inputs = contents([path / PREDICTIONS for path in (run, *against)])
     read = {"name", "kind", "given", "levels", "group", "better"}
     objectives = [objective.model_dump(mode="json", include=read) for objective in job.pipeline.objective]
     options = job.pipeline.evaluate.model_dump(mode="json", exclude={"baselines", "against", "importance", "importance_rows"})
     fingerprint = artifacts.fingerprint([options, objectives, job.pipeline.seed, inputs, run.name])
     calibrated = job.pipeline.evaluate.calibrate != "none"
-    if all(artifacts.is_fresh(run / file, fingerprint) for file in (METRICS_FILE, *([CHANGE_FILE] if calibrated else []))):
+    if all(artifacts.is_fresh(run / file, fingerprint) for file in (METRICS, *([CALIBRATION_CHANGE] if calibrated else []))):
         job.console.say(f"evaluate {run.name}: fresh")
         return
-    artifacts.remove(run / CHANGE_FILE)
+    artifacts.remove(run / CALIBRATION_CHANGE)
     with _timed(job, f"evaluate {run.name}"):
-        predictions = artifacts.read_table(run / PREDICTIONS_FILE)
+        predictions = artifacts.read_table(run / PREDICTIONS)
         rows = metrics_of(
             job.pipeline,
             predictions,
             run=run.name,
-            against={path.name: artifacts.read_table(path / PREDICTIONS_FILE) for path in against},
+            against={path.name: artifacts.read_table(path / PREDICTIONS) for path in against},
         )
         if calibrated:
             change = what_calibration_changed(job.pipeline, predictions, run=run.name)
-            write_metrics(run / CHANGE_FILE, change, fingerprint=fingerprint, inputs=inputs)
-        write_metrics(run / METRICS_FILE, rows, fingerprint=fingerprint, inputs=inputs)
+            write_metrics(run / CALIBRATION_CHANGE, change, fingerprint=fingerprint, inputs=inputs)
+        write_metrics(run / METRICS, rows, fingerprint=fingerprint, inputs=inputs)
 
 
 def _importance(job: Job) -> list[Path]:
@@ -307,8 +310,8 @@ def _importance(job: Job) -> list[Path]:
     options = job.pipeline.evaluate
     if not options.importance:
         return []
-    target = job.run / IMPORTANCE_FILE
-    inputs = contents([job.run / "model", *_scored_days(job)])
+    target = job.run / IMPORTANCE
+    inputs = contents([job.run / MODEL, *_scored_days(job)])
     read = {"name", "kind", "given", "levels"}
     objectives = [objective.model_dump(mode="json", include=read) for objective in job.pipeline.objective]
     settings = options.model_dump(mode="json", include={"bootstrap", "confidence", "importance_rows"})
@@ -316,7 +319,7 @@ def _importance(job: Job) -> list[Path]:
     if artifacts.is_fresh(target, fingerprint):
         job.console.say("importance: fresh")
         return [target]
-    if artifacts.manifest(job.encoded / "encoder") is None:
+    if artifacts.manifest(job.encoded / ENCODER) is None:
         raise ArtifactError(
             f"{job.encoded}: found nothing, expected the encoded days, which importance is computed from."
             " Fix: recsys run PIPELINE --until encode, or evaluate.importance = false"
@@ -342,16 +345,16 @@ def _importance(job: Job) -> list[Path]:
 def _report(job: Job) -> None:
     from recsys import report
 
-    against = [run for run in _compared(job) if artifacts.manifest(run / PREDICTIONS_FILE) is not None]
-    inputs = contents([job.run / METRICS_FILE, job.run / PREDICTIONS_FILE, job.run / "model", *_importance(job)])
-    inputs |= contents([run / PREDICTIONS_FILE for run in against])
+    against = [run for run in _compared(job) if artifacts.manifest(run / PREDICTIONS) is not None]
+    inputs = contents([job.run / METRICS, job.run / PREDICTIONS, job.run / MODEL, *_importance(job)])
+    inputs |= contents([run / PREDICTIONS for run in against])
     if job.pipeline.evaluate.calibrate != "none":
-        inputs |= contents([job.run / CALIBRATION_FILE, job.run / CHANGE_FILE])
-    if (scored := artifacts.manifest(job.run / PREDICTIONS_FILE)) is not None:
+        inputs |= contents([job.run / CALIBRATION, job.run / CALIBRATION_CHANGE])
+    if (scored := artifacts.manifest(job.run / PREDICTIONS)) is not None:
         inputs["scored from"] = scored.fingerprint  # the items' features too, which the page shows
     account = _rows(job)
     fingerprint = artifacts.fingerprint([inputs, account, job.pipeline.name])
-    if artifacts.is_fresh(job.run / REPORT_FILE, fingerprint):
+    if artifacts.is_fresh(job.run / REPORT, fingerprint):
         job.console.say("report: fresh")
     else:
         with _timed(job, "report"):
@@ -364,8 +367,8 @@ def _report(job: Job) -> None:
                 against=against,
                 examples=job.examples if job.examples.is_dir() else None,
             )
-    report.terminal_table(artifacts.read_table(job.run / METRICS_FILE), job.console)
-    job.console.say(f"report: {job.run / REPORT_FILE}")
+    report.terminal_table(artifacts.read_table(job.run / METRICS), job.console)
+    job.console.say(f"report: {job.run / REPORT}")
 
 
 STAGES: dict[str, Callable[[Job], None]] = {
@@ -380,7 +383,7 @@ STAGES: dict[str, Callable[[Job], None]] = {
 
 
 def _runs(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in folder.glob(f"runs/*/{CONFIG_FILE}"))
+    return sorted(path.parent for path in folder.glob(f"{RUNS}/*/{CONFIG}"))
 
 
 # --- Beside the stages --------------------------------------------------------------------------------------------
@@ -411,7 +414,7 @@ def make_world(folder: Path, options: WorldOptions, *, seed: int, console: Conso
 
 
 def _scored_days(job: Job) -> list[Path]:
-    return [job.examples / f"day={day}" for day in job.days(schema.VALIDATION, schema.TEST)]
+    return [day_folder(job.examples, day) for day in job.days(schema.VALIDATION, schema.TEST)]
 
 
 def contents(paths: Sequence[Path]) -> dict[str, str]:
@@ -420,7 +423,7 @@ def contents(paths: Sequence[Path]) -> dict[str, str]:
 
 
 def _rows(job: Job) -> dict[str, int] | None:
-    manifest = artifacts.manifest(job.folder / "events")
+    manifest = artifacts.manifest(job.folder / EVENTS)
     return dict(manifest.rows) if manifest and manifest.rows else None
 
 

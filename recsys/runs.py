@@ -9,22 +9,21 @@ import pyarrow as pa
 from recsys import artifacts, schema
 from recsys.config import Pipeline, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
-from recsys.jobs import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE
 from recsys.judge import judging, metrics_of, warn, warn_of_run, write_metrics
 from recsys.pipeline import contents
 from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console
+from recsys.workspace import CONFIG, FUSION, METRICS, PREDICTIONS, RUNS
 
-FUSION_FILE = "fusion.toml"
 COMPARISON_FILE = "compare.html"
-_WITH = {METRICS_FILE: "evaluated", PREDICTIONS_FILE: "scored"}  # in words
+_WITH = {METRICS: "evaluated", PREDICTIONS: "scored"}  # in words
 
 
-def find_run(name: str, workspace: Path, *, file: str = METRICS_FILE) -> Path:
+def find_run(name: str, workspace: Path, *, file: str = METRICS) -> Path:
     """A run that has `file`, by its path or by its name anywhere in the workspace. Raises ConfigError where none or several fit."""
     if (Path(name) / file).is_file():
         return Path(name)
-    runs = sorted(path.parent for path in workspace.glob(f"*/runs/*/{file}"))
+    runs = sorted(path.parent for path in workspace.glob(f"*/{RUNS}/*/{file}"))
     found = [path for path in runs if path.name == name]
     if len(found) == 1:
         return found[0]
@@ -38,9 +37,9 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS_FILE) -> Path:
 
 def pipeline_of(run: Path) -> Pipeline:
     """The config that a run was made with."""
-    known = artifacts.read_json(run / CONFIG_FILE)
+    known = artifacts.read_json(run / CONFIG)
     if known is None:
-        raise ArtifactError(f"{run / CONFIG_FILE}: found nothing, expected the config of the run. Fix: run the pipeline again")
+        raise ArtifactError(f"{run / CONFIG}: found nothing, expected the config of the run. Fix: run the pipeline again")
     return Pipeline.model_validate(known["pipeline"])
 
 
@@ -60,7 +59,7 @@ def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, s
     pipeline = pipeline_of(runs[0])
     split, options = judging(pipeline, split), pipeline.evaluate
     judged = evaluation.judged_by(pipeline.objective, metrics or report.MAIN_METRICS, conditional=True)
-    scored = ((run.name, artifacts.read_table(run / PREDICTIONS_FILE)) for run in runs)
+    scored = ((run.name, artifacts.read_table(run / PREDICTIONS)) for run in runs)
     paired = evaluation.paired(scored, pipeline.objective, judged, split=split, bootstrap=options.bootstrap, seed=pipeline.seed)
     rows = evaluation.comparison(paired, split=split, confidence=options.confidence)
     report.terminal_matrix(f"{pipeline.name}: {split} days", report.comparison_matrix(rows), console)
@@ -68,7 +67,7 @@ def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, s
         console.say(line)
     if out is not None:
         page = out if out.suffix == ".html" else out / COMPARISON_FILE
-        fingerprint = artifacts.fingerprint([contents([run / PREDICTIONS_FILE for run in runs]), list(metrics), split])
+        fingerprint = artifacts.fingerprint([contents([run / PREDICTIONS for run in runs]), list(metrics), split])
         report.write_comparison(page, rows, pipeline.name, _facts(runs, pipeline, split), fingerprint=fingerprint)
         console.say(f"comparison: {page}")
     return rows
@@ -96,10 +95,10 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
     wanted, options = pipeline.fuse, pipeline.evaluate
     if wanted.maximise is None:
         raise ConfigError('fuse: found nothing to maximise. Fix: --maximise OBJECTIVE, or maximise = "OBJECTIVE" under [fuse]')
-    inputs = contents([run / PREDICTIONS_FILE])
+    inputs = contents([run / PREDICTIONS])
     try:
         tuned = fusion.tune(
-            known_before(artifacts.read_table(run / PREDICTIONS_FILE), pipeline.border_after(schema.VALIDATION)),
+            known_before(artifacts.read_table(run / PREDICTIONS), pipeline.border_after(schema.VALIDATION)),
             pipeline.objective,
             fusion.Aim(wanted.maximise, wanted.metric, wanted.least_changes([objective.name for objective in pipeline.objective])),
             run=run.name,
@@ -108,28 +107,28 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
             seed=pipeline.seed,
         )
     except fusion.InfeasibleError as error:
-        if not (run / FUSION_FILE).exists():
+        if not (run / FUSION).exists():
             raise
-        artifacts.remove(run / FUSION_FILE)
-        raise ConfigError([*error.problems, f"{run / FUSION_FILE}: removed, its weights were found for an earlier aim"]) from error
+        artifacts.remove(run / FUSION)
+        raise ConfigError([*error.problems, f"{run / FUSION}: removed, its weights were found for an earlier aim"]) from error
     fingerprint = artifacts.fingerprint([wanted.model_dump(mode="json"), pipeline.seed, inputs])
     artifacts.write_file(
-        run / FUSION_FILE,
+        run / FUSION,
         lambda draft: draft.write_text(tuned.toml, encoding="utf-8"),
         stage="fuse",
         fingerprint=fingerprint,
         inputs=inputs,
     )
-    console.say(f"{tuned.text}\n\n{tuned.toml}\nfusion weights: {run / FUSION_FILE}")
-    return run / FUSION_FILE
+    console.say(f"{tuned.text}\n\n{tuned.toml}\nfusion weights: {run / FUSION}")
+    return run / FUSION
 
 
 def show(run: Path, console: Console) -> None:
     """The metric table of a run, and what makes its numbers doubtful, where the predictions are still there to tell."""
     from recsys import report
 
-    report.terminal_table(artifacts.read_table(run / METRICS_FILE), console)
-    if (run / PREDICTIONS_FILE).is_file():
+    report.terminal_table(artifacts.read_table(run / METRICS), console)
+    if (run / PREDICTIONS).is_file():
         warn_of_run(pipeline_of(run), run, console)
 
 
@@ -144,5 +143,5 @@ def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path, console: Con
     rows = metrics_of(pipeline, table, run=predictions.stem, against={})
     warn(pipeline, table, console)
     identity = [pipeline.evaluate.model_dump(mode="json"), str(predictions)]
-    write_metrics(out / METRICS_FILE, rows, fingerprint=artifacts.fingerprint(identity))
+    write_metrics(out / METRICS, rows, fingerprint=artifacts.fingerprint(identity))
     return rows

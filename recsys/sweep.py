@@ -18,10 +18,11 @@ from recsys import pipeline as stages
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
 from recsys.errors import ConfigError, RecsysError
-from recsys.jobs import PREDICTIONS_FILE, Job, open_job, run_identity
+from recsys.jobs import Job, open_job, run_identity
 from recsys.judge import judging
 from recsys.objectives import Objective
 from recsys.progress import Console
+from recsys.workspace import PREDICTIONS, SWEEPS
 
 ROWS_FILE, PAGE_FILE = "sweep.parquet", "sweep.html"
 OWN = ("name", "source", "seed")  # of the pipeline, that all points have in common; seeds of a point follow from it
@@ -178,7 +179,7 @@ def _naming(what: str) -> Iterator[None]:
 
 # --- Numbers ------------------------------------------------------------------------------------------------------
 def _predictions(job: Job) -> pa.Table:
-    return artifacts.read_table(job.run / PREDICTIONS_FILE)
+    return artifacts.read_table(job.run / PREDICTIONS)
 
 
 def _parts(pipeline: Pipeline, split: str) -> list[str]:
@@ -204,7 +205,7 @@ def _write(job: Job, found: Sequence[evaluation.Points], ends: evaluation.Ends, 
     asked = [judging.paired.runs, judging.split, [(j.objective, j.metric.name) for j in judging.paired.judged]]
     fingerprint = artifacts.fingerprint([asked, pipeline.evaluate.model_dump(mode="json")])
     name = "-".join(dict.fromkeys(key.rpartition(".")[2] for key in _keys(points)))
-    folder = job.folder / "sweeps" / f"{name}-{fingerprint[:6]}"
+    folder = job.folder / SWEEPS / f"{name}-{fingerprint[:6]}"
     artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="sweep", fingerprint=fingerprint)
     report.write_sweep(folder / PAGE_FILE, table, pipeline.name, _facts(judging, pipeline, points), fingerprint=fingerprint)
     console.say("")

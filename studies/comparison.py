@@ -30,6 +30,7 @@ from recsys.balancing import BALANCERS
 from recsys.config.model import Sharing
 from recsys.evaluation import SeedNoise, evaluate, judged_by, main_metric, paired
 from recsys.progress import Console
+from recsys.workspace import PREDICTIONS
 from studies import fixed_front
 
 FIXED = "fixed"
@@ -90,7 +91,7 @@ def held_against_front(arguments: argparse.Namespace) -> pd.DataFrame:
         options = jobs_P[0].pipeline
         judged = judged_by([objective for objective in options.objective if objective.loss_weight > 0])
         sign_K = np.array([-1.0 if each.better == schema.LOWER else 1.0 for each in judged])
-        scored = ((job.run.name, artifacts.read_table(job.run / jobs.PREDICTIONS_FILE)) for job in jobs_P)
+        scored = ((job.run.name, artifacts.read_table(job.run / PREDICTIONS)) for job in jobs_P)
         found = paired(scored, options.objective, judged, split=schema.TEST, bootstrap=options.evaluate.bootstrap, seed=options.seed)
         values.append([[measured.value for measured in numbers] for numbers in found.measured] * sign_K)
         replicates.append([[measured.replicates_R for measured in numbers] for numbers in found.measured] * sign_K[:, None])
@@ -102,9 +103,9 @@ def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str
     """Trains and judges one way; the reference of this seed stands already."""
     job, reference = (_job(arguments, name, seed) for name in (way, WAYS[arguments.what][0]))
     pipeline.run(job, until="score")
-    against = {reference.run.name: artifacts.read_table(reference.run / jobs.PREDICTIONS_FILE)} if job.run != reference.run else {}
+    against = {reference.run.name: artifacts.read_table(reference.run / PREDICTIONS)} if job.run != reference.run else {}
     metrics = evaluate(
-        artifacts.read_table(job.run / jobs.PREDICTIONS_FILE), job.pipeline.objective, run=job.run.name, against=against, slices=()
+        artifacts.read_table(job.run / PREDICTIONS), job.pipeline.objective, run=job.run.name, against=against, slices=()
     ).to_pandas()
     metrics = metrics[(metrics["split"] == "test") & metrics["day"].isna()]
     inside = json.loads((job.run / "model" / "inside.json").read_text())

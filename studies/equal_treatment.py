@@ -16,6 +16,7 @@ import pandas as pd
 from recsys import artifacts, config, jobs, pipeline, schema
 from recsys.evaluation import main_metric
 from recsys.progress import Console
+from recsys.workspace import METRICS
 from studies.intervals import student
 
 
@@ -40,7 +41,7 @@ def one_world(path: Path, seed: int, overrides: list[str], workspace: Path) -> l
     options = config.load(path, [*overrides, f"seed={seed}", 'evaluate.baselines=["gbdt"]', "evaluate.against=[]"])
     job = jobs.open_job(options, workspace, run=None, replace=False, console=Console())
     pipeline.run(job, until="evaluate")
-    metrics = artifacts.read_table(job.run / jobs.METRICS_FILE).to_pandas()
+    metrics = artifacts.read_table(job.run / METRICS).to_pandas()
     whole = metrics[(metrics["split"] == schema.TEST) & metrics["day"].isna() & (metrics["slice"] == "all")]
     rows = []
     for objective in options.objective:

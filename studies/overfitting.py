@@ -24,6 +24,7 @@ from recsys.affinity import Training, variant
 from recsys.evaluation import SeedNoise
 from recsys.progress import Console
 from recsys.report.training_log import read_journal
+from recsys.workspace import JOURNAL
 
 ALONE = "alone"
 WAYS = (ALONE, "soft", "shared_bottom", "mmoe")  # from sharing nothing to sharing most
@@ -65,7 +66,7 @@ def _curves(arguments: argparse.Namespace, options: config.Pipeline) -> pd.DataF
     """Of the objectives that learn in one training. `joint`: what early stopping would compare."""
     job = jobs.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
     pipeline.run(job, until="train")
-    journal = read_journal(job.run / jobs.JOURNAL_FILE)
+    journal = read_journal(job.run / JOURNAL)
     assert journal is not None  # the stage has written it
     weights = {objective.name: objective.loss_weight for objective in options.objective if objective.loss_weight > 0}
     curves = journal.curves

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from recsys import artifacts, config, jobs, pipeline, world
 from recsys.progress import Console
+from recsys.workspace import PREDICTIONS
 
 CONFIG = Path(__file__).with_suffix(".toml")
 WAYS = ("tower", "blind", "input")
@@ -73,7 +74,7 @@ def one_run(workspace: Path, overrides: Sequence[str], way: str) -> dict[str, ob
     options = config.load(CONFIG, [*overrides, f"model.position={way}"])
     job = jobs.open_job(options, workspace, run=way, replace=False, console=Console(quiet=True))
     pipeline.run(job, until="score")
-    predictions = artifacts.read_table(job.run / jobs.PREDICTIONS_FILE).to_pandas()
+    predictions = artifacts.read_table(job.run / PREDICTIONS).to_pandas()
     truth = world.read_truth(job.folder / "raw", ["request", "vid", "slot", world.ATTRACTIVENESS]).to_pandas()
     joined = predictions.merge(truth, left_on=["request_id", "item_id"], right_on=["request", "vid"], validate="one_to_one")
     joined = joined.sort_values(["request", "slot"])

@@ -23,6 +23,7 @@ from recsys import artifacts, config, jobs, pipeline, schema
 from recsys.config import Pipeline
 from recsys.encoding import EncodedDays
 from recsys.progress import Console
+from recsys.workspace import PREDICTIONS, day_folder
 
 CONFIG = Path(__file__).with_suffix(".toml")
 LABELS = (None, 5000, 2000, 1000, 500)  # None: all
@@ -80,8 +81,8 @@ def one_way(everything: jobs.Job, way: str, asked: int | None, known: int, works
         options = options.model_copy(update={"train": options.train.model_copy(update={"init_from": first, "freeze": freeze})})
     job = _run(options, workspace, f"{way}-{asked}".replace(", ", "-").replace(" ", "-"))
     label, value = schema.label_column("like"), schema.prediction_column("like")
-    predicted = artifacts.read_table(job.run / jobs.PREDICTIONS_FILE).select([schema.EVENT_ID, value]).to_pandas()
-    days = [everything.examples / f"day={day}" for day in everything.days(schema.TEST)]
+    predicted = artifacts.read_table(job.run / PREDICTIONS).select([schema.EVENT_ID, value]).to_pandas()
+    days = [day_folder(everything.examples, day) for day in everything.days(schema.TEST)]
     known_labels = pd.concat([artifacts.read_table(day, [schema.EVENT_ID, label]).to_pandas() for day in days])
     joined = predicted.merge(known_labels, on=schema.EVENT_ID, validate="one_to_one")
     return {"labels": likes_known(job), "auc": round(auc(joined[value].to_numpy(), joined[label].to_numpy()), 5)}

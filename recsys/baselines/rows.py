@@ -12,6 +12,7 @@ from recsys import artifacts, schema
 from recsys.encoding import EncodedDays
 from recsys.errors import data_error
 from recsys.objectives import Objective
+from recsys.workspace import PART, day_folder
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Rows:
         return EncodedDays(self.encoded, list(self.days))
 
     def _file(self, day: str) -> Path:
-        return self.examples / f"day={day}" / "part-0.parquet"
+        return day_folder(self.examples, day) / PART
 
 
 def require_labels(rows: Rows, objectives: tuple[Objective, ...]) -> None:

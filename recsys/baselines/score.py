@@ -17,6 +17,7 @@ from recsys.encoding import label_means
 from recsys.errors import ArtifactError, ConfigError
 from recsys.predictions import assemble, carried
 from recsys.progress import Console
+from recsys.workspace import PREDICTIONS, days_of
 
 BASELINES: dict[str, type[Baseline]] = {"popularity": Popularity, "gbdt": GBDT}
 
@@ -64,7 +65,7 @@ def fit_and_score(
 def write_predictions(run: Path, table: pa.Table, *, fingerprint: str, inputs: Mapping[str, str] | None) -> None:
     """`run`/predictions.parquet."""
     artifacts.write_file(
-        run / "predictions.parquet",
+        run / PREDICTIONS,
         lambda path: pq.write_table(table, path, compression="zstd"),
         stage="score",
         fingerprint=fingerprint,
@@ -74,8 +75,7 @@ def write_predictions(run: Path, table: pa.Table, *, fingerprint: str, inputs: M
 
 def _rows(pipeline: Pipeline, part: str, examples: Path, encoded: Path) -> Rows | None:
     """The days of a part that have rows; None where there are none."""
-    there = set(artifacts.days(examples))
-    days = tuple(day for day in pipeline.split.days(part) if day in there)
+    days = tuple(days_of(pipeline.split, examples, part))
     return Rows(examples, encoded, days) if days else None
 
 

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.encoding import packing
-from recsys.encoding.encoded_days import DAY_FILE
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.fitting import duration_columns
 from recsys.errors import ArtifactError
 from recsys.progress import Console
+from recsys.workspace import ENCODED_PART, ENCODER, PART, day_folder, days_of
 
 _STAGE = "encode"
 _READ_ROWS = 4 * packing.BATCH_ROWS  # at a time: a look-up hashes the whole vocabulary once a table, and memory holds one table
@@ -34,7 +34,7 @@ class Encoded:
 
 def fingerprint_of(pipeline: Pipeline, examples: Path) -> str:
     """What the encoder depends on: its options and the bytes of the training days, no other day's."""
-    return artifacts.fingerprint([_config(pipeline), _contents(examples, _days(pipeline, examples, schema.TRAIN))])
+    return artifacts.fingerprint([_config(pipeline), _contents(examples, days_of(pipeline.split, examples, schema.TRAIN))])
 
 
 def encode(pipeline: Pipeline, examples: Path, encoded_root: Path, *, console: Console) -> Encoded:
@@ -42,16 +42,16 @@ def encode(pipeline: Pipeline, examples: Path, encoded_root: Path, *, console: C
 
     Rows keep the order of the examples. Raises ArtifactError where there is no training day, or examples lack a column.
     """
-    train = _days(pipeline, examples, schema.TRAIN)
+    train = days_of(pipeline.split, examples, schema.TRAIN)
     if not train:
         first, last = pipeline.split.train
         raise ArtifactError(f"{examples}: found no day from {first} to {last} (split.train), expected the examples. Fix: run features")
-    days = _days(pipeline, examples, *schema.SPLITS)
+    days = days_of(pipeline.split, examples, *schema.SPLITS)
     contents = _contents(examples, days)
     fingerprint = fingerprint_of(pipeline, examples)
     folder = encoded_root / fingerprint
     encoder, was_fresh = _encoder(pipeline, examples, folder, fingerprint, {day: contents[day] for day in train})
-    stale = [day for day in days if not artifacts.is_fresh(folder / f"day={day}", _day_fingerprint(fingerprint, contents[day]))]
+    stale = [day for day in days if not artifacts.is_fresh(day_folder(folder, day), _day_fingerprint(fingerprint, contents[day]))]
     if was_fresh and not stale:
         console.say(f"{_STAGE}: fresh ({len(days)} days)")
     else:
@@ -59,16 +59,16 @@ def encode(pipeline: Pipeline, examples: Path, encoded_root: Path, *, console: C
     if stale:
         with console.bar(_STAGE, len(stale)) as advance:
             for day in stale:
-                _encode_day(encoder, examples / f"day={day}", folder / f"day={day}", fingerprint, contents[day])
+                _encode_day(encoder, day_folder(examples, day), day_folder(folder, day), fingerprint, contents[day])
                 advance(note=day)
     return Encoded(folder, fingerprint, encoder, tuple(days))
 
 
 def _encoder(pipeline: Pipeline, examples: Path, folder: Path, fingerprint: str, inputs: Mapping[str, str]) -> tuple[Encoder, bool]:
-    target = folder / "encoder"
+    target = folder / ENCODER
     if artifacts.is_fresh(target, fingerprint):
         return Encoder.load(target), True
-    encoder = Encoder.fit(((day, table) for day in inputs for table in _tables(examples / f"day={day}")), pipeline)
+    encoder = Encoder.fit(((day, table) for day in inputs for table in _tables(day_folder(examples, day))), pipeline)
     with artifacts.writing(target, stage=_STAGE, fingerprint=fingerprint, inputs=inputs, config=_config(pipeline)) as output:
         encoder.save(output)
     return encoder, False
@@ -78,7 +78,7 @@ def _encode_day(encoder: Encoder, examples: Path, target: Path, fingerprint: str
     inputs = {"encoder": fingerprint, "examples": content}
     with (
         artifacts.writing(target, stage=_STAGE, fingerprint=_day_fingerprint(fingerprint, content), inputs=inputs) as output,
-        pa.OSFile(str(output.path(DAY_FILE)), "wb") as file,
+        pa.OSFile(str(output.path(ENCODED_PART)), "wb") as file,
         pa.ipc.new_file(file, packing.schema(encoder.layout)) as writer,
     ):
         for table in _tables(examples):
@@ -88,7 +88,7 @@ def _encode_day(encoder: Encoder, examples: Path, target: Path, fingerprint: str
 
 def _tables(day: Path) -> Iterator[pa.Table]:
     """A day's examples in tables of a bounded size; one empty table where the day has no rows."""
-    path = day / "part-0.parquet"
+    path = day / PART
     try:
         with pq.ParquetFile(path) as file:
             rows = 0
@@ -113,17 +113,12 @@ def _config(pipeline: Pipeline) -> dict[str, Any]:
     return options
 
 
-def _days(pipeline: Pipeline, examples: Path, *parts: str) -> list[str]:
-    there = set(artifacts.days(examples))
-    return [day for part in parts for day in pipeline.split.days(part) if day in there]
-
-
 def _contents(examples: Path, days: Sequence[str]) -> dict[str, str]:
     contents = {}
     for day in days:
-        manifest = artifacts.manifest(examples / f"day={day}")
+        manifest = artifacts.manifest(folder := day_folder(examples, day))
         if manifest is None:
-            raise ArtifactError(f"{examples / f'day={day}'}: found no manifest, expected whole examples. Fix: delete it and run features")
+            raise ArtifactError(f"{folder}: found no manifest, expected whole examples. Fix: delete it and run features")
         contents[day] = manifest.content
     return contents
 

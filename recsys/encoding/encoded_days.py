@@ -16,10 +16,9 @@ from recsys.encoding.layout import Layout
 from recsys.encoding.packing import Packed
 from recsys.encoding.thinning import Thinning
 from recsys.errors import ArtifactError
+from recsys.workspace import ENCODED_PART, ENCODER, day_folder
 
 # Legend: N rows of the days, K objectives.
-
-DAY_FILE = "part-0.arrow"
 
 
 class Period(NamedTuple):
@@ -68,13 +67,13 @@ class EncodedDays:
         """Raises ArtifactError where a day is absent, damaged or of another encoder."""
         self.folder = folder
         self.days = tuple(days)
-        self.layout = load_layout(folder / "encoder")
+        self.layout = load_layout(folder / ENCODER)
         periods = [None] * len(self.days) if known is None else known
         self._blocks = [block for day, period in zip(self.days, periods, strict=True) for block in self._blocks_of(day, period)]
         self.block_rows = tuple(block.size for block in self._blocks)
 
     def _blocks_of(self, day: str, known: Period | None) -> list[_Block]:
-        reader, blocks, first = _open(self.folder / f"day={day}" / DAY_FILE, self.layout), [], 0
+        reader, blocks, first = _open(day_folder(self.folder, day) / ENCODED_PART, self.layout), [], 0
         for number in range(reader.num_record_batches):
             encoded = reader.get_batch(number)
             rows = None if known is None else _with_a_label(packing.unpack(encoded, self.layout), known)

@@ -35,8 +35,8 @@ class FusedRows:
 
     def spread(self) -> FloatArray:
         """[K]: the standard deviation of each term; 1 of a constant one, which any weight leaves without effect."""
-        spread_K: FloatArray = self.terms_NK.std(axis=0)
-        return np.where(spread_K == 0, 1.0, spread_K)
+        constant_K = (self.terms_NK == self.terms_NK[:1]).all(axis=0)  # the deviation of equal floats is not always 0
+        return np.where(constant_K, 1.0, self.terms_NK.std(axis=0))
 
     def score(self, weights_K: FloatArray) -> FloatArray:
         """[N]: the fused score, added in the order of the objectives as `predictions.fused_score` does, to the same bits."""

@@ -17,6 +17,7 @@ from recsys.features.plan import make_plan, plan_fingerprint
 from recsys.features.program import DayInputs, Program
 from recsys.features.steps import Step, all_steps, read_columns, require_whole
 from recsys.progress import Console
+from recsys.workspace import EXAMPLES, ITEMS, PART, STATE, USERS, day_folder
 
 STAGE = "features"
 
@@ -40,7 +41,7 @@ def build(pipeline: Pipeline, folder: Path, *, console: Console) -> Built:
     """
     steps = all_steps(pipeline, folder)
     fingerprint = plan_fingerprint(pipeline)
-    examples, states = folder / "examples" / fingerprint, folder / "state" / fingerprint
+    examples, states = folder / EXAMPLES / fingerprint, folder / STATE / fingerprint
     days = tuple(step.day.iso for step in steps if step.wanted)
     stale = [not _is_fresh(step, examples, states) for step in steps]
     fresh = sum(step.wanted and not old for step, old in zip(steps, stale, strict=True))
@@ -51,9 +52,8 @@ def build(pipeline: Pipeline, folder: Path, *, console: Console) -> Built:
 
 
 def _is_fresh(step: Step, examples: Path, states: Path) -> bool:
-    folder = f"day={step.day.iso}"
-    needed = [states / folder, *([examples / folder] if step.wanted else [])]
-    return all(artifacts.is_fresh(target, step.fingerprint) for target in needed)
+    needed = [states, *([examples] if step.wanted else [])]
+    return all(artifacts.is_fresh(day_folder(folder, step.day.iso), step.fingerprint) for folder in needed)
 
 
 # --- Doing it -----------------------------------------------------------------------------------------------------
@@ -80,9 +80,9 @@ def _run(
 def _run_day(program: Program, steps: Sequence[Step], examples: Path, states: Path) -> None:
     """Writes the state and, where wanted, the examples of the last of `steps`; the others' states stand."""
     *earlier, step = steps
-    state = states / f"day={step.day.iso}"
+    state = day_folder(states, step.day.iso)
     previous = earlier[-1].day if earlier else None
-    program.load(DayInputs(step.day, list(step.files), previous, states / f"day={previous.iso}" if previous else None))
+    program.load(DayInputs(step.day, list(step.files), previous, day_folder(states, previous.iso) if previous else None))
     program.require_valid(step.day, next(iter(step.files)))
     with artifacts.writing(state, stage=STAGE, fingerprint=step.fingerprint, inputs=step.inputs) as output:
         program.write_state(output)
@@ -90,22 +90,22 @@ def _run_day(program: Program, steps: Sequence[Step], examples: Path, states: Pa
         return
     # The state of a day holds what became known up to its end, so older states than the window reach nothing in it.
     reach = [other for other in earlier if other.day.ordinal >= step.day.ordinal - program.longest_window]
-    target = examples / f"day={step.day.iso}"
+    target = day_folder(examples, step.day.iso)
     with artifacts.writing(target, stage=STAGE, fingerprint=step.fingerprint, inputs=step.inputs) as output:
         output.rows = artifacts.RowAccount(step.rows, step.rows, 0, 0)
-        batches = program.examples(step.day, [states / f"day={other.day.iso}" for other in (*reach, step)])
-        output.write_batches("part-0.parquet", program.example_schema, batches)
+        batches = program.examples(step.day, [day_folder(states, other.day.iso) for other in (*reach, step)])
+        output.write_batches(PART, program.example_schema, batches)
 
 
 def _open_sides(engine: Engine, folder: Path, columns: Columns) -> None:
     """Users and items under their names, unique by id; of a source without them, a table of no rows."""
-    for name, key, fields in (("users", schema.USER_ID, columns.users), ("items", schema.ITEM_ID, columns.items)):
-        path = folder / name / "part-0.parquet"
+    for name, key, fields in ((USERS, schema.USER_ID, columns.users), (ITEMS, schema.ITEM_ID, columns.items)):
+        path = folder / name / PART
         if not path.exists():
             engine.empty(name, fields)
             continue
         engine.files(name, [path])
-        table = ibis.table(dict(columns.types("users" if name == "users" else "items")), name=name)
+        table = ibis.table(dict(columns.types("users" if name == USERS else "items")), name=name)
         counted = engine.arrow(table.agg(rows=table.count(), unique=table[key].nunique())).to_pylist()[0]
         if counted["rows"] != counted["unique"]:
             raise data_error(

@@ -15,6 +15,7 @@ from recsys.days import Day
 from recsys.errors import ArtifactError, data_error
 from recsys.features.columns import Columns
 from recsys.features.plan import feature_config
+from recsys.workspace import EVENTS, ITEMS, PART, USERS, day_folder, day_of
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ class Step:
 
 def all_steps(pipeline: Pipeline, folder: Path) -> list[Step]:
     """The days with events up to the last of the split, each with the fingerprint of all that its output depends on."""
-    events = _manifest(folder / "events")
+    events = _manifest(folder / EVENTS)
     by_day: dict[str, dict[str, Mapping[str, object]]] = {}
     for name, entry in events.files.items():
-        if name.startswith("day=") and entry["rows"]:
-            by_day.setdefault(name.split("/")[0].removeprefix("day="), {})[name] = entry
+        if (day := day_of(name)) is not None and entry["rows"]:
+            by_day.setdefault(day, {})[name] = entry
     _require_parts(pipeline, folder, sorted(by_day))
     wanted = {day for part in schema.SPLITS for day in pipeline.split.days(part)}
-    sides = {name: _manifest(folder / name).content for name in ("users", "items") if (folder / name).exists()}
+    sides = {name: _manifest(folder / name).content for name in (USERS, ITEMS) if (folder / name).exists()}
     config, previous = feature_config(pipeline), ""
     found: list[Step] = []
     for day in sorted(day for day in by_day if day <= max(wanted)):
@@ -46,7 +47,7 @@ def all_steps(pipeline: Pipeline, folder: Path) -> list[Step]:
         content = artifacts.fingerprint({name: entry["sha256"] for name, entry in entries.items()})
         inputs = {"config": artifacts.fingerprint(config), "state": previous, "events": content, **sides}
         previous = artifacts.fingerprint(inputs)
-        files = {folder / "events" / name: str(entry["sha256"]) for name, entry in sorted(entries.items())}
+        files = {folder / EVENTS / name: str(entry["sha256"]) for name, entry in sorted(entries.items())}
         rows = sum(int(str(entry["rows"])) for entry in entries.values())
         found.append(Step(Day(day, pipeline.zone), files, rows, previous, inputs, day in wanted))
     return found
@@ -64,7 +65,7 @@ def _require_parts(pipeline: Pipeline, folder: Path, days: Sequence[str]) -> Non
     empty = {part: span for part, span in pipeline.split.parts().items() if not set(pipeline.split.days(part)) & set(days)}
     if empty:
         raise data_error(
-            folder / "events",
+            folder / EVENTS,
             found=f"no rows in {', '.join(f'split.{part} ({first} to {last})' for part, (first, last) in empty.items())}",
             expected="rows in each part of the split",
             fix=f"choose from the days that have rows: {_spans(days) or 'none'}",
@@ -85,10 +86,10 @@ def _spans(days: Sequence[str]) -> str:
 # --- Reading -----------------------------------------------------------------------------------------------------------
 def read_columns(folder: Path, day: str) -> Columns:
     """The columns of a day's events, of users and of items, in a workspace."""
-    events = _parquet_schema(_parquet_files(folder / "events" / f"day={day}")[0])
+    events = _parquet_schema(_parquet_files(day_folder(folder / EVENTS, day))[0])
     sides = {}
     for name, key in (("users", schema.USER_ID), ("items", schema.ITEM_ID)):
-        path = folder / name / "part-0.parquet"
+        path = folder / name / PART
         sides[name] = _parquet_schema(path) if path.exists() else pa.schema([events.field(key)])
     return Columns(events, sides["users"], sides["items"])
 

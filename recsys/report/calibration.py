@@ -15,8 +15,7 @@ from recsys.report import calibration_figures
 from recsys.report.cells import Line, Matrix, grid
 from recsys.report.frame import SPLIT_ORDER, by_slice, frame, whole
 from recsys.report.sections import MAX_LINES, Section, is_of
-
-CALIBRATION_FILE, CHANGE_FILE = "calibration.json", "calibration.parquet"
+from recsys.workspace import CALIBRATION, CALIBRATION_CHANGE
 
 # Metric → how it is called here. What calibration is for, then what it may change besides.
 AIM = {
@@ -48,7 +47,7 @@ def section(run: Path, predictions: pa.Table, scores: Scores, table: pd.DataFram
     matrices: dict[str, Matrix] = {}
     before_by_slice: Lines = {}
     if before is not None:
-        changed = _of_split(frame(artifacts.read_table(run / CHANGE_FILE)), split)
+        changed = _of_split(frame(artifacts.read_table(run / CALIBRATION_CHANGE)), split)
         is_before = changed["run"] == schema.UNCALIBRATED
         values, after = whole(changed[is_before]), whole(changed[~is_before])
         matrices[f"Before and after calibration, {split} days"] = _before_and_after(values, after, AIM)
@@ -77,9 +76,9 @@ def _of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
 
 def _maps_words(run: Path, split: str, pipeline: Pipeline) -> str:
     """What was fitted to what, which objectives stayed as they are, and where these numbers flatter."""
-    if artifacts.manifest(run / CALIBRATION_FILE) is None:
+    if artifacts.manifest(run / CALIBRATION) is None:
         return ' Predictions are as the model gave them (evaluate.calibrate = "none").'
-    calibration: Calibration = read(run / CALIBRATION_FILE)
+    calibration: Calibration = read(run / CALIBRATION)
     words = (
         f" Predictions were calibrated by a monotone map an objective ({calibration.method}), fitted to the validation days; grey: the"
         " same bins before it. The fused order moves with any map, AUC and XAUC with the ties of an isotonic one, and where maps multiply."

@@ -15,6 +15,7 @@ from recsys import artifacts, schema
 from recsys.evaluation.rows import IntArray
 from recsys.objectives import Objective
 from recsys.report.sampling import Sample
+from recsys.workspace import PART
 
 LISTS = 4
 SHORTEST = 8  # items of a list that is worth looking at
@@ -94,7 +95,7 @@ def _features(shown: pa.Table, examples: Path) -> dict[Any, dict[str, Any]]:
     found: dict[Any, dict[str, Any]] = {}
     for day in shown[schema.DAY].unique().to_pylist():
         folder = examples / f"{schema.DAY}={day}"
-        kinds = artifacts.read_schema(folder / "part-0.parquet")
+        kinds = artifacts.read_schema(folder / PART)
         names = [name for name in kinds.names if name.startswith((schema.ITEM, schema.QUERY))]
         names.sort(key=lambda name: _is_number(kinds.field(name).type))
         table = artifacts.read_table(folder, [schema.EVENT_ID, *names])

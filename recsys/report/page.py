@@ -18,6 +18,7 @@ from recsys.report.frame import frame, short_names
 from recsys.report.sections import Section
 from recsys.report.templates import inline_json, render, script, static
 from recsys.report.training_log import read_inside, read_journal
+from recsys.workspace import IMPORTANCE, INSIDE, JOURNAL, METRICS, MODEL, PREDICTIONS, REPORT
 
 
 def write_report(
@@ -36,11 +37,11 @@ def write_report(
     this one's trade-offs. `examples`, where they stand, know the items' features. Raises ArtifactError where a file that is there
     cannot be read or has another form.
     """
-    table = frame(artifacts.read_table(run / "metrics.parquet"))
-    predictions = artifacts.read_table(run / "predictions.parquet")
+    table = frame(artifacts.read_table(run / METRICS))
+    predictions = artifacts.read_table(run / PREDICTIONS)
     scores = read_scores(predictions, pipeline.objective, run.name, labels=True)
-    model, journal = read_inside(run / "model" / "inside.json"), read_journal(run / "training.jsonl")
-    beside = tradeoffs.Beside({other.name: artifacts.read_table(other / "predictions.parquet") for other in against}, examples)
+    model, journal = read_inside(run / MODEL / INSIDE), read_journal(run / JOURNAL)
+    beside = tradeoffs.Beside({other.name: artifacts.read_table(other / PREDICTIONS) for other in against}, examples)
     shown = [
         *sections.metrics(table),
         *sections.days(table),
@@ -60,7 +61,7 @@ def write_report(
         objectives=sections.objectives(pipeline, predictions, scores),
         shown=shown,
     )
-    artifacts.write_file(run / "report.html", lambda path: path.write_text(html, encoding="utf-8"), stage="report", fingerprint=fingerprint)
+    artifacts.write_file(run / REPORT, lambda path: path.write_text(html, encoding="utf-8"), stage="report", fingerprint=fingerprint)
     console.say(f"report: {sum(len(section.figures) for section in shown)} figures, {len(html.encode()) / 1e6:.1f} MB")
 
 
@@ -96,7 +97,7 @@ def page(
 
 
 def _importance(run: Path) -> pa.Table | None:
-    path = run / "importance.parquet"
+    path = run / IMPORTANCE
     return artifacts.read_table(path) if path.is_file() else None
 
 

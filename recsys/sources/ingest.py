@@ -23,9 +23,9 @@ from recsys.sources.reading import Reading
 from recsys.sources.refusals import Typed, typed
 from recsys.sources.resolve import describe
 from recsys.sources.staging import Staged, TableFiles, stage
+from recsys.workspace import EVENTS, PART, QUARANTINE
 
 STAGE = "ingest"
-EVENTS, QUARANTINE = "events", "quarantine"
 
 
 @dataclass
@@ -118,7 +118,7 @@ def _write_entities(work: _Work, target: Path, role: str, entities: Typed | None
     columns = entities_schema(entities, role_key(role), key_type)
     with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
         if entities is None:
-            output.write_table("part-0.parquet", columns.empty_table())
+            output.write_table(PART, columns.empty_table())
         else:
             write_unique(output, work.con, entities_query(entities), "a0", columns)
 
@@ -126,7 +126,7 @@ def _write_entities(work: _Work, target: Path, role: str, entities: Typed | None
 def _write_quarantine(work: _Work, target: Path, fingerprint: str) -> None:
     refused = pa.concat_tables(work.refused).sort_by([(name, "ascending") for name in ("source_file", "source_row", "reason")])
     with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
-        output.write_table("part-0.parquet", refused.combine_chunks())
+        output.write_table(PART, refused.combine_chunks())
 
 
 def _write_events(

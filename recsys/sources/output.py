@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby, pairwise
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -10,13 +11,14 @@ import pyarrow.compute as pc
 
 from recsys import schema
 from recsys.artifacts import Output
+from recsys.workspace import PART, day_folder
 
 _ROW_GROUP = 131_072
 
 
 def write_unique(output: Output, con: duckdb.DuckDBPyConnection, query: str, key: str, columns: pa.Schema) -> None:
     """`part-0.parquet` of the rows of `query`, which is sorted by `key`; of rows with one key the first stays."""
-    output.write_batches("part-0.parquet", columns, _row_groups(_unique(con, query, key), columns))
+    output.write_batches(PART, columns, _row_groups(_unique(con, query, key), columns))
 
 
 def write_days(output: Output, con: duckdb.DuckDBPyConnection, query: str, columns: pa.Schema) -> list[str]:
@@ -24,7 +26,7 @@ def write_days(output: Output, con: duckdb.DuckDBPyConnection, query: str, colum
     days: list[str] = []
     for day, batches in groupby(_by_day(_unique(con, query, schema.EVENT_ID)), key=lambda entry: entry[0]):
         assert day > max(days, default=""), f"the rows of {day} come after those of {days[-1]}"
-        output.write_batches(f"{schema.DAY}={day}/part-0.parquet", columns, _row_groups((batch for _, batch in batches), columns))
+        output.write_batches(str(day_folder(Path(), day) / PART), columns, _row_groups((batch for _, batch in batches), columns))
         days.append(day)
     return days
 

@@ -21,10 +21,11 @@ from recsys.errors import ArtifactError
 from recsys.objectives import Objective
 from recsys.predictions import value_names
 from recsys.training.member import Member, empty_member
+from recsys.workspace import ENCODER, INSIDE
 
 # Legend: N rows, K objectives, V values of a row (predictions.value_names).
 
-WEIGHTS, CONFIG, ENCODER, INSIDE = "model.safetensors", "config.json", "encoder", "inside.json"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
 TRAIN_MEANS, VALIDATION = "train_means.json", "validation.parquet"
 
 

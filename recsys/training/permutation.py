@@ -20,6 +20,7 @@ from recsys.errors import ArtifactError, DataError
 from recsys.predictions import value_names
 from recsys.progress import Console
 from recsys.training.score import carried_columns, load
+from recsys.workspace import MODEL, PART, day_folder, days_of
 
 # Legend: N rows of the sample, V values of a row (predictions.value_names).
 
@@ -47,14 +48,14 @@ def permuted(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, ro
     Raises DataError where there is no day to score, ArtifactError for a damaged model, a day that is not encoded, or examples of other
     rows than were encoded.
     """
-    scorer = load(run / "model", pipeline.train)
+    scorer = load(run / MODEL, pipeline.train)
     split, days = _latest(pipeline, examples)
     read = EncodedDays(encoded, days)
     places_N = np.sort(np.random.default_rng([pipeline.seed, 0]).choice(len(read), min(rows, len(read)), replace=False))
     starts = np.cumsum([0, *(len(EncodedDays(encoded, [day])) for day in days)])
     cuts = np.searchsorted(places_N, starts)  # of the sample: where each day begins, and the end
     carried = pa.concat_tables(
-        _ids_and_labels(examples / f"day={day}" / "part-0.parquet", stop - start, places_N[first:last] - start)
+        _ids_and_labels(day_folder(examples, day) / PART, stop - start, places_N[first:last] - start)
         for day, start, stop, first, last in zip(days, starts, starts[1:], cuts, cuts[1:], strict=False)
     )
     packed = read.take(places_N)
@@ -77,9 +78,8 @@ def permuted(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, ro
 
 def _latest(pipeline: Pipeline, examples: Path) -> tuple[str, list[str]]:
     """The test days, else the validation days, that have examples."""
-    there = set(artifacts.days(examples))
     for split in (schema.TEST, schema.VALIDATION):
-        if days := [day for day in pipeline.split.days(split) if day in there]:
+        if days := days_of(pipeline.split, examples, split):
             return split, days
     raise DataError(
         f"{examples}: found no validation and no test day, expected at least one to score. Fix: split.test, or the source's files"

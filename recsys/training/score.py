@@ -24,10 +24,10 @@ from recsys.progress import Console
 from recsys.training.devices import Compute, decide
 from recsys.training.member import PREDICTION_ROWS, predict, sees_position, values
 from recsys.training.model import VALIDATION, Model, read_model
+from recsys.workspace import MODEL, PART, PREDICTIONS, day_folder, days_of
 
 # Legend: N rows, K objectives, V values of a row (predictions.value_names).
 
-PREDICTIONS = "predictions.parquet"
 _GROUP_ROWS = 131_072
 
 
@@ -102,14 +102,13 @@ def score(
     `pred.X` is with the logged position, `rank.X` with the position missing, where the model sees a position.
     Raises DataError where there is no day to score, ArtifactError for a damaged model or examples of other rows.
     """
-    scorer = load(run / "model", pipeline.train)
-    there = set(artifacts.days(encoded))
-    validation, test = ([day for day in pipeline.split.days(part) if day in there] for part in (schema.VALIDATION, schema.TEST))
+    scorer = load(run / MODEL, pipeline.train)
+    validation, test = (days_of(pipeline.split, encoded, part) for part in (schema.VALIDATION, schema.TEST))
     if not validation + test:
         raise DataError(
             f"{encoded}: found no validation and no test day, expected at least one to score. Fix: split.test, or the source's files"
         )
-    kept = artifacts.read_table(run / "model" / VALIDATION)
+    kept = artifacts.read_table(run / MODEL / VALIDATION)
 
     def tables() -> Iterator[pa.Table]:
         for day in validation:
@@ -154,7 +153,7 @@ def _kept(kept: pa.Table, day: str, objectives: Sequence[Objective]) -> Predicte
 
 def _day_table(scorer: Scorer, pipeline: Pipeline, examples: Path, day: str, split: str, predicted: Predicted) -> pa.Table:
     """One day in the border schema. Only the columns that predictions carry are read from the examples."""
-    path = examples / f"day={day}" / "part-0.parquet"
+    path = day_folder(examples, day) / PART
     table = artifacts.read_table(path, carried_columns(path))
     if len(table) != len(predicted.logged_NV):
         raise ArtifactError(

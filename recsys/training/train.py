@@ -30,8 +30,8 @@ from recsys.training.member import empty_member, seed_of
 from recsys.training.state import State
 from recsys.training.transfer import transfer_of
 from recsys.training.work import Work, batch_of_one
+from recsys.workspace import CHECKPOINT, ENCODER, JOURNAL, MODEL, days_of
 
-MODEL, JOURNAL, CHECKPOINT = "model", "training.jsonl", "checkpoint"
 _OPTIONS = "model"  # among a checkpoint's facts: the options that its tensors were built by
 
 
@@ -49,7 +49,7 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, *, fingerprint: str, inp
     compute = decide(pipeline.train)
     checkpoints = Checkpoints(run / CHECKPOINT, fingerprint)
     saved = _resumable(checkpoints, run / JOURNAL, console)
-    encoder = Encoder.load(encoded / model_folder.ENCODER)
+    encoder = Encoder.load(encoded / ENCODER)
     pipeline = _with_widths(pipeline, encoder.layout, checkpoints, saved)
     keep = saved.facts["journal"] if saved else 0
     with (
@@ -105,10 +105,7 @@ def _of_another_version(checkpoints: Checkpoints, error: Exception) -> ArtifactE
 
 
 def _work(pipeline: Pipeline, encoder: Encoder, encoded: Path, compute: Compute, journal: Journal, guard: Guard, console: Console) -> Work:
-    there = set(artifacts.days(encoded))
-    train_days, validation_days = (
-        tuple(day for day in pipeline.split.days(part) if day in there) for part in (schema.TRAIN, schema.VALIDATION)
-    )
+    train_days, validation_days = (tuple(days_of(pipeline.split, encoded, part)) for part in (schema.TRAIN, schema.VALIDATION))
     if not train_days:
         first, last = pipeline.split.train
         raise DataError(f"{encoded}: found no training day, expected some from {first} to {last}. Fix: split.train, or the source's files")
@@ -173,7 +170,7 @@ def _write_model(work: Work, checkpoints: Checkpoints, target: Path, fingerprint
     for index, tensors in enumerate(weights):
         members.append(empty_member(pipeline, work.layout, index).eval())
         members[-1].load_state_dict(tensors)
-    encoder = Encoder.load(work.encoded / model_folder.ENCODER)
+    encoder = Encoder.load(work.encoded / ENCODER)
     look = inside(
         pipeline,
         encoder,
@@ -188,7 +185,7 @@ def _write_model(work: Work, checkpoints: Checkpoints, target: Path, fingerprint
         model_folder.write_model(
             output,
             pipeline=pipeline,
-            encoder=work.encoded / model_folder.ENCODER,
+            encoder=work.encoded / ENCODER,
             members=weights,
             inside=look,
             train_means=label_means((work.open([day]).labels() for day in work.train_days), pipeline.objective),

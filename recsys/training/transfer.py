@@ -32,6 +32,7 @@ from recsys.models.wiring import TABLE as _TABLE
 from recsys.models.wiring import Labels, Wiring
 from recsys.training.member import Member
 from recsys.training.model import Model, read_model
+from recsys.workspace import MODEL
 
 _NOT_COPIED = ("inputs.dense_columns", "inputs.embeddings.slots.columns_C", "inputs.embeddings.history.columns_C")  # the layout's
 _FREE = {"members", "input_share", "dropout", "position_dropout"}  # of [model]: change no shape, or only by names
@@ -97,7 +98,7 @@ class Transfer:
     def __init__(self, pipeline: Pipeline, encoder: Encoder, run: Path) -> None:
         """Raises ConfigError where the two models differ in more than names, ArtifactError where the first cannot be read."""
         self.pipeline, self.encoder, self.name = pipeline, encoder, run.name
-        self.first: Model = read_model(run / "model")
+        self.first: Model = read_model(run / MODEL)
         self.new_objectives = tuple(objective.name for objective in pipeline.objective)
         self.old_objectives = tuple(objective.name for objective in self.first.pipeline.objective)
         self._require_fit()

@@ -11,6 +11,7 @@ import pytest
 from recsys import artifacts, schema, sources
 from recsys.config import Pipeline
 from recsys.progress import Console
+from recsys.workspace import days_in
 
 START = 1_704_103_200_000  # 2024-01-01 10:00 UTC
 TABLE = {"kind": "table", "columns": {"user_id": "uid", "item_id": "vid", "timestamp": "ts", "position": "slot"}}
@@ -121,7 +122,7 @@ def test_every_source_keeps_the_contract(source: dict[str, object], tmp_path: Pa
     assert sources.check(pipeline) == []
     account = _ingest({**source, "max_bad": 0.02}, out)
     manifest = artifacts.verify(out / "events")
-    days = artifacts.days(out / "events")
+    days = days_in(out / "events")
     tables = [artifacts.read_table(out / "events" / f"day={day}" / "part-0.parquet") for day in days]
     events = pa.concat_tables(tables)
 
@@ -215,7 +216,7 @@ def test_the_real_kuairand_is_accounted_for(kuairand_pure: Path, tmp_path: Path)
 def test_the_real_open_bandit_is_accounted_for(open_bandit: Path, policy: str, campaign: str, tmp_path: Path) -> None:
     account = _ingest({"kind": "open_bandit", "path": open_bandit, "policy": policy, "campaign": campaign}, tmp_path)
     assert account == artifacts.RowAccount(10_000, 10_000, 0, 0)
-    days = artifacts.days(tmp_path / "events")
+    days = days_in(tmp_path / "events")
     events = pa.concat_tables(artifacts.read_table(tmp_path / "events" / f"day={day}" / "part-0.parquet") for day in days).to_pandas()
     raw = pd.read_csv(open_bandit / policy / campaign / f"{campaign}.csv", index_col=0)
     assert days == [f"2019-11-{day}" for day in range(24, 31)]

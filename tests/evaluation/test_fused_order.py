@@ -61,6 +61,16 @@ def test_some_of_the_rows_are_those_rows_read_alone(table) -> None:
     assert (taken.users, taken.lists) == (len(np.unique(whole.user_N[at_N])), len(np.unique(whole.list_N[at_N])))
 
 
+def test_the_spread_of_a_term_is_its_standard_deviation_and_1_where_it_is_constant(table) -> None:
+    constant = table.set_column(table.column_names.index("pred.cost"), "pred.cost", pa.array([2.5] * len(table)))
+    rows = read(constant)
+    in_test = np.flatnonzero(np.array(table["split"].to_pylist()) == "test")
+    click_N = np.log(np.maximum(table["pred.click"].to_numpy()[in_test], 1e-6))  # the term of a binary objective
+    mean = click_N.sum() / len(click_N)
+    assert rows.spread()[0] == pytest.approx(np.sqrt(((click_N - mean) ** 2).sum() / len(click_N)))
+    assert rows.spread()[2] == 1.0
+
+
 def test_a_column_without_a_number_is_the_one_that_is_named(table) -> None:
     ranked = table.append_column("rank.click", pa.array(np.where(np.arange(len(table)) == 7, np.nan, 0.5)))
     with pytest.raises(DataError, match=r"column rank\.click: found null, NaN or infinite"):

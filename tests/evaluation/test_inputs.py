@@ -146,10 +146,13 @@ def test_no_rows_at_all(predictions):
         ({"objectives": []}, "objectives: found []"),
         ({"bootstrap": 10.5}, "bootstrap: found 10.5"),
         ({"seed": -1}, "seed: found -1"),
+        ({"confidence": 0}, "confidence: found 0"),
+        ({"confidence": 1.0}, "confidence: found 1"),
         ({"list_k": (5, 0)}, "list_k: found 0"),
         ({"list_k": (1.5,)}, "list_k: found 1.5"),
         ({"top_percent": (10, 150.0)}, "top_percent: found 150"),
         ({"top_percent": (0,)}, "top_percent: found 0"),
+        ({"top_percent": (100,)}, "top_percent: found 100"),
     ],
 )
 def test_options_out_of_range(predictions, options, says):

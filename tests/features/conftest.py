@@ -14,6 +14,7 @@ from recsys import artifacts
 from recsys.config import Pipeline
 from recsys.features import Built, build
 from recsys.progress import Console
+from recsys.workspace import days_in
 
 ZONE = "Asia/Shanghai"
 DAYS = ("2022-03-01", "2022-03-02", "2022-03-04", "2022-03-05")  # 03-03 has no events
@@ -124,7 +125,7 @@ def small_pipeline(**changes: Any) -> Pipeline:
 
 def read_examples(folder: Path) -> dict[str, pa.Table]:
     """Day → examples."""
-    return {day: artifacts.read_table(folder / f"day={day}" / "part-0.parquet") for day in artifacts.days(folder)}
+    return {day: artifacts.read_table(folder / f"day={day}" / "part-0.parquet") for day in days_in(folder)}
 
 
 def read_bytes(folder: Path) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.features import build, feature_config
 from recsys.features.program import Program
 from recsys.progress import Console
+from recsys.workspace import days_in
 
 DELAY, SURVEY_DELAY = 600_000, 600_000 + 20 * 3_600_000
 QUIET = Console(quiet=True)
@@ -87,8 +88,8 @@ def test_days_before_the_split_only_feed_the_state(feed: Any) -> None:
         "log", feed.events(6, n=60), feed.pipeline(features=LIGHT, split=split(train=(days[1], days[1]), test=(days[2], days[2])))
     )
     assert built.days == days[1:3]
-    assert artifacts.days(built.folder) == list(days[1:3])
-    assert artifacts.days(built.folder.parents[1] / "state" / built.fingerprint) == list(days[:3])
+    assert days_in(built.folder) == list(days[1:3])
+    assert days_in(built.folder.parents[1] / "state" / built.fingerprint) == list(days[:3])
     artifacts.verify(built.folder / f"day={days[1]}")
 
 

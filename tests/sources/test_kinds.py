@@ -9,6 +9,7 @@ import pytest
 from recsys import artifacts, sources
 from recsys.errors import DataError
 from recsys.progress import Console
+from recsys.workspace import days_in
 from tests.sources.logs import Ingested, make_log, make_pipeline
 
 
@@ -69,7 +70,7 @@ def test_open_bandit_reads_the_log_of_one_campaign_under_one_policy(two_campaign
         assert events["user_id"].tolist() == events["item_id"].tolist()
         assert sorted(events["user_id"]) == list(range(rows))
         assert events["propensity"].tolist() == [1 / rows] * rows
-        assert artifacts.days(out / "events") == ["2019-11-24"]
+        assert days_in(out / "events") == ["2019-11-24"]
         assert result.table("users").num_rows == 0
 
 

@@ -1,0 +1,54 @@
+"""The folders and files of a workspace. Nothing else spells a name in it, as nothing but schema.py spells a column.
+
+NAME/                         the pipeline's folder
+events/ users/ items/ quarantine/
+examples/FINGERPRINT/day=D/   state/FINGERPRINT/day=D/
+encoded/FINGERPRINT/encoder/  encoded/FINGERPRINT/day=D/
+runs/RUN/                   a run's folder: the names from CONFIG on
+sweeps/ affinity/
+"""
+
+from pathlib import Path
+
+from recsys.config import Split
+
+EVENTS, USERS, ITEMS, QUARANTINE = "events", "users", "items", "quarantine"
+EXAMPLES, STATE, ENCODED, RUNS, SWEEPS, AFFINITY, RAW = "examples", "state", "encoded", "runs", "sweeps", "affinity", "raw"
+
+PART = "part-0.parquet"  # the rows of a table, or of one of its days
+ENCODED_PART = "part-0.arrow"  # the rows of an encoded day
+ENCODER = "encoder"
+
+CONFIG = "config.json"  # what the run stands for
+MODEL, INSIDE, CHECKPOINT, JOURNAL = "model", "inside.json", "checkpoint", "training.jsonl"  # inside.json lies in model/
+PREDICTIONS = "predictions.parquet"
+CALIBRATION = "calibration.json"
+CALIBRATION_CHANGE = "calibration.parquet"  # what calibration changed, in the form of metrics.parquet
+METRICS = "metrics.parquet"
+IMPORTANCE = "importance.parquet"
+REPORT = "report.html"
+FUSION = "fusion.toml"
+
+_DAY = "day="
+
+
+def day_folder(folder: Path, day: str) -> Path:
+    """Return the partition of an ISO day in a folder of days."""
+    return folder / f"{_DAY}{day}"
+
+
+def day_of(name: str) -> str | None:
+    """Return the ISO day of a partition's name, or of a path that begins with one; None of any other name."""
+    first = name.partition("/")[0]
+    return first.removeprefix(_DAY) if first.startswith(_DAY) else None
+
+
+def days_in(folder: Path) -> list[str]:
+    """Return the ISO days that a folder of days holds, in order."""
+    return sorted(path.name.removeprefix(_DAY) for path in folder.glob(f"{_DAY}*"))
+
+
+def days_of(split: Split, folder: Path, *parts: str) -> list[str]:
+    """Return the ISO days of these parts of the split that a folder of days holds: part by part, each in order."""
+    there = set(days_in(folder))
+    return [day for part in parts for day in split.days(part) if day in there]
