@@ -1,4 +1,4 @@
-"""Evaluation: numpy in, long rows out. Knows no torch, no model, no config of training."""
+"""Evaluation works in numpy: it turns predictions into rows in long format. It knows no torch, no model and no training config."""
 
 from recsys.evaluation.anchors import anchors
 from recsys.evaluation.bootstrap import Interval, UserDraws, interval

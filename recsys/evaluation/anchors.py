@@ -1,4 +1,7 @@
-"""Two ends that metrics are seen between, of the judged rows alone: a constant prediction's, and that of the labels themselves."""
+"""Two reference values for each metric: that of a constant prediction, and that of the labels used as predictions.
+
+Both are computed from the judged rows alone.
+"""
 
 from collections.abc import Sequence
 
@@ -17,11 +20,11 @@ CONSTANT, LABELS = "a constant", "the labels themselves"
 def anchors(
     predictions: pa.Table, objectives: Sequence[Objective], judged: Sequence[Judged], *, split: str
 ) -> tuple[list[float | None], list[float | None]]:
-    """Of each number its value for a constant prediction (.5 of AUC), and for the labels as predictions (1 of AUC); None: undefined.
+    """Compute each number for a constant prediction (AUC: 0.5), and for the labels used as predictions (AUC: 1). None: undefined.
 
-    The constant is the mean training label where the table says it, else that of the rows; its order is by event_id. The labels are
-    ordered by themselves, an unknown one as the 0 that it gains. Neither depends on what a model predicted, only on rows and labels, so
-    they are fixed points that runs of one log can be held against.
+    The constant is the mean training label where the table's metadata gives it, else the mean label of the rows. Its fused order is the
+    order of event_id. The labels' fused order is by the label itself; an unknown label counts as 0, since it gains nothing. Both values
+    depend on rows and labels only, not on what a model predicted. So all runs on one log can be compared with them.
     """
     rows = predictions
     if schema.SPLIT in rows.column_names:
@@ -41,7 +44,7 @@ def anchors(
 
 
 def _order(label: dict[str, np.ndarray], objective: Objective) -> np.ndarray:
-    """A score by which the objective's labels come best first."""
+    """Return a score that puts the objective's best labels first."""
     gain_N = np.asarray(np.nan_to_num(label[objective.name]))
     return gain_N if objective.better == schema.HIGHER else -gain_N
 

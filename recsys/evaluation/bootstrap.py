@@ -1,8 +1,8 @@
-"""Intervals by resampling users: the user is the cluster, since a user's impressions resemble each other.
+"""Confidence intervals by resampling users. The user is the cluster, since the impressions of one user resemble each other.
 
-A replicate draws as many users as there are, with repetition; it is kept as the number of times that each user was
-drawn. So no row is ever copied: a metric is a function of user weights, and the same weights serve every metric,
-slice and run, which is what makes differences paired (Efron & Tibshirani 1993; Field & Welsh 2007 for clusters).
+A bootstrap replicate draws as many users as there are, with repetition. It is stored as the number of times that each user was drawn, so no
+row is ever copied. A metric is a function of these user weights. The same weights serve every metric, slice and run, which makes
+differences paired (Efron & Tibshirani 1993; Field & Welsh 2007 for clusters).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,15 +19,15 @@ from recsys.evaluation.rows import CountArray, FloatArray, IntArray
 Method = Literal["bootstrap", "influence"]
 
 # Shapes: R replicates, U users, N rows, M sums.
-CACHED_BYTES = 256 << 20  # draws above this (1,000 replicates of 268 k users) are made again for each pass
-BLOCK_BYTES = 4 << 20  # of one [replicates, rows] intermediate: within the last-level cache, which halves the time of exact replicates
+CACHED_BYTES = 256 << 20  # larger draws than this (1,000 replicates of 268 k users) are drawn again for each pass
+BLOCK_BYTES = 4 << 20  # of one [replicates, rows] intermediate: it fits in the last-level cache, which halves the time of exact replicates
 PRODUCT_USERS = 2048
 MIN_DEFINED = 0.95  # share of the replicates that must be defined for an interval
 
 
 @dataclass(frozen=True)
 class Undefined:
-    """A metric that has no value on these rows, and why."""
+    """A metric that has no value on these rows, and the reason."""
 
     reason: str
 
@@ -36,8 +36,8 @@ class Undefined:
 class Sums:
     """A metric that is a function of sums over users: `combine` maps [..., M] to [...].
 
-    Replicates are then one matrix product. `method` "influence" marks sums of a first-order expansion. `weight_U` is what each user counts
-    for in a mean over some of the rows (None: its rows).
+    Replicates are then one matrix product. `method` "influence" marks sums of a first-order expansion. `weight_U` is the weight of each
+    user in a mean over some of the rows (None: the user's number of rows).
     """
 
     per_user_UM: FloatArray
@@ -52,9 +52,9 @@ class Sums:
 
 @dataclass(frozen=True)
 class Weighted:
-    """A metric that is no function of sums: `of_weights` maps user weights [R, U] to its values [R].
+    """A metric that is not a function of sums: `of_weights` maps user weights [R, U] to its values [R].
 
-    `width` is the number of columns of its widest intermediate, by which the replicates are cut into blocks.
+    `width` is the number of columns of its widest intermediate. It decides into how many blocks the replicates are cut.
     """
 
     of_weights: Callable[[CountArray], FloatArray]
@@ -72,7 +72,7 @@ Estimate = Sums | Weighted
 
 @dataclass(frozen=True)
 class Exact:
-    """A number that describes these rows and estimates nothing; the `reason` says so where an interval would stand."""
+    """A number that describes these rows and estimates nothing. Its `reason` says so in place of an interval."""
 
     number: float
     reason: str
@@ -83,7 +83,7 @@ class Exact:
 
 
 class UserDraws:
-    """How often each of `users` users is drawn in each of `replicates` resamples; a pure function of the seed."""
+    """The number of times that each of `users` users is drawn in each of `replicates` resamples. It is a pure function of the seed."""
 
     def __init__(self, users: int, replicates: int, seed: int) -> None:
         self.users, self.replicates, self.seed = users, replicates, seed
@@ -91,14 +91,14 @@ class UserDraws:
         self._caching = Lock()
 
     def blocks(self) -> Iterator[NDArray[np.uint8]]:
-        """The draws as blocks [r, U] of the replicates, always the same ones."""
+        """Yield the draws in blocks of replicates, [r, U]. Every call yields the same draws."""
         with self._caching:
             if self._cached is None and self.replicates * self.users <= CACHED_BYTES:
                 self._cached = list(self._draw())
         yield from self._draw() if self._cached is None else self._cached
 
     def _draw(self) -> Iterator[NDArray[np.uint8]]:
-        """A count of 256 or more has probability below 1e-500, and no more than 255 users cannot reach it."""
+        """Draw the blocks as 8-bit counts. A count of 256 or more has probability below 1e-500; 255 users or fewer cannot reach it."""
         rng = np.random.default_rng(self.seed)
         size = max(1, min(128, BLOCK_BYTES // max(1, self.users)))
         for start in range(0, self.replicates, size):
@@ -109,9 +109,9 @@ class UserDraws:
 
 
 def replicate(estimates: Sequence[Estimate], draws: UserDraws, users_U: IntArray) -> list[FloatArray]:
-    """The R bootstrap values of each estimate; NaN where a replicate leaves one undefined.
+    """Return the R bootstrap values of each estimate, NaN where the estimate is undefined in a replicate.
 
-    All estimates are of the same users, `users_U` in the numbering of `draws`. Those made of sums share one product.
+    All estimates are over the same users; `users_U` holds their numbers in `draws`. Estimates made of sums share one matrix product.
     """
     sums_at = [i for i, estimate in enumerate(estimates) if isinstance(estimate, Sums)]
     sums_UM = np.concatenate([np.zeros((len(users_U), 0)), *(e.per_user_UM for e in estimates if isinstance(e, Sums))], axis=1)
@@ -138,7 +138,7 @@ def replicate(estimates: Sequence[Estimate], draws: UserDraws, users_U: IntArray
 
 
 def _product(weights_RU: NDArray[np.uint8], sums_UM: FloatArray) -> FloatArray:
-    """[R, M]: `weights_RU @ sums_UM`, some users at a time, so that weights are widened within the cache: half the time."""
+    """Return `weights_RU @ sums_UM`, [R, M], over blocks of users. So the weights become float64 within the cache, in half the time."""
     product_RM = np.zeros((len(weights_RU), sums_UM.shape[1]))
     for start in range(0, len(sums_UM), PRODUCT_USERS):
         some = slice(start, start + PRODUCT_USERS)
@@ -161,8 +161,10 @@ class Interval(NamedTuple):
 
 
 def effective_number(weight_U: IntArray | FloatArray) -> float:
-    """How many users with equally many rows would say as much as these: (Σ n)² / Σ n² (Kish 1965; for clusters Carter, Schnepel &
-    Steigerwald, Review of Economics and Statistics 2017). 1 where one user has all rows.
+    """Return how many users with equally many rows would carry as much information as these: (Σ n)² / Σ n².
+
+    Source: Kish 1965; for clusters Carter, Schnepel & Steigerwald, Review of Economics and Statistics 2017. It is 1 where one user has all
+    rows.
     """
     return float(weight_U.sum() ** 2 / np.square(weight_U, dtype=np.float64).sum())
 
@@ -170,15 +172,18 @@ def effective_number(weight_U: IntArray | FloatArray) -> float:
 def interval(
     replicates_R: FloatArray, value: float, *, confidence: float, centred: bool = False, effective_users: float | None = None
 ) -> Interval:
-    """The percentile interval of the defined replicates.
+    """Return the percentile interval of the defined replicates.
 
-    With `effective_users` G, the expanded one (Hesterberg, The American Statistician 2015, section 4.3): quantiles as far out as
-    Student's t with G − 1 degrees of freedom is, times √(G / (G − 1)), since replicates of few users vary too little. Where a few
-    users have most of the rows the plain one covers too seldom (docs/bootstrap-coverage.md); of many users of like size the two are one.
-    Below some six effective users the ends come to be the outermost replicates, and still cover too seldom.
-    `centred` shifts the replicates so that their median is the value: for a metric such as ECE, where resampling adds
-    noise to each absolute deviation, so that all replicates can lie above the value they belong to.
-    Where there are no replicates, or one user has all rows, there are no bounds.
+    With `effective_users` G, return the expanded percentile interval (Hesterberg, The American Statistician 2015, section 4.3). It corrects
+    for replicates of few users, which vary too little. Its quantiles lie as far out as those of Student's t with G − 1 degrees of freedom,
+    times √(G / (G − 1)). Where a few users have most of the rows, the plain interval covers too seldom (docs/bootstrap-coverage.md). With
+    many users of similar size, both intervals are the same. Below about six effective users, the ends become the outermost replicates, and
+    still cover too seldom.
+
+    `centred` shifts the replicates so that their median is the value. A metric such as ECE needs this shift: resampling adds noise to each
+    absolute deviation, so that all replicates can lie above the value that they belong to.
+
+    There are no bounds if there are no replicates, if too few of them are defined, or if one user has all rows.
     """
     if len(replicates_R) == 0:
         return Interval(None, None, "no interval: no replicates")
@@ -195,7 +200,7 @@ def interval(
 
 
 def _tail(tail: float, effective_users: float | None) -> float:
-    """The share of the replicates that lies outside on one side."""
+    """Return the share of the replicates that lies outside the interval on one side."""
     if effective_users is None:
         return tail
     freedom = effective_users - 1

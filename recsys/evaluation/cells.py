@@ -1,4 +1,4 @@
-"""The parts of the scored impressions that numbers are about: splits, their days, the values of slices."""
+"""The parts of the scored impressions that numbers are computed on: splits, their days, and the values of slices."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from recsys.evaluation.rows import IntArray
 
 @dataclass(frozen=True)
 class Cell:
-    """The rows that one number is about: all of a split, one of its days, or one value of a slice (None: its nulls)."""
+    """The rows that one number is computed on: a whole split, one of its days, or one value of a slice (None: its null values)."""
 
     at_N: IntArray
     day: str | None = None
@@ -25,14 +25,14 @@ class Cell:
 
 
 def splits(impressions: Impressions) -> Iterator[tuple[str, IntArray]]:
-    """The splits and their rows in the order of time, then splits of other names."""
+    """Yield each split with its rows. The known splits come in the order of time, then splits of other names."""
     split_N, names = impressions.split
     for name in sorted(names, key=lambda name: (schema.SPLITS.index(name) if name in schema.SPLITS else len(schema.SPLITS), name)):
         yield name, np.flatnonzero(split_N == names.index(name))
 
 
 def cells(impressions: Impressions, at_N: IntArray) -> Iterator[Cell]:
-    """The whole of these rows, each of their days if there are several, and each value of each slice."""
+    """Yield one cell of all these rows, one cell per day if there are several days, and one cell per value of each slice."""
     yield Cell(at_N)
     day_N, days = impressions.day
     by_day = [(code, part_N) for code, part_N in _parts(day_N[at_N], at_N) if code >= 0] if days else []
@@ -44,7 +44,7 @@ def cells(impressions: Impressions, at_N: IntArray) -> Iterator[Cell]:
 
 
 def _parts(code_N: IntArray, at_N: IntArray) -> list[tuple[int, IntArray]]:
-    """Rows by code, both ascending; one sort, however many codes there are."""
+    """Group the rows by code, both ascending. This takes one sort, however many codes there are."""
     order = np.argsort(code_N, kind="stable")
     found, starts = np.unique(code_N[order], return_index=True)
     return list(zip(found.tolist(), np.split(at_N[order], starts[1:]), strict=True))

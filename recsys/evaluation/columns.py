@@ -12,12 +12,12 @@ from recsys.evaluation.rows import FloatArray, IntArray
 
 
 def place(run: str, column: str | None = None) -> Place:
-    """Where a message says that a mistake is."""
+    """Return the place that an error message names."""
     return Place(f"predictions of run {run}", column=column)
 
 
 def require(table: pa.Table, columns: Sequence[str], run: str) -> None:
-    """Raises DataError that names every missing column and those that are there."""
+    """Raise DataError if a column is missing. The error names every missing column, and the columns that are there."""
     missing = [column for column in columns if column not in table.column_names]
     if missing:
         raise data_error(
@@ -29,7 +29,7 @@ def require(table: pa.Table, columns: Sequence[str], run: str) -> None:
 
 
 def plain(table: pa.Table, column: str) -> pa.Array:
-    """A column as one array of its values, whatever its chunks and encoding."""
+    """Return a column as one array of its values, whatever its chunks and encoding."""
     values = table[column]
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -39,7 +39,7 @@ def plain(table: pa.Table, column: str) -> pa.Array:
 
 
 def numbers(table: pa.Table, column: str, run: str) -> FloatArray:
-    """A numeric or boolean column as float64, null as NaN; DataError for any other type."""
+    """Return a numeric or boolean column as float64, null as NaN. Raises DataError for any other type."""
     values = plain(table, column)
     kind = values.type
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
@@ -49,7 +49,7 @@ def numbers(table: pa.Table, column: str, run: str) -> FloatArray:
 
 
 def ids(table: pa.Table, column: str, run: str) -> pa.Array:
-    """Ids as int64 (uint64 stays) or large text, however wide they were written; DataError for nulls and other types."""
+    """Return ids as int64 (uint64 stays) or large text, however wide they were written. Raises DataError for nulls and other types."""
     values = plain(table, column)
     no_nulls(values, place(run, column))
     kind = values.type
@@ -66,7 +66,7 @@ def ids(table: pa.Table, column: str, run: str) -> pa.Array:
 
 
 def milliseconds(table: pa.Table, run: str) -> IntArray:
-    """Times as int64 milliseconds since 1970 UTC; DataError for nulls, fractions and text."""
+    """Return the times as int64 milliseconds since 1970 UTC. Raises DataError for nulls, fractions and text."""
     times = plain(table, schema.TIMESTAMP)
     no_nulls(times, place(run, schema.TIMESTAMP))
     if pa.types.is_timestamp(times.type):
@@ -82,7 +82,10 @@ def milliseconds(table: pa.Table, run: str) -> IntArray:
 
 
 def texts(table: pa.Table, column: str, run: str) -> tuple[IntArray, list[str]]:
-    """A column of names as codes in ascending order of the names (−1: null), and the names; DataError for what is no text."""
+    """Return a column of names as codes in ascending order of the names (−1: null), and the names.
+
+    Raises DataError for values that cannot be written as text.
+    """
     values = plain(table, column)
     try:
         code_N, names = codes(values.cast(pa.string()))
@@ -94,7 +97,7 @@ def texts(table: pa.Table, column: str, run: str) -> tuple[IntArray, list[str]]:
 
 
 def no_nulls(values: pa.Array, where: Place) -> None:
-    """Raises DataError that counts the nulls, if there are any."""
+    """Raise DataError with the number of nulls, if there are any."""
     if values.null_count:
         raise data_error(
             where,

@@ -1,4 +1,4 @@
-"""Runs against the first of them, number by number, with how many users could show a difference."""
+"""The comparison of each run with the first one, number by number, with the number of users who could show a difference."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ _DIFFERENCE = ("difference", "difference_low", "difference_high")
 
 
 def comparison(paired: Paired, *, split: str, confidence: float) -> pa.Table:
-    """Rows of schema.COMPARISON: each number of each run, and what it is above that of the first run, on the same users."""
+    """Return rows of schema.COMPARISON: each number of each run, and its difference (this run minus the first) on the same users."""
     return pa.Table.from_pylist(list(_rows(paired, split, confidence)), schema=schema.COMPARISON)
 
 

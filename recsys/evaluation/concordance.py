@@ -1,4 +1,4 @@
-"""How well a prediction orders impressions by a number: XAUC over pairs, pooled and by user; Spearman's rank correlation."""
+"""Metrics of how well a prediction orders impressions by a number: XAUC over pairs, pooled and per user; Spearman's rank correlation."""
 
 import numpy as np
 
@@ -7,21 +7,21 @@ from recsys.evaluation.ranking import grouped, running_weights
 from recsys.evaluation.rows import CountArray, FloatArray, IntArray, Order, Rows
 
 # Shapes: N rows, U users, R replicates.
-EXACT_PAIR_ROWS = 1_000  # replicates cost users² each; above, the expansion misses less than a tenth of the spread
+EXACT_PAIR_ROWS = 1_000  # exact replicates cost users² each; above this, the first-order expansion misses less than a tenth of the spread
 EXACT_RANK_ROWS = 50_000  # 1,000 exact replicates of Spearman take about a second here
 
 
 def constant_labels(rows: Rows) -> str | None:
-    """The reason why no order of these rows can be judged, if there is one."""
+    """Return the reason why no order of these rows can be judged, or None."""
     if len(rows) == 0:
         return "no rows with a known label"
     return "all labels are equal" if np.ptp(rows.label_N) == 0 else None
 
 
 def xauc(rows: Rows) -> Estimate | Undefined:
-    """The share of pairs with different labels that the prediction orders rightly, tied predictions one half (Zhan et al., KDD 2022).
+    """Compute the share of pairs with different labels that the prediction orders correctly (Zhan et al., KDD 2022).
 
-    Counted over all pairs, not a sample of them.
+    Tied predictions count one half. All pairs are counted, not a sample of them.
     """
     if reason := constant_labels(rows):
         return Undefined(reason)
@@ -29,7 +29,7 @@ def xauc(rows: Rows) -> Estimate | Undefined:
 
 
 def xgauc(rows: Rows) -> Estimate | Undefined:
-    """XAUC within each user, weighted by impressions, over users with different labels."""
+    """Compute XAUC within each user, and average it over users whose labels differ, weighted by impressions."""
     if len(rows) == 0:
         return Undefined("no rows with a known label")
     right_N, comparable_N = pair_counts(rows.by_label, rows.by_prediction, rows.user_N)
@@ -40,7 +40,7 @@ def xgauc(rows: Rows) -> Estimate | Undefined:
 
 
 def _xauc_exact(rows: Rows) -> Weighted:
-    """Pairs counted between users, [U, U]; a replicate is a quadratic form of each of the two tables."""
+    """Count the pairs between users in two tables, [U, U]. Each replicate divides the quadratic forms of the two tables."""
     label_N, prediction_N = rows.label_N, rows.prediction_N
     comparable_NN = label_N[:, None] > label_N
     right_NN = comparable_NN * ((prediction_N[:, None] > prediction_N) + 0.5 * (prediction_N[:, None] == prediction_N))
@@ -60,7 +60,10 @@ def _xauc_exact(rows: Rows) -> Weighted:
 
 
 def _xauc_influence(rows: Rows) -> Sums:
-    """Both counts are quadratic in the user weights: X + 2 Σ_u w_u (right_u − X · comparable_u) / Σ_u comparable_u."""
+    """Expand XAUC to first order in the user weights. Both of its counts are quadratic in them.
+
+    With X the value of XAUC, the expansion is X + 2 Σ_u w_u (right_u − X · comparable_u) / Σ_u comparable_u.
+    """
     everyone_N = np.zeros(len(rows), np.int64)
     right_N, comparable_N = pair_counts(rows.by_label, rows.by_prediction, everyone_N)
     comparable = comparable_N.sum()
@@ -70,12 +73,12 @@ def _xauc_influence(rows: Rows) -> Sums:
 
 
 def pair_counts(by_label: Order, by_prediction: Order, group_N: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Per row: the pairs with rows of its group and another label that the prediction orders rightly (ties ½), and all such pairs."""
+    """Count per row its pairs with rows of the same group and another label: those ordered correctly (ties ½), and all of them."""
     label_N, prediction_N, rows = by_label.dense_rank, by_prediction.dense_rank, len(group_N)
     by_group = Order.of(group_N * rows + prediction_N)
     if (by_group.last_N - by_group.first_N == 1).all():
         sequences = [by_group.rows_N]
-    else:  # once every tied pair counts as right, once none does
+    else:  # the mean of two counts gives ties ½: in the first every tied pair is correct, in the second none
         sequences = [np.lexsort((label_of_tied_N, prediction_N, group_N)) for label_of_tied_N in (label_N, -label_N)]
     right_N = np.zeros(rows)
     for sequence_N in sequences:
@@ -86,17 +89,17 @@ def pair_counts(by_label: Order, by_prediction: Order, group_N: IntArray) -> tup
 
 
 def _ascending_pairs(value_N: IntArray, group_N: IntArray) -> IntArray:
-    """For each place of a sequence of contiguous groups: smaller values before it plus larger values after it, within its group.
+    """Count at each place the smaller values before it plus the larger values after it, within its group. Groups are contiguous.
 
-    A wavelet tree, one bit at a time from the highest: each node holds, in their order, the values that agree on the
-    bits above. Two values part in exactly one node, where one of them has a 0 and the other a 1. O(N log N), without a
-    loop over rows.
+    The algorithm is a wavelet tree, one bit at a time from the highest. Each node holds the values that agree on the bits above, in their
+    order. Two values part in exactly one node, where one of them has a 0 and the other a 1. The cost is O(N log N), without a loop over
+    rows.
     """
     pairs_N = np.zeros(len(value_N), np.int64)
-    value_N = value_N.astype(np.int32)  # half the memory to move, which is all that this costs
+    value_N = value_N.astype(np.int32)  # half the memory to move; moving memory is the whole cost here
     place_N = np.arange(len(value_N), dtype=np.int32)
     origin_N = place_N
-    start_N, end_N = (np.searchsorted(group_N, group_N, side).astype(np.int32) for side in ("left", "right"))  # of its node
+    start_N, end_N = (np.searchsorted(group_N, group_N, side).astype(np.int32) for side in ("left", "right"))  # bounds of its node
     for bit in reversed(range(int(value_N.max(initial=0)).bit_length())):
         one_N = (value_N >> bit & 1).astype(bool)
         zeros_N = np.zeros(len(value_N) + 1, np.int32)
@@ -114,7 +117,7 @@ def _ascending_pairs(value_N: IntArray, group_N: IntArray) -> IntArray:
 
 
 def spearman(rows: Rows) -> Estimate | Undefined:
-    """Pearson's correlation of the mid-ranks of label and prediction."""
+    """Compute Pearson's correlation of the mid-ranks of label and prediction."""
     if reason := constant_labels(rows):
         return Undefined(reason)
     if np.ptp(rows.prediction_N) == 0:
@@ -142,7 +145,10 @@ def _spearman_exact(rows: Rows) -> Weighted:
 
 
 def _spearman_influence(rows: Rows) -> Sums:
-    """A row's weight enters its own term and, by a step of h ∈ {0, ½, 1}, the ranks of all rows at or above it."""
+    """Expand Spearman's correlation to first order in the weights of rows.
+
+    A row's weight enters its own term. It also enters the ranks of all rows at or above it, through a step h ∈ {0, ½, 1}.
+    """
     a_N, b_N = (order.mid_rank - len(rows) / 2 for order in (rows.by_label, rows.by_prediction))
     ab, aa, bb = a_N @ b_N, a_N @ a_N, b_N @ b_N
     value = float(ab / np.sqrt(aa * bb))
@@ -154,6 +160,6 @@ def _spearman_influence(rows: Rows) -> Sums:
 
 
 def _sum_above(order: Order, values_N: FloatArray) -> FloatArray:
-    """Per row: the sum of values over rows above it in the order, plus half of those tied with it."""
+    """Return per row the sum of the values of rows above it in the order, plus half the values of rows tied with it."""
     running_N = np.r_[0.0, np.cumsum(values_N[order.rows_N])]
     return order.to_rows(running_N[-1] - (running_N[order.first_N] + running_N[order.last_N]) / 2)

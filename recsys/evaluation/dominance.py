@@ -1,4 +1,7 @@
-"""Whether one user decides the numbers. Intervals resample users: where one holds much of the rows, they rest on that user being drawn."""
+"""A check whether single users dominate the numbers.
+
+Intervals resample users. Where one user holds many of the rows, the intervals depend on whether that user is drawn.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,12 +18,12 @@ from recsys.evaluation.groups import codes
 from recsys.evaluation.rows import IntArray
 from recsys.objectives import Objective
 
-LIMIT = 0.05  # of the rows
+LIMIT = 0.05  # share of the rows
 
 
 @dataclass(frozen=True)
 class Dominant:
-    """A user with `rows` of the `of` rows of a split; of an objective: of those whose label is known."""
+    """A user with `rows` of the `of` rows of a split. With an `objective`, only rows with a known label of it count."""
 
     split: str
     objective: str | None
@@ -39,9 +42,10 @@ class Dominant:
 def dominant_users(
     predictions: pa.Table | pd.DataFrame, objectives: Sequence[Objective], *, run: str = "mine", limit: float = LIMIT
 ) -> list[Dominant]:
-    """The largest user of each split, and of each objective's known labels in it, who holds more than `limit` of the rows.
+    """Return the largest user of each split who holds more than `limit` of its rows, and likewise of each objective's known labels.
 
-    An objective is named where another user is its largest than that of all rows. Raises DataError for a missing or unusable column.
+    An objective is reported only where its largest user is not the one already reported for all rows of the split. Raises DataError for a
+    missing or unusable column.
     """
     table = predictions if isinstance(predictions, pa.Table) else pa.Table.from_pandas(predictions, preserve_index=False)
     labels = {objective.name: schema.label_column(objective.name) for objective in objectives}
@@ -61,9 +65,9 @@ def dominant_users(
 def _of_split(
     user_N: IntArray, inside_N: NDArray[np.bool_], known: dict[str, NDArray[np.bool_]], limit: float
 ) -> Iterator[tuple[str | None, int, int, int]]:
-    """(objective or None, user, rows, all rows) of what is beyond the limit."""
+    """Yield (objective or None, user, rows, all rows) for each user above the limit."""
     everything: dict[str | None, NDArray[np.bool_]] = {None: np.ones(len(user_N), bool)}
-    said = None  # of all rows
+    said = None  # the user already reported for all rows
     for objective, known_N in (everything | known).items():
         rows_U = np.bincount(user_N[inside_N & known_N], minlength=1)
         user, of = int(rows_U.argmax()), int(rows_U.sum())

@@ -1,4 +1,4 @@
-"""Predictions in, long rows out: every metric of every objective, with intervals and paired differences."""
+"""The evaluation of predictions, as rows in long format: every metric of every objective, with intervals and paired differences."""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,41 +33,44 @@ def evaluate(
     target_temperature: float | None = None,
     metrics: Sequence[str] | None = None,
 ) -> pa.Table:
-    """The metrics of one run's predictions as rows of schema.METRICS.
+    """Compute the metrics of one run's predictions, as rows of schema.METRICS.
 
-    `predictions` has the columns of predictions.parquet; event_id, user_id, timestamp and each objective's `label.X` and
-    `pred.X` are needed. Without a split all rows are "test". Rows come per split and objective: every metric on the whole
-    (slice "all"), the main ones also by day, where a split has several, and by each value of `slices` (default: all
-    `slice.…` columns, and "position" in bins where the table has one; a null value of a slice has slice_value null).
-    `gauc_list` orders by `rank.X` where there is one; all other metrics judge `pred.X`, the prediction for the log as it was shown.
-    An objective with `given` is judged twice: jointly, on all rows with a known label, and under the name `like|click` as
-    `pred.like|click` (where that column is absent: `pred.like` / `pred.click`) on those of them whose given label is 1. An ordinal one
-    is judged by its expected value, and where the run has `pred.X=LEVEL` by the probabilities of its levels.
+    `predictions` has the columns of predictions.parquet. It needs event_id, user_id, timestamp and each objective's `label.X` and `pred.X`.
+    Without a split column, all rows are "test". Each split and objective gets every metric on the whole (slice "all"). The main metrics are
+    also given per day, where a split has several days, and per value of each of `slices`. The default slices are all `slice.…` columns, and
+    "position" in bins where the table has one. A null value of a slice has slice_value null. `gauc_list` orders by `rank.X` where there is
+    one. All other metrics judge `pred.X`, the prediction for the log as it was shown.
 
-    `against`: other runs' predictions of the same impressions, joined by event_id. Their rows say this run minus the
-    other; both are resampled with the same users.
-    `train_means`: the mean training label by objective or conditional form, for normalised entropy; default what the table's metadata says.
-    `bootstrap` replicates over users give `low` and `high` at `confidence`; 0: none.
+    An objective with `given` is judged twice. Its joint form is judged on all rows with a known label. Its conditional form has the name
+    `like|click`, and is judged on those of these rows whose given label is 1. The prediction is `pred.like|click`, or where that column is
+    absent `pred.like` / `pred.click`. An ordinal objective is judged by its expected value, and by the probabilities of its levels where
+    the run has `pred.X=LEVEL`.
 
-    Where the run has a `score`, the order by it is judged too, for each objective: `ndcg@K` and `captured@K` for the K of `list_k`,
-    `captured@P%` for the P of `top_percent` (`recsys.evaluation.lists`). In a slice, places are those in whole lists.
-    A metric that the rows do not define is null with a reason. `reason` beside a value says why it has no interval.
-    Where the run has both `propensity` and `target_propensity`, the rows of `off_policy` follow those of each objective, on the same draws.
-    With a `target_temperature`, each run's target policy samples by its fused score: the softmax of `score` over each request's candidates
-    stands in place of a `target_propensity`, and a run that has no `propensity`, `score` or `request_id` is refused.
-    `metrics`: the names of those wanted; default all.
-    `n` counts rows with a known label, `n_positive` those of a positive label (binary objectives), `coverage` is the share of
-    `n` that the value rests on.
+    `against`: other runs' predictions of the same impressions, joined by event_id. Rows with `against` hold this run minus the other run.
+    Both runs are resampled with the same users.
+    `train_means`: the mean training label per objective or conditional form, for normalised entropy. Default: from the table's metadata.
+    `bootstrap`: the number of replicates over users, which give `low` and `high` at `confidence`. With 0 there are no intervals.
+    `metrics`: the names of the wanted metrics; default all.
 
-    Raises DataError for predictions that cannot be judged (a missing column, repeated impressions, a prediction missing
-    where the label is known, runs that scored different impressions), ConfigError for options out of range.
+    Where the run has a `score`, the order by it is judged too, for each objective: `ndcg@K` and `captured@K` for each K of `list_k`,
+    `captured@P%` for each P of `top_percent` (`recsys.evaluation.lists`). In a slice, places are those in whole lists. Where the run has
+    both `propensity` and `target_propensity`, the rows of `off_policy` follow those of each objective, with the same draws. With a
+    `target_temperature`, each run's target policy samples by its fused score. The softmax of `score` over each request's candidates then
+    replaces any `target_propensity`. A run without `propensity`, `score` or `request_id` is refused.
+
+    A metric that the rows do not define is null, with a reason. A `reason` beside a value says why the value has no interval. `n` counts
+    rows with a known label, `n_positive` rows with a positive label (binary objectives). `coverage` is the share of `n` that the value
+    rests on.
+
+    Raises DataError for predictions that cannot be judged: a missing column, repeated impressions, a prediction missing where the label is
+    known, or runs that scored different impressions. Raises ConfigError for options out of range.
     """
     check_options(
         objectives, run, against or {}, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent
     )
     columns = (schema.prediction_column, schema.label_column)
     needed = [schema.USER_ID, schema.TIMESTAMP, *(column(objective.name) for column in columns for objective in objectives)]
-    table = as_table(predictions, run, needed=needed)  # all that is missing at once
+    table = as_table(predictions, run, needed=needed)  # report all missing columns at once
     this = read_scores(table, objectives, run, labels=True)
     check_predictions(this, this.label)
     impressions = read_impressions(table, run, slices)
@@ -85,7 +88,10 @@ def evaluate(
 
 
 def _wanted(all_: Sequence[Metric], names: Sequence[str] | None) -> tuple[Metric, ...]:
-    """Those of the names, in the order of all. Raises ConfigError for a name that these predictions do not have."""
+    """Return the metrics in `names` (None: all), in the order of `all_`.
+
+    Raises ConfigError for a name that these predictions do not have.
+    """
     there = [metric.name for metric in all_]
     unknown = [] if names is None else [name for name in names if name not in there]
     if unknown:

@@ -1,4 +1,4 @@
-"""How much the order of an objective falls when predictions are made from spoiled inputs, with paired intervals over users."""
+"""The fall of each objective's main metric when predictions are made from spoiled inputs, with paired intervals over users."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -31,11 +31,11 @@ def falls(
     confidence: float,
     seed: int,
 ) -> pa.Table:
-    """Rows of schema.IMPORTANCE: the main metric (AUC, of values XAUC) of `base` minus that of each group's tables, their mean.
+    """Return rows of schema.IMPORTANCE: the main metric on `base` minus the main metric on each group's tables, averaged over the tables.
 
-    All tables hold event_id, user_id, each objective's `label.X` and `pred.X`, for the same rows in the same order; a conditional form
-    is judged too. An interval resamples the same users for both sides, and holds the spoiled predictions as they are. A fall
-    that the rows do not define is null with a reason. Raises DataError for columns that cannot be judged.
+    The main metric is AUC, or XAUC for values. All tables hold event_id, user_id, and each objective's `label.X` and `pred.X`, for the same
+    rows in the same order. Conditional forms are judged too. An interval resamples the same users for both sides, and keeps the spoiled
+    predictions fixed. A fall that the rows do not define is null, with a reason. Raises DataError for columns that cannot be judged.
     """
     judge = _Judge(base, objectives, run, UserDraws(len(np.unique(_users(base, run))), bootstrap, seed))
     wholes = judge.measured(base)
@@ -68,7 +68,7 @@ def falls(
 
 
 class _Judge:
-    """The rows that all tables share, and their users as they are drawn."""
+    """The rows that all tables share, and the bootstrap draws of their users."""
 
     def __init__(self, base: pa.Table, objectives: Sequence[Objective], run: str, draws: UserDraws) -> None:
         self._objectives, self._run, self._draws = objectives, run, draws
@@ -79,7 +79,7 @@ class _Judge:
         self.labels = read_scores(base, objectives, run, labels=True).label
 
     def measured(self, table: pa.Table) -> list[Measured]:
-        """The metric of each target."""
+        """Compute the main metric of each target on one table."""
         predicted = read_scores(table, self._objectives, self._run, labels=True).predicted
         found = []
         for target, metric in zip(self.targets, self.metrics, strict=True):
@@ -91,7 +91,7 @@ class _Judge:
                 prediction_N=predicted_N,
                 ranking_N=predicted_N,
                 user_N=user_N,
-                list_N=user_N,  # neither metric reads lists
+                list_N=user_N,  # neither AUC nor XAUC reads lists
                 users=len(users_U),
                 lists=len(users_U),
             )
@@ -104,7 +104,7 @@ def _users(table: pa.Table, run: str) -> IntArray:
 
 
 def _mean(found: Sequence[Measured]) -> Measured:
-    """Of differences to the same whole: each permutation counts alike, replicate by replicate."""
+    """Average differences to the same base, replicate by replicate. Each permutation counts alike."""
     undefined = [each for each in found if each.value is None]
     if undefined:
         return undefined[0]

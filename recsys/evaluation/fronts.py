@@ -1,6 +1,6 @@
-"""Which of several points nothing else beats, who beats the others for sure, and how much room they take together.
+"""The Pareto front of several points: which points are non-dominated, which are dominated beyond noise, and the hypervolume.
 
-All values are oriented: higher is better in each objective. A dominates B where it is nowhere worse and somewhere better.
+All values are oriented: higher is better in each objective. A dominates B where A is nowhere worse and somewhere better.
 
 Shapes: P points, K objectives, R replicates.
 """
@@ -16,21 +16,21 @@ from recsys.evaluation.rows import FloatArray
 BoolArray = NDArray[np.bool_]
 Point = tuple[float, ...]
 
-AFFORDABLE, FEWER = 200, 250  # above so many numbers (P·K), so many replicates of a hypervolume are enough
+AFFORDABLE, FEWER = 200, 250  # above AFFORDABLE numbers (P·K), FEWER replicates of a hypervolume are enough
 
 
 def dominates(value_PK: FloatArray) -> BoolArray:
-    """[P, P]: whether the row's point dominates the column's."""
+    """Return whether the row's point dominates the column's, [P, P]."""
     return _dominates(value_PK, value_PK)
 
 
 def non_dominated(value_PK: FloatArray) -> BoolArray:
-    """[P]: the points that none dominates; equal points do not dominate each other."""
+    """Return which points are dominated by no other, [P]. Equal points do not dominate each other."""
     return np.asarray(~dominates(value_PK).any(axis=0))
 
 
 def front_share(replicates_RPK: FloatArray) -> FloatArray:
-    """[P]: in how many of the replicates, as a share, a point is on the front."""
+    """Return the share of the replicates in which each point is on the front, [P]."""
     counts_P = np.zeros(replicates_RPK.shape[1])
     for value_PK in replicates_RPK:
         counts_P += non_dominated(value_PK)
@@ -39,22 +39,27 @@ def front_share(replicates_RPK: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Dominated:
-    """What noise allows to say of each two points. `share_PP`: in how many replicates the row's is nowhere worse than the column's."""
+    """The dominance between each pair of points, as far as the noise lets it be told.
+
+    `clearly_PP`: whether the row's point dominates the column's beyond noise. `share_PP`: the share of the replicates in which the row's
+    point is nowhere worse than the column's.
+    """
 
     clearly_PP: BoolArray
     share_PP: FloatArray
-    level: float  # the share from which on it is called so
+    level: float  # the share that `share_PP` must reach for a point to be clearly dominated
 
 
 def beyond_noise(replicates_RPK: FloatArray, *, confidence: float) -> Dominated:
-    """Which points dominate which, for sure.
+    """Decide which points dominate which beyond noise.
 
-    A dominates B for sure where (1) in a share ℓ of the replicates A is nowhere worse than B, and (2) in one objective A is better in a
-    share 1 − (1 − ℓ)/K of them, with ℓ = 1 − (1 − confidence)/(P − 1).
+    A dominates B beyond noise where two conditions hold, with ℓ = 1 − (1 − confidence)/(P − 1):
+    - (1) In a share of at least ℓ of the replicates, A is nowhere worse than B.
+    - (2) In at least one objective, A is better than B in a share of at least 1 − (1 − ℓ)/K of the replicates.
 
-    (1) is an intersection–union test (Berger 1982): if B is truly better than A somewhere, however little, it holds with probability
-    1 − ℓ at most. With Bonferroni's division by the P − 1 rivals a point that truly none dominates is called dominated with probability
-    1 − confidence at most, whatever K and however many points are swept. (2) keeps points with the same predictions from dominating
+    (1) is an intersection–union test (Berger 1982). If B is truly better than A somewhere, however little, (1) holds with probability 1 − ℓ
+    at most. ℓ contains Bonferroni's division by the P − 1 rivals. So a point that truly no other dominates is called dominated with
+    probability 1 − confidence at most, for any K and any number of swept points. (2) keeps points with the same predictions from dominating
     each other.
     """
     points, objectives = replicates_RPK.shape[1:]
@@ -69,10 +74,10 @@ def beyond_noise(replicates_RPK: FloatArray, *, confidence: float) -> Dominated:
 
 
 def hypervolume(value_PK: FloatArray, reference_K: FloatArray) -> float:
-    """The volume of all that is worse than some point and better than the reference point in every objective; exact.
+    """Compute the exact volume of all that is worse than some point and better than the reference point in every objective.
 
-    By exclusive volumes (While, Bradstreet & Barone 2012), of which the slice along the last objective is a product; two objectives are
-    one sweep. A point that is not better than the reference everywhere adds nothing.
+    The algorithm sums exclusive volumes (While, Bradstreet & Barone 2012). The slice of each along the last objective is a product. Two
+    objectives need one sweep only. A point that is not better than the reference everywhere adds nothing.
     """
     above_PK = np.asarray(value_PK, np.float64) - reference_K
     points = [tuple(row) for row in above_PK[(above_PK > 0).all(axis=1)].tolist()]
@@ -80,7 +85,7 @@ def hypervolume(value_PK: FloatArray, reference_K: FloatArray) -> float:
 
 
 def hypervolume_replicates(replicates_RPK: FloatArray, reference_K: FloatArray) -> FloatArray:
-    """One a replicate; of the first `FEWER` replicates where points and objectives are many."""
+    """Return one hypervolume per replicate. Where P · K exceeds `AFFORDABLE`, only the first `FEWER` replicates are used."""
     points, objectives = replicates_RPK.shape[1:]
     used = FEWER if points * objectives > AFFORDABLE else len(replicates_RPK)
     return np.array([hypervolume(value_PK, reference_K) for value_PK in replicates_RPK[:used]])
@@ -92,9 +97,9 @@ def _dominates(this_PK: FloatArray, that_QK: FloatArray) -> BoolArray:
     return np.logical_and(nowhere_worse_PQ, somewhere_better_PQ)
 
 
-# Plain tuples: the sets shrink to a few points at once, where arrays cost more than they save.
+# Plain tuples, because the sets soon shrink to a few points, where arrays cost more than they save.
 def _volume(points: Sequence[Point]) -> float:
-    """Of the boxes between 0 and each point, together."""
+    """Return the volume of the union of the boxes between 0 and each point."""
     if not points:
         return 0.0
     if len(points[0]) <= 2:
@@ -119,7 +124,7 @@ def _area(points: Sequence[Point]) -> float:
 
 def _front(points: Sequence[Point]) -> list[Point]:
     kept: list[Point] = []
-    for point in sorted(set(points), reverse=True):  # whoever dominates a point comes before it
+    for point in sorted(set(points), reverse=True):  # a point that dominates another comes before it
         if not any(all(a >= b for a, b in zip(other, point, strict=True)) for other in kept):
             kept.append(point)
     return kept

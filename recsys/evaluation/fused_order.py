@@ -1,4 +1,4 @@
-"""The fused order of one split's rows under any fusion weights, and metrics of it as one product with what is seen.
+"""The fused order of one split's rows under any fusion weights, and metrics of this order. Each metric is one matrix product.
 
 Shapes: N rows in the order of event_id, K objectives, G lists, M sets of weights.
 """
@@ -21,7 +21,10 @@ from recsys.predictions import fused_term
 
 @dataclass(frozen=True)
 class FusedRows:
-    """`terms_NK`: what each objective adds to the fused score at weight 1, finite; labels are NaN where they are not known."""
+    """Rows and the terms of their fused score.
+
+    `terms_NK` is what each objective adds to the fused score at weight 1, finite. Labels are NaN where they are not known.
+    """
 
     terms_NK: FloatArray
     labels_NK: FloatArray
@@ -34,39 +37,42 @@ class FusedRows:
         return len(self.list_N)
 
     def spread(self) -> FloatArray:
-        """[K]: the standard deviation of each term; 1 of a constant one, which any weight leaves without effect."""
+        """Return the standard deviation of each term, [K]. A constant term gets 1: it has no effect under any weight."""
         constant_K = (self.terms_NK == self.terms_NK[:1]).all(axis=0)  # the deviation of equal floats is not always 0
         return np.where(constant_K, 1.0, self.terms_NK.std(axis=0))
 
     def score(self, weights_K: FloatArray) -> FloatArray:
-        """[N]: the fused score, added in the order of the objectives as `predictions.fused_score` does, to the same bits."""
+        """Return the fused score, [N]. The terms are added in the order of `predictions.fused_score`, which gives the same bits."""
         score_N = np.zeros(len(self))
         for k, weight in enumerate(weights_K):
             score_N += weight * self.terms_NK[:, k]
         return score_N
 
     def rows(self, k: int, score_N: FloatArray) -> Rows:
-        """What metrics of lists judge of objective k under a score."""
+        """Return the rows by which list metrics judge objective k under a score."""
         order = places(score_N, self.list_N)
         assert order is not None, "the terms are finite"
         term_N = self.terms_NK[:, k]
         return Rows(self.labels_NK[:, k], term_N, term_N, self.user_N, self.list_N, self.users, self.lists, **order._asdict())
 
     def take(self, at_N: IntArray) -> "FusedRows":
-        """Some of the rows, `at_N` ascending."""
+        """Return the rows at `at_N`, which is ascending."""
         users_U, user_N = renumber(self.user_N[at_N], self.users)
         lists_G, list_N = renumber(self.list_N[at_N], self.lists)
         return FusedRows(np.asfortranarray(self.terms_NK[at_N]), self.labels_NK[at_N], user_N, list_N, len(users_U), len(lists_G))
 
 
 def rows_of_split(impressions: Impressions, split: str) -> IntArray:
-    """The places of a split's rows among all; empty where it has none."""
+    """Return the places of a split's rows among all rows; empty where the split has none."""
     split_N, names = impressions.split
     return np.flatnonzero(split_N == names.index(split)) if split in names else np.zeros(0, np.int64)
 
 
 def fused_rows(at_N: IntArray, scores: Scores, impressions: Impressions, objectives: Sequence[Objective]) -> FusedRows:
-    """The rows at `at_N`, ascending. Raises DataError where one lacks a prediction: it would have no place in the order."""
+    """Return the rows at `at_N`, which is ascending.
+
+    Raises DataError for a row without a prediction, because such a row would have no place in the order.
+    """
     terms = []
     for objective in objectives:
         predicted = scores.predicted[objective.name]
@@ -86,10 +92,10 @@ def fused_rows(at_N: IntArray, scores: Scores, impressions: Impressions, objecti
 
 
 class OrderMetric:
-    """A metric of the fused order (`list_metric`) as Σ_n seen_n share_nk, for all objectives at the cost of one look at the order.
+    """A metric of the fused order (`list_metric`) as Σ_n seen_n share_nk. One look at the order serves all objectives.
 
-    `seen_n` is how much of row n the order lets be seen, `share_nk` its share of objective k, which does not depend on the weights.
-    Where the metric is undefined the value is a number that means nothing.
+    `seen_n` is how much of row n the order lets be seen. `share_nk` is the share of objective k that row n holds; it does not depend on the
+    weights. Where the metric is undefined, the value is a number without meaning.
     """
 
     def __init__(self, rows: FusedRows, metric: Metric) -> None:
@@ -101,7 +107,7 @@ class OrderMetric:
         self._share_NK = np.column_stack([self._share(rows.rows(k, any_order_N)) for k in range(rows.terms_NK.shape[1])])
 
     def values(self, score_N: FloatArray) -> FloatArray:
-        """[K], under a score."""
+        """Return the metric of each objective under a score, [K]."""
         return np.asarray(self._seen(score_N) @ self._share_NK)
 
     def _seen(self, score_N: FloatArray) -> FloatArray:
@@ -116,7 +122,7 @@ class OrderMetric:
         return discount(order.list_place_N, self._k) if self.kind == "ndcg" else (order.list_place_N < self._k).astype(np.float64)
 
     def _share(self, rows: Rows) -> FloatArray:
-        """[N], of one objective."""
+        """Return `share_nk` for one objective, [N]."""
         gain_N = np.maximum(np.nan_to_num(rows.label_N), 0.0)
         if self._percent is not None:
             return gain_N / (gain_N.sum() or 1.0)

@@ -1,4 +1,4 @@
-"""Which impressions were shown together: a request where the log names it, else a burst of one user."""
+"""The lists of impressions that were shown together: a request where the log names it, else a burst of one user."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ PAUSE_MS = 10 * 60 * 1000  # a pause this long ends a burst
 
 
 def codes(column: pa.Array) -> tuple[IntArray, pa.Array]:
-    """Each value as its place among the distinct values in ascending order (−1 where null), and those values."""
+    """Return each value as its place among the distinct values in ascending order (−1: null), and the distinct values."""
     encoded = column.dictionary_encode()
     order = pc.array_sort_indices(encoded.dictionary).to_numpy()
     place = np.empty(len(order) + 1, np.int64)
@@ -21,9 +21,9 @@ def codes(column: pa.Array) -> tuple[IntArray, pa.Array]:
 
 
 def bursts(user_N: IntArray, timestamp_N: IntArray) -> IntArray:
-    """The burst of each impression: a user's impressions in time order, parted where 10 minutes or more pass without one.
+    """Return the burst of each impression: a user's impressions in time order, parted where 10 minutes or more pass without one.
 
-    `timestamp_N` in milliseconds. Numbered by user, then time; equal for all orders of the rows.
+    `timestamp_N` is in milliseconds. Bursts are numbered by user, then time. The numbers are the same for all orders of the rows.
     """
     order_N = _by_user_and_time(user_N, timestamp_N)
     user, timestamp = user_N[order_N], timestamp_N[order_N]
@@ -34,7 +34,7 @@ def bursts(user_N: IntArray, timestamp_N: IntArray) -> IntArray:
 
 
 def _by_user_and_time(user_N: IntArray, timestamp_N: IntArray) -> IntArray:
-    """An argsort by user, then time: of one key where 64 bits hold both, at less than half the cost of two."""
+    """Return the argsort by user, then time. Where 64 bits hold both, sorting one key takes less than half the time of two."""
     first, last, users = int(timestamp_N.min(initial=0)), int(timestamp_N.max(initial=0)), int(user_N.max(initial=0)) + 1
     if users * (last - first + 1) >= 1 << 63:
         return np.lexsort((timestamp_N, user_N))
@@ -42,7 +42,7 @@ def _by_user_and_time(user_N: IntArray, timestamp_N: IntArray) -> IntArray:
 
 
 def shown_lists(user_N: IntArray, timestamp_N: IntArray, request: pa.Array | None) -> IntArray:
-    """The list of each impression: its user's request where that is known, else its burst."""
+    """Return the list of each impression: its user's request where the request is known, else its burst."""
     burst_N = bursts(user_N, timestamp_N)
     if request is None:
         return burst_N

@@ -1,4 +1,4 @@
-"""The two propensities of a row as an importance weight, checked once: every mistake in them is named here.
+"""The importance weight of each row, from its two propensities. All checks of propensities happen here, once.
 
 Shapes: N rows, G lists.
 """
@@ -18,7 +18,7 @@ from recsys.evaluation.offpolicy import softmax_propensity
 from recsys.evaluation.rows import FloatArray, IntArray
 from recsys.evaluation.scores import Importance, Scores
 
-_SUM = 1e-6  # how near to 1 the probabilities of a list's candidates add up
+_SUM = 1e-6  # by how much the summed probabilities of a list's candidates may miss 1
 
 
 def has_propensities(table: pa.Table) -> bool:
@@ -26,7 +26,7 @@ def has_propensities(table: pa.Table) -> bool:
 
 
 def require_propensities(table: pa.Table, run: str, *, temperature: float | None) -> None:
-    """Raises DataError that names what off-policy evaluation lacks: a propensity that nobody logged cannot be made up."""
+    """Raise DataError that names the columns off-policy evaluation lacks. A propensity that was not logged cannot be made up."""
     fixes = {
         schema.PROPENSITY: "log the probability with which each item was chosen; a feed that does not choose at random has none",
         schema.TARGET_PROPENSITY: "write the probability with which the policy in question chooses that item"
@@ -49,10 +49,10 @@ def require_propensities(table: pa.Table, run: str, *, temperature: float | None
 
 
 def with_softmax(table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], run: str, *, temperature: float) -> pa.Table:
-    """The table with the softmax of its fused scores over each list as its target propensity.
+    """Return the table with a target propensity: the softmax of its fused scores over each list.
 
-    Raises ConfigError for a temperature out of range; DataError as `require_propensities` does, where a score is no number, and where a
-    list cannot be the candidates of one decision, of which one was shown.
+    Raises ConfigError for a temperature out of range. Raises DataError as `require_propensities` does, for a score that is not finite, and
+    for a list that cannot be the candidates of one decision, of which one was shown.
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise ConfigError(f"temperature: found {temperature}, expected more than 0. Fix: 1 samples by the odds of the fused score")
@@ -73,7 +73,11 @@ def with_softmax(table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], 
 
 
 def _check_decisions(table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], run: str) -> None:
-    """A request of each row, at most one known label a request, and the candidates that were not chosen beside the one that was."""
+    """Raise DataError where a list cannot be one decision.
+
+    Each row needs a request. Each request has at most one known label. The candidates that were not chosen must stand beside the chosen
+    one.
+    """
     no_nulls(plain(table, schema.REQUEST_ID), place(run, schema.REQUEST_ID))
     several = int(np.count_nonzero(np.bincount(list_N, known_N) > 1))
     if several:
@@ -94,18 +98,18 @@ def _check_decisions(table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool
 
 
 def known_rows(label: Mapping[str, FloatArray]) -> NDArray[np.bool_]:
-    """The rows in which the label of any objective is known."""
+    """Return which rows have a known label of any objective."""
     known_N: NDArray[np.bool_] = np.any([~np.isnan(label_N) for label_N in label.values()], axis=0)
     return known_N
 
 
 def weighed(scores: Scores, table: pa.Table, impressions: Impressions, label: Mapping[str, FloatArray]) -> Scores:
-    """The scores with the weights of the ordered table that they were read from; `label` are those of the log, by target.
+    """Return the scores with the importance weights of the ordered table that they were read from.
 
-    q̂(π) is the mean of a prediction over a list by its target propensities, where the table names requests, no list has two known
-    labels, and the propensities of each list that has one add up to 1: then its rows are all the candidates of one decision. Raises
-    DataError for a propensity that is null, not above 0 or above 1 where a label is known, for a target propensity outside [0, 1],
-    and for a logging policy that never chose at random.
+    `label` holds the labels of the log, by target. q̂(π) is the mean of a prediction over a list, weighted by its target propensities.
+    q̂(π) is given only if the table names requests, no list has two known labels, and the propensities of each list with a known label sum
+    to 1. Then the rows of a list are all the candidates of one decision. Raises DataError for a propensity that is null, not above 0 or
+    above 1 in a row with a known label, for a target propensity outside [0, 1], and for a logging policy that never chose at random.
     """
     known_N = known_rows(label)
     logged_N, target_N = (numbers(table, column, scores.run) for column in (schema.PROPENSITY, schema.TARGET_PROPENSITY))
@@ -162,7 +166,10 @@ def _refuse(bad_N: NDArray[np.bool_], run: str, column: str, *, found: str, expe
 def _over_policy(
     table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], target_N: FloatArray, predicted: Mapping[str, FloatArray]
 ) -> dict[str, FloatArray]:
-    """q̂(π) of each row's list by objective, without those of which a prediction is missing; empty where lists are no whole decisions."""
+    """Return q̂(π) of each row's list, by target.
+
+    Targets with a missing prediction are left out. The result is empty where lists are not whole decisions.
+    """
     if schema.REQUEST_ID not in table.column_names or table[schema.REQUEST_ID].null_count:
         return {}
     chosen_G = np.bincount(list_N, known_N)

@@ -1,4 +1,4 @@
-"""Scored impressions as they come in, checked once: every mistake in them is named here or in `scores`, and no metric checks again."""
+"""Scored impressions as they come in, checked once. Every mistake in them is reported here or in `scores`; no metric checks again."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ from recsys.objectives import Objective, chain
 
 @dataclass(frozen=True)
 class Impressions:
-    """What is known of the scored impressions apart from labels and predictions, in the order of event_id.
+    """The scored impressions apart from labels and predictions, in the order of event_id.
 
-    Users and lists are numbered from 0 up to `users` and `lists`; lists when they are first asked for, since not every metric reads them.
-    `split`, `day` and `slices` are codes and the values that they stand for (−1: null).
+    Users are numbered from 0 to `users` − 1, lists from 0 to `lists` − 1. Lists are numbered on first use, since not every metric reads
+    them. `split`, `day` and `slices` hold codes and the values that the codes stand for (−1: null).
     """
 
     user_N: IntArray
@@ -55,7 +55,7 @@ def check_options(
     list_k: Sequence[int] = (),
     top_percent: Sequence[float] = (),
 ) -> None:
-    """Raises ConfigError with everything wrong."""
+    """Raise ConfigError that names every wrong option, if there are any."""
     problems = []
     names = [objective.name for objective in objectives]
     if not names or len(set(names)) < len(names):
@@ -83,10 +83,10 @@ def check_options(
 
 
 def as_table(predictions: pa.Table | pd.DataFrame, run: str, *, needed: Sequence[str] = ()) -> pa.Table:
-    """The predictions in the order of event_id, so that no result depends on the order of the rows.
+    """Return the predictions in the order of event_id, so that no result depends on the order of the rows.
 
-    Raises DataError without rows, where a column stands twice, event_id or a column of `needed` is missing, and where event_id is null or
-    not unique.
+    Raises DataError if there are no rows, if a column occurs twice, if event_id or a column of `needed` is missing, or if event_id is null
+    or not unique.
     """
     names = [str(name) for name in (predictions.column_names if isinstance(predictions, pa.Table) else predictions.columns)]
     if twice := [name for name, times in Counter(names).items() if times > 1]:
@@ -116,15 +116,15 @@ def as_table(predictions: pa.Table | pd.DataFrame, run: str, *, needed: Sequence
 
 
 def _ascending(event_id: pa.Array) -> pa.Array:
-    """An argsort; of integers by numpy, in a third of Arrow's time. Equal ids are refused, so it need not be stable."""
+    """Return the argsort. numpy sorts integers, in a third of Arrow's time. Equal ids are refused, so the sort need not be stable."""
     return pa.array(np.argsort(event_id.to_numpy())) if pa.types.is_integer(event_id.type) else pc.array_sort_indices(event_id)
 
 
 def read_impressions(table: pa.Table, run: str, slices: Sequence[str] | None) -> Impressions:
-    """Users, lists, splits, days and slices of an ordered table; `slices` None: all that it has, and the bins of its `position`.
+    """Read users, lists, splits, days and slices of an ordered table. `slices` None: all its slices, and the bins of its `position`.
 
-    Raises DataError for a missing column, a user, time or split that is null or of another type, a position that is no whole number, and
-    requests, days and slices that are no names.
+    Raises DataError for a missing column; for a user, time or split that is null or of another type; for a position that is not a whole
+    number; and for requests, days and slices that are not names.
     """
     there = _slice_columns(table)
     columns = there if slices is None else {name: there.get(name, schema.slice_column(name)) for name in slices}
@@ -142,7 +142,7 @@ def read_impressions(table: pa.Table, run: str, slices: Sequence[str] | None) ->
 
 
 def _slice_columns(table: pa.Table) -> dict[str, str]:
-    """Slice → its column. Where no `slice.position` says otherwise, the position is a slice by its bins."""
+    """Map each slice to its column. The bins of the position are a slice too, unless there is a `slice.position`."""
     columns = {schema.POSITION: schema.POSITION} if schema.POSITION in table.column_names else {}
     return columns | {schema.strip(column, schema.SLICE): column for column in table.column_names if column.startswith(schema.SLICE)}
 

@@ -1,8 +1,8 @@
-"""How high the fused order puts what is wanted: NDCG and captured share of lists, captured share of all impressions.
+"""Metrics of how high the fused order puts the wanted impressions: NDCG and captured share of lists, captured share of all impressions.
 
-A list is a request where the log names it, else a burst. Higher scores stand first, tied ones in the order of event_id. An impression
-whose label is not known takes its place all the same and gains nothing: a label that is known only behind a click would else be ranked
-among clicks alone. The gain of a row is its label: 0 or 1, or the number itself, which must not be below 0.
+A list is a request where the log names it, else a burst. Higher scores stand first, and tied scores keep the order of event_id. An
+impression with an unknown label takes its place all the same, and gains nothing. Otherwise a label that is known only after a click would
+be ranked among clicks alone. The gain of a row is its label: 0 or 1, or the number itself, which must not be below 0.
 
 Shapes: N rows (here all impressions, label_N is NaN where it is not known), P rows with a gain, G lists, U users.
 """
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from recsys.evaluation.bootstrap import Estimate, Sums, Undefined
 from recsys.evaluation.rows import FloatArray, IntArray, Rows
 
-_ROUNDING = 1e-9  # 10 % of 30 rows are 3, not 4 because of the last bit of a product
+_ROUNDING = 1e-9  # so that 10 % of 30 rows are 3: the last bit of the product could make them 4
 
 
 class Places(NamedTuple):
-    """Of each row, from 0: its place among all rows and in its list, and how many rows its list has."""
+    """The place of each row among all rows and in its list, both from 0, and the number of rows of its list."""
 
     place_N: IntArray
     list_place_N: IntArray
@@ -27,7 +27,10 @@ class Places(NamedTuple):
 
 
 def places(score_N: FloatArray, list_N: IntArray) -> Places | None:
-    """Places by descending score; rows come in the order of event_id, which tied scores keep. None where a score is not finite."""
+    """Return the places by descending score, or None where a score is not finite.
+
+    Rows come in the order of event_id, which tied scores keep.
+    """
     if not np.isfinite(score_N).all():
         return None
     order_N = np.argsort(-score_N, kind="stable")
@@ -46,9 +49,9 @@ def _at(rows_N: IntArray, values_N: IntArray) -> IntArray:
 
 
 def ndcg(rows: Rows, *, k: int) -> Estimate | Undefined:
-    """DCG of the first k over that of the best order of the same list, mean over lists (Järvelin & Kekäläinen, TOIS 2002).
+    """Compute the DCG of the first k divided by that of the list's best order, averaged over lists (Järvelin & Kekäläinen, TOIS 2002).
 
-    DCG = Σ gain / log2(1 + place), place from 1. Lists of one impression and lists without a gain are out.
+    DCG = Σ gain / log2(1 + place), place from 1. Lists of one impression and lists without a gain are left out.
     """
     if reason := _no_gain(rows):
         return Undefined(reason)
@@ -59,12 +62,12 @@ def ndcg(rows: Rows, *, k: int) -> Estimate | Undefined:
 
 
 def discount(place_N: IntArray, k: int) -> FloatArray:
-    """1 / log2(2 + place) of places from 0, and 0 from place k on."""
+    """Return 1 / log2(2 + place) for places from 0, and 0 from place k on."""
     return np.where(place_N < k, 1 / np.log2(2.0 + place_N), 0.0)
 
 
 def best_dcg(rows: Rows, k: int) -> FloatArray:
-    """[G], of each list: the DCG of its first k in the order of their gain."""
+    """Return the DCG of each list's first k rows in the order of their gain, [G]."""
     at_P, gain_P = _with_gain(rows)
     best_P = np.lexsort((-gain_P, rows.list_N[at_P]))
     list_P = rows.list_N[at_P][best_P]
@@ -73,13 +76,13 @@ def best_dcg(rows: Rows, k: int) -> FloatArray:
 
 
 def whole_gain(rows: Rows) -> FloatArray:
-    """[G], of each list."""
+    """Return the summed gain of each list, [G]."""
     at_P, gain_P = _with_gain(rows)
     return _sums(rows.list_N[at_P], gain_P, rows.lists)
 
 
 def captured_in_lists(rows: Rows, *, k: int) -> Estimate | Undefined:
-    """The share of a list's gain that stands in its first k, mean over lists that are longer than k and have a gain."""
+    """Compute the share of a list's gain that stands in its first k, averaged over lists that are longer than k and have a gain."""
     if reason := _no_gain(rows):
         return Undefined(reason)
     assert rows.list_place_N is not None
@@ -89,7 +92,7 @@ def captured_in_lists(rows: Rows, *, k: int) -> Estimate | Undefined:
 
 
 def counted_lists(rows: Rows, whole_G: FloatArray, *, longer_than: int) -> NDArray[np.bool_]:
-    """[G]: lists that have something to be a share of, and are long enough for their order to matter."""
+    """Return which lists count, [G]: those with a `whole_G` above 0 that are long enough for their order to matter."""
     assert rows.list_size_N is not None
     size_G = np.zeros(rows.lists, np.int64)
     size_G[rows.list_N] = rows.list_size_N
@@ -97,7 +100,7 @@ def counted_lists(rows: Rows, whole_G: FloatArray, *, longer_than: int) -> NDArr
 
 
 def _over_lists(rows: Rows, part_G: FloatArray, whole_G: FloatArray, *, longer_than: int) -> Estimate | Undefined:
-    """The mean of part / whole over the lists that have one and are long enough; a list is resampled with its user."""
+    """Return the mean of part / whole over the lists that count (`counted_lists`). A list is resampled with its user."""
     counted_G = counted_lists(rows, whole_G, longer_than=longer_than)
     if not counted_G.any():
         return Undefined(f"no list of more than {longer_than} with a positive label")
@@ -111,10 +114,10 @@ def _over_lists(rows: Rows, part_G: FloatArray, whole_G: FloatArray, *, longer_t
 
 
 def captured_overall(rows: Rows, *, percent: float) -> Estimate | Undefined:
-    """The share of the whole gain that stands among the first ⌈n · percent / 100⌉ of all n impressions.
+    """Compute the share of the whole gain that stands among the first ⌈n · percent / 100⌉ of all n impressions.
 
-    Replicates are of first order: users who have more of their rows at the top than of all rows push as many others over its border, and
-    with them the gain that stands there. What they push out is read off the gain by place of the rows as they are.
+    Replicates are of first order. Users with a larger share of the top rows than of all rows push as many rows of others out of the top,
+    with the gain of these rows. The gain that is pushed out is read off the cumulative gain by place in the original rows.
     """
     if reason := _no_gain(rows):
         return Undefined(reason)
@@ -139,12 +142,12 @@ def _sums(code_N: IntArray, values_N: FloatArray, size: int) -> FloatArray:
 
 
 def top_rows(rows: int, percent: float) -> int:
-    """⌈rows · percent / 100⌉, at least 1."""
+    """Return ⌈rows · percent / 100⌉, at least 1."""
     return max(1, int(np.ceil(rows * percent / 100 - _ROUNDING)))
 
 
 def _no_gain(rows: Rows) -> str | None:
-    """The reason why no order of these rows can gain anything, if there is one."""
+    """Return the reason why no order of these rows can gain anything, or None."""
     known_N = ~np.isnan(rows.label_N)
     if not known_N.any():
         return "no rows with a known label"

@@ -1,4 +1,4 @@
-"""Scores of several runs in, long rows out: every metric of every target in every cell, with intervals and paired differences."""
+"""Long-format rows from the scores of several runs: every metric of every target in every cell, with intervals and paired differences."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +21,12 @@ from recsys.evaluation.rows import IntArray, Rows, renumber, taken
 from recsys.evaluation.scores import Scores
 from recsys.evaluation.targets import Target
 
-THREADS = 2  # objectives at a time: numpy sorts, counts and multiplies without Python's lock, and each needs its own memory
+THREADS = 2  # objectives at a time: numpy sorts, counts and multiplies without Python's lock, but each objective needs its own memory
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What stays the same through one evaluation."""
+    """The settings that stay the same throughout one evaluation."""
 
     run: str
     bootstrap: int
@@ -38,7 +38,7 @@ class Settings:
 def long_rows(
     impressions: Impressions, runs: Sequence[Scores], settings: Settings, of: Sequence[Target], metrics: Sequence[Metric]
 ) -> pa.Table:
-    """Rows of schema.METRICS of the first run, and of its differences to the others; `runs` scored `impressions` in one order."""
+    """Return rows of schema.METRICS of the first run and of its differences to the others. All `runs` scored `impressions` in one order."""
     rows: list[dict[str, Any]] = []
     for split, at_N in splits(impressions):
         evaluation = SplitEvaluation(split, at_N, impressions, runs, settings)
@@ -48,7 +48,7 @@ def long_rows(
 
 
 class SplitEvaluation:
-    """One split: its users are numbered and drawn once, for all objectives, cells and runs."""
+    """The evaluation of one split. Its users are numbered and drawn once, for all objectives, cells and runs."""
 
     def __init__(self, split: str, at_N: IntArray, impressions: Impressions, runs: Sequence[Scores], settings: Settings) -> None:
         self.split, self.at_N, self.impressions, self.runs, self.settings = split, at_N, impressions, runs, settings
@@ -67,20 +67,20 @@ class SplitEvaluation:
         return list(cells(self.impressions, self.at_N))
 
     def _places(self, scores: Scores, at_N: IntArray) -> Places | None:
-        """The fused order of the split's rows, at their places among the rows of all splits; None where the run has none."""
+        """Return the fused order of the split's rows, at their places among the rows of all splits. None where the run has none."""
         found = None if scores.score_N is None else places(scores.score_N[at_N], self.impressions.list_N[at_N])
         if found is None:
             return None
         return Places(*map(self._spread, found))
 
     def _spread(self, of_split_N: IntArray) -> IntArray:
-        """What is known of the split's rows, at their places among the rows of all splits."""
+        """Put values of the split's rows at their places among the rows of all splits, and 0 elsewhere."""
         spread_N = np.zeros(len(self.impressions.user_N), np.int64)
         spread_N[self.at_N] = of_split_N
         return spread_N
 
     def rows(self, target: Target, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
-        """The long rows of one objective, or of its conditional form, which has no value of its own; the whole split first."""
+        """Return the long rows of one target, the whole split first. A conditional form has no list metrics and no off-policy values."""
         metrics = [m for m in metrics if target.objective.kind in m.kinds and not (target.given and (m.of_lists or m in OFF_POLICY))]
         of_cells = (self._cell(cell, target, [metric for metric in metrics if metric.main or cell.is_whole]) for cell in self.cells)
         return list(chain.from_iterable(of_cells))
@@ -109,7 +109,7 @@ class SplitEvaluation:
                 )
 
     def measured(self, at_N: IntArray, target: Target, metrics: Sequence[Metric]) -> list[list[Measured]]:
-        """Of each run, the metrics of a target on these rows of the split."""
+        """Compute the metrics of a target on these rows of the split, for each run."""
         known_N = ~np.isnan(taken(self.runs[0].label[target.name], at_N))
         by_run: list[list[Measured]] = [[] for _ in self.runs]
         for with_unknown, some in groupby(metrics, lambda metric: metric.of_lists and not known_N.all()):
@@ -120,20 +120,20 @@ class SplitEvaluation:
         return by_run
 
     def _users(self, at_N: IntArray) -> tuple[IntArray, IntArray]:
-        """The users of these rows in the numbering of the draws, and of each row the place of its user among them."""
+        """Return the users of these rows by their numbers in the draws, and for each row the place of its user among them."""
         if len(at_N) == len(self.at_N):
             return np.arange(self.draws.users), taken(self.user_N, at_N)
         return renumber(taken(self.user_N, at_N), self.draws.users)
 
     def _lists(self, at_N: IntArray, metrics: Sequence[Metric]) -> tuple[IntArray, int]:
-        """The list of each row, from 0, and how many there are; where no metric reads them, all rows are one."""
+        """Return the list of each row, from 0, and the number of lists. Where no metric reads lists, all rows are one list."""
         if not any(metric.reads_lists for metric in metrics):
             return np.zeros(len(at_N), np.int64), 1
         lists_G, list_N = renumber(taken(self.impressions.list_N, at_N), self.impressions.lists)
         return list_N, len(lists_G)
 
     def _rows_by_run(self, at_N: IntArray, target: Target, metrics: Sequence[Metric]) -> tuple[IntArray, list[Rows]]:
-        """These impressions as each run scored them, as far as the metrics read them, and their users in the numbering of the draws."""
+        """Return the users of these impressions by their numbers in the draws, and the rows of each run as far as the metrics read them."""
         name = target.name
         label_N = taken(self.runs[0].label[name], at_N)
         users_U, user_N = self._users(at_N)

@@ -12,7 +12,7 @@ from recsys.evaluation.rows import FloatArray, IntArray, Rows
 
 @dataclass(frozen=True)
 class Measured:
-    """A metric of one run, or the difference between two. `value` None: undefined, for the `reason`.
+    """A metric of one run, or the difference between two runs. `value` None: undefined, and the `reason` says why.
 
     `effective_users`: see `bootstrap.interval`.
     """
@@ -31,7 +31,7 @@ class Measured:
 
 
 def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: IntArray) -> list[Measured]:
-    """Each metric on these rows with its replicates; `users_U` are the users of the rows in the numbering of `draws`."""
+    """Compute each metric on these rows with its replicates. `users_U` are the users of the rows by their numbers in `draws`."""
     with np.errstate(over="ignore", invalid="ignore"):
         measured = [_value(metric.estimate(rows)) for metric in metrics]
     resampled = [i for i, (_, estimate) in enumerate(measured) if estimate is not None]
@@ -50,13 +50,13 @@ def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: In
 
 
 def _effective(estimate: Estimate, rows_U: IntArray) -> float:
-    """Of the users that the value rests on: where few have both classes, or a list that counts, it rests on few."""
+    """Return the effective number of users behind the value. It is small where few users have both classes, or a list that counts."""
     weight_U = estimate.weight_U if isinstance(estimate, Sums) else None
     return effective_number(rows_U if weight_U is None else weight_U)
 
 
 def difference(this: Measured, that: Measured, other_run: str) -> Measured:
-    """Of two measurements, the first minus the second, replicate by replicate: the same users were drawn for both."""
+    """Subtract `that` from `this`, replicate by replicate. The same users were drawn for both."""
     if this.value is None:
         return this
     if that.value is None:

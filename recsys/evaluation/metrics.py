@@ -1,4 +1,4 @@
-"""The table of metrics: adding one is one entry here."""
+"""The table of metrics. A new metric is one new entry here."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -21,11 +21,11 @@ EVERY: tuple[Kind, ...] = BINARY + NUMERIC
 class Metric:
     """One way to judge the predictions of an objective.
 
-    `better` is the direction of the metric, whatever the direction of the label: AUC of a dismissal is better higher,
-    because the prediction is of the label. None: neither way (calibration is best at 1). `of_label`: the metric is a value of the
-    label itself, and its direction the objective's. `of_lists`: it judges the fused order and reads all impressions, not only those with
-    a known label. `by_list`: it is a mean over lists. `main` metrics are reported by slice
-    and by day too. `centred`: see `bootstrap.interval`.
+    `better` is the direction of the metric, whatever the direction of the label. Even for a dismissal, higher AUC is better, because the
+    prediction is of the label. None: neither direction (calibration is best at 1). `of_label`: the metric is a value of the label itself,
+    so its direction is the objective's. `of_lists`: the metric judges the fused order and reads all impressions, not only those with a
+    known label. `by_list`: the metric is a mean over lists. `main`: the metric is also reported by slice and by day. `centred`: see
+    `bootstrap.interval`.
     """
 
     name: str
@@ -64,7 +64,7 @@ METRICS = (
     Metric("spearman", NUMERIC, schema.HIGHER, concordance.spearman),
 )
 
-# Of predictions with the propensities of a logging and of a target policy; each is of the policy's value, not of the predictions.
+# Metrics of predictions with the propensities of a logging and a target policy. They judge the target policy, not the predictions.
 OFF_POLICY = (
     Metric("ips", EVERY, None, offpolicy.ips, of_label=True),
     Metric("ips_clipped", EVERY, None, offpolicy.ips_clipped, of_label=True),
@@ -75,7 +75,7 @@ OFF_POLICY = (
 )
 
 
-# The fused order is for all objectives at once, so a metric of it is of an objective's label: less of a dismissal captured is better.
+# One fused order serves all objectives. So its metrics take the direction of an objective's label: capturing fewer dismissals is better.
 def ndcg(k: int) -> Metric:
     return Metric(f"ndcg@{k}", EVERY, None, partial(lists.ndcg, k=k), main=True, of_label=True, of_lists=True)
 
@@ -90,17 +90,17 @@ def captured_overall(percent: float) -> Metric:
 
 
 def main_metric(objective: Objective) -> str:
-    """The one that judges an objective where one number must do: AUC, or XAUC, which is as AUC for values."""
+    """Return the metric that judges an objective where one number must do: AUC, or XAUC, its counterpart for values."""
     return "auc" if objective.kind in BINARY else "xauc"
 
 
 def list_metrics(list_k: Sequence[int], top_percent: Sequence[float]) -> tuple[Metric, ...]:
-    """Metrics of the fused order: `ndcg@K` and `captured@K` of each K, `captured@P%` of each P."""
+    """Return the metrics of the fused order: `ndcg@K` and `captured@K` for each K, `captured@P%` for each P."""
     return (*map(ndcg, list_k), *map(captured_in_lists, list_k), *map(captured_overall, top_percent))
 
 
 def list_metric(name: str) -> Metric:
-    """The metric of the fused order that is called `name`: ndcg@K, captured@K or captured@P%. Raises ValueError for any other."""
+    """Return the metric of the fused order called `name`: ndcg@K, captured@K or captured@P%. Raises ValueError for any other name."""
     found = re.fullmatch(r"(ndcg|captured)@(\d+(?:\.\d+)?)(%?)", name)
     if found is not None:
         kind, number, percent = found.groups()

@@ -1,19 +1,21 @@
-"""The value of a policy that did not run, from the log of one that did (off-policy evaluation).
+"""The value of a policy that did not run, from the log of a policy that did (off-policy evaluation).
 
-The logging policy chose the action of row i with probability π₀ᵢ; the target policy would have with πᵢ. With rᵢ the label,
+The logging policy chose the action of row i with probability π₀ᵢ. The target policy would choose it with probability πᵢ. rᵢ is the label,
 wᵢ = πᵢ / π₀ᵢ the importance weight and q̂ the prediction of the label:
 
 - ips: (1/n) Σ w r; unbiased where π₀ is right and positive wherever π is (Horvitz & Thompson 1952; Precup et al., ICML 2000).
-- ips_clipped: (1/n) Σ min(w, M) r with M = √n (Ionides 2008); biased towards 0 for labels ≥ 0, and less scattered.
-- snips: Σ w r / Σ w (Swaminathan & Joachims, NeurIPS 2015); a bias of order 1/n, and equivariant to a constant added to the label.
-- dr: (1/n) Σ [q̂(π) + w (r − q̂(a))] (Dudík et al., ICML 2011), q̂(π) the mean of q̂ over the target policy's choices in that context.
-  Where a run has no q̂(π), Σ w q̂(a) / Σ w stands for its mean: the baseline form. It is dr where q̂ is the same for all rows, otherwise
-  a control variate with a bias of order 1/n, which a good q̂ no longer saves where the propensities are wrong.
-- ess: (Σ w)² / Σ w² (Kish 1965), the number of impressions of the target policy itself that would say as much.
-- max_weight: the largest w. It and ess describe the rows at hand, and have no interval.
+- ips_clipped: (1/n) Σ min(w, M) r with M = √n (Ionides 2008); biased towards 0 for labels ≥ 0, and with less variance.
+- snips: Σ w r / Σ w (Swaminathan & Joachims, NeurIPS 2015); its bias is of order 1/n. A constant added to the label shifts it by the same
+  constant.
+- dr: (1/n) Σ [q̂(π) + w (r − q̂(a))] (Dudík et al., ICML 2011), where q̂(π) is the mean of q̂ over the target policy's choices in that
+  context. Where a run has no q̂(π), Σ w q̂(a) / Σ w takes the place of its mean: the baseline form. The baseline form equals dr where q̂ is
+  the same for all rows. Otherwise it is a control variate with a bias of order 1/n; a good q̂ then no longer makes up for wrong
+  propensities.
+- ess: (Σ w)² / Σ w² (Kish 1965), the number of the target policy's own impressions that would carry as much information.
+- max_weight: the largest w. Both ess and max_weight describe the rows at hand, and have no interval.
 
-Each row counts as a decision of its own: what is estimated for a page of several items is the mean over its places, as if the label
-of one did not depend on what stood in the others (Li et al., KDD 2018: the item-position model).
+Each row counts as a decision of its own. For a page of several items, the estimate is therefore the mean over its places. This estimate
+assumes that the label at one place does not depend on the items at the other places (Li et al., KDD 2018: the item-position model).
 
 Shapes: N rows, U users, G lists.
 """
@@ -29,11 +31,11 @@ _DESCRIBES = "no interval: it describes these rows' weights"
 
 
 def softmax_propensity(score_N: FloatArray, list_N: IntArray, *, temperature: float = 1.0) -> FloatArray:
-    """P(row | its list) ∝ exp(score / temperature): how often a policy that samples by the fused score chooses each row of a list.
+    """Return P(row | its list) ∝ exp(score / temperature): how often a policy that samples by the fused score chooses each row of a list.
 
-    `list_N` are codes ≥ 0 of lists, whose rows are all the candidates of one decision. A small temperature comes near to always taking
-    the best, a large one to choosing uniformly. Raises ValueError for a temperature that is not above 0, scores that are not finite,
-    and arrays of different length.
+    `list_N` are codes ≥ 0 of lists. The rows of a list are all the candidates of one decision. A small temperature comes close to always
+    taking the best candidate, a large one to choosing uniformly. Raises ValueError for a temperature that is not above 0, for scores that
+    are not finite, and for arrays of different length.
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature: found {temperature}, expected more than 0")
@@ -65,7 +67,7 @@ def snips(rows: Rows) -> Sums | Undefined:
 
 
 def dr(rows: Rows) -> Sums | Undefined:
-    """Undefined where a row has no prediction, and in the baseline form where all weights are 0."""
+    """Compute dr. It is undefined where a row has no prediction, and in the baseline form where all weights are 0."""
     weight_N = _weights(rows, may_be_zero=rows.policy_N is not None)
     if isinstance(weight_N, Undefined):
         return weight_N
@@ -103,7 +105,7 @@ def _weights(rows: Rows, *, may_be_zero: bool = False) -> FloatArray | Undefined
 
 
 def _mean(rows: Rows, of_weight: Callable[[FloatArray], FloatArray]) -> Sums | Undefined:
-    """(1/n) Σ f(w) r."""
+    """Return (1/n) Σ f(w) r, where f is `of_weight`."""
     weight_N = _weights(rows)
     if isinstance(weight_N, Undefined):
         return weight_N

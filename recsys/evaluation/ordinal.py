@@ -1,4 +1,4 @@
-"""How good the probabilities of an ordinal label's levels are. Shapes: N rows, L levels."""
+"""Metrics of the predicted probabilities of an ordinal label's levels. Shapes: N rows, L levels."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,14 @@ import numpy as np
 from recsys.evaluation.bootstrap import Estimate, Sums, Undefined
 from recsys.evaluation.rows import FloatArray, Rows
 
-TOLERANCE = 1e-3  # by which a row's probabilities may miss 1: a file may have rounded them
+TOLERANCE = 1e-3  # by how much the sum of a row's probabilities may miss 1: a file may have rounded them
 
 
 def rps(rows: Rows) -> Estimate | Undefined:
-    """Ranked probability score: the mean over thresholds of (P(y ≤ level) − [y ≤ level])², 0 … 1 (Epstein 1969; Murphy 1971).
+    """Compute the ranked probability score: the mean over thresholds of (P(y ≤ level) − [y ≤ level])², 0 … 1 (Epstein 1969; Murphy 1971).
 
-    Divided by L − 1 as Epstein has it, so that scales of other lengths compare. A probability on a level next to the label costs less
-    than one far away, which log loss does not see.
+    The sum is divided by L − 1 as in Epstein, so that scales of different lengths compare. A probability on a level next to the label costs
+    less than one far away. Log loss does not see this difference.
     """
     return mean_of(rows, _ranked)
 
@@ -27,7 +27,7 @@ def _ranked(rows: Rows, probability_NL: FloatArray) -> FloatArray:
 
 
 def mean_of(rows: Rows, of_rows: Callable[[Rows, FloatArray], FloatArray]) -> Estimate | Undefined:
-    """The mean of a function of labels and probabilities of levels, row by row; undefined where a run gives no such probabilities."""
+    """Average a function of labels and level probabilities over the rows. Undefined where a run gives no such probabilities."""
     if len(rows) == 0:
         return Undefined("no rows with a known label")
     if rows.probability_NL is None:

@@ -1,4 +1,4 @@
-"""Several runs judged by a few numbers each, on the same impressions and the same resampled users: replicates that can be subtracted."""
+"""Several runs judged by a few numbers each. All runs share impressions and resampled users, so that replicates can be subtracted."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from recsys.objectives import Objective
 
 @dataclass(frozen=True)
 class Judged:
-    """One of the numbers: a metric of an objective, or of its conditional form."""
+    """One number that runs are judged by: a metric of an objective, or of its conditional form."""
 
     target: Target
     metric: Metric
@@ -37,9 +37,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Paired:
-    """K numbers of M runs: `measured[m][k]`, whose replicates are of the same users in every run.
+    """K numbers of M runs: `measured[m][k]`. The replicates of every run are of the same users.
 
-    `users` and `rows` count, of each number's objective, who has a known label and how many there are.
+    For each number, `users` counts the users with a known label of its objective, and `rows` counts the known labels.
     """
 
     runs: tuple[str, ...]
@@ -50,10 +50,10 @@ class Paired:
 
 
 def judged_by(objectives: Sequence[Objective], metrics: Sequence[str] = (), *, conditional: bool = False) -> tuple[Judged, ...]:
-    """What objectives (with `conditional`, their conditional forms too) are judged by: of each its main metric, or `metrics`.
+    """Return the numbers that judge the objectives (with `conditional`, their conditional forms too): `metrics`, or else the main metric.
 
-    A metric is NAME, for all objectives whose kind has it, or OBJECTIVE=NAME for one; named twice, it judges once. Raises ConfigError
-    with every problem found.
+    A metric is NAME, for all objectives whose kind has it, or OBJECTIVE=NAME, for one objective. A metric that is named twice judges once.
+    An objective that `metrics` leaves out is judged by its main metric. Raises ConfigError with every problem found.
     """
     of = {target.name: target for target in targets(objectives) if conditional or target.given is None}
     named: dict[str, list[Judged]] = {name: [] for name in of}
@@ -84,7 +84,7 @@ def _by_main_metric(target: Target) -> Judged:
 
 
 def metric_of(target: Target, name: str) -> Metric:
-    """The metric of this name that the objective's kind has. Raises ValueError naming those that there are."""
+    """Return the metric of this name for the target. Raises ValueError that names the metrics of the objective's kind."""
     there = {metric.name: metric for metric in METRICS if target.objective.kind in metric.kinds}
     if name in there:
         return there[name]
@@ -105,11 +105,11 @@ def paired(
     bootstrap: int,
     seed: int,
 ) -> Paired:
-    """The numbers of each run on the rows of `split`, with `bootstrap` replicates over users.
+    """Compute the numbers of each run on the rows of `split`, with `bootstrap` replicates over users.
 
-    Values and replicates are those of `evaluate` with this seed; normalised entropy is of the first run's training rates for all. `runs`
-    (name, predictions) may be a generator: one table is in memory at a time. Raises DataError as `evaluate` does, without rows in the
-    split, and naming every run that scored other impressions than the first.
+    Values and replicates are those of `evaluate` with this seed. Normalised entropy uses the first run's training rates for all runs.
+    `runs` holds (name, predictions) and may be a generator, so that one table is in memory at a time. Raises DataError as `evaluate` does,
+    and where the split has no rows. The error names every run that scored other impressions than the first.
     """
     first: Scores | None = None
     names, measured, problems = [], [], []
@@ -152,6 +152,6 @@ def _measured(of: SplitEvaluation, judged: Judged) -> Measured:
 
 
 def _counts(of: SplitEvaluation, judged: Judged) -> tuple[int, int]:
-    """Users with a known label, and how many labels."""
+    """Return the number of users with a known label, and the number of known labels."""
     known_N = of.at_N[~np.isnan(of.runs[0].label[judged.target.name][of.at_N])]
     return len(np.unique(of.user_N[known_N])), len(known_N)

@@ -1,9 +1,9 @@
-"""Pairs of a positive and a negative, counted by user or by group after one sort.
+"""Pairs of a positive and a negative row, counted per user or per group after one sort.
 
-What a count needs of a row (user or group, score, label) is packed into one integer, so that what is sorted is the thing itself
-and no index is followed afterwards: numpy sorts ten million such integers in a tenth of a second where an argsort takes half a
-second and each array that is then put into its order as long again. All counts are whole numbers (of half pairs) until the end, so no
-sum depends on the order of the rows.
+A count needs three things of a row: user or group, score, and label. All three are packed into one integer, so that the sort orders these
+integers themselves and no index is followed afterwards. numpy sorts ten million such integers in a tenth of a second. An argsort takes half
+a second, and bringing each array into that order takes as long again. All counts are whole numbers (of half pairs) until the end, so no sum
+depends on the order of the rows.
 
 Shapes: N rows, U users, G groups, P positive rows, B borders, C rows of a chunk.
 """
@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from recsys.evaluation.rows import CodeArray, FloatArray, IntArray
 
 CODE_BITS = 32
-CHUNK = 1 << 18  # rows that are counted at once: their temporaries stay in the cache, which takes a third off
+CHUNK = 1 << 18  # rows that are counted at once: their temporaries stay in the cache, which saves a third of the time
 
 
 class UserPairs(NamedTuple):
-    """By user: its rows of each class, and twice the rows of all users' other class that score below them (tied ones one half)."""
+    """Counts per user: the user's rows of each class, and twice the other-class rows of all users that score below them.
+
+    A tied row counts as half a row below.
+    """
 
     positives_U: IntArray
     twice_negatives_below_U: FloatArray
@@ -30,14 +33,14 @@ class UserPairs(NamedTuple):
 
 
 class GroupAuc(NamedTuple):
-    """AUC of each group, NaN where a group has one class only, and how many rows it has."""
+    """AUC of each group, NaN where a group has one class only, and the number of rows of each group."""
 
     auc_G: FloatArray
     rows_G: IntArray
 
 
 def pairs_by_user(label_N: FloatArray, code_N: CodeArray, user_N: IntArray, users: int) -> UserPairs:
-    """Of rows with labels 0 or 1 and scores by their `rows.order_code`, among all rows."""
+    """Count the pairs of each user's rows with the rows of all users. Labels are 0 or 1, and scores come as their `rows.order_code`."""
     bits = users.bit_length()
     assert CODE_BITS + 1 + bits < 64, "the packed sort key would overflow"
     key_N = code_N.astype(np.int64)
@@ -65,7 +68,7 @@ def pairs_by_user(label_N: FloatArray, code_N: CodeArray, user_N: IntArray, user
 
 
 def auc_per_group(label_N: FloatArray, code_N: CodeArray, group_N: IntArray, groups: int) -> GroupAuc:
-    """AUC within each group, of rows with labels 0 or 1 and scores by their `rows.order_code`."""
+    """Compute AUC within each group. Labels are 0 or 1, and scores come as their `rows.order_code`."""
     below = CODE_BITS + 1
     assert below + groups.bit_length() < 64, "the packed sort key would overflow"
     key_N = group_N << CODE_BITS
@@ -82,7 +85,7 @@ def auc_per_group(label_N: FloatArray, code_N: CodeArray, group_N: IntArray, gro
         positives_G += np.bincount(group_P, minlength=groups)
         before_G += np.bincount(
             group_P, start + place_P - start_G[group_P], groups
-        )  # of both classes; tied negatives stand before positives
+        )  # counts both classes; tied negatives stand before positives
         borders = _borders(key_C)
         tied_G += np.bincount(key_C[borders.at_B] >> below, borders.negatives_B * borders.positives_B, groups)
     right_G = before_G - positives_G * (positives_G - 1) / 2 - tied_G / 2
@@ -93,7 +96,7 @@ def auc_per_group(label_N: FloatArray, code_N: CodeArray, group_N: IntArray, gro
 
 
 def _chunks(key_N: IntArray, tied_above: int, size: int) -> Iterator[tuple[int, IntArray]]:
-    """Some `size` rows at a time, from where they start; rows that agree on the bits from `tied_above` on stay together."""
+    """Yield about `size` rows at a time, and where they start. Rows that agree on the bits from `tied_above` on stay together."""
     start = 0
     while start < len(key_N):
         last = int(key_N[min(start + size, len(key_N)) - 1])
@@ -103,7 +106,7 @@ def _chunks(key_N: IntArray, tied_above: int, size: int) -> Iterator[tuple[int, 
 
 
 class _Borders(NamedTuple):
-    """Where the negatives of one score end and positives of the same score follow: the last negative, and how many there are of each."""
+    """Places where the negatives of one score end and its positives follow: the last negative, and the number of rows of each class."""
 
     at_B: IntArray
     negatives_B: IntArray
@@ -111,7 +114,7 @@ class _Borders(NamedTuple):
 
 
 def _borders(scored_N: IntArray) -> _Borders:
-    """In ascending (…, score, label), tied rows of both classes are the only neighbours that differ in the last bit alone."""
+    """Find the borders. In ascending (…, score, label), only tied rows of both classes are neighbours that differ in the last bit alone."""
     at_B = np.flatnonzero((scored_N[1:] ^ scored_N[:-1]) == 1)
     first_B = np.searchsorted(scored_N, scored_N[at_B])
     last_B = np.searchsorted(scored_N, scored_N[at_B + 1], side="right")
@@ -119,7 +122,10 @@ def _borders(scored_N: IntArray) -> _Borders:
 
 
 def _half_of_ties(scored_C: IntArray) -> NDArray[np.int64] | int:
-    """What ties add to twice the rows of the other class strictly before each row: p to n tied negatives, −n to the p positives."""
+    """Return the amount that ties add to twice the number of other-class rows before each row.
+
+    Where n negatives and p positives tie, each of the negatives gets p, and each of the positives gets −n.
+    """
     borders = _borders(scored_C)
     if len(borders.at_B) == 0:
         return 0

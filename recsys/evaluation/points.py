@@ -1,4 +1,4 @@
-"""From the runs of a sweep to its rows: points as means over seeds, the front, who is dominated by whom, hypervolume, all beside the noise.
+"""The rows of a sweep from its runs: points as means over seeds, the front, which point dominates which, hypervolume, and the noise.
 
 Shapes: P points, S seeds, K numbers, R replicates. Oriented: times −1 where lower is better.
 """
@@ -34,9 +34,9 @@ Ends = tuple[Sequence[float | None], Sequence[float | None]]
 
 @dataclass(frozen=True)
 class Points:
-    """P points, each trained with the same S seeds: the runs of `paired` in this order, all seeds of a point after one another.
+    """P points, each trained with the same S seeds. The runs of `paired` come in this order, all seeds of one point after another.
 
-    `seed` draws the noise of seeds in the replicates; intervals are at `confidence`. Raises DataError where a number has no value.
+    `seed` draws the noise of seeds in the replicates. Intervals are at `confidence`. Raises DataError where a number has no value.
     """
 
     names: tuple[str, ...]
@@ -59,18 +59,18 @@ class Points:
 
     @cached_property
     def sign(self) -> FloatArray:
-        """[K]: −1 where lower is better."""
+        """The sign that orients each number, [K]: −1 where lower is better, else 1."""
         return np.array([-1.0 if judged.better == schema.LOWER else 1.0 for judged in self.paired.judged])
 
     @cached_property
     def by_seed(self) -> FloatArray:
-        """[P, S, K]: the value of every run."""
+        """The value of every run, [P, S, K]."""
         values = [[measured.value for measured in numbers] for numbers in self.paired.measured]
         return np.array(values, np.float64).reshape(len(self.names), len(self.seeds), -1)
 
     @cached_property
     def value(self) -> FloatArray:
-        """[P, K]: means over seeds."""
+        """The means over seeds, [P, K]."""
         return np.asarray(self.by_seed.mean(axis=1))
 
     @cached_property
@@ -79,14 +79,14 @@ class Points:
 
     @cached_property
     def by_user(self) -> FloatArray:
-        """[R, P, K]: means over seeds in each replicate, whose noise is that of the users."""
+        """The means over seeds in each replicate, [R, P, K]. Their noise is that of the users."""
         numbers = np.array([[_replicates(measured) for measured in numbers] for numbers in self.paired.measured])
         mean_PKR = numbers.reshape(len(self.names), len(self.seeds), *numbers.shape[1:]).mean(axis=1)
         return np.moveaxis(mean_PKR, -1, 0)
 
     @cached_property
     def replicates(self) -> FloatArray:
-        """[R, P, K]: with the noise of seeds on top, where it is known."""
+        """The means `by_user` with the noise of seeds on top, where that noise is known, [R, P, K]."""
         return self.by_user if self.seed_noise is None else self.seed_noise.added_to(self.by_user, seed=self.seed)
 
     @cached_property
@@ -95,12 +95,12 @@ class Points:
 
     @cached_property
     def ahead(self) -> BoolArray:
-        """[P, P]: whether the row's point dominates the column's, as measured."""
+        """Whether the row's point dominates the column's, as measured, [P, P]."""
         return dominates(self.sign * self.value)
 
     @cached_property
     def verdicts(self) -> list[str]:
-        """Of each point: dominated where it is so for sure, else on the front or, as measured, behind it."""
+        """The verdict on each point: dominated beyond noise; otherwise on the front or, as measured, behind it."""
         on_front_P = non_dominated(self.sign * self.value)
         return [
             schema.DOMINATED if clearly_P.any() else schema.FRONT if on_front else schema.NOISE
@@ -108,7 +108,10 @@ class Points:
         ]
 
     def intervals(self) -> list[list[Interval]]:
-        """[P][K]: of the users' percentiles with one seed; with several, both variances add."""
+        """Return the interval of each number, [P][K].
+
+        With one seed it is the percentile interval over users. With several seeds, the variances over users and over seeds add.
+        """
         if self.seed_noise is None:
             return [
                 [
@@ -122,9 +125,10 @@ class Points:
         return [[Interval(*bounds) for bounds in zip(*sides, strict=True)] for sides in zip(low_PK, high_PK, strict=True)]
 
     def hypervolume(self, ends: Ends) -> tuple[float, Interval]:
-        """Of the front, as a share of the box between the two `ends`, a number each. Raises DataError where there is no such box.
+        """Compute the hypervolume of the front, as a share of the box between the two `ends`. Each end has one value per number.
 
-        Replicates have the noise twice, so their volumes are too large: the interval is centred on the value.
+        Raises DataError where there is no such box. Replicates have the noise twice, so their volumes are too large. Therefore the interval
+        is centred on the value.
         """
         low_K, high_K = (self.sign * np.array([np.nan if v is None else v for v in end], np.float64) for end in ends)
         if bad := [j for j, low, high in zip(self.paired.judged, low_K, high_K, strict=True) if not high > low]:
@@ -147,7 +151,7 @@ def _replicates(measured: Measured) -> FloatArray:
 
 
 def sweep_rows(points: Points, ends: Ends) -> pa.Table:
-    """Everything that the points say, in the form of schema.SWEEP."""
+    """Return all rows of the points, in the form of schema.SWEEP."""
     volume, (low, high, _) = points.hypervolume(ends)
     rows = [*_values(points), *_front(points), *_noise(points), *_ends(points, ends)]
     rows.append(_row("hypervolume", points, value=volume, low=low, high=high))
@@ -155,7 +159,7 @@ def sweep_rows(points: Points, ends: Ends) -> pa.Table:
 
 
 def _values(points: Points) -> Iterator[dict[str, Any]]:
-    """The numbers of every run and of every point."""
+    """Yield the numbers of every run and of every point, and each point's difference to the mean of all points."""
     paired, seeds = points.paired, len(points.seeds)
     intervals = points.intervals()
     for k, judged in enumerate(paired.judged):
@@ -176,7 +180,7 @@ def _values(points: Points) -> Iterator[dict[str, Any]]:
 
 
 def later_rows(points: Points) -> pa.Table:
-    """The numbers alone, of days that had no say in which points are good."""
+    """Return only the numbers, for days that were not used to decide which points are good."""
     return pa.Table.from_pylist(list(_values(points)), schema=schema.SWEEP)
 
 
@@ -193,9 +197,10 @@ def _front(points: Points) -> Iterator[dict[str, Any]]:
 
 
 def _noise(points: Points) -> Iterator[dict[str, Any]]:
-    """Standard deviations of a number of one run, over users and over seeds, and of the difference of two points: root mean variances.
+    """Yield the standard deviations of one run's number over users and over seeds, and of the difference of two points.
 
-    The users of two points are the same, so that of a difference is mostly smaller; it has the noise of seeds where that is known.
+    Each deviation is the root of a mean variance. The users of two points are the same, so the deviation of their difference is mostly
+    smaller. The deviation of a difference includes the noise of seeds where that noise is known.
     """
     pairs = np.triu_indices(len(points.names), 1)
     for k, judged in enumerate(points.paired.judged):

@@ -1,4 +1,4 @@
-"""A log with two propensities in, long rows out: what a policy that did not run would be worth."""
+"""The value of a policy that did not run, as rows in long format, from a log with two propensities."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,16 +27,16 @@ def off_policy(
     seed: int = 0,
     slices: Sequence[str] | None = None,
 ) -> pa.Table:
-    """The mean label under a policy that did not run, as rows of schema.METRICS: ips, ips_clipped, snips, dr, ess, max_weight.
+    """Estimate the mean label under a policy that did not run, as rows of schema.METRICS: ips, ips_clipped, snips, dr, ess, max_weight.
 
-    `predictions` needs event_id, user_id, timestamp, each objective's `label.X`, `propensity` of the policy that was logged, and
-    `target_propensity` of the one in question; or, with a `temperature`, the `score` whose softmax over each list's candidates it is.
-    `pred.X` is needed for dr alone. A candidate that was not shown is a row without labels and without `propensity`. The formulas, and
-    what they take for granted, stand in `recsys.evaluation.offpolicy`; the other options are those of `evaluate`. An objective with
-    `given` is valued by its joint label.
+    `predictions` needs event_id, user_id, timestamp, each objective's `label.X`, the `propensity` of the logging policy, and the
+    `target_propensity` of the target policy. With a `temperature`, `score` and `request_id` are needed in place of `target_propensity`. The
+    target propensity is then the softmax of `score` over each list's candidates. Only dr needs `pred.X`. A candidate that was not shown is
+    a row without labels and without `propensity`. The formulas and their assumptions stand in `recsys.evaluation.offpolicy`. The other
+    options are those of `evaluate`. An objective with `given` is valued by its joint label.
 
-    Raises DataError where a propensity is absent, not above 0 or above 1, where the logging policy never chose at random, and as
-    `evaluate` does; ConfigError for options out of range.
+    Raises DataError where a propensity is absent, not above 0, or above 1, where the logging policy never chose at random, and as
+    `evaluate` does. Raises ConfigError for options out of range.
     """
     joint = [objective.model_copy(update={"given": None}) for objective in objectives]
     check_options(joint, run, against or {}, bootstrap=bootstrap, seed=seed, confidence=confidence)
@@ -56,7 +56,7 @@ def off_policy(
 
 
 def _with_predictions(table: pa.Table, objectives: Sequence[Objective]) -> pa.Table:
-    """The table with an empty prediction of each objective that it has none of."""
+    """Return the table with an empty prediction column for each objective that has none."""
     for column in (schema.prediction_column(objective.name) for objective in objectives):
         if column not in table.column_names:
             table = table.append_column(column, pa.nulls(len(table), pa.float64()))

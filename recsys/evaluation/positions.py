@@ -1,7 +1,8 @@
-"""Where impressions were shown: bins of positions, and what was observed there as examined × relevant.
+"""Bins of the positions where impressions were shown, and what was observed there as examined × relevant.
 
-The position-based click model (Richardson et al. 2007): P(click) = P(examined | position) · P(click | examined). What a model predicts
-with the position missing takes the place of the second factor, up to a constant: it is the relevance in the model's eyes.
+The position-based click model (Richardson et al. 2007) is P(click) = P(examined | position) · P(click | examined). The second factor is the
+relevance. A model's prediction with the position missing takes the place of this factor, up to a constant: the prediction is the relevance
+as the model sees it.
 """
 
 from itertools import pairwise
@@ -18,14 +19,15 @@ from recsys.evaluation.rows import FloatArray, IntArray, renumber
 
 # Shapes: N rows, B bins of positions, U users, R replicates.
 SINGLE = 20  # positions up to here have a bin of their own
-_LAST = (SINGLE, 30, 50, 100)  # the last positions of the bins from there on
+_LAST = (SINGLE, 30, 50, 100)  # the last position of each bin from there on
 _WIDER = [f"{low + 1}–{high}" for low, high in pairwise(_LAST)] + [f"{_LAST[-1] + 1} or more"]
 
 
 def position_bins(table: pa.Table, run: str) -> tuple[IntArray, list[str]]:
-    """The bin of each row by its `position` (−1: null or negative, which is not known), and the bins' names, in the order of the positions.
+    """Return the bin of each row by its `position`, and the names of the bins in the order of the positions.
 
-    The bins that occur: 0 … 20 one by one, 21–30, 31–50, 51–100, 101 or more. Raises DataError for positions that are no whole numbers.
+    Bin −1: the position is null or negative, so it is not known. Only bins that occur are returned, out of 0 … 20 one by one, 21–30, 31–50,
+    51–100, 101 or more. Raises DataError for positions that are not whole numbers.
     """
     position_N = numbers(table, schema.POSITION, run)
     known_N = position_N >= 0
@@ -57,14 +59,20 @@ def position_curve(
     confidence: float,
     seed: int,
 ) -> pd.DataFrame:
-    """One row a bin of `position` (codes of the rows and names of the bins, as `position_bins` gives) with known labels, in their order.
+    """Return one row per bin of `position` with known labels, in the order of the bins.
 
-    `label` (NaN: not known), `shown` (prediction with the position as logged) and `ranking` (with it missing) are of the same rows;
-    `user` numbers their users from 0. Columns: `position`, `n`; `observed`, the mean label, with `low` and `high`; `shown` and
-    `relevant`, the mean predictions; `examined`, Σ label / Σ ranking over that quotient of the first bin, with `examined_low` and
-    `examined_high`; `model_examined`, the same with `shown` in place of the label. So observed = examined × relevant × the first
-    bin's quotient of the two, to which relevance is known. What has a sum of 0 below it is NaN. Intervals resample users,
-    of a bin of one user there is none (NaN); the first bin's `examined` is 1 by definition.
+    `position` holds the codes of the rows and the names of the bins, as `position_bins` gives them. `label` (NaN: not known), `shown`
+    (prediction with the position as logged) and `ranking` (prediction with the position missing) are of the same rows. `user` numbers the
+    users of the rows from 0. The columns are:
+    - `position`, `n`;
+    - `observed`, the mean label, with `low` and `high`;
+    - `shown` and `relevant`, the mean predictions;
+    - `examined`, with `examined_low` and `examined_high`: Σ label / Σ ranking, divided by the same quotient of the first bin;
+    - `model_examined`, the same with `shown` in place of the label.
+
+    So observed = examined × relevant × the first bin's quotient Σ label / Σ ranking. Relevance is known up to this constant. A quotient
+    with a divisor of 0 is NaN. Intervals resample users; a bin of one user has no interval (NaN). The first bin's `examined` is 1 by
+    definition.
     """
     code_N, names = position
     at_N = np.flatnonzero(~np.isnan(label) & (code_N >= 0))
@@ -87,7 +95,7 @@ def position_curve(
             interval(replicates_R, value_, confidence=confidence, effective_users=effective)
             for replicates_R, value_, effective in zip(replicates_RB.T, curve[value], effective_B.tolist(), strict=True)
         ]
-        curve[low] = np.array([each.low for each in found], np.float64)  # None is NaN
+        curve[low] = np.array([each.low for each in found], np.float64)  # None becomes NaN
         curve[high] = np.array([each.high for each in found], np.float64)
     return curve
 
@@ -97,14 +105,14 @@ def _per_bin_and_user(values_N: FloatArray, bin_N: IntArray, user_N: IntArray, b
 
 
 def _examined(numerator: FloatArray, ranking: FloatArray) -> FloatArray:
-    """The quotients over that of the first bin, NaN where one is not finite; bins on the last axis."""
+    """Return the quotients divided by that of the first bin, NaN where the result is not finite. The last axis holds the bins."""
     quotient = numerator / ranking
     examined = quotient / quotient[..., :1]
     return np.where(np.isfinite(examined), examined, np.nan)
 
 
 def _replicates(sums_BU4: FloatArray, draws: UserDraws) -> tuple[FloatArray, FloatArray]:
-    """[R, B] of the mean label and of `examined`; NaN where a replicate leaves one undefined."""
+    """Return the replicates of the mean label and of `examined`, each [R, B], NaN where a value is undefined."""
     observed, examined = [], []
     for block_RU in draws.blocks():
         n_RB, label_RB, _, ranking_RB = np.moveaxis(np.tensordot(block_RU.astype(np.float64), sums_BU4, axes=(1, 1)), -1, 0)

@@ -1,4 +1,4 @@
-"""How good a prediction is as a probability, or as an expected value: likelihood and calibration."""
+"""Metrics of how good a prediction is as a probability, or as an expected value: likelihood and calibration."""
 
 from statistics import NormalDist
 
@@ -9,12 +9,12 @@ from recsys.evaluation import ordinal
 from recsys.evaluation.bootstrap import Estimate, Sums, Undefined
 from recsys.evaluation.rows import FloatArray, IntArray, Order, Rows
 
-CLIP = 1e-12  # a predicted probability is moved this far from 0 and 1: a certain mistake costs 27.6 nats, not infinity
+CLIP = 1e-12  # a predicted probability is kept this far from 0 and 1, so that a certain mistake costs 27.6 nats, not infinity
 BINS = 15  # Guo et al., ICML 2017, section 5
 
 
 def not_a_probability(rows: Rows) -> str | None:
-    """The reason why these predictions have no likelihood, if there is one."""
+    """Return the reason why these predictions have no likelihood, or None."""
     if len(rows) == 0:
         return "no rows with a known label"
     outside = np.count_nonzero((rows.prediction_N < 0) | (rows.prediction_N > 1))
@@ -22,7 +22,7 @@ def not_a_probability(rows: Rows) -> str | None:
 
 
 def log_loss(rows: Rows) -> Estimate | Undefined:
-    """Mean negative log likelihood in nats, of a binary label or of the level that it is; probabilities clipped at 1e-12."""
+    """Compute the mean negative log likelihood in nats, of a binary label or an ordinal level. Probabilities are clipped at 1e-12."""
     return ordinal.mean_of(rows, _surprise_of_level) if rows.levels else _log_loss_per(rows, 1.0)
 
 
@@ -33,9 +33,9 @@ def _surprise_of_level(rows: Rows, probability_NL: FloatArray) -> FloatArray:
 
 
 def normalized_entropy(rows: Rows) -> Estimate | Undefined:
-    """Log loss over that of always predicting the training rate (He et al., ADKDD 2014, section 3, eq. 1).
+    """Compute log loss divided by the log loss of always predicting the training rate (He et al., ADKDD 2014, section 3, eq. 1).
 
-    The denominator is the entropy of the training rate; below 1 the model knows more than the rate.
+    The denominator is the entropy of the training rate. Below 1, the model knows more than the rate.
     """
     if rows.train_mean is None:
         return Undefined("the training rate is not known")
@@ -54,7 +54,7 @@ def _log_loss_per(rows: Rows, unit: float) -> Estimate | Undefined:
 
 
 def calibration(rows: Rows) -> Estimate | Undefined:
-    """Σ prediction / Σ label: 1 is right, 1.2 predicts a fifth too much."""
+    """Compute Σ prediction / Σ label: 1 is right, 1.2 predicts a fifth too much."""
     if len(rows) == 0:
         return Undefined("no rows with a known label")
     if rows.label_N.sum() <= 0:
@@ -63,10 +63,10 @@ def calibration(rows: Rows) -> Estimate | Undefined:
 
 
 def ece(rows: Rows) -> Estimate | Undefined:
-    """Expected calibration error: mean |predicted − observed| over 15 bins of equal mass, weighted by their rows.
+    """Compute the expected calibration error: mean |predicted − observed| over 15 bins of equal mass, weighted by their rows.
 
-    The bins stay as they are in the replicates. As an average of absolute values it is biased upwards on few rows
-    (Kumar et al., NeurIPS 2019, section 4), in a replicate more than in the value itself.
+    The bins stay as they are in the replicates. ECE is an average of absolute values, so it is biased upwards on few rows (Kumar et al.,
+    NeurIPS 2019, section 4). A replicate is biased more than the value itself.
     """
     if reason := not_a_probability(rows):
         return Undefined(reason)
@@ -77,20 +77,20 @@ def ece(rows: Rows) -> Estimate | Undefined:
 
 
 def equal_mass_bins(order: Order, bins: int) -> IntArray:
-    """The bin of each row, 0 … bins − 1: as equal in rows as ties allow, for tied predictions share a bin."""
+    """Return the bin of each row, 0 … bins − 1. Bins are as equal in rows as ties allow, for tied predictions share a bin."""
     return (order.mid_rank * bins / max(1, len(order.rows_N))).astype(np.int64)
 
 
 def calibration_curve(
     label: FloatArray, prediction: FloatArray, *, bins: int = BINS, confidence: float = 0.95, by: FloatArray | None = None
 ) -> pd.DataFrame:
-    """Mean prediction against mean label in bins of equal mass, in ascending order; rows without a label (NaN) are left out.
+    """Compute mean prediction and mean label in bins of equal mass, in ascending order. Rows without a label (NaN) are left out.
 
-    Columns: `mean_predicted`, `mean_observed`, `n`, and `low`, `high` for the mean label: Wilson's interval where all
-    labels are 0 or 1 (Wilson 1927), else mean ± z standard errors, null for a bin of one row. Rows count as independent. Fewer than
-    `bins` rows come back where predictions tie. `by`: the bins are of these predictions instead, so that those before and after
-    calibration are compared on the same rows. Raises ValueError where the arrays differ in length, a prediction of a
-    known label is not finite, or `bins` is below 1.
+    The columns are `mean_predicted`, `mean_observed`, `n`, and `low` and `high` for the mean label. The interval is Wilson's where all
+    labels are 0 or 1 (Wilson 1927), else mean ± z standard errors, null for a bin of one row. Rows count as independent. Where predictions
+    tie, fewer than `bins` rows are returned. With `by`, the bins are made from `by` instead of `prediction`, so that predictions before and
+    after calibration are compared on the same rows. Raises ValueError where the arrays differ in length, where a prediction of a known
+    label is not finite, or where `bins` is below 1.
     """
     label_N, prediction_N = np.asarray(label, np.float64), np.asarray(prediction, np.float64)
     by_N = prediction_N if by is None else np.asarray(by, np.float64)

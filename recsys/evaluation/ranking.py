@@ -1,8 +1,8 @@
-"""How well a prediction orders impressions by a binary label: AUC pooled, by user and by list; average precision.
+"""Metrics of how well a prediction orders impressions by a binary label: AUC pooled, per user and per list; average precision.
 
-Ties in the prediction count one half (Mann & Whitney 1947). Below EXACT_ROWS rows, or where one class is rare, the
-replicates of the pooled metrics are exact; above, they follow from the first-order influence of each user
-(DeLong et al. 1988 for AUC), whose error falls with the number of rows while the exact cost grows with it.
+Ties in the prediction count one half (Mann & Whitney 1947). Below EXACT_ROWS rows, or where one class is rare, the replicates of the pooled
+metrics are exact. Above, they follow from the first-order influence of each user (DeLong et al. 1988 for AUC). The error of this expansion
+falls with the number of rows, while the exact cost grows with it.
 """
 
 import numpy as np
@@ -13,15 +13,15 @@ from recsys.evaluation.rows import CountArray, FloatArray, IntArray, Rows
 
 # Shapes: N rows, P positive and Q negative rows, U users, G groups, R replicates.
 EXACT_ROWS = 1_000_000  # 1,000 exact replicates of AUC take 1.5 s here
-# Below this many rows of the rarer class replicates are exact whatever their cost. How far the ends of a 95 % interval by first order
-# are from the exact ones, in per cent of its width, on 200,000 to 1,000,000 simulated rows: AUC 0.3 and less, from 20 positives on;
+# Below this many rows of the rarer class, replicates are exact whatever their cost. Distance of the ends of a first-order 95 % interval
+# from the exact ends, in per cent of its width, on 200,000 to 1,000,000 simulated rows: AUC 0.3 or less, from 20 positives on;
 # average precision 46 with 87 positives, 23 with 218, 14 with 549, 5 with 1,801, and 0.6 with 22,686.
 RARE = 200
 RARE_PRECISION = 2_000
 
 
 def one_class(rows: Rows) -> str | None:
-    """The reason why no order of these rows can be judged, if there is one."""
+    """Return the reason why no order of these rows can be judged, or None."""
     if len(rows) == 0:
         return "no rows with a known label"
     positives = np.count_nonzero(rows.label_N)
@@ -31,7 +31,7 @@ def one_class(rows: Rows) -> str | None:
 
 
 def grouped(value_G: FloatArray, rows_G: IntArray, user_of_group_G: IntArray, users: int, *, reason: str) -> Estimate | Undefined:
-    """The mean over groups with a value, weighted by impressions; resampled by the user whom a group belongs to."""
+    """Return the mean over groups with a value, weighted by impressions. A group is resampled with the user whom it belongs to."""
     defined_G = np.isfinite(value_G)
     if not defined_G.any():
         return Undefined(reason)
@@ -43,7 +43,10 @@ def grouped(value_G: FloatArray, rows_G: IntArray, user_of_group_G: IntArray, us
 
 
 def gauc(rows: Rows) -> Estimate | Undefined:
-    """AUC within each user, weighted by impressions, over users with both classes (Zhou et al., KDD 2018, section 6.2)."""
+    """Compute AUC within each user, and average it over users with both classes (Zhou et al., KDD 2018, section 6.2).
+
+    The average is weighted by impressions.
+    """
     if len(rows) == 0:
         return Undefined("no rows with a known label")
     per_user = auc_per_group(rows.label_N, rows.prediction_code, rows.user_N, rows.users)
@@ -51,10 +54,10 @@ def gauc(rows: Rows) -> Estimate | Undefined:
 
 
 def gauc_list(rows: Rows) -> Estimate | Undefined:
-    """The same within each list as it was shown, ordered by `rank.X` where the run has it.
+    """Compute AUC within each list as it was shown, averaged as in `gauc`. The order is by `rank.X` where the run has it.
 
-    Free of a trap of the form by user: counters that live on through the test pull a user's scores up after the
-    positives that they counted.
+    This metric avoids a trap of `gauc`. There, counters that are updated throughout the test pull a user's scores up after the positives
+    that they counted.
     """
     if len(rows) == 0:
         return Undefined("no rows with a known label")
@@ -65,14 +68,14 @@ def gauc_list(rows: Rows) -> Estimate | Undefined:
 
 
 def auc(rows: Rows) -> Estimate | Undefined:
-    """The share of (positive, negative) pairs that the prediction orders rightly, ties one half."""
+    """Compute the share of (positive, negative) pairs that the prediction orders correctly, ties one half."""
     if reason := one_class(rows):
         return Undefined(reason)
     return _auc_exact(rows) if _exact_is_due(rows, RARE) else _auc_influence(rows)
 
 
 def pr_auc(rows: Rows) -> Estimate | Undefined:
-    """Average precision: Σ over thresholds of the step in recall times precision, tied predictions one threshold."""
+    """Compute average precision: Σ over thresholds of the step in recall times precision. Tied predictions are one threshold."""
     if reason := one_class(rows):
         return Undefined(reason)
     return _average_precision_exact(rows) if _exact_is_due(rows, RARE_PRECISION) else _average_precision_influence(rows)
@@ -84,7 +87,10 @@ def _exact_is_due(rows: Rows, rare: int) -> bool:
 
 
 def running_weights(weights_RU: CountArray, user_N: IntArray) -> CountArray:
-    """Weights of the rows before each place, and of all at the end: [R, N + 1], for rows of these users in this order."""
+    """Return the summed weights of the rows before each place, and of all rows at the end, [R, N + 1].
+
+    `user_N` holds the users of the rows in the order of their places.
+    """
     running_RN = np.zeros((len(weights_RU), len(user_N) + 1), np.int32)
     np.cumsum(np.take(weights_RU, user_N, axis=1), axis=1, out=running_RN[:, 1:])
     return running_RN
@@ -97,7 +103,7 @@ def _auc_exact(rows: Rows) -> Weighted:
     first_P, last_P, user_P = order.first_N[place_P], order.last_N[place_P], user_N[place_P]
 
     def of_weights(weights_RU: CountArray) -> FloatArray:
-        """Σ over positives of (rows below + rows not above) / 2 counts pairs among positives too: those make P² / 2."""
+        """Compute AUC. Σ over positives of (rows below + rows not above) / 2 also counts the pairs among positives, which make P² / 2."""
         below_RN = running_weights(weights_RU, user_N)
         weight_RP = np.take(weights_RU, user_P, axis=1)
         around_RP = np.take(below_RN, first_P, axis=1) + np.take(below_RN, last_P, axis=1)
@@ -110,7 +116,10 @@ def _auc_exact(rows: Rows) -> Weighted:
 
 
 def _auc_influence(rows: Rows) -> Sums:
-    """A mean over positives of their place among negatives, plus one over negatives, minus AUC (DeLong et al. 1988)."""
+    """Expand AUC to first order (DeLong et al. 1988).
+
+    The expansion is the mean over positives of their place among negatives, plus the same mean over negatives, minus AUC.
+    """
     pairs = pairs_by_user(rows.label_N, rows.prediction_code, rows.user_N, rows.users)
     positives, negatives = pairs.positives_U.sum(), pairs.negatives_U.sum()
     below_U = pairs.twice_negatives_below_U / (2 * negatives)
@@ -132,7 +141,7 @@ def _average_precision_exact(rows: Rows) -> Weighted:
         positives_below_RP = running_weights(weights_RU, user_P)
         retrieved_RP = below_RN[:, -1:] - np.take(below_RN, first_P, axis=1)
         true_RP = positives_below_RP[:, -1:] - np.take(positives_below_RP, first_positive_P, axis=1)
-        precision_RP = true_RP / np.maximum(retrieved_RP, 1)  # nothing retrieved: the positive itself has weight 0
+        precision_RP = true_RP / np.maximum(retrieved_RP, 1)  # where nothing is retrieved, the positive itself has weight 0
         weighted_R: FloatArray = np.einsum("rp,rp->r", np.take(weights_RU, user_P, axis=1), precision_RP)
         return weighted_R / positives_below_RP[:, -1]
 
@@ -140,7 +149,10 @@ def _average_precision_exact(rows: Rows) -> Weighted:
 
 
 def _average_precision_influence(rows: Rows) -> Sums:
-    """Row k adds [y_k (precision_k − AP) + Σ_{positives i at or below k} (y_k − precision_i) / retrieved_i] / P per unit of weight."""
+    """Expand average precision to first order in the weights of rows.
+
+    Per unit of weight, row k adds [y_k (precision_k − AP) + Σ_{positives i at or below k} (y_k − precision_i) / retrieved_i] / P.
+    """
     order = rows.by_prediction
     positive_N = rows.label_N[order.rows_N] > 0
     positives = np.count_nonzero(positive_N)

@@ -1,4 +1,4 @@
-"""How far a prediction is from a number, in the label's own unit."""
+"""Metrics of how far a prediction is from a number, in the label's own unit."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from recsys.evaluation.rows import Rows
 
 
 def rmse(rows: Rows) -> Estimate | Undefined:
-    """Root of the mean squared error."""
+    """Compute the root of the mean squared error."""
     if len(rows) == 0:
         return Undefined("no rows with a known label")
     squared_N = (rows.prediction_N - rows.label_N) ** 2
@@ -15,7 +15,7 @@ def rmse(rows: Rows) -> Estimate | Undefined:
 
 
 def mae(rows: Rows) -> Estimate | Undefined:
-    """Mean absolute error."""
+    """Compute the mean absolute error."""
     if len(rows) == 0:
         return Undefined("no rows with a known label")
     absolute_N = np.abs(rows.prediction_N - rows.label_N)
@@ -23,12 +23,12 @@ def mae(rows: Rows) -> Estimate | Undefined:
 
 
 def r2(rows: Rows) -> Estimate | Undefined:
-    """1 − squared error / squared deviation of the labels from their own mean; below 0 where that mean does better."""
+    """Compute 1 − squared error / squared deviation of the labels from their own mean. It is below 0 where that mean does better."""
     if len(rows) == 0:
         return Undefined("no rows with a known label")
     if np.ptp(rows.label_N) == 0:
         return Undefined("all labels are equal")
-    centred_N = rows.label_N - rows.label_N.mean()  # else Σy² − (Σy)² / n cancels for labels far from 0
+    centred_N = rows.label_N - rows.label_N.mean()  # without centring, Σy² − (Σy)² / n cancels for labels far from 0
     squared_N = (rows.prediction_N - rows.label_N) ** 2
     sums_UM = rows.per_user(squared_N, centred_N**2, centred_N, np.ones(len(rows)))
     return Sums(sums_UM, lambda sums: 1 - sums[..., 0] / (sums[..., 1] - sums[..., 2] ** 2 / sums[..., 3]))

@@ -12,7 +12,7 @@ FloatArray = NDArray[np.float64]
 T = TypeVar("T", bound=np.generic)
 IntArray = NDArray[np.int64]
 CodeArray = NDArray[np.uint32]
-CountArray = NDArray[np.int32]  # how often a bootstrap drew a user; 32 bits, because their running sums are the cost
+CountArray = NDArray[np.int32]  # how often a bootstrap drew each user; 32 bits, because running sums of the counts are the cost
 
 
 @dataclass(frozen=True)
@@ -35,54 +35,57 @@ class Order:
         return cls(rows_N, np.repeat(starts, sizes), np.repeat(starts + sizes, sizes))
 
     def to_rows(self, at_places_N: NDArray[T]) -> NDArray[T]:
-        """What stands at a place, moved to the row that stands there."""
+        """Move each value from its place to the row that stands at this place."""
         moved_N = np.empty_like(at_places_N)
         moved_N[self.rows_N] = at_places_N
         return moved_N
 
     @cached_property
     def mid_rank(self) -> FloatArray:
-        """[N], per row: rows below plus half of the rows tied with it, itself included (mid-rank minus one half)."""
+        """The number of rows below each row, plus half of the rows tied with it, itself included (mid-rank minus one half), [N]."""
         return self.to_rows((self.first_N + self.last_N) / 2)
 
     @cached_property
     def dense_rank(self) -> IntArray:
-        """[N], per row: the number of distinct smaller values."""
+        """The number of distinct smaller values of each row, [N]."""
         return self.to_rows(np.cumsum(np.arange(len(self.rows_N)) == self.first_N) - 1)
 
 
 def _ascending(values_N: FloatArray | IntArray) -> IntArray:
-    """An argsort; where 32 bits hold the values, as they do a network's outputs, one sort of (value, row) at half its cost."""
+    """Return the argsort. Where 32 bits hold the values, as for a network's outputs, one sort of (value, row) takes half the time."""
     code_N = _narrow_code(values_N)
     if code_N is None or len(values_N) >= 1 << 32:
         return np.argsort(values_N)
     key_N = code_N.astype(np.int64)
-    key_N <<= 32  # wraps into the sign bit, where the highest codes go
+    key_N <<= 32  # the highest codes wrap into the sign bit, which the sort below reads as the highest bit
     key_N |= np.arange(len(values_N))
     return np.sort(key_N.view(np.uint64)).view(np.int64) & 0xFFFFFFFF
 
 
 def _narrow_code(values_N: FloatArray | IntArray) -> CodeArray | None:
-    """Whole numbers in the order of the values, equal for equal ones: the bits of a float32. None where one does not hold the values."""
+    """Return whole numbers in the order of the values, equal for equal values: the bits of a float32.
+
+    None where float32 does not hold the values.
+    """
     with np.errstate(over="ignore"):
         narrow_N = values_N.astype(np.float32)
     if values_N.dtype != np.float64 or not np.array_equal(narrow_N, values_N):
         return None
     narrow_N += np.float32(0)  # −0 becomes 0
     bits_N = narrow_N.view(np.int32)
-    bits_N ^= (bits_N >> 31) & np.int32(0x7FFFFFFF)  # negative floats descend as integers: turn them round
-    bits_N ^= np.int32(-0x80000000)  # and put them below the others
+    bits_N ^= (bits_N >> 31) & np.int32(0x7FFFFFFF)  # negative floats descend as integers, so reverse them
+    bits_N ^= np.int32(-0x80000000)  # then put them below the others
     return bits_N.view(np.uint32)
 
 
 def order_code(values_N: FloatArray) -> CodeArray:
-    """[N]: whole numbers below 2³² in the order of the values, equal for equal values. For up to 2³² rows."""
+    """Return whole numbers below 2³² in the order of the values, equal for equal values, [N]. It works for up to 2³² rows."""
     code_N = _narrow_code(values_N)
     return Order.of(values_N).dense_rank.astype(np.uint32) if code_N is None else code_N
 
 
 def renumber(code_N: IntArray, size: int) -> tuple[IntArray, IntArray]:
-    """The codes below `size` that occur, ascending, and for each row the place of its code among them; without a sort."""
+    """Return the codes below `size` that occur, ascending, and for each row the place of its code among them. It needs no sort."""
     occurs = np.zeros(size, bool)
     occurs[code_N] = True
     if occurs.all():
@@ -91,12 +94,15 @@ def renumber(code_N: IntArray, size: int) -> tuple[IntArray, IntArray]:
 
 
 def taken(values_N: NDArray[T], at_N: IntArray) -> NDArray[T]:
-    """The values of rows in ascending order; of all rows the array itself: on millions of rows the copies cost as much as the metrics."""
+    """Return the values at `at_N`, which is ascending. For all rows, return the array itself.
+
+    On millions of rows, copies would cost as much as the metrics.
+    """
     return values_N if len(at_N) == len(values_N) else values_N[at_N]
 
 
 def level_of(label_N: FloatArray, levels: Sequence[float]) -> IntArray:
-    """The place of each label among ascending levels; −1: none of them. As float32, in which examples hold labels."""
+    """Return the place of each label among ascending levels (−1: none of them). Labels compare as float32, as examples hold them."""
     levels_L, narrow_N = np.asarray(levels, np.float32), label_N.astype(np.float32)
     place_N = np.minimum(np.searchsorted(levels_L, narrow_N), len(levels_L) - 1)
     return np.where(levels_L[place_N] == narrow_N, place_N, -1)
@@ -106,16 +112,16 @@ def level_of(label_N: FloatArray, levels: Sequence[float]) -> IntArray:
 class Rows:
     """Impressions with a known label of one objective, and one run's predictions of it.
 
-    `user_N` counts 0 … U − 1 through the users of these rows only, `list_N` likewise the lists (requests or bursts) that
-    they were shown in; a list is of one user. `prediction_N` is the prediction for the log as it was shown, `ranking_N`
-    the one that lists are ordered by (position missing, where the model sees a position). `train_mean` is the mean
-    training label, if known. `levels` are those of an ordinal objective, ascending, L of them, and `probability_NL` what the
-    run gives each, if it does. `importance_N` is how much likelier a policy in question chooses each row than the one that was logged, if
-    the run has one, and `policy_N` the mean prediction over that policy's choices in the row's place, if it is known.
+    `user_N` numbers the users of these rows only, from 0 to U − 1. `list_N` likewise numbers the lists (requests or bursts) that the rows
+    were shown in. Each list belongs to one user. `prediction_N` is the prediction for the log as it was shown. `ranking_N` is the
+    prediction that orders lists (position missing, where the model sees a position). `train_mean` is the mean training label, if known.
+    `levels` are the L levels of an ordinal objective, ascending. `probability_NL` is the run's probability of each level, if it gives them.
+    `importance_N` is how much likelier the target policy chooses each row than the logging policy does, if the run has a target policy.
+    `policy_N` is the mean prediction over the target policy's choices in the row's place, if known.
 
-    Metrics of lists (`Metric.of_lists`) get the impressions without a known label too, as NaN. `place_N` and `list_place_N` are a
-    row's places in the fused order, from 0, among all impressions of its split and of its list, which has `list_size_N` of them;
-    absent where the run gives no score.
+    Metrics of lists (`Metric.of_lists`) get the impressions without a known label too, as NaN. `place_N` and `list_place_N` are a row's
+    places in the fused order, from 0: among all impressions of its split, and among those of its list. `list_size_N` is the number of
+    impressions of the list. All three are absent where the run gives no score.
     """
 
     label_N: FloatArray
@@ -159,9 +165,9 @@ class Rows:
 
     @cached_property
     def label_level(self) -> IntArray:
-        """[N], per row: the place of its label among the levels."""
+        """The place of each row's label among the levels, [N]."""
         return level_of(self.label_N, self.levels)
 
     def per_user(self, *values_N: FloatArray) -> FloatArray:
-        """Sums over each user's rows, one column a value: [U, M]."""
+        """Sum the values over each user's rows, [U, M]: one column per array of values."""
         return np.column_stack([np.bincount(self.user_N, values, self.users) for values in values_N])

@@ -1,4 +1,4 @@
-"""Labels and predictions of one run, checked once: every mistake in them is named here. Shapes: N rows, L levels."""
+"""Labels and predictions of one run, checked once. Every mistake in them is reported here. Shapes: N rows, L levels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from recsys.objectives import Objective
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a run says of one target. `ranking_N` is `expected_N` itself where the run has no prediction of its own for lists."""
+    """The predictions of a run for one target. `ranking_N` is `expected_N` itself where the run has no separate prediction for lists."""
 
     expected_N: FloatArray
     ranking_N: FloatArray
@@ -28,7 +28,10 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Importance:
-    """w = target / logging propensity of each row, NaN where no label is known; `policy` is q̂(π) by objective, where the run has it."""
+    """The importance weights w = target / logging propensity of each row, NaN where no label is known.
+
+    `policy` is q̂(π) by target, where the run has it.
+    """
 
     weight_N: FloatArray
     policy: Mapping[str, FloatArray]
@@ -42,16 +45,17 @@ class Scores:
     event_id: pa.Array
     label: Mapping[str, FloatArray]
     predicted: Mapping[str, Predicted]
-    score_N: FloatArray | None = None  # the fused one, where the run has it
+    score_N: FloatArray | None = None  # the fused score, where the run has it
     importance: Importance | None = None  # where the run has the propensities of a logging and of a target policy
 
 
 def read_scores(table: pa.Table, objectives: Sequence[Objective], run: str, *, labels: bool) -> Scores:
-    """Labels and predictions of an ordered table; without `labels`, those that it happens to have.
+    """Read the labels and predictions of an ordered table.
 
-    A conditional prediction that the table lacks is the quotient of the two that it has. Raises DataError for a missing column (of
-    a level: where the table has other levels), a label that its kind or its given does not allow, and a quotient of what is no
-    probability.
+    With `labels`, every label column must be there. Without it, only those that are there are read. A conditional prediction that the table
+    lacks is the quotient of its joint and given predictions. Raises DataError for a missing column (of a level: only where the table has
+    other levels), for a label that the objective's kind or the given label does not allow, and for a quotient of values that are not
+    probabilities.
     """
     names = [objective.name for objective in objectives]
     wanted = [schema.prediction_column(name) for name in names] + [schema.label_column(name) for name in names if labels]
@@ -69,7 +73,7 @@ def read_scores(table: pa.Table, objectives: Sequence[Objective], run: str, *, l
 
 
 def check_predictions(scores: Scores, label: Mapping[str, FloatArray]) -> None:
-    """Raises DataError where a prediction is null, NaN or infinite although the label is known."""
+    """Raise DataError where a prediction is null, NaN or infinite although the label is known."""
     for name, predicted in scores.predicted.items():
         known_N = ~np.isnan(label[name])
         columns = {schema.prediction_column(name): predicted.expected_N, schema.rank_column(name): predicted.ranking_N}
@@ -89,7 +93,7 @@ def check_predictions(scores: Scores, label: Mapping[str, FloatArray]) -> None:
 
 
 def check_same_impressions(this: Scores, that: Scores) -> None:
-    """Raises DataError unless both runs scored the same impressions with the same labels: differences are paired."""
+    """Raise DataError unless both runs scored the same impressions with the same labels, since differences are paired."""
     if not this.event_id.equals(that.event_id):
         raise _other_rows(this, that)
     for name, label_N in that.label.items():
@@ -135,7 +139,7 @@ def _predicted(table: pa.Table, objective: Objective, run: str) -> Predicted:
 
 
 def _conditional(table: pa.Table, target: Target, joint: Predicted, given: Predicted, run: str) -> Predicted:
-    """A column of the table where it has one, else the quotient of its joint probability and that of the given."""
+    """Return the conditional prediction: its column where the table has one, else the joint probability divided by that of the given."""
 
     def column_or_quotient(column: str, joint_N: FloatArray, given_N: FloatArray) -> FloatArray:
         if column in table.column_names:
@@ -167,7 +171,7 @@ def _label(table: pa.Table, objective: Objective, run: str) -> FloatArray:
 
 
 def _allowed(objective: Objective, label_N: FloatArray) -> tuple[NDArray[np.bool_], str]:
-    """Where a label is one that its kind has, and what those are."""
+    """Return which labels the objective's kind allows, and a text that describes the allowed ones."""
     if objective.is_probability:
         return np.isin(label_N, (0.0, 1.0)), "0, 1"
     if objective.levels:
@@ -176,7 +180,7 @@ def _allowed(objective: Objective, label_N: FloatArray) -> tuple[NDArray[np.bool
 
 
 def _label_where_given(joint_N: FloatArray, given_N: FloatArray, target: Target, run: str) -> FloatArray:
-    """The joint label where the given happened, NaN elsewhere. Raises DataError where it happened without the given."""
+    """Return the joint label where the given label is 1, NaN elsewhere. Raises DataError where the joint label is 1 and the given is 0."""
     impossible = int(np.count_nonzero((joint_N == 1) & (given_N == 0)))
     if impossible:
         raise data_error(

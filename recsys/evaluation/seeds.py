@@ -1,6 +1,6 @@
-"""What training again with another seed changes: the noise of a mean over seeds, beside the noise of the test users.
+"""The noise of training seeds: how much a mean over seeds varies, in addition to the noise of the test users.
 
-Shapes: P points (ways, configs), each trained with the same S seeds, K numbers of each, R replicates over users.
+Shapes: P points (architectures, configs), each trained with the same S seeds, K numbers per point, R replicates over users.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from recsys.evaluation.rows import FloatArray
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """Between-seed covariance of K numbers of one run, pooled over all points: two or three seeds cannot tell one point's from another's.
+    """Between-seed covariance of K numbers of one run, pooled over all points.
 
-    `freedom`: degrees of freedom that it was estimated with.
+    It is pooled because two or three seeds cannot tell the covariance of one point from that of another. `freedom` is the degrees of
+    freedom of the estimate.
     """
 
     covariance_KK: FloatArray
@@ -25,10 +26,10 @@ class SeedNoise:
 
     @classmethod
     def of(cls, value_PSK: ArrayLike, *, correlation: float = 0.0) -> "SeedNoise | None":
-        """Of the deviations from each point's mean; None of one seed, which says nothing about it.
+        """Estimate the noise from the deviations from each point's mean. Returns None with one seed, which says nothing about the noise.
 
-        `correlation` of two points' deviations in one seed: such points say less about the noise than as many independent ones, in
-        degrees of freedom 1 / (1 + (P − 1) · correlation²) of it.
+        `correlation` is that of two points' deviations in one seed. Correlated points say less about the noise than as many independent
+        ones. So the degrees of freedom are divided by 1 + (P − 1) · correlation².
         """
         value_PSK = np.asarray(value_PSK, np.float64)
         points, seeds, numbers = value_PSK.shape
@@ -40,13 +41,14 @@ class SeedNoise:
 
     @property
     def variance(self) -> FloatArray:
-        """[K]: of a mean over the seeds."""
+        """The variance of a mean over the seeds, [K]."""
         return np.diag(self.covariance_KK) / self.seeds
 
     def half_width(self, user_variance_K: ArrayLike, *, confidence: float) -> FloatArray:
-        """Of the interval of a mean over seeds, whose variance over users is `user_variance_K`: both variances add.
+        """Return half the width of the interval of a mean over seeds.
 
-        Student's, with the degrees of freedom of the sum (Satterthwaite 1946): users are many, seeds are few.
+        The variance of the mean over users is `user_variance_K`; the variance over seeds is added to it. The interval is Student's, with
+        the degrees of freedom of the sum (Satterthwaite 1946): users are many, seeds are few.
         """
         user_variance_K = np.asarray(user_variance_K, np.float64)
         total_K = user_variance_K + self.variance
@@ -57,9 +59,10 @@ class SeedNoise:
         return half_K
 
     def added_to(self, replicates_RPK: FloatArray, *, seed: int) -> FloatArray:
-        """Replicates of means over seeds, with the noise of seeds drawn on top of that of users; a pure function of the seed.
+        """Add the noise of seeds to replicates of means over seeds, on top of the noise of users.
 
-        Each point's draw is normal with the pooled covariance, in each replicate over one draw of its scale, as in Student's t.
+        The result is a pure function of `seed`. Each point's draw is normal with the pooled covariance. In each replicate, all draws are
+        multiplied by one drawn scale, as in Student's t.
         """
         rng = np.random.default_rng(seed)
         size_K, axes_KK = np.linalg.eigh(self.covariance_KK / self.seeds)
