@@ -1,4 +1,4 @@
-"""Calibration: one monotone map an objective, fitted on validation days, saved with the run. Knows no torch."""
+"""Calibration: one monotone map per objective, fitted on validation days and saved with the run. It knows no torch."""
 
 from recsys.calibration.calibration import LEAST, Calibration, Fitted, fit, is_calibrated, uncalibrated
 from recsys.calibration.files import calibrate_file, read

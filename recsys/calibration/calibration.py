@@ -1,7 +1,7 @@
-"""Maps for all objectives of a run: fitted on its validation days, applied to every prediction before the fused score is made.
+"""The maps of all objectives of a run: fitted on its validation days, applied to every prediction before the fused score is made.
 
 An objective with `given` is calibrated in its conditional form: P(like and click) = map(P(like | click)) · calibrated P(click). So the
-product stays one, and no conditional probability passes 1. Shapes: N rows, K objectives.
+joint probability stays a product, and no conditional probability exceeds 1. Shapes: N rows, K objectives.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ from recsys.objectives import Objective, chain
 from recsys.options import Options
 from recsys.predictions import fused_score, ranking_columns
 
-LEAST = 50  # rows of each label that a map of a probability is fitted to; known labels that a map of a value is
+LEAST = 50  # the fewest rows to fit a map to: rows of each label for a probability, rows with a known label for a value
 Method = Literal["isotonic", "platt"]
 
 
 class Fitted(Options):
-    """What the validation rows of one objective, or conditional form, gave: a map, or the `reason` why there is none."""
+    """The result of the fit to the validation rows of one objective, or conditional form: a map, or the `reason` why there is none."""
 
     rows: int
-    positives: int | None  # of a probability
+    positives: int | None  # only for a probability
     map: Annotated[Isotonic | Platt, Field(discriminator="kind")] | None = None
     reason: str | None = None
 
@@ -39,22 +39,22 @@ class Fitted(Options):
 
 
 class Calibration(Options):
-    """The maps of a run by objective, of one with `given` under the name of its conditional form (`like|click`)."""
+    """The maps of a run by objective. An objective with `given` stands under the name of its conditional form (`like|click`)."""
 
     method: Method
     fitted: dict[str, Fitted]
 
     @property
     def left(self) -> dict[str, str]:
-        """Objective, or conditional form → why its predictions stay as they are."""
+        """The objectives, or conditional forms, whose predictions stay as they are, each with the reason."""
         return {name: fitted.reason for name, fitted in self.fitted.items() if fitted.reason is not None}
 
     def applied(self, predictions: pa.Table, objectives: Sequence[Objective], *, run: str) -> pa.Table:
-        """The table with every prediction calibrated and the score made anew; what a column held before stands in `raw.COLUMN`.
+        """Return the table with every prediction calibrated and the score made anew. `raw.COLUMN` holds the former values of a column.
 
-        `pred.X` and `rank.X` pass through one map: it was fitted where the position is known, and there are no labels of a position that
-        is missing. Probabilities of levels are moved by the least that gives the calibrated expected level (`levels.tilted`). Columns that
-        no map reaches stay as they are, and have no `raw.`. Raises ValueError for a table that is calibrated already, DataError as
+        `pred.X` and `rank.X` pass through the same map. The map was fitted where the position is known, because there are no labels of a
+        missing position. Probabilities of levels move as little as the calibrated expected level requires (`levels.tilted`). Columns that
+        no map reaches stay as they are, and have no `raw.`. Raises ValueError for a table that is calibrated already, and DataError as
         `evaluate` does.
         """
         if is_calibrated(predictions):
@@ -77,7 +77,7 @@ class Calibration(Options):
     def _of_objective(
         self, objective: Objective, objectives: Sequence[Objective], scores: Scores, there: Sequence[str]
     ) -> dict[str, FloatArray]:
-        """Those of the columns of one objective that a map reaches."""
+        """Return the columns of one objective that a map reaches, calibrated."""
         links = [Target(link, link.given) for link in chain(objective, objectives)]
         if all(self.fitted[link.name].map is None for link in links):
             return {}
@@ -97,7 +97,7 @@ class Calibration(Options):
         return {name: values_N for name, values_N in columns.items() if name in there}
 
     def _product(self, links: Sequence[Target], predicted: Mapping[str, FloatArray]) -> FloatArray:
-        """An objective's own map, times that of what it is given, and so on along the chain."""
+        """Return the objective's own mapped prediction, times that of its given objective, and so on along the chain."""
         product_N = self.fitted[links[0].name](predicted[links[0].name])
         for link in links[1:]:
             product_N = product_N * self.fitted[link.name](predicted[link.name])
@@ -105,11 +105,11 @@ class Calibration(Options):
 
 
 def fit(predictions: pa.Table, objectives: Sequence[Objective], method: Method, *, run: str) -> Calibration:
-    """The maps that the validation rows of `predictions` (predictions.parquet) give; no other row is read.
+    """Fit the maps to the validation rows of `predictions` (predictions.parquet). No other row is read.
 
-    "isotonic" fits any kind, to its expected value; "platt" probabilities alone, other kinds are left as they are. So is an objective with
-    too little to fit to (`LEAST`), each with its reason. Raises DataError without validation rows, for a probability outside [0, 1],
-    and as `evaluate` does.
+    "isotonic" fits objectives of any kind, by their expected value. "platt" fits probabilities only; other kinds stay as they are. An
+    objective with too little to fit to (`LEAST`) also stays as it is. Each objective that stays has its reason. Raises DataError without
+    validation rows, for a probability outside [0, 1], and as `evaluate` does.
     """
     rows = predictions.filter(pc.equal(predictions[schema.SPLIT], schema.VALIDATION))
     if not len(rows):
@@ -128,7 +128,7 @@ def is_calibrated(predictions: pa.Table) -> bool:
 
 
 def uncalibrated(predictions: pa.Table) -> pa.Table:
-    """The table as it was before calibration, column for column."""
+    """Return the table as it was before calibration, column for column."""
     table = predictions
     for raw in [name for name in predictions.column_names if name.startswith(schema.RAW)]:
         name = schema.strip(raw, schema.RAW)
@@ -166,7 +166,7 @@ def _why_not(objective: Objective, method: Method, label_N: FloatArray, positive
 
 
 def _scale(objective: Objective) -> tuple[float, float]:
-    """The least and the greatest expected value that a label of this kind can have."""
+    """Return the least and the greatest expected value that a label of this kind can have."""
     match objective.kind:
         case "binary":
             return 0.0, 1.0

@@ -1,4 +1,4 @@
-"""What calibration leaves in a run's folder: calibration.json, and predictions.parquet with what was there before beside it."""
+"""The files that calibration leaves in a run's folder: calibration.json, and predictions.parquet with the uncalibrated columns kept."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,12 +28,12 @@ def calibrate_file(
     inputs: Mapping[str, str],
     console: Console,
 ) -> None:
-    """Fits maps to the validation rows of `source` and writes it, calibrated, to `target` (the same file, or another run's).
+    """Fit maps to the validation rows of `source` and write it, calibrated, to `target` (the same file, or another run's).
 
-    Fitting is learning: of labels that are known before the moment `until` (ms UTC; None: all), at which the test days begin.
+    Fitting is learning. So it uses only labels that are known before the moment `until` (ms UTC; None: all), at which the test days begin.
 
-    They go to `maps` first, and those that stand there are applied: what is saved is what was used. Each objective that is left as it is
-    is said, with its reason. Raises as `fit` does.
+    The maps are written to `maps` first, and then read from there and applied. So the saved maps are the maps that were used. The console
+    names each objective that stays as it is, with its reason. Raises as `fit` does.
     """
     run = target.parent.name
     predictions = artifacts.read_table(source)
@@ -55,7 +55,7 @@ def calibrate_file(
 
 
 def read(path: Path) -> Calibration:
-    """Raises ArtifactError where the file is absent, or not as its manifest or its form says."""
+    """Read the saved maps. Raises ArtifactError where the file is absent, or does not match its manifest or its form."""
     artifacts.verify(path)
     try:
         return Calibration.model_validate_json(path.read_text(encoding="utf-8"))

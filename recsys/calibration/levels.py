@@ -7,14 +7,14 @@ import numpy as np
 from recsys.calibration.maps import CLIP, FloatArray
 
 _HALVINGS = 64
-_REACH = 100.0  # of the tilt, in units of the smallest gap: moves all but 1e-12 of the mass across a level of probability 1e-12
+_REACH = 100.0  # largest tilt times the smallest gap: moves all but 1e-12 of the mass across a level of probability 1e-12
 
 
 def tilted(probability_NL: FloatArray, levels: Sequence[float], mean_N: FloatArray) -> FloatArray:
-    """Of all distributions with these means the nearest, by KL divergence (Csiszár 1975): P(level) ∝ p(level) · exp(θ · level), a θ a row.
+    """Return the distributions with these means that are nearest by KL divergence (Csiszár 1975).
 
-    `mean_N` lies within the levels; NaN rows come back as NaN. θ by bisection, since the mean rises with it. Probabilities below 1e-12
-    count as 1e-12, so that every mean can be reached.
+    They are P(level) ∝ p(level) · exp(θ · level), with one θ per row. `mean_N` lies within the levels. NaN rows come back as NaN. θ is
+    found by bisection, since the mean rises with it. Probabilities below 1e-12 count as 1e-12, so that every mean can be reached.
     """
     level_L = np.asarray(levels, np.float64)
     log_NL = np.log(np.maximum(probability_NL, CLIP))

@@ -12,13 +12,13 @@ from recsys.options import Options
 
 FloatArray = NDArray[np.float64]
 
-MOST_BINS = 50  # of `fit_expected`
-BIN_ROWS = 20  # at least: the mean of a few labels of a long tail says little
-CLIP = 1e-12  # a probability is moved this far from 0 and 1 before its logit is taken
+MOST_BINS = 50  # in `fit_expected`
+BIN_ROWS = 20  # at least, per bin: the mean of a few labels from a long tail says little
+CLIP = 1e-12  # a probability is kept this far from 0 and 1 before its logit is taken
 
 
 class Isotonic(Options):
-    """Linear between its knots, constant beyond them. NaN stays NaN."""
+    """A map that is linear between its knots and constant beyond them. NaN stays NaN."""
 
     kind: Literal["isotonic"] = "isotonic"
     predicted: tuple[float, ...] = Field(min_length=1)  # ascending
@@ -37,7 +37,7 @@ class Isotonic(Options):
 
 
 class Platt(Options):
-    """σ(slope · logit(p) + intercept). NaN stays NaN."""
+    """The map σ(slope · logit(p) + intercept). NaN stays NaN."""
 
     kind: Literal["platt"] = "platt"
     slope: float = Field(ge=0)
@@ -48,12 +48,12 @@ class Platt(Options):
 
 
 def fit_isotonic(predicted_N: FloatArray, label_N: FloatArray, *, low: float = -np.inf, high: float = np.inf) -> Isotonic:
-    """The non-decreasing function of the prediction with the least squared error (Zadrozny & Elkan, KDD 2002; pool adjacent violators).
+    """Fit the non-decreasing function of the prediction with the least squared error (Zadrozny & Elkan, KDD 2002; pool adjacent violators).
 
     Rows of one prediction count as one point with their mean label. Each pooled block gives two knots, its first and its last prediction,
-    as in scikit-learn's `IsotonicRegression`. One departure: a block whose mean label is the end of the scale itself (`low`, `high`) counts
-    one row more, of its neighbour's value. "Never" and "always" are claims that a few rows cannot carry, cost an infinite log loss where
-    they fail, and decide a product of probabilities alone.
+    as in scikit-learn's `IsotonicRegression`. There is one departure: a block whose mean label is an end of the scale (`low`, `high`)
+    counts one more row, with its neighbour's value. A few rows cannot support the claims "never" and "always". Where such a claim fails, it
+    costs an infinite log loss. Such a claim also decides a product of probabilities alone.
     """
     predicted_U, place_N = np.unique(predicted_N, return_inverse=True)
     rows_U = np.bincount(place_N).astype(np.float64)
@@ -67,11 +67,11 @@ def fit_isotonic(predicted_N: FloatArray, label_N: FloatArray, *, low: float = -
 
 
 def fit_expected(output_N: FloatArray, label_N: FloatArray, weight_N: FloatArray | None = None) -> Isotonic:
-    """The expected label ≥ 0 at an output on whatever scale, by at most MOST_BINS knots: Σ w·map(output) = Σ w·label over these rows.
+    """Fit the expected label ≥ 0 at an output on any scale, by at most MOST_BINS knots. Over these rows, Σ w·map(output) = Σ w·label.
 
-    Isotonic regression over bins of equal weight by output; rows of one output are in one bin. Each pooled block is one knot at its mean
-    output, so that between the outer knots a higher output always has a higher value. One factor on all values mends the sum, which
-    straight lines between the knots miss by a little. Raises ValueError where there is no row; weights are above 0.
+    The fit is isotonic regression over bins of equal weight by output. Rows of one output are in one bin. Each pooled block is one knot at
+    its mean output, so that between the outer knots a higher output always has a higher value. Straight lines between the knots miss the
+    sum by a little, and one factor on all values corrects it. Raises ValueError where there is no row. Weights are above 0.
     """
     if not len(output_N):
         raise ValueError("found no row to fit an expected label on, expected at least one")
@@ -80,7 +80,7 @@ def fit_expected(output_N: FloatArray, label_N: FloatArray, weight_N: FloatArray
     weight_U, total_U = (np.asarray(np.bincount(place_N, values_N), np.float64) for values_N in (weight_N, weight_N * label_N))
     middle_U = (np.cumsum(weight_U) - weight_U / 2) / weight_U.sum()
     bin_U = np.floor(middle_U * np.clip(len(output_N) // BIN_ROWS, 1, MOST_BINS))
-    bins_B = np.flatnonzero(np.diff(bin_U, prepend=-1.0))  # where each begins
+    bins_B = np.flatnonzero(np.diff(bin_U, prepend=-1.0))  # where each bin begins
 
     def means(values_U: FloatArray, starts_B: NDArray[np.intp]) -> FloatArray:
         return np.asarray(np.add.reduceat(values_U, starts_B) / np.add.reduceat(weight_U, starts_B), np.float64)
@@ -88,7 +88,7 @@ def fit_expected(output_N: FloatArray, label_N: FloatArray, weight_N: FloatArray
     pooled = optimize.isotonic_regression(means(total_U, bins_B), weights=np.add.reduceat(weight_U, bins_B))
     starts_B = bins_B[pooled.blocks[:-1]]
     ends_B = np.append(starts_B[1:], len(output_U)) - 1
-    centre_B = means(weight_U * output_U, starts_B).clip(output_U[starts_B], output_U[ends_B])  # rounding must not make two of them one
+    centre_B = means(weight_U * output_U, starts_B).clip(output_U[starts_B], output_U[ends_B])  # rounding must not merge two knots
     value_B = means(total_U, starts_B)
     said = weight_N @ np.interp(output_N, centre_B, value_B)
     value_B = np.maximum.accumulate(value_B * (total_U.sum() / said if said > 0 else 1.0))
@@ -105,11 +105,11 @@ def _off_the_ends(value_B: FloatArray, rows_B: FloatArray, low: float, high: flo
 
 
 def fit_platt(predicted_N: FloatArray, label_N: FloatArray) -> Platt:
-    """Logistic regression of the label on the prediction's logit (Platt 1999), with his targets instead of 0 and 1.
+    """Fit the logistic regression of the label on the prediction's logit (Platt 1999), with Platt's targets instead of 0 and 1.
 
-    (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2) keep the likelihood finite where a threshold separates the labels (Lin, Lin & Weng 2007).
-    A slope below 0 would turn the order round; the best of the others is then 0, the same probability for all rows, as it is for
-    predictions that do not differ.
+    The targets (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2) keep the likelihood finite where a threshold separates the labels (Lin, Lin & Weng
+    2007). A slope below 0 would reverse the order. The best allowed slope is then 0, which gives all rows the same probability. Predictions
+    that do not differ get a slope of 0 too.
     """
     positives = float(label_N.sum())
     negatives = len(label_N) - positives
@@ -119,7 +119,7 @@ def fit_platt(predicted_N: FloatArray, label_N: FloatArray) -> Platt:
     flat = Platt(slope=0.0, intercept=float(special.logit(target_N.mean())))
     if spread < CLIP:
         return flat
-    x_NP = np.column_stack([(logit_N - middle) / spread, np.ones(len(logit_N))])  # of one size, for the optimiser's tolerance
+    x_NP = np.column_stack([(logit_N - middle) / spread, np.ones(len(logit_N))])  # standardised, for the optimiser's tolerance
 
     def loss(weights_P: FloatArray) -> tuple[float, FloatArray]:
         z_N = x_NP @ weights_P
@@ -130,7 +130,7 @@ def fit_platt(predicted_N: FloatArray, label_N: FloatArray) -> Platt:
         p_N = special.expit(x_NP @ weights_P)
         return np.asarray((x_NP * (p_N * (1 - p_N))[:, None]).T @ x_NP / len(p_N))
 
-    start_P = np.array([spread, middle])  # the prediction as it is
+    start_P = np.array([spread, middle])  # the map that leaves predictions as they are
     found = optimize.minimize(loss, start_P, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-10, "maxiter": 200})
     slope = float(found.x[0]) / spread
     return Platt(slope=slope, intercept=float(found.x[1]) - slope * middle) if slope > 0 else flat
