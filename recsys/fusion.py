@@ -1,11 +1,12 @@
 """Fusion weights for a stated aim: the most of one objective, without losing more of the others than is allowed.
 
-The weights are searched on the validation days of a run's predictions and judged on its test days, which the search does not see: what held
-there is said, and what did not. The order depends on the ratios of the weights alone; their size is that of the present ones.
+The weights are searched on the validation days of a run's predictions. They are judged on its test days, which the search does not see. The
+result says which constraints held on the test days, and which did not. The order depends only on the ratios of the weights, so their
+overall size is kept at that of the present weights.
 
-The metrics are steps in the weights, without a gradient: differential evolution (Storn & Price 1997) from the present weights and random
-ones, then Nelder & Mead (1965) around the best. Weights that keep every constraint beat those that do not, and of those the nearer
-win (Deb 2000, section 3).
+The metrics are steps in the weights, without a gradient. The search is differential evolution (Storn & Price 1997) from the present weights
+and random ones, then Nelder & Mead (1965) around the best. Weights that keep every constraint beat weights that do not. Among those that do
+not, the weights nearer to keeping the constraints win (Deb 2000, section 3).
 
 Shapes: N rows, K objectives, G lists, R replicates.
 """
@@ -28,9 +29,9 @@ from recsys.evaluation.rows import FloatArray
 from recsys.objectives import Objective
 
 GENERATIONS = 40
-PER_OBJECTIVE = 12  # members of a generation
-SLACK = 1e-9  # of a constraint: the last bits of a quotient
-DIGITS = 4  # of a weight, significant
+PER_OBJECTIVE = 12  # members of a generation, per objective
+SLACK = 1e-9  # tolerance of a constraint, for the last bits of a quotient
+DIGITS = 4  # significant digits of a weight
 
 
 class InfeasibleError(ConfigError):
@@ -39,7 +40,11 @@ class InfeasibleError(ConfigError):
 
 @dataclass(frozen=True)
 class Aim:
-    """`least`: objective → the least relative change of its metric, in the direction that is better for it (−0.01: may lose 1 %)."""
+    """The aim of the search: maximise a metric of one objective, under constraints.
+
+    `least` maps an objective to the least relative change of its metric. A change above 0 is better for the objective; −0.01 means that it
+    may lose 1 %.
+    """
 
     maximise: str
     metric: str
@@ -48,9 +53,10 @@ class Aim:
 
 @dataclass(frozen=True)
 class Effect:
-    """What new weights do to the metric of one objective. `change` is relative and above 0 where it is for the better.
+    """The effect of new weights on the metric of one objective. `change` is relative, and above 0 where it is for the better.
 
-    Values are None where the metric is undefined, with the `reason`; bounds where there is no interval. `least` is what was asked for.
+    Values are None where the metric is undefined, with the `reason`. Bounds are None where there is no interval. `least` is the constraint
+    that the aim asked for.
     """
 
     objective: str
@@ -70,7 +76,7 @@ class Effect:
 
     @property
     def verdict(self) -> str:
-        """Of a constraint whether it held, else whether the metric changed: said only where the interval says so."""
+        """Whether the constraint held or, without a constraint, whether the metric changed. Inconclusive unless the interval decides."""
         if self.low is None or self.high is None:
             return f"cannot be said: {self.reason}" if self.reason else "cannot be said"
         if self.least is None:
@@ -82,7 +88,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Tuned:
-    """Weights by objective, and their effects on the days that they were found on and on those that they were not."""
+    """Weights by objective, and their effects on the validation days that they were found on, and on the test days."""
 
     aim: Aim
     weights: Mapping[str, float]
@@ -100,7 +106,7 @@ class Tuned:
 
     @property
     def text(self) -> str:
-        """What was found, for people."""
+        """The result as a table for people to read."""
         head = f"{self.aim.metric} under new fusion weights, relative to the present ones; above 0 is better"
         rows = [("objective", "weight", "asked for", "validation", "test", "")]
         for place, (name, weight) in enumerate(self.weights.items()):
@@ -116,11 +122,11 @@ class Tuned:
 def tune(
     predictions: pa.Table, objectives: Sequence[Objective], aim: Aim, *, run: str, bootstrap: int, confidence: float, seed: int
 ) -> Tuned:
-    """Searches weights on the validation rows of `predictions` (predictions.parquet) and measures them on its test rows.
+    """Search weights on the validation rows of `predictions` (predictions.parquet) and measure them on its test rows.
 
-    Raises InfeasibleError where no weights are found that keep every constraint, naming the nearest; ConfigError for an unknown objective
-    or metric, and for fewer than two objectives. DataError without validation rows, where a prediction is missing, and where a metric
-    that the aim is about is undefined or 0 under the present weights.
+    Raises InfeasibleError where no weights are found that keep every constraint; the error names the nearest. Raises ConfigError for an
+    unknown objective or metric, and for fewer than two objectives. Raises DataError without validation rows, where a prediction is missing,
+    and where under the present weights a metric of the aim is undefined, or a constrained one is 0.
     """
     metric = _checked(aim, objectives)
     table = as_table(predictions, run)
@@ -174,12 +180,12 @@ def _refuse_infeasible(effects: Sequence[Effect]) -> None:
         )
 
 
-# --- What weights do to one split ----------------------------------------------------------------------------------
+# --- Effects of weights on one split -------------------------------------------------------------------------------
 def _effects(
     rows: FusedRows, metric: Metric, objectives: Sequence[Objective], aim: Aim, present_K: FloatArray, tuned_K: FloatArray, *,
     bootstrap: int, confidence: float, seed: int,
 ) -> tuple[Effect, ...]:  # fmt: skip
-    """One an objective; with `bootstrap` replicates, intervals over the same resampled users for both sets of weights."""
+    """Return one effect per objective. With `bootstrap` replicates, intervals resample the same users for both sets of weights."""
     draws, everyone = UserDraws(rows.users, bootstrap, seed), np.arange(rows.users)
     found = []
     for k, objective in enumerate(objectives):
@@ -206,7 +212,7 @@ def _effect(objective: Objective, present: Measured, tuned: Measured, least: flo
 
 # --- The search ---------------------------------------------------------------------------------------------------
 class _Fitness:
-    """How good weights are: below 2 where they keep every constraint, the lower the better; else 2 plus what is missing."""
+    """The fitness of weights, the lower the better. It is below 2 where they keep every constraint, else 2 plus the missing change."""
 
     def __init__(self, rows: FusedRows, metric: Metric, objectives: Sequence[Objective], aim: Aim, present_K: FloatArray) -> None:
         self._rows, self._metric = rows, OrderMetric(rows, metric)
@@ -215,7 +221,7 @@ class _Fitness:
         self._least_K = np.array([aim.least.get(name, -np.inf) for name in names])
         self._of = names.index(aim.maximise)
         self._present_K = self.values(present_K)
-        for k in sorted({self._of, *(names.index(name) for name in aim.least)}):  # what the aim is about
+        for k in sorted({self._of, *(names.index(name) for name in aim.least)}):  # the objectives of the aim
             estimate = metric.estimate(rows.rows(k, rows.score(present_K)))
             reason = estimate.reason if isinstance(estimate, Undefined) else None
             if reason is None and self._present_K[k] == 0 and names[k] in aim.least:
@@ -235,16 +241,16 @@ class _Fitness:
         return 2 + missing if missing > 0 else float(-self._sign_K[self._of] * value_K[self._of])
 
     def values(self, weights_K: FloatArray) -> FloatArray:
-        """The metric of each objective; where it is undefined, a number that nothing reads."""
+        """Return the metric of each objective. Where it is undefined, the value is a number that nothing reads."""
         return self._metric.values(self._rows.score(weights_K))
 
 
 def _search(rows: FusedRows, fitness: _Fitness, present_K: FloatArray, seed: int) -> FloatArray:
-    """The best weights found, as they will be written down. Equal for a seed."""
+    """Return the best weights found, rounded as they will be written down. Equal seeds give equal weights."""
     spread_K, size = rows.spread(), len(present_K)
 
     def weights(x_K: FloatArray) -> FloatArray:
-        """A square makes small weights, in units of what they do to the score, as easy to reach as large ones."""
+        """Map a point of the search to weights. The square makes small effects on the score as easy to reach as large ones."""
         return np.asarray(np.square(x_K) / spread_K)
 
     start_K = np.sqrt(present_K * spread_K)
@@ -264,6 +270,6 @@ def _search(rows: FusedRows, fitness: _Fitness, present_K: FloatArray, seed: int
 
 
 def _written(weights_K: FloatArray, present_K: FloatArray, spread_K: FloatArray) -> FloatArray:
-    """Scaled so that what they do to the score adds up to what the present ones do, with the digits that are written down."""
+    """Return the weights rounded as they are written down, and scaled so that their summed effect on the score is unchanged."""
     scale = (present_K @ spread_K or 1.0) / (weights_K @ spread_K or 1.0)
     return np.array([float(f"{weight:.{DIGITS}g}") for weight in weights_K * scale])

@@ -1,4 +1,4 @@
-"""predictions.parquet: the one file in which a model, a baseline and any other system leave their scores.
+"""predictions.parquet: the one file in which a model, a baseline or any other system leaves its scores.
 
 The fused score is the weighted product of Zhao et al. (RecSys 2019, section 4.2) in logarithms.
 
@@ -21,23 +21,26 @@ from recsys import schema
 from recsys.errors import DataError, Place, data_error, nearest
 from recsys.objectives import Objective
 
-FLOOR = 1e-6  # a probability or an expected value below this is fused as this: log 0 would decide alone
+FLOOR = 1e-6  # a smaller probability or expected value is fused as this one: log 0 would decide alone
 
-SMALLEST = 1e-12  # what a conditional probability is divided by at least: below any rate of a feed, above 0
+SMALLEST = 1e-12  # the least divisor of a conditional probability: below any rate of a feed, above 0
 
 _TRAIN_MEANS = b"recsys.train_means"
 
 
 def value_names(objectives: Sequence[Objective]) -> tuple[str, ...]:
-    """What a model predicts of a row, in order: each objective's expected value, then the probability of each level of the ordinal ones."""
+    """Return the names of the values that a model predicts per row, in order.
+
+    Each objective's expected value comes first, then the probability of each level of the ordinal objectives.
+    """
     levels = (schema.level_name(objective.name, level) for objective in objectives for level in objective.levels)
     return (*(objective.name for objective in objectives), *levels)
 
 
 def conditional(joint_N: NDArray[np.float64], given_N: NDArray[np.float64], place: Place) -> NDArray[np.float64]:
-    """P(a | b) = P(a and b) / P(b), at most 1; NaN where one of them is not known.
+    """Compute P(a | b) = P(a and b) / P(b), at most 1; NaN where either is not known.
 
-    Raises DataError that names `place`, where the quotient would stand, if one of them is no probability.
+    Raises DataError if either is not a probability. The error names `place`, where the quotient would stand.
     """
     bad = int(np.count_nonzero((joint_N < 0) | (joint_N > 1) | (given_N < 0) | (given_N > 1)))
     if bad:
@@ -66,14 +69,15 @@ _CARRIED = (
 
 
 def carried(examples: Iterable[str]) -> list[str]:
-    """Of the columns of examples, those that `assemble` reads."""
+    """Return the columns of examples that `assemble` reads."""
     return [name for name in examples if name in _CARRIED or name.startswith((schema.SLICE, schema.LABEL, schema.KNOWN))]
 
 
 def fused_score(values_NK: NDArray[np.float64], objectives: Sequence[Objective]) -> NDArray[np.float64]:
-    """Σ_k w_k · term of objective k, added in the order of `objectives`: whoever adds in that order gets the same bits.
+    """Compute the fused score Σ_k w_k · term of objective k.
 
-    `values_NK` are expected values in each label's own unit, one column an objective, in the order of `objectives`.
+    The terms are added in the order of `objectives`; any sum in this order has the same bits. `values_NK` are expected values in each
+    label's own unit, one column per objective, in the order of `objectives`.
     """
     score = np.zeros(len(values_NK))
     for k, objective in enumerate(objectives):
@@ -82,20 +86,23 @@ def fused_score(values_NK: NDArray[np.float64], objectives: Sequence[Objective])
 
 
 def ranking_columns(there: Sequence[str], objectives: Sequence[Objective]) -> list[str]:
-    """What lists are ordered by, of each objective: `rank.X` where `there` is one, else `pred.X`."""
+    """Return the column that orders lists for each objective: `rank.X` where `there` holds it, else `pred.X`."""
     names = [(schema.rank_column(objective.name), schema.prediction_column(objective.name)) for objective in objectives]
     return [rank if rank in there else predicted for rank, predicted in names]
 
 
 def fused_again(predictions: pa.Table, objectives: Sequence[Objective]) -> pa.Table:
-    """The same predictions under the fusion weights of `objectives`: their score made anew, to the bits that `assemble` would give."""
+    """Return the predictions with their score under the fusion weights of `objectives`, to the same bits as `assemble` would give."""
     values_NK = np.column_stack([predictions[name].to_numpy() for name in ranking_columns(predictions.column_names, objectives)])
     score = pa.array(fused_score(values_NK, objectives), pa.float64())
     return predictions.set_column(predictions.column_names.index(schema.SCORE), schema.SCORE, score)
 
 
 def fused_term(value_N: NDArray[np.float64], objective: Objective) -> NDArray[np.float64]:
-    """Log max(v, 1e-6) of expected values; log of the complement (probabilities) or minus the log (else) where lower is better."""
+    """Compute log max(v, 1e-6) of expected values v.
+
+    Where lower is better, return the same log of the complement 1 − v for probabilities, and minus the log for other kinds.
+    """
     if objective.better == schema.LOWER and objective.is_probability:
         return np.log(np.maximum(1.0 - value_N, FLOOR))
     log_N: NDArray[np.float64] = np.log(np.maximum(value_N, FLOOR))
@@ -112,14 +119,14 @@ def assemble(
     ranking_NK: NDArray[np.float64] | None = None,
     train_means: Mapping[str, float],
 ) -> pa.Table:
-    """One day's predictions in the border schema.
+    """Assemble one day's predictions in the form of predictions.parquet.
 
     `examples` is the day's table of examples, or any projection of it that holds the ids, `slice.…`, `label.…`, `known.…` and
-    `bias.position`. `predicted_NV` are values in the order of `value_names`, or the K expected values alone. `ranking_NK` is the
-    same prediction with the position missing, where the model sees a position; its expected values are kept.
-    An objective with `given` gets its conditional form too: `pred.like|click` = `pred.like` / `pred.click`.
-    `train_means` (objective, or conditional form → mean label over its training rows) travels in the file's metadata: normalised
-    entropy needs the background rate, and the log is not opened for an evaluation. Raises ValueError for another number of values.
+    `bias.position`. `predicted_NV` are values in the order of `value_names`, or the K expected values alone. `ranking_NK` is the same
+    prediction with the position missing, where the model sees a position; only expected values are kept of it. An objective with `given`
+    gets its conditional form too: `pred.like|click` = `pred.like` / `pred.click`. `train_means` (objective, or conditional form → mean
+    label over its training rows) is stored in the file's metadata. Normalised entropy needs this background rate, and an evaluation does
+    not open the log. Raises ValueError for another number of values.
     """
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         name: examples[name] for name in (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP)
@@ -143,7 +150,7 @@ def assemble(
 def _predicted(
     objectives: Sequence[Objective], predicted_NV: NDArray[np.float64], ranking_NK: NDArray[np.float64] | None, *, place: str
 ) -> dict[str, pa.Array]:
-    """The columns of expected values and ranks, then those of levels, then those of conditional forms."""
+    """Return the columns of expected values and ranks, then those of levels, then those of conditional forms."""
     names = value_names(objectives)
     if predicted_NV.shape[1] not in (len(objectives), len(names)):
         raise ValueError(f"{predicted_NV.shape[1]} values a row, expected {len(objectives)}, or with the levels {len(names)}")
@@ -163,15 +170,15 @@ def _predicted(
 
 
 def train_means(predictions: pa.Schema) -> dict[str, float]:
-    """The background means that `assemble` put into the file's metadata; empty for another system's file."""
+    """Return the background means that `assemble` put into the file's metadata; empty for another system's file."""
     means: dict[str, float] = json.loads((predictions.metadata or {}).get(_TRAIN_MEANS, b"{}"))
     return means
 
 
 def known_before(predictions: pa.Table, moment: int | None) -> pa.Table:
-    """The table as it may be fitted to: on its validation rows labels are null that are known only at `moment` (ms UTC) or later.
+    """Return the table as it may be fitted to. On its validation rows, labels that are known only at `moment` (ms UTC) or later are null.
 
-    Labels without a `known.X`, as in another system's file, are all known; None hides nothing.
+    Labels without a `known.X`, as in another system's file, count as known. `moment` None hides nothing.
     """
     table = predictions
     if moment is None or schema.SPLIT not in table.column_names:
@@ -186,11 +193,12 @@ def known_before(predictions: pa.Table, moment: int | None) -> pa.Table:
 
 
 def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
-    """Another system's scores, parquet or csv. `day` (UTC), `split` (all test), conditional forms and `score` are derived where absent.
+    """Read another system's scores, parquet or csv.
 
-    The probabilities of levels may be absent. Raises DataError, naming every missing column at once, where the file cannot be read
-    or lacks event_id, user_id, timestamp (milliseconds), or label.X and pred.X of an objective; and where a prediction that
-    something is derived from is no number, or no probability.
+    `day` (UTC), `split` (all test), conditional forms and `score` are derived where absent. The probabilities of levels may be absent.
+    Raises DataError where the file cannot be read or lacks event_id, user_id, timestamp (milliseconds), or label.X and pred.X of an
+    objective; the error names every missing column at once. Raises DataError also where a value is derived from a prediction that is not a
+    number, or not a probability.
     """
     table = _read(path)
     if twice := [name for name, times in Counter(table.column_names).items() if times > 1]:
@@ -235,7 +243,7 @@ def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
 
 
 def _numbers(table: pa.Table, column: str, path: Path) -> NDArray[np.float64]:
-    """A column as float64, null as NaN."""
+    """Return a column as float64, null as NaN."""
     try:
         return np.asarray(table[column].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     except pa.ArrowException as error:
