@@ -1,9 +1,9 @@
-"""What users do with what they are shown: the true probabilities, and one draw from them.
+"""The behaviour of users on their impressions: the true probabilities, and one draw from them.
 
-The position-based click model (Richardson et al., WWW 2007; Joachims et al., WSDM 2017): a click needs an examination,
-which depends on the slot, the device and the user's patience but not on the video; a click given examination does not
-depend on the slot. All that follows is drawn independently given the latents, so every expectation has a closed form
-(docs/world.md lists them).
+Clicks follow the position-based click model (Richardson et al., WWW 2007; Joachims et al., WSDM 2017). A click needs an
+examination. Examination depends on the slot, the device and the user's patience, but not on the video. A click given
+examination does not depend on the slot. Given the latents, all further draws are independent. So every expectation has a
+closed form (docs/world.md lists them).
 
 Shapes: N impressions, U users, T topics; the 4 behind `N4` are the thresholds of the stars 2 to 5.
 """
@@ -15,12 +15,12 @@ import numpy as np
 from recsys.world.population import DAY_MS, DEVICES, TOPICS, Bools, Floats, Ints, Users, Videos
 
 MEAN_CLICKBAIT = 0.3
-_EXAMINATION_DECAY = np.array([0.75, 0.55, 0.40, 0.30])  # of DEVICES: slot^(−decay / patience)
-_DEVICE_WATCH = np.array([-0.2, 0.0, 0.1, 0.5])  # of DEVICES, on the logit of the watched fraction
-_VIRALITY = np.array([0.2, -0.1, 0.5, 0.1, 0.7, 0.0, 0.0, 0.2, -0.3, -0.2, -0.9, -0.4])  # of TOPICS, on the logit of a share
+_EXAMINATION_DECAY = np.array([0.75, 0.55, 0.40, 0.30])  # per device of DEVICES: P(examined) = slot^(−decay / patience)
+_DEVICE_WATCH = np.array([-0.2, 0.0, 0.1, 0.5])  # per device of DEVICES, added to the logit of the watched fraction
+_VIRALITY = np.array([0.2, -0.1, 0.5, 0.1, 0.7, 0.0, 0.0, 0.2, -0.3, -0.2, -0.9, -0.4])  # per topic, added to the logit of a share
 _STAR_THRESHOLDS = np.array([-2.4, -1.4, 0.0, 1.8])
 _FRACTION_CONCENTRATION = 3.0  # α + β of the Beta distribution of the watched fraction
-_SURVEY_DELAY_MS = 1_800_000.0  # median time between an impression and the answer, without the watching
+_SURVEY_DELAY_MS = 1_800_000.0  # median time from an impression to the answer, without the time of watching
 _EARLIEST_ANSWER_MS, _LATEST_ANSWER_MS = 60_000, DAY_MS - 60_000
 
 assert len(_EXAMINATION_DECAY) == len(_DEVICE_WATCH) == len(DEVICES)
@@ -41,13 +41,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Expectations:
-    """The truth of each impression: probabilities, and the mean watched fraction, each given what its comment says."""
+    """The truth about each impression: probabilities, and the mean watched fraction. Each field's comment names its condition."""
 
     interest_N: Floats  # the user's interest in the video's topic today (latent)
-    satisfaction_N: Floats  # the latent that watching, likes, dismissals and stars share
+    satisfaction_N: Floats  # the latent that raises watching, likes, shares and stars, and lowers dismissals
     examined_N: Floats
     clicked_N: Floats  # given examined: the attractiveness
-    fraction_N: Floats  # of the video watched, given clicked
+    fraction_N: Floats  # share of the video that is watched, given clicked
     liked_N: Floats  # given clicked
     shared_N: Floats  # given clicked
     dismissed_clicked_N: Floats  # given clicked
@@ -56,18 +56,18 @@ class Expectations:
 
     @property
     def dismissed(self) -> Floats:
-        """[N], given examined."""
+        """The probability of a dismissal given examination, [N]."""
         return self.clicked_N * self.dismissed_clicked_N + (1 - self.clicked_N) * self.dismissed_unclicked_N
 
     @property
     def stars(self) -> Floats:
-        """[N], the mean, given clicked and asked."""
+        """The mean number of stars, given clicked and asked, [N]."""
         mean_N: Floats = 1 + self.stars_at_least_N4.sum(axis=1)
         return mean_N
 
 
 def expectations(users: Users, videos: Videos, interest_UT: Floats, shown: Shown) -> Expectations:
-    """The closed forms of docs/world.md."""
+    """Compute the truth about each impression by the closed forms of docs/world.md."""
     user_N, video_N, query_N = shown.user_N, shown.video_N, shown.query_N
     topic_N = videos.topic_V[video_N]
     interest_N = interest_UT[user_N, topic_N]
@@ -97,11 +97,11 @@ def expectations(users: Users, videos: Videos, interest_UT: Floats, shown: Shown
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What happened to each impression."""
+    """The outcomes of each impression."""
 
     examined_N: Bools
     clicked_N: Bools
-    watch_seconds_N: Floats  # to a hundredth
+    watch_seconds_N: Floats  # rounded to hundredths
     liked_N: Bools
     shared_N: Bools
     dismissed_N: Bools
@@ -110,7 +110,10 @@ class Outcomes:
 
 
 def draw_outcomes(rng: np.random.Generator, expected: Expectations, seconds_N: Ints, survey_rate: float) -> Outcomes:
-    """One draw of everything. Surveys are answered at random: by `survey_rate` of the watches, whatever was watched."""
+    """Draw all outcomes once.
+
+    Surveys are answered at random, for the share `survey_rate` of the watches. The share does not depend on the video.
+    """
     n = len(seconds_N)
     examined_N = rng.random(n) < expected.examined_N
     clicked_N = examined_N & (rng.random(n) < expected.clicked_N)

@@ -1,4 +1,4 @@
-"""The simulated feed's files: raw files with names of their own, as a user's would have, and the truth apart from them.
+"""The files of the simulated feed: raw files whose columns have their own names, as in a user's log, and a separate truth file.
 
 Shapes: N impressions, U users, V videos.
 """
@@ -36,7 +36,7 @@ IMPRESSIONS = pa.schema(
 
 SURVEYS = pa.schema([("uid", pa.int64()), ("vid", pa.int64()), ("ts", pa.int64()), ("stars", pa.int64())])
 
-ATTRACTIVENESS = "expected.clicked|examined"  # P(click | examined), by which a click model without position bias would rank
+ATTRACTIVENESS = "expected.clicked|examined"  # P(click | examined): a click model without position bias would rank by it
 _KEYS = ("request", "uid", "vid", "ts", "slot")
 _TRUTH_REALS = (
     "expected.examined",
@@ -71,7 +71,7 @@ _ANSWERED_WITHIN = "24h"
 
 @dataclass(frozen=True)
 class WorldFiles:
-    """Where a world's files lie."""
+    """The paths of a world's files."""
 
     folder: Path
 
@@ -97,7 +97,7 @@ class WorldFiles:
 
 
 def table_source(folder: Path) -> TableSource:
-    """The source by which the raw files in `folder` are read like any other log; the truth is not among them."""
+    """Return the source that reads the raw files in `folder` like any other log. The truth file is not part of the source."""
     files = WorldFiles(folder)
     return TableSource(
         kind="table",
@@ -113,7 +113,7 @@ def table_source(folder: Path) -> TableSource:
 
 
 def read_truth(folder: Path, columns: list[str] | None = None) -> pa.Table:
-    """The truth of every impression, row by row in the order of impressions.parquet; schema `TRUTH`.
+    """Return the truth (schema `TRUTH`): one row per impression, in the order of impressions.parquet.
 
     Raises DataError where the folder holds no truth that can be read.
     """
@@ -165,7 +165,11 @@ def survey_batch(shown: Shown, outcomes: Outcomes) -> pa.Table:
 def truth_batch(
     request_N: Ints, shown: Shown, expected: Expectations, outcomes: Outcomes, users: Users, videos: Videos, score_N: Floats
 ) -> pa.Table:
-    """`|examined` is given examined, `|clicked` given clicked, without a bar given only that it was shown in its slot."""
+    """Return the truth of these impressions (schema `TRUTH`).
+
+    A name with `|examined` is an expectation given examination, a name with `|clicked` one given a click. A name without a
+    bar is given only that the video was shown in its slot.
+    """
     seen_N, click_N = expected.examined_N, expected.clicked_N
     watch_N = expected.fraction_N * videos.seconds_V[shown.video_N]
     given_examined = {
@@ -197,7 +201,7 @@ def truth_batch(
 
 
 def user_table(users: Users, start: date) -> pa.Table:
-    """What a user table would hold: no latents."""
+    """Return the users as a log's user table would hold them: without latents."""
     signup_U = np.datetime64(start, "D") - users.signup_days_U
     return pa.table(
         {
@@ -210,7 +214,7 @@ def user_table(users: Users, start: date) -> pa.Table:
 
 
 def video_table(videos: Videos) -> pa.Table:
-    """What a video table would hold: no latents. `tags` holds several values, separated by "|"."""
+    """Return the videos as a log's video table would hold them: without latents. `tags` holds several values, separated by "|"."""
     return pa.table(
         {
             "vid": _vid(np.arange(len(videos))),

@@ -1,7 +1,7 @@
-"""The logging policy: what it has learned from the log up to yesterday, whom it retrieves, in what order it shows them.
+"""The logging policy: what it learned from the log up to yesterday, which videos it retrieves, and in which order it shows them.
 
-It never sees the truth. It guesses clicks from click rates that are a day old, not corrected for position, and noisy; so it
-likes clickbait, and what it shows high is clicked more for being high.
+The policy never sees the truth. It guesses clicks from click rates. These rates are one day old, not corrected for position,
+and noisy. So the policy prefers clickbait, and a video that it shows high is clicked more because it stands high.
 
 Shapes: U users, V videos, T topics, R requests, C candidates of a request, S slots, N impressions.
 """
@@ -12,14 +12,14 @@ import numpy as np
 
 from recsys.world.population import DAY_MS, TOPICS, Bools, Floats, Ints, Videos
 
-_BASE_RATE = 0.18  # the click rate that the policy believes in before it has seen any
+_BASE_RATE = 0.18  # the click rate that the policy assumes before it has seen any
 _VIDEO_PRIOR = 30.0  # impressions at the base rate that a video's click rate starts from
-_TASTE_PRIOR = 10.0  # the same of a user's click rate on a topic
-_VIDEO_MEMORY = 0.8  # what is left of yesterday's counts of a video
+_TASTE_PRIOR = 10.0  # the same for a user's click rate on a topic
+_VIDEO_MEMORY = 0.8  # share of yesterday's counts of a video that is kept
 _TASTE_MEMORY = 0.95
 _SAME_TOPIC = 0.5  # log lift that the policy gives to the query video's topic
-_NOISE = 0.5  # standard deviation of what the policy gets wrong about one candidate of one request
-_TASTE_SHARPNESS = 2.0  # how far retrieval follows the guessed taste of a user
+_NOISE = 0.5  # standard deviation of the policy's error about one candidate of one request
+_TASTE_SHARPNESS = 2.0  # how strongly retrieval follows the guessed taste of a user
 _FRESH_DAYS = 7
 
 
@@ -37,7 +37,7 @@ class Policy:
         return cls(np.zeros(videos), np.zeros(videos), np.zeros((users, len(TOPICS))), np.zeros((users, len(TOPICS))))
 
     def taught(self, videos: Videos, user_N: Ints, video_N: Ints, clicked_N: Bools) -> "Policy":
-        """The policy that has also seen these impressions, a day of them."""
+        """Return the policy after it has also learned from these impressions of one day."""
         taste_N = user_N * len(TOPICS) + videos.topic_V[video_N]
         shape = self.shown_UT.shape
 
@@ -65,17 +65,20 @@ class Policy:
 
 @dataclass(frozen=True)
 class Guess:
-    """The tables by which the policy scores for a day: log lifts of click rates over the base rate, shrunk to 0."""
+    """The tables from which the policy scores for one day: log lifts of click rates over the base rate, shrunk towards 0."""
 
     video_lift_V: Floats
     taste_lift_UT: Floats
 
 
 class Catalogue:
-    """The videos of one day, retrievable by topic and in proportion to their popularity as the policy knows it."""
+    """The videos of one day. They are retrieved by topic, and in proportion to their popularity as the policy knows it."""
 
     def __init__(self, policy: Policy, videos: Videos, midnight: int, slots: int) -> None:
-        """Holds what was uploaded before `midnight` (ms), the start of the day; more only where that cannot fill a page."""
+        """Hold the videos uploaded before `midnight` (ms), the start of the day.
+
+        Later videos are held only where the earlier ones cannot fill a page.
+        """
         self.size = max(slots + 1, int(np.searchsorted(videos.uploaded_ms_V, midnight)))
         older = int(np.searchsorted(videos.uploaded_ms_V, midnight - _FRESH_DAYS * DAY_MS))
         self.fresh = max(slots, self.size - older)
@@ -88,7 +91,7 @@ class Catalogue:
         return self._at_mass(rng.random(shape) * self.mass_V[-1])
 
     def popular_of_topic(self, rng: np.random.Generator, topic: Ints) -> Ints:
-        """One video for each entry of `topic`; of a topic without videos, the nearest video of another topic."""
+        """Draw one video for each entry of `topic`. For a topic without videos, take the nearest video of another topic."""
         low = self.mass_V[self.first_of_topic_T[topic]]
         high = self.mass_V[self.first_of_topic_T[topic + 1]]
         return self._at_mass(low + rng.random(topic.shape) * (high - low))
@@ -97,7 +100,10 @@ class Catalogue:
         return rng.integers(self.size - self.fresh, self.size, shape)
 
     def distinct(self, rng: np.random.Generator, requests: int, n: int) -> Ints:
-        """Videos [R, n], n different ones for each request, each video equally likely: an arc of a random circle."""
+        """Draw videos [R, n]: n different ones per request, each video equally likely.
+
+        The videos stand in a random circle, and each request gets an arc of it.
+        """
         circle_V = rng.permutation(self.size)
         arc_RX: Ints = circle_V[(rng.integers(0, self.size, (requests, 1)) + np.arange(n)) % self.size]
         return arc_RX
@@ -108,9 +114,9 @@ class Catalogue:
 
 
 def retrieve(rng: np.random.Generator, guess: Guess, shelf: Catalogue, user_R: Ints, query_topic_R: Ints, slots: int) -> Ints:
-    """Candidates [R, C], C = 7·slots + 1: by the query's topic, the user's taste, popularity, freshness, and at random.
+    """Draw candidates [R, C], C = 7·slots + 1: by the query's topic, the user's taste, popularity, freshness, and at random.
 
-    The random part alone holds slots + 1 different videos, so a page can be filled whatever the others repeat.
+    The random part alone holds slots + 1 different videos. So a page can be filled even where the other parts repeat videos.
     """
     n = len(user_R)
     appetite_RT = np.cumsum(np.exp(_TASTE_SHARPNESS * guess.taste_lift_UT[user_R]), axis=1)
@@ -130,7 +136,7 @@ def retrieve(rng: np.random.Generator, guess: Guess, shelf: Catalogue, user_R: I
 
 @dataclass(frozen=True)
 class Pages:
-    """What is shown: videos from the first slot to the last, and what the policy thought of each."""
+    """The pages shown: the videos from the first slot to the last, and the policy's score of each."""
 
     video_RS: Ints
     score_RS: Floats  # log lift of a click over the base rate, as guessed
@@ -139,10 +145,11 @@ class Pages:
 def fill_pages(
     rng: np.random.Generator, guess: Guess, videos: Videos, user_R: Ints, query_R: Ints, candidate_RC: Ints, *, slots: int, sharpness: float
 ) -> Pages:
-    """Scores the candidates and shows `slots` of them, no video twice and never the query video.
+    """Score the candidates and show `slots` of them, no video twice and never the query video.
 
-    The order is a draw from the Plackett–Luce model with weights exp(sharpness · score), by adding Gumbel noise and
-    sorting (Kool et al., ICML 2019, "Stochastic beams and where to find them"): uniform at 0, sorted by score at ∞.
+    The order is a draw from the Plackett–Luce model with weights exp(sharpness · score). The draw adds Gumbel noise and
+    sorts (Kool et al., ICML 2019, "Stochastic beams and where to find them"). The order is uniform at sharpness 0, and
+    sorted by score at ∞.
     """
     sorted_RC = np.sort(candidate_RC, axis=1)
     topic_RC = videos.topic_V[sorted_RC]

@@ -1,4 +1,4 @@
-"""Who watches and what there is to watch: users and videos with what a log would show of them and what it would not.
+"""Users and videos, with the properties that a log would show and the latent ones that it would not.
 
 Shapes: U users, V videos (of all days, in the order of their upload), A authors, T topics.
 """
@@ -23,8 +23,8 @@ COUNTRIES = ("US", "GB", "DE", "FR", "BR", "JP")
 LANGUAGES = ("en", "de", "fr", "pt", "ja")
 AGE_BANDS = ("13-17", "18-24", "25-34", "35-49", "50+")
 DEVICES = ("phone", "tablet", "desktop", "tv")
-SUBJECTS = 5  # tags that a topic has of its own: "music-1" … "music-5"
-STYLES = ("shocking", "review", "howto", "live")  # the first is the tag that clickbait likes to carry
+SUBJECTS = 5  # number of each topic's own tags: "music-1" … "music-5"
+STYLES = ("shocking", "review", "howto", "live")  # clickbait often carries the first of these tags
 
 _COUNTRY_SHARES = (0.35, 0.15, 0.15, 0.10, 0.15, 0.10)
 _LANGUAGE_OF_COUNTRY = np.array([0, 0, 1, 2, 3, 4])
@@ -32,19 +32,19 @@ _LANGUAGE_SHARES = (0.60, 0.12, 0.08, 0.12, 0.08)
 _AGE_SHARES = (0.10, 0.25, 0.30, 0.22, 0.13)
 _DEVICE_SHARES = (0.55, 0.08, 0.25, 0.12)
 
-_ACTIVITY_SIGMA = 0.8  # of the log-normal: the most active tenth of users makes about a third of all requests
+_ACTIVITY_SIGMA = 0.8  # of the log-normal distribution: the most active tenth of users makes about a third of all requests
 _SIGNUP_DAYS = 1_000
 _CATALOGUE_AGE_DAYS = 60.0  # mean age of a video on the first day
 _VIDEOS_AN_AUTHOR = 10
-_INTEREST_SIGMA = 0.8  # of a user's lasting interests, around those of the age band
+_INTEREST_SIGMA = 0.8  # standard deviation of a user's lasting interests around those of the age band
 _AGE_INTEREST_SIGMA = 0.5
-_MOOD_SIGMA = 0.5  # of today's interests around the lasting ones
+_MOOD_SIGMA = 0.5  # standard deviation of today's interests around the lasting ones
 _MOOD_MEMORY = 0.8  # correlation of a mood with yesterday's
 
 
 @dataclass(frozen=True)
 class Users:
-    """Observable: country, age band, signup day. Everything else is latent and never leaves the truth file."""
+    """Observable: country, age band, signup day. All other fields are latent: no file but the truth may hold them."""
 
     country_U: Ints
     age_band_U: Ints
@@ -52,14 +52,14 @@ class Users:
     device_U: Ints  # the device that is used most
     activity_U: Floats  # requests relative to the mean user, mean 1
     patience_U: Floats  # divides the decay of examination, median 1
-    susceptibility_U: Floats  # multiplies what clickbait adds to a click, median 1
-    clickiness_U: Floats  # logit, mean 0
-    generosity_U: Floats  # logit of a like, mean 0
+    susceptibility_U: Floats  # multiplies the effect of clickbait on a click's logit, median 1
+    clickiness_U: Floats  # added to the logit of a click, mean 0
+    generosity_U: Floats  # added to the logit of a like, mean 0
     lasting_interest_UT: Floats
 
     @property
     def language(self) -> Ints:
-        """[U], as indices of LANGUAGES."""
+        """The language of each user [U], as indices into LANGUAGES."""
         return _LANGUAGE_OF_COUNTRY[self.country_U]
 
 
@@ -101,12 +101,16 @@ def draw_users(options: WorldOptions, seed: int) -> Users:
 
 
 def draw_devices(rng: np.random.Generator, n: int) -> Ints:
-    """`n` devices by their shares of all use, as indices of DEVICES."""
+    """Draw `n` devices by their shares of all use, as indices into DEVICES."""
     return rng.choice(len(DEVICES), n, p=_DEVICE_SHARES)
 
 
 def drifted(mood_UT: Floats | None, users: Users, seed: int, day: int) -> Floats:
-    """Today's mood, to be added to the lasting interests: a stationary autoregressive step from yesterday's (none: day 0)."""
+    """Return today's mood, which is added to the lasting interests.
+
+    It is a stationary autoregressive step from yesterday's mood, `mood_UT`. On the first simulated day `mood_UT` is None, and
+    the mood is a fresh draw.
+    """
     fresh_UT = generator(seed, Stream.INTERESTS, day).normal(0, _MOOD_SIGMA, users.lasting_interest_UT.shape)
     if mood_UT is None:
         return fresh_UT
@@ -115,7 +119,7 @@ def drifted(mood_UT: Floats | None, users: Users, seed: int, day: int) -> Floats
 
 
 def draw_videos(options: WorldOptions, seed: int) -> Videos:
-    """The videos there are before the first day, then those of each day; a day's batch depends on no other batch."""
+    """Draw the videos uploaded before the first day, then those of each day. A day's batch depends on no other batch."""
     authors = _draw_authors(options, seed)
     rng = generator(seed, Stream.VIDEOS, -1)
     ages_ms = rng.exponential(_CATALOGUE_AGE_DAYS * DAY_MS, options.videos).astype(np.int64)
@@ -128,7 +132,7 @@ def draw_videos(options: WorldOptions, seed: int) -> Videos:
 
 
 def midnight_ms(options: WorldOptions, day: int) -> int:
-    """The start of a day, UTC, in milliseconds since 1970; the first logged day is 0."""
+    """Return the start of a day (UTC) in milliseconds since 1970. The first logged day is day 0."""
     return (options.start.toordinal() - date(1970, 1, 1).toordinal() + day) * DAY_MS
 
 
@@ -138,7 +142,7 @@ class _Authors:
     topic_A: Ints
     language_A: Ints
     quality_A: Floats
-    clickbait_A: Floats  # logit
+    clickbait_A: Floats  # as a logit
 
 
 def _draw_authors(options: WorldOptions, seed: int) -> _Authors:

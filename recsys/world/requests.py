@@ -1,6 +1,6 @@
-"""The requests of a day: who comes when, on which device, watching which video.
+"""The requests of a day: which user comes when, on which device, watching which video.
 
-Shapes: U users, J visits, R requests (in the order of time), M remembered videos a user.
+Shapes: U users, J visits, R requests (in the order of time), M remembered videos per user.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from recsys.config import WorldOptions
 from recsys.world.policy import Catalogue
 from recsys.world.population import DAY_MS, Bools, Floats, Ints, Users, draw_devices, midnight_ms
 
-_END_OF_VISIT = 0.6  # probability that a request is the last of its visit: 1.67 requests a visit
+_END_OF_VISIT = 0.6  # probability that a request is the last of its visit: 1.67 requests per visit
 _PAUSE_MS = 240_000.0  # mean time between two requests of a visit
 _OWN_DEVICE = 0.75  # share of visits on the user's usual device
-_FROM_MEMORY = 0.75  # share of requests beside a video that the user has watched before, where there is one
+_FROM_MEMORY = 0.75  # share of requests whose query video the user has watched before, where there is such a video
 _REMEMBERED = 4
 _HOUR_WEIGHTS = (3, 2, 1, 1, 1, 1, 2, 4, 5, 5, 5, 5, 6, 6, 5, 5, 6, 7, 8, 10, 12, 12, 10, 6)
 
@@ -45,7 +45,10 @@ class Memory:
         return cls(np.full((users, _REMEMBERED), -1))
 
     def after(self, user_N: Ints, video_N: Ints, clicked_N: Bools) -> "Memory":
-        """The memory that these impressions, in the order of time, leave: a click overwrites one place of its user's."""
+        """Return the memory after these impressions, which are in the order of time.
+
+        A click overwrites one place in the memory of its user.
+        """
         video_UM = self.video_UM.copy()
         user, video = user_N[clicked_N], video_N[clicked_N]
         video_UM[user, np.arange(len(user)) % _REMEMBERED] = video
@@ -53,7 +56,7 @@ class Memory:
 
 
 def draw_requests(rng: np.random.Generator, options: WorldOptions, day: int, users: Users, shelf: Catalogue, memory: Memory) -> Requests:
-    """All requests of one day, each within it."""
+    """Draw all requests of one day, each at a time within the day."""
     visits_U = rng.poisson(options.requests * _END_OF_VISIT * users.activity_U)
     user_J = np.repeat(np.arange(options.users), visits_U)
     device_J = np.where(rng.random(len(user_J)) < _OWN_DEVICE, users.device_U[user_J], draw_devices(rng, len(user_J)))
@@ -72,7 +75,10 @@ def draw_requests(rng: np.random.Generator, options: WorldOptions, day: int, use
 
 
 def _times_of_day(rng: np.random.Generator, length_J: Ints) -> Ints:
-    """Milliseconds since midnight of each request. A visit that passes midnight goes on at the day's start: days are closed."""
+    """Draw the time of each request, in milliseconds since midnight.
+
+    A visit that passes midnight goes on at the start of the same day, so that each day is complete.
+    """
     weight = np.array(_HOUR_WEIGHTS, dtype=np.float64)
     hour_J = rng.choice(24, len(length_J), p=weight / weight.sum())
     begin_J = (hour_J + rng.random(len(length_J))) * 3_600_000

@@ -1,4 +1,4 @@
-"""Days of a simulated feed, one after the other: requests, pages, behaviour, and at midnight what the policy learns.
+"""The days of a simulated feed, one after the other: requests, pages, behaviour, and the policy's learning at midnight.
 
 Shapes: U users, V videos, T topics, R requests, S slots, N = R · S impressions.
 """
@@ -20,15 +20,15 @@ from recsys.world.population import Floats, Ints, Users, Videos, draw_users, dra
 from recsys.world.requests import Memory, Requests, draw_requests
 from recsys.world.streams import Stream, generator
 
-_UNLOGGED_DAYS = 5  # before the first day, on which the policy learns and users fill their memories
-_BLOCK_IMPRESSIONS = 65_536  # made at a time, so that candidates stay small; part of what a seed means
+_UNLOGGED_DAYS = 5  # before the first logged day: the policy learns, and users fill their memories
+_BLOCK_IMPRESSIONS = 65_536  # made at once, so that candidates need little memory; another size changes the draws of a seed
 
 
 def simulate(options: WorldOptions, seed: int, folder: Path) -> WorldFiles:
-    """Writes impressions.parquet, users.csv, videos.csv, surveys.csv and truth.parquet into `folder`.
+    """Write impressions.parquet, users.csv, videos.csv, surveys.csv and truth.parquet into `folder`.
 
-    Equal options and seed give equal bytes; more days leave the rows of the earlier ones as they were. Files that stand
-    there are overwritten one by one: who needs all or nothing calls this inside `artifacts.writing`.
+    Equal options and seed give equal bytes. More days leave the rows of the earlier days as they were. Existing files are
+    overwritten one by one. A caller that needs all files or none calls this inside `artifacts.writing`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = WorldFiles(folder)
@@ -50,7 +50,7 @@ def simulate(options: WorldOptions, seed: int, folder: Path) -> WorldFiles:
 
 @dataclass(frozen=True)
 class World:
-    """What holds on all days."""
+    """The parts of a world that are the same on all days."""
 
     options: WorldOptions
     seed: int
@@ -70,7 +70,7 @@ class Block:
 
 
 def _logged_blocks(world: World) -> Iterator[Block]:
-    """Every impression of the log. Policy and memory change between days only: within a day both are stale."""
+    """Yield every impression of the log. Policy and memory change only between days: within a day both are those of midnight."""
     options, seed, users, videos = world.options, world.seed, world.users, world.videos
     policy = Policy.untaught(options.users, len(videos))
     memory = Memory.empty(options.users)

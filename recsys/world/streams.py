@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a stream of random numbers is for. The values are part of what a seed means: append, never renumber."""
+    """The purpose of a stream of random numbers. A seed's draws depend on the values: append, never renumber."""
 
     USERS = 0
     AUTHORS = 1
@@ -18,5 +18,5 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, stream: Stream, day: int = 0) -> np.random.Generator:
-    """A generator that is equal for equal arguments. `day` counts from 0, the first logged day; earlier ones are negative."""
+    """Return a generator that is equal for equal arguments. `day` is 0 on the first logged day, and negative before it."""
     return np.random.default_rng([seed, int(stream), day % 2**32])
