@@ -1,4 +1,4 @@
-"""Raw files → events, users, items, quarantine: one file a kind of source, one reader for all of them."""
+"""The reading of raw files into events, users, items and quarantine: one module per kind of source, one reader for all of them."""
 
 from recsys.sources.checking import check, columns, source_config
 from recsys.sources.ingest import ingest

@@ -1,11 +1,11 @@
-"""The form in which rows leave a file: numbered columns c0, c1, … and the row that each stands in."""
+"""The form in which rows leave a file: numbered columns c0, c1, …, and the number of each row in its file."""
 
 from collections.abc import Sequence
 
 import pyarrow as pa
 
 SOURCE_ROW = "source_row"  # 1 = the first data row of its file
-LOCAL_TIME, UTC_TIME = pa.timestamp("us"), pa.timestamp("us", "UTC")  # a stamp without a zone shows the clock of the source's zone
+LOCAL_TIME, UTC_TIME = pa.timestamp("us"), pa.timestamp("us", "UTC")  # LOCAL_TIME shows the clock of the source's zone
 
 
 def numbered(columns: Sequence[pa.Array], rows: pa.Array) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""What can be said of a source before it is read: what its output depends on, its columns, everything wrong with it."""
+"""Facts about a source before it is read: what its output depends on, its columns, and every problem found in it."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -20,9 +20,9 @@ KNOWN, FEEDBACK = "known", "feedback"
 
 
 def source_config(pipeline: Pipeline, folder: Path) -> dict[str, Any]:
-    """What ingest's output depends on: the source's options, how its columns are read, and each file's name, size and time.
+    """Return everything that ingest's output depends on: the source's options, how columns are read, each file's name, size and time.
 
-    Of a simulated source: its options and the seed. Paths are relative to the folder that all files of a table lie in.
+    A simulated source has the seed instead of files. Names are paths relative to the folder that holds all files of a table.
     Raises DataError where a file is missing.
     """
     features = pipeline.features
@@ -51,8 +51,11 @@ def _states(table: TableFiles) -> list[list[Any]]:
 
 
 def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:
-    """The names that a pipeline may use: those of the log behind `log.`, of users and items behind their key, of feedback;
-    and, as "known", ours that the log has (position, device, …). Raises DataError where a file cannot be read.
+    """Return the names that a pipeline may use, by table.
+
+    The log's names are those that take the prefix `log.`. The names of users and items are all their columns except the key. "feedback"
+    holds the name of each feedback. "known" holds our own names of columns that the log has (position, device, …). Raises DataError where
+    a file cannot be read.
     """
     with _peeked(pipeline) as description:
         found = {
@@ -70,7 +73,7 @@ def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:
 
 
 def check(pipeline: Pipeline) -> list[str]:
-    """Reads the first rows of every file and says everything that is wrong with them; writes nothing.
+    """Read the first rows of every file and return every problem found in them. Write nothing.
 
     Raises ConfigError where the parts of the source do not fit each other.
     """
@@ -98,7 +101,7 @@ def _problems(files: TableFiles, description: Description) -> Iterator[str]:
 
 
 def _needed(files: TableFiles, description: Description) -> dict[str, str]:
-    """TOML key → column that the files of a table must have."""
+    """Return the columns that the files of a table must have, as TOML key → column."""
     if files.role == LOG:
         return {f"source.columns.{ours}": theirs for ours, theirs in description.columns.named().items()}
     for feedback in description.feedback:
@@ -113,7 +116,10 @@ def _first(files: TableFiles) -> Header:
 
 @contextlib.contextmanager
 def _peeked(pipeline: Pipeline) -> Iterator[Description]:
-    """The description of a source for looking at its columns; of a simulated one, of a small world in a folder that is removed."""
+    """Yield the description of a source, so that its columns can be looked at.
+
+    The description of a simulated source is that of a small world, in a folder that is removed afterwards.
+    """
     match pipeline.source:
         case TableSource() as source:
             yield table.describe(source)

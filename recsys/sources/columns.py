@@ -1,4 +1,4 @@
-"""A column on its way from a staged table to its output: how it is typed, and which rows it refuses."""
+"""A column on its way from a staged table to its output: its type, and the rows that it refuses."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Refusal:
-    """Rows in which `condition` (SQL over the staged columns) holds cannot be used."""
+    """A reason to refuse rows: those in which `condition` (SQL over the staged columns) holds cannot be used."""
 
-    column: str  # the user's own name of it
+    column: str  # its name in the user's file
     condition: str
     expected: str
-    hint_unit: str | None = None  # of a timestamp: the unit it was read in
+    hint_unit: str | None = None  # for a timestamp: the unit in which it was read
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,20 @@ class Column:
     sql: str  # over the staged columns c0, c1, …
     type: pa.DataType
     refusals: tuple[Refusal, ...] = ()
-    said: str | None = None  # what the user should know of how it was read
+    said: str | None = None  # a message to the user about how the column was read
 
 
-# A number as a person writes it. DuckDB's own casts are wider (0x1F, 1_000, inf) and narrower than nothing else.
+# A number as a person writes it. DuckDB's own casts accept all of these, and also 0x1F, 1_000 and inf.
 _NUMBER = r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*"
 
 
 def matches(column: str, pattern: str) -> str:
-    """`pattern` is one of ours, without a quote in it."""
+    """Return SQL for whether the whole text of a column matches `pattern`, which is one of ours and has no quote in it."""
     return f"regexp_full_match({column}, '{pattern}')"
 
 
 def number(column: str, kind: pa.DataType | None) -> str:
-    """A staged column as DOUBLE; null where it is no finite number. `kind` None: text."""
+    """Return SQL for a staged column as DOUBLE, null where the value is not a finite number. `kind` is None for text."""
     if kind is None or kind == pa.string():
         cast = f"TRY_CAST({column} AS DOUBLE)"
         return f"CASE WHEN {matches(column, _NUMBER)} AND isfinite({cast}) THEN {cast} END"
@@ -44,5 +44,5 @@ def number(column: str, kind: pa.DataType | None) -> str:
 
 
 def is_canonical_integer(column: str) -> str:
-    """A text that stands for an int64 and is written just as that int64 would be: "7", not "007", "+7" or "7.0"."""
+    """Return SQL for whether a text is an int64, written in its usual form: "7", not "007", "+7" or "7.0"."""
     return f"CAST(TRY_CAST({column} AS BIGINT) AS VARCHAR) = {column}"

@@ -1,4 +1,4 @@
-"""What every kind of source comes down to: one log by column mapping, with its users, items and feedback."""
+"""The common description of every kind of source: one log by column mapping, with its users, items and feedback."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ class Description:
     feedback: tuple[FeedbackOptions, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises ConfigError where feedback has a name twice or is joined on what the log does not have."""
+        """Raise ConfigError where two feedbacks share a name, or one is joined on no column or on a column that the log lacks."""
         problems = []
         names = [feedback.name for feedback in self.feedback]
         problems += [
@@ -38,12 +38,12 @@ class Description:
             raise ConfigError(problems)
 
     def tables(self) -> list[TableFiles]:
-        """Every table, feedback included, by its role."""
+        """Return every table, feedback included. Each carries its role."""
         entities = [table for table in (self.users, self.items) if table is not None]
         return [self.log, *entities, *(feedback_files(feedback) for feedback in self.feedback)]
 
     def key(self, role: str) -> tuple[str, str]:
-        """Of users or items: our name of the key, and the log's."""
+        """Return our name for the key of users or items, and the log's name for it."""
         return (schema.USER_ID, self.columns.user_id) if role == USERS else (schema.ITEM_ID, self.columns.item_id)
 
 
@@ -52,7 +52,7 @@ def feedback_files(feedback: FeedbackOptions) -> TableFiles:
 
 
 def feedback_columns(feedback: FeedbackOptions, columns: Columns) -> dict[str, str]:
-    """TOML key → the column of the feedback's file that it stands for."""
+    """Return the columns that the feedback's file must have, as TOML key → column."""
     named = columns.named()
     needed = {f"source.columns.{ours}": named[ours] for ours in feedback.on}
     where = f"source.feedback.{feedback.name}"

@@ -1,4 +1,4 @@
-"""DuckDB in this process, within a memory limit, its overflow in a folder that is removed afterwards."""
+"""DuckDB in this process, within a memory limit. Its overflow goes to a folder that is removed afterwards."""
 
 import contextlib
 import tempfile
@@ -10,12 +10,12 @@ import duckdb
 
 from recsys.errors import ConfigError
 
-_INTERRUPTED = "interrupted"  # how the engine tells of a Ctrl-C, in errors of several kinds
+_INTERRUPTED = "interrupted"  # the word by which the engine reports a Ctrl-C, in errors of several kinds
 
 
 @contextlib.contextmanager
 def engine(folder: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory that spills into a folder beside the output, gone on leaving.
+    """Open a database in memory that spills into a folder beside the output. The folder is removed on leaving.
 
     Raises ConfigError where `memory_limit` is too small, KeyboardInterrupt where Ctrl-C stopped a query.
     """
@@ -42,13 +42,14 @@ def engine(folder: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnectio
 
 
 def literal(text: str) -> str:
-    """A text from the configuration as an SQL literal. Names and values of the data never enter a statement at all:
-    staged columns are called c0, c1, … and texts are matched in Python.
+    """Return a text from the configuration as an SQL literal.
+
+    Names and values of the data never enter a statement: staged columns are called c0, c1, …, and texts are matched in Python.
     """
     return "'" + text.replace("'", "''") + "'"
 
 
 def one_row(con: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    """The one row of a query. A cursor that is not read to its end would block the connection."""
+    """Return the one row of a query. All rows are fetched, as a cursor that is not read to its end would block the connection."""
     (row,) = con.execute(query).fetchall()
     return tuple(row)

@@ -1,4 +1,4 @@
-"""Users and items: one row a key, in the log's type of id, with the source's other columns as they are called."""
+"""Users and items: one row per key. The key has the log's type of id, and the source's other columns keep their names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from recsys.sources.staging import SOURCE_FILE, Staged
 
 
 def key_column(description: Description, role: str, names: Sequence[str], file: Path) -> str:
-    """The key as the log calls it, else as we do. Raises DataError where there is neither, or both."""
+    """Return the key's column: the log's name for it, else our name. Raises DataError where the file has neither name, or both."""
     ours, logs = description.key(role)
     if logs not in names and ours not in names:
         raise missing_column(file, logs, names, f"source.columns.{ours}, or call it {ours}")
@@ -32,7 +32,7 @@ def key_column(description: Description, role: str, names: Sequence[str], file: 
 def entity_columns(
     con: duckdb.DuckDBPyConnection, staged: Staged, description: Description, reading: Reading, key_type: pa.DataType
 ) -> list[Column]:
-    """The key, then the others in order of name."""
+    """Return the column of the key, then the other columns in the order of their names."""
     ours, _ = description.key(staged.role)
     theirs = key_column(description, staged.role, staged.names, staged.files[0].path)
     key = refuse_null(id_columns(con, staged, {ours: theirs}, key_type)[0], theirs)
@@ -42,7 +42,7 @@ def entity_columns(
 
 
 def count_entities(con: duckdb.DuckDBPyConnection, entities: Typed) -> int:
-    """How many different keys there are. Raises DataError where one key has two different rows."""
+    """Return the number of different keys. Raises DataError where one key has two different rows."""
     key = entities.columns[0]
     by_key = f"SELECT a0, min({DIGEST}) <> max({DIGEST}) AS differs FROM {entities.table} GROUP BY a0"
     row = one_row(con, f"SELECT count(*), count(*) FILTER (differs), min(a0) FILTER (differs) FROM ({by_key})")
@@ -57,7 +57,10 @@ def count_entities(con: duckdb.DuckDBPyConnection, entities: Typed) -> int:
 
 
 def coverage(con: duckdb.DuckDBPyConnection, entities: Typed, impressions: Typed) -> str:
-    """How many ids of the log have a row: keys written in another way than the log's would describe nothing."""
+    """Return in words how many ids of the log have a row.
+
+    A low number shows that keys are written in another way than in the log: their rows describe nothing.
+    """
     key = role_key(entities.staged.role)
     ids = f"SELECT DISTINCT {impressions.column(key)} AS id FROM {impressions.table}"
     there, found = one_row(con, f"SELECT count(*), count(*) FILTER (id IN (SELECT a0 FROM {entities.table})) FROM ({ids})")
@@ -65,12 +68,12 @@ def coverage(con: duckdb.DuckDBPyConnection, entities: Typed, impressions: Typed
 
 
 def entities_schema(entities: Typed | None, key: str, key_type: pa.DataType) -> pa.Schema:
-    """The columns of users/ or items/; just the key where the source has none."""
+    """Return the columns of users/ or items/, only the key where the source has no such table."""
     return pa.schema([(column.name, column.type) for column in entities.columns] if entities else [(key, key_type)])
 
 
 def entities_query(entities: Typed) -> str:
-    """Every row, sorted by the key, which is called a0."""
+    """Return SQL for every row, sorted by the key, which is called a0."""
     return f"SELECT {', '.join(f'a{place}' for place in range(len(entities.columns)))} FROM {entities.table} ORDER BY a0"
 
 

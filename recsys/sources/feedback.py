@@ -1,7 +1,8 @@
-"""Actions in a file of their own → one value an impression.
+"""Actions in a file of their own, joined to impressions: one value per impression.
 
-An action goes to the last impression with the same keys at or before it, if that is at most `within` ago; of several
-actions on one impression the last counts (of one moment, the largest value). Where no action went, the value is null.
+An action goes to the last impression with the same keys at or before it, if that impression is at most `within` older. Of
+several actions on one impression the last counts; of several at one moment, the one with the largest value. An impression
+without an action has the value null.
 """
 
 from dataclasses import dataclass
@@ -25,15 +26,15 @@ _VALUE = "value"
 
 @dataclass(frozen=True)
 class Joined:
-    table: str  # of the engine: (event_id, value)
-    actions: int  # different ones with a value
+    table: str  # name of a table of the engine: (event_id, value)
+    actions: int  # number of different actions with a value
     unmatched: int
 
 
 def action_columns(
     con: duckdb.DuckDBPyConnection, staged: Staged, options: FeedbackOptions, description: Description, impressions: Typed
 ) -> list[Column]:
-    """The keys in the log's types, the time in microseconds, the value (1 where the file has no column for it)."""
+    """Return the keys in the log's types, the time in microseconds, and the value (1 where the file has no column for it)."""
     for where, theirs in feedback_columns(options, description.columns).items():
         staged.require(theirs, where)
     named = description.columns.named()
@@ -51,13 +52,13 @@ def _value(staged: Staged, theirs: str | None) -> Column:
 
 
 def join(con: duckdb.DuckDBPyConnection, actions: Typed, impressions: Typed, options: FeedbackOptions) -> Joined:
-    """Makes the table (event_id, value) of the impressions that an action went to."""
+    """Make the table (event_id, value) of the impressions that have an action."""
     table = actions.table.replace("typed", "joined", 1)
     keys = ", ".join(f"{impressions.column(ours)} AS k{place}" for place, ours in enumerate(options.on))
     on = " AND ".join(f"action.{actions.column(ours)} = shown.k{place}" for place, ours in enumerate(options.on))
     at, value = actions.column(schema.TIMESTAMP), actions.column(_VALUE)
     distinct = ", ".join(f"a{place}" for place in range(len(actions.columns)))
-    # An ASOF join needs one impression a moment: of several with the same keys, the one with the largest id.
+    # An ASOF join needs one impression per moment and keys: of several, take the one with the largest id.
     shown_at = impressions.column(schema.TIMESTAMP)
     shown = f"SELECT {keys}, {shown_at} AS shown_at, max({event_id()}) AS {schema.EVENT_ID} FROM {impressions.table} GROUP BY ALL"
     matched = f"""

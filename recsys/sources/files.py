@@ -1,4 +1,4 @@
-"""From the path in a pipeline to the files that it names, each of them what its name says."""
+"""The files that a path in a pipeline names, checked to be what their names say."""
 
 import glob
 import gzip
@@ -38,13 +38,15 @@ class InputFile:
     compressed: bool
 
     def open(self) -> BinaryIO:
-        """The bytes of a text file, decompressed."""
+        """Open a text file for reading its bytes, decompressed."""
         return cast(BinaryIO, gzip.open(self.path, "rb")) if self.compressed else self.path.open("rb")
 
 
 def resolve(patterns: Sequence[Path]) -> tuple[InputFile, ...]:
-    """The files of one table, in the order of their paths. A pattern is one file, a glob, or a folder (with the folders
-    in it: every file of a known suffix). Raises DataError where a pattern names nothing, or a file of no known suffix.
+    """Return the files of one table, in the order of their paths.
+
+    A pattern is one file, a glob, or a folder. A folder stands for every file of a known suffix in it and in the folders below it.
+    Raises DataError where a pattern names nothing, or a file of no known suffix.
     """
     found: dict[Path, InputFile] = {}
     for pattern in patterns:
@@ -58,7 +60,7 @@ def resolve(patterns: Sequence[Path]) -> tuple[InputFile, ...]:
 
 
 def short_names(files: Sequence[InputFile]) -> list[str]:
-    """Their paths below the folder that all of them lie in: a name alone may stand in several folders."""
+    """Return the files' paths relative to the folder that holds all of them. A name alone may occur in several folders."""
     root = os.path.commonpath([file.path.parent for file in files])
     return [file.path.relative_to(root).as_posix() for file in files]
 
@@ -76,7 +78,7 @@ def _paths(pattern: Path) -> list[Path]:
                 fix="put the log there or mend the path in [source]",
             )
         return paths
-    root = next(parent for parent in pattern.parents if parent.is_dir())  # what stands is a name, whatever brackets are in it
+    root = next(parent for parent in pattern.parents if parent.is_dir())  # brackets in an existing folder's name are no glob
     wanted = str(pattern.relative_to(root))
     paths = [root / found for found in glob.glob(wanted, root_dir=root, recursive=True) if (root / found).is_file()]
     if not paths:
@@ -91,9 +93,9 @@ def _paths(pattern: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder but the hidden ones (.x and _x, as other readers of such folders have it)."""
+    """Yield every file below a folder except hidden ones (.x and _x, which other readers of such folders skip, too)."""
 
-    def fail(error: OSError) -> None:  # a folder that cannot be read is no empty folder
+    def fail(error: OSError) -> None:  # an unreadable folder must not pass for an empty one
         raise error
 
     for place, folders, names in os.walk(folder, onerror=fail):
@@ -116,7 +118,7 @@ def _input_file(path: Path) -> InputFile:
 
 
 def sniff(file: InputFile) -> None:
-    """Raises DataError where the first bytes (a parquet's last, too) show that a file is not what its name says."""
+    """Raise DataError where the first bytes (of a parquet file also the last) show that a file is not what its name says."""
     try:
         size = file.path.stat().st_size
         with file.path.open("rb") as raw:

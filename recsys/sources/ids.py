@@ -1,4 +1,4 @@
-"""Ids are int64 where every value is written as one, else string; never float."""
+"""Ids: int64 where every value is written as an int64, else string, never float."""
 
 from collections.abc import Mapping
 
@@ -19,9 +19,10 @@ _SCIENTIFIC = r"\d(\.\d+)?[eE]\+?\d+"
 def id_columns(
     con: duckdb.DuckDBPyConnection, staged: Staged, names: Mapping[str, str], as_type: pa.DataType | None = None
 ) -> list[Column]:
-    """Our name → theirs, of ids that have one type in common (item_id and query_item_id), which is found or given.
+    """Return the columns of ids that share one type, such as item_id and query_item_id. `names` is our name → the file's name.
 
-    Whole numbers that were written as doubles become int64 where no digit can be lost. Raises DataError where one is.
+    The type is `as_type`, or found from the values. Whole numbers that were written as doubles become int64 where no digit can be lost.
+    Raises DataError where a digit may be lost.
     """
     forms = {ours: _form(con, staged, theirs) for ours, theirs in names.items()}
     common = as_type or (pa.int64() if all(kind == pa.int64() for kind, _ in forms.values()) else pa.string())
@@ -29,13 +30,13 @@ def id_columns(
 
 
 def refuse_null(column: Column, theirs: str) -> Column:
-    """The same column, which now refuses rows without a value."""
+    """Return the same column, but refuse rows without a value."""
     refusal = Refusal(theirs, f"({column.sql}) IS NULL", f"an id ({column.type})")
     return Column(column.name, column.sql, column.type, (refusal,), column.said)
 
 
 def _form(con: duckdb.DuckDBPyConnection, staged: Staged, name: str) -> tuple[pa.DataType, bool]:
-    """int64 or string, and whether it was written as doubles."""
+    """Return an id's type, int64 or string, and whether its values were written as doubles."""
     kind, column = staged.type(name), staged.column(name)
     if kind in (pa.int64(), pa.string()):
         return kind, False
@@ -65,13 +66,16 @@ def _form(con: duckdb.DuckDBPyConnection, staged: Staged, name: str) -> tuple[pa
 
 
 def _counted(con: duckdb.DuckDBPyConnection, staged: Staged, *conditions: str) -> tuple[int, ...]:
-    """In how many rows each condition holds."""
+    """Return the number of rows in which each condition holds."""
     counts = ", ".join(f"count(*) FILTER ({condition})" for condition in conditions)
     return one_row(con, f"SELECT {counts} FROM {staged.table}")
 
 
 def _refuse_where(con: duckdb.DuckDBPyConnection, staged: Staged, name: str, condition: str, found: str) -> None:
-    """A lost digit cannot be mended by leaving rows out: another id may have become this one."""
+    """Raise DataError where `condition` holds in any row.
+
+    Leaving out rows cannot mend a lost digit: another id may have become this one.
+    """
     first = f"min(({SOURCE_FILE}, {SOURCE_ROW}, CAST({staged.column(name)} AS VARCHAR)))"
     count, place = one_row(con, f"SELECT count(*), {first} FROM {staged.table} WHERE {condition}")
     if count:

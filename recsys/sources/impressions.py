@@ -1,4 +1,4 @@
-"""The log: staged rows → impressions with our columns, the log's own as `log.X`, and an id made of their content."""
+"""The log: staged rows become impressions with our columns, the log's own columns as `log.X`, and an id made from their content."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,23 +19,23 @@ from recsys.sources.reading import Reading
 from recsys.sources.refusals import DIGEST, Typed
 from recsys.sources.staging import SOURCE_FILE, Staged
 
-_EVENT_ID_BITS = 63  # of the 128 of an md5: a non-negative int64
+_EVENT_ID_BITS = 63  # of the 128 bits of an md5: they make a non-negative int64
 
 
 def require_columns(description: Description, names: Sequence[str], file: Path) -> None:
-    """Raises DataError for the first mapped column that the log does not have."""
+    """Raise DataError for the first mapped column that the log does not have."""
     for ours, theirs in description.columns.named().items():
         if theirs not in names:
             raise missing_column(file, theirs, names, f"source.columns.{ours}")
 
 
 def own_columns(description: Description, names: Sequence[str]) -> list[str]:
-    """The columns of the log that no name of ours stands for, in order of name."""
+    """Return the columns of the log that are mapped to none of our names, in the order of their names."""
     return sorted(set(names) - set(description.columns.named().values()))
 
 
 def impression_columns(con: duckdb.DuckDBPyConnection, staged: Staged, description: Description, reading: Reading) -> list[Column]:
-    """Ours (the timestamp in microseconds until it is written), then `log.X`."""
+    """Return our columns, then the log's own as `log.X`. The timestamp is in microseconds until it is written."""
     named = description.columns.named()
     items = {ours: named[ours] for ours in (schema.ITEM_ID, schema.QUERY_ITEM_ID) if ours in named}
     ids = {column.name: column for group in ({schema.USER_ID: named[schema.USER_ID]}, items) for column in id_columns(con, staged, group)}
@@ -68,7 +68,8 @@ def _position(staged: Staged, theirs: str) -> Column:
     )
 
 
-# What was chosen had a chance; a policy in question may leave it out. Null: of a candidate that nobody chose, or not known.
+# A chosen item had a chance above 0; the target policy may never choose it.
+# Null: the candidate was not chosen, or the propensity is not known.
 _PROPENSITIES = {
     schema.PROPENSITY: ("> 0", "a probability above 0, at most 1"),
     schema.TARGET_PROPENSITY: (">= 0", "a probability from 0 to 1"),
@@ -83,12 +84,12 @@ def _propensity(staged: Staged, ours: str, theirs: str, least: str, expected: st
 
 
 def event_id() -> str:
-    """The id of a row of the typed impressions: the upper bits of the digest of its content."""
+    """Return SQL for the id of a row of the typed impressions: the upper bits of the digest of its content."""
     return f"CAST({DIGEST} >> {128 - _EVENT_ID_BITS} AS BIGINT)"
 
 
 def count_events(con: duckdb.DuckDBPyConnection, impressions: Typed) -> int:
-    """How many different impressions there are. Raises DataError where two contents share an id."""
+    """Return the number of different impressions. Raises DataError where two contents share an id."""
     by_id = f"SELECT {event_id()} AS id, min({DIGEST}) <> max({DIGEST}) AS collides FROM {impressions.table} GROUP BY id"
     row = one_row(con, f"SELECT count(*), min(id) FILTER (collides) FROM ({by_id})")
     if row[1] is not None:
@@ -107,7 +108,7 @@ def _collision(con: duckdb.DuckDBPyConnection, impressions: Typed, shared: int) 
 
 
 def events_schema(impressions: Typed, feedback: Sequence[str]) -> pa.Schema:
-    """The columns of events/ in their order."""
+    """Return the columns of events/ in their order."""
     known = [name for name in schema.KNOWN_COLUMNS if name in impressions]
     own = [column.name for column in impressions.columns if column.name.startswith(schema.LOG)]
     fields = [(schema.EVENT_ID, pa.int64()), *((name, impressions.type(name)) for name in (*known, *own))]
@@ -115,9 +116,10 @@ def events_schema(impressions: Typed, feedback: Sequence[str]) -> pa.Schema:
 
 
 def events_query(impressions: Typed, feedback: Sequence[str], zone: str) -> str:
-    """Every impression as in `events_schema`, but under v0, v1, … behind event_id and day, sorted by day, timestamp and id.
+    """Return SQL for every impression, sorted by day, timestamp and id.
 
-    `feedback` are tables of (event_id, value).
+    Its columns are event_id, day, and then the other columns of `events_schema` in order, called v0, v1, …. `feedback` are tables of
+    (event_id, value).
     """
     micros = impressions.column(schema.TIMESTAMP)
     names = [name for name in events_schema(impressions, ()).names if name != schema.EVENT_ID]

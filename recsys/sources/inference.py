@@ -1,13 +1,13 @@
-"""The types of text columns, from all their values: so they depend on no order and no splitting of the files.
+"""The types of text columns, found from all their values. So they depend neither on the order nor on the splitting of the files.
 
 | type | when |
 |---|---|
 | int64 | every number is a whole number in its usual form, within 64 bits |
 | double | at least 90 % of the values are numbers; rows with another value are refused |
-| bool, date, timestamp | every value is true/false, an ISO date, an ISO time |
-| string | else; always where a value has leading zeros or a plus sign (a code, not a number) |
+| bool, date, timestamp | every value is true/false, an ISO date, or an ISO time, respectively |
+| string | otherwise; always where a value has leading zeros or a plus sign (a code, not a number) |
 
-A column that a pipeline calls a category is a number only where every value is one.
+A column that a pipeline calls a category is a number only where every value is a number.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,7 +21,7 @@ from recsys.sources.engine import one_row
 from recsys.sources.instants import iso_micros, local_micros
 from recsys.sources.staging import Staged
 
-NUMERIC_SHARE = 0.9  # of a column's values that must be numbers for the others to be mistakes
+NUMERIC_SHARE = 0.9  # share of a column's values that must be numbers, so that the other values count as mistakes
 
 _CODE = r"[+-]?0\d+|\+\d+"
 _WHOLE = r"-?[1-9]\d*"
@@ -31,7 +31,7 @@ _DATE = r"\d{4}-\d{2}-\d{2}"
 def infer(
     con: duckdb.DuckDBPyConnection, staged: Staged, names: Sequence[str], *, texts: Collection[str], categories: Collection[str], zone: str
 ) -> dict[str, Column]:
-    """Name → column, under its own name. `texts` stay text; `categories` are numbers only where every value is one."""
+    """Return name → column, each under its own name. `texts` stay text. `categories` are numbers only where every value is a number."""
     open_names = [name for name in names if staged.type(name) is None and name not in texts]
     integers = _all_canonical(con, staged, open_names)
     columns = {}
@@ -50,7 +50,10 @@ def infer(
 
 
 def _all_canonical(con: duckdb.DuckDBPyConnection, staged: Staged, names: Sequence[str]) -> set[str]:
-    """The columns of which every value is a canonical integer, found for all columns in one pass: most of a log is."""
+    """Return the columns whose every value is a canonical integer.
+
+    One pass finds them for all columns, because most columns of a log are such.
+    """
     if not names:
         return set()
     counts = ", ".join(f"count({staged.column(name)}), count(*) FILTER ({is_canonical_integer(staged.column(name))})" for name in names)
@@ -59,7 +62,7 @@ def _all_canonical(con: duckdb.DuckDBPyConnection, staged: Staged, names: Sequen
 
 
 def _typed(name: str, column: str, kind: pa.DataType, zone: str) -> Column:
-    """A column of a parquet file."""
+    """Return a column of a parquet file, which already has a type."""
     if kind == pa.float64():
         refusal = Refusal(name, f"{column} IS NOT NULL AND NOT isfinite({column})", "a finite number")
         return Column(name, column, kind, (refusal,))

@@ -48,10 +48,10 @@ class _Work:
 
 
 def ingest(pipeline: Pipeline, folder: Path, *, fingerprint: str, console: Console) -> RowAccount:
-    """Reads the source into `folder`, as artifacts of stage "ingest": users/, items/, quarantine/, then events/.
+    """Read the source into `folder`, as artifacts of stage "ingest": users/, items/, quarantine/, then events/.
 
-    The account is of the log. Raises DataError where files are missing, damaged or hold too many unusable rows; then
-    nothing is written.
+    The returned account is that of the log. Raises DataError where files are missing, damaged or hold too many unusable rows.
+    In that case nothing is written.
     """
     description = describe(pipeline, folder, console)
     with engine(folder, pipeline.features.memory_limit) as con:

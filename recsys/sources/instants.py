@@ -1,4 +1,4 @@
-"""Timestamps as written → microseconds since 1970 UTC; between 2000 and 2100, or the row is refused."""
+"""Timestamps as written become microseconds since 1970 UTC. A row whose time does not lie between 2000 and 2100 is refused."""
 
 from typing import Literal
 
@@ -20,14 +20,14 @@ _NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 
 
 def local_micros(column: str, zone: str) -> str:
-    """A TIMESTAMP that shows the clock of `zone`."""
+    """Return SQL for the microseconds of a TIMESTAMP that shows the clock of `zone`."""
     return f"epoch_us(timezone({literal(zone)}, {column}))"
 
 
 def iso_micros(column: str, zone: str) -> str:
-    """ISO text, with an offset (Z, UTC, +hh:mm) or in `zone`; null where it is none.
+    """Return SQL for the microseconds of an ISO text, with an offset (Z, UTC, +hh:mm) or else in `zone`. Null where it is not ISO text.
 
-    The engine's own casts would pass over what stands behind the time: the name of another zone, AM or PM.
+    The engine's own casts would ignore text after the time: the name of another zone, AM or PM.
     """
     text = f"replace(upper({column}), ',', '.')"
     return (
@@ -37,7 +37,7 @@ def iso_micros(column: str, zone: str) -> str:
 
 
 def timestamp_column(name: str, column: str, kind: pa.DataType | None, time: TimeOptions) -> Column:
-    """The timestamp as int64 microseconds. A parquet time needs no unit; numbers are read in `time.unit`."""
+    """Return the timestamp as a column of int64 microseconds. A parquet time needs no unit. Numbers are read in `time.unit`."""
     if kind == LOCAL_TIME:
         micros = local_micros(column, time.zone)
     elif kind == UTC_TIME:
@@ -69,7 +69,7 @@ def _numeric_micros(column: str, kind: pa.DataType | None, unit: Unit) -> str:
 
 
 def likely_unit(found: object, read_as: str) -> str | None:
-    """The unit in which an implausible stamp would lie between 2000 and 2100, as text for a message."""
+    """Return the unit in which an implausible timestamp would lie between 2000 and 2100, as text for a message, else None."""
     try:
         value = float(str(found))
     except ValueError:

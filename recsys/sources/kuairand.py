@@ -1,7 +1,7 @@
 """KuaiRand in its official layout (Gao et al., CIKM 2022): Pure, 1K or 27K, whichever files lie in the folder.
 
-Facts of the files: `date` and `hourmin` disagree with `time_ms`, so time is read from `time_ms`; −124 is "unknown" in the
-user features; the monthly statistics (video_features_statistic_*) average over the test days and are never read.
+Facts about the files: `date` and `hourmin` disagree with `time_ms`, so time is read from `time_ms`. −124 means "unknown" in the
+user features. The monthly statistics (video_features_statistic_*) average over the test days, so they are never read.
 """
 
 from recsys.config import Columns, KuaiRandSource, TimeOptions
@@ -14,7 +14,7 @@ _LOG, _RANDOM, _USERS, _ITEMS = "log_standard_*", "log_random_*", "user_features
 
 
 def describe(source: KuaiRandSource) -> Description:
-    """The folder itself, or one that holds the official `data/`."""
+    """Describe the files in the source's folder, or in its official subfolder `data/` where there is one."""
     folder = source.path / "data" if (source.path / "data").is_dir() else source.path
     return Description(
         log=TableFiles(LOG, tuple(folder / f"{name}.csv*" for name in ((_LOG, _RANDOM) if source.random else (_LOG,)))),

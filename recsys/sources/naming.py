@@ -7,7 +7,7 @@ from recsys.errors import DataError, Place, data_error, nearest
 
 
 def missing_column(file: Path, column: str, names: Iterable[str], where: str) -> DataError:
-    """`where` is the key of the TOML that names the column."""
+    """Return the error for a missing column, with similar names. `where` is the key of the TOML that names the column."""
     found = list(names)
     shown = ", ".join(found[:40]) + (", …" if len(found) > 40 else "")
     fix = f"name the right column in {where}{nearest(column, found, most=2)}"

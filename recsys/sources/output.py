@@ -1,4 +1,4 @@
-"""Sorted rows of the engine → parquet files whose bytes depend on the rows alone."""
+"""The writing of sorted rows of the engine as parquet files whose bytes depend on the rows alone."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby, pairwise
@@ -17,12 +17,12 @@ _ROW_GROUP = 131_072
 
 
 def write_unique(output: Output, con: duckdb.DuckDBPyConnection, query: str, key: str, columns: pa.Schema) -> None:
-    """`part-0.parquet` of the rows of `query`, which is sorted by `key`; of rows with one key the first stays."""
+    """Write the rows of `query`, which is sorted by `key`, to `part-0.parquet`. Of rows with the same key the first stays."""
     output.write_batches(PART, columns, _row_groups(_unique(con, query, key), columns))
 
 
 def write_days(output: Output, con: duckdb.DuckDBPyConnection, query: str, columns: pa.Schema) -> list[str]:
-    """`day=D/part-0.parquet` for each day of `query`, which is sorted by (day, timestamp, event_id); the days."""
+    """Write `day=D/part-0.parquet` for each day of `query`, which is sorted by (day, timestamp, event_id). Return the days."""
     days: list[str] = []
     for day, batches in groupby(_by_day(_unique(con, query, schema.EVENT_ID)), key=lambda entry: entry[0]):
         assert day > max(days, default=""), f"the rows of {day} come after those of {days[-1]}"
@@ -32,7 +32,10 @@ def write_days(output: Output, con: duckdb.DuckDBPyConnection, query: str, colum
 
 
 def _unique(con: duckdb.DuckDBPyConnection, query: str, key: str) -> Iterator[pa.RecordBatch]:
-    """Equal rows are neighbours in a sorted query: one pass drops them, and no column has to be hashed."""
+    """Yield the first row of each key.
+
+    Equal rows are neighbours in a sorted query. So one pass drops the others, and no column has to be hashed.
+    """
     last: pa.Scalar | None = None
     for batch in con.sql(query).to_arrow_reader(_ROW_GROUP):
         keys = batch.column(key)
@@ -44,7 +47,7 @@ def _unique(con: duckdb.DuckDBPyConnection, query: str, key: str) -> Iterator[pa
 
 
 def _by_day(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Cuts batches where the day changes, and takes the day out: it is only in the path."""
+    """Cut batches where the day changes, and drop the day's column: the day is only in the path."""
     for batch in batches:
         days = batch.column(schema.DAY)
         rest = batch.drop_columns([schema.DAY])
@@ -56,7 +59,7 @@ def _by_day(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordB
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch], columns: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of one size: how the engine cuts its result depends on its threads."""
+    """Yield the same rows in batches of one size. The sizes of the engine's own batches depend on its threads."""
     held: list[pa.Table] = []
     for table in chain((pa.Table.from_batches([batch]) for batch in batches), (None,)):
         if table is not None:

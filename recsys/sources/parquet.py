@@ -15,7 +15,7 @@ _BATCH = 131_072  # rows read at once
 
 
 def typed_columns(path: Path) -> list[tuple[str, pa.DataType]]:
-    """Name and type of every column. Raises DataError where the file is damaged or has a type that nobody can read."""
+    """Return the name and type of every column. Raises DataError where the file is damaged or has a type that cannot be read."""
     return [(column.name, _staged_type(path, column)) for column in _opened(path).schema_arrow]
 
 
@@ -37,7 +37,7 @@ def _staged_type(path: Path, column: pa.Field) -> pa.DataType:
         case _ if pa.types.is_null(kind):
             return pa.null()
         case _ if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-            return pa.string()  # texts of writers that do not mark them; bytes that are no UTF-8 are found on reading
+            return pa.string()  # some writers do not mark texts as texts; bytes that are not UTF-8 are found on reading
         case _ if _is_list(kind) and not pa.types.is_nested(kind.value_type):
             return pa.string()
     raise data_error(
@@ -83,7 +83,7 @@ def parquet_batches(
 
 
 def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Sequence[str], separator: str | None) -> pa.Array:
-    """A column in one of the staged types; NaN and empty texts are null, times are cut to microseconds."""
+    """Return a column in one of the staged types. NaN and empty texts become null, and times are cut to microseconds."""
     try:
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
@@ -105,9 +105,9 @@ def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Seq
 
 
 def _joined(path: Path, name: str, lists: pa.ListArray, separator: str | None) -> pa.Array:
-    """Lists of text as one text each. A null element is left out: joined, it would make the whole list null.
+    """Return each list of texts as one text. A null element is left out, because it would make the whole list null.
 
-    Raises DataError where a value of a multi-valued column holds its separator, which would make two values of one.
+    Raises DataError where a value of a multi-valued column holds its separator. The separator would make two values of it.
     """
     values = lists.flatten()
     if separator and pc.any(pc.match_substring(values, separator)).as_py():

@@ -1,4 +1,4 @@
-"""Quotes that do not pair: a reader takes every row up to the next quote, or to the end of the file, for one cell."""
+"""Quotes that do not pair. A reader takes all rows up to the next quote, or to the end of the file, as one cell."""
 
 import csv
 import io
@@ -8,11 +8,11 @@ from recsys.sources.files import InputFile
 
 
 def unpaired_quote(file: InputFile) -> DataError | None:
-    """The first row that opens a quote which is not closed before a separator or the end of a line (RFC 4180).
+    """Return the error for the first row whose quote is not closed before a separator or the end of a line (RFC 4180), or None.
 
-    Found by reading the file again: the fast reader takes any cell that it can get.
+    The file is read again, because the fast reader accepts any cell.
     """
-    rows = 0  # that are whole, the header included
+    rows = 0  # whole rows so far, the header included
     with file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as text:
         try:
             for fields in csv.reader(text, delimiter=file.delimiter, strict=True):

@@ -13,7 +13,7 @@ from recsys.sources.text import Unbalanced, first_row, text_batches
 
 @dataclass(frozen=True)
 class Header:
-    """The columns of one file by their own names; a type where the file has types."""
+    """The columns of one file by their own names, with types where the file has types."""
 
     file: InputFile
     names: tuple[str, ...]
@@ -21,7 +21,10 @@ class Header:
 
 
 def header(file: InputFile) -> Header:
-    """Raises DataError where the file is not what its name says, or has a column twice, of a type nobody can read, or another separator."""
+    """Return the columns of one file.
+
+    Raises DataError where the file is not what its name says, has a column twice, a type that cannot be read, or another separator.
+    """
     sniff(file)
     columns: list[tuple[str, pa.DataType | None]]
     if file.format == "parquet":
@@ -48,7 +51,7 @@ def header(file: InputFile) -> Header:
 
 
 def first_rows(head: Header) -> None:
-    """Reads one block of a file. Raises DataError where it cannot be read."""
+    """Read one block of a file. Raises DataError where the block cannot be read."""
     for _ in batches(head, head.names, [pa.string()] * len(head.names), nulls=(), separators={}, unbalanced=Unbalanced()):
         return
 
@@ -62,7 +65,7 @@ def batches(
     separators: Mapping[str, str],
     unbalanced: Unbalanced,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of one file: the columns `names` as c0, c1, … of `types`, then `source_row` (1 = the first data row).
+    """Yield the rows of one file: the columns `names` as c0, c1, … of `types`, then `source_row` (1 = the first data row).
 
     `nulls` are further texts that stand for null. A list becomes one text, joined by `separators[name]`. Rows with a
     wrong number of fields are put into `unbalanced` instead. Raises DataError where the file is damaged.

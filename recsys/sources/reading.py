@@ -1,4 +1,4 @@
-"""What a pipeline says of how columns are read, beside their place in [source]."""
+"""The options of a pipeline for reading columns, besides those in [source]."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from recsys.sources.staging import Staged
 @dataclass(frozen=True)
 class Reading:
     max_bad: float
-    separators: Mapping[str, str]  # of columns with several values in a cell: always text
-    categories: frozenset[str]  # numbers only where every value is one
+    separators: Mapping[str, str]  # of columns with several values per cell, which are always text
+    categories: frozenset[str]  # numbers only where every value is a number
     ids: frozenset[str]  # int64 or text, never float
 
     @classmethod
@@ -25,7 +25,7 @@ class Reading:
         return cls(pipeline.source.max_bad, features.multi, frozenset(features.category), frozenset(features.ids))
 
     def columns(self, con: duckdb.DuckDBPyConnection, staged: Staged, names: Sequence[str], zone: str) -> dict[str, Column]:
-        """Name → column with its type. `zone` is that of times without an offset."""
+        """Return name → column with its type. `zone` is the zone of times without an offset."""
         plain = [name for name in names if name not in self.ids]
         found = infer(con, staged, plain, texts=self.separators, categories=self.categories, zone=zone)
         for name in sorted(self.ids.intersection(names)):

@@ -1,4 +1,4 @@
-"""Rows that cannot be used: out of the table, into quarantine with a reason, and an error where they are too many."""
+"""Rows that cannot be used. They go to quarantine, with a reason, and not to the table. Too many of them are an error."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ DIGEST = "digest"
 
 @dataclass(frozen=True)
 class Typed:
-    """A table of the engine: source_file, source_row, a0, a1, … in the order of `columns`, and the digest of them all."""
+    """A table of the engine: source_file, source_row, a0, a1, … in the order of `columns`, and the digest of a0, a1, …."""
 
     staged: Staged
     table: str
@@ -39,9 +39,9 @@ class Typed:
 
 
 def typed(con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Column], *, max_bad: float) -> tuple[Typed, pa.Table]:
-    """The usable rows with their types, and the quarantine of the others (schema.QUARANTINE).
+    """Return the usable rows with their types, and the quarantine of the others (schema.QUARANTINE).
 
-    Raises DataError where more than `max_bad` of the rows are refused, naming the most common reason.
+    Raises DataError where more than the share `max_bad` of the rows is refused, naming the most common reason, or where no row is usable.
     """
     refusals = [refusal for column in columns for refusal in column.refusals]
     torn = sum(len(bad.rows) for bad in staged.unbalanced)
@@ -58,7 +58,7 @@ def typed(con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Colu
             rows=staged.rows,
             fix="mend the rows",
         )
-    refusals = refusals if counts else []  # most logs are clean: their rows are not asked again
+    refusals = refusals if counts else []  # most logs are clean: their rows need no second check
     quarantine = _quarantine(con, staged, refusals)
     name = staged.table.replace("staged", "typed", 1)
     usable = "" if not refusals else f"WHERE ({_code(refusals)}) = 0"
@@ -75,9 +75,10 @@ def typed(con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Colu
 
 
 def _content(columns: Sequence[Column]) -> str:
-    """A text that two rows share only if all their typed values are equal, by name: null is "-", a text carries its length.
+    """Return SQL for a text that two rows share only if all their typed values are equal, compared by column name.
 
-    A double that is whole is written as an integer is, so that a row keeps its id when another file brings fractions.
+    Null is "-", and a text carries its length. A whole double is written like an integer. So a row keeps its id when another file brings
+    fractions.
     """
     parts = []
     for place, column in sorted(enumerate(columns), key=lambda entry: entry[1].name):
@@ -94,12 +95,12 @@ def _content(columns: Sequence[Column]) -> str:
 
 
 def _code(refusals: Sequence[Refusal]) -> str:
-    """0 for a usable row, else 1 + the place of the first refusal that holds."""
+    """Return SQL that gives 0 for a usable row, else 1 + the place of the first refusal that holds."""
     return "CASE " + " ".join(f"WHEN {refusal.condition} THEN {place + 1}" for place, refusal in enumerate(refusals)) + " ELSE 0 END"
 
 
 def _counts(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal]) -> dict[int, int]:
-    """Place of a refusal → rows that it refuses."""
+    """Return place of a refusal → number of rows that it refuses."""
     if not refusals:
         return {}
     rows = con.execute(
@@ -109,7 +110,7 @@ def _counts(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[R
 
 
 def _refused(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal], which: str) -> pa.Table:
-    """Refused rows as they were staged, in the order of the files; `which` says which of them."""
+    """Return refused rows as they were staged. `which` is the SQL that selects and orders them."""
     columns = ", ".join(f"c{place}" for place in range(len(staged.names)))
     rows = f"SELECT {_code(refusals)} AS code, {SOURCE_FILE}, {SOURCE_ROW}, {columns} FROM {staged.table}"
     return con.sql(f"SELECT * FROM ({rows}) WHERE {which}").to_arrow_table()
@@ -150,7 +151,7 @@ def _likely_unit(refusal: Refusal, found: object) -> str | None:
 def _too_many(
     con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal], counts: Mapping[int, int], torn: int, max_bad: float
 ) -> DataError:
-    """About the most common reason; of two as common, the first column's."""
+    """Return the error about the most common reason; of two equally common ones, about that of the first column."""
     if torn >= max(counts.values(), default=0):
         file, bad = max(zip(staged.files, staged.unbalanced, strict=True), key=lambda pair: len(pair[1].rows))
         return unbalanced_error(file, len(staged.names), bad, torn, staged.rows)

@@ -9,7 +9,10 @@ from recsys.sources.description import Description
 
 
 def describe(pipeline: Pipeline, folder: Path, console: Console) -> Description:
-    """A simulated source is simulated here, into `folder`/raw. Raises ConfigError where its parts do not fit."""
+    """Describe the source of a pipeline. A simulated source is simulated here, into `folder`/raw.
+
+    Raises ConfigError where the parts of the source do not fit each other.
+    """
     match pipeline.source:
         case TableSource() as source:
             return table.describe(source)

@@ -13,8 +13,8 @@ RAW = "raw"
 
 
 def describe(source: WorldSource, seed: int, folder: Path, console: Console) -> Description:
-    """Simulates into `folder`/raw, unless what stands there is of the same options and seed."""
-    from recsys.world import simulate, table_source  # a simulator is no part of reading a log
+    """Simulate into `folder`/raw, unless the files there have the same options and seed. Return their description."""
+    from recsys.world import simulate, table_source  # not at the top: reading a log needs no simulator
 
     raw = folder / RAW
     options = WorldOptions.model_validate({name: getattr(source, name) for name in WorldOptions.model_fields})
@@ -28,7 +28,7 @@ def describe(source: WorldSource, seed: int, folder: Path, console: Console) -> 
 
 
 def describe_small(seed: int, folder: Path) -> Description:
-    """A world of a few users, for the names of its columns."""
+    """Simulate and describe a world of a few users, for the names of its columns."""
     from recsys.world import simulate, table_source
 
     small = WorldOptions(users=20, days=1, videos=20, new_videos=0)

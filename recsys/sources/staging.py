@@ -28,14 +28,17 @@ _ENGINE_TYPES = {
 
 @dataclass(frozen=True)
 class TableFiles:
-    """Where one table lies: `role` is log, users, items or the name of a feedback; `nulls` are texts that stand for null."""
+    """The files of one table. `role` is log, users, items or "feedback NAME". `nulls` are texts that stand for null."""
 
     role: str
     patterns: tuple[Path, ...]
     nulls: tuple[str, ...] = ()
 
     def headers(self) -> list[Header]:
-        """Of every file. Raises DataError where one is missing, unreadable or lacks a column that another one has."""
+        """Return the header of every file.
+
+        Raises DataError where a file is missing or unreadable, lacks a column that another file has, or where parquet and text are mixed.
+        """
         heads = [header(file) for file in resolve(self.patterns)]
         if len({head.file.format for head in heads}) > 1:
             raise data_error(
@@ -65,8 +68,8 @@ class Staged:
     files: tuple[InputFile, ...]
     names: tuple[str, ...]
     types: tuple[pa.DataType | None, ...]  # None: text whose type is still to be found
-    rows: int  # that were read, unbalanced ones included
-    unbalanced: tuple[Unbalanced, ...]  # one a file
+    rows: int  # rows read, unbalanced ones included
+    unbalanced: tuple[Unbalanced, ...]  # one per file
 
     def column(self, name: str) -> str:
         return f"c{self.names.index(name)}"
@@ -75,7 +78,7 @@ class Staged:
         return self.types[self.names.index(name)]
 
     def require(self, name: str, where: str) -> None:
-        """Raises DataError where there is no column `name`, which the key `where` of the TOML asks for."""
+        """Raise DataError where there is no column `name`. The key `where` of the TOML asks for it."""
         if name not in self.names:
             raise missing_column(self.files[0].path, name, self.names, where)
 
@@ -94,10 +97,10 @@ def stage(
     require: Callable[[Sequence[str], Path], object] = lambda names, path: None,
     read: Callable[[], None] = lambda: None,
 ) -> Staged:
-    """Reads every file of a table into the engine's table `name`.
+    """Read every file of a table into the engine's table `name`.
 
-    `require(names, file)` is asked before anything is read; `read()` is told of each file that has been. Raises
-    DataError where a file is damaged, or where there is no row at all, unless it `may_be_empty`.
+    `require(names, file)` is called before anything is read, and `read()` after each file. Raises DataError where a file is
+    damaged, or where there is no row at all, unless the table `may_be_empty`.
     """
     heads = table.headers()
     names = tuple(sorted(heads[0].names))
@@ -129,7 +132,10 @@ def stage(
 
 
 def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max_bad: float) -> Iterator[pa.RecordBatch]:
-    """Stops early at a file of which nothing is right: refused lines are held in memory."""
+    """Yield the rows of a file.
+
+    Raises DataError early where too many of its lines are refused, because refused lines are held in memory.
+    """
     good = 0
     for batch in rows:
         good += len(batch)
@@ -146,7 +152,7 @@ def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, 
 
 
 def _common_type(kinds: Sequence[pa.DataType | None]) -> pa.DataType | None:
-    """One type for a column of several parquet files: int64 and double are double, else text where they differ."""
+    """Return one type for a column of several parquet files. int64 and double give double; other types that differ give text."""
     known = set(kinds) - {pa.null()}
     if len(known) == 1:
         return known.pop()

@@ -34,7 +34,7 @@ def first_row(file: InputFile) -> list[str]:
         with file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
             return next(row for row in csv.reader(text, delimiter=file.delimiter) if row)
     except (UnicodeDecodeError, csv.Error) as error:
-        # a text wrapper decodes ahead of the header; the row of the bad byte is found by a search
+        # a text wrapper decodes beyond the header, so the row of the bad byte has to be searched for
         raise _not_utf8(file) or data_error(
             str(file.path), found=f"a header that cannot be read ({error})", expected="UTF-8 text", fix="export it again"
         ) from error
@@ -45,7 +45,7 @@ def first_row(file: InputFile) -> list[str]:
 def text_batches(
     file: InputFile, header: Sequence[str], names: Sequence[str], nulls: Sequence[str], unbalanced: Unbalanced
 ) -> Iterator[pa.RecordBatch]:
-    quotes = functools.cache(lambda: unpaired_quote(file))  # asked only where a row spans lines
+    quotes = functools.cache(lambda: unpaired_quote(file))  # called only where a row spans lines
 
     def refuse(row: pa.csv.InvalidRow) -> str:
         if "\n" in row.text and quotes():
@@ -94,20 +94,23 @@ def text_batches(
 
 
 def _spans_lines(texts: pa.StringArray) -> bool:
-    """Whether a cell holds a line's end (looked for in all bytes at once: hardly any log has one)."""
+    """Return whether a cell holds a line end. All bytes are searched at once, because hardly any log has one."""
     data = texts.buffers()[2]
     return data is not None and any(end in data.to_pybytes() for end in (b"\n", b"\r"))
 
 
 def _row_numbers(start: int, count: int, refused: Sequence[int]) -> NDArray[np.int64]:
-    """Rows start, start + 1, … of those that parsed → their data rows in the file, which counts the refused ones, too."""
+    """Return the data rows in the file of the parsed rows start, start + 1, ….
+
+    The numbers in the file count the refused rows, too.
+    """
     good = np.arange(start, start + count, dtype=np.int64)
     good_before = np.asarray(refused, dtype=np.int64) - 1 - np.arange(len(refused))
     return np.where(good < 0, 0, good + 1 + np.searchsorted(good_before, good, side="right"))
 
 
 def _not_utf8(file: InputFile) -> DataError | None:
-    """The first line that is not UTF-8, found by reading the file again."""
+    """Return the error for the first line that is not UTF-8, or None. The file is read again."""
     with file.open() as stream:
         header_line = b""
         for row, line in enumerate(stream):
