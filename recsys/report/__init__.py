@@ -1,4 +1,4 @@
-"""The report: long rows in, a terminal table and one offline page out. Knows no torch."""
+"""The report: it turns long rows into a terminal table and one offline page. It does not import torch."""
 
 from recsys.report.affinity_page import affinity_matrix, write_affinity
 from recsys.report.compare_page import comparison_matrix, comparison_words, write_comparison

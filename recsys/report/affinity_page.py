@@ -1,4 +1,4 @@
-"""Who helps whom: the rows of `schema.AFFINITY` as a matrix, and as a page of its own."""
+"""Which objective helps which: the rows of `schema.AFFINITY` as a matrix, and as a page of its own."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,13 +29,13 @@ def write_affinity(
     confidence: float,
     fingerprint: str,
 ) -> None:
-    """The page of a study; `rows` have the form of `schema.AFFINITY`, `facts` are term → text."""
+    """Write the page of an affinity study. `rows` have the form of `schema.AFFINITY`, `facts` are term → text."""
     html = page(name, run=path.parent.name, facts=facts, shown=_sections(rows.to_pandas(), objectives, confidence), kind="affinity")
     artifacts.write_file(path, lambda draft: draft.write_text(html, encoding="utf-8"), stage="affinity", fingerprint=fingerprint)
 
 
 def affinity_matrix(rows: pa.Table, objectives: Sequence[str]) -> Matrix:
-    """A row a judged objective: its metric alone, then what each partner, and all of them together, add to it."""
+    """Return one row per judged objective: its metric when trained alone, then the gain from each partner and from all."""
     return _matrix(rows.to_pandas(), objectives)
 
 
@@ -71,7 +71,7 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
 
 
 def _gains(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of gains with `verdict`, and `partner`: what a column is called."""
+    """Return the rows of gains with `verdict`, and with `partner`, which names a column of the matrix."""
     gains = table[table["what"] == "gain"]
     verdicts = [verdict_of(low, high, schema.HIGHER) for low, high in zip(gains["low"], gains["high"], strict=True)]
     partner = gains["partners"].where(~gains["partners"].str.contains(schema.TOGETHER, regex=False), WITH_ALL)
@@ -119,7 +119,7 @@ def _map(gains: pd.DataFrame, objectives: Sequence[str]) -> Figure:
 
 
 def _words(gains: pd.DataFrame, confidence: float) -> str:
-    """What the intervals say, and how much of it chance alone would say."""
+    """Return in words what the intervals say, and how many of them would exclude 0 by chance alone."""
     judged = gains[gains["verdict"].notna()]
     if judged.empty:
         return "One seed has no interval: nothing can be told from the noise of seeds."

@@ -1,4 +1,4 @@
-"""Figures of how the objectives' losses became one step: weights, lengths of gradients, and whether they pull the same way."""
+"""Figures of loss balancing: weights, lengths of gradients, and whether the gradients pull the same way."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -11,7 +11,7 @@ from recsys.report.figure import Figure, figure, named, records, sentence, steps
 from recsys.report.heat_map import heat_map
 from recsys.report.model_figures import CHOOSE, CURVE_POINTS
 
-VARIES = 1e-3  # of its mean, by which a weight must differ somewhere to be worth a figure
+VARIES = 1e-3  # share of its mean by which a weight must vary to be worth a figure
 
 
 def before_refit(rows: pd.DataFrame) -> pd.DataFrame:
@@ -19,9 +19,9 @@ def before_refit(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def figures(balance: pd.DataFrame, products: pd.DataFrame, cosines: pd.DataFrame, objectives: Sequence[str]) -> list[Figure]:
-    """What there is to show of the time before the refit; nothing where weights stayed and no gradient was measured.
+    """Draw the figures of the training before the refit. There are none if weights stayed constant and no gradient was measured.
 
-    `products` are those of the journal, `cosines` what they come to (`pooled_cosines`).
+    `products` are those of the journal, `cosines` the result of `pooled_cosines` on them.
     """
     balance, products = before_refit(balance), before_refit(products)
     found = []
@@ -37,14 +37,14 @@ def figures(balance: pd.DataFrame, products: pd.DataFrame, cosines: pd.DataFrame
 
 
 def varies(balance: pd.DataFrame) -> bool:
-    """Whether any objective's weight changed along training."""
+    """Return whether any objective's weight changed along training."""
     of_objective = balance.groupby("objective")["weight"]
     spread, size = of_objective.max() - of_objective.min(), of_objective.mean().abs()
     return bool((spread > VARIES * size).any())
 
 
 def cosine_matrix(cosines: pd.DataFrame, objectives: Sequence[str]) -> Figure:
-    """The cosine of every two objectives' gradients; `cosines` as `pooled_cosines` gives them."""
+    """Draw the cosine of every two objectives' gradients. `cosines` are in the form of `pooled_cosines`."""
     known = cosines.dropna(subset="cosine")
     there = [name for name in objectives if name in set(known["objective"])]
     texts = [f"{value:+z.2f}" if clear else f"({value:+z.2f})" for value, clear in zip(known["cosine"], is_clear(known), strict=True)]
@@ -57,14 +57,14 @@ def cosine_matrix(cosines: pd.DataFrame, objectives: Sequence[str]) -> Figure:
 
 
 def _lengths(products: pd.DataFrame) -> pd.DataFrame:
-    """objective, step, value: of the mean gradient; nothing where noise hides it."""
+    """Return objective, step, value: the length of the mean gradient. There is no row where noise hides the length."""
     own = _along(products[products["objective"] == products["other"]], "product")
     own = own[own["value"] > 0]
     return own.assign(value=own["value"] ** 0.5)
 
 
 def _along(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """objective, step, value: means over members and over runs of neighbouring measurements."""
+    """Return objective, step, value: means over members and over groups of neighbouring measurements."""
     known = rows.dropna(subset=column)
     means = known.groupby(["objective", "step"], sort=False)[column].mean().reset_index().sort_values("step", kind="stable")
     place = means.groupby("objective", sort=False).cumcount()
@@ -75,7 +75,7 @@ def _along(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _lines(rows: pd.DataFrame, what: str, title: str, *, scale: alt.Scale | None = None) -> Figure:
-    """A line an objective."""
+    """Draw one line per objective."""
     lines = (
         alt.Chart(records(rows, "objective", "step", "value"))
         .mark_line(point={"size": 18}, strokeWidth=1.5)

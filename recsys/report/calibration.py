@@ -1,4 +1,4 @@
-"""How right the predictions are as probabilities, or as values: curves, what calibration changed, and slice by slice."""
+"""The calibration of the predictions, as probabilities or as values: curves, what calibration changed, and slice by slice."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from recsys.report.frame import SPLIT_ORDER, by_slice, frame, whole
 from recsys.report.sections import MAX_LINES, Section, is_of
 from recsys.workspace import CALIBRATION, CALIBRATION_CHANGE
 
-# Metric → how it is called here. What calibration is for, then what it may change besides.
+# Metric → its name here. First the metrics that calibration is meant to improve, then others that it may change.
 AIM = {
     "calibration": "Σp/Σy",
     "ece": "ECE",
@@ -33,9 +33,10 @@ Lines = dict[tuple[str, str, str | None, str], Line]  # objective, slice, its va
 
 
 def section(run: Path, predictions: pa.Table, scores: Scores, table: pd.DataFrame, pipeline: Pipeline) -> Section:
-    """Of the latest split that is there. `table` is the frame of metrics.parquet, `scores` are those of `predictions`.
+    """Return the section on the calibration of the latest split in the predictions.
 
-    Raises ArtifactError where calibration.json or calibration.parquet stand but cannot be read, or the latter is missing.
+    `table` is the frame of metrics.parquet, `scores` are those of `predictions`. Raises ArtifactError where calibration.json or
+    calibration.parquet exists but cannot be read, or where predictions are calibrated but calibration.parquet is missing.
     """
     split = next(name for name in SPLIT_ORDER if is_of(predictions, name).any())
     before = read_scores(uncalibrated(predictions), pipeline.objective, run.name, labels=True) if is_calibrated(predictions) else None
@@ -75,7 +76,7 @@ def _of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def _maps_words(run: Path, split: str, pipeline: Pipeline) -> str:
-    """What was fitted to what, which objectives stayed as they are, and where these numbers flatter."""
+    """Return in words which maps were fitted to which days, which objectives have no map, and where the numbers flatter."""
     if artifacts.manifest(run / CALIBRATION) is None:
         return ' Predictions are as the model gave them (evaluate.calibrate = "none").'
     calibration: Calibration = read(run / CALIBRATION)
@@ -99,7 +100,7 @@ def _captured(after: pd.DataFrame) -> dict[str, str]:
 
 
 def _before_and_after(before: pd.DataFrame, after: pd.DataFrame, metrics: Mapping[str, str]) -> Matrix:
-    """A row an objective and metric: the value before, after, and the paired difference."""
+    """Return one row per objective and metric: the value before, the value after, and the paired difference."""
     value_before = {(line.objective, line.metric): line.value for line in grid(before).lines}
     lines = [line for line in grid(after).lines if line.metric in metrics]
     objectives, order = list(dict.fromkeys(line.objective for line in lines)), list(metrics)
@@ -111,7 +112,10 @@ def _before_and_after(before: pd.DataFrame, after: pd.DataFrame, metrics: Mappin
 
 
 def _by_slice(now: Lines, before: Lines) -> Matrix:
-    """A row an objective and value of a slice: first those whose interval of Σp/Σy excludes 1, by how far the ratio lies from 1."""
+    """Return one row per objective and value of a slice.
+
+    Rows whose interval of Σp/Σy excludes 1 come first. Within each part the ratios furthest from 1 come first.
+    """
     keys = sorted(dict.fromkeys(key[:3] for key in now), key=lambda key: _place(now.get((*key, "calibration"))))
     columns = ("Σp/Σy", "ECE", *(("Σp/Σy before", "ECE before") if before else ()))
     rows = []

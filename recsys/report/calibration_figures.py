@@ -12,7 +12,7 @@ from recsys.objectives import Objective
 from recsys.report.cells import grid
 from recsys.report.figure import GREY, Figure, figure, named, records, sentence, values
 
-SUMMARIES = {"Σp/Σy": "calibration", "ECE": "ece"}  # what is said of a calibration → its metric
+SUMMARIES = {"Σp/Σy": "calibration", "ECE": "ece"}  # name in a figure's title → metric
 BEFORE, AFTER = "before", "after"
 
 
@@ -25,10 +25,11 @@ def curves(
     *,
     confidence: float,
 ) -> list[Figure]:
-    """One figure an objective, or conditional form, with a label on rows `at_N`: mean prediction against mean label in bins of equal mass.
+    """Draw one figure per objective or conditional form that has a label on rows `at_N`.
 
-    `before` are the scores of the same rows before calibration, if there was one: a grey curve beside the other, of the same bins, so that
-    a map moves its points sideways alone. `table` holds the metrics of these rows: Σp/Σy and ECE stand in the title.
+    A figure shows mean prediction against mean label in bins of equal mass. `before` are the scores of the same rows before calibration, if
+    there was one. They give a grey curve in the same bins, so that a map moves its points only sideways. `table` holds the metrics of these
+    rows: Σp/Σy and ECE stand in the title.
     """
     figures = []
     for target in targets(objectives):

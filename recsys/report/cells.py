@@ -1,4 +1,4 @@
-"""What stands in a table: a number with its interval as text, alike in the terminal and on the page."""
+"""The contents of tables: numbers with their intervals as text, the same in the terminal and on the page."""
 
 from dataclasses import dataclass
 from math import floor, log10
@@ -15,7 +15,7 @@ LEGEND = "▲ better, ▼ worse (the interval excludes 0), · neither can be sai
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, its interval, and why it is missing where it is."""
+    """A number, its interval, and the reason where one of them is missing."""
 
     value: float | None
     low: float | None
@@ -25,9 +25,10 @@ class Cell:
     signed: bool = False
 
     def number(self, value: float) -> str:
-        """With two digits of the interval's half width, at most four decimals: further digits are noise. ".7412" as in papers.
+        """Return a number as text, without a zero before the point, as in papers: ".7412".
 
-        An interval of no width is of what is not measured but certain: "0 [0, 0]", ".5 [.5, .5]".
+        It has the decimals that show two digits of the interval's half width, at most four: further digits are noise. An interval of zero
+        width belongs to a number that is not measured but certain: "0 [0, 0]", ".5 [.5, .5]".
         """
         if self.low is not None and self.low == self.high == self.value:
             value = round(value, 4) + 0.0
@@ -41,7 +42,7 @@ class Cell:
 
     @property
     def interval(self) -> str:
-        """Empty where there is none."""
+        """The interval as text, empty where there is none."""
         return "" if self.low is None or self.high is None else f"[{self.number(self.low)}, {self.number(self.high)}]"
 
     @property
@@ -52,13 +53,13 @@ class Cell:
         return " ".join(part for part in (self.text, self.interval, self.mark) if part)
 
     def _decimals(self) -> int:
-        if self.low is None or self.high is None:  # why there is no interval is why there are few digits
+        if self.low is None or self.high is None:  # an interval that is missing for a reason leaves few digits
             half = abs(self.value or 0.0) / (1000 if self.reason is None else 5)
             return _digits(half)
         decimals = _digits((self.high - self.low) / 2)
         nearer = min(abs(self.low), abs(self.high)) if self.low * self.high > 0 else 0.0
         while round(nearer, 4) > 0 and round(nearer, decimals) == 0:
-            decimals += 1  # an interval that excludes 0 shall not look as if it began there
+            decimals += 1  # an interval that excludes 0 must not look as if it began at 0
         return decimals
 
 
@@ -89,15 +90,15 @@ class Grid:
 
     @property
     def is_partly_covered(self) -> bool:
-        """Whether some value rests on less than all of its rows; where none does, a column of 100 % says nothing."""
+        """Whether some value rests on less than all of its rows. Where none does, a column of coverage would hold only 100 %."""
         return any(line.coverage is not None and line.coverage < 1 for line in self.lines)
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Numbers of a row and a column, named; None: a cell that has none. Of a column of words, the words."""
+    """A table of numbers with named rows and columns. None is a cell without a number. A column can also hold words."""
 
-    corner: str  # what the rows are
+    corner: str  # heading of the rows' names
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell | str | None, ...]], ...]
 
@@ -113,19 +114,19 @@ class Matrix:
 
 
 def grid(table: pd.DataFrame) -> Grid:
-    """The rows of `frame` (any selection of them) with the runs compared with side by side."""
+    """Lay out rows of `frame` (any selection of them), with the compared runs side by side."""
     others = compared(table)
     groups = table.groupby(KEYS, sort=False, dropna=False)
     return Grid(tuple(others), tuple(_line(group, others) for _, group in groups))
 
 
 def cell_of(value: Any, low: Any, high: Any, *, verdict: str | None = None, signed: bool = False) -> Cell:
-    """A cell of numbers of a frame, in which what is missing is NaN or None."""
+    """Return a cell from numbers of a frame, where a missing number is NaN or None."""
     return Cell(_number(value), _number(low), _number(high), verdict=verdict, signed=signed)
 
 
 def conditional_words(name: str) -> str | None:
-    """What "like|click" stands for: "like, given click"; None of an objective's own name."""
+    """Return the words for a conditional form: "like, given click" for "like|click". None for an objective's own name."""
     parts = schema.conditional_parts(name)
     return None if parts is None else f"{parts[0]}, given {parts[1]}"
 

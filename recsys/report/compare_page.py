@@ -1,4 +1,4 @@
-"""Runs held against the first of them: the rows of `schema.COMPARISON` as one table with verdicts in words, and as a page."""
+"""Runs compared with the first of them: the rows of `schema.COMPARISON` as one table with verdicts in words, and as a page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from recsys.report.sections import Section
 
 
 def write_comparison(path: Path, rows: pa.Table, name: str, facts: Mapping[str, str], *, fingerprint: str) -> None:
-    """The page of a comparison; `rows` have the form of `schema.COMPARISON`, `facts` are term → text."""
+    """Write the page of a comparison. `rows` have the form of `schema.COMPARISON`, `facts` are term → text."""
     table = _judged(rows)
     runs = list(dict.fromkeys(table["run"]))
     differences = Section(
@@ -32,7 +32,10 @@ def write_comparison(path: Path, rows: pa.Table, name: str, facts: Mapping[str, 
 
 
 def comparison_matrix(rows: pa.Table) -> Matrix:
-    """Objectives and metrics down, under each the runs, the first of them first: value, difference to the first, verdict in words."""
+    """Return one row per objective, metric and run, the first run first.
+
+    A row holds the value, the difference to the first run, and the verdict in words.
+    """
     table = _judged(rows)
     first = table["run"].iloc[0]
     lines = []
@@ -47,20 +50,20 @@ def comparison_matrix(rows: pa.Table) -> Matrix:
 
 
 def comparison_words(rows: pa.Table) -> list[str]:
-    """What the table says, and what it does not."""
+    """Return in words what the table says, and what it does not say."""
     table = _judged(rows)
     return [_words(table), _about(table["run"].iloc[0])]
 
 
 def verdict_words(verdict: str | None, users: int, reason: str | None) -> str:
-    """Better, worse, no difference seen at 1,204 users, or why nothing can be said."""
+    """Return the verdict in words: better, worse, "no difference seen at 1,204 users", or why there is no verdict."""
     if verdict is None:
         return f"cannot be said: {reason or 'the metric is best at neither end'}"
     return f"no difference seen at {users:,} users" if verdict == UNCLEAR else verdict
 
 
 def _judged(rows: pa.Table) -> pd.DataFrame:
-    """With `verdict` (None of the first run) and its `words`."""
+    """Return the rows with `verdict` (None for the first run) and its `words`."""
     table: pd.DataFrame = rows.to_pandas()
     first = table["run"].iloc[0]
     bounds = table[["difference_low", "difference_high", "better"]].itertuples(index=False, name=None)
@@ -75,7 +78,7 @@ def _judged(rows: pa.Table) -> pd.DataFrame:
 
 
 def _words(table: pd.DataFrame) -> str:
-    """One sentence a run."""
+    """Return one sentence per run after the first."""
     runs = list(dict.fromkeys(table["run"]))
     parts = []
     for run in runs[1:]:
@@ -99,7 +102,10 @@ def _about(first: str) -> str:
 
 
 def _figures(table: pd.DataFrame) -> list[Figure]:
-    """One a metric, and objective where it has a unit: by how much each run is above the first."""
+    """Draw one figure per metric: by how much each run is above the first.
+
+    A metric with a unit has one figure per objective.
+    """
     shown = table[table["difference"].notna()]
     axis = shown["metric"].where(~shown["metric"].isin(IN_UNITS), shown["metric"] + " of " + shown["objective"])
     return [_figure(str(name), rows) for name, rows in shown.groupby(axis, sort=False)]

@@ -1,4 +1,4 @@
-"""Cosines of the objectives' gradients over a training, with intervals, from the products of its rounds.
+"""Cosines of the objectives' gradients over a training, with intervals, from the products of gradients in its rounds.
 
 Legend: U units that a jackknife leaves out, 3: sums over rounds of ⟨G_j, G_k⟩, ⟨G_j, G_j⟩ and ⟨G_k, G_k⟩.
 """
@@ -16,15 +16,15 @@ _ROUND = ["member", "phase", "pass", "step"]
 
 
 def pooled_cosines(products: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """objective, other, cosine, low, high: of the gradients of all rounds laid end to end, from `Journal.products`.
+    """Return objective, other, cosine, low, high, from `Journal.products`: cosines of the gradients of all rounds, concatenated.
 
-    Σ ⟨G_j, G_k⟩ / √(Σ ⟨G_j, G_j⟩ · Σ ⟨G_k, G_k⟩), sums over rounds and members. A mean of the rounds' cosines would
-    leave out rounds in which noise hides one, and be steered by those in which it nearly does.
-    NaN where a sum under the root is not above 0.
+    A cosine is Σ ⟨G_j, G_k⟩ / √(Σ ⟨G_j, G_j⟩ · Σ ⟨G_k, G_k⟩), with sums over rounds and members. A mean of the rounds' cosines would
+    leave out rounds in which noise hides a gradient. Rounds in which noise nearly hides it would dominate that mean.
+    A cosine is NaN where a sum under the root is not above 0.
 
-    The interval is Student's, from a jackknife over days, which have no row in common. In shuffled passes it is over members, each in an
-    order of its own: where a pass has few batches they are measured on the same rows, and it is too narrow. With one unit there is none.
-    A cosine that a unit alone keeps defined is undefined.
+    The interval is Student's, from a jackknife over days, which have no row in common. In shuffled passes the jackknife is over members,
+    each with its own order. Where a pass has few batches, members are measured on the same rows, and the interval is too narrow. With one
+    unit there is no interval. A cosine is also NaN where it would be undefined without one of the units.
     """
     known = products.dropna(subset="product")
     is_own = known["objective"] == known["other"]
@@ -62,18 +62,18 @@ def _within(cosine: float) -> float:
 
 
 def is_clear(cosines: pd.DataFrame) -> pd.Series:
-    """Whether there is an interval, and it excludes 0."""
+    """Return, for each cosine, whether it has an interval that excludes 0."""
     return (cosines["low"] > 0) | (cosines["high"] < 0)
 
 
 def each_once(cosines: pd.DataFrame) -> pd.DataFrame:
-    """Every two objectives in one order, that in which they come."""
+    """Return every pair of objectives only once, in the order in which the objectives first occur."""
     place = {name: number for number, name in enumerate(cosines["objective"].unique())}
     return cosines[cosines["objective"].map(place) < cosines["other"].map(place)]
 
 
 def words(cosines: pd.DataFrame, confidence: float) -> str:
-    """Which two pull the same way or against each other beyond the noise, and of how many nothing can be told."""
+    """Return in words which pairs pull the same way or against each other beyond the noise, and how many pairs are inconclusive."""
     pairs = each_once(cosines)
     defined = pairs.dropna(subset="cosine")
     hidden = f" Of {len(pairs) - len(defined)} of {len(pairs)} pairs noise hides a gradient itself." if len(defined) < len(pairs) else ""
@@ -93,5 +93,5 @@ def words(cosines: pd.DataFrame, confidence: float) -> str:
 
 
 def with_interval(pair: Any) -> str:
-    """A row of `pooled_cosines`, as a named tuple."""
+    """Return a cosine with its interval as text. `pair` is a row of `pooled_cosines`, as a named tuple."""
     return f"{pair.cosine:+z.2f}" + ("" if pd.isna(pair.low) else f" [{pair.low:+z.2f}, {pair.high:+z.2f}]")

@@ -1,4 +1,4 @@
-"""Example lists: which of a sample's lists are shown, what is known of their items, and what happened."""
+"""Example lists: the choice of lists from a sample, and what is known about their items."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,15 +18,18 @@ from recsys.report.sampling import Sample
 from recsys.workspace import PART
 
 LISTS = 4
-SHORTEST = 8  # items of a list that is worth looking at
-MOST_FEATURES = 4  # of an item
+SHORTEST = 8  # fewest items of a list that is worth looking at
+MOST_FEATURES = 4  # per item
 
 _KEEP = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One list: whose, when, what was being watched (None: not known), and of each item its place in the sample, name and features."""
+    """One list: its user, its time, the item being watched (None: not known), and its items.
+
+    Each item has its place in the sample (`rows`), its name and its features.
+    """
 
     user: str
     when: str
@@ -40,7 +43,7 @@ class Shown:
 
 
 def shown_lists(sample: Sample, objectives: Sequence[Objective], examples: Path | None, *, zone: str, seed: int) -> list[Shown]:
-    """Up to four lists of different users. Without the folder of `examples`, items are known by their ids alone.
+    """Return up to four lists of different users. Without the folder `examples`, items are known only by their ids.
 
     Raises ArtifactError where a day of the examples cannot be read.
     """
@@ -54,7 +57,11 @@ def shown_lists(sample: Sample, objectives: Sequence[Objective], examples: Path 
 
 
 def _chosen(sample: Sample, objectives: Sequence[Objective], seed: int) -> list[int]:
-    """Long enough ones, those first in which something wanted of both groups happened, then of one; else as drawn; a user once."""
+    """Return the chosen lists: they are long enough, and each user has at most one.
+
+    First come lists with a label above 0 in both groups of objectives, then those with one in a single group, then the others. Only
+    objectives count for which higher is better. Within each part the order is random.
+    """
     rows = sample.rows
     size_G = np.bincount(rows.list_N, minlength=rows.lists)
     user_G = np.zeros(rows.lists, np.int64)
@@ -90,7 +97,7 @@ def _shown(table: pa.Table, rows_N: IntArray, features: dict[Any, dict[str, Any]
 
 
 def _features(shown: pa.Table, examples: Path) -> dict[Any, dict[str, Any]]:
-    """Event → what its example says of the item and of the one that was watched, names before numbers."""
+    """Return event_id → the features of its item and of the watched item, texts before numbers."""
     event_ids = shown[schema.EVENT_ID].combine_chunks()
     found: dict[Any, dict[str, Any]] = {}
     for day in shown[schema.DAY].unique().to_pylist():
@@ -108,14 +115,14 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _watching(found: dict[str, Any]) -> str | None:
-    """The item that the list stood beside, by its id and its first name."""
+    """Return the item that the list stood beside, as its id and its first known feature."""
     query = found.get(schema.QUERY + schema.ITEM_ID)
     names = {name: value for name, value in found.items() if schema.ITEM + name.removeprefix(schema.QUERY) in found}
     return None if query is None else " · ".join([str(query), *_words(names, schema.QUERY)[:1]])
 
 
 def _words(found: dict[str, Any], prefix: str) -> list[str]:
-    """Names as they are, numbers with what they are of; the first few that are known."""
+    """Return the first few known features as texts. A number follows its column's name."""
     known = {schema.strip(name, prefix): value for name, value in found.items() if name.startswith(prefix) and value not in (None, [])}
     known.pop(schema.ITEM_ID, None)
     return [_text(name, value) for name, value in known.items()][:MOST_FEATURES]

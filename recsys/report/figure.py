@@ -1,6 +1,6 @@
-"""A figure of the page: a Vega-Lite specification with a title and a text in its place.
+"""A figure of the page: a Vega-Lite specification with a title and an alternative text.
 
-Strings from the data are only ever values in the inlined rows, or titles: never field names, never parts of an
+Strings from the data are only values in the inlined rows, or titles. They are never field names and never parts of an
 expression. Colours of text and axes are left to the page, which knows whether it is light or dark.
 """
 
@@ -13,12 +13,12 @@ import pandas as pd
 
 Rows = Sequence[Mapping[Any, Any]]
 
-GREY = "#8a8f98"  # of what is not data: the diagonal, the zero line; readable on white and on black
+GREY = "#8a8f98"  # for marks that are not data: the diagonal, the zero line; readable on white and on black
 
 
 @dataclass(frozen=True)
 class Figure:
-    """`title` says what is seen; `text` is the alternative for readers who do not see it."""
+    """A figure of the page. `title` says what the figure shows; `text` is the alternative for readers who do not see it."""
 
     title: str
     text: str
@@ -27,7 +27,7 @@ class Figure:
 
 
 def figure(title: str, text: str, chart: alt.Chart | alt.LayerChart, *, height: int = 190, wide: bool = False) -> Figure:
-    """The chart, as wide as the page lets it be. `height` in pixels."""
+    """Return the figure of a chart, as wide as the page allows. `height` is in pixels."""
     sized = chart.properties(
         width="container", height=height, description=text, autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
     )
@@ -37,13 +37,13 @@ def figure(title: str, text: str, chart: alt.Chart | alt.LayerChart, *, height: 
 
 
 def records(frame: pd.DataFrame, *columns: str) -> alt.Data:
-    """The named columns as rows of JSON, null where missing."""
+    """Return the named columns as rows of JSON, null where a value is missing."""
     chosen = frame[list(columns)]
     return values(chosen.astype(object).where(chosen.notna(), None).to_dict("records"))
 
 
 def steps() -> alt.X:
-    """Steps of training from left to right: whole numbers, however few they are."""
+    """Return the axis of training steps, from left to right. Its ticks are whole numbers, even where steps are few."""
     return alt.X("step:Q", title="training step", axis=alt.Axis(tickMinStep=1, format="~s"))
 
 
@@ -56,5 +56,5 @@ def sentence(start: str, parts: Iterable[str]) -> str:
 
 
 def named(columns: Mapping[str, str]) -> list[alt.Tooltip]:
-    """Tooltip lines: shorthand ("difference:Q") → what it is called."""
+    """Return the lines of a tooltip. `columns` are shorthand ("difference:Q") → title."""
     return [alt.Tooltip(field, title=title, **({"format": ".4~g"} if field.endswith(":Q") else {})) for field, title in columns.items()]

@@ -1,4 +1,4 @@
-"""The per-objective table as a frame. The terminal's table, the page's tables and its figures all draw this and compute nothing anew."""
+"""The per-objective table as a frame. The terminal's table, the page's tables and its figures show this frame and compute nothing anew."""
 
 import numpy as np
 import pandas as pd
@@ -6,23 +6,22 @@ import pyarrow as pa
 
 from recsys import schema
 
-MAIN_METRICS = ("auc", "rmse", "xauc")  # of those that an objective's kind has: auc of a binary one, the others of a value
-IN_UNITS = ("rmse",)  # of the label: not to be drawn on one axis with another objective
+MAIN_METRICS = ("auc", "rmse", "xauc")  # an objective has those of its kind: auc for a binary one, the others for a value
+IN_UNITS = ("rmse",)  # in the label's unit: not to be drawn on one axis with another objective
 SPLIT_ORDER = (schema.TEST, schema.VALIDATION, schema.TRAIN)
 BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
-KEYS = ["run", "split", "objective", "metric", "day", "slice", "slice_value"]  # of a number; nulls are values of their own
+KEYS = ["run", "split", "objective", "metric", "day", "slice", "slice_value"]  # these identify a number; nulls are values of their own
 
 _DIFFERENCE = {"value": "difference", "low": "difference_low", "high": "difference_high", "reason": "difference_reason"}
 
 
 def frame(rows: pa.Table) -> pd.DataFrame:
-    """One row a run, split, objective, metric, day, slice value *and* run compared with; long rows in, the same numbers out.
+    """Return one row per run, split, objective, metric, day, slice value *and* run compared with, with the numbers of `rows`.
 
-    `rows` are in the form of `schema.METRICS`. The frame holds its columns, with
-    `against` null where nothing is compared, and beside them `difference`, `difference_low`, `difference_high`,
-    `difference_reason`, `verdict` (better, worse or unclear, which is an interval that holds 0; None without an interval)
-    and `is_main`. Test rows come first; objectives and metrics stand in the order of `rows`, main metrics first. Raises
-    ValueError naming the columns that `rows` lacks.
+    `rows` are in the form of `schema.METRICS`. The frame holds the columns of that form, with `against` null where nothing is
+    compared. It also holds `difference`, `difference_low`, `difference_high`, `difference_reason`, `verdict` and `is_main`. A verdict
+    is better, worse or unclear (the interval holds 0), and None without an interval. Within a run, test rows come first. Objectives and
+    metrics stand in the order of `rows`, main metrics first. Raises ValueError naming the columns that `rows` lacks.
     """
     missing = [name for name in schema.METRICS.names if name not in rows.column_names]
     if missing:
@@ -39,7 +38,7 @@ def frame(rows: pa.Table) -> pd.DataFrame:
 
 
 def whole(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows over all days and all slices of a split."""
+    """Return the rows over all days and all slices of a split."""
     return table[table["day"].isna() & (table["slice"] == schema.ALL)]
 
 
@@ -52,11 +51,12 @@ def by_slice(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def falls(table: pd.DataFrame) -> pd.DataFrame:
-    """The main metrics by slice: first where the run is worse than another run, then the others, each by the fall as a share of its value.
+    """Return the main metrics by slice, the worst falls first.
 
-    So a deep fall of a slice with few rows, whose interval holds 0, does not hide one that can be relied on. What has no interval
-    (too few users) comes behind what has one, and what is undefined last. Without a run to compare with: worst
-    against its own value on the whole split (`whole_value`) first.
+    Slices where the run is worse than another run come first, then the others. So a deep fall in a slice with few rows, whose interval
+    holds 0, does not hide a fall that can be relied on. Slices without an interval (too few users) come behind those with one, and
+    undefined values last. Within each part the order is by the fall, as a share of the value on the whole split (`whole_value`). Without a
+    run to compare with, the fall is the one against `whole_value`.
     """
     of_whole = whole(table).drop_duplicates(KEYS)[["run", "split", "objective", "metric", "value"]].rename(columns={"value": "whole_value"})
     sliced = by_slice(table[table["is_main"]]).merge(of_whole, on=["run", "split", "objective", "metric"], how="left")
@@ -70,29 +70,35 @@ def falls(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def captured(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first captured@P% that there is: what the fused order puts on top, an objective a line; none without a score."""
+    """Return the rows of the first captured@P% in the table, one per objective: the share that the fused order puts on top.
+
+    There are none without a score.
+    """
     names = [name for name in table["metric"].unique() if name.startswith("captured@") and name.endswith("%")]
     return table[table["metric"].isin(names[:1])]
 
 
 def splits(table: pd.DataFrame) -> list[str]:
-    """The splits that are there, the test first."""
+    """Return the splits in the table, the test first."""
     return [split for split in SPLIT_ORDER if (table["split"] == split).any()]
 
 
 def compared(table: pd.DataFrame) -> list[str]:
-    """The runs that this one is compared with, in the order of the rows."""
+    """Return the runs that this run is compared with, in the order of the rows."""
     return list(table["against"].dropna().unique())
 
 
 def short_names(runs: list[str]) -> dict[str, str]:
-    """Run → its name without the fingerprint at the end ("gbdt-1a2b3c" → "gbdt"), where that tells them apart."""
+    """Return run → short name: without the fingerprint at its end ("gbdt-1a2b3c" → "gbdt").
+
+    Runs that would share a short name keep their whole name.
+    """
     short = [run.rsplit("-", 1)[0] for run in runs]
     return {run: name if short.count(name) == 1 else run for run, name in zip(runs, short, strict=True)}
 
 
 def verdict_of(low: float, high: float, better: str | None) -> str | None:
-    """What the interval of a difference says; None without an interval, and for a metric without a direction."""
+    """Return the verdict on the interval of a difference. None without an interval, and for a metric without a direction."""
     if pd.isna(low) or pd.isna(high) or better not in (schema.HIGHER, schema.LOWER):
         return None
     if low <= 0 <= high:
@@ -101,7 +107,7 @@ def verdict_of(low: float, high: float, better: str | None) -> str | None:
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """A stable sort: by split, objective (first seen first), main metrics first."""
+    """Sort stably by run, split and objective (first seen first), main metrics first."""
     place = pd.DataFrame(
         {
             "run": pd.factorize(table["run"])[0],

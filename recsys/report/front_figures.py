@@ -12,7 +12,7 @@ from recsys.evaluation import non_dominated
 from recsys.report.figure import GREY, Figure, figure, named, records, sentence
 
 MAX_PLANES = 6
-MAX_NAMES = 8  # of points, written beside them: of all where they are no more, else of those on the front; more would hide each other
+MAX_NAMES = 8  # most names beside points: of all points, or else of those on the front; more would hide each other
 VERDICTS = (schema.FRONT, schema.NOISE, schema.DOMINATED)
 SHAPES = ("circle", "diamond", "cross")
 
@@ -22,9 +22,9 @@ def number_name(objective: str, metric: str) -> str:
 
 
 def planes(points: pd.DataFrame) -> list[Figure]:
-    """One a pair of numbers; of more than six pairs those in which points that are better by one are least often so by the other.
+    """Draw one plane per pair of numbers; of more than six pairs, those whose two numbers order the points least alike.
 
-    `points` has a row a point and number: point, verdict, number, better, value, and relative_value, relative_low, relative_high.
+    `points` has one row per point and number: point, verdict, number, better, value, and relative_value, relative_low, relative_high.
     """
     numbers = list(dict.fromkeys(points["number"]))
     pairs = sorted(combinations(numbers, 2), key=lambda pair: _agreement(points, *pair))[:MAX_PLANES]
@@ -32,12 +32,15 @@ def planes(points: pd.DataFrame) -> list[Figure]:
 
 
 def by_seed(points: pd.DataFrame, runs: pd.DataFrame) -> list[Figure]:
-    """One a number: the mean of each point with its interval, and the value of each seed. `runs` has point, number, seed, value."""
+    """Draw one figure per number: the mean of each point with its interval, and the value of each seed.
+
+    `runs` has point, number, seed, value.
+    """
     return [_by_seed(str(number), of, runs[runs["number"] == number]) for number, of in points.groupby("number", sort=False)]
 
 
 def _agreement(points: pd.DataFrame, x: str, y: str) -> float:
-    """Rank correlation over the points, oriented; 1 where it cannot be told."""
+    """Return the rank correlation of two numbers over the points, both turned so that higher is better. 1 where it is undefined."""
     wide = points.pivot(index="point", columns="number", values="value")[[x, y]].rank()
     sign = np.prod([-1.0 if points.loc[points["number"] == each, "better"].iloc[0] == schema.LOWER else 1.0 for each in (x, y)])
     deviation = wide - wide.mean()
@@ -72,20 +75,23 @@ def _plane(points: pd.DataFrame, x: str, y: str) -> Figure:
 
 
 def _labels(table: pd.DataFrame) -> pd.Series:
-    """Every point's name while there is room for all, else those on the front, else none."""
+    """Return the names of all points while there is room for all, else of those on the front, else none."""
     is_named = (table["verdict"] == schema.FRONT) | (len(table) <= MAX_NAMES)
     return table["point"].where(is_named & (is_named.sum() <= MAX_NAMES), "")
 
 
 def _goes_right(table: pd.DataFrame, lower: Sequence[bool]) -> pd.Series:
-    """Whether a point's name stands to its right: in the left half of the plane, so that no name is cut at an edge."""
+    """Return whether a point's name stands to its right. It does in the left half of the plane, so that no name is cut at an edge."""
     middle = (table["low_x"].min() + table["high_x"].max()) / 2
     is_left: pd.Series = (table["value_x"] > middle) if lower[0] else (table["value_x"] <= middle)
     return is_left
 
 
 def _goes_down(table: pd.DataFrame, lower: Sequence[bool]) -> list[bool]:
-    """Whether a point's name stands below it: where its nearest neighbour in the plane stands above, so that their names keep apart."""
+    """Return whether a point's name stands below it.
+
+    It does where the point's nearest neighbour in the plane stands above, so that the two names keep apart.
+    """
     at_P2 = np.column_stack(
         [
             table[f"value_{axis}"].to_numpy()
@@ -100,13 +106,16 @@ def _goes_down(table: pd.DataFrame, lower: Sequence[bool]) -> list[bool]:
 
 
 def _crossed(side: pd.DataFrame) -> pd.DataFrame:
-    """A number with the bounds of its difference to the mean of all points, from that mean on."""
+    """Return a number with the bounds of its difference to the mean of all points, added to that mean."""
     mean = side["value"] - side["relative_value"]
     return pd.DataFrame({"value": side["value"], "low": mean + side["relative_low"], "high": mean + side["relative_high"]})
 
 
 def _stairs(table: pd.DataFrame, lower: Sequence[bool], axes: dict[str, alt.X | alt.Y]) -> alt.Chart:
-    """The edge of what is worse by both numbers than some point, whatever its other numbers."""
+    """Draw the edge of the area in which both numbers are worse than those of some point.
+
+    The point's other numbers do not matter.
+    """
     sign = np.where(lower, -1.0, 1.0)
     oriented = table[["value_x", "value_y"]].to_numpy() * sign
     edge = table[["value_x", "value_y"]].iloc[np.flatnonzero(non_dominated(oriented))]
@@ -147,5 +156,5 @@ def _shape(verdicts: pd.Series) -> alt.Shape:
 
 
 def _legend(verdicts: pd.Series) -> alt.Legend:
-    """Of the verdicts that there are, on a phone's width; each keeps its colour and shape in every figure."""
+    """Return the legend of the verdicts that occur, narrow enough for a phone. Each verdict keeps its colour and shape in every figure."""
     return alt.Legend(orient="top", columns=2, values=[verdict for verdict in VERDICTS if verdict in set(verdicts)])

@@ -11,12 +11,12 @@ NARROW = 12  # columns: a map with more of them gets the whole width
 MANY = 30  # columns: beyond, some names are left out of the axis
 CHARACTER = 7  # pixels of a cell that a digit takes
 LETTER = 5.5  # pixels that a letter of a column's name takes
-DARK_FROM = {"blues": 0.65, "blueorange": 0.75}  # scheme → share of the largest value from which light text is read better than dark
+DARK_FROM = {"blues": 0.65, "blueorange": 0.75}  # scheme → share of the largest value from which light text is easier to read than dark
 DARK, LIGHT = "#1b1f24", "white"
 
 
 def scale_of(values: pd.Series) -> alt.Scale:
-    """Colours from 0 where no value is negative, else evenly to both sides of 0."""
+    """Return a scale of colours: from 0 where no value is negative, else symmetric around 0."""
     largest = float(values.abs().max()) or 1.0
     if values.min() < 0:
         return alt.Scale(domain=[-largest, largest], domainMid=0, scheme="blueorange")
@@ -34,10 +34,10 @@ def heat_map(
     beside: alt.Chart | None = None,
     of: str = "of",
 ) -> Figure:
-    """`cells` have row, column and value, rows in the order in which they come first; a cell that is not among them stays empty.
+    """Draw `cells`, which have row, column and value. Rows stand in the order of their first cells. A missing cell stays empty.
 
-    Numbers stand in cells that are wide enough for them: `text` of the cells where they have one. Dark cells get light text, on a
-    light page and on a dark one. `beside` is one more column of texts, `of` what a column is called in a tooltip.
+    Cells that are wide enough show their `text`, or else their value. Dark cells get light text, on a light page and on a dark one.
+    `beside` is one more column of texts, and `of` the name for columns in a tooltip.
     """
     largest = scale["domain"][1]
     if "text" not in cells:
@@ -61,7 +61,7 @@ def heat_map(
 
 
 def _names_of(columns: Sequence[str]) -> alt.Axis:
-    """The columns' names, level while the longest has room below its column: on a phone it seldom has."""
+    """Return the axis of the columns' names. They are horizontal while the longest fits below its column, rarely on a phone."""
     room = LETTER * len(columns) * max(len(column) + 1 for column in columns)
     angle, align = (alt.ExprRef(f"width < {room:g} ? {slanted} : {level}") for slanted, level in (("-40", "0"), ("'right'", "'center'")))
     return alt.Axis(labelAngle=angle, labelAlign=align, labelBaseline="top", labelOverlap=len(columns) > MANY)

@@ -1,4 +1,4 @@
-"""Which groups of features an objective's order rests on, by permutation: a figure an objective, from the rows of importance.parquet."""
+"""The groups of features that an objective's order rests on, by permutation: one figure per objective, from importance.parquet."""
 
 import altair as alt
 import pandas as pd
@@ -26,7 +26,10 @@ GROUP_WORDS = {
 
 
 def sections(rows: pa.Table | None, pipeline: Pipeline) -> list[Section]:
-    """`rows` are in the form of `schema.IMPORTANCE`; None: the run has none. Absent where the pipeline asks for none."""
+    """Return the section on importance. There is none where the pipeline asks for none.
+
+    `rows` are in the form of `schema.IMPORTANCE`, or None where the run has none.
+    """
     if not pipeline.evaluate.importance:
         return []
     title = "Importance of features"
@@ -39,7 +42,7 @@ def sections(rows: pa.Table | None, pipeline: Pipeline) -> list[Section]:
 
 
 def group_words(name: str) -> str:
-    """What a group of features is called on the page."""
+    """Return the name of a group of features on the page."""
     if name.startswith(schema.AGGREGATE):
         return f"past of {schema.strip(name, schema.AGGREGATE).replace(schema.TOGETHER, ' × ')}"
     return GROUP_WORDS[name]

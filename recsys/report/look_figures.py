@@ -1,4 +1,4 @@
-"""Figures of what a way of sharing shows of itself: each look a heat map, an objective a row."""
+"""Figures of what an architecture shows of itself: one heat map per look, with one row per objective."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,12 +14,15 @@ ROWS_POLARISED = "rows polarised"
 
 
 def looks(shown: Sequence[Look], objectives: Sequence[str]) -> list[Figure]:
-    """One figure a look, its rows in the order of the objectives."""
+    """Draw one figure per look, with its rows in the order of the objectives."""
     return [_gates(look, objectives) if look.is_gate else _matrix(look, objectives) for look in shown]
 
 
 def polarised(shown: Sequence[Look]) -> str:
-    """Which gates are polarised on most rows, or which is the most; empty for a way of sharing without gates."""
+    """Return in words which gates are polarised on most rows, else which gate is polarised most often.
+
+    The text is empty for an architecture without gates.
+    """
     gates = [(share, f"{objective} on {share:.0%} of rows ({look.name})") for look in shown for objective, share in look.polarised.items()]
     if not gates:
         return ""
@@ -31,7 +34,7 @@ def polarised(shown: Sequence[Look]) -> str:
 
 
 def _gates(look: Look, objectives: Sequence[str]) -> Figure:
-    """Mean shares, and beside them on how many rows the gate is polarised."""
+    """Draw the mean shares, and beside them the share of rows on which the gate is polarised."""
     shares = look.polarised
     names = _ordered(look, objectives)
     ends = pd.DataFrame([{"row": name, "column": ROWS_POLARISED, "text": f"{shares[name]:.0%}"} for name in names])
@@ -54,7 +57,7 @@ def _matrix(look: Look, objectives: Sequence[str]) -> Figure:
 
 
 def _at(look: Look, name: str, which: Callable[[list[float]], float]) -> str:
-    """An objective's least or largest value, and where it is."""
+    """Return an objective's least or largest value, and its column, as text."""
     value = which(look.rows[name])
     return f"{value:.3g} ({look.columns[look.rows[name].index(value)]})"
 

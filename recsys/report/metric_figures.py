@@ -9,7 +9,10 @@ from recsys.report.frame import IN_UNITS, compared, short_names
 
 
 def differences(table: pd.DataFrame) -> list[Figure]:
-    """The difference to each run compared with, with its interval: one figure a main metric, and objective where it has a unit."""
+    """Draw the difference to each compared run, with its interval: one figure per main metric.
+
+    A metric with a unit has one figure per objective.
+    """
     shown = table[table["is_main"] & table["difference"].notna()]
     axis = shown["metric"].where(~shown["metric"].isin(IN_UNITS), shown["metric"] + " of " + shown["objective"])
     return [_differences(str(name), rows) for name, rows in shown.groupby(axis, sort=False)]
@@ -44,7 +47,7 @@ def _differences(name: str, shown: pd.DataFrame) -> Figure:
 
 
 def days(table: pd.DataFrame) -> list[Figure]:
-    """One figure an objective and main metric, over the days of all splits."""
+    """Draw one figure per objective and main metric, over the days of all splits."""
     shown = table[table["is_main"] & table["value"].notna()].drop_duplicates(["objective", "metric", "split", "day"])
     return [_days(rows) for _, rows in shown.groupby(["objective", "metric"], sort=False)]
 

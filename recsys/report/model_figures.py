@@ -9,15 +9,15 @@ import pandas as pd
 from recsys.report.figure import GREY, Figure, figure, named, records, sentence, steps
 from recsys.report.training_log import Inside
 
-CHOOSE = "choose"  # the phase that a refit follows; a refit starts afresh and has no rows to be judged on
-KEPT = "kept"  # what was kept of the passes: its losses stand in their lines already
-LEARNED = "train"  # the part of the rows that were learned; all others were predicted before
-CURVE_POINTS = 24  # of a member's training loss: single batches would hide the curve behind their noise
+CHOOSE = "choose"  # the phase before a refit; a refit starts afresh and has no rows to be judged on
+KEPT = "kept"  # the event with the losses of the passes that were kept; these losses stand in the passes' own lines already
+LEARNED = "train"  # the part of the rows that were learned; all other rows were predicted before anything was learned from them
+CURVE_POINTS = 24  # points per member's training loss: the noise of single batches would hide the curve
 
 
 @dataclass(frozen=True)
 class Best:
-    """Where an objective's loss on rows that it had not learned was least: the mean over members, of the passes or days judged."""
+    """The judged pass or day with an objective's least loss on rows not learned yet. The loss is the mean over members."""
 
     objective: str
     unit: str  # "pass" or "day"
@@ -40,7 +40,7 @@ class Best:
 
 
 def best(curves: pd.DataFrame) -> list[Best]:
-    """One an objective that was judged more than once before the refit, in the journal's order."""
+    """Return one `Best` per objective that was judged more than once before the refit, in the journal's order."""
     judged = curves[(curves["phase"] == CHOOSE) & (curves["part"] != LEARNED) & curves["loss"].notna()]
     unit = "pass" if (judged["event"] == "pass").any() else "day"
     found = []
@@ -52,14 +52,17 @@ def best(curves: pd.DataFrame) -> list[Best]:
 
 
 def learning_curves(curves: pd.DataFrame) -> list[Figure]:
-    """One figure an objective: loss over steps of every member, before the refit; a ring where it was best (`best`)."""
+    """Draw one figure per objective: each member's loss over steps, before the refit. A ring marks the least loss (`best`)."""
     shown = curves[(curves["phase"] == CHOOSE) & (curves["event"] != KEPT) & curves["loss"].notna()]
     places = {found.objective: found for found in best(curves)}
     return [_learning_curve(str(name), rows, places.get(str(name))) for name, rows in shown.groupby("objective", sort=False)]
 
 
 def _smoothed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Training losses of single batches as means over runs of consecutive ones, each at its last step; judged rows as they are."""
+    """Return training losses as means over groups of consecutive batches, each at the last step of its group.
+
+    Judged rows stay as they are.
+    """
     is_learned = rows["part"] == LEARNED
     learned = rows[is_learned]
     place = learned.groupby("member").cumcount()
@@ -98,9 +101,10 @@ def _learning_curve(objective: str, rows: pd.DataFrame, where: Best | None) -> F
 
 
 def position_bias(inside: Inside) -> list[Figure]:
-    """One figure an objective that sees the position: the learned logit by position, a line a device, dashed the missing position.
+    """Draw one figure per objective that sees the position: the learned logit by position, one line per device.
 
-    An objective of which nothing but the zeros that the tower starts from is there has learned nothing, and is not drawn.
+    A dashed line shows the logit of a missing position. The tower starts from zeros, so an objective with only zeros has
+    learned nothing and is not drawn.
     """
     named_devices = [
         bias.model_dump() | {"device": "not known" if bias.device is None else str(bias.device)} for bias in inside.position_bias

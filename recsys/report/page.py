@@ -31,11 +31,11 @@ def write_report(
     against: Sequence[Path] = (),
     examples: Path | None = None,
 ) -> None:
-    """Writes `run`/report.html from metrics.parquet and predictions.parquet, and from training.jsonl and model/inside.json where they are.
+    """Write `run`/report.html from metrics.parquet and predictions.parquet, and from training.jsonl and model/inside.json if they exist.
 
-    `account` is the row account of the log, where there is one. `against` are other runs that scored the same impressions: points beside
-    this one's trade-offs. `examples`, where they stand, know the items' features. Raises ArtifactError where a file that is there
-    cannot be read or has another form.
+    `account` is the row account of the log, if there is one. `against` are other runs that scored the same impressions. They become points
+    beside this run's trade-offs. `examples` is the folder, if there is one, that holds the items' features. Raises ArtifactError where an
+    existing file cannot be read or has another form.
     """
     table = frame(artifacts.read_table(run / METRICS))
     predictions = artifacts.read_table(run / PREDICTIONS)
@@ -74,7 +74,10 @@ def page(
     shown: Sequence[Section],
     kind: str = "run",
 ) -> str:
-    """A page of these sections, headed by what was run: a `kind` of thing and its name. Without `objectives`, no table of them."""
+    """Return a page of these sections. Its head shows `name`, then `kind` and `run`: the kind of thing that was run, and its name.
+
+    Without `objectives` there is no table of them.
+    """
     specs = {f"{section.anchor}-{place}": figure.spec for section in shown for place, figure in enumerate(section.figures)}
     widgets = [section.widget for section in shown if section.widget is not None]
     html = render(
@@ -107,5 +110,5 @@ def _once(*names: str) -> list[str]:
 
 @cache
 def _vega() -> str:
-    """The library that draws all figures without a network, in the version that altair's specifications are written in."""
+    """Return the library that draws all figures without a network, in the version of altair's specifications."""
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed", "_".join(alt.SCHEMA_VERSION.split(".")[:2])))

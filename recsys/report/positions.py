@@ -1,4 +1,4 @@
-"""What happened at each position, as examined × relevant, beside what the bias tower learned."""
+"""The observed rate at each position, as examined × relevant, beside the position bias that the bias tower learned."""
 
 import altair as alt
 import numpy as np
@@ -25,7 +25,10 @@ FROM_LOG, FROM_MODEL = "observed / relevance", "predicted / relevance"
 
 
 def sections(model: Inside | None, predictions: pa.Table, scores: Scores, pipeline: Pipeline) -> list[Section]:
-    """Of the latest split that is there; `scores` are those of `predictions`. Absent where nothing is known of positions."""
+    """Return the section on the latest split in the predictions. There is none where nothing is known about positions.
+
+    `scores` are those of `predictions`.
+    """
     observed = _observed(predictions, scores, pipeline) if schema.POSITION in predictions.column_names else []
     learned = position_bias(model) if model is not None else []
     about = []
@@ -44,7 +47,7 @@ def sections(model: Inside | None, predictions: pa.Table, scores: Scores, pipeli
 
 
 def _observed(predictions: pa.Table, scores: Scores, pipeline: Pipeline) -> list[Figure]:
-    """Two figures an objective that sees the position, or that the model predicts by position."""
+    """Draw two figures per objective that sees the position, or whose prediction depends on the position."""
     split = next(name for name in SPLIT_ORDER if pc.any(pc.equal(predictions[schema.SPLIT], name)).as_py())
     at_N = pc.equal(predictions[schema.SPLIT], split).to_numpy()
     code_N, names = position_bins(predictions, scores.run)
@@ -75,7 +78,7 @@ def _sees_position(predicted: Predicted) -> bool:
 
 
 def _rates(objective: Objective, curve: pd.DataFrame, *, by_position: bool) -> Figure:
-    """What was observed with its interval, and what the model predicts as shown and with the position missing."""
+    """Draw the observed rate with its interval, and the model's predictions as shown and with the position missing."""
     series = [_series(curve, OBSERVED, "observed", "low", "high")]
     series += [_series(curve, SHOWN, "shown")] if by_position else []
     series.append(_series(curve, RELEVANT, "relevant"))
@@ -91,7 +94,7 @@ def _rates(objective: Objective, curve: pd.DataFrame, *, by_position: bool) -> F
 
 
 def _examined(objective: Objective, curve: pd.DataFrame, *, by_position: bool) -> Figure:
-    """How much less than at the first position happens at equal relevance: by the log, and by the model."""
+    """Draw what each position gets at equal relevance, relative to the first position: by the log, and by the model."""
     series = [_series(curve, FROM_LOG, "examined", "examined_low", "examined_high")]
     series += [_series(curve, FROM_MODEL, "model_examined")] if by_position else []
     first, last = curve.iloc[0], curve.iloc[-1]

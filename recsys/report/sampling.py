@@ -1,4 +1,4 @@
-"""What the sliders of a page compute with: whole lists of one split, drawn with a seed, in 32 bits.
+"""The sample that the sliders of a page compute with: whole lists of one split, drawn with a seed, in 32 bits.
 
 Shapes: N rows of the sample, K objectives.
 """
@@ -20,17 +20,17 @@ from recsys.objectives import Objective
 from recsys.report.frame import SPLIT_ORDER
 
 MAX_ROWS = 20_000
-MAX_BYTES = 800_000  # of terms, labels and list numbers together: 1.1 MB of a page that is to stay below 3
+MAX_BYTES = 800_000  # of terms, labels and list numbers together: 1.1 MB in a page that is to stay below 3 MB
 
 
 @dataclass(frozen=True)
 class Sample:
-    """`rows` hold terms and labels rounded to 32 bits, as a page does; `table` the same rows of predictions.parquet."""
+    """A sample. `rows` hold terms and labels rounded to 32 bits, as a page does. `table` holds the same rows of predictions.parquet."""
 
     split: str
     table: pa.Table
     rows: FusedRows
-    at_N: IntArray  # of the rows of the split, in the order of event_id
+    at_N: IntArray  # places among the rows of the split in the order of event_id
     of_rows: int
     of_lists: int
     scores: Scores  # of all rows of the split
@@ -41,7 +41,7 @@ class Sample:
 
 
 def row_bytes(objectives: Sequence[Objective]) -> int:
-    """Of one row: a term an objective, its label (one byte of a binary one), the number of the list."""
+    """Return the bytes of one row: one term and one label per objective (one byte for a binary label), and the number of the list."""
     return sum(4 + (1 if objective.is_probability else 4) for objective in objectives) + 2
 
 
@@ -50,7 +50,7 @@ def most_rows(objectives: Sequence[Objective]) -> int:
 
 
 def take_sample(predictions: pa.Table, objectives: Sequence[Objective], run: str, *, most: int, seed: int) -> Sample:
-    """Lists of the first split that is there (the test before validation), until the next would make more than `most` rows.
+    """Draw lists of the first split in the predictions (test before validation), until the next would make more than `most` rows.
 
     Lists longer than `most` are left out. Raises DataError as `evaluate` does, and where a row lacks a prediction.
     """
@@ -63,7 +63,7 @@ def take_sample(predictions: pa.Table, objectives: Sequence[Objective], run: str
 
 
 def same_rows(sample: Sample, predictions: pa.Table, objectives: Sequence[Objective], run: str) -> FusedRows:
-    """The rows of a sample as another run scored them. Raises DataError where it scored other impressions."""
+    """Return the rows of a sample as another run scored them. Raises DataError where that run scored other impressions."""
     table = as_table(predictions.filter(pc.equal(predictions[schema.SPLIT], sample.split)), run)
     scores = read_scores(table, objectives, run, labels=True)
     check_same_impressions(sample.scores, scores)
@@ -71,7 +71,7 @@ def same_rows(sample: Sample, predictions: pa.Table, objectives: Sequence[Object
 
 
 def _whole_lists(list_N: IntArray, lists: int, most: int, seed: int) -> IntArray:
-    """The rows, ascending, of lists in a random order for as long as they are no more than `most`."""
+    """Return the rows, ascending, of whole lists. Lists are taken in a random order while their rows are at most `most`."""
     size_G = np.bincount(list_N, minlength=lists)
     order_G = np.random.default_rng(seed).permutation(lists)
     order_G = order_G[size_G[order_G] <= most]

@@ -1,4 +1,4 @@
-"""What the page shows, section by section: tables and figures from the same frames, or which file is missing."""
+"""The sections of the page: tables and figures from the same frames, or the name of the file that is missing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,15 +22,15 @@ from recsys.report.frame import by_day, falls, splits, whole
 from recsys.report.training_log import Inside, Journal
 from recsys.report.verdict import Comparison, comparisons
 
-MAX_LINES = 300  # of the table of slices; all are in metrics.parquet
-OPEN_LINES = 8  # of them, seen without opening the table
+MAX_LINES = 300  # lines shown in the table of slices; all are in metrics.parquet
+OPEN_LINES = 8  # of these lines, seen without opening the table
 
 
 @dataclass(frozen=True)
 class Widget:
-    """A part of a section that answers to its reader: its markup, the files of this package that it looks and works by.
+    """An interactive part of a section: its markup, and the style and script files of this package that it needs.
 
-    `data`: element id → the JSON that its scripts read there.
+    `data` is element id → the JSON that the scripts read there.
     """
 
     markup: Markup
@@ -41,7 +41,7 @@ class Widget:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what it is about, and what is seen. Tables in `folded` open on demand."""
+    """A heading, a text about the section, its tables and its figures. Tables in `folded` open on demand."""
 
     anchor: str
     title: str
@@ -73,12 +73,12 @@ class ObjectiveFacts:
 
     @property
     def conditional(self) -> str | None:
-        """What a conditional form is, in words."""
+        """The conditional form in words, None for an objective itself."""
         return None if self.target.given is None else conditional_words(self.name)
 
     @property
     def how(self) -> str:
-        """The options of its kind, where they are set: method, what is given, levels."""
+        """The options of the objective's kind as text, where they are set: condition, loss, method or levels."""
         objective = self.objective
         match objective.kind:
             case "binary":
@@ -127,7 +127,7 @@ def days(table: pd.DataFrame) -> list[Section]:
 
 
 def slices(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
-    """Of the first split that is there; absent where nothing is sliced."""
+    """Return the section on the slices of the first split in the table. There is none where nothing is sliced."""
     sliced = falls(table[table["split"] == splits(table)[0]])
     if sliced.empty:
         return []
@@ -160,7 +160,7 @@ def training(journal: Journal | None) -> Section:
 
 
 def _best_words(places: Sequence[model_figures.Best]) -> str:
-    """Who was best where, and what that says: a pass is over the same rows again, a day brings other rows."""
+    """Return in words where each objective was best, and how to read that. A pass is over the same rows again; a day brings other rows."""
     words = f"Least loss (ringed): {'; '.join(map(str, places))}."
     if places[0].unit == "day":
         return f"{words} Days differ in how hard they are to predict, not only in what was learned before them."
@@ -171,7 +171,7 @@ def _best_words(places: Sequence[model_figures.Best]) -> str:
 
 
 def balancing(journal: Journal | None, pipeline: Pipeline) -> list[Section]:
-    """Absent where weights stayed as they were and no gradient was measured."""
+    """Return the section on loss balancing. There is none where weights stayed as they were and no gradient was measured."""
     if journal is None:
         return []
     confidence = pipeline.evaluate.confidence
@@ -207,7 +207,7 @@ def inside(model: Inside | None, pipeline: Pipeline) -> list[Section]:
 
 
 def objectives(pipeline: Pipeline, predictions: pa.Table, scores: Scores) -> list[ObjectiveFacts]:
-    """A line an objective and conditional form; `scores` are those of `predictions`."""
+    """Return the facts about each objective and conditional form. `scores` are those of `predictions`."""
     background = train_means(predictions.schema)
     found = []
     for target in targets(pipeline.objective):
@@ -221,13 +221,13 @@ def objectives(pipeline: Pipeline, predictions: pa.Table, scores: Scores) -> lis
 
 
 def is_of(predictions: pa.Table, split: str) -> NDArray[np.bool_]:
-    """Which rows are of the split."""
+    """Return for each row whether it belongs to the split."""
     is_of_N: NDArray[np.bool_] = pc.equal(predictions[schema.SPLIT], split).to_numpy()
     return is_of_N
 
 
 def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, account: Mapping[str, int] | None) -> dict[str, str]:
-    """What was run, as term → text."""
+    """Return the facts about the run as term → text."""
     found: dict[str, str] = {"Log": pipeline.source.kind}
     if account is not None:
         found["Rows"] = str(artifacts.RowAccount(**account))

@@ -13,22 +13,25 @@ from recsys.report.front_figures import VERDICTS, by_seed, number_name, planes
 from recsys.report.page import page
 from recsys.report.sections import Section
 
-MAX_BY = 3  # names of those that dominate a point, in a table; all are in sweep.parquet
+MAX_BY = 3  # most names of dominating points in a cell of a table; all are in sweep.parquet
 
 
 def write_sweep(path: Path, rows: pa.Table, name: str, facts: Mapping[str, str], *, fingerprint: str) -> None:
-    """The page of a sweep; `rows` have the form of `schema.SWEEP`, `facts` are term → text."""
+    """Write the page of a sweep. `rows` have the form of `schema.SWEEP`, `facts` are term → text."""
     html = page(name, run=path.parent.name, facts=facts, shown=_sections(rows.to_pandas()), kind="sweep")
     artifacts.write_file(path, lambda draft: draft.write_text(html, encoding="utf-8"), stage="sweep", fingerprint=fingerprint)
 
 
 def sweep_matrix(rows: pa.Table) -> Matrix:
-    """A row a point, those on the front first: its numbers, how often replicates put it on the front, the verdict."""
+    """Return one row per point, those on the front first.
+
+    A row holds the point's numbers, the share of bootstrap replicates that put it on the front, and the verdict.
+    """
     return _matrix(rows.to_pandas())
 
 
 def sweep_words(rows: pa.Table) -> list[str]:
-    """What the table says, and what it does not."""
+    """Return in words what the table says, and what it does not say."""
     return _words(rows.to_pandas())
 
 
@@ -73,14 +76,14 @@ def _numbered(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _front(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of verdicts, the front first, then by how often replicates put a point there."""
+    """Return the rows of verdicts: by verdict, the front first, then by the share of bootstrap replicates that put a point there."""
     front = table[table["what"] == "front"]
     place = front["verdict"].map(VERDICTS.index)
     return front.iloc[np.lexsort((-front["value"], place))]
 
 
 def _points(table: pd.DataFrame, split: str | None = None) -> pd.DataFrame:
-    """A row a point and number, in the order of `_front`, with the point's verdict and its number relative to all points'."""
+    """Return one row per point and number, in the order of `_front`, with the verdict and the number relative to the mean of all points."""
     front = _front(table)
     points = _numbered(table[(table["what"] == "point") & (table["split"] == (split or _judging(table)))])
     relative = table[(table["what"] == "relative") & (table["split"] == points["split"].iloc[0])]

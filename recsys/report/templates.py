@@ -1,4 +1,4 @@
-"""What a page is put together from: templates with escaping on, files of this package, and values for its scripts to read."""
+"""The parts of a page: templates with escaping on, files of this package, and values for its scripts to read."""
 
 import json
 from importlib import resources
@@ -9,13 +9,16 @@ from markupsafe import Markup
 
 
 def render(template: str, /, **values: Any) -> Markup:
-    """A template of this package with these values, every string among them escaped. Raises UndefinedError for a value that lacks."""
+    """Fill a template of this package with these values, and escape every string among them.
+
+    Raises UndefinedError where a value is missing.
+    """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return Markup(environment.from_string(static(template)).render(**values))
 
 
 def static(name: str) -> Markup:
-    """A file of this package as it stands."""
+    """Return a file of this package as it stands."""
     return Markup(resources.files("recsys.report").joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -25,5 +28,5 @@ def script(source: str) -> Markup:
 
 
 def inline_json(value: Any) -> Markup:
-    """For a script of type application/json: "<" cannot end the script, or open a comment in it."""
+    """Return a value for a script of type application/json. "<" is escaped, so it cannot end the script or open a comment."""
     return Markup(json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))

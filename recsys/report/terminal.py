@@ -20,10 +20,10 @@ PIPE_WIDTH = 140  # columns; a pipe has no width of its own
 
 
 def terminal_table(rows: pa.Table, console: Console) -> None:
-    """Main metrics of each run on its test days (else on the latest split it has) against every baseline, then those of its fused order.
+    """Say each run's main metrics on its test days (else on its latest split) against every baseline, then those of its fused order.
 
-    `rows` are in the form of `schema.METRICS`. A narrow terminal gets fewer columns: first goes the group, then the counts,
-    then the intervals of the differences; what remains is folded.
+    `rows` are in the form of `schema.METRICS`. A narrow terminal gets fewer columns: first goes the group, then the counts, the
+    intervals of the differences, and the intervals of the values. If that is not enough, cells are folded.
     """
     table = whole(frame(rows))
     for run, of_run in table.groupby("run", sort=False):
@@ -35,7 +35,7 @@ def terminal_table(rows: pa.Table, console: Console) -> None:
 
 
 def terminal_matrix(title: str, matrix: Matrix, console: Console) -> None:
-    """Numbers of a row and a column, with their intervals while there is room for them."""
+    """Say a matrix of numbers, with their intervals while there is room for them."""
     text = io.StringIO()
     out = RichConsole(file=text, width=_width(), color_system=None, highlight=False, markup=False, emoji=False)
     layouts = [_matrix_columns(matrix, intervals=intervals) for intervals in (True, False)]
@@ -72,7 +72,7 @@ def _laid_out(title: str, cells: Grid, width: int) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-_OPTIONAL = ("group", "counts", "intervals of differences", "intervals of values")  # the first goes first
+_OPTIONAL = ("group", "counts", "intervals of differences", "intervals of values")  # left out of a narrow table, in this order
 _GAP = 2
 
 
@@ -87,7 +87,7 @@ class Column(NamedTuple):
 
 
 def _layout(cells: Grid, left_out: int) -> list[Column]:
-    """The columns without the first `left_out` of the optional ones."""
+    """Return the columns without the first `left_out` of the optional ones."""
     lines, names, shown = cells.lines, short_names(list(cells.others)), _OPTIONAL[left_out:]
     columns = [Column("objective", [line.objective for line in lines], False)]
     if "group" in shown:

@@ -1,7 +1,7 @@
-"""Trade-offs: what every objective's captured share becomes under other fusion weights, computed in the page as a reader moves them.
+"""Trade-offs: every objective's captured share under other fusion weights, computed in the page while a reader moves the weights.
 
-The page gets a sample's terms, labels and lists, and computes what `evaluation.lists` does, in the same order of additions. What is drawn
-behind the reader's point (random weights, the runs compared with) is computed here, on the same rows.
+The page gets a sample's terms, labels and lists. It computes the same as `evaluation.lists`, with additions in the same order. The points
+behind the reader's point (random weights, the runs compared with) are computed here, on the same rows.
 
 Shapes: N rows of the sample, K objectives, M mixes: sets of fusion weights.
 """
@@ -33,21 +33,24 @@ from recsys.report.sections import Section, Widget
 from recsys.report.templates import inline_json, render
 
 MIXES = 300  # random sets of weights behind the reader's point
-EVENNESS = 0.7  # of their Dirichlet distribution: below 1, some objectives count for much and others for little
+EVENNESS = 0.7  # of the Dirichlet distribution of these sets: below 1, some objectives count for much and others for little
 REACH = 3.0  # a slider's end pulls on the order this many times as strongly as all of the run's own weights together
-UNKNOWN = 255  # a binary label as a byte
+UNKNOWN = 255  # the byte for an unknown binary label
 
 
 @dataclass(frozen=True)
 class Beside:
-    """What stands beside a run: the predictions of those it is compared with, and the examples' folder, which knows the items' features."""
+    """The data beside a run: the predictions of the runs that it is compared with, and the folder of examples.
+
+    The examples hold the items' features.
+    """
 
     predictions: Mapping[str, pa.Table]
     examples: Path | None
 
 
 def sections(run: str, predictions: pa.Table, table: pd.DataFrame, pipeline: Pipeline, beside: Beside) -> list[Section]:
-    """The trade-offs and the example lists of a run; absent with one objective, whose order no weight changes.
+    """Return the trade-offs and the example lists of a run. There are none with one objective: no weight changes its order.
 
     `table` is the run's `frame`. Raises DataError where a row lacks a prediction, or another run scored other impressions.
     """
@@ -69,7 +72,7 @@ def sections(run: str, predictions: pa.Table, table: pd.DataFrame, pipeline: Pip
 
 
 def chosen_metrics(pipeline: Pipeline) -> list[Metric]:
-    """captured@P% of each P of the pipeline, then captured@K of each K."""
+    """Return captured@P% for each P of the pipeline, then captured@K for each K."""
     options = pipeline.evaluate
     return [list_metric(f"captured@{number}") for number in (*(f"{percent:g}%" for percent in options.top_percent), *options.list_k)]
 
@@ -100,7 +103,10 @@ def _tradeoffs(sample: Sample, payload: dict[str, Any], metrics: Sequence[Metric
 
 
 def _split_by_sense(metrics: Sequence[Metric], rows: FusedRows) -> tuple[list[Metric], list[Metric]]:
-    """Those that some objective has on these rows, and those that none has: captured@10 where no list is longer than 10."""
+    """Return the metrics that are defined for some objective on these rows, and those that are defined for none.
+
+    For example, captured@10 is undefined where no list is longer than 10.
+    """
     parts: tuple[list[Metric], list[Metric]] = ([], [])
     for metric in metrics:
         parts[None not in _reasons(rows, metric)].append(metric)
@@ -108,7 +114,10 @@ def _split_by_sense(metrics: Sequence[Metric], rows: FusedRows) -> tuple[list[Me
 
 
 def _known(table: pd.DataFrame, sample: Sample, metric: str, objectives: Sequence[Objective]) -> dict[str, list[Any]]:
-    """Of each objective, what metrics.parquet says of the run's own weights on all rows of the split: in words, and the interval."""
+    """Return each objective's metric under the run's own weights on all rows of the split, from metrics.parquet.
+
+    It is given in words (`whole`) and as an interval.
+    """
     of_metric = whole(table[(table["split"] == sample.split) & (table["metric"] == metric)])
     cells = {line.objective: line.value for line in grid(of_metric).lines if line.value.value is not None}
     found = [cells.get(objective.name) for objective in objectives]
@@ -117,7 +126,7 @@ def _known(table: pd.DataFrame, sample: Sample, metric: str, objectives: Sequenc
 
 
 def _words(metrics: Sequence[Metric], shown: Sequence[str]) -> str:
-    """What the metrics are, of those that are there, and which of them no objective has."""
+    """Return in words what the shown metrics are, and which metrics are defined for no objective."""
     percents, counts = ([name for name in shown if name.endswith("%") is of_percent] for of_percent in (True, False))
     parts = []
     if percents:
@@ -145,7 +154,7 @@ def _examples(lists: Sequence[Shown], pipeline: Pipeline) -> list[Section]:
 def data(
     sample: Sample, objectives: Sequence[Objective], metrics: Sequence[Metric], runs: Mapping[str, FusedRows], *, seed: int
 ) -> dict[str, Any]:
-    """Everything that the page's script reads but the lists. Arrays are base64, little-endian."""
+    """Return everything that the page's script reads, except the lists. Arrays are base64, little-endian."""
     rows = sample.rows
     own_K = np.array([objective.fusion_weight for objective in objectives])
     spread_K = rows.spread()
@@ -182,9 +191,10 @@ def data(
 
 
 def mixes(own_K: FloatArray, spread_K: FloatArray, seed: int) -> FloatArray:
-    """[M, K], three digits: each objective alone, then random ones. Together they pull on the order as strongly as the run's own weights.
+    """Return sets of weights [M, K] with three digits: each objective alone, then random ones.
 
-    The pull of an objective is its weight times the spread (standard deviation) of its term.
+    The weights of a set together pull on the order as strongly as the run's own weights. The pull of an objective is its weight times the
+    spread (standard deviation) of its term.
     """
     size = len(own_K)
     pull_MK = np.concatenate([np.eye(size), np.random.default_rng(seed).dirichlet(np.full(size, EVENNESS), MIXES)])
@@ -193,18 +203,21 @@ def mixes(own_K: FloatArray, spread_K: FloatArray, seed: int) -> FloatArray:
 
 
 def objective_toml(objective: Objective) -> str:
-    """Its [[objective]] table but for the fusion weight, which the page adds: the options that are not as by default."""
+    """Return an objective's [[objective]] table with the options that differ from the defaults. The page adds the fusion weight."""
     said = objective.model_dump(exclude={"fusion_weight"}, exclude_defaults=True)
     return "".join(["[[objective]]\n", *(f"{key} = {_toml(value)}\n" for key, value in said.items())])
 
 
 def _toml(value: str | float | tuple[float, ...]) -> str:
-    """JSON's strings, numbers and arrays are TOML's, but for a delete character, which TOML wants escaped."""
+    """Return a value as TOML.
+
+    Strings, numbers and arrays are written as in JSON, except that TOML wants a delete character escaped.
+    """
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _reasons(rows: FusedRows, metric: Metric) -> list[str | None]:
-    """Why the metric of an objective is undefined, under any weights."""
+    """Return for each objective why its metric is undefined under any weights, None where it is defined."""
     estimates = [metric.estimate(rows.rows(k, np.zeros(len(rows)))) for k in range(rows.terms_NK.shape[1])]
     return [estimate.reason if isinstance(estimate, Undefined) else None for estimate in estimates]
 
@@ -224,6 +237,6 @@ def _short(values_K: FloatArray) -> list[float]:
 
 
 def _round_up(value: float) -> float:
-    """To 1, 2 or 5 times a power of ten."""
+    """Round up to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** floor(log10(value))
     return next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= value * (1 - 1e-9))

@@ -1,4 +1,4 @@
-"""What a training left beside its model: training.jsonl and model/inside.json, read strictly; a whole file may be absent."""
+"""The files that a training left beside its model: training.jsonl and model/inside.json. They are read strictly; each may be absent."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,16 @@ from recsys.errors import ArtifactError
 
 
 class _Form(BaseModel):
-    """Keys beyond the ones named here are other readers'."""
+    """A form of JSON. It ignores keys that it does not name: they are for other readers."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class JournalLine(_Form):
-    """One event of a training: losses are in units of the best constant prediction's, null where no label was observed.
+    """One event of a training. Losses are in units of the best constant prediction's loss, null where no label was observed.
 
-    A step, a pass or a day that was judged, or what was kept of the passes: each objective at the pass chosen for it.
-    What balancing did stands in the lines of steps alone, products of gradients in a round's last one (null: not enough labels).
+    An event is a step, a pass or a day that was judged, or the passes that were kept: each objective at the pass chosen for it.
+    Only lines of steps hold balancing weights. Only the last step of a round holds products of gradients (null: not enough labels).
     """
 
     event: str
@@ -37,7 +37,7 @@ class JournalLine(_Form):
 
 
 class PositionBias(_Form):
-    """One output of the bias tower. `position` null: the learned value of a missing position."""
+    """One output of the bias tower. Where `position` is null, it is the learned value of a missing position."""
 
     objective: str
     device: str | int | None
@@ -51,9 +51,9 @@ class Parameters(_Form):
 
 
 class Look(_Form):
-    """A matrix that a way of sharing shows: per objective a value for each of the columns, means over rows where it depends on them.
+    """A matrix that an architecture shows: one value per objective and column, a mean over rows where it depends on them.
 
-    `polarised`, of gates: the share of rows on which one expert holds nearly all of the objective's gate.
+    `polarised` is for gates only: the share of rows on which one expert holds nearly all of the objective's gate.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Look(_Form):
 
 
 class Inside(_Form):
-    """What a model can show of itself."""
+    """Facts that a model can show about itself."""
 
     sharing: str
     members: int
@@ -91,20 +91,20 @@ class Inside(_Form):
 
 
 _FORM = TypeVar("_FORM", bound=_Form)
-_PLACE = ["member", "phase", "pass", "day", "step", "part"]  # of a line in its training
+_PLACE = ["member", "phase", "pass", "day", "step", "part"]  # columns that place a line in its training
 
 
 def read_inside(path: Path) -> Inside | None:
-    """None where there is no such file. Raises ArtifactError, with every problem, where its form is another."""
+    """Read model/inside.json, None where there is no such file. Raises ArtifactError, with every problem, where it has another form."""
     return _parsed(Inside, path.read_bytes(), path) if path.is_file() else None
 
 
 @dataclass(frozen=True)
 class Journal:
-    """A training's lines as long rows, in their order. All of them hold member, phase, pass, day, step and part.
+    """A training's lines as long rows, in their order. All three frames hold member, phase, pass, day, step and part.
 
-    `curves`: event, objective, loss, auc. `balance`: objective, weight. `products`, of a round's gradients: objective, other (itself
-    too), product.
+    `curves` also holds event, objective, loss, auc. `balance` also holds objective, weight. `products`, of a round's gradients, also holds
+    objective, other (which may be the objective itself), product.
     """
 
     curves: pd.DataFrame
@@ -113,7 +113,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> Journal | None:
-    """None where there is no such file. Raises ArtifactError naming the line (from 1) whose form is another."""
+    """Read training.jsonl, None where there is no such file. Raises ArtifactError naming the line (from 1) that has another form."""
     if not path.is_file():
         return None
     lines = [_parsed(JournalLine, line, f"{path}:{number}") for number, line in enumerate(path.read_bytes().splitlines(), 1)]

@@ -10,14 +10,14 @@ WORDS = {BETTER: "better on", WORSE: "worse on", UNCLEAR: "no difference shown o
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a run is better and worse at than one other run: verdict → objectives, each with its metric."""
+    """A run compared with one other run: verdict → objectives, each with its metric."""
 
     other: str
     found: dict[str | None, list[str]]
 
     @property
     def parts(self) -> list[tuple[str, str]]:
-        """Each verdict that occurs, with what it is about in words."""
+        """Each verdict that occurs, with its objectives in words."""
         return [(verdict or "", f"{WORDS[verdict]} {', '.join(names)}") for verdict, names in self.found.items()]
 
     def __str__(self) -> str:
@@ -25,7 +25,7 @@ class Comparison:
 
 
 def comparisons(grid: Grid) -> list[Comparison]:
-    """One for each run compared with, in the order of the grid; better first."""
+    """Return one comparison per run compared with, in the order of the grid. In each, better comes first."""
     names = short_names(list(grid.others))
     found = []
     for place, other in enumerate(grid.others):
