@@ -1,4 +1,7 @@
-"""Events → examples: point in time, written once in Ibis, run on DuckDB day by day with kept state."""
+"""Examples from events, with features as of each impression's moment.
+
+The features are written once, in Ibis. DuckDB computes them day by day and keeps state between the days.
+"""
 
 from recsys.features.build import Built, build
 from recsys.features.check import check

@@ -1,6 +1,6 @@
-"""Daily partial sums of every entity, and trailing windows of them.
+"""Daily partial sums per entity, and their sums over trailing windows.
 
-Integers until the last step: a sum of int64 is the same in any order and on any engine, a sum of floats is not.
+All sums are integers until the last step. A sum of int64 is the same in any order and on any engine; a sum of floats is not.
 """
 
 from functools import reduce
@@ -13,12 +13,15 @@ from recsys.features.impressions import ROW, signal_value
 from recsys.features.plan import Entity, Plan
 
 AGE = "age"  # whole days from the day of a partial to the day of the examples
-_BILLION = 1e9  # a mean over the values of a cell is of whole billionths: exact below 2⁵³, so the same in any order
+_BILLION = 1e9  # a mean over the values of a cell sums whole billionths: exact below 2⁵³, so the same in any order
 _RECENCY = ".recency"
 
 
 def known_day(delay_index: int) -> str:
-    """The column of past impressions: the day in which the signals of one delay become known; null where another state counts it."""
+    """Return the name of the column of past impressions that holds the day on which the signals of one delay become known.
+
+    The day is null where the state of another day counts the impression.
+    """
     return f"known_day.{delay_index}"
 
 
@@ -32,10 +35,10 @@ def _known(name: str) -> str:
 
 # --- Partials -----------------------------------------------------------------------------------------------------
 def partials(past: ir.Table, keys: tuple[str, ...], multi: tuple[str, ...], plan: Plan) -> ir.Table:
-    """Per entity and day: impressions (`count`), and per signal the number of known values and their sum; ordered by key and day.
+    """Compute, per entity and day, the impressions (`count`), and per signal the number of known values and their sum.
 
-    A signal belongs to the day in which it becomes known, so each delay is grouped by its own day. `keys` may be empty:
-    everything together.
+    The rows are ordered by key and day. A signal belongs to the day on which it becomes known, so each delay is grouped by
+    its own day. With empty `keys`, all impressions are counted together.
     """
     parts = [_of_one_delay(_one_value_a_row(past, keys, multi), keys, plan, index) for index in range(len(plan.delays))]
     sums = reduce(lambda left, right: left.union(right), parts)
@@ -45,7 +48,7 @@ def partials(past: ir.Table, keys: tuple[str, ...], multi: tuple[str, ...], plan
 
 
 def _one_value_a_row(table: ir.Table, keys: tuple[str, ...], multi: tuple[str, ...], *, keep_empty: bool = False) -> ir.Table:
-    """A row per value of each multi-valued key. Rows without a value of some key are dropped, or kept with null."""
+    """Make one row per value of each multi-valued key. A row that lacks a key's value is dropped, or with `keep_empty` kept with null."""
     for key in multi:
         values = table[key]
         if keep_empty:
@@ -59,7 +62,7 @@ def _of_one_delay(past: ir.Table, keys: tuple[str, ...], plan: Plan, index: int)
     counted = past.filter(past[known_day(index)].notnull()).rename({"day": known_day(index)})
     here = {signal.name for signal in plan.signals_of(plan.delays[index])}
     nothing = ibis.literal(0, "int64")
-    # `count` is of the label delay alone, or an impression with slower signals would be counted again.
+    # `count` goes with the label delay alone. Otherwise an impression with slower signals would be counted again.
     measures: dict[str, ir.Value] = {schema.COUNT: counted.count() if index == 0 else nothing}
     for signal in plan.signals:
         value = counted[signal_value(signal.name)]
@@ -78,7 +81,7 @@ def _measures(plan: Plan) -> list[str]:
 
 # --- Windows ------------------------------------------------------------------------------------------------------
 def _totals(recent: ir.Table, plan: Plan) -> dict[str, ir.Value]:
-    """Trailing sums: a window of w days is the partials of an age of 1 … w."""
+    """Compute the sums over trailing windows: a window of w days covers the partial sums with ages 1 … w."""
     return {
         f"{name}.{window}": recent[name].sum(where=recent[AGE] <= window).cast("float64")
         for window in plan.windows
@@ -87,7 +90,10 @@ def _totals(recent: ir.Table, plan: Plan) -> dict[str, ir.Value]:
 
 
 def base_rates(everything: ir.Table, plan: Plan) -> ir.Table:
-    """One row: impressions, and `base.SIGNAL.W`, the mean of a signal over all of the window; null where it is 0 or nothing is known."""
+    """Compute one row: the impressions of the first window, and per signal and window the base rate `base.SIGNAL.W`.
+
+    A base rate is the signal's mean over the whole window. It is null where this mean is 0 or no value is known.
+    """
     totals = everything.agg(**_totals(everything, plan))
     rates: dict[str, ir.Value] = {}
     for window in plan.windows:
@@ -102,9 +108,10 @@ def base_name(signal: str, window: int) -> str:
 
 
 def log_lift(total: ir.Value, known: ir.Value, base: ir.Value, shrinkage: float) -> ir.Value:
-    """log((total + c·base) / (known + c) / base), float64; exactly 0 where nothing is known or there is no base rate.
+    """Compute log((total + c·base) / (known + c) / base), float64, with c = `shrinkage`.
 
-    The log of how often against how often on average, shrunk towards 0 by c impressions at the base rate.
+    The result is the log ratio of a rate to the base rate, shrunk towards 0 by c impressions at the base rate. It is exactly 0
+    where nothing is known or there is no base rate.
     """
     prior = base * shrinkage
     return ((total.cast("float64").fill_null(0.0) + prior) / (known.cast("float64").fill_null(0.0) * base + prior)).ln().fill_null(0.0)
@@ -115,10 +122,11 @@ def log_count(count: ir.Value) -> ir.Value:
 
 
 def trailing(asks: ir.Table, recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
-    """`agg.ENTITY.…` of each ask, ordered by row: log lifts and log counts per window, and the recency of entities other than the user.
+    """Compute the features `agg.ENTITY.…` of each ask (an impression that needs features), ordered by row.
 
-    `recent`: the entity's partials of the longest window with their `age`. Of a multi-valued column the mean over its
-    values of lifts and counts, and the most recent of them. An entity that is null or new has 0, and no recency.
+    The features are log lifts and log counts per window, and the recency of entities other than the user. `recent` holds the
+    entity's partial sums in the longest window, with their `age`. For a multi-valued column, lifts and counts are means over
+    its values, and the recency is that of its most recent value. A null or new entity has 0 and no recency.
     """
     keys = list(entity.keys)
     wanted = _one_value_a_row(asks.select(*dict.fromkeys([ROW, *keys])), entity.keys, entity.multi, keep_empty=True)
@@ -130,7 +138,10 @@ def trailing(asks: ir.Table, recent: ir.Table, base: ir.Table, entity: Entity, p
 
 
 def _rated(recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
-    """The features per entity rather than per ask: an entity is asked for many times. Of a multi-valued column in whole billionths."""
+    """Compute the features per entity, not per ask, because many asks share an entity.
+
+    For a multi-valued column, lifts and counts are in whole billionths.
+    """
     keys = list(entity.keys)
     totals = recent.group_by(keys).agg(**_totals(recent, plan), **{AGE: recent[AGE].min(where=recent[schema.COUNT] > 0)})
     rows = totals.cross_join(base)
@@ -153,7 +164,7 @@ def _window_features(totals: ir.Table, entity: Entity, plan: Plan) -> dict[str, 
 
 
 def _recency(totals: ir.Table, entity: Entity) -> dict[str, ir.Value]:
-    """log(1 + days since the last day with an impression); a user's own is finer (`session.py`)."""
+    """Compute log(1 + days since the last day with an impression). The user's recency is finer: see `session.py`."""
     if entity.is_just(schema.USER_ID):
         return {}
     return {f"{schema.AGGREGATE}{'+'.join(entity.names)}{_RECENCY}": (totals[AGE].cast("float64") + 1.0).ln().cast("float32")}

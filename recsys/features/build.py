@@ -1,4 +1,4 @@
-"""Events → examples, day by day with kept state: what is fresh stays, a new day costs one day."""
+"""Build examples from events, day by day with kept state. Fresh days stay, so a new day costs one day's work."""
 
 import tempfile
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ STAGE = "features"
 
 @dataclass(frozen=True)
 class Built:
-    """Where the examples of a pipeline lie. `fresh`: how many of `days` were there already."""
+    """The location of a pipeline's examples. `fresh` is the number of `days` that were there already."""
 
     fingerprint: str
     folder: Path  # examples/FINGERPRINT, with a folder day=D for each of `days`
@@ -33,11 +33,12 @@ class Built:
 
 
 def build(pipeline: Pipeline, folder: Path, *, console: Console) -> Built:
-    """Writes examples/FP/day=D for every day of the split that has events, and state/FP/day=D for every day up to the last of them.
+    """Write examples/FP/day=D for every day of the split that has events.
 
-    `folder`: the pipeline's workspace, with events/, users/ and items/ as `sources` leaves them. Raises ConfigError for
-    labels that are not scalar expressions, DataError for unknown columns, parts of the split without rows and values that
-    an objective or a signal cannot have, ArtifactError for damaged inputs.
+    Also write state/FP/day=D for every day with events, up to the last day of the split. `folder` is the pipeline's workspace,
+    in which `sources` has left events/, users/ and items/. Raises ConfigError for labels that are not scalar expressions.
+    Raises DataError for unknown columns, for parts of the split without rows, and for values that an objective or a signal
+    cannot have. Raises ArtifactError for damaged inputs.
     """
     steps = all_steps(pipeline, folder)
     fingerprint = plan_fingerprint(pipeline)
@@ -78,7 +79,7 @@ def _run(
 
 
 def _run_day(program: Program, steps: Sequence[Step], examples: Path, states: Path) -> None:
-    """Writes the state and, where wanted, the examples of the last of `steps`; the others' states stand."""
+    """Write the state and, where wanted, the examples of the last of `steps`. The states of the earlier steps exist already."""
     *earlier, step = steps
     state = day_folder(states, step.day.iso)
     previous = earlier[-1].day if earlier else None
@@ -88,7 +89,7 @@ def _run_day(program: Program, steps: Sequence[Step], examples: Path, states: Pa
         program.write_state(output)
     if not step.wanted:
         return
-    # The state of a day holds what became known up to its end, so older states than the window reach nothing in it.
+    # A day's state counts what became known up to the day's end, so states older than the window add nothing to the window.
     reach = [other for other in earlier if other.day.ordinal >= step.day.ordinal - program.longest_window]
     target = day_folder(examples, step.day.iso)
     with artifacts.writing(target, stage=STAGE, fingerprint=step.fingerprint, inputs=step.inputs) as output:
@@ -98,7 +99,7 @@ def _run_day(program: Program, steps: Sequence[Step], examples: Path, states: Pa
 
 
 def _open_sides(engine: Engine, folder: Path, columns: Columns) -> None:
-    """Users and items under their names, unique by id; of a source without them, a table of no rows."""
+    """Open users and items under their names. A source without them gets empty tables. Raises DataError where an id has several rows."""
     for name, key, fields in ((USERS, schema.USER_ID, columns.users), (ITEMS, schema.ITEM_ID, columns.items)):
         path = folder / name / PART
         if not path.exists():

@@ -1,4 +1,4 @@
-"""Everything in a pipeline that its columns cannot give, at once: labels that do not parse, names that nobody knows."""
+"""Check a pipeline against its columns and report all problems at once: labels that do not parse, unknown names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,17 +20,17 @@ from recsys.features.ready_slices import READY_SLICES
 
 @dataclass
 class _Problems:
-    config: list[str] = field(default_factory=list)  # whatever the data, this cannot be computed
-    data: list[str] = field(default_factory=list)  # the data lacks it
+    config: list[str] = field(default_factory=list)  # cannot be computed, whatever the data
+    data: list[str] = field(default_factory=list)  # names or types that the data lacks
 
 
 def check(pipeline: Pipeline, columns: Mapping[str, Sequence[str]]) -> None:
-    """Holds labels, signals and features against these names (`sources.columns`). Raises as `require` does."""
+    """Check labels, signals and features against these names (`sources.columns`). Raises the errors of `require`."""
     require(pipeline, Columns.untyped(columns))
 
 
 def require(pipeline: Pipeline, columns: Columns) -> None:
-    """Raises ConfigError (expressions, leaks) or else DataError (unknown names, wrong types) with all that was found."""
+    """Raise ConfigError (expressions, leaks), or else DataError (unknown names, wrong types), with all problems found."""
     found = _find(pipeline, columns)
     if found.config:
         raise ConfigError([*found.config, *found.data])
@@ -52,7 +52,7 @@ def _find(pipeline: Pipeline, columns: Columns) -> _Problems:
 
 
 def event_table(columns: Columns) -> ir.Table:
-    """Events by name and type only, for expressions that are checked before there is an engine."""
+    """Make a table with only the names and types of the events, to check expressions before there is an engine."""
     return ibis.table(dict(columns.types("events")), name="events")
 
 
@@ -75,7 +75,7 @@ def _labels(pipeline: Pipeline, columns: Columns, found: _Problems) -> None:
 
 
 def _leaks(pipeline: Pipeline, found: _Problems) -> None:
-    """What is known only after an impression cannot describe it: a signal, a column that is by itself a label, or the weight."""
+    """Report features that are known only after the impression: a signal, a column that alone is a label, or the weight."""
     features = pipeline.features
     after = dict.fromkeys(features.signals, "a signal")
     for objective in pipeline.objective:
@@ -127,7 +127,7 @@ def _names(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
 
 
 def _ready_slices(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
-    """A ready slice and a column of the data cannot share a name: which of the two was meant would be a guess."""
+    """Report a ready slice that has the name of a column of the data: nobody could tell which of the two is meant."""
     for name in dict.fromkeys(pipeline.features.slices):
         if name in READY_SLICES and (column := columns.find(name, ANY_TABLE, pipeline.features)) is not None:
             found = f"found {name}, which is a ready slice and a column of {column.table}"
@@ -140,7 +140,7 @@ def _is_plain(column: Column) -> bool:
 
 
 def _durations(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
-    """A video's length must reach the loss as a number. A name that is unknown is reported by `_names`."""
+    """Report video lengths that are not numbers, because the loss needs numbers. Unknown names are reported by `_names`."""
     features = pipeline.features
     tables: dict[str, Table] = {schema.USER: "users", schema.ITEM: "items", schema.CONTEXT: "events"}
     for objective in pipeline.objective:

@@ -1,4 +1,4 @@
-"""A day's events as the engine sees them: with the day's number, and the local clock."""
+"""A day's events as the engine sees them: with the day's number, its weekday and the local clock."""
 
 import ibis
 import ibis.expr.types as ir
@@ -6,11 +6,11 @@ import ibis.expr.types as ir
 from recsys import schema
 from recsys.days import Day
 
-DAY, LOCAL, WEEKDAY = "day", "local", "weekday"  # what `stamped` adds
+DAY, LOCAL, WEEKDAY = "day", "local", "weekday"  # the columns that `stamped` adds
 
 
 def stamped(events: ir.Table, day: Day) -> ir.Table:
-    """A day's events with its ordinal and weekday, and the local clock of each (ms)."""
+    """Add to a day's events the day's ordinal and weekday, and each event's time on the local clock (ms)."""
     moment = events[schema.TIMESTAMP]
     (_, offset), *changes = day.offsets
     local = moment + offset

@@ -1,4 +1,4 @@
-"""The columns that a pipeline's names stand for, and what each becomes as a feature."""
+"""The columns that a pipeline's names stand for, and the kind of feature that each becomes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,9 +40,10 @@ class Columns:
 
     @classmethod
     def untyped(cls, names: Mapping[str, Sequence[str]]) -> "Columns":
-        """From names alone, as `sources.columns` gives them: "log", "feedback", "users", "items", and "known" of our own names.
+        """Make columns from names alone, as `sources.columns` gives them: "log", "feedback", "users", "items" and "known".
 
-        Every type is null, which goes with every other, so only names and forms can be wrong.
+        "known" lists our own column names that the log has. Every type is null, which fits every other type. So checks can find
+        only wrong names and forms.
         """
         events = [*names["known"], *map(schema.log_column, names["log"]), *map(schema.feedback_column, names["feedback"])]
         sides = ([key, *names[side]] for side, key in (("users", schema.USER_ID), ("items", schema.ITEM_ID)))
@@ -53,10 +54,10 @@ class Columns:
         return {field.name: ibis.schema(pa.schema([field]))[field.name] for field in fields}
 
     def find(self, name: str, tables: Iterable[Table], features: Features) -> Column | None:
-        """The column of a bare name in the first of `tables` that has it.
+        """Find the column of a bare name in the first of `tables` that has it.
 
-        In events a name is one of the canonical columns or one of the log's own; feedback is not there, because it
-        comes after the impression.
+        In events, a name is a canonical column or one of the log's own columns. Feedback is not searched, because it comes
+        after the impression.
         """
         for table in tables:
             types = self.types(table)
@@ -66,7 +67,7 @@ class Columns:
         return None
 
     def names(self, tables: Iterable[Table]) -> list[str]:
-        """The bare names in `tables`, for a message."""
+        """List the bare names in `tables`, for a message."""
         found: list[str] = []
         for table in tables:
             for name in self.types(table):

@@ -1,4 +1,4 @@
-"""One day's impressions with all that is known of the user, the video and the request, ready for what counts them."""
+"""One day's impressions with all that is known about the user, the video and the request, ready to be counted."""
 
 from collections.abc import Iterable
 
@@ -18,12 +18,12 @@ _HOUR_MS = 3_600_000
 
 
 def signal_value(name: str) -> str:
-    """The column of impressions that holds a signal as the whole number that sums are made of."""
+    """Return the name of the column of impressions that holds a signal as a whole number, ready to be summed."""
     return f"signal.{name}"
 
 
 def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
-    """A day's events (`clock.stamped`) with features of the moment, entity keys, whole-number signals and labels.
+    """Make impressions of a day's events (`clock.stamped`): features of the moment, entity keys, whole-number signals and labels.
 
     `users` and `items` are unique by id.
     """
@@ -33,7 +33,7 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) 
     if plan.has_query:
         query = _renamed(items, "query")
         joined = joined.left_join(query, events[schema.QUERY_ITEM_ID] == query[f"query.{schema.ITEM_ID}"])
-    # A name of its own for the joined rows: expressions below refer to one table.
+    # Give the joined rows a table of their own, because the expressions below must refer to one table.
     rows = joined.select(*joined.columns)
     outputs: dict[str, ir.Value] = {
         ROW: ibis.row_number().over(ibis.window(order_by=[rows[schema.TIMESTAMP], rows[schema.EVENT_ID]])),
@@ -55,7 +55,7 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) 
 
 
 def static_columns(plan: Plan) -> list[str]:
-    """What examples take from impressions as it is, in order; labels come last and apart."""
+    """List the columns that examples take unchanged from impressions, in order. Labels are not among them: they come last."""
     query = [schema.QUERY + schema.ITEM_ID, *_query_names(plan)] if plan.has_query else []
     return [
         *_canonical(plan),
@@ -68,12 +68,12 @@ def static_columns(plan: Plan) -> list[str]:
 
 
 def closing_columns(plan: Plan) -> list[str]:
-    """Bias and slices: of the impression, not of the model's input."""
+    """List the bias and slice columns. They describe the impression, but are not part of the model's input."""
     return [*(schema.BIAS + name for name in plan.features.bias), *(schema.slice_column(column.name) for column in plan.slices)]
 
 
 def past_columns(plan: Plan) -> list[str]:
-    """What later impressions need of an earlier one: the columns that the kept state has."""
+    """List the columns that later impressions need from an earlier one. The kept state has these columns."""
     return list(
         dict.fromkeys(
             [
@@ -96,7 +96,7 @@ def _canonical(plan: Plan) -> list[str]:
 
 
 def _key_columns(entities: Iterable[Entity]) -> tuple[Column, ...]:
-    """Each column of an entity once, without the ids that impressions have anyhow."""
+    """Return each column of an entity once, without the two ids that impressions have in any case."""
     named = {key_column(column): column for entity in entities for column in entity.columns}
     return tuple(column for key, column in named.items() if key not in (schema.USER_ID, schema.ITEM_ID))
 
@@ -127,7 +127,7 @@ def _finite(value: ir.Value) -> ir.Value:
 
 
 def _text(value: ir.Value) -> ir.Value:
-    """As text. A whole float reads as the whole number it is: a column with gaps often arrives as float."""
+    """Convert to text. A whole float is written as an integer, because a column of integers with gaps often arrives as float."""
     if not value.type().is_floating():
         return value.cast("string")
     whole = (value == value.floor()) & (value.abs() < 2**53)
@@ -136,13 +136,13 @@ def _text(value: ir.Value) -> ir.Value:
 
 
 def _texts(value: ir.Value, separator: str | None) -> ir.Value:
-    """The values of one cell in its order, stripped, empties dropped."""
+    """Return the values of one cell, in the cell's order. Values are stripped, and empty ones are dropped."""
     parts = value.map(_text) if value.type().is_array() else _text(value).split(separator or ",")
     return parts.map(lambda part: part.strip()).filter(lambda part: part.length() > 0)
 
 
 def _age_days(value: ir.Value, rows: ir.Table) -> ir.Value:
-    """Days from a date to the impression. A date and a stamp without a zone are of the local clock."""
+    """Compute the days from a date to the impression. A date, or a timestamp without a zone, is read on the local clock."""
     zoned = value.type().is_timestamp() and value.type().timezone is not None
     moment = rows[schema.TIMESTAMP if zoned else LOCAL]
     return (moment - value.cast("timestamp").epoch_seconds().cast("int64") * 1000).cast("float64") / _DAY_MS
@@ -154,7 +154,7 @@ def _identity(column: Column, rows: ir.Table) -> ir.Value:
 
 
 def _key(column: Column, rows: ir.Table, plan: Plan) -> ir.Value:
-    """An entity's value; of a multi-valued cell each value once, so that an impression counts once for it."""
+    """Return an entity's value. A multi-valued cell gives each value once, so that an impression counts once per value."""
     return (
         _texts(_stored(column, rows), plan.features.multi.get(column.name)).unique() if column.kind == "multi" else _identity(column, rows)
     )
@@ -176,7 +176,7 @@ def _query_names(plan: Plan) -> list[str]:
 
 
 def _query(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
-    """The video being watched: its own values, and whether the candidate shares one (null where either is unknown)."""
+    """Compute columns of the video being watched: its values, and whether the candidate shares one (null where either is unknown)."""
     if not plan.has_query:
         return {}
     found: dict[str, ir.Value] = {schema.QUERY + schema.ITEM_ID: rows[schema.QUERY_ITEM_ID]}
@@ -203,12 +203,12 @@ def _whole(signal: Signal, rows: ir.Table) -> ir.Value:
     if signal.scale == 1:
         return value.cast("int64")
     scaled = _finite(value) * FRACTION
-    # Null beyond 64 bits, where a cast would stop the query: `require_valid` refuses the value by name.
+    # Null beyond 64 bits, where a cast would stop the query. `require_valid` then refuses the value and names its column.
     return ibis.cases((scaled.abs() < 2.0**63, scaled)).round().cast("int64")
 
 
 def _labels(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
-    """Each label, and the moment at which it is known."""
+    """Compute each label, and the moment at which it is known."""
     found: dict[str, ir.Value] = {}
     for objective, delay in zip(plan.objectives, plan.label_delays, strict=True):
         label = found[schema.label_column(objective.name)] = _label(objective, rows, plan)
@@ -217,9 +217,10 @@ def _labels(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
 
 
 def _label(objective: Objective, rows: ir.Table, plan: Plan) -> ir.Value:
-    """The label where it is observed. Of an objective with `given` the joint one, from the end of its chain on.
+    """Compute the label where it is observed. An objective with `given` gets the joint label, built from the end of its chain.
 
-    0 where the label of `given` is 0, for then this one cannot be 1, observed or not; null where that of `given` is null.
+    The joint label is 0 where the label of `given` is 0: then this label cannot be 1, observed or not. It is null where the
+    label of `given` is null.
     """
     *conditional, first = chain(objective, plan.objectives)
     joint = _observed_label(first, rows)

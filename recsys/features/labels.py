@@ -1,7 +1,7 @@
-"""A label's SQL expression as an Ibis expression: parsed, limited to scalar constructs, never spliced into SQL.
+"""Translate a label's SQL expression to Ibis. The expression is parsed, limited to scalar constructs, and never spliced into SQL.
 
-Numbers are computed as float64. What SQL leaves undefined (x / 0, ln(0), sqrt(-1), text that is no number) is null, and
-so is NaN in the data.
+Numbers are computed as float64. Results that SQL leaves undefined (x / 0, ln(0), sqrt(-1), text that is no number) are null.
+NaN in the data is null too.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,15 +18,15 @@ _ALLOWED = (
     "comparisons, and/or/not, arithmetic, case, if, in, between, is null, coalesce, nullif, least, greatest, abs, ln, log, exp, sqrt,"
     " round, floor, ceil, cast"
 )
-_MAX_LENGTH = 10_000  # of an expression; deeper ones than this allows would exhaust the parser's stack
+_MAX_LENGTH = 10_000  # characters of an expression; longer ones can nest so deeply that they exhaust the parser's stack
 
 
 class LabelError(ValueError):
-    """An expression that is not a scalar of the log's columns. `str(error)` is found X, expected Y."""
+    """The error for an expression that is not a scalar of the log's columns. `str(error)` reads: found X, expected Y."""
 
 
 class UnknownColumns(ValueError):  # noqa: N818 (what it holds, not what it is)
-    """Names in an expression that are neither columns of the log nor feedback."""
+    """The error for names in an expression that are neither columns of the log nor feedback."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
@@ -34,7 +34,7 @@ class UnknownColumns(ValueError):  # noqa: N818 (what it holds, not what it is)
 
 
 def parse(text: str) -> exp.Expression:
-    """The tree of one scalar expression. Raises LabelError for anything else: a query, an aggregate, two statements, …"""
+    """Parse one scalar expression into its tree. Raises LabelError for anything else: a query, an aggregate, two statements, …"""
     if len(text) > _MAX_LENGTH:
         raise LabelError(f"found {len(text):,} characters, expected at most {_MAX_LENGTH:,}")
     try:
@@ -53,12 +53,12 @@ def parse(text: str) -> exp.Expression:
 
 
 def columns(text: str) -> tuple[str, ...]:
-    """The names that an expression reads, in order, each once."""
+    """List the names that an expression reads, in order, each once."""
     return tuple(dict.fromkeys(_name(node) for node in parse(text).find_all(exp.Column)))
 
 
 def translate(text: str, events: ir.Table) -> ir.NumericValue:
-    """`text` over the columns of `events` as float64; true is 1, false is 0.
+    """Translate `text` into a float64 expression over the columns of `events`. True is 1, false is 0.
 
     A bare name is a column of the log (`log.X`) or a feedback (`feedback.X`). Raises LabelError, or UnknownColumns with
     every unknown name.
@@ -110,7 +110,7 @@ def _truth(value: ir.Value) -> ir.BooleanValue:
 
 
 def _alike(*values: ir.Value) -> list[ir.Value]:
-    """The values in one type, as a comparison or the branches of a case need; text and numbers never meet."""
+    """Cast values to one type, for a comparison or the branches of a case. Raises LabelError where text meets a number."""
     kinds = [value.type() for value in values if not value.type().is_null()]
     if not kinds:
         return list(values)
@@ -164,7 +164,7 @@ def _function(compute: Callable[[ir.NumericValue], ir.NumericValue]) -> Translat
 
 
 def _refuse_more(node: exp.Expression, *known: str) -> None:
-    """An argument that we would not honour is an error, not ignored."""
+    """Raise LabelError for an argument that would have no effect, instead of ignoring it."""
     more = [key for key, value in node.args.items() if key not in known and isinstance(value, exp.Expression)]
     if more:
         raise LabelError(f"found {node.sql(dialect='duckdb')}, expected it without {', '.join(more)}")
@@ -179,7 +179,7 @@ def _where(value: ir.NumericValue, defined: ir.BooleanValue) -> ir.NumericValue:
 
 
 def _log(node: exp.Log, events: ir.Table) -> ir.Value:
-    """log(x) has base 10, as in DuckDB; log(b, x) base b."""
+    """Translate log(x) with base 10, as in DuckDB, and log(b, x) with base b."""
     first = _ln(_number(_value(node.this, events)))
     if node.expression is None:
         return first / ibis.literal(10.0).ln()
@@ -258,7 +258,7 @@ def _nullif(node: exp.Nullif, events: ir.Table) -> ir.Value:
     return (value == other).fill_null(False).ifelse(ibis.null(value.type()), value)
 
 
-_PARTS = (exp.Identifier, exp.DataType)  # of a column and of a cast: never a value of their own
+_PARTS = (exp.Identifier, exp.DataType)  # parts of a column and of a cast, never values by themselves
 
 _TRANSLATIONS: dict[type[exp.Expression], Translation] = {
     exp.Column: _column,

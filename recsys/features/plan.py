@@ -1,4 +1,4 @@
-"""Everything that the feature program takes from a pipeline and the columns it meets, worked out once."""
+"""Everything that the feature program takes from a pipeline and from the columns of its data, computed once."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,23 +12,23 @@ from recsys.features.ready_slices import READY_SLICES
 from recsys.objectives import Objective, chain
 
 FRACTION = 1_000_000  # a fractional signal is summed as a whole number of millionths
-_PROGRAM = 2  # of the feature program: raised when the same config gives other bytes
-_NO_MATTER = {"min_count", "max_values", "memory_limit"}  # read by the encoder; the engine's memory
+_PROGRAM = 2  # version of the feature program: raised when the same config gives other bytes
+_NO_MATTER = {"min_count", "max_values", "memory_limit"}  # change no example: two are the encoder's, one is the engine's memory
 
 
 @dataclass(frozen=True)
 class Signal:
-    """A number ≥ 0 that is counted and summed once it is known, `delay` ms after its impression."""
+    """A number ≥ 0 that is counted and summed from when it is known: `delay` ms after its impression."""
 
     name: str
     stored: str  # its column in events
     delay: int
-    scale: int  # sums are of `scale` times the value, in int64
+    scale: int  # sums add up `scale` times the value, in int64
 
 
 @dataclass(frozen=True)
 class Entity:
-    """The columns that together name what is counted: a user, a video in a tab, a user and an author."""
+    """The columns that together name a counted thing: a user, a video in a tab, a user and an author."""
 
     columns: tuple[Column, ...]
 
@@ -42,7 +42,7 @@ class Entity:
 
     @property
     def multi(self) -> tuple[str, ...]:
-        """The keys that hold several values; the entity's feature is the mean over them."""
+        """The keys that hold several values. The entity's lifts and counts are means over these values."""
         return tuple(key_column(column) for column in self.columns if column.kind == "multi")
 
     def is_just(self, name: str) -> bool:
@@ -51,7 +51,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class Plan:
-    """The program's parameters. `delays`: label_delay first, then each other delay of a signal once, ascending."""
+    """The program's parameters. `delays` holds label_delay first, then each other delay of a signal once, ascending."""
 
     features: Features
     objectives: tuple[Objective, ...]
@@ -65,8 +65,8 @@ class Plan:
     slices: tuple[Column, ...]
     ready_slices: tuple[str, ...]
     ids: tuple[Column, ...]
-    weight: str | None  # the column of events by which a training row counts
-    label_delays: tuple[int, ...]  # of each objective: ms from an impression to when its label is known
+    weight: str | None  # the column of events that holds the weights of training rows
+    label_delays: tuple[int, ...]  # per objective: ms from an impression to when its label is known
 
     @property
     def delays(self) -> tuple[int, ...]:
@@ -86,13 +86,13 @@ class Plan:
 
     @property
     def outputs(self) -> dict[str, Column]:
-        """Example column → the column that it is the value of."""
+        """The map example column → the input column whose value it holds."""
         sides = {schema.USER: self.user, schema.ITEM: self.item, schema.CONTEXT: self.context}
         return {prefix + column.name: column for prefix, side in sides.items() for column in side}
 
     @property
     def history_sources(self) -> dict[str, str]:
-        """History column → the example column whose past values it lists."""
+        """The map history column → the example column whose past values it lists."""
         categorical = {name for name, column in self.outputs.items() if column.is_categorical and column.table != "users"}
         return {
             schema.HISTORY + schema.ITEM_ID: schema.ITEM_ID,
@@ -101,20 +101,20 @@ class Plan:
 
 
 def key_column(column: Column) -> str:
-    """Where impressions carry an entity's value."""
+    """Return the column in which impressions carry an entity's value."""
     return column.stored if column.stored in (schema.USER_ID, schema.ITEM_ID) else f"key.{column.name}"
 
 
 def signal_delays(pipeline: Pipeline) -> dict[str, int]:
-    """Feedback → ms from an impression to when its signal is known: label_delay + within."""
+    """Return, per feedback, the ms from an impression to when its signal is known: label_delay + within."""
     feedback: tuple[FeedbackOptions, ...] = getattr(pipeline.source, "feedback", ())
     return {entry.name: duration_ms(pipeline.features.label_delay) + duration_ms(entry.within) for entry in feedback}
 
 
 def feature_config(pipeline: Pipeline) -> dict[str, Any]:
-    """All of a pipeline that examples depend on, JSON-able; examples/FINGERPRINT is named by its fingerprint.
+    """Return all parts of a pipeline that examples depend on, as JSON values. Their fingerprint names examples/FINGERPRINT.
 
-    What is there only where it is set leaves the examples of all others as they were.
+    Some options are included only where they are set, so that the examples of all other pipelines stay fresh.
     """
     weight = pipeline.train.weight
     return {
@@ -128,7 +128,7 @@ def feature_config(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _label_config(objective: Objective) -> dict[str, Any]:
-    """What makes the label's values, and what they are checked for."""
+    """Return the options that make the label's values, and those that the values are checked against."""
     always = objective.model_dump(mode="json", include={"name", "kind", "label", "observed"})
     return always | objective.model_dump(mode="json", include={"given", "levels"}, exclude_defaults=True)
 
@@ -138,7 +138,7 @@ def plan_fingerprint(pipeline: Pipeline) -> str:
 
 
 def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
-    """The plan of a pipeline whose names have been checked (`check.require`)."""
+    """Make the plan of a pipeline whose names have been checked (`check.require`)."""
     features = pipeline.features
 
     def found(name: str, tables: tuple[Table, ...]) -> Column:
@@ -164,11 +164,11 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
     )
 
 
-ANY_TABLE: tuple[Table, ...] = ("events", "items", "users")  # where the columns of entities, slices and ids are looked for, in this order
+ANY_TABLE: tuple[Table, ...] = ("events", "items", "users")  # searched in this order for the columns of entities, slices and ids
 
 
 def measured_column(name: str, columns: Columns) -> str | None:
-    """The column of events behind the bare name of a signal or of the weight: the log's own, else a feedback."""
+    """Return the column of events behind the bare name of a signal or of the weight: the log's own column, else a feedback."""
     return next((stored for stored in (schema.log_column(name), schema.feedback_column(name)) if stored in columns.events.names), None)
 
 
@@ -180,20 +180,20 @@ def _signal(name: str, pipeline: Pipeline, columns: Columns) -> Signal:
 
 
 def _delay(stored: str, pipeline: Pipeline) -> int:
-    """Ms from an impression to when a column of events is known."""
+    """Return the ms from an impression to when a column of events is known."""
     label_delay = duration_ms(pipeline.features.label_delay)
     if not stored.startswith(schema.FEEDBACK):
         return label_delay
-    # A feedback that the source joins by itself keeps the default time: the later moment is the safe one.
+    # A feedback that the source joins by itself keeps the default `within`, because a later moment is safer.
     by_itself = label_delay + duration_ms(FeedbackOptions.model_fields["within"].default)
     return signal_delays(pipeline).get(schema.strip(stored, schema.FEEDBACK), by_itself)
 
 
 def _label_delay(objective: Objective, pipeline: Pipeline, columns: Columns) -> int:
-    """The slowest of all that the label, what it is observed by, and what it is given read.
+    """Return the longest delay of the columns that `label` and `observed` read, of the objective and of all in its `given` chain.
 
-    One delay per objective, whatever a row's own feedback says: no answer is known to be none only when `within` is over. Were an
-    answer known when it arrives, the labels that are known early would be the answered ones, a biased sample of all.
+    There is one delay per objective, whatever feedback a row has: a missing answer is certain only when `within` is over. If
+    answers counted as known on arrival, the labels known early would be the answered ones: a biased sample of all labels.
     """
     delays = [duration_ms(pipeline.features.label_delay)]
     for link in chain(objective, pipeline.objective):

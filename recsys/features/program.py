@@ -1,6 +1,6 @@
-"""The feature program of one day: which tables are kept, which expressions run over them, in which order.
+"""The feature program of one day: the tables that are kept, the expressions that run over them, and their order.
 
-What does not name the day is built and compiled once: 400 columns take longer to compile than to compute.
+Expressions that do not name the day are built and compiled once: 400 columns take longer to compile than to compute.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,12 +22,12 @@ from recsys.features.plan import Entity, Plan
 CHUNK = 262_144  # examples that are in memory at once
 ROW_GROUP = 131_072
 _ORDINAL = "ordinal"
-_EVERYTHING = Entity(())  # all impressions together: base rates
+_EVERYTHING = Entity(())  # all impressions together, for the base rates
 
 
 @dataclass(frozen=True)
 class DayInputs:
-    """Where one day's step reads: its events, and the state of the last day before that has events."""
+    """The inputs of one day's step: its events, and the state of the last earlier day that has events."""
 
     day: Day
     events: Sequence[Path]
@@ -47,7 +47,7 @@ class Program:
         self._entities = (_EVERYTHING, *plan.entities)
         self._events, users, items = (ibis.table(dict(plan.columns.types(name)), name=name) for name in ("events", "users", "items"))
         any_day = Day("1970-01-01", plan.zone)
-        # Tables that are filled day by day. Expressions over them name no day, which `stamped` and `today` bring in.
+        # These tables are filled day by day. Expressions over them name no day: `stamped` and `today` supply it.
         self._stamped = _named("stamped", clock.stamped(self._events, any_day))
         self._impressions = impressions(self._stamped, users, items, plan)
         day = self._day = _named("day", self._impressions)
@@ -94,7 +94,7 @@ class Program:
         return pa.schema([field for part in (*schemas, arrow_schema(self._closing)) for field in part if field.name != ROW])
 
     def load(self, inputs: DayInputs) -> None:
-        """Reads a day and what was kept before it."""
+        """Read a day and the state that was kept before it."""
         engine = self._engine
         engine.files("events", inputs.events)
         for name, table in self._carried.items():
@@ -109,7 +109,7 @@ class Program:
         engine.keep("moments", self._found_moments)
 
     def require_valid(self, day: Day, file: Path) -> None:
-        """Raises DataError where the loaded day's rows cannot be learned from (`validate.require_valid`)."""
+        """Raise DataError where the loaded day's rows cannot be learned from (`validate.require_valid`)."""
         validate.require_valid(lambda row: self._engine.arrow(row).to_pylist()[0], self._day, self._events, self._plan, day, file)
 
     @property
@@ -117,12 +117,15 @@ class Program:
         return max(self._plan.windows)
 
     def write_state(self, output: Output) -> None:
-        """Everything that later days need of the loaded day."""
+        """Write everything that later days need from the loaded day."""
         for name, expression in self._state.items():
             output.write_table(name, self._engine.arrow(expression))
 
     def examples(self, day: Day, states: Sequence[Path]) -> Iterator[pa.RecordBatch]:
-        """The loaded day's examples in the order of (timestamp, event_id). `states`: the day's own, and all that reach into its windows."""
+        """Yield the loaded day's examples in the order of (timestamp, event_id).
+
+        `states` are the folders of the day's own state and of all states that reach into its windows.
+        """
         engine = self._engine
         for index in range(len(self._entities)):
             engine.files(f"partials-{index}", [folder / partials_file(index) for folder in states])
@@ -135,7 +138,7 @@ class Program:
             yield from self._chunk(day, min(CHUNK, rows - start)).to_batches(max_chunksize=ROW_GROUP)
 
     def _chunk(self, day: Day, rows: int) -> pa.Table:
-        """The blocks set side by side: each has one row an ask in the order of row, so no join of 400 columns is needed."""
+        """Set the blocks side by side. Each has one row per ask, in the same order, so no join of 400 columns is needed."""
         engine, plan = self._engine, self._plan
         asks = engine.arrow(self._asks.select(ROW, schema.USER_ID, schema.TIMESTAMP).order_by(ROW))
         own = running.OwnPast(asks, engine.arrow(self._own_past), plan)
@@ -151,7 +154,7 @@ class Program:
 
     # --- Expressions ----------------------------------------------------------------------------------------------
     def _aged(self, index: int) -> ir.Table:
-        """An entity's partials in the longest window before today."""
+        """Select an entity's partial sums in the longest window before today, with their age."""
         stored = _named(f"partials-{index}", self._state[partials_file(index)])
         aged = stored.cross_join(self._today).mutate(**{aggregates.AGE: self._today[_ORDINAL] - stored["day"]})
         return aged.filter((aged[aggregates.AGE] >= 1) & (aged[aggregates.AGE] <= max(self._plan.windows))).drop(_ORDINAL, "day")
@@ -177,7 +180,7 @@ class Program:
         return asks.select(ROW, *closing_columns(plan), *ready, **labels).order_by(ROW)
 
     def _moment_block(self) -> ir.Table:
-        """What is static, and where the impression stands in time."""
+        """Select the static columns, and compute the features of an impression's place in time."""
         plan = self._plan
         first_days = self._seen.rename(first_day="day")
         rows = self._asks.left_join(self._moments, [schema.USER_ID, schema.TIMESTAMP]).left_join(first_days, schema.ITEM_ID)
@@ -190,5 +193,5 @@ class Program:
 
 
 def _named(name: str, like: ir.Table) -> ir.Table:
-    """A table of the engine by name, of the columns of an expression as the engine keeps them."""
+    """Return a reference to an engine table, by name, with the columns of the expression that the engine keeps there."""
     return ibis.table(like.schema(), name=name)

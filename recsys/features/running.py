@@ -1,8 +1,8 @@
-"""What a user's own past says at the very moment: counters that run on through the day, and the last impressions.
+"""Features from a user's own past up to the very moment: counters that run on through the day, and the last impressions.
 
-The engine sorts, the rest is arithmetic on places. In the order of (user, timestamp, event_id) the impressions of a user
-that are known before a moment are those before one place, which a binary search finds: a sum over what became known
-between two moments is a difference of prefix sums, and a history is the last places before one.
+The engine sorts by (user, timestamp, event_id); the rest is arithmetic on places in this order. The impressions of a user
+that are known before a moment end at one place, which a binary search finds. So a sum over the impressions that became known
+between two moments is a difference of prefix sums. A history is the last places before such a place.
 """
 
 import ibis.expr.types as ir
@@ -21,7 +21,7 @@ Places = npt.NDArray[np.int64]
 
 
 def own_past(asks: ir.Table, past: ir.Table, plan: Plan) -> ir.Table:
-    """All past impressions of the users who ask, in the order that `OwnPast` needs."""
+    """Select all past impressions of the users in `asks`, in the order that `OwnPast` needs."""
     columns = dict.fromkeys(
         [schema.USER_ID, schema.TIMESTAMP, *plan.history_sources.values(), *(signal_value(s.name) for s in plan.signals)]
     )
@@ -30,25 +30,28 @@ def own_past(asks: ir.Table, past: ir.Table, plan: Plan) -> ir.Table:
 
 
 class OwnPast:
-    """The answers to asks (a user and a moment each), from the past of their users (`own_past`)."""
+    """The features of asks (a user and a moment each), from the past of their users (`own_past`)."""
 
     def __init__(self, asks: pa.Table, past: pa.Table, plan: Plan) -> None:
         self._past, self._plan = past.combine_chunks(), plan
         self._moments, times = _integers(asks[schema.TIMESTAMP]), _integers(past[schema.TIMESTAMP])
         users = self._past[schema.USER_ID].combine_chunks().dictionary_encode()
         self._users = _integers(pc.index_in(asks[schema.USER_ID], value_set=users.dictionary))
-        # One ascending number an impression: the user's place in the order, then the moment. A century of ms and 2²⁰ users fit.
+        # One ascending number per impression: the user's place in the order, then the moment. A century of ms and 2²⁰ users fit.
         self._begin, self._span = int(times.min()), int(np.ptp(times)) + 1
         self._keys = _integers(users.indices) * self._span + (times - self._begin)
 
     def _known_before(self, moments: Places | int, delay: int) -> Places:
-        """The place behind the last impression of each ask's user with timestamp + delay strictly before the moment."""
+        """Find, per ask, the place after its user's last impression with timestamp + delay strictly before the moment."""
         since = np.clip(np.asarray(moments) - delay - self._begin, 0, self._span)
         places: Places = np.searchsorted(self._keys, self._users * self._span + since, side="left")
         return places
 
     def counters(self, day: Day) -> pa.Table:
-        """Per ask in order: `count`, and per signal the number and sum of known values, of what became known since the day began."""
+        """Count, per ask and in order, what became known since the day began.
+
+        The columns are `count` (impressions), and per signal the number and the sum of known values.
+        """
         found = {ROW: np.arange(len(self._moments))}
         for delay in self._plan.delays:
             since, until = self._known_before(day.start, delay), self._known_before(self._moments, delay)
@@ -62,7 +65,7 @@ class OwnPast:
         return pa.table(found)
 
     def history(self) -> pa.Table:
-        """`history.…` per ask in order: the last impressions of its user known before it, newest first."""
+        """List `history.…` per ask, in order: the last impressions of its user that are known before the ask, newest first."""
         plan = self._plan
         ends = self._known_before(self._moments, plan.delays[0])
         lengths = np.minimum(ends - self._known_before(self._begin, 0), plan.features.history)
@@ -73,7 +76,7 @@ class OwnPast:
         values = {name: past[source] for name, source in plan.history_sources.items()}
         for signal in plan.signals:
             value = pc.divide(past[signal_value(signal.name)].cast(pa.float64()), float(signal.scale)).cast(pa.float32())
-            # An impression is in the history from the first delay on, a slower signal of it only later.
+            # An impression enters the history after the first delay. A slower signal of it enters only later.
             values[schema.HISTORY + signal.name] = pc.if_else(pc.greater(elapsed, signal.delay), value, None)
         seconds = pc.divide(elapsed.cast(pa.float64()), 1000.0)
         values[schema.HISTORY_AGE] = pc.ln(pc.add(seconds, 1.0)).cast(pa.float32())
@@ -82,19 +85,19 @@ class OwnPast:
 
 
 def counter_names(plan: Plan) -> list[str]:
-    """The columns of `OwnPast.counters`, all int64."""
+    """List the columns of `OwnPast.counters`, all int64."""
     return [ROW, schema.COUNT, *(name for signal in plan.signals for name in (_known(signal), _total(signal)))]
 
 
 def history_schema(past: pa.Schema, plan: Plan) -> pa.Schema:
-    """The columns of `OwnPast.history`; `past`: those of `own_past`."""
+    """Return the schema of `OwnPast.history`. `past` is the schema of `own_past`."""
     kinds = {name: past.field(source).type for name, source in plan.history_sources.items()}
     kinds |= dict.fromkeys([*(schema.HISTORY + signal.name for signal in plan.signals), schema.HISTORY_AGE], pa.float32())
     return pa.schema({name: pa.list_(kind) for name, kind in kinds.items()})
 
 
 def today_features(counted: ir.Table, base: ir.Table, plan: Plan) -> ir.Table:
-    """`agg.user_id.….today` in the order of row. The base rate is that of the longest window: a day has none of its own yet."""
+    """Compute `agg.user_id.….today`, ordered by row. The base rate is that of the longest window: the day has none of its own yet."""
     longest = max(plan.windows)
     rows = counted.cross_join(base)
     entity = (schema.USER_ID,)

@@ -1,7 +1,7 @@
-"""Where in a burst an impression stands. A burst is a user's impressions with pauses under ten minutes.
+"""An impression's place in its burst. A burst is a series of a user's impressions with pauses under ten minutes.
 
-Impressions are known at once (their signals are not), so these features see all impressions strictly before the moment;
-those of the same millisecond are treated alike.
+Impressions are known at once (their signals are not). So these features see all impressions strictly before the moment.
+Impressions of the same millisecond are treated alike.
 """
 
 import ibis
@@ -15,11 +15,12 @@ _HOUR_MS = 3_600_000
 
 
 def moments(impressions: ir.Table, bursts: ir.Table) -> ir.Table:
-    """One row per user and moment of the day.
+    """Make one row per user and moment of the day; the rows of `bursts` stay among them.
 
-    `n` impressions of that moment, the `previous` moment, `begin` of the burst, `place`: impressions of the burst before it.
+    `n` is the number of impressions at the moment, `previous` the moment before, `begin` the start of its burst. `place` is the
+    number of the burst's impressions before the moment.
 
-    `bursts`: each user's last burst on earlier days (`last_bursts`), which the first one of the day may go on with.
+    `bursts` holds each user's last burst of earlier days (`last_bursts`). The user's first burst of the day may continue it.
     """
     today = impressions.group_by([schema.USER_ID, schema.TIMESTAMP]).agg(n=impressions.count(), begin=impressions[schema.TIMESTAMP].min())
     kinds = today.schema()
@@ -30,7 +31,7 @@ def moments(impressions: ir.Table, bursts: ir.Table) -> ir.Table:
     moments = known.mutate(previous=known[schema.TIMESTAMP].lag(1).over(in_order), total=known["n"].sum().over(so_far))
     opens = moments["previous"].isnull() | (moments[schema.TIMESTAMP] - moments["previous"] >= PAUSE_MS)
     before = moments["total"] - moments["n"]
-    # Both only grow, so the largest of the moments that open a burst is that of the last one.
+    # `before` and `begin` only grow, so their largest value at a moment that opens a burst is that of the last burst.
     so_far = ibis.window(group_by=moments[schema.USER_ID], order_by=moments[schema.TIMESTAMP], rows=(None, 0))
     return moments.select(
         schema.USER_ID,
@@ -43,7 +44,7 @@ def moments(impressions: ir.Table, bursts: ir.Table) -> ir.Table:
 
 
 def last_bursts(found: ir.Table) -> ir.Table:
-    """Each user's last moment, with the impressions of its burst so far and when that began: the state for the next day."""
+    """Return each user's last moment, with the impressions of its burst so far and the burst's start: the state for the next day."""
     moment = found[schema.TIMESTAMP]
     last = found.group_by(schema.USER_ID).agg(
         **{schema.TIMESTAMP: moment.max()}, n=(found["n"] + found["place"]).argmax(moment), begin=found["begin"].argmax(moment)
@@ -52,7 +53,7 @@ def last_bursts(found: ir.Table) -> ir.Table:
 
 
 def session_columns(asked: ir.Table, plan: Plan) -> dict[str, ir.Value]:
-    """Features of asks that `moments` has been joined to."""
+    """Compute the features of asks to which `moments` has been joined."""
     elapsed = (asked[schema.TIMESTAMP] - asked["begin"]).cast("float64") / 1000.0
     columns = {
         schema.CONTEXT + "session_place": (asked["place"].cast("float64") + 1.0).ln(),

@@ -1,8 +1,8 @@
-"""What the next day needs of all days before it: bounded by the users and videos there are, not by the log.
+"""The state that the next day needs from all days before it. The numbers of users and videos bound its size, not the log.
 
-`past`: the last `features.history` impressions of each user, and those with a signal not known yet. `bursts`: the last
-burst of each user. `seen`: the first day of each video. `met_users`, `met_items`: how many impressions each had so far, where a ready
-slice asks for it. `partials-N`: the sums of the days that this state adds.
+`kept`: the last `features.history` impressions of each user, and those with a signal not known yet. `bursts`: the last
+burst of each user. `seen`: the first day of each video. `met_users`, `met_items`: the number of impressions of each so far,
+only if a ready slice needs it. `partials-N`: the partial sums of the days that this state adds.
 """
 
 import ibis
@@ -14,21 +14,21 @@ from recsys.features.aggregates import known_day
 from recsys.features.impressions import past_columns
 from recsys.features.plan import Plan
 
-# Known after the first delay by the end of the day; not yet known after the longest. What is not ripe is open.
+# Ripe: the first delay is over by the end of the day. Open: the longest delay is not. What is not ripe is open.
 _RIPE, _OPEN = "ripe", "open"
 
 
 def past_impressions(impressions: ir.Table, kept: ir.Table, plan: Plan) -> ir.Table:
-    """The day's impressions and those kept from before."""
+    """Combine the day's impressions and those kept from before."""
     columns = past_columns(plan)
     return impressions.select(*columns).union(kept.select(*columns))
 
 
 def stamped(past: ir.Table, plan: Plan, day: Day, previous: Day | None) -> ir.Table:
-    """Past impressions with the day on which each delay makes them known.
+    """Add to past impressions, per delay, the day on which they become known.
 
-    What became known since `previous`, the last day before with events, is counted by this state: on the day it became
-    known, even if that day has no events.
+    This state counts all signals that became known after `previous`, the last earlier day with events. Each counts on the day
+    on which it became known, even if that day has no events.
     """
     moment = past[schema.TIMESTAMP]
     days = {known_day(index): _day_of(moment + delay, day, previous, max(plan.delays)) for index, delay in enumerate(plan.delays)}
@@ -36,7 +36,10 @@ def stamped(past: ir.Table, plan: Plan, day: Day, previous: Day | None) -> ir.Ta
 
 
 def _day_of(moment: ir.Value, day: Day, previous: Day | None, longest_delay: int) -> ir.Value:
-    """The ordinal of the day of a moment since `previous`, else null. Days without events are walked as far as a delay reaches."""
+    """Return the ordinal of a moment's day if this day is after `previous` and not after `day`, else null.
+
+    Days without events in between are tried as far as the longest delay reaches.
+    """
     cases = []
     if previous is not None:
         cases.append((moment < previous.end, ibis.null("int32")))
@@ -49,9 +52,9 @@ def _day_of(moment: ir.Value, day: Day, previous: Day | None, longest_delay: int
 
 
 def kept_impressions(past: ir.Table, plan: Plan) -> ir.Table:
-    """What of the `stamped` past the next day needs, ordered by time.
+    """Select the rows of the `stamped` past that the next day needs, ordered by time.
 
-    Only users with more than a history's length have a surplus, so only their impressions are ranked.
+    Only users with more impressions than a history holds have a surplus, so only their impressions are ranked.
     """
     length = plan.features.history
     sizes = past.group_by(schema.USER_ID).agg(size=past.count())
@@ -67,7 +70,7 @@ def kept_impressions(past: ir.Table, plan: Plan) -> ir.Table:
 
 
 def first_seen(impressions: ir.Table, seen: ir.Table) -> ir.Table:
-    """Video → the ordinal of its first day in the log, ordered by video."""
+    """Return the ordinal of each video's first day in the log, ordered by video."""
     today = impressions.group_by(schema.ITEM_ID).agg(day=impressions["day"].min())
     both = today.union(seen.select(schema.ITEM_ID, "day"))
     return both.group_by(schema.ITEM_ID).agg(day=both["day"].min()).order_by(schema.ITEM_ID)

@@ -1,4 +1,4 @@
-"""What there is to build: the days with events, and the chain of fingerprints that says which of them are stale."""
+"""The steps of a build: the days with events, and the chain of fingerprints that tells which days are stale."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class Step:
     """One day of events: its files, its place in the chain of fingerprints, and whether its examples are wanted."""
 
     day: Day
-    files: Mapping[Path, str]  # → sha256 by the manifest of events
+    files: Mapping[Path, str]  # file → sha256 from the manifest of events
     rows: int
     fingerprint: str
     inputs: Mapping[str, str]
@@ -31,7 +31,7 @@ class Step:
 
 
 def all_steps(pipeline: Pipeline, folder: Path) -> list[Step]:
-    """The days with events up to the last of the split, each with the fingerprint of all that its output depends on."""
+    """List the days with events up to the last of the split, each with the fingerprint of all that its output depends on."""
     events = _manifest(folder / EVENTS)
     by_day: dict[str, dict[str, Mapping[str, object]]] = {}
     for name, entry in events.files.items():
@@ -61,7 +61,7 @@ def _manifest(folder: Path) -> artifacts.Manifest:
 
 
 def _require_parts(pipeline: Pipeline, folder: Path, days: Sequence[str]) -> None:
-    """Raises DataError that names every part of the split without rows, and the days that there are."""
+    """Raise a DataError that names every part of the split without rows, and the days that have rows."""
     empty = {part: span for part, span in pipeline.split.parts().items() if not set(pipeline.split.days(part)) & set(days)}
     if empty:
         raise data_error(
@@ -73,7 +73,7 @@ def _require_parts(pipeline: Pipeline, folder: Path, days: Sequence[str]) -> Non
 
 
 def _spans(days: Sequence[str]) -> str:
-    """`2022-04-25 to 2022-05-01, 2022-05-04`: days in order, neighbours run together."""
+    """Return days as text, in order, neighbouring days as one span: `2022-04-25 to 2022-05-01, 2022-05-04`."""
     spans: list[list[date]] = []
     for day in map(date.fromisoformat, days):
         if spans and day - spans[-1][-1] == timedelta(days=1):
@@ -85,7 +85,7 @@ def _spans(days: Sequence[str]) -> str:
 
 # --- Reading -----------------------------------------------------------------------------------------------------------
 def read_columns(folder: Path, day: str) -> Columns:
-    """The columns of a day's events, of users and of items, in a workspace."""
+    """Read the columns of a day's events, of users and of items, in a workspace."""
     events = _parquet_schema(_parquet_files(day_folder(folder / EVENTS, day))[0])
     sides = {}
     for name, key in (("users", schema.USER_ID), ("items", schema.ITEM_ID)):
@@ -95,7 +95,7 @@ def read_columns(folder: Path, day: str) -> Columns:
 
 
 def require_whole(step: Step, columns: Columns) -> None:
-    """Raises ArtifactError where a day's events are not the bytes of their manifest, or have other columns than the first day."""
+    """Raise ArtifactError where a day's events differ from the bytes of their manifest, or have other columns than the first day."""
     for path, sha256 in step.files.items():
         if not path.is_file() or _sha256(path) != sha256:
             raise ArtifactError(f"{path}: found other bytes than its manifest says. Fix: delete {path.parent.parent} and run ingest again")

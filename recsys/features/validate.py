@@ -1,4 +1,4 @@
-"""What a day's rows must be before they are learned from."""
+"""Conditions that a day's rows must meet before they are learned from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,9 +30,11 @@ class _Rule:
 
 
 def require_valid(answer: Answer, impressions: ir.Table, events: ir.Table, plan: Plan, day: Day, file: Path) -> None:
-    """Raises DataError for the first of: impressions outside their day, signals below 0, weights, labels that their objective cannot learn.
+    """Raise DataError for the first rule that some row breaks.
 
-    `impressions` and `events` are the day's tables; `answer` runs an expression of one row over them.
+    The rules reject, in this order: impressions outside their day, signals outside their range, weights that are no
+    finite number of 0 or more, and labels that their objective cannot learn. `impressions` and `events` are the day's tables.
+    `answer` runs an expression of one row over them.
     """
     of_events = [_in_day(events, day), *(_signal_rule(events, signal.name, signal.stored) for signal in plan.signals)]
     of_impressions = [] if plan.weight is None else [_weight_rule(impressions, plan.weight)]
@@ -79,7 +81,10 @@ def _signal_rule(events: ir.Table, name: str, stored: str) -> _Rule:
 
 
 def _weight_rule(impressions: ir.Table, stored: str) -> _Rule:
-    """A row without a weight is a gap that only the log's owner can fill: as 0 it would drop out unseen, as 1 it would be made up."""
+    """Require a weight in every row, because only the log's owner can fill a gap.
+
+    A missing weight read as 0 would silently drop the row; read as 1, it would be invented.
+    """
     value = impressions[schema.WEIGHT]
     bad = value.isnull() | value.isnan() | (value < 0) | (value > _LARGEST_FLOAT)
     fix = "fill the column (1 counts a row once, 0 leaves it out), or leave train.weight out"
@@ -97,7 +102,7 @@ def _label_rule(impressions: ir.Table, objective: Objective) -> _Rule:
             bad, expected = outside, f"a finite number for the regression objective {objective.name}"
         case "watch_time":
             bad, expected = outside | (value < 0), f"a finite number of 0 or more for the watch_time objective {objective.name}"
-        case "ordinal":  # as the float32 that examples hold; what does not fit into one is null there, and `outside`
+        case "ordinal":  # as float32, as in examples; a value that does not fit is null there, and `outside` here
             levels = [ibis.literal(level, "float32") for level in objective.levels]
             named = ", ".join(f"{level:g}" for level in objective.levels)
             bad, expected = outside | ~value.try_cast("float32").isin(levels), f"one of {named} for the ordinal objective {objective.name}"
