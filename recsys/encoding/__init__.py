@@ -1,4 +1,7 @@
-"""Examples → packed arrays → tensors: vocabularies and normalisers fitted on training days, encoded days in Arrow IPC files."""
+"""The way from examples to packed arrays to tensors.
+
+Vocabularies and normalisers are fitted on the training days. Encoded days are stored in Arrow IPC files.
+"""
 
 from recsys.encoding.batches import batches, packed_batches, steps_per_epoch, to_batch
 from recsys.encoding.encode import Encoded, encode, fingerprint_of

@@ -1,6 +1,6 @@
-"""Encoded days → batches of tensors.
+"""Batches of tensors from encoded days.
 
-Which rows make up which batch is a pure function of (seed, epoch, step), of the thinning and of the sampling.
+The rows of a batch are a pure function of (seed, epoch, step), of the thinning and of the sampling.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,17 +20,17 @@ from recsys.encoding.thinning import Thinning
 
 # Legend: N rows of the days, R rows of a window that are kept, K objectives, W windows.
 
-_CHUNK_ROWS = 8_192  # neighbours in time that come into a window of the shuffle together
-_WINDOW_CHUNKS = 64  # chunks from anywhere in the days whose 524,288 rows are then mixed row by row, in memory
+_CHUNK_ROWS = 8_192  # rows of a chunk: neighbours in time, which enter a window of the shuffle together
+_WINDOW_CHUNKS = 64  # chunks of a window, from anywhere in the days; their 524,288 rows are mixed row by row, in memory
 
 
 def steps_per_epoch(
     days: EncodedDays, batch_size: int, thinning: Thinning | None = None, sampling: Sampling | None = None, epoch: int = 0
 ) -> int:
-    """How many batches `batches` yields from step 0; the last may be short. With a thinning, which keeps other rows in each epoch, reads
-    labels.
+    """Count the batches that `batches` yields from step 0. The last one may be short.
 
-    With a sampling as many as without, or none where no objective can be drawn; reads all labels.
+    With a thinning, which keeps other rows in each epoch, this reads labels. With a sampling there are as many batches as
+    without, or none where no objective can be drawn; this reads all labels.
     """
     if sampling is not None and not sampling.shares(_counts(days, _windows(days, "time", 0, 0), thinning, epoch).sum(axis=0)).any():
         return 0
@@ -51,13 +51,14 @@ def batches(
     thinning: Thinning | None = None,
     sampling: Sampling | None = None,
 ) -> Iterator[Batch]:
-    """Every row of the days (that `thinning` keeps) once, from batch `start_step` on: the tail of what step 0 starts.
+    """Yield every row of the days (that `thinning` keeps) once, in batches, from batch `start_step` on.
 
-    With a sampling each batch is of one objective instead, `shuffled`: see `_sampled`.
+    The batches are the last ones of the sequence that starts at step 0. With a sampling, each batch serves one objective
+    instead, and `order` must be "shuffled": see `_sampled`.
 
-    "time": the rows as they lie, day after day. "shuffled": chunks of neighbouring rows in random order, and the rows of a
-    window of chunks in random order, anew for each (seed, epoch). Days that fit into one window are permuted outright;
-    of longer ones no more than a window is in memory.
+    Order "time" yields the rows as they lie, day after day. Order "shuffled" draws chunks of neighbouring rows in random order
+    and mixes the rows of each window of chunks, anew for each (seed, epoch). Days that fit into one window are permuted as a
+    whole. Of longer days, no more than one window is in memory.
     """
     if sampling is not None:
         assert order == "shuffled", "a sampling draws rows, which have no order then"
@@ -88,37 +89,38 @@ def batches(
             if held == batch_size:
                 yield _tensors(concatenated(parts))
                 parts, held = [], 0
-        del window  # before the next one is read: one is what memory holds
+        del window  # before the next one is read, so that memory holds only one
     if parts:
         yield _tensors(concatenated(parts))
 
 
 def packed_batches(packed: Packed, batch_size: int) -> Iterator[Batch]:
-    """Rows as they lie, in batches of tensors of their own memory; the last may be short."""
+    """Yield the rows as they lie, in batches of tensors with their own memory. The last batch may be short."""
     for start in range(0, len(packed.labels), batch_size):
         yield _tensors(Packed._make(values[start : start + batch_size].copy() for values in packed))
 
 
 def to_batch(encoded: pa.RecordBatch, layout: Layout) -> Batch:
-    """What `Encoder.transform` returns, as tensors of their own memory."""
+    """Convert the result of `Encoder.transform` to tensors with their own memory."""
     return _tensors(concatenated([packing.unpack(encoded, layout)]))
 
 
 def _sampled(
     days: EncodedDays, sampling: Sampling, batch_size: int, seed: int, epoch: int, start_step: int, thinning: Thinning | None
 ) -> Iterator[Batch]:
-    """An epoch of as many steps as one over all rows, each on up to `batch_size` rows that have the label of the drawn objective.
+    """Yield an epoch of batches, each of up to `batch_size` rows that have the label of one drawn objective.
 
-    Rows that count 0 are left out. The windows are those of a shuffled epoch; in each, every objective walks over its own rows there, as
-    often as its steps there take it, in a new order each time. So an epoch is a number of steps, not a visit to each row: a rare
-    objective meets each of its rows often, a common one some of them not at all. Where a window holds fewer rows of an objective than a
-    batch, these are its batch. Labels are read once more, before the first step.
+    The epoch has as many steps as one over all rows. Rows with weight 0 are left out. The windows are those of a shuffled
+    epoch. In each window, an objective walks over its own rows as often as its steps there need, in a new order each time. So
+    an epoch is a number of steps, not a visit to each row: a rare objective meets each of its rows often, and a common one
+    misses some. Where a window holds fewer rows of an objective than a batch, these rows are its batch. Labels are read once
+    more, before the first step.
     """
     windows = _windows(days, "shuffled", seed, epoch)
     steps = steps_per_epoch(days, batch_size, thinning, epoch=epoch)
     if not steps:
         return
-    # with the day, lest in time order the few steps of each day draw the same objectives
+    # The day is part of the key. Otherwise, in time order, the few steps of each day would draw the same objectives.
     key = (seed, epoch, date.fromisoformat(days.days[0]).toordinal())
     skipped = start_step
     plan = sampling.plan(_counts(days, windows, thinning, epoch), steps, key)
@@ -140,7 +142,7 @@ def _sampled(
 
 
 def _counts(days: EncodedDays, windows: Sequence[Sequence[Span]], thinning: Thinning | None, epoch: int) -> NDArray[np.int64]:
-    """[W, K] rows of each window that each objective learns from."""
+    """Count the rows of each window that each objective learns from: [W, K]."""
     counts_WK = np.zeros((len(windows), len(days.layout.objectives)), np.int64)
     for place, spans in enumerate(windows):
         counts_WK[place] = days.counting(spans, thinning, epoch).sum(axis=0)
@@ -148,7 +150,7 @@ def _counts(days: EncodedDays, windows: Sequence[Sequence[Span]], thinning: Thin
 
 
 def _windows(days: EncodedDays, order: Order, seed: int, epoch: int) -> list[list[Span]]:
-    """The spans in reading order, in groups: record batch by record batch, or windows of chunks drawn without replacement."""
+    """Group the spans in reading order: one group per record batch, or windows of chunks drawn without replacement."""
     if order == "time":
         return [[Span(block, 0, rows)] for block, rows in enumerate(days.block_rows)]
     chunks = [
@@ -156,7 +158,7 @@ def _windows(days: EncodedDays, order: Order, seed: int, epoch: int) -> list[lis
         for block, rows in enumerate(days.block_rows)
         for start in range(0, rows, _CHUNK_ROWS)
     ]
-    # stream 0; the windows number theirs from 1, for numpy takes [seed, epoch] and [seed, epoch, 0] for the same
+    # Stream 0. The windows number their streams from 1, because for numpy [seed, epoch] and [seed, epoch, 0] are the same.
     drawn = [chunks[place] for place in np.random.default_rng([seed, epoch, 0]).permutation(len(chunks))]
     return [drawn[start : start + _WINDOW_CHUNKS] for start in range(0, len(drawn), _WINDOW_CHUNKS)]
 

@@ -1,4 +1,4 @@
-"""Codes of what the position-bias tower sees: where an impression was shown and on which device. 0 is missing."""
+"""Codes of the inputs of the position-bias tower: the position of an impression and its device. 0 is missing."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class BiasCodes:
     devices: tuple[str, ...]  # in the order of their codes 1 …
 
     def transform(self, table: pa.Table) -> NDArray[np.int32]:
-        """[N, 2]: position and device. A negative position, a null and a device that training has not seen are 0."""
+        """Return [N, 2]: position and device. A negative position, a null and a device that training gave no code are 0."""
         codes_N2 = np.zeros((len(table), 2), np.int32)
         if self.positions:
             shown = _positions(table)
@@ -32,7 +32,7 @@ class BiasCodes:
 
 
 class BiasFitter:
-    """Finds the range of positions, and the devices seen in at least `min_count` training rows, in order of appearance."""
+    """Find the range of positions, and the devices seen in at least `min_count` training rows, in the order of a vocabulary."""
 
     def __init__(self, columns: tuple[str, ...], min_count: int) -> None:
         self._columns = columns  # those of POSITION and DEVICE that the model may see

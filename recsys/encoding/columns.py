@@ -1,4 +1,4 @@
-"""What each column of the examples is to the model, and how its cells become numpy arrays."""
+"""The role of each column of the examples in the model, and the conversion of its cells to numpy arrays."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Roles:
 
 
 class Cells(NamedTuple):
-    """The values of a column, flattened. `row` and `place` say where each stood: the example, and the place within its list."""
+    """The values of a column, flattened. `row` is the example that held a value, `place` the value's place within its list."""
 
     row: NDArray[np.int64]
     place: NDArray[np.int64]
@@ -40,7 +40,10 @@ class Cells(NamedTuple):
 
 
 def roles(examples: pa.Schema, features: Features) -> Roles:
-    """Numbers are dense, texts, lists and ids are categories; `history.…` are lists of either. Raises ArtifactError for another type."""
+    """Find the role of each column: numbers are dense; texts, lists and ids are categories; `history.…` are lists of either.
+
+    Raises ArtifactError for another type.
+    """
     dense: list[str] = []
     categories: list[str] = []
     history_categories: list[str] = []
@@ -62,7 +65,7 @@ def roles(examples: pa.Schema, features: Features) -> Roles:
 
 
 def check_types(examples: pa.Schema, roles: Roles, place: str) -> None:
-    """Raises ArtifactError, naming the first column that is absent or of a type that its role cannot have."""
+    """Raise an ArtifactError that names the first column that is absent or of a type that its role cannot have."""
     expected = (
         (roles.dense, is_number, "a number"),
         (roles.categories, _is_category, "a text, an int64 or a list of texts"),
@@ -74,7 +77,7 @@ def check_types(examples: pa.Schema, roles: Roles, place: str) -> None:
 
 
 def check_numbers(examples: pa.Schema, columns: Sequence[str], place: str) -> None:
-    """Raises ArtifactError, naming the first column that is absent or holds no numbers."""
+    """Raise an ArtifactError that names the first column that is absent or holds no numbers."""
     _check_type(examples, columns, is_number, "a number", place)
 
 
@@ -89,7 +92,7 @@ def _check_type(examples: pa.Schema, columns: Sequence[str], is_right: Callable[
 
 
 def require(examples: pa.Schema, columns: Iterable[str], place: str) -> None:
-    """Raises ArtifactError, naming the columns that are absent."""
+    """Raise an ArtifactError that names the absent columns."""
     there = set(examples.names)
     absent = [column for column in columns if column not in there]
     if absent:
@@ -100,7 +103,7 @@ def require(examples: pa.Schema, columns: Iterable[str], place: str) -> None:
 
 
 def space_of(column: str) -> str:
-    """The part of the embedding table that a column looks its values up in. Columns that mean the same thing share one."""
+    """Return the space of a column: its part of the embedding table. Columns that mean the same thing share a space."""
     if column in _ID_COLUMNS:
         return schema.ITEM_ID
     if column.startswith(schema.ID):
@@ -117,7 +120,7 @@ def array(table: pa.Table, column: str) -> pa.Array:
 
 
 def numbers(column: pa.Array) -> NDArray[np.float64]:
-    """One float64 a cell; NaN where it is null, NaN or infinite."""
+    """Return one float64 per cell; NaN where the cell is null, NaN or infinite."""
     if not pa.types.is_floating(column.type):
         column = pc.cast(column, pa.float64(), safe=False)
     values: NDArray[np.float64] = column.to_numpy(zero_copy_only=False).astype(np.float64)
@@ -126,13 +129,13 @@ def numbers(column: pa.Array) -> NDArray[np.float64]:
 
 
 def lengths_of(lists: pa.Array) -> NDArray[np.int64]:
-    """0 for a null list."""
+    """Return the length of each list; 0 for a null list."""
     lengths: NDArray[np.int64] = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
     return lengths
 
 
 def elements(lists: pa.Array, most: int) -> Cells:
-    """The first `most` elements of each list; a null list has none."""
+    """Return the first `most` elements of each list. A null list has none."""
     lengths = lengths_of(lists)
     if lengths.max(initial=0) > most:
         lists, lengths = pc.list_slice(lists, 0, most), np.minimum(lengths, most)
@@ -142,7 +145,7 @@ def elements(lists: pa.Array, most: int) -> Cells:
 
 
 def categories(column: pa.Array, most: int) -> Cells:
-    """The first `most` values of each cell as strings. A null cell holds one value, null; an empty list none."""
+    """Return the first `most` values of each cell as strings. A null cell holds one value, null; an empty list holds none."""
     if not _is_list(column.type):
         places = np.zeros(len(column), np.int64)
         return Cells(np.arange(len(column)), places, pc.cast(column, pa.string()))

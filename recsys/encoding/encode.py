@@ -1,4 +1,4 @@
-"""The stage: examples/ → encoded/, an encoder and the days of the split, each an artifact that is made once."""
+"""The stage from examples/ to encoded/. It makes an encoder and the days of the split, each an artifact that is made once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from recsys.progress import Console
 from recsys.workspace import ENCODED_PART, ENCODER, PART, day_folder, days_of
 
 _STAGE = "encode"
-_READ_ROWS = 4 * packing.BATCH_ROWS  # at a time: a look-up hashes the whole vocabulary once a table, and memory holds one table
-_OPTIONS = ("ids", "min_count", "max_values", "history", "bias")  # of [features]; all others are seen in the examples' bytes
+_READ_ROWS = 4 * packing.BATCH_ROWS  # of a table: a look-up hashes the whole vocabulary once per table, and memory holds one table
+_OPTIONS = ("ids", "min_count", "max_values", "history", "bias")  # of [features]; all others show in the examples' bytes
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What `encode` has left: `folder` holds encoder/ and a day=D/ for each of `days`."""
+    """The result of `encode`: `folder` holds encoder/ and a day=D/ for each of `days`."""
 
     folder: Path
     fingerprint: str
@@ -33,12 +33,12 @@ class Encoded:
 
 
 def fingerprint_of(pipeline: Pipeline, examples: Path) -> str:
-    """What the encoder depends on: its options and the bytes of the training days, no other day's."""
+    """Return the fingerprint of what the encoder depends on: its options and the bytes of the training days only."""
     return artifacts.fingerprint([_config(pipeline), _contents(examples, days_of(pipeline.split, examples, schema.TRAIN))])
 
 
 def encode(pipeline: Pipeline, examples: Path, encoded_root: Path, *, console: Console) -> Encoded:
-    """Fits an encoder on the training days and encodes all days of the split that have examples; what is fresh stays.
+    """Fit an encoder on the training days and encode all days of the split that have examples. Fresh artifacts stay.
 
     Rows keep the order of the examples. Raises ArtifactError where there is no training day, or examples lack a column.
     """
@@ -87,7 +87,7 @@ def _encode_day(encoder: Encoder, examples: Path, target: Path, fingerprint: str
 
 
 def _tables(day: Path) -> Iterator[pa.Table]:
-    """A day's examples in tables of a bounded size; one empty table where the day has no rows."""
+    """Yield a day's examples in tables of a bounded size. A day without rows yields one empty table."""
     path = day / PART
     try:
         with pq.ParquetFile(path) as file:
@@ -102,14 +102,17 @@ def _tables(day: Path) -> Iterator[pa.Table]:
 
 
 def _config(pipeline: Pipeline) -> dict[str, Any]:
-    """What is there only where it is set leaves the encoders of all others as they were."""
+    """Return the options that the encoder depends on.
+
+    Some options are included only where they are set, so that the encoders of all other pipelines stay fresh.
+    """
     options = pipeline.features.model_dump(mode="json", include=set(_OPTIONS))
     options["objectives"] = [objective.name for objective in pipeline.objective]
     options["zone"] = pipeline.zone
     if durations := duration_columns(pipeline):
         options["durations"] = list(durations)
     if pipeline.train.weight is not None:
-        options["weighted"] = True  # by which column is in the examples' bytes
+        options["weighted"] = True  # the column itself shows in the examples' bytes
     return options
 
 

@@ -1,4 +1,4 @@
-"""Encoded days as arrays: all rows with all labels, or what of them becomes known in a period."""
+"""Encoded days as arrays: all rows with all labels, or only the labels that become known in a period."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -22,13 +22,13 @@ from recsys.workspace import ENCODED_PART, ENCODER, day_folder
 
 
 class Period(NamedTuple):
-    """Half-open, in days since 1970-01-01. `until` None: without an end."""
+    """A half-open period, in days since 1970-01-01. With `until` None it has no end."""
 
     since: int = 0
     until: int | None = None
 
     def holds(self, known: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Of each of some days, in the shape that they come in."""
+        """Return whether each day lies in the period, in the shape of `known`."""
         inside = known >= self.since
         return inside if self.until is None else inside & (known < self.until)
 
@@ -45,26 +45,27 @@ class Span(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """The rows of one record batch that are there."""
+    """One record batch, and which of its rows are used."""
 
     reader: pa.ipc.RecordBatchFileReader
     number: int
     rows: NDArray[np.int32] | None  # their places in the record batch; None: all
-    size: int  # how many they are
+    size: int  # the number of these rows
     day: str
     first: int  # the place in the day of the record batch's first row
     known: Period | None
 
 
 class EncodedDays:
-    """Days of `encoded/FINGERPRINT/`, one after another, memory-mapped: opening costs nothing, the arrays are views or one copy.
+    """Days of `encoded/FINGERPRINT/`, one after another, memory-mapped. Opening costs nothing; the arrays are views or one copy.
 
-    With `known`, a period for each of the days, only labels are there that become known in it, and only rows with one: what a training
-    may learn. Opening then reads the labels, and remembers four bytes a row where only some of a record batch are there.
+    `known` gives one period per day. Then only the labels that become known in the period are there, and only rows with such a
+    label: a training run may learn from these. Opening then reads the labels. Where only some rows of a record batch are used,
+    memory also holds four bytes per used row.
     """
 
     def __init__(self, folder: Path, days: Sequence[str], known: Sequence[Period] | None = None) -> None:
-        """Raises ArtifactError where a day is absent, damaged or of another encoder."""
+        """Open the days. Raises ArtifactError where a day is absent, damaged or of another encoder."""
         self.folder = folder
         self.days = tuple(days)
         self.layout = load_layout(folder / ENCODER)
@@ -85,16 +86,16 @@ class EncodedDays:
         return sum(self.block_rows)
 
     def block(self, number: int) -> Packed:
-        """The arrays of one block. Of all rows of a record batch with all labels views of the file, read-only."""
+        """Return the arrays of one block. They are read-only views of the file if it holds all rows and labels of a record batch."""
         return self._part(Span(number, 0, self.block_rows[number]))
 
     def read(self, spans: Sequence[Span]) -> Packed:
-        """The spans' rows one after another; of a single span of neighbours a view, else a copy."""
+        """Return the spans' rows one after another. A single span of neighbouring rows gives a view, anything else a copy."""
         parts = [self._part(span) for span in spans]
         return parts[0] if len(parts) == 1 else concatenated(parts)
 
     def take(self, places_N: NDArray[np.intp]) -> Packed:
-        """The rows at these places among all rows of the days, ascending; a copy."""
+        """Return a copy of the rows at these places, which are ascending and count over all rows of the days."""
         bounds = np.cumsum([0, *self.block_rows])
         cuts = np.searchsorted(places_N, bounds)
         parts = [packing.empty(0, self.layout)]
@@ -104,13 +105,13 @@ class EncodedDays:
         return concatenated(parts)
 
     def kept(self, spans: Sequence[Span], thinning: Thinning, epoch: int) -> NDArray[np.intp]:
-        """The places, among the spans' rows one after another, of those that a thinning keeps. Reads no more than labels."""
+        """Return the places of the rows that a thinning keeps, among the spans' rows one after another. Reads labels only."""
         return np.flatnonzero(np.concatenate([self._kept(span, self._labels(span), thinning, epoch) for span in spans]))
 
     def counting(self, spans: Sequence[Span], thinning: Thinning | None, epoch: int) -> NDArray[np.bool_]:
-        """[N, K] of the spans' rows one after another: whether something is learned from a label.
+        """Return [N, K] for the spans' rows one after another: whether something is learned from a label.
 
-        It is there, its row counts more than 0, and the thinning keeps it. Reads labels and weights.
+        This is so where the label is there, its row's weight is above 0, and the thinning keeps the row. Reads labels and weights.
         """
         parts = []
         for span in spans:
@@ -122,7 +123,7 @@ class EncodedDays:
         return np.concatenate(parts)
 
     def arrivals(self) -> Arrivals:
-        """Of rows that count (weight above 0)."""
+        """Count the labels that become known on each day, in rows with a weight above 0."""
         found: Arrivals = {}
         for number, rows in enumerate(self.block_rows):
             counts_NK, known_NK = self.counting([Span(number, 0, rows)], None, 0), self._column("known", Span(number, 0, rows))
@@ -131,43 +132,43 @@ class EncodedDays:
         return found
 
     def dense(self) -> NDArray[np.float32]:
-        """[N, D]"""
+        """Return [N, D]."""
         return self._whole("dense")
 
     def rows(self) -> NDArray[np.int32]:
-        """[N, S]"""
+        """Return [N, S]."""
         return self._whole("rows")
 
     def history_rows(self) -> NDArray[np.int32]:
-        """[N, L, H]"""
+        """Return [N, L, H]."""
         return self._whole("history_rows")
 
     def history_signals(self) -> NDArray[np.float32]:
-        """[N, L, G]"""
+        """Return [N, L, G]."""
         return self._whole("history_signals")
 
     def history_length(self) -> NDArray[np.int32]:
-        """[N]"""
+        """Return [N]."""
         return self._whole("history_length")
 
     def bias(self) -> NDArray[np.int32]:
-        """[N, 2]"""
+        """Return [N, 2]."""
         return self._whole("bias")
 
     def labels(self, start: int = 0) -> NDArray[np.float32]:
-        """[N − start, K] of the rows from `start` on, NaN where not observed, and where not known in the period."""
+        """Return [N − start, K] for the rows from `start` on; NaN where not observed, and where not known in the period."""
         return self._whole("labels", start)
 
     def durations(self) -> NDArray[np.float32]:
-        """[N, A], NaN where missing."""
+        """Return [N, A], NaN where missing."""
         return self._whole("durations")
 
     def weights(self, start: int = 0) -> NDArray[np.float32]:
-        """[N − start] of the rows from `start` on."""
+        """Return [N − start] for the rows from `start` on."""
         return self._whole("weights", start)
 
     def known(self) -> NDArray[np.int32]:
-        """[N, K] the day in which each label becomes known, in days since 1970-01-01; 0 where there is none."""
+        """Return [N, K] the day on which each label becomes known, in days since 1970-01-01; 0 where there is no label."""
         return self._whole("known")
 
     def _whole(self, name: str, start: int = 0) -> NDArray[Any]:
@@ -189,13 +190,13 @@ class EncodedDays:
         return labels_NK if known is None else np.where(known.holds(self._column("known", span)), labels_NK, np.float32(np.nan))
 
     def _column(self, name: str, span: Span) -> NDArray[Any]:
-        """As it lies in the file."""
+        """Return one array of a span's rows, as it lies in the file."""
         packed, at = self._unpacked(span)
         column: NDArray[Any] = getattr(packed, name)[at]
         return column
 
     def _unpacked(self, span: Span) -> tuple[Packed, slice | NDArray[np.int32]]:
-        """The record batch, and where in it the span's rows are."""
+        """Return the span's record batch, and the places of the span's rows in it."""
         block, at = self._blocks[span.block], slice(span.start, span.stop)
         return packing.unpack(block.reader.get_batch(block.number), self.layout), at if block.rows is None else block.rows[at]
 
@@ -206,14 +207,14 @@ class EncodedDays:
 
 
 def concatenated(parts: Sequence[Packed]) -> Packed:
-    """In memory of its own: views of a file are read-only, which tensors cannot be."""
+    """Join parts in memory of their own: views of a file are read-only, and tensors cannot be read-only."""
     if len(parts) == 1 and all(values.flags.writeable for values in parts[0]):
         return parts[0]
     return Packed._make(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
 def _with_a_label(packed: Packed, known: Period) -> NDArray[np.int32] | None:
-    """The places of the rows with a label that becomes known in the period; None: all of them have one."""
+    """Return the places of the rows with a label that becomes known in the period; None if all rows have one."""
     has_one_N = (~np.isnan(packed.labels) & known.holds(packed.known)).any(axis=1)
     return None if has_one_N.all() else np.flatnonzero(has_one_N).astype(np.int32)
 

@@ -1,4 +1,4 @@
-"""Examples → packed arrays, by what was fitted on the training days."""
+"""The encoder from examples to packed arrays, fitted on the training days."""
 
 import json
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ QUANTILES_FILE = "quantiles.parquet"
 
 @dataclass(frozen=True)
 class Encoder:
-    """Fitted once, on training days only; `transform` is then a function of the row alone."""
+    """An encoder, fitted once, on training days only. Its `transform` is then a function of the row alone."""
 
     layout: Layout
     vocabulary: Vocabulary
@@ -56,9 +56,9 @@ class Encoder:
 
     @staticmethod
     def fit(days: Iterable[tuple[str, pa.Table]], pipeline: Pipeline) -> "Encoder":
-        """Learns from (day, examples) pairs in the order of the days; a day may come in several tables, one after another.
+        """Fit on (day, examples) pairs in the order of the days. A day may come in several tables, one after another.
 
-        Raises ArtifactError where a table lacks a column, ValueError where there is no table or the days are out of order.
+        Raises ArtifactError where a table lacks a column. Raises ValueError where there is no table or the days are out of order.
         """
         fitting: Fitting | None = None
         previous = ""
@@ -76,11 +76,11 @@ class Encoder:
         return Encoder(*fitting.finish())
 
     def transform(self, table: pa.Table, *, place: str = "examples", labelled: bool = True) -> pa.RecordBatch:
-        """The packed arrays of the table's rows, in their order. `place` names the table in an error.
+        """Return the packed arrays of the table's rows, in their order. `place` names the table in an error.
 
-        A label that is null or not finite is not observed. Not `labelled`: the table needs no labels and no weights; no label is
-        observed and every row counts 1.
-        Raises ArtifactError where a column that the encoder was fitted on is absent or of another type.
+        A label that is null or not finite is not observed. If not `labelled`, the table needs no labels and no weights: then no
+        label is observed and every row has weight 1. Raises ArtifactError where a column that the encoder was fitted on is
+        absent or of another type.
         """
         self._check(table.schema, place, labelled)
         packed = packing.empty(len(table), self.layout)
@@ -113,7 +113,7 @@ class Encoder:
             packed.history_rows[past.row[cells.row], past.place[cells.row], slot.start + cells.place] = rows
 
     def _known(self, table: pa.Table, objective: str, label_N: NDArray[np.float32], place: str) -> NDArray[np.int32]:
-        """[N] the day in which each label becomes known. Raises ArtifactError where a label has no moment at which it does."""
+        """Return [N] the day on which each label becomes known. Raises ArtifactError where a label has no such moment."""
         moments = array(table, schema.known_column(objective))
         there_N = moments.is_valid().to_numpy(zero_copy_only=False)
         missing = int(np.count_nonzero(~np.isnan(label_N) & ~there_N))
@@ -127,7 +127,7 @@ class Encoder:
         return known_N
 
     def _past(self, table: pa.Table, column: str, place: str) -> Cells:
-        """The past impressions that a history column tells of. Raises ArtifactError where its lists are not as long as the ids'."""
+        """Return a history column's cells, one per past impression. Raises ArtifactError where its lists are not as long as the ids'."""
         lengths, expected = (lengths_of(array(table, name)) for name in (column, HISTORY_ITEM_ID))
         wrong = int((lengths != expected).sum())
         if wrong:
@@ -155,7 +155,7 @@ class Encoder:
         check_numbers(examples, layout.durations, place)
 
     def save(self, output: artifacts.Output) -> None:
-        """JSON and parquet, byte for byte the same for the same encoder."""
+        """Write JSON and parquet, byte for byte the same for the same encoder."""
         output.write_json(LAYOUT_FILE, self.layout.model_dump(mode="json"))
         output.write_json(SCALES_FILE, {"history": [asdict(scale) for scale in self.scales], "bias": asdict(self.bias)})
         output.write_table(VOCABULARY_FILE, self.vocabulary.table())
@@ -163,7 +163,7 @@ class Encoder:
 
     @staticmethod
     def load(folder: Path) -> "Encoder":
-        """What `save` wrote. Raises ArtifactError where it is absent or cannot be read."""
+        """Read an encoder that `save` wrote. Raises ArtifactError where a file is absent or cannot be read."""
         layout = load_layout(folder)
         try:
             raw = json.loads((folder / SCALES_FILE).read_bytes())
@@ -177,10 +177,10 @@ class Encoder:
 
 
 def load_layout(folder: Path) -> Layout:
-    """The layout of a saved encoder alone. Raises ArtifactError where it is absent or cannot be read."""
+    """Read only the layout of a saved encoder. Raises ArtifactError where it is absent or cannot be read."""
     try:
         return Layout.model_validate_json((folder / LAYOUT_FILE).read_bytes())
-    except (OSError, ValueError) as error:  # pydantic's are ValueErrors
+    except (OSError, ValueError) as error:  # pydantic's errors are ValueErrors
         raise _unreadable(folder / LAYOUT_FILE, error) from error
 
 

@@ -1,4 +1,4 @@
-"""The inputs of a model in groups that a person has words for, and a batch of rows with one of them shuffled."""
+"""The inputs of a model in groups that people can name, and a batch of rows with one group shuffled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ from recsys import schema
 from recsys.encoding.layout import Layout
 from recsys.encoding.packing import Packed
 
-# Legend: N rows. `bias` holds two codes a row, in the order of _BIAS.
+# Legend: N rows. `bias` holds two codes per row, in the order of _BIAS.
 
 _BIAS = (schema.BIAS + schema.POSITION, schema.BIAS + schema.DEVICE)
-_ALWAYS = ((schema.USER_ID,), (schema.ITEM_ID,))  # age and recency are of these, counted or not
+_ALWAYS = ((schema.USER_ID,), (schema.ITEM_ID,))  # age and recency belong to these, whether counted or not
 _HISTORY = ("history_rows", "history_signals", "history_length")
 
 
 @dataclass(frozen=True)
 class FeatureGroup:
-    """Which columns of which arrays of `Packed` hold one group; None: the whole array."""
+    """The arrays of `Packed` that hold one group, and the group's columns in each array. None means the whole array."""
 
     name: str
     columns: dict[str, list[int] | None]
 
     def permuted(self, packed: Packed, order_N: NDArray[np.intp]) -> Packed:
-        """The rows with this group's values as the rows `order_N` have them, all of a row's together; all else stays."""
+        """Return the rows with this group's values taken from the rows `order_N`. All values of a row move together; all else stays."""
         return packed._replace(**{array: _replaced(getattr(packed, array), at, order_N) for array, at in self.columns.items()})
 
 
 def feature_groups(layout: Layout, entities: Sequence[Sequence[str]]) -> tuple[FeatureGroup, ...]:
-    """Every input of the model in exactly one group.
+    """Put every input of the model into exactly one group.
 
-    They are user, item, query, context, agg.ENTITY of each entity, today, history, ids, bias.position and bias.device; one without
-    columns is left out. A length that a kind of label needs goes with the columns of its own prefix.
+    The groups are user, item, query, context, agg.ENTITY of each entity, today, history, ids, bias.position and bias.device. A
+    group without columns is left out. A length that a kind of label needs is in the group of its own prefix.
     """
     counted = [schema.AGGREGATE + schema.TOGETHER.join(entity) for entity in (*_ALWAYS, *entities)]
     sides = [prefix.removesuffix(".") for prefix in (schema.USER, schema.ITEM, schema.QUERY, schema.CONTEXT)]
@@ -61,8 +61,8 @@ def feature_groups(layout: Layout, entities: Sequence[Sequence[str]]) -> tuple[F
 
 
 def _group_of(feature: str, prefixes: dict[str, str]) -> str:
-    """By the longest prefix that fits: one entity's name may be the start of another's."""
-    if feature.startswith(schema.AGGREGATE) and feature.removesuffix("?").endswith(f".{schema.TODAY}"):  # "?": whether it is missing
+    """Return the group of the longest prefix that fits, because one entity's name may be the start of another's."""
+    if feature.startswith(schema.AGGREGATE) and feature.removesuffix("?").endswith(f".{schema.TODAY}"):  # "?": missing-value indicator
         return schema.TODAY
     fitting = [prefix for prefix in prefixes if feature.startswith(prefix)]
     assert fitting, f"{feature} belongs to no group"

@@ -1,4 +1,4 @@
-"""What is learned from the training days, in one walk over their tables: vocabularies, quantiles, scales and codes."""
+"""The fitting of vocabularies, quantiles, scales and codes to the training days, in one walk over their tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -28,7 +28,7 @@ from recsys.objectives import durations
 
 
 class Fitting:
-    """Memory holds the vocabulary, a bounded sample and sums: never a day, never the log."""
+    """The fitting of an encoder. Memory holds the vocabulary, a bounded sample and sums: never a day, never the log."""
 
     def __init__(self, examples: pa.Schema, pipeline: Pipeline) -> None:
         features = pipeline.features
@@ -49,7 +49,7 @@ class Fitting:
         self._bias = BiasFitter(tuple(schema.BIAS + name for name in features.bias), features.min_count)
 
     def add(self, table: pa.Table, place: str) -> None:
-        """Some rows of the day. Raises ArtifactError, naming `place`, where a column is absent or of another type."""
+        """Add some rows of the day. Raises ArtifactError, which names `place`, where a column is absent or of another type."""
         check_types(table.schema, self._roles, place)
         check_numbers(table.schema, self._durations, place)
         require(table.schema, self._needed, place)
@@ -62,7 +62,7 @@ class Fitting:
         self._bias.add(table)
 
     def end_day(self) -> None:
-        """The values that the day has made frequent enough get their rows."""
+        """Give vocabulary rows to the values that this day has made frequent enough."""
         self._vocabulary.end_day()
         self._bias.end_day()
 
@@ -88,12 +88,12 @@ class Fitting:
 
 
 def duration_columns(pipeline: Pipeline) -> tuple[str, ...]:
-    """The columns of the examples that hold the lengths which some objective's loss reads."""
+    """List the columns of the examples that hold the lengths that some objective's loss reads."""
     return tuple(pipeline.features.example_column(name) for name in durations(pipeline.objective))
 
 
 def _slots(columns: Sequence[str], types: Mapping[str, pa.DataType], max_values: int) -> Iterator[Slot]:
-    """Side by side, in the order of the columns; `max_values` wide where a cell is a list."""
+    """Yield one slot per column, side by side, in order. A slot is `max_values` wide where a cell is a list, else 1 wide."""
     start = 0
     for column in columns:
         slot = Slot(feature=column, space=space_of(column), start=start, width=width_of(types[column], max_values))

@@ -1,4 +1,4 @@
-"""The signals of past impressions on scales that a net can read, zero standing for "nothing happened"."""
+"""The signals of past impressions on scales that a net can read. Zero means that nothing happened."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +11,11 @@ from recsys import schema
 
 @dataclass(frozen=True)
 class SignalScale:
-    """A signal that was only 0 or 1 in training stays as it is; others are log(1 + x) in units of its root mean square.
+    """The scale of a signal.
 
-    They are not centred, so that "none" is 0 like padding. The age of an impression, which comes as a logarithm and is
-    never 0, is: it is standardised.
+    A signal that was only 0 or 1 in training stays as it is. Others become log(1 + x), in units of its root mean square.
+    They are not centred, so that "none" is 0 like padding. Only the age of an impression is centred too (standardised): it comes
+    as a logarithm and is never 0.
     """
 
     name: str
@@ -26,19 +27,19 @@ class SignalScale:
     is_sparse: bool  # had a null in training, so gets an indicator
 
     def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """0 where a value is missing; finite."""
+        """Scale values. The result is finite, and 0 where a value is missing."""
         clipped = values.clip(self.lowest, self.highest)
         scaled = ((np.log1p(clipped) if self.is_log else clipped) - self.centre) / self.scale
         return np.where(np.isnan(values), 0.0, scaled)
 
 
 def signal_names(scales: Sequence[SignalScale]) -> tuple[str, ...]:
-    """Of the last axis of the history's signals: the values, then the indicators of what is missing."""
+    """Return the names of the history signals' last axis: the values, then the missing-value indicators."""
     return tuple(scale.name for scale in scales) + tuple(f"{scale.name}?" for scale in scales if scale.is_sparse)
 
 
 def transform(scales: Sequence[SignalScale], signals: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float32]:
-    """[M, G] of M past impressions, in the order of `signal_names`."""
+    """Return [M, G] for M past impressions, in the order of `signal_names`."""
     columns = [scale.transform(signals[scale.name]) for scale in scales]
     columns += [np.isnan(signals[scale.name]).astype(np.float64) for scale in scales if scale.is_sparse]
     return np.stack(columns, axis=1).astype(np.float32)
@@ -46,7 +47,7 @@ def transform(scales: Sequence[SignalScale], signals: Mapping[str, NDArray[np.fl
 
 @dataclass
 class _Moments:
-    """Of a signal's values and of their log(1 + x)."""
+    """The moments of a signal's values and of their log(1 + x)."""
 
     count: int = 0
     is_binary: bool = True
@@ -58,7 +59,7 @@ class _Moments:
 
 
 class ScalesFitter:
-    """Sums over the training days' history, rows apart."""
+    """Sums over all past impressions in the histories of the training days, whatever their rows."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._moments = {name: _Moments() for name in names}

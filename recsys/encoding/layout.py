@@ -1,4 +1,4 @@
-"""The shape of an encoded example: what the encoder promises and the model is built from."""
+"""The shape of an encoded example. The encoder promises it, and the model is built from it."""
 
 from typing import Literal, NamedTuple
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from recsys.options import Options
 
-PADDING_ROW = 0  # of the embedding table: always zero, never learned; fills short lists
+PADDING_ROW = 0  # row of the embedding table: always zero, never learned; fills short lists
 
 
 class Slot(Options):
@@ -29,10 +29,10 @@ class Layout(Options):
     num_rows: int  # of the embedding table, padding row and the unknown row of each space included
     unknown_rows: dict[str, int]  # space → its learned unknown row
     positions: int  # codes 1 … positions are known positions, 0 is missing; 0 positions: the model sees none
-    devices: int  # likewise
+    devices: int  # codes 1 … devices, likewise
     objectives: tuple[str, ...]  # names, in the order of `labels`
     durations: tuple[str, ...] = ()  # columns of the examples, in the order of `durations` (objectives.durations)
-    zone: str = "UTC"  # that the days are cut in, in which labels become known
+    zone: str = "UTC"  # time zone of the days on which labels become known
     weighted: bool = False  # whether examples have a column of weights; without it every row counts 1
 
 
@@ -46,11 +46,11 @@ class Batch(NamedTuple):
     rows: Tensor  # [B, S] int64, rows of the embedding table, PADDING_ROW fills a multi-valued slot
     history_rows: Tensor  # [B, L, H] int64, newest first, PADDING_ROW beyond the end
     history_signals: Tensor  # [B, L, G] float32, zero beyond the end
-    history_length: Tensor  # [B] int64, how many of the L are there
+    history_length: Tensor  # [B] int64, the number of past impressions, up to L
     bias: Tensor  # [B, 2] int64, codes of position and device, 0 is missing
     labels: Tensor  # [B, K] float32, NaN where not observed
     durations: Tensor  # [B, A] float32, raw lengths that some kinds of label need, NaN where missing
-    weights: Tensor  # [B] float32, ≥ 0, by how much a row counts in the losses
+    weights: Tensor  # [B] float32, ≥ 0, the weight of a row in the losses
 
     def to(self, device: str, *, non_blocking: bool = False) -> "Batch":
         return Batch(*(tensor.to(device, non_blocking=non_blocking) for tensor in self))

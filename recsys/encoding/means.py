@@ -1,4 +1,4 @@
-"""What training labels are on average: the background that a metric such as normalised entropy is judged against."""
+"""The means of training labels: the background that a metric such as normalised entropy is judged against."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,10 +12,10 @@ from recsys.objectives import Objective
 
 
 def label_means(days: Iterable[NDArray[np.floating]], objectives: Sequence[Objective]) -> dict[str, float]:
-    """Objective → mean of its observed labels, which come as [N, K] a day, NaN where not observed; absent where none was observed.
+    """Return each objective's mean of observed labels. An objective without an observed label is absent.
 
-    Of an objective with `given` also `like|click` → its mean over the rows where the label of `given` is 1. All rows count alike:
-    metrics know no weights.
+    Labels come as one [N, K] per day, NaN where not observed. An objective with `given` also gets `like|click`: its mean over
+    the rows where the label of `given` is 1. All rows count alike, because metrics know no weights.
     """
     places = {objective.name: k for k, objective in enumerate(objectives)}
     conditional = {schema.conditional_name(o.name, o.given): (places[o.name], places[o.given]) for o in objectives if o.given is not None}

@@ -1,9 +1,9 @@
-"""Numbers of any scale as scores around zero.
+"""Scores around zero from numbers of any scale.
 
-Aggregates are logarithms by construction (lifts, counts, ages), on which a logit is nearly linear: they are standardised,
-(x − mean) / std within ±5. Every other number may have any scale and shape and becomes its standard normal score, Φ⁻¹ of
-its mid-rank: the share of training rows below it plus half the share equal to it, which gives ties and columns of few
-values their place without a case of their own. A constant column is 0 either way.
+Aggregates are logarithms by construction (lifts, counts, ages), and a logit is nearly linear in them. They are standardised:
+(x − mean) / std, within ±5. Every other number may have any scale and shape. It becomes its standard normal score, Φ⁻¹ of its
+mid-rank. The mid-rank is the share of training rows below the number plus half the share equal to it. So ties and columns of
+few values need no special case. A constant column is 0 either way.
 """
 
 from collections.abc import Sequence
@@ -26,20 +26,20 @@ _SAMPLE_ROWS = 200_000  # the knots' mid-ranks are then off by 0.001 (standard e
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Piecewise linear maps from numbers to scores, one a column, and which columns were ever missing in training."""
+    """Piecewise linear maps from numbers to scores, one per column, and which columns had missing values in training."""
 
     columns: tuple[str, ...]
-    knots: tuple[NDArray[np.float64], ...]  # a column: at most 256 values, increasing; none where all of training was null
+    knots: tuple[NDArray[np.float64], ...]  # per column: at most 256 values, increasing; none where all of training was null
     scores: tuple[NDArray[np.float64], ...]  # of the knots, of the same length
     is_sparse: tuple[bool, ...]  # had a null in training, so gets an indicator
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns that `transform` returns: the scores, then the indicators."""
+        """The names of the columns that `transform` returns: the scores, then the indicators."""
         return self.columns + tuple(f"{column}?" for column, sparse in zip(self.columns, self.is_sparse, strict=True) if sparse)
 
     def transform(self, table: pa.Table) -> NDArray[np.float32]:
-        """[N, D] scores, 0 where a number is missing, then 0/1 indicators of what is missing. Always finite."""
+        """Return [N, D]: scores, 0 where a number is missing, then 0/1 missing-value indicators. Always finite."""
         out_ND = np.zeros((len(table), len(self.names)), np.float32)
         indicator = len(self.columns)
         for d, column in enumerate(self.columns):
@@ -69,9 +69,9 @@ class Normaliser:
 
 
 class NormaliserFitter:
-    """Keeps the rows whose event ids have the smallest hashes: a uniform sample, the same in whatever order rows come.
+    """Keep the rows whose event ids have the smallest hashes: a uniform sample, the same in whatever order rows come.
 
-    Bounded whatever the number of days, and every training row is equally likely to be in it.
+    The sample is bounded, whatever the number of days. Every training row is equally likely to be in it.
     """
 
     def __init__(self, columns: Sequence[str], sample_rows: int = _SAMPLE_ROWS) -> None:
@@ -106,8 +106,8 @@ class NormaliserFitter:
 
 
 def _standard(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Two knots of the line (x − mean) / std within ±5 standard deviations and the range that training saw."""
-    if not len(values) or values.min() == values.max():  # a constant's std is not always 0: its mean is rounded
+    """Return two knots of the line (x − mean) / std, within ±5 standard deviations and the range seen in training, and their scores."""
+    if not len(values) or values.min() == values.max():  # a constant's std is not always 0, because its mean is rounded
         return values[:1], np.zeros(len(values[:1]))
     mean, std = values.mean(), values.std()
     knots = np.array([max(values.min(), mean - MAX_DEVIATIONS * std), min(values.max(), mean + MAX_DEVIATIONS * std)])
@@ -115,7 +115,7 @@ def _standard(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
 
 
 def _normal(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Knots (every distinct value where they are few, else quantiles that are values themselves) and their scores."""
+    """Return knots (all distinct values where these are few, else quantiles that are values themselves) and their scores."""
     values = np.sort(values)
     knots = np.unique(values)
     if len(knots) > _MAX_KNOTS:

@@ -1,4 +1,4 @@
-"""Encoded rows as an Arrow record batch: each array is one fixed-size list column, so a memory-mapped file is the arrays themselves."""
+"""Encoded rows as an Arrow record batch. Each array is one fixed-size list column, so a memory-mapped file is the arrays themselves."""
 
 from typing import Any, NamedTuple
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from recsys.encoding.layout import Layout, Slot
 
-BATCH_ROWS = 65_536  # of a record batch in a file
+BATCH_ROWS = 65_536  # rows of a record batch in a file
 
 
 class Packed(NamedTuple):
-    """The arrays of a `Batch`, as they lie in a file, and when labels are known. N rows; D, S, L, H, G, K, A as there."""
+    """The arrays of a `Batch`, as they lie in a file, and the days on which labels are known. N rows; D, S, L, H, G, K, A as in `Batch`."""
 
     dense: NDArray[np.float32]  # [N, D]
     rows: NDArray[np.int32]  # [N, S]
@@ -23,7 +23,7 @@ class Packed(NamedTuple):
     labels: NDArray[np.float32]  # [N, K]
     durations: NDArray[np.float32]  # [N, A]
     weights: NDArray[np.float32]  # [N]
-    known: NDArray[np.int32]  # [N, K] the day in which each label becomes known, in days since 1970-01-01; 0 where there is none
+    known: NDArray[np.int32]  # [N, K] the day on which each label becomes known, in days since 1970-01-01; 0 where there is no label
 
 
 def width(slots: tuple[Slot, ...]) -> int:
@@ -31,14 +31,15 @@ def width(slots: tuple[Slot, ...]) -> int:
 
 
 def empty(num_rows: int, layout: Layout) -> Packed:
-    """Rows of which nothing is known: zeros, labels not observed, durations missing; each counts 1."""
+    """Make rows of which nothing is known: zeros, labels not observed, durations missing, weights 1."""
     return Packed._make(np.full((num_rows, *shape), fill, kind) for shape, kind, fill in _forms(layout))
 
 
 def schema(layout: Layout) -> pa.Schema:
-    """Of a day's file. An array without columns (no dense features, no history) is left out: Arrow has no lists of length 0.
+    """Return the Arrow schema of a day's file.
 
-    So are weights that are all 1.
+    An array without columns (no dense features, no history) is left out, because Arrow has no lists of length 0. Weights that
+    are all 1 are left out too.
     """
     types = {np.float32: pa.float32(), np.int32: pa.int32()}
     fields = []
@@ -59,7 +60,7 @@ def pack(packed: Packed, layout: Layout) -> pa.RecordBatch:
 
 
 def unpack(encoded: pa.RecordBatch, layout: Layout) -> Packed:
-    """Views of the record batch, not copies: read-only. What the file leaves out takes no memory either."""
+    """Return read-only views of the record batch, not copies. Arrays that the file leaves out take no memory either."""
     arrays = []
     for name, (shape, kind, fill) in zip(Packed._fields, _forms(layout), strict=True):
         if name in encoded.schema.names:
@@ -72,7 +73,7 @@ def unpack(encoded: pa.RecordBatch, layout: Layout) -> Packed:
 
 
 def _forms(layout: Layout) -> tuple[tuple[tuple[int, ...], Any, float], ...]:
-    """Shape of a row, type and filler of each array, in the order of `Packed`."""
+    """Return, per array in the order of `Packed`, the shape of a row, the type and the filler."""
     length = layout.history_length
     return (
         ((len(layout.dense),), np.float32, 0),

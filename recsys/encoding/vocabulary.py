@@ -1,7 +1,7 @@
 """One append-only map (space, value) → row of the embedding table.
 
-Row 0 is padding, then comes the unknown row of each space, then the values in (day, space, value) order: a value gets
-its row on the day on which it has been seen in `min_count` training rows. More days append rows and move none.
+Row 0 is padding. Then comes the unknown row of each space, then the values in (day, space, value) order. A value gets its row
+on the day on which it has been seen in `min_count` training rows. More days append rows and move none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,13 +30,13 @@ class Vocabulary:
         return 1 + len(self.unknown_rows) + sum(len(rows) for rows in self.rows.values())
 
     def lookup(self, space: str, values: pa.Array) -> NDArray[np.int32]:
-        """The row of each value, the space's unknown row where it has none."""
+        """Return the row of each value; the space's unknown row where a value has none."""
         found: NDArray[np.int32] = pc.fill_null(pc.index_in(values, value_set=self.values[space]), -1).to_numpy()
         rows = np.append(self.rows[space], np.int32(self.unknown_rows[space]))
-        return rows[found]  # −1, not found, takes the last
+        return rows[found]  # −1 (not found) takes the last row, the unknown one
 
     def table(self) -> pa.Table:
-        """Columns space, value, row, ordered by row; padding and unknown rows are not among them."""
+        """Return the columns space, value, row, ordered by row. Padding and unknown rows are not among them."""
         spaces = [pa.array([space] * len(rows), pa.string()) for space, rows in self.rows.items()]
         columns = {
             "space": pa.chunked_array(spaces, pa.string()),
@@ -66,11 +66,11 @@ class VocabularyFitter:
         self._next_row = 1 + len(self._spaces)
 
     def add(self, space: str, columns: Sequence[Cells]) -> None:
-        """The columns of one space in some rows of the day. A row that holds a value several times counts once."""
+        """Count the values of one space's columns in some rows of the day. A row that holds a value several times counts once."""
         self._today[space].append(_rows_per_value(columns))
 
     def end_day(self) -> None:
-        """Gives rows to the values that have now been seen often enough."""
+        """Give rows to the values that have now been seen often enough."""
         for space in self._spaces:
             known = pa.concat_arrays(self._values[space])
             today = [counts.filter(pc.invert(pc.is_in(counts["value"], value_set=known))) for counts in self._today[space]]
@@ -93,7 +93,7 @@ class VocabularyFitter:
 
 
 def _rows_per_value(columns: Sequence[Cells]) -> pa.Table:
-    """In how many rows each value stands in any of the columns."""
+    """Count, per value, the rows that hold it in any of the columns."""
     row = np.concatenate([cells.row for cells in columns])
     codes = pa.concat_arrays([cells.values for cells in columns]).dictionary_encode(null_encoding="encode")
     num_values = len(codes.dictionary)
@@ -103,7 +103,10 @@ def _rows_per_value(columns: Sequence[Cells]) -> pa.Table:
 
 
 def embedding_init(num_rows: int, dim: int, seed: int) -> NDArray[np.float32]:
-    """Standard normal [num_rows, dim], the padding row zero. A longer table of the same seed and dim starts with the shorter one."""
+    """Draw a standard normal [num_rows, dim] with a padding row of zeros.
+
+    A longer table of the same seed and dim starts with the shorter one.
+    """
     table = np.random.default_rng(seed).standard_normal((num_rows, dim), dtype=np.float32)
     table[:1] = 0.0
     return table
