@@ -1,4 +1,4 @@
-"""[balance]: how K losses become one step, and the options of each way in a table of its own."""
+"""[balance]: the method that turns K losses into one step, and the options of each method in a table of its own."""
 
 from functools import reduce
 from pathlib import Path
@@ -10,28 +10,28 @@ from recsys.options import Options
 
 
 class NoOptions(Options):
-    """Of a method that has none."""
+    """The options of a method that has none."""
 
 
 # --- Ours ---------------------------------------------------------------------------------------------------------
 class GradNormOptions(Options):
-    """Gradients of like length, longer for what learns slower (Chen et al., ICML 2018)."""
+    """Gradients of similar length, longer for objectives that learn more slowly (Chen et al., ICML 2018)."""
 
     alpha: NonNegativeFloat = 1.5  # how much longer; 0: all alike
     learning_rate: PositiveFloat = 0.025  # of the weights' logarithms
 
 
 class WorstCaseOptions(Options):
-    """The objective that is worst off counts most, by its loss beyond what it can be expected to have."""
+    """The objective that is worst off counts most: the one whose loss is furthest above its expected loss."""
 
-    form: Literal["group_dro", "min_max"] = "group_dro"  # weights that drift to the worst (Sagawa et al., ICLR 2020), or all on it at once
-    rate: PositiveFloat = 0.01  # η of group_dro: how fast they drift
+    form: Literal["group_dro", "min_max"] = "group_dro"  # weights drift to the worst (Sagawa et al., ICLR 2020), or all go to it at once
+    rate: PositiveFloat = 0.01  # η of group_dro: how fast the weights drift
     smoothing: float = Field(default=0.9, ge=0, lt=1)  # share of the past in the moving average of a loss
-    baseline: Path | None = None  # a run's folder, whose last losses are what can be expected; none: the best constant prediction's
+    baseline: Path | None = None  # folder of the run whose last losses are expected; none: the best constant prediction's losses
 
 
 class LearnedScaleOptions(Options):
-    """A scale an objective, learned beside the model. The bounds keep a loss near 0 from taking all."""
+    """One scale per objective, learned beside the model. The bounds keep a loss near 0 from taking all the weight."""
 
     learning_rate: PositiveFloat = 0.01  # of the scales' logarithms
     min_weight: float = Field(default=1e-3, gt=0, le=1)
@@ -61,14 +61,14 @@ class STCHOptions(Options):
 class MGDAOptions(Options):
     """The shortest convex combination of gradients (Désidéri 2012; Sener & Koltun, NeurIPS 2018)."""
 
-    epsilon: PositiveFloat = 1e-3  # step of the Frank-Wolfe solver at which it stops
+    epsilon: PositiveFloat = 1e-3  # the Frank-Wolfe solver stops at steps this small
     max_iters: PositiveInt = 100
 
 
 class CAGradOptions(Options):
     """Conflict-averse gradient descent (Liu et al., NeurIPS 2021)."""
 
-    c: NonNegativeFloat = 0.5  # radius around the mean gradient, in its lengths; below 1 it still minimises the mean loss
+    c: NonNegativeFloat = 0.5  # radius around the mean gradient, in units of its length; below 1, the mean loss is still minimised
 
 
 class AlignedMTLOptions(Options):
@@ -81,17 +81,17 @@ class FairGradOptions(Options):
     """α-fair descent (Ban & Ji, ICML 2024)."""
 
     alpha: PositiveFloat = 1.0  # 1: proportional fairness, as in Nash-MTL; larger: closer to max-min
-    max_iters: PositiveInt = 50  # a rank-deficient Gramian has no solution to arrive at
+    max_iters: PositiveInt = 50  # needed where the Gramian is rank-deficient: then there is no solution to reach
 
 
 class GradVacOptions(Options):
     """Gradient vaccine (Wang et al., ICLR 2021)."""
 
-    beta: float = Field(default=0.5, ge=0, le=1)  # how fast the similarity that is aimed at follows the one that is met
+    beta: float = Field(default=0.5, ge=0, le=1)  # how fast the target similarity follows the observed one
 
 
 class TorchJDOptions(Options):
-    """What is used from TorchJD, each under its name there."""
+    """The methods that are used from TorchJD, each under its name there."""
 
     dwa: DWAOptions = DWAOptions()
     famo: FAMOOptions = FAMOOptions()
@@ -132,7 +132,7 @@ Method = Literal[
 
 
 class Balance(Options):
-    """How K losses become one step. Each loss comes in units of its best constant prediction's.
+    """The method that turns K losses into one step. Each loss is in units of the loss of its best constant prediction.
 
     `method = "torchjd.cagrad"` has its options in `[balance.torchjd.cagrad]`.
     """

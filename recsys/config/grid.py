@@ -1,4 +1,4 @@
-"""What a sweep goes over: `KEY=V1,V2,…` and loss weights on a simplex, as overrides of a pipeline's TOML."""
+"""The points of a sweep: `KEY=V1,V2,…` and loss weights on a simplex, as overrides of a pipeline's TOML."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ OPENS, CLOSES, QUOTES = "[{", "]}", "\"'"
 
 @dataclass(frozen=True)
 class Choice:
-    """One value of an axis, or one of each: how it is called, and the overrides that it stands for."""
+    """One value of an axis, or one value of each axis: its name, and the overrides that it stands for."""
 
     name: str
     overrides: tuple[str, ...]
 
 
 def axis(text: str) -> list[Choice]:
-    """The choices of `KEY=V1,V2,…`. Commas within brackets, braces and quotes belong to a value: `model.mmoe.hidden=[64,32],[128]`.
+    """Parse the choices of `KEY=V1,V2,…`. Commas within brackets, braces and quotes belong to a value: `model.mmoe.hidden=[64,32],[128]`.
 
-    A word is called by itself, any other value with the last part of its key (of an objective, from its name on). Raises ConfigError.
+    A choice that sets a word has this word as its name. Any other choice is named PART=VALUE, where PART is the last part of the
+    key; for the key of an objective, PART begins with the objective's name. Raises ConfigError where a key or a value is missing.
     """
     key, equals, values = text.partition("=")
     key = key.strip()
@@ -38,7 +39,7 @@ def axis(text: str) -> list[Choice]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Cut at the commas that stand outside of brackets, braces and quotes."""
+    """Cut a text at the commas outside of brackets, braces and quotes."""
     depth, quote, start = 0, "", 0
     for place, letter in enumerate(text):
         if quote:
@@ -53,10 +54,10 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def simplex(names: Sequence[str], steps: int, pipeline: Pipeline) -> list[Choice]:
-    """Loss weights of the named objectives on the simplex lattice (Scheffé 1958): every way to deal out `steps` equal parts.
+    """List loss weights of the named objectives on the simplex lattice (Scheffé 1958): every way to deal out `steps` equal parts.
 
-    Their sum stays what it is in `pipeline`, so that steps of training keep their size; 0 leaves an objective untrained. Raises ConfigError
-    for an unknown name, fewer than two, and where their sum is 0.
+    The weights keep the sum that they have in `pipeline`, so that training steps keep their size. A weight of 0 leaves an
+    objective untrained. Raises ConfigError for an unknown or repeated name, for fewer than two names, and for a sum of 0.
     """
     weights = {objective.name: objective.loss_weight for objective in pipeline.objective}
     unknown = [name for name in names if name not in weights]
@@ -83,7 +84,10 @@ def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
 
 
 def grid(axes: Sequence[Sequence[Choice]]) -> list[Choice]:
-    """Every choice of one axis with every choice of the others; the last changes fastest. Raises ConfigError where two have one name."""
+    """Combine every choice of each axis with every choice of the others. The last axis changes fastest.
+
+    Raises ConfigError where two points have the same name.
+    """
     points = [
         Choice(" · ".join(choice.name for choice in some), tuple(override for choice in some for override in choice.overrides))
         for some in product(*axes)

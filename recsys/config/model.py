@@ -1,4 +1,4 @@
-"""The model: the frame that every way of sharing is compared in, and the options of each way in a table of its own."""
+"""The model: the frame in which all architectures are compared, and the options of each architecture in a table of its own."""
 
 from typing import Annotated, Literal
 
@@ -8,24 +8,24 @@ from recsys.options import Options
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-Descriptor = Literal["one_hot", "metadata"]  # of a task: its place, or its kind, group and base rate
+Descriptor = Literal["one_hot", "metadata"]  # a task's place, or its kind, group and base rate
 
 
 # --- Nets side by side --------------------------------------------------------------------------------------------
 class SingleTaskOptions(Options):
-    """One net and one embedding table an objective."""
+    """One net and one embedding table per objective."""
 
     hidden: Widths = (64,)
 
 
 class SharedBottomOptions(Options):
-    """One net for all objectives, a tower each: the multi-head net (Caruana 1997)."""
+    """One net for all objectives, with a tower for each: the multi-head net (Caruana 1997)."""
 
     hidden: Widths = (128,)
 
 
 class SoftOptions(Options):
-    """One net an objective, pulled together by an L2 penalty (Duong et al., ACL 2015)."""
+    """One net per objective, pulled together by an L2 penalty (Duong et al., ACL 2015)."""
 
     hidden: Widths = (64,)
     strength: NonNegativeFloat = 1e-2  # of ½ Σ ‖W_k − mean W‖²; 0: nets that share nothing but their input
@@ -47,7 +47,7 @@ class ConcatTaskOptions(Options):
 
 
 class AddTaskOptions(Options):
-    """A vector of the task added in every layer: what concatenation comes to."""
+    """A vector of the task, added in every layer. Concatenation amounts to the same."""
 
     hidden: Widths = (128,)
     descriptor: Descriptor = "one_hot"
@@ -65,17 +65,17 @@ class CrossStitchOptions(Options):
     """Learned mixtures between the objectives' nets after each layer (Misra et al., CVPR 2016)."""
 
     hidden: Widths = (64, 64)
-    own: float = Field(default=0.9, gt=0, le=1)  # start of a net's weight for itself; the rest is spread over the others
+    own: float = Field(default=0.9, gt=0, le=1)  # a net's initial weight for itself; the rest is spread over the others
 
 
 class SluiceOptions(Options):
     """Cross-stitch between subspaces, and a learned mixture of layers (Ruder et al., AAAI 2019)."""
 
-    hidden: PositiveInt = 64  # of every layer: layers of several widths could not be mixed
+    hidden: PositiveInt = 64  # of every layer, because layers of different widths could not be mixed
     layers: PositiveInt = 2
-    subspaces: PositiveInt = 2  # that a layer is cut into
+    subspaces: PositiveInt = 2  # parts that a layer is cut into
     orthogonality: NonNegativeFloat = 1e-3  # strength of Σ ‖G₁ᵀ G₂‖² over the subspaces of a layer
-    own: float = Field(default=0.9, gt=0, le=1)  # start of a subspace's weight for itself; the rest is spread over all others
+    own: float = Field(default=0.9, gt=0, le=1)  # a subspace's initial weight for itself; the rest is spread over all others
 
     @model_validator(mode="after")
     def _equal_subspaces(self) -> "SluiceOptions":
@@ -85,7 +85,7 @@ class SluiceOptions(Options):
 
 
 class MTANOptions(Options):
-    """A shared net, and an attention mask an objective and layer (Liu et al., CVPR 2019)."""
+    """A shared net, and an attention mask per objective and layer (Liu et al., CVPR 2019)."""
 
     hidden: Widths = (96, 64)  # shared
     d_mask: PositiveInt = 32  # of a mask's hidden layer
@@ -95,13 +95,13 @@ class DeepRelationshipOptions(Options):
     """Layers of the tasks under a matrix-normal prior whose task covariance is learned (Long et al., NeurIPS 2017)."""
 
     hidden: Widths = (64,)  # shared
-    task_hidden: Widths = (64,)  # an objective's own, under the prior
+    task_hidden: Widths = (64,)  # each objective's own, under the prior
     strength: NonNegativeFloat = 1e-3  # of ½ tr(Wᵀ Ω⁻¹ W)
 
 
 # --- Experts ------------------------------------------------------------------------------------------------------
 class ExpertOptions(Options):
-    """What all mixtures of experts have."""
+    """The options that all mixtures of experts have."""
 
     hidden: Widths = (64,)
     expert_dropout: Share = 0.1  # probability that a gate loses an expert in a training step (Zhao et al. 2019)
@@ -121,7 +121,7 @@ class MMoEOptions(ExpertOptions):
 
 
 class CGCOptions(ExpertOptions):
-    """Customized gate control: experts of an objective's own beside shared ones (Tang et al., RecSys 2020)."""
+    """Customized gate control: each objective's own experts beside shared ones (Tang et al., RecSys 2020)."""
 
     own_experts: PositiveInt = 1  # of each objective
     shared_experts: int = Field(default=2, ge=0)
@@ -144,7 +144,7 @@ class HoMEOptions(ExpertOptions):
 
 
 class PEPNetOptions(Options):
-    """Inputs scaled by the context, towers by who and what is met (Chang et al., KDD 2023)."""
+    """Inputs scaled by the context, towers scaled by the user, the item and its author (Chang et al., KDD 2023)."""
 
     hidden: Widths = (64,)  # of each objective's tower, below `d_tower`
     d_gate: PositiveInt = 32  # of a gate's hidden layer
@@ -187,21 +187,21 @@ Sharing = Literal[
 
 
 class Model(Options):
-    """The frame that every way of sharing is compared in, and the options of each way in a table of its own."""
+    """The frame in which all architectures are compared, and the options of each architecture in a table of its own."""
 
     sharing: Sharing = "mmoe"
-    budget_macs: PositiveInt | None = None  # multiplications a row, all objectives and members together, that the widths are scaled to
+    budget_macs: PositiveInt | None = None  # multiplications per row, over all objectives and members, that the widths are scaled to
     members: PositiveInt = 1
-    input_share: float = Field(default=1.0, gt=0, le=1)  # of the inputs, that each member sees
+    input_share: float = Field(default=1.0, gt=0, le=1)  # share of the inputs that each member sees
     d_embedding: PositiveInt = 8
-    d_shared: int = Field(default=128, ge=0)  # width of the shared hidden layer; 0: the way of sharing reads the input itself
+    d_shared: int = Field(default=128, ge=0)  # width of the shared hidden layer; 0: the architecture reads the input itself
     d_tower: PositiveInt = 32
     dropout: Share = 0.2
     d_attention: PositiveInt = 16
     cross_rank: int = Field(default=32, ge=0)  # of the low-rank cross layer (Wang et al. 2021); 0: none
     skip: bool = True  # a linear path from the inputs to the outputs, started at zero
-    position: Literal["tower", "input", "blind"] = "tower"  # how the model meets `features.bias`; blind: not at all, nor do trees
-    position_dropout: Share = 0.1  # probability that a row loses its position, and apart from that its device, in a training step
+    position: Literal["tower", "input", "blind"] = "tower"  # where the model reads `features.bias`; blind: nowhere, nor do trees
+    position_dropout: Share = 0.1  # probability that a row loses its position, and independently its device, in a training step
     single_task: SingleTaskOptions = SingleTaskOptions()
     shared_bottom: SharedBottomOptions = SharedBottomOptions()
     soft: SoftOptions = SoftOptions()

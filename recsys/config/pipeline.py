@@ -24,7 +24,7 @@ DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 OF_ORDER = r"^(captured@\d+(\.\d+)?%|(captured|ndcg)@[1-9]\d*)$"
 CHANGE = r"^[+-]?\d+(\.\d+)?%$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-FORMS = {  # pattern → what it asks for, in words
+FORMS = {  # pattern → its meaning in words
     MEMORY: "an amount of memory such as 4GB or 500MB",
     DEVICE: "auto, cpu, cuda or one of several such as cuda:1",
     OF_ORDER: "captured@P%, captured@K or ndcg@K such as captured@10%",
@@ -34,26 +34,29 @@ FORMS = {  # pattern → what it asks for, in words
 
 
 class Split(Options):
-    """Whole days, inclusive, in time order; earlier days only feed features."""
+    """The parts of the split: whole days, inclusive, in time order. Earlier days only feed features."""
 
     train: Days
     validation: Days | None = None
     test: Days | None = None
 
     def parts(self) -> dict[str, Days]:
-        """Split name → (first day, last day), in time order, without the absent ones."""
+        """Return part → (first day, last day), in time order, without the absent parts."""
         named = {schema.TRAIN: self.train, schema.VALIDATION: self.validation, schema.TEST: self.test}
         return {name: days for name, days in named.items() if days is not None}
 
     def days(self, part: str) -> list[str]:
-        """The ISO days of one part, in order; empty where the part is absent."""
+        """List the ISO days of one part, in order; empty where the part is absent."""
         if part not in self.parts():
             return []
         first, last = self.parts()[part]
         return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
 
     def after(self, part: str) -> str | None:
-        """The ISO day on which the next part begins: what is learned on this one is first used there. None after the last part."""
+        """Return the ISO day on which the next part begins; None after the last part.
+
+        A model that has learned on this part is first used on that day.
+        """
         later = [days for other in schema.SPLITS[schema.SPLITS.index(part) + 1 :] if (days := self.parts().get(other)) is not None]
         return later[0][0].isoformat() if later else None
 
@@ -73,7 +76,7 @@ class Split(Options):
 
 
 class Features(Options):
-    """What is known before an impression. Names are columns of the log, the users or the items, without a prefix."""
+    """The inputs that are known before an impression. Names are columns of the log, the users or the items, without a prefix."""
 
     user: tuple[str, ...] = ()
     item: tuple[str, ...] = ()
@@ -89,13 +92,13 @@ class Features(Options):
     today: bool = True
     ids: tuple[str, ...] = ()
     min_count: PositiveInt = 10  # a value seen on fewer training rows shares the unknown row of its space
-    max_values: PositiveInt = 4  # of a multi-valued cell, for the model
+    max_values: PositiveInt = 4  # values of a multi-valued cell that the model reads
     bias: tuple[Literal["position", "device"], ...] = ()
-    slices: tuple[str, ...] = ()  # reported apart: columns, or cold_user, cold_item, item_age, which need none
-    memory_limit: str = Field(default="4GB", pattern=MEMORY)  # of the feature engine; beyond it spills to disk
+    slices: tuple[str, ...] = ()  # reported apart: columns, or cold_user, cold_item, item_age, which need no column
+    memory_limit: str = Field(default="4GB", pattern=MEMORY)  # of the feature engine, which spills to disk beyond it
 
     def example_column(self, name: str) -> str:
-        """The column of the examples of a name under `item`, `context` or `user`, the first of them that has it. Raises ValueError."""
+        """Return the example column of a name under `item`, `context` or `user`, searched in this order. Raises ValueError if in none."""
         for prefix, names in ((schema.ITEM, self.item), (schema.CONTEXT, self.context), (schema.USER, self.user)):
             if name in names:
                 return prefix + name
@@ -103,7 +106,10 @@ class Features(Options):
 
 
 class Negatives(Options):
-    """Of the training rows whose label of `objective` is 0, the share that is kept; each then counts 1 / keep times, in every loss."""
+    """The thinning of training rows whose label of `objective` is 0.
+
+    The share `keep` of them is kept. Each kept row then counts 1 / keep times, in every loss.
+    """
 
     objective: str
     keep: float = Field(gt=0, le=1)
@@ -118,28 +124,28 @@ class Train(Options):
     refit: bool = True
     passes: PositiveInt = 4  # over all training days, when shuffled
     day_passes: PositiveInt = 1  # over each day, when in time order
-    patience: PositiveInt = 2  # shuffled passes without a better validation loss before stopping; of each objective where none shares
+    patience: PositiveInt = 2  # shuffled passes without a better validation loss before stopping; per objective if none shares
     batch_size: PositiveInt = 1024
     learning_rate: PositiveFloat = 2e-3
     embedding_learning_rate: PositiveFloat = 2e-2
     weight_decay: NonNegativeFloat = 1e-2
     embedding_decay: NonNegativeFloat = 0.0
-    sampling: SamplingWord | float = "joint"  # rows with all labels, or a drawn objective's a step; a number: by rows to that power
-    late: Literal["next_day", "drop"] = "next_day"  # labels known only after their day: learned on a later one, or never; in time order
-    negatives: Negatives | None = None  # thinning, another in each pass; metrics are of all rows all the same
-    weight: str | None = None  # a column of the log by which a training row counts, ≥ 0
+    sampling: SamplingWord | float = "joint"  # rows with all labels, or one drawn objective per step; a number: by rows to that power
+    late: Literal["next_day", "drop"] = "next_day"  # labels known only after their day: learned on a later day, or never; in time order
+    negatives: Negatives | None = None  # thinning, drawn anew in each pass; metrics still use all rows
+    weight: str | None = None  # a column of the log that holds the weights of training rows, ≥ 0
     schedule: Literal["constant", "cosine"] = "cosine"  # cosine: to zero over the planned passes; shuffled passes only
     device: str = Field(default="auto", pattern=DEVICE)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     deterministic: bool = False
     checkpoint_seconds: PositiveFloat = 60.0
     init_from: Path | None = None  # the folder of a trained run, such as data/NAME/runs/RUN, whose weights this one starts from
-    freeze: tuple[Frozen, ...] = ()  # what of it is not learned on; numbers that it did not have always are
+    freeze: tuple[Frozen, ...] = ()  # parts of that run that are not trained further; numbers that it did not have always are
 
     @field_validator("sampling", mode="before")
     @classmethod
     def _word_or_exponent(cls, sampling: Any) -> Any:
-        """Said here: of a union pydantic tells what is wrong with each of its parts."""
+        """Check the value here, because for a union pydantic reports the errors of each of its parts."""
         words = get_args(SamplingWord)
         is_number = isinstance(sampling, int | float) and not isinstance(sampling, bool)
         if sampling in words or (is_number and 0 <= sampling <= 1):
@@ -161,13 +167,13 @@ class Evaluate(Options):
     bootstrap: PositiveInt = 1000
     confidence: float = Field(default=0.95, gt=0, lt=1)
     baselines: tuple[Literal["popularity", "gbdt", "single_task"], ...] = ("popularity", "gbdt")  # single_task: this model, sharing nothing
-    against: tuple[str, ...] = ()  # names of scored runs of this pipeline that this one is compared with too, such as a single_task one
-    importance: bool = True  # of groups of features, by permutation: for the page
-    importance_rows: PositiveInt = 20_000  # of the test days, drawn; each group is permuted and they are scored again
+    against: tuple[str, ...] = ()  # names of scored runs of this pipeline to compare this one with, such as a single_task one
+    importance: bool = True  # of groups of features, by permutation, for the page
+    importance_rows: PositiveInt = 20_000  # drawn from the test days; they are scored again for each permuted group
     list_k: tuple[PositiveInt, ...] = (5, 10)  # ndcg@K and captured@K: of the fused order, list by list
     top_percent: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = (10.0,)  # captured@P%: of the fused order over all impressions
-    target_temperature: PositiveFloat | None = None  # off-policy: value the policy that samples a request's candidates by exp(score / this)
-    calibrate: Literal["none", "isotonic", "platt"] = "none"  # maps fitted on validation days; platt: of binary objectives alone
+    target_temperature: PositiveFloat | None = None  # off-policy: judge the policy that samples a request's candidates by exp(score / this)
+    calibrate: Literal["none", "isotonic", "platt"] = "none"  # maps fitted on validation days; platt: for binary objectives only
 
     @model_validator(mode="after")
     def _each_once(self) -> "Evaluate":
@@ -178,18 +184,19 @@ class Evaluate(Options):
 
 
 class Fuse(Options):
-    """What `recsys fuse` tunes the fusion weights for.
+    """The aim for which `recsys fuse` tunes the fusion weights.
 
-    `constraints` say by how much the metric of an objective may change at the least, relative to the run's present weights, in the
-    direction that is better for it: "-1%" may lose one percent, "+2%" must gain two. "*" stands for all others but the one maximised.
+    `constraints` give the least change of an objective's metric, relative to the run's present weights. The change counts in the
+    direction that is better for the objective: "-1%" may lose one percent, "+2%" must gain two. "*" stands for all other
+    objectives but the one maximised.
     """
 
-    maximise: str | None = None  # an objective; of one whose lower labels are better, as little as possible is captured
+    maximise: str | None = None  # an objective; if lower labels are better, as little of it as possible is captured
     metric: str = Field(default="captured@10%", pattern=OF_ORDER)
     constraints: dict[str, Annotated[str, Field(pattern=CHANGE)]] = Field(default_factory=dict)
 
     def least_changes(self, names: Sequence[str]) -> dict[str, float]:
-        """Objective → least relative change, of each of `names` that has one."""
+        """Return objective → least relative change, for each of `names` that has one."""
         named = {name: float(text.removesuffix("%")) / 100 for name, text in self.constraints.items()}
         everyone = {} if ALL_OTHERS not in named else {name: named[ALL_OTHERS] for name in names if name != self.maximise}
         return {name: change for name, change in (everyone | named).items() if name != ALL_OTHERS}
@@ -212,7 +219,7 @@ class Pipeline(Options):
 
     @property
     def zone(self) -> str:
-        """The zone that days are cut in."""
+        """The time zone in which days begin and end."""
         match self.source:
             case TableSource(time=time):
                 return time.zone
@@ -222,13 +229,13 @@ class Pipeline(Options):
                 return "UTC"
 
     def border_after(self, part: str) -> int | None:
-        """The moment (ms UTC) at which the next part of the split begins; None after the last part."""
+        """Return the moment (ms UTC) at which the next part of the split begins; None after the last part."""
         day = self.split.after(part)
         return None if day is None else Day(day, self.zone).start
 
     @property
     def follows_position(self) -> tuple[bool, ...]:
-        """Of each objective, whether its prediction depends on the position: where it, or what it is given, sees it."""
+        """Whether each objective's prediction depends on the position: where it, or an objective it is given, sees the position."""
         sees = self.model.position != "blind"
         return tuple(sees and any(link.sees_position for link in chain(objective, self.objective)) for objective in self.objective)
 

@@ -13,11 +13,11 @@ from recsys.errors import nearest
 
 
 def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
-    """One text a problem. `raw` is what was validated, whose names stand in for indexes."""
+    """Yield one text per problem. `raw` is the validated TOML; its names stand in for indexes."""
     entries = error.errors(include_url=False)
     for entry in entries:
         if entry["type"] == "too_short" and any(_is_inside(other["loc"], entry["loc"]) for other in entries):
-            continue  # pydantic counts only the valid entries of a list; what is wrong with the others is said already
+            continue  # pydantic counts only the valid entries of a list; the problems of the others are reported already
         location = _location(entry["loc"], raw)
         match entry["type"]:
             case "extra_forbidden":
@@ -42,7 +42,7 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
 
 
 def _shown(value: Any) -> str:
-    """A value of the TOML as one would write it, cut where it is long."""
+    """Return a value as one would write it in the TOML, cut where it is long."""
     text = str(value) if isinstance(value, date | bool | int | float) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"
 
@@ -55,7 +55,7 @@ _SOURCES = {"table": TableSource, "kuairand": KuaiRandSource, "open_bandit": Ope
 
 
 def _location(loc: Sequence[int | str], raw: Mapping[str, Any]) -> str:
-    """`objective.like.kind` instead of pydantic's (objective, 1, kind); the union's tag behind `source` is dropped."""
+    """Return `objective.like.kind` instead of pydantic's (objective, 1, kind). The union's tag behind `source` is dropped."""
     parts: list[str] = []
     value: Any = raw
     for place, part in enumerate(loc):
@@ -75,7 +75,7 @@ def _step(value: Any, part: int | str) -> Any:
 
 
 def _keys_beside(loc: Sequence[int | str], raw: Mapping[str, Any]) -> list[str]:
-    """The valid keys of the table in which an unknown key stands."""
+    """List the valid keys of the table in which an unknown key stands."""
     model: Any = Pipeline
     for part in loc[:-1]:
         if part in _SOURCES and model is AnySource:

@@ -1,4 +1,4 @@
-"""From a TOML file and `KEY=VALUE` overrides to a pipeline's options; every problem is told at once."""
+"""Read a pipeline's options from a TOML file and `KEY=VALUE` overrides. Every problem is reported at once."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _Some = TypeVar("_Some", bound=Options)
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
-    """Reads a pipeline's TOML, applies `KEY=VALUE` overrides, makes its paths absolute.
+    """Read a pipeline's TOML, apply `KEY=VALUE` overrides, make its paths absolute.
 
     Paths in the file are relative to the file, paths in an override to the shell's folder. Raises ConfigError with
     every problem found.
@@ -54,11 +54,11 @@ _PATHS = {("balance", "worst_case"): _BALANCE_PATHS, ("train",): _TRAIN_PATHS}  
 
 
 def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A copy in which every path of [source], of its feedback, of [balance.worst_case] and of [train] is joined to `folder`."""
+    """Return a copy with every path of [source], of its feedback, of [balance.worst_case] and of [train] joined to `folder`."""
 
     def joined(table: Any, keys: Sequence[str]) -> Any:
         if not isinstance(table, dict):
-            return table  # not a table: said when the options are checked
+            return table  # not a table: reported when the options are checked
         return {key: str(folder / value) if key in keys and isinstance(value, str) else value for key, value in table.items()}
 
     raw = dict(raw)
@@ -74,7 +74,7 @@ def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:
-    """Writes one `a.b.c=VALUE` into the raw tables; an objective is addressed by its name."""
+    """Write one `a.b.c=VALUE` into the raw tables. An objective is addressed by its name."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ValueError("expected KEY=VALUE such as model.sharing=mmoe")
@@ -102,7 +102,7 @@ def _child(table: Any, part: str, path: str) -> Any:
 
 
 def toml_value(text: str) -> Any:
-    """`text` as a TOML value, else as a string: `--set model.sharing=mmoe` needs no quotes."""
+    """Return `text` as a TOML value, else as a string: `--set model.sharing=mmoe` needs no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -110,7 +110,10 @@ def toml_value(text: str) -> Any:
 
 
 def with_table(pipeline: Pipeline, name: str, values: Mapping[str, Any]) -> Pipeline:
-    """A copy whose table `name` has `values` in place of its own, all checked again. Raises ConfigError with every problem found."""
+    """Return a copy whose table `name` has `values` in place of its own, all checked again.
+
+    Raises ConfigError with every problem found.
+    """
     raw = pipeline.model_dump(mode="json")
     raw[name] |= values
     try:
@@ -120,7 +123,7 @@ def with_table(pipeline: Pipeline, name: str, values: Mapping[str, Any]) -> Pipe
 
 
 def options_from(kind: type[_Some], overrides: Sequence[str]) -> _Some:
-    """Options of one class from `KEY=VALUE` texts alone. Raises ConfigError with every problem found."""
+    """Make options of one class from `KEY=VALUE` texts alone. Raises ConfigError with every problem found."""
     raw: dict[str, Any] = {}
     problems = []
     for override in overrides:

@@ -1,4 +1,4 @@
-"""[source]: where a log is and how it is written."""
+"""[source]: the place of a log and its format."""
 
 import difflib
 from datetime import date
@@ -15,7 +15,7 @@ _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def duration_ms(text: str) -> int:
-    """Milliseconds of a whole number and a unit (s, m, h, d): "10m" → 600,000. Raises ValueError."""
+    """Convert a whole number with a unit (s, m, h, d) to milliseconds: "10m" → 600,000. Raises ValueError for other texts."""
     number, unit = text[:-1], text[-1:]
     if not (number.isdecimal() and unit in _UNITS_MS):
         raise ValueError(f'found "{text}", expected a whole number and a unit (s, m, h, d) such as "10m"')
@@ -40,14 +40,14 @@ ColumnName = Annotated[str, Field(min_length=1)]
 
 
 class TimeOptions(Options):
-    """How timestamps are written. `zone` is the zone that days are cut in, and of `iso` stamps without an offset."""
+    """The format of timestamps. `zone` is the zone in which days begin and end, and the zone of `iso` stamps without an offset."""
 
     unit: Literal["s", "ms", "us", "iso"] = "ms"
     zone: Zone = "UTC"
 
 
 class Columns(Options):
-    """Ours = theirs. The three ids default to our own names; the others are absent unless named."""
+    """Our column names, each with the log's name for it. The first three default to our own names; the others are absent unless named."""
 
     user_id: ColumnName = schema.USER_ID
     item_id: ColumnName = schema.ITEM_ID
@@ -68,12 +68,12 @@ class Columns(Options):
         return self
 
     def named(self) -> dict[str, str]:
-        """Our name → theirs, for the columns that are there."""
+        """Return our name → the log's name, for the columns that are there."""
         return {ours: theirs for ours, theirs in self.model_dump().items() if theirs is not None}
 
 
 class FeedbackOptions(Options):
-    """Actions in a file of their own, joined to the last matching impression at or before them, `within` a time."""
+    """Actions in a file of their own. Each joins the last matching impression at or before it, at most `within` earlier."""
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
     file: Path
@@ -88,7 +88,7 @@ class Source(Options):
 
 
 class TableSource(Source):
-    """Any log by column mapping."""
+    """Any log, read by column mapping."""
 
     kind: Literal["table"]
     log: Path
@@ -117,13 +117,13 @@ class OpenBanditSource(Source):
 
 
 class WorldOptions(Options):
-    """The simulated watch-next feed. Equal for a seed."""
+    """The simulated watch-next feed. Equal seeds give equal feeds."""
 
     users: int = Field(default=2_000, gt=0, le=50_000_000)
     days: int = Field(default=8, gt=0, le=3_650)
     videos: PositiveInt = 1_000  # uploaded before the first day
     new_videos: int = Field(default=50, ge=0)  # uploaded on each day
-    requests: PositiveFloat = 1.0  # mean requests a user makes a day
+    requests: PositiveFloat = 1.0  # mean requests per user and day
     slots: PositiveInt = 10  # positions that a request shows
     start: date = Field(default=date(2024, 1, 1), ge=date(2000, 1, 1), lt=date(2100, 1, 1))
     sharpness: NonNegativeFloat = 1.0  # of the logging policy: 0 shows at random, large shows its own best guess in order
