@@ -1,4 +1,4 @@
-"""Calendar days of a zone in whole milliseconds: where one begins and ends, and which day a moment is of."""
+"""Calendar days of a time zone, in whole milliseconds: where a day begins and ends, and the day of a moment."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 _EPOCH = date(1970, 1, 1)
 _DAY_MS = 86_400_000
-_QUARTER = timedelta(minutes=15)  # every change of a clock since 1970 falls on one
+_QUARTER = timedelta(minutes=15)  # every change of a clock since 1970 falls on a quarter of an hour
 
 
 @dataclass(frozen=True)
 class Day:
-    """Half-open: `start` belongs to the day, `end` to the next (ms UTC)."""
+    """A half-open day: `start` belongs to it, `end` to the next day (ms UTC)."""
 
     iso: str
     zone: str
 
     @property
     def ordinal(self) -> int:
-        """Days since 1970-01-01."""
+        """The days since 1970-01-01."""
         return ordinal(self.iso)
 
     @property
@@ -37,7 +37,7 @@ class Day:
 
     @property
     def weekday(self) -> int:
-        """Monday is 0."""
+        """The day of the week; Monday is 0."""
         return date.fromisoformat(self.iso).weekday()
 
     def next(self) -> "Day":
@@ -45,7 +45,7 @@ class Day:
 
     @cached_property
     def offsets(self) -> tuple[tuple[int, int], ...]:
-        """(from, local minus UTC), both ms: one entry, and one more for each change of the clock within the day."""
+        """Pairs (from, local minus UTC), both ms: one pair, and one more for each change of the clock within the day."""
         found: list[tuple[int, int]] = []
         moment, end = datetime.fromtimestamp(self.start / 1000, UTC), datetime.fromtimestamp(self.end / 1000, UTC)
         while moment < end:
@@ -59,12 +59,12 @@ class Day:
 
 
 def ordinal(iso: str) -> int:
-    """Days since 1970-01-01."""
+    """Return the days since 1970-01-01."""
     return (date.fromisoformat(iso) - _EPOCH).days
 
 
 def ordinals(moments_N: NDArray[np.int64], zone: str) -> NDArray[np.int32]:
-    """[N] the day of the zone that each moment (ms UTC) is of, in days since 1970-01-01."""
+    """Return [N] the day of the zone in which each moment (ms UTC) lies, in days since 1970-01-01."""
     if not len(moments_N):
         return np.empty(0, np.int32)
     first, last = int(moments_N.min()) // _DAY_MS - 1, int(moments_N.max()) // _DAY_MS + 1  # no zone is a day away from UTC
@@ -73,5 +73,5 @@ def ordinals(moments_N: NDArray[np.int64], zone: str) -> NDArray[np.int32]:
 
 
 def _midnight(iso: str, zone: str) -> int:
-    """The first moment of a day; where the clock skips midnight, the moment of the change."""
+    """Return the first moment of a day; where the clock skips midnight, the moment of the change."""
     return int(datetime.fromisoformat(iso).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""Errors that are part of the interface: one message a mistake, one exit code a kind (design: "What bad input gets")."""
+"""Errors that are part of the interface: one message per mistake, one exit code per kind (design: "What bad input gets")."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -40,13 +40,13 @@ class ArtifactError(RecsysError):
 
 
 def one_line(text: str) -> str:
-    """Text from the data as it may stand in a message: control characters, line breaks among them, as escapes."""
+    """Return text from the data in a form for messages: control characters, line breaks among them, become escapes."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the input something is wrong: a file, and if known the row (1 = the first after the header) and the column."""
+    """The place of a mistake in the input: a file, and if known the row (1 = the first after the header) and the column."""
 
     file: Path | str
     row: int | None = None
@@ -61,13 +61,13 @@ class Place:
 def data_error(
     place: Place | Path | str, *, found: str, expected: str, fix: str, bad_rows: int | None = None, rows: int | None = None
 ) -> DataError:
-    """The one form of a message about bad input: FILE[:ROW] column C: found X, expected Y; n of N rows. Fix: …"""
+    """Make the error for bad input. All have one form: FILE[:ROW] column C: found X, expected Y; n of N rows. Fix: …"""
     count = "" if bad_rows is None else f"; {bad_rows:,} of {rows:,} rows" if rows is not None else f"; {bad_rows:,} rows"
     return DataError(f"{place}: found {one_line(found)}, expected {expected}{count}. Fix: {fix}")
 
 
 def nearest(word: str, names: Iterable[str], *, most: int = 1) -> str:
-    """`; did you mean "…"?` with up to `most` names, to stand behind "unknown …"; nothing where no name is near."""
+    """Return `; did you mean "…"?` with up to `most` names, to stand behind "unknown …". Empty where no name is near."""
     by_lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(word.lower(), list(by_lower), n=most, cutoff=0.5)
     meant = " or ".join(f'"{by_lower[name]}"' for name in near)

@@ -1,4 +1,4 @@
-"""What one ranking model is asked to predict."""
+"""The objectives that one ranking model is asked to predict."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Objective(Options):
 
     `kind`:
     - "binary": a probability, cross-entropy.
-    - "regression": a mean; `loss` "squared", or "huber", on the label standardised over training days.
+    - "regression": a mean; `loss` "squared" or "huber", on the label standardised over training days.
     - "watch_time": a duration ≥ 0, returned as an expected value in the label's own unit. `method` "log_squared" (squared loss on
       log(1 + y)), "weighted_logistic" (Covington et al. 2016) or "d2q" (Zhan et al. 2022), which reads the video's length in the
       feature `duration`.
@@ -28,14 +28,14 @@ class Objective(Options):
 
     `label` and `observed` are scalar SQL expressions over the log's own columns and the feedback columns. Where
     `observed` is not true the label is null: out of the loss and out of the metrics.
-    `given` names a binary objective without which this binary one cannot happen (a like, given a click). The model then has
-    P(this | given) and is trained on their product over all impressions (Ma et al., SIGIR 2018); the label is 0 where the label of
-    `given` is 0, observed or not.
-    `better` is the direction of the *label*: "lower" for what a feed wants less of (a dismissal).
-    `position` says whether the objective sees what [features] bias names: where an impression was shown, on which device. An objective
-    needs it whose label can be 1 only where the user looked at the row, while rows nobody looked at count too (a click, a dismissal). One
-    that is observed only after a click does not (a like of what was opened, a survey). By default engagement sees it and satisfaction
-    does not (Zhao et al. 2019, Fig. 1). `model.position = "blind"` takes it from all.
+    `given` names a binary objective without which this binary one cannot happen (a like, given a click). The model then predicts
+    P(this | given). It is trained on P(this | given) · P(given) over all impressions (Ma et al., SIGIR 2018). The label is 0 where
+    the label of `given` is 0, observed or not.
+    `better` is the direction of the *label*: "lower" for events that a feed wants fewer of (a dismissal).
+    `position` says whether the objective sees the columns of `features.bias`: the position of an impression and its device. An
+    objective needs them if its label can be 1 only where the user looked at the row, and rows nobody looked at count too (a click,
+    a dismissal). An objective that is observed only after a click does not need them (a like of an opened video, a survey). By
+    default engagement sees them and satisfaction does not (Zhao et al. 2019, Fig. 1). `model.position = "blind"` hides them from all.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Objective(Options):
 
     @model_validator(mode="after")
     def _options_of_its_kind(self) -> "Objective":
-        """An option that its kind does not read would be silently without effect."""
+        """Refuse an option that the kind does not read, because it would silently have no effect."""
         for option, kind in (("loss", "regression"), ("method", "watch_time"), ("levels", "ordinal"), ("given", "binary")):
             if getattr(self, option) != type(self).model_fields[option].default and self.kind != kind:
                 raise ValueError(f'found {option} with kind = "{self.kind}", expected it only with kind = "{kind}"')
@@ -86,7 +86,10 @@ class Objective(Options):
 
 
 def chain(objective: Objective, objectives: Sequence[Objective]) -> tuple[Objective, ...]:
-    """The objective, what it is given, what that is given, and so on. Raises ValueError for an unknown name and for a circle."""
+    """Return the objective, then the objective named by its `given`, then that one's `given`, and so on.
+
+    Raises ValueError for an unknown name, for a circle, and for a `given` that is not binary.
+    """
     by_name = {other.name: other for other in objectives}
     found = [objective]
     while (given := found[-1].given) is not None:
@@ -103,5 +106,5 @@ def chain(objective: Objective, objectives: Sequence[Objective]) -> tuple[Object
 
 
 def durations(objectives: Sequence[Objective]) -> tuple[str, ...]:
-    """The features that some objective reads a video's length from, each once, in order."""
+    """List the features from which some objective reads a video's length, each once, in order."""
     return tuple(dict.fromkeys(objective.duration for objective in objectives if objective.duration is not None))

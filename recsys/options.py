@@ -4,6 +4,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Options(BaseModel):
-    """Frozen, checked on creation, unknown keys refused. A hyper-parameter is written once, in a subclass of this."""
+    """Options that are frozen, checked on creation, and refuse unknown keys. Each hyper-parameter is written once, in a subclass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""What a stage says while it works: progress bars with the time left on a terminal, plain lines in a pipe, nothing when quiet."""
+"""Messages of a working stage: progress bars with the time left on a terminal, plain lines in a pipe, nothing when quiet."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ class Advance(Protocol):
 
 
 class Console:
-    """Where a stage speaks. Texts are plain: markup in strings from the data is never interpreted."""
+    """The output of a stage. Texts are plain: markup in strings from the data is never interpreted."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._out = RichConsole(quiet=quiet, highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -23,7 +23,7 @@ class Console:
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int) -> Iterator[Advance]:
-        """A bar of `total` steps; in a pipe, one line at the end of it. `note` stands behind the bar (a loss, rows/s)."""
+        """Show a bar of `total` steps; in a pipe, print one line at its end. `note` stands behind the bar (a loss, rows/s)."""
         if not self._out.is_terminal:
             last = ""
 

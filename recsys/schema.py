@@ -1,7 +1,7 @@
 """The column vocabulary and the Arrow schemas of every file that one stage writes and another reads.
 
-Nothing else in the package spells a column name of a border file: a name is either a constant here or made by one of
-the functions here (`log_column`, `label_column`, …).
+No other module spells a column name of such a file. A name is either a constant here or made by one of the functions here
+(`log_column`, `label_column`, …).
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ TARGET_PROPENSITY = "target_propensity"
 DAY = "day"  # ISO date in the zone of the source; a partition (day=2022-04-25), never a column of events or examples
 SPLIT = "split"  # "train", "validation" or "test"
 SCORE = "score"
-WEIGHT = "weight"  # of examples: by how much a training row counts
+WEIGHT = "weight"  # of examples: the weight of a training row
 
 KNOWN_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP, REQUEST_ID, QUERY_ITEM_ID, POSITION, DEVICE, PROPENSITY, TARGET_PROPENSITY)
 REQUIRED_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP)
@@ -37,8 +37,8 @@ LOG, FEEDBACK = "log.", "feedback."
 USER, ITEM, QUERY, CONTEXT, ID = "user.", "item.", "query.", "context.", "id."
 AGGREGATE, HISTORY, BIAS, SLICE = "agg.", "history.", "bias.", "slice."
 LABEL, PREDICTION, RANK = "label.", "pred.", "rank."
-KNOWN = "known."  # before the name of an objective: the moment at which its label is known, as a timestamp; null where the label is
-RAW = "raw."  # before the name of a column of predictions: what it held before calibration
+KNOWN = "known."  # before the name of an objective: the timestamp at which its label is known; null where the label is null
+RAW = "raw."  # before the name of a column of predictions: its values before calibration
 FEATURE_PREFIXES = (USER, ITEM, QUERY, CONTEXT, ID, AGGREGATE, HISTORY, BIAS)
 
 HISTORY_AGE = HISTORY + "age"  # natural log of 1 + seconds between a past impression and this one
@@ -47,12 +47,12 @@ TODAY = "today"  # the window of counters that run on through the day, as in agg
 
 
 def log_column(name: str) -> str:
-    """A column of the user's own log, as events carry it: `log.tab`."""
+    """Return the name under which events carry a column of the user's own log: `log.tab`."""
     return LOG + name
 
 
 def feedback_column(name: str) -> str:
-    """A feedback file joined to its impressions: `feedback.survey`."""
+    """Return the column of a feedback file that is joined to its impressions: `feedback.survey`."""
     return FEEDBACK + name
 
 
@@ -69,28 +69,28 @@ def prediction_column(objective: str) -> str:
 
 
 def rank_column(objective: str) -> str:
-    """The prediction with the position missing, by which lists are ordered."""
+    """Return the column of the prediction with the position missing, by which lists are ordered."""
     return RANK + objective
 
 
 def raw_column(column: str) -> str:
-    """What a column of predictions held before calibration: `raw.pred.click`, `raw.score`."""
+    """Return the column with the values of a column of predictions before calibration: `raw.pred.click`, `raw.score`."""
     return RAW + column
 
 
 def conditional_name(objective: str, given: str) -> str:
-    """How the conditional form of an objective is called in metrics: `like|click` is judged where click is 1."""
+    """Return the name of an objective's conditional form in metrics: `like|click` is judged where click is 1."""
     return f"{objective}|{given}"
 
 
 def conditional_parts(name: str) -> tuple[str, str] | None:
-    """The objective and what it is given, of a name made by `conditional_name`; None of an objective's own name."""
+    """Split a name made by `conditional_name` into the objective and its `given`. Return None for an objective's own name."""
     objective, bar, given = name.partition("|")
     return (objective, given) if bar else None
 
 
 def level_name(objective: str, level: float) -> str:
-    """How the probability of one level of an ordinal objective is called: `survey=4`."""
+    """Return the name of the probability of one level of an ordinal objective: `survey=4`."""
     return f"{objective}={level:g}"
 
 
@@ -99,12 +99,12 @@ def slice_column(name: str) -> str:
 
 
 def aggregate_column(entity: Iterable[str], what: str, window: int | str) -> str:
-    """`agg.item_id+tab.is_click.7`: a smoothed log rate of a signal, or the log count, of an entity over trailing days."""
+    """Return the column of an entity's smoothed log rate of a signal, or log count, over trailing days: `agg.item_id+tab.is_click.7`."""
     return f"{AGGREGATE}{'+'.join(entity)}.{what}.{window}"
 
 
 def strip(column: str, prefix: str) -> str:
-    """The bare name behind a prefix; the column must carry it."""
+    """Return the bare name behind a prefix. The column must start with the prefix."""
     assert column.startswith(prefix), f"{column} does not start with {prefix}"
     return column[len(prefix) :]
 
@@ -114,7 +114,7 @@ ID_TYPES = (pa.int64(), pa.string())  # ids are never float
 
 QUARANTINE = pa.schema([("source_file", pa.string()), ("source_row", pa.int64()), ("reason", pa.string()), ("raw", pa.string())])
 
-# One number with its interval. `day` null: the whole split. `slice` "all": no slice. `against` null: a value, not a difference.
+# One number per row, with its interval. `day` null: the whole split. `slice` "all": no slice. `against` null: a value, not a difference.
 METRICS = pa.schema(
     [
         ("run", pa.string()),
@@ -139,9 +139,9 @@ METRICS = pa.schema(
     ]
 )
 ALL = "all"
-UNCALIBRATED = "uncalibrated"  # how the same run without its calibration is called where it stands as a run
+UNCALIBRATED = "uncalibrated"  # name of a run without its calibration, where this stands as a run of its own
 
-# How much an objective's order falls when a group of features is permuted. `value` null: undefined, for the `reason`.
+# How much worse an objective's order becomes when a group of features is permuted. `value` null: undefined, for the `reason`.
 IMPORTANCE = pa.schema(
     [
         ("run", pa.string()),
@@ -161,9 +161,10 @@ IMPORTANCE = pa.schema(
     ]
 )
 
-# What a study of who helps whom found. `partners`: the other objectives of a training, joined by "+"; null: trained alone.
-# "value": a metric of one run. "gain": over seeds, with these partners minus alone. "cosine": of two gradients in the shared layer's
-# weights, over the days and seeds of the run of all; null: noise hides one of them.
+# Results of a study of which objectives help each other. `partners`: the other objectives of a training, joined by "+"; null:
+# trained alone. "value": a metric of one run. "gain": over seeds, the metric with these partners minus the metric alone.
+# "cosine": between two objectives' gradients in the shared layer's weights, over the days and seeds of the runs with all
+# objectives; null: noise hides one of the gradients.
 AFFINITY = pa.schema(
     [
         ("what", pa.string()),
@@ -179,8 +180,8 @@ AFFINITY = pa.schema(
     ]
 )
 
-# Runs against the first of them: a number of a run with its interval, and by how much it is above the first's. `n` and `users`: rows of the
-# objective with a known label, and whose they are. `reason`: why there is no value, difference or interval.
+# Runs compared with the first of them: a number of a run with its interval, and its difference from the first run's number. `n`: rows
+# with a known label of the objective. `users`: the users of these rows. `reason`: why there is no value, difference or interval.
 COMPARISON = pa.schema(
     [
         ("run", pa.string()),
@@ -200,11 +201,12 @@ COMPARISON = pa.schema(
     ]
 )
 
-# What a sweep found; `point`: a config, whatever its seed. "run": a metric of one run, with its interval over users. "point": the mean
-# over seeds. "relative": that minus the mean of all points, without the noise that users bring to all alike. "front": the share of
-# replicates in which a point is on the front, its verdict, and `by` whom it is dominated, or looks so. "dominates": of two points of which
-# `by` is ahead, the share of replicates in which it is nowhere worse. "user_sd", "seed_sd": noise of a number of one run; "pair_sd": of the
-# difference of two points. "reference", "perfect": the ends between which the "hypervolume" is a share of the whole.
+# Results of a sweep. `point`: a config, whatever its seed. "run": a metric of one run, with its interval over users. "point": the mean
+# over seeds. "relative": this mean minus the mean of all points, without the variation over users that all points share. "front": the
+# share of bootstrap replicates in which a point is on the front, its verdict, and in `by` the points that dominate it, or seem to.
+# "dominates": for two points of which `by` is ahead, the share of replicates in which `by` is nowhere worse. "user_sd", "seed_sd": noise
+# of a number of one run; "pair_sd": noise of the difference of two points. "reference", "perfect": the two ends between which the
+# "hypervolume" is a share of the whole.
 SWEEP = pa.schema(
     [
         ("what", pa.string()),
@@ -224,8 +226,8 @@ SWEEP = pa.schema(
     ]
 )
 FRONT, NOISE, DOMINATED = "on the front", "within noise of the front", "dominated"
-BETWEEN_POINTS = "; "  # of those that dominate one
+BETWEEN_POINTS = "; "  # between the points that dominate one point
 
-TOGETHER = "+"  # between the names of several objectives; no name holds one
+TOGETHER = "+"  # between the names of several objectives; no name holds a "+"
 
 HIGHER, LOWER = "higher", "lower"
