@@ -1,4 +1,4 @@
-"""What the place of an impression adds to what the user does, apart from the video's merit.
+"""The effect of an impression's place on what the user does, apart from the video's merit.
 
 Shape letters: B rows, K objectives. Codes [B, 2] hold position and device; 0 is missing.
 """
@@ -9,22 +9,25 @@ from torch.nn import functional as F
 
 
 def without_position(codes_B2: Tensor) -> Tensor:
-    """The same impressions with the position missing, as when ranking: no place has been given yet."""
+    """Return the codes with the position missing, as when ranking: no position has been given yet."""
     position_B, device_B = codes_B2.unbind(1)
     return torch.stack([torch.zeros_like(position_B), device_B], dim=1)
 
 
 def drop_codes(codes_B2: Tensor, rate: float) -> Tensor:
-    """Each code missing with probability `rate`, a row's two independently: so that missing values are learned, alone and together."""
+    """Set each code to missing with probability `rate`, independently for a row's two codes.
+
+    So the model learns missing values, alone and together.
+    """
     return codes_B2.masked_fill(torch.rand(codes_B2.shape, device=codes_B2.device) < rate, 0)
 
 
 class BiasTower(nn.Module):
     """The shallow tower of Zhao et al. (RecSys 2019, §4.3) for the objectives that see the position: position + device + both together.
 
-    With two categorical inputs a tower cannot say more than a table, so it is three, which start at zero; of an axis without known
-    codes there is none. A monotone curve of `curve()` is what to look for. Where the logging policy orders by relevance without any
-    chance, position and relevance cannot be told apart, by this tower or any other.
+    With two categorical inputs a tower cannot express more than a table. So the tower consists of three tables, which start at zero. An
+    axis without known codes has no table. Look for a monotone curve in `curve()`. Where the logging policy orders by relevance without any
+    randomness, position and relevance cannot be told apart, by this tower or any other.
     """
 
     def __init__(self, positions: int, devices: int, sees_position_K: Tensor) -> None:
@@ -38,7 +41,7 @@ class BiasTower(nn.Module):
         self.mask_K: Tensor
 
     def forward(self, codes_B2: Tensor) -> Tensor:
-        """[B, K], zero for objectives that do not see the position."""
+        """Return [B, K], the amount added to each output; it is zero for objectives that do not see the position."""
         position_B, device_B = codes_B2.unbind(1)
         places = {"position": position_B, "device": device_B, "together": position_B * self.shape[1] + device_B}
         terms = [F.embedding(places[name], table) for name, table in self.tables.items()]
@@ -46,6 +49,6 @@ class BiasTower(nn.Module):
 
     @torch.no_grad()
     def curve(self) -> Tensor:
-        """[positions + 1, devices + 1, K]: what is added to each output; entry 0 of an axis is the missing value."""
+        """Return [positions + 1, devices + 1, K], the amount added to each output. Entry 0 of an axis is the missing value."""
         codes = torch.cartesian_prod(*(torch.arange(size, device=self.mask_K.device) for size in self.shape))
         return torch.unflatten(self(codes), 0, self.shape)

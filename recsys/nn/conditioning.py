@@ -1,4 +1,4 @@
-"""One net for all tasks that is told which task it works for.
+"""One net for all tasks, which is told the task that it works for.
 
 Shape letters: K tasks, Z width of a task's descriptor, M 1 (what no task has touched yet) or K, B rows, D input, H output width.
 """
@@ -15,7 +15,7 @@ from recsys.nn.linear import StackedLinear
 
 
 class TaskLinear(nn.Module, ABC):
-    """A linear layer in two steps: the product that all tasks share, and what the descriptor does to it."""
+    """A linear layer in two steps: the product that all tasks share, then the descriptor's effect on that product."""
 
     @abstractmethod
     def __init__(self, d_in: int, d_task: int, d_out: int) -> None:
@@ -23,20 +23,23 @@ class TaskLinear(nn.Module, ABC):
 
     @abstractmethod
     def common(self, x_MBD: Tensor) -> Tensor:
-        """→ [M, B, H], the same map for every task: one product where the input is still one for all."""
+        """Return [M, B, H], the same map for every task. As long as all tasks have the same input, it is a single product."""
 
     @property
     @abstractmethod
     def common_weight(self) -> nn.Parameter:
-        """Of the shared product. It may hold the descriptor's weights too, which that product does not read."""
+        """The weight of the shared product. It may also hold the descriptor's weights, which that product does not read."""
 
     @abstractmethod
     def told(self, common_MBH: Tensor, tasks_KZ: Tensor) -> Tensor:
-        """→ [K, B, H]."""
+        """Return [K, B, H], the product after the effect of each task's descriptor."""
 
 
 class ConcatLinear(TaskLinear):
-    """[x; z_k] W + b. As [x; z_k] W = x W_x + z_k W_z, x is multiplied once and z_k once a batch, and nothing is concatenated."""
+    """The map [x; z_k] W + b.
+
+    As [x; z_k] W = x W_x + z_k W_z, x is multiplied once and z_k once per batch, and nothing is concatenated.
+    """
 
     def __init__(self, d_in: int, d_task: int, d_out: int) -> None:
         super().__init__(d_in, d_task, d_out)
@@ -58,7 +61,7 @@ class ConcatLinear(TaskLinear):
 
 
 class AddLinear(TaskLinear):
-    """x W + b + z_k V; V starts at zero, so all tasks start as one net."""
+    """The map x W + b + z_k V. V starts at zero, so all tasks start as one net."""
 
     def __init__(self, d_in: int, d_task: int, d_out: int) -> None:
         super().__init__(d_in, d_task, d_out)
@@ -77,9 +80,10 @@ class AddLinear(TaskLinear):
 
 
 class FiLMLinear(TaskLinear):
-    """γ(z_k) ⊙ (x W + b) + β(z_k), γ(z) = 1 + z Γ, β(z) = z V (Perez et al., AAAI 2018, eq. 1–2); Γ and V start at zero.
+    """The map γ(z_k) ⊙ (x W + b) + β(z_k), γ(z) = 1 + z Γ, β(z) = z V (Perez et al., AAAI 2018, eq. 1–2). Γ and V start at zero.
 
-    As there, between the linear map and the ReLU, and γ is learned as its difference from 1, which decay may pull to zero.
+    As in the paper, the effect of the task lies between the linear map and the ReLU. Also as in the paper, γ is learned as its difference
+    from 1. Decay may pull this difference to zero.
     """
 
     def __init__(self, d_in: int, d_task: int, d_out: int) -> None:
@@ -100,7 +104,7 @@ class FiLMLinear(TaskLinear):
 
 
 class ConditionedMLP(nn.Module):
-    """Linear, told the task, ReLU, layer by layer; all tasks at once."""
+    """A net whose layers are a linear map, the task's effect and a ReLU; it runs for all tasks at once."""
 
     def __init__(self, layer: type[TaskLinear], d_in: int, d_task: int, hidden: Sequence[int]) -> None:
         super().__init__()
@@ -110,15 +114,15 @@ class ConditionedMLP(nn.Module):
 
     @property
     def common_weight(self) -> nn.Parameter:
-        """Of the first layer."""
+        """The weight of the first layer's shared product."""
         return self._layers()[0].common_weight
 
     def common(self, x_BD: Tensor) -> Tensor:
-        """[B, H], the first layer's product: the last thing that is one for all tasks."""
+        """Return the first layer's product, [B, H]: the last activation that is the same for all tasks."""
         return self._layers()[0].common(x_BD.unsqueeze(0)).squeeze(0)
 
     def forward(self, common_BH: Tensor, tasks_KZ: Tensor) -> Tensor:
-        """What follows on `common`, [K, B, d_out]."""
+        """Compute the rest of the net from the result of `common`, [K, B, d_out]."""
         first, *rest = self._layers()
         nets_KBH = first.told(common_BH.unsqueeze(0), tasks_KZ).relu()
         for layer in rest:
@@ -130,12 +134,12 @@ class ConditionedMLP(nn.Module):
 
 
 def _same_for_all(linear: StackedLinear, x_MBD: Tensor) -> Tensor:
-    """One map, whatever the task: the tasks' rows as rows of one product."""
+    """Apply the same map for every task: the tasks' rows become rows of one product."""
     product_XH: Tensor = linear(x_MBD.flatten(0, 1).unsqueeze(0)).squeeze(0)
     return torch.unflatten(product_XH, 0, x_MBD.shape[:2])
 
 
 def _of_tasks(linear: StackedLinear, tasks_KZ: Tensor) -> Tensor:
-    """[K, 1, H]: the same for all rows."""
+    """Return [K, 1, H], one vector per task, the same for all rows."""
     product_KH: Tensor = linear(tasks_KZ.unsqueeze(0)).squeeze(0)
     return product_KH.unsqueeze(1)

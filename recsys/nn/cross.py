@@ -1,4 +1,4 @@
-"""Products of features. Shape letters: B rows, T tables, D input width, R rank, C outputs a table."""
+"""Products of features. Shape letters: B rows, T tables, D input width, R rank, C outputs per table."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,7 @@ from recsys.nn.linear import OutputLinear, StackedLinear, stacked, unstacked
 class LowRankCross(nn.Module):
     """One low-rank cross layer, x ⊙ (U V x + b) + x (Wang et al., DCN V2, WWW 2021, eq. 2), and a linear map to outputs.
 
-    The map starts at zero: beside a net, the layer starts as nothing and adds what the net lacks.
+    The map starts at zero. So the layer adds nothing at first, and learns what the net beside it lacks.
     """
 
     def __init__(self, num_tables: int, d_in: int, rank: int, d_out: int) -> None:
@@ -23,5 +23,5 @@ class LowRankCross(nn.Module):
         return products_TBD + x_TBD
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """→ [B, T, C]."""
+        """Return [B, T, C]."""
         return unstacked(self.out(self.cross(stacked(x_BTD))))

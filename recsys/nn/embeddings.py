@@ -1,4 +1,4 @@
-"""One table for all categorical features; multi-valued cells are means.
+"""One table for all categorical features. A cell with several values becomes the mean of their vectors.
 
 Shape letters: B rows, T tables, R rows of a table, W width of a row; C looked-up columns, F slots, L history, H history columns.
 """
@@ -16,9 +16,9 @@ Span = tuple[int, int]  # first column and number of neighbouring columns of one
 
 
 class EmbeddingTables(nn.Module):
-    """T tables of R rows as one [T·R, W] parameter with sparse gradients, so that a step costs what the batch touches.
+    """T tables of R rows as one [T·R, W] parameter. Its gradients are sparse, so that a step costs only the rows that the batch touches.
 
-    Row 0 is padding: in every table it is one and the same row, zero, and never gets a gradient.
+    Row 0 is padding. All tables share this one row; it is zero and never gets a gradient.
     """
 
     def __init__(self, values_TRW: Tensor) -> None:
@@ -31,17 +31,17 @@ class EmbeddingTables(nn.Module):
         self.offsets_T: Tensor
 
     def forward(self, rows_BC: Tensor) -> Tensor:
-        """[B, C] rows → [B, T, C, W]: every table's vectors of the same rows, in one lookup."""
+        """Look up the same rows in every table, [B, C] → [B, T, C, W], in one lookup."""
         rows_B1C = rows_BC.unsqueeze(1)
         index_BTC = rows_B1C + self.offsets_T[:, None] * (rows_B1C != PADDING_ROW)
         return F.embedding(index_BTC, self.table, padding_idx=PADDING_ROW, sparse=True)
 
 
 class MeanOfSlots(nn.Module):
-    """Looked-up columns → one vector a slot: the mean over its values that are not padding, zero where all are.
+    """A map from looked-up columns to one vector per slot: the mean over its values that are not padding, zero where all are.
 
-    Slots are put in the order of their widths, so that all of one width are one reshape; `columns_C` are the columns
-    to look up, `order` the places of the given spans in the output.
+    Slots are sorted by width, so that all slots of one width are one reshape. `columns_C` are the columns to look up. `order` holds for
+    each output slot the place of its span among the given spans.
     """
 
     def __init__(self, spans: Sequence[Span]) -> None:
@@ -50,11 +50,11 @@ class MeanOfSlots(nn.Module):
         by_width = [spans[place] for place in self.order]
         self.groups = [(width, len(list(same))) for width, same in groupby(by_width, key=lambda span: span[1])]
         columns = [start + n for start, width in by_width for n in range(width)]
-        self.register_buffer("columns_C", torch.tensor(columns, dtype=torch.int64))  # saved: which slots are read belongs to the weights
+        self.register_buffer("columns_C", torch.tensor(columns, dtype=torch.int64))  # saved: the weights belong to this choice of slots
         self.columns_C: Tensor
 
     def forward(self, vectors_XCW: Tensor, rows_XC: Tensor) -> Tensor:
-        """[…, C, W] vectors of the rows […, C] (the same leading axes, or 1) → […, F, W]."""
+        """Return the means […, F, W] of the vectors […, C, W] of the rows […, C] (the same leading axes, or 1)."""
         means, first = [], 0
         for width, slots in self.groups:
             last = first + width * slots
@@ -69,7 +69,7 @@ class MeanOfSlots(nn.Module):
 
 
 class SlotEmbeddings(nn.Module):
-    """The vectors of an example's slots and of its history's, from one lookup in shared tables."""
+    """The vectors of an example's slots and of its history's slots, from one lookup in shared tables."""
 
     def __init__(self, values_TRW: Tensor, slots: Sequence[Span], history_slots: Sequence[Span]) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class SlotEmbeddings(nn.Module):
         self.history = MeanOfSlots(history_slots)
 
     def forward(self, rows_BS: Tensor, history_rows_BLH: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns slots [B, T, F, W] (in `self.slots.order`) and history [B, T, L, F', W]."""
+        """Return the slots' vectors [B, T, F, W] (in `self.slots.order`) and the history's [B, T, L, F', W]."""
         rows_BC = rows_BS[:, self.slots.columns_C]
         past_BLC = history_rows_BLH[:, :, self.history.columns_C]
         length, num_past = past_BLC.shape[1:]

@@ -25,7 +25,7 @@ class Experts(nn.Module):
 
     @property
     def last_weight(self) -> nn.Parameter:
-        """Of the layer that gives the output: all experts' in one."""
+        """The weight of the layer that gives the output: one tensor for all experts."""
         return self.rest.last_weight if len(self.rest.layers) else self.first.weight
 
     def forward(self, x_BD: Tensor) -> Tensor:
@@ -35,13 +35,13 @@ class Experts(nn.Module):
 
 
 class OwnAndSharedExperts(nn.Module):
-    """M experts of each of K owners, who have an input each, and S experts that all share, with one more input.
+    """M experts for each of K owners, each owner with its own input, and S experts that all owners share, with one more input.
 
-    → [K·M + S, B, H], the first owner's first and the shared ones last (Tang et al., RecSys 2020, §4.1).
+    The output is [K·M + S, B, H]: the first owner's experts first, the shared ones last (Tang et al., RecSys 2020, §4.1).
     """
 
     def __init__(self, num_owners: int, own: int, shared: int, nets: Callable[[int], nn.Module]) -> None:
-        """`nets(n)`: n nets of one shape, [n, B, D] → [n, B, H]. `shared` may be 0."""
+        """Build the experts by `nets(n)`: n nets of one shape, [n, B, D] → [n, B, H]. `shared` may be 0."""
         super().__init__()
         self.num_owners, self.num_own, self.num_shared = num_owners, own, shared
         self.own = nets(num_owners * own)
@@ -53,7 +53,7 @@ class OwnAndSharedExperts(nn.Module):
 
     @property
     def shared_weights(self) -> tuple[nn.Parameter, ...]:
-        """The weights that give the shared experts' outputs; none without shared experts."""
+        """The weights that give the shared experts' outputs; empty without shared experts."""
         return () if self.shared is None else (cast(StackedMLP, self.shared).last_weight,)
 
     def forward(self, own_KBD: Tensor, shared_1BD: Tensor) -> Tensor:
@@ -63,25 +63,25 @@ class OwnAndSharedExperts(nn.Module):
         return torch.cat([own_NBH, self.shared(for_each(shared_1BD, self.num_shared))])
 
     def split(self, experts_NBH: Tensor) -> tuple[Tensor, Tensor]:
-        """The owners' experts [K, M, B, H] and the shared ones [S, B, H], views."""
+        """Return the owners' experts [K, M, B, H] and the shared ones [S, B, H], as views."""
         own_NBH, shared_SBH = torch.split(experts_NBH, [self.num_owners * self.num_own, self.num_shared])
         return torch.unflatten(own_NBH, 0, (self.num_owners, self.num_own)), shared_SBH
 
 
 def for_each(x_KBD: Tensor, num: int) -> Tensor:
-    """[K·num, B, D]: each input `num` times in a row, as its owner's experts read it."""
+    """Repeat each input `num` times in a row, as its owner's experts read it: [K, B, D] → [K·num, B, D]."""
     return x_KBD.unsqueeze(1).expand(-1, num, -1, -1).flatten(0, 1)
 
 
 def mix(gates_BKN: Tensor, experts_NBH: Tensor) -> Tensor:
-    """Σ_n g_kn · f_n (Ma et al., KDD 2018, eq. 6), [B, K, H]."""
+    """Compute Σ_n g_kn · f_n (Ma et al., KDD 2018, eq. 6), [B, K, H]."""
     return gates_BKN @ experts_NBH.transpose(0, 1)
 
 
 def mix_own(gates_BKM: Tensor, own_KMBH: Tensor) -> Tensor:
-    """Σ_m g_km · f_km, every owner's mixture of experts that none but it reads, [B, K, H].
+    """Compute Σ_m g_km · f_km, [B, K, H]: each owner's mixture of the experts that only this owner reads.
 
-    Element by element: as matrix products they would be B·K products of a row of M numbers.
+    The products are taken element by element. As matrix products they would be B·K products of a row of M numbers.
     """
     mixed_KBH = (gates_BKM.permute(1, 2, 0).unsqueeze(-1) * own_KMBH).sum(1)
     return mixed_KBH.transpose(0, 1)

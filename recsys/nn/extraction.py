@@ -10,19 +10,19 @@ from recsys.nn.gates import Gates, OwnGates
 
 
 class Extracted(NamedTuple):
-    """What a level leaves."""
+    """The results of one level."""
 
     own_BKH: Tensor
-    shared_BH: Tensor | None  # what the shared experts of the next level read; None where there is no next one
+    shared_BH: Tensor | None  # what the shared experts of the next level read; None where there is no next level
     experts_EBH: Tensor  # all outputs of experts, the owners' first
     gates_BKN: Tensor  # over an owner's own experts, then the shared ones
 
 
 class ExtractionLevel(nn.Module):
-    """Customized gate control, and where another level follows, progressive extraction (Tang et al., RecSys 2020, §4.1 and §4.2).
+    """Customized gate control; where another level follows, progressive extraction (Tang et al., RecSys 2020, §4.1 and §4.2).
 
-    g_k(x_k) = softmax(W_k x_k) over owner k's M experts and the S shared ones, o_k = Σ g_k f. With `shared_gate` the shared path has a
-    gate too, softmax(W_s x_s), which mixes *all* K·M + S experts of the level.
+    g_k(x_k) = softmax(W_k x_k) over owner k's M experts and the S shared ones, o_k = Σ g_k f. With `shared_gate` the shared path has a gate
+    too, softmax(W_s x_s). It mixes *all* K·M + S experts of the level.
     """
 
     def __init__(self, experts: OwnAndSharedExperts, d_in: int, *, shared_gate: bool, dropout: float, top_k: int | None) -> None:
@@ -33,7 +33,7 @@ class ExtractionLevel(nn.Module):
         self.shared_gate = Gates(d_in, 1, experts.num, dropout=dropout, top_k=top_k) if shared_gate else None
 
     def forward(self, own_KBD: Tensor, shared_1BD: Tensor) -> Extracted:
-        """Every owner's input, and the shared path's."""
+        """Run the level on every owner's input and on the shared path's input."""
         experts_EBH = self.experts(own_KBD, shared_1BD)
         own_KMBH, shared_SBH = self.experts.split(experts_EBH)
         gates_BKN = self.gates(own_KBD)

@@ -1,16 +1,16 @@
-"""A gate that scales what it gates. Shape letters: B rows, D what the gate reads, H what it scales."""
+"""A gate that scales other activations. Shape letters: B rows, D width of what the gate reads, H of what it scales."""
 
 from torch import Tensor, nn
 
 from recsys.nn.linear import StackedLinear
 
-SCALE = 2.0  # γ: a gate without an opinion is 1
+SCALE = 2.0  # γ: a gate with a logit of 0 is 1
 
 
 class GateUnit(nn.Module):
-    """γ σ(ReLU(x W + b) V + c), γ = 2, [B, D] → [B, H]: the Gate NU of Chang et al. (PEPNet, KDD 2023).
+    """The gate γ σ(ReLU(x W + b) V + c), γ = 2, [B, D] → [B, H]: the Gate NU of Chang et al. (PEPNet, KDD 2023).
 
-    V starts at zero, so every gate at exactly 1.
+    V starts at zero, so every gate starts at exactly 1.
     """
 
     def __init__(self, d_in: int, d_hidden: int, d_out: int) -> None:

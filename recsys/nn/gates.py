@@ -7,11 +7,12 @@ from recsys.nn.linear import StackedLinear, unstacked
 
 
 def gate_weights(logits: Tensor, *, dropout: float, top_k: int | None) -> Tensor:
-    """Softmax over the last axis, the experts. `dropout` is the probability that an expert is lost (0 outside training).
+    """Compute the softmax over the last axis, the experts.
 
-    The dropout is Zhao et al.'s remedy for polarised gates (RecSys 2019, §5.4): an expert's utilisation is set to 0 and the rest
-    re-normalised, here independently by row, gate and expert. A gate that would lose all its experts keeps all.
-    `top_k`: only the k largest of those that are left are used, and re-normalised likewise (Shazeer et al., ICLR 2017).
+    `dropout` is the probability that a gate loses an expert (0 outside training). It is Zhao et al.'s remedy for polarised gates (RecSys
+    2019, §5.4): the utilisation of a lost expert is set to 0 and the rest is re-normalised. Here each row, gate and expert has an
+    independent draw. A gate that would lose all its experts keeps all.
+    `top_k`: only the k largest of the remaining weights are used, re-normalised in the same way (Shazeer et al., ICLR 2017).
     """
     if dropout > 0:
         dropped = torch.rand_like(logits, dtype=torch.float32) < dropout
@@ -24,7 +25,7 @@ def gate_weights(logits: Tensor, *, dropout: float, top_k: int | None) -> Tensor
 
 
 class Gates(nn.Module):
-    """g_k(x) = softmax(W_k x), no bias (Zhao et al., RecSys 2019, eq. 3), with dropout of experts in training."""
+    """Gates g_k(x) = softmax(W_k x) without bias (Zhao et al., RecSys 2019, eq. 3), with dropout of experts in training."""
 
     def __init__(self, d_in: int, num_gates: int, num_experts: int, *, dropout: float = 0.0, top_k: int | None = None) -> None:
         super().__init__()
@@ -34,13 +35,13 @@ class Gates(nn.Module):
         self.top_k = top_k
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        """[B, K, N], rows sum to 1."""
+        """Return [B, K, N], which sums to 1 over the experts."""
         logits_BKN = torch.unflatten(self.linear(x_BD.unsqueeze(0)).squeeze(0), 1, self.shape)
         return gate_weights(logits_BKN, dropout=self.dropout if self.training else 0.0, top_k=self.top_k)
 
 
 class OwnGates(nn.Module):
-    """g_k(x_k) = softmax(W_k x_k): the same gates, each with an input of its own."""
+    """Gates g_k(x_k) = softmax(W_k x_k): as `Gates`, but each gate has its own input."""
 
     def __init__(self, d_in: int, num_gates: int, num_experts: int, *, dropout: float = 0.0, top_k: int | None = None) -> None:
         super().__init__()
@@ -49,14 +50,14 @@ class OwnGates(nn.Module):
         self.top_k = top_k
 
     def forward(self, x_KBD: Tensor) -> Tensor:
-        """[B, K, N], rows sum to 1."""
+        """Return [B, K, N], which sums to 1 over the experts."""
         return gate_weights(unstacked(self.linear(x_KBD)), dropout=self.dropout if self.training else 0.0, top_k=self.top_k)
 
 
 class SelfGates(nn.Module):
-    """How much of its own experts an owner takes besides what its gate gives it (Wang et al., HoME, 2024).
+    """Gates that give an owner more of its own experts, besides what its softmax gate gives (Wang et al., HoME, 2024).
 
-    σ(w_k x_k) for a single expert, softmax(W_k x_k) over several.
+    The gate is σ(w_k x_k) for a single expert and softmax(W_k x_k) over several.
     """
 
     def __init__(self, d_in: int, num_gates: int, num_experts: int) -> None:
@@ -65,6 +66,6 @@ class SelfGates(nn.Module):
         self.alone = num_experts == 1
 
     def forward(self, x_KBD: Tensor) -> Tensor:
-        """[B, K, N], between 0 and 1."""
+        """Return [B, K, N], between 0 and 1."""
         logits_BKN = unstacked(self.linear(x_KBD))
         return logits_BKN.sigmoid() if self.alone else logits_BKN.softmax(dim=-1)

@@ -1,7 +1,7 @@
-"""N linear layers of one shape as one batched product: experts, towers, and whatever an objective owns.
+"""N linear layers of one shape as one batched product: experts, towers, and other nets that each objective owns.
 
-Shape letters: N layers, B rows, D input width, H output width. N comes first: a product over contiguous layers costs
-24 ms where the same over [B, N, D] costs 62 ms (bf16, forward and backward, 4,096 rows, 8 layers of 256 × 128).
+Shape letters: N layers, B rows, D input width, H output width. N comes first, because a product over contiguous layers costs 24 ms where
+the same product over [B, N, D] costs 62 ms (bf16, forward and backward, 4,096 rows, 8 layers of 256 × 128).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,10 @@ RELU_GAIN = 2.0**0.5  # keeps the variance through a ReLU (He et al., ICCV 2015)
 
 
 class StackedLinear(nn.Module):
-    """[N, B, D] → [N, B, H], y_n = x_n W_n + b_n. Weights start uniform with variance gain² / D, biases at zero."""
+    """N linear maps y_n = x_n W_n + b_n, [N, B, D] → [N, B, H].
+
+    Weights start uniform with variance gain² / D, biases at zero.
+    """
 
     def __init__(self, num: int, d_in: int, d_out: int, *, gain: float = RELU_GAIN, bias: bool = True) -> None:
         super().__init__()
@@ -34,7 +37,7 @@ class StackedLinear(nn.Module):
 
 
 class OutputLinear(StackedLinear):
-    """A stacked linear layer that leaves autocast: what is added up to a logit keeps more than bf16's three digits."""
+    """A stacked linear layer outside autocast: the terms of a logit need more than bf16's three digits."""
 
     def forward(self, x_NBD: Tensor) -> Tensor:
         with torch.autocast(x_NBD.device.type, enabled=False):
@@ -42,7 +45,7 @@ class OutputLinear(StackedLinear):
 
 
 class StackedMLP(nn.Module):
-    """N nets of one shape, [N, B, D] → [N, B, d_out]; each layer is linear, ReLU, dropout. No layers: the input itself."""
+    """N nets of one shape, [N, B, D] → [N, B, d_out]; each layer is linear, ReLU, dropout. Without layers the output is the input."""
 
     def __init__(self, num: int, d_in: int, hidden: Sequence[int], *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -53,7 +56,7 @@ class StackedMLP(nn.Module):
 
     @property
     def last_weight(self) -> nn.Parameter:
-        """Of the layer that gives the output. Raises IndexError where there is none."""
+        """The weight of the layer that gives the output. Raises IndexError where there is no layer."""
         return cast(StackedLinear, self.layers[-1]).weight
 
     def forward(self, x_NBD: Tensor) -> Tensor:
@@ -63,10 +66,10 @@ class StackedMLP(nn.Module):
 
 
 def stacked(x_BND: Tensor) -> Tensor:
-    """[B, N, D] → [N, B, D], contiguous; no copy where N is 1."""
+    """Move the nets first, [B, N, D] → [N, B, D], contiguous; nothing is copied where N is 1."""
     return x_BND.transpose(0, 1).contiguous()
 
 
 def unstacked(x_NBD: Tensor) -> Tensor:
-    """[N, B, D] → [B, N, D], a view."""
+    """Move the rows first, [N, B, D] → [B, N, D], as a view."""
     return x_NBD.transpose(0, 1)

@@ -7,9 +7,9 @@ from recsys.nn.linear import StackedLinear, StackedMLP
 
 
 class AttentionMasks(nn.Module):
-    """a_k = σ(ReLU(r_k U_k + c_k) V_k + d_k), one mask a task, [K, B, D] → [K, B, H] in (0, 1).
+    """One mask per task, a_k = σ(ReLU(r_k U_k + c_k) V_k + d_k), [K, B, D] → [K, B, H] in (0, 1).
 
-    Liu et al. (CVPR 2019), eq. 2, with linear maps for their 1 × 1 convolutions g and h, and without their batch norm.
+    This is eq. 2 of Liu et al. (CVPR 2019), with linear maps instead of their 1 × 1 convolutions g and h, and without their batch norm.
     """
 
     def __init__(self, num: int, d_read: int, d_mask: int, d_out: int) -> None:

@@ -4,15 +4,16 @@ import torch
 from torch import Tensor, nn
 
 EPSILON = 1e-5
-MOMENTUM = 0.1  # weight of a batch in the running statistics, once ten have been seen
+MOMENTUM = 0.1  # weight of a batch in the running statistics, once ten batches have been seen
 
 
 class StackedBatchNorm(nn.Module):
-    """[N, B, H] → the same: each number of each net standardised over the rows, then scaled and shifted (Ioffe and Szegedy, ICML 2015).
+    """Batch norm, [N, B, H] → the same: each number of each net standardised over rows, scaled, shifted (Ioffe and Szegedy, ICML 2015).
 
-    In training by the batch's own mean and variance, otherwise by running ones. These are the plain mean over batches until ten have
-    been seen, so that a net asked after a few steps is not asked in units of its start, and an exponential mean from then on. A batch of
-    a single row has no variance: it is standardised by the running statistics, also in training, and leaves them as they were.
+    Training uses the batch's own mean and variance; otherwise the running ones are used. The running statistics are the plain mean over
+    batches until ten batches have been seen, and an exponential mean from then on. So a net that is evaluated after a few steps does not
+    use the statistics that it started with. A batch of a single row has no variance. Such a batch is standardised by the running
+    statistics, also in training, and leaves them unchanged.
     """
 
     def __init__(self, num: int, width: int) -> None:
@@ -38,7 +39,7 @@ class StackedBatchNorm(nn.Module):
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """`variance` without bias, as the running one stands for rows that were not in the batch."""
+        """Update the running statistics. `variance` is unbiased, as the running one stands for rows that were not in the batch."""
         self.batches += 1
         weight = (1 / self.batches).clamp(min=MOMENTUM)
         self.running_mean.lerp_(mean, weight)

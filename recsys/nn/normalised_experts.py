@@ -1,4 +1,4 @@
-"""Experts of one scale, each of which picks its inputs. Shape letters: N experts, B rows, D input, H width."""
+"""Experts whose outputs have one scale; each picks its inputs. Shape letters: N experts, B rows, D input, H width."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from recsys.nn.normalisation import StackedBatchNorm
 
 
 class FeatureGate(nn.Module):
-    """v ⊙ 2σ((v A_n) B_n), A [D, R], B [R, D]: which parts of the input each expert reads (Wang et al., HoME, 2024).
+    """The gate v ⊙ 2σ((v A_n) B_n), A [D, R], B [R, D]. It picks the parts of the input that each expert reads (Wang et al., HoME, 2024).
 
-    B starts at zero, so every gate at exactly 1: a fresh expert reads the input as it is.
+    B starts at zero, so every gate starts at exactly 1: a fresh expert reads the input as it is.
     """
 
     def __init__(self, num: int, d_in: int, rank: int) -> None:
@@ -28,8 +28,8 @@ class FeatureGate(nn.Module):
 class NormalisedExperts(nn.Module):
     """N nets, swish(batch norm(net(feature gate(x_n)))), [N, B, D] → [N, B, H] (Wang et al., HoME, 2024).
 
-    With ReLU, outputs of experts differed in scale so much that gates chose by it, and over 90 % of some were zero; normalised and
-    with swish they are comparable, and no expert is silent. Layers below the last are ReLU layers.
+    With ReLU, the experts' outputs differed so much in scale that gates chose by scale, and over 90 % of some experts' outputs were zero.
+    With normalisation and swish the outputs are comparable, and no expert is silent. The layers below the last one are ReLU layers.
     """
 
     def __init__(self, num: int, d_in: int, hidden: Sequence[int], rank: int) -> None:
@@ -37,12 +37,12 @@ class NormalisedExperts(nn.Module):
         *below, width = hidden
         self.gate = FeatureGate(num, d_in, rank)
         self.below = StackedMLP(num, d_in, below)
-        self.last = StackedLinear(num, self.below.d_out, width, gain=1.0, bias=False)  # the normalisation has a shift
+        self.last = StackedLinear(num, self.below.d_out, width, gain=1.0, bias=False)  # no bias: the normalisation has a shift
         self.norm = StackedBatchNorm(num, width)
 
     @property
     def last_weight(self) -> nn.Parameter:
-        """Of the layer that the normalisation reads."""
+        """The weight of the layer that the normalisation reads."""
         return self.last.weight
 
     def forward(self, x_NBD: Tensor) -> Tensor:

@@ -1,17 +1,17 @@
-"""How tasks are related, read off their weights and turned into a prior on them. Shape letters: K tasks, P numbers of a task."""
+"""The relations of tasks, read from their weights and turned into a prior on them. Shape letters: K tasks, P numbers of a task."""
 
 import torch
 from torch import Tensor, nn
 
-RIDGE = 0.1  # share of the identity in Ω: its smallest eigenvalue, so that Ω⁻¹ pulls at most ten times as hard as plain decay
+RIDGE = 0.1  # share of the identity in Ω, whose eigenvalues are at least this: Ω⁻¹ pulls at most ten times as hard as plain decay
 
 
 class TaskCovariance(nn.Module):
-    """The matrix-normal prior W ~ MN(0, Ω, I) on a layer's weights W [K, P], a row a task, and Ω's closed form given W.
+    """The matrix-normal prior W ~ MN(0, Ω, I) on a layer's weights W [K, P], one row per task, and Ω's closed form given W.
 
-    Ω = (1 − r) · K · W Wᵀ / tr(W Wᵀ) + r · I, r = RIDGE: the maximum-likelihood covariance of the rows (Long et al., NeurIPS 2017,
-    with identities for the covariances of features and classes), scaled to a mean variance of 1, so that the strength of the penalty
-    keeps its meaning while weights grow, and shrunk, so that it stays invertible.
+    Ω = (1 − r) · K · W Wᵀ / tr(W Wᵀ) + r · I, r = RIDGE. This is the maximum-likelihood covariance of the rows (Long et al., NeurIPS 2017,
+    with identities for the covariances of features and classes). It is scaled to a mean variance of 1, so that the penalty keeps its
+    strength while weights grow. It is shrunk, so that it stays invertible.
     """
 
     def __init__(self, num_tasks: int) -> None:
@@ -21,18 +21,21 @@ class TaskCovariance(nn.Module):
 
     @torch.no_grad()
     def update(self, weights_KP: Tensor) -> None:
-        """Sets Ω from the weights; a function of them alone."""
+        """Set Ω from the weights alone."""
         gram_KK = _gram(weights_KP)
         scale = len(gram_KK) / gram_KK.trace().clamp(min=torch.finfo(gram_KK.dtype).tiny)
         self.covariance_KK.copy_((1.0 - RIDGE) * scale * gram_KK + self._ridge())
 
     def penalty(self, weights_KP: Tensor) -> Tensor:
-        """½ tr(Wᵀ Ω⁻¹ W), the prior's −log density up to what does not depend on W; a scalar. Ω is a constant in its gradient."""
-        inverse_KK: Tensor = torch.linalg.inv_ex(self.covariance_KK).inverse  # positive definite by its ridge: no check, no wait for a GPU
+        """Compute ½ tr(Wᵀ Ω⁻¹ W), a scalar: the prior's −log density without the terms that do not depend on W.
+
+        Its gradient treats Ω as a constant.
+        """
+        inverse_KK: Tensor = torch.linalg.inv_ex(self.covariance_KK).inverse  # positive definite by the ridge: no check, no wait for a GPU
         return 0.5 * (inverse_KK * _gram(weights_KP)).sum()
 
     def correlation(self) -> Tensor:
-        """[K, K], detached: cosines between the tasks' weights, without the ridge, which would hold them below 1 − r."""
+        """Return [K, K], detached: cosines between the tasks' weights. The ridge is left out; it would hold them below 1 − r."""
         own_KK = self.covariance_KK - self._ridge()
         scale_K = own_KK.diagonal().clamp(min=torch.finfo(own_KK.dtype).tiny).rsqrt()
         return own_KK * scale_K[:, None] * scale_K

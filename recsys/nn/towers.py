@@ -9,10 +9,10 @@ from recsys.nn.linear import OutputLinear, StackedMLP, stacked
 
 
 class Towers(nn.Module):
-    """A net an objective and its one output, [B, K, H] → [B, K].
+    """One net per objective with one output each, [B, K, H] → [B, K].
 
-    Output weights start at zero and output biases at `starts_K`: before its first step a model says the best constant,
-    which on rare objectives is worth more than the way of sharing (KuaiRand-Pure: AUC +.005 on likes, +.009 on profiles).
+    Output weights start at zero and output biases at `starts_K`. So a model predicts the best constant before its first step. On rare
+    objectives this is worth more than the architecture (KuaiRand-Pure: AUC +.005 on likes, +.009 on profiles).
     """
 
     def __init__(self, d_in: int, hidden: Sequence[int], starts_K: Tensor, *, dropout: float = 0.0) -> None:

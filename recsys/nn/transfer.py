@@ -1,4 +1,7 @@
-"""What one net hands to another. Shape letters: B rows, K nets, R of them receiving at a time, H width, P two parts: own, received."""
+"""Information that one net hands to another.
+
+Shape letters: B rows, K nets, R of them receiving at a time, H width, P two parts: own, received.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +23,13 @@ class Step:
 class InformationTransfer(nn.Module):
     """The adaptive information transfer unit of Xi et al. (AITM, KDD 2021).
 
-    p = ReLU(G_t z_{t−1} + b_t) is what net t receives, q_t what it found itself; z_t = Σ_{u ∈ {q_t, p}} w_u h_1(u), with
-    w = softmax over the two of ⟨h_2(u), h_3(u)⟩ / √H. A net that receives nothing keeps z_t = q_t. The G are a receiver's own, the
-    linear maps h are the same for all, as in the authors' code.
+    Net t receives p = ReLU(G_t z_{t−1} + b_t); q_t is its own output. The two are combined as z_t = Σ_{u ∈ {q_t, p}} w_u h_1(u), with w =
+    softmax over the two of ⟨h_2(u), h_3(u)⟩ / √H. A net that receives nothing keeps z_t = q_t. Each receiver has its own G. The linear maps
+    h are the same for all nets, as in the authors' code.
     """
 
     def __init__(self, steps: Sequence[Step], width: int) -> None:
-        """`steps` in an order in which every source is done before it is read."""
+        """Build the maps. `steps` must be in an order in which every source is done before it is read."""
         super().__init__()
         self.steps = tuple(steps)
         self.handed = nn.ModuleList(StackedLinear(len(step.receivers), width, width) for step in steps)
@@ -34,7 +37,7 @@ class InformationTransfer(nn.Module):
         self.scale: float = width**-0.5
 
     def forward(self, own_KBH: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns z [K, B, H] and w of what was received [K, B], 0 where nothing was."""
+        """Return z [K, B, H] and the weight w of the received part [K, B]; this is 0 where a net receives nothing."""
         own, found = own_KBH.unbind(0), list(own_KBH.unbind(0))
         received = [torch.zeros_like(own_KBH[0, :, 0], dtype=torch.float32)] * len(own)
         for step, hand in zip(self.steps, self.handed, strict=True):
