@@ -1,6 +1,6 @@
-"""Ranking models: one frame, and one file a way of sharing what is learned between objectives.
+"""Ranking models: one frame, and one file per architecture, which says how objectives share what is learned.
 
-A new way is a file with a `Sharing`, its options in config.py and a line in `SHARING`.
+A new architecture is a file with a `Sharing`, its options in config/model.py and a line in `SHARING`.
 """
 
 from collections.abc import Sequence
@@ -75,9 +75,10 @@ __all__ = [
 
 
 def build(options: Model, layout: Layout, objectives: Sequence[Objective], starts_K: Tensor, seed: int) -> Ranker:
-    """A fresh ranker, equal for a seed, whose every prediction is the best constant (`starts_K`, from losses/).
+    """Build a fresh ranker, the same for the same seed. Its every prediction is the best constant (`starts_K`, from losses/).
 
-    Its widths are those of the options. Raises ValueError where these have a budget, which `sized` makes widths of, once a training.
+    Its widths are those of the options. Raise ValueError where the options have a budget: `sized` turns a budget into widths, once per
+    training.
     """
     if options.budget_macs is not None:
         raise ValueError(f"model.budget_macs: found {options.budget_macs:,}, expected widths that were made of it (recsys.models.sized)")

@@ -1,4 +1,4 @@
-"""A tower an objective, each of which hands on what it found to the next of its chain.
+"""One tower per objective; each tower hands what it found to the next objective of its chain.
 
 Shape letters: B rows, K objectives, H width of a tower.
 """
@@ -16,15 +16,16 @@ from recsys.objectives import Objective, chain
 
 
 class AITM(Sharing):
-    """q_k = tower_k(x), z_k = AIT(q_k, ReLU(G_k z_s + b_k)), s the objective before k: Xi et al. (AITM, KDD 2021).
+    """Towers q_k = tower_k(x) and outputs z_k = AIT(q_k, ReLU(G_k z_s + b_k)), s the objective before k: Xi et al. (AITM, KDD 2021).
 
-    AIT is attention over the two, see `InformationTransfer`. The objective before one is what it is `given`; objectives without a `given`
-    then receive nothing, so there may be several chains, and trees. Only where no objective has a `given` is the order of the file the
-    chain: click, then like, as the steps of the paper's audience. Widths of the towers: `hidden`, then `model.d_tower`.
-    The paper's penalty on a later step more likely than an earlier one is left out: with `given` the model predicts the product of the
-    conditional probabilities, which cannot be, and the order of a file promises no such thing.
-    `shared` are the inputs, the last activation that all objectives read; balancing acts on the weights of the frame's layer that makes
-    them.
+    AIT is attention over its two arguments, see `InformationTransfer`. The objective before k is the one that k is `given`. An objective
+    without a `given` then receives nothing, so there may be several chains, and trees. Where no objective has a `given`, the chain is the
+    order of the file: click, then like, as the steps of the paper's audience. The widths of the towers are `hidden`, then `model.d_tower`.
+    The paper has a penalty where a later step is more likely than an earlier one. It is left out here. With `given`, the model predicts the
+    product of the conditional probabilities, so no later step can be more likely. The order of a file does not promise that a later step is
+    less likely.
+    `shared` are the inputs, the last activation that all objectives read. Balancing acts on the weights of the frame's layer that makes the
+    inputs.
     """
 
     owns_towers = True
@@ -44,7 +45,7 @@ class AITM(Sharing):
         return Shared(unstacked(found_KBH), shared=inputs_BD, show={"attention": self._look(received_KB)})
 
     def _look(self, received_KB: Tensor) -> Look:
-        """How much of each objective is its own and how much it was handed, by whom."""
+        """Return how much of each objective is its own, and how much it received from which other objective."""
         received_K = received_KB.detach().mean(1)
         shares_KK = torch.diag(1 - received_K)
         for step in self.transfer.steps:
@@ -53,9 +54,9 @@ class AITM(Sharing):
 
 
 def steps(objectives: Sequence[Objective]) -> list[Step]:
-    """Who receives from whom, by the distance from the head of the chain.
+    """Return which objective receives from which, by the distance from the head of the chain.
 
-    Raises ValueError where `given` names no other objective, or runs in a circle.
+    Raise ValueError where `given` names no other objective, or runs in a circle.
     """
     if all(objective.given is None for objective in objectives):
         return [Step((k,), (k - 1,)) for k in range(1, len(objectives))]

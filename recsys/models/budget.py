@@ -1,4 +1,4 @@
-"""Widths for a stated cost, so that ways of sharing are compared at equal multiplications (Zhao et al., RecSys 2019, Table 1)."""
+"""Widths for a stated cost, so that architectures are compared at equal multiplications (Zhao et al., RecSys 2019, Table 1)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ from recsys.models.frame import Ranker
 from recsys.models.sharing import Sharing
 from recsys.objectives import Objective
 
-# The options of a way's own table that are widths. Counts (of experts, of levels) stay: with another count it is another net.
+# The options of an architecture's own table that are widths. Counts (of experts, of levels) stay: another count makes another net.
 WIDTHS = ("hidden", "task_hidden", "d_mask", "d_gate", "feature_rank")
 
-_HALVINGS = 40  # of the factor: past these its widths are those of its neighbours
+_HALVINGS = 40  # of the factor's interval: after these, both ends give the same widths
 
 
 def sized(options: Model, layout: Layout, objectives: Sequence[Objective], *, sharing: type[Sharing], seed: int = 0) -> Model:
-    """The same model with its widths scaled so that it costs as close below `budget_macs` as whole widths allow.
+    """Return the same model with its widths scaled so that it costs as close below `budget_macs` as whole widths allow.
 
-    One factor scales `d_shared` and the widths of the way of sharing; what then is left of the budget goes to single widths.
-    Inputs, cross layer and towers are alike for all ways and stay as they are. Each of several members gets its part of the budget,
-    and all have the same widths. `seed`: the first member's; each next one's is one more.
-    What is returned has no budget any more. Raises ConfigError where even the narrowest net costs more.
+    One factor scales `d_shared` and the widths of the architecture. The rest of the budget then goes to single widths. Inputs, cross layer
+    and towers are alike for all architectures and stay as they are. Each of several members gets its part of the budget, and all have the
+    same widths. `seed` is the first member's seed; each next member's seed is one more.
+    The returned model has no budget any more. Raise ConfigError where even the narrowest net costs more than the budget.
     """
     if options.budget_macs is None:
         return options
     budget = options.budget_macs // options.members
     widths = _Widths.of(options)
-    shape = layout.model_copy(update={"num_rows": 1})  # an embedding table costs no multiplication, but time to draw
+    shape = layout.model_copy(update={"num_rows": 1})  # an embedding table costs no multiplication, but takes time to draw
     row, starts_K = _row_of_zeros(layout), torch.zeros(len(objectives))
 
-    # Only a way that reads the entities' inputs by themselves costs more or less by which of the inputs a member's seed has chosen.
+    # A member's seed chooses its inputs. The choice changes the cost only where an architecture reads the entities' inputs separately.
     seeds = range(seed, seed + options.members) if options.input_share < 1 and sharing.reads_priors else [seed]
 
     @cache
@@ -53,12 +53,12 @@ def sized(options: Model, layout: Layout, objectives: Sequence[Objective], *, sh
 
 @dataclass(frozen=True)
 class _Widths:
-    """All widths that are scaled, one after another: of the shared hidden layer, if there is one, and of the way's own layers."""
+    """The widths that are scaled, in order: the shared hidden layer's, if there is one, then those of the architecture's own layers."""
 
-    places: tuple[tuple[str, int | None], ...]  # of the way's own table: the option, and the place in it where it is a list
+    places: tuple[tuple[str, int | None], ...]  # in the architecture's own table: the option, and the place in it where it is a list
     shared: bool
     sizes: tuple[int, ...]
-    step: int  # the way's own are multiples of it
+    step: int  # the architecture's own widths are multiples of it
 
     @classmethod
     def of(cls, options: Model) -> "_Widths":
@@ -82,12 +82,12 @@ class _Widths:
         return tuple(max(1, int(size * factor / step)) * step for size, step in zip(self.sizes, self._steps(), strict=True))
 
     def one_more(self, sizes: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        """Each a width and its next."""
+        """Yield the sizes with one width raised by one step, for each width in turn."""
         for place, step in enumerate(self._steps()):
             yield (*sizes[:place], sizes[place] + step, *sizes[place + 1 :])
 
     def put(self, options: Model, sizes: tuple[int, ...]) -> Model:
-        """The options with these widths and no budget."""
+        """Return the options with these widths and no budget."""
         own: dict[str, Any] = {}
         for (name, place), size in zip(self.places, sizes[self.shared :], strict=True):
             own[name] = size if place is None else (*own.get(name, ()), size)
@@ -96,7 +96,7 @@ class _Widths:
 
 
 def _scaled(widths: _Widths, cost: Callable[[tuple[int, ...]], int], budget: int) -> tuple[int, ...]:
-    """The widths of the largest common factor that is within the budget, found by bisection."""
+    """Return the widths of the largest common factor that is within the budget; bisection finds it."""
     low, high = 0.0, 1.0
     while cost(widths.scaled(high)) <= budget:
         low, high = high, 2 * high
@@ -107,14 +107,14 @@ def _scaled(widths: _Widths, cost: Callable[[tuple[int, ...]], int], budget: int
 
 
 def _filled(widths: _Widths, sizes: tuple[int, ...], cost: Callable[[tuple[int, ...]], int], budget: int) -> tuple[int, ...]:
-    """One more of some width, the dearest that the budget still holds, as long as there is one."""
+    """Widen one width by a step, each time the most expensive step that the budget still holds, as long as there is one."""
     while fitting := [more for more in widths.one_more(sizes) if cost(sizes) < cost(more) <= budget]:
         sizes = max(fitting, key=cost)
     return sizes
 
 
 def _row_of_zeros(layout: Layout) -> Batch:
-    """What any row costs, this one does."""
+    """Return a row of zeros. It costs what any row costs."""
     length = layout.history_length
     return Batch(
         dense=torch.zeros(1, len(layout.dense)),

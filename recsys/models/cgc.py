@@ -1,4 +1,4 @@
-"""Customized gate control: experts of an objective's own beside shared ones."""
+"""Customized gate control: each objective has its own experts beside shared ones."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -14,13 +14,13 @@ from recsys.nn.linear import StackedMLP, stacked
 
 
 class CGC(Sharing):
-    """o_k = softmax(W_k x) · [f_k,1 … f_k,m, s_1 … s_S]: Tang et al. (RecSys 2020), §4.1.
+    """The mixture o_k = softmax(W_k x) · [f_k,1 … f_k,m, s_1 … s_S]: Tang et al. (RecSys 2020), §4.1.
 
-    An objective's gate sees its own experts and the shared ones; no objective reads another's. So what helps only one cannot disturb
-    the others, which in MMoE, where all read all, it can. With no shared expert and one of its own, an objective has a net of its own
-    above whatever lies below.
-    `shared` are the outputs of all experts: below them lies everything that objectives share, but for what the gates read. Balancing acts
-    on the shared experts' last weights (without any: on the frame's layer below); own experts are heads.
+    An objective's gate sees the objective's own experts and the shared ones. No objective reads another objective's experts. So an expert
+    that helps only one objective cannot disturb the others. In MMoE, where all objectives read all experts, it can. With no shared expert
+    and one own expert per objective, each objective has its own net above the layers of the frame.
+    `shared` are the outputs of all experts. Below them lies everything that objectives share, except what the gates read. Balancing acts on
+    the shared experts' last weights; without shared experts, on the frame's layer below. Own experts are heads.
     """
 
     def __init__(self, options: CGCOptions, setting: Setting) -> None:

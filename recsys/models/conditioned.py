@@ -1,4 +1,7 @@
-"""One net that is told the task: what concat_task, add_task and film have in common. Shape letters: B rows, T tables, K objectives."""
+"""One net that is told the task: the common part of concat_task, add_task and film.
+
+Shape letters: B rows, T tables, K objectives.
+"""
 
 from typing import ClassVar
 
@@ -12,10 +15,10 @@ from recsys.nn.linear import unstacked
 
 
 class TaskConditioned(Sharing):
-    """h_k = net(x, z_k), all weights shared by all objectives, in every layer as `layer` has it.
+    """A net h_k = net(x, z_k) whose weights are all shared by all objectives; `layer` says how each layer is told the task.
 
-    `shared` is the first layer's product with x: from there on every objective has activations of its own. Balancing acts on that layer's
-    weights (concat_task's hold the descriptor's rows too).
+    `shared` is the first layer's product with x. From there on every objective has its own activations. Balancing acts on that layer's
+    weights (in concat_task they also hold the descriptor's rows).
     """
 
     layer: ClassVar[type[TaskLinear]]

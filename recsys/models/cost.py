@@ -1,4 +1,4 @@
-"""What a model costs, in the paper's units (Zhao et al., RecSys 2019, Table 1: number of multiplications)."""
+"""The cost of a model, in the paper's units (Zhao et al., RecSys 2019, Table 1: number of multiplications)."""
 
 from math import prod
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from recsys.models.frame import Ranker
 
 
 def _multiply_and_add(a_shape: torch.Size, b_shape: torch.Size, *_: Any, **__: Any) -> int:
-    """Of a product with a vector: each number of the matrix (or first vector) takes part once."""
+    """Count the operations of a product with a vector: each number of the matrix (or first vector) takes part once."""
     return 2 * prod(a_shape)
 
 
@@ -19,7 +19,7 @@ def _add_multiply_and_add(bias_shape: torch.Size, a_shape: torch.Size, b_shape: 
     return 2 * prod(a_shape)
 
 
-# Products that FlopCounterMode (torch 2.10) passes over: `matrix @ vector` would cost nothing.
+# FlopCounterMode (torch 2.10) does not count these products: `matrix @ vector` would cost nothing.
 _VECTOR_PRODUCTS = {
     torch.ops.aten.mv: _multiply_and_add,
     torch.ops.aten.dot: _multiply_and_add,
@@ -28,18 +28,18 @@ _VECTOR_PRODUCTS = {
 
 
 class Parameters(NamedTuple):
-    """How many numbers a model learns."""
+    """The counts of the numbers that a model learns."""
 
     dense: int
     embedding: int
 
 
 def multiplications(model: Ranker, batch: Batch) -> int:
-    """Multiplications in matrix products that scoring one more row for all objectives takes.
+    """Count the multiplications in matrix products that scoring one more row for all objectives takes.
 
-    `batch` holds a single row, of the model's layout. Products of two numbers at a time (the cross layer's ⊙, the attention's
-    weighing of the past, a gate's of the experts that only it reads, a softmax) are left out: they grow with the widths, not with
-    their products. So is what is done once for all rows: the cost is the difference between two rows and one.
+    `batch` holds a single row, of the model's layout. Products element by element are left out: the cross layer's ⊙, the attention's
+    weighted sum of the past, a gate's mixture of the experts that only this gate reads, a softmax. They grow with the widths, not with the
+    widths' products. Work that is done once for all rows is left out too: the cost is the difference between two rows and one.
     """
     rows = len(batch.dense)
     if rows != 1:
@@ -55,11 +55,11 @@ def multiplications(model: Ranker, batch: Batch) -> int:
 def _multiplications(model: Ranker, batch: Batch) -> int:
     with FlopCounterMode(display=False, custom_mapping=_VECTOR_PRODUCTS) as counter:
         model(batch, position="missing")
-    return int(counter.get_total_flops()) // 2  # it counts a multiplication and an addition as two
+    return int(counter.get_total_flops()) // 2  # the counter counts a multiplication and an addition as two
 
 
 def parameters(model: Ranker) -> Parameters:
-    """Numbers learned in embedding tables (padding rows included) and elsewhere."""
+    """Count the numbers learned in embedding tables (padding rows included) and elsewhere."""
     return Parameters(
         dense=sum(parameter.numel() for parameter in model.dense_parameters()),
         embedding=sum(parameter.numel() for parameter in model.embedding_parameters()),

@@ -1,4 +1,4 @@
-"""Nets that read one another's activations, by how much is learned."""
+"""Nets that read one another's activations, by learned weights."""
 
 from itertools import pairwise
 from typing import cast
@@ -15,10 +15,10 @@ from recsys.nn.stitch import CrossStitch
 
 
 class CrossStitchNets(Sharing):
-    """h̃_lk = Σ_j S_l,kj h_lj after each layer l, h_{l+1,k} = ReLU(h̃_lk W_lk + b_lk) (Misra et al., CVPR 2016, eq. 1).
+    """Mixtures h̃_lk = Σ_j S_l,kj h_lj after each layer l, h_{l+1,k} = ReLU(h̃_lk W_lk + b_lk) (Misra et al., CVPR 2016, eq. 1).
 
-    S_l [K, K] is one number a pair of objectives and layer, the same for all units. Its diagonal starts at `own`, the rest of a row
-    at (1 − own) / (K − 1). S = I: `gated_independent` with one-hot descriptors. Balancing acts on the last layers' weights, as every
+    S_l [K, K] holds one number per pair of objectives and layer, the same for all units. Its diagonal starts at `own`, the rest of a row at
+    (1 − own) / (K − 1). S = I gives `gated_independent` with one-hot descriptors. Balancing acts on the last layers' weights, as every
     objective reads each of their outputs through the last S.
     """
 

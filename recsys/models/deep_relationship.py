@@ -1,4 +1,4 @@
-"""Layers that objectives own, under a prior which knows how the objectives are related."""
+"""Layers that objectives own, under a prior on how the objectives are related."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -16,14 +16,14 @@ from recsys.nn.relationship import TaskCovariance
 
 
 class DeepRelationship(Sharing):
-    """Deep relationship networks (Long et al., NeurIPS 2017): shared layers, h = net(x), then layers of each objective's own, net_k(h).
+    """Deep relationship networks (Long et al., NeurIPS 2017): shared layers, h = net(x), then each objective's own layers, net_k(h).
 
-    The weights of each own layer, W [K, D·H], are under a matrix-normal prior, penalty ½ · strength · Σ_l tr(W_lᵀ Ω_l⁻¹ W_l). Ω_l is
-    set in closed form from W_l before each training step (nn/relationship.py; the covariances of features and of units, which the paper
-    learns too, are identities here). Related objectives are pulled together, opposed ones apart. The own layers start equal:
-    weights of different objectives can be compared only where their units mean the same. The correlation shown is of these weights; the
-    towers above start each at its own, so it says which nets are alike, which is less than which objectives are. Balancing acts on
-    the weights that make h.
+    The weights of each own layer, W [K, D·H], are under a matrix-normal prior, with the penalty ½ · strength · Σ_l tr(W_lᵀ Ω_l⁻¹ W_l). Ω_l
+    is set in closed form from W_l before each training step (nn/relationship.py). The paper also learns the covariances of features and of
+    units; here these are identities. The prior pulls related objectives together and opposed ones apart. The own layers start equal:
+    weights of different objectives can be compared only where their units mean the same. The correlation shown is that of these weights.
+    The towers above start from different weights. So the correlation says which nets are alike. This is less than to say which objectives
+    are alike. Balancing acts on the weights that make h.
     """
 
     def __init__(self, options: DeepRelationshipOptions, setting: Setting) -> None:

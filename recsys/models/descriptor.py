@@ -1,4 +1,4 @@
-"""What a net is told of the task it works for. Shape letters: K objectives, Z width of a descriptor."""
+"""The description of a task for the net that works for it. Shape letters: K objectives, Z width of a descriptor."""
 
 from typing import NamedTuple
 
@@ -10,21 +10,22 @@ from recsys.models.sharing import Look, Setting
 
 
 class TaskDescriptors(NamedTuple):
-    """z_k, a row an objective (CS330, lecture 2: the task descriptor)."""
+    """The descriptors z_k, one row per objective (CS330, lecture 2: the task descriptor)."""
 
     values_KZ: Tensor
     columns: tuple[str, ...]
 
     def look(self) -> dict[str, Look]:
-        """For a report: nothing where the rows are the objectives' places."""
+        """Return the descriptors for a report; nothing where the rows are the objectives' places."""
         return {} if self.columns == () else {"task descriptors": Look(self.values_KZ.detach().float(), self.columns)}
 
 
 def task_descriptors(kind: Descriptor, setting: Setting) -> TaskDescriptors:
-    """`kind` "one_hot": the objective's place; "metadata": its kind and group, one-hot over those that occur, and its base rate.
+    """Return the descriptors of all objectives.
 
-    The base rate is the logit of a binary objective, standardised over the binary ones, 0 for the others; it has a column where
-    at least two objectives are binary. The columns follow from the objectives alone, so that a saved model finds its shape.
+    `kind` "one_hot": the objective's place. "metadata": the objective's kind and group, one-hot over those that occur, and its base rate.
+    The base rate is the logit of a binary objective, standardised over the binary ones, and 0 for the others. It has a column where at
+    least two objectives are binary. The columns follow from the objectives alone, so that a saved model finds its shape.
     """
     if kind == "one_hot":
         return TaskDescriptors(torch.eye(setting.num_objectives), ())
@@ -41,7 +42,7 @@ def task_descriptors(kind: Descriptor, setting: Setting) -> TaskDescriptors:
 
 
 def _standardised(starts_K: Tensor, binary_K: Tensor) -> Tensor:
-    """Mean 0 and standard deviation 1 over the binary objectives (0 where all are equally likely), 0 elsewhere."""
+    """Standardise over the binary objectives to mean 0 and standard deviation 1 (0 where all are equally likely); return 0 elsewhere."""
     logits = starts_K.double()[binary_K]
     spread = logits.std(correction=0)
     standard = (logits - logits.mean()) / spread if spread > 0 else torch.zeros_like(logits)

@@ -1,4 +1,4 @@
-"""The ranker: one frame around every way of sharing, so that ways are compared and nothing else.
+"""The ranker: one frame around every architecture, so that only the architectures differ in a comparison.
 
 Shape letters: B rows, T tables, K objectives, D width of the inputs.
 """
@@ -24,32 +24,36 @@ Position = Literal["logged", "missing"]
 
 
 class Output(NamedTuple):
-    """One forward pass. `outputs_BK`: logits of binary objectives, the standardised scale of the others; losses/ reads both."""
+    """The results of one forward pass.
+
+    `outputs_BK` holds logits of binary objectives and the standardised scale of the others; losses/ reads both.
+    """
 
     outputs_BK: Tensor
     read_BKH: Tensor  # what each tower reads
-    beside: tuple[Tensor, ...]  # what the trunk adds to the outputs by another way than the towers, [B, K] each
+    beside: tuple[Tensor, ...]  # what shared layers add to the outputs beside the towers, [B, K] each
     shared: Tensor | None
-    made_by: tuple[nn.Parameter, ...]  # weights of the layer that makes `shared`; (): there is none, the way of sharing reads the inputs
-    layer_BTD: Tensor  # what the shared hidden layer gave; the inputs where there is none
-    own: tuple[Tensor, ...]  # what belongs to one objective in parameters that hold shared numbers too: under these is nothing else
+    made_by: tuple[nn.Parameter, ...]  # weights of the layer that makes `shared`; (): there is none, the architecture reads the inputs
+    layer_BTD: Tensor  # output of the shared hidden layer; the inputs where there is no such layer
+    own: tuple[Tensor, ...]  # each objective's part depends only on its own numbers; the parameters below hold shared numbers too
     penalty: Tensor
     show: dict[str, Look]
 
 
 class ParameterGroups(NamedTuple):
-    """All parameters, each in one group."""
+    """The parameters, each in one group."""
 
     embedding: list[nn.Parameter]  # tables with sparse gradients
     weights: list[nn.Parameter]
     biases: list[nn.Parameter]  # what no decay should pull to zero
-    positions: list[nn.Parameter]  # the bias tower's tables: learned at a table's pace, or a day's steps would not reach its logits
+    positions: list[nn.Parameter]  # the bias tower's tables: learned at a table's pace, else a day's steps would not reach its logits
 
 
 class Ranker(nn.Module):
-    """Inputs → shared hidden layer → way of sharing → towers; beside it a linear path, a cross layer and the bias tower.
+    """Inputs → shared hidden layer → architecture (`Sharing`) → towers; beside these a linear path, a cross layer and the bias tower.
 
-    A way may change the inputs before the shared hidden layer reads them (`Sharing.from_inputs`); what lies beside it reads them unchanged.
+    An architecture may change the inputs before the shared hidden layer reads them (`Sharing.from_inputs`). The parts beside it read the
+    inputs unchanged.
     """
 
     def __init__(
@@ -62,7 +66,10 @@ class Ranker(nn.Module):
         *,
         sharing: type[Sharing],
     ) -> None:
-        """`starts_K`: each output of a fresh model (losses.ObjectiveLosses.start_K). The global random state is left as it was."""
+        """Build a fresh model, whose outputs are `starts_K` (losses.ObjectiveLosses.start_K).
+
+        The global random state is left as it was.
+        """
         assert tuple(objective.name for objective in objectives) == layout.objectives, "the layout is of other objectives"
         super().__init__()
         tables = sharing.num_tables(len(objectives))
@@ -81,7 +88,10 @@ class Ranker(nn.Module):
         self._told_missing = [k for k, objective in enumerate(objectives) if is_input and not objective.sees_position]
 
     def forward(self, batch: Batch, *, position: Position) -> Output:
-        """`position`: "logged" as it was in the log (in training now and then missing, as is the device); "missing" as when ranking."""
+        """Compute the outputs of a batch, with `position` as in the log or missing.
+
+        "logged": as it was in the log; in training, position and device are now and then missing. "missing": as when ranking.
+        """
         codes_B2 = self._codes(batch.bias, position)
         inputs_BTD, linear_BK = self.inputs(batch, codes_B2)
         shared = self.sharing.from_inputs(inputs_BTD, self._shared_layer, self._priors(inputs_BTD))
@@ -106,9 +116,10 @@ class Ranker(nn.Module):
         return Output(outputs_BK, shared.outputs_BKH, beside, shared.shared, made_by, shared.read_BTD, own, penalty, shared.show)
 
     def predict(self, batch: Batch, *, position: Position) -> Output:
-        """As `forward` of a model in evaluation mode, but an objective that does not see the position has the outputs of a missing one.
+        """Return what `forward` gives for a model in evaluation mode, except for objectives that do not see the position.
 
-        So says the bias tower by itself; of a position that is an input, which all objectives read, a second pass does.
+        These always get the outputs of a missing position. The bias tower does this by itself. A position that is an input is read by all
+        objectives, so a second pass with the position missing gives these outputs.
         """
         output: Output = self(batch, position=position)
         if position == "missing" or not self._told_missing:
@@ -131,11 +142,11 @@ class Ranker(nn.Module):
         )
 
     def _shared_layer(self, inputs_BTD: Tensor) -> Tensor:
-        """[B, T, D] → [B, T, d_shared]; the inputs themselves where there is no such layer."""
+        """Apply the shared hidden layer, [B, T, D] → [B, T, d_shared]; without such a layer return the inputs themselves."""
         return unstacked(self.hidden(stacked(inputs_BTD)))
 
     def _priors(self, inputs_BTD: Tensor) -> Priors | None:
-        """Parts of the one table's inputs, for a way of sharing that reads them."""
+        """Return the parts of the one table's inputs that the architecture reads; None where it reads none."""
         if not self.sharing.reads_priors:
             return None
         inputs_BD = inputs_BTD.squeeze(1)
@@ -147,16 +158,16 @@ class Ranker(nn.Module):
         return drop_codes(codes_B2, self.position_dropout) if self.training else codes_B2
 
     def embedding_parameters(self) -> list[nn.Parameter]:
-        """The tables; their gradients are sparse."""
+        """Return the embedding tables; their gradients are sparse."""
         return self.parameter_groups().embedding
 
     def dense_parameters(self) -> list[nn.Parameter]:
-        """All others."""
+        """Return all parameters that are not embedding tables."""
         groups = self.parameter_groups()
         return groups.weights + groups.biases + groups.positions
 
     def parameter_groups(self) -> ParameterGroups:
-        """Every parameter once. Decay is for weights: a bias at a base rate or a position's logit is not small by nature."""
+        """Return every parameter once. Decay is for weights: a bias at a base rate or a position's logit is not small by nature."""
         groups = ParameterGroups([], [], [], [])
         for name, parameter in self.named_parameters():
             if name.startswith("inputs.embeddings."):
@@ -171,7 +182,11 @@ class Ranker(nn.Module):
 
 
 def _cross(options: Model, tables: int, d_in: int, num_objectives: int) -> LowRankCross | None:
-    """Of all objectives over the one table, or one an objective over the objectives' own: a table beside those is read by nets only."""
+    """Build the cross layer, or return None where `cross_rank` is 0.
+
+    With one table, one layer over this table serves all objectives. Otherwise there is one layer per objective, over the objective's own
+    table. A table beside these is read by nets only.
+    """
     if options.cross_rank == 0:
         return None
     if tables == 1:
@@ -180,7 +195,7 @@ def _cross(options: Model, tables: int, d_in: int, num_objectives: int) -> LowRa
 
 
 def _bias_tower(options: Model, layout: Layout, objectives: Sequence[Objective]) -> BiasTower | None:
-    """None where the model is not to have one, the log has nothing for it, or no objective sees it."""
+    """Build the bias tower; return None where the model is not to have one, the log has nothing for it, or no objective sees it."""
     sees_position = [objective.sees_position for objective in objectives]
     if options.position != "tower" or not (layout.positions or layout.devices) or not any(sees_position):
         return None

@@ -1,4 +1,4 @@
-"""Nets that share nothing but their input, gated by the task."""
+"""Nets that share only their input, gated by the task."""
 
 from torch import Tensor
 
@@ -11,10 +11,11 @@ from recsys.nn.stitch import combine
 
 
 class GatedIndependent(Sharing):
-    """h_k = Σ_j z_kj net_j(x), as many nets as z has entries (CS330, lecture 2: multiplicative gating of independent nets).
+    """Mixtures h_k = Σ_j z_kj net_j(x) of as many nets as z has entries (CS330, lecture 2: multiplicative gating of independent nets).
 
-    With one-hot descriptors h_k = net_k(x): K nets on one embedding table, `single_task` but for the table and the hidden layer.
-    With metadata it is a net for each kind of label, each group, and the base rate; there balancing acts on the nets' last weights.
+    With one-hot descriptors h_k = net_k(x): K nets on one embedding table. This is `single_task`, except for the table and the hidden
+    layer. With metadata there is one net per kind of label, one per group, and one for the base rate. Balancing then acts on the nets' last
+    weights.
     """
 
     def __init__(self, options: GatedIndependentOptions, setting: Setting) -> None:
@@ -30,7 +31,7 @@ class GatedIndependent(Sharing):
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         nets_ZBH: Tensor = self.nets(inputs_BTD.squeeze(1))
         if self.one_net_each:
-            return Shared(unstacked(nets_ZBH))  # the product with the identity, left out
+            return Shared(unstacked(nets_ZBH))  # no product: the descriptors are the identity
         show = TaskDescriptors(self.descriptors_KZ, self.columns).look()
         outputs_BKH = unstacked(combine(self.descriptors_KZ, nets_ZBH))
         return Shared(outputs_BKH, shared=nets_ZBH, made_by=(self.nets.last_weight,), show=show)

@@ -1,4 +1,4 @@
-"""Hierarchy of multi-gate experts: experts for all, for a group of objectives and for one, in two levels.
+"""Hierarchy of multi-gate experts: experts for all objectives, for a group of them and for one, in two levels.
 
 Shape letters: B rows, K objectives, G groups, H width of an expert, N experts that a gate mixes, E all experts.
 """
@@ -23,17 +23,19 @@ class HoME(Sharing):
     """Wang et al. (HoME, arXiv 2408.05430, 2024), with the groups of the objectives (`group`) as its task groups.
 
     Expert: f(v) = swish(batch norm(net(v ⊙ 2σ(v A B)))), see `NormalisedExperts`.
-    Meta level, on the input x: a group's gate mixes its own experts and the shared ones, the shared gate mixes all, and each adds its own
-    by its self gate, z_g = g_g(x) · [f_g(x), f_s(x)] + h_g(x) · f_g(x), z_s = g_s(x) · [f_1(x) … f_G(x), f_s(x)] + h_s(x) · f_s(x).
-    Task level: objective k of group g mixes its own experts, its group's and the shared ones, which read the group's and the shared
-    meta representation, o_k = g_k(z_g ⊕ z_s) · [f_k(z_g), f_g(z_g), f_s(z_s)] + h_k(z_g) · f_k(z_g).
-    g softmax gates; h the self gates, σ of one expert, softmax of several. No objective reads another's experts nor another group's:
-    the paper's hierarchy mask, which keeps a shared expert from being taken over by one objective.
+    Meta level, on the input x: a group's gate mixes the group's own experts and the shared ones; the shared gate mixes all experts. Each
+    adds its own experts by its self gate: z_g = g_g(x) · [f_g(x), f_s(x)] + h_g(x) · f_g(x), z_s = g_s(x) · [f_1(x) … f_G(x), f_s(x)] +
+    h_s(x) · f_s(x).
+    Task level: objective k of group g mixes its own experts, its group's and the shared ones. These experts read the group's and the shared
+    meta representation: o_k = g_k(z_g ⊕ z_s) · [f_k(z_g), f_g(z_g), f_s(z_s)] + h_k(z_g) · f_k(z_g).
+    g are softmax gates. h are the self gates: σ for one expert, softmax for several. No objective reads another objective's experts or
+    another group's. This is the paper's hierarchy mask, which keeps one objective from taking over a shared expert.
 
-    Where we could not check the paper's text, we chose: one low-rank gate an expert (the paper mixes several), gates without hidden
-    layers, experts of both levels of one shape, numbers of experts alike on both levels. Of the two groups one may be absent.
-    `shared` are the outputs of all experts of the task level. Balancing acts on the last weights, below the normalisation, of the shared
-    ones and of the groups' (where a group has several objectives).
+    Where we could not check the paper's text, we chose: one low-rank gate per expert (the paper mixes several), gates without hidden
+    layers, experts of the same shape on both levels, and the same numbers of experts on both levels. One of the two groups (engagement,
+    satisfaction) may be absent.
+    `shared` are the outputs of all experts of the task level. Balancing acts on last weights, below the normalisation: those of the shared
+    experts, and those of the groups' experts (where a group has several objectives).
     """
 
     def __init__(self, options: HoMEOptions, setting: Setting) -> None:
@@ -68,7 +70,10 @@ class HoME(Sharing):
         return Shared(outputs_BKH, shared=experts_EBH, made_by=made_by, show=show)
 
     def _by_group(self, gates_BKN: Tensor, start: int) -> Tensor:
-        """An expert of the objective's group, `start` places from the left, in the columns of its group: zero in those of the others."""
+        """Put the weights of the experts of an objective's group into the columns of this group, with zeros in the other groups' columns.
+
+        `gates_BKN` holds these experts from column `start` on.
+        """
         gates_BKN = gates_BKN.detach()
         parts = torch.split(gates_BKN, [start, self.num_group_experts, gates_BKN.shape[-1] - start - self.num_group_experts], dim=-1)
         belongs_KG1 = nn.functional.one_hot(self.group_of_K, self.num_groups).unsqueeze(-1)
@@ -76,7 +81,7 @@ class HoME(Sharing):
 
 
 class MetaLevel(nn.Module):
-    """What each group of objectives, and what all of them, make of the input."""
+    """The meta representations of the input: one for each group of objectives, and one for all of them."""
 
     def __init__(self, options: HoMEOptions, d_in: int, num_groups: int) -> None:
         super().__init__()
@@ -88,7 +93,7 @@ class MetaLevel(nn.Module):
         self.num_groups = num_groups
 
     def forward(self, x_1BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the groups' [G, B, H], the shared [1, B, H] and the groups' gates [B, G, N]."""
+        """Return the groups' representations [G, B, H], the shared one [1, B, H] and the groups' gates [B, G, N]."""
         x_GBD = x_1BD.expand(self.num_groups, -1, -1)
         found = self.level(x_GBD, x_1BD)
         group_GMBH, shared_SBH = self.level.experts.split(found.experts_EBH)
@@ -98,7 +103,7 @@ class MetaLevel(nn.Module):
 
 
 class TaskLevel(nn.Module):
-    """What each objective makes of its group's and of the shared meta representation."""
+    """The output of each objective, from its group's and the shared meta representation."""
 
     def __init__(self, options: HoMEOptions, d_in: int, num_objectives: int, num_groups: int) -> None:
         super().__init__()
@@ -111,7 +116,7 @@ class TaskLevel(nn.Module):
         self.own_self = SelfGates(d_in, num_objectives, options.own_experts)
 
     def forward(self, metas_GBD: Tensor, shared_1BD: Tensor, group_of_K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns outputs [B, K, H], all experts [E, B, H] (own, group, shared) and gates [B, K, N] (likewise)."""
+        """Return outputs [B, K, H], all experts [E, B, H] (own, group, shared) and gates [B, K, N] (in the same order)."""
         num_own, num_group, num_shared = self.counts
         meta_KBD = metas_GBD[group_of_K]
         parts = (

@@ -1,4 +1,4 @@
-"""An encoded batch → what the nets read, and the linear path around them.
+"""The inputs that the nets read, made from an encoded batch, and the linear path around the nets.
 
 Shape letters: B rows, T tables, K objectives; D width of the inputs, W of a table's row, S slots, L history, G signals.
 """
@@ -19,17 +19,17 @@ from recsys.nn.attention import TargetAttention, mean_of_past
 from recsys.nn.embeddings import SlotEmbeddings
 from recsys.nn.linear import OutputLinear
 
-EMBEDDING_SCALE = 0.05  # standard deviation of a fresh vector: small beside the numbers, which have 1
-ENTITIES = (schema.USER, schema.ITEM, schema.ID)  # what is known of the user, the item and its author, and their ids
-Column = tuple[str, str | int, int]  # kind (dense, signal, code, slot, attention, padding), name (of a code its axis), place there
+EMBEDDING_SCALE = 0.05  # standard deviation of a fresh vector: small beside that of the numbers, 1
+ENTITIES = (schema.USER, schema.ITEM, schema.ID)  # features of the user, the item and its author, and their ids
+Column = tuple[str, str | int, int]  # kind (dense, signal, code, slot, attention, padding), name (for a code, its axis), place there
 WIDTH_MULTIPLE = 16  # a first product over 336 inputs instead of 333 runs a quarter faster
 
 
 class Inputs(nn.Module):
-    """Numbers, mean vectors of the slots, the attended history and its mean signals; T times over, once a table.
+    """Numbers, mean vectors of the slots, the attended history and its mean signals; once per table, so T times.
 
-    A model with `input_share` below 1 is one member of several: by its seed it sees a fixed share of the numbers and of
-    the slots, and sees the others nowhere, neither in the nets nor in the linear path; it always sees the history.
+    A model with `input_share` below 1 is one member of several. Its seed chooses a fixed share of the numbers and of the slots. It sees the
+    others nowhere, neither in the nets nor in the linear path. It always sees the history.
     """
 
     def __init__(self, options: Model, layout: Layout, num_objectives: int, num_tables: int, seed: int) -> None:
@@ -37,7 +37,7 @@ class Inputs(nn.Module):
         generator = np.random.default_rng(seed)
         dense = _share(len(layout.dense), options.input_share, generator)
         slots = [layout.slots[place] for place in _share(len(layout.slots), options.input_share, generator)]
-        self.register_buffer("dense_columns", torch.from_numpy(dense))  # saved: a choice belongs to its weights
+        self.register_buffer("dense_columns", torch.from_numpy(dense))  # saved: the weights belong to this choice
         self.dense_columns: Tensor
 
         self.num_objectives, self.num_tables, self.d_embedding = num_objectives, num_tables, options.d_embedding
@@ -46,7 +46,7 @@ class Inputs(nn.Module):
         self.has_history = layout.history_length > 0
 
         d_linear = (num_objectives if num_tables == 1 else 1) if options.skip else 0
-        self.blocks = (options.d_embedding, *[1] * d_linear)  # of a table's row: a vector, then the linear weights
+        self.blocks = (options.d_embedding, *[1] * d_linear)  # the parts of a table's row: a vector, then the linear weights
         values_TRW = _initial_values(layout.num_rows, num_tables, options.d_embedding, d_linear, seed)
         self.embeddings = SlotEmbeddings(values_TRW, _spans(slots), _spans(layout.history_slots))
 
@@ -73,9 +73,9 @@ class Inputs(nn.Module):
         self.entry_columns = (*_of_slots(past, self.d_embedding), *(("signal", name, 0) for name in layout.history_signals))
 
     def forward(self, batch: Batch, codes_B2: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Returns inputs [B, T, D] and the linear path's outputs [B, K] (None without one).
+        """Return the inputs [B, T, D] and the linear path's outputs [B, K] (None without that path).
 
-        `codes_B2`: position and device as this pass may see them; read where they are inputs.
+        `codes_B2`: position and device as this pass may see them. They are read where they are inputs.
         """
         slots_BTSW, past_BTLSW = self.embeddings(batch.rows, batch.history_rows)
         plain_BD = self._plain(batch, codes_B2)
@@ -91,7 +91,7 @@ class Inputs(nn.Module):
         return torch.cat(parts, dim=-1), self._linear(plain_BD, slots_BTSW)
 
     def _columns(self, dense: Sequence[str], signals: Sequence[str], slots: Sequence[str]) -> tuple[Column, ...]:
-        """What each of the `d_out` columns is."""
+        """Return the description of each of the `d_out` columns."""
         return (
             *(("dense", name, 0) for name in dense),
             *(("signal", name, 0) for name in signals if self.has_history),
@@ -102,7 +102,7 @@ class Inputs(nn.Module):
         )
 
     def _plain(self, batch: Batch, codes_B2: Tensor) -> Tensor:
-        """[B, D]: all numbers."""
+        """Return all numbers, [B, D]."""
         dense_BD = batch.dense[:, self.dense_columns]
         parts = [dense_BD]
         if self.has_history:
@@ -111,7 +111,10 @@ class Inputs(nn.Module):
         return torch.cat(parts, dim=1)
 
     def _linear(self, plain_BD: Tensor, slots_BTSW: Tensor) -> Tensor | None:
-        """[B, K]: a weight a number and objective, and one a categorical value and objective, which stands in the table."""
+        """Compute the linear path, [B, K]: one weight per number and objective, and one per categorical value and objective.
+
+        The weights of categorical values are in the embedding table.
+        """
         if self.skip is None:
             return None
         weights_BTC = slots_BTSW[..., self.d_embedding :].sum(2)
@@ -120,7 +123,7 @@ class Inputs(nn.Module):
 
 
 def _share(num: int, share: float, generator: np.random.Generator) -> NDArray[np.int64]:
-    """A fixed choice of round(share · num) places, at least one, in order."""
+    """Choose round(share · num) places, at least one, and return them in order."""
     kept = min(num, max(1, round(share * num)))
     return np.sort(generator.permutation(num)[:kept])
 
@@ -130,7 +133,7 @@ def _of_slots(features: Sequence[str], d_embedding: int) -> tuple[Column, ...]:
 
 
 def _places(names: Sequence[str], prefixes: tuple[str, ...]) -> Tensor:
-    """The columns of the inputs whose feature has one of the prefixes."""
+    """Return the columns of the inputs whose feature has one of the prefixes."""
     return torch.tensor([place for place, name in enumerate(names) if name.startswith(prefixes)], dtype=torch.int64)
 
 
@@ -139,6 +142,6 @@ def _spans(slots: Sequence[Slot]) -> list[tuple[int, int]]:
 
 
 def _initial_values(rows: int, tables: int, d_embedding: int, d_linear: int, seed: int) -> Tensor:
-    """[T, R, d_embedding + d_linear]: vectors drawn by (seed, row), linear weights zero."""
+    """Return [T, R, d_embedding + d_linear]: vectors drawn by (seed, row), linear weights zero."""
     drawn = torch.from_numpy(embedding_init(rows, tables * d_embedding, seed)).view(rows, tables, d_embedding)
     return F.pad(drawn.transpose(0, 1) * EMBEDDING_SCALE, (0, d_linear))

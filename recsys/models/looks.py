@@ -1,4 +1,4 @@
-"""Matrices worth showing, made from what a way of sharing computes anyway. Shape letters: B rows, K objectives, N experts."""
+"""Matrices worth showing, made from what an architecture computes anyway. Shape letters: B rows, K objectives, N experts."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from torch import Tensor
 from recsys.models.sharing import Look
 from recsys.objectives import Objective
 
-POLARISED = 0.98  # of a gate's weight on one expert: the others hardly learn from this row
+POLARISED = 0.98  # share of a gate's weight on one expert; with more, the others hardly learn from the row
 
 
 def gate_look(gates_BKN: Tensor, names: Sequence[str] = ()) -> Look:
-    """Each objective's mean share of each expert, and how often its gate is polarised (Zhao et al., RecSys 2019, §5.4).
+    """Return each objective's mean share of each expert, and how often its gate is polarised (Zhao et al., RecSys 2019, §5.4).
 
-    `names` of the N experts; by default expert 1 … N.
+    `names` are those of the N experts; by default expert 1 … N.
     """
     gates_BKN = gates_BKN.detach().float()
     columns = tuple(names) or numbered("expert", gates_BKN.shape[-1])
@@ -21,12 +21,15 @@ def gate_look(gates_BKN: Tensor, names: Sequence[str] = ()) -> Look:
 
 
 def numbered(name: str, num: int) -> tuple[str, ...]:
-    """Names of the `num` experts of one sort: own 1, own 2."""
+    """Return `num` numbered names, such as own 1, own 2 for the experts of one sort."""
     return tuple(f"{name} {n}" for n in range(1, num + 1))
 
 
 def by_layer(title: str, layers_KK: Sequence[Tensor], objectives: Sequence[Objective]) -> dict[str, Look]:
-    """For each layer, what an objective (a row) has to do with each other one (a column); copies, as weights change in place."""
+    """Return one look per layer: how an objective (a row) relates to each objective (a column).
+
+    The values are copies, as weights change in place.
+    """
     columns = tuple(objective.name for objective in objectives)
     return {
         f"{title}, layer {place}": Look(values_KK.detach().float().clone(), columns) for place, values_KK in enumerate(layers_KK, start=1)

@@ -1,4 +1,4 @@
-"""Multi-gate mixture of experts: one pool of experts, one softmax gate an objective."""
+"""Multi-gate mixture of experts: one pool of experts, one softmax gate per objective."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""A shared net, out of which each objective picks by attention masks."""
+"""A shared net, from which each objective picks features by attention masks."""
 
 from itertools import pairwise
 from typing import cast
@@ -18,9 +18,9 @@ class MTAN(Sharing):
 
         p_l = ReLU(p_{l−1} W_l + b_l),   a_lk = σ(ReLU([p_l; â_{l−1,k}] U_lk + c_lk) V_lk + d_lk),   â_lk = a_lk ⊙ p_l,
 
-    p_0 = x, no â_0, output_k = â_Lk. A block here is one layer, so the mask reads the very features that it masks (their u and p
-    in one), and the map f that matches the resolution of â to the next block's is not needed. The masks' hidden layer has `d_mask`
-    units. Balancing acts on the last shared layer, W_L.
+    with p_0 = x, no â_0, and output_k = â_Lk. A block here is one layer. So the mask reads the same features that it masks (the paper's u
+    and p in one). The paper's map f matches the resolution of â to the next block's; it is not needed here. The masks' hidden layer has
+    `d_mask` units. Balancing acts on the last shared layer, W_L.
     """
 
     def __init__(self, options: MTANOptions, setting: Setting) -> None:
@@ -36,7 +36,7 @@ class MTAN(Sharing):
 
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         shared_BH = inputs_BTD.squeeze(1)
-        attended: list[Tensor] = []  # the last layer's, [K, B, H]
+        attended: list[Tensor] = []  # the masked features of the last layer, [K, B, H]
         means_K: list[Tensor] = []
         for layer, mask in zip(self.layers, self.masks, strict=True):
             shared_BH = layer(shared_BH.unsqueeze(0)).squeeze(0).relu()

@@ -10,9 +10,9 @@ from recsys.nn.gates import Gates
 
 
 class OMoE(Sharing):
-    """f(x) = Σ_n g_n(x) f_n(x) under all towers, g = softmax(W x): the one-gate control of Ma et al. (KDD 2018).
+    """The mixture f(x) = Σ_n g_n(x) f_n(x) under all towers, g = softmax(W x): the one-gate control of Ma et al. (KDD 2018).
 
-    Every tower reads the same mixture, so what MMoE has over it is what its objectives' own gates are worth.
+    Every tower reads the same mixture. So the gain of MMoE over this model is the worth of one gate per objective.
     """
 
     def __init__(self, options: OMoEOptions, setting: Setting) -> None:

@@ -1,4 +1,4 @@
-"""Inputs scaled by the context, towers scaled by who and what is met.
+"""Inputs scaled by the context, and towers scaled by the user, the item and its author.
 
 Shape letters: B rows, D width of the inputs, X of what the towers read, K objectives, H width of a tower's layer.
 """
@@ -17,16 +17,16 @@ from recsys.nn.linear import StackedLinear, unstacked
 
 
 class PEPNet(Sharing):
-    """Chang et al. (PEPNet, KDD 2023, arXiv 2302.01115), with `GateUnit` their Gate NU and sg the stop-gradient.
+    """Chang et al. (PEPNet, KDD 2023, arXiv 2302.01115), with `GateUnit` as their Gate NU and sg as the stop-gradient.
 
-    EPNet: E' = E ⊙ GateNU(context ⊕ sg(E)), E the inputs below the shared hidden layer. That layer reads E'; x is what it gives.
-    PPNet: objective k's tower h_k^0 = x, h_k^l = ReLU(h_k^{l−1} W_k^l + b_k^l) ⊙ δ_k^l, where one unit per layer gives the gates of all
+    EPNet: E' = E ⊙ GateNU(context ⊕ sg(E)), where E are the inputs below the shared hidden layer. That layer reads E' and gives x.
+    PPNet: objective k's tower is h_k^0 = x, h_k^l = ReLU(h_k^{l−1} W_k^l + b_k^l) ⊙ δ_k^l. One unit per layer gives the gates of all
     objectives, [δ_1^l … δ_K^l] = GateNU(prior ⊕ sg(E')).
-    The paper embeds every feature, so its gate scales them all. Here numbers stand beside the embeddings and the attended history: each
-    is scaled as an embedding of width one. The linear path and the cross layer stand outside the way, and read E.
-    The prior is what is known of the user, the item and its author, ids where the features have them; the paper's domain is the context.
-    Where there are no such features the gates read the inputs alone. The widths of the towers are `hidden`, then `model.d_tower`.
-    `shared` is x, the last activation that all objectives read; balancing acts on the weights of the frame's layer that makes it.
+    The paper embeds every feature, so its gate scales them all. Here numbers and the attended history stand beside the embeddings. Each of
+    their entries is scaled like an embedding of width one. The linear path and the cross layer are not part of the architecture and read E.
+    The prior is the features of the user, the item and its author, with ids where the features have them. The context stands for the
+    paper's domain. Without such features the gates read the inputs alone. The widths of the towers are `hidden`, then `model.d_tower`.
+    `shared` is x, the last activation that all objectives read. Balancing acts on the weights of the frame's layer that makes x.
     """
 
     owns_towers = True
@@ -56,21 +56,21 @@ class PEPNet(Sharing):
         return Shared(self._towers(shared_BX, gates_BKH), shared=shared_BX, read_BTD=read_B1X, show=show)
 
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
-        """Without a shared hidden layer, where the towers read E' itself."""
+        """Run without a shared hidden layer: the towers read E' itself."""
         return self.from_inputs(inputs_BTD, nn.Identity(), priors)
 
     def _towers(self, shared_BX: Tensor, gates_BKH: Sequence[Tensor]) -> Tensor:
-        """[B, K, d_out]: each objective's layers, each scaled by its gate."""
+        """Apply each objective's layers, each scaled by its gate; return [B, K, d_out]."""
         tower_KBH = shared_BX.expand(self.num_objectives, -1, -1)
         for place, (layer, gate_BKH) in enumerate(zip(self.layers, gates_BKH, strict=True)):
             if place > 0:
-                tower_KBH = self.dropout(tower_KBH)  # the frame drops of the last layer
+                tower_KBH = self.dropout(tower_KBH)  # the frame has the dropout after the last layer
             tower_KBH = layer(tower_KBH).relu() * gate_BKH.transpose(0, 1)
         return unstacked(tower_KBH)
 
 
 def _scales(input_gate_BD: Tensor, gates_BKH: Sequence[Tensor]) -> Look:
-    """The mean scale of the inputs, alike for all objectives, and of each layer of each objective's tower."""
+    """Return the mean scale of the inputs, the same for all objectives, and of each layer of each objective's tower."""
     layers = [gate_BKH.detach().float().mean((0, 2)) for gate_BKH in gates_BKH]
     inputs_K = input_gate_BD.detach().float().mean().expand(len(layers[0]))
     return Look(torch.stack([inputs_K, *layers], dim=1), ("inputs", *(f"layer {n}" for n in range(1, len(layers) + 1))))

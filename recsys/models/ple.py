@@ -1,4 +1,4 @@
-"""Progressive layered extraction: experts of an objective's own and shared ones, in levels."""
+"""Progressive layered extraction: each objective's own experts and shared ones, in levels."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -17,13 +17,13 @@ from recsys.nn.linear import StackedMLP, stacked
 class PLE(Sharing):
     """Levels of customized gate control: Tang et al. (RecSys 2020), §4.2. With one level it is CGC.
 
-    Objective k's experts and gate on level j read what its gate gave on level j − 1, o_k^j = softmax(W_k^j o_k^{j−1}) · [f_k^j(o_k^{j−1}),
-    s^j(o_s^{j−1})], o^0 = x. The shared experts read the shared path, whose own gate mixes *all* experts of the level below,
-    o_s^j = softmax(W_s^j o_s^{j−1}) · [f_1^j … f_K^j, s^j]; nothing reads it above the last level, which therefore has none. Without
-    shared experts there is no shared path, and the levels are stacks of the objectives' own.
-    All levels are of the same shape: `own_experts`, `shared_experts` and the nets `hidden` are those of each.
-    `shared` are the outputs of all experts of the last level. Balancing acts on its shared experts' last weights (without any: on the
-    frame's layer below).
+    Objective k's experts and gate on level j read what its gate gave on level j − 1: o_k^j = softmax(W_k^j o_k^{j−1}) · [f_k^j(o_k^{j−1}),
+    s^j(o_s^{j−1})], o^0 = x. The shared experts read the shared path. The shared path's own gate mixes *all* experts of a level, o_s^j =
+    softmax(W_s^j o_s^{j−1}) · [f_1^j … f_K^j, s^j]. Nothing reads the shared path above the last level, so that level has no such gate.
+    Without shared experts there is no shared path, and the levels are stacks of the objectives' own experts.
+    All levels have the same shape: `own_experts`, `shared_experts` and `hidden`, the widths of the nets, hold for each level.
+    `shared` are the outputs of all experts of the last level. Balancing acts on the last weights of that level's shared experts; without
+    shared experts, on the frame's layer below.
     """
 
     def __init__(self, options: PLEOptions, setting: Setting) -> None:
@@ -41,7 +41,10 @@ class PLE(Sharing):
         self.d_out = d_in
 
     def own_below(self) -> Iterator[nn.Parameter]:
-        """The objectives' gates, and the own experts that no shared gate reads: the last level's, or all without shared experts."""
+        """Yield the parameters of the objectives' gates, and of the own experts that no shared gate reads.
+
+        These experts are the last level's; without shared experts they are those of all levels.
+        """
         for level in self._levels():
             yield from level.gates.parameters()
             if level.shared_gate is None:

@@ -1,6 +1,6 @@
-"""What every way of sharing promises.
+"""The interface that every architecture implements.
 
-Shape letters: B rows, T tables, K objectives, D width of what is read, H width of what a tower gets, N whatever a look has.
+Shape letters: B rows, T tables, K objectives, D width of what is read, H width of what a tower gets, N columns of a look.
 """
 
 from abc import ABC, abstractmethod
@@ -15,16 +15,16 @@ from recsys.objectives import Objective
 
 @dataclass(frozen=True)
 class Setting:
-    """What a way of sharing is built for."""
+    """The sizes and the objectives that an architecture is built for."""
 
-    d_in: int  # of what it reads: the shared hidden layer, or with `model.d_shared = 0` the inputs
+    d_in: int  # width of what the architecture reads: the shared hidden layer, or with `model.d_shared = 0` the inputs
     d_tower: int
     dropout: float
     objectives: tuple[Objective, ...]
-    starts_K: Tensor  # each output of a fresh model: of a binary objective the logit of its base rate
+    starts_K: Tensor  # each output of a fresh model: for a binary objective the logit of its base rate
     d_entity: int = 0  # widths of `Priors`
     d_context: int = 0
-    d_inputs: int = 0  # of what lies below the shared hidden layer, for a way that changes it (`from_inputs`)
+    d_inputs: int = 0  # width of the inputs below the shared hidden layer, for an architecture that changes them (`from_inputs`)
 
     @property
     def num_objectives(self) -> int:
@@ -32,7 +32,7 @@ class Setting:
 
 
 class Priors(NamedTuple):
-    """Parts of the inputs that a way of sharing may ask for by themselves (`reads_priors`)."""
+    """Parts of the inputs that an architecture may ask for separately (`reads_priors`)."""
 
     entity_BP: Tensor  # features of the user, the item and its author, and their ids where `features.ids` names them
     context_BC: Tensor  # features of the context
@@ -40,55 +40,61 @@ class Priors(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """A matrix worth showing: a row an objective; the mean over the rows of the batch where it depends on them. Detached."""
+    """A matrix worth showing, with one row per objective. Detached.
+
+    Where it depends on the rows of the batch, it is the mean over these rows.
+    """
 
     values_KN: Tensor
-    columns: tuple[str, ...]  # what the N are
-    polarised_K: Tensor | None = None  # of gates: the share of rows on which one expert holds more than POLARISED
+    columns: tuple[str, ...]  # names of the N columns
+    polarised_K: Tensor | None = None  # for gates: the share of rows on which one expert holds more than POLARISED
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What a way of sharing gives to the rest."""
+    """The results that an architecture gives to the frame."""
 
     outputs_BKH: Tensor  # inputs of the towers
     shared: Tensor | None = None  # what several objectives read; None where nothing is shared
     made_by: tuple[nn.Parameter, ...] = ()  # the last linear layer's weights under `shared` that several objectives change; (): the frame's
-    read_BTD: Tensor | None = None  # what the shared hidden layer gave (`from_inputs`)
-    own: tuple[Tensor, ...] = ()  # what belongs to one objective in parameters that hold shared numbers too: under these is nothing else
-    penalty: Tensor | None = None  # added to the loss in training; None: nothing, and always so in evaluation mode
+    read_BTD: Tensor | None = None  # output of the shared hidden layer (`from_inputs`)
+    own: tuple[Tensor, ...] = ()  # each objective's part depends only on its own numbers; the parameters below hold shared numbers too
+    penalty: Tensor | None = None  # added to the loss in training; None: no penalty, as always in evaluation mode
     show: dict[str, Look] = field(default_factory=dict)  # title → what is worth showing in a report
 
 
 class Sharing(nn.Module, ABC):
-    """[B, T, D] inputs, one of each of T embedding tables, → [B, K, d_out] for the towers, in the objectives' order."""
+    """An architecture: [B, T, D] inputs, one for each of T embedding tables, → [B, K, d_out] for the towers, in the objectives' order."""
 
     d_out: int
-    owns_towers: ClassVar[bool] = False  # the way changes the towers: `outputs_BKH` go straight to the output layer
+    owns_towers: ClassVar[bool] = False  # the architecture changes the towers: `outputs_BKH` go straight to the output layer
     reads_priors: ClassVar[bool] = False
-    shares_nothing: ClassVar[bool] = False  # no parameter, in the way or in the frame around it, is reached by two objectives' losses
+    shares_nothing: ClassVar[bool] = False  # no parameter, in the architecture or the frame, is reached by two objectives' losses
 
     @abstractmethod
     def __init__(self, options: Any, setting: Setting) -> None:
-        """`options`: the way's own table of options."""
+        """Build the architecture from `options`, its own table of options."""
         super().__init__()
 
     @classmethod
     def num_tables(cls, num_objectives: int) -> int:
-        """T: one embedding table for all. Where objectives own tables, the last K of the T are theirs."""
+        """Return T: one embedding table for all. Where objectives own tables, the last K of the T are theirs."""
         return 1
 
     def own_below(self) -> Iterable[nn.Parameter]:
-        """Parameters under `Shared.shared`, or under one tensor with it, of which each number is changed by one objective's loss only."""
+        """Return parameters of which each number is changed by one objective's loss only.
+
+        They are those that lie under `Shared.shared`, or under a tensor that `Shared.shared` is a part of.
+        """
         return ()
 
     @abstractmethod
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared: ...
 
     def from_inputs(self, inputs_BTD: Tensor, hidden: Callable[[Tensor], Tensor], priors: Priors | None = None) -> Shared:
-        """Call `forward` on what `hidden`, the shared hidden layer, makes of the inputs [B, T, D], and say what that was in `read_BTD`.
+        """Apply `hidden`, the shared hidden layer, to the inputs [B, T, D], and `forward` to its output; keep that output in `read_BTD`.
 
-        The frame calls it. A way that changes the inputs before that layer reads them does it here.
+        The frame calls this method. An architecture that changes the inputs before that layer reads them does so here.
         """
         read_BTD = hidden(inputs_BTD)
         shared: Shared = self(read_BTD, priors)

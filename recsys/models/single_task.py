@@ -1,4 +1,4 @@
-"""Nothing shared: K nets side by side, each with an embedding table of its own."""
+"""Nothing is shared: K nets side by side, each with its own embedding table."""
 
 from torch import Tensor
 
@@ -8,9 +8,9 @@ from recsys.nn.linear import StackedMLP, stacked, unstacked
 
 
 class SingleTask(Sharing):
-    """The baseline that multi-task learning has to beat: K models trained in one pass, none of which sees another's labels.
+    """The baseline that multi-task learning has to beat: K models trained in one pass. No model sees another objective's labels.
 
-    Early stopping chooses for each by itself (training/apart.py).
+    Early stopping chooses for each model separately (training/apart.py).
     """
 
     shares_nothing = True

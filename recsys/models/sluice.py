@@ -20,9 +20,9 @@ class Sluice(Sharing):
 
         h̃_lkg = Σ_{j,f} α_l,(k,g)(j,f) h_ljf,   h_{l+1,k} = ReLU(h̃_lk W_lk + b_lk),   output_k = Σ_l β_kl h̃_lk,
 
-    with the penalty orthogonality · Σ_{l,k} Σ_{g<f} ‖W_lkgᵀ W_lkf‖²_F on the columns of each subspace. α and β are free numbers; α starts
-    at `own` for the subspace itself and evenly for all others, β at 1/L. G = 1 and β on the last layer: `cross_stitch`.
-    Balancing acts on the last layers' weights.
+    with the penalty orthogonality · Σ_{l,k} Σ_{g<f} ‖W_lkgᵀ W_lkf‖²_F on the columns of each subspace. α and β are free numbers. α starts
+    at `own` for the subspace itself and evenly for all others, β at 1/L. With G = 1 and β on the last layer it is `cross_stitch`. Balancing
+    acts on the last layers' weights.
     """
 
     def __init__(self, options: SluiceOptions, setting: Setting) -> None:

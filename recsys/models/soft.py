@@ -1,4 +1,4 @@
-"""Soft parameter sharing: a net an objective, and a spring between them."""
+"""Soft parameter sharing: one net per objective, and a penalty that pulls the nets together."""
 
 from torch import Tensor
 
@@ -11,11 +11,11 @@ from recsys.nn.penalties import distance_to_mean
 
 
 class Soft(Sharing):
-    """h_k = net_k(x), with the penalty ½ · strength · Σ_k ‖W_k − W̄‖², W_k all weights and biases of net k, W̄ their mean.
+    """Nets h_k = net_k(x), with the penalty ½ · strength · Σ_k ‖W_k − W̄‖². W_k are all weights and biases of net k, W̄ is their mean.
 
-    Duong et al. (ACL 2015) tie two parsers so; with K nets the mean stands for the other one. The nets start equal, or the spring would
-    pull at units that have nothing to do with one another. `strength` 0: `gated_independent` with one-hot descriptors; ∞: `shared_bottom`.
-    What all objectives read is the input alone, so there is nothing that balancing acts on.
+    Duong et al. (ACL 2015) tie two parsers in this way; with K nets the mean stands for the other parser. The nets start equal. Otherwise
+    the penalty would pull at units that have nothing to do with one another. `strength` 0 gives `gated_independent` with one-hot
+    descriptors; ∞ gives `shared_bottom`. All that the objectives read in common is the input, so there is nothing for balancing to act on.
     """
 
     def __init__(self, options: SoftOptions, setting: Setting) -> None:

@@ -20,13 +20,13 @@ from recsys.nn.linear import StackedMLP, stacked
 class STEM(Sharing):
     """Su et al. (AAAI 2024): shared and task-specific embeddings, all forward, own backward.
 
-    x_0 is read from the table of all objectives, x_k from objective k's own; shared experts s(x_0), own experts f_k(x_k).
-    o_k = softmax(W_k (x_0 + x_k)) · [sg(f_1) … f_k … sg(f_K), s]: the gate mixes the experts of all objectives, but sg, the
-    stop-gradient, keeps objective k's loss from the experts and tables of the others. So a user's taste for one signal is not averaged
-    with that for another in one vector, and yet helps where it can.
-    The gates are linear (the authors' code has hidden layers in them) and there is one level (theirs can stack several).
-    `shared` are the outputs of the shared experts, on whose last weights balancing acts: below them lies the shared table, and but for
-    what the gates read of it nothing else is changed by two objectives.
+    x_0 is read from the table of all objectives, x_k from objective k's own table. s(x_0) are the shared experts, f_k(x_k) the own ones.
+    o_k = softmax(W_k (x_0 + x_k)) · [sg(f_1) … f_k … sg(f_K), s]: the gate mixes the experts of all objectives. But sg, the stop-gradient,
+    keeps objective k's loss from the experts and tables of the others. So one vector need not average a user's taste for one signal with
+    the taste for another, and yet each taste helps where it can.
+    The gates are linear (the authors' code has hidden layers in them), and there is one level (the authors' code can stack several).
+    `shared` are the outputs of the shared experts. Balancing acts on their last weights. Below them lies the shared table. Apart from what
+    the gates read of this table, nothing else is changed by two objectives.
     """
 
     def __init__(self, options: STEMOptions, setting: Setting) -> None:
@@ -56,7 +56,7 @@ class STEM(Sharing):
 
 
 def _all_forward_own_backward(gates_BKE: Tensor, own_KMBH: Tensor, shared_SBH: Tensor) -> Tensor:
-    """Every gate's mixture of all experts, [B, K, H], with gradients into its own and the shared ones."""
+    """Return every gate's mixture of all experts, [B, K, H], with gradients into its own experts and the shared ones."""
     num, num_own = own_KMBH.shape[:2]
     own_gates_BKE, shared_gates_BKS = torch.split(gates_BKE, [num * num_own, len(shared_SBH)], dim=-1)
     gates_BKKM = torch.unflatten(own_gates_BKE, -1, (num, num_own))

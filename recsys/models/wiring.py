@@ -1,17 +1,17 @@
-"""What each axis of each of a ranker's tensors holds, by name: so that another ranker's tensor is told apart from it place by place.
+"""Names for what each axis of each of a ranker's tensors holds, so that another ranker's tensor can be matched to it place by place.
 
-A way of sharing's tensors have words, one an axis (further axes: `*`). A word is the size of the axis as factors joined by `.`, the
-outermost first; a factor is a sum of blocks joined by `+`:
+An architecture's tensors have words, one per axis (further axes: `*`). A word is the size of the axis as factors joined by `.`, the
+outermost first. A factor is a sum of blocks joined by `+`:
 
-- `k`   a block an objective, in their order; `2k` two neighbouring ones
-- `g`   likewise a block a group of objectives, sorted
-- `3`   so many blocks that are no objective's
-- `*`   as many as fit; once in a word
+- `k`   one block per objective, in their order; `2k` two neighbouring ones
+- `g`   likewise one block per group of objectives, sorted
+- `3`   so many blocks that belong to no objective
+- `*`   as many blocks as fit; once in a word
 
-A number in braces is one of the way's options.
+A number in braces is one of the architecture's options.
 
-`* * k.*` are gates [1, D, K·N]: N weights of the first objective, N of the second, …; `* * k.k+1` [1, D, K·(K + 1)] each objective's
-gate over K own experts and a shared one. A name that stands in no table belongs to no objective.
+`* * k.*` are gates [1, D, K·N]: N weights of the first objective, N of the second, …. `* * k.k+1` are gates [1, D, K·(K + 1)]: each
+objective's gate over K own experts and a shared one. A name that stands in no table belongs to no objective.
 """
 
 import re
@@ -25,7 +25,7 @@ from recsys.models.frame import Ranker
 from recsys.objectives import Objective
 
 TABLE = "inputs.embeddings.tables.table"
-Labels = Sequence[Hashable]  # of the places along an axis, each different
+Labels = Sequence[Hashable]  # of the places along an axis, all different
 
 _WIRING: dict[str, dict[str, str]] = {
     "single_task": {r"net\..*": "k"},
@@ -59,7 +59,7 @@ _WIRING: dict[str, dict[str, str]] = {
     "aitm": {r"(below|towers)\..*": "k"},
 }
 
-# The frame around them, by the number of embedding tables: one, one an objective, one shared and one an objective.
+# The frame's tensors, by the number of embedding tables: one, one per objective, or one shared and one per objective.
 _COMMON = {r"towers\..*": "k", r"inputs\.skip\.weight": "* * k", r"bias_tower\..*": "* k"}
 _ONE_TABLE = {r"cross\.out\.weight": "* * k"}
 _OWN_TABLES = {r"(hidden|inputs\.attention|cross)\..*": "k"}
@@ -67,14 +67,14 @@ _SHARED_AND_OWN_TABLES = {r"(hidden|inputs\.attention)\..*": "1+k", r"cross\..*"
 
 
 class Wiring:
-    """Of one ranker. `codes`: what the codes of position and device stand for."""
+    """The names for one ranker. `codes`: what the codes of position and device stand for."""
 
     def __init__(self, ranker: Ranker, options: Model, objectives: Sequence[Objective], codes: tuple[Labels, Labels]) -> None:
         self.objectives = tuple(objective.name for objective in objectives)
         self.groups = tuple(sorted({objective.group for objective in objectives}))
         self.way = options.sharing
         self.numbers = getattr(options, options.sharing).model_dump()
-        self.told = tuple(getattr(ranker.sharing, "columns", ())) or self.objectives  # what a net is told the task by
+        self.told = tuple(getattr(ranker.sharing, "columns", ())) or self.objectives  # columns of the descriptor that tells a net the task
         self.tables = ranker.inputs.num_tables
         self.of_tables = _of_tables(ranker)
         self.receivers = ranker.sharing.transfer.steps if isinstance(ranker.sharing, AITM) else ()
@@ -97,15 +97,15 @@ class Wiring:
 
     @property
     def table_labels(self) -> Labels:
-        """Of the embedding tables that lie one after another."""
+        """The labels of the embedding tables, which lie one after another."""
         return self._labels(("1", "k", "1+k")[self.of_tables], self.tables, self.objectives)
 
     def reads(self, name: str, axis: int) -> bool:
-        """Whether an axis runs over the columns of the inputs, or of a history's entry."""
+        """Return whether an axis runs over the columns of the inputs, or of a history's entry."""
         return (name, axis) in self._read
 
     def axes(self, name: str, shape: Sequence[int]) -> list[Labels]:
-        """The labels of every axis of the tensor `name`. Not of the embedding table, whose rows are the vocabulary's."""
+        """Return the labels of every axis of the tensor `name`; not for the embedding table, whose rows are the vocabulary's."""
         words = self._words(name)
         return [self._axis(name, axis, words[axis] if axis < len(words) else "*", size) for axis, size in enumerate(shape)]
 
@@ -134,13 +134,13 @@ class Wiring:
         return parts[0] if len(parts) == 1 else tuple(product(*parts))
 
     def _named(self, column: tuple[str, Hashable, int]) -> tuple[str, Hashable, int]:
-        """A code of a position or a device by what it stands for."""
+        """Replace a code of a position or a device by what the code stands for; leave other columns as they are."""
         kind, name, place = column
         return (kind, self.codes[int(name)][place], 0) if kind == "code" else column  # type: ignore[call-overload]
 
 
 def axis_of_objectives(ranker: Ranker, way: str, name: str) -> int | None:
-    """The axis of a parameter that holds one equal block per objective, in their order; None where it has none."""
+    """Return the axis of a parameter that holds one equal block per objective, in their order; None where there is no such axis."""
     of_tables = _of_tables(ranker)
     if name == TABLE:
         return 0 if of_tables == 1 else None
@@ -149,19 +149,19 @@ def axis_of_objectives(ranker: Ranker, way: str, name: str) -> int | None:
 
 
 def _of_tables(ranker: Ranker) -> int:
-    """0: one for all, 1: one an objective, 2: a shared one too."""
+    """Return 0 for one table for all, 1 for one table per objective, 2 for a shared one besides."""
     return type(ranker.sharing).num_tables(2) - 1
 
 
 def _words_of(name: str, way: str, of_tables: int) -> str:
-    """The words of a tensor's axes, one after another; empty where it stands in no table."""
+    """Return the words of a tensor's axes, one after another; empty where the tensor stands in no table."""
     by_tables = (_ONE_TABLE, _OWN_TABLES, _SHARED_AND_OWN_TABLES)[of_tables]
     patterns = {rf"sharing\.(?:{pattern})": words for pattern, words in _WIRING[way].items()} | _COMMON | by_tables
     return next((words for pattern, words in patterns.items() if re.fullmatch(pattern, name)), "")
 
 
 def _blocks(factor: str, size: int, names: Mapping[str, Sequence[str]]) -> Labels:
-    """The labels of one factor; a `*` in it takes what the others leave of `size`."""
+    """Return the labels of one factor; a `*` in it takes what the other parts leave of `size`."""
     found = {
         part: [(place, n) for n in range(int(part))]
         if part.isdecimal()
