@@ -1,13 +1,13 @@
-"""A yes or no: cross-entropy on a logit, along a chain where one yes cannot be without another.
+"""A yes-or-no label: cross-entropy on a logit, along a chain in which one yes is possible only with another.
 
-Ma et al. (ESMM, SIGIR 2018), section 2.3: the output of an objective that is `given` another is the logit of the conditional
-probability, and what is trained, on all impressions, is the product
+Ma et al. (ESMM, SIGIR 2018), section 2.3: where an objective is `given` another, its output is the logit of the conditional probability.
+The product is trained, on all impressions:
 
-    p = Π_c σ(o_c),   loss = −[y log p + (1 − y) log(1 − p)],
+    p = Π_c σ(o_c),   loss = −[y log p + (1 − y) log(1 − p)].
 
-over the objective, what it is given, what that is given, …; y is 1 where all of them happened. Every head of a chain gets its
-gradient. Where what is given did not happen y is 0 and known: where it did, y should be known on (nearly) all rows too, or the
-product is learned too low.
+The product runs over the objective, the objective that it is given, and so on along the chain. y is 1 where all of them happened. Every
+head of a chain gets its gradient. Where the given objective did not happen, y is 0 and known. Where it did happen, y should be known on
+(nearly) all rows too; otherwise the learned product is too low.
 
 Shape letters: B rows, N training rows, J binary objectives, C places of the longest chain.
 """
@@ -24,14 +24,14 @@ from torch.nn import functional as F
 from recsys.losses.kind import Fitted, Kind, Sample
 from recsys.objectives import Objective, chain
 
-_NEARLY_ALL = 0.9  # of the rows where what is given happened; with fewer labels a warning
+_NEARLY_ALL = 0.9  # of the rows where the given objective happened; with fewer labels there is a warning
 _LOG_HALF = -math.log(2.0)
 
 
 class Binary(Kind):
-    """The value is a probability: of a conditional objective the joint one.
+    """Binary objectives. The value is a probability; for a conditional objective it is the joint one.
 
-    Half a row of each class is added to a base rate: a label of one class has a finite logit.
+    Half a row of each class is added to a base rate, so that a label of one class has a finite logit.
     """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
@@ -53,7 +53,10 @@ class Binary(Kind):
         return np.isin(labels_N, (0.0, 1.0))
 
     def fit(self, j: int, sample: Sample) -> Fitted:
-        """A conditional objective starts at its rate where what it is given happened, and counts in the entropy of its joint rate."""
+        """Fit the start and the scale to the base rate.
+
+        A conditional objective starts at its rate where the given objective happened. Its scale is the entropy of its joint rate.
+        """
         rate = _smoothed_rate(sample.labels_N, sample.weights_N)
         entropy = -(rate * np.log(rate) + (1.0 - rate) * np.log1p(-rate))
         if sample.given_N is not None:
@@ -74,10 +77,11 @@ class Binary(Kind):
         return outputs_BJ.sigmoid()[:, self.chain_JC].masked_fill(self.beyond_JC, 1.0).prod(-1)
 
     def _log_probabilities(self, outputs_BJ: Tensor) -> tuple[Tensor, Tensor]:
-        """The logs of p and of 1 − p of the products, to full precision at both ends.
+        """Return the logs of p and of 1 − p of the products, to full precision at both ends.
 
-        Up to p = 1/2 log(1 − p) is log1p(−exp(log p)). Beyond, where that would end in log 0 from a logit of 17 on (float32), 1 − Π p_c is
-        the probability that some link fails, by the first that does: Σ_c Π_{l<c} p_l · (1 − p_c), a sum of positive terms in logs.
+        Up to p = 1/2, log(1 − p) is log1p(−exp(log p)). Beyond that, this formula would end in log 0 from a logit of 17 on (float32).
+        There, 1 − Π p_c is the probability that some link fails, split by the first link that fails: Σ_c Π_{l<c} p_l · (1 − p_c). This is a
+        sum of positive terms, taken in logs.
         """
         links_BJC = outputs_BJ[:, self.chain_JC]
         log_yes_BJC = F.logsigmoid(links_BJC).masked_fill(self.beyond_JC, 0.0)

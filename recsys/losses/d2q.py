@@ -1,13 +1,13 @@
 """A watch time that depends on the video's length: its rank among videos of about that length.
 
-Zhan et al. (D2Q, KDD 2022), sections 3.3 and 3.4: impressions are split by quantiles of duration into M groups; the label is the
-rank Φ_g(y) of a watch time within its group g, the empirical CDF; one net regresses it for all groups,
+Zhan et al. (D2Q, KDD 2022), sections 3.3 and 3.4: quantiles of duration split the impressions into M groups. The label is the rank Φ_g(y)
+of a watch time within its group g, the empirical CDF. One net regresses it for all groups,
 
     loss = (σ(o) − Φ_g(y))²,   value = E[y | σ(o), g].
 
-Of ties (at 0, at the full length) the rank is the middle of theirs. A missing duration has a group of its own, with the CDF of
-all rows. The paper's value is Φ_g⁻¹(σ(o)), the watch time at a mean rank, which is no mean watch time: where most impressions are
-not watched it is 0 for nearly all. Here the value is the mean label of training rows whose rank in their group was predicted alike.
+The rank of ties (at 0, at the full length) is the middle of their ranks. Rows without a duration have their own group, with the CDF of all
+rows. The paper's value is Φ_g⁻¹(σ(o)), the watch time at a mean rank. This is not a mean watch time: where most impressions are not
+watched, it is 0 for nearly all rows. Here the value is the mean label of training rows of the same group whose predicted rank is alike.
 
 Shape letters: B rows, N training rows, J objectives of this kind, A durations, E inner edges, G groups, Q knots of a CDF, P of a map.
 """
@@ -26,18 +26,19 @@ from recsys.losses.kind import Fitted, Kind, Sample, ratio_of_sums, weighted_qua
 from recsys.objectives import Objective, durations
 
 GROUPS = 30  # M, the best of {1, 10, 20, 30, 50, 100} in the paper
-KNOTS = 255  # one less than a power of two: a binary search ends in 8 looks. Ranks are known to 1/510
-MAP_KNOTS = 63  # likewise; a map has at most MOST_BINS, its last one is repeated
-FEWEST_ROWS = 100  # of a group of its own; with fewer it joins a neighbour, or is served by the map of all rows
+KNOTS = 255  # one less than a power of two: a binary search takes 8 steps. Ranks are known to 1/510
+MAP_KNOTS = 63  # likewise; a map has at most MOST_BINS knots, and its last one is repeated
+FEWEST_ROWS = 100  # of a group of its own; with fewer rows it joins a neighbour, or uses the map of all rows
 assert MOST_BINS <= MAP_KNOTS
 
 
 class D2Q(Kind):
-    """A CDF is kept as its quantiles at levels (q + 1/2)/Q, with straight lines between them; it ends at the first and the last.
+    """Watch times learned by their rank. A CDF is kept as its quantiles at levels (q + 1/2)/Q, with straight lines between them.
 
-    A group's map from a predicted rank to a mean label is non-decreasing and kept as its knots; sums agree in each group. A group with
-    fewer than FEWEST_ROWS rows to fit it, or without a watched one, has the map of all rows; a factor on all maps then makes the sum
-    over all groups agree. Until `fit_smearing` is first given a net's outputs, each group's map is its mean label.
+    A CDF ends at the first and the last quantile. A group's map from a predicted rank to a mean label is non-decreasing and kept as its
+    knots. The sums of predictions and labels agree in each group. A group with fewer than FEWEST_ROWS rows to fit its map, or without a
+    watched row, uses the map of all rows. A factor on all maps then makes the sums over all groups agree. Until `fit_smearing` is first
+    given a net's outputs, each group's map is its mean label.
     """
 
     is_smeared = True
@@ -96,7 +97,7 @@ class D2Q(Kind):
         labels_N: NDArray[np.float64],
         weights_N: NDArray[np.float64],
     ) -> None:
-        """Sets the maps of objective j, of each group by itself or, where that has too little to go by, of all rows."""
+        """Set the maps of objective j. A group's map is fitted to its own rows, or to all rows where the group has too little data."""
         of_all = fit_expected(ranks_N, labels_N, weights_N)
         for g in range(GROUPS + 1):
             mine_N = groups_N == g
@@ -106,7 +107,10 @@ class D2Q(Kind):
                 knots_P.copy_(torch.from_numpy(np.pad(found, (0, MAP_KNOTS - len(found)), mode="edge")))
 
     def _fit_groups(self, j: int, sample: Sample) -> NDArray[np.int64]:
-        """Sets the edges and the CDFs of objective j; returns each row's group. Raises DataError where a group has no watched row."""
+        """Set the edges and the CDFs of objective j; return each row's group.
+
+        Raise DataError where no row has a duration, or a group has no watched row.
+        """
         assert sample.durations_N is not None
         labels_N, durations_N, weights_N = sample.labels_N, sample.durations_N, sample.weights_N
         known_N = ~np.isnan(durations_N)
@@ -131,7 +135,7 @@ class D2Q(Kind):
         return groups_N
 
     def _require_watched(self, j: int, edges: NDArray[np.float64], groups_N: NDArray[np.int64], sample: Sample) -> None:
-        """Ranks of a group without a watch time say nothing, and its map would be 0."""
+        """Raise DataError for a group without a watch time: its ranks would say nothing, and its map would be 0."""
         assert sample.durations_N is not None
         for g in range(len(edges) + 1):
             mine_N = groups_N == g
@@ -147,21 +151,21 @@ class D2Q(Kind):
                 )
 
     def _groups(self, durations_BA: Tensor | None) -> Tensor:
-        """[B, J], the place of each row's group among the groups of all objectives, one objective after another."""
+        """Return [B, J]: the place of each row's group among the groups of all objectives, one objective after another."""
         assert durations_BA is not None
         durations_JB = durations_BA[:, self.columns_J].T.double().contiguous()
         groups_JB = torch.searchsorted(self.edges_JE, durations_JB).masked_fill(durations_JB.isnan(), GROUPS)
         return _places(torch.arange(len(self.objectives), device=groups_JB.device), groups_JB.T)
 
     def _ranks(self, labels: Tensor, groups: Tensor) -> Tensor:
-        """Φ_g(y): between two knots on the line through them, in the middle of the knots that a label ties with."""
+        """Compute Φ_g(y): between two knots on the line through them; for a label that ties with knots, their middle."""
         below, part = _between(self.knots_JGQ, groups, labels)
         until = _count(self.knots_JGQ, groups, labels, torch.le)
         places = torch.where(until > below, (below + until) / 2, below - 0.5 + part)
         return (places / KNOTS).clamp(0.5 / KNOTS, 1.0 - 0.5 / KNOTS)
 
     def _means(self, ranks: Tensor, groups: Tensor) -> Tensor:
-        """E[y | rank, g]: between two knots of the group's map on the line through them, at its ends constant."""
+        """Compute E[y | rank, g]: between two knots of the group's map on the line through them, and constant at the map's ends."""
         below, part = _between(self.ranks_JGP, groups, ranks)
         means, first = self.means_JGP.flatten(), groups * MAP_KNOTS
         return torch.lerp(means[first + (below - 1).clamp(min=0)], means[first + below.clamp(max=MAP_KNOTS - 1)], part)
@@ -172,7 +176,10 @@ def _places(objectives: Tensor, groups: Tensor) -> Tensor:
 
 
 def _between(knots_JGQ: Tensor, groups: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """How many of its group's knots lie before a value, and which part of the way from the last of these to the next one; 0 at the ends."""
+    """Return how many of its group's knots lie before each value, and where the value lies between its two neighbouring knots.
+
+    The second number is the part of the way from the last knot before the value to the next knot; it is 0 at the ends.
+    """
     knots, size = knots_JGQ.flatten(), knots_JGQ.shape[-1]
     below = _count(knots_JGQ, groups, values, torch.lt)
     low, high = knots[groups * size + (below - 1).clamp(min=0)], knots[groups * size + below.clamp(max=size - 1)]
@@ -180,7 +187,10 @@ def _between(knots_JGQ: Tensor, groups: Tensor, values: Tensor) -> tuple[Tensor,
 
 
 def _count(knots_JGQ: Tensor, groups: Tensor, values: Tensor, is_before: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """How many of its group's knots lie before a value. By halves in all rows at once: the tables are not copied for each row."""
+    """Return how many of its group's knots lie before each value.
+
+    A binary search in all rows at once finds the number, so that the tables are not copied for each row.
+    """
     knots, size, count = knots_JGQ.flatten(), knots_JGQ.shape[-1], torch.zeros_like(groups)
     step = (size + 1) // 2
     while step:
@@ -190,9 +200,9 @@ def _count(knots_JGQ: Tensor, groups: Tensor, values: Tensor, is_before: Callabl
 
 
 def group_edges(durations_N: NDArray[np.float64], weights_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """At most GROUPS − 1 ascending inner edges: quantiles of duration, without those that leave a group fewer than FEWEST_ROWS rows.
+    """Return at most GROUPS − 1 ascending inner edges: quantiles of duration, but none that leaves a group fewer than FEWEST_ROWS rows.
 
-    Rows at an edge lie below it. Quantiles repeat where many videos are of one length; such a length is one group.
+    Rows at an edge lie below it. Quantiles repeat where many videos have the same length; such a length is one group.
     """
     quantiles = np.unique(weighted_quantiles(durations_N, weights_N, np.arange(1, GROUPS) / GROUPS))
     below = np.searchsorted(np.sort(durations_N), quantiles, side="right")  # rows at or below each

@@ -14,14 +14,14 @@ from recsys.losses.kind import Fitted, Sample
 from recsys.losses.standardised import Standardised
 from recsys.objectives import Objective
 
-_DELTA = 1.0  # deviations of the label beyond which an error counts by its size, not its square
+_DELTA = 1.0  # standard deviations of the label beyond which an error counts by its size, not its square
 
 
 class Huber(Standardised):
-    """loss = r²/2 where |r| ≤ 1, |r| − 1/2 beyond, with r = o − z and z the standardised label (Huber 1964, k = 1).
+    """The loss r²/2 where |r| ≤ 1, |r| − 1/2 beyond, with r = o − z and z the standardised label (Huber 1964, k = 1).
 
-    What is learned lies between a mean and a median: of errors that lean to one side it is not the mean. `shift` is the mean error
-    over training rows, added to every value: sums agree, though a row whose errors lean more than others' is still off.
+    The learned number lies between a mean and a median. Where errors lean to one side, it is not the mean. `shift` is the mean error over
+    training rows, added to every value. So sums agree, but a row whose errors lean more than others' is still off.
     """
 
     is_smeared = True
@@ -58,9 +58,9 @@ class Huber(Standardised):
 
 
 def best_constant(z_N: NDArray[np.float64], weights_N: NDArray[np.float64]) -> float:
-    """The c with the least Σ w·huber(z − c): where Σ w·clip(z − c, −1, 1), which only falls with c, crosses 0.
+    """Return the c with the least Σ w·huber(z − c). There Σ w·clip(z − c, −1, 1), which only falls with c, crosses 0.
 
-    Found by halving; sums over sorted rows make each of the 60 looks free.
+    Bisection finds c. With cumulative sums over sorted rows each of its 60 steps costs almost nothing.
     """
     order_N = np.argsort(z_N)
     z_N, weights_N = z_N[order_N], weights_N[order_N]

@@ -1,4 +1,4 @@
-"""What every kind of label promises: constants fitted on training labels, a loss, and the way back to an expected value.
+"""The interface of every kind of label: constants fitted on training labels, a loss, and the way back to an expected value.
 
 Shape letters: B rows, N training rows, J objectives of one kind, A durations.
 """
@@ -20,23 +20,23 @@ class Sample(NamedTuple):
 
     labels_N: NDArray[np.float64]
     weights_N: NDArray[np.float64]
-    durations_N: NDArray[np.float64] | None = None  # of an objective that reads one; NaN where missing
-    given_N: NDArray[np.float64] | None = None  # label of the objective it is given; NaN where not observed
-    known_share: float = 1.0  # of the weight where what it is given happened, how much has a label
+    durations_N: NDArray[np.float64] | None = None  # for an objective that reads a duration; NaN where missing
+    given_N: NDArray[np.float64] | None = None  # label of the given objective; NaN where not observed
+    known_share: float = 1.0  # share of the weight that has a label, where the given objective happened
 
 
 class Fitted(NamedTuple):
-    """What one objective's training labels say."""
+    """The numbers that one objective's training labels determine."""
 
     start: float  # output whose prediction is the best constant under the loss
-    scale: float  # mean loss of that constant, in whose units losses are counted
+    scale: float  # mean loss of that constant, the unit in which losses are counted
     warnings: tuple[str, ...] = ()
 
 
 class Kind(nn.Module, ABC):
     """J objectives of one kind at once. Constants are float64 buffers whose shapes depend on the objectives alone.
 
-    Outputs and labels are [B, J], finite; `durations_BA` in the order of `objectives.durations`, None where none is read.
+    Outputs and labels are [B, J], finite. `durations_BA` is in the order of `objectives.durations`; it is None where no duration is read.
     """
 
     is_smeared: ClassVar[bool] = False  # whether values need `fit_smearing` to be means
@@ -47,27 +47,27 @@ class Kind(nn.Module, ABC):
 
     @abstractmethod
     def expected(self, j: int) -> str:
-        """What a label of objective j must be, for an error."""
+        """Return in words which labels objective j allows, for an error."""
 
     @abstractmethod
     def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]: ...
 
     @abstractmethod
     def fit(self, j: int, sample: Sample) -> Fitted:
-        """Sets the constants of objective j. Raises DataError where nothing can be learned from its labels."""
+        """Set the constants of objective j. Raise DataError where nothing can be learned from its labels."""
 
     @abstractmethod
     def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        """[B, J] of the outputs' dtype, a row's loss, not yet in units of `scale`."""
+        """Return each row's loss, [B, J] of the outputs' dtype, not yet in units of `scale`."""
 
     @abstractmethod
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        """[B, J], the label's expected value in its own unit, from float64 outputs."""
+        """Return the label's expected value in its own unit, [B, J], from float64 outputs."""
 
     def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
-        """Sets the constants by which Σ w·value = Σ w·label, from float64 rows; a weight of 0 is a row not observed.
+        """Set the constants that make Σ w·value = Σ w·label, from float64 rows. A weight of 0 means a row that is not observed.
 
-        An objective without a row keeps its constant. Nothing to do for a kind that is not smeared.
+        An objective without a row keeps its constant. A kind that is not smeared has nothing to do.
         """
 
     def _constant(self, name: str, neutral: float) -> None:
@@ -75,13 +75,16 @@ class Kind(nn.Module, ABC):
 
 
 def ratio_of_sums(predictions_NJ: Tensor, labels_NJ: Tensor, weights_NJ: Tensor, otherwise_J: Tensor) -> Tensor:
-    """[J], the factors Σ w·label / Σ w·prediction, which make sums agree; `otherwise_J` where nothing is predicted."""
+    """Return the factors Σ w·label / Σ w·prediction, [J], which make sums agree; `otherwise_J` where nothing is predicted."""
     observed_J, predicted_J = (weights_NJ * labels_NJ).sum(0), (weights_NJ * predictions_NJ).sum(0)
     return torch.where(predicted_J > 0, observed_J / predicted_J, otherwise_J)
 
 
 def weighted_quantiles(values_N: NDArray[np.float64], weights_N: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The smallest value at or below which a share of at least `level` of the weight lies: always one of the values."""
+    """Return for each level the smallest value at or below which at least a share `level` of the weight lies.
+
+    A quantile is always one of the values.
+    """
     order_N = np.argsort(values_N, kind="stable")
     share_N = np.cumsum(weights_N[order_N])
     places = np.searchsorted(share_N, levels * share_N[-1])

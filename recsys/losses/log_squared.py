@@ -1,4 +1,4 @@
-"""A duration ≥ 0: squared loss on z = log(1 + y), standardised; the value is an expected duration all the same.
+"""A duration ≥ 0: squared loss on z = log(1 + y), standardised. The value is still an expected duration.
 
 Shape letters: B rows, N training rows, J objectives of this kind.
 """
@@ -15,7 +15,10 @@ from recsys.objectives import Objective
 
 
 class LogSquared(Standardised):
-    """What is learned is the mean of z, and expm1 of a mean lies below the mean; E[y] = max(smear · exp(ẑ) − 1, 0)."""
+    """Durations learned as logs, with E[y] = max(smear · exp(ẑ) − 1, 0).
+
+    The net learns the mean of z, and expm1 of this mean lies below the mean of y. The factor `smear` corrects this.
+    """
 
     is_smeared = True
 
@@ -49,19 +52,19 @@ class LogSquared(Standardised):
 
 
 def smearing(log_predictions_N: NDArray[np.float64], labels_N: NDArray[np.float64], weights_N: NDArray[np.float64] | None = None) -> float:
-    """The factor s for which Σ w·max(s · exp(ẑ) − 1, 0) = Σ w·y: predicted watch time adds up to what was observed.
+    """Return the factor s for which Σ w·max(s · exp(ẑ) − 1, 0) = Σ w·y: predicted watch time adds up to the observed one.
 
-    The smearing estimate (Duan, JASA 1983) as a ratio of sums, Σ exp(z) / Σ exp(ẑ), not the mean of exp(z − ẑ): equal
-    for residuals that do not depend on ẑ, and the only one that keeps the sum when they do. `log_predictions_N` are ẑ;
-    all arrays of the same N ≥ 1 rows, weights above 0. Raises ValueError where N is 0.
+    This is the smearing estimate (Duan, JASA 1983) as a ratio of sums, Σ exp(z) / Σ exp(ẑ), not as the mean of exp(z − ẑ). The two are
+    equal for residuals that do not depend on ẑ. Where residuals depend on ẑ, only the ratio keeps the sum. `log_predictions_N` are ẑ. All
+    arrays have the same N ≥ 1 rows; weights are above 0. Raise ValueError where N is 0.
     """
     if not len(labels_N):
         raise ValueError("found no observed row to fit the smearing factor on, expected at least one")
     weights_N = np.ones(len(labels_N)) if weights_N is None else weights_N
     order_N = np.argsort(log_predictions_N)[::-1]
     falling_N, weights_N, labels_N = np.exp(log_predictions_N[order_N]), weights_N[order_N], labels_N[order_N]
-    # Were the m largest the only ones above 0, s would be (Σwy + Σw) / Σ w·exp(ẑ), the last two over them; the true m is the last that
-    # agrees with itself.
+    # If only the m largest predictions were above 0, s would be (Σwy + Σw) / Σ w·exp(ẑ), with the last two sums over these m. The true m
+    # is the largest for which this s leaves the m-th prediction above 0.
     factors_N = (weights_N @ labels_N + np.cumsum(weights_N)) / np.cumsum(weights_N * falling_N)
     above_zero = int(np.count_nonzero(factors_N * falling_N > 1.0))
     return float(factors_N[above_zero - 1]) if above_zero else float(1.0 / falling_N[0])

@@ -1,4 +1,4 @@
-"""All objectives' losses and values at once, a null label out of both loss and gradient.
+"""The losses and values of all objectives at once; a null label has no part in loss or gradient.
 
 Shape letters: B rows, N training rows, K objectives in the layout's order, J objectives of one kind, A durations, V values.
 """
@@ -34,13 +34,13 @@ METHODS: dict[str, type[Kind]] = {
 
 
 class ObjectiveLosses(nn.Module):
-    """From [B, K] outputs to K losses and to [B, V] values. Its constants are buffers, saved with the model, float64.
+    """A map from [B, K] outputs to K losses and to [B, V] values. Its constants are float64 buffers, saved with the model.
 
-    A fresh one has neutral constants, to be filled by `load_state_dict`; `fit` makes one from training labels. The only parameters
-    are the thresholds of ordinal objectives. `warnings` say what `fit` found odd, one sentence each.
+    A fresh instance has neutral constants, to be filled by `load_state_dict`. `fit` makes an instance from training labels. The only
+    parameters are the thresholds of ordinal objectives. `warnings` say what `fit` found odd, one sentence each.
 
-    `durations` are the columns of `objectives.durations`, NaN where missing. Every method that takes them raises ValueError where
-    an objective needs one and there are none. `weights` are ≥ 0; without them every row counts 1.
+    `durations` are the columns of `objectives.durations`, NaN where missing. Every method that takes durations raises ValueError where an
+    objective needs one and there are none. `weights` are ≥ 0; without weights every row counts 1.
     """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
@@ -51,7 +51,7 @@ class ObjectiveLosses(nn.Module):
         for name, neutral in (("start_K", 0.0), ("scale_K", 1.0)):
             self.register_buffer(name, torch.full((len(self.objectives),), neutral, dtype=torch.float64))
         self.start_K: Tensor  # outputs whose prediction is the best constant
-        self.scale_K: Tensor  # mean losses of the best constants, in whose units losses are counted
+        self.scale_K: Tensor  # mean losses of the best constants, the units in which losses are counted
         self.methods = nn.ModuleDict()
         order: list[int] = []
         for method, kind in METHODS.items():
@@ -71,9 +71,9 @@ class ObjectiveLosses(nn.Module):
         durations_NA: NDArray[np.floating] | None = None,
         weights_N: NDArray[np.floating] | None = None,
     ) -> "ObjectiveLosses":
-        """Constants from training labels [N, K], NaN where not observed. At `start_K` losses are 1 and values the labels' means.
+        """Fit the constants to training labels [N, K], NaN where not observed. At `start_K` losses are 1 and values the labels' means.
 
-        Raises DataError where an objective has no label at all, or one that its kind does not allow or cannot learn from.
+        Raise DataError where an objective has no label at all, a label that its kind does not allow, or labels it cannot learn from.
         """
         losses = cls(objectives)
         losses._need(durations_NA)
@@ -94,14 +94,15 @@ class ObjectiveLosses(nn.Module):
     def forward(
         self, outputs_BK: Tensor, labels_BK: Tensor, durations_BA: Tensor | None = None, weights_B: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Returns losses [K], weighted means over the observed rows in units of the best constant's loss, and those rows' weights [K].
+        """Return losses [K] and the observed rows' total weights [K].
 
-        An objective without an observed row of a weight above 0 has a loss of exactly 0 and gives no gradient.
+        A loss is the weighted mean over the observed rows, in units of the best constant's loss. An objective without an observed row of a
+        weight above 0 has a loss of exactly 0 and gives no gradient.
         """
         self._need(durations_BA)
         outputs_BK = outputs_BK.to(torch.promote_types(outputs_BK.dtype, torch.float32))
         observed_BK = ~labels_BK.isnan()
-        known_BK = torch.where(observed_BK, labels_BK, 0.0).to(outputs_BK.dtype)  # before the loss: NaN · 0 is NaN in its gradient
+        known_BK = torch.where(observed_BK, labels_BK, 0.0).to(outputs_BK.dtype)  # before the loss: in its gradient NaN · 0 would be NaN
         rows = [kind.loss(outputs_BK[:, places], known_BK[:, places], durations_BA) for kind, places in self._kinds()]
         rows_BK = torch.cat(rows, dim=1)[:, self.back_K]
         weights_BK = observed_BK.to(outputs_BK.dtype)
@@ -113,9 +114,10 @@ class ObjectiveLosses(nn.Module):
 
     @torch.no_grad()
     def values(self, outputs_BK: Tensor, durations_BA: Tensor | None = None) -> Tensor:
-        """[B, V] float64 in the order of `predictions.value_names`.
+        """Return [B, V] float64 in the order of `predictions.value_names`.
 
-        Probabilities (of a conditional objective the joint one), expected values in the labels' own units, probabilities of levels.
+        Values are probabilities (for a conditional objective the joint one), expected values in the labels' own units, and probabilities of
+        levels.
         """
         self._need(durations_BA)
         outputs_BK = outputs_BK.double()
@@ -132,9 +134,9 @@ class ObjectiveLosses(nn.Module):
         durations_NA: NDArray[np.floating] | None = None,
         weights_N: NDArray[np.floating] | None = None,
     ) -> None:
-        """Makes means of what was learned on another scale: Σ w·value = Σ w·label on these rows, which should be training rows.
+        """Turn values that were learned on another scale into means: Σ w·value = Σ w·label on these rows, which should be training rows.
 
-        An objective with no observed row keeps the constant that it has.
+        An objective with no observed row keeps its constant.
         """
         self._need(durations_NA)
         durations = None if durations_NA is None else self._doubles(durations_NA)
@@ -147,7 +149,7 @@ class ObjectiveLosses(nn.Module):
                 kind.fit_smearing(outputs_NJ, labels_NJ.where(observed_NJ, 0.0), durations, weights_NJ)
 
     def _kinds(self) -> Iterator[tuple[Kind, Tensor]]:
-        """Each kind that is there, with the places of its objectives."""
+        """Yield each kind in use, with the places of its objectives."""
         for method, kind in self.methods.items():
             assert isinstance(kind, Kind)
             yield kind, self.get_buffer(f"{method}_J")
@@ -166,7 +168,7 @@ class ObjectiveLosses(nn.Module):
         durations_NA: NDArray[np.floating] | None,
         weights_N: NDArray[np.floating] | None,
     ) -> Sample:
-        """The rows of objective k that count. Raises DataError where there is none."""
+        """Return the rows of objective k that count. Raise DataError where there is none."""
         objective = self.objectives[k]
         weights_N = np.ones(len(labels_NK)) if weights_N is None else np.asarray(weights_N, dtype=np.float64)
         counts_N = ~np.isnan(labels_NK[:, k]) & (weights_N > 0)
@@ -189,18 +191,19 @@ class ObjectiveLosses(nn.Module):
         if objective.given is not None:
             given = [other.name for other in self.objectives].index(objective.given)
             happened, did_not = (_share(counts_N, weights_N * (labels_NK[:, given] == label)) for label in (1.0, 0.0))
-            # Where the given did not happen the label is 0 and there, unless it is not known yet: as many are not known yet where it did.
+            # Where the given objective did not happen, the label is 0 and there, unless it is not known yet. The same share is not
+            # known yet where it did happen.
             sample = sample._replace(given_N=column(labels_NK, given), known_share=min(1.0, happened / (did_not or 1.0)))
         return sample
 
 
 def _share(chosen_N: NDArray[np.bool_], weights_N: NDArray[np.float64]) -> float:
-    """Of the weight; 1 where there is none."""
+    """Return the share of the weight that is chosen; 1 where there is no weight."""
     return float(weights_N @ chosen_N / weights_N.sum()) if weights_N.any() else 1.0
 
 
 def _method(objective: Objective) -> str:
-    """Which of METHODS learns it."""
+    """Return the key in METHODS of the kind that learns the objective."""
     match objective.kind:
         case "regression":
             return objective.loss

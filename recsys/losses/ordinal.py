@@ -1,7 +1,7 @@
-"""One of a few ascending numbers, such as stars: cumulative logits.
+"""A label that is one of a few ascending numbers, such as stars: cumulative logits.
 
-McCullagh (JRSS B 1980), the proportional-odds model: thresholds θ_1 < … < θ_C, learned and the same on every row, cut the line on
-which the output lies into C + 1 levels,
+McCullagh (JRSS B 1980), the proportional-odds model: the thresholds θ_1 < … < θ_C are learned and the same on every row. They cut the line
+on which the output lies into C + 1 levels,
 
     P(y > level_c) = σ(o − θ_c),   P(level_l) = σ(o − θ_l) − σ(o − θ_{l+1}),   loss = −log P(level of y),
 
@@ -25,9 +25,9 @@ _NARROW = -10.0  # log of a gap
 
 
 class Ordinal(Kind):
-    """Thresholds are a parameter: the first, then the logs of the gaps between neighbours, so that they stay in order.
+    """Ordinal objectives, with thresholds as a parameter: the first one, then the logs of the gaps between neighbours.
 
-    They start where an output of 0 predicts the levels' base rates, to each of which half a row is added.
+    So the thresholds stay in order. They start where an output of 0 predicts the levels' base rates, to each of which half a row is added.
     """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
@@ -64,13 +64,14 @@ class Ordinal(Kind):
         return (self._log_probabilities(outputs_BJ).exp() * levels_JL).sum(-1)
 
     def level_probabilities(self, outputs_BJ: Tensor) -> Tensor:
-        """[B, levels of all J], of the first objective's levels, then of the next one's."""
+        """Return [B, levels of all J]: the first objective's levels, then the next one's, and so on."""
         return self._log_probabilities(outputs_BJ).exp()[:, self.levels_JL.isfinite()]
 
     def _log_probabilities(self, outputs_BJ: Tensor) -> Tensor:
-        """[B, J, L], −inf beyond an objective's last level.
+        """Return [B, J, L], −inf beyond an objective's last level.
 
-        σ(a) − σ(b) = σ(a) · σ(−b) · (1 − exp(−(a − b))): no difference of two numbers near 1, and the last factor is the gap's alone.
+        σ(a) − σ(b) = σ(a) · σ(−b) · (1 − exp(−(a − b))): this avoids the difference of two numbers near 1. The last factor depends only on
+        the gap.
         """
         beyond_JL = self.levels_JL.isinf()
         cuts_JC = self.cuts_JC.to(outputs_BJ.dtype)
@@ -83,6 +84,9 @@ class Ordinal(Kind):
 
 
 def _log1mexp_of_exp(log_gaps: Tensor) -> Tensor:
-    """log(1 − exp(−gap)) of gap = exp(log_gap): log_gap − gap/2 where the gap is small, finite even where its exp is 0."""
+    """Compute log(1 − exp(−gap)) of gap = exp(log_gap).
+
+    Where the gap is small, the result is log_gap − gap/2, which is finite even where exp(log_gap) is 0.
+    """
     wide = (-torch.expm1(-log_gaps.clamp(min=_NARROW).exp())).log()
     return torch.where(log_gaps < _NARROW, log_gaps - log_gaps.exp() / 2, wide)

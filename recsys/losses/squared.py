@@ -8,7 +8,7 @@ from recsys.losses.standardised import Standardised
 
 
 class Squared(Standardised):
-    """loss = (o − z)² with z the standardised label. The value is a conditional mean, which is what squared loss learns."""
+    """The loss (o − z)² with z the standardised label. The value is a conditional mean, because squared loss learns that mean."""
 
     def expected(self, j: int) -> str:
         return "a finite number"

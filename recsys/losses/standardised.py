@@ -1,4 +1,4 @@
-"""What squared and Huber losses on a number share: the label on a scale where training labels have mean 0 and deviation 1.
+"""The common part of squared and Huber losses on a number: a scale on which training labels have mean 0 and deviation 1.
 
 Shape letters: B rows, N training rows, J objectives of one kind.
 """
@@ -13,14 +13,14 @@ from recsys.objectives import Objective
 
 
 class Standardised(Kind):
-    """The best constant is an output of 0 and its squared loss is 1."""
+    """Objectives with a standardised label. The best constant is an output of 0, and its squared loss is 1."""
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         super().__init__(objectives)
         self._constant("mean_J", 0.0)
         self._constant("std_J", 1.0)
         self.mean_J: Tensor  # of the label, on the scale that is learned
-        self.std_J: Tensor  # likewise, of all rows (not n − 1); 1 where the label never varies
+        self.std_J: Tensor  # likewise, divided by n (not n − 1); 1 where the label never varies
 
     def fit(self, j: int, sample: Sample) -> Fitted:
         labels_N, weights_N = sample.labels_N, sample.weights_N

@@ -1,12 +1,12 @@
 """A duration ≥ 0 on a feed where most impressions are not watched: logistic regression weighted by watch time.
 
-Covington et al. (RecSys 2016), section 4.2. A watched impression (y > 0) is a positive of weight y/u, any other a negative of
-weight 1; u is the mean watch time of the watched, so that positives weigh 1 on average and gradients stay sane:
+Covington et al. (RecSys 2016), section 4.2. A watched impression (y > 0) is a positive of weight y/u; any other is a negative of weight 1.
+u is the mean watch time of the watched impressions, so that positives weigh 1 on average and gradients stay moderate:
 
     loss = −[(y/u) · log σ(o) + 1{y = 0} · log(1 − σ(o))]
 
-The learned odds are Σ (y/u) over the unwatched rows, Σy / (u·(N − k)) = E[y] / (u·(1 − P)), where P = k/N is the share watched:
-u·exp(o) overstates E[y] by 1 / (1 − P), which is nothing where few watch and everything where all do.
+The learned odds are Σ (y/u) over the number of unwatched rows, Σy / (u·(N − k)) = E[y] / (u·(1 − P)), where P = k/N is the share watched.
+So u·exp(o) overstates E[y] by the factor 1 / (1 − P): hardly where few impressions are watched, without bound where all are.
 
 Shape letters: B rows, N training rows, J objectives of this kind.
 """
@@ -23,11 +23,14 @@ from recsys.errors import data_error
 from recsys.losses.kind import Fitted, Kind, Sample, ratio_of_sums
 from recsys.objectives import Objective
 
-_NEARLY_ALL = 0.95  # of the impressions watched: odds overstate 20-fold
+_NEARLY_ALL = 0.95  # share of the impressions watched at which odds overstate 20-fold
 
 
 class WeightedLogistic(Kind):
-    """The value is smear · u · exp(o); the factor `smear` makes sums agree, as 1 − P does where P is the same everywhere."""
+    """Watch times learned as odds. The value is smear · u · exp(o).
+
+    The factor `smear` makes sums agree, as 1 − P does where P is the same everywhere.
+    """
 
     is_smeared = True
 
@@ -50,7 +53,7 @@ class WeightedLogistic(Kind):
         if watched_N.all() or not watched_N.any():
             raise self._no_odds(j, len(watched_N), watched=bool(watched_N[0]))
         self.unit_J[j] = np.average(sample.labels_N[watched_N], weights=sample.weights_N[watched_N])
-        # Positives weigh 1 on average: the best constant's odds are share : 1 − share, its mean loss the entropy of that.
+        # Positives weigh 1 on average. So the best constant's odds are share : 1 − share, and its mean loss is the entropy of `share`.
         entropy = -(share * np.log(share) + (1.0 - share) * np.log1p(-share))
         warnings = (self._overstated(j, share),) if share >= _NEARLY_ALL else ()
         return Fitted(start=float(np.log(share) - np.log1p(-share)), scale=float(entropy), warnings=warnings)
