@@ -1,6 +1,6 @@
-"""How K losses become one step.
+"""Loss balancing: the methods that turn K losses into one step.
 
-A new way is a file with a `Balancer` (or, of TorchJD's, a class of a few lines beside the others), its options and its name in
+A new method is a file with a `Balancer` (for one of TorchJD's, a class of a few lines beside the others), its options and its name in
 config/balance.py, and a line in `BALANCERS`.
 """
 
@@ -43,5 +43,5 @@ __all__ = ["BALANCERS", "Balancer", "build"]
 
 
 def build(options: Balance, objectives: Sequence[Objective]) -> Balancer:
-    """A fresh balancer of the chosen method. Raises ConfigError for a `balance.worst_case.baseline` that cannot be used."""
+    """Build a fresh balancer of the chosen method. Raise ConfigError for a `balance.worst_case.baseline` that cannot be used."""
     return BALANCERS[options.method](options.chosen, objectives)

@@ -1,4 +1,4 @@
-"""What every way of balancing promises, and what all of them have in common.
+"""The interface of every balancing method, and the part that all methods share.
 
 Shape letters: K objectives in their order.
 """
@@ -14,18 +14,17 @@ from recsys.objectives import Objective
 
 
 class Balancer(nn.Module, ABC):
-    """K losses, or the K × K Gramian of their gradients, to K weights; the step descends Σ w_k · L_k.
+    """A map from K losses, or the K × K Gramian of their gradients, to K weights; the step descends Σ w_k · L_k.
 
-    A way of balancing never sees the model. A weight of 1 for each is the plain sum, whatever the method, so that a learning rate
-    means the same for all of them. What a method remembers is in its state_dict as tensors; a restored one gives the next weights
-    to the bit.
+    A balancing method never sees the model. Weights of 1 are the plain sum, whatever the method, so that a learning rate means the same for
+    all methods. The state of a method is in its state_dict as tensors. A restored method gives the next weights to the bit.
 
-    An objective's `loss_weight` is a preference. A method that looks at lengths of gradients or sizes of losses gets them scaled by
-    it and works on the losses w·L. For a method that evens such lengths out (`scales_first` False) this would cancel, so there it
-    only multiplies the weights.
+    An objective's `loss_weight` is a preference. A method that looks at lengths of gradients or sizes of losses gets them scaled by the
+    preference and works on the losses w·L. In a method that evens such lengths out (`scales_first` False) this scale would cancel. There
+    the preference only multiplies the weights.
 
-    Absent objectives, those with `loss_weight` 0 and those without an observed label in the batch, have weight 0. The others' weights
-    and the method's state are as if the absent ones did not exist, whatever stands in their places.
+    Absent objectives are those with `loss_weight` 0 and those without an observed label in the batch. They have weight 0. The others'
+    weights and the method's state are as if the absent ones did not exist, whatever numbers stand in their places.
     """
 
     acts_on: ClassVar[Literal["losses", "gradients"]] = "losses"  # gradients: `forward` needs the Gramian
@@ -36,7 +35,7 @@ class Balancer(nn.Module, ABC):
 
     @abstractmethod
     def __init__(self, options: Any, objectives: Sequence[Objective]) -> None:
-        """`options`: the method's own table of options."""
+        """Build the method from `options`, its own table of options."""
         super().__init__()
         preference_K = torch.tensor([objective.loss_weight for objective in objectives], dtype=torch.float64)
         self.num_objectives = len(objectives)
@@ -45,11 +44,12 @@ class Balancer(nn.Module, ABC):
 
     @torch.no_grad()
     def forward(self, losses_K: Tensor, present_K: Tensor | None = None, gramian_KK: Tensor | None = None) -> Tensor:
-        """[K] weights, detached, float32 or the losses' wider type.
+        """Return [K] weights, detached, float32 or the losses' wider type.
 
-        `losses_K` in units of the best constant prediction's, `present_K` bool (none: all), `gramian_KK` the products of the
-        gradients of the losses, unweighted. What stands in the places of absent objectives is not read; it may be NaN. Where a
-        present one's numbers are not finite its weight may not be either. Raises ValueError where a Gramian is needed and missing.
+        `losses_K` are in units of the best constant prediction's losses. `present_K` is bool (None: all are present). `gramian_KK` holds
+        the products of the gradients of the losses, unweighted. Numbers in the places of absent objectives are not read; they may be NaN.
+        Where a present objective's numbers are not finite, its weight may not be finite either. Raise ValueError where a Gramian is needed
+        and missing.
         """
         live_K = self.preference_K > 0
         if present_K is not None:
@@ -61,20 +61,23 @@ class Balancer(nn.Module, ABC):
 
     @abstractmethod
     def _weigh(self, losses_K: Tensor, live_K: Tensor, gramian_KK: Tensor | None) -> Tensor:
-        """[K] float64 weights before preferences; those of absent objectives are not read.
+        """Return [K] float64 weights before preferences; those of absent objectives are not read.
 
-        Losses are float64, 1 where absent; `live_K` says who is there. The Gramian is as `_comparable` leaves it.
+        Losses are float64, 1 where absent. `live_K` marks the objectives that are present. The Gramian is as `_comparable` leaves it.
         """
 
     def observe(self, losses_after_K: Tensor) -> None:
-        """The losses of the batch of the last `forward`, after its step; called where `needs_losses_after`."""
+        """Learn from the losses of the last `forward`'s batch after its step; called where `needs_losses_after`."""
         raise NotImplementedError(f"{type(self).__name__} learns nothing from the losses after a step")
 
     def end_round(self) -> None:
-        """A round is over: a day in time order, else a pass."""
+        """End a round: a day in time order, otherwise a pass."""
 
     def _comparable(self, gramian_KK: Tensor | None, scale_K: Tensor, live_K: Tensor) -> Tensor | None:
-        """The Gramian of the scaled losses, float64, 0 where absent, in units of its mean diagonal: 1e-10 and 1e10 are one problem."""
+        """Return the Gramian of the scaled losses, float64, 0 where absent; None for a method that acts on losses.
+
+        It is in units of its mean diagonal, so that Gramians of size 1e-10 and 1e10 are the same problem.
+        """
         if self.acts_on == "losses":
             return None
         if gramian_KK is None:

@@ -1,4 +1,4 @@
-"""What losses another run has reached: read from its journal."""
+"""The losses that another run has reached, read from its journal."""
 
 import json
 from collections.abc import Sequence
@@ -8,15 +8,16 @@ from recsys.errors import ArtifactError, ConfigError
 from recsys.objectives import Objective
 
 _JOURNAL = "training.jsonl"
-_PARTS = ("validation", "progressive", "train")  # the first that says something of an objective is believed
+_PARTS = ("validation", "progressive", "train")  # the first part that has a loss of an objective is used
 _OPTION = "balance.worst_case.baseline"
 
 
 def losses_of(run: Path, objectives: Sequence[Objective]) -> list[float]:
-    """The last loss of each objective in `run`/training.jsonl, in units of its best constant's, on rows not learned where there are some.
+    """Return the last loss of each objective in `run`/training.jsonl, in units of its best constant's loss.
 
-    After shuffled passes the last such line is of the pass that was kept.
-    Raises ConfigError where there is no such file or an objective has no loss in it, ArtifactError where it is damaged.
+    The loss is on rows that were not learned, where there are such rows. After shuffled passes the last such line is of the pass that was
+    kept.
+    Raise ConfigError where there is no such file or an objective has no loss in it, ArtifactError where the file is damaged.
     """
     journal = run / _JOURNAL
     last: dict[str, dict[str, float]] = {part: {} for part in _PARTS}

@@ -1,4 +1,4 @@
-"""Dynamic weight average, from TorchJD, with a memory of its own: a mean over the batches in which an objective was there.
+"""Dynamic weight average, from TorchJD, with its own memory: a mean over the batches in which an objective was present.
 
 Shape letters: K objectives.
 """
@@ -15,11 +15,11 @@ from recsys.objectives import Objective
 
 
 class DWA(Balancer):
-    """What falls slower counts more (Liu et al., CVPR 2019, eq. 7): w = K · softmax(r / T), r_k = L_k(t − 1) / L_k(t − 2).
+    """Losses that fall more slowly count more (Liu et al., CVPR 2019, eq. 7): w = K · softmax(r / T), r_k = L_k(t − 1) / L_k(t − 2).
 
-    L(t) are means over a round: a day in time order, a pass else. In the first two rounds weights are 1; so is the rate of an objective
-    without two rounds of its own. A training of one pass has no use for it. Weights add up to the number of objectives present. One
-    backward pass; no sync.
+    L(t) are means over a round: a day in time order, otherwise a pass. In the first two rounds weights are 1. The rate r_k of an objective
+    without two rounds of its own is 1 too. So the method does nothing in a training of one pass. Weights add up to the number of objectives
+    present. One backward pass; no sync.
     """
 
     adds_up = True
@@ -45,7 +45,7 @@ class DWA(Balancer):
 
     @torch.no_grad()
     def end_round(self) -> None:
-        """An objective that the round did not meet keeps its mean, and so has a rate of 1."""
+        """End the round. An objective that the round did not meet keeps its mean, and so has a rate of 1."""
         import torchjd.scalarization
 
         mean_K = torch.where(self.count_K > 0, (self.sum_K / self.count_K).clamp(min=SMALLEST_LOSS), self.newer_K)

@@ -1,4 +1,4 @@
-"""FAMO, from TorchJD: its logits and the Adam that learns them, as tensors.
+"""FAMO, from TorchJD, with its logits and the Adam that learns them as tensors.
 
 Shape letters: K objectives.
 """
@@ -20,11 +20,10 @@ _AVERAGES = ("exp_avg", "exp_avg_sq")
 
 
 class FAMO(Balancer):
-    """Fast adaptive multitask optimization (Liu et al., NeurIPS 2023, Algorithm 2): all losses fall at a like relative rate.
+    """Fast adaptive multitask optimization (Liu et al., NeurIPS 2023, Algorithm 2): all losses fall at a similar relative rate.
 
-    Weights c · z_k / L_k with z = softmax(ξ), made to add up to the number of objectives present; ξ learns with an Adam of its own
-    from how much each log L_k fell in the step. One backward pass, and one forward pass more of the same batch after the step
-    (`observe`). No sync.
+    Weights are c · z_k / L_k with z = softmax(ξ), made to add up to the number of objectives present. ξ is learned by its own Adam from how
+    much each log L_k fell in the step. One backward pass, and one more forward pass of the same batch after the step (`observe`). No sync.
     """
 
     needs_losses_after = True
@@ -53,7 +52,7 @@ class FAMO(Balancer):
 
     @contextmanager
     def _without_absent(self) -> Iterator[None]:
-        """Absent objectives have no part in the softmax; their logits and Adam's averages are put back afterwards."""
+        """Keep absent objectives out of the softmax, and put their logits and Adam's averages back afterwards."""
         logits_K = self.scalarizer._w
         state = [logits_K, *self._averages()]
         before = [tensor_K.clone() for tensor_K in state]
@@ -64,7 +63,7 @@ class FAMO(Balancer):
 
     # --- Adam's state as a tensor: TorchJD's state_dict has the logits alone --------------------------------------
     def get_extra_state(self) -> Tensor:
-        """[3, K]: Adam's two averages and its count of steps."""
+        """Return [3, K]: Adam's two averages and its count of steps."""
         steps = self._adam()["step"].to(self.scalarizer._w)
         return torch.stack([*self._averages(), steps.expand(self.num_objectives)])
 
@@ -78,7 +77,7 @@ class FAMO(Balancer):
         return tuple(self._adam()[name] for name in _AVERAGES)
 
     def _adam(self) -> dict[str, Tensor]:
-        """The state of the Adam that TorchJD would make at its first update, on the logits' device."""
+        """Return the state of the Adam that TorchJD would make at its first update, on the logits' device."""
         logits_K = self.scalarizer._w
         if self.scalarizer._optimizer is None:
             self.scalarizer._optimizer = Adam([logits_K], lr=self.options.learning_rate, weight_decay=self.options.weight_decay)

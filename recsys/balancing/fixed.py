@@ -11,7 +11,10 @@ from recsys.objectives import Objective
 
 
 class Fixed(Balancer):
-    """Each objective's `loss_weight`, as written: losses come in units of the best constant's, so a weight means the same for all."""
+    """Each objective's `loss_weight`, as written.
+
+    Losses are in units of the best constant's loss, so a weight means the same for all objectives.
+    """
 
     adds_up = True
 

@@ -1,6 +1,7 @@
-"""What is used from TorchJD's scalarizers: the weights are the gradient of the scalarized loss by the losses.
+"""Balancing methods from TorchJD's scalarizers: the weights are the gradient of the scalarized loss by the losses.
 
-TorchJD is imported where a balancer is built: it brings a convex solver, and 0.9 s, that training with fixed weights need not wait for.
+TorchJD is imported where a balancer is built. It brings a convex solver and takes 0.9 s, and training with fixed weights need not wait for
+this.
 
 Shape letters: K objectives, P of them present.
 """
@@ -15,21 +16,21 @@ from recsys.balancing.balancer import Balancer
 from recsys.config.balance import LearnedScaleOptions, NoOptions, STCHOptions
 from recsys.objectives import Objective
 
-SMALLEST_LOSS = 1e-8  # of those whose logarithm is taken
+SMALLEST_LOSS = 1e-8  # lower bound of the losses whose logarithm is taken
 
 
 def gradient(scalarizer: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    """Of the scalarized value, by the values."""
+    """Compute the gradient of the scalarized value by the values."""
     with torch.enable_grad():
         leaf = values.detach().requires_grad_()
         return torch.autograd.grad(scalarizer(leaf), leaf)[0]
 
 
 class STCH(Balancer):
-    """Smooth Tchebycheff scalarization (Lin et al., ICML 2024): μ · log Σ exp(L_k / μ), a largest loss one can descend.
+    """Smooth Tchebycheff scalarization (Lin et al., ICML 2024): μ · log Σ exp(L_k / μ), a smooth form of the largest loss.
 
-    Its gradient is softmax(L / μ); weights add up to the number of objectives present. A `loss_weight` is the paper's λ. One
-    backward pass; no sync.
+    Its gradient is softmax(L / μ); weights add up to the number of objectives present. A `loss_weight` is the paper's λ. One backward pass;
+    no sync.
     """
 
     adds_up = True
@@ -48,7 +49,7 @@ class STCH(Balancer):
 class GeometricMean(Balancer):
     """The geometric mean of the losses (Chennupati et al., CVPR Workshops 2019), times their number: weights GM / L_k, whose product is 1.
 
-    One backward pass. Syncs with the device: TorchJD refuses negative losses.
+    One backward pass. It syncs with the device, because TorchJD refuses negative losses.
     """
 
     scales_first = False
@@ -68,9 +69,9 @@ class GeometricMean(Balancer):
 
 
 class Random(Balancer):
-    """Random loss weighting (Lin et al., TMLR 2022): softmax of normal draws, anew each step; what every method has to beat.
+    """Random loss weighting (Lin et al., TMLR 2022): the softmax of normal draws, new in each step. Every method has to beat it.
 
-    Weights add up to the number of objectives present. Drawn from torch's generator of the CPU, which a checkpoint holds. One
+    Weights add up to the number of objectives present. They are drawn from torch's generator of the CPU, which a checkpoint holds. One
     backward pass; no sync.
     """
 
@@ -89,10 +90,10 @@ class Random(Balancer):
 
 
 class IMTLL(Balancer):
-    """IMTL-L (Liu et al., ICLR 2021): Σ exp(s_k) · L_k − s_k; weights exp(s_k), at the optimum 1 / L_k.
+    """IMTL-L (Liu et al., ICLR 2021): Σ exp(s_k) · L_k − s_k. The weights are exp(s_k), at the optimum 1 / L_k.
 
-    The scales s take a gradient step a batch, at a rate of their own, within bounds on the weights; these begin at 1 and add up to
-    nothing fixed. One backward pass; no sync.
+    The scales s take one gradient step per batch, at their own learning rate, within bounds on the weights. The weights begin at 1 and have
+    no fixed sum. One backward pass; no sync.
     """
 
     scales_first = False

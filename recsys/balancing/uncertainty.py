@@ -1,4 +1,4 @@
-"""A noise scale an objective, learned beside the model.
+"""One noise scale per objective, learned beside the model.
 
 Shape letters: K objectives.
 """
@@ -15,15 +15,16 @@ from recsys.objectives import Objective
 
 
 class Uncertainty(Balancer):
-    """Homoscedastic uncertainty (Kendall, Gal & Cipolla, CVPR 2018, eq. 7 and 10), twice their sum, so that weights begin at 1.
+    """Homoscedastic uncertainty (Kendall, Gal & Cipolla, CVPR 2018, eq. 7 and 10), twice the paper's sum, so that weights begin at 1.
 
-    Squared losses are a Gaussian's, L/σ² + log σ²; log losses a tempered Bernoulli's or softmax's, 2L/σ² + log σ². What is learned
-    is s = log σ², by the closed form of its gradient, 1 − w·L with w = 1/σ² or 2/σ², once a step, at a rate of its own and without
-    weight decay. It begins at the optimum of the best constant, whose loss is 1. At the optimum σ² = L (Gaussian), σ² = 2L (log
-    loss), and in both w = 1/L: the forms differ in what σ means and no longer in the weights. IMTL-L is the same again.
+    Squared losses are a Gaussian's, L/σ² + log σ². Log losses are a tempered Bernoulli's or softmax's, 2L/σ² + log σ². The method learns s
+    = log σ² by the closed form of its gradient, 1 − w·L with w = 1/σ² or 2/σ². It takes one step per batch, at its own learning rate and
+    without weight decay. s begins at the optimum of the best constant, whose loss is 1. At the optimum σ² = L (Gaussian) or σ² = 2L (log
+    loss), and in both cases w = 1/L. So the two forms differ in the meaning of σ and not in the weights. IMTL-L gives the same weights
+    again.
 
-    Weights are bounded: without, an objective whose loss goes to 0 would take all. They add up to nothing fixed. One backward pass; no
-    sync.
+    Weights are bounded. Without bounds, an objective whose loss goes to 0 would take all the weight. Weights have no fixed sum. One
+    backward pass; no sync.
     """
 
     scales_first = False
@@ -48,5 +49,5 @@ class Uncertainty(Balancer):
 
 
 def has_log_loss(objective: Objective) -> bool:
-    """Whether its loss is a log likelihood of classes (binary, ordinal, weighted logistic) and not a squared or Huber distance."""
+    """Return whether the loss is a log likelihood of classes (binary, ordinal, weighted logistic) and not a squared or Huber distance."""
     return objective.kind in ("binary", "ordinal") or objective.method == "weighted_logistic"

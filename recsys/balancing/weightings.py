@@ -1,9 +1,10 @@
-"""What is used from TorchJD's weightings: from the Gramian of the gradients in the shared layer's weights to weights.
+"""Balancing methods from TorchJD's weightings: from the Gramian of the gradients in the shared layer's weights to weights of the losses.
 
-They are solvers in many small steps, so they run on the host: one copy of K² numbers, and one wait for the device, a step. All take
-one backward pass per loss into that layer and one through the trunk. Milliseconds are of one call at K = 9 on one core.
+The methods are solvers in many small steps, so they run on the host: one copy of K² numbers and one wait for the device per step. All
+methods take one backward pass per loss into that layer and one through the trunk. Milliseconds are those of one call at K = 9 on one core.
 
-TorchJD is imported where a balancer is built: it brings a convex solver, and 0.9 s, that training with fixed weights need not wait for.
+TorchJD is imported where a balancer is built. It brings a convex solver and takes 0.9 s, and training with fixed weights need not wait for
+this.
 
 Shape letters: K objectives, P of them that are present and have a gradient.
 """
@@ -18,13 +19,13 @@ from recsys.balancing.balancer import Balancer
 from recsys.config.balance import AlignedMTLOptions, CAGradOptions, FairGradOptions, GradVacOptions, MGDAOptions, NoOptions
 from recsys.objectives import Objective
 
-_LONGEST = 10.0  # IMTL-G's step, in lengths of all gradients laid end to end
+_LONGEST = 10.0  # of IMTL-G's step, in units of the sum of all gradients' lengths
 
 
 class Weighting(Balancer):
-    """Hands the Gramian of the objectives that pull at all to `_solve`; one without a gradient gets weight 1, which moves nothing.
+    """A method that solves for the objectives with a gradient. An objective without one gets weight 1, which moves nothing.
 
-    So a Gramian of zeros gives weights of 1. One that is not finite gives NaN: the training loop has the words for it.
+    So a Gramian of zeros gives weights of 1. A Gramian that is not finite gives NaN, which the training loop reports.
     """
 
     acts_on = "gradients"
@@ -42,15 +43,18 @@ class Weighting(Balancer):
 
     @abstractmethod
     def _solve(self, gramian_PP: Tensor, places_P: Tensor) -> Tensor:
-        """[P] weights, 1 where nothing is to be balanced; `places_P` are the objectives' places among the K. On the host, float64."""
+        """Return [P] weights, 1 where nothing is to be balanced.
+
+        `places_P` are the objectives' places among the K. All tensors are on the host, float64.
+        """
 
 
 class MGDA(Weighting):
     """The shortest vector among all convex combinations of the gradients (Désidéri 2012; Sener & Koltun, NeurIPS 2018, Algorithm 2).
 
-    A direction in which no loss rises; the longest gradient counts least. Frank-Wolfe, exact for two objectives. Weights add up to
-    the number of objectives present. A `loss_weight` divides the gradient for the solver and the weight after it: with v_k = g_k / l_k
-    and their shortest combination d, ⟨d, g_k⟩ ≥ l_k · ‖d‖², each loss falls in proportion to its preference. About 4 ms.
+    It is a direction in which no loss rises; the longest gradient counts least. Frank-Wolfe finds it, exactly for two objectives. Weights
+    add up to the number of objectives present. A `loss_weight` l_k divides the gradient before the solver and the weight after it. With v_k
+    = g_k / l_k and their shortest combination d, ⟨d, g_k⟩ ≥ l_k · ‖d‖², so each loss falls in proportion to its preference. About 4 ms.
     """
 
     scales_first = False
@@ -69,10 +73,10 @@ class MGDA(Weighting):
 
 
 class PCGrad(Weighting):
-    """Gradient surgery (Yu et al., NeurIPS 2020, Algorithm 1): of a gradient, what goes against another is projected out; then the sum.
+    """Gradient surgery (Yu et al., NeurIPS 2020, Algorithm 1): project out of each gradient what goes against another one, then sum.
 
-    Weights are 1 where nothing conflicts, and more where something does; they add up to nothing fixed. The order of the
-    projections is drawn from torch's generator of the CPU. About 1 ms.
+    Weights are 1 where nothing conflicts, and more where something does. They have no fixed sum. The order of the projections is drawn from
+    torch's generator of the CPU. About 1 ms.
     """
 
     def __init__(self, options: NoOptions, objectives: Sequence[Objective]) -> None:
@@ -89,7 +93,7 @@ class PCGrad(Weighting):
 class GradVac(Weighting):
     """Gradient vaccine (Wang et al., ICLR 2021): PCGrad towards the usual cosine of each pair, a moving average, instead of towards 0.
 
-    Weights are 1 where every pair is as similar as usual; they add up to nothing fixed. Drawn as PCGrad. About 4 ms.
+    Weights are 1 where every pair is as similar as usual. They have no fixed sum. The order is drawn as in PCGrad. About 4 ms.
     """
 
     def __init__(self, options: GradVacOptions, objectives: Sequence[Objective]) -> None:
@@ -98,7 +102,7 @@ class GradVac(Weighting):
 
         self.weighting = torchjd.aggregation.GradVacWeighting(options.beta)
         self.register_buffer("cosines_KK", torch.zeros(len(objectives), len(objectives), dtype=torch.float64))
-        self.cosines_KK: Tensor  # TorchJD forgets its own where the number of gradients changes
+        self.cosines_KK: Tensor  # TorchJD forgets its own cosines where the number of gradients changes
 
     def _solve(self, gramian_PP: Tensor, places_P: Tensor) -> Tensor:
         rows_P1, columns_P = places_P[:, None], places_P
@@ -108,16 +112,16 @@ class GradVac(Weighting):
         weights_P: Tensor = self.weighting(gramian_PP)
         cosines_KK[rows_P1, columns_P] = self.weighting.get_buffer("_phi_t")
         self.cosines_KK.copy_(cosines_KK)
-        self.weighting.reset()  # what it remembers would be in the state twice
+        self.weighting.reset()  # else the cosines would be in the state twice
         return weights_P
 
 
 class CAGrad(Weighting):
-    """Conflict-averse gradient descent (Liu et al., NeurIPS 2021, eq. 3): near the mean gradient, what the worst-off loss gains most from.
+    """Conflict-averse gradient descent (Liu et al., NeurIPS 2021, eq. 3): near the mean gradient, the best step for the worst-off loss.
 
-    Weights are 1 + c · (mean gradient's length / worst case's) · q_k · P with q on the simplex; between P and more. They are 0, no
-    step, where some convex combination of gradients is shorter than 1e-4 of all: close to Pareto-stationary, and also where one
-    objective's gradient is that short. Solved by cvxpy and Clarabel. About 5 ms.
+    Weights are 1 + c · (mean gradient's length / worst case's) · q_k · P with q on the simplex; their sum is P or more. They are 0, no
+    step, where some convex combination of gradients is shorter than 1e-4 of all gradients together. This happens close to a
+    Pareto-stationary point, and also where one objective's gradient is that short. Solved by cvxpy and Clarabel. About 5 ms.
     """
 
     def __init__(self, options: CAGradOptions, objectives: Sequence[Objective]) -> None:
@@ -132,10 +136,10 @@ class CAGrad(Weighting):
 
 
 class UPGrad(Weighting):
-    """Unconflicting projection of gradients (Quinton & Rey 2024, "Jacobian descent"): each is projected onto the cone of all; then the sum.
+    """Unconflicting projection of gradients (Quinton & Rey 2024, "Jacobian descent"): project each onto the dual cone of all, then sum.
 
-    A direction in which no loss rises, and longer gradients count more. Weights are at least 1, and more where something
-    conflicts; they add up to nothing fixed. Solved by quadprog. Under 1 ms.
+    The sum is a direction in which no loss rises, and longer gradients count more. Weights are at least 1, and more where something
+    conflicts. They have no fixed sum. Solved by quadprog. Under 1 ms.
     """
 
     def __init__(self, options: NoOptions, objectives: Sequence[Objective]) -> None:
@@ -152,9 +156,9 @@ class UPGrad(Weighting):
 class IMTLG(Weighting):
     """IMTL-G (Liu et al., ICLR 2021): a step whose projections on all unit gradients are equal.
 
-    Weights add up to the number of objectives present, or are all 0 where no step does that; they may be negative. Where gradients
-    almost lie in a plane the weights explode: a step longer than 10 times all gradients laid end to end is cut to that (then the
-    sum is smaller). Under 1 ms.
+    Weights add up to the number of objectives present, or are all 0 where no such step exists. They may be negative. Where gradients almost
+    lie in a plane the weights explode. A step longer than 10 times the sum of all gradients' lengths is cut to that length; the sum of the
+    weights is then smaller. Under 1 ms.
     """
 
     scales_first = False
@@ -175,10 +179,10 @@ class IMTLG(Weighting):
 
 
 class AlignedMTL(Weighting):
-    """Independent component alignment (Senushkin et al., CVPR 2023, Algorithm 1): gradients made orthogonal and equally long; then the sum.
+    """Independent component alignment (Senushkin et al., CVPR 2023, Algorithm 1): make gradients orthogonal and equally long, then sum.
 
-    Weights are 1 where the gradients are so already. The common length is the smallest singular value's ("min"), so weights are
-    small where gradients nearly coincide or cancel; they add up to nothing fixed and may be negative. Under 1 ms.
+    Weights are 1 where the gradients already are so. The common length is the smallest singular value's ("min"), so weights are small where
+    gradients nearly coincide or cancel. Weights have no fixed sum and may be negative. Under 1 ms.
     """
 
     scales_first = False
@@ -197,9 +201,9 @@ class AlignedMTL(Weighting):
 class FairGrad(Weighting):
     """α-fair descent (Ban & Ji, ICML 2024, eq. 4): (G w)_k = w_k^(−1/α); α = 1 is the Nash bargaining solution of Nash-MTL.
 
-    Gradients in units of their root mean square, so weights are 1 where they are orthogonal and equally long; they add up to nothing
-    fixed. With α = 1 the step's length is √P whatever the gradients. Solved by scipy's least squares: about 3 ms, 16 ms where gradients
-    conflict or the Gramian is of low rank.
+    Gradients are in units of their root mean square, so weights are 1 where gradients are orthogonal and equally long. Weights have no
+    fixed sum. With α = 1 the step's length is √P whatever the gradients. Solved by scipy's least squares: about 3 ms, or 16 ms where
+    gradients conflict or the Gramian is of low rank.
     """
 
     scales_first = False
