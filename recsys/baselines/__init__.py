@@ -1,4 +1,4 @@
-"""Honest baselines: fitted on the same examples as any model, leaving the same predictions."""
+"""Honest baselines: they are fitted on the same examples as any model, and leave the same predictions."""
 
 from recsys.baselines.base import Baseline, Position
 from recsys.baselines.score import BASELINES, fit_and_score, write_predictions

@@ -1,8 +1,8 @@
-"""What a baseline is: it learns from the rows that any model learns from, and leaves the same predictions.
+"""The interface of a baseline: it learns from the rows that any model learns from, and leaves the same predictions.
 
-A row counts by `train.weight` as it does for a model. `train.negatives` is not for baselines: thinning spares a net steps, and they see
-all rows. Of an ordinal objective they learn the level as a number, so they predict the expected one and no probabilities of levels.
-Labels of objectives with `given` are joint in the examples, and are learned as they are.
+A row counts by `train.weight` as it does for a model. `train.negatives` is not for baselines: thinning saves a net steps, and baselines see
+all rows. For an ordinal objective, baselines learn the level as a number. So they predict the expected level, but no probabilities of
+levels. Labels of objectives with `given` are joint in the examples, and are learned as they are.
 """
 
 from abc import ABC, abstractmethod
@@ -19,10 +19,10 @@ Position = Literal["logged", "missing"]
 
 
 class Baseline(ABC):
-    """Depends on the examples, the split, `train.refit`, the seed, and on which objectives follow the position.
+    """A baseline. It depends on the examples, the split, `train.refit`, the seed, and on which objectives follow the position.
 
-    It depends on nothing else of [model], and never on [balance]. The rows that it is given to learn or to choose by hide labels that are
-    not known when the next part of the split begins.
+    It depends on nothing else of [model], and never on [balance]. The rows that it gets to learn or to choose by hide some labels: those
+    that are not known when the next part of the split begins.
     """
 
     def __init__(self, pipeline: Pipeline, console: Console) -> None:
@@ -38,12 +38,12 @@ class Baseline(ABC):
 
     @abstractmethod
     def fit(self, train: Rows, validation: Rows | None) -> None:
-        """Learns `train`; what has to be chosen is chosen on `validation`, which is not learned."""
+        """Learn `train`. Make all choices on `validation`, which is not learned."""
 
     @abstractmethod
     def refit(self, rows: Rows) -> None:
-        """Learns `rows` (training and validation days) afresh with everything as `fit` has chosen it."""
+        """Learn `rows` (training and validation days) afresh, with everything as `fit` has chosen it."""
 
     @abstractmethod
     def predict(self, rows: Rows, *, position: Position = "logged") -> NDArray[np.float64]:
-        """[N, K] probabilities, or expected values in the label's own unit. Reads no label."""
+        """Return [N, K] probabilities, or expected values in the label's own unit. Read no label."""

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on the model's own inputs: what a careful user would pick instead of a net."""
+"""Gradient-boosted trees on the model's own inputs, which a careful user would pick instead of a net."""
 
 from math import ceil
 
@@ -10,14 +10,14 @@ from recsys.baselines.columns import TreeColumns
 from recsys.baselines.rows import Rows
 from recsys.baselines.trees import Ensemble, Labelled, Trees
 
-MAX_ROWS = 1_000_000  # of training rows, held in memory as one matrix; beyond it every n-th is learned, and said
-POSITION_DROPOUT = 0.1  # of training rows that lose their position, so that "missing" is learned (as Zhao et al. 2019)
+MAX_ROWS = 1_000_000  # of training rows, held in memory as one matrix; of more rows every n-th is learned, and the console says so
+POSITION_DROPOUT = 0.1  # share of training rows that lose their position, so that "missing" is learned (as in Zhao et al. 2019)
 
 
 class GBDT(Baseline):
-    """One ensemble an objective. The number of trees is the one with the lowest validation loss; `refit` keeps it.
+    """One ensemble per objective. The number of trees is the one with the lowest validation loss; `refit` keeps this number.
 
-    An objective that does not follow the position has trees without the bias inputs. Of an ordinal objective the level is regressed.
+    An objective that does not follow the position has trees without the bias inputs. For an ordinal objective the level is regressed.
     """
 
     @property
@@ -53,7 +53,7 @@ class GBDT(Baseline):
         return [Trees(objective, seed=self.seed) for objective in self.objectives]
 
     def _labelled(self, rows: Rows) -> list[Labelled]:
-        """Per objective the rows that count, with its label observed; a tenth of them with the position missing."""
+        """Return for each objective the rows that count, with its label observed; a tenth of the rows has the position missing."""
         stride = ceil(len(rows) / MAX_ROWS)
         if stride > 1:
             self.console.say(f"gbdt: learns 1 in {stride} of {len(rows):,} rows: at most {MAX_ROWS:,} are held in memory")

@@ -1,4 +1,4 @@
-"""The item's own mean label so far: what a feed without a model would rank by."""
+"""The item's own mean label so far, by which a feed without a model would rank."""
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,9 @@ SHRINKAGE = 20.0  # impressions at the base mean that every item starts from
 
 
 class Popularity(Baseline):
-    """(Σ w·label + c·base) / (Σ w + c) per item and objective, c = `SHRINKAGE`; an unseen item gets the base mean.
+    """Means (Σ w·label + c·base) / (Σ w + c) per item and objective, c = `SHRINKAGE`; an unseen item gets the base mean.
 
-    A row's weight w is 1 without `train.weight`. Of an ordinal objective the mean level.
+    A row's weight w is 1 without `train.weight`. For an ordinal objective the label is the level.
     """
 
     sees_position = False

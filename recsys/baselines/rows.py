@@ -19,7 +19,7 @@ from recsys.workspace import PART, day_folder
 class Rows:
     """Some days of examples/FINGERPRINT/ and of encoded/FINGERPRINT/, in the order of the days; the rows of both agree.
 
-    `known_before`: a moment (ms UTC); labels that are known only then or later are hidden, as to anybody who learns up to it.
+    `known_before`: a moment (ms UTC). Labels that become known only then or later are hidden, as for anybody who learns up to that moment.
     """
 
     examples: Path
@@ -34,14 +34,14 @@ class Rows:
         return [replace(self, days=(day,)) for day in self.days]
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
-        """The named columns of the examples (all where None)."""
+        """Return the named columns of the examples (all where None)."""
         return pa.concat_tables([artifacts.read_table(self._file(day), columns) for day in self.days])
 
     def columns(self) -> list[str]:
         return list(pq.read_schema(self._file(self.days[0])).names)
 
     def labels(self, objectives: tuple[Objective, ...]) -> NDArray[np.float64]:
-        """[N, K], NaN where a label is not observed, or hidden."""
+        """Return [N, K], NaN where a label is not observed, or hidden."""
         labels_NK = self._numbers([schema.label_column(objective.name) for objective in objectives])
         if self.known_before is None:
             return labels_NK
@@ -49,7 +49,7 @@ class Rows:
         return np.where(known_NK < self.known_before, labels_NK, np.nan)
 
     def _numbers(self, columns: list[str]) -> NDArray[np.float64]:
-        """[N, C], null as NaN."""
+        """Return [N, C], null as NaN."""
         return np.column_stack([column.cast(pa.float64()).to_numpy() for column in self.read(columns).columns])
 
     @property
@@ -57,7 +57,7 @@ class Rows:
         return schema.WEIGHT in self.columns()
 
     def weights(self) -> NDArray[np.float64]:
-        """[N] by how much rows count."""
+        """Return [N], how much each row counts."""
         if not self.are_weighted:
             return np.ones(len(self))
         weight_N: NDArray[np.float64] = self.read([schema.WEIGHT])[schema.WEIGHT].cast(pa.float64()).to_numpy()
@@ -71,7 +71,10 @@ class Rows:
 
 
 def require_labels(rows: Rows, objectives: tuple[Objective, ...]) -> None:
-    """Raises DataError where an objective has no row that counts: with its label observed and not hidden, and of a weight above 0."""
+    """Raise DataError where an objective has no row that counts.
+
+    A row counts where the objective's label is observed and not hidden, and the row's weight is above 0.
+    """
     counts_K = _counting(rows, objectives)
     observed_K = _counting(replace(rows, known_before=None), objectives)
     for objective, count, observed in zip(objectives, counts_K.tolist(), observed_K.tolist(), strict=True):
@@ -87,6 +90,6 @@ def require_labels(rows: Rows, objectives: tuple[Objective, ...]) -> None:
 
 
 def _counting(rows: Rows, objectives: tuple[Objective, ...]) -> NDArray[np.int64]:
-    """[K] rows that an objective is learned from."""
+    """Return [K], the number of rows that each objective is learned from."""
     counts_K: NDArray[np.int64] = (np.isfinite(rows.labels(objectives)) & (rows.weights() > 0)[:, None]).sum(axis=0)
     return counts_K

@@ -1,4 +1,4 @@
-"""Fits a baseline and leaves its predictions, as any run does."""
+"""Fit a baseline and leave its predictions, as any run does."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,13 +33,12 @@ def fit_and_score(
     inputs: Mapping[str, str] | None = None,
     console: Console,
 ) -> None:
-    """Writes `run`/predictions.parquet: validation days by the fit on the training days, test days after `train.refit`.
+    """Write `run`/predictions.parquet: validation days by the fit on the training days, test days after `train.refit`.
 
-    No label is learned, nor chosen by, that is not known when the days begin which it would help to predict.
+    A label is learned, or used for a choice, only if it is known when the days begin that it would help to predict.
 
-    `examples` holds day=D/part-0.parquet, `encoded` the encoder/ and day=D/part-0.arrow of the same rows. Raises
-    ConfigError where the split has nothing to score, ArtifactError where no training day is there, DataError where an
-    objective has no observed label.
+    `examples` holds day=D/part-0.parquet, `encoded` the encoder/ and day=D/part-0.arrow of the same rows. Raise ConfigError where the split
+    has nothing to score, ArtifactError where no training day is there, DataError where an objective has no observed label.
     """
     train, validation, test = (_rows(pipeline, part, examples, encoded) for part in schema.SPLITS)
     if train is None:
@@ -63,7 +62,7 @@ def fit_and_score(
 
 
 def write_predictions(run: Path, table: pa.Table, *, fingerprint: str, inputs: Mapping[str, str] | None) -> None:
-    """`run`/predictions.parquet."""
+    """Write `run`/predictions.parquet."""
     artifacts.write_file(
         run / PREDICTIONS,
         lambda path: pq.write_table(table, path, compression="zstd"),
@@ -74,13 +73,13 @@ def write_predictions(run: Path, table: pa.Table, *, fingerprint: str, inputs: M
 
 
 def _rows(pipeline: Pipeline, part: str, examples: Path, encoded: Path) -> Rows | None:
-    """The days of a part that have rows; None where there are none."""
+    """Return the days of a part that have rows; None where there are none."""
     days = tuple(days_of(pipeline.split, examples, part))
     return Rows(examples, encoded, days) if days else None
 
 
 def _predictions(baseline: Baseline, rows: Rows, split: str, train_means: dict[str, float]) -> list[pa.Table]:
-    """A table a day, in the border schema."""
+    """Return one table per day, in the border schema."""
     return [
         assemble(
             day.read(carried(day.columns())),

@@ -14,14 +14,16 @@ from recsys.options import Options
 
 RARE = 0.05  # share of positives below which a binary objective gets the smaller trees
 PATIENCE = 15  # trees without a better loss on the judged rows before stopping
-INTERNAL_SHARE = 0.1  # of the learned rows, the last in time, that choose the number of trees where no other rows can
+INTERNAL_SHARE = 0.1  # of the learned rows: the last in time, which choose the number of trees where no other rows can
 
 Model = Any  # HistGradientBoostingClassifier | HistGradientBoostingRegressor: scikit-learn has no types
 
 
 class TreeOptions(Options):
-    """scikit-learn's names. Log loss of click on 2022-05-03 of KuaiRand-Pure, 349 columns, 131,510 rows; no other day was looked at: .59385
-    (AUC .7395) in 99 trees; .59295 (.7405) in 233 with a learning rate of .05, which takes twice as long.
+    """Options by scikit-learn's names.
+
+    Log loss of click on 2022-05-03 of KuaiRand-Pure, 349 columns, 131,510 rows; no other day was looked at: .59385 (AUC .7395) in 99 trees;
+    .59295 (.7405) in 233 trees with a learning rate of .05, which takes twice as long.
     """
 
     learning_rate: float = 0.1
@@ -29,20 +31,20 @@ class TreeOptions(Options):
     max_leaf_nodes: int = 16
     min_samples_leaf: int = 50
     l2_regularization: float = 10.0
-    max_features: float = 0.2  # share of the columns that each split chooses from; of few columns, more: `MIN_COLUMNS`
+    max_features: float = 0.2  # share of the columns that each split chooses from; larger where there are few columns (`MIN_COLUMNS`)
 
 
 DENSE_TREES = TreeOptions()
 RARE_TREES = TreeOptions(max_leaf_nodes=8, min_samples_leaf=100, max_features=0.5)
-MIN_COLUMNS = 64  # that a split chooses from, where there are as many
+MIN_COLUMNS = 64  # least number that a split chooses from, where there are as many
 
 
 class Labelled(NamedTuple):
-    """Rows on which one objective's label is observed, and which count."""
+    """Rows that count and on which one objective's label is observed."""
 
     matrix: NDArray[np.float32]  # [N, C]
     label: NDArray[np.float64]  # [N]
-    weight: NDArray[np.float64] | None = None  # [N], above 0; None where all count alike
+    weight: NDArray[np.float64] | None = None  # [N], above 0; None where all rows count alike
 
     def split(self, cut: int) -> tuple["Labelled", "Labelled"]:
         first, last = (
@@ -57,10 +59,11 @@ class Labelled(NamedTuple):
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The first `trees` trees of a fitted model (none for a label of one value), and what turns their output into an expected value.
+    """The first `trees` trees of a fitted model (none for a label of one value), and a map from their output to an expected value.
 
-    `constant`: the prediction where there are no trees. `curve`: for watch time, from an output to the mean label of learned rows. One
-    smearing factor (Duan 1983) would not do: it takes the residuals for alike at every output, while most are zeros at low ones.
+    `constant`: the prediction where there are no trees. `curve`: for watch time, the map from an output to the mean label of learned rows.
+    One smearing factor (Duan 1983) would not do: it assumes that residuals are alike at every output, while at low outputs most labels are
+    zeros.
     """
 
     objective: Objective
@@ -70,7 +73,7 @@ class Ensemble:
     curve: Isotonic | None = None
 
     def predict(self, matrix_NC: NDArray[np.float32]) -> NDArray[np.float64]:
-        """[N] probabilities, or expected values in the label's own unit."""
+        """Return [N] probabilities, or expected values in the label's own unit."""
         if self.model is None:
             return np.full(len(matrix_NC), self.constant)
         output_N = _output(self.model, matrix_NC, self.trees)
@@ -78,14 +81,14 @@ class Ensemble:
 
 
 class Trees:
-    """Fits ensembles for one objective. Equal for a seed."""
+    """A maker of ensembles for one objective. The same seed gives the same ensembles."""
 
     def __init__(self, objective: Objective, *, seed: int) -> None:
         self._objective = objective
         self._seed = seed
 
     def choose(self, learned: Labelled, judged: Labelled) -> Ensemble:
-        """Learns `learned`, with the number of trees at which the loss on `judged` is lowest.
+        """Learn `learned`, with the number of trees at which the loss on `judged` is lowest.
 
         Where `judged` is empty, the last rows of `learned` choose the number, and all of `learned` is then learned.
         """
@@ -95,7 +98,7 @@ class Trees:
         return self.refit(learned, self._fit(first, last, self._options(learned)))
 
     def refit(self, learned: Labelled, chosen: Ensemble) -> Ensemble:
-        """Learns `learned` with the options and the number of trees of `chosen`."""
+        """Learn `learned` with the options and the number of trees of `chosen`."""
         if chosen.model is None:
             return Ensemble(self._objective, None, 0, learned.mean())
         options = {name: chosen.model.get_params()[name] for name in TreeOptions.model_fields}
@@ -133,7 +136,7 @@ class Trees:
 
 
 def _output(model: Model, matrix_NC: NDArray[np.float32], trees: int) -> NDArray[np.float64]:
-    """[N] probability of the second class, or the regressor's output, of the first `trees` trees."""
+    """Return [N]: the probability of the second class, or the regressor's output, of the first `trees` trees."""
     is_classifier = isinstance(model, HistGradientBoostingClassifier)
     whole, staged = (model.predict_proba, model.staged_predict_proba) if is_classifier else (model.predict, model.staged_predict)
     # scikit-learn keeps the trees after the best one; only the staged prediction can leave them out.
