@@ -1,8 +1,10 @@
 """What a training may see and when, and what it learns."""
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,10 @@ from recsys import artifacts
 from recsys.encoding import EncodedDays
 from recsys.errors import ConfigError, DataError
 from recsys.models import Ranker
-from recsys.training import descend, load, observe
+from recsys.training import descend, load, loop, observe
 from recsys.training.member import Outputs
 
-from .conftest import DAYS, Toy, encoded_of, journal, pipeline_of, run_train, tables, true_logit
+from .conftest import DAYS, Said, Toy, encoded_of, journal, pipeline_of, run_train, tables, true_logit, with_label
 
 CLICK = ({"name": "click", "label": "is_click = 1"},)
 Trained = Callable[..., Path]
@@ -318,3 +320,23 @@ def test_lines_of_the_journal_have_one_form(trained: Trained) -> None:
         }  # fmt: skip
         assert line["loss"].keys() == line["auc"].keys() == {"click", "watch", "like"}
     assert {line["auc"]["watch"] for line in journal(run)} == {None}
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_what_is_odd_in_the_labels_is_said_once(tmp_path: Path, refit: bool) -> None:
+    """Whatever phases and members there are. Here odds of what is watched nearly always: a twentieth is not."""
+    odds = ({"name": "watch", "kind": "watch_time", "label": "seconds", "method": "weighted_logistic"},)
+    pipeline = pipeline_of(objectives=odds, model={"members": 2}, train={"refit": refit})
+    days = {day: with_label(table, "watch", np.arange(len(table)) % 20.0) for day, table in tables(60).items()}
+    said = Said()
+    run_train(pipeline, encoded_of(tmp_path, days, pipeline)[1], tmp_path / "run", said)
+    assert len([text for text in said.texts if text.startswith("train: watch: found ")]) == 1, said.texts
+
+
+def test_a_lines_speed_is_rows_over_seconds(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that moves 2 s whenever it is looked at: at the start of a line and at its end."""
+    clock = itertools.count(step=2.0)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    run = trained(pipeline_of(train={"batch_size": 64, "order": "time", "refit": False}))
+    found = [line["rows_per_second"] for line in journal(run, event="step")]
+    assert found == 3 * [32, 32, 32, 32, 22], "of 300 rows a day"
