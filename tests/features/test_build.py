@@ -68,11 +68,12 @@ def test_what_is_fresh_stays_and_what_was_lost_comes_back(feed: Any, capsys: pyt
     assert feed.bytes(first.folder.parents[1]) == before
 
 
-def test_the_kept_past_is_each_users_history_and_what_is_not_known_yet(feed: Any) -> None:
+@pytest.mark.parametrize(("signals", "slowest"), [(LIGHT["signals"], SURVEY_DELAY), (["is_click"], DELAY)])
+def test_the_kept_past_is_each_users_history_and_what_is_not_known_yet(feed: Any, signals: list[str], slowest: int) -> None:
     rows = sorted(feed.events(9), key=lambda row: (row["timestamp"], row["event_id"]))
-    built = feed.build("log", rows, feed.pipeline(features=LIGHT))
+    built = feed.build("log", rows, feed.pipeline(features=LIGHT | {"signals": signals}))
     end = feed.midnight("2022-03-06")
-    expected = [row["event_id"] for row in rows if row["timestamp"] + SURVEY_DELAY >= end]
+    expected = [row["event_id"] for row in rows if row["timestamp"] + slowest >= end]
     for user in range(5):
         ripe = [row["event_id"] for row in rows if row["user_id"] == user and row["timestamp"] + DELAY < end]
         expected += ripe[-3:]
