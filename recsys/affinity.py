@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 from scipy import stats
 
 from recsys import artifacts, evaluation, report, schema
-from recsys import pipeline as stages
+from recsys import pipeline as walk
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
-from recsys.jobs import Job, open_job, run_identity
+from recsys.jobs import open_job
 from recsys.judge import judging
 from recsys.progress import Console
+from recsys.stages import Job, run_identity
 from recsys.workspace import AFFINITY, INSIDE, JOURNAL, MODEL, PREDICTIONS
 
 ROWS_FILE, PAGE_FILE = "affinity.parquet", "affinity.html"
@@ -95,9 +96,9 @@ def _run(pipeline: Pipeline, workspace: Path, training: Training, names: Sequenc
     who = schema.ALL if len(training.objectives) == len(names) else schema.TOGETHER.join(training.objectives)
     job = open_job(pipeline, workspace, run=f"affinity-{who}-{identity[:6]}", replace=False, console=console)
     if shared:
-        stages.run(job, until="encode")
-    for stage in ("train", "score"):
-        stages.run_stage(job, stage)
+        walk.run(job, until="encode")
+    for stage in ("train", "score", "calibrate"):
+        walk.run_stage(job, stage)
     return job
 
 

@@ -24,12 +24,9 @@ MANIFEST = "_manifest.json"
 _LIBRARIES = ("recsys", "pyarrow", "duckdb", "torch", "scikit-learn")
 
 
-FORMAT = 4  # mixed into every fingerprint: raised when a stage's output changes its meaning, so that old outputs go stale
-
-
 def fingerprint(value: Any) -> str:
     """12 hex digits that stand for any JSON-able value (keys sorted; dates, paths and the like by their text)."""
-    text = json.dumps([FORMAT, value], sort_keys=True, separators=(",", ":"), default=str, ensure_ascii=False)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -66,6 +63,23 @@ class Manifest:
     def content(self) -> str:
         """A fingerprint of the bytes themselves: two artifacts with the same content are interchangeable as inputs."""
         return fingerprint({path: entry["sha256"] for path, entry in self.files.items()})
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an artifact is made from, for its manifest."""
+
+    stage: str
+    fingerprint: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def writing(self, target: Path) -> contextlib.AbstractContextManager["Output"]:
+        """A folder artifact of this origin, as `writing`."""
+        return writing(target, stage=self.stage, fingerprint=self.fingerprint, inputs=self.inputs)
+
+    def write_file(self, target: Path, write: Any) -> None:
+        """A one-file artifact of this origin, as `write_file`."""
+        write_file(target, write, stage=self.stage, fingerprint=self.fingerprint, inputs=self.inputs)
 
 
 class Output:
@@ -131,6 +145,12 @@ def copy(source: Path, target: Path) -> None:
         _replace(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """The one-file artifact `source` also at `target`, of the same origin."""
+    found = verify(source)
+    write_file(target, lambda draft: shutil.copyfile(source, draft), stage=found.stage, fingerprint=found.fingerprint, inputs=found.inputs)
 
 
 def write_file(

@@ -12,6 +12,7 @@ import typer
 from recsys import config
 from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, ConfigError, RecsysError, one_line
 from recsys.progress import Console
+from recsys.stages import STAGES
 from recsys.workspace import METRICS, PREDICTIONS
 
 app = typer.Typer(
@@ -96,14 +97,14 @@ def run(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Everything, in order: ingest, features, encode, train, score, evaluate, report. What is fresh is skipped."""
+    """Run every stage in order, from ingest to report. What is fresh is skipped."""
     from recsys import jobs
-    from recsys import pipeline as stages
+    from recsys import pipeline as walk
 
-    if until not in stages.STAGES:
-        raise ConfigError(f'--until: found "{until}", expected one of {", ".join(stages.STAGES)}')
+    if until not in STAGES:
+        raise ConfigError(f'--until: found "{until}", expected one of {", ".join(STAGES)}')
     job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
-    stages.run(job, until=until)
+    walk.run(job, until=until)
 
 
 def _stage_command(name: str, summary: str) -> Callable[..., None]:
@@ -117,10 +118,10 @@ def _stage_command(name: str, summary: str) -> Callable[..., None]:
         debug: Debug = False,
     ) -> None:
         from recsys import jobs
-        from recsys import pipeline as stages
+        from recsys import pipeline as walk
 
         job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
-        stages.run_stage(job, name)
+        walk.run_stage(job, name)
 
     command.__doc__ = summary
     return command
@@ -131,7 +132,10 @@ for _name, _summary in {
     "features": "Events to point-in-time examples.",
     "encode": "Examples to packed arrays for the trainer.",
     "train": "Encoded examples to a model.",
-    "score": "Predictions of the model and of the baselines.",
+    "score": "Predictions of the model.",
+    "baselines": "Predictions of the baselines.",
+    "calibrate": "Predictions that are calibrated on the validation days, where the pipeline asks for it.",
+    "importance": "What each group of features is worth, by permutation.",
     "report": "The report page of a run.",
 }.items():
     app.command(_name)(_stage_command(_name, _summary))
@@ -150,17 +154,19 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Metrics with intervals of a run, or of any other system's scores."""
-    from recsys import jobs, report
-    from recsys import pipeline as stages
-    from recsys import runs as finished
+    from recsys import jobs
+    from recsys import pipeline as walk
 
     loaded = config.load(pipeline, overrides or ())
     console = Console(quiet=quiet)
     if (predictions is None) != (out is None):
         raise ConfigError("--predictions and --out go together: whose scores, and where their metrics go")
     if predictions is None or out is None:
-        stages.run_stage(jobs.open_job(loaded, workspace, run=run_name, replace=replace, console=console), "evaluate")
+        walk.run_stage(jobs.open_job(loaded, workspace, run=run_name, replace=replace, console=console), "evaluate")
         return
+    from recsys import report
+    from recsys import runs as finished
+
     rows = finished.evaluate_file(loaded, predictions, out, console)
     report.terminal_table(rows, console)
     console.say(f"metrics: {out / METRICS}")
@@ -169,10 +175,27 @@ def evaluate(
 @app.command()
 def check(pipeline: PipelineFile, overrides: Overrides = None, quiet: Quiet = False, debug: Debug = False) -> None:
     """Read the config and the first rows of the source, report everything wrong at once, do nothing."""
-    from recsys import pipeline as stages
+    from recsys import pipeline as walk
 
-    stages.check(config.load(pipeline, overrides or ()))
+    walk.check(config.load(pipeline, overrides or ()))
     Console(quiet=quiet).say(f"{pipeline}: nothing wrong found")
+
+
+@app.command()
+def status(
+    pipeline: PipelineFile,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    run_name: RunName = None,
+    overrides: Overrides = None,
+    debug: Debug = False,
+) -> None:
+    """Say which stages are fresh, which option or input makes another one stale, and what depends on it. Do nothing."""
+    from recsys import jobs
+    from recsys import pipeline as walk
+
+    job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=True, console=Console())
+    for line in walk.status(job):
+        job.console.say(str(line))
 
 
 @app.command()
@@ -288,6 +311,6 @@ def world(
     debug: Debug = False,
 ) -> None:
     """The simulated feed's raw files and its truth."""
-    from recsys import pipeline as stages
+    from recsys import pipeline as walk
 
-    stages.make_world(folder, config.options_from(config.WorldOptions, overrides or ()), seed=seed, console=Console(quiet=quiet))
+    walk.make_world(folder, config.options_from(config.WorldOptions, overrides or ()), seed=seed, console=Console(quiet=quiet))

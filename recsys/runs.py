@@ -10,9 +10,9 @@ from recsys import artifacts, schema
 from recsys.config import Pipeline, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.judge import judging, metrics_of, warn, warn_of_run, write_metrics
-from recsys.pipeline import contents
 from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console
+from recsys.stages import contents
 from recsys.workspace import CONFIG, FUSION, METRICS, PREDICTIONS, RUNS
 
 COMPARISON_FILE = "compare.html"

@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys import artifacts, config, evaluation, report, schema
-from recsys import pipeline as stages
+from recsys import pipeline as walk
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
 from recsys.errors import ConfigError, RecsysError
-from recsys.jobs import Job, open_job, run_identity
+from recsys.jobs import open_job
 from recsys.judge import judging
 from recsys.objectives import Objective
 from recsys.progress import Console
+from recsys.stages import Job, run_identity
 from recsys.workspace import PREDICTIONS, SWEEPS
 
 ROWS_FILE, PAGE_FILE = "sweep.parquet", "sweep.html"
@@ -66,8 +67,8 @@ def sweep(
         said = f"sweep {place} of {len(jobs)}: {run.point}, seed {run.pipeline.seed}"
         console.say(f"{said} ({job.run.name})")
         with _naming(said):
-            for stage in ("train", "score"):
-                stages.run_stage(job, stage)
+            for stage in ("train", "score", "calibrate"):
+                walk.run_stage(job, stage)
         if place == 1:
             ends = evaluation.anchors(_predictions(job), base.objective, judged, split=split)
     console.say(f"sweep: judging {len(jobs)} runs on {split} days")
@@ -155,7 +156,7 @@ def _check(runs: Sequence[Run], jobs: Sequence[Job]) -> None:
         checked.setdefault(job.examples, run)
     for run in checked.values():
         with _naming(f"sweep point {run.point}"):
-            stages.check(run.pipeline)
+            walk.check(run.pipeline)
 
 
 def _encode(runs: Sequence[Run], jobs: Sequence[Job], seeds: int) -> None:
@@ -164,7 +165,7 @@ def _encode(runs: Sequence[Run], jobs: Sequence[Job], seeds: int) -> None:
     for run, job in list(zip(runs, jobs, strict=True))[::seeds]:
         if job.encoded not in done:
             with _naming(f"sweep point {run.point}"):
-                stages.run(job, until="encode")
+                walk.run(job, until="encode")
             done.add(job.encoded)
 
 

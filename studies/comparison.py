@@ -30,6 +30,7 @@ from recsys.balancing import BALANCERS
 from recsys.config.model import Sharing
 from recsys.evaluation import SeedNoise, evaluate, judged_by, main_metric, paired
 from recsys.progress import Console
+from recsys.stages import Job
 from recsys.workspace import PREDICTIONS
 from studies import fixed_front
 
@@ -87,7 +88,7 @@ def held_against_front(arguments: argparse.Namespace) -> pd.DataFrame:
     for seed in range(1, arguments.seeds + 1):
         jobs_P = [_job(arguments, way, seed) for way in ways]
         for job in jobs_P:
-            pipeline.run(job, until="score")
+            pipeline.run(job, until="calibrate")
         options = jobs_P[0].pipeline
         judged = judged_by([objective for objective in options.objective if objective.loss_weight > 0])
         sign_K = np.array([-1.0 if each.better == schema.LOWER else 1.0 for each in judged])
@@ -102,7 +103,7 @@ def held_against_front(arguments: argparse.Namespace) -> pd.DataFrame:
 def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str, object]]:
     """Trains and judges one way; the reference of this seed stands already."""
     job, reference = (_job(arguments, name, seed) for name in (way, WAYS[arguments.what][0]))
-    pipeline.run(job, until="score")
+    pipeline.run(job, until="calibrate")
     against = {reference.run.name: artifacts.read_table(reference.run / PREDICTIONS)} if job.run != reference.run else {}
     metrics = evaluate(
         artifacts.read_table(job.run / PREDICTIONS), job.pipeline.objective, run=job.run.name, against=against, slices=()
@@ -136,7 +137,7 @@ def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str
     return rows
 
 
-def _job(arguments: argparse.Namespace, way: str, seed: int) -> jobs.Job:
+def _job(arguments: argparse.Namespace, way: str, seed: int) -> Job:
     overrides = [*arguments.overrides, f"seed={seed}", "evaluate.baselines=[]"]
     if arguments.budget:
         overrides.append(f"model.budget_macs={arguments.budget}")

@@ -73,7 +73,7 @@ def one_run(workspace: Path, overrides: Sequence[str], way: str) -> dict[str, ob
     """Trains one way and measures its order of the test day's requests; keeps the learned curve of the tower."""
     options = config.load(CONFIG, [*overrides, f"model.position={way}"])
     job = jobs.open_job(options, workspace, run=way, replace=False, console=Console(quiet=True))
-    pipeline.run(job, until="score")
+    pipeline.run(job, until="calibrate")
     predictions = artifacts.read_table(job.run / PREDICTIONS).to_pandas()
     truth = world.read_truth(job.folder / "raw", ["request", "vid", "slot", world.ATTRACTIVENESS]).to_pandas()
     joined = predictions.merge(truth, left_on=["request_id", "item_id"], right_on=["request", "vid"], validate="one_to_one")

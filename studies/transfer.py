@@ -23,6 +23,7 @@ from recsys import artifacts, config, jobs, pipeline, schema
 from recsys.config import Pipeline
 from recsys.encoding import EncodedDays
 from recsys.progress import Console
+from recsys.stages import Job
 from recsys.workspace import PREDICTIONS, day_folder
 
 CONFIG = Path(__file__).with_suffix(".toml")
@@ -71,7 +72,7 @@ def one_world(seed: int, overrides: Sequence[str], labels: Sequence[int | None])
         shutil.rmtree(workspace)
 
 
-def one_way(everything: jobs.Job, way: str, asked: int | None, known: int, workspace: Path, first: Path) -> dict[str, object]:
+def one_way(everything: Job, way: str, asked: int | None, known: int, workspace: Path, first: Path) -> dict[str, object]:
     """Trains likes one way on about `asked` of the `known` labels; judged by all labels of the test day."""
     whole = everything.pipeline
     few = whole if asked is None else thinned(whole, asked / known)
@@ -101,7 +102,7 @@ def thinned(options: Pipeline, share: float) -> Pipeline:
     return options.model_copy(update={"objective": likes})
 
 
-def likes_known(job: jobs.Job) -> int:
+def likes_known(job: Job) -> int:
     """The observed labels of likes on the training days."""
     days = EncodedDays(job.encoded, job.days(schema.TRAIN))
     return int((~np.isnan(days.labels()[:, days.layout.objectives.index("like")])).sum())
@@ -152,7 +153,7 @@ def _by_asked(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(asked=rows["asked"].where(rows["asked"].isin([n for n in LABELS if n]), -1))
 
 
-def _run(options: Pipeline, workspace: Path, name: str, until: str = "score") -> jobs.Job:
+def _run(options: Pipeline, workspace: Path, name: str, until: str = "calibrate") -> Job:
     job = jobs.open_job(options, workspace, run=name, replace=False, console=Console(quiet=True))
     pipeline.run(job, until=until)
     return job

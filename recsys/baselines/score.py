@@ -1,13 +1,13 @@
 """Fit a baseline and leave its predictions, as any run does."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys import artifacts, schema
+from recsys import schema
+from recsys.artifacts import Origin
 from recsys.baselines.base import Baseline
 from recsys.baselines.gbdt import GBDT
 from recsys.baselines.popularity import Popularity
@@ -17,7 +17,7 @@ from recsys.encoding import label_means
 from recsys.errors import ArtifactError, ConfigError
 from recsys.predictions import assemble, carried
 from recsys.progress import Console
-from recsys.workspace import PREDICTIONS, days_of
+from recsys.workspace import days_of
 
 BASELINES: dict[str, type[Baseline]] = {"popularity": Popularity, "gbdt": GBDT}
 
@@ -27,13 +27,12 @@ def fit_and_score(
     pipeline: Pipeline,
     examples: Path,
     encoded: Path,
-    run: Path,
+    target: Path,
+    origin: Origin,
     *,
-    fingerprint: str,
-    inputs: Mapping[str, str] | None = None,
     console: Console,
 ) -> None:
-    """Write `run`/predictions.parquet: validation days by the fit on the training days, test days after `train.refit`.
+    """Write predictions to `target`: validation days by the fit on the training days, test days after `train.refit`.
 
     A label is learned, or used for a choice, only if it is known when the days begin that it would help to predict.
 
@@ -58,18 +57,11 @@ def fit_and_score(
             baseline.refit(Rows(examples, encoded, train.days + validation.days, known_before=test_begins))
         days += _predictions(baseline, test, schema.TEST, train_means)
     table = pa.concat_tables(days)
-    write_predictions(run, table, fingerprint=fingerprint, inputs=inputs)
+    write_predictions(target, table, origin)
 
 
-def write_predictions(run: Path, table: pa.Table, *, fingerprint: str, inputs: Mapping[str, str] | None) -> None:
-    """Write `run`/predictions.parquet."""
-    artifacts.write_file(
-        run / PREDICTIONS,
-        lambda path: pq.write_table(table, path, compression="zstd"),
-        stage="score",
-        fingerprint=fingerprint,
-        inputs=inputs,
-    )
+def write_predictions(target: Path, table: pa.Table, origin: Origin) -> None:
+    origin.write_file(target, lambda path: pq.write_table(table, path, compression="zstd"))
 
 
 def _rows(pipeline: Pipeline, part: str, examples: Path, encoded: Path) -> Rows | None:

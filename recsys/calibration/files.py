@@ -1,12 +1,13 @@
 """The files that calibration leaves in a run's folder: calibration.json, and predictions.parquet with the uncalibrated columns kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from recsys import artifacts
+from recsys.artifacts import Origin
 from recsys.calibration.calibration import Calibration, Method, fit
 from recsys.errors import ArtifactError
 from recsys.objectives import Objective
@@ -24,11 +25,10 @@ def calibrate_file(
     method: Method,
     *,
     until: int | None,
-    fingerprint: str,
-    inputs: Mapping[str, str],
+    origin: Origin,
     console: Console,
 ) -> None:
-    """Fit maps to the validation rows of `source` and write it, calibrated, to `target` (the same file, or another run's).
+    """Fit maps to the validation rows of `source` and write it, calibrated, to `target`, which may be the same file.
 
     Fitting is learning. So it uses only labels that are known before the moment `until` (ms UTC; None: all), at which the test days begin.
 
@@ -38,20 +38,12 @@ def calibrate_file(
     run = target.parent.name
     predictions = artifacts.read_table(source)
     text = fit(known_before(predictions, until), objectives, method, run=run).model_dump_json(indent=1) + "\n"
-    artifacts.write_file(
-        maps, lambda draft: draft.write_text(text, encoding="utf-8"), stage="calibrate", fingerprint=fingerprint, inputs=inputs
-    )
+    origin.write_file(maps, lambda draft: draft.write_text(text, encoding="utf-8"))
     calibration = read(maps)
     for name, reason in calibration.left.items():
         console.say(f"calibrate {run}: {name} stays as it is: {reason}")
     table = calibration.applied(predictions, objectives, run=run)
-    artifacts.write_file(
-        target,
-        lambda draft: pq.write_table(table, draft, compression="zstd", row_group_size=_GROUP_ROWS),
-        stage="score",
-        fingerprint=fingerprint,
-        inputs=inputs,
-    )
+    origin.write_file(target, lambda draft: pq.write_table(table, draft, compression="zstd", row_group_size=_GROUP_ROWS))
 
 
 def read(path: Path) -> Calibration:
@@ -61,4 +53,4 @@ def read(path: Path) -> Calibration:
         return Calibration.model_validate_json(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, ValidationError) as error:
         what = " ".join(str(error).split())
-        raise ArtifactError(f"{path}: found maps of another version ({what}). Fix: delete it and run the stage score again") from error
+        raise ArtifactError(f"{path}: found maps of another version ({what}). Fix: delete it and run the stage calibrate again") from error

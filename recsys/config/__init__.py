@@ -24,7 +24,8 @@ from recsys.config.model import (
     SoftOptions,
     STEMOptions,
 )
-from recsys.config.pipeline import Evaluate, Features, Fuse, Negatives, Pipeline, Split, Train
+from recsys.config.narrowed import all_but, narrowed
+from recsys.config.pipeline import Evaluate, Features, Fuse, Learning, Negatives, Pipeline, Split, Train
 from recsys.config.reading import load, options_from, with_table
 from recsys.config.sources import (
     AnySource,
@@ -58,6 +59,7 @@ __all__ = [
     "GatedIndependentOptions",
     "HoMEOptions",
     "KuaiRandSource",
+    "Learning",
     "MMoEOptions",
     "MTANOptions",
     "Model",
@@ -78,8 +80,10 @@ __all__ = [
     "Train",
     "WorldOptions",
     "WorldSource",
+    "all_but",
     "duration_ms",
     "load",
+    "narrowed",
     "options_from",
     "with_table",
 ]

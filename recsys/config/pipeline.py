@@ -202,18 +202,29 @@ class Fuse(Options):
         return {name: change for name, change in (everyone | named).items() if name != ALL_OTHERS}
 
 
-class Pipeline(Options):
-    """One pipeline: everything that a run depends on."""
+class Learning(Options):
+    """What a model is trained by, and is saved with."""
 
-    name: str = Field(pattern=NAME)
     seed: int = Field(default=7, ge=0, lt=2**31)
-    source: AnySource
     split: Split
     objective: tuple[Objective, ...] = Field(min_length=1)
-    features: Features = Features()
     model: Model = Model()
     balance: Balance = Balance()
     train: Train = Train()
+
+    @property
+    def follows_position(self) -> tuple[bool, ...]:
+        """Whether each objective's prediction depends on the position: where it, or an objective it is given, sees the position."""
+        sees = self.model.position != "blind"
+        return tuple(sees and any(link.sees_position for link in chain(objective, self.objective)) for objective in self.objective)
+
+
+class Pipeline(Learning):
+    """One pipeline: everything that a run depends on."""
+
+    name: str = Field(pattern=NAME)
+    source: AnySource
+    features: Features = Features()
     evaluate: Evaluate = Evaluate()
     fuse: Fuse = Fuse()
 
@@ -232,12 +243,6 @@ class Pipeline(Options):
         """Return the moment (ms UTC) at which the next part of the split begins; None after the last part."""
         day = self.split.after(part)
         return None if day is None else Day(day, self.zone).start
-
-    @property
-    def follows_position(self) -> tuple[bool, ...]:
-        """Whether each objective's prediction depends on the position: where it, or an objective it is given, sees the position."""
-        sees = self.model.position != "blind"
-        return tuple(sees and any(link.sees_position for link in chain(objective, self.objective)) for objective in self.objective)
 
     @model_validator(mode="after")
     def _objectives_have_their_own_names(self) -> "Pipeline":

@@ -4,7 +4,7 @@ Vocabularies and normalisers are fitted on the training days. Encoded days are s
 """
 
 from recsys.encoding.batches import batches, packed_batches, steps_per_epoch, to_batch
-from recsys.encoding.encode import Encoded, encode, fingerprint_of
+from recsys.encoding.encode import encode_days, fit_encoder
 from recsys.encoding.encoded_days import Arrivals, EncodedDays, Period
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.feature_groups import FeatureGroup, feature_groups
@@ -18,7 +18,6 @@ __all__ = [
     "PADDING_ROW",
     "Arrivals",
     "Batch",
-    "Encoded",
     "EncodedDays",
     "Encoder",
     "FeatureGroup",
@@ -30,9 +29,9 @@ __all__ = [
     "Thinning",
     "batches",
     "embedding_init",
-    "encode",
+    "encode_days",
     "feature_groups",
-    "fingerprint_of",
+    "fit_encoder",
     "label_means",
     "packed_batches",
     "steps_per_epoch",

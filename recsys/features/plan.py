@@ -1,10 +1,8 @@
 """Everything that the feature program takes from a pipeline and from the columns of its data, computed once."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from recsys import schema
-from recsys.artifacts import fingerprint
 from recsys.config import Features, FeedbackOptions, Pipeline, duration_ms
 from recsys.features.columns import Column, Columns, Table
 from recsys.features.labels import columns as label_columns
@@ -12,8 +10,6 @@ from recsys.features.ready_slices import READY_SLICES
 from recsys.objectives import Objective, chain
 
 FRACTION = 1_000_000  # a fractional signal is summed as a whole number of millionths
-_PROGRAM = 2  # version of the feature program: raised when the same config gives other bytes
-_NO_MATTER = {"min_count", "max_values", "memory_limit"}  # change no example: two are the encoder's, one is the engine's memory
 
 
 @dataclass(frozen=True)
@@ -109,32 +105,6 @@ def signal_delays(pipeline: Pipeline) -> dict[str, int]:
     """Return, per feedback, the ms from an impression to when its signal is known: label_delay + within."""
     feedback: tuple[FeedbackOptions, ...] = getattr(pipeline.source, "feedback", ())
     return {entry.name: duration_ms(pipeline.features.label_delay) + duration_ms(entry.within) for entry in feedback}
-
-
-def feature_config(pipeline: Pipeline) -> dict[str, Any]:
-    """Return all parts of a pipeline that examples depend on, as JSON values. Their fingerprint names examples/FINGERPRINT.
-
-    Some options are included only where they are set, so that the examples of all other pipelines stay fresh.
-    """
-    weight = pipeline.train.weight
-    return {
-        "program": _PROGRAM,
-        "features": pipeline.features.model_dump(mode="json", exclude=_NO_MATTER),
-        "objectives": [_label_config(objective) for objective in pipeline.objective],
-        "zone": pipeline.zone,
-        "delays": signal_delays(pipeline),
-        **({} if weight is None else {"weight": weight}),
-    }
-
-
-def _label_config(objective: Objective) -> dict[str, Any]:
-    """Return the options that make the label's values, and those that the values are checked against."""
-    always = objective.model_dump(mode="json", include={"name", "kind", "label", "observed"})
-    return always | objective.model_dump(mode="json", include={"given", "levels"}, exclude_defaults=True)
-
-
-def plan_fingerprint(pipeline: Pipeline) -> str:
-    return fingerprint(feature_config(pipeline))
 
 
 def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:

@@ -14,24 +14,22 @@ from recsys.config import Pipeline
 from recsys.days import Day
 from recsys.errors import ArtifactError, data_error
 from recsys.features.columns import Columns
-from recsys.features.plan import feature_config
 from recsys.workspace import EVENTS, ITEMS, PART, USERS, day_folder, day_of
 
 
 @dataclass(frozen=True)
 class Step:
-    """One day of events: its files, its place in the chain of fingerprints, and whether its examples are wanted."""
+    """One day with events: its files, what its output depends on besides the day before, and whether its examples are wanted."""
 
     day: Day
     files: Mapping[Path, str]  # file → sha256 from the manifest of events
     rows: int
-    fingerprint: str
-    inputs: Mapping[str, str]
+    inputs: Mapping[str, str]  # name → fingerprint of the content
     wanted: bool
 
 
 def all_steps(pipeline: Pipeline, folder: Path) -> list[Step]:
-    """List the days with events up to the last of the split, each with the fingerprint of all that its output depends on."""
+    """Return the days with events up to the last of the split, in order. Raises DataError where a part of the split has no rows."""
     events = _manifest(folder / EVENTS)
     by_day: dict[str, dict[str, Mapping[str, object]]] = {}
     for name, entry in events.files.items():
@@ -40,16 +38,13 @@ def all_steps(pipeline: Pipeline, folder: Path) -> list[Step]:
     _require_parts(pipeline, folder, sorted(by_day))
     wanted = {day for part in schema.SPLITS for day in pipeline.split.days(part)}
     sides = {name: _manifest(folder / name).content for name in (USERS, ITEMS) if (folder / name).exists()}
-    config, previous = feature_config(pipeline), ""
     found: list[Step] = []
     for day in sorted(day for day in by_day if day <= max(wanted)):
         entries = by_day[day]
         content = artifacts.fingerprint({name: entry["sha256"] for name, entry in entries.items()})
-        inputs = {"config": artifacts.fingerprint(config), "state": previous, "events": content, **sides}
-        previous = artifacts.fingerprint(inputs)
         files = {folder / EVENTS / name: str(entry["sha256"]) for name, entry in sorted(entries.items())}
         rows = sum(int(str(entry["rows"])) for entry in entries.values())
-        found.append(Step(Day(day, pipeline.zone), files, rows, previous, inputs, day in wanted))
+        found.append(Step(Day(day, pipeline.zone), files, rows, {"events": content, **sides}, day in wanted))
     return found
 
 

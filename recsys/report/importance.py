@@ -34,7 +34,7 @@ def sections(rows: pa.Table | None, pipeline: Pipeline) -> list[Section]:
         return []
     title = "Importance of features"
     if rows is None:
-        return [Section("importance", title, "This run has no importance.parquet: run the stage report.")]
+        return [Section("importance", title, "This run has no importance.parquet: run the stage importance.")]
     table = rows.to_pandas()
     known = table[table["value"].notna()]
     figures = [_figure(str(objective), of_objective) for objective, of_objective in known.groupby("objective", sort=False)]

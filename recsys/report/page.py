@@ -9,6 +9,7 @@ import pyarrow as pa
 import vl_convert
 
 from recsys import artifacts
+from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.evaluation import read_scores
 from recsys.progress import Console
@@ -26,7 +27,7 @@ def write_report(
     pipeline: Pipeline,
     *,
     account: Mapping[str, int] | None,
-    fingerprint: str,
+    origin: Origin,
     console: Console,
     against: Sequence[Path] = (),
     examples: Path | None = None,
@@ -61,7 +62,7 @@ def write_report(
         objectives=sections.objectives(pipeline, predictions, scores),
         shown=shown,
     )
-    artifacts.write_file(run / REPORT, lambda path: path.write_text(html, encoding="utf-8"), stage="report", fingerprint=fingerprint)
+    origin.write_file(run / REPORT, lambda path: path.write_text(html, encoding="utf-8"))
     console.say(f"report: {sum(len(section.figures) for section in shown)} figures, {len(html.encode()) / 1e6:.1f} MB")
 
 

@@ -19,29 +19,21 @@ from recsys.sources.staging import TableFiles
 KNOWN, FEEDBACK = "known", "feedback"
 
 
-def source_config(pipeline: Pipeline, folder: Path) -> dict[str, Any]:
-    """Return everything that ingest's output depends on: the source's options, how columns are read, each file's name, size and time.
+def raw_states(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what the raw rows come from: each file's name, size and time of change, or the seed of a simulated source.
 
-    A simulated source has the seed instead of files. Names are paths relative to the folder that holds all files of a table.
-    Raises DataError where a file is missing.
+    Paths are relative to the folder that all files of a table lie in. Raises DataError where a file is missing.
     """
-    features = pipeline.features
-    reading = {"multi": features.multi, "category": sorted(features.category), "ids": sorted(features.ids)}
-    options = pipeline.source.model_dump(mode="json", exclude={"log", "users", "items", "path"})
     match pipeline.source:
         case WorldSource():
-            options = pipeline.source.model_dump(mode="json")
-            return {"source": options, "seed": pipeline.seed, "reading": reading}
+            return {"seed": pipeline.seed}
         case TableSource() as source:
             description = table.describe(source)
-            for feedback in options["feedback"]:
-                del feedback["file"]
         case KuaiRandSource() as source:
             description = kuairand.describe(source)
         case OpenBanditSource() as source:
             description = open_bandit.describe(source)
-    files = {each.role: _states(each) for each in description.tables()}
-    return {"source": options, "reading": reading, "files": files}
+    return {each.role: _states(each) for each in description.tables()}
 
 
 def _states(table: TableFiles) -> list[list[Any]]:

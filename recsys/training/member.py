@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recsys.config import Pipeline
+from recsys.config import Learning
 from recsys.encoding import EncodedDays
 from recsys.encoding.layout import Batch, Layout
 from recsys.losses import ObjectiveLosses
@@ -40,27 +40,27 @@ class Outputs:
     looks: Mapping[str, Look]
 
 
-def new_member(pipeline: Pipeline, days: EncodedDays, index: int) -> Member:
+def new_member(pipeline: Learning, days: EncodedDays, index: int) -> Member:
     """A member at its start: constants of the losses and output biases from the labels of these days, weights from the seed."""
     losses = ObjectiveLosses.fit(pipeline.objective, days.labels(), days.durations(), days.weights())
     return _member(pipeline, days.layout, losses, index)
 
 
-def empty_member(pipeline: Pipeline, layout: Layout, index: int) -> Member:
+def empty_member(pipeline: Learning, layout: Layout, index: int) -> Member:
     """A member of the same shape, to load a saved state into."""
     return _member(pipeline, layout, ObjectiveLosses(pipeline.objective), index)
 
 
-def _member(pipeline: Pipeline, layout: Layout, losses: ObjectiveLosses, index: int) -> Member:
+def _member(pipeline: Learning, layout: Layout, losses: ObjectiveLosses, index: int) -> Member:
     return Member(build(pipeline.model, layout, pipeline.objective, losses.start_K, seed_of(pipeline, index)), losses)
 
 
-def seed_of(pipeline: Pipeline, index: int) -> int:
+def seed_of(pipeline: Learning, index: int) -> int:
     """Members differ by their seed alone."""
     return pipeline.seed + index
 
 
-def sees_position(pipeline: Pipeline, layout: Layout) -> bool:
+def sees_position(pipeline: Learning, layout: Layout) -> bool:
     """Whether any prediction depends on the position, so that ranking needs predictions with the position missing."""
     return layout.positions > 0 and any(pipeline.follows_position)
 

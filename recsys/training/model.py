@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recsys import artifacts, schema
-from recsys.config import Pipeline
+from recsys.config import Learning
 from recsys.encoding import Encoder
 from recsys.errors import ArtifactError
 from recsys.objectives import Objective
@@ -33,7 +33,7 @@ TRAIN_MEANS, VALIDATION = "train_means.json", "validation.parquet"
 class Model:
     """What scoring needs: the members in evaluation mode, on the CPU."""
 
-    pipeline: Pipeline
+    pipeline: Learning
     encoder: Encoder
     members: tuple[Member, ...]
     train_means: Mapping[str, float]
@@ -42,7 +42,7 @@ class Model:
 def write_model(
     output: artifacts.Output,
     *,
-    pipeline: Pipeline,
+    pipeline: Learning,
     encoder: Path,
     members: Sequence[Mapping[str, Tensor]],
     inside: Mapping[str, Any],
@@ -58,7 +58,7 @@ def write_model(
     for path in sorted(encoder.rglob("*")):
         if path.is_file():
             shutil.copyfile(path, output.path(f"{ENCODER}/{path.relative_to(encoder)}"))
-    output.write_json(CONFIG, pipeline.model_dump(mode="json"))
+    output.write_json(CONFIG, pipeline.model_dump(mode="json", include=set(Learning.model_fields)))
     output.write_json(INSIDE, inside)
     output.write_json(TRAIN_MEANS, train_means)
     output.write_table(VALIDATION, validation)
@@ -68,7 +68,7 @@ def read_model(folder: Path) -> Model:
     """Raises ArtifactError, naming the file, where anything in the folder is not as its manifest says."""
     artifacts.verify(folder)
     try:
-        pipeline = Pipeline.model_validate_json((folder / CONFIG).read_bytes())
+        pipeline = Learning.model_validate_json((folder / CONFIG).read_bytes())
         encoder = Encoder.load(folder / ENCODER)
         weights = load_file(folder / WEIGHTS)
         members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.members))
@@ -79,7 +79,7 @@ def read_model(folder: Path) -> Model:
     return Model(pipeline, encoder, members, means)
 
 
-def _member(pipeline: Pipeline, encoder: Encoder, weights: Mapping[str, Tensor], index: int) -> Member:
+def _member(pipeline: Learning, encoder: Encoder, weights: Mapping[str, Tensor], index: int) -> Member:
     member = empty_member(pipeline, encoder.layout, index)
     start = f"member.{index}."
     member.load_state_dict({name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)})

@@ -1,7 +1,7 @@
 """The stage score, and a trained model as a library object."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys import artifacts, schema
+from recsys.artifacts import Origin
 from recsys.config import Pipeline, Train
 from recsys.encoding import EncodedDays, batches, packed_batches, to_batch
 from recsys.encoding.layout import Batch
@@ -24,7 +25,7 @@ from recsys.progress import Console
 from recsys.training.devices import Compute, decide
 from recsys.training.member import PREDICTION_ROWS, predict, sees_position, values
 from recsys.training.model import VALIDATION, Model, read_model
-from recsys.workspace import MODEL, PART, PREDICTIONS, day_folder, days_of
+from recsys.workspace import MODEL, PART, day_folder, days_of
 
 # Legend: N rows, K objectives, V values of a row (predictions.value_names).
 
@@ -94,10 +95,8 @@ def load(folder: Path, train: Train | None = None) -> Scorer:
     return Scorer(model, compute)
 
 
-def score(
-    pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, fingerprint: str, inputs: Mapping[str, str], console: Console
-) -> None:
-    """Writes run/predictions.parquet: the validation days as they were predicted before the refit, the test days by the model that stands.
+def score(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, target: Path, origin: Origin, *, console: Console) -> None:
+    """Writes `target`: the validation days as they were predicted before the refit, the test days by the model that stands in `run`.
 
     `pred.X` is with the logged position, `rank.X` with the position missing, where the model sees a position.
     Raises DataError where there is no day to score, ArtifactError for a damaged model or examples of other rows.
@@ -124,7 +123,7 @@ def score(
                 writer.write_table(table, row_group_size=_GROUP_ROWS)
                 advance(1)
 
-    artifacts.write_file(run / PREDICTIONS, write, stage="score", fingerprint=fingerprint, inputs=inputs)
+    origin.write_file(target, write)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from recsys import artifacts, schema
+from recsys.artifacts import Origin
 from recsys.config import Model, Pipeline
 from recsys.encoding import EncodedDays, Encoder, label_means
 from recsys.encoding.layout import Layout
@@ -35,7 +36,7 @@ from recsys.workspace import CHECKPOINT, ENCODER, JOURNAL, MODEL, days_of
 _OPTIONS = "model"  # among a checkpoint's facts: the options that its tensors were built by
 
 
-def train(pipeline: Pipeline, encoded: Path, run: Path, *, fingerprint: str, inputs: Mapping[str, str], console: Console) -> None:
+def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, console: Console) -> None:
     """Trains the pipeline's model on `encoded` (encoder/ and day=D/part-0.arrow) and leaves run/model and run/training.jsonl.
 
     A checkpoint of the same fingerprint in run/checkpoint is gone on from: on a CPU the result is equal to the bit to that of
@@ -47,9 +48,9 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, *, fingerprint: str, inp
     checkpoint written.
     """
     compute = decide(pipeline.train)
-    checkpoints = Checkpoints(run / CHECKPOINT, fingerprint)
+    checkpoints = Checkpoints(run / CHECKPOINT, origin.fingerprint)
     saved = _resumable(checkpoints, run / JOURNAL, console)
-    encoder = Encoder.load(encoded / ENCODER)
+    encoder, fitted = Encoder.load(encoded / ENCODER), artifacts.manifest(encoded / ENCODER)
     pipeline = _with_widths(pipeline, encoder.layout, checkpoints, saved)
     keep = saved.facts["journal"] if saved else 0
     with (
@@ -65,7 +66,9 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, *, fingerprint: str, inp
         except KeyboardInterrupt:
             console.say(f"train: interrupted, the checkpoint is in {run / CHECKPOINT}; the same command goes on from it")
             raise
-        _write_model(work, checkpoints, run / MODEL, fingerprint, inputs)
+        if artifacts.manifest(encoded / ENCODER) != fitted:
+            raise ArtifactError(f"{encoded / ENCODER}: was fitted anew while this run learned, expected it unchanged. Fix: run again")
+        _write_model(work, checkpoints, run / MODEL, origin)
         checkpoints.remove()
 
 
@@ -161,7 +164,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 # --- The model folder ---------------------------------------------------------------------------------------------
-def _write_model(work: Work, checkpoints: Checkpoints, target: Path, fingerprint: str, inputs: Mapping[str, str]) -> None:
+def _write_model(work: Work, checkpoints: Checkpoints, target: Path, origin: Origin) -> None:
     pipeline = work.pipeline
     finished = [_finished(checkpoints, index) for index in range(pipeline.model.members)]
     weights = [_under("member.", saved.tensors) for saved in finished]
@@ -181,7 +184,7 @@ def _write_model(work: Work, checkpoints: Checkpoints, target: Path, fingerprint
         compute=work.compute,
         rows_per_second=work.speed.rows_per_second,
     )
-    with artifacts.writing(target, stage="train", fingerprint=fingerprint, inputs=inputs) as output:
+    with origin.writing(target) as output:
         model_folder.write_model(
             output,
             pipeline=pipeline,

@@ -10,8 +10,8 @@ import pytest
 
 from recsys import artifacts
 from recsys.config import Pipeline
-from recsys.encoding import encode
 from recsys.progress import Console
+from tests.staged import encode
 
 DAYS = ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04")
 ITEMS = 40
@@ -82,7 +82,7 @@ def _write_log(folder: Path, pipeline: Pipeline, tables: dict[str, pa.Table]) ->
     for day, table in tables.items():
         with artifacts.writing(folder / "examples" / f"day={day}", stage="features", fingerprint=day) as output:
             output.write_table("part-0.parquet", table)
-    encoded = encode(pipeline, folder / "examples", folder / "encoded", console=Console(quiet=True))
+    encoded = encode(pipeline, folder / "examples", console=Console(quiet=True))
     return Log(folder / "examples", encoded.folder)
 
 

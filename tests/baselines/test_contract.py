@@ -16,12 +16,13 @@ from recsys.config import Pipeline
 from recsys.days import Day
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.progress import Console
+from tests.staged import ORIGIN
 
 pytestmark = pytest.mark.parametrize("kind", list(BASELINES))
 
 
 def scored(kind: str, pipeline: Pipeline, log: Any, run: Path) -> pa.Table:
-    fit_and_score(kind, pipeline, log.examples, log.encoded, run, fingerprint="f", console=Console(quiet=True))
+    fit_and_score(kind, pipeline, log.examples, log.encoded, run / "predictions.parquet", ORIGIN, console=Console(quiet=True))
     return pq.read_table(run / "predictions.parquet")
 
 
@@ -58,7 +59,7 @@ def test_leaves_every_validation_and_test_row_as_a_verifiable_artifact(kind, pip
         ("validation", validation),
         ("test", test),
     }
-    assert artifacts.verify(tmp_path / "predictions.parquet").stage == "score"
+    assert artifacts.verify(tmp_path / "predictions.parquet").fingerprint == ORIGIN.fingerprint
 
 
 def test_predictions_are_finite_and_in_the_labels_own_range(kind, pipeline, log, tmp_path) -> None:
@@ -182,4 +183,6 @@ def test_names_the_objective_that_no_training_row_has(kind, pipeline, tables, wr
 def test_says_which_folder_has_no_training_day(kind, pipeline, log, tmp_path) -> None:
     (tmp_path / "examples").mkdir()
     with pytest.raises(ArtifactError, match="examples"):
-        fit_and_score(kind, pipeline, tmp_path / "examples", log.encoded, tmp_path, fingerprint="f", console=Console(quiet=True))
+        fit_and_score(
+            kind, pipeline, tmp_path / "examples", log.encoded, tmp_path / "predictions.parquet", ORIGIN, console=Console(quiet=True)
+        )

@@ -16,6 +16,7 @@ from recsys.config import Pipeline
 from recsys.errors import DataError
 from recsys.objectives import Objective
 from recsys.progress import Console
+from tests.staged import ORIGIN
 
 KINDS = [
     {"name": "click", "label": "clicked = 1"},
@@ -50,7 +51,7 @@ def kinds(pipeline, tables, write_log, tmp_path_factory):
 
 
 def scored(kind: str, pipeline: Pipeline, log, run: Path) -> pa.Table:
-    fit_and_score(kind, pipeline, log.examples, log.encoded, run, fingerprint="f", console=Console(quiet=True))
+    fit_and_score(kind, pipeline, log.examples, log.encoded, run / "predictions.parquet", ORIGIN, console=Console(quiet=True))
     return pq.read_table(run / "predictions.parquet")
 
 

@@ -8,10 +8,11 @@ import pytest
 from recsys.baselines import fit_and_score
 from recsys.baselines.popularity import SHRINKAGE
 from recsys.progress import Console
+from tests.staged import ORIGIN
 
 
 def predictions(pipeline, log, run: Path) -> pd.DataFrame:
-    fit_and_score("popularity", pipeline, log.examples, log.encoded, run, fingerprint="f", console=Console(quiet=True))
+    fit_and_score("popularity", pipeline, log.examples, log.encoded, run / "predictions.parquet", ORIGIN, console=Console(quiet=True))
     return pq.read_table(run / "predictions.parquet").to_pandas()
 
 

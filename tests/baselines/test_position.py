@@ -10,6 +10,7 @@ import pytest
 from recsys.baselines import fit_and_score
 from recsys.config import Pipeline
 from recsys.progress import Console
+from tests.staged import ORIGIN
 
 OBJECTIVES = (
     {"name": "click", "label": "clicked = 1"},
@@ -21,7 +22,7 @@ SEEING, NOT_SEEING = ("click", "like", "skip"), ("watch",)  # a like is joint wi
 
 
 def scored(pipeline: Pipeline, log, run: Path) -> pa.Table:
-    fit_and_score("gbdt", pipeline, log.examples, log.encoded, run, fingerprint="f", console=Console(quiet=True))
+    fit_and_score("gbdt", pipeline, log.examples, log.encoded, run / "predictions.parquet", ORIGIN, console=Console(quiet=True))
     return pq.read_table(run / "predictions.parquet")
 
 

@@ -12,6 +12,7 @@ from recsys.baselines.trees import DENSE_TREES, RARE_TREES, Labelled, Trees
 from recsys.encoding import EncodedDays
 from recsys.objectives import Objective
 from recsys.progress import Console
+from tests.staged import ORIGIN
 
 
 def objective(kind: str) -> Objective:
@@ -115,7 +116,7 @@ def test_ranking_leaves_the_position_out(pipeline, log, tmp_path) -> None:
 
 def test_beyond_the_limit_every_nth_row_is_learned_and_said(pipeline, log, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(gbdt, "MAX_ROWS", 1000)
-    fit_and_score("gbdt", pipeline, log.examples, log.encoded, tmp_path, fingerprint="f", console=Console())
+    fit_and_score("gbdt", pipeline, log.examples, log.encoded, tmp_path / "predictions.parquet", ORIGIN, console=Console())
     said = capsys.readouterr().out
     assert "1 in 3 of 3,000 rows" in said
     assert "1 in 5 of 4,500 rows" in said
@@ -123,5 +124,5 @@ def test_beyond_the_limit_every_nth_row_is_learned_and_said(pipeline, log, tmp_p
 
 
 def _scored(pipeline, log, run: Path) -> pa.Table:
-    fit_and_score("gbdt", pipeline, log.examples, log.encoded, run, fingerprint="f", console=Console(quiet=True))
+    fit_and_score("gbdt", pipeline, log.examples, log.encoded, run / "predictions.parquet", ORIGIN, console=Console(quiet=True))
     return pq.read_table(run / "predictions.parquet")

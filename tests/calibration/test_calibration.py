@@ -17,6 +17,7 @@ from recsys.evaluation import evaluate
 from recsys.objectives import Objective
 from recsys.predictions import assemble, fused_score, train_means, value_names
 from recsys.progress import Console
+from tests.staged import ORIGIN
 
 CLICK = Objective(name="click", label="c", fusion_weight=2)
 LIKE = Objective(name="like", label="l", given="click", group="satisfaction")
@@ -239,7 +240,7 @@ def source(predictions, tmp_path):
 
 def calibrate(source, method="isotonic", until=None):
     maps = source.with_name("calibration.json")
-    calibration.calibrate_file(source, source, maps, ALL, method, until=until, fingerprint="f", inputs={}, console=Console())
+    calibration.calibrate_file(source, source, maps, ALL, method, until=until, origin=ORIGIN, console=Console())
     return maps
 
 
@@ -249,8 +250,8 @@ def test_what_is_saved_gives_the_same_bits_again(predictions, source, method, ca
     again = calibration.read(maps)
     assert again == fit(predictions, ALL, method, run="r")
     assert pq.read_table(source).equals(again.applied(predictions, ALL, run="r"))
-    assert artifacts.is_fresh(source, "f")
-    assert artifacts.is_fresh(maps, "f")
+    assert artifacts.is_fresh(source, ORIGIN.fingerprint)
+    assert artifacts.is_fresh(maps, ORIGIN.fingerprint)
     said = capsys.readouterr().out
     assert ("watch stays as it is: " in said) == (method == "platt")
 

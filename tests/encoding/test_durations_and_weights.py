@@ -7,9 +7,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from recsys.encoding import EncodedDays, Encoder, batches, encode, fingerprint_of, packing, to_batch
+from recsys.encoding import EncodedDays, Encoder, batches, packing, to_batch
 from recsys.errors import ArtifactError
 from recsys.progress import Console
+from recsys.stages import STAGES
+from tests.staged import encode
 
 D2Q = {"method": "d2q", "duration": "duration"}
 WEIGHT = {"weight": "counts"}
@@ -94,7 +96,7 @@ def test_a_length_that_is_no_number_is_named(make_examples, make_pipeline) -> No
 def test_encoded_days_give_them_back(make_examples, make_pipeline, write_examples, tmp_path: Path) -> None:
     tables = {"2024-01-01": make_examples(70), "2024-01-02": make_examples(40, 1)}
     pipeline = make_pipeline(watch=D2Q, train=WEIGHT, item=["duration"])
-    folder = encode(pipeline, write_examples(tables), tmp_path / "encoded", console=Console(quiet=True)).folder
+    folder = encode(pipeline, write_examples(tables), console=Console(quiet=True)).folder
     days = EncodedDays(folder, list(tables))
     whole = pa.concat_tables(tables.values())
     np.testing.assert_array_equal(days.durations()[:, 0], whole["item.duration"].to_numpy().astype(np.float32))
@@ -105,13 +107,14 @@ def test_encoded_days_give_them_back(make_examples, make_pipeline, write_example
     np.testing.assert_array_equal(batch.durations.numpy(), days.durations())
 
 
-def test_the_fingerprint_follows_the_length_and_the_weight(make_examples, make_pipeline, write_examples) -> None:
-    examples = write_examples({DAY: make_examples(50)})
-    plain = fingerprint_of(make_pipeline(item=["duration"]), examples)
-    assert fingerprint_of(make_pipeline(), examples) == plain
-    assert fingerprint_of(make_pipeline(item=["duration"], watch={"method": "weighted_logistic"}), examples) == plain
-    assert fingerprint_of(make_pipeline(item=["duration"], watch=D2Q), examples) != plain
-    assert fingerprint_of(make_pipeline(train=WEIGHT), examples) != plain
+def test_the_weight_and_the_length_count_for_the_encoder(make_pipeline) -> None:
+    def counted(**changes):
+        return STAGES["encode"].counted(make_pipeline(**changes))
+
+    plain = counted(item=["duration"])
+    assert counted(item=["duration"], watch={"method": "weighted_logistic"}) == plain
+    assert counted(item=["duration"], watch=D2Q) != plain
+    assert counted(item=["duration"], train=WEIGHT) != plain
 
 
 def test_a_file_has_lengths_and_weights_only_where_they_are_needed(encoder, make_examples, make_pipeline) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from recsys import artifacts
 from recsys.config import Pipeline
-from recsys.features import Built, build
 from recsys.progress import Console
 from recsys.workspace import days_in
+from tests.staged import Built, build
 
 ZONE = "Asia/Shanghai"
 DAYS = ("2022-03-01", "2022-03-02", "2022-03-04", "2022-03-05")  # 03-03 has no events

@@ -9,10 +9,11 @@ import pytest
 
 from recsys import artifacts
 from recsys.errors import ArtifactError, ConfigError, DataError
-from recsys.features import build, feature_config
 from recsys.features.program import Program
 from recsys.progress import Console
+from recsys.stages import STAGES
 from recsys.workspace import days_in
+from tests.staged import build
 
 DELAY, SURVEY_DELAY = 600_000, 600_000 + 20 * 3_600_000
 QUIET = Console(quiet=True)
@@ -52,7 +53,7 @@ def test_days_added_one_at_a_time_give_the_bytes_of_all_at_once(feed: Any, monke
         grown = feed.build("grown", [row for row in rows if feed.day_of(row) in days], pipeline)
     assert loaded == list(feed.days), "a day that was there is built again"
     assert grown.fresh == len(feed.days) - 1
-    assert grown.fingerprint == whole.fingerprint
+    assert grown.folder.name == whole.folder.name
     assert feed.bytes(grown.folder) == feed.bytes(whole.folder)
 
 
@@ -61,7 +62,7 @@ def test_what_is_fresh_stays_and_what_was_lost_comes_back(feed: Any, capsys: pyt
     first = feed.build("log", feed.events(5, n=60), pipeline)
     before = feed.bytes(first.folder.parents[1])
     shutil.rmtree(first.folder / f"day={feed.days[1]}")
-    (first.folder.parents[1] / "state" / first.fingerprint / f"day={feed.days[2]}" / "kept.parquet").unlink()
+    (first.folder.parents[1] / "state" / first.folder.name / f"day={feed.days[2]}" / "kept.parquet").unlink()
     again = build(pipeline, first.folder.parents[1], console=Console())
     assert again.fresh == 2
     assert "2 of 4 days are fresh" in capsys.readouterr().out
@@ -77,7 +78,7 @@ def test_the_kept_past_is_each_users_history_and_what_is_not_known_yet(feed: Any
     for user in range(5):
         ripe = [row["event_id"] for row in rows if row["user_id"] == user and row["timestamp"] + DELAY < end]
         expected += ripe[-3:]
-    state = built.folder.parents[1] / "state" / built.fingerprint / f"day={feed.days[-1]}"
+    state = built.folder.parents[1] / "state" / built.folder.name / f"day={feed.days[-1]}"
     kept = artifacts.read_table(state / "kept.parquet")["event_id"].to_pylist()
     assert kept == [row["event_id"] for row in rows if row["event_id"] in set(expected)]
     assert len(kept) < len(rows) / 2
@@ -90,7 +91,7 @@ def test_days_before_the_split_only_feed_the_state(feed: Any) -> None:
     )
     assert built.days == days[1:3]
     assert days_in(built.folder) == list(days[1:3])
-    assert days_in(built.folder.parents[1] / "state" / built.fingerprint) == list(days[:3])
+    assert days_in(built.folder.parents[1] / "state" / built.folder.name) == list(days[:3])
     artifacts.verify(built.folder / f"day={days[1]}")
 
 
@@ -184,8 +185,8 @@ def test_events_that_were_changed_behind_their_manifest_are_refused(feed: Any) -
 
 
 def test_only_what_matters_to_examples_is_in_their_fingerprint(feed: Any) -> None:
-    config = feature_config(feed.pipeline())
-    assert config == feature_config(feed.pipeline(features={"min_count": 3, "max_values": 2, "memory_limit": "1GB"}))
-    assert config == feature_config(feed.pipeline(seed=8, model={"sharing": "single_task"}))
-    assert config != feature_config(feed.pipeline(features={"windows": [1]}))
-    assert config != feature_config(feed.pipeline(objective=[{"name": "click", "label": "is_click = 0"}]))
+    config = STAGES["features"].counted(feed.pipeline())
+    assert config == STAGES["features"].counted(feed.pipeline(features={"min_count": 3, "max_values": 2, "memory_limit": "1GB"}))
+    assert config == STAGES["features"].counted(feed.pipeline(seed=8, model={"sharing": "single_task"}))
+    assert config != STAGES["features"].counted(feed.pipeline(features={"windows": [1]}))
+    assert config != STAGES["features"].counted(feed.pipeline(objective=[{"name": "click", "label": "is_click = 0"}]))

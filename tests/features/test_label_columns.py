@@ -8,7 +8,7 @@ import pytest
 
 from recsys.config import Pipeline
 from recsys.errors import DataError
-from recsys.features import feature_config
+from recsys.stages import STAGES
 
 LIGHT = {"entities": [["user_id"]], "windows": [2], "signals": ["is_click"], "history": 0, "today": False}
 CLICK = {"name": "click", "label": "is_click = 1"}
@@ -157,11 +157,11 @@ def test_a_weight_that_is_no_weight_is_refused_by_its_place(feed: Any, value: fl
 
 
 # --- Fingerprints -------------------------------------------------------------------------------------------------
-def test_what_makes_labels_and_weights_is_in_the_fingerprint_and_nothing_of_it_where_it_is_not_set(feed: Any) -> None:
-    plain = feature_config(small(feed, objective=[CLICK, {**LONG, "given": None}]))
-    assert "weight" not in plain
-    assert all(set(entry) == {"name", "kind", "label", "observed"} for entry in plain["objectives"])
-    assert plain != feature_config(small(feed, objective=[CLICK, LONG]))
-    assert plain != feature_config(small(feed, objective=[CLICK, {**LONG, "given": None}], train={"weight": "watch"}))
-    shorter = {**STARS, "levels": [1, 5]}
-    assert feature_config(small(feed, objective=[STARS])) != feature_config(small(feed, objective=[shorter]))
+def test_what_makes_labels_and_weights_is_in_the_fingerprint(feed: Any) -> None:
+    def counted(**changes: Any) -> Any:
+        return STAGES["features"].counted(small(feed, **changes))
+
+    plain = counted(objective=[CLICK, {**LONG, "given": None}])
+    assert plain != counted(objective=[CLICK, LONG])
+    assert plain != counted(objective=[CLICK, {**LONG, "given": None}], train={"weight": "watch"})
+    assert counted(objective=[STARS]) != counted(objective=[{**STARS, "levels": [1, 5]}])

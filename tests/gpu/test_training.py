@@ -11,11 +11,11 @@ import torch
 
 from recsys import artifacts
 from recsys.config import Pipeline, Train
-from recsys.encoding import encode
 from recsys.progress import Console
 from recsys.training import load, train
 from recsys.training.guard import Guard
 from recsys.training.state import State
+from tests.staged import encode
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -72,7 +72,7 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, day in enumerate(DAYS):
         with artifacts.writing(folder / f"examples/day={day}", stage="features", fingerprint="test") as output:
             output.write_table("part-0.parquet", _table(number))
-    return encode(_pipeline(), folder / "examples", folder / "encoded", console=QUIET).folder
+    return encode(_pipeline(), folder / "examples", console=QUIET).folder
 
 
 @pytest.fixture

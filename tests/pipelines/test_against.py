@@ -65,7 +65,7 @@ def test_a_run_is_named_once(workspace: Path, capsys) -> None:
 
 
 def test_importance_is_a_file_of_the_run_that_only_its_own_options_redo(tiny: Path, workspace: Path, capsys) -> None:
-    again = ["report", TINY, "--workspace", str(workspace), "--run", "first"]
+    again = ["importance", TINY, "--workspace", str(workspace), "--run", "first"]
     target = tiny / "runs" / "first" / "importance.parquet"
     artifacts.verify(target)
     rows = pq.read_table(target)
@@ -92,10 +92,12 @@ def test_without_encoded_days_the_report_says_what_to_run(tiny: Path, tmp_path: 
         (tmp_path / "tiny" / name).symlink_to(tiny / name)
     shutil.copytree(tiny / "runs" / "first", tmp_path / "tiny" / "runs" / "first")
     (tmp_path / "tiny" / "runs" / "first" / "importance.parquet").unlink()
-    arguments = ["report", TINY, "--workspace", str(tmp_path), "--run", "first"]
-    assert run_command(arguments) == 4
-    assert "--until encode, or evaluate.importance = false" in capsys.readouterr().err
-    assert run_command([*arguments, "--set", "evaluate.importance=false"]) == 0
+    arguments = [TINY, "--workspace", str(tmp_path), "--run", "first"]
+    assert run_command(["report", *arguments]) == 4
+    assert "importance.parquet: found nothing, expected the output of importance. Fix: " in capsys.readouterr().err
+    assert run_command(["importance", *arguments]) == 4
+    assert "expected the output of encode. Fix: recsys run PIPELINE --until encode" in capsys.readouterr().err
+    assert run_command(["report", *arguments, "--set", "evaluate.importance=false"]) == 0
     assert 'id="importance"' not in (tmp_path / "tiny" / "runs" / "first" / "report.html").read_text()
 
 

@@ -7,13 +7,14 @@ import pytest
 from recsys import config
 from recsys.jobs import open_job
 from recsys.progress import Console
+from recsys.stages import baseline_run
 
 from .conftest import PIPELINES
 
 
 def run_of(kind: str, workspace: Path, *overrides: str) -> Path:
     pipeline = config.load(PIPELINES / "tiny.toml", overrides)
-    return open_job(pipeline, workspace, run="another", replace=True, console=Console(quiet=True)).baseline_run(kind)
+    return baseline_run(open_job(pipeline, workspace, run="another", replace=True, console=Console(quiet=True)), kind)
 
 
 @pytest.mark.parametrize("override", ["objective.like.position=true", "objective.click.position=false", "model.position=blind"])

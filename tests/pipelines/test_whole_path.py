@@ -10,6 +10,7 @@ import pytest
 
 from recsys import artifacts, schema
 from recsys.cli import run_command
+from recsys.stages import STAGES
 
 from .conftest import write_small
 
@@ -102,13 +103,13 @@ def test_a_run_name_stands_for_one_config(tiny: Path, workspace: Path, capsys):
 
 def test_a_stage_alone_needs_the_ones_before_it(tmp_path: Path, capsys):
     assert run_command(["train", TINY, "--workspace", str(tmp_path)]) == 4
-    assert "expected the output of features" in capsys.readouterr().err
+    assert "expected the output of encode. Fix: recsys run PIPELINE --until encode" in capsys.readouterr().err
 
 
 def test_stages_one_by_one_give_the_same_as_run(tmp_path: Path):
     toml, workspaces = str(write_small(tmp_path, np.arange(600) % 100)), (tmp_path / "whole", tmp_path / "parts")
     assert run_command(["run", toml, "--workspace", str(workspaces[0]), "--run", "first", "--quiet"]) == 0
-    for stage in ("ingest", "features", "encode", "train", "score", "evaluate", "report"):
+    for stage in STAGES:
         assert run_command([stage, toml, "--workspace", str(workspaces[1]), "--run", "first", "--quiet"]) == 0
     for file in ("model/model.safetensors", "predictions.parquet", "metrics.parquet"):
         whole, parts = ((workspace / "small" / "runs" / "first" / file).read_bytes() for workspace in workspaces)

@@ -11,6 +11,7 @@ from recsys.progress import Console
 from recsys.report import balance_figures, model_figures, write_report
 from recsys.report.cosines import NO_INTERVAL, pooled_cosines, words
 from recsys.report.training_log import read_journal
+from tests.staged import ORIGIN
 
 NAMES = ("click", "dismissal", "watch")
 LOSSES = {"click": [0.9, 0.8, 0.85], "watch": [0.9, 0.8, 0.7]}  # by pass, of member 0; member 1 has the same and 0.02 more
@@ -43,7 +44,7 @@ def lines(cosine: float | None, weights: tuple[float, float]) -> list[dict]:
 def page(run, pipeline):
     def written(cosine: float | None, weights: tuple[float, float]) -> str:
         (run / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(cosine, weights)))
-        write_report(run, pipeline, account=None, fingerprint="f", console=Console(quiet=True))
+        write_report(run, pipeline, account=None, origin=ORIGIN, console=Console(quiet=True))
         return (run / "report.html").read_text(encoding="utf-8")
 
     return written

@@ -19,6 +19,7 @@ from recsys.progress import Console
 from recsys.report import write_report
 from tests.report.conftest import OBJECTIVES, PIPELINE, POPULARITY, RUN
 from tests.report.test_page import Page
+from tests.staged import ORIGIN
 
 CALIBRATED = PIPELINE.model_copy(update={"evaluate": PIPELINE.evaluate.model_copy(update={"calibrate": "isotonic"})})
 
@@ -48,7 +49,7 @@ def run_of(folder: Path, calibrated: dict[str, pa.Table], *splits: str) -> Path:
 def after(calibrated: dict[str, pa.Table], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A calibrated run with its page."""
     folder = run_of(tmp_path_factory.mktemp("calibrated") / RUN, calibrated, "validation", "test")
-    write_report(folder, CALIBRATED, account=None, fingerprint="f", console=Console(quiet=True))
+    write_report(folder, CALIBRATED, account=None, origin=ORIGIN, console=Console(quiet=True))
     return folder
 
 
@@ -135,13 +136,13 @@ def test_says_what_was_fitted_to_what(after: Path) -> None:
 
 def test_validation_days_alone_are_said_to_flatter(calibrated: dict[str, pa.Table], tmp_path: Path) -> None:
     folder = run_of(tmp_path / RUN, calibrated, "validation")
-    write_report(folder, CALIBRATED, account=None, fingerprint="f", console=Console(quiet=True))
+    write_report(folder, CALIBRATED, account=None, origin=ORIGIN, console=Console(quiet=True))
     text = " ".join(Page(html_of(folder)).text.split())
     assert "These are the days that the maps were fitted to: the numbers after calibration flatter it." in text
 
 
 def test_without_calibration_the_section_says_so_and_has_one_curve(run: Path) -> None:
-    write_report(run, PIPELINE, account=None, fingerprint="f", console=Console(quiet=True))
+    write_report(run, PIPELINE, account=None, origin=ORIGIN, console=Console(quiet=True))
     section = html_of(run)
     assert 'Predictions are as the model gave them (evaluate.calibrate = "none").' in Page(section).text
     assert all(len(cells) == 2 for cells in rows_of(section, "By slice, test days").values())

@@ -7,6 +7,7 @@ import pytest
 from recsys import schema
 from recsys.progress import Console
 from recsys.report import importance, write_report
+from tests.staged import ORIGIN
 
 FALLS = {
     ("click", "agg.user_id+topic"): (0.031, 0.02, 0.04),
@@ -81,7 +82,7 @@ def test_every_group_has_words(group: str) -> None:
 
 def test_it_is_a_section_of_the_page(run, pipeline) -> None:
     pq.write_table(rows(), run / "importance.parquet")
-    write_report(run, pipeline, account=None, fingerprint="f", console=Console(quiet=True))
+    write_report(run, pipeline, account=None, origin=ORIGIN, console=Console(quiet=True))
     html = (run / "report.html").read_text(encoding="utf-8")
     assert 'id="importance"' in html
     assert "click: AUC falls most by position" in html

@@ -21,13 +21,14 @@ from recsys.report.training_log import Inside, Look
 from recsys.report.verdict import comparisons
 from tests.report.browser import all_drawn, browser_on
 from tests.report.conftest import INSIDE, RUN, run_folder
+from tests.staged import ORIGIN
 
 EVIL = "</script><script>alert(1)</script>"
 ACCOUNT = {"read": 1000, "kept": 970, "duplicate": 20, "quarantined": 10}
 
 
 def written(run: Path, pipeline, account=ACCOUNT) -> str:
-    write_report(run, pipeline, account=account, fingerprint="f", console=Console(quiet=True))
+    write_report(run, pipeline, account=account, origin=ORIGIN, console=Console(quiet=True))
     return (run / "report.html").read_text(encoding="utf-8")
 
 
@@ -82,7 +83,7 @@ def test_is_one_small_artifact_with_every_section(shown, html) -> None:
     assert len(html.encode()) < 3_000_000
     page = Page(html)
     assert {"run", "results", "metrics", "calibration", "days", "slices", "training", "inside", "bias"} <= set(page.ids)
-    assert artifacts.verify(shown / "report.html").stage == "report"
+    assert artifacts.verify(shown / "report.html").fingerprint == ORIGIN.fingerprint
     for said in (
         "read 1,000 = kept 970 + duplicate 20 + quarantined 10",
         "123,456",

@@ -11,6 +11,7 @@ from recsys.evaluation import read_scores
 from recsys.progress import Console
 from recsys.report import positions, write_report
 from recsys.report.training_log import Inside
+from tests.staged import ORIGIN
 
 from .conftest import INSIDE, OBJECTIVES, RUN
 
@@ -97,7 +98,7 @@ def test_one_position_or_none_known_says_nothing(pipeline, shown) -> None:
 
 def test_it_stands_beside_the_learned_curve_on_the_page(pipeline, shown, run) -> None:
     pq.write_table(shown, run / "predictions.parquet")
-    write_report(run, pipeline, account=None, fingerprint="f", console=Console(quiet=True))
+    write_report(run, pipeline, account=None, origin=ORIGIN, console=Console(quiet=True))
     html = (run / "report.html").read_text(encoding="utf-8")
     found = [
         html.index(f"<figcaption>{title}")

@@ -21,6 +21,7 @@ from recsys.report.sampling import MAX_BYTES, MAX_ROWS, most_rows, row_bytes, ta
 from recsys.report.templates import inline_json
 from recsys.report.tradeoffs import chosen_metrics, data, mixes, objective_toml
 from tests.report.browser import browser_on
+from tests.staged import ORIGIN
 
 EVIL = "</script><script>alert(1)</script>"
 DAY = "2024-01-04"
@@ -138,7 +139,7 @@ def html(pipeline, predictions, tmp_path_factory) -> Path:
     rows = evaluate(predictions["mine-1a"], pipeline.objective, run="mine-1a", against=others, bootstrap=20, list_k=(3, 10, 40),
                     top_percent=(10.0, 2.5))  # fmt: skip
     pq.write_table(rows, folder / "mine-1a" / "metrics.parquet")
-    write_report(folder / "mine-1a", pipeline, account=None, fingerprint="f", console=Console(quiet=True), against=[folder / "plain-2b"])
+    write_report(folder / "mine-1a", pipeline, account=None, origin=ORIGIN, console=Console(quiet=True), against=[folder / "plain-2b"])
     return folder / "mine-1a" / "report.html"
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from recsys import sources
 from recsys.errors import ConfigError, DataError
+from recsys.progress import Console
+from recsys.stages import STAGES, Job
 from tests.sources.logs import COLUMNS, make_log, make_pipeline
 
 
@@ -73,30 +75,37 @@ def test_the_columns_that_a_pipeline_may_name(tmp_path: Path) -> None:
     }
 
 
+def ingested(pipeline, folder):
+    """What makes the output of ingest stale."""
+    (part,) = STAGES["ingest"].parts(Job(pipeline, folder, folder, folder, folder, Console(quiet=True)), pipeline)
+    return part.fingerprint
+
+
 def test_the_output_depends_on_options_and_files_but_not_on_their_place(tmp_path: Path) -> None:
-    configs = []
+    found = []
     for name in ("here", "there"):
         folder = tmp_path / name
         folder.mkdir()
         source = _source(folder)
         for path in folder.iterdir():
             os.utime(path, ns=(10**18, 10**18))
-        configs.append(sources.source_config(make_pipeline(source), folder))
-    assert configs[0] == configs[1]
+        found.append(ingested(make_pipeline(source), folder))
+    assert found[0] == found[1]
     os.utime(tmp_path / "there" / "log.csv", ns=(10**18, 10**18 + 1))
     pipeline = make_pipeline(source)
-    assert sources.source_config(pipeline, folder) != configs[0]
-    assert sources.source_config(make_pipeline(source, {"category": ["clicked"]}), folder) != sources.source_config(pipeline, folder)
+    assert ingested(pipeline, folder) != found[0]
+    assert ingested(make_pipeline(source, {"category": ["clicked"]}), folder) != ingested(pipeline, folder)
 
 
 def test_a_missing_file_is_noticed_before_anything_is_read(tmp_path: Path) -> None:
     source = _source(tmp_path, items=tmp_path / "user.csv")
     with pytest.raises(DataError, match=r'user\.csv: found no such file.*did you mean "users\.csv"'):
-        sources.source_config(make_pipeline(source), tmp_path)
+        sources.raw_states(make_pipeline(source))
 
 
 def test_a_simulated_source_depends_on_its_options_and_seed(tmp_path: Path) -> None:
-    config = sources.source_config(make_pipeline({"kind": "world", "users": 9}), tmp_path)
-    assert config["source"]["users"] == 9
-    assert config["seed"] == 7
+    world = {"kind": "world", "users": 9}
+    found = ingested(make_pipeline(world), tmp_path)
+    assert ingested(make_pipeline(world | {"users": 8}), tmp_path) != found
+    assert ingested(make_pipeline(world).model_copy(update={"seed": 8}), tmp_path) != found
     assert not list(tmp_path.iterdir())

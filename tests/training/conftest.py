@@ -12,11 +12,12 @@ import pyarrow as pa
 import pytest
 
 from recsys import artifacts
+from recsys.artifacts import Origin
 from recsys.config import Pipeline
-from recsys.encoding import encode
 from recsys.progress import Console
 from recsys.training import observe, train
 from recsys.training.member import Outputs
+from tests.staged import encode
 
 TAGS = ("news", "music", "sport", "games")
 TAG_EFFECT = np.array([-0.8, -0.2, 0.3, 0.9])
@@ -159,13 +160,12 @@ def tables(rows: int = 300) -> dict[str, pa.Table]:
 def encoded_of(folder: Path, days: dict[str, pa.Table], pipeline: Pipeline | None = None) -> tuple[Path, Path]:
     """The examples' folder and the encoded folder."""
     examples = write_examples(folder / "examples", days)
-    return examples, encode(pipeline or pipeline_of(), examples, folder / "encoded", console=Console(quiet=True)).folder
+    return examples, encode(pipeline or pipeline_of(), examples, console=Console(quiet=True)).folder
 
 
 def run_train(pipeline: Pipeline, encoded: Path, run: Path, console: Console | None = None) -> None:
-    train(
-        pipeline, encoded, run, fingerprint=artifacts.fingerprint(pipeline.model_dump()), inputs={}, console=console or Console(quiet=True)
-    )
+    origin = Origin("train", artifacts.fingerprint(pipeline.model_dump()))
+    train(pipeline, encoded, run, origin, console=console or Console(quiet=True))
 
 
 def journal(run: Path, **wanted: Any) -> list[dict[str, Any]]:

@@ -10,13 +10,14 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from recsys import artifacts
-from recsys.config import Pipeline
+from recsys.config import Learning
 from recsys.encoding import Encoder
 from recsys.errors import ArtifactError, ConfigError
 from recsys.progress import Console
 from recsys.training import load, permuted, score
 from recsys.training.model import read_model
 from recsys.training.transfer import Transfer
+from tests.staged import ORIGIN
 
 from .conftest import DAYS, Toy, pipeline_of, run_train
 from .test_resume import _interrupt_every
@@ -48,8 +49,8 @@ def counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FlopCounterMode, "get_total_flops", lambda counter: round(1.02 * original(counter)))
 
 
-def _saved(run: Path) -> Pipeline:
-    return Pipeline.model_validate_json((run / "model/config.json").read_bytes())
+def _saved(run: Path) -> Learning:
+    return Learning.model_validate_json((run / "model/config.json").read_bytes())
 
 
 def test_what_is_saved_has_the_widths_of_its_weights_and_no_budget(run: Path) -> None:
@@ -76,7 +77,7 @@ def test_it_is_loaded_scored_and_looked_into_whatever_is_counted(
 def _looked_at(toy: Toy, run: Path) -> list[np.ndarray]:
     """The library's predictions, the stage's, and those of permutation importance."""
     quiet = Console(quiet=True)
-    score(PIPELINE, toy.examples, toy.encoded, run, fingerprint="s", inputs={}, console=quiet)
+    score(PIPELINE, toy.examples, toy.encoded, run, run / "predictions.parquet", ORIGIN, console=quiet)
     scored = pq.read_table(run / "predictions.parquet")["pred.click"].to_numpy()
     sample = permuted(PIPELINE, toy.examples, toy.encoded, run, rows=100, console=quiet)
     _, (first, *_) = next(sample.groups)
@@ -100,7 +101,7 @@ def test_a_training_that_goes_on_keeps_the_widths_it_began_with(
 def test_a_model_that_an_earlier_version_saved_with_its_budget_is_refused(run: Path, tmp_path: Path) -> None:
     with artifacts.writing(tmp_path / "model", stage="train", fingerprint="x") as output:
         shutil.copytree(run / "model", output.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(artifacts.MANIFEST))
-        output.write_json("config.json", PIPELINE.model_dump(mode="json"))
+        output.write_json("config.json", PIPELINE.model_dump(mode="json", include=set(Learning.model_fields)))
     with pytest.raises(ArtifactError, match=r"found a model of another version \(model\.budget_macs: found 6,000, expected widths"):
         load(tmp_path / "model")
 

@@ -16,14 +16,14 @@ from sklearn.metrics import log_loss
 
 from recsys import artifacts
 from recsys.config import Pipeline
-from recsys.encoding import Batch, EncodedDays, encode
+from recsys.encoding import Batch, EncodedDays
 from recsys.errors import DataError
-from recsys.features import build
 from recsys.progress import Console
 from recsys.training import loop
 from recsys.training.descend import descend
 from recsys.training.member import Outputs
 from recsys.training.state import State
+from tests.staged import build, encode
 
 from .conftest import DAYS as DAYS_OF_TOY
 from .conftest import MODEL, OBJECTIVES, Said, encoded_of, journal, pipeline_of, run_train, tables, with_label
@@ -122,13 +122,13 @@ class Log:
             for day, some in by_day.items():
                 output.write_table(f"day={day}/part-0.parquet", pa.Table.from_pylist(some, schema=EVENTS))
         self.examples = build(pipeline(), folder, console=Console(quiet=True)).folder
-        self.encoded = encode(pipeline(), self.examples, folder / "encoded", console=Console(quiet=True)).folder
+        self.encoded = encode(pipeline(), self.examples, console=Console(quiet=True)).folder
         self.place = {dense.tobytes(): number for number, dense in enumerate(EncodedDays(self.encoded, DAYS).dense())}
         assert len(self.place) == len(self.rows), "each row has features of its own, or this test cannot tell them apart"
 
     def learned(self, run: Path, monkeypatch: pytest.MonkeyPatch, trained: Pipeline) -> dict[tuple[str, int], Learned]:
         """(phase, round) → what steps were taken on in a training."""
-        encoded = encode(trained, self.examples, self.encoded.parent, console=Console(quiet=True)).folder
+        encoded = encode(trained, self.examples, console=Console(quiet=True)).folder
         names = [objective.name for objective in trained.objective]
         found: dict[tuple[str, int], dict[tuple[int, str], list[float]]] = defaultdict(lambda: defaultdict(list))
 

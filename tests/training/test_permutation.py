@@ -16,6 +16,7 @@ from recsys.evaluation import falls
 from recsys.progress import Console
 from recsys.training import load, permuted, score
 from recsys.training.permutation import MOST_PERMUTATIONS
+from tests.staged import ORIGIN
 
 from .conftest import DAYS, KINDS, Toy, encoded_of, kinds_pipeline, pipeline_of, run_train, tables, write_examples
 
@@ -50,7 +51,7 @@ def run(toy: Toy, two: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_nothing_permuted_gives_the_predictions_of_the_stage_score(toy: Toy, run: Path, two: Pipeline) -> None:
-    score(two, toy.examples, toy.encoded, run, fingerprint="s", inputs={}, console=QUIET)
+    score(two, toy.examples, toy.encoded, run, run / "predictions.parquet", ORIGIN, console=QUIET)
     scored = pq.read_table(run / "predictions.parquet")
     test = scored.filter(pc.equal(scored["split"], "test"))
     base, _ = spoiled(two, toy.examples, toy.encoded, run, ROWS)

@@ -13,6 +13,7 @@ import pytest
 from recsys.config import Pipeline
 from recsys.progress import Console
 from recsys.training import load, score
+from tests.staged import ORIGIN
 
 from .conftest import DAYS, OBJECTIVES, encoded_of, pipeline_of, run_train, tables, with_label
 
@@ -46,7 +47,7 @@ def run(request, days, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, P
     folder = tmp_path_factory.mktemp(request.param)
     examples, encoded = encoded_of(folder, days, pipeline)
     run_train(pipeline, encoded, folder / "run")
-    score(pipeline, examples, encoded, folder / "run", fingerprint="s", inputs={}, console=Console(quiet=True))
+    score(pipeline, examples, encoded, folder / "run", folder / "run" / "predictions.parquet", ORIGIN, console=Console(quiet=True))
     return request.param, pipeline, folder / "run", pq.read_table(folder / "run/predictions.parquet")
 
 

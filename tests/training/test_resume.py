@@ -14,8 +14,6 @@ from recsys import artifacts
 from recsys.balancing.fixed import Fixed
 from recsys.config import Pipeline
 from recsys.errors import ArtifactError
-from recsys.progress import Console
-from recsys.training import train
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.guard import Guard
 from recsys.training.state import State
@@ -242,8 +240,7 @@ def test_no_file_of_a_run_is_a_pickle(toy: Toy, tmp_path: Path, monkeypatch: pyt
     checkpoint = {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert checkpoint == {".safetensors", ".jsonl"}
     pipeline = pipeline_of()
-    fingerprint = artifacts.fingerprint(pipeline.model_dump())
-    train(pipeline, toy.encoded, tmp_path / "run", fingerprint=fingerprint, inputs={}, console=Console(quiet=True))
+    run_train(pipeline, toy.encoded, tmp_path / "run")
     assert {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()} == {".safetensors", ".jsonl", ".json", ".parquet"}
 
 

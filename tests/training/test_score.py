@@ -18,6 +18,7 @@ from recsys.errors import ArtifactError, DataError
 from recsys.predictions import train_means
 from recsys.progress import Console
 from recsys.training import load, score
+from tests.staged import ORIGIN
 
 from .conftest import DAYS, Toy, pipeline_of, run_train, write_examples
 
@@ -26,7 +27,7 @@ QUIET = Console(quiet=True)
 
 
 def _scored(pipeline: Pipeline, toy: Toy, run: Path) -> pa.Table:
-    score(pipeline, toy.examples, toy.encoded, run, fingerprint="s", inputs={}, console=QUIET)
+    score(pipeline, toy.examples, toy.encoded, run, run / "predictions.parquet", ORIGIN, console=QUIET)
     return pq.read_table(run / "predictions.parquet")
 
 
@@ -52,7 +53,7 @@ def test_predictions_hold_the_rows_of_the_examples_with_what_they_carry(toy: Toy
     assert predictions["day"].to_pylist() == [day for day in DAYS[3:] for _ in range(300)]
     assert predictions["split"].to_pylist() == ["validation"] * 600 + ["test"] * 300
     assert train_means(predictions.schema) == json.loads((run / "model/train_means.json").read_text())
-    assert artifacts.is_fresh(run / "predictions.parquet", "s")
+    assert artifacts.is_fresh(run / "predictions.parquet", ORIGIN.fingerprint)
 
 
 def test_test_days_are_predicted_by_the_model_and_validation_days_as_kept(toy: Toy, run: Path) -> None:
@@ -160,7 +161,7 @@ def test_examples_of_other_rows_than_were_encoded_are_refused(toy: Toy, tmp_path
     short = {day: table.slice(0, 200) for day, table in toy.tables.items()}
     examples = write_examples(tmp_path / "examples", short)
     with pytest.raises(ArtifactError, match="found 200 rows, expected the 300"):
-        score(pipeline_of(model={"members": 2}), examples, toy.encoded, run, fingerprint="x", inputs={}, console=QUIET)
+        score(pipeline_of(model={"members": 2}), examples, toy.encoded, run, run / "predictions.parquet", ORIGIN, console=QUIET)
 
 
 def test_nothing_to_score_is_an_error(toy: Toy, tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""The way from a raw log to a page, as one list of stages. A stage's code is imported when the stage runs."""
+
+from recsys.stages.baselines import BASELINES, baseline_run, kinds_of, single_tasks
+from recsys.stages.calibrate import CALIBRATE
+from recsys.stages.encode import ENCODE, encoded_of
+from recsys.stages.evaluate import EVALUATE, require_named_runs
+from recsys.stages.features import FEATURES, examples_of
+from recsys.stages.identity import claim, run_identity, run_name
+from recsys.stages.importance import IMPORTANCE_STAGE
+from recsys.stages.ingest import INGEST
+from recsys.stages.report import REPORT_STAGE
+from recsys.stages.score import SCORE
+from recsys.stages.stage import Job, Part, Stage, contents
+from recsys.stages.status import Status, statuses
+from recsys.stages.train import TRAIN
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        INGEST,
+        FEATURES,
+        ENCODE,
+        TRAIN,
+        SCORE,
+        BASELINES,
+        CALIBRATE,
+        EVALUATE,
+        IMPORTANCE_STAGE,
+        REPORT_STAGE,
+    )
+}
+
+__all__ = [
+    "STAGES",
+    "Job",
+    "Part",
+    "Stage",
+    "Status",
+    "baseline_run",
+    "claim",
+    "contents",
+    "encoded_of",
+    "examples_of",
+    "kinds_of",
+    "require_named_runs",
+    "run_identity",
+    "run_name",
+    "single_tasks",
+    "statuses",
+]

@@ -1,0 +1,66 @@
+"""The predictions of a run and of its baselines, calibrated: uncalibrated.parquet → calibration.json, predictions.parquet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from recsys import schema
+from recsys.artifacts import Origin
+from recsys.config import Pipeline
+from recsys.stages.baselines import baseline_run, raw_baseline_run, shared_kinds
+from recsys.stages.identity import claim
+from recsys.stages.score import raw_predictions
+from recsys.stages.stage import Job, Part, Stage, contents, timed
+from recsys.workspace import CALIBRATION, PREDICTIONS
+
+
+def _sources(job: Job) -> dict[Path, Path]:
+    """Return run → the predictions that it is calibrated from; nothing where no calibration is asked for."""
+    if job.pipeline.evaluate.calibrate == "none":
+        return {}
+    of_baselines = {baseline_run(job, kind): raw_baseline_run(job, kind) / PREDICTIONS for kind in shared_kinds(job.pipeline)}
+    return {job.run: raw_predictions(job.run, job.pipeline)} | of_baselines
+
+
+def _parts(job: Job, options: Pipeline) -> list[Part]:
+    return [
+        CALIBRATE.part(options, f"calibrate {run.name}", [run / PREDICTIONS, run / CALIBRATION], contents([source]))
+        for run, source in _sources(job).items()
+    ]
+
+
+def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
+    from recsys.calibration import calibrate_file
+
+    sources = _sources(job)
+    method = options.evaluate.calibrate
+    assert method != "none", "then there are no parts"
+    for part in stale:
+        target, maps = part.writes
+        if target.parent != job.run:
+            kind = target.parent.name.partition("-")[0]
+            claim(target.parent, {"baseline": kind, "calibrate": method}, job.pipeline)
+        with timed(job, part.name):
+            calibrate_file(
+                sources[target.parent],
+                target,
+                maps,
+                options.objective,
+                method,
+                until=options.border_after(schema.VALIDATION),
+                origin=Origin(CALIBRATE.name, part.fingerprint, part.inputs),
+                console=job.console,
+            )
+
+
+CALIBRATE = Stage(
+    name="calibrate",
+    version=1,
+    options=(
+        *("evaluate.calibrate", "split", "source.kind", "source.time"),
+        *(f"objective.{name}" for name in ("name", "kind", "given", "levels", "better", "fusion_weight")),
+    ),
+    reads=lambda job: list(_sources(job).values()),
+    writes=lambda job: [run / name for run in _sources(job) for name in (PREDICTIONS, CALIBRATION)],
+    parts=_parts,
+    make=_make,
+)

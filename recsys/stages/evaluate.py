@@ -1,0 +1,97 @@
+"""predictions.parquet of a run and of its baselines → metrics.parquet of each, and calibration.parquet: what calibration changed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from recsys import artifacts
+from recsys.artifacts import Origin
+from recsys.config import Pipeline
+from recsys.errors import ConfigError
+from recsys.judge import metrics_of, warn_of_run, what_calibration_changed
+from recsys.stages.baselines import baseline_run, kinds_of, shared_kinds
+from recsys.stages.stage import Job, Part, Stage, contents, timed
+from recsys.workspace import CALIBRATION_CHANGE, METRICS, PREDICTIONS, RUNS
+
+
+def compared_with(job: Job) -> list[Path]:
+    """Return the runs that this one is compared with: its baselines, then those of evaluate.against."""
+    named = [job.folder / RUNS / name for name in job.pipeline.evaluate.against]
+    return [*(baseline_run(job, kind) for kind in kinds_of(job.pipeline)), *named]
+
+
+def require_named_runs(job: Job) -> None:
+    """Raise ConfigError, naming all at once, where a run of evaluate.against is the run itself or has no predictions."""
+    problems = []
+    scored = sorted(path.parent.name for path in job.folder.glob(f"{RUNS}/*/{PREDICTIONS}"))
+    for name in job.pipeline.evaluate.against:
+        if name == job.run.name:
+            problems.append(f"evaluate.against: found {name}, the run itself, expected others. Fix: leave it out, or another --run")
+        elif name not in scored:
+            there = ", ".join(other for other in scored if other != job.run.name) or "none"
+            problems.append(
+                f'evaluate.against: found "{name}", expected a scored run of {job.pipeline.name}; there are: {there}.'
+                " Fix: run that one first, or correct the name"
+            )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _against(job: Job) -> dict[Path, list[Path]]:
+    """Return run → the runs that it is held against. The single-task run is not judged here: it has its own comparisons."""
+    return {baseline_run(job, kind): [] for kind in shared_kinds(job.pipeline)} | {job.run: compared_with(job)}
+
+
+def _written(job: Job, run: Path) -> list[Path]:
+    calibrated = job.pipeline.evaluate.calibrate != "none"
+    return [run / METRICS, *([run / CALIBRATION_CHANGE] if calibrated else [])]
+
+
+def _parts(job: Job, options: Pipeline) -> list[Part]:
+    require_named_runs(job)
+    return [
+        EVALUATE.part(options, f"evaluate {run.name}", _written(job, run), contents([of / PREDICTIONS for of in (run, *against)]))
+        for run, against in _against(job).items()
+    ]
+
+
+def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
+    against = _against(job)
+    for part in stale:
+        run = part.writes[0].parent
+        artifacts.remove(run / CALIBRATION_CHANGE)
+        with timed(job, part.name):
+            _evaluate(options, run, against[run], Origin(EVALUATE.name, part.fingerprint, part.inputs))
+
+
+def _evaluate(options: Pipeline, run: Path, against: Sequence[Path], origin: Origin) -> None:
+    predictions = artifacts.read_table(run / PREDICTIONS)
+    others: Mapping[str, object] = {other.name: artifacts.read_table(other / PREDICTIONS) for other in against}
+    if options.evaluate.calibrate != "none":
+        change = what_calibration_changed(options, predictions, run=run.name)
+        origin.write_file(run / CALIBRATION_CHANGE, lambda draft: pq.write_table(change, draft))
+    rows = metrics_of(options, predictions, run=run.name, against=others)
+    origin.write_file(run / METRICS, lambda draft: pq.write_table(rows, draft))
+
+
+def warn(job: Job) -> None:
+    """Say what makes the run's numbers doubtful, whether they are fresh or not."""
+    warn_of_run(job.pipeline, job.run, job.console)
+
+
+EVALUATE = Stage(
+    name="evaluate",
+    version=1,
+    options=(
+        "seed",
+        *(f"objective.{name}" for name in ("name", "kind", "given", "levels", "group", "better")),
+        *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "list_k", "top_percent", "target_temperature", "calibrate")),
+    ),
+    places=("evaluate.baselines", "evaluate.against", "model.sharing"),
+    reads=lambda job: [run / PREDICTIONS for run in (job.run, *(baseline_run(job, kind) for kind in kinds_of(job.pipeline)))],
+    writes=lambda job: [path for run in _against(job) for path in _written(job, run)],
+    parts=_parts,
+    make=_make,
+    always=warn,
+)

@@ -1,0 +1,32 @@
+"""What makes two runs the same, and what config a run's folder stands for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recsys import artifacts
+from recsys.config import Pipeline
+from recsys.workspace import CONFIG
+
+
+def run_name(pipeline: Pipeline) -> str:
+    """Return the default name of a run: its architecture and a fingerprint of its config."""
+    return f"{pipeline.model.sharing}-{artifacts.fingerprint(run_identity(pipeline))[:6]}"
+
+
+def run_identity(pipeline: Pipeline) -> dict[str, Any]:
+    """Return all of the config that makes a run: not where files lie, nor how results are evaluated."""
+    identity = pipeline.model_dump(mode="json", exclude={"evaluate": True, "fuse": True, "source": {"log", "users", "items", "path"}})
+    identity["train"].pop("checkpoint_seconds")
+    if pipeline.train.init_from is not None:
+        identity["train"]["init_from"] = pipeline.train.init_from.name
+    if pipeline.balance.worst_case.baseline is not None:
+        identity["balance"]["worst_case"]["baseline"] = pipeline.balance.worst_case.baseline.name
+    return identity
+
+
+def claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline) -> None:
+    """Write down what config the run's folder stands for from now on."""
+    config = {"identity": dict(identity), "pipeline": pipeline.model_dump(mode="json")}
+    if artifacts.read_json(run / CONFIG) != config:
+        artifacts.write_json(run / CONFIG, config)

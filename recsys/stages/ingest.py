@@ -1,0 +1,51 @@
+"""Raw files → events/, users/, items/, quarantine/."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from recsys import artifacts
+from recsys.config import Pipeline
+from recsys.stages.stage import Job, Part, Stage, timed
+from recsys.workspace import EVENTS, ITEMS, QUARANTINE, USERS
+
+
+def _writes(job: Job) -> list[Path]:
+    return [job.folder / name for name in (USERS, ITEMS, QUARANTINE, EVENTS)]
+
+
+def _parts(job: Job, options: Pipeline) -> list[Part]:
+    """Return one part. Raw files are no artifacts: their names, sizes and times of change count. Of a simulated source the seed counts."""
+    from recsys import sources
+
+    return [INGEST.part(options, "ingest", _writes(job), {"raw": artifacts.fingerprint(sources.raw_states(options))})]
+
+
+def _make(job: Job, options: Pipeline, parts: Sequence[Part]) -> None:
+    from recsys import sources
+
+    with timed(job, "ingest"):
+        sources.ingest(options, job.folder, fingerprint=parts[0].fingerprint, console=job.console)
+
+
+def row_account(job: Job) -> dict[str, int] | None:
+    """Return what became of the log's rows, where that is known."""
+    manifest = artifacts.manifest(job.folder / EVENTS)
+    return dict(manifest.rows) if manifest and manifest.rows else None
+
+
+def _account(job: Job) -> str:
+    rows = row_account(job)
+    return str(artifacts.RowAccount(**rows)) if rows else "no row account"
+
+
+INGEST = Stage(
+    name="ingest",
+    version=1,
+    options=("source", "features.multi", "features.category", "features.ids"),
+    free=("seed", "features.memory_limit"),
+    reads=lambda job: [],
+    writes=_writes,
+    parts=_parts,
+    make=_make,
+    note=_account,
+)

@@ -1,0 +1,55 @@
+"""model/, examples/, encoded/ → the predictions of a run, before any calibration."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.stages.stage import Job, Part, Stage, contents, timed
+from recsys.workspace import CALIBRATION, MODEL, PREDICTIONS, UNCALIBRATED, day_folder
+
+FUSED = tuple(f"objective.{name}" for name in ("name", "kind", "given", "levels", "better", "fusion_weight"))
+
+
+def raw_predictions(run: Path, pipeline: Pipeline) -> Path:
+    """Return the file of a run's predictions before calibration; without calibration it is predictions.parquet itself."""
+    return run / (PREDICTIONS if pipeline.evaluate.calibrate == "none" else UNCALIBRATED)
+
+
+def scored_days(job: Job) -> list[Path]:
+    """Return the examples and the encoded rows of the days that are scored."""
+    days = job.days(schema.VALIDATION, schema.TEST)
+    return [day_folder(folder, day) for folder in (job.examples, job.encoded) for day in days]
+
+
+def _parts(job: Job, options: Pipeline) -> list[Part]:
+    return [SCORE.part(options, "score", [raw_predictions(job.run, options)], contents([job.run / MODEL, *scored_days(job)]))]
+
+
+def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
+    (part,) = stale
+    (target,) = part.writes
+    artifacts.remove(job.run / CALIBRATION)  # before other predictions stand beside maps that are not theirs
+    for standing in (job.run / PREDICTIONS, job.run / UNCALIBRATED):
+        if artifacts.is_fresh(standing, part.fingerprint):  # whether they are calibrated afterwards has changed, and nothing else
+            artifacts.copy_file(standing, target)
+            job.console.say("score: the predictions that stand")
+            return
+    from recsys import training
+
+    with timed(job, "score"):
+        origin = artifacts.Origin(SCORE.name, part.fingerprint, part.inputs)
+        training.score(options, job.examples, job.encoded, job.run, target, origin, console=job.console)
+
+
+SCORE = Stage(
+    name="score",
+    version=1,
+    options=(*FUSED, "split"),
+    places=("evaluate.calibrate",),
+    free=("train.device", "train.precision"),
+    reads=lambda job: [job.examples, job.encoded, job.run / MODEL],
+    writes=lambda job: [raw_predictions(job.run, job.pipeline)],
+    parts=_parts,
+    make=_make,
+)

@@ -1,0 +1,158 @@
+"""A stage as a value: what it reads of the config and of the workspace, what it writes, and whether that is fresh.
+
+Freshness goes by content. A part of a stage's output is fresh where it was made by the stage's present version from the options that the
+stage declares and from the same bytes. So a changed word in the TOML, or a new file, redoes what depends on it and nothing else.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from recsys import artifacts
+from recsys.config import Pipeline, narrowed
+from recsys.options import Options
+from recsys.progress import Console
+from recsys.workspace import days_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pipeline in one workspace, and the run that its model goes to. All paths follow from the config."""
+
+    pipeline: Pipeline
+    folder: Path  # of the pipeline in the workspace
+    run: Path
+    examples: Path
+    encoded: Path
+    console: Console
+
+    def days(self, *parts: str) -> list[str]:
+        """Return the days of these parts of the split that have examples."""
+        return days_of(self.pipeline.split, self.examples, *parts)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a stage makes in one go, and what it is made of."""
+
+    name: str
+    fingerprint: str
+    inputs: Mapping[str, str]  # artifact, or another thing that counts → fingerprint of its content
+    writes: tuple[Path, ...]
+
+    @property
+    def is_fresh(self) -> bool:
+        return all(artifacts.is_fresh(path, self.fingerprint) for path in self.writes)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step from the raw log to the page. Keys of the config are dotted, as in `config.narrowed`.
+
+    - `version`: raised when the output of the same options and inputs changes its meaning.
+    - `options`: the keys that shape the output. One that is a path does not count; what lies there does.
+    - `places`: the keys that say which files there are, and not what is in them.
+    - `free`: other keys that the code reads. They have no effect on the output, or are only checked, or count among the inputs.
+    - `reads`, `writes`: the folders and files of a job in which the artifacts lie.
+    - `parts`: what there is to make; it needs what is read to be there.
+    - `make`: makes the stale parts.
+
+    The stage's code receives `options`, `places` and `free`, and can read no other key.
+    """
+
+    name: str
+    version: int
+    options: tuple[str, ...]
+    reads: Callable[[Job], Sequence[Path]]
+    writes: Callable[[Job], Sequence[Path]]
+    parts: Callable[[Job, Pipeline], Sequence[Part]]
+    make: Callable[[Job, Pipeline, Sequence[Part]], None]
+    places: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
+    unit: str = ""  # of its parts, where they are counted and not said one by one
+    note: Callable[[Job], str] = lambda job: ""  # said of a fresh output
+    before: Callable[[Job], None] = lambda job: None  # done once the parts are known, fresh or not
+    always: Callable[[Job], None] = lambda job: None  # done after it, fresh or not
+
+    def receives(self, pipeline: Pipeline) -> Pipeline:
+        """Return what the stage's code is given of the config."""
+        return narrowed(pipeline, (*self.options, *self.places, *self.free))
+
+    def counted(self, pipeline: Pipeline, *without: str) -> dict[str, Any]:
+        """Return the options that shape the output, JSON-able, but for those `without`."""
+        counted: dict[str, Any] = _plain(narrowed(pipeline, self.options, without=(*self.free, *without)))
+        return counted
+
+    def declares(self, key: str) -> bool:
+        """Return whether the dotted key shapes this stage's output, or says which files there are."""
+        free = any(_holds(one, key) for one in self.free)
+        return not free and any(_holds(one, key) for one in (*self.options, *self.places))
+
+    def place(self, pipeline: Pipeline) -> str:
+        """Return the name of a folder for outputs of these options."""
+        return artifacts.fingerprint([self.name, self.version, self.counted(pipeline)])
+
+    def part(self, pipeline: Pipeline, name: str, writes: Sequence[Path], inputs: Mapping[str, str]) -> Part:
+        """Return a part of this stage's output, which is made of `inputs`."""
+        counted = [self.name, self.version, self.counted(pipeline), name, inputs]
+        return Part(name, artifacts.fingerprint(counted), inputs, tuple(writes))
+
+    def run(self, job: Job) -> None:
+        """Make what is stale, and say what is fresh. Raises ArtifactError where an input is absent or damaged."""
+        options = self.receives(job.pipeline)
+        parts = self.parts(job, options)
+        stale = [part for part in parts if not part.is_fresh]
+        self.before(job)
+        self._say(job, parts, stale)
+        if stale:
+            self.make(job, options, stale)
+        self.always(job)
+
+    def _say(self, job: Job, parts: Sequence[Part], stale: Sequence[Part]) -> None:
+        if self.unit:
+            fresh = len(parts) - len(stale)
+            said = f"fresh ({fresh} {self.unit})" if not stale else f"{fresh} of {len(parts)} {self.unit} are fresh"
+            job.console.say(f"{self.name}: {said}")
+            return
+        for part in parts:
+            if part not in stale:
+                note = self.note(job)
+                job.console.say(f"{part.name}: fresh" + (f" ({note})" if note else ""))
+
+
+def _holds(one: str, key: str) -> bool:
+    return key == one or key.startswith(f"{one}.")
+
+
+def _plain(value: Any) -> Any:
+    """Return options as dictionaries and lists, without those that are paths."""
+    match value:
+        case Options():
+            fields = type(value).model_fields
+            return {name: _plain(inner) for name, inner in value.__dict__.items() if not _is_path(fields[name].annotation)}
+        case Mapping():
+            return {key: _plain(inner) for key, inner in value.items()}
+        case tuple():
+            return [_plain(entry) for entry in value]
+        case _:
+            return value
+
+
+def _is_path(annotation: Any) -> bool:
+    return annotation is Path or Path in get_args(annotation)
+
+
+def contents(paths: Sequence[Path]) -> dict[str, str]:
+    """Return artifact → fingerprint of its bytes, every byte read. Raises ArtifactError where one is damaged or absent."""
+    return {f"{path.parent.name}/{path.name}": artifacts.verify(path).content for path in paths}
+
+
+@contextmanager
+def timed(job: Job, what: str) -> Iterator[None]:
+    """Say what it took, unless it failed."""
+    start = time.perf_counter()
+    yield
+    job.console.say(f"{what}: {time.perf_counter() - start:.1f} s")
