@@ -1,6 +1,7 @@
-"""Objectives that learn apart: where they share nothing, early stopping chooses for each by itself and keeps the numbers that are its own.
+"""Objectives that learn apart. Where objectives share nothing, early stopping chooses a pass for each group of objectives separately.
 
-Such a model is K models trained in one pass. One choice for all would leave each at a pass that suits the others.
+The parameters of each group are kept as they were at the group's best pass. Such a model is K models trained at once. One pass chosen for
+all would suit only some of them.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,11 @@ Group = tuple[int, ...]  # places of the objectives that learn together
 
 
 def groups(sharing: str, objectives: Sequence[Objective]) -> tuple[Group, ...]:
-    """All objectives in one; where nothing is shared, one per chain of `given`, whose loss is one product."""
+    """Return the groups of objectives that learn together: all objectives in one group, unless nothing is shared.
+
+    Where nothing is shared, objectives whose chains of `given` end in the same objective form one group: the loss of a chain is that of one
+    product.
+    """
     if not SHARING[sharing].shares_nothing:
         return (tuple(range(len(objectives))),)
     heads = [chain(objective, objectives)[-1].name for objective in objectives]
@@ -27,7 +32,7 @@ def groups(sharing: str, objectives: Sequence[Objective]) -> tuple[Group, ...]:
 
 @torch.no_grad()
 def take(best: dict[str, Tensor], member: Member, group: Group, sharing: str) -> None:
-    """Copies the parameters of a group of objectives into `best`, a state of the member on the CPU; a first time, the whole state."""
+    """Copy the parameters of a group of objectives into `best`, a state of the member on the CPU. The first time, copy the whole state."""
     if not best or len(group) == len(member.losses.objectives):
         best.update({name: tensor.detach().cpu().clone() for name, tensor in member.state_dict().items()})
         return
@@ -39,7 +44,7 @@ def take(best: dict[str, Tensor], member: Member, group: Group, sharing: str) ->
 
 
 def _owners(member: Member, name: str, sharing: str) -> tuple[int, Sequence[int]]:
-    """The axis of a parameter that is equal blocks of one objective each, and the objectives' places, block by block."""
+    """Return the axis along which a parameter consists of equal blocks of one objective each, and the place of each block's objective."""
     objectives = member.losses.objectives
     part, _, inner = name.partition(".")
     if part == "losses":

@@ -1,16 +1,17 @@
-"""What one batch's gradients say of another's: inner products over pairs of different batches at the same weights.
+"""Inner products of gradients of different batches at the same weights. They show what the objectives want, without the labels' noise.
 
-⟨G_j, G_k⟩ of one batch holds the noise of its labels, with itself on the diagonal: a cosine of one batch lies near 0 whatever the
-objectives want. Two batches have no row in common, so the product of one's G_j with the other's G_k has the mean ⟨E G_j, E G_k⟩,
-without that noise.
+The product ⟨G_j, G_k⟩ of two gradients of one batch contains the noise of the batch's labels; on the diagonal this noise meets itself. So a
+cosine from one batch lies near 0, whatever the objectives want. Two batches have no row in common. So the product of G_j of one batch and
+G_k of the other has the mean ⟨E G_j, E G_k⟩, without that noise.
 
-The weights must stand still, and must not have learned the rows. A step goes against its batch's gradient, noise included, so the next
-batch's points back: along the demo's steps Σ_{b≠b'} ⟨G^b, G^b'⟩ of the clicks was not above 0 in any of 12 rounds.
+The weights must not change between the batches, and must not have learned the rows. A step goes against the gradient of its batch, noise
+included, so the gradient of the next batch points back. Along the demo's steps, Σ_{b≠b'} ⟨G^b, G^b'⟩ of the clicks was above 0 in none of
+12 rounds.
 
-The other candidate was the cosine of the sums Σ_b G^b: steadier, but biased to 0. On the demo's model, held after three days, from 20
-batches of 512 of the day that came next (20 draws): click and share .31 ± .17 by these products, .12 ± .06 by the sums, .01 by single
-batches; by these products over the whole day .25. Simulated, with a true cosine of .5 and signal as 30 % of ‖Σ_b G^b‖²: .49 ± .18 by
-products laid end to end over 12 rounds, .14 ± .05 by the sums.
+The other candidate was the cosine of the sums Σ_b G^b. It is steadier, but biased towards 0. The two were compared on the demo's model with
+its weights held after three days, on 20 batches of 512 rows of the following day (20 draws). Click and share had .31 ± .17 by these
+products, .12 ± .06 by the sums, .01 by single batches; these products over the whole day gave .25. In a simulation the true cosine was .5,
+and signal was 30 % of ‖Σ_b G^b‖². There, products concatenated over 12 rounds gave .49 ± .18, the sums .14 ± .05.
 
 Shape letters: K objectives, P weights of the shared layer, b batches.
 """
@@ -28,10 +29,12 @@ from recsys.training.state import State
 
 
 def products_between(state: State, batches: Iterable[Batch], compute: Compute) -> Tensor | None:
-    """[K, K] float64, symmetric: the mean of ⟨G_j^b, G_k^b'⟩ over the pairs b ≠ b' in which j and k have labels. None where nothing is
-    shared, NaN where there is no pair. Where a diagonal is not above 0, noise hides the objective's own gradient.
+    """Compute [K, K] float64, symmetric: the mean of ⟨G_j^b, G_k^b'⟩ over the pairs b ≠ b' with labels of j in b and of k in b'.
 
-    The weights are held, without dropout: no number is drawn and nothing is changed.
+    Return None where nothing is shared. An entry is NaN where there is no pair. Where a diagonal entry is not above 0, noise hides the
+    objective's own gradient.
+
+    The weights are held, without dropout. No random number is drawn and nothing is changed.
     """
     was_training = state.member.training
     state.member.eval()
@@ -50,11 +53,11 @@ def _products(state: State, batches: Iterable[Batch], compute: Compute) -> Tenso
             return None
         total.add(torch.stack(weight_gradients(losses_K, output, coupled=coupled(state))))
         there.add((counts_K > 0)[:, None])
-    return total.products_KK / there.products_KK  # 0 / 0 without a pair
+    return total.products_KK / there.products_KK  # NaN (0 / 0) without a pair
 
 
 class _Between:
-    """Σ_{b≠b'} ⟨v_j^b, v_k^b'⟩ over pairs of what was added, [K, K] float64."""
+    """A running sum, [K, K] float64: Σ_{b≠b'} ⟨v_j^b, v_k^b'⟩ over all pairs of added vectors."""
 
     def __init__(self) -> None:
         self._sum_KP: Tensor | None = None

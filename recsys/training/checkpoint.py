@@ -1,4 +1,4 @@
-"""The checkpoint of a training: tensors and JSON in one safetensors file each, renamed into place, no pickle."""
+"""The checkpoint of a training: safetensors files, renamed into place. Each holds tensors and JSON, and no pickle."""
 
 import json
 import os
@@ -14,27 +14,27 @@ from torch import Tensor
 
 from recsys.errors import ArtifactError
 
-_FACTS = "facts"  # safetensors keeps a text beside its tensors: one file, so that one rename replaces both
+_FACTS = "facts"  # key of the text that safetensors keeps beside its tensors; with one file, one rename replaces both
 _FINGERPRINT = "fingerprint"
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What one checkpoint file holds."""
+    """The contents of one checkpoint file."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
 
 
 class Checkpoints:
-    """The files in runs/RUN/checkpoint/. They belong to one fingerprint: those of another run are read as absent."""
+    """The files in runs/RUN/checkpoint/. They belong to one fingerprint. A file of another fingerprint is read as absent."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder = folder
         self._fingerprint = fingerprint
 
     def write(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Replaces `name` by this, whole or not at all; a crash leaves the older one."""
+        """Replace the file `name`, whole or not at all. A crash leaves the older file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / f".{name}.draft"
         text = json.dumps({_FINGERPRINT: self._fingerprint, **facts}, allow_nan=False)
@@ -44,7 +44,10 @@ class Checkpoints:
         _sync(self.folder)
 
     def read(self, name: str) -> Saved | None:
-        """None where there is no such file or it was written for another fingerprint. Raises ArtifactError where it is damaged."""
+        """Return the contents of the file `name`; None where it is absent or was written for another fingerprint.
+
+        Raise ArtifactError where it is damaged.
+        """
         path = self._path(name)
         if not path.exists():
             return None
@@ -61,7 +64,7 @@ class Checkpoints:
 
     @property
     def foreign(self) -> bool:
-        """Whether what stands here was written for another fingerprint."""
+        """Whether the folder's checkpoint was written for another fingerprint."""
         return self.folder.exists() and any(self.folder.glob("*.safetensors")) and self.read("state") is None
 
     def remove(self) -> None:

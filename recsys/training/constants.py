@@ -1,4 +1,4 @@
-"""From which days a member's constants (base rates, means, scales) may come, so that progressive rows stay honest."""
+"""The choice of the days that give a member's constants (base rates, means, scales), so that progressive rows stay honest."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,14 +11,15 @@ from recsys.objectives import Objective
 
 # Legend: N rows, K objectives.
 
-_ENOUGH = 50  # labels of the rarer class: the base rate is then known to about 14 %
+_ENOUGH = 50  # labels of the rarer class; with so many, the base rate is known to about 14 %
 
 
 def constant_days(days: Sequence[str], counts_of: Callable[[Sequence[str]], NDArray[np.float64]]) -> tuple[str, ...]:
-    """The first days that together hold enough labels of each objective; all days where none do.
+    """Return the first days that together hold enough labels of each objective; all days where there are never enough.
 
-    In time order later days are still to come: their base rates must not be known to what predicts the days before them.
-    `counts_of` says of the first days how many (`rarer`) of their labels are known when the last of them has been learned.
+    In time order later days are still to come. A prediction for one day must not know the base rates of the days after it.
+    `counts_of` takes first days and returns [K]: the number of their labels, counted as by `rarer`, that are known when the last of these
+    days has been learned.
     """
     for place in range(1, len(days)):
         if (counts_of(days[:place]) >= _ENOUGH).all():
@@ -27,15 +28,18 @@ def constant_days(days: Sequence[str], counts_of: Callable[[Sequence[str]], NDAr
 
 
 def labels_that_count(days: EncodedDays) -> NDArray[np.float32]:
-    """[N, K], NaN where not there or on a row of weight 0."""
+    """Return [N, K] labels, NaN where a label is absent or the row has weight 0."""
     return np.where(days.weights()[:, None] > 0, days.labels(), np.float32(np.nan))
 
 
 def rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> NDArray[np.float64]:
-    """[K] what decides how well an objective's constants are known from a day.
+    """Return [K], the number of labels that decides how well each objective's constants are known from a day.
 
-    Observed labels, of d2q those above 0 in one of its groups; of an ordinal objective those beside its commonest level; of a binary
-    one those of its rarer class, where it is given another only among the rows where that happened: there its base rate is taken.
+    - d2q: the labels above 0, divided by the number of its groups.
+    - Ordinal: all labels except those of the most common level.
+    - Binary: the labels of the rarer class. With `given`, only rows on which the given objective happened count, because the base rate is
+      taken on these rows.
+    - Otherwise: all observed labels.
     """
     names = [objective.name for objective in objectives]
     found = []

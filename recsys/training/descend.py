@@ -1,4 +1,4 @@
-"""One update: forward, the backward pass that the way of balancing asks for, a step of both optimisers.
+"""One update: the forward pass, the backward pass that the balancing method asks for, a step of both optimisers.
 
 Shape letters: K objectives.
 """
@@ -27,19 +27,19 @@ from recsys.training.state import State
 
 @dataclass(frozen=True)
 class Stepped:
-    """What an update met."""
+    """The results of one update."""
 
-    losses_K: Tensor  # means over the rows that count, in units of the best constant prediction's
+    losses_K: Tensor  # means over the rows that count, in units of the best constant prediction's losses
     counts_K: Tensor
     weights_K: Tensor
     show: dict[str, Look]
 
 
 class NotFiniteError(ArithmeticError):
-    """Losses or gradients that no step may be taken from.
+    """Losses or gradients that are not finite, so that no step may be taken.
 
-    `losses_K` are all losses. Where they are finite, `lengths_K` are those of all objectives' gradients in the shared layer's weights, or
-    `weights` names the parameters with a gradient that is not.
+    `losses_K` holds all losses. Where the losses are finite, the error holds one of two things. `lengths_K` holds the lengths of all
+    objectives' gradients in the shared layer's weights. Or `weights` names the parameters whose gradient is not finite.
     """
 
     def __init__(self, losses_K: Tensor, lengths_K: Tensor | None = None, weights: Sequence[str] = ()) -> None:
@@ -51,7 +51,7 @@ class NotFiniteError(ArithmeticError):
 
 
 def descend(state: State, batch: Batch, compute: Compute) -> Stepped:
-    """Learns one batch. Raises NotFiniteError before anything has reached a weight."""
+    """Learn one batch. Raise NotFiniteError where a loss or a gradient is not finite, before anything has reached a weight."""
     random = _random_state(compute)
     output, losses_K, counts_K = forward(state, batch, compute)
     if not torch.isfinite(losses_K.sum() + output.penalty):
@@ -72,7 +72,7 @@ def descend(state: State, batch: Batch, compute: Compute) -> Stepped:
 
 
 def forward(state: State, batch: Batch, compute: Compute) -> tuple[Output, Tensor, Tensor]:
-    """The output, the losses and their counts."""
+    """Return the output, the losses and their counts."""
     with compute.autocast():
         output = state.member.ranker(batch, position="logged")
     losses_K, counts_K = state.member.losses(output.outputs_BK.float(), batch.labels, batch.durations, batch.weights)
@@ -84,7 +84,7 @@ def _balanced(state: State, batch: Batch, output: Output, losses_K: Tensor, pres
         state.heads = [*heads_of(state.member.ranker, batch), *state.member.losses.parameters()]
     preferences_K = state.balancer.preference_K.to(losses_K.dtype)
     own = own_gradients(losses_K, output, state.heads, preferences_K)
-    # The towers are walked once where this pass tells all losses apart.
+    # One pass through the towers tells all losses apart where no loss reads another's output, and all loss weights are above 0.
     apart = not coupled(state) and all(objective.loss_weight > 0 for objective in state.member.losses.objectives)
     towers_BKH = by_objective(1 / preferences_K, own.branches[0]) if apart else None
     gradients_KP = weight_gradients(losses_K, output, coupled=coupled(state), towers_BKH=towers_BKH)
@@ -103,13 +103,16 @@ def _balanced(state: State, batch: Batch, output: Output, losses_K: Tensor, pres
 
 
 def _require_finite(state: State, losses_K: Tensor) -> None:
-    """Raises NotFiniteError where a parameter's gradient is not, and drops all gradients. One number is looked at where all is well."""
+    """Raise NotFiniteError where a parameter's gradient is not finite, and drop all gradients.
+
+    Where all gradients are finite, only one number is checked.
+    """
     groups = (group for optimiser in (state.dense, state.tables) for group in optimiser.param_groups)
     learned = [parameter for group in groups for parameter in group["params"] if parameter.grad is not None]
     if torch.isfinite(get_total_norm([_numbers(parameter.grad) for parameter in learned])):
         return
     bad = {id(parameter) for parameter in learned if not torch.isfinite(_numbers(parameter.grad)).all()}
-    if bad:  # none where it was the norm that left the range of float32
+    if bad:  # empty where only the norm left the range of float32
         state.member.zero_grad(set_to_none=True)
         names = [name for name, parameter in state.member.named_parameters() if id(parameter) in bad]
         raise NotFiniteError(losses_K.detach(), weights=names)
@@ -120,20 +123,21 @@ def _numbers(gradient: Tensor) -> Tensor:
 
 
 def coupled(state: State) -> bool:
-    """Whether some loss reads the outputs of other objectives too."""
+    """Return whether some loss also reads the outputs of other objectives."""
     return any(objective.given is not None for objective in state.member.losses.objectives)
 
 
 def shares(output: Output) -> bool:
-    """Whether there is something that several objectives read and that is learned."""
+    """Return whether several objectives read something that is learned."""
     return output.shared is not None and output.shared.requires_grad
 
 
 # --- The same batch after the step --------------------------------------------------------------------------------
 @torch.no_grad()
 def _again(state: State, batch: Batch, compute: Compute, random: list[Tensor]) -> Tensor:
-    """Its losses with the same draws of every dropout, so that nothing but the step has changed them. Leaves the random state and
-    all buffers (batch norm's running moments) as they were.
+    """Return the batch's losses after the step. Every dropout draws as before, so that nothing but the step has changed the losses.
+
+    The random state and all buffers (batch norm's running moments) are left as they were.
     """
     devices = [compute.device] if compute.device.type == "cuda" else []
     buffers = [(buffer, buffer.clone()) for buffer in state.member.buffers()]

@@ -1,4 +1,4 @@
-"""Where a run computes and in which precision, and how batches get there."""
+"""The device and the precision of a run, and the transfer of batches to the device."""
 
 import contextlib
 import ctypes
@@ -16,27 +16,28 @@ from recsys.encoding.layout import Batch
 from recsys.errors import ConfigError
 
 _PREFETCHED = 4  # batches in pinned memory ahead of the device
-_KEEP_BYTES = 1 << 30  # blocks below this stay with the C allocator between steps
+_KEEP_BYTES = 1 << 30  # blocks below this size stay with the C allocator between steps
 
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and a precision, both decided."""
+    """A device and a precision, with `auto` resolved."""
 
     device: torch.device
     precision: str  # "fp32" or "bf16"
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """bf16 matrix products over fp32 weights, or nothing."""
+        """Return a context for bf16 matrix products over fp32 weights; with fp32, a context that changes nothing."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
 def decide(train: Train) -> Compute:
-    """`auto` is CUDA where there is one, in bf16; on a CPU fp32, as bf16 pays only on some and would change results from CPU to CPU.
+    """Choose the device and the precision. `auto` means CUDA where there is one, in bf16 where CUDA supports it; else a CPU in fp32.
 
-    Raises ConfigError where the named device is not there.
+    On a CPU it stays fp32: bf16 pays only on some CPUs, and would change results from CPU to CPU. Raise ConfigError where the named device
+    is not there.
     """
     name = train.device if train.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
@@ -52,7 +53,7 @@ def decide(train: Train) -> Compute:
 
 @contextlib.contextmanager
 def settled(compute: Compute, *, deterministic: bool) -> Iterator[None]:
-    """The process-wide switches of a run, and torch's random state, as they were before once it is over."""
+    """Set the process-wide switches of a run. At its end, restore the deterministic mode and torch's random state."""
     _keep_freed_memory()
     before = torch.are_deterministic_algorithms_enabled()
     if deterministic:
@@ -67,8 +68,10 @@ def settled(compute: Compute, *, deterministic: bool) -> Iterator[None]:
 
 
 def _keep_freed_memory() -> None:
-    """Glibc gives blocks above 32 MB back to the kernel at each step and takes them anew: a quarter of the time of a CPU step
-    with large batches (docs: facts of speed). Elsewhere than on glibc there is nothing to set.
+    """Make glibc keep freed memory between steps. Without glibc there is nothing to set.
+
+    By default glibc gives blocks above 32 MB back to the kernel at each step and takes them anew. This costs a quarter of the time of a CPU
+    step with large batches (docs: facts of speed).
     """
     if not sys.platform.startswith("linux"):
         return
@@ -80,7 +83,7 @@ def _keep_freed_memory() -> None:
 
 
 def placed(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
-    """The batches on the device. For CUDA a thread reads ahead into pinned memory, so that the device does not wait for input."""
+    """Yield the batches on the device. For CUDA a thread reads ahead into pinned memory, so that the device does not wait for input."""
     if device.type == "cpu":
         yield from batches
         return
@@ -93,7 +96,7 @@ def _pinned(batch: Batch) -> Batch:
 
 
 def _read_ahead(batches: Iterable[Batch], prepare: Callable[[Batch], Batch]) -> Iterator[Batch]:
-    """`prepare(batch)` of each batch in order, made by a thread that is at most `_PREFETCHED` ahead.
+    """Yield `prepare(batch)` of each batch in order. A thread makes them, at most `_PREFETCHED` batches ahead.
 
     An error of the thread is raised here. A consumer that leaves early ends the thread.
     """

@@ -1,4 +1,4 @@
-"""One member, from its start to the weights that are served: choose, keep the validation predictions, refit."""
+"""The training of one member, from its start to the weights that are served: choose, keep the validation predictions, refit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,9 +28,9 @@ from recsys.training.work import Work, batch_of_one
 
 # --- States -------------------------------------------------------------------------------------------------------
 def fresh_state(work: Work, index: int, phase: Phase) -> State:
-    """A member at the start of a phase: constants from the phase's labels, weights and random state from the seed.
+    """Return a member at the start of a phase: constants from the phase's labels, weights and random state from the seed.
 
-    What the losses find odd in the labels is said once, by the first member.
+    Only the first member says what the losses find odd in the labels, so that it is said once.
     """
     torch.manual_seed(seed_of(work.pipeline, index))
     days = work.days_of(phase)
@@ -50,7 +50,10 @@ def fresh_state(work: Work, index: int, phase: Phase) -> State:
 
 
 def _counting(work: Work) -> Callable[[Sequence[str]], NDArray[np.float64]]:
-    """How many labels that constants rest on are known once the first days have been learned. Each day is read once per what is known."""
+    """Return a function from first days to [K], the numbers of labels (`rarer`) that are known once these days have been learned.
+
+    Each day is read once per date up to which its labels are known.
+    """
 
     @cache
     def of_day(day: str, until: int) -> NDArray[np.float64]:
@@ -67,12 +70,12 @@ def _counting(work: Work) -> Callable[[Sequence[str]], NDArray[np.float64]]:
 
 
 def _require_shared(work: Work, state: State) -> None:
-    """Raises ConfigError where a way of balancing acts on what this way of sharing does not have."""
+    """Raise ConfigError where the balancing method acts on what the objectives share, but this architecture shares nothing."""
     if state.balancer.acts_on == "losses":
         return
     shared = state.member.ranker.eval()(batch_of_one(work).to(str(work.compute.device)), position="missing").shared
     state.member.train()
-    if shared is None or not shared.requires_grad:  # the inputs, where nothing below them is learned
+    if shared is None or not shared.requires_grad:  # the latter: the inputs are shared, but nothing below them is learned
         raise ConfigError(
             f'balance.method: found "{work.pipeline.balance.method}", which combines gradients at what the objectives share, with'
             f' model.sharing = "{work.pipeline.model.sharing}", where they share nothing. Fix: another way of sharing, or "fixed"'
@@ -80,7 +83,7 @@ def _require_shared(work: Work, state: State) -> None:
 
 
 def restored_state(work: Work, saved: Saved) -> State:
-    """A member just as the checkpoint left it."""
+    """Return a member exactly as the checkpoint left it."""
     place = Place(**saved.facts["place"])
     member = empty_member(work.pipeline, work.layout, place.member)
     state = _state(work, member, place, _held(work, member, place.member))
@@ -89,7 +92,10 @@ def restored_state(work: Work, saved: Saved) -> State:
 
 
 def _held(work: Work, member: Member, index: int) -> Held | None:
-    """What the member starts with of another run's. Of a restored one only what is frozen matters: it is the same there."""
+    """Give the member its start from another run; return None where there is no such run.
+
+    For a restored member only the frozen parameters matter here. They are the same again.
+    """
     return None if work.transfer is None else work.transfer.start(member, index, batch_of_one(work))
 
 
@@ -106,7 +112,7 @@ def _state(work: Work, member: Member, place: Place, held: Held | None) -> State
 
 # --- Phases -------------------------------------------------------------------------------------------------------
 def finish(work: Work, state: State) -> State:
-    """Everything that this member has not done yet. Its weights, constants and `kept` are final afterwards."""
+    """Do everything that this member has not done yet, and return its state. Its weights, constants and `kept` are then final."""
     if state.place.phase == "choose":
         _learn(work, state)
         fit_smearing(work, state, work.open_learned(work.train_days))
@@ -122,7 +128,7 @@ def finish(work: Work, state: State) -> State:
 
 
 def _refit_state(work: Work, chosen: State, kept: dict[str, Tensor]) -> State:
-    """The start of the refit, with the number of passes that was chosen."""
+    """Return the start of the refit, with the numbers of passes that were chosen."""
     index = chosen.place.member
     if work.continues:
         chosen.place = Place(member=index, phase="refit")
@@ -134,7 +140,11 @@ def _refit_state(work: Work, chosen: State, kept: dict[str, Tensor]) -> State:
 
 
 def passes_chosen(work: Work, state: State) -> dict[str, int]:
-    """Per objective. One that no validation label has judged takes those of the objective that takes most; without any, all passes."""
+    """Return the number of passes per objective.
+
+    An objective that no validation label has judged takes the highest number chosen for any objective. Where no objective was judged, all
+    take all passes.
+    """
     if work.continues:
         return {objective.name: work.pipeline.train.day_passes for objective in work.pipeline.objective}
     most = max(choice.best for choice in state.choices) or work.pipeline.train.passes
@@ -143,7 +153,7 @@ def passes_chosen(work: Work, state: State) -> dict[str, int]:
 
 
 def _learn(work: Work, state: State) -> None:
-    """The rounds of the state's phase that are left; then each objective as it was after the passes chosen for it."""
+    """Learn the rounds of the state's phase that are left. Then set each objective to its parameters after the passes chosen for it."""
     place, train = state.place, work.pipeline.train
     plan = work.rounds(place.phase)
     thinned = thinning(train, work.pipeline.objective, seed_of(work.pipeline, place.member))
@@ -153,7 +163,7 @@ def _learn(work: Work, state: State) -> None:
     def steps_of(this: Round) -> int:
         return steps_per_epoch(work.open_round(this), train.batch_size, thinned, sampled, this.number)
 
-    # Passes over the same rows have as many steps, unless each is thinned anew.
+    # All passes over the same rows have the same number of steps, unless each pass is thinned anew.
     steps = [steps_of(this if thinned else replace(this, number=0, predicted_first=False)) for this in plan]
     with work.console.bar(_title(work, state), sum(steps)) as advance:
         advance(place.steps)
@@ -176,7 +186,7 @@ def _learn(work: Work, state: State) -> None:
 
 
 def _take_finished(work: Work, state: State, this: Round) -> None:
-    """In a refit of objectives that learn apart: those whose own number of passes is reached."""
+    """Keep the parameters of the groups whose own number of passes is reached, in a refit of objectives that learn apart."""
     passes, objectives = passes_chosen(work, state), work.pipeline.objective
     for group in work.groups:
         if passes[objectives[group[0]].name] == this.number + 1:
@@ -184,7 +194,11 @@ def _take_finished(work: Work, state: State, this: Round) -> None:
 
 
 def _enough(work: Work, state: State) -> bool:
-    """Choosing stops once every judged group has had `patience` rounds without a better loss; a refit after the most rounds chosen."""
+    """Return whether the phase may stop.
+
+    Choosing stops once every judged group has had `patience` rounds without a better loss. A refit stops after the highest number of rounds
+    chosen.
+    """
     if work.continues:
         return False
     if state.place.phase == "choose":

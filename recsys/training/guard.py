@@ -1,4 +1,4 @@
-"""When a training writes its checkpoint: every so often, at the ends of rounds, and when it is asked to stop."""
+"""The times at which a training writes its checkpoint: at intervals, at the ends of rounds, and when it is asked to stop."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ STATE = "state"
 
 
 class Guard:
-    """Stands between two steps, where the state is whole. `facts` are the training's own, and go into each of its checkpoints."""
+    """A guard that is called between two steps, where the state is whole. The training's own `facts` go into each of its checkpoints."""
 
     def __init__(
         self, checkpoints: Checkpoints, journal: Journal, interruption: Interruption, *, facts: Mapping[str, Any], seconds: float
@@ -26,7 +26,7 @@ class Guard:
         self._written = time.monotonic()
 
     def look(self, state: State) -> None:
-        """Writes the checkpoint where it is due. Raises KeyboardInterrupt, with everything saved, where Ctrl-C was pressed."""
+        """Write the checkpoint where it is due. Raise KeyboardInterrupt, with everything saved, where Ctrl-C was pressed."""
         if self._interruption.requested or time.monotonic() - self._written > self._seconds:
             self.write(state)
         if self._interruption.requested:

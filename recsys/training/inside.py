@@ -1,4 +1,4 @@
-"""inside.json: what there is to see in a trained model: its size, what its way of sharing does, the position bias it learned."""
+"""The contents of inside.json, which describes a trained model: its size, what its architecture does, the position bias it learned."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,9 +28,9 @@ def inside(
     compute: Compute,
     rows_per_second: float | None,
 ) -> dict[str, Any]:
-    """Multiplications a row and parameters are sums over the members, looks and position bias means over them.
+    """Return the description. Multiplications per row and parameters are sums over the members; looks and position bias are means.
 
-    `members` in evaluation mode, `one` a batch of one row, `kept` what each member's choosing phase left (`State.kept`),
+    `members` are in evaluation mode. `one` is a batch of one row. `kept` holds what each member's choosing phase left (`State.kept`),
     `passes` each member's passes per objective.
     """
     sizes = [parameters(member.ranker) for member in members]
@@ -50,7 +50,7 @@ def inside(
 
 
 def position_bias(pipeline: Pipeline, encoder: Encoder, members: Sequence[Member]) -> list[dict[str, Any]]:
-    """The logit that each position and device adds to each objective that sees the position; empty without a bias tower.
+    """Return the logit that each position and device adds to each objective that sees the position; empty without a bias tower.
 
     Positions are the log's own numbers. Null stands for a missing position or device.
     """

@@ -1,4 +1,4 @@
-"""Ctrl-C as a request that is honoured between two steps, so that what is saved is never half a step."""
+"""Ctrl-C as a request that is honoured between two steps, so that half a step is never saved."""
 
 import contextlib
 import signal
@@ -10,17 +10,17 @@ from types import FrameType
 
 @dataclass
 class Interruption:
-    """`requested` once Ctrl-C was pressed. A second Ctrl-C acts at once, and the last checkpoint stands."""
+    """A request to stop: `requested` is True once Ctrl-C was pressed. A second Ctrl-C acts at once, and the last checkpoint stands."""
 
     requested: bool = False
 
 
 @contextlib.contextmanager
 def deferred_interrupt() -> Iterator[Interruption]:
-    """Within this block SIGINT sets a flag; the block looks at it and raises KeyboardInterrupt itself once it has saved.
+    """Make SIGINT set a flag within this block. The block looks at the flag, and raises KeyboardInterrupt itself once it has saved.
 
-    A request that comes too late to be looked at is raised at the end of the block.
-    Python delivers signals to the main thread only: in another thread nothing is deferred and nothing can interrupt.
+    Where a request comes too late for the block to see it, KeyboardInterrupt is raised at the end of the block.
+    Python delivers signals to the main thread only. In another thread nothing is deferred and nothing can interrupt.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():

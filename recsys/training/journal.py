@@ -1,4 +1,4 @@
-"""runs/RUN/training.jsonl: what a training says about itself, one JSON line an event; a resumed run never says a line twice."""
+"""The journal of a training, runs/RUN/training.jsonl: one JSON line per event. A resumed run never writes a line twice."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class Journal:
-    """Appends lines to a file that is cut back to `keep` bytes first: to the place of the checkpoint that a run goes on from."""
+    """A file to which lines are appended. It is first cut back to `keep` bytes, its length at the checkpoint that a run goes on from."""
 
     def __init__(self, path: Path, *, keep: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -16,7 +16,7 @@ class Journal:
         self._file.seek(keep)
 
     def write(self, line: dict[str, Any]) -> None:
-        """One event. Flushed, so that another process can follow; NaN is refused (ValueError), what is undefined is null."""
+        """Write one event, and flush so that another process can follow. Raise ValueError for NaN; an undefined number is null."""
         self._file.write((json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode())
         self._file.flush()
 

@@ -1,4 +1,4 @@
-"""What is said where labels are known late: how many are learned on a later day or never, and the error where none is known in time."""
+"""Messages about labels that are known late: how many are learned on a later day or never, and the error where none is known in time."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from recsys.training.work import Work
 
 
 def require_known(work: Work) -> None:
-    """Raises DataError where an objective has labels on the training days, none of which the choosing phase may learn."""
+    """Raise DataError where an objective has labels on the training days, but the choosing phase may learn none of them."""
     days = work.train_days
     total_K = _counts(work, days, [Period()] * len(days))
     known_K = _counts(work, days, learned(work.pipeline.train, days, work.following))
@@ -34,7 +34,11 @@ def require_known(work: Work) -> None:
 
 
 def late_labels(work: Work) -> list[str]:
-    """Lines for people: per objective the share of labels that are learned on a later day, or never. None where all are learned at once."""
+    """Return lines for people: per objective, the share of labels that are learned on a later day, or never.
+
+    There is no such line where all labels are learned at once. A last line says where no validation label is known in time to choose a
+    pass.
+    """
     train = work.pipeline.train
     days = work.train_days + (work.validation_days if work.refits else ())
     total_K = _counts(work, days, [Period()] * len(days))
@@ -51,7 +55,7 @@ def late_labels(work: Work) -> list[str]:
 
 
 def _counts(work: Work, days: Sequence[str], periods: Sequence[Period]) -> NDArray[np.int64]:
-    """[K] labels of some days that become known in the period of each."""
+    """Return [K], the number of labels of these days that become known in each day's period."""
     counts_K = np.zeros(len(work.layout.objectives), np.int64)
     for day, period in zip(days, periods, strict=True):
         for known, arrived_K in work.arrivals[day].items():

@@ -1,4 +1,4 @@
-"""What a way of sharing shows, averaged over rows; as tensors of a checkpoint, and named in a report.
+"""Looks, the matrices that an architecture shows, averaged over rows: as tensors for a checkpoint, and by name for a report.
 
 Legend: K objectives, N columns of a look.
 """
@@ -13,19 +13,19 @@ from recsys.encoding.layout import Batch
 from recsys.models import Look, Ranker
 from recsys.objectives import Objective
 
-GATES = "gates"  # the look that the journal follows
+GATES = "gates"  # name of the look that the journal shows
 _PREFIX, _VALUES, _POLARISED = "look.", ".values", ".polarised"
 
 
 class MeanLooks:
-    """Means over the rows of many batches, on the CPU in float64."""
+    """Mean looks over the rows of many batches, on the CPU in float64."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Look] = {}
         self._rows = 0
 
     def add(self, show: Mapping[str, Look], rows: int) -> None:
-        """The looks of one batch of `rows`; every batch shows the same ones."""
+        """Add the looks of one batch of `rows` rows. Every batch must show looks of the same titles."""
         self._rows += rows
         for title, look in show.items():
             parts = {name: rows * tensor.double().cpu() for name, tensor in _tensors(look).items()}
@@ -40,12 +40,12 @@ class MeanLooks:
 
 
 def as_tensors(looks: Mapping[str, Look]) -> dict[str, Tensor]:
-    """For a checkpoint. What the columns are called is not kept: the model itself knows it (`columns_of`)."""
+    """Return the looks as tensors for a checkpoint. Column names are left out, because the model itself knows them (`columns_of`)."""
     return {f"{_PREFIX}{title}{name}": tensor for title, look in looks.items() for name, tensor in _tensors(look).items()}
 
 
 def described(kept: Sequence[Mapping[str, Tensor]], columns: Mapping[str, tuple[str, ...]], objectives: Sequence[Objective]) -> list[Any]:
-    """Each look in plain numbers, the mean over members; `kept` holds each member's tensors, `columns` are those of `columns_of`."""
+    """Return each look in plain numbers, the mean over members. `kept` holds each member's tensors, `columns` is from `columns_of`."""
 
     def by_name(title: str, part: str) -> dict[str, Any]:
         found = [tensors[f"{_PREFIX}{title}{part}"] for tensors in kept if f"{_PREFIX}{title}{part}" in tensors]
@@ -59,7 +59,7 @@ def described(kept: Sequence[Mapping[str, Tensor]], columns: Mapping[str, tuple[
 
 @torch.no_grad()
 def columns_of(ranker: Ranker, batch: Batch) -> dict[str, tuple[str, ...]]:
-    """Title → what the columns are, of each look of a model in evaluation mode."""
+    """Return title → column names for each look of a model in evaluation mode."""
     return {title: look.columns for title, look in ranker(batch, position="missing").show.items()}
 
 
@@ -68,7 +68,7 @@ def rows_by_name(rows_K: Tensor, objectives: Sequence[Objective]) -> dict[str, A
 
 
 def gates_by_name(look: Look | None, objectives: Sequence[Objective]) -> dict[str, list[float]]:
-    """The share of each expert per objective; empty for a way of sharing without gates."""
+    """Return the share of each expert per objective; empty for an architecture without gates."""
     return {} if look is None else rows_by_name(look.values_KN, objectives)
 
 

@@ -26,7 +26,7 @@ from recsys.training.state import State
 # Legend: B rows of a batch, K objectives.
 
 _LINES_A_ROUND = 20
-_MEASURED = 20  # batches, whose gradients are held against each other
+_MEASURED = 20  # batches whose gradients are compared with each other
 _NAMED = 3  # weights that a message names
 
 
@@ -44,13 +44,13 @@ class Speed:
 
 @dataclass(frozen=True)
 class Loop:
-    """What the steps of a phase have in common."""
+    """The context that all steps of a phase have in common."""
 
     pipeline: Pipeline
     compute: Compute
     journal: Journal
     advance: Advance
-    look: Callable[[State], None]  # between two steps: checkpoint, interruption
+    look: Callable[[State], None]  # called between two steps, for checkpoint and interruption
     steps: int  # planned for the phase
     thinning: Thinning | None
     sampling: Sampling | None
@@ -58,9 +58,9 @@ class Loop:
 
 
 def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: int) -> None:
-    """Learns the steps of this round that `state.place` has not done yet; afterwards `state.place.step == steps`.
+    """Learn the steps of this round that `state.place` has not done yet. Afterwards `state.place.step == steps`.
 
-    Raises ConfigError where a loss or a gradient is not finite, before it reaches a weight, and what `loop.look` raises.
+    Raise ConfigError where a loss or a gradient is not finite, before it reaches a weight; and raise what `loop.look` raises.
     """
     train = loop.pipeline.train
     every = math.ceil(steps / _LINES_A_ROUND) if steps else 1
@@ -87,7 +87,10 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
 
 
 def _measured_ahead(loop: Loop, state: State, this: Round, steps: int, todo: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches; halfway through rows that the choosing phase learns for the first time, gradients of the next ones are measured."""
+    """Yield the batches. Halfway through the round, measure the gradients of the next batches before these are yielded.
+
+    This is done only where the choosing phase learns the rows for the first time.
+    """
     ahead = iter(todo)
     until = steps // 2 - state.place.step
     if this.number == 0 and state.place.phase == "choose" and until >= 0:
@@ -100,7 +103,7 @@ def _measured_ahead(loop: Loop, state: State, this: Round, steps: int, todo: Ite
 
 
 def _step(loop: Loop, state: State, batch: Batch) -> Stepped:
-    """One update at the rate of its place."""
+    """Make one update, at the learning rate of its place."""
     _set_learning_rate(state, learning_rate_share(loop.pipeline.train, state.place.steps, loop.steps))
     try:
         stepped = descend(state, batch, loop.compute)
@@ -112,7 +115,7 @@ def _step(loop: Loop, state: State, batch: Batch) -> Stepped:
 
 
 def _set_learning_rate(state: State, share: float) -> None:
-    """Every group learns at `share` of its own full rate."""
+    """Set the learning rate of every group to `share` of the group's own full rate."""
     for optimiser in (state.dense, state.tables):
         for group in optimiser.param_groups:
             group["lr"] = share * group["full_lr"]
@@ -129,7 +132,7 @@ def _not_finite(error: NotFiniteError, objectives: Sequence[Objective]) -> str:
 
 
 def _write_line(loop: Loop, state: State, this: Round, stepped: Stepped, rows_per_second: float) -> None:
-    """The mean losses and weights since the last line; of its last batch, what the gates did; and what was measured of gradients."""
+    """Write the mean losses and weights since the last line, the gates of the last batch, and the measured gradients."""
     objectives = loop.pipeline.objective
     sums_K, counts_K, weights_K, steps_K = state.window_4K.cpu()
     loss = measure.losses_by_name(measure.mean_of_sums(sums_K, counts_K), counts_K, objectives)
@@ -151,7 +154,7 @@ def _write_line(loop: Loop, state: State, this: Round, stepped: Stepped, rows_pe
             "rows_per_second": rows_per_second,
         }
     )
-    state.window_4K.zero_()  # not before: on a CPU the sums above are views of it
+    state.window_4K.zero_()  # only here, because on a CPU the sums above are views of it
     state.products_KK = None
     mean = measure.weighted_loss(loss, objectives)
     loop.advance(1, note=f"loss {mean:.4f}, {rows_per_second:,.0f} rows/s")

@@ -14,18 +14,18 @@ from recsys.objectives import Objective
 from recsys.training.gradients import cosines
 from recsys.training.member import Member, Outputs
 
-# Legend: N rows, K objectives, V values of a row, the objectives' expected ones first.
+# Legend: N rows, K objectives, V values of a row, the objectives' expected values first.
 
 
 def losses_by_name(losses_K: Tensor, counts_K: Tensor, objectives: Sequence[Objective]) -> dict[str, float | None]:
-    """Null where no row with a label counts."""
+    """Return the losses by objective; None where no row with a label counts."""
     named = zip(objectives, losses_K.tolist(), counts_K.tolist(), strict=True)
     return {objective.name: loss if count > 0 else None for objective, loss, count in named}
 
 
 @torch.no_grad()
 def mean_losses(member: Member, outputs: Outputs, labels_NK: NDArray[np.float32], weights_N: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """The weighted mean loss per objective over all rows, in units of the best constant's, and the weight of those observed: [K], [K]."""
+    """Return [K] the weighted mean loss over all rows, in units of the best constant's loss, and [K] the weight of the observed rows."""
     device = member.losses.start_K.device
     on_device = (outputs.raw_NK.double(), torch.from_numpy(labels_NK), outputs.durations_NA, torch.from_numpy(weights_N))
     losses_K, counts_K = member.losses(*(tensor.to(device) for tensor in on_device))
@@ -33,25 +33,26 @@ def mean_losses(member: Member, outputs: Outputs, labels_NK: NDArray[np.float32]
 
 
 def mean_of_sums(sums_K: Tensor, counts_K: Tensor) -> Tensor:
-    """0 where nothing was counted."""
+    """Return the means; 0 where nothing was counted."""
     return sums_K / counts_K.where(counts_K > 0, 1.0)
 
 
 def weighted_loss(loss: Mapping[str, float | None], objectives: Sequence[Objective]) -> float:
-    """Σ_k loss_weight_k · loss_k over the objectives with an observed label; what early stopping compares."""
+    """Compute Σ_k loss_weight_k · loss_k over the objectives with an observed label. Early stopping compares this sum."""
     return sum(objective.loss_weight * value for objective in objectives if (value := loss[objective.name]) is not None)
 
 
 def judged_loss(loss: Mapping[str, float | None], objectives: Sequence[Objective]) -> float | None:
-    """Their weighted loss; None where no observed label of theirs counts."""
+    """Return the objectives' weighted loss; None where none with `loss_weight` above 0 has an observed label that counts."""
     counts = any(objective.loss_weight > 0 and loss[objective.name] is not None for objective in objectives)
     return weighted_loss(loss, objectives) if counts else None
 
 
 def auc_by_name(values_NV: NDArray[np.float64], labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> dict[str, float | None]:
-    """AUC of the observed rows; null for an objective that is not binary, and where only one class was seen.
+    """Return the AUC per objective over the observed rows; None where the objective is not binary or only one class was seen.
 
-    Of predicted values, not outputs: a conditional objective's output says nothing of how likely what it is given is.
+    It is the AUC of predicted values, not of outputs. The output of an objective with `given` says nothing about the probability of the
+    given objective.
     """
     return {
         objective.name: _auc(values_NV[:, k], labels_NK[:, k]) if objective.is_probability else None
@@ -68,11 +69,12 @@ def _auc(value_N: NDArray[np.float64], label_N: NDArray[np.float32]) -> float | 
 
 
 def gradients_by_name(products_KK: Tensor | None, objectives: Sequence[Objective]) -> dict[str, Any]:
-    """Length of each objective's gradient in the shared layer's weights, the cosine of every two, and the inner products that both come
-    from, an objective's with itself included (`between.products_between`).
+    """Return, by objective, the length of the gradient in the shared layer's weights, the cosines with others, and the inner products.
 
-    Empty where none was measured. A product is null where no two batches had labels of both, or where it is not finite (the step says
-    so); a length or cosine also where noise hides an objective's own gradient: its product with itself is not above 0.
+    Lengths and cosines come from the inner products, which include each gradient's product with itself (`between.products_between`). All
+    three are empty where nothing was measured. A product is None where no two batches had labels of both objectives, or where it is not
+    finite (then the step raises an error). A length or a cosine is None also where noise hides an objective's own gradient: its product
+    with itself is not above 0.
     """
     if products_KK is None:
         return {"gradient_norm": {}, "cosine": {}, "gradient_product": {}}

@@ -1,4 +1,4 @@
-"""One net of a model with the losses it was trained by: what is saved, loaded and asked."""
+"""A member: one net of a model with the losses it was trained by. Members are saved, loaded and asked for predictions."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from recsys.training.looks import MeanLooks
 
 # Legend: N rows, K objectives, A durations, V values of a row (predictions.value_names).
 
-PREDICTION_ROWS = 8192  # of a batch without gradients
+PREDICTION_ROWS = 8192  # rows of a batch without gradients
 
 
 class Member(nn.Module):
-    """A ranker and the losses that know its outputs' units. A model is the mean of its members' expected values."""
+    """A ranker and its losses, which know the units of the outputs. A model predicts the mean of its members' expected values."""
 
     def __init__(self, ranker: Ranker, losses: ObjectiveLosses) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Member(nn.Module):
 
 @dataclass(frozen=True)
 class Outputs:
-    """A member's raw outputs on rows in their order, the rows' lengths, and the means of what its way of sharing shows."""
+    """A member's raw outputs on rows in their order, the durations of the rows, and the mean looks of the architecture."""
 
     raw_NK: Tensor
     durations_NA: Tensor
@@ -41,13 +41,13 @@ class Outputs:
 
 
 def new_member(pipeline: Learning, days: EncodedDays, index: int) -> Member:
-    """A member at its start: constants of the losses and output biases from the labels of these days, weights from the seed."""
+    """Build a member at its start: constants of the losses and output biases from the labels of these days, weights from the seed."""
     losses = ObjectiveLosses.fit(pipeline.objective, days.labels(), days.durations(), days.weights())
     return _member(pipeline, days.layout, losses, index)
 
 
 def empty_member(pipeline: Learning, layout: Layout, index: int) -> Member:
-    """A member of the same shape, to load a saved state into."""
+    """Build a member of the same shape, to load a saved state into."""
     return _member(pipeline, layout, ObjectiveLosses(pipeline.objective), index)
 
 
@@ -56,12 +56,12 @@ def _member(pipeline: Learning, layout: Layout, losses: ObjectiveLosses, index: 
 
 
 def seed_of(pipeline: Learning, index: int) -> int:
-    """Members differ by their seed alone."""
+    """Return the seed of a member. Members differ by their seed alone."""
     return pipeline.seed + index
 
 
 def sees_position(pipeline: Learning, layout: Layout) -> bool:
-    """Whether any prediction depends on the position, so that ranking needs predictions with the position missing."""
+    """Return whether any prediction depends on the position, so that ranking needs predictions with the position missing."""
     return layout.positions > 0 and any(pipeline.follows_position)
 
 
@@ -69,7 +69,7 @@ def sees_position(pipeline: Learning, layout: Layout) -> bool:
 def predict(
     member: Member, batches: Iterable[Batch], *, position: Position, compute: Compute, between: Callable[[], None] | None = None
 ) -> Outputs:
-    """The outputs in evaluation mode, on the CPU in float32. `between` is called after each batch; the mode is left as it was."""
+    """Compute the outputs in evaluation mode, on the CPU in float32. Call `between` after each batch. The mode is left as it was."""
     was_training = member.training
     member.eval()
     objectives, looks = member.losses.objectives, MeanLooks()
@@ -90,7 +90,7 @@ def predict(
 
 @torch.no_grad()
 def values(member: Member, outputs: Outputs) -> NDArray[np.float64]:
-    """[N, V]: expected values in the labels' own units (probabilities, or means), and the probabilities of levels."""
+    """Return [N, V]: expected values in the labels' own units (probabilities, or means), then the probabilities of levels."""
     device = member.losses.start_K.device
     values_NV: NDArray[np.float64] = member.losses.values(outputs.raw_NK.to(device), outputs.durations_NA.to(device)).cpu().numpy()
     return values_NV

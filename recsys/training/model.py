@@ -1,4 +1,4 @@
-"""A trained model as a folder: weights, encoder, config and what there is to know about it; and the same, loaded."""
+"""A trained model as a folder of weights, encoder, config and facts about the model; and the same model, loaded."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ TRAIN_MEANS, VALIDATION = "train_means.json", "validation.parquet"
 
 @dataclass(frozen=True)
 class Model:
-    """What scoring needs: the members in evaluation mode, on the CPU."""
+    """A loaded model, with all that scoring needs. The members are in evaluation mode, on the CPU."""
 
     pipeline: Learning
     encoder: Encoder
@@ -49,9 +49,9 @@ def write_model(
     train_means: Mapping[str, float],
     validation: pa.Table,
 ) -> None:
-    """The inside of runs/RUN/model. Self-contained: loading needs this folder and no other, and no pickle.
+    """Write the contents of runs/RUN/model. The folder is self-contained: loading needs no other folder, and no pickle.
 
-    The pipeline's model has widths and no budget.
+    The model options of `pipeline` hold widths and no budget.
     """
     weights = {f"member.{index}.{name}": tensor.contiguous() for index, member in enumerate(members) for name, tensor in member.items()}
     save_file(weights, output.path(WEIGHTS))
@@ -65,7 +65,7 @@ def write_model(
 
 
 def read_model(folder: Path) -> Model:
-    """Raises ArtifactError, naming the file, where anything in the folder is not as its manifest says."""
+    """Read a model folder. Raise ArtifactError, naming the file, where anything in the folder differs from its manifest."""
     artifacts.verify(folder)
     try:
         pipeline = Learning.model_validate_json((folder / CONFIG).read_bytes())
@@ -74,7 +74,7 @@ def read_model(folder: Path) -> Model:
         members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.members))
         means = json.loads((folder / TRAIN_MEANS).read_text(encoding="utf-8"))
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        what = " ".join(str(error).split())  # torch says it in several lines
+        what = " ".join(str(error).split())  # torch's message has several lines
         raise ArtifactError(f"{folder}: found a model of another version ({what}). Fix: delete it and run the stage train again") from error
     return Model(pipeline, encoder, members, means)
 
@@ -89,9 +89,9 @@ def _member(pipeline: Learning, encoder: Encoder, weights: Mapping[str, Tensor],
 def validation_table(
     rows: Mapping[str, int], predicted_NV: NDArray[np.float64], ranking_NK: NDArray[np.float64] | None, objectives: Sequence[Objective]
 ) -> pa.Table:
-    """The kept predictions on the validation days (day → its rows), row for row as the encoded days have them.
+    """Return the kept predictions on the validation days, row for row as the encoded days have them. `rows`: day → its number of rows.
 
-    `pred.X` of each of `predictions.value_names`, `rank.X` of each objective where there is a ranking of its own.
+    Columns are `pred.X` for each of `predictions.value_names`, and `rank.X` for each objective where ranking has predictions of its own.
     """
     columns = {schema.DAY: pa.array([day for day, count in rows.items() for _ in range(count)], pa.string())}
     for v, name in enumerate(value_names(objectives)):

@@ -1,4 +1,4 @@
-"""What a member predicts while it is trained: progressive rows, validation losses, what is kept, the smearing's residuals."""
+"""Predictions of a member while it is trained: progressive rows, validation losses, kept predictions, residuals for smearing."""
 
 import numpy as np
 import torch
@@ -18,11 +18,11 @@ from recsys.training.work import Work
 # Legend: N rows, K objectives, V values of a row (predictions.value_names).
 
 _ALWAYS = Period()
-_SMEARING_BATCHES = 128  # of PREDICTION_ROWS
+_SMEARING_BATCHES = 128  # batches of PREDICTION_ROWS rows
 
 
 def predicted(work: Work, state: State, days: EncodedDays, position: Position, start_step: int = 0) -> Outputs:
-    """Of the rows in time order, from batch `start_step` on. Raises ConfigError where an output is not finite."""
+    """Predict the rows in time order, from batch `start_step` on. Raise ConfigError where an output is not finite."""
     todo = batches(days, batch_size=PREDICTION_ROWS, order="time", start_step=start_step)
     outputs = predict(state.member, todo, position=position, compute=work.compute, between=lambda: work.guard.look(state))
     finite_K = torch.isfinite(outputs.raw_NK).all(0).tolist()
@@ -33,16 +33,16 @@ def predicted(work: Work, state: State, days: EncodedDays, position: Position, s
 
 
 def progressive(work: Work, state: State, this: Round, days: EncodedDays) -> None:
-    """The honest row of a day: predicted by the member as it stands before it learns the day."""
+    """Write the progressive line of a day. It is honest, because the member predicts the day before it learns the day."""
     outputs = predicted(work, state, days, "logged")
     _write_line(work, state, "day", "progressive", this.number, this.days[0], outputs, days)
 
 
 def validate(work: Work, state: State, this: Round) -> None:
-    """The losses on the validation days after a pass, and for which objectives they are the best so far.
+    """Write the losses on the validation days after a pass, and keep the parameters of each group whose loss is the best so far.
 
-    Judged by the labels that may choose (`Work.judged`). A group that has waited `patience` passes for a better one is done, as if it
-    were trained by itself; the others go on. What no validation label judges is taken as it stands after each pass.
+    Losses use only the labels that may choose (`Work.judged`). A group that has waited `patience` passes for a better loss is done, as if
+    it were trained by itself; the others go on. A group that no validation label judges is kept as it stands after each pass.
     """
     days = work.open_judged()
     outputs = predicted(work, state, days, "logged")
@@ -59,9 +59,9 @@ def validate(work: Work, state: State, this: Round) -> None:
 
 
 def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
-    """What stays of the choosing phase: values on the validation days, [N, V] and with the position missing [N, K], and looks there.
+    """Return what stays of the choosing phase: values on the validation days [N, V], also with the position missing [N, K], and looks.
 
-    Without validation days, the looks on the last training day.
+    Without validation days, return the looks on the last training day.
     """
     days = work.open(work.validation_days or work.train_days[-1:])
     logged = predicted(work, state, days, "logged")
@@ -70,7 +70,7 @@ def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
         return kept
     missing = predicted(work, state, days, "missing") if sees_position(work.pipeline, work.layout) else None
     if work.continues:
-        # of what may choose: what balances against this run's losses (`balance.worst_case.baseline`) learns from them
+        # only labels that may choose: a run that balances against these losses (`balance.worst_case.baseline`) learns from them
         _write_line(work, state, "day", "validation", 0, work.validation_days[-1], logged, days, work.judged)
     else:
         passes = max(choice.best for choice in state.choices) or state.place.round
@@ -82,9 +82,9 @@ def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
 
 
 def fit_smearing(work: Work, state: State, learned: EncodedDays) -> None:
-    """Constants that make means of what was learned on another scale (Duan 1983), from the last million rows that were learned.
+    """Fit the constants that turn values learned on another scale into means (Duan 1983), on the last million rows that were learned.
 
-    A ratio of sums over so many rows is known to a few per mille, and memory does not grow with the log.
+    Over so many rows a ratio of sums is known to a few per mille, and memory does not grow with the log.
     """
     if not state.member.losses.is_smeared:
         return
@@ -98,7 +98,7 @@ def _write_line(
     work: Work, state: State, event: str, part: str, number: int, day: str | None, outputs: Outputs, days: EncodedDays,
     known: Period = _ALWAYS,
 ) -> dict[str, float | None]:  # fmt: skip
-    """Write a line about the predicted rows of some days, by their labels that become known in a period. Returns the losses."""
+    """Write a line about the predicted rows of some days, by the labels that become known in the period `known`. Return the losses."""
     objectives = work.pipeline.objective
     labels_NK = np.where(known.holds(days.known()), days.labels(), np.float32(np.nan))
     loss = measure.losses_by_name(*measure.mean_losses(state.member, outputs, labels_NK, days.weights()), objectives)

@@ -1,6 +1,6 @@
-"""What a model predicts when it is told another row's values of one group of features, and its own of all others.
+"""Predictions of a model that gets another row's values of one group of features, and the row's own values of all other features.
 
-How much a metric falls by that is the group's permutation importance for this model (Breiman 2001, section 10; Fisher, Rudin &
+The drop of a metric under this change is the group's permutation importance for this model (Breiman 2001, section 10; Fisher, Rudin &
 Dominici 2019, who call it model reliance).
 """
 
@@ -24,14 +24,14 @@ from recsys.workspace import MODEL, PART, day_folder, days_of
 
 # Legend: N rows of the sample, V values of a row (predictions.value_names).
 
-MOST_PERMUTATIONS = 3  # of a sample that is smaller than what may be scored: more rows would say more than more permutations
+MOST_PERMUTATIONS = 3  # used where the log has fewer rows than may be scored; otherwise more rows say more than more permutations
 
 
 @dataclass(frozen=True)
 class Permuted:
     """Ids, labels and predictions of a sample of one split: as the model makes them, and with each group permuted.
 
-    `groups` yields a group's name and one table a permutation, and is computed as it is read.
+    `groups` yields each group's name with one table per permutation. It is computed while it is read.
     """
 
     split: str
@@ -40,20 +40,22 @@ class Permuted:
 
 
 def permuted(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, rows: int, console: Console) -> Permuted:
-    """Of at most `rows` rows of the test days (without any: of the validation days), drawn by the pipeline's seed.
+    """Predict a sample of at most `rows` rows of the test days as they are, and with each group of features permuted.
 
-    Values are permuted among the sampled rows of one day, so that dates and counters stay plausible; all columns of a group together;
-    the same permutation for all members and all groups. Positions are as logged. A sample of half of `rows` or less is permuted
-    several times, at most MOST_PERMUTATIONS.
-    Raises DataError where there is no day to score, ArtifactError for a damaged model, a day that is not encoded, or examples of other
-    rows than were encoded.
+    Without test days, the sample is of the validation days. The pipeline's seed draws the sample. Values are permuted among the sampled
+    rows of one day, so that dates and counters stay plausible. All columns of a group are permuted together, and the permutation is the
+    same for all members and all groups. Positions are as logged. A sample of half of `rows` or less is permuted several times, at most
+    MOST_PERMUTATIONS.
+
+    Raise DataError where there is no day to score. Raise ArtifactError for a damaged model, a day that is not encoded, or examples whose
+    rows are not those that were encoded.
     """
     scorer = load(run / MODEL, pipeline.train)
     split, days = _latest(pipeline, examples)
     read = EncodedDays(encoded, days)
     places_N = np.sort(np.random.default_rng([pipeline.seed, 0]).choice(len(read), min(rows, len(read)), replace=False))
     starts = np.cumsum([0, *(len(EncodedDays(encoded, [day])) for day in days)])
-    cuts = np.searchsorted(places_N, starts)  # of the sample: where each day begins, and the end
+    cuts = np.searchsorted(places_N, starts)  # places in the sample: where each day begins, and the end
     carried = pa.concat_tables(
         _ids_and_labels(day_folder(examples, day) / PART, stop - start, places_N[first:last] - start)
         for day, start, stop, first, last in zip(days, starts, starts[1:], cuts, cuts[1:], strict=False)
@@ -77,7 +79,7 @@ def permuted(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, ro
 
 
 def _latest(pipeline: Pipeline, examples: Path) -> tuple[str, list[str]]:
-    """The test days, else the validation days, that have examples."""
+    """Return the split and its days that have examples: the test days, else the validation days."""
     for split in (schema.TEST, schema.VALIDATION):
         if days := days_of(pipeline.split, examples, split):
             return split, days
@@ -87,7 +89,7 @@ def _latest(pipeline: Pipeline, examples: Path) -> tuple[str, list[str]]:
 
 
 def _ids_and_labels(path: Path, expected: int, places_N: NDArray[np.intp]) -> pa.Table:
-    """Of these rows of a day's examples. Raises ArtifactError where it has other rows than were encoded."""
+    """Return ids and labels of these rows of a day's examples. Raise ArtifactError where the day has other rows than were encoded."""
     wanted = (schema.EVENT_ID, schema.USER_ID)
     table = artifacts.read_table(path, [name for name in carried_columns(path) if name in wanted or name.startswith(schema.LABEL)])
     if len(table) != expected:
@@ -96,5 +98,5 @@ def _ids_and_labels(path: Path, expected: int, places_N: NDArray[np.intp]) -> pa
 
 
 def _within_days(cuts: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """An order of all rows of the sample in which each row stays within its day."""
+    """Draw an order of all rows of the sample in which each row stays within its day."""
     return np.concatenate([start + rng.permutation(stop - start) for start, stop in pairwise(cuts)])

@@ -1,4 +1,4 @@
-"""Which rows a training learns in what order, and how large its steps are: pure functions of the options and the place."""
+"""The rows that a training learns, their order, and the size of its steps: pure functions of the options and the place."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,30 +13,30 @@ from recsys.objectives import Objective
 Phase = Literal["choose", "refit"]
 
 _EXPONENTS = {"uniform": 0.0, "proportional": 1.0}
-_WARM_UP = 0.02  # of the planned steps: AdamW's second moments are noise before they have seen some batches
+_WARM_UP = 0.02  # share of the planned steps; AdamW's second moments are noise before they have seen some batches
 
 
 @dataclass(frozen=True)
 class Round:
-    """One walk over some days, each row once in an order drawn from (seed, `number`).
+    """One walk over some days, each row once, in an order drawn from (seed, `number`).
 
-    With `train.sampling` as many steps, each on rows of one objective drawn likewise.
+    With `train.sampling` a round has as many steps, and each step learns rows of one objective, drawn in the same way.
     """
 
     days: tuple[str, ...]
     number: int  # pass over these days, from 0
     predicted_first: bool  # whether the days are predicted before they are learned (a progressive row)
-    known: Period  # labels are learned that become known in it
-    earlier: tuple[str, ...] = ()  # days that are done, whose labels of that period are learned too
+    known: Period  # the labels that become known in this period are learned
+    earlier: tuple[str, ...] = ()  # days that are done; their labels that become known in this period are learned too
 
 
 def rounds(train: Train, days: Sequence[str], following: Mapping[str, str | None], earlier: Sequence[str] = ()) -> list[Round]:
-    """`shuffled`: every round holds all days. `time`: day after day, the rows of a day shuffled (the day is the unit of time).
+    """Return the rounds of a phase. `shuffled`: every round holds all days. `time`: day after day, with the rows of a day shuffled.
 
-    No label is learned before it is known: `following` says of each day which one is predicted next, with what has been learned by then
-    (None: none is). In time order the round of a day learns what becomes known from the end of the round before it up to the start
-    of the next day, on its own rows and, with `train.late = "next_day"`, on those of earlier days. `earlier`: the days of the phase
-    before, where this one goes on from it.
+    In time order the day is the unit of time. No label is learned before it is known. `following` gives, for each day, the next day that is
+    predicted with what has been learned by then (None: there is none). In time order the round of a day learns the labels that become known
+    from the end of the previous round up to the start of the next day. It learns them on its own rows and, with `train.late = "next_day"`,
+    on the rows of earlier days. `earlier` holds the days of the phase before, where this phase goes on from it.
     """
     if train.order == "shuffled":
         known = Period(until=_ordinal(following[days[-1]]))
@@ -53,14 +53,14 @@ def rounds(train: Train, days: Sequence[str], following: Mapping[str, str | None
 
 
 def learned(train: Train, days: Sequence[str], following: Mapping[str, str | None]) -> list[Period]:
-    """Of each of the first days of a training, which labels have been learned when the last of them is done."""
+    """Return, for each of the first days of a training, the period of the labels that have been learned when the last day is done."""
     if train.order == "time" and train.late == "drop":
         return own_periods(days, following)
     return [Period(until=_ordinal(following[days[-1]]))] * len(days)
 
 
 def own_periods(days: Sequence[str], following: Mapping[str, str | None]) -> list[Period]:
-    """Of each day, which of its labels are known before the next one is predicted."""
+    """Return, for each day, the period of its labels that are known before the next day is predicted."""
     return [Period(until=_ordinal(following[day])) for day in days]
 
 
@@ -69,7 +69,7 @@ def _ordinal(day: str | None) -> int | None:
 
 
 def thinning(train: Train, objectives: Sequence[Objective], seed: int) -> Thinning | None:
-    """Of training batches; a share of 1 is a thinning like any other, that keeps all."""
+    """Return the thinning of training batches; None without `train.negatives`. A share of 1 is a thinning too, which keeps all rows."""
     if train.negatives is None:
         return None
     place = [objective.name for objective in objectives].index(train.negatives.objective)
@@ -77,7 +77,7 @@ def thinning(train: Train, objectives: Sequence[Objective], seed: int) -> Thinni
 
 
 def sampling(train: Train, objectives: Sequence[Objective]) -> Sampling | None:
-    """Of training batches; an objective that counts for nothing is never drawn. None: every row with all its labels."""
+    """Return the sampling of training batches. It never draws an objective with `loss_weight` 0. None: every row with all its labels."""
     if train.sampling == "joint":
         return None
     exponent = _EXPONENTS[train.sampling] if isinstance(train.sampling, str) else train.sampling
@@ -85,10 +85,11 @@ def sampling(train: Train, objectives: Sequence[Objective]) -> Sampling | None:
 
 
 def learning_rate_share(train: Train, step: int, steps: int) -> float:
-    """The share of the full learning rate at `step` (from 0) of `steps` planned ones.
+    """Return the share of the full learning rate at `step` (from 0) of `steps` planned ones.
 
-    Shuffled: a linear warm-up over the first 2 %, then, with `schedule = "cosine"`, half a cosine down to zero at the last planned
-    step, reached or not. In time order the log has no planned end: constant.
+    Shuffled: a linear warm-up over the first 2 % of the steps. With `schedule = "cosine"` the share is multiplied by half a cosine, which
+    falls to zero at the last planned step, whether this step is reached or not. In time order the log has no planned end, so the share is
+    constant.
     """
     if train.order == "time":
         return 1.0

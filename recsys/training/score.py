@@ -41,7 +41,7 @@ class Scorer:
 
     @property
     def objectives(self) -> Sequence[Objective]:
-        """In the order of the predictions' first columns."""
+        """The objectives, in the order of the predictions' first columns."""
         return self.model.pipeline.objective
 
     @property
@@ -50,32 +50,32 @@ class Scorer:
         return sees_position(self.model.pipeline, self.model.encoder.layout)
 
     def predict(self, examples: pa.Table, position: Position = "missing") -> NDArray[np.float64]:
-        """[N, V] values in the order of `predictions.value_names`, rows as in `examples`; labels are not read.
+        """Return [N, V] values in the order of `predictions.value_names`, rows as in `examples`. Labels are not read.
 
-        The first K columns are the objectives' expected values in the labels' own units, then come the probabilities of levels.
-        With the position missing (as when ranking: no place has been given yet) or as logged in `bias.position`.
-        Raises ArtifactError where a column is missing that the encoder was fitted on.
+        The first K columns are the objectives' expected values in the labels' own units. The probabilities of levels follow. The position
+        is missing (as when ranking: no place has been given yet), or as logged in `bias.position`. Raise ArtifactError where a column is
+        missing that the encoder was fitted on.
         """
         parts = [examples.slice(start, PREDICTION_ROWS) for start in range(0, len(examples), PREDICTION_ROWS)]
         none = np.empty((0, len(value_names(self.objectives))))
         return np.concatenate([none, *(self._of_part(part, position) for part in parts)])
 
     def predict_encoded(self, days: EncodedDays, position: Position = "missing") -> NDArray[np.float64]:
-        """The same for days that this model's encoder has encoded."""
+        """Return the same values for days that this model's encoder has encoded."""
         return self._mean(lambda: batches(days, batch_size=PREDICTION_ROWS, order="time"), position)
 
     def predict_packed(self, packed: Packed, position: Position = "missing") -> NDArray[np.float64]:
-        """The same for rows of such days, as they were read or changed."""
+        """Return the same values for rows of encoded days, as they were read or after a change."""
         return self._mean(lambda: packed_batches(packed, PREDICTION_ROWS), position)
 
     def _of_part(self, examples: pa.Table, position: Position) -> NDArray[np.float64]:
-        """Encoded once for all members."""
+        """Predict a part of the examples. It is encoded once for all members."""
         encoder = self.model.encoder
         batch = to_batch(encoder.transform(examples, labelled=False), encoder.layout)
         return self._mean(lambda: [batch], position)
 
     def _mean(self, walk: Callable[[], Iterable[Batch]], position: Position) -> NDArray[np.float64]:
-        """The mean over the members of their values."""
+        """Return the mean of the members' values."""
         parts = []
         for member in self.model.members:
             parts.append(values(member, predict(member, walk(), position=position, compute=self.compute)))
@@ -84,9 +84,9 @@ class Scorer:
 
 
 def load(folder: Path, train: Train | None = None) -> Scorer:
-    """The model of runs/RUN/model. `train` says device and precision; by default those of the model's own config.
+    """Load the model of runs/RUN/model. `train` gives device and precision; by default they are those of the model's own config.
 
-    Raises ArtifactError, naming the file, where the folder is damaged.
+    Raise ArtifactError, naming the file, where the folder is damaged.
     """
     model = read_model(folder)
     compute = decide(train or model.pipeline.train)
@@ -96,10 +96,10 @@ def load(folder: Path, train: Train | None = None) -> Scorer:
 
 
 def score(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, target: Path, origin: Origin, *, console: Console) -> None:
-    """Writes `target`: the validation days as they were predicted before the refit, the test days by the model that stands in `run`.
+    """Write `target`: the validation days as predicted before the refit, and the test days as predicted by the model in `run`.
 
-    `pred.X` is with the logged position, `rank.X` with the position missing, where the model sees a position.
-    Raises DataError where there is no day to score, ArtifactError for a damaged model or examples of other rows.
+    `pred.X` is predicted with the logged position. Where the model sees a position, `rank.X` is predicted with the position missing. Raise
+    DataError where there is no day to score, ArtifactError for a damaged model or for examples of other rows.
     """
     scorer = load(run / MODEL, pipeline.train)
     validation, test = (days_of(pipeline.split, encoded, part) for part in (schema.VALIDATION, schema.TEST))
@@ -128,7 +128,7 @@ def score(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, target: 
 
 @dataclass(frozen=True)
 class Predicted:
-    """One day's values with the position as logged, and its expected values with it missing."""
+    """One day's values with the position as logged, and its expected values with the position missing."""
 
     logged_NV: NDArray[np.float64]
     missing_NK: NDArray[np.float64] | None
@@ -151,7 +151,7 @@ def _kept(kept: pa.Table, day: str, objectives: Sequence[Objective]) -> Predicte
 
 
 def _day_table(scorer: Scorer, pipeline: Pipeline, examples: Path, day: str, split: str, predicted: Predicted) -> pa.Table:
-    """One day in the border schema. Only the columns that predictions carry are read from the examples."""
+    """Return one day in the border schema. From the examples, only the columns that predictions carry are read."""
     path = day_folder(examples, day) / PART
     table = artifacts.read_table(path, carried_columns(path))
     if len(table) != len(predicted.logged_NV):
@@ -170,7 +170,7 @@ def _day_table(scorer: Scorer, pipeline: Pipeline, examples: Path, day: str, spl
 
 
 def carried_columns(examples: Path) -> list[str]:
-    """The columns of a day's examples that stand in predictions too."""
+    """Return the columns of a day's examples that predictions carry too."""
     try:
         names = pq.read_schema(examples).names
     except (OSError, pa.ArrowInvalid) as error:

@@ -1,4 +1,4 @@
-"""Everything that a training must remember to go on as if nothing had happened, and how it is saved."""
+"""The state of a training: everything needed to go on as if nothing had happened, and how it is saved."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -20,7 +20,7 @@ from recsys.training.rowwise_adagrad import RowwiseAdagrad
 
 @dataclass
 class Place:
-    """Where a training stands. What lies before it is done and never done again."""
+    """The place where a training stands. What lies before it is done, and is never done again."""
 
     member: int = 0
     phase: Phase = "choose"
@@ -33,14 +33,14 @@ class Place:
 class Choice:
     """Early stopping of a group of objectives: the best round so far (1 = the first), its validation loss, and the rounds since."""
 
-    best: int = 0  # 0 where no validation loss has told
+    best: int = 0  # 0: there has been no validation loss
     loss: float | None = None
     worse: int = 0
 
 
 @dataclass
 class State:
-    """A member in training. Changed between two looks at the interruption only, so it is whole whenever it is saved."""
+    """A member in training. It changes only between two calls of `Guard.look`, so it is whole whenever it is saved."""
 
     member: Member
     balancer: Balancer
@@ -48,11 +48,11 @@ class State:
     tables: RowwiseAdagrad
     place: Place
     choices: list[Choice] = field(default_factory=list)  # one per group of Work.groups
-    best: dict[str, Tensor] = field(default_factory=dict)  # the member's state, of each group at its best round; empty before one ends
+    best: dict[str, Tensor] = field(default_factory=dict)  # the member's state, with each group as at its best round; empty at first
     kept: dict[str, Tensor] = field(default_factory=dict)  # what the choosing phase leaves: predictions and looks
     window_4K: Tensor = field(default_factory=lambda: torch.empty(0))  # Σ loss·count, Σ count, Σ weight, steps since the last line
-    products_KK: Tensor | None = None  # of gradients (between.products_between), until the next line says them
-    heads: list[nn.Parameter] | None = None  # what belongs to single objectives, once a gradient method has asked; not saved
+    products_KK: Tensor | None = None  # products of gradients (between.products_between), until the next line of the journal
+    heads: list[nn.Parameter] | None = None  # the heads (gradients.heads_of), once a gradient method needs them; not saved
 
     def tensors(self) -> dict[str, Tensor]:
         device = self.window_4K.device
@@ -75,7 +75,7 @@ class State:
         return {"place": asdict(self.place), "choices": [asdict(choice) for choice in self.choices]}
 
     def restore(self, saved: Saved) -> None:
-        """Takes everything over from a checkpoint, torch's random state included (so this comes last before going on)."""
+        """Take everything over from a checkpoint, torch's random state included. So this comes last before the training goes on."""
         tensors = saved.tensors
         self.member.load_state_dict(_under("member", tensors))
         self.balancer.load_state_dict(_under("balancer", tensors))
@@ -88,19 +88,20 @@ class State:
         self.choices = [Choice(**choice) for choice in saved.facts["choices"]]
         torch.set_rng_state(tensors["random.cpu"])
         device = self.window_4K.device
-        if device.type == "cuda" and "random.cuda" in tensors:  # `device = "auto"` may go on elsewhere than where it began
+        if device.type == "cuda" and "random.cuda" in tensors:  # with `device = "auto"` a training may continue on another device
             torch.cuda.set_rng_state(tensors["random.cuda"], device)
 
 
 def optimisers(member: Member, train: Train, frozen: Iterable[nn.Parameter] = ()) -> tuple[AdamW, RowwiseAdagrad]:
-    """AdamW for the dense weights (β2 .99: a pass has few steps), row-wise Adagrad for the embedding tables.
+    """Build AdamW for the dense weights (β2 .99: a pass has few steps), and row-wise Adagrad for the embedding tables.
 
-    A row's vector and each of its linear weights have a rate of their own (`Inputs.blocks`): neither the way of sharing nor the number of
-    objectives sets the vectors'. The bias tower's tables divide the rate among them, so that their sum moves as one table would.
-    `frozen` parameters are left out. What the losses learn (thresholds) is a position on the outputs' scale, like a bias.
+    A row's vector and each of its linear weights have rates of their own (`Inputs.blocks`). So neither the architecture nor the number of
+    objectives sets the vectors' rate. The bias tower's tables divide the rate among them, so that their sum moves as one table would.
+    `frozen` parameters are left out. The losses' parameters (thresholds) are positions on the scale of the outputs, so they are treated
+    like biases.
     """
     groups = member.ranker.parameter_groups()
-    # Each at the whole rate, three tables cost click .0015 of AUC on the demo's validation day (seed 7, three starts: .7430 against .7445).
+    # At the whole rate each, three tables cost click .0015 of AUC on the demo's validation day (seed 7, three starts: .7430 against .7445).
     pace = train.embedding_learning_rate / max(1, len(groups.positions))
     decays: list[dict[str, Any]] = [
         {"params": groups.weights, "weight_decay": train.weight_decay, "lr": train.learning_rate},
@@ -133,7 +134,7 @@ def _parameters(optimiser: Optimizer) -> list[Tensor]:
 
 
 def _optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """`INDEX.NAME` → the running tensors of a parameter that has been updated at least once."""
+    """Return `INDEX.NAME` → the running tensors of each parameter that has any; in AdamW, after its first update."""
     return {
         f"{index}.{name}": tensor
         for index, parameter in enumerate(_parameters(optimiser))

@@ -1,4 +1,4 @@
-"""The stage train: encoded days in, a model folder out; interrupted, it goes on where it was."""
+"""The stage train: it makes a model folder from encoded days. After an interruption it goes on where it stopped."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,19 +33,19 @@ from recsys.training.transfer import transfer_of
 from recsys.training.work import Work, batch_of_one
 from recsys.workspace import CHECKPOINT, ENCODER, JOURNAL, MODEL, days_of
 
-_OPTIONS = "model"  # among a checkpoint's facts: the options that its tensors were built by
+_OPTIONS = "model"  # key among a checkpoint's facts: the model options that its tensors were built by
 
 
 def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, console: Console) -> None:
-    """Trains the pipeline's model on `encoded` (encoder/ and day=D/part-0.arrow) and leaves run/model and run/training.jsonl.
+    """Train the pipeline's model on `encoded` (encoder/ and day=D/part-0.arrow), and leave run/model and run/training.jsonl.
 
-    A checkpoint of the same fingerprint in run/checkpoint is gone on from: on a CPU the result is equal to the bit to that of
-    an uninterrupted run (on CUDA with `train.deterministic`). It is removed once the model stands. Both hold the widths that
-    `model.budget_macs` was turned into, so that whoever reads them counts nothing again.
+    Where run/checkpoint holds a checkpoint of the same fingerprint, the training goes on from it. On a CPU the result is equal to the bit
+    to that of an uninterrupted run (on CUDA with `train.deterministic`). The checkpoint is removed once the model stands. Checkpoint and
+    model hold the widths that `model.budget_macs` was turned into, so that no reader has to count again.
 
-    Raises ConfigError for a device that is not there, for a budget that no widths meet, for a loss that is not finite and for a first run
-    that does not fit, DataError without training days, ArtifactError for a damaged checkpoint, KeyboardInterrupt after Ctrl-C with the
-    checkpoint written.
+    Raise ConfigError for a device that is not there, for a budget that no widths meet, for a loss that is not finite, and for a first run
+    (`train.init_from`) that does not fit. Raise DataError without training days, and ArtifactError for a damaged checkpoint. Raise
+    KeyboardInterrupt after Ctrl-C, with the checkpoint written.
     """
     compute = decide(pipeline.train)
     checkpoints = Checkpoints(run / CHECKPOINT, origin.fingerprint)
@@ -73,7 +73,7 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, conso
 
 
 def _resumable(checkpoints: Checkpoints, journal: Path, console: Console) -> Saved | None:
-    """The state to go on from, if there is one that belongs to this run and to the journal that stands."""
+    """Return the state to go on from; None where none belongs to this run and to the journal that stands."""
     saved = checkpoints.read(STATE)
     if saved is None:
         if checkpoints.foreign:
@@ -90,7 +90,10 @@ def _resumable(checkpoints: Checkpoints, journal: Path, console: Console) -> Sav
 
 
 def _with_widths(pipeline: Pipeline, layout: Layout, checkpoints: Checkpoints, saved: Saved | None) -> Pipeline:
-    """Without a budget. A training that goes on has the widths of its checkpoint, whatever multiplications are counted here."""
+    """Return the pipeline with widths in place of a budget.
+
+    A training that goes on keeps the widths of its checkpoint, even where the multiplications would be counted differently here.
+    """
     if saved is None:
         sharing = SHARING[pipeline.model.sharing]
         model = sized(pipeline.model, layout, pipeline.objective, sharing=sharing, seed=seed_of(pipeline, 0))
@@ -103,7 +106,7 @@ def _with_widths(pipeline: Pipeline, layout: Layout, checkpoints: Checkpoints, s
 
 
 def _of_another_version(checkpoints: Checkpoints, error: Exception) -> ArtifactError:
-    what = " ".join(str(error).split())  # torch says it in several lines
+    what = " ".join(str(error).split())  # torch's message has several lines
     return ArtifactError(f"{checkpoints.folder}: found a checkpoint of another version ({what}). Fix: delete it and run again")
 
 
@@ -125,7 +128,7 @@ def _work(pipeline: Pipeline, encoder: Encoder, encoded: Path, compute: Compute,
 
 # --- Members ------------------------------------------------------------------------------------------------------
 def _fit_members(work: Work, checkpoints: Checkpoints, saved: Saved | None) -> None:
-    """One after the other; each leaves a checkpoint file of its own, so that a later one's checkpoints stay small."""
+    """Fit the members one after the other. Each leaves a checkpoint file of its own, so that later members' checkpoints stay small."""
     first = saved.facts["place"]["member"] if saved else 0
     for index in range(first, work.pipeline.model.members):
         if saved is not None and index == first:
@@ -197,7 +200,7 @@ def _write_model(work: Work, checkpoints: Checkpoints, target: Path, origin: Ori
 
 
 def _validation(work: Work, kept: list[dict[str, Tensor]]) -> pa.Table:
-    """The mean over the members of what they predicted before the refit."""
+    """Return the mean over the members of what they predicted before the refit."""
     rows = {day: len(work.open([day])) for day in work.validation_days}
 
     def mean(name: str) -> np.ndarray | None:

@@ -1,9 +1,9 @@
-"""Fine-tuning: a member starts from a trained run's, by name; and what of that is frozen.
+"""Fine-tuning: a member starts with the numbers of a trained run's member, matched by name. Some of these numbers may be frozen.
 
-Every number of the new member that the first run has too is copied: vectors by (space, value), columns of the inputs by feature,
-what is an objective's by the objective's name (models/wiring.py knows which axis is what), all else by place. Columns of the inputs
-that only the new run has start at zero, so that at first they change nothing; everything else starts fresh. Numbers are normalised,
-and values known, by the new run's own encoder. Optimisers start anew.
+Every number of the new member that the first run has too is copied. Vectors are matched by (space, value), columns of the inputs by
+feature, numbers of one objective by the objective's name, and all others by place. models/wiring.py knows what each axis holds. Columns of
+the inputs that only the new run has start at zero, so that at first they change nothing. Everything else starts fresh. The new run's own
+encoder normalises numbers and decides which values are known. Optimisers start anew.
 
 Shape letters: R rows of an embedding table, T tables, W width of a row, N looked-up rows.
 """
@@ -34,30 +34,30 @@ from recsys.training.member import Member
 from recsys.training.model import Model, read_model
 from recsys.workspace import MODEL
 
-_NOT_COPIED = ("inputs.dense_columns", "inputs.embeddings.slots.columns_C", "inputs.embeddings.history.columns_C")  # the layout's
-_FREE = {"members", "input_share", "dropout", "position_dropout"}  # of [model]: change no shape, or only by names
-_KIND = ("kind", "loss", "method", "duration", "levels", "given")  # of an objective: what its output means
+_NOT_COPIED = ("inputs.dense_columns", "inputs.embeddings.slots.columns_C", "inputs.embeddings.history.columns_C")  # indices of columns
+_FREE = {"members", "input_share", "dropout", "position_dropout"}  # options of [model] that change no shape, or only axes with names
+_KIND = ("kind", "loss", "method", "duration", "levels", "given")  # options of an objective that decide what its output means
 _NAMED = 5  # names that a message lists
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a member was given. `loaded`: name of a parameter → True where a number is the first run's."""
+    """The numbers that a member was given. `loaded`: name of a parameter → True where a number comes from the first run."""
 
     said: tuple[str, ...]
     loaded: Mapping[str, Tensor]
     frozen: frozenset[str]  # names of parameters
 
     def whole(self, ranker: Ranker) -> list[nn.Parameter]:
-        """The frozen parameters that no optimiser need know."""
+        """Return the dense parameters that are frozen as a whole. No optimiser needs to know them."""
         return [parameter for name, parameter in ranker.named_parameters() if self._is_whole(name)]
 
     def hold(self, ranker: Ranker, dense: Optimizer) -> None:
-        """From now on no step changes a frozen number.
+        """Make all further steps leave the frozen numbers as they are.
 
-        Those of the table lose their gradient, without which they stay as they are (a vector is held where the first run knew the value,
-        a linear weight where it knew the objective too); those of another parameter that has new numbers beside them are put back after
-        each step, because decay moves them too.
+        In the embedding table, frozen numbers lose their gradient; without a gradient they stay as they are. A vector is held where the
+        first run knew the value, a linear weight where it knew the objective too. Any other parameter may have new numbers beside frozen
+        ones. Its frozen numbers are put back after each step, because decay moves them too.
         """
         parts = []
         for name, parameter in ranker.named_parameters():
@@ -93,10 +93,10 @@ def _hold_part(table: nn.Parameter, held_RW: Tensor) -> None:
 
 
 class Transfer:
-    """From one trained run to the members of another."""
+    """A transfer from one trained run to the members of another run."""
 
     def __init__(self, pipeline: Pipeline, encoder: Encoder, run: Path) -> None:
-        """Raises ConfigError where the two models differ in more than names, ArtifactError where the first cannot be read."""
+        """Read the first run. Raise ConfigError where the models differ in more than names, ArtifactError where it cannot be read."""
         self.pipeline, self.encoder, self.name = pipeline, encoder, run.name
         self.first: Model = read_model(run / MODEL)
         self.new_objectives = tuple(objective.name for objective in pipeline.objective)
@@ -105,9 +105,9 @@ class Transfer:
         self._rows_R = _rows(encoder.vocabulary, self.first.encoder.vocabulary)
 
     def start(self, member: Member, index: int, one: Batch) -> Held:
-        """Gives a member, on the CPU, what the first run's member `index` has (its members over again where it has fewer).
+        """Give a member, on the CPU, what the first run's member `index` has. If that run has fewer members, they are used again in turn.
 
-        `one`: a batch, to find what the way of sharing shares. Raises ConfigError where inputs cannot be told apart that must be, or
+        `one` is a batch, to find what the architecture shares. Raise ConfigError where inputs must be told apart but cannot be, or where
         something is to be frozen that is not there.
         """
         old = self.first.members[index % len(self.first.members)]
@@ -155,7 +155,10 @@ class Transfer:
             raise ConfigError(problems)
 
     def _require_inputs(self, new: Wiring, old: Wiring) -> None:
-        """A way of sharing that reads the inputs itself has axes that are not told apart column by column."""
+        """Raise ConfigError where the inputs differ and the architecture reads them itself.
+
+        Such an architecture has axes on which the columns cannot be told apart.
+        """
         if new.columns == old.columns or (self.pipeline.model.d_shared and not SHARING[self.pipeline.model.sharing].reads_priors):
             return
         ours, theirs = (_features(wiring.columns) for wiring in (new, old))
@@ -173,12 +176,12 @@ class Transfer:
         )
 
     def _is_descriptor(self, name: str) -> bool:
-        """A description of tasks belongs to these objectives and no others."""
+        """Return whether a tensor describes tasks that are not those of the first run, so that the description cannot be copied."""
         return name == "sharing.descriptors_KZ" and self.new_objectives != self.old_objectives
 
     # --- What is copied ---------------------------------------------------------------------------------------
     def _start_table(self, new: Tensor, old: Tensor, ours: Wiring, theirs: Wiring, loaded: Tensor) -> None:
-        """Vectors of the values that both vocabularies know, and their linear weights of the objectives that both runs have."""
+        """Copy the vectors of the values that both vocabularies know, and their linear weights for the objectives that both runs have."""
         new_TRW, old_TRW = new.view(ours.tables, -1, new.shape[1]), old.view(theirs.tables, -1, old.shape[1])
         loaded_TRW = loaded.view(new_TRW.shape)
         known_R = torch.from_numpy(np.flatnonzero(self._rows_R >= 0))
@@ -194,25 +197,25 @@ class Transfer:
         return (*range(d_embedding), *linear)[:width]  # no linear weights without `skip`
 
     def _start_losses(self, member: Member, old: Member) -> None:
-        """Constants and thresholds of the objectives that both have: outputs are on their scale."""
+        """Copy the constants and thresholds of the objectives that both runs have, because the outputs are on their scale."""
         ours, theirs = member.losses.state_dict(), old.losses.state_dict()
         for name, tensor in ours.items():
             labels = [self._of_losses(losses, name) for losses in (member.losses, old.losses)]
             if name not in theirs:
                 continue
             new_J, old_J = _places(*labels)
-            sizes = [slice(0, min(a, b)) for a, b in zip(tensor.shape[1:], theirs[name].shape[1:], strict=True)]  # ordinal: padded
+            sizes = [slice(0, min(a, b)) for a, b in zip(tensor.shape[1:], theirs[name].shape[1:], strict=True)]  # thresholds are padded
             for j, i in zip(new_J.tolist(), old_J.tolist(), strict=True):
                 tensor[(j, *sizes)] = theirs[name][(i, *sizes)]
 
     def _of_losses(self, losses: nn.Module, name: str) -> Labels:
-        """The objectives of a constant's rows: all, or those of its kind."""
+        """Return the objectives of a constant's rows: all objectives, or those of the constant's kind."""
         parent = losses.get_submodule(name.rpartition(".")[0])
         return tuple(objective.name for objective in getattr(parent, "objectives", ()))
 
     # --- What is frozen ---------------------------------------------------------------------------------------
     def _frozen(self, ranker: Ranker, one: Batch) -> frozenset[str]:
-        """The names of the parameters of the groups of `train.freeze`."""
+        """Return the names of the parameters in the groups of `train.freeze`."""
         names: set[str] = set()
         for group in self.pipeline.train.freeze:
             match group:
@@ -227,7 +230,7 @@ class Transfer:
         return frozenset(names)
 
     def _trunk(self, ranker: Ranker, one: Batch) -> set[str]:
-        """What of the way of sharing the shared tensor depends on."""
+        """Return the names of the architecture's parameters that the shared tensor depends on. Raise ConfigError without any."""
         was_training = ranker.training
         shared = ranker.eval()(one, position="missing").shared
         ranker.train(was_training)
@@ -278,13 +281,13 @@ class Transfer:
 
 
 def transfer_of(pipeline: Pipeline, encoder: Encoder) -> Transfer | None:
-    """None where the pipeline starts from nothing."""
+    """Return the transfer; None where the pipeline starts from no other run."""
     return None if pipeline.train.init_from is None else Transfer(pipeline, encoder, pipeline.train.init_from)
 
 
 # --- One tensor -----------------------------------------------------------------------------------------------------
 def _start_tensor(name: str, new: Tensor, old: Tensor | None, ours: Wiring, theirs: Wiring) -> Tensor | None:
-    """Copies what both have and returns where, as a mask; None where an axis without names is of another size."""
+    """Copy the numbers that both have, and return their mask. Return None where an axis without names has another size."""
     if old is None or old.ndim != new.ndim:
         return None
     labels = list(zip(ours.axes(name, new.shape), theirs.axes(name, old.shape), strict=True))
@@ -307,7 +310,7 @@ def _start_tensor(name: str, new: Tensor, old: Tensor | None, ours: Wiring, thei
 
 
 def _places(ours: Labels, theirs: Labels) -> tuple[Tensor, Tensor]:
-    """Where the labels that both have stand in each."""
+    """Return the places of the labels that both have: in `ours`, and in `theirs`."""
     there = {label: place for place, label in enumerate(theirs)}
     pairs = [(place, there[label]) for place, label in enumerate(ours) if label in there]
     new, old = zip(*pairs, strict=True) if pairs else ((), ())
@@ -315,12 +318,15 @@ def _places(ours: Labels, theirs: Labels) -> tuple[Tensor, Tensor]:
 
 
 def _grid(places: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Places along each axis as one index of all their combinations."""
+    """Return one index of all combinations of the places along each axis."""
     return torch.meshgrid(*places, indexing="ij") if places else ()
 
 
 def _has_names(ours: Labels, theirs: Labels) -> bool:
-    """Whether an axis may differ in size: some of its labels hold the name of an objective, or of what a code stands for."""
+    """Return whether an axis may differ in size.
+
+    It may where some of its labels hold a name: of an objective, or of what a code stands for.
+    """
     return any(_is_name(label) for label in (*ours[:1], *theirs[:1], *ours[-1:], *theirs[-1:]))
 
 
@@ -332,7 +338,7 @@ def _is_name(label: Hashable) -> bool:
 
 # --- Rows of the table ----------------------------------------------------------------------------------------------
 def _rows(new: Vocabulary, old: Vocabulary) -> NDArray[np.int64]:
-    """[R] the old row of every new one: padding, the unknown rows of a space that both have, and equal values; −1 for the others."""
+    """Return [R], the old row of every new row: padding, unknown rows of the spaces that both have, equal values; −1 for the others."""
     rows_R = np.full(new.num_rows, -1, np.int64)
     rows_R[PADDING_ROW] = PADDING_ROW
     for space, unknown in new.unknown_rows.items():
@@ -345,7 +351,7 @@ def _rows(new: Vocabulary, old: Vocabulary) -> NDArray[np.int64]:
 
 # --- Comparing the two ----------------------------------------------------------------------------------------------
 def _shape(model: ModelOptions) -> dict[str, Any]:
-    """The options that make a model's shapes."""
+    """Return the options that determine a model's shapes."""
     own = getattr(model, model.sharing)
     frame = {key: getattr(model, key) for key in type(model).model_fields if key not in _FREE and key not in SHARING}
     way = {f"{model.sharing}.{key}": getattr(own, key) for key in type(own).model_fields if key != "top_k"}
@@ -353,7 +359,7 @@ def _shape(model: ModelOptions) -> dict[str, Any]:
 
 
 def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Of another way of sharing only that is said."""
+    """Return the options that differ, with both values. Where the architecture differs, return only the architecture."""
     keys = ["sharing"] if ours["sharing"] != theirs["sharing"] else list(ours)
     return [(key, ours[key], theirs[key]) for key in keys if ours[key] != theirs[key]]
 
@@ -364,7 +370,7 @@ def _same_scales(ours: Encoder, theirs: Encoder) -> bool:
 
 
 def _codes(encoder: Encoder) -> tuple[Labels, Labels]:
-    """What the codes of position and device stand for, the missing one first."""
+    """Return what the codes of position and device stand for, the missing one first."""
     bias = encoder.bias
     positions = range(bias.first_position, bias.first_position + bias.positions)
     return (
@@ -374,7 +380,7 @@ def _codes(encoder: Encoder) -> tuple[Labels, Labels]:
 
 
 def _features(columns: Sequence[tuple[str, Hashable, int]]) -> list[str]:
-    """The inputs by name, each once."""
+    """Return the names of the inputs, each once."""
     return list(dict.fromkeys(str(name) for kind, name, _ in columns if kind not in ("attention", "padding")))
 
 

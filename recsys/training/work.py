@@ -1,4 +1,4 @@
-"""What all members of a training share: the days, the device, where it speaks."""
+"""The things that all members of a training share: the days, the device, the journal and the console."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from recsys.training.transfer import Transfer
 
 @dataclass(frozen=True)
 class Work:
-    """Handed to every phase; only `speed` counts on."""
+    """The context that every phase gets. Only `speed` changes: it goes on counting."""
 
     pipeline: Pipeline
     layout: Layout
@@ -35,7 +35,7 @@ class Work:
     guard: Guard
     console: Console
     speed: Speed
-    arrivals: Mapping[str, Arrivals]  # of each day of both
+    arrivals: Mapping[str, Arrivals]  # of each training and validation day
     transfer: Transfer | None = None  # the trained run that members start from
 
     @property
@@ -44,12 +44,12 @@ class Work:
 
     @property
     def continues(self) -> bool:
-        """In time order the refit goes on where the training days ended; shuffled it starts afresh on all days."""
+        """Whether the refit goes on where the training days ended, as in time order. Shuffled, it starts afresh on all days."""
         return self.pipeline.train.order == "time"
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """The objectives that early stopping chooses for together."""
+        """The groups of objectives that early stopping chooses for together."""
         return groups(self.pipeline.model.sharing, self.pipeline.objective)
 
     def days_of(self, phase: Phase) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class Work:
 
     @property
     def following(self) -> dict[str, str | None]:
-        """Of each day the one that is predicted next with what has been learned by then."""
+        """Each day → the next day that is predicted with what has been learned by then."""
         found: dict[str, str | None] = {}
         for part, days in ((schema.TRAIN, self.train_days), (schema.VALIDATION, self.validation_days)):
             found |= dict(zip(days, [*days[1:], self.pipeline.split.after(part)], strict=True)) if days else {}
@@ -73,19 +73,19 @@ class Work:
         return EncodedDays(self.encoded, days, known)
 
     def open_round(self, this: Round) -> EncodedDays:
-        """What is learned in it: the labels of its days, and the late ones of those earlier days that have some."""
+        """Open what a round learns: the labels of its days, and the late labels of the earlier days that have some."""
         days = (*this.days, *(day for day in this.earlier if max(self.arrivals[day], default=-1) >= this.known.since))
         return self.open(days, [this.known] * len(days))
 
     @property
     def judged(self) -> Period:
-        """Which labels of the validation days may choose a pass: choosing is learning, so those that are known before the test begins."""
+        """The period of the validation labels that may choose a pass: those known before the test begins, because choosing is learning."""
         end = self.pipeline.split.after(schema.VALIDATION)
         return Period(until=None if end is None else ordinal(end))
 
     @property
     def chooses(self) -> bool:
-        """Whether shuffled passes are chosen between: validation days have labels to choose by."""
+        """Whether one of the shuffled passes is chosen: validation days have labels to choose by."""
         known = [day for of_day in self.validation_days for day in self.arrivals[of_day]]
         return not self.continues and bool(self.judged.holds(np.array(known, np.int64)).any())
 
@@ -93,10 +93,10 @@ class Work:
         return self.open(self.validation_days, [self.judged] * len(self.validation_days))
 
     def open_learned(self, days: Sequence[str]) -> EncodedDays:
-        """The first days of a training with all labels that have been learned when the last of them is done."""
+        """Open the first days of a training with all labels that have been learned when the last of these days is done."""
         return self.open(days, learned(self.pipeline.train, days, self.following))
 
 
 def batch_of_one(work: Work) -> Batch:
-    """One training row, to count the multiplications of."""
+    """Return one training row, to count the multiplications for it."""
     return next(iter(batches(work.open(work.train_days), batch_size=1, order="time")))
