@@ -1,10 +1,10 @@
-"""Who helps whom: every objective alone, every two, and all together, over seeds, each an ordinary run of the pipeline.
+"""Affinity, or which objective helps which: every objective alone, every two, and all together, over seeds, each an ordinary run.
 
-An objective that is left out keeps its place with `loss_weight` 0: no gradient of it reaches anything (balancing/balancer.py), early
-stopping does not look at it, and nothing else changes. So all runs share examples and encoded days, cost the same multiplications,
-and of one seed start from the same weights and see the same batches: their difference is what the partner's labels did, and little else.
-The price: the towers and gates of who is left out stay in the net, unused, as they must for the cost to be equal; an objective "alone"
-does not get their share. One with `given` can be alone too: its loss is that of the product, through its given's output.
+An objective that is left out keeps its place with `loss_weight` 0. No gradient of it reaches anything (balancing/balancer.py), early
+stopping does not look at it, and nothing else changes. So all runs share examples and encoded days, and cost the same multiplications. Runs
+of one seed start from the same weights and see the same batches. So their difference is what the partner's labels did, and little else. The
+price: towers and gates of an objective that is left out stay in the net, unused, so that the cost is equal. An objective "alone" does not
+get their share. An objective with `given` can be alone too: its loss is that of the product, through the output of the given objective.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,28 +31,29 @@ from recsys.stages import Job, run_identity
 from recsys.workspace import AFFINITY, INSIDE, JOURNAL, MODEL, PREDICTIONS
 
 ROWS_FILE, PAGE_FILE = "affinity.parquet", "affinity.html"
-CORRELATION = 0.5  # of two gains of one objective: both subtract the same run alone, whose noise is as large as theirs
+CORRELATION = 0.5  # of two gains of one objective: both subtract the same run of the objective alone, whose noise is as large as theirs
 
 # Legend: M sets of partners of one objective, S seeds.
 
 
 @dataclass(frozen=True)
 class Training:
-    """One run: which objectives learn, from which seed."""
+    """One run: the objectives that learn, and the seed."""
 
     objectives: tuple[str, ...]
     seed: int
 
     def partners(self, objective: str) -> str | None:
-        """All of them but one, joined; None where it is alone."""
+        """Return the run's other objectives, joined; None where the objective is alone."""
         return schema.TOGETHER.join(name for name in self.objectives if name != objective) or None
 
 
 def affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int | None, console: Console) -> Path:
-    """Trains what is not trained yet, and leaves affinity.parquet and affinity.html in the pipeline's folder under affinity/NAME/.
+    """Train what is not trained yet, and leave affinity.parquet and affinity.html in the pipeline's folder under affinity/NAME/.
 
-    `seeds` of them, from the pipeline's own on. `budget`: multiplications of a row in every run; default what the pipeline's model
-    costs. The last part of the split judges. Raises ConfigError with fewer than two objectives that learn, and without days to judge on.
+    There are `seeds` seeds, from the pipeline's own seed on. `budget` is the number of multiplications per row in every run; by default it
+    is what the pipeline's model costs. The last part of the split judges. Raise ConfigError with fewer than two objectives that learn, and
+    without days to judge on.
     """
     names = [objective.name for objective in pipeline.objective if objective.loss_weight > 0]
     if len(names) < 2:
@@ -73,13 +74,16 @@ def affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int | N
 
 
 def plan(names: Sequence[str], seeds: Sequence[int]) -> list[Training]:
-    """Alone, in pairs, all together (of two objectives, a pair is all): every set with every seed, one seed after the other."""
+    """Return every set of objectives with every seed, one seed after the other.
+
+    The sets are each objective alone, each pair, and all together (of two objectives, a pair is all).
+    """
     sets = [*combinations(names, 1), *combinations(names, 2), *([tuple(names)] if len(names) > 2 else [])]
     return [Training(objectives, seed) for seed in seeds for objectives in sets]
 
 
 def variant(pipeline: Pipeline, training: Training, budget: int | None) -> Pipeline:
-    """The pipeline in which only these objectives learn. No baselines: nothing here is compared with them."""
+    """Return the pipeline in which only these objectives learn. It has no baselines, because nothing here is compared with them."""
     objectives = tuple(
         objective if objective.name in training.objectives else objective.model_copy(update={"loss_weight": 0.0})
         for objective in pipeline.objective
@@ -91,7 +95,7 @@ def variant(pipeline: Pipeline, training: Training, budget: int | None) -> Pipel
 
 # --- Runs ---------------------------------------------------------------------------------------------------------
 def _run(pipeline: Pipeline, workspace: Path, training: Training, names: Sequence[str], console: Console, *, shared: bool) -> Job:
-    """Up to its predictions; `shared`: after the stages that all runs have in common."""
+    """Run the stages up to the predictions; with `shared`, first the stages that all runs have in common."""
     identity = artifacts.fingerprint(run_identity(pipeline))
     who = schema.ALL if len(training.objectives) == len(names) else schema.TOGETHER.join(training.objectives)
     job = open_job(pipeline, workspace, run=f"affinity-{who}-{identity[:6]}", replace=False, console=console)
@@ -103,7 +107,7 @@ def _run(pipeline: Pipeline, workspace: Path, training: Training, names: Sequenc
 
 
 def _values(job: Job, training: Training, split: str) -> Iterator[dict[str, Any]]:
-    """The main metric of each objective that learned."""
+    """Yield the main metric of each objective that learned."""
     predictions = artifacts.read_table(job.run / PREDICTIONS)
     judged = predictions.filter(pc.equal(predictions[schema.SPLIT], split))
     metrics = evaluation.evaluate(judged, job.pipeline.objective, run=job.run.name, bootstrap=0, slices=()).to_pylist()
@@ -118,11 +122,14 @@ def _values(job: Job, training: Training, split: str) -> Iterator[dict[str, Any]
 
 
 def _cosines(together: Mapping[Training, Job], *, confidence: float) -> Iterator[dict[str, Any]]:
-    """Of every two objectives' gradients in the shared layer's weights where measured, before the refit, over seeds and members."""
+    """Yield the cosine of each pair of objectives' gradients in the shared layer's weights, over seeds and members.
+
+    The gradients are those of the choosing phase, before the refit. There are no cosines where none were measured.
+    """
     found = []
     for training, job in together.items():
         journal = report.read_journal(job.run / JOURNAL)
-        if journal is not None:  # a member of a seed is told by the seed of its own
+        if journal is not None:  # each member of each seed is named by a seed of its own
             found.append(journal.products.assign(member=training.seed + journal.products["member"]))
     if not found:
         return
@@ -138,11 +145,12 @@ def _row(what: str, objective: str, partners: str | None, value: float | None, *
 
 # --- Numbers ------------------------------------------------------------------------------------------------------
 def gains(values: pd.DataFrame, *, confidence: float) -> list[dict[str, Any]]:
-    """The rows of gains from those of values: with partners minus alone of the same seed, the mean over seeds.
+    """Return the rows of gains from the rows of values: with partners minus alone in the same seed, the mean over seeds.
 
-    A few seeds say little of their own spread, so the variance is pooled over all gains of one judged objective, and the interval is
-    Student's with that many degrees of freedom, fewer than M (S − 1): two gains of an objective share its runs alone, so their
-    deviations correlate by ρ = 1/2, and M (S − 1) / (1 + (M − 1) ρ²) are left (Satterthwaite). One seed has no interval.
+    A few seeds say little about their own spread, so the variance is pooled over all gains of one judged objective. The interval is
+    Student's. It has fewer degrees of freedom than M (S − 1), because all gains of an objective use the same runs of the objective alone.
+    So the deviations of two gains correlate by ρ = 1/2, and M (S − 1) / (1 + (M − 1) ρ²) degrees of freedom are left (Satterthwaite). One
+    seed has no interval.
     """
     found: list[dict[str, Any]] = []
     for objective, rows in values.groupby("objective", sort=False):
@@ -159,7 +167,7 @@ def gains(values: pd.DataFrame, *, confidence: float) -> list[dict[str, Any]]:
 
 
 def _half_width(gain_MS: np.ndarray, confidence: float) -> float | None:
-    """Of the interval of a mean over seeds."""
+    """Return half the width of the interval of a mean over seeds; None where there is no interval."""
     sets, seeds = gain_MS.shape
     if seeds < 2 or sets == 0:
         return None

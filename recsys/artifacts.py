@@ -25,14 +25,14 @@ _LIBRARIES = ("recsys", "pyarrow", "duckdb", "torch", "scikit-learn")
 
 
 def fingerprint(value: Any) -> str:
-    """12 hex digits that stand for any JSON-able value (keys sorted; dates, paths and the like by their text)."""
+    """Return 12 hex digits that stand for any JSON-able value (keys sorted; dates, paths and the like by their text)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class RowAccount:
-    """What became of the rows that were read. `read = kept + duplicate + quarantined`, or a ValueError."""
+    """The numbers of rows that were read, kept, and not kept. ValueError unless `read = kept + duplicate + quarantined`."""
 
     read: int
     kept: int
@@ -49,7 +49,7 @@ class RowAccount:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artifact holds and what it was made from. No time of day: the same inputs give the same bytes."""
+    """The contents and the origin of an artifact. It has no time of day, so the same inputs give the same bytes."""
 
     stage: str
     fingerprint: str  # of everything the output depends on
@@ -67,18 +67,18 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Origin:
-    """What an artifact is made from, for its manifest."""
+    """The stage and the inputs that an artifact is made from, for its manifest."""
 
     stage: str
     fingerprint: str
     inputs: Mapping[str, str] = field(default_factory=dict)
 
     def writing(self, target: Path) -> contextlib.AbstractContextManager["Output"]:
-        """A folder artifact of this origin, as `writing`."""
+        """Write a folder artifact of this origin, as the function `writing` does."""
         return writing(target, stage=self.stage, fingerprint=self.fingerprint, inputs=self.inputs)
 
     def write_file(self, target: Path, write: Any) -> None:
-        """A one-file artifact of this origin, as `write_file`."""
+        """Write a one-file artifact of this origin, as the function `write_file` does."""
         write_file(target, write, stage=self.stage, fingerprint=self.fingerprint, inputs=self.inputs)
 
 
@@ -90,7 +90,7 @@ class Output:
         self.rows: RowAccount | None = None
 
     def path(self, name: str) -> Path:
-        """Where a library that writes files itself (safetensors, Arrow IPC) shall write `name`."""
+        """Return the path where a library that writes files itself (safetensors, Arrow IPC) shall write `name`."""
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
@@ -99,7 +99,7 @@ class Output:
         self.write_batches(name, table.schema, table.to_batches(max_chunksize=131_072))
 
     def write_batches(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-        """A parquet file of exactly `schema`; each batch is a row group."""
+        """Write a parquet file of exactly `schema`; each batch is a row group."""
         with pq.ParquetWriter(self.path(name), schema, compression="zstd") as writer:
             for batch in batches:
                 writer.write_batch(batch)
@@ -112,9 +112,9 @@ class Output:
 def writing(
     target: Path, *, stage: str, fingerprint: str, inputs: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None
 ) -> Iterator[Output]:
-    """Yields the inside of a folder artifact; on leaving, the folder stands at `target`, whole, with its manifest.
+    """Yield the inside of a folder artifact. On leaving, the folder stands at `target`, whole, with its manifest.
 
-    An exception, Ctrl-C included, leaves what stood at `target` before and no half-written output.
+    An exception, Ctrl-C included, leaves what stood at `target` before, and no half-written output.
     """
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -135,7 +135,7 @@ def writing(
 
 
 def copy(source: Path, target: Path) -> None:
-    """The folder artifact `source`, manifest and all, also at `target`; whole or not at all."""
+    """Copy the folder artifact `source`, manifest included, to `target`, whole or not at all."""
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -148,7 +148,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """The one-file artifact `source` also at `target`, of the same origin."""
+    """Copy the one-file artifact `source` to `target`, with the same origin."""
     found = verify(source)
     write_file(target, lambda draft: shutil.copyfile(source, draft), stage=found.stage, fingerprint=found.fingerprint, inputs=found.inputs)
 
@@ -162,7 +162,7 @@ def write_file(
     inputs: Mapping[str, str] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> None:
-    """A one-file artifact: `write(path)` writes it, its manifest goes beside it. The file is renamed into place last."""
+    """Write a one-file artifact: `write(path)` writes it, its manifest goes beside it. The file is renamed into place last."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
@@ -183,7 +183,7 @@ def write_file(
 
 
 def manifest(target: Path) -> Manifest | None:
-    """The manifest of a folder or file artifact; None where nothing stands. Raises ArtifactError if it cannot be read."""
+    """Return the manifest of a folder or file artifact; None where nothing stands. Raise ArtifactError if it cannot be read."""
     place = target / MANIFEST if target.is_dir() else _file_manifest(target)
     try:
         raw = json.loads(place.read_text(encoding="utf-8"))
@@ -195,7 +195,7 @@ def manifest(target: Path) -> Manifest | None:
 
 
 def is_fresh(target: Path, fingerprint: str) -> bool:
-    """Whether `target` stands whole (every file, at its size) and was made from just what `fingerprint` stands for."""
+    """Return whether `target` stands whole (every file, at its size) and was made from exactly what `fingerprint` stands for."""
     found = manifest(target)
     if found is None or found.fingerprint != fingerprint:
         return False
@@ -204,7 +204,10 @@ def is_fresh(target: Path, fingerprint: str) -> bool:
 
 
 def verify(target: Path) -> Manifest:
-    """Reads every byte of an artifact against its manifest. Raises ArtifactError, naming the first file that differs."""
+    """Compare every byte of an artifact with its manifest, and return the manifest.
+
+    Raise ArtifactError where there is no manifest, or where a file differs; it names the first such file.
+    """
     found = manifest(target)
     if found is None:
         raise ArtifactError(f"{target}: found no artifact with a manifest, expected the output of an earlier stage. Fix: run that stage")
@@ -223,7 +226,7 @@ def verify(target: Path) -> Manifest:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """A parquet file or a folder of them as one table. Raises ArtifactError where it cannot be read."""
+    """Read a parquet file, or a folder of them, as one table. Raise ArtifactError where it cannot be read."""
     try:
         return pq.read_table(path, columns=columns, partitioning=None)
     except (OSError, pa.ArrowInvalid) as error:
@@ -231,7 +234,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def read_schema(path: Path) -> pa.Schema:
-    """The columns of one parquet file. Raises ArtifactError where it cannot be read."""
+    """Return the schema of one parquet file. Raise ArtifactError where it cannot be read."""
     try:
         return pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -239,7 +242,7 @@ def read_schema(path: Path) -> pa.Schema:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """A small file beside the artifacts (a run's config), whole or not at all."""
+    """Write a small file beside the artifacts (a run's config), whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     draft.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -247,7 +250,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote; None where there is nothing. Raises ArtifactError where it cannot be read."""
+    """Return what `write_json` wrote; None where there is nothing. Raise ArtifactError where it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -257,13 +260,13 @@ def read_json(path: Path) -> Any:
 
 
 def remove(target: Path) -> None:
-    """Takes a one-file artifact away, with its manifest; nothing where there is none."""
+    """Remove a one-file artifact and its manifest; do nothing where there is none."""
     target.unlink(missing_ok=True)
     _file_manifest(target).unlink(missing_ok=True)
 
 
 def versions() -> dict[str, str]:
-    """The versions of what shapes an output's bytes, for the manifest."""
+    """Return the versions of the libraries that shape an output's bytes, for the manifest."""
     found = {}
     for library in _LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
@@ -284,7 +287,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _describe(path: Path, name: str) -> dict[str, Any]:
-    """A file's entry in the manifest; `name` is what it will be called once it is in place."""
+    """Return a file's entry in the manifest; `name` is the file's name once it is in place."""
     entry: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
     if name.endswith(".parquet"):
         entry["rows"] = pq.read_metadata(path).num_rows
@@ -305,7 +308,7 @@ def _sync(path: Path) -> None:
 
 
 def _replace(draft: Path, target: Path) -> None:
-    """Puts a finished folder in the place of an older one; at no moment is there a half of either under `target`."""
+    """Put a finished folder in the place of an older one. At no moment does half of either stand under `target`."""
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():

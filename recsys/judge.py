@@ -1,4 +1,4 @@
-"""Predictions judged under a pipeline's options: their metric rows, what calibration changed in them, what makes them doubtful."""
+"""The judgement of predictions under a pipeline's options: metric rows, what calibration changed, and what makes the numbers doubtful."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ from recsys.errors import ConfigError
 from recsys.progress import Console
 from recsys.workspace import PREDICTIONS
 
-# What calibration is for, and what it may change besides: ties move auc and xauc, and the fused order (captured@P%).
+# Metrics that calibration is for, and those that it may change besides: ties move auc and xauc, and the fused order (captured@P%).
 CHANGED = ("calibration", "ece", "log_loss", "normalized_entropy", "rps", "rmse", "auc", "xauc")
 
 
 def metrics_of(
     pipeline: Pipeline, predictions: pa.Table, *, run: str, against: Mapping[str, pa.Table], metrics: Sequence[str] | None = None
 ) -> pa.Table:
-    """The long rows of one set of predictions under the pipeline's objectives and evaluation options; `metrics`: those alone."""
+    """Return the long rows of one set of predictions under the pipeline's objectives and evaluation options; `metrics`: only these."""
     from recsys import evaluation
     from recsys.predictions import train_means
 
@@ -41,7 +41,10 @@ def metrics_of(
 
 
 def what_calibration_changed(pipeline: Pipeline, predictions: pa.Table, *, run: str) -> pa.Table:
-    """Long rows: the run `uncalibrated`, the run as it is, and their paired differences. None of them where no map was fitted."""
+    """Return long rows of the run `uncalibrated`, of the run as it is, and of their paired differences.
+
+    The table is empty where no map was fitted.
+    """
     from recsys.calibration import is_calibrated, uncalibrated
     from recsys.evaluation.metrics import captured_overall
 
@@ -62,13 +65,13 @@ def write_metrics(path: Path, rows: pa.Table, *, fingerprint: str, inputs: Mappi
 
 
 def warn_of_run(pipeline: Pipeline, run: Path, console: Console) -> None:
-    """As `warn`, of a run's predictions."""
+    """Warn as `warn` does, about a run's predictions."""
     labels = [schema.label_column(objective.name) for objective in pipeline.objective]
     warn(pipeline, artifacts.read_table(run / PREDICTIONS, [schema.USER_ID, schema.SPLIT, *labels]), console)
 
 
 def warn(pipeline: Pipeline, predictions: pa.Table, console: Console) -> None:
-    """Says what makes all numbers of these predictions doubtful."""
+    """Say what makes all numbers of these predictions doubtful."""
     from recsys import evaluation
 
     for dominant in evaluation.dominant_users(predictions, pipeline.objective):
@@ -76,7 +79,10 @@ def warn(pipeline: Pipeline, predictions: pa.Table, console: Console) -> None:
 
 
 def judging(pipeline: Pipeline, asked: str | None = None) -> str:
-    """The part of the split that runs are judged on: `asked`, else the last that is not for training. ConfigError where it has no days."""
+    """Return the part of the split that runs are judged on: `asked`, else the last part that is not for training.
+
+    Raise ConfigError where it has no days.
+    """
     there = [part for part in (schema.TEST, schema.VALIDATION) if part in pipeline.split.parts()]
     if not there:
         raise ConfigError("split: found neither test nor validation days, expected some to judge on")

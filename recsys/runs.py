@@ -1,4 +1,4 @@
-"""What is done with runs that stand: found by name, compared, fused anew; and the metrics of another system's scores."""
+"""Work on runs that stand (find them by name, compare them, fuse them anew), and the metrics of another system's scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,11 +16,11 @@ from recsys.stages import contents
 from recsys.workspace import CONFIG, FUSION, METRICS, PREDICTIONS, RUNS
 
 COMPARISON_FILE = "compare.html"
-_WITH = {METRICS: "evaluated", PREDICTIONS: "scored"}  # in words
+_WITH = {METRICS: "evaluated", PREDICTIONS: "scored"}  # words for a run that has the file
 
 
 def find_run(name: str, workspace: Path, *, file: str = METRICS) -> Path:
-    """A run that has `file`, by its path or by its name anywhere in the workspace. Raises ConfigError where none or several fit."""
+    """Return a run that has `file`, by its path or by its name anywhere in the workspace. Raise ConfigError where none or several fit."""
     if (Path(name) / file).is_file():
         return Path(name)
     runs = sorted(path.parent for path in workspace.glob(f"*/{RUNS}/*/{file}"))
@@ -36,7 +36,7 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS) -> Path:
 
 
 def pipeline_of(run: Path) -> Pipeline:
-    """The config that a run was made with."""
+    """Return the config that a run was made with."""
     known = artifacts.read_json(run / CONFIG)
     if known is None:
         raise ArtifactError(f"{run / CONFIG}: found nothing, expected the config of the run. Fix: run the pipeline again")
@@ -44,10 +44,11 @@ def pipeline_of(run: Path) -> Pipeline:
 
 
 def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, split: str | None, out: Path | None) -> pa.Table:
-    """Each run against the first, said, and returned as rows of schema.COMPARISON; with `out`, also as a page (of a folder: compare.html).
+    """Compare each run with the first. Say the result, and return it as rows of schema.COMPARISON.
 
-    `metrics` are as in `evaluation.judged_by`, the main ones where there are none; objectives and options are the first run's. Raises
-    ConfigError where two runs have one name and where `out` is another file, and as `evaluation.paired` does.
+    With `out`, also write the result as a page (in a folder: compare.html). `metrics` are as in `evaluation.judged_by`; where there are
+    none, the main metrics are used. Objectives and options are those of the first run. Raise ConfigError where two runs have one name, and
+    where `out` is a file but not a page; and raise what `evaluation.paired` raises.
     """
     from recsys import evaluation, report
 
@@ -84,12 +85,12 @@ def _facts(runs: Sequence[Path], pipeline: Pipeline, split: str) -> dict[str, st
 
 
 def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
-    """Tunes a run's fusion weights for the aim of its [fuse] table, with `asked` in place of its keys; says and writes what was found.
+    """Tune a run's fusion weights for the aim of its [fuse] table, with `asked` in place of the table's keys. Say and write the result.
 
-    Raises ConfigError without something to maximise, and as `fusion.tune` does; where no weights keep every constraint, the file of an
-    earlier aim is removed, so that nobody takes its weights for those of this one.
+    Raise ConfigError where there is nothing to maximise, and raise what `fusion.tune` raises. Where no weights keep every constraint, the
+    file of an earlier aim is removed, so that nobody takes its weights for those of this aim.
     """
-    from recsys import fusion  # scipy's optimisers, which no other verb needs
+    from recsys import fusion  # scipy's optimisers, which no other command needs
 
     pipeline = with_table(pipeline_of(run), "fuse", asked)
     wanted, options = pipeline.fuse, pipeline.evaluate
@@ -124,7 +125,7 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
 
 
 def show(run: Path, console: Console) -> None:
-    """The metric table of a run, and what makes its numbers doubtful, where the predictions are still there to tell."""
+    """Say the metric table of a run. Where the predictions still stand, also say what makes the run's numbers doubtful."""
     from recsys import report
 
     report.terminal_table(artifacts.read_table(run / METRICS), console)
@@ -133,9 +134,9 @@ def show(run: Path, console: Console) -> None:
 
 
 def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path, console: Console) -> pa.Table:
-    """The metrics of any other system's scores, written to `out`/metrics.parquet. The log is not opened.
+    """Compute the metrics of any other system's scores, and write them to `out`/metrics.parquet. The log is not opened.
 
-    They are judged as they are: calibrated, they would be another system's.
+    The scores are judged as they are. Calibrated, they would be those of another system.
     """
     if pipeline.evaluate.calibrate != "none":
         console.say(f'evaluate.calibrate = "{pipeline.evaluate.calibrate}" is of this pipeline\'s runs: {predictions} is judged as it is')

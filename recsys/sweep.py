@@ -1,7 +1,7 @@
-"""A front instead of a point: every config of a grid with every seed, each an ordinary run of the pipeline, judged together.
+"""A sweep, which shows a front instead of a point: every config of a grid with every seed, each an ordinary run, judged together.
 
-Runs are named as any other, so what stands is not trained again, here or by `recsys run`, and an interrupted sweep goes on where it
-stopped. All configs are read and checked before anything is trained. Baselines are left out: they are the same for every point.
+Runs are named as any other run. So a run that stands is not trained again, here or by `recsys run`, and an interrupted sweep goes on where
+it stopped. All configs are read and checked before anything is trained. Baselines are left out: they are the same for every point.
 """
 
 import contextlib
@@ -26,13 +26,16 @@ from recsys.stages import Job, run_identity
 from recsys.workspace import PREDICTIONS, SWEEPS
 
 ROWS_FILE, PAGE_FILE = "sweep.parquet", "sweep.html"
-OWN = ("name", "source", "seed")  # of the pipeline, that all points have in common; seeds of a point follow from it
-LABEL = ("name", "kind", "label", "observed", "given", "levels", "better")  # of an objective, that all points have in common
+OWN = ("name", "source", "seed")  # keys of the pipeline that all points have in common; a point's seeds follow from `seed`
+LABEL = ("name", "kind", "label", "observed", "given", "levels", "better")  # keys of an objective that all points have in common
 
 
 @dataclass(frozen=True)
 class Judge:
-    """What points are judged by: the part of the split (None: its last), objectives (none: all that learn), metrics (none: main ones)."""
+    """The standard by which points are judged.
+
+    None or empty means: the last part of the split, all objectives that learn, the main metrics.
+    """
 
     split: str | None = None
     objectives: tuple[str, ...] = ()
@@ -50,10 +53,10 @@ class Run:
 def sweep(
     path: Path, overrides: Sequence[str], points: Sequence[Choice], judge: Judge, workspace: Path, *, seeds: int, console: Console
 ) -> Path:
-    """Trains what is not trained yet, and leaves sweep.parquet and sweep.html in the pipeline's folder under sweeps/NAME/.
+    """Train what is not trained yet, and leave sweep.parquet and sweep.html in the pipeline's folder under sweeps/NAME/.
 
-    `seeds` of them, from the pipeline's own on. Raises ConfigError for any config that is refused and for points that are not judged on
-    the same impressions by the same labels, naming the points; all before anything is trained.
+    There are `seeds` seeds, from the pipeline's own seed on. Raise ConfigError for any config that is refused, and for points that are not
+    judged on the same impressions by the same labels. The error comes before anything is trained, and names the points.
     """
     runs = plan(path, overrides, points, seeds)
     base = runs[0].pipeline
@@ -77,7 +80,7 @@ def sweep(
 
 
 def plan(path: Path, overrides: Sequence[str], points: Sequence[Choice], seeds: int) -> list[Run]:
-    """Every point with every seed, the seeds of a point after one another. Raises ConfigError with everything that is wrong."""
+    """Return every point with every seed, the seeds of a point after one another. Raise ConfigError with everything that is wrong."""
     problems: list[str] = []
     loaded: list[Run] = []
     for point in points:
@@ -97,7 +100,7 @@ def plan(path: Path, overrides: Sequence[str], points: Sequence[Choice], seeds: 
 
 
 def _unlike(runs: Sequence[Run]) -> Iterator[str]:
-    """What keeps points from being judged together."""
+    """Yield a problem for each point that cannot be judged together with the first point."""
     first = runs[0]
     for run in runs:
         pipeline = run.pipeline
@@ -121,7 +124,7 @@ def _labels(objectives: Sequence[Objective]) -> list[dict[str, Any]]:
 
 
 def _alike(runs: Sequence[Run]) -> Iterator[str]:
-    """Two points that are one run would be two names of one thing."""
+    """Yield a problem for each point that is the same run as an earlier point. It would be a second name of one thing."""
     known: dict[str, Run] = {}
     for run in runs:
         identity = artifacts.fingerprint(run_identity(run.pipeline))
@@ -134,8 +137,9 @@ def _alike(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _judged(runs: Sequence[Run], judge: Judge) -> tuple[evaluation.Judged, ...]:
-    """The axes of the plane; by default all objectives that learn in some point. Raises ConfigError for unknown ones, and metrics that are
-    unknown or have no direction.
+    """Return the axes of the plane; by default all objectives that learn in some point.
+
+    Raise ConfigError for unknown objectives, and for metrics that are unknown or have no direction.
     """
     objectives = runs[0].pipeline.objective
     names = [objective.name for objective in objectives]
@@ -150,7 +154,7 @@ def _judged(runs: Sequence[Run], judge: Judge) -> tuple[evaluation.Judged, ...]:
 
 
 def _check(runs: Sequence[Run], jobs: Sequence[Job]) -> None:
-    """Holds each way of making examples against the source, once."""
+    """Check each way of making examples against the source, once."""
     checked: dict[Path, Run] = {}
     for run, job in zip(runs, jobs, strict=True):
         checked.setdefault(job.examples, run)
@@ -160,7 +164,10 @@ def _check(runs: Sequence[Run], jobs: Sequence[Job]) -> None:
 
 
 def _encode(runs: Sequence[Run], jobs: Sequence[Job], seeds: int) -> None:
-    """What there is to learn from, once a way of making it, by the first seed: a simulated log is of its pipeline's seed, too."""
+    """Encode what there is to learn from, once for each way of making it.
+
+    The first seed of a point is used, because a simulated log depends on its pipeline's seed too.
+    """
     done: set[Path] = set()
     for run, job in list(zip(runs, jobs, strict=True))[::seeds]:
         if job.encoded not in done:
@@ -171,7 +178,7 @@ def _encode(runs: Sequence[Run], jobs: Sequence[Job], seeds: int) -> None:
 
 @contextlib.contextmanager
 def _naming(what: str) -> Iterator[None]:
-    """What goes wrong says of which point."""
+    """Put `what` before the text of every error, so that the error names its point."""
     try:
         yield
     except RecsysError as error:
@@ -184,7 +191,7 @@ def _predictions(job: Job) -> pa.Table:
 
 
 def _parts(pipeline: Pipeline, split: str) -> list[str]:
-    """The part that judges, and behind it the later one that had no say, if there is one."""
+    """Return the part that judges, and after it the later part that is not used to judge, if there is one."""
     later = split == schema.VALIDATION and schema.TEST in pipeline.split.parts()
     return [split, *([schema.TEST] if later else [])]
 
@@ -218,7 +225,7 @@ def _write(job: Job, found: Sequence[evaluation.Points], ends: evaluation.Ends, 
 
 
 def _keys(points: Sequence[Choice]) -> list[str]:
-    """What was swept over, each key once."""
+    """Return the keys that were swept over, each once."""
     return list(dict.fromkeys(override.partition("=")[0] for point in points for override in point.overrides))
 
 
