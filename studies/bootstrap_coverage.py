@@ -1,19 +1,20 @@
-"""How often the 95 % interval of a metric holds the truth, for users of equal size, of log-normal size, and with a heavy tail.
+"""The share of 95 % intervals that hold a metric's truth, for users of equal size, of log-normal size, and with a heavy tail.
 
     python -m studies.bootstrap_coverage --runs coverage-runs.csv --out docs/bootstrap-coverage.csv --figure docs/bootstrap-coverage.png
 
-A log has 500 users, each with a level of his own in the prediction and another in the label, neither tied to how many rows he has: 20 each
-("equal"), log-normal with σ = 1 ("log-normal"), or Zipf's law with exponent 1.6 up to 5,000 ("zipf"). Simulation s of a size is drawn with
-seed s, and its users resampled 1,000 times with seed s. Ways to an interval, all from the same draws or the same sums by user:
+A log has 500 users. Each user has one level in the prediction and another in the label. Neither depends on the user's number of rows, which
+is 20 for all ("equal"), log-normal with σ = 1 ("log-normal"), or follows Zipf's law with exponent 1.6 up to 5,000 ("zipf"). Simulation s of
+a size is drawn with seed s, and its users are resampled 1,000 times with seed s. All ways to an interval use the same draws or the same
+sums by user:
 
 - "expanded": that of `recsys.evaluation`, the percentile interval expanded for the effective number of users;
-- "percentile": the plain one;
-- "bca": bias-corrected and accelerated (Efron, JASA 1987), the acceleration from leaving out each user;
+- "percentile": the plain percentile interval;
+- "bca": bias-corrected and accelerated (Efron, JASA 1987), with the acceleration from leaving out each user;
 - "bootstrap-t": quantiles of (replicate − value) / its own standard error, robust for clusters (Efron & Tibshirani 1993, ch. 12);
-- "jackknife t": ± Student's t of effective users − 1 degrees of freedom times the error by leaving out each user (CV3: MacKinnon, Nielsen &
-  Webb, Journal of Econometrics 2023).
+- "jackknife t": ± Student's t with (effective users − 1) degrees of freedom, times the error from leaving out each user (CV3: MacKinnon,
+  Nielsen & Webb, Journal of Econometrics 2023).
 
-AUC is replicated exactly, and "auc, influence" by first order; the last three ways see AUC through its sums of first order.
+"auc" is replicated exactly, and "auc, influence" to first order. The last three ways use the first-order sums for both.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from studies.intervals import share
 # Shapes: N rows, U users, R replicates, M sums of a metric.
 FloatArray = NDArray[np.float64]
 SIZES = ("equal", "log-normal", "zipf")
-LARGEST = 5_000  # rows of a user of Zipf's law
+LARGEST = 5_000  # most rows of a user under Zipf's law
 METRICS: dict[str, Callable[[Rows], Estimate]] = {
     "calibration": calibration, "auc": _auc_exact, "auc, influence": _auc_influence, "gauc": gauc,
 }  # fmt: skip
@@ -46,7 +47,7 @@ CONFIDENCE, REPLICATES = 0.95, 1_000
 
 
 def main() -> None:
-    """Runs what is missing; every finished hundred is in the table of runs, so an interrupted study goes on where it stopped."""
+    """Run what is missing. Every finished hundred is in the table of runs, so an interrupted study goes on where it stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True, help="CSV of one row an interval; what stands there is not run again")
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a size, metric and way")
@@ -73,7 +74,7 @@ def main() -> None:
 
 # --- The logs and the truth ---------------------------------------------------------------------------------------
 def rows_by_user(size: str, rng: np.random.Generator, users: int) -> NDArray[np.int64]:
-    """[U]: how many rows each has."""
+    """Draw [U], the number of rows of each user."""
     if size == "equal":
         return np.full(users, 20)
     if size == "log-normal":
@@ -83,7 +84,10 @@ def rows_by_user(size: str, rng: np.random.Generator, users: int) -> NDArray[np.
 
 
 def log(rng: np.random.Generator, rows_U: NDArray[np.int64]) -> Rows:
-    """Of users with so many rows; the prediction is right on average, but knows nothing of the user's own level in the label."""
+    """Draw the log of users with these numbers of rows.
+
+    The prediction is right on average, but knows nothing of the user's own level in the label.
+    """
     users = len(rows_U)
     user_N = np.repeat(np.arange(users), rows_U)
     logit_N = rng.normal(size=users)[user_N] + rng.normal(size=len(user_N)) - 1.5
@@ -95,7 +99,10 @@ def log(rng: np.random.Generator, rows_U: NDArray[np.int64]) -> Rows:
 
 @cache
 def truth(size: str, *, users: int = 200_000, logs: int = 5) -> dict[str, float]:
-    """Of endlessly many users. Sizes say nothing of levels, so rows of users with one row each have its AUC and calibration."""
+    """Compute the metrics of practically infinitely many users.
+
+    A user's size says nothing about the user's levels. So users with one row each have the same AUC and calibration as users of any size.
+    """
     alone = [log(np.random.default_rng([1, seed]), np.ones(10 * users, np.int64)) for seed in range(logs)]
     of_rows = {name: float(np.mean([METRICS[name](rows).value() for rows in alone])) for name in ("calibration", "auc, influence")}
     sums_LM = []
@@ -110,7 +117,7 @@ def truth(size: str, *, users: int = 200_000, logs: int = 5) -> dict[str, float]
 
 # --- The intervals ------------------------------------------------------------------------------------------------
 def simulate(size: str, seed: int, true: Mapping[str, float], *, users: int, replicates: int = REPLICATES) -> Iterator[dict[str, object]]:
-    """One row a metric and way; `true` holds the metrics of endlessly many users."""
+    """Yield one row per metric and way. `true` holds the metrics of practically infinitely many users."""
     rng = np.random.default_rng([0, seed])
     rows = log(rng, rows_by_user(size, rng, users))
     effective = effective_number(np.bincount(rows.user_N))
@@ -126,7 +133,7 @@ def simulate(size: str, seed: int, true: Mapping[str, float], *, users: int, rep
 
 
 def intervals(value: float, replicates_R: FloatArray, sums: Sums, draws: UserDraws, effective: float) -> dict[str, Bounds]:
-    """By way."""
+    """Return the interval of each way."""
     expanded_low, expanded_high, _ = interval(replicates_R, value, confidence=CONFIDENCE, effective_users=effective)
     low, high, _ = interval(replicates_R, value, confidence=CONFIDENCE)
     whole_M, users = sums.per_user_UM.sum(axis=0), len(sums.per_user_UM)
@@ -151,7 +158,11 @@ def bca(value: float, replicates_R: FloatArray, without_U: FloatArray) -> tuple[
 
 
 def bootstrap_t(value: float, sums: Sums, draws: UserDraws) -> tuple[float, float]:
-    """A replicate's variance is Σ w (∇ · s)²: its gradient ∇ between the products of the sums s, which are sums over users too."""
+    """Compute the bootstrap-t interval.
+
+    A replicate's variance is Σ w (∇ · s)² over users, with the metric's gradient ∇ and each user's sums s. It is computed as ∇ᵀ (Σ w s sᵀ)
+    ∇, because Σ w s sᵀ is a sum over users too.
+    """
     s_UM = sums.per_user_UM
     first, second = np.triu_indices(s_UM.shape[1])
     squares_UP = s_UM[:, first] * s_UM[:, second] * np.where(first == second, 1, 2)
@@ -172,9 +183,9 @@ def _errors(sums: Sums, total_RM: FloatArray, squares_RP: FloatArray) -> FloatAr
 
 # --- The summary --------------------------------------------------------------------------------------------------
 def coverages(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a size, metric and way: the share that covered with Wilson's interval, and the mean width.
+    """Return one row per size, metric and way: the share that covered, with Wilson's interval, and the mean width.
 
-    Beside all users of Zipf's law, those logs with fewer and with more than twelve effective ones.
+    Zipf's law has rows for all logs, for logs with fewer than twelve effective users, and for logs with twelve or more.
     """
     few = runs["effective_users"] < 12
     zipf = runs["size"] == "zipf"
@@ -201,13 +212,13 @@ def coverages(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> alt.FacetChart:
-    """Coverage by way, a panel a size and metric, against the band of 93 to 97 %."""
+    """Draw coverage by way, one panel per size and metric, against the band of 93 to 97 %."""
     shown = table[table["size"].isin(SIZES)]
     base = alt.Chart().encode(y=alt.Y("way:N", sort=list(WAYS), title=None), color=alt.Color("way:N", sort=list(WAYS), legend=None))
     scale = alt.Scale(domain=[0.78, 1.0])
     band = (
         alt.Chart()
-        .transform_aggregate(n="count()")  # once a panel, not once a row
+        .transform_aggregate(n="count()")  # once per panel, not once per row
         .mark_rect(opacity=0.15, color="green")
         .encode(x=alt.XDatum(0.93, scale=scale), x2=alt.X2Datum(0.97))
     )

@@ -1,18 +1,19 @@
-"""Every way of sharing, of balancing, or of sampling tasks, against the plainest one, on one pipeline.
+"""Every architecture, balancing method or sampling of tasks, compared with the plainest one, on one pipeline.
 
     python -m studies.comparison sharing pipelines/kuairand_pure.toml --budget 250000 --seeds 3 --out docs/comparison-kuairand.csv
     python -m studies.comparison balancing pipelines/demo.toml --seeds 3 --out docs/balancing-world.csv --front docs/balancing-front.csv
     python -m studies.comparison sampling pipelines/demo.toml --seeds 3 --out docs/sampling-world.csv
 
-trains each way once a seed (ordinary runs, in the workspace, without baselines), judges the test days, and writes one row
-a way, seed and objective: the main metric and its paired difference to the reference of the same seed, with the interval over users.
-The reference is a shared bottom, the default fixed weights, or rows with all their labels. Among the ways of balancing stand twelve
-other fixed weightings, spread over the simplex of objectives by `studies/fixed_front.py`: a front with the default as its thirteenth
-point. Each other way is held against all of it: `--front` says which weightings dominate it, and which it dominates, over all objectives
-at once. An interrupted study goes on where it stopped.
+The study trains each way once per seed (ordinary runs, in the workspace, without baselines) and judges the test days. It writes one row per
+way, seed and objective: the main metric and its paired difference to the reference of the same seed, with the interval over users. The
+reference is a shared bottom, the default fixed weights, or rows with all their labels. The balancing methods include twelve other fixed
+weightings, spread over the simplex of objectives by `studies/fixed_front.py`: a front with the default as its thirteenth point. Each other
+method is compared with the whole front. `--front` says which weightings dominate it, and which it dominates, over all objectives at once.
+An interrupted study goes on where it stopped.
 
-The interval of a way's mean difference adds two variances: that over users (the mean of the seeds' own, for the test users are the
-same) and that over seeds, pooled over all ways of an objective, because two or three seeds cannot tell one way's from another's.
+The interval of a way's mean difference adds two variances. One is that over users (the mean of the seeds' own, because the test users are
+the same). The other is that over seeds, pooled over all ways of an objective, because two or three seeds cannot tell one way's variance
+from another's.
 """
 
 import argparse
@@ -82,7 +83,10 @@ def main() -> None:
 
 
 def held_against_front(arguments: argparse.Namespace) -> pd.DataFrame:
-    """Every way of balancing against every fixed weighting, from the predictions of all runs; what stands is not trained again."""
+    """Compare every balancing method with every fixed weighting, from the predictions of all runs.
+
+    Runs that stand are not trained again.
+    """
     ways = WAYS[arguments.what]
     values, replicates = [], []
     for seed in range(1, arguments.seeds + 1):
@@ -101,7 +105,7 @@ def held_against_front(arguments: argparse.Namespace) -> pd.DataFrame:
 
 
 def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str, object]]:
-    """Trains and judges one way; the reference of this seed stands already."""
+    """Train and judge one way. The reference of this seed stands already."""
     job, reference = (_job(arguments, name, seed) for name in (way, WAYS[arguments.what][0]))
     pipeline.run(job, until="calibrate")
     against = {reference.run.name: artifacts.read_table(reference.run / PREDICTIONS)} if job.run != reference.run else {}
@@ -160,7 +164,7 @@ def _balance(options: config.Pipeline, way: str) -> list[str]:
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """A line a way and objective: means over seeds, the mean gain over the shared bottom, its interval, a verdict."""
+    """Return one line per way and objective: means over seeds, the mean gain over the reference, its interval, a verdict."""
     lines = []
     for objective, of_objective in rows.groupby("objective", sort=False):
         reference = of_objective["way"].iloc[0]
@@ -192,7 +196,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Ways down, objectives across: the gain with its interval, bold where it is no tie."""
+    """Return a table, ways down and objectives across: the gain with its interval, bold where it is no tie."""
     objectives: Sequence[str] = list(dict.fromkeys(table["objective"]))
     reference = table[table["verdict"] == "reference"].set_index("objective")
     noise = table.groupby("objective")["seed_sd"].first()
@@ -218,7 +222,7 @@ def _cell(line: pd.Series) -> str:
 
 
 def figure(table: pd.DataFrame) -> alt.FacetChart:
-    """A panel an objective, a line a way: its gain over the shared bottom, and the interval over users and seeds."""
+    """Draw one panel per objective, one line per way: the gain over the reference, and the interval over users and seeds."""
     reference = table.loc[table["verdict"] == "reference", "way"].iloc[0]
     compared = table[table["verdict"] != "reference"]
     base = alt.Chart().encode(y=alt.Y("way:N", sort=list(dict.fromkeys(compared["way"])), title=None))

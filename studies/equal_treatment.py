@@ -1,10 +1,10 @@
-"""How far the net of a pipeline is ahead of boosted trees that know what it knows, per objective, over simulated worlds.
+"""The lead of a pipeline's net over boosted trees that know what the net knows, per objective, over simulated worlds.
 
     python -m studies.equal_treatment pipelines/demo.toml --seeds 7 8 9 10 11 --out docs/equal-treatment.csv
 
-runs the pipeline until evaluate once per seed, which makes another world, with the trees as its only baseline. Per seed and objective it
-keeps the main metric on the test days and its paired difference to the trees, as metrics.parquet has them. An interrupted study goes on
-where it stopped. The interval of a mean is Student's, over worlds.
+The study runs the pipeline until evaluate once per seed, with the trees as its only baseline. Each seed makes another world. Per seed and
+objective it keeps the main metric on the test days and its paired difference to the trees, as metrics.parquet has them. An interrupted
+study goes on where it stopped. The interval of a mean is Student's, over worlds.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def one_world(path: Path, seed: int, overrides: list[str], workspace: Path) -> list[dict[str, object]]:
-    """Return a row per objective: the net's main metric on the test days and its paired difference to the trees."""
+    """Return one row per objective: the net's main metric on the test days and its paired difference to the trees."""
     options = config.load(path, [*overrides, f"seed={seed}", 'evaluate.baselines=["gbdt"]', "evaluate.against=[]"])
     job = jobs.open_job(options, workspace, run=None, replace=False, console=Console())
     pipeline.run(job, until="evaluate")
@@ -53,7 +53,7 @@ def one_world(path: Path, seed: int, overrides: list[str], workspace: Path) -> l
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """A line an objective: the mean over worlds of the metric and of its difference to the trees, with the interval of the latter."""
+    """Return one line per objective: the mean over worlds of the metric, and of its difference to the trees with the interval."""
     lines = []
     for (objective, metric), worlds in rows.groupby(["objective", "metric"], sort=False):
         gain = student(worlds["gain"])

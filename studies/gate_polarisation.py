@@ -1,10 +1,10 @@
-"""How often the gates of a mixture of experts polarise, with and without dropout of experts (Zhao et al., RecSys 2019, §5.4).
+"""The frequency with which gates of a mixture of experts polarise, with and without expert dropout (Zhao et al., RecSys 2019, §5.4).
 
     python -m studies.gate_polarisation --out docs/gate-polarisation.csv --figure docs/gate-polarisation.png
 
-trains multi-gate mixtures on the synthetic tasks of Ma et al. (studies/synthetic.py), at the usual learning rate and at rates that are
-much too high, and looks at the gates on held-out rows. An objective's gate is polarised where its mean utilisation of one expert is
-above .98 (recsys.models.looks.POLARISED); a run is where one of its objectives' gates is.
+The study trains multi-gate mixtures on the synthetic tasks of Ma et al. (studies/synthetic.py), at the usual learning rate and at rates
+that are much too high. It looks at the gates on held-out rows. An objective's gate is polarised where its mean utilisation of one expert is
+above .98 (recsys.models.looks.POLARISED). A run is polarised where the gate of one of its objectives is.
 """
 
 import argparse
@@ -32,7 +32,7 @@ KEY = ["reads", "rate", "dropout", "seed"]
 
 
 def main() -> None:
-    """Runs the grid; every finished group of seeds is in the table, so an interrupted study goes on where it stopped."""
+    """Run the grid. Every finished group of seeds is in the table, so an interrupted study goes on where it stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a run and objective")
     parser.add_argument("--figure", type=Path, help="PNG of the rates of polarisation and of the shares of rows")
@@ -57,12 +57,12 @@ def main() -> None:
 
 
 def runs(reads: str, rate: float, dropout: float, seeds: Sequence[int], steps: int) -> list[dict[str, object]]:
-    """One row a seed and objective, as the gates are after the last step."""
+    """Return one row per seed and objective, with the gates as they are after the last step."""
     stream = Synthetic(COSINE, seeds)
     held_out = Synthetic(COSINE, seeds, stream=1).rows(HELD_OUT)
     options = MMoEOptions(num_experts=8, hidden=(16,), expert_dropout=dropout)
     models = SeedModels(lambda: Net("mmoe", options, d_in=D_INPUT, d_shared=D_SHARED[reads]), seeds)
-    torch.manual_seed(0)  # of the dropout
+    torch.manual_seed(0)  # for the dropout
     train(models, lambda: stream.rows(BATCH), steps=steps, rate=rate)
     rows: list[dict[str, object]] = []
     for seed, net, x_BD, y_BK in zip(seeds, models.nets(), held_out.x_SBD, held_out.y_SBK, strict=True):
@@ -78,7 +78,7 @@ def runs(reads: str, rate: float, dropout: float, seeds: Sequence[int], steps: i
 
 
 def by_run(table: pd.DataFrame) -> pd.DataFrame:
-    """Each run's highest mean utilisation of one expert, its share of polarised rows and its error (means over objectives)."""
+    """Return each run's highest mean utilisation of one expert, its share of polarised rows and its error (means over objectives)."""
     found = table.groupby(KEY, sort=False).agg(
         utilisation=("utilisation", "max"), rows_polarised=("rows_polarised", "mean"), error=("error", "mean")
     )
@@ -86,7 +86,10 @@ def by_run(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def rates_of_polarisation(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a setting: the share of runs that polarised (Wilson), the share of rows on which a gate does (bootstrap over runs)."""
+    """Return one row per setting, with two shares.
+
+    They are the share of runs that polarised (Wilson), and the share of rows on which a gate is polarised (bootstrap over runs).
+    """
     return pd.DataFrame(
         {
             "reads": reads,
@@ -104,7 +107,7 @@ def rates_of_polarisation(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
-    """With dropout minus without, on the same seeds: means and their intervals."""
+    """Return the measures with dropout minus those without, on the same seeds: means and their intervals."""
     rows = []
     for (reads, rate), group in by_run(table).groupby(["reads", "rate"], sort=False):
         wide = group.astype({"polarised": float}).pivot(index="seed", columns="dropout").dropna()
@@ -118,7 +121,7 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
 
 # --- The figure ---------------------------------------------------------------------------------------------------
 def figure(table: pd.DataFrame) -> alt.HConcatChart:
-    """Left: share of runs that polarised. Right: share of rows on which a gate is polarised. Both with intervals."""
+    """Draw the share of runs that polarised (left) and of rows on which a gate is polarised (right), with intervals."""
     points = []
     for (reads, rate, dropout), group in by_run(table).groupby(KEY[:3], sort=False):
         place = {"reads": reads, "rate": f"{rate:g}", "dropout": f"{dropout:.0%}"}

@@ -1,4 +1,4 @@
-"""95 % intervals over seeds: Student's for a mean, by the bootstrap where a statistic has no formula, Wilson's for a share."""
+"""95 % intervals over seeds: Student's for a mean, the bootstrap's where a statistic has no formula, Wilson's for a share."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -29,9 +29,10 @@ class Interval(NamedTuple):
 
 
 def bootstrap(statistic: Statistic, *samples: ArrayLike) -> Interval:
-    """Percentile bootstrap over seeds (Efron & Tibshirani 1993, ch. 13); the resamples are always the same.
+    """Compute the percentile bootstrap interval over seeds (Efron & Tibshirani 1993, ch. 13). The resamples are always the same.
 
-    Of two samples, of the same seeds in one order, it is the difference of their statistics, and they are resampled together.
+    Two samples must be of the same seeds in one order. Then the estimate is the difference of their statistics, and they are resampled
+    together.
     """
     arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
 
@@ -44,7 +45,7 @@ def bootstrap(statistic: Statistic, *samples: ArrayLike) -> Interval:
 
 
 def student(sample: ArrayLike) -> Interval:
-    """Student's interval of a mean; of one seed there is none (NaN)."""
+    """Compute Student's interval of a mean. With one seed there is none (NaN)."""
     values = np.asarray(sample, dtype=np.float64)
     if len(values) < 2:
         return Interval(float(values.mean()), np.nan, np.nan)
@@ -53,6 +54,6 @@ def student(sample: ArrayLike) -> Interval:
 
 
 def share(count: int, num: int) -> Interval:
-    """Wilson's score interval of a share (Wilson 1927): sensible at 0 and at all."""
+    """Compute Wilson's score interval of a share (Wilson 1927). It is sensible also for a share of 0 or 1."""
     found = stats.binomtest(count, num).proportion_ci(method="wilson")
     return Interval(count / num, float(found.low), float(found.high))

@@ -2,9 +2,9 @@
 
     python -m studies.mmoe_synthetic --out docs/mmoe-synthetic.csv --figure docs/mmoe-synthetic.png
 
-trains the three ways of sharing with the paper's widths on fresh rows of its synthetic data (studies/synthetic.py), every seed with tasks,
-rows and start of its own, and measures the squared error on held-out rows. Learning rates are not chosen: every
-one that was tried is in the table.
+The study trains the three architectures with the paper's widths on fresh rows of its synthetic data (studies/synthetic.py). Every seed has
+tasks, rows and a start of its own. The study measures the squared error on held-out rows. Learning rates are not chosen: every rate that
+was tried is in the table.
 """
 
 import argparse
@@ -28,14 +28,14 @@ WAYS: dict[str, Options] = {  # the paper's widths: 8 experts of 1 × 16, or a b
     "omoe": OMoEOptions(num_experts=8, hidden=(16,), expert_dropout=0.0),
     "mmoe": MMoEOptions(num_experts=8, hidden=(16,), expert_dropout=0.0),
 }
-GRID = {0.5: (3e-3, 1e-2), 1.0: (3e-3,)}  # cosine of the tasks: learning rates; the paper tried .0001, .001 and .01
+GRID = {0.5: (3e-3, 1e-2), 1.0: (3e-3,)}  # cosine of the tasks → learning rates; the paper tried .0001, .001 and .01
 KEY = ["cosine", "rate", "way", "seed"]
 GROUP = 8  # seeds that are trained as one batched model
 BATCH, HELD_OUT, LOOKS = 256, 4096, 12
 
 
 def main() -> None:
-    """Runs the grid; every finished group of seeds is in the table, so an interrupted study goes on where it stopped."""
+    """Run the grid. Every finished group of seeds is in the table, so an interrupted study goes on where it stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a run and look")
     parser.add_argument("--figure", type=Path, help="PNG of the labels' correlation, the curves and the ends")
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def extended(table: pd.DataFrame, out: Path, way: str, rate: float, cosine: float, seeds: Sequence[int], steps: int) -> pd.DataFrame:
-    """The table with the runs of these seeds, also written."""
+    """Return the table with the runs of these seeds, and write it."""
     done = set(table.query("cosine == @cosine and rate == @rate and way == @way and step == @steps")["seed"])
     missing = [seed for seed in seeds if seed not in done]
     for start in range(0, len(missing), GROUP):
@@ -70,7 +70,7 @@ def extended(table: pd.DataFrame, out: Path, way: str, rate: float, cosine: floa
 
 
 def runs(way: str, rate: float, cosine: float, seeds: Sequence[int], steps: int) -> pd.DataFrame:
-    """One row a seed and look: the mean squared error on held-out rows, of each task and of both."""
+    """Return one row per seed and look: the mean squared error on held-out rows, of each task and of both."""
     stream = Synthetic(cosine, seeds)
     held_out = Synthetic(cosine, seeds, stream=1).rows(HELD_OUT)
     models = SeedModels(lambda: Net(way, WAYS[way], d_in=D_INPUT), seeds)
@@ -88,12 +88,12 @@ def runs(way: str, rate: float, cosine: float, seeds: Sequence[int], steps: int)
 
 
 def final(table: pd.DataFrame) -> pd.DataFrame:
-    """The last look of every run."""
+    """Return the last look of every run."""
     return table.sort_values("step").groupby(KEY).tail(1)
 
 
 def ends(table: pd.DataFrame) -> pd.DataFrame:
-    """How each way's runs ended: median with its interval, quartiles, extremes, standard deviation."""
+    """Summarise the final errors of each way's runs: median with its interval, mean, quartiles, extremes, standard deviation."""
     rows = []
     for (cosine, rate, way), group in final(table).groupby(KEY[:3]):
         error = group["error"].to_numpy()
@@ -115,7 +115,10 @@ def ends(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Of every two ways on the same seeds: median of the differences, how often the first is worse, difference of the deviations."""
+    """Compare each pair of ways on the same seeds.
+
+    Return median and mean of the differences, how often the first way is worse, and the difference of the standard deviations.
+    """
     rows = []
     for (cosine, rate), group in final(table).groupby(KEY[:2]):
         wide = group.pivot(index="seed", columns="way", values="error").dropna()
@@ -137,7 +140,10 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def across_cosines(table: pd.DataFrame) -> pd.DataFrame:
-    """What each way pays where the tasks differ more: the lowest cosine minus each other one, on the same seeds and rate."""
+    """Compute what each way pays where the tasks differ more, on the same seeds and rate.
+
+    It is the error at the lowest cosine minus that at each other cosine.
+    """
     rows = []
     for (rate, way), group in final(table).groupby(["rate", "way"]):
         wide = group.pivot(index="seed", columns="cosine", values="error").dropna()
@@ -154,7 +160,7 @@ COLOURS = alt.Scale(domain=list(WAYS), range=["#4c78a8", "#f58518", "#54a24b"])
 
 
 def figure(table: pd.DataFrame) -> alt.VConcatChart:
-    """Above: the labels' correlation against the paper's Fig. 2, and how every run ended. Below: errors in training."""
+    """Draw the labels' correlation beside the paper's Fig. 2 and all runs' final errors (above), and the errors in training (below)."""
     setting = "cosine " + table["cosine"].map("{:g}".format) + ", rate " + table["rate"].map("{:g}".format)
     shown = table.assign(setting=setting)
     above = (correlations() | run_ends(final(shown))).resolve_scale(color="independent")
@@ -175,7 +181,7 @@ def correlations() -> alt.Chart:
 
 
 def curves(table: pd.DataFrame) -> alt.FacetChart:
-    """Median over the runs, and the band of their quartiles."""
+    """Draw the median over the runs, and the band of their quartiles."""
     by_step = table.groupby(["setting", "way", "step"])["error"]
     bands = by_step.describe().rename(columns={"25%": "low", "50%": "middle", "75%": "high"}).reset_index()
     base = alt.Chart().encode(x=alt.X("step:Q", title="step"), color=alt.Color("way:N", title=None, scale=COLOURS))
@@ -185,7 +191,7 @@ def curves(table: pd.DataFrame) -> alt.FacetChart:
 
 
 def run_ends(table: pd.DataFrame) -> alt.FacetChart:
-    """A dot a run, and the median."""
+    """Draw one dot per run, and the median."""
     base = alt.Chart().encode(x=alt.X("way:N", title=None, sort=list(WAYS), axis=alt.Axis(labelAngle=-60)))
     dots = base.mark_circle(opacity=0.6, size=30).encode(
         y=alt.Y("error:Q", title="squared error"), color=alt.Color("way:N", scale=COLOURS, legend=None)

@@ -1,15 +1,15 @@
-"""Off-policy estimates on Open Bandit (Saito et al., 2021) against what the policies in question earned when they ran themselves.
+"""Off-policy estimates on Open Bandit (Saito et al., 2021), compared with what the policies earned when they ran themselves.
 
     python -m studies.off_policy --path data/open_bandit_dataset --out docs/off-policy.csv
 
-Two logs of one week and one campaign: `random` chose uniformly, `bts` by Bernoulli Thompson sampling. Each way of stating a policy is
-valued from the other policy's log, and held against the mean click of its own (rows "on-policy"):
+There are two logs of one week and one campaign: `random` chose uniformly, `bts` by Bernoulli Thompson sampling. Each way of stating a
+policy is valued from the other policy's log, and compared with the mean click of the policy's own log (rows "on-policy"):
 
 - "frequencies": bts as the share of each item among its own choices at a position;
-- "averaged": bts as the mean of its logged propensities over the rows in which it chose the item. It is wrong: the rows are those in
-  which the item was likely, so the mean is Σ π² / Σ π over time instead of the mean of π, and too large for each item whose π moved;
+- "averaged": bts as the mean of its logged propensities over the rows in which it chose the item. This is wrong: the rows are those in
+  which the item was likely. So the mean is Σ π² / Σ π over time instead of the mean of π. It is too large for each item whose π moved;
 - "uniform": random, from the log of bts with the propensity of each row;
-- "uniform, frequencies", "uniform, averaged": the same, with those two in place of the propensity of each row.
+- "uniform, frequencies", "uniform, averaged": the same, with frequencies or averages in place of the propensity of each row.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Log(NamedTuple):
     propensity_N: NDArray[np.float64]
 
     def table(self, *, propensity_N: NDArray[np.float64], target_N: NDArray[np.float64]) -> pd.DataFrame:
-        """As `off_policy` reads it: every row its own user."""
+        """Return the table that `off_policy` reads, in which every row is a user of its own."""
         row_N = np.arange(len(self.item_N))
         return pd.DataFrame(
             {
@@ -61,14 +61,14 @@ def read(folder: Path, policy: str, campaign: str) -> Log:
 
 
 def shares(log: Log, items: int) -> NDArray[np.float64]:
-    """[positions, items]: how often each item was chosen at a position; a position's shares add up to 1."""
+    """Return [positions, items]: how often each item was chosen at a position. The shares of a position add up to 1."""
     count = np.zeros((log.position_N.max() + 1, items))
     np.add.at(count, (log.position_N, log.item_N), 1)
     return count / count.sum(axis=1, keepdims=True)
 
 
 def averaged(log: Log, items: int) -> NDArray[np.float64]:
-    """[positions, items]: the mean logged propensity of the rows that chose an item at a position, 0 where none did."""
+    """Return [positions, items]: the mean logged propensity of the rows that chose an item at a position; 0 where none did."""
     total = np.zeros((log.position_N.max() + 1, items))
     count = total.copy()
     np.add.at(total, (log.position_N, log.item_N), log.propensity_N)
@@ -77,7 +77,10 @@ def averaged(log: Log, items: int) -> NDArray[np.float64]:
 
 
 def compare(folder: Path, campaign: str, *, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """The long rows of every way for one campaign, with columns `campaign`, `policy`, `way`, and `mass`: the mean over positions of Σ π."""
+    """Return the long rows of every way for one campaign, with columns `campaign`, `policy`, `way` and `mass`.
+
+    `mass` is the mean over positions of Σ π.
+    """
     random, bts = (read(folder, policy, campaign) for policy in ("random", "bts"))
     items = int(max(random.item_N.max(), bts.item_N.max())) + 1
     share, average = shares(bts, items), averaged(bts, items)

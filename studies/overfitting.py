@@ -1,15 +1,16 @@
-"""Which objectives overfit while others still learn, and what company changes in it: validation loss after every pass.
+"""Overfitting of some objectives while others still learn, alone and in company: the validation loss after every pass.
 
     python -m studies.overfitting pipelines/kuairand_pure.toml --budget 250000 --out docs/overfitting.csv --figure docs/overfitting.png
 
-trains every objective alone, and ways of sharing at equal multiplications, for the same number of shuffled passes without stopping
-early, and reads each objective's validation loss off the journals, in units of the best constant prediction's. An interrupted study
-goes on where it stopped.
+The study trains every objective alone, and several architectures at equal multiplications. All train for the same number of shuffled passes
+without early stopping. The study reads each objective's validation loss from the journals, in units of the best constant prediction's loss.
+An interrupted study goes on where it stopped.
 
-Alone means a training per objective: a shared bottom of the same cost in which all others count nothing, as `recsys affinity` has it. So
-each is read at its own best pass, which is what it would be served with. A net of several objectives is served as it was after one pass:
-the one where the weighted sum of its losses was least. Its objectives are read there, and each at its own best pass too. The first says
-what sharing gives to who uses it, the second what it could give if every objective could stop by itself.
+"Alone" means one training per objective: a shared bottom of the same cost in which all other objectives have weight 0, as in `recsys
+affinity`. So each objective is read at its own best pass, as it would be served. A net of several objectives is served as it was after one
+pass: the pass with the least weighted sum of its losses. The net's objectives are read there, and each is read at its own best pass too.
+The first reading says what sharing gives to its user. The second reading says what sharing could give if every objective could stop by
+itself.
 """
 
 import argparse
@@ -28,9 +29,9 @@ from recsys.workspace import JOURNAL
 
 ALONE = "alone"
 WAYS = (ALONE, "soft", "shared_bottom", "mmoe")  # from sharing nothing to sharing most
-ALONE_IN = "shared_bottom"  # the net of one objective that learns
-READINGS = ("own", "served")  # at an objective's own best pass, and at that of the weighted sum
-CORRELATION = 0.5  # of two gains in one seed: both subtract the same training alone, whose noise is as large as theirs
+ALONE_IN = "shared_bottom"  # architecture of the net in which one objective learns
+READINGS = ("own", "served")  # at an objective's own best pass, and at the best pass of the weighted sum
+CORRELATION = 0.5  # of two gains in one seed: both subtract the same training of the objective alone, whose noise is as large as theirs
 
 
 def main() -> None:
@@ -52,7 +53,10 @@ def main() -> None:
 
 
 def losses(arguments: argparse.Namespace, way: str, seed: int) -> pd.DataFrame:
-    """Validation loss by objective and pass, and the weighted sum of the training that it stands in; what stands is not trained again."""
+    """Return the validation loss by objective and pass, with the weighted sum of the same training.
+
+    Trainings that stand are not run again.
+    """
     overrides = [*arguments.overrides, f"model.sharing={ALONE_IN if way == ALONE else way}", "train.order=shuffled", "train.refit=false"]
     overrides += [f"train.passes={arguments.passes}", f"train.patience={arguments.passes}"]
     options = config.load(arguments.pipeline, overrides)
@@ -63,7 +67,7 @@ def losses(arguments: argparse.Namespace, way: str, seed: int) -> pd.DataFrame:
 
 
 def _curves(arguments: argparse.Namespace, options: config.Pipeline) -> pd.DataFrame:
-    """Of the objectives that learn in one training. `joint`: what early stopping would compare."""
+    """Return the losses of the objectives that learn in one training. `joint` is the sum that early stopping would compare."""
     job = jobs.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
     pipeline.run(job, until="train")
     journal = read_journal(job.run / JOURNAL)
@@ -77,10 +81,10 @@ def _curves(arguments: argparse.Namespace, options: config.Pipeline) -> pd.DataF
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a way, objective and reading: the seeds' passes, the mean loss there, the gain over alone, what the last pass lies above it.
+    """Return one row per way, objective and reading: each seed's pass, the mean loss there, the gain over alone, the rise by the last pass.
 
-    A gain is how much lower the loss is than that of the objective alone in the same seed. Its interval is Student's over seeds, whose
-    variance is pooled over all gains of an objective; NaN of one seed.
+    A gain says how much lower the loss is than that of the objective alone in the same seed. Its interval is Student's over seeds, with the
+    variance pooled over all gains of an objective. With one seed it is NaN.
     """
     lines = [_read(of, str(way), str(objective), reading) for (way, objective), of in rows.groupby(["way", "objective"], sort=False)
              for reading in (READINGS[:1] if way == ALONE else READINGS)]  # fmt: skip
@@ -93,7 +97,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read(of: pd.DataFrame, way: str, objective: str, reading: str) -> dict[str, object]:
-    """One objective of one way, at its own best pass or at the best of the weighted sum."""
+    """Read one objective of one way, at its own best pass or at the best pass of the weighted sum."""
     loss_SP, told_SP = (of.pivot(index="seed", columns="pass", values=value) for value in ("loss", "loss" if reading == "own" else "joint"))
     passes = told_SP.idxmin(axis=1)
     loss_S = np.array([loss_SP.loc[seed, number] for seed, number in passes.items()])
@@ -107,7 +111,10 @@ def _half_width(of: pd.DataFrame) -> float:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Objectives down; ways across, each with its readings: the mean loss, each seed's pass, the gain over alone (bold beyond noise)."""
+    """Return a table with objectives down and ways across, each with its readings.
+
+    A cell holds the mean loss, each seed's pass, and the gain over alone (bold beyond noise).
+    """
     columns = list(dict.fromkeys(zip(table["way"], table["reading"], strict=True)))
     lines = [["objective", *(way if way == ALONE else f"{way}, {reading}" for way, reading in columns)], ["---"] * (1 + len(columns))]
     for objective, of in table.groupby("objective", sort=False):
@@ -125,7 +132,10 @@ def _cell(way: str, cell: pd.Series) -> str:
 
 
 def figure(rows: pd.DataFrame) -> alt.FacetChart:
-    """A panel an objective: mean validation loss by pass, a line a way, thin lines the seeds; a diamond where a seed would be served."""
+    """Draw one panel per objective and one line per way: the mean validation loss by pass.
+
+    Thin lines are the seeds. A diamond marks the pass at which a seed would be served.
+    """
     ways = list(dict.fromkeys(rows["way"]))
     best = rows.groupby(["way", "seed", "objective"])["joint"].transform("min")
     base = alt.Chart().encode(x=alt.X("pass:O", title="passes over the training days"), color=alt.Color("way:N", sort=ways, title="way"))

@@ -1,10 +1,10 @@
-"""How well a model of clicks orders videos by their true attractiveness, by the way it meets the position.
+"""The order of videos by a model of clicks, compared with their true attractiveness, for each way to handle the position.
 
     python studies/position_bias.py --out docs/position-bias.csv
 
-simulates a world for every sharpness of the logging policy and every seed, trains the same net three times on it (with
-the bias tower, blind to the position, with the position as a plain input that is missing at serving) and holds the
-order of its `rank.click` within each request of the test day against P(click | examined), which only the simulator knows.
+The study simulates a world for every sharpness of the logging policy and every seed. It trains the same net three times on each world: with
+the bias tower, blind to the position, and with the position as a plain input that is missing at serving. It compares the order of
+`rank.click` within each request of the test day with P(click | examined), which only the simulator knows.
 """
 
 import argparse
@@ -29,7 +29,7 @@ SHARPNESS = (0.0, 1.0, 3.0, 10.0, 30.0)
 
 
 def main() -> None:
-    """Runs the grid; every finished world is a row of the table, so an interrupted study goes on where it stopped."""
+    """Run the grid. Every finished world is in the table, so an interrupted study goes on where it stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a world and way")
     parser.add_argument("--figure", type=Path, help="PNG of the gains and of the learned curve")
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def one_world(sharpness: float, seed: int, overrides: Sequence[str]) -> list[dict[str, object]]:
-    """The three ways on one simulated world; its files are deleted afterwards."""
+    """Train and measure the three ways on one simulated world. Delete its files afterwards."""
     workspace = Path(tempfile.mkdtemp(prefix="position-bias-"))
     try:
         return [
@@ -70,7 +70,7 @@ def one_world(sharpness: float, seed: int, overrides: Sequence[str]) -> list[dic
 
 
 def one_run(workspace: Path, overrides: Sequence[str], way: str) -> dict[str, object]:
-    """Trains one way and measures its order of the test day's requests; keeps the learned curve of the tower."""
+    """Train one way and measure its order of the test day's requests. Keep the learned curve of the tower."""
     options = config.load(CONFIG, [*overrides, f"model.position={way}"])
     job = jobs.open_job(options, workspace, run=way, replace=False, console=Console(quiet=True))
     pipeline.run(job, until="calibrate")
@@ -86,7 +86,10 @@ def one_run(workspace: Path, overrides: Sequence[str], way: str) -> dict[str, ob
 
 
 def pairs_ordered_rightly(score_RS: NDArray[np.float64], truth_RS: NDArray[np.float32]) -> float:
-    """Share of a request's pairs of different true attractiveness that the score orders rightly, ties a half; mean over requests."""
+    """Return the share of a request's pairs that the score orders rightly, ties a half; the mean over requests.
+
+    Only pairs of different true attractiveness count.
+    """
     first, second = np.triu_indices(score_RS.shape[1], k=1)
     agreement_RP = np.sign(score_RS[:, first] - score_RS[:, second]) * np.sign(truth_RS[:, first] - truth_RS[:, second])
     counts_RP = truth_RS[:, first] != truth_RS[:, second]
@@ -94,7 +97,7 @@ def pairs_ordered_rightly(score_RS: NDArray[np.float64], truth_RS: NDArray[np.fl
 
 
 def differences(rows: pd.DataFrame) -> pd.DataFrame:
-    """Tower minus each other way, paired by world: mean over seeds and its 95 % t interval."""
+    """Return tower minus each other way, paired by world: the mean over seeds and its 95 % t interval."""
     from scipy import stats
 
     wide = rows.pivot(index=["sharpness", "seed"], columns="way", values="ordered_rightly")
@@ -119,7 +122,7 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def learned_curve(rows: pd.DataFrame) -> pd.DataFrame:
-    """The tower's click logit by position and device, mean over the seeds of each sharpness."""
+    """Return the tower's click logit by position and device, the mean over the seeds of each sharpness."""
     curves = [
         pd.DataFrame(json.loads(row.curve)).assign(sharpness=row.sharpness) for row in rows[rows["way"] == "tower"].itertuples(index=False)
     ]
@@ -128,7 +131,7 @@ def learned_curve(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(rows: pd.DataFrame) -> alt.HConcatChart:
-    """Left: what the tower gains in rightly ordered pairs. Right: the curve that it learned."""
+    """Draw the tower's gains in rightly ordered pairs (left), and the curve that it learned (right)."""
     gains = alt.Chart(differences(rows), title="What the tower gains over each other way (95 % over seeds)").encode(
         x=alt.X("sharpness:O", title="sharpness of the logging policy"), color=alt.Color("against:N", title="against")
     )

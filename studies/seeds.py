@@ -1,7 +1,7 @@
 """Nets of one shape and of many seeds, trained side by side as one batched model.
 
-Member s computes what the net of seed s computes by itself: parameters are stacked over a leading axis of seeds, the step is vectorised
-over it, and Adam works element by element. 16 small nets train in three fifths of the time of 16 loops.
+Member s computes what the net of seed s computes by itself. Parameters are stacked over a leading axis of seeds, the step is vectorised
+over this axis, and Adam works element by element. 16 small nets train in three fifths of the time of 16 loops.
 
 Shape letters: S seeds, B rows, D inputs, K objectives, H width of what the towers read.
 """
@@ -24,7 +24,10 @@ REGRESSIONS = (Objective(name="first", kind="regression", label="first"), Object
 
 
 class Net(nn.Module):
-    """What of the ranker a table of numbers needs, [B, D] → [B, K]: a shared hidden layer (0: none), a way of sharing, towers."""
+    """The parts of the ranker that a table of numbers needs, [B, D] → [B, K].
+
+    They are a shared hidden layer (`d_shared` 0: none), an architecture, and towers.
+    """
 
     def __init__(self, sharing: str, options: Options, *, d_in: int, d_shared: int = 0, d_tower: int = 8) -> None:
         super().__init__()
@@ -40,7 +43,7 @@ class Net(nn.Module):
 
     @torch.no_grad()
     def look_at_gates(self, x_BD: Tensor) -> Look:
-        """What the objectives' gates do on these rows."""
+        """Return what the objectives' gates do on these rows."""
         return self._shared(x_BD).show["gates"]
 
     def _shared(self, x_BD: Tensor) -> Shared:
@@ -49,7 +52,7 @@ class Net(nn.Module):
 
 
 class SeedModels:
-    """S nets as one. `new` makes one net; it is called once a seed, after torch was seeded with it."""
+    """S nets as one. `new` makes one net. It is called once per seed, after torch was seeded with this seed."""
 
     def __init__(self, new: Callable[[], Net], seeds: Sequence[int]) -> None:
         nets = []
@@ -64,7 +67,7 @@ class SeedModels:
         self.num = len(nets)
 
     def __call__(self, x_SBD: Tensor) -> Tensor:
-        """[S, B, K] outputs; random numbers (dropout, in training) differ from seed to seed."""
+        """Return [S, B, K] outputs. Random numbers (dropout, in training) differ from seed to seed."""
 
         def one(values: dict[str, Tensor], x_BD: Tensor) -> Tensor:
             outputs_BK: Tensor = functional_call(self.shape, values, (x_BD,))
@@ -74,7 +77,7 @@ class SeedModels:
         return outputs_SBK
 
     def nets(self) -> Iterator[Net]:
-        """Each seed's net by itself, for evaluation."""
+        """Yield each seed's net by itself, for evaluation."""
         for place in range(self.num):
             net = copy.deepcopy(self.shape).to_empty(device="cpu").eval()
             net.load_state_dict({name: value.detach()[place] for name, value in self.values.items()})
@@ -84,9 +87,9 @@ class SeedModels:
 def train(
     models: SeedModels, next_rows: Callable[[], Rows], *, steps: int, rate: float, every: int = 0, look: Callable[[int], None] | None = None
 ) -> None:
-    """Adam on the mean squared error over rows and objectives, each seed on its own; `look(step)` after every `every`-th step.
+    """Train each seed on its own, by Adam on the mean squared error over rows and objectives.
 
-    The losses of the seeds are summed, so a seed's gradient is that of its own loss.
+    `look(step)` is called after every `every`-th step. The losses of the seeds are summed, so a seed's gradient is that of its own loss.
     """
     optimiser = torch.optim.Adam(list(models.values.values()), lr=rate, fused=True)
     for step in range(1, steps + 1):

@@ -3,8 +3,8 @@
     w_1 = c u_1,  w_2 = c (p u_1 + √(1 − p²) u_2),  x ~ N(0, I),
     y_k = w_kᵀx + Σ_i sin(α_i w_kᵀx + β_i) + ε_k
 
-with orthogonal unit vectors u. The paper gives neither c, m, α nor β. Ours are fitted to its Fig. 2 (correlation of the labels against
-p, read off the plot), **not disclosed by the paper**: c = .3, m = 2, α = (10, 20), β = (0, 1). Its "N(0, 0.01)" is read as a variance.
+with orthogonal unit vectors u. c, m, α and β are **not disclosed by the paper**. Ours are fitted to its Fig. 2 (correlation of the labels
+against p, read off the plot): c = .3, m = 2, α = (10, 20), β = (0, 1). Its "N(0, 0.01)" is read as a variance.
 
 Shape letters: S seeds, B rows, D inputs, K = 2 tasks, M sinusoids.
 """
@@ -32,34 +32,37 @@ class Rows(NamedTuple):
 
 
 class Synthetic:
-    """The two tasks of each seed and an endless stream of their rows. A seed's rows do not depend on which others there are."""
+    """The two tasks of each seed and an endless stream of their rows. A seed's rows do not depend on the other seeds."""
 
     def __init__(self, cosine: float, seeds: Sequence[int], *, stream: int = 0) -> None:
-        """`cosine` is p, the relation of the tasks. `stream` sets other rows of the same tasks apart, such as held-out ones."""
+        """Draw the tasks. `cosine` is p, their relation. `stream` names different rows of the same tasks, such as held-out ones."""
         if not 0.0 <= cosine <= 1.0:
             raise ValueError(f"found a task cosine of {cosine:g}, expected 0 to 1")
         self.w_SDK = torch.stack([_task_weights(cosine, seed) for seed in seeds])
         self.generators = [torch.Generator().manual_seed(_number(seed, stream + 1)) for seed in seeds]
 
     def rows(self, num: int) -> Rows:
-        """The next `num` rows of each seed."""
+        """Draw the next `num` rows of each seed."""
         x_SBD = torch.stack([torch.randn(num, D_INPUT, generator=generator) for generator in self.generators])
         noise_SBK = torch.stack([torch.randn(num, NUM_TASKS, generator=generator) for generator in self.generators])
         return Rows(x_SBD, expected_labels(x_SBD @ self.w_SDK) + NOISE_STD * noise_SBK)
 
 
 def expected_labels(z: Tensor) -> Tensor:
-    """E[y | z] of z = wᵀx, elementwise."""
+    """Return E[y | z] for z = wᵀx, elementwise."""
     return z + sum(torch.sin(alpha * z + beta) for alpha, beta in zip(ALPHA, BETA, strict=True))
 
 
 def label_correlation(cosine: float) -> float:
-    """The correlation of the two labels, in closed form: z is normal, so every term is a value of its characteristic function."""
+    """Compute the correlation of the two labels, in closed form.
+
+    z is normal, so every term is a value of its characteristic function.
+    """
     return _covariance(cosine) / (_covariance(1.0) + NOISE_STD**2)
 
 
 def _covariance(cosine: float) -> float:
-    """Cov(E[y_1 | z_1], E[y_2 | z_2]) for normal z of variance c² and correlation p."""
+    """Compute Cov(E[y_1 | z_1], E[y_2 | z_2]) for normal z of variance c² and correlation p."""
     variance = SCALE**2
     alpha_M, beta_M = np.array(ALPHA), np.array(BETA)
     decay_M = np.exp(-0.5 * variance * alpha_M**2)  # E cos(α z)
@@ -73,7 +76,7 @@ def _covariance(cosine: float) -> float:
 
 
 def _task_weights(cosine: float, seed: int) -> Tensor:
-    """[D, K]. The plane depends on the seed alone: at every cosine a seed has the same first task."""
+    """Return [D, K]. The plane depends on the seed alone, so a seed has the same first task at every cosine."""
     plane_D2 = torch.linalg.qr(torch.randn(D_INPUT, NUM_TASKS, generator=torch.Generator().manual_seed(_number(seed, 0))))[0]
     directions_2K = torch.tensor([[1.0, cosine], [0.0, (1.0 - cosine**2) ** 0.5]])
     weights_DK: Tensor = SCALE * plane_D2 @ directions_2K
@@ -81,5 +84,5 @@ def _task_weights(cosine: float, seed: int) -> Tensor:
 
 
 def _number(seed: int, stream: int) -> int:
-    """A seed for torch of two numbers, far from those of their neighbours."""
+    """Return a seed for torch, made from two numbers, far from the seeds of neighbouring numbers."""
     return int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,9 +1,10 @@
-"""How well likes are ranked when few of them are known: from scratch, beside other objectives, or fine-tuned from a run that had those.
+"""The ranking of likes when few are known: from scratch, beside other objectives, or fine-tuned from a run of those objectives.
 
     python studies/transfer.py --out docs/transfer.csv --figure docs/transfer.png
 
-simulates a world a seed, trains a run of clicks and watch time on it, then likes on the same days with all their labels down to
-500, of which the last digits of the watch time decide, and takes the AUC of likes among all clicks of the test day.
+The study simulates one world per seed, and trains a run of clicks and watch time on it. Then it trains likes on the same days, with all
+their labels down to 500. The last digits of the watch time decide which labels stay. The study measures the AUC of likes among all clicks
+of the test day.
 """
 
 import argparse
@@ -31,11 +32,11 @@ LABELS = (None, 5000, 2000, 1000, 500)  # None: all
 FIRST = ("click", "watch_time")
 FROZEN = ["embeddings", "shared", "experts"]
 WAYS = ("alone", "beside the others", "fine-tuned", "fine-tuned, trunk frozen")
-_PRIME, _SPREAD = 1_000_003, 618_034  # multiples of the golden section lie evenly in any number
+_PRIME, _SPREAD = 1_000_003, 618_034  # a hash: multiples of the golden section lie evenly, however many they are
 
 
 def main() -> None:
-    """Runs the grid; every finished world is a block of the table, so an interrupted study goes on where it stopped."""
+    """Run the grid. Every finished world is a block of the table, so an interrupted study goes on where it stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a seed, number of labels and way")
     parser.add_argument("--figure", type=Path, help="PNG of the AUC by the number of labels")
@@ -56,7 +57,7 @@ def main() -> None:
 
 
 def one_world(seed: int, overrides: Sequence[str], labels: Sequence[int | None]) -> list[dict[str, object]]:
-    """All ways and numbers of labels on one simulated world; its files are deleted afterwards."""
+    """Train all ways with all numbers of labels on one simulated world. Delete its files afterwards."""
     workspace = Path(tempfile.mkdtemp(prefix="transfer-"))
     try:
         whole = config.load(CONFIG, [f"seed={seed}", *overrides])
@@ -73,7 +74,7 @@ def one_world(seed: int, overrides: Sequence[str], labels: Sequence[int | None])
 
 
 def one_way(everything: Job, way: str, asked: int | None, known: int, workspace: Path, first: Path) -> dict[str, object]:
-    """Trains likes one way on about `asked` of the `known` labels; judged by all labels of the test day."""
+    """Train likes in one way on about `asked` of the `known` labels. Judge by all labels of the test day."""
     whole = everything.pipeline
     few = whole if asked is None else thinned(whole, asked / known)
     options = of(few, [*FIRST, "like"] if way == "beside the others" else ["like"])
@@ -90,12 +91,15 @@ def one_way(everything: Job, way: str, asked: int | None, known: int, workspace:
 
 
 def of(options: Pipeline, names: Sequence[str]) -> Pipeline:
-    """The same pipeline with some of its objectives."""
+    """Return the same pipeline with some of its objectives."""
     return options.model_copy(update={"objective": tuple(objective for objective in options.objective if objective.name in names)})
 
 
 def thinned(options: Pipeline, share: float) -> Pipeline:
-    """Likes observed after about this share of the clicks, by the last digits of how long was watched, which know of no like."""
+    """Return the pipeline with likes observed after about this share of the clicks.
+
+    The last digits of the watch time choose the clicks. They do not depend on likes.
+    """
     by_hash = f"cast(round(watch_seconds * 100) as bigint) * {_SPREAD} % {_PRIME} < {round(share * _PRIME)}"
     thin = {"observed": f"clicked = 1 and {by_hash}"}
     likes = tuple(objective.model_copy(update=thin if objective.name == "like" else {}) for objective in options.objective)
@@ -103,13 +107,13 @@ def thinned(options: Pipeline, share: float) -> Pipeline:
 
 
 def likes_known(job: Job) -> int:
-    """The observed labels of likes on the training days."""
+    """Count the observed labels of likes on the training days."""
     days = EncodedDays(job.encoded, job.days(schema.TRAIN))
     return int((~np.isnan(days.labels()[:, days.layout.objectives.index("like")])).sum())
 
 
 def auc(value_N: NDArray[np.float64], label_N: NDArray[np.float64]) -> float:
-    """Over the rows with a label, ties a half (Mann and Whitney)."""
+    """Compute the AUC over the rows with a label, ties a half (Mann and Whitney)."""
     known_N = ~np.isnan(label_N.astype(np.float64))
     ranks_N, is_liked_N = stats.rankdata(value_N[known_N]), label_N[known_N] == 1
     liked, not_liked = int(is_liked_N.sum()), int((~is_liked_N).sum())
@@ -117,7 +121,7 @@ def auc(value_N: NDArray[np.float64], label_N: NDArray[np.float64]) -> float:
 
 
 def gains(rows: pd.DataFrame) -> pd.DataFrame:
-    """Each way minus likes alone from scratch, paired by world: mean over seeds and its 95 % t interval."""
+    """Return each way minus likes alone from scratch, paired by world: the mean over seeds and its 95 % t interval."""
     wide = _by_asked(rows).pivot(index=["asked", "seed"], columns="way", values="auc")
     table = []
     for asked, worlds in wide.groupby("asked"):
@@ -131,7 +135,10 @@ def gains(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(rows: pd.DataFrame) -> alt.HConcatChart:
-    """The AUC of likes by their number, a point a world, lines through the means; and each way's gain over likes alone, with intervals."""
+    """Draw the AUC of likes by their number of labels (left), and each way's gain over likes alone, with intervals (right).
+
+    On the left there is one point per world, with lines through the means.
+    """
     colour = alt.Color("way:N", title="likes are learned", sort=list(WAYS))
     mean = _by_asked(rows).groupby(["way", "asked"], as_index=False)[["labels", "auc"]].mean()
     x = alt.X("labels:Q", scale=alt.Scale(type="log", nice=False, padding=15), title="labels of likes on the training days")
@@ -149,7 +156,7 @@ def figure(rows: pd.DataFrame) -> alt.HConcatChart:
 
 
 def _by_asked(rows: pd.DataFrame) -> pd.DataFrame:
-    """All labels are another number in each world: -1."""
+    """Set `asked` to -1 where all labels are used, because their number differs from world to world."""
     return rows.assign(asked=rows["asked"].where(rows["asked"].isin([n for n in LABELS if n]), -1))
 
 

@@ -1,10 +1,11 @@
-"""How far the objectives of the simulated feed agree in truth: the rank correlation of what is expected of each impression.
+"""The true agreement of the objectives of the simulated feed: the rank correlation of what is expected of each impression.
 
     python studies/true_agreement.py data/demo/raw --out docs/true-agreement.csv
 
-reads the truth beside a world's raw files (`recsys world DIR` writes one) and takes Spearman's correlation of two objectives' true
-expectations over all impressions; and the same with clickbait held fixed (a partial correlation of ranks), which shows what of a
-disagreement is clickbait's doing. Nothing is estimated from labels, so there is no interval: it is the truth of this log.
+The study reads the truth beside a world's raw files (`recsys world DIR` writes one). For each pair of objectives it computes Spearman's
+correlation of their true expectations over all impressions. It also computes this with clickbait held fixed (a partial correlation of
+ranks), which shows how much of a disagreement is due to clickbait. Nothing is estimated from labels, so there is no interval: it is the
+truth of this log.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import pandas as pd
 
 from recsys.world import read_truth
 
-EXPECTED = {  # objective → its true expectation, of those impressions of which the label is known
+EXPECTED = {  # objective → its true expectation on an impression whose label is known
     "click": "expected.clicked|examined",
     "watch_time": "expected.watch_seconds|examined",
     "like": "expected.liked|clicked",
@@ -38,7 +39,10 @@ def main() -> None:
 
 
 def agreement(truth: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair: Spearman's correlation, and the partial one given clickbait, (r_ab − r_ac r_bc) / √((1 − r_ac²)(1 − r_bc²))."""
+    """Return one row per pair: Spearman's correlation, and the partial correlation given clickbait.
+
+    The partial correlation is (r_ab − r_ac r_bc) / √((1 − r_ac²)(1 − r_bc²)).
+    """
     ranks = truth[[*EXPECTED.values(), CLICKBAIT]].corr(method="spearman")
     rows = []
     for left, right in combinations(EXPECTED, 2):
@@ -50,7 +54,7 @@ def agreement(truth: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame, kind: str) -> str:
-    """The matrix of one kind of correlation, above its diagonal."""
+    """Return the matrix of one kind of correlation, above its diagonal."""
     found = {(row["objective"], row["other"]): row[kind] for row in table.to_dict("records")}
     names = list(EXPECTED)
     lines = [["", *names[1:]], ["---"] * len(names)]

@@ -1,13 +1,13 @@
-"""What the odds of a logistic regression weighted by watch time are, as fewer impressions are watched (Covington et al. 2016, §4.2).
+"""The odds of a logistic regression weighted by watch time, as fewer impressions are watched (Covington et al. 2016, §4.2).
 
     python -m studies.weighted_logistic --out docs/weighted-logistic.csv --figure docs/weighted-logistic.png
 
-simulates impressions whose P(watched | x) and E[watch time | x] are known, trains a small net for each share of watched impressions and
-seed with the losses of recsys/losses, and holds three readings against the expected watch time E[T | x] = P(x) μ(x):
+The study simulates impressions whose P(watched | x) and E[watch time | x] are known. For each share of watched impressions and each seed,
+it trains a small net with the losses of recsys/losses. It compares three readings with the expected watch time E[T | x] = P(x) μ(x):
 
 - "odds": the learned odds themselves, which the paper serves;
-- "mended": the odds with the one factor that makes sums agree on training rows, which this project serves;
-- "log_squared": another net of the same shape, squared loss on log(1 + y), smeared.
+- "mended": the odds times the one factor that makes sums agree on training rows, which this project serves;
+- "log_squared": another net of the same shape, with squared loss on log(1 + y), smeared.
 
 Shape letters: N rows, D inputs, K = 2 objectives, H hidden numbers.
 """
@@ -33,7 +33,7 @@ from recsys.objectives import Objective
 SHARES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8, 0.95, 0.99)
 TO_WATCH = np.array([1.0, 0.5, 0.0, 0.0])  # logit of P(watched | x), up to a constant
 TO_LENGTH = np.array([0.0, 0.5, 0.5, 0.0])  # log of the mean watch time of the watched, up to a constant
-MEAN_LENGTH, SHAPE = 5.0, 2.0  # of the watched: minutes; a gamma variable of this shape around μ(x)
+MEAN_LENGTH, SHAPE = 5.0, 2.0  # minutes of the watched; a gamma variable of this shape with mean μ(x)
 TRAINING, HELD_OUT = 1_000_000, 20_000
 PASSES, BATCH, RATE, HIDDEN = 4, 8192, 5e-3, 32
 OBJECTIVES = (
@@ -44,7 +44,7 @@ READINGS = ("odds", "mended", "log_squared")
 
 
 class Impressions(NamedTuple):
-    """What a log has (x, y), and what only the simulator knows."""
+    """Impressions: what a log has (x, y), and what only the simulator knows."""
 
     x_ND: NDArray[np.float64]
     y_N: NDArray[np.float64]  # watch time, 0 where not watched
@@ -53,7 +53,7 @@ class Impressions(NamedTuple):
 
 
 def main() -> None:
-    """Runs the grid; every finished share and seed is in the table, so an interrupted study goes on where it stopped."""
+    """Run the grid. Every finished share and seed is in the table, so an interrupted study goes on where it stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a share, seed and reading")
     parser.add_argument("--figure", type=Path, help="PNG of the ratios and of the order")
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def simulate(share: float, rows: int, generator: np.random.Generator) -> Impressions:
-    """Impressions of which `share` are watched in the mean."""
+    """Simulate impressions of which on average `share` are watched."""
     x_ND = generator.standard_normal((rows, len(TO_WATCH)))
     watched_N = 1.0 / (1.0 + np.exp(-(intercept(share) + x_ND @ TO_WATCH)))
     mean_N = MEAN_LENGTH * np.exp(x_ND @ TO_LENGTH - TO_LENGTH @ TO_LENGTH / 2)
@@ -83,14 +83,14 @@ def simulate(share: float, rows: int, generator: np.random.Generator) -> Impress
 
 
 def intercept(share: float) -> float:
-    """The a for which σ(a + z) is `share` in the mean over z ~ N(0, ‖TO_WATCH‖²)."""
+    """Return the a for which σ(a + z) has the mean `share` over z ~ N(0, ‖TO_WATCH‖²)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(101)
     z, weights = nodes * np.linalg.norm(TO_WATCH), weights / weights.sum()
     return float(optimize.brentq(lambda a: float(weights @ (1.0 / (1.0 + np.exp(-(a + z))))) - share, -30.0, 30.0))
 
 
 def one_log(share: float, seed: int) -> list[dict[str, object]]:
-    """Trains on a fresh log and measures the readings on held-out impressions of the same feed."""
+    """Train on a fresh log, and measure the readings on held-out impressions of the same feed."""
     generator = np.random.default_rng([seed, int(share * 1000)])
     training, held_out = simulate(share, TRAINING, generator), simulate(share, HELD_OUT, generator)
     net, losses = fit(training, seed)
@@ -111,7 +111,10 @@ def one_log(share: float, seed: int) -> list[dict[str, object]]:
 
 
 def measured(values_N: NDArray[np.float64], true_N: NDArray[np.float64]) -> dict[str, float]:
-    """Against the expected watch time: ratio of the sums, middle ratio, mean absolute error in units of the mean, pairs ordered rightly."""
+    """Compare values with the expected watch time.
+
+    Return the ratio of the sums, the median ratio, the mean absolute error in units of the mean, and the share of pairs ordered rightly.
+    """
     right_N, comparable_N = pair_counts(Order.of(true_N), Order.of(values_N), np.zeros(len(true_N), dtype=np.int64))
     return {
         "ratio": float(values_N.sum() / true_N.sum()),
@@ -122,7 +125,7 @@ def measured(values_N: NDArray[np.float64], true_N: NDArray[np.float64]) -> dict
 
 
 def fit(training: Impressions, seed: int) -> tuple[Towers, ObjectiveLosses]:
-    """Two nets side by side, one a loss; Adam, a cosine schedule to zero; smeared on the training rows."""
+    """Train two nets side by side, one per loss, by Adam with a cosine schedule to zero. Fit the smearing on the training rows."""
     labels_NK = np.repeat(training.y_N[:, None], len(OBJECTIVES), axis=1)
     losses = ObjectiveLosses.fit(OBJECTIVES, labels_NK)
     with torch.random.fork_rng(devices=()):
@@ -145,7 +148,7 @@ def fit(training: Impressions, seed: int) -> tuple[Towers, ObjectiveLosses]:
 
 @torch.no_grad()
 def outputs(net: Towers, impressions: Impressions) -> Tensor:
-    """[N, K]"""
+    """Return the net's [N, K] outputs."""
     outputs_NK: Tensor = net(_for_both(torch.from_numpy(impressions.x_ND).float()))
     return outputs_NK
 
@@ -155,7 +158,7 @@ def _for_both(x_ND: Tensor) -> Tensor:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds, and 95 % t intervals."""
+    """Return means over the seeds, with 95 % t intervals."""
     rows = []
     for (share, reading), group in table.groupby(["share", "reading"], sort=False):
         for measure in ("ratio", "middle_ratio", "absolute_error", "ordered_rightly"):
@@ -179,7 +182,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 # --- The figure ---------------------------------------------------------------------------------------------------
 def figure(table: pd.DataFrame) -> alt.HConcatChart:
-    """Left: sums against the sum of the expected watch time, and what theory says. Right: pairs ordered rightly, the same for both odds."""
+    """Draw the sums relative to the sum of the expected watch time, with what theory says (left), and the pairs ordered rightly (right).
+
+    The pairs are the same for both odds.
+    """
     shown = summary(table).assign(odds=lambda rows: rows["share"] / (1 - rows["share"]))
     exact = shown.query("measure == 'ratio' and reading == 'odds'")
     theory = pd.concat(
