@@ -38,20 +38,49 @@ class Objective(Options):
     default engagement sees them and satisfaction does not (Zhao et al. 2019, Fig. 1). `model.position = "blind"` hides them from all.
     """
 
-    name: str
-    kind: Kind = "binary"
-    group: Literal["engagement", "satisfaction"] = "engagement"
-    label: str
-    observed: str | None = None
-    given: str | None = None
-    loss: Literal["squared", "huber"] = "squared"
-    method: Literal["log_squared", "weighted_logistic", "d2q"] = "log_squared"
-    duration: str | None = None
-    levels: tuple[float, ...] = ()
-    better: Literal["higher", "lower"] = "higher"
-    position: bool | None = None
-    loss_weight: float = Field(default=1.0, ge=0)
-    fusion_weight: float = Field(default=1.0, ge=0)
+    name: str = Field(description="Name of the objective in columns, keys and reports; a letter, then letters, digits and `_`.")
+    kind: Kind = Field(default="binary", description="Kind of label, which decides the loss and what is predicted.")
+    group: Literal["engagement", "satisfaction"] = Field(
+        default="engagement",
+        description="Group in reports, and for `home` and the `metadata` descriptors; it also decides the default of `position`.",
+    )
+    label: str = Field(description="SQL expression of the label: a scalar over the log's own columns and the feedback columns.")
+    observed: str | None = Field(
+        default=None,
+        description="SQL expression of where the label is known; where it is not true, the label is null. Without it: everywhere.",
+    )
+    given: str | None = Field(
+        default=None, description="Name of a binary objective without which this binary one cannot happen; without it: no such condition."
+    )
+    loss: Literal["squared", "huber"] = Field(
+        default="squared", description="Loss of a `regression` objective, on the label standardised over training days."
+    )
+    method: Literal["log_squared", "weighted_logistic", "d2q"] = Field(
+        default="log_squared",
+        description="Method of a `watch_time` objective: on logarithms, by odds, or by rank among videos of like length.",
+    )
+    duration: str | None = Field(
+        default=None, description="Feature that holds the video's length; `d2q` needs it, other methods refuse it."
+    )
+    levels: tuple[float, ...] = Field(
+        default=(), description="Numbers that the label of an `ordinal` objective may be, ascending, two or more; empty for other kinds."
+    )
+    better: Literal["higher", "lower"] = Field(
+        default="higher", description="Direction of the label that is better; `lower` for events that a feed wants fewer of."
+    )
+    position: bool | None = Field(
+        default=None, description="Whether the objective sees `features.bias`; without it, engagement does and satisfaction does not."
+    )
+    loss_weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="Weight of the objective in training, relative to the others; 0: it is not trained. At least one is above 0.",
+    )
+    fusion_weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="Weight of the objective in the fused score, a sum of logarithms of predictions; 0: the score ignores it.",
+    )
 
     @field_validator("name")
     @classmethod

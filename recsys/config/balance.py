@@ -17,77 +17,113 @@ class NoOptions(Options):
 class GradNormOptions(Options):
     """Gradients of similar length, longer for objectives that learn more slowly (Chen et al., ICML 2018)."""
 
-    alpha: NonNegativeFloat = 1.5  # how much longer; 0: all alike
-    learning_rate: PositiveFloat = 0.025  # of the weights' logarithms
+    alpha: NonNegativeFloat = Field(
+        default=1.5,
+        description="Exponent α of the gradients' target lengths; larger: slower objectives get longer gradients; 0: all equally long.",
+    )
+    learning_rate: PositiveFloat = Field(default=0.025, description="Learning rate of the logarithms of the weights.")
 
 
 class WorstCaseOptions(Options):
     """The objective that is worst off counts most: the one whose loss is furthest above its expected loss."""
 
-    form: Literal["group_dro", "min_max"] = "group_dro"  # weights drift to the worst (Sagawa et al., ICLR 2020), or all go to it at once
-    rate: PositiveFloat = 0.01  # η of group_dro: how fast the weights drift
-    smoothing: float = Field(default=0.9, ge=0, lt=1)  # share of the past in the moving average of a loss
-    baseline: Path | None = None  # folder of the run whose last losses are expected; none: the best constant prediction's losses
+    form: Literal["group_dro", "min_max"] = Field(
+        default="group_dro",
+        description="Form of the weights: they drift to the worst objective (Sagawa et al., ICLR 2020), or all go to it at once.",
+    )
+    rate: PositiveFloat = Field(default=0.01, description="Rate η per step at which the weights drift, with `group_dro` alone.")
+    smoothing: float = Field(
+        default=0.9,
+        ge=0,
+        lt=1,
+        description="Share of the past in the moving average of a loss over batches; 0: the loss of the last batch alone.",
+    )
+    baseline: Path | None = Field(
+        default=None,
+        description="Folder of the run whose last losses are expected; without it: the losses of the best constant prediction.",
+    )
 
 
 class LearnedScaleOptions(Options):
     """One scale per objective, learned beside the model. The bounds keep a loss near 0 from taking all the weight."""
 
-    learning_rate: PositiveFloat = 0.01  # of the scales' logarithms
-    min_weight: float = Field(default=1e-3, gt=0, le=1)
-    max_weight: float = Field(default=100.0, ge=1)
+    learning_rate: PositiveFloat = Field(default=0.01, description="Learning rate of the logarithms of the scales.")
+    min_weight: float = Field(default=1e-3, gt=0, le=1, description="Lower bound of an objective's weight.")
+    max_weight: float = Field(default=100.0, ge=1, description="Upper bound of an objective's weight.")
 
 
 # --- TorchJD's ----------------------------------------------------------------------------------------------------
 class DWAOptions(Options):
     """Dynamic weight average (Liu et al., CVPR 2019)."""
 
-    temperature: PositiveFloat = 2.0
+    temperature: PositiveFloat = Field(
+        default=2.0, description="Temperature T of the softmax over the losses' rates of change; a larger one makes the weights more equal."
+    )
 
 
 class FAMOOptions(Options):
     """Fast adaptive multitask optimization (Liu et al., NeurIPS 2023)."""
 
-    learning_rate: PositiveFloat = 0.025
-    weight_decay: NonNegativeFloat = 1e-3
+    learning_rate: PositiveFloat = Field(
+        default=0.025, description="Learning rate of the Adam optimiser that learns the logits of the weights."
+    )
+    weight_decay: NonNegativeFloat = Field(default=1e-3, description="Weight decay of the logits of the weights; 0: none.")
 
 
 class STCHOptions(Options):
     """Smooth Tchebycheff scalarization (Lin et al., ICML 2024)."""
 
-    mu: PositiveFloat = 0.1  # small: close to the largest loss alone; large: close to the mean
+    mu: PositiveFloat = Field(
+        default=0.1, description="Smoothing μ; a small one is close to the largest loss alone, a large one close to the mean of the losses."
+    )
 
 
 class MGDAOptions(Options):
     """The shortest convex combination of gradients (Désidéri 2012; Sener & Koltun, NeurIPS 2018)."""
 
-    epsilon: PositiveFloat = 1e-3  # the Frank-Wolfe solver stops at steps this small
-    max_iters: PositiveInt = 100
+    epsilon: PositiveFloat = Field(default=1e-3, description="Step size of the Frank-Wolfe solver below which it stops.")
+    max_iters: PositiveInt = Field(default=100, description="Largest number of iterations of the Frank-Wolfe solver per training step.")
 
 
 class CAGradOptions(Options):
     """Conflict-averse gradient descent (Liu et al., NeurIPS 2021)."""
 
-    c: NonNegativeFloat = 0.5  # radius around the mean gradient, in units of its length; below 1, the mean loss is still minimised
+    c: NonNegativeFloat = Field(
+        default=0.5,
+        description="Radius around the mean gradient, in its lengths; below 1, the mean loss is still minimised; 0: the mean gradient.",
+    )
 
 
 class AlignedMTLOptions(Options):
     """Independent component alignment (Senushkin et al., CVPR 2023)."""
 
-    scale_mode: Literal["min", "median", "rmse"] = "min"  # the common length of the aligned components
+    scale_mode: Literal["min", "median", "rmse"] = Field(
+        default="min",
+        description="Common length of the aligned components: the shortest one's, the median one's, or their root mean square.",
+    )
 
 
 class FairGradOptions(Options):
     """α-fair descent (Ban & Ji, ICML 2024)."""
 
-    alpha: PositiveFloat = 1.0  # 1: proportional fairness, as in Nash-MTL; larger: closer to max-min
-    max_iters: PositiveInt = 50  # needed where the Gramian is rank-deficient: then there is no solution to reach
+    alpha: PositiveFloat = Field(
+        default=1.0, description="Fairness α; 1: proportional fairness, as in Nash-MTL; larger: closer to max-min fairness."
+    )
+    max_iters: PositiveInt = Field(
+        default=50,
+        description="Largest number of solver evaluations per step; it ends the search where a rank-deficient Gramian has no solution.",
+    )
 
 
 class GradVacOptions(Options):
     """Gradient vaccine (Wang et al., ICLR 2021)."""
 
-    beta: float = Field(default=0.5, ge=0, le=1)  # how fast the target similarity follows the observed one
+    beta: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Rate at which the target similarity of two gradients follows the observed one; 0: never, 1: at once.",
+    )
 
 
 class TorchJDOptions(Options):
@@ -137,7 +173,7 @@ class Balance(Options):
     `method = "torchjd.cagrad"` has its options in `[balance.torchjd.cagrad]`.
     """
 
-    method: Method = "fixed"
+    method: Method = Field(default="fixed", description="Balancing method; its options stand in the table of its name.")
     fixed: NoOptions = NoOptions()
     gradnorm: GradNormOptions = GradNormOptions()
     worst_case: WorstCaseOptions = WorstCaseOptions()

@@ -8,55 +8,60 @@ from recsys.options import Options
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-Descriptor = Literal["one_hot", "metadata"]  # a task's place, or its kind, group and base rate
+Descriptor = Annotated[
+    Literal["one_hot", "metadata"],
+    Field(description="Task descriptor: the objective's place, or its kind, its group and its base rate."),
+]
 
 
 # --- Nets side by side --------------------------------------------------------------------------------------------
 class SingleTaskOptions(Options):
     """One net and one embedding table per objective."""
 
-    hidden: Widths = (64,)
+    hidden: Widths = Field(default=(64,), description="Widths of the layers of each objective's net.")
 
 
 class SharedBottomOptions(Options):
     """One net for all objectives, with a tower for each: the multi-head net (Caruana 1997)."""
 
-    hidden: Widths = (128,)
+    hidden: Widths = Field(default=(128,), description="Widths of the layers of the shared net.")
 
 
 class SoftOptions(Options):
     """One net per objective, pulled together by an L2 penalty (Duong et al., ACL 2015)."""
 
-    hidden: Widths = (64,)
-    strength: NonNegativeFloat = 1e-2  # of ½ Σ ‖W_k − mean W‖²; 0: nets that share nothing but their input
+    hidden: Widths = Field(default=(64,), description="Widths of the layers of each objective's net.")
+    strength: NonNegativeFloat = Field(
+        default=1e-2, description="Strength of the penalty ½ Σ ‖W_k − mean W‖²; 0: nets that share nothing but their input."
+    )
 
 
 # --- One net that is told the task --------------------------------------------------------------------------------
 class GatedIndependentOptions(Options):
     """Nets that share nothing, gated by the task descriptor (CS330, lecture 2)."""
 
-    hidden: Widths = (64,)
+    hidden: Widths = Field(default=(64,), description="Widths of the layers of each net.")
     descriptor: Descriptor = "one_hot"
 
 
 class ConcatTaskOptions(Options):
     """The task descriptor beside the input of every layer."""
 
-    hidden: Widths = (128,)
+    hidden: Widths = Field(default=(128,), description="Widths of the layers of the net.")
     descriptor: Descriptor = "one_hot"
 
 
 class AddTaskOptions(Options):
     """A vector of the task, added in every layer. Concatenation amounts to the same."""
 
-    hidden: Widths = (128,)
+    hidden: Widths = Field(default=(128,), description="Widths of the layers of the net.")
     descriptor: Descriptor = "one_hot"
 
 
 class FiLMOptions(Options):
     """Every layer scaled and shifted by the task (Perez et al., AAAI 2018)."""
 
-    hidden: Widths = (128,)
+    hidden: Widths = Field(default=(128,), description="Widths of the layers of the net.")
     descriptor: Descriptor = "one_hot"
 
 
@@ -64,18 +69,22 @@ class FiLMOptions(Options):
 class CrossStitchOptions(Options):
     """Learned mixtures between the objectives' nets after each layer (Misra et al., CVPR 2016)."""
 
-    hidden: Widths = (64, 64)
-    own: float = Field(default=0.9, gt=0, le=1)  # a net's initial weight for itself; the rest is spread over the others
+    hidden: Widths = Field(default=(64, 64), description="Widths of the layers of each objective's net; a mixture follows each layer.")
+    own: float = Field(default=0.9, gt=0, le=1, description="Initial weight of a net for itself; the rest is spread over the others.")
 
 
 class SluiceOptions(Options):
     """Cross-stitch between subspaces, and a learned mixture of layers (Ruder et al., AAAI 2019)."""
 
-    hidden: PositiveInt = 64  # of every layer, because layers of different widths could not be mixed
-    layers: PositiveInt = 2
-    subspaces: PositiveInt = 2  # parts that a layer is cut into
-    orthogonality: NonNegativeFloat = 1e-3  # strength of Σ ‖G₁ᵀ G₂‖² over the subspaces of a layer
-    own: float = Field(default=0.9, gt=0, le=1)  # a subspace's initial weight for itself; the rest is spread over all others
+    hidden: PositiveInt = Field(
+        default=64, description="Width of every layer; one number, because layers of different widths could not be mixed."
+    )
+    layers: PositiveInt = Field(default=2, description="Number of layers of each objective's net.")
+    subspaces: PositiveInt = Field(default=2, description="Number of parts that a layer is cut into; `hidden` is a multiple of it.")
+    orthogonality: NonNegativeFloat = Field(
+        default=1e-3, description="Strength of the penalty Σ ‖G₁ᵀ G₂‖² over the subspaces of a layer; 0: none."
+    )
+    own: float = Field(default=0.9, gt=0, le=1, description="Initial weight of a subspace for itself; the rest is spread over all others.")
 
     @model_validator(mode="after")
     def _equal_subspaces(self) -> "SluiceOptions":
@@ -87,80 +96,88 @@ class SluiceOptions(Options):
 class MTANOptions(Options):
     """A shared net, and an attention mask per objective and layer (Liu et al., CVPR 2019)."""
 
-    hidden: Widths = (96, 64)  # shared
-    d_mask: PositiveInt = 32  # of a mask's hidden layer
+    hidden: Widths = Field(default=(96, 64), description="Widths of the layers of the shared net.")
+    d_mask: PositiveInt = Field(default=32, description="Width of the hidden layer of each attention mask.")
 
 
 class DeepRelationshipOptions(Options):
     """Layers of the tasks under a matrix-normal prior whose task covariance is learned (Long et al., NeurIPS 2017)."""
 
-    hidden: Widths = (64,)  # shared
-    task_hidden: Widths = (64,)  # each objective's own, under the prior
-    strength: NonNegativeFloat = 1e-3  # of ½ tr(Wᵀ Ω⁻¹ W)
+    hidden: Widths = Field(default=(64,), description="Widths of the shared layers.")
+    task_hidden: Widths = Field(default=(64,), description="Widths of each objective's own layers, which are under the prior.")
+    strength: NonNegativeFloat = Field(default=1e-3, description="Strength of the penalty ½ tr(Wᵀ Ω⁻¹ W), which is the prior; 0: none.")
 
 
 # --- Experts ------------------------------------------------------------------------------------------------------
 class ExpertOptions(Options):
     """The options that all mixtures of experts have."""
 
-    hidden: Widths = (64,)
-    expert_dropout: Share = 0.1  # probability that a gate loses an expert in a training step (Zhao et al. 2019)
-    top_k: PositiveInt | None = None  # experts that a gate may use for a row; none: all
+    hidden: Widths = Field(default=(64,), description="Widths of the layers of each expert.")
+    expert_dropout: Share = Field(
+        default=0.1, description="Probability that a gate loses an expert for a row in a training step (Zhao et al. 2019); 0: never."
+    )
+    top_k: PositiveInt | None = Field(default=None, description="Number of experts that a gate may use for a row; without it: all.")
 
 
 class OMoEOptions(ExpertOptions):
     """One gate for all objectives (Ma et al., KDD 2018)."""
 
-    num_experts: PositiveInt = 4
+    num_experts: PositiveInt = Field(default=4, description="Number of experts, all read by every objective.")
 
 
 class MMoEOptions(ExpertOptions):
     """Multi-gate mixture of experts (Ma et al., KDD 2018; Zhao et al., RecSys 2019)."""
 
-    num_experts: PositiveInt = 4
+    num_experts: PositiveInt = Field(default=4, description="Number of experts, all read by every objective.")
 
 
 class CGCOptions(ExpertOptions):
     """Customized gate control: each objective's own experts beside shared ones (Tang et al., RecSys 2020)."""
 
-    own_experts: PositiveInt = 1  # of each objective
-    shared_experts: int = Field(default=2, ge=0)
+    own_experts: PositiveInt = Field(default=1, description="Number of experts that each objective has for itself, on each level.")
+    shared_experts: int = Field(default=2, ge=0, description="Number of experts that all objectives share, on each level; 0: none.")
 
 
 class PLEOptions(CGCOptions):
     """Progressive layered extraction: CGC in levels (Tang et al., RecSys 2020)."""
 
-    levels: PositiveInt = 2
-    hidden: Widths = (64,)  # of an expert, on every level
+    levels: PositiveInt = Field(default=2, description="Number of levels; 1: as `cgc`.")
+    hidden: Widths = Field(default=(64,), description="Widths of the layers of each expert, the same on every level.")
 
 
 class HoMEOptions(ExpertOptions):
     """Hierarchy of experts by the objectives' groups (Wang et al., 2024)."""
 
-    own_experts: PositiveInt = 1
-    group_experts: PositiveInt = 1
-    shared_experts: PositiveInt = 1
-    feature_rank: PositiveInt = 8  # of the low-rank gate on an expert's input
+    own_experts: PositiveInt = Field(default=1, description="Number of experts that each objective has for itself.")
+    group_experts: PositiveInt = Field(
+        default=1, description="Number of experts that each group of objectives has for itself, on each of the two levels."
+    )
+    shared_experts: PositiveInt = Field(default=1, description="Number of experts that all objectives share, on each of the two levels.")
+    feature_rank: PositiveInt = Field(default=8, description="Rank of the low-rank gate on an expert's input.")
 
 
 class PEPNetOptions(Options):
     """Inputs scaled by the context, towers scaled by the user, the item and its author (Chang et al., KDD 2023)."""
 
-    hidden: Widths = (64,)  # of each objective's tower, below `d_tower`
-    d_gate: PositiveInt = 32  # of a gate's hidden layer
+    hidden: Widths = Field(
+        default=(64,), description="Widths of the layers of each objective's tower, below the layer of width `model.d_tower`."
+    )
+    d_gate: PositiveInt = Field(default=32, description="Width of the hidden layer of each gate.")
 
 
 class STEMOptions(ExpertOptions):
     """Shared and own embedding tables, stop-gradient between objectives (Su et al., AAAI 2024)."""
 
-    own_experts: PositiveInt = 1
-    shared_experts: PositiveInt = 1
+    own_experts: PositiveInt = Field(default=1, description="Number of experts that each objective has for itself.")
+    shared_experts: PositiveInt = Field(default=1, description="Number of experts that all objectives share.")
 
 
 class AITMOptions(Options):
     """Information handed from tower to tower along a chain (Xi et al., KDD 2021)."""
 
-    hidden: Widths = (64,)  # of each objective's tower, below `d_tower`
+    hidden: Widths = Field(
+        default=(64,), description="Widths of the layers of each objective's tower, below the layer of width `model.d_tower`."
+    )
 
 
 Sharing = Literal[
@@ -189,19 +206,41 @@ Sharing = Literal[
 class Model(Options):
     """The frame in which all architectures are compared, and the options of each architecture in a table of its own."""
 
-    sharing: Sharing = "mmoe"
-    budget_macs: PositiveInt | None = None  # multiplications per row, over all objectives and members, that the widths are scaled to
-    members: PositiveInt = 1
-    input_share: float = Field(default=1.0, gt=0, le=1)  # share of the inputs that each member sees
-    d_embedding: PositiveInt = 8
-    d_shared: int = Field(default=128, ge=0)  # width of the shared hidden layer; 0: the architecture reads the input itself
-    d_tower: PositiveInt = 32
-    dropout: Share = 0.2
-    d_attention: PositiveInt = 16
-    cross_rank: int = Field(default=32, ge=0)  # of the low-rank cross layer (Wang et al. 2021); 0: none
-    skip: bool = True  # a linear path from the inputs to the outputs, started at zero
-    position: Literal["tower", "input", "blind"] = "tower"  # where the model reads `features.bias`; blind: nowhere, nor do trees
-    position_dropout: Share = 0.1  # probability that a row loses its position, and independently its device, in a training step
+    sharing: Sharing = Field(default="mmoe", description="Architecture; its options stand in the table of its name.")
+    budget_macs: PositiveInt | None = Field(
+        default=None,
+        description="Multiplications per row, over all objectives and members, to which widths are scaled; without it: widths as given.",
+    )
+    members: PositiveInt = Field(
+        default=1, description="Number of ensemble members, which differ by their seed; a prediction is the mean of theirs."
+    )
+    input_share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Share of the numbers and categorical features that each member sees, drawn by its seed; all see the history.",
+    )
+    d_embedding: PositiveInt = Field(default=8, description="Width of the vector of a categorical value.")
+    d_shared: int = Field(default=128, ge=0, description="Width of the shared hidden layer; 0: the architecture reads the input itself.")
+    d_tower: PositiveInt = Field(default=32, description="Width of the hidden layer of each objective's tower.")
+    dropout: Share = Field(
+        default=0.2,
+        description="Probability that a unit of the shared hidden layer, of the architecture's output or of a tower is dropped in a step.",
+    )
+    d_attention: PositiveInt = Field(default=16, description="Width of the attention over the user's history.")
+    cross_rank: int = Field(
+        default=32, ge=0, description="Rank of the low-rank cross layer beside the architecture (Wang et al. 2021); 0: no such layer."
+    )
+    skip: bool = Field(
+        default=True, description="Whether there is a linear path from the inputs to the outputs; its weights start at zero."
+    )
+    position: Literal["tower", "input", "blind"] = Field(
+        default="tower",
+        description="Place where the model reads `features.bias`: bias tower, inputs, or (`blind`) nowhere, and trees neither.",
+    )
+    position_dropout: Share = Field(
+        default=0.1, description="Probability that a row loses its position, and independently its device, in a training step."
+    )
     single_task: SingleTaskOptions = SingleTaskOptions()
     shared_bottom: SharedBottomOptions = SharedBottomOptions()
     soft: SoftOptions = SoftOptions()

@@ -36,9 +36,14 @@ FORMS = {  # pattern → its meaning in words
 class Split(Options):
     """The parts of the split: whole days, inclusive, in time order. Earlier days only feed features."""
 
-    train: Days
-    validation: Days | None = None
-    test: Days | None = None
+    train: Days = Field(description="First and last of the days that a model learns.")
+    validation: Days | None = Field(
+        default=None,
+        description="First and last of the days that choose passes, fusion weights and calibration maps; without it: there are none.",
+    )
+    test: Days | None = Field(
+        default=None, description="First and last of the days that the final numbers are measured on; without it: there are none."
+    )
 
     def parts(self) -> dict[str, Days]:
         """Return part → (first day, last day), in time order, without the absent parts."""
@@ -78,24 +83,56 @@ class Split(Options):
 class Features(Options):
     """The inputs that are known before an impression. Names are columns of the log, the users or the items, without a prefix."""
 
-    user: tuple[str, ...] = ()
-    item: tuple[str, ...] = ()
-    context: tuple[str, ...] = ()
-    category: tuple[str, ...] = ()
-    multi: dict[str, str] = Field(default_factory=dict)
-    signals: tuple[str, ...] = ()
-    entities: tuple[tuple[str, ...], ...] = ((schema.USER_ID,), (schema.ITEM_ID,))
-    windows: tuple[PositiveInt, ...] = (1, 7, 30)
-    shrinkage: PositiveFloat = 20.0  # impressions at the base rate that a smoothed rate starts from
-    history: int = Field(default=10, ge=0)
-    label_delay: Duration = "10m"
-    today: bool = True
-    ids: tuple[str, ...] = ()
-    min_count: PositiveInt = 10  # a value seen on fewer training rows shares the unknown row of its space
-    max_values: PositiveInt = 4  # values of a multi-valued cell that the model reads
-    bias: tuple[Literal["position", "device"], ...] = ()
-    slices: tuple[str, ...] = ()  # reported apart: columns, or cold_user, cold_item, item_age, which need no column
-    memory_limit: str = Field(default="4GB", pattern=MEMORY)  # of the feature engine, which spills to disk beyond it
+    user: tuple[str, ...] = Field(default=(), description="Columns of the users' table that the model reads; empty: none.")
+    item: tuple[str, ...] = Field(default=(), description="Columns of the items' table that the model reads; empty: none.")
+    context: tuple[str, ...] = Field(
+        default=(),
+        description="Columns of the log that the model reads, known before the impression; hour and weekday are read in any case.",
+    )
+    category: tuple[str, ...] = Field(
+        default=(), description="Columns of numbers that are read as categories, such as a surface code; text is a category by itself."
+    )
+    multi: dict[str, str] = Field(
+        default_factory=dict, description="Columns with several values in a cell, each with the separator of its values; empty: none."
+    )
+    signals: tuple[str, ...] = Field(
+        default=(),
+        description="Columns of the log and feedbacks, numbers from 0, that are counted and summed over past impressions; empty: none.",
+    )
+    entities: tuple[tuple[str, ...], ...] = Field(
+        default=((schema.USER_ID,), (schema.ITEM_ID,)),
+        description="Groups of columns; impressions and signals are counted for each combination of their values.",
+    )
+    windows: tuple[PositiveInt, ...] = Field(
+        default=(1, 7, 30), description="Lengths in days of the trailing windows over which signals are counted; at least one."
+    )
+    shrinkage: PositiveFloat = Field(default=20.0, description="Number of impressions at the base rate that a smoothed rate starts from.")
+    history: int = Field(default=10, ge=0, description="Number of the user's last impressions that the model attends to; 0: no history.")
+    label_delay: Duration = Field(
+        default="10m",
+        description="Time after an impression at which its labels and signals are known; a feedback's `within` is added to it.",
+    )
+    today: bool = Field(
+        default=True, description="Whether counters of the user's own impressions run on through the day, up to the very moment."
+    )
+    ids: tuple[str, ...] = Field(default=(), description="Columns of ids whose values get embedding vectors, such as item_id; empty: none.")
+    min_count: PositiveInt = Field(
+        default=10,
+        description="Number of training rows below which a value has no embedding vector of its own, but shares its space's unknown row.",
+    )
+    max_values: PositiveInt = Field(default=4, description="Largest number of values of a multi-valued cell that the model reads.")
+    bias: tuple[Literal["position", "device"], ...] = Field(
+        default=(), description="Columns that say how an impression was shown; `model.position` says where they are read. Empty: nowhere."
+    )
+    slices: tuple[str, ...] = Field(
+        default=(),
+        description="Slices that are reported apart: columns, or cold_user, cold_item, item_age, which need no column; empty: none.",
+    )
+    memory_limit: str = Field(
+        default="4GB",
+        pattern=MEMORY,
+        description="Memory of the engine that ingests logs and computes features; beyond it, the engine spills to disk.",
+    )
 
     def example_column(self, name: str) -> str:
         """Return the example column of a name under `item`, `context` or `user`, searched in this order. Raises ValueError if in none."""
@@ -111,8 +148,10 @@ class Negatives(Options):
     The share `keep` of them is kept. Each kept row then counts 1 / keep times, in every loss.
     """
 
-    objective: str
-    keep: float = Field(gt=0, le=1)
+    objective: str = Field(description="Name of the binary objective whose rows with label 0 are thinned.")
+    keep: float = Field(
+        gt=0, le=1, description="Share of the rows with label 0 that is kept, drawn anew in each pass; each then counts 1 / keep times."
+    )
 
 
 SamplingWord = Literal["joint", "uniform", "proportional"]
@@ -120,27 +159,69 @@ Frozen = Literal["embeddings", "shared", "experts", "towers"]
 
 
 class Train(Options):
-    order: Literal["time", "shuffled"] = "time"
-    refit: bool = True
-    passes: PositiveInt = 4  # over all training days, when shuffled
-    day_passes: PositiveInt = 1  # over each day, when in time order
-    patience: PositiveInt = 2  # shuffled passes without a better validation loss before stopping; per objective if none shares
-    batch_size: PositiveInt = 1024
-    learning_rate: PositiveFloat = 2e-3
-    embedding_learning_rate: PositiveFloat = 2e-2
-    weight_decay: NonNegativeFloat = 1e-2
-    embedding_decay: NonNegativeFloat = 0.0
-    sampling: SamplingWord | float = "joint"  # rows with all labels, or one drawn objective per step; a number: by rows to that power
-    late: Literal["next_day", "drop"] = "next_day"  # labels known only after their day: learned on a later day, or never; in time order
-    negatives: Negatives | None = None  # thinning, drawn anew in each pass; metrics still use all rows
-    weight: str | None = None  # a column of the log that holds the weights of training rows, ≥ 0
-    schedule: Literal["constant", "cosine"] = "cosine"  # cosine: to zero over the planned passes; shuffled passes only
-    device: str = Field(default="auto", pattern=DEVICE)
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    deterministic: bool = False
-    checkpoint_seconds: PositiveFloat = 60.0
-    init_from: Path | None = None  # the folder of a trained run, such as data/NAME/runs/RUN, whose weights this one starts from
-    freeze: tuple[Frozen, ...] = ()  # parts of that run that are not trained further; numbers that it did not have always are
+    """The training: the order of the rows, the optimisers, the device."""
+
+    order: Literal["time", "shuffled"] = Field(
+        default="time", description="Order of the training rows: day after day, or shuffled, in passes over all training days at once."
+    )
+    refit: bool = Field(default=True, description="Whether the validation days are learned too, before the test days are predicted.")
+    passes: PositiveInt = Field(default=4, description="Largest number of passes over all training days, when shuffled.")
+    day_passes: PositiveInt = Field(default=1, description="Number of passes over each day, when in time order.")
+    patience: PositiveInt = Field(
+        default=2,
+        description="Number of shuffled passes without a better validation loss before stopping; per objective where nothing is shared.",
+    )
+    batch_size: PositiveInt = Field(default=1024, description="Number of rows per training step.")
+    learning_rate: PositiveFloat = Field(
+        default=2e-3, description="Learning rate of AdamW, for all parameters but the embedding tables and the bias tower."
+    )
+    embedding_learning_rate: PositiveFloat = Field(
+        default=2e-2, description="Learning rate of the embedding tables (row-wise Adagrad); the bias tower's tables divide it among them."
+    )
+    weight_decay: NonNegativeFloat = Field(
+        default=1e-2, description="Weight decay of AdamW, on neither biases nor the bias tower; 0: none."
+    )
+    embedding_decay: NonNegativeFloat = Field(
+        default=0.0, description="Weight decay of the embedding vectors that a step touches; 0: none."
+    )
+    sampling: SamplingWord | Annotated[float, Field(ge=0, le=1)] = Field(
+        default="joint",
+        description="Labels of a step: all, or those of one objective drawn by its rows to a power (`uniform`: 0, `proportional`: 1).",
+    )
+    late: Literal["next_day", "drop"] = Field(
+        default="next_day",
+        description="Fate of labels that are known only after their day, in time order: learned on a later day, or never.",
+    )
+    negatives: Negatives | None = Field(
+        default=None, description="Thinning of training rows; metrics still use all rows. Without it: no thinning."
+    )
+    weight: str | None = Field(
+        default=None,
+        description="Column of the log, or a feedback, with the weights of training rows, 0 or more; without it: each row counts 1.",
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        default="cosine",
+        description="Course of the learning rate over shuffled passes; cosine: to zero over the planned passes. In time order: constant.",
+    )
+    device: str = Field(default="auto", pattern=DEVICE, description="Device that computes; auto: CUDA where there is one, else the CPU.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="Precision of matrix products; auto: bf16 on a CUDA device that supports it, else fp32."
+    )
+    deterministic: bool = Field(
+        default=False,
+        description="Whether torch uses deterministic algorithms alone; on CUDA, an interrupted run ends in equal bits only then.",
+    )
+    checkpoint_seconds: PositiveFloat = Field(
+        default=60.0, description="Seconds between two checkpoints; one is also written at the end of each pass or day."
+    )
+    init_from: Path | None = Field(
+        default=None,
+        description="Folder of a trained run, such as data/NAME/runs/RUN, whose weights this one starts from; without it: fresh weights.",
+    )
+    freeze: tuple[Frozen, ...] = Field(
+        default=(),
+        description="Parts of the run of `init_from` that are not trained further; numbers that it did not have always are. Empty: none.",
+    )
 
     @field_validator("sampling", mode="before")
     @classmethod
@@ -164,16 +245,35 @@ class Train(Options):
 
 
 class Evaluate(Options):
-    bootstrap: PositiveInt = 1000
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    baselines: tuple[Literal["popularity", "gbdt", "single_task"], ...] = ("popularity", "gbdt")  # single_task: this model, sharing nothing
-    against: tuple[str, ...] = ()  # names of scored runs of this pipeline to compare this one with, such as a single_task one
-    importance: bool = True  # of groups of features, by permutation, for the page
-    importance_rows: PositiveInt = 20_000  # drawn from the test days; they are scored again for each permuted group
-    list_k: tuple[PositiveInt, ...] = (5, 10)  # ndcg@K and captured@K: of the fused order, list by list
-    top_percent: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = (10.0,)  # captured@P%: of the fused order over all impressions
-    target_temperature: PositiveFloat | None = None  # off-policy: judge the policy that samples a request's candidates by exp(score / this)
-    calibrate: Literal["none", "isotonic", "platt"] = "none"  # maps fitted on validation days; platt: for binary objectives only
+    """The evaluation: the metrics, their intervals, and the runs to compare with."""
+
+    bootstrap: PositiveInt = Field(default=1000, description="Number of bootstrap replicates over users; intervals are made of them.")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
+    baselines: tuple[Literal["popularity", "gbdt", "single_task"], ...] = Field(
+        default=("popularity", "gbdt"), description="Baselines that the run is compared with; single_task: this model, sharing nothing."
+    )
+    against: tuple[str, ...] = Field(
+        default=(), description="Names of scored runs of this pipeline to compare this one with, such as a single_task one; empty: none."
+    )
+    importance: bool = Field(default=True, description="Whether the page shows the importance of groups of features, by permutation.")
+    importance_rows: PositiveInt = Field(
+        default=20_000,
+        description="Number of rows for `importance`, drawn from the test days; they are scored again for each permuted group.",
+    )
+    list_k: tuple[PositiveInt, ...] = Field(
+        default=(5, 10), description="Numbers K of ndcg@K and captured@K, metrics of the fused order within each list."
+    )
+    top_percent: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = Field(
+        default=(10.0,), description="Percentages P of captured@P%, a metric of the fused order over all impressions."
+    )
+    target_temperature: PositiveFloat | None = Field(
+        default=None,
+        description="Temperature T of the off-policy target, P(candidate | request) ∝ exp(score / T); without it: `target_propensity`.",
+    )
+    calibrate: Literal["none", "isotonic", "platt"] = Field(
+        default="none",
+        description="Kind of the maps that calibrate predictions, fitted on validation days; platt: for binary objectives only.",
+    )
 
     @model_validator(mode="after")
     def _each_once(self) -> "Evaluate":
@@ -191,9 +291,16 @@ class Fuse(Options):
     objectives but the one maximised.
     """
 
-    maximise: str | None = None  # an objective; if lower labels are better, as little of it as possible is captured
-    metric: str = Field(default="captured@10%", pattern=OF_ORDER)
-    constraints: dict[str, Annotated[str, Field(pattern=CHANGE)]] = Field(default_factory=dict)
+    maximise: str | None = Field(
+        default=None,
+        description="Objective to capture the most of (if lower labels are better: the least); without it: `--maximise` names it.",
+    )
+    metric: str = Field(
+        default="captured@10%", pattern=OF_ORDER, description="Metric of the fused order that is maximised and constrained."
+    )
+    constraints: dict[str, Annotated[str, Field(pattern=CHANGE)]] = Field(
+        default_factory=dict, description="Least relative change of the metric, by objective; `*`: of all others but the one maximised."
+    )
 
     def least_changes(self, names: Sequence[str]) -> dict[str, float]:
         """Return objective → least relative change, for each of `names` that has one."""
@@ -205,9 +312,11 @@ class Fuse(Options):
 class Learning(Options):
     """What a model is trained by, and is saved with."""
 
-    seed: int = Field(default=7, ge=0, lt=2**31)
+    seed: int = Field(default=7, ge=0, lt=2**31, description="Seed of every random draw; each further ensemble member's is one more.")
     split: Split
-    objective: tuple[Objective, ...] = Field(min_length=1)
+    objective: tuple[Objective, ...] = Field(
+        min_length=1, description="Objectives that the model learns, one or more, each with a name of its own."
+    )
     model: Model = Model()
     balance: Balance = Balance()
     train: Train = Train()
@@ -222,7 +331,7 @@ class Learning(Options):
 class Pipeline(Learning):
     """One pipeline: everything that a run depends on."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, description="Name of the pipeline, and of its folder in the workspace.")
     source: AnySource
     features: Features = Features()
     evaluate: Evaluate = Evaluate()

@@ -42,22 +42,44 @@ ColumnName = Annotated[str, Field(min_length=1)]
 class TimeOptions(Options):
     """The format of timestamps. `zone` is the zone in which days begin and end, and the zone of `iso` stamps without an offset."""
 
-    unit: Literal["s", "ms", "us", "iso"] = "ms"
-    zone: Zone = "UTC"
+    unit: Literal["s", "ms", "us", "iso"] = Field(
+        default="ms",
+        description="Unit of timestamps since 1970-01-01 UTC: seconds, milliseconds, microseconds; `iso`: text. Parquet times need none.",
+    )
+    zone: Zone = Field(default="UTC", description="Zone in which days begin and end, and the zone of `iso` timestamps without an offset.")
 
 
 class Columns(Options):
     """Our column names, each with the log's name for it. The first three default to our own names; the others are absent unless named."""
 
-    user_id: ColumnName = schema.USER_ID
-    item_id: ColumnName = schema.ITEM_ID
-    timestamp: ColumnName = schema.TIMESTAMP
-    request_id: ColumnName | None = None
-    query_item_id: ColumnName | None = None
-    position: ColumnName | None = None
-    device: ColumnName | None = None
-    propensity: ColumnName | None = None
-    target_propensity: ColumnName | None = None
+    user_id: ColumnName = Field(default=schema.USER_ID, description="Column of the user's id, text or whole numbers.")
+    item_id: ColumnName = Field(default=schema.ITEM_ID, description="Column of the id of the item that was shown, text or whole numbers.")
+    timestamp: ColumnName = Field(
+        default=schema.TIMESTAMP, description="Column of the moment of the impression, in the unit of `[source.time]`."
+    )
+    request_id: ColumnName | None = Field(
+        default=None,
+        description="Column of the request that an impression belongs to; without it, lists are bursts of a user's impressions.",
+    )
+    query_item_id: ColumnName | None = Field(
+        default=None,
+        description="Column of the item that the user was watching when the list was shown; without it: no features of such an item.",
+    )
+    position: ColumnName | None = Field(
+        default=None,
+        description="Column of the place at which the item was shown, a whole number from 1; without it: no position bias is learned.",
+    )
+    device: ColumnName | None = Field(
+        default=None, description="Column of the device on which the item was shown, read as text; without it: no device bias is learned."
+    )
+    propensity: ColumnName | None = Field(
+        default=None,
+        description="Column of the probability with which the logging policy chose the item; without it: no off-policy metrics.",
+    )
+    target_propensity: ColumnName | None = Field(
+        default=None,
+        description="Column of the probability with which the off-policy target would choose the item; without it: no such target.",
+    )
 
     @model_validator(mode="after")
     def _each_its_own(self) -> "Columns":
@@ -75,59 +97,76 @@ class Columns(Options):
 class FeedbackOptions(Options):
     """Actions in a file of their own. Each joins the last matching impression at or before it, at most `within` earlier."""
 
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
-    file: Path
-    on: tuple[Literal["user_id", "item_id", "request_id"], ...] = ("user_id", "item_id")
-    value: str | None = None
-    timestamp: str | None = None
-    within: Duration = "24h"
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="Name by which labels and signals read the feedback.")
+    file: Path = Field(description="File, glob or folder with the actions.")
+    on: tuple[Literal["user_id", "item_id", "request_id"], ...] = Field(
+        default=("user_id", "item_id"), description="Columns that an action and its impression have in common, by our names; at least one."
+    )
+    value: str | None = Field(default=None, description="Column of an action's value, a number; without it, each action has the value 1.")
+    timestamp: str | None = Field(
+        default=None, description="Column of the moment of an action; without it: the column named in `source.columns.timestamp`."
+    )
+    within: Duration = Field(
+        default="24h",
+        description="Longest time from an impression to its action; labels and signals that read it are known later by as much.",
+    )
 
 
 class Source(Options):
-    max_bad: float = Field(default=0.01, ge=0, le=1)  # share of rows in quarantine beyond which a run stops
+    """The options that all kinds of source have."""
+
+    max_bad: float = Field(
+        default=0.01, ge=0, le=1, description="Share of a table's rows in quarantine beyond which a run stops; 0: at the first such row."
+    )
 
 
 class TableSource(Source):
     """Any log, read by column mapping."""
 
-    kind: Literal["table"]
-    log: Path
-    users: Path | None = None
-    items: Path | None = None
+    kind: Literal["table"] = Field(description="Kind of source that this table describes.")
+    log: Path = Field(description="File, glob or folder with the impressions: csv or tsv, also with .gz, or parquet.")
+    users: Path | None = Field(default=None, description="File, glob or folder with one row per user; without it, users have no features.")
+    items: Path | None = Field(default=None, description="File, glob or folder with one row per item; without it, items have no features.")
     columns: Columns = Columns()
     time: TimeOptions = TimeOptions()
-    feedback: tuple[FeedbackOptions, ...] = ()
+    feedback: tuple[FeedbackOptions, ...] = Field(default=(), description="Actions that stand in files of their own; empty: none.")
 
 
 class KuaiRandSource(Source):
     """The official folder of KuaiRand (Gao et al., CIKM 2022): Pure, 1K or 27K, whichever files are there."""
 
-    kind: Literal["kuairand"]
-    path: Path
-    random: bool = False  # read the randomly exposed log (log_random_…) beside the standard one
+    kind: Literal["kuairand"] = Field(description="Kind of source that this table describes.")
+    path: Path = Field(description="Folder of the data set; its files lie in it or in its subfolder `data`.")
+    random: bool = Field(default=False, description="Whether the randomly exposed log (log_random_…) is read beside the standard one.")
 
 
 class OpenBanditSource(Source):
     """The official folder of Open Bandit (Saito et al., 2021): the log of one campaign under one policy. It has no users."""
 
-    kind: Literal["open_bandit"]
-    path: Path
-    policy: Literal["random", "bts"] = "random"  # uniform, or Bernoulli Thompson sampling
-    campaign: Literal["all", "men", "women"] = "all"
+    kind: Literal["open_bandit"] = Field(description="Kind of source that this table describes.")
+    path: Path = Field(description="Folder of the data set, which holds one folder per policy.")
+    policy: Literal["random", "bts"] = Field(
+        default="random", description="Policy whose log is read: uniform, or Bernoulli Thompson sampling."
+    )
+    campaign: Literal["all", "men", "women"] = Field(default="all", description="Campaign whose log is read.")
 
 
 class WorldOptions(Options):
     """The simulated watch-next feed. Equal seeds give equal feeds."""
 
-    users: int = Field(default=2_000, gt=0, le=50_000_000)
-    days: int = Field(default=8, gt=0, le=3_650)
-    videos: PositiveInt = 1_000  # uploaded before the first day
-    new_videos: int = Field(default=50, ge=0)  # uploaded on each day
-    requests: PositiveFloat = 1.0  # mean requests per user and day
-    slots: PositiveInt = 10  # positions that a request shows
-    start: date = Field(default=date(2024, 1, 1), ge=date(2000, 1, 1), lt=date(2100, 1, 1))
-    sharpness: NonNegativeFloat = 1.0  # of the logging policy: 0 shows at random, large shows its own best guess in order
-    survey_rate: float = Field(default=0.02, gt=0, le=1)  # share of watches that get a survey
+    users: int = Field(default=2_000, gt=0, le=50_000_000, description="Number of users in the feed.")
+    days: int = Field(default=8, gt=0, le=3_650, description="Number of days that are logged.")
+    videos: PositiveInt = Field(
+        default=1_000, description="Number of videos uploaded before the first day; more than `slots`, because a page shows no video twice."
+    )
+    new_videos: int = Field(default=50, ge=0, description="Number of videos uploaded on each day; 0: none.")
+    requests: PositiveFloat = Field(default=1.0, description="Mean number of requests per user and day.")
+    slots: PositiveInt = Field(default=10, description="Number of positions that a request shows.")
+    start: date = Field(default=date(2024, 1, 1), ge=date(2000, 1, 1), lt=date(2100, 1, 1), description="First day that is logged.")
+    sharpness: NonNegativeFloat = Field(
+        default=1.0, description="Sharpness of the logging policy; 0 shows at random, a large value shows its own best guess in order."
+    )
+    survey_rate: float = Field(default=0.02, gt=0, le=1, description="Share of watches that get a survey.")
 
     @model_validator(mode="after")
     def _fills_a_page(self) -> "WorldOptions":
@@ -137,7 +176,9 @@ class WorldOptions(Options):
 
 
 class WorldSource(WorldOptions, Source):
-    kind: Literal["world"]
+    """The simulated watch-next feed, written to the workspace before it is read."""
+
+    kind: Literal["world"] = Field(description="Kind of source that this table describes.")
 
 
 AnySource = Annotated[TableSource | KuaiRandSource | OpenBanditSource | WorldSource, Field(discriminator="kind")]
