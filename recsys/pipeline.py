@@ -54,9 +54,13 @@ def _walk(job: Job, name: str) -> None:
 
 
 def _feeding(job: Job, stage: Stage) -> list[Stage]:
-    """Return the stages whose output this one reads. The first two are left out: to ask them needs the raw files, and an engine."""
+    """Return the stages whose output this one reads, as far as they can be asked whether it is fresh.
+
+    The first two need the raw files, and an engine. The others need what they read to be there.
+    """
     read = set(stage.reads(job))
-    return [before for before in STAGES.values() if before.name not in ("ingest", "features") and read & set(before.writes(job))]
+    feeding = [before for before in STAGES.values() if before.name not in ("ingest", "features") and read & set(before.writes(job))]
+    return [before for before in feeding if all(path.exists() for path in before.reads(job))]
 
 
 def _missing(job: Job, path: Path) -> ArtifactError:

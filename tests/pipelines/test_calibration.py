@@ -53,6 +53,7 @@ def test_the_same_run_before_and_after(mine: Path, capsys) -> None:
     assert {name.split("-")[0] for name in baselines} == {"popularity", "gbdt"}
     for name in baselines:
         assert calibration.is_calibrated(pq.read_table(mine / "runs" / name / "predictions.parquet"))
+        assert (mine / "runs" / name / "config.json").is_file(), "it is compared and fused like any other run"
 
     change = pq.read_table(folder / "calibration.parquet").to_pandas()
     whole = change[(change["slice"] == "all") & (change["metric"] == "log_loss") & (change["objective"] == "click")]

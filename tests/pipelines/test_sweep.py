@@ -169,3 +169,12 @@ def test_runs_that_scored_other_impressions_are_refused_by_name(workspace, tmp_p
     assert run_command(["compare", first, str(tmp_path / "none"), *arguments]) == 3
     assert run_command(["compare", first, first, *arguments]) == 2
     assert f"found {first} more than once" in capsys.readouterr().err
+
+
+def test_calibrated_runs_are_judged_as_they_are_served(workspace, tmp_path) -> None:
+    shutil.copytree(workspace / "tiny", tmp_path / "tiny")
+    assert sweep(tmp_path, *OVER, "--set", "evaluate.calibrate=isotonic", "--quiet") == 0
+    calibrated = list((tmp_path / "tiny" / "runs").glob("*/calibration.json"))
+    assert len(calibrated) == 2, "one seed of each point"
+    for maps in calibrated:
+        assert "raw.pred.click" in pq.read_schema(maps.with_name("predictions.parquet")).names

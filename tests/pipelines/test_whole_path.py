@@ -106,6 +106,14 @@ def test_a_stage_alone_needs_the_ones_before_it(tmp_path: Path, capsys):
     assert "expected the output of encode. Fix: recsys run PIPELINE --until encode" in capsys.readouterr().err
 
 
+def test_a_stage_alone_refuses_what_another_has_left_stale(tiny: Path, workspace: Path, capsys):
+    assert run_command(["score", TINY, "--workspace", str(workspace), "--run", "first", "--replace", "--set", "train.passes=9"]) == 4
+    assert (
+        "model: found none that is made from the present options and inputs. Fix: recsys run PIPELINE --until train"
+        in capsys.readouterr().err
+    )
+
+
 def test_stages_one_by_one_give_the_same_as_run(tmp_path: Path):
     toml, workspaces = str(write_small(tmp_path, np.arange(600) % 100)), (tmp_path / "whole", tmp_path / "parts")
     assert run_command(["run", toml, "--workspace", str(workspaces[0]), "--run", "first", "--quiet"]) == 0
