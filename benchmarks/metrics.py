@@ -67,7 +67,7 @@ def a_log(rng: np.random.Generator, rows: int, users: int, objectives: list[Obje
 
 
 def parts(table: pa.Table, objectives: list[Objective], replicates: int) -> None:
-    """What `evaluate` does, in two steps."""
+    """Do what `evaluate` does, in two steps."""
 
     def read():
         ordered = as_table(table, "r")

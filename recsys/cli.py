@@ -128,15 +128,15 @@ def _stage_command(name: str, summary: str) -> Callable[..., None]:
 
 
 for _name, _summary in {
-    "ingest": "Raw files to events, users, items and quarantine.",
-    "features": "Events to point-in-time examples.",
-    "encode": "Examples to packed arrays for the trainer.",
-    "train": "Encoded examples to a model.",
-    "score": "Predictions of the model.",
-    "baselines": "Predictions of the baselines.",
-    "calibrate": "Predictions that are calibrated on the validation days, where the pipeline asks for it.",
-    "importance": "What each group of features is worth, by permutation.",
-    "report": "The report page of a run.",
+    "ingest": "Turn raw files into events, users, items and quarantine.",
+    "features": "Turn events into point-in-time examples.",
+    "encode": "Turn examples into packed arrays for the trainer.",
+    "train": "Train a model on the encoded examples.",
+    "score": "Predict with the model.",
+    "baselines": "Fit the baselines and predict with them.",
+    "calibrate": "Calibrate the predictions on the validation days, where the pipeline asks for it.",
+    "importance": "Measure what each group of features is worth, by permutation.",
+    "report": "Write the report page of a run.",
 }.items():
     app.command(_name)(_stage_command(_name, _summary))
 
@@ -153,7 +153,7 @@ def evaluate(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Metrics with intervals of a run, or of any other system's scores."""
+    """Compute the metrics, with intervals, of a run or of any other system's scores."""
     from recsys import jobs
     from recsys import pipeline as walk
 
@@ -200,7 +200,7 @@ def status(
 
 @app.command()
 def show(run_name: Annotated[str, typer.Argument(metavar="RUN")], workspace: Workspace = DEFAULT_WORKSPACE, debug: Debug = False) -> None:
-    """The metric table of a run in the terminal. RUN is a run's name or its folder."""
+    """Print the metric table of a run. RUN is a run's name or its folder."""
     from recsys import runs as finished
 
     finished.show(finished.find_run(run_name, workspace), Console())
@@ -216,7 +216,7 @@ def compare(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Each run against the first, on the same impressions: per objective the difference, its interval, and a verdict in words."""
+    """Hold each run against the first, on the same impressions: per objective the difference, its interval, and a verdict in words."""
     from recsys import runs as finished
 
     if len(runs) < 2:
@@ -237,7 +237,7 @@ def fuse(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Fusion weights for a stated aim: found on a run's validation days, judged on its test days. Without options: as its [fuse] says."""
+    """Find fusion weights for a stated aim on a run's validation days, and judge them on its test days. By default as its [fuse] says."""
     from recsys import runs as finished
 
     pairs = [text.partition("=") for text in no_worse or ()]
@@ -260,7 +260,7 @@ def affinity(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Who helps whom: each objective alone, every two and all together, at equal cost, over seeds. What is trained is not trained again."""
+    """Show which objectives help each other: each alone, every two, all together; at equal cost, over seeds. Nothing is trained twice."""
     from recsys import affinity as studies
 
     studies.affinity(config.load(pipeline, overrides or ()), workspace, seeds=seeds, budget=budget, console=Console(quiet=quiet))
@@ -287,7 +287,7 @@ def sweep(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """A front instead of a point: every config of a grid with every seed. What is trained is not trained again."""
+    """Show a front instead of a point: every config of a grid with every seed. What is trained is not trained again."""
     from recsys import sweep as studies
     from recsys.config.grid import axis, grid, simplex
 
@@ -310,7 +310,7 @@ def world(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """The simulated feed's raw files and its truth."""
+    """Write the simulated feed's raw files and its truth."""
     from recsys import pipeline as walk
 
     walk.make_world(folder, config.options_from(config.WorldOptions, overrides or ()), seed=seed, console=Console(quiet=quiet))

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
@@ -58,10 +57,6 @@ def what_calibration_changed(pipeline: Pipeline, predictions: pa.Table, *, run: 
             metrics_of(pipeline, predictions, run=run, against={schema.UNCALIBRATED: before}, metrics=metrics),
         ]
     )
-
-
-def write_metrics(path: Path, rows: pa.Table, *, fingerprint: str, inputs: Mapping[str, str] | None = None) -> None:
-    artifacts.write_file(path, lambda draft: pq.write_table(rows, draft), stage="evaluate", fingerprint=fingerprint, inputs=inputs)
 
 
 def warn_of_run(pipeline: Pipeline, run: Path, console: Console) -> None:

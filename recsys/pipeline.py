@@ -72,7 +72,7 @@ def _missing(job: Job, path: Path) -> ArtifactError:
 
 # --- Beside the stages --------------------------------------------------------------------------------------------
 def check(pipeline: Pipeline) -> None:
-    """Read the first rows of the source and holds the config against them. Raises one error with everything wrong."""
+    """Read the first rows of the source and hold the config against them. Raises one error with everything wrong."""
     from recsys import features, sources
 
     problems = sources.check(pipeline)

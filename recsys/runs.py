@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
-from recsys.judge import judging, metrics_of, warn, warn_of_run, write_metrics
+from recsys.judge import judging, metrics_of, warn, warn_of_run
 from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console
 from recsys.stages import contents
@@ -144,5 +145,6 @@ def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path, console: Con
     rows = metrics_of(pipeline, table, run=predictions.stem, against={})
     warn(pipeline, table, console)
     identity = [pipeline.evaluate.model_dump(mode="json"), str(predictions)]
-    write_metrics(out / METRICS, rows, fingerprint=artifacts.fingerprint(identity))
+    origin = artifacts.Origin("evaluate", artifacts.fingerprint(identity))
+    origin.write_file(out / METRICS, lambda draft: pq.write_table(rows, draft))
     return rows

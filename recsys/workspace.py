@@ -1,11 +1,6 @@
-"""The folders and files of a workspace. Nothing else spells a name in it, as nothing but schema.py spells a column.
+"""The names of the folders and files in a workspace that more than one room knows, and the days that a folder of days holds.
 
-NAME/                         the pipeline's folder
-events/ users/ items/ quarantine/
-examples/FINGERPRINT/day=D/   state/FINGERPRINT/day=D/
-encoded/FINGERPRINT/encoder/  encoded/FINGERPRINT/day=D/
-runs/RUN/                   a run's folder: the names from CONFIG on
-sweeps/ affinity/
+What lies where is drawn in docs/architecture.md, "Files in the workspace".
 """
 
 from pathlib import Path

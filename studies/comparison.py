@@ -32,7 +32,7 @@ from recsys.config.model import Sharing
 from recsys.evaluation import SeedNoise, evaluate, judged_by, main_metric, paired
 from recsys.progress import Console
 from recsys.stages import Job
-from recsys.workspace import PREDICTIONS
+from recsys.workspace import INSIDE, MODEL, PREDICTIONS
 from studies import fixed_front
 
 FIXED = "fixed"
@@ -113,7 +113,7 @@ def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str
         artifacts.read_table(job.run / PREDICTIONS), job.pipeline.objective, run=job.run.name, against=against, slices=()
     ).to_pandas()
     metrics = metrics[(metrics["split"] == "test") & metrics["day"].isna()]
-    inside = json.loads((job.run / "model" / "inside.json").read_text())
+    inside = json.loads((job.run / MODEL / INSIDE).read_text())
     rows = []
     for objective in job.pipeline.objective:
         of_it = metrics[(metrics["objective"] == objective.name) & (metrics["metric"] == main_metric(objective))]

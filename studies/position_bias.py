@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from recsys import artifacts, config, jobs, pipeline, world
 from recsys.progress import Console
-from recsys.workspace import PREDICTIONS
+from recsys.workspace import INSIDE, MODEL, PREDICTIONS, RAW
 
 CONFIG = Path(__file__).with_suffix(".toml")
 WAYS = ("tower", "blind", "input")
@@ -75,13 +75,13 @@ def one_run(workspace: Path, overrides: Sequence[str], way: str) -> dict[str, ob
     job = jobs.open_job(options, workspace, run=way, replace=False, console=Console(quiet=True))
     pipeline.run(job, until="calibrate")
     predictions = artifacts.read_table(job.run / PREDICTIONS).to_pandas()
-    truth = world.read_truth(job.folder / "raw", ["request", "vid", "slot", world.ATTRACTIVENESS]).to_pandas()
+    truth = world.read_truth(job.folder / RAW, ["request", "vid", "slot", world.ATTRACTIVENESS]).to_pandas()
     joined = predictions.merge(truth, left_on=["request_id", "item_id"], right_on=["request", "vid"], validate="one_to_one")
     joined = joined.sort_values(["request", "slot"])
     slots = int(joined["slot"].max())
     by = "rank.click" if "rank.click" in joined else "pred.click"
     right = pairs_ordered_rightly(joined[by].to_numpy().reshape(-1, slots), joined[world.ATTRACTIVENESS].to_numpy().reshape(-1, slots))
-    inside = json.loads((job.run / "model" / "inside.json").read_text())
+    inside = json.loads((job.run / MODEL / INSIDE).read_text())
     return {"requests": len(joined) // slots, "ordered_rightly": right, "curve": json.dumps(inside.get("position_bias", []))}
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from recsys.errors import ArtifactError, ConfigError
 from recsys.objectives import Objective
+from recsys.workspace import JOURNAL
 
-_JOURNAL = "training.jsonl"
 _PARTS = ("validation", "progressive", "train")  # the first part that has a loss of an objective is used
 _OPTION = "balance.worst_case.baseline"
 
@@ -19,7 +19,7 @@ def losses_of(run: Path, objectives: Sequence[Objective]) -> list[float]:
     kept.
     Raise ConfigError where there is no such file or an objective has no loss in it, ArtifactError where the file is damaged.
     """
-    journal = run / _JOURNAL
+    journal = run / JOURNAL
     last: dict[str, dict[str, float]] = {part: {} for part in _PARTS}
     for line in _lines(journal):
         known = {name: float(loss) for name, loss in line.get("loss", {}).items() if loss is not None}

@@ -310,7 +310,7 @@ class Fuse(Options):
 
 
 class Learning(Options):
-    """What a model is trained by, and is saved with."""
+    """The options that a model is trained by, and is saved with."""
 
     seed: int = Field(default=7, ge=0, lt=2**31, description="Seed of every random draw; each further ensemble member's is one more.")
     split: Split

@@ -72,7 +72,7 @@ def options(kind: type[Options]) -> dict[str, FieldInfo]:
 
 
 def _is_table(field: FieldInfo) -> bool:
-    """Whether a field is one table, or one of several kinds of table; not whether it is a list of tables or may be left out."""
+    """Return whether a field is one table, or one of several kinds of table; not whether it is a list of tables or may be left out."""
     parts = get_args(field.annotation) if _is_union(field.annotation) else (field.annotation,)
     return all(isinstance(part, type) and issubclass(part, Options) for part in parts)
 

@@ -8,8 +8,7 @@ from recsys.config import WorldOptions, WorldSource
 from recsys.progress import Console
 from recsys.sources import table
 from recsys.sources.description import Description
-
-RAW = "raw"
+from recsys.workspace import RAW
 
 
 def describe(source: WorldSource, seed: int, folder: Path, console: Console) -> Description:

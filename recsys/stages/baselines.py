@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from recsys import artifacts, schema
-from recsys.artifacts import Origin
 from recsys.config import Balance, Pipeline
 from recsys.predictions import fused_again
 from recsys.stages.identity import claim, run_name
@@ -99,10 +98,10 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     for part in stale:
         kind = part.name.removeprefix("baseline ")
         (target,) = part.writes
-        origin = Origin(BASELINES.name, part.fingerprint, part.inputs)
+        origin = part.origin
         claim(target.parent, {"baseline": kind}, job.pipeline)
         with timed(job, part.name):
-            if (standing := _standing(target, part.inputs["predicted"])) is not None:
+            if (standing := _standing(target, part.origin.inputs["predicted"])) is not None:
                 job.console.say(f"{part.name}: fused anew by other weights")
                 baselines.write_predictions(target, fused_again(standing, options.objective), origin)
             else:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys import schema
-from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.stages.baselines import baseline_run, raw_baseline_run, shared_kinds
 from recsys.stages.identity import claim
-from recsys.stages.score import raw_predictions
+from recsys.stages.score import FUSED, raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import CALIBRATION, PREDICTIONS
 
@@ -47,7 +46,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
                 options.objective,
                 method,
                 until=options.border_after(schema.VALIDATION),
-                origin=Origin(CALIBRATE.name, part.fingerprint, part.inputs),
+                origin=part.origin,
                 console=job.console,
             )
 
@@ -55,10 +54,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 CALIBRATE = Stage(
     name="calibrate",
     version=1,
-    options=(
-        *("evaluate.calibrate", "split", "source.kind", "source.time"),
-        *(f"objective.{name}" for name in ("name", "kind", "given", "levels", "better", "fusion_weight")),
-    ),
+    options=(*FUSED, "evaluate.calibrate", "split", "source.kind", "source.time"),
     reads=lambda job: list(_sources(job).values()),
     writes=lambda job: [run / name for run in _sources(job) for name in (PREDICTIONS, CALIBRATION)],
     parts=_parts,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys import artifacts, schema
-from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.errors import ArtifactError
 from recsys.stages.stage import Job, Part, Stage
@@ -25,7 +24,7 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
         raise ArtifactError(f"{job.examples}: found no day from {first} to {last} (split.train), expected the examples. Fix: run features")
     encoder = ENCODE.part(options, ENCODER, [job.encoded / ENCODER], train)
     days = [
-        ENCODE.part(options, day, [day_folder(job.encoded, day)], {"encoder": encoder.fingerprint, "examples": content[day]})
+        ENCODE.part(options, day, [day_folder(job.encoded, day)], {"encoder": encoder.origin.fingerprint, "examples": content[day]})
         for day in content
     ]
     return [encoder, *days]
@@ -41,7 +40,7 @@ def _content(examples: Path) -> str:
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     from recsys import encoding
 
-    origins = {part.name: Origin(ENCODE.name, part.fingerprint, part.inputs) for part in stale}
+    origins = {part.name: part.origin for part in stale}
     target = job.encoded / ENCODER
     if (origin := origins.pop(ENCODER, None)) is not None:
         encoding.fit_encoder(options, job.examples, list(origin.inputs), target, origin)

@@ -62,7 +62,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
         run = part.writes[0].parent
         artifacts.remove(run / CALIBRATION_CHANGE)
         with timed(job, part.name):
-            _evaluate(options, run, against[run], Origin(EVALUATE.name, part.fingerprint, part.inputs))
+            _evaluate(options, run, against[run], part.origin)
 
 
 def _evaluate(options: Pipeline, run: Path, against: Sequence[Path], origin: Origin) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from recsys import artifacts
 from recsys.config import Features, Pipeline, all_but
 from recsys.stages.stage import Job, Part, Stage
 from recsys.workspace import EVENTS, EXAMPLES, ITEMS, STATE, USERS, day_folder
@@ -25,7 +24,7 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
     parts: list[Part] = []
     for step in features.all_steps(options, job.folder):
         folders = (_states(job), job.examples) if step.wanted else (_states(job),)
-        inputs = {**step.inputs, "state": parts[-1].fingerprint if parts else ""}
+        inputs = {**step.inputs, "state": parts[-1].origin.fingerprint if parts else ""}
         parts.append(FEATURES.part(options, step.day.iso, [day_folder(folder, step.day.iso) for folder in folders], inputs))
     return parts
 
@@ -33,7 +32,7 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     from recsys import features
 
-    origins = {part.name: artifacts.Origin(FEATURES.name, part.fingerprint, part.inputs) for part in stale}
+    origins = {part.name: part.origin for part in stale}
     steps = features.all_steps(options, job.folder)
     features.build(options, job.folder, steps, origins, examples=job.examples, states=_states(job), console=job.console)
 

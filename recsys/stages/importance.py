@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pyarrow.parquet as pq
 
-from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.stages.score import scored_days
 from recsys.stages.stage import Job, Part, Stage, contents, timed
@@ -36,8 +35,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
             confidence=evaluate.confidence,
             seed=options.seed,
         )
-        origin = Origin(IMPORTANCE_STAGE.name, part.fingerprint, part.inputs)
-        origin.write_file(job.run / IMPORTANCE, lambda draft: pq.write_table(rows, draft))
+        part.origin.write_file(job.run / IMPORTANCE, lambda draft: pq.write_table(rows, draft))
 
 
 IMPORTANCE_STAGE = Stage(

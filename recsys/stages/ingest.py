@@ -24,7 +24,7 @@ def _make(job: Job, options: Pipeline, parts: Sequence[Part]) -> None:
     from recsys import sources
 
     with timed(job, "ingest"):
-        sources.ingest(options, job.folder, fingerprint=parts[0].fingerprint, console=job.console)
+        sources.ingest(options, job.folder, fingerprint=parts[0].origin.fingerprint, console=job.console)
 
 
 def row_account(job: Job) -> dict[str, int] | None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys import artifacts
-from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.stages.evaluate import compared_with
 from recsys.stages.ingest import row_account
@@ -41,7 +40,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
             job.run,
             options,
             account=row_account(job),
-            origin=Origin(REPORT_STAGE.name, part.fingerprint, part.inputs),
+            origin=part.origin,
             console=job.console,
             against=_against(job),
             examples=job.examples if job.examples.is_dir() else None,

@@ -31,14 +31,14 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     (target,) = part.writes
     artifacts.remove(job.run / CALIBRATION)  # before other predictions stand beside maps that are not theirs
     for standing in (job.run / PREDICTIONS, job.run / UNCALIBRATED):
-        if artifacts.is_fresh(standing, part.fingerprint):  # whether they are calibrated afterwards has changed, and nothing else
+        if artifacts.is_fresh(standing, part.origin.fingerprint):  # whether they are calibrated afterwards has changed, and nothing else
             artifacts.copy_file(standing, target)
             job.console.say("score: the predictions that stand")
             return
     from recsys import training
 
     with timed(job, "score"):
-        origin = artifacts.Origin(SCORE.name, part.fingerprint, part.inputs)
+        origin = part.origin
         training.score(options, job.examples, job.encoded, job.run, target, origin, console=job.console)
 
 

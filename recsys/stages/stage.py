@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from recsys import artifacts
+from recsys.artifacts import Origin
 from recsys.config import Pipeline, narrowed
 from recsys.options import Options
 from recsys.progress import Console
@@ -39,13 +40,12 @@ class Part:
     """What a stage makes in one go, and what it is made of."""
 
     name: str
-    fingerprint: str
-    inputs: Mapping[str, str]  # artifact, or another thing that counts → fingerprint of its content
+    origin: Origin  # its inputs: an artifact, or another thing that counts → fingerprint of its content
     writes: tuple[Path, ...]
 
     @property
     def is_fresh(self) -> bool:
-        return all(artifacts.is_fresh(path, self.fingerprint) for path in self.writes)
+        return all(artifacts.is_fresh(path, self.origin.fingerprint) for path in self.writes)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Stage:
     def part(self, pipeline: Pipeline, name: str, writes: Sequence[Path], inputs: Mapping[str, str]) -> Part:
         """Return a part of this stage's output, which is made of `inputs`."""
         counted = [self.name, self.version, self.counted(pipeline), name, inputs]
-        return Part(name, artifacts.fingerprint(counted), inputs, tuple(writes))
+        return Part(name, Origin(self.name, artifacts.fingerprint(counted), inputs), tuple(writes))
 
     def run(self, job: Job) -> None:
         """Make what is stale, and say what is fresh. Raises ArtifactError where an input is absent or damaged."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys import artifacts, schema
-from recsys.artifacts import Origin
 from recsys.config import Pipeline, all_but
 from recsys.errors import ConfigError
 from recsys.objectives import Objective
@@ -53,7 +52,7 @@ def _expected_losses(job: Job, options: Pipeline) -> dict[str, str]:
 
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     (part,) = stale
-    twin = next((run for run in _runs(job.folder) if artifacts.is_fresh(run / MODEL, part.fingerprint)), None)
+    twin = next((run for run in _runs(job.folder) if artifacts.is_fresh(run / MODEL, part.origin.fingerprint)), None)
     if twin is not None:  # another run that differs only in what is done with its predictions
         artifacts.verify(twin / MODEL)
         shutil.copyfile(twin / JOURNAL, job.run / JOURNAL)
@@ -63,7 +62,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     from recsys import training
 
     with timed(job, "train"):
-        training.train(options, job.encoded, job.run, Origin(TRAIN.name, part.fingerprint, part.inputs), console=job.console)
+        training.train(options, job.encoded, job.run, part.origin, console=job.console)
 
 
 def _runs(folder: Path) -> list[Path]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from recsys.cli import run_command
+
 from .test_whole_path import TINY
 
 BLOCKED = """
@@ -27,6 +29,7 @@ sys.exit(run_command(sys.argv[1:]))
     [(["train", "score", "evaluate"], ("duckdb", "ibis", "altair")), (["evaluate"], ("duckdb", "ibis", "altair", "torch"))],
 )
 def test_stages_after_encode_run_where_these_cannot_be_imported(tiny: Path, workspace: Path, stages: list[str], blocked: tuple[str, ...]):
+    assert run_command(["run", TINY, "--workspace", str(workspace), "--run", "first", "--quiet"]) == 0  # whatever other tests did to it
     program = BLOCKED.format(blocked=blocked)
     for stage in stages:
         sets = ["--set", "train.passes=3", "--set", "evaluate.baselines=[]"] if len(stages) > 1 else ["--set", "evaluate.bootstrap=19"]

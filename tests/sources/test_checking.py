@@ -78,7 +78,7 @@ def test_the_columns_that_a_pipeline_may_name(tmp_path: Path) -> None:
 def ingested(pipeline, folder):
     """What makes the output of ingest stale."""
     (part,) = STAGES["ingest"].parts(Job(pipeline, folder, folder, folder, folder, Console(quiet=True)), pipeline)
-    return part.fingerprint
+    return part.origin.fingerprint
 
 
 def test_the_output_depends_on_options_and_files_but_not_on_their_place(tmp_path: Path) -> None:
