@@ -20,9 +20,9 @@ from recsys.encoding.layout import Batch, Layout, Slot
 from recsys.losses import ObjectiveLosses
 from recsys.models import build
 from recsys.objectives import Objective
+from recsys.scoring.devices import decide, settled
+from recsys.scoring.member import Member
 from recsys.training.descend import descend
-from recsys.training.devices import decide, settled
-from recsys.training.member import Member
 from recsys.training.state import Place, State, optimisers
 
 NUMBERS, CATEGORIES, WIDTH = 13, 20, 16

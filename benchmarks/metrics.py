@@ -21,11 +21,11 @@ import pyarrow as pa
 from sklearn.metrics import roc_auc_score
 
 from recsys import Objective, evaluate
-from recsys.evaluation.inputs import as_table, read_impressions
+from recsys.evaluation.inputs.scored_impressions import as_table, read_impressions
+from recsys.evaluation.inputs.scores import check_predictions, read_scores
+from recsys.evaluation.inputs.targets import targets
 from recsys.evaluation.long_rows import Settings, long_rows
 from recsys.evaluation.metrics import METRICS
-from recsys.evaluation.scores import check_predictions, read_scores
-from recsys.evaluation.targets import targets
 
 WANTED = ("auc", "gauc")
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from recsys.encoding.layout import Batch, Layout, Slot
 from recsys.losses import ObjectiveLosses
 from recsys.models import SHARING, build, multiplications, parameters, sized
 from recsys.objectives import Objective
-from recsys.training.member import Member
+from recsys.scoring.member import Member
 from recsys.training.state import optimisers
 
 NUMBERS, CATEGORIES, HISTORY, SIGNALS, TABLE_ROWS = 60, 20, 10, 4, 50_000

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys import config, encoding, jobs, pipeline, world
+from recsys import config, encoding, jobs, walk, world
 from recsys.progress import Console
 
 DEMO = Path(__file__).resolve().parent.parent / "pipelines" / "demo.toml"
@@ -38,7 +38,7 @@ def main() -> None:
         print(f"{'stage':<28}{'rows':>12}{'seconds':>10}{'rows/s':>14}{'peak MiB':>10}")
         show("simulate", rows, seconds)
         for name in ("ingest", "features", "encode", "train", "score", "evaluate"):
-            show(name, rows, timed(lambda name=name: pipeline.STAGES[name](job)))
+            show(name, rows, timed(lambda name=name: walk.STAGES[name](job)))
         days = encoding.EncodedDays(job.encoded, job.days("train"))
         for order in ("time", "shuffled"):
             timed(lambda order=order: read(days, order))

@@ -7,7 +7,7 @@ intervals, and `off_policy` the value of a policy that did not run.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recsys.evaluation.evaluate import evaluate
+    from recsys.evaluation.evaluation import evaluate
     from recsys.evaluation.policy_value import off_policy
     from recsys.objectives import Objective
 

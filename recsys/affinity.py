@@ -20,8 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy import stats
 
-from recsys import artifacts, evaluation, report, schema
-from recsys import pipeline as walk
+from recsys import artifacts, evaluation, report, schema, walk
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
 from recsys.jobs import open_job

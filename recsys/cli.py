@@ -98,8 +98,7 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run every stage in order, from ingest to report. What is fresh is skipped."""
-    from recsys import jobs
-    from recsys import pipeline as walk
+    from recsys import jobs, walk
 
     if until not in STAGES:
         raise ConfigError(f'--until: found "{until}", expected one of {", ".join(STAGES)}')
@@ -117,8 +116,7 @@ def _stage_command(name: str, summary: str) -> Callable[..., None]:
         quiet: Quiet = False,
         debug: Debug = False,
     ) -> None:
-        from recsys import jobs
-        from recsys import pipeline as walk
+        from recsys import jobs, walk
 
         job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
         walk.run_stage(job, name)
@@ -154,8 +152,7 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Compute the metrics, with intervals, of a run or of any other system's scores."""
-    from recsys import jobs
-    from recsys import pipeline as walk
+    from recsys import jobs, walk
 
     loaded = config.load(pipeline, overrides or ())
     console = Console(quiet=quiet)
@@ -175,7 +172,7 @@ def evaluate(
 @app.command()
 def check(pipeline: PipelineFile, overrides: Overrides = None, quiet: Quiet = False, debug: Debug = False) -> None:
     """Read the config and the first rows of the source, report everything wrong at once, do nothing."""
-    from recsys import pipeline as walk
+    from recsys import walk
 
     walk.check(config.load(pipeline, overrides or ()))
     Console(quiet=quiet).say(f"{pipeline}: nothing wrong found")
@@ -190,8 +187,7 @@ def status(
     debug: Debug = False,
 ) -> None:
     """Say which stages are fresh, which option or input makes another one stale, and what depends on it. Do nothing."""
-    from recsys import jobs
-    from recsys import pipeline as walk
+    from recsys import jobs, walk
 
     job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=True, console=Console())
     for line in walk.status(job):
@@ -311,6 +307,6 @@ def world(
     debug: Debug = False,
 ) -> None:
     """Write the simulated feed's raw files and its truth."""
-    from recsys import pipeline as walk
+    from recsys import walk
 
     walk.make_world(folder, config.options_from(config.WorldOptions, overrides or ()), seed=seed, console=Console(quiet=quiet))

@@ -21,11 +21,11 @@ from scipy import optimize
 from recsys import schema
 from recsys.errors import ConfigError, Place, data_error
 from recsys.evaluation import Metric, UserDraws, interval, list_metric, read_scores
-from recsys.evaluation.bootstrap import Undefined
 from recsys.evaluation.fused_order import FusedRows, OrderMetric, fused_rows, rows_of_split
-from recsys.evaluation.inputs import as_table, read_impressions
-from recsys.evaluation.measure import Measured, measure
-from recsys.evaluation.rows import FloatArray
+from recsys.evaluation.inputs.rows import FloatArray
+from recsys.evaluation.inputs.scored_impressions import as_table, read_impressions
+from recsys.evaluation.intervals.bootstrap import Undefined
+from recsys.evaluation.measured import Measured, measure
 from recsys.objectives import Objective
 
 GENERATIONS = 40

@@ -13,8 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys import artifacts, config, evaluation, report, schema
-from recsys import pipeline as walk
+from recsys import artifacts, config, evaluation, report, schema, walk
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
 from recsys.errors import ConfigError, RecsysError

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from recsys.evaluation import Rows, UserDraws, interval
-from recsys.evaluation.bootstrap import Estimate, Sums, effective_number, replicate
-from recsys.evaluation.probability import calibration
-from recsys.evaluation.ranking import _auc_exact, _auc_influence, gauc
+from recsys.evaluation.intervals.bootstrap import Estimate, Sums, effective_number, replicate
+from recsys.evaluation.metrics.probability import calibration
+from recsys.evaluation.metrics.ranking import _auc_exact, _auc_influence, gauc
 from studies.intervals import share
 
 # Shapes: N rows, U users, R replicates, M sums of a metric.

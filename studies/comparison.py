@@ -26,7 +26,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from recsys import artifacts, config, jobs, pipeline, schema
+from recsys import artifacts, config, jobs, schema, walk
 from recsys.balancing import BALANCERS
 from recsys.config.model import Sharing
 from recsys.evaluation import SeedNoise, evaluate, judged_by, main_metric, paired
@@ -92,7 +92,7 @@ def held_against_front(arguments: argparse.Namespace) -> pd.DataFrame:
     for seed in range(1, arguments.seeds + 1):
         jobs_P = [_job(arguments, way, seed) for way in ways]
         for job in jobs_P:
-            pipeline.run(job, until="calibrate")
+            walk.run(job, until="calibrate")
         options = jobs_P[0].pipeline
         judged = judged_by([objective for objective in options.objective if objective.loss_weight > 0])
         sign_K = np.array([-1.0 if each.better == schema.LOWER else 1.0 for each in judged])
@@ -107,7 +107,7 @@ def held_against_front(arguments: argparse.Namespace) -> pd.DataFrame:
 def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str, object]]:
     """Train and judge one way. The reference of this seed stands already."""
     job, reference = (_job(arguments, name, seed) for name in (way, WAYS[arguments.what][0]))
-    pipeline.run(job, until="calibrate")
+    walk.run(job, until="calibrate")
     against = {reference.run.name: artifacts.read_table(reference.run / PREDICTIONS)} if job.run != reference.run else {}
     metrics = evaluate(
         artifacts.read_table(job.run / PREDICTIONS), job.pipeline.objective, run=job.run.name, against=against, slices=()

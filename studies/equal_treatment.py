@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from recsys import artifacts, config, jobs, pipeline, schema
+from recsys import artifacts, config, jobs, schema, walk
 from recsys.evaluation import main_metric
 from recsys.progress import Console
 from recsys.workspace import METRICS
@@ -40,7 +40,7 @@ def one_world(path: Path, seed: int, overrides: list[str], workspace: Path) -> l
     """Return one row per objective: the net's main metric on the test days and its paired difference to the trees."""
     options = config.load(path, [*overrides, f"seed={seed}", 'evaluate.baselines=["gbdt"]', "evaluate.against=[]"])
     job = jobs.open_job(options, workspace, run=None, replace=False, console=Console())
-    pipeline.run(job, until="evaluate")
+    walk.run(job, until="evaluate")
     metrics = artifacts.read_table(job.run / METRICS).to_pandas()
     whole = metrics[(metrics["split"] == schema.TEST) & metrics["day"].isna() & (metrics["slice"] == "all")]
     rows = []

@@ -20,7 +20,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from recsys import config, jobs, pipeline
+from recsys import config, jobs, walk
 from recsys.affinity import Training, variant
 from recsys.evaluation import SeedNoise
 from recsys.progress import Console
@@ -69,7 +69,7 @@ def losses(arguments: argparse.Namespace, way: str, seed: int) -> pd.DataFrame:
 def _curves(arguments: argparse.Namespace, options: config.Pipeline) -> pd.DataFrame:
     """Return the losses of the objectives that learn in one training. `joint` is the sum that early stopping would compare."""
     job = jobs.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
-    pipeline.run(job, until="train")
+    walk.run(job, until="train")
     journal = read_journal(job.run / JOURNAL)
     assert journal is not None  # the stage has written it
     weights = {objective.name: objective.loss_weight for objective in options.objective if objective.loss_weight > 0}

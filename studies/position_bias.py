@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys import artifacts, config, jobs, pipeline, world
+from recsys import artifacts, config, jobs, walk, world
 from recsys.progress import Console
 from recsys.workspace import INSIDE, MODEL, PREDICTIONS, RAW
 
@@ -73,7 +73,7 @@ def one_run(workspace: Path, overrides: Sequence[str], way: str) -> dict[str, ob
     """Train one way and measure its order of the test day's requests. Keep the learned curve of the tower."""
     options = config.load(CONFIG, [*overrides, f"model.position={way}"])
     job = jobs.open_job(options, workspace, run=way, replace=False, console=Console(quiet=True))
-    pipeline.run(job, until="calibrate")
+    walk.run(job, until="calibrate")
     predictions = artifacts.read_table(job.run / PREDICTIONS).to_pandas()
     truth = world.read_truth(job.folder / RAW, ["request", "vid", "slot", world.ATTRACTIVENESS]).to_pandas()
     joined = predictions.merge(truth, left_on=["request_id", "item_id"], right_on=["request", "vid"], validate="one_to_one")

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from recsys import artifacts, config, jobs, pipeline, schema
+from recsys import artifacts, config, jobs, schema, walk
 from recsys.config import Pipeline
 from recsys.encoding import EncodedDays
 from recsys.progress import Console
@@ -162,7 +162,7 @@ def _by_asked(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _run(options: Pipeline, workspace: Path, name: str, until: str = "calibrate") -> Job:
     job = jobs.open_job(options, workspace, run=name, replace=False, console=Console(quiet=True))
-    pipeline.run(job, until=until)
+    walk.run(job, until=until)
     return job
 
 

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 from torch import Tensor
 
-from recsys.evaluation.concordance import pair_counts
-from recsys.evaluation.rows import Order
+from recsys.evaluation.inputs.rows import Order
+from recsys.evaluation.metrics.concordance import pair_counts
 from recsys.losses import ObjectiveLosses
 from recsys.nn.towers import Towers
 from recsys.objectives import Objective

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.baselines.rows import Rows
+from recsys.baselines.day_rows import Rows
 from recsys.config import Pipeline
 from recsys.progress import Console
 

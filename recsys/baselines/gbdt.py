@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.baselines.base import Baseline, Position
-from recsys.baselines.columns import TreeColumns
-from recsys.baselines.rows import Rows
+from recsys.baselines.day_rows import Rows
+from recsys.baselines.tree_columns import TreeColumns
 from recsys.baselines.trees import Ensemble, Labelled, Trees
 
 MAX_ROWS = 1_000_000  # of training rows, held in memory as one matrix; of more rows every n-th is learned, and the console says so

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from recsys import schema
 from recsys.baselines.base import Baseline, Position
-from recsys.baselines.rows import Rows
+from recsys.baselines.day_rows import Rows
 from recsys.config import Pipeline
 from recsys.progress import Console
 

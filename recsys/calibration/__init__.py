@@ -1,7 +1,7 @@
 """Calibration: one monotone map per objective, fitted on validation days and saved with the run. It knows no torch."""
 
+from recsys.calibration.calibrate_file import calibrate_file, read
 from recsys.calibration.calibration import LEAST, Calibration, Fitted, fit, is_calibrated, uncalibrated
-from recsys.calibration.files import calibrate_file, read
 from recsys.calibration.maps import MOST_BINS, Isotonic, Platt, fit_expected, fit_isotonic, fit_platt
 
 __all__ = [

@@ -16,8 +16,8 @@ from recsys import schema
 from recsys.calibration.levels import tilted
 from recsys.calibration.maps import FloatArray, Isotonic, Platt, fit_isotonic, fit_platt
 from recsys.errors import Place, data_error
-from recsys.evaluation.scores import Scores, check_predictions, read_scores
-from recsys.evaluation.targets import Target
+from recsys.evaluation.inputs.scores import Scores, check_predictions, read_scores
+from recsys.evaluation.inputs.targets import Target
 from recsys.objectives import Objective, chain
 from recsys.options import Options
 from recsys.predictions import fused_score, ranking_columns

@@ -4,7 +4,7 @@ Vocabularies and normalisers are fitted on the training days. Encoded days are s
 """
 
 from recsys.encoding.batches import batches, packed_batches, steps_per_epoch, to_batch
-from recsys.encoding.encode import encode_days, fit_encoder
+from recsys.encoding.encode_days import encode_days, fit_encoder
 from recsys.encoding.encoded_days import Arrivals, EncodedDays, Period
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.feature_groups import FeatureGroup, feature_groups

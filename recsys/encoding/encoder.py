@@ -14,8 +14,13 @@ from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.days import ordinals
 from recsys.encoding import history, packing
-from recsys.encoding.bias import BiasCodes
-from recsys.encoding.columns import (
+from recsys.encoding.bias_codes import BiasCodes
+from recsys.encoding.fitting import Fitting
+from recsys.encoding.history import SignalScale
+from recsys.encoding.layout import Layout
+from recsys.encoding.normaliser import Normaliser
+from recsys.encoding.packing import Packed
+from recsys.encoding.roles import (
     DEVICE,
     HISTORY_ITEM_ID,
     POSITION,
@@ -30,11 +35,6 @@ from recsys.encoding.columns import (
     numbers,
     require,
 )
-from recsys.encoding.fitting import Fitting
-from recsys.encoding.history import SignalScale
-from recsys.encoding.layout import Layout
-from recsys.encoding.normaliser import Normaliser
-from recsys.encoding.packing import Packed
 from recsys.encoding.vocabulary import Vocabulary
 from recsys.errors import ArtifactError
 

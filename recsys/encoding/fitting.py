@@ -6,8 +6,11 @@ import pyarrow as pa
 
 from recsys import schema
 from recsys.config import Pipeline
-from recsys.encoding.bias import BiasCodes, BiasFitter
-from recsys.encoding.columns import (
+from recsys.encoding.bias_codes import BiasCodes, BiasFitter
+from recsys.encoding.history import ScalesFitter, SignalScale, signal_names
+from recsys.encoding.layout import Layout, Slot
+from recsys.encoding.normaliser import Normaliser, NormaliserFitter
+from recsys.encoding.roles import (
     HISTORY_ITEM_ID,
     array,
     categories,
@@ -20,9 +23,6 @@ from recsys.encoding.columns import (
     space_of,
     width_of,
 )
-from recsys.encoding.history import ScalesFitter, SignalScale, signal_names
-from recsys.encoding.layout import Layout, Slot
-from recsys.encoding.normaliser import Normaliser, NormaliserFitter
 from recsys.encoding.vocabulary import Vocabulary, VocabularyFitter
 from recsys.objectives import durations
 

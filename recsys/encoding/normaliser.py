@@ -15,8 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import schema
-from recsys.encoding.columns import array, numbers
 from recsys.encoding.hashing import mixed
+from recsys.encoding.roles import array, numbers
 
 MAX_SCORE = 3.0
 MAX_DEVIATIONS = 5.0

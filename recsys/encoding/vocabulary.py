@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys.encoding.columns import Cells
+from recsys.encoding.roles import Cells
 
 _COUNTS = pa.schema([("value", pa.string()), ("rows", pa.int64())])
 

@@ -1,25 +1,26 @@
 """Evaluation works in numpy: it turns predictions into rows in long format. It knows no torch, no model and no training config."""
 
 from recsys.evaluation.anchors import anchors
-from recsys.evaluation.bootstrap import Interval, UserDraws, interval
 from recsys.evaluation.comparison import comparison
-from recsys.evaluation.dominance import Dominant, dominant_users
-from recsys.evaluation.evaluate import evaluate
-from recsys.evaluation.falls import falls
+from recsys.evaluation.evaluation import evaluate
 from recsys.evaluation.fronts import beyond_noise, dominates, front_share, hypervolume, hypervolume_replicates, non_dominated
-from recsys.evaluation.groups import bursts
-from recsys.evaluation.measure import Measured, difference
+from recsys.evaluation.inputs.groups import bursts
+from recsys.evaluation.inputs.position_bins import position_bins
+from recsys.evaluation.inputs.propensities import softmax_propensity
+from recsys.evaluation.inputs.rows import Rows
+from recsys.evaluation.inputs.scores import Scores, read_scores
+from recsys.evaluation.inputs.targets import Target, targets
+from recsys.evaluation.intervals.bootstrap import Interval, UserDraws, interval
+from recsys.evaluation.intervals.dominance import Dominant, dominant_users
+from recsys.evaluation.intervals.seeds import SeedNoise
+from recsys.evaluation.measured import Measured, difference
 from recsys.evaluation.metrics import METRICS, OFF_POLICY, Metric, list_metric, list_metrics, main_metric
-from recsys.evaluation.offpolicy import softmax_propensity
+from recsys.evaluation.metrics.probability import calibration_curve
 from recsys.evaluation.paired import Judged, Paired, judged_by, paired
+from recsys.evaluation.permutation_importance import falls
 from recsys.evaluation.points import Ends, Points, later_rows, sweep_rows
 from recsys.evaluation.policy_value import off_policy
-from recsys.evaluation.positions import position_bins, position_curve
-from recsys.evaluation.probability import calibration_curve
-from recsys.evaluation.rows import Rows
-from recsys.evaluation.scores import Scores, read_scores
-from recsys.evaluation.seeds import SeedNoise
-from recsys.evaluation.targets import Target, targets
+from recsys.evaluation.position_curve import position_curve
 
 __all__ = [
     "METRICS",

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from recsys import schema
-from recsys.evaluation.measure import difference
+from recsys.evaluation.measured import difference
 from recsys.evaluation.paired import Paired
 
 _DIFFERENCE = ("difference", "difference_low", "difference_high")

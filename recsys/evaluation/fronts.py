@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.rows import FloatArray
+from recsys.evaluation.inputs.rows import FloatArray
 
 BoolArray = NDArray[np.bool_]
 Point = tuple[float, ...]

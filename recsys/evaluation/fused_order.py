@@ -10,11 +10,11 @@ import numpy as np
 
 from recsys import schema
 from recsys.errors import Place, data_error
-from recsys.evaluation.inputs import Impressions
-from recsys.evaluation.lists import best_dcg, counted_lists, discount, places, top_rows, whole_gain
+from recsys.evaluation.inputs.rows import FloatArray, IntArray, Rows, renumber
+from recsys.evaluation.inputs.scored_impressions import Impressions
+from recsys.evaluation.inputs.scores import Scores
 from recsys.evaluation.metrics import Metric
-from recsys.evaluation.rows import FloatArray, IntArray, Rows, renumber
-from recsys.evaluation.scores import Scores
+from recsys.evaluation.metrics.lists import best_dcg, counted_lists, discount, places, top_rows, whole_gain
 from recsys.objectives import Objective
 from recsys.predictions import fused_term
 

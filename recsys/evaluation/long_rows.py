@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from recsys import schema
-from recsys.evaluation.bootstrap import UserDraws
-from recsys.evaluation.cells import Cell, cells, splits
-from recsys.evaluation.inputs import Impressions
-from recsys.evaluation.lists import Places, places
-from recsys.evaluation.measure import Measured, difference, measure
+from recsys.evaluation.inputs.rows import IntArray, Rows, renumber, taken
+from recsys.evaluation.inputs.scored_impressions import Impressions
+from recsys.evaluation.inputs.scores import Scores
+from recsys.evaluation.inputs.slices import Cell, cells, splits
+from recsys.evaluation.inputs.targets import Target
+from recsys.evaluation.intervals.bootstrap import UserDraws
+from recsys.evaluation.measured import Measured, difference, measure
 from recsys.evaluation.metrics import OFF_POLICY, Metric
-from recsys.evaluation.rows import IntArray, Rows, renumber, taken
-from recsys.evaluation.scores import Scores
-from recsys.evaluation.targets import Target
+from recsys.evaluation.metrics.lists import Places, places
 
 THREADS = 2  # objectives at a time: numpy sorts, counts and multiplies without Python's lock, but each objective needs its own memory
 

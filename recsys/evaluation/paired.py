@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from recsys import predictions as prediction_files
 from recsys.errors import ConfigError, DataError
-from recsys.evaluation.cells import splits
-from recsys.evaluation.inputs import as_table, check_options, read_impressions
+from recsys.evaluation.inputs.scored_impressions import as_table, check_options, read_impressions
+from recsys.evaluation.inputs.scores import Scores, check_predictions, check_same_impressions, read_scores
+from recsys.evaluation.inputs.slices import splits
+from recsys.evaluation.inputs.targets import Target, targets
 from recsys.evaluation.long_rows import Settings, SplitEvaluation
-from recsys.evaluation.measure import Measured
+from recsys.evaluation.measured import Measured
 from recsys.evaluation.metrics import METRICS, Metric, list_metric, main_metric
-from recsys.evaluation.scores import Scores, check_predictions, check_same_impressions, read_scores
-from recsys.evaluation.targets import Target, targets
 from recsys.objectives import Objective
 
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from recsys import schema
 from recsys.errors import DataError
-from recsys.evaluation.bootstrap import Interval, interval
 from recsys.evaluation.fronts import (
     BoolArray,
     Dominated,
@@ -24,10 +23,11 @@ from recsys.evaluation.fronts import (
     hypervolume_replicates,
     non_dominated,
 )
-from recsys.evaluation.measure import Measured
+from recsys.evaluation.inputs.rows import FloatArray
+from recsys.evaluation.intervals.bootstrap import Interval, interval
+from recsys.evaluation.intervals.seeds import SeedNoise
+from recsys.evaluation.measured import Measured
 from recsys.evaluation.paired import Paired
-from recsys.evaluation.rows import FloatArray
-from recsys.evaluation.seeds import SeedNoise
 
 Ends = tuple[Sequence[float | None], Sequence[float | None]]
 

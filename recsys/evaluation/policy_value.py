@@ -6,12 +6,12 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import schema
-from recsys.evaluation.importance import known_rows, require_propensities, weighed, with_softmax
-from recsys.evaluation.inputs import as_table, check_options, read_impressions
+from recsys.evaluation.inputs.propensities import known_rows, require_propensities, weighed, with_softmax
+from recsys.evaluation.inputs.scored_impressions import as_table, check_options, read_impressions
+from recsys.evaluation.inputs.scores import check_same_impressions, read_scores
+from recsys.evaluation.inputs.targets import targets
 from recsys.evaluation.long_rows import Settings, long_rows
 from recsys.evaluation.metrics import OFF_POLICY
-from recsys.evaluation.scores import check_same_impressions, read_scores
-from recsys.evaluation.targets import targets
 from recsys.objectives import Objective
 
 
@@ -32,7 +32,7 @@ def off_policy(
     `predictions` needs event_id, user_id, timestamp, each objective's `label.X`, the `propensity` of the logging policy, and the
     `target_propensity` of the target policy. With a `temperature`, `score` and `request_id` are needed in place of `target_propensity`. The
     target propensity is then the softmax of `score` over each list's candidates. Only dr needs `pred.X`. A candidate that was not shown is
-    a row without labels and without `propensity`. The formulas and their assumptions stand in `recsys.evaluation.offpolicy`. The other
+    a row without labels and without `propensity`. The formulas and their assumptions stand in `metrics.offpolicy`. The other
     options are those of `evaluate`. An objective with `given` is valued by its joint label.
 
     Raises DataError where a propensity is absent, not above 0, or above 1, where the logging policy never chose at random, and as

@@ -5,7 +5,7 @@ The features are written once, in Ibis. DuckDB computes them day by day and keep
 
 from recsys.features.build import build
 from recsys.features.check import check
-from recsys.features.columns import Columns
+from recsys.features.feature_columns import Columns
 from recsys.features.steps import Step, all_steps, read_columns
 
 __all__ = ["Columns", "Step", "all_steps", "build", "check", "read_columns"]

@@ -11,8 +11,8 @@ from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.errors import Place, data_error
 from recsys.features.check import require
-from recsys.features.columns import Columns
 from recsys.features.engine import Engine
+from recsys.features.feature_columns import Columns
 from recsys.features.plan import make_plan
 from recsys.features.program import DayInputs, Program
 from recsys.features.steps import Step, read_columns, require_whole

@@ -11,7 +11,7 @@ from ibis.common.exceptions import IbisError
 from recsys import schema
 from recsys.config import Pipeline
 from recsys.errors import ConfigError, DataError, nearest
-from recsys.features.columns import Column, Columns, Table
+from recsys.features.feature_columns import Column, Columns, Table
 from recsys.features.labels import LabelError, UnknownColumns, translate
 from recsys.features.labels import columns as label_columns
 from recsys.features.plan import ANY_TABLE, measured_column

@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from recsys import schema
 from recsys.features.clock import DAY, LOCAL, WEEKDAY
-from recsys.features.columns import Column
+from recsys.features.feature_columns import Column
 from recsys.features.labels import translate
 from recsys.features.plan import FRACTION, Entity, Plan, Signal, key_column
 from recsys.objectives import Objective, chain

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from recsys import schema
 from recsys.config import Features, FeedbackOptions, Pipeline, duration_ms
-from recsys.features.columns import Column, Columns, Table
+from recsys.features.feature_columns import Column, Columns, Table
 from recsys.features.labels import columns as label_columns
 from recsys.features.ready_slices import READY_SLICES
 from recsys.objectives import Objective, chain

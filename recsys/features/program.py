@@ -14,7 +14,7 @@ import pyarrow as pa
 from recsys import schema
 from recsys.artifacts import Output
 from recsys.days import Day
-from recsys.features import aggregates, clock, ready_slices, running, session, state, validate
+from recsys.features import aggregates, clock, day_state, ready_slices, running, session, validate
 from recsys.features.engine import Engine, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
 from recsys.features.plan import Entity, Plan
@@ -52,9 +52,9 @@ class Program:
         self._impressions = impressions(self._stamped, users, items, plan)
         day = self._day = _named("day", self._impressions)
         self._kept = _named("kept", day.select(*past_columns(plan)))
-        self._gathered = state.past_impressions(day, self._kept, plan)
+        self._gathered = day_state.past_impressions(day, self._kept, plan)
         self._unstamped = _named("unstamped", self._gathered)
-        past = self._past = _named("past", state.stamped(self._unstamped, plan, any_day, None))
+        past = self._past = _named("past", day_state.stamped(self._unstamped, plan, any_day, None))
         self._bursts = _named(
             "bursts", day.select(schema.USER_ID, schema.TIMESTAMP, n=ibis.literal(0, "int64"), begin=day[schema.TIMESTAMP])
         )
@@ -67,9 +67,9 @@ class Program:
         self._found_moments = session.moments(day, self._bursts)
         self._moments = _named("moments", self._found_moments)
         self._state: dict[str, ir.Table] = {
-            "kept.parquet": state.kept_impressions(past, plan),
+            "kept.parquet": day_state.kept_impressions(past, plan),
             "bursts.parquet": session.last_bursts(self._moments),
-            "seen.parquet": state.first_seen(day, self._seen),
+            "seen.parquet": day_state.first_seen(day, self._seen),
             **{f"{name}.parquet": ready_slices.met(day, self._met[name], key) for name, key in counted.items()},
             **{
                 partials_file(index): aggregates.partials(past, entity.keys, entity.multi, plan)
@@ -105,7 +105,7 @@ class Program:
         engine.view("stamped", clock.stamped(self._events, inputs.day))
         engine.keep("day", self._impressions)
         engine.view("unstamped", self._gathered)
-        engine.keep("past", state.stamped(self._unstamped, self._plan, inputs.day, inputs.previous))
+        engine.keep("past", day_state.stamped(self._unstamped, self._plan, inputs.day, inputs.previous))
         engine.keep("moments", self._found_moments)
 
     def require_valid(self, day: Day, file: Path) -> None:

@@ -13,7 +13,7 @@ from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.days import Day
 from recsys.errors import ArtifactError, data_error
-from recsys.features.columns import Columns
+from recsys.features.feature_columns import Columns
 from recsys.workspace import EVENTS, ITEMS, PART, USERS, day_folder, day_of
 
 

@@ -18,7 +18,6 @@ from recsys.models.cost import multiplications, parameters
 from recsys.models.cross_stitch import CrossStitchNets
 from recsys.models.deep_relationship import DeepRelationship
 from recsys.models.film import FiLM
-from recsys.models.frame import Output, ParameterGroups, Position, Ranker
 from recsys.models.gated_independent import GatedIndependent
 from recsys.models.home import HoME
 from recsys.models.mmoe import MMoE
@@ -26,6 +25,7 @@ from recsys.models.mtan import MTAN
 from recsys.models.omoe import OMoE
 from recsys.models.pepnet import PEPNet
 from recsys.models.ple import PLE
+from recsys.models.ranker import Output, ParameterGroups, Position, Ranker
 from recsys.models.shared_bottom import SharedBottom
 from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.models.single_task import SingleTask

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from recsys.config import AITMOptions
 from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
+from recsys.nn.information_transfer import InformationTransfer, Step
 from recsys.nn.linear import StackedMLP, unstacked
-from recsys.nn.transfer import InformationTransfer, Step
 from recsys.objectives import Objective, chain
 
 

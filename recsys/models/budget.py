@@ -12,7 +12,7 @@ from recsys.encoding import packing
 from recsys.encoding.layout import Batch, Layout
 from recsys.errors import ConfigError
 from recsys.models.cost import multiplications
-from recsys.models.frame import Ranker
+from recsys.models.ranker import Ranker
 from recsys.models.sharing import Sharing
 from recsys.objectives import Objective
 

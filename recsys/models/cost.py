@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from recsys.encoding.layout import Batch
-from recsys.models.frame import Ranker
+from recsys.models.ranker import Ranker
 
 
 def _multiply_and_add(a_shape: torch.Size, b_shape: torch.Size, *_: Any, **__: Any) -> int:

@@ -21,7 +21,7 @@ from math import prod
 
 from recsys.config import Model
 from recsys.models.aitm import AITM
-from recsys.models.frame import Ranker
+from recsys.models.ranker import Ranker
 from recsys.objectives import Objective
 
 TABLE = "inputs.embeddings.tables.table"

@@ -19,7 +19,7 @@ def render(template: str, /, **values: Any) -> Markup:
 
 def static(name: str) -> Markup:
     """Return a file of this package as it stands."""
-    return Markup(resources.files("recsys.report").joinpath(name).read_text(encoding="utf-8"))
+    return Markup(resources.files("recsys.report").joinpath("static", name).read_text(encoding="utf-8"))
 
 
 def script(source: str) -> Markup:

@@ -10,8 +10,8 @@ from recsys.errors import RecsysError
 from recsys.sources import kuairand, open_bandit, simulated, table
 from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_columns, feedback_files
 from recsys.sources.entities import key_column
-from recsys.sources.files import resolve, short_names
-from recsys.sources.impressions import own_columns
+from recsys.sources.events import own_columns
+from recsys.sources.input_files import resolve, short_names
 from recsys.sources.naming import missing_column
 from recsys.sources.readers import Header, first_rows
 from recsys.sources.staging import TableFiles

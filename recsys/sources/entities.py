@@ -9,12 +9,12 @@ import pyarrow as pa
 from recsys import schema
 from recsys.errors import Place, data_error
 from recsys.sources.batch import SOURCE_ROW
-from recsys.sources.columns import Column
+from recsys.sources.column_options import Reading
+from recsys.sources.database import one_row
 from recsys.sources.description import USERS, Description
-from recsys.sources.engine import one_row
 from recsys.sources.ids import id_columns, refuse_null
 from recsys.sources.naming import missing_column
-from recsys.sources.reading import Reading
+from recsys.sources.output_columns import Column
 from recsys.sources.refusals import DIGEST, Typed
 from recsys.sources.staging import SOURCE_FILE, Staged
 

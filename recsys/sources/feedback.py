@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from recsys import schema
 from recsys.config import FeedbackOptions, duration_ms
-from recsys.sources.columns import Column, Refusal, number
+from recsys.sources.database import one_row
 from recsys.sources.description import Description, feedback_columns
-from recsys.sources.engine import one_row
+from recsys.sources.events import event_id
 from recsys.sources.ids import id_columns, refuse_null
-from recsys.sources.impressions import event_id
 from recsys.sources.instants import timestamp_column
+from recsys.sources.output_columns import Column, Refusal, number
 from recsys.sources.refusals import Typed
 from recsys.sources.staging import Staged
 

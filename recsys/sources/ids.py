@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from recsys.errors import DataError, data_error
 from recsys.sources.batch import SOURCE_ROW
-from recsys.sources.columns import Column, Refusal, is_canonical_integer, matches
-from recsys.sources.engine import one_row
+from recsys.sources.database import one_row
+from recsys.sources.output_columns import Column, Refusal, is_canonical_integer, matches
 from recsys.sources.staging import SOURCE_FILE, Staged
 
 EXACT = 2**53  # from here on a double no longer holds every whole number

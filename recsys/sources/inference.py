@@ -16,9 +16,9 @@ import duckdb
 import pyarrow as pa
 
 from recsys.sources.batch import LOCAL_TIME, UTC_TIME
-from recsys.sources.columns import Column, Refusal, is_canonical_integer, matches, number
-from recsys.sources.engine import one_row
+from recsys.sources.database import one_row
 from recsys.sources.instants import iso_micros, local_micros
+from recsys.sources.output_columns import Column, Refusal, is_canonical_integer, matches, number
 from recsys.sources.staging import Staged
 
 NUMERIC_SHARE = 0.9  # share of a column's values that must be numbers, so that the other values count as mistakes

@@ -7,8 +7,8 @@ import pyarrow as pa
 from recsys import schema
 from recsys.config import TimeOptions
 from recsys.sources.batch import LOCAL_TIME, UTC_TIME
-from recsys.sources.columns import Column, Refusal, is_canonical_integer, matches, number
-from recsys.sources.engine import literal
+from recsys.sources.database import literal
+from recsys.sources.output_columns import Column, Refusal, is_canonical_integer, matches, number
 
 Unit = Literal["s", "ms", "us"]
 MICROS: dict[Unit, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}

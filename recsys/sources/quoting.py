@@ -4,7 +4,7 @@ import csv
 import io
 
 from recsys.errors import DataError, Place, data_error
-from recsys.sources.files import InputFile
+from recsys.sources.input_files import InputFile
 
 
 def unpaired_quote(file: InputFile) -> DataError | None:

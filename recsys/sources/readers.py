@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from recsys.errors import Place, data_error
-from recsys.sources.files import InputFile, sniff
+from recsys.sources.input_files import InputFile, sniff
 from recsys.sources.parquet import parquet_batches, typed_columns
 from recsys.sources.text import Unbalanced, first_row, text_batches
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 from recsys import schema
 from recsys.errors import DataError, data_error
 from recsys.sources.batch import SOURCE_ROW
-from recsys.sources.columns import Column, Refusal
-from recsys.sources.files import short_names
+from recsys.sources.input_files import short_names
 from recsys.sources.instants import likely_unit
+from recsys.sources.output_columns import Column, Refusal
 from recsys.sources.staging import SOURCE_FILE, Staged, unbalanced_error
 
 DIGEST = "digest"

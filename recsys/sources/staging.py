@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from recsys.errors import DataError, Place, data_error, nearest
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
-from recsys.sources.files import InputFile, resolve
+from recsys.sources.input_files import InputFile, resolve
 from recsys.sources.naming import missing_column
 from recsys.sources.readers import Header, batches, header
 from recsys.sources.text import Unbalanced

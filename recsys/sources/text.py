@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.batch import numbered
-from recsys.sources.files import InputFile, damaged_gzip
+from recsys.sources.input_files import InputFile, damaged_gzip
 from recsys.sources.quoting import unpaired_quote
 
 NULL_TEXTS = ("", "NaN", "nan", "NULL", "null", "\\N")

@@ -19,12 +19,12 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
 
 
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
-    from recsys import evaluation, training
+    from recsys import evaluation, scoring
 
     (part,) = stale
     evaluate = options.evaluate
     with timed(job, "importance"):
-        sample = training.permuted(options, job.examples, job.encoded, job.run, rows=evaluate.importance_rows, console=job.console)
+        sample = scoring.permuted(options, job.examples, job.encoded, job.run, rows=evaluate.importance_rows, console=job.console)
         rows = evaluation.falls(
             sample.base,
             sample.groups,

@@ -35,11 +35,11 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
             artifacts.copy_file(standing, target)
             job.console.say("score: the predictions that stand")
             return
-    from recsys import training
+    from recsys import scoring
 
     with timed(job, "score"):
         origin = part.origin
-        training.score(options, job.examples, job.encoded, job.run, target, origin, console=job.console)
+        scoring.score(options, job.examples, job.encoded, job.run, target, origin, console=job.console)
 
 
 SCORE = Stage(

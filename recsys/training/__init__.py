@@ -1,7 +1,5 @@
-"""The loop, the optimisers, the checkpoint, the device, and scoring."""
+"""The training of a model: the loop, the optimisers, the checkpoint, the journal, and fine-tuning."""
 
-from recsys.training.permutation import Permuted, permuted
-from recsys.training.score import Scorer, load, score
-from recsys.training.train import train
+from recsys.training.train_model import train
 
-__all__ = ["Permuted", "Scorer", "load", "permuted", "score", "train"]
+__all__ = ["train"]

@@ -13,7 +13,7 @@ from recsys.losses import Kind
 from recsys.models import SHARING
 from recsys.models.wiring import axis_of_objectives
 from recsys.objectives import Objective, chain
-from recsys.training.member import Member
+from recsys.scoring.member import Member
 
 Group = tuple[int, ...]  # places of the objectives that learn together
 

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from recsys.encoding.layout import Batch
+from recsys.scoring.devices import Compute
 from recsys.training.descend import coupled, forward, shares
-from recsys.training.devices import Compute
 from recsys.training.gradients import weight_gradients
 from recsys.training.state import State
 

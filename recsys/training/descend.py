@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from recsys.encoding.layout import Batch
+from recsys.errors import ConfigError
 from recsys.models import Look, Output
-from recsys.training.devices import Compute
+from recsys.scoring.devices import Compute
 from recsys.training.gradients import (
     balanced_backward,
     by_objective,
@@ -22,7 +23,7 @@ from recsys.training.gradients import (
     weight_gradients,
     weighted_branches,
 )
-from recsys.training.state import State
+from recsys.training.state import Place, State
 
 
 @dataclass(frozen=True)
@@ -154,3 +155,11 @@ def _again(state: State, batch: Batch, compute: Compute, random: list[Tensor]) -
 def _random_state(compute: Compute) -> list[Tensor]:
     on_device = [torch.cuda.get_rng_state(compute.device)] if compute.device.type == "cuda" else []
     return [torch.get_rng_state(), *on_device]
+
+
+def diverged(what: str, place: Place) -> ConfigError:
+    """Return the error that `what` was found not finite where the training stands. No weight has been changed by it."""
+    return ConfigError(
+        f"train.learning_rate: found {what} at step {place.steps + 1} (member {place.member + 1}, {place.phase}, round {place.round + 1}),"
+        " expected finite numbers. Fix: a lower train.learning_rate or train.embedding_learning_rate"
+    )

@@ -12,13 +12,13 @@ from torch import Tensor
 from recsys import balancing
 from recsys.encoding import Period, steps_per_epoch
 from recsys.errors import ConfigError
+from recsys.scoring.member import Member, empty_member, new_member, seed_of
 from recsys.training.apart import take
 from recsys.training.checkpoint import Saved
 from recsys.training.constants import constant_days, labels_that_count, rarer
 from recsys.training.loop import Loop, run_round
-from recsys.training.member import Member, empty_member, new_member, seed_of
 from recsys.training.observe import fit_smearing, keep_predictions, progressive, validate
-from recsys.training.plan import Phase, Round, learned, sampling, thinning
+from recsys.training.rounds import Phase, Round, learned, sampling, thinning
 from recsys.training.state import Choice, Place, State, optimisers
 from recsys.training.transfer import Held
 from recsys.training.work import Work, batch_of_one

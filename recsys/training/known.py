@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from recsys import schema
 from recsys.encoding import Period
 from recsys.errors import data_error
-from recsys.training.plan import learned, own_periods
+from recsys.training.rounds import learned, own_periods
 from recsys.training.work import Work
 
 # Legend: K objectives.

@@ -13,14 +13,14 @@ from recsys.encoding import EncodedDays, Sampling, Thinning, batches
 from recsys.encoding.layout import Batch
 from recsys.objectives import Objective
 from recsys.progress import Advance
-from recsys.training import looks, measure
+from recsys.scoring import mean_looks
+from recsys.scoring.devices import Compute, placed
+from recsys.scoring.member import seed_of
+from recsys.training import measure
 from recsys.training.between import products_between
-from recsys.training.descend import NotFiniteError, Stepped, descend
-from recsys.training.devices import Compute, placed
-from recsys.training.diverged import diverged
+from recsys.training.descend import NotFiniteError, Stepped, descend, diverged
 from recsys.training.journal import Journal
-from recsys.training.member import seed_of
-from recsys.training.plan import Round, learning_rate_share
+from recsys.training.rounds import Round, learning_rate_share
 from recsys.training.state import State
 
 # Legend: B rows of a batch, K objectives.
@@ -148,8 +148,8 @@ def _write_line(loop: Loop, state: State, this: Round, stepped: Stepped, rows_pe
             "part": "train",
             "loss": loss,
             "auc": dict.fromkeys(loss),
-            "gates": looks.gates_by_name(stepped.show.get(looks.GATES), objectives),
-            "weight": looks.rows_by_name(weights_K / steps_K, objectives),
+            "gates": mean_looks.gates_by_name(stepped.show.get(mean_looks.GATES), objectives),
+            "weight": mean_looks.rows_by_name(weights_K / steps_K, objectives),
             **measure.gradients_by_name(state.products_KK, objectives),
             "rows_per_second": rows_per_second,
         }

@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from recsys.objectives import Objective
+from recsys.scoring.member import Member, Outputs
 from recsys.training.gradients import cosines
-from recsys.training.member import Member, Outputs
 
 # Legend: N rows, K objectives, V values of a row, the objectives' expected values first.
 

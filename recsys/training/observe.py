@@ -7,11 +7,12 @@ from torch import Tensor
 from recsys import schema
 from recsys.encoding import EncodedDays, Period, batches, steps_per_epoch
 from recsys.models import Position
-from recsys.training import looks, measure
+from recsys.scoring import mean_looks
+from recsys.scoring.member import PREDICTION_ROWS, Outputs, predict, sees_position, values
+from recsys.training import measure
 from recsys.training.apart import take
-from recsys.training.diverged import diverged
-from recsys.training.member import PREDICTION_ROWS, Outputs, predict, sees_position, values
-from recsys.training.plan import Round
+from recsys.training.descend import diverged
+from recsys.training.rounds import Round
 from recsys.training.state import Choice, State
 from recsys.training.work import Work
 
@@ -65,7 +66,7 @@ def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
     """
     days = work.open(work.validation_days or work.train_days[-1:])
     logged = predicted(work, state, days, "logged")
-    kept = looks.as_tensors(logged.looks)
+    kept = mean_looks.as_tensors(logged.looks)
     if not work.validation_days:
         return kept
     missing = predicted(work, state, days, "missing") if sees_position(work.pipeline, work.layout) else None
@@ -113,7 +114,7 @@ def _write_line(
             "part": part,
             "loss": loss,
             "auc": measure.auc_by_name(values(state.member, outputs), labels_NK, objectives),
-            "gates": looks.gates_by_name(outputs.looks.get(looks.GATES), objectives),
+            "gates": mean_looks.gates_by_name(outputs.looks.get(mean_looks.GATES), objectives),
             "weight": {},
             **measure.gradients_by_name(None, objectives),
             "rows_per_second": work.speed.rows_per_second,

@@ -10,9 +10,9 @@ from torch.optim import AdamW, Optimizer
 
 from recsys.balancing import Balancer
 from recsys.config import Train
+from recsys.scoring.member import Member
 from recsys.training.checkpoint import Saved
-from recsys.training.member import Member
-from recsys.training.plan import Phase
+from recsys.training.rounds import Phase
 from recsys.training.rowwise_adagrad import RowwiseAdagrad
 
 # Legend: K objectives.

@@ -30,8 +30,8 @@ from recsys.errors import ConfigError
 from recsys.models import SHARING, Ranker
 from recsys.models.wiring import TABLE as _TABLE
 from recsys.models.wiring import Labels, Wiring
-from recsys.training.member import Member
-from recsys.training.model import Model, read_model
+from recsys.scoring.member import Member
+from recsys.scoring.model_folder import Model, read_model
 from recsys.workspace import MODEL
 
 _NOT_COPIED = ("inputs.dense_columns", "inputs.embeddings.slots.columns_C", "inputs.embeddings.history.columns_C")  # indices of columns

@@ -12,12 +12,12 @@ from recsys.days import ordinal
 from recsys.encoding import Arrivals, EncodedDays, Period, batches
 from recsys.encoding.layout import Batch, Layout
 from recsys.progress import Console
+from recsys.scoring.devices import Compute
 from recsys.training.apart import Group, groups
-from recsys.training.devices import Compute
-from recsys.training.guard import Guard
+from recsys.training.interruption import Guard
 from recsys.training.journal import Journal
 from recsys.training.loop import Speed
-from recsys.training.plan import Phase, Round, learned, rounds
+from recsys.training.rounds import Phase, Round, learned, rounds
 from recsys.training.transfer import Transfer
 
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.config import WorldOptions
-from recsys.world import files
+from recsys.world import raw_files
 from recsys.world.behaviour import Expectations, Outcomes, Shown, draw_outcomes, expectations
-from recsys.world.files import WorldFiles
 from recsys.world.policy import Catalogue, Guess, Pages, Policy, fill_pages, retrieve
 from recsys.world.population import Floats, Ints, Users, Videos, draw_users, draw_videos, drifted, midnight_ms
+from recsys.world.raw_files import WorldFiles
 from recsys.world.requests import Memory, Requests, draw_requests
 from recsys.world.streams import Stream, generator
 
@@ -35,16 +35,18 @@ def simulate(options: WorldOptions, seed: int, folder: Path) -> WorldFiles:
     users, videos = draw_users(options, seed), draw_videos(options, seed)
     surveys = []
     with (
-        pq.ParquetWriter(written.impressions, files.IMPRESSIONS, compression="zstd") as impressions,
-        pq.ParquetWriter(written.truth, files.TRUTH, compression="zstd") as truth,
+        pq.ParquetWriter(written.impressions, raw_files.IMPRESSIONS, compression="zstd") as impressions,
+        pq.ParquetWriter(written.truth, raw_files.TRUTH, compression="zstd") as truth,
     ):
         for block in _logged_blocks(World(options, seed, users, videos)):
-            impressions.write_table(files.impression_batch(block.request_N, block.shown, block.outcomes))
-            truth.write_table(files.truth_batch(block.request_N, block.shown, block.expected, block.outcomes, users, videos, block.score_N))
-            surveys.append(files.survey_batch(block.shown, block.outcomes))
-    files.write_csv(files.user_table(users, options.start), written.users)
-    files.write_csv(files.video_table(videos), written.videos)
-    files.write_csv(pa.concat_tables([files.SURVEYS.empty_table(), *surveys]), written.surveys)
+            impressions.write_table(raw_files.impression_batch(block.request_N, block.shown, block.outcomes))
+            truth.write_table(
+                raw_files.truth_batch(block.request_N, block.shown, block.expected, block.outcomes, users, videos, block.score_N)
+            )
+            surveys.append(raw_files.survey_batch(block.shown, block.outcomes))
+    raw_files.write_csv(raw_files.user_table(users, options.start), written.users)
+    raw_files.write_csv(raw_files.video_table(videos), written.videos)
+    raw_files.write_csv(pa.concat_tables([raw_files.SURVEYS.empty_table(), *surveys]), written.surveys)
     return written
 
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from recsys.baselines import fit_and_score, gbdt
-from recsys.baselines.columns import HISTORY, TreeColumns
+from recsys.baselines.tree_columns import HISTORY, TreeColumns
 from recsys.baselines.trees import DENSE_TREES, RARE_TREES, Labelled, Trees
 from recsys.encoding import EncodedDays
 from recsys.objectives import Objective

@@ -10,7 +10,7 @@ import pytest
 
 from recsys import schema
 from recsys.evaluation import METRICS, UserDraws, evaluate, interval, list_metrics
-from recsys.evaluation.bootstrap import Undefined, replicate
+from recsys.evaluation.intervals.bootstrap import Undefined, replicate
 from recsys.objectives import Objective
 from tests.evaluation.samples import LEVELS, build_rows, in_order_of, random_rows
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.encoding import embedding_init
-from recsys.encoding.columns import categories, space_of
+from recsys.encoding.roles import categories, space_of
 from recsys.encoding.vocabulary import Vocabulary, VocabularyFitter
 
 Day = list[list[str | None]]  # rows of values

@@ -7,7 +7,7 @@ import pandas as pd
 
 from recsys import schema
 from recsys.evaluation import Rows, evaluate
-from recsys.evaluation.lists import places
+from recsys.evaluation.metrics.lists import places
 
 LEVELS = (1.0, 2.0, 3.0, 4.0, 5.0)
 

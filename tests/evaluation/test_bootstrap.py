@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from recsys.evaluation import METRICS, Rows, UserDraws, concordance, interval, list_metric, probability, ranking
-from recsys.evaluation.bootstrap import Interval, effective_number, replicate
-from recsys.evaluation.measure import measure
+from recsys.evaluation import METRICS, Rows, UserDraws, interval, list_metric
+from recsys.evaluation.intervals.bootstrap import Interval, effective_number, replicate
+from recsys.evaluation.measured import measure
+from recsys.evaluation.metrics import concordance, probability, ranking
 from tests.evaluation.samples import build_rows, random_rows, resample_users
 
 EVERY = [(metric, kind) for metric in METRICS for kind in metric.kinds if kind != "watch_time"]
@@ -80,7 +81,7 @@ def test_draws_resample_all_users_and_repeat_for_a_seed():
 
 def test_draws_too_large_to_keep_are_made_again(monkeypatch):
     kept = np.concatenate(list(UserDraws(40, 300, seed=1).blocks()))
-    monkeypatch.setattr("recsys.evaluation.bootstrap.CACHED_BYTES", 100)
+    monkeypatch.setattr("recsys.evaluation.intervals.bootstrap.CACHED_BYTES", 100)
     draws = UserDraws(40, 300, seed=1)
     for _ in range(2):
         assert (np.concatenate(list(draws.blocks())) == kept).all()
@@ -91,7 +92,7 @@ def test_small_blocks_change_nothing(rng, monkeypatch):
     rows = random_rows(rng, "binary")
     estimates = [ranking.auc(rows), ranking.gauc(rows), ranking.pr_auc(rows)]
     whole = replicate(estimates, UserDraws(rows.users, 50, seed=1), np.arange(rows.users))
-    monkeypatch.setattr("recsys.evaluation.bootstrap.BLOCK_BYTES", 4 * len(rows) * 7)
+    monkeypatch.setattr("recsys.evaluation.intervals.bootstrap.BLOCK_BYTES", 4 * len(rows) * 7)
     np.testing.assert_allclose(replicate(estimates, UserDraws(rows.users, 50, seed=1), np.arange(rows.users)), whole, rtol=1e-12)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from recsys.evaluation import concordance
-from recsys.evaluation.bootstrap import Undefined
+from recsys.evaluation.intervals.bootstrap import Undefined
+from recsys.evaluation.metrics import concordance
 from tests.evaluation.samples import build_rows
 
 ROWS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5), st.integers(0, 3)), min_size=2, max_size=50)

@@ -7,7 +7,7 @@ import pytest
 from recsys.errors import DataError
 from recsys.evaluation import list_metric, read_scores
 from recsys.evaluation.fused_order import OrderMetric, fused_rows, rows_of_split
-from recsys.evaluation.inputs import as_table, read_impressions
+from recsys.evaluation.inputs.scored_impressions import as_table, read_impressions
 from recsys.objectives import Objective
 from recsys.predictions import fused_score
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.evaluation import bursts
-from recsys.evaluation.groups import codes, shown_lists
+from recsys.evaluation.inputs.groups import codes, shown_lists
 
 MINUTE = 60_000
 

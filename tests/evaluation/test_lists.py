@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from recsys.evaluation import UserDraws, list_metric, list_metrics
-from recsys.evaluation.bootstrap import Undefined, replicate
-from recsys.evaluation.lists import captured_in_lists, captured_overall, ndcg, places
+from recsys.evaluation.intervals.bootstrap import Undefined, replicate
+from recsys.evaluation.metrics.lists import captured_in_lists, captured_overall, ndcg, places
 from recsys.objectives import Objective
 from tests.evaluation.samples import build_rows, frame, in_order_of, one, random_rows, resample_users
 

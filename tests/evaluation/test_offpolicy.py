@@ -11,7 +11,7 @@ from scipy.special import softmax
 from recsys import off_policy, schema
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation import METRICS, OFF_POLICY, Rows, softmax_propensity
-from recsys.evaluation.offpolicy import dr, ess, ips, ips_clipped, max_weight, snips
+from recsys.evaluation.metrics.offpolicy import dr, ess, ips, ips_clipped, max_weight, snips
 from recsys.objectives import Objective
 from tests.evaluation.samples import frame, one
 

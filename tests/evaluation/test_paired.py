@@ -11,7 +11,7 @@ from sklearn.metrics import root_mean_squared_error
 from recsys import Objective
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation import anchors, beyond_noise, difference, evaluate, judged_by, paired
-from recsys.evaluation.inputs import as_table
+from recsys.evaluation.inputs.scored_impressions import as_table
 
 LIKE = Objective(name="like", label="x")
 WATCH = Objective(name="watch", kind="watch_time", label="x")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from recsys.evaluation import pairs
-from recsys.evaluation.rows import order_code
+from recsys.evaluation.inputs.rows import order_code
+from recsys.evaluation.metrics import pairs
 
 SAMPLES = st.lists(st.tuples(st.booleans(), st.integers(-3, 3), st.integers(0, 4)), min_size=1, max_size=40)
 

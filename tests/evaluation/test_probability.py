@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve as sklearn_curve
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from recsys.evaluation import calibration_curve, probability
-from recsys.evaluation.bootstrap import Undefined
+from recsys.evaluation import calibration_curve
+from recsys.evaluation.intervals.bootstrap import Undefined
+from recsys.evaluation.metrics import probability
 from tests.evaluation.samples import build_rows
 
 

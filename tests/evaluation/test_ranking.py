@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from recsys.evaluation import ranking
-from recsys.evaluation.bootstrap import Sums, Undefined, Weighted
+from recsys.evaluation.intervals.bootstrap import Sums, Undefined, Weighted
+from recsys.evaluation.metrics import ranking
 from tests.evaluation.samples import build_rows
 
 # Few distinct scores, so that most examples have ties within and across the classes.

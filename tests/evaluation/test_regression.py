@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from recsys.evaluation import regression
-from recsys.evaluation.bootstrap import Undefined
+from recsys.evaluation.intervals.bootstrap import Undefined
+from recsys.evaluation.metrics import regression
 from tests.evaluation.samples import build_rows
 
 NUMBER = st.floats(-1e4, 1e4, allow_nan=False).map(lambda number: round(number, 3))

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from recsys.evaluation.rows import Order, renumber
+from recsys.evaluation.inputs.rows import Order, renumber
 
 NARROW = st.floats(width=32, allow_nan=False, allow_infinity=False)
 WIDE = st.floats(allow_nan=False, allow_infinity=False)

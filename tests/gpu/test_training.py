@@ -12,8 +12,9 @@ import torch
 from recsys import artifacts
 from recsys.config import Pipeline, Train
 from recsys.progress import Console
-from recsys.training import load, train
-from recsys.training.guard import Guard
+from recsys.scoring import load
+from recsys.training import train
+from recsys.training.interruption import Guard
 from recsys.training.state import State
 from tests.staged import encode
 

@@ -3,7 +3,7 @@ import torch
 
 from recsys.config import AITMOptions
 from recsys.models.aitm import AITM, steps
-from recsys.nn.transfer import Step
+from recsys.nn.information_transfer import Step
 from recsys.objectives import Objective
 from tests.models import factory
 from tests.models.plain import net, randomised

@@ -33,7 +33,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENTS = Path(__file__).with_name("equivalents.csv")
-PACKAGES = ("evaluation", "losses", "features", "training", "baselines")
+PACKAGES = ("evaluation", "losses", "features", "scoring", "training", "baselines")
+MIRRORS = {"scoring": "training"}  # where the folder of tests has another name: these tests share training's trained models
 COPIED = ("recsys", "tests", "studies", "pipelines")
 ARITHMETIC = {"+": "-", "-": "+", "*": "/", "/": "*", "//": "/", "%": "//", "**": "*"}
 COMPARISONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="}
@@ -107,7 +108,9 @@ def mirrored(package: str, module: str = "") -> list[str]:
         imported = re.search(rf"recsys\.{package}(\.| import .*\b){module}\b", file.read_text(encoding="utf-8"))
         return file.name != f"test_{module}.py", not imported, file
 
-    return [str(file.relative_to(ROOT)) for file in sorted((ROOT / "tests" / package).rglob("test_*.py"), key=distance)]
+    return [
+        str(file.relative_to(ROOT)) for file in sorted((ROOT / "tests" / MIRRORS.get(package, package)).rglob("test_*.py"), key=distance)
+    ]
 
 
 def run_tests(copy: Path, files: list[str], timeout: float) -> tuple[int | None, str]:

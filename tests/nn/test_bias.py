@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from recsys.nn.bias import BiasTower, drop_codes, without_position
+from recsys.nn.bias_tower import BiasTower, drop_codes, without_position
 
 SEES = torch.tensor([True, False, True])
 

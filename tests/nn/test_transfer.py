@@ -1,6 +1,6 @@
 import torch
 
-from recsys.nn.transfer import InformationTransfer, Step
+from recsys.nn.information_transfer import InformationTransfer, Step
 from tests.models.plain import randomised
 
 K, B, H = 3, 9, 2

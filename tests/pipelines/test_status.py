@@ -7,8 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from recsys import config
-from recsys import pipeline as walk
+from recsys import config, walk
 from recsys.cli import run_command
 from recsys.config import Pipeline
 from recsys.jobs import open_job

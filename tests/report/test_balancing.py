@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 
 from recsys.progress import Console
-from recsys.report import balance_figures, model_figures, write_report
+from recsys.report import write_report
 from recsys.report.cosines import NO_INTERVAL, pooled_cosines, words
+from recsys.report.figures import balance_figures, model_figures
 from recsys.report.training_log import read_journal
 from tests.staged import ORIGIN
 

@@ -9,7 +9,7 @@ import pytest
 from recsys import artifacts, schema
 from recsys.evaluation import comparison, judged_by, paired
 from recsys.report import MAIN_METRICS, comparison_matrix, comparison_words, write_comparison
-from recsys.report.compare_page import verdict_words
+from recsys.report.pages.compare_page import verdict_words
 from tests.report.conftest import OBJECTIVES, POPULARITY, RUN, TREES
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from recsys.errors import ArtifactError
 from recsys.objectives import Objective
-from recsys.report.examples import LISTS, shown_lists
-from recsys.report.sampling import Sample, take_sample
+from recsys.report.pages.examples import LISTS, shown_lists
+from recsys.report.pages.page_sample import Sample, take_sample
 
 CLICK = Objective(name="click", label="c")
 LIKE = Objective(name="like", label="l", group="satisfaction")

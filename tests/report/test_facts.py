@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from recsys.report import sections
+from recsys.report.pages import sections
 
 
 def test_a_user_who_holds_too_much_is_a_warning(pipeline, predictions) -> None:

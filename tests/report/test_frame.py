@@ -5,8 +5,8 @@ import pytest
 
 from recsys import schema
 from recsys.report import frame
-from recsys.report.cells import Cell, grid
-from recsys.report.frame import by_slice, compared, falls, short_names, splits, whole
+from recsys.report.tables.cells import Cell, grid
+from recsys.report.tables.frame import by_slice, compared, falls, short_names, splits, whole
 
 
 def row(**changes) -> dict:

@@ -1,4 +1,4 @@
-"""The importance of features on the page: the rows of importance.parquet, sorted, in words and in a figure."""
+"""The importance of features on the page: the rows of importance_section.parquet, sorted, in words and in a figure."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -6,7 +6,8 @@ import pytest
 
 from recsys import schema
 from recsys.progress import Console
-from recsys.report import importance, write_report
+from recsys.report import write_report
+from recsys.report.pages import importance_section
 from tests.staged import ORIGIN
 
 FALLS = {
@@ -34,7 +35,7 @@ def rows(falls: dict = FALLS, *, permutations: int = 3, reasons: dict | None = N
 
 
 def test_groups_are_sorted_by_the_fall_and_named_in_words(pipeline) -> None:
-    (section,) = importance.sections(rows(), pipeline)
+    (section,) = importance_section.sections(rows(), pipeline)
     click, watch = section.figures
     drawn = click.spec["layer"][1]["data"]["values"]
     assert [row["group"] for row in drawn] == ["position", "past of user_id × topic", "item columns", "today's counters"]
@@ -49,14 +50,14 @@ def test_groups_are_sorted_by_the_fall_and_named_in_words(pipeline) -> None:
 
 
 def test_what_has_no_value_is_said_and_not_drawn(pipeline) -> None:
-    (section,) = importance.sections(rows(permutations=1, reasons={"like": "one class: no positive label"}), pipeline)
+    (section,) = importance_section.sections(rows(permutations=1, reasons={"like": "one class: no positive label"}), pipeline)
     assert [figure.title.split(":")[0] for figure in section.figures] == ["click", "watch"]
     assert "No value for like: one class: no positive label." in section.about
     assert "permutations" not in section.about
 
 
 def test_without_an_interval_the_value_is_drawn_alone(pipeline) -> None:
-    (section,) = importance.sections(rows({("click", "item"): (0.1, None, None)}), pipeline)
+    (section,) = importance_section.sections(rows({("click", "item"): (0.1, None, None)}), pipeline)
     (figure,) = section.figures
     assert figure.spec["layer"][1]["data"]["values"][0]["low"] is None
     assert "item columns .1000" in figure.text
@@ -64,24 +65,24 @@ def test_without_an_interval_the_value_is_drawn_alone(pipeline) -> None:
 
 def test_a_name_of_the_users_stays_text(pipeline) -> None:
     evil = "agg.</script><script>alert(1)</script>"
-    (section,) = importance.sections(rows({("click", evil): (0.1, 0.05, 0.15)}), pipeline)
+    (section,) = importance_section.sections(rows({("click", evil): (0.1, 0.05, 0.15)}), pipeline)
     assert section.figures[0].spec["layer"][1]["data"]["values"][0]["group"] == f"past of {evil[4:]}"
 
 
 def test_a_run_without_its_file_says_so_and_one_that_asks_for_none_shows_none(pipeline) -> None:
-    (section,) = importance.sections(None, pipeline)
-    assert "no importance.parquet" in section.about
+    (section,) = importance_section.sections(None, pipeline)
+    assert "no importance_section.parquet" in section.about
     without = pipeline.model_copy(update={"evaluate": pipeline.evaluate.model_copy(update={"importance": False})})
-    assert importance.sections(rows(), without) == []
+    assert importance_section.sections(rows(), without) == []
 
 
 @pytest.mark.parametrize("group", ["user", "item", "query", "context", "history", "ids", "today", "bias.position", "bias.device"])
 def test_every_group_has_words(group: str) -> None:
-    assert importance.group_words(group)
+    assert importance_section.group_words(group)
 
 
 def test_it_is_a_section_of_the_page(run, pipeline) -> None:
-    pq.write_table(rows(), run / "importance.parquet")
+    pq.write_table(rows(), run / "importance_section.parquet")
     write_report(run, pipeline, account=None, origin=ORIGIN, console=Console(quiet=True))
     html = (run / "report.html").read_text(encoding="utf-8")
     assert 'id="importance"' in html

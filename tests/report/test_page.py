@@ -14,11 +14,12 @@ import pytest
 from recsys import artifacts
 from recsys.errors import ArtifactError
 from recsys.progress import Console
-from recsys.report import frame, look_figures, metric_figures, model_figures, write_report
-from recsys.report.cells import grid
-from recsys.report.frame import whole
+from recsys.report import frame, write_report
+from recsys.report.figures import look_figures, metric_figures, model_figures
+from recsys.report.tables.cells import grid
+from recsys.report.tables.frame import whole
+from recsys.report.tables.verdict import comparisons
 from recsys.report.training_log import Inside, Look
-from recsys.report.verdict import comparisons
 from tests.report.browser import all_drawn, browser_on
 from tests.report.conftest import INSIDE, RUN, run_folder
 from tests.staged import ORIGIN

@@ -9,7 +9,8 @@ import pytest
 
 from recsys.evaluation import read_scores
 from recsys.progress import Console
-from recsys.report import positions, write_report
+from recsys.report import write_report
+from recsys.report.pages import position_section
 from recsys.report.training_log import Inside
 from tests.staged import ORIGIN
 
@@ -42,7 +43,7 @@ def shown(predictions, rng) -> pa.Table:
 
 
 def section_of(pipeline, table: pa.Table, model: Inside | None = None):
-    return positions.sections(model, table, read_scores(table, OBJECTIVES, RUN, labels=True), pipeline)
+    return position_section.sections(model, table, read_scores(table, OBJECTIVES, RUN, labels=True), pipeline)
 
 
 def test_engagements_and_what_sees_the_position_have_two_figures_each(pipeline, shown) -> None:
@@ -52,14 +53,18 @@ def test_engagements_and_what_sees_the_position_have_two_figures_each(pipeline, 
     test = shown.filter(pc.equal(shown["split"], "test")).to_pandas()
     by_position = test.groupby("position")
     drawn = pd.DataFrame(rates.spec["data"]["values"]).set_index("series")
-    for series, column in ((positions.OBSERVED, "label.click"), (positions.SHOWN, "pred.click"), (positions.RELEVANT, "rank.click")):
+    for series, column in (
+        (position_section.OBSERVED, "label.click"),
+        (position_section.SHOWN, "pred.click"),
+        (position_section.RELEVANT, "rank.click"),
+    ):
         np.testing.assert_allclose(drawn.loc[series, "value"], by_position[column].mean(), rtol=1e-6)
         assert drawn.loc[series, "position"].tolist() == ["1", "2", "3", "4"]
-    assert drawn.loc[positions.OBSERVED, "low"].notna().all()
+    assert drawn.loc[position_section.OBSERVED, "low"].notna().all()
     curves = pd.DataFrame(examined.spec["data"]["values"]).set_index("series")
-    np.testing.assert_allclose(curves.loc[positions.FROM_MODEL, "value"], EXAMINED, rtol=0.1)
+    np.testing.assert_allclose(curves.loc[position_section.FROM_MODEL, "value"], EXAMINED, rtol=0.1)
     last = by_position["label.click"].sum() / by_position["rank.click"].sum()
-    np.testing.assert_allclose(curves.loc[positions.FROM_LOG, "value"], last / last.iloc[0], rtol=1e-6)
+    np.testing.assert_allclose(curves.loc[position_section.FROM_LOG, "value"], last / last.iloc[0], rtol=1e-6)
     assert "at equal relevance, position 4 gets" in examined.title
     assert "observed rate" in rates.title
     assert "position 4: " in rates.text
@@ -78,7 +83,7 @@ def test_what_does_not_see_the_position_is_not_compared_with_itself(pipeline, sh
     (section,) = section_of(pipeline, blind)
     for figure in section.figures:
         series = {row["series"] for row in figure.spec["data"]["values"]}
-        assert not series & {positions.SHOWN, positions.FROM_MODEL}
+        assert not series & {position_section.SHOWN, position_section.FROM_MODEL}
 
 
 def test_without_positions_there_is_only_what_the_tower_learned(pipeline, predictions) -> None:

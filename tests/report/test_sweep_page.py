@@ -12,7 +12,7 @@ import pytest
 from recsys import artifacts, schema
 from recsys.errors import DataError
 from recsys.evaluation import Paired, Points, judged_by, later_rows, sweep_rows
-from recsys.evaluation.measure import Measured
+from recsys.evaluation.measured import Measured
 from recsys.objectives import Objective
 from recsys.progress import Console
 from recsys.report import sweep_matrix, sweep_words, terminal_matrix, write_sweep

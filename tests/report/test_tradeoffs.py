@@ -17,9 +17,9 @@ from recsys.objectives import Objective
 from recsys.predictions import assemble, fused_score, fused_term
 from recsys.progress import Console
 from recsys.report import write_report
-from recsys.report.sampling import MAX_BYTES, MAX_ROWS, most_rows, row_bytes, take_sample
+from recsys.report.pages.page_sample import MAX_BYTES, MAX_ROWS, most_rows, row_bytes, take_sample
+from recsys.report.pages.tradeoffs import chosen_metrics, data, mixes, objective_toml
 from recsys.report.templates import inline_json
-from recsys.report.tradeoffs import chosen_metrics, data, mixes, objective_toml
 from tests.report.browser import browser_on
 from tests.staged import ORIGIN
 
@@ -370,7 +370,7 @@ def test_a_sample_is_of_whole_lists_and_equal_for_a_seed(predictions, pipeline) 
 
 
 def test_another_run_s_point_must_be_of_the_same_impressions(predictions, pipeline) -> None:
-    from recsys.report.sampling import same_rows
+    from recsys.report.pages.page_sample import same_rows
 
     sample = take_sample(predictions["mine-1a"], pipeline.objective, "x", most=300, seed=1)
     with pytest.raises(DataError, match="impressions"):

@@ -1,5 +1,5 @@
-from recsys.report.cells import Cell, Grid, Line
-from recsys.report.verdict import comparisons
+from recsys.report.tables.cells import Cell, Grid, Line
+from recsys.report.tables.verdict import comparisons
 
 
 def line(objective: str, metric: str, *verdicts: str | None) -> Line:

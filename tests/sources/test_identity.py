@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import DataError
-from recsys.sources import impressions
+from recsys.sources import events
 from tests.sources.logs import make_log
 
 
@@ -43,7 +43,7 @@ def test_rows_keep_their_ids_when_others_come(tmp_path: Path, ingest: Callable) 
 
 
 def test_two_contents_with_one_id_are_an_error(tmp_path: Path, ingest: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(impressions, "_EVENT_ID_BITS", 4)
+    monkeypatch.setattr(events, "_EVENT_ID_BITS", 4)
     make_log().to_csv(tmp_path / "log.csv", index=False)
     with pytest.raises(DataError, match=r"log\.csv:\d+: found the event_id \d+, which .*log\.csv:\d+ has with another content"):
         ingest()

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from recsys.evaluation import UserDraws
-from recsys.evaluation.bootstrap import Sums, replicate
+from recsys.evaluation.intervals.bootstrap import Sums, replicate
 from studies.bootstrap_coverage import WAYS, bca, bootstrap_t, coverages, figure, intervals, rows_by_user, simulate, truth
 
 USERS = 80

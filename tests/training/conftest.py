@@ -15,8 +15,8 @@ from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.progress import Console
+from recsys.scoring.member import Outputs
 from recsys.training import observe, train
-from recsys.training.member import Outputs
 from tests.staged import encode
 
 TAGS = ("news", "music", "sport", "games")

@@ -5,8 +5,8 @@ import torch
 from recsys import balancing, config
 from recsys.losses import ObjectiveLosses
 from recsys.models import SHARING, build
-from recsys.training.devices import Compute
-from recsys.training.member import Member
+from recsys.scoring.devices import Compute
+from recsys.scoring.member import Member
 from recsys.training.state import Place, State, optimisers
 from tests.balancing.factory import options as balance_options
 from tests.models import factory

@@ -11,7 +11,7 @@ import torch
 
 from recsys.balancing.baseline import losses_of
 from recsys.config import Pipeline
-from recsys.training import load
+from recsys.scoring import load
 from recsys.training.apart import groups, take
 from tests.training.states import batch_of, state_of
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from recsys.scoring.devices import Compute
 from recsys.training import loop
 from recsys.training.between import products_between
-from recsys.training.devices import Compute
 from recsys.training.gradients import cosines, gramian, weight_gradients
 from recsys.training.measure import gradients_by_name
 from tests.models import factory

@@ -14,8 +14,8 @@ from recsys.config import Learning
 from recsys.encoding import Encoder
 from recsys.errors import ArtifactError, ConfigError
 from recsys.progress import Console
-from recsys.training import load, permuted, score
-from recsys.training.model import read_model
+from recsys.scoring import load, permuted, score
+from recsys.scoring.model_folder import read_model
 from recsys.training.transfer import Transfer
 from tests.staged import ORIGIN
 

@@ -7,9 +7,9 @@ import torch
 
 from recsys.balancing import BALANCERS
 from recsys.config import Train
+from recsys.scoring.devices import Compute
 from recsys.training import descend as module
 from recsys.training.descend import NotFiniteError, descend
-from recsys.training.devices import Compute
 from recsys.training.state import optimisers
 from tests.models import factory
 

@@ -9,7 +9,7 @@ import torch
 from recsys.config import Train
 from recsys.encoding.layout import Batch
 from recsys.errors import ConfigError
-from recsys.training.devices import _read_ahead, decide, placed, settled
+from recsys.scoring.devices import _read_ahead, decide, placed, settled
 
 
 def _batch(number: int) -> Batch:

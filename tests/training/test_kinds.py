@@ -17,8 +17,8 @@ from recsys.config import Pipeline
 from recsys.encoding import EncodedDays, Thinning
 from recsys.losses import ObjectiveLosses
 from recsys.predictions import value_names
-from recsys.training import load
-from recsys.training.member import Outputs
+from recsys.scoring import load
+from recsys.scoring.member import Outputs
 
 from .conftest import DAYS, KINDS, Said, Toy, encoded_of, journal, kinds_pipeline, pipeline_of, run_train, tables, with_label
 

@@ -19,9 +19,9 @@ from recsys.config import Pipeline
 from recsys.encoding import Batch, EncodedDays
 from recsys.errors import DataError
 from recsys.progress import Console
+from recsys.scoring.member import Outputs
 from recsys.training import loop
 from recsys.training.descend import descend
-from recsys.training.member import Outputs
 from recsys.training.state import State
 from tests.staged import build, encode
 

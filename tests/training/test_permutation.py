@@ -14,8 +14,8 @@ from recsys.config import Pipeline
 from recsys.errors import ArtifactError, DataError
 from recsys.evaluation import falls
 from recsys.progress import Console
-from recsys.training import load, permuted, score
-from recsys.training.permutation import MOST_PERMUTATIONS
+from recsys.scoring import load, permuted, score
+from recsys.scoring.permutation import MOST_PERMUTATIONS
 from tests.staged import ORIGIN
 
 from .conftest import DAYS, KINDS, Toy, encoded_of, kinds_pipeline, pipeline_of, run_train, tables, write_examples

@@ -12,7 +12,7 @@ import pytest
 
 from recsys.config import Pipeline
 from recsys.progress import Console
-from recsys.training import load, score
+from recsys.scoring import load, score
 from tests.staged import ORIGIN
 
 from .conftest import DAYS, OBJECTIVES, encoded_of, pipeline_of, run_train, tables, with_label

@@ -15,7 +15,7 @@ from recsys.balancing.fixed import Fixed
 from recsys.config import Pipeline
 from recsys.errors import ArtifactError
 from recsys.training.checkpoint import Checkpoints
-from recsys.training.guard import Guard
+from recsys.training.interruption import Guard
 from recsys.training.state import State
 
 from .conftest import Said, Toy, kinds_pipeline, pipeline_of, run_train

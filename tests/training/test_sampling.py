@@ -10,8 +10,8 @@ from recsys.balancing import Fixed
 from recsys.config import Train
 from recsys.encoding import EncodedDays, Sampling, batches
 from recsys.objectives import Objective
-from recsys.training.member import new_member
-from recsys.training.plan import sampling
+from recsys.scoring.member import new_member
+from recsys.training.rounds import sampling
 
 from .conftest import DAYS, KINDS, OBJECTIVES, Toy, journal, kinds_pipeline, pipeline_of, run_train
 from .test_resume import _assert_equal, _interrupt_every, _train_until_done

@@ -9,9 +9,9 @@ from recsys.config import Train
 from recsys.encoding import EncodedDays, batches
 from recsys.losses import ObjectiveLosses
 from recsys.models import build
+from recsys.scoring.member import Member, new_member
 from recsys.training.checkpoint import Saved
 from recsys.training.loop import _set_learning_rate
-from recsys.training.member import Member, new_member
 from recsys.training.state import Place, State, optimisers
 from tests.models import factory
 

@@ -19,8 +19,9 @@ from recsys import artifacts
 from recsys.encoding import EncodedDays
 from recsys.errors import ConfigError, DataError
 from recsys.models import Ranker
-from recsys.training import descend, load, loop, observe
-from recsys.training.member import Outputs
+from recsys.scoring import load
+from recsys.scoring.member import Outputs
+from recsys.training import descend, loop, observe
 
 from .conftest import DAYS, Said, Toy, encoded_of, journal, pipeline_of, run_train, tables, true_logit, with_label
 

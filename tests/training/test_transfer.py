@@ -14,9 +14,9 @@ from torch import Tensor
 from recsys.config import Pipeline
 from recsys.encoding import PADDING_ROW, EncodedDays, Encoder, batches
 from recsys.errors import ArtifactError, ConfigError
-from recsys.training import member as members
-from recsys.training.devices import decide
-from recsys.training.model import read_model
+from recsys.scoring import member as members
+from recsys.scoring.devices import decide
+from recsys.scoring.model_folder import read_model
 from recsys.training.state import optimisers
 from recsys.training.transfer import Transfer
 

@@ -10,7 +10,7 @@ import pytest
 from recsys.config import WorldOptions, duration_ms
 from recsys.errors import DataError
 from recsys.world import read_truth, simulate, table_source
-from recsys.world.files import IMPRESSIONS, TRUTH
+from recsys.world.raw_files import IMPRESSIONS, TRUTH
 
 SMALL = WorldOptions(users=60, days=3, videos=80, new_videos=5)
 

@@ -1,0 +1,106 @@
+"""The evaluation of predictions, as rows in long format: every metric of every objective, with intervals and paired differences."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import pyarrow as pa
+
+from recsys import predictions as prediction_files
+from recsys import schema
+from recsys.errors import ConfigError
+from recsys.evaluation.inputs.propensities import has_propensities, known_rows, weighed, with_softmax
+from recsys.evaluation.inputs.scored_impressions import as_table, check_options, read_impressions
+from recsys.evaluation.inputs.scores import Scores, check_predictions, check_same_impressions, read_scores
+from recsys.evaluation.inputs.targets import targets
+from recsys.evaluation.long_rows import Settings, long_rows
+from recsys.evaluation.metrics import METRICS, OFF_POLICY, Metric, list_metrics
+from recsys.objectives import Objective
+
+
+def evaluate(
+    predictions: pa.Table | pd.DataFrame,
+    objectives: Sequence[Objective],
+    *,
+    run: str,
+    against: Mapping[str, pa.Table | pd.DataFrame] | None = None,
+    train_means: Mapping[str, float] | None = None,
+    bootstrap: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    slices: Sequence[str] | None = None,
+    list_k: Sequence[int] = (5, 10),
+    top_percent: Sequence[float] = (10.0,),
+    target_temperature: float | None = None,
+    metrics: Sequence[str] | None = None,
+) -> pa.Table:
+    """Compute the metrics of one run's predictions, as rows of schema.METRICS.
+
+    `predictions` has the columns of predictions.parquet. It needs event_id, user_id, timestamp and each objective's `label.X` and `pred.X`.
+    Without a split column, all rows are "test". Each split and objective gets every metric on the whole (slice "all"). The main metrics are
+    also given per day, where a split has several days, and per value of each of `slices`. The default slices are all `slice.…` columns, and
+    "position" in bins where the table has one. A null value of a slice has slice_value null. `gauc_list` orders by `rank.X` where there is
+    one. All other metrics judge `pred.X`, the prediction for the log as it was shown.
+
+    An objective with `given` is judged twice. Its joint form is judged on all rows with a known label. Its conditional form has the name
+    `like|click`, and is judged on those of these rows whose given label is 1. The prediction is `pred.like|click`, or where that column is
+    absent `pred.like` / `pred.click`. An ordinal objective is judged by its expected value, and by the probabilities of its levels where
+    the run has `pred.X=LEVEL`.
+
+    `against`: other runs' predictions of the same impressions, joined by event_id. Rows with `against` hold this run minus the other run.
+    Both runs are resampled with the same users.
+    `train_means`: the mean training label per objective or conditional form, for normalised entropy. Default: from the table's metadata.
+    `bootstrap`: the number of replicates over users, which give `low` and `high` at `confidence`. With 0 there are no intervals.
+    `metrics`: the names of the wanted metrics; default all.
+
+    Where the run has a `score`, the order by it is judged too, for each objective: `ndcg@K` and `captured@K` for each K of `list_k`,
+    `captured@P%` for each P of `top_percent` (`metrics.lists`). In a slice, places are those in whole lists. Where the run has
+    both `propensity` and `target_propensity`, the rows of `off_policy` follow those of each objective, with the same draws. With a
+    `target_temperature`, each run's target policy samples by its fused score. The softmax of `score` over each request's candidates then
+    replaces any `target_propensity`. A run without `propensity`, `score` or `request_id` is refused.
+
+    A metric that the rows do not define is null, with a reason. A `reason` beside a value says why the value has no interval. `n` counts
+    rows with a known label, `n_positive` rows with a positive label (binary objectives). `coverage` is the share of `n` that the value
+    rests on.
+
+    Raises DataError for predictions that cannot be judged: a missing column, repeated impressions, a prediction missing where the label is
+    known, or runs that scored different impressions. Raises ConfigError for options out of range.
+    """
+    check_options(
+        objectives, run, against or {}, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent
+    )
+    columns = (schema.prediction_column, schema.label_column)
+    needed = [schema.USER_ID, schema.TIMESTAMP, *(column(objective.name) for column in columns for objective in objectives)]
+    table = as_table(predictions, run, needed=needed)  # report all missing columns at once
+    this = read_scores(table, objectives, run, labels=True)
+    check_predictions(this, this.label)
+    impressions = read_impressions(table, run, slices)
+    tables = {run: table, **{name: as_table(other, name) for name, other in (against or {}).items()}}
+    scored = {name: this if name == run else _other(this, name, each, objectives) for name, each in tables.items()}
+    if target_temperature is not None:
+        known_N, t = known_rows(this.label), target_temperature
+        tables = {n: with_softmax(each, impressions.list_N, known_N, n, temperature=t) for n, each in tables.items()}
+    runs = [weighed(scored[n], each, impressions, this.label) if has_propensities(each) else scored[n] for n, each in tables.items()]
+    means = prediction_files.train_means(table.schema) if train_means is None else train_means
+    settings = Settings(run, bootstrap, confidence, seed, means)
+    of_lists = () if this.score_N is None else list_metrics(list_k, top_percent)
+    judged = _wanted((*METRICS, *of_lists, *(OFF_POLICY if runs[0].importance else ())), metrics)
+    return long_rows(impressions, runs, settings, targets(objectives), judged)
+
+
+def _wanted(all_: Sequence[Metric], names: Sequence[str] | None) -> tuple[Metric, ...]:
+    """Return the metrics in `names` (None: all), in the order of `all_`.
+
+    Raises ConfigError for a name that these predictions do not have.
+    """
+    there = [metric.name for metric in all_]
+    unknown = [] if names is None else [name for name in names if name not in there]
+    if unknown:
+        raise ConfigError(f"metrics: found {', '.join(unknown)}, expected some of {', '.join(there)}. Fix: leave the others out")
+    return tuple(metric for metric in all_ if names is None or metric.name in names)
+
+
+def _other(this: Scores, run: str, table: pa.Table, objectives: Sequence[Objective]) -> Scores:
+    other = read_scores(table, objectives, run, labels=False)
+    check_same_impressions(this, other)
+    check_predictions(other, this.label)
+    return other

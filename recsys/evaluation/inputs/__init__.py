@@ -1,0 +1,1 @@
+"""The inputs of evaluation: predictions and labels as arrays, each mistake in them reported once."""

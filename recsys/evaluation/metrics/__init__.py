@@ -1,0 +1,111 @@
+"""The table of metrics. A new metric is one new entry here."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from recsys import schema
+from recsys.evaluation.inputs.rows import Rows
+from recsys.evaluation.intervals.bootstrap import Estimate, Exact, Undefined
+from recsys.evaluation.metrics import concordance, lists, offpolicy, probability, ranked_probability, ranking, regression
+from recsys.objectives import Kind, Objective
+
+BINARY: tuple[Kind, ...] = ("binary",)
+ORDINAL: tuple[Kind, ...] = ("ordinal",)
+NUMERIC: tuple[Kind, ...] = ("regression", "watch_time", *ORDINAL)  # judged by their expected value
+EVERY: tuple[Kind, ...] = BINARY + NUMERIC
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to judge the predictions of an objective.
+
+    `better` is the direction of the metric, whatever the direction of the label. Even for a dismissal, higher AUC is better, because the
+    prediction is of the label. None: neither direction (calibration is best at 1). `of_label`: the metric is a value of the label itself,
+    so its direction is the objective's. `of_lists`: the metric judges the fused order and reads all impressions, not only those with a
+    known label. `by_list`: the metric is a mean over lists. `main`: the metric is also reported by slice and by day. `centred`: see
+    `bootstrap.interval`.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    better: str | None
+    estimate: Callable[[Rows], Estimate | Exact | Undefined]
+    main: bool = False
+    centred: bool = False
+    of_label: bool = False
+    of_lists: bool = False
+    by_list: bool = False
+
+    @property
+    def reads_lists(self) -> bool:
+        return self.of_lists or self.by_list
+
+    def better_of(self, objective: Objective) -> str | None:
+        return objective.better if self.of_label else self.better
+
+
+METRICS = (
+    Metric("auc", BINARY, schema.HIGHER, ranking.auc, main=True),
+    Metric("gauc", BINARY, schema.HIGHER, ranking.gauc, main=True),
+    Metric("gauc_list", BINARY, schema.HIGHER, ranking.gauc_list, main=True, by_list=True),
+    Metric("pr_auc", BINARY, schema.HIGHER, ranking.pr_auc),
+    Metric("log_loss", BINARY + ORDINAL, schema.LOWER, probability.log_loss, main=True),
+    Metric("normalized_entropy", BINARY, schema.LOWER, probability.normalized_entropy, main=True),
+    Metric("rps", ORDINAL, schema.LOWER, ranked_probability.rps, main=True),
+    Metric("ece", BINARY, schema.LOWER, probability.ece, main=True, centred=True),
+    Metric("calibration", EVERY, None, probability.calibration, main=True),
+    Metric("rmse", NUMERIC, schema.LOWER, regression.rmse, main=True),
+    Metric("mae", NUMERIC, schema.LOWER, regression.mae, main=True),
+    Metric("r2", NUMERIC, schema.HIGHER, regression.r2),
+    Metric("xauc", NUMERIC, schema.HIGHER, concordance.xauc, main=True),
+    Metric("xgauc", NUMERIC, schema.HIGHER, concordance.xgauc),
+    Metric("spearman", NUMERIC, schema.HIGHER, concordance.spearman),
+)
+
+# Metrics of predictions with the propensities of a logging and a target policy. They judge the target policy, not the predictions.
+OFF_POLICY = (
+    Metric("ips", EVERY, None, offpolicy.ips, of_label=True),
+    Metric("ips_clipped", EVERY, None, offpolicy.ips_clipped, of_label=True),
+    Metric("snips", EVERY, None, offpolicy.snips, main=True, of_label=True),
+    Metric("dr", EVERY, None, offpolicy.dr, main=True, of_label=True),
+    Metric("ess", EVERY, schema.HIGHER, offpolicy.ess, main=True),
+    Metric("max_weight", EVERY, schema.LOWER, offpolicy.max_weight),
+)
+
+
+# One fused order serves all objectives. So its metrics take the direction of an objective's label: capturing fewer dismissals is better.
+def ndcg(k: int) -> Metric:
+    return Metric(f"ndcg@{k}", EVERY, None, partial(lists.ndcg, k=k), main=True, of_label=True, of_lists=True)
+
+
+def captured_in_lists(k: int) -> Metric:
+    return Metric(f"captured@{k}", EVERY, None, partial(lists.captured_in_lists, k=k), main=True, of_label=True, of_lists=True)
+
+
+def captured_overall(percent: float) -> Metric:
+    estimate = partial(lists.captured_overall, percent=percent)
+    return Metric(f"captured@{percent:g}%", EVERY, None, estimate, main=True, of_label=True, of_lists=True)
+
+
+def main_metric(objective: Objective) -> str:
+    """Return the metric that judges an objective where one number must do: AUC, or XAUC, its counterpart for values."""
+    return "auc" if objective.kind in BINARY else "xauc"
+
+
+def list_metrics(list_k: Sequence[int], top_percent: Sequence[float]) -> tuple[Metric, ...]:
+    """Return the metrics of the fused order: `ndcg@K` and `captured@K` for each K, `captured@P%` for each P."""
+    return (*map(ndcg, list_k), *map(captured_in_lists, list_k), *map(captured_overall, top_percent))
+
+
+def list_metric(name: str) -> Metric:
+    """Return the metric of the fused order called `name`: ndcg@K, captured@K or captured@P%. Raises ValueError for any other name."""
+    found = re.fullmatch(r"(ndcg|captured)@(\d+(?:\.\d+)?)(%?)", name)
+    if found is not None:
+        kind, number, percent = found.groups()
+        if percent and kind == "captured" and 0 < float(number) < 100:
+            return captured_overall(float(number))
+        if not percent and number.isdigit() and int(number) > 0:
+            return ndcg(int(number)) if kind == "ndcg" else captured_in_lists(int(number))
+    raise ValueError(f'found "{name}", expected ndcg@K, captured@K or captured@P% such as captured@10%')

@@ -1,0 +1,165 @@
+"""Metrics of how well a prediction orders impressions by a number: XAUC over pairs, pooled and per user; Spearman's rank correlation."""
+
+import numpy as np
+
+from recsys.evaluation.inputs.rows import CountArray, FloatArray, IntArray, Order, Rows
+from recsys.evaluation.intervals.bootstrap import Estimate, Sums, Undefined, Weighted
+from recsys.evaluation.metrics.ranking import grouped, running_weights
+
+# Shapes: N rows, U users, R replicates.
+EXACT_PAIR_ROWS = 1_000  # exact replicates cost users² each; above this, the first-order expansion misses less than a tenth of the spread
+EXACT_RANK_ROWS = 50_000  # 1,000 exact replicates of Spearman take about a second here
+
+
+def constant_labels(rows: Rows) -> str | None:
+    """Return the reason why no order of these rows can be judged, or None."""
+    if len(rows) == 0:
+        return "no rows with a known label"
+    return "all labels are equal" if np.ptp(rows.label_N) == 0 else None
+
+
+def xauc(rows: Rows) -> Estimate | Undefined:
+    """Compute the share of pairs with different labels that the prediction orders correctly (Zhan et al., KDD 2022).
+
+    Tied predictions count one half. All pairs are counted, not a sample of them.
+    """
+    if reason := constant_labels(rows):
+        return Undefined(reason)
+    return _xauc_exact(rows) if len(rows) <= EXACT_PAIR_ROWS else _xauc_influence(rows)
+
+
+def xgauc(rows: Rows) -> Estimate | Undefined:
+    """Compute XAUC within each user, and average it over users whose labels differ, weighted by impressions."""
+    if len(rows) == 0:
+        return Undefined("no rows with a known label")
+    right_N, comparable_N = pair_counts(rows.by_label, rows.by_prediction, rows.user_N)
+    right_U, comparable_U = rows.per_user(right_N, comparable_N).T
+    xauc_U = np.divide(right_U, comparable_U, out=np.full(rows.users, np.nan), where=comparable_U > 0)
+    users_U = np.arange(rows.users)
+    return grouped(xauc_U, np.bincount(rows.user_N, minlength=rows.users), users_U, rows.users, reason="no user has different labels")
+
+
+def _xauc_exact(rows: Rows) -> Weighted:
+    """Count the pairs between users in two tables, [U, U]. Each replicate divides the quadratic forms of the two tables."""
+    label_N, prediction_N = rows.label_N, rows.prediction_N
+    comparable_NN = label_N[:, None] > label_N
+    right_NN = comparable_NN * ((prediction_N[:, None] > prediction_N) + 0.5 * (prediction_N[:, None] == prediction_N))
+    pair_NN = rows.user_N[:, None] * rows.users + rows.user_N
+    right_UU, comparable_UU = (
+        np.bincount(pair_NN.ravel(), pairs_NN.ravel(), rows.users**2).reshape(rows.users, rows.users)
+        for pairs_NN in (right_NN, comparable_NN)
+    )
+
+    def of_weights(weights_RU: CountArray) -> FloatArray:
+        weights = weights_RU.astype(np.float64)
+        right_R: FloatArray = np.einsum("ru,ru->r", weights @ right_UU, weights)
+        comparable_R: FloatArray = np.einsum("ru,ru->r", weights @ comparable_UU, weights)
+        return right_R / comparable_R
+
+    return Weighted(of_weights, rows.users, width=4 * rows.users)
+
+
+def _xauc_influence(rows: Rows) -> Sums:
+    """Expand XAUC to first order in the user weights. Both of its counts are quadratic in them.
+
+    With X the value of XAUC, the expansion is X + 2 Σ_u w_u (right_u − X · comparable_u) / Σ_u comparable_u.
+    """
+    everyone_N = np.zeros(len(rows), np.int64)
+    right_N, comparable_N = pair_counts(rows.by_label, rows.by_prediction, everyone_N)
+    comparable = comparable_N.sum()
+    value = float(right_N.sum() / comparable)
+    influence_N = 2 * (right_N - value * comparable_N) / comparable
+    return Sums(rows.per_user(influence_N), lambda sums: np.clip(value + sums[..., 0], 0.0, 1.0), method="influence")
+
+
+def pair_counts(by_label: Order, by_prediction: Order, group_N: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Count per row its pairs with rows of the same group and another label: those ordered correctly (ties ½), and all of them."""
+    label_N, prediction_N, rows = by_label.dense_rank, by_prediction.dense_rank, len(group_N)
+    by_group = Order.of(group_N * rows + prediction_N)
+    if (by_group.last_N - by_group.first_N == 1).all():
+        sequences = [by_group.rows_N]
+    else:  # the mean of two counts gives ties ½: in the first every tied pair is correct, in the second none
+        sequences = [np.lexsort((label_of_tied_N, prediction_N, group_N)) for label_of_tied_N in (label_N, -label_N)]
+    right_N = np.zeros(rows)
+    for sequence_N in sequences:
+        right_N[sequence_N] += _ascending_pairs(label_N[sequence_N], group_N[sequence_N]) / len(sequences)
+    alike = Order.of(group_N * rows + label_N)
+    comparable_N = np.bincount(group_N)[group_N] - alike.to_rows(alike.last_N - alike.first_N)
+    return right_N, comparable_N.astype(np.float64)
+
+
+def _ascending_pairs(value_N: IntArray, group_N: IntArray) -> IntArray:
+    """Count at each place the smaller values before it plus the larger values after it, within its group. Groups are contiguous.
+
+    The algorithm is a wavelet tree, one bit at a time from the highest. Each node holds the values that agree on the bits above, in their
+    order. Two values part in exactly one node, where one of them has a 0 and the other a 1. The cost is O(N log N), without a loop over
+    rows.
+    """
+    pairs_N = np.zeros(len(value_N), np.int64)
+    value_N = value_N.astype(np.int32)  # half the memory to move; moving memory is the whole cost here
+    place_N = np.arange(len(value_N), dtype=np.int32)
+    origin_N = place_N
+    start_N, end_N = (np.searchsorted(group_N, group_N, side).astype(np.int32) for side in ("left", "right"))  # bounds of its node
+    for bit in reversed(range(int(value_N.max(initial=0)).bit_length())):
+        one_N = (value_N >> bit & 1).astype(bool)
+        zeros_N = np.zeros(len(value_N) + 1, np.int32)
+        np.cumsum(~one_N, out=zeros_N[1:])
+        zeros_before_N = zeros_N[:-1] - zeros_N[start_N]
+        ones_before_N = place_N - start_N - zeros_before_N
+        middle_N = start_N + zeros_N[end_N] - zeros_N[start_N]  # where the ones of the node go
+        pairs_N[origin_N] += np.where(one_N, zeros_before_N, end_N - middle_N - ones_before_N)
+        target_N = np.where(one_N, middle_N + ones_before_N, start_N + zeros_before_N)
+        start_N, end_N = np.where(one_N, middle_N, start_N), np.where(one_N, end_N, middle_N)
+        source_N = np.empty_like(place_N)
+        source_N[target_N] = place_N
+        value_N, origin_N, start_N, end_N = value_N[source_N], origin_N[source_N], start_N[source_N], end_N[source_N]
+    return pairs_N
+
+
+def spearman(rows: Rows) -> Estimate | Undefined:
+    """Compute Pearson's correlation of the mid-ranks of label and prediction."""
+    if reason := constant_labels(rows):
+        return Undefined(reason)
+    if np.ptp(rows.prediction_N) == 0:
+        return Undefined("all predictions are equal")
+    return _spearman_exact(rows) if len(rows) <= EXACT_RANK_ROWS else _spearman_influence(rows)
+
+
+def _spearman_exact(rows: Rows) -> Weighted:
+    bounds = [(order, order.to_rows(order.first_N), order.to_rows(order.last_N)) for order in (rows.by_label, rows.by_prediction)]
+
+    def of_weights(weights_RU: CountArray) -> FloatArray:
+        weight_RN = np.take(weights_RU, rows.user_N, axis=1)
+        ranks = []
+        for order, first_N, last_N in bounds:
+            below_RN = running_weights(weights_RU, rows.user_N[order.rows_N])
+            twice_RN = np.take(below_RN, first_N, axis=1) + np.take(below_RN, last_N, axis=1)
+            ranks.append((twice_RN - below_RN[:, -1:]).astype(np.float64))  # the mean mid-rank is half of all weights
+        (a_RN, b_RN), weighted = ranks, [weight_RN * rank_RN for rank_RN in ranks]
+        ab_R: FloatArray = np.einsum("rn,rn->r", weighted[0], b_RN)
+        aa_R: FloatArray = np.einsum("rn,rn->r", weighted[0], a_RN)
+        bb_R: FloatArray = np.einsum("rn,rn->r", weighted[1], b_RN)
+        return ab_R / np.sqrt(aa_R * bb_R)
+
+    return Weighted(of_weights, rows.users, width=10 * len(rows))
+
+
+def _spearman_influence(rows: Rows) -> Sums:
+    """Expand Spearman's correlation to first order in the weights of rows.
+
+    A row's weight enters its own term. It also enters the ranks of all rows at or above it, through a step h ∈ {0, ½, 1}.
+    """
+    a_N, b_N = (order.mid_rank - len(rows) / 2 for order in (rows.by_label, rows.by_prediction))
+    ab, aa, bb = a_N @ b_N, a_N @ a_N, b_N @ b_N
+    value = float(ab / np.sqrt(aa * bb))
+    d_ab_N = a_N * b_N + _sum_above(rows.by_label, b_N) + _sum_above(rows.by_prediction, a_N)
+    d_aa_N = a_N**2 + 2 * _sum_above(rows.by_label, a_N)
+    d_bb_N = b_N**2 + 2 * _sum_above(rows.by_prediction, b_N)
+    influence_N = d_ab_N / np.sqrt(aa * bb) - value / 2 * (d_aa_N / aa + d_bb_N / bb)
+    return Sums(rows.per_user(influence_N), lambda sums: np.clip(value + sums[..., 0], -1.0, 1.0), method="influence")
+
+
+def _sum_above(order: Order, values_N: FloatArray) -> FloatArray:
+    """Return per row the sum of the values of rows above it in the order, plus half the values of rows tied with it."""
+    running_N = np.r_[0.0, np.cumsum(values_N[order.rows_N])]
+    return order.to_rows(running_N[-1] - (running_N[order.first_N] + running_N[order.last_N]) / 2)

@@ -1,0 +1,133 @@
+"""Which objective helps which: the rows of `schema.AFFINITY` as a matrix, and as a page of its own."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from recsys import artifacts, schema
+from recsys.report import cosines
+from recsys.report.figures.balance_figures import cosine_matrix
+from recsys.report.figures.figure import Figure, sentence
+from recsys.report.figures.heat_map import heat_map, scale_of
+from recsys.report.pages.page import page
+from recsys.report.pages.sections import Section
+from recsys.report.tables.cells import MARKS, Cell, Matrix
+from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, verdict_of
+
+ALONE, WITH_ALL = "alone", "all"
+
+
+def write_affinity(
+    path: Path,
+    rows: pa.Table,
+    name: str,
+    objectives: Sequence[str],
+    facts: Mapping[str, str],
+    *,
+    confidence: float,
+    fingerprint: str,
+) -> None:
+    """Write the page of an affinity study. `rows` have the form of `schema.AFFINITY`, `facts` are term → text."""
+    html = page(name, run=path.parent.name, facts=facts, shown=_sections(rows.to_pandas(), objectives, confidence), kind="affinity")
+    artifacts.write_file(path, lambda draft: draft.write_text(html, encoding="utf-8"), stage="affinity", fingerprint=fingerprint)
+
+
+def affinity_matrix(rows: pa.Table, objectives: Sequence[str]) -> Matrix:
+    """Return one row per judged objective: its metric when trained alone, then the gain from each partner and from all."""
+    return _matrix(rows.to_pandas(), objectives)
+
+
+def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float) -> list[Section]:
+    gains = _gains(table)
+    about = (
+        "A row is a judged objective: its main metric when it is trained alone, and the gain (that metric trained with the partner, minus"
+        " alone, seed by seed) from each partner and from all others together. Every run is the same net from the same start on the same"
+        " batches: the losses of who is left out count 0. So a run costs the same multiplications whoever is in it."
+        f" {_words(gains, confidence)}"
+    )
+    shown = [
+        Section(
+            "gains",
+            "Who helps whom",
+            about,
+            figures=[_map(gains, objectives)],
+            matrices={"Gain over being trained alone, with its interval over seeds": _matrix(table, objectives)},
+            wide=True,
+        )
+    ]
+    found = table[table["what"] == "cosine"].rename(columns={"partners": "other", "value": "cosine"})
+    if len(found):
+        about = (
+            "Whether the gradients of two objectives in the weights of the layer that all share pull the same way on rows that were not"
+            " learned yet, over the runs of all together: from products of one batch's gradient with another's, which the noise of labels"
+            f" does not shift. Intervals ({confidence:.0%}) are from a jackknife over days, or over seeds and members in shuffled passes."
+            f" {cosines.words(found, confidence)} What gradients say need not be what metrics say."
+        )
+        figures = [cosine_matrix(found, objectives)] if found["cosine"].notna().any() else []
+        shown.append(Section("gradients", "Gradients", about, figures=figures, wide=True))
+    return shown
+
+
+def _gains(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of gains with `verdict`, and with `partner`, which names a column of the matrix."""
+    gains = table[table["what"] == "gain"]
+    verdicts = [verdict_of(low, high, schema.HIGHER) for low, high in zip(gains["low"], gains["high"], strict=True)]
+    partner = gains["partners"].where(~gains["partners"].str.contains(schema.TOGETHER, regex=False), WITH_ALL)
+    return gains.assign(verdict=pd.Series(verdicts, index=gains.index, dtype=object), partner=partner)
+
+
+def _matrix(table: pd.DataFrame, objectives: Sequence[str]) -> Matrix:
+    shown = _gains(table)
+    gains = {(row["objective"], row["partner"]): row for row in shown.to_dict("records")}
+    values = table[(table["what"] == "value") & table["partners"].isna()]
+    alone = values.groupby("objective")["value"].mean()
+    metric = values.groupby("objective")["metric"].first()
+    columns = _columns(shown, objectives)
+
+    def gain(objective: str, partner: str) -> Cell | None:
+        row = gains.get((objective, partner))
+        if row is None:
+            return None
+        value, low, high = (None if pd.isna(row[name]) else float(row[name]) for name in ("value", "low", "high"))
+        return Cell(value, low, high, "undefined in a run" if value is None else None, row["verdict"], signed=True)
+
+    rows = tuple(
+        (
+            f"{name} ({metric[name]})",
+            (Cell(None if pd.isna(alone[name]) else float(alone[name]), None, None), *(gain(name, partner) for partner in columns)),
+        )
+        for name in objectives
+    )
+    return Matrix("judged", (ALONE, *(f"with {partner}" for partner in columns)), rows)
+
+
+def _columns(gains: pd.DataFrame, objectives: Sequence[str]) -> list[str]:
+    return [*objectives, *([WITH_ALL] if (gains["partner"] == WITH_ALL).any() else [])]
+
+
+def _map(gains: pd.DataFrame, objectives: Sequence[str]) -> Figure:
+    known = gains.dropna(subset="value")
+    texts = [f"{value:+.4f} {MARKS.get(verdict, '')}".strip() for value, verdict in zip(known["value"], known["verdict"], strict=True)]
+    cells = known.rename(columns={"objective": "row", "partner": "column"}).assign(text=texts)
+    title = "Gain in the main metric of the row's objective from being trained with the column's"
+    text = sentence(
+        title, (f"{row} with {column} {text}" for row, column, text in cells[["row", "column", "text"]].itertuples(index=False))
+    )
+    return heat_map(cells, _columns(gains, objectives), scale_of(cells["value"]), "gain", title=title, text=text, of="with")
+
+
+def _words(gains: pd.DataFrame, confidence: float) -> str:
+    """Return in words what the intervals say, and how many of them would exclude 0 by chance alone."""
+    judged = gains[gains["verdict"].notna()]
+    if judged.empty:
+        return "One seed has no interval: nothing can be told from the noise of seeds."
+    parts = [
+        f"{words}: " + ", ".join(f"{row.objective} by {row.partner} ({row.value:+.4f})" for row in found.itertuples())
+        for verdict, words in ((BETTER, "Helped"), (WORSE, "Hurt"))
+        if len(found := judged[judged["verdict"] == verdict])
+    ]
+    unclear = int((judged["verdict"] == UNCLEAR).sum())
+    parts.append(f"{unclear} of {len(judged)} gains cannot be told from the noise of seeds")
+    return f"{'. '.join(parts)}; by chance alone about {(1 - confidence) * len(judged):.1g} would exclude 0."

@@ -1,0 +1,141 @@
+"""The calibration of the predictions, as probabilities or as values: curves, what calibration changed, and slice by slice."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from recsys import artifacts, schema
+from recsys.calibration import Calibration, is_calibrated, read, uncalibrated
+from recsys.config import Pipeline
+from recsys.evaluation import Scores, read_scores
+from recsys.report.figures import calibration_figures
+from recsys.report.pages.sections import MAX_LINES, Section, is_of
+from recsys.report.tables.cells import Line, Matrix, grid
+from recsys.report.tables.frame import SPLIT_ORDER, by_slice, frame, whole
+from recsys.workspace import CALIBRATION, CALIBRATION_CHANGE
+
+# Metric → its name here. First the metrics that calibration is meant to improve, then others that it may change.
+AIM = {
+    "calibration": "Σp/Σy",
+    "ece": "ECE",
+    "log_loss": "log loss",
+    "normalized_entropy": "normalised entropy",
+    "rps": "RPS",
+    "rmse": "RMSE",
+}
+BESIDES = {"auc": "AUC", "xauc": "XAUC"}  # and captured@P%
+BY_SLICE = ("calibration", "ece")
+
+Lines = dict[tuple[str, str, str | None, str], Line]  # objective, slice, its value, metric → line
+
+
+def section(run: Path, predictions: pa.Table, scores: Scores, table: pd.DataFrame, pipeline: Pipeline) -> Section:
+    """Return the section on the calibration of the latest split in the predictions.
+
+    `table` is the frame of metrics.parquet, `scores` are those of `predictions`. Raises ArtifactError where calibration.json or
+    calibration.parquet exists but cannot be read, or where predictions are calibrated but calibration.parquet is missing.
+    """
+    split = next(name for name in SPLIT_ORDER if is_of(predictions, name).any())
+    before = read_scores(uncalibrated(predictions), pipeline.objective, run.name, labels=True) if is_calibrated(predictions) else None
+    of_split = _of_split(table, split)
+    figures = calibration_figures.curves(
+        scores, before, is_of(predictions, split), pipeline.objective, whole(of_split), confidence=pipeline.evaluate.confidence
+    )
+    folded: dict[str, Matrix] = {}
+    matrices: dict[str, Matrix] = {}
+    before_by_slice: Lines = {}
+    if before is not None:
+        changed = _of_split(frame(artifacts.read_table(run / CALIBRATION_CHANGE)), split)
+        is_before = changed["run"] == schema.UNCALIBRATED
+        values, after = whole(changed[is_before]), whole(changed[~is_before])
+        matrices[f"Before and after calibration, {split} days"] = _before_and_after(values, after, AIM)
+        folded[f"What calibration changed besides, {split} days"] = _before_and_after(values, after, BESIDES | _captured(after))
+        before_by_slice = _lines(changed[is_before])
+    sliced = _by_slice(_lines(of_split), before_by_slice)
+    if sliced.rows:
+        folded[f"By slice, {split} days, furthest from Σp/Σy = 1 first"] = sliced
+    about = (
+        f"Impressions of the {split} days in bins of equal size by their prediction. On the dashed line a prediction is right on average;"
+        " Σp/Σy above 1 predicts too much. On few rows even a perfect prediction has an ECE above 0. The bars take rows for independent."
+    )
+    return Section(
+        "calibration",
+        "Calibration",
+        about + _maps_words(run, split, pipeline),
+        figures=figures,
+        matrices=matrices,
+        folded_matrices=folded,
+    )
+
+
+def _of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
+    return table[table["split"] == split]
+
+
+def _maps_words(run: Path, split: str, pipeline: Pipeline) -> str:
+    """Return in words which maps were fitted to which days, which objectives have no map, and where the numbers flatter."""
+    if artifacts.manifest(run / CALIBRATION) is None:
+        return ' Predictions are as the model gave them (evaluate.calibrate = "none").'
+    calibration: Calibration = read(run / CALIBRATION)
+    words = (
+        f" Predictions were calibrated by a monotone map an objective ({calibration.method}), fitted to the validation days; grey: the"
+        " same bins before it. The fused order moves with any map, AUC and XAUC with the ties of an isotonic one, and where maps multiply."
+    )
+    if split == schema.VALIDATION:
+        words += " These are the days that the maps were fitted to: the numbers after calibration flatter it."
+    elif pipeline.train.refit:
+        words += (
+            " The maps were fitted to the model before it learned the validation days (train.refit); the model of these days is another,"
+            " which a map may fit less well."
+        )
+    left = [f"{name} ({reason})" for name, reason in calibration.left.items()]
+    return f"{words} Left as they are: {'; '.join(left)}." if left else words
+
+
+def _captured(after: pd.DataFrame) -> dict[str, str]:
+    return {name: f"{name}, fused order" for name in after["metric"].unique() if name.startswith("captured@")}
+
+
+def _before_and_after(before: pd.DataFrame, after: pd.DataFrame, metrics: Mapping[str, str]) -> Matrix:
+    """Return one row per objective and metric: the value before, the value after, and the paired difference."""
+    value_before = {(line.objective, line.metric): line.value for line in grid(before).lines}
+    lines = [line for line in grid(after).lines if line.metric in metrics]
+    objectives, order = list(dict.fromkeys(line.objective for line in lines)), list(metrics)
+    rows = [
+        (f"{line.objective}: {metrics[line.metric]}", (value_before[line.objective, line.metric], line.value, *line.differences))
+        for line in sorted(lines, key=lambda line: (objectives.index(line.objective), order.index(line.metric)))
+    ]
+    return Matrix("", ("before", "after", "after minus before"), tuple(rows))
+
+
+def _by_slice(now: Lines, before: Lines) -> Matrix:
+    """Return one row per objective and value of a slice.
+
+    Rows whose interval of Σp/Σy excludes 1 come first. Within each part the ratios furthest from 1 come first.
+    """
+    keys = sorted(dict.fromkeys(key[:3] for key in now), key=lambda key: _place(now.get((*key, "calibration"))))
+    columns = ("Σp/Σy", "ECE", *(("Σp/Σy before", "ECE before") if before else ()))
+    rows = []
+    for objective, name, value in keys[:MAX_LINES]:
+        lines = [lines.get((objective, name, value, metric)) for lines in (now, *([before] if before else [])) for metric in BY_SLICE]
+        n = next(line.n for line in lines if line is not None)
+        label = f"{objective}, {name} = {'not known' if value is None else value} (n = {n:,})"
+        rows.append((label, tuple(None if line is None else line.value for line in lines)))
+    return Matrix("", columns, tuple(rows))
+
+
+def _lines(table: pd.DataFrame) -> Lines:
+    sliced = by_slice(table[table["metric"].isin(BY_SLICE)])
+    return {(line.objective, line.slice, line.slice_value, line.metric): line for line in grid(sliced).lines}
+
+
+def _place(line: Line | None) -> tuple[bool, float]:
+    cell = None if line is None else line.value
+    if cell is None or cell.value is None:
+        return True, 0.0  # undefined: last
+    far = np.inf if cell.value <= 0 else abs(float(np.log(cell.value)))
+    is_sure = cell.low is not None and cell.high is not None and not cell.low <= 1 <= cell.high
+    return not is_sure, -far

@@ -1,0 +1,133 @@
+"""Runs compared with the first of them: the rows of `schema.COMPARISON` as one table with verdicts in words, and as a page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import altair as alt
+import pandas as pd
+import pyarrow as pa
+
+from recsys import artifacts, schema
+from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values
+from recsys.report.figures.front_figures import number_name
+from recsys.report.pages.page import page
+from recsys.report.pages.sections import Section
+from recsys.report.tables.cells import Matrix, cell_of
+from recsys.report.tables.frame import BETTER, IN_UNITS, UNCLEAR, WORSE, short_names, verdict_of
+
+
+def write_comparison(path: Path, rows: pa.Table, name: str, facts: Mapping[str, str], *, fingerprint: str) -> None:
+    """Write the page of a comparison. `rows` have the form of `schema.COMPARISON`, `facts` are term → text."""
+    table = _judged(rows)
+    runs = list(dict.fromkeys(table["run"]))
+    differences = Section(
+        "differences",
+        "Differences",
+        f"{_words(table)} {_about(runs[0])}",
+        matrices={f"Every run, and by how much it is above {runs[0]}": comparison_matrix(rows)},
+        figures=_figures(table),
+    )
+    html = page(name, run=" · ".join(runs), facts=facts, shown=[differences], kind="comparison")
+    artifacts.write_file(path, lambda draft: draft.write_text(html, encoding="utf-8"), stage="compare", fingerprint=fingerprint)
+
+
+def comparison_matrix(rows: pa.Table) -> Matrix:
+    """Return one row per objective, metric and run, the first run first.
+
+    A row holds the value, the difference to the first run, and the verdict in words.
+    """
+    table = _judged(rows)
+    first = table["run"].iloc[0]
+    lines = []
+    for (objective, metric), of in table.groupby(["objective", "metric"], sort=False):
+        for place, row in enumerate(of.to_dict("records")):
+            value = cell_of(row["value"], row["low"], row["high"])
+            bounds = row["difference"], row["difference_low"], row["difference_high"]
+            above = None if row["run"] == first else cell_of(*bounds, verdict=row["verdict"], signed=True)
+            name = number_name(str(objective), str(metric)) if place == 0 else ""
+            lines.append((name, (row["run"], value, above, row["words"])))
+    return Matrix("objective", ("run", "value", f"minus {first}", "verdict"), tuple(lines))
+
+
+def comparison_words(rows: pa.Table) -> list[str]:
+    """Return in words what the table says, and what it does not say."""
+    table = _judged(rows)
+    return [_words(table), _about(table["run"].iloc[0])]
+
+
+def verdict_words(verdict: str | None, users: int, reason: str | None) -> str:
+    """Return the verdict in words: better, worse, "no difference seen at 1,204 users", or why there is no verdict."""
+    if verdict is None:
+        return f"cannot be said: {reason or 'the metric is best at neither end'}"
+    return f"no difference seen at {users:,} users" if verdict == UNCLEAR else verdict
+
+
+def _judged(rows: pa.Table) -> pd.DataFrame:
+    """Return the rows with `verdict` (None for the first run) and its `words`."""
+    table: pd.DataFrame = rows.to_pandas()
+    first = table["run"].iloc[0]
+    bounds = table[["difference_low", "difference_high", "better"]].itertuples(index=False, name=None)
+    table["verdict"] = pd.Series([verdict_of(*row) for row in bounds], index=table.index, dtype=object)
+    table["words"] = [
+        "compared with"
+        if row["run"] == first
+        else verdict_words(row["verdict"], row["users"], None if pd.isna(row["reason"]) else row["reason"])
+        for row in table.to_dict("records")
+    ]
+    return table
+
+
+def _words(table: pd.DataFrame) -> str:
+    """Return one sentence per run after the first."""
+    runs = list(dict.fromkeys(table["run"]))
+    parts = []
+    for run in runs[1:]:
+        of = table[table["run"] == run]
+        counts = of["verdict"].value_counts()
+        said = [f"{verdict} in {counts[verdict]}" for verdict in (BETTER, WORSE) if verdict in counts]
+        if UNCLEAR in counts:
+            said.append(f"no difference seen in {counts[UNCLEAR]}")
+        if silent := int(of["verdict"].isna().sum()):
+            said.append(f"nothing can be said of {silent}")
+        parts.append(f"Of {len(of)} numbers {run} against {runs[0]}: {', '.join(said)}.")
+    return " ".join(parts)
+
+
+def _about(first: str) -> str:
+    return (
+        f"Differences are each run minus {first} on the same impressions, resampled with the same users. A verdict is about these trained"
+        " models and this many users: no difference seen is not no difference, several verdicts at once make a wrong one likelier, and"
+        " another seed is another model (recsys sweep --seeds has its noise in the intervals)."
+    )
+
+
+def _figures(table: pd.DataFrame) -> list[Figure]:
+    """Draw one figure per metric: by how much each run is above the first.
+
+    A metric with a unit has one figure per objective.
+    """
+    shown = table[table["difference"].notna()]
+    axis = shown["metric"].where(~shown["metric"].isin(IN_UNITS), shown["metric"] + " of " + shown["objective"])
+    return [_figure(str(name), rows) for name, rows in shown.groupby(axis, sort=False)]
+
+
+def _figure(name: str, shown: pd.DataFrame) -> Figure:
+    rows = shown.assign(run=shown["run"].map(short_names(list(dict.fromkeys(shown["run"])))))
+    bounds = {"difference_low:Q": "low", "difference_high:Q": "high"}
+    said = {"objective:N": "objective", "run:N": "run", "difference:Q": "difference", **bounds}
+    base = alt.Chart(records(rows, "objective", "run", "difference", "difference_low", "difference_high", "words")).encode(
+        y=alt.Y("objective:N", title=None, sort=None),
+        yOffset=alt.YOffset("run:N", sort=None),
+        color=alt.Color("run:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=2)),
+        tooltip=named({**said, "words:N": "verdict"}),
+    )
+    chart = alt.layer(
+        alt.Chart(values([{"zero": 0}])).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="zero:Q"),
+        base.mark_rule(strokeWidth=2.5).encode(x=alt.X("difference_low:Q"), x2="difference_high:Q"),
+        base.mark_point(filled=True, size=60, opacity=1).encode(x=alt.X("difference:Q", title=f"{name}: run minus the first")),
+    )
+    sides = {(schema.HIGHER,): "right of the dashed line is better", (schema.LOWER,): "left of the dashed line is better"}
+    side = sides.get(tuple(rows["better"].unique()), "where lower is better, left of the dashed line")
+    title = f"Difference in {name}; {side}"
+    text = sentence(title, (f"{row.run} {row.objective} {row.difference:+.4f}, {row.words}" for row in rows.itertuples()))
+    return figure(title, text, chart, height=max(120, 22 * len(rows) + 20))

@@ -1,0 +1,91 @@
+"""The groups of features that an objective's order rests on, by permutation: one figure per objective, from importance.parquet."""
+
+import altair as alt
+import pandas as pd
+import pyarrow as pa
+
+from recsys import schema
+from recsys.config import Pipeline
+from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values
+from recsys.report.pages.sections import Section
+from recsys.report.tables.cells import Cell, cell_of
+
+NAMED = 2  # groups that a title names
+METRIC_WORDS = {"auc": "AUC", "xauc": "XAUC"}
+GROUP_WORDS = {
+    "user": "user columns",
+    "item": "item columns",
+    "query": "the item being watched",
+    "context": "context",
+    "history": "history",
+    "ids": "ids",
+    schema.TODAY: "today's counters",
+    schema.BIAS + schema.POSITION: "position",
+    schema.BIAS + schema.DEVICE: "device, as a bias",
+}
+
+
+def sections(rows: pa.Table | None, pipeline: Pipeline) -> list[Section]:
+    """Return the section on importance. There is none where the pipeline asks for none.
+
+    `rows` are in the form of `schema.IMPORTANCE`, or None where the run has none.
+    """
+    if not pipeline.evaluate.importance:
+        return []
+    title = "Importance of features"
+    if rows is None:
+        return [Section("importance", title, "This run has no importance.parquet: run the stage importance.")]
+    table = rows.to_pandas()
+    known = table[table["value"].notna()]
+    figures = [_figure(str(objective), of_objective) for objective, of_objective in known.groupby("objective", sort=False)]
+    return [Section("importance", title, _about(table, pipeline), figures=figures)]
+
+
+def group_words(name: str) -> str:
+    """Return the name of a group of features on the page."""
+    if name.startswith(schema.AGGREGATE):
+        return f"past of {schema.strip(name, schema.AGGREGATE).replace(schema.TOGETHER, ' × ')}"
+    return GROUP_WORDS[name]
+
+
+def _about(table: pd.DataFrame, pipeline: Pipeline) -> str:
+    judged = table[table["low"] < table["high"]]
+    times = int(table["permutations"].iloc[0])
+    several = f", the mean of {times} permutations" if times > 1 else ""
+    about = (
+        "How far an objective's AUC (of a value: XAUC) falls when one group of features is permuted among the impressions of a day, and the"
+        f" model is asked again: on up to {table['n'].max():,} {table['split'].iloc[0]} impressions, drawn with seed"
+        f" {table['seed'].iloc[0]}{several}. It says what this model leans on, not what it would lose without the group: groups that know"
+        " the same share their part or hide it, and a permuted row can be one that never occurs. Intervals resample users."
+    )
+    if len(judged):
+        chance = (1 - pipeline.evaluate.confidence) * len(judged)
+        about += f" Of {len(judged)} falls about {chance:.0f} would exclude 0 by chance alone."
+    for objective, rows in table[table["value"].isna()].groupby("objective", sort=False):
+        about += f" No value for {objective}: {rows['reason'].iloc[0]}."
+    return about
+
+
+def _figure(objective: str, rows: pd.DataFrame) -> Figure:
+    ordered = rows.sort_values("value", ascending=False, kind="stable")
+    ordered = ordered.assign(group=ordered["feature_group"].map(group_words))
+    metric = METRIC_WORDS[ordered["metric"].iloc[0]]
+    y = alt.Y("group:N", title=None, sort=None, axis=alt.Axis(labelLimit=240))
+    base = alt.Chart(records(ordered, "group", "value", "low", "high", "n")).encode(
+        y=y, tooltip=named({"group:N": "permuted", "value:Q": f"fall of {metric}", "low:Q": "low", "high:Q": "high", "n:Q": "rows"})
+    )
+    chart = alt.layer(
+        alt.Chart(values([{"zero": 0}])).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="zero:Q"),
+        base.mark_bar(opacity=0.55).encode(x=alt.X("value:Q", title=f"fall of {metric} when permuted")),
+        base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q"),
+    )
+    cells = {str(row["group"]): cell_of(row["value"], row["low"], row["high"]) for _, row in ordered.iterrows()}
+    text = sentence(f"Fall of {metric} of {objective} when a group is permuted", (f"{group} {cell}" for group, cell in cells.items()))
+    return figure(f"{objective}: {_title(metric, ordered, cells)}", text, chart, height=max(120, 18 * len(ordered) + 40))
+
+
+def _title(metric: str, ordered: pd.DataFrame, cells: dict[str, Cell]) -> str:
+    sure = ordered.loc[ordered["low"] > 0, "group"].head(NAMED)
+    if sure.empty:
+        return f"no group's fall of {metric} can be told from 0"
+    return f"{metric} falls most by {', then '.join(f'{group} ({cells[group].text})' for group in sure)}"

@@ -1,0 +1,115 @@
+"""report.html: one self-contained page that works offline."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import altair as alt
+import pyarrow as pa
+import vl_convert
+
+from recsys import artifacts
+from recsys.artifacts import Origin
+from recsys.config import Pipeline
+from recsys.evaluation import read_scores
+from recsys.progress import Console
+from recsys.report.pages import calibration_section, importance_section, position_section, sections, tradeoffs
+from recsys.report.pages.sections import Section
+from recsys.report.tables.cells import LEGEND
+from recsys.report.tables.frame import frame, short_names
+from recsys.report.templates import inline_json, render, script, static
+from recsys.report.training_log import read_inside, read_journal
+from recsys.workspace import IMPORTANCE, INSIDE, JOURNAL, METRICS, MODEL, PREDICTIONS, REPORT
+
+
+def write_report(
+    run: Path,
+    pipeline: Pipeline,
+    *,
+    account: Mapping[str, int] | None,
+    origin: Origin,
+    console: Console,
+    against: Sequence[Path] = (),
+    examples: Path | None = None,
+) -> None:
+    """Write `run`/report.html from metrics.parquet and predictions.parquet, and from training.jsonl and model/inside.json if they exist.
+
+    `account` is the row account of the log, if there is one. `against` are other runs that scored the same impressions. They become points
+    beside this run's trade-offs. `examples` is the folder, if there is one, that holds the items' features. Raises ArtifactError where an
+    existing file cannot be read or has another form.
+    """
+    table = frame(artifacts.read_table(run / METRICS))
+    predictions = artifacts.read_table(run / PREDICTIONS)
+    scores = read_scores(predictions, pipeline.objective, run.name, labels=True)
+    model, journal = read_inside(run / MODEL / INSIDE), read_journal(run / JOURNAL)
+    beside = tradeoffs.Beside({other.name: artifacts.read_table(other / PREDICTIONS) for other in against}, examples)
+    shown = [
+        *sections.metrics(table),
+        *sections.days(table),
+        calibration_section.section(run, predictions, scores, table, pipeline),
+        *sections.slices(table, pipeline),
+        *importance_section.sections(_importance(run), pipeline),
+        sections.training(journal),
+        *tradeoffs.sections(run.name, predictions, table, pipeline, beside),
+        *sections.inside(model, pipeline),
+        *sections.balancing(journal, pipeline),
+        *position_section.sections(model, predictions, scores, pipeline),
+    ]
+    html = page(
+        pipeline.name,
+        run=run.name,
+        facts=sections.facts(pipeline, predictions, model, account),
+        objectives=sections.objectives(pipeline, predictions, scores),
+        shown=shown,
+    )
+    origin.write_file(run / REPORT, lambda path: path.write_text(html, encoding="utf-8"))
+    console.say(f"report: {sum(len(section.figures) for section in shown)} figures, {len(html.encode()) / 1e6:.1f} MB")
+
+
+def page(
+    name: str,
+    *,
+    run: str,
+    facts: Mapping[str, str],
+    objectives: Sequence[sections.ObjectiveFacts] = (),
+    shown: Sequence[Section],
+    kind: str = "run",
+) -> str:
+    """Return a page of these sections. Its head shows `name`, then `kind` and `run`: the kind of thing that was run, and its name.
+
+    Without `objectives` there is no table of them.
+    """
+    specs = {f"{section.anchor}-{place}": figure.spec for section in shown for place, figure in enumerate(section.figures)}
+    widgets = [section.widget for section in shown if section.widget is not None]
+    html = render(
+        "page.html",
+        name=name,
+        run=run,
+        kind=kind,
+        facts=facts,
+        objectives=objectives,
+        sections=shown,
+        short_names=lambda grid: [short_names(list(grid.others))[other] for other in grid.others],
+        legend=LEGEND,
+        figures=inline_json(specs),
+        styles=[static(name) for name in _once("page.css", *(widget.style for widget in widgets))],
+        data={place: values for widget in widgets for place, values in widget.data.items()},
+        vega=script(_vega()),
+        scripts=[script(static(name)) for name in _once("page.js", *(name for widget in widgets for name in widget.scripts))],
+    )
+    return str(html)
+
+
+def _importance(run: Path) -> pa.Table | None:
+    path = run / IMPORTANCE
+    return artifacts.read_table(path) if path.is_file() else None
+
+
+def _once(*names: str) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+@cache
+def _vega() -> str:
+    """Return the library that draws all figures without a network, in the version of altair's specifications."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed", "_".join(alt.SCHEMA_VERSION.split(".")[:2])))

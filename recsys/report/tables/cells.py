@@ -1,0 +1,173 @@
+"""The contents of tables: numbers with their intervals as text, the same in the terminal and on the page."""
+
+from dataclasses import dataclass
+from math import floor, log10
+from typing import Any
+
+import pandas as pd
+
+from recsys import schema
+from recsys.report.tables.frame import BETTER, KEYS, UNCLEAR, WORSE, compared
+
+MARKS = {BETTER: "▲", WORSE: "▼", UNCLEAR: "·"}
+LEGEND = "▲ better, ▼ worse (the interval excludes 0), · neither can be said"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number, its interval, and the reason where one of them is missing."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str | None = None
+    verdict: str | None = None
+    signed: bool = False
+
+    def number(self, value: float) -> str:
+        """Return a number as text, without a zero before the point, as in papers: ".7412".
+
+        It has the decimals that show two digits of the interval's half width, at most four: further digits are noise. An interval of zero
+        width belongs to a number that is not measured but certain: "0 [0, 0]", ".5 [.5, .5]".
+        """
+        if self.low is not None and self.low == self.high == self.value:
+            value = round(value, 4) + 0.0
+            return f"{value:{'+' if self.signed and value else ''}.4f}".rstrip("0").rstrip(".").replace("0.", ".", 1)
+        text = f"{value:{'+' if self.signed else ''}.{self._decimals()}f}"
+        return text.replace("0.", ".", 1) if abs(value) < 1 and text.lstrip("+-").startswith("0.") else text
+
+    @property
+    def text(self) -> str:
+        return "–" if self.value is None else self.number(self.value)
+
+    @property
+    def interval(self) -> str:
+        """The interval as text, empty where there is none."""
+        return "" if self.low is None or self.high is None else f"[{self.number(self.low)}, {self.number(self.high)}]"
+
+    @property
+    def mark(self) -> str:
+        return "" if self.verdict is None else MARKS[self.verdict]
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.text, self.interval, self.mark) if part)
+
+    def _decimals(self) -> int:
+        if self.low is None or self.high is None:  # an interval that is missing for a reason leaves few digits
+            half = abs(self.value or 0.0) / (1000 if self.reason is None else 5)
+            return _digits(half)
+        decimals = _digits((self.high - self.low) / 2)
+        nearer = min(abs(self.low), abs(self.high)) if self.low * self.high > 0 else 0.0
+        while round(nearer, 4) > 0 and round(nearer, decimals) == 0:
+            decimals += 1  # an interval that excludes 0 must not look as if it began at 0
+        return decimals
+
+
+@dataclass(frozen=True)
+class Line:
+    """One objective and metric: its value, and its differences to the other runs, in the order of `Grid.others`."""
+
+    objective: str
+    group: str
+    metric: str
+    is_main: bool
+    slice: str
+    slice_value: str | None
+    value: Cell
+    n: int | None
+    n_positive: int | None
+    coverage: float | None
+    better: str | None
+    differences: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table ready to be laid out. `others` are the runs compared with."""
+
+    others: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def is_partly_covered(self) -> bool:
+        """Whether some value rests on less than all of its rows. Where none does, a column of coverage would hold only 100 %."""
+        return any(line.coverage is not None and line.coverage < 1 for line in self.lines)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A table of numbers with named rows and columns. None is a cell without a number. A column can also hold words."""
+
+    corner: str  # heading of the rows' names
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell | str | None, ...]], ...]
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether rows without a name belong to the last one that has a name."""
+        return any(not name for name, _ in self.rows)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether any of its numbers has a mark, which the legend explains."""
+        return any(isinstance(cell, Cell) and cell.verdict is not None for _, cells in self.rows for cell in cells)
+
+
+def grid(table: pd.DataFrame) -> Grid:
+    """Lay out rows of `frame` (any selection of them), with the compared runs side by side."""
+    others = compared(table)
+    groups = table.groupby(KEYS, sort=False, dropna=False)
+    return Grid(tuple(others), tuple(_line(group, others) for _, group in groups))
+
+
+def cell_of(value: Any, low: Any, high: Any, *, verdict: str | None = None, signed: bool = False) -> Cell:
+    """Return a cell from numbers of a frame, where a missing number is NaN or None."""
+    return Cell(_number(value), _number(low), _number(high), verdict=verdict, signed=signed)
+
+
+def conditional_words(name: str) -> str | None:
+    """Return the words for a conditional form: "like, given click" for "like|click". None for an objective's own name."""
+    parts = schema.conditional_parts(name)
+    return None if parts is None else f"{parts[0]}, given {parts[1]}"
+
+
+def _line(group: pd.DataFrame, others: list[str]) -> Line:
+    first = group.iloc[0]
+    differences = {
+        row["against"]: Cell(
+            _number(row["difference"]), _number(row["difference_low"]), _number(row["difference_high"]),
+            _text(row["difference_reason"]), _text(row["verdict"]), signed=True,
+        )
+        for row in group[group["against"].notna()].to_dict("records")
+    }  # fmt: skip
+    absent = Cell(None, None, None, "not compared", signed=True)
+    return Line(
+        objective=first["objective"],
+        group=first["group"],
+        metric=first["metric"],
+        is_main=bool(first["is_main"]),
+        slice=first["slice"],
+        slice_value=_text(first["slice_value"]),
+        value=Cell(_number(first["value"]), _number(first["low"]), _number(first["high"]), _text(first["reason"])),
+        n=_count(first["n"]),
+        n_positive=_count(first["n_positive"]),
+        coverage=_number(first["coverage"]),
+        better=_text(first["better"]),
+        differences=tuple(differences.get(other, absent) for other in others),
+    )
+
+
+def _digits(half: float) -> int:
+    return min(4, max(0, 1 - floor(log10(half)))) if half > 0 else 4
+
+
+def _number(value: float | None) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def _count(value: float) -> int | None:
+    return None if pd.isna(value) else int(value)
+
+
+def _text(value: str | float | None) -> str | None:
+    return None if pd.isna(value) else str(value)

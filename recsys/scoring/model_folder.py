@@ -1,0 +1,101 @@
+"""A trained model as a folder of weights, encoder, config and facts about the model; and the same model, loaded."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from recsys import artifacts, schema
+from recsys.config import Learning
+from recsys.encoding import Encoder
+from recsys.errors import ArtifactError
+from recsys.objectives import Objective
+from recsys.predictions import value_names
+from recsys.scoring.member import Member, empty_member
+from recsys.workspace import ENCODER, INSIDE
+
+# Legend: N rows, K objectives, V values of a row (predictions.value_names).
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+TRAIN_MEANS, VALIDATION = "train_means.json", "validation.parquet"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model, with all that scoring needs. The members are in evaluation mode, on the CPU."""
+
+    pipeline: Learning
+    encoder: Encoder
+    members: tuple[Member, ...]
+    train_means: Mapping[str, float]
+
+
+def write_model(
+    output: artifacts.Output,
+    *,
+    pipeline: Learning,
+    encoder: Path,
+    members: Sequence[Mapping[str, Tensor]],
+    inside: Mapping[str, Any],
+    train_means: Mapping[str, float],
+    validation: pa.Table,
+) -> None:
+    """Write the contents of runs/RUN/model. The folder is self-contained: loading needs no other folder, and no pickle.
+
+    The model options of `pipeline` hold widths and no budget.
+    """
+    weights = {f"member.{index}.{name}": tensor.contiguous() for index, member in enumerate(members) for name, tensor in member.items()}
+    save_file(weights, output.path(WEIGHTS))
+    for path in sorted(encoder.rglob("*")):
+        if path.is_file():
+            shutil.copyfile(path, output.path(f"{ENCODER}/{path.relative_to(encoder)}"))
+    output.write_json(CONFIG, pipeline.model_dump(mode="json", include=set(Learning.model_fields)))
+    output.write_json(INSIDE, inside)
+    output.write_json(TRAIN_MEANS, train_means)
+    output.write_table(VALIDATION, validation)
+
+
+def read_model(folder: Path) -> Model:
+    """Read a model folder. Raise ArtifactError, naming the file, where anything in the folder differs from its manifest."""
+    artifacts.verify(folder)
+    try:
+        pipeline = Learning.model_validate_json((folder / CONFIG).read_bytes())
+        encoder = Encoder.load(folder / ENCODER)
+        weights = load_file(folder / WEIGHTS)
+        members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.members))
+        means = json.loads((folder / TRAIN_MEANS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
+        what = " ".join(str(error).split())  # torch's message has several lines
+        raise ArtifactError(f"{folder}: found a model of another version ({what}). Fix: delete it and run the stage train again") from error
+    return Model(pipeline, encoder, members, means)
+
+
+def _member(pipeline: Learning, encoder: Encoder, weights: Mapping[str, Tensor], index: int) -> Member:
+    member = empty_member(pipeline, encoder.layout, index)
+    start = f"member.{index}."
+    member.load_state_dict({name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)})
+    return member.eval()
+
+
+def validation_table(
+    rows: Mapping[str, int], predicted_NV: NDArray[np.float64], ranking_NK: NDArray[np.float64] | None, objectives: Sequence[Objective]
+) -> pa.Table:
+    """Return the kept predictions on the validation days, row for row as the encoded days have them. `rows`: day → its number of rows.
+
+    Columns are `pred.X` for each of `predictions.value_names`, and `rank.X` for each objective where ranking has predictions of its own.
+    """
+    columns = {schema.DAY: pa.array([day for day, count in rows.items() for _ in range(count)], pa.string())}
+    for v, name in enumerate(value_names(objectives)):
+        columns[schema.prediction_column(name)] = pa.array(predicted_NV[:, v])
+    if ranking_NK is not None:
+        columns |= {schema.rank_column(objective.name): pa.array(ranking_NK[:, k]) for k, objective in enumerate(objectives)}
+    return pa.table(columns)

@@ -1,0 +1,140 @@
+"""The first stage: raw files → events/, users/, items/, quarantine/."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from recsys import artifacts
+from recsys.artifacts import RowAccount
+from recsys.config import FeedbackOptions, Pipeline
+from recsys.progress import Console
+from recsys.sources.column_options import Reading
+from recsys.sources.database import engine
+from recsys.sources.description import ITEMS, USERS, Description, feedback_files
+from recsys.sources.entities import count_entities, coverage, entities_query, entities_schema, entity_columns, key_column, role_key
+from recsys.sources.events import count_events, events_query, events_schema, impression_columns, require_columns
+from recsys.sources.feedback import Joined, action_columns, join
+from recsys.sources.input_files import resolve
+from recsys.sources.output import write_days, write_unique
+from recsys.sources.output_columns import Column
+from recsys.sources.refusals import Typed, typed
+from recsys.sources.resolve import describe
+from recsys.sources.staging import Staged, TableFiles, stage
+from recsys.workspace import EVENTS, PART, QUARANTINE
+
+STAGE = "ingest"
+
+
+@dataclass
+class _Work:
+    """One run of the stage: where it reads, and what it has refused so far."""
+
+    con: duckdb.DuckDBPyConnection
+    description: Description
+    reading: Reading
+    console: Console
+    refused: list[pa.Table] = field(default_factory=list)
+
+    def type(self, staged: Staged, columns: Sequence[Column]) -> Typed:
+        for column in columns:
+            if column.said:
+                self.console.say(column.said)
+        table, refused = typed(self.con, staged, columns, max_bad=self.reading.max_bad)
+        self.refused.append(refused)
+        return table
+
+
+def ingest(pipeline: Pipeline, folder: Path, *, fingerprint: str, console: Console) -> RowAccount:
+    """Read the source into `folder`, as artifacts of stage "ingest": users/, items/, quarantine/, then events/.
+
+    The returned account is that of the log. Raises DataError where files are missing, damaged or hold too many unusable rows.
+    In that case nothing is written.
+    """
+    description = describe(pipeline, folder, console)
+    with engine(folder, pipeline.features.memory_limit) as con:
+        work = _Work(con, description, Reading.of(pipeline), console)
+        impressions = _impressions(work)
+        kept = count_events(con, impressions)
+        account = _account(impressions, kept)
+        users, items = (
+            _entities(work, role, table, impressions) for role, table in ((USERS, description.users), (ITEMS, description.items))
+        )
+        feedback = {options.name: _feedback(work, place, options, impressions) for place, options in enumerate(description.feedback)}
+        for role, entities in ((USERS, users), (ITEMS, items)):
+            _write_entities(work, folder / role, role, entities, impressions.type(role_key(role)), fingerprint)
+        _write_quarantine(work, folder / QUARANTINE, fingerprint)
+        days = _write_events(work, folder / EVENTS, impressions, feedback, account, fingerprint)
+    console.say(f"log: {account}; days {days[0]} to {days[-1]}")
+    return account
+
+
+# --- Reading ------------------------------------------------------------------------------------------------------
+def _impressions(work: _Work) -> Typed:
+    description = work.description
+    with work.console.bar("log", total=len(resolve(description.log.patterns))) as advance:
+        staged = stage(
+            work.con, description.log, "staged_log", separators=work.reading.separators, max_bad=work.reading.max_bad,
+            require=lambda names, file: require_columns(description, names, file), read=advance,
+        )  # fmt: skip
+    return work.type(staged, impression_columns(work.con, staged, description, work.reading))
+
+
+def _entities(work: _Work, role: str, table: TableFiles | None, impressions: Typed) -> Typed | None:
+    if table is None:
+        return None
+    staged = stage(
+        work.con, table, f"staged_{role}", separators=work.reading.separators, max_bad=work.reading.max_bad,
+        require=lambda names, file: key_column(work.description, role, names, file),
+    )  # fmt: skip
+    entities = work.type(staged, entity_columns(work.con, staged, work.description, work.reading, impressions.type(role_key(role))))
+    account = _account(entities, count_entities(work.con, entities))
+    work.console.say(f"{role}: {account}; {coverage(work.con, entities, impressions)}")
+    return entities
+
+
+def _feedback(work: _Work, place: int, options: FeedbackOptions, impressions: Typed) -> Joined:
+    table = feedback_files(options)
+    staged = stage(
+        work.con, table, f"staged_feedback_{place}", separators=work.reading.separators, max_bad=work.reading.max_bad, may_be_empty=True
+    )
+    actions = work.type(staged, action_columns(work.con, staged, options, work.description, impressions))
+    joined = join(work.con, actions, impressions, options)
+    refused = f", {actions.quarantined:,} in quarantine" if actions.quarantined else ""
+    unmatched = f"of {joined.actions:,} different actions {joined.unmatched:,} match no impression within {options.within}"
+    work.console.say(f"{table.role}: read {staged.rows:,}{refused}; {unmatched}")
+    return joined
+
+
+def _account(table: Typed, kept: int) -> RowAccount:
+    rows = table.staged.rows
+    return RowAccount(read=rows, kept=kept, duplicate=rows - kept - table.quarantined, quarantined=table.quarantined)
+
+
+# --- Writing ------------------------------------------------------------------------------------------------------
+def _write_entities(work: _Work, target: Path, role: str, entities: Typed | None, key_type: pa.DataType, fingerprint: str) -> None:
+    columns = entities_schema(entities, role_key(role), key_type)
+    with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
+        if entities is None:
+            output.write_table(PART, columns.empty_table())
+        else:
+            write_unique(output, work.con, entities_query(entities), "a0", columns)
+
+
+def _write_quarantine(work: _Work, target: Path, fingerprint: str) -> None:
+    refused = pa.concat_tables(work.refused).sort_by([(name, "ascending") for name in ("source_file", "source_row", "reason")])
+    with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
+        output.write_table(PART, refused.combine_chunks())
+
+
+def _write_events(
+    work: _Work, target: Path, impressions: Typed, feedback: Mapping[str, Joined], account: RowAccount, fingerprint: str
+) -> list[str]:
+    tables = [joined.table for joined in feedback.values()]
+    query = events_query(impressions, tables, work.description.time.zone)
+    with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
+        days = write_days(output, work.con, query, events_schema(impressions, list(feedback)))
+        output.rows = account
+    return days

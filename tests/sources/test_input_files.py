@@ -1,0 +1,59 @@
+"""From a path to the files that it names."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recsys.errors import DataError
+from recsys.sources.input_files import resolve
+from tests.sources.logs import make_log
+
+
+def test_hidden_files_and_folders_are_no_part_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a.csv", "day=1/b.csv", ".c.csv", "_d.csv", ".ipynb_checkpoints/a-checkpoint.csv", "_temporary/0/e.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x\n1\n")
+    assert [file.path.relative_to(tmp_path).as_posix() for file in resolve([tmp_path])] == ["a.csv", "day=1/b.csv"]
+
+
+def test_brackets_in_the_name_of_a_folder_are_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "logs [2024]"
+    folder.mkdir()
+    for name in ("a1.csv", "a2.csv", "b[1].csv"):
+        (folder / name).write_text("x\n1\n")
+    assert [file.path.name for file in resolve([folder / "a[12].csv"])] == ["a1.csv", "a2.csv"]
+    assert [file.path.name for file in resolve([folder / "b[1].csv"])] == ["b[1].csv"]
+
+
+def test_a_name_that_is_too_long_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"found File name too long, expected what can be read\. Fix: "):
+        resolve([tmp_path / ("x" * 300 + ".csv")])
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    (tmp_path / "day=1").mkdir()
+    scan = os.scandir
+
+    def guarded(path: str) -> object:
+        if str(path).endswith("day=1"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(DataError, match=r"day=1: found Permission denied, expected what can be read"):
+        resolve([tmp_path])
+
+
+def test_quarantine_tells_files_of_one_name_apart(tmp_path: Path, ingest: Callable) -> None:
+    for day in ("day=1", "day=2"):
+        (tmp_path / "logs" / day).mkdir(parents=True)
+        log = make_log(150).astype(object)
+        log["watch"] = day
+        log.loc[4, "uid"] = None
+        log.to_csv(tmp_path / "logs" / day / "part-0.csv", index=False)
+    rows = ingest("logs").table("quarantine").to_pylist()
+    assert [row["source_file"] for row in rows] == ["day=1/part-0.csv", "day=2/part-0.csv"]
