@@ -20,7 +20,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import altair as alt
 import numpy as np
@@ -28,7 +27,7 @@ import pandas as pd
 
 from recsys import artifacts, config, jobs, schema, walk
 from recsys.balancing import BALANCERS
-from recsys.config.model import Sharing
+from recsys.config.architectures import Architectures
 from recsys.evaluation import SeedNoise, evaluate, judged_by, main_metric, paired
 from recsys.progress import Console
 from recsys.stages import Job
@@ -38,7 +37,7 @@ from studies import fixed_front
 FIXED = "fixed"
 FRONT = tuple(f"{FIXED} {place}" for place in range(1, fixed_front.POINTS + 1))
 WAYS: dict[str, tuple[str, ...]] = {  # the reference first
-    "sharing": ("shared_bottom", *(way for way in get_args(Sharing) if way != "shared_bottom")),
+    "sharing": ("shared_bottom", *(way for way in Architectures.model_fields if way != "shared_bottom")),
     "balancing": (
         FIXED,
         *FRONT,

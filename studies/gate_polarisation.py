@@ -16,7 +16,7 @@ import altair as alt
 import pandas as pd
 import torch
 
-from recsys.config import MMoEOptions
+from recsys.config.architectures import MMoEOptions
 from recsys.models.looks import POLARISED
 from studies.intervals import bootstrap, share
 from studies.seeds import Net, SeedModels, train

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from recsys.config import MMoEOptions, OMoEOptions, SharedBottomOptions
+from recsys.config.architectures import MMoEOptions, OMoEOptions, SharedBottomOptions
 from recsys.options import Options
 from studies.intervals import bootstrap
 from studies.seeds import Net, SeedModels, train

@@ -1,43 +1,18 @@
 """Loss balancing: the methods that turn K losses into one step.
 
-A new method is a file with a `Balancer` (for one of TorchJD's, a class of a few lines beside the others), its options and its name in
-config/balance.py, and a line in `BALANCERS`.
+A new method is a file with a `Balancer` (for one of TorchJD's, a class of a few lines beside the others), and its options in
+config/balance.py.
 """
 
 from collections.abc import Sequence
+from pkgutil import resolve_name
 
 from recsys.balancing.balancer import Balancer
-from recsys.balancing.dwa import DWA
-from recsys.balancing.famo import FAMO
-from recsys.balancing.fixed import Fixed
-from recsys.balancing.gradnorm import GradNorm
-from recsys.balancing.scalarizers import IMTLL, STCH, GeometricMean, Random
-from recsys.balancing.uncertainty import Uncertainty
-from recsys.balancing.weightings import IMTLG, MGDA, AlignedMTL, CAGrad, FairGrad, GradVac, PCGrad, UPGrad
-from recsys.balancing.worst_case import WorstCase
 from recsys.config import Balance
+from recsys.config.balance import METHODS
 from recsys.objectives import Objective
 
-BALANCERS: dict[str, type[Balancer]] = {
-    "fixed": Fixed,
-    "gradnorm": GradNorm,
-    "worst_case": WorstCase,
-    "uncertainty": Uncertainty,
-    "torchjd.dwa": DWA,
-    "torchjd.famo": FAMO,
-    "torchjd.stch": STCH,
-    "torchjd.geometric_mean": GeometricMean,
-    "torchjd.random": Random,
-    "torchjd.imtl_l": IMTLL,
-    "torchjd.mgda": MGDA,
-    "torchjd.pcgrad": PCGrad,
-    "torchjd.cagrad": CAGrad,
-    "torchjd.upgrad": UPGrad,
-    "torchjd.imtl_g": IMTLG,
-    "torchjd.aligned_mtl": AlignedMTL,
-    "torchjd.fairgrad": FairGrad,
-    "torchjd.gradvac": GradVac,
-}
+BALANCERS: dict[str, type[Balancer]] = {name: resolve_name(options.implementation) for name, options in METHODS.items()}
 
 __all__ = ["BALANCERS", "Balancer", "build"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recsys.balancing.balancer import Balancer
-from recsys.config.balance import NoOptions
+from recsys.config.balance import FixedOptions
 from recsys.objectives import Objective
 
 
@@ -18,7 +18,7 @@ class Fixed(Balancer):
 
     adds_up = True
 
-    def __init__(self, options: NoOptions, objectives: Sequence[Objective]) -> None:
+    def __init__(self, options: FixedOptions, objectives: Sequence[Objective]) -> None:
         super().__init__(options, objectives)
 
     def _weigh(self, losses_K: Tensor, live_K: Tensor, gramian_KK: Tensor | None) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from recsys.balancing.balancer import Balancer
-from recsys.config.balance import LearnedScaleOptions, NoOptions, STCHOptions
+from recsys.config.balance import GeometricMeanOptions, IMTLLOptions, RandomOptions, STCHOptions
 from recsys.objectives import Objective
 
 SMALLEST_LOSS = 1e-8  # lower bound of the losses whose logarithm is taken
@@ -55,7 +55,7 @@ class GeometricMean(Balancer):
     scales_first = False
     evens_out = True
 
-    def __init__(self, options: NoOptions, objectives: Sequence[Objective]) -> None:
+    def __init__(self, options: GeometricMeanOptions, objectives: Sequence[Objective]) -> None:
         super().__init__(options, objectives)
         import torchjd.scalarization
 
@@ -77,7 +77,7 @@ class Random(Balancer):
 
     adds_up = True
 
-    def __init__(self, options: NoOptions, objectives: Sequence[Objective]) -> None:
+    def __init__(self, options: RandomOptions, objectives: Sequence[Objective]) -> None:
         super().__init__(options, objectives)
         import torchjd.scalarization
 
@@ -99,7 +99,7 @@ class IMTLL(Balancer):
     scales_first = False
     evens_out = True
 
-    def __init__(self, options: LearnedScaleOptions, objectives: Sequence[Objective]) -> None:
+    def __init__(self, options: IMTLLOptions, objectives: Sequence[Objective]) -> None:
         super().__init__(options, objectives)
         import torchjd.scalarization
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recsys.balancing.balancer import Balancer
-from recsys.config.balance import LearnedScaleOptions
+from recsys.config.balance import UncertaintyOptions
 from recsys.objectives import Objective
 
 
@@ -30,7 +30,7 @@ class Uncertainty(Balancer):
     scales_first = False
     evens_out = True
 
-    def __init__(self, options: LearnedScaleOptions, objectives: Sequence[Objective]) -> None:
+    def __init__(self, options: UncertaintyOptions, objectives: Sequence[Objective]) -> None:
         super().__init__(options, objectives)
         self.options = options
         factor_K = torch.tensor([2.0 if has_log_loss(objective) else 1.0 for objective in objectives], dtype=torch.float64)

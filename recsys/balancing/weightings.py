@@ -16,7 +16,16 @@ import torch
 from torch import Tensor
 
 from recsys.balancing.balancer import Balancer
-from recsys.config.balance import AlignedMTLOptions, CAGradOptions, FairGradOptions, GradVacOptions, MGDAOptions, NoOptions
+from recsys.config.balance import (
+    AlignedMTLOptions,
+    CAGradOptions,
+    FairGradOptions,
+    GradVacOptions,
+    IMTLGOptions,
+    MGDAOptions,
+    PCGradOptions,
+    UPGradOptions,
+)
 from recsys.objectives import Objective
 
 _LONGEST = 10.0  # of IMTL-G's step, in units of the sum of all gradients' lengths
@@ -79,7 +88,7 @@ class PCGrad(Weighting):
     torch's generator of the CPU. About 1 ms.
     """
 
-    def __init__(self, options: NoOptions, objectives: Sequence[Objective]) -> None:
+    def __init__(self, options: PCGradOptions, objectives: Sequence[Objective]) -> None:
         super().__init__(options, objectives)
         import torchjd.aggregation
 
@@ -142,7 +151,7 @@ class UPGrad(Weighting):
     conflicts. They have no fixed sum. Solved by quadprog. Under 1 ms.
     """
 
-    def __init__(self, options: NoOptions, objectives: Sequence[Objective]) -> None:
+    def __init__(self, options: UPGradOptions, objectives: Sequence[Objective]) -> None:
         super().__init__(options, objectives)
         import torchjd.aggregation
 
@@ -165,7 +174,7 @@ class IMTLG(Weighting):
     adds_up = True
     evens_out = True
 
-    def __init__(self, options: NoOptions, objectives: Sequence[Objective]) -> None:
+    def __init__(self, options: IMTLGOptions, objectives: Sequence[Objective]) -> None:
         super().__init__(options, objectives)
         import torchjd.aggregation
 

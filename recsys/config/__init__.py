@@ -1,29 +1,7 @@
 """A pipeline's TOML as typed, frozen options. Imports no torch and no engine."""
 
 from recsys.config.balance import Balance
-from recsys.config.model import (
-    AddTaskOptions,
-    AITMOptions,
-    CGCOptions,
-    ConcatTaskOptions,
-    CrossStitchOptions,
-    DeepRelationshipOptions,
-    Descriptor,
-    FiLMOptions,
-    GatedIndependentOptions,
-    HoMEOptions,
-    MMoEOptions,
-    Model,
-    MTANOptions,
-    OMoEOptions,
-    PEPNetOptions,
-    PLEOptions,
-    SharedBottomOptions,
-    SingleTaskOptions,
-    SluiceOptions,
-    SoftOptions,
-    STEMOptions,
-)
+from recsys.config.model import Model
 from recsys.config.narrowed import all_but, narrowed
 from recsys.config.pipeline import Evaluate, Features, Fuse, Learning, Negatives, Pipeline, Split, Train
 from recsys.config.reading import load, options_from, with_table
@@ -41,39 +19,19 @@ from recsys.config.sources import (
 )
 
 __all__ = [
-    "AITMOptions",
-    "AddTaskOptions",
     "AnySource",
     "Balance",
-    "CGCOptions",
     "Columns",
-    "ConcatTaskOptions",
-    "CrossStitchOptions",
-    "DeepRelationshipOptions",
-    "Descriptor",
     "Evaluate",
     "Features",
     "FeedbackOptions",
-    "FiLMOptions",
     "Fuse",
-    "GatedIndependentOptions",
-    "HoMEOptions",
     "KuaiRandSource",
     "Learning",
-    "MMoEOptions",
-    "MTANOptions",
     "Model",
     "Negatives",
-    "OMoEOptions",
     "OpenBanditSource",
-    "PEPNetOptions",
-    "PLEOptions",
     "Pipeline",
-    "STEMOptions",
-    "SharedBottomOptions",
-    "SingleTaskOptions",
-    "SluiceOptions",
-    "SoftOptions",
     "Split",
     "TableSource",
     "TimeOptions",

@@ -1,21 +1,37 @@
-"""[balance]: the method that turns K losses into one step, and the options of each method in a table of its own."""
+"""[balance]: the method that turns K losses into one step, and the options of each method in a table of its own.
+
+A new method is a file in balancing/, and here a class of options with a line in `OwnMethods` (or in `TorchJDOptions`).
+"""
 
 from functools import reduce
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from recsys.options import Options
+from recsys.options import OneOf, Options
 
 
-class NoOptions(Options):
-    """The options of a method that has none."""
+class MethodOptions(Options):
+    """The options of one method. `implementation` names what is built from them, as MODULE:CLASS.
+
+    It is a text, so that reading a TOML imports no torch.
+    """
+
+    implementation: ClassVar[str]
 
 
 # --- Ours ---------------------------------------------------------------------------------------------------------
-class GradNormOptions(Options):
+class FixedOptions(MethodOptions):
+    """The weights that `loss_weight` says, in every step (Kurin et al., Xin et al., NeurIPS 2022)."""
+
+    implementation = "recsys.balancing.fixed:Fixed"
+
+
+class GradNormOptions(MethodOptions):
     """Gradients of similar length, longer for objectives that learn more slowly (Chen et al., ICML 2018)."""
+
+    implementation = "recsys.balancing.gradnorm:GradNorm"
 
     alpha: NonNegativeFloat = Field(
         default=1.5,
@@ -24,8 +40,10 @@ class GradNormOptions(Options):
     learning_rate: PositiveFloat = Field(default=0.025, description="Learning rate of the logarithms of the weights.")
 
 
-class WorstCaseOptions(Options):
+class WorstCaseOptions(MethodOptions):
     """The objective that is worst off counts most: the one whose loss is furthest above its expected loss."""
+
+    implementation = "recsys.balancing.worst_case:WorstCase"
 
     form: Literal["group_dro", "min_max"] = Field(
         default="group_dro",
@@ -44,7 +62,7 @@ class WorstCaseOptions(Options):
     )
 
 
-class LearnedScaleOptions(Options):
+class LearnedScaleOptions(MethodOptions):
     """One scale per objective, learned beside the model. The bounds keep a loss near 0 from taking all the weight."""
 
     learning_rate: PositiveFloat = Field(default=0.01, description="Learning rate of the logarithms of the scales.")
@@ -52,17 +70,27 @@ class LearnedScaleOptions(Options):
     max_weight: float = Field(default=100.0, ge=1, description="Upper bound of an objective's weight.")
 
 
+class UncertaintyOptions(LearnedScaleOptions):
+    """One noise scale per objective, learned beside the model (Kendall et al., CVPR 2018)."""
+
+    implementation = "recsys.balancing.uncertainty:Uncertainty"
+
+
 # --- TorchJD's ----------------------------------------------------------------------------------------------------
-class DWAOptions(Options):
+class DWAOptions(MethodOptions):
     """Dynamic weight average (Liu et al., CVPR 2019)."""
+
+    implementation = "recsys.balancing.dwa:DWA"
 
     temperature: PositiveFloat = Field(
         default=2.0, description="Temperature T of the softmax over the losses' rates of change; a larger one makes the weights more equal."
     )
 
 
-class FAMOOptions(Options):
+class FAMOOptions(MethodOptions):
     """Fast adaptive multitask optimization (Liu et al., NeurIPS 2023)."""
+
+    implementation = "recsys.balancing.famo:FAMO"
 
     learning_rate: PositiveFloat = Field(
         default=0.025, description="Learning rate of the Adam optimiser that learns the logits of the weights."
@@ -70,23 +98,53 @@ class FAMOOptions(Options):
     weight_decay: NonNegativeFloat = Field(default=1e-3, description="Weight decay of the logits of the weights; 0: none.")
 
 
-class STCHOptions(Options):
+class STCHOptions(MethodOptions):
     """Smooth Tchebycheff scalarization (Lin et al., ICML 2024)."""
+
+    implementation = "recsys.balancing.scalarizers:STCH"
 
     mu: PositiveFloat = Field(
         default=0.1, description="Smoothing μ; a small one is close to the largest loss alone, a large one close to the mean of the losses."
     )
 
 
-class MGDAOptions(Options):
+class GeometricMeanOptions(MethodOptions):
+    """The geometric mean of the losses (Chennupati et al., CVPR Workshops 2019)."""
+
+    implementation = "recsys.balancing.scalarizers:GeometricMean"
+
+
+class RandomOptions(MethodOptions):
+    """Weights that are drawn anew in every step (Lin et al., TMLR 2022)."""
+
+    implementation = "recsys.balancing.scalarizers:Random"
+
+
+class IMTLLOptions(LearnedScaleOptions):
+    """Scaled losses of equal size, by learned scales (Liu et al., ICLR 2021)."""
+
+    implementation = "recsys.balancing.scalarizers:IMTLL"
+
+
+class MGDAOptions(MethodOptions):
     """The shortest convex combination of gradients (Désidéri 2012; Sener & Koltun, NeurIPS 2018)."""
+
+    implementation = "recsys.balancing.weightings:MGDA"
 
     epsilon: PositiveFloat = Field(default=1e-3, description="Step size of the Frank-Wolfe solver below which it stops.")
     max_iters: PositiveInt = Field(default=100, description="Largest number of iterations of the Frank-Wolfe solver per training step.")
 
 
-class CAGradOptions(Options):
+class PCGradOptions(MethodOptions):
+    """Gradient surgery: what goes against another gradient is projected out (Yu et al., NeurIPS 2020)."""
+
+    implementation = "recsys.balancing.weightings:PCGrad"
+
+
+class CAGradOptions(MethodOptions):
     """Conflict-averse gradient descent (Liu et al., NeurIPS 2021)."""
+
+    implementation = "recsys.balancing.weightings:CAGrad"
 
     c: NonNegativeFloat = Field(
         default=0.5,
@@ -94,8 +152,22 @@ class CAGradOptions(Options):
     )
 
 
-class AlignedMTLOptions(Options):
+class UPGradOptions(MethodOptions):
+    """Gradients projected onto the cone of directions in which no loss rises (Quinton & Rey 2024)."""
+
+    implementation = "recsys.balancing.weightings:UPGrad"
+
+
+class IMTLGOptions(MethodOptions):
+    """A step whose projections on all unit gradients are equal (Liu et al., ICLR 2021)."""
+
+    implementation = "recsys.balancing.weightings:IMTLG"
+
+
+class AlignedMTLOptions(MethodOptions):
     """Independent component alignment (Senushkin et al., CVPR 2023)."""
+
+    implementation = "recsys.balancing.weightings:AlignedMTL"
 
     scale_mode: Literal["min", "median", "rmse"] = Field(
         default="min",
@@ -103,8 +175,10 @@ class AlignedMTLOptions(Options):
     )
 
 
-class FairGradOptions(Options):
+class FairGradOptions(MethodOptions):
     """α-fair descent (Ban & Ji, ICML 2024)."""
+
+    implementation = "recsys.balancing.weightings:FairGrad"
 
     alpha: PositiveFloat = Field(
         default=1.0, description="Fairness α; 1: proportional fairness, as in Nash-MTL; larger: closer to max-min fairness."
@@ -115,8 +189,10 @@ class FairGradOptions(Options):
     )
 
 
-class GradVacOptions(Options):
+class GradVacOptions(MethodOptions):
     """Gradient vaccine (Wang et al., ICLR 2021)."""
+
+    implementation = "recsys.balancing.weightings:GradVac"
 
     beta: float = Field(
         default=0.5,
@@ -132,52 +208,43 @@ class TorchJDOptions(Options):
     dwa: DWAOptions = DWAOptions()
     famo: FAMOOptions = FAMOOptions()
     stch: STCHOptions = STCHOptions()
-    geometric_mean: NoOptions = NoOptions()
-    random: NoOptions = NoOptions()
-    imtl_l: LearnedScaleOptions = LearnedScaleOptions()
+    geometric_mean: GeometricMeanOptions = GeometricMeanOptions()
+    random: RandomOptions = RandomOptions()
+    imtl_l: IMTLLOptions = IMTLLOptions()
     mgda: MGDAOptions = MGDAOptions()
-    pcgrad: NoOptions = NoOptions()
+    pcgrad: PCGradOptions = PCGradOptions()
     cagrad: CAGradOptions = CAGradOptions()
-    upgrad: NoOptions = NoOptions()
-    imtl_g: NoOptions = NoOptions()
+    upgrad: UPGradOptions = UPGradOptions()
+    imtl_g: IMTLGOptions = IMTLGOptions()
     aligned_mtl: AlignedMTLOptions = AlignedMTLOptions()
     fairgrad: FairGradOptions = FairGradOptions()
     gradvac: GradVacOptions = GradVacOptions()
 
 
-Method = Literal[
-    "fixed",
-    "gradnorm",
-    "worst_case",
-    "uncertainty",
-    "torchjd.dwa",
-    "torchjd.famo",
-    "torchjd.stch",
-    "torchjd.geometric_mean",
-    "torchjd.random",
-    "torchjd.imtl_l",
-    "torchjd.mgda",
-    "torchjd.pcgrad",
-    "torchjd.cagrad",
-    "torchjd.upgrad",
-    "torchjd.imtl_g",
-    "torchjd.aligned_mtl",
-    "torchjd.fairgrad",
-    "torchjd.gradvac",
-]
+class OwnMethods(Options):
+    """The methods that are written here."""
+
+    fixed: FixedOptions = FixedOptions()
+    gradnorm: GradNormOptions = GradNormOptions()
+    worst_case: WorstCaseOptions = WorstCaseOptions()
+    uncertainty: UncertaintyOptions = UncertaintyOptions()
 
 
-class Balance(Options):
+METHODS: dict[str, MethodOptions] = {  # a method's name in the TOML → its options by default
+    **{name: field.default for name, field in OwnMethods.model_fields.items()},
+    **{f"torchjd.{name}": field.default for name, field in TorchJDOptions.model_fields.items()},
+}
+
+
+class Balance(OwnMethods):
     """The method that turns K losses into one step. Each loss is in units of the loss of its best constant prediction.
 
     `method = "torchjd.cagrad"` has its options in `[balance.torchjd.cagrad]`.
     """
 
-    method: Method = Field(default="fixed", description="Balancing method; its options stand in the table of its name.")
-    fixed: NoOptions = NoOptions()
-    gradnorm: GradNormOptions = GradNormOptions()
-    worst_case: WorstCaseOptions = WorstCaseOptions()
-    uncertainty: LearnedScaleOptions = LearnedScaleOptions()
+    method: Annotated[str, OneOf(METHODS)] = Field(
+        default="fixed", description="Balancing method; its options stand in the table of its name."
+    )
     torchjd: TorchJDOptions = TorchJDOptions()
 
     @property

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from recsys.config.pipeline import FORMS, Pipeline
 from recsys.config.sources import Duration, Zone
-from recsys.options import Options
+from recsys.options import OneOf, Options
 
 ORDER = ("name", "seed", "source", "split", "objective", "features", "model", "balance", "train", "evaluate", "fuse")
 COMMAND = "python -m recsys.config.reference > docs/config.md"
@@ -120,6 +120,8 @@ def _constrained(word: str, constraints: Sequence[Any]) -> str:
             word = _VALIDATED[found]
     if (pattern := _limits(constraints, ("pattern",)).get("pattern")) is not None:
         word = f"{word}: {FORMS[pattern]}" if pattern in FORMS else f"{word} of the form `{pattern}`"
+    if names := [name for found in constraints if isinstance(found, OneOf) for name in found.names]:
+        word = f"one of {', '.join(f'`{name}`' for name in names)}"
     if _limits(constraints, ("min_length",)):
         word = f"{word}, not empty"
     return f"{word} {_bounds(constraints)}".strip()

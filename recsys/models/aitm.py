@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recsys.config import AITMOptions
+from recsys.config.architectures import AITMOptions
 from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.nn.information_transfer import InformationTransfer, Step
 from recsys.nn.linear import StackedMLP, unstacked

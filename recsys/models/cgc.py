@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from recsys.config import CGCOptions
+from recsys.config.architectures import CGCOptions
 from recsys.models.looks import gate_look, numbered
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import OwnAndSharedExperts

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from recsys.config import AddTaskOptions, ConcatTaskOptions, FiLMOptions
+from recsys.config.architectures import AddTaskOptions, ConcatTaskOptions, FiLMOptions
 from recsys.models.descriptor import TaskDescriptors, task_descriptors
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.conditioning import ConditionedMLP, TaskLinear

@@ -5,7 +5,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from recsys.config import CrossStitchOptions
+from recsys.config.architectures import CrossStitchOptions
 from recsys.models.looks import by_layer
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts

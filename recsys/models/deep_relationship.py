@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from recsys.config import DeepRelationshipOptions
+from recsys.config.architectures import DeepRelationshipOptions
 from recsys.models.looks import by_layer
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts

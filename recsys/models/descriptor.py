@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from recsys.config import Descriptor
+from recsys.config.architectures import Descriptor
 from recsys.models.sharing import Look, Setting
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from recsys.config import GatedIndependentOptions
+from recsys.config.architectures import GatedIndependentOptions
 from recsys.models.descriptor import TaskDescriptors, task_descriptors
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts

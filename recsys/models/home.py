@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from recsys.config import HoMEOptions
+from recsys.config.architectures import HoMEOptions
 from recsys.models.looks import gate_look, numbered
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import OwnAndSharedExperts, for_each, mix, mix_own

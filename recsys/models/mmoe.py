@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from recsys.config import MMoEOptions
+from recsys.config.architectures import MMoEOptions
 from recsys.models.looks import gate_look
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts, mix

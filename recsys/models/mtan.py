@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from recsys.config import MTANOptions
+from recsys.config.architectures import MTANOptions
 from recsys.models.looks import numbered
 from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.nn.linear import StackedLinear, unstacked

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from recsys.config import OMoEOptions
+from recsys.config.architectures import OMoEOptions
 from recsys.models.looks import gate_look
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts, mix

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from recsys.config import PEPNetOptions
+from recsys.config.architectures import PEPNetOptions
 from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.nn.dropout import Dropout
 from recsys.nn.gate_unit import GateUnit

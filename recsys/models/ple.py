@@ -6,7 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from recsys.config import PLEOptions
+from recsys.config.architectures import PLEOptions
 from recsys.models.looks import gate_look, numbered
 from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.nn.experts import OwnAndSharedExperts

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from recsys.config import SingleTaskOptions
+from recsys.config.architectures import SingleTaskOptions
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.linear import StackedMLP, stacked, unstacked
 

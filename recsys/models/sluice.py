@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from recsys.config import SluiceOptions
+from recsys.config.architectures import SluiceOptions
 from recsys.models.looks import by_layer, numbered
 from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from recsys.config import SoftOptions
+from recsys.config.architectures import SoftOptions
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts
 from recsys.nn.linear import unstacked

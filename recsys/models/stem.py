@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from recsys.config import STEMOptions
+from recsys.config.architectures import STEMOptions
 from recsys.models.looks import gate_look, numbered
 from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import OwnAndSharedExperts, mix, mix_own

@@ -7,7 +7,6 @@ from safetensors.torch import load, save
 from recsys.balancing import BALANCERS
 from recsys.balancing.scalarizers import GeometricMean
 from recsys.balancing.weightings import Weighting
-from recsys.config import Balance
 from tests.balancing.factory import DRAWN, METHODS, balancer, gramian, losses
 
 ALIKE = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
@@ -286,9 +285,3 @@ def test_a_gramian_that_is_not_finite_is_left_to_the_loop(method):
         same(made.state_dict()["weights_K"], before["weights_K"])
     else:
         assert weights_K.isnan().all()
-
-
-def test_every_method_of_the_config_has_a_balancer():
-    assert list(Balance.model_fields["method"].annotation.__args__) == list(BALANCERS)
-    for method in BALANCERS:
-        Balance(method=method).chosen  # noqa: B018 -- it has a table

@@ -1,6 +1,6 @@
 import torch
 
-from recsys.config import AddTaskOptions, SharedBottomOptions
+from recsys.config.architectures import AddTaskOptions, SharedBottomOptions
 from recsys.models.add_task import AddTask
 from recsys.models.shared_bottom import SharedBottom
 from tests.models import factory

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import AITMOptions
+from recsys.config.architectures import AITMOptions
 from recsys.models.aitm import AITM, steps
 from recsys.nn.information_transfer import Step
 from recsys.objectives import Objective

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import CGCOptions
+from recsys.config.architectures import CGCOptions
 from recsys.models import build
 from recsys.models.cgc import CGC
 from tests.models import factory

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import AddTaskOptions, ConcatTaskOptions
+from recsys.config.architectures import AddTaskOptions, ConcatTaskOptions
 from recsys.models.add_task import AddTask
 from recsys.models.concat_task import ConcatTask
 from tests.models import factory

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import CrossStitchOptions, GatedIndependentOptions
+from recsys.config.architectures import CrossStitchOptions, GatedIndependentOptions
 from recsys.models.cross_stitch import CrossStitchNets
 from recsys.models.gated_independent import GatedIndependent
 from tests.models import factory

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from recsys.config import DeepRelationshipOptions
+from recsys.config.architectures import DeepRelationshipOptions
 from recsys.models.deep_relationship import DeepRelationship
 from recsys.nn.relationship import RIDGE
 from tests.models import factory

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import AddTaskOptions, FiLMOptions, SharedBottomOptions
+from recsys.config.architectures import AddTaskOptions, FiLMOptions, SharedBottomOptions
 from recsys.models.add_task import AddTask
 from recsys.models.film import FiLM
 from recsys.models.shared_bottom import SharedBottom

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import GatedIndependentOptions
+from recsys.config.architectures import GatedIndependentOptions
 from recsys.models import build
 from recsys.models.gated_independent import GatedIndependent
 from tests.models import factory

@@ -3,7 +3,7 @@ from itertools import chain
 import pytest
 import torch
 
-from recsys.config import HoMEOptions
+from recsys.config.architectures import HoMEOptions
 from recsys.models.home import HoME
 from recsys.nn.normalisation import EPSILON
 from tests.models import factory

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import MMoEOptions, SharedBottomOptions
+from recsys.config.architectures import MMoEOptions, SharedBottomOptions
 from recsys.models.mmoe import MMoE
 from recsys.models.shared_bottom import SharedBottom
 from tests.models import factory

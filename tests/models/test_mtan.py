@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import MTANOptions, SharedBottomOptions
+from recsys.config.architectures import MTANOptions, SharedBottomOptions
 from recsys.models.mtan import MTAN
 from recsys.models.shared_bottom import SharedBottom
 from tests.models import factory

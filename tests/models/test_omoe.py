@@ -1,6 +1,6 @@
 import torch
 
-from recsys.config import MMoEOptions, OMoEOptions
+from recsys.config.architectures import MMoEOptions, OMoEOptions
 from recsys.models.mmoe import MMoE
 from recsys.models.omoe import OMoE
 from tests.models import factory

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import PEPNetOptions
+from recsys.config.architectures import PEPNetOptions
 from recsys.models import Priors, build
 from recsys.models.pepnet import PEPNet
 from tests.models import factory

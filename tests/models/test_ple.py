@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import CGCOptions, PLEOptions
+from recsys.config.architectures import CGCOptions, PLEOptions
 from recsys.models.cgc import CGC
 from recsys.models.ple import PLE
 from tests.models import factory

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from recsys.config import CrossStitchOptions, SluiceOptions
+from recsys.config.architectures import CrossStitchOptions, SluiceOptions
 from recsys.models.cross_stitch import CrossStitchNets
 from recsys.models.sluice import Sluice
 from tests.models import factory

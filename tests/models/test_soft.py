@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.config import GatedIndependentOptions, SharedBottomOptions, SoftOptions
+from recsys.config.architectures import GatedIndependentOptions, SharedBottomOptions, SoftOptions
 from recsys.models.gated_independent import GatedIndependent
 from recsys.models.shared_bottom import SharedBottom
 from recsys.models.soft import Soft

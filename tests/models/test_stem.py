@@ -3,7 +3,7 @@ from itertools import chain
 import pytest
 import torch
 
-from recsys.config import STEMOptions
+from recsys.config.architectures import STEMOptions
 from recsys.models import build
 from recsys.models.stem import STEM
 from tests.models import factory

@@ -2,20 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import get_args
 
 import pyarrow.parquet as pq
 import pytest
 
 from recsys.cli import run_command
-from recsys.config.balance import Method
+from recsys.config.balance import METHODS
 
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 
 pytestmark = pytest.mark.words
 
 
-@pytest.mark.parametrize("method", get_args(Method))
+@pytest.mark.parametrize("method", list(METHODS))
 def test_tiny(method: str, workspace: Path, tiny: Path):
     sets = [part for override in (f"balance.method={method}", "evaluate.baselines=[]") for part in ("--set", override)]
     pipeline = str(PIPELINES / "tiny.toml")

@@ -1,18 +1,17 @@
 """Every way of sharing walks the whole path by its word alone. Minutes: under a marker, run by .ci/run and not by `make test`."""
 
 from pathlib import Path
-from typing import get_args
 
 import pyarrow.parquet as pq
 import pytest
 
 from recsys.cli import run_command
-from recsys.config.model import Sharing
+from recsys.config.architectures import Architectures
 
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 
 pytestmark = pytest.mark.words
-words = pytest.mark.parametrize("sharing", get_args(Sharing))
+words = pytest.mark.parametrize("sharing", list(Architectures.model_fields))
 
 
 @words

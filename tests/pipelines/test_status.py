@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from recsys import config, walk
 from recsys.cli import run_command
 from recsys.config import Pipeline
 from recsys.jobs import open_job
-from recsys.options import Options
+from recsys.options import OneOf, Options
 from recsys.progress import Console
 from recsys.stages import STAGES
 
@@ -79,8 +80,8 @@ AMONG_INPUTS = {  # keys that count for a stage only where they matter: for a si
 OF_OBJECTIVE = {"objective.given": 2, "objective.method": 1}  # the place of the objective that is changed; else the first
 
 
-def leaves(options: Options, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield each key that has no table below it, its value and its annotation."""
+def leaves(options: Options, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
+    """Yield each key that has no table below it, its value and its field."""
     for name, field in type(options).model_fields.items():
         value, key = getattr(options, name), prefix + name
         if name == "objective":
@@ -88,10 +89,10 @@ def leaves(options: Options, prefix: str = "") -> Iterator[tuple[str, Any, Any]]
         elif isinstance(value, Options):
             yield from leaves(value, f"{key}.")
         else:
-            yield key, value, field.annotation
+            yield key, value, field
 
 
-def another(key: str, value: Any, annotation: Any) -> Any:
+def another(key: str, value: Any, field: FieldInfo) -> Any:
     if key in OTHERS:
         return OTHERS[key]
     if isinstance(value, bool):
@@ -100,8 +101,10 @@ def another(key: str, value: Any, annotation: Any) -> Any:
         return value + 1
     if isinstance(value, float):
         return value / 2 if value else 0.5
-    if get_origin(annotation) is Literal:
-        return next(word for word in get_args(annotation) if word != value)
+    words = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    words += tuple(word for one_of in field.metadata if isinstance(one_of, OneOf) for word in one_of.names)
+    if words:
+        return next(word for word in words if word != value)
     if key.endswith((".hidden", ".task_hidden")):
         return [*value[:-1], value[-1] + 1]
     if key.endswith(".top_k"):
@@ -132,7 +135,7 @@ def standing(tiny: Path, workspace: Path) -> None:
     assert run_command(["run", TINY, "--workspace", str(workspace), "--run", "first", "--quiet"]) == 0
 
 
-KEYS = {key: (value, annotation) for key, value, annotation in leaves(PIPELINE)}
+KEYS = {key: (value, field) for key, value, field in leaves(PIPELINE)}
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key not in NOT_ALONE])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from recsys.config import MMoEOptions, OMoEOptions, SharedBottomOptions
+from recsys.config.architectures import MMoEOptions, OMoEOptions, SharedBottomOptions
 from recsys.models.mmoe import MMoE
 from recsys.models.shared_bottom import SharedBottom
 from recsys.models.sharing import Setting

@@ -1,0 +1,40 @@
+"""Each family has one table, of which the TOML's words, the implementations and the contract tests are made."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from recsys import config
+from recsys.balancing import BALANCERS, Balancer
+from recsys.config import Balance, Model
+from recsys.errors import ConfigError
+from recsys.models import SHARING, Sharing
+
+TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
+
+
+@pytest.mark.parametrize(("table", "base"), [(SHARING, Sharing), (BALANCERS, Balancer)], ids=["architectures", "balancers"])
+def test_every_entry_is_an_implementation_of_its_own(table: Mapping[str, type], base: type):
+    assert all(issubclass(implementation, base) for implementation in table.values())
+    assert len(set(table.values())) == len(table)
+
+
+def test_every_word_has_options():
+    assert [getattr(Model(sharing=name), name) for name in SHARING]
+    assert [Balance(method=name).chosen for name in BALANCERS]
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("model.sharing=mmeo", "mmoe"),
+        ("model.sharing=PLE", "ple"),
+        ("balance.method=gradnrom", "gradnorm"),
+        ("balance.method=cagrad", "torchjd.cagrad"),
+        ("objective.watch_time.method=d2p", "d2q"),
+    ],
+)
+def test_an_unknown_word_gets_the_nearest(override: str, meant: str):
+    with pytest.raises(ConfigError, match=rf'expected one of .*; did you mean "{meant}"\?'):
+        config.load(TINY, [override])
