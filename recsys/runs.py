@@ -6,9 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from recsys import artifacts, schema
-from recsys.config import Pipeline, with_table
+from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.judge import judging, metrics_of, warn, warn_of_run
 from recsys.predictions import known_before, read_foreign
@@ -37,11 +38,15 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS) -> Path:
 
 
 def pipeline_of(run: Path) -> Pipeline:
-    """Return the config that a run was made with."""
+    """Return the config that a run was made with. Raise ArtifactError where there is none, or one of an earlier version."""
     known = artifacts.read_json(run / CONFIG)
     if known is None:
         raise ArtifactError(f"{run / CONFIG}: found nothing, expected the config of the run. Fix: run the pipeline again")
-    return Pipeline.model_validate(known["pipeline"])
+    try:
+        return Pipeline.model_validate(known["pipeline"])
+    except ValidationError as error:
+        found = next(problems_of(error, known["pipeline"]))
+        raise ArtifactError(f"{run}: made by an earlier version ({found}). Fix: run recsys run with its pipeline's TOML again") from error
 
 
 def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, split: str | None, out: Path | None) -> pa.Table:
@@ -129,9 +134,10 @@ def show(run: Path, console: Console) -> None:
     """Say the metric table of a run. Where the predictions still stand, also say what makes the run's numbers doubtful."""
     from recsys import report
 
+    pipeline = pipeline_of(run) if (run / PREDICTIONS).is_file() else None
     report.terminal_table(artifacts.read_table(run / METRICS), console)
-    if (run / PREDICTIONS).is_file():
-        warn_of_run(pipeline_of(run), run, console)
+    if pipeline is not None:
+        warn_of_run(pipeline, run, console)
 
 
 def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path, console: Console) -> pa.Table:

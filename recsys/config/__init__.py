@@ -4,6 +4,7 @@ from recsys.config.balance import Balance
 from recsys.config.model import Model
 from recsys.config.narrowed import all_but, narrowed
 from recsys.config.pipeline import Evaluate, Features, Fuse, Learning, Negatives, Pipeline, Split, Train
+from recsys.config.problems import problems_of
 from recsys.config.reading import load, options_from, with_table
 from recsys.config.sources import (
     AnySource,
@@ -43,5 +44,6 @@ __all__ = [
     "load",
     "narrowed",
     "options_from",
+    "problems_of",
     "with_table",
 ]

@@ -75,7 +75,9 @@ def read_model(folder: Path) -> Model:
         means = json.loads((folder / TRAIN_MEANS).read_text(encoding="utf-8"))
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         what = " ".join(str(error).split())  # torch's message has several lines
-        raise ArtifactError(f"{folder}: found a model of another version ({what}). Fix: delete it and run the stage train again") from error
+        raise ArtifactError(
+            f"{folder}: made by an earlier version ({what}). Fix: train it again, recsys run with its pipeline's TOML"
+        ) from error
     return Model(pipeline, encoder, members, means)
 
 

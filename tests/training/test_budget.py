@@ -102,7 +102,7 @@ def test_a_model_that_an_earlier_version_saved_with_its_budget_is_refused(run: P
     with artifacts.writing(tmp_path / "model", stage="train", fingerprint="x") as output:
         shutil.copytree(run / "model", output.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(artifacts.MANIFEST))
         output.write_json("config.json", PIPELINE.model_dump(mode="json", include=set(Learning.model_fields)))
-    with pytest.raises(ArtifactError, match=r"found a model of another version \(model\.budget_macs: found 6,000, expected widths"):
+    with pytest.raises(ArtifactError, match=r"made by an earlier version \(model\.budget_macs: found 6,000, expected widths"):
         load(tmp_path / "model")
 
 

@@ -1,0 +1,58 @@
+"""What an earlier version left behind is named as such, and the message says what to do. Its stages are simply redone."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recsys.cli import run_command
+
+from .conftest import PIPELINES
+
+TINY = str(PIPELINES / "tiny.toml")
+
+
+def with_earlier_option(file: Path, model_of: Callable[[dict], dict]) -> None:
+    """Put an option that no longer exists into a config that was written down."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    model_of(config)["fashion"] = "mmoe"
+    file.write_text(json.dumps(config), encoding="utf-8")
+
+
+@pytest.fixture
+def earlier(tiny: Path, workspace: Path) -> Path:
+    """A run as an earlier version left it: its config has an option that this version does not know."""
+    run = workspace / "tiny" / "runs" / "earlier"
+    shutil.copytree(tiny / "runs" / "first", run, dirs_exist_ok=True)
+    with_earlier_option(run / "config.json", lambda config: config["pipeline"]["model"])
+    with_earlier_option(run / "model" / "config.json", lambda config: config["model"])
+    manifest_file, content = run / "model" / "_manifest.json", (run / "model" / "config.json").read_bytes()
+    manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
+    manifest["files"]["config.json"] |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest_file.write_text(json.dumps(manifest), encoding="utf-8")
+    return run
+
+
+@pytest.mark.parametrize(
+    "command", [["show", "earlier"], ["compare", "earlier", "first"], ["fuse", "earlier", "--maximise", "like"]], ids=lambda words: words[0]
+)
+def test_an_earlier_run_is_not_read(earlier: Path, workspace: Path, command: list[str], capsys: pytest.CaptureFixture):
+    assert run_command([*command, "--workspace", str(workspace)]) == 4
+    said = capsys.readouterr()
+    assert "runs/earlier: made by an earlier version (model.fashion: unknown key" in said.err
+    assert "Fix: run recsys run" in said.err
+    assert "auc" not in said.out
+
+
+def test_training_does_not_start_from_an_earlier_model(earlier: Path, workspace: Path, capsys: pytest.CaptureFixture):
+    sets = ["--set", f"train.init_from={earlier}", "--run", "tuned"]
+    assert run_command(["run", TINY, "--workspace", str(workspace), "--until", "train", *sets]) == 4
+    assert "runs/earlier/model: made by an earlier version (" in capsys.readouterr().err
+
+
+def test_an_earlier_run_is_redone(earlier: Path, workspace: Path, capsys: pytest.CaptureFixture):
+    assert run_command(["run", TINY, "--workspace", str(workspace), "--run", "earlier", "--until", "train", "--replace"]) == 0
+    assert "made by an earlier version" not in capsys.readouterr().err
