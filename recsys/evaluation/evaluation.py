@@ -1,4 +1,14 @@
-"""The evaluation of predictions, as rows in long format: every metric of every objective, with intervals and paired differences."""
+"""The evaluation of predictions, as rows in long format: every metric of every objective, with intervals and paired differences.
+
+An objective with `given` is judged twice. Its joint form is judged on all rows with a known label. Its conditional form has the name
+`like|click`, and is judged on those of these rows whose given label is 1. Its prediction is `pred.like|click`, or where that column is
+absent `pred.like` / `pred.click`. An ordinal objective is judged by its expected value, and by the probabilities of its levels where the
+run has `pred.X=LEVEL`.
+
+Where the run has a `score`, the order by it is judged too, for each objective: `ndcg@K`, `captured@K` and `captured@P%`
+(`metrics.lists`). In a slice, places are those in whole lists. Where the run has both `propensity` and `target_propensity`, the rows of
+`off_policy` follow those of each objective, with the same draws.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -41,29 +51,21 @@ def evaluate(
     "position" in bins where the table has one. A null value of a slice has slice_value null. `gauc_list` orders by `rank.X` where there is
     one. All other metrics judge `pred.X`, the prediction for the log as it was shown.
 
-    An objective with `given` is judged twice. Its joint form is judged on all rows with a known label. Its conditional form has the name
-    `like|click`, and is judged on those of these rows whose given label is 1. The prediction is `pred.like|click`, or where that column is
-    absent `pred.like` / `pred.click`. An ordinal objective is judged by its expected value, and by the probabilities of its levels where
-    the run has `pred.X=LEVEL`.
-
     `against`: other runs' predictions of the same impressions, joined by event_id. Rows with `against` hold this run minus the other run.
     Both runs are resampled with the same users.
     `train_means`: the mean training label per objective or conditional form, for normalised entropy. Default: from the table's metadata.
     `bootstrap`: the number of replicates over users, which give `low` and `high` at `confidence`. With 0 there are no intervals.
-    `metrics`: the names of the wanted metrics; default all.
-
-    Where the run has a `score`, the order by it is judged too, for each objective: `ndcg@K` and `captured@K` for each K of `list_k`,
-    `captured@P%` for each P of `top_percent` (`metrics.lists`). In a slice, places are those in whole lists. Where the run has
-    both `propensity` and `target_propensity`, the rows of `off_policy` follow those of each objective, with the same draws. With a
-    `target_temperature`, each run's target policy samples by its fused score. The softmax of `score` over each request's candidates then
+    `list_k`, `top_percent`: the K and the P of the metrics of the fused order.
+    `target_temperature`: each run's target policy samples by its fused score. The softmax of `score` over each request's candidates then
     replaces any `target_propensity`. A run without `propensity`, `score` or `request_id` is refused.
+    `metrics`: the names of the wanted metrics; default all.
 
     A metric that the rows do not define is null, with a reason. A `reason` beside a value says why the value has no interval. `n` counts
     rows with a known label, `n_positive` rows with a positive label (binary objectives). `coverage` is the share of `n` that the value
     rests on.
 
-    Raises DataError for predictions that cannot be judged: a missing column, repeated impressions, a prediction missing where the label is
-    known, or runs that scored different impressions. Raises ConfigError for options out of range.
+    Raise DataError for predictions that cannot be judged: a missing column, repeated impressions, a prediction missing where the label is
+    known, or runs that scored different impressions. Raise ConfigError for options out of range.
     """
     check_options(
         objectives, run, against or {}, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent
@@ -90,7 +92,7 @@ def evaluate(
 def _wanted(all_: Sequence[Metric], names: Sequence[str] | None) -> tuple[Metric, ...]:
     """Return the metrics in `names` (None: all), in the order of `all_`.
 
-    Raises ConfigError for a name that these predictions do not have.
+    Raise ConfigError for a name that these predictions do not have.
     """
     there = [metric.name for metric in all_]
     unknown = [] if names is None else [name for name in names if name not in there]

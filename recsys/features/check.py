@@ -12,8 +12,9 @@ from recsys import schema
 from recsys.config import Pipeline
 from recsys.errors import ConfigError, DataError, nearest
 from recsys.features.feature_columns import Column, Columns, Table
-from recsys.features.labels import LabelError, UnknownColumns, translate
+from recsys.features.labels import UnknownColumns, translate
 from recsys.features.labels import columns as label_columns
+from recsys.features.operands import LabelError
 from recsys.features.plan import ANY_TABLE, measured_column
 from recsys.features.ready_slices import READY_SLICES
 

@@ -7,7 +7,8 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from recsys.features.labels import LabelError, UnknownColumns, columns, translate
+from recsys.features.labels import UnknownColumns, columns, translate
+from recsys.features.operands import LabelError
 
 ROWS = pa.table(
     {

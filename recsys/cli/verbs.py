@@ -1,16 +1,25 @@
-"""The command line: verbs only. What a verb does stands in pipeline.py."""
+"""The verbs only. What a verb does stands in walk.py, runs.py, sweep.py and affinity.py, which are imported when the verb runs."""
 
-import os
-import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from recsys import config
-from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, ConfigError, RecsysError, one_line
+from recsys.cli.arguments import (
+    DEFAULT_WORKSPACE,
+    Debug,
+    JudgedOn,
+    Metrics,
+    Overrides,
+    PipelineFile,
+    Quiet,
+    Replace,
+    RunName,
+    Workspace,
+)
+from recsys.errors import ConfigError
 from recsys.progress import Console
 from recsys.stages import STAGES
 from recsys.workspace import METRICS, PREDICTIONS
@@ -22,68 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
-Workspace = Annotated[Path, typer.Option("--workspace", help="Where everything generated goes.")]
-RunName = Annotated[
-    str | None, typer.Option("--run", help="Name of the run; by default its way of sharing and a fingerprint of its config.")
-]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the TOML; repeatable.")]
-Metrics = Annotated[
-    list[str] | None, typer.Option("--metric", metavar="[OBJECTIVE=]NAME", help="Judge by this metric; repeatable. By default main ones.")
-]
-JudgedOn = Annotated[str | None, typer.Option("--on", metavar="PART", help="test or validation; by default the last that there is.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-_USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps its click
-
-DEFAULT_WORKSPACE = Path("data")
-
-
-def main() -> None:
-    """Entry point of the `recsys` command."""
-    # GNU OpenMP's threads spin while they wait for one another; on a busy machine that costs more than the work (2 cores,
-    # load 5: 27 to 290 s for 100,000 rows, 8.5 s with a short spin; idle: no slower). Read when torch is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    sys.exit(run_command(sys.argv[1:]))
-
-
-def run_command(arguments: Sequence[str]) -> int:
-    """Runs one command line and returns its exit code; mistakes are printed to stderr as `error: …`."""
-    debug = "--debug" in arguments
-    try:
-        code = app(args=list(arguments) or ["--help"], prog_name="recsys", standalone_mode=False)
-        if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this value
-            raise KeyboardInterrupt
-    except _USAGE_ERROR as error:
-        _complain(error.format_message())
-        return EXIT_CONFIG
-    except RecsysError as error:
-        if debug:
-            traceback.print_exc()
-        for line in str(error).splitlines():
-            _complain(line)
-        return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted. The same command goes on from what is done")
-        return EXIT_INTERRUPTED
-    except OSError as error:  # a full disk, a folder that may not be written
-        if debug:
-            traceback.print_exc()
-        _complain(one_line(f"{error.filename or 'the workspace'}: {error.strerror or error}"))
-        return EXIT_ARTIFACT
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        _complain(one_line(f"a bug, not a mistake of yours: {type(error).__name__}: {error}. Please report it with the output of --debug"))
-        return 1
-    return 0
-
-
-def _complain(text: str) -> None:
-    print(f"error: {text}", file=sys.stderr)
 
 
 @app.command()

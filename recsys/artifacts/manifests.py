@@ -1,0 +1,102 @@
+"""The manifest of an artifact: the stage, options and inputs that made it, and the size and hash of each of its files."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from recsys.errors import ArtifactError
+
+MANIFEST = "_manifest.json"
+_LIBRARIES = ("recsys", "pyarrow", "duckdb", "torch", "scikit-learn")
+
+
+def fingerprint(value: Any) -> str:
+    """Return 12 hex digits that stand for any JSON-able value (keys sorted; dates, paths and the like by their text)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class RowAccount:
+    """The numbers of rows that were read, kept, and not kept. ValueError unless `read = kept + duplicate + quarantined`."""
+
+    read: int
+    kept: int
+    duplicate: int
+    quarantined: int
+
+    def __post_init__(self) -> None:
+        if self.read != self.kept + self.duplicate + self.quarantined:
+            raise ValueError(f"the row account does not add up: {self}")
+
+    def __str__(self) -> str:
+        return f"read {self.read:,} = kept {self.kept:,} + duplicate {self.duplicate:,} + quarantined {self.quarantined:,}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The contents and the origin of an artifact. It has no time of day, so the same inputs give the same bytes."""
+
+    stage: str
+    fingerprint: str  # of everything the output depends on
+    inputs: Mapping[str, str] = field(default_factory=dict)  # name → fingerprint
+    config: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, int] | None = None  # the row account, where rows were accounted for
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # path → bytes, sha256, rows (parquet)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """A fingerprint of the bytes themselves: two artifacts with the same content are interchangeable as inputs."""
+        return fingerprint({path: entry["sha256"] for path, entry in self.files.items()})
+
+    @property
+    def text(self) -> str:
+        """The text of the manifest's file."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True, default=str, ensure_ascii=False) + "\n"
+
+
+def manifest(target: Path) -> Manifest | None:
+    """Return the manifest of a folder or file artifact; None where nothing stands. Raise ArtifactError if it cannot be read."""
+    place = target / MANIFEST if target.is_dir() else beside(target)
+    try:
+        raw = json.loads(place.read_text(encoding="utf-8"))
+        return Manifest(**raw)
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise ArtifactError(f"{place}: found a manifest that cannot be read ({error}). Fix: delete {target} and run again") from error
+
+
+def beside(target: Path) -> Path:
+    """Return the path of the manifest of a one-file artifact."""
+    return target.with_name(f"_manifest.{target.name}.json")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that shape an output's bytes, for the manifest."""
+    found = {}
+    for library in _LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[library] = version(library)
+    return found
+
+
+def describe(path: Path, name: str) -> dict[str, Any]:
+    """Return a file's entry in the manifest; `name` is the file's name once it is in place."""
+    entry: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    if name.endswith(".parquet"):
+        entry["rows"] = pq.read_metadata(path).num_rows
+    return entry
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,173 @@
+"""The writing of artifacts.
+
+An artifact appears whole or not at all: it is written as a hidden draft beside its place, synced, described, and renamed into place.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, beside, describe, versions
+from recsys.artifacts.read import verify
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The stage and the inputs that an artifact is made from, for its manifest."""
+
+    stage: str
+    fingerprint: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def writing(self, target: Path) -> contextlib.AbstractContextManager["Output"]:
+        """Write a folder artifact of this origin, as the function `writing` does."""
+        return writing(target, stage=self.stage, fingerprint=self.fingerprint, inputs=self.inputs)
+
+    def write_file(self, target: Path, write: Any) -> None:
+        """Write a one-file artifact of this origin, as the function `write_file` does."""
+        write_file(target, write, stage=self.stage, fingerprint=self.fingerprint, inputs=self.inputs)
+
+
+class Output:
+    """The inside of an artifact that is being written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: RowAccount | None = None
+
+    def path(self, name: str) -> Path:
+        """Return the path where a library that writes files itself (safetensors, Arrow IPC) shall write `name`."""
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        self.write_batches(name, table.schema, table.to_batches(max_chunksize=131_072))
+
+    def write_batches(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        """Write a parquet file of exactly `schema`; each batch is a row group."""
+        with pq.ParquetWriter(self.path(name), schema, compression="zstd") as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+
+    def write_json(self, name: str, value: Any) -> None:
+        self.path(name).write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def writing(
+    target: Path, *, stage: str, fingerprint: str, inputs: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None
+) -> Iterator[Output]:
+    """Yield the inside of a folder artifact. On leaving, the folder stands at `target`, whole, with its manifest.
+
+    An exception, Ctrl-C included, leaves what stood at `target` before, and no half-written output.
+    """
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        output = Output(draft)
+        yield output
+        files = {str(path.relative_to(draft)): describe(path, path.name) for path in _files(draft)}
+        manifest = Manifest(
+            stage, fingerprint, dict(inputs or {}), dict(config or {}), asdict(output.rows) if output.rows else None, files, versions()
+        )
+        (draft / MANIFEST).write_text(manifest.text, encoding="utf-8")
+        for path in _files(draft):
+            _sync(path)
+        _replace(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy the folder artifact `source`, manifest included, to `target`, whole or not at all."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        shutil.copytree(source, draft)
+        for path in _files(draft):
+            _sync(path)
+        _replace(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy the one-file artifact `source` to `target`, with the same origin."""
+    found = verify(source)
+    write_file(target, lambda draft: shutil.copyfile(source, draft), stage=found.stage, fingerprint=found.fingerprint, inputs=found.inputs)
+
+
+def write_file(
+    target: Path,
+    write: Any,
+    *,
+    stage: str,
+    fingerprint: str,
+    inputs: Mapping[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a one-file artifact: `write(path)` writes it, its manifest goes beside it. The file is renamed into place last."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    try:
+        write(draft)
+        manifest = Manifest(
+            stage, fingerprint, dict(inputs or {}), dict(config or {}), None, {target.name: describe(draft, target.name)}, versions()
+        )
+        described = beside(target)
+        described_draft = described.with_name(f".{described.name}.{os.getpid()}.draft")
+        described_draft.write_text(manifest.text, encoding="utf-8")
+        _sync(draft)
+        _sync(described_draft)
+        os.replace(described_draft, described)
+        os.replace(draft, target)
+        _sync(target.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a small file beside the artifacts (a run's config), whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    draft.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(draft, path)
+
+
+def remove(target: Path) -> None:
+    """Remove a one-file artifact and its manifest; do nothing where there is none."""
+    target.unlink(missing_ok=True)
+    beside(target).unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(draft: Path, target: Path) -> None:
+    """Put a finished folder in the place of an older one. At no moment does half of either stand under `target`."""
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.rename(target, old)
+    os.rename(draft, target)
+    _sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,22 @@
+"""The arguments and options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_WORKSPACE = Path("data")
+
+PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
+Workspace = Annotated[Path, typer.Option("--workspace", help="Where everything generated goes.")]
+RunName = Annotated[
+    str | None, typer.Option("--run", help="Name of the run; by default its way of sharing and a fingerprint of its config.")
+]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the TOML; repeatable.")]
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metric", metavar="[OBJECTIVE=]NAME", help="Judge by this metric; repeatable. By default main ones.")
+]
+JudgedOn = Annotated[str | None, typer.Option("--on", metavar="PART", help="test or validation; by default the last that there is.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

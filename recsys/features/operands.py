@@ -1,0 +1,39 @@
+"""The types of the operands in a label's expression: casts to a number, to a condition, and to one common type."""
+
+import ibis.expr.types as ir
+
+
+class LabelError(ValueError):
+    """The error for an expression that is not a scalar of the log's columns. `str(error)` reads: found X, expected Y."""
+
+
+def number(value: ir.Value) -> ir.NumericValue:
+    """Cast a value to float64; true is 1, false is 0. Raise LabelError for text."""
+    kind = value.type()
+    if kind.is_string():
+        raise LabelError("found text where a number is expected")
+    return value.cast("int8").cast("float64") if kind.is_boolean() else value.cast("float64")
+
+
+def truth(value: ir.Value) -> ir.BooleanValue:
+    """Cast a value to a condition; a number is true unless it is 0. Raise LabelError for text."""
+    kind = value.type()
+    if kind.is_string():
+        raise LabelError("found text where a condition is expected")
+    return value if kind.is_boolean() else value.cast("boolean") if kind.is_null() else value != 0
+
+
+def alike(*values: ir.Value) -> list[ir.Value]:
+    """Cast values to one type, for a comparison or the branches of a case. Raise LabelError where text meets a number."""
+    kinds = [value.type() for value in values if not value.type().is_null()]
+    if not kinds:
+        return list(values)
+    if all(kind.is_string() for kind in kinds):
+        return [value.cast("string") for value in values]
+    if any(kind.is_string() for kind in kinds):
+        raise LabelError("found text beside a number, expected both alike (a number in quotes is text)")
+    if all(kind.is_boolean() for kind in kinds):
+        return [value.cast("boolean") for value in values]
+    if all(kind.is_integer() or kind.is_boolean() for kind in kinds):
+        return [value.cast("int64") for value in values]
+    return [number(value) for value in values]
