@@ -2,9 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from recsys import schema
@@ -13,6 +17,29 @@ from recsys.options import Options
 Kind = Literal["binary", "regression", "watch_time", "ordinal"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class LegalLabels:
+    """The labels that an objective allows: every finite number from `least` to `most`, or with `numbers` these alone.
+
+    `words` say so in an error, behind "expected". `as_float32`: labels and `numbers` compare as float32, because files hold labels so,
+    and decimals are not exact there.
+    """
+
+    words: str
+    least: float = -inf
+    most: float = inf
+    numbers: tuple[float, ...] = ()
+    as_float32: bool = False
+
+    def allow(self, label_N: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which of the labels are legal, [N]; NaN is not."""
+        if self.numbers:
+            kind = np.float32 if self.as_float32 else np.float64
+            with np.errstate(over="ignore"):  # a number that float32 cannot hold becomes infinite, which is not legal either
+                return np.isin(label_N.astype(kind), np.array(self.numbers, kind))
+        return np.isfinite(label_N) & (label_N >= self.least) & (label_N <= self.most)
 
 
 class Objective(Options):
@@ -107,6 +134,18 @@ class Objective(Options):
     @property
     def is_probability(self) -> bool:
         return self.kind == "binary"
+
+    def legal_labels(self) -> LegalLabels:
+        match self.kind:
+            case "binary":
+                return LegalLabels("0 or 1", 0.0, 1.0, numbers=(0.0, 1.0))
+            case "regression":
+                return LegalLabels("a finite number")
+            case "watch_time":
+                return LegalLabels("a finite number of 0 or more", least=0.0)
+            case "ordinal":
+                words = f"one of {', '.join(f'{level:g}' for level in self.levels)}"
+                return LegalLabels(words, self.levels[0], self.levels[-1], numbers=self.levels, as_float32=True)
 
     @property
     def sees_position(self) -> bool:

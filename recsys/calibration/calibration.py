@@ -151,8 +151,8 @@ def _fitted(link: Target, scores: Scores, method: Method) -> Fitted:
         )  # fmt: skip
     if method == "platt":
         return Fitted(rows=len(label_N), positives=positives, map=fit_platt(predicted_N, label_N))
-    low, high = _scale(objective)
-    return Fitted(rows=len(label_N), positives=positives, map=fit_isotonic(predicted_N, label_N, low=low, high=high))
+    legal = objective.legal_labels()
+    return Fitted(rows=len(label_N), positives=positives, map=fit_isotonic(predicted_N, label_N, low=legal.least, high=legal.most))
 
 
 def _why_not(objective: Objective, method: Method, label_N: FloatArray, positives: int | None) -> str | None:
@@ -163,16 +163,3 @@ def _why_not(objective: Objective, method: Method, label_N: FloatArray, positive
     if len(label_N) < LEAST:
         return f"{len(label_N):,} known labels on the validation days, expected {LEAST} at least"
     return "all labels are the same on the validation days" if label_N.min() == label_N.max() else None
-
-
-def _scale(objective: Objective) -> tuple[float, float]:
-    """Return the least and the greatest expected value that a label of this kind can have."""
-    match objective.kind:
-        case "binary":
-            return 0.0, 1.0
-        case "ordinal":
-            return objective.levels[0], objective.levels[-1]
-        case "watch_time":
-            return 0.0, np.inf
-        case "regression":
-            return -np.inf, np.inf

@@ -1,9 +1,13 @@
 """A pipeline's TOML as typed, frozen options. Imports no torch and no engine."""
 
 from recsys.config.balance import Balance
+from recsys.config.evaluate_options import Evaluate
+from recsys.config.features_options import Features
+from recsys.config.fuse_options import Fuse
+from recsys.config.learning import Learning
 from recsys.config.model import Model
 from recsys.config.narrowed import all_but, narrowed
-from recsys.config.pipeline import Evaluate, Features, Fuse, Learning, Negatives, Pipeline, Split, Train
+from recsys.config.pipeline import Pipeline
 from recsys.config.problems import problems_of
 from recsys.config.reading import load, options_from, with_table
 from recsys.config.sources import (
@@ -18,6 +22,8 @@ from recsys.config.sources import (
     WorldSource,
     duration_ms,
 )
+from recsys.config.split_options import Split
+from recsys.config.train_options import Negatives, Train
 
 __all__ = [
     "AnySource",

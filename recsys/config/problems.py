@@ -7,7 +7,8 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from recsys.config.pipeline import FORMS, Pipeline
+from recsys.config.forms import FORMS
+from recsys.config.pipeline import Pipeline
 from recsys.config.sources import AnySource, KuaiRandSource, OpenBanditSource, TableSource, WorldSource
 from recsys.errors import nearest
 

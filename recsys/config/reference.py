@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 
-from recsys.config.pipeline import FORMS, Pipeline
+from recsys.config.forms import FORMS
+from recsys.config.pipeline import Pipeline
 from recsys.config.sources import Duration, Zone
 from recsys.options import OneOf, Options
 

@@ -92,18 +92,13 @@ def _weight_rule(impressions: ir.Table, stored: str) -> _Rule:
 
 
 def _label_rule(impressions: ir.Table, objective: Objective) -> _Rule:
-    column = schema.label_column(objective.name)
+    column, legal = schema.label_column(objective.name), objective.legal_labels()
     value = impressions[column]
     outside = (value.abs() > _LARGEST_FLOAT) | value.isnan()
-    match objective.kind:
-        case "binary":
-            bad, expected = ~value.isin([0.0, 1.0]), f"0 or 1 for the binary objective {objective.name}"
-        case "regression":
-            bad, expected = outside, f"a finite number for the regression objective {objective.name}"
-        case "watch_time":
-            bad, expected = outside | (value < 0), f"a finite number of 0 or more for the watch_time objective {objective.name}"
-        case "ordinal":  # as float32, as in examples; a value that does not fit is null there, and `outside` here
-            levels = [ibis.literal(level, "float32") for level in objective.levels]
-            named = ", ".join(f"{level:g}" for level in objective.levels)
-            bad, expected = outside | ~value.try_cast("float32").isin(levels), f"one of {named} for the ordinal objective {objective.name}"
+    if legal.numbers:  # a value that is no float32 is null there, and `outside` here
+        kind = "float32" if legal.as_float32 else "float64"
+        bad = outside | ~value.try_cast(kind).isin([ibis.literal(number, kind) for number in legal.numbers])
+    else:
+        bad = outside | (value < legal.least) | (value > legal.most)
+    expected = f"{legal.words} for the {objective.kind} objective {objective.name}"
     return _Rule(column, value, bad, expected, f'mend objective.{objective.name}.label = "{objective.label}", or change its kind')

@@ -46,12 +46,6 @@ class Binary(Kind):
         self.chain_JC: Tensor
         self.beyond_JC: Tensor
 
-    def expected(self, j: int) -> str:
-        return "0 or 1"
-
-    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.isin(labels_N, (0.0, 1.0))
-
     def fit(self, j: int, sample: Sample) -> Fitted:
         """Fit the start and the scale to the base rate.
 

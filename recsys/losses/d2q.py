@@ -58,12 +58,6 @@ class D2Q(Kind):
         self.ranks_JGP: Tensor  # the knots of each group's map: predicted ranks, ascending,
         self.means_JGP: Tensor  # and the mean labels there, not descending
 
-    def expected(self, j: int) -> str:
-        return "a finite number ≥ 0"
-
-    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.isfinite(labels_N) & (labels_N >= 0)
-
     def fit(self, j: int, sample: Sample) -> Fitted:
         groups_N = self._fit_groups(j, sample)
         ranks_N = self._ranks(torch.from_numpy(sample.labels_N), _places(torch.tensor(j), torch.from_numpy(groups_N))).numpy()

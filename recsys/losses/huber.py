@@ -31,12 +31,6 @@ class Huber(Standardised):
         self._constant("shift_J", 0.0)
         self.shift_J: Tensor  # in the label's unit
 
-    def expected(self, j: int) -> str:
-        return "a finite number"
-
-    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.isfinite(labels_N)
-
     def fit(self, j: int, sample: Sample) -> Fitted:
         super().fit(j, sample)
         z_N = (sample.labels_N - self.mean_J[j].item()) / self.std_J[j].item()

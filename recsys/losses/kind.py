@@ -46,13 +46,6 @@ class Kind(nn.Module, ABC):
         self.objectives = tuple(objectives)
 
     @abstractmethod
-    def expected(self, j: int) -> str:
-        """Return in words which labels objective j allows, for an error."""
-
-    @abstractmethod
-    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]: ...
-
-    @abstractmethod
     def fit(self, j: int, sample: Sample) -> Fitted:
         """Set the constants of objective j. Raise DataError where nothing can be learned from its labels."""
 

@@ -27,12 +27,6 @@ class LogSquared(Standardised):
         self._constant("smear_J", 1.0)
         self.smear_J: Tensor
 
-    def expected(self, j: int) -> str:
-        return "a finite number ≥ 0"
-
-    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.isfinite(labels_N) & (labels_N >= 0)
-
     def fit(self, j: int, sample: Sample) -> Fitted:
         return super().fit(j, sample._replace(labels_N=np.log1p(sample.labels_N)))
 

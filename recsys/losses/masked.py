@@ -79,7 +79,7 @@ class ObjectiveLosses(nn.Module):
         losses._need(durations_NA)
         for kind, places in losses._kinds():
             for j, k in enumerate(places.tolist()):
-                _refuse_bad_labels(kind, j, labels_NK[:, k])
+                _refuse_bad_labels(kind.objectives[j], labels_NK[:, k])
                 fitted = kind.fit(j, losses._sample(k, labels_NK, durations_NA, weights_N))
                 losses.start_K[k], losses.scale_K[k] = fitted.start, fitted.scale
                 losses.warnings += fitted.warnings
@@ -213,14 +213,15 @@ def _method(objective: Objective) -> str:
             return objective.kind
 
 
-def _refuse_bad_labels(kind: Kind, j: int, labels_N: NDArray[np.floating]) -> None:
+def _refuse_bad_labels(objective: Objective, labels_N: NDArray[np.floating]) -> None:
+    legal = objective.legal_labels()
     known_N = labels_N[~np.isnan(labels_N)].astype(np.float64)
-    bad = known_N[~kind.are_valid(j, known_N)]
+    bad = known_N[~legal.allow(known_N)]
     if len(bad):
         raise data_error(
-            f"column {schema.label_column(kind.objectives[j].name)}",
+            f"column {schema.label_column(objective.name)}",
             found=", ".join(f"{value:g}" for value in np.unique(bad)[:5]),
-            expected=f"{kind.expected(j)} ({kind.objectives[j].kind})",
+            expected=f"{legal.words} ({objective.kind})",
             bad_rows=len(bad),
             rows=len(known_N),
             fix="mend the objective's label or its kind",

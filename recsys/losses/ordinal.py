@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,12 +36,6 @@ class Ordinal(Kind):
         self.register_buffer("levels_JL", torch.tensor(padded, dtype=torch.float64), persistent=False)
         self.levels_JL: Tensor  # inf beyond the last
         self.cuts_JC = nn.Parameter(torch.zeros(len(objectives), most - 1))
-
-    def expected(self, j: int) -> str:
-        return f"one of levels = [{', '.join(f'{level:g}' for level in self.objectives[j].levels)}]"
-
-    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.isin(labels_N.astype(np.float32), np.array(self.objectives[j].levels, dtype=np.float32))  # labels are float32 in files
 
     def fit(self, j: int, sample: Sample) -> Fitted:
         levels = np.array(self.objectives[j].levels)

@@ -1,7 +1,5 @@
 """A number: squared loss on the standardised label."""
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys.losses.standardised import Standardised
@@ -9,12 +7,6 @@ from recsys.losses.standardised import Standardised
 
 class Squared(Standardised):
     """The loss (o − z)² with z the standardised label. The value is a conditional mean, because squared loss learns that mean."""
-
-    def expected(self, j: int) -> str:
-        return "a finite number"
-
-    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.isfinite(labels_N)
 
     def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         return (outputs_BJ - self._standardise(labels_BJ)).square()

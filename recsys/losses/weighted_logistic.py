@@ -14,7 +14,6 @@ Shape letters: B rows, N training rows, J objectives of this kind.
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -40,12 +39,6 @@ class WeightedLogistic(Kind):
         self._constant("smear_J", 1.0)
         self.unit_J: Tensor  # u
         self.smear_J: Tensor
-
-    def expected(self, j: int) -> str:
-        return "a finite number ≥ 0"
-
-    def are_valid(self, j: int, labels_N: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.isfinite(labels_N) & (labels_N >= 0)
 
     def fit(self, j: int, sample: Sample) -> Fitted:
         watched_N = sample.labels_N > 0

@@ -163,7 +163,7 @@ def test_mistakes_in_levels_are_named(answered):
     known = answered.index[answered["label.survey"].notna()]
     other = answered.copy()
     other.loc[known[:2], "label.survey"] = 2.5
-    assert f"expected one of the levels 1, 2, 3 or null; 2 of {len(known)} rows" in refused(other)
+    assert f"expected one of 1, 2, 3, or null; 2 of {len(known)} rows" in refused(other)
     assert "expected also pred.survey=2" in refused(answered.drop(columns="pred.survey=2"))
     holes = answered.copy()
     holes.loc[known[:4], "pred.survey=3"] = np.nan

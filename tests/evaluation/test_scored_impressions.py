@@ -96,7 +96,7 @@ def test_ids_are_the_same_however_wide_they_were_written(predictions):
 @pytest.mark.parametrize(
     ("column", "value", "says"),
     [
-        ("label.like", 2.0, "expected 0, 1 or null"),
+        ("label.like", 2.0, "expected 0 or 1, or null"),
         ("label.like", "yes", "expected numbers"),
         ("pred.like", "0.3", "expected numbers"),
         ("user_id", 1.5, "expected int64 or string"),
@@ -131,7 +131,7 @@ def test_predictions_beyond_all_squares_have_no_value_and_a_reason(predictions):
 
 
 def test_an_infinite_number_is_no_label(predictions):
-    assert "finite numbers or null" in refused(predictions.assign(**{"label.watch": np.inf}), (WATCH,))
+    assert "a finite number of 0 or more, or null" in refused(predictions.assign(**{"label.watch": np.inf}), (WATCH,))
 
 
 def test_no_rows_at_all(predictions):

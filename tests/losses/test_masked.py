@@ -309,10 +309,10 @@ def test_an_objective_without_training_labels_is_an_error(feed):
         ({}, [0, 1], [0.5, -1], "found -1, 0.5, expected 0 or 1 \\(binary\\); 2 of 4 rows"),
         ({"kind": "regression"}, [-3, 2.5], [np.inf], "found inf, expected a finite number \\(regression\\); 1 of 3 rows"),
         ({"kind": "regression", "loss": "huber"}, [-3, 2.5], [np.inf], "found inf, expected a finite number"),
-        ({"kind": "watch_time"}, [0, 9], [-0.1, np.inf], "found -0.1, inf, expected a finite number ≥ 0 \\(watch_time\\)"),
-        ({"kind": "watch_time", "method": "weighted_logistic"}, [0, 9], [-0.1], "found -0.1, expected a finite number ≥ 0"),
-        ({"kind": "watch_time", "method": "d2q", "duration": "length"}, [0, 9], [-0.1], "found -0.1, expected a finite number ≥ 0"),
-        ({"kind": "ordinal", "levels": (0.1, 2)}, [0.1, 2], [1, 3, 3], "found 1, 3, expected one of levels = \\[0.1, 2\\] \\(ordinal\\)"),
+        ({"kind": "watch_time"}, [0, 9], [-0.1, np.inf], "found -0.1, inf, expected a finite number of 0 or more \\(watch_time\\)"),
+        ({"kind": "watch_time", "method": "weighted_logistic"}, [0, 9], [-0.1], "found -0.1, expected a finite number of 0 or more"),
+        ({"kind": "watch_time", "method": "d2q", "duration": "length"}, [0, 9], [-0.1], "found -0.1, expected a finite number of 0 or "),
+        ({"kind": "ordinal", "levels": (0.1, 2)}, [0.1, 2], [1, 3, 3], "found 1, 3, expected one of 0.1, 2 \\(ordinal\\)"),
     ],
 )
 def test_only_what_a_method_can_learn_is_valid(options, good, bad, message):

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from recsys import predictions as prediction_files
 from recsys import schema
 from recsys.errors import DataError, data_error
 from recsys.evaluation.inputs.prediction_columns import ids, numbers, place, require
-from recsys.evaluation.inputs.rows import FloatArray, level_of
+from recsys.evaluation.inputs.rows import FloatArray
 from recsys.evaluation.inputs.targets import Target, targets
 from recsys.objectives import Objective
 
@@ -156,27 +155,18 @@ def _label(table: pa.Table, objective: Objective, run: str) -> FloatArray:
     column = schema.label_column(objective.name)
     label_N = numbers(table, column, run)
     known_N = ~np.isnan(label_N)
-    allowed_N, allowed = _allowed(objective, label_N)
-    bad = int(np.count_nonzero(known_N & ~allowed_N))
+    legal = objective.legal_labels()
+    bad = int(np.count_nonzero(known_N & ~legal.allow(label_N)))
     if bad:
         raise data_error(
             place(run, column),
             found="other values",
-            expected=f"{allowed} or null",
+            expected=f"{legal.words}, or null",
             bad_rows=bad,
             rows=int(np.count_nonzero(known_N)),
             fix="correct the label, or the kind of the objective",
         )
     return label_N
-
-
-def _allowed(objective: Objective, label_N: FloatArray) -> tuple[NDArray[np.bool_], str]:
-    """Return which labels the objective's kind allows, and a text that describes the allowed ones."""
-    if objective.is_probability:
-        return np.isin(label_N, (0.0, 1.0)), "0, 1"
-    if objective.levels:
-        return level_of(label_N, objective.levels) >= 0, f"one of the levels {', '.join(f'{level:g}' for level in objective.levels)}"
-    return np.isfinite(label_N), "finite numbers"
 
 
 def _label_where_given(joint_N: FloatArray, given_N: FloatArray, target: Target, run: str) -> FloatArray:

@@ -1,0 +1,72 @@
+"""[features]: the inputs of the model."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from recsys import schema
+from recsys.config.forms import MEMORY
+from recsys.config.sources import Duration
+from recsys.options import Options
+
+
+class Features(Options):
+    """The inputs that are known before an impression. Names are columns of the log, the users or the items, without a prefix."""
+
+    user: tuple[str, ...] = Field(default=(), description="Columns of the users' table that the model reads; empty: none.")
+    item: tuple[str, ...] = Field(default=(), description="Columns of the items' table that the model reads; empty: none.")
+    context: tuple[str, ...] = Field(
+        default=(),
+        description="Columns of the log that the model reads, known before the impression; hour and weekday are read in any case.",
+    )
+    category: tuple[str, ...] = Field(
+        default=(), description="Columns of numbers that are read as categories, such as a surface code; text is a category by itself."
+    )
+    multi: dict[str, str] = Field(
+        default_factory=dict, description="Columns with several values in a cell, each with the separator of its values; empty: none."
+    )
+    signals: tuple[str, ...] = Field(
+        default=(),
+        description="Columns of the log and feedbacks, numbers from 0, that are counted and summed over past impressions; empty: none.",
+    )
+    entities: tuple[tuple[str, ...], ...] = Field(
+        default=((schema.USER_ID,), (schema.ITEM_ID,)),
+        description="Groups of columns; impressions and signals are counted for each combination of their values.",
+    )
+    windows: tuple[PositiveInt, ...] = Field(
+        default=(1, 7, 30), description="Lengths in days of the trailing windows over which signals are counted; at least one."
+    )
+    shrinkage: PositiveFloat = Field(default=20.0, description="Number of impressions at the base rate that a smoothed rate starts from.")
+    history: int = Field(default=10, ge=0, description="Number of the user's last impressions that the model attends to; 0: no history.")
+    label_delay: Duration = Field(
+        default="10m",
+        description="Time after an impression at which its labels and signals are known; a feedback's `within` is added to it.",
+    )
+    today: bool = Field(
+        default=True, description="Whether counters of the user's own impressions run on through the day, up to the very moment."
+    )
+    ids: tuple[str, ...] = Field(default=(), description="Columns of ids whose values get embedding vectors, such as item_id; empty: none.")
+    min_count: PositiveInt = Field(
+        default=10,
+        description="Number of training rows below which a value has no embedding vector of its own, but shares its space's unknown row.",
+    )
+    max_values: PositiveInt = Field(default=4, description="Largest number of values of a multi-valued cell that the model reads.")
+    bias: tuple[Literal["position", "device"], ...] = Field(
+        default=(), description="Columns that say how an impression was shown; `model.position` says where they are read. Empty: nowhere."
+    )
+    slices: tuple[str, ...] = Field(
+        default=(),
+        description="Slices that are reported apart: columns, or cold_user, cold_item, item_age, which need no column; empty: none.",
+    )
+    memory_limit: str = Field(
+        default="4GB",
+        pattern=MEMORY,
+        description="Memory of the engine that ingests logs and computes features; beyond it, the engine spills to disk.",
+    )
+
+    def example_column(self, name: str) -> str:
+        """Return the example column of a name under `item`, `context` or `user`, searched in this order. Raises ValueError if in none."""
+        for prefix, names in ((schema.ITEM, self.item), (schema.CONTEXT, self.context), (schema.USER, self.user)):
+            if name in names:
+                return prefix + name
+        raise ValueError(f"found {name}, expected a column that [features] names under user, item or context")

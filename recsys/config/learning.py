@@ -1,0 +1,29 @@
+"""The options that a model is trained by; a pipeline has more."""
+
+from pydantic import Field
+
+from recsys.config.balance import Balance
+from recsys.config.model import Model
+from recsys.config.split_options import Split
+from recsys.config.train_options import Train
+from recsys.objectives import Objective, chain
+from recsys.options import Options
+
+
+class Learning(Options):
+    """The options that a model is trained by, and is saved with."""
+
+    seed: int = Field(default=7, ge=0, lt=2**31, description="Seed of every random draw; each further ensemble member's is one more.")
+    split: Split
+    objective: tuple[Objective, ...] = Field(
+        min_length=1, description="Objectives that the model learns, one or more, each with a name of its own."
+    )
+    model: Model = Model()
+    balance: Balance = Balance()
+    train: Train = Train()
+
+    @property
+    def follows_position(self) -> tuple[bool, ...]:
+        """Whether each objective's prediction depends on the position: where it, or an objective it is given, sees the position."""
+        sees = self.model.position != "blind"
+        return tuple(sees and any(link.sees_position for link in chain(objective, self.objective)) for objective in self.objective)

@@ -1,0 +1,57 @@
+"""[split]: the days that a model learns, is chosen by and is measured on."""
+
+from datetime import date, timedelta
+
+from pydantic import Field, model_validator
+
+from recsys import schema
+from recsys.options import Options
+
+Days = tuple[date, date]
+
+
+class Split(Options):
+    """The parts of the split: whole days, inclusive, in time order. Earlier days only feed features."""
+
+    train: Days = Field(description="First and last of the days that a model learns.")
+    validation: Days | None = Field(
+        default=None,
+        description="First and last of the days that choose passes, fusion weights and calibration maps; without it: there are none.",
+    )
+    test: Days | None = Field(
+        default=None, description="First and last of the days that the final numbers are measured on; without it: there are none."
+    )
+
+    def parts(self) -> dict[str, Days]:
+        """Return part → (first day, last day), in time order, without the absent parts."""
+        named = {schema.TRAIN: self.train, schema.VALIDATION: self.validation, schema.TEST: self.test}
+        return {name: days for name, days in named.items() if days is not None}
+
+    def days(self, part: str) -> list[str]:
+        """List the ISO days of one part, in order; empty where the part is absent."""
+        if part not in self.parts():
+            return []
+        first, last = self.parts()[part]
+        return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+
+    def after(self, part: str) -> str | None:
+        """Return the ISO day on which the next part begins; None after the last part.
+
+        A model that has learned on this part is first used on that day.
+        """
+        later = [days for other in schema.SPLITS[schema.SPLITS.index(part) + 1 :] if (days := self.parts().get(other)) is not None]
+        return later[0][0].isoformat() if later else None
+
+    @model_validator(mode="after")
+    def _in_time_order(self) -> "Split":
+        previous = None
+        for name, (first, last) in self.parts().items():
+            if first > last:
+                raise ValueError(f"{name}: found first day {first} after last day {last}, expected first ≤ last")
+            if previous is not None and first <= previous[1]:
+                raise ValueError(
+                    f"{name}: found first day {first}, expected a day after {previous[1]}, the last day of {previous[0]}:"
+                    " the parts of a split are whole days in time order and do not overlap"
+                )
+            previous = (name, last)
+        return self

@@ -1,0 +1,110 @@
+"""[train]: the order of the rows, the optimisers, the device."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from recsys.config.forms import DEVICE
+from recsys.options import Options
+
+SamplingWord = Literal["joint", "uniform", "proportional"]
+Frozen = Literal["embeddings", "shared", "experts", "towers"]
+
+
+class Negatives(Options):
+    """The thinning of training rows whose label of `objective` is 0.
+
+    The share `keep` of them is kept. Each kept row then counts 1 / keep times, in every loss.
+    """
+
+    objective: str = Field(description="Name of the binary objective whose rows with label 0 are thinned.")
+    keep: float = Field(
+        gt=0, le=1, description="Share of the rows with label 0 that is kept, drawn anew in each pass; each then counts 1 / keep times."
+    )
+
+
+class Train(Options):
+    """The training: the order of the rows, the optimisers, the device."""
+
+    order: Literal["time", "shuffled"] = Field(
+        default="time", description="Order of the training rows: day after day, or shuffled, in passes over all training days at once."
+    )
+    refit: bool = Field(default=True, description="Whether the validation days are learned too, before the test days are predicted.")
+    passes: PositiveInt = Field(default=4, description="Largest number of passes over all training days, when shuffled.")
+    day_passes: PositiveInt = Field(default=1, description="Number of passes over each day, when in time order.")
+    patience: PositiveInt = Field(
+        default=2,
+        description="Number of shuffled passes without a better validation loss before stopping; per objective where nothing is shared.",
+    )
+    batch_size: PositiveInt = Field(default=1024, description="Number of rows per training step.")
+    learning_rate: PositiveFloat = Field(
+        default=2e-3, description="Learning rate of AdamW, for all parameters but the embedding tables and the bias tower."
+    )
+    embedding_learning_rate: PositiveFloat = Field(
+        default=2e-2, description="Learning rate of the embedding tables (row-wise Adagrad); the bias tower's tables divide it among them."
+    )
+    weight_decay: NonNegativeFloat = Field(
+        default=1e-2, description="Weight decay of AdamW, on neither biases nor the bias tower; 0: none."
+    )
+    embedding_decay: NonNegativeFloat = Field(
+        default=0.0, description="Weight decay of the embedding vectors that a step touches; 0: none."
+    )
+    sampling: SamplingWord | Annotated[float, Field(ge=0, le=1)] = Field(
+        default="joint",
+        description="Labels of a step: all, or those of one objective drawn by its rows to a power (`uniform`: 0, `proportional`: 1).",
+    )
+    late: Literal["next_day", "drop"] = Field(
+        default="next_day",
+        description="Fate of labels that are known only after their day, in time order: learned on a later day, or never.",
+    )
+    negatives: Negatives | None = Field(
+        default=None, description="Thinning of training rows; metrics still use all rows. Without it: no thinning."
+    )
+    weight: str | None = Field(
+        default=None,
+        description="Column of the log, or a feedback, with the weights of training rows, 0 or more; without it: each row counts 1.",
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        default="cosine",
+        description="Course of the learning rate over shuffled passes; cosine: to zero over the planned passes. In time order: constant.",
+    )
+    device: str = Field(default="auto", pattern=DEVICE, description="Device that computes; auto: CUDA where there is one, else the CPU.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="Precision of matrix products; auto: bf16 on a CUDA device that supports it, else fp32."
+    )
+    deterministic: bool = Field(
+        default=False,
+        description="Whether torch uses deterministic algorithms alone; on CUDA, an interrupted run ends in equal bits only then.",
+    )
+    checkpoint_seconds: PositiveFloat = Field(
+        default=60.0, description="Seconds between two checkpoints; one is also written at the end of each pass or day."
+    )
+    init_from: Path | None = Field(
+        default=None,
+        description="Folder of a trained run, such as data/NAME/runs/RUN, whose weights this one starts from; without it: fresh weights.",
+    )
+    freeze: tuple[Frozen, ...] = Field(
+        default=(),
+        description="Parts of the run of `init_from` that are not trained further; numbers that it did not have always are. Empty: none.",
+    )
+
+    @field_validator("sampling", mode="before")
+    @classmethod
+    def _word_or_exponent(cls, sampling: Any) -> Any:
+        """Check the value here, because for a union pydantic reports the errors of each of its parts."""
+        words = get_args(SamplingWord)
+        is_number = isinstance(sampling, int | float) and not isinstance(sampling, bool)
+        if sampling in words or (is_number and 0 <= sampling <= 1):
+            return sampling
+        found = f'"{sampling}"' if isinstance(sampling, str) else sampling
+        raise ValueError(f'found {found}, expected one of {", ".join(words)}, or a number from 0 (as "uniform") to 1 (as "proportional")')
+
+    @model_validator(mode="after")
+    def _frozen_is_loaded(self) -> "Train":
+        if self.freeze and self.init_from is None:
+            raise ValueError(
+                f"freeze: found {', '.join(self.freeze)} without init_from, expected it only with init_from:"
+                " what nothing has learned is not worth freezing. Fix: name the run to start from"
+            )
+        return self
