@@ -5,16 +5,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
-from typing import Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from recsys import schema
-from recsys.options import Options
+from recsys.options import OneOf, Options
 
 Kind = Literal["binary", "regression", "watch_time", "ordinal"]
+
+
+class Learned(NamedTuple):
+    """A way to learn labels of one kind. `implementation` names the loss as MODULE:CLASS, a text: reading a TOML imports no torch."""
+
+    kind: Kind
+    implementation: str
+    is_log_likelihood: bool = False  # of classes, and not a distance between numbers
+    reads_duration: bool = False
+
+
+LOSSES: dict[str, Learned] = {
+    "binary": Learned("binary", "recsys.losses.binary:Binary", is_log_likelihood=True),
+    "squared": Learned("regression", "recsys.losses.squared:Squared"),
+    "huber": Learned("regression", "recsys.losses.huber:Huber"),
+    "log_squared": Learned("watch_time", "recsys.losses.log_squared:LogSquared"),
+    "weighted_logistic": Learned("watch_time", "recsys.losses.weighted_logistic:WeightedLogistic", is_log_likelihood=True),
+    "d2q": Learned("watch_time", "recsys.losses.d2q:D2Q", reads_duration=True),
+    "ordinal": Learned("ordinal", "recsys.losses.ordinal:Ordinal", is_log_likelihood=True),
+}
+
+
+def _losses_of(kind: Kind) -> OneOf:
+    return OneOf(name for name, learned in LOSSES.items() if learned.kind == kind)
+
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -79,10 +104,10 @@ class Objective(Options):
     given: str | None = Field(
         default=None, description="Name of a binary objective without which this binary one cannot happen; without it: no such condition."
     )
-    loss: Literal["squared", "huber"] = Field(
+    loss: Annotated[str, _losses_of("regression")] = Field(
         default="squared", description="Loss of a `regression` objective, on the label standardised over training days."
     )
-    method: Literal["log_squared", "weighted_logistic", "d2q"] = Field(
+    method: Annotated[str, _losses_of("watch_time")] = Field(
         default="log_squared",
         description="Method of a `watch_time` objective: on logarithms, by odds, or by rank among videos of like length.",
     )
@@ -122,10 +147,11 @@ class Objective(Options):
         for option, kind in (("loss", "regression"), ("method", "watch_time"), ("levels", "ordinal"), ("given", "binary")):
             if getattr(self, option) != type(self).model_fields[option].default and self.kind != kind:
                 raise ValueError(f'found {option} with kind = "{self.kind}", expected it only with kind = "{kind}"')
-        if (self.duration is not None) != (self.method == "d2q"):
+        if (self.duration is not None) != LOSSES[self.learned_by].reads_duration:
+            reading = " or ".join(f'"{name}"' for name, learned in LOSSES.items() if learned.reads_duration)
             raise ValueError(
                 f'found method = "{self.method}" {"without" if self.duration is None else "with"} duration,'
-                ' expected duration = "a column of [features]" with method = "d2q" and only there'
+                f' expected duration = "a column of [features]" with method = {reading} and only there'
             )
         if self.kind == "ordinal" and (len(self.levels) < 2 or any(a >= b for a, b in pairwise(self.levels))):
             raise ValueError(f"found levels = {list(self.levels)}, expected at least two numbers, ascending, such as [1, 2, 3, 4, 5]")
@@ -134,6 +160,12 @@ class Objective(Options):
     @property
     def is_probability(self) -> bool:
         return self.kind == "binary"
+
+    @property
+    def learned_by(self) -> str:
+        """The name in `LOSSES` of the loss that learns this objective."""
+        chosen: dict[Kind, str] = {"regression": self.loss, "watch_time": self.method}
+        return chosen.get(self.kind, self.kind)
 
     def legal_labels(self) -> LegalLabels:
         match self.kind:

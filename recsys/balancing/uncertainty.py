@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recsys.balancing.balancer import Balancer
 from recsys.config.balance import UncertaintyOptions
-from recsys.objectives import Objective
+from recsys.objectives import LOSSES, Objective
 
 
 class Uncertainty(Balancer):
@@ -50,4 +50,4 @@ class Uncertainty(Balancer):
 
 def has_log_loss(objective: Objective) -> bool:
     """Return whether the loss is a log likelihood of classes (binary, ordinal, weighted logistic) and not a squared or Huber distance."""
-    return objective.kind in ("binary", "ordinal") or objective.method == "weighted_logistic"
+    return LOSSES[objective.learned_by].is_log_likelihood

@@ -1,7 +1,10 @@
-"""One file per kind of label: the loss that fits it, and the way back to an expected value in the label's own unit."""
+"""One file per loss: what is learned from a label, and the way back to an expected value in the label's own unit.
 
-from recsys.losses.kind import Fitted, Kind, Sample
+A new loss is a file with a `Loss`, and a line in `objectives.LOSSES`.
+"""
+
 from recsys.losses.log_squared import smearing
-from recsys.losses.masked import METHODS, ObjectiveLosses
+from recsys.losses.loss import Fitted, Loss, Sample
+from recsys.losses.masked import LOSSES, ObjectiveLosses
 
-__all__ = ["METHODS", "Fitted", "Kind", "ObjectiveLosses", "Sample", "smearing"]
+__all__ = ["LOSSES", "Fitted", "Loss", "ObjectiveLosses", "Sample", "smearing"]

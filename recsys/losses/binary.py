@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from recsys.losses.kind import Fitted, Kind, Sample
+from recsys.losses.loss import Fitted, Loss, Sample
 from recsys.objectives import Objective, chain
 
 _NEARLY_ALL = 0.9  # of the rows where the given objective happened; with fewer labels there is a warning
 _LOG_HALF = -math.log(2.0)
 
 
-class Binary(Kind):
+class Binary(Loss):
     """Binary objectives. The value is a probability; for a conditional objective it is the joint one.
 
     Half a row of each class is added to a base rate, so that a label of one class has a finite logit.
@@ -59,7 +59,7 @@ class Binary(Kind):
         warnings = (self._too_low(j, sample.known_share),) if sample.known_share < _NEARLY_ALL else ()
         return Fitted(start=float(np.log(rate) - np.log1p(-rate)), scale=float(entropy), warnings=warnings)
 
-    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+    def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         if self.depth == 1:
             return F.binary_cross_entropy_with_logits(outputs_BJ, labels_BJ, reduction="none")
         log_yes_BJ, log_no_BJ = self._log_probabilities(outputs_BJ)

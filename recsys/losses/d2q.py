@@ -22,7 +22,7 @@ from torch import Tensor
 from recsys import schema
 from recsys.calibration import MOST_BINS, fit_expected
 from recsys.errors import data_error
-from recsys.losses.kind import Fitted, Kind, Sample, ratio_of_sums, weighted_quantiles
+from recsys.losses.loss import Fitted, Loss, Sample, ratio_of_sums, weighted_quantiles
 from recsys.objectives import Objective, durations
 
 GROUPS = 30  # M, the best of {1, 10, 20, 30, 50, 100} in the paper
@@ -32,7 +32,7 @@ FEWEST_ROWS = 100  # of a group of its own; with fewer rows it joins a neighbour
 assert MOST_BINS <= MAP_KNOTS
 
 
-class D2Q(Kind):
+class D2Q(Loss):
     """Watch times learned by their rank. A CDF is kept as its quantiles at levels (q + 1/2)/Q, with straight lines between them.
 
     A CDF ends at the first and the last quantile. A group's map from a predicted rank to a mean label is non-decreasing and kept as its
@@ -66,7 +66,7 @@ class D2Q(Kind):
         varies = ranks_N.min() < ranks_N.max()
         return Fitted(start=float(np.log(mean) - np.log1p(-mean)), scale=variance if varies else 1.0)
 
-    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+    def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         ranks_BJ = self._ranks(labels_BJ.double(), self._groups(durations_BA))
         return (outputs_BJ.sigmoid() - ranks_BJ.to(outputs_BJ.dtype)).square()
 

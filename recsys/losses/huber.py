@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from recsys.losses.kind import Fitted, Sample
+from recsys.losses.loss import Fitted, Sample
 from recsys.losses.standardised import Standardised
 from recsys.objectives import Objective
 
@@ -39,7 +39,7 @@ class Huber(Standardised):
         rows_N = np.where(error_N <= _DELTA, error_N**2 / 2, _DELTA * (error_N - _DELTA / 2))
         return Fitted(start=start, scale=float(np.average(rows_N, weights=sample.weights_N)) or 1.0)
 
-    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+    def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         return F.huber_loss(outputs_BJ, self._standardise(labels_BJ), reduction="none", delta=_DELTA)
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:

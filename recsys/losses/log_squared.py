@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recsys.losses.kind import Fitted, Sample
+from recsys.losses.loss import Fitted, Sample
 from recsys.losses.standardised import Standardised
 from recsys.objectives import Objective
 
@@ -30,7 +30,7 @@ class LogSquared(Standardised):
     def fit(self, j: int, sample: Sample) -> Fitted:
         return super().fit(j, sample._replace(labels_N=np.log1p(sample.labels_N)))
 
-    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+    def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         return (outputs_BJ - self._standardise(labels_BJ.log1p())).square()
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:

@@ -1,36 +1,23 @@
 """The losses and values of all objectives at once; a null label has no part in loss or gradient.
 
-Shape letters: B rows, N training rows, K objectives in the layout's order, J objectives of one kind, A durations, V values.
+Shape letters: B rows, N training rows, K objectives in the layout's order, J objectives of one loss, A durations, V values.
 """
 
 from collections.abc import Iterator, Sequence
+from pkgutil import resolve_name
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recsys import schema
+from recsys import objectives, schema
 from recsys.errors import data_error
-from recsys.losses.binary import Binary
-from recsys.losses.d2q import D2Q
-from recsys.losses.huber import Huber
-from recsys.losses.kind import Kind, Sample
-from recsys.losses.log_squared import LogSquared
+from recsys.losses.loss import Loss, Sample
 from recsys.losses.ordinal import Ordinal
-from recsys.losses.squared import Squared
-from recsys.losses.weighted_logistic import WeightedLogistic
 from recsys.objectives import Objective, durations
 
-METHODS: dict[str, type[Kind]] = {
-    "binary": Binary,
-    "squared": Squared,
-    "huber": Huber,
-    "log_squared": LogSquared,
-    "weighted_logistic": WeightedLogistic,
-    "d2q": D2Q,
-    "ordinal": Ordinal,
-}
+LOSSES: dict[str, type[Loss]] = {name: resolve_name(learned.implementation) for name, learned in objectives.LOSSES.items()}
 
 
 class ObjectiveLosses(nn.Module):
@@ -54,11 +41,11 @@ class ObjectiveLosses(nn.Module):
         self.scale_K: Tensor  # mean losses of the best constants, the units in which losses are counted
         self.methods = nn.ModuleDict()
         order: list[int] = []
-        for method, kind in METHODS.items():
-            places = [k for k, objective in enumerate(self.objectives) if _method(objective) == method]
+        for name, loss in LOSSES.items():
+            places = [k for k, objective in enumerate(self.objectives) if objective.learned_by == name]
             if places:
-                self.methods[method] = kind([self.objectives[k] for k in places])
-                self.register_buffer(f"{method}_J", torch.tensor(places), persistent=False)
+                self.methods[name] = loss([self.objectives[k] for k in places])
+                self.register_buffer(f"{name}_J", torch.tensor(places), persistent=False)
                 order += places
         self.register_buffer("back_K", torch.tensor(np.argsort(order)), persistent=False)
         self.back_K: Tensor
@@ -77,10 +64,10 @@ class ObjectiveLosses(nn.Module):
         """
         losses = cls(objectives)
         losses._need(durations_NA)
-        for kind, places in losses._kinds():
+        for loss, places in losses._losses():
             for j, k in enumerate(places.tolist()):
-                _refuse_bad_labels(kind.objectives[j], labels_NK[:, k])
-                fitted = kind.fit(j, losses._sample(k, labels_NK, durations_NA, weights_N))
+                _refuse_bad_labels(loss.objectives[j], labels_NK[:, k])
+                fitted = loss.fit(j, losses._sample(k, labels_NK, durations_NA, weights_N))
                 losses.start_K[k], losses.scale_K[k] = fitted.start, fitted.scale
                 losses.warnings += fitted.warnings
         losses.fit_smearing(np.broadcast_to(losses.start_K.numpy(), labels_NK.shape), labels_NK, durations_NA, weights_N)
@@ -89,7 +76,7 @@ class ObjectiveLosses(nn.Module):
     @property
     def is_smeared(self) -> bool:
         """Whether some values need `fit_smearing` to be means."""
-        return any(kind.is_smeared for kind, _ in self._kinds())
+        return any(loss.is_smeared for loss, _ in self._losses())
 
     def forward(
         self, outputs_BK: Tensor, labels_BK: Tensor, durations_BA: Tensor | None = None, weights_B: Tensor | None = None
@@ -103,7 +90,7 @@ class ObjectiveLosses(nn.Module):
         outputs_BK = outputs_BK.to(torch.promote_types(outputs_BK.dtype, torch.float32))
         observed_BK = ~labels_BK.isnan()
         known_BK = torch.where(observed_BK, labels_BK, 0.0).to(outputs_BK.dtype)  # before the loss: in its gradient NaN · 0 would be NaN
-        rows = [kind.loss(outputs_BK[:, places], known_BK[:, places], durations_BA) for kind, places in self._kinds()]
+        rows = [loss.per_row(outputs_BK[:, places], known_BK[:, places], durations_BA) for loss, places in self._losses()]
         rows_BK = torch.cat(rows, dim=1)[:, self.back_K]
         weights_BK = observed_BK.to(outputs_BK.dtype)
         if weights_B is not None:
@@ -121,9 +108,9 @@ class ObjectiveLosses(nn.Module):
         """
         self._need(durations_BA)
         outputs_BK = outputs_BK.double()
-        parts = [kind.value(outputs_BK[:, places], durations_BA) for kind, places in self._kinds()]
+        parts = [loss.value(outputs_BK[:, places], durations_BA) for loss, places in self._losses()]
         values_BK = torch.cat(parts, dim=1)[:, self.back_K]
-        levels = [kind.level_probabilities(outputs_BK[:, places]) for kind, places in self._kinds() if isinstance(kind, Ordinal)]
+        levels = [loss.level_probabilities(outputs_BK[:, places]) for loss, places in self._losses() if isinstance(loss, Ordinal)]
         return torch.cat([values_BK, *levels], dim=1)
 
     @torch.no_grad()
@@ -140,19 +127,19 @@ class ObjectiveLosses(nn.Module):
         """
         self._need(durations_NA)
         durations = None if durations_NA is None else self._doubles(durations_NA)
-        for kind, places in self._kinds():
-            if kind.is_smeared:
+        for loss, places in self._losses():
+            if loss.is_smeared:
                 columns = places.tolist()
                 outputs_NJ, labels_NJ = self._doubles(outputs_NK[:, columns]), self._doubles(labels_NK[:, columns])
                 observed_NJ = ~labels_NJ.isnan()
                 weights_NJ = observed_NJ.double() if weights_N is None else observed_NJ * self._doubles(weights_N)[:, None]
-                kind.fit_smearing(outputs_NJ, labels_NJ.where(observed_NJ, 0.0), durations, weights_NJ)
+                loss.fit_smearing(outputs_NJ, labels_NJ.where(observed_NJ, 0.0), durations, weights_NJ)
 
-    def _kinds(self) -> Iterator[tuple[Kind, Tensor]]:
-        """Yield each kind in use, with the places of its objectives."""
-        for method, kind in self.methods.items():
-            assert isinstance(kind, Kind)
-            yield kind, self.get_buffer(f"{method}_J")
+    def _losses(self) -> Iterator[tuple[Loss, Tensor]]:
+        """Yield each loss in use, with the places of its objectives."""
+        for name, loss in self.methods.items():
+            assert isinstance(loss, Loss)
+            yield loss, self.get_buffer(f"{name}_J")
 
     def _doubles(self, array: NDArray[np.floating]) -> Tensor:
         return torch.tensor(array, dtype=torch.float64, device=self.start_K.device)
@@ -200,17 +187,6 @@ class ObjectiveLosses(nn.Module):
 def _share(chosen_N: NDArray[np.bool_], weights_N: NDArray[np.float64]) -> float:
     """Return the share of the weight that is chosen; 1 where there is no weight."""
     return float(weights_N @ chosen_N / weights_N.sum()) if weights_N.any() else 1.0
-
-
-def _method(objective: Objective) -> str:
-    """Return the key in METHODS of the kind that learns the objective."""
-    match objective.kind:
-        case "regression":
-            return objective.loss
-        case "watch_time":
-            return objective.method
-        case "binary" | "ordinal":
-            return objective.kind
 
 
 def _refuse_bad_labels(objective: Objective, labels_N: NDArray[np.floating]) -> None:

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys.losses.kind import Fitted, Kind, Sample
+from recsys.losses.loss import Fitted, Loss, Sample
 from recsys.objectives import Objective
 
 _NARROW = -10.0  # log of a gap
 
 
-class Ordinal(Kind):
+class Ordinal(Loss):
     """Ordinal objectives, with thresholds as a parameter: the first one, then the logs of the gaps between neighbours.
 
     So the thresholds stay in order. They start where an output of 0 predicts the levels' base rates, to each of which half a row is added.
@@ -48,7 +48,7 @@ class Ordinal(Kind):
             self.cuts_JC[j, : len(cuts)] = torch.from_numpy(np.concatenate([cuts[:1], np.log(np.diff(cuts))]))
         return Fitted(start=0.0, scale=float(-(rates @ np.log(rates))))
 
-    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+    def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         distance_BJL = (labels_BJ[..., None] - self.levels_JL.to(labels_BJ.dtype)).abs()
         return -self._log_probabilities(outputs_BJ).gather(-1, distance_BJL.argmin(-1, keepdim=True)).squeeze(-1)
 

@@ -8,7 +8,7 @@ from recsys.losses.standardised import Standardised
 class Squared(Standardised):
     """The loss (o − z)² with z the standardised label. The value is a conditional mean, because squared loss learns that mean."""
 
-    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+    def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         return (outputs_BJ - self._standardise(labels_BJ)).square()
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:

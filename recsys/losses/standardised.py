@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from recsys.losses.kind import Fitted, Kind, Sample
+from recsys.losses.loss import Fitted, Loss, Sample
 from recsys.objectives import Objective
 
 
-class Standardised(Kind):
+class Standardised(Loss):
     """Objectives with a standardised label. The best constant is an output of 0, and its squared loss is 1."""
 
     def __init__(self, objectives: Sequence[Objective]) -> None:

@@ -19,13 +19,13 @@ from torch.nn import functional as F
 
 from recsys import schema
 from recsys.errors import data_error
-from recsys.losses.kind import Fitted, Kind, Sample, ratio_of_sums
+from recsys.losses.loss import Fitted, Loss, Sample, ratio_of_sums
 from recsys.objectives import Objective
 
 _NEARLY_ALL = 0.95  # share of the impressions watched at which odds overstate 20-fold
 
 
-class WeightedLogistic(Kind):
+class WeightedLogistic(Loss):
     """Watch times learned as odds. The value is smear · u · exp(o).
 
     The factor `smear` makes sums agree, as 1 − P does where P is the same everywhere.
@@ -51,7 +51,7 @@ class WeightedLogistic(Kind):
         warnings = (self._overstated(j, share),) if share >= _NEARLY_ALL else ()
         return Fitted(start=float(np.log(share) - np.log1p(-share)), scale=float(entropy), warnings=warnings)
 
-    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+    def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         watched_BJ = labels_BJ / self.unit_J.to(labels_BJ.dtype)
         return watched_BJ * F.softplus(-outputs_BJ) + (labels_BJ == 0).to(outputs_BJ.dtype) * F.softplus(outputs_BJ)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recsys.losses import Kind
+from recsys.losses import Loss
 from recsys.models import SHARING
 from recsys.models.wiring import axis_of_objectives
 from recsys.objectives import Objective, chain
@@ -48,9 +48,9 @@ def _owners(member: Member, name: str, sharing: str) -> tuple[int, Sequence[int]
     objectives = member.losses.objectives
     part, _, inner = name.partition(".")
     if part == "losses":
-        kind = member.get_submodule(name.rpartition(".")[0])
-        assert isinstance(kind, Kind), f"{name}: found no kind of label that learns it"
-        return 0, [objectives.index(objective) for objective in kind.objectives]
+        loss = member.get_submodule(name.rpartition(".")[0])
+        assert isinstance(loss, Loss), f"{name}: found no loss that it belongs to"
+        return 0, [objectives.index(objective) for objective in loss.objectives]
     axis = axis_of_objectives(member.ranker, sharing, inner)
     assert axis is not None, f"{name}: found no axis of objectives where nothing is shared"
     return axis, range(len(objectives))

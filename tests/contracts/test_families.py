@@ -9,12 +9,15 @@ from recsys import config
 from recsys.balancing import BALANCERS, Balancer
 from recsys.config import Balance, Model
 from recsys.errors import ConfigError
+from recsys.losses import LOSSES, Loss
 from recsys.models import SHARING, Sharing
 
 TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
 
 
-@pytest.mark.parametrize(("table", "base"), [(SHARING, Sharing), (BALANCERS, Balancer)], ids=["architectures", "balancers"])
+@pytest.mark.parametrize(
+    ("table", "base"), [(SHARING, Sharing), (BALANCERS, Balancer), (LOSSES, Loss)], ids=["architectures", "balancers", "losses"]
+)
 def test_every_entry_is_an_implementation_of_its_own(table: Mapping[str, type], base: type):
     assert all(issubclass(implementation, base) for implementation in table.values())
     assert len(set(table.values())) == len(table)
@@ -33,6 +36,7 @@ def test_every_word_has_options():
         ("balance.method=gradnrom", "gradnorm"),
         ("balance.method=cagrad", "torchjd.cagrad"),
         ("objective.watch_time.method=d2p", "d2q"),
+        ("objective.watch_time.loss=hubber", "huber"),
     ],
 )
 def test_an_unknown_word_gets_the_nearest(override: str, meant: str):

@@ -6,7 +6,7 @@ from scipy.stats import rankdata, spearmanr
 
 from recsys.errors import EXIT_DATA, DataError
 from recsys.losses import ObjectiveLosses, d2q
-from recsys.losses.kind import weighted_quantiles
+from recsys.losses.loss import weighted_quantiles
 from recsys.objectives import Objective
 
 WATCH = Objective(name="watch", kind="watch_time", method="d2q", duration="length", label="x")

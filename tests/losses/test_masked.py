@@ -7,7 +7,7 @@ from safetensors.torch import load, save
 
 from recsys.calibration import maps
 from recsys.errors import DataError
-from recsys.losses import METHODS, ObjectiveLosses, d2q
+from recsys.losses import LOSSES, ObjectiveLosses, d2q
 from recsys.objectives import Objective
 from recsys.predictions import value_names
 from tests.losses.samples import NAMES, OBJECTIVES, labels
@@ -108,7 +108,7 @@ def test_smearing_stays_where_no_row_is_observed(feed):
 
 
 def test_only_some_kinds_are_smeared():
-    smeared = {method for method, kind in METHODS.items() if kind.is_smeared}
+    smeared = {name for name, loss in LOSSES.items() if loss.is_smeared}
     assert smeared == {"huber", "log_squared", "weighted_logistic", "d2q"}
     assert ObjectiveLosses(OBJECTIVES).is_smeared
     assert not ObjectiveLosses([o for o in OBJECTIVES if o.kind in ("binary", "ordinal")]).is_smeared

@@ -1,6 +1,6 @@
-"""The interface of every kind of label: constants fitted on training labels, a loss, and the way back to an expected value.
+"""The interface of every loss: constants fitted on training labels, the loss of each row, and the way back to an expected value.
 
-Shape letters: B rows, N training rows, J objectives of one kind, A durations.
+Shape letters: B rows, N training rows, J objectives of one loss, A durations.
 """
 
 from abc import ABC, abstractmethod
@@ -33,8 +33,8 @@ class Fitted(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class Kind(nn.Module, ABC):
-    """J objectives of one kind at once. Constants are float64 buffers whose shapes depend on the objectives alone.
+class Loss(nn.Module, ABC):
+    """J objectives of one loss at once. Constants are float64 buffers whose shapes depend on the objectives alone.
 
     Outputs and labels are [B, J], finite. `durations_BA` is in the order of `objectives.durations`; it is None where no duration is read.
     """
@@ -50,7 +50,7 @@ class Kind(nn.Module, ABC):
         """Set the constants of objective j. Raise DataError where nothing can be learned from its labels."""
 
     @abstractmethod
-    def loss(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
+    def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return each row's loss, [B, J] of the outputs' dtype, not yet in units of `scale`."""
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Kind(nn.Module, ABC):
     def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
         """Set the constants that make Σ w·value = Σ w·label, from float64 rows. A weight of 0 means a row that is not observed.
 
-        An objective without a row keeps its constant. A kind that is not smeared has nothing to do.
+        An objective without a row keeps its constant. A loss that is not smeared has nothing to do.
         """
 
     def _constant(self, name: str, neutral: float) -> None:
