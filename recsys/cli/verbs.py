@@ -21,7 +21,7 @@ from recsys.cli.arguments import (
 )
 from recsys.errors import ConfigError
 from recsys.progress import Console
-from recsys.stages import STAGES
+from recsys.stages import STAGES, Stage
 from recsys.workspace import METRICS, PREDICTIONS
 
 app = typer.Typer(
@@ -53,7 +53,7 @@ def run(
     walk.run(job, until=until)
 
 
-def _stage_command(name: str, summary: str) -> Callable[..., None]:
+def _stage_command(stage: Stage) -> Callable[..., None]:
     def command(
         pipeline: PipelineFile,
         workspace: Workspace = DEFAULT_WORKSPACE,
@@ -66,27 +66,18 @@ def _stage_command(name: str, summary: str) -> Callable[..., None]:
         from recsys import jobs, walk
 
         job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
-        walk.run_stage(job, name)
+        walk.run_stage(job, stage.name)
 
-    command.__doc__ = summary
+    command.__doc__ = stage.summary
     return command
 
 
-for _name, _summary in {
-    "ingest": "Turn raw files into events, users, items and quarantine.",
-    "features": "Turn events into point-in-time examples.",
-    "encode": "Turn examples into packed arrays for the trainer.",
-    "train": "Train a model on the encoded examples.",
-    "score": "Predict with the model.",
-    "baselines": "Fit the baselines and predict with them.",
-    "calibrate": "Calibrate the predictions on the validation days, where the pipeline asks for it.",
-    "importance": "Measure what each group of features is worth, by permutation.",
-    "report": "Write the report page of a run.",
-}.items():
-    app.command(_name)(_stage_command(_name, _summary))
+for _stage in STAGES.values():
+    if _stage.name != "evaluate":  # it takes other systems' scores too
+        app.command(_stage.name)(_stage_command(_stage))
 
 
-@app.command()
+@app.command(help=STAGES["evaluate"].summary)
 def evaluate(
     pipeline: PipelineFile,
     predictions: Annotated[Path | None, typer.Option(help="Scores of any other system (parquet or csv): the same metrics.")] = None,
@@ -98,7 +89,6 @@ def evaluate(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compute the metrics, with intervals, of a run or of any other system's scores."""
     from recsys import jobs, walk
 
     loaded = config.load(pipeline, overrides or ())

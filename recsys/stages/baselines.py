@@ -118,6 +118,7 @@ def _standing(target: Path, predicted: str) -> pa.Table | None:
 
 BASELINES = Stage(
     name="baselines",
+    summary="Fit the baselines and predict with them.",
     version=1,
     options=(
         *FUSED,

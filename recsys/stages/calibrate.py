@@ -53,6 +53,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 
 CALIBRATE = Stage(
     name="calibrate",
+    summary="Calibrate the predictions on the validation days, where the pipeline asks for it.",
     version=1,
     options=(*FUSED, "evaluate.calibrate", "split", "source.kind", "source.time"),
     reads=lambda job: list(_sources(job).values()),

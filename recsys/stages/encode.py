@@ -50,6 +50,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 
 ENCODE = Stage(
     name="encode",
+    summary="Turn examples into packed arrays for the trainer.",
     version=1,
     options=(
         *(f"features.{name}" for name in ("user", "item", "context", "ids", "min_count", "max_values", "history", "bias")),

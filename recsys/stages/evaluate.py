@@ -82,6 +82,7 @@ def warn(job: Job) -> None:
 
 EVALUATE = Stage(
     name="evaluate",
+    summary="Compute the metrics, with intervals, of a run or of any other system's scores.",
     version=1,
     options=(
         "seed",

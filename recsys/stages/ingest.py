@@ -40,6 +40,7 @@ def _account(job: Job) -> str:
 
 INGEST = Stage(
     name="ingest",
+    summary="Turn raw files into events, users, items and quarantine.",
     version=1,
     options=("source", "features.multi", "features.category", "features.ids"),
     free=("seed", "features.memory_limit"),

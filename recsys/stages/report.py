@@ -56,6 +56,7 @@ def _show(job: Job) -> None:
 
 REPORT_STAGE = Stage(
     name="report",
+    summary="Write the report page of a run.",
     version=1,
     options=(
         *("name", "seed", "source.kind", "source.time", "split", "objective"),

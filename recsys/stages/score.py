@@ -44,6 +44,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 
 SCORE = Stage(
     name="score",
+    summary="Predict with the model.",
     version=1,
     options=(*FUSED, "split"),
     places=("evaluate.calibrate",),

@@ -52,6 +52,7 @@ class Part:
 class Stage:
     """One step from the raw log to the page. Keys of the config are dotted, as in `config.narrowed`.
 
+    - `summary`: what it does, as the help of its verb.
     - `version`: raised when the output of the same options and inputs changes its meaning.
     - `options`: the keys that shape the output. One that is a path does not count; what lies there does.
     - `places`: the keys that say which files there are, and not what is in them.
@@ -64,6 +65,7 @@ class Stage:
     """
 
     name: str
+    summary: str
     version: int
     options: tuple[str, ...]
     reads: Callable[[Job], Sequence[Path]]

@@ -71,6 +71,7 @@ def _runs(folder: Path) -> list[Path]:
 
 TRAIN = Stage(
     name="train",
+    summary="Train a model on the encoded examples.",
     version=1,
     options=(
         *("seed", "split", "model", "balance", "train"),
