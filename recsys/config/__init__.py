@@ -32,11 +32,13 @@ from recsys.config.narrowed import all_but, narrowed
 from recsys.config.pipeline import Pipeline
 from recsys.config.reading import load, options_from, with_table
 from recsys.config.sources import (
+    SOURCES,
     AnySource,
     Columns,
     FeedbackOptions,
     KuaiRandSource,
     OpenBanditSource,
+    Source,
     TableSource,
     TimeOptions,
     WorldOptions,
@@ -47,6 +49,7 @@ from recsys.config.split_options import Split
 from recsys.config.train_options import Negatives, Train
 
 __all__ = [
+    "SOURCES",
     "AITMOptions",
     "AddTaskOptions",
     "AnySource",
@@ -80,6 +83,7 @@ __all__ = [
     "SingleTaskOptions",
     "SluiceOptions",
     "SoftOptions",
+    "Source",
     "Split",
     "TableSource",
     "TimeOptions",
