@@ -26,6 +26,7 @@ from recsys.evaluation.inputs.rows import FloatArray
 from recsys.evaluation.inputs.scored_impressions import as_table, read_impressions
 from recsys.evaluation.intervals.bootstrap import Undefined
 from recsys.evaluation.measured import Measured, measure
+from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
 
 GENERATIONS = 40
@@ -162,7 +163,7 @@ def _checked(aim: Aim, objectives: Sequence[Objective]) -> Metric:
     if len(names) < 2:
         problems.append("fuse: found one objective, expected two or more: the order by one does not depend on its weight")
     try:
-        metric = list_metric(aim.metric)
+        metric = list_metric(ListMetric.parse(aim.metric))
     except ValueError as error:
         raise ConfigError([*problems, f"fuse.metric: {error}"]) from error
     if problems:

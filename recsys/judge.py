@@ -8,6 +8,7 @@ import pyarrow as pa
 from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
+from recsys.list_metrics import ListMetric
 from recsys.progress import Console
 from recsys.workspace import PREDICTIONS
 
@@ -45,12 +46,11 @@ def what_calibration_changed(pipeline: Pipeline, predictions: pa.Table, *, run: 
     The table is empty where no map was fitted.
     """
     from recsys.calibration import is_calibrated, uncalibrated
-    from recsys.evaluation.metrics import captured_overall
 
     if not is_calibrated(predictions):
         return schema.METRICS.empty_table()
     before = uncalibrated(predictions)
-    metrics = [*CHANGED, *(captured_overall(percent).name for percent in pipeline.evaluate.top_percent)]
+    metrics = [*CHANGED, *(str(ListMetric("captured", percent=percent)) for percent in pipeline.evaluate.top_percent)]
     return pa.concat_tables(
         [
             metrics_of(pipeline, before, run=schema.UNCALIBRATED, against={}, metrics=metrics),

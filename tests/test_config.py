@@ -298,7 +298,8 @@ def test_an_aim_names_objectives_and_relative_changes(write):
     both = config.load(write(SMALLEST + more + 'constraints = { "*" = "-1%", click = "+0.5%" }\n')).fuse
     assert both.least_changes(["click", "like", "share"]) == {"click": 0.005, "share": -0.01}
     assert "fuse.constraints.click: found '1'" in problems(write(SMALLEST + more + 'constraints = { click = "1" }\n'))[0]
-    assert "fuse.metric: found 'auc'" in problems(write(SMALLEST + more + 'metric = "auc"\n'))[0]
+    for name in ("auc", "captured@200%"):
+        assert f'fuse.metric: found "{name}", expected captured@P%' in problems(write(SMALLEST + more + f'metric = "{name}"\n'))[0]
     assert 'fuse.constraints: found "likes", expected an objective; there are click, like' in "\n".join(
         problems(write(SMALLEST + more + 'constraints = { likes = "-1%" }\n'))
     )

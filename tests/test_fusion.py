@@ -175,7 +175,7 @@ def test_what_cannot_be_tuned_is_said(predictions):
         found(predictions, [LIKE], "like")
     with pytest.raises(ConfigError, match='found "lik", expected an objective; there are like, seconds'):
         found(predictions, ALL, "lik")
-    with pytest.raises(ConfigError, match="expected ndcg@K, captured@K or captured@P%"):
+    with pytest.raises(ConfigError, match="expected captured@P%, captured@K or ndcg@K"):
         found(predictions, ALL, "like", "auc")
 
 
@@ -227,7 +227,7 @@ def test_options_of_the_verb_stand_in_place_of_the_table(run, capsys):
         (["--maximise", "lik"], 'fuse.maximise: found "lik", expected an objective; there are like, seconds, dismissal'),
         (["--no-worse", "like"], "--no-worse: found like, expected OBJECTIVE=-P%"),
         (["--no-worse", "like=1"], "fuse.constraints.like: found '1', expected a relative change such as -1%"),
-        (["--metric", "auc"], "fuse.metric: found 'auc', expected captured@P%, captured@K or ndcg@K such as captured@10%"),
+        (["--metric", "auc"], 'fuse.metric: found "auc", expected captured@P%, captured@K or ndcg@K such as captured@10%'),
         (["--no-worse", "seconds=+900%"], "no weights that keep every constraint"),
     ],
 )

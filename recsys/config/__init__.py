@@ -11,11 +11,13 @@ from recsys.config.pipeline import Pipeline
 from recsys.config.problems import problems_of
 from recsys.config.reading import load, options_from, with_table
 from recsys.config.sources import (
+    SOURCES,
     AnySource,
     Columns,
     FeedbackOptions,
     KuaiRandSource,
     OpenBanditSource,
+    Source,
     TableSource,
     TimeOptions,
     WorldOptions,
@@ -26,6 +28,7 @@ from recsys.config.split_options import Split
 from recsys.config.train_options import Negatives, Train
 
 __all__ = [
+    "SOURCES",
     "AnySource",
     "Balance",
     "Columns",
@@ -39,6 +42,7 @@ __all__ = [
     "Negatives",
     "OpenBanditSource",
     "Pipeline",
+    "Source",
     "Split",
     "TableSource",
     "TimeOptions",

@@ -2,13 +2,11 @@
 
 MEMORY = r"^[1-9]\d{0,5}(MB|GB)$"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
-OF_ORDER = r"^(captured@\d+(\.\d+)?%|(captured|ndcg)@[1-9]\d*)$"
 CHANGE = r"^[+-]?\d+(\.\d+)?%$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 FORMS = {  # pattern → its meaning in words
     MEMORY: "an amount of memory such as 4GB or 500MB",
     DEVICE: "auto, cpu, cuda or one of several such as cuda:1",
-    OF_ORDER: "captured@P%, captured@K or ndcg@K such as captured@10%",
     CHANGE: "a relative change such as -1%",
     NAME: "letters, digits and . _ - behind a letter or digit",
 }

@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from recsys.config.forms import CHANGE, OF_ORDER
+from recsys.config.forms import CHANGE
+from recsys.list_metrics import ListMetric
 from recsys.options import Options
 
 ALL_OTHERS = "*"  # in `constraints`
+
+
+def _is_list_metric(name: str) -> str:
+    ListMetric.parse(name)
+    return name
+
+
+ListMetricName = Annotated[str, AfterValidator(_is_list_metric)]
 
 
 class Fuse(Options):
@@ -23,9 +32,7 @@ class Fuse(Options):
         default=None,
         description="Objective to capture the most of (if lower labels are better: the least); without it: `--maximise` names it.",
     )
-    metric: str = Field(
-        default="captured@10%", pattern=OF_ORDER, description="Metric of the fused order that is maximised and constrained."
-    )
+    metric: ListMetricName = Field(default="captured@10%", description="Metric of the fused order that is maximised and constrained.")
     constraints: dict[str, Annotated[str, Field(pattern=CHANGE)]] = Field(
         default_factory=dict, description="Least relative change of the metric, by objective; `*`: of all others but the one maximised."
     )

@@ -7,7 +7,7 @@ from recsys.config.features_options import Features
 from recsys.config.forms import NAME
 from recsys.config.fuse_options import ALL_OTHERS, Fuse
 from recsys.config.learning import Learning
-from recsys.config.sources import AnySource, KuaiRandSource, OpenBanditSource, TableSource, WorldSource
+from recsys.config.sources import AnySource
 from recsys.days import Day
 from recsys.objectives import chain
 
@@ -24,13 +24,7 @@ class Pipeline(Learning):
     @property
     def zone(self) -> str:
         """The time zone in which days begin and end."""
-        match self.source:
-            case TableSource(time=time):
-                return time.zone
-            case KuaiRandSource():
-                return "Asia/Shanghai"  # `date` is the UTC+8 date of time_ms
-            case OpenBanditSource() | WorldSource():
-                return "UTC"
+        return self.source.zone
 
     def border_after(self, part: str) -> int | None:
         """Return the moment (ms UTC) at which the next part of the split begins; None after the last part."""

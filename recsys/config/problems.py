@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from recsys.config.forms import FORMS
 from recsys.config.pipeline import Pipeline
-from recsys.config.sources import AnySource, KuaiRandSource, OpenBanditSource, TableSource, WorldSource
+from recsys.config.sources import SOURCES, AnySource
 from recsys.errors import nearest
 
 
@@ -30,7 +30,7 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 yield f"{location}: {message}" if location else message
             case "union_tag_invalid" | "union_tag_not_found":
                 kind = entry["input"].get("kind", "no kind") if isinstance(entry["input"], Mapping) else entry["input"]
-                yield f"{location}.kind: found {kind}, expected one of {', '.join(_SOURCES)}{nearest(str(kind), _SOURCES)}"
+                yield f"{location}.kind: found {kind}, expected one of {', '.join(SOURCES)}{nearest(str(kind), SOURCES)}"
             case "date_from_datetime_parsing" | "date_type" | "date_parsing":
                 yield f"{location}: found {_shown(entry['input'])}, expected a day such as 2022-04-25"
             case "literal_error":
@@ -52,15 +52,12 @@ def _is_inside(loc: Sequence[int | str], outer: Sequence[int | str]) -> bool:
     return len(loc) > len(outer) and tuple(loc[: len(outer)]) == tuple(outer)
 
 
-_SOURCES = {"table": TableSource, "kuairand": KuaiRandSource, "open_bandit": OpenBanditSource, "world": WorldSource}
-
-
 def _location(loc: Sequence[int | str], raw: Mapping[str, Any]) -> str:
     """Return `objective.like.kind` instead of pydantic's (objective, 1, kind). The union's tag behind `source` is dropped."""
     parts: list[str] = []
     value: Any = raw
     for place, part in enumerate(loc):
-        if place == 1 and loc[0] == "source" and part in _SOURCES:
+        if place == 1 and loc[0] == "source" and part in SOURCES:
             continue
         value = _step(value, part)
         name = value.get("name") if isinstance(part, int) and isinstance(value, dict) else None
@@ -79,8 +76,8 @@ def _keys_beside(loc: Sequence[int | str], raw: Mapping[str, Any]) -> list[str]:
     """List the valid keys of the table in which an unknown key stands."""
     model: Any = Pipeline
     for part in loc[:-1]:
-        if part in _SOURCES and model is AnySource:
-            model = _SOURCES[str(part)]
+        if part in SOURCES and model is AnySource:
+            model = SOURCES[str(part)].options
         elif isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
             field = model.model_fields.get(part)
             if field is None:

@@ -13,8 +13,10 @@ from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 
 from recsys.config.forms import FORMS
+from recsys.config.fuse_options import ListMetricName
 from recsys.config.pipeline import Pipeline
 from recsys.config.sources import Duration, Zone
+from recsys.list_metrics import FORM
 from recsys.options import OneOf, Options
 
 ORDER = ("name", "seed", "source", "split", "objective", "features", "model", "balance", "train", "evaluate", "fuse")
@@ -45,6 +47,7 @@ _BOUNDS = {"gt": "above", "ge": "from", "le": "up to", "lt": "below"}  # a const
 _VALIDATED = {
     get_args(Duration)[1]: "text: a whole number and a unit (s, m, h, d) such as 10m",
     get_args(Zone)[1]: "text: an IANA time zone such as Europe/Berlin",
+    get_args(ListMetricName)[1]: f"text: {FORM}",
 }
 _PLURALS = re.compile(r"^(whole number|number|date|path|list|table)\b")
 

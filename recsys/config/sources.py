@@ -3,7 +3,7 @@
 import difflib
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -131,6 +131,10 @@ class TableSource(Source):
     time: TimeOptions = TimeOptions()
     feedback: tuple[FeedbackOptions, ...] = Field(default=(), description="Actions that stand in files of their own; empty: none.")
 
+    @property
+    def zone(self) -> str:
+        return self.time.zone
+
 
 class KuaiRandSource(Source):
     """The official folder of KuaiRand (Gao et al., CIKM 2022): Pure, 1K or 27K, whichever files are there."""
@@ -138,6 +142,10 @@ class KuaiRandSource(Source):
     kind: Literal["kuairand"] = Field(description="Kind of source that this table describes.")
     path: Path = Field(description="Folder of the data set; its files lie in it or in its subfolder `data`.")
     random: bool = Field(default=False, description="Whether the randomly exposed log (log_random_…) is read beside the standard one.")
+
+    @property
+    def zone(self) -> str:
+        return "Asia/Shanghai"  # `date` is the UTC+8 date of time_ms
 
 
 class OpenBanditSource(Source):
@@ -149,6 +157,10 @@ class OpenBanditSource(Source):
         default="random", description="Policy whose log is read: uniform, or Bernoulli Thompson sampling."
     )
     campaign: Literal["all", "men", "women"] = Field(default="all", description="Campaign whose log is read.")
+
+    @property
+    def zone(self) -> str:
+        return "UTC"
 
 
 class WorldOptions(Options):
@@ -180,5 +192,23 @@ class WorldSource(WorldOptions, Source):
 
     kind: Literal["world"] = Field(description="Kind of source that this table describes.")
 
+    @property
+    def zone(self) -> str:
+        return "UTC"
 
+
+class SourceKind(NamedTuple):
+    """A kind of source. `reader` is the class that reads it, MODULE:CLASS: text, because options import no engine."""
+
+    options: type[Source]
+    reader: str
+
+
+# The kinds of source. Both name them: pydantic and mypy need a union, everyone else needs a table.
 AnySource = Annotated[TableSource | KuaiRandSource | OpenBanditSource | WorldSource, Field(discriminator="kind")]
+SOURCES = {
+    "table": SourceKind(TableSource, "recsys.sources.table:Table"),
+    "kuairand": SourceKind(KuaiRandSource, "recsys.sources.kuairand:KuaiRand"),
+    "open_bandit": SourceKind(OpenBanditSource, "recsys.sources.open_bandit:OpenBandit"),
+    "world": SourceKind(WorldSource, "recsys.sources.simulated:Simulated"),
+}

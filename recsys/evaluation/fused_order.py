@@ -15,6 +15,7 @@ from recsys.evaluation.inputs.scored_impressions import Impressions
 from recsys.evaluation.inputs.scores import Scores
 from recsys.evaluation.metrics import Metric
 from recsys.evaluation.metrics.lists import best_dcg, counted_lists, discount, places, top_rows, whole_gain
+from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
 from recsys.predictions import fused_term
 
@@ -99,10 +100,9 @@ class OrderMetric:
     """
 
     def __init__(self, rows: FusedRows, metric: Metric) -> None:
-        self.kind, _, number = metric.name.partition("@")
+        asked = ListMetric.parse(metric.name)
+        self.kind, self._percent, self._k = asked.kind, asked.percent, asked.k or 0
         self._rows = rows
-        self._percent = float(number.removesuffix("%")) if number.endswith("%") else None
-        self._k = 0 if self._percent is not None else int(number)
         any_order_N = np.zeros(len(rows))
         self._share_NK = np.column_stack([self._share(rows.rows(k, any_order_N)) for k in range(rows.terms_NK.shape[1])])
 

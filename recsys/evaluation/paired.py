@@ -16,6 +16,7 @@ from recsys.evaluation.inputs.targets import Target, targets
 from recsys.evaluation.long_rows import Settings, SplitEvaluation
 from recsys.evaluation.measured import Measured
 from recsys.evaluation.metrics import METRICS, Metric, list_metric, main_metric
+from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
 
 
@@ -91,7 +92,7 @@ def metric_of(target: Target, name: str) -> Metric:
     if target.given is not None:
         raise ValueError(f'found "{name}", expected one of {", ".join(there)}: the fused order is not judged by a conditional form')
     try:
-        return list_metric(name)
+        return list_metric(ListMetric.parse(name))
     except ValueError as error:
         raise ValueError(f"{error}, or one of {', '.join(there)}") from error
 

@@ -1,45 +1,24 @@
 """Facts about a source before it is read: what its output depends on, its columns, and every problem found in it."""
 
-import contextlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from recsys.config import KuaiRandSource, OpenBanditSource, Pipeline, TableSource, WorldSource
+from recsys.config import Pipeline
 from recsys.errors import RecsysError
-from recsys.sources import kuairand, open_bandit, simulated, table
 from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_columns, feedback_files
 from recsys.sources.entities import key_column
 from recsys.sources.events import own_columns
-from recsys.sources.input_files import resolve, short_names
 from recsys.sources.naming import missing_column
 from recsys.sources.readers import Header, first_rows
+from recsys.sources.resolve import raw_source
 from recsys.sources.staging import TableFiles
 
 KNOWN, FEEDBACK = "known", "feedback"
 
 
 def raw_states(pipeline: Pipeline) -> dict[str, Any]:
-    """Return what the raw rows come from: each file's name, size and time of change, or the seed of a simulated source.
-
-    Paths are relative to the folder that all files of a table lie in. Raises DataError where a file is missing.
-    """
-    match pipeline.source:
-        case WorldSource():
-            return {"seed": pipeline.seed}
-        case TableSource() as source:
-            description = table.describe(source)
-        case KuaiRandSource() as source:
-            description = kuairand.describe(source)
-        case OpenBanditSource() as source:
-            description = open_bandit.describe(source)
-    return {each.role: _states(each) for each in description.tables()}
-
-
-def _states(table: TableFiles) -> list[list[Any]]:
-    files = resolve(table.patterns)
-    states = [file.path.stat() for file in files]
-    return [[name, state.st_size, state.st_mtime_ns] for name, state in zip(short_names(files), states, strict=True)]
+    """Return what the raw rows come from (`RawSource.states`). Raises DataError where a file is missing."""
+    return raw_source(pipeline).states()
 
 
 def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:
@@ -49,7 +28,7 @@ def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:
     holds the name of each feedback. "known" holds our own names of columns that the log has (position, device, …). Raises DataError where
     a file cannot be read.
     """
-    with _peeked(pipeline) as description:
+    with raw_source(pipeline).peeked() as description:
         found = {
             LOG: own_columns(description, _first(description.log).names),
             KNOWN: list(description.columns.named()),
@@ -69,7 +48,7 @@ def check(pipeline: Pipeline) -> list[str]:
 
     Raises ConfigError where the parts of the source do not fit each other.
     """
-    with _peeked(pipeline) as description:
+    with raw_source(pipeline).peeked() as description:
         return [problem for files in description.tables() for problem in _problems(files, description)]
 
 
@@ -104,21 +83,3 @@ def _needed(files: TableFiles, description: Description) -> dict[str, str]:
 
 def _first(files: TableFiles) -> Header:
     return files.headers()[0]
-
-
-@contextlib.contextmanager
-def _peeked(pipeline: Pipeline) -> Iterator[Description]:
-    """Yield the description of a source, so that its columns can be looked at.
-
-    The description of a simulated source is that of a small world, in a folder that is removed afterwards.
-    """
-    match pipeline.source:
-        case TableSource() as source:
-            yield table.describe(source)
-        case KuaiRandSource() as source:
-            yield kuairand.describe(source)
-        case OpenBanditSource() as source:
-            yield open_bandit.describe(source)
-        case WorldSource():
-            with simulated.scratch() as folder:
-                yield simulated.describe_small(pipeline.seed, Path(folder))

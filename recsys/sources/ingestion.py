@@ -21,7 +21,7 @@ from recsys.sources.input_files import resolve
 from recsys.sources.output import write_days, write_unique
 from recsys.sources.output_columns import Column
 from recsys.sources.refusals import Typed, typed
-from recsys.sources.resolve import describe
+from recsys.sources.resolve import raw_source
 from recsys.sources.staging import Staged, TableFiles, stage
 from recsys.workspace import EVENTS, PART, QUARANTINE
 
@@ -53,7 +53,7 @@ def ingest(pipeline: Pipeline, folder: Path, *, fingerprint: str, console: Conso
     The returned account is that of the log. Raises DataError where files are missing, damaged or hold too many unusable rows.
     In that case nothing is written.
     """
-    description = describe(pipeline, folder, console)
+    description = raw_source(pipeline).describe(folder, console)
     with engine(folder, pipeline.features.memory_limit) as con:
         work = _Work(con, description, Reading.of(pipeline), console)
         impressions = _impressions(work)

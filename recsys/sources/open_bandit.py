@@ -7,18 +7,21 @@ UTC. item_feature_1 to 3 are hashed anew in each log and match no other log's; i
 
 from recsys.config import Columns, OpenBanditSource, TimeOptions
 from recsys.sources.description import ITEMS, LOG, Description
+from recsys.sources.raw_source import GivenFiles
 from recsys.sources.staging import TableFiles
 
 _ROW = "unnamed_0"  # our name for a column whose header is empty
 
 
-def describe(source: OpenBanditSource) -> Description:
-    """Describe one campaign's log under one policy, with the propensity of each choice, and the campaign's items."""
-    folder = source.path / source.policy / source.campaign
-    return Description(
-        log=TableFiles(LOG, (folder / f"{source.campaign}.csv*",)),
-        users=None,
-        items=TableFiles(ITEMS, (folder / "item_context.csv*",)),
-        columns=Columns(user_id=_ROW, item_id="item_id", timestamp="timestamp", position="position", propensity="propensity_score"),
-        time=TimeOptions(unit="iso", zone="UTC"),
-    )
+class OpenBandit(GivenFiles[OpenBanditSource]):
+    def files(self) -> Description:
+        """Describe one campaign's log under one policy, with the propensity of each choice, and the campaign's items."""
+        source = self.options
+        folder = source.path / source.policy / source.campaign
+        return Description(
+            log=TableFiles(LOG, (folder / f"{source.campaign}.csv*",)),
+            users=None,
+            items=TableFiles(ITEMS, (folder / "item_context.csv*",)),
+            columns=Columns(user_id=_ROW, item_id="item_id", timestamp="timestamp", position="position", propensity="propensity_score"),
+            time=TimeOptions(unit="iso", zone=source.zone),
+        )

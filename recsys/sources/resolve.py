@@ -1,24 +1,14 @@
-"""The one map from a kind of source to its description."""
+"""The way from a pipeline to its source."""
 
-from pathlib import Path
+from importlib import import_module
+from typing import Any
 
-from recsys.config import KuaiRandSource, OpenBanditSource, Pipeline, TableSource
-from recsys.progress import Console
-from recsys.sources import kuairand, open_bandit, simulated, table
-from recsys.sources.description import Description
+from recsys.config import SOURCES, Pipeline
+from recsys.sources.raw_source import RawSource
 
 
-def describe(pipeline: Pipeline, folder: Path, console: Console) -> Description:
-    """Describe the source of a pipeline. A simulated source is simulated here, into `folder`/raw.
-
-    Raises ConfigError where the parts of the source do not fit each other.
-    """
-    match pipeline.source:
-        case TableSource() as source:
-            return table.describe(source)
-        case KuaiRandSource() as source:
-            return kuairand.describe(source)
-        case OpenBanditSource() as source:
-            return open_bandit.describe(source)
-        case source:
-            return simulated.describe(source, pipeline.seed, folder, console)
+def raw_source(pipeline: Pipeline) -> RawSource[Any]:
+    """Make the source of a pipeline, of the class that SOURCES names for its kind."""
+    module, _, name = SOURCES[pipeline.source.kind].reader.partition(":")
+    source: RawSource[Any] = getattr(import_module(module), name)(pipeline.source, pipeline.seed)
+    return source

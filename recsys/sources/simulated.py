@@ -1,39 +1,48 @@
 """The simulated feed (`source.kind = "world"`): its raw files are written first, then read like any other log."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from recsys import artifacts
 from recsys.config import WorldOptions, WorldSource
 from recsys.progress import Console
-from recsys.sources import table
 from recsys.sources.description import Description
+from recsys.sources.raw_source import RawSource
+from recsys.sources.table import Table
 from recsys.workspace import RAW
 
 
-def describe(source: WorldSource, seed: int, folder: Path, console: Console) -> Description:
-    """Simulate into `folder`/raw, unless the files there have the same options and seed. Return their description."""
-    from recsys.world import simulate, table_source  # not at the top: reading a log needs no simulator
+class Simulated(RawSource[WorldSource]):
+    def describe(self, folder: Path, console: Console) -> Description:
+        """Simulate into `folder`/raw, unless the files there have the same options and seed. Return their description."""
+        from recsys.world import simulate  # not at the top: reading a log needs no simulator
 
-    raw = folder / RAW
-    options = WorldOptions.model_validate({name: getattr(source, name) for name in WorldOptions.model_fields})
-    fingerprint = artifacts.fingerprint({"options": options.model_dump(mode="json"), "seed": seed})
-    if artifacts.is_fresh(raw, fingerprint):
-        console.say(f"world: {raw} is fresh")
-    else:
-        with artifacts.writing(raw, stage="world", fingerprint=fingerprint, config=options.model_dump(mode="json")) as output:
-            simulate(options, seed, output.path("truth.parquet").parent)
-    return table.describe(table_source(raw))
+        raw = folder / RAW
+        options = WorldOptions.model_validate({name: getattr(self.options, name) for name in WorldOptions.model_fields})
+        fingerprint = artifacts.fingerprint({"options": options.model_dump(mode="json"), "seed": self.seed})
+        if artifacts.is_fresh(raw, fingerprint):
+            console.say(f"world: {raw} is fresh")
+        else:
+            with artifacts.writing(raw, stage="world", fingerprint=fingerprint, config=options.model_dump(mode="json")) as output:
+                simulate(options, self.seed, output.path("truth.parquet").parent)
+        return self._files(raw)
 
+    @contextmanager
+    def peeked(self) -> Iterator[Description]:
+        """Yield the description of a world of a few users, in a folder that is removed afterwards."""
+        from recsys.world import simulate
 
-def describe_small(seed: int, folder: Path) -> Description:
-    """Simulate and describe a world of a few users, for the names of its columns."""
-    from recsys.world import simulate, table_source
+        with tempfile.TemporaryDirectory(prefix="recsys-world-") as scratch:
+            simulate(WorldOptions(users=20, days=1, videos=20, new_videos=0), self.seed, Path(scratch))
+            yield self._files(Path(scratch))
 
-    small = WorldOptions(users=20, days=1, videos=20, new_videos=0)
-    simulate(small, seed, folder)
-    return table.describe(table_source(folder))
+    def states(self) -> dict[str, Any]:
+        return {"seed": self.seed}
 
+    def _files(self, raw: Path) -> Description:
+        from recsys.world import table_source
 
-def scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="recsys-world-")
+        return Table(table_source(raw), self.seed).files()

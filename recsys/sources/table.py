@@ -2,15 +2,18 @@
 
 from recsys.config import TableSource
 from recsys.sources.description import ITEMS, LOG, USERS, Description
+from recsys.sources.raw_source import GivenFiles
 from recsys.sources.staging import TableFiles
 
 
-def describe(source: TableSource) -> Description:
-    return Description(
-        log=TableFiles(LOG, (source.log,)),
-        users=TableFiles(USERS, (source.users,)) if source.users else None,
-        items=TableFiles(ITEMS, (source.items,)) if source.items else None,
-        columns=source.columns,
-        time=source.time,
-        feedback=source.feedback,
-    )
+class Table(GivenFiles[TableSource]):
+    def files(self) -> Description:
+        users, items = self.options.users, self.options.items
+        return Description(
+            log=TableFiles(LOG, (self.options.log,)),
+            users=TableFiles(USERS, (users,)) if users else None,
+            items=TableFiles(ITEMS, (items,)) if items else None,
+            columns=self.options.columns,
+            time=self.options.time,
+            feedback=self.options.feedback,
+        )

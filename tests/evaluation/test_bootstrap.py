@@ -7,6 +7,7 @@ from recsys.evaluation import METRICS, Rows, UserDraws, interval, list_metric
 from recsys.evaluation.intervals.bootstrap import Interval, effective_number, replicate
 from recsys.evaluation.measured import measure
 from recsys.evaluation.metrics import concordance, probability, ranking
+from recsys.list_metrics import ListMetric
 from tests.evaluation.samples import build_rows, random_rows, resample_users
 
 EVERY = [(metric, kind) for metric in METRICS for kind in metric.kinds if kind != "watch_time"]
@@ -138,7 +139,7 @@ def test_effective_users_are_those_that_a_mean_rests_on():
     user = np.repeat(np.arange(40), 10)
     label = np.where((user < 3) & (np.arange(400) % 5 == 0), 1.0, 0.0)
     rows = build_rows(label, np.arange(400) % 7, user, np.arange(400) // 5)
-    metrics = [metric for metric in METRICS if metric.name in ("auc", "gauc", "gauc_list")] + [list_metric("captured@2")]
+    metrics = [metric for metric in METRICS if metric.name in ("auc", "gauc", "gauc_list")] + [list_metric(ListMetric("captured", k=2))]
     found = measure(metrics, rows, UserDraws(40, 50, seed=1), np.arange(40))
     assert [each.effective_users for each in found] == pytest.approx([40, 3, 3, 3])
 

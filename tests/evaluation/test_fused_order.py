@@ -8,6 +8,7 @@ from recsys.errors import DataError
 from recsys.evaluation import list_metric, read_scores
 from recsys.evaluation.fused_order import OrderMetric, fused_rows, rows_of_split
 from recsys.evaluation.inputs.scored_impressions import as_table, read_impressions
+from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
 from recsys.predictions import fused_score
 
@@ -37,7 +38,7 @@ def read(table, at_N=None):
 
 @pytest.mark.parametrize("name", ["captured@10%", "captured@2.5%", "captured@2", "ndcg@3"])
 def test_a_metric_of_the_order_is_a_product_of_what_is_seen_and_of_shares(table, name) -> None:
-    rows, metric = read(table), list_metric(name)
+    rows, metric = read(table), list_metric(ListMetric.parse(name))
     judged = OrderMetric(rows, metric)
     for weights in ([1, 0, 0], [0, 0, 0], [0.3, 1.7, 0.9], [0, 0, 5]):
         score_N = rows.score(np.array(weights))

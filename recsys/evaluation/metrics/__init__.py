@@ -1,6 +1,5 @@
 """The table of metrics. A new metric is one new entry here."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +8,7 @@ from recsys import schema
 from recsys.evaluation.inputs.rows import Rows
 from recsys.evaluation.intervals.bootstrap import Estimate, Exact, Undefined
 from recsys.evaluation.metrics import concordance, lists, offpolicy, probability, ranked_probability, ranking, regression
+from recsys.list_metrics import ListMetric
 from recsys.objectives import Kind, Objective
 
 BINARY: tuple[Kind, ...] = ("binary",)
@@ -75,20 +75,6 @@ OFF_POLICY = (
 )
 
 
-# One fused order serves all objectives. So its metrics take the direction of an objective's label: capturing fewer dismissals is better.
-def ndcg(k: int) -> Metric:
-    return Metric(f"ndcg@{k}", EVERY, None, partial(lists.ndcg, k=k), main=True, of_label=True, of_lists=True)
-
-
-def captured_in_lists(k: int) -> Metric:
-    return Metric(f"captured@{k}", EVERY, None, partial(lists.captured_in_lists, k=k), main=True, of_label=True, of_lists=True)
-
-
-def captured_overall(percent: float) -> Metric:
-    estimate = partial(lists.captured_overall, percent=percent)
-    return Metric(f"captured@{percent:g}%", EVERY, None, estimate, main=True, of_label=True, of_lists=True)
-
-
 def main_metric(objective: Objective) -> str:
     """Return the metric that judges an objective where one number must do: AUC, or XAUC, its counterpart for values."""
     return "auc" if objective.kind in BINARY else "xauc"
@@ -96,16 +82,18 @@ def main_metric(objective: Objective) -> str:
 
 def list_metrics(list_k: Sequence[int], top_percent: Sequence[float]) -> tuple[Metric, ...]:
     """Return the metrics of the fused order: `ndcg@K` and `captured@K` for each K, `captured@P%` for each P."""
-    return (*map(ndcg, list_k), *map(captured_in_lists, list_k), *map(captured_overall, top_percent))
+    of_lists = [ListMetric(kind, k=k) for kind in ("ndcg", "captured") for k in list_k]
+    return tuple(map(list_metric, [*of_lists, *(ListMetric("captured", percent=percent) for percent in top_percent)]))
 
 
-def list_metric(name: str) -> Metric:
-    """Return the metric of the fused order called `name`: ndcg@K, captured@K or captured@P%. Raises ValueError for any other name."""
-    found = re.fullmatch(r"(ndcg|captured)@(\d+(?:\.\d+)?)(%?)", name)
-    if found is not None:
-        kind, number, percent = found.groups()
-        if percent and kind == "captured" and 0 < float(number) < 100:
-            return captured_overall(float(number))
-        if not percent and number.isdigit() and int(number) > 0:
-            return ndcg(int(number)) if kind == "ndcg" else captured_in_lists(int(number))
-    raise ValueError(f'found "{name}", expected ndcg@K, captured@K or captured@P% such as captured@10%')
+def list_metric(asked: ListMetric) -> Metric:
+    """Return one metric of the fused order.
+
+    One order serves all objectives. So the metric takes the direction of an objective's label: capturing fewer dismissals is better.
+    """
+    if asked.percent is not None:
+        estimate = partial(lists.captured_overall, percent=asked.percent)
+    else:
+        assert asked.k is not None, "a metric has a k or a percent"
+        estimate = partial(lists.ndcg if asked.kind == "ndcg" else lists.captured_in_lists, k=asked.k)
+    return Metric(str(asked), EVERY, None, estimate, main=True, of_label=True, of_lists=True)

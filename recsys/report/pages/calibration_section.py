@@ -11,6 +11,7 @@ from recsys import artifacts, schema
 from recsys.calibration import Calibration, is_calibrated, read, uncalibrated
 from recsys.config import Pipeline
 from recsys.evaluation import Scores, read_scores
+from recsys.list_metrics import is_captured
 from recsys.report.figures import calibration_figures
 from recsys.report.pages.sections import MAX_LINES, Section, is_of
 from recsys.report.tables.cells import Line, Matrix, grid
@@ -96,7 +97,7 @@ def _maps_words(run: Path, split: str, pipeline: Pipeline) -> str:
 
 
 def _captured(after: pd.DataFrame) -> dict[str, str]:
-    return {name: f"{name}, fused order" for name in after["metric"].unique() if name.startswith("captured@")}
+    return {name: f"{name}, fused order" for name in after["metric"].unique() if is_captured(name)}
 
 
 def _before_and_after(before: pd.DataFrame, after: pd.DataFrame, metrics: Mapping[str, str]) -> Matrix:

@@ -24,6 +24,7 @@ from recsys.evaluation import Metric, list_metric
 from recsys.evaluation.fused_order import FusedRows, OrderMetric
 from recsys.evaluation.inputs.rows import FloatArray
 from recsys.evaluation.intervals.bootstrap import Undefined
+from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
 from recsys.report.pages.examples import Shown, shown_lists
 from recsys.report.pages.page_sample import Sample, most_rows, same_rows, take_sample
@@ -73,8 +74,8 @@ def sections(run: str, predictions: pa.Table, table: pd.DataFrame, pipeline: Pip
 
 def chosen_metrics(pipeline: Pipeline) -> list[Metric]:
     """Return captured@P% for each P of the pipeline, then captured@K for each K."""
-    options = pipeline.evaluate
-    return [list_metric(f"captured@{number}") for number in (*(f"{percent:g}%" for percent in options.top_percent), *options.list_k)]
+    overall = [ListMetric("captured", percent=percent) for percent in pipeline.evaluate.top_percent]
+    return [list_metric(asked) for asked in (*overall, *(ListMetric("captured", k=k) for k in pipeline.evaluate.list_k))]
 
 
 def _tradeoffs(sample: Sample, payload: dict[str, Any], metrics: Sequence[Metric], pipeline: Pipeline) -> Section:
@@ -127,7 +128,7 @@ def _known(table: pd.DataFrame, sample: Sample, metric: str, objectives: Sequenc
 
 def _words(metrics: Sequence[Metric], shown: Sequence[str]) -> str:
     """Return in words what the shown metrics are, and which metrics are defined for no objective."""
-    percents, counts = ([name for name in shown if name.endswith("%") is of_percent] for of_percent in (True, False))
+    percents, counts = ([name for name in shown if (ListMetric.parse(name).k is None) is overall] for overall in (True, False))
     parts = []
     if percents:
         parts.append(f"{', '.join(percents)}: of all positives (of a value: of its sum), the share in that top part of all impressions.")

@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import schema
+from recsys.list_metrics import ListMetric, is_captured
 
 MAIN_METRICS = ("auc", "rmse", "xauc")  # an objective has those of its kind: auc for a binary one, the others for a value
 IN_UNITS = ("rmse",)  # in the label's unit: not to be drawn on one axis with another objective
@@ -74,7 +75,7 @@ def captured(table: pd.DataFrame) -> pd.DataFrame:
 
     There are none without a score.
     """
-    names = [name for name in table["metric"].unique() if name.startswith("captured@") and name.endswith("%")]
+    names = [name for name in table["metric"].unique() if is_captured(name) and ListMetric.parse(name).k is None]
     return table[table["metric"].isin(names[:1])]
 
 

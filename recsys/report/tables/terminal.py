@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys import schema
+from recsys.list_metrics import is_captured
 from recsys.progress import Console
 from recsys.report.tables.cells import LEGEND, Cell, Grid, Matrix, conditional_words, grid
 from recsys.report.tables.frame import captured, frame, short_names, splits, whole
@@ -64,7 +65,7 @@ def _laid_out(title: str, cells: Grid, width: int) -> str:
         out.print(Text(f"vs: the difference to that run. {LEGEND}."))
         for comparison in comparisons(cells):
             out.print(Text(str(comparison)))
-    if fewer := [line.objective for line in cells.lines if line.better == schema.LOWER and line.metric.startswith("captured@")]:
+    if fewer := [line.objective for line in cells.lines if line.better == schema.LOWER and is_captured(line.metric)]:
         out.print(Text(f"{', '.join(fewer)}: better where less is captured."))
     for line in cells.lines:
         if line.value.value is None:

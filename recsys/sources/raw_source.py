@@ -1,0 +1,66 @@
+"""What the reading of raw files asks of a kind of source. Each kind is a class in a file of its own, named in `config.SOURCES`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from recsys.config import Source
+from recsys.progress import Console
+from recsys.sources.description import Description
+from recsys.sources.input_files import resolve, short_names
+from recsys.sources.staging import TableFiles
+
+_Options = TypeVar("_Options", bound=Source)
+
+
+@dataclass(frozen=True)
+class RawSource(ABC, Generic[_Options]):
+    """The source of a pipeline: its [source] and its seed.
+
+    Every method raises ConfigError where the parts of the source do not fit each other.
+    """
+
+    options: _Options
+    seed: int
+
+    @abstractmethod
+    def describe(self, folder: Path, console: Console) -> Description:
+        """Describe the raw files. Those that must be made first are written to `folder`/raw."""
+
+    @abstractmethod
+    def peeked(self) -> AbstractContextManager[Description]:
+        """Yield the description of files with the same columns, so that these can be looked at. Nothing stays written."""
+
+    @abstractmethod
+    def states(self) -> dict[str, Any]:
+        """Return what the raw rows come from: each file's name, size and time of change, or a seed.
+
+        Raises DataError where a file is missing.
+        """
+
+
+class GivenFiles(RawSource[_Options]):
+    """A source whose files are there already."""
+
+    @abstractmethod
+    def files(self) -> Description: ...
+
+    def describe(self, folder: Path, console: Console) -> Description:
+        return self.files()
+
+    @contextmanager
+    def peeked(self) -> Iterator[Description]:
+        yield self.files()
+
+    def states(self) -> dict[str, Any]:
+        """Return the states of the files by table. Paths are relative to the folder that all files of a table lie in."""
+        return {table.role: _states(table) for table in self.files().tables()}
+
+
+def _states(table: TableFiles) -> list[list[Any]]:
+    files = resolve(table.patterns)
+    states = [file.path.stat() for file in files]
+    return [[name, state.st_size, state.st_mtime_ns] for name, state in zip(short_names(files), states, strict=True)]
