@@ -1,4 +1,4 @@
-"""The importance of features on the page: the rows of importance_section.parquet, sorted, in words and in a figure."""
+"""The importance of features on the page: the rows of importance.parquet, sorted, in words and in a figure."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -43,10 +43,10 @@ def test_groups_are_sorted_by_the_fall_and_named_in_words(pipeline) -> None:
         (fall for (objective, _), fall in FALLS.items() if objective == "click"), reverse=True
     )
     assert click.title == "click: AUC falls most by position (.080), then past of user_id × topic (.031)"
-    assert watch.title == "watch: no group's fall of XAUC can be told from 0"
+    assert watch.title == "watch: no fall of XAUC has an interval above 0"
     assert "today's counters -.0020 [-.0040, .0010]" in click.text
     assert "1,234 test impressions, drawn with seed 7, the mean of 3 permutations" in section.about
-    assert "Of 5 falls about 0 would exclude 0 by chance" in section.about  # one cannot be seen at all
+    assert "By chance alone, about 0 of 5 intervals would exclude 0" in section.about  # one cannot be seen at all
 
 
 def test_what_has_no_value_is_said_and_not_drawn(pipeline) -> None:
@@ -71,7 +71,7 @@ def test_a_name_of_the_users_stays_text(pipeline) -> None:
 
 def test_a_run_without_its_file_says_so_and_one_that_asks_for_none_shows_none(pipeline) -> None:
     (section,) = importance_section.sections(None, pipeline)
-    assert "no importance_section.parquet" in section.about
+    assert "no importance.parquet" in section.about
     without = pipeline.model_copy(update={"evaluate": pipeline.evaluate.model_copy(update={"importance": False})})
     assert importance_section.sections(rows(), without) == []
 
@@ -82,7 +82,7 @@ def test_every_group_has_words(group: str) -> None:
 
 
 def test_it_is_a_section_of_the_page(run, pipeline) -> None:
-    pq.write_table(rows(), run / "importance_section.parquet")
+    pq.write_table(rows(), run / "importance.parquet")
     write_report(run, pipeline, account=None, origin=ORIGIN, console=Console(quiet=True))
     html = (run / "report.html").read_text(encoding="utf-8")
     assert 'id="importance"' in html
