@@ -79,12 +79,12 @@ class Effect:
     def verdict(self) -> str:
         """Whether the constraint held or, without a constraint, whether the metric changed. Inconclusive unless the interval decides."""
         if self.low is None or self.high is None:
-            return f"cannot be said: {self.reason}" if self.reason else "cannot be said"
+            return f"no verdict: {self.reason}" if self.reason else "no verdict"
         if self.least is None:
-            return "better" if self.low > 0 else "worse" if self.high < 0 else "no difference shown"
+            return "better" if self.low > 0 else "worse" if self.high < 0 else "inconclusive"
         if self.low >= self.least - SLACK:
             return "held"
-        return "did not hold" if self.high < self.least - SLACK else "held or not: cannot be said"
+        return "did not hold" if self.high < self.least - SLACK else "inconclusive"
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def _predicted(
     """Return the columns of expected values and ranks, then those of levels, then those of conditional forms."""
     names = value_names(objectives)
     if predicted_NV.shape[1] not in (len(objectives), len(names)):
-        raise ValueError(f"{predicted_NV.shape[1]} values a row, expected {len(objectives)}, or with the levels {len(names)}")
+        raise ValueError(f"{predicted_NV.shape[1]} values per row, expected {len(objectives)}, or with the levels {len(names)}")
     values = dict(zip(names, predicted_NV.T, strict=False))
     columns = {}
     for k, objective in enumerate(objectives):
@@ -215,7 +215,7 @@ def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
             fix="add them, or name fewer objectives in the TOML",
         )
     if not len(table):
-        raise data_error(path, found="no rows", expected="one row a scored impression", fix="give the file that holds the scores")
+        raise data_error(path, found="no rows", expected="one row per scored impression", fix="give the file that holds the scores")
     if not pa.types.is_int64(table.schema.field(schema.TIMESTAMP).type):
         raise data_error(
             f"{path} column {schema.TIMESTAMP}",

@@ -142,9 +142,9 @@ def test_verdicts_are_said_only_where_the_interval_says_them():
 
     assert verdict(-0.005, 0.02, -0.01) == "held"
     assert verdict(-0.05, -0.02, -0.01) == "did not hold"
-    assert verdict(-0.05, 0.02, -0.01) == "held or not: cannot be said"
-    assert (verdict(0.01, 0.02), verdict(-0.02, -0.01), verdict(-0.01, 0.01)) == ("better", "worse", "no difference shown")
-    assert Effect("x", 0.0, 0.0, None, reason="no positive label").verdict == "cannot be said: no positive label"
+    assert verdict(-0.05, 0.02, -0.01) == "inconclusive"
+    assert (verdict(0.01, 0.02), verdict(-0.02, -0.01), verdict(-0.01, 0.01)) == ("better", "worse", "inconclusive")
+    assert Effect("x", 0.0, 0.0, None, reason="no positive label").verdict == "no verdict: no positive label"
 
 
 def test_no_change_where_lower_is_better_is_no_loss(predictions):

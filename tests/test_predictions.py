@@ -104,7 +104,7 @@ def test_levels_and_conditional_forms_stand_beside_the_expected_values_and_do_no
 def test_a_baseline_may_leave_the_levels_out_and_no_other_number_of_values_fits():
     table = assembled([SURVEY, CLICK], np.array([[1.3, 0.5]] * 2))
     assert [name for name in table.column_names if name.startswith("pred.")] == ["pred.survey", "pred.click"]
-    with pytest.raises(ValueError, match="3 values a row, expected 2, or with the levels 4"):
+    with pytest.raises(ValueError, match="3 values per row, expected 2, or with the levels 4"):
         assembled([SURVEY, CLICK], np.zeros((2, 3)))
 
 

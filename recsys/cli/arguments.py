@@ -14,9 +14,10 @@ RunName = Annotated[
 ]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the TOML; repeatable.")]
 Metrics = Annotated[
-    list[str] | None, typer.Option("--metric", metavar="[OBJECTIVE=]NAME", help="Judge by this metric; repeatable. By default main ones.")
+    list[str] | None,
+    typer.Option("--metric", metavar="[OBJECTIVE=]NAME", help="Judge by this metric; repeatable. By default the main ones."),
 ]
-JudgedOn = Annotated[str | None, typer.Option("--on", metavar="PART", help="test or validation; by default the last that there is.")]
+JudgedOn = Annotated[str | None, typer.Option("--on", metavar="PART", help="test or validation; by default test, if it has days.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -144,7 +144,7 @@ def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN [RUN…]")],
     metrics: Metrics = None,
     on: JudgedOn = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="A page of it; of a folder, compare.html in it.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page too; for a folder, compare.html in it.")] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -161,10 +161,11 @@ def compare(
 @app.command()
 def fuse(
     run_name: Annotated[str, typer.Argument(metavar="RUN")],
-    maximise: Annotated[str | None, typer.Option(metavar="OBJECTIVE", help="What the fused order shall capture most of.")] = None,
+    maximise: Annotated[str | None, typer.Option(metavar="OBJECTIVE", help="The objective to capture most of.")] = None,
     metric: Annotated[str | None, typer.Option(help="captured@P%, captured@K or ndcg@K, of every objective.")] = None,
     no_worse: Annotated[
-        list[str] | None, typer.Option(metavar="OBJECTIVE=-P%", help="Least relative change of another one; * is all others; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="OBJECTIVE=-P%", help="Least relative change of another objective; * means all others; repeatable."),
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     quiet: Quiet = False,
@@ -186,7 +187,7 @@ def affinity(
     pipeline: PipelineFile,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds that each set of objectives is trained with.")] = 3,
     budget: Annotated[
-        int | None, typer.Option(min=1, metavar="MACS", help="Multiplications of a row in every run; by default what the model costs.")
+        int | None, typer.Option(min=1, metavar="MACS", help="Multiplications per row in every run; by default those of the model.")
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     overrides: Overrides = None,
@@ -206,12 +207,13 @@ def sweep(
         list[str] | None, typer.Option(metavar="KEY=V1,V2,…", help="Values for a key of the TOML; repeatable: each with each.")
     ] = None,
     over_weights: Annotated[
-        str | None, typer.Option(metavar="OBJECTIVE,OBJECTIVE,…", help="Loss weights on the simplex: their sum, dealt out in every way.")
+        str | None, typer.Option(metavar="OBJECTIVE,OBJECTIVE,…", help="Loss weights: their sum, shared out in every way.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Parts that --over-weights deals out.")] = 4,
+    steps: Annotated[int, typer.Option(min=1, help="Number of equal parts that --over-weights shares out.")] = 4,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds that each point is trained with.")] = 1,
     objectives: Annotated[
-        list[str] | None, typer.Option("--objective", metavar="NAME", help="Judge by this one; repeatable. By default all that learn.")
+        list[str] | None,
+        typer.Option("--objective", metavar="NAME", help="Judge by this objective; repeatable. By default all that learn."),
     ] = None,
     metrics: Metrics = None,
     on: JudgedOn = None,

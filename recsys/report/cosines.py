@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-NO_INTERVAL = "No interval is known (one day, or one member in shuffled passes): nothing can be told from the noise of labels."
+NO_INTERVAL = "No interval is known (one day, or one member in shuffled passes): no cosine can be told from the noise of labels."
 
 _ROUND = ["member", "phase", "pass", "step"]
 
@@ -76,7 +76,8 @@ def words(cosines: pd.DataFrame, confidence: float) -> str:
     """Return in words which pairs pull the same way or against each other beyond the noise, and how many pairs are inconclusive."""
     pairs = each_once(cosines)
     defined = pairs.dropna(subset="cosine")
-    hidden = f" Of {len(pairs) - len(defined)} of {len(pairs)} pairs noise hides a gradient itself." if len(defined) < len(pairs) else ""
+    missing = len(pairs) - len(defined)
+    hidden = f" {missing} of {len(pairs)} pairs have no cosine, because noise hides one of the two gradients." if missing else ""
     judged = defined.dropna(subset="low")
     if judged.empty:
         return f"{NO_INTERVAL}{hidden}" if len(defined) else hidden.strip()
@@ -88,8 +89,8 @@ def words(cosines: pd.DataFrame, confidence: float) -> str:
         )
         if len(found)
     ]
-    parts.append(f"{int((~is_clear(judged)).sum())} of {len(judged)} cosines cannot be told from 0")
-    return f"{'. '.join(parts)}; by chance alone about {(1 - confidence) * len(judged):.1g} would exclude it.{hidden}"
+    parts.append(f"Inconclusive: {int((~is_clear(judged)).sum())} of {len(judged)} cosines")
+    return f"{'. '.join(parts)}. By chance alone, about {(1 - confidence) * len(judged):.1g} intervals would exclude 0.{hidden}"
 
 
 def with_interval(pair: Any) -> str:

@@ -72,7 +72,7 @@ class Look(_Form):
         other = [f"{name} with {len(values)}" for name, values in self.rows.items() if len(values) != len(self.columns)]
         if other or (self.is_gate and set(self.polarised) != set(self.rows)):
             raise ValueError(
-                f"found {', '.join(other) or 'other objectives that are polarised'}, expected {len(self.columns)} values a row"
+                f"found {', '.join(other) or 'other objectives that are polarised'}, expected {len(self.columns)} values per row"
             )
         return self
 

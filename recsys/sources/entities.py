@@ -51,7 +51,7 @@ def count_entities(con: duckdb.DuckDBPyConnection, entities: Typed) -> int:
         first, second = (entities.staged.place(*place) for place in con.execute(rows, [row[2]]).fetchall()[:2])
         raise data_error(
             Place(second.file, second.row, key.name), found=f"the key {row[2]} of {Path(first.file).name}:{first.row} with other values",
-            expected="one row a key", bad_rows=row[1], rows=entities.staged.rows, fix="keep one row of each key",
+            expected="one row per key", bad_rows=row[1], rows=entities.staged.rows, fix="keep one row of each key",
         )  # fmt: skip
     return int(row[0])
 

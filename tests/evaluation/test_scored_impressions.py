@@ -101,7 +101,7 @@ def test_ids_are_the_same_however_wide_they_were_written(predictions):
         ("pred.like", "0.3", "expected numbers"),
         ("user_id", 1.5, "expected int64 or string"),
         ("event_id", np.arange(400) + 0.5, "expected int64 or string"),
-        ("pred.like", [0.5, "a"] * 200, "one type a column"),
+        ("pred.like", [0.5, "a"] * 200, "one type per column"),
         ("user_id", None, "column user_id: found null"),
         ("timestamp", 1.5, "int64 milliseconds"),
         ("timestamp", None, "column timestamp: found null"),

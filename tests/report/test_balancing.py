@@ -54,16 +54,16 @@ def page(run, pipeline):
 def test_weights_and_gradients_are_shown_where_there_are_any(page) -> None:
     html = page(0.3, (1.0, 2.0))
     assert "balance.method = fixed" in html
-    assert "Weights along training: click from 1 to 2; watch from 1 to 1." in html
+    assert "Weights during training: click from 1 to 2; watch from 1 to 1." in html
     assert "Lengths of the gradients in the shared layer's weights: click from 2 to 2; watch from 0.5 to 0.5." in html
-    assert "cannot be told from 0: click and watch +0.25 [-0.39, +0.89]." in html  # .3 and .2: ± 12.706 · .05
-    assert "1 of 1 cosines cannot be told from 0; by chance alone about 0.05 would exclude it." in html
+    assert "(in brackets) inconclusive: click and watch +0.25 [-0.39, +0.89]." in html  # .3 and .2: ± 12.706 · .05
+    assert "Inconclusive: 1 of 1 cosines. By chance alone, about 0.05 intervals would exclude 0." in html
 
 
 def test_weights_that_stay_have_no_figure(page) -> None:
     html = page(0.3, (1.0, 1.0))
-    assert "Weights along training" not in html
-    assert "Cosine of every two gradients" in html
+    assert "Weights during training" not in html
+    assert "Cosine of each pair of gradients" in html
 
 
 def test_without_weights_and_gradients_there_is_no_such_section(page) -> None:
@@ -112,7 +112,7 @@ def test_a_gradient_that_noise_hides_has_no_cosine(run) -> None:
     journal = read_journal(run / "training.jsonl")
     found = pooled_cosines(journal.products, 0.95)
     assert found["cosine"].isna().all()
-    assert words(found, 0.95) == "Of 1 of 1 pairs noise hides a gradient itself."
+    assert words(found, 0.95) == "1 of 1 pairs have no cosine, because noise hides one of the two gradients."
     (shown,) = balance_figures.figures(journal.balance, journal.products, found, NAMES)
     assert shown.text == "Lengths of the gradients in the shared layer's weights: click from 2 to 2."
 

@@ -88,7 +88,7 @@ def test_numbers_before_and_after_are_those_of_the_files(after: Path) -> None:
 
 def test_what_else_it_moved_is_folded_away(after: Path) -> None:
     section = html_of(after)
-    besides = rows_of(section, "What calibration changed besides, test days")
+    besides = rows_of(section, "What else calibration changed, test days")
     assert {"click: AUC", "watch: XAUC", "click: captured@10%, fused order"} <= set(besides)
     assert not {name for name in besides if name.endswith(("Σp/Σy", "ECE"))}
     assert section.count("<details>") == 2
@@ -128,8 +128,8 @@ def test_the_curves_are_of_the_predictions_before_and_after(after: Path, calibra
 
 def test_says_what_was_fitted_to_what(after: Path) -> None:
     text = " ".join(Page(html_of(after)).text.split())
-    assert "a monotone map an objective (isotonic), fitted to the validation days" in text
-    assert "the model of these days is another" in text  # refit
+    assert "one monotone map per objective (isotonic), fitted to the validation days" in text
+    assert "a later model scored these days" in text  # refit
     assert "Left as they are: dismissal (" in text  # some 20 of 400 rows
     assert "expected 50 of each label at least" in text
 
@@ -138,7 +138,7 @@ def test_validation_days_alone_are_said_to_flatter(calibrated: dict[str, pa.Tabl
     folder = run_of(tmp_path / RUN, calibrated, "validation")
     write_report(folder, CALIBRATED, account=None, origin=ORIGIN, console=Console(quiet=True))
     text = " ".join(Page(html_of(folder)).text.split())
-    assert "These are the days that the maps were fitted to: the numbers after calibration flatter it." in text
+    assert "These are the days that the maps were fitted to: the numbers after calibration look better than they are." in text
 
 
 def test_without_calibration_the_section_says_so_and_has_one_curve(run: Path) -> None:

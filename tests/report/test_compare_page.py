@@ -39,7 +39,7 @@ def test_verdicts_are_in_words_with_the_number_of_users(rows, predictions) -> No
     lines = comparison_matrix(rows).rows
     assert [name for name, _ in lines[:5]] == ["click (auc)", "", "", "", "dismissal (auc)"]
     assert [cells[0] for _, cells in lines[:4]] == [POPULARITY, RUN, TREES, "again"]
-    assert [cells[3] for _, cells in lines[:4]] == ["compared with", "better", "better", "no difference seen at 40 users"]
+    assert [cells[3] for _, cells in lines[:4]] == ["compared with", "better", "better", "inconclusive at 40 users"]
     rmse = next(place for place, (name, _) in enumerate(lines) if name == "watch (rmse)")
     below = lines[rmse + 1][1][2]
     assert (below.value < 0, lines[rmse + 1][1][3]) == (True, "better")  # lower is better
@@ -48,7 +48,7 @@ def test_verdicts_are_in_words_with_the_number_of_users(rows, predictions) -> No
     for row, (_, (_, _, below, words)) in zip(rows.to_pylist(), lines, strict=True):
         users = test.loc[test[f"label.{row['objective'].partition('|')[0]}"].notna(), "user_id"].nunique()
         if below is not None and below.low <= 0 <= below.high and "|" not in row["objective"]:
-            assert words == f"no difference seen at {users} users"
+            assert words == f"inconclusive at {users} users"
             unclear += 1
     assert unclear > 0
 
@@ -57,9 +57,9 @@ def test_verdicts_are_in_words_with_the_number_of_users(rows, predictions) -> No
     ("verdict", "users", "reason", "words"),
     [
         ("better", 9, None, "better"),
-        ("unclear", 12_345, None, "no difference seen at 12,345 users"),
-        (None, 1, "no interval: one user", "cannot be said: no interval: one user"),
-        (None, 9, None, "cannot be said: the metric is best at neither end"),
+        ("unclear", 12_345, None, "inconclusive at 12,345 users"),
+        (None, 1, "no interval: one user", "no verdict: no interval: one user"),
+        (None, 9, None, "no verdict: the metric has no better direction"),
     ],
 )
 def test_every_verdict_has_words(verdict, users, reason, words) -> None:
@@ -75,6 +75,6 @@ def test_the_page_has_the_table_and_a_figure_a_metric(rows, tmp_path: Path) -> N
     for title in ("Difference in auc; right", "Difference in xauc; right", "Difference in rmse of watch; left"):
         assert title in html
     words, about = comparison_words(rows)
-    assert re.match(rf"Of \d+ numbers {RUN} against {POPULARITY}: better in \d+", words), words
+    assert re.match(rf"{RUN} against {POPULARITY}, of \d+ numbers: better in \d+", words), words
     assert html.count('<tr class="first">') == html.count("<td>compared with</td>")
-    assert "no difference seen is not no difference" in about
+    assert "Inconclusive does not mean equal" in about

@@ -43,10 +43,10 @@ def test_groups_are_sorted_by_the_fall_and_named_in_words(pipeline) -> None:
         (fall for (objective, _), fall in FALLS.items() if objective == "click"), reverse=True
     )
     assert click.title == "click: AUC falls most by position (.080), then past of user_id × topic (.031)"
-    assert watch.title == "watch: no group's fall of XAUC can be told from 0"
+    assert watch.title == "watch: no fall of XAUC has an interval above 0"
     assert "today's counters -.0020 [-.0040, .0010]" in click.text
     assert "1,234 test impressions, drawn with seed 7, the mean of 3 permutations" in section.about
-    assert "Of 5 falls about 0 would exclude 0 by chance" in section.about  # one cannot be seen at all
+    assert "By chance alone, about 0 of 5 intervals would exclude 0" in section.about  # one cannot be seen at all
 
 
 def test_what_has_no_value_is_said_and_not_drawn(pipeline) -> None:

@@ -202,9 +202,9 @@ def test_gates_show_every_share_in_the_order_of_the_objectives_and_how_often_the
 
 def test_gates_that_are_polarised_on_most_rows_are_named_else_the_one_that_is_most() -> None:
     few, many = (look(click=[0.5, 0.5], watch=[0.5, 0.5], polarised={"click": share, "watch": 0.1}) for share in (0.2, 0.9))
-    assert look_figures.polarised([few]) == "None is on most rows here; the most: click on 20% of rows (a look)."
+    assert look_figures.polarised([few]) == "No gate is polarised on most rows; the most often: click on 20% of rows (a look)."
     nowhere = look(click=[0.5, 0.5], watch=[0.5, 0.5], polarised={"click": 0.0, "watch": 0.0})
-    assert look_figures.polarised([nowhere]) == "None is on any row here."
+    assert look_figures.polarised([nowhere]) == "No gate is polarised on any row."
     assert look_figures.polarised([few, many]) == "Polarised on most rows: click on 90% of rows (a look)."
     assert look_figures.polarised([look(click=[0.5, 0.5])]) == ""
 
@@ -242,7 +242,7 @@ def test_a_look_with_many_columns_gets_the_whole_width() -> None:
 @pytest.mark.parametrize(
     ("columns", "rows", "polarised", "message"),
     [
-        (["a", "b"], {"click": [0.1]}, {}, "click with 1, expected 2 values a row"),
+        (["a", "b"], {"click": [0.1]}, {}, "click with 1, expected 2 values per row"),
         (["a", "a"], {"click": [0.1, 0.2]}, {}, "no column twice"),
         (["a"], {}, {}, "found 0 rows"),
         (["a"], {"click": [0.1]}, {"watch": 0.1}, "other objectives that are polarised"),

@@ -86,7 +86,7 @@ def test_what_was_chosen_on_validation_days_is_shown_on_test_days(tmp_path: Path
     table = rows(later=True)
     assert any("Points were told apart on validation days" in words for words in sweep_words(table))
     html = written(tmp_path, table)
-    assert "The same points on test days, which had no say" in html
+    assert "The same points on test days, which were not used for the verdicts" in html
 
 
 def test_without_a_value_there_is_no_plane() -> None:

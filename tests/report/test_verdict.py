@@ -11,7 +11,7 @@ def test_every_line_is_said_once_for_each_run_under_its_verdict() -> None:
     lines = (line("click", "auc", "better", "worse"), line("like", "auc", "better", "unclear"), line("watch", "rmse", "worse", None))
     assert list(map(str, comparisons(Grid(("popularity-1a", "gbdt-2b"), lines)))) == [
         "Against popularity: better on click (auc), like (auc); worse on watch (rmse).",
-        "Against gbdt: worse on click (auc); no difference shown on like (auc); cannot be compared on watch (rmse).",
+        "Against gbdt: worse on click (auc); inconclusive on like (auc); cannot be compared on watch (rmse).",
     ]
 
 

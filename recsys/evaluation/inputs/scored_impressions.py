@@ -96,7 +96,7 @@ def as_table(predictions: pa.Table | pd.DataFrame, run: str, *, needed: Sequence
     table = predictions if isinstance(predictions, pa.Table) else _from_frame(predictions, run)
     require(table, [schema.EVENT_ID, *needed], run)
     if len(table) == 0:
-        raise data_error(place(run), found="no rows", expected="one row a scored impression", fix="score at least one day")
+        raise data_error(place(run), found="no rows", expected="one row per scored impression", fix="score at least one day")
     event_id = ids(table, schema.EVENT_ID, run)
     if pc.all(pc.less(event_id[:-1], event_id[1:])).as_py():
         return table
@@ -107,7 +107,7 @@ def as_table(predictions: pa.Table | pd.DataFrame, run: str, *, needed: Sequence
         raise data_error(
             place(run, schema.EVENT_ID),
             found="ids that occur more than once",
-            expected="one row an impression",
+            expected="one row per impression",
             bad_rows=repeated,
             rows=len(table),
             fix="keep one row of each event_id",
@@ -155,7 +155,7 @@ def _request(table: pa.Table, run: str) -> pa.Array | None:
         raise data_error(
             place(run, schema.REQUEST_ID),
             found=f"values of type {request.type}",
-            expected="an integer or text a row",
+            expected="an integer or text in each row",
             fix="write one id of the request, or leave the column out",
         )
     return request
@@ -165,7 +165,9 @@ def _from_frame(frame: pd.DataFrame, run: str) -> pa.Table:
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise data_error(place(run), found=f"a column of mixed types ({error})", expected="one type a column", fix="convert it") from error
+        raise data_error(
+            place(run), found=f"a column of mixed types ({error})", expected="one type per column", fix="convert it"
+        ) from error
 
 
 def _split(table: pa.Table, run: str) -> tuple[IntArray, list[str]]:

@@ -26,7 +26,7 @@ def figures(balance: pd.DataFrame, products: pd.DataFrame, cosines: pd.DataFrame
     balance, products = before_refit(balance), before_refit(products)
     found = []
     if varies(balance):
-        found.append(_lines(_along(balance, "weight"), "weight", "Weights along training"))
+        found.append(_lines(_along(balance, "weight"), "weight", "Weights during training"))
     lengths = _lengths(products)
     if len(lengths):
         title = "Lengths of the gradients in the shared layer's weights"
@@ -51,7 +51,7 @@ def cosine_matrix(cosines: pd.DataFrame, objectives: Sequence[str]) -> Figure:
     cells = known.rename(columns={"objective": "row", "other": "column", "cosine": "value"}).assign(text=texts)
     cells = cells.sort_values("row", key=lambda names: names.map(there.index), kind="stable")
     scale = alt.Scale(domain=[-1, 1], domainMid=0, scheme="blueorange")
-    title = "Cosine of every two gradients: 1 the same way, below 0 against each other; in brackets what cannot be told from 0"
+    title = "Cosine of each pair of gradients: 1 is the same direction, below 0 against each other, (in brackets) inconclusive"
     parts = (f"{pair.objective} and {pair.other} {with_interval(pair)}" for pair in each_once(known).itertuples())
     return heat_map(cells, there, scale, "cosine", title=title, text=sentence(title, parts), of="and")
 

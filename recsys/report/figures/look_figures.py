@@ -30,7 +30,7 @@ def polarised(shown: Sequence[Look]) -> str:
     if most:
         return f"Polarised on most rows: {', '.join(most)}."
     share, words = max(gates)
-    return f"None is on most rows here; the most: {words}." if share else "None is on any row here."
+    return f"No gate is polarised on most rows; the most often: {words}." if share else "No gate is polarised on any row."
 
 
 def _gates(look: Look, objectives: Sequence[str]) -> Figure:

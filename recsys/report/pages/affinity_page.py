@@ -44,7 +44,7 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
     about = (
         "A row is a judged objective: its main metric when it is trained alone, and the gain (that metric trained with the partner, minus"
         " alone, seed by seed) from each partner and from all others together. Every run is the same net from the same start on the same"
-        " batches: the losses of who is left out count 0. So a run costs the same multiplications whoever is in it."
+        " batches: the losses of the objectives left out have weight 0. So every run costs the same multiplications."
         f" {_words(gains, confidence)}"
     )
     shown = [
@@ -60,10 +60,10 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
     found = table[table["what"] == "cosine"].rename(columns={"partners": "other", "value": "cosine"})
     if len(found):
         about = (
-            "Whether the gradients of two objectives in the weights of the layer that all share pull the same way on rows that were not"
-            " learned yet, over the runs of all together: from products of one batch's gradient with another's, which the noise of labels"
-            f" does not shift. Intervals ({confidence:.0%}) are from a jackknife over days, or over seeds and members in shuffled passes."
-            f" {cosines.words(found, confidence)} What gradients say need not be what metrics say."
+            "Whether the gradients of two objectives, in the weights of the layer that all share, point the same way on rows that were not"
+            " learned yet, over the runs of all objectives together. Cosines come from products of one batch's gradient with another's,"
+            f" which the noise of labels does not shift. Intervals ({confidence:.0%}) are from a jackknife over days, or over seeds and"
+            f" members in shuffled passes. {cosines.words(found, confidence)} Gradients can say something else than metrics."
         )
         figures = [cosine_matrix(found, objectives)] if found["cosine"].notna().any() else []
         shown.append(Section("gradients", "Gradients", about, figures=figures, wide=True))
@@ -111,7 +111,7 @@ def _map(gains: pd.DataFrame, objectives: Sequence[str]) -> Figure:
     known = gains.dropna(subset="value")
     texts = [f"{value:+.4f} {MARKS.get(verdict, '')}".strip() for value, verdict in zip(known["value"], known["verdict"], strict=True)]
     cells = known.rename(columns={"objective": "row", "partner": "column"}).assign(text=texts)
-    title = "Gain in the main metric of the row's objective from being trained with the column's"
+    title = "Gain in the main metric of the row's objective from being trained with the column's objective"
     text = sentence(
         title, (f"{row} with {column} {text}" for row, column, text in cells[["row", "column", "text"]].itertuples(index=False))
     )
@@ -122,12 +122,12 @@ def _words(gains: pd.DataFrame, confidence: float) -> str:
     """Return in words what the intervals say, and how many of them would exclude 0 by chance alone."""
     judged = gains[gains["verdict"].notna()]
     if judged.empty:
-        return "One seed has no interval: nothing can be told from the noise of seeds."
+        return "One seed gives no interval: no gain can be told from the noise of seeds."
     parts = [
         f"{words}: " + ", ".join(f"{row.objective} by {row.partner} ({row.value:+.4f})" for row in found.itertuples())
         for verdict, words in ((BETTER, "Helped"), (WORSE, "Hurt"))
         if len(found := judged[judged["verdict"] == verdict])
     ]
     unclear = int((judged["verdict"] == UNCLEAR).sum())
-    parts.append(f"{unclear} of {len(judged)} gains cannot be told from the noise of seeds")
-    return f"{'. '.join(parts)}; by chance alone about {(1 - confidence) * len(judged):.1g} would exclude 0."
+    parts.append(f"Inconclusive: {unclear} of {len(judged)} gains")
+    return f"{'. '.join(parts)}. By chance alone, about {(1 - confidence) * len(judged):.1g} intervals would exclude 0."

@@ -53,14 +53,14 @@ def section(run: Path, predictions: pa.Table, scores: Scores, table: pd.DataFram
         is_before = changed["run"] == schema.UNCALIBRATED
         values, after = whole(changed[is_before]), whole(changed[~is_before])
         matrices[f"Before and after calibration, {split} days"] = _before_and_after(values, after, AIM)
-        folded[f"What calibration changed besides, {split} days"] = _before_and_after(values, after, BESIDES | _captured(after))
+        folded[f"What else calibration changed, {split} days"] = _before_and_after(values, after, BESIDES | _captured(after))
         before_by_slice = _lines(changed[is_before])
     sliced = _by_slice(_lines(of_split), before_by_slice)
     if sliced.rows:
         folded[f"By slice, {split} days, furthest from Σp/Σy = 1 first"] = sliced
     about = (
         f"Impressions of the {split} days in bins of equal size by their prediction. On the dashed line a prediction is right on average;"
-        " Σp/Σy above 1 predicts too much. On few rows even a perfect prediction has an ECE above 0. The bars take rows for independent."
+        " Σp/Σy above 1 predicts too much. On few rows even a perfect prediction has an ECE above 0. The bars treat rows as independent."
     )
     return Section(
         "calibration",
@@ -82,15 +82,16 @@ def _maps_words(run: Path, split: str, pipeline: Pipeline) -> str:
         return ' Predictions are as the model gave them (evaluate.calibrate = "none").'
     calibration: Calibration = read(run / CALIBRATION)
     words = (
-        f" Predictions were calibrated by a monotone map an objective ({calibration.method}), fitted to the validation days; grey: the"
-        " same bins before it. The fused order moves with any map, AUC and XAUC with the ties of an isotonic one, and where maps multiply."
+        f" Predictions were calibrated by one monotone map per objective ({calibration.method}), fitted to the validation days; grey: the"
+        " same bins before calibration. Any map can change the fused order. AUC and XAUC change where an isotonic map makes ties, and"
+        " where a prediction is a product of several maps."
     )
     if split == schema.VALIDATION:
-        words += " These are the days that the maps were fitted to: the numbers after calibration flatter it."
+        words += " These are the days that the maps were fitted to: the numbers after calibration look better than they are."
     elif pipeline.train.refit:
         words += (
-            " The maps were fitted to the model before it learned the validation days (train.refit); the model of these days is another,"
-            " which a map may fit less well."
+            " The maps were fitted to the model before it learned the validation days (train.refit); a later model scored"
+            " these days, and the maps may fit it less well."
         )
     left = [f"{name} ({reason})" for name, reason in calibration.left.items()]
     return f"{words} Left as they are: {'; '.join(left)}." if left else words

@@ -56,10 +56,10 @@ def comparison_words(rows: pa.Table) -> list[str]:
 
 
 def verdict_words(verdict: str | None, users: int, reason: str | None) -> str:
-    """Return the verdict in words: better, worse, "no difference seen at 1,204 users", or why there is no verdict."""
+    """Return the verdict in words: better, worse, "inconclusive at 1,204 users", or why there is no verdict."""
     if verdict is None:
-        return f"cannot be said: {reason or 'the metric is best at neither end'}"
-    return f"no difference seen at {users:,} users" if verdict == UNCLEAR else verdict
+        return f"no verdict: {reason or 'the metric has no better direction'}"
+    return f"inconclusive at {users:,} users" if verdict == UNCLEAR else verdict
 
 
 def _judged(rows: pa.Table) -> pd.DataFrame:
@@ -86,18 +86,18 @@ def _words(table: pd.DataFrame) -> str:
         counts = of["verdict"].value_counts()
         said = [f"{verdict} in {counts[verdict]}" for verdict in (BETTER, WORSE) if verdict in counts]
         if UNCLEAR in counts:
-            said.append(f"no difference seen in {counts[UNCLEAR]}")
+            said.append(f"inconclusive in {counts[UNCLEAR]}")
         if silent := int(of["verdict"].isna().sum()):
-            said.append(f"nothing can be said of {silent}")
-        parts.append(f"Of {len(of)} numbers {run} against {runs[0]}: {', '.join(said)}.")
+            said.append(f"no verdict in {silent}")
+        parts.append(f"{run} against {runs[0]}, of {len(of)} numbers: {', '.join(said)}.")
     return " ".join(parts)
 
 
 def _about(first: str) -> str:
     return (
         f"Differences are each run minus {first} on the same impressions, resampled with the same users. A verdict is about these trained"
-        " models and this many users: no difference seen is not no difference, several verdicts at once make a wrong one likelier, and"
-        " another seed is another model (recsys sweep --seeds has its noise in the intervals)."
+        " models and this many users. Inconclusive does not mean equal. Several verdicts at once make a wrong one likelier. Another seed"
+        " gives another model; the intervals of recsys sweep --seeds include that noise."
     )
 
 
@@ -127,7 +127,7 @@ def _figure(name: str, shown: pd.DataFrame) -> Figure:
         base.mark_point(filled=True, size=60, opacity=1).encode(x=alt.X("difference:Q", title=f"{name}: run minus the first")),
     )
     sides = {(schema.HIGHER,): "right of the dashed line is better", (schema.LOWER,): "left of the dashed line is better"}
-    side = sides.get(tuple(rows["better"].unique()), "where lower is better, left of the dashed line")
+    side = sides.get(tuple(rows["better"].unique()), "left of the dashed line is better where lower is better")
     title = f"Difference in {name}; {side}"
     text = sentence(title, (f"{row.run} {row.objective} {row.difference:+.4f}, {row.words}" for row in rows.itertuples()))
     return figure(title, text, chart, height=max(120, 22 * len(rows) + 20))

@@ -54,13 +54,14 @@ def _about(table: pd.DataFrame, pipeline: Pipeline) -> str:
     several = f", the mean of {times} permutations" if times > 1 else ""
     about = (
         "How far an objective's AUC (of a value: XAUC) falls when one group of features is permuted among the impressions of a day, and the"
-        f" model is asked again: on up to {table['n'].max():,} {table['split'].iloc[0]} impressions, drawn with seed"
-        f" {table['seed'].iloc[0]}{several}. It says what this model leans on, not what it would lose without the group: groups that know"
-        " the same share their part or hide it, and a permuted row can be one that never occurs. Intervals resample users."
+        f" model predicts again: on up to {table['n'].max():,} {table['split'].iloc[0]} impressions, drawn with seed"
+        f" {table['seed'].iloc[0]}{several}. It says what this model relies on, not what it would lose without the group:"
+        " groups that hold the same information share their importance or hide it, and a permuted row can be one that never occurs."
+        " Intervals resample users."
     )
     if len(judged):
         chance = (1 - pipeline.evaluate.confidence) * len(judged)
-        about += f" Of {len(judged)} falls about {chance:.0f} would exclude 0 by chance alone."
+        about += f" By chance alone, about {chance:.0f} of {len(judged)} intervals would exclude 0."
     for objective, rows in table[table["value"].isna()].groupby("objective", sort=False):
         about += f" No value for {objective}: {rows['reason'].iloc[0]}."
     return about
@@ -87,5 +88,5 @@ def _figure(objective: str, rows: pd.DataFrame) -> Figure:
 def _title(metric: str, ordered: pd.DataFrame, cells: dict[str, Cell]) -> str:
     sure = ordered.loc[ordered["low"] > 0, "group"].head(NAMED)
     if sure.empty:
-        return f"no group's fall of {metric} can be told from 0"
+        return f"no fall of {metric} has an interval above 0"
     return f"{metric} falls most by {', then '.join(f'{group} ({cells[group].text})' for group in sure)}"

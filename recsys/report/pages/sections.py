@@ -102,9 +102,9 @@ def metrics(table: pd.DataFrame) -> list[Section]:
         " gives. Intervals resample users; another seed, or other days, can change more than they show."
     )
     every = (
-        "Every metric with its interval. A dash has its reason behind it. Coverage is the share of n that a value rests on: gauc and"
-        " gauc_list count only users and lists with both classes. Counters that run on through the test pull gauc down for every model that"
-        " sees them; gauc_list is free of that."
+        "Every metric with its interval. A dash is followed by its reason. Coverage is the share of n that a value rests on: gauc and"
+        " gauc_list count only users and lists with both classes. Counters that are updated during the test days lower gauc for every model"
+        " that reads them; gauc_list is not affected."
     )
     full = {f"{split} days": grid(shown[shown["split"] == split]) for split in splits(shown)}
     results = grid(main)
@@ -134,13 +134,13 @@ def slices(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
         return []
     all_lines = grid(sliced)
     about = (
-        "Main metrics by slice: first where this run is worse than a baseline, then the others, each by the size of the fall (without a"
-        " baseline: against its own whole)."
+        "Main metrics by slice. Slices where this run is worse than a baseline come first, then the others; each part is sorted by the size"
+        " of the fall, the largest first (without a baseline: the fall from this run's own value on all rows)."
     )
     judged = int(sliced["verdict"].notna().sum())
     if judged:
         chance = (1 - pipeline.evaluate.confidence) * judged
-        about += f" Of {judged} such differences about {chance:.0f} would exclude 0 by chance alone."
+        about += f" By chance alone, about {chance:.0f} of {judged} such intervals would exclude 0."
     if len(all_lines.lines) > MAX_LINES:
         about += f" The first {MAX_LINES} of {len(all_lines.lines)}; all are in metrics.parquet."
     first, more = (Grid(all_lines.others, lines) for lines in (all_lines.lines[:OPEN_LINES], all_lines.lines[OPEN_LINES:MAX_LINES]))
@@ -197,7 +197,10 @@ def inside(model: Inside | None, pipeline: Pipeline) -> list[Section]:
     figures = look_figures.looks(model.looks, [objective.name for objective in pipeline.objective])
     sections = []
     if figures:
-        about = f"What the way of sharing ({model.sharing}) learned, an objective a row: means over impressions where it depends on them."
+        about = (
+            f"What the way of sharing ({model.sharing}) learned, one row per objective. A value that depends on the impression is a mean"
+            " over impressions."
+        )
         if any(look.is_gate for look in model.looks):
             about += (
                 f" A gate is polarised on a row where it puts more than {look_figures.POLARISED:g} on one expert: there its objective"
@@ -242,7 +245,7 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
         found["Model"] = f"{model.sharing}, {model.members} member{'s' if model.members > 1 else ''}"
         budget = pipeline.model.budget_macs
         of_budget = f", of a budget of {budget:,} ({model.multiplications / budget:.1%})" if budget else ""
-        found["Multiplications a row"] = f"{model.multiplications:,}{of_budget}"
+        found["Multiplications per row"] = f"{model.multiplications:,}{of_budget}"
         found["Parameters"] = f"{model.parameters.dense:,} dense, {model.parameters.embedding:,} in the embedding table"
         found["Trained on"] = f"{model.device}, {model.precision}"
     order = pipeline.train.order

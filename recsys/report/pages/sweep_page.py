@@ -39,19 +39,20 @@ def _sections(table: pd.DataFrame) -> list[Section]:
     points, runs = _points(table), _numbered(table[(table["what"] == "run") & (table["split"] == _judging(table))])
     matrices = {f"Every point on {_judging(table)} days, those on the front first": _matrix(table)}
     if _later(table):
-        matrices[f"The same points on {_later(table)} days, which had no say"] = _later_matrix(table)
+        matrices[f"The same points on {_later(table)} days, which were not used for the verdicts"] = _later_matrix(table)
     shown = [Section("front", "The front", " ".join(_words(table)), matrices=matrices)]
     if drawn := planes(points):
         about = (
-            "A point is a config. Its cross is the interval of its difference to the mean of all points, in each of the two numbers: what"
-            " the users do to all points alike is not in it. Dashed: the edge of what is worse by both numbers than some point; with more"
-            " objectives than the two, a point behind it can be on the front for another one's sake."
+            "A point is a config. Its cross is the interval of its difference to the mean of all points, in each of the two numbers: noise"
+            " of the users that moves all points alike is not in it. Dashed: the edge of what is worse in both numbers than some point."
+            " With more than two objectives, a point behind the edge can be on the front because of another objective."
         )
-        shown.append(Section("planes", "Two at a time", about, figures=drawn, wide=True))
+        shown.append(Section("planes", "Two numbers at a time", about, figures=drawn, wide=True))
     about = (
-        "Standard deviations: of a number of one run over users, whom a test happens to hold, and over seeds, which a training happens to"
-        " start from; and of the difference of two points, over both where there are several seeds. Below twice the last a difference is"
-        " no finding. All points are judged by the same users, so two intervals may overlap although their points differ."
+        "Standard deviations: of a number of one run over users (which users happen to be in the test), and over seeds (which seed a"
+        " training happens to start from); and of the difference of two points, over both where there are several seeds. A difference below"
+        " twice the last one is no finding. All points are judged by the same users, so two intervals may overlap although their points"
+        " differ."
     )
     matrices = {"Noise, as standard deviations": _noise(table)}
     shown += [
@@ -129,12 +130,12 @@ def _verdict(verdict: str, dominating: str | None) -> str:
 def _noise(table: pd.DataFrame) -> Matrix:
     noise = _numbered(table[table["what"].isin(("user_sd", "seed_sd", "pair_sd"))])
     found = {(number, what): f"{sd:.2g}" for number, what, sd in noise[["number", "what", "value"]].itertuples(index=False)}
-    unknown = {"seed_sd": "not known of one seed", "pair_sd": "one point"}
+    unknown = {"seed_sd": "not known from one seed", "pair_sd": "one point"}
     rows = tuple(
         (number, (found[number, "user_sd"], *(found.get((number, what), words) for what, words in unknown.items())))
         for number in dict.fromkeys(noise["number"])
     )
-    return Matrix("number", ("a run, over users", "a run, over seeds", "a difference of two points"), rows)
+    return Matrix("number", ("one run, over users", "one run, over seeds", "difference of two points"), rows)
 
 
 def _ends(table: pd.DataFrame) -> Matrix:
@@ -166,19 +167,19 @@ def _words(table: pd.DataFrame) -> list[str]:
         words.append(f"Points were told apart on {split} days; what a chosen one is worth stands in its numbers on {_later(table)} days.")
     else:
         words.append(
-            f"Whoever picks a point by this table picks by its {split} days: the best of several looks better here than it is. On days that"
-            " had no say its numbers can be trusted."
+            f"Whoever picks a point by this table picks by its {split} days: the best of several looks better here than it is. Only numbers"
+            " of days that were not used to pick it can be trusted."
         )
     if table.loc[table["what"] == "run", "seed"].nunique() == 1:
-        words.append("One seed: what is said is of these trained models. Whether a config does it again, only more seeds tell.")
+        words.append("One seed: the verdicts are about these trained models. Only more seeds tell whether a config does the same again.")
     return words
 
 
 def _volume_words(table: pd.DataFrame) -> str:
     cell = cell_of(*table.loc[table["what"] == "hypervolume", ["value", "low", "high"]].iloc[0])
     return (
-        f"The points take {cell.text} {cell.interval} of the room between a constant prediction and the labels themselves (hypervolume):"
+        f"The points cover {cell.text} {cell.interval} of the room between a constant prediction and the labels themselves (hypervolume):"
         " of all trade-offs that are better than the one and worse than the other, the share that some point beats in every number. Both"
-        " ends depend on rows and labels alone, so sweeps that are judged by the same numbers on the same days compare; noise and more"
-        " points can only raise it."
+        " ends depend on rows and labels alone, so sweeps that are judged by the same numbers on the same days can be compared; noise and"
+        " more points can only raise it."
     )

@@ -83,7 +83,7 @@ def _tradeoffs(sample: Sample, payload: dict[str, Any], metrics: Sequence[Metric
     size = f"{len(sample.rows):,} {split} impressions"
     drawn = f"all {size}" if sample.is_whole else f"{size} of {sample.of_rows:,}: whole lists, drawn with seed {pipeline.seed}"
     about = (
-        "The order is by Σ weight × log prediction. Move a weight, and see what every objective gains and pays."
+        "The order is by Σ weight × log prediction. Move a weight, and see what every objective gains or loses."
         f" {_words(metrics, [each['name'] for each in payload['metrics']])} Computed in this page from {drawn}."
     )
     markup = render(
@@ -131,11 +131,13 @@ def _words(metrics: Sequence[Metric], shown: Sequence[str]) -> str:
     percents, counts = ([name for name in shown if (ListMetric.parse(name).k is None) is overall] for overall in (True, False))
     parts = []
     if percents:
-        parts.append(f"{', '.join(percents)}: of all positives (of a value: of its sum), the share in that top part of all impressions.")
+        of_all = "the share of all positives (of a value: of its sum) that is in that top part of all impressions"
+        parts.append(f"{', '.join(percents)}: {of_all}.")
     if counts:
-        parts.append(f"{', '.join(counts)}: of those of a list, the share in its first places; mean over lists that are longer.")
+        of_list = "the share of a list's positives (of a value: of its sum) that is in its first K places, the mean over longer lists"
+        parts.append(f"{', '.join(counts)}: {of_list}; K is the number behind the @.")
     if left_out := [metric.name for metric in metrics if metric.name not in shown]:
-        parts.append(f"Not shown, as it is undefined for every objective: {', '.join(left_out)}.")
+        parts.append(f"Not shown, because undefined for every objective: {', '.join(left_out)}.")
     return " ".join(parts)
 
 

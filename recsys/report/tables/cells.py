@@ -10,7 +10,7 @@ from recsys import schema
 from recsys.report.tables.frame import BETTER, KEYS, UNCLEAR, WORSE, compared
 
 MARKS = {BETTER: "▲", WORSE: "▼", UNCLEAR: "·"}
-LEGEND = "▲ better, ▼ worse (the interval excludes 0), · neither can be said"
+LEGEND = "▲ better, ▼ worse (the interval excludes 0), · inconclusive (the interval includes 0)"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from recsys.report.tables.cells import Grid
 from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, short_names
 
-WORDS = {BETTER: "better on", WORSE: "worse on", UNCLEAR: "no difference shown on", None: "cannot be compared on"}
+WORDS = {BETTER: "better on", WORSE: "worse on", UNCLEAR: "inconclusive on", None: "cannot be compared on"}
 
 
 @dataclass(frozen=True)
