@@ -44,8 +44,8 @@ def _sections(table: pd.DataFrame) -> list[Section]:
     if drawn := planes(points):
         about = (
             "A point is a config. Its cross is the interval of its difference to the mean of all points, in each of the two numbers: what"
-            " the users do to all points alike is not in it. Dashed: the edge of what is worse by both numbers than some point; with more"
-            " objectives than the two, a point behind it can be on the front for another one's sake."
+            " users and seeds do to all points alike is not in it. Dashed: the edge of what is worse by both numbers than some point; with"
+            " more objectives than the two, a point behind it can be on the front for another one's sake."
         )
         shown.append(Section("planes", "Two at a time", about, figures=drawn, wide=True))
     about = (
