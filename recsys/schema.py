@@ -162,9 +162,9 @@ IMPORTANCE = pa.schema(
 )
 
 # Results of a study of which objectives help each other. `partners`: the other objectives of a training, joined by "+"; null:
-# trained alone. "value": a metric of one run. "gain": over seeds, the metric with these partners minus the metric alone.
-# "cosine": between two objectives' gradients in the shared layer's weights, over the days and seeds of the runs with all
-# objectives; null: noise hides one of the gradients.
+# trained alone. "value": a metric of one run. "gain": the metric with these partners minus the metric alone, seed by seed; its mean
+# over `seeds` seeds, with the interval over users and seeds (of one seed: over users). "cosine": between two objectives' gradients in
+# the shared layer's weights, over the days and seeds of the runs with all objectives; null: noise hides one of the gradients.
 AFFINITY = pa.schema(
     [
         ("what", pa.string()),
