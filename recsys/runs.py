@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from recsys import artifacts, schema
 from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
-from recsys.judge import judging, metrics_of, warn, warn_of_run
+from recsys.judge import judged_on, judging, metrics_of, warn, warn_of_run
 from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console
 from recsys.stages import contents
@@ -81,11 +81,10 @@ def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, s
 
 
 def _facts(runs: Sequence[Path], pipeline: Pipeline, split: str) -> dict[str, str]:
-    first, last = pipeline.split.parts()[split]
     return {
         "Runs": ", ".join(run.name for run in runs),
         "Compared with": runs[0].name,
-        "Judged on": f"{split} days, {first}" + (f" to {last}" if first != last else ""),
+        "Judged on": judged_on(pipeline, split),
         "Intervals": f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over the same users",
     }
 

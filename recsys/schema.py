@@ -162,9 +162,9 @@ IMPORTANCE = pa.schema(
 )
 
 # Results of a study of which objectives help each other. `partners`: the other objectives of a training, joined by "+"; null:
-# trained alone. "value": a metric of one run. "gain": over seeds, the metric with these partners minus the metric alone.
-# "cosine": between two objectives' gradients in the shared layer's weights, over the days and seeds of the runs with all
-# objectives; null: noise hides one of the gradients.
+# trained alone. "value": a metric of one run. "gain": the metric with these partners minus the metric alone, seed by seed; its mean
+# over `seeds` seeds, with the interval over users and seeds (of one seed: over users). "cosine": between two objectives' gradients in
+# the shared layer's weights, over the days and seeds of the runs with all objectives; null: noise hides one of the gradients.
 AFFINITY = pa.schema(
     [
         ("what", pa.string()),
@@ -202,7 +202,7 @@ COMPARISON = pa.schema(
 )
 
 # Results of a sweep. `point`: a config, whatever its seed. "run": a metric of one run, with its interval over users. "point": the mean
-# over seeds. "relative": this mean minus the mean of all points, without the variation over users that all points share. "front": the
+# over seeds. "relative": this mean minus the mean of all points, without what users and seeds do to all points alike. "front": the
 # share of bootstrap replicates in which a point is on the front, its verdict, and in `by` the points that dominate it, or seem to.
 # "dominates": for two points of which `by` is ahead, the share of replicates in which `by` is nowhere worse. "user_sd", "seed_sd": noise
 # of a number of one run; "pair_sd": noise of the difference of two points. "reference", "perfect": the two ends between which the

@@ -25,13 +25,13 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from recsys import artifacts, config, jobs, schema, walk
+from recsys import config, schema
 from recsys.balancing import BALANCERS
 from recsys.config.architectures import Architectures
-from recsys.evaluation import SeedNoise, evaluate, judged_by, main_metric, paired
+from recsys.evaluation import SHARED_REFERENCE, SeedNoise, evaluate, judged_by, main_metric
+from recsys.experiments import Run, Variant, open_runs, points, trained
 from recsys.progress import Console
-from recsys.stages import Job
-from recsys.workspace import INSIDE, MODEL, PREDICTIONS
+from recsys.workspace import INSIDE, MODEL
 from studies import fixed_front
 
 FIXED = "fixed"
@@ -45,8 +45,9 @@ WAYS: dict[str, tuple[str, ...]] = {  # the reference first
     ),
     "sampling": ("joint", "uniform", "0.5", "proportional"),
 }
+KEYS = {"sharing": "model.sharing", "balancing": "balance.method", "sampling": "train.sampling"}
+GAIN = ("gain", "low", "high")
 NORMAL_95 = 1.96
-CORRELATION = 0.5  # of two gains in one seed: both subtract the reference, whose noise is as large as theirs
 
 
 def main() -> None:
@@ -65,10 +66,11 @@ def main() -> None:
     rows = pd.read_csv(arguments.out).to_dict("records") if arguments.out.exists() else []
     done = {(row["way"], row["seed"]) for row in rows}
     for seed in range(1, arguments.seeds + 1):
-        for way in WAYS[arguments.what]:
-            if (way, seed) not in done:
-                rows += one_run(arguments, way, seed)
-                pd.DataFrame(rows).to_csv(arguments.out, index=False)
+        reference, *others = runs_of(arguments, seed)
+        missing = [run for run in (reference, *others) if (run.variant.name, seed) not in done]
+        for run in trained(missing, arguments.what):
+            rows += measured(run, reference)
+            pd.DataFrame(rows).to_csv(arguments.out, index=False)
     table = summary(pd.DataFrame(rows))
     print(table.to_string(index=False))
     if arguments.table:
@@ -86,31 +88,23 @@ def held_against_front(arguments: argparse.Namespace) -> pd.DataFrame:
 
     Runs that stand are not trained again.
     """
-    ways = WAYS[arguments.what]
     values, replicates = [], []
     for seed in range(1, arguments.seeds + 1):
-        jobs_P = [_job(arguments, way, seed) for way in ways]
-        for job in jobs_P:
-            walk.run(job, until="calibrate")
-        options = jobs_P[0].pipeline
-        judged = judged_by([objective for objective in options.objective if objective.loss_weight > 0])
-        sign_K = np.array([-1.0 if each.better == schema.LOWER else 1.0 for each in judged])
-        scored = ((job.run.name, artifacts.read_table(job.run / PREDICTIONS)) for job in jobs_P)
-        found = paired(scored, options.objective, judged, split=schema.TEST, bootstrap=options.evaluate.bootstrap, seed=options.seed)
-        values.append([[measured.value for measured in numbers] for numbers in found.measured] * sign_K)
-        replicates.append([[measured.replicates_R for measured in numbers] for numbers in found.measured] * sign_K[:, None])
-    by_seed_PSK, of_users_RPK = np.stack(values, axis=1), np.moveaxis(np.mean(replicates, axis=0), -1, 0)
-    return fixed_front.against_front(ways, [way == FIXED or way in FRONT for way in ways], by_seed_PSK, of_users_RPK)
+        runs = list(trained(runs_of(arguments, seed), arguments.what))
+        judged = judged_by([objective for objective in runs[0].job.pipeline.objective if objective.loss_weight > 0])
+        of_seed = points(runs, judged, schema.TEST)
+        values.append(of_seed.sign * of_seed.value)
+        replicates.append(of_seed.sign * of_seed.by_user)
+    ways = WAYS[arguments.what]
+    is_fixed = [way == FIXED or way in FRONT for way in ways]
+    return fixed_front.against_front(ways, is_fixed, np.stack(values, axis=1), np.mean(replicates, axis=0))
 
 
-def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str, object]]:
-    """Train and judge one way. The reference of this seed stands already."""
-    job, reference = (_job(arguments, name, seed) for name in (way, WAYS[arguments.what][0]))
-    walk.run(job, until="calibrate")
-    against = {reference.run.name: artifacts.read_table(reference.run / PREDICTIONS)} if job.run != reference.run else {}
-    metrics = evaluate(
-        artifacts.read_table(job.run / PREDICTIONS), job.pipeline.objective, run=job.run.name, against=against, slices=()
-    ).to_pandas()
+def measured(run: Run, reference: Run) -> list[dict[str, object]]:
+    """Judge one way, against the reference of the same seed, which stands already."""
+    job = run.job
+    against = {reference.job.run.name: reference.predictions()} if job.run != reference.job.run else {}
+    metrics = evaluate(run.predictions(), job.pipeline.objective, run=job.run.name, against=against, slices=()).to_pandas()
     metrics = metrics[(metrics["split"] == "test") & metrics["day"].isna()]
     inside = json.loads((job.run / MODEL / INSIDE).read_text())
     rows = []
@@ -118,48 +112,27 @@ def one_run(arguments: argparse.Namespace, way: str, seed: int) -> list[dict[str
         of_it = metrics[(metrics["objective"] == objective.name) & (metrics["metric"] == main_metric(objective))]
         own = of_it[of_it["against"].isna()].iloc[0]
         paired = of_it[of_it["against"].notna()]
-        gain, low, high = paired[["value", "low", "high"]].iloc[0] if len(paired) else (0.0, 0.0, 0.0)
-        rows.append(
-            {
-                "way": way,
-                "seed": seed,
-                "objective": objective.name,
-                "metric": main_metric(objective),
-                "n": own["n"],
-                "n_positive": own["n_positive"],
-                "value": own["value"],
-                "gain": gain,
-                "low": low,
-                "high": high,
-                "loss_weight": objective.loss_weight,
-                "multiplications": inside["multiplications"],
-                "parameters": inside["parameters"]["dense"],
-                "rows_per_second": inside["rows_per_second"],
-            }
-        )
+        difference = paired[["value", "low", "high"]].iloc[0] if len(paired) else (0.0, 0.0, 0.0)
+        about = {"way": run.variant.name, "seed": run.seed, "objective": objective.name, "metric": own["metric"]}
+        numbers = {"n": own["n"], "n_positive": own["n_positive"], "value": own["value"], **dict(zip(GAIN, difference, strict=True))}
+        cost = {"multiplications": inside["multiplications"], "parameters": inside["parameters"]["dense"]}
+        rows.append({**about, **numbers, "loss_weight": objective.loss_weight, **cost, "rows_per_second": inside["rows_per_second"]})
     return rows
 
 
-def _job(arguments: argparse.Namespace, way: str, seed: int) -> Job:
-    overrides = [*arguments.overrides, f"seed={seed}", "evaluate.baselines=[]"]
+def runs_of(arguments: argparse.Namespace, seed: int) -> list[Run]:
+    """Return the runs of all ways with this seed, the reference first. A simulated log is drawn anew for each seed."""
+    common = [*arguments.overrides, "evaluate.baselines=[]"]
     if arguments.budget:
-        overrides.append(f"model.budget_macs={arguments.budget}")
-    match arguments.what:
-        case "sharing":
-            overrides.append(f"model.sharing={way}")
-        case "sampling":
-            overrides.append(f"train.sampling={way}")
-        case "balancing":
-            overrides += _balance(config.load(arguments.pipeline, arguments.overrides), way)
-    options = config.load(arguments.pipeline, overrides)
-    return jobs.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
-
-
-def _balance(options: config.Pipeline, way: str) -> list[str]:
-    if way not in FRONT:
-        return [f"balance.method={way}"]
-    weights = fixed_front.weightings(options)[FRONT.index(way)]
-    return [f"balance.method={FIXED}", *(f"objective.{name}.loss_weight={weight}" for name, weight in weights.items())]
+        common.append(f"model.budget_macs={arguments.budget}")
+    variants = []
+    for way in WAYS[arguments.what]:
+        overrides = [f"{KEYS[arguments.what]}={FIXED if way in FRONT else way}"]
+        if way in FRONT:
+            weights = fixed_front.weightings(config.load(arguments.pipeline, arguments.overrides))[FRONT.index(way)]
+            overrides += [f"objective.{name}.loss_weight={weight}" for name, weight in weights.items()]
+        variants.append(Variant(way, config.load(arguments.pipeline, [*common, *overrides])))
+    return open_runs(variants, [seed], arguments.workspace, Console())
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -170,7 +143,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         compared = of_objective[of_objective["way"] != reference]
         seeds = int(of_objective["seed"].nunique())
         gain_PSK = compared.pivot(index="way", columns="seed", values="gain").to_numpy()[:, :, None]
-        noise = SeedNoise.of(gain_PSK, correlation=CORRELATION)
+        noise = SeedNoise.of(gain_PSK, correlation=SHARED_REFERENCE)
         for way, of_way in of_objective.groupby("way", sort=False):
             user_variance = (((of_way["high"] - of_way["low"]) / (2 * NORMAL_95)) ** 2).mean()
             half = np.nan if noise is None or way == reference else float(noise.half_width([user_variance], confidence=0.95)[0])

@@ -14,10 +14,9 @@ from typing import Any
 import pandas as pd
 
 from recsys import artifacts, config, jobs, schema, walk
-from recsys.evaluation import main_metric
+from recsys.evaluation import half_widths, main_metric
 from recsys.progress import Console
 from recsys.workspace import METRICS
-from studies.intervals import student
 
 
 def main() -> None:
@@ -56,9 +55,9 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one line per objective: the mean over worlds of the metric, and of its difference to the trees with the interval."""
     lines = []
     for (objective, metric), worlds in rows.groupby(["objective", "metric"], sort=False):
-        gain = student(worlds["gain"])
+        gain, (half,) = worlds["gain"].mean(), half_widths(worlds["gain"].to_numpy().reshape(1, -1, 1), confidence=0.95)
         means = {"net": worlds["value"].mean(), "trees": (worlds["value"] - worlds["gain"]).mean()}
-        interval = {"net − trees": gain.value, "low": gain.low, "high": gain.high}
+        interval = {"net − trees": gain, "low": gain - half, "high": gain + half}
         lines.append({"objective": objective, "metric": metric, "worlds": len(worlds), **means, **interval})
     return pd.DataFrame(lines).round(4)
 

@@ -1,4 +1,4 @@
-"""95 % intervals over seeds: Student's for a mean, the bootstrap's where a statistic has no formula, Wilson's for a share."""
+"""95 % intervals over seeds: the bootstrap's where a statistic has no formula, Wilson's for a share."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -42,15 +42,6 @@ def bootstrap(statistic: Statistic, *samples: ArrayLike) -> Interval:
 
     found = stats.bootstrap(arrays, estimate, n_resamples=RESAMPLES, paired=len(arrays) > 1, method="percentile", rng=0).confidence_interval
     return Interval(float(estimate(*arrays)), float(found.low), float(found.high))
-
-
-def student(sample: ArrayLike) -> Interval:
-    """Compute Student's interval of a mean. With one seed there is none (NaN)."""
-    values = np.asarray(sample, dtype=np.float64)
-    if len(values) < 2:
-        return Interval(float(values.mean()), np.nan, np.nan)
-    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    return Interval(float(values.mean()), float(values.mean()) - half, float(values.mean()) + half)
 
 
 def share(count: int, num: int) -> Interval:

@@ -20,9 +20,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from recsys import config, jobs, walk
-from recsys.affinity import Training, variant
-from recsys.evaluation import SeedNoise
+from recsys import config
+from recsys.evaluation import SHARED_REFERENCE, half_widths
+from recsys.experiments import Run, Variant, only, open_runs, trained
 from recsys.progress import Console
 from recsys.report.training_log import read_journal
 from recsys.workspace import JOURNAL
@@ -31,7 +31,6 @@ ALONE = "alone"
 WAYS = (ALONE, "soft", "shared_bottom", "mmoe")  # from sharing nothing to sharing most
 ALONE_IN = "shared_bottom"  # architecture of the net in which one objective learns
 READINGS = ("own", "served")  # at an objective's own best pass, and at the best pass of the weighted sum
-CORRELATION = 0.5  # of two gains in one seed: both subtract the same training of the objective alone, whose noise is as large as theirs
 
 
 def main() -> None:
@@ -59,20 +58,21 @@ def losses(arguments: argparse.Namespace, way: str, seed: int) -> pd.DataFrame:
     """
     overrides = [*arguments.overrides, f"model.sharing={ALONE_IN if way == ALONE else way}", "train.order=shuffled", "train.refit=false"]
     overrides += [f"train.passes={arguments.passes}", f"train.patience={arguments.passes}"]
+    overrides += [] if arguments.budget is None else [f"model.budget_macs={arguments.budget}"]
     options = config.load(arguments.pipeline, overrides)
     names = [objective.name for objective in options.objective if objective.loss_weight > 0]
-    trainings = [Training((name,), seed) for name in names] if way == ALONE else [Training(tuple(names), seed)]
-    found = pd.concat([_curves(arguments, variant(options, training, arguments.budget)) for training in trainings])
+    sets = [[name] for name in names] if way == ALONE else [names]
+    variants = [Variant(", ".join(chosen), only(options, chosen)) for chosen in sets]
+    runs = open_runs(variants, [seed], arguments.workspace, Console())
+    found = pd.concat([_curves(run) for run in trained(runs, "overfitting", stages=["train"])])
     return found.assign(way=way, seed=seed)[["way", "seed", "objective", "pass", "loss", "joint"]]
 
 
-def _curves(arguments: argparse.Namespace, options: config.Pipeline) -> pd.DataFrame:
+def _curves(run: Run) -> pd.DataFrame:
     """Return the losses of the objectives that learn in one training. `joint` is the sum that early stopping would compare."""
-    job = jobs.open_job(options, arguments.workspace, run=None, replace=False, console=Console())
-    walk.run(job, until="train")
-    journal = read_journal(job.run / JOURNAL)
+    journal = read_journal(run.job.run / JOURNAL)
     assert journal is not None  # the stage has written it
-    weights = {objective.name: objective.loss_weight for objective in options.objective if objective.loss_weight > 0}
+    weights = {objective.name: objective.loss_weight for objective in run.job.pipeline.objective if objective.loss_weight > 0}
     curves = journal.curves
     judged = curves[(curves["event"] == "pass") & curves["loss"].notna() & curves["objective"].isin(weights)]
     mean = judged.groupby(["objective", "pass"], sort=False)["loss"].mean().reset_index()  # over members
@@ -106,8 +106,8 @@ def _read(of: pd.DataFrame, way: str, objective: str, reading: str) -> dict[str,
 
 
 def _half_width(of: pd.DataFrame) -> float:
-    noise = SeedNoise.of(np.stack(of["gain_S"].to_list())[:, :, None], correlation=CORRELATION)
-    return float("nan") if noise is None else float(noise.half_width([0.0], confidence=0.95)[0])
+    (half,) = half_widths(np.stack(of["gain_S"].to_list())[:, :, None], confidence=0.95, correlation=SHARED_REFERENCE)
+    return float(half)
 
 
 def markdown(table: pd.DataFrame) -> str:

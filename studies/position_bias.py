@@ -9,7 +9,6 @@ the bias tower, blind to the position, and with the position as a plain input th
 
 import argparse
 import json
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys import artifacts, config, jobs, walk, world
+from recsys import config, world
+from recsys.evaluation import half_widths
+from recsys.experiments import Run, Variant, open_runs, trained
 from recsys.progress import Console
-from recsys.workspace import INSIDE, MODEL, PREDICTIONS, RAW
+from recsys.workspace import INSIDE, MODEL, RAW
 
 CONFIG = Path(__file__).with_suffix(".toml")
 WAYS = ("tower", "blind", "input")
@@ -54,27 +55,16 @@ def main() -> None:
 
 def one_world(sharpness: float, seed: int, overrides: Sequence[str]) -> list[dict[str, object]]:
     """Train and measure the three ways on one simulated world. Delete its files afterwards."""
-    workspace = Path(tempfile.mkdtemp(prefix="position-bias-"))
-    try:
-        return [
-            {
-                "sharpness": sharpness,
-                "seed": seed,
-                "way": way,
-                **one_run(workspace, [f"source.sharpness={sharpness}", f"seed={seed}", *overrides], way),
-            }
-            for way in WAYS
-        ]
-    finally:
-        shutil.rmtree(workspace)
+    common = [f"source.sharpness={sharpness}", *overrides]
+    ways = [Variant(way, config.load(CONFIG, [*common, f"model.position={way}"])) for way in WAYS]
+    with tempfile.TemporaryDirectory(prefix="position-bias-") as workspace:
+        runs = open_runs(ways, [seed], Path(workspace), Console(quiet=True))
+        return [{"sharpness": sharpness, "seed": seed, "way": run.variant.name, **measured(run)} for run in trained(runs, "position bias")]
 
 
-def one_run(workspace: Path, overrides: Sequence[str], way: str) -> dict[str, object]:
-    """Train one way and measure its order of the test day's requests. Keep the learned curve of the tower."""
-    options = config.load(CONFIG, [*overrides, f"model.position={way}"])
-    job = jobs.open_job(options, workspace, run=way, replace=False, console=Console(quiet=True))
-    walk.run(job, until="calibrate")
-    predictions = artifacts.read_table(job.run / PREDICTIONS).to_pandas()
+def measured(run: Run) -> dict[str, object]:
+    """Measure one way's order of the test day's requests. Keep the learned curve of the tower."""
+    job, predictions = run.job, run.predictions().to_pandas()
     truth = world.read_truth(job.folder / RAW, ["request", "vid", "slot", world.ATTRACTIVENESS]).to_pandas()
     joined = predictions.merge(truth, left_on=["request_id", "item_id"], right_on=["request", "vid"], validate="one_to_one")
     joined = joined.sort_values(["request", "slot"])
@@ -98,26 +88,14 @@ def pairs_ordered_rightly(score_RS: NDArray[np.float64], truth_RS: NDArray[np.fl
 
 def differences(rows: pd.DataFrame) -> pd.DataFrame:
     """Return tower minus each other way, paired by world: the mean over seeds and its 95 % t interval."""
-    from scipy import stats
-
     wide = rows.pivot(index=["sharpness", "seed"], columns="way", values="ordered_rightly")
     table = []
     for sharpness, worlds in wide.groupby("sharpness"):
         for other in ("blind", "input"):
             gain = worlds["tower"] - worlds[other]
-            half = stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain))
-            table.append(
-                {
-                    "sharpness": sharpness,
-                    "seeds": len(gain),
-                    "tower": worlds["tower"].mean(),
-                    "against": other,
-                    "other": worlds[other].mean(),
-                    "gain": gain.mean(),
-                    "low": gain.mean() - half,
-                    "high": gain.mean() + half,
-                }
-            )
+            (half,) = half_widths(gain.to_numpy().reshape(1, -1, 1), confidence=0.95)
+            means = {"tower": worlds["tower"].mean(), "against": other, "other": worlds[other].mean(), "gain": gain.mean()}
+            table.append({"sharpness": sharpness, "seeds": len(gain), **means, "low": gain.mean() - half, "high": gain.mean() + half})
     return pd.DataFrame(table).round(4)
 
 

@@ -8,7 +8,6 @@ of the test day.
 """
 
 import argparse
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from scipy import stats
 from recsys import artifacts, config, jobs, schema, walk
 from recsys.config import Pipeline
 from recsys.encoding import EncodedDays
+from recsys.evaluation import half_widths
 from recsys.progress import Console
 from recsys.stages import Job
 from recsys.workspace import PREDICTIONS, day_folder
@@ -58,8 +58,8 @@ def main() -> None:
 
 def one_world(seed: int, overrides: Sequence[str], labels: Sequence[int | None]) -> list[dict[str, object]]:
     """Train all ways with all numbers of labels on one simulated world. Delete its files afterwards."""
-    workspace = Path(tempfile.mkdtemp(prefix="transfer-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="transfer-") as folder:
+        workspace = Path(folder)
         whole = config.load(CONFIG, [f"seed={seed}", *overrides])
         first = _run(of(whole, FIRST), workspace, "first")
         everything = _run(whole, workspace, "all", until="encode")
@@ -69,8 +69,6 @@ def one_world(seed: int, overrides: Sequence[str], labels: Sequence[int | None])
             for asked in labels
             for way in WAYS
         ]
-    finally:
-        shutil.rmtree(workspace)
 
 
 def one_way(everything: Job, way: str, asked: int | None, known: int, workspace: Path, first: Path) -> dict[str, object]:
@@ -127,7 +125,7 @@ def gains(rows: pd.DataFrame) -> pd.DataFrame:
     for asked, worlds in wide.groupby("asked"):
         for way in WAYS[1:]:
             gain = worlds[way] - worlds["alone"]
-            half = stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain))
+            (half,) = half_widths(gain.to_numpy().reshape(1, -1, 1), confidence=0.95)
             means = {"alone": worlds["alone"].mean(), "auc": worlds[way].mean(), "gain": gain.mean()}
             labels = "all" if asked == -1 else str(asked)
             table.append({"labels": labels, "seeds": len(gain), "way": way, **means, "low": gain.mean() - half, "high": gain.mean() + half})

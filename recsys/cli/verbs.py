@@ -1,4 +1,4 @@
-"""The verbs only. What a verb does stands in walk.py, runs.py, sweep.py and affinity.py, which are imported when the verb runs."""
+"""The verbs only. What a verb does stands in walk.py, runs.py and experiments/, which are imported when the verb runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -195,9 +195,9 @@ def affinity(
     debug: Debug = False,
 ) -> None:
     """Show which objectives help each other: each alone, every two, all together; at equal cost, over seeds. Nothing is trained twice."""
-    from recsys import affinity as studies
+    from recsys import experiments
 
-    studies.affinity(config.load(pipeline, overrides or ()), workspace, seeds=seeds, budget=budget, console=Console(quiet=quiet))
+    experiments.run_affinity(config.load(pipeline, overrides or ()), workspace, seeds=seeds, budget=budget, console=Console(quiet=quiet))
 
 
 @app.command()
@@ -223,7 +223,7 @@ def sweep(
     debug: Debug = False,
 ) -> None:
     """Show a front instead of a point: every config of a grid with every seed. What is trained is not trained again."""
-    from recsys import sweep as studies
+    from recsys import experiments
     from recsys.config.grid import axis, grid, simplex
 
     axes = [axis(text) for text in over or ()]
@@ -231,8 +231,8 @@ def sweep(
         axes.append(simplex([name.strip() for name in over_weights.split(",")], steps, config.load(pipeline, overrides or ())))
     if not axes:
         raise ConfigError("sweep: found nothing to go over, expected --over KEY=V1,V2,… or --over-weights OBJECTIVE,OBJECTIVE,…")
-    judge = studies.Judge(on, tuple(objectives or ()), tuple(metrics or ()))
-    studies.sweep(pipeline, overrides or (), grid(axes), judge, workspace, seeds=seeds, console=Console(quiet=quiet))
+    judge = experiments.Judge(on, tuple(objectives or ()), tuple(metrics or ()))
+    experiments.run_sweep(pipeline, overrides or (), grid(axes), judge, workspace, seeds=seeds, console=Console(quiet=quiet))
 
 
 @app.command()

@@ -12,10 +12,11 @@ from recsys.evaluation.inputs.scores import Scores, read_scores
 from recsys.evaluation.inputs.targets import Target, targets
 from recsys.evaluation.intervals.bootstrap import Interval, UserDraws, interval
 from recsys.evaluation.intervals.dominance import Dominant, dominant_users
-from recsys.evaluation.intervals.seeds import SeedNoise
+from recsys.evaluation.intervals.seeds import SHARED_REFERENCE, SeedNoise, half_widths
 from recsys.evaluation.measured import Measured, difference
 from recsys.evaluation.metrics import METRICS, OFF_POLICY, Metric, list_metric, list_metrics, main_metric
 from recsys.evaluation.metrics.probability import calibration_curve
+from recsys.evaluation.over_seeds import gains
 from recsys.evaluation.paired import Judged, Paired, judged_by, paired
 from recsys.evaluation.permutation_importance import falls
 from recsys.evaluation.points import Ends, Points, later_rows, sweep_rows
@@ -25,6 +26,7 @@ from recsys.evaluation.position_curve import position_curve
 __all__ = [
     "METRICS",
     "OFF_POLICY",
+    "SHARED_REFERENCE",
     "Dominant",
     "Ends",
     "Interval",
@@ -49,6 +51,8 @@ __all__ = [
     "evaluate",
     "falls",
     "front_share",
+    "gains",
+    "half_widths",
     "hypervolume",
     "hypervolume_replicates",
     "interval",

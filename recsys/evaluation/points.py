@@ -27,6 +27,7 @@ from recsys.evaluation.inputs.rows import FloatArray
 from recsys.evaluation.intervals.bootstrap import Interval, interval
 from recsys.evaluation.intervals.seeds import SeedNoise
 from recsys.evaluation.measured import Measured
+from recsys.evaluation.over_seeds import means, relative
 from recsys.evaluation.paired import Paired
 
 Ends = tuple[Sequence[float | None], Sequence[float | None]]
@@ -68,6 +69,11 @@ class Points:
         values = [[measured.value for measured in numbers] for numbers in self.paired.measured]
         return np.array(values, np.float64).reshape(len(self.names), len(self.seeds), -1)
 
+    def measured(self, number: int) -> list[tuple[Measured, ...]]:
+        """Return one number of every run, [P][S]."""
+        of_runs, seeds = [numbers[number] for numbers in self.paired.measured], len(self.seeds)
+        return [tuple(of_runs[start : start + seeds]) for start in range(0, len(of_runs), seeds)]
+
     @cached_property
     def value(self) -> FloatArray:
         """The means over seeds, [P, K]."""
@@ -107,23 +113,6 @@ class Points:
             for clearly_P, on_front in zip(self.dominated.clearly_PP.T, on_front_P, strict=True)
         ]
 
-    def intervals(self) -> list[list[Interval]]:
-        """Return the interval of each number, [P][K].
-
-        With one seed it is the percentile interval over users. With several seeds, the variances over users and over seeds add.
-        """
-        if self.seed_noise is None:
-            return [
-                [
-                    number.interval(confidence=self.confidence, centred=judged.metric.centred)
-                    for number, judged in zip(numbers, self.paired.judged, strict=True)
-                ]
-                for numbers in self.paired.measured
-            ]
-        half_PK = self.seed_noise.half_width(np.nanvar(self.by_user, axis=0, ddof=1), confidence=self.confidence)
-        low_PK, high_PK = (self.value - half_PK).tolist(), (self.value + half_PK).tolist()
-        return [[Interval(*bounds) for bounds in zip(*sides, strict=True)] for sides in zip(low_PK, high_PK, strict=True)]
-
     def hypervolume(self, ends: Ends) -> tuple[float, Interval]:
         """Compute the hypervolume of the front, as a share of the box between the two `ends`. Each end has one value per number.
 
@@ -161,7 +150,6 @@ def sweep_rows(points: Points, ends: Ends) -> pa.Table:
 def _values(points: Points) -> Iterator[dict[str, Any]]:
     """Yield the numbers of every run and of every point, and each point's difference to the mean of all points."""
     paired, seeds = points.paired, len(points.seeds)
-    intervals = points.intervals()
     for k, judged in enumerate(paired.judged):
         shared = {"objective": judged.objective, "metric": judged.metric.name, "better": judged.better, "users": paired.users[k]}
         for m, run in enumerate(paired.runs):
@@ -169,14 +157,10 @@ def _values(points: Points) -> Iterator[dict[str, Any]]:
             low, high, _ = measured.interval(confidence=points.confidence, centred=judged.metric.centred)
             name, seed = points.names[m // seeds], points.seeds[m % seeds]
             yield _row("run", points, point=name, run=run, seed=seed, value=measured.value, low=low, high=high, **shared)
-        for p, name in enumerate(points.names):
-            low, high, _ = intervals[p][k]
-            yield _row("point", points, point=name, value=float(points.value[p, k]), low=low, high=high, **shared)
-        relative_P = points.value[:, k] - points.value[:, k].mean()
-        relative_RP = points.replicates[:, :, k] - points.replicates[:, :, k].mean(axis=1, keepdims=True)
-        for name, value, replicates_R in zip(points.names, relative_P.tolist(), relative_RP.T, strict=True):
-            low, high, _ = interval(replicates_R, value, confidence=points.confidence)
-            yield _row("relative", points, point=name, value=value, low=low, high=high, **shared)
+        for what, of_points in (("point", means), ("relative", relative)):
+            found = of_points(points.measured(k), confidence=points.confidence, centred=judged.metric.centred)
+            for name, (value, (low, high, _)) in zip(points.names, found, strict=True):
+                yield _row(what, points, point=name, value=value, low=low, high=high, **shared)
 
 
 def later_rows(points: Points) -> pa.Table:

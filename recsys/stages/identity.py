@@ -9,9 +9,9 @@ from recsys.config import Pipeline
 from recsys.workspace import CONFIG
 
 
-def run_name(pipeline: Pipeline) -> str:
-    """Return the default name of a run: its architecture and a fingerprint of its config."""
-    return f"{pipeline.model.sharing}-{artifacts.fingerprint(run_identity(pipeline))[:6]}"
+def run_name(pipeline: Pipeline, stem: str | None = None) -> str:
+    """Return the name of a run: `stem`, by default its way of sharing, and a fingerprint of its config."""
+    return f"{stem or pipeline.model.sharing}-{artifacts.fingerprint(run_identity(pipeline))[:6]}"
 
 
 def run_identity(pipeline: Pipeline) -> dict[str, Any]:

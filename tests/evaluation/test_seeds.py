@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recsys.evaluation import SeedNoise
+from recsys.evaluation import SeedNoise, half_widths
 
 
 def test_covariance_is_pooled_over_points(rng) -> None:
@@ -17,6 +17,7 @@ def test_covariance_is_pooled_over_points(rng) -> None:
 
 def test_one_seed_says_nothing() -> None:
     assert SeedNoise.of(np.zeros((5, 1, 2))) is None
+    assert np.isnan(half_widths(np.zeros((5, 1, 2)), np.ones((5, 2)), confidence=0.95)).all()
 
 
 def test_without_noise_of_users_the_interval_is_students() -> None:

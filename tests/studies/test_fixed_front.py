@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from recsys import config
+from recsys.experiments import trained
 from studies import comparison
 from studies.fixed_front import POINTS, against_front, markdown, spread, weightings
 
@@ -79,7 +80,9 @@ def test_ways_of_balancing_are_held_against_the_front_from_their_runs_alone(tmp_
     arguments = Namespace(
         what="balancing", pipeline=PIPELINES / "tiny.toml", budget=None, seeds=1, overrides=["evaluate.bootstrap=20"], workspace=tmp_path
     )
-    rows = pd.DataFrame([row for way in comparison.WAYS["balancing"] for row in comparison.one_run(arguments, way, 1)])
+    reference, *others = comparison.runs_of(arguments, 1)
+    runs = trained([reference, *others], "balancing")
+    rows = pd.DataFrame([row for run in runs for row in comparison.measured(run, reference)])
     weights = rows.pivot(index="way", columns="objective", values="loss_weight")
     assert (weights.loc[["fixed", "uncertainty"]] == 1.0).all(axis=None)
     assert weights.loc["fixed 1"].to_dict() == weightings(config.load(arguments.pipeline))[0]

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from scipy import stats
 
-from studies.intervals import bootstrap, share, student
+from studies.intervals import bootstrap, share
 
 
 def test_a_share_has_wilson_s_interval():
@@ -13,13 +12,6 @@ def test_a_share_has_wilson_s_interval():
     assert found == pytest.approx((p, middle - half, middle + half), abs=1e-6)
     assert share(0, 20).low == 0.0
     assert share(0, 20).high > 0.1
-
-
-def test_a_mean_has_students_interval(rng):
-    values = rng.standard_normal(5)
-    expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
-    assert student(values) == pytest.approx((values.mean(), expected.low, expected.high))
-    assert np.isnan(student(values[:1])[1:]).all()
 
 
 def test_the_bootstrap_of_a_mean_is_near_its_normal_interval(rng):

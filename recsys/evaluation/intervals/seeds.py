@@ -11,6 +11,8 @@ from scipy import stats
 
 from recsys.evaluation.inputs.rows import FloatArray
 
+SHARED_REFERENCE = 0.5  # correlation of two differences to one reference run in a seed, where the noise of every run is as large
+
 
 @dataclass(frozen=True)
 class SeedNoise:
@@ -70,3 +72,14 @@ class SeedNoise:
         scale_R = np.sqrt(self.freedom / rng.chisquare(self.freedom, len(replicates_RPK)))
         noise_RPK: FloatArray = scale_R[:, None, None] * (rng.standard_normal(replicates_RPK.shape) @ factor_KK.T)
         return replicates_RPK + noise_RPK
+
+
+def half_widths(value_PSK: ArrayLike, user_variance_PK: ArrayLike = 0.0, *, confidence: float, correlation: float = 0.0) -> FloatArray:
+    """Return half the width of the interval of each mean over seeds, [P, K] or [K], as the two methods of `SeedNoise` compute it.
+
+    With one seed all are NaN.
+    """
+    noise = SeedNoise.of(value_PSK, correlation=correlation)
+    if noise is None:
+        return np.full(np.broadcast_shapes(np.shape(user_variance_PK), np.shape(value_PSK)[2:]), np.nan)
+    return noise.half_width(user_variance_PK, confidence=confidence)

@@ -53,7 +53,7 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
             "Who helps whom",
             about,
             figures=[_map(gains, objectives)],
-            matrices={"Gain over being trained alone, with its interval over seeds": _matrix(table, objectives)},
+            matrices={f"Gain over being trained alone, with its interval over {_over(gains)}": _matrix(table, objectives)},
             wide=True,
         )
     ]
@@ -118,16 +118,24 @@ def _map(gains: pd.DataFrame, objectives: Sequence[str]) -> Figure:
     return heat_map(cells, _columns(gains, objectives), scale_of(cells["value"]), "gain", title=title, text=text, of="with")
 
 
+def _over(gains: pd.DataFrame) -> str:
+    """Return whose noise the intervals hold."""
+    return "users" if gains["seeds"].max() == 1 else "users and seeds"
+
+
 def _words(gains: pd.DataFrame, confidence: float) -> str:
     """Return in words what the intervals say, and how many of them would exclude 0 by chance alone."""
     judged = gains[gains["verdict"].notna()]
     if judged.empty:
-        return "One seed gives no interval: no gain can be told from the noise of seeds."
+        return "No gain has an interval."
     parts = [
         f"{words}: " + ", ".join(f"{row.objective} by {row.partner} ({row.value:+.4f})" for row in found.itertuples())
         for verdict, words in ((BETTER, "Helped"), (WORSE, "Hurt"))
         if len(found := judged[judged["verdict"] == verdict])
     ]
     unclear = int((judged["verdict"] == UNCLEAR).sum())
-    parts.append(f"Inconclusive: {unclear} of {len(judged)} gains")
-    return f"{'. '.join(parts)}. By chance alone, about {(1 - confidence) * len(judged):.1g} intervals would exclude 0."
+    parts.append(f"Inconclusive, within the noise of {_over(gains)}: {unclear} of {len(judged)} gains")
+    words = f"{'. '.join(parts)}. By chance alone, about {(1 - confidence) * len(judged):.1g} intervals would exclude 0."
+    if gains["seeds"].max() == 1:
+        words += " One seed: what is said is of these trained models. Whether a partner does it again, only more seeds tell."
+    return words

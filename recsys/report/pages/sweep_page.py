@@ -44,8 +44,8 @@ def _sections(table: pd.DataFrame) -> list[Section]:
     if drawn := planes(points):
         about = (
             "A point is a config. Its cross is the interval of its difference to the mean of all points, in each of the two numbers: noise"
-            " of the users that moves all points alike is not in it. Dashed: the edge of what is worse in both numbers than some point."
-            " With more than two objectives, a point behind the edge can be on the front because of another objective."
+            " of users and seeds that moves all points alike is not in it. Dashed: the edge of what is worse in both numbers than some"
+            " point. With more than two objectives, a point behind the edge can be on the front because of another objective."
         )
         shown.append(Section("planes", "Two numbers at a time", about, figures=drawn, wide=True))
     about = (

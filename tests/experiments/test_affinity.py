@@ -1,17 +1,16 @@
 """Who helps whom: what is trained, that it is not trained again, and that the numbers are those of the runs."""
 
+import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from recsys import artifacts, config, schema
-from recsys.affinity import Training, gains, plan, variant
 from recsys.cli import run_command
+from recsys.experiments.affinity import only, sets_of
 
 TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
 SMALL = [
@@ -26,75 +25,37 @@ SMALL = [
 SETS = [part for override in SMALL for part in ("--set", override)]
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Path:
+    """After a study of three objectives with two seeds."""
+    place = tmp_path_factory.mktemp("affinity")
+    assert run(place) == 0
+    return place
+
+
 def run(workspace: Path, *more: str) -> int:
     return run_command(["affinity", str(TINY), "--workspace", str(workspace), "--seeds", "2", *SETS, *more])
 
 
-def test_every_objective_alone_every_two_and_all_with_every_seed() -> None:
-    trainings = plan(["a", "b", "c", "d"], [7, 8])
-    assert len(trainings) == 2 * (4 + 6 + 1)
-    assert [training.objectives for training in trainings[:11] if len(training.objectives) != 2] == [
-        ("a",), ("b",), ("c",), ("d",), ("a", "b", "c", "d"),
-    ]  # fmt: skip
-    assert plan(["a", "b"], [7]) == [Training(("a",), 7), Training(("b",), 7), Training(("a", "b"), 7)]  # two: a pair is all
+def test_every_objective_alone_every_two_and_all() -> None:
+    found = sets_of(["a", "b", "c", "d"])
+    assert len(found) == 4 + 6 + 1
+    assert [objectives for objectives in found if len(objectives) != 2] == [("a",), ("b",), ("c",), ("d",), ("a", "b", "c", "d")]
+    assert sets_of(["a", "b"]) == [("a",), ("b",), ("a", "b")]  # a pair is all
 
 
 def test_a_run_is_the_pipeline_in_which_the_others_weigh_nothing() -> None:
     pipeline = config.load(TINY, ["objective.like.loss_weight=0.5"])
-    alone = variant(pipeline, Training(("like",), 9), 50_000)
+    alone = only(pipeline, ["like"])
     assert [objective.loss_weight for objective in alone.objective] == [0.0, 0.0, 0.5]
-    assert (alone.seed, alone.model.budget_macs, alone.evaluate.baselines) == (9, 50_000, ())
+    assert alone.evaluate.baselines == ()
     assert [objective.loss_weight for objective in pipeline.objective] == [1.0, 1.0, 0.5]
-    together = variant(pipeline, Training(("click", "watch_time", "like"), pipeline.seed), None)
+    together = only(pipeline, ["click", "watch_time", "like"])
     assert together.model_copy(update={"evaluate": pipeline.evaluate}) == pipeline
 
 
-def values(table: dict[tuple[str, str | None], list[float]]) -> pd.DataFrame:
-    rows = [
-        {"objective": objective, "partners": partners, "metric": "auc", "seed": seed, "value": value}
-        for (objective, partners), by_seed in table.items()
-        for seed, value in enumerate(by_seed)
-    ]
-    return pd.DataFrame(rows)
-
-
-def test_a_gain_is_paired_by_seed_and_its_interval_pools_the_variance() -> None:
-    found = gains(values({("a", None): [0.5, 0.6, 0.7], ("a", "b"): [0.6, 0.7, 0.8], ("a", "b+c"): [0.4, 0.6, 0.8]}), confidence=0.95)
-    assert [(row["partners"], row["value"]) for row in found] == [("b", pytest.approx(0.1)), ("b+c", pytest.approx(0.0))]
-    pooled = (0.0 + np.var([-0.1, 0.0, 0.1], ddof=1)) / 2
-    half = stats.t.ppf(0.975, 4 / 1.25) * np.sqrt(pooled / 3)  # 2 (3 − 1) degrees, less for a correlation of 1/2
-    assert [row["high"] - row["value"] for row in found] == pytest.approx([half, half])
-
-
-def test_of_one_gain_the_interval_is_that_of_a_paired_t_test() -> None:
-    alone, paired = [0.50, 0.61, 0.72], [0.55, 0.63, 0.78]
-    (found,) = gains(values({("a", None): alone, ("a", "b"): paired}), confidence=0.9)
-    expected = stats.ttest_rel(paired, alone).confidence_interval(0.9)
-    assert (found["low"], found["high"]) == (pytest.approx(expected.low), pytest.approx(expected.high))
-
-
-def test_intervals_cover_as_often_as_they_say() -> None:
-    """Noise of runs, alone ones included; three gains of nothing from three seeds."""
-    rng = np.random.default_rng(1)
-    covered = []
-    for _ in range(600):
-        table = {("a", partners): list(rng.normal(0.7, 0.01, 3)) for partners in (None, "b", "c", "b+c")}
-        covered += [row["low"] <= 0 <= row["high"] for row in gains(values(table), confidence=0.95)]
-    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
-
-
-def test_one_seed_has_no_interval_and_an_undefined_metric_no_gain() -> None:
-    (found,) = gains(values({("a", None): [0.5], ("a", "b"): [0.6]}), confidence=0.95)
-    assert (found["value"], found["low"], found["high"]) == (pytest.approx(0.1), None, None)
-    (found,) = gains(values({("a", None): [0.5, np.nan], ("a", "b"): [0.6, 0.7]}), confidence=0.95)
-    assert (found["value"], found["low"]) == (None, None)
-
-
-def test_the_whole_way(tmp_path: Path, capsys) -> None:
-    assert run(tmp_path) == 0
-    said = capsys.readouterr().out
-    assert "14 runs, 7 sets of 3 objectives with 2 seeds each" in said
-    (folder,) = (tmp_path / "tiny" / "affinity").iterdir()
+def test_the_whole_way(workspace: Path) -> None:
+    (folder,) = (workspace / "tiny" / "affinity").iterdir()
     for file in ("affinity.parquet", "affinity.html"):
         assert artifacts.verify(folder / file).stage == "affinity"
     rows = pq.read_table(folder / "affinity.parquet")
@@ -103,10 +64,13 @@ def test_the_whole_way(tmp_path: Path, capsys) -> None:
     trained = table[table["what"] == "value"]
     assert len(trained) == 2 * (3 + 3 * 2 + 3)
     for row in trained[trained["objective"] == "click"].itertuples():
-        assert row.value == pytest.approx(auc_of_test(tmp_path / "tiny" / "runs" / row.run, "click"))
+        assert row.value == pytest.approx(auc_of_test(workspace / "tiny" / "runs" / row.run, "click"))
     gain = table[(table["what"] == "gain") & (table["objective"] == "click") & (table["partners"] == "like")]["value"].item()
     of_click = trained[trained["objective"] == "click"].assign(partners=trained["partners"].fillna("alone")).groupby("partners")["value"]
     assert gain == pytest.approx(of_click.mean()["like"] - of_click.mean()["alone"])
+    gains = table[table["what"] == "gain"]
+    assert (gains["low"] < gains["value"]).all()
+    assert (gains["value"] < gains["high"]).all()
     cosines = table[table["what"] == "cosine"]
     assert set(cosines["objective"]) == {"click", "watch_time", "like"}
     assert cosines[["objective", "partners"]].drop_duplicates().shape == (6, 2) == (len(cosines), 2)
@@ -114,25 +78,40 @@ def test_the_whole_way(tmp_path: Path, capsys) -> None:
     assert cosines["seeds"].eq(2).all()
     html = (folder / "affinity.html").read_text(encoding="utf-8")
     assert all(f'id="{anchor}"' in html for anchor in ("run", "gains", "gradients"))
+    assert "its interval over users and seeds" in html
     assert "http" not in html.partition('<script id="figures"')[0].replace("http-equiv", "")
-    assert len(list((tmp_path / "tiny" / "examples").iterdir())) == len(list((tmp_path / "tiny" / "encoded").iterdir())) == 1
+    assert len(list((workspace / "tiny" / "examples").iterdir())) == len(list((workspace / "tiny" / "encoded").iterdir())) == 1
 
-    assert run(tmp_path) == 0  # once more: nothing is trained again
+
+def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace: Path, capsys) -> None:
+    (file,) = (workspace / "tiny" / "affinity").glob("*/affinity.parquet")
+    before = file.read_bytes()
+    assert run(workspace) == 0
     said = capsys.readouterr().out
+    assert "14 runs, 7 sets of 3 objectives with 2 seeds each" in said
+    assert "affinity 3 of 14: watch_time, seed 7 (affinity-watch_time-" in said
     assert said.count("train: fresh") == said.count("score: fresh") == 14
-    assert (folder / "affinity.parquet").read_bytes() == pq_bytes(folder, rows)
+    assert file.read_bytes() == before
 
     others = ["--set", "objective.watch_time.loss_weight=0", "--set", "objective.like.loss_weight=0"]  # an ordinary run
-    assert run_command(["run", str(TINY), "--workspace", str(tmp_path), "--until", "train", *SETS, *others]) == 0
+    assert run_command(["run", str(TINY), "--workspace", str(workspace), "--until", "train", *SETS, *others]) == 0
     assert "train: the model of affinity-click-" in capsys.readouterr().out
 
 
-def pq_bytes(folder: Path, rows) -> bytes:
-    again = folder / "again.parquet"
-    pq.write_table(rows, again)
-    found = again.read_bytes()
-    again.unlink()
-    return found
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_sweep_over_the_same_two_configs_gives_the_same_difference_and_interval(workspace: Path, tmp_path: Path, seeds: int) -> None:
+    """Clicks alone and with likes: of two points, each is half the difference of both from their mean."""
+    shutil.copytree(workspace / "tiny", tmp_path / "tiny")
+    shutil.rmtree(tmp_path / "tiny" / "affinity")
+    common = ["--seeds", str(seeds), "--set", "objective.watch_time.loss_weight=0", "--quiet"]
+    assert run(tmp_path, *common) == 0
+    over = ["--over", "objective.like.loss_weight=0,1", "--objective", "click"]
+    assert run_command(["sweep", str(TINY), "--workspace", str(tmp_path), *SETS, *over, *common]) == 0
+    (affinity,), (sweep,) = ((tmp_path / "tiny").glob(f"*/*/{name}.parquet") for name in ("affinity", "sweep"))
+    gain = pd.read_parquet(affinity).query("what == 'gain' and objective == 'click'")[["value", "low", "high"]]
+    relative = pd.read_parquet(sweep).query("what == 'relative' and point == 'like.loss_weight=1'")[["value", "low", "high"]]
+    assert gain.to_numpy() == pytest.approx(2 * relative.to_numpy())
+    assert ("One seed: what is said is of these trained models" in affinity.with_suffix(".html").read_text()) == (seeds == 1)
 
 
 def auc_of_test(run: Path, objective: str) -> float:

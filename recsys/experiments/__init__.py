@@ -1,0 +1,8 @@
+"""Experiments: variants × seeds as ordinary runs, judged together. A sweep and a study of affinity are two; studies/ has others."""
+
+from recsys.experiments.affinity import only, run_affinity
+from recsys.experiments.sweep import Judge, run_sweep
+from recsys.experiments.trained import Run, open_runs, points, trained
+from recsys.experiments.variants import Variant
+
+__all__ = ["Judge", "Run", "Variant", "only", "open_runs", "points", "run_affinity", "run_sweep", "trained"]
