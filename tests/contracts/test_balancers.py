@@ -8,6 +8,7 @@ from recsys.balancing import BALANCERS
 from recsys.balancing.scalarizers import GeometricMean
 from recsys.balancing.weightings import Weighting
 from tests.balancing.factory import DRAWN, METHODS, balancer, gramian, losses
+from tests.spread import spread
 
 ALIKE = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
 NEARLY = torch.tensor([[1.0, 0.0], [1.0, 0.0], [-2.0, 1e-6]], dtype=torch.float64)
@@ -58,8 +59,7 @@ def same(a, b):
     torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
-@methods
-@pytest.mark.parametrize("hard", GRAMIANS)
+@pytest.mark.parametrize(("method", "hard"), spread(METHODS, GRAMIANS, over=2))
 def test_weights_are_finite(method, hard):
     gramian_KK = GRAMIANS[hard]
     num = len(gramian_KK)
@@ -75,18 +75,11 @@ def test_weights_are_finite(method, hard):
 
 
 WITHOUT_ONE_SOLUTION = ("nearly opposed", "zero")
-STOPPED_ON_ITS_WAY = ("torchjd.fairgrad", "rank 2 of 9")  # no solution, so its solver's last guess is what it answers
+STOPPED_ON_ITS_WAY = ["torchjd.fairgrad", "rank 2 of 9"]  # no solution, so its solver's last guess is what it answers
+SOLVABLE = spread([name for name in METHODS if name not in DRAWN], [hard for hard in GRAMIANS if hard not in WITHOUT_ONE_SOLUTION], over=2)
 
 
-@pytest.mark.parametrize(
-    ("method", "hard"),
-    [
-        (method, hard)
-        for method in METHODS
-        for hard in GRAMIANS
-        if method not in DRAWN and hard not in WITHOUT_ONE_SOLUTION and (method, hard) != STOPPED_ON_ITS_WAY
-    ],
-)
+@pytest.mark.parametrize(("method", "hard"), [case for case in SOLVABLE if [*case.values] != STOPPED_ON_ITS_WAY])
 def test_the_order_of_objectives_means_nothing(method, hard):
     """But for methods that draw: they draw in the objectives' order."""
     gramian_KK = GRAMIANS[hard] / GRAMIANS[hard].diagonal().mean()
@@ -128,8 +121,7 @@ def test_a_fresh_state_can_be_restored_too(method):
     same(walk(other, 4), walk(balancer(method), 4))
 
 
-@methods
-@pytest.mark.parametrize("rubbish", [0.0, float("nan"), float("inf"), -3e8])
+@pytest.mark.parametrize(("method", "rubbish"), spread(METHODS, (0.0, float("nan"), float("inf"), -3e8), over=2))
 def test_what_stands_in_an_absent_place_is_not_read(method, rubbish):
     present_K = torch.tensor([True, False, True])
     clean, dirty = balancer(method), balancer(method)

@@ -13,10 +13,12 @@ from recsys.evaluation import METRICS, UserDraws, evaluate, interval, list_metri
 from recsys.evaluation.intervals.bootstrap import Undefined, replicate
 from recsys.objectives import Objective
 from tests.evaluation.samples import LEVELS, build_rows, in_order_of, random_rows
+from tests.spread import spread
 
 LIST_OPTIONS = {"list_k": (2, 3), "top_percent": (20.0,)}
 EVERY = (*METRICS, *list_metrics(**LIST_OPTIONS))
-CASES = [pytest.param(metric, kind, id=f"{metric.name}-{kind}") for metric in EVERY for kind in metric.kinds]
+NAMED = {f"{metric.name}-{kind}": (metric, kind) for metric in EVERY for kind in metric.kinds}
+CASES = [pytest.param(*case, id=name) for name, case in NAMED.items()]
 
 
 def arrays(rows):
@@ -124,10 +126,10 @@ def test_inputs_are_left_as_they_were(metric, kind, rng):
         assert np.array_equal(values, copies[name]), name
 
 
-@pytest.mark.parametrize(("metric", "kind"), CASES)
-@pytest.mark.parametrize("dtype", [pa.float32(), pa.int64(), pa.bool_()])
-def test_labels_and_predictions_of_other_types_are_the_same_numbers(metric, kind, dtype, rng):
+@pytest.mark.parametrize(("name", "dtype"), spread(NAMED, (pa.float32(), pa.int64(), pa.bool_()), over=3))
+def test_labels_and_predictions_of_other_types_are_the_same_numbers(name, dtype, rng):
     """Of an ordinal objective the levels 0 and 1, each with a probability of 0 or 1."""
+    metric, kind = NAMED[name]
     rows = random_rows(rng, kind)
     positive_N, predicted_N = rows.label_N > rows.label_N.min(), rows.prediction_N > np.median(rows.prediction_N)
     named = {"label.x": positive_N, "pred.x": predicted_N, "pred.x=0": ~predicted_N, "pred.x=1": predicted_N}

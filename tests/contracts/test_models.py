@@ -39,10 +39,23 @@ CHANGES = {
     "all dropouts": {"dropout": 0.3, "position_dropout": 0.3, **of_ways(expert_dropout=0.3)},
     "otherwise": OTHERWISE,
 }
+SAVED = {"as it is": {}, "a share": {"input_share": 0.6}, "otherwise": OTHERWISE}
 B = 64
 
-sharings = pytest.mark.parametrize("sharing", sorted(SHARING))
-mixes = pytest.mark.parametrize("kinds", MIXES.values(), ids=MIXES)
+WAYS = sorted(SHARING)
+LIKE = {  # ways of sharing whose layers another one has too: they learn all there is under the marker `words`
+    "soft": "single_task",
+    "gated_independent": "single_task",
+    "concat_task": "film",
+    "add_task": "film",
+    "cross_stitch": "sluice",
+    "omoe": "mmoe",
+    "cgc": "ple",
+    "stem": "ple",
+}
+
+sharings = pytest.mark.parametrize("sharing", WAYS)
+of_mixes = pytest.mark.parametrize(("sharing", "mix"), spread(WAYS, MIXES, over=2))
 
 
 def ranker(sharing, kinds=factory.KINDS, *, seed=1, shape=None, order=None, **changes) -> tuple[Ranker, factory.Layout]:
@@ -94,9 +107,9 @@ def row(example, start, stop):
 
 
 # --- Fresh --------------------------------------------------------------------------------------------------------
-@sharings
-@mixes
-def test_a_fresh_model_says_the_best_constant(sharing, kinds):
+@of_mixes
+def test_a_fresh_model_says_the_best_constant(sharing, mix):
+    kinds = MIXES[mix]
     model, layout = ranker(sharing, kinds)
     output = model(factory.batch(layout, B, kinds=kinds), position="logged")
     torch.testing.assert_close(output.outputs_BK, torch.linspace(-1.0, 1.0, len(kinds)).expand(B, -1), rtol=0, atol=0)
@@ -133,9 +146,9 @@ def test_a_seed_is_a_model_and_a_run(sharing):
 
 
 # --- Gradients ----------------------------------------------------------------------------------------------------
-@sharings
-@mixes
-def test_a_gradient_reaches_every_parameter(sharing, kinds):
+@of_mixes
+def test_a_gradient_reaches_every_parameter(sharing, mix):
+    kinds = MIXES[mix]
     model, layout = ranker(sharing, kinds)
     example = factory.batch(layout, B, kinds=kinds)
     losses = descend(model, example, kinds)
@@ -177,10 +190,9 @@ def test_all_objectives_pull_at_what_is_shared(sharing):
 
 
 # --- Rows, objectives, numbers ------------------------------------------------------------------------------------
-@sharings
-@mixes
-def test_a_row_alone_is_a_row_among_others(sharing, kinds):
-    model, example = trained(sharing, kinds)
+@of_mixes
+def test_a_row_alone_is_a_row_among_others(sharing, mix):
+    model, example = trained(sharing, MIXES[mix])
     whole = model(example, position="logged").outputs_BK
     alone = model(row(example, 5, 6), position="logged").outputs_BK
     torch.testing.assert_close(alone, whole[5:6], rtol=1e-5, atol=1e-5)
@@ -222,9 +234,9 @@ def test_bf16_and_float64_agree(sharing):
     torch.testing.assert_close(low.double(), high, rtol=0.02, atol=0.02 * high.std().item())
 
 
-@sharings
-@pytest.mark.parametrize("changes", [{}, {"input_share": 0.6}, OTHERWISE], ids=["", "a share", "otherwise"])
-def test_saved_and_loaded_it_says_the_same_bits(sharing, changes):
+@pytest.mark.parametrize(("sharing", "change"), spread(WAYS, SAVED, over=2))
+def test_saved_and_loaded_it_says_the_same_bits(sharing, change):
+    changes = SAVED[change]
     model, example = trained(sharing, **changes)
     layout, options = factory.layout(), factory.options(sharing=sharing, **changes)
     fresh = build(options, layout, factory.objectives(), torch.zeros(4), 1)  # what loads knows no labels, and so no starting outputs
@@ -288,7 +300,7 @@ def test_a_blind_model_sees_no_position(sharing):
 
 
 # --- Learning -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("sharing", "change"), spread(sorted(SHARING), CHANGES, over=3))
+@pytest.mark.parametrize(("sharing", "change"), spread(WAYS, CHANGES, over=5))
 def test_every_option_learns(sharing, change):
     torch.manual_seed(0)
     changes = CHANGES[change]
@@ -299,8 +311,7 @@ def test_every_option_learns(sharing, change):
     assert losses_of(model.eval(), losses, example).sum() < losses_of(fresh.eval(), losses, example).sum() - 0.3
 
 
-@sharings
-@pytest.mark.parametrize("missing", ["dense", "slots"])
+@pytest.mark.parametrize(("sharing", "missing"), spread(WAYS, ("dense", "slots"), over=2))
 def test_a_log_without_numbers_or_without_categories_is_learned_too(sharing, missing):
     layout = factory.layout(history_length=0).model_copy(update={missing: ()})
     model = build(factory.options(sharing=sharing), layout, factory.objectives(), torch.zeros(4), 1)
@@ -310,7 +321,7 @@ def test_a_log_without_numbers_or_without_categories_is_learned_too(sharing, mis
     assert (losses_of(model, losses, example) < before_K).all()
 
 
-@sharings
+@pytest.mark.parametrize("sharing", [pytest.param(way, marks=pytest.mark.words) if way in LIKE else way for way in WAYS])
 def test_it_learns_nearly_all_there_is_to_learn(sharing):
     """Labels of known truth: of what is explainable, at least nine tenths on rows that were not trained on."""
     torch.manual_seed(0)

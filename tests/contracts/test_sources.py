@@ -12,6 +12,7 @@ from recsys import artifacts, schema, sources
 from recsys.config import Pipeline
 from recsys.progress import Console
 from recsys.workspace import days_in
+from tests.spread import spread
 
 START = 1_704_103_200_000  # 2024-01-01 10:00 UTC
 TABLE = {"kind": "table", "columns": {"user_id": "uid", "item_id": "vid", "timestamp": "ts", "position": "slot"}}
@@ -211,8 +212,7 @@ def test_the_real_kuairand_is_accounted_for(kuairand_pure: Path, tmp_path: Path)
     assert items.schema.field("tag").type == pa.string()
 
 
-@pytest.mark.parametrize("campaign", ["men", "women"])
-@pytest.mark.parametrize("policy", ["random", "bts"])
+@pytest.mark.parametrize(("policy", "campaign"), spread(("random", "bts"), ("men", "women"), over=2))
 def test_the_real_open_bandit_is_accounted_for(open_bandit: Path, policy: str, campaign: str, tmp_path: Path) -> None:
     account = _ingest({"kind": "open_bandit", "path": open_bandit, "policy": policy, "campaign": campaign}, tmp_path)
     assert account == artifacts.RowAccount(10_000, 10_000, 0, 0)

@@ -6,10 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from recsys.cli import run_command
 
-TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
-LONG = ["run", str(TINY), "--until", "train", "--set", "train.day_passes=8", "--set", "evaluate.baselines=[]", "--run", "long"]
+from .conftest import write_small
+
+LONG = ["--until", "train", "--set", "train.batch_size=16", "--set", "train.day_passes=10", "--run", "long", "--quiet"]
 
 
 def hear_ctrl_c() -> None:
@@ -28,18 +31,17 @@ def interrupted(command: list[str], workspace: Path, appears: str) -> str:
     return said
 
 
-def test_the_same_command_goes_on_after_ctrl_c_as_often_as_it_comes(tiny: Path, workspace: Path, tmp_path: Path):
+def test_the_same_command_goes_on_after_ctrl_c_as_often_as_it_comes(tmp_path: Path):
     """In ingest, then in train; it ends in the bytes of the command that nobody interrupts."""
-    command = [sys.executable, "-m", "recsys", *LONG, "--workspace", str(tmp_path)]
+    toml, parts, whole = write_small(tmp_path, np.arange(1200) % 100), tmp_path / "parts", tmp_path / "whole"
+    command = ["run", str(toml), *LONG, "--workspace", str(parts)]
     for appears in ("events", "long/training.jsonl"):
-        said = interrupted(command, tmp_path, appears)
+        said = interrupted([sys.executable, "-m", "recsys", *command], parts, appears)
         assert "interrupted" in said
         assert "Traceback" not in said
-        assert not list(tmp_path.rglob("*.draft"))
-        assert not (tmp_path / "tiny" / "runs" / "long" / "model").exists()
-    again = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert again.returncode == 0, again.stderr
-
-    assert run_command([*LONG, "--workspace", str(workspace)]) == 0
-    model = Path("runs/long/model/model.safetensors")
-    assert (tmp_path / "tiny" / model).read_bytes() == (tiny / model).read_bytes()
+        assert not list(parts.rglob("*.draft"))
+        assert not (parts / "small" / "runs" / "long" / "model").exists()
+    assert run_command(command) == 0
+    assert run_command(["run", str(toml), *LONG, "--workspace", str(whole)]) == 0
+    model = Path("small/runs/long/model/model.safetensors")
+    assert (parts / model).read_bytes() == (whole / model).read_bytes()

@@ -136,9 +136,21 @@ def standing(tiny: Path, workspace: Path) -> None:
 
 
 KEYS = {key: (value, field) for key, value, field in leaves(PIPELINE)}
+CHOSEN = (f"model.{PIPELINE.model.sharing}", f"balance.{PIPELINE.balance.method}")
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key not in NOT_ALONE])
+def once_a_table() -> list[Any]:
+    """All keys; of each table of a way of sharing or balancing that is not chosen, only the first one runs always."""
+    cases, met = [], set()
+    for key in (key for key in KEYS if key not in NOT_ALONE):
+        table = key.rpartition(".")[0]
+        again = table in met and table.startswith(("model.", "balance.")) and table not in CHOSEN
+        cases.append(pytest.param(key, marks=pytest.mark.words) if again else key)
+        met.add(table)
+    return cases
+
+
+@pytest.mark.parametrize("key", once_a_table())
 def test_a_changed_option_makes_the_stages_stale_that_declare_it_and_no_other(workspace: Path, key: str) -> None:
     """By the parts of their output. Of a key that only says which parts there are, some have no other."""
     found = states(changed(key, another(key, *KEYS[key])), workspace)

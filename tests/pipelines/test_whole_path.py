@@ -70,7 +70,7 @@ def test_a_second_run_finds_everything_fresh(tiny: Path, workspace: Path, capsys
 
 
 def test_another_order_redoes_only_what_depends_on_it(tiny: Path, workspace: Path, capsys):
-    assert again(workspace, "--set", "train.order=shuffled", "--run", "shuffled") == 0
+    assert again(workspace, "--set", "train.order=shuffled", "--run", "shuffled", "--until", "evaluate") == 0
     said = capsys.readouterr().out
     for stage in ("ingest: fresh", "features: fresh", "encode: fresh", "baseline popularity: fresh", "baseline gbdt: fresh"):
         assert stage in said
@@ -81,7 +81,7 @@ def test_another_order_redoes_only_what_depends_on_it(tiny: Path, workspace: Pat
 def test_other_fusion_weights_are_another_run_of_the_same_model(tiny: Path, workspace: Path, capsys):
     gbdt = next((tiny / "runs").glob("gbdt-*")) / "predictions.parquet"
     before = pq.read_table(gbdt)
-    assert again(workspace, "--set", "objective.like.fusion_weight=3", "--run", "likes") == 0
+    assert again(workspace, "--set", "objective.like.fusion_weight=3", "--run", "likes", "--until", "baselines") == 0
     said = capsys.readouterr().out
     assert "train: the model of " in said
     assert "baseline gbdt: fused anew by other weights" in said
@@ -116,7 +116,7 @@ def test_a_stage_alone_refuses_what_another_has_left_stale(tiny: Path, workspace
 
 def test_stages_one_by_one_give_the_same_as_run(tmp_path: Path):
     toml, workspaces = str(write_small(tmp_path, np.arange(600) % 100)), (tmp_path / "whole", tmp_path / "parts")
-    assert run_command(["run", toml, "--workspace", str(workspaces[0]), "--run", "first", "--quiet"]) == 0
+    assert run_command(["run", toml, "--workspace", str(workspaces[0]), "--run", "first", "--until", "evaluate", "--quiet"]) == 0
     for stage in STAGES:
         assert run_command([stage, toml, "--workspace", str(workspaces[1]), "--run", "first", "--quiet"]) == 0
     for file in ("model/model.safetensors", "predictions.parquet", "metrics.parquet"):

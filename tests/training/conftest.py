@@ -59,7 +59,7 @@ def pipeline_of(*, model: dict[str, Any] | None = None, objectives: Sequence[dic
             "objective": list(objectives),
             "features": {"item": ["tag"], "context": ["tab"], "history": 2, "bias": ["position", "device"], "min_count": 1},
             "model": {**MODEL, **(model or {})},
-            "train": {"batch_size": 64},
+            "train": {"batch_size": 100},
             **tables,
         }
     )
@@ -120,7 +120,7 @@ def with_label(table: pa.Table, name: str, values: np.ndarray, delay: int = 0) -
 
 def kinds_pipeline(**tables: Any) -> Pipeline:
     """Of every kind of label, on rows that count differently."""
-    train = {"batch_size": 64, "weight": "counts", **tables.pop("train", {})}
+    train = {"batch_size": 100, "weight": "counts", **tables.pop("train", {})}
     return pipeline_of(objectives=KINDS, features=KINDS_FEATURES, train=train, **tables)
 
 
@@ -198,6 +198,22 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     days = tables()
     examples, encoded = encoded_of(tmp_path_factory.mktemp("toy"), days)
     return Toy(examples, encoded, days)
+
+
+@pytest.fixture(scope="session")
+def plain_run(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training of `pipeline_of()` on the toy feed, to look at and to compare with."""
+    folder = tmp_path_factory.mktemp("plain") / "run"
+    run_train(pipeline_of(), toy.encoded, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_of_two(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with two members."""
+    folder = tmp_path_factory.mktemp("two") / "run"
+    run_train(pipeline_of(model={"members": 2}), toy.encoded, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -36,10 +36,13 @@ def gradients_of(state, batch):
     return torch.stack(weight_gradients(losses_K, output, coupled=True)).double()
 
 
-@pytest.mark.parametrize(("sharing", "by", "rounds"), [("shared_bottom", 0.08, 1), ("shared_bottom", 0.06, 5), ("mmoe", 0.08, 5)])
+@pytest.mark.parametrize(
+    ("sharing", "by", "rounds"),
+    [("shared_bottom", 0.08, 1), pytest.param("shared_bottom", 0.06, 5, marks=pytest.mark.words), ("mmoe", 0.08, 5)],
+)
 def test_they_tell_the_cosine_of_all_rows_through_the_noise_of_labels(sharing, by, rounds):
     """20 batches of 512 a round. The mean cosine of single batches does not."""
-    state, rows = opposed(sharing, rows=100_000, by=by)
+    state, rows = opposed(sharing, rows=52_000, by=by)
     of_all = cosines(gramian(list(gradients_of(state, rows))))[0, 1].item()
     assert of_all < -0.5
     batches = parts(rows, 20 * rounds)
@@ -105,7 +108,7 @@ def test_what_noise_hides_or_no_two_batches_tell_is_null():
 # --- Along a training ---------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("method", ["fixed", "torchjd.upgrad"])
 def test_the_training_is_the_same_without_measuring(toy: Toy, tmp_path, monkeypatch, method):
-    pipeline = pipeline_of(train={"batch_size": 64}, balance={"method": method})
+    pipeline = pipeline_of(train={"batch_size": 64, "refit": False}, balance={"method": method})
     run_train(pipeline, toy.encoded, tmp_path / "measured")
     monkeypatch.setattr(loop, "products_between", lambda *_: None)
     run_train(pipeline, toy.encoded, tmp_path / "not")

@@ -12,6 +12,7 @@ from recsys.training import descend as module
 from recsys.training.descend import NotFiniteError, descend
 from recsys.training.state import optimisers
 from tests.models import factory
+from tests.spread import spread
 
 from .states import COUPLED, FP32, batch_of, forward, plain_gradients, state_of
 
@@ -227,13 +228,14 @@ def test_a_gradient_that_is_not_finite_changes_nothing(method, monkeypatch):
     assert_same(snapshot(state), before)
 
 
-@pytest.mark.parametrize(
-    ("method", "sharing"),
-    [*((name, "mmoe") for name in BALANCERS), *((name, "single_task") for name in BALANCERS if name not in ON_GRADIENTS)],
-)
-@pytest.mark.parametrize(("where", "factor"), [("loss", 1.0), ("penalty", 0.0)], ids=["an infinite loss", "a nan penalty"])
-def test_a_finite_loss_without_a_finite_gradient_changes_nothing(method, sharing, where, factor, monkeypatch):
+TRAINED = [*(f"mmoe {name}" for name in BALANCERS), *(f"single_task {name}" for name in BALANCERS if name not in ON_GRADIENTS)]
+ROOTS = {"an infinite loss": ("loss", 1.0), "a nan penalty": ("penalty", 0.0)}
+
+
+@pytest.mark.parametrize(("trained", "root_of"), spread(TRAINED, ROOTS, over=2))
+def test_a_finite_loss_without_a_finite_gradient_changes_nothing(trained, root_of, monkeypatch):
     """A root at 0: in an objective's loss, or in the penalty, which no Gramian sees."""
+    (sharing, method), (where, factor) = trained.split(), ROOTS[root_of]
     state, batch = state_of(method, sharing), batch_of()
     step(state, batch)
     before = {name: tensor.clone() for name, tensor in state.member.state_dict().items()}

@@ -134,9 +134,8 @@ def head_names(state, batch):
 
 
 @torch.no_grad()
-def moved(state, batch, parameter, change):
+def moved(state, batch, before, parameter, change):
     """Whether the shared tensor has moved with the parameter, and which outputs have."""
-    before = state.member.ranker(batch, position="logged")
     kept = parameter.clone()
     parameter += change
     after = state.member.ranker(batch, position="logged")
@@ -152,10 +151,10 @@ def moved(state, batch, parameter, change):
 def test_a_heads_number_moves_one_output(sharing, changes):
     """By moving the parameters themselves. The rest moves the shared tensor, or several outputs around it."""
     state, batch = state_of(sharing=sharing, **changes), batch_of()
-    heads = head_names(state, batch)
+    heads, before = head_names(state, batch), state.member.ranker(batch, position="logged")
     draws = torch.Generator().manual_seed(0)
     for name, parameter in state.member.ranker.named_parameters():
-        shared, outputs_K = moved(state, batch, parameter, torch.randn(parameter.shape, generator=draws))
+        shared, outputs_K = moved(state, batch, before, parameter, torch.randn(parameter.shape, generator=draws))
         if name not in heads:
             assert shared or outputs_K.sum() > 1, name
             continue
@@ -164,7 +163,7 @@ def test_a_heads_number_moves_one_output(sharing, changes):
         for place in torch.randint(parameter.numel(), (4,), generator=draws).tolist():
             one = torch.zeros(parameter.numel())
             one[place] = 1.0
-            assert moved(state, batch, parameter, one.view(parameter.shape))[1].sum() <= 1, name
+            assert moved(state, batch, before, parameter, one.view(parameter.shape))[1].sum() <= 1, name
 
 
 def own_numbers(sharing, name, parameter):

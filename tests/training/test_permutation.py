@@ -43,11 +43,10 @@ def two() -> Pipeline:
     return pipeline_of(model={"members": 2})
 
 
-@pytest.fixture(scope="module")
-def run(toy: Toy, two: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("permutation") / "run"
-    run_train(two, toy.encoded, folder)
-    return folder
+@pytest.fixture
+def run(run_of_two: Path) -> Path:
+    """A trained run with two members."""
+    return run_of_two
 
 
 def test_nothing_permuted_gives_the_predictions_of_the_stage_score(toy: Toy, run: Path, two: Pipeline) -> None:
@@ -123,7 +122,7 @@ def fall_of(pipeline: Pipeline, examples: Path, encoded: Path, run: Path) -> dic
 
 def test_the_planted_signal_dominates_and_what_cannot_be_seen_falls_by_exactly_nothing(tmp_path: Path) -> None:
     constant = {day: with_constant(table, "context.tab", "a") for day, table in tables().items()}
-    pipeline = pipeline_of(train={"batch_size": 64, "day_passes": 4})
+    pipeline = pipeline_of(train={"batch_size": 64, "day_passes": 4, "refit": False})
     examples, encoded = encoded_of(tmp_path, constant, pipeline)
     run_train(pipeline, encoded, tmp_path / "run")
     found = fall_of(pipeline, examples, encoded, tmp_path / "run")

@@ -35,12 +35,10 @@ def _values(table: pa.Table, prefix: str) -> np.ndarray:
     return np.column_stack([table[f"{prefix}.{name}"].to_numpy() for name in ("click", "watch", "like")])
 
 
-@pytest.fixture(scope="module")
-def run(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def run(run_of_two: Path) -> Path:
     """A trained run with two members."""
-    folder = tmp_path_factory.mktemp("score") / "run"
-    run_train(pipeline_of(model={"members": 2}), toy.encoded, folder)
-    return folder
+    return run_of_two
 
 
 def test_predictions_hold_the_rows_of_the_examples_with_what_they_carry(toy: Toy, run: Path) -> None:
