@@ -161,7 +161,7 @@ def compare(
 @app.command()
 def fuse(
     run_name: Annotated[str, typer.Argument(metavar="RUN")],
-    maximise: Annotated[str | None, typer.Option(metavar="OBJECTIVE", help="The objective to capture most of.")] = None,
+    maximise: Annotated[str | None, typer.Option(metavar="OBJECTIVE", help="Objective whose metric is maximised.")] = None,
     metric: Annotated[str | None, typer.Option(help="captured@P%, captured@K or ndcg@K, of every objective.")] = None,
     no_worse: Annotated[
         list[str] | None,
@@ -207,7 +207,7 @@ def sweep(
         list[str] | None, typer.Option(metavar="KEY=V1,V2,…", help="Values for a key of the TOML; repeatable: each with each.")
     ] = None,
     over_weights: Annotated[
-        str | None, typer.Option(metavar="OBJECTIVE,OBJECTIVE,…", help="Loss weights: their sum, shared out in every way.")
+        str | None, typer.Option(metavar="OBJECTIVE,OBJECTIVE,…", help="Share out the sum of these objectives' loss weights, in every way.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Number of equal parts that --over-weights shares out.")] = 4,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds that each point is trained with.")] = 1,
