@@ -1,4 +1,4 @@
-"""The importance of features on the page: the rows of importance_section.parquet, sorted, in words and in a figure."""
+"""The importance of features on the page: the rows of importance.parquet, sorted, in words and in a figure."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,6 +8,7 @@ from recsys import schema
 from recsys.progress import Console
 from recsys.report import write_report
 from recsys.report.pages import importance_section
+from tests.report.conftest import SHORT
 from tests.staged import ORIGIN
 
 FALLS = {
@@ -71,7 +72,7 @@ def test_a_name_of_the_users_stays_text(pipeline) -> None:
 
 def test_a_run_without_its_file_says_so_and_one_that_asks_for_none_shows_none(pipeline) -> None:
     (section,) = importance_section.sections(None, pipeline)
-    assert "no importance_section.parquet" in section.about
+    assert "no importance.parquet" in section.about
     without = pipeline.model_copy(update={"evaluate": pipeline.evaluate.model_copy(update={"importance": False})})
     assert importance_section.sections(rows(), without) == []
 
@@ -81,10 +82,10 @@ def test_every_group_has_words(group: str) -> None:
     assert importance_section.group_words(group)
 
 
-def test_it_is_a_section_of_the_page(run, pipeline) -> None:
-    pq.write_table(rows(), run / "importance_section.parquet")
-    write_report(run, pipeline, account=None, origin=ORIGIN, console=Console(quiet=True))
-    html = (run / "report.html").read_text(encoding="utf-8")
+def test_it_is_a_section_of_the_page(short_run) -> None:
+    pq.write_table(rows(), short_run / "importance.parquet")
+    write_report(short_run, SHORT, account=None, origin=ORIGIN, console=Console(quiet=True))
+    html = (short_run / "report.html").read_text(encoding="utf-8")
     assert 'id="importance"' in html
     assert "click: AUC falls most by position" in html
     assert "Importance of features" in html
