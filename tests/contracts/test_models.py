@@ -43,17 +43,6 @@ SAVED = {"as it is": {}, "a share": {"input_share": 0.6}, "otherwise": OTHERWISE
 B = 64
 
 WAYS = sorted(SHARING)
-LIKE = {  # ways of sharing whose layers another one has too: they learn all there is under the marker `words`
-    "soft": "single_task",
-    "gated_independent": "single_task",
-    "concat_task": "film",
-    "add_task": "film",
-    "cross_stitch": "sluice",
-    "omoe": "mmoe",
-    "cgc": "ple",
-    "stem": "ple",
-}
-
 sharings = pytest.mark.parametrize("sharing", WAYS)
 of_mixes = pytest.mark.parametrize(("sharing", "mix"), spread(WAYS, MIXES, over=2))
 
@@ -321,7 +310,7 @@ def test_a_log_without_numbers_or_without_categories_is_learned_too(sharing, mis
     assert (losses_of(model, losses, example) < before_K).all()
 
 
-@pytest.mark.parametrize("sharing", [pytest.param(way, marks=pytest.mark.words) if way in LIKE else way for way in WAYS])
+@pytest.mark.parametrize("sharing", factory.one_of_its_like(WAYS))
 def test_it_learns_nearly_all_there_is_to_learn(sharing):
     """Labels of known truth: of what is explainable, at least nine tenths on rows that were not trained on."""
     torch.manual_seed(0)

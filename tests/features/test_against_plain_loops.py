@@ -166,7 +166,7 @@ def tags(cell: str | None) -> list[str] | None:
     return None if cell is None else [part.strip() for part in cell.split(",") if part.strip()]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.words)])
 def test_every_feature_of_a_random_log_is_what_plain_loops_give(feed: Any, seed: int) -> None:
     rows = feed.events(seed)
     built = feed.build("log", rows)

@@ -53,10 +53,11 @@ def test_a_joint_label_is_0_where_what_it_is_given_is_0_and_its_own_where_that_i
 
 def test_an_objective_that_is_given_nothing_keeps_its_label(feed: Any) -> None:
     rows = feed.events(4, n=60)
-    alone = {key: value for key, value in LONG.items() if key != "given"}
-    one, other = (examples(feed, rows, small(feed, objective=objectives)) for objectives in ([CLICK, LONG], [CLICK, alone]))
-    assert [row["label.click"] for row in one] == [row["label.click"] for row in other]
-    assert [row["label.long"] for row in one] != [row["label.long"] for row in other]
+    alone = {key: value for key, value in LONG.items() if key != "given"} | {"name": "alone"}
+    found = examples(feed, rows, small(feed, objective=[CLICK, LONG, alone]))
+    own = [float(row["log.watch"] > 2) if row["log.tab"] == 1 else None for row in sorted(rows, key=lambda row: row["event_id"])]
+    assert [row["label.alone"] for row in found] == own
+    assert [row["label.long"] for row in found] != own
 
 
 # --- Ordinal labels -----------------------------------------------------------------------------------------------
@@ -89,33 +90,32 @@ def test_levels_are_compared_as_the_float32_that_examples_hold(feed: Any) -> Non
 MINUTE, HOUR = 60_000, 3_600_000
 
 
-@pytest.mark.parametrize(
-    ("objective", "delay"),
-    [
-        (CLICK, 10 * MINUTE),
-        ({"name": "x", "kind": "regression", "label": "survey"}, 20 * HOUR + 10 * MINUTE),
-        ({"name": "x", "kind": "regression", "label": "feedback.survey", "observed": "log.is_click = 1"}, 20 * HOUR + 10 * MINUTE),
-        ({"name": "x", "kind": "watch_time", "label": "watch", "observed": "survey > 2"}, 20 * HOUR + 10 * MINUTE),
-        ({"name": "x", "kind": "watch_time", "label": "watch + coalesce(reply, survey, 0)"}, 72 * HOUR + 10 * MINUTE),
-        ({"name": "x", "label": "coalesce(joined, 0) > 0"}, 24 * HOUR + 10 * MINUTE),  # by the source itself: the default
-        ({"name": "x", "label": "is_click = 1", "given": "glad"}, 20 * HOUR + 10 * MINUTE),  # of what it is given
-    ],
-)
-def test_a_label_is_known_when_the_slowest_of_all_that_it_reads_is(feed: Any, objective: dict[str, Any], delay: int) -> None:
+DELAYED = [
+    (CLICK, 10 * MINUTE),
+    ({"name": "glad", "label": "coalesce(survey, 0) > 2"}, 20 * HOUR + 10 * MINUTE),
+    ({"name": "rated", "kind": "regression", "label": "survey"}, 20 * HOUR + 10 * MINUTE),
+    ({"name": "of_clicks", "kind": "regression", "label": "feedback.survey", "observed": "log.is_click = 1"}, 20 * HOUR + 10 * MINUTE),
+    ({"name": "watch", "kind": "watch_time", "label": "watch", "observed": "survey > 2"}, 20 * HOUR + 10 * MINUTE),
+    ({"name": "slowest", "kind": "watch_time", "label": "watch + coalesce(reply, survey, 0)"}, 72 * HOUR + 10 * MINUTE),
+    ({"name": "joined", "label": "coalesce(joined, 0) > 0"}, 24 * HOUR + 10 * MINUTE),  # by the source itself: the default
+    ({"name": "joint", "label": "is_click = 1", "given": "glad"}, 20 * HOUR + 10 * MINUTE),  # of what it is given
+]
+
+
+def test_a_label_is_known_when_the_slowest_of_all_that_it_reads_is(feed: Any) -> None:
     """Known or not is the label's own affair: null where it is null."""
     more = (pa.field("feedback.reply", pa.int64()), pa.field("feedback.joined", pa.int64()))
     rows = [row | {"feedback.reply": row["event_id"] % 2, "feedback.joined": None} for row in feed.events(9, n=60)]
     source = small(feed).source.model_dump(mode="json")
     (survey,) = source["feedback"]
     source["feedback"] = [survey, survey | {"name": "reply", "within": "3d"}]
-    glad = {"name": "glad", "label": "coalesce(survey, 0) > 2"}
-    found = examples(feed, rows, small(feed, source=source, objective=[glad, objective]), more)
-    name = objective["name"]
-    assert any(row[f"label.{name}"] is not None for row in found)
-    for row in found:
-        known = None if row[f"label.{name}"] is None else row["timestamp"] + delay
-        assert row[f"known.{name}"] == known
-    assert all(row["known.glad"] == row["timestamp"] + 20 * HOUR + 10 * MINUTE for row in found)
+    found = examples(feed, rows, small(feed, source=source, objective=[objective for objective, _ in DELAYED]), more)
+    for objective, delay in DELAYED:
+        name = objective["name"]
+        assert any(row[f"label.{name}"] is not None for row in found), name
+        for row in found:
+            known = None if row[f"label.{name}"] is None else row["timestamp"] + delay
+            assert row[f"known.{name}"] == known, name
 
 
 # --- The weight ---------------------------------------------------------------------------------------------------
@@ -131,11 +131,12 @@ def test_the_weight_stands_beside_the_labels_as_float32_and_is_no_feature(feed: 
     pipeline, plain = small(feed, train={"weight": "counts"}), small(feed)
     built = feed.build("log", rows, pipeline, WEIGHT)
     without = feed.build("log", rows, plain, WEIGHT)
-    for day, table in feed.examples(built.folder).items():
+    found = feed.examples(built.folder)
+    for day, table in found.items():
         assert table.schema.field("weight").type == pa.float32()
         assert table.drop_columns("weight").equals(feed.examples(without.folder)[day])
-    found = examples(feed, rows, pipeline, WEIGHT)
-    assert [row["weight"] for row in found] == [row["log.counts"] for row in sorted(rows, key=lambda row: row["event_id"])]
+    by_event = sorted((row for table in found.values() for row in table.to_pylist()), key=lambda row: row["event_id"])
+    assert [row["weight"] for row in by_event] == [row["log.counts"] for row in sorted(rows, key=lambda row: row["event_id"])]
 
 
 def test_a_feedback_can_be_the_weight(feed: Any) -> None:

@@ -36,7 +36,7 @@ def rewritten_after(rows: list[dict[str, Any]], moment: int, rng: np.random.Gene
     return changed
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize("seed", [11, pytest.param(12, marks=pytest.mark.words)])
 def test_rewriting_the_future_changes_no_example_up_to_now(feed: Any, seed: int) -> None:
     rows, rng = feed.events(seed), np.random.default_rng(seed)
     moment = int(np.quantile([row["timestamp"] for row in rows], rng.uniform(0.4, 0.9)))

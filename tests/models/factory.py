@@ -1,5 +1,6 @@
 """Random layouts, batches, labels and small models for tests."""
 
+import pytest
 import torch
 
 from recsys.config import Model
@@ -116,6 +117,23 @@ def _drawn(kind, noise_B):
 
 def double(example: Batch) -> Batch:
     return Batch(*(tensor.double() if tensor.is_floating_point() else tensor for tensor in example))
+
+
+LIKE = {  # ways of sharing whose layers another one has too
+    "soft": "single_task",
+    "gated_independent": "single_task",
+    "concat_task": "film",
+    "add_task": "film",
+    "cross_stitch": "sluice",
+    "omoe": "mmoe",
+    "cgc": "ple",
+    "stem": "ple",
+}
+
+
+def one_of_its_like(ways):
+    """Cases of a test that takes long: those in `LIKE` run under the marker `words`."""
+    return [pytest.param(way, marks=pytest.mark.words) if way in LIKE else way for way in ways]
 
 
 SMALL = {

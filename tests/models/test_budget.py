@@ -14,7 +14,7 @@ from tests.models import factory
 COUNTS = {"num_experts", "own_experts", "group_experts", "shared_experts", "levels", "layers", "subspaces", "top_k"}
 BUDGET = 60_000
 
-sharings = pytest.mark.parametrize("sharing", sorted(SHARING))
+sharings = pytest.mark.parametrize("sharing", factory.one_of_its_like(sorted(SHARING)))
 
 
 def ranker(**changes):

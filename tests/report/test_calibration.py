@@ -17,7 +17,7 @@ from recsys.evaluation import evaluate
 from recsys.judge import CHANGED, what_calibration_changed
 from recsys.progress import Console
 from recsys.report import write_report
-from tests.report.conftest import OBJECTIVES, PIPELINE, POPULARITY, RUN
+from tests.report.conftest import OBJECTIVES, PIPELINE, POPULARITY, RUN, SHORT
 from tests.report.test_page import Page
 from tests.staged import ORIGIN
 
@@ -134,9 +134,10 @@ def test_says_what_was_fitted_to_what(after: Path) -> None:
     assert "expected 50 of each label at least" in text
 
 
-def test_validation_days_alone_are_said_to_flatter(calibrated: dict[str, pa.Table], tmp_path: Path) -> None:
-    folder = run_of(tmp_path / RUN, calibrated, "validation")
-    write_report(folder, CALIBRATED, account=None, origin=ORIGIN, console=Console(quiet=True))
+def test_validation_days_alone_are_said_to_flatter(calibrated: dict[str, pa.Table], short_metrics: pa.Table, tmp_path: Path) -> None:
+    folder = run_of(tmp_path / RUN, calibrated | {"metrics": short_metrics}, "validation")
+    pipeline = CALIBRATED.model_copy(update={"objective": SHORT.objective})
+    write_report(folder, pipeline, account=None, origin=ORIGIN, console=Console(quiet=True))
     text = " ".join(Page(html_of(folder)).text.split())
     assert "These are the days that the maps were fitted to: the numbers after calibration look better than they are." in text
 

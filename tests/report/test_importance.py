@@ -8,6 +8,7 @@ from recsys import schema
 from recsys.progress import Console
 from recsys.report import write_report
 from recsys.report.pages import importance_section
+from tests.report.conftest import SHORT
 from tests.staged import ORIGIN
 
 FALLS = {
@@ -81,10 +82,10 @@ def test_every_group_has_words(group: str) -> None:
     assert importance_section.group_words(group)
 
 
-def test_it_is_a_section_of_the_page(run, pipeline) -> None:
-    pq.write_table(rows(), run / "importance.parquet")
-    write_report(run, pipeline, account=None, origin=ORIGIN, console=Console(quiet=True))
-    html = (run / "report.html").read_text(encoding="utf-8")
+def test_it_is_a_section_of_the_page(short_run) -> None:
+    pq.write_table(rows(), short_run / "importance.parquet")
+    write_report(short_run, SHORT, account=None, origin=ORIGIN, console=Console(quiet=True))
+    html = (short_run / "report.html").read_text(encoding="utf-8")
     assert 'id="importance"' in html
     assert "click: AUC falls most by position" in html
     assert "Importance of features" in html

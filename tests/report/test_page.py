@@ -21,7 +21,7 @@ from recsys.report.tables.frame import whole
 from recsys.report.tables.verdict import comparisons
 from recsys.report.training_log import Inside, Look
 from tests.report.browser import all_drawn, browser_on
-from tests.report.conftest import INSIDE, RUN, run_folder
+from tests.report.conftest import INSIDE, RUN, SHORT, run_folder
 from tests.staged import ORIGIN
 
 EVIL = "</script><script>alert(1)</script>"
@@ -255,9 +255,11 @@ def test_a_look_that_is_no_matrix_is_refused(run, pipeline, columns, rows, polar
         written(run, pipeline)
 
 
-def test_a_way_of_sharing_without_looks_has_no_such_section(run, pipeline) -> None:
-    (run / "model" / "inside.json").write_text(json.dumps(INSIDE | {"looks": []}))
-    assert "inside" not in Page(written(run, pipeline)).ids
+def test_a_way_of_sharing_without_looks_has_no_such_section(short_run) -> None:
+    (short_run / "model" / "inside.json").write_text(json.dumps(INSIDE | {"looks": []}))
+    ids = Page(written(short_run, SHORT)).ids
+    assert "inside" not in ids
+    assert "bias" in ids
 
 
 def test_objectives_say_their_kind_and_conditional_forms_stand_beside_them(shown, html) -> None:
@@ -301,10 +303,10 @@ def test_the_position_bias_is_drawn_by_device_with_the_missing_position_apart(ht
     assert [point["position"] for point in missing] == [None] * 3
 
 
-def test_says_which_files_are_missing(run, pipeline) -> None:
-    (run / "training.jsonl").unlink()
-    (run / "model" / "inside.json").unlink()
-    page = Page(written(run, pipeline, account=None))
+def test_says_which_files_are_missing(short_run) -> None:
+    (short_run / "training.jsonl").unlink()
+    (short_run / "model" / "inside.json").unlink()
+    page = Page(written(short_run, SHORT, account=None))
     assert "no training.jsonl" in page.text
     assert "no model/inside.json" in page.text
     assert "bias" not in page.ids

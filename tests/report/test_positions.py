@@ -14,7 +14,7 @@ from recsys.report.pages import position_section
 from recsys.report.training_log import Inside
 from tests.staged import ORIGIN
 
-from .conftest import INSIDE, OBJECTIVES, RUN
+from .conftest import INSIDE, OBJECTIVES, RUN, SHORT
 
 EXAMINED = np.array([1.0, 0.6, 0.4, 0.3])
 
@@ -101,10 +101,10 @@ def test_one_position_or_none_known_says_nothing(pipeline, shown) -> None:
         assert section_of(pipeline, shown.set_column(shown.column_names.index("position"), "position", column)) == []
 
 
-def test_it_stands_beside_the_learned_curve_on_the_page(pipeline, shown, run) -> None:
-    pq.write_table(shown, run / "predictions.parquet")
-    write_report(run, pipeline, account=None, origin=ORIGIN, console=Console(quiet=True))
-    html = (run / "report.html").read_text(encoding="utf-8")
+def test_it_stands_beside_the_learned_curve_on_the_page(shown, short_run) -> None:
+    pq.write_table(shown, short_run / "predictions.parquet")
+    write_report(short_run, SHORT, account=None, origin=ORIGIN, console=Console(quiet=True))
+    html = (short_run / "report.html").read_text(encoding="utf-8")
     found = [
         html.index(f"<figcaption>{title}")
         for title in ("click: observed rate", "click: at equal relevance", "click: learned position bias")
