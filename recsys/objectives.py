@@ -168,6 +168,7 @@ class Objective(Options):
         return chosen.get(self.kind, self.kind)
 
     def legal_labels(self) -> LegalLabels:
+        """Return which labels the kind allows. Whatever checks a label goes by it."""
         match self.kind:
             case "binary":
                 return LegalLabels("0 or 1", 0.0, 1.0, numbers=(0.0, 1.0))
