@@ -17,9 +17,7 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option("--metric", metavar="[OBJECTIVE=]NAME", help="Judge by this metric; repeatable. By default the main ones."),
 ]
-JudgedOn = Annotated[
-    str | None, typer.Option("--on", metavar="PART", help="Judge on test or validation days; by default test, if any.")
-]
+JudgedOn = Annotated[str | None, typer.Option("--on", metavar="PART", help="Judge on test or validation days; by default test, if any.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
