@@ -1,4 +1,4 @@
-"""Milliseconds a training step of every way of balancing, beside the plain sum.
+"""Milliseconds a training step of every balancing method, beside the plain sum.
 
     OMP_NUM_THREADS=1 python benchmarks/balancing.py [--objectives 4] [--batch 4096] [--rounds 7] [--tables 1000 200000]
         [--methods fixed gradnorm …]

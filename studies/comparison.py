@@ -1,6 +1,6 @@
 """Every architecture, balancing method or sampling of tasks, compared with the plainest one, on one pipeline.
 
-    python -m studies.comparison sharing pipelines/kuairand_pure.toml --budget 250000 --seeds 3 --out docs/comparison-kuairand.csv
+    python -m studies.comparison architectures pipelines/kuairand_pure.toml --budget 250000 --seeds 3 --out docs/comparison-kuairand.csv
     python -m studies.comparison balancing pipelines/demo.toml --seeds 3 --out docs/balancing-world.csv --front docs/balancing-front.csv
     python -m studies.comparison sampling pipelines/demo.toml --seeds 3 --out docs/sampling-world.csv
 
@@ -37,7 +37,7 @@ from studies import fixed_front
 FIXED = "fixed"
 FRONT = tuple(f"{FIXED} {place}" for place in range(1, fixed_front.POINTS + 1))
 WAYS: dict[str, tuple[str, ...]] = {  # the reference first
-    "sharing": ("shared_bottom", *(way for way in Architectures.model_fields if way != "shared_bottom")),
+    "architectures": ("shared_bottom", *(way for way in Architectures.model_fields if way != "shared_bottom")),
     "balancing": (
         FIXED,
         *FRONT,
@@ -45,7 +45,7 @@ WAYS: dict[str, tuple[str, ...]] = {  # the reference first
     ),
     "sampling": ("joint", "uniform", "0.5", "proportional"),
 }
-KEYS = {"sharing": "model.sharing", "balancing": "balance.method", "sampling": "train.sampling"}
+KEYS = {"architectures": "model.architecture", "balancing": "balance.method", "sampling": "train.sampling"}
 GAIN = ("gain", "low", "high")
 NORMAL_95 = 1.96
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a way, seed and objective")
     parser.add_argument("--table", type=Path, help="markdown of the means and differences")
     parser.add_argument("--figure", type=Path, help="PNG of the differences")
-    parser.add_argument("--front", type=Path, help="CSV of one row a way of balancing, held against the front of fixed weights")
+    parser.add_argument("--front", type=Path, help="CSV of one row a balancing method, held against the front of fixed weights")
     parser.add_argument("--workspace", type=Path, default=Path("data"))
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     arguments = parser.parse_args()

@@ -56,7 +56,12 @@ def losses(arguments: argparse.Namespace, way: str, seed: int) -> pd.DataFrame:
 
     Trainings that stand are not run again.
     """
-    overrides = [*arguments.overrides, f"model.sharing={ALONE_IN if way == ALONE else way}", "train.order=shuffled", "train.refit=false"]
+    overrides = [
+        *arguments.overrides,
+        f"model.architecture={ALONE_IN if way == ALONE else way}",
+        "train.order=shuffled",
+        "train.refit=false",
+    ]
     overrides += [f"train.passes={arguments.passes}", f"train.patience={arguments.passes}"]
     overrides += [] if arguments.budget is None else [f"model.budget_macs={arguments.budget}"]
     options = config.load(arguments.pipeline, overrides)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from recsys.models import SHARING, Look, Setting, Shared
+from recsys.models import ARCHITECTURES, Look, Setting, Shared
 from recsys.nn.linear import StackedMLP, stacked, unstacked
 from recsys.nn.towers import Towers
 from recsys.objectives import Objective
@@ -29,13 +29,13 @@ class Net(nn.Module):
     They are a shared hidden layer (`d_shared` 0: none), an architecture, and towers.
     """
 
-    def __init__(self, sharing: str, options: Options, *, d_in: int, d_shared: int = 0, d_tower: int = 8) -> None:
+    def __init__(self, architecture: str, options: Options, *, d_in: int, d_shared: int = 0, d_tower: int = 8) -> None:
         super().__init__()
         starts_K = torch.zeros(len(REGRESSIONS))
         self.hidden = StackedMLP(1, d_in, (d_shared,) if d_shared else ())
         setting = Setting(d_in=self.hidden.d_out, d_tower=d_tower, dropout=0.0, objectives=REGRESSIONS, starts_K=starts_K)
-        self.sharing = SHARING[sharing](options, setting)
-        self.towers = Towers(self.sharing.d_out, (d_tower,), starts_K)
+        self.architecture = ARCHITECTURES[architecture](options, setting)
+        self.towers = Towers(self.architecture.d_out, (d_tower,), starts_K)
 
     def forward(self, x_BD: Tensor) -> Tensor:
         outputs_BK: Tensor = self.towers(self._shared(x_BD).outputs_BKH)
@@ -47,7 +47,7 @@ class Net(nn.Module):
         return self._shared(x_BD).show["gates"]
 
     def _shared(self, x_BD: Tensor) -> Shared:
-        shared: Shared = self.sharing(unstacked(self.hidden(stacked(x_BD.unsqueeze(1)))))
+        shared: Shared = self.architecture(unstacked(self.hidden(stacked(x_BD.unsqueeze(1)))))
         return shared
 
 

@@ -41,7 +41,7 @@ def problems(path: Path, *overrides: str) -> tuple[str, ...]:
 def test_source_split_and_one_objective_make_a_working_file(write):
     loaded = config.load(write(SMALLEST))
     assert loaded.name == "feed"
-    assert loaded.model.sharing == "mmoe"
+    assert loaded.model.architecture == "mmoe"
     assert loaded.split.days("train")[0] == "2022-04-25"
     assert len(loaded.split.days("train")) == 8
     assert loaded.split.days("validation") == []
@@ -110,8 +110,8 @@ def test_an_objective_is_addressed_by_name(write):
 
 def test_override_values_are_toml_else_a_string(write):
     path = write(SMALLEST)
-    assert config.load(path, ["model.sharing=shared_bottom"]).model.sharing == "shared_bottom"
-    assert config.load(path, ['model.sharing="shared_bottom"']).model.sharing == "shared_bottom"
+    assert config.load(path, ["model.architecture=shared_bottom"]).model.architecture == "shared_bottom"
+    assert config.load(path, ['model.architecture="shared_bottom"']).model.architecture == "shared_bottom"
     assert config.load(path, ["features.windows=[3]"]).features.windows == (3,)
     assert "expected KEY=VALUE" in problems(path, "seed")[0]
 

@@ -15,7 +15,7 @@ TINY = Path(__file__).resolve().parents[1] / "pipelines" / "tiny.toml"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("model.sharing=shared_bottom,mmoe", {"shared_bottom": "model.sharing=shared_bottom", "mmoe": "model.sharing=mmoe"}),
+        ("model.architecture=shared_bottom,mmoe", {"shared_bottom": "model.architecture=shared_bottom", "mmoe": "model.architecture=mmoe"}),
         ("train.learning_rate=1e-3, 2e-3", {f"learning_rate={v}": f"train.learning_rate={v}" for v in ("1e-3", "2e-3")}),
         ("model.mmoe.hidden=[64,32],[16]", {f"hidden={v}": f"model.mmoe.hidden={v}" for v in ("[64,32]", "[16]")}),
         ("objective.like.loss_weight=1", {"like.loss_weight=1": "objective.like.loss_weight=1"}),
@@ -27,7 +27,9 @@ def test_commas_part_values_unless_they_stand_inside_of_one(text, expected) -> N
     assert {choice.name: choice.overrides[0] for choice in axis(text)} == expected
 
 
-@pytest.mark.parametrize(("text", "message"), [("model.sharing", 'no "="'), ("=1,2", "no key"), ("a=1,,2", "empty value"), ("a=", "empty")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("model.architecture", 'no "="'), ("=1,2", "no key"), ("a=1,,2", "empty value"), ("a=", "empty")]
+)
 def test_what_is_no_axis_is_told(text, message) -> None:
     with pytest.raises(ConfigError, match=message):
         axis(text)
@@ -65,10 +67,10 @@ def test_weights_that_sum_to_nothing_cannot_be_dealt_out() -> None:
 
 
 def test_a_grid_is_each_with_each_and_no_point_twice() -> None:
-    points = grid([axis("model.sharing=mmoe,ple"), axis("train.batch_size=256,512")])
+    points = grid([axis("model.architecture=mmoe,ple"), axis("train.batch_size=256,512")])
     assert [point.name for point in points] == [
         "mmoe · batch_size=256", "mmoe · batch_size=512", "ple · batch_size=256", "ple · batch_size=512",
     ]  # fmt: skip
-    assert points[1].overrides == ("model.sharing=mmoe", "train.batch_size=512")
+    assert points[1].overrides == ("model.architecture=mmoe", "train.batch_size=512")
     with pytest.raises(ConfigError, match="mmoe more than once"):
-        grid([axis("model.sharing=mmoe,mmoe")])
+        grid([axis("model.architecture=mmoe,mmoe")])

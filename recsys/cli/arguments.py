@@ -9,9 +9,7 @@ DEFAULT_WORKSPACE = Path("data")
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
 Workspace = Annotated[Path, typer.Option("--workspace", help="Where everything generated goes.")]
-RunName = Annotated[
-    str | None, typer.Option("--run", help="Name of the run; by default its way of sharing and a fingerprint of its config.")
-]
+RunName = Annotated[str | None, typer.Option("--run", help="Name of the run; by default its architecture and a fingerprint of its config.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the TOML; repeatable.")]
 Metrics = Annotated[
     list[str] | None,

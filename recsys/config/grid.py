@@ -29,7 +29,7 @@ def axis(text: str) -> list[Choice]:
     key = key.strip()
     if not equals or not key:
         lacks = "no key" if equals else 'no "="'
-        raise ConfigError(f"--over {text}: found {lacks}, expected KEY=V1,V2,… such as model.sharing=shared_bottom,mmoe")
+        raise ConfigError(f"--over {text}: found {lacks}, expected KEY=V1,V2,… such as model.architecture=shared_bottom,mmoe")
     found = [value.strip() for value in _parts(values)]
     if "" in found:
         raise ConfigError(f"--over {text}: found an empty value, expected one before and behind each comma")

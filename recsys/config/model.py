@@ -11,7 +11,7 @@ from recsys.options import OneOf
 class Model(Architectures):
     """The frame in which all architectures are compared, and the options of each architecture in a table of its own."""
 
-    sharing: Annotated[str, OneOf(Architectures.model_fields)] = Field(
+    architecture: Annotated[str, OneOf(Architectures.model_fields)] = Field(
         default="mmoe", description="Architecture; its options stand in the table of its name."
     )
     budget_macs: PositiveInt | None = Field(

@@ -12,6 +12,8 @@ from recsys.config.pipeline import Pipeline
 from recsys.config.sources import SOURCES, AnySource
 from recsys.errors import nearest
 
+RENAMED = {"model.sharing": "model.architecture"}  # a key of an earlier version → its name now
+
 
 def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
     """Yield one text per problem. `raw` is the validated TOML; its names stand in for indexes."""
@@ -21,6 +23,8 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
             continue  # pydantic counts only the valid entries of a list; the problems of the others are reported already
         location = _location(entry["loc"], raw)
         match entry["type"]:
+            case "extra_forbidden" if location in RENAMED:
+                yield f"{location}: this key is now called {RENAMED[location]}"
             case "extra_forbidden":
                 yield f"{location}: unknown key{nearest(str(entry['loc'][-1]), _keys_beside(entry['loc'], raw))}"
             case "missing":

@@ -77,7 +77,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     """Write one `a.b.c=VALUE` into the raw tables. An objective is addressed by its name."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise ValueError("expected KEY=VALUE such as model.sharing=mmoe")
+        raise ValueError("expected KEY=VALUE such as model.architecture=mmoe")
     *parents, last = key.strip().split(".")
     table: Any = raw
     for depth, part in enumerate(parents):
@@ -102,7 +102,7 @@ def _child(table: Any, part: str, path: str) -> Any:
 
 
 def toml_value(text: str) -> Any:
-    """Return `text` as a TOML value, else as a string: `--set model.sharing=mmoe` needs no quotes."""
+    """Return `text` as a TOML value, else as a string: `--set model.architecture=mmoe` needs no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -59,7 +59,7 @@ class Columns(Options):
     )
     request_id: ColumnName | None = Field(
         default=None,
-        description="Column of the request that an impression belongs to; without it, lists are bursts of a user's impressions.",
+        description="Column of the request that an impression belongs to; without it, lists are sessions of a user's impressions.",
     )
     query_item_id: ColumnName | None = Field(
         default=None,

@@ -4,7 +4,7 @@ from recsys.evaluation.anchors import anchors
 from recsys.evaluation.comparison import comparison
 from recsys.evaluation.evaluation import evaluate
 from recsys.evaluation.fronts import beyond_noise, dominates, front_share, hypervolume, hypervolume_replicates, non_dominated
-from recsys.evaluation.inputs.groups import bursts
+from recsys.evaluation.inputs.groups import sessions
 from recsys.evaluation.inputs.position_bins import position_bins
 from recsys.evaluation.inputs.propensities import softmax_propensity
 from recsys.evaluation.inputs.rows import Rows
@@ -42,7 +42,6 @@ __all__ = [
     "UserDraws",
     "anchors",
     "beyond_noise",
-    "bursts",
     "calibration_curve",
     "comparison",
     "difference",
@@ -67,6 +66,7 @@ __all__ = [
     "position_bins",
     "position_curve",
     "read_scores",
+    "sessions",
     "softmax_propensity",
     "sweep_rows",
     "targets",

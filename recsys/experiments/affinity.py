@@ -122,7 +122,7 @@ def _write(runs: Sequence[Run], rows: Sequence[dict[str, Any]], found: evaluatio
     fingerprint = artifacts.fingerprint([run.job.run.name for run in sorted(runs, key=lambda run: run.seed)])
     job = runs[-1].job
     pipeline = job.pipeline
-    folder = job.folder / AFFINITY / f"{pipeline.model.sharing}-{fingerprint[:6]}"
+    folder = job.folder / AFFINITY / f"{pipeline.model.architecture}-{fingerprint[:6]}"
     artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="affinity", fingerprint=fingerprint)
     page, confidence = folder / PAGE_FILE, pipeline.evaluate.confidence
     about = _facts(runs, names) | facts(found, runs, split, "the gains of an objective")
@@ -137,11 +137,12 @@ def _write(runs: Sequence[Run], rows: Sequence[dict[str, Any]], found: evaluatio
 
 def _facts(runs: Sequence[Run], names: Sequence[str]) -> dict[str, str]:
     job, seeds = runs[-1].job, sorted({run.seed for run in runs})
+    members = job.pipeline.model.members
     pipeline, inside = job.pipeline, report.read_inside(job.run / MODEL / INSIDE)
     return {
         "Objectives": ", ".join(names),
-        "Model": f"{pipeline.model.sharing}, {pipeline.model.members} member{'s' * (pipeline.model.members > 1)}, the same in all runs",
-        "Multiplications a row": "not known" if inside is None else f"{inside.multiplications:,} in every run",
+        "Model": f"{pipeline.model.architecture}, {members} ensemble member{'s' * (members > 1)}, the same in all runs",
+        "Multiplications per row": "not known" if inside is None else f"{inside.multiplications:,} in every run",
         "Balancing": pipeline.balance.method,
         "Training": f"{pipeline.train.order} order, the same options in all runs",
         "Runs": f"{len(runs)}: {len(runs) // len(seeds)} sets of objectives with {len(seeds)} seed{'s' * (len(seeds) > 1)} each",

@@ -18,7 +18,7 @@ LABEL = ("name", "kind", "label", "observed", "given", "levels", "better")  # ke
 class Variant:
     """A pipeline that is compared with others. Its runs differ in the seed alone.
 
-    The names of its runs begin with `stem`; by default with its way of sharing, as those of any other run.
+    The names of its runs begin with `stem`; by default with its architecture, as those of any other run.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The state that the next day needs from all days before it. The numbers of users and videos bound its size, not the log.
 
-`kept`: the last `features.history` impressions of each user, and those with a signal not known yet. `bursts`: the last
-burst of each user. `seen`: the first day of each video. `met_users`, `met_items`: the number of impressions of each so far,
+`kept`: the last `features.history` impressions of each user, and those with a signal not known yet. `sessions`: the last
+session of each user. `seen`: the first day of each video. `met_users`, `met_items`: the number of impressions of each so far,
 only if a ready slice needs it. `partials-N`: the partial sums of the days that this state adds.
 """
 

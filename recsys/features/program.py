@@ -55,20 +55,20 @@ class Program:
         self._gathered = day_state.past_impressions(day, self._kept, plan)
         self._unstamped = _named("unstamped", self._gathered)
         past = self._past = _named("past", day_state.stamped(self._unstamped, plan, any_day, None))
-        self._bursts = _named(
-            "bursts", day.select(schema.USER_ID, schema.TIMESTAMP, n=ibis.literal(0, "int64"), begin=day[schema.TIMESTAMP])
+        self._sessions = _named(
+            "sessions", day.select(schema.USER_ID, schema.TIMESTAMP, n=ibis.literal(0, "int64"), begin=day[schema.TIMESTAMP])
         )
         self._seen = _named("seen", day.select(schema.ITEM_ID, "day"))
         counted = ready_slices.counted(plan.ready_slices)
         self._met = {
             name: _named(name, day.select(key, **{ready_slices.SEEN_BEFORE: ibis.literal(0, "int64")})) for name, key in counted.items()
         }
-        self._carried = {"kept": self._kept, "bursts": self._bursts, "seen": self._seen, **self._met}
-        self._found_moments = session.moments(day, self._bursts)
+        self._carried = {"kept": self._kept, "sessions": self._sessions, "seen": self._seen, **self._met}
+        self._found_moments = session.moments(day, self._sessions)
         self._moments = _named("moments", self._found_moments)
         self._state: dict[str, ir.Table] = {
             "kept.parquet": day_state.kept_impressions(past, plan),
-            "bursts.parquet": session.last_bursts(self._moments),
+            "sessions.parquet": session.last_sessions(self._moments),
             "seen.parquet": day_state.first_seen(day, self._seen),
             **{f"{name}.parquet": ready_slices.met(day, self._met[name], key) for name, key in counted.items()},
             **{

@@ -1,4 +1,4 @@
-"""An impression's place in its burst. A burst is a series of a user's impressions with pauses under ten minutes.
+"""An impression's place in its session. A session is a series of a user's impressions with pauses under ten minutes.
 
 Impressions are known at once (their signals are not). So these features see all impressions strictly before the moment.
 Impressions of the same millisecond are treated alike.
@@ -14,24 +14,24 @@ PAUSE_MS = 600_000
 _HOUR_MS = 3_600_000
 
 
-def moments(impressions: ir.Table, bursts: ir.Table) -> ir.Table:
-    """Make one row per user and moment of the day; the rows of `bursts` stay among them.
+def moments(impressions: ir.Table, sessions: ir.Table) -> ir.Table:
+    """Make one row per user and moment of the day; the rows of `sessions` stay among them.
 
-    `n` is the number of impressions at the moment, `previous` the moment before, `begin` the start of its burst. `place` is the
-    number of the burst's impressions before the moment.
+    `n` is the number of impressions at the moment, `previous` the moment before, `begin` the start of its session. `place` is the
+    number of the session's impressions before the moment.
 
-    `bursts` holds each user's last burst of earlier days (`last_bursts`). The user's first burst of the day may continue it.
+    `sessions` holds each user's last session of earlier days (`last_sessions`). The user's first session of the day may continue it.
     """
     today = impressions.group_by([schema.USER_ID, schema.TIMESTAMP]).agg(n=impressions.count(), begin=impressions[schema.TIMESTAMP].min())
     kinds = today.schema()
-    known = today.select(*kinds).union(bursts.select(*kinds))
+    known = today.select(*kinds).union(sessions.select(*kinds))
     in_order, so_far = (
         ibis.window(group_by=known[schema.USER_ID], order_by=known[schema.TIMESTAMP], rows=rows) for rows in (None, (None, 0))
     )
     moments = known.mutate(previous=known[schema.TIMESTAMP].lag(1).over(in_order), total=known["n"].sum().over(so_far))
     opens = moments["previous"].isnull() | (moments[schema.TIMESTAMP] - moments["previous"] >= PAUSE_MS)
     before = moments["total"] - moments["n"]
-    # `before` and `begin` only grow, so their largest value at a moment that opens a burst is that of the last burst.
+    # `before` and `begin` only grow, so their largest value at a moment that opens a session is that of the last session.
     so_far = ibis.window(group_by=moments[schema.USER_ID], order_by=moments[schema.TIMESTAMP], rows=(None, 0))
     return moments.select(
         schema.USER_ID,
@@ -43,8 +43,8 @@ def moments(impressions: ir.Table, bursts: ir.Table) -> ir.Table:
     )
 
 
-def last_bursts(found: ir.Table) -> ir.Table:
-    """Return each user's last moment, with the impressions of its burst so far and the burst's start: the state for the next day."""
+def last_sessions(found: ir.Table) -> ir.Table:
+    """Return each user's last moment, with the impressions of its session so far and the session's start: the state for the next day."""
     moment = found[schema.TIMESTAMP]
     last = found.group_by(schema.USER_ID).agg(
         **{schema.TIMESTAMP: moment.max()}, n=(found["n"] + found["place"]).argmax(moment), begin=found["begin"].argmax(moment)

@@ -1,6 +1,6 @@
 """Ranking models: one frame, and one file per architecture, which says how objectives share what is learned.
 
-A new architecture is a file with a `Sharing`, and its options in config/architectures.py.
+A new architecture is a file with an `Architecture`, and its options in config/architectures.py.
 """
 
 from collections.abc import Sequence
@@ -11,16 +11,19 @@ from torch import Tensor
 from recsys.config import Model
 from recsys.config.architectures import Architectures
 from recsys.encoding.layout import Layout
+from recsys.models.architecture import Architecture, Look, Priors, Setting, Shared
 from recsys.models.budget import sized
 from recsys.models.cost import multiplications, parameters
 from recsys.models.ranker import Output, ParameterGroups, Position, Ranker
-from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.objectives import Objective
 
-SHARING: dict[str, type[Sharing]] = {name: resolve_name(field.default.implementation) for name, field in Architectures.model_fields.items()}
+ARCHITECTURES: dict[str, type[Architecture]] = {
+    name: resolve_name(field.default.implementation) for name, field in Architectures.model_fields.items()
+}
 
 __all__ = [
-    "SHARING",
+    "ARCHITECTURES",
+    "Architecture",
     "Look",
     "Output",
     "ParameterGroups",
@@ -29,7 +32,6 @@ __all__ = [
     "Ranker",
     "Setting",
     "Shared",
-    "Sharing",
     "build",
     "multiplications",
     "parameters",
@@ -45,4 +47,4 @@ def build(options: Model, layout: Layout, objectives: Sequence[Objective], start
     """
     if options.budget_macs is not None:
         raise ValueError(f"model.budget_macs: found {options.budget_macs:,}, expected widths that were made of it (recsys.models.sized)")
-    return Ranker(options, layout, objectives, starts_K, seed, sharing=SHARING[options.sharing])
+    return Ranker(options, layout, objectives, starts_K, seed, architecture=ARCHITECTURES[options.architecture])

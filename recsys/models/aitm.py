@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from recsys.config.architectures import AITMOptions
-from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
+from recsys.models.architecture import Architecture, Look, Priors, Setting, Shared
 from recsys.nn.information_transfer import InformationTransfer, Step
 from recsys.nn.linear import StackedMLP, unstacked
 from recsys.objectives import Objective, chain
 
 
-class AITM(Sharing):
+class AITM(Architecture):
     """Towers q_k = tower_k(x) and outputs z_k = AIT(q_k, ReLU(G_k z_s + b_k)), s the objective before k: Xi et al. (AITM, KDD 2021).
 
     AIT is attention over its two arguments, see `InformationTransfer`. The objective before k is the one that k is `given`. An objective

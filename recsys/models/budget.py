@@ -11,9 +11,9 @@ from recsys.config import Model
 from recsys.encoding import packing
 from recsys.encoding.layout import Batch, Layout
 from recsys.errors import ConfigError
+from recsys.models.architecture import Architecture
 from recsys.models.cost import multiplications
 from recsys.models.ranker import Ranker
-from recsys.models.sharing import Sharing
 from recsys.objectives import Objective
 
 # The options of an architecture's own table that are widths. Counts (of experts, of levels) stay: another count makes another net.
@@ -22,7 +22,7 @@ WIDTHS = ("hidden", "task_hidden", "d_mask", "d_gate", "feature_rank")
 _HALVINGS = 40  # of the factor's interval: after these, both ends give the same widths
 
 
-def sized(options: Model, layout: Layout, objectives: Sequence[Objective], *, sharing: type[Sharing], seed: int = 0) -> Model:
+def sized(options: Model, layout: Layout, objectives: Sequence[Objective], *, architecture: type[Architecture], seed: int = 0) -> Model:
     """Return the same model with its widths scaled so that it costs as close below `budget_macs` as whole widths allow.
 
     One factor scales `d_shared` and the widths of the architecture. The rest of the budget then goes to single widths. Inputs, cross layer
@@ -38,12 +38,12 @@ def sized(options: Model, layout: Layout, objectives: Sequence[Objective], *, sh
     row, starts_K = _row_of_zeros(layout), torch.zeros(len(objectives))
 
     # A member's seed chooses its inputs. The choice changes the cost only where an architecture reads the entities' inputs separately.
-    seeds = range(seed, seed + options.members) if options.input_share < 1 and sharing.reads_priors else [seed]
+    seeds = range(seed, seed + options.members) if options.input_share < 1 and architecture.reads_priors else [seed]
 
     @cache
     def cost(sizes: tuple[int, ...]) -> int:
         scaled = widths.put(options, sizes)
-        return max(multiplications(Ranker(scaled, shape, objectives, starts_K, each, sharing=sharing), row) for each in seeds)
+        return max(multiplications(Ranker(scaled, shape, objectives, starts_K, each, architecture=architecture), row) for each in seeds)
 
     least = cost(widths.scaled(0.0))
     if least > budget:
@@ -62,7 +62,7 @@ class _Widths:
 
     @classmethod
     def of(cls, options: Model) -> "_Widths":
-        own = getattr(options, options.sharing)
+        own = getattr(options, options.architecture)
         places: list[tuple[str, int | None]] = []
         sizes = [options.d_shared] if options.d_shared else []
         for name in WIDTHS:
@@ -91,7 +91,7 @@ class _Widths:
         own: dict[str, Any] = {}
         for (name, place), size in zip(self.places, sizes[self.shared :], strict=True):
             own[name] = size if place is None else (*own.get(name, ()), size)
-        changes: dict[str, Any] = {"budget_macs": None, options.sharing: getattr(options, options.sharing).model_copy(update=own)}
+        changes: dict[str, Any] = {"budget_macs": None, options.architecture: getattr(options, options.architecture).model_copy(update=own)}
         return options.model_copy(update=changes | ({"d_shared": sizes[0]} if self.shared else {}))
 
 
@@ -130,8 +130,9 @@ def _row_of_zeros(layout: Layout) -> Batch:
 
 
 def _too_little(options: Model, least: int) -> str:
-    members = f" ({options.members} members of {least:,})" if options.members > 1 else ""
+    members = f" ({options.members} ensemble members of {least:,})" if options.members > 1 else ""
     return (
         f"model.budget_macs: found {options.budget_macs:,}, expected at least {least * options.members:,}{members}, which"
-        f" {options.sharing} takes at its narrowest. Fix: raise it, or lower what it does not scale: model.cross_rank, d_tower, d_attention"
+        f" {options.architecture} takes at its narrowest. Fix: raise it, or lower what it does not scale: model.cross_rank, d_tower,"
+        " d_attention"
     )

@@ -6,14 +6,14 @@ from functools import partial
 from torch import Tensor, nn
 
 from recsys.config.architectures import CGCOptions
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.models.looks import gate_look, numbered
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import OwnAndSharedExperts
 from recsys.nn.extraction import ExtractionLevel
 from recsys.nn.linear import StackedMLP, stacked
 
 
-class CGC(Sharing):
+class CGC(Architecture):
     """The mixture o_k = softmax(W_k x) · [f_k,1 … f_k,m, s_1 … s_S]: Tang et al. (RecSys 2020), §4.1.
 
     An objective's gate sees the objective's own experts and the shared ones. No objective reads another objective's experts. So an expert

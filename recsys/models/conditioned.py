@@ -8,13 +8,13 @@ from typing import ClassVar
 from torch import Tensor
 
 from recsys.config.architectures import AddTaskOptions, ConcatTaskOptions, FiLMOptions
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.models.descriptor import TaskDescriptors, task_descriptors
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.conditioning import ConditionedMLP, TaskLinear
 from recsys.nn.linear import unstacked
 
 
-class TaskConditioned(Sharing):
+class TaskConditioned(Architecture):
     """A net h_k = net(x, z_k) whose weights are all shared by all objectives; `layer` says how each layer is told the task.
 
     `shared` is the first layer's product with x. From there on every objective has its own activations. Balancing acts on that layer's

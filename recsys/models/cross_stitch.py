@@ -6,15 +6,15 @@ from typing import cast
 from torch import Tensor, nn
 
 from recsys.config.architectures import CrossStitchOptions
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.models.looks import by_layer
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts
 from recsys.nn.linear import StackedLinear, unstacked
 from recsys.nn.nets import last_weight
 from recsys.nn.stitch import CrossStitch
 
 
-class CrossStitchNets(Sharing):
+class CrossStitchNets(Architecture):
     """Mixtures h̃_lk = Σ_j S_l,kj h_lj after each layer l, h_{l+1,k} = ReLU(h̃_lk W_lk + b_lk) (Misra et al., CVPR 2016, eq. 1).
 
     S_l [K, K] holds one number per pair of objectives and layer, the same for all units. Its diagonal starts at `own`, the rest of a row at

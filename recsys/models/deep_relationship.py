@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from recsys.config.architectures import DeepRelationshipOptions
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.models.looks import by_layer
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts
 from recsys.nn.linear import StackedMLP, unstacked
 from recsys.nn.nets import start_equal, weights_by_net
 from recsys.nn.relationship import TaskCovariance
 
 
-class DeepRelationship(Sharing):
+class DeepRelationship(Architecture):
     """Deep relationship networks (Long et al., NeurIPS 2017): shared layers, h = net(x), then each objective's own layers, net_k(h).
 
     The weights of each own layer, W [K, D·H], are under a matrix-normal prior, with the penalty ½ · strength · Σ_l tr(W_lᵀ Ω_l⁻¹ W_l). Ω_l

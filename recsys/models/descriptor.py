@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recsys.config.architectures import Descriptor
-from recsys.models.sharing import Look, Setting
+from recsys.models.architecture import Look, Setting
 
 
 class TaskDescriptors(NamedTuple):

@@ -3,14 +3,14 @@
 from torch import Tensor
 
 from recsys.config.architectures import GatedIndependentOptions
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.models.descriptor import TaskDescriptors, task_descriptors
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts
 from recsys.nn.linear import unstacked
 from recsys.nn.stitch import combine
 
 
-class GatedIndependent(Sharing):
+class GatedIndependent(Architecture):
     """Mixtures h_k = Σ_j z_kj net_j(x) of as many nets as z has entries (CS330, lecture 2: multiplicative gating of independent nets).
 
     With one-hot descriptors h_k = net_k(x): K nets on one embedding table. This is `single_task`, except for the table and the hidden

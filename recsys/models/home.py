@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from recsys.config.architectures import HoMEOptions
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.models.looks import gate_look, numbered
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import OwnAndSharedExperts, for_each, mix, mix_own
 from recsys.nn.extraction import ExtractionLevel
 from recsys.nn.gates import OwnGates, SelfGates
@@ -19,7 +19,7 @@ from recsys.nn.linear import stacked
 from recsys.nn.normalised_experts import NormalisedExperts
 
 
-class HoME(Sharing):
+class HoME(Architecture):
     """Wang et al. (HoME, arXiv 2408.05430, 2024), with the groups of the objectives (`group`) as its task groups.
 
     Expert: f(v) = swish(batch norm(net(v ⊙ 2σ(v A B)))), see `NormalisedExperts`.

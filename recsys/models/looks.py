@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from recsys.models.sharing import Look
+from recsys.models.architecture import Look
 from recsys.objectives import Objective
 
 POLARISED = 0.98  # share of a gate's weight on one expert; with more, the others hardly learn from the row

@@ -3,13 +3,13 @@
 from torch import Tensor
 
 from recsys.config.architectures import MMoEOptions
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.models.looks import gate_look
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts, mix
 from recsys.nn.gates import Gates
 
 
-class MMoE(Sharing):
+class MMoE(Architecture):
     """Ma et al. (KDD 2018), eq. 6–7, above the frame's shared hidden layer as in Zhao et al. (RecSys 2019, §4.2).
 
     With `model.d_shared = 0` experts and gates read the input itself: the form of the 2018 paper.

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from recsys.config.architectures import MTANOptions
+from recsys.models.architecture import Architecture, Look, Priors, Setting, Shared
 from recsys.models.looks import numbered
-from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.nn.linear import StackedLinear, unstacked
 from recsys.nn.masks import AttentionMasks
 
 
-class MTAN(Sharing):
+class MTAN(Architecture):
     """The multi-task attention network (Liu et al., CVPR 2019, eq. 1–2), on layers instead of convolution blocks:
 
         p_l = ReLU(p_{l−1} W_l + b_l),   a_lk = σ(ReLU([p_l; â_{l−1,k}] U_lk + c_lk) V_lk + d_lk),   â_lk = a_lk ⊙ p_l,

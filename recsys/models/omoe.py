@@ -3,13 +3,13 @@
 from torch import Tensor
 
 from recsys.config.architectures import OMoEOptions
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.models.looks import gate_look
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts, mix
 from recsys.nn.gates import Gates
 
 
-class OMoE(Sharing):
+class OMoE(Architecture):
     """The mixture f(x) = Σ_n g_n(x) f_n(x) under all towers, g = softmax(W x): the one-gate control of Ma et al. (KDD 2018).
 
     Every tower reads the same mixture. So the gain of MMoE over this model is the worth of one gate per objective.

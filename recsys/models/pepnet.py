@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from recsys.config.architectures import PEPNetOptions
-from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
+from recsys.models.architecture import Architecture, Look, Priors, Setting, Shared
 from recsys.nn.dropout import Dropout
 from recsys.nn.gate_unit import GateUnit
 from recsys.nn.linear import StackedLinear, unstacked
 
 
-class PEPNet(Sharing):
+class PEPNet(Architecture):
     """Chang et al. (PEPNet, KDD 2023, arXiv 2302.01115), with `GateUnit` as their Gate NU and sg as the stop-gradient.
 
     EPNet: E' = E ⊙ GateNU(context ⊕ sg(E)), where E are the inputs below the shared hidden layer. That layer reads E' and gives x.

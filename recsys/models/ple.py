@@ -7,14 +7,14 @@ from typing import cast
 from torch import Tensor, nn
 
 from recsys.config.architectures import PLEOptions
+from recsys.models.architecture import Architecture, Look, Priors, Setting, Shared
 from recsys.models.looks import gate_look, numbered
-from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.nn.experts import OwnAndSharedExperts
 from recsys.nn.extraction import ExtractionLevel
 from recsys.nn.linear import StackedMLP, stacked
 
 
-class PLE(Sharing):
+class PLE(Architecture):
     """Levels of customized gate control: Tang et al. (RecSys 2020), §4.2. With one level it is CGC.
 
     Objective k's experts and gate on level j read what its gate gave on level j − 1: o_k^j = softmax(W_k^j o_k^{j−1}) · [f_k^j(o_k^{j−1}),

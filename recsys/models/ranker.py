@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from recsys.config import Model
 from recsys.encoding.layout import Batch, Layout
+from recsys.models.architecture import Architecture, Look, Priors, Setting
 from recsys.models.inputs import Inputs
-from recsys.models.sharing import Look, Priors, Setting, Sharing
 from recsys.nn.bias_tower import BiasTower, drop_codes, without_position
 from recsys.nn.cross import LowRankCross
 from recsys.nn.dropout import Dropout
@@ -50,9 +50,9 @@ class ParameterGroups(NamedTuple):
 
 
 class Ranker(nn.Module):
-    """Inputs → shared hidden layer → architecture (`Sharing`) → towers; beside these a linear path, a cross layer and the bias tower.
+    """Inputs → shared hidden layer → architecture (`Architecture`) → towers; beside these a linear path, a cross layer and the bias tower.
 
-    An architecture may change the inputs before the shared hidden layer reads them (`Sharing.from_inputs`). The parts beside it read the
+    It may change the inputs before the shared hidden layer reads them (`Architecture.from_inputs`). The parts beside it read the
     inputs unchanged.
     """
 
@@ -64,7 +64,7 @@ class Ranker(nn.Module):
         starts_K: Tensor,
         seed: int,
         *,
-        sharing: type[Sharing],
+        architecture: type[Architecture],
     ) -> None:
         """Build a fresh model, whose outputs are `starts_K` (losses.ObjectiveLosses.start_K).
 
@@ -72,15 +72,15 @@ class Ranker(nn.Module):
         """
         assert tuple(objective.name for objective in objectives) == layout.objectives, "the layout is of other objectives"
         super().__init__()
-        tables = sharing.num_tables(len(objectives))
+        tables = architecture.num_tables(len(objectives))
         with torch.random.fork_rng(devices=()):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed CUDA too, which is not forked here
             self.inputs = Inputs(options, layout, len(objectives), tables, seed)
             self.hidden = StackedMLP(tables, self.inputs.d_out, (options.d_shared,) if options.d_shared else (), dropout=options.dropout)
-            self.sharing = sharing(getattr(options, options.sharing), self._setting(options, objectives, starts_K))
+            self.architecture = architecture(getattr(options, options.architecture), self._setting(options, objectives, starts_K))
             self.dropout = Dropout(options.dropout)
-            hidden = () if sharing.owns_towers else (options.d_tower,)
-            self.towers = Towers(self.sharing.d_out, hidden, starts_K, dropout=options.dropout)
+            hidden = () if architecture.owns_towers else (options.d_tower,)
+            self.towers = Towers(self.architecture.d_out, hidden, starts_K, dropout=options.dropout)
             self.cross = _cross(options, tables, self.inputs.d_out, len(objectives))
         self.bias_tower = _bias_tower(options, layout, objectives)
         self.position_dropout = options.position_dropout
@@ -94,7 +94,7 @@ class Ranker(nn.Module):
         """
         codes_B2 = self._codes(batch.bias, position)
         inputs_BTD, linear_BK = self.inputs(batch, codes_B2)
-        shared = self.sharing.from_inputs(inputs_BTD, self._shared_layer, self._priors(inputs_BTD))
+        shared = self.architecture.from_inputs(inputs_BTD, self._shared_layer, self._priors(inputs_BTD))
         outputs_BK = self.towers(self.dropout(shared.outputs_BKH))
         own = shared.own
         beside: tuple[Tensor, ...] = ()
@@ -147,7 +147,7 @@ class Ranker(nn.Module):
 
     def _priors(self, inputs_BTD: Tensor) -> Priors | None:
         """Return the parts of the one table's inputs that the architecture reads; None where it reads none."""
-        if not self.sharing.reads_priors:
+        if not self.architecture.reads_priors:
             return None
         inputs_BD = inputs_BTD.squeeze(1)
         return Priors(inputs_BD[:, self.inputs.entity_columns], inputs_BD[:, self.inputs.context_columns])

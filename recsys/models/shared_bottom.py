@@ -3,11 +3,11 @@
 from torch import Tensor
 
 from recsys.config.architectures import SharedBottomOptions
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.nn.linear import StackedMLP
 
 
-class SharedBottom(Sharing):
+class SharedBottom(Architecture):
     """Hard parameter sharing (Caruana, Machine Learning 1997): every tower reads the same layer."""
 
     def __init__(self, options: SharedBottomOptions, setting: Setting) -> None:

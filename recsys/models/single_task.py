@@ -3,11 +3,11 @@
 from torch import Tensor
 
 from recsys.config.architectures import SingleTaskOptions
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.nn.linear import StackedMLP, stacked, unstacked
 
 
-class SingleTask(Sharing):
+class SingleTask(Architecture):
     """The baseline that multi-task learning has to beat: K models trained in one pass. No model sees another objective's labels.
 
     Early stopping chooses for each model separately (training/apart.py).

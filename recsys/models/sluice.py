@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from recsys.config.architectures import SluiceOptions
+from recsys.models.architecture import Architecture, Look, Priors, Setting, Shared
 from recsys.models.looks import by_layer, numbered
-from recsys.models.sharing import Look, Priors, Setting, Shared, Sharing
 from recsys.nn.experts import Experts
 from recsys.nn.linear import StackedLinear, unstacked
 from recsys.nn.nets import last_weight, weights_by_net
@@ -15,7 +15,7 @@ from recsys.nn.penalties import overlap_of_subspaces
 from recsys.nn.stitch import CrossStitch, LayerMixture
 
 
-class Sluice(Sharing):
+class Sluice(Architecture):
     """Latent multi-task architecture learning (Ruder et al., AAAI 2019); a layer's output has G subspaces, h_lk = [h_lk1; …; h_lkG]:
 
         h̃_lkg = Σ_{j,f} α_l,(k,g)(j,f) h_ljf,   h_{l+1,k} = ReLU(h̃_lk W_lk + b_lk),   output_k = Σ_l β_kl h̃_lk,

@@ -3,14 +3,14 @@
 from torch import Tensor
 
 from recsys.config.architectures import SoftOptions
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.nn.experts import Experts
 from recsys.nn.linear import unstacked
 from recsys.nn.nets import biases_by_net, start_equal, weights_by_net
 from recsys.nn.penalties import distance_to_mean
 
 
-class Soft(Sharing):
+class Soft(Architecture):
     """Nets h_k = net_k(x), with the penalty ½ · strength · Σ_k ‖W_k − W̄‖². W_k are all weights and biases of net k, W̄ is their mean.
 
     Duong et al. (ACL 2015) tie two parsers in this way; with K nets the mean stands for the other parser. The nets start equal. Otherwise

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from recsys.config.architectures import STEMOptions
+from recsys.models.architecture import Architecture, Priors, Setting, Shared
 from recsys.models.looks import gate_look, numbered
-from recsys.models.sharing import Priors, Setting, Shared, Sharing
 from recsys.nn.experts import OwnAndSharedExperts, mix, mix_own
 from recsys.nn.gates import OwnGates
 from recsys.nn.linear import StackedMLP, stacked
 
 
-class STEM(Sharing):
+class STEM(Architecture):
     """Su et al. (AAAI 2024): shared and task-specific embeddings, all forward, own backward.
 
     x_0 is read from the table of all objectives, x_k from objective k's own table. s(x_0) are the shared experts, f_k(x_k) the own ones.

@@ -72,12 +72,14 @@ class Wiring:
     def __init__(self, ranker: Ranker, options: Model, objectives: Sequence[Objective], codes: tuple[Labels, Labels]) -> None:
         self.objectives = tuple(objective.name for objective in objectives)
         self.groups = tuple(sorted({objective.group for objective in objectives}))
-        self.way = options.sharing
-        self.numbers = getattr(options, options.sharing).model_dump()
-        self.told = tuple(getattr(ranker.sharing, "columns", ())) or self.objectives  # columns of the descriptor that tells a net the task
+        self.way = options.architecture
+        self.numbers = getattr(options, options.architecture).model_dump()
+        self.told = (
+            tuple(getattr(ranker.architecture, "columns", ())) or self.objectives
+        )  # columns of the descriptor that tells a net the task
         self.tables = ranker.inputs.num_tables
         self.of_tables = _of_tables(ranker)
-        self.receivers = ranker.sharing.transfer.steps if isinstance(ranker.sharing, AITM) else ()
+        self.receivers = ranker.architecture.transfer.steps if isinstance(ranker.architecture, AITM) else ()
         self.codes = codes
         self.columns = tuple(self._named(column) for column in ranker.inputs.columns)
         features = tuple(column for column in self.columns if column[0] not in ("attention", "padding"))
@@ -116,11 +118,11 @@ class Wiring:
             of_positions, of_devices = self.codes
             of_tables = {"position": of_positions, "device": of_devices, "together": tuple(product(of_positions, of_devices))}
             labels = of_tables[name.rpartition(".")[2]]
-        elif axis == 0 and (found := re.fullmatch(r"sharing\.transfer\.handed\.(\d+)\..*", name)):
+        elif axis == 0 and (found := re.fullmatch(r"architecture\.transfer\.handed\.(\d+)\..*", name)):
             step = self.receivers[int(found[1])]
             labels = tuple((self.objectives[a], self.objectives[b]) for a, b in zip(step.sources, step.receivers, strict=True))
         else:
-            labels = self._labels(word, size, self.told if name.startswith("sharing.") else self.objectives)
+            labels = self._labels(word, size, self.told if name.startswith("architecture.") else self.objectives)
         assert len(labels) == size, f"{name}: found an axis of {size}, expected {len(labels)} places"
         return labels
 
@@ -150,13 +152,13 @@ def axis_of_objectives(ranker: Ranker, way: str, name: str) -> int | None:
 
 def _of_tables(ranker: Ranker) -> int:
     """Return 0 for one table for all, 1 for one table per objective, 2 for a shared one besides."""
-    return type(ranker.sharing).num_tables(2) - 1
+    return type(ranker.architecture).num_tables(2) - 1
 
 
 def _words_of(name: str, way: str, of_tables: int) -> str:
     """Return the words of a tensor's axes, one after another; empty where the tensor stands in no table."""
     by_tables = (_ONE_TABLE, _OWN_TABLES, _SHARED_AND_OWN_TABLES)[of_tables]
-    patterns = {rf"sharing\.(?:{pattern})": words for pattern, words in _WIRING[way].items()} | _COMMON | by_tables
+    patterns = {rf"architecture\.(?:{pattern})": words for pattern, words in _WIRING[way].items()} | _COMMON | by_tables
     return next((words for pattern, words in patterns.items() if re.fullmatch(pattern, name)), "")
 
 

@@ -80,7 +80,7 @@ class Look(_Form):
 class Inside(_Form):
     """Facts that a model can show about itself."""
 
-    sharing: str
+    architecture: str
     members: int
     precision: str
     device: str

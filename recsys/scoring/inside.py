@@ -36,7 +36,7 @@ def inside(
     sizes = [parameters(member.ranker) for member in members]
     of_losses = sum(parameter.numel() for member in members for parameter in member.losses.parameters())
     return {
-        "sharing": pipeline.model.sharing,
+        "architecture": pipeline.model.architecture,
         "members": len(members),
         "multiplications": sum(multiplications(member.ranker, one) for member in members),
         "parameters": {"dense": sum(size.dense for size in sizes) + of_losses, "embedding": sum(size.embedding for size in sizes)},

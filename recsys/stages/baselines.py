@@ -19,7 +19,7 @@ SINGLE_TASK = "single_task"
 
 def kinds_of(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the kinds asked for. A single_task model has no single_task baseline: it would be the same run."""
-    return tuple(kind for kind in pipeline.evaluate.baselines if kind != pipeline.model.sharing)
+    return tuple(kind for kind in pipeline.evaluate.baselines if kind != pipeline.model.architecture)
 
 
 def shared_kinds(pipeline: Pipeline) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ def single_tasks(job: Job) -> Job:
     pipeline = job.pipeline
     options = pipeline.model_copy(
         update={
-            "model": pipeline.model.model_copy(update={"sharing": SINGLE_TASK}),
+            "model": pipeline.model.model_copy(update={"architecture": SINGLE_TASK}),
             "train": pipeline.train.model_copy(update={"init_from": None, "freeze": ()}),
             "balance": Balance(),
             "evaluate": pipeline.evaluate.model_copy(update={"baselines": (), "against": ()}),
@@ -129,5 +129,5 @@ BASELINES = Stage(
     writes=lambda job: [raw_baseline_run(job, kind) / PREDICTIONS for kind in kinds_of(job.pipeline)],
     parts=_parts,
     make=_make,
-    places=("evaluate.baselines", "model.sharing"),
+    places=("evaluate.baselines", "model.architecture"),
 )

@@ -89,7 +89,7 @@ EVALUATE = Stage(
         *(f"objective.{name}" for name in ("name", "kind", "given", "levels", "group", "better")),
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "list_k", "top_percent", "target_temperature", "calibrate")),
     ),
-    places=("evaluate.baselines", "evaluate.against", "model.sharing"),
+    places=("evaluate.baselines", "evaluate.against", "model.architecture"),
     reads=lambda job: [run / PREDICTIONS for run in (job.run, *(baseline_run(job, kind) for kind in kinds_of(job.pipeline)))],
     writes=lambda job: [path for run in _against(job) for path in _written(job, run)],
     parts=_parts,

@@ -40,7 +40,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 FEATURES = Stage(
     name="features",
     summary="Turn events into point-in-time examples.",
-    version=1,
+    version=2,
     options=(
         *all_but(Features, "features", "memory_limit", "min_count", "max_values"),
         *(f"objective.{name}" for name in ("name", "kind", "label", "observed", "given", "levels")),

@@ -10,8 +10,8 @@ from recsys.workspace import CONFIG
 
 
 def run_name(pipeline: Pipeline, stem: str | None = None) -> str:
-    """Return the name of a run: `stem`, by default its way of sharing, and a fingerprint of its config."""
-    return f"{stem or pipeline.model.sharing}-{artifacts.fingerprint(run_identity(pipeline))[:6]}"
+    """Return the name of a run: `stem`, by default its architecture, and a fingerprint of its config."""
+    return f"{stem or pipeline.model.architecture}-{artifacts.fingerprint(run_identity(pipeline))[:6]}"
 
 
 def run_identity(pipeline: Pipeline) -> dict[str, Any]:

@@ -63,7 +63,7 @@ REPORT_STAGE = Stage(
         *("model.budget_macs", "balance.method", "train.order", "train.refit"),
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "importance", "list_k", "top_percent", "calibrate")),
     ),
-    places=("evaluate.baselines", "evaluate.against", "model.sharing"),
+    places=("evaluate.baselines", "evaluate.against", "model.architecture"),
     reads=_reads,
     writes=lambda job: [job.run / REPORT],
     parts=_parts,

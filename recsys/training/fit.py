@@ -78,7 +78,7 @@ def _require_shared(work: Work, state: State) -> None:
     if shared is None or not shared.requires_grad:  # the latter: the inputs are shared, but nothing below them is learned
         raise ConfigError(
             f'balance.method: found "{work.pipeline.balance.method}", which combines gradients at what the objectives share, with'
-            f' model.sharing = "{work.pipeline.model.sharing}", where they share nothing. Fix: another way of sharing, or "fixed"'
+            f' model.architecture = "{work.pipeline.model.architecture}", where they share nothing. Fix: another architecture, or "fixed"'
         )
 
 
@@ -190,7 +190,7 @@ def _take_finished(work: Work, state: State, this: Round) -> None:
     passes, objectives = passes_chosen(work, state), work.pipeline.objective
     for group in work.groups:
         if passes[objectives[group[0]].name] == this.number + 1:
-            take(state.best, state.member, group, work.pipeline.model.sharing)
+            take(state.best, state.member, group, work.pipeline.model.architecture)
 
 
 def _enough(work: Work, state: State) -> bool:

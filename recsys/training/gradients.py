@@ -96,7 +96,7 @@ def heads_of(ranker: Ranker, batch: Batch) -> list[nn.Parameter]:
 
     The parameters are found by an extra forward pass on any batch. It uses no global random number and changes nothing.
     """
-    inner = {f"sharing.{name}": parameter for name, parameter in ranker.sharing.named_parameters()}
+    inner = {f"architecture.{name}": parameter for name, parameter in ranker.architecture.named_parameters()}
     draws = torch.Generator().manual_seed(0)
     # Weights are moved, because no gradient passes a weight that starts at zero. Below, the cotangent is random: a normalisation can make
     # the gradient of a plain sum zero.
@@ -109,7 +109,7 @@ def heads_of(ranker: Ranker, batch: Batch) -> list[nn.Parameter]:
     above = [name for name, gradient in zip(moved, reached, strict=True) if gradient is None]
     readers = _readers([moved[name] for name in above], output.read_BKH, _drawn(output.read_BKH, draws)) if above else []
     own = [inner[name] for name, reader in zip(above, readers, strict=True) if reader.max() < 2]
-    own += [parameter for parameter in ranker.sharing.own_below() if all(parameter is not other for other in own)]
+    own += [parameter for parameter in ranker.architecture.own_below() if all(parameter is not other for other in own)]
     frame = _FRAME_HEADS + (_CROSS if ranker.cross is not None and ranker.cross.num_tables > 1 else ())
     return own + [parameter for name, parameter in ranker.named_parameters() if name.startswith(frame)]
 

@@ -14,7 +14,7 @@ from recsys.config import Model, Pipeline
 from recsys.encoding import EncodedDays, Encoder, label_means
 from recsys.encoding.layout import Layout
 from recsys.errors import ArtifactError, DataError
-from recsys.models import SHARING, sized
+from recsys.models import ARCHITECTURES, sized
 from recsys.predictions import value_names
 from recsys.progress import Console
 from recsys.scoring import model_folder
@@ -94,8 +94,8 @@ def _with_widths(pipeline: Pipeline, layout: Layout, checkpoints: Checkpoints, s
     A training that goes on keeps the widths of its checkpoint, even where the multiplications would be counted differently here.
     """
     if saved is None:
-        sharing = SHARING[pipeline.model.sharing]
-        model = sized(pipeline.model, layout, pipeline.objective, sharing=sharing, seed=seed_of(pipeline, 0))
+        architecture = ARCHITECTURES[pipeline.model.architecture]
+        model = sized(pipeline.model, layout, pipeline.objective, architecture=architecture, seed=seed_of(pipeline, 0))
     else:
         try:
             model = Model.model_validate(saved.facts[_OPTIONS])

@@ -27,7 +27,7 @@ from recsys.encoding import PADDING_ROW, Encoder
 from recsys.encoding.layout import Batch
 from recsys.encoding.vocabulary import Vocabulary
 from recsys.errors import ConfigError
-from recsys.models import SHARING, Ranker
+from recsys.models import ARCHITECTURES, Ranker
 from recsys.models.wiring import TABLE as _TABLE
 from recsys.models.wiring import Labels, Wiring
 from recsys.scoring.member import Member
@@ -159,14 +159,16 @@ class Transfer:
 
         Such an architecture has axes on which the columns cannot be told apart.
         """
-        if new.columns == old.columns or (self.pipeline.model.d_shared and not SHARING[self.pipeline.model.sharing].reads_priors):
+        if new.columns == old.columns or (
+            self.pipeline.model.d_shared and not ARCHITECTURES[self.pipeline.model.architecture].reads_priors
+        ):
             return
         ours, theirs = (_features(wiring.columns) for wiring in (new, old))
         differing = sorted(set(ours) ^ set(theirs)) or ["their order"]
         raise ConfigError(
             f"train.init_from: found inputs that differ from those of the run {self.name} ({_listed(differing)}), expected the same,"
-            f' because with model.sharing = "{self.pipeline.model.sharing}" and model.d_shared = {self.pipeline.model.d_shared} the way'
-            " of sharing reads them itself. Fix: the same [features], or another way of sharing above a shared layer"
+            f' because with model.architecture = "{self.pipeline.model.architecture}" and model.d_shared = {self.pipeline.model.d_shared}'
+            " the architecture reads them itself. Fix: the same [features], or another architecture above a shared layer"
         )
 
     def _wirings(self, member: Member, old: Member) -> tuple[Wiring, Wiring]:
@@ -177,7 +179,7 @@ class Transfer:
 
     def _is_descriptor(self, name: str) -> bool:
         """Return whether a tensor describes tasks that are not those of the first run, so that the description cannot be copied."""
-        return name == "sharing.descriptors_KZ" and self.new_objectives != self.old_objectives
+        return name == "architecture.descriptors_KZ" and self.new_objectives != self.old_objectives
 
     # --- What is copied ---------------------------------------------------------------------------------------
     def _start_table(self, new: Tensor, old: Tensor, ours: Wiring, theirs: Wiring, loaded: Tensor) -> None:
@@ -234,13 +236,13 @@ class Transfer:
         was_training = ranker.training
         shared = ranker.eval()(one, position="missing").shared
         ranker.train(was_training)
-        inner = {f"sharing.{name}": parameter for name, parameter in ranker.sharing.named_parameters()}
+        inner = {f"architecture.{name}": parameter for name, parameter in ranker.architecture.named_parameters()}
         reached = () if shared is None else torch.autograd.grad(shared.sum(), list(inner.values()), allow_unused=True)
         trunk = {name for name, gradient in zip(inner, reached, strict=shared is not None) if gradient is not None}
         if not trunk:
             raise ConfigError(
-                f'train.freeze: found "experts" with model.sharing = "{self.pipeline.model.sharing}", which has no layer that all'
-                ' objectives read, expected a way of sharing with one. Fix: leave "experts" out'
+                f'train.freeze: found "experts" with model.architecture = "{self.pipeline.model.architecture}", which has no layer that all'
+                ' objectives read, expected an architecture with one. Fix: leave "experts" out'
             )
         return trunk
 
@@ -352,15 +354,15 @@ def _rows(new: Vocabulary, old: Vocabulary) -> NDArray[np.int64]:
 # --- Comparing the two ----------------------------------------------------------------------------------------------
 def _shape(model: ModelOptions) -> dict[str, Any]:
     """Return the options that determine a model's shapes."""
-    own = getattr(model, model.sharing)
-    frame = {key: getattr(model, key) for key in type(model).model_fields if key not in _FREE and key not in SHARING}
-    way = {f"{model.sharing}.{key}": getattr(own, key) for key in type(own).model_fields if key != "top_k"}
+    own = getattr(model, model.architecture)
+    frame = {key: getattr(model, key) for key in type(model).model_fields if key not in _FREE and key not in ARCHITECTURES}
+    way = {f"{model.architecture}.{key}": getattr(own, key) for key in type(own).model_fields if key != "top_k"}
     return frame | {key: value for key, value in way.items() if not isinstance(value, float)}
 
 
 def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return the options that differ, with both values. Where the architecture differs, return only the architecture."""
-    keys = ["sharing"] if ours["sharing"] != theirs["sharing"] else list(ours)
+    keys = ["architecture"] if ours["architecture"] != theirs["architecture"] else list(ours)
     return [(key, ours[key], theirs[key]) for key in keys if ours[key] != theirs[key]]
 
 

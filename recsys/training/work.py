@@ -50,7 +50,7 @@ class Work:
     @property
     def groups(self) -> tuple[Group, ...]:
         """The groups of objectives that early stopping chooses for together."""
-        return groups(self.pipeline.model.sharing, self.pipeline.objective)
+        return groups(self.pipeline.model.architecture, self.pipeline.objective)
 
     def days_of(self, phase: Phase) -> tuple[str, ...]:
         if phase == "choose":

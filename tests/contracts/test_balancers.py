@@ -1,4 +1,4 @@
-"""What every way of balancing keeps, whatever it does. Shape letters: K objectives."""
+"""What every balancing method keeps, whatever it does. Shape letters: K objectives."""
 
 import pytest
 import torch

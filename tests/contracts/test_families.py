@@ -10,13 +10,13 @@ from recsys.balancing import BALANCERS, Balancer
 from recsys.config import Balance, Model
 from recsys.errors import ConfigError
 from recsys.losses import LOSSES, Loss
-from recsys.models import SHARING, Sharing
+from recsys.models import ARCHITECTURES, Architecture
 
 TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
 
 
 @pytest.mark.parametrize(
-    ("table", "base"), [(SHARING, Sharing), (BALANCERS, Balancer), (LOSSES, Loss)], ids=["architectures", "balancers", "losses"]
+    ("table", "base"), [(ARCHITECTURES, Architecture), (BALANCERS, Balancer), (LOSSES, Loss)], ids=["architectures", "balancers", "losses"]
 )
 def test_every_entry_is_an_implementation_of_its_own(table: Mapping[str, type], base: type):
     assert all(issubclass(implementation, base) for implementation in table.values())
@@ -24,15 +24,15 @@ def test_every_entry_is_an_implementation_of_its_own(table: Mapping[str, type], 
 
 
 def test_every_word_has_options():
-    assert [getattr(Model(sharing=name), name) for name in SHARING]
+    assert [getattr(Model(architecture=name), name) for name in ARCHITECTURES]
     assert [Balance(method=name).chosen for name in BALANCERS]
 
 
 @pytest.mark.parametrize(
     ("override", "meant"),
     [
-        ("model.sharing=mmeo", "mmoe"),
-        ("model.sharing=PLE", "ple"),
+        ("model.architecture=mmeo", "mmoe"),
+        ("model.architecture=PLE", "ple"),
         ("balance.method=gradnrom", "gradnorm"),
         ("balance.method=cagrad", "torchjd.cagrad"),
         ("objective.watch_time.method=d2p", "d2q"),

@@ -1,4 +1,4 @@
-"""What every way of sharing keeps, whatever the kinds of label."""
+"""What every architecture keeps, whatever the kinds of label."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import nn
 
 from recsys.config import Model
 from recsys.losses import ObjectiveLosses
-from recsys.models import SHARING, Ranker, build
+from recsys.models import ARCHITECTURES, Ranker, build
 from tests.models import factory, known_truth, wiring
 from tests.spread import spread
 
@@ -23,7 +23,7 @@ MIXES = {
 
 def of_ways(**changes):
     """The changes of each way that has such an option."""
-    found = {way: {name: value for name, value in changes.items() if hasattr(getattr(Model(), way), name)} for way in SHARING}
+    found = {way: {name: value for name, value in changes.items() if hasattr(getattr(Model(), way), name)} for way in ARCHITECTURES}
     return {way: own for way, own in found.items() if own}
 
 
@@ -42,18 +42,18 @@ CHANGES = {
 SAVED = {"as it is": {}, "a share": {"input_share": 0.6}, "otherwise": OTHERWISE}
 B = 64
 
-WAYS = sorted(SHARING)
-sharings = pytest.mark.parametrize("sharing", WAYS)
-of_mixes = pytest.mark.parametrize(("sharing", "mix"), spread(WAYS, MIXES, over=2))
+WAYS = sorted(ARCHITECTURES)
+architectures = pytest.mark.parametrize("architecture", WAYS)
+of_mixes = pytest.mark.parametrize(("architecture", "mix"), spread(WAYS, MIXES, over=2))
 
 
-def ranker(sharing, kinds=factory.KINDS, *, seed=1, shape=None, order=None, **changes) -> tuple[Ranker, factory.Layout]:
+def ranker(architecture, kinds=factory.KINDS, *, seed=1, shape=None, order=None, **changes) -> tuple[Ranker, factory.Layout]:
     """A fresh ranker and its layout; of objectives in another order, the starting outputs go with them."""
     order = torch.arange(len(kinds)) if order is None else order
     objectives = [factory.objectives(kinds)[k] for k in order]
     layout = factory.layout(len(kinds), **(shape or {})).model_copy(update={"objectives": tuple(o.name for o in objectives)})
     starts_K = torch.linspace(-1.0, 1.0, len(kinds))
-    return build(factory.options(sharing=sharing, **changes), layout, objectives, starts_K[order], seed), layout
+    return build(factory.options(architecture=architecture, **changes), layout, objectives, starts_K[order], seed), layout
 
 
 def fitted(example, kinds):
@@ -75,9 +75,9 @@ def descend(model, example, kinds=factory.KINDS, num=2):
     return losses
 
 
-def trained(sharing, kinds=factory.KINDS, **changes):
+def trained(architecture, kinds=factory.KINDS, **changes):
     """A ranker after two steps, a batch that it has not seen."""
-    model, layout = ranker(sharing, kinds, **changes)
+    model, layout = ranker(architecture, kinds, **changes)
     descend(model, factory.batch(layout, B, kinds=kinds), kinds)
     return model.eval(), factory.batch(layout, B, seed=9, kinds=kinds)
 
@@ -97,18 +97,18 @@ def row(example, start, stop):
 
 # --- Fresh --------------------------------------------------------------------------------------------------------
 @of_mixes
-def test_a_fresh_model_says_the_best_constant(sharing, mix):
+def test_a_fresh_model_says_the_best_constant(architecture, mix):
     kinds = MIXES[mix]
-    model, layout = ranker(sharing, kinds)
+    model, layout = ranker(architecture, kinds)
     output = model(factory.batch(layout, B, kinds=kinds), position="logged")
     torch.testing.assert_close(output.outputs_BK, torch.linspace(-1.0, 1.0, len(kinds)).expand(B, -1), rtol=0, atol=0)
     assert output.penalty.shape == ()
     assert output.penalty.isfinite()
 
 
-@sharings
-def test_parameter_groups_add_up(sharing):
-    model, _ = ranker(sharing)
+@architectures
+def test_parameter_groups_add_up(architecture):
+    model, _ = ranker(architecture)
     groups = model.parameter_groups()
     everything = [id(parameter) for group in groups for parameter in group]
     assert sorted(everything) == sorted(id(parameter) for parameter in model.parameters())
@@ -119,11 +119,11 @@ def test_parameter_groups_add_up(sharing):
     assert id(model.towers.heads.bias) in {id(p) for p in groups.biases}
 
 
-@sharings
-def test_a_seed_is_a_model_and_a_run(sharing):
+@architectures
+def test_a_seed_is_a_model_and_a_run(architecture):
     def run(seed):
         torch.manual_seed(3)
-        model, layout = ranker(sharing, seed=seed, **CHANGES["all dropouts"])
+        model, layout = ranker(architecture, seed=seed, **CHANGES["all dropouts"])
         drawn = torch.rand(1)
         descend(model, factory.batch(layout, B))
         return drawn, [parameter.detach() for parameter in model.parameters()]
@@ -136,9 +136,9 @@ def test_a_seed_is_a_model_and_a_run(sharing):
 
 # --- Gradients ----------------------------------------------------------------------------------------------------
 @of_mixes
-def test_a_gradient_reaches_every_parameter(sharing, mix):
+def test_a_gradient_reaches_every_parameter(architecture, mix):
     kinds = MIXES[mix]
-    model, layout = ranker(sharing, kinds)
+    model, layout = ranker(architecture, kinds)
     example = factory.batch(layout, B, kinds=kinds)
     losses = descend(model, example, kinds)
     _, grads = gradients(model, losses, example)
@@ -147,10 +147,10 @@ def test_a_gradient_reaches_every_parameter(sharing, mix):
     assert all(grad.isfinite().all() for grad in grads.values())
 
 
-@sharings
-def test_an_objective_without_labels_gets_no_gradient(sharing):
+@architectures
+def test_an_objective_without_labels_gets_no_gradient(architecture):
     kinds = ("binary", "watch_time", "ordinal", "huber")
-    model, example = trained(sharing, kinds)
+    model, example = trained(architecture, kinds)
     losses = fitted(factory.batch(factory.layout(), B, kinds=kinds), kinds)
     for k in range(len(kinds)):
         labels = example.labels.clone()
@@ -160,17 +160,17 @@ def test_an_objective_without_labels_gets_no_gradient(sharing):
         assert (values_K[torch.arange(len(kinds)) != k] > 0).all()
         assert all(grad.isfinite().all() for grad in grads.values())
         for name, grad in grads.items():
-            own = wiring.own_part(sharing, name, grad, k, len(kinds))
+            own = wiring.own_part(architecture, name, grad, k, len(kinds))
             assert own is None or not own.any(), (k, name)
-        heads = wiring.own_part(sharing, "towers.heads.weight", grads["towers.heads.weight"], (k + 1) % len(kinds), len(kinds))
+        heads = wiring.own_part(architecture, "towers.heads.weight", grads["towers.heads.weight"], (k + 1) % len(kinds), len(kinds))
         assert heads.any()
 
 
-@sharings
-def test_all_objectives_pull_at_what_is_shared(sharing):
-    model, example = trained(sharing)
+@architectures
+def test_all_objectives_pull_at_what_is_shared(architecture):
+    model, example = trained(architecture)
     output = model(example, position="logged")
-    assert (output.shared is None) == (sharing in wiring.NOTHING_SHARED)
+    assert (output.shared is None) == (architecture in wiring.NOTHING_SHARED)
     if output.shared is not None:
         for k in range(len(factory.KINDS)):
             (grad,) = torch.autograd.grad(output.outputs_BK[:, k].sum(), output.shared, retain_graph=True)
@@ -180,17 +180,17 @@ def test_all_objectives_pull_at_what_is_shared(sharing):
 
 # --- Rows, objectives, numbers ------------------------------------------------------------------------------------
 @of_mixes
-def test_a_row_alone_is_a_row_among_others(sharing, mix):
-    model, example = trained(sharing, MIXES[mix])
+def test_a_row_alone_is_a_row_among_others(architecture, mix):
+    model, example = trained(architecture, MIXES[mix])
     whole = model(example, position="logged").outputs_BK
     alone = model(row(example, 5, 6), position="logged").outputs_BK
     torch.testing.assert_close(alone, whole[5:6], rtol=1e-5, atol=1e-5)
     assert whole.std(dim=0).min() > 0.01  # the rows do differ
 
 
-@sharings
-def test_a_row_alone_can_be_learned(sharing):
-    model, example = trained(sharing)
+@architectures
+def test_a_row_alone_can_be_learned(architecture):
+    model, example = trained(architecture)
     losses = fitted(example, factory.KINDS)
     known = example._replace(labels=example.labels.nan_to_num(1.0))
     values_K, grads = gradients(model.train(), losses, row(known, 5, 6))
@@ -198,23 +198,23 @@ def test_a_row_alone_can_be_learned(sharing):
     assert all(grad.isfinite().all() for grad in grads.values())
 
 
-@sharings
+@architectures
 @pytest.mark.parametrize("kinds", [factory.KINDS, FUNNEL], ids=["mixed", "funnel"])
-def test_the_order_of_objectives_means_nothing(sharing, kinds):
-    if sharing in wiring.READS_ORDER and kinds != FUNNEL:
+def test_the_order_of_objectives_means_nothing(architecture, kinds):
+    if architecture in wiring.READS_ORDER and kinds != FUNNEL:
         pytest.skip("without given this way reads the order: its docstring says so")
-    model, example = trained(sharing, kinds)
+    model, example = trained(architecture, kinds)
     order = torch.tensor([2, 0, 3, 1])
-    other = ranker(sharing, kinds, order=order)[0].eval()
-    other.load_state_dict({name: wiring.permuted(sharing, name, tensor, order) for name, tensor in model.state_dict().items()})
+    other = ranker(architecture, kinds, order=order)[0].eval()
+    other.load_state_dict({name: wiring.permuted(architecture, name, tensor, order) for name, tensor in model.state_dict().items()})
     expected, found = model(example, position="logged"), other(example, position="logged")
     torch.testing.assert_close(found.outputs_BK, expected.outputs_BK[:, order], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found.penalty, expected.penalty)
 
 
-@sharings
-def test_bf16_and_float64_agree(sharing):
-    model, example = trained(sharing)
+@architectures
+def test_bf16_and_float64_agree(architecture):
+    model, example = trained(architecture)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         low = model(example, position="logged").outputs_BK
     high = model.double()(factory.double(example), position="logged").outputs_BK
@@ -223,11 +223,11 @@ def test_bf16_and_float64_agree(sharing):
     torch.testing.assert_close(low.double(), high, rtol=0.02, atol=0.02 * high.std().item())
 
 
-@pytest.mark.parametrize(("sharing", "change"), spread(WAYS, SAVED, over=2))
-def test_saved_and_loaded_it_says_the_same_bits(sharing, change):
+@pytest.mark.parametrize(("architecture", "change"), spread(WAYS, SAVED, over=2))
+def test_saved_and_loaded_it_says_the_same_bits(architecture, change):
     changes = SAVED[change]
-    model, example = trained(sharing, **changes)
-    layout, options = factory.layout(), factory.options(sharing=sharing, **changes)
+    model, example = trained(architecture, **changes)
+    layout, options = factory.layout(), factory.options(architecture=architecture, **changes)
     fresh = build(options, layout, factory.objectives(), torch.zeros(4), 1)  # what loads knows no labels, and so no starting outputs
     fresh.load_state_dict(load(save(model.state_dict())))
     torch.testing.assert_close(
@@ -235,9 +235,9 @@ def test_saved_and_loaded_it_says_the_same_bits(sharing, change):
     )
 
 
-@sharings
-def test_inputs_are_left_as_they_were(sharing):
-    model, layout = ranker(sharing)
+@architectures
+def test_inputs_are_left_as_they_were(architecture):
+    model, layout = ranker(architecture)
     example = factory.batch(layout, B)
     copy = type(example)(*(tensor.clone() for tensor in example))
     descend(model, example)
@@ -246,10 +246,10 @@ def test_inputs_are_left_as_they_were(sharing):
 
 
 # --- What is shown ------------------------------------------------------------------------------------------------
-@sharings
+@architectures
 @pytest.mark.parametrize("kinds", [MIXES["one"], factory.KINDS], ids=["one", "mixed"])
-def test_looks_have_a_row_an_objective(sharing, kinds):
-    model, example = trained(sharing, kinds)
+def test_looks_have_a_row_an_objective(architecture, kinds):
+    model, example = trained(architecture, kinds)
     for title, look in model(example, position="logged").show.items():
         assert look.values_KN.shape == (len(kinds), len(look.columns)), title
         assert not look.values_KN.requires_grad
@@ -262,62 +262,62 @@ def test_looks_have_a_row_an_objective(sharing, kinds):
 
 
 # --- The position -------------------------------------------------------------------------------------------------
-@sharings
-def test_a_missing_position_is_code_0(sharing):
+@architectures
+def test_a_missing_position_is_code_0(architecture):
     for how in ("tower", "input"):
-        model, example = trained(sharing, position=how)
+        model, example = trained(architecture, position=how)
         unplaced = example._replace(bias=example.bias * torch.tensor([0, 1]))
         missing = model(example, position="missing").outputs_BK
         torch.testing.assert_close(missing, model(unplaced, position="logged").outputs_BK, rtol=0, atol=0)
         assert (missing - model(example, position="logged").outputs_BK).abs()[:, 0].max() > 1e-3
 
 
-@sharings
-def test_only_engagement_sees_the_position_through_the_tower(sharing):
-    model, example = trained(sharing)
+@architectures
+def test_only_engagement_sees_the_position_through_the_tower(architecture):
+    model, example = trained(architecture)
     moved = example._replace(bias=torch.zeros_like(example.bias))
     change_K = (model(moved, position="logged").outputs_BK - model(example, position="logged").outputs_BK).abs().amax(0)
     assert (change_K[:-1] > 1e-4).all()
     assert change_K[-1] == 0.0
 
 
-@sharings
-def test_a_blind_model_sees_no_position(sharing):
-    model, example = trained(sharing, position="blind")
+@architectures
+def test_a_blind_model_sees_no_position(architecture):
+    model, example = trained(architecture, position="blind")
     moved = example._replace(bias=torch.zeros_like(example.bias))
     assert torch.equal(model(moved, position="logged").outputs_BK, model(example, position="logged").outputs_BK)
 
 
 # --- Learning -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("sharing", "change"), spread(WAYS, CHANGES, over=5))
-def test_every_option_learns(sharing, change):
+@pytest.mark.parametrize(("architecture", "change"), spread(WAYS, CHANGES, over=5))
+def test_every_option_learns(architecture, change):
     torch.manual_seed(0)
     changes = CHANGES[change]
-    model, layout = ranker(sharing, **changes)
+    model, layout = ranker(architecture, **changes)
     example = factory.batch(layout, B)
     losses = descend(model, example, num=20)
-    fresh, _ = ranker(sharing, **changes)
+    fresh, _ = ranker(architecture, **changes)
     assert losses_of(model.eval(), losses, example).sum() < losses_of(fresh.eval(), losses, example).sum() - 0.3
 
 
-@pytest.mark.parametrize(("sharing", "missing"), spread(WAYS, ("dense", "slots"), over=2))
-def test_a_log_without_numbers_or_without_categories_is_learned_too(sharing, missing):
+@pytest.mark.parametrize(("architecture", "missing"), spread(WAYS, ("dense", "slots"), over=2))
+def test_a_log_without_numbers_or_without_categories_is_learned_too(architecture, missing):
     layout = factory.layout(history_length=0).model_copy(update={missing: ()})
-    model = build(factory.options(sharing=sharing), layout, factory.objectives(), torch.zeros(4), 1)
+    model = build(factory.options(architecture=architecture), layout, factory.objectives(), torch.zeros(4), 1)
     example = factory.batch(layout, B)
     losses = descend(model, example, num=30)
     before_K, _ = losses(torch.zeros(B, 4), example.labels, example.durations, example.weights)
     assert (losses_of(model, losses, example) < before_K).all()
 
 
-@pytest.mark.parametrize("sharing", factory.one_of_its_like(WAYS))
-def test_it_learns_nearly_all_there_is_to_learn(sharing):
+@pytest.mark.parametrize("architecture", factory.one_of_its_like(WAYS))
+def test_it_learns_nearly_all_there_is_to_learn(architecture):
     """Labels of known truth: of what is explainable, at least nine tenths on rows that were not trained on."""
     torch.manual_seed(0)
     train, test = known_truth.drawn(8192, seed=1), known_truth.drawn(4096, seed=2)
     objectives = factory.objectives(known_truth.KINDS)
     losses = ObjectiveLosses.fit(objectives, train.batch.labels.numpy(), train.batch.durations.numpy())
-    model = build(factory.options(sharing=sharing, d_shared=32), factory.layout(len(objectives)), objectives, losses.start_K, 1)
+    model = build(factory.options(architecture=architecture, d_shared=32), factory.layout(len(objectives)), objectives, losses.start_K, 1)
     with torch.no_grad():
         constant_K = known_truth.losses_of(test, losses, losses.start_K.float().expand(4096, -1))
         best_K = known_truth.best_losses(train, test, losses)

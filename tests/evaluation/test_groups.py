@@ -1,4 +1,4 @@
-"""Lists: bursts by a ten-minute pause, requests where they are known."""
+"""Lists: sessions by a ten-minute pause, requests where they are known."""
 
 import numpy as np
 import pyarrow as pa
@@ -6,41 +6,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.evaluation import bursts
+from recsys.evaluation import sessions
 from recsys.evaluation.inputs.groups import codes, shown_lists
 
 MINUTE = 60_000
 
 
-def test_a_pause_of_ten_minutes_ends_a_burst():
+def test_a_pause_of_ten_minutes_ends_a_session():
     timestamp = np.array([0, 10 * MINUTE - 1, 20 * MINUTE - 1, 0])
-    assert bursts(np.array([0, 0, 0, 1]), timestamp).tolist() == [0, 0, 1, 2]
+    assert sessions(np.array([0, 0, 0, 1]), timestamp).tolist() == [0, 0, 1, 2]
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 90)), max_size=30), st.randoms())
-def test_bursts_agree_with_a_loop_in_any_order_of_rows(rows, random):
-    expected, last, burst = {}, {}, -1
+def test_sessions_agree_with_a_loop_in_any_order_of_rows(rows, random):
+    expected, last, session = {}, {}, -1
     for user, minute in sorted(rows):
         if user not in last or minute - last[user] >= 10:
-            burst += 1
-        last[user], expected[user, minute] = minute, burst
+            session += 1
+        last[user], expected[user, minute] = minute, session
     random.shuffle(rows)
     user, minute = (np.array(column, np.int64) for column in (zip(*rows, strict=True) if rows else ([], [])))
-    assert bursts(user, minute * MINUTE).tolist() == [expected[row] for row in rows]
+    assert sessions(user, minute * MINUTE).tolist() == [expected[row] for row in rows]
 
 
-def test_users_and_times_too_far_apart_for_one_sort_key_fall_into_the_same_bursts():
+def test_users_and_times_too_far_apart_for_one_sort_key_fall_into_the_same_sessions():
     user, timestamp = np.array([1, 0, 1, 0, 1]), np.array([1 << 62, MINUTE, MINUTE, 0, (1 << 62) - 1])
-    assert bursts(user, timestamp).tolist() == [2, 0, 1, 0, 2]
+    assert sessions(user, timestamp).tolist() == [2, 0, 1, 0, 2]
 
 
-def test_a_request_is_a_list_of_its_user_and_rows_without_one_fall_into_bursts():
+def test_a_request_is_a_list_of_its_user_and_rows_without_one_fall_into_sessions():
     user = np.array([0, 0, 0, 1, 0, 0])
     timestamp = np.array([0, 1, 2, 3, 4, 30 * MINUTE])
     lists = shown_lists(user, timestamp, pa.array(["a", "b", "a", "a", None, None]))
     assert lists[0] == lists[2]
-    assert sorted(set(lists.tolist())) == [0, 1, 2, 3, 4]  # 0a, 0b, 1a and two bursts
+    assert sorted(set(lists.tolist())) == [0, 1, 2, 3, 4]  # 0a, 0b, 1a and two sessions
 
 
 @pytest.mark.parametrize("values", [[30, None, 10, 30], ["b", None, "a", "b"], [None, None], []])

@@ -25,7 +25,7 @@ def test_metrics_alone_are_as_among_the_others(predictions):
 
 
 def test_parts_of_the_log_are_as_if_they_were_alone(predictions):
-    """A split's users are numbered and drawn by themselves, whatever stands beside it; only bursts go on from one to the other."""
+    """A split's users are numbered and drawn by themselves, whatever stands beside it; only sessions go on from one to the other."""
     predictions["split"] = ["validation", "test"] * (len(predictions) // 2)
     names = ["auc", "gauc", "log_loss"]
     whole = evaluate(predictions, [LIKE], run="r", bootstrap=50, metrics=names).to_pandas()

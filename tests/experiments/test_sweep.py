@@ -18,7 +18,7 @@ from recsys.cli import run_command
 TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
 SMALL = ["source.users=80", "features.history=0", "features.windows=[1]", "model.d_shared=8", "model.mmoe.hidden=[4]", "model.d_tower=4"]
 SETS = [part for override in [*SMALL, "evaluate.bootstrap=50"] for part in ("--set", override)]
-OVER = ["--over", "model.sharing=shared_bottom,mmoe"]
+OVER = ["--over", "model.architecture=shared_bottom,mmoe"]
 
 
 def sweep(workspace: Path, *more: str) -> int:
@@ -27,7 +27,7 @@ def sweep(workspace: Path, *more: str) -> int:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
-    """After a sweep of two ways of sharing with two seeds each."""
+    """After a sweep of two architectures with two seeds each."""
     place = tmp_path_factory.mktemp("sweep")
     assert sweep(place, *OVER, "--seeds", "2") == 0
     return place
@@ -39,7 +39,7 @@ def folder_of(workspace: Path, name: str) -> Path:
     return min(folders, key=lambda folder: pq.read_metadata(folder / "sweep.parquet").num_rows)
 
 
-def rows_of(workspace: Path, name: str = "sharing") -> pd.DataFrame:
+def rows_of(workspace: Path, name: str = "architecture") -> pd.DataFrame:
     folder = folder_of(workspace, name)
     for file in ("sweep.parquet", "sweep.html"):
         assert artifacts.verify(folder / file).stage == "sweep"
@@ -77,7 +77,7 @@ def test_numbers_are_those_of_the_runs_and_points_their_means(workspace) -> None
 
 
 def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace, capsys) -> None:
-    file = folder_of(workspace, "sharing") / "sweep.parquet"
+    file = folder_of(workspace, "architecture") / "sweep.parquet"
     before = file.read_bytes()
     assert sweep(workspace, *OVER, "--seeds", "2") == 0
     said = capsys.readouterr().out
@@ -107,7 +107,7 @@ def test_points_chosen_on_validation_days_show_what_they_get_on_test_days(worksp
     [
         ([], ["nothing to go over"]),
         (["--over", "=mmoe"], ["--over =mmoe: found no key, expected KEY=V1,V2,…"]),
-        (["--over", "model.sharing=mmo,ple,pl"], ["sweep point mmo: ", 'did you mean "mmoe"?', "sweep point pl: "]),
+        (["--over", "model.architecture=mmo,ple,pl"], ["sweep point mmo: ", 'did you mean "mmoe"?', "sweep point pl: "]),
         (["--over", "seed=1,2"], ["sweep point seed=2: found another seed than seed=1 has"]),
         (["--over", "fuse.maximise=click,like"], ["sweep point like: found the same config as click"]),
         (["--over", "source.users=80,90"], ["sweep point users=90: found another source than users=80"]),

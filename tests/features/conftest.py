@@ -35,7 +35,7 @@ def midnight(day: str) -> int:
 
 
 def random_events(seed: int, n: int = 240) -> Rows:
-    """Moments on a grid of ten minutes, some a millisecond beside it: the label delay and the pause of a burst, to the point."""
+    """Moments on a grid of ten minutes, some a millisecond beside it: the label delay and the pause of a session, to the point."""
     rng = np.random.default_rng(seed)
     rows: Rows = []
     for event_id in rng.permutation(10 * n)[:n].tolist():

@@ -187,6 +187,6 @@ def test_events_that_were_changed_behind_their_manifest_are_refused(feed: Any) -
 def test_only_what_matters_to_examples_is_in_their_fingerprint(feed: Any) -> None:
     config = STAGES["features"].counted(feed.pipeline())
     assert config == STAGES["features"].counted(feed.pipeline(features={"min_count": 3, "max_values": 2, "memory_limit": "1GB"}))
-    assert config == STAGES["features"].counted(feed.pipeline(seed=8, model={"sharing": "single_task"}))
+    assert config == STAGES["features"].counted(feed.pipeline(seed=8, model={"architecture": "single_task"}))
     assert config != STAGES["features"].counted(feed.pipeline(features={"windows": [1]}))
     assert config != STAGES["features"].counted(feed.pipeline(objective=[{"name": "click", "label": "is_click = 0"}]))

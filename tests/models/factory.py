@@ -119,7 +119,7 @@ def double(example: Batch) -> Batch:
     return Batch(*(tensor.double() if tensor.is_floating_point() else tensor for tensor in example))
 
 
-LIKE = {  # ways of sharing whose layers another one has too
+LIKE = {  # architectures whose layers another one has too
     "soft": "single_task",
     "gated_independent": "single_task",
     "concat_task": "film",
@@ -173,6 +173,6 @@ def options(**changes) -> Model:
 
 
 def setting(kinds=KINDS, *, d_in=6, d_tower=4, dropout=0.0, **widths) -> Setting:
-    """What a way of sharing is built for when it is tested by itself; outputs start from −1 to 1."""
+    """What an architecture is built for when it is tested by itself; outputs start from −1 to 1."""
     starts_K = torch.linspace(-1.0, 1.0, len(kinds))
     return Setting(d_in=d_in, d_tower=d_tower, dropout=dropout, objectives=objectives(kinds), starts_K=starts_K, **widths)

@@ -1,4 +1,4 @@
-"""Plain-loop pieces that ways of sharing are compared with, one net and one gate at a time."""
+"""Plain-loop pieces that architectures are compared with, one net and one gate at a time."""
 
 from itertools import chain
 

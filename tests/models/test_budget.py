@@ -6,7 +6,7 @@ import torch
 
 from recsys.config import Model
 from recsys.errors import ConfigError
-from recsys.models import SHARING, build, multiplications, sized
+from recsys.models import ARCHITECTURES, build, multiplications, sized
 from recsys.models.budget import WIDTHS
 from recsys.options import Options
 from tests.models import factory
@@ -14,37 +14,37 @@ from tests.models import factory
 COUNTS = {"num_experts", "own_experts", "group_experts", "shared_experts", "levels", "layers", "subspaces", "top_k"}
 BUDGET = 60_000
 
-sharings = pytest.mark.parametrize("sharing", factory.one_of_its_like(sorted(SHARING)))
+architectures = pytest.mark.parametrize("architecture", factory.one_of_its_like(sorted(ARCHITECTURES)))
 
 
 def ranker(**changes):
     options = factory.options(**changes)
-    options = sized(options, factory.layout(), factory.objectives(), sharing=SHARING[options.sharing], seed=1)
+    options = sized(options, factory.layout(), factory.objectives(), architecture=ARCHITECTURES[options.architecture], seed=1)
     return build(options, factory.layout(), factory.objectives(), torch.zeros(4), 1)
 
 
 @cache
-def resized(sharing, budget_macs=BUDGET):
-    options = factory.options(sharing=sharing, budget_macs=budget_macs)
-    return sized(options, factory.layout(), factory.objectives(), sharing=SHARING[sharing])
+def resized(architecture, budget_macs=BUDGET):
+    options = factory.options(architecture=architecture, budget_macs=budget_macs)
+    return sized(options, factory.layout(), factory.objectives(), architecture=ARCHITECTURES[architecture])
 
 
 def cost(model):
     return multiplications(model, factory.batch(factory.layout(), 1))
 
 
-@sharings
-def test_a_budget_is_used_and_not_passed(sharing):
-    options = resized(sharing)
+@architectures
+def test_a_budget_is_used_and_not_passed(architecture):
+    options = resized(architecture)
     assert 0.98 * BUDGET < cost(build(options, factory.layout(), factory.objectives(), torch.zeros(4), 1)) <= BUDGET
 
 
-@sharings
-def test_widths_keep_their_proportions_and_nothing_else_changes(sharing):
-    before, after = factory.options(sharing=sharing), resized(sharing)
+@architectures
+def test_widths_keep_their_proportions_and_nothing_else_changes(architecture):
+    before, after = factory.options(architecture=architecture), resized(architecture)
     ratios = [after.d_shared / before.d_shared]
-    for name, old in getattr(before, sharing):
-        new = getattr(getattr(after, sharing), name)
+    for name, old in getattr(before, architecture):
+        new = getattr(getattr(after, architecture), name)
         if name not in WIDTHS:
             assert new == old, name
         elif isinstance(old, tuple):
@@ -52,7 +52,7 @@ def test_widths_keep_their_proportions_and_nothing_else_changes(sharing):
         else:
             ratios.append(new / old)
     assert max(ratios) - min(ratios) < 0.75, ratios  # the narrowest width goes in steps of 2 of 8, and may be one or two steps on
-    same = {"d_shared": before.d_shared, sharing: getattr(before, sharing), "budget_macs": None}
+    same = {"d_shared": before.d_shared, architecture: getattr(before, architecture), "budget_macs": None}
     assert after.model_copy(update=same) == before
 
 
@@ -69,8 +69,12 @@ def one_more(options):
 
 def test_inputs_towers_and_cross_layer_are_alike_for_all_ways():
     shapes = [
-        {n: p.shape for n, p in ranker(sharing=sharing, budget_macs=BUDGET).named_parameters() if n.startswith(("inputs.", "cross."))}
-        for sharing in ("shared_bottom", "mmoe")
+        {
+            n: p.shape
+            for n, p in ranker(architecture=architecture, budget_macs=BUDGET).named_parameters()
+            if n.startswith(("inputs.", "cross."))
+        }
+        for architecture in ("shared_bottom", "mmoe")
     ]
     assert shapes[0] == shapes[1] == {n: p.shape for n, p in ranker().named_parameters() if n.startswith(("inputs.", "cross."))}
     assert ranker(budget_macs=BUDGET).towers.net.d_out == 8
@@ -81,7 +85,7 @@ def test_members_share_a_budget():
 
 
 def test_without_a_shared_layer_there_is_none():
-    model = ranker(sharing="shared_bottom", budget_macs=BUDGET, d_shared=0)
+    model = ranker(architecture="shared_bottom", budget_macs=BUDGET, d_shared=0)
     assert len(model.hidden.layers) == 0
     assert 0.95 * BUDGET < cost(model) <= BUDGET
 
@@ -89,18 +93,18 @@ def test_without_a_shared_layer_there_is_none():
 @pytest.mark.parametrize("members", [1, 2])
 def test_too_small_a_budget_names_the_smallest(members):
     with pytest.raises(ConfigError, match=r"model\.budget_macs: found 300, expected at least") as error:
-        ranker(sharing="cgc", budget_macs=300, members=members)
+        ranker(architecture="cgc", budget_macs=300, members=members)
     least = int(re.search(r"at least ([\d,]+)", str(error.value))[1].replace(",", ""))
-    assert cost(ranker(sharing="cgc", budget_macs=least, members=members)) * members == least
+    assert cost(ranker(architecture="cgc", budget_macs=least, members=members)) * members == least
     with pytest.raises(ConfigError):
-        ranker(sharing="cgc", budget_macs=least - 1, members=members)
+        ranker(architecture="cgc", budget_macs=least - 1, members=members)
 
 
 def test_no_member_passes_its_part_whichever_inputs_it_sees():
     """PEPNet's gates read the inputs of entities by themselves, of which a member's seed chooses more or fewer."""
     wide = factory.layout().model_copy(update={"dense": ("user.a", "user.b", "user.c", "x.a", "x.b", "x.c"), "history_length": 0})
-    options = factory.options(sharing="pepnet", budget_macs=3 * BUDGET, members=3, input_share=0.5)
-    options = sized(options, wide, factory.objectives(), sharing=SHARING["pepnet"], seed=1)
+    options = factory.options(architecture="pepnet", budget_macs=3 * BUDGET, members=3, input_share=0.5)
+    options = sized(options, wide, factory.objectives(), architecture=ARCHITECTURES["pepnet"], seed=1)
     members = [build(options, wide, factory.objectives(), torch.zeros(4), seed) for seed in (1, 2, 3)]
     costs = [multiplications(member, factory.batch(wide, 1)) for member in members]
     assert min(costs) < max(costs) <= BUDGET
@@ -113,7 +117,7 @@ def test_what_is_built_has_widths_and_no_budget():
 
 
 def test_without_a_budget_widths_are_as_asked_for():
-    assert resized("mmoe", budget_macs=None) == factory.options(sharing="mmoe")
+    assert resized("mmoe", budget_macs=None) == factory.options(architecture="mmoe")
 
 
 def test_every_number_of_a_way_is_a_width_or_a_count():

@@ -40,12 +40,12 @@ def test_an_objective_reaches_its_own_experts_and_the_shared_ones(k):
 def test_one_expert_each_and_none_shared_are_nets_of_their_own_on_one_table():
     """Against single_task whose tables are all copies of that one, without a shared layer."""
     changes = {"cgc": {"hidden": (8,), "own_experts": 1, "shared_experts": 0}, "d_shared": 0}
-    model = randomised(build(factory.options(sharing="cgc", **changes), factory.layout(), factory.objectives(), torch.zeros(K), 1))
-    single = build(factory.options(sharing="single_task", d_shared=0), factory.layout(), factory.objectives(), torch.zeros(K), 1)
+    model = randomised(build(factory.options(architecture="cgc", **changes), factory.layout(), factory.objectives(), torch.zeros(K), 1))
+    single = build(factory.options(architecture="single_task", d_shared=0), factory.layout(), factory.objectives(), torch.zeros(K), 1)
     with torch.no_grad():
         model.inputs.embeddings.tables.table[0] = 0.0
         tied(single, model)
-        single.sharing.net.load_state_dict(model.sharing.level.experts.own.state_dict())
+        single.architecture.net.load_state_dict(model.architecture.level.experts.own.state_dict())
     example = factory.batch(factory.layout(), 32)
     outputs_BK = model.eval()(example, position="logged").outputs_BK
     torch.testing.assert_close(single.eval()(example, position="logged").outputs_BK, outputs_BK)

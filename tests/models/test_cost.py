@@ -39,14 +39,14 @@ BY_HAND = {
 }
 
 
-def ranker(sharing):
-    return build(factory.options(sharing=sharing), factory.layout(), factory.objectives(), torch.zeros(K), 1)
+def ranker(architecture):
+    return build(factory.options(architecture=architecture), factory.layout(), factory.objectives(), torch.zeros(K), 1)
 
 
-@pytest.mark.parametrize("sharing", BY_HAND)
-def test_multiplications_are_those_counted_by_hand(sharing):
-    model = ranker(sharing)
-    assert multiplications(model, factory.batch(factory.layout(), 1)) == BY_HAND[sharing]
+@pytest.mark.parametrize("architecture", BY_HAND)
+def test_multiplications_are_those_counted_by_hand(architecture):
+    model = ranker(architecture)
+    assert multiplications(model, factory.batch(factory.layout(), 1)) == BY_HAND[architecture]
     assert model.training
 
 
@@ -81,9 +81,9 @@ def test_the_cost_is_that_of_one_row():
         multiplications(ranker("mmoe"), factory.batch(factory.layout(), 2))
 
 
-@pytest.mark.parametrize("sharing", ["mmoe", "single_task"])
-def test_parameters_add_up(sharing):
-    model = ranker(sharing)
+@pytest.mark.parametrize("architecture", ["mmoe", "single_task"])
+def test_parameters_add_up(architecture):
+    model = ranker(architecture)
     counted = parameters(model)
     assert counted.dense + counted.embedding == sum(p.numel() for p in model.parameters())
-    assert counted.embedding == (30 * (4 + K) if sharing == "mmoe" else K * 30 * (4 + 1))
+    assert counted.embedding == (30 * (4 + K) if architecture == "mmoe" else K * 30 * (4 + 1))

@@ -66,12 +66,12 @@ def test_other_orders_of_objectives_are_other_orders_of_rows():
         assert moved.columns == found.columns
 
 
-@pytest.mark.parametrize("sharing", ["gated_independent", "concat_task", "add_task", "film"])
-def test_a_loaded_model_knows_the_base_rates_it_was_trained_with(sharing):
+@pytest.mark.parametrize("architecture", ["gated_independent", "concat_task", "add_task", "film"])
+def test_a_loaded_model_knows_the_base_rates_it_was_trained_with(architecture):
     """What a saved state is loaded into is built before the training days' base rates are known."""
-    parts = factory.options(sharing=sharing, **{sharing: {"descriptor": "metadata"}}), factory.layout(), factory.objectives()
+    parts = factory.options(architecture=architecture, **{architecture: {"descriptor": "metadata"}}), factory.layout(), factory.objectives()
     model, empty = build(*parts, torch.tensor([-3.0, 0.0, 0.0, -1.0]), 1), build(*parts, torch.zeros(4), 1)
-    assert model.sharing.descriptors_KZ[:, -1].tolist() == [-1.0, 0.0, 0.0, 1.0]
+    assert model.architecture.descriptors_KZ[:, -1].tolist() == [-1.0, 0.0, 0.0, 1.0]
     randomised(model)
     empty.load_state_dict(model.state_dict())
     example = factory.batch(factory.layout(), 16)

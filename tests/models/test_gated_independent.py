@@ -49,14 +49,14 @@ def test_one_hot_gating_is_single_task_on_one_table():
     """Whole rankers: against one whose tables are all copies of the other's, without a shared layer."""
     changes = {"d_shared": 0, "single_task": {"hidden": HIDDEN}, "gated_independent": {"hidden": HIDDEN}}
     model, single = (
-        build(factory.options(sharing=sharing, **changes), factory.layout(), factory.objectives(), torch.zeros(K), 1)
-        for sharing in ("gated_independent", "single_task")
+        build(factory.options(architecture=architecture, **changes), factory.layout(), factory.objectives(), torch.zeros(K), 1)
+        for architecture in ("gated_independent", "single_task")
     )
     randomised(model)
     with torch.no_grad():
         model.inputs.embeddings.tables.table[0] = 0.0
         tied(single, model)
-        nets, (first, second) = model.sharing.nets, single.sharing.net.layers
+        nets, (first, second) = model.architecture.nets, single.architecture.net.layers
         for k in range(K):
             own = slice(HIDDEN[0] * k, HIDDEN[0] * k + HIDDEN[0])
             first.weight[k], first.bias[k] = nets.first.weight[0][:, own], nets.first.bias[0, 0, own]

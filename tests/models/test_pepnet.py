@@ -60,7 +60,7 @@ def test_it_is_a_loop_over_towers_and_their_layers(d_entity, d_context, d_in):
 def test_in_the_frame_the_gate_scales_what_the_shared_layer_reads(d_shared):
     """The towers' inputs, and the outputs without the paths beside them, from the batch's inputs on, on the ranker's own weights."""
     layout = factory.layout().model_copy(update={"dense": ("item.a", "context.b", "agg.c")})
-    options = factory.options(sharing="pepnet", d_shared=d_shared, skip=False, cross_rank=0, position="blind")
+    options = factory.options(architecture="pepnet", d_shared=d_shared, skip=False, cross_rank=0, position="blind")
     model = randomised(build(options, layout, factory.objectives(), torch.zeros(K), 1)).eval()
     batch = factory.batch(layout, B)
     inputs_BD = model.inputs(batch, batch.bias)[0][:, 0]
@@ -69,7 +69,7 @@ def test_in_the_frame_the_gate_scales_what_the_shared_layer_reads(d_shared):
     if d_shared:
         (layer,) = model.hidden.layers
         hidden = lambda x: (x @ layer.weight[0] + layer.bias[0]).relu()  # noqa: E731
-    shared_BX, expected_BKH = by_the_paper(model.sharing, inputs_BD, entity_BP, batch.dense[:, 1:2], hidden)
+    shared_BX, expected_BKH = by_the_paper(model.architecture, inputs_BD, entity_BP, batch.dense[:, 1:2], hidden)
     found = model(batch, position="logged")
     torch.testing.assert_close(found.shared, shared_BX)
     torch.testing.assert_close(found.read_BKH, expected_BKH)
@@ -125,13 +125,13 @@ def test_who_and_what_is_met_does_get_gradients():
 
 def test_in_the_frame_the_context_scales_inputs_and_entities_scale_towers():
     layout = factory.layout(history_length=0).model_copy(update={"dense": ("item.a", "context.b", "agg.c")})
-    model = build(factory.options(sharing="pepnet"), layout, factory.objectives(), torch.zeros(K), 1)
+    model = build(factory.options(architecture="pepnet"), layout, factory.objectives(), torch.zeros(K), 1)
     assert model.inputs.context_columns.tolist() == [1]
     assert len(model.inputs.entity_columns) == 1 + 3 * 4  # item.a; item.one, item.tags and user.two, 4 wide each
     assert model.inputs.d_out == 16  # 3 numbers, 3 slots of 4, and one of padding
-    assert model.sharing.input_gate.hidden.weight.shape[1:] == (1 + 16, 8)
-    assert model.sharing.input_gate.out.weight.shape[1:] == (8, 16)
-    assert model.sharing.layer_gates[0].hidden.weight.shape[1] == 13 + 16
+    assert model.architecture.input_gate.hidden.weight.shape[1:] == (1 + 16, 8)
+    assert model.architecture.input_gate.out.weight.shape[1:] == (8, 16)
+    assert model.architecture.layer_gates[0].hidden.weight.shape[1] == 13 + 16
     batch = factory.batch(layout, B)
     inputs_BTD, _ = model.inputs(batch, batch.bias)
     priors = model._priors(inputs_BTD)
@@ -140,7 +140,7 @@ def test_in_the_frame_the_context_scales_inputs_and_entities_scale_towers():
 
 
 def test_only_layers_below_the_last_are_dropped_here():
-    """The frame drops of the last, as it does for every way of sharing."""
+    """The frame drops of the last, as it does for every architecture."""
     model = pepnet(dropout=0.99)
     with torch.no_grad():
         model.layers[-1].bias.fill_(1.0)

@@ -35,7 +35,7 @@ def test_the_parts_add_up():
     example = factory.batch(factory.layout(), 16)
     inputs_BTD, linear_BK = model.inputs(example, example.bias)
     hidden_BTD = (inputs_BTD[:, 0] @ model.hidden.layers[0].weight[0] + model.hidden.layers[0].bias[0]).relu()[:, None]
-    towers_BK = model.towers(model.sharing(hidden_BTD).outputs_BKH)
+    towers_BK = model.towers(model.architecture(hidden_BTD).outputs_BKH)
     expected = towers_BK + linear_BK + model.cross(inputs_BTD)[:, 0] + model.bias_tower(example.bias)
     torch.testing.assert_close(model(example, position="logged").outputs_BK, expected, rtol=1e-4, atol=1e-4)
     assert all(part.abs().mean() > 0.01 for part in (towers_BK, linear_BK, model.cross(inputs_BTD), model.bias_tower(example.bias)))
@@ -56,10 +56,10 @@ def test_no_tower_where_nothing_sees_a_position():
 
 def test_a_way_that_reads_priors_gets_who_is_met_and_where():
     layout = factory.layout().model_copy(update={"dense": ("user.age", "context.hour", "agg.user_id.click.7")})
-    model = build(factory.options(sharing="pepnet"), layout, factory.objectives(), torch.zeros(K), 1).eval()
+    model = build(factory.options(architecture="pepnet"), layout, factory.objectives(), torch.zeros(K), 1).eval()
     heard = []
-    whole = model.sharing.from_inputs
-    model.sharing.from_inputs = lambda *given: heard.append(given) or whole(*given)
+    whole = model.architecture.from_inputs
+    model.architecture.from_inputs = lambda *given: heard.append(given) or whole(*given)
     example = factory.batch(layout, 8)
     model(example, position="logged")
     ((inputs_BTD, hidden, priors),) = heard
@@ -73,7 +73,7 @@ def test_a_way_that_reads_priors_gets_who_is_met_and_where():
 
 
 def test_beside_a_shared_table_the_cross_layer_and_the_linear_path_read_the_objectives_own():
-    model = ranker(sharing="stem").eval()
+    model = ranker(architecture="stem").eval()
     torch.manual_seed(0)
     with torch.no_grad():
         model.cross.out.weight.normal_()

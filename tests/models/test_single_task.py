@@ -10,7 +10,7 @@ K = len(factory.KINDS)
 
 @pytest.fixture
 def ranker():
-    model = build(factory.options(sharing="single_task"), factory.layout(), factory.objectives(), torch.zeros(K), 1)
+    model = build(factory.options(architecture="single_task"), factory.layout(), factory.objectives(), torch.zeros(K), 1)
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in model.dense_parameters():

@@ -53,7 +53,7 @@ def test_backward_an_objective_is_alone_with_its_own_and_the_shared(k):
 
 @pytest.mark.parametrize("k", range(K))
 def test_in_the_frame_no_gradient_of_an_objective_reaches_the_tables_of_others(k):
-    model = randomised(build(factory.options(sharing="stem"), factory.layout(), factory.objectives(), torch.zeros(K), 1))
+    model = randomised(build(factory.options(architecture="stem"), factory.layout(), factory.objectives(), torch.zeros(K), 1))
     example = factory.batch(factory.layout(), 64)
     before_BK = model(example, position="missing").outputs_BK
     model(example, position="missing").outputs_BK[:, k].sum().backward()

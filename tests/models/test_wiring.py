@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recsys.encoding.layout import PADDING_ROW
-from recsys.models import SHARING, build
+from recsys.models import ARCHITECTURES, build
 from recsys.models.wiring import Wiring
 from tests.models import factory
 
@@ -13,9 +13,9 @@ READS_ORDER = {"aitm"}  # where no objective is given another
 CODES = (tuple(f"p{n}" for n in range(5)), tuple(f"d{n}" for n in range(3)))
 
 
-def _ranker(sharing, objectives, seed):
+def _ranker(architecture, objectives, seed):
     layout = factory.layout().model_copy(update={"objectives": tuple(objective.name for objective in objectives)})
-    options = factory.options(sharing=sharing)
+    options = factory.options(architecture=architecture)
     ranker = build(options, layout, objectives, torch.zeros(len(objectives)), seed).eval()
     generator = torch.Generator().manual_seed(seed)
     for parameter in ranker.parameters():  # nothing stays at zero, where a wrong place would not be seen
@@ -24,13 +24,13 @@ def _ranker(sharing, objectives, seed):
     return ranker, Wiring(ranker, options, objectives, CODES)
 
 
-@pytest.mark.parametrize("sharing", SHARING)
-def test_by_name_another_order_of_objectives_is_the_same_net(sharing):
-    if sharing in READS_ORDER:
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_by_name_another_order_of_objectives_is_the_same_net(architecture):
+    if architecture in READS_ORDER:
         pytest.skip("without given this way reads the order: its docstring says so")
     objectives = factory.objectives()
-    first, theirs = _ranker(sharing, objectives, 1)
-    second, ours = _ranker(sharing, [objectives[place] for place in ORDER], 2)
+    first, theirs = _ranker(architecture, objectives, 1)
+    second, ours = _ranker(architecture, [objectives[place] for place in ORDER], 2)
     d_embedding = factory.options().d_embedding
     state = {}
     for name, old in first.state_dict().items():
@@ -41,7 +41,7 @@ def test_by_name_another_order_of_objectives_is_the_same_net(sharing):
             if len(tables) == 1:
                 new = new[:, [*range(d_embedding), *(d_embedding + place for place in ORDER)]]
         elif name.endswith("descriptors_KZ"):
-            new = new if sharing != "gated_independent" else torch.eye(len(ORDER))
+            new = new if architecture != "gated_independent" else torch.eye(len(ORDER))
         else:
             new = old
             for axis, (a, b) in enumerate(zip(ours.axes(name, new.shape), theirs.axes(name, old.shape), strict=True)):

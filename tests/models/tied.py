@@ -1,4 +1,4 @@
-"""A single-task model tied to one on a single embedding table, so that what differs is the way of sharing."""
+"""A single-task model tied to one on a single embedding table, so that what differs is the architecture."""
 
 import torch
 

@@ -1,6 +1,6 @@
-"""Which numbers of a model belong to which objective: the wiring of every way of sharing, spelt out once more, for tests.
+"""Which numbers of a model belong to which objective: the wiring of every architecture, spelt out once more, for tests.
 
-`WIRING[way]` maps a regular expression, matched against the whole name of a parameter or buffer without its "sharing.", to a pattern.
+`WIRING[way]` maps a regular expression, matched against the whole name of a parameter or buffer without its "architecture.", to a pattern.
 A name that nothing matches belongs to no objective. A pattern has a word an axis of the tensor (further axes: `*`). A word is the
 size of the axis as factors joined by `.`, the outermost first. A factor is
 
@@ -25,7 +25,7 @@ from functools import reduce
 
 import torch
 
-from recsys.models import SHARING
+from recsys.models import ARCHITECTURES
 
 # Ways in which no activation is read by two objectives: `Shared.shared` is None.
 NOTHING_SHARED = {"single_task", "soft", "gated_independent"}
@@ -96,9 +96,9 @@ def own_part(way, name, tensor, k, num_objectives):
 
 
 def _words(way, name, num_objectives):
-    tables = SHARING[way].num_tables(num_objectives)
+    tables = ARCHITECTURES[way].num_tables(num_objectives)
     by_tables = ONE_TABLE if tables == 1 else OWN_TABLES if tables == num_objectives else SHARED_AND_OWN_TABLES
-    patterns = {rf"sharing\.(?:{pattern})": words for pattern, words in WIRING[way].items()} | COMMON | by_tables
+    patterns = {rf"architecture\.(?:{pattern})": words for pattern, words in WIRING[way].items()} | COMMON | by_tables
     found = [words for pattern, words in patterns.items() if re.fullmatch(pattern, name)]
     assert len(found) <= 1, f"{way}: {name} matches {len(found)} patterns"
     return found[0].split() if found else []

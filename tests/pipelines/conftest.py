@@ -28,7 +28,7 @@ windows = [1]
 history = 0
 today = false
 [model]
-sharing = "shared_bottom"
+architecture = "shared_bottom"
 d_shared = 8
 d_tower = 8
 [evaluate]

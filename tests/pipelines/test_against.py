@@ -19,7 +19,18 @@ TINY = str(PIPELINES / "tiny.toml")
 @pytest.fixture(scope="module")
 def alone(tiny: Path, workspace: Path) -> Path:
     """A scored single-task run beside the first one."""
-    arguments = ["run", TINY, "--workspace", str(workspace), "--run", "alone", "--set", "model.sharing=single_task", "--until", "score"]
+    arguments = [
+        "run",
+        TINY,
+        "--workspace",
+        str(workspace),
+        "--run",
+        "alone",
+        "--set",
+        "model.architecture=single_task",
+        "--until",
+        "score",
+    ]
     assert run_command([*arguments, "--quiet"]) == 0
     return tiny / "runs" / "alone"
 
@@ -111,7 +122,7 @@ def test_single_tasks_are_a_baseline_that_is_the_ordinary_run_of_that_name(alone
     assert "train: the model of " in said, "plain weights, whatever the shared model is balanced by"
     theirs, ours = (artifacts.read_table(tiny / "runs" / run / "predictions.parquet")["pred.click"] for run in (alone.name, name))
     assert ours.equals(theirs)
-    by_hand = ["--set", "model.sharing=single_task", "--set", 'evaluate.baselines=["single_task"]', "--until", "score"]
+    by_hand = ["--set", "model.architecture=single_task", "--set", 'evaluate.baselines=["single_task"]', "--until", "score"]
     assert run_command(["run", TINY, "--workspace", str(workspace), *by_hand]) == 0
     said = capsys.readouterr().out
     assert "train: fresh" in said

@@ -1,4 +1,4 @@
-"""Every way of balancing walks the path to its metrics by its word alone. Minutes: under a marker, run by .ci/run, not by `make test`."""
+"""Every balancing method walks the path to its metrics by its word alone. Minutes: under a marker, run by .ci/run, not by `make test`."""
 
 import json
 from pathlib import Path

@@ -136,11 +136,11 @@ def standing(tiny: Path, workspace: Path) -> None:
 
 
 KEYS = {key: (value, field) for key, value, field in leaves(PIPELINE)}
-CHOSEN = (f"model.{PIPELINE.model.sharing}", f"balance.{PIPELINE.balance.method}")
+CHOSEN = (f"model.{PIPELINE.model.architecture}", f"balance.{PIPELINE.balance.method}")
 
 
 def once_a_table() -> list[Any]:
-    """All keys; of each table of a way of sharing or balancing that is not chosen, only the first one runs always."""
+    """All keys; of each table of an architecture or balancing that is not chosen, only the first one runs always."""
     cases, met = [], set()
     for key in (key for key in KEYS if key not in NOT_ALONE):
         table = key.rpartition(".")[0]

@@ -157,7 +157,7 @@ def test_show_prints_the_table(tiny: Path, workspace: Path, capsys):
     [
         (["run", "no-such.toml"], 2, "no-such.toml"),
         (["run", TINY, "--until", "lunch"], 2, "expected one of ingest"),
-        (["run", TINY, "--set", "model.sharing=mmo"], 2, 'did you mean "mmoe"?'),
+        (["run", TINY, "--set", "model.architecture=mmo"], 2, 'did you mean "mmoe"?'),
         (["run", TINY, "--nonsense"], 2, "--nonsense"),
         (["show", "no-such-run"], 2, '"no-such-run": found no evaluated run of that name'),
         (["compare", "one"], 2, "expected two or more"),

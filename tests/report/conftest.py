@@ -91,7 +91,7 @@ INSIDE: dict[str, Any] = {
         for device in ("tv", None, EVIL)
         for position in (1, 2, 3, None)
     ],
-    "sharing": "mmoe",
+    "architecture": "mmoe",
     "members": 2,
     "precision": "fp32",
     "device": "cpu",

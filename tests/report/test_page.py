@@ -317,7 +317,7 @@ def test_says_which_files_are_missing(short_run) -> None:
     [
         ("training.jsonl", '{"event": "step"}\n', r"training\.jsonl:1: .*member: Field required"),
         ("training.jsonl", "nonsense\n", r"training\.jsonl:1: .*Invalid JSON"),
-        ("model/inside.json", '{"sharing": "mmoe", "members": "2"}', r"inside\.json: .*members: Input should be a valid integer"),
+        ("model/inside.json", '{"architecture": "mmoe", "members": "2"}', r"inside\.json: .*members: Input should be a valid integer"),
     ],
 )
 def test_a_file_of_another_form_is_an_error_that_names_it(run, pipeline, file, text, message) -> None:

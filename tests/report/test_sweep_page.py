@@ -107,7 +107,7 @@ def test_the_terminal_gets_every_point_and_its_verdict(columns: int, monkeypatch
 
 
 def written(folder: Path, table: pa.Table) -> str:
-    page = folder / "sharing-0123ab" / "sweep.html"
+    page = folder / "architecture-0123ab" / "sweep.html"
     write_sweep(page, table, "shown", {"Swept": EVIL}, fingerprint="f")
     assert artifacts.verify(page).stage == "sweep"
     return page.read_text(encoding="utf-8")
@@ -148,7 +148,7 @@ def test_names_stand_where_there_is_room_and_the_legend_has_the_verdicts_that_th
 
 def test_opens_in_a_browser_without_an_error_or_a_request(tmp_path: Path) -> None:
     written(tmp_path, rows(later=True))
-    with browser_on((tmp_path / "sharing-0123ab" / "sweep.html").as_uri()) as visit:
+    with browser_on((tmp_path / "architecture-0123ab" / "sweep.html").as_uri()) as visit:
         for width, scheme in ((1280, "light"), (390, "dark")):
             page = visit(width, scheme)
             assert all_drawn(page) > 0

@@ -1,4 +1,4 @@
-"""Users and items: keys in the log's type, one row a key."""
+"""Users and items: keys in the log's type, one row per key."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_text_where_the_log_has_numbers_is_an_error(tmp_path: Path, ingest: Call
 
 def test_two_rows_for_one_key_are_an_error(tmp_path: Path, ingest: Callable) -> None:
     with pytest.raises(
-        DataError, match=r"users\.csv:3 column user_id: found the key 1 of users\.csv:1 with other values, expected one row a key"
+        DataError, match=r"users\.csv:3 column user_id: found the key 1 of users\.csv:1 with other values, expected one row per key"
     ):
         _users(tmp_path, ingest, "uid,age\n1,30\n2,30\n1,31\n")
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from recsys.config.architectures import MMoEOptions, OMoEOptions, SharedBottomOptions
+from recsys.models.architecture import Setting
 from recsys.models.mmoe import MMoE
 from recsys.models.shared_bottom import SharedBottom
-from recsys.models.sharing import Setting
 from recsys.nn.towers import Towers
 from studies.seeds import REGRESSIONS, Net, SeedModels, train
 from studies.synthetic import Rows
@@ -36,15 +36,15 @@ def rows(num=B):
     return Rows(torch.randn(S, num, D, generator=generator), torch.randn(S, num, 2, generator=generator))
 
 
-@pytest.mark.parametrize(("way", "sharing"), [("shared_bottom", SharedBottom), ("mmoe", MMoE)])
-def test_a_member_is_the_module_of_the_library_with_its_weights(way, sharing):
+@pytest.mark.parametrize(("way", "architecture"), [("shared_bottom", SharedBottom), ("mmoe", MMoE)])
+def test_a_member_is_the_module_of_the_library_with_its_weights(way, architecture):
     """Output and gradient of every seed, against the modules put together by hand."""
     models, batch = seed_models(way), rows()
     outputs_SBK = models(batch.x_SBD)
     (outputs_SBK - batch.y_SBK).square().mean(dim=(1, 2)).sum().backward()
     for seed in range(S):
-        way_itself = sharing(WAYS[way], Setting(d_in=D, d_tower=8, dropout=0.0, objectives=REGRESSIONS, starts_K=torch.zeros(2)))
-        alone = nn.ModuleDict({"sharing": way_itself, "towers": Towers(way_itself.d_out, (8,), torch.zeros(2))})
+        way_itself = architecture(WAYS[way], Setting(d_in=D, d_tower=8, dropout=0.0, objectives=REGRESSIONS, starts_K=torch.zeros(2)))
+        alone = nn.ModuleDict({"architecture": way_itself, "towers": Towers(way_itself.d_out, (8,), torch.zeros(2))})
         alone.load_state_dict({name: value.detach()[seed] for name, value in models.values.items()})
         outputs_BK = alone["towers"](way_itself(batch.x_SBD[seed].unsqueeze(1)).outputs_BKH)
         torch.testing.assert_close(outputs_SBK[seed], outputs_BK)

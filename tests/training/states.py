@@ -1,10 +1,10 @@
-"""Trainings of one random batch: any way of sharing, any way of balancing, any kinds of label."""
+"""Trainings of one random batch: any architecture, any balancing method, any kinds of label."""
 
 import torch
 
 from recsys import balancing, config
 from recsys.losses import ObjectiveLosses
-from recsys.models import SHARING, build
+from recsys.models import ARCHITECTURES, build
 from recsys.scoring.devices import Compute
 from recsys.scoring.member import Member
 from recsys.training.state import Place, State, optimisers
@@ -13,18 +13,18 @@ from tests.models import factory
 
 FP32 = Compute(torch.device("cpu"), "fp32")
 SHARING_NOTHING = ("single_task", "soft", "gated_independent")
-THAT_SHARE = [way for way in SHARING if way not in SHARING_NOTHING]
+THAT_SHARE = [way for way in ARCHITECTURES if way not in SHARING_NOTHING]
 COUPLED = ("binary", "binary|0", "regression", "ordinal")
 
 
-def state_of(method="fixed", sharing="mmoe", kinds=factory.KINDS, *, loss_weights=None, train=None, noise=0.1, **model) -> State:
+def state_of(method="fixed", architecture="mmoe", kinds=factory.KINDS, *, loss_weights=None, train=None, noise=0.1, **model) -> State:
     """All weights moved by random numbers, unless `noise` is 0: no gradient waits behind a weight that starts at zero."""
     layout = factory.layout(len(kinds))
     weights = loss_weights or [1.0] * len(kinds)
     objectives = [one.model_copy(update={"loss_weight": weight}) for one, weight in zip(factory.objectives(kinds), weights, strict=True)]
     example = batch_of(kinds)
     losses = ObjectiveLosses.fit(objectives, example.labels.numpy(), example.durations.numpy(), example.weights.numpy())
-    member = Member(build(factory.options(sharing=sharing, **model), layout, objectives, losses.start_K, 1), losses)
+    member = Member(build(factory.options(architecture=architecture, **model), layout, objectives, losses.start_K, 1), losses)
     draws = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for name, parameter in member.named_parameters():
@@ -51,18 +51,18 @@ def plain_gradients(of, parameters):
     return [torch.zeros_like(p) if g is None else g.to_dense() if g.is_sparse else g for p, g in zip(parameters, found, strict=True)]
 
 
-def opposed(sharing, rows, by=0.08):
+def opposed(architecture, rows, by=0.08):
     """Two binary objectives with like towers and gates, and labels of which the expected ones want opposite weights: the chance of the
     first lies a little above its prediction, and that of the second below its own, where the first number is above 0, and the other way
     round elsewhere. The state, and one batch of all rows.
     """
     kinds = ("binary", "binary")
-    state = state_of(sharing=sharing, kinds=kinds, noise=0.3)
+    state = state_of(architecture=architecture, kinds=kinds, noise=0.3)
     with torch.no_grad():
         for parameter in state.member.ranker.towers.parameters():
             parameter[1] = parameter[0]
-        if sharing == "mmoe":
-            gates_DKN = state.member.ranker.sharing.gates.linear.weight[0].unflatten(1, (2, -1))
+        if architecture == "mmoe":
+            gates_DKN = state.member.ranker.architecture.gates.linear.weight[0].unflatten(1, (2, -1))
             gates_DKN[:, 1] = gates_DKN[:, 0]
     batch, draws = batch_of(kinds, rows=rows), torch.Generator().manual_seed(1)
     chance_BK = forward(state, batch)[0].outputs_BK.detach().sigmoid()

@@ -23,7 +23,7 @@ TRAIN = {"order": "shuffled", "schedule": "constant", "passes": 8, "patience": 2
 
 
 def _pipeline(**train: Any) -> Pipeline:
-    return pipeline_of(objectives=OBJECTIVES, model={"sharing": "single_task"}, train={**TRAIN, **train})
+    return pipeline_of(objectives=OBJECTIVES, model={"architecture": "single_task"}, train={**TRAIN, **train})
 
 
 def _alone(pipeline: Pipeline, name: str) -> Pipeline:
@@ -80,7 +80,7 @@ def test_training_stops_when_the_last_objective_has_waited_long_enough(encoded: 
 
 
 def test_what_shares_something_has_one_choice_for_all(encoded: Path, tmp_path: Path) -> None:
-    pipeline = pipeline_of(objectives=OBJECTIVES, model={"sharing": "shared_bottom"}, train={**TRAIN, "refit": False})
+    pipeline = pipeline_of(objectives=OBJECTIVES, model={"architecture": "shared_bottom"}, train={**TRAIN, "refit": False})
     run_train(pipeline, encoded, tmp_path / "run")
     sums = [sum(line["loss"].values()) for line in journal(tmp_path / "run", event="pass")]
     assert _passes(tmp_path / "run") == dict.fromkeys(("coin", "click"), int(np.argmin(sums)) + 1)
@@ -116,7 +116,7 @@ def test_what_given_ties_into_one_loss_is_chosen_together() -> None:
 def test_what_is_taken_of_a_group_makes_its_outputs_and_losses_and_nobody_elses(position: str, group: tuple[int, ...]) -> None:
     """Thresholds of two ordinal objectives and one that is given another among them."""
     kinds = ("ordinal", "binary", "watch_time", "ordinal", "binary|1")
-    old, new = (state_of(sharing="single_task", kinds=kinds, position=position, noise=noise).member for noise in (0.1, 0.3))
+    old, new = (state_of(architecture="single_task", kinds=kinds, position=position, noise=noise).member for noise in (0.1, 0.3))
     with torch.no_grad():
         for parameter in new.losses.parameters():
             parameter.add_(0.7)  # thresholds stay in order

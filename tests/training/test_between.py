@@ -37,12 +37,12 @@ def gradients_of(state, batch):
 
 
 @pytest.mark.parametrize(
-    ("sharing", "by", "rounds"),
+    ("architecture", "by", "rounds"),
     [("shared_bottom", 0.08, 1), pytest.param("shared_bottom", 0.06, 5, marks=pytest.mark.words), ("mmoe", 0.08, 5)],
 )
-def test_they_tell_the_cosine_of_all_rows_through_the_noise_of_labels(sharing, by, rounds):
+def test_they_tell_the_cosine_of_all_rows_through_the_noise_of_labels(architecture, by, rounds):
     """20 batches of 512 a round. The mean cosine of single batches does not."""
-    state, rows = opposed(sharing, rows=52_000, by=by)
+    state, rows = opposed(architecture, rows=52_000, by=by)
     of_all = cosines(gramian(list(gradients_of(state, rows))))[0, 1].item()
     assert of_all < -0.5
     batches = parts(rows, 20 * rounds)
@@ -71,12 +71,12 @@ def test_they_are_means_over_pairs_of_different_batches(kinds):
 
 
 def test_where_nothing_is_shared_there_are_none():
-    assert products_between(state_of(sharing="single_task"), [batch_of(), batch_of(seed=1)], FP32) is None
+    assert products_between(state_of(architecture="single_task"), [batch_of(), batch_of(seed=1)], FP32) is None
 
 
-@pytest.mark.parametrize("sharing", ["mmoe", "home"])
-def test_measuring_changes_nothing_and_draws_no_number(sharing):
-    state = state_of(sharing=sharing, dropout=0.3)
+@pytest.mark.parametrize("architecture", ["mmoe", "home"])
+def test_measuring_changes_nothing_and_draws_no_number(architecture):
+    state = state_of(architecture=architecture, dropout=0.3)
     before, random = copy.deepcopy(state.member.state_dict()), torch.get_rng_state()
     found, again = (products_between(state, [batch_of(), batch_of(seed=1)], FP32) for _ in range(2))
     assert torch.equal(found, again)

@@ -60,7 +60,7 @@ def test_what_is_saved_has_the_widths_of_its_weights_and_no_budget(run: Path) ->
     for member in read_model(run / "model").members:
         weights = dict(member.ranker.named_parameters())
         assert weights["hidden.layers.0.weight"].shape[2] == model.d_shared
-        assert weights["sharing.experts.first.weight"].shape[2] == 2 * model.mmoe.hidden[0]
+        assert weights["architecture.experts.first.weight"].shape[2] == 2 * model.mmoe.hidden[0]
     assert model.mmoe.hidden != PIPELINE.model.mmoe.hidden
 
 

@@ -1,4 +1,4 @@
-"""One update, against plain autograd and against what every way of balancing promises. Shape letters: K objectives."""
+"""One update, against plain autograd and against what every balancing method promises. Shape letters: K objectives."""
 
 import copy
 
@@ -48,17 +48,17 @@ def assert_same(found, expected):
 def outputs_of(state, k):
     """What belongs to objective k alone: its tower, its gate, its column of the linear path."""
     ranker = state.member.ranker
-    gates_DKN = ranker.sharing.gates.linear.weight[0].unflatten(1, ranker.sharing.gates.shape)
+    gates_DKN = ranker.architecture.gates.linear.weight[0].unflatten(1, ranker.architecture.gates.shape)
     tower = [parameter[k] for parameter in ranker.towers.parameters()]
     return [tensor.detach().clone() for tensor in (*tower, gates_DKN[:, k], ranker.inputs.skip.weight[0, :, k])]
 
 
 # --- Methods on losses --------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("sharing", ["mmoe", "deep_relationship", "single_task"])
-def test_fixed_is_plain_autograd_to_the_bit(sharing):
+@pytest.mark.parametrize("architecture", ["mmoe", "deep_relationship", "single_task"])
+def test_fixed_is_plain_autograd_to_the_bit(architecture):
     """Of Σ w L + penalty, then a step of both optimisers."""
     weights = (1.0, 0.5, 2.0, 0.0)
-    state, other = (state_of(sharing=sharing, kinds=COUPLED, loss_weights=weights, dropout=0.3) for _ in range(2))
+    state, other = (state_of(architecture=architecture, kinds=COUPLED, loss_weights=weights, dropout=0.3) for _ in range(2))
     dense, tables = optimisers(other.member, Train())
     for seed in range(3):
         stepped = step(state, batch_of(COUPLED, seed), seed=seed)
@@ -88,8 +88,8 @@ def test_a_gradient_methods_step_is_heads_by_preference_and_trunk_by_weight(meth
     names, parameters = zip(*[(n, p) for n, p in other.member.named_parameters() if "embeddings" not in n], strict=True)
     by_loss = [plain_gradients(loss, parameters) for loss in losses_K]
     of_penalty = plain_gradients(output.penalty, parameters)
-    own = ("ranker.towers.", "ranker.sharing.nets.", "ranker.cross.out.", "ranker.inputs.skip.", "ranker.bias_tower.")
-    assert (of_penalty[names.index("ranker.sharing.nets.first.weight")] != 0).any()
+    own = ("ranker.towers.", "ranker.architecture.nets.", "ranker.cross.out.", "ranker.inputs.skip.", "ranker.bias_tower.")
+    assert (of_penalty[names.index("ranker.architecture.nets.first.weight")] != 0).any()
     for place, name in enumerate(names):
         factors_K = preference_K if name.startswith(own) else stepped.weights_K
         gradient = sum(factor * of[place] for factor, of in zip(factors_K, by_loss, strict=True)) + of_penalty[place]
@@ -109,11 +109,11 @@ def test_tables_get_one_sparse_gradient_of_the_rows_that_were_looked_up(method, 
 
 
 @on_gradients
-@pytest.mark.parametrize("sharing", ["mmoe", "stem"])
-def test_what_objectives_own_in_a_table_learns_by_preference(sharing, method, monkeypatch):
+@pytest.mark.parametrize("architecture", ["mmoe", "stem"])
+def test_what_objectives_own_in_a_table_learns_by_preference(architecture, method, monkeypatch):
     """Each objective's linear weights, and with tables of their own all of these; the vectors of the common table by weight."""
     preference_K = torch.tensor([1.0, 0.5, 2.0, 0.25])
-    state, batch = state_of(method, sharing, loss_weights=preference_K.tolist()), batch_of()
+    state, batch = state_of(method, architecture, loss_weights=preference_K.tolist()), batch_of()
     other = copy.deepcopy(state)
     table, other_table = (one.member.ranker.inputs.embeddings.tables.table for one in (state, other))
     monkeypatch.setattr(state.tables, "step", lambda: seen.append(table.grad.to_dense()))
@@ -167,10 +167,10 @@ def test_a_batch_without_any_label_moves_nothing(method):
 
 
 # --- The losses after a step --------------------------------------------------------------------------------------
-@pytest.mark.parametrize("sharing", ["mmoe", "home"])
-def test_the_losses_after_a_step_are_of_the_same_draws(sharing, monkeypatch):
+@pytest.mark.parametrize("architecture", ["mmoe", "home"])
+def test_the_losses_after_a_step_are_of_the_same_draws(architecture, monkeypatch):
     """Without a step they are the losses before it; and the second pass leaves random state and running moments as one pass does."""
-    state, other = (state_of(method, sharing, **DROPPING) for method in ("torchjd.famo", "fixed"))
+    state, other = (state_of(method, architecture, **DROPPING) for method in ("torchjd.famo", "fixed"))
     seen = []
     monkeypatch.setattr(state.balancer, "observe", lambda losses_K: seen.append(losses_K.clone()))
     for one in (state, other):
@@ -235,8 +235,8 @@ ROOTS = {"an infinite loss": ("loss", 1.0), "a nan penalty": ("penalty", 0.0)}
 @pytest.mark.parametrize(("trained", "root_of"), spread(TRAINED, ROOTS, over=2))
 def test_a_finite_loss_without_a_finite_gradient_changes_nothing(trained, root_of, monkeypatch):
     """A root at 0: in an objective's loss, or in the penalty, which no Gramian sees."""
-    (sharing, method), (where, factor) = trained.split(), ROOTS[root_of]
-    state, batch = state_of(method, sharing), batch_of()
+    (architecture, method), (where, factor) = trained.split(), ROOTS[root_of]
+    state, batch = state_of(method, architecture), batch_of()
     step(state, batch)
     before = {name: tensor.clone() for name, tensor in state.member.state_dict().items()}
 

@@ -22,7 +22,7 @@ from tests.models import factory, wiring
 
 from .states import COUPLED, SHARING_NOTHING, THAT_SHARE, batch_of, forward, opposed, plain_gradients, state_of
 
-ways = pytest.mark.parametrize("sharing", THAT_SHARE)
+ways = pytest.mark.parametrize("architecture", THAT_SHARE)
 both_kinds = pytest.mark.parametrize("kinds", [factory.KINDS, COUPLED], ids=["apart", "coupled"])
 OF_LAYER = ("weight", "bias")
 METADATA = {way: {"descriptor": "metadata"} for way in ("concat_task", "add_task", "film", "gated_independent")}
@@ -35,20 +35,20 @@ def doubled(state, batch):
 
 # The weights that make what is shared, of those that several objectives change.
 LAYER = {
-    "shared_bottom": ["sharing.net.layers.0.weight"],
-    "concat_task": ["sharing.net.layers.0.joint.weight"],
-    "add_task": ["sharing.net.layers.0.linear.weight"],
-    "film": ["sharing.net.layers.0.linear.weight"],
-    "cross_stitch": ["sharing.rest.0.weight"],
-    "sluice": ["sharing.rest.0.weight"],
-    "mtan": ["sharing.layers.1.weight"],
-    "deep_relationship": ["sharing.bottom.layers.0.weight"],
-    "omoe": ["sharing.experts.first.weight"],
-    "mmoe": ["sharing.experts.rest.layers.0.weight"],
-    "cgc": ["sharing.level.experts.shared.layers.0.weight"],
-    "ple": ["sharing.levels.1.experts.shared.layers.0.weight"],
-    "home": ["sharing.task.group.last.weight", "sharing.task.shared.last.weight"],
-    "stem": ["sharing.experts.shared.layers.0.weight"],
+    "shared_bottom": ["architecture.net.layers.0.weight"],
+    "concat_task": ["architecture.net.layers.0.joint.weight"],
+    "add_task": ["architecture.net.layers.0.linear.weight"],
+    "film": ["architecture.net.layers.0.linear.weight"],
+    "cross_stitch": ["architecture.rest.0.weight"],
+    "sluice": ["architecture.rest.0.weight"],
+    "mtan": ["architecture.layers.1.weight"],
+    "deep_relationship": ["architecture.bottom.layers.0.weight"],
+    "omoe": ["architecture.experts.first.weight"],
+    "mmoe": ["architecture.experts.rest.layers.0.weight"],
+    "cgc": ["architecture.level.experts.shared.layers.0.weight"],
+    "ple": ["architecture.levels.1.experts.shared.layers.0.weight"],
+    "home": ["architecture.task.group.last.weight", "architecture.task.shared.last.weight"],
+    "stem": ["architecture.experts.shared.layers.0.weight"],
     "pepnet": ["hidden.layers.0.weight"],  # there the layer below it is the frame's
     "aitm": ["hidden.layers.0.weight"],
 }
@@ -64,23 +64,23 @@ def by_hand(losses_K, parameters):
 
 @ways
 @both_kinds
-def test_the_gramian_is_that_of_one_backward_pass_a_loss(sharing, kinds):
-    state = state_of(sharing=sharing, kinds=kinds, dropout=0.3)
+def test_the_gramian_is_that_of_one_backward_pass_a_loss(architecture, kinds):
+    state = state_of(architecture=architecture, kinds=kinds, dropout=0.3)
     output, losses_K = doubled(state, batch_of(kinds))
     found_KK = gramian(weight_gradients(losses_K, output, coupled=kinds is COUPLED))
-    expected_KK = by_hand(losses_K, [state.member.ranker.get_parameter(name) for name in LAYER[sharing]])
+    expected_KK = by_hand(losses_K, [state.member.ranker.get_parameter(name) for name in LAYER[architecture]])
     assert found_KK.dtype == torch.float64
     assert found_KK.diagonal().min() > 0
     torch.testing.assert_close(found_KK, expected_KK)
 
 
 @pytest.mark.parametrize(
-    ("sharing", "changes"), [("aitm", {}), ("pepnet", {}), ("cgc", {"shared_experts": 0}), ("ple", {"shared_experts": 0})]
+    ("architecture", "changes"), [("aitm", {}), ("pepnet", {}), ("cgc", {"shared_experts": 0}), ("ple", {"shared_experts": 0})]
 )
 @both_kinds
-def test_without_a_layer_it_is_of_a_map_at_the_identity(sharing, changes, kinds, monkeypatch):
-    """Put where the way of sharing reads the inputs."""
-    state = state_of(sharing=sharing, kinds=kinds, d_shared=0, **({sharing: changes} if changes else {}))
+def test_without_a_layer_it_is_of_a_map_at_the_identity(architecture, changes, kinds, monkeypatch):
+    """Put where the architecture reads the inputs."""
+    state = state_of(architecture=architecture, kinds=kinds, d_shared=0, **({architecture: changes} if changes else {}))
     ranker = state.member.ranker
     found_KK = gramian(weight_gradients(*reversed(doubled(state, batch_of(kinds))), coupled=kinds is COUPLED))
     map_DD = torch.eye(ranker.inputs.d_out, dtype=torch.float64, requires_grad=True)
@@ -91,25 +91,25 @@ def test_without_a_layer_it_is_of_a_map_at_the_identity(sharing, changes, kinds,
 
 
 def test_metadata_nets_share_their_weights():
-    state = state_of(sharing="gated_independent", **METADATA)
+    state = state_of(architecture="gated_independent", **METADATA)
     output, losses_K = doubled(state, batch_of())
-    expected_KK = by_hand(losses_K, [state.member.ranker.sharing.nets.rest.layers[0].weight])
+    expected_KK = by_hand(losses_K, [state.member.ranker.architecture.nets.rest.layers[0].weight])
     torch.testing.assert_close(gramian(weight_gradients(losses_K, output, coupled=False)), expected_KK)
 
 
-@pytest.mark.parametrize("sharing", ["shared_bottom", "mmoe"])
-def test_conflict_shows_through_the_noise_of_the_rows(sharing):
+@pytest.mark.parametrize("architecture", ["shared_bottom", "mmoe"])
+def test_conflict_shows_through_the_noise_of_the_rows(architecture):
     """In weights it adds up over the rows; row by row at the shared tensor the noise of the labels hides it."""
-    state, batch = opposed(sharing, rows=20_000)
+    state, batch = opposed(architecture, rows=20_000)
     output, losses_K = forward(state, batch)
     rows_KS = torch.stack([torch.autograd.grad(loss, output.shared, retain_graph=True)[0].flatten() for loss in losses_K]).double()
     assert abs(cosines(rows_KS @ rows_KS.T)[0, 1]) < 0.05
     assert cosines(gramian(weight_gradients(losses_K, output, coupled=False)))[0, 1] < -0.5
 
 
-@pytest.mark.parametrize("sharing", SHARING_NOTHING)
-def test_where_nothing_is_shared_there_is_none(sharing):
-    output, _ = forward(state_of(sharing=sharing), batch_of())
+@pytest.mark.parametrize("architecture", SHARING_NOTHING)
+def test_where_nothing_is_shared_there_is_none(architecture):
+    output, _ = forward(state_of(architecture=architecture), batch_of())
     assert output.shared is None
 
 
@@ -144,13 +144,13 @@ def moved(state, batch, before, parameter, change):
 
 
 @pytest.mark.parametrize(
-    ("sharing", "changes"),
+    ("architecture", "changes"),
     [*((way, {}) for way in THAT_SHARE), *((way, METADATA) for way in METADATA if way in THAT_SHARE)],
     ids=lambda value: value if isinstance(value, str) else "metadata" if value else "",
 )
-def test_a_heads_number_moves_one_output(sharing, changes):
+def test_a_heads_number_moves_one_output(architecture, changes):
     """By moving the parameters themselves. The rest moves the shared tensor, or several outputs around it."""
-    state, batch = state_of(sharing=sharing, **changes), batch_of()
+    state, batch = state_of(architecture=architecture, **changes), batch_of()
     heads, before = head_names(state, batch), state.member.ranker(batch, position="logged")
     draws = torch.Generator().manual_seed(0)
     for name, parameter in state.member.ranker.named_parameters():
@@ -158,7 +158,7 @@ def test_a_heads_number_moves_one_output(sharing, changes):
         if name not in heads:
             assert shared or outputs_K.sum() > 1, name
             continue
-        if sharing == "stem" and "experts.own" in name:  # read by all, changed by one: seen in the gradients below
+        if architecture == "stem" and "experts.own" in name:  # read by all, changed by one: seen in the gradients below
             continue
         for place in torch.randint(parameter.numel(), (4,), generator=draws).tolist():
             one = torch.zeros(parameter.numel())
@@ -166,63 +166,63 @@ def test_a_heads_number_moves_one_output(sharing, changes):
             assert moved(state, batch, before, parameter, one.view(parameter.shape))[1].sum() <= 1, name
 
 
-def own_numbers(sharing, name, parameter):
+def own_numbers(architecture, name, parameter):
     """Which numbers of a parameter belong to one objective, as the wiring has it; but for concat_task's descriptor rows, biases of the
     objectives in the shared layer, which go with its weights.
     """
-    if sharing == "concat_task" and ".joint." in name:
+    if architecture == "concat_task" and ".joint." in name:
         return torch.zeros(parameter.shape, dtype=torch.bool)
     places = torch.arange(parameter.numel()).view(parameter.shape)
     mask = torch.zeros(parameter.numel(), dtype=torch.bool)
     for k in range(4):
-        own = wiring.own_part(sharing, name, places, k, 4)
+        own = wiring.own_part(architecture, name, places, k, 4)
         if own is not None:
             mask[own.flatten()] = True
     return mask.view(parameter.shape)
 
 
 @ways
-def test_heads_are_the_parameters_that_belong_to_single_objectives(sharing):
+def test_heads_are_the_parameters_that_belong_to_single_objectives(architecture):
     """By the wiring, which knows nothing of how they are found. The numbers of a mixed one are told apart below."""
-    state = state_of(sharing=sharing)
+    state = state_of(architecture=architecture)
     heads = head_names(state, batch_of())
     for name, parameter in state.member.ranker.named_parameters():
         if "transfer.handed" not in name:  # of aitm's, the wiring says who hands on to whom, not who reads it in the end
-            assert (name in heads) == own_numbers(sharing, name, parameter).all().item(), name
+            assert (name in heads) == own_numbers(architecture, name, parameter).all().item(), name
 
 
 @pytest.mark.parametrize(
-    ("sharing", "expected"),
+    ("architecture", "expected"),
     [
         ("shared_bottom", set()),
-        ("mmoe", {"sharing.gates.linear.weight"}),
+        ("mmoe", {"architecture.gates.linear.weight"}),
         ("omoe", set()),  # one gate for all
-        ("cgc", {"sharing.level.gates.linear.weight", *(f"sharing.level.experts.own.layers.0.{of}" for of in OF_LAYER)}),
+        ("cgc", {"architecture.level.gates.linear.weight", *(f"architecture.level.experts.own.layers.0.{of}" for of in OF_LAYER)}),
         (
             "ple",  # the first level's own experts are read by the shared path too
             {
-                *(f"sharing.levels.{n}.gates.linear.weight" for n in (0, 1)),
-                *(f"sharing.levels.1.experts.own.layers.0.{of}" for of in OF_LAYER),
+                *(f"architecture.levels.{n}.gates.linear.weight" for n in (0, 1)),
+                *(f"architecture.levels.1.experts.own.layers.0.{of}" for of in OF_LAYER),
             },
         ),
     ],
 )
-def test_heads_of_the_usual_ways(sharing, expected):
-    heads = head_names(state_of(sharing=sharing), batch_of())
-    assert {name for name in heads if name.startswith("sharing.")} == expected
-    assert {name.split(".")[0] for name in heads} == {"towers", "cross", "inputs", "bias_tower"} | ({"sharing"} if expected else set())
+def test_heads_of_the_usual_ways(architecture, expected):
+    heads = head_names(state_of(architecture=architecture), batch_of())
+    assert {name for name in heads if name.startswith("architecture.")} == expected
+    assert {name.split(".")[0] for name in heads} == {"towers", "cross", "inputs", "bias_tower"} | ({"architecture"} if expected else set())
 
 
 @ways
-def test_a_fresh_net_has_the_heads_of_a_trained_one(sharing):
+def test_a_fresh_net_has_the_heads_of_a_trained_one(architecture):
     """So a resumed run, which finds them anew, goes on alike."""
-    fresh = head_names(state_of(sharing=sharing, noise=0.0), batch_of(seed=1))
-    assert fresh == head_names(state_of(sharing=sharing), batch_of(seed=2))
+    fresh = head_names(state_of(architecture=architecture, noise=0.0), batch_of(seed=1))
+    assert fresh == head_names(state_of(architecture=architecture), batch_of(seed=2))
 
 
 def test_objectives_with_tables_of_their_own_have_cross_layers_of_their_own():
-    def of_cross(sharing):
-        return {name for name in head_names(state_of(sharing=sharing), batch_of()) if name.startswith("cross.")}
+    def of_cross(architecture):
+        return {name for name in head_names(state_of(architecture=architecture), batch_of()) if name.startswith("cross.")}
 
     assert of_cross("stem") == {"cross.down.weight", "cross.up.weight", "cross.up.bias", "cross.out.weight"}
     assert of_cross("mmoe") == {"cross.out.weight"}
@@ -231,23 +231,23 @@ def test_objectives_with_tables_of_their_own_have_cross_layers_of_their_own():
 # --- What is left in the parameters -------------------------------------------------------------------------------
 @ways
 @both_kinds
-def test_heads_learn_their_own_loss_and_the_trunk_the_weighted_sum(sharing, kinds):
+def test_heads_learn_their_own_loss_and_the_trunk_the_weighted_sum(architecture, kinds):
     """Against K backward passes through the whole net and one of the penalty; number by number, rows and columns of the tables too."""
     strong = {"deep_relationship": {"strength": 1.0}, "sluice": {"orthogonality": 1.0}}
-    state = state_of(sharing=sharing, kinds=kinds, **strong)
+    state = state_of(architecture=architecture, kinds=kinds, **strong)
     output, losses_K = doubled(state, batch_of(kinds))
     names = list(state.member.named_parameters())
     parameters = [parameter for _, parameter in names]
     by_loss = [plain_gradients(loss, parameters) for loss in losses_K]
     of_penalty = plain_gradients(output.penalty, parameters) if output.penalty.requires_grad else [0.0] * len(parameters)
-    assert output.penalty.requires_grad == (sharing in strong)
+    assert output.penalty.requires_grad == (architecture in strong)
 
     preferences_K, weights_K = (torch.tensor(numbers).double() for numbers in ([1.0, 2.0, 0.0, 0.5], [0.3, 0.0, 1.5, 2.0]))
     heads = [*heads_of(state.member.ranker, factory.double(batch_of(kinds))), *state.member.losses.parameters()]
     balance(state, heads, output, losses_K, preferences_K, weights_K, coupled=kinds is COUPLED)
     above = {id(parameter) for parameter in heads}
     for place, (name, parameter) in enumerate(names):
-        own = own_numbers(sharing, name.removeprefix("ranker."), parameter) | (id(parameter) in above)
+        own = own_numbers(architecture, name.removeprefix("ranker."), parameter) | (id(parameter) in above)
         by_own, by_weight = (
             sum(factor * of[place] for factor, of in zip(factors_K, by_loss, strict=True)) for factors_K in (preferences_K, weights_K)
         )
@@ -280,7 +280,7 @@ def test_the_shared_layers_gradient_is_torchjds(method, aggregator, factor):
     """TorchJD's mtl_backward from the towers' inputs into that layer's weights. Without paths around it."""
     from recsys import balancing
 
-    state, batch = state_of(sharing="shared_bottom", skip=False, cross_rank=0, noise=0.3), batch_of()
+    state, batch = state_of(architecture="shared_bottom", skip=False, cross_rank=0, noise=0.3), batch_of()
     output, losses_K = doubled(state, batch)
     heads = heads_of(state.member.ranker, factory.double(batch))
     made = balancing.build(balance_options(method), state.member.losses.objectives)

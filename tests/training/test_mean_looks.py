@@ -1,4 +1,4 @@
-"""What a way of sharing shows: means over rows, over batches and over members, and the names that go with them."""
+"""What an architecture shows: means over rows, over batches and over members, and the names that go with them."""
 
 import json
 
@@ -65,7 +65,7 @@ def test_the_journal_follows_the_gates_and_a_way_without_any_has_none() -> None:
 def test_a_prediction_in_batches_shows_what_one_of_all_rows_shows(toy: Toy) -> None:
     days, compute = EncodedDays(toy.encoded, [DAYS[0]]), decide(pipeline_of(train={"device": "cpu"}).train)
     member = new_member(pipeline_of(), days, 0)
-    for parameter in member.ranker.sharing.parameters():
+    for parameter in member.ranker.architecture.parameters():
         torch.nn.init.normal_(parameter, std=2.0, generator=torch.Generator().manual_seed(1))
     whole, parts = (
         predict(member, batches(days, batch_size=size, order="time"), position="logged", compute=compute).looks[GATES] for size in (300, 70)

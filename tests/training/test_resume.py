@@ -86,7 +86,7 @@ def test_interrupted_again_and_again_it_ends_bit_equal(
 
 def test_objectives_that_stop_apart_end_bit_equal_too(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = {"order": "shuffled", "passes": 4, "patience": 1, "learning_rate": 0.02, "batch_size": 100}
-    pipeline = pipeline_of(model={"sharing": "single_task"}, train=train)
+    pipeline = pipeline_of(model={"architecture": "single_task"}, train=train)
     run_train(pipeline, toy.encoded, tmp_path / "whole")
     (passes,) = json.loads((tmp_path / "whole/model/inside.json").read_text())["passes_chosen"]
     assert len(set(passes.values())) > 1, passes  # or this test shows nothing

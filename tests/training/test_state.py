@@ -77,10 +77,10 @@ def test_what_a_place_adds_first_moves_by_the_rate() -> None:
 
 
 @pytest.mark.parametrize("skip", [True, False])
-@pytest.mark.parametrize("sharing", ["shared_bottom", "single_task", "stem"])
-def test_a_vector_and_each_linear_weight_first_move_by_the_rate(sharing: str, skip: bool) -> None:
+@pytest.mark.parametrize("architecture", ["shared_bottom", "single_task", "stem"])
+def test_a_vector_and_each_linear_weight_first_move_by_the_rate(architecture: str, skip: bool) -> None:
     """Adagrad's first step is lr · g / √mean(g²): of size lr in each block, whatever lies beside it in the row."""
-    state, batch = state_of(sharing=sharing, skip=skip, d_embedding=4, train={"embedding_learning_rate": 5e-2}), batch_of()
+    state, batch = state_of(architecture=architecture, skip=skip, d_embedding=4, train={"embedding_learning_rate": 5e-2}), batch_of()
     table = state.member.ranker.inputs.embeddings.tables.table
     before = table.detach().clone()
     forward(state, batch)[1].sum().backward()

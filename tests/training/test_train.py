@@ -168,11 +168,11 @@ def test_members_are_nets_of_neighbouring_seeds_and_predictions_their_mean(toy: 
 
 
 # --- Learning -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("sharing", ["mmoe", pytest.param("shared_bottom", marks=pytest.mark.words), "single_task"])
-def test_a_planted_signal_is_learned_nearly_to_its_optimum(tmp_path: Path, sharing: str) -> None:
-    """Every way of sharing learns nearly all in tests/contracts/test_models.py, without files."""
+@pytest.mark.parametrize("architecture", ["mmoe", pytest.param("shared_bottom", marks=pytest.mark.words), "single_task"])
+def test_a_planted_signal_is_learned_nearly_to_its_optimum(tmp_path: Path, architecture: str) -> None:
+    """Every architecture learns nearly all in tests/contracts/test_models.py, without files."""
     train = {"order": "shuffled", "passes": 4, "learning_rate": 1e-2, "batch_size": 128, "refit": False}
-    pipeline = pipeline_of(model={"sharing": sharing}, train=train)
+    pipeline = pipeline_of(model={"architecture": architecture}, train=train)
     days = tables(1200)
     _, encoded = encoded_of(tmp_path, days, pipeline)
     run_train(pipeline, encoded, tmp_path / "run")
@@ -260,7 +260,7 @@ def test_weights_whose_gradient_is_not_finite_are_named(toy: Toy, tmp_path: Path
 
 
 def test_gradients_are_combined_only_where_something_is_shared(toy: Toy, tmp_path: Path) -> None:
-    pipeline = pipeline_of(model={"sharing": "single_task"}, balance={"method": "torchjd.mgda"})
+    pipeline = pipeline_of(model={"architecture": "single_task"}, balance={"method": "torchjd.mgda"})
     with pytest.raises(ConfigError, match=r"torchjd\.mgda.*single_task.*they share nothing"):
         run_train(pipeline, toy.encoded, tmp_path / "run")
 
@@ -277,7 +277,7 @@ def test_what_a_model_folder_says(toy: Toy, run_of_two: Path) -> None:
     assert artifacts.verify(run / "model").stage == "train"
     inside = json.loads((run / "model/inside.json").read_text())
     assert inside.keys() == {
-        "sharing", "members", "multiplications", "parameters", "looks", "position_bias", "passes_chosen", "precision", "device",
+        "architecture", "members", "multiplications", "parameters", "looks", "position_bias", "passes_chosen", "precision", "device",
         "rows_per_second",
     }  # fmt: skip
     learned = sum(parameter.numel() for member in load(run / "model").model.members for parameter in member.parameters())
@@ -295,7 +295,7 @@ def test_what_a_model_folder_says(toy: Toy, run_of_two: Path) -> None:
 
 
 def test_a_way_of_sharing_without_gates_shows_none(trained: Trained) -> None:
-    run = trained(pipeline_of(model={"sharing": "shared_bottom", "position": "blind"}))
+    run = trained(pipeline_of(model={"architecture": "shared_bottom", "position": "blind"}))
     inside = json.loads((run / "model/inside.json").read_text())
     assert (inside["looks"], inside["position_bias"]) == ([], [])
     assert {str(line["gates"]) for line in journal(run)} == {"{}"}

@@ -119,10 +119,10 @@ def test_what_is_an_objectives_goes_by_its_name(first: Path, other: Toy) -> None
         if name in now:
             assert torch.equal(now[name][1:], theirs[name])
             assert torch.equal(now[name][0], before[name][0])
-    gates, old_gates = (tensors["ranker.sharing.gates.linear.weight"] for tensors in (now, theirs))
+    gates, old_gates = (tensors["ranker.architecture.gates.linear.weight"] for tensors in (now, theirs))
     experts = 2
     assert torch.equal(gates[..., experts:], old_gates)
-    assert torch.equal(gates[..., :experts], before["ranker.sharing.gates.linear.weight"][..., :experts])
+    assert torch.equal(gates[..., :experts], before["ranker.architecture.gates.linear.weight"][..., :experts])
     for table in ("position", "device", "together"):
         name = f"ranker.bias_tower.tables.{table}"
         assert torch.equal(now[name][:, 1:], theirs[name])
@@ -149,10 +149,16 @@ SHARINGS = ("single_task", "shared_bottom", "soft", "concat_task", "film", "mtan
 READS_THE_NEW_ONES = ("ple", "stem", "home")  # a gate over all experts weighs the new objective's, or its group's, too
 
 
-@pytest.mark.parametrize("sharing", SHARINGS)
-def test_with_the_same_encoder_old_objectives_are_predicted_as_before(toy: Toy, tmp_path: Path, sharing: str) -> None:
+@pytest.mark.parametrize("architecture", SHARINGS)
+def test_with_the_same_encoder_old_objectives_are_predicted_as_before(toy: Toy, tmp_path: Path, architecture: str) -> None:
     """By ways whose outputs of one objective do not read another's own part, or the new one comes last; and by no others."""
-    model = {"sharing": sharing, "single_task": {"hidden": [8]}, "ple": {"hidden": [8]}, "cgc": {"hidden": [8]}, "home": {"hidden": [8]}}
+    model = {
+        "architecture": architecture,
+        "single_task": {"hidden": [8]},
+        "ple": {"hidden": [8]},
+        "cgc": {"hidden": [8]},
+        "home": {"hidden": [8]},
+    }
     features = {"item": ["tag"], "context": ["tab"], "history": 2, "bias": ["position", "device"], "min_count": 1}
     old = pipeline_of(objectives=OLD, model=model, features=features, train={"batch_size": 100})
     encoded = encoded_of(tmp_path, toy.tables, old)[1]
@@ -167,9 +173,9 @@ def test_with_the_same_encoder_old_objectives_are_predicted_as_before(toy: Toy, 
     before = read_model(tmp_path / "old/model").members[0]
     theirs = members.predict(before, [batch], position="logged", compute=compute)
     ours_B2, theirs_B2 = members.values(member, ours)[:, :2], members.values(before, theirs)[:, :2]
-    assert np.allclose(ours_B2, theirs_B2, rtol=1e-4) == (sharing not in READS_THE_NEW_ONES), held.said
+    assert np.allclose(ours_B2, theirs_B2, rtol=1e-4) == (architecture not in READS_THE_NEW_ONES), held.said
     not_there = [line for line in held.said if "another shape" in line]
-    assert len(not_there) == (sharing == "aitm")  # one step more of the chain
+    assert len(not_there) == (architecture == "aitm")  # one step more of the chain
 
 
 # --- What is frozen -----------------------------------------------------------------------------------------------
@@ -199,9 +205,9 @@ def test_what_is_frozen_keeps_its_bits_and_what_is_new_learns(first: Path, other
     assert not torch.equal(end["ranker.inputs.skip.weight"], start["ranker.inputs.skip.weight"])
 
 
-@pytest.mark.parametrize(("sharing", "shared"), [("single_task", []), ("stem", ["shared"])])
-def test_of_a_table_for_each_objective_a_new_ones_learns(other: Toy, tmp_path: Path, sharing: str, shared: list[str]) -> None:
-    model = {"sharing": sharing, sharing: {"hidden": [8]}}
+@pytest.mark.parametrize(("architecture", "shared"), [("single_task", []), ("stem", ["shared"])])
+def test_of_a_table_for_each_objective_a_new_ones_learns(other: Toy, tmp_path: Path, architecture: str, shared: list[str]) -> None:
+    model = {"architecture": architecture, architecture: {"hidden": [8]}}
     first = _first(tmp_path, model)
     pipeline = _pipeline(first, model=model, freeze=["embeddings"], embedding_decay=0.1)
     start, _, _ = _started(pipeline, other.encoded, first)
@@ -261,7 +267,7 @@ def test_without_freezing_all_learns(first: Path, other: Toy, tmp_path: Path) ->
     start, _, held = _started(pipeline, other.encoded, first)
     end = _trained(pipeline, other.encoded, tmp_path / "run")
     assert held.frozen == frozenset()
-    assert not torch.equal(end["ranker.sharing.experts.first.weight"], start["ranker.sharing.experts.first.weight"])
+    assert not torch.equal(end["ranker.architecture.experts.first.weight"], start["ranker.architecture.experts.first.weight"])
     assert not torch.equal(end[TABLE][:, :EMBEDDING], start[TABLE][:, :EMBEDDING])
 
 
@@ -291,7 +297,7 @@ def test_it_says_what_is_loaded_what_is_fresh_and_what_is_frozen(first: Path, ot
     ("change", "text"),
     [
         ({"model": {"d_embedding": 6}}, "model.d_embedding: found 6, expected 4 as the run first has it (train.init_from)"),
-        ({"model": {"sharing": "cgc"}}, 'model.sharing: found "cgc", expected "mmoe" as the run first has it'),
+        ({"model": {"architecture": "cgc"}}, 'model.architecture: found "cgc", expected "mmoe" as the run first has it'),
         ({"model": {"mmoe": {"num_experts": 2, "hidden": [8, 8]}}}, "model.mmoe.hidden: found [8, 8], expected [8]"),
         (
             {"objectives": [{"name": "click", "kind": "regression", "label": "x"}]},
@@ -306,9 +312,9 @@ def test_another_shape_is_refused_by_key_and_both_values(first: Path, toy: Toy, 
 
 
 def test_experts_that_are_not_there_cannot_be_frozen(tmp_path: Path, other: Toy) -> None:
-    model = {"sharing": "single_task", "single_task": {"hidden": [8]}}
+    model = {"architecture": "single_task", "single_task": {"hidden": [8]}}
     first = _first(tmp_path, model)
-    with pytest.raises(ConfigError, match=r'found "experts" with model\.sharing = "single_task"'):
+    with pytest.raises(ConfigError, match=r'found "experts" with model\.architecture = "single_task"'):
         _started(_pipeline(first, model=model, freeze=["experts"]), other.encoded, first)
 
 
@@ -326,8 +332,8 @@ def test_a_member_without_a_counterpart_starts_from_the_first_ones_over_again(tm
     for index, source in enumerate((0, 1, 0)):
         member = members.new_member(pipeline, days, index)
         transfer.start(member, index, next(iter(batches(days, batch_size=1, order="time"))))
-        theirs = transfer.first.members[source].state_dict()["ranker.sharing.experts.first.weight"]
-        assert torch.equal(member.state_dict()["ranker.sharing.experts.first.weight"], theirs)
+        theirs = transfer.first.members[source].state_dict()["ranker.architecture.experts.first.weight"]
+        assert torch.equal(member.state_dict()["ranker.architecture.experts.first.weight"], theirs)
 
 
 def test_a_damaged_first_run_is_named(first: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The lists of impressions that were shown together: a request where the log names it, else a burst of one user."""
+"""The lists of impressions that were shown together: a request where the log names it, else a session of one user."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from recsys.evaluation.inputs.rows import IntArray, Order
 
-PAUSE_MS = 10 * 60 * 1000  # a pause this long ends a burst
+PAUSE_MS = 10 * 60 * 1000  # a pause this long ends a session
 
 
 def codes(column: pa.Array) -> tuple[IntArray, pa.Array]:
@@ -20,17 +20,17 @@ def codes(column: pa.Array) -> tuple[IntArray, pa.Array]:
     return place[pc.fill_null(encoded.indices, -1).to_numpy()], encoded.dictionary.take(pa.array(order))
 
 
-def bursts(user_N: IntArray, timestamp_N: IntArray) -> IntArray:
-    """Return the burst of each impression: a user's impressions in time order, parted where 10 minutes or more pass without one.
+def sessions(user_N: IntArray, timestamp_N: IntArray) -> IntArray:
+    """Return the session of each impression: a user's impressions in time order, parted where 10 minutes or more pass without one.
 
-    `timestamp_N` is in milliseconds. Bursts are numbered by user, then time. The numbers are the same for all orders of the rows.
+    `timestamp_N` is in milliseconds. Sessions are numbered by user, then time. The numbers are the same for all orders of the rows.
     """
     order_N = _by_user_and_time(user_N, timestamp_N)
     user, timestamp = user_N[order_N], timestamp_N[order_N]
     begins = np.r_[True, (user[1:] != user[:-1]) | (np.diff(timestamp) >= PAUSE_MS)] if len(user) else np.zeros(0, bool)
-    burst_N = np.empty_like(user_N)
-    burst_N[order_N] = np.cumsum(begins) - 1
-    return burst_N
+    session_N = np.empty_like(user_N)
+    session_N[order_N] = np.cumsum(begins) - 1
+    return session_N
 
 
 def _by_user_and_time(user_N: IntArray, timestamp_N: IntArray) -> IntArray:
@@ -42,11 +42,11 @@ def _by_user_and_time(user_N: IntArray, timestamp_N: IntArray) -> IntArray:
 
 
 def shown_lists(user_N: IntArray, timestamp_N: IntArray, request: pa.Array | None) -> IntArray:
-    """Return the list of each impression: its user's request where the request is known, else its burst."""
-    burst_N = bursts(user_N, timestamp_N)
+    """Return the list of each impression: its user's request where the request is known, else its session."""
+    session_N = sessions(user_N, timestamp_N)
     if request is None:
-        return burst_N
+        return session_N
     request_N, names = codes(request)
     by_request: NDArray[np.bool_] = request_N >= 0
-    list_N = np.where(by_request, len(user_N) + user_N * len(names) + request_N, burst_N)
+    list_N = np.where(by_request, len(user_N) + user_N * len(names) + request_N, session_N)
     return Order.of(list_N).dense_rank

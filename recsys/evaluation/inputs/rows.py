@@ -112,7 +112,7 @@ def level_of(label_N: FloatArray, levels: Sequence[float]) -> IntArray:
 class Rows:
     """Impressions with a known label of one objective, and one run's predictions of it.
 
-    `user_N` numbers the users of these rows only, from 0 to U − 1. `list_N` likewise numbers the lists (requests or bursts) that the rows
+    `user_N` numbers the users of these rows only, from 0 to U − 1. `list_N` likewise numbers the lists (requests or sessions) that the rows
     were shown in. Each list belongs to one user. `prediction_N` is the prediction for the log as it was shown. `ranking_N` is the
     prediction that orders lists (position missing, where the model sees a position). `train_mean` is the mean training label, if known.
     `levels` are the L levels of an ordinal objective, ascending. `probability_NL` is the run's probability of each level, if it gives them.

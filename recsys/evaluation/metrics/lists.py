@@ -1,6 +1,6 @@
 """Metrics of how high the fused order puts the wanted impressions: NDCG and captured share of lists, captured share of all impressions.
 
-A list is a request where the log names it, else a burst. Higher scores stand first, and tied scores keep the order of event_id. An
+A list is a request where the log names it, else a session. Higher scores stand first, and tied scores keep the order of event_id. An
 impression with an unknown label takes its place all the same, and gains nothing. Otherwise a label that is known only after a click would
 be ranked among clicks alone. The gain of a row is its label: 0 or 1, or the number itself, which must not be below 0.
 

@@ -63,7 +63,7 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
             "Whether the gradients of two objectives, in the weights of the layer that all share, point the same way on rows that were not"
             " learned yet, over the runs of all objectives together. Cosines come from products of one batch's gradient with another's,"
             f" which the noise of labels does not shift. Intervals ({confidence:.0%}) are from a jackknife over days, or over seeds and"
-            f" members in shuffled passes. {cosines.words(found, confidence)} Gradients can say something else than metrics."
+            f" ensemble members in shuffled passes. {cosines.words(found, confidence)} Gradients can say something else than metrics."
         )
         figures = [cosine_matrix(found, objectives)] if found["cosine"].notna().any() else []
         shown.append(Section("gradients", "Gradients", about, figures=figures, wide=True))

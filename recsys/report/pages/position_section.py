@@ -34,9 +34,10 @@ def sections(model: Inside | None, predictions: pa.Table, scores: Scores, pipeli
     about = []
     if observed:
         about.append(
-            "What is observed at a position is what is examined there times what is relevant. Relevance is what the model predicts with the"
-            " position missing, right up to a constant, so examination is relative to the first position. Where a feed shows an item in the"
-            " same place every time, the model cannot tell the two apart, and neither curve can be relied on. Intervals resample users."
+            "The observed rate at a position is the share that is examined there times the relevance. Relevance is what the model predicts"
+            " with the position missing, known only up to a constant factor, so examination is relative to the first position. Where a"
+            " feed shows an item in the same place every time, the model cannot tell the two apart, and neither curve can be relied on."
+            " Intervals resample users."
         )
     if learned:
         about.append(

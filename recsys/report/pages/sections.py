@@ -186,7 +186,7 @@ def balancing(journal: Journal | None, pipeline: Pipeline) -> list[Section]:
             " Gradients are those of the mean losses, unweighted and in units of the best constant prediction's, in the weights of the"
             " layer that the objectives share, on rows that were not learned yet. Lengths and cosines come from products of one batch's"
             " gradient with another's, which the noise of labels does not shift; cosines are of all measurements together, intervals"
-            f" ({confidence:.0%}) from a jackknife over days, or over members in shuffled passes. {cosines.words(found, confidence)}"
+            f" ({confidence:.0%}) from a jackknife over days, or over ensemble members in shuffled passes. {cosines.words(found, confidence)}"
         )
     return [Section("balancing", "Balancing", about, figures=figures, wide=True)]
 
@@ -198,7 +198,7 @@ def inside(model: Inside | None, pipeline: Pipeline) -> list[Section]:
     sections = []
     if figures:
         about = (
-            f"What the way of sharing ({model.sharing}) learned, one row per objective. A value that depends on the impression is a mean"
+            f"What the architecture ({model.architecture}) learned, one row per objective. A value that depends on the impression is a mean"
             " over impressions."
         )
         if any(look.is_gate for look in model.looks):
@@ -242,7 +242,7 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
     counts = predictions[schema.SPLIT].value_counts().to_pylist()
     found["Impressions scored"] = ", ".join(f"{count['counts']:,} {count['values']}" for count in counts)
     if model is not None:
-        found["Model"] = f"{model.sharing}, {model.members} member{'s' if model.members > 1 else ''}"
+        found["Model"] = f"{model.architecture}, {model.members} ensemble member{'s' if model.members > 1 else ''}"
         budget = pipeline.model.budget_macs
         of_budget = f", of a budget of {budget:,} ({model.multiplications / budget:.1%})" if budget else ""
         found["Multiplications per row"] = f"{model.multiplications:,}{of_budget}"

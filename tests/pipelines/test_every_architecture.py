@@ -1,4 +1,4 @@
-"""Every way of sharing walks the whole path by its word alone. Minutes: under a marker, run by .ci/run and not by `make test`."""
+"""Every architecture walks the whole path by its word alone. Minutes: under a marker, run by .ci/run and not by `make test`."""
 
 from pathlib import Path
 
@@ -11,13 +11,16 @@ from recsys.config.architectures import Architectures
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 
 pytestmark = pytest.mark.words
-words = pytest.mark.parametrize("sharing", list(Architectures.model_fields))
+words = pytest.mark.parametrize("architecture", list(Architectures.model_fields))
 
 
 @words
-def test_tiny(sharing: str, workspace: Path, tiny: Path):
-    assert run_command(["run", str(PIPELINES / "tiny.toml"), "--workspace", str(workspace), "--set", f"model.sharing={sharing}"]) == 0
-    run = next((workspace / "tiny" / "runs").glob(f"{sharing}-*"))
+def test_tiny(architecture: str, workspace: Path, tiny: Path):
+    assert (
+        run_command(["run", str(PIPELINES / "tiny.toml"), "--workspace", str(workspace), "--set", f"model.architecture={architecture}"])
+        == 0
+    )
+    run = next((workspace / "tiny" / "runs").glob(f"{architecture}-*"))
     metrics = pq.read_table(run / "metrics.parquet").to_pandas()
     whole = metrics[(metrics["slice"] == "all") & metrics["day"].isna() & (metrics["split"] == "test") & metrics["against"].isna()]
     auc = whole[(whole["metric"] == "auc") & (whole["objective"] == "click")]["value"].iloc[0]
@@ -31,13 +34,19 @@ def kuairand_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @words
-def test_kuairand(sharing: str, kuairand_pure: Path, kuairand_workspace: Path):
+def test_kuairand(architecture: str, kuairand_pure: Path, kuairand_workspace: Path):
     """One member and one pass: whether it runs on real data, not how well."""
-    overrides = [f"model.sharing={sharing}", "model.members=1", "train.passes=1", "evaluate.bootstrap=50", "evaluate.baselines=[]"]
+    overrides = [
+        f"model.architecture={architecture}",
+        "model.members=1",
+        "train.passes=1",
+        "evaluate.bootstrap=50",
+        "evaluate.baselines=[]",
+    ]
     sets = [part for override in [*overrides, f"source.path={kuairand_pure}"] for part in ("--set", override)]
     pipeline = str(PIPELINES / "kuairand_pure.toml")
     assert run_command(["run", pipeline, "--workspace", str(kuairand_workspace), "--until", "evaluate", *sets]) == 0
-    run = next((kuairand_workspace / "kuairand_pure" / "runs").glob(f"{sharing}-*"))
+    run = next((kuairand_workspace / "kuairand_pure" / "runs").glob(f"{architecture}-*"))
     metrics = pq.read_table(run / "metrics.parquet").to_pandas()
     whole = metrics[(metrics["slice"] == "all") & metrics["day"].isna() & (metrics["split"] == "test")]
     assert whole[(whole["metric"] == "auc") & (whole["objective"] == "click")]["value"].iloc[0] > 0.7

@@ -63,7 +63,7 @@ class Shared:
     show: dict[str, Look] = field(default_factory=dict)  # title → what is worth showing in a report
 
 
-class Sharing(nn.Module, ABC):
+class Architecture(nn.Module, ABC):
     """An architecture: [B, T, D] inputs, one for each of T embedding tables, → [B, K, d_out] for the towers, in the objectives' order."""
 
     d_out: int

@@ -1,6 +1,6 @@
-"""Multiplications, parameters and training rows a second of every way of sharing, beside a shared bottom.
+"""Multiplications, parameters and training rows a second of every architecture, beside a shared bottom.
 
-    python benchmarks/sharing.py [--budget 500000] [--batch 1024] [--rounds 7]
+    python benchmarks/architectures.py [--budget 500000] [--batch 1024] [--rounds 7]
 
 One training step is a forward and a backward pass and the update of all weights, on random rows (60 numbers, 20 categories, a
 history of 10, six objectives). Without --budget each way has its default widths. The ways take turns, so that a busy machine slows
@@ -16,7 +16,7 @@ import torch
 from recsys import balancing, config
 from recsys.encoding.layout import Batch, Layout, Slot
 from recsys.losses import ObjectiveLosses
-from recsys.models import SHARING, build, multiplications, parameters, sized
+from recsys.models import ARCHITECTURES, build, multiplications, parameters, sized
 from recsys.objectives import Objective
 from recsys.scoring.member import Member
 from recsys.training.state import optimisers
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     batch = random_batch(arguments.batch)
-    steps = {way: Step(way, arguments.budget) for way in SHARING}
+    steps = {way: Step(way, arguments.budget) for way in ARCHITECTURES}
     seconds: dict[str, list[float]] = {way: [] for way in steps}
     for way in steps:
         steps[way](batch)
@@ -52,10 +52,12 @@ def main() -> None:
 
 
 class Step:
-    """One update of one way of sharing."""
+    """One update of one architecture."""
 
     def __init__(self, way: str, budget: int | None) -> None:
-        options = sized(config.Model.model_validate({"sharing": way, "budget_macs": budget}), layout(), OBJECTIVES, sharing=SHARING[way])
+        options = sized(
+            config.Model.model_validate({"architecture": way, "budget_macs": budget}), layout(), OBJECTIVES, architecture=ARCHITECTURES[way]
+        )
         losses = ObjectiveLosses.fit(OBJECTIVES, random_batch(1000).labels.numpy())
         self.member = Member(build(options, layout(), OBJECTIVES, losses.start_K, 1), losses)
         self.balancer = balancing.build(config.Balance(), OBJECTIVES)
