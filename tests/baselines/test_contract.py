@@ -26,6 +26,12 @@ def scored(kind: str, pipeline: Pipeline, log: Any, run: Path) -> pa.Table:
     return pq.read_table(run / "predictions.parquet")
 
 
+@pytest.fixture(scope="module")
+def plain(pipeline: Pipeline, log: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pa.Table]:
+    """Kind → what a baseline of it predicts on the log."""
+    return {kind: scored(kind, pipeline, log, tmp_path_factory.mktemp(kind)) for kind in BASELINES}
+
+
 def outputs(table: pa.Table, split: str) -> np.ndarray:
     rows = table.filter(pc.equal(table[schema.SPLIT], split))
     return np.column_stack([rows[name].to_numpy() for name in rows.column_names if name.startswith((schema.PREDICTION, schema.RANK))])
@@ -62,8 +68,8 @@ def test_leaves_every_validation_and_test_row_as_a_verifiable_artifact(kind, pip
     assert artifacts.verify(tmp_path / "predictions.parquet").fingerprint == ORIGIN.fingerprint
 
 
-def test_predictions_are_finite_and_in_the_labels_own_range(kind, pipeline, log, tmp_path) -> None:
-    table = scored(kind, pipeline, log, tmp_path)
+def test_predictions_are_finite_and_in_the_labels_own_range(kind, pipeline, plain) -> None:
+    table = plain[kind]
     for objective in pipeline.objective:
         value = table[schema.prediction_column(objective.name)].to_numpy()
         assert np.isfinite(value).all()
@@ -71,8 +77,8 @@ def test_predictions_are_finite_and_in_the_labels_own_range(kind, pipeline, log,
         assert not objective.is_probability or value.max() <= 1
 
 
-def test_means_of_predictions_are_means_of_labels(kind, pipeline, log, tables, tmp_path) -> None:
-    table = scored(kind, pipeline, log, tmp_path)
+def test_means_of_predictions_are_means_of_labels(kind, pipeline, plain, tables) -> None:
+    table = plain[kind]
     train = pa.concat_tables([tables[day] for day in pipeline.split.days("train")])
     stored = predictions.train_means(table.schema)
     for objective in pipeline.objective:
@@ -82,29 +88,31 @@ def test_means_of_predictions_are_means_of_labels(kind, pipeline, log, tables, t
         assert predicted.mean() == pytest.approx(label.mean(), rel=0.15, abs=1e-9)
 
 
-def test_finds_the_planted_click_effect(kind, pipeline, log, tmp_path) -> None:
-    table = scored(kind, pipeline, log, tmp_path)
+def test_finds_the_planted_click_effect(kind, plain) -> None:
+    table = plain[kind]
     auc = roc_auc_score(table["label.click"].to_numpy(), table["pred.click"].to_numpy())
     assert auc > {"popularity": 0.6, "gbdt": 0.75}[kind]  # the item alone; item, lift, position and history (.82 at best)
 
 
-def test_is_equal_for_a_seed(kind, pipeline, log, tmp_path) -> None:
-    assert scored(kind, pipeline, log, tmp_path / "a").equals(scored(kind, pipeline, log, tmp_path / "b"))
+def test_is_equal_for_a_seed(kind, pipeline, log, plain, tmp_path) -> None:
+    assert scored(kind, pipeline, log, tmp_path).equals(plain[kind])
 
 
-def test_test_labels_are_never_read(kind, pipeline, log, tables, write_log, rng, tmp_path) -> None:
+def test_test_labels_are_never_read(kind, pipeline, plain, tables, write_log, rng, tmp_path) -> None:
     test = pipeline.split.days("test")[0]
     other = write_log(tmp_path, pipeline, tables | {test: shuffled_labels(tables[test], rng)})
-    before, after = scored(kind, pipeline, log, tmp_path / "a"), scored(kind, pipeline, other, tmp_path / "b")
+    before, after = plain[kind], scored(kind, pipeline, other, tmp_path / "run")
     assert not before["label.click"].equals(after["label.click"])
     np.testing.assert_array_equal(outputs(before, "test"), outputs(after, "test"))
     np.testing.assert_array_equal(outputs(before, "validation"), outputs(after, "validation"))
 
 
-@pytest.mark.parametrize("border", ["validation", "test"])
-def test_labels_known_once_the_next_part_has_begun_are_not_learned(kind, pipeline, tables, write_log, border: str, tmp_path) -> None:
-    """Half of the labels of the days before a border are known with it, the others of the last day a millisecond before."""
-    first = pipeline.split.days(border)[0]
+@pytest.fixture(scope="module", params=["validation", "test"])
+def late_logs(request, pipeline, tables, write_log, tmp_path_factory) -> tuple[str, Any, Any]:
+    """A border, a log with half of the labels of the days before known with it and the others of the last day a millisecond before, and
+    one in which those that are known with it are others.
+    """
+    first = pipeline.split.days(request.param)[0]
     begin, earlier = Day(first, pipeline.zone).start, [day for day in tables if day < first]
 
     def late(rewritten: bool) -> dict[str, pa.Table]:
@@ -123,10 +131,12 @@ def test_labels_known_once_the_next_part_has_begun_are_not_learned(kind, pipelin
                     days[day] = days[day].set_column(days[day].column_names.index(name), name, values)
         return days
 
-    before, after = (
-        scored(kind, pipeline, write_log(tmp_path / str(rewritten), pipeline, late(rewritten)), tmp_path / f"run-{rewritten}")
-        for rewritten in (False, True)
-    )
+    return request.param, *(write_log(tmp_path_factory.mktemp("late"), pipeline, late(rewritten)) for rewritten in (False, True))
+
+
+def test_labels_known_once_the_next_part_has_begun_are_not_learned(kind, pipeline, late_logs, tmp_path) -> None:
+    border, *logs = late_logs
+    before, after = (scored(kind, pipeline, log, tmp_path / str(number)) for number, log in enumerate(logs))
     np.testing.assert_array_equal(outputs(before, "validation"), outputs(after, "validation"))
     is_equal = np.array_equal(outputs(before, "test"), outputs(after, "test"))
     assert is_equal is (border == "test"), "what is known before the test begins is learned by the refit"
@@ -144,17 +154,17 @@ def test_an_objective_without_a_label_that_is_known_in_time_is_named(kind, pipel
         scored(kind, pipeline, write_log(tmp_path, pipeline, late), tmp_path / "run")
 
 
-def test_refit_learns_the_validation_days_for_the_test_days_only(kind, pipeline, log, tables, write_log, rng, tmp_path) -> None:
+def test_refit_learns_the_validation_days_for_the_test_days_only(kind, pipeline, log, plain, tables, write_log, tmp_path) -> None:
     validation = pipeline.split.days("validation")[0]
     swapped = tables[validation].set_column(
         tables[validation].column_names.index("label.click"), "label.click", pc.subtract(1, tables[validation]["label.click"])
     )
     other = write_log(tmp_path, pipeline, tables | {validation: swapped.cast(tables[validation].schema)})
-    refitted = scored(kind, pipeline, log, tmp_path / "a")
+    refitted = plain[kind]
     assert not np.array_equal(outputs(refitted, "test"), outputs(scored(kind, pipeline, other, tmp_path / "b"), "test"))
-    plain = scored(kind, without_refit(pipeline), log, tmp_path / "c")
-    np.testing.assert_array_equal(outputs(refitted, "validation"), outputs(plain, "validation"))
-    assert not np.array_equal(outputs(refitted, "test"), outputs(plain, "test"))
+    never = scored(kind, without_refit(pipeline), log, tmp_path / "c")
+    np.testing.assert_array_equal(outputs(refitted, "validation"), outputs(never, "validation"))
+    assert not np.array_equal(outputs(refitted, "test"), outputs(never, "test"))
 
 
 def test_works_without_validation_and_without_test_days(kind, pipeline, log, tmp_path) -> None:

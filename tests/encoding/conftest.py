@@ -1,5 +1,6 @@
 """Examples made by hand, with every family of columns, and the pipelines that read them."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 
 from recsys import artifacts
 from recsys.config import Pipeline
-from recsys.encoding import Batch
+from recsys.encoding import Batch, Encoder, packing
 
+BATCHES = importlib.import_module("recsys.encoding.batches")  # the package re-exports a function of that name
 TRAIN = ("2024-01-01", "2024-01-02", "2024-01-03")
 VALIDATION, TEST = "2024-01-04", "2024-01-05"
 DAYS = (*TRAIN, VALIDATION, TEST)
@@ -49,6 +51,52 @@ def pipeline(*, watch: Mapping[str, Any] | None = None, train: Mapping[str, Any]
             "train": train or {},
         }
     )
+
+
+# --- Numbered days ------------------------------------------------------------------------------------------------
+NUMBERED = {"2024-01-01": 173, "2024-01-02": 0, "2024-01-03": 260}  # rows a day
+NUMBER = 0  # the dense column that numbers the rows
+Relabel = Callable[[int, packing.Packed], packing.Packed]
+
+
+def write_encoder(folder: Path) -> Encoder:
+    encoder = Encoder.fit([("2024-01-01", examples(200))], pipeline(train={"weight": "counts"}))
+    with artifacts.writing(folder / "encoder", stage="encode", fingerprint="f") as output:
+        encoder.save(output)
+    return encoder
+
+
+def write_encoded(folder: Path, encoded: pa.RecordBatch) -> None:
+    """A day in record batches of 64 rows."""
+    with (
+        artifacts.writing(folder, stage="encode", fingerprint="f") as output,
+        pa.ipc.new_file(str(output.path("part-0.arrow")), encoded.schema) as writer,
+    ):
+        writer.write_table(pa.Table.from_batches([encoded]), 64)
+
+
+def write_numbered(folder: Path, encoder: Encoder, rows: int, seed: int, start: int, relabel: Relabel) -> None:
+    """A day of examples whose rows are numbered from `start`, with the labels that `relabel` gives them."""
+    packed = packing.unpack(encoder.transform(examples(rows, seed)), encoder.layout)
+    dense = packed.dense.copy()
+    dense[:, NUMBER] = np.arange(start, start + rows)
+    write_encoded(folder, packing.pack(relabel(seed, packed._replace(dense=dense)), encoder.layout))
+
+
+def write_numbered_days(folder: Path, relabel: Relabel) -> Path:
+    """An encoder and the days of `NUMBERED`, one of them without rows. `relabel` is told which day it is."""
+    encoder, start = write_encoder(folder), 0
+    for place, (day, rows) in enumerate(NUMBERED.items()):
+        write_numbered(folder / f"day={day}", encoder, rows, place, start, relabel)
+        start += rows
+    return folder
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of 80 rows, of which the numbered days have several."""
+    monkeypatch.setattr(BATCHES, "_CHUNK_ROWS", 16)
+    monkeypatch.setattr(BATCHES, "_WINDOW_CHUNKS", 5)
 
 
 @pytest.fixture

@@ -1,53 +1,34 @@
 """Batches against the arrays they are cut from: every row once, the same for a seed, resumed exactly."""
 
-import importlib
+import shutil
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
-from recsys import artifacts
-from recsys.encoding import Batch, EncodedDays, Encoder, batches, packed_batches, packing, steps_per_epoch, to_batch
+from recsys.encoding import Batch, EncodedDays, Encoder, batches, packed_batches, steps_per_epoch, to_batch
 from recsys.errors import ArtifactError
 
-from .conftest import assert_same
+from .conftest import BATCHES, NUMBER, NUMBERED, assert_same, write_encoded, write_numbered_days
 
-DAYS = {"2024-01-01": 173, "2024-01-02": 0, "2024-01-03": 260}
-MODULE = importlib.import_module("recsys.encoding.batches")  # the package re-exports a function of that name
-NUMBER = 0  # the dense column that numbers the rows
+pytestmark = pytest.mark.usefixtures("small_windows")
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_numbered_days(tmp_path_factory.mktemp("batches"), lambda place, packed: packed)
 
 
 @pytest.fixture
-def encoded(tmp_path: Path, make_examples, make_pipeline, monkeypatch) -> Path:
-    """Two days in record batches of 64 rows, and one without rows; dense column 0 is the row's number over the days."""
-    monkeypatch.setattr(MODULE, "_CHUNK_ROWS", 16)
-    monkeypatch.setattr(MODULE, "_WINDOW_CHUNKS", 5)
-    encoder = Encoder.fit([("2024-01-01", make_examples(200))], make_pipeline())
-    with artifacts.writing(tmp_path / "encoder", stage="encode", fingerprint="f") as output:
-        encoder.save(output)
-    start = 0
-    for seed, (day, rows) in enumerate(DAYS.items()):
-        packed = packing.unpack(encoder.transform(make_examples(rows, seed)), encoder.layout)
-        dense = packed.dense.copy()
-        dense[:, NUMBER] = np.arange(start, start + rows)
-        start += rows
-        write_day(tmp_path / f"day={day}", packing.pack(packed._replace(dense=dense), encoder.layout))
-    return tmp_path
-
-
-def write_day(folder: Path, encoded: pa.RecordBatch) -> None:
-    with (
-        artifacts.writing(folder, stage="encode", fingerprint="f") as output,
-        pa.ipc.new_file(str(output.path("part-0.arrow")), encoded.schema) as writer,
-    ):
-        writer.write_table(pa.Table.from_batches([encoded]), 64)
+def mine(encoded: Path, tmp_path: Path) -> Path:
+    """The encoded days, to change."""
+    return Path(shutil.copytree(encoded, tmp_path / "mine"))
 
 
 @pytest.fixture
 def days(encoded: Path) -> EncodedDays:
-    return EncodedDays(encoded, list(DAYS))
+    return EncodedDays(encoded, list(NUMBERED))
 
 
 def joined(parts: list[Batch]) -> Batch:
@@ -85,7 +66,7 @@ def test_a_resumed_epoch_is_the_tail_of_the_whole_one(days, order: str, start: i
 
 def test_the_same_seed_and_epoch_give_the_same_batches_and_others_do_not(days, encoded) -> None:
     def drawn(seed: int, epoch: int) -> list[int]:
-        return numbers(list(batches(EncodedDays(encoded, list(DAYS)), batch_size=50, order="shuffled", seed=seed, epoch=epoch)))
+        return numbers(list(batches(EncodedDays(encoded, list(NUMBERED)), batch_size=50, order="shuffled", seed=seed, epoch=epoch)))
 
     assert drawn(1, 0) == drawn(1, 0)
     assert len({tuple(drawn(seed, epoch)) for seed, epoch in ((1, 0), (1, 1), (2, 0), (2, 1))}) == 4
@@ -99,11 +80,11 @@ def test_a_window_mixes_chunks_from_all_days(days) -> None:
 
 
 def test_days_within_one_window_are_permuted_outright(encoded, monkeypatch) -> None:
-    monkeypatch.setattr(MODULE, "_WINDOW_CHUNKS", 1_000)
-    days = EncodedDays(encoded, list(DAYS))
-    places = np.array([numbers(list(batches(days, batch_size=100, order="shuffled", seed=seed))) for seed in range(300)])
+    monkeypatch.setattr(BATCHES, "_WINDOW_CHUNKS", 1_000)
+    days = EncodedDays(encoded, list(NUMBERED))
+    places = np.array([numbers(list(batches(days, batch_size=100, order="shuffled", seed=seed))) for seed in range(150)])
     assert np.corrcoef(places.mean(axis=0), np.arange(433))[0, 1] < 0.2
-    assert abs(places[:, 0].mean() - 216) < 4 * 433 / np.sqrt(12 * 300), "any row may come first"
+    assert abs(places[:, 0].mean() - 216) < 4 * 433 / np.sqrt(12 * 150), "any row may come first"
 
 
 @pytest.mark.parametrize("start", [0, 1, 63, 64, 173, 200, 432, 433, 500])
@@ -171,14 +152,14 @@ def test_an_absent_day_is_named(encoded) -> None:
         EncodedDays(encoded, ["2024-01-01", "2024-02-30"])
 
 
-def test_a_damaged_day_is_named(encoded) -> None:
-    (encoded / "day=2024-01-03" / "part-0.arrow").write_bytes(b"ARROW1 but not really")
+def test_a_damaged_day_is_named(mine) -> None:
+    (mine / "day=2024-01-03" / "part-0.arrow").write_bytes(b"ARROW1 but not really")
     with pytest.raises(ArtifactError, match=r"day=2024-01-03/part-0\.arrow: cannot be read as an Arrow file"):
-        EncodedDays(encoded, list(DAYS))
+        EncodedDays(mine, list(NUMBERED))
 
 
-def test_a_day_of_another_encoder_is_refused(encoded, make_examples, make_pipeline) -> None:
+def test_a_day_of_another_encoder_is_refused(mine, make_examples, make_pipeline) -> None:
     other = Encoder.fit([("2024-01-01", make_examples(100))], make_pipeline(history=0))
-    write_day(encoded / "day=2024-01-03", other.transform(make_examples(10)))
+    write_encoded(mine / "day=2024-01-03", other.transform(make_examples(10)))
     with pytest.raises(ArtifactError, match="found other columns than the encoder beside it makes"):
-        EncodedDays(encoded, list(DAYS))
+        EncodedDays(mine, list(NUMBERED))

@@ -1,21 +1,18 @@
 """What becomes known in a period, of days in several record batches, against the arrays of all rows with all labels."""
 
-import importlib
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
-from recsys import artifacts
-from recsys.encoding import Batch, EncodedDays, Encoder, Period, Sampling, Thinning, batches, packing, steps_per_epoch
+from recsys.encoding import Batch, EncodedDays, Period, Sampling, Thinning, batches, packing, steps_per_epoch
 
-from .conftest import examples, pipeline
+from .conftest import NUMBER, NUMBERED, write_numbered_days
 
-MODULE = importlib.import_module("recsys.encoding.batches")  # the package re-exports a function of that name
-DAYS = {"2024-01-01": 173, "2024-01-02": 0, "2024-01-03": 260}
+pytestmark = pytest.mark.usefixtures("small_windows")
+
 FIRST = (date(2024, 1, 1) - date(1970, 1, 1)).days
 CLICK = 0
 PERIODS = [Period(), Period(until=FIRST + 1), Period(FIRST + 1, FIRST + 3), Period(FIRST + 3), Period(FIRST + 90)]
@@ -23,39 +20,23 @@ PERIODS = [Period(), Period(until=FIRST + 1), Period(FIRST + 1, FIRST + 3), Peri
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Record batches of 64 rows; dense column 0 numbers the rows; labels known 0 to 4 days later, in the second batch all at once."""
-    path, rng = tmp_path_factory.mktemp("known"), np.random.default_rng(3)
-    encoder = Encoder.fit([("2024-01-01", examples(200))], pipeline(train={"weight": "counts"}))
-    with artifacts.writing(path / "encoder", stage="encode", fingerprint="f") as output:
-        encoder.save(output)
-    start = 0
-    for seed, (day, rows) in enumerate(DAYS.items()):
-        packed = packing.unpack(encoder.transform(examples(rows, seed)), encoder.layout)
-        dense, labels = packed.dense.copy(), packed.labels.copy()
-        dense[:, 0] = np.arange(start, start + rows)
-        labels[rng.random(rows) < 0.3, CLICK] = np.nan
-        start += rows
-        known = FIRST + seed + rng.integers(0, 5, labels.shape)
-        known[64:128] = FIRST + seed
+    """Labels are known 0 to 4 days later, in the second batch of a day all at once."""
+    rng = np.random.default_rng(3)
+
+    def relabel(place: int, packed: packing.Packed) -> packing.Packed:
+        labels = packed.labels.copy()
+        labels[rng.random(len(labels)) < 0.3, CLICK] = np.nan
+        known = FIRST + place + rng.integers(0, 5, labels.shape)
+        known[64:128] = FIRST + place
         known[np.isnan(labels)] = 0
-        encoded = packing.pack(packed._replace(dense=dense, labels=labels, known=known.astype(np.int32)), encoder.layout)
-        with (
-            artifacts.writing(path / f"day={day}", stage="encode", fingerprint="f") as output,
-            pa.ipc.new_file(str(output.path("part-0.arrow")), encoded.schema) as writer,
-        ):
-            writer.write_table(pa.Table.from_batches([encoded]), 64)
-    return path
+        return packed._replace(labels=labels, known=known.astype(np.int32))
 
-
-@pytest.fixture(autouse=True)
-def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "_CHUNK_ROWS", 16)
-    monkeypatch.setattr(MODULE, "_WINDOW_CHUNKS", 5)
+    return write_numbered_days(tmp_path_factory.mktemp("known"), relabel)
 
 
 def by_hand(folder: Path, period: Period) -> tuple[np.ndarray, np.ndarray]:
     """The numbers of the rows with a label that is known in the period, and all rows' labels of the period."""
-    days = EncodedDays(folder, list(DAYS))
+    days = EncodedDays(folder, list(NUMBERED))
     labels = days.labels()
     for number, row in enumerate(days.known().tolist()):
         for k, day in enumerate(row):
@@ -65,18 +46,18 @@ def by_hand(folder: Path, period: Period) -> tuple[np.ndarray, np.ndarray]:
 
 
 def opened(folder: Path, period: Period) -> EncodedDays:
-    return EncodedDays(folder, list(DAYS), [period] * len(DAYS))
+    return EncodedDays(folder, list(NUMBERED), [period] * len(NUMBERED))
 
 
 def numbers(part: Batch) -> list[int]:
-    return part.dense[:, 0].int().tolist()
+    return part.dense[:, NUMBER].int().tolist()
 
 
 @pytest.mark.parametrize("period", PERIODS)
 @pytest.mark.parametrize("order", ["time", "shuffled"])
 def test_rows_with_a_label_of_the_period_come_once_with_its_labels_alone(folder: Path, period: Period, order: str) -> None:
     rows, labels = by_hand(folder, period)
-    days, whole = opened(folder, period), EncodedDays(folder, list(DAYS))
+    days, whole = opened(folder, period), EncodedDays(folder, list(NUMBERED))
     assert len(days) == len(rows)
     np.testing.assert_array_equal(days.labels(), labels[rows])
     np.testing.assert_array_equal(days.labels(70), labels[rows][70:])
@@ -111,9 +92,9 @@ def test_a_late_row_is_thinned_by_its_own_place_once_its_label_is_there(folder: 
     """Whether a zero is kept is drawn where it is learned, the same draw whatever is opened; a row whose zero is hidden is kept."""
     rows, labels = by_hand(folder, period)
     thinning = Thinning(CLICK, 0.4, 5)
-    whole = EncodedDays(folder, list(DAYS))
-    firsts = np.cumsum([0, *DAYS.values()])
-    kept = [thinning.kept(day, np.arange(size), np.zeros(size, np.float32), 2) for day, size in DAYS.items()]
+    whole = EncodedDays(folder, list(NUMBERED))
+    firsts = np.cumsum([0, *NUMBERED.values()])
+    kept = [thinning.kept(day, np.arange(size), np.zeros(size, np.float32), 2) for day, size in NUMBERED.items()]
     of_all = {int(first + place) for first, of_day in zip(firsts, kept, strict=False) for place in np.flatnonzero(of_day)}
     zeros = {number for number in rows.tolist() if labels[number, CLICK] == 0}
     expected = (set(rows.tolist()) - zeros) | (zeros & of_all)
@@ -136,7 +117,7 @@ def test_steps_of_one_objective_draw_from_what_is_known(folder: Path) -> None:
 
 
 def test_arrivals_count_the_labels_of_rows_that_count_by_the_day_they_become_known(folder: Path) -> None:
-    days = EncodedDays(folder, list(DAYS))
+    days = EncodedDays(folder, list(NUMBERED))
     counts = (days.weights() > 0)[:, None] & ~np.isnan(days.labels())
     found = days.arrivals()
     assert sorted(found) == sorted(set(days.known()[counts].tolist()))

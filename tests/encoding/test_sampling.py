@@ -1,67 +1,43 @@
 """Batches of one objective against the rows they are cut from: which is drawn how often, which rows, and what a resumed pass is."""
 
-import importlib
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import artifacts
-from recsys.encoding import Batch, EncodedDays, Encoder, Sampling, Thinning, batches, packing, steps_per_epoch
+from recsys.encoding import Batch, EncodedDays, Sampling, Thinning, batches, packing, steps_per_epoch
 from recsys.encoding.sampling import OwnRows
 
-from .conftest import assert_same, examples, pipeline
+from .conftest import BATCHES, NUMBER, NUMBERED, Relabel, assert_same, write_encoder, write_numbered, write_numbered_days
 
-MODULE = importlib.import_module("recsys.encoding.batches")  # the package re-exports a function of that name
-DAYS = {"2024-01-01": 173, "2024-01-02": 0, "2024-01-03": 260}
+pytestmark = pytest.mark.usefixtures("small_windows")
+
 CLICK, SURVEY = 0, 1
 EVERY_WAY = [0.0, 0.5, 1.0]
 
 
-def write_day(path: Path, encoder: Encoder, day: str, rows: int, seed: int, start: int, share: float) -> None:
-    """Record batches of 64 rows; dense column 0 numbers the rows from `start`; a `share` of them has the second label."""
-    packed, rng = packing.unpack(encoder.transform(examples(rows, seed)), encoder.layout), np.random.default_rng(seed)
-    dense, labels = packed.dense.copy(), packed.labels.copy()
-    dense[:, 0] = np.arange(start, start + rows)
-    labels[:, SURVEY] = np.where(rng.random(rows) < share, rng.exponential(10, rows), np.nan)
-    encoded = packing.pack(packed._replace(dense=dense, labels=labels), encoder.layout)
-    with (
-        artifacts.writing(path / f"day={day}", stage="encode", fingerprint="f") as output,
-        pa.ipc.new_file(str(output.path("part-0.arrow")), encoded.schema) as writer,
-    ):
-        writer.write_table(pa.Table.from_batches([encoded]), 64)
+def with_answers(share: float) -> Relabel:
+    """A `share` of the rows has the second label."""
 
+    def relabel(seed: int, packed: packing.Packed) -> packing.Packed:
+        rng, labels = np.random.default_rng(seed), packed.labels.copy()
+        labels[:, SURVEY] = np.where(rng.random(len(labels)) < share, rng.exponential(10, len(labels)), np.nan)
+        return packed._replace(labels=labels)
 
-def write_encoder(path: Path) -> Encoder:
-    encoder = Encoder.fit([("2024-01-01", examples(200))], pipeline(train={"weight": "counts"}))
-    with artifacts.writing(path / "encoder", stage="encode", fingerprint="f") as output:
-        encoder.save(output)
-    return encoder
+    return relabel
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A log in which every row has a click and one in ten an answer; every fifth row counts 0; one day has no rows."""
-    path = tmp_path_factory.mktemp("sampling")
-    encoder, start = write_encoder(path), 0
-    for seed, (day, rows) in enumerate(DAYS.items()):
-        write_day(path, encoder, day, rows, seed, start, 0.1)
-        start += rows
-    return path
-
-
-@pytest.fixture(autouse=True)
-def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "_CHUNK_ROWS", 16)
-    monkeypatch.setattr(MODULE, "_WINDOW_CHUNKS", 5)
+    """A log in which every row has a click and one in ten an answer; every fifth row counts 0."""
+    return write_numbered_days(tmp_path_factory.mktemp("sampling"), with_answers(0.1))
 
 
 @pytest.fixture
 def days(folder: Path) -> EncodedDays:
-    return EncodedDays(folder, list(DAYS))
+    return EncodedDays(folder, list(NUMBERED))
 
 
 def sampling(exponent: float = 0.0, objectives: tuple[int, ...] = (CLICK, SURVEY)) -> Sampling:
@@ -84,7 +60,7 @@ def objectives_of(parts: list[Batch]) -> list[int]:
 
 
 def numbers(part: Batch) -> list[int]:
-    return part.dense[:, 0].int().tolist()
+    return part.dense[:, NUMBER].int().tolist()
 
 
 def learnable(days: EncodedDays) -> np.ndarray:
@@ -109,8 +85,8 @@ def test_shares_are_powers_of_the_numbers_of_rows() -> None:
 def test_objectives_are_drawn_by_their_shares_over_many_epochs(days, exponent: float) -> None:
     counts = learnable(days).sum(0)
     share = counts[SURVEY] ** exponent / (counts**exponent).sum()
-    found = [k for epoch in range(60) for k in objectives_of(drawn(days, sampling(exponent), epoch=epoch))]
-    assert len(found) == 60 * 22
+    found = [k for epoch in range(30) for k in objectives_of(drawn(days, sampling(exponent), epoch=epoch))]
+    assert len(found) == 30 * 22
     assert within(found.count(SURVEY), len(found), share)
 
 
@@ -152,7 +128,7 @@ def test_no_window_is_preferred_by_the_rounding() -> None:
 
 def test_an_objective_that_may_not_be_drawn_or_has_no_row_never_is(days, folder, tmp_path: Path) -> None:
     assert set(objectives_of(drawn(days, sampling(objectives=(SURVEY,))))) == {SURVEY}
-    write_day(tmp_path, write_encoder(tmp_path), "2024-01-01", 100, 1, 0, share=0.0)
+    write_numbered(tmp_path / "day=2024-01-01", write_encoder(tmp_path), 100, 1, 0, with_answers(0.0))
     unanswered = EncodedDays(tmp_path, ["2024-01-01"])
     assert set(objectives_of(drawn(unanswered, sampling()))) == {CLICK}
     assert drawn(unanswered, sampling(objectives=(SURVEY,))) == []
@@ -165,7 +141,7 @@ def test_short_days_draw_each_their_own_objectives(tmp_path: Path) -> None:
     encoder = write_encoder(tmp_path)
     names = [f"2024-{month:02}-{day:02}" for month in (1, 2) for day in range(1, 21)]
     for seed, day in enumerate(names):
-        write_day(tmp_path, encoder, day, 60, seed, 0, 0.3)
+        write_numbered(tmp_path / f"day={day}", encoder, 60, seed, 0, with_answers(0.3))
     rounds = [objectives_of(drawn(EncodedDays(tmp_path, [day]), sampling())) for day in names]
     assert {len(found) for found in rounds} == {3}
     assert len({tuple(found) for found in rounds}) > 4
@@ -216,28 +192,28 @@ def test_a_sparse_label_has_batches_of_its_own(tmp_path: Path, monkeypatch: pyte
 
     They are met many times over for that, and weigh all the same, though they lie in several windows.
     """
-    monkeypatch.setattr(MODULE, "_WINDOW_CHUNKS", 100)
-    write_day(tmp_path, write_encoder(tmp_path), "2024-01-01", 6_000, 1, 0, share=0.02)
+    monkeypatch.setattr(BATCHES, "_WINDOW_CHUNKS", 100)
+    write_numbered(tmp_path / "day=2024-01-01", write_encoder(tmp_path), 3_000, 1, 0, with_answers(0.02))
     days = EncodedDays(tmp_path, ["2024-01-01"])
     answered = np.flatnonzero(learnable(days)[:, SURVEY])
     joint = drawn(days, None, batch_size=100)
     assert np.mean([(~part.labels[:, SURVEY].isnan()).sum() for part in joint]) < 3
-    weight, steps = np.zeros(6_000), 0
+    weight, steps = np.zeros(3_000), 0
     for epoch in range(6):
         parts = drawn(days, sampling(), batch_size=100, epoch=epoch)
-        assert len(parts) == len(joint) == 60
+        assert len(parts) == len(joint) == 30
         own = [numbers(part) for part, k in zip(parts, objectives_of(parts), strict=True) if k == SURVEY]
         assert np.mean([len(places) for places in own]) > 20
         steps += len(own)
         for places in own:
             weight[places] += 1 / len(places)
-    assert within(steps, 6 * 60, 0.5)
+    assert within(steps, 6 * 30, 0.5)
     np.testing.assert_array_equal(np.flatnonzero(weight), answered)
     np.testing.assert_allclose(weight[answered], steps / len(answered), rtol=0.3)
 
 
 # --- Passes and steps ---------------------------------------------------------------------------------------------
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     batch_size=st.integers(1, 120),
     exponent=st.sampled_from([*EVERY_WAY, 0.3]),
@@ -250,7 +226,7 @@ def test_a_sparse_label_has_batches_of_its_own(tmp_path: Path, monkeypatch: pyte
 def test_a_resumed_pass_is_the_tail_of_the_whole_one(
     folder: Path, batch_size, exponent, objectives, keep, seeds, epoch: int, share: float
 ) -> None:
-    days = EncodedDays(folder, list(DAYS))
+    days = EncodedDays(folder, list(NUMBERED))
     thinning = None if keep is None else Thinning(CLICK, keep, seeds[0])
     sampled = Sampling(exponent, objectives)
     options = {"batch_size": batch_size, "seed": seeds[1], "epoch": epoch, "thinning": thinning}
@@ -265,7 +241,7 @@ def test_seeds_epochs_and_days_draw_differently(days, folder) -> None:
     def draws(of: EncodedDays, seed: int, epoch: int) -> tuple[int, ...]:
         return tuple(n for part in drawn(of, sampling(), seed=seed, epoch=epoch) for n in numbers(part))
 
-    assert draws(days, 1, 0) == draws(EncodedDays(folder, list(DAYS)), 1, 0)
+    assert draws(days, 1, 0) == draws(EncodedDays(folder, list(NUMBERED)), 1, 0)
     assert len({draws(days, seed, epoch) for seed, epoch in ((1, 0), (1, 1), (2, 0), (2, 1))}) == 4
 
 

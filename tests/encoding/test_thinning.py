@@ -1,59 +1,40 @@
 """Thinned batches against the rows they are cut from: which are kept, what they count, and that a resumed pass is the tail."""
 
-import importlib
 import itertools
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import artifacts
-from recsys.encoding import Batch, EncodedDays, Encoder, Thinning, batches, packing, steps_per_epoch
+from recsys.encoding import Batch, EncodedDays, Thinning, batches, packing, steps_per_epoch
 
-from .conftest import assert_same, examples, pipeline
+from .conftest import NUMBER, NUMBERED, assert_same, write_numbered_days
 
-MODULE = importlib.import_module("recsys.encoding.batches")  # the package re-exports a function of that name
-DAYS = {"2024-01-01": 173, "2024-01-02": 0, "2024-01-03": 260}
-ROWS = sum(DAYS.values())
+pytestmark = pytest.mark.usefixtures("small_windows")
+
+ROWS = sum(NUMBERED.values())
 CLICK = 0
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two days in record batches of 64 rows, and one without rows; dense column 0 numbers the rows; a third of the clicks unknown."""
-    path, rng = tmp_path_factory.mktemp("thinning"), np.random.default_rng(3)
-    encoder = Encoder.fit([("2024-01-01", examples(200))], pipeline(train={"weight": "counts"}))
-    with artifacts.writing(path / "encoder", stage="encode", fingerprint="f") as output:
-        encoder.save(output)
-    start = 0
-    for seed, (day, rows) in enumerate(DAYS.items()):
-        packed = packing.unpack(encoder.transform(examples(rows, seed)), encoder.layout)
-        dense, labels = packed.dense.copy(), packed.labels.copy()
-        dense[:, 0] = np.arange(start, start + rows)
-        labels[rng.random(rows) < 0.3, CLICK] = np.nan
-        start += rows
-        encoded = packing.pack(packed._replace(dense=dense, labels=labels), encoder.layout)
-        with (
-            artifacts.writing(path / f"day={day}", stage="encode", fingerprint="f") as output,
-            pa.ipc.new_file(str(output.path("part-0.arrow")), encoded.schema) as writer,
-        ):
-            writer.write_table(pa.Table.from_batches([encoded]), 64)
-    return path
+    """A third of the clicks is unknown."""
+    rng = np.random.default_rng(3)
 
+    def relabel(place: int, packed: packing.Packed) -> packing.Packed:
+        labels = packed.labels.copy()
+        labels[rng.random(len(labels)) < 0.3, CLICK] = np.nan
+        return packed._replace(labels=labels)
 
-@pytest.fixture(autouse=True)
-def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "_CHUNK_ROWS", 16)
-    monkeypatch.setattr(MODULE, "_WINDOW_CHUNKS", 5)
+    return write_numbered_days(tmp_path_factory.mktemp("thinning"), relabel)
 
 
 @pytest.fixture
 def days(folder: Path) -> EncodedDays:
-    return EncodedDays(folder, list(DAYS))
+    return EncodedDays(folder, list(NUMBERED))
 
 
 def drawn(days: EncodedDays, thinning: Thinning | None, **options) -> list[Batch]:
@@ -61,7 +42,7 @@ def drawn(days: EncodedDays, thinning: Thinning | None, **options) -> list[Batch
 
 
 def numbers(parts: list[Batch]) -> list[int]:
-    return [number for part in parts for number in part.dense[:, 0].int().tolist()]
+    return [number for part in parts for number in part.dense[:, NUMBER].int().tolist()]
 
 
 @pytest.mark.parametrize("order", ["time", "shuffled"])
@@ -85,7 +66,7 @@ def test_keeping_all_is_no_thinning_to_the_bit(days, order: str) -> None:
     assert_same(drawn(days, Thinning(CLICK, 1.0, 5), order=order, seed=3, epoch=1), drawn(days, None, order=order, seed=3, epoch=1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     batch_size=st.integers(1, 120),
     order=st.sampled_from(["time", "shuffled"]),
@@ -95,7 +76,7 @@ def test_keeping_all_is_no_thinning_to_the_bit(days, order: str) -> None:
     share=st.floats(0, 1.2),
 )
 def test_a_resumed_pass_is_the_tail_of_the_whole_one(folder: Path, batch_size, order, keep, seeds, epoch, share) -> None:
-    days, thinning = EncodedDays(folder, list(DAYS)), Thinning(CLICK, keep, seeds[0])
+    days, thinning = EncodedDays(folder, list(NUMBERED)), Thinning(CLICK, keep, seeds[0])
     options = {"batch_size": batch_size, "order": order, "seed": seeds[1], "epoch": epoch}
     whole = drawn(days, thinning, **options)
     assert len(whole) == steps_per_epoch(days, batch_size, thinning, epoch=epoch)
@@ -109,7 +90,7 @@ def test_which_rows_are_kept_is_the_seeds_the_epochs_the_days_and_the_places_alo
     thinning = Thinning(CLICK, 0.3, 11)
     expected = set(numbers(drawn(days, thinning)))
     assert set(numbers(drawn(days, thinning, order="time", seed=8, batch_size=7))) == expected
-    alone = [number for day in reversed(DAYS) for number in numbers(drawn(EncodedDays(folder, [day]), thinning))]
+    alone = [number for day in reversed(NUMBERED) for number in numbers(drawn(EncodedDays(folder, [day]), thinning))]
     assert set(alone) == expected
     assert set(numbers(drawn(days, Thinning(CLICK, 0.3, 12)))) != expected
 

@@ -12,6 +12,7 @@ from recsys.evaluation.metrics.lists import captured_in_lists, captured_overall,
 from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
 from tests.evaluation.samples import build_rows, frame, in_order_of, one, random_rows, resample_users
+from tests.spread import spread
 
 LIKE = Objective(name="like", label="is_like = 1")
 WATCH = Objective(name="watch", kind="watch_time", label="play_time")
@@ -84,8 +85,7 @@ def test_replicates_of_lists_are_the_metric_of_resampled_users(kind, rng):
         assert found_R == pytest.approx(expected, abs=1e-10)
 
 
-@pytest.mark.parametrize("kind", ["binary", "regression"])
-@pytest.mark.parametrize("percent", [2, 10, 50])
+@pytest.mark.parametrize(("kind", "percent"), spread(["binary", "regression"], [2, 10, 50], over=2))
 def test_influence_on_the_top_follows_resampled_users_whose_border_moves(kind, percent, rng):
     rows = random_rows(rng, kind, rows=3_000, users=400)
     rows = in_order_of(rows, rows.prediction_N + rng.normal(0, 0.5, len(rows)))

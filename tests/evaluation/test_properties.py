@@ -89,7 +89,7 @@ IN_EVERY_CELL: dict[tuple[str, str], Oracle] = {
 ON_THE_WHOLE: dict[tuple[str, str], Oracle] = {("like", "ece"): ece, ("like", "pr_auc"): precision}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LOGS)
 def test_each_cell_is_what_an_oracle_gives_of_its_rows(log):
     table = table_of(log)
@@ -122,7 +122,7 @@ def dcg(gains: list[float]) -> float:
     return sum(gain / math.log2(2 + place) for place, gain in enumerate(gains[:2]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LOGS)
 def test_the_fused_order_is_what_loops_over_lists_give(log):
     table = table_of(log)
