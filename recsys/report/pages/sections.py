@@ -186,7 +186,8 @@ def balancing(journal: Journal | None, pipeline: Pipeline) -> list[Section]:
             " Gradients are those of the mean losses, unweighted and in units of the best constant prediction's, in the weights of the"
             " layer that the objectives share, on rows that were not learned yet. Lengths and cosines come from products of one batch's"
             " gradient with another's, which the noise of labels does not shift; cosines are of all measurements together, intervals"
-            f" ({confidence:.0%}) from a jackknife over days, or over ensemble members in shuffled passes. {cosines.words(found, confidence)}"
+            f" ({confidence:.0%}) from a jackknife over days, or over ensemble members in shuffled passes."
+            f" {cosines.words(found, confidence)}"
         )
     return [Section("balancing", "Balancing", about, figures=figures, wide=True)]
 
