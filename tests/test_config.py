@@ -303,3 +303,8 @@ def test_an_aim_names_objectives_and_relative_changes(write):
     assert 'fuse.constraints: found "likes", expected an objective; there are click, like' in "\n".join(
         problems(write(SMALLEST + more + 'constraints = { likes = "-1%" }\n'))
     )
+
+
+def test_a_key_of_an_earlier_version_is_refused_with_its_name_now():
+    with pytest.raises(ConfigError, match=r"model\.sharing: this key is now called model\.architecture$"):
+        config.load(PIPELINES / "tiny.toml", ["model.sharing=mmoe"])
