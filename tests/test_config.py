@@ -65,7 +65,7 @@ def test_every_problem_is_told_at_once_each_with_its_path(write):
     found = problems(
         write(
             SMALLEST.replace('name = "click"', 'nam = "click"')
-            + '[train]\npasses = -1\n[model]\nsharing = "mmo"\n[model.mmoe]\nnum_expert = 3\n[source.time]\nzone = "Asia/Shangai"\n'
+            + '[train]\npasses = -1\n[model]\narchitecture = "mmo"\n[model.mmoe]\nnum_expert = 3\n[source.time]\nzone = "Asia/Shangai"\n'
         )
     )
     text = "\n".join(found)
