@@ -11,6 +11,8 @@ from recsys.config import Balance, Model
 from recsys.errors import ConfigError
 from recsys.losses import LOSSES, Loss
 from recsys.models import ARCHITECTURES, Architecture
+from tests.losses import samples
+from tests.models import factory
 
 TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
 
@@ -21,6 +23,11 @@ TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
 def test_every_entry_is_an_implementation_of_its_own(table: Mapping[str, type], base: type):
     assert all(issubclass(implementation, base) for implementation in table.values())
     assert len(set(table.values())) == len(table)
+
+
+def test_every_entry_is_in_the_contract_tests():
+    assert {objective.learned_by for objective in samples.OBJECTIVES} == set(LOSSES)
+    assert set(ARCHITECTURES) <= set(factory.SMALL)
 
 
 def test_every_word_has_options():
