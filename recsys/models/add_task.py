@@ -11,3 +11,6 @@ class AddTask(TaskConditioned):
     """
 
     layer = AddLinear
+
+    def axes(self) -> dict[str, str]:
+        return {r"net\..*\.shift\.weight": "* z"}

@@ -3,7 +3,7 @@
 Shape letters: B rows, K objectives, H width of a tower.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -37,6 +37,14 @@ class AITM(Architecture):
         self.transfer = InformationTransfer(steps(setting.objectives), setting.d_tower)
         self.objectives = setting.objectives
         self.d_out = setting.d_tower
+
+    def axes(self) -> dict[str, str]:
+        return {r"(below|towers)\..*": "k"} | {rf"transfer\.handed\.{n}\..*": f"step{n}" for n in range(len(self.transfer.steps))}
+
+    def axis_names(self) -> dict[str, Sequence[Hashable]]:
+        named = [objective.name for objective in self.objectives]
+        pairs = [[(named[a], named[b]) for a, b in zip(step.sources, step.receivers, strict=True)] for step in self.transfer.steps]
+        return {f"step{n}": pairs_of_step for n, pairs_of_step in enumerate(pairs)}
 
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         inputs_BD = inputs_BTD.squeeze(1)

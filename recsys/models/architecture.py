@@ -4,7 +4,7 @@ Shape letters: B rows, T tables, K objectives, D width of what is read, H width 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -80,6 +80,14 @@ class Architecture(nn.Module, ABC):
     def num_tables(cls, num_objectives: int) -> int:
         """Return T: one embedding table for all. Where objectives own tables, the last K of the T are theirs."""
         return 1
+
+    def axes(self) -> dict[str, str]:
+        """Return what the axes of the own tensors hold, in the words of models/wiring.py: pattern of a whole name → a word per axis."""
+        return {}
+
+    def axis_names(self) -> dict[str, Sequence[Hashable]]:
+        """Return what names in `axes` other than those of models/wiring.py stand for, one label per block."""
+        return {}
 
     def own_below(self) -> Iterable[nn.Parameter]:
         """Return parameters of which each number is changed by one objective's loss only.

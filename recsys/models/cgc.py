@@ -32,6 +32,9 @@ class CGC(Architecture):
         self.num_objectives = setting.num_objectives
         self.d_out = options.hidden[-1]
 
+    def axes(self) -> dict[str, str]:
+        return {r"level\.experts\.own\..*": "k.*", r"level\.gates\..*": "k"}
+
     def own_below(self) -> Iterable[nn.Parameter]:
         return self.level.experts.own.parameters()
 

@@ -12,3 +12,6 @@ class ConcatTask(TaskConditioned):
     """
 
     layer = ConcatLinear
+
+    def axes(self) -> dict[str, str]:
+        return {r"net\..*\.joint\.weight": "* *+z"}

@@ -3,6 +3,7 @@
 Shape letters: B rows, T tables, K objectives.
 """
 
+from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
 from torch import Tensor
@@ -29,8 +30,12 @@ class TaskConditioned(Architecture):
         self.register_buffer("descriptors_KZ", descriptors.values_KZ)  # saved: base rates are those of the training days
         self.descriptors_KZ: Tensor
         self.columns = descriptors.columns
+        self.objectives = tuple(objective.name for objective in setting.objectives)
         self.net = ConditionedMLP(self.layer, setting.d_in, descriptors.values_KZ.shape[1], options.hidden)
         self.d_out = self.net.d_out
+
+    def axis_names(self) -> dict[str, Sequence[Hashable]]:
+        return {"z": self.columns or self.objectives}
 
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         common_BH = self.net.common(inputs_BTD.squeeze(1))

@@ -31,6 +31,9 @@ class CrossStitchNets(Architecture):
         self.objectives = setting.objectives
         self.d_out = options.hidden[-1]
 
+    def axes(self) -> dict[str, str]:
+        return {r"first\..*": "* * k.*", r"rest\..*": "k", r"stitches\..*": "k k"}
+
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         nets_KBH: Tensor = self.first(inputs_BTD.squeeze(1))
         *between, last = self.stitches

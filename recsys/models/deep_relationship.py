@@ -36,6 +36,9 @@ class DeepRelationship(Architecture):
         self.objectives = setting.objectives
         self.d_out = self.nets.d_out
 
+    def axes(self) -> dict[str, str]:
+        return {r"nets\.first\..*": "* * k.*", r"nets\.rest\..*": "k", r"relations\..*": "k k"}
+
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         bottom_BH: Tensor = self.bottom(inputs_BTD.transpose(0, 1)).squeeze(0)
         nets_KBH = self.nets(bottom_BH)

@@ -11,3 +11,6 @@ class FiLM(TaskConditioned):
     """
 
     layer = FiLMLinear
+
+    def axes(self) -> dict[str, str]:
+        return {r"net\..*\.(scale|shift)\.weight": "* z"}

@@ -1,5 +1,7 @@
 """Nets that share only their input, gated by the task."""
 
+from collections.abc import Hashable, Sequence
+
 from torch import Tensor
 
 from recsys.config.architectures import GatedIndependentOptions
@@ -25,8 +27,15 @@ class GatedIndependent(Architecture):
         self.register_buffer("descriptors_KZ", descriptors.values_KZ)  # saved: base rates are those of the training days
         self.descriptors_KZ: Tensor
         self.columns = descriptors.columns
+        self.objectives = tuple(objective.name for objective in setting.objectives)
         self.nets = Experts(descriptors.values_KZ.shape[1], setting.d_in, options.hidden)
         self.d_out = self.nets.d_out
+
+    def axes(self) -> dict[str, str]:
+        return {r"nets\.first\..*": "* * z.*", r"nets\.rest\..*": "z"}
+
+    def axis_names(self) -> dict[str, Sequence[Hashable]]:
+        return {"z": self.columns or self.objectives}
 
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         nets_ZBH: Tensor = self.nets(inputs_BTD.squeeze(1))

@@ -55,6 +55,11 @@ class HoME(Architecture):
         self.num_own = options.own_experts
         self.d_out = d_out
 
+    def axes(self) -> dict[str, str]:
+        of_objectives = {r"task\.own\.(?!norm\.batches).*": "k.*", r"task\.(gates|own_self)\..*": "k"}
+        of_groups = {r"(task\.group|meta\.level\.experts\.own)\.(?!norm\.batches).*": "g.*", r"meta\.(level\.gates|group_self)\..*": "g"}
+        return of_objectives | of_groups | {r"meta\.level\.shared_gate\..*": f"* * {self.num_group_experts}g+*"}
+
     def own_below(self) -> Iterable[nn.Parameter]:
         return self.task.own.parameters()
 

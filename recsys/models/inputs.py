@@ -21,7 +21,6 @@ from recsys.nn.linear import OutputLinear
 
 EMBEDDING_SCALE = 0.05  # standard deviation of a fresh vector: small beside that of the numbers, 1
 ENTITIES = (schema.USER, schema.ITEM, schema.ID)  # features of the user, the item and its author, and their ids
-Column = tuple[str, str | int, int]  # kind (dense, signal, code, slot, attention, padding), name (for a code, its axis), place there
 WIDTH_MULTIPLE = 16  # a first product over 336 inputs instead of 333 runs a quarter faster
 
 
@@ -52,7 +51,6 @@ class Inputs(nn.Module):
 
         d_plain = len(dense) + sum(size for _, size in self.one_hots) + (len(layout.history_signals) if self.has_history else 0)
         d_features = d_plain + len(slots) * options.d_embedding
-        self._d_features = d_features
         d_entry = len(layout.history_slots) * options.d_embedding + len(layout.history_signals)
         self.attention = TargetAttention(num_tables, d_features, d_entry, options.d_attention) if self.has_history else None
         self.skip = OutputLinear(1, d_plain, num_objectives, gain=0.0, bias=False) if options.skip else None
@@ -67,10 +65,6 @@ class Inputs(nn.Module):
         width = d_features + (options.d_attention if self.has_history else 0)
         self.padding = -width % WIDTH_MULTIPLE
         self.d_out = width + self.padding
-        chosen = [slots[place] for place in self.embeddings.slots.order]
-        self.columns = self._columns([layout.dense[place] for place in dense], layout.history_signals, [slot.feature for slot in chosen])
-        past = [layout.history_slots[place].feature for place in self.embeddings.history.order]
-        self.entry_columns = (*_of_slots(past, self.d_embedding), *(("signal", name, 0) for name in layout.history_signals))
 
     def forward(self, batch: Batch, codes_B2: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the inputs [B, T, D] and the linear path's outputs [B, K] (None without that path).
@@ -89,17 +83,6 @@ class Inputs(nn.Module):
             parts.append(self.attention(features_BTD, entries_BTLC, batch.history_length))
         parts.append(features_BTD.new_zeros(1).expand(*features_BTD.shape[:2], self.padding))
         return torch.cat(parts, dim=-1), self._linear(plain_BD, slots_BTSW)
-
-    def _columns(self, dense: Sequence[str], signals: Sequence[str], slots: Sequence[str]) -> tuple[Column, ...]:
-        """Return the description of each of the `d_out` columns."""
-        return (
-            *(("dense", name, 0) for name in dense),
-            *(("signal", name, 0) for name in signals if self.has_history),
-            *(("code", axis, code) for axis, size in self.one_hots for code in range(size)),
-            *_of_slots(slots, self.d_embedding),
-            *(("attention", "", n) for n in range(self.d_out - self.padding - self._d_features)),
-            *(("padding", "", n) for n in range(self.padding)),
-        )
 
     def _plain(self, batch: Batch, codes_B2: Tensor) -> Tensor:
         """Return all numbers, [B, D]."""
@@ -126,10 +109,6 @@ def _share(num: int, share: float, generator: np.random.Generator) -> NDArray[np
     """Choose round(share · num) places, at least one, and return them in order."""
     kept = min(num, max(1, round(share * num)))
     return np.sort(generator.permutation(num)[:kept])
-
-
-def _of_slots(features: Sequence[str], d_embedding: int) -> tuple[Column, ...]:
-    return tuple(("slot", feature, n) for feature in features for n in range(d_embedding))
 
 
 def _places(names: Sequence[str], prefixes: tuple[str, ...]) -> Tensor:

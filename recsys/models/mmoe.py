@@ -21,6 +21,9 @@ class MMoE(Architecture):
         self.gates = Gates(setting.d_in, setting.num_objectives, options.num_experts, dropout=options.expert_dropout, top_k=options.top_k)
         self.d_out = self.experts.d_out
 
+    def axes(self) -> dict[str, str]:
+        return {r"gates\..*": "* * k.*"}
+
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         inputs_BD = inputs_BTD.squeeze(1)
         experts_NBH = self.experts(inputs_BD)

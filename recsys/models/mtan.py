@@ -34,6 +34,9 @@ class MTAN(Architecture):
         self.num_objectives = num
         self.d_out = options.hidden[-1]
 
+    def axes(self) -> dict[str, str]:
+        return {r"masks\..*": "k"}
+
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         shared_BH = inputs_BTD.squeeze(1)
         attended: list[Tensor] = []  # the masked features of the last layer, [K, B, H]

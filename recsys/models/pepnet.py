@@ -43,6 +43,9 @@ class PEPNet(Architecture):
         self.num_objectives = num
         self.d_out = setting.d_tower
 
+    def axes(self) -> dict[str, str]:
+        return {r"layers\..*": "k", r"layer_gates\..*\.out\..*": "* * k.*"}
+
     def from_inputs(self, inputs_BTD: Tensor, hidden: Callable[[Tensor], Tensor], priors: Priors | None = None) -> Shared:
         assert priors is not None, "PEPNet reads priors"
         inputs_BD = inputs_BTD.squeeze(1)

@@ -40,6 +40,10 @@ class PLE(Architecture):
         self.num_objectives = setting.num_objectives
         self.d_out = d_in
 
+    def axes(self) -> dict[str, str]:
+        own = {r"levels\..*\.experts\.own\..*": "k.*", r"levels\..*\.gates\..*": "k"}
+        return own | {r"levels\..*\.shared_gate\..*": f"* * {self._levels()[0].experts.num_own}k+*"}
+
     def own_below(self) -> Iterator[nn.Parameter]:
         """Yield the parameters of the objectives' gates, and of the own experts that no shared gate reads.
 

@@ -3,6 +3,7 @@
 Shape letters: B rows, T tables, K objectives, D width of the inputs.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,7 @@ from recsys.nn.linear import StackedMLP, stacked, unstacked
 from recsys.nn.towers import Towers
 from recsys.objectives import Objective
 
+TABLE = "inputs.embeddings.tables.table"  # the parameter that holds all embedding tables
 Position = Literal["logged", "missing"]
 
 
@@ -156,6 +158,25 @@ class Ranker(nn.Module):
         if position == "missing":
             return without_position(codes_B2)
         return drop_codes(codes_B2, self.position_dropout) if self.training else codes_B2
+
+    def words(self, name: str) -> list[str]:
+        """Return the words of a tensor's axes (models/wiring.py); none where it holds nothing that has a name."""
+        patterns = {rf"architecture\.(?:{pattern})": words for pattern, words in self.architecture.axes().items()} | self.axes()
+        return next((words.split() for pattern, words in patterns.items() if re.fullmatch(pattern, name)), [])
+
+    def axes(self) -> dict[str, str]:
+        """Return what the axes of the frame's tensors hold: pattern of a whole name → a word per axis."""
+        axes = {
+            r"towers\..*": "k",
+            r"inputs\.skip\..*": "* * k",
+            r"bias_tower\.tables\.position": "* k",
+            r"bias_tower\.tables\.device": "d k",
+            r"bias_tower\.tables\.together": "*.d k",
+        }
+        tables = (None, "k", "1+k")[self.architecture.num_tables(2) - 1]  # one for all; one per objective; one shared and one per objective
+        if tables is None:
+            return axes | {TABLE: "r *+k" if self.inputs.skip else "r", r"cross\.out\..*": "* * k"}
+        return axes | {TABLE: f"{tables}.r", r"(hidden|inputs\.attention)\..*": tables, r"cross\..*": "k"}
 
     def embedding_parameters(self) -> list[nn.Parameter]:
         """Return the embedding tables; their gradients are sparse."""

@@ -24,5 +24,8 @@ class SingleTask(Architecture):
     def num_tables(cls, num_objectives: int) -> int:
         return num_objectives
 
+    def axes(self) -> dict[str, str]:
+        return {r"net\..*": "k"}
+
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         return Shared(unstacked(self.net(stacked(inputs_BTD))))

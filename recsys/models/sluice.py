@@ -36,6 +36,10 @@ class Sluice(Architecture):
         self.objectives = setting.objectives
         self.d_out = options.hidden
 
+    def axes(self) -> dict[str, str]:
+        own = {r"first\..*": "* * k.*", r"rest\..*": "k", r"layers\.mixture": "k"}
+        return own | {r"stitches\..*": "k.* k.*"}
+
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         nets_KBH: Tensor = self.first(inputs_BTD.squeeze(1))
         *between, last = self.stitches

@@ -25,6 +25,9 @@ class Soft(Architecture):
         self.strength = options.strength
         self.d_out = self.nets.d_out
 
+    def axes(self) -> dict[str, str]:
+        return {r"nets\.first\..*": "* * k.*", r"nets\.rest\..*": "k"}
+
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         nets_KBH = self.nets(inputs_BTD.squeeze(1))
         return Shared(unstacked(nets_KBH), penalty=self._penalty() if self.training else None)

@@ -39,6 +39,9 @@ class STEM(Architecture):
         self.names = (*own, *numbered("shared", options.shared_experts))
         self.d_out = options.hidden[-1]
 
+    def axes(self) -> dict[str, str]:
+        return {r"experts\.own\..*": "k.*", r"gates\..*": f"k * {self.experts.num_own}k+*"}
+
     def own_below(self) -> Iterable[nn.Parameter]:
         return self.experts.own.parameters()
 

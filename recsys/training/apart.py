@@ -11,7 +11,6 @@ from torch import Tensor
 
 from recsys.losses import Loss
 from recsys.models import ARCHITECTURES
-from recsys.models.wiring import axis_of_objectives
 from recsys.objectives import Objective, chain
 from recsys.scoring.member import Member
 
@@ -31,19 +30,19 @@ def groups(architecture: str, objectives: Sequence[Objective]) -> tuple[Group, .
 
 
 @torch.no_grad()
-def take(best: dict[str, Tensor], member: Member, group: Group, architecture: str) -> None:
+def take(best: dict[str, Tensor], member: Member, group: Group) -> None:
     """Copy the parameters of a group of objectives into `best`, a state of the member on the CPU. The first time, copy the whole state."""
     if not best or len(group) == len(member.losses.objectives):
         best.update({name: tensor.detach().cpu().clone() for name, tensor in member.state_dict().items()})
         return
     for name, parameter in member.named_parameters():
-        axis, owners = _owners(member, name, architecture)
+        axis, owners = _owners(member, name)
         places = torch.tensor([place for place, k in enumerate(owners) if k in group], dtype=torch.int64)
         kept, now = (torch.unflatten(tensor, axis, (len(owners), -1)) for tensor in (best[name], parameter.detach().cpu()))
         kept.index_copy_(axis, places, now.index_select(axis, places))
 
 
-def _owners(member: Member, name: str, architecture: str) -> tuple[int, Sequence[int]]:
+def _owners(member: Member, name: str) -> tuple[int, Sequence[int]]:
     """Return the axis along which a parameter consists of equal blocks of one objective each, and the place of each block's objective."""
     objectives = member.losses.objectives
     part, _, inner = name.partition(".")
@@ -51,6 +50,6 @@ def _owners(member: Member, name: str, architecture: str) -> tuple[int, Sequence
         loss = member.get_submodule(name.rpartition(".")[0])
         assert isinstance(loss, Loss), f"{name}: found no loss that it belongs to"
         return 0, [objectives.index(objective) for objective in loss.objectives]
-    axis = axis_of_objectives(member.ranker, architecture, inner)
-    assert axis is not None, f"{name}: found no axis of objectives where nothing is shared"
-    return axis, range(len(objectives))
+    outermost = [word.split(".")[0] for word in member.ranker.words(inner)]
+    assert "k" in outermost, f"{name}: found no axis of objectives where nothing is shared"
+    return outermost.index("k"), range(len(objectives))

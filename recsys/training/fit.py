@@ -16,11 +16,11 @@ from recsys.scoring.member import Member, empty_member, new_member, seed_of
 from recsys.training.apart import take
 from recsys.training.checkpoint import Saved
 from recsys.training.constants import constant_days, labels_that_count, rarer
+from recsys.training.freezing import Held
 from recsys.training.loop import Loop, run_round
 from recsys.training.observe import fit_smearing, keep_predictions, progressive, validate
 from recsys.training.rounds import Phase, Round, learned, sampling, thinning
 from recsys.training.state import Choice, Place, State, optimisers
-from recsys.training.transfer import Held
 from recsys.training.work import Work, batch_of_one
 
 # Legend: K objectives.
@@ -190,7 +190,7 @@ def _take_finished(work: Work, state: State, this: Round) -> None:
     passes, objectives = passes_chosen(work, state), work.pipeline.objective
     for group in work.groups:
         if passes[objectives[group[0]].name] == this.number + 1:
-            take(state.best, state.member, group, work.pipeline.model.architecture)
+            take(state.best, state.member, group)
 
 
 def _enough(work: Work, state: State) -> bool:

@@ -53,7 +53,7 @@ def validate(work: Work, state: State, this: Round) -> None:
         if found is not None and choice.worse >= work.pipeline.train.patience:
             continue
         if found is None or choice.loss is None or found < choice.loss:
-            take(state.best, state.member, group, work.pipeline.model.architecture)
+            take(state.best, state.member, group)
             state.choices[place] = choice if found is None else Choice(best=this.number + 1, loss=found)
         else:
             state.choices[place] = Choice(best=choice.best, loss=choice.loss, worse=choice.worse + 1)

@@ -28,7 +28,7 @@ from recsys.training.journal import Journal
 from recsys.training.known import late_labels, require_known
 from recsys.training.loop import Speed
 from recsys.training.state import State
-from recsys.training.transfer import transfer_of
+from recsys.training.transfer import Transfer
 from recsys.training.work import Work, batch_of_one
 from recsys.workspace import CHECKPOINT, ENCODER, JOURNAL, MODEL, days_of
 
@@ -115,9 +115,9 @@ def _work(pipeline: Pipeline, encoder: Encoder, encoded: Path, compute: Compute,
         first, last = pipeline.split.train
         raise DataError(f"{encoded}: found no training day, expected some from {first} to {last}. Fix: split.train, or the source's files")
     arrivals = {day: EncodedDays(encoded, [day]).arrivals() for day in train_days + validation_days}
+    transfer = None if pipeline.train.init_from is None else Transfer(pipeline, encoder, pipeline.train.init_from)
     work = Work(
-        pipeline, encoder.layout, encoded, train_days, validation_days, compute, journal, guard, console, Speed(), arrivals,
-        transfer_of(pipeline, encoder),
+        pipeline, encoder.layout, encoded, train_days, validation_days, compute, journal, guard, console, Speed(), arrivals, transfer
     )  # fmt: skip
     require_known(work)
     for line in late_labels(work):

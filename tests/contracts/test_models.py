@@ -6,12 +6,16 @@ from safetensors.torch import load, save
 from torch import nn
 
 from recsys.config import Model
+from recsys.encoding.layout import PADDING_ROW
 from recsys.losses import ObjectiveLosses
 from recsys.models import ARCHITECTURES, Ranker, build
-from tests.models import factory, known_truth, wiring
+from recsys.models.wiring import Match, by_name, by_place, matched
+from tests.models import factory, known_truth
+from tests.models.readers import own_blocks, readers
 from tests.spread import spread
 
 FUNNEL = ("binary", "binary|0", "binary|1", "binary")
+PAIRS = ("binary", "binary|0", "binary", "binary|2")
 MIXES = {
     "one": ("binary",),
     "binaries": ("binary", "binary", "binary"),
@@ -41,6 +45,8 @@ CHANGES = {
 }
 SAVED = {"as it is": {}, "a share": {"input_share": 0.6}, "otherwise": OTHERWISE}
 B = 64
+NOTHING_SHARED = {"single_task", "soft", "gated_independent"}  # ways in which no activation is read by two objectives
+READS_ORDER = {"aitm"}  # ways that read the objectives' order where no objective is given another
 
 WAYS = sorted(ARCHITECTURES)
 architectures = pytest.mark.parametrize("architecture", WAYS)
@@ -152,6 +158,7 @@ def test_an_objective_without_labels_gets_no_gradient(architecture):
     kinds = ("binary", "watch_time", "ordinal", "huber")
     model, example = trained(architecture, kinds)
     losses = fitted(factory.batch(factory.layout(), B, kinds=kinds), kinds)
+    read = readers(model, example)
     for k in range(len(kinds)):
         labels = example.labels.clone()
         labels[:, k] = float("nan")
@@ -159,18 +166,29 @@ def test_an_objective_without_labels_gets_no_gradient(architecture):
         assert values_K[k] == 0.0
         assert (values_K[torch.arange(len(kinds)) != k] > 0).all()
         assert all(grad.isfinite().all() for grad in grads.values())
-        for name, grad in grads.items():
-            own = wiring.own_part(architecture, name, grad, k, len(kinds))
-            assert own is None or not own.any(), (k, name)
-        heads = wiring.own_part(architecture, "towers.heads.weight", grads["towers.heads.weight"], (k + 1) % len(kinds), len(kinds))
-        assert heads.any()
+        for name, read_K in read.items():
+            own = read_K[k] & (read_K.sum(0) == 1)
+            assert not grads[name][own].any(), (k, name)
+        assert grads["towers.heads.weight"][(k + 1) % len(kinds)].any()
+
+
+@architectures
+def test_what_is_an_objectives_own_no_other_reads(architecture):
+    model, example = trained(architecture)
+    for name, read_K in readers(model, example).items():
+        blocks_KK = own_blocks(model, architecture, name, read_K)
+        if blocks_KK is None:
+            assert (read_K.sum(0) > 1).any() or "transfer.handed" in name, f"{name} belongs into OWN"
+        else:
+            each = torch.tensor([o.sees_position or not name.startswith("bias_tower") for o in factory.objectives()])
+            assert torch.equal(blocks_KK, torch.diag(each)), name
 
 
 @architectures
 def test_all_objectives_pull_at_what_is_shared(architecture):
     model, example = trained(architecture)
     output = model(example, position="logged")
-    assert (output.shared is None) == (architecture in wiring.NOTHING_SHARED)
+    assert (output.shared is None) == (architecture in NOTHING_SHARED)
     if output.shared is not None:
         for k in range(len(factory.KINDS)):
             (grad,) = torch.autograd.grad(output.outputs_BK[:, k].sum(), output.shared, retain_graph=True)
@@ -199,17 +217,37 @@ def test_a_row_alone_can_be_learned(architecture):
 
 
 @architectures
-@pytest.mark.parametrize("kinds", [factory.KINDS, FUNNEL], ids=["mixed", "funnel"])
+@pytest.mark.parametrize("kinds", [factory.KINDS, FUNNEL, PAIRS], ids=["mixed", "funnel", "pairs"])
 def test_the_order_of_objectives_means_nothing(architecture, kinds):
-    if architecture in wiring.READS_ORDER and kinds != FUNNEL:
+    """Every number is put where the words of its tensor's axes say that it lies, so a wrong word shows here too."""
+    if architecture in READS_ORDER and kinds == factory.KINDS:
         pytest.skip("without given this way reads the order: its docstring says so")
-    model, example = trained(architecture, kinds)
-    order = torch.tensor([2, 0, 3, 1])
+    (model, layout), order = ranker(architecture, kinds), torch.tensor([2, 0, 3, 1])
+    draws = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():  # nothing stays at zero, where a wrong place would not be seen
+            parameter += 0.2 * torch.randn(parameter.shape, generator=draws)
+        model.inputs.embeddings.tables.table.view(model.inputs.num_tables, layout.num_rows, -1)[:, PADDING_ROW] = 0.0
+    model, example = model.eval(), factory.batch(layout, B, seed=9, kinds=kinds)
     other = ranker(architecture, kinds, order=order)[0].eval()
-    other.load_state_dict({name: wiring.permuted(architecture, name, tensor, order) for name, tensor in model.state_dict().items()})
+    other.load_state_dict(permuted(model, other, layout, order))
     expected, found = model(example, position="logged"), other(example, position="logged")
-    torch.testing.assert_close(found.outputs_BK, expected.outputs_BK[:, order], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.outputs_BK, expected.outputs_BK[:, order], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found.penalty, expected.penalty)
+    assert not torch.allclose(expected.outputs_BK[:, 0], expected.outputs_BK[:, 1], atol=1e-2)
+
+
+def permuted(model, other, layout, order):
+    """The numbers of a ranker in the places that they have in the other, whose k-th objective was the `order[k]`-th."""
+    named = {"k": Match(order.numpy(), len(order)), "g": by_place(2), "d": by_place(layout.devices + 1), "r": by_place(layout.num_rows)}
+    there = model.architecture.axis_names()
+    named |= {name: by_name(labels, there[name]) for name, labels in other.architecture.axis_names().items()}
+    state = {}
+    for name, tensor in model.state_dict().items():
+        for axis, word in enumerate(other.words(name)):
+            tensor = tensor.index_select(axis, torch.from_numpy(matched(word, tensor.shape[axis], named).there_N))
+        state[name] = tensor
+    return state
 
 
 @architectures

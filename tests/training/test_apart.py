@@ -124,9 +124,9 @@ def test_what_is_taken_of_a_group_makes_its_outputs_and_losses_and_nobody_elses(
             member.ranker.inputs.embeddings.tables.table[0] = 0.0  # padding, which is nobody's and never learned
     best: dict[str, torch.Tensor] = {}
     for each in range(len(kinds)):
-        take(best, old, (each,), "single_task")
+        take(best, old, (each,))
     before, after = _losses(old, kinds), _losses(new, kinds)
-    take(best, new, group, "single_task")
+    take(best, new, group)
     new.load_state_dict(best)
     expected = before.clone()
     expected[list(group)] = after[list(group)]

@@ -18,7 +18,8 @@ from recsys.training.gradients import (
     weighted_branches,
 )
 from tests.balancing.factory import options as balance_options
-from tests.models import factory, wiring
+from tests.models import factory
+from tests.models.readers import readers
 
 from .states import COUPLED, SHARING_NOTHING, THAT_SHARE, batch_of, forward, opposed, plain_gradients, state_of
 
@@ -166,29 +167,13 @@ def test_a_heads_number_moves_one_output(architecture, changes):
             assert moved(state, batch, before, parameter, one.view(parameter.shape))[1].sum() <= 1, name
 
 
-def own_numbers(architecture, name, parameter):
-    """Which numbers of a parameter belong to one objective, as the wiring has it; but for concat_task's descriptor rows, biases of the
-    objectives in the shared layer, which go with its weights.
-    """
-    if architecture == "concat_task" and ".joint." in name:
-        return torch.zeros(parameter.shape, dtype=torch.bool)
-    places = torch.arange(parameter.numel()).view(parameter.shape)
-    mask = torch.zeros(parameter.numel(), dtype=torch.bool)
-    for k in range(4):
-        own = wiring.own_part(architecture, name, places, k, 4)
-        if own is not None:
-            mask[own.flatten()] = True
-    return mask.view(parameter.shape)
-
-
 @ways
-def test_heads_are_the_parameters_that_belong_to_single_objectives(architecture):
-    """By the wiring, which knows nothing of how they are found. The numbers of a mixed one are told apart below."""
+def test_heads_are_the_parameters_of_which_no_number_is_read_by_two_objectives(architecture):
+    """By a backward pass through the whole net for each output. The numbers of a mixed one are told apart below."""
     state = state_of(architecture=architecture)
     heads = head_names(state, batch_of())
-    for name, parameter in state.member.ranker.named_parameters():
-        if "transfer.handed" not in name:  # of aitm's, the wiring says who hands on to whom, not who reads it in the end
-            assert (name in heads) == own_numbers(architecture, name, parameter).all().item(), name
+    for name, read_K in readers(state.member.ranker.double(), factory.double(batch_of())).items():
+        assert (name in heads) == (read_K.sum(0) <= 1).all().item(), name
 
 
 @pytest.mark.parametrize(
@@ -246,8 +231,11 @@ def test_heads_learn_their_own_loss_and_the_trunk_the_weighted_sum(architecture,
     heads = [*heads_of(state.member.ranker, factory.double(batch_of(kinds))), *state.member.losses.parameters()]
     balance(state, heads, output, losses_K, preferences_K, weights_K, coupled=kinds is COUPLED)
     above = {id(parameter) for parameter in heads}
+    read = readers(state.member.ranker, factory.double(batch_of(kinds)))
     for place, (name, parameter) in enumerate(names):
-        own = own_numbers(architecture, name.removeprefix("ranker."), parameter) | (id(parameter) in above)
+        own = torch.tensor(id(parameter) in above)
+        if name.startswith("ranker.") and not name.startswith("ranker.architecture."):  # a way's layer of mixed numbers learns as one
+            own = own | (read[name.removeprefix("ranker.")].sum(0) == 1)
         by_own, by_weight = (
             sum(factor * of[place] for factor, of in zip(factors_K, by_loss, strict=True)) for factors_K in (preferences_K, weights_K)
         )

@@ -1,7 +1,7 @@
 """A run that starts from another's weights: what it takes over, what stays as it was, what it says."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,10 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _first(tmp_path_factory.mktemp("first"), {})
 
 
-def _first(folder: Path, model: dict[str, Any], **options: Any) -> Path:
+def _first(folder: Path, model: dict[str, Any], objectives: Sequence[dict[str, Any]] = OLD, **options: Any) -> Path:
     days = {day: _with_ids(day_table(number)) for number, day in enumerate(DAYS)}
     pipeline = pipeline_of(
-        objectives=OLD, model=model, features=_features(), split={"train": (DAYS[0], DAYS[1])}, train={"batch_size": 50, **options}
+        objectives=objectives, model=model, features=_features(), split={"train": (DAYS[0], DAYS[1])}, train={"batch_size": 50, **options}
     )
     run_train(pipeline, encoded_of(folder, days, pipeline)[1], folder / "first")
     return folder / "first"
@@ -54,14 +54,16 @@ def _features(**changes: Any) -> dict[str, Any]:
 
 
 def _next_days() -> dict[str, pa.Table]:
-    """Days with users that the first run never saw, a tag it did not know, and a number it did not have."""
+    """Days with users that the first run never saw, and a tag and a device that it did not know."""
     tables = {}
     for number, day in enumerate(DAYS):
         table = day_table(number, draws=number + 20)
         tags = pa.array(["opera" if n % 7 == 0 else tag for n, tag in enumerate(table["item.tag"].to_pylist())])
         table = _with_ids(table, shift=10)
-        table = table.set_column(table.column_names.index("item.tag"), "item.tag", tags)
-        tables[day] = table.append_column("agg.item_id.is_click.7", pa.array(np.linspace(-1, 1, len(table)), pa.float32()))
+        devices = pa.array(["car" if n % 5 == 0 else device for n, device in enumerate(table["bias.device"].to_pylist())])
+        for name, values in {"item.tag": tags, "bias.device": devices}.items():
+            table = table.set_column(table.column_names.index(name), name, values)
+        tables[day] = table
     return tables
 
 
@@ -123,24 +125,25 @@ def test_what_is_an_objectives_goes_by_its_name(first: Path, other: Toy) -> None
     experts = 2
     assert torch.equal(gates[..., experts:], old_gates)
     assert torch.equal(gates[..., :experts], before["ranker.architecture.gates.linear.weight"][..., :experts])
-    for table in ("position", "device", "together"):
-        name = f"ranker.bias_tower.tables.{table}"
-        assert torch.equal(now[name][:, 1:], theirs[name])
+    assert torch.equal(now["ranker.bias_tower.tables.position"][:, 1:], theirs["ranker.bias_tower.tables.position"])
     assert torch.equal(now["losses.start_K"][1:], theirs["losses.start_K"])
     assert now["losses.start_K"][0] == before["losses.start_K"][0]
     assert torch.equal(now["losses.methods.log_squared.smear_J"], theirs["losses.methods.log_squared.smear_J"])
 
 
-def test_columns_of_the_inputs_go_by_name_and_new_ones_start_at_zero(first: Path, other: Toy) -> None:
+def test_devices_go_by_name(first: Path, other: Toy) -> None:
     now, _, _ = _started(_pipeline(first), other.encoded, first)
-    old = read_model(first / "model")
-    new_names, old_names = Encoder.load(other.encoded / "encoder").layout.dense, old.encoder.layout.dense
-    weights, theirs = now["ranker.hidden.layers.0.weight"][0], old.members[0].state_dict()["ranker.hidden.layers.0.weight"][0]
-    added = [name for name in new_names if name not in old_names]
-    assert added == ["agg.item_id.is_click.7"]
-    for place, name in enumerate(new_names):
-        expected = torch.zeros(weights.shape[1]) if name in added else theirs[old_names.index(name)]
-        assert torch.equal(weights[place], expected)
+    old, devices = read_model(first / "model"), Encoder.load(other.encoded / "encoder").bias.devices
+    assert devices == ("car", "phone", "tv")  # in the order of the codes 1 …
+    assert old.encoder.bias.devices == ("phone", "tv")
+    theirs = old.members[0].state_dict()
+    known = [0, 2, 3]  # missing, phone, tv
+    for table, shape in {"device": (-1, 3), "together": (5 + 1, -1, 3)}.items():
+        name = f"ranker.bias_tower.tables.{table}"
+        found_PDK = now[name].view(*shape)
+        assert torch.equal(found_PDK[..., known, 1:], theirs[name].view(*shape[:-1], 2))
+        assert not found_PDK[..., 1, :].any()  # a car's
+        assert theirs[name].any()
 
 
 SHARINGS = ("single_task", "shared_bottom", "soft", "concat_task", "film", "mtan", "mmoe", "cgc", "ple", "home", "pepnet", "stem", "aitm")
@@ -288,7 +291,7 @@ def test_it_says_what_is_loaded_what_is_fresh_and_what_is_frozen(first: Path, ot
     lines = [line for line in said.texts if line.startswith(("train: from first", "train: frozen"))]
     assert lines[0] == "train: from first: objectives loaded click, watch, fresh like"
     assert "11 that it did not know fresh, 10 of its own are not met any more" in lines[1]
-    assert "at zero agg.item_id.is_click.7; numbers are normalised by this run's encoder, which is not the same" in lines[2]
+    assert lines[2].endswith("numbers are normalised by the encoder of this run, which is not the same")
     assert lines[3].startswith("train: frozen embeddings: ")
     assert len(lines) == 4
 
@@ -318,10 +321,63 @@ def test_experts_that_are_not_there_cannot_be_frozen(tmp_path: Path, other: Toy)
         _started(_pipeline(first, model=model, freeze=["experts"]), other.encoded, first)
 
 
-def test_a_way_that_reads_the_inputs_itself_needs_the_same(tmp_path: Path, other: Toy) -> None:
-    first = _first(tmp_path, {"d_shared": 0})
-    with pytest.raises(ConfigError, match=r"found inputs that differ from those of the run first \(agg.item_id.is_click.7\)"):
-        _started(_pipeline(first, model={"d_shared": 0}), other.encoded, first)
+def _with_number(table: pa.Table) -> pa.Table:
+    return table.append_column("agg.item_id.is_click.7", pa.array(np.linspace(-1, 1, len(table)), pa.float32()))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (_with_number, "numbers that differ from those of the run first (train.init_from): agg.item_id.is_click.7 added; expected"),
+        (lambda table: table.drop_columns(["agg.item_id.count.7"]), "agg.item_id.count.7 missing; expected"),
+        (lambda table: table.drop_columns(["context.tab"]), "found categories that differ from those of the run first"),
+        (lambda table: table.drop_columns(["history.age"]), "found columns of the history that differ"),
+        (lambda table: _replaced(table, "bias.position", [p + (p == 5) for p in table["bias.position"].to_pylist()]), "positions"),
+        (lambda table: _replaced(table, "agg.item_id.count.7", [None, *[1.0] * (len(table) - 1)]), "agg.item_id.count.7? added"),
+        (
+            lambda table: table.select([*table.column_names[:4], *reversed(table.column_names[4:])]),
+            "first (train.init_from): another order",
+        ),
+    ],
+)
+def test_other_columns_of_the_inputs_are_refused_by_name(
+    first: Path, tmp_path: Path, change: Callable[[pa.Table], pa.Table], text: str
+) -> None:
+    days = {day: change(_with_ids(day_table(number))) for number, day in enumerate(DAYS)}
+    _, encoded = encoded_of(tmp_path, days, pipeline_of(objectives=NEW, features=_features()))
+    with pytest.raises(ConfigError) as error:
+        Transfer(_pipeline(first), Encoder.load(encoded / "encoder"), first)
+    assert text in str(error.value)
+    assert "Fix: the same [features]" in str(error.value)
+
+
+def _replaced(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, pa.array(values, table[name].type))
+
+
+def test_devices_that_are_inputs_are_refused_by_name(other: Toy, tmp_path: Path) -> None:
+    first = _first(tmp_path, {"position": "input"})
+    with pytest.raises(ConfigError, match=r"found devices that differ from those of the run first \(train.init_from\): car added"):
+        _started(_pipeline(first, model={"position": "input"}), other.encoded, first)
+
+
+def test_another_share_of_the_inputs_is_refused(other: Toy, tmp_path: Path) -> None:
+    """A member's share is drawn by its seed."""
+    model = {"input_share": 0.5}
+    first = _first(tmp_path, model)
+    same = _pipeline(first, model=model)
+    _started(same, other.encoded, first)
+    with pytest.raises(
+        ConfigError, match=r"model\.input_share: found 0\.5, by which this member and that of the run first see other columns"
+    ):
+        _started(same.model_copy(update={"seed": same.seed + 1}), other.encoded, first)
+
+
+def test_a_kind_of_label_that_the_first_run_did_not_have_is_fresh(other: Toy, tmp_path: Path) -> None:
+    first = _first(tmp_path, {}, objectives=OBJECTIVES[:1])
+    now, before, _ = _started(_pipeline(first), other.encoded, first)
+    assert torch.equal(now["losses.methods.log_squared.smear_J"], before["losses.methods.log_squared.smear_J"])
+    assert now["losses.start_K"][1] == read_model(first / "model").members[0].losses.start_K[0]  # click
 
 
 def test_a_member_without_a_counterpart_starts_from_the_first_ones_over_again(tmp_path: Path, other: Toy) -> None:

@@ -1,0 +1,102 @@
+"""The parts of a fine-tuned member that stay as they were loaded. Shape letters: R rows of a table, W width of a row, N looked-up rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from recsys.config import Learning
+from recsys.encoding.layout import Batch
+from recsys.errors import ConfigError
+from recsys.models import Ranker
+from recsys.models.ranker import TABLE
+
+
+@dataclass(frozen=True)
+class Held:
+    """The numbers that a member was given. `loaded`: name of a parameter → True where a number comes from the first run."""
+
+    said: tuple[str, ...]
+    loaded: Mapping[str, Tensor]
+    frozen: frozenset[str]  # names of parameters
+
+    def whole(self, ranker: Ranker) -> list[nn.Parameter]:
+        """Return the dense parameters that are frozen as a whole. No optimiser needs to know them."""
+        return [parameter for name, parameter in ranker.named_parameters() if self._is_whole(name)]
+
+    def hold(self, ranker: Ranker, dense: Optimizer) -> None:
+        """Make all further steps leave the frozen numbers as they are.
+
+        In the embedding table, frozen numbers lose their gradient; without a gradient they stay as they are. A vector is held where the
+        first run knew the value, a linear weight where it knew the objective too. Any other parameter may have new numbers beside frozen
+        ones. Its frozen numbers are put back after each step, because decay moves them too.
+        """
+        parts = []
+        for name, parameter in ranker.named_parameters():
+            if name == TABLE and name in self.frozen:
+                _hold_part(parameter, self.loaded[name].to(parameter.device))
+            elif name in self.frozen and not self._is_whole(name):
+                mask = self.loaded[name].to(parameter.device)
+                parts.append((parameter, mask, parameter.detach()[mask].clone()))
+        whole = self.whole(ranker)
+
+        @torch.no_grad()
+        def put_back(*_: Any) -> None:
+            for parameter, mask, kept in parts:
+                parameter[mask] = kept
+            for parameter in whole:
+                parameter.grad = None
+
+        dense.register_step_post_hook(put_back)
+
+    def _is_whole(self, name: str) -> bool:
+        return name in self.frozen and name != TABLE and bool(self.loaded[name].all())
+
+
+def _hold_part(table: nn.Parameter, held_RW: Tensor) -> None:
+    def without(gradient: Tensor) -> Tensor:
+        rows_N = gradient._indices()[0]
+        values_NW = gradient._values().masked_fill(held_RW[rows_N], 0.0)
+        return torch.sparse_coo_tensor(
+            rows_N.unsqueeze(0), values_NW, gradient.shape, is_coalesced=gradient.is_coalesced(), check_invariants=False
+        )
+
+    table.register_hook(without)  # type: ignore[no-untyped-call]
+
+
+def frozen_parameters(ranker: Ranker, pipeline: Learning, one: Batch) -> frozenset[str]:
+    """Return the names of the parameters in the groups of `train.freeze`.
+
+    `one` is a batch, to find what the architecture shares. Raise ConfigError where that is to be frozen and there is nothing.
+    """
+    names: set[str] = set()
+    for group in pipeline.train.freeze:
+        match group:
+            case "embeddings":
+                names.add(TABLE)
+            case "shared":
+                names |= {name for name, _ in ranker.named_parameters() if name.startswith(("hidden.", "inputs.attention."))}
+            case "towers":
+                names |= {name for name, _ in ranker.named_parameters() if name.startswith("towers.")}
+            case "experts":
+                names |= _trunk(ranker, pipeline.model.architecture, one)
+    return frozenset(names)
+
+
+def _trunk(ranker: Ranker, way: str, one: Batch) -> set[str]:
+    """Return the names of the architecture's parameters that the shared tensor depends on. Raise ConfigError without any."""
+    was_training = ranker.training
+    shared = ranker.eval()(one, position="missing").shared
+    ranker.train(was_training)
+    inner = {f"architecture.{name}": parameter for name, parameter in ranker.architecture.named_parameters()}
+    reached = () if shared is None else torch.autograd.grad(shared.sum(), list(inner.values()), allow_unused=True)
+    trunk = {name for name, gradient in zip(inner, reached, strict=shared is not None) if gradient is not None}
+    if not trunk:
+        raise ConfigError(
+            f'train.freeze: found "experts" with model.architecture = "{way}", which has no layer that all'
+            ' objectives read, expected an architecture with one. Fix: leave "experts" out'
+        )
+    return trunk
