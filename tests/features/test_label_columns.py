@@ -18,7 +18,13 @@ STARS = {"name": "stars", "kind": "ordinal", "label": "survey", "levels": [1, 2,
 
 
 def small(feed: Any, **changes: Any) -> Pipeline:
-    return feed.pipeline(features=LIGHT, **changes)
+    split = {"train": [feed.days[0]] * 2, "test": [feed.days[1]] * 2}
+    return feed.pipeline(features=LIGHT, split=split, **changes)
+
+
+def two_days(feed: Any, seed: int, n: int = 240) -> list[dict[str, Any]]:
+    """The first two days of a random log: a label is of one row, and a day takes as long to build as another."""
+    return [row for row in feed.events(seed, n) if feed.day_of(row) in feed.days[:2]]
 
 
 def examples(feed: Any, rows: list[dict[str, Any]], pipeline: Pipeline, more: tuple[pa.Field, ...] = ()) -> list[dict[str, Any]]:
@@ -36,7 +42,7 @@ def joint(own: float | None, given: float | None) -> float | None:
 
 
 def test_a_joint_label_is_0_where_what_it_is_given_is_0_and_its_own_where_that_is_1(feed: Any) -> None:
-    rows = feed.events(3)
+    rows = two_days(feed, 3)
     found = examples(feed, rows, small(feed, objective=[GLAD, LONG, CLICK]))  # order does not matter
     seen = set()
     for row, example in zip(sorted(rows, key=lambda row: row["event_id"]), found, strict=True):
@@ -52,7 +58,7 @@ def test_a_joint_label_is_0_where_what_it_is_given_is_0_and_its_own_where_that_i
 
 
 def test_an_objective_that_is_given_nothing_keeps_its_label(feed: Any) -> None:
-    rows = feed.events(4, n=60)
+    rows = two_days(feed, 4, n=60)
     alone = {key: value for key, value in LONG.items() if key != "given"} | {"name": "alone"}
     found = examples(feed, rows, small(feed, objective=[CLICK, LONG, alone]))
     own = [float(row["log.watch"] > 2) if row["log.tab"] == 1 else None for row in sorted(rows, key=lambda row: row["event_id"])]
@@ -62,7 +68,7 @@ def test_an_objective_that_is_given_nothing_keeps_its_label(feed: Any) -> None:
 
 # --- Ordinal labels -----------------------------------------------------------------------------------------------
 def test_an_ordinal_label_is_one_of_its_levels_or_null(feed: Any) -> None:
-    rows = feed.events(5, n=60)
+    rows = two_days(feed, 5, n=60)
     found = examples(feed, rows, small(feed, objective=[STARS]))
     assert [row["label.stars"] for row in found] == [row["feedback.survey"] for row in sorted(rows, key=lambda row: row["event_id"])]
 
@@ -73,7 +79,7 @@ def test_a_label_between_or_beyond_the_levels_is_refused_and_counted(feed: Any, 
     with pytest.raises(
         DataError, match=r"part-0\.parquet column label\.stars: found .*expected one of 1, 2, 3, 4 for the ordinal"
     ) as caught:
-        feed.build("log", feed.events(5), pipeline)
+        feed.build("log", two_days(feed, 5), pipeline)
     assert found in str(caught.value)
     assert " rows. Fix: mend objective.stars.label" in str(caught.value)
 
@@ -82,7 +88,7 @@ def test_levels_are_compared_as_the_float32_that_examples_hold(feed: Any) -> Non
     """0.1 · survey is another double than 0.3 for a survey of 3, and the same float32."""
     assert 0.1 * 3 != 0.3
     pipeline = small(feed, objective=[{**STARS, "label": "survey * 0.1", "levels": [0.1, 0.2, 0.3, 0.4, 0.5]}])
-    values = {row["label.stars"] for row in examples(feed, feed.events(6), pipeline)} - {None}
+    values = {row["label.stars"] for row in examples(feed, two_days(feed, 6), pipeline)} - {None}
     assert values <= {float(np.float32(level)) for level in (0.1, 0.2, 0.3, 0.4, 0.5)}
 
 
@@ -105,7 +111,7 @@ DELAYED = [
 def test_a_label_is_known_when_the_slowest_of_all_that_it_reads_is(feed: Any) -> None:
     """Known or not is the label's own affair: null where it is null."""
     more = (pa.field("feedback.reply", pa.int64()), pa.field("feedback.joined", pa.int64()))
-    rows = [row | {"feedback.reply": row["event_id"] % 2, "feedback.joined": None} for row in feed.events(9, n=60)]
+    rows = [row | {"feedback.reply": row["event_id"] % 2, "feedback.joined": None} for row in two_days(feed, 9, n=60)]
     source = small(feed).source.model_dump(mode="json")
     (survey,) = source["feedback"]
     source["feedback"] = [survey, survey | {"name": "reply", "within": "3d"}]
@@ -127,7 +133,7 @@ def weighted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_the_weight_stands_beside_the_labels_as_float32_and_is_no_feature(feed: Any) -> None:
-    rows = weighted(feed.events(7, n=60))
+    rows = weighted(two_days(feed, 7, n=60))
     pipeline, plain = small(feed, train={"weight": "counts"}), small(feed)
     built = feed.build("log", rows, pipeline, WEIGHT)
     without = feed.build("log", rows, plain, WEIGHT)
@@ -140,14 +146,14 @@ def test_the_weight_stands_beside_the_labels_as_float32_and_is_no_feature(feed: 
 
 
 def test_a_feedback_can_be_the_weight(feed: Any) -> None:
-    rows = [row | {"feedback.survey": row["event_id"] % 3} for row in feed.events(7, n=60)]
+    rows = [row | {"feedback.survey": row["event_id"] % 3} for row in two_days(feed, 7, n=60)]
     found = examples(feed, rows, small(feed, train={"weight": "survey"}))
     assert [row["weight"] for row in found] == [row["event_id"] % 3 for row in found]
 
 
 @pytest.mark.parametrize(("value", "found"), [(None, "null"), (-0.5, "-0.5"), (float("nan"), "nan"), (float("inf"), "inf")])
 def test_a_weight_that_is_no_weight_is_refused_by_its_place(feed: Any, value: float | None, found: str) -> None:
-    rows = weighted(feed.events(8, n=60))
+    rows = weighted(two_days(feed, 8, n=60))
     first = min(rows, key=lambda row: row["timestamp"])
     rows = [row | {"log.counts": value} if row is first else row for row in rows]
     with pytest.raises(DataError) as caught:

@@ -12,7 +12,7 @@ from recsys.cli import run_command
 
 from .conftest import write_small
 
-LONG = ["--until", "train", "--set", "train.batch_size=16", "--set", "train.day_passes=10", "--run", "long", "--quiet"]
+LONG = ["--until", "train", "--set", "train.batch_size=16", "--set", "train.day_passes=5", "--run", "long", "--quiet"]
 
 
 def hear_ctrl_c() -> None:

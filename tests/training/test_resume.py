@@ -95,7 +95,7 @@ def test_objectives_that_stop_apart_end_bit_equal_too(toy: Toy, tmp_path: Path, 
     _assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("order", ["time", "shuffled"])
+@pytest.mark.parametrize("order", [pytest.param("time", marks=pytest.mark.words), "shuffled"])
 def test_thinned_and_with_every_kind_of_label_it_ends_bit_equal_too(
     kinds_toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:

@@ -76,7 +76,7 @@ def test_a_conditional_objective_learns_the_same_from_its_own_label_alone(kinds_
             assert torch.equal(one.to_dense(), other.to_dense())
 
 
-@pytest.mark.parametrize("order", ["time", "shuffled"])
+@pytest.mark.parametrize("order", ["time", pytest.param("shuffled", marks=pytest.mark.words)])
 def test_interrupted_again_and_again_it_ends_bit_equal(kinds_toy: Toy, tmp_path: Path, monkeypatch, order: str) -> None:
     negatives = {"objective": "click", "keep": 0.6}
     train = {"order": order, "passes": 2, "batch_size": 120, "negatives": negatives, "sampling": 0.5}
@@ -87,7 +87,11 @@ def test_interrupted_again_and_again_it_ends_bit_equal(kinds_toy: Toy, tmp_path:
     _assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("method", ["worst_case", "gradnorm", "uncertainty", "torchjd.dwa", "torchjd.imtl_l", "torchjd.upgrad"])
+ALWAYS = ["gradnorm", "torchjd.dwa", "torchjd.upgrad"]
+MORE = [pytest.param(method, marks=pytest.mark.words) for method in ("worst_case", "uncertainty", "torchjd.imtl_l")]
+
+
+@pytest.mark.parametrize("method", ALWAYS + MORE)
 def test_ways_of_balancing_work_on_one_objective_at_a_time(toy: Toy, tmp_path: Path, method: str) -> None:
     train = {"order": "shuffled", "passes": 2, "batch_size": 60, "refit": False, "sampling": "uniform"}
     run_train(pipeline_of(balance={"method": method}, train=train), toy.encoded, tmp_path / "run")
