@@ -1,5 +1,8 @@
 """What every architecture keeps, whatever the kinds of label."""
 
+import copy
+from functools import cache
+
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -83,9 +86,16 @@ def descend(model, example, kinds=factory.KINDS, num=2):
 
 def trained(architecture, kinds=factory.KINDS, **changes):
     """A ranker after two steps, a batch that it has not seen."""
+    return trained_anew(architecture, kinds, **changes) if changes else copy.deepcopy(trained_once(architecture, kinds))
+
+
+def trained_anew(architecture, kinds, **changes):
     model, layout = ranker(architecture, kinds, **changes)
     descend(model, factory.batch(layout, B, kinds=kinds), kinds)
     return model.eval(), factory.batch(layout, B, seed=9, kinds=kinds)
+
+
+trained_once = cache(trained_anew)  # of which each test gets a copy
 
 
 def gradients(model, losses, example):
@@ -277,9 +287,9 @@ def test_saved_and_loaded_it_says_the_same_bits(architecture, change):
 def test_inputs_are_left_as_they_were(architecture):
     model, layout = ranker(architecture)
     example = factory.batch(layout, B)
-    copy = type(example)(*(tensor.clone() for tensor in example))
+    copies = type(example)(*(tensor.clone() for tensor in example))
     descend(model, example)
-    for tensor, before in zip(example, copy, strict=True):
+    for tensor, before in zip(example, copies, strict=True):
         torch.testing.assert_close(tensor, before, rtol=0, atol=0, equal_nan=True)
 
 

@@ -160,9 +160,9 @@ def clustered_log(rng: np.random.Generator, users: int) -> Rows:
 
 
 def coverage(metric, truth: float, cluster) -> float:
-    """How often, of 200 logs of 80 users, the 95 % interval holds the truth."""
+    """How often, of 120 logs of 80 users, the 95 % interval holds the truth."""
     covered = []
-    for seed in range(200):
+    for seed in range(120):
         rows = cluster(clustered_log(np.random.default_rng(seed), 80))
         estimate = metric(rows)
         (replicates_R,) = replicate([estimate], UserDraws(rows.users, 200, seed), np.arange(rows.users))

@@ -14,7 +14,7 @@ from tests.sources.logs import COLUMNS, START, make_log
 WITHIN_MS = 3_600_000
 
 
-def _impressions(rng: np.random.Generator, rows: int = 400) -> pd.DataFrame:
+def _impressions(rng: np.random.Generator, rows: int = 250) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "uid": rng.integers(1, 6, rows),
@@ -43,7 +43,7 @@ def _brute_force(log: pd.DataFrame, actions: pd.DataFrame, on: list[str], ids: p
 @pytest.mark.parametrize("on", [["user_id", "item_id"], ["request_id", "item_id"]])
 def test_the_join_against_brute_force(tmp_path: Path, ingest: Callable, rng: np.random.Generator, on: list[str]) -> None:
     log = _impressions(rng)
-    actions = _impressions(rng, 150).drop(columns="n").assign(stars=rng.integers(1, 6, 150))
+    actions = _impressions(rng, 100).drop(columns="n").assign(stars=rng.integers(1, 6, 100))
     log.to_csv(tmp_path / "log.csv", index=False)
     pd.concat([actions, actions.head(20)]).to_csv(tmp_path / "survey.csv", index=False)  # duplicates are harmless
     feedback = [{"name": "survey", "file": tmp_path / "survey.csv", "on": on, "value": "stars", "within": "1h"}]

@@ -286,7 +286,7 @@ def test_labels_that_are_known_from_a_day_on_change_no_prediction_up_to_it(
 
 @pytest.mark.parametrize("order", ["time", "shuffled"])
 def test_labels_that_are_known_once_the_test_has_begun_change_nothing_of_the_model(tmp_path: Path, order: str) -> None:
-    train = {"order": order, "passes": 1, "batch_size": 64}
+    train = {"order": order, "passes": 3, "batch_size": 64}
     weights = []
     for name, days in (("before", late_tables()), ("after", late_tables(DAYS_OF_TOY[5]))):
         run_train(pipeline_of(train=train), encoded_of(tmp_path / name, days)[1], tmp_path / f"run-{name}")
