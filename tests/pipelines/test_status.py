@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -210,7 +211,7 @@ def test_what_waits_is_what_reads_the_output_of_a_stale_stage(workspace: Path, o
 
 def test_another_version_of_the_page_leaves_the_model_fresh(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(states(PIPELINE, workspace).values()) == {"fresh", "unused"}
-    monkeypatch.setitem(STAGES, "report", STAGES["report"].__class__(**{**vars(STAGES["report"]), "version": 2}))
+    monkeypatch.setitem(STAGES, "report", replace(STAGES["report"], version=STAGES["report"].version + 1))
     monkeypatch.setattr("recsys.stages.report.REPORT_STAGE", STAGES["report"])
     found = states(PIPELINE, workspace)
     assert found.pop("report") == "stale"
