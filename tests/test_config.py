@@ -306,5 +306,5 @@ def test_an_aim_names_objectives_and_relative_changes(write):
 
 
 def test_a_key_of_an_earlier_version_is_refused_with_its_name_now():
-    with pytest.raises(ConfigError, match=r"model\.architecture: this key is now called model\.architecture$"):
-        config.load(PIPELINES / "tiny.toml", ["model.architecture=mmoe"])
+    with pytest.raises(ConfigError, match=r"model\.sharing: this key is now called model\.architecture$"):
+        config.load(PIPELINES / "tiny.toml", ["model.sharing=mmoe"])

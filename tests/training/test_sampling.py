@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from recsys.balancing import Fixed
+from recsys.balancing.fixed import Fixed
 from recsys.config import Train
 from recsys.encoding import EncodedDays, Sampling, batches
 from recsys.objectives import Objective
