@@ -132,7 +132,7 @@ def test_mistakes_are_said_in_one_line(tmp_path: Path, capsys, sets, message) ->
     assert message in said
 
 
-@pytest.mark.parametrize("method", ["fixed", "torchjd.upgrad"])
+@pytest.mark.parametrize("method", ["fixed", pytest.param("torchjd.upgrad", marks=pytest.mark.words)])
 def test_who_is_left_out_changes_nothing(tmp_path: Path, method: str) -> None:
     """Other labels of the one left out: the same predictions, to the bit. (In time order, which days give the base rates depends on all
     labels that there are; the runs of a study have the same ones.)

@@ -17,6 +17,7 @@ DAYS = [
 ]
 
 
+@pytest.mark.words  # it walks whole pipelines
 def test_a_world_is_a_row_an_objective_with_its_difference_to_the_trees(tmp_path: Path):
     rows = pd.DataFrame(one_world(TINY, 3, [*SMALL, *DAYS], tmp_path)).set_index("objective")
     assert list(rows.index) == ["click", "watch_time", "like"]

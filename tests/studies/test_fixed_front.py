@@ -74,6 +74,7 @@ def test_a_seed_whose_runs_scatter_widens_what_is_noise():
     assert (found[["dominates", "dominated_by"]] == "").all(axis=None)
 
 
+@pytest.mark.words  # it walks whole pipelines
 def test_ways_of_balancing_are_held_against_the_front_from_their_runs_alone(tmp_path, monkeypatch):
     """A study of three ways on the tiny feed, its table, its figure, and what a weighting is in its rows."""
     monkeypatch.setitem(comparison.WAYS, "balancing", ("fixed", "fixed 1", "uncertainty"))

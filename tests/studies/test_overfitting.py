@@ -63,6 +63,7 @@ def test_a_gain_has_the_pooled_noise_of_its_objective_s_gains():
     assert f"0.650 (2/3), +0.050 ± {half:.3f}" in text
 
 
+@pytest.mark.words  # it walks whole pipelines
 @pytest.mark.parametrize(("way", "runs"), [("alone", 2), ("shared_bottom", 1)])
 def test_losses_are_of_every_pass_of_ordinary_runs(tmp_path, way, runs):
     """Alone is a run per objective, in which only it has a say; together there is one. What counts nothing is left out."""

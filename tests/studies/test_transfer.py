@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.metrics import roc_auc_score
 
 from studies import transfer
@@ -18,6 +19,7 @@ def test_auc_leaves_out_what_is_not_observed():
     assert np.isclose(auc(value_N, label_N), roc_auc_score(label_N[known_N], value_N[known_N]))
 
 
+@pytest.mark.words  # it walks whole pipelines
 def test_a_way_learns_from_as_many_labels_as_asked_and_is_judged_by_all(monkeypatch):
     monkeypatch.setattr(transfer, "WAYS", ("alone", "fine-tuned, trunk frozen"))
     rows = pd.DataFrame(one_world(1, [*SMALL, "train.passes=1"], (200,)))

@@ -1,5 +1,6 @@
 """The contents of tables: numbers with their intervals as text, the same in the terminal and on the page."""
 
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log10
 from typing import Any
@@ -116,8 +117,10 @@ class Matrix:
 def grid(table: pd.DataFrame) -> Grid:
     """Lay out rows of `frame` (any selection of them), with the compared runs side by side."""
     others = compared(table)
-    groups = table.groupby(KEYS, sort=False, dropna=False)
-    return Grid(tuple(others), tuple(_line(group, others) for _, group in groups))
+    lines: dict[tuple[str | None, ...], list[dict[Hashable, Any]]] = {}  # rows of one number, which differ in the run compared with
+    for row in table.to_dict("records"):
+        lines.setdefault(tuple(_text(row[key]) for key in KEYS), []).append(row)
+    return Grid(tuple(others), tuple(_line(rows, others) for rows in lines.values()))
 
 
 def cell_of(value: Any, low: Any, high: Any, *, verdict: str | None = None, signed: bool = False) -> Cell:
@@ -131,14 +134,15 @@ def conditional_words(name: str) -> str | None:
     return None if parts is None else f"{parts[0]}, given {parts[1]}"
 
 
-def _line(group: pd.DataFrame, others: list[str]) -> Line:
-    first = group.iloc[0]
+def _line(rows: Sequence[Mapping[Hashable, Any]], others: list[str]) -> Line:
+    first = rows[0]
     differences = {
         row["against"]: Cell(
             _number(row["difference"]), _number(row["difference_low"]), _number(row["difference_high"]),
             _text(row["difference_reason"]), _text(row["verdict"]), signed=True,
         )
-        for row in group[group["against"].notna()].to_dict("records")
+        for row in rows
+        if not pd.isna(row["against"])
     }  # fmt: skip
     absent = Cell(None, None, None, "not compared", signed=True)
     return Line(
