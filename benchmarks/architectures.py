@@ -28,7 +28,7 @@ REFERENCE = "shared_bottom"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--budget", type=int, help="multiplications a row that every way is sized to")
+    parser.add_argument("--budget", type=int, help="multiplications per row that every way is sized to")
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()

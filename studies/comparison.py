@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=WAYS)
     parser.add_argument("pipeline", type=Path, help="a pipeline's TOML")
-    parser.add_argument("--budget", type=int, help="multiplications a row, all objectives together")
+    parser.add_argument("--budget", type=int, help="multiplications per row, all objectives together")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a way, seed and objective")
     parser.add_argument("--table", type=Path, help="markdown of the means and differences")

@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pipeline", type=Path, help="a pipeline's TOML")
     parser.add_argument("--passes", type=int, default=6)
-    parser.add_argument("--budget", type=int, help="multiplications a row of every training")
+    parser.add_argument("--budget", type=int, help="multiplications per row of every training")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row a way, seed, objective and pass")
     parser.add_argument("--figure", type=Path, help="PNG of the losses")

@@ -222,7 +222,7 @@ def sweep(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show a front instead of a point: every config of a grid with every seed. What is trained is not trained again."""
+    """Show a Pareto front instead of a point: every config of a grid with every seed. What is trained is not trained again."""
     from recsys import experiments
     from recsys.config.grid import axis, grid, simplex
 

@@ -37,10 +37,10 @@ def sweep_words(rows: pa.Table) -> list[str]:
 
 def _sections(table: pd.DataFrame) -> list[Section]:
     points, runs = _points(table), _numbered(table[(table["what"] == "run") & (table["split"] == _judging(table))])
-    matrices = {f"Every point on {_judging(table)} days, those on the front first": _matrix(table)}
+    matrices = {f"Every point on {_judging(table)} days, those on the Pareto front first": _matrix(table)}
     if _later(table):
         matrices[f"The same points on {_later(table)} days, which were not used for the verdicts"] = _later_matrix(table)
-    shown = [Section("front", "The front", " ".join(_words(table)), matrices=matrices)]
+    shown = [Section("front", "The Pareto front", " ".join(_words(table)), matrices=matrices)]
     if drawn := planes(points):
         about = (
             "A point is a config. Its cross is the interval of its difference to the mean of all points, in each of the two numbers: noise"
@@ -152,7 +152,7 @@ def _ends(table: pd.DataFrame) -> Matrix:
 def _words(table: pd.DataFrame) -> list[str]:
     front, split = _front(table), _judging(table)
     counts = front["verdict"].value_counts()
-    parts = [f"on the front as measured: {counts.get(schema.FRONT, 0)}"]
+    parts = [f"on the Pareto front as measured: {counts.get(schema.FRONT, 0)}"]
     if counts.get(schema.NOISE):
         parts.append(f"behind it by no more than noise: {counts[schema.NOISE]}")
     if counts.get(schema.DOMINATED):
