@@ -46,7 +46,7 @@ def pipeline_of(run: Path) -> Pipeline:
         return Pipeline.model_validate(known["pipeline"])
     except ValidationError as error:
         found = next(problems_of(error, known["pipeline"]))
-        raise ArtifactError(f"{run}: made by an earlier version ({found}). Fix: run recsys run with its pipeline's TOML again") from error
+        raise ArtifactError(f"{run}: made by an earlier version ({found}). Fix: make it again, recsys run PIPELINE.toml") from error
 
 
 def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, split: str | None, out: Path | None) -> pa.Table:
@@ -63,7 +63,7 @@ def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, s
         raise ConfigError(f"compare: found {', '.join(twice)} more than once, expected runs of different names")
     if out is not None and out.suffix != ".html" and out.is_file():
         raise ConfigError(f"--out {out}: found a file, expected FILE.html or a folder")
-    pipeline = pipeline_of(runs[0])
+    pipeline, *_ = [pipeline_of(run) for run in runs]
     split, options = judging(pipeline, split), pipeline.evaluate
     judged = evaluation.judged_by(pipeline.objective, metrics or report.MAIN_METRICS, conditional=True)
     scored = ((run.name, artifacts.read_table(run / PREDICTIONS)) for run in runs)

@@ -19,7 +19,7 @@ from recsys.cli.arguments import (
     RunName,
     Workspace,
 )
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, nearest
 from recsys.progress import Console
 from recsys.stages import STAGES, Stage
 from recsys.workspace import METRICS, PREDICTIONS
@@ -48,7 +48,7 @@ def run(
     from recsys import jobs, walk
 
     if until not in STAGES:
-        raise ConfigError(f'--until: found "{until}", expected one of {", ".join(STAGES)}')
+        raise ConfigError(f'--until: found "{until}", expected one of {", ".join(STAGES)}{nearest(until, STAGES)}')
     job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
     walk.run(job, until=until)
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recsys import artifacts, schema
-from recsys.config import Learning
+from recsys.config import Learning, problems_of
 from recsys.encoding import Encoder
 from recsys.errors import ArtifactError
 from recsys.objectives import Objective
@@ -68,17 +69,24 @@ def read_model(folder: Path) -> Model:
     """Read a model folder. Raise ArtifactError, naming the file, where anything in the folder differs from its manifest."""
     artifacts.verify(folder)
     try:
-        pipeline = Learning.model_validate_json((folder / CONFIG).read_bytes())
+        pipeline = _learning(folder / CONFIG)
         encoder = Encoder.load(folder / ENCODER)
         weights = load_file(folder / WEIGHTS)
         members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.members))
         means = json.loads((folder / TRAIN_MEANS).read_text(encoding="utf-8"))
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         what = " ".join(str(error).split())  # torch's message has several lines
-        raise ArtifactError(
-            f"{folder}: made by an earlier version ({what}). Fix: train it again, recsys run with its pipeline's TOML"
-        ) from error
+        raise ArtifactError(f"{folder}: made by an earlier version ({what}). Fix: train it again, recsys run PIPELINE.toml") from error
     return Model(pipeline, encoder, members, means)
+
+
+def _learning(file: Path) -> Learning:
+    """Read the options that a model was trained with. Raise ValueError where they are none of this version."""
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        return Learning.model_validate(raw)
+    except ValidationError as error:
+        raise ValueError(next(problems_of(error, raw))) from error
 
 
 def _member(pipeline: Learning, encoder: Encoder, weights: Mapping[str, Tensor], index: int) -> Member:
