@@ -18,7 +18,7 @@ Kind = Literal["binary", "regression", "watch_time", "ordinal"]
 
 
 class Learned(NamedTuple):
-    """A way to learn labels of one kind. `implementation` names the loss as MODULE:CLASS, a text: reading a TOML imports no torch."""
+    """A loss of labels of one kind. `implementation` names it as MODULE:CLASS, a text: reading a TOML imports no torch."""
 
     kind: Kind
     implementation: str

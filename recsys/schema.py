@@ -25,7 +25,6 @@ SCORE = "score"
 WEIGHT = "weight"  # of examples: the weight of a training row
 
 KNOWN_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP, REQUEST_ID, QUERY_ITEM_ID, POSITION, DEVICE, PROPENSITY, TARGET_PROPENSITY)
-REQUIRED_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP)
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
@@ -39,7 +38,6 @@ AGGREGATE, HISTORY, BIAS, SLICE = "agg.", "history.", "bias.", "slice."
 LABEL, PREDICTION, RANK = "label.", "pred.", "rank."
 KNOWN = "known."  # before the name of an objective: the timestamp at which its label is known; null where the label is null
 RAW = "raw."  # before the name of a column of predictions: its values before calibration
-FEATURE_PREFIXES = (USER, ITEM, QUERY, CONTEXT, ID, AGGREGATE, HISTORY, BIAS)
 
 HISTORY_AGE = HISTORY + "age"  # natural log of 1 + seconds between a past impression and this one
 COUNT = "count"  # natural log of 1 + impressions, as in agg.item_id.count.7

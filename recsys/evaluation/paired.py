@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import predictions as prediction_files
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, nearest
 from recsys.evaluation.inputs.scored_impressions import as_table, check_options, read_impressions
 from recsys.evaluation.inputs.scores import Scores, check_predictions, check_same_impressions, read_scores
 from recsys.evaluation.inputs.slices import splits
@@ -94,7 +94,7 @@ def metric_of(target: Target, name: str) -> Metric:
     try:
         return list_metric(ListMetric.parse(name))
     except ValueError as error:
-        raise ValueError(f"{error}, or one of {', '.join(there)}") from error
+        raise ValueError(f"{error}, or one of {', '.join(there)}{nearest(name, there)}") from error
 
 
 def paired(

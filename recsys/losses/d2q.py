@@ -9,7 +9,7 @@ The rank of ties (at 0, at the full length) is the middle of their ranks. Rows w
 rows. The paper's value is Φ_g⁻¹(σ(o)), the watch time at a mean rank. This is not a mean watch time: where most impressions are not
 watched, it is 0 for nearly all rows. Here the value is the mean label of training rows of the same group whose predicted rank is alike.
 
-Shape letters: B rows, N training rows, J objectives of this kind, A durations, E inner edges, G groups, Q knots of a CDF, P of a map.
+Shape letters: B rows, N training rows, J objectives of this loss, A durations, E inner edges, G groups, Q knots of a CDF, P of a map.
 """
 
 from collections.abc import Callable, Sequence

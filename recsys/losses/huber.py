@@ -1,6 +1,6 @@
 """A number with far outliers: Huber's loss on the standardised label.
 
-Shape letters: B rows, N training rows, J objectives of this kind.
+Shape letters: B rows, N training rows, J objectives of this loss.
 """
 
 from collections.abc import Sequence

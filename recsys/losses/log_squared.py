@@ -1,6 +1,6 @@
 """A duration ≥ 0: squared loss on z = log(1 + y), standardised. The value is still an expected duration.
 
-Shape letters: B rows, N training rows, J objectives of this kind.
+Shape letters: B rows, N training rows, J objectives of this loss.
 """
 
 from collections.abc import Sequence

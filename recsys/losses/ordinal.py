@@ -7,7 +7,7 @@ on which the output lies into C + 1 levels,
 
 with θ_0 = −∞ and θ_{C+1} = ∞. The value is the expected level.
 
-Shape letters: B rows, N training rows, J objectives of this kind, C cuts, L = C + 1 levels of the objective that has most.
+Shape letters: B rows, N training rows, J objectives of this loss, C cuts, L = C + 1 levels of the objective that has most.
 """
 
 from collections.abc import Sequence

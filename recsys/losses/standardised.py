@@ -1,6 +1,6 @@
 """The common part of squared and Huber losses on a number: a scale on which training labels have mean 0 and deviation 1.
 
-Shape letters: B rows, N training rows, J objectives of one kind.
+Shape letters: B rows, N training rows, J objectives of one loss.
 """
 
 from collections.abc import Sequence

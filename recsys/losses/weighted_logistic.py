@@ -8,7 +8,7 @@ u is the mean watch time of the watched impressions, so that positives weigh 1 o
 The learned odds are Σ (y/u) over the number of unwatched rows, Σy / (u·(N − k)) = E[y] / (u·(1 − P)), where P = k/N is the share watched.
 So u·exp(o) overstates E[y] by the factor 1 / (1 − P): hardly where few impressions are watched, without bound where all are.
 
-Shape letters: B rows, N training rows, J objectives of this kind.
+Shape letters: B rows, N training rows, J objectives of this loss.
 """
 
 from collections.abc import Sequence

@@ -86,7 +86,7 @@ def frozen_parameters(ranker: Ranker, pipeline: Learning, one: Batch) -> frozens
     return frozenset(names)
 
 
-def _trunk(ranker: Ranker, way: str, one: Batch) -> set[str]:
+def _trunk(ranker: Ranker, architecture: str, one: Batch) -> set[str]:
     """Return the names of the architecture's parameters that the shared tensor depends on. Raise ConfigError without any."""
     was_training = ranker.training
     shared = ranker.eval()(one, position="missing").shared
@@ -96,7 +96,7 @@ def _trunk(ranker: Ranker, way: str, one: Batch) -> set[str]:
     trunk = {name for name, gradient in zip(inner, reached, strict=shared is not None) if gradient is not None}
     if not trunk:
         raise ConfigError(
-            f'train.freeze: found "experts" with model.architecture = "{way}", which has no layer that all'
+            f'train.freeze: found "experts" with model.architecture = "{architecture}", which has no layer that all'
             ' objectives read, expected an architecture with one. Fix: leave "experts" out'
         )
     return trunk

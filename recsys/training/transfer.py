@@ -172,7 +172,7 @@ def _copy(new: Tensor, old: Tensor, matches: Sequence[Match]) -> Tensor:
 
 
 def _of_losses(losses: nn.Module, name: str) -> list[str]:
-    """Return the objectives of a constant's rows: all objectives, or those of the constant's kind."""
+    """Return the objectives of a constant's rows: all objectives, or those of the constant's loss."""
     return [objective.name for objective in getattr(losses.get_submodule(name.rpartition(".")[0]), "objectives", ())]
 
 
@@ -192,8 +192,9 @@ def _rows(new: Vocabulary, old: Vocabulary) -> NDArray[np.int64]:
 # --- Comparing the two ----------------------------------------------------------------------------------------------
 def _options(pipeline: Learning) -> dict[str, Any]:
     """Return the options that determine the model's shapes and what its outputs mean."""
-    model, way = pipeline.model, pipeline.model.architecture
-    own = {f"model.{way}.{key}": value for key, value in getattr(model, way) if key != "top_k" and not isinstance(value, float)}
+    model, architecture = pipeline.model, pipeline.model.architecture
+    options = getattr(model, architecture)
+    own = {f"model.{architecture}.{key}": value for key, value in options if key != "top_k" and not isinstance(value, float)}
     frame = {f"model.{key}": value for key, value in model if key not in _FREE and key not in ARCHITECTURES}
     kinds = {f"objective.{objective.name}.{key}": getattr(objective, key) for objective in pipeline.objective for key in _KIND}
     return frame | own | kinds

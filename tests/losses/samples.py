@@ -1,4 +1,4 @@
-"""Objectives of every method in one model, in no order, and labels of them with holes."""
+"""Objectives of every loss in one model, in no order, and labels of them with holes."""
 
 import numpy as np
 

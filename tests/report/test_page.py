@@ -255,7 +255,7 @@ def test_a_look_that_is_no_matrix_is_refused(run, pipeline, columns, rows, polar
         written(run, pipeline)
 
 
-def test_a_way_of_sharing_without_looks_has_no_such_section(short_run) -> None:
+def test_an_architecture_without_looks_has_no_such_section(short_run) -> None:
     (short_run / "model" / "inside.json").write_text(json.dumps(INSIDE | {"looks": []}))
     ids = Page(written(short_run, SHORT)).ids
     assert "inside" not in ids

@@ -294,7 +294,7 @@ def test_what_a_model_folder_says(toy: Toy, run_of_two: Path) -> None:
         assert means[name] == pytest.approx(np.mean([value for value in training[f"label.{name}"].to_pylist() if value is not None]))
 
 
-def test_a_way_of_sharing_without_gates_shows_none(trained: Trained) -> None:
+def test_an_architecture_without_gates_shows_none(trained: Trained) -> None:
     run = trained(pipeline_of(model={"architecture": "shared_bottom", "position": "blind"}))
     inside = json.loads((run / "model/inside.json").read_text())
     assert (inside["looks"], inside["position_bias"]) == ([], [])

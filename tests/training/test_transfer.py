@@ -146,15 +146,15 @@ def test_devices_go_by_name(first: Path, other: Toy) -> None:
         assert theirs[name].any()
 
 
-SHARINGS = ("single_task", "shared_bottom", "soft", "concat_task", "film", "mtan", "mmoe", "cgc", "ple", "home", "pepnet", "stem", "aitm")
+NAMES = ("single_task", "shared_bottom", "soft", "concat_task", "film", "mtan", "mmoe", "cgc", "ple", "home", "pepnet", "stem", "aitm")
 
 
 READS_THE_NEW_ONES = ("ple", "stem", "home")  # a gate over all experts weighs the new objective's, or its group's, too
 
 
-@pytest.mark.parametrize("architecture", SHARINGS)
+@pytest.mark.parametrize("architecture", NAMES)
 def test_with_the_same_encoder_old_objectives_are_predicted_as_before(toy: Toy, tmp_path: Path, architecture: str) -> None:
-    """By ways whose outputs of one objective do not read another's own part, or the new one comes last; and by no others."""
+    """By architectures whose outputs of one objective do not read another's own part, or the new one comes last; and by no others."""
     model = {
         "architecture": architecture,
         "single_task": {"hidden": [8]},

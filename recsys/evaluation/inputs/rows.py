@@ -148,10 +148,6 @@ class Rows:
         return Order.of(self.prediction_N)
 
     @cached_property
-    def by_ranking(self) -> Order:
-        return self.by_prediction if self.ranking_N is self.prediction_N else Order.of(self.ranking_N)
-
-    @cached_property
     def prediction_code(self) -> CodeArray:
         return order_code(self.prediction_N)
 
