@@ -77,7 +77,7 @@ class Effect:
 
     @property
     def verdict(self) -> str:
-        """Whether the constraint held or, without a constraint, whether the metric changed. Inconclusive unless the interval decides."""
+        """Return the verdict on the constraint or, without one, on the change. It is inconclusive unless the interval decides."""
         if self.low is None or self.high is None:
             return f"no verdict: {self.reason}" if self.reason else "no verdict"
         if self.least is None:

@@ -182,7 +182,7 @@ class Objective(Options):
 
     @property
     def sees_position(self) -> bool:
-        """Whether this objective's own output may depend on where the impression was shown."""
+        """Return whether this objective's own output may depend on where the impression was shown."""
         return self.group == schema.ENGAGEMENT if self.position is None else self.position
 
 

@@ -34,7 +34,7 @@ class Baseline(ABC):
     @property
     @abstractmethod
     def sees_position(self) -> bool:
-        """Whether a missing position changes the prediction."""
+        """Return whether a missing position changes the prediction."""
 
     @abstractmethod
     def fit(self, train: Rows, validation: Rows | None) -> None:

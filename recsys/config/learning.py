@@ -24,6 +24,6 @@ class Learning(Options):
 
     @property
     def follows_position(self) -> tuple[bool, ...]:
-        """Whether each objective's prediction depends on the position: where it, or an objective it is given, sees the position."""
+        """Return whether each objective's prediction depends on the position: where it, or an objective it is given, sees the position."""
         sees = self.model.position != "blind"
         return tuple(sees and any(link.sees_position for link in chain(objective, self.objective)) for objective in self.objective)

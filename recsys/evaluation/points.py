@@ -101,7 +101,7 @@ class Points:
 
     @cached_property
     def ahead(self) -> BoolArray:
-        """Whether the row's point dominates the column's, as measured, [P, P]."""
+        """Return whether the row's point dominates the column's, as measured, [P, P]."""
         return dominates(self.sign * self.value)
 
     @cached_property

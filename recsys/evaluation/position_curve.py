@@ -1,4 +1,4 @@
-"""What was observed at each position, as examined × relevant.
+"""The label observed at each position, split into examined × relevant.
 
 The position-based click model (Richardson et al. 2007) is P(click) = P(examined | position) · P(click | examined). The second factor is the
 relevance. A model's prediction with the position missing takes the place of this factor, up to a constant: the prediction is the relevance

@@ -1,4 +1,4 @@
-"""What an experiment compares: pipelines under names, each trained with the same seeds and judged by the same labels."""
+"""The variants that an experiment compares: pipelines under names, trained with the same seeds and judged by the same labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -75,7 +75,7 @@ class ObjectiveLosses(nn.Module):
 
     @property
     def is_smeared(self) -> bool:
-        """Whether some values need `fit_smearing` to be means."""
+        """Return whether some values need `fit_smearing` to be means."""
         return any(loss.is_smeared for loss, _ in self._losses())
 
     def forward(

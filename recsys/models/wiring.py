@@ -1,4 +1,4 @@
-"""What the axes of a ranker's tensors hold, and which places along them hold the same in another ranker.
+"""The meaning of the axes of a ranker's tensors, and the places along them that hold the same in another ranker.
 
 A tensor has a word per axis; further axes are `*`. A word is the size of the axis as factors joined by `.`, the outermost first. A factor
 is a sum of blocks joined by `+`:
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 
 class Match(NamedTuple):
-    """For N places, the places of another axis that hold the same."""
+    """The places of another axis that hold the same as N places of this one."""
 
     there_N: NDArray[np.int64]  # −1 where the other axis has no such place
     size: int  # of the other axis

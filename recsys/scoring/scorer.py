@@ -46,7 +46,7 @@ class Scorer:
 
     @property
     def sees_position(self) -> bool:
-        """Whether "logged" and "missing" positions give different predictions."""
+        """Return whether "logged" and "missing" positions give different predictions."""
         return sees_position(self.model.pipeline, self.model.encoder.layout)
 
     def predict(self, examples: pa.Table, position: Position = "missing") -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What the reading of raw files asks of a kind of source. Each kind is a class in a file of its own, named in `config.SOURCES`."""
+"""The interface of a kind of source, for reading its raw files. Each kind is a class in a file of its own, named in `config.SOURCES`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

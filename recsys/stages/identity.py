@@ -1,4 +1,4 @@
-"""What makes two runs the same, and what config a run's folder stands for."""
+"""The identity of a run: the config that makes two runs the same, and that a run's folder stands for."""
 
 from collections.abc import Mapping
 from pathlib import Path

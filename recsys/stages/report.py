@@ -1,4 +1,4 @@
-"""What a run has left → report.html, and its main numbers in the terminal."""
+"""A run's files → report.html, and its main numbers in the terminal."""
 
 from collections.abc import Sequence
 from pathlib import Path

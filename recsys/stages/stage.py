@@ -37,7 +37,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Part:
-    """What a stage makes in one go, and what it is made of."""
+    """An output that a stage makes in one go, and its inputs."""
 
     name: str
     origin: Origin  # its inputs: an artifact, or another thing that counts → fingerprint of its content

@@ -15,7 +15,7 @@ SAID = {"fresh": "fresh", "stale": "stale ({})", "depends": "depends on {}", "un
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of a stage before it runs. `because`: the options or outputs that make it stale, or the stages that it depends on."""
+    """The state of a stage before it runs. `because`: the options or outputs that make it stale, or the stages that it depends on."""
 
     stage: str
     state: State

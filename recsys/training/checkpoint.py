@@ -64,7 +64,7 @@ class Checkpoints:
 
     @property
     def foreign(self) -> bool:
-        """Whether the folder's checkpoint was written for another fingerprint."""
+        """Return whether the folder's checkpoint was written for another fingerprint."""
         return self.folder.exists() and any(self.folder.glob("*.safetensors")) and self.read("state") is None
 
     def remove(self) -> None:

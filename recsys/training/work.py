@@ -44,7 +44,7 @@ class Work:
 
     @property
     def continues(self) -> bool:
-        """Whether the refit goes on where the training days ended, as in time order. Shuffled, it starts afresh on all days."""
+        """Return whether the refit goes on where the training days ended, as in time order. Shuffled, it starts afresh on all days."""
         return self.pipeline.train.order == "time"
 
     @property
@@ -85,7 +85,7 @@ class Work:
 
     @property
     def chooses(self) -> bool:
-        """Whether one of the shuffled passes is chosen: validation days have labels to choose by."""
+        """Return whether one of the shuffled passes is chosen: validation days have labels to choose by."""
         known = [day for of_day in self.validation_days for day in self.arrivals[of_day]]
         return not self.continues and bool(self.judged.holds(np.array(known, np.int64)).any())
 

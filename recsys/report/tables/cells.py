@@ -91,7 +91,7 @@ class Grid:
 
     @property
     def is_partly_covered(self) -> bool:
-        """Whether some value rests on less than all of its rows. Where none does, a column of coverage would hold only 100 %."""
+        """Return whether some value rests on less than all of its rows. Where none does, a column of coverage would hold only 100 %."""
         return any(line.coverage is not None and line.coverage < 1 for line in self.lines)
 
 
@@ -105,12 +105,12 @@ class Matrix:
 
     @property
     def is_grouped(self) -> bool:
-        """Whether rows without a name belong to the last one that has a name."""
+        """Return whether rows without a name belong to the last one that has a name."""
         return any(not name for name, _ in self.rows)
 
     @property
     def is_judged(self) -> bool:
-        """Whether any of its numbers has a mark, which the legend explains."""
+        """Return whether any of its numbers has a mark, which the legend explains."""
         return any(isinstance(cell, Cell) and cell.verdict is not None for _, cells in self.rows for cell in cells)
 
 
