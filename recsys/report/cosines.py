@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from recsys.report.tables.frame import by_chance
+
 NO_INTERVAL = "No interval is known (one day, or one member in shuffled passes): no cosine can be told from the noise of labels."
 
 _ROUND = ["member", "phase", "pass", "step"]
@@ -20,7 +22,7 @@ def pooled_cosines(products: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
     A cosine is Σ ⟨G_j, G_k⟩ / √(Σ ⟨G_j, G_j⟩ · Σ ⟨G_k, G_k⟩), with sums over rounds and members. A mean of the rounds' cosines would
     leave out rounds in which noise hides a gradient. Rounds in which noise nearly hides it would dominate that mean.
-    A cosine is NaN where a sum under the root is not above 0.
+    A cosine is NaN where a sum under the root is not above 0. An objective that does not learn has no gradient, and is left out.
 
     The interval is Student's, from a jackknife over days, which have no row in common. In shuffled passes the jackknife is over members,
     each with its own order. Where a pass has few batches, members are measured on the same rows, and the interval is too narrow. With one
@@ -29,7 +31,9 @@ def pooled_cosines(products: pd.DataFrame, confidence: float) -> pd.DataFrame:
     known = products.dropna(subset="product")
     is_own = known["objective"] == known["other"]
     own = known[is_own].set_index([*_ROUND, "objective"])["product"]
-    pairs = known[~is_own].join(own.rename("own"), on=[*_ROUND, "objective"])
+    learn = own[own != 0].index.unique("objective")
+    apart = known[~is_own & known["objective"].isin(learn) & known["other"].isin(learn)]
+    pairs = apart.join(own.rename("own"), on=[*_ROUND, "objective"])
     pairs = pairs.join(own.rename_axis([*_ROUND, "other"]).rename("others"), on=[*_ROUND, "other"])
     found = []
     for (objective, other), rounds in pairs.groupby(["objective", "other"], sort=False):
@@ -90,7 +94,7 @@ def words(cosines: pd.DataFrame, confidence: float) -> str:
         if len(found)
     ]
     parts.append(f"Inconclusive: {int((~is_clear(judged)).sum())} of {len(judged)} cosines")
-    return f"{'. '.join(parts)}. By chance alone, about {(1 - confidence) * len(judged):.1g} intervals would exclude 0.{hidden}"
+    return f"{'. '.join(parts)}. {by_chance(len(judged), confidence)}{hidden}"
 
 
 def with_interval(pair: Any) -> str:

@@ -55,7 +55,7 @@ def test_weights_and_gradients_are_shown_where_there_are_any(short_run) -> None:
     assert "Weights during training: click from 1 to 2; watch from 1 to 1." in html
     assert "Lengths of the gradients in the shared layer's weights: click from 2 to 2; watch from 0.5 to 0.5." in html
     assert "(in brackets) inconclusive: click and watch +0.25 [-0.39, +0.89]." in html  # .3 and .2: ± 12.706 · .05
-    assert "Inconclusive: 1 of 1 cosines. By chance alone, about 0.05 intervals would exclude 0." in html
+    assert "Inconclusive: 1 of 1 cosines. By chance alone, about 0.05 of 1 intervals would exclude 0." in html
 
 
 def test_weights_that_stay_have_no_figure(tmp_path) -> None:
@@ -116,12 +116,11 @@ def test_a_gradient_that_noise_hides_has_no_cosine(run) -> None:
 
 
 # --- Cosines over measurements ------------------------------------------------------------------------------------
-def measured(by_day: list[list[dict]], names: tuple[str, str] = ("click", "watch")) -> pd.DataFrame:
+def measured(by_day: list[list[dict]]) -> pd.DataFrame:
     """Of each day, the products of each member."""
-    called = dict(zip(("click", "watch"), names, strict=True))
     return pd.DataFrame(
         {"member": member, "phase": "choose", "pass": 1, "day": str(day), "step": day, "part": "train"}
-        | {"objective": called[one], "other": called[other], "product": product}
+        | {"objective": one, "other": other, "product": product}
         for day, members in enumerate(by_day)
         for member, of in enumerate(members)
         for one, others in of.items()
@@ -156,6 +155,14 @@ def test_days_in_which_noise_hides_a_gradient_count_too() -> None:
     (found, _) = pooled_cosines(measured(days), 0.95)["cosine"]
     assert found == pytest.approx(0.6 / (7.5 * 0.75) ** 0.5)
     assert pooled_cosines(measured([days[0], days[2]]), 0.95)["cosine"].isna().all()
+
+
+def test_an_objective_that_does_not_learn_is_left_out() -> None:
+    nothing = dict.fromkeys(("click", "watch", "idle"), 0.0)
+    day = {"click": {"click": 4.0, "watch": 0.3, "idle": 0.0}, "watch": {"click": 0.3, "watch": 0.25, "idle": 0.0}, "idle": nothing}
+    found = pooled_cosines(measured([[day], [day]]), 0.95)
+    assert set(found["objective"]) == set(found["other"]) == {"click", "watch"}
+    assert "no cosine" not in words(found, 0.95)
 
 
 def test_one_day_has_no_interval() -> None:

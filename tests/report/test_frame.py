@@ -6,7 +6,7 @@ import pytest
 from recsys import schema
 from recsys.report import frame
 from recsys.report.tables.cells import Cell, grid
-from recsys.report.tables.frame import by_slice, compared, falls, short_names, splits, whole
+from recsys.report.tables.frame import by_chance, by_slice, compared, falls, short_names, splits, whole
 
 
 def row(**changes) -> dict:
@@ -152,3 +152,8 @@ def test_whole_leaves_out_days_and_slices(metrics) -> None:
     found = whole(frame(metrics))
     assert found["day"].isna().all()
     assert set(found["slice"]) == {"all"}
+
+
+@pytest.mark.parametrize(("intervals", "about"), [(1, "0.05"), (5, "0.25"), (25, "1"), (400, "20")])
+def test_the_number_by_chance_is_written_without_an_exponent(intervals: int, about: str) -> None:
+    assert by_chance(intervals, 0.95) == f"By chance alone, about {about} of {intervals} intervals would exclude 0."

@@ -47,7 +47,7 @@ def test_groups_are_sorted_by_the_fall_and_named_in_words(pipeline) -> None:
     assert watch.title == "watch: no fall of XAUC has an interval above 0"
     assert "today's counters -.0020 [-.0040, .0010]" in click.text
     assert "1,234 test impressions, drawn with seed 7, the mean of 3 permutations" in section.about
-    assert "By chance alone, about 0 of 5 intervals would exclude 0" in section.about  # one cannot be seen at all
+    assert "By chance alone, about 0.25 of 5 intervals would exclude 0" in section.about  # one cannot be seen at all
 
 
 def test_what_has_no_value_is_said_and_not_drawn(pipeline) -> None:

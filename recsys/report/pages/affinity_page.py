@@ -14,7 +14,7 @@ from recsys.report.figures.heat_map import heat_map, scale_of
 from recsys.report.pages.page import page
 from recsys.report.pages.sections import Section
 from recsys.report.tables.cells import MARKS, Cell, Matrix
-from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, verdict_of
+from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, by_chance, verdict_of
 
 ALONE, WITH_ALL = "alone", "all"
 
@@ -135,7 +135,7 @@ def _words(gains: pd.DataFrame, confidence: float) -> str:
     ]
     unclear = int((judged["verdict"] == UNCLEAR).sum())
     parts.append(f"Inconclusive, within the noise of {_over(gains)}: {unclear} of {len(judged)} gains")
-    words = f"{'. '.join(parts)}. By chance alone, about {(1 - confidence) * len(judged):.1g} intervals would exclude 0."
+    words = f"{'. '.join(parts)}. {by_chance(len(judged), confidence)}"
     if gains["seeds"].max() == 1:
         words += " One seed: what is said is of these trained models. Whether a partner does it again, only more seeds tell."
     return words

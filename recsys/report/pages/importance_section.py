@@ -9,6 +9,7 @@ from recsys.config import Pipeline
 from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values
 from recsys.report.pages.sections import Section
 from recsys.report.tables.cells import Cell, cell_of
+from recsys.report.tables.frame import by_chance
 
 NAMED = 2  # groups that a title names
 METRIC_WORDS = {"auc": "AUC", "xauc": "XAUC"}
@@ -60,8 +61,7 @@ def _about(table: pd.DataFrame, pipeline: Pipeline) -> str:
         " Intervals resample users."
     )
     if len(judged):
-        chance = (1 - pipeline.evaluate.confidence) * len(judged)
-        about += f" By chance alone, about {chance:.0f} of {len(judged)} intervals would exclude 0."
+        about += f" {by_chance(len(judged), pipeline.evaluate.confidence)}"
     for objective, rows in table[table["value"].isna()].groupby("objective", sort=False):
         about += f" No value for {objective}: {rows['reason'].iloc[0]}."
     return about

@@ -19,7 +19,7 @@ from recsys.report import cosines
 from recsys.report.figures import balance_figures, look_figures, metric_figures, model_figures
 from recsys.report.figures.figure import Figure
 from recsys.report.tables.cells import Grid, Matrix, conditional_words, grid
-from recsys.report.tables.frame import by_day, falls, splits, whole
+from recsys.report.tables.frame import by_chance, by_day, falls, splits, whole
 from recsys.report.tables.verdict import Comparison, comparisons
 from recsys.report.training_log import Inside, Journal
 
@@ -139,8 +139,7 @@ def slices(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
     )
     judged = int(sliced["verdict"].notna().sum())
     if judged:
-        chance = (1 - pipeline.evaluate.confidence) * judged
-        about += f" By chance alone, about {chance:.0f} of {judged} such intervals would exclude 0."
+        about += f" {by_chance(judged, pipeline.evaluate.confidence)}"
     if len(all_lines.lines) > MAX_LINES:
         about += f" The first {MAX_LINES} of {len(all_lines.lines)}; all are in metrics.parquet."
     first, more = (Grid(all_lines.others, lines) for lines in (all_lines.lines[:OPEN_LINES], all_lines.lines[OPEN_LINES:MAX_LINES]))
