@@ -143,7 +143,7 @@ def figure(rows: pd.DataFrame) -> alt.FacetChart:
     """
     ways = list(dict.fromkeys(rows["way"]))
     best = rows.groupby(["way", "seed", "objective"])["joint"].transform("min")
-    base = alt.Chart().encode(x=alt.X("pass:O", title="passes over the training days"), color=alt.Color("way:N", sort=ways, title="way"))
+    base = alt.Chart().encode(x=alt.X("pass:O", title="passes over the training days"), color=alt.Color("way:N", sort=ways, title=None))
     title, scale = "validation loss (1: the best constant)", alt.Scale(zero=False)
     seeds = base.mark_line(strokeWidth=0.6, opacity=0.5).encode(y=alt.Y("loss:Q", title=title, scale=scale), detail="seed:N")
     means = base.mark_line(strokeWidth=2).encode(y=alt.Y("mean(loss):Q", title=title, scale=scale))
