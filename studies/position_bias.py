@@ -110,7 +110,7 @@ def learned_curve(rows: pd.DataFrame) -> pd.DataFrame:
 
 def figure(rows: pd.DataFrame) -> alt.HConcatChart:
     """Draw the tower's gains in rightly ordered pairs (left), and the curve that it learned (right)."""
-    gains = alt.Chart(differences(rows), title="What the tower gains over each other way (95 % over seeds)").encode(
+    gains = alt.Chart(differences(rows), title="What the tower gains over blind and input (95 % over seeds)").encode(
         x=alt.X("sharpness:O", title="sharpness of the logging policy"), color=alt.Color("against:N", title="against")
     )
     points = gains.mark_point(filled=True, size=60).encode(y=alt.Y("gain:Q", title="share of pairs ordered rightly"), xOffset="against:N")
