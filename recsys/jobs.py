@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recsys import artifacts
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
 from recsys.progress import Console
-from recsys.stages import Job, encoded_of, examples_of, run_identity, run_name
-from recsys.workspace import CONFIG, RUNS
+from recsys.stages import Job, encoded_of, examples_of, known_config, run_identity, run_name
+from recsys.workspace import RUNS
 
 
 def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: bool, console: Console) -> Job:
@@ -23,8 +22,8 @@ def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: b
     require_writable(workspace)
     examples = examples_of(pipeline, folder)
     job = Job(pipeline, folder, folder / RUNS / name, examples, encoded_of(pipeline, folder, examples), console)
-    known = artifacts.read_json(job.run / CONFIG)
-    if known is not None and known["identity"] != identity and not replace:
+    known = None if replace else known_config(job.run)
+    if known is not None and known["identity"] != identity:
         keys = ", ".join(_differing(known["identity"], identity))
         raise ConfigError(
             f"--run {name}: stands for another config, which differs in {keys}. Fix: another name, or --replace to train it anew"

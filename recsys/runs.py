@@ -14,7 +14,7 @@ from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.judge import judged_on, judging, metrics_of, warn, warn_of_run
 from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console
-from recsys.stages import contents
+from recsys.stages import contents, known_config
 from recsys.workspace import CONFIG, FUSION, METRICS, PREDICTIONS, RUNS
 
 COMPARISON_FILE = "compare.html"
@@ -39,9 +39,9 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS) -> Path:
 
 def pipeline_of(run: Path) -> Pipeline:
     """Return the config that a run was made with. Raise ArtifactError where there is none, or one of an earlier version."""
-    known = artifacts.read_json(run / CONFIG)
+    known = known_config(run)
     if known is None:
-        raise ArtifactError(f"{run / CONFIG}: found nothing, expected the config of the run. Fix: run the pipeline again")
+        raise ArtifactError(f"{run / CONFIG}: found nothing of this version, expected the config of the run. Fix: run the pipeline again")
     try:
         return Pipeline.model_validate(known["pipeline"])
     except ValidationError as error:

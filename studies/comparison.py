@@ -116,7 +116,7 @@ def measured(run: Run, reference: Run) -> list[dict[str, object]]:
         about = {"way": run.variant.name, "seed": run.seed, "objective": objective.name, "metric": own["metric"]}
         numbers = {"n": own["n"], "n_positive": own["n_positive"], "value": own["value"], **dict(zip(GAIN, difference, strict=True))}
         cost = {"multiplications": inside["multiplications"], "parameters": inside["parameters"]["dense"]}
-        rows.append({**about, **numbers, "loss_weight": objective.loss_weight, **cost, "rows_per_second": inside["rows_per_second"]})
+        rows.append({**about, **numbers, "loss_weight": objective.loss_weight, **cost})
     return rows
 
 

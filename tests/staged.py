@@ -1,9 +1,11 @@
 """The first stages on folders of a test's own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recsys.artifacts import Origin
+from recsys import artifacts
+from recsys.artifacts import MANIFEST, Manifest, Origin
+from recsys.artifacts.manifests import beside, describe
 from recsys.config import Pipeline
 from recsys.encoding import Encoder
 from recsys.progress import Console
@@ -48,3 +50,19 @@ def encode(pipeline: Pipeline, examples: Path, *, console: Console) -> Encoded:
     encoded = encoded_of(pipeline, examples.parent, examples)
     STAGES["encode"].run(Job(pipeline, examples.parent, examples.parent / "runs" / "test", examples, encoded, console))
     return Encoded(encoded, Encoder.load(encoded / ENCODER), tuple(days_in(encoded)))
+
+
+def sign(path: Path, **changes: str) -> None:
+    """Make a manifest agree with a file that a test has written: that of the folder artifact it lies in, or else one of its own.
+
+    `changes` are other fields of the manifest that shall change.
+    """
+    holder = next((folder for folder in path.parents if (folder / MANIFEST).is_file()), None)
+    if holder is None or beside(path).exists():
+        known = artifacts.manifest(path) or Manifest(ORIGIN.stage, ORIGIN.fingerprint)
+        artifacts.seal(path, **{"stage": known.stage, "fingerprint": known.fingerprint} | changes)
+        return
+    found = artifacts.manifest(holder)
+    assert found is not None
+    files = {**found.files, path.relative_to(holder).as_posix(): describe(path, path.name)}
+    (holder / MANIFEST).write_text(replace(found, files=files, **changes).text, encoding="utf-8")

@@ -1,11 +1,13 @@
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from recsys import artifacts
+from recsys.artifacts import manifests, write
 from recsys.errors import ArtifactError
 
 TABLE = pa.table({"a": [1, 2, 3]})
@@ -72,12 +74,98 @@ def test_one_changed_byte_is_found_and_named(tmp_path: Path):
     assert caught.value.exit_code == 4
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"stage": 1, "unknown": 2}'])
-def test_a_foreign_manifest_is_refused_by_name(tmp_path: Path, text: str):
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"stage": 1, "checksum": "9f86d081884c"}'])
+def test_a_damaged_manifest_is_refused_by_name(tmp_path: Path, text: str):
     make(tmp_path / "out")
     (tmp_path / "out" / "_manifest.json").write_text(text)
-    with pytest.raises(ArtifactError, match="manifest that cannot be read"):
+    with pytest.raises(ArtifactError, match=r"_manifest\.json: found a damaged manifest"):
         artifacts.manifest(tmp_path / "out")
+
+
+def test_any_changed_byte_of_a_manifest_is_found_or_makes_no_difference(tmp_path: Path):
+    make(tmp_path / "out")
+    place = tmp_path / "out" / "_manifest.json"
+    whole, right = place.read_bytes(), artifacts.manifest(tmp_path / "out")
+    outcomes = set()
+    for position in range(len(whole)):
+        place.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        try:
+            found = artifacts.manifest(tmp_path / "out")
+        except ArtifactError:
+            outcomes.add("refused")
+            continue
+        assert found in (right, None)
+        outcomes.add("absent" if found is None else "the same")
+    assert "refused" in outcomes
+
+
+def test_a_manifest_of_an_earlier_version_counts_as_absent(tmp_path: Path):
+    make(tmp_path / "out")
+    place = tmp_path / "out" / "_manifest.json"
+    fields = json.loads(place.read_text())
+    del fields["checksum"]
+    place.write_text(json.dumps(fields))
+    assert artifacts.manifest(tmp_path / "out") is None
+    assert not artifacts.is_fresh(tmp_path / "out", "f")
+
+
+# --- Readers ------------------------------------------------------------------------------------------------------
+READERS = {
+    "read_table": artifacts.read_table,
+    "read_batches": lambda path: list(artifacts.read_batches(path, 2)),
+    "read_schema": artifacts.read_schema,
+    "count_rows": artifacts.count_rows,
+    "checked": artifacts.checked,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_reader_compares_the_bytes_first(tmp_path: Path, name: str):
+    make(tmp_path / "out")
+    part = tmp_path / "out" / "day=1" / "part-0.parquet"
+    READERS[name](part)
+    content = bytearray(part.read_bytes())
+    content[20] ^= 1
+    part.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"part-0\.parquet: found other bytes than its manifest says"):
+        READERS[name](part)
+
+
+def test_a_reader_looks_at_the_files_it_is_asked_for(tmp_path: Path):
+    make(tmp_path / "out")
+    (tmp_path / "out" / "note.json").write_text("{}")
+    artifacts.read_table(tmp_path / "out" / "day=1")
+    with pytest.raises(ArtifactError, match=r"note\.json"):
+        artifacts.checked(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["other.parquet", "day=2", "day=1/part"])
+def test_what_no_manifest_names_is_not_read(tmp_path: Path, name: str):
+    make(tmp_path / "out")
+    with pytest.raises(ArtifactError, match="found no such file in the manifest"):
+        artifacts.checked(tmp_path / "out" / name)
+    with pytest.raises(ArtifactError, match="found no artifact with a manifest"):
+        artifacts.checked(tmp_path / name)
+
+
+def test_a_file_is_hashed_again_once_it_was_written_again(tmp_path: Path):
+    """Also where the second write leaves the size and the time as they were, as one within a tick of the clock does."""
+    file = tmp_path / "file"
+    file.write_bytes(b"first")
+    now = file.stat().st_mtime_ns
+    first = manifests.sha256(file)
+    file.write_bytes(b"other")
+    os.utime(file, ns=(now, now))
+    assert manifests.sha256(file) != first
+
+
+def test_an_old_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "file"
+    file.write_bytes(b"first")
+    os.utime(file, (1, 1))
+    digest = manifests.sha256(file)
+    monkeypatch.setattr(manifests.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+    assert manifests.sha256(file) == digest
 
 
 def test_a_single_file_has_its_manifest_beside_it(tmp_path: Path):
@@ -85,6 +173,23 @@ def test_a_single_file_has_its_manifest_beside_it(tmp_path: Path):
     artifacts.write_file(target, lambda draft: pa.parquet.write_table(TABLE, draft), stage="score", fingerprint="f")
     assert artifacts.verify(target).files["predictions.parquet"]["rows"] == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["_manifest.predictions.parquet.json", "predictions.parquet"]
+
+
+@pytest.mark.parametrize("moment", ["unseal", "replace", "write_beside"])
+def test_a_writer_that_dies_leaves_the_older_file_whole_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str):
+    """A file of the same size as before: only its manifest tells old from new."""
+    target = tmp_path / "file.txt"
+    artifacts.write_file(target, lambda draft: draft.write_text("old"), stage="test", fingerprint="old")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    place = {"unseal": (write, "unseal"), "replace": (write.os, "replace"), "write_beside": (write, "_write_beside")}[moment]
+    monkeypatch.setattr(*place, die)
+    with pytest.raises(KeyboardInterrupt):
+        artifacts.write_file(target, lambda draft: draft.write_text("new"), stage="test", fingerprint="new")
+    assert not artifacts.is_fresh(target, "new")
+    assert artifacts.is_fresh(target, "old") == (moment == "unseal")
 
 
 def test_a_row_account_that_does_not_add_up_cannot_be_made():
@@ -96,7 +201,7 @@ def test_a_truncated_parquet_is_told_by_name(tmp_path: Path):
     make(tmp_path / "out")
     part = tmp_path / "out" / "day=1" / "part-0.parquet"
     part.write_bytes(part.read_bytes()[:-10])
-    with pytest.raises(ArtifactError, match=r"part-0\.parquet: cannot be read as parquet"):
+    with pytest.raises(ArtifactError, match=r"part-0\.parquet: found other bytes than its manifest says"):
         artifacts.read_table(part)
 
 

@@ -17,6 +17,7 @@ from recsys.evaluation import evaluate
 from recsys.fusion import Aim, Effect, tune
 from recsys.objectives import Objective
 from recsys.predictions import fused_score
+from recsys.stages import claim
 
 LIKE = Objective(name="like", label="l", fusion_weight=0.1)
 SECONDS = Objective(name="seconds", kind="watch_time", label="s", fusion_weight=1.0)
@@ -195,7 +196,7 @@ def run(tmp_path: Path, predictions) -> Path:
         + "".join(f'[[objective]]\nname = "{o.name}"\nkind = "{o.kind}"\nlabel = "x"\nbetter = "{o.better}"\n' for o in ALL)
     )
     folder = tmp_path / "feed" / "runs" / "mine"
-    artifacts.write_json(folder / "config.json", {"identity": {}, "pipeline": config.load(toml).model_dump(mode="json")})
+    claim(folder, {}, config.load(toml))
     artifacts.write_file(folder / "predictions.parquet", lambda path: pq.write_table(predictions, path), stage="score", fingerprint="x")
     return folder
 

@@ -4,8 +4,8 @@ An artifact is a folder with a `_manifest.json`, or one file with its manifest b
 """
 
 from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, fingerprint, manifest, versions
-from recsys.artifacts.read import is_fresh, read_json, read_schema, read_table, verify
-from recsys.artifacts.write import Origin, Output, copy, copy_file, remove, write_file, write_json, writing
+from recsys.artifacts.read import checked, count_rows, damages, is_fresh, read_batches, read_json, read_schema, read_table, verify
+from recsys.artifacts.write import Origin, Output, copy, copy_file, remove, seal, unseal, write_file, writing
 
 __all__ = [
     "MANIFEST",
@@ -13,18 +13,23 @@ __all__ = [
     "Origin",
     "Output",
     "RowAccount",
+    "checked",
     "copy",
     "copy_file",
+    "count_rows",
+    "damages",
     "fingerprint",
     "is_fresh",
     "manifest",
+    "read_batches",
     "read_json",
     "read_schema",
     "read_table",
     "remove",
+    "seal",
+    "unseal",
     "verify",
     "versions",
     "write_file",
-    "write_json",
     "writing",
 ]

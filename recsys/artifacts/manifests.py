@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,9 @@ import pyarrow.parquet as pq
 from recsys.errors import ArtifactError
 
 MANIFEST = "_manifest.json"
+_CHECKSUM = "checksum"
+_TICK_NS = 1_000_000_000  # longer than the clock of any file system needs to move
+_hashes: dict[tuple[int, int, int, int], str] = {}
 _LIBRARIES = ("recsys", "pyarrow", "duckdb", "torch", "scikit-learn")
 
 
@@ -59,20 +63,29 @@ class Manifest:
 
     @property
     def text(self) -> str:
-        """The text of the manifest's file."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, default=str, ensure_ascii=False) + "\n"
+        """The text of the manifest's file: its fields, and a checksum of them."""
+        fields = asdict(self)
+        return json.dumps({**fields, _CHECKSUM: fingerprint(fields)}, indent=1, sort_keys=True, default=str, ensure_ascii=False) + "\n"
 
 
 def manifest(target: Path) -> Manifest | None:
-    """Return the manifest of a folder or file artifact; None where nothing stands. Raise ArtifactError if it cannot be read."""
+    """Return the manifest of a folder or file artifact. Raise ArtifactError where it is damaged.
+
+    Return None where nothing stands, and where an earlier version, whose manifests had no checksum, has left something.
+    """
     place = target / MANIFEST if target.is_dir() else beside(target)
     try:
-        raw = json.loads(place.read_text(encoding="utf-8"))
-        return Manifest(**raw)
+        fields = json.loads(place.read_text(encoding="utf-8"))
+        checksum = fields.pop(_CHECKSUM, None)
+        if checksum is None:
+            return None
+        if checksum != fingerprint(fields):
+            raise ValueError("other text than its checksum says")
+        return Manifest(**fields)
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise ArtifactError(f"{place}: found a manifest that cannot be read ({error}). Fix: delete {target} and run again") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{place}: found a damaged manifest ({error}). Fix: delete {target} and run again") from error
 
 
 def beside(target: Path) -> Path:
@@ -98,5 +111,16 @@ def describe(path: Path, name: str) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
+    """Return the hash of a file's bytes. A process reads them once, and again where the file was written since.
+
+    The hash of a file that was written just now is not kept: a second write in the same tick of the clock would leave the time as it is.
+    """
+    status = path.stat()
+    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if key in _hashes:
+        return _hashes[key]
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if time.time_ns() - status.st_mtime_ns > _TICK_NS:
+        _hashes[key] = digest
+    return digest

@@ -1,13 +1,14 @@
 """The reading of artifacts: whether one is fresh, whether its bytes are those that its manifest names, and its tables and JSON."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.artifacts.manifests import Manifest, manifest, sha256
+from recsys.artifacts.manifests import MANIFEST, Manifest, beside, manifest, sha256
 from recsys.errors import ArtifactError
 
 
@@ -16,7 +17,7 @@ def is_fresh(target: Path, fingerprint: str) -> bool:
     found = manifest(target)
     if found is None or found.fingerprint != fingerprint:
         return False
-    folder = target if target.is_dir() else target.parent
+    folder = _folder(target)
     return all((folder / name).is_file() and (folder / name).stat().st_size == entry["bytes"] for name, entry in found.files.items())
 
 
@@ -28,41 +29,94 @@ def verify(target: Path) -> Manifest:
     found = manifest(target)
     if found is None:
         raise ArtifactError(f"{target}: found no artifact with a manifest, expected the output of an earlier stage. Fix: run that stage")
-    folder = target if target.is_dir() else target.parent
-    for name, entry in found.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise ArtifactError(
-                f"{path}: found no such file, expected {entry['bytes']:,} bytes by its manifest. Fix: delete {target} and run again"
-            )
-        if path.stat().st_size != entry["bytes"] or sha256(path) != entry["sha256"]:
-            raise ArtifactError(
-                f"{path}: found other bytes than its manifest says (sha256 {entry['sha256'][:12]}…). Fix: delete {target} and run again"
-            )
+    for name in found.files:
+        _compare(target, found, name)
     return found
 
 
+def checked(path: Path) -> Path:
+    """Compare a file of an artifact, or all files in a folder of one, with the artifact's manifest; return the path.
+
+    Whoever reads a stage's output without the other functions of this file calls this first. Raise ArtifactError where no manifest names
+    the path, or where a file differs.
+    """
+    target = _artifact_of(path)
+    found = None if target is None else manifest(target)
+    if target is None or found is None:
+        raise ArtifactError(f"{path}: found no artifact with a manifest, expected the output of an earlier stage. Fix: run that stage")
+    within = path.relative_to(_folder(target)).as_posix()
+    names = [name for name in found.files if within in (".", name) or name.startswith(f"{within}/")]
+    if not names and within != ".":
+        raise ArtifactError(f"{path}: found no such file in the manifest of {target}. Fix: delete {target} and run again")
+    for name in names:
+        _compare(target, found, name)
+    return path
+
+
+def damages(folder: Path) -> tuple[int, dict[Path, str]]:
+    """Compare all artifacts under a folder. Return the number of files, and each damaged artifact → what was found, its first file only."""
+    files, damaged = 0, {}
+    for place in sorted(folder.rglob("_manifest*.json")):
+        target = place.parent if place.name == MANIFEST else place.with_name(place.name.removeprefix("_manifest.").removesuffix(".json"))
+        try:
+            files += len(verify(target).files)
+        except ArtifactError as error:
+            damaged[target] = str(error).partition(". Fix:")[0]
+    return files, damaged
+
+
+def _artifact_of(path: Path) -> Path | None:
+    """Return the artifact that is the path, or else the innermost one that the path lies in."""
+    if beside(path).is_file():
+        return path
+    return next((folder for folder in (path, *path.parents) if (folder / MANIFEST).is_file()), None)
+
+
+def _folder(target: Path) -> Path:
+    """Return the folder that the names in an artifact's manifest are relative to."""
+    return target if target.is_dir() else target.parent
+
+
+def _compare(target: Path, found: Manifest, name: str) -> None:
+    path, entry = _folder(target) / name, found.files[name]
+    fix = f"Fix: delete {target} and run again"
+    if not path.is_file():
+        raise ArtifactError(f"{path}: found no such file, expected {entry['bytes']:,} bytes by its manifest. {fix}")
+    if path.stat().st_size != entry["bytes"] or sha256(path) != entry["sha256"]:
+        raise ArtifactError(f"{path}: found other bytes than its manifest says (sha256 {entry['sha256'][:12]}…). {fix}")
+
+
+# --- Kinds of files -----------------------------------------------------------------------------------------------
+# All of them raise ArtifactError where the file is absent, damaged, or named by no manifest.
+
+
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a parquet file, or a folder of them, as one table. Raise ArtifactError where it cannot be read."""
-    try:
-        return pq.read_table(path, columns=columns, partitioning=None)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{path}: cannot be read as parquet ({error}). Fix: delete it and run the stage again") from error
+    """Read a parquet file, or a folder of them, as one table."""
+    return pq.read_table(checked(path), columns=columns, partitioning=None)
+
+
+def read_batches(path: Path, rows: int) -> Iterator[pa.Table]:
+    """Yield a parquet file in tables of at most `rows` rows. A file without rows gives one empty table."""
+    with pq.ParquetFile(checked(path)) as file:
+        empty = True
+        for batch in file.iter_batches(rows):
+            empty = False
+            yield pa.Table.from_batches([batch])
+        if empty:
+            yield file.schema_arrow.empty_table()
 
 
 def read_schema(path: Path) -> pa.Schema:
-    """Return the schema of one parquet file. Raise ArtifactError where it cannot be read."""
-    try:
-        return pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{path}: cannot be read as parquet ({error}). Fix: delete it and run the stage again") from error
+    """Return the schema of one parquet file."""
+    return pq.read_schema(checked(path))
+
+
+def count_rows(path: Path) -> int:
+    """Return the number of rows of one parquet file."""
+    rows: int = pq.read_metadata(checked(path)).num_rows
+    return rows
 
 
 def read_json(path: Path) -> Any:
-    """Return what `write_json` wrote; None where there is nothing. Raise ArtifactError where it cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path}: found a file that is not JSON ({error}). Fix: delete it and run again") from error
+    """Return what a JSON file of an artifact holds."""
+    return json.loads(checked(path).read_text(encoding="utf-8"))

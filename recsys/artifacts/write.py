@@ -35,6 +35,10 @@ class Origin:
         """Write a one-file artifact of this origin, as the function `write_file` does."""
         write_file(target, write, stage=self.stage, fingerprint=self.fingerprint, inputs=self.inputs)
 
+    def seal(self, target: Path) -> None:
+        """Make a file that stands a one-file artifact of this origin, as the function `seal` does."""
+        seal(target, stage=self.stage, fingerprint=self.fingerprint, inputs=self.inputs)
+
 
 class Output:
     """The inside of an artifact that is being written."""
@@ -114,40 +118,58 @@ def write_file(
     stage: str,
     fingerprint: str,
     inputs: Mapping[str, str] | None = None,
-    config: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a one-file artifact: `write(path)` writes it, its manifest goes beside it. The file is renamed into place last."""
+    """Write a one-file artifact: `write(path)` writes it, its manifest goes beside it.
+
+    The manifest of an older file goes first and the new one comes last. So no moment has a manifest of other bytes. A process that dies in
+    between leaves a file without a manifest, which counts as absent.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
         write(draft)
-        manifest = Manifest(
-            stage, fingerprint, dict(inputs or {}), dict(config or {}), None, {target.name: describe(draft, target.name)}, versions()
-        )
-        described = beside(target)
-        described_draft = described.with_name(f".{described.name}.{os.getpid()}.draft")
-        described_draft.write_text(manifest.text, encoding="utf-8")
         _sync(draft)
-        _sync(described_draft)
-        os.replace(described_draft, described)
+        manifest = _of_one_file(draft, target.name, stage, fingerprint, inputs)
+        unseal(target)
         os.replace(draft, target)
+        _write_beside(target, manifest)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def seal(target: Path, *, stage: str, fingerprint: str, inputs: Mapping[str, str] | None = None) -> None:
+    """Make a file that stands, and that was appended to, a one-file artifact."""
+    _sync(target)
+    _write_beside(target, _of_one_file(target, target.name, stage, fingerprint, inputs))
+
+
+def unseal(target: Path) -> None:
+    """Remove the manifest of a one-file artifact: until the next one is there, the file counts as absent."""
+    beside(target).unlink(missing_ok=True)
+    if target.parent.exists():
+        _sync(target.parent)
+
+
+def _of_one_file(path: Path, name: str, stage: str, fingerprint: str, inputs: Mapping[str, str] | None) -> Manifest:
+    return Manifest(stage, fingerprint, dict(inputs or {}), {}, None, {name: describe(path, name)}, versions())
+
+
+def _write_beside(target: Path, manifest: Manifest) -> None:
+    place = beside(target)
+    draft = place.with_name(f".{place.name}.{os.getpid()}.draft")
+    try:
+        draft.write_text(manifest.text, encoding="utf-8")
+        _sync(draft)
+        os.replace(draft, place)
         _sync(target.parent)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a small file beside the artifacts (a run's config), whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    draft.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(draft, path)
-
-
 def remove(target: Path) -> None:
     """Remove a one-file artifact and its manifest; do nothing where there is none."""
+    unseal(target)
     target.unlink(missing_ok=True)
-    beside(target).unlink(missing_ok=True)
 
 
 def _files(folder: Path) -> list[Path]:

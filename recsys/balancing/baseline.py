@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from recsys.errors import ArtifactError, ConfigError
+from recsys import artifacts
+from recsys.errors import ConfigError
 from recsys.objectives import Objective
 from recsys.workspace import JOURNAL
 
@@ -17,7 +18,8 @@ def losses_of(run: Path, objectives: Sequence[Objective]) -> list[float]:
 
     The loss is on rows that were not learned, where there are such rows. After shuffled passes the last such line is of the pass that was
     kept.
-    Raise ConfigError where there is no such file or an objective has no loss in it, ArtifactError where the file is damaged.
+    Raise ConfigError where there is no such file of a finished training, or where an objective has no loss in it. Raise ArtifactError where
+    the file is damaged.
     """
     journal = run / JOURNAL
     last: dict[str, dict[str, float]] = {part: {} for part in _PARTS}
@@ -35,12 +37,9 @@ def losses_of(run: Path, objectives: Sequence[Objective]) -> list[float]:
 
 
 def _lines(journal: Path) -> list[dict[str, dict[str, float | None]]]:
-    try:
-        return [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
+    if artifacts.manifest(journal) is None:
         raise ConfigError(
-            f"{_OPTION}: found no {journal} ({error.strerror or error}), expected the folder of a run that was trained."
+            f"{_OPTION}: found no {journal} of a finished training, expected the folder of a run that was trained."
             " Fix: train it first, and give its folder such as runs/single_task"
-        ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ArtifactError(f"{journal}: found a line that is not JSON ({error}). Fix: delete that run and train it again") from error
+        )
+    return [json.loads(line) for line in artifacts.checked(journal).read_text(encoding="utf-8").splitlines()]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys import artifacts, schema
@@ -28,7 +27,7 @@ class Rows:
     known_before: int | None = None
 
     def __len__(self) -> int:
-        return sum(pq.read_metadata(self._file(day)).num_rows for day in self.days)
+        return sum(artifacts.count_rows(self._file(day)) for day in self.days)
 
     def each_day(self) -> list["Rows"]:
         return [replace(self, days=(day,)) for day in self.days]
@@ -38,7 +37,7 @@ class Rows:
         return pa.concat_tables([artifacts.read_table(self._file(day), columns) for day in self.days])
 
     def columns(self) -> list[str]:
-        return list(pq.read_schema(self._file(self.days[0])).names)
+        return list(artifacts.read_schema(self._file(self.days[0])).names)
 
     def labels(self, objectives: tuple[Objective, ...]) -> NDArray[np.float64]:
         """Return [N, K], NaN where a label is not observed, or hidden."""

@@ -132,6 +132,23 @@ def status(
 
 
 @app.command()
+def verify(
+    pipeline: PipelineFile,
+    repair: Annotated[bool, typer.Option("--repair", help="Remove what is damaged, and run the pipeline, which makes it again.")] = False,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    run_name: RunName = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compare every byte that the pipeline's stages wrote with their manifests. Name what is damaged, and the stage that makes it again."""
+    from recsys import integrity, jobs
+
+    job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=True, console=Console(quiet=quiet))
+    (integrity.repair if repair else integrity.verify)(job)
+
+
+@app.command()
 def show(run_name: Annotated[str, typer.Argument(metavar="RUN")], workspace: Workspace = DEFAULT_WORKSPACE, debug: Debug = False) -> None:
     """Print the metric table of a run. RUN is a run's name or its folder."""
     from recsys import runs as finished

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.encoding import packing
 from recsys.encoding.encoder import Encoder
-from recsys.errors import ArtifactError
 from recsys.progress import Console
 from recsys.workspace import ENCODED_PART, PART, day_folder
 
@@ -44,15 +43,4 @@ def _encode_day(encoder: Encoder, examples: Path, target: Path, origin: Origin) 
 
 
 def _tables(day: Path) -> Iterator[pa.Table]:
-    """Yield a day's examples in tables of a bounded size. A day without rows yields one empty table."""
-    path = day / PART
-    try:
-        with pq.ParquetFile(path) as file:
-            rows = 0
-            for batch in file.iter_batches(_READ_ROWS):
-                rows += len(batch)
-                yield pa.Table.from_batches([batch])
-            if not rows:
-                yield file.schema_arrow.empty_table()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{path}: cannot be read as parquet ({error}). Fix: delete {day} and run features again") from error
+    return artifacts.read_batches(day / PART, _READ_ROWS)

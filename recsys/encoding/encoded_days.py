@@ -222,10 +222,7 @@ def _with_a_label(packed: Packed, known: Period) -> NDArray[np.int32] | None:
 def _open(path: Path, layout: Layout) -> pa.ipc.RecordBatchFileReader:
     if artifacts.manifest(path.parent) is None:
         raise ArtifactError(f"{path.parent}: found no encoded day, expected one. Fix: run encode")
-    try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{path}: cannot be read as an Arrow file ({error}). Fix: delete {path.parent} and run encode again") from error
+    reader = pa.ipc.open_file(pa.memory_map(str(artifacts.checked(path))))
     if not reader.schema.equals(packing.schema(layout)):
         raise ArtifactError(
             f"{path}: found other columns than the encoder beside it makes. Fix: delete {path.parent.parent} and run encode again"

@@ -166,7 +166,7 @@ class Encoder:
         """Read an encoder that `save` wrote. Raises ArtifactError where a file is absent or cannot be read."""
         layout = load_layout(folder)
         try:
-            raw = json.loads((folder / SCALES_FILE).read_bytes())
+            raw = json.loads(artifacts.checked(folder / SCALES_FILE).read_bytes())
             scales = tuple(SignalScale(**scale) for scale in raw["history"])
             bias = BiasCodes(**{**raw["bias"], "devices": tuple(raw["bias"]["devices"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -179,7 +179,7 @@ class Encoder:
 def load_layout(folder: Path) -> Layout:
     """Read only the layout of a saved encoder. Raises ArtifactError where it is absent or cannot be read."""
     try:
-        return Layout.model_validate_json((folder / LAYOUT_FILE).read_bytes())
+        return Layout.model_validate_json(artifacts.checked(folder / LAYOUT_FILE).read_bytes())
     except (OSError, ValueError) as error:  # pydantic's errors are ValueErrors
         raise _unreadable(folder / LAYOUT_FILE, error) from error
 

@@ -75,7 +75,7 @@ def _open_sides(engine: Engine, folder: Path, columns: Columns) -> None:
     """Open users and items under their names. A source without them gets empty tables. Raises DataError where an id has several rows."""
     for name, key, fields in ((USERS, schema.USER_ID, columns.users), (ITEMS, schema.ITEM_ID, columns.items)):
         path = folder / name / PART
-        if not path.exists():
+        if not path.parent.exists():
             engine.empty(name, fields)
             continue
         engine.files(name, [path])

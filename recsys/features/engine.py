@@ -14,6 +14,8 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from recsys import artifacts
+
 _ANSWER = "answer"
 
 
@@ -32,8 +34,8 @@ class Engine:
         self._backend.disconnect()
 
     def files(self, name: str, paths: Sequence[Path]) -> None:
-        """Name parquet files of one schema. They are read when an expression needs them."""
-        relation = self._connection.read_parquet([str(path) for path in paths], hive_partitioning=False)
+        """Name parquet files of one schema. They are compared with their manifests now, and read when an expression needs them."""
+        relation = self._connection.read_parquet([str(artifacts.checked(path)) for path in paths], hive_partitioning=False)
         relation.create_view(name, replace=True)
 
     def empty(self, name: str, schema: pa.Schema) -> None:

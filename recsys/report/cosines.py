@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from recsys.report.tables.frame import by_chance
+from recsys.report.chance import by_chance
 
 NO_INTERVAL = "No interval is known (one day, or one member in shuffled passes): no cosine can be told from the noise of labels."
 

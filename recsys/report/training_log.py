@@ -7,6 +7,7 @@ from typing import TypeVar
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from recsys import artifacts
 from recsys.errors import ArtifactError
 
 
@@ -96,7 +97,7 @@ _PLACE = ["member", "phase", "pass", "day", "step", "part"]  # columns that plac
 
 def read_inside(path: Path) -> Inside | None:
     """Read model/inside.json, None where there is no such file. Raises ArtifactError, with every problem, where it has another form."""
-    return _parsed(Inside, path.read_bytes(), path) if path.is_file() else None
+    return _parsed(Inside, artifacts.checked(path).read_bytes(), path) if path.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def read_journal(path: Path) -> Journal | None:
     """Read training.jsonl, None where there is no such file. Raises ArtifactError naming the line (from 1) that has another form."""
     if not path.is_file():
         return None
-    lines = [_parsed(JournalLine, line, f"{path}:{number}") for number, line in enumerate(path.read_bytes().splitlines(), 1)]
+    texts = artifacts.checked(path).read_bytes().splitlines()
+    lines = [_parsed(JournalLine, line, f"{path}:{number}") for number, line in enumerate(texts, 1)]
     curves, balance, products = [], [], []
     for line in lines:
         place = {"member": line.member, "phase": line.phase, "pass": line.number, "day": line.day, "step": line.step, "part": line.part}

@@ -26,7 +26,6 @@ def inside(
     kept: Sequence[Mapping[str, Tensor]],
     passes: Sequence[Mapping[str, int]],
     compute: Compute,
-    rows_per_second: float | None,
 ) -> dict[str, Any]:
     """Return the description. Multiplications per row and parameters are sums over the members; looks and position bias are means.
 
@@ -45,7 +44,6 @@ def inside(
         "passes_chosen": [dict(of_member) for of_member in passes],
         "precision": compute.precision,
         "device": device_name(compute),
-        "rows_per_second": rows_per_second,
     }
 
 

@@ -171,8 +171,4 @@ def _day_table(scorer: Scorer, pipeline: Pipeline, examples: Path, day: str, spl
 
 def carried_columns(examples: Path) -> list[str]:
     """Return the columns of a day's examples that predictions carry too."""
-    try:
-        names = pq.read_schema(examples).names
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{examples}: cannot be read as parquet ({error}). Fix: run the stage features again") from error
-    return carried(names)
+    return carried(artifacts.read_schema(examples).names)

@@ -5,7 +5,7 @@ from recsys.stages.calibrate import CALIBRATE
 from recsys.stages.encode import ENCODE, encoded_of
 from recsys.stages.evaluate import EVALUATE, require_named_runs
 from recsys.stages.features import FEATURES, examples_of
-from recsys.stages.identity import claim, run_identity, run_name
+from recsys.stages.identity import claim, known_config, run_identity, run_name
 from recsys.stages.importance import IMPORTANCE_STAGE
 from recsys.stages.ingest import INGEST
 from recsys.stages.report import REPORT_STAGE
@@ -42,6 +42,7 @@ __all__ = [
     "encoded_of",
     "examples_of",
     "kinds_of",
+    "known_config",
     "require_named_runs",
     "run_identity",
     "run_name",

@@ -99,13 +99,17 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
         kind = part.name.removeprefix("baseline ")
         (target,) = part.writes
         origin = part.origin
-        claim(target.parent, {"baseline": kind}, job.pipeline)
         with timed(job, part.name):
             if (standing := _standing(target, part.origin.inputs["predicted"])) is not None:
                 job.console.say(f"{part.name}: fused anew by other weights")
                 baselines.write_predictions(target, fused_again(standing, options.objective), origin)
             else:
                 baselines.fit_and_score(kind, options, job.examples, job.encoded, target, origin, console=job.console)
+
+
+def _claim(job: Job) -> None:
+    for kind in shared_kinds(job.pipeline):
+        claim(raw_baseline_run(job, kind), {"baseline": kind}, job.pipeline)
 
 
 def _standing(target: Path, predicted: str) -> pa.Table | None:
@@ -130,4 +134,5 @@ BASELINES = Stage(
     parts=_parts,
     make=_make,
     places=("evaluate.baselines", "model.architecture"),
+    before=_claim,
 )

@@ -35,9 +35,6 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     assert method != "none", "then there are no parts"
     for part in stale:
         target, maps = part.writes
-        if target.parent != job.run:
-            kind = target.parent.name.partition("-")[0]
-            claim(target.parent, {"baseline": kind, "calibrate": method}, job.pipeline)
         with timed(job, part.name):
             calibrate_file(
                 sources[target.parent],
@@ -51,6 +48,13 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
             )
 
 
+def _claim(job: Job) -> None:
+    for run in _sources(job):
+        if run != job.run:
+            kind = run.name.partition("-")[0]
+            claim(run, {"baseline": kind, "calibrate": job.pipeline.evaluate.calibrate}, job.pipeline)
+
+
 CALIBRATE = Stage(
     name="calibrate",
     summary="Calibrate the predictions on the validation days, where the pipeline asks for it.",
@@ -60,4 +64,5 @@ CALIBRATE = Stage(
     writes=lambda job: [run / name for run in _sources(job) for name in (PREDICTIONS, CALIBRATION)],
     parts=_parts,
     make=_make,
+    before=_claim,
 )

@@ -1,5 +1,6 @@
 """The identity of a run: the config that makes two runs the same, and that a run's folder stands for."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,5 +29,16 @@ def run_identity(pipeline: Pipeline) -> dict[str, Any]:
 def claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline) -> None:
     """Write down what config the run's folder stands for from now on."""
     config = {"identity": dict(identity), "pipeline": pipeline.model_dump(mode="json")}
-    if artifacts.read_json(run / CONFIG) != config:
-        artifacts.write_json(run / CONFIG, config)
+    if known_config(run) != config:
+        text = json.dumps(config, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        artifacts.write_file(
+            run / CONFIG, lambda draft: draft.write_text(text, encoding="utf-8"), stage="config", fingerprint=artifacts.fingerprint(config)
+        )
+
+
+def known_config(run: Path) -> dict[str, Any] | None:
+    """Return what `claim` wrote: `identity` and `pipeline`. None where nothing stands. Raise ArtifactError where it is damaged."""
+    if artifacts.manifest(run / CONFIG) is None:
+        return None
+    config: dict[str, Any] = artifacts.read_json(run / CONFIG)
+    return config

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from recsys import artifacts
 from recsys.errors import RecsysError
+from recsys.stages.identity import known_config
 from recsys.stages.stage import Job, Stage
-from recsys.workspace import CONFIG
 
 State = Literal["fresh", "stale", "depends", "unused"]
 SAID = {"fresh": "fresh", "stale": "stale ({})", "depends": "depends on {}", "unused": "not asked for"}
@@ -68,7 +67,7 @@ def _stale(stage: Stage, job: Job) -> Iterator[str]:
 # --- Options ------------------------------------------------------------------------------------------------------
 def _changed(job: Job) -> Iterator[tuple[str, str]]:
     """Yield the keys in which the config differs from what the run was last made with, and how. Yield nothing without such a run."""
-    known = artifacts.read_json(job.run / CONFIG)
+    known = known_config(job.run)
     if known is not None:
         yield from _differences(known["pipeline"], job.pipeline.model_dump(mode="json"))
 

@@ -1,6 +1,5 @@
 """encoded/ → runs/RUN/model/."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
     days = job.days(schema.TRAIN, schema.VALIDATION)
     inputs = contents([job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in days)])
     inputs |= _first_model(job, options) | _expected_losses(job, options)
-    return [TRAIN.part(options, "train", [job.run / MODEL], inputs)]
+    return [TRAIN.part(options, "train", [job.run / MODEL, job.run / JOURNAL], inputs)]
 
 
 def _first_model(job: Job, options: Pipeline) -> dict[str, str]:
@@ -52,11 +51,11 @@ def _expected_losses(job: Job, options: Pipeline) -> dict[str, str]:
 
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     (part,) = stale
-    twin = next((run for run in _runs(job.folder) if artifacts.is_fresh(run / MODEL, part.origin.fingerprint)), None)
+    twins = (run for run in _runs(job.folder) if all(artifacts.is_fresh(run / path.name, part.origin.fingerprint) for path in part.writes))
+    twin = next(twins, None)
     if twin is not None:  # another run that differs only in what is done with its predictions
-        artifacts.verify(twin / MODEL)
-        shutil.copyfile(twin / JOURNAL, job.run / JOURNAL)
-        artifacts.copy(twin / MODEL, job.run / MODEL)
+        artifacts.copy_file(twin / JOURNAL, job.run / JOURNAL)
+        artifacts.copy(artifacts.checked(twin / MODEL), job.run / MODEL)
         job.console.say(f"train: the model of {twin.name}")
         return
     from recsys import training
@@ -79,7 +78,7 @@ TRAIN = Stage(
     ),
     free=("train.checkpoint_seconds",),
     reads=lambda job: [job.encoded],
-    writes=lambda job: [job.run / MODEL],
+    writes=lambda job: [job.run / MODEL, job.run / JOURNAL],
     parts=_parts,
     make=_make,
     before=lambda job: claim(job.run, run_identity(job.pipeline), job.pipeline),

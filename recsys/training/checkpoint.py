@@ -1,5 +1,6 @@
 """The checkpoint of a training: safetensors files, renamed into place. Each holds tensors and JSON, and no pickle."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -15,6 +17,7 @@ from torch import Tensor
 from recsys.errors import ArtifactError
 
 _FACTS = "facts"  # key of the text that safetensors keeps beside its tensors; with one file, one rename replaces both
+_HASH = "sha256"  # of the tensors and of that text
 _FINGERPRINT = "fingerprint"
 
 
@@ -38,7 +41,8 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / f".{name}.draft"
         text = json.dumps({_FINGERPRINT: self._fingerprint, **facts}, allow_nan=False)
-        save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, draft, metadata={_FACTS: text})
+        held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        save_file(held, draft, metadata={_FACTS: text, _HASH: _hash(held, text)})
         _sync(draft)
         os.replace(draft, self._path(name))
         _sync(self.folder)
@@ -53,11 +57,13 @@ class Checkpoints:
             return None
         try:
             with safe_open(path, framework="pt") as file:
-                facts = json.loads(file.metadata()[_FACTS])
-                if facts[_FINGERPRINT] != self._fingerprint:
-                    return None
-                return Saved({key: file.get_tensor(key) for key in file.keys()}, facts)  # noqa: SIM118 -- not a dict
-        except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+                text, digest = (file.metadata()[key] for key in (_FACTS, _HASH))
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 -- not a dict
+            if digest != _hash(tensors, text):
+                raise ValueError("other bytes than its hash says")
+            facts = json.loads(text)
+            return Saved(tensors, facts) if facts[_FINGERPRINT] == self._fingerprint else None
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"{path}: found a checkpoint that cannot be read ({error}). Fix: delete {self.folder} and run again"
             ) from error
@@ -72,6 +78,15 @@ class Checkpoints:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
+
+
+def _hash(tensors: Mapping[str, Tensor], text: str) -> str:
+    """Return the sha256 of tensors on the CPU, with their names, types and shapes, and of the text."""
+    found = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -167,7 +167,7 @@ def _learn(work: Work, state: State) -> None:
     steps = [steps_of(this if thinned else replace(this, number=0, predicted_first=False)) for this in plan]
     with work.console.bar(_title(work, state), sum(steps)) as advance:
         advance(place.steps)
-        loop = Loop(work.pipeline, work.compute, work.journal, advance, work.guard.look, sum(steps), thinned, sampled, work.speed)
+        loop = Loop(work.pipeline, work.compute, work.journal, advance, work.guard.look, sum(steps), thinned, sampled)
         while place.round < len(plan) and not _enough(work, state):
             this = plan[place.round]
             if this.predicted_first and place.step == 0:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -30,18 +30,6 @@ _MEASURED = 20  # batches whose gradients are compared with each other
 _NAMED = 3  # weights that a message names
 
 
-@dataclass
-class Speed:
-    """Rows learned and the seconds this took, in this process."""
-
-    rows: int = 0
-    seconds: float = 0.0
-
-    @property
-    def rows_per_second(self) -> float | None:
-        return self.rows / self.seconds if self.seconds > 0 else None
-
-
 @dataclass(frozen=True)
 class Loop:
     """The context that all steps of a phase have in common."""
@@ -54,7 +42,6 @@ class Loop:
     steps: int  # planned for the phase
     thinning: Thinning | None
     sampling: Sampling | None
-    speed: Speed = field(default_factory=Speed)
 
 
 def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: int) -> None:
@@ -76,10 +63,7 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
         state.place.steps += 1
         lap_rows += len(batch.labels)
         if is_line:
-            seconds = time.perf_counter() - lap_start
-            loop.speed.rows += lap_rows
-            loop.speed.seconds += seconds
-            _write_line(loop, state, this, stepped, lap_rows / seconds)
+            _write_line(loop, state, this, stepped, lap_rows / (time.perf_counter() - lap_start))
             lap_start, lap_rows = time.perf_counter(), 0
         else:
             loop.advance(1)
@@ -151,7 +135,6 @@ def _write_line(loop: Loop, state: State, this: Round, stepped: Stepped, rows_pe
             "gates": mean_looks.gates_by_name(stepped.show.get(mean_looks.GATES), objectives),
             "weight": mean_looks.rows_by_name(weights_K / steps_K, objectives),
             **measure.gradients_by_name(state.products_KK, objectives),
-            "rows_per_second": rows_per_second,
         }
     )
     state.window_4K.zero_()  # only here, because on a CPU the sums above are views of it

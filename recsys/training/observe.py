@@ -117,7 +117,6 @@ def _write_line(
             "gates": mean_looks.gates_by_name(outputs.looks.get(mean_looks.GATES), objectives),
             "weight": {},
             **measure.gradients_by_name(None, objectives),
-            "rows_per_second": work.speed.rows_per_second,
         }
     )
     return loss

@@ -26,7 +26,6 @@ from recsys.training.fit import finish, fresh_state, passes_chosen, restored_sta
 from recsys.training.interruption import STATE, Guard, deferred_interrupt
 from recsys.training.journal import Journal
 from recsys.training.known import late_labels, require_known
-from recsys.training.loop import Speed
 from recsys.training.state import State
 from recsys.training.transfer import Transfer
 from recsys.training.work import Work, batch_of_one
@@ -52,6 +51,7 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, conso
     encoder, fitted = Encoder.load(encoded / ENCODER), artifacts.manifest(encoded / ENCODER)
     pipeline = _with_widths(pipeline, encoder.layout, checkpoints, saved)
     keep = saved.facts["journal"] if saved else 0
+    artifacts.unseal(run / JOURNAL)
     with (
         settled(compute, deterministic=pipeline.train.deterministic),
         deferred_interrupt() as interruption,
@@ -67,6 +67,7 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, conso
             raise
         if artifacts.manifest(encoded / ENCODER) != fitted:
             raise ArtifactError(f"{encoded / ENCODER}: was fitted anew while this run learned, expected it unchanged. Fix: run again")
+        origin.seal(run / JOURNAL)
         _write_model(work, checkpoints, run / MODEL, origin)
         checkpoints.remove()
 
@@ -117,7 +118,7 @@ def _work(pipeline: Pipeline, encoder: Encoder, encoded: Path, compute: Compute,
     arrivals = {day: EncodedDays(encoded, [day]).arrivals() for day in train_days + validation_days}
     transfer = None if pipeline.train.init_from is None else Transfer(pipeline, encoder, pipeline.train.init_from)
     work = Work(
-        pipeline, encoder.layout, encoded, train_days, validation_days, compute, journal, guard, console, Speed(), arrivals, transfer
+        pipeline, encoder.layout, encoded, train_days, validation_days, compute, journal, guard, console, arrivals, transfer
     )  # fmt: skip
     require_known(work)
     for line in late_labels(work):
@@ -184,7 +185,6 @@ def _write_model(work: Work, checkpoints: Checkpoints, target: Path, origin: Ori
         kept=kept,
         passes=[saved.facts["passes"] for saved in finished],
         compute=work.compute,
-        rows_per_second=work.speed.rows_per_second,
     )
     with origin.writing(target) as output:
         model_folder.write_model(

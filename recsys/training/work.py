@@ -16,14 +16,13 @@ from recsys.scoring.devices import Compute
 from recsys.training.apart import Group, groups
 from recsys.training.interruption import Guard
 from recsys.training.journal import Journal
-from recsys.training.loop import Speed
 from recsys.training.rounds import Phase, Round, learned, rounds
 from recsys.training.transfer import Transfer
 
 
 @dataclass(frozen=True)
 class Work:
-    """The context that every phase gets. Only `speed` changes: it goes on counting."""
+    """The context that every phase gets."""
 
     pipeline: Pipeline
     layout: Layout
@@ -34,7 +33,6 @@ class Work:
     journal: Journal
     guard: Guard
     console: Console
-    speed: Speed
     arrivals: Mapping[str, Arrivals]  # of each training and validation day
     transfer: Transfer | None = None  # the trained run that members start from
 

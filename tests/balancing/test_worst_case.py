@@ -5,6 +5,7 @@ import torch
 
 from recsys import config
 from recsys.errors import ArtifactError, ConfigError
+from tests.staged import sign
 
 from .factory import balancer, losses
 
@@ -13,6 +14,7 @@ from .factory import balancer, losses
 def run(tmp_path):
     def made(*lines):
         (tmp_path / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        sign(tmp_path / "training.jsonl")
         return str(tmp_path)
 
     return made
@@ -73,7 +75,7 @@ def test_a_baseline_that_cannot_be_used_is_told(run, tmp_path):
     with pytest.raises(ConfigError, match=r"found no loss of o0, o2 in .*training.jsonl, expected one of every objective; there are o1, x"):
         balancer("worst_case", baseline=folder)
     (tmp_path / "training.jsonl").write_text("{")
-    with pytest.raises(ArtifactError, match=r"training.jsonl: found a line that is not JSON"):
+    with pytest.raises(ArtifactError, match=r"training.jsonl: found other bytes"):
         balancer("worst_case", baseline=folder)
 
 

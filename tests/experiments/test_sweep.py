@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from recsys import artifacts, schema
 from recsys.cli import run_command
+from tests.staged import sign
 
 TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
 SMALL = ["source.users=80", "features.history=0", "features.windows=[1]", "model.d_shared=8", "model.mmoe.hidden=[4]", "model.d_tower=4"]
@@ -161,6 +162,7 @@ def test_runs_that_scored_other_impressions_are_refused_by_name(workspace, tmp_p
         shutil.copytree(workspace / "tiny" / "runs" / second, tmp_path / name)
         table = pq.read_table(tmp_path / name / "predictions.parquet").to_pandas().iloc[rows]
         table.to_parquet(tmp_path / name / "predictions.parquet")
+        sign(tmp_path / name / "predictions.parquet")
     arguments = ["--workspace", str(workspace)]
     assert run_command(["compare", first, str(tmp_path / "fewer"), second, *arguments]) == 3
     (said,) = capsys.readouterr().err.splitlines()

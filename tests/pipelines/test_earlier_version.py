@@ -1,6 +1,5 @@
 """What an earlier version left behind is named as such, and the message says what to do. Its stages are simply redone."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from recsys.cli import run_command
+from tests.staged import sign
 
 from .conftest import PIPELINES
 
@@ -21,6 +21,7 @@ def with_earlier_option(file: Path, model_of: Callable[[dict], dict]) -> None:
     config = json.loads(file.read_text(encoding="utf-8"))
     model_of(config)["fashion"] = "mmoe"
     file.write_text(json.dumps(config), encoding="utf-8")
+    sign(file)
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +41,7 @@ def earlier(workspace: Path) -> Path:
     shutil.copytree(runs / "first", run)
     with_earlier_option(run / "config.json", lambda config: config["pipeline"]["model"])
     with_earlier_option(run / "model" / "config.json", lambda config: config["model"])
-    manifest_file, content = run / "model" / "_manifest.json", (run / "model" / "config.json").read_bytes()
-    manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
-    manifest["fingerprint"] = "0" * 12  # of its version, not of this one
-    manifest["files"]["config.json"] |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    manifest_file.write_text(json.dumps(manifest), encoding="utf-8")
+    sign(run / "model" / "config.json", fingerprint="0" * 12)  # of its version, not of this one
     return run
 
 

@@ -9,6 +9,7 @@ import pytest
 from recsys import artifacts, config
 from recsys.cli import run_command
 from recsys.jobs import run_identity
+from tests.staged import sign
 
 from .test_whole_path import TINY
 
@@ -36,8 +37,8 @@ def test_a_baseline_counts_by_the_losses_it_has_reached(alone: Path, tmp_path: P
     elsewhere = tmp_path / "elsewhere" / "first"  # the same run at another place
     elsewhere.mkdir(parents=True)
     lines = [json.loads(line) for line in (first / "training.jsonl").read_text().splitlines()]
-    again = [line | {"rows_per_second": 1.0} for line in lines]  # trained again: as good, not as fast
-    (elsewhere / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in again))
+    (elsewhere / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    sign(elsewhere / "training.jsonl")
     capsys.readouterr()
     assert train(alone, WORST_CASE, f"balance.worst_case.baseline={elsewhere}") == 0
     assert "train: fresh" in capsys.readouterr().out
@@ -45,6 +46,7 @@ def test_a_baseline_counts_by_the_losses_it_has_reached(alone: Path, tmp_path: P
     better = {"event": "pass", "part": "validation", "loss": dict.fromkeys(("click", "watch_time", "like"), 0.1)}
     with (elsewhere / "training.jsonl").open("a") as journal:
         journal.write(json.dumps(better) + "\n")
+    sign(elsewhere / "training.jsonl")
     assert train(alone, WORST_CASE, f"balance.worst_case.baseline={elsewhere}") == 0
     assert "train: fresh" not in capsys.readouterr().out
     assert artifacts.verify(alone / "tiny/runs/balanced/model").inputs["baseline"] != known

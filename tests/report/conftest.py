@@ -13,6 +13,7 @@ import pytest
 from recsys.config import Pipeline
 from recsys.evaluation import evaluate
 from recsys.predictions import assemble
+from tests.staged import sign
 
 EVIL = "</script><script>alert(1)</script>"
 RUN, POPULARITY, TREES = "mmoe-0123456789ab", "popularity-aaaaaaaaaaaa", "gbdt-bbbbbbbbbbbb"
@@ -110,7 +111,6 @@ def _journal() -> list[dict[str, Any]]:
                 "day": None,
                 "step": step,
                 "gates": {},
-                "rows_per_second": 1e4,
             }
             loss = {"click": 1.0 - step / 100, "dismissal": None, "watch": 0.9}
             lines.append(shared | {"event": "step", "part": "train", "loss": loss, "auc": dict.fromkeys(loss)})
@@ -143,9 +143,13 @@ def run_folder(folder: Path, predictions: dict[str, pa.Table], metrics: pa.Table
     """A trained run, before its report."""
     (folder / "model").mkdir(parents=True)
     pq.write_table(predictions[RUN], folder / "predictions.parquet")
+    sign(folder / "predictions.parquet")
     pq.write_table(metrics, folder / "metrics.parquet")
+    sign(folder / "metrics.parquet")
     (folder / "model" / "inside.json").write_text(json.dumps(INSIDE))
+    sign(folder / "model" / "inside.json")
     (folder / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in _journal()))
+    sign(folder / "training.jsonl")
     return folder
 
 

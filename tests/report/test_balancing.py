@@ -14,7 +14,7 @@ from recsys.report.cosines import NO_INTERVAL, pooled_cosines, words
 from recsys.report.figures import balance_figures, model_figures
 from recsys.report.training_log import read_journal
 from tests.report.conftest import SHORT
-from tests.staged import ORIGIN
+from tests.staged import ORIGIN, sign
 
 NAMES = ("click", "dismissal", "watch")
 LOSSES = {"click": [0.9, 0.8, 0.85], "watch": [0.9, 0.8, 0.7]}  # by pass, of member 0; member 1 has the same and 0.02 more
@@ -45,6 +45,7 @@ def lines(cosine: float | None, weights: tuple[float, float]) -> list[dict]:
 
 def page(run: Path, cosine: float | None, weights: tuple[float, float]) -> str:
     (run / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(cosine, weights)))
+    sign(run / "training.jsonl")
     write_report(run, SHORT, account=None, origin=ORIGIN, console=Console(quiet=True))
     return (run / "report.html").read_text(encoding="utf-8")
 
@@ -60,6 +61,7 @@ def test_weights_and_gradients_are_shown_where_there_are_any(short_run) -> None:
 
 def test_weights_that_stay_have_no_figure(tmp_path) -> None:
     (tmp_path / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(0.3, (1.0, 1.0))))
+    sign(tmp_path / "training.jsonl")
     journal = read_journal(tmp_path / "training.jsonl")
     shown = balance_figures.figures(journal.balance, journal.products, pooled_cosines(journal.products, 0.95), NAMES)
     said = " ".join(figure.title + figure.text for figure in shown)
@@ -77,6 +79,7 @@ def test_without_weights_and_gradients_there_is_no_such_section_but_who_was_best
 
 def test_the_best_point_of_every_member_is_ringed(run) -> None:
     (run / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(None, (1.0, 1.0))))
+    sign(run / "training.jsonl")
     journal = read_journal(run / "training.jsonl")
     click, watch = model_figures.learning_curves(journal.curves)
     ringed = [
@@ -107,6 +110,7 @@ def test_a_gradient_that_noise_hides_has_no_cosine(run) -> None:
     hidden = products(0.3) | {"watch": {"click": 0.3, "watch": -0.25}}
     line = lines(0.3, (1.0, 1.0))[0] | {"gradient_product": hidden}
     (run / "training.jsonl").write_text(json.dumps(line) + "\n")
+    sign(run / "training.jsonl")
     journal = read_journal(run / "training.jsonl")
     found = pooled_cosines(journal.products, 0.95)
     assert found["cosine"].isna().all()

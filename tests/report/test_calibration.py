@@ -19,7 +19,7 @@ from recsys.progress import Console
 from recsys.report import write_report
 from tests.report.conftest import OBJECTIVES, PIPELINE, POPULARITY, RUN, SHORT
 from tests.report.test_page import Page
-from tests.staged import ORIGIN
+from tests.staged import ORIGIN, sign
 
 CALIBRATED = PIPELINE.model_copy(update={"evaluate": PIPELINE.evaluate.model_copy(update={"calibrate": "isotonic"})})
 
@@ -40,6 +40,7 @@ def run_of(folder: Path, calibrated: dict[str, pa.Table], *splits: str) -> Path:
     for name in ("predictions", "metrics", "calibration"):
         table = calibrated[name]
         pq.write_table(table.filter(pc.is_in(table["split"], pa.array(splits))), folder / f"{name}.parquet")
+        sign(folder / f"{name}.parquet")
     text = calibrated["maps"]["json"][0].as_py()
     artifacts.write_file(folder / "calibration.json", lambda draft: draft.write_text(text), stage="calibrate", fingerprint="f")
     return folder

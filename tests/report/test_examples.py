@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import ArtifactError
 from recsys.objectives import Objective
 from recsys.report.pages.examples import LISTS, shown_lists
 from recsys.report.pages.page_sample import Sample, take_sample
+from tests.staged import ORIGIN
 
 CLICK = Objective(name="click", label="c")
 LIKE = Objective(name="like", label="l", group="satisfaction")
@@ -49,8 +49,8 @@ def examples(tmp_path) -> Path:
             "agg.user_id.count.7": np.zeros(rows),
         }
     )  # fmt: skip
-    (tmp_path / "day=2024-01-04").mkdir()
-    pq.write_table(table, tmp_path / "day=2024-01-04" / "part-0.parquet")
+    with ORIGIN.writing(tmp_path / "day=2024-01-04") as output:
+        output.write_table("part-0.parquet", table)
     return tmp_path
 
 
@@ -93,5 +93,5 @@ def test_without_examples_items_are_known_by_their_ids() -> None:
 
 def test_a_day_of_examples_that_cannot_be_read_is_an_error(examples) -> None:
     (examples / "day=2024-01-04" / "part-0.parquet").write_bytes(b"nothing")
-    with pytest.raises(ArtifactError, match=r"part-0\.parquet: cannot be read"):
+    with pytest.raises(ArtifactError, match=r"part-0\.parquet: found other bytes"):
         shown_lists(sample([8]), OBJECTIVES, examples, zone="UTC", seed=1)

@@ -5,8 +5,9 @@ import pytest
 
 from recsys import schema
 from recsys.report import frame
+from recsys.report.chance import by_chance
 from recsys.report.tables.cells import Cell, grid
-from recsys.report.tables.frame import by_chance, by_slice, compared, falls, short_names, splits, whole
+from recsys.report.tables.frame import by_slice, compared, falls, short_names, splits, whole
 
 
 def row(**changes) -> dict:

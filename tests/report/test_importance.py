@@ -9,7 +9,7 @@ from recsys.progress import Console
 from recsys.report import write_report
 from recsys.report.pages import importance_section
 from tests.report.conftest import SHORT
-from tests.staged import ORIGIN
+from tests.staged import ORIGIN, sign
 
 FALLS = {
     ("click", "agg.user_id+topic"): (0.031, 0.02, 0.04),
@@ -84,6 +84,7 @@ def test_every_group_has_words(group: str) -> None:
 
 def test_it_is_a_section_of_the_page(short_run) -> None:
     pq.write_table(rows(), short_run / "importance.parquet")
+    sign(short_run / "importance.parquet")
     write_report(short_run, SHORT, account=None, origin=ORIGIN, console=Console(quiet=True))
     html = (short_run / "report.html").read_text(encoding="utf-8")
     assert 'id="importance"' in html

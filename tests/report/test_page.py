@@ -22,7 +22,7 @@ from recsys.report.tables.verdict import comparisons
 from recsys.report.training_log import Inside, Look
 from tests.report.browser import all_drawn, browser_on
 from tests.report.conftest import INSIDE, RUN, SHORT, run_folder
-from tests.staged import ORIGIN
+from tests.staged import ORIGIN, sign
 
 EVIL = "</script><script>alert(1)</script>"
 ACCOUNT = {"read": 1000, "kept": 970, "duplicate": 20, "quarantined": 10}
@@ -251,12 +251,14 @@ def test_a_look_with_many_columns_gets_the_whole_width() -> None:
 def test_a_look_that_is_no_matrix_is_refused(run, pipeline, columns, rows, polarised, message) -> None:
     shown = INSIDE | {"looks": [{"name": "gates", "columns": columns, "rows": rows, "polarised": polarised}]}
     (run / "model" / "inside.json").write_text(json.dumps(shown))
+    sign(run / "model" / "inside.json")
     with pytest.raises(ArtifactError, match=rf"inside\.json: .*looks\.0: .*{message}"):
         written(run, pipeline)
 
 
 def test_an_architecture_without_looks_has_no_such_section(short_run) -> None:
     (short_run / "model" / "inside.json").write_text(json.dumps(INSIDE | {"looks": []}))
+    sign(short_run / "model" / "inside.json")
     ids = Page(written(short_run, SHORT)).ids
     assert "inside" not in ids
     assert "bias" in ids
@@ -322,6 +324,7 @@ def test_says_which_files_are_missing(short_run) -> None:
 )
 def test_a_file_of_another_form_is_an_error_that_names_it(run, pipeline, file, text, message) -> None:
     (run / file).write_text(text)
+    sign(run / file)
     with pytest.raises(ArtifactError, match=message):
         written(run, pipeline)
     assert not (run / "report.html").exists()

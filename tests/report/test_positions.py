@@ -12,7 +12,7 @@ from recsys.progress import Console
 from recsys.report import write_report
 from recsys.report.pages import position_section
 from recsys.report.training_log import Inside
-from tests.staged import ORIGIN
+from tests.staged import ORIGIN, sign
 
 from .conftest import INSIDE, OBJECTIVES, RUN, SHORT
 
@@ -103,6 +103,7 @@ def test_one_position_or_none_known_says_nothing(pipeline, shown) -> None:
 
 def test_it_stands_beside_the_learned_curve_on_the_page(shown, short_run) -> None:
     pq.write_table(shown, short_run / "predictions.parquet")
+    sign(short_run / "predictions.parquet")
     write_report(short_run, SHORT, account=None, origin=ORIGIN, console=Console(quiet=True))
     html = (short_run / "report.html").read_text(encoding="utf-8")
     found = [

@@ -21,7 +21,7 @@ from recsys.report.pages.page_sample import MAX_BYTES, MAX_ROWS, most_rows, row_
 from recsys.report.pages.tradeoffs import chosen_metrics, data, mixes, objective_toml
 from recsys.report.templates import inline_json
 from tests.report.browser import browser_on
-from tests.staged import ORIGIN
+from tests.staged import ORIGIN, sign
 
 EVIL = "</script><script>alert(1)</script>"
 DAY = "2024-01-04"
@@ -135,10 +135,12 @@ def html(pipeline, predictions, tmp_path_factory) -> Path:
     for name, table in predictions.items():
         (folder / name).mkdir()
         pq.write_table(table, folder / name / "predictions.parquet")
+        sign(folder / name / "predictions.parquet")
     others = {"plain-2b": predictions["plain-2b"]}
     rows = evaluate(predictions["mine-1a"], pipeline.objective, run="mine-1a", against=others, bootstrap=20, list_k=(3, 10, 40),
                     top_percent=(10.0, 2.5))  # fmt: skip
     pq.write_table(rows, folder / "mine-1a" / "metrics.parquet")
+    sign(folder / "mine-1a" / "metrics.parquet")
     write_report(folder / "mine-1a", pipeline, account=None, origin=ORIGIN, console=Console(quiet=True), against=[folder / "plain-2b"])
     return folder / "mine-1a" / "report.html"
 
@@ -253,8 +255,8 @@ def test_changes_are_signed_by_what_is_better(shown) -> None:
     fill(shown, (0, 0, 0, 5, 0, 0))
     now = numbers(shown)
     texts = dict(zip(own, shown.locator("#mix .change").all_text_contents(), strict=True))
-    for name, sign in (("click", 1), ("hide", -1)):
-        change = sign * (now[name]["captured@10%"] / own[name]["captured@10%"] - 1)
+    for name, better in (("click", 1), ("hide", -1)):
+        change = better * (now[name]["captured@10%"] / own[name]["captured@10%"] - 1)
         assert float(texts[name].replace("−", "-").removesuffix(" %")) == pytest.approx(100 * change, abs=0.051)
     assert now["hide"]["captured@10%"] < own["hide"]["captured@10%"]
     assert texts["hide"].startswith("+")

@@ -60,3 +60,18 @@ def test_remove_leaves_nothing(tmp_path: Path) -> None:
     checkpoints.remove()
     checkpoints.remove()
     assert not (tmp_path / "c").exists()
+
+
+def test_one_changed_byte_is_found(tmp_path):
+    """Wherever it is: safetensors itself does not notice one inside a tensor."""
+    checkpoints = Checkpoints(tmp_path / "checkpoint", "mine")
+    checkpoints.write("state", {"a": torch.arange(6.0), "b": torch.tensor(1.0)}, {"step": 3})
+    path = tmp_path / "checkpoint" / "state.safetensors"
+    whole = path.read_bytes()
+    for position in range(8, len(whole)):  # the first eight are the length of the header
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        try:
+            saved = checkpoints.read("state")
+        except ArtifactError:
+            continue
+        assert saved is None or (saved.facts["step"] == 3 and saved.tensors["a"].tolist() == [0, 1, 2, 3, 4, 5]), position

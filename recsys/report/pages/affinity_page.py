@@ -8,13 +8,14 @@ import pyarrow as pa
 
 from recsys import artifacts, schema
 from recsys.report import cosines
+from recsys.report.chance import by_chance
 from recsys.report.figures.balance_figures import cosine_matrix
 from recsys.report.figures.figure import Figure, sentence
 from recsys.report.figures.heat_map import heat_map, scale_of
 from recsys.report.pages.page import page
 from recsys.report.pages.sections import Section
 from recsys.report.tables.cells import MARKS, Cell, Matrix
-from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, by_chance, verdict_of
+from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, verdict_of
 
 ALONE, WITH_ALL = "alone", "all"
 

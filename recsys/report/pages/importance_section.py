@@ -6,10 +6,10 @@ import pyarrow as pa
 
 from recsys import schema
 from recsys.config import Pipeline
+from recsys.report.chance import by_chance
 from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values
 from recsys.report.pages.sections import Section
 from recsys.report.tables.cells import Cell, cell_of
-from recsys.report.tables.frame import by_chance
 
 NAMED = 2  # groups that a title names
 METRIC_WORDS = {"auc": "AUC", "xauc": "XAUC"}

@@ -16,10 +16,11 @@ from recsys.evaluation import Scores, Target, dominant_users, targets
 from recsys.objectives import Objective
 from recsys.predictions import train_means
 from recsys.report import cosines
+from recsys.report.chance import by_chance
 from recsys.report.figures import balance_figures, look_figures, metric_figures, model_figures
 from recsys.report.figures.figure import Figure
 from recsys.report.tables.cells import Grid, Matrix, conditional_words, grid
-from recsys.report.tables.frame import by_chance, by_day, falls, splits, whole
+from recsys.report.tables.frame import by_day, falls, splits, whole
 from recsys.report.tables.verdict import Comparison, comparisons
 from recsys.report.training_log import Inside, Journal
 

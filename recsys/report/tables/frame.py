@@ -107,13 +107,6 @@ def verdict_of(low: float, high: float, better: str | None) -> str | None:
     return BETTER if (low > 0) == (better == schema.HIGHER) else WORSE
 
 
-def by_chance(intervals: int, confidence: float) -> str:
-    """Say how many of so many intervals would exclude 0 if every true difference were 0."""
-    expected = (1 - confidence) * intervals
-    about = f"{expected:.0f}" if expected >= 1 else f"{expected:.2g}"
-    return f"By chance alone, about {about} of {intervals} intervals would exclude 0."
-
-
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     """Sort stably by run, split and objective (first seen first), main metrics first."""
     place = pd.DataFrame(

@@ -1,0 +1,79 @@
+"""`recsys verify`: every damaged file is named, with the stage that makes it again, and `--repair` has it made again."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from recsys.cli import run_command
+
+from .test_whole_path import TINY
+
+FIRST = ["--run", "first"]
+
+
+@pytest.fixture
+def mine(tiny: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny, tmp_path / "workspace" / "tiny")
+    return tmp_path / "workspace"
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_whole_workspace_is_said_to_be_whole(mine: Path, capsys: pytest.CaptureFixture):
+    assert run_command(["verify", TINY, *FIRST, "--workspace", str(mine)]) == 0
+    assert "are as they were written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pattern", "stage"),
+    [
+        ("events/day=*/part-0.parquet", "ingest"),
+        ("users/part-0.parquet", "ingest"),
+        ("state/*/day=*/*.parquet", "features"),
+        ("examples/*/day=*/part-0.parquet", "features"),
+        ("encoded/*/encoder/vocabulary.parquet", "encode"),
+        ("encoded/*/day=*/part-0.arrow", "encode"),
+        ("runs/first/model/model.safetensors", "train"),
+        ("runs/first/training.jsonl", "train"),
+        ("runs/first/predictions.parquet", "score"),
+        ("runs/gbdt-*/predictions.parquet", "baselines"),
+        ("runs/first/metrics.parquet", "evaluate"),
+        ("runs/first/report.html", "report"),
+        ("runs/first/config.json", None),
+        ("runs/gbdt-*/config.json", None),
+        ("runs/first/model/_manifest.json", "train"),
+        ("runs/first/_manifest.predictions.parquet.json", "score"),
+    ],
+)
+def test_a_damaged_file_is_named_and_made_again(mine: Path, capsys: pytest.CaptureFixture, pattern: str, stage: str | None):
+    before = bytes_of(mine)
+    path = sorted((mine / "tiny").glob(pattern))[0]
+    flip(path)
+    arguments = ["verify", TINY, *FIRST, "--workspace", str(mine)]
+    assert run_command(arguments) == 4
+    said = capsys.readouterr().err
+    assert f"{path}: found " in said
+    if stage:
+        assert f"made by the stage {stage}" in said
+    assert run_command([*arguments, "--repair", "--quiet"]) == 0, capsys.readouterr().err
+    after = bytes_of(mine)
+    assert after.keys() == before.keys()
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+def test_what_another_run_left_is_removed_and_said(mine: Path, capsys: pytest.CaptureFixture):
+    runs = mine / "tiny" / "runs"
+    shutil.copytree(runs / "first", runs / "other")
+    flip(runs / "other" / "metrics.parquet")
+    assert run_command(["verify", TINY, *FIRST, "--workspace", str(mine), "--repair"]) == 0
+    assert f"{runs / 'other' / 'metrics.parquet'}: is of another run or experiment" in capsys.readouterr().out
+    assert not (runs / "other" / "metrics.parquet").exists()
