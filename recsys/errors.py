@@ -8,6 +8,7 @@ from pathlib import Path
 EXIT_CONFIG = 2
 EXIT_DATA = 3
 EXIT_ARTIFACT = 4
+EXIT_IN_USE = 5
 EXIT_INTERRUPTED = 130
 
 
@@ -37,6 +38,12 @@ class ArtifactError(RecsysError):
     """A damaged or foreign artifact of an earlier stage (exit code 4)."""
 
     exit_code = EXIT_ARTIFACT
+
+
+class InUseError(RecsysError):
+    """A place of the workspace that another job holds (exit code 5)."""
+
+    exit_code = EXIT_IN_USE
 
 
 def one_line(text: str) -> str:

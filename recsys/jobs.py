@@ -12,23 +12,29 @@ from recsys.stages import Job, encoded_of, examples_of, known_config, run_identi
 from recsys.workspace import RUNS
 
 
-def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: bool, console: Console) -> Job:
+def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: bool = False, wait: bool = False, console: Console) -> Job:
     """Find the run's folder, which training will claim. Raises ConfigError where `run` stands for another config (unless `replace`)."""
-    identity = run_identity(pipeline)
     name = run or run_name(pipeline)
     if Path(name).name != name or name.startswith((".", "_")):
         raise ConfigError(f'--run: found "{name}", expected a plain folder name')
     folder = workspace / pipeline.name
     require_writable(workspace)
     examples = examples_of(pipeline, folder)
-    job = Job(pipeline, folder, folder / RUNS / name, examples, encoded_of(pipeline, folder, examples), console)
-    known = None if replace else known_config(job.run)
+    encoded = encoded_of(pipeline, folder, examples)
+    job = Job(pipeline, folder, folder / RUNS / name, examples, encoded, console, replace=replace, wait=wait)
+    require_own(job)
+    return job
+
+
+def require_own(job: Job) -> None:
+    """Raise ConfigError where the run's folder stands for another config, unless the job may replace it."""
+    known = None if job.replace else known_config(job.run)
+    identity = run_identity(job.pipeline)
     if known is not None and known["identity"] != identity:
         keys = ", ".join(_differing(known["identity"], identity))
         raise ConfigError(
-            f"--run {name}: stands for another config, which differs in {keys}. Fix: another name, or --replace to train it anew"
+            f"--run {job.run.name}: stands for another config, which differs in {keys}. Fix: another name, or --replace to train it anew"
         )
-    return job
 
 
 def require_writable(folder: Path) -> None:

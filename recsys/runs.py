@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from recsys import artifacts, schema
+from recsys import artifacts, locks, schema
 from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.judge import judged_on, judging, metrics_of, warn, warn_of_run
@@ -118,13 +118,14 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
         artifacts.remove(run / FUSION)
         raise ConfigError([*error.problems, f"{run / FUSION}: removed, its weights were found for an earlier aim"]) from error
     fingerprint = artifacts.fingerprint([wanted.model_dump(mode="json"), pipeline.seed, inputs])
-    artifacts.write_file(
-        run / FUSION,
-        lambda draft: draft.write_text(tuned.toml, encoding="utf-8"),
-        stage="fuse",
-        fingerprint=fingerprint,
-        inputs=inputs,
-    )
+    with locks.locked(run.parent.parent, [run], wait=False, console=console):
+        artifacts.write_file(
+            run / FUSION,
+            lambda draft: draft.write_text(tuned.toml, encoding="utf-8"),
+            stage="fuse",
+            fingerprint=fingerprint,
+            inputs=inputs,
+        )
     console.say(f"{tuned.text}\n\n{tuned.toml}\nfusion weights: {run / FUSION}")
     return run / FUSION
 

@@ -1,11 +1,13 @@
 """A pipeline walked stage by stage; and what is done beside the stages."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from recsys import artifacts
 from recsys.config import Pipeline, WorldOptions
 from recsys.errors import ArtifactError, ConfigError, DataError
-from recsys.jobs import require_writable
+from recsys.jobs import require_own, require_writable
 from recsys.progress import Console
 from recsys.stages import STAGES, Job, Stage, Status, kinds_of, require_named_runs, single_tasks, statuses
 
@@ -15,12 +17,18 @@ def run(job: Job, *, until: str = "report") -> None:
     names = list(STAGES)[: list(STAGES).index(until) + 1]
     if "evaluate" in names:
         require_named_runs(job)  # before hours of training, not after
-    for name in names:
-        _walk(job, name)
+    with _held(job, names):
+        for name in names:
+            _walk(job, name)
 
 
 def run_stage(job: Job, name: str) -> None:
     """Run one stage. Raises ArtifactError where the output of an earlier one, which it reads, is absent or stale."""
+    with _held(job, [name]):
+        _run_stage(job, name)
+
+
+def _run_stage(job: Job, name: str) -> None:
     stage = STAGES[name]
     for path in stage.reads(job):
         if not path.exists():
@@ -40,6 +48,17 @@ def run_stage(job: Job, name: str) -> None:
 def status(job: Job) -> list[Status]:
     """Return which stages are fresh, and why the others are not."""
     return statuses(job, STAGES)
+
+
+@contextlib.contextmanager
+def _held(job: Job, names: Sequence[str]) -> Iterator[None]:
+    """Hold the run's folder where one of the stages writes in it: from the claim to the page, it is of one config."""
+    if not any(path.is_relative_to(job.run) for name in names for path in STAGES[name].writes(job)):
+        yield
+        return
+    with job.locked(job.run):
+        require_own(job)  # another job may have claimed it since this one was opened
+        yield
 
 
 def _walk(job: Job, name: str) -> None:

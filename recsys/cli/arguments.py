@@ -17,5 +17,6 @@ Metrics = Annotated[
 ]
 JudgedOn = Annotated[str | None, typer.Option("--on", metavar="PART", help="Judge on test or validation days; by default test, if any.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait where another job writes what this one has to write.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

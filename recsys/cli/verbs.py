@@ -17,11 +17,12 @@ from recsys.cli.arguments import (
     Quiet,
     Replace,
     RunName,
+    Wait,
     Workspace,
 )
 from recsys.errors import ConfigError, nearest
 from recsys.progress import Console
-from recsys.stages import STAGES, Stage
+from recsys.stages import STAGES, Job, Stage
 from recsys.workspace import METRICS, PREDICTIONS
 
 app = typer.Typer(
@@ -33,6 +34,22 @@ app = typer.Typer(
 )
 
 
+def _opened(
+    pipeline: Path,
+    overrides: list[str] | None,
+    workspace: Path,
+    run_name: str | None,
+    *,
+    replace: bool = False,
+    wait: bool = False,
+    quiet: bool = False,
+) -> Job:
+    from recsys import jobs
+
+    options = config.load(pipeline, overrides or ())
+    return jobs.open_job(options, workspace, run=run_name, replace=replace, wait=wait, console=Console(quiet=quiet))
+
+
 @app.command()
 def run(
     pipeline: PipelineFile,
@@ -41,15 +58,16 @@ def run(
     run_name: RunName = None,
     overrides: Overrides = None,
     replace: Replace = False,
+    wait: Wait = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Run every stage in order, from ingest to report. What is fresh is skipped."""
-    from recsys import jobs, walk
+    from recsys import walk
 
     if until not in STAGES:
         raise ConfigError(f'--until: found "{until}", expected one of {", ".join(STAGES)}{nearest(until, STAGES)}')
-    job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
+    job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet)
     walk.run(job, until=until)
 
 
@@ -60,12 +78,13 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
         run_name: RunName = None,
         overrides: Overrides = None,
         replace: Replace = False,
+        wait: Wait = False,
         quiet: Quiet = False,
         debug: Debug = False,
     ) -> None:
-        from recsys import jobs, walk
+        from recsys import walk
 
-        job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=replace, console=Console(quiet=quiet))
+        job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet)
         walk.run_stage(job, stage.name)
 
     command.__doc__ = stage.summary
@@ -86,6 +105,7 @@ def evaluate(
     run_name: RunName = None,
     overrides: Overrides = None,
     replace: Replace = False,
+    wait: Wait = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -96,7 +116,7 @@ def evaluate(
     if (predictions is None) != (out is None):
         raise ConfigError("--predictions and --out go together: whose scores, and where their metrics go")
     if predictions is None or out is None:
-        walk.run_stage(jobs.open_job(loaded, workspace, run=run_name, replace=replace, console=console), "evaluate")
+        walk.run_stage(jobs.open_job(loaded, workspace, run=run_name, replace=replace, wait=wait, console=console), "evaluate")
         return
     from recsys import report
     from recsys import runs as finished
@@ -124,9 +144,9 @@ def status(
     debug: Debug = False,
 ) -> None:
     """Say which stages are fresh, which option or input makes another one stale, and what depends on it. Do nothing."""
-    from recsys import jobs, walk
+    from recsys import walk
 
-    job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=True, console=Console())
+    job = _opened(pipeline, overrides, workspace, run_name, replace=True)
     for line in walk.status(job):
         job.console.say(str(line))
 
@@ -138,14 +158,23 @@ def verify(
     workspace: Workspace = DEFAULT_WORKSPACE,
     run_name: RunName = None,
     overrides: Overrides = None,
+    wait: Wait = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Compare every byte that the pipeline's stages wrote with their manifests. Name what is damaged, and the stage that makes it again."""
-    from recsys import integrity, jobs
+    from recsys import integrity
 
-    job = jobs.open_job(config.load(pipeline, overrides or ()), workspace, run=run_name, replace=True, console=Console(quiet=quiet))
+    job = _opened(pipeline, overrides, workspace, run_name, replace=True, wait=wait, quiet=quiet)
     (integrity.repair if repair else integrity.verify)(job)
+
+
+@app.command()
+def unlock(pipeline: PipelineFile, workspace: Workspace = DEFAULT_WORKSPACE, overrides: Overrides = None, debug: Debug = False) -> None:
+    """Free what jobs on other hosts hold of the pipeline's folder. Those on this host free it when they end, however they end."""
+    from recsys import locks
+
+    locks.unlock(workspace / config.load(pipeline, overrides or ()).name, Console())
 
 
 @app.command()
@@ -208,13 +237,15 @@ def affinity(
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     overrides: Overrides = None,
+    wait: Wait = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Show which objectives help each other: each alone, every two, all together; at equal cost, over seeds. Nothing is trained twice."""
     from recsys import experiments
 
-    experiments.run_affinity(config.load(pipeline, overrides or ()), workspace, seeds=seeds, budget=budget, console=Console(quiet=quiet))
+    options, console = config.load(pipeline, overrides or ()), Console(quiet=quiet)
+    experiments.run_affinity(options, workspace, seeds=seeds, budget=budget, wait=wait, console=console)
 
 
 @app.command()
@@ -236,6 +267,7 @@ def sweep(
     on: JudgedOn = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     overrides: Overrides = None,
+    wait: Wait = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -249,7 +281,7 @@ def sweep(
     if not axes:
         raise ConfigError("sweep: found nothing to go over, expected --over KEY=V1,V2,… or --over-weights OBJECTIVE,OBJECTIVE,…")
     judge = experiments.Judge(on, tuple(objectives or ()), tuple(metrics or ()))
-    experiments.run_sweep(pipeline, overrides or (), grid(axes), judge, workspace, seeds=seeds, console=Console(quiet=quiet))
+    experiments.run_sweep(pipeline, overrides or (), grid(axes), judge, workspace, seeds=seeds, wait=wait, console=Console(quiet=quiet))
 
 
 @app.command()

@@ -28,7 +28,7 @@ from recsys.workspace import AFFINITY, INSIDE, JOURNAL, MODEL
 ROWS_FILE, PAGE_FILE = "affinity.parquet", "affinity.html"
 
 
-def run_affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int | None, console: Console) -> Path:
+def run_affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int | None, wait: bool = False, console: Console) -> Path:
     """Train what is not trained yet, and leave affinity.parquet and affinity.html in the pipeline's folder under affinity/NAME/.
 
     There are `seeds` seeds, from the pipeline's own seed on. `budget` is the number of multiplications per row in every run; by default it
@@ -42,7 +42,7 @@ def run_affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int
     if budget is not None:
         pipeline = pipeline.model_copy(update={"model": pipeline.model.model_copy(update={"budget_macs": budget})})
     variants = _variants(pipeline, [objective.name for objective in learn])
-    opened = open_runs(variants, seeds_from(variants, seeds), workspace, console)
+    opened = open_runs(variants, seeds_from(variants, seeds), workspace, console, wait=wait)
     console.say(f"affinity: {len(opened)} runs, {len(variants)} sets of {len(learn)} objectives with {seeds} seed{'s' * (seeds > 1)} each")
     runs = list(trained(opened, "affinity"))
     console.say(f"affinity: judging {len(runs)} runs on {split} days")

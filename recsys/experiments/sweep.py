@@ -37,7 +37,15 @@ class Judge:
 
 
 def run_sweep(
-    path: Path, overrides: Sequence[str], choices: Sequence[Choice], judge: Judge, workspace: Path, *, seeds: int, console: Console
+    path: Path,
+    overrides: Sequence[str],
+    choices: Sequence[Choice],
+    judge: Judge,
+    workspace: Path,
+    *,
+    seeds: int,
+    wait: bool = False,
+    console: Console,
 ) -> Path:
     """Train what is not trained yet, and leave sweep.parquet and sweep.html in the pipeline's folder under sweeps/NAME/.
 
@@ -48,7 +56,7 @@ def run_sweep(
     base = variants[0].pipeline
     split = judging(base, judge.split)
     judged = _judged(variants, judge)
-    runs = open_runs(variants, seeds_from(variants, seeds), workspace, console)
+    runs = open_runs(variants, seeds_from(variants, seeds), workspace, console, wait=wait)
     console.say(f"sweep: {len(runs)} runs, {len(choices)} points with {seeds} seed{'s' * (seeds > 1)} each")
     for run in trained(runs, "sweep"):
         if run is runs[0]:  # raises where these days cannot be judged, before hours of training and not after

@@ -38,14 +38,14 @@ class Run:
         return artifacts.read_table(self.job.run / PREDICTIONS)
 
 
-def open_runs(variants: Sequence[Variant], seeds: Sequence[int], workspace: Path, console: Console) -> list[Run]:
+def open_runs(variants: Sequence[Variant], seeds: Sequence[int], workspace: Path, console: Console, *, wait: bool = False) -> list[Run]:
     """Return every variant with every seed, the seeds of a variant after one another. Nothing is trained yet."""
     runs = []
     for variant in variants:
         for seed in seeds:
             pipeline = variant.with_seed(seed)
             name = run_name(pipeline, variant.stem)
-            runs.append(Run(variant, open_job(pipeline, workspace, run=name, replace=False, console=console)))
+            runs.append(Run(variant, open_job(pipeline, workspace, run=name, wait=wait, console=console)))
     return runs
 
 
@@ -65,7 +65,7 @@ def trained(runs: Sequence[Run], what: str, *, stages: Sequence[str] = TO_PREDIC
     for place, run in enumerate(runs, start=1):
         said = f"{what} {place} of {len(runs)}: {run.variant.name}, seed {run.seed}"
         run.job.console.say(f"{said} ({run.job.run.name})")
-        with _naming(said):
+        with _naming(said), run.job.locked(run.job.run):
             for stage in stages:
                 walk.run_stage(run.job, stage)
         yield run

@@ -39,8 +39,9 @@ def build(
     columns = read_columns(folder, steps[0].day.iso)
     require(pipeline, columns)
     plan = make_plan(pipeline, columns)
+    examples.parent.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix=".spill-", dir=folder) as spill,
+        tempfile.TemporaryDirectory(prefix=f".{examples.name}.", suffix=".draft", dir=examples.parent) as spill,
         Engine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
         console.bar("features", len(origins)) as advance,
     ):

@@ -130,7 +130,8 @@ def _text(value: ir.Value) -> ir.Value:
     """Convert to text. A whole float is written as an integer, because a column of integers with gaps often arrives as float."""
     if not value.type().is_floating():
         return value.cast("string")
-    whole = (value == value.floor()) & (value.abs() < 2**53)
+    bounded = (value.abs() < 2**53).ifelse(value, 0.5)  # the floor of a larger one does not fit an integer
+    whole = bounded == bounded.floor()
     text = whole.ifelse(whole.ifelse(value, 0).cast("int64").cast("string"), value.cast("string"))
     return value.isnan().ifelse(ibis.null("string"), text)
 

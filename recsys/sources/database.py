@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from recsys.errors import ConfigError
+from recsys.workspace import EVENTS
 
 _INTERRUPTED = "interrupted"  # the word by which the engine reports a Ctrl-C, in errors of several kinds
 
@@ -20,7 +21,7 @@ def engine(folder: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnectio
     Raises ConfigError where `memory_limit` is too small, KeyboardInterrupt where Ctrl-C stopped a query.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".ingest-", dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix=f".{EVENTS}.", suffix=".draft", dir=folder) as scratch:
         config = {
             "memory_limit": memory_limit,
             "temp_directory": scratch,

@@ -24,6 +24,7 @@ class Simulated(RawSource[WorldSource]):
         options = WorldOptions.model_validate({name: getattr(self.options, name) for name in WorldOptions.model_fields})
         fingerprint = artifacts.fingerprint({"options": options.model_dump(mode="json"), "seed": self.seed})
         if artifacts.is_fresh(raw, fingerprint):
+            artifacts.verify(raw)
             console.say(f"world: {raw} is fresh")
         else:
             with artifacts.writing(raw, stage="world", fingerprint=fingerprint, config=options.model_dump(mode="json")) as output:

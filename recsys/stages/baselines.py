@@ -9,7 +9,7 @@ import pyarrow as pa
 from recsys import artifacts, schema
 from recsys.config import Balance, Pipeline
 from recsys.predictions import fused_again
-from recsys.stages.identity import claim, run_name
+from recsys.stages.identity import claim, known_config, run_name
 from recsys.stages.score import FUSED, scored_days
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import ENCODER, PREDICTIONS, RUNS, day_folder
@@ -99,6 +99,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
         kind = part.name.removeprefix("baseline ")
         (target,) = part.writes
         origin = part.origin
+        claim(target.parent, {"baseline": kind}, job.pipeline)
         with timed(job, part.name):
             if (standing := _standing(target, part.origin.inputs["predicted"])) is not None:
                 job.console.say(f"{part.name}: fused anew by other weights")
@@ -108,8 +109,10 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 
 
 def _claim(job: Job) -> None:
+    """Write down again what a baseline's folder stands for, where that is gone. What another run with the same baseline wrote stays."""
     for kind in shared_kinds(job.pipeline):
-        claim(raw_baseline_run(job, kind), {"baseline": kind}, job.pipeline)
+        if known_config(run := raw_baseline_run(job, kind)) is None:
+            claim(run, {"baseline": kind}, job.pipeline)
 
 
 def _standing(target: Path, predicted: str) -> pa.Table | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from recsys import schema
 from recsys.config import Pipeline
 from recsys.stages.baselines import baseline_run, raw_baseline_run, shared_kinds
-from recsys.stages.identity import claim
+from recsys.stages.identity import claim, known_config
 from recsys.stages.score import FUSED, raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import CALIBRATION, PREDICTIONS
@@ -35,6 +35,8 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     assert method != "none", "then there are no parts"
     for part in stale:
         target, maps = part.writes
+        if target.parent != job.run:
+            claim(target.parent, _identity(target.parent, job), job.pipeline)
         with timed(job, part.name):
             calibrate_file(
                 sources[target.parent],
@@ -49,10 +51,14 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 
 
 def _claim(job: Job) -> None:
+    """As for the baselines themselves."""
     for run in _sources(job):
-        if run != job.run:
-            kind = run.name.partition("-")[0]
-            claim(run, {"baseline": kind, "calibrate": job.pipeline.evaluate.calibrate}, job.pipeline)
+        if run != job.run and known_config(run) is None:
+            claim(run, _identity(run, job), job.pipeline)
+
+
+def _identity(run: Path, job: Job) -> dict[str, str]:
+    return {"baseline": run.name.partition("-")[0], "calibrate": job.pipeline.evaluate.calibrate}
 
 
 CALIBRATE = Stage(

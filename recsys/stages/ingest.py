@@ -6,10 +6,16 @@ from pathlib import Path
 from recsys import artifacts
 from recsys.config import Pipeline
 from recsys.stages.stage import Job, Part, Stage, timed
-from recsys.workspace import EVENTS, ITEMS, QUARANTINE, USERS
+from recsys.workspace import EVENTS, ITEMS, QUARANTINE, RAW, USERS
 
 
 def _writes(job: Job) -> list[Path]:
+    """Return what is written last, and the simulated raw files that it is made from, where the source makes them."""
+    raw = [job.folder / RAW] if job.pipeline.source.kind == "world" else []
+    return [*raw, *_made(job)]
+
+
+def _made(job: Job) -> list[Path]:
     return [job.folder / name for name in (USERS, ITEMS, QUARANTINE, EVENTS)]
 
 
@@ -17,7 +23,7 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
     """Return one part. Raw files are no artifacts: their names, sizes and times of change count. Of a simulated source the seed counts."""
     from recsys import sources
 
-    return [INGEST.part(options, "ingest", _writes(job), {"raw": artifacts.fingerprint(sources.raw_states(options))})]
+    return [INGEST.part(options, "ingest", _made(job), {"raw": artifacts.fingerprint(sources.raw_states(options))})]
 
 
 def _make(job: Job, options: Pipeline, parts: Sequence[Part]) -> None:

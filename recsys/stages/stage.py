@@ -6,17 +6,18 @@ stage declares and from the same bytes. So a changed word in the TOML, or a new 
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from recsys import artifacts
+from recsys import artifacts, locks
 from recsys.artifacts import Origin
 from recsys.config import Pipeline, narrowed
+from recsys.errors import ArtifactError
 from recsys.options import Options
 from recsys.progress import Console
-from recsys.workspace import days_of
+from recsys.workspace import ENCODED, EXAMPLES, RUNS, STATE, days_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class Job:
     examples: Path
     encoded: Path
     console: Console
+    replace: bool = False  # whether the run's name may stand for another config than before
+    wait: bool = False  # where another job holds a place that this one has to write
+
+    def locked(self, *paths: Path) -> AbstractContextManager[None]:
+        """Hold the places of these paths: the run, or the folder of one fingerprint, that each lies in. Raises as `locks.locked` does."""
+        places = {_place(self.folder, path) for path in paths}
+        return locks.locked(self.folder, sorted(places), wait=self.wait, console=self.console)
 
     def days(self, *parts: str) -> list[str]:
         """Return the days of these parts of the split that have examples."""
@@ -105,13 +113,32 @@ class Stage:
     def run(self, job: Job) -> None:
         """Make what is stale, and say what is fresh. Raises ArtifactError where an input is absent or damaged."""
         options = self.receives(job.pipeline)
-        parts = self.parts(job, options)
-        stale = [part for part in parts if not part.is_fresh]
-        self.before(job)
-        self._say(job, parts, stale)
+        parts, stale = self._found(job, options)
         if stale:
-            self.make(job, options, stale)
+            with job.locked(*self.writes(job)):
+                parts, stale = self._found(job, options)  # another job may have made it while this one waited
+                self.before(job)
+                self._say(job, parts, stale)
+                self.make(job, options, stale)
+                self._require_unchanged(job, options, parts)
+        else:
+            self.before(job)
+            self._say(job, parts, stale)
         self.always(job)
+
+    def _found(self, job: Job, options: Pipeline) -> tuple[list[Part], list[Part]]:
+        """Return all parts, and the stale ones among them."""
+        parts = list(self.parts(job, options))
+        return parts, [part for part in parts if not part.is_fresh]
+
+    def _require_unchanged(self, job: Job, options: Pipeline, made: Sequence[Part]) -> None:
+        """Raise ArtifactError where an input is another one now than when the parts were made from it."""
+        now = {part.name: part.origin for part in self.parts(job, options)}
+        changed = [part.name for part in made if now.get(part.name) != part.origin]
+        if changed:
+            raise ArtifactError(
+                f"{self.name}: what {', '.join(changed)} is made from changed meanwhile, expected it to stay. Fix: run again"
+            )
 
     def _say(self, job: Job, parts: Sequence[Part], stale: Sequence[Part]) -> None:
         if self.unit:
@@ -123,6 +150,12 @@ class Stage:
             if part not in stale:
                 note = self.note(job)
                 job.console.say(f"{part.name}: fresh" + (f" ({note})" if note else ""))
+
+
+def _place(folder: Path, path: Path) -> Path:
+    """Return what a lock holds: runs/RUN, examples/FINGERPRINT and the like, or a folder such as events/."""
+    parts = path.relative_to(folder).parts
+    return folder.joinpath(*parts[: 2 if parts[0] in (EXAMPLES, STATE, ENCODED, RUNS) else 1])
 
 
 def _holds(one: str, key: str) -> bool:

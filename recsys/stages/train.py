@@ -1,5 +1,6 @@
 """encoded/ → runs/RUN/model/."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from recsys.errors import ConfigError
 from recsys.objectives import Objective
 from recsys.stages.identity import claim, run_identity
 from recsys.stages.stage import Job, Part, Stage, contents, timed
-from recsys.workspace import CONFIG, ENCODER, JOURNAL, MODEL, RUNS, day_folder
+from recsys.workspace import CHECKPOINT, CONFIG, ENCODER, JOURNAL, MODEL, RUNS, day_folder
 
 
 def _parts(job: Job, options: Pipeline) -> list[Part]:
@@ -64,6 +65,11 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
         training.train(options, job.encoded, job.run, part.origin, console=job.console)
 
 
+def _remove_checkpoint(job: Job) -> None:
+    """Remove the checkpoint of a training that died after its model stood."""
+    shutil.rmtree(job.run / CHECKPOINT, ignore_errors=True)
+
+
 def _runs(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"{RUNS}/*/{CONFIG}"))
 
@@ -82,4 +88,5 @@ TRAIN = Stage(
     parts=_parts,
     make=_make,
     before=lambda job: claim(job.run, run_identity(job.pipeline), job.pipeline),
+    always=_remove_checkpoint,
 )

@@ -1,4 +1,4 @@
-"""Ctrl-C as a request that is honoured between two steps, so that half a step is never saved; and the times of checkpoints."""
+"""Ctrl-C and SIGTERM as a request that is honoured between two steps, so that no half step is saved; and the times of checkpoints."""
 
 import contextlib
 import signal
@@ -18,14 +18,14 @@ STATE = "state"
 
 @dataclass
 class Interruption:
-    """A request to stop: `requested` is True once Ctrl-C was pressed. A second Ctrl-C acts at once, and the last checkpoint stands."""
+    """A request to stop: `requested` is True once a signal came. A second signal acts at once, and the last checkpoint stands."""
 
     requested: bool = False
 
 
 @contextlib.contextmanager
 def deferred_interrupt() -> Iterator[Interruption]:
-    """Make SIGINT set a flag within this block. The block looks at the flag, and raises KeyboardInterrupt itself once it has saved.
+    """Make SIGINT and SIGTERM set a flag within this block. The block looks at it, and raises KeyboardInterrupt once it has saved.
 
     Where a request comes too late for the block to see it, KeyboardInterrupt is raised at the end of the block.
     Python delivers signals to the main thread only. In another thread nothing is deferred and nothing can interrupt.
@@ -37,13 +37,19 @@ def deferred_interrupt() -> Iterator[Interruption]:
 
     def request(number: int, frame: FrameType | None) -> None:
         interruption.requested = True
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    before = signal.signal(signal.SIGINT, request)
+    def restore() -> None:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    for one in before:
+        signal.signal(one, request)
     try:
         yield interruption
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
     if interruption.requested:
         raise KeyboardInterrupt
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -126,3 +127,11 @@ def test_beyond_the_limit_every_nth_row_is_learned_and_said(pipeline, log, tmp_p
 def _scored(pipeline, log, run: Path) -> pa.Table:
     fit_and_score("gbdt", pipeline, log.examples, log.encoded, run / "predictions.parquet", ORIGIN, console=Console(quiet=True))
     return pq.read_table(run / "predictions.parquet")
+
+
+@pytest.mark.parametrize(("positions", "devices", "left_out"), [(4, 3, 2), (4, 0, 1), (0, 3, 1), (0, 0, 0)])
+def test_who_does_not_follow_the_position_loses_the_bias_columns_and_no_other(positions: int, devices: int, left_out: int) -> None:
+    columns = TreeColumns(SimpleNamespace(positions=positions, devices=devices))
+    matrix_NC = np.arange(10, dtype=np.float32).reshape(2, 5)
+    np.testing.assert_array_equal(columns.seen(matrix_NC, follows_position=True), matrix_NC)
+    np.testing.assert_array_equal(columns.seen(matrix_NC, follows_position=False), matrix_NC[:, left_out:])

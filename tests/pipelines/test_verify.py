@@ -9,13 +9,20 @@ from recsys.cli import run_command
 
 from .test_whole_path import TINY
 
-FIRST = ["--run", "first"]
+FIRST = ["--run", "first", "--set", "evaluate.bootstrap=20", "--set", "evaluate.importance_rows=300"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of this file alone: other tests run the same pipeline with other options, and share its baselines."""
+    workspace = tmp_path_factory.mktemp("finished")
+    assert run_command(["run", TINY, *FIRST, "--workspace", str(workspace), "--quiet"]) == 0
+    return workspace
 
 
 @pytest.fixture
-def mine(tiny: Path, tmp_path: Path) -> Path:
-    shutil.copytree(tiny, tmp_path / "workspace" / "tiny")
-    return tmp_path / "workspace"
+def mine(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "workspace"))
 
 
 def flip(path: Path) -> None:

@@ -1,0 +1,141 @@
+"""One writer at a time per place of a workspace, over all processes: who holds a place, and what the dead have left there.
+
+A place is what one job writes at a time: events/, examples/FINGERPRINT/, runs/RUN/. Its lock is a file under .locks/, which its owner holds
+with flock and in which the owner says who it is. The kernel frees the lock of a process that dies, however it dies. An owner on another
+host cannot be asked, so it counts as alive until `recsys unlock`. Reading takes no lock: what is read is compared with its manifest.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from recsys.errors import InUseError
+from recsys.progress import Console
+
+LOCKS = ".locks"
+_RETRY_SECONDS = 0.2
+_INSIDE = re.compile(r"\..+\.(draft|old)")
+_held: dict[Path, int] = {}  # lock file → how often this process holds it
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process that holds a place."""
+
+    pid: int
+    host: str
+    started: str  # UTC, to the second
+    command: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.started} ({self.command})"
+
+
+@contextlib.contextmanager
+def locked(root: Path, places: Sequence[Path], *, wait: bool, console: Console) -> Iterator[None]:
+    """Hold these places under `root`, and remove what dead jobs left half-written in them. A process may hold a place several times.
+
+    Raise InUseError where another job holds one of them. With `wait`, say so and wait until all are free; meanwhile none is held, so two
+    waiting jobs never wait for each other.
+    """
+    files = {_lock_file(root, place): place for place in sorted(places)}
+    with contextlib.ExitStack() as opened:
+        said = False
+        while (taken := _take(files, opened)) is not None:
+            place, owner = taken
+            text = f"{place}: in use by {owner}" if owner else f"{place}: in use by another job"
+            if not wait:
+                raise InUseError(f"{text}. Fix: wait until it ends, or --wait" + _remote(owner))
+            if not said:
+                console.say(f"{text}; waiting")
+                said = True
+            time.sleep(_RETRY_SECONDS)
+        yield
+
+
+def unlock(root: Path, console: Console) -> None:
+    """Free the places under `root` that owners on other hosts hold. The locks of this host's processes are the kernel's to free."""
+    for file in sorted((root / LOCKS).glob("*.json")):
+        owner = _owner(file.read_text(encoding="utf-8"))
+        if owner is not None and owner.host != socket.gethostname():
+            file.write_text("", encoding="utf-8")
+            console.say(f"unlock: {file.stem} was held by {owner}")
+
+
+def _lock_file(root: Path, place: Path) -> Path:
+    return root / LOCKS / f"{'+'.join(place.relative_to(root).parts)}.json"
+
+
+def _take(files: dict[Path, Path], opened: contextlib.ExitStack) -> tuple[Path, Owner | None] | None:
+    """Take all locks and return None; or take none, and return a place that another job holds, with its owner where it is known."""
+    with contextlib.ExitStack() as trying:
+        for file, place in files.items():
+            if _held.get(file):
+                _count(file, trying)
+                continue
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle = trying.enter_context(file.open("a+", encoding="utf-8"))
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                return place, _owner(handle.read())
+            handle.seek(0)
+            before = _owner(handle.read())
+            if before is not None and before.host != socket.gethostname():
+                return place, before
+            _say_owner(handle, trying)
+            _count(file, trying)
+            remove_leftovers(place)
+        opened.push(trying.pop_all())
+    return None
+
+
+def _count(file: Path, held: contextlib.ExitStack) -> None:
+    def release() -> None:
+        _held[file] -= 1
+
+    _held[file] = _held.get(file, 0) + 1
+    held.callback(release)
+
+
+def _say_owner(handle: IO[str], held: contextlib.ExitStack) -> None:
+    """Write down who holds the lock, until it is released."""
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    owner = Owner(os.getpid(), socket.gethostname(), now, " ".join(Path(word).name for word in sys.argv[:3]))
+    handle.truncate(0)
+    handle.write(json.dumps(asdict(owner)))
+    handle.flush()
+    held.callback(lambda: handle.truncate(0))
+
+
+def _owner(text: str) -> Owner | None:
+    try:
+        return Owner(**json.loads(text))
+    except (TypeError, ValueError):  # empty: released; half a text: its writer died
+        return None
+
+
+def _remote(owner: Owner | None) -> str:
+    elsewhere = owner is not None and owner.host != socket.gethostname()
+    return "; if that process is gone: recsys unlock PIPELINE.toml" if elsewhere else ""
+
+
+def remove_leftovers(place: Path) -> None:
+    """Remove drafts and replaced folders beside a place, and directly in it. Only who holds the place may call this."""
+    beside = re.compile(rf"\.{re.escape(place.name)}\.\w+\.(draft|old)")  # of the place `a`, not of its neighbour `a.b`
+    found = [path for path in (place.parent.iterdir() if place.parent.is_dir() else ()) if beside.fullmatch(path.name)]
+    found += [path for path in (place.iterdir() if place.is_dir() else ()) if _INSIDE.fullmatch(path.name)]
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

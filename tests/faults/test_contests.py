@@ -1,0 +1,98 @@
+"""Several jobs on one workspace at once: each ends right, or says who holds what it has to write."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.cli import run_command
+from tests.pipelines.conftest import write_small
+
+LONG = ["--quiet", "--until", "score", "--set", "train.batch_size=16", "--set", "train.day_passes=3"]
+OTHER = ["--set", "train.learning_rate=0.003"]
+
+
+def jobs(workspace: Path, commands: list[list[str]]) -> list[tuple[int, str]]:
+    """Start the commands at the same moment; return each one's exit code and what it said."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "recsys", *command, "--workspace", str(workspace)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for command in commands
+    ]
+    return [(process.wait(), said) for process in started for _, said in [process.communicate()]]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".locks" not in path.parts}
+
+
+@pytest.fixture(scope="module")
+def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small(tmp_path_factory.mktemp("log"), np.arange(1200) % 100)
+
+
+@pytest.fixture(scope="module")
+def alone(toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two configs leave when they run one after the other."""
+    workspace = tmp_path_factory.mktemp("alone")
+    for name, more in (("one", []), ("two", OTHER)):
+        assert run_command(["run", str(toml), "--run", name, *LONG, *more, "--workspace", str(workspace)]) == 0
+    return workspace
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_same_job_several_times_with_wait_leaves_what_one_job_leaves(toml: Path, alone: Path, tmp_path: Path, count: int) -> None:
+    command = ["run", str(toml), "--run", "one", "--wait", *LONG]
+    for code, said in jobs(tmp_path, [command] * count):
+        assert (code, said) == (0, "")
+    before = {name: content for name, content in files(alone / "small").items() if not name.startswith("runs/two/")}
+    after = files(tmp_path / "small")
+    assert after.keys() == before.keys()
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+@pytest.mark.faults
+def test_the_same_job_twice_without_wait_ends_once_and_is_told_once_or_both_end(toml: Path, alone: Path, tmp_path: Path) -> None:
+    command = ["run", str(toml), "--run", "one", *LONG]
+    ended = jobs(tmp_path, [command] * 2)
+    assert {code for code, _ in ended} <= {0, 5}
+    assert min(code for code, _ in ended) == 0
+    for code, said in ended:
+        assert ("in use by process" in said) == (code == 5), said
+    assert run_command([*command, "--workspace", str(tmp_path)]) == 0
+    name = "small/runs/one/predictions.parquet"
+    assert (tmp_path / name).read_bytes() == (alone / name).read_bytes()
+
+
+@pytest.mark.faults
+def test_two_configs_share_what_is_the_same(toml: Path, alone: Path, tmp_path: Path) -> None:
+    commands = [["run", str(toml), "--run", name, "--wait", *LONG, *more] for name, more in (("one", []), ("two", OTHER))]
+    for code, said in jobs(tmp_path, commands):
+        assert (code, said) == (0, "")
+    before, after = files(alone / "small"), files(tmp_path / "small")
+    assert after.keys() == before.keys()
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("wait", [[], ["--wait"]])
+def test_two_configs_under_one_name_never_mix(toml: Path, alone: Path, tmp_path: Path, wait: list[str]) -> None:
+    """One of them ends. The other is told that the name is taken (2) or in use (5). The config is that of the model."""
+    commands = [["run", str(toml), "--run", "same", *wait, *LONG, *more] for more in ([], OTHER)]
+    ended = jobs(tmp_path, commands)
+    codes = sorted(code for code, _ in ended)
+    assert codes[0] == 0, ended
+    assert codes[1] == (2 if wait else 5), ended
+    run = tmp_path / "small" / "runs" / "same"
+    rate = json.loads((run / "config.json").read_text())["pipeline"]["train"]["learning_rate"]
+    twin = alone / "small" / "runs" / ("two" if rate == 0.003 else "one")
+    for name in ("model/model.safetensors", "training.jsonl", "predictions.parquet"):
+        assert (run / name).read_bytes() == (twin / name).read_bytes(), name
