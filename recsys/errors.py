@@ -1,7 +1,10 @@
 """Errors that are part of the interface: one message per mistake, one exit code per kind (design: "What bad input gets")."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +47,27 @@ class InUseError(RecsysError):
     """A place of the workspace that another job holds (exit code 5)."""
 
     exit_code = EXIT_IN_USE
+
+
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # a full disk, a quota, a limit, a disk that is read-only
+
+
+@contextlib.contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Give an OSError of a write the name of the file, where it has none: libraries and open files do not say what they wrote."""
+    try:
+        yield
+    except OSError as error:
+        number = next((known for known in _WRITING if error.errno == known or f"errno {known}]" in str(error)), None)
+        if number is None or error.filename is not None:
+            raise
+        raise OSError(number, os.strerror(number), str(file)) from error
+
+
+def disk_full(error: Exception, folder: Path) -> OSError | None:
+    """Return the engine's report of a full disk as an OSError that names the folder; None of any other error."""
+    known = next((known for known in _WRITING if os.strerror(known) in str(error)), None)
+    return None if known is None else OSError(known, os.strerror(known), str(folder))
 
 
 def one_line(text: str) -> str:

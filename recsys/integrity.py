@@ -1,39 +1,62 @@
 """Every file of a pipeline's workspace compared with its manifest, and what is damaged made again."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from recsys import artifacts, walk
 from recsys.errors import ArtifactError
-from recsys.stages import STAGES, Job
+from recsys.jobs import require_own
+from recsys.stages import STAGES, Job, baseline_run, kinds_of
 
 
 def verify(job: Job) -> None:
     """Say that every file is as it was written. Raise ArtifactError that names each damaged one and the stage that makes it again."""
-    checked, damaged = artifacts.damages(job.folder)
+    files, damaged = artifacts.damages(job.folder)
     if damaged:
         fix = "Fix: the same command with --repair, or delete what is named and run again"
         raise ArtifactError("\n".join([*(_said(job, target, what) for target, what in damaged.items()), fix]))
-    job.console.say(f"verify: {checked:,} files in {job.folder} are as they were written")
+    job.console.say(f"verify: {files:,} files in {job.folder} are as they were written")
 
 
 def repair(job: Job) -> None:
-    """Remove what is damaged, and run the job's stages, which make again what belongs to it. Say what belongs to other runs."""
+    """Remove what is damaged of this job, and run its stages, which make it again. Raise ArtifactError that names what is left damaged.
+
+    What other runs and experiments left is only named: this job cannot make it again. Raise ConfigError where the run's name stands for
+    another config.
+    """
+    job = replace(job, replace=False)
     _, damaged = artifacts.damages(job.folder)
-    for target, what in damaged.items():
-        job.console.say(f"removed: {_said(job, target, what)}")
-        if target.is_dir():
-            shutil.rmtree(target)
-        else:
-            artifacts.remove(target)
-    if damaged:
+    mine = [target for target in damaged if _is_of(job, target)]
+    for target in mine:
+        with job.locked(target):
+            what = artifacts.damage(target)
+            if what is not None:
+                job.console.say(f"removed: {_said(job, target, what)}")
+                _remove(target)
+    require_own(job)
+    if mine:
         walk.run(job)
-    for target in damaged:
-        if artifacts.manifest(target) is None:
-            job.console.say(f"{target}: is of another run or experiment; the command that made it makes it again")
     verify(job)
 
 
+def _remove(target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        artifacts.remove(target)
+
+
+def _is_of(job: Job, target: Path) -> bool:
+    runs = [job.run, *(baseline_run(job, kind) for kind in kinds_of(job.pipeline))]
+    return _stage_of(job, target) is not None or target.parent in runs
+
+
+def _stage_of(job: Job, target: Path) -> str | None:
+    return next((stage.name for stage in STAGES.values() if any(target.is_relative_to(path) for path in stage.writes(job))), None)
+
+
 def _said(job: Job, target: Path, what: str) -> str:
-    stage = next((stage.name for stage in STAGES.values() if any(target.is_relative_to(path) for path in stage.writes(job))), None)
-    return f"{what}; made by the stage {stage}" if stage else what
+    stage = _stage_of(job, target)
+    made = f"made by the stage {stage}" if stage else "" if _is_of(job, target) else "made by another run or experiment"
+    return f"{what}; {made}" if made else what

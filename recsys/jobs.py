@@ -1,22 +1,26 @@
 """One pipeline in one workspace: the run that its model goes to is found by name, or by its config."""
 
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from recsys.config import Pipeline
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, disk_full, one_line
 from recsys.progress import Console
 from recsys.stages import Job, encoded_of, examples_of, known_config, run_identity, run_name
 from recsys.workspace import RUNS
 
+_RUN_NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
+
 
 def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: bool = False, wait: bool = False, console: Console) -> Job:
     """Find the run's folder, which training will claim. Raises ConfigError where `run` stands for another config (unless `replace`)."""
-    name = run or run_name(pipeline)
-    if Path(name).name != name or name.startswith((".", "_")):
-        raise ConfigError(f'--run: found "{name}", expected a plain folder name')
+    name = run_name(pipeline) if run is None else run
+    if not _RUN_NAME.fullmatch(name) or len(name.encode()) > 100:
+        expected = "letters, digits and . _ + - behind a letter or digit, at most 100 bytes"
+        raise ConfigError(f'--run: found "{one_line(name)}", expected {expected}')
     folder = workspace / pipeline.name
     require_writable(workspace)
     examples = examples_of(pipeline, folder)
@@ -44,6 +48,8 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
+        if (full := disk_full(error, folder)) is not None:
+            raise full from error
         raise ConfigError(
             f"{folder}: cannot be written ({error.strerror}), expected a folder for what is generated. Fix: another folder"
         ) from error

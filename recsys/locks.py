@@ -17,14 +17,16 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import IO
 
-from recsys.errors import InUseError
+from recsys.errors import InUseError, naming
 from recsys.progress import Console
 
 LOCKS = ".locks"
 _RETRY_SECONDS = 0.2
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _INSIDE = re.compile(r"\..+\.(draft|old)")
 _held: dict[Path, int] = {}  # lock file → how often this process holds it
 
@@ -35,8 +37,14 @@ class Owner:
 
     pid: int
     host: str
+    boot: str
     started: str  # UTC, to the second
     command: str
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it may be alive although its lock is free here. A container has a new name at each start, a host a new boot."""
+        return self.host != socket.gethostname() and self.boot != _boot()
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} since {self.started} ({self.command})"
@@ -58,7 +66,7 @@ def locked(root: Path, places: Sequence[Path], *, wait: bool, console: Console) 
             if not wait:
                 raise InUseError(f"{text}. Fix: wait until it ends, or --wait" + _remote(owner))
             if not said:
-                console.say(f"{text}; waiting")
+                console.say(f"{text}; waiting{_remote(owner)}")
                 said = True
             time.sleep(_RETRY_SECONDS)
         yield
@@ -68,7 +76,7 @@ def unlock(root: Path, console: Console) -> None:
     """Free the places under `root` that owners on other hosts hold. The locks of this host's processes are the kernel's to free."""
     for file in sorted((root / LOCKS).glob("*.json")):
         owner = _owner(file.read_text(encoding="utf-8"))
-        if owner is not None and owner.host != socket.gethostname():
+        if owner is not None and owner.is_elsewhere:
             file.write_text("", encoding="utf-8")
             console.say(f"unlock: {file.stem} was held by {owner}")
 
@@ -93,9 +101,10 @@ def _take(files: dict[Path, Path], opened: contextlib.ExitStack) -> tuple[Path, 
                 return place, _owner(handle.read())
             handle.seek(0)
             before = _owner(handle.read())
-            if before is not None and before.host != socket.gethostname():
+            if before is not None and before.is_elsewhere:
                 return place, before
-            _say_owner(handle, trying)
+            with naming(file):
+                _say_owner(handle, trying)
             _count(file, trying)
             remove_leftovers(place)
         opened.push(trying.pop_all())
@@ -113,7 +122,7 @@ def _count(file: Path, held: contextlib.ExitStack) -> None:
 def _say_owner(handle: IO[str], held: contextlib.ExitStack) -> None:
     """Write down who holds the lock, until it is released."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    owner = Owner(os.getpid(), socket.gethostname(), now, " ".join(Path(word).name for word in sys.argv[:3]))
+    owner = Owner(os.getpid(), socket.gethostname(), _boot(), now, " ".join(Path(word).name for word in sys.argv[:3]))
     handle.truncate(0)
     handle.write(json.dumps(asdict(owner)))
     handle.flush()
@@ -127,8 +136,17 @@ def _owner(text: str) -> Owner | None:
         return None
 
 
+@cache
+def _boot() -> str:
+    """Return what tells this kernel's run from all others: its boot id, on systems without one the host's name."""
+    try:
+        return _BOOT_ID.read_text(encoding="utf-8").strip()
+    except OSError:
+        return socket.gethostname()
+
+
 def _remote(owner: Owner | None) -> str:
-    elsewhere = owner is not None and owner.host != socket.gethostname()
+    elsewhere = owner is not None and owner.is_elsewhere
     return "; if that process is gone: recsys unlock PIPELINE.toml" if elsewhere else ""
 
 

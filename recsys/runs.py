@@ -101,30 +101,27 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
     wanted, options = pipeline.fuse, pipeline.evaluate
     if wanted.maximise is None:
         raise ConfigError('fuse: found nothing to maximise. Fix: --maximise OBJECTIVE, or maximise = "OBJECTIVE" under [fuse]')
-    inputs = contents([run / PREDICTIONS])
-    try:
-        tuned = fusion.tune(
-            known_before(artifacts.read_table(run / PREDICTIONS), pipeline.border_after(schema.VALIDATION)),
-            pipeline.objective,
-            fusion.Aim(wanted.maximise, wanted.metric, wanted.least_changes([objective.name for objective in pipeline.objective])),
-            run=run.name,
-            bootstrap=options.bootstrap,
-            confidence=options.confidence,
-            seed=pipeline.seed,
-        )
-    except fusion.InfeasibleError as error:
-        if not (run / FUSION).exists():
-            raise
-        artifacts.remove(run / FUSION)
-        raise ConfigError([*error.problems, f"{run / FUSION}: removed, its weights were found for an earlier aim"]) from error
-    fingerprint = artifacts.fingerprint([wanted.model_dump(mode="json"), pipeline.seed, inputs])
-    with locks.locked(run.parent.parent, [run], wait=False, console=console):
+    run = run.resolve()
+    with locks.locked(run.parent.parent, [run], wait=True, console=console):
+        inputs = contents([run / PREDICTIONS])
+        try:
+            tuned = fusion.tune(
+                known_before(artifacts.read_table(run / PREDICTIONS), pipeline.border_after(schema.VALIDATION)),
+                pipeline.objective,
+                fusion.Aim(wanted.maximise, wanted.metric, wanted.least_changes([objective.name for objective in pipeline.objective])),
+                run=run.name,
+                bootstrap=options.bootstrap,
+                confidence=options.confidence,
+                seed=pipeline.seed,
+            )
+        except fusion.InfeasibleError as error:
+            if not (run / FUSION).exists():
+                raise
+            artifacts.remove(run / FUSION)
+            raise ConfigError([*error.problems, f"{run / FUSION}: removed, its weights were found for an earlier aim"]) from error
+        fingerprint = artifacts.fingerprint([wanted.model_dump(mode="json"), pipeline.seed, inputs])
         artifacts.write_file(
-            run / FUSION,
-            lambda draft: draft.write_text(tuned.toml, encoding="utf-8"),
-            stage="fuse",
-            fingerprint=fingerprint,
-            inputs=inputs,
+            run / FUSION, lambda draft: draft.write_text(tuned.toml, encoding="utf-8"), stage="fuse", fingerprint=fingerprint, inputs=inputs
         )
     console.say(f"{tuned.text}\n\n{tuned.toml}\nfusion weights: {run / FUSION}")
     return run / FUSION

@@ -67,8 +67,9 @@ def _walk(job: Job, name: str) -> None:
         other = single_tasks(job)
         if name == "baselines":
             job.console.say(f"baseline single_task: the run {other.run.name}")
-        for stage in {"baselines": ("train", "score"), "calibrate": ("calibrate",)}.get(name, ()):
-            STAGES[stage].run(other)
+        with other.locked(other.run):
+            for stage in {"baselines": ("train", "score"), "calibrate": ("calibrate",)}.get(name, ()):
+                STAGES[stage].run(other)
     STAGES[name].run(job)
 
 

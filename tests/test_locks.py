@@ -6,13 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from recsys import locks
+from recsys.artifacts import Origin
 from recsys.errors import InUseError
+from recsys.stages import Job, Part, Stage
 
 from .training.conftest import Said
 
@@ -96,7 +99,7 @@ def test_one_process_may_hold_a_place_twice(tmp_path: Path) -> None:
 def test_an_owner_on_another_host_counts_as_alive_until_unlock(tmp_path: Path) -> None:
     with hold(tmp_path, "events"):
         pass
-    owner = {"pid": 1, "host": "elsewhere", "started": "2026-01-01 00:00:00", "command": "recsys run"}
+    owner = {"pid": 1, "host": "elsewhere", "boot": "another", "started": "2026-01-01 00:00:00", "command": "recsys run"}
     (tmp_path / ".locks" / "events.json").write_text(json.dumps(owner))
     with pytest.raises(InUseError, match=r"in use by process 1 on elsewhere .*recsys unlock"), hold(tmp_path, "events"):
         pytest.fail("held")
@@ -121,3 +124,19 @@ def test_only_what_is_left_of_this_place_is_removed(tmp_path: Path) -> None:
     with hold(tmp_path, "runs/mine"):
         assert [name for name in mine if (tmp_path / "runs" / name).exists()] == []
         assert [name for name in others if not (tmp_path / "runs" / name).exists()] == []
+
+
+def test_what_another_job_made_meanwhile_is_not_made_again(tmp_path: Path, held, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage is stale before it waits for the place, and fresh afterwards."""
+    monkeypatch.setattr(Stage, "receives", lambda *_: None)
+    target = tmp_path / "runs" / "mine"
+    part = Part("part", Origin("test", "now"), (target / "file",))
+    stage = Stage(
+        name="test", summary="", version=1, options=(), reads=lambda job: [], writes=lambda job: [target / "file"],
+        parts=lambda job, options: [part], make=lambda *_: pytest.fail("made again"),
+    )  # fmt: skip
+    job = Job(None, tmp_path, target, tmp_path, tmp_path, Said(), wait=True)
+    held(0.5)
+    threading.Timer(0.2, lambda: part.origin.write_file(target / "file", lambda draft: draft.write_text("x"))).start()
+    stage.run(job)
+    assert job.console.texts[-1] == "part: fresh"

@@ -85,7 +85,7 @@ def manifest(target: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except (AttributeError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{place}: found a damaged manifest ({error}). Fix: delete {target} and run again") from error
+        raise ArtifactError(f"{place}: found a damaged manifest ({error}). Fix: delete it and run again") from error
 
 
 def beside(target: Path) -> Path:

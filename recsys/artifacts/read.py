@@ -40,6 +40,12 @@ def checked(path: Path) -> Path:
     Whoever reads a stage's output without the other functions of this file calls this first. Raise ArtifactError where no manifest names
     the path, or where a file differs.
     """
+    _checked_files(path)
+    return path
+
+
+def _checked_files(path: Path) -> list[Path]:
+    """Return the files that the manifest names, and no others that may lie beside them."""
     target = _artifact_of(path)
     found = None if target is None else manifest(target)
     if target is None or found is None:
@@ -50,7 +56,7 @@ def checked(path: Path) -> Path:
         raise ArtifactError(f"{path}: found no such file in the manifest of {target}. Fix: delete {target} and run again")
     for name in names:
         _compare(target, found, name)
-    return path
+    return [_folder(target) / name for name in names]
 
 
 def damages(folder: Path) -> tuple[int, dict[Path, str]]:
@@ -58,11 +64,24 @@ def damages(folder: Path) -> tuple[int, dict[Path, str]]:
     files, damaged = 0, {}
     for place in sorted(folder.rglob("_manifest*.json")):
         target = place.parent if place.name == MANIFEST else place.with_name(place.name.removeprefix("_manifest.").removesuffix(".json"))
-        try:
-            files += len(verify(target).files)
-        except ArtifactError as error:
-            damaged[target] = str(error).partition(". Fix:")[0]
+        what = damage(target) and damage(target)  # a second look: a job may have replaced it meanwhile
+        if what is None:
+            found = manifest(target)
+            files += len(found.files) if found else 0
+        else:
+            damaged[target] = what
     return files, damaged
+
+
+def damage(target: Path) -> str | None:
+    """Return what is wrong with an artifact, None where nothing is."""
+    try:
+        verify(target)
+    except ArtifactError as error:
+        return str(error).partition(". Fix:")[0]
+    except FileNotFoundError as error:
+        return f"{error.filename}: found no such file"
+    return None
 
 
 def _artifact_of(path: Path) -> Path | None:
@@ -92,7 +111,7 @@ def _compare(target: Path, found: Manifest, name: str) -> None:
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a parquet file, or a folder of them, as one table."""
-    return pq.read_table(checked(path), columns=columns, partitioning=None)
+    return pq.read_table([str(file) for file in _checked_files(path)], columns=columns, partitioning=None)
 
 
 def read_batches(path: Path, rows: int) -> Iterator[pa.Table]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, beside, describe, versions
 from recsys.artifacts.read import verify
+from recsys.errors import naming
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,16 @@ def writing(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        output = Output(draft)
-        yield output
-        files = {str(path.relative_to(draft)): describe(path, path.name) for path in _files(draft)}
-        manifest = Manifest(
-            stage, fingerprint, dict(inputs or {}), dict(config or {}), asdict(output.rows) if output.rows else None, files, versions()
-        )
-        (draft / MANIFEST).write_text(manifest.text, encoding="utf-8")
-        for path in _files(draft):
-            _sync(path)
-        _replace(draft, target)
+        with naming(target):
+            output = Output(draft)
+            yield output
+            files = {str(path.relative_to(draft)): describe(path, path.name) for path in _files(draft)}
+            rows = asdict(output.rows) if output.rows else None
+            manifest = Manifest(stage, fingerprint, dict(inputs or {}), dict(config or {}), rows, files, versions())
+            (draft / MANIFEST).write_text(manifest.text, encoding="utf-8")
+            for path in _files(draft):
+                _sync(path)
+            _replace(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -97,10 +98,11 @@ def copy(source: Path, target: Path) -> None:
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        shutil.copytree(source, draft)
-        for path in _files(draft):
-            _sync(path)
-        _replace(draft, target)
+        with naming(target):
+            shutil.copytree(source, draft)
+            for path in _files(draft):
+                _sync(path)
+            _replace(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -127,12 +129,13 @@ def write_file(
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
-        write(draft)
-        _sync(draft)
-        manifest = _of_one_file(draft, target.name, stage, fingerprint, inputs)
-        unseal(target)
-        os.replace(draft, target)
-        _write_beside(target, manifest)
+        with naming(target):
+            write(draft)
+            _sync(draft)
+            manifest = _of_one_file(draft, target.name, stage, fingerprint, inputs)
+            unseal(target)
+            os.replace(draft, target)
+            _write_beside(target, manifest)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -144,10 +147,11 @@ def seal(target: Path, *, stage: str, fingerprint: str, inputs: Mapping[str, str
 
 
 def unseal(target: Path) -> None:
-    """Remove the manifest of a one-file artifact: until the next one is there, the file counts as absent."""
-    beside(target).unlink(missing_ok=True)
-    if target.parent.exists():
-        _sync(target.parent)
+    """Remove the manifest of an artifact: until the next one is there, it counts as absent."""
+    place = target / MANIFEST if target.is_dir() else beside(target)
+    place.unlink(missing_ok=True)
+    if place.parent.exists():
+        _sync(place.parent)
 
 
 def _of_one_file(path: Path, name: str, stage: str, fingerprint: str, inputs: Mapping[str, str] | None) -> Manifest:
@@ -158,10 +162,11 @@ def _write_beside(target: Path, manifest: Manifest) -> None:
     place = beside(target)
     draft = place.with_name(f".{place.name}.{os.getpid()}.draft")
     try:
-        draft.write_text(manifest.text, encoding="utf-8")
-        _sync(draft)
-        os.replace(draft, place)
-        _sync(target.parent)
+        with naming(place):
+            draft.write_text(manifest.text, encoding="utf-8")
+            _sync(draft)
+            os.replace(draft, place)
+            _sync(target.parent)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -188,8 +193,12 @@ def _replace(draft: Path, target: Path) -> None:
     """Put a finished folder in the place of an older one. At no moment does half of either stand under `target`."""
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.rename(target, old)
-    os.rename(draft, target)
+    try:
+        if target.exists():
+            os.rename(target, old)
+        os.rename(draft, target)
+    finally:
+        if old.exists() and not target.exists():  # interrupted between the two
+            os.rename(old, target)
     _sync(target.parent)
     shutil.rmtree(old, ignore_errors=True)

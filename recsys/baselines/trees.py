@@ -11,6 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from recsys.calibration import Isotonic, fit_expected
 from recsys.objectives import Objective
 from recsys.options import Options
+from recsys.signals import deferred_interrupt
 
 RARE = 0.05  # share of positives below which a binary objective gets the smaller trees
 PATIENCE = 15  # trees without a better loss on the judged rows before stopping
@@ -120,13 +121,13 @@ class Trees:
             tol=0.0,
             random_state=self._seed,
         )
-        if judged is None:
-            model.fit(matrix_NC, self._target(label_N), weight_N)
-            trees = model.n_iter_
-        else:
-            held_out = {"X_val": judged.matrix, "y_val": self._target(judged.label), "sample_weight_val": judged.weight}
+        held_out = (
+            {} if judged is None else {"X_val": judged.matrix, "y_val": self._target(judged.label), "sample_weight_val": judged.weight}
+        )
+        with deferred_interrupt():  # an interruption inside the loops of compiled code comes out as an error of another kind
             model.fit(matrix_NC, self._target(label_N), weight_N, **held_out)
-            trees = max(1, int(np.argmax(model.validation_score_)))  # entry 0 is the loss before the first tree
+        # Entry 0 of the scores is the loss before the first tree.
+        trees = model.n_iter_ if judged is None else max(1, int(np.argmax(model.validation_score_)))
         if self._objective.kind != "watch_time":
             return Ensemble(self._objective, model, trees)
         return Ensemble(self._objective, model, trees, curve=fit_expected(_output(model, matrix_NC, trees), label_N, weight_N))

@@ -1,17 +1,16 @@
 """One command line: it is run, its mistakes are printed, and its exit code is returned."""
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 import typer
 
 from recsys.cli.verbs import app
 from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line
+from recsys.signals import interrupt_on_sigterm
 
 _USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps its click
 
@@ -21,7 +20,7 @@ def main() -> None:
     # GNU OpenMP's threads spin while they wait for one another; on a busy machine that costs more than the work (2 cores,
     # load 5: 27 to 290 s for 100,000 rows, 8.5 s with a short spin; idle: no slower). Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    signal.signal(signal.SIGTERM, _interrupt)  # what a scheduler sends before it kills: the same as Ctrl-C
+    interrupt_on_sigterm()
     sys.exit(run_command(sys.argv[1:]))
 
 
@@ -55,10 +54,6 @@ def run_command(arguments: Sequence[str]) -> int:
         _complain(one_line(f"a bug, not a mistake of yours: {type(error).__name__}: {error}. Please report it with the output of --debug"))
         return 1
     return 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _complain(text: str) -> None:

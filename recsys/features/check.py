@@ -14,7 +14,7 @@ from recsys.errors import ConfigError, DataError, nearest
 from recsys.features.feature_columns import Column, Columns, Table
 from recsys.features.labels import UnknownColumns, translate
 from recsys.features.labels import columns as label_columns
-from recsys.features.operands import LabelError
+from recsys.features.operands import LabelError, shortened
 from recsys.features.plan import ANY_TABLE, measured_column
 from recsys.features.ready_slices import READY_SLICES
 
@@ -182,4 +182,4 @@ def _bare(columns: Columns, prefix: str) -> list[str]:
 
 
 def _unknown(place: str, name: str, known: Sequence[str], expected: str) -> str:
-    return f"{place}: found the name {name}, expected {expected}{nearest(name, known)}"
+    return f"{place}: found the name {shortened(name)}, expected {expected}{nearest(name, known)}"

@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from recsys import artifacts
+from recsys.errors import ConfigError, disk_full
 
 _ANSWER = "answer"
 
@@ -24,6 +25,7 @@ class Engine:
 
     def __init__(self, *, memory_limit: str, spill: Path) -> None:
         self._backend = ibis.duckdb.connect(":memory:", memory_limit=memory_limit, temp_directory=str(spill))
+        self._spill = spill
         self._connection: duckdb.DuckDBPyConnection = self._backend.con
         self._connection.execute("SET enable_progress_bar = false")
 
@@ -70,6 +72,11 @@ class Engine:
             if "interrupted" in str(error).lower():  # how the engine reports a Ctrl-C
                 raise KeyboardInterrupt from error
             raise
+        except duckdb.IOException as error:
+            raise disk_full(error, self._spill) or error from error
+        except duckdb.OutOfMemoryException as error:
+            what = str(error).splitlines()[0]
+            raise ConfigError(f"features.memory_limit: found too little for this log ({what}), expected more. Fix: raise it") from error
 
 
 def _sql(expression: ir.Table) -> str:

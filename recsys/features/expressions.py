@@ -1,5 +1,6 @@
 """The meaning in Ibis of each construct of a label's SQL expression: one function per kind of node, and a table of them."""
 
+import re
 from collections.abc import Callable
 
 import ibis
@@ -7,7 +8,7 @@ import ibis.expr.types as ir
 from sqlglot import exp
 
 from recsys import schema
-from recsys.features.operands import LabelError, alike, number, truth
+from recsys.features.operands import LabelError, alike, number, shortened, truth, whole
 
 Translation = Callable[[exp.Expression, ir.Table], ir.Value]
 
@@ -26,7 +27,9 @@ def candidates(name: str, events: ir.Table) -> list[str]:
 def _column(node: exp.Column, events: ir.Table) -> ir.Value:
     found = candidates(name_of(node), events)
     if len(found) > 1:
-        raise LabelError(f"found the name {name_of(node)}, which is a column of the log and a feedback, expected {' or '.join(found)}")
+        raise LabelError(
+            f"found the name {shortened(name_of(node))}, which is a column of the log and a feedback, expected {' or '.join(found)}"
+        )
     value = events[found[0]]
     if value.type().is_floating():
         return value.isnan().ifelse(ibis.null(value.type()), value)
@@ -76,7 +79,7 @@ def _refuse_more(node: exp.Expression, *known: str) -> None:
     """Raise LabelError for an argument that would have no effect, instead of ignoring it."""
     more = [key for key, value in node.args.items() if key not in known and isinstance(value, exp.Expression)]
     if more:
-        raise LabelError(f"found {node.sql(dialect='duckdb')}, expected it without {', '.join(more)}")
+        raise LabelError(f"found {shortened(node.sql(dialect='duckdb'))}, expected it without {', '.join(more)}")
 
 
 def _variadic(compute: Callable[..., ir.Value]) -> Translation:
@@ -102,9 +105,10 @@ def _ln(value: ir.NumericValue) -> ir.NumericValue:
 def _round(node: exp.Round, events: ir.Table) -> ir.Value:
     _refuse_more(node, "this", "decimals")
     digits = node.args.get("decimals")
-    if digits is not None and not (isinstance(digits, exp.Literal) and digits.name.isdigit()):
-        raise LabelError(f"found round to {digits.sql()} digits, expected a whole number")
-    return number(value_of(node.this, events)).round(int(digits.name) if digits is not None else 0).cast("float64")
+    if digits is not None and not (isinstance(digits, exp.Literal) and re.fullmatch(r"[0-9]|1[0-5]", digits.name)):
+        raise LabelError(f"found round to {shortened(digits.sql())} digits, expected a whole number from 0 to 15")
+    value, places = number(value_of(node.this, events)), int(digits.name) if digits is not None else 0
+    return value.round(places) if places else whole(value, lambda small: small.round())
 
 
 def _is(node: exp.Is, events: ir.Table) -> ir.Value:
@@ -113,12 +117,12 @@ def _is(node: exp.Is, events: ir.Table) -> ir.Value:
         return value.isnull()
     if isinstance(node.expression, exp.Boolean):
         return (truth(value) == node.expression.this).fill_null(False)
-    raise LabelError(f"found {node.sql(dialect='duckdb')}, expected is null, is true or is false")
+    raise LabelError(f"found {shortened(node.sql(dialect='duckdb'))}, expected is null, is true or is false")
 
 
 def _in(node: exp.In, events: ir.Table) -> ir.Value:
     if not node.expressions or any(not isinstance(entry, exp.Literal | exp.Neg | exp.Boolean) for entry in node.expressions):
-        raise LabelError(f"found {node.sql(dialect='duckdb')}, expected a list of literals behind in")
+        raise LabelError(f"found {shortened(node.sql(dialect='duckdb'))}, expected a list of literals behind in")
     value, *entries = alike(value_of(node.this, events), *(value_of(entry, events) for entry in node.expressions))
     return value.isin(entries)
 
@@ -155,11 +159,11 @@ _FLOATS = (exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT)
 def _cast(node: exp.Cast, events: ir.Table) -> ir.Value:
     kind = node.to.this
     if kind not in (*_INTEGERS, *_FLOATS):
-        raise LabelError(f"found a cast to {node.to.sql(dialect='duckdb')}, expected int or double")
+        raise LabelError(f"found a cast to {shortened(node.to.sql(dialect='duckdb'))}, expected int or double")
     value = value_of(node.this, events)
     cast = value.try_cast("float64") if value.type().is_string() else number(value)
     defined = _where(cast, ~cast.isnan())
-    return defined.round() if kind in _INTEGERS else defined
+    return whole(defined, lambda small: small.round()) if kind in _INTEGERS else defined
 
 
 def _nullif(node: exp.Nullif, events: ir.Table) -> ir.Value:
@@ -205,7 +209,7 @@ TRANSLATIONS: dict[type[exp.Expression], Translation] = {
     exp.Exp: _function(lambda x: x.exp()),
     exp.Sqrt: _function(lambda x: _where(x, x >= 0).sqrt()),
     exp.Round: _round,
-    exp.Floor: _function(lambda x: x.floor().cast("float64")),
-    exp.Ceil: _function(lambda x: x.ceil().cast("float64")),
+    exp.Floor: _function(lambda x: whole(x, lambda small: small.floor())),
+    exp.Ceil: _function(lambda x: whole(x, lambda small: small.ceil())),
     exp.Cast: _cast,
 }

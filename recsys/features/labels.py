@@ -12,13 +12,14 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from recsys.features.expressions import NO_VALUES, TRANSLATIONS, candidates, name_of, value_of
-from recsys.features.operands import LabelError, number
+from recsys.features.operands import LabelError, number, shortened
 
 _ALLOWED = (
     "comparisons, and/or/not, arithmetic, case, if, in, between, is null, coalesce, nullif, least, greatest, abs, ln, log, exp, sqrt,"
     " round, floor, ceil, cast"
 )
-_MAX_LENGTH = 10_000  # characters of an expression; longer ones can nest so deeply that they exhaust the parser's stack
+# Characters, parts (operations, names, numbers), and operations in one another: the parser and the engine work recursively.
+_MAX_LENGTH, _MAX_PARTS, _MAX_DEPTH = 10_000, 2_000, 200
 
 
 class UnknownColumns(ValueError):  # noqa: N818 (what it holds, not what it is)
@@ -36,16 +37,32 @@ def parse(text: str) -> exp.Expression:
     try:
         statements = sqlglot.parse(text, read="duckdb")
     except (SqlglotError, RecursionError) as error:
-        raise LabelError(f'found "{text}", which cannot be parsed, expected a scalar SQL expression such as "is_like = 1"') from error
+        raise LabelError(
+            f'found "{shortened(text)}", which cannot be parsed, expected a scalar expression such as "is_like = 1"'
+        ) from error
     if len(statements) != 1 or statements[0] is None:
         count = sum(statement is not None for statement in statements)
         raise LabelError(f"found {count} expressions, expected one scalar SQL expression")
     tree: exp.Expression = statements[0]
+    _require_bounded(tree)
     for node in tree.walk():
         if type(node) not in TRANSLATIONS and type(node) not in NO_VALUES:
             kind = type(node).__name__.lower()
-            raise LabelError(f"found {node.sql(dialect='duckdb')} ({kind}), expected scalars of the log's columns: {_ALLOWED}")
+            raise LabelError(f"found {shortened(node.sql(dialect='duckdb'))} ({kind}), expected scalars of the log's columns: {_ALLOWED}")
     return tree
+
+
+def _require_bounded(tree: exp.Expression) -> None:
+    """Raise LabelError where an expression is too long, or too deep, for what walks it."""
+    depths: dict[int, int] = {}
+    for node in tree.walk():  # in breadth, so that a node comes after its parent
+        depths[id(node)] = 1 + depths.get(id(node.parent), 0)
+    for found, most, what in (
+        (len(depths), _MAX_PARTS, "parts"),
+        (max(depths.values()), _MAX_DEPTH, "operations in one another"),
+    ):
+        if found > most:
+            raise LabelError(f"found {found:,} {what}, expected at most {most:,}")
 
 
 def columns(text: str) -> tuple[str, ...]:

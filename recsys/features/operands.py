@@ -1,10 +1,26 @@
 """The types of the operands in a label's expression: casts to a number, to a condition, and to one common type."""
 
+from collections.abc import Callable
+
 import ibis.expr.types as ir
 
 
 class LabelError(ValueError):
     """The error for an expression that is not a scalar of the log's columns. `str(error)` reads: found X, expected Y."""
+
+
+def shortened(text: str) -> str:
+    """Return a text of the configuration for a message: its beginning and its end, where it is long."""
+    return text if len(text) <= 80 else f"{text[:50]} … {text[-25:]}"
+
+
+def whole(value: ir.NumericValue, rounding: Callable[[ir.NumericValue], ir.Value]) -> ir.NumericValue:
+    """Round a float64 to a whole number, as float64. The engine rounds by way of int64, which does not hold all of them.
+
+    A float of 2⁵³ or more is whole already.
+    """
+    small = value.abs() < 2.0**53
+    return small.ifelse(rounding(small.ifelse(value, 0.0)).cast("float64"), value)
 
 
 def number(value: ir.Value) -> ir.NumericValue:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from recsys import artifacts, schema
@@ -22,6 +22,7 @@ from recsys.errors import ArtifactError
 from recsys.objectives import Objective
 from recsys.predictions import value_names
 from recsys.scoring.member import Member, empty_member
+from recsys.scoring.tensor_files import save_tensors
 from recsys.workspace import ENCODER, INSIDE
 
 # Legend: N rows, K objectives, V values of a row (predictions.value_names).
@@ -55,7 +56,7 @@ def write_model(
     The model options of `pipeline` hold widths and no budget.
     """
     weights = {f"member.{index}.{name}": tensor.contiguous() for index, member in enumerate(members) for name, tensor in member.items()}
-    save_file(weights, output.path(WEIGHTS))
+    save_tensors(weights, output.path(WEIGHTS))
     for path in sorted(encoder.rglob("*")):
         if path.is_file():
             shutil.copyfile(path, output.path(f"{ENCODER}/{path.relative_to(encoder)}"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, disk_full
 from recsys.workspace import EVENTS
 
 _INTERRUPTED = "interrupted"  # the word by which the engine reports a Ctrl-C, in errors of several kinds
@@ -36,6 +36,8 @@ def engine(folder: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnectio
                 raise ConfigError(
                     f"features.memory_limit: found {memory_limit}, expected more for this log ({str(error).splitlines()[0]}). Fix: raise it"
                 ) from error
+            except duckdb.IOException as error:
+                raise disk_full(error, Path(scratch)) or error from error
             except (RuntimeError, OSError, duckdb.InterruptException) as error:
                 if _INTERRUPTED in str(error).lower():
                     raise KeyboardInterrupt from error

@@ -42,7 +42,8 @@ def _form(con: duckdb.DuckDBPyConnection, staged: Staged, name: str) -> tuple[pa
         return kind, False
     if kind == pa.float64():
         _refuse_where(con, staged, name, f"{column} <> trunc({column})", "an id with a fraction")
-        _refuse_where(con, staged, name, f"abs({column}) >= {EXACT}", "a double that has lost digits")
+        written, exact = staged.exact_below(name)
+        _refuse_where(con, staged, name, f"abs({column}) >= {exact}", f"a {written} that has lost digits")
         return pa.int64(), True
     if kind is not None:
         raise data_error(

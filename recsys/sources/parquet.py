@@ -24,7 +24,9 @@ def _staged_type(path: Path, column: pa.Field) -> pa.DataType:
     match kind:
         case _ if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
             return pa.int64()
-        case _ if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        case _ if pa.types.is_floating(kind):
+            return kind
+        case _ if pa.types.is_decimal(kind):
             return pa.float64()
         case _ if pa.types.is_boolean(kind) or pa.types.is_date32(kind):
             return kind

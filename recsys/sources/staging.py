@@ -15,6 +15,8 @@ from recsys.sources.readers import Header, batches, header
 from recsys.sources.text import Unbalanced
 
 SOURCE_FILE = "source_file"
+# From this number on, a float of the type no longer holds every whole number.
+_EXACT_BELOW = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 _ENGINE_TYPES = {
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
@@ -67,7 +69,7 @@ class Staged:
     table: str
     files: tuple[InputFile, ...]
     names: tuple[str, ...]
-    types: tuple[pa.DataType | None, ...]  # None: text whose type is still to be found
+    types: tuple[pa.DataType | None, ...]  # None: text whose type is still to be found; floats as they were written
     rows: int  # rows read, unbalanced ones included
     unbalanced: tuple[Unbalanced, ...]  # one per file
 
@@ -75,7 +77,12 @@ class Staged:
         return f"c{self.names.index(name)}"
 
     def type(self, name: str) -> pa.DataType | None:
-        return self.types[self.names.index(name)]
+        return _held(self.types[self.names.index(name)])
+
+    def exact_below(self, name: str) -> tuple[pa.DataType, int]:
+        """Return the type of floats that a column was written with, and the number from which on it loses whole numbers."""
+        written = self.types[self.names.index(name)] or pa.float64()
+        return written, _EXACT_BELOW[written]
 
     def require(self, name: str, where: str) -> None:
         """Raise DataError where there is no column `name`. The key `where` of the TOML asks for it."""
@@ -106,7 +113,7 @@ def stage(
     names = tuple(sorted(heads[0].names))
     require(names, heads[0].file.path)
     types = tuple(_common_type([head.types[head.names.index(name)] for head in heads]) for name in names)
-    staged_types = [pa.string() if kind is None else kind for kind in types]
+    staged_types = [pa.string() if kind is None else _held(kind) for kind in types]
     columns = ", ".join(f"c{place} {_ENGINE_TYPES[kind]}" for place, kind in enumerate(staged_types))
     con.execute(f"CREATE TABLE {name} ({SOURCE_FILE} INTEGER, {columns}, {SOURCE_ROW} BIGINT)")
     rows, unbalanced = 0, []
@@ -152,8 +159,15 @@ def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, 
 
 
 def _common_type(kinds: Sequence[pa.DataType | None]) -> pa.DataType | None:
-    """Return one type for a column of several parquet files. int64 and double give double; other types that differ give text."""
+    """Return one type for a column of several parquet files: of numbers the least exact float, of other types that differ text."""
     known = set(kinds) - {pa.null()}
     if len(known) == 1:
         return known.pop()
-    return pa.float64() if known == {pa.int64(), pa.float64()} else pa.string()
+    if known <= {pa.int64(), *_EXACT_BELOW}:
+        return next((kind for kind in _EXACT_BELOW if kind in known), pa.string())
+    return pa.string()
+
+
+def _held(kind: pa.DataType | None) -> pa.DataType | None:
+    """Return the type that a column has in the engine: all floats are doubles there."""
+    return pa.float64() if kind in _EXACT_BELOW else kind

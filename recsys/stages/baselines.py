@@ -112,7 +112,8 @@ def _claim(job: Job) -> None:
     """Write down again what a baseline's folder stands for, where that is gone. What another run with the same baseline wrote stays."""
     for kind in shared_kinds(job.pipeline):
         if known_config(run := raw_baseline_run(job, kind)) is None:
-            claim(run, {"baseline": kind}, job.pipeline)
+            with job.locked(run):
+                claim(run, {"baseline": kind}, job.pipeline)
 
 
 def _standing(target: Path, predicted: str) -> pa.Table | None:

@@ -51,10 +51,11 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 
 
 def _claim(job: Job) -> None:
-    """As for the baselines themselves."""
+    """Write down again what a calibrated baseline's folder stands for, where that is gone."""
     for run in _sources(job):
         if run != job.run and known_config(run) is None:
-            claim(run, _identity(run, job), job.pipeline)
+            with job.locked(run):
+                claim(run, _identity(run, job), job.pipeline)
 
 
 def _identity(run: Path, job: Job) -> dict[str, str]:

@@ -38,7 +38,7 @@ def claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline) -> None:
 
 def known_config(run: Path) -> dict[str, Any] | None:
     """Return what `claim` wrote: `identity` and `pipeline`. None where nothing stands. Raise ArtifactError where it is damaged."""
-    if artifacts.manifest(run / CONFIG) is None:
+    if not (run / CONFIG).exists() or artifacts.manifest(run / CONFIG) is None:
         return None
     config: dict[str, Any] = artifacts.read_json(run / CONFIG)
     return config

@@ -119,8 +119,9 @@ class Stage:
                 parts, stale = self._found(job, options)  # another job may have made it while this one waited
                 self.before(job)
                 self._say(job, parts, stale)
-                self.make(job, options, stale)
-                self._require_unchanged(job, options, parts)
+                if stale:
+                    self.make(job, options, stale)
+                    self._require_unchanged(job, options, stale)
         else:
             self.before(job)
             self._say(job, parts, stale)
@@ -132,13 +133,14 @@ class Stage:
         return parts, [part for part in parts if not part.is_fresh]
 
     def _require_unchanged(self, job: Job, options: Pipeline, made: Sequence[Part]) -> None:
-        """Raise ArtifactError where an input is another one now than when the parts were made from it."""
+        """Raise ArtifactError where an input is another one now than when the parts were made from it. Those parts then count as absent."""
         now = {part.name: part.origin for part in self.parts(job, options)}
-        changed = [part.name for part in made if now.get(part.name) != part.origin]
+        changed = [part for part in made if now.get(part.name) != part.origin]
+        for path in (path for part in changed for path in part.writes):
+            artifacts.unseal(path)
         if changed:
-            raise ArtifactError(
-                f"{self.name}: what {', '.join(changed)} is made from changed meanwhile, expected it to stay. Fix: run again"
-            )
+            names = ", ".join(part.name for part in changed)
+            raise ArtifactError(f"{self.name}: what {names} is made from changed meanwhile, expected it to stay. Fix: run again")
 
     def _say(self, job: Job, parts: Sequence[Part], stale: Sequence[Part]) -> None:
         if self.unit:

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from recsys.errors import ArtifactError
+from recsys.scoring.tensor_files import save_tensors
 
 _FACTS = "facts"  # key of the text that safetensors keeps beside its tensors; with one file, one rename replaces both
 _HASH = "sha256"  # of the tensors and of that text
@@ -42,10 +42,13 @@ class Checkpoints:
         draft = self.folder / f".{name}.draft"
         text = json.dumps({_FINGERPRINT: self._fingerprint, **facts}, allow_nan=False)
         held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        save_file(held, draft, metadata={_FACTS: text, _HASH: _hash(held, text)})
-        _sync(draft)
-        os.replace(draft, self._path(name))
-        _sync(self.folder)
+        try:
+            save_tensors(held, draft, {_FACTS: text, _HASH: _hash(held, text)})
+            _sync(draft)
+            os.replace(draft, self._path(name))
+            _sync(self.folder)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def read(self, name: str) -> Saved | None:
         """Return the contents of the file `name`; None where it is absent or was written for another fingerprint.
@@ -57,7 +60,9 @@ class Checkpoints:
             return None
         try:
             with safe_open(path, framework="pt") as file:
-                text, digest = (file.metadata()[key] for key in (_FACTS, _HASH))
+                if _HASH not in (about := file.metadata() or {}):
+                    return None  # of an earlier version
+                text, digest = about[_FACTS], about[_HASH]
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 -- not a dict
             if digest != _hash(tensors, text):
                 raise ValueError("other bytes than its hash says")

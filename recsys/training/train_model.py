@@ -1,5 +1,6 @@
 """The stage train: it makes a model folder from encoded days. After an interruption it goes on where it stopped."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from recsys.scoring import model_folder
 from recsys.scoring.devices import Compute, decide, settled
 from recsys.scoring.inside import inside
 from recsys.scoring.member import empty_member, seed_of
+from recsys.signals import deferred_interrupt
 from recsys.training.checkpoint import Checkpoints, Saved
 from recsys.training.fit import finish, fresh_state, passes_chosen, restored_state
-from recsys.training.interruption import STATE, Guard, deferred_interrupt
+from recsys.training.interruption import STATE, Guard
 from recsys.training.journal import Journal
 from recsys.training.known import late_labels, require_known
 from recsys.training.state import State
@@ -80,8 +82,9 @@ def _resumable(checkpoints: Checkpoints, journal: Path, console: Console) -> Sav
             console.say("train: the checkpoint belongs to another config or other data; starting afresh")
         checkpoints.remove()
         return None
-    if not journal.exists() or journal.stat().st_size < saved.facts["journal"]:
-        console.say(f"train: {journal} is shorter than its checkpoint says; starting afresh")
+    kept = journal.read_bytes()[: saved.facts["journal"]] if journal.exists() else b""
+    if hashlib.sha256(kept).hexdigest() != saved.facts["journal_sha256"]:
+        console.say(f"train: {journal} is shorter, or another one, than its checkpoint says; starting afresh")
         checkpoints.remove()
         return None
     place = saved.facts["place"]

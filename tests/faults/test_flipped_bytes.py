@@ -131,7 +131,7 @@ def test_every_file(finished: Path, right: dict[str, dict[str, bytes]], tmp_path
             capsys.readouterr()
             code = called(READERS[reader], finished, workspace, (name, position))
             said = capsys.readouterr().err
-            named = code == 4 and str(Path(name).parent) in said
+            named = code == 4 and _is_named(name, said)
             equal = code == 0 and made(workspace / "tiny", READERS[reader]) == right[reader] | _left_as_it_is(reader, name, workspace)
             reached |= named
             if not (named or equal):
@@ -140,12 +140,17 @@ def test_every_file(finished: Path, right: dict[str, dict[str, bytes]], tmp_path
         workspace = tmp_path / f"{number}-verify"
         code = called(Reader(["verify", TINY, "--run", "first", *FAST], []), finished, workspace, (name, position))
         said = capsys.readouterr().err
-        if not (code == 4 and str(Path(name).parent) in said):
+        if not (code == 4 and _is_named(name, said)):
             wrong.append(f"{name}, byte {position}, verify: exit {code}, {said.strip()[:200]}")
         if not reached and not plain(name).startswith(UNREAD) and "_manifest" not in name:
             wrong.append(f"{name}: no reader looked at it")
         shutil.rmtree(workspace)
     assert not wrong, "\n".join(wrong)
+
+
+def _is_named(name: str, said: str) -> bool:
+    """Whether a message names the file; of a manifest that lost its checksum, the artifact, which then counts as absent."""
+    return name in said or ("_manifest" in name and str(Path(name).parent) in said)
 
 
 def _left_as_it_is(reader: str, name: str, workspace: Path) -> dict[str, bytes]:

@@ -20,12 +20,12 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def interrupted(command: list[str], appears: Path) -> str:
-    """What is said by the command that hears Ctrl-C once this file or folder is there."""
+def interrupted(command: list[str], appears: Path, number: signal.Signals = signal.SIGINT) -> str:
+    """What is said by the command that hears the signal once this file or folder is there."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)  # noqa: PLW1509
     while process.poll() is None and not appears.exists():
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=600)
     assert process.returncode == 130, said
     return said
@@ -45,3 +45,14 @@ def test_the_same_command_goes_on_after_ctrl_c_as_often_as_it_comes(tmp_path: Pa
     assert run_command(["run", str(toml), *LONG, "--workspace", str(whole)]) == 0
     model = Path("small/runs/long/model/model.safetensors")
     assert (parts / model).read_bytes() == (whole / model).read_bytes()
+
+
+def test_sigterm_leaves_a_checkpoint_as_ctrl_c_does(tmp_path: Path):
+    toml = write_small(tmp_path, np.arange(1200) % 100)
+    command = ["run", str(toml), *LONG, "--workspace", str(tmp_path / "parts")]
+    run = tmp_path / "parts" / "small" / "runs" / "long"
+    said = interrupted([sys.executable, "-m", "recsys", *command], run / "training.jsonl", signal.SIGTERM)
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert (run / "checkpoint" / "state.safetensors").exists()
+    assert not (run / "model").exists()

@@ -77,10 +77,35 @@ def test_a_damaged_file_is_named_and_made_again(mine: Path, capsys: pytest.Captu
     assert [name for name in before if before[name] != after[name]] == []
 
 
-def test_what_another_run_left_is_removed_and_said(mine: Path, capsys: pytest.CaptureFixture):
+def test_what_another_run_left_is_named_and_stays(mine: Path, capsys: pytest.CaptureFixture):
     runs = mine / "tiny" / "runs"
     shutil.copytree(runs / "first", runs / "other")
     flip(runs / "other" / "metrics.parquet")
-    assert run_command(["verify", TINY, *FIRST, "--workspace", str(mine), "--repair"]) == 0
-    assert f"{runs / 'other' / 'metrics.parquet'}: is of another run or experiment" in capsys.readouterr().out
-    assert not (runs / "other" / "metrics.parquet").exists()
+    assert run_command(["verify", TINY, *FIRST, "--workspace", str(mine), "--repair"]) == 4
+    assert f"{runs / 'other' / 'metrics.parquet'}: found other bytes" in (said := capsys.readouterr().err)
+    assert "made by another run or experiment" in said
+    assert (runs / "other" / "metrics.parquet").exists()
+
+
+def test_a_run_of_another_config_is_not_trained_anew(mine: Path, capsys: pytest.CaptureFixture):
+    model = mine / "tiny" / "runs" / "first" / "model" / "model.safetensors"
+    before = model.read_bytes()
+    flip(sorted((mine / "tiny").glob("encoded/*/day=*/part-0.arrow"))[0])
+    command = ["verify", TINY, *FIRST, "--set", "train.learning_rate=0.5", "--workspace", str(mine), "--repair"]
+    assert run_command(command) == 2
+    assert "stands for another config, which differs in train.learning_rate" in capsys.readouterr().err
+    assert model.read_bytes() == before
+
+
+def test_what_the_messages_advise_helps(mine: Path, capsys: pytest.CaptureFixture):
+    """Of a damaged manifest and of a damaged config: delete what is named, and run again."""
+    run = mine / "tiny" / "runs" / "first"
+    for name, gone in (("_manifest.predictions.parquet.json", None), ("config.json", None)):
+        flip(run / name)
+        again = ["run", TINY, *FIRST, "--workspace", str(mine), "--quiet"]
+        assert run_command(again) == 4
+        said = capsys.readouterr().err
+        assert f"{run / name}: found" in said
+        assert "Fix: delete" in said
+        (run / name).unlink()
+        assert run_command(again) == 0, gone

@@ -216,3 +216,24 @@ def test_a_separator_within_a_value_of_a_list_is_an_error(tmp_path: Path, ingest
     with pytest.raises(DataError, match=r'log\.parquet column tags: found the separator "," within a value.*features\.multi'):
         ingest("log.parquet", features={"multi": {"tags": ","}})
     assert "rock, pop" in set(ingest("log.parquet", features={"multi": {"tags": "|"}}).events()["log.tags"])
+
+
+@pytest.mark.parametrize(("kind", "exact"), [("float16", 2**11), ("float32", 2**24)])
+def test_ids_in_small_floats_are_read_only_where_no_two_could_have_become_one(
+    tmp_path: Path, ingest: Callable, kind: str, exact: int
+) -> None:
+    make_log(3).assign(uid=np.array([1, 2, exact - 1], kind)).to_parquet(tmp_path / "log.parquet")
+    table = ingest("log.parquet").table("events")
+    assert table["user_id"].type == pa.int64()
+    assert table["user_id"].to_pylist() == [1, 2, exact - 1]
+    make_log(3).assign(uid=np.array([1, exact, 2], kind)).to_parquet(tmp_path / "log.parquet")
+    said = rf"log\.parquet:2 column uid: found a (half)?float that has lost digits \({exact}\.0\).*; 1 of 3 rows\. Fix: "
+    with pytest.raises(DataError, match=said):
+        ingest("log.parquet")
+
+
+def test_one_file_of_small_floats_makes_the_ids_of_all_files_inexact(tmp_path: Path, ingest: Callable) -> None:
+    make_log(3).assign(uid=[1, 2, 2**24]).to_parquet(tmp_path / "log-1.parquet")
+    make_log(3).assign(uid=np.array([1, 2, 3], "float32")).to_parquet(tmp_path / "log-2.parquet")
+    with pytest.raises(DataError, match=r"log-1\.parquet:3 column uid: found a float that has lost digits"):
+        ingest("log-*.parquet")

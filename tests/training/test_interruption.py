@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from recsys.training.interruption import deferred_interrupt
+from recsys.signals import deferred_interrupt
 
 
 @pytest.fixture(autouse=True)

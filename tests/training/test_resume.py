@@ -184,15 +184,19 @@ def test_a_checkpoint_of_another_config_is_not_gone_on_from(
     _assert_equal(tmp_path / "run", plain_run)
 
 
-def test_a_journal_that_is_gone_means_starting_afresh(toy: Toy, plain_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_journal_that_is_gone_or_damaged_means_starting_afresh(
+    toy: Toy, plain_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
     with monkeypatch.context() as patch:
         _interrupt_every(patch, 7)
         with pytest.raises(KeyboardInterrupt):
             run_train(pipeline_of(), toy.encoded, tmp_path / "run")
-    (tmp_path / "run/training.jsonl").unlink()
+    path = tmp_path / "run/training.jsonl"
+    path.unlink() if gone else path.write_bytes(path.read_bytes().replace(b"0", b"1", 1))
     said = Said()
     run_train(pipeline_of(), toy.encoded, tmp_path / "run", said)
-    assert any("shorter than its checkpoint" in text for text in said.texts)
+    assert any("shorter, or another one, than its checkpoint says" in text for text in said.texts)
     _assert_equal(tmp_path / "run", plain_run)
 
 
