@@ -1,4 +1,4 @@
-"""Multiplications, parameters and training rows a second of every architecture, beside a shared bottom.
+"""Multiplications, parameters and training rows per second of every architecture, beside a shared bottom.
 
     python benchmarks/architectures.py [--budget 500000] [--batch 1024] [--rounds 7]
 

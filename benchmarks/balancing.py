@@ -1,4 +1,4 @@
-"""Milliseconds a training step of every balancing method, beside the plain sum.
+"""Milliseconds per training step of every balancing method, beside the plain sum.
 
     OMP_NUM_THREADS=1 python benchmarks/balancing.py [--objectives 4] [--batch 4096] [--rounds 7] [--tables 1000 200000]
         [--methods fixed gradnorm …]
@@ -39,13 +39,13 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=list(balancing.BALANCERS), default=list(balancing.BALANCERS))
     arguments = parser.parse_args()
     methods = list(dict.fromkeys([REFERENCE, *arguments.methods]))
-    print(f"{'table rows':>12}  {'method':<24}{'acts on':<11}{'ms a step':>10}{'of the sum':>12}")
+    print(f"{'table rows':>12}  {'method':<24}{'acts on':<11}{'ms per step':>12}{'of the sum':>12}")
     for rows in arguments.tables:
         seconds = times(methods, objectives_of(arguments.objectives), rows, arguments.batch, arguments.rounds)
         for method in methods:
             ratio = statistics.median(a / b for a, b in zip(seconds[method], seconds[REFERENCE], strict=True))
             milliseconds = 1e3 * statistics.median(seconds[method])
-            print(f"{rows:>12,}  {method:<24}{balancing.BALANCERS[method].acts_on:<11}{milliseconds:>10.1f}{ratio:>12.2f}", flush=True)
+            print(f"{rows:>12,}  {method:<24}{balancing.BALANCERS[method].acts_on:<11}{milliseconds:>12.1f}{ratio:>12.2f}", flush=True)
 
 
 def objectives_of(num: int) -> tuple[Objective, ...]:
@@ -53,7 +53,7 @@ def objectives_of(num: int) -> tuple[Objective, ...]:
 
 
 def times(methods: list[str], objectives: tuple[Objective, ...], table_rows: int, batch_rows: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of a step of each method, one a round; each round all methods learn one batch, in turn."""
+    """Seconds of a step of each method, one per round; in each round all methods learn one batch, in turn."""
     compute = decide(config.Train(device="cpu", precision="fp32"))
     states = {method: state_of(method, objectives, table_rows) for method in methods}
     seconds: dict[str, list[float]] = {method: [] for method in methods}

@@ -1,4 +1,4 @@
-"""Rows a second of every stage on the simulated feed, and the memory it took.
+"""Rows per second of every stage on the simulated feed, and the memory it took.
 
     python benchmarks/stages.py [--users 12500]
 

@@ -1,10 +1,14 @@
-"""The arguments and options that several verbs share."""
+"""The texts, arguments and options that several verbs share."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+ABOUT = "Multi-objective ranking: from feedback logs to a model whose trade-offs you can see."
+EXIT_CODES = (
+    "Exit codes: 0 done; 2 usage or config; 3 data; 4 a damaged file or a full disk; 5 in use by another job; 130 interrupted; 1 a bug."
+)
 DEFAULT_WORKSPACE = Path("data")
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]

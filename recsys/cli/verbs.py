@@ -8,7 +8,9 @@ import typer
 
 from recsys import config
 from recsys.cli.arguments import (
+    ABOUT,
     DEFAULT_WORKSPACE,
+    EXIT_CODES,
     Debug,
     JudgedOn,
     Metrics,
@@ -25,13 +27,7 @@ from recsys.progress import Console
 from recsys.stages import STAGES, Job, Stage
 from recsys.workspace import METRICS, PREDICTIONS
 
-app = typer.Typer(
-    name="recsys",
-    help="Multi-objective ranking: from feedback logs to a model whose trade-offs you can see.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = typer.Typer(name="recsys", help=ABOUT, epilog=EXIT_CODES, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 def _opened(

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from recsys import artifacts
 from recsys.errors import ConfigError, disk_full
+from recsys.features.operands import deep_recursion
 
 _ANSWER = "answer"
 
@@ -89,7 +90,8 @@ def _compiled(relation: ops.Relation) -> str:
 
     The cache is keyed by the relation, because tables compare by identity and relations by content.
     """
-    sql: str = ibis.duckdb.compile(relation.to_expr())
+    with deep_recursion():
+        sql: str = ibis.duckdb.compile(relation.to_expr())
     return sql
 
 

@@ -1,5 +1,6 @@
 """The meaning in Ibis of each construct of a label's SQL expression: one function per kind of node, and a table of them."""
 
+import math
 import re
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from recsys import schema
 from recsys.features.operands import LabelError, alike, number, shortened, truth, whole
 
 Translation = Callable[[exp.Expression, ir.Table], ir.Value]
+_NAN = ibis.literal(math.nan, "float64")  # the engine holds it equal to itself
 
 
 def name_of(node: exp.Column) -> str:
@@ -95,7 +97,7 @@ def _log(node: exp.Log, events: ir.Table) -> ir.Value:
     first = _ln(number(value_of(node.this, events)))
     if node.expression is None:
         return first / ibis.literal(10.0).ln()
-    return _ln(number(value_of(node.expression, events))) / first.nullif(0)
+    return (_ln(number(value_of(node.expression, events))) / first.nullif(0)).nullif(_NAN)
 
 
 def _ln(value: ir.NumericValue) -> ir.NumericValue:
@@ -162,7 +164,7 @@ def _cast(node: exp.Cast, events: ir.Table) -> ir.Value:
         raise LabelError(f"found a cast to {shortened(node.to.sql(dialect='duckdb'))}, expected int or double")
     value = value_of(node.this, events)
     cast = value.try_cast("float64") if value.type().is_string() else number(value)
-    defined = _where(cast, ~cast.isnan())
+    defined = cast.nullif(_NAN)
     return whole(defined, lambda small: small.round()) if kind in _INTEGERS else defined
 
 
@@ -172,6 +174,12 @@ def _nullif(node: exp.Nullif, events: ir.Table) -> ir.Value:
 
 
 NO_VALUES = (exp.Identifier, exp.DataType)  # parts of a column and of a cast, never values by themselves
+
+# How often the SQL of a node repeats that of its operands; of nodes that are not named here, once.
+COPIES = {
+    **dict.fromkeys((exp.Floor, exp.Ceil, exp.Round, exp.Cast, exp.Log), 3),
+    **dict.fromkeys((exp.Sqrt, exp.Ln, exp.Nullif, exp.Between, exp.Div, exp.Mod), 2),
+}
 
 TRANSLATIONS: dict[type[exp.Expression], Translation] = {
     exp.Column: _column,

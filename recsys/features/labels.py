@@ -4,6 +4,7 @@ Numbers are computed as float64. Results that SQL leaves undefined (x / 0, ln(0)
 NaN in the data is null too.
 """
 
+import math
 from collections.abc import Iterable
 
 import ibis.expr.types as ir
@@ -11,15 +12,15 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from recsys.features.expressions import NO_VALUES, TRANSLATIONS, candidates, name_of, value_of
-from recsys.features.operands import LabelError, number, shortened
+from recsys.features.expressions import COPIES, NO_VALUES, TRANSLATIONS, candidates, name_of, value_of
+from recsys.features.operands import LabelError, deep_recursion, number, shortened
 
 _ALLOWED = (
     "comparisons, and/or/not, arithmetic, case, if, in, between, is null, coalesce, nullif, least, greatest, abs, ln, log, exp, sqrt,"
     " round, floor, ceil, cast"
 )
 # Characters, parts (operations, names, numbers), and operations in one another: the parser and the engine work recursively.
-_MAX_LENGTH, _MAX_PARTS, _MAX_DEPTH = 10_000, 2_000, 200
+_MAX_LENGTH, _MAX_PARTS, _MAX_DEPTH, _MAX_WRITTEN = 10_000, 2_000, 100, 20_000
 
 
 class UnknownColumns(ValueError):  # noqa: N818 (what it holds, not what it is)
@@ -53,13 +54,22 @@ def parse(text: str) -> exp.Expression:
 
 
 def _require_bounded(tree: exp.Expression) -> None:
-    """Raise LabelError where an expression is too long, or too deep, for what walks it."""
+    """Raise LabelError where an expression is too long, or too deep, for what walks it; or too long once the engine's SQL is written."""
+    nodes = list(tree.walk())  # in breadth, so that a node comes after its parent
     depths: dict[int, int] = {}
-    for node in tree.walk():  # in breadth, so that a node comes after its parent
+    for node in nodes:
         depths[id(node)] = 1 + depths.get(id(node.parent), 0)
+    written: dict[int, int] = {}
+    for node in reversed(nodes):
+        of_operands = written.get(id(node), 0)
+        copies = len(node.args["ifs"]) if isinstance(node, exp.Case) and node.this else COPIES.get(type(node), 1)
+        parent = id(node.parent)
+        written[id(node)] = 1 + copies * of_operands
+        written[parent] = written.get(parent, 0) + written[id(node)]
     for found, most, what in (
-        (len(depths), _MAX_PARTS, "parts"),
+        (len(nodes), _MAX_PARTS, "parts"),
         (max(depths.values()), _MAX_DEPTH, "operations in one another"),
+        (written[id(tree)], _MAX_WRITTEN, "parts once it is written as SQL"),
     ):
         if found > most:
             raise LabelError(f"found {found:,} {what}, expected at most {most:,}")
@@ -80,4 +90,5 @@ def translate(text: str, events: ir.Table) -> ir.NumericValue:
     unknown = [name for name in columns(text) if not candidates(name, events)]
     if unknown:
         raise UnknownColumns(unknown)
-    return number(value_of(tree, events))
+    with deep_recursion():
+        return number(value_of(tree, events)).nullif(math.nan)  # infinity minus infinity; the engine holds NaN equal to itself
