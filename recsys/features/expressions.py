@@ -44,17 +44,20 @@ def _column(node: exp.Column, events: ir.Table) -> ir.Value:
 
 def value_of(node: exp.Expression, events: ir.Table) -> ir.Value:
     """Translate one node with what lies below it. Raise LabelError for operands of the wrong type."""
+    if type(node) not in TRANSLATIONS:
+        raise LabelError("found an operation that lacks an operand, expected a scalar SQL expression")
     return TRANSLATIONS[type(node)](node, events)
 
 
 def _literal(node: exp.Literal, events: ir.Table) -> ir.Value:
     if node.is_string:
         return ibis.literal(node.name)
-    return (
-        ibis.literal(int(node.name), "int64")
-        if node.name.isdigit() and int(node.name) < 2**63
-        else ibis.literal(float(node.name), "float64")
-    )
+    if node.name.isdecimal() and node.name.isascii() and int(node.name) < 2**63:
+        return ibis.literal(int(node.name), "int64")
+    try:
+        return ibis.literal(float(node.name), "float64")
+    except ValueError as error:
+        raise LabelError(f"found {shortened(node.name)}, expected a number such as 0.5 or 1e3") from error
 
 
 def _comparison(compare: Callable[[ir.Value, ir.Value], ir.BooleanValue]) -> Translation:
