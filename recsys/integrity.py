@@ -57,6 +57,6 @@ def _stage_of(job: Job, target: Path) -> str | None:
 
 
 def _said(job: Job, target: Path, what: str) -> str:
-    stage = _stage_of(job, target)
-    made = f"made by the stage {stage}" if stage else "" if _is_of(job, target) else "made by another run or experiment"
-    return f"{what}; {made}" if made else what
+    if (stage := _stage_of(job, target)) is not None:
+        return f"{what}; made by the stage {stage}"
+    return what if _is_of(job, target) else f"{what}; made by another run or experiment"

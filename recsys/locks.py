@@ -23,8 +23,8 @@ from typing import IO
 
 from recsys.errors import InUseError, naming
 from recsys.progress import Console
+from recsys.workspace import LOCKS
 
-LOCKS = ".locks"
 _RETRY_SECONDS = 0.2
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _INSIDE = re.compile(r"\..+\.(draft|old)")
@@ -43,7 +43,7 @@ class Owner:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it may be alive although its lock is free here. A container has a new name at each start, a host a new boot."""
+        """Return whether it may be alive although its lock is free here. A container has a new name at each start, a host a new boot."""
         return self.host != socket.gethostname() and self.boot != _boot()
 
     def __str__(self) -> str:
@@ -106,7 +106,7 @@ def _take(files: dict[Path, Path], opened: contextlib.ExitStack) -> tuple[Path, 
             with naming(file):
                 _say_owner(handle, trying)
             _count(file, trying)
-            remove_leftovers(place)
+            _remove_leftovers(place)
         opened.push(trying.pop_all())
     return None
 
@@ -150,7 +150,7 @@ def _remote(owner: Owner | None) -> str:
     return "; if that process is gone: recsys unlock PIPELINE.toml" if elsewhere else ""
 
 
-def remove_leftovers(place: Path) -> None:
+def _remove_leftovers(place: Path) -> None:
     """Remove drafts and replaced folders beside a place, and directly in it. Only who holds the place may call this."""
     beside = re.compile(rf"\.{re.escape(place.name)}\.\w+\.(draft|old)")  # of the place `a`, not of its neighbour `a.b`
     found = [path for path in (place.parent.iterdir() if place.parent.is_dir() else ()) if beside.fullmatch(path.name)]

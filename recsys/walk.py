@@ -17,14 +17,14 @@ def run(job: Job, *, until: str = "report") -> None:
     names = list(STAGES)[: list(STAGES).index(until) + 1]
     if "evaluate" in names:
         require_named_runs(job)  # before hours of training, not after
-    with _held(job, names):
+    with _holding_run(job, names):
         for name in names:
             _walk(job, name)
 
 
 def run_stage(job: Job, name: str) -> None:
     """Run one stage. Raises ArtifactError where the output of an earlier one, which it reads, is absent or stale."""
-    with _held(job, [name]):
+    with _holding_run(job, [name]):
         _run_stage(job, name)
 
 
@@ -51,7 +51,7 @@ def status(job: Job) -> list[Status]:
 
 
 @contextlib.contextmanager
-def _held(job: Job, names: Sequence[str]) -> Iterator[None]:
+def _holding_run(job: Job, names: Sequence[str]) -> Iterator[None]:
     """Hold the run's folder where one of the stages writes in it: from the claim to the page, it is of one config."""
     if not any(path.is_relative_to(job.run) for name in names for path in STAGES[name].writes(job)):
         yield
@@ -67,9 +67,10 @@ def _walk(job: Job, name: str) -> None:
         other = single_tasks(job)
         if name == "baselines":
             job.console.say(f"baseline single_task: the run {other.run.name}")
-        with other.locked(other.run):
-            for stage in {"baselines": ("train", "score"), "calibrate": ("calibrate",)}.get(name, ()):
-                STAGES[stage].run(other)
+        if needed := {"baselines": ("train", "score"), "calibrate": ("calibrate",)}.get(name):
+            with other.locked(other.run):
+                for stage in needed:
+                    STAGES[stage].run(other)
     STAGES[name].run(job)
 
 

@@ -10,6 +10,8 @@ from recsys.config import Split
 EVENTS, USERS, ITEMS, QUARANTINE = "events", "users", "items", "quarantine"
 EXAMPLES, STATE, ENCODED, RUNS, SWEEPS, AFFINITY, RAW = "examples", "state", "encoded", "runs", "sweeps", "affinity", "raw"
 
+LOCKS = ".locks"  # who writes which place of the pipeline's folder
+
 PART = "part-0.parquet"  # the rows of a table, or of one of its days
 ENCODED_PART = "part-0.arrow"  # the rows of an encoded day
 ENCODER = "encoder"

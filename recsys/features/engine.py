@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from recsys import artifacts
 from recsys.errors import ConfigError, disk_full
-from recsys.features.operands import deep_recursion
 
 _ANSWER = "answer"
 
@@ -74,7 +73,9 @@ class Engine:
                 raise KeyboardInterrupt from error
             raise
         except duckdb.IOException as error:
-            raise disk_full(error, self._spill) or error from error
+            if (full := disk_full(error, self._spill)) is not None:
+                raise full from error
+            raise
         except duckdb.OutOfMemoryException as error:
             what = str(error).splitlines()[0]
             raise ConfigError(f"features.memory_limit: found too little for this log ({what}), expected more. Fix: raise it") from error
@@ -90,8 +91,7 @@ def _compiled(relation: ops.Relation) -> str:
 
     The cache is keyed by the relation, because tables compare by identity and relations by content.
     """
-    with deep_recursion():
-        sql: str = ibis.duckdb.compile(relation.to_expr())
+    sql: str = ibis.duckdb.compile(relation.to_expr())
     return sql
 
 

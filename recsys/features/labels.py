@@ -13,7 +13,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from recsys.features.expressions import COPIES, NO_VALUES, TRANSLATIONS, candidates, name_of, value_of
-from recsys.features.operands import LabelError, deep_recursion, number, shortened
+from recsys.features.operands import LabelError, number, shortened
 
 _ALLOWED = (
     "comparisons, and/or/not, arithmetic, case, if, in, between, is null, coalesce, nullif, least, greatest, abs, ln, log, exp, sqrt,"
@@ -90,5 +90,4 @@ def translate(text: str, events: ir.Table) -> ir.NumericValue:
     unknown = [name for name in columns(text) if not candidates(name, events)]
     if unknown:
         raise UnknownColumns(unknown)
-    with deep_recursion():
-        return number(value_of(tree, events)).nullif(math.nan)  # infinity minus infinity; the engine holds NaN equal to itself
+    return number(value_of(tree, events)).nullif(math.nan)  # infinity minus infinity; the engine holds NaN equal to itself

@@ -1,25 +1,12 @@
 """The types of the operands in a label's expression: casts to a number, to a condition, and to one common type."""
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import ibis.expr.types as ir
 
 
 class LabelError(ValueError):
     """The error for an expression that is not a scalar of the log's columns. `str(error)` reads: found X, expected Y."""
-
-
-@contextlib.contextmanager
-def deep_recursion() -> Iterator[None]:
-    """Let Python recurse deeply enough for the deepest expression that is accepted: its translation takes some frames per operation."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, 10_000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
 
 
 def shortened(text: str) -> str:

@@ -37,7 +37,9 @@ def engine(folder: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnectio
                     f"features.memory_limit: found {memory_limit}, expected more for this log ({str(error).splitlines()[0]}). Fix: raise it"
                 ) from error
             except duckdb.IOException as error:
-                raise disk_full(error, Path(scratch)) or error from error
+                if (full := disk_full(error, Path(scratch))) is not None:
+                    raise full from error
+                raise
             except (RuntimeError, OSError, duckdb.InterruptException) as error:
                 if _INTERRUPTED in str(error).lower():
                     raise KeyboardInterrupt from error

@@ -1,4 +1,4 @@
-"""Parquet files: columns keep their types, reduced to int64, double, bool, date, timestamp and string."""
+"""Parquet files: columns keep their types, reduced to int64, the three floats, bool, date, timestamp and string."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

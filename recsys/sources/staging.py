@@ -77,7 +77,7 @@ class Staged:
         return f"c{self.names.index(name)}"
 
     def type(self, name: str) -> pa.DataType | None:
-        return _held(self.types[self.names.index(name)])
+        return _in_engine(self.types[self.names.index(name)])
 
     def exact_below(self, name: str) -> tuple[pa.DataType, int]:
         """Return the type of floats that a column was written with, and the number from which on it loses whole numbers."""
@@ -113,7 +113,7 @@ def stage(
     names = tuple(sorted(heads[0].names))
     require(names, heads[0].file.path)
     types = tuple(_common_type([head.types[head.names.index(name)] for head in heads]) for name in names)
-    staged_types = [pa.string() if kind is None else _held(kind) for kind in types]
+    staged_types = [pa.string() if kind is None else _in_engine(kind) for kind in types]
     columns = ", ".join(f"c{place} {_ENGINE_TYPES[kind]}" for place, kind in enumerate(staged_types))
     con.execute(f"CREATE TABLE {name} ({SOURCE_FILE} INTEGER, {columns}, {SOURCE_ROW} BIGINT)")
     rows, unbalanced = 0, []
@@ -168,6 +168,6 @@ def _common_type(kinds: Sequence[pa.DataType | None]) -> pa.DataType | None:
     return pa.string()
 
 
-def _held(kind: pa.DataType | None) -> pa.DataType | None:
+def _in_engine(kind: pa.DataType | None) -> pa.DataType | None:
     """Return the type that a column has in the engine: all floats are doubles there."""
     return pa.float64() if kind in _EXACT_BELOW else kind

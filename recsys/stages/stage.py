@@ -6,7 +6,7 @@ stage declares and from the same bytes. So a changed word in the TOML, or a new 
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -114,17 +114,14 @@ class Stage:
         """Make what is stale, and say what is fresh. Raises ArtifactError where an input is absent or damaged."""
         options = self.receives(job.pipeline)
         parts, stale = self._found(job, options)
-        if stale:
-            with job.locked(*self.writes(job)):
+        with job.locked(*self.writes(job)) if stale else nullcontext():
+            if stale:
                 parts, stale = self._found(job, options)  # another job may have made it while this one waited
-                self.before(job)
-                self._say(job, parts, stale)
-                if stale:
-                    self.make(job, options, stale)
-                    self._require_unchanged(job, options, stale)
-        else:
             self.before(job)
             self._say(job, parts, stale)
+            if stale:
+                self.make(job, options, stale)
+                self._require_unchanged(job, options, stale)
         self.always(job)
 
     def _found(self, job: Job, options: Pipeline) -> tuple[list[Part], list[Part]]:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.features.labels import UnknownColumns, translate
-from recsys.features.operands import LabelError, deep_recursion
+from recsys.features.operands import LabelError
 
 ROWS = pa.table(
     {
@@ -27,8 +27,7 @@ EVENTS = ibis.table(ibis.schema(ROWS.schema), name="events")
 def values(text: str) -> list[float | None]:
     with duckdb.connect() as connection:
         connection.register("events", ROWS)
-        with deep_recursion():
-            sql = ibis.to_sql(EVENTS.select(label=translate(text, EVENTS)), dialect="duckdb")
+        sql = ibis.to_sql(EVENTS.select(label=translate(text, EVENTS)), dialect="duckdb")
         return [row[0] for row in connection.execute(str(sql)).fetchall()]
 
 
