@@ -75,9 +75,20 @@ def one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def short(text: str, most: int = 200) -> str:
+    """Return a text for a message: whole, or its first `most` characters and how many it has."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+_FOUND = 1_000  # characters of a message that come from the data
+
+
 @dataclass(frozen=True)
 class Place:
-    """The place of a mistake in the input: a file, and if known the row (1 = the first after the header) and the column."""
+    """The place of a mistake in the input: a file, and if known the row and the column.
+
+    The row is the line that an editor shows (1 = the first, usually the header), in a parquet file the row (1 = the first).
+    """
 
     file: Path | str
     row: int | None = None
@@ -85,7 +96,7 @@ class Place:
 
     def __str__(self) -> str:
         row = "" if self.row is None else f":{self.row}"
-        column = "" if self.column is None else f" column {one_line(self.column)}"
+        column = "" if self.column is None else f" column {one_line(short(self.column))}"
         return f"{self.file}{row}{column}"
 
 
@@ -94,12 +105,14 @@ def data_error(
 ) -> DataError:
     """Make the error for bad input. All have one form: FILE[:ROW] column C: found X, expected Y; n of N rows. Fix: …"""
     count = "" if bad_rows is None else f"; {bad_rows:,} of {rows:,} rows" if rows is not None else f"; {bad_rows:,} rows"
-    return DataError(f"{place}: found {one_line(found)}, expected {expected}{count}. Fix: {fix}")
+    return DataError(
+        one_line(f"{place}: found {short(found, _FOUND)}, expected {short(expected, _FOUND)}{count}. Fix: {short(fix, _FOUND)}")
+    )
 
 
 def nearest(word: str, names: Iterable[str], *, most: int = 1) -> str:
     """Return `; did you mean "…"?` with up to `most` names, to stand behind "unknown …". Empty where no name is near."""
     by_lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(word.lower(), list(by_lower), n=most, cutoff=0.5)
-    meant = " or ".join(f'"{by_lower[name]}"' for name in near)
+    meant = " or ".join(f'"{short(one_line(by_lower[name]))}"' for name in near)
     return f"; did you mean {meant}?" if near else ""

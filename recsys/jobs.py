@@ -10,7 +10,7 @@ from recsys.config import Pipeline
 from recsys.errors import ConfigError, disk_full, one_line
 from recsys.progress import Console
 from recsys.stages import Job, encoded_of, examples_of, known_config, run_identity, run_name
-from recsys.workspace import RUNS
+from recsys.workspace import RUNS, require_inside
 
 _RUN_NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
 
@@ -23,6 +23,7 @@ def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: b
         raise ConfigError(f'--run: found "{one_line(name)}", expected {expected}')
     folder = workspace / pipeline.name
     require_writable(workspace)
+    require_inside(folder, workspace)
     examples = examples_of(pipeline, folder)
     encoded = encoded_of(pipeline, folder, examples)
     job = Job(pipeline, folder, folder / RUNS / name, examples, encoded, console, replace=replace, wait=wait)

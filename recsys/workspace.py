@@ -3,9 +3,12 @@
 What lies where is drawn in docs/architecture.md, "Files in the workspace".
 """
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from recsys.config import Split
+from recsys.errors import ArtifactError
 
 EVENTS, USERS, ITEMS, QUARANTINE = "events", "users", "items", "quarantine"
 EXAMPLES, STATE, ENCODED, RUNS, SWEEPS, AFFINITY, RAW = "examples", "state", "encoded", "runs", "sweeps", "affinity", "raw"
@@ -28,6 +31,31 @@ REPORT = "report.html"
 FUSION = "fusion.toml"
 
 _DAY = "day="
+
+
+def require_inside(folder: Path, workspace: Path) -> None:
+    """Raise ArtifactError where a pipeline's folder, or anything in it, is a link that leads out of the workspace.
+
+    What is written or removed there would be somebody else's. The workspace as a whole may be a link.
+    """
+    root = workspace.resolve()
+    for link in _links(folder):
+        if not link.resolve().is_relative_to(root):
+            raise ArtifactError(
+                f"{link}: found a link to {link.resolve()}, expected nothing that leads out of the workspace. Fix: remove the link; to keep"
+                " a workspace on another disk, link the workspace as a whole"
+            )
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    """Yield every link among a folder and all that is in it; none is followed."""
+    if folder.is_symlink():
+        yield folder
+    elif folder.is_dir():
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink() or entry.is_dir(follow_symlinks=False):
+                    yield from _links(Path(entry.path))
 
 
 def day_folder(folder: Path, day: str) -> Path:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -81,10 +81,13 @@ def manifest(target: Path) -> Manifest | None:
             return None
         if checksum != fingerprint(fields):
             raise ValueError("other text than its checksum says")
-        return Manifest(**fields)
+        found = Manifest(**fields)
+        if any(PurePath(name).is_absolute() or ".." in PurePath(name).parts for name in found.files):
+            raise ValueError("names of files outside its folder")
+        return found
     except FileNotFoundError:
         return None
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{place}: found a damaged manifest ({error}). Fix: delete it and run again") from error
 
 

@@ -1,5 +1,6 @@
 """The reading of artifacts: whether one is fresh, whether its bytes are those that its manifest names, and its tables and JSON."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.artifacts.manifests import MANIFEST, Manifest, beside, manifest, sha256
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, short
 
 
 def is_fresh(target: Path, fingerprint: str) -> bool:
@@ -106,17 +107,18 @@ def _compare(target: Path, found: Manifest, name: str) -> None:
 
 
 # --- Kinds of files -----------------------------------------------------------------------------------------------
-# All of them raise ArtifactError where the file is absent, damaged, or named by no manifest.
+# All of them raise ArtifactError where the file is absent, damaged, named by no manifest, or of another kind.
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a parquet file, or a folder of them, as one table."""
-    return pq.read_table([str(file) for file in _checked_files(path)], columns=columns, partitioning=None)
+    with _readable(path):
+        return pq.read_table([str(file) for file in _checked_files(path)], columns=columns, partitioning=None)
 
 
 def read_batches(path: Path, rows: int) -> Iterator[pa.Table]:
     """Yield a parquet file in tables of at most `rows` rows. A file without rows gives one empty table."""
-    with pq.ParquetFile(checked(path)) as file:
+    with _readable(path), pq.ParquetFile(checked(path)) as file:
         empty = True
         for batch in file.iter_batches(rows):
             empty = False
@@ -127,15 +129,28 @@ def read_batches(path: Path, rows: int) -> Iterator[pa.Table]:
 
 def read_schema(path: Path) -> pa.Schema:
     """Return the schema of one parquet file."""
-    return pq.read_schema(checked(path))
+    with _readable(path):
+        return pq.read_schema(checked(path))
 
 
 def count_rows(path: Path) -> int:
     """Return the number of rows of one parquet file."""
-    rows: int = pq.read_metadata(checked(path)).num_rows
+    with _readable(path):
+        rows: int = pq.read_metadata(checked(path)).num_rows
     return rows
 
 
 def read_json(path: Path) -> Any:
     """Return what a JSON file of an artifact holds."""
-    return json.loads(checked(path).read_text(encoding="utf-8"))
+    with _readable(path):
+        return json.loads(checked(path).read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Name a file whose bytes are those of its manifest and yet not what its name says: a folder from elsewhere may hold anything."""
+    try:
+        yield
+    except (ValueError, RecursionError) as error:  # Arrow's errors and those of JSON are ValueErrors
+        what = short(" ".join(str(error).split()))
+        raise ArtifactError(f"{path}: cannot be read ({what}), expected what its name says. Fix: delete it and run again") from error

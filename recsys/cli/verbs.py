@@ -25,7 +25,7 @@ from recsys.cli.arguments import (
 from recsys.errors import ConfigError, nearest
 from recsys.progress import Console
 from recsys.stages import STAGES, Job, Stage
-from recsys.workspace import METRICS, PREDICTIONS
+from recsys.workspace import METRICS, PREDICTIONS, require_inside
 
 app = typer.Typer(name="recsys", help=ABOUT, epilog=EXIT_CODES, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -170,7 +170,9 @@ def unlock(pipeline: PipelineFile, workspace: Workspace = DEFAULT_WORKSPACE, ove
     """Free what jobs on other hosts hold of the pipeline's folder. Those on this host free it when they end, however they end."""
     from recsys import locks
 
-    locks.unlock(workspace / config.load(pipeline, overrides or ()).name, Console())
+    folder = workspace / config.load(pipeline, overrides or ()).name
+    require_inside(folder, workspace)
+    locks.unlock(folder, Console())
 
 
 @app.command()

@@ -116,7 +116,10 @@ class Source(Options):
     """The options that all kinds of source have."""
 
     max_bad: float = Field(
-        default=0.01, ge=0, le=1, description="Share of a table's rows in quarantine beyond which a run stops; 0: at the first such row."
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of rows in quarantine beyond which a run stops, of a table or of one day of the log; 0: at the first such row.",
     )
 
 

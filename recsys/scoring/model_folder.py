@@ -18,7 +18,7 @@ from torch import Tensor
 from recsys import artifacts, schema
 from recsys.config import Learning, problems_of
 from recsys.encoding import Encoder
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, short
 from recsys.objectives import Objective
 from recsys.predictions import value_names
 from recsys.scoring.member import Member, empty_member
@@ -74,9 +74,9 @@ def read_model(folder: Path) -> Model:
         encoder = Encoder.load(folder / ENCODER)
         weights = load_file(folder / WEIGHTS)
         members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.members))
-        means = json.loads((folder / TRAIN_MEANS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        what = " ".join(str(error).split())  # torch's message has several lines
+        means = _means(folder / TRAIN_MEANS)
+    except (OSError, ValueError, SafetensorError, RuntimeError) as error:  # a recursion too deep is a RuntimeError
+        what = short(" ".join(str(error).split()))  # torch's message has several lines
         raise ArtifactError(f"{folder}: made by an earlier version ({what}). Fix: train it again, recsys run PIPELINE.toml") from error
     return Model(pipeline, encoder, members, means)
 
@@ -88,6 +88,14 @@ def _learning(file: Path) -> Learning:
         return Learning.model_validate(raw)
     except ValidationError as error:
         raise ValueError(next(problems_of(error, raw))) from error
+
+
+def _means(file: Path) -> dict[str, float]:
+    """Read the mean of each label on the training days. Raise ValueError where the file holds anything else."""
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(raw, dict) or not all(isinstance(mean, float | int) for mean in raw.values()):
+        raise ValueError(f"{file.name}: found no means of labels")
+    return raw
 
 
 def _member(pipeline: Learning, encoder: Encoder, weights: Mapping[str, Tensor], index: int) -> Member:

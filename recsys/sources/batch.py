@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-SOURCE_ROW = "source_row"  # 1 = the first data row of its file
+SOURCE_ROW = "source_row"  # 1 = the first row of its file behind the header, without blank lines; `lines.lines_of` finds its line
+NULL_TEXTS = ("", "NaN", "nan", "NULL", "null", "\\N")  # texts that stand for null, whatever the format of the file
 LOCAL_TIME, UTC_TIME = pa.timestamp("us"), pa.timestamp("us", "UTC")  # LOCAL_TIME shows the clock of the source's zone
 
 

@@ -115,6 +115,11 @@ def events_schema(impressions: Typed, feedback: Sequence[str]) -> pa.Schema:
     return pa.schema([*fields, *((schema.feedback_column(name), pa.float64()) for name in feedback)])
 
 
+def day_of_micros(micros: str, zone: str) -> str:
+    """Return SQL for the day of a moment, given in microseconds since 1970 UTC, on the clock of `zone`."""
+    return f"CAST(timezone({literal(zone)}, make_timestamptz({micros})) AS DATE)"
+
+
 def events_query(impressions: Typed, feedback: Sequence[str], zone: str) -> str:
     """Return SQL for every impression, sorted by day, timestamp and id.
 
@@ -127,9 +132,8 @@ def events_query(impressions: Typed, feedback: Sequence[str], zone: str) -> str:
     values += [f"{table}.value" for table in feedback]
     listed = ", ".join(f"{value} AS v{place}" for place, value in enumerate(values))
     joins = " ".join(f"LEFT JOIN {table} ON {table}.{schema.EVENT_ID} = {event_id()}" for table in feedback)
-    day = f"CAST(timezone({literal(zone)}, make_timestamptz({micros})) AS DATE)"
     return f"""
-        SELECT {event_id()} AS {schema.EVENT_ID}, {day} AS {schema.DAY}, {listed}
+        SELECT {event_id()} AS {schema.EVENT_ID}, {day_of_micros(micros, zone)} AS {schema.DAY}, {listed}
         FROM {impressions.table} {joins}
         ORDER BY {schema.DAY}, {micros} // 1000, {event_id()}
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from recsys import artifacts
+from recsys import artifacts, schema
 from recsys.artifacts import RowAccount
 from recsys.config import FeedbackOptions, Pipeline
 from recsys.progress import Console
@@ -15,7 +15,7 @@ from recsys.sources.column_options import Reading
 from recsys.sources.database import engine
 from recsys.sources.description import ITEMS, USERS, Description, feedback_files
 from recsys.sources.entities import count_entities, coverage, entities_query, entities_schema, entity_columns, key_column, role_key
-from recsys.sources.events import count_events, events_query, events_schema, impression_columns, require_columns
+from recsys.sources.events import count_events, day_of_micros, events_query, events_schema, impression_columns, require_columns
 from recsys.sources.feedback import Joined, action_columns, join
 from recsys.sources.input_files import resolve
 from recsys.sources.output import write_days, write_unique
@@ -38,11 +38,11 @@ class _Work:
     console: Console
     refused: list[pa.Table] = field(default_factory=list)
 
-    def type(self, staged: Staged, columns: Sequence[Column]) -> Typed:
+    def type(self, staged: Staged, columns: Sequence[Column], *, day: str | None = None) -> Typed:
         for column in columns:
             if column.said:
                 self.console.say(column.said)
-        table, refused = typed(self.con, staged, columns, max_bad=self.reading.max_bad)
+        table, refused = typed(self.con, staged, columns, max_bad=self.reading.max_bad, day=day)
         self.refused.append(refused)
         return table
 
@@ -79,7 +79,9 @@ def _impressions(work: _Work) -> Typed:
             work.con, description.log, "staged_log", separators=work.reading.separators, max_bad=work.reading.max_bad,
             require=lambda names, file: require_columns(description, names, file), read=advance,
         )  # fmt: skip
-    return work.type(staged, impression_columns(work.con, staged, description, work.reading))
+    columns = impression_columns(work.con, staged, description, work.reading)
+    (moment,) = (column.sql for column in columns if column.name == schema.TIMESTAMP)
+    return work.type(staged, columns, day=day_of_micros(moment, description.time.zone))
 
 
 def _entities(work: _Work, role: str, table: TableFiles | None, impressions: Typed) -> Typed | None:

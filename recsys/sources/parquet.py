@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.errors import DataError, Place, data_error
-from recsys.sources.batch import LOCAL_TIME, UTC_TIME, numbered
+from recsys.sources.batch import LOCAL_TIME, NULL_TEXTS, UTC_TIME, numbered
 
 _BATCH = 131_072  # rows read at once
 
@@ -85,13 +85,14 @@ def parquet_batches(
 
 
 def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Sequence[str], separator: str | None) -> pa.Array:
-    """Return a column in one of the staged types. NaN and empty texts become null, and times are cut to microseconds."""
+    """Return a column in one of the staged types. NaN and the texts that stand for null become null, and times are cut to microseconds."""
     try:
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         if _is_list(values.type):
             values = _joined(path, name, values.cast(pa.list_(pa.string())), separator)
         values = values.cast(kind, safe=not pa.types.is_timestamp(values.type))
+        values.validate(full=pa.types.is_string(kind))  # a damaged file may call any bytes a text
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise data_error(
             Place(path, column=name),
@@ -102,7 +103,7 @@ def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Seq
     if kind == pa.float64():
         return pc.if_else(pc.fill_null(pc.is_nan(values), False), pa.scalar(None, kind), values)
     if kind == pa.string():
-        return pc.if_else(pc.is_in(values, pa.array(["", *nulls])), pa.scalar(None, kind), values)
+        return pc.if_else(pc.is_in(values, pa.array([*NULL_TEXTS, *nulls])), pa.scalar(None, kind), values)
     return values
 
 

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from recsys import schema
-from recsys.errors import DataError, data_error
+from recsys.errors import DataError, Place, data_error, short
 from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.input_files import short_names
 from recsys.sources.instants import likely_unit
@@ -17,6 +18,7 @@ from recsys.sources.output_columns import Column, Refusal
 from recsys.sources.staging import SOURCE_FILE, Staged, unbalanced_error
 
 DIGEST = "digest"
+_TOLERATED = 10  # refused rows that no day is stopped for: on a day of few rows they are chance
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,13 @@ class Typed:
         return any(column.name == name for column in self.columns)
 
 
-def typed(con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Column], *, max_bad: float) -> tuple[Typed, pa.Table]:
+def typed(
+    con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Column], *, max_bad: float, day: str | None = None
+) -> tuple[Typed, pa.Table]:
     """Return the usable rows with their types, and the quarantine of the others (schema.QUARANTINE).
 
     Raises DataError where more than the share `max_bad` of the rows is refused, naming the most common reason, or where no row is usable.
+    With `day`, SQL for the day of a row, raises it also where one day has more than that share and more than ten refused rows.
     """
     refusals = [refusal for column in columns for refusal in column.refusals]
     torn = sum(len(bad.rows) for bad in staged.unbalanced)
@@ -49,6 +54,8 @@ def typed(con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Colu
     quarantined = sum(counts.values()) + torn
     if quarantined > max_bad * staged.rows:
         raise _too_many(con, staged, refusals, counts, torn, max_bad)
+    if counts and day is not None:
+        _refuse_bad_day(con, staged, refusals, day, max_bad)
     if quarantined == staged.rows > 0:
         raise data_error(
             str(staged.files[0].path),
@@ -117,35 +124,59 @@ def _refused(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[
 
 
 def _quarantine(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal]) -> pa.Table:
-    files = short_names(staged.files)
-    rows = []
+    """Return the refused rows (schema.QUARANTINE), each with its line in its file."""
+    entries: list[dict[str, Any]] = []
     if refusals:
         refused = _refused(con, staged, refusals, "code > 0 ORDER BY source_file, source_row")
-        rows += [_entry(staged, files, refusals, row) for row in refused.to_pylist()]
-    for file, bad in zip(files, staged.unbalanced, strict=True):
-        for row, fields, line in zip(bad.rows, bad.fields, bad.lines, strict=True):
+        entries += [_entry(staged, refusals, row) for row in refused.to_pylist()]
+    for place, bad in enumerate(staged.unbalanced):
+        for row, fields, text in zip(bad.rows, bad.fields, bad.lines, strict=True):
             reason = f"found {fields} fields, expected {len(staged.names)}, as in the header"
-            rows.append({"source_file": file, "source_row": row, "reason": reason, "raw": json.dumps(line, ensure_ascii=False)})
-    return pa.Table.from_pylist(rows, schema=schema.QUARANTINE)
+            entries.append({SOURCE_FILE: place, SOURCE_ROW: row, "reason": reason, "raw": json.dumps(text, ensure_ascii=False)})
+    entries.sort(key=lambda entry: entry[SOURCE_FILE])
+    named = short_names(staged.files)
+    for file, group in groupby(entries, key=lambda entry: entry[SOURCE_FILE]):
+        of_file = list(group)
+        lines = staged.lines(file, [entry[SOURCE_ROW] for entry in of_file])
+        for entry, line in zip(of_file, lines, strict=True):
+            entry |= {SOURCE_FILE: named[file], SOURCE_ROW: line}
+    return pa.Table.from_pylist(entries, schema=schema.QUARANTINE)
 
 
-def _entry(staged: Staged, files: Sequence[str], refusals: Sequence[Refusal], row: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(staged: Staged, refusals: Sequence[Refusal], row: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: row[f"c{place}"] for place, name in enumerate(staged.names)}
     refusal = refusals[row["code"] - 1]
     found = values[refusal.column]
     unit = _likely_unit(refusal, found)
     hint = f" (the unit seems to be {unit})" if unit else ""
-    reason = f"column {refusal.column}: found {_shown(found)}, expected {refusal.expected}{hint}"
+    reason = f"column {short(refusal.column)}: found {_shown(found)}, expected {refusal.expected}{hint}"
     raw = json.dumps(values, ensure_ascii=False, default=str)
-    return {"source_file": files[row[SOURCE_FILE]], "source_row": row[SOURCE_ROW], "reason": reason, "raw": raw}
+    return {SOURCE_FILE: row[SOURCE_FILE], SOURCE_ROW: row[SOURCE_ROW], "reason": reason, "raw": raw}
 
 
 def _shown(value: object) -> str:
-    return "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return "nothing" if value is None else short(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _likely_unit(refusal: Refusal, found: object) -> str | None:
     return likely_unit(found, refusal.hint_unit) if refusal.hint_unit and found is not None else None
+
+
+def _refuse_bad_day(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal], day: str, max_bad: float) -> None:
+    """Raise DataError for the first day with too many refused rows, which a long log would hide. Rows without a day do not count."""
+    rows = f"SELECT {day} AS day, {_code(refusals)} AS code FROM {staged.table}"
+    counted = con.execute(f"SELECT day, code, count(*) FROM ({rows}) WHERE day IS NOT NULL GROUP BY ALL ORDER BY day, code").fetchall()
+    for bad_day, group in groupby(counted, key=lambda row: row[0]):
+        of_day = {code: count for _, code, count in group}
+        total = sum(of_day.values())
+        bad = total - of_day.pop(0, 0)
+        if bad <= max(_TOLERATED, max_bad * total):
+            continue
+        worst = max(of_day, key=lambda code: of_day[code])
+        place, found = _example(con, staged, refusals, worst, f"{day} = DATE '{bad_day}'")
+        fix = f"mend the rows of {bad_day}, or raise source.max_bad (now {max_bad:g}; {bad:,} rows of that day refused in all)"
+        expected = refusals[worst - 1].expected
+        raise data_error(place, found=_shown(found), expected=expected, bad_rows=of_day[worst], rows=total, fix=fix)
 
 
 def _too_many(
@@ -157,11 +188,19 @@ def _too_many(
         return unbalanced_error(file, len(staged.names), bad, torn, staged.rows)
     worst = min(counts, key=lambda place: (-counts[place], place))
     refusal = refusals[worst]
-    example = _refused(con, staged, refusals, f"code = {worst + 1} ORDER BY {SOURCE_FILE}, {SOURCE_ROW} LIMIT 1").to_pylist()[0]
-    found = example[staged.column(refusal.column)]
+    place, found = _example(con, staged, refusals, worst + 1)
     unit = _likely_unit(refusal, found)
     fix = f"mend the rows, or raise source.max_bad (now {max_bad:g}; {sum(counts.values()) + torn:,} rows refused in all)"
     if unit:
         fix = f'the unit seems to be {unit}: set source.time.unit = "{unit}"'
-    place = staged.place(example[SOURCE_FILE], example[SOURCE_ROW], refusal.column)
     return data_error(place, found=_shown(found), expected=refusal.expected, bad_rows=counts[worst], rows=staged.rows, fix=fix)
+
+
+def _example(
+    con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal], code: int, which: str = "TRUE"
+) -> tuple[Place, Any]:
+    """Return the place and the value of the first row that this refusal refuses, among those of the SQL condition `which`."""
+    column = refusals[code - 1].column
+    first = f"code = {code} AND {which} ORDER BY {SOURCE_FILE}, {SOURCE_ROW} LIMIT 1"
+    (row,) = _refused(con, staged, refusals, first).to_pylist()
+    return staged.place(row[SOURCE_FILE], row[SOURCE_ROW], column), row[staged.column(column)]

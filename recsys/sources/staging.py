@@ -10,6 +10,7 @@ import pyarrow as pa
 from recsys.errors import DataError, Place, data_error, nearest
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
 from recsys.sources.input_files import InputFile, resolve
+from recsys.sources.lines import lines_of
 from recsys.sources.naming import missing_column
 from recsys.sources.readers import Header, batches, header
 from recsys.sources.text import Unbalanced
@@ -70,8 +71,12 @@ class Staged:
     files: tuple[InputFile, ...]
     names: tuple[str, ...]
     types: tuple[pa.DataType | None, ...]  # None: text whose type is still to be found; floats as they were written
-    rows: int  # rows read, unbalanced ones included
+    counts: tuple[int, ...]  # rows read of each file, unbalanced ones included
     unbalanced: tuple[Unbalanced, ...]  # one per file
+
+    @property
+    def rows(self) -> int:
+        return sum(self.counts)
 
     def column(self, name: str) -> str:
         return f"c{self.names.index(name)}"
@@ -90,7 +95,11 @@ class Staged:
             raise missing_column(self.files[0].path, name, self.names, where)
 
     def place(self, file: int, row: int, column: str | None = None) -> Place:
-        return Place(self.files[file].path, row, column)
+        return Place(self.files[file].path, self.lines(file, [row])[0], column)
+
+    def lines(self, file: int, rows: Sequence[int]) -> list[int]:
+        """Return the line of each row of a file, as an editor numbers them; of a parquet file the row."""
+        return lines_of(self.files[file], rows, of=self.counts[file])
 
 
 def stage(
@@ -116,10 +125,11 @@ def stage(
     staged_types = [pa.string() if kind is None else _in_engine(kind) for kind in types]
     columns = ", ".join(f"c{place} {_ENGINE_TYPES[kind]}" for place, kind in enumerate(staged_types))
     con.execute(f"CREATE TABLE {name} ({SOURCE_FILE} INTEGER, {columns}, {SOURCE_ROW} BIGINT)")
-    rows, unbalanced = 0, []
+    counts, unbalanced = [], []
     for place, head in enumerate(heads):
         bad = Unbalanced()
         unbalanced.append(bad)
+        counts.append(0)
         con.execute("BEGIN")
         for batch in _stopping(
             head, batches(head, names, staged_types, nulls=table.nulls, separators=separators, unbalanced=bad), bad, max_bad
@@ -127,15 +137,15 @@ def stage(
             con.register("incoming", pa.Table.from_batches([batch]))
             con.execute(f"INSERT INTO {name} SELECT {place}, * FROM incoming")
             con.unregister("incoming")
-            rows += len(batch)
+            counts[place] += len(batch)
         con.execute("COMMIT")
-        rows += len(bad.rows)
+        counts[place] += len(bad.rows)
         read()
-    if rows == 0 and not may_be_empty:
+    if not any(counts) and not may_be_empty:
         raise data_error(
             str(heads[0].file.path), found="a header without rows", expected="rows", fix="export it again, or take it out of [source]"
         )
-    return Staged(table.role, name, tuple(head.file for head in heads), names, types, rows, tuple(unbalanced))
+    return Staged(table.role, name, tuple(head.file for head in heads), names, types, tuple(counts), tuple(unbalanced))
 
 
 def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max_bad: float) -> Iterator[pa.RecordBatch]:
@@ -153,7 +163,7 @@ def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max
 
 def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, rows: int) -> DataError:
     return data_error(
-        Place(file.path, bad.rows[0]), found=f"{bad.fields[0]} fields", expected=f"{fields}, as in the header",
+        Place(file.path, lines_of(file, bad.rows[:1])[0]), found=f"{bad.fields[0]} fields", expected=f"{fields}, as in the header",
         bad_rows=count, rows=rows, fix="quote fields that hold the separator, or raise source.max_bad",
     )  # fmt: skip
 

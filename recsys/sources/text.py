@@ -1,10 +1,13 @@
 """Text files: every cell stays text; a cell that is empty, NaN or null is null."""
 
+import codecs
 import csv
 import functools
 import io
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +15,16 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from recsys.errors import DataError, Place, data_error
-from recsys.sources.batch import numbered
+from recsys.sources.batch import NULL_TEXTS, numbered
 from recsys.sources.input_files import InputFile, damaged_gzip
 from recsys.sources.quoting import unpaired_quote
 
-NULL_TEXTS = ("", "NaN", "nan", "NULL", "null", "\\N")
 _BLOCK = 8 << 20  # bytes parsed at once; a row has to fit
 
 
 @dataclass
 class Unbalanced:
-    """Rows with a wrong number of fields: their places and their raw lines."""
+    """Rows with a wrong number of fields: their rows (1 = the first behind the header, without blank lines) and their raw lines."""
 
     rows: list[int] = field(default_factory=list)
     fields: list[int] = field(default_factory=list)
@@ -34,7 +36,6 @@ def first_row(file: InputFile) -> list[str]:
         with file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
             return next(row for row in csv.reader(text, delimiter=file.delimiter) if row)
     except (UnicodeDecodeError, csv.Error) as error:
-        # a text wrapper decodes beyond the header, so the row of the bad byte has to be searched for
         raise _not_utf8(file) or data_error(
             str(file.path), found=f"a header that cannot be read ({error})", expected="UTF-8 text", fix="export it again"
         ) from error
@@ -58,9 +59,9 @@ def text_batches(
     ours = [f"f{place}" for place in range(len(header))]
     wanted = [ours[header.index(name)] for name in names]
     try:
-        with pa.input_stream(str(file.path), compression="gzip" if file.compressed else None) as stream:
+        with file.open() as raw:
             reader = pa.csv.open_csv(
-                stream,
+                _Utf8(raw),
                 read_options=pa.csv.ReadOptions(use_threads=False, column_names=ours, block_size=_BLOCK),  # threads lose row numbers
                 parse_options=pa.csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=refuse),
                 convert_options=pa.csv.ConvertOptions(
@@ -68,6 +69,7 @@ def text_batches(
                     include_columns=wanted,
                     strings_can_be_null=True,
                     null_values=[*NULL_TEXTS, *nulls],
+                    check_utf8=False,
                 ),
             )
             start = -1  # the header is the first "row" of the first batch
@@ -78,19 +80,40 @@ def text_batches(
                 start += len(batch)
                 skip = 1 if rows[0] == 0 else 0
                 yield numbered([column[skip:] for column in batch.columns], pa.array(rows[skip:]))
+    except UnicodeDecodeError as error:
+        raise _not_utf8(file) or _unparsed(file, error) from error
     except pa.ArrowInvalid as error:
-        raise (
-            _not_utf8(file)
-            or quotes()
-            or data_error(
-                str(file.path),
-                found=f"text that cannot be parsed ({str(error).splitlines()[0]})",
-                expected=f"fields separated by {file.delimiter!r}",
-                fix="export it again",
-            )
-        ) from error
-    except OSError as error:
+        raise quotes() or _unparsed(file, error) from error
+    except (OSError, EOFError, zlib.error) as error:
         raise damaged_gzip(file, error) from error
+
+
+class _Utf8:
+    """A stream of bytes that raises UnicodeDecodeError at the first that is not UTF-8. Arrow looks at the cells of usable rows only."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw, self._decoder = raw, codecs.getincrementaldecoder("utf-8")()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._raw.read(size)
+        self._decoder.decode(data, final=not data)
+        return data
+
+    @property
+    def closed(self) -> bool:
+        return self._raw.closed
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+def _unparsed(file: InputFile, error: Exception) -> DataError:
+    return data_error(
+        str(file.path),
+        found=f"text that cannot be parsed ({str(error).splitlines()[0]})",
+        expected=f"fields separated by {file.delimiter!r}",
+        fix="export it again",
+    )
 
 
 def _spans_lines(texts: pa.StringArray) -> bool:
@@ -110,17 +133,18 @@ def _row_numbers(start: int, count: int, refused: Sequence[int]) -> NDArray[np.i
 
 
 def _not_utf8(file: InputFile) -> DataError | None:
-    """Return the error for the first line that is not UTF-8, or None. The file is read again."""
+    """Return the error for the first line that is not UTF-8, or None. The file is read again: decoders run ahead of the rows."""
     with file.open() as stream:
         header_line = b""
         for row, line in enumerate(stream):
-            header_line = line if row == 0 else header_line
+            header_line = header_line or line.strip()
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
-                names = header_line.decode("utf-8", "replace").strip().split(file.delimiter)
+                names = header_line.decode("utf-8", "replace").split(file.delimiter)
                 place = line[: error.start].count(file.delimiter.encode())
-                column = names[place] if place < len(names) and row > 0 else None
-                found = f"bytes that are not UTF-8 ({line[error.start : error.start + 4]!r}){'' if row else ' in the header'}"
-                return data_error(Place(file.path, row or None, column), found=found, expected="UTF-8 text", fix="export it as UTF-8")
+                in_header = header_line == line.strip()
+                column = names[place] if place < len(names) and not in_header else None
+                found = f"bytes that are not UTF-8 ({line[error.start : error.start + 4]!r}){' in the header' if in_header else ''}"
+                return data_error(Place(file.path, row + 1, column), found=found, expected="UTF-8 text", fix="export it as UTF-8")
     return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from recsys import artifacts
 from recsys.config import Pipeline
+from recsys.errors import ArtifactError
 from recsys.workspace import CONFIG
 
 
@@ -40,5 +41,7 @@ def known_config(run: Path) -> dict[str, Any] | None:
     """Return what `claim` wrote: `identity` and `pipeline`. None where nothing stands. Raise ArtifactError where it is damaged."""
     if not (run / CONFIG).exists() or artifacts.manifest(run / CONFIG) is None:
         return None
-    config: dict[str, Any] = artifacts.read_json(run / CONFIG)
+    config = artifacts.read_json(run / CONFIG)
+    if not isinstance(config, dict) or not all(isinstance(config.get(key), dict) for key in ("identity", "pipeline")):
+        raise ArtifactError(f"{run / CONFIG}: found no config of a run, expected what training writes there. Fix: delete it and run again")
     return config

@@ -47,7 +47,7 @@ def _account(job: Job) -> str:
 INGEST = Stage(
     name="ingest",
     summary="Turn raw files into events, users, items and quarantine.",
-    version=1,
+    version=2,
     options=("source", "features.multi", "features.category", "features.ids"),
     free=("seed", "features.memory_limit"),
     reads=lambda job: [],

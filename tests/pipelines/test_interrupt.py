@@ -39,9 +39,9 @@ def test_the_same_command_goes_on_after_ctrl_c_as_often_as_it_comes(tmp_path: Pa
         said = interrupted([sys.executable, "-m", "recsys", *command], parts / "small" / appears)
         assert "interrupted" in said
         assert "Traceback" not in said
-        assert not list(parts.rglob("*.draft"))
         assert not (parts / "small" / "runs" / "long" / "model").exists()
     assert run_command(command) == 0
+    assert not list(parts.rglob("*.draft"))  # an interrupted job may leave one, the next one removes it
     assert run_command(["run", str(toml), *LONG, "--workspace", str(whole)]) == 0
     model = Path("small/runs/long/model/model.safetensors")
     assert (parts / model).read_bytes() == (whole / model).read_bytes()

@@ -77,12 +77,12 @@ def test_parquet_with_damaged_pages(tmp_path: Path, ingest: Callable) -> None:
 def test_text_that_is_not_utf8(tmp_path: Path, ingest: Callable) -> None:
     lines = _csv().encode().split(b"\n")
     lines[5] = lines[5].replace(b"v004", b"v\xff04")
-    assert "log.csv:5 column vid: found bytes that are not UTF-8" in _refused(tmp_path, ingest, "log.csv", b"\n".join(lines))
+    assert "log.csv:6 column vid: found bytes that are not UTF-8" in _refused(tmp_path, ingest, "log.csv", b"\n".join(lines))
 
 
 def test_a_header_that_is_not_utf8(tmp_path: Path, ingest: Callable) -> None:
     message = _refused(tmp_path, ingest, "log.csv", _csv().replace("watch", "durée").encode("latin-1"))
-    assert "log.csv: found bytes that are not UTF-8" in message
+    assert "log.csv:1: found bytes that are not UTF-8" in message
     assert "in the header" in message
 
 
@@ -136,9 +136,9 @@ def test_unbalanced_rows_go_to_quarantine_with_their_rows(tmp_path: Path, ingest
     (tmp_path / "log.csv").write_text("\n".join(lines))
     result = ingest(max_bad=0.02)
     rows = {row["source_row"]: row["reason"] for row in result.table("quarantine").to_pylist()}
-    assert {10, 50, 300} <= set(rows)
-    assert rows[10] == "found 7 fields, expected 6, as in the header"
-    assert rows[50] == "found 5 fields, expected 6, as in the header"
+    assert {11, 51, 301} <= set(rows)
+    assert rows[11] == "found 7 fields, expected 6, as in the header"
+    assert rows[51] == "found 5 fields, expected 6, as in the header"
     assert result.account.read == 400
     assert result.account.quarantined == len(rows)
 
@@ -151,13 +151,13 @@ def test_rows_behind_unbalanced_ones_keep_their_numbers(tmp_path: Path, ingest: 
         lines[row] += ",more"
     (tmp_path / "log.csv").write_text("\n".join(lines))
     found = {row["source_row"] for row in ingest(max_bad=0.02).table("quarantine").to_pylist()}
-    assert found == {1, 2, 40, 100}
+    assert found == {2, 3, 41, 101}
 
 
 def test_a_quote_that_is_not_closed(tmp_path: Path, ingest: Callable) -> None:
     lines = _csv().splitlines()
     lines[7] = lines[7].replace("v", '"v', 1)
-    assert "log.csv:7: found a quote that is not closed" in _refused(tmp_path, ingest, "log.csv", "\n".join(lines).encode())
+    assert "log.csv:8: found a quote that is not closed" in _refused(tmp_path, ingest, "log.csv", "\n".join(lines).encode())
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_unusable_values_of_ours(tmp_path: Path, ingest: Callable, column: str, 
     result = ingest(columns={**COLUMNS, "position": "slot", "propensity": "chance", "target_propensity": "goal"})
     (row,) = result.table("quarantine").to_pylist()
     assert row["reason"].startswith(reason)
-    assert row["source_row"] == 42
+    assert row["source_row"] == 43
     assert (result.account.read, result.account.kept, result.account.quarantined) == (200, 199, 1)
 
 
@@ -189,7 +189,7 @@ def test_too_many_unusable_rows_stop_the_run(tmp_path: Path, ingest: Callable) -
     log.loc[10:15, "uid"] = None
     log.loc[20, "ts"] = "?"
     message = _refused(tmp_path, ingest, "log.csv", log.to_csv(index=False).encode())
-    assert "log.csv:11 column uid: found nothing, expected an id (int64); 6 of 200 rows" in message
+    assert "log.csv:12 column uid: found nothing, expected an id (int64); 6 of 200 rows" in message
     assert "7 rows refused in all" in message
     (tmp_path / "log.csv").write_text(log.to_csv(index=False))
     assert ingest(max_bad=0.05).account.quarantined == 7

@@ -61,7 +61,7 @@ def test_bytes_that_are_not_utf8_are_found_in_the_first_rows(tmp_path: Path) -> 
     with (tmp_path / "log.csv").open("ab") as file:
         file.write(b"1,v\xff,1704103200000,1,1,1\n")
     (problem,) = sources.check(make_pipeline(source))
-    assert "log.csv:201 column vid: found bytes that are not UTF-8" in problem
+    assert "log.csv:202 column vid: found bytes that are not UTF-8" in problem
 
 
 def test_the_columns_that_a_pipeline_may_name(tmp_path: Path) -> None:

@@ -40,13 +40,13 @@ def test_whole_numbers_become_text_where_the_log_has_text(tmp_path: Path, ingest
 
 
 def test_text_where_the_log_has_numbers_is_an_error(tmp_path: Path, ingest: Callable) -> None:
-    with pytest.raises(DataError, match=r'users\.csv:2 column uid: found "abc", expected an id \(int64\); 1 of 2 rows'):
+    with pytest.raises(DataError, match=r'users\.csv:3 column uid: found "abc", expected an id \(int64\); 1 of 2 rows'):
         _users(tmp_path, ingest, "uid,age\n1,30\nabc,40\n")
 
 
 def test_two_rows_for_one_key_are_an_error(tmp_path: Path, ingest: Callable) -> None:
     with pytest.raises(
-        DataError, match=r"users\.csv:3 column user_id: found the key 1 of users\.csv:1 with other values, expected one row per key"
+        DataError, match=r"users\.csv:4 column user_id: found the key 1 of users\.csv:2 with other values, expected one row per key"
     ):
         _users(tmp_path, ingest, "uid,age\n1,30\n2,30\n1,31\n")
 

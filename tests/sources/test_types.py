@@ -61,7 +61,7 @@ def test_a_stray_text_in_a_number_column_goes_to_quarantine(tmp_path: Path, inge
     assert result.account.quarantined == 1
     (row,) = result.table("quarantine").to_pylist()
     assert row["reason"] == 'column extra: found "oops", expected a whole number'
-    assert (row["source_file"], row["source_row"]) == ("log.csv", 100)
+    assert (row["source_file"], row["source_row"]) == ("log.csv", 101)
     assert '"extra": "oops"' in row["raw"]
 
 
@@ -114,7 +114,7 @@ def test_doubles_that_cannot_be_ids_are_refused(tmp_path: Path, ingest: Callable
 
 def test_scientific_ids_are_refused(tmp_path: Path, ingest: Callable) -> None:
     _with(tmp_path, uid=["1", "1.65e+18", "2"])
-    with pytest.raises(DataError, match=r"log\.csv:2 column uid: found a number that has lost digits \(1\.65e\+18\)"):
+    with pytest.raises(DataError, match=r"log\.csv:3 column uid: found a number that has lost digits \(1\.65e\+18\)"):
         ingest()
 
 
@@ -160,7 +160,7 @@ def test_every_way_to_write_an_offset_is_honoured(tmp_path: Path, ingest: Callab
 @pytest.mark.parametrize("text", ["2024-07-01 00:30:00 Europe/Berlin", "2024-07-01 10:30:00 PM", "2024-07-01 10:30:00 x", "infinity"])
 def test_what_stands_behind_a_time_is_never_passed_over(tmp_path: Path, ingest: Callable, text: str) -> None:
     _with(tmp_path, ts=[text] * 3)
-    with pytest.raises(DataError, match=r"log\.csv:1 column ts: .*expected an ISO date and time between 2000 and 2100; 3 of 3 rows"):
+    with pytest.raises(DataError, match=r"log\.csv:2 column ts: .*expected an ISO date and time between 2000 and 2100; 3 of 3 rows"):
         ingest(time={"unit": "iso"})
 
 
@@ -184,7 +184,7 @@ def test_parquet_times_need_no_unit(tmp_path: Path, ingest: Callable) -> None:
 def test_a_wrong_unit_is_named(tmp_path: Path, ingest: Callable) -> None:
     make_log().to_csv(tmp_path / "log.csv", index=False)
     with pytest.raises(
-        DataError, match=r'log\.csv:1 column ts: found "1704103200000", expected seconds .*200 of 200 rows\. Fix: the unit seems to be ms'
+        DataError, match=r'log\.csv:2 column ts: found "1704103200000", expected seconds .*200 of 200 rows\. Fix: the unit seems to be ms'
     ):
         ingest(time={"unit": "s"})
 
@@ -194,7 +194,7 @@ def test_an_implausible_time_goes_to_quarantine_with_a_hint(tmp_path: Path, inge
     log.loc[7, "ts"] //= 1000
     log.to_csv(tmp_path / "log.csv", index=False)
     (row,) = ingest().table("quarantine").to_pylist()
-    assert row["source_row"] == 8
+    assert row["source_row"] == 9
     assert "the unit seems to be s" in row["reason"]
 
 

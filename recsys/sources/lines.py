@@ -1,0 +1,69 @@
+"""The lines of a text file at which its rows begin, as an editor numbers them: from 1, the header and blank lines included."""
+
+import contextlib
+import csv
+import io
+import sys
+from collections.abc import Iterator, Sequence
+
+from recsys.sources.input_files import InputFile
+
+_BLOCK = 8 << 20  # bytes read at once
+
+
+def lines_of(file: InputFile, rows: Sequence[int], *, of: int | None = None) -> list[int]:
+    """Return the line at which each of these rows begins. In a parquet file that is the row itself.
+
+    A row counts from 1 behind the header, without blank lines. `of` is the number of rows of the file, where it is known: most files
+    have as many lines, and need not be parsed once more.
+    """
+    if file.format == "parquet":
+        return list(rows)
+    if of is not None and _lines_in(file) == of + 1:
+        return [row + 1 for row in rows]
+    begins = dict.fromkeys(rows, 0)
+    last = max(rows, default=0)
+    for row, line in zip(range(last + 1), row_lines(file), strict=False):
+        if row in begins:
+            begins[row] = line
+    return [begins[row] for row in rows]
+
+
+def row_lines(file: InputFile, *, strict: bool = False) -> Iterator[int]:
+    """Yield the line at which each row begins, that of the header first; blank lines are no rows.
+
+    With `strict`, raise csv.Error at a quote that is not closed before a separator or the end of a line (RFC 4180), behind the line at
+    which its row begins.
+    """
+    with _cells_of_any_size(), file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as text:
+        rows = csv.reader(text, delimiter=file.delimiter, strict=strict)
+        while True:
+            line = rows.line_num + 1
+            try:
+                fields = next(rows)
+            except StopIteration:
+                return
+            except csv.Error:
+                yield line
+                raise
+            if fields:
+                yield line
+
+
+def _lines_in(file: InputFile) -> int:
+    """Return the number of lines, each ended by \\n, \\r or both, the last perhaps by nothing."""
+    ends, last = 0, b"\n"
+    with file.open() as stream:
+        while block := stream.read(_BLOCK):
+            ends += block.count(b"\n") + block.count(b"\r") - (last + block).count(b"\r\n")
+            last = block[-1:]
+    return ends + (last not in (b"\n", b"\r"))
+
+
+@contextlib.contextmanager
+def _cells_of_any_size() -> Iterator[None]:
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

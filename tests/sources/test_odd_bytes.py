@@ -1,0 +1,116 @@
+"""Odd bytes and odd amounts: zero bytes, the words for null, cells of megabytes, and a bad day in a long log."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.errors import DataError
+from tests.sources.logs import make_log
+
+FAR = 5_000  # rows; more bytes than are looked at before a file is read
+
+
+def _written(log: pd.DataFrame, path: Path) -> None:
+    log.to_parquet(path) if path.suffix == ".parquet" else log.to_csv(path, index=False)
+
+
+@pytest.mark.parametrize(("name", "line"), [("log.csv", 4_568), ("log.tsv.gz", 4_568), ("log.parquet", 4_567)])
+def test_a_zero_byte_is_found_wherever_it_stands(tmp_path: Path, ingest: Callable, name: str, line: int) -> None:
+    log = make_log(FAR)
+    log.loc[4_566, "vid"] = "v\0004"
+    if name.endswith(".parquet"):
+        log.to_parquet(tmp_path / name)
+    else:
+        log.to_csv(tmp_path / name, index=False, sep="\t" if ".tsv" in name else ",")
+    with pytest.raises(DataError, match=rf"{name}:{line} column vid: found a zero byte, expected text\. Fix: "):
+        ingest(name)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_zero_byte_in_a_name(tmp_path: Path, ingest: Callable) -> None:
+    make_log().assign(**{"a\0b": 1}).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r"log\.parquet column a\\x00b: found a zero byte"):
+        ingest("log.parquet")
+
+
+@pytest.mark.parametrize("word", ["", "NaN", "nan", "NULL", "null", "\\N"])
+def test_words_for_null_are_null_in_every_format(tmp_path: Path, ingest: Callable, word: str) -> None:
+    log = make_log().assign(title="plain")
+    log.loc[7, "vid"] = word
+    log.loc[8, "title"] = word
+    results = []
+    for name in ("log.csv", "log.parquet"):
+        _written(log, tmp_path / name)
+        results.append(ingest(name, to=f"{name}.out"))
+        (row,) = results[-1].table("quarantine").to_pylist()
+        assert row["reason"] == "column vid: found nothing, expected an id (string)"
+        assert results[-1].events()["log.title"].isna().sum() == 1
+    csv, parquet = (result.table("events") for result in results)
+    assert csv.equals(parquet)
+
+
+def test_a_cell_of_megabytes_is_kept_once_and_named_in_short(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log().astype({"ts": object})
+    log.loc[41, "ts"] = "x" * 9_000_000
+    log.to_csv(tmp_path / "log.csv", index=False)
+    (row,) = ingest().table("quarantine").to_pylist()
+    assert len(row["reason"]) < 400
+    assert "… (9,000,002 characters), expected milliseconds" in row["reason"]
+    assert row["raw"].count("x" * 9_000_000) == 1
+    with pytest.raises(DataError) as caught:
+        ingest(max_bad=0)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_column_with_a_name_of_megabytes_is_named_in_short(tmp_path: Path, ingest: Callable) -> None:
+    (tmp_path / "log.csv").write_text("uid," + "v" * 100_000 + ",ts\n1,2,3\n")
+    with pytest.raises(DataError, match="no such column") as caught:
+        ingest()
+    assert len(str(caught.value)) < 3_000
+
+
+def test_a_bad_day_is_not_hidden_by_good_ones(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log(FAR).astype({"slot": object})
+    times = pd.to_datetime(log["ts"], unit="ms")
+    of_day = log.index[times.dt.date == times.dt.date[2_500]]
+    log.loc[of_day[:20], "slot"] = "?"
+    log.to_csv(tmp_path / "log.csv", index=False)
+    columns = {"user_id": "uid", "item_id": "vid", "timestamp": "ts", "position": "slot"}
+    day = times.dt.date[2_500].isoformat()
+    said = rf'log\.csv:{of_day[0] + 2} column slot: found "\?", expected a whole number from 1; 20 of {len(of_day)} rows\. Fix: .*{day}'
+    with pytest.raises(DataError, match=said):
+        ingest(columns=columns)
+    assert ingest(columns=columns, max_bad=0.1).account.quarantined == 20
+
+
+def test_a_few_bad_rows_stop_no_day_however_few_rows_it_has(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log(FAR).astype({"slot": object})
+    log.loc[:9, "slot"] = "?"
+    log = log.drop(index=range(10, 120))
+    log.to_csv(tmp_path / "log.csv", index=False)
+    columns = {"user_id": "uid", "item_id": "vid", "timestamp": "ts", "position": "slot"}
+    assert ingest(columns=columns).account.quarantined == 10
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.binary()])
+def test_texts_of_parquet_that_are_not_utf8(tmp_path: Path, ingest: Callable, kind: pa.DataType) -> None:
+    bytes_of = pa.array([b"a", b"\xff\xfe", b"c"])
+    titles = pa.Array.from_buffers(kind, 3, bytes_of.buffers())
+    pq.write_table(pa.Table.from_pandas(make_log(3)).append_column("title", titles), tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r"log\.parquet column title: found values of type \w+ that do not fit \(.*UTF8.*\)"):
+        ingest("log.parquet")
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz"])
+def test_bytes_that_are_not_utf8_in_a_torn_row_are_named_as_those_of_any_other(tmp_path: Path, ingest: Callable, name: str) -> None:
+    lines = make_log(400).to_csv(index=False).encode().splitlines()
+    lines[300] += b",\xc2"
+    text = b"\n".join(lines)
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    with pytest.raises(DataError, match=rf"{name}:301: found bytes that are not UTF-8"):
+        ingest(name)
