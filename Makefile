@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test lint clean
+.PHONY: env demo test faults lint clean
 
 env: $(STAMP)
 
@@ -22,6 +22,11 @@ demo: $(STAMP)
 test: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Many kills, contests and full disks: about half an hour. `make test` and .ci/run make fewer.
+faults: export OMP_NUM_THREADS ?= 1
+faults: $(STAMP)
+	FAULTS=many $(BIN)/python -m pytest -n 2 -m faults
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -72,6 +72,12 @@ def locked(root: Path, places: Sequence[Path], *, wait: bool, console: Console) 
         yield
 
 
+def places(root: Path) -> list[Path]:
+    """Return the places under `root` that have ever been held."""
+    stems = sorted(file.stem.partition("+") for file in (root / LOCKS).glob("*.json"))
+    return [root / first / rest if rest else root / first for first, _, rest in stems]
+
+
 def unlock(root: Path, console: Console) -> None:
     """Free the places under `root` that owners on other hosts hold. The locks of this host's processes are the kernel's to free."""
     for file in sorted((root / LOCKS).glob("*.json")):

@@ -4,7 +4,19 @@ An artifact is a folder with a `_manifest.json`, or one file with its manifest b
 """
 
 from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, fingerprint, manifest, versions
-from recsys.artifacts.read import checked, count_rows, damage, damages, is_fresh, read_batches, read_json, read_schema, read_table, verify
+from recsys.artifacts.read import (
+    checked,
+    count_rows,
+    damage,
+    damages,
+    is_fresh,
+    read_batches,
+    read_json,
+    read_schema,
+    read_table,
+    targets,
+    verify,
+)
 from recsys.artifacts.write import Origin, Output, copy, copy_file, remove, seal, unseal, write_file, writing
 
 __all__ = [
@@ -28,6 +40,7 @@ __all__ = [
     "read_table",
     "remove",
     "seal",
+    "targets",
     "unseal",
     "verify",
     "versions",

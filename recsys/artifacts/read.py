@@ -60,11 +60,19 @@ def _checked_files(path: Path) -> list[Path]:
     return [_folder(target) / name for name in names]
 
 
+def targets(folder: Path) -> list[Path]:
+    """Return all artifacts under a folder, in the order of their manifests' paths."""
+    places = sorted(folder.rglob("_manifest*.json"))
+    return [
+        place.parent if place.name == MANIFEST else place.with_name(place.name.removeprefix("_manifest.").removesuffix(".json"))
+        for place in places
+    ]
+
+
 def damages(folder: Path) -> tuple[int, dict[Path, str]]:
     """Compare all artifacts under a folder. Return the number of files, and each damaged artifact → what was found, its first file only."""
     files, damaged = 0, {}
-    for place in sorted(folder.rglob("_manifest*.json")):
-        target = place.parent if place.name == MANIFEST else place.with_name(place.name.removeprefix("_manifest.").removesuffix(".json"))
+    for target in targets(folder):
         what = damage(target) and damage(target)  # a second look: a job may have replaced it meanwhile
         if what is None:
             found = manifest(target)

@@ -5,11 +5,19 @@ from typing import Annotated
 
 import typer
 
+from recsys.threads import bound_threads
+
 ABOUT = "Multi-objective ranking: from feedback logs to a model whose trade-offs you can see."
 EXIT_CODES = (
     "Exit codes: 0 done; 2 usage or config; 3 data; 4 a damaged file or a full disk; 5 in use by another job; 130 interrupted; 1 a bug."
 )
 DEFAULT_WORKSPACE = Path("data")
+
+
+def _bounded(number: int | None) -> int | None:
+    bound_threads(number)
+    return number
+
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
 Workspace = Annotated[Path, typer.Option("--workspace", help="Where everything generated goes.")]
@@ -22,5 +30,9 @@ Metrics = Annotated[
 JudgedOn = Annotated[str | None, typer.Option("--on", metavar="PART", help="Judge on test or validation days; by default test, if any.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait where another job writes what this one has to write.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, metavar="N", callback=_bounded, help="Number of threads to compute with; by default one per core."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

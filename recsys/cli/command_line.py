@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from recsys.cli.verbs import app
+from recsys.cli import pipeline_verbs, run_verbs, study_verbs  # noqa: F401 -- they register themselves with the app
+from recsys.cli.app import app
 from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line
 from recsys.signals import interrupt_on_sigterm
 

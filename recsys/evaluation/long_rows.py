@@ -20,6 +20,7 @@ from recsys.evaluation.intervals.bootstrap import UserDraws
 from recsys.evaluation.measured import Measured, difference, measure
 from recsys.evaluation.metrics import OFF_POLICY, Metric
 from recsys.evaluation.metrics.lists import Places, places
+from recsys.threads import most_threads
 
 THREADS = 2  # objectives at a time: numpy sorts, counts and multiplies without Python's lock, but each objective needs its own memory
 
@@ -42,7 +43,7 @@ def long_rows(
     rows: list[dict[str, Any]] = []
     for split, at_N in splits(impressions):
         evaluation = SplitEvaluation(split, at_N, impressions, runs, settings)
-        with ThreadPoolExecutor(THREADS) as threads:
+        with ThreadPoolExecutor(min(THREADS, most_threads() or THREADS)) as threads:
             rows += chain.from_iterable(threads.map(partial(evaluation.rows, metrics=metrics), of))
     return pa.Table.from_pylist(rows, schema=schema.METRICS)
 

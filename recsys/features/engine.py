@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from recsys import artifacts
 from recsys.errors import ConfigError, disk_full
+from recsys.threads import most_threads
 
 _ANSWER = "answer"
 
@@ -28,6 +29,8 @@ class Engine:
         self._spill = spill
         self._connection: duckdb.DuckDBPyConnection = self._backend.con
         self._connection.execute("SET enable_progress_bar = false")
+        if (threads := most_threads()) is not None:
+            self._connection.execute(f"SET threads = {threads}")
 
     def __enter__(self) -> "Engine":
         return self

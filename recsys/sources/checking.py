@@ -21,6 +21,11 @@ def raw_states(pipeline: Pipeline) -> dict[str, Any]:
     return raw_source(pipeline).states()
 
 
+def least_bytes(pipeline: Pipeline) -> int:
+    """Return how many bytes ingestion writes at least (`RawSource.least_bytes`). Raises DataError where a file is missing."""
+    return raw_source(pipeline).least_bytes()
+
+
 def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:
     """Return the names that a pipeline may use, by table.
 

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from recsys.errors import ConfigError, disk_full
+from recsys.threads import most_threads
 from recsys.workspace import EVENTS
 
 _INTERRUPTED = "interrupted"  # the word by which the engine reports a Ctrl-C, in errors of several kinds
@@ -28,6 +29,8 @@ def engine(folder: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnectio
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
         }
+        if (threads := most_threads()) is not None:
+            config["threads"] = str(threads)
         with duckdb.connect(config=config) as con:
             con.execute("SET TimeZone = 'UTC'")
             try:

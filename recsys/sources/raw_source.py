@@ -16,6 +16,9 @@ from recsys.sources.staging import TableFiles
 _Options = TypeVar("_Options", bound=Source)
 
 
+_EVENTS_PER_BYTE = 0.25  # bytes of events per byte of raw files: .34 to 1.5
+
+
 @dataclass(frozen=True)
 class RawSource(ABC, Generic[_Options]):
     """The source of a pipeline: its [source] and its seed.
@@ -41,6 +44,10 @@ class RawSource(ABC, Generic[_Options]):
         Raises DataError where a file is missing.
         """
 
+    @abstractmethod
+    def least_bytes(self) -> int:
+        """Estimate from below how many bytes ingestion writes. Raises DataError where a file is missing."""
+
 
 class GivenFiles(RawSource[_Options]):
     """A source whose files are there already."""
@@ -58,6 +65,10 @@ class GivenFiles(RawSource[_Options]):
     def states(self) -> dict[str, Any]:
         """Return the states of the files by table. Paths are relative to the folder that all files of a table lie in."""
         return {table.role: _states(table) for table in self.files().tables()}
+
+    def least_bytes(self) -> int:
+        sizes = [file.path.stat().st_size for table in self.files().tables() for file in resolve(table.patterns)]
+        return int(_EVENTS_PER_BYTE * sum(sizes))
 
 
 def _states(table: TableFiles) -> list[list[Any]]:

@@ -14,6 +14,8 @@ from recsys.sources.raw_source import RawSource
 from recsys.sources.table import Table
 from recsys.workspace import RAW
 
+_BYTES_PER_IMPRESSION = 90  # of raw files and events; 125 on the demo
+
 
 class Simulated(RawSource[WorldSource]):
     def describe(self, folder: Path, console: Console) -> Description:
@@ -42,6 +44,11 @@ class Simulated(RawSource[WorldSource]):
 
     def states(self) -> dict[str, Any]:
         return {"seed": self.seed}
+
+    def least_bytes(self) -> int:
+        """Return the bytes of the impressions and of their truth, which grow with the expected number of impressions."""
+        options = self.options
+        return int(_BYTES_PER_IMPRESSION * options.users * options.days * options.requests * options.slots)
 
     def _files(self, raw: Path) -> Description:
         from recsys.world import table_source

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys.config import Features, Pipeline, all_but
+from recsys.stages import room
 from recsys.stages.stage import Job, Part, Stage
 from recsys.workspace import EVENTS, EXAMPLES, ITEMS, STATE, USERS, day_folder
+
+_BYTES_PER_BYTE = 3.0  # examples over their events, both packed: 3.5 to 12
 
 
 def examples_of(pipeline: Pipeline, folder: Path) -> Path:
@@ -37,6 +40,11 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     features.build(options, job.folder, steps, origins, examples=job.examples, states=_states(job), console=job.console)
 
 
+def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> int:
+    days = [part.name for part in stale if len(part.writes) == 2]  # those that leave examples
+    return room.by_day(room.sizes_in(job.folder / EVENTS), room.sizes(job.examples), days, _BYTES_PER_BYTE)
+
+
 FEATURES = Stage(
     name="features",
     summary="Turn events into point-in-time examples.",
@@ -53,5 +61,6 @@ FEATURES = Stage(
     writes=lambda job: [_states(job), job.examples],
     parts=_parts,
     make=_make,
+    room=_room,
     unit="days",
 )

@@ -33,6 +33,12 @@ def _make(job: Job, options: Pipeline, parts: Sequence[Part]) -> None:
         sources.ingest(options, job.folder, fingerprint=parts[0].origin.fingerprint, console=job.console)
 
 
+def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> int:
+    from recsys import sources
+
+    return sources.least_bytes(options)
+
+
 def row_account(job: Job) -> dict[str, int] | None:
     """Return what became of the log's rows, where that is known."""
     manifest = artifacts.manifest(job.folder / EVENTS)
@@ -54,5 +60,6 @@ INGEST = Stage(
     writes=_writes,
     parts=_parts,
     make=_make,
+    room=_room,
     note=_account,
 )

@@ -17,6 +17,7 @@ from recsys.config import Pipeline, narrowed
 from recsys.errors import ArtifactError
 from recsys.options import Options
 from recsys.progress import Console
+from recsys.stages.room import require_room
 from recsys.workspace import ENCODED, EXAMPLES, RUNS, STATE, days_of
 
 
@@ -68,6 +69,7 @@ class Stage:
     - `reads`, `writes`: the folders and files of a job in which the artifacts lie.
     - `parts`: what there is to make; it needs what is read to be there.
     - `make`: makes the stale parts.
+    - `room`: the bytes that making them takes, estimated from below; 0 where that is little.
 
     The stage's code receives `options`, `places` and `free`, and can read no other key.
     """
@@ -84,6 +86,7 @@ class Stage:
     free: tuple[str, ...] = ()
     unit: str = ""  # of its parts, where they are counted and not said one by one
     note: Callable[[Job], str] = lambda job: ""  # said of a fresh output
+    room: Callable[[Job, Pipeline, Sequence[Part]], int] = lambda job, options, stale: 0
     before: Callable[[Job], None] = lambda job: None  # done once the parts are known, fresh or not
     always: Callable[[Job], None] = lambda job: None  # done after it, fresh or not
 
@@ -111,7 +114,7 @@ class Stage:
         return Part(name, Origin(self.name, artifacts.fingerprint(counted), inputs), tuple(writes))
 
     def run(self, job: Job) -> None:
-        """Make what is stale, and say what is fresh. Raises ArtifactError where an input is absent or damaged."""
+        """Make what is stale, and say what is fresh. Raises ArtifactError where an input is absent or damaged, or the disk too full."""
         options = self.receives(job.pipeline)
         parts, stale = self._found(job, options)
         with job.locked(*self.writes(job)) if stale else nullcontext():
@@ -120,6 +123,7 @@ class Stage:
             self.before(job)
             self._say(job, parts, stale)
             if stale:
+                require_room(job.folder, self.room(job, options, stale), self.name)
                 self.make(job, options, stale)
                 self._require_unchanged(job, options, stale)
         self.always(job)

@@ -12,6 +12,8 @@ from recsys.stages.identity import claim, run_identity
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import CHECKPOINT, CONFIG, ENCODER, JOURNAL, MODEL, RUNS, day_folder
 
+_FLOAT = 4  # bytes of a number
+
 
 def _parts(job: Job, options: Pipeline) -> list[Part]:
     """Return one part. Another run that it goes on from, or is balanced against, counts by its content."""
@@ -65,6 +67,14 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
         training.train(options, job.encoded, job.run, part.origin, console=job.console)
 
 
+def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> int:
+    """Return the bytes of the embedding vectors, twice: in the checkpoint and in the model. All else is little beside many of them."""
+    from recsys.encoding.encoder import VOCABULARY_FILE
+
+    rows = artifacts.count_rows(job.encoded / ENCODER / VOCABULARY_FILE)
+    return 2 * _FLOAT * rows * options.model.d_embedding * options.model.members
+
+
 def _remove_checkpoint(job: Job) -> None:
     """Remove the checkpoint of a training that died after its model stood."""
     shutil.rmtree(job.run / CHECKPOINT, ignore_errors=True)
@@ -87,6 +97,7 @@ TRAIN = Stage(
     writes=lambda job: [job.run / MODEL, job.run / JOURNAL],
     parts=_parts,
     make=_make,
+    room=_room,
     before=lambda job: claim(job.run, run_identity(job.pipeline), job.pipeline),
     always=_remove_checkpoint,
 )

@@ -13,6 +13,7 @@ import pytest
 from recsys.cli import run_command
 from tests.pipelines.conftest import write_small
 
+from .amounts import SIGKILLS, SIGTERMS
 from .dying import digests
 
 LONG = ["--quiet", "--set", "train.batch_size=16", "--set", "train.day_passes=3", "--run", "long"]
@@ -33,7 +34,7 @@ def whole(toml: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[st
     return digests(workspace), time.perf_counter() - start
 
 
-STOPS = [(signal.SIGKILL, seed) for seed in range(10)] + [(signal.SIGTERM, seed) for seed in range(10, 15)]
+STOPS = [(signal.SIGKILL, seed) for seed in range(SIGKILLS)] + [(signal.SIGTERM, seed) for seed in range(1_000, 1_000 + SIGTERMS)]
 
 
 @pytest.mark.faults

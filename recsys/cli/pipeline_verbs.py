@@ -1,0 +1,198 @@
+"""The verbs on a pipeline, and they only. What they do stands in walk.py, integrity.py and pruning.py, imported when a verb runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys import config
+from recsys.cli.app import app
+from recsys.cli.arguments import (
+    DEFAULT_WORKSPACE,
+    Debug,
+    Jobs,
+    Overrides,
+    PipelineFile,
+    Quiet,
+    Replace,
+    RunName,
+    Wait,
+    Workspace,
+)
+from recsys.errors import ConfigError, nearest
+from recsys.progress import Console
+from recsys.stages import STAGES, Job, Stage
+from recsys.workspace import METRICS, require_inside
+
+
+def _opened(
+    pipeline: Path,
+    overrides: list[str] | None,
+    workspace: Path,
+    run_name: str | None,
+    *,
+    replace: bool = False,
+    wait: bool = False,
+    quiet: bool = False,
+) -> Job:
+    from recsys import jobs
+
+    options = config.load(pipeline, overrides or ())
+    return jobs.open_job(options, workspace, run=run_name, replace=replace, wait=wait, console=Console(quiet=quiet))
+
+
+@app.command()
+def run(
+    pipeline: PipelineFile,
+    until: Annotated[str, typer.Option(help="Stop after this stage.")] = "report",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    run_name: RunName = None,
+    overrides: Overrides = None,
+    replace: Replace = False,
+    wait: Wait = False,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Run every stage in order, from ingest to report. What is fresh is skipped."""
+    from recsys import walk
+
+    if until not in STAGES:
+        raise ConfigError(f'--until: found "{until}", expected one of {", ".join(STAGES)}{nearest(until, STAGES)}')
+    job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet)
+    walk.run(job, until=until)
+
+
+def _stage_command(stage: Stage) -> Callable[..., None]:
+    def command(
+        pipeline: PipelineFile,
+        workspace: Workspace = DEFAULT_WORKSPACE,
+        run_name: RunName = None,
+        overrides: Overrides = None,
+        replace: Replace = False,
+        wait: Wait = False,
+        quiet: Quiet = False,
+        debug: Debug = False,
+    ) -> None:
+        from recsys import walk
+
+        job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet)
+        walk.run_stage(job, stage.name)
+
+    command.__doc__ = stage.summary
+    return command
+
+
+for _stage in STAGES.values():
+    if _stage.name != "evaluate":  # it takes other systems' scores too
+        app.command(_stage.name)(_stage_command(_stage))
+
+
+@app.command(help=STAGES["evaluate"].summary)
+def evaluate(
+    pipeline: PipelineFile,
+    predictions: Annotated[Path | None, typer.Option(help="Scores of any other system (parquet or csv): the same metrics.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the metrics of --predictions go.")] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    run_name: RunName = None,
+    overrides: Overrides = None,
+    replace: Replace = False,
+    wait: Wait = False,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    from recsys import walk
+    from recsys.jobs import open_job
+
+    loaded = config.load(pipeline, overrides or ())
+    console = Console(quiet=quiet)
+    if (predictions is None) != (out is None):
+        raise ConfigError("--predictions and --out go together: whose scores, and where their metrics go")
+    if predictions is None or out is None:
+        walk.run_stage(open_job(loaded, workspace, run=run_name, replace=replace, wait=wait, console=console), "evaluate")
+        return
+    from recsys import report
+    from recsys import runs as finished
+
+    rows = finished.evaluate_file(loaded, predictions, out, console)
+    report.terminal_table(rows, console)
+    console.say(f"metrics: {out / METRICS}")
+
+
+@app.command()
+def check(pipeline: PipelineFile, overrides: Overrides = None, quiet: Quiet = False, debug: Debug = False) -> None:
+    """Read the config and the first rows of the source, report everything wrong at once, do nothing."""
+    from recsys import walk
+
+    walk.check(config.load(pipeline, overrides or ()))
+    Console(quiet=quiet).say(f"{pipeline}: nothing wrong found")
+
+
+@app.command()
+def status(
+    pipeline: PipelineFile,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    run_name: RunName = None,
+    overrides: Overrides = None,
+    debug: Debug = False,
+) -> None:
+    """Say which stages are fresh, which option or input makes another one stale, and what depends on it. Do nothing."""
+    from recsys import walk
+
+    job = _opened(pipeline, overrides, workspace, run_name, replace=True)
+    for line in walk.status(job):
+        job.console.say(str(line))
+
+
+@app.command()
+def verify(
+    pipeline: PipelineFile,
+    repair: Annotated[bool, typer.Option("--repair", help="Remove what is damaged, and run the pipeline, which makes it again.")] = False,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    run_name: RunName = None,
+    overrides: Overrides = None,
+    wait: Wait = False,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compare every byte that the pipeline's stages wrote with their manifests. Name what is damaged, and the stage that makes it again."""
+    from recsys import integrity
+
+    job = _opened(pipeline, overrides, workspace, run_name, replace=True, wait=wait, quiet=quiet)
+    (integrity.repair if repair else integrity.verify)(job)
+
+
+@app.command()
+def prune(
+    pipeline: PipelineFile,
+    keep: Annotated[str, typer.Option(metavar="TIME", help="Keep what was written within this time, such as 12h or 30d.")] = "30d",
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without, it is only shown.")] = False,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    overrides: Overrides = None,
+    wait: Wait = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Show the examples and encoded days that no run needs any more, or remove them. Runs stay."""
+    from recsys import pruning
+
+    try:
+        keep_ms = config.duration_ms(keep)
+    except ValueError as error:
+        raise ConfigError(f"--keep: {error}") from error
+    folder = workspace / config.load(pipeline, overrides or ()).name
+    require_inside(folder, workspace)
+    pruning.prune(folder, keep_ms, remove=yes, wait=wait, console=Console(quiet=quiet))
+
+
+@app.command()
+def unlock(pipeline: PipelineFile, workspace: Workspace = DEFAULT_WORKSPACE, overrides: Overrides = None, debug: Debug = False) -> None:
+    """Free what jobs on other hosts hold of the pipeline's folder. Those on this host free it when they end, however they end."""
+    from recsys import locks
+
+    folder = workspace / config.load(pipeline, overrides or ()).name
+    require_inside(folder, workspace)
+    locks.unlock(folder, Console())

@@ -1,0 +1,73 @@
+"""The verbs on runs that stand, and they only. What they do stands in runs.py, imported when a verb runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys.cli.app import app
+from recsys.cli.arguments import (
+    DEFAULT_WORKSPACE,
+    Debug,
+    Jobs,
+    JudgedOn,
+    Metrics,
+    Quiet,
+    Workspace,
+)
+from recsys.errors import ConfigError
+from recsys.progress import Console
+from recsys.workspace import PREDICTIONS
+
+
+@app.command()
+def show(run_name: Annotated[str, typer.Argument(metavar="RUN")], workspace: Workspace = DEFAULT_WORKSPACE, debug: Debug = False) -> None:
+    """Print the metric table of a run. RUN is a run's name or its folder."""
+    from recsys import runs as finished
+
+    finished.show(finished.find_run(run_name, workspace), Console())
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN [RUN…]")],
+    metrics: Metrics = None,
+    on: JudgedOn = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page too; for a folder, compare.html in it.")] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Hold each run against the first, on the same impressions: per objective the difference, its interval, and a verdict in words."""
+    from recsys import runs as finished
+
+    if len(runs) < 2:
+        raise ConfigError("compare: found one run, expected two or more")
+    found = [finished.find_run(name, workspace, file=PREDICTIONS) for name in runs]
+    finished.compare(found, metrics or (), Console(quiet=quiet), split=on, out=out)
+
+
+@app.command()
+def fuse(
+    run_name: Annotated[str, typer.Argument(metavar="RUN")],
+    maximise: Annotated[str | None, typer.Option(metavar="OBJECTIVE", help="Objective whose metric is maximised.")] = None,
+    metric: Annotated[str | None, typer.Option(help="captured@P%, captured@K or ndcg@K, of every objective.")] = None,
+    no_worse: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OBJECTIVE=-P%", help="Least relative change of another objective; * means all others; repeatable."),
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Find fusion weights for a stated aim on a run's validation days, and judge them on its test days. By default as its [fuse] says."""
+    from recsys import runs as finished
+
+    pairs = [text.partition("=") for text in no_worse or ()]
+    if bad := [name for name, equals, _ in pairs if not equals]:
+        raise ConfigError(f"--no-worse: found {', '.join(bad)}, expected OBJECTIVE=-P% such as click=-1%")
+    given = {"maximise": maximise, "metric": metric, "constraints": {name: text for name, _, text in pairs} or None}
+    asked = {key: value for key, value in given.items() if value is not None}
+    finished.fuse(finished.find_run(run_name, workspace, file=PREDICTIONS), asked, Console(quiet=quiet))

@@ -1,0 +1,8 @@
+"""How many faults are made: some for every commit, many by `make faults`."""
+
+import os
+
+MANY = os.environ.get("FAULTS") == "many"
+SIGKILLS, SIGTERMS = (100, 20) if MANY else (10, 5)
+ROUNDS = 4 if MANY else 1  # of six contests each
+DISKS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.95) if MANY else (0.05, 0.2, 0.5, 0.7, 0.95)  # shares of what a whole run takes

@@ -1,0 +1,140 @@
+"""`recsys prune`: what no run needs is shown, then removed; what a run needs stays, however old it is."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from recsys import locks
+from recsys.cli import run_command
+from recsys.progress import Console
+
+from .conftest import PIPELINES
+
+TINY = str(PIPELINES / "tiny.toml")
+OTHER = ["--set", "features.windows=[2]", "--until", "encode"]
+DAY = 86_400
+HOLDER = """
+import sys
+from pathlib import Path
+from recsys import locks
+from recsys.progress import Console
+with locks.locked(Path(sys.argv[1]), [Path(sys.argv[2])], wait=False, console=Console(quiet=True)):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def mine(tiny: Path, tmp_path: Path) -> Path:
+    """A workspace with one finished run, and examples and encoded days of another config that has none; all is old."""
+    workspace = tmp_path / "workspace"
+    shutil.copytree(tiny, workspace / "tiny")
+    assert run_command(["run", TINY, *OTHER, "--workspace", str(workspace), "--quiet"]) == 0
+    age(workspace, 40)
+    return workspace
+
+
+def age(folder: Path, days: float) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (time.time() - days * DAY,) * 2)
+
+
+def fingerprints(workspace: Path) -> dict[str, set[str]]:
+    return {kind: {path.name for path in (workspace / "tiny" / kind).glob("*")} for kind in ("examples", "state", "encoded", "runs")}
+
+
+def prune(workspace: Path, *more: str) -> int:
+    return run_command(["prune", TINY, "--workspace", str(workspace), *more])
+
+
+def fresh_stages(workspace: Path, run: str, capsys: pytest.CaptureFixture) -> str:
+    capsys.readouterr()
+    assert run_command(["status", TINY, "--run", run, "--workspace", str(workspace)]) == 0
+    return capsys.readouterr().out
+
+
+def test_it_shows_and_then_removes_what_no_run_needs(mine: Path, tiny: Path, capsys: pytest.CaptureFixture) -> None:
+    before, kept = fingerprints(mine), fingerprints(tiny.parent)
+    (gone,) = before["examples"] - kept["examples"]
+    status = fresh_stages(mine, "first", capsys)
+    assert prune(mine) == 0
+    shown = capsys.readouterr().out
+    assert f"examples/{gone} and {mine}/tiny/state/{gone}: " in shown
+    assert "in all; with --yes it is removed" in shown
+    assert fingerprints(mine) == before
+    assert prune(mine, "--yes") == 0
+    assert "in all; removed" in capsys.readouterr().out
+    assert fingerprints(mine) == kept
+    assert fresh_stages(mine, "first", capsys) == status
+    assert prune(mine, "--yes") == 0
+    assert "nothing that no run needs" in capsys.readouterr().out
+
+
+def test_what_was_written_lately_stays(mine: Path, capsys: pytest.CaptureFixture) -> None:
+    before = fingerprints(mine)
+    assert prune(mine, "--yes", "--keep", "41d") == 0
+    assert fingerprints(mine) == before
+    newest = next((mine / "tiny/state").rglob("*.parquet"))
+    (lately,) = {path.name for path in (mine / "tiny/state").iterdir()} - {newest.relative_to(mine / "tiny/state").parts[0]}
+    age(next((mine / "tiny/state" / lately).rglob("*.parquet")), 1)
+    assert prune(mine, "--yes") == 0
+    assert lately in fingerprints(mine)["examples"]
+
+
+def test_every_kind_of_run_keeps_what_it_was_made_from(mine: Path, capsys: pytest.CaptureFixture) -> None:
+    """A run that was only trained, one that died before its model stood, and one whose config is lost."""
+    before = fingerprints(mine)
+    workspace = ["--workspace", str(mine), "--quiet"]
+    assert run_command(["run", TINY, "--set", "features.windows=[2]", "--until", "train", "--run", "second", *workspace]) == 0
+    age(mine, 40)
+    assert prune(mine, "--yes") == 0
+    shutil.rmtree(mine / "tiny/runs/second/model")
+    for name in ("training.jsonl", "_manifest.training.jsonl.json"):
+        (mine / "tiny/runs/second" / name).unlink()
+    assert prune(mine, "--yes") == 0
+    for name in ("config.json", "_manifest.config.json.json"):
+        (mine / "tiny/runs/first" / name).unlink()
+    assert prune(mine, "--yes") == 0
+    after = fingerprints(mine)
+    assert {kind: after[kind] for kind in ("examples", "state", "encoded")} == {
+        kind: before[kind] for kind in ("examples", "state", "encoded")
+    }
+    shutil.rmtree(mine / "tiny/runs/second")
+    assert prune(mine, "--yes") == 0
+    assert len(fingerprints(mine)["examples"]) == 1
+
+
+def test_a_job_at_work_is_not_robbed(mine: Path, capsys: pytest.CaptureFixture) -> None:
+    before = fingerprints(mine)
+    command = [sys.executable, "-c", HOLDER, str(mine / "tiny"), str(mine / "tiny/encoded/new")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == b"held\n"
+        assert prune(mine, "--yes") == 5
+        assert "encoded/new: in use by process" in capsys.readouterr().err
+        assert fingerprints(mine) == before
+        job.communicate()
+    assert prune(mine, "--yes") == 0
+    assert fingerprints(mine) != before
+
+
+@pytest.mark.parametrize("keep", ["30", "d", "-1d", "1w", ""])
+def test_a_time_that_is_none(mine: Path, capsys: pytest.CaptureFixture, keep: str) -> None:
+    assert prune(mine, "--keep", keep) == 2
+    assert f'--keep: found "{keep}", expected a whole number and a unit' in capsys.readouterr().err
+
+
+def test_an_empty_workspace_has_nothing_to_prune(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert prune(tmp_path / "none", "--yes") == 0
+    assert "nothing that no run needs" in capsys.readouterr().out
+
+
+def test_places_are_those_that_were_held(tmp_path: Path) -> None:
+    held = [tmp_path / "events", tmp_path / "runs" / "a+b", tmp_path / "runs" / "a"]
+    with locks.locked(tmp_path, held, wait=False, console=Console(quiet=True)):
+        assert sorted(locks.places(tmp_path)) == sorted(held)
