@@ -51,6 +51,8 @@ class InUseError(RecsysError):
 
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # a full disk, a quota, a limit, a disk that is read-only
 
+_FULL_SPILL = "failed to offload"  # DuckDB, of a spill that has taken what was free on its disk when it began; it calls that out of memory
+
 
 @contextlib.contextmanager
 def naming(file: Path) -> Iterator[None]:
@@ -67,6 +69,8 @@ def naming(file: Path) -> Iterator[None]:
 def disk_full(error: Exception, folder: Path) -> OSError | None:
     """Return the engine's report of a full disk as an OSError that names the folder; None of any other error."""
     known = next((known for known in _WRITING if os.strerror(known) in str(error)), None)
+    if known is None and _FULL_SPILL in str(error):
+        known = errno.ENOSPC
     return None if known is None else OSError(known, os.strerror(known), str(folder))
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys import artifacts, evaluation, report, schema
+from recsys import artifacts, evaluation, locks, report, schema
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
 from recsys.experiments.trained import Run, facts, open_runs, paired, trained
@@ -123,10 +123,11 @@ def _write(runs: Sequence[Run], rows: Sequence[dict[str, Any]], found: evaluatio
     job = runs[-1].job
     pipeline = job.pipeline
     folder = job.folder / AFFINITY / f"{pipeline.model.architecture}-{fingerprint[:6]}"
-    artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="affinity", fingerprint=fingerprint)
     page, confidence = folder / PAGE_FILE, pipeline.evaluate.confidence
     about = _facts(runs, names) | facts(found, runs, split, "the gains of an objective")
-    report.write_affinity(page, table, pipeline.name, names, about, confidence=confidence, fingerprint=fingerprint)
+    with locks.locked(job.folder, [folder], wait=True, console=console):  # written in a moment
+        artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="affinity", fingerprint=fingerprint)
+        report.write_affinity(page, table, pipeline.name, names, about, confidence=confidence, fingerprint=fingerprint)
     console.say("")
     seeds = len({run.seed for run in runs})
     title = f"{pipeline.name}: gain over being trained alone, {split} days, {seeds} seed{'s' * (seeds > 1)}"

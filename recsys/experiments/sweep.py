@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys import artifacts, config, evaluation, report, schema
+from recsys import artifacts, config, evaluation, locks, report, schema
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
 from recsys.errors import ConfigError
@@ -116,8 +116,9 @@ def _write(
     keys = list(dict.fromkeys(override.partition("=")[0] for choice in choices for override in choice.overrides))
     name = "-".join(dict.fromkeys(key.rpartition(".")[2] for key in keys))
     folder = runs[0].job.folder / SWEEPS / f"{name}-{fingerprint[:6]}"
-    artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="sweep", fingerprint=fingerprint)
-    report.write_sweep(folder / PAGE_FILE, table, pipeline.name, _facts(deciding, runs, keys), fingerprint=fingerprint)
+    with locks.locked(runs[0].job.folder, [folder], wait=True, console=console):  # written in a moment
+        artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="sweep", fingerprint=fingerprint)
+        report.write_sweep(folder / PAGE_FILE, table, pipeline.name, _facts(deciding, runs, keys), fingerprint=fingerprint)
     console.say("")
     report.terminal_matrix(f"{pipeline.name}: {deciding.split} days", report.sweep_matrix(table), console)
     for line in report.sweep_words(table):

@@ -75,11 +75,11 @@ class Engine:
             if "interrupted" in str(error).lower():  # how the engine reports a Ctrl-C
                 raise KeyboardInterrupt from error
             raise
-        except duckdb.IOException as error:
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             if (full := disk_full(error, self._spill)) is not None:
                 raise full from error
-            raise
-        except duckdb.OutOfMemoryException as error:
+            if isinstance(error, duckdb.IOException):
+                raise
             what = str(error).splitlines()[0]
             raise ConfigError(f"features.memory_limit: found too little for this log ({what}), expected more. Fix: raise it") from error
 

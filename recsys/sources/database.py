@@ -35,14 +35,15 @@ def engine(folder: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnectio
             con.execute("SET TimeZone = 'UTC'")
             try:
                 yield con
-            except duckdb.OutOfMemoryException as error:
-                raise ConfigError(
-                    f"features.memory_limit: found {memory_limit}, expected more for this log ({str(error).splitlines()[0]}). Fix: raise it"
-                ) from error
-            except duckdb.IOException as error:
+            except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
                 if (full := disk_full(error, Path(scratch))) is not None:
                     raise full from error
-                raise
+                if isinstance(error, duckdb.IOException):
+                    raise
+                what = str(error).splitlines()[0]
+                raise ConfigError(
+                    f"features.memory_limit: found {memory_limit}, expected more for this log ({what}). Fix: raise it"
+                ) from error
             except (RuntimeError, OSError, duckdb.InterruptException) as error:
                 if _INTERRUPTED in str(error).lower():
                     raise KeyboardInterrupt from error

@@ -80,7 +80,10 @@ def test_numbers_are_those_of_the_runs_and_points_their_means(workspace) -> None
 def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace, capsys) -> None:
     file = folder_of(workspace, "architecture") / "sweep.parquet"
     before = file.read_bytes()
+    dead = file.with_name(".sweep.html.999999.draft")
+    dead.write_text("half")
     assert sweep(workspace, *OVER, "--seeds", "2") == 0
+    assert not dead.exists()
     said = capsys.readouterr().out
     assert said.count("train: fresh") == said.count("score: fresh") == 4
     assert "sweep 3 of 4: mmoe, seed 7" in said
