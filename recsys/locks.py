@@ -14,7 +14,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -27,6 +27,7 @@ from recsys.workspace import LOCKS
 
 _RETRY_SECONDS = 0.2
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_AT_WORK = "at-work"  # the lock that all jobs share, and that whoever wants to be alone holds for himself
 _INSIDE = re.compile(r"\..+\.(draft|old)")
 _held: dict[Path, int] = {}  # lock file → how often this process holds it
 
@@ -72,10 +73,26 @@ def locked(root: Path, places: Sequence[Path], *, wait: bool, console: Console) 
         yield
 
 
-def places(root: Path) -> list[Path]:
-    """Return the places under `root` that have ever been held."""
-    stems = sorted(file.stem.partition("+") for file in (root / LOCKS).glob("*.json"))
-    return [root / first / rest if rest else root / first for first, _, rest in stems]
+@contextlib.contextmanager
+def at_work(root: Path, *, alone: bool = False, wait: bool, console: Console) -> Iterator[None]:
+    """Work in the folder `root` beside other jobs, or `alone`. Raise InUseError where they do not allow it; with `wait`, wait for them."""
+    file = root / LOCKS / _AT_WORK
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as handle:
+        said = False
+        while not _flocked(handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+            if not wait:
+                raise InUseError(f"{root}: in use by {'other jobs' if alone else 'recsys prune'}. Fix: wait until they end, or --wait")
+            if not said:
+                console.say(f"{root}: in use; waiting")
+                said = True
+            time.sleep(_RETRY_SECONDS)
+        yield
+
+
+def remove_leftovers_in(folder: Path) -> None:
+    """Remove the drafts and replaced folders directly in a folder. Only who is alone at work may call this."""
+    _remove(path for path in (folder.iterdir() if folder.is_dir() else ()) if _INSIDE.fullmatch(path.name))
 
 
 def unlock(root: Path, console: Console) -> None:
@@ -100,9 +117,7 @@ def _take(files: dict[Path, Path], opened: contextlib.ExitStack) -> tuple[Path, 
                 continue
             file.parent.mkdir(parents=True, exist_ok=True)
             handle = trying.enter_context(file.open("a+", encoding="utf-8"))
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _flocked(handle, fcntl.LOCK_EX):
                 handle.seek(0)
                 return place, _owner(handle.read())
             handle.seek(0)
@@ -115,6 +130,15 @@ def _take(files: dict[Path, Path], opened: contextlib.ExitStack) -> tuple[Path, 
             _remove_leftovers(place)
         opened.push(trying.pop_all())
     return None
+
+
+def _flocked(handle: IO[str], kind: int) -> bool:
+    """Take a lock of this kind on an open file; return whether that is possible now."""
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _count(file: Path, held: contextlib.ExitStack) -> None:
@@ -160,6 +184,10 @@ def _remove_leftovers(place: Path) -> None:
     """Remove drafts and replaced folders beside a place, and directly in it. Only who holds the place may call this."""
     beside = re.compile(rf"\.{re.escape(place.name)}\.\w+\.(draft|old)")  # of the place `a`, not of its neighbour `a.b`
     found = [path for path in (place.parent.iterdir() if place.parent.is_dir() else ()) if beside.fullmatch(path.name)]
-    found += [path for path in (place.iterdir() if place.is_dir() else ()) if _INSIDE.fullmatch(path.name)]
-    for path in found:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _remove(found)
+    remove_leftovers_in(place)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

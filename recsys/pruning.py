@@ -3,9 +3,9 @@
 A run is never removed here. Whoever wants to be rid of one deletes its folder; what it alone needed is then found by the next pruning.
 """
 
+import contextlib
 import os
-import shutil
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,88 +19,96 @@ from recsys.stages import encoded_of, examples_of, known_config
 from recsys.stages.room import said
 from recsys.workspace import ENCODED, EXAMPLES, RUNS, STATE
 
+_TOGETHER = ((EXAMPLES, STATE), (ENCODED,))  # kinds of folders that have one name, and are made and removed together
+_NS_PER_MS = 1_000_000
+
 
 @dataclass(frozen=True)
 class Unneeded:
-    """Folders that are made and removed together: those of one fingerprint."""
+    """The folders of one fingerprint."""
 
     folders: tuple[Path, ...]
     size: int  # bytes
-    written: float  # seconds since 1970 UTC, of the last write
+    written_ms: int  # since 1970 UTC, of the last write
 
     def __str__(self) -> str:
-        day = datetime.fromtimestamp(self.written, UTC).date()
+        day = datetime.fromtimestamp(self.written_ms / 1000, UTC).date()
         return f"{' and '.join(map(str, self.folders))}: {said(self.size)}, last written {day}"
 
 
 def prune(folder: Path, keep_ms: int, *, remove: bool, wait: bool, console: Console) -> None:
     """Show what no run in a pipeline's folder needs and nobody has written to for `keep_ms`; remove it where asked to.
 
-    Removing waits for no job unless told to: raises InUseError where any works in the folder, since that may need what no run needs yet.
+    Raises InUseError where it is to be removed and a job works in the folder, unless told to wait: the job may need what no run needs yet.
     """
-    if not remove:
+    if not remove or not folder.is_dir():
         _say(unneeded(folder, keep_ms), console, "with --yes it is removed")
         return
-    with locks.locked(folder, [*locks.places(folder), *_by_name(folder, EXAMPLES), *_by_name(folder, ENCODED)], wait=wait, console=console):
+    with locks.at_work(folder, alone=True, wait=wait, console=console):
         found = unneeded(folder, keep_ms)
-        for group in found:
-            for path in group.folders:
-                _remove(path)
+        for path in (path for group in found for path in group.folders):
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            os.rename(path, old)
+        for kind in (EXAMPLES, STATE, ENCODED, RUNS):
+            locks.remove_leftovers_in(folder / kind)  # what has just been renamed, and what dead jobs have left
         _say(found, console, "removed")
 
 
 def unneeded(folder: Path, keep_ms: int) -> list[Unneeded]:
     """Return what no run needs and nobody has written to for so long. Raises ArtifactError where a manifest of a run is damaged."""
-    needed = _needed(folder)
-    found = []
-    for kind, *others in ((EXAMPLES, STATE), (ENCODED,)):
-        for place in _by_name(folder, kind, *others):
-            if place.name not in needed:
-                folders = tuple(path for path in (folder / one / place.name for one in (kind, *others)) if path.exists())
-                found.append(_measured(folders))
-    latest = datetime.now(UTC).timestamp() - keep_ms / 1000
-    return [group for group in found if group.written <= latest]
+    needed, found = _needed(folder), []
+    for kinds in _TOGETHER:
+        for name in _names(folder, *kinds):
+            if name not in needed:
+                found.append(_measured([folder / kind / name for kind in kinds if _is_folder(folder / kind / name)]))
+    latest = time.time_ns() // _NS_PER_MS - keep_ms
+    return [group for group in found if group.written_ms <= latest]
 
 
-def _by_name(folder: Path, *kinds: str) -> list[Path]:
-    """Return one place for each fingerprint that has a folder of any of these kinds."""
-    names = {path.name for kind in kinds for path in (folder / kind).glob("[!.]*")}
-    return [folder / kinds[0] / name for name in sorted(names)]
+def _names(folder: Path, *kinds: str) -> list[str]:
+    """Return the names of the real folders of these kinds; hidden ones, files and links are none of ours."""
+    return sorted({path.name for kind in kinds for path in (folder / kind).glob("[!.]*") if _is_folder(path)})
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _needed(folder: Path) -> set[str]:
-    """Return the names of the folders that any run needs: those that its files were made from, and those that its config leads to."""
+    """Return the names of the folders that any run needs: those that its files were made from, and those that its config leads to.
+
+    A model names its encoded days and not their examples. So all examples stay where the config of a run that has files cannot be read.
+    """
     names = set[str]()
-    for run in sorted((folder / RUNS).glob("[!.]*")):
-        for target in artifacts.targets(run):
-            manifest = artifacts.manifest(target)
-            names.update(name.partition("/")[0] for name in (manifest.inputs if manifest else ()))
-        names.update(_of_config(folder, run))
+    for name in _names(folder, RUNS):
+        run = folder / RUNS / name
+        manifests = [manifest for target in artifacts.targets(run) if (manifest := artifacts.manifest(target)) is not None]
+        names.update(made_from.partition("/")[0] for manifest in manifests for made_from in manifest.inputs)
+        of_config = _of_config(folder, run)
+        names.update(_names(folder, EXAMPLES, STATE) if manifests and not of_config else of_config)
     return names
 
 
-def _of_config(folder: Path, run: Path) -> Iterator[str]:
+def _of_config(folder: Path, run: Path) -> set[str]:
+    """Return the names of the folders that a run's config leads to; none where it has no config of this version."""
     config = known_config(run)
     if config is None:
-        return
+        return set()
     try:
         pipeline = Pipeline.model_validate(config["pipeline"])
-    except ValidationError:  # of an earlier version: its examples are made anew in any case
-        return
+    except ValidationError:
+        return set()
     examples = examples_of(pipeline, folder)
-    yield from (examples.name, encoded_of(pipeline, folder, examples).name)
+    return {examples.name, encoded_of(pipeline, folder, examples).name}
 
 
-def _measured(folders: tuple[Path, ...]) -> Unneeded:
-    states = [path.stat() for folder in folders for path in (folder, *folder.rglob("*"))]
-    return Unneeded(folders, sum(state.st_size for state in states), max(state.st_mtime for state in states))
-
-
-def _remove(path: Path) -> None:
-    """Remove a folder; one that dies meanwhile leaves a name that the next job removes."""
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    os.rename(path, old)
-    shutil.rmtree(old)
+def _measured(folders: list[Path]) -> Unneeded:
+    size, written_ns = 0, 0
+    for path in (path for folder in folders for path in (folder, *folder.rglob("*"))):
+        with contextlib.suppress(FileNotFoundError):  # another job may be at work while this is only shown
+            state = path.lstat()
+            size, written_ns = size + state.st_size, max(written_ns, state.st_mtime_ns)
+    return Unneeded(tuple(folders), size, written_ns // _NS_PER_MS)
 
 
 def _say(found: list[Unneeded], console: Console, what: str) -> None:

@@ -15,19 +15,23 @@ from recsys.judge import judged_on, judging, metrics_of, warn, warn_of_run
 from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console
 from recsys.stages import contents, known_config
-from recsys.workspace import CONFIG, FUSION, METRICS, PREDICTIONS, RUNS
+from recsys.workspace import CONFIG, FUSION, METRICS, PREDICTIONS, RUNS, require_inside
 
 COMPARISON_FILE = "compare.html"
 _WITH = {METRICS: "evaluated", PREDICTIONS: "scored"}  # words for a run that has the file
 
 
 def find_run(name: str, workspace: Path, *, file: str = METRICS) -> Path:
-    """Return a run that has `file`, by its path or by its name anywhere in the workspace. Raise ConfigError where none or several fit."""
+    """Return a run that has `file`, by its path or by its name anywhere in the workspace. Raise ConfigError where none or several fit.
+
+    Raise ArtifactError where one of that name lies behind a link that leads out of the workspace.
+    """
     if (Path(name) / file).is_file():
         return Path(name)
     runs = sorted(path.parent for path in workspace.glob(f"*/{RUNS}/*/{file}"))
     found = [path for path in runs if path.name == name]
     if len(found) == 1:
+        require_inside(found[0].parent.parent, workspace)
         return found[0]
     if found:
         raise ConfigError(f"{name}: found in {', '.join(map(str, found))}, expected one. Fix: give its path")
@@ -132,7 +136,7 @@ def show(run: Path, console: Console) -> None:
     from recsys import report
 
     pipeline = pipeline_of(run) if (run / PREDICTIONS).is_file() else None
-    report.terminal_table(artifacts.read_table(run / METRICS), console)
+    report.terminal_table(artifacts.read_table(run / METRICS, form=schema.METRICS), console)
     if pipeline is not None:
         warn_of_run(pipeline, run, console)
 

@@ -17,14 +17,14 @@ def run(job: Job, *, until: str = "report") -> None:
     names = list(STAGES)[: list(STAGES).index(until) + 1]
     if "evaluate" in names:
         require_named_runs(job)  # before hours of training, not after
-    with _holding_run(job, names):
+    with job.at_work(), _holding_run(job, names):
         for name in names:
             _walk(job, name)
 
 
 def run_stage(job: Job, name: str) -> None:
     """Run one stage. Raises ArtifactError where the output of an earlier one, which it reads, is absent or stale."""
-    with _holding_run(job, [name]):
+    with job.at_work(), _holding_run(job, [name]):
         _run_stage(job, name)
 
 

@@ -3,8 +3,8 @@
 What lies where is drawn in docs/architecture.md, "Files in the workspace".
 """
 
+import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from recsys.config import Split
@@ -36,26 +36,31 @@ _DAY = "day="
 def require_inside(folder: Path, workspace: Path) -> None:
     """Raise ArtifactError where a pipeline's folder, or anything in it, is a link that leads out of the workspace.
 
-    What is written or removed there would be somebody else's. The workspace as a whole may be a link.
+    What is written or removed there would be somebody else's. The workspace as a whole may be a link, and links may lead around in it.
     """
-    root = workspace.resolve()
-    for link in _links(folder):
-        if not link.resolve().is_relative_to(root):
+    root, waiting, seen = Path(os.path.realpath(workspace)), [folder], set[Path]()
+    while waiting:
+        place = waiting.pop()
+        target = Path(os.path.realpath(place))
+        if not target.is_relative_to(root):
             raise ArtifactError(
-                f"{link}: found a link to {link.resolve()}, expected nothing that leads out of the workspace. Fix: remove the link; to keep"
-                " a workspace on another disk, link the workspace as a whole"
+                f"{place}: found a link to {target}, expected nothing that leads out of the workspace. Fix: remove the link; to keep a"
+                " workspace on another disk, link the workspace as a whole"
             )
+        if target not in seen:
+            seen.add(target)
+            waiting += _links_and_folders(target)
 
 
-def _links(folder: Path) -> Iterator[Path]:
-    """Yield every link among a folder and all that is in it; none is followed."""
-    if folder.is_symlink():
-        yield folder
-    elif folder.is_dir():
+def _links_and_folders(folder: Path) -> list[Path]:
+    """Return what in a folder may lead elsewhere; nothing of a file, or of a folder that another job has just removed."""
+    try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_symlink() or entry.is_dir(follow_symlinks=False):
-                    yield from _links(Path(entry.path))
+            return [Path(entry.path) for entry in entries if entry.is_symlink() or entry.is_dir(follow_symlinks=False)]
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return []
 
 
 def day_folder(folder: Path, day: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, short
 
 MANIFEST = "_manifest.json"
 _CHECKSUM = "checksum"
@@ -82,13 +82,23 @@ def manifest(target: Path) -> Manifest | None:
         if checksum != fingerprint(fields):
             raise ValueError("other text than its checksum says")
         found = Manifest(**fields)
-        if any(PurePath(name).is_absolute() or ".." in PurePath(name).parts for name in found.files):
-            raise ValueError("names of files outside its folder")
+        _require_form(found)
         return found
     except FileNotFoundError:
         return None
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{place}: found a damaged manifest ({error}). Fix: delete it and run again") from error
+        raise ArtifactError(f"{place}: found a damaged manifest ({short(str(error))}). Fix: delete it and run again") from error
+
+
+def _require_form(found: Manifest) -> None:
+    """Raise ValueError where a manifest, which may come from elsewhere, names no files of its folder with their sizes and hashes."""
+    if not isinstance(found.files, dict) or not isinstance(found.inputs, dict):
+        raise ValueError("no table of files or inputs")
+    for name, entry in found.files.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("bytes"), int) or not isinstance(entry.get("sha256"), str):
+            raise ValueError(f"no size and hash of {name}")
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+            raise ValueError(f"the file {name}, which is outside its folder")
 
 
 def beside(target: Path) -> Path:

@@ -118,10 +118,13 @@ def _compare(target: Path, found: Manifest, name: str) -> None:
 # All of them raise ArtifactError where the file is absent, damaged, named by no manifest, or of another kind.
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a parquet file, or a folder of them, as one table."""
+def read_table(path: Path, columns: list[str] | None = None, *, form: pa.Schema | None = None) -> pa.Table:
+    """Read a parquet file, or a folder of them, as one table. With `form`, it must have the columns of that schema."""
     with _readable(path):
-        return pq.read_table([str(file) for file in _checked_files(path)], columns=columns, partitioning=None)
+        table = pq.read_table([str(file) for file in _checked_files(path)], columns=columns, partitioning=None)
+        if form is not None and (missing := [name for name in form.names if name not in table.column_names]):
+            raise ValueError(f"no column {', '.join(missing)}")
+        return table
 
 
 def read_batches(path: Path, rows: int) -> Iterator[pa.Table]:
@@ -159,6 +162,8 @@ def _readable(path: Path) -> Iterator[None]:
     """Name a file whose bytes are those of its manifest and yet not what its name says: a folder from elsewhere may hold anything."""
     try:
         yield
-    except (ValueError, RecursionError) as error:  # Arrow's errors and those of JSON are ValueErrors
+    except (ValueError, RecursionError, KeyError, pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:  # the disk's, and not Arrow's about the content
+            raise
         what = short(" ".join(str(error).split()))
         raise ArtifactError(f"{path}: cannot be read ({what}), expected what its name says. Fix: delete it and run again") from error

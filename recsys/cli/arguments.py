@@ -32,7 +32,7 @@ Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand f
 Wait = Annotated[bool, typer.Option("--wait", help="Wait where another job writes what this one has to write.")]
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", min=1, metavar="N", callback=_bounded, help="Number of threads to compute with; by default one per core."),
+    typer.Option("--jobs", min=1, max=4096, metavar="N", callback=_bounded, help="Threads to compute with; by default one per core."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -22,7 +22,13 @@ def main() -> None:
     # load 5: 27 to 290 s for 100,000 rows, 8.5 s with a short spin; idle: no slower). Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     interrupt_on_sigterm()
-    sys.exit(run_command(sys.argv[1:]))
+    code = run_command(sys.argv[1:])
+    if code == EXIT_INTERRUPTED:
+        # Where the signal came while a library ran Python text from C, Python would end by SIGINT, whatever the code given to sys.exit.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -72,6 +72,7 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
         overrides: Overrides = None,
         replace: Replace = False,
         wait: Wait = False,
+        jobs: Jobs = None,
         quiet: Quiet = False,
         debug: Debug = False,
     ) -> None:

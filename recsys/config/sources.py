@@ -119,7 +119,7 @@ class Source(Options):
         default=0.01,
         ge=0,
         le=1,
-        description="Share of rows in quarantine beyond which a run stops, of a table or of one day of the log; 0: at the first such row.",
+        description="Share of rows in quarantine beyond which a run stops, of a table, or of a day of the log with over ten such rows.",
     )
 
 

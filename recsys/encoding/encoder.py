@@ -36,7 +36,7 @@ from recsys.encoding.roles import (
     require,
 )
 from recsys.encoding.vocabulary import Vocabulary
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, short
 
 LAYOUT_FILE = "layout.json"
 SCALES_FILE = "scales.json"
@@ -185,4 +185,5 @@ def load_layout(folder: Path) -> Layout:
 
 
 def _unreadable(path: Path, error: Exception) -> ArtifactError:
-    return ArtifactError(f"{path}: cannot be read ({error}), expected part of a saved encoder. Fix: delete {path.parent} and run again")
+    what = short(" ".join(str(error).split()))
+    return ArtifactError(f"{path}: cannot be read ({what}), expected part of a saved encoder. Fix: delete {path.parent} and run again")

@@ -56,19 +56,20 @@ def trained(runs: Sequence[Run], what: str, *, stages: Sequence[str] = TO_PREDIC
     The other runs of this call learn from the same days, whatever their seed, although the log of a simulated feed depends on the seed. An
     experiment in which each seed draws a world of its own makes a call for each seed. Every error says of which variant it is.
     """
-    for run in _first_of_each(runs, lambda job: job.examples):
-        with _naming(f"{what} of {run.variant.name}"):
-            walk.check(run.job.pipeline)
-    for run in _first_of_each(runs, lambda job: job.encoded):
-        with _naming(f"{what} of {run.variant.name}"):
-            walk.run(run.job, until="encode")
-    for place, run in enumerate(runs, start=1):
-        said = f"{what} {place} of {len(runs)}: {run.variant.name}, seed {run.seed}"
-        run.job.console.say(f"{said} ({run.job.run.name})")
-        with _naming(said), run.job.locked(run.job.run):
-            for stage in stages:
-                walk.run_stage(run.job, stage)
-        yield run
+    with runs[0].job.at_work():  # all in one pipeline's folder, and what one run has made the next one needs
+        for run in _first_of_each(runs, lambda job: job.examples):
+            with _naming(f"{what} of {run.variant.name}"):
+                walk.check(run.job.pipeline)
+        for run in _first_of_each(runs, lambda job: job.encoded):
+            with _naming(f"{what} of {run.variant.name}"):
+                walk.run(run.job, until="encode")
+        for place, run in enumerate(runs, start=1):
+            said = f"{what} {place} of {len(runs)}: {run.variant.name}, seed {run.seed}"
+            run.job.console.say(f"{said} ({run.job.run.name})")
+            with _naming(said), run.job.locked(run.job.run):
+                for stage in stages:
+                    walk.run_stage(run.job, stage)
+            yield run
 
 
 def _first_of_each(runs: Sequence[Run], folder: Callable[[Job], Path]) -> Iterable[Run]:

@@ -28,6 +28,7 @@ from recsys.workspace import ENCODER, INSIDE
 # Legend: N rows, K objectives, V values of a row (predictions.value_names).
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+_FIX = "Fix: train it again, recsys run PIPELINE.toml"
 TRAIN_MEANS, VALIDATION = "train_means.json", "validation.parquet"
 
 
@@ -69,25 +70,32 @@ def write_model(
 def read_model(folder: Path) -> Model:
     """Read a model folder. Raise ArtifactError, naming the file, where anything in the folder differs from its manifest."""
     artifacts.verify(folder)
+    pipeline = _learning(folder / CONFIG)
     try:
-        pipeline = _learning(folder / CONFIG)
         encoder = Encoder.load(folder / ENCODER)
         weights = load_file(folder / WEIGHTS)
-        members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.members))
         means = _means(folder / TRAIN_MEANS)
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:  # a recursion too deep is a RuntimeError
-        what = short(" ".join(str(error).split()))  # torch's message has several lines
-        raise ArtifactError(f"{folder}: made by an earlier version ({what}). Fix: train it again, recsys run PIPELINE.toml") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError, RecursionError) as error:
+        raise ArtifactError(f"{folder}: cannot be read ({_one_line(error)}), expected a model of this version. {_FIX}") from error
+    try:
+        members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.members))
+    except (ValueError, RuntimeError) as error:
+        raise ArtifactError(f"{folder}: made by an earlier version ({_one_line(error)}). {_FIX}") from error
     return Model(pipeline, encoder, members, means)
 
 
+def _one_line(error: Exception) -> str:
+    return short(" ".join(str(error).split()))  # torch's messages have several lines
+
+
 def _learning(file: Path) -> Learning:
-    """Read the options that a model was trained with. Raise ValueError where they are none of this version."""
-    raw = json.loads(file.read_text(encoding="utf-8"))
+    """Read the options that a model was trained with. Raise ArtifactError where they are none of this version."""
+    raw = artifacts.read_json(file)
     try:
         return Learning.model_validate(raw)
     except ValidationError as error:
-        raise ValueError(next(problems_of(error, raw))) from error
+        what = next(problems_of(error, raw)) if isinstance(raw, dict) else "no options"
+        raise ArtifactError(f"{file.parent}: made by an earlier version ({short(what)}). {_FIX}") from error
 
 
 def _means(file: Path) -> dict[str, float]:

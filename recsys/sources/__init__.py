@@ -1,6 +1,6 @@
 """The reading of raw files into events, users, items and quarantine: one module per kind of source, one reader for all of them."""
 
-from recsys.sources.checking import check, columns, least_bytes, raw_states
+from recsys.sources.checking import check, columns, expected_bytes, raw_states
 from recsys.sources.ingestion import ingest
 
-__all__ = ["check", "columns", "ingest", "least_bytes", "raw_states"]
+__all__ = ["check", "columns", "expected_bytes", "ingest", "raw_states"]

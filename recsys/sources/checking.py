@@ -21,9 +21,9 @@ def raw_states(pipeline: Pipeline) -> dict[str, Any]:
     return raw_source(pipeline).states()
 
 
-def least_bytes(pipeline: Pipeline) -> int:
-    """Return how many bytes ingestion writes at least (`RawSource.least_bytes`). Raises DataError where a file is missing."""
-    return raw_source(pipeline).least_bytes()
+def expected_bytes(pipeline: Pipeline) -> int:
+    """Estimate how many bytes ingestion writes (`RawSource.expected_bytes`). Raises DataError where a file is missing."""
+    return raw_source(pipeline).expected_bytes()
 
 
 def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:

@@ -27,6 +27,7 @@ _MAGIC = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
+_BINARY = "binary bytes"
 _HEAD = 65_536
 
 
@@ -166,9 +167,11 @@ def _sniff_text(file: InputFile, head: bytes) -> None:
         )
     what = _what(head)
     if what != "text":
+        line = head[: head.find(b"\0")].count(b"\n") + 1
+        where = f" (a zero byte in line {line})" if what == _BINARY else ""
         raise data_error(
             str(file.path),
-            found=what,
+            found=f"{what}{where}",
             expected="UTF-8 text, as its name says",
             fix="name the file for what it holds, or export it as UTF-8 text",
         )
@@ -192,4 +195,4 @@ def _what(head: bytes) -> str:
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
             return what
-    return "binary bytes" if b"\0" in head else "text"
+    return _BINARY if b"\0" in head else "text"

@@ -23,19 +23,26 @@ def lines_of(file: InputFile, rows: Sequence[int], *, of: int | None = None) -> 
         return [row + 1 for row in rows]
     begins = dict.fromkeys(rows, 0)
     last = max(rows, default=0)
-    for row, line in zip(range(last + 1), row_lines(file), strict=False):
+    for row, (line, _) in zip(range(last + 1), numbered_rows(file), strict=False):
         if row in begins:
             begins[row] = line
     return [begins[row] for row in rows]
 
 
-def row_lines(file: InputFile, *, strict: bool = False) -> Iterator[int]:
-    """Yield the line at which each row begins, that of the header first; blank lines are no rows.
+class UnclosedQuoteError(Exception):
+    """A quote that is not closed before a separator or the end of a line (RFC 4180), in the row that begins at `line`."""
 
-    With `strict`, raise csv.Error at a quote that is not closed before a separator or the end of a line (RFC 4180), behind the line at
-    which its row begins.
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+def numbered_rows(file: InputFile, *, strict: bool = False, errors: str = "replace") -> Iterator[tuple[int, list[str]]]:
+    """Yield each row of a text file with the line at which it begins, the header first; blank lines are no rows.
+
+    `errors` says what becomes of bytes that are not UTF-8, as in `bytes.decode`. With `strict`, raise UnclosedQuoteError.
     """
-    with _cells_of_any_size(), file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as text:
+    with _cells_of_any_size(), file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors=errors, newline="") as text:
         rows = csv.reader(text, delimiter=file.delimiter, strict=strict)
         while True:
             line = rows.line_num + 1
@@ -43,11 +50,10 @@ def row_lines(file: InputFile, *, strict: bool = False) -> Iterator[int]:
                 fields = next(rows)
             except StopIteration:
                 return
-            except csv.Error:
-                yield line
-                raise
+            except csv.Error as error:
+                raise UnclosedQuoteError(line, str(error)) from error
             if fields:
-                yield line
+                yield line, fields
 
 
 def _lines_in(file: InputFile) -> int:

@@ -1,5 +1,6 @@
 """Parquet files: columns keep their types, reduced to int64, the three floats, bool, date, timestamp and string."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from recsys.errors import DataError, Place, data_error
 from recsys.sources.batch import LOCAL_TIME, NULL_TEXTS, UTC_TIME, numbered
 
 _BATCH = 131_072  # rows read at once
+_ZERO = re.compile(b"\0")
 
 
 def typed_columns(path: Path) -> list[tuple[str, pa.DataType]]:
@@ -78,6 +80,7 @@ def parquet_batches(
                     _cast(path, name, batch.column(name), type_, nulls, separators.get(name))
                     for name, type_ in zip(names, types, strict=True)
                 ]
+                _refuse_zero_bytes(path, names, columns, start)
                 yield numbered(columns, pa.array(np.arange(start, start + len(batch), dtype=np.int64)))
                 start += len(batch)
         except (OSError, pa.ArrowInvalid) as error:
@@ -105,6 +108,17 @@ def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Seq
     if kind == pa.string():
         return pc.if_else(pc.is_in(values, pa.array([*NULL_TEXTS, *nulls])), pa.scalar(None, kind), values)
     return values
+
+
+def _refuse_zero_bytes(path: Path, names: Sequence[str], columns: Sequence[pa.Array], start: int) -> None:
+    """Raise DataError where a text holds a zero byte, as in a text file. `start` is the number of the first row."""
+    for name, texts in zip(names, columns, strict=True):
+        data = texts.buffers()[2] if pa.types.is_string(texts.type) else None
+        if data is None or _ZERO.search(data) is None:
+            continue
+        found = pc.index(pc.match_substring(texts, "\0"), True).as_py()
+        if found >= 0:
+            raise data_error(Place(path, start + found, name), found="a zero byte", expected="text", fix="copy or export the file again")
 
 
 def _joined(path: Path, name: str, lists: pa.ListArray, separator: str | None) -> pa.Array:

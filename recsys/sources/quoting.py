@@ -1,10 +1,10 @@
 """Quotes that do not pair. A reader takes all rows up to the next quote, or to the end of the file, as one cell."""
 
-import csv
+import collections
 
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.input_files import InputFile
-from recsys.sources.lines import row_lines
+from recsys.sources.lines import UnclosedQuoteError, numbered_rows
 
 
 def unpaired_quote(file: InputFile) -> DataError | None:
@@ -12,13 +12,11 @@ def unpaired_quote(file: InputFile) -> DataError | None:
 
     The file is read again, because the fast reader accepts any cell.
     """
-    line = None
     try:
-        for begin in row_lines(file, strict=True):
-            line = begin
-    except csv.Error as error:
+        collections.deque(numbered_rows(file, strict=True), maxlen=0)
+    except UnclosedQuoteError as error:
         return data_error(
-            Place(file.path, line),
+            Place(file.path, error.line),
             found=f"a quote that is not closed ({error})",
             expected="quotes in pairs around a cell, doubled within it",
             fix="mend that row; left out, it would take the rows behind it along",

@@ -16,7 +16,7 @@ from recsys.sources.staging import TableFiles
 _Options = TypeVar("_Options", bound=Source)
 
 
-_EVENTS_PER_BYTE = 0.25  # bytes of events per byte of raw files: .34 to 1.5
+_EVENTS_PER_BYTE = 0.25  # bytes of events per byte of raw files (docs/reliability.md, "Room on the disk")
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class RawSource(ABC, Generic[_Options]):
         """
 
     @abstractmethod
-    def least_bytes(self) -> int:
-        """Estimate from below how many bytes ingestion writes. Raises DataError where a file is missing."""
+    def expected_bytes(self) -> int:
+        """Estimate how many bytes ingestion writes. Raises DataError where a file is missing."""
 
 
 class GivenFiles(RawSource[_Options]):
@@ -66,9 +66,9 @@ class GivenFiles(RawSource[_Options]):
         """Return the states of the files by table. Paths are relative to the folder that all files of a table lie in."""
         return {table.role: _states(table) for table in self.files().tables()}
 
-    def least_bytes(self) -> int:
-        sizes = [file.path.stat().st_size for table in self.files().tables() for file in resolve(table.patterns)]
-        return int(_EVENTS_PER_BYTE * sum(sizes))
+    def expected_bytes(self) -> int:
+        files = {file.path for table in self.files().tables() for file in resolve(table.patterns)}
+        return int(_EVENTS_PER_BYTE * sum(file.stat().st_size for file in files))
 
 
 def _states(table: TableFiles) -> list[list[Any]]:

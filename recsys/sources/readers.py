@@ -1,20 +1,14 @@
 """One way to look at a file and to read it, whatever its format."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recsys.errors import Place, data_error
-from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.input_files import InputFile, sniff
-from recsys.sources.lines import lines_of
 from recsys.sources.parquet import parquet_batches, typed_columns
 from recsys.sources.text import Unbalanced, first_row, text_batches
-
-_ZERO = re.compile(b"\0")
 
 
 @dataclass(frozen=True)
@@ -79,21 +73,6 @@ def batches(
     wrong number of fields are put into `unbalanced` instead. Raises DataError where the file is damaged.
     """
     if head.file.format == "parquet":
-        rows = parquet_batches(head.file.path, names, types, nulls, separators)
+        yield from parquet_batches(head.file.path, names, types, nulls, separators)
     else:
-        rows = text_batches(head.file, head.names, names, nulls, unbalanced)
-    for batch in rows:
-        _refuse_zero_bytes(head.file, names, batch)
-        yield batch
-
-
-def _refuse_zero_bytes(file: InputFile, names: Sequence[str], batch: pa.RecordBatch) -> None:
-    """Raise DataError where a text holds a zero byte: not text, but a damaged or binary file."""
-    for name, texts in zip(names, batch.columns, strict=False):
-        data = texts.buffers()[2] if pa.types.is_string(texts.type) else None
-        if data is None or _ZERO.search(data) is None:
-            continue
-        rows = batch.column(SOURCE_ROW).filter(pc.match_substring(texts, "\0"))
-        if len(rows):
-            (line,) = lines_of(file, [rows[0].as_py()])
-            raise data_error(Place(file.path, line, name), found="a zero byte", expected="text", fix="copy or export the file again")
+        yield from text_batches(head.file, head.names, names, nulls, unbalanced)

@@ -14,7 +14,7 @@ from recsys.sources.raw_source import RawSource
 from recsys.sources.table import Table
 from recsys.workspace import RAW
 
-_BYTES_PER_IMPRESSION = 90  # of raw files and events; 125 on the demo
+_BYTES_PER_IMPRESSION = 90  # of raw files and events (docs/reliability.md, "Room on the disk")
 
 
 class Simulated(RawSource[WorldSource]):
@@ -45,7 +45,7 @@ class Simulated(RawSource[WorldSource]):
     def states(self) -> dict[str, Any]:
         return {"seed": self.seed}
 
-    def least_bytes(self) -> int:
+    def expected_bytes(self) -> int:
         """Return the bytes of the impressions and of their truth, which grow with the expected number of impressions."""
         options = self.options
         return int(_BYTES_PER_IMPRESSION * options.users * options.days * options.requests * options.slots)

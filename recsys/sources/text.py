@@ -4,6 +4,7 @@ import codecs
 import csv
 import functools
 import io
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,12 @@ from numpy.typing import NDArray
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.batch import NULL_TEXTS, numbered
 from recsys.sources.input_files import InputFile, damaged_gzip
+from recsys.sources.lines import numbered_rows
 from recsys.sources.quoting import unpaired_quote
 
-_BLOCK = 8 << 20  # bytes parsed at once; a row has to fit
+_BLOCK = 8 << 20  # bytes parsed at once; a row has to fit into two of them
+_LINE_END = re.compile(b"[\r\n]")
+_ODD = re.compile("[\0\udc80-\udcff]")  # a zero byte, or a byte that is not UTF-8 as "surrogateescape" reads it
 
 
 @dataclass
@@ -36,7 +40,7 @@ def first_row(file: InputFile) -> list[str]:
         with file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
             return next(row for row in csv.reader(text, delimiter=file.delimiter) if row)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise _not_utf8(file) or data_error(
+        raise _odd_byte(file) or data_error(
             str(file.path), found=f"a header that cannot be read ({error})", expected="UTF-8 text", fix="export it again"
         ) from error
     except StopIteration as error:
@@ -49,7 +53,7 @@ def text_batches(
     quotes = functools.cache(lambda: unpaired_quote(file))  # called only where a row spans lines
 
     def refuse(row: pa.csv.InvalidRow) -> str:
-        if "\n" in row.text and quotes():
+        if _LINE_END.search(row.text.encode()) and quotes():
             return "error"
         unbalanced.rows.append(row.number - 1)  # Arrow's row 1 is the header
         unbalanced.fields.append(row.actual_columns)
@@ -80,8 +84,8 @@ def text_batches(
                 start += len(batch)
                 skip = 1 if rows[0] == 0 else 0
                 yield numbered([column[skip:] for column in batch.columns], pa.array(rows[skip:]))
-    except UnicodeDecodeError as error:
-        raise _not_utf8(file) or _unparsed(file, error) from error
+    except UnicodeError as error:
+        raise _odd_byte(file) or _unparsed(file, error) from error
     except pa.ArrowInvalid as error:
         raise quotes() or _unparsed(file, error) from error
     except (OSError, EOFError, zlib.error) as error:
@@ -89,7 +93,7 @@ def text_batches(
 
 
 class _Utf8:
-    """A stream of bytes that raises UnicodeDecodeError at the first that is not UTF-8. Arrow looks at the cells of usable rows only."""
+    """A stream of bytes that raises UnicodeError at the first that are no text: Arrow looks at the cells of usable rows only."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw, self._decoder = raw, codecs.getincrementaldecoder("utf-8")()
@@ -97,6 +101,8 @@ class _Utf8:
     def read(self, size: int = -1) -> bytes:
         data = self._raw.read(size)
         self._decoder.decode(data, final=not data)
+        if b"\0" in data:
+            raise UnicodeError("a zero byte")
         return data
 
     @property
@@ -108,6 +114,9 @@ class _Utf8:
 
 
 def _unparsed(file: InputFile, error: Exception) -> DataError:
+    if "straddling" in str(error):  # Arrow's word for a row that no block holds
+        most = f"rows of at most {_BLOCK >> 20} MiB"
+        return data_error(str(file.path), found="a longer row", expected=most, fix="cut its cells, or write the log as parquet")
     return data_error(
         str(file.path),
         found=f"text that cannot be parsed ({str(error).splitlines()[0]})",
@@ -119,7 +128,7 @@ def _unparsed(file: InputFile, error: Exception) -> DataError:
 def _spans_lines(texts: pa.StringArray) -> bool:
     """Return whether a cell holds a line end. All bytes are searched at once, because hardly any log has one."""
     data = texts.buffers()[2]
-    return data is not None and any(end in data.to_pybytes() for end in (b"\n", b"\r"))
+    return data is not None and _LINE_END.search(data) is not None
 
 
 def _row_numbers(start: int, count: int, refused: Sequence[int]) -> NDArray[np.int64]:
@@ -132,19 +141,21 @@ def _row_numbers(start: int, count: int, refused: Sequence[int]) -> NDArray[np.i
     return np.where(good < 0, 0, good + 1 + np.searchsorted(good_before, good, side="right"))
 
 
-def _not_utf8(file: InputFile) -> DataError | None:
-    """Return the error for the first line that is not UTF-8, or None. The file is read again: decoders run ahead of the rows."""
-    with file.open() as stream:
-        header_line = b""
-        for row, line in enumerate(stream):
-            header_line = header_line or line.strip()
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                names = header_line.decode("utf-8", "replace").split(file.delimiter)
-                place = line[: error.start].count(file.delimiter.encode())
-                in_header = header_line == line.strip()
-                column = names[place] if place < len(names) and not in_header else None
-                found = f"bytes that are not UTF-8 ({line[error.start : error.start + 4]!r}){' in the header' if in_header else ''}"
-                return data_error(Place(file.path, row + 1, column), found=found, expected="UTF-8 text", fix="export it as UTF-8")
+def _odd_byte(file: InputFile) -> DataError | None:
+    """Return the error for the first cell with a byte that is not UTF-8, or with a zero byte; None where there is none.
+
+    The file is read again: decoders run ahead of the rows.
+    """
+    names: list[str] = []
+    for line, fields in numbered_rows(file, errors="surrogateescape"):
+        for place, cell in enumerate(fields):
+            if (odd := _ODD.search(cell)) is None:
+                continue
+            column = names[place] if place < len(names) else None
+            if odd.group() == "\0":
+                return data_error(Place(file.path, line, column), found="a zero byte", expected="text", fix="copy or export the file again")
+            there = cell[odd.start() :].encode(errors="surrogateescape")[:4]
+            found = f"bytes that are not UTF-8 ({there!r}){'' if names else ' in the header'}"
+            return data_error(Place(file.path, line, column), found=found, expected="UTF-8 text", fix="export it as UTF-8")
+        names = names or fields
     return None

@@ -10,7 +10,7 @@ from recsys.stages import room
 from recsys.stages.stage import Job, Part, Stage
 from recsys.workspace import ENCODED, ENCODER, day_folder
 
-_BYTES_PER_BYTE = 5.0  # encoded days, which are not packed, over their examples, which are: 6.2 to 10.3
+_BYTES_PER_BYTE = 5.0  # encoded days over their examples (docs/reliability.md, "Room on the disk")
 
 
 def encoded_of(pipeline: Pipeline, folder: Path, examples: Path) -> Path:
@@ -51,7 +51,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     encoding.encode_days(encoding.Encoder.load(target), job.examples, job.encoded, origins, job.console)
 
 
-def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> int:
+def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> room.Room:
     days = [part.name for part in stale if part.name != ENCODER]
     return room.by_day(room.sizes(job.examples), room.sizes(job.encoded), days, _BYTES_PER_BYTE)
 

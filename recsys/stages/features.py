@@ -8,7 +8,7 @@ from recsys.stages import room
 from recsys.stages.stage import Job, Part, Stage
 from recsys.workspace import EVENTS, EXAMPLES, ITEMS, STATE, USERS, day_folder
 
-_BYTES_PER_BYTE = 3.0  # examples over their events, both packed: 3.5 to 12
+_BYTES_PER_BYTE = 3.0  # examples over their events (docs/reliability.md, "Room on the disk")
 
 
 def examples_of(pipeline: Pipeline, folder: Path) -> Path:
@@ -40,7 +40,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     features.build(options, job.folder, steps, origins, examples=job.examples, states=_states(job), console=job.console)
 
 
-def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> int:
+def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> room.Room:
     days = [part.name for part in stale if len(part.writes) == 2]  # those that leave examples
     return room.by_day(room.sizes_in(job.folder / EVENTS), room.sizes(job.examples), days, _BYTES_PER_BYTE)
 

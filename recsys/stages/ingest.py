@@ -5,6 +5,7 @@ from pathlib import Path
 
 from recsys import artifacts
 from recsys.config import Pipeline
+from recsys.stages.room import Room
 from recsys.stages.stage import Job, Part, Stage, timed
 from recsys.workspace import EVENTS, ITEMS, QUARANTINE, RAW, USERS
 
@@ -33,10 +34,10 @@ def _make(job: Job, options: Pipeline, parts: Sequence[Part]) -> None:
         sources.ingest(options, job.folder, fingerprint=parts[0].origin.fingerprint, console=job.console)
 
 
-def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> int:
+def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
     from recsys import sources
 
-    return sources.least_bytes(options)
+    return Room(sources.expected_bytes(options))
 
 
 def row_account(job: Job) -> dict[str, int] | None:

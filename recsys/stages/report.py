@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from recsys import artifacts
+from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.stages.evaluate import compared_with
 from recsys.stages.ingest import row_account
@@ -50,7 +50,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 def _show(job: Job) -> None:
     from recsys import report
 
-    report.terminal_table(artifacts.read_table(job.run / METRICS), job.console)
+    report.terminal_table(artifacts.read_table(job.run / METRICS, form=schema.METRICS), job.console)
     job.console.say(f"report: {job.run / REPORT}")
 
 

@@ -17,7 +17,7 @@ from recsys.config import Pipeline, narrowed
 from recsys.errors import ArtifactError
 from recsys.options import Options
 from recsys.progress import Console
-from recsys.stages.room import require_room
+from recsys.stages.room import Room, require_room
 from recsys.workspace import ENCODED, EXAMPLES, RUNS, STATE, days_of
 
 
@@ -38,6 +38,10 @@ class Job:
         """Hold the places of these paths: the run, or the folder of one fingerprint, that each lies in. Raises as `locks.locked` does."""
         places = {_place(self.folder, path) for path in paths}
         return locks.locked(self.folder, sorted(places), wait=self.wait, console=self.console)
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Keep `recsys prune` from removing what this job needs. Raises as `locks.at_work` does."""
+        return locks.at_work(self.folder, wait=self.wait, console=self.console)
 
     def days(self, *parts: str) -> list[str]:
         """Return the days of these parts of the split that have examples."""
@@ -69,7 +73,7 @@ class Stage:
     - `reads`, `writes`: the folders and files of a job in which the artifacts lie.
     - `parts`: what there is to make; it needs what is read to be there.
     - `make`: makes the stale parts.
-    - `room`: the bytes that making them takes, estimated from below; 0 where that is little.
+    - `room`: the bytes that making them is expected to take; 0 where that is little.
 
     The stage's code receives `options`, `places` and `free`, and can read no other key.
     """
@@ -86,7 +90,7 @@ class Stage:
     free: tuple[str, ...] = ()
     unit: str = ""  # of its parts, where they are counted and not said one by one
     note: Callable[[Job], str] = lambda job: ""  # said of a fresh output
-    room: Callable[[Job, Pipeline, Sequence[Part]], int] = lambda job, options, stale: 0
+    room: Callable[[Job, Pipeline, Sequence[Part]], Room] = lambda job, options, stale: Room()
     before: Callable[[Job], None] = lambda job: None  # done once the parts are known, fresh or not
     always: Callable[[Job], None] = lambda job: None  # done after it, fresh or not
 
@@ -123,7 +127,7 @@ class Stage:
             self.before(job)
             self._say(job, parts, stale)
             if stale:
-                require_room(job.folder, self.room(job, options, stale), self.name)
+                require_room(job.folder, self.room(job, options, stale), self.name, job.console)
                 self.make(job, options, stale)
                 self._require_unchanged(job, options, stale)
         self.always(job)

@@ -9,6 +9,7 @@ from recsys.config import Pipeline, all_but
 from recsys.errors import ConfigError
 from recsys.objectives import Objective
 from recsys.stages.identity import claim, run_identity
+from recsys.stages.room import Room
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import CHECKPOINT, CONFIG, ENCODER, JOURNAL, MODEL, RUNS, day_folder
 
@@ -67,12 +68,12 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
         training.train(options, job.encoded, job.run, part.origin, console=job.console)
 
 
-def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> int:
+def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
     """Return the bytes of the embedding vectors, twice: in the checkpoint and in the model. All else is little beside many of them."""
     from recsys.encoding.encoder import VOCABULARY_FILE
 
     rows = artifacts.count_rows(job.encoded / ENCODER / VOCABULARY_FILE)
-    return 2 * _FLOAT * rows * options.model.d_embedding * options.model.members
+    return Room(2 * _FLOAT * rows * options.model.d_embedding * options.model.members)
 
 
 def _remove_checkpoint(job: Job) -> None:

@@ -92,7 +92,7 @@ def text_files(draw: st.DrawFn) -> Written:
     """A csv or tsv of known rows: quoted where it must be or by chance, with blank lines, any line end, perhaps a mark of byte order."""
     rows = draw(_rows(torn=True))
     separator = draw(st.sampled_from([",", "\t"]))
-    end = draw(st.sampled_from(["\n", "\r\n"]))
+    end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r\n", "\r"]))
     packed = draw(st.booleans())
     text, lines = draw(st.sampled_from(["", "\ufeff"])), []
     for row in [HEADER, *rows]:
@@ -199,6 +199,8 @@ def test_every_row_of_a_known_file_is_accounted_for(tmp_path: Path, files: st.Se
 
 
 def test_a_damaged_file_is_read_in_full_or_refused(tmp_path: Path) -> None:
+    accepted = []
+
     @given(damaged_files())
     @_many
     def holds(written: Written) -> None:
@@ -213,10 +215,21 @@ def test_a_damaged_file_is_read_in_full_or_refused(tmp_path: Path) -> None:
         if written.name != "log.parquet":
             content = gzip.decompress(written.content) if written.name.endswith(".gz") else written.content
             text = content.decode("utf-8-sig")
-            rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter="," if ".csv" in written.name else "\t") if row]
-            assert account.read == len(rows) - 1
-            lines = re.split(r"\r\n|\r|\n", text)
-            assert all(lines[row["source_row"] - 1] for row in quarantine)
+            begins = _begins(text, "," if ".csv" in written.name else "\t")
+            assert account.read == len(begins) - 1
+            assert {row["source_row"] for row in quarantine} <= set(begins[1:])
+        accepted.append(written.name)
         shutil.rmtree(result.folder.parent)
 
     holds()
+    assert len(accepted) > 200  # of 800: the test does not hold because every file is refused
+
+
+def _begins(text: str, separator: str) -> list[int]:
+    """The lines at which the rows of a text begin, by the csv module."""
+    rows, begins = csv.reader(io.StringIO(text, newline=""), delimiter=separator), []
+    line = 1
+    for row in rows:
+        begins += [line] if row else []
+        line = rows.line_num + 1
+    return begins

@@ -56,3 +56,22 @@ def test_sigterm_leaves_a_checkpoint_as_ctrl_c_does(tmp_path: Path):
     assert "Traceback" not in said
     assert (run / "checkpoint" / "state.safetensors").exists()
     assert not (run / "model").exists()
+
+
+# The signal comes while a library runs Python text from C: Python then wants to end by SIGINT, whatever exit code it is given.
+WITHIN_C = """
+import ctypes, sys
+from recsys.cli import command_line
+run = ctypes.pythonapi.PyRun_String
+run.argtypes, run.restype = [ctypes.c_char_p, ctypes.c_int, ctypes.py_object, ctypes.py_object], ctypes.py_object
+def app(**_):
+    run(b"import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 257, {}, {})
+command_line.app = app
+command_line.main()
+"""
+
+
+def test_the_exit_code_is_130_wherever_the_signal_comes(tmp_path: Path):
+    (tmp_path / "within_c.py").write_text(WITHIN_C)
+    done = subprocess.run([sys.executable, "-m", "within_c"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (130, "error: interrupted. The same command goes on from what is done\n")

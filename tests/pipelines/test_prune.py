@@ -1,17 +1,17 @@
 """`recsys prune`: what no run needs is shown, then removed; what a run needs stays, however old it is."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from recsys import locks
 from recsys.cli import run_command
-from recsys.progress import Console
 
 from .conftest import PIPELINES
 
@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from recsys import locks
 from recsys.progress import Console
-with locks.locked(Path(sys.argv[1]), [Path(sys.argv[2])], wait=False, console=Console(quiet=True)):
+with locks.at_work(Path(sys.argv[1]), alone=sys.argv[2] == "alone", wait=False, console=Console(quiet=True)):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -37,6 +37,17 @@ def mine(tiny: Path, tmp_path: Path) -> Path:
     assert run_command(["run", TINY, *OTHER, "--workspace", str(workspace), "--quiet"]) == 0
     age(workspace, 40)
     return workspace
+
+
+@contextlib.contextmanager
+def holding(workspace: Path, how: str) -> Iterator[None]:
+    """Another process at work in the pipeline's folder, with others or alone."""
+    command = [sys.executable, "-c", HOLDER, str(workspace / "tiny"), how]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == b"held\n"
+        yield
+        job.communicate()
 
 
 def age(folder: Path, days: float) -> None:
@@ -75,15 +86,17 @@ def test_it_shows_and_then_removes_what_no_run_needs(mine: Path, tiny: Path, cap
     assert "nothing that no run needs" in capsys.readouterr().out
 
 
-def test_what_was_written_lately_stays(mine: Path, capsys: pytest.CaptureFixture) -> None:
+def test_what_was_written_lately_stays(mine: Path, tiny: Path) -> None:
     before = fingerprints(mine)
     assert prune(mine, "--yes", "--keep", "41d") == 0
     assert fingerprints(mine) == before
-    newest = next((mine / "tiny/state").rglob("*.parquet"))
-    (lately,) = {path.name for path in (mine / "tiny/state").iterdir()} - {newest.relative_to(mine / "tiny/state").parts[0]}
+    (lately,) = before["examples"] - fingerprints(tiny.parent)["examples"]
     age(next((mine / "tiny/state" / lately).rglob("*.parquet")), 1)
     assert prune(mine, "--yes") == 0
     assert lately in fingerprints(mine)["examples"]
+    age(mine / "tiny/state" / lately, 40)
+    assert prune(mine, "--yes") == 0
+    assert lately not in fingerprints(mine)["examples"]
 
 
 def test_every_kind_of_run_keeps_what_it_was_made_from(mine: Path, capsys: pytest.CaptureFixture) -> None:
@@ -106,21 +119,48 @@ def test_every_kind_of_run_keeps_what_it_was_made_from(mine: Path, capsys: pytes
     }
     shutil.rmtree(mine / "tiny/runs/second")
     assert prune(mine, "--yes") == 0
-    assert len(fingerprints(mine)["examples"]) == 1
+    assert fingerprints(mine)["examples"] == before["examples"]  # whose are the other ones? a run has lost its config
+    assert len(fingerprints(mine)["encoded"]) == 1
 
 
 def test_a_job_at_work_is_not_robbed(mine: Path, capsys: pytest.CaptureFixture) -> None:
     before = fingerprints(mine)
-    command = [sys.executable, "-c", HOLDER, str(mine / "tiny"), str(mine / "tiny/encoded/new")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as job:
-        assert job.stdout is not None
-        assert job.stdout.readline() == b"held\n"
+    with holding(mine, "shared"):
+        assert prune(mine) == 0
         assert prune(mine, "--yes") == 5
-        assert "encoded/new: in use by process" in capsys.readouterr().err
+        assert f"{mine / 'tiny'}: in use by other jobs. Fix: wait until they end, or --wait" in capsys.readouterr().err
         assert fingerprints(mine) == before
-        job.communicate()
     assert prune(mine, "--yes") == 0
     assert fingerprints(mine) != before
+
+
+def test_jobs_wait_for_a_pruning(mine: Path, capsys: pytest.CaptureFixture) -> None:
+    workspace = ["--run", "first", "--workspace", str(mine)]
+    with holding(mine, "alone"):
+        for verb in (["run"], ["encode"], ["train"], ["verify", "--repair"], ["sweep", "--over", "seed=1"]):
+            if verb[0] == "sweep":
+                workspace = workspace[2:]
+            assert run_command([verb[0], TINY, *verb[1:], *workspace]) in ((0, 5) if verb[0] == "verify" else (5,))
+            assert verb[0] == "verify" or "in use by recsys prune. Fix: wait until" in capsys.readouterr().err
+
+
+def test_what_is_no_folder_of_ours_is_left_alone(mine: Path, capsys: pytest.CaptureFixture) -> None:
+    """Files, and links within the workspace; broken ones too."""
+    (mine / "tiny/examples/notes.txt").write_text("mine")
+    (mine / "large").mkdir()
+    (mine / "tiny/encoded/link").symlink_to(mine / "large")
+    (mine / "tiny/encoded/broken").symlink_to(mine / "none")
+    for _ in range(2):
+        assert prune(mine, "--yes", "--keep", "0d") == 0
+    assert (mine / "tiny/examples/notes.txt").read_text() == "mine"
+    assert (mine / "tiny/encoded/link").is_dir()
+
+
+def test_what_dead_jobs_left_goes_too(mine: Path) -> None:
+    for name in ("examples/.x.1.draft", "runs/.first.1.old"):
+        (mine / "tiny" / name).mkdir()
+    assert prune(mine, "--yes") == 0
+    assert not [path for path in (mine / "tiny").rglob(".*") if path.suffix in (".draft", ".old")]
 
 
 @pytest.mark.parametrize("keep", ["30", "d", "-1d", "1w", ""])
@@ -132,9 +172,3 @@ def test_a_time_that_is_none(mine: Path, capsys: pytest.CaptureFixture, keep: st
 def test_an_empty_workspace_has_nothing_to_prune(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert prune(tmp_path / "none", "--yes") == 0
     assert "nothing that no run needs" in capsys.readouterr().out
-
-
-def test_places_are_those_that_were_held(tmp_path: Path) -> None:
-    held = [tmp_path / "events", tmp_path / "runs" / "a+b", tmp_path / "runs" / "a"]
-    with locks.locked(tmp_path, held, wait=False, console=Console(quiet=True)):
-        assert sorted(locks.places(tmp_path)) == sorted(held)

@@ -1,17 +1,19 @@
-"""The free disk is compared with an estimate before a stage begins; the estimate lies below what the stage writes, and not far."""
+"""The free disk is compared before a stage with what it is expected to take: a warning, or an end where days of the same config tell."""
 
 import shutil
 from collections import namedtuple
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from recsys.cli import run_command
 from recsys.config import load
 from recsys.jobs import open_job
 from recsys.progress import Console
 from recsys.stages import STAGES, Job
-from recsys.stages.room import by_day, said
+from recsys.stages.room import Room, by_day, said
 
 from .conftest import PIPELINES
 
@@ -23,48 +25,76 @@ def bytes_in(*folders: Path) -> int:
     return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
-def estimate(job: Job, name: str) -> int:
+def expected(job: Job, name: str, stale: Sequence[str] | None = None) -> Room:
+    """What a stage expects to need for the parts of these names, by default for all."""
     stage = STAGES[name]
     options = stage.receives(job.pipeline)
-    return stage.room(job, options, stage.parts(job, options))
+    return stage.room(job, options, [part for part in stage.parts(job, options) if stale is None or part.name in stale])
+
+
+def opened(workspace: Path) -> Job:
+    return open_job(load(TINY), workspace, run="first", console=Console(quiet=True))
 
 
 @pytest.mark.parametrize("name", ["ingest", "features", "encode"])
-def test_an_estimate_lies_below_what_is_written(tiny: Path, tmp_path: Path, name: str) -> None:
-    """Of a first run, of which nothing stands. A third of it is enough to stop a hopeless run early."""
-    job = open_job(load(TINY), tiny.parent, run="first", console=Console(quiet=True))
-    written = bytes_in(*STAGES[name].writes(job))
-    alone = open_job(load(TINY), tmp_path, run="first", console=Console(quiet=True))
-    for made_before in [path for other in ("ingest", "features") if other != name for path in STAGES[other].writes(job)]:
-        shutil.copytree(made_before, tmp_path / made_before.relative_to(tiny.parent))
-    assert written / 3 < estimate(alone, name) < written
+def test_what_is_expected_of_a_first_run_has_the_right_size(tiny: Path, tmp_path: Path, name: str) -> None:
+    written = bytes_in(*STAGES[name].writes(opened(tiny.parent)))
+    alone = opened(tmp_path)
+    for before in [path for other in ("ingest", "features") if other != name for path in STAGES[other].writes(opened(tiny.parent))]:
+        shutil.copytree(before, tmp_path / before.relative_to(tiny.parent))
+    room = expected(alone, name)
+    assert written / 3 < room.needed < 3 * written
+    assert not room.measured
 
 
-def test_the_model_of_many_values_counts(tiny: Path) -> None:
-    job = open_job(load(TINY), tiny.parent, run="first", console=Console(quiet=True))
-    assert 0 < estimate(job, "train") < 2 * bytes_in(job.run / "model")
+@pytest.mark.parametrize(("name", "folder"), [("features", "examples"), ("encode", "encoded")])
+def test_days_that_stand_tell_what_another_day_takes(tiny: Path, tmp_path: Path, name: str, folder: str) -> None:
+    mine = Path(shutil.copytree(tiny, tmp_path / "tiny"))
+    last = max((mine / folder).glob("*/day=*"), key=lambda path: path.name)
+    taken = bytes_in(last)
+    assert expected(opened(tmp_path), name, [last.name.removeprefix("day=")]).needed < taken / 2  # one stands already
+    shutil.rmtree(last)
+    room = expected(opened(tmp_path), name, [last.name.removeprefix("day=")])
+    assert room.measured
+    assert taken / 2 < room.needed < 2 * taken
 
 
-def test_days_that_stand_tell_what_is_written_per_byte() -> None:
-    assert by_day({"1": 10, "2": 30}, {}, ["1", "2"], 3) == 120
-    assert by_day({"1": 10, "2": 30}, {"1": 70}, ["2"], 3) == 210
-    assert by_day({"1": 10, "2": 30}, {"1": 70, "2": 5}, ["2"], 3) == 210
-    assert by_day({"1": 10}, {}, ["9"], 3) == 0
+def test_many_values_need_a_large_model(tiny: Path) -> None:
+    job = opened(tiny.parent)
+    weights = load_file(job.run / "model" / "model.safetensors")
+    table = max((tensor for tensor in weights.values() if tensor.ndim == 2), key=lambda tensor: tensor.shape[0])
+    twice = 2 * table.numel() * table.element_size()  # vectors, and a linear weight each
+    assert twice / 2 < expected(job, "train").needed <= twice
+
+
+def test_what_stands_of_a_day_is_taken_off() -> None:
+    assert by_day({"1": 10, "2": 30}, {}, ["1", "2"], 3) == Room(120, measured=False)
+    assert by_day({"1": 10, "2": 30}, {"1": 70}, ["2"], 3) == Room(210, measured=True)
+    assert by_day({"1": 10, "2": 30}, {"1": 70, "2": 5}, ["2"], 3) == Room(205, measured=True)
+    assert by_day({"1": 10, "2": 30}, {"1": 20, "2": 500}, ["1", "2"], 3) == Room(0, measured=False)
+    assert by_day({"1": 10}, {}, ["9"], 3) == Room(0, measured=False)
 
 
 def test_bytes_in_words() -> None:
     assert [said(size) for size in (0, 999, 1_234, 5_600_000, 123_400_000_000)] == ["0 bytes", "999 bytes", "1.23 kB", "5.6 MB", "123 GB"]
 
 
-@pytest.mark.parametrize(("verb", "option"), [("features", "features.windows=[2]"), ("encode", "features.max_values=3")])
-def test_a_stage_does_not_begin_without_room(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, verb: str, option: str
-) -> None:
-    before = {path: path.stat().st_mtime_ns for path in tiny.rglob("*") if path.is_file() and ".locks" not in path.parts}
+def test_a_day_that_does_not_fit_is_not_begun(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    mine = Path(shutil.copytree(tiny, tmp_path / "tiny"))
+    shutil.rmtree(max((mine / "encoded").glob("*/day=*"), key=lambda path: path.name))
+    before = {path: path.stat().st_mtime_ns for path in mine.rglob("*") if path.is_file() and ".locks" not in path.parts}
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10**6, 10**6 - 1_000, 1_000))
-    assert run_command(["run", str(TINY), "--workspace", str(tiny.parent), "--run", "none", "--set", option]) == 4
+    assert run_command(["run", str(TINY), "--workspace", str(tmp_path), "--run", "first"]) == 4
     said_now = capsys.readouterr().err
-    assert f"{tiny}: found 1 kB free on its disk, expected" in said_now
-    assert f"or more for the stage {verb}. Fix: make room" in said_now
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert {path for path in tiny.rglob("*") if path.is_file() and ".locks" not in path.parts} == set(before)
+    assert f"{mine}: found 1 kB free on its disk, expected about " in said_now
+    assert "for the stage encode. Fix: make room" in said_now
+    assert {path: path.stat().st_mtime_ns for path in mine.rglob("*") if path.is_file() and ".locks" not in path.parts} == before
+
+
+def test_a_ratio_of_other_feeds_only_warns(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10**6, 10**6 - 1_000, 1_000))
+    assert run_command(["run", str(TINY), "--workspace", str(tmp_path), "--run", "first", "--until", "encode"]) == 0
+    said_now = capsys.readouterr().out
+    for stage in ("ingest", "features", "encode"):
+        assert f"warning: {tmp_path / 'tiny'}: found 1 kB free on its disk, expected about" in said_now
+        assert f"or more for the stage {stage}; where it does not do, make room" in said_now

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from recsys.cli import run_command
+
 from .conftest import PIPELINES
 
 # A whole run in a process of its own, since a bound holds for the rest of a process; then what each library says.
@@ -25,6 +27,13 @@ with Engine(memory_limit="1GB", spill=Path(sys.argv[-1])) as features:
 pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 print(json.dumps([code, ingest, asked, pa.cpu_count(), pa.io_thread_count(), torch.get_num_threads(), *pools]))
 """
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "x", "99999999999999"])
+def test_a_number_that_is_none(capsys: pytest.CaptureFixture, jobs: str) -> None:
+    for verb in ("run", "train", "evaluate"):
+        assert run_command([verb, str(PIPELINES / "tiny.toml"), "--jobs", jobs]) == 2
+        assert "--jobs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

@@ -114,3 +114,42 @@ def test_bytes_that_are_not_utf8_in_a_torn_row_are_named_as_those_of_any_other(t
     (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
     with pytest.raises(DataError, match=rf"{name}:301: found bytes that are not UTF-8"):
         ingest(name)
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.tsv.gz"])
+def test_a_zero_byte_in_a_torn_row(tmp_path: Path, ingest: Callable, name: str) -> None:
+    separator = "\t" if ".tsv" in name else ","
+    lines = make_log(FAR).to_csv(index=False, sep=separator).splitlines()
+    lines[4_567] += f"{separator}x\0y"
+    text = "\n".join(lines).encode()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    with pytest.raises(DataError, match=rf"{name}:4568: found a zero byte, expected text"):
+        ingest(name)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_the_place_of_a_byte_that_is_not_utf8(tmp_path: Path, ingest: Callable, end: str, start: str) -> None:
+    """Behind quoted names, a quoted separator, a cell of two lines and a blank line."""
+    lines = make_log(400).to_csv(index=False).splitlines()
+    lines[0] = ",".join(f'"{name}"' for name in lines[0].split(","))
+    lines[7] = lines[7].replace("v006", '"v,\n6"')
+    lines[300] = lines[300].replace("110,v", '"110",v?')
+    lines.insert(20, "")
+    text = (start + end.join(lines)).encode().replace(b"?", b"\xff")
+    (tmp_path / "log.csv").write_bytes(text)
+    shown = next(place for place, line in enumerate(text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"), 1) if b"\xff" in line)
+    assert shown == 303
+    with pytest.raises(DataError, match=r"log\.csv:303 column vid: found bytes that are not UTF-8"):
+        ingest()
+    (tmp_path / "log.csv").write_bytes(text.replace(b"\xff", b"").replace(b'"uid"', b'"u\xffd"'))
+    with pytest.raises(DataError, match=r"log\.csv:1: found bytes that are not UTF-8 \(b'\\xffd'\) in the header"):
+        ingest()
+
+
+def test_a_row_that_no_block_holds_is_named_as_such(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log().assign(title="plain")
+    log.loc[41, "title"] = "x" * 20_000_000
+    log.to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(DataError, match=r"log\.csv: found a longer row, expected rows of at most 8 MiB\. Fix: "):
+        ingest()

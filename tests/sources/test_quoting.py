@@ -42,3 +42,10 @@ def test_a_row_of_several_lines_with_too_many_fields_goes_to_quarantine(tmp_path
     (row,) = result.table("quarantine").to_pylist()
     assert (row["source_row"], row["reason"]) == (8, "found 5 fields, expected 4, as in the header")
     assert (result.account.read, result.account.kept) == (200, 199)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_quote_that_is_not_closed_near_the_end_of_the_file(tmp_path: Path, ingest: Callable, end: str) -> None:
+    (tmp_path / "log.csv").write_bytes(_lines({198: '"x'}).replace("\n", end).encode())
+    with pytest.raises(DataError, match=r"log\.csv:199: found a quote that is not closed"):
+        ingest()

@@ -8,7 +8,7 @@ import altair as alt
 import pyarrow as pa
 import vl_convert
 
-from recsys import artifacts
+from recsys import artifacts, schema
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.evaluation import read_scores
@@ -38,7 +38,7 @@ def write_report(
     beside this run's trade-offs. `examples` is the folder, if there is one, that holds the items' features. Raises ArtifactError where an
     existing file cannot be read or has another form.
     """
-    table = frame(artifacts.read_table(run / METRICS))
+    table = frame(artifacts.read_table(run / METRICS, form=schema.METRICS))
     predictions = artifacts.read_table(run / PREDICTIONS)
     scores = read_scores(predictions, pipeline.objective, run.name, labels=True)
     model, journal = read_inside(run / MODEL / INSIDE), read_journal(run / JOURNAL)
