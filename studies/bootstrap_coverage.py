@@ -28,7 +28,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from recsys.evaluation import Rows, UserDraws, interval
+from recsys.evaluation import Rows, UserDraws, percentile_interval
 from recsys.evaluation.intervals.bootstrap import Estimate, Sums, effective_number, replicate
 from recsys.evaluation.metrics.probability import calibration
 from recsys.evaluation.metrics.ranking import _auc_exact, _auc_influence, gauc
@@ -134,8 +134,8 @@ def simulate(size: str, seed: int, true: Mapping[str, float], *, users: int, rep
 
 def intervals(value: float, replicates_R: FloatArray, sums: Sums, draws: UserDraws, effective: float) -> dict[str, Bounds]:
     """Return the interval of each way."""
-    expanded_low, expanded_high, _ = interval(replicates_R, value, confidence=CONFIDENCE, effective_users=effective)
-    low, high, _ = interval(replicates_R, value, confidence=CONFIDENCE)
+    expanded_low, expanded_high, _ = percentile_interval(replicates_R, value, confidence=CONFIDENCE, effective_users=effective)
+    low, high, _ = percentile_interval(replicates_R, value, confidence=CONFIDENCE)
     whole_M, users = sums.per_user_UM.sum(axis=0), len(sums.per_user_UM)
     without_U = value - sums.combine(whole_M - sums.per_user_UM)
     error = float(np.sqrt((users - 1) / users * np.sum(without_U**2)))
@@ -183,7 +183,7 @@ def _errors(sums: Sums, total_RM: FloatArray, squares_RP: FloatArray) -> FloatAr
 
 # --- The summary --------------------------------------------------------------------------------------------------
 def coverages(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per size, metric and way: the share that covered, with Wilson's interval, and the mean width.
+    """Return one row per size, metric and way: the share that covered, with Wilson's percentile_interval, and the mean width.
 
     Zipf's law has rows for all logs, for logs with fewer than twelve effective users, and for logs with twelve or more.
     """

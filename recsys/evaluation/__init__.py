@@ -10,7 +10,7 @@ from recsys.evaluation.inputs.propensities import softmax_propensity
 from recsys.evaluation.inputs.rows import Rows
 from recsys.evaluation.inputs.scores import Scores, read_scores
 from recsys.evaluation.inputs.targets import Target, targets
-from recsys.evaluation.intervals.bootstrap import Interval, UserDraws, interval
+from recsys.evaluation.intervals.bootstrap import Interval, UserDraws, interval, percentile_interval
 from recsys.evaluation.intervals.dominance import Dominant, dominant_users
 from recsys.evaluation.intervals.seeds import SHARED_REFERENCE, SeedNoise, half_widths
 from recsys.evaluation.measured import Measured, difference
@@ -63,6 +63,7 @@ __all__ = [
     "non_dominated",
     "off_policy",
     "paired",
+    "percentile_interval",
     "position_bins",
     "position_curve",
     "read_scores",

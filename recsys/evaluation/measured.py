@@ -17,6 +17,7 @@ from recsys.evaluation.intervals.bootstrap import (
     effective_number,
     interval,
     replicate,
+    too_few,
 )
 from recsys.evaluation.metrics import Metric
 
@@ -49,7 +50,7 @@ def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: In
     if draws.replicates == 0 or not resampled:
         return [found for found, _ in measured]
     if len(users_U) < 2:
-        return [found if found.value is None else replace(found, reason="no interval: one user") for found, _ in measured]
+        return [found if found.value is None else replace(found, reason=too_few(len(users_U))) for found, _ in measured]
     replicates = iter(replicate([estimate for _, estimate in measured if estimate is not None], draws, users_U))
     rows_U = np.bincount(rows.user_N, minlength=rows.users)
     return [

@@ -22,11 +22,13 @@ def means(measured_PS: Sequence[Sequence[Measured]], *, confidence: float, centr
     """Return the mean over seeds of each point, and its interval over users and seeds: both variances add.
 
     The variance over seeds is pooled over the points. `correlation` is as in `SeedNoise.of`. With one seed the interval is the one over
-    users alone, which says nothing of other trainings. A point that is undefined in a run has no mean.
+    users alone, which says nothing of other trainings. A point that is undefined in a run has no mean, and one of too few users has no
+    interval.
     """
     mean_P = [_mean(measured_S) for measured_S in measured_PS]
     found = [(mean.value, mean.interval(confidence=confidence, centred=centred)) for mean in mean_P]
-    known = {place: mean.replicates_R for place, mean in enumerate(mean_P) if mean.value is not None and mean.replicates_R is not None}
+    bounded = [place for place, (_, bounds) in enumerate(found) if bounds.low is not None]
+    known = {place: replicates_R for place in bounded if (replicates_R := mean_P[place].replicates_R) is not None}
     value_PSK = np.array([[[run.value] for run in measured_PS[place]] for place in known], np.float64)
     if len(known) == 0 or value_PSK.shape[1] == 1:
         return found

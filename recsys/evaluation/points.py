@@ -4,7 +4,7 @@ Shapes: P points, S seeds, K numbers, R replicates. Oriented: times −1 where l
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ from recsys.evaluation.fronts import (
     non_dominated,
 )
 from recsys.evaluation.inputs.rows import FloatArray
-from recsys.evaluation.intervals.bootstrap import Interval, interval
+from recsys.evaluation.intervals.bootstrap import MIN_USERS, Interval, interval
 from recsys.evaluation.intervals.seeds import SeedNoise
 from recsys.evaluation.measured import Measured
 from recsys.evaluation.over_seeds import means, relative
@@ -96,8 +96,16 @@ class Points:
         return self.by_user if self.seed_noise is None else self.seed_noise.added_to(self.by_user, seed=self.seed)
 
     @cached_property
+    def effective_users(self) -> float:
+        """The effective number of users behind the number that rests on fewest."""
+        found = [m.effective_users for numbers in self.paired.measured for m in numbers if m.effective_users is not None]
+        return min(found, default=np.inf)
+
+    @cached_property
     def dominated(self) -> Dominated:
-        return beyond_noise(self.sign * self.replicates, confidence=self.confidence)
+        """Return which points dominate which beyond noise; none does where there are too few users for an interval."""
+        found = beyond_noise(self.sign * self.replicates, confidence=self.confidence)
+        return found if self.effective_users >= MIN_USERS else replace(found, clearly_PP=np.zeros_like(found.clearly_PP))
 
     @cached_property
     def ahead(self) -> BoolArray:
@@ -131,7 +139,8 @@ class Points:
         size_K, origin_K = high_K - low_K, np.zeros(len(low_K))
         value = hypervolume((self.sign * self.value - low_K) / size_K, origin_K)
         replicates_R = hypervolume_replicates((self.sign * self.replicates - low_K) / size_K, origin_K)
-        return value, interval(replicates_R, value, confidence=self.confidence, centred=True)
+        few = self.effective_users if self.effective_users < MIN_USERS else None  # many users need no wider tail here: noise counts twice
+        return value, interval(replicates_R, value, confidence=self.confidence, centred=True, effective_users=few)
 
 
 def _replicates(measured: Measured) -> FloatArray:

@@ -83,7 +83,7 @@ def warn(job: Job) -> None:
 EVALUATE = Stage(
     name="evaluate",
     summary="Compute the metrics, with intervals, of a run or of any other system's scores.",
-    version=1,
+    version=2,
     options=(
         "seed",
         *(f"objective.{name}" for name in ("name", "kind", "given", "levels", "group", "better")),

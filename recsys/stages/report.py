@@ -57,7 +57,7 @@ def _show(job: Job) -> None:
 REPORT_STAGE = Stage(
     name="report",
     summary="Write the report page of a run.",
-    version=2,
+    version=3,
     options=(
         *("name", "seed", "source.kind", "source.time", "split", "objective"),
         *("model.budget_macs", "balance.method", "train.order", "train.refit"),

@@ -126,7 +126,11 @@ def test_interval_of_mostly_undefined_replicates_is_null_with_a_reason():
 
 @pytest.mark.parametrize(
     ("replicates_R", "effective_users", "says"),
-    [(np.zeros(0), None, "no replicates"), (np.arange(100.0), effective_number(np.array([7])), "one user")],
+    [
+        (np.zeros(0), None, "no replicates"),
+        (np.arange(100.0), effective_number(np.array([7])), "too few users (1)"),
+        (np.arange(100.0), 19.9, "too few users (20)"),
+    ],
 )
 def test_where_nothing_varies_there_are_no_bounds(replicates_R, effective_users, says):
     low, high, reason = interval(replicates_R, 1.0, confidence=0.95, effective_users=effective_users)
@@ -148,7 +152,7 @@ def test_a_mean_that_rests_on_one_user_has_no_interval():
     user = np.repeat(np.arange(3), 4)
     rows = build_rows(np.r_[1, 0, 0, 1, np.zeros(8)], np.arange(12) % 5, user)
     (found,) = measure([metric for metric in METRICS if metric.name == "gauc"], rows, UserDraws(3, 50, seed=1), np.arange(3))
-    assert found.interval(confidence=0.95, centred=False) == Interval(None, None, "no interval: one user")
+    assert found.interval(confidence=0.95, centred=False) == Interval(None, None, "too few users (1)")
 
 
 def clustered_log(rng: np.random.Generator, users: int) -> Rows:

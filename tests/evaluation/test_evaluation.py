@@ -152,7 +152,7 @@ def test_one_user_has_values_but_no_interval(predictions):
     row = one(frame(predictions.assign(user_id=7), [LIKE]), metric="auc")
     assert 0.5 < row["value"] < 1
     assert row["low"] is None
-    assert row["reason"] == "no interval: one user"
+    assert row["reason"] == "too few users (1)"
 
 
 def test_without_bootstrap_there_are_values_only(predictions):

@@ -41,7 +41,11 @@ def literal(table: pd.DataFrame, name: str, of: str) -> float:
 
 @pytest.fixture
 def listed(predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """With requests of about eight, a score with many ties, and two splits."""
+    """Of three times as many users, with requests of about eight, a score with many ties, and two splits."""
+    predictions = pd.concat(
+        [predictions.assign(user_id=predictions["user_id"] + 60 * n, event_id=predictions["event_id"] + 1_000 * n) for n in range(3)],
+        ignore_index=True,
+    )
     request = predictions["user_id"] // 2 * 2
     score = (predictions["pred.like"] + rng.normal(0, 0.1, len(predictions))).round(1)
     split = np.where(predictions["day"] == "2022-05-01", "validation", "test")

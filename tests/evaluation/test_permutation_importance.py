@@ -111,7 +111,7 @@ def test_what_is_undefined_has_a_reason(base: pd.DataFrame, rng: np.random.Gener
     assert (row["value"], row["low"], row["reason"]) == (None, None, "one class: no negative label")
     (alone,) = fall(base.assign(user_id="one"), {"g": [noisy(base, rng, 0.5).assign(user_id="one")]}, [CLICK])
     assert alone["value"] > 0
-    assert (alone["low"], alone["reason"]) == (None, "no interval: one user")
+    assert (alone["low"], alone["reason"]) == (None, "too few users (1)")
 
 
 def test_a_missing_column_is_told(base: pd.DataFrame) -> None:

@@ -68,7 +68,7 @@ def test_a_slice_of_the_users_own_called_position_stands(predictions: pd.DataFra
 
 
 def test_a_curve_is_the_one_of_a_plain_loop(rng: np.random.Generator) -> None:
-    rows, users = 600, 25
+    rows, users = 600, 40
     code_N = rng.integers(-1, 4, rows)
     names = ["1", "2", "3", "4", "5"]  # of 5 no row is known
     user_N = rng.integers(0, users, rows) * 3  # with gaps: some users are of other rows

@@ -58,7 +58,7 @@ def test_verdicts_are_in_words_with_the_number_of_users(rows, predictions) -> No
     [
         ("better", 9, None, "better"),
         ("unclear", 12_345, None, "inconclusive at 12,345 users"),
-        (None, 1, "no interval: one user", "no verdict: no interval: one user"),
+        (None, 1, "too few users (1)", "no verdict: too few users (1)"),
         (None, 9, None, "no verdict: the metric has no better direction"),
     ],
 )

@@ -22,6 +22,7 @@ Method = Literal["bootstrap", "influence"]
 CACHED_BYTES = 256 << 20  # larger draws than this (1,000 replicates of 268 k users) are drawn again for each pass
 BLOCK_BYTES = 4 << 20  # of one [replicates, rows] intermediate: it fits in the last-level cache, which halves the time of exact replicates
 PRODUCT_USERS = 2048
+MIN_USERS = 20  # effective users for an interval
 MIN_DEFINED = 0.95  # share of the replicates that must be defined for an interval
 
 
@@ -169,7 +170,30 @@ def effective_number(weight_U: IntArray | FloatArray) -> float:
     return float(weight_U.sum() ** 2 / np.square(weight_U, dtype=np.float64).sum())
 
 
+def too_few(users: float) -> str:
+    """Return the reason why so many effective users give no interval."""
+    return f"too few users ({users:.0f})"
+
+
 def interval(
+    replicates_R: FloatArray, value: float, *, confidence: float, centred: bool = False, effective_users: float | None = None
+) -> Interval:
+    """Return the `percentile_interval` of the replicates, or the reason why there is none.
+
+    There are no bounds if there are no replicates, if there are fewer than MIN_USERS effective users, or if too few of the replicates are
+    defined. So few users say little of others, and the outermost of their replicates would cover too seldom.
+    """
+    if len(replicates_R) == 0:
+        return Interval(None, None, "no interval: no replicates")
+    if effective_users is not None and effective_users < MIN_USERS:
+        return Interval(None, None, too_few(effective_users))
+    missing = int(np.isnan(replicates_R).sum())
+    if missing > (1 - MIN_DEFINED) * len(replicates_R):
+        return Interval(None, None, f"no interval: {missing:,} of {len(replicates_R):,} replicates are undefined (too few users)")
+    return percentile_interval(replicates_R, value, confidence=confidence, centred=centred, effective_users=effective_users)
+
+
+def percentile_interval(
     replicates_R: FloatArray, value: float, *, confidence: float, centred: bool = False, effective_users: float | None = None
 ) -> Interval:
     """Return the percentile interval of the defined replicates.
@@ -177,24 +201,13 @@ def interval(
     With `effective_users` G, return the expanded percentile interval (Hesterberg, The American Statistician 2015, section 4.3). It corrects
     for replicates of few users, which vary too little. Its quantiles lie as far out as those of Student's t with G − 1 degrees of freedom,
     times √(G / (G − 1)). Where a few users have most of the rows, the plain interval covers too seldom (docs/bootstrap-coverage.md). With
-    many users of similar size, both intervals are the same. Below about six effective users, the ends become the outermost replicates, and
-    still cover too seldom.
+    many users of similar size, both intervals are the same.
 
     `centred` shifts the replicates so that their median is the value. A metric such as ECE needs this shift: resampling adds noise to each
     absolute deviation, so that all replicates can lie above the value that they belong to.
-
-    There are no bounds if there are no replicates, if too few of them are defined, or if one user has all rows.
     """
-    if len(replicates_R) == 0:
-        return Interval(None, None, "no interval: no replicates")
-    if effective_users is not None and effective_users <= 1:
-        return Interval(None, None, "no interval: one user")
-    defined_R = replicates_R[~np.isnan(replicates_R)]
-    missing = len(replicates_R) - len(defined_R)
-    if len(defined_R) < MIN_DEFINED * len(replicates_R):
-        return Interval(None, None, f"no interval: {missing:,} of {len(replicates_R):,} replicates are undefined (too few users)")
     tail = _tail((1 - confidence) / 2, effective_users)
-    low, middle, high = np.quantile(defined_R, [tail, 0.5, 1 - tail])
+    low, middle, high = np.nanquantile(replicates_R, [tail, 0.5, 1 - tail])
     shift = value - middle if centred else 0.0
     return Interval(float(low + shift), float(high + shift))
 

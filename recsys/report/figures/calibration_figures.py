@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.evaluation import Scores, Target, calibration_curve, targets
 from recsys.objectives import Objective
-from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values
+from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
 from recsys.report.tables.cells import grid
 
 SUMMARIES = {"Σp/Σy": "calibration", "ECE": "ece"}  # name in a figure's title → metric
@@ -64,7 +64,7 @@ def _figure(target: Target, curve: pd.DataFrame, table: pd.DataFrame) -> Figure:
     y = alt.Y("mean_observed:Q", title="mean label", scale=alt.Scale(zero=False))
     chart = alt.layer(
         alt.Chart(values([{"end": end} for end in ends])).mark_line(strokeDash=[4, 3], color=GREY).encode(x="end:Q", y="end:Q"),
-        base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        *whiskers(base, curve, "low", "high", upright=True, strokeWidth=1.5, opacity=0.6),
         base.mark_line(point=True).encode(y=y),
     )
     said = [f"{summary} {line.value}" for summary, metric in SUMMARIES.items() for line in grid(table[table["metric"] == metric]).lines]

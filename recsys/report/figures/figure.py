@@ -51,6 +51,14 @@ def values(rows: Rows) -> alt.Data:
     return alt.Data(values=rows)
 
 
+def whiskers(base: alt.Chart, rows: pd.DataFrame, low: str, high: str, *, upright: bool = False, **mark: Any) -> list[alt.Chart]:
+    """Return the layer of the intervals between two columns; none where no row has one, because an axis of nothing has no ends."""
+    if rows[low].isna().all():
+        return []
+    bounds = {"y": alt.Y(f"{low}:Q"), "y2": f"{high}:Q"} if upright else {"x": alt.X(f"{low}:Q"), "x2": f"{high}:Q"}
+    return [base.mark_rule(**mark).encode(**bounds)]
+
+
 def sentence(start: str, parts: Iterable[str]) -> str:
     return f"{start}: {'; '.join(parts)}."
 

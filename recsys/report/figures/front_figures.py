@@ -9,7 +9,7 @@ import pandas as pd
 
 from recsys import schema
 from recsys.evaluation import non_dominated
-from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence
+from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, whiskers
 
 MAX_PLANES = 6
 MAX_NAMES = 8  # most names beside points: of all points, or else of those on the front; more would hide each other
@@ -61,8 +61,8 @@ def _plane(points: pd.DataFrame, x: str, y: str) -> Figure:
     said = {"point:N": "point", "verdict:N": "verdict", "value_x:Q": x, "value_y:Q": y}
     base = alt.Chart(records(table, *table.columns)).encode(color=_colour(table["verdict"]), tooltip=named(said))
     crosses = [
-        base.mark_rule(opacity=0.45).encode(x=alt.X("low_x:Q"), x2="high_x:Q", y=axes["y"]),
-        base.mark_rule(opacity=0.45).encode(x=axes["x"], y=alt.Y("low_y:Q"), y2="high_y:Q"),
+        *whiskers(base.encode(y=axes["y"]), table, "low_x", "high_x", opacity=0.45),
+        *whiskers(base.encode(x=axes["x"]), table, "low_y", "high_y", upright=True, opacity=0.45),
     ]
     marks = base.mark_point(filled=True, size=70, opacity=1).encode(**axes, shape=_shape(table["verdict"]))
     side, across_px, down_px = (
@@ -138,7 +138,7 @@ def _by_seed(number: str, points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     )
     said = named({"point:N": "point", "value:Q": number, "low:Q": "low", "high:Q": "high"})
     layers = [
-        base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q"),
+        *whiskers(base, points, "low", "high", strokeWidth=2),
         seeds,
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x, shape=_shape(points["verdict"]), tooltip=said),
     ]

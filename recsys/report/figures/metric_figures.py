@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from recsys import schema
-from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values
+from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
 from recsys.report.tables.frame import IN_UNITS, compared, short_names
 
 
@@ -37,7 +37,7 @@ def _differences(name: str, shown: pd.DataFrame) -> Figure:
     x = alt.X("difference:Q", title=f"{name}: this run minus the other")
     chart = alt.layer(
         alt.Chart(values([{"zero": 0}])).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="zero:Q"),
-        base.mark_rule(strokeWidth=2.5).encode(x=alt.X("difference_low:Q"), x2="difference_high:Q"),
+        *whiskers(base, rows, "difference_low", "difference_high", strokeWidth=2.5),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x),
     )
     side = "right" if shown["better"].iloc[0] == schema.HIGHER else "left"
@@ -61,7 +61,7 @@ def _days(rows: pd.DataFrame) -> Figure:
     )
     y = alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False))
     chart = alt.layer(
-        base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q"), base.mark_point(filled=True, size=50, opacity=1).encode(y=y)
+        *whiskers(base, rows, "low", "high", upright=True, strokeWidth=2), base.mark_point(filled=True, size=50, opacity=1).encode(y=y)
     )
     text = sentence(f"{metric} of {objective} by day", (f"{row.day} {row.value:.4g}" for row in rows.itertuples()))
     return figure(f"{objective}: {metric} by day", text, chart)

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import artifacts, schema
-from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values
+from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
 from recsys.report.figures.front_figures import number_name
 from recsys.report.pages.page import page
 from recsys.report.pages.sections import Section
@@ -123,7 +123,7 @@ def _figure(name: str, shown: pd.DataFrame) -> Figure:
     )
     chart = alt.layer(
         alt.Chart(values([{"zero": 0}])).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="zero:Q"),
-        base.mark_rule(strokeWidth=2.5).encode(x=alt.X("difference_low:Q"), x2="difference_high:Q"),
+        *whiskers(base, rows, "difference_low", "difference_high", strokeWidth=2.5),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=alt.X("difference:Q", title=f"{name}: run minus the first")),
     )
     sides = {(schema.HIGHER,): "right of the dashed line is better", (schema.LOWER,): "left of the dashed line is better"}

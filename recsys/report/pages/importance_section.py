@@ -7,7 +7,7 @@ import pyarrow as pa
 from recsys import schema
 from recsys.config import Pipeline
 from recsys.report.chance import by_chance
-from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values
+from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
 from recsys.report.pages.sections import Section
 from recsys.report.tables.cells import Cell, cell_of
 
@@ -78,7 +78,7 @@ def _figure(objective: str, rows: pd.DataFrame) -> Figure:
     chart = alt.layer(
         alt.Chart(values([{"zero": 0}])).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="zero:Q"),
         base.mark_bar(opacity=0.55).encode(x=alt.X("value:Q", title=f"fall of {metric} when permuted")),
-        base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q"),
+        *whiskers(base, ordered, "low", "high", strokeWidth=2),
     )
     cells = {str(row["group"]): cell_of(row["value"], row["low"], row["high"]) for _, row in ordered.iterrows()}
     text = sentence(f"Fall of {metric} of {objective} when a group is permuted", (f"{group} {cell}" for group, cell in cells.items()))

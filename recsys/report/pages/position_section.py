@@ -13,7 +13,7 @@ from recsys.evaluation.inputs.groups import codes
 from recsys.evaluation.inputs.prediction_columns import ids
 from recsys.evaluation.inputs.scores import Predicted
 from recsys.objectives import Objective
-from recsys.report.figures.figure import Figure, figure, named, records, sentence
+from recsys.report.figures.figure import Figure, figure, named, records, sentence, whiskers
 from recsys.report.figures.model_figures import position_bias
 from recsys.report.pages.sections import Section
 from recsys.report.tables.cells import cell_of
@@ -121,7 +121,7 @@ def _lines(title: str, text: str, rows: pd.DataFrame, axis: str) -> Figure:
         tooltip=named({"series:N": "what", "position:O": "position", "value:Q": "value", "low:Q": "low", "high:Q": "high", "n:Q": "rows"}),
     )
     chart = alt.layer(
-        base.mark_rule(strokeWidth=2, opacity=0.7).encode(y="low:Q", y2="high:Q"),
+        *whiskers(base, finite, "low", "high", upright=True, strokeWidth=2, opacity=0.7),
         base.mark_line(point=True).encode(y=alt.Y("value:Q", title=axis)),
     )
     return figure(title, text, chart, height=230)

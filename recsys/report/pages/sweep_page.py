@@ -163,6 +163,8 @@ def _words(table: pd.DataFrame) -> list[str]:
         f"Of {len(front)} points {'; '.join(parts)}.",
         _volume_words(table).partition(": ")[0] + ".",
     ]
+    if table.loc[table["what"] == "run", "low"].isna().all():
+        words.append(f"No intervals, and no verdict beyond noise: too few of the {table['users'].min():.0f} users have many of the rows.")
     if _later(table):
         words.append(f"Points were told apart on {split} days; what a chosen one is worth stands in its numbers on {_later(table)} days.")
     else:

@@ -70,7 +70,18 @@ def _laid_out(title: str, cells: Grid, width: int) -> str:
     for line in cells.lines:
         if line.value.value is None:
             out.print(Text(f"{line.objective} {line.metric}: no value: {line.value.reason}"))
+    for reason, names in _without_interval(cells).items():
+        out.print(Text(f"No interval and no verdict on {', '.join(names)}: {reason}."))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def _without_interval(cells: Grid) -> dict[str, list[str]]:
+    """Return reason → the numbers that have a value and, for this reason, no interval."""
+    found: dict[str, list[str]] = {}
+    for line in cells.lines:
+        if line.value.value is not None and line.value.low is None and line.value.reason is not None:
+            found.setdefault(line.value.reason, []).append(f"{line.objective} {line.metric}")
+    return found
 
 
 _OPTIONAL = ("group", "counts", "intervals of differences", "intervals of values")  # left out of a narrow table, in this order

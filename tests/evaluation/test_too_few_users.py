@@ -1,0 +1,89 @@
+"""Below twenty effective users a number has a value, no interval and no verdict, and says so in the same words everywhere."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.evaluation import Points, comparison, evaluate, judged_by, paired, sweep_rows
+from recsys.evaluation.intervals.bootstrap import interval
+from recsys.objectives import Objective
+from recsys.report import terminal_table
+from recsys.report.pages.compare_page import comparison_words
+from recsys.report.pages.sweep_page import sweep_words
+from tests.training.conftest import Said
+
+LIKE = Objective(name="like", label="is_like = 1")
+WATCH = Objective(name="watch", kind="watch_time", label="play_time")
+
+
+def log(rng: np.random.Generator, rows_of: Sequence[int]) -> pd.DataFrame:
+    """A log whose users have so many rows each."""
+    user = np.repeat(np.arange(len(rows_of)), rows_of)
+    probability, seconds = rng.beta(1, 3, len(user)), rng.gamma(2, 10, len(user))
+    return pd.DataFrame(
+        {
+            "event_id": np.arange(len(user)),
+            "user_id": user,
+            "timestamp": np.arange(len(user)) * 1_000,
+            "label.like": (rng.random(len(user)) < probability).astype(float),
+            "pred.like": probability,
+            "label.watch": rng.poisson(seconds).astype(float),
+            "pred.watch": seconds,
+            "score": probability,
+        }
+    )
+
+
+def worse(predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    noise = rng.random(len(predictions))
+    return predictions.assign(**{"pred.like": noise, "pred.watch": 10 * noise})
+
+
+def test_two_users_have_values_and_no_interval_in_any_metric(rng: np.random.Generator) -> None:
+    predictions = log(rng, [200, 200])
+    rows = evaluate(predictions, [LIKE, WATCH], run="mine", against={"other": worse(predictions, rng)}, bootstrap=100).to_pandas()
+    valued = rows[rows["value"].notna()]
+    assert valued["low"].isna().all()
+    assert valued["high"].isna().all()
+    assert set(valued["reason"]) == {"too few users (2)"}
+    assert valued["against"].notna().any()
+
+
+@pytest.mark.parametrize(
+    ("rows_of", "said"), [([30] * 20, None), ([30] * 19, "too few users (19)"), ([400, *[4] * 60], "too few users (3)")]
+)
+def test_it_is_the_effective_number_that_counts(rng: np.random.Generator, rows_of: list[int], said: str | None) -> None:
+    rows = evaluate(log(rng, rows_of), [LIKE], run="mine", bootstrap=100, metrics=["auc"]).to_pylist()
+    assert {row["reason"] for row in rows} == {said}
+    assert all((row["low"] is None) == (said is not None) for row in rows)
+
+
+def test_the_border_is_at_twenty() -> None:
+    replicates = np.arange(100.0)
+    assert interval(replicates, 50.0, confidence=0.9, effective_users=19.99) == (None, None, "too few users (20)")
+    assert interval(replicates, 50.0, confidence=0.9, effective_users=20.0).low is not None
+
+
+def test_there_is_no_verdict_of_two_users(rng: np.random.Generator) -> None:
+    """In the terminal, in compare and in a sweep: one model is right, the other one is noise."""
+    predictions = log(rng, [400, 400])
+    bad = worse(predictions, rng)
+    said = Said()
+    terminal_table(evaluate(predictions, [LIKE], run="mine", against={"other": bad}, bootstrap=100), said)
+    text = "\n".join(said.texts)
+    assert "No interval and no verdict on like auc" in text
+    assert "too few users (2)." in text
+    assert not {"▲", "▼"} & set(text.replace("▲ better, ▼ worse", ""))
+
+    both = paired([("mine", predictions), ("noise", bad)], [LIKE, WATCH], judged_by([LIKE, WATCH]), split="test", bootstrap=100, seed=1)
+    compared = comparison(both, split="test", confidence=0.95)
+    assert "of 2 numbers: no verdict in 2." in comparison_words(compared)[0]
+
+    points = Points(("mine", "noise"), (1,), both, "test", 0.95, 1)
+    swept = sweep_rows(points, ([0.5, 0.5], [1.0, 1.0]))
+    verdicts = [row["verdict"] for row in swept.to_pylist() if row["what"] == "front"]
+    assert "dominated" not in verdicts
+    assert all(row["low"] is None for row in swept.to_pylist())
+    assert "No intervals, and no verdict beyond noise" in " ".join(sweep_words(swept))
