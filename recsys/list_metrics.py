@@ -31,9 +31,15 @@ class ListMetric:
         raise ValueError(f'found "{name}", expected {FORM}')
 
 
-def is_captured(name: str) -> bool:
-    """Return whether the metric of this name, which may be any metric, is captured@P% or captured@K."""
+def is_list_metric(name: str) -> bool:
+    """Return whether the metric of this name, which may be any metric, judges the fused order."""
     try:
-        return ListMetric.parse(name).kind == "captured"
+        ListMetric.parse(name)
     except ValueError:
         return False
+    return True
+
+
+def is_captured(name: str) -> bool:
+    """Return whether the metric of this name, which may be any metric, is captured@P% or captured@K."""
+    return is_list_metric(name) and ListMetric.parse(name).kind == "captured"

@@ -57,8 +57,8 @@ def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, s
     """Compare each run with the first. Say the result, and return it as rows of schema.COMPARISON.
 
     With `out`, also write the result as a page (in a folder: compare.html). `metrics` are as in `evaluation.judged_by`; where there are
-    none, the main metrics are used. Objectives and options are those of the first run. Raise ConfigError where two runs have one name, and
-    where `out` is a file but not a page; and raise what `evaluation.paired` raises.
+    none, those of `evaluation.headline`. Objectives and options are those of the first run. Raise ConfigError where two runs have one name,
+    and where `out` is a file but not a page; and raise what `evaluation.paired` raises.
     """
     from recsys import evaluation, report
 
@@ -69,10 +69,11 @@ def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, s
         raise ConfigError(f"--out {out}: found a file, expected FILE.html or a folder")
     pipeline, *_ = [pipeline_of(run) for run in runs]
     split, options = judging(pipeline, split), pipeline.evaluate
-    judged = evaluation.judged_by(pipeline.objective, metrics or report.MAIN_METRICS, conditional=True)
+    objectives = pipeline.objective
+    judged = evaluation.judged_by(objectives, metrics, conditional=True) if metrics else evaluation.headline(objectives)
     scored = ((run.name, artifacts.read_table(run / PREDICTIONS)) for run in runs)
     paired = evaluation.paired(scored, pipeline.objective, judged, split=split, bootstrap=options.bootstrap, seed=pipeline.seed)
-    rows = evaluation.comparison(paired, split=split, confidence=options.confidence)
+    rows = evaluation.comparison(paired if metrics else evaluation.one_within(paired), split=split, confidence=options.confidence)
     report.terminal_matrix(f"{pipeline.name}: {split} days", report.comparison_matrix(rows), console)
     for line in report.comparison_words(rows):
         console.say(line)

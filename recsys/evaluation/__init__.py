@@ -14,19 +14,22 @@ from recsys.evaluation.intervals.bootstrap import Interval, UserDraws, interval,
 from recsys.evaluation.intervals.dominance import Dominant, dominant_users
 from recsys.evaluation.intervals.seeds import SHARED_REFERENCE, SeedNoise, half_widths
 from recsys.evaluation.measured import Measured, difference
-from recsys.evaluation.metrics import METRICS, OFF_POLICY, Metric, list_metric, list_metrics, main_metric
+from recsys.evaluation.metrics import HEADLINE, METRICS, OFF_POLICY, POOLED, WITHIN, Metric, list_metric, list_metrics, main_metric
 from recsys.evaluation.metrics.probability import calibration_curve
 from recsys.evaluation.over_seeds import gains
-from recsys.evaluation.paired import Judged, Paired, judged_by, paired
+from recsys.evaluation.paired import Judged, Paired, headline, judged_by, one_within, paired
 from recsys.evaluation.permutation_importance import falls
 from recsys.evaluation.points import Ends, Points, later_rows, sweep_rows
 from recsys.evaluation.policy_value import off_policy
 from recsys.evaluation.position_curve import position_curve
 
 __all__ = [
+    "HEADLINE",
     "METRICS",
     "OFF_POLICY",
+    "POOLED",
     "SHARED_REFERENCE",
+    "WITHIN",
     "Dominant",
     "Ends",
     "Interval",
@@ -52,6 +55,7 @@ __all__ = [
     "front_share",
     "gains",
     "half_widths",
+    "headline",
     "hypervolume",
     "hypervolume_replicates",
     "interval",
@@ -62,6 +66,7 @@ __all__ = [
     "main_metric",
     "non_dominated",
     "off_policy",
+    "one_within",
     "paired",
     "percentile_interval",
     "position_bins",

@@ -7,6 +7,7 @@ import numpy as np
 
 from recsys.evaluation.inputs.rows import FloatArray, IntArray, Rows
 from recsys.evaluation.intervals.bootstrap import (
+    MIN_USERS,
     Estimate,
     Exact,
     Interval,
@@ -35,6 +36,11 @@ class Measured:
     replicates_R: FloatArray | None = None
     reason: str | None = None
     effective_users: float | None = None
+
+    @property
+    def has_enough_users(self) -> bool:
+        """Return whether there is a value that rests on enough users for an interval, if it was resampled."""
+        return self.value is not None and self.reason is None and (self.effective_users is None or self.effective_users >= MIN_USERS)
 
     def interval(self, *, confidence: float, centred: bool) -> Interval:
         if self.value is None or self.replicates_R is None:

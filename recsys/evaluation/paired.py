@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,11 @@ from recsys.evaluation.inputs.slices import splits
 from recsys.evaluation.inputs.targets import Target, targets
 from recsys.evaluation.long_rows import Settings, SplitEvaluation
 from recsys.evaluation.measured import Measured
-from recsys.evaluation.metrics import METRICS, Metric, list_metric, main_metric
+from recsys.evaluation.metrics import HEADLINE, METRICS, WITHIN, Metric, list_metric, main_metric
 from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,32 @@ def judged_by(objectives: Sequence[Objective], metrics: Sequence[str] = (), *, c
     if problems:
         raise ConfigError(problems)
     return tuple(each for name, chosen in named.items() for each in chosen or [_by_main_metric(of[name])])
+
+
+def headline(objectives: Sequence[Objective]) -> tuple[Judged, ...]:
+    """Return the numbers that each objective and its conditional form are judged by first: pooled, within lists and within users.
+
+    `one_within` then keeps one of the last two.
+    """
+    by_name = {metric.name: metric for metric in METRICS}
+    return tuple(
+        Judged(target, by_name[name]) for target in targets(objectives) for name in HEADLINE if target.objective.kind in by_name[name].kinds
+    )
+
+
+def one_within(paired: Paired) -> Paired:
+    """Return the numbers without those within users, or without those within lists where too few of the first run's lists can tell."""
+    at = {(judged.objective, judged.metric.name): k for k, judged in enumerate(paired.judged)}
+    left_out = set()
+    for (objective, name), k in at.items():
+        if name in WITHIN and (k_users := at.get((objective, WITHIN[name]))) is not None:
+            left_out.add(k_users if paired.measured[0][k].has_enough_users else k)
+    kept = [k for k in range(len(paired.judged)) if k not in left_out]
+
+    def only(values: Sequence[T]) -> tuple[T, ...]:
+        return tuple(values[k] for k in kept)
+
+    return Paired(paired.runs, only(paired.judged), tuple(map(only, paired.measured)), only(paired.users), only(paired.rows))
 
 
 def _by_main_metric(target: Target) -> Judged:

@@ -35,9 +35,11 @@ def test_xauc_agrees_with_a_loop_over_pairs(sample):
         assert metric(rows).value() == pytest.approx(right / comparable, abs=1e-12)
 
 
+@pytest.mark.parametrize("within", ["user", "list"])
 @settings(max_examples=100, deadline=None)
 @given(ROWS, st.booleans())
-def test_xgauc_agrees_with_a_loop_over_users(sample, distinct_scores):
+def test_xgauc_agrees_with_a_loop_over_groups(within, sample, distinct_scores):
+    """`xgauc_list` orders by the ranking, which here is another one than the prediction."""
     label, score, user = (np.array(column) for column in zip(*sample, strict=True))
     if distinct_scores:  # the form without ties takes a way of its own
         score = score + np.arange(len(score)) / 1000
@@ -48,9 +50,12 @@ def test_xgauc_agrees_with_a_loop_over_users(sample, distinct_scores):
         if comparable:
             total += inside.sum() * right / comparable
             weight += inside.sum()
-    estimate = concordance.xgauc(build_rows(label, score, user))
+    if within == "user":
+        estimate = concordance.xgauc(build_rows(label, score, user))
+    else:
+        estimate = concordance.xgauc_list(build_rows(label, -score, user // 2, user, ranking=score))
     if weight == 0:
-        assert estimate == Undefined("no user has different labels")
+        assert estimate == Undefined(f"no {within} has different labels")
     else:
         assert estimate.value() == pytest.approx(total / weight, abs=1e-12)
         assert estimate.coverage == pytest.approx(weight / len(label))

@@ -147,7 +147,7 @@ def test_runs_are_compared_in_one_table_and_on_a_page(workspace, tmp_path, capsy
     assert run_command([*compare, "--metric", "auc", "--out", str(tmp_path / "pages")]) == 0
     said = capsys.readouterr().out
     assert said.count("tiny: test days") == 1
-    assert all(f"{run} against {runs[0]}, of " in said for run in runs[1:])
+    assert all(f"{run} against {runs[0]}. Finding who will, of " in said for run in runs[1:])
     assert "users" in said
     assert artifacts.verify(tmp_path / "pages" / "compare.html").stage == "compare"
     (tmp_path / "taken").touch()

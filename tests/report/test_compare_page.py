@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from recsys import artifacts, schema
-from recsys.evaluation import comparison, judged_by, paired
-from recsys.report import MAIN_METRICS, comparison_matrix, comparison_words, write_comparison
+from recsys.evaluation import comparison, headline, one_within, paired
+from recsys.report import comparison_matrix, comparison_words, write_comparison
 from recsys.report.pages.compare_page import verdict_words
 from tests.report.conftest import OBJECTIVES, POPULARITY, RUN, TREES
 
@@ -17,9 +17,8 @@ from tests.report.conftest import OBJECTIVES, POPULARITY, RUN, TREES
 def rows(predictions: dict[str, pa.Table]) -> pa.Table:
     """The popularity first, and once more last."""
     runs = [(POPULARITY, predictions[POPULARITY]), (RUN, predictions[RUN]), (TREES, predictions[TREES]), ("again", predictions[POPULARITY])]
-    judged = judged_by(OBJECTIVES, MAIN_METRICS, conditional=True)
-    found = paired(runs, OBJECTIVES, judged, split="test", bootstrap=30, seed=0)
-    return comparison(found, split="test", confidence=0.95)
+    found = paired(runs, OBJECTIVES, headline(OBJECTIVES), split="test", bootstrap=30, seed=0)
+    return comparison(one_within(found), split="test", confidence=0.95)
 
 
 def test_one_table_of_all_runs_with_differences_as_in_the_metrics(rows, metrics) -> None:
@@ -37,7 +36,7 @@ def test_one_table_of_all_runs_with_differences_as_in_the_metrics(rows, metrics)
 
 def test_verdicts_are_in_words_with_the_number_of_users(rows, predictions) -> None:
     lines = comparison_matrix(rows).rows
-    assert [name for name, _ in lines[:5]] == ["click (auc)", "", "", "", "dismissal (auc)"]
+    assert [name for name, _ in lines[:9]] == ["click (auc)", "", "", "", "click (gauc_list)", "", "", "", "dismissal (auc)"]
     assert [cells[0] for _, cells in lines[:4]] == [POPULARITY, RUN, TREES, "again"]
     assert [cells[3] for _, cells in lines[:4]] == ["compared with", "better", "better", "inconclusive at 40 users"]
     rmse = next(place for place, (name, _) in enumerate(lines) if name == "watch (rmse)")
@@ -75,6 +74,7 @@ def test_the_page_has_the_table_and_a_figure_a_metric(rows, tmp_path: Path) -> N
     for title in ("Difference in auc; right", "Difference in xauc; right", "Difference in rmse of watch; left"):
         assert title in html
     words, about = comparison_words(rows)
-    assert re.match(rf"{RUN} against {POPULARITY}, of \d+ numbers: better in \d+", words), words
+    numbers = r"of \d+ numbers: better in \d+"
+    assert re.match(rf"{RUN} against {POPULARITY}\. Finding who will, {numbers}.*\. Ordering a user's list, {numbers}", words), words
     assert html.count('<tr class="first">') == html.count("<td>compared with</td>")
     assert "Inconclusive does not mean equal" in about

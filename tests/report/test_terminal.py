@@ -38,8 +38,9 @@ def test_a_narrow_terminal_gets_fewer_columns_but_every_value(metrics, columns, 
     assert max(map(len, out.splitlines())) <= columns
     assert "vs gbdt" in out
     assert "positives" not in out
-    assert out.partition("vs: the difference")[0].count("auc") == 6  # click, dismissal, like, like|click, and xauc of watch and survey
-    assert "Against gbdt: better on click (auc), watch" in " ".join(out.split())
+    pooled = 6  # click, dismissal, like, like|click, and xauc of watch and survey; each once more within lists or users
+    assert out.partition("vs: the difference")[0].count("auc") == 2 * pooled
+    assert "Against gbdt. Finding who will: better on click (auc), watch" in " ".join(out.split())
 
 
 def test_numbers_and_marks_are_those_of_the_rows(metrics, monkeypatch, capsys) -> None:

@@ -156,6 +156,17 @@ class Rows:
         return self.prediction_code if self.ranking_N is self.prediction_N else order_code(self.ranking_N)
 
     @cached_property
+    def by_ranking(self) -> Order:
+        return self.by_prediction if self.ranking_N is self.prediction_N else Order.of(self.ranking_N)
+
+    @cached_property
+    def user_of_list(self) -> IntArray:
+        """The user whom each list belongs to."""
+        user_of_list_G = np.empty(self.lists, np.int64)
+        user_of_list_G[self.list_N] = self.user_N
+        return user_of_list_G
+
+    @cached_property
     def by_label(self) -> Order:
         return Order.of(self.label_N)
 

@@ -61,8 +61,15 @@ METRICS = (
     Metric("r2", NUMERIC, schema.HIGHER, regression.r2),
     Metric("xauc", NUMERIC, schema.HIGHER, concordance.xauc, main=True),
     Metric("xgauc", NUMERIC, schema.HIGHER, concordance.xgauc),
+    Metric("xgauc_list", NUMERIC, schema.HIGHER, concordance.xgauc_list, by_list=True),
     Metric("spearman", NUMERIC, schema.HIGHER, concordance.spearman),
 )
+
+# What an objective is judged by first. Pooled metrics mix two questions: which users will, and which item a user will. The metrics within
+# lists ask the second one alone; where too few lists can tell, the metric within users stands in.
+POOLED = ("auc", "rmse", "xauc")
+WITHIN = {"gauc_list": "gauc", "xgauc_list": "xgauc"}  # within lists → within users
+HEADLINE = ("auc", "gauc_list", "gauc", "rmse", "xauc", "xgauc_list", "xgauc")
 
 # Metrics of predictions with the propensities of a logging and a target policy. They judge the target policy, not the predictions.
 OFF_POLICY = (

@@ -32,11 +32,26 @@ def xgauc(rows: Rows) -> Estimate | Undefined:
     """Compute XAUC within each user, and average it over users whose labels differ, weighted by impressions."""
     if len(rows) == 0:
         return Undefined("no rows with a known label")
-    right_N, comparable_N = pair_counts(rows.by_label, rows.by_prediction, rows.user_N)
-    right_U, comparable_U = rows.per_user(right_N, comparable_N).T
-    xauc_U = np.divide(right_U, comparable_U, out=np.full(rows.users, np.nan), where=comparable_U > 0)
+    xauc_U = _xauc_per_group(rows.by_label, rows.by_prediction, rows.user_N, rows.users)
     users_U = np.arange(rows.users)
     return grouped(xauc_U, np.bincount(rows.user_N, minlength=rows.users), users_U, rows.users, reason="no user has different labels")
+
+
+def xgauc_list(rows: Rows) -> Estimate | Undefined:
+    """Compute XAUC within each list as it was shown, averaged as in `xgauc`. The order is by `rank.X` where the run has it."""
+    if len(rows) == 0:
+        return Undefined("no rows with a known label")
+    xauc_G = _xauc_per_group(rows.by_label, rows.by_ranking, rows.list_N, rows.lists)
+    rows_G = np.bincount(rows.list_N, minlength=rows.lists)
+    return grouped(xauc_G, rows_G, rows.user_of_list, rows.users, reason="no list has different labels")
+
+
+def _xauc_per_group(by_label: Order, by_prediction: Order, group_N: IntArray, groups: int) -> FloatArray:
+    """Compute XAUC within each group, NaN where all its labels are equal."""
+    right_N, comparable_N = pair_counts(by_label, by_prediction, group_N)
+    right_G, comparable_G = (np.bincount(group_N, counts_N, groups) for counts_N in (right_N, comparable_N))
+    xauc_G: FloatArray = np.divide(right_G, comparable_G, out=np.full(groups, np.nan), where=comparable_G > 0)
+    return xauc_G
 
 
 def _xauc_exact(rows: Rows) -> Weighted:

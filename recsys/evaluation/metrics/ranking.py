@@ -61,10 +61,8 @@ def gauc_list(rows: Rows) -> Estimate | Undefined:
     """
     if len(rows) == 0:
         return Undefined("no rows with a known label")
-    user_of_list_G = np.empty(rows.lists, np.int64)
-    user_of_list_G[rows.list_N] = rows.user_N
     per_list = auc_per_group(rows.label_N, rows.ranking_code, rows.list_N, rows.lists)
-    return grouped(*per_list, user_of_list_G, rows.users, reason="no list has both classes")
+    return grouped(*per_list, rows.user_of_list, rows.users, reason="no list has both classes")
 
 
 def auc(rows: Rows) -> Estimate | Undefined:

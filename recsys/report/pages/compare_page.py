@@ -1,6 +1,6 @@
 """Runs compared with the first of them: the rows of `schema.COMPARISON` as one table with verdicts in words, and as a page."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 import altair as alt
@@ -13,7 +13,10 @@ from recsys.report.figures.front_figures import number_name
 from recsys.report.pages.page import page
 from recsys.report.pages.sections import Section
 from recsys.report.tables.cells import Matrix, cell_of
-from recsys.report.tables.frame import BETTER, IN_UNITS, UNCLEAR, WORSE, short_names, verdict_of
+from recsys.report.tables.frame import BETTER, IN_UNITS, UNCLEAR, WORSE, scope_of, short_names, verdict_of
+from recsys.report.tables.verdict import QUESTIONS
+
+_COUNTED = {BETTER: "better", WORSE: "worse", UNCLEAR: "inconclusive"}
 
 
 def write_comparison(path: Path, rows: pa.Table, name: str, facts: Mapping[str, str], *, fingerprint: str) -> None:
@@ -78,19 +81,22 @@ def _judged(rows: pa.Table) -> pd.DataFrame:
 
 
 def _words(table: pd.DataFrame) -> str:
-    """Return one sentence per run after the first."""
+    """Return one sentence per run after the first and question: who will, and which of its items a user will."""
     runs = list(dict.fromkeys(table["run"]))
-    parts = []
+    questions = table["metric"].map(lambda metric: QUESTIONS[scope_of(metric)])
+    words = []
     for run in runs[1:]:
-        of = table[table["run"] == run]
-        counts = of["verdict"].value_counts()
-        said = [f"{verdict} in {counts[verdict]}" for verdict in (BETTER, WORSE) if verdict in counts]
-        if UNCLEAR in counts:
-            said.append(f"inconclusive in {counts[UNCLEAR]}")
-        if silent := int(of["verdict"].isna().sum()):
-            said.append(f"no verdict in {silent}")
-        parts.append(f"{run} against {runs[0]}, of {len(of)} numbers: {', '.join(said)}.")
-    return " ".join(parts)
+        answers = table[table["run"] == run].groupby(questions, sort=False)
+        words.append(" ".join([f"{run} against {runs[0]}.", *(_counted(question, of) for question, of in answers)]))
+    return " ".join(words)
+
+
+def _counted(question: Hashable, of: pd.DataFrame) -> str:
+    counts = of["verdict"].value_counts()
+    said = [f"{word} in {counts[verdict]}" for verdict, word in _COUNTED.items() if verdict in counts]
+    if silent := int(of["verdict"].isna().sum()):
+        said.append(f"no verdict in {silent}")
+    return f"{question}, of {len(of)} number{'s' * (len(of) > 1)}: {', '.join(said)}."
 
 
 def _about(first: str) -> str:

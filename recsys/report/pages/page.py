@@ -44,10 +44,10 @@ def write_report(
     model, journal = read_inside(run / MODEL / INSIDE), read_journal(run / JOURNAL)
     beside = tradeoffs.Beside({other.name: artifacts.read_table(other / PREDICTIONS) for other in against}, examples)
     shown = [
-        *sections.metrics(table),
+        *sections.metrics(table, pipeline),
         *sections.days(table),
         calibration_section.section(run, predictions, scores, table, pipeline),
-        *sections.slices(table, pipeline),
+        *sections.slices(table),
         *importance_section.sections(_importance(run), pipeline),
         sections.training(journal),
         *tradeoffs.sections(run.name, predictions, table, pipeline, beside),

@@ -93,15 +93,20 @@ class ObjectiveFacts:
                 return f"levels {', '.join(f'{level:g}' for level in objective.levels)}"
 
 
-def metrics(table: pd.DataFrame) -> list[Section]:
+def metrics(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
+    """Return the sections of the main metrics and of all metrics. The first says once how many verdicts of the page chance would give."""
     shown = whole(table)
     split = splits(shown)[0]
     main = shown[shown["is_main"] & (shown["split"] == split)]
     about = (
-        f"Each objective's main metric on the {split} days, and the paired difference to each baseline, which learned from the same"
-        " examples, and to each run that evaluate.against names, on the same impressions. The baseline single_task shows what sharing"
+        f"Two questions on the {split} days: over all impressions, who will (auc, xauc; rmse is the error in the label's unit); and within"
+        " a list as it was shown, which of its items the user will (gauc_list, xgauc_list; gauc, xgauc within users where too few lists can"
+        " tell). A ranker is for the second one. Beside each number stands the paired difference to each baseline, which learned from the"
+        " same examples, and to each run that evaluate.against names, on the same impressions. The baseline single_task shows what sharing"
         " gives. Intervals resample users; another seed, or other days, can change more than they show."
     )
+    if judged := int(shown["verdict"].notna().sum() + falls(table[table["split"] == split])["verdict"].notna().sum()):
+        about += f" {by_chance(judged, pipeline.evaluate.confidence)} These are all marks of this page: every metric, and the slices."
     every = (
         "Every metric with its interval. A dash is followed by its reason. Coverage is the share of n that a value rests on: gauc and"
         " gauc_list count only users and lists with both classes. Counters that are updated during the test days lower gauc for every model"
@@ -128,7 +133,7 @@ def days(table: pd.DataFrame) -> list[Section]:
     return [Section("days", "Day by day", "The main metrics on each scored day, with their intervals.", figures=figures)] if figures else []
 
 
-def slices(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
+def slices(table: pd.DataFrame) -> list[Section]:
     """Return the section on the slices of the first split in the table. There is none where nothing is sliced."""
     sliced = falls(table[table["split"] == splits(table)[0]])
     if sliced.empty:
@@ -138,9 +143,6 @@ def slices(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
         "Main metrics by slice. Slices where this run is worse than a baseline come first, then the others; each part is sorted by the size"
         " of the fall, the largest first (without a baseline: the fall from this run's own value on all rows)."
     )
-    judged = int(sliced["verdict"].notna().sum())
-    if judged:
-        about += f" {by_chance(judged, pipeline.evaluate.confidence)}"
     if len(all_lines.lines) > MAX_LINES:
         about += f" The first {MAX_LINES} of {len(all_lines.lines)}; all are in metrics.parquet."
     first, more = (Grid(all_lines.others, lines) for lines in (all_lines.lines[:OPEN_LINES], all_lines.lines[OPEN_LINES:MAX_LINES]))

@@ -80,6 +80,7 @@ class Line:
     coverage: float | None
     better: str | None
     differences: tuple[Cell, ...]
+    scope: str | None = None  # of a main metric: what it looks at (tables.frame)
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def _line(rows: Sequence[Mapping[Hashable, Any]], others: list[str]) -> Line:
         coverage=_number(first["coverage"]),
         better=_text(first["better"]),
         differences=tuple(differences.get(other, absent) for other in others),
+        scope=_text(first["scope"]),
     )
 
 

@@ -5,11 +5,12 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import schema
-from recsys.list_metrics import ListMetric, is_captured
+from recsys.evaluation import HEADLINE, POOLED, WITHIN
+from recsys.list_metrics import ListMetric, is_captured, is_list_metric
 
-MAIN_METRICS = ("auc", "rmse", "xauc")  # an objective has those of its kind: auc for a binary one, the others for a value
 IN_UNITS = ("rmse",)  # in the label's unit: not to be drawn on one axis with another objective
 SPLIT_ORDER = (schema.TEST, schema.VALIDATION, schema.TRAIN)
+ALL_IMPRESSIONS, IN_LISTS, IN_USERS = "all impressions", "lists", "users"  # what a main metric looks at as a whole
 BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
 KEYS = ["run", "split", "objective", "metric", "day", "slice", "slice_value"]  # these identify a number; nulls are values of their own
 
@@ -20,9 +21,11 @@ def frame(rows: pa.Table) -> pd.DataFrame:
     """Return one row per run, split, objective, metric, day, slice value *and* run compared with, with the numbers of `rows`.
 
     `rows` are in the form of `schema.METRICS`. The frame holds the columns of that form, with `against` null where nothing is
-    compared. It also holds `difference`, `difference_low`, `difference_high`, `difference_reason`, `verdict` and `is_main`. A verdict
-    is better, worse or unclear (the interval holds 0), and None without an interval. Within a run, test rows come first. Objectives and
-    metrics stand in the order of `rows`, main metrics first. Raises ValueError naming the columns that `rows` lacks.
+    compared. It also holds `difference`, `difference_low`, `difference_high`, `difference_reason`, `verdict`, `is_main` and `scope`. A
+    verdict is better, worse or unclear (the interval holds 0), and None without an interval. The main metrics of an objective are the
+    pooled ones of its kind (`evaluation.POOLED`) and, on whole splits, one within lists or users; `scope` says which. Within a run, test
+    rows come first. Objectives and metrics stand in the order of `rows`, main metrics first. Raises ValueError naming the columns that
+    `rows` lacks.
     """
     missing = [name for name in schema.METRICS.names if name not in rows.column_names]
     if missing:
@@ -34,8 +37,34 @@ def frame(rows: pa.Table) -> pd.DataFrame:
     table["verdict"] = [
         verdict_of(*row) for row in table[["difference_low", "difference_high", "better"]].itertuples(index=False, name=None)
     ]
-    table["is_main"] = table["metric"].isin(MAIN_METRICS)
+    table["scope"] = _scopes(table)
+    table["is_main"] = table["scope"].notna()
     return _ordered(table)
+
+
+def scope_of(metric: str) -> str | None:
+    """Return how a metric looks at the impressions; None of one that judges the fused order."""
+    if is_list_metric(metric):
+        return None
+    return IN_LISTS if metric in WITHIN else IN_USERS if metric in WITHIN.values() else ALL_IMPRESSIONS
+
+
+def _scopes(table: pd.DataFrame) -> pd.Series:
+    """Return how each main metric looks at the impressions, None for other metrics.
+
+    Of the two metrics within, the one within lists counts where it has an interval, or needs none; else the one within users.
+    """
+    scopes = pd.Series(None, index=table.index, dtype=object)
+    scopes[table["metric"].isin(POOLED)] = ALL_IMPRESSIONS
+    for _, of in whole(table).groupby(["run", "split", "objective"], sort=False):
+        for in_lists, in_users in WITHIN.items():
+            lists, users = of[of["metric"] == in_lists], of[of["metric"] == in_users]
+            told = lists["value"].notna() & lists["reason"].isna()
+            if told.any() or users["value"].isna().all():
+                scopes[lists.index] = IN_LISTS
+            else:
+                scopes[users.index] = IN_USERS
+    return scopes
 
 
 def whole(table: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +143,7 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
             "run": pd.factorize(table["run"])[0],
             "split": table["split"].map({split: n for n, split in enumerate(SPLIT_ORDER)}).to_numpy(),
             "objective": pd.factorize(table["objective"])[0],
-            "metric": [MAIN_METRICS.index(metric) if metric in MAIN_METRICS else len(MAIN_METRICS) for metric in table["metric"]],
+            "metric": [HEADLINE.index(metric) if metric in HEADLINE else len(HEADLINE) for metric in table["metric"]],
         }
     )
     return table.iloc[place.sort_values(list(place.columns), kind="stable").index].reset_index(drop=True)

@@ -3,16 +3,22 @@
 from dataclasses import dataclass
 
 from recsys.report.tables.cells import Grid
-from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, short_names
+from recsys.report.tables.frame import ALL_IMPRESSIONS, BETTER, IN_LISTS, IN_USERS, UNCLEAR, WORSE, short_names
 
 WORDS = {BETTER: "better on", WORSE: "worse on", UNCLEAR: "inconclusive on", None: "cannot be compared on"}
+QUESTIONS = {
+    ALL_IMPRESSIONS: "Finding who will",
+    IN_LISTS: "Ordering a user's list",
+    IN_USERS: "Ordering a user's impressions",
+    None: "By the fused order",
+}
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A run compared with one other run: verdict → objectives, each with its metric."""
+class Answer:
+    """The verdicts on one question. `found` is verdict → objectives, each with its metric."""
 
-    other: str
+    question: str
     found: dict[str | None, list[str]]
 
     @property
@@ -21,16 +27,29 @@ class Comparison:
         return [(verdict or "", f"{WORDS[verdict]} {', '.join(names)}") for verdict, names in self.found.items()]
 
     def __str__(self) -> str:
-        return f"Against {self.other}: {'; '.join(words for _, words in self.parts)}."
+        return f"{self.question}: {'; '.join(words for _, words in self.parts)}."
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run compared with one other run: which users will, and which of its items a user will, are two questions."""
+
+    other: str
+    answers: list[Answer]
+
+    def __str__(self) -> str:
+        return " ".join([f"Against {self.other}.", *map(str, self.answers)])
 
 
 def comparisons(grid: Grid) -> list[Comparison]:
-    """Return one comparison per run compared with, in the order of the grid. In each, better comes first."""
+    """Return one comparison per run compared with, in the order of the grid. In each answer, better comes first."""
     names = short_names(list(grid.others))
-    found = []
-    for place, other in enumerate(grid.others):
-        by_verdict: dict[str | None, list[str]] = {verdict: [] for verdict in WORDS}
-        for line in grid.lines:
-            by_verdict[line.differences[place].verdict].append(f"{line.objective} ({line.metric})")
-        found.append(Comparison(names[other], {verdict: lines for verdict, lines in by_verdict.items() if lines}))
-    return found
+    return [Comparison(names[other], _answers(grid, place)) for place, other in enumerate(grid.others)]
+
+
+def _answers(grid: Grid, place: int) -> list[Answer]:
+    found: dict[str | None, dict[str | None, list[str]]] = {scope: {verdict: [] for verdict in WORDS} for scope in QUESTIONS}
+    for line in grid.lines:
+        found[line.scope][line.differences[place].verdict].append(f"{line.objective} ({line.metric})")
+    by_question = {QUESTIONS[scope]: {verdict: lines for verdict, lines in of.items() if lines} for scope, of in found.items()}
+    return [Answer(question, of) for question, of in by_question.items() if of]
