@@ -12,6 +12,8 @@ import pytest
 
 from recsys.cli import run_command
 
+from .conftest import write_small
+
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "bring-your-own-log.md"
 SMALL = ["--set", "model.d_shared=16", "--set", "model.mmoe.hidden=[8]", "--set", "evaluate.bootstrap=50", "--set", "evaluate.baselines=[]"]
 
@@ -186,3 +188,17 @@ def test_a_mistake_gives_one_message_and_its_exit_code_and_nothing_half_written(
         assert text in said
     left = [path for path in (feed / "data").rglob("*") if path.name.endswith((".draft", ".old")) or path.name == "report.html"]
     assert not left
+
+
+def test_two_runs_with_one_binary_objective_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """By what that objective has, although others would have more."""
+    toml = write_small(tmp_path, np.arange(1200) % 100)
+    workspace = ["--workspace", str(tmp_path / "data")]
+    for name, seed in (("one", 1), ("two", 2)):
+        assert run_command(["run", str(toml), "--run", name, "--set", f"seed={seed}", "--until", "score", "--quiet", *workspace]) == 0
+    capsys.readouterr()
+    assert run_command(["compare", "one", "two", *workspace]) == 0
+    said = capsys.readouterr().out
+    assert "click (auc)" in said
+    assert "rmse" not in said
+    assert "two against one. Finding who will, of 1 number: " in said
