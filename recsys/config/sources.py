@@ -1,12 +1,13 @@
 """[source]: the place of a log and its format."""
 
 import difflib
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from recsys import schema
 from recsys.options import Options
@@ -46,7 +47,25 @@ class TimeOptions(Options):
         default="ms",
         description="Unit of timestamps since 1970-01-01 UTC: seconds, milliseconds, microseconds; `iso`: text. Parquet times need none.",
     )
-    zone: Zone = Field(default="UTC", description="Zone in which days begin and end, and the zone of `iso` timestamps without an offset.")
+    format: str | None = Field(
+        default=None,
+        description="Form of other timestamps in the letters of strptime, such as `%Y-%m-%d %H`; without it: `unit` says how to read them.",
+    )
+    zone: Zone = Field(default="UTC", description="Zone in which days begin and end, and the zone of timestamps in text without an offset.")
+
+    @field_validator("format")
+    @classmethod
+    def _tells_the_day(cls, form: str | None) -> str | None:
+        """Refuse a format that strptime does not know, or that leaves the day open."""
+        if form is None:
+            return form
+        letters = set(re.findall(r"%(.)", form.replace("%%", "")))
+        unknown = sorted(letters - set("YymbBdjHIpMSfzaA"))
+        if unknown:
+            raise ValueError(f"found %{', %'.join(unknown)}, expected the letters of strptime: Y y m b B d j H I p M S f z a A")
+        if not (letters & set("Yy") and ("j" in letters or (letters & set("mbB") and "d" in letters))):
+            raise ValueError(f'found "{form}", expected a year, a month and a day, such as %Y-%m-%d')
+        return form
 
 
 class Columns(Options):

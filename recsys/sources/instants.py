@@ -1,4 +1,7 @@
-"""Timestamps as written become microseconds since 1970 UTC. A row whose time does not lie between 2000 and 2100 is refused."""
+"""Timestamps as written become microseconds since 1970 UTC. A row whose time lies before 1970 or after 2099 is refused.
+
+So is a number that lies in 1970: as a rule it is one of another unit. The seconds of our days, read as milliseconds, lie in January 1970.
+"""
 
 from typing import Literal
 
@@ -12,7 +15,7 @@ from recsys.sources.output_columns import Column, Refusal, is_canonical_integer,
 
 Unit = Literal["s", "ms", "us"]
 MICROS: dict[Unit, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
-_FIRST, _LAST = 946_684_800_000_000, 4_102_444_800_000_000  # 2000-01-01 and 2100-01-01, in microseconds
+_FIRST, _LAST = 31_536_000_000_000, 4_102_444_800_000_000  # 1971-01-01 and 2100-01-01, in microseconds
 _CLOCK = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 _ZONED = _CLOCK + r"\s*(Z|UTC|[+-]\d{2}(:?\d{2})?)"
 _ZONELESS = rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}\s*|{_CLOCK}\s*"
@@ -37,24 +40,38 @@ def iso_micros(column: str, zone: str) -> str:
 
 
 def timestamp_column(name: str, column: str, kind: pa.DataType | None, time: TimeOptions) -> Column:
-    """Return the timestamp as a column of int64 microseconds. A parquet time needs no unit. Numbers are read in `time.unit`."""
+    """Return the timestamp as a column of int64 microseconds. A parquet time needs no unit; `time` says how to read others."""
     if kind == LOCAL_TIME:
         micros = local_micros(column, time.zone)
     elif kind == UTC_TIME:
         micros = f"epoch_us({column})"
     elif kind == pa.date32():
         micros = local_micros(f"CAST({column} AS TIMESTAMP)", time.zone)
+    elif time.format is not None:
+        micros = _formatted_micros(f"trim(CAST({column} AS VARCHAR))", time.format, time.zone)
     elif time.unit == "iso":
         micros = iso_micros(f"CAST({column} AS VARCHAR)", time.zone)
     else:
         micros = _numeric_micros(column, kind, time.unit)
-    plausible = f"CASE WHEN ({micros}) BETWEEN {_FIRST} AND {_LAST - 1} THEN ({micros}) END"
-    expected = (
-        "an ISO date and time between 2000 and 2100"
-        if time.unit == "iso"
-        else f"{_NAMES[time.unit]} since 1970-01-01 UTC, between 2000 and 2100"
-    )
-    return Column(schema.TIMESTAMP, plausible, pa.int64(), (Refusal(name, f"({plausible}) IS NULL", expected, hint_unit=time.unit),))
+    first, expected = _expected(time)
+    plausible = f"CASE WHEN ({micros}) BETWEEN {first} AND {_LAST - 1} THEN ({micros}) END"
+    hint = time.unit if time.format is None else None
+    return Column(schema.TIMESTAMP, plausible, pa.int64(), (Refusal(name, f"({plausible}) IS NULL", expected, hint_unit=hint),))
+
+
+def _expected(time: TimeOptions) -> tuple[int, str]:
+    """Return the first moment that is plausible, in microseconds, and in words what is."""
+    if time.format is not None:
+        return 0, f'a time of the form "{time.format}" between 1970 and 2100'
+    if time.unit == "iso":
+        return 0, "an ISO date and time between 1970 and 2100"
+    return _FIRST, f"{_NAMES[time.unit]} since 1970-01-01 UTC, between 1971 and 2100"
+
+
+def _formatted_micros(text: str, form: str, zone: str) -> str:
+    """Return SQL for the microseconds of a text in the form of strptime, which has an offset (%z) or is in `zone`. Null of other texts."""
+    parsed = f"TRY_STRPTIME({text}, {literal(form)})"
+    return f"epoch_us({parsed})" if "%z" in form.replace("%%", "") else local_micros(parsed, zone)
 
 
 def _numeric_micros(column: str, kind: pa.DataType | None, unit: Unit) -> str:
@@ -68,10 +85,18 @@ def _numeric_micros(column: str, kind: pa.DataType | None, unit: Unit) -> str:
     return fraction if kind == pa.float64() else f"coalesce({in_range}, {fraction})"
 
 
-def likely_unit(found: object, read_as: str) -> str | None:
-    """Return the unit in which an implausible timestamp would lie between 2000 and 2100, as text for a message, else None."""
+def is_text(found: object) -> bool:
+    """Return whether a timestamp, as it is written, is there and no number."""
     try:
-        value = float(str(found))
+        float(str(found))
     except ValueError:
+        return found is not None
+    return False
+
+
+def likely_unit(found: object, read_as: str) -> str | None:
+    """Return the unit in which an implausible timestamp would lie between 1971 and 2100, as text for a message, else None."""
+    if is_text(found):
         return "iso" if read_as != "iso" and str(found)[4:5] == "-" else None
+    value = float(str(found))
     return next((unit for unit, factor in MICROS.items() if _FIRST <= value * factor < _LAST), None)

@@ -13,7 +13,7 @@ from recsys import schema
 from recsys.errors import DataError, Place, data_error, short
 from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.input_files import short_names
-from recsys.sources.instants import likely_unit
+from recsys.sources.instants import is_text, likely_unit
 from recsys.sources.output_columns import Column, Refusal
 from recsys.sources.staging import SOURCE_FILE, Staged, unbalanced_error
 
@@ -193,6 +193,8 @@ def _too_many(
     fix = f"mend the rows, or raise source.max_bad (now {max_bad:g}; {sum(counts.values()) + torn:,} rows refused in all)"
     if unit:
         fix = f'the unit seems to be {unit}: set source.time.unit = "{unit}"'
+    elif refusal.hint_unit and is_text(found):
+        fix = 'say in source.time.format how times are written, such as "%d.%m.%Y %H:%M"'
     return data_error(place, found=_shown(found), expected=refusal.expected, bad_rows=counts[worst], rows=staged.rows, fix=fix)
 
 

@@ -1,5 +1,6 @@
 """Inferred types, ids and timestamps, each against what pandas or datetime says of the same values."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,7 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
+from recsys.config import TimeOptions
 from recsys.errors import DataError
 from tests.sources.logs import COLUMNS, make_log
 
@@ -160,7 +163,7 @@ def test_every_way_to_write_an_offset_is_honoured(tmp_path: Path, ingest: Callab
 @pytest.mark.parametrize("text", ["2024-07-01 00:30:00 Europe/Berlin", "2024-07-01 10:30:00 PM", "2024-07-01 10:30:00 x", "infinity"])
 def test_what_stands_behind_a_time_is_never_passed_over(tmp_path: Path, ingest: Callable, text: str) -> None:
     _with(tmp_path, ts=[text] * 3)
-    with pytest.raises(DataError, match=r"log\.csv:2 column ts: .*expected an ISO date and time between 2000 and 2100; 3 of 3 rows"):
+    with pytest.raises(DataError, match=r"log\.csv:2 column ts: .*expected an ISO date and time between 1970 and 2100; 3 of 3 rows"):
         ingest(time={"unit": "iso"})
 
 
@@ -237,3 +240,61 @@ def test_one_file_of_small_floats_makes_the_ids_of_all_files_inexact(tmp_path: P
     make_log(3).assign(uid=np.array([1, 2, 3], "float32")).to_parquet(tmp_path / "log-2.parquet")
     with pytest.raises(DataError, match=r"log-1\.parquet:3 column uid: found a float that has lost digits"):
         ingest("log-*.parquet")
+
+
+@pytest.mark.parametrize(
+    ("form", "texts", "expected"),
+    [
+        ("%Y-%m-%d %H", ["2014-12-06 02", "2014-12-06 23"], [datetime(2014, 12, 6, 2), datetime(2014, 12, 6, 23)]),
+        ("%d.%m.%Y %H:%M", ["06.12.2014 02:03", " 07.12.2014 00:00 "], [datetime(2014, 12, 6, 2, 3), datetime(2014, 12, 7)]),
+        ("%Y%m%d", ["20141206", "19700102"], [datetime(2014, 12, 6), datetime(1970, 1, 2)]),
+        ("%b %d %Y %I:%M %p", ["Dec 06 2014 02:15 PM", "Jan 01 1997 12:00 AM"], [datetime(2014, 12, 6, 14, 15), datetime(1997, 1, 1)]),
+        (
+            "%Y-%m-%dT%H:%M:%S%z",
+            ["2014-12-06T02:00:00+0100", "2014-12-06T02:00:00+0000"],
+            [datetime(2014, 12, 6, 1), datetime(2014, 12, 6, 2)],
+        ),
+    ],
+)
+def test_times_in_any_form(tmp_path: Path, ingest: Callable, form: str, texts: list[str], expected: list[datetime]) -> None:
+    """Against Python's own clock: without an offset in the zone of the log, Berlin, which is an hour ahead in winter."""
+    make_log(2).assign(ts=texts).to_csv(tmp_path / "log.csv", index=False)
+    shift = 0 if "%z" in form else 3_600_000
+    found = ingest(time={"format": form, "zone": "Europe/Berlin"}).table("events")["timestamp"].to_pylist()
+    assert sorted(found) == sorted(int(moment.replace(tzinfo=UTC).timestamp() * 1_000) - shift for moment in expected)
+
+
+def test_a_text_that_is_no_time_of_the_form_goes_to_quarantine(tmp_path: Path, ingest: Callable) -> None:
+    make_log(200).assign(ts=["2014-12-06 02"] * 199 + ["2014-12-06 02:30"]).to_csv(tmp_path / "log.csv", index=False)
+    (row,) = ingest(time={"format": "%Y-%m-%d %H"}).table("quarantine").to_pylist()
+    assert row["reason"] == 'column ts: found "2014-12-06 02:30", expected a time of the form "%Y-%m-%d %H" between 1970 and 2100'
+
+
+def test_another_form_of_times_is_told_how_to_be_said(tmp_path: Path, ingest: Callable) -> None:
+    make_log(3).assign(ts=["06.12.2014 02:03"] * 3).to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(DataError, match=r"Fix: say in source\.time\.format how times are written, such as"):
+        ingest()
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("%Y-%m", "expected a year, a month and a day"),
+        ("%H:%M", "expected a year"),
+        ("%Y-%m-%d %Q", "found %Q, expected the letters"),
+        ("", "a year"),
+    ],
+)
+def test_a_form_that_tells_no_day_is_refused(form: str, words: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(words)):
+        TimeOptions(format=form)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1_000), ("us", 1_000_000)])
+def test_times_of_1997_are_read_and_a_wrong_unit_is_still_named(tmp_path: Path, ingest: Callable, unit: str, factor: int) -> None:
+    """The days of MovieLens-100k."""
+    make_log(3).assign(ts=[(874_965_758 + n) * factor for n in range(3)]).to_csv(tmp_path / "log.csv", index=False)
+    assert sorted(ingest(time={"unit": unit}).table("events")["timestamp"].to_pylist()) == [(874_965_758 + n) * 1_000 for n in range(3)]
+    for other in {"s", "ms", "us"} - {unit}:
+        with pytest.raises(DataError, match=rf'the unit seems to be {unit}: set source\.time\.unit = "{unit}"'):
+            ingest(time={"unit": other}, to=f"out-{other}")
