@@ -58,7 +58,7 @@ def test_a_named_run_stands_beside_the_baselines(tiny: Path, alone: Path, worksp
         for of in (rows[rows["objective"] == "click"], expected)
     )
     np.testing.assert_allclose(mine[["value", "low", "high"]], theirs[["value", "low", "high"]], rtol=1e-9, atol=1e-12)
-    assert "Against alone:" in (run / "report.html").read_text()
+    assert "Against alone.</b> Finding who will:" in (run / "report.html").read_text()
 
 
 def test_runs_that_do_not_stand_are_refused_together_before_anything_is_trained(alone: Path, workspace: Path, capsys) -> None:
