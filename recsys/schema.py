@@ -224,6 +224,7 @@ SWEEP = pa.schema(
     ]
 )
 FRONT, NOISE, DOMINATED = "on the front", "within noise of the front", "dominated"
+UNTOLD = "behind the front, with too few users to tell"
 BETWEEN_POINTS = "; "  # between the points that dominate one point
 
 TOGETHER = "+"  # between the names of several objectives; no name holds a "+"

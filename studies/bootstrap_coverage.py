@@ -183,7 +183,7 @@ def _errors(sums: Sums, total_RM: FloatArray, squares_RP: FloatArray) -> FloatAr
 
 # --- The summary --------------------------------------------------------------------------------------------------
 def coverages(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per size, metric and way: the share that covered, with Wilson's percentile_interval, and the mean width.
+    """Return one row per size, metric and way: the share that covered, with Wilson's interval, and the mean width.
 
     Zipf's law has rows for all logs, for logs with fewer than twelve effective users, and for logs with twelve or more.
     """

@@ -41,7 +41,7 @@ ColumnName = Annotated[str, Field(min_length=1)]
 
 
 class TimeOptions(Options):
-    """The format of timestamps. `zone` is the zone in which days begin and end, and the zone of `iso` stamps without an offset."""
+    """The format of timestamps. `zone` is the zone in which days begin and end, and the zone of timestamps in text without an offset."""
 
     unit: Literal["s", "ms", "us", "iso"] = Field(
         default="ms",
@@ -59,13 +59,23 @@ class TimeOptions(Options):
         """Refuse a format that strptime does not know, or that leaves the day open."""
         if form is None:
             return form
-        letters = set(re.findall(r"%(.)", form.replace("%%", "")))
+        letters = set(re.findall("%(.?)", form.replace("%%", ""), re.DOTALL))
         unknown = sorted(letters - set("YymbBdjHIpMSfzaA"))
         if unknown:
             raise ValueError(f"found %{', %'.join(unknown)}, expected the letters of strptime: Y y m b B d j H I p M S f z a A")
         if not (letters & set("Yy") and ("j" in letters or (letters & set("mbB") and "d" in letters))):
             raise ValueError(f'found "{form}", expected a year, a month and a day, such as %Y-%m-%d')
+        if "I" in letters and "p" not in letters:
+            raise ValueError(f'found "{form}", expected %p beside %I: morning or afternoon')
         return form
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "TimeOptions":
+        if self.format is not None and "unit" in self.model_fields_set:
+            raise ValueError("format: found unit beside it, expected one of them. Fix: leave unit out")
+        if self.format is not None and self.format.endswith("Z") and not self.format.endswith("%Z") and self.zone != "UTC":
+            raise ValueError(f'format: found "{self.format}" in the zone {self.zone}, expected UTC, which Z stands for. Fix: unit = "iso"')
+        return self
 
 
 class Columns(Options):
@@ -74,7 +84,7 @@ class Columns(Options):
     user_id: ColumnName = Field(default=schema.USER_ID, description="Column of the user's id, text or whole numbers.")
     item_id: ColumnName = Field(default=schema.ITEM_ID, description="Column of the id of the item that was shown, text or whole numbers.")
     timestamp: ColumnName = Field(
-        default=schema.TIMESTAMP, description="Column of the moment of the impression, in the unit of `[source.time]`."
+        default=schema.TIMESTAMP, description="Column of the moment of the impression, written as `[source.time]` says."
     )
     request_id: ColumnName | None = Field(
         default=None,

@@ -56,7 +56,7 @@ def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: In
     if draws.replicates == 0 or not resampled:
         return [found for found, _ in measured]
     if len(users_U) < 2:
-        return [found if found.value is None else replace(found, reason=too_few(len(users_U))) for found, _ in measured]
+        return [found if estimate is None else replace(found, reason=too_few(len(users_U))) for found, estimate in measured]
     replicates = iter(replicate([estimate for _, estimate in measured if estimate is not None], draws, users_U))
     rows_U = np.bincount(rows.user_N, minlength=rows.users)
     return [

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from recsys import predictions as prediction_files
 from recsys.errors import ConfigError, DataError, nearest
-from recsys.evaluation.inputs.scored_impressions import as_table, check_options, read_impressions
+from recsys.evaluation.inputs.scored_impressions import Impressions, as_table, check_options, read_impressions
 from recsys.evaluation.inputs.scores import Scores, check_predictions, check_same_impressions, read_scores
 from recsys.evaluation.inputs.slices import splits
 from recsys.evaluation.inputs.targets import Target, targets
@@ -142,6 +142,7 @@ def paired(
     and where the split has no rows. The error names every run that scored other impressions than the first.
     """
     first: Scores | None = None
+    impressions: Impressions | None = None
     names, measured, problems = [], [], []
     counts: list[tuple[int, int]] = []
     means: dict[str, float] = {}
@@ -156,9 +157,10 @@ def paired(
         except DataError as error:
             problems.append(str(error))
             continue
-        if first is None:
+        if impressions is None:
             first, means = scores, prediction_files.train_means(table.schema)
-        of_split = _split(table, scores, split, Settings(name, bootstrap, 0.5, seed, means))
+            impressions = read_impressions(table, name, ())  # for all runs: another one may name no requests
+        of_split = _split(impressions, scores, split, Settings(name, bootstrap, 0.5, seed, means))
         names.append(name)
         measured.append(tuple(_measured(of_split, each) for each in judged))
         counts = counts or [_counts(of_split, each) for each in judged]
@@ -168,8 +170,7 @@ def paired(
     return Paired(tuple(names), tuple(judged), tuple(measured), users, rows)
 
 
-def _split(table: pa.Table, scores: Scores, split: str, settings: Settings) -> SplitEvaluation:
-    impressions = read_impressions(table, scores.run, ())
+def _split(impressions: Impressions, scores: Scores, split: str, settings: Settings) -> SplitEvaluation:
     by_name = dict(splits(impressions))
     if split not in by_name:
         raise DataError(f"predictions of run {scores.run}: found no {split} rows, but {', '.join(by_name)}. Fix: score days of that part")

@@ -101,6 +101,11 @@ class Points:
         found = [m.effective_users for numbers in self.paired.measured for m in numbers if m.effective_users is not None]
         return min(found, default=np.inf)
 
+    @property
+    def behind(self) -> str:
+        """The verdict on a point that is measured behind another one, and not beyond noise."""
+        return schema.NOISE if self.effective_users >= MIN_USERS else schema.UNTOLD
+
     @cached_property
     def dominated(self) -> Dominated:
         """Return which points dominate which beyond noise; none does where there are too few users for an interval."""
@@ -117,7 +122,7 @@ class Points:
         """The verdict on each point: dominated beyond noise; otherwise on the front or, as measured, behind it."""
         on_front_P = non_dominated(self.sign * self.value)
         return [
-            schema.DOMINATED if clearly_P.any() else schema.FRONT if on_front else schema.NOISE
+            schema.DOMINATED if clearly_P.any() else schema.FRONT if on_front else self.behind
             for clearly_P, on_front in zip(self.dominated.clearly_PP.T, on_front_P, strict=True)
         ]
 
@@ -185,7 +190,7 @@ def _front(points: Points) -> Iterator[dict[str, Any]]:
         by = schema.BETWEEN_POINTS.join(other for other, is_by in zip(points.names, by_P, strict=True) if is_by)
         yield _row("front", points, point=name, value=float(shares[p]), verdict=verdict, by=by or None)
     for a, b in np.argwhere(points.ahead | clearly_PP):
-        verdict = schema.DOMINATED if clearly_PP[a, b] else schema.NOISE
+        verdict = schema.DOMINATED if clearly_PP[a, b] else points.behind
         yield _row("dominates", points, point=points.names[b], by=points.names[a], value=float(share_PP[a, b]), verdict=verdict)
 
 

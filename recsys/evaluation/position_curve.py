@@ -37,8 +37,8 @@ def position_curve(
     - `model_examined`, the same with `shown` in place of the label.
 
     So observed = examined × relevant × the first bin's quotient Σ label / Σ ranking. Relevance is known up to this constant. A quotient
-    with a divisor of 0 is NaN. Intervals resample users; a bin of one user has no interval (NaN). The first bin's `examined` is 1 by
-    definition.
+    with a divisor of 0 is NaN. Intervals resample users; a bin of fewer than 20 effective users has none (NaN). The first bin's `examined`
+    is 1 by definition.
     """
     code_N, names = position
     at_N = np.flatnonzero(~np.isnan(label) & (code_N >= 0))

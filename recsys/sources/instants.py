@@ -53,9 +53,10 @@ def timestamp_column(name: str, column: str, kind: pa.DataType | None, time: Tim
         micros = iso_micros(f"CAST({column} AS VARCHAR)", time.zone)
     else:
         micros = _numeric_micros(column, kind, time.unit)
-    first, expected = _expected(time)
+    is_typed = kind in (LOCAL_TIME, UTC_TIME, pa.date32())
+    first, expected = (0, "a time between 1970 and 2100") if is_typed else _expected(time)
     plausible = f"CASE WHEN ({micros}) BETWEEN {first} AND {_LAST - 1} THEN ({micros}) END"
-    hint = time.unit if time.format is None else None
+    hint = time.unit if time.format is None and not is_typed else None
     return Column(schema.TIMESTAMP, plausible, pa.int64(), (Refusal(name, f"({plausible}) IS NULL", expected, hint_unit=hint),))
 
 

@@ -129,7 +129,7 @@ def test_interval_of_mostly_undefined_replicates_is_null_with_a_reason():
     [
         (np.zeros(0), None, "no replicates"),
         (np.arange(100.0), effective_number(np.array([7])), "too few users (1)"),
-        (np.arange(100.0), 19.9, "too few users (20)"),
+        (np.arange(100.0), 19.9, "too few users (19)"),
     ],
 )
 def test_where_nothing_varies_there_are_no_bounds(replicates_R, effective_users, says):

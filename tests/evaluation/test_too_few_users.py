@@ -62,7 +62,7 @@ def test_it_is_the_effective_number_that_counts(rng: np.random.Generator, rows_o
 
 def test_the_border_is_at_twenty() -> None:
     replicates = np.arange(100.0)
-    assert interval(replicates, 50.0, confidence=0.9, effective_users=19.99) == (None, None, "too few users (20)")
+    assert interval(replicates, 50.0, confidence=0.9, effective_users=19.99) == (None, None, "too few users (19)")
     assert interval(replicates, 50.0, confidence=0.9, effective_users=20.0).low is not None
 
 
@@ -84,6 +84,9 @@ def test_there_is_no_verdict_of_two_users(rng: np.random.Generator) -> None:
     points = Points(("mine", "noise"), (1,), both, "test", 0.95, 1)
     swept = sweep_rows(points, ([0.5, 0.5], [1.0, 1.0]))
     verdicts = [row["verdict"] for row in swept.to_pylist() if row["what"] == "front"]
-    assert "dominated" not in verdicts
+    assert sorted(verdicts) == ["behind the front, with too few users to tell", "on the front"]
     assert all(row["low"] is None for row in swept.to_pylist())
-    assert "No intervals, and no verdict beyond noise" in " ".join(sweep_words(swept))
+    words = " ".join(sweep_words(swept))
+    assert "measured behind it, with too few users to tell: 1" in words
+    assert "Too few users on test days for an interval of like (auc), watch (xauc)" in words
+    assert "no more than noise" not in words

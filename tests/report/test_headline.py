@@ -74,7 +74,7 @@ def test_a_model_that_only_knows_users_is_ahead_of_popularity_and_behind_it(log:
     )
     terminal_table(rows, said)
     text = " ".join("\n".join(said.texts).split())
-    assert "Against popularity. Finding who will: better on like (auc), watch (rmse), watch (xauc)." in text
+    assert "Against popularity. Finding who will: better on like (auc), watch (xauc)." in text
     assert "Ordering a user's list: worse on like (gauc_list), watch (xgauc_list)." in text
 
 
@@ -111,3 +111,12 @@ def test_without_replicates_lists_count() -> None:
     )
     table = whole(frame(evaluate(one, [LIKE], run="mine", bootstrap=0)))
     assert table.loc[table["is_main"], "metric"].tolist() == ["auc", "gauc_list"]
+
+
+def test_runs_are_compared_in_the_lists_of_the_first(log: pd.DataFrame) -> None:
+    """The same predictions in a file that names no requests are no other order."""
+    mine = predicting(log, log["quality"])
+    both = paired(
+        [("a", mine), ("b", mine.drop(columns="request_id"))], [LIKE, WATCH], headline([LIKE, WATCH]), split="test", bootstrap=50, seed=0
+    )
+    assert [one.value for one in both.measured[0]] == [one.value for one in both.measured[1]]

@@ -298,3 +298,24 @@ def test_times_of_1997_are_read_and_a_wrong_unit_is_still_named(tmp_path: Path, 
     for other in {"s", "ms", "us"} - {unit}:
         with pytest.raises(DataError, match=rf'the unit seems to be {unit}: set source\.time\.unit = "{unit}"'):
             ingest(time={"unit": other}, to=f"out-{other}")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"format": "%Y-%m-%d %"}, "expected the letters of strptime"),
+        ({"format": "%Y-%m-%d %\nH"}, "expected the letters of strptime"),
+        ({"format": "%Y-%m-%d %I:%M"}, "expected %p beside %I"),
+        ({"format": "%Y-%m-%d", "unit": "s"}, "found unit beside it"),
+        ({"format": "%Y-%m-%dT%H:%M:%SZ", "zone": "Europe/Berlin"}, "expected UTC, which Z stands for"),
+    ],
+)
+def test_forms_that_would_be_read_wrongly_are_refused(options: dict[str, str], words: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(words)):
+        TimeOptions(**options)
+
+
+def test_times_of_parquet_may_lie_in_1970(tmp_path: Path, ingest: Callable) -> None:
+    moments = [datetime(1970, 6, 1, tzinfo=UTC), datetime(1997, 6, 1, tzinfo=UTC), datetime(2097, 6, 1, tzinfo=UTC)]
+    make_log(3).assign(ts=moments).to_parquet(tmp_path / "log.parquet")
+    assert sorted(ingest("log.parquet").table("events")["timestamp"].to_pylist()) == [int(one.timestamp() * 1_000) for one in moments]

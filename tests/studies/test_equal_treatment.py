@@ -9,7 +9,7 @@ from scipy import stats
 from studies.equal_treatment import one_world, summary
 
 TINY = Path(__file__).parents[2] / "pipelines" / "tiny.toml"
-SMALL = ["source.users=60", "evaluate.bootstrap=20", "source.days=4", "features.history=0", "features.slices=[]"]
+SMALL = ["source.users=200", "evaluate.bootstrap=20", "source.days=4", "features.history=0", "features.slices=[]"]
 DAYS = [
     'split.train=["2024-01-02", "2024-01-02"]',
     'split.validation=["2024-01-03", "2024-01-03"]',

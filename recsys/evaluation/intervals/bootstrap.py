@@ -7,6 +7,7 @@ differences paired (Efron & Tibshirani 1993; Field & Welsh 2007 for clusters).
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from threading import Lock
 from typing import Literal, NamedTuple
 
@@ -171,8 +172,8 @@ def effective_number(weight_U: IntArray | FloatArray) -> float:
 
 
 def too_few(users: float) -> str:
-    """Return the reason why so many effective users give no interval."""
-    return f"too few users ({users:.0f})"
+    """Return the reason why so many effective users give no interval. Rounded up: two users are two, whatever rows they have."""
+    return f"too few users ({min(MIN_USERS - 1, ceil(users))})"
 
 
 def interval(

@@ -13,8 +13,8 @@ from recsys.report.figures.figure import GREY, Figure, figure, named, records, s
 
 MAX_PLANES = 6
 MAX_NAMES = 8  # most names beside points: of all points, or else of those on the front; more would hide each other
-VERDICTS = (schema.FRONT, schema.NOISE, schema.DOMINATED)
-SHAPES = ("circle", "diamond", "cross")
+VERDICTS = (schema.FRONT, schema.NOISE, schema.DOMINATED, schema.UNTOLD)
+SHAPES = ("circle", "diamond", "cross", "square")
 
 
 def number_name(objective: str, metric: str) -> str:
@@ -82,7 +82,7 @@ def _labels(table: pd.DataFrame) -> pd.Series:
 
 def _goes_right(table: pd.DataFrame, lower: Sequence[bool]) -> pd.Series:
     """Return whether a point's name stands to its right. It does in the left half of the plane, so that no name is cut at an edge."""
-    middle = (table["low_x"].min() + table["high_x"].max()) / 2
+    middle = (table["low_x"].fillna(table["value_x"]).min() + table["high_x"].fillna(table["value_x"]).max()) / 2
     is_left: pd.Series = (table["value_x"] > middle) if lower[0] else (table["value_x"] <= middle)
     return is_left
 

@@ -106,7 +106,9 @@ def metrics(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
         " gives. Intervals resample users; another seed, or other days, can change more than they show."
     )
     if judged := int(shown["verdict"].notna().sum() + falls(table[table["split"] == split])["verdict"].notna().sum()):
-        about += f" {by_chance(judged, pipeline.evaluate.confidence)} These are all marks of this page: every metric, and the slices."
+        about += (
+            f" {by_chance(judged, pipeline.evaluate.confidence)} These are the marks of this section, of all metrics and of the slices."
+        )
     every = (
         "Every metric with its interval. A dash is followed by its reason. Coverage is the share of n that a value rests on: gauc and"
         " gauc_list count only users and lists with both classes. Counters that are updated during the test days lower gauc for every model"

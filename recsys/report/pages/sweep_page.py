@@ -155,6 +155,8 @@ def _words(table: pd.DataFrame) -> list[str]:
     parts = [f"on the Pareto front as measured: {counts.get(schema.FRONT, 0)}"]
     if counts.get(schema.NOISE):
         parts.append(f"behind it by no more than noise: {counts[schema.NOISE]}")
+    if counts.get(schema.UNTOLD):
+        parts.append(f"measured behind it, with too few users to tell: {counts[schema.UNTOLD]}")
     if counts.get(schema.DOMINATED):
         parts.append(
             f"dominated beyond noise, as another point beats them in some number and falls behind in none: {counts[schema.DOMINATED]}"
@@ -163,8 +165,12 @@ def _words(table: pd.DataFrame) -> list[str]:
         f"Of {len(front)} points {'; '.join(parts)}.",
         _volume_words(table).partition(": ")[0] + ".",
     ]
-    if table.loc[table["what"] == "run", "low"].isna().all():
-        words.append(f"No intervals, and no verdict beyond noise: too few of the {table['users'].min():.0f} users have many of the rows.")
+    judged = table[(table["what"] == "run") & (table["split"] == split)]
+    if len(bare := judged[judged["low"].isna()]):
+        of = ", ".join(
+            f"{objective} ({metric})" for objective, metric in dict.fromkeys(zip(bare["objective"], bare["metric"], strict=True))
+        )
+        words.append(f"Too few users on {split} days for an interval of {of}; so no point is said to be dominated beyond noise.")
     if _later(table):
         words.append(f"Points were told apart on {split} days; what a chosen one is worth stands in its numbers on {_later(table)} days.")
     else:

@@ -10,7 +10,8 @@ from recsys.list_metrics import ListMetric, is_captured, is_list_metric
 
 IN_UNITS = ("rmse",)  # in the label's unit: not to be drawn on one axis with another objective
 SPLIT_ORDER = (schema.TEST, schema.VALIDATION, schema.TRAIN)
-ALL_IMPRESSIONS, IN_LISTS, IN_USERS = "all impressions", "lists", "users"  # what a main metric looks at as a whole
+ALL_IMPRESSIONS, IN_LISTS, IN_USERS, VALUES = "all impressions", "lists", "users", "values"  # what a metric asks of the predictions
+ORDERS = ("auc", "pr_auc", "xauc", "spearman")  # metrics of the order of all impressions
 BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
 KEYS = ["run", "split", "objective", "metric", "day", "slice", "slice_value"]  # these identify a number; nulls are values of their own
 
@@ -43,10 +44,14 @@ def frame(rows: pa.Table) -> pd.DataFrame:
 
 
 def scope_of(metric: str) -> str | None:
-    """Return how a metric looks at the impressions; None of one that judges the fused order."""
+    """Return what a metric asks of the predictions: an order of all impressions, lists or users, or values. None: of the fused order."""
     if is_list_metric(metric):
         return None
-    return IN_LISTS if metric in WITHIN else IN_USERS if metric in WITHIN.values() else ALL_IMPRESSIONS
+    if metric in WITHIN:
+        return IN_LISTS
+    if metric in WITHIN.values():
+        return IN_USERS
+    return ALL_IMPRESSIONS if metric in ORDERS else VALUES
 
 
 def _scopes(table: pd.DataFrame) -> pd.Series:
@@ -55,7 +60,8 @@ def _scopes(table: pd.DataFrame) -> pd.Series:
     Of the two metrics within, the one within lists counts where it has an interval, or needs none; else the one within users.
     """
     scopes = pd.Series(None, index=table.index, dtype=object)
-    scopes[table["metric"].isin(POOLED)] = ALL_IMPRESSIONS
+    pooled = table["metric"].isin(POOLED)
+    scopes[pooled] = table.loc[pooled, "metric"].map(scope_of)
     for _, of in whole(table).groupby(["run", "split", "objective"], sort=False):
         for in_lists, in_users in WITHIN.items():
             lists, users = of[of["metric"] == in_lists], of[of["metric"] == in_users]

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from recsys.report.tables.cells import Grid
-from recsys.report.tables.frame import ALL_IMPRESSIONS, BETTER, IN_LISTS, IN_USERS, UNCLEAR, WORSE, short_names
+from recsys.report.tables.frame import ALL_IMPRESSIONS, BETTER, IN_LISTS, IN_USERS, UNCLEAR, VALUES, WORSE, short_names
 
-WORDS = {BETTER: "better on", WORSE: "worse on", UNCLEAR: "inconclusive on", None: "cannot be compared on"}
+WORDS = {BETTER: "better on", WORSE: "worse on", UNCLEAR: "inconclusive on", None: "no verdict on"}
 QUESTIONS = {
     ALL_IMPRESSIONS: "Finding who will",
     IN_LISTS: "Ordering a user's list",
     IN_USERS: "Ordering a user's impressions",
+    VALUES: "Predicting the value",
     None: "By the fused order",
 }
 
