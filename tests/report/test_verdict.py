@@ -20,7 +20,8 @@ def test_every_line_is_said_once_for_each_run_under_its_verdict() -> None:
         "Against popularity. Finding who will: better on click (auc), like (auc). Ordering a user's list: worse on click (gauc_list)."
         " Ordering a user's impressions: inconclusive on like (gauc). Predicting the value: worse on watch (rmse).",
         "Against gbdt. Finding who will: worse on click (auc); inconclusive on like (auc)."
-        " Ordering a user's list: worse on click (gauc_list). Ordering a user's impressions: better on like (gauc). Predicting the value: no verdict on watch (rmse).",
+        " Ordering a user's list: worse on click (gauc_list). Ordering a user's impressions: better on like (gauc)."
+        " Predicting the value: no verdict on watch (rmse).",
     ]
 
 
