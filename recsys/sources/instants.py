@@ -1,6 +1,6 @@
-"""Timestamps as written become microseconds since 1970 UTC. A row whose time lies before 1970 or after 2099 is refused.
+"""Timestamps as written become microseconds since 1970 UTC. A row whose time lies before 1971 or after 2099 is refused.
 
-So is a number that lies in 1970: as a rule it is one of another unit. The seconds of our days, read as milliseconds, lie in January 1970.
+A time in 1970 is as a rule none: a zero, or a number of another unit. The seconds of our days, read as milliseconds, lie in January 1970.
 """
 
 from typing import Literal
@@ -54,19 +54,16 @@ def timestamp_column(name: str, column: str, kind: pa.DataType | None, time: Tim
     else:
         micros = _numeric_micros(column, kind, time.unit)
     is_typed = kind in (LOCAL_TIME, UTC_TIME, pa.date32())
-    first, expected = (0, "a time between 1970 and 2100") if is_typed else _expected(time)
-    plausible = f"CASE WHEN ({micros}) BETWEEN {first} AND {_LAST - 1} THEN ({micros}) END"
+    plausible = f"CASE WHEN ({micros}) BETWEEN {_FIRST} AND {_LAST - 1} THEN ({micros}) END"
+    expected = f"{'a time' if is_typed else _expected(time)} between 1971 and 2100"
     hint = time.unit if time.format is None and not is_typed else None
     return Column(schema.TIMESTAMP, plausible, pa.int64(), (Refusal(name, f"({plausible}) IS NULL", expected, hint_unit=hint),))
 
 
-def _expected(time: TimeOptions) -> tuple[int, str]:
-    """Return the first moment that is plausible, in microseconds, and in words what is."""
+def _expected(time: TimeOptions) -> str:
     if time.format is not None:
-        return 0, f'a time of the form "{time.format}" between 1970 and 2100'
-    if time.unit == "iso":
-        return 0, "an ISO date and time between 1970 and 2100"
-    return _FIRST, f"{_NAMES[time.unit]} since 1970-01-01 UTC, between 1971 and 2100"
+        return f'a time of the form "{time.format}"'
+    return "an ISO date and time" if time.unit == "iso" else f"{_NAMES[time.unit]} since 1970-01-01 UTC,"
 
 
 def _formatted_micros(text: str, form: str, zone: str) -> str:
