@@ -1,4 +1,4 @@
-"""What no run needs any more: the examples, their state, and the encoded days of configs whose runs are gone.
+"""Find and remove what no run needs any more: the examples, their state, and the encoded days of configs whose runs are gone.
 
 A run is never removed here. Whoever wants to be rid of one deletes its folder; what it alone needed is then found by the next pruning.
 """

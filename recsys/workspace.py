@@ -1,4 +1,4 @@
-"""The names of the folders and files in a workspace that more than one room knows, and the days that a folder of days holds.
+"""The names of the folders and files in a workspace that more than one room knows, the days that a folder of days holds, and its borders.
 
 What lies where is drawn in docs/architecture.md, "Files in the workspace".
 """

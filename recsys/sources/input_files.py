@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from recsys.errors import DataError, data_error, nearest
+from recsys.errors import DataError, Place, data_error, nearest
 
 Format = Literal["text", "parquet"]
 _KNOWN: dict[str, tuple[Format, str, bool]] = {
@@ -185,6 +185,10 @@ def _decompressed(file: InputFile, head: bytes) -> bytes:
             return stream.read(_HEAD)
     except (OSError, EOFError, zlib.error) as error:
         raise damaged_gzip(file, error) from error
+
+
+def zero_byte(place: Place) -> DataError:
+    return data_error(place, found="a zero byte", expected="text", fix="copy or export the file again")
 
 
 def damaged_gzip(file: InputFile, error: Exception) -> DataError:

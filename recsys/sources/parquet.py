@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.batch import LOCAL_TIME, NULL_TEXTS, UTC_TIME, numbered
+from recsys.sources.input_files import zero_byte
 
 _BATCH = 131_072  # rows read at once
 _ZERO = re.compile(b"\0")
@@ -118,7 +119,7 @@ def _refuse_zero_bytes(path: Path, names: Sequence[str], columns: Sequence[pa.Ar
             continue
         found = pc.index(pc.match_substring(texts, "\0"), True).as_py()
         if found >= 0:
-            raise data_error(Place(path, start + found, name), found="a zero byte", expected="text", fix="copy or export the file again")
+            raise zero_byte(Place(path, start + found, name))
 
 
 def _joined(path: Path, name: str, lists: pa.ListArray, separator: str | None) -> pa.Array:

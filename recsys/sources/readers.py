@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from recsys.errors import Place, data_error
-from recsys.sources.input_files import InputFile, sniff
+from recsys.sources.input_files import InputFile, sniff, zero_byte
 from recsys.sources.parquet import parquet_batches, typed_columns
 from recsys.sources.text import Unbalanced, first_row, text_batches
 
@@ -40,7 +40,7 @@ def header(file: InputFile) -> Header:
             fix="write the fields with the separator that the file's name says (.csv: a comma, .tsv: a tab)",
         )
     if zero := next((name for name in names if "\0" in name), None):
-        raise data_error(Place(file.path, column=zero), found="a zero byte", expected="text", fix="copy or export the file again")
+        raise zero_byte(Place(file.path, column=zero))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise data_error(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.batch import NULL_TEXTS, numbered
-from recsys.sources.input_files import InputFile, damaged_gzip
+from recsys.sources.input_files import InputFile, damaged_gzip, zero_byte
 from recsys.sources.lines import numbered_rows
 from recsys.sources.quoting import unpaired_quote
 
@@ -153,7 +153,7 @@ def _odd_byte(file: InputFile) -> DataError | None:
                 continue
             column = names[place] if place < len(names) else None
             if odd.group() == "\0":
-                return data_error(Place(file.path, line, column), found="a zero byte", expected="text", fix="copy or export the file again")
+                return zero_byte(Place(file.path, line, column))
             there = cell[odd.start() :].encode(errors="surrogateescape")[:4]
             found = f"bytes that are not UTF-8 ({there!r}){'' if names else ' in the header'}"
             return data_error(Place(file.path, line, column), found=found, expected="UTF-8 text", fix="export it as UTF-8")

@@ -15,7 +15,7 @@ from recsys.progress import Console
 from recsys.workspace import day_folder, day_of, days_in
 
 _UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}
-_CERTAIN = 0.5  # of an estimate from days of the same config: no day has needed less per byte that it was made from
+_CERTAIN = 0.5  # of an estimate from days of the same config, because days differ
 
 
 @dataclass(frozen=True)
