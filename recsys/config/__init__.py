@@ -5,6 +5,7 @@ from recsys.config.evaluate_options import Evaluate
 from recsys.config.features_options import Features
 from recsys.config.fuse_options import Fuse
 from recsys.config.learning import Learning
+from recsys.config.log_options import Columns, FeedbackOptions, FileFormat, Formats, TimeOptions, duration_ms
 from recsys.config.model import Model
 from recsys.config.narrowed import all_but, narrowed
 from recsys.config.pipeline import Pipeline
@@ -13,16 +14,12 @@ from recsys.config.reading import load, options_from, with_table
 from recsys.config.sources import (
     SOURCES,
     AnySource,
-    Columns,
-    FeedbackOptions,
     KuaiRandSource,
     OpenBanditSource,
     Source,
     TableSource,
-    TimeOptions,
     WorldOptions,
     WorldSource,
-    duration_ms,
 )
 from recsys.config.split_options import Split
 from recsys.config.train_options import Negatives, Train
@@ -35,6 +32,8 @@ __all__ = [
     "Evaluate",
     "Features",
     "FeedbackOptions",
+    "FileFormat",
+    "Formats",
     "Fuse",
     "KuaiRandSource",
     "Learning",

@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from recsys import schema
 from recsys.config.forms import MEMORY
-from recsys.config.sources import Duration
+from recsys.config.log_options import Duration
 from recsys.options import Options
 
 

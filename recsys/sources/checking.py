@@ -9,7 +9,7 @@ from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_
 from recsys.sources.entities import key_column
 from recsys.sources.events import own_columns
 from recsys.sources.naming import missing_column
-from recsys.sources.readers import Header, first_rows
+from recsys.sources.readers import Header, read_a_block
 from recsys.sources.resolve import raw_source
 from recsys.sources.staging import TableFiles
 
@@ -61,7 +61,7 @@ def _problems(files: TableFiles, description: Description) -> Iterator[str]:
     try:
         heads = files.headers()
         for head in heads:
-            first_rows(head)
+            read_a_block(head)
     except RecsysError as error:
         yield str(error)
         return

@@ -48,7 +48,8 @@ class Description:
 
 
 def feedback_files(feedback: FeedbackOptions) -> TableFiles:
-    return TableFiles(f"feedback {feedback.name}", (Path(feedback.file),))
+    key = f"source.feedback.{feedback.name}.format"
+    return TableFiles(f"feedback {feedback.name}", (Path(feedback.file),), written=feedback.format, key=key)
 
 
 def feedback_columns(feedback: FeedbackOptions, columns: Columns) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -17,11 +18,11 @@ from recsys.sources.description import ITEMS, USERS, Description, feedback_files
 from recsys.sources.entities import count_entities, coverage, entities_query, entities_schema, entity_columns, key_column, role_key
 from recsys.sources.events import count_events, day_of_micros, events_query, events_schema, impression_columns, require_columns
 from recsys.sources.feedback import Joined, action_columns, join
-from recsys.sources.input_files import resolve
 from recsys.sources.output import write_days, write_unique
 from recsys.sources.output_columns import Column
 from recsys.sources.refusals import Typed, typed
 from recsys.sources.resolve import raw_source
+from recsys.sources.separators import said
 from recsys.sources.staging import Staged, TableFiles, stage
 from recsys.workspace import EVENTS, PART, QUARANTINE
 
@@ -37,6 +38,12 @@ class _Work:
     reading: Reading
     console: Console
     refused: list[pa.Table] = field(default_factory=list)
+
+    def stage(self, table: TableFiles, name: str, **options: Any) -> Staged:
+        staged = stage(self.con, table, name, separators=self.reading.separators, max_bad=self.reading.max_bad, **options)
+        if (message := said(staged.files, table.role)) is not None:
+            self.console.say(message)
+        return staged
 
     def type(self, staged: Staged, columns: Sequence[Column], *, day: str | None = None) -> Typed:
         for column in columns:
@@ -74,11 +81,10 @@ def ingest(pipeline: Pipeline, folder: Path, *, fingerprint: str, console: Conso
 # --- Reading ------------------------------------------------------------------------------------------------------
 def _impressions(work: _Work) -> Typed:
     description = work.description
-    with work.console.bar("log", total=len(resolve(description.log.patterns))) as advance:
-        staged = stage(
-            work.con, description.log, "staged_log", separators=work.reading.separators, max_bad=work.reading.max_bad,
-            require=lambda names, file: require_columns(description, names, file), read=advance,
-        )  # fmt: skip
+    with work.console.bar("log", total=len(description.log.files())) as advance:
+        staged = work.stage(
+            description.log, "staged_log", require=lambda names, file: require_columns(description, names, file), read=advance
+        )
     columns = impression_columns(work.con, staged, description, work.reading)
     (moment,) = (column.sql for column in columns if column.name == schema.TIMESTAMP)
     return work.type(staged, columns, day=day_of_micros(moment, description.time.zone))
@@ -87,10 +93,7 @@ def _impressions(work: _Work) -> Typed:
 def _entities(work: _Work, role: str, table: TableFiles | None, impressions: Typed) -> Typed | None:
     if table is None:
         return None
-    staged = stage(
-        work.con, table, f"staged_{role}", separators=work.reading.separators, max_bad=work.reading.max_bad,
-        require=lambda names, file: key_column(work.description, role, names, file),
-    )  # fmt: skip
+    staged = work.stage(table, f"staged_{role}", require=lambda names, file: key_column(work.description, role, names, file))
     entities = work.type(staged, entity_columns(work.con, staged, work.description, work.reading, impressions.type(role_key(role))))
     account = _account(entities, count_entities(work.con, entities))
     work.console.say(f"{role}: {account}; {coverage(work.con, entities, impressions)}")
@@ -99,9 +102,7 @@ def _entities(work: _Work, role: str, table: TableFiles | None, impressions: Typ
 
 def _feedback(work: _Work, place: int, options: FeedbackOptions, impressions: Typed) -> Joined:
     table = feedback_files(options)
-    staged = stage(
-        work.con, table, f"staged_feedback_{place}", separators=work.reading.separators, max_bad=work.reading.max_bad, may_be_empty=True
-    )
+    staged = work.stage(table, f"staged_feedback_{place}", may_be_empty=True)
     actions = work.type(staged, action_columns(work.con, staged, options, work.description, impressions))
     joined = join(work.con, actions, impressions, options)
     refused = f", {actions.quarantined:,} in quarantine" if actions.quarantined else ""

@@ -1,62 +1,97 @@
 """The files that a path in a pipeline names, checked to be what their names say."""
 
+import codecs
+import csv
 import glob
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, cast
 
+from recsys.config import FileFormat
 from recsys.errors import DataError, Place, data_error, nearest
+from recsys.sources.decoding import STAND_IN, Utf8Bytes, needs_decoding
 
 Format = Literal["text", "parquet"]
-_KNOWN: dict[str, tuple[Format, str, bool]] = {
+_KNOWN: dict[str, tuple[Format, str | None, bool]] = {  # suffix → format, separator, whether it is compressed
     ".csv": ("text", ",", False),
     ".tsv": ("text", "\t", False),
     ".csv.gz": ("text", ",", True),
     ".tsv.gz": ("text", "\t", True),
-    ".parquet": ("parquet", "", False),
+    ".parquet": ("parquet", None, False),
 }
 KNOWN_SUFFIXES = ", ".join(_KNOWN)
+_PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
 _MAGIC = {
-    b"PAR1": "a parquet file",
-    b"\x1f\x8b": "a gzip file",
+    _PARQUET: "a parquet file",
+    _GZIP: "a gzip file",
     b"PK\x03\x04": "a zip file",
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
 _BINARY = "binary bytes"
+_USUAL = FileFormat()
 _HEAD = 65_536
 
 
 @dataclass(frozen=True)
 class InputFile:
+    """One file. `readers.header` finds its separator, which is None until then and in parquet files."""
+
     path: Path
     format: Format
-    delimiter: str
     compressed: bool
+    promised: str | None  # the separator that the suffix promises
+    written: FileFormat = field(default_factory=FileFormat)
+    key: str | None = None  # of `written` in the TOML; None where the kind of source fixes it
+    separator: str | None = None
+
+    @property
+    def delimiter(self) -> str:
+        """The separator as one byte: itself, or the byte that stands for a longer one in what `open` reads."""
+        assert self.separator is not None, f"the separator of {self.path} is not found yet"
+        return STAND_IN if needs_decoding(self.separator) else self.separator
+
+    @property
+    def is_quoted(self) -> bool:
+        return not self.written.is_unquoted and self.delimiter != STAND_IN
+
+    @property
+    def csv_options(self) -> dict[str, Any]:
+        """The options of `csv.reader` for what `open` reads."""
+        quoting = {"quotechar": self.written.quote} if self.is_quoted else {"quoting": csv.QUOTE_NONE}
+        return {"delimiter": self.delimiter, **quoting}
 
     def open(self) -> BinaryIO:
-        """Open a text file for reading its bytes, decompressed."""
+        """Open a text file for reading: decompressed, in UTF-8, fields separated by `delimiter`."""
+        raw = self.open_raw()
+        separator = self.separator if self.separator is not None and needs_decoding(self.separator) else None
+        if separator is None and codecs.lookup(self.written.encoding).name in ("utf-8", "utf-8-sig"):
+            return raw
+        return cast(BinaryIO, io.BufferedReader(Utf8Bytes(raw, self.path, self.written.encoding, separator), _HEAD))
+
+    def open_raw(self) -> BinaryIO:
+        """Open a file for reading its bytes, decompressed."""
         return cast(BinaryIO, gzip.open(self.path, "rb")) if self.compressed else self.path.open("rb")
 
 
-def resolve(patterns: Sequence[Path]) -> tuple[InputFile, ...]:
-    """Return the files of one table, in the order of their paths.
+def resolve(patterns: Sequence[Path], written: FileFormat = _USUAL, key: str | None = None) -> tuple[InputFile, ...]:
+    """Return the files of one table, in the order of their paths. `written` says how its text files are written, and stands at `key`.
 
     A pattern is one file, a glob, or a folder. A folder stands for every file of a known suffix in it and in the folders below it.
-    Raises DataError where a pattern names nothing, or a file of no known suffix.
+    Of another suffix, the first bytes say what the file is. Raises DataError where a pattern names nothing.
     """
     found: dict[Path, InputFile] = {}
     for pattern in patterns:
         try:
-            paths = _paths(pattern)
+            for path in _paths(pattern):
+                found[path] = _input_file(path, written, key)
         except OSError as error:
             raise _unreadable(pattern, error) from error
-        for path in paths:
-            found[path] = _input_file(path)
     return tuple(found[path] for path in sorted(found))
 
 
@@ -109,13 +144,15 @@ def _suffix(path: Path) -> str | None:
     return next((suffix for suffix in sorted(_KNOWN, key=len, reverse=True) if name.endswith(suffix)), None)
 
 
-def _input_file(path: Path) -> InputFile:
+def _input_file(path: Path, written: FileFormat, key: str | None) -> InputFile:
     suffix = _suffix(path)
-    if suffix is None:
-        raise data_error(
-            str(path), found=f'the suffix "{path.suffix}"', expected=f"one of {KNOWN_SUFFIXES}", fix="name the file for what it holds"
-        )
-    return InputFile(path, *_KNOWN[suffix])
+    if suffix is not None:
+        kind, separator, compressed = _KNOWN[suffix]
+    else:
+        with path.open("rb") as raw:
+            head = raw.read(len(_PARQUET))
+        kind, separator, compressed = ("parquet" if head == _PARQUET else "text"), None, head.startswith(_GZIP)
+    return InputFile(path, kind, compressed, separator, written, key)
 
 
 def sniff(file: InputFile) -> None:
@@ -134,10 +171,8 @@ def sniff(file: InputFile) -> None:
         )
     if file.format == "parquet":
         _sniff_parquet(file, head, tail)
-    elif file.compressed:
-        _sniff_text(file, _decompressed(file, head))
     else:
-        _sniff_text(file, head)
+        _sniff_text(file, _decompressed(file, head) if file.compressed else head)
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
@@ -166,22 +201,23 @@ def _sniff_text(file: InputFile, head: bytes) -> None:
             str(file.path), found="an empty file", expected="a header and rows", fix="export it again, or take it out of [source]"
         )
     what = _what(head)
-    if what != "text":
-        line = head[: head.find(b"\0")].count(b"\n") + 1
-        where = f" (a zero byte in line {line})" if what == _BINARY else ""
-        raise data_error(
-            str(file.path),
-            found=f"{what}{where}",
-            expected="UTF-8 text, as its name says",
-            fix="name the file for what it holds, or export it as UTF-8 text",
-        )
+    is_wide = codecs.lookup(file.written.encoding).name.startswith(("utf-16", "utf-32"))
+    if what == "text" or (is_wide and what in ("UTF-16 text", _BINARY)):
+        return
+    line = head[: head.find(b"\0")].count(b"\n") + 1
+    where = f" (a zero byte in line {line})" if what == _BINARY else ""
+    fix = "name the file for what it holds, or export it as UTF-8 text"
+    if what == "UTF-16 text" and file.key is not None:
+        fix = f'set {file.key}.encoding = "utf-16"'
+    as_named = "text" if _suffix(file.path) is None else "UTF-8 text, as its name says"
+    raise data_error(str(file.path), found=f"{what}{where}", expected=as_named, fix=fix)
 
 
 def _decompressed(file: InputFile, head: bytes) -> bytes:
     if not head.startswith(b"\x1f\x8b"):
         raise data_error(str(file.path), found=_what(head), expected="a gzip file, as its name says", fix="name the file for what it holds")
     try:
-        with file.open() as stream:
+        with file.open_raw() as stream:
             return stream.read(_HEAD)
     except (OSError, EOFError, zlib.error) as error:
         raise damaged_gzip(file, error) from error

@@ -14,16 +14,17 @@ _BLOCK = 8 << 20  # bytes read at once
 def lines_of(file: InputFile, rows: Sequence[int], *, of: int | None = None) -> list[int]:
     """Return the line at which each of these rows begins. In a parquet file that is the row itself.
 
-    A row counts from 1 behind the header, without blank lines. `of` is the number of rows of the file, where it is known: most files
-    have as many lines, and need not be parsed once more.
+    A row counts from 1 behind the header, if there is one, without blank lines. `of` is the number of rows of the file, where it is
+    known: most files have as many lines, and need not be parsed once more.
     """
     if file.format == "parquet":
         return list(rows)
-    if of is not None and _lines_in(file) == of + 1:
-        return [row + 1 for row in rows]
+    above = int(file.written.header)
+    if of is not None and _lines_in(file) == of + above:
+        return [row + above for row in rows]
     begins = dict.fromkeys(rows, 0)
     last = max(rows, default=0)
-    for row, (line, _) in zip(range(last + 1), numbered_rows(file), strict=False):
+    for row, (line, _) in zip(range(1 - above, last + 1), numbered_rows(file), strict=False):
         if row in begins:
             begins[row] = line
     return [begins[row] for row in rows]
@@ -38,12 +39,12 @@ class UnclosedQuoteError(Exception):
 
 
 def numbered_rows(file: InputFile, *, strict: bool = False, errors: str = "replace") -> Iterator[tuple[int, list[str]]]:
-    """Yield each row of a text file with the line at which it begins, the header first; blank lines are no rows.
+    """Yield each row of a text file with the line at which it begins, a header first; blank lines are no rows.
 
     `errors` says what becomes of bytes that are not UTF-8, as in `bytes.decode`. With `strict`, raise UnclosedQuoteError.
     """
     with _cells_of_any_size(), file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors=errors, newline="") as text:
-        rows = csv.reader(text, delimiter=file.delimiter, strict=strict)
+        rows = csv.reader(text, strict=strict, **file.csv_options)
         while True:
             line = rows.line_num + 1
             try:

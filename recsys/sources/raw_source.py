@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from recsys.config import Source
 from recsys.progress import Console
 from recsys.sources.description import Description
-from recsys.sources.input_files import resolve, short_names
+from recsys.sources.input_files import short_names
 from recsys.sources.staging import TableFiles
 
 _Options = TypeVar("_Options", bound=Source)
@@ -67,11 +67,11 @@ class GivenFiles(RawSource[_Options]):
         return {table.role: _states(table) for table in self.files().tables()}
 
     def expected_bytes(self) -> int:
-        files = {file.path for table in self.files().tables() for file in resolve(table.patterns)}
+        files = {file.path for table in self.files().tables() for file in table.files()}
         return int(_EVENTS_PER_BYTE * sum(file.stat().st_size for file in files))
 
 
 def _states(table: TableFiles) -> list[list[Any]]:
-    files = resolve(table.patterns)
+    files = table.files()
     states = [file.path.stat() for file in files]
     return [[name, state.st_size, state.st_mtime_ns] for name, state in zip(short_names(files), states, strict=True)]

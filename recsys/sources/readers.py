@@ -1,13 +1,16 @@
 """One way to look at a file and to read it, whatever its format."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from recsys.errors import Place, data_error
+from recsys.errors import Place, data_error, short
 from recsys.sources.input_files import InputFile, sniff, zero_byte
+from recsys.sources.naming import headless
 from recsys.sources.parquet import parquet_batches, typed_columns
+from recsys.sources.separators import first_rows, with_separator
 from recsys.sources.text import Unbalanced, first_row, text_batches
 
 
@@ -23,22 +26,17 @@ class Header:
 def header(file: InputFile) -> Header:
     """Return the columns of one file.
 
-    Raises DataError where the file is not what its name says, has a column twice, a type that cannot be read, or another separator.
+    Raises DataError where the file is not what its name says, has a column twice, a type that cannot be read, or another separator or
+    number of columns than the TOML says.
     """
     sniff(file)
     columns: list[tuple[str, pa.DataType | None]]
     if file.format == "parquet":
         columns = [*typed_columns(file.path)]
     else:
-        columns = [(name or f"unnamed_{place}", None) for place, name in enumerate(first_row(file))]
+        file = with_separator(file)
+        columns = [(name, None) for name in _text_columns(file)]
     names = tuple(name for name, _ in columns)
-    if file.format == "text" and len(names) == 1 and any(other in names[0] for other in ";\t|,"):
-        raise data_error(
-            str(file.path),
-            found=f"a header of one column ({names[0][:80]!r})",
-            expected=f"columns separated by {file.delimiter!r}",
-            fix="write the fields with the separator that the file's name says (.csv: a comma, .tsv: a tab)",
-        )
     if zero := next((name for name in names if "\0" in name), None):
         raise zero_byte(Place(file.path, column=zero))
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -47,12 +45,40 @@ def header(file: InputFile) -> Header:
             Place(file.path, column=twice[0]),
             found="that name more than once in the header",
             expected="a name of its own for each column",
-            fix="rename one of them",
+            fix=headless(names) or "rename one of them",
         )
     return Header(file, names, tuple(kind for _, kind in columns))
 
 
-def first_rows(head: Header) -> None:
+def _text_columns(file: InputFile) -> list[str]:
+    """Return the names of the columns: those in the TOML, else those in the header, where an empty one becomes unnamed_PLACE."""
+    if file.written.names:
+        _refuse_other_widths(file)
+        return list(file.written.names)
+    row = first_row(file)
+    if len(row) == 1 and any(other in row[0] for other in ";\t|, "):
+        raise data_error(
+            str(file.path),
+            found=f"a header of one field ({short(row[0])!r})",
+            expected=f"fields separated by {file.separator!r}",
+            fix=f"set {file.key or 'source.format'}.separator to the one that the file has",
+        )
+    return [name or f"unnamed_{place}" for place, name in enumerate(row)]
+
+
+def _refuse_other_widths(file: InputFile) -> None:
+    """Raise DataError where none of the first rows has as many fields as the TOML has names. A single row may be torn."""
+    widths = Counter(map(len, first_rows(file)))
+    if widths and len(file.written.names) not in widths:
+        raise data_error(
+            str(file.path),
+            found=f"{widths.most_common(1)[0][0]} fields in most of the first rows",
+            expected=f"{len(file.written.names)}, as {file.key or 'source.format'}.names says",
+            fix="name each column of the file, in its order, or set the separator",
+        )
+
+
+def read_a_block(head: Header) -> None:
     """Read one block of a file. Raises DataError where the block cannot be read."""
     for _ in batches(head, head.names, [pa.string()] * len(head.names), nulls=(), separators={}, unbalanced=Unbalanced()):
         return

@@ -15,7 +15,7 @@ from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.input_files import short_names
 from recsys.sources.instants import is_text, likely_unit
 from recsys.sources.output_columns import Column, Refusal
-from recsys.sources.staging import SOURCE_FILE, Staged, unbalanced_error
+from recsys.sources.staging import SOURCE_FILE, Staged, expected_fields, unbalanced_error
 
 DIGEST = "digest"
 _TOLERATED = 10  # refused rows that no day is stopped for: on a day of few rows they are chance
@@ -131,7 +131,7 @@ def _quarantine(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequen
         entries += [_entry(staged, refusals, row) for row in refused.to_pylist()]
     for place, bad in enumerate(staged.unbalanced):
         for row, fields, text in zip(bad.rows, bad.fields, bad.lines, strict=True):
-            reason = f"found {fields} fields, expected {len(staged.names)}, as in the header"
+            reason = f"found {fields} fields, expected {expected_fields(staged.files[place], len(staged.names))}"
             entries.append({SOURCE_FILE: place, SOURCE_ROW: row, "reason": reason, "raw": json.dumps(text, ensure_ascii=False)})
     entries.sort(key=lambda entry: entry[SOURCE_FILE])
     named = short_names(staged.files)
@@ -193,7 +193,7 @@ def _too_many(
     fix = f"mend the rows, or raise source.max_bad (now {max_bad:g}; {sum(counts.values()) + torn:,} rows refused in all)"
     if unit:
         fix = f'the unit seems to be {unit}: set source.time.unit = "{unit}"'
-    elif refusal.hint_unit and is_text(found):
+    elif refusal.hint_unit and is_text(found) and staged.files[0].key is not None:
         fix = 'say in source.time.format how times are written, such as "%d.%m.%Y %H:%M"'
     return data_error(place, found=_shown(found), expected=refusal.expected, bad_rows=counts[worst], rows=staged.rows, fix=fix)
 

@@ -1,12 +1,13 @@
 """All files of one table as one table of the engine: file, row, and the columns as they were written."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from recsys.config import FileFormat
 from recsys.errors import DataError, Place, data_error, nearest
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
 from recsys.sources.input_files import InputFile, resolve
@@ -31,18 +32,26 @@ _ENGINE_TYPES = {
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The files of one table. `role` is log, users, items or "feedback NAME". `nulls` are texts that stand for null."""
+    """The files of one table. `role` is log, users, items or "feedback NAME". `nulls` are texts that stand for null.
+
+    `written` says how its text files are written, and stands at `key` in the TOML, if it does.
+    """
 
     role: str
     patterns: tuple[Path, ...]
     nulls: tuple[str, ...] = ()
+    written: FileFormat = field(default_factory=FileFormat)
+    key: str | None = None
+
+    def files(self) -> tuple[InputFile, ...]:
+        return resolve(self.patterns, self.written, self.key)
 
     def headers(self) -> list[Header]:
         """Return the header of every file.
 
         Raises DataError where a file is missing or unreadable, lacks a column that another file has, or where parquet and text are mixed.
         """
-        heads = [header(file) for file in resolve(self.patterns)]
+        heads = [header(file) for file in self.files()]
         if len({head.file.format for head in heads}) > 1:
             raise data_error(
                 str(next(head.file.path for head in heads if head.file.format == "parquet")),
@@ -163,9 +172,13 @@ def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max
 
 def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, rows: int) -> DataError:
     return data_error(
-        Place(file.path, lines_of(file, bad.rows[:1])[0]), found=f"{bad.fields[0]} fields", expected=f"{fields}, as in the header",
+        Place(file.path, lines_of(file, bad.rows[:1])[0]), found=f"{bad.fields[0]} fields", expected=expected_fields(file, fields),
         bad_rows=count, rows=rows, fix="quote fields that hold the separator, or raise source.max_bad",
     )  # fmt: skip
+
+
+def expected_fields(file: InputFile, fields: int) -> str:
+    return f"{fields}, as {'in the header' if file.written.header else 'its names say'}"
 
 
 def _common_type(kinds: Sequence[pa.DataType | None]) -> pa.DataType | None:

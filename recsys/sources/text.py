@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.batch import NULL_TEXTS, numbered
+from recsys.sources.decoding import STAND_IN
 from recsys.sources.input_files import InputFile, damaged_gzip, zero_byte
 from recsys.sources.lines import numbered_rows
 from recsys.sources.quoting import unpaired_quote
@@ -38,7 +39,7 @@ class Unbalanced:
 def first_row(file: InputFile) -> list[str]:
     try:
         with file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-            return next(row for row in csv.reader(text, delimiter=file.delimiter) if row)
+            return next(row for row in csv.reader(text, **file.csv_options) if row)
     except (UnicodeDecodeError, csv.Error) as error:
         raise _odd_byte(file) or data_error(
             str(file.path), found=f"a header that cannot be read ({error})", expected="UTF-8 text", fix="export it again"
@@ -50,14 +51,15 @@ def first_row(file: InputFile) -> list[str]:
 def text_batches(
     file: InputFile, header: Sequence[str], names: Sequence[str], nulls: Sequence[str], unbalanced: Unbalanced
 ) -> Iterator[pa.RecordBatch]:
+    above = int(file.written.header)  # Arrow's row 1 is the header
     quotes = functools.cache(lambda: unpaired_quote(file))  # called only where a row spans lines
 
     def refuse(row: pa.csv.InvalidRow) -> str:
         if _LINE_END.search(row.text.encode()) and quotes():
             return "error"
-        unbalanced.rows.append(row.number - 1)  # Arrow's row 1 is the header
+        unbalanced.rows.append(row.number - above)
         unbalanced.fields.append(row.actual_columns)
-        unbalanced.lines.append(row.text)
+        unbalanced.lines.append(row.text.replace(STAND_IN, file.separator or STAND_IN))
         return "skip"
 
     ours = [f"f{place}" for place in range(len(header))]
@@ -67,7 +69,12 @@ def text_batches(
             reader = pa.csv.open_csv(
                 _Utf8(raw),
                 read_options=pa.csv.ReadOptions(use_threads=False, column_names=ours, block_size=_BLOCK),  # threads lose row numbers
-                parse_options=pa.csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=refuse),
+                parse_options=pa.csv.ParseOptions(
+                    delimiter=file.delimiter,
+                    quote_char=file.written.quote if file.is_quoted else False,
+                    newlines_in_values=file.is_quoted,
+                    invalid_row_handler=refuse,
+                ),
                 convert_options=pa.csv.ConvertOptions(
                     column_types=dict.fromkeys(ours, pa.string()),
                     include_columns=wanted,
@@ -76,7 +83,7 @@ def text_batches(
                     check_utf8=False,
                 ),
             )
-            start = -1  # the header is the first "row" of the first batch
+            start = -above  # a header is the first "row" of the first batch
             for batch in reader:
                 if any(_spans_lines(column) for column in batch.columns) and (error := quotes()):
                     raise error
@@ -120,7 +127,7 @@ def _unparsed(file: InputFile, error: Exception) -> DataError:
     return data_error(
         str(file.path),
         found=f"text that cannot be parsed ({str(error).splitlines()[0]})",
-        expected=f"fields separated by {file.delimiter!r}",
+        expected=f"fields separated by {file.separator!r}",
         fix="export it again",
     )
 
@@ -142,11 +149,11 @@ def _row_numbers(start: int, count: int, refused: Sequence[int]) -> NDArray[np.i
 
 
 def _odd_byte(file: InputFile) -> DataError | None:
-    """Return the error for the first cell with a byte that is not UTF-8, or with a zero byte; None where there is none.
+    """Return the error for the first cell with a byte that is no text, or with a zero byte; None where there is none.
 
     The file is read again: decoders run ahead of the rows.
     """
-    names: list[str] = []
+    names = list(file.written.names)
     for line, fields in numbered_rows(file, errors="surrogateescape"):
         for place, cell in enumerate(fields):
             if (odd := _ODD.search(cell)) is None:
@@ -156,6 +163,7 @@ def _odd_byte(file: InputFile) -> DataError | None:
                 return zero_byte(Place(file.path, line, column))
             there = cell[odd.start() :].encode(errors="surrogateescape")[:4]
             found = f"bytes that are not UTF-8 ({there!r}){'' if names else ' in the header'}"
-            return data_error(Place(file.path, line, column), found=found, expected="UTF-8 text", fix="export it as UTF-8")
+            fix = f'export it as UTF-8, or name its encoding, as in {file.key}.encoding = "latin-1"' if file.key else "export it as UTF-8"
+            return data_error(Place(file.path, line, column), found=found, expected=f"{file.written.encoding.upper()} text", fix=fix)
         names = names or fields
     return None

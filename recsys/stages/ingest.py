@@ -54,7 +54,7 @@ def _account(job: Job) -> str:
 INGEST = Stage(
     name="ingest",
     summary="Turn raw files into events, users, items and quarantine.",
-    version=2,
+    version=3,
     options=("source", "features.multi", "features.category", "features.ids"),
     free=("seed", "features.memory_limit"),
     reads=lambda job: [],

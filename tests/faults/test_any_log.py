@@ -7,7 +7,8 @@ import itertools
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +41,7 @@ class Written:
     content: bytes
     rows: tuple[tuple[str, ...], ...]
     lines: tuple[int, ...]  # at which each row begins
+    said: Mapping[str, object] = field(default_factory=dict)  # of its form, in the TOML
 
     @property
     def refused(self) -> set[int]:
@@ -88,22 +90,28 @@ def _rows(draw: st.DrawFn, *, torn: bool) -> list[tuple[str, ...]]:
 
 
 @st.composite
-def text_files(draw: st.DrawFn) -> Written:
-    """A csv or tsv of known rows: quoted where it must be or by chance, with blank lines, any line end, perhaps a mark of byte order."""
+def text_files(draw: st.DrawFn, *, plain: bool = False) -> Written:
+    """A text of known rows: quoted where it must be or by chance, with blank lines, any line end, perhaps a mark of byte order.
+
+    Unless it is `plain`, its separator need not be that of its suffix, and it may have no header.
+    """
     rows = draw(_rows(torn=True))
-    separator = draw(st.sampled_from([",", "\t"]))
+    separator = draw(st.sampled_from([",", "\t"] if plain else [",", "\t", ";", "|"]))
+    header = plain or draw(st.booleans())
+    suffix = draw(st.just({",": "csv", "\t": "tsv"}.get(separator, "txt")) if plain else st.sampled_from(["csv", "tsv", "dat"]))
     end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r\n", "\r"]))
     packed = draw(st.booleans())
     text, lines = draw(st.sampled_from(["", "\ufeff"])), []
-    for row in [HEADER, *rows]:
+    for row in [HEADER, *rows] if header else rows:
         text += end * draw(st.sampled_from([0, 0, 0, 1, 2])) if lines else ""
         lines.append(1 + len(re.findall(r"\r\n|\r|\n", text)))
         text += separator.join(_cell(cell, separator, draw) for cell in row) + end
     if draw(st.booleans()):
         text = text.removesuffix(end)
     content = text.encode()
-    name = f"log.{'csv' if separator == ',' else 'tsv'}{'.gz' if packed else ''}"
-    return Written(name, gzip.compress(content, 1) if packed else content, tuple(rows), tuple(lines[1:]))
+    said = {} if header else {"header": False, "names": HEADER, "separator": separator}
+    name = f"log.{suffix}{'.gz' if packed else ''}"
+    return Written(name, gzip.compress(content, 1) if packed else content, tuple(rows), tuple(lines[header:]), said)
 
 
 def _cell(text: str, separator: str, draw: st.DrawFn) -> str:
@@ -131,7 +139,7 @@ def parquet_files(draw: st.DrawFn) -> Written:
 @st.composite
 def damaged_files(draw: st.DrawFn) -> Written:
     """A file with bytes changed, put in, left out, or cut off; mostly a text whose header stays. Its rows are no longer known."""
-    written = draw(_mostly(text_files(), parquet_files()))
+    written = draw(_mostly(text_files(plain=True), parquet_files()))
     content = bytearray(gzip.decompress(written.content) if written.name.endswith(".gz") else written.content)
     signs = st.sampled_from([b'"', b"\n", b"\r", b",", b"\t", b"9", b"", b" ", b'"\n'])
     odd = _mostly(signs, st.sampled_from([b"\0", b"\xff", b"\xe2\x80\xa8"]) | st.binary(max_size=3))
@@ -151,7 +159,9 @@ def _ingested(base: Path, written: Written, **source: object) -> Ingested | Recs
     folder = base / str(next(_numbers))
     folder.mkdir()
     (folder / written.name).write_bytes(written.content)
-    pipeline = make_pipeline({"kind": "table", "log": folder / written.name, "columns": COLUMNS, "max_bad": 1, **source})
+    pipeline = make_pipeline(
+        {"kind": "table", "log": folder / written.name, "columns": COLUMNS, "max_bad": 1, "format": {"log": written.said}, **source}
+    )
     try:
         return Ingested(folder / "out", sources.ingest(pipeline, folder / "out", fingerprint="f", console=Console(quiet=True)))
     except RecsysError as error:

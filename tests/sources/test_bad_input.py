@@ -58,7 +58,7 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, ingest: Callable)
     assert "expected a parquet file" in _refused(tmp_path, ingest, "log.parquet", text)
     assert "expected a gzip file" in _refused(tmp_path, ingest, "log.csv.gz", text)
     assert "found a parquet file" in _refused(tmp_path, ingest, "log.csv.gz", gzip.compress(parquet))
-    assert "suffix" in _refused(tmp_path, ingest, "log.xlsx", text)
+    assert "found a zip file" in _refused(tmp_path, ingest, "log.xlsx", b"PK\x03\x04" + text)
 
 
 def test_a_file_that_was_cut_short(tmp_path: Path, ingest: Callable) -> None:
@@ -93,8 +93,10 @@ def test_a_missing_column_names_the_nearest(tmp_path: Path, ingest: Callable) ->
     assert 'did you mean "vid" or "user_uid"?' in message
 
 
-def test_another_separator_is_noticed(tmp_path: Path, ingest: Callable) -> None:
-    assert "write the fields with the separator" in _refused(tmp_path, ingest, "log.csv", _csv().replace(",", ";").encode())
+def test_a_separator_that_the_file_does_not_have_is_noticed(tmp_path: Path, ingest: Callable) -> None:
+    message = _refused(tmp_path, ingest, "log.csv", _csv().encode(), format={"log": {"separator": ";"}})
+    assert "found a header of one field ('uid,vid,ts,slot,clicked,watch'), expected fields separated by ';'" in message
+    assert "set source.format.log.separator to the one that the file has" in message
 
 
 def test_a_column_twice(tmp_path: Path, ingest: Callable) -> None:

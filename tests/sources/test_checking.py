@@ -45,10 +45,9 @@ def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_another_separator_is_one_problem_not_one_a_column(tmp_path: Path) -> None:
-    source = _source(tmp_path)
-    make_log().to_csv(tmp_path / "log.csv", index=False, sep=";")
+    source = _source(tmp_path, format={"log": {"separator": ";"}})
     (problem,) = sources.check(make_pipeline(source))
-    assert "write the fields with the separator" in problem
+    assert "set source.format.log.separator" in problem
 
 
 def test_parts_that_do_not_fit_are_a_mistake_of_the_config(tmp_path: Path) -> None:

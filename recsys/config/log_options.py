@@ -1,0 +1,204 @@
+"""The tables inside [source] that say how a log is written: its times, its columns, its text files, its feedback."""
+
+import codecs
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from recsys import schema
+from recsys.options import Options
+
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def duration_ms(text: str) -> int:
+    """Convert a whole number with a unit (s, m, h, d) to milliseconds: "10m" → 600,000. Raises ValueError for other texts."""
+    number, unit = text[:-1], text[-1:]
+    if not (number.isdecimal() and unit in _UNITS_MS):
+        raise ValueError(f'found "{text}", expected a whole number and a unit (s, m, h, d) such as "10m"')
+    return int(number) * _UNITS_MS[unit]
+
+
+def _is_duration(text: str) -> str:
+    duration_ms(text)
+    return text
+
+
+def _is_zone(zone: str) -> str:
+    if zone not in available_timezones() or zone == "localtime":  # "localtime" is the machine's own zone, not one of the data
+        near = difflib.get_close_matches(zone, available_timezones(), n=1)
+        raise ValueError(f'found "{zone}", expected an IANA time zone' + (f' such as "{near[0]}"' if near else ""))
+    return zone
+
+
+Duration = Annotated[str, AfterValidator(_is_duration)]
+Zone = Annotated[str, AfterValidator(_is_zone)]
+ColumnName = Annotated[str, Field(min_length=1)]
+
+
+class TimeOptions(Options):
+    """The format of timestamps. `zone` is the zone in which days begin and end, and the zone of timestamps in text without an offset."""
+
+    unit: Literal["s", "ms", "us", "iso"] = Field(
+        default="ms",
+        description="Unit of timestamps since 1970-01-01 UTC: seconds, milliseconds, microseconds; `iso`: text. Parquet times need none.",
+    )
+    format: str | None = Field(
+        default=None,
+        description="Form of other timestamps in the letters of strptime, such as `%Y-%m-%d %H`; without it: `unit` says how to read them.",
+    )
+    zone: Zone = Field(default="UTC", description="Zone in which days begin and end, and the zone of timestamps in text without an offset.")
+
+    @field_validator("format")
+    @classmethod
+    def _tells_the_day(cls, form: str | None) -> str | None:
+        """Refuse a format that strptime does not know, or that leaves the day open."""
+        if form is None:
+            return form
+        letters = set(re.findall("%(.?)", form.replace("%%", ""), re.DOTALL))
+        unknown = sorted(letters - set("YymbBdjHIpMSfzaA"))
+        if unknown:
+            raise ValueError(f"found %{', %'.join(unknown)}, expected the letters of strptime: Y y m b B d j H I p M S f z a A")
+        if not (letters & set("Yy") and ("j" in letters or (letters & set("mbB") and "d" in letters))):
+            raise ValueError(f'found "{form}", expected a year, a month and a day, such as %Y-%m-%d')
+        if "I" in letters and "p" not in letters:
+            raise ValueError(f'found "{form}", expected %p beside %I: morning or afternoon')
+        return form
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "TimeOptions":
+        if self.format is not None and "unit" in self.model_fields_set:
+            raise ValueError("format: found unit beside it, expected one of them. Fix: leave unit out")
+        if self.format is not None and self.format.endswith("Z") and not self.format.endswith("%Z") and self.zone != "UTC":
+            raise ValueError(f'format: found "{self.format}" in the zone {self.zone}, expected UTC, which Z stands for. Fix: unit = "iso"')
+        return self
+
+
+class Columns(Options):
+    """Our column names, each with the log's name for it. The first three default to our own names; the others are absent unless named."""
+
+    user_id: ColumnName = Field(default=schema.USER_ID, description="Column of the user's id, text or whole numbers.")
+    item_id: ColumnName = Field(default=schema.ITEM_ID, description="Column of the id of the item that was shown, text or whole numbers.")
+    timestamp: ColumnName = Field(
+        default=schema.TIMESTAMP, description="Column of the moment of the impression, written as `[source.time]` says."
+    )
+    request_id: ColumnName | None = Field(
+        default=None,
+        description="Column of the request that an impression belongs to; without it, lists are sessions of a user's impressions.",
+    )
+    query_item_id: ColumnName | None = Field(
+        default=None,
+        description="Column of the item that the user was watching when the list was shown; without it: no features of such an item.",
+    )
+    position: ColumnName | None = Field(
+        default=None,
+        description="Column of the place at which the item was shown, a whole number from 1; without it: no position bias is learned.",
+    )
+    device: ColumnName | None = Field(
+        default=None, description="Column of the device on which the item was shown, read as text; without it: no device bias is learned."
+    )
+    propensity: ColumnName | None = Field(
+        default=None,
+        description="Column of the probability with which the logging policy chose the item; without it: no off-policy metrics.",
+    )
+    target_propensity: ColumnName | None = Field(
+        default=None,
+        description="Column of the probability with which the off-policy target would choose the item; without it: no such target.",
+    )
+
+    @model_validator(mode="after")
+    def _each_its_own(self) -> "Columns":
+        theirs = list(self.named().values())
+        twice = sorted({name for name in theirs if theirs.count(name) > 1})
+        if twice:
+            raise ValueError(f"found {', '.join(twice)} named more than once, expected a column of its own for each of ours")
+        return self
+
+    def named(self) -> dict[str, str]:
+        """Return our name → the log's name, for the columns that are there."""
+        return {ours: theirs for ours, theirs in self.model_dump().items() if theirs is not None}
+
+
+class FileFormat(Options):
+    """The form of a table's text files. Parquet files need none."""
+
+    separator: str | None = Field(
+        default=None, min_length=1, description="Text between two fields, such as `\\t` or `::`; without it, the first rows tell."
+    )
+    quote: Literal['"', "'", ""] = Field(
+        default='"', description="Mark around a field that holds the separator or a line end, doubled within it; empty: no field is quoted."
+    )
+    header: bool = Field(default=True, description="Whether the first row of each file names the columns.")
+    names: tuple[ColumnName, ...] = Field(
+        default=(), description="Names of all columns, in the order of the file, in place of the header's; empty: the header's."
+    )
+    encoding: str = Field(default="utf-8", description="Encoding of the text, by Python's name for it, such as `latin-1` or `utf-16`.")
+
+    @field_validator("separator")
+    @classmethod
+    def _parts_fields(cls, separator: str | None) -> str | None:
+        if separator is not None and set(separator) & set("\n\r\0\"'"):
+            raise ValueError(f"found {separator!r}, expected no line end, quote or zero byte in it")
+        return separator
+
+    @field_validator("names")
+    @classmethod
+    def _differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"found {', '.join(twice)} more than once, expected a name of its own for each column")
+        return names
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, encoding: str) -> str:
+        try:
+            "a".encode(encoding)
+            codecs.getincrementaldecoder(encoding)
+        except (LookupError, ValueError) as error:
+            raise ValueError(f'found "{encoding}", expected an encoding that Python knows, such as utf-8, latin-1 or utf-16') from error
+        return encoding
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "FileFormat":
+        if not self.header and not self.names:
+            raise ValueError("header: found false without names, expected the names of all columns. Fix: names = [...]")
+        if self.is_unquoted and self.quote and "quote" in self.model_fields_set:
+            raise ValueError(f'quote: found {self.quote} beside the separator {self.separator!r}, expected "": no such file quotes a field')
+        return self
+
+    @property
+    def is_unquoted(self) -> bool:
+        """Whether no field is quoted. This holds for each separator of more than one byte."""
+        return not self.quote or (self.separator is not None and len(self.separator.encode()) > 1)
+
+
+class Formats(Options):
+    """The form of the text files of each table."""
+
+    log: FileFormat = FileFormat()
+    users: FileFormat = FileFormat()
+    items: FileFormat = FileFormat()
+
+
+class FeedbackOptions(Options):
+    """Actions in a file of their own. Each joins the last matching impression at or before it, at most `within` earlier."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="Name by which labels and signals read the feedback.")
+    file: Path = Field(description="File, glob or folder with the actions.")
+    on: tuple[Literal["user_id", "item_id", "request_id"], ...] = Field(
+        default=("user_id", "item_id"), description="Columns that an action and its impression have in common, by our names; at least one."
+    )
+    value: str | None = Field(default=None, description="Column of an action's value, a number; without it, each action has the value 1.")
+    timestamp: str | None = Field(
+        default=None, description="Column of the moment of an action; without it: the column named in `source.columns.timestamp`."
+    )
+    within: Duration = Field(
+        default="24h",
+        description="Longest time from an impression to its action; labels and signals that read it are known later by as much.",
+    )
+    format: FileFormat = FileFormat()
