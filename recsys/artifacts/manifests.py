@@ -29,19 +29,30 @@ def fingerprint(value: Any) -> str:
 
 @dataclass(frozen=True)
 class RowAccount:
-    """The numbers of rows that were read, kept, and not kept. ValueError unless `read = kept + duplicate + quarantined`."""
+    """The numbers of rows that were read, and what became of them. Raises ValueError where they do not add up.
+
+    Only an event log has the last three.
+    """
 
     read: int
     kept: int
     duplicate: int
     quarantined: int
+    joined: int = 0  # actions that became the feedback of an impression
+    repeated: int = 0  # further views of an item within a session
+    ignored: int = 0
 
     def __post_init__(self) -> None:
-        if self.read != self.kept + self.duplicate + self.quarantined:
+        if self.read != sum(self._parts().values()):
             raise ValueError(f"the row account does not add up: {self}")
 
     def __str__(self) -> str:
-        return f"read {self.read:,} = kept {self.kept:,} + duplicate {self.duplicate:,} + quarantined {self.quarantined:,}"
+        seldom = ("joined", "repeated", "ignored")
+        shown = [f"{name} {rows:,}" for name, rows in self._parts().items() if rows or name not in seldom]
+        return f"read {self.read:,} = {' + '.join(shown)}"
+
+    def _parts(self) -> dict[str, int]:
+        return {name: rows for name, rows in asdict(self).items() if name != "read"}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,18 @@ from recsys.config.evaluate_options import Evaluate
 from recsys.config.features_options import Features
 from recsys.config.fuse_options import Fuse
 from recsys.config.learning import Learning
-from recsys.config.log_options import Columns, FeedbackOptions, FileFormat, Formats, TimeOptions, duration_ms
+from recsys.config.log_options import (
+    ActionOptions,
+    Columns,
+    EventColumns,
+    Feedback,
+    FeedbackOptions,
+    FileFormat,
+    Formats,
+    LogColumns,
+    TimeOptions,
+    duration_ms,
+)
 from recsys.config.model import Model
 from recsys.config.narrowed import all_but, narrowed
 from recsys.config.pipeline import Pipeline
@@ -14,6 +25,7 @@ from recsys.config.reading import load, options_from, with_table
 from recsys.config.sources import (
     SOURCES,
     AnySource,
+    EventsSource,
     KuaiRandSource,
     OpenBanditSource,
     Source,
@@ -26,17 +38,22 @@ from recsys.config.train_options import Negatives, Train
 
 __all__ = [
     "SOURCES",
+    "ActionOptions",
     "AnySource",
     "Balance",
     "Columns",
     "Evaluate",
+    "EventColumns",
+    "EventsSource",
     "Features",
+    "Feedback",
     "FeedbackOptions",
     "FileFormat",
     "Formats",
     "Fuse",
     "KuaiRandSource",
     "Learning",
+    "LogColumns",
     "Model",
     "Negatives",
     "OpenBanditSource",

@@ -78,8 +78,8 @@ class TimeOptions(Options):
         return self
 
 
-class Columns(Options):
-    """Our column names, each with the log's name for it. The first three default to our own names; the others are absent unless named."""
+class LogColumns(Options):
+    """The columns that any log may have: our names, each with the log's name for it."""
 
     user_id: ColumnName = Field(default=schema.USER_ID, description="Column of the user's id, text or whole numbers.")
     item_id: ColumnName = Field(default=schema.ITEM_ID, description="Column of the id of the item that was shown, text or whole numbers.")
@@ -101,17 +101,9 @@ class Columns(Options):
     device: ColumnName | None = Field(
         default=None, description="Column of the device on which the item was shown, read as text; without it: no device bias is learned."
     )
-    propensity: ColumnName | None = Field(
-        default=None,
-        description="Column of the probability with which the logging policy chose the item; without it: no off-policy metrics.",
-    )
-    target_propensity: ColumnName | None = Field(
-        default=None,
-        description="Column of the probability with which the off-policy target would choose the item; without it: no such target.",
-    )
 
     @model_validator(mode="after")
-    def _each_its_own(self) -> "Columns":
+    def _each_its_own(self) -> "LogColumns":
         theirs = list(self.named().values())
         twice = sorted({name for name in theirs if theirs.count(name) > 1})
         if twice:
@@ -121,6 +113,25 @@ class Columns(Options):
     def named(self) -> dict[str, str]:
         """Return our name → the log's name, for the columns that are there."""
         return {ours: theirs for ours, theirs in self.model_dump().items() if theirs is not None}
+
+
+class Columns(LogColumns):
+    """The columns of a log, by our names. The first three default to our own names; the others are absent unless named."""
+
+    propensity: ColumnName | None = Field(
+        default=None,
+        description="Column of the probability with which the logging policy chose the item; without it: no off-policy metrics.",
+    )
+    target_propensity: ColumnName | None = Field(
+        default=None,
+        description="Column of the probability with which the off-policy target would choose the item; without it: no such target.",
+    )
+
+
+class EventColumns(LogColumns):
+    """The columns of an event log, by our names. The first three and `action` have defaults; the others are absent unless named."""
+
+    action: ColumnName = Field(default="action", description="Column of what the user did: a view, or one of the other actions.")
 
 
 class FileFormat(Options):
@@ -185,20 +196,37 @@ class Formats(Options):
     items: FileFormat = FileFormat()
 
 
-class FeedbackOptions(Options):
-    """Actions in a file of their own. Each joins the last matching impression at or before it, at most `within` earlier."""
+class Feedback(Options):
+    """Actions that become a value of the impression that they follow."""
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="Name by which labels and signals read the feedback.")
-    file: Path = Field(description="File, glob or folder with the actions.")
-    on: tuple[Literal["user_id", "item_id", "request_id"], ...] = Field(
-        default=("user_id", "item_id"), description="Columns that an action and its impression have in common, by our names; at least one."
-    )
     value: str | None = Field(default=None, description="Column of an action's value, a number; without it, each action has the value 1.")
-    timestamp: str | None = Field(
-        default=None, description="Column of the moment of an action; without it: the column named in `source.columns.timestamp`."
-    )
     within: Duration = Field(
         default="24h",
         description="Longest time from an impression to its action; labels and signals that read it are known later by as much.",
     )
+
+
+class FeedbackOptions(Feedback):
+    """Actions in a file of their own. Each joins the last matching impression at or before it, at most `within` earlier."""
+
+    file: Path = Field(description="File, glob or folder with the actions.")
+    on: tuple[Literal["user_id", "item_id", "request_id"], ...] = Field(
+        default=("user_id", "item_id"), description="Columns that an action and its impression have in common, by our names; at least one."
+    )
+    timestamp: str | None = Field(
+        default=None, description="Column of the moment of an action; without it: the column named in `source.columns.timestamp`."
+    )
     format: FileFormat = FileFormat()
+
+
+class ActionOptions(Feedback):
+    """Actions of an event log. Each joins the last impression of its user and item at or before it, at most `within` earlier."""
+
+    actions: tuple[str, ...] = Field(
+        default=(), description="Values of the column `source.columns.action` that are such actions; empty: the name alone."
+    )
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.actions or (self.name,)

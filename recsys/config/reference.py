@@ -62,11 +62,11 @@ def tables(annotation: Any, path: str) -> Tables:
     kinds = _kinds(annotation)
     for kind in kinds:
         heading = f"[[{path}]]" if get_origin(annotation) is tuple else f"[{path}]"
-        heading += f", kind = {_toml(get_args(kind.model_fields['kind'].annotation)[0])}" if len(kinds) > 1 else ""
-        found.setdefault(kind, []).append(heading)
+        which = f", kind = {_toml(get_args(kind.model_fields['kind'].annotation)[0])}" if len(kinds) > 1 else ""
+        found.setdefault(kind, []).append(heading + which)
         for name, field in kind.model_fields.items():
             for below, headings in tables(field.annotation, f"{path}.{name}").items():
-                found.setdefault(below, []).extend(headings)
+                found.setdefault(below, []).extend(heading + which for heading in headings)
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from recsys.config.log_options import Columns, FeedbackOptions, Formats, TimeOptions
+from recsys.config.log_options import ActionOptions, Columns, Duration, EventColumns, FeedbackOptions, Formats, TimeOptions
 from recsys.options import Options
 
 
@@ -36,6 +36,46 @@ class TableSource(Source):
     @property
     def zone(self) -> str:
         return self.time.zone
+
+
+class EventsSource(Source):
+    """An event log, read by column mapping: each row is one action of a user on an item, a view or another one."""
+
+    kind: Literal["events"] = Field(description="Kind of source that this table describes.")
+    log: Path = Field(description="File, glob or folder with the events: text, also gzipped, or parquet.")
+    users: Path | None = Field(default=None, description="File, glob or folder with one row per user; without it, users have no features.")
+    items: Path | None = Field(default=None, description="File, glob or folder with one row per item; without it, items have no features.")
+    views: tuple[str, ...] = Field(
+        min_length=1, description="Values of the column `source.columns.action` that show an item: the first per session is an impression."
+    )
+    ignore: tuple[str, ...] = Field(default=(), description="Values of that column whose rows are left out.")
+    session_gap: Duration = Field(
+        default="10m", description="Pause of a user that ends a session, which is a list; a log with a `request_id` needs none."
+    )
+    orphan: Literal["quarantine", "keep"] = Field(
+        default="quarantine",
+        description="What becomes of an action without an impression before it: quarantine, or an impression of its own.",
+    )
+    columns: EventColumns = EventColumns()
+    time: TimeOptions = TimeOptions()
+    format: Formats = Formats()
+    feedback: tuple[ActionOptions, ...] = Field(default=(), description="The other actions, each kind with a name; empty: none.")
+
+    @property
+    def zone(self) -> str:
+        return self.time.zone
+
+    @model_validator(mode="after")
+    def _each_action_once(self) -> "EventsSource":
+        names = [feedback.name for feedback in self.feedback]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"feedback: found the name {', '.join(twice)} more than once, expected a name of its own for each")
+        words = [*self.views, *self.ignore, *(word for feedback in self.feedback for word in feedback.words)]
+        if twice := sorted({word for word in words if words.count(word) > 1}):
+            raise ValueError(f"views: found {', '.join(twice)} more than once among views, ignore and feedback, expected each once")
+        if self.columns.request_id is not None and "session_gap" in self.model_fields_set:
+            raise ValueError("session_gap: found it beside columns.request_id, which parts the sessions. Fix: leave one of them out")
+        return self
 
 
 class KuaiRandSource(Source):
@@ -107,9 +147,10 @@ class SourceKind(NamedTuple):
 
 
 # The kinds of source. Both name them: pydantic and mypy need a union, everyone else needs a table.
-AnySource = Annotated[TableSource | KuaiRandSource | OpenBanditSource | WorldSource, Field(discriminator="kind")]
+AnySource = Annotated[TableSource | EventsSource | KuaiRandSource | OpenBanditSource | WorldSource, Field(discriminator="kind")]
 SOURCES = {
     "table": SourceKind(TableSource, "recsys.sources.table:Table"),
+    "events": SourceKind(EventsSource, "recsys.sources.event_log:EventLog"),
     "kuairand": SourceKind(KuaiRandSource, "recsys.sources.kuairand:KuaiRand"),
     "open_bandit": SourceKind(OpenBanditSource, "recsys.sources.open_bandit:OpenBandit"),
     "world": SourceKind(WorldSource, "recsys.sources.simulated:Simulated"),

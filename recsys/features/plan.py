@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from recsys import schema
-from recsys.config import Features, FeedbackOptions, Pipeline, duration_ms
+from recsys.config import Features, Feedback, Pipeline, duration_ms
 from recsys.features.feature_columns import Column, Columns, Table
 from recsys.features.labels import columns as label_columns
 from recsys.features.ready_slices import READY_SLICES
@@ -103,7 +103,7 @@ def key_column(column: Column) -> str:
 
 def signal_delays(pipeline: Pipeline) -> dict[str, int]:
     """Return, per feedback, the ms from an impression to when its signal is known: label_delay + within."""
-    feedback: tuple[FeedbackOptions, ...] = getattr(pipeline.source, "feedback", ())
+    feedback: tuple[Feedback, ...] = getattr(pipeline.source, "feedback", ())
     return {entry.name: duration_ms(pipeline.features.label_delay) + duration_ms(entry.within) for entry in feedback}
 
 
@@ -155,7 +155,7 @@ def _delay(stored: str, pipeline: Pipeline) -> int:
     if not stored.startswith(schema.FEEDBACK):
         return label_delay
     # A feedback that the source joins by itself keeps the default `within`, because a later moment is safer.
-    by_itself = label_delay + duration_ms(FeedbackOptions.model_fields["within"].default)
+    by_itself = label_delay + duration_ms(Feedback.model_fields["within"].default)
     return signal_delays(pipeline).get(schema.strip(stored, schema.FEEDBACK), by_itself)
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from recsys import schema
 from recsys.config import Pipeline
 from recsys.errors import RecsysError
 from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_columns, feedback_files
 from recsys.sources.entities import key_column
-from recsys.sources.events import own_columns
+from recsys.sources.events import log_columns, own_columns
 from recsys.sources.naming import missing_column
 from recsys.sources.readers import Header, read_a_block
 from recsys.sources.resolve import raw_source
@@ -36,8 +37,8 @@ def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:
     with raw_source(pipeline).peeked() as description:
         found = {
             LOG: own_columns(description, _first(description.log).names),
-            KNOWN: list(description.columns.named()),
-            FEEDBACK: [feedback.name for feedback in description.feedback],
+            KNOWN: _known(description),
+            FEEDBACK: description.feedback_names(),
         }
         for role, files in ((USERS, description.users), (ITEMS, description.items)):
             found[role] = []
@@ -46,6 +47,12 @@ def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:
                 key = key_column(description, role, head.names, head.file.path)
                 found[role] = [name for name in head.names if name != key]
         return found
+
+
+def _known(description: Description) -> list[str]:
+    """Return our names of the columns that the events will have. Sessions of an event log stand in for requests."""
+    known = [name for name in description.columns.named() if name in schema.KNOWN_COLUMNS]
+    return known if description.events is None or schema.REQUEST_ID in known else [*known, schema.REQUEST_ID]
 
 
 def check(pipeline: Pipeline) -> list[str]:
@@ -79,7 +86,7 @@ def _problems(files: TableFiles, description: Description) -> Iterator[str]:
 def _needed(files: TableFiles, description: Description) -> dict[str, str]:
     """Return the columns that the files of a table must have, as TOML key → column."""
     if files.role == LOG:
-        return {f"source.columns.{ours}": theirs for ours, theirs in description.columns.named().items()}
+        return log_columns(description)
     for feedback in description.feedback:
         if files.role == feedback_files(feedback).role:
             return feedback_columns(feedback, description.columns)

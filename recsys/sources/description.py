@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsys import schema
-from recsys.config import Columns, FeedbackOptions, TimeOptions
+from recsys.config import EventsSource, FeedbackOptions, FileFormat, LogColumns, TimeOptions
 from recsys.errors import ConfigError
 from recsys.sources.staging import TableFiles
 
@@ -16,9 +16,10 @@ class Description:
     log: TableFiles
     users: TableFiles | None
     items: TableFiles | None
-    columns: Columns
+    columns: LogColumns
     time: TimeOptions
     feedback: tuple[FeedbackOptions, ...] = ()
+    events: EventsSource | None = None  # where each row of the log is one action
 
     def __post_init__(self) -> None:
         """Raise ConfigError where two feedbacks share a name, or one is joined on no column or on a column that the log lacks."""
@@ -42,9 +43,22 @@ class Description:
         entities = [table for table in (self.users, self.items) if table is not None]
         return [self.log, *entities, *(feedback_files(feedback) for feedback in self.feedback)]
 
+    def feedback_names(self) -> list[str]:
+        return [feedback.name for feedback in (self.events.feedback if self.events else self.feedback)]
+
+    def values(self) -> dict[str, str]:
+        """Return the columns of an event log that hold the value of an action, as TOML key → column."""
+        feedback = self.events.feedback if self.events else ()
+        return {f"source.feedback.{entry.name}.value": entry.value for entry in feedback if entry.value is not None}
+
     def key(self, role: str) -> tuple[str, str]:
         """Return our name for the key of users or items, and the log's name for it."""
         return (schema.USER_ID, self.columns.user_id) if role == USERS else (schema.ITEM_ID, self.columns.item_id)
+
+
+def table_files(role: str, path: Path, written: FileFormat) -> TableFiles:
+    """Return the files of the log, of users or of items, whose form the TOML says in source.format."""
+    return TableFiles(role, (path,), written=written, key=f"source.format.{role}")
 
 
 def feedback_files(feedback: FeedbackOptions) -> TableFiles:
@@ -52,7 +66,7 @@ def feedback_files(feedback: FeedbackOptions) -> TableFiles:
     return TableFiles(f"feedback {feedback.name}", (Path(feedback.file),), written=feedback.format, key=key)
 
 
-def feedback_columns(feedback: FeedbackOptions, columns: Columns) -> dict[str, str]:
+def feedback_columns(feedback: FeedbackOptions, columns: LogColumns) -> dict[str, str]:
     """Return the columns that the feedback's file must have, as TOML key → column."""
     named = columns.named()
     needed = {f"source.columns.{ours}": named[ours] for ours in feedback.on}

@@ -23,15 +23,20 @@ _EVENT_ID_BITS = 63  # of the 128 bits of an md5: they make a non-negative int64
 
 
 def require_columns(description: Description, names: Sequence[str], file: Path) -> None:
-    """Raise DataError for the first mapped column that the log does not have."""
-    for ours, theirs in description.columns.named().items():
+    """Raise DataError for the first column that the TOML names and the log does not have."""
+    for where, theirs in log_columns(description).items():
         if theirs not in names:
-            raise missing_column(file, theirs, names, f"source.columns.{ours}")
+            raise missing_column(file, theirs, names, where)
+
+
+def log_columns(description: Description) -> dict[str, str]:
+    """Return the columns that the log must have, as TOML key → column."""
+    return {f"source.columns.{ours}": theirs for ours, theirs in description.columns.named().items()} | description.values()
 
 
 def own_columns(description: Description, names: Sequence[str]) -> list[str]:
-    """Return the columns of the log that are mapped to none of our names, in the order of their names."""
-    return sorted(set(names) - set(description.columns.named().values()))
+    """Return the columns of the log that the TOML names for nothing, in the order of their names."""
+    return sorted(set(names) - set(log_columns(description).values()))
 
 
 def impression_columns(con: duckdb.DuckDBPyConnection, staged: Staged, description: Description, reading: Reading) -> list[Column]:

@@ -5,6 +5,7 @@ several actions on one impression the last counts; of several at one moment, the
 without an action has the value null.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -54,21 +55,36 @@ def _value(staged: Staged, theirs: str | None) -> Column:
 def join(con: duckdb.DuckDBPyConnection, actions: Typed, impressions: Typed, options: FeedbackOptions) -> Joined:
     """Make the table (event_id, value) of the impressions that have an action."""
     table = actions.table.replace("typed", "joined", 1)
-    keys = ", ".join(f"{impressions.column(ours)} AS k{place}" for place, ours in enumerate(options.on))
-    on = " AND ".join(f"action.{actions.column(ours)} = shown.k{place}" for place, ours in enumerate(options.on))
+    keys = ", ".join(f"{actions.column(ours)} AS k{place}" for place, ours in enumerate(options.on))
     at, value = actions.column(schema.TIMESTAMP), actions.column(_VALUE)
-    distinct = ", ".join(f"a{place}" for place in range(len(actions.columns)))
+    acted = f"SELECT DISTINCT {keys}, {at} AS acted_at, {value} AS value, {micros(options.within)} AS within FROM {actions.table}"
+    con.execute(f"CREATE TABLE {table}_all AS {matched(f'{acted} WHERE {value} IS NOT NULL', impressions, options.on)}")
+    con.execute(f"CREATE TABLE {table} AS {last_values(f'{table}_all')}")
+    actions_count, matched_count = one_row(con, f"SELECT count(*), count({schema.EVENT_ID}) FROM {table}_all")
+    return Joined(table, actions=actions_count, unmatched=actions_count - matched_count)
+
+
+def micros(duration: str) -> int:
+    return duration_ms(duration) * 1_000
+
+
+def matched(acted: str, impressions: Typed, on: Sequence[str]) -> str:
+    """Return SQL for actions, each with the event_id of the last impression of its keys at or before it; null where there is none.
+
+    `acted` is SQL for actions: the keys of `on` as k0, k1, …; acted_at and within, in microseconds; other columns stay as they are.
+    """
     # An ASOF join needs one impression per moment and keys: of several, take the one with the largest id.
+    keys = ", ".join(f"{impressions.column(ours)} AS k{place}" for place, ours in enumerate(on))
     shown_at = impressions.column(schema.TIMESTAMP)
     shown = f"SELECT {keys}, {shown_at} AS shown_at, max({event_id()}) AS {schema.EVENT_ID} FROM {impressions.table} GROUP BY ALL"
-    matched = f"""
-        SELECT shown.{schema.EVENT_ID}, action.{at} AS acted_at, action.{value} AS value,
-               shown.shown_at >= action.{at} - {duration_ms(options.within) * 1_000} AS in_time
-        FROM (SELECT DISTINCT {distinct} FROM {actions.table} WHERE {value} IS NOT NULL) AS action
-        ASOF LEFT JOIN ({shown}) AS shown ON {on} AND action.{at} >= shown.shown_at
+    same_keys = " AND ".join(f"action.k{place} = shown.k{place}" for place in range(len(on)))
+    return f"""
+        SELECT action.*, CASE WHEN shown.shown_at >= action.acted_at - action.within THEN shown.{schema.EVENT_ID} END AS {schema.EVENT_ID}
+        FROM ({acted}) AS action ASOF LEFT JOIN ({shown}) AS shown ON {same_keys} AND action.acted_at >= shown.shown_at
     """
-    con.execute(f"CREATE TABLE {table}_all AS {matched}")
-    last = f"SELECT {schema.EVENT_ID}, max_by(value, (acted_at, value)) AS value FROM {table}_all WHERE in_time GROUP BY {schema.EVENT_ID}"
-    con.execute(f"CREATE TABLE {table} AS {last}")
-    actions_count, matched_count = one_row(con, f"SELECT count(*), count(*) FILTER (in_time) FROM {table}_all")
-    return Joined(table, actions=actions_count, unmatched=actions_count - matched_count)
+
+
+def last_values(table: str, which: str = "TRUE") -> str:
+    """Return SQL for (event_id, value): the last value of each impression, from the matched actions in which `which` holds."""
+    known = f"{schema.EVENT_ID} IS NOT NULL AND value IS NOT NULL AND {which}"
+    return f"SELECT {schema.EVENT_ID}, max_by(value, (acted_at, value)) AS value FROM {table} WHERE {known} GROUP BY {schema.EVENT_ID}"

@@ -12,6 +12,7 @@ from recsys import artifacts, schema
 from recsys.artifacts import RowAccount
 from recsys.config import FeedbackOptions, Pipeline
 from recsys.progress import Console
+from recsys.sources.actions import event_columns, part
 from recsys.sources.column_options import Reading
 from recsys.sources.database import engine
 from recsys.sources.description import ITEMS, USERS, Description, feedback_files
@@ -63,13 +64,11 @@ def ingest(pipeline: Pipeline, folder: Path, *, fingerprint: str, console: Conso
     description = raw_source(pipeline).describe(folder, console)
     with engine(folder, pipeline.features.memory_limit) as con:
         work = _Work(con, description, Reading.of(pipeline), console)
-        impressions = _impressions(work)
-        kept = count_events(con, impressions)
-        account = _account(impressions, kept)
+        impressions, feedback, account = _impressions(work)
         users, items = (
             _entities(work, role, table, impressions) for role, table in ((USERS, description.users), (ITEMS, description.items))
         )
-        feedback = {options.name: _feedback(work, place, options, impressions) for place, options in enumerate(description.feedback)}
+        feedback |= {options.name: _feedback(work, place, options, impressions) for place, options in enumerate(description.feedback)}
         for role, entities in ((USERS, users), (ITEMS, items)):
             _write_entities(work, folder / role, role, entities, impressions.type(role_key(role)), fingerprint)
         _write_quarantine(work, folder / QUARANTINE, fingerprint)
@@ -79,13 +78,32 @@ def ingest(pipeline: Pipeline, folder: Path, *, fingerprint: str, console: Conso
 
 
 # --- Reading ------------------------------------------------------------------------------------------------------
-def _impressions(work: _Work) -> Typed:
+def _impressions(work: _Work) -> tuple[Typed, dict[str, Joined], RowAccount]:
+    """Read the log. Return its impressions, the feedback that stands in the log itself, and what became of the rows."""
+    rows = _rows(work)
+    kept = count_events(work.con, rows)
+    options = work.description.events
+    if options is None:
+        return rows, {}, _account(rows, kept)
+    parted = part(work.con, rows, options)
+    work.refused.append(parted.quarantine)
+    for name, joined in parted.feedback.items():
+        work.console.say(f"feedback {name}: {joined.actions:,} different actions")
+    if parted.orphans:
+        became = "kept as impressions" if options.orphan == "keep" else 'in quarantine; source.orphan = "keep" makes impressions of them'
+        work.console.say(f"log: of {parted.actions:,} different actions {parted.orphans:,} follow no impression; they are {became}")
+    return parted.impressions, dict(parted.feedback), parted.account
+
+
+def _rows(work: _Work) -> Typed:
     description = work.description
     with work.console.bar("log", total=len(description.log.files())) as advance:
         staged = work.stage(
             description.log, "staged_log", require=lambda names, file: require_columns(description, names, file), read=advance
         )
     columns = impression_columns(work.con, staged, description, work.reading)
+    if description.events is not None:
+        columns += event_columns(staged, description.events)
     (moment,) = (column.sql for column in columns if column.name == schema.TIMESTAMP)
     return work.type(staged, columns, day=day_of_micros(moment, description.time.zone))
 

@@ -13,6 +13,7 @@ class Refusal:
     condition: str
     expected: str
     hint_unit: str | None = None  # for a timestamp: the unit in which it was read
+    fix: str | None = None  # what to do besides mending the rows
 
 
 @dataclass(frozen=True)

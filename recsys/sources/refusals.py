@@ -133,14 +133,18 @@ def _quarantine(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequen
         for row, fields, text in zip(bad.rows, bad.fields, bad.lines, strict=True):
             reason = f"found {fields} fields, expected {expected_fields(staged.files[place], len(staged.names))}"
             entries.append({SOURCE_FILE: place, SOURCE_ROW: row, "reason": reason, "raw": json.dumps(text, ensure_ascii=False)})
-    entries.sort(key=lambda entry: entry[SOURCE_FILE])
+    return quarantined(staged, entries)
+
+
+def quarantined(staged: Staged, entries: Sequence[dict[str, Any]]) -> pa.Table:
+    """Return refused rows (schema.QUARANTINE) from entries that give the file as its place, and the row by its number."""
     named = short_names(staged.files)
-    for file, group in groupby(entries, key=lambda entry: entry[SOURCE_FILE]):
+    located = []
+    for file, group in groupby(sorted(entries, key=lambda entry: entry[SOURCE_FILE]), key=lambda entry: entry[SOURCE_FILE]):
         of_file = list(group)
         lines = staged.lines(file, [entry[SOURCE_ROW] for entry in of_file])
-        for entry, line in zip(of_file, lines, strict=True):
-            entry |= {SOURCE_FILE: named[file], SOURCE_ROW: line}
-    return pa.Table.from_pylist(entries, schema=schema.QUARANTINE)
+        located += [entry | {SOURCE_FILE: named[file], SOURCE_ROW: line} for entry, line in zip(of_file, lines, strict=True)]
+    return pa.Table.from_pylist(located, schema=schema.QUARANTINE)
 
 
 def _entry(staged: Staged, refusals: Sequence[Refusal], row: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +194,8 @@ def _too_many(
     refusal = refusals[worst]
     place, found = _example(con, staged, refusals, worst + 1)
     unit = _likely_unit(refusal, found)
-    fix = f"mend the rows, or raise source.max_bad (now {max_bad:g}; {sum(counts.values()) + torn:,} rows refused in all)"
+    mend = refusal.fix or "mend the rows"
+    fix = f"{mend}, or raise source.max_bad (now {max_bad:g}; {sum(counts.values()) + torn:,} rows refused in all)"
     if unit:
         fix = f'the unit seems to be {unit}: set source.time.unit = "{unit}"'
     elif refusal.hint_unit and is_text(found) and staged.files[0].key is not None:

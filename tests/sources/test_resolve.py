@@ -11,6 +11,7 @@ from tests.sources.logs import make_pipeline
 
 SMALLEST = {  # kind → the options that have no default
     "table": {"log": "log.csv"},
+    "events": {"log": "log.csv", "views": ["view"]},
     "kuairand": {"path": "folder"},
     "open_bandit": {"path": "folder"},
     "world": {},
