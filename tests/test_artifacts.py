@@ -29,7 +29,7 @@ def test_a_folder_appears_with_files_hashes_and_rows(tmp_path: Path):
         "sha256": hashlib.sha256(part.read_bytes()).hexdigest(),
         "rows": 3,
     }
-    assert raw["rows"] == {"read": 4, "kept": 3, "duplicate": 1, "quarantined": 0}
+    assert raw["rows"] == {"read": 4, "kept": 3, "duplicate": 1, "quarantined": 0, "joined": 0, "repeated": 0, "ignored": 0}
     assert raw["config"] == {"k": 2}
     assert artifacts.read_table(tmp_path / "out" / "day=1").equals(TABLE)
 

@@ -20,6 +20,8 @@ name = "click"
 label = "is_click = 1"
 """
 
+KINDS = "table, events, kuairand, kuairec, movielens, open_bandit, world"
+
 
 @pytest.fixture
 def write(tmp_path: Path):
@@ -84,9 +86,13 @@ def test_every_problem_is_told_at_once_each_with_its_path(write):
         (
             'kind = "table"',
             'kind = "tabel"',
-            'source.kind: found tabel, expected one of table, kuairand, open_bandit, world; did you mean "table"?',
+            f'source.kind: found tabel, expected one of {KINDS}; did you mean "table"?',
         ),
-        ('kind = "table"', "", "source.kind: found no kind, expected one of table, kuairand, open_bandit, world"),
+        (
+            'kind = "table"',
+            "",
+            f"source.kind: found no kind, expected one of {KINDS}",
+        ),
         ('["2022-04-25", "2022-05-02"]', '["x", "2022-05-02"]', "split.train.0: found 'x', expected a day such as 2022-04-25"),
         ("[split]", '[source.columns]\nposition = "slot"\ndevice = "slot"\n[split]', "found slot named more than once"),
         ("[split]", '[source.columns]\nposition = ""\n[split]', "source.columns.position"),

@@ -72,7 +72,7 @@ def test_every_table_of_a_pipeline_has_its_place_in_the_order():
     assert sorted(required) == ["name", "objective", "source", "split"]  # as the introduction says; the file's name is the default of name
 
 
-@pytest.mark.parametrize("name", ["demo", "tiny", "kuairand_pure"])
+@pytest.mark.parametrize("name", ["demo", "tiny", "kuairand_pure", "movielens"])
 def test_the_page_has_each_key_of_the_pipelines(name: str):
     found = sections(reference())
     pipeline = tomllib.loads((ROOT / "pipelines" / f"{name}.toml").read_text(encoding="utf-8"))

@@ -90,6 +90,31 @@ class KuaiRandSource(Source):
         return "Asia/Shanghai"  # `date` is the UTC+8 date of time_ms
 
 
+class KuaiRecSource(Source):
+    """The official folder of KuaiRec 2.0 (Gao et al., CIKM 2022): one of its two matrices."""
+
+    kind: Literal["kuairec"] = Field(description="Kind of source that this table describes.")
+    path: Path = Field(description="Folder of the data set; its files lie in it or in its subfolder `data`.")
+    matrix: Literal["big", "small"] = Field(
+        default="big", description="Matrix whose log is read: the sparse one of the feed, or the small one that is nearly full."
+    )
+
+    @property
+    def zone(self) -> str:
+        return "Asia/Shanghai"
+
+
+class MovieLensSource(Source):
+    """The folder of a MovieLens release as it is unpacked (Harper and Konstan, TiiS 2015): 100K, 1M, 10M, 20M, 25M, 32M or latest."""
+
+    kind: Literal["movielens"] = Field(description="Kind of source that this table describes.")
+    path: Path = Field(description="Folder of the release, such as `ml-100k`; its files show which release it is.")
+
+    @property
+    def zone(self) -> str:
+        return "UTC"
+
+
 class OpenBanditSource(Source):
     """The official folder of Open Bandit (Saito et al., 2021): the log of one campaign under one policy. It has no users."""
 
@@ -147,11 +172,16 @@ class SourceKind(NamedTuple):
 
 
 # The kinds of source. Both name them: pydantic and mypy need a union, everyone else needs a table.
-AnySource = Annotated[TableSource | EventsSource | KuaiRandSource | OpenBanditSource | WorldSource, Field(discriminator="kind")]
+AnySource = Annotated[
+    TableSource | EventsSource | KuaiRandSource | KuaiRecSource | MovieLensSource | OpenBanditSource | WorldSource,
+    Field(discriminator="kind"),
+]
 SOURCES = {
     "table": SourceKind(TableSource, "recsys.sources.table:Table"),
     "events": SourceKind(EventsSource, "recsys.sources.event_log:EventLog"),
     "kuairand": SourceKind(KuaiRandSource, "recsys.sources.kuairand:KuaiRand"),
+    "kuairec": SourceKind(KuaiRecSource, "recsys.sources.kuairec:KuaiRec"),
+    "movielens": SourceKind(MovieLensSource, "recsys.sources.movielens:MovieLens"),
     "open_bandit": SourceKind(OpenBanditSource, "recsys.sources.open_bandit:OpenBandit"),
     "world": SourceKind(WorldSource, "recsys.sources.simulated:Simulated"),
 }

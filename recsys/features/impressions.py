@@ -13,6 +13,7 @@ from recsys.features.plan import FRACTION, Entity, Plan, Signal, key_column
 from recsys.objectives import Objective, chain
 
 ROW = "row"  # 0, 1, …: the place of an impression in its day, by (timestamp, event_id)
+_QUOTED = r"""^['"](.*)['"]$"""
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 
@@ -137,9 +138,17 @@ def _text(value: ir.Value) -> ir.Value:
 
 
 def _texts(value: ir.Value, separator: str | None) -> ir.Value:
-    """Return the values of one cell, in the cell's order. Values are stripped, and empty ones are dropped."""
-    parts = value.map(_text) if value.type().is_array() else _text(value).split(separator or ",")
-    return parts.map(lambda part: part.strip()).filter(lambda part: part.length() > 0)
+    """Return the values of one cell, in the cell's order. Values are stripped, and empty ones are dropped.
+
+    A text may be a list in brackets, whose values may stand in quotes, such as ['a', 'b'].
+    """
+    if value.type().is_array():
+        parts = value.map(_text).map(lambda part: part.strip())
+    else:
+        text, by = _text(value), separator or ","
+        inner = text.substr(1, text.length() - 2).split(by).map(lambda part: part.strip().re_replace(_QUOTED, r"\1"))
+        parts = (text.startswith("[") & text.endswith("]")).ifelse(inner, text.split(by).map(lambda part: part.strip()))
+    return parts.filter(lambda part: part.length() > 0)
 
 
 def _age_days(value: ir.Value, rows: ir.Table) -> ir.Value:

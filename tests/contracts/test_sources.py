@@ -1,6 +1,5 @@
 """One body over every kind of source: whatever the files look like, the same impressions come out in the same form."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,94 +10,11 @@ import pytest
 
 from recsys import artifacts, schema, sources
 from recsys.config import Pipeline
+from recsys.errors import DataError
 from recsys.progress import Console
 from recsys.workspace import days_in
+from tests.sources.miniatures import SOURCES, kuairec, movielens, small_log, table, write_csv
 from tests.spread import spread
-
-START = 1_704_103_200_000  # 2024-01-01 10:00 UTC
-TABLE = {"kind": "table", "columns": {"user_id": "uid", "item_id": "vid", "timestamp": "ts", "position": "slot"}}
-
-
-def _log(names: dict[str, str]) -> pd.DataFrame:
-    """300 impressions over three days, 12 of them twice, and 2 that cannot be used."""
-    n = np.arange(300)
-    log = pd.DataFrame(
-        {"user": n % 17, "item": n * 7 % 31, "time": START + n * 700_000, "slot": 1 + n % 10, "is_click": n % 3 == 0, "watch": n / 8}
-    )
-    log = pd.concat([log, log.iloc[::25]]).astype({"is_click": int, "user": "Int64"})
-    log.loc[log.index == 7, "user"] = pd.NA
-    log.loc[log.index == 8, "time"] = 5
-    return log.sample(frac=1, random_state=3).rename(columns=names)
-
-
-def _csv(folder: Path, log: pd.DataFrame, name: str = "log", suffix: str = ".csv") -> None:
-    log.to_csv(folder / f"{name}{suffix}", index=False, sep="\t" if ".tsv" in suffix else ",")
-
-
-def _table(suffix: str) -> Callable[[Path], dict[str, object]]:
-    def write(folder: Path) -> dict[str, object]:
-        log = _log({"user": "uid", "item": "vid", "time": "ts"})
-        logs = folder / "logs"
-        logs.mkdir()
-        if suffix == ".parquet":
-            log.to_parquet(logs / "log.parquet", index=False)
-        else:
-            _csv(logs, log, suffix=suffix)
-        pd.DataFrame({"uid": range(17), "age": range(17)}).to_csv(folder / "users.csv", index=False)
-        return {**TABLE, "log": logs, "users": folder / "users.csv"}
-
-    return write
-
-
-def _kuairand(folder: Path) -> dict[str, object]:
-    log = _log({"user": "user_id", "item": "video_id", "time": "time_ms", "slot": "tab", "watch": "play_time_ms"})
-    data = folder / "KuaiRand-Pure" / "data"
-    data.mkdir(parents=True)
-    _csv(data, log.iloc[:150], "log_standard_4_08_to_4_21_pure")
-    _csv(data, log.iloc[150:], "log_standard_4_22_to_5_08_pure")
-    pd.DataFrame({"user_id": range(17), "is_live_streamer": [-124, 1] * 8 + [0], "fans_user_num_range": "[10,100)"}).to_csv(
-        data / "user_features_pure.csv", index=False
-    )
-    pd.DataFrame({"video_id": range(31), "upload_dt": "2022-04-10", "tag": "12,65"}).to_csv(
-        data / "video_features_basic_pure.csv", index=False
-    )
-    return {"kind": "kuairand", "path": folder / "KuaiRand-Pure"}
-
-
-def _open_bandit(folder: Path) -> dict[str, object]:
-    log = _log({"item": "item_id", "time": "timestamp", "slot": "position", "is_click": "click", "watch": "user-item_affinity_0"})
-    log["timestamp"] = pd.to_datetime(log["timestamp"], unit="ms", utc=True).map(lambda time: time.isoformat(sep=" "))
-    log["user"] = log.index.to_series().where(log["user"].notna()).astype("Int64")  # a row's number, but where the log has no user
-    log["propensity_score"] = 1 / 31
-    log = log[["user", *(name for name in log.columns if name != "user")]].rename(columns={"user": ""})
-    data = folder / "open_bandit_dataset" / "bts" / "men"
-    data.mkdir(parents=True)
-    _csv(data, log, "men")
-    items = pd.DataFrame({"": range(31), "item_id": range(31), "item_feature_0": 0.5, "item_feature_1": "a1"})
-    items.to_csv(data / "item_context.csv", index=False)
-    return {"kind": "open_bandit", "path": folder / "open_bandit_dataset", "policy": "bts", "campaign": "men"}
-
-
-def _events(folder: Path) -> dict[str, object]:
-    log = _log({"user": "uid", "item": "vid", "time": "ts"}).assign(did="view")  # no two rows within ten minutes: each is an impression
-    _csv(folder, log)
-    columns = {"user_id": "uid", "item_id": "vid", "timestamp": "ts", "position": "slot", "action": "did"}
-    return {"kind": "events", "log": folder / "log.csv", "columns": columns, "views": ["view"], "feedback": [{"name": "buy"}]}
-
-
-def _world(folder: Path) -> dict[str, object]:
-    return {"kind": "world", "users": 60, "days": 3, "videos": 40}
-
-
-SOURCES = {
-    "csv": _table(".csv"),
-    "tsv.gz": _table(".tsv.gz"),
-    "parquet": _table(".parquet"),
-    "events": _events,
-    "kuairand": _kuairand,
-    "open_bandit": _open_bandit,
-    "world": _world,
-}
 
 
 def _pipeline(source: dict[str, object]) -> Pipeline:
@@ -156,8 +72,8 @@ def test_every_source_keeps_the_contract(source: dict[str, object], tmp_path: Pa
     assert len(set(ids.tolist())) == len(ids)
     assert (ids >= 0).all()
     assert sorted(zip(stamps, ids, strict=True)) == list(zip(stamps, ids, strict=True))
-    for day, table in zip(days, tables, strict=True):
-        local = pd.to_datetime(table[schema.TIMESTAMP].to_numpy(), unit="ms", utc=True).tz_convert(pipeline.zone)
+    for day, of_day in zip(days, tables, strict=True):
+        local = pd.to_datetime(of_day[schema.TIMESTAMP].to_numpy(), unit="ms", utc=True).tz_convert(pipeline.zone)
         assert set(local.strftime("%Y-%m-%d")) == {day}
 
     for name, key in (("users", schema.USER_ID), ("items", schema.ITEM_ID)):
@@ -179,9 +95,9 @@ def test_every_source_gives_the_same_bytes_again(source: dict[str, object], tmp_
 @pytest.mark.parametrize("suffix", [".csv", ".tsv.gz", ".parquet"])
 def test_order_and_splitting_of_the_files_change_no_byte(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "in").mkdir()
-    source = {**_table(suffix)(tmp_path / "in"), "max_bad": 0.02}
+    source = {**table(suffix)(tmp_path / "in"), "max_bad": 0.02}
     _ingest(source, tmp_path / "whole")
-    log = _log({"user": "uid", "item": "vid", "time": "ts"}).sample(frac=1, random_state=11)
+    log = small_log({"user": "uid", "item": "vid", "time": "ts"}).sample(frac=1, random_state=11)
     logs = tmp_path / "in" / "logs"
     (logs / f"log{suffix}").unlink()
     for part, name in enumerate("cab"):
@@ -190,7 +106,7 @@ def test_order_and_splitting_of_the_files_change_no_byte(tmp_path: Path, suffix:
         if suffix == ".parquet":
             piece.to_parquet(logs / f"{name}.parquet", index=False, row_group_size=10)
         else:
-            _csv(logs, piece, name, suffix)
+            write_csv(logs, piece, name, suffix)
     _ingest(source, tmp_path / "split")
     assert _bytes(tmp_path / "whole") == _bytes(tmp_path / "split")
 
@@ -199,7 +115,7 @@ def test_text_and_parquet_give_the_same_events(tmp_path: Path) -> None:
     for suffix in (".csv", ".parquet"):
         folder = tmp_path / suffix.strip(".")
         folder.mkdir()
-        _ingest({**_table(suffix)(folder), "max_bad": 0.02}, folder / "out")
+        _ingest({**table(suffix)(folder), "max_bad": 0.02}, folder / "out")
     assert _bytes(tmp_path / "csv" / "out") == _bytes(tmp_path / "parquet" / "out")
 
 
@@ -237,3 +153,34 @@ def test_the_real_open_bandit_is_accounted_for(open_bandit: Path, policy: str, c
         assert np.array_equal(events[ours], raw[theirs]), ours
     assert raw.index.is_unique
     assert set(events[schema.ITEM_ID]) <= set(artifacts.read_table(tmp_path / "items" / "part-0.parquet")[schema.ITEM_ID].to_pylist())
+
+
+@pytest.mark.parametrize("release", ["ml-100k", "ml-1m", "ml-10M100K", "ml-25m"])
+def test_every_release_of_movielens_has_the_same_names(release: str, tmp_path: Path) -> None:
+    pipeline = _pipeline(movielens(release)(tmp_path))
+    names = sources.columns(pipeline)
+    assert names["log"] == ["rating"]
+    assert set(names["items"]) >= {"title"} | ({"film_noir", "release_date"} if release == "ml-100k" else {"genres"})
+    assert ("zip_code" in names["users"]) == (release in ("ml-100k", "ml-1m"))
+    _ingest({**_movielens_source(pipeline), "max_bad": 0.02}, tmp_path / "out")
+    titles = artifacts.read_table(tmp_path / "out" / "items" / "part-0.parquet")["title"].to_pylist()
+    assert all("Café" in title for title in titles)
+    if names["users"]:
+        codes = artifacts.read_table(tmp_path / "out" / "users" / "part-0.parquet")["zip_code"]
+        assert codes.to_pylist()[3] == "01233"  # a code keeps its zero
+
+
+def _movielens_source(pipeline: Pipeline) -> dict[str, object]:
+    return {"kind": "movielens", "path": pipeline.source.path}  # type: ignore[union-attr]
+
+
+def test_a_folder_without_ratings_is_no_movielens(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"found no ratings of MovieLens, expected a folder with u\.data or ratings\.dat or ratings\.csv\. Fix: "
+    ):
+        sources.check(_pipeline({"kind": "movielens", "path": tmp_path}))
+
+
+def test_the_small_matrix_of_kuairec_is_a_log_of_its_own(tmp_path: Path) -> None:
+    source = kuairec(tmp_path)
+    assert _ingest({**source, "matrix": "small"}, tmp_path / "out").read == 5

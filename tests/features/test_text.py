@@ -39,3 +39,26 @@ def test_beyond_whole_numbers_it_stays_a_float(tmp_path: Path, value: float) -> 
         (text,) = engine.arrow(log.select(text=impressions._text(log["id"])))["text"].to_pylist()
     assert not text.isdigit()
     assert float(text) == value
+
+
+@pytest.mark.parametrize(
+    ("cell", "separator", "values"),
+    [
+        ("12,65", ",", ["12", "65"]),
+        ("[27, 9]", ",", ["27", "9"]),
+        ("[8]", ",", ["8"]),
+        ("[]", ",", []),
+        ("""['a', "b's", c]""", ",", ["a", "b's", "c"]),
+        ("Action|Children's", "|", ["Action", "Children's"]),
+        ("'a', 'b'", ",", ["'a'", "'b'"]),
+        ("[a", ",", ["[a"]),
+        (" a ,, b ", ",", ["a", "b"]),
+        ("", ",", []),
+        (None, ",", None),
+    ],
+)
+def test_a_cell_of_several_values_is_taken_apart(tmp_path: Path, cell: str | None, separator: str, values: list[str] | None) -> None:
+    with Engine(memory_limit="1GB", spill=tmp_path) as engine:
+        engine.rows("log", pa.table({"tags": pa.array([cell], pa.string())}))
+        log = ibis.table({"tags": "string"}, name="log")
+        assert engine.arrow(log.select(tags=impressions._texts(log["tags"], separator)))["tags"].to_pylist() == [values]

@@ -13,6 +13,8 @@ SMALLEST = {  # kind → the options that have no default
     "table": {"log": "log.csv"},
     "events": {"log": "log.csv", "views": ["view"]},
     "kuairand": {"path": "folder"},
+    "kuairec": {"path": "folder"},
+    "movielens": {"path": "ml-100k"},
     "open_bandit": {"path": "folder"},
     "world": {},
 }
@@ -36,7 +38,10 @@ def test_each_kind_has_a_reader_of_its_own() -> None:
     assert len({kind.reader for kind in SOURCES.values()}) == len(SOURCES)
 
 
-@pytest.mark.parametrize(("kind", "zone"), [("kuairand", "Asia/Shanghai"), ("open_bandit", "UTC"), ("world", "UTC")])
+@pytest.mark.parametrize(
+    ("kind", "zone"),
+    [("kuairand", "Asia/Shanghai"), ("kuairec", "Asia/Shanghai"), ("movielens", "UTC"), ("open_bandit", "UTC"), ("world", "UTC")],
+)
 def test_official_data_has_its_own_days(kind: str, zone: str) -> None:
     assert make_pipeline({"kind": kind, **SMALLEST[kind]}).zone == zone
 
