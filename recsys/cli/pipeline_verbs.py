@@ -123,12 +123,25 @@ def evaluate(
 
 
 @app.command()
-def check(pipeline: PipelineFile, overrides: Overrides = None, quiet: Quiet = False, debug: Debug = False) -> None:
-    """Read the config and the first rows of the source, report everything wrong at once, do nothing."""
-    from recsys import walk
+def check(
+    pipeline: PipelineFile,
+    overrides: Overrides = None,
+    full: Annotated[bool, typer.Option("--full", help="Read every row, not only the first 200,000 of each file.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Read the config and the first rows of the source, say what there is and everything wrong at once, do nothing."""
+    from recsys import checkup
 
-    walk.check(config.load(pipeline, overrides or ()))
-    Console(quiet=quiet).say(f"{pipeline}: nothing wrong found")
+    console = Console(quiet=quiet)
+    found = checkup.look(pipeline, overrides or (), full=full)
+    for line in found.facts:
+        console.say(line)
+    for warning in found.warnings:
+        console.say(f"warning: {warning}")
+    if found.error is not None:
+        raise found.error
+    console.say(f"{pipeline}: {'nothing wrong found' if not found.warnings else 'nothing found that a run would refuse'}")
 
 
 @app.command()

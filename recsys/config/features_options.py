@@ -23,7 +23,8 @@ class Features(Options):
         default=(), description="Columns of numbers that are read as categories, such as a surface code; text is a category by itself."
     )
     multi: dict[str, str] = Field(
-        default_factory=dict, description="Columns with several values in a cell, each with the separator of its values; empty: none."
+        default_factory=dict,
+        description="Columns with several values in a cell, each with their separator; a cell may be a list in brackets. Empty: none.",
     )
     signals: tuple[str, ...] = Field(
         default=(),

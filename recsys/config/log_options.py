@@ -38,6 +38,7 @@ def _is_zone(zone: str) -> str:
 Duration = Annotated[str, AfterValidator(_is_duration)]
 Zone = Annotated[str, AfterValidator(_is_zone)]
 ColumnName = Annotated[str, Field(min_length=1)]
+Word = Annotated[str, Field(min_length=1)]  # a value of a column: an empty cell is no value
 
 
 class TimeOptions(Options):
@@ -82,13 +83,13 @@ class LogColumns(Options):
     """The columns that any log may have: our names, each with the log's name for it."""
 
     user_id: ColumnName = Field(default=schema.USER_ID, description="Column of the user's id, text or whole numbers.")
-    item_id: ColumnName = Field(default=schema.ITEM_ID, description="Column of the id of the item that was shown, text or whole numbers.")
+    item_id: ColumnName = Field(default=schema.ITEM_ID, description="Column of the item's id, text or whole numbers.")
     timestamp: ColumnName = Field(
-        default=schema.TIMESTAMP, description="Column of the moment of the impression, written as `[source.time]` says."
+        default=schema.TIMESTAMP, description="Column of the moment that the row is about, written as `[source.time]` says."
     )
     request_id: ColumnName | None = Field(
         default=None,
-        description="Column of the request that an impression belongs to; without it, lists are sessions of a user's impressions.",
+        description="Column of the request that a row belongs to; without it, lists are sessions of a user's impressions.",
     )
     query_item_id: ColumnName | None = Field(
         default=None,
@@ -141,7 +142,8 @@ class FileFormat(Options):
         default=None, min_length=1, description="Text between two fields, such as `\\t` or `::`; without it, the first rows tell."
     )
     quote: Literal['"', "'", ""] = Field(
-        default='"', description="Mark around a field that holds the separator or a line end, doubled within it; empty: no field is quoted."
+        default='"',
+        description="Mark around a field that holds the separator or a line end; empty: none, as with a separator of several bytes.",
     )
     header: bool = Field(default=True, description="Whether the first row of each file names the columns.")
     names: tuple[ColumnName, ...] = Field(
@@ -168,9 +170,8 @@ class FileFormat(Options):
     @classmethod
     def _is_an_encoding(cls, encoding: str) -> str:
         try:
-            "a".encode(encoding)
-            codecs.getincrementaldecoder(encoding)
-        except (LookupError, ValueError) as error:
+            codecs.getincrementaldecoder(encoding)(errors="surrogateescape").decode("ab".encode(encoding))
+        except (LookupError, ValueError, TypeError) as error:
             raise ValueError(f'found "{encoding}", expected an encoding that Python knows, such as utf-8, latin-1 or utf-16') from error
         return encoding
 
@@ -178,14 +179,9 @@ class FileFormat(Options):
     def _fits_together(self) -> "FileFormat":
         if not self.header and not self.names:
             raise ValueError("header: found false without names, expected the names of all columns. Fix: names = [...]")
-        if self.is_unquoted and self.quote and "quote" in self.model_fields_set:
+        if self.separator is not None and len(self.separator.encode()) > 1 and self.quote and "quote" in self.model_fields_set:
             raise ValueError(f'quote: found {self.quote} beside the separator {self.separator!r}, expected "": no such file quotes a field')
         return self
-
-    @property
-    def is_unquoted(self) -> bool:
-        """Whether no field is quoted. This holds for each separator of more than one byte."""
-        return not self.quote or (self.separator is not None and len(self.separator.encode()) > 1)
 
 
 class Formats(Options):
@@ -223,7 +219,7 @@ class FeedbackOptions(Feedback):
 class ActionOptions(Feedback):
     """Actions of an event log. Each joins the last impression of its user and item at or before it, at most `within` earlier."""
 
-    actions: tuple[str, ...] = Field(
+    actions: tuple[Word, ...] = Field(
         default=(), description="Values of the column `source.columns.action` that are such actions; empty: the name alone."
     )
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from recsys.config.pipeline import Pipeline
 from recsys.config.problems import problems_of
+from recsys.config.sound import sound_part
 from recsys.errors import ConfigError, nearest
 from recsys.options import Options
 
@@ -21,6 +22,27 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
     Paths in the file are relative to the file, paths in an override to the shell's folder. Raises ConfigError with
     every problem found.
     """
+    raw = _read(path, overrides)
+    try:
+        return Pipeline.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError([f"{path}: {problem}" for problem in problems_of(error, raw)]) from error
+
+
+def load_in_part(path: Path, overrides: Sequence[str] = ()) -> tuple[Pipeline | None, list[str]]:
+    """Read a pipeline as `load` does, and return its problems with what of it is sound; None where too little is.
+
+    Raises ConfigError where the file cannot be read as TOML.
+    """
+    raw = _read(path, overrides)
+    try:
+        return Pipeline.model_validate(raw), []
+    except ValidationError as error:
+        return sound_part(error, raw), [f"{path}: {problem}" for problem in problems_of(error, raw)]
+
+
+def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the tables of a TOML file, overridden, with absolute paths."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -41,10 +63,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
             problems.append(f"--set {override}: {error}")
     if problems:
         raise ConfigError(problems)
-    try:
-        return Pipeline.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError([f"{path}: {problem}" for problem in problems_of(error, raw)]) from error
+    return raw
 
 
 _SOURCE_PATHS = ("log", "users", "items", "path", "file")

@@ -6,7 +6,17 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from recsys.config.log_options import ActionOptions, Columns, Duration, EventColumns, FeedbackOptions, Formats, TimeOptions
+from recsys.config.log_options import (
+    ActionOptions,
+    Columns,
+    Duration,
+    EventColumns,
+    FeedbackOptions,
+    FileFormat,
+    Formats,
+    TimeOptions,
+    Word,
+)
 from recsys.options import Options
 
 
@@ -21,6 +31,13 @@ class Source(Options):
     )
 
 
+def _require_used(formats: Formats, users: Path | None, items: Path | None) -> None:
+    """Raise ValueError for the form of a table that there is none of."""
+    for name, table in (("users", users), ("items", items)):
+        if table is None and getattr(formats, name) != FileFormat():
+            raise ValueError(f"format.{name}: found it without source.{name}, expected a table that it describes")
+
+
 class TableSource(Source):
     """Any log, read by column mapping."""
 
@@ -32,6 +49,11 @@ class TableSource(Source):
     time: TimeOptions = TimeOptions()
     format: Formats = Formats()
     feedback: tuple[FeedbackOptions, ...] = Field(default=(), description="Actions that stand in files of their own; empty: none.")
+
+    @model_validator(mode="after")
+    def _uses_its_formats(self) -> "TableSource":
+        _require_used(self.format, self.users, self.items)
+        return self
 
     @property
     def zone(self) -> str:
@@ -45,16 +67,16 @@ class EventsSource(Source):
     log: Path = Field(description="File, glob or folder with the events: text, also gzipped, or parquet.")
     users: Path | None = Field(default=None, description="File, glob or folder with one row per user; without it, users have no features.")
     items: Path | None = Field(default=None, description="File, glob or folder with one row per item; without it, items have no features.")
-    views: tuple[str, ...] = Field(
+    views: tuple[Word, ...] = Field(
         min_length=1, description="Values of the column `source.columns.action` that show an item: the first per session is an impression."
     )
-    ignore: tuple[str, ...] = Field(default=(), description="Values of that column whose rows are left out.")
+    ignore: tuple[Word, ...] = Field(default=(), description="Values of that column whose rows are left out.")
     session_gap: Duration = Field(
         default="10m", description="Pause of a user that ends a session, which is a list; a log with a `request_id` needs none."
     )
     orphan: Literal["quarantine", "keep"] = Field(
         default="quarantine",
-        description="What becomes of an action without an impression before it: quarantine, or an impression of its own.",
+        description="What becomes of an action that follows no view: quarantine (beside `max_bad`), or an impression of its own.",
     )
     columns: EventColumns = EventColumns()
     time: TimeOptions = TimeOptions()
@@ -67,6 +89,7 @@ class EventsSource(Source):
 
     @model_validator(mode="after")
     def _each_action_once(self) -> "EventsSource":
+        _require_used(self.format, self.users, self.items)
         names = [feedback.name for feedback in self.feedback]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"feedback: found the name {', '.join(twice)} more than once, expected a name of its own for each")

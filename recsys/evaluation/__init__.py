@@ -10,7 +10,7 @@ from recsys.evaluation.inputs.propensities import softmax_propensity
 from recsys.evaluation.inputs.rows import Rows
 from recsys.evaluation.inputs.scores import Scores, read_scores
 from recsys.evaluation.inputs.targets import Target, targets
-from recsys.evaluation.intervals.bootstrap import Interval, UserDraws, interval, percentile_interval
+from recsys.evaluation.intervals.bootstrap import MIN_USERS, Interval, UserDraws, effective_number, interval, percentile_interval
 from recsys.evaluation.intervals.dominance import Dominant, dominant_users
 from recsys.evaluation.intervals.seeds import SHARED_REFERENCE, SeedNoise, half_widths
 from recsys.evaluation.measured import Measured, difference
@@ -26,6 +26,7 @@ from recsys.evaluation.position_curve import position_curve
 __all__ = [
     "HEADLINE",
     "METRICS",
+    "MIN_USERS",
     "OFF_POLICY",
     "POOLED",
     "SHARED_REFERENCE",
@@ -50,6 +51,7 @@ __all__ = [
     "difference",
     "dominant_users",
     "dominates",
+    "effective_number",
     "evaluate",
     "falls",
     "front_share",

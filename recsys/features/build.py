@@ -45,7 +45,7 @@ def build(
         Engine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
         console.bar("features", len(origins)) as advance,
     ):
-        _open_sides(engine, folder, columns)
+        open_sides(engine, folder, columns)
         program = Program(engine, plan)
         for index, step in enumerate(steps):
             if (origin := origins.get(step.day.iso)) is not None:
@@ -72,7 +72,7 @@ def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples
         output.write_batches(PART, program.example_schema, batches)
 
 
-def _open_sides(engine: Engine, folder: Path, columns: Columns) -> None:
+def open_sides(engine: Engine, folder: Path, columns: Columns) -> None:
     """Open users and items under their names. A source without them gets empty tables. Raises DataError where an id has several rows."""
     for name, key, fields in ((USERS, schema.USER_ID, columns.users), (ITEMS, schema.ITEM_ID, columns.items)):
         path = folder / name / PART

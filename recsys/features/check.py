@@ -9,7 +9,7 @@ import pyarrow as pa
 from ibis.common.exceptions import IbisError
 
 from recsys import schema
-from recsys.config import Pipeline
+from recsys.config import Features, Pipeline
 from recsys.errors import ConfigError, DataError, nearest
 from recsys.features.feature_columns import Column, Columns, Table
 from recsys.features.labels import UnknownColumns, translate
@@ -20,7 +20,9 @@ from recsys.features.ready_slices import READY_SLICES
 
 
 @dataclass
-class _Problems:
+class Problems:
+    """Every problem of a pipeline on these columns, each with the key of the TOML that it is about."""
+
     config: list[str] = field(default_factory=list)  # cannot be computed, whatever the data
     data: list[str] = field(default_factory=list)  # names or types that the data lacks
 
@@ -32,15 +34,15 @@ def check(pipeline: Pipeline, columns: Mapping[str, Sequence[str]]) -> None:
 
 def require(pipeline: Pipeline, columns: Columns) -> None:
     """Raise ConfigError (expressions, leaks), or else DataError (unknown names, wrong types), with all problems found."""
-    found = _find(pipeline, columns)
+    found = problems(pipeline, columns)
     if found.config:
         raise ConfigError([*found.config, *found.data])
     if found.data:
         raise DataError("\n".join(found.data))
 
 
-def _find(pipeline: Pipeline, columns: Columns) -> _Problems:
-    found = _Problems()
+def problems(pipeline: Pipeline, columns: Columns) -> Problems:
+    found = Problems()
     _labels(pipeline, columns, found)
     _leaks(pipeline, found)
     found.config.extend(_empty(pipeline))
@@ -57,7 +59,7 @@ def event_table(columns: Columns) -> ir.Table:
     return ibis.table(dict(columns.types("events")), name="events")
 
 
-def _labels(pipeline: Pipeline, columns: Columns, found: _Problems) -> None:
+def _labels(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
     events = event_table(columns)
     known = [*_bare(columns, schema.LOG), *_bare(columns, schema.FEEDBACK)]
     for objective in pipeline.objective:
@@ -75,7 +77,7 @@ def _labels(pipeline: Pipeline, columns: Columns, found: _Problems) -> None:
                 found.config.append(f'{place}: found "{text}", which cannot be computed on these columns ({error})')
 
 
-def _leaks(pipeline: Pipeline, found: _Problems) -> None:
+def _leaks(pipeline: Pipeline, found: Problems) -> None:
     """Report features that are known only after the impression: a signal, a column that alone is a label, or the weight."""
     features = pipeline.features
     after = dict.fromkeys(features.signals, "a signal")
@@ -122,9 +124,20 @@ def _names(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
                 expected, known = f"a column of {' or '.join(tables)}", columns.names(tables)
                 if key == "slices":
                     expected, known = f"{expected}, or {' or '.join(READY_SLICES)}", [*known, *READY_SLICES]
-                yield _unknown(f"features.{key}", name, known, expected)
-            elif not _is_plain(column):
+                yield _unknown(f"features.{key}", name, known, expected) + _elsewhere(name, key, columns, features)
+            elif not is_plain(column):
                 yield f"features.{key}: found {name} of type {column.dtype}, expected a number, text, a date, true/false or a list of text"
+
+
+def _elsewhere(name: str, key: str, columns: Columns, features: Features) -> str:
+    """Return where another table has the name, and the key that reads it from there."""
+    for other, table in _SIDES.items():
+        if other != key and columns.find(name, (table,), features) is not None:
+            return f". Fix: it is a column of {'the log' if table == 'events' else table}: put it into features.{other}"
+    return ""
+
+
+_SIDES: dict[str, Table] = {"user": "users", "item": "items", "context": "events"}
 
 
 def _ready_slices(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
@@ -135,7 +148,8 @@ def _ready_slices(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
             yield f"features.slices: {found}, expected one thing of that name. Fix: call the column otherwise, or leave the slice out"
 
 
-def _is_plain(column: Column) -> bool:
+def is_plain(column: Column) -> bool:
+    """Return whether a column has a type that a feature can have."""
     kind = column.dtype.value_type if column.dtype.is_array() else column.dtype
     return bool(kind.is_numeric() or kind.is_string() or kind.is_boolean() or kind.is_date() or kind.is_timestamp() or kind.is_null())
 
@@ -162,9 +176,14 @@ def _measured(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
             known = [*_bare(columns, schema.LOG), *_bare(columns, schema.FEEDBACK)]
             yield _unknown(place, name, known, "a column of the log or a feedback")
             continue
-        dtype = columns.types("events")[stored]
-        if not (dtype.is_numeric() or dtype.is_boolean() or dtype.is_null()):
-            yield f"{place}: found {name} of type {dtype}, expected numbers of 0 or more"
+        if not is_measured(stored, columns):
+            yield f"{place}: found {name} of type {columns.types('events')[stored]}, expected numbers of 0 or more"
+
+
+def is_measured(stored: str, columns: Columns) -> bool:
+    """Return whether a column of events holds numbers, so that it can be a signal or the weight."""
+    dtype = columns.types("events")[stored]
+    return bool(dtype.is_numeric() or dtype.is_boolean() or dtype.is_null())
 
 
 def _bias(pipeline: Pipeline, columns: Columns) -> Iterator[str]:

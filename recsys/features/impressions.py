@@ -140,14 +140,16 @@ def _text(value: ir.Value) -> ir.Value:
 def _texts(value: ir.Value, separator: str | None) -> ir.Value:
     """Return the values of one cell, in the cell's order. Values are stripped, and empty ones are dropped.
 
-    A text may be a list in brackets, whose values may stand in quotes, such as ['a', 'b'].
+    A text may be a list in brackets, whose values may stand in quotes, such as ['a', 'b']. A bracket within it makes it no list.
     """
     if value.type().is_array():
         parts = value.map(_text).map(lambda part: part.strip())
     else:
         text, by = _text(value), separator or ","
-        inner = text.substr(1, text.length() - 2).split(by).map(lambda part: part.strip().re_replace(_QUOTED, r"\1"))
-        parts = (text.startswith("[") & text.endswith("]")).ifelse(inner, text.split(by).map(lambda part: part.strip()))
+        inner = text.substr(1, text.length() - 2)
+        values = inner.split(by).map(lambda part: part.strip().re_replace(_QUOTED, r"\1"))
+        is_list = text.startswith("[") & text.endswith("]") & ~inner.contains("[") & ~inner.contains("]")
+        parts = is_list.ifelse(values, text.split(by).map(lambda part: part.strip()))
     return parts.filter(lambda part: part.length() > 0)
 
 

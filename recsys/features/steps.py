@@ -61,11 +61,11 @@ def _require_parts(pipeline: Pipeline, folder: Path, days: Sequence[str]) -> Non
             folder / EVENTS,
             found=f"no rows in {', '.join(f'split.{part} ({first} to {last})' for part, (first, last) in empty.items())}",
             expected="rows in each part of the split",
-            fix=f"choose from the days that have rows: {_spans(days) or 'none'}",
+            fix=f"choose from the days that have rows: {spans(days) or 'none'}",
         )
 
 
-def _spans(days: Sequence[str]) -> str:
+def spans(days: Sequence[str]) -> str:
     """Return days as text, in order, neighbouring days as one span: `2022-04-25 to 2022-05-01, 2022-05-04`."""
     spans: list[list[date]] = []
     for day in map(date.fromisoformat, days):

@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 
 from recsys import schema
 from recsys.days import Day
-from recsys.errors import Place, data_error
+from recsys.errors import DataError, Place, data_error
 from recsys.features.plan import Plan
 from recsys.objectives import Objective
 
@@ -30,27 +30,36 @@ class _Rule:
 
 
 def require_valid(answer: Answer, impressions: ir.Table, events: ir.Table, plan: Plan, day: Day, file: Path) -> None:
-    """Raise DataError for the first rule that some row breaks.
+    """Raise DataError for the first rule that some row of a day breaks: those of `broken_rules`, and before them that it is in its day."""
+    for error in broken_rules(answer, impressions, events, plan, file, _in_day(events, day)):
+        raise error
 
-    The rules reject, in this order: impressions outside their day, signals outside their range, weights that are no
-    finite number of 0 or more, and labels that their objective cannot learn. `impressions` and `events` are the day's tables.
-    `answer` runs an expression of one row over them.
+
+def broken_rules(answer: Answer, impressions: ir.Table, events: ir.Table, plan: Plan, file: Path, *more: _Rule) -> list[DataError]:
+    """Return one error per rule that some row breaks.
+
+    The rules reject, in this order: what `more` rejects, signals outside their range, weights that are no finite number of 0 or more, and
+    labels that their objective cannot learn. `answer` runs an expression of one row over the tables.
     """
-    of_events = [_in_day(events, day), *(_signal_rule(events, signal.name, signal.stored) for signal in plan.signals)]
+    of_events = [*more, *(_signal_rule(events, signal.name, signal.stored) for signal in plan.signals)]
     of_impressions = [] if plan.weight is None else [_weight_rule(impressions, plan.weight)]
     of_impressions += [_label_rule(impressions, objective) for objective in plan.objectives]
+    errors = []
     for table, rules in ((events, of_events), (impressions, of_impressions)):
-        found = answer(_tally(table, rules))
-        for index, rule in enumerate(rules):
-            if found[f"bad.{index}"]:
-                raise data_error(
-                    Place(file, column=rule.column),
-                    found=_shown(found[f"example.{index}"]),
-                    expected=rule.expected,
-                    bad_rows=found[f"bad.{index}"],
-                    rows=found["rows"],
-                    fix=rule.fix,
-                )
+        found = answer(_tally(table, rules)) if rules else {}
+        errors += [
+            data_error(
+                Place(file, column=rule.column),
+                found=_shown(found[f"example.{index}"]),
+                expected=rule.expected,
+                bad_rows=found[f"bad.{index}"],
+                rows=found["rows"],
+                fix=rule.fix,
+            )
+            for index, rule in enumerate(rules)
+            if found[f"bad.{index}"]
+        ]
+    return errors
 
 
 def _shown(value: float | None) -> str:

@@ -2,5 +2,6 @@
 
 from recsys.sources.checking import check, columns, expected_bytes, raw_states
 from recsys.sources.ingestion import ingest
+from recsys.sources.sample import Sample, TableSample, sample
 
-__all__ = ["check", "columns", "expected_bytes", "ingest", "raw_states"]
+__all__ = ["Sample", "TableSample", "check", "columns", "expected_bytes", "ingest", "raw_states", "sample"]

@@ -1,6 +1,6 @@
 """Facts about a source before it is read: what its output depends on, its columns, and every problem found in it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recsys import schema
@@ -28,25 +28,39 @@ def expected_bytes(pipeline: Pipeline) -> int:
 
 
 def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:
-    """Return the names that a pipeline may use, by table.
+    """Return the names that a pipeline may use, by table (`names`). Raises DataError where a file cannot be read."""
+    with raw_source(pipeline).peeked() as description:
+        return names(description)
+
+
+def names(description: Description, unreadable: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return the names that a pipeline may use, by table; of the `unreadable` tables none.
 
     The log's names are those that take the prefix `log.`. The names of users and items are all their columns except the key. "feedback"
     holds the name of each feedback. "known" holds our own names of columns that the log has (position, device, …). Raises DataError where
     a file cannot be read.
     """
-    with raw_source(pipeline).peeked() as description:
-        found = {
-            LOG: own_columns(description, _first(description.log).names),
-            KNOWN: _known(description),
-            FEEDBACK: description.feedback_names(),
-        }
-        for role, files in ((USERS, description.users), (ITEMS, description.items)):
-            found[role] = []
-            if files is not None:
-                head = _first(files)
-                key = key_column(description, role, head.names, head.file.path)
-                found[role] = [name for name in head.names if name != key]
-        return found
+    head = log_header(description) if LOG in unreadable else _first(description.log)
+    if head is None:
+        return {}
+    found = {LOG: own_columns(description, head.names), KNOWN: _known(description), FEEDBACK: description.feedback_names()}
+    for role, files in ((USERS, description.users), (ITEMS, description.items)):
+        if role in unreadable:
+            continue
+        found[role] = []
+        if files is not None:
+            head = _first(files)
+            key = key_column(description, role, head.names, head.file.path)
+            found[role] = [name for name in head.names if name != key]
+    return found
+
+
+def log_header(description: Description) -> Header | None:
+    """Return the header of the log's first file, None where it cannot be read."""
+    try:
+        return _first(description.log)
+    except RecsysError:
+        return None
 
 
 def _known(description: Description) -> list[str]:
@@ -61,7 +75,12 @@ def check(pipeline: Pipeline) -> list[str]:
     Raises ConfigError where the parts of the source do not fit each other.
     """
     with raw_source(pipeline).peeked() as description:
-        return [problem for files in description.tables() for problem in _problems(files, description)]
+        return [problem for problems in problems_by_table(description).values() for problem in problems]
+
+
+def problems_by_table(description: Description) -> dict[str, list[str]]:
+    """Return role of a table → the problems of its headers and first rows."""
+    return {files.role: list(_problems(files, description)) for files in description.tables()}
 
 
 def _problems(files: TableFiles, description: Description) -> Iterator[str]:

@@ -2,10 +2,11 @@
 
 import codecs
 import io
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from recsys.errors import data_error
+from recsys.errors import DataError, data_error
 
 STAND_IN = "\x1f"  # ASCII's unit separator: it stands for a separator of several bytes
 _BLOCK = 1 << 20  # bytes read at once
@@ -16,11 +17,15 @@ def needs_decoding(separator: str) -> bool:
     return len(separator.encode()) > 1
 
 
+def damaged_gzip(path: Path, error: Exception) -> DataError:
+    return data_error(str(path), found=f"a damaged gzip file ({error})", expected="a whole one", fix="copy or export it again")
+
+
 class Utf8Bytes(io.RawIOBase):
     """The bytes of a text as UTF-8. A separator that is given is replaced by STAND_IN.
 
-    Bytes that are no text in `encoding` come out as bytes that are not UTF-8, so that the readers find them. Raises DataError where the
-    text holds STAND_IN itself beside such a separator, or where its encoding breaks off.
+    Single bytes that are no text in `encoding` come out as they are, so that the readers find those that are not UTF-8. Raises DataError
+    where the text holds STAND_IN itself beside such a separator, where its encoding breaks off, or where it is compressed and damaged.
     """
 
     def __init__(self, raw: BinaryIO, path: Path, encoding: str, separator: str | None) -> None:
@@ -33,7 +38,10 @@ class Utf8Bytes(io.RawIOBase):
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]  # io's own type takes any buffer
         while not self._ready:
-            data = self._raw.read(_BLOCK)
+            try:
+                data = self._raw.read(_BLOCK)
+            except (OSError, EOFError, zlib.error) as error:
+                raise damaged_gzip(self._path, error) from error
             self._ready = memoryview(self._converted(data))
             if not data and not self._ready:
                 return 0
@@ -50,13 +58,13 @@ class Utf8Bytes(io.RawIOBase):
         """Return the next bytes. No data is the end of the file."""
         try:
             text = self._decoder.decode(data, final=not data)
+            if self._separator is not None:
+                text = self._separated(self._separator, text, is_last=not data)
+            return text.encode("utf-8", errors="surrogateescape")
         except UnicodeError as error:
             raise data_error(
                 str(self._path), found=f"bytes that do not fit ({error})", expected=f"text in {self._encoding}", fix="name its encoding"
             ) from error
-        if self._separator is not None:
-            text = self._separated(self._separator, text, is_last=not data)
-        return text.encode("utf-8", errors="surrogateescape")
 
     def _separated(self, separator: str, text: str, *, is_last: bool) -> str:
         if STAND_IN in text:

@@ -38,6 +38,8 @@ def action_columns(
     """Return the keys in the log's types, the time in microseconds, and the value (1 where the file has no column for it)."""
     for where, theirs in feedback_columns(options, description.columns).items():
         staged.require(theirs, where)
+        if theirs == options.value:
+            staged.require_number(theirs, where)
     named = description.columns.named()
     keys = [refuse_null(id_columns(con, staged, {ours: named[ours]}, impressions.type(ours))[0], named[ours]) for ours in options.on]
     stamp = options.timestamp or description.columns.timestamp

@@ -12,7 +12,7 @@ from recsys import artifacts, schema
 from recsys.artifacts import RowAccount
 from recsys.config import FeedbackOptions, Pipeline
 from recsys.progress import Console
-from recsys.sources.actions import event_columns, part
+from recsys.sources.actions import drop_ignored, event_columns, part
 from recsys.sources.column_options import Reading
 from recsys.sources.database import engine
 from recsys.sources.description import ITEMS, USERS, Description, feedback_files
@@ -42,15 +42,15 @@ class _Work:
 
     def stage(self, table: TableFiles, name: str, **options: Any) -> Staged:
         staged = stage(self.con, table, name, separators=self.reading.separators, max_bad=self.reading.max_bad, **options)
-        if (message := said(staged.files, table.role)) is not None:
+        for message in said(staged.files, table.role, fields=len(staged.names)):
             self.console.say(message)
         return staged
 
-    def type(self, staged: Staged, columns: Sequence[Column], *, day: str | None = None) -> Typed:
+    def type(self, staged: Staged, columns: Sequence[Column], *, day: str | None = None, keep: bool = False) -> Typed:
         for column in columns:
             if column.said:
                 self.console.say(column.said)
-        table, refused = typed(self.con, staged, columns, max_bad=self.reading.max_bad, day=day)
+        table, refused = typed(self.con, staged, columns, max_bad=self.reading.max_bad, day=day, keep=keep)
         self.refused.append(refused)
         return table
 
@@ -70,9 +70,9 @@ def ingest(pipeline: Pipeline, folder: Path, *, fingerprint: str, console: Conso
         )
         feedback |= {options.name: _feedback(work, place, options, impressions) for place, options in enumerate(description.feedback)}
         for role, entities in ((USERS, users), (ITEMS, items)):
-            _write_entities(work, folder / role, role, entities, impressions.type(role_key(role)), fingerprint)
+            write_entities(con, folder / role, role, entities, impressions.type(role_key(role)), fingerprint)
         _write_quarantine(work, folder / QUARANTINE, fingerprint)
-        days = _write_events(work, folder / EVENTS, impressions, feedback, account, fingerprint)
+        days = write_events(con, folder / EVENTS, description, impressions, feedback, account, fingerprint)
     console.say(f"log: {account}; days {days[0]} to {days[-1]}")
     return account
 
@@ -84,14 +84,14 @@ def _impressions(work: _Work) -> tuple[Typed, dict[str, Joined], RowAccount]:
     kept = count_events(work.con, rows)
     options = work.description.events
     if options is None:
-        return rows, {}, _account(rows, kept)
+        return rows, {}, account_of(rows, kept)
     parted = part(work.con, rows, options)
     work.refused.append(parted.quarantine)
     for name, joined in parted.feedback.items():
         work.console.say(f"feedback {name}: {joined.actions:,} different actions")
     if parted.orphans:
         became = "kept as impressions" if options.orphan == "keep" else 'in quarantine; source.orphan = "keep" makes impressions of them'
-        work.console.say(f"log: of {parted.actions:,} different actions {parted.orphans:,} follow no impression; they are {became}")
+        work.console.say(f"log: of {parted.actions:,} different actions {parted.orphans:,} follow no view; they are {became}")
     return parted.impressions, dict(parted.feedback), parted.account
 
 
@@ -101,11 +101,22 @@ def _rows(work: _Work) -> Typed:
         staged = work.stage(
             description.log, "staged_log", require=lambda names, file: require_columns(description, names, file), read=advance
         )
-    columns = impression_columns(work.con, staged, description, work.reading)
-    if description.events is not None:
-        columns += event_columns(staged, description.events)
+    columns = log_table_columns(work.con, staged, description, work.reading)
+    return work.type(staged, columns, day=day_of_micros(moment_of(columns), description.time.zone), keep=description.events is not None)
+
+
+def log_table_columns(con: duckdb.DuckDBPyConnection, staged: Staged, description: Description, reading: Reading) -> list[Column]:
+    """Return the columns of the log; of an event log, whose rows to ignore are dropped first, those of its actions too."""
+    if description.events is None:
+        return impression_columns(con, staged, description, reading)
+    drop_ignored(con, staged, description.events)
+    return [*impression_columns(con, staged, description, reading), *event_columns(staged, description.events)]
+
+
+def moment_of(columns: Sequence[Column]) -> str:
+    """Return the SQL of the timestamp, in microseconds."""
     (moment,) = (column.sql for column in columns if column.name == schema.TIMESTAMP)
-    return work.type(staged, columns, day=day_of_micros(moment, description.time.zone))
+    return moment
 
 
 def _entities(work: _Work, role: str, table: TableFiles | None, impressions: Typed) -> Typed | None:
@@ -113,7 +124,7 @@ def _entities(work: _Work, role: str, table: TableFiles | None, impressions: Typ
         return None
     staged = work.stage(table, f"staged_{role}", require=lambda names, file: key_column(work.description, role, names, file))
     entities = work.type(staged, entity_columns(work.con, staged, work.description, work.reading, impressions.type(role_key(role))))
-    account = _account(entities, count_entities(work.con, entities))
+    account = account_of(entities, count_entities(work.con, entities))
     work.console.say(f"{role}: {account}; {coverage(work.con, entities, impressions)}")
     return entities
 
@@ -129,19 +140,22 @@ def _feedback(work: _Work, place: int, options: FeedbackOptions, impressions: Ty
     return joined
 
 
-def _account(table: Typed, kept: int) -> RowAccount:
+def account_of(table: Typed, kept: int) -> RowAccount:
     rows = table.staged.rows
     return RowAccount(read=rows, kept=kept, duplicate=rows - kept - table.quarantined, quarantined=table.quarantined)
 
 
 # --- Writing ------------------------------------------------------------------------------------------------------
-def _write_entities(work: _Work, target: Path, role: str, entities: Typed | None, key_type: pa.DataType, fingerprint: str) -> None:
+def write_entities(
+    con: duckdb.DuckDBPyConnection, target: Path, role: str, entities: Typed | None, key_type: pa.DataType, fingerprint: str
+) -> None:
+    """Write users/ or items/; only the key's column, without rows, where the source has no such table."""
     columns = entities_schema(entities, role_key(role), key_type)
     with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
         if entities is None:
             output.write_table(PART, columns.empty_table())
         else:
-            write_unique(output, work.con, entities_query(entities), "a0", columns)
+            write_unique(output, con, entities_query(entities), "a0", columns)
 
 
 def _write_quarantine(work: _Work, target: Path, fingerprint: str) -> None:
@@ -150,12 +164,18 @@ def _write_quarantine(work: _Work, target: Path, fingerprint: str) -> None:
         output.write_table(PART, refused.combine_chunks())
 
 
-def _write_events(
-    work: _Work, target: Path, impressions: Typed, feedback: Mapping[str, Joined], account: RowAccount, fingerprint: str
+def write_events(
+    con: duckdb.DuckDBPyConnection,
+    target: Path,
+    description: Description,
+    impressions: Typed,
+    feedback: Mapping[str, Joined],
+    account: RowAccount | None,
+    fingerprint: str,
 ) -> list[str]:
-    tables = [joined.table for joined in feedback.values()]
-    query = events_query(impressions, tables, work.description.time.zone)
+    """Write events/, and return its days."""
+    query = events_query(impressions, [joined.table for joined in feedback.values()], description.time.zone)
     with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
-        days = write_days(output, work.con, query, events_schema(impressions, list(feedback)))
+        days = write_days(output, con, query, events_schema(impressions, list(feedback)))
         output.rows = account
     return days

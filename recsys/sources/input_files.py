@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 from recsys.config import FileFormat
 from recsys.errors import DataError, Place, data_error, nearest
-from recsys.sources.decoding import STAND_IN, Utf8Bytes, needs_decoding
+from recsys.sources.decoding import STAND_IN, Utf8Bytes, damaged_gzip, needs_decoding
 
 Format = Literal["text", "parquet"]
 _KNOWN: dict[str, tuple[Format, str | None, bool]] = {  # suffix → format, separator, whether it is compressed
@@ -30,9 +30,11 @@ _MAGIC = {
     _PARQUET: "a parquet file",
     _GZIP: "a gzip file",
     b"PK\x03\x04": "a zip file",
+    b"\xff\xfe\x00\x00": "UTF-32 text",
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
+_WIDE = {"UTF-16 text": "utf-16", "UTF-32 text": "utf-32"}  # texts of another form → the encoding that reads them
 _BINARY = "binary bytes"
 _USUAL = FileFormat()
 _HEAD = 65_536
@@ -58,7 +60,7 @@ class InputFile:
 
     @property
     def is_quoted(self) -> bool:
-        return not self.written.is_unquoted and self.delimiter != STAND_IN
+        return bool(self.written.quote) and not (self.separator is not None and needs_decoding(self.separator))
 
     @property
     def csv_options(self) -> dict[str, Any]:
@@ -202,13 +204,13 @@ def _sniff_text(file: InputFile, head: bytes) -> None:
         )
     what = _what(head)
     is_wide = codecs.lookup(file.written.encoding).name.startswith(("utf-16", "utf-32"))
-    if what == "text" or (is_wide and what in ("UTF-16 text", _BINARY)):
+    if what == "text" or (is_wide and what in (*_WIDE, _BINARY)):
         return
     line = head[: head.find(b"\0")].count(b"\n") + 1
     where = f" (a zero byte in line {line})" if what == _BINARY else ""
     fix = "name the file for what it holds, or export it as UTF-8 text"
-    if what == "UTF-16 text" and file.key is not None:
-        fix = f'set {file.key}.encoding = "utf-16"'
+    if what in _WIDE and file.key is not None:
+        fix = f'set {file.key}.encoding = "{_WIDE[what]}"'
     as_named = "text" if _suffix(file.path) is None else "UTF-8 text, as its name says"
     raise data_error(str(file.path), found=f"{what}{where}", expected=as_named, fix=fix)
 
@@ -220,15 +222,11 @@ def _decompressed(file: InputFile, head: bytes) -> bytes:
         with file.open_raw() as stream:
             return stream.read(_HEAD)
     except (OSError, EOFError, zlib.error) as error:
-        raise damaged_gzip(file, error) from error
+        raise damaged_gzip(file.path, error) from error
 
 
 def zero_byte(place: Place) -> DataError:
     return data_error(place, found="a zero byte", expected="text", fix="copy or export the file again")
-
-
-def damaged_gzip(file: InputFile, error: Exception) -> DataError:
-    return data_error(str(file.path), found=f"a damaged gzip file ({error})", expected="a whole one", fix="copy or export it again")
 
 
 def _what(head: bytes) -> str:

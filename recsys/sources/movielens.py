@@ -1,10 +1,10 @@
-"""MovieLens as its releases are unpacked (Harper and Konstan, TiiS 2015). The columns have the same names in all of them.
+"""MovieLens as its releases are unpacked (Harper and Konstan, TiiS 2015). Columns of one meaning have one name in all of them.
 
 | release | log | movies | users |
 |---|---|---|---|
 | 100K | u.data, tabs | u.item, bars, Latin-1, a column of 0 and 1 per genre | u.user, bars |
 | 1M, 10M | ratings.dat, `::` | movies.dat, `::`, genres joined by bars; 1M in Latin-1 | users.dat, `::`, in 1M alone |
-| 20M, 25M, 32M, latest | ratings.csv | movies.csv, genres joined by bars | none |
+| 20M, 25M, 32M, latest | ratings.csv, whose header says userId and movieId | movies.csv, genres joined by bars | none |
 
 A row is a rating. Nobody logged what a user saw and did not rate.
 """
@@ -43,8 +43,8 @@ _LAYOUTS: tuple[_Layout, ...] = (
         USERS: ("users.dat", {**_COLONS, "names": ("user_id", "gender", "age", "occupation", "zip_code")}),
     },
     {
-        LOG: ("ratings.csv", {"separator": ",", "names": _RATING}),
-        ITEMS: ("movies.csv", {"separator": ",", "names": _MOVIE}),
+        LOG: ("ratings.csv", {"separator": ","}),
+        ITEMS: ("movies.csv", {"separator": ","}),
     },
 )
 
@@ -59,7 +59,7 @@ class MovieLens(GivenFiles[MovieLensSource]):
             log=tables[LOG],
             users=tables[USERS] if has_users else None,  # 10M is in the layout of 1M, without its users
             items=tables[ITEMS],
-            columns=Columns(user_id="user_id", item_id="movie_id", timestamp="timestamp"),
+            columns=Columns(user_id="userId", item_id="movieId") if tables[LOG].written.header else Columns(item_id="movie_id"),
             time=TimeOptions(unit="s", zone=self.options.zone),
         )
 

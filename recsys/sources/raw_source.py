@@ -38,6 +38,10 @@ class RawSource(ABC, Generic[_Options]):
         """Yield the description of files with the same columns, so that these can be looked at. Nothing stays written."""
 
     @abstractmethod
+    def sampled(self, most: int | None) -> AbstractContextManager[Description]:
+        """Yield the description of files that hold the days and the kinds of row of the source; most rows, if they must be made first."""
+
+    @abstractmethod
     def states(self) -> dict[str, Any]:
         """Return what the raw rows come from: each file's name, size and time of change, or a seed.
 
@@ -61,6 +65,9 @@ class GivenFiles(RawSource[_Options]):
     @contextmanager
     def peeked(self) -> Iterator[Description]:
         yield self.files()
+
+    def sampled(self, most: int | None) -> AbstractContextManager[Description]:
+        return self.peeked()
 
     def states(self) -> dict[str, Any]:
         """Return the states of the files by table. Paths are relative to the folder that all files of a table lie in."""

@@ -6,37 +6,47 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from recsys.config import FileFormat
 from recsys.errors import Place, data_error, short
 from recsys.sources.input_files import InputFile, sniff, zero_byte
 from recsys.sources.naming import headless
 from recsys.sources.parquet import parquet_batches, typed_columns
-from recsys.sources.separators import first_rows, with_separator
+from recsys.sources.separators import first_rows
 from recsys.sources.text import Unbalanced, first_row, text_batches
 
 
 @dataclass(frozen=True)
 class Header:
-    """The columns of one file by their own names, with types where the file has types."""
+    """The columns of one file by their own names, with types where the file has types.
+
+    `written` is the header that stands in a text file, which the TOML may replace; empty where there is none.
+    """
 
     file: InputFile
     names: tuple[str, ...]
     types: tuple[pa.DataType | None, ...]
+    written: tuple[str, ...] = ()
 
 
 def header(file: InputFile) -> Header:
-    """Return the columns of one file.
+    """Return the columns of one file whose separator is known (`separators.with_separators`).
 
     Raises DataError where the file is not what its name says, has a column twice, a type that cannot be read, or another separator or
     number of columns than the TOML says.
     """
     sniff(file)
-    columns: list[tuple[str, pa.DataType | None]]
     if file.format == "parquet":
-        columns = [*typed_columns(file.path)]
+        if file.written != FileFormat():
+            key = file.key or "source.format"
+            expected = f"a text file, whose form {key} says"
+            raise data_error(str(file.path), found="a parquet file", expected=expected, fix=f"leave {key} out")
+        columns = typed_columns(file.path)
+        written: tuple[str, ...] = ()
+        names, types = tuple(name for name, _ in columns), tuple(kind for _, kind in columns)
     else:
-        file = with_separator(file)
-        columns = [(name, None) for name in _text_columns(file)]
-    names = tuple(name for name, _ in columns)
+        written = tuple(first_row(file)) if file.written.header else ()
+        names = _text_columns(file, written)
+        types = (None,) * len(names)
     if zero := next((name for name in names if "\0" in name), None):
         raise zero_byte(Place(file.path, column=zero))
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -47,28 +57,27 @@ def header(file: InputFile) -> Header:
             expected="a name of its own for each column",
             fix=headless(names) or "rename one of them",
         )
-    return Header(file, names, tuple(kind for _, kind in columns))
+    return Header(file, names, types, written)
 
 
-def _text_columns(file: InputFile) -> list[str]:
+def _text_columns(file: InputFile, written: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the columns: those in the TOML, else those in the header, where an empty one becomes unnamed_PLACE."""
     if file.written.names:
         _refuse_other_widths(file)
-        return list(file.written.names)
-    row = first_row(file)
-    if len(row) == 1 and any(other in row[0] for other in ";\t|, "):
+        return file.written.names
+    if len(written) == 1 and any(other in written[0] for other in ";\t|,"):
         raise data_error(
             str(file.path),
-            found=f"a header of one field ({short(row[0])!r})",
+            found=f"a header of one field ({short(written[0])!r})",
             expected=f"fields separated by {file.separator!r}",
             fix=f"set {file.key or 'source.format'}.separator to the one that the file has",
         )
-    return [name or f"unnamed_{place}" for place, name in enumerate(row)]
+    return tuple(name or f"unnamed_{place}" for place, name in enumerate(written))
 
 
 def _refuse_other_widths(file: InputFile) -> None:
     """Raise DataError where none of the first rows has as many fields as the TOML has names. A single row may be torn."""
-    widths = Counter(map(len, first_rows(file)))
+    widths = Counter(len(row) for row in first_rows(file)[int(file.written.header) :])
     if widths and len(file.written.names) not in widths:
         raise data_error(
             str(file.path),

@@ -40,35 +40,75 @@ class Typed:
         return any(column.name == name for column in self.columns)
 
 
+@dataclass(frozen=True)
+class _Tally:
+    """How many rows each refusal refuses, by its place."""
+
+    con: duckdb.DuckDBPyConnection
+    staged: Staged
+    refusals: Sequence[Refusal]
+    counts: Mapping[int, int]
+
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Column]) -> "_Tally":
+        refusals = [refusal for column in columns for refusal in column.refusals]
+        if not refusals:
+            return cls(con, staged, refusals, {})
+        codes = f"SELECT {_code(refusals)} AS code FROM {staged.table}"
+        rows = con.execute(f"SELECT code, count(*) FROM ({codes}) WHERE code > 0 GROUP BY code").fetchall()
+        return cls(con, staged, refusals, {code - 1: count for code, count in rows})
+
+    @property
+    def torn(self) -> int:
+        return sum(len(bad.rows) for bad in self.staged.unbalanced)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values()) + self.torn
+
+    def rows(self, which: str) -> pa.Table:
+        """Return refused rows as they were staged. `which` is the SQL that selects and orders them."""
+        columns = ", ".join(f"c{place}" for place in range(len(self.staged.names)))
+        rows = f"SELECT {_code(self.refusals)} AS code, {SOURCE_FILE}, {SOURCE_ROW}, {columns} FROM {self.staged.table}"
+        return self.con.sql(f"SELECT * FROM ({rows}) WHERE {which}").to_arrow_table()
+
+    def example(self, place: int, which: str = "TRUE") -> tuple[Place, Any]:
+        """Return where the first row stands that this refusal refuses, among those of the SQL condition `which`, and its value."""
+        column = self.refusals[place].column
+        first = f"code = {place + 1} AND {which} ORDER BY {SOURCE_FILE}, {SOURCE_ROW} LIMIT 1"
+        (row,) = self.rows(first).to_pylist()
+        return self.staged.place(row[SOURCE_FILE], row[SOURCE_ROW], column), row[self.staged.column(column)]
+
+
 def typed(
-    con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Column], *, max_bad: float, day: str | None = None
+    con: duckdb.DuckDBPyConnection,
+    staged: Staged,
+    columns: Sequence[Column],
+    *,
+    max_bad: float,
+    day: str | None = None,
+    keep: bool = False,
 ) -> tuple[Typed, pa.Table]:
-    """Return the usable rows with their types, and the quarantine of the others (schema.QUARANTINE).
+    """Return the usable rows with their types, and the quarantine of the others (schema.QUARANTINE). The staged rows go, unless `keep`.
 
     Raises DataError where more than the share `max_bad` of the rows is refused, naming the most common reason, or where no row is usable.
     With `day`, SQL for the day of a row, raises it also where one day has more than that share and more than ten refused rows.
     """
-    refusals = [refusal for column in columns for refusal in column.refusals]
-    torn = sum(len(bad.rows) for bad in staged.unbalanced)
-    counts = _counts(con, staged, refusals)
-    quarantined = sum(counts.values()) + torn
-    if quarantined > max_bad * staged.rows:
-        raise _too_many(con, staged, refusals, counts, torn, max_bad)
-    if counts and day is not None:
-        _refuse_bad_day(con, staged, refusals, day, max_bad)
-    if quarantined == staged.rows > 0:
+    tally = _Tally.of(con, staged, columns)
+    if problems := _problems(tally, max_bad, day):
+        raise problems[0]
+    if tally.total == staged.rows > 0:
         raise data_error(
             str(staged.files[0].path),
             found="no usable row",
             expected="at least one",
-            bad_rows=quarantined,
+            bad_rows=tally.total,
             rows=staged.rows,
             fix="mend the rows",
         )
-    refusals = refusals if counts else []  # most logs are clean: their rows need no second check
-    quarantine = _quarantine(con, staged, refusals)
+    quarantine = _quarantine(tally)
     name = staged.table.replace("staged", "typed", 1)
-    usable = "" if not refusals else f"WHERE ({_code(refusals)}) = 0"
+    usable = f"WHERE ({_code(tally.refusals)}) = 0" if tally.counts else ""  # most logs are clean: their rows need no second check
     values = ", ".join(f"{column.sql} AS a{place}" for place, column in enumerate(columns))
     con.execute(
         f"""
@@ -77,8 +117,70 @@ def typed(
         FROM (SELECT {SOURCE_FILE}, {SOURCE_ROW}, {values} FROM {staged.table} {usable})
         """
     )
-    con.execute(f"DROP TABLE {staged.table}")
-    return Typed(staged, name, tuple(columns), quarantined), quarantine
+    if not keep:
+        con.execute(f"DROP TABLE {staged.table}")
+    return Typed(staged, name, tuple(columns), tally.total), quarantine
+
+
+def row_problems(
+    con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Column], *, max_bad: float, day: str | None = None
+) -> tuple[list[DataError], str | None]:
+    """Return the errors for which `typed` would not leave rows out, and the unit in which the refused timestamps would be plausible."""
+    tally = _Tally.of(con, staged, columns)
+    stamps = [place for place in tally.counts if tally.refusals[place].hint_unit]
+    unit = _likely_unit(tally.refusals[stamps[0]], tally.example(stamps[0])[1]) if stamps else None
+    return _problems(tally, max_bad, day), unit
+
+
+def _problems(tally: _Tally, max_bad: float, day: str | None) -> list[DataError]:
+    """Return one error per reason that alone refuses too many rows, the most common first; where only all together do, one for that."""
+    most = max_bad * tally.staged.rows
+    if tally.total <= most:
+        return [] if day is None or not tally.counts else _bad_days(tally, day, max_bad)
+    places = sorted(tally.counts, key=lambda place: (-tally.counts[place], place))  # of equally common ones, that of the first column
+    torn_is_first = tally.torn >= max(tally.counts.values(), default=0)
+    errors = [_refused_error(tally, place, max_bad) for place in places if tally.counts[place] > most]
+    if tally.torn > most:
+        errors.insert(0 if torn_is_first else len(errors), _torn_error(tally))
+    return errors or [_torn_error(tally) if torn_is_first else _refused_error(tally, places[0], max_bad)]
+
+
+def _torn_error(tally: _Tally) -> DataError:
+    staged = tally.staged
+    file, bad = max(zip(staged.files, staged.unbalanced, strict=True), key=lambda pair: len(pair[1].rows))
+    return unbalanced_error(file, len(staged.names), bad, tally.torn, staged.rows)
+
+
+def _refused_error(tally: _Tally, place: int, max_bad: float) -> DataError:
+    refusal = tally.refusals[place]
+    where, found = tally.example(place)
+    unit = _likely_unit(refusal, found)
+    fix = f"{refusal.fix or 'mend the rows'}, or raise source.max_bad (now {max_bad:g}; {tally.total:,} rows refused in all)"
+    if unit:
+        fix = f'the unit seems to be {unit}: set source.time.unit = "{unit}"'
+    elif refusal.hint_unit and is_text(found) and tally.staged.files[0].key is not None:
+        fix = 'say in source.time.format how times are written, such as "%d.%m.%Y %H:%M"'
+    return data_error(where, found=shown(found), expected=refusal.expected, bad_rows=tally.counts[place], rows=tally.staged.rows, fix=fix)
+
+
+def _bad_days(tally: _Tally, day: str, max_bad: float) -> list[DataError]:
+    """Return the error of the first day with too many refused rows, which a long log would hide. Rows without a day do not count."""
+    rows = f"SELECT {day} AS day, {_code(tally.refusals)} AS code FROM {tally.staged.table}"
+    counted = tally.con.execute(
+        f"SELECT day, code, count(*) FROM ({rows}) WHERE day IS NOT NULL GROUP BY ALL ORDER BY day, code"
+    ).fetchall()
+    for bad_day, group in groupby(counted, key=lambda row: row[0]):
+        of_day = {code: count for _, code, count in group}
+        total = sum(of_day.values())
+        bad = total - of_day.pop(0, 0)
+        if bad <= max(_TOLERATED, max_bad * total):
+            continue
+        worst = max(of_day, key=lambda code: of_day[code])
+        place, found = tally.example(worst - 1, f"{day} = DATE '{bad_day}'")
+        fix = f"mend the rows of {bad_day}, or raise source.max_bad (now {max_bad:g}; {bad:,} rows of that day refused in all)"
+        expected = tally.refusals[worst - 1].expected
+        return [data_error(place, found=shown(found), expected=expected, bad_rows=of_day[worst], rows=total, fix=fix)]
+    return []
 
 
 def _content(columns: Sequence[Column]) -> str:
@@ -106,29 +208,13 @@ def _code(refusals: Sequence[Refusal]) -> str:
     return "CASE " + " ".join(f"WHEN {refusal.condition} THEN {place + 1}" for place, refusal in enumerate(refusals)) + " ELSE 0 END"
 
 
-def _counts(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal]) -> dict[int, int]:
-    """Return place of a refusal → number of rows that it refuses."""
-    if not refusals:
-        return {}
-    rows = con.execute(
-        f"SELECT code, count(*) FROM (SELECT {_code(refusals)} AS code FROM {staged.table}) WHERE code > 0 GROUP BY code"
-    ).fetchall()
-    return {code - 1: count for code, count in rows}
-
-
-def _refused(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal], which: str) -> pa.Table:
-    """Return refused rows as they were staged. `which` is the SQL that selects and orders them."""
-    columns = ", ".join(f"c{place}" for place in range(len(staged.names)))
-    rows = f"SELECT {_code(refusals)} AS code, {SOURCE_FILE}, {SOURCE_ROW}, {columns} FROM {staged.table}"
-    return con.sql(f"SELECT * FROM ({rows}) WHERE {which}").to_arrow_table()
-
-
-def _quarantine(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal]) -> pa.Table:
+def _quarantine(tally: _Tally) -> pa.Table:
     """Return the refused rows (schema.QUARANTINE), each with its line in its file."""
+    staged = tally.staged
     entries: list[dict[str, Any]] = []
-    if refusals:
-        refused = _refused(con, staged, refusals, "code > 0 ORDER BY source_file, source_row")
-        entries += [_entry(staged, refusals, row) for row in refused.to_pylist()]
+    if tally.counts:
+        refused = tally.rows("code > 0 ORDER BY source_file, source_row")
+        entries += [_entry(staged, tally.refusals, row) for row in refused.to_pylist()]
     for place, bad in enumerate(staged.unbalanced):
         for row, fields, text in zip(bad.rows, bad.fields, bad.lines, strict=True):
             reason = f"found {fields} fields, expected {expected_fields(staged.files[place], len(staged.names))}"
@@ -148,66 +234,25 @@ def quarantined(staged: Staged, entries: Sequence[dict[str, Any]]) -> pa.Table:
 
 
 def _entry(staged: Staged, refusals: Sequence[Refusal], row: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: row[f"c{place}"] for place, name in enumerate(staged.names)}
     refusal = refusals[row["code"] - 1]
-    found = values[refusal.column]
+    found = row[staged.column(refusal.column)]
     unit = _likely_unit(refusal, found)
     hint = f" (the unit seems to be {unit})" if unit else ""
-    reason = f"column {short(refusal.column)}: found {_shown(found)}, expected {refusal.expected}{hint}"
+    reason = f"column {short(refusal.column)}: found {shown(found)}, expected {refusal.expected}{hint}"
+    return entry_of(staged, row, reason)
+
+
+def entry_of(staged: Staged, row: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """Return the entry of quarantine for a staged row: source_file, source_row, c0, c1, …."""
+    values = {name: row[f"c{place}"] for place, name in enumerate(staged.names)}
     raw = json.dumps(values, ensure_ascii=False, default=str)
     return {SOURCE_FILE: row[SOURCE_FILE], SOURCE_ROW: row[SOURCE_ROW], "reason": reason, "raw": raw}
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value for a message, as JSON writes it."""
     return "nothing" if value is None else short(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _likely_unit(refusal: Refusal, found: object) -> str | None:
     return likely_unit(found, refusal.hint_unit) if refusal.hint_unit and found is not None else None
-
-
-def _refuse_bad_day(con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal], day: str, max_bad: float) -> None:
-    """Raise DataError for the first day with too many refused rows, which a long log would hide. Rows without a day do not count."""
-    rows = f"SELECT {day} AS day, {_code(refusals)} AS code FROM {staged.table}"
-    counted = con.execute(f"SELECT day, code, count(*) FROM ({rows}) WHERE day IS NOT NULL GROUP BY ALL ORDER BY day, code").fetchall()
-    for bad_day, group in groupby(counted, key=lambda row: row[0]):
-        of_day = {code: count for _, code, count in group}
-        total = sum(of_day.values())
-        bad = total - of_day.pop(0, 0)
-        if bad <= max(_TOLERATED, max_bad * total):
-            continue
-        worst = max(of_day, key=lambda code: of_day[code])
-        place, found = _example(con, staged, refusals, worst, f"{day} = DATE '{bad_day}'")
-        fix = f"mend the rows of {bad_day}, or raise source.max_bad (now {max_bad:g}; {bad:,} rows of that day refused in all)"
-        expected = refusals[worst - 1].expected
-        raise data_error(place, found=_shown(found), expected=expected, bad_rows=of_day[worst], rows=total, fix=fix)
-
-
-def _too_many(
-    con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal], counts: Mapping[int, int], torn: int, max_bad: float
-) -> DataError:
-    """Return the error about the most common reason; of two equally common ones, about that of the first column."""
-    if torn >= max(counts.values(), default=0):
-        file, bad = max(zip(staged.files, staged.unbalanced, strict=True), key=lambda pair: len(pair[1].rows))
-        return unbalanced_error(file, len(staged.names), bad, torn, staged.rows)
-    worst = min(counts, key=lambda place: (-counts[place], place))
-    refusal = refusals[worst]
-    place, found = _example(con, staged, refusals, worst + 1)
-    unit = _likely_unit(refusal, found)
-    mend = refusal.fix or "mend the rows"
-    fix = f"{mend}, or raise source.max_bad (now {max_bad:g}; {sum(counts.values()) + torn:,} rows refused in all)"
-    if unit:
-        fix = f'the unit seems to be {unit}: set source.time.unit = "{unit}"'
-    elif refusal.hint_unit and is_text(found) and staged.files[0].key is not None:
-        fix = 'say in source.time.format how times are written, such as "%d.%m.%Y %H:%M"'
-    return data_error(place, found=_shown(found), expected=refusal.expected, bad_rows=counts[worst], rows=staged.rows, fix=fix)
-
-
-def _example(
-    con: duckdb.DuckDBPyConnection, staged: Staged, refusals: Sequence[Refusal], code: int, which: str = "TRUE"
-) -> tuple[Place, Any]:
-    """Return the place and the value of the first row that this refusal refuses, among those of the SQL condition `which`."""
-    column = refusals[code - 1].column
-    first = f"code = {code} AND {which} ORDER BY {SOURCE_FILE}, {SOURCE_ROW} LIMIT 1"
-    (row,) = _refused(con, staged, refusals, first).to_pylist()
-    return staged.place(row[SOURCE_FILE], row[SOURCE_ROW], column), row[staged.column(column)]

@@ -1,49 +1,74 @@
-"""The separator of a text file, found in its first rows."""
+"""The separator of a table's text files, found in their first rows."""
 
 import csv
 import dataclasses
 import io
 from collections.abc import Sequence
-from itertools import islice
+from itertools import groupby, islice
 
+from recsys.errors import data_error
 from recsys.sources.decoding import STAND_IN, needs_decoding
-from recsys.sources.input_files import InputFile
+from recsys.sources.input_files import InputFile, sniff
 
-_CANDIDATES = (",", "\t", ";", "|", "::", "\x01")  # \x01 is Hive's
-_HEAD = 65_536  # bytes looked at
-_ROWS = 100  # rows looked at
-_ENOUGH = 0.9  # share of rows with as many fields as the first: the others count as torn
+_CANDIDATES = (",", "\t", ";", "::", "|", "\x01")  # of two that fit equally well, the first; \x01 is Hive's
+_HEAD = 65_536  # bytes looked at of a file
+_ROWS = 100  # rows looked at of a file
+_FILES = 20  # files looked at, spread over all of them
+_ENOUGH = 0.9  # share of rows of the right width: the others count as torn
 
 
-def with_separator(file: InputFile) -> InputFile:
-    """Return the file with the separator that it is written with: the one in the TOML, else the one that its first rows show.
+def with_separators(files: Sequence[InputFile]) -> list[InputFile]:
+    """Return the files, the text files with the separator that they are written with: the one in the TOML, else the one that fits.
 
-    A separator fits by the share of rows that have as many fields as the first row, two or more. Of several that fit equally well, the one
-    that the file's suffix promises is taken, else the one that gives the most fields. A file of one column has none: it keeps its suffix's.
+    Files of one suffix have one separator, so that it does not depend on how rows are parted into files. A separator fits by the share of
+    rows that have the right number of fields, two or more: as many as the TOML has names, else as many as the file's header. Of several
+    that fit equally well, the one that the suffix promises is taken, else the one that gives the most fields. Files of one column have
+    none: they keep the promised one. Raises DataError where a file is not what its name says.
     """
-    if file.written.separator is not None:
-        return dataclasses.replace(file, separator=file.written.separator)
-    promised = file.promised or _CANDIDATES[0]
-    candidates = [promised, *(each for each in _CANDIDATES if each != promised)]
-    head = _head(file)
-    fits = {each: _fit(dataclasses.replace(file, separator=each), head) for each in candidates}
-    best = max(candidates, key=lambda each: (fits[each][0], each == file.promised, fits[each][1]))
-    return dataclasses.replace(file, separator=best if fits[best][0] > 0 else promised)
+    found: dict[str | None, str] = {}
+    text = sorted((file for file in files if file.format == "text"), key=lambda file: file.promised or "")
+    for promised, group in groupby(text, key=lambda file: file.promised):
+        of_suffix = list(group)
+        found[promised] = of_suffix[0].written.separator or _found(of_suffix, promised or _CANDIDATES[0])
+    return [dataclasses.replace(file, separator=found[file.promised]) if file.format == "text" else file for file in files]
 
 
-def said(files: Sequence[InputFile], role: str) -> str | None:
-    """Return a message where the first rows of some file showed another separator than its suffix promises, else None."""
-    found = [file for file in files if file.format == "text" and file.separator not in (file.promised, file.written.separator)]
-    if not found:
-        return None
-    others = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
-    key = f"; {found[0].key}.separator says otherwise" if found[0].key else ""
-    return f"{role}: the fields of {found[0].path.name}{others} are separated by {found[0].separator!r}, as the first rows show{key}"
+def said(files: Sequence[InputFile], role: str, *, fields: int) -> list[str]:
+    """Return a message for each separator that the first rows showed and no suffix promises. A table of one field has none."""
+    shown = [file for file in files if file.format == "text" and file.separator not in (file.promised, file.written.separator)]
+    messages = []
+    for separator in dict.fromkeys(file.separator for file in shown) if fields > 1 else ():
+        names = [file.path.name for file in shown if file.separator == separator]
+        others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        key = f"; set {shown[0].key}.separator to read another" if shown[0].key else ""
+        messages.append(f"{role}: the fields of {names[0]}{others} are separated by {separator!r}, as the first rows show{key}")
+    return messages
 
 
 def first_rows(file: InputFile) -> list[list[str]]:
     """Return the first rows of a file whose separator is known."""
     return _rows(file, _head(file))
+
+
+def _found(files: Sequence[InputFile], promised: str) -> str:
+    looked_at = files[:: -(-len(files) // _FILES)]
+    for file in looked_at:
+        sniff(file)
+    heads = [(file, _head(file)) for file in looked_at]
+    candidates = [promised, *(each for each in _CANDIDATES if each != promised)]
+    fits = {each: _fit([(dataclasses.replace(file, separator=each), head) for file, head in heads]) for each in candidates}
+    best = max(candidates, key=lambda each: (fits[each][0], each == files[0].promised, fits[each][1]))
+    if fits[best][0] == 0:
+        return promised
+    written = files[0].written
+    if needs_decoding(best) and written.quote and "quote" in written.model_fields_set:
+        raise data_error(
+            str(files[0].path),
+            found=f"fields separated by {best!r}, and quote = {written.quote!r}",
+            expected="no quotes, which no such file has",
+            fix=f"leave {files[0].key}.quote out, or set the separator",
+        )
+    return best
 
 
 def _head(file: InputFile) -> str:
@@ -62,12 +87,19 @@ def _rows(file: InputFile, head: str) -> list[list[str]]:
     return [row for row in rows if row]
 
 
-def _fit(file: InputFile, head: str) -> tuple[float, int]:
-    """Return the share of the first rows that have as many fields as the first of them, and that number; (0, 1) where it is 1."""
-    try:
-        rows = _rows(file, head)
-    except csv.Error:
-        return 0.0, 1
-    fields = len(rows[0]) if rows else 1
-    share = sum(len(row) == fields for row in rows) / len(rows) if rows else 0.0
-    return (min(share, _ENOUGH), fields) if fields > 1 else (0.0, 1)
+def _fit(heads: Sequence[tuple[InputFile, str]]) -> tuple[float, int]:
+    """Return the share of the first rows of some files that have the right number of fields, and that number; (0, 1) where it is 1."""
+    right, rows, fields = 0, 0, 1
+    for file, head in heads:
+        try:
+            of_file = _rows(file, head)
+        except csv.Error:
+            return 0.0, 1
+        names, header = file.written.names, int(file.written.header)
+        wanted = len(names) or (len(of_file[0]) if of_file else 1)
+        counted = of_file[header:] if names else of_file
+        right += sum(len(row) == wanted for row in counted) if wanted > 1 else 0
+        rows += len(counted)
+        fields = max(fields, wanted)
+    share = right / rows if rows else 0.0
+    return (min(share, _ENOUGH), fields) if share else (0.0, 1)

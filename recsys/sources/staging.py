@@ -8,12 +8,13 @@ import duckdb
 import pyarrow as pa
 
 from recsys.config import FileFormat
-from recsys.errors import DataError, Place, data_error, nearest
+from recsys.errors import DataError, Place, data_error, nearest, short
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
 from recsys.sources.input_files import InputFile, resolve
 from recsys.sources.lines import lines_of
 from recsys.sources.naming import missing_column
 from recsys.sources.readers import Header, batches, header
+from recsys.sources.separators import with_separators
 from recsys.sources.text import Unbalanced
 
 SOURCE_FILE = "source_file"
@@ -51,7 +52,7 @@ class TableFiles:
 
         Raises DataError where a file is missing or unreadable, lacks a column that another file has, or where parquet and text are mixed.
         """
-        heads = [header(file) for file in self.files()]
+        heads = [header(file) for file in with_separators(self.files())]
         if len({head.file.format for head in heads}) > 1:
             raise data_error(
                 str(next(head.file.path for head in heads if head.file.format == "parquet")),
@@ -59,6 +60,7 @@ class TableFiles:
                 expected="files of one kind",
                 fix="convert one of the kinds, or narrow the path in [source]",
             )
+        _require_one_header(heads)
         names = dict.fromkeys(name for head in heads for name in head.names)
         for head in heads:
             for name in names:
@@ -69,6 +71,20 @@ class TableFiles:
                         Place(head.file.path, column=name), found="no such column", expected=f"the columns of {other}", fix=fix
                     )
         return heads
+
+
+def _require_one_header(heads: Sequence[Header]) -> None:
+    """Raise DataError where the names of the TOML take the place of headers that differ: they fit one order of columns only."""
+    first = heads[0]
+    for head in heads:
+        if head.file.written.names and head.written != first.written:
+            like = f"that of {first.file.path.name}, {short(', '.join(first.written))}"
+            raise data_error(
+                str(head.file.path),
+                found=f"the header {short(', '.join(head.written))}",
+                expected=f"{like}, because source.format names the columns of both",
+                fix="leave names out, or read the files one by one",
+            )
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,12 @@ class Staged:
     types: tuple[pa.DataType | None, ...]  # None: text whose type is still to be found; floats as they were written
     counts: tuple[int, ...]  # rows read of each file, unbalanced ones included
     unbalanced: tuple[Unbalanced, ...]  # one per file
+    most: int | None = None  # rows that were read of a file at most
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every file was read to its end, or nearly certainly so."""
+        return self.most is None or all(count < self.most for count in self.counts)
 
     @property
     def rows(self) -> int:
@@ -103,6 +125,18 @@ class Staged:
         if name not in self.names:
             raise missing_column(self.files[0].path, name, self.names, where)
 
+    def require_number(self, name: str, where: str) -> None:
+        """Raise DataError where the column `name`, which the key `where` names, has a type that is no number. A text may hold numbers."""
+        self.require(name, where)
+        kind = self.type(name)
+        if kind not in (None, pa.string(), pa.int64(), pa.float64(), pa.bool_()):
+            raise data_error(
+                Place(self.files[0].path, column=name),
+                found=f"values of type {kind}",
+                expected=f"numbers, for {where}",
+                fix="name another column",
+            )
+
     def place(self, file: int, row: int, column: str | None = None) -> Place:
         return Place(self.files[file].path, self.lines(file, [row])[0], column)
 
@@ -119,10 +153,11 @@ def stage(
     separators: Mapping[str, str],
     max_bad: float,
     may_be_empty: bool = False,
+    most: int | None = None,
     require: Callable[[Sequence[str], Path], object] = lambda names, path: None,
     read: Callable[[], None] = lambda: None,
 ) -> Staged:
-    """Read every file of a table into the engine's table `name`.
+    """Read every file of a table into the engine's table `name`; of each file at most the first rows, `most`.
 
     `require(names, file)` is called before anything is read, and `read()` after each file. Raises DataError where a file is
     damaged, or where there is no row at all, unless the table `may_be_empty`.
@@ -143,10 +178,13 @@ def stage(
         for batch in _stopping(
             head, batches(head, names, staged_types, nulls=table.nulls, separators=separators, unbalanced=bad), bad, max_bad
         ):
+            batch = batch if most is None else batch.slice(0, most - counts[place])
             con.register("incoming", pa.Table.from_batches([batch]))
             con.execute(f"INSERT INTO {name} SELECT {place}, * FROM incoming")
             con.unregister("incoming")
             counts[place] += len(batch)
+            if most is not None and counts[place] >= most:
+                break
         con.execute("COMMIT")
         counts[place] += len(bad.rows)
         read()
@@ -154,7 +192,7 @@ def stage(
         raise data_error(
             str(heads[0].file.path), found="a header without rows", expected="rows", fix="export it again, or take it out of [source]"
         )
-    return Staged(table.role, name, tuple(head.file for head in heads), names, types, tuple(counts), tuple(unbalanced))
+    return Staged(table.role, name, tuple(head.file for head in heads), names, types, tuple(counts), tuple(unbalanced), most)
 
 
 def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max_bad: float) -> Iterator[pa.RecordBatch]:
@@ -178,7 +216,7 @@ def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, 
 
 
 def expected_fields(file: InputFile, fields: int) -> str:
-    return f"{fields}, as {'in the header' if file.written.header else 'its names say'}"
+    return f"{fields}, as {'its names say' if file.written.names else 'in the header'}"
 
 
 def _common_type(kinds: Sequence[pa.DataType | None]) -> pa.DataType | None:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.batch import NULL_TEXTS, numbered
-from recsys.sources.decoding import STAND_IN
-from recsys.sources.input_files import InputFile, damaged_gzip, zero_byte
+from recsys.sources.decoding import STAND_IN, damaged_gzip
+from recsys.sources.input_files import InputFile, zero_byte
 from recsys.sources.lines import numbered_rows
 from recsys.sources.quoting import unpaired_quote
 
@@ -54,7 +54,13 @@ def text_batches(
     above = int(file.written.header)  # Arrow's row 1 is the header
     quotes = functools.cache(lambda: unpaired_quote(file))  # called only where a row spans lines
 
+    header_is_torn = False
+
     def refuse(row: pa.csv.InvalidRow) -> str:
+        nonlocal header_is_torn
+        if row.number <= above:  # `names` takes its place, and may be longer
+            header_is_torn = True
+            return "skip"
         if _LINE_END.search(row.text.encode()) and quotes():
             return "error"
         unbalanced.rows.append(row.number - above)
@@ -83,20 +89,22 @@ def text_batches(
                     check_utf8=False,
                 ),
             )
-            start = -above  # a header is the first "row" of the first batch
+            start = None
             for batch in reader:
+                if start is None:  # a header is the first "row" of the first batch
+                    start = 0 if header_is_torn else -above
                 if any(_spans_lines(column) for column in batch.columns) and (error := quotes()):
                     raise error
                 rows = _row_numbers(start, len(batch), unbalanced.rows)
                 start += len(batch)
-                skip = 1 if rows[0] == 0 else 0
+                skip = int(len(rows) > 0 and rows[0] == 0)
                 yield numbered([column[skip:] for column in batch.columns], pa.array(rows[skip:]))
     except UnicodeError as error:
         raise _odd_byte(file) or _unparsed(file, error) from error
     except pa.ArrowInvalid as error:
         raise quotes() or _unparsed(file, error) from error
     except (OSError, EOFError, zlib.error) as error:
-        raise damaged_gzip(file, error) from error
+        raise damaged_gzip(file.path, error) from error
 
 
 class _Utf8:
@@ -162,8 +170,9 @@ def _odd_byte(file: InputFile) -> DataError | None:
             if odd.group() == "\0":
                 return zero_byte(Place(file.path, line, column))
             there = cell[odd.start() :].encode(errors="surrogateescape")[:4]
-            found = f"bytes that are not UTF-8 ({there!r}){'' if names else ' in the header'}"
+            encoding = file.written.encoding.upper()
+            found = f"bytes that are not {encoding} ({there!r}){'' if names else ' in the header'}"
             fix = f'export it as UTF-8, or name its encoding, as in {file.key}.encoding = "latin-1"' if file.key else "export it as UTF-8"
-            return data_error(Place(file.path, line, column), found=found, expected=f"{file.written.encoding.upper()} text", fix=fix)
+            return data_error(Place(file.path, line, column), found=found, expected=f"{encoding} text", fix=fix)
         names = names or fields
     return None

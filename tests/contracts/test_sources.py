@@ -1,5 +1,6 @@
 """One body over every kind of source: whatever the files look like, the same impressions come out in the same form."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from recsys import artifacts, schema, sources
-from recsys.config import Pipeline
+from recsys import artifacts, features, schema, sources
+from recsys.config import Pipeline, load
 from recsys.errors import DataError
 from recsys.progress import Console
 from recsys.workspace import days_in
@@ -184,3 +185,18 @@ def test_a_folder_without_ratings_is_no_movielens(tmp_path: Path) -> None:
 def test_the_small_matrix_of_kuairec_is_a_log_of_its_own(tmp_path: Path) -> None:
     source = kuairec(tmp_path)
     assert _ingest({**source, "matrix": "small"}, tmp_path / "out").read == 5
+
+
+@pytest.mark.parametrize(("release", "wants"), [("ml-100k", ()), ("ml-1m", (0, 1)), ("ml-10M100K", (0, 2)), ("ml-25m", (0, 2))])
+def test_the_pipeline_of_movielens_says_how_to_read_each_release(release: str, wants: tuple[int, ...], tmp_path: Path) -> None:
+    """The lines with --set in its comments, in their order, as somebody would type them."""
+    source = movielens(release)(tmp_path)
+    text = (Path(__file__).resolve().parents[2] / "pipelines" / "movielens.toml").read_text()
+    lines = [
+        shlex.split(line[line.index("--set") :].split(". From")[0])
+        for line in text.splitlines()
+        if line.startswith("#") and "--set" in line
+    ]
+    overrides = [word for want in wants for word in lines[want] if word != "--set" and not word.startswith("source.path=")]
+    pipeline = load(Path("pipelines/movielens.toml"), [*overrides, f"source.path={source['path']}"])
+    features.check(pipeline, sources.columns(pipeline))

@@ -52,6 +52,7 @@ def test_beyond_whole_numbers_it_stays_a_float(tmp_path: Path, value: float) -> 
         ("Action|Children's", "|", ["Action", "Children's"]),
         ("'a', 'b'", ",", ["'a'", "'b'"]),
         ("[a", ",", ["[a"]),
+        ("[news]|[sport]", "|", ["[news]", "[sport]"]),
         (" a ,, b ", ",", ["a", "b"]),
         ("", ",", []),
         (None, ",", None),

@@ -1,5 +1,6 @@
 """Event logs: what counts as an impression, which action goes to which, and what becomes of each row, against a reading row by row."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,54 +49,57 @@ class Expected:
     orphans: list[tuple[int, int, int]] = field(default_factory=list)
 
 
-def _first_in_session(rows: Sequence[Any], shown: set[int], gap: int) -> list[Any]:
-    """Return the rows in `shown` that are the first of their item in a session. `rows` are those of one user, in time order."""
-    first, seen, last = [], set(), None
-    for place, row in rows:
-        if last is not None and row.time - last >= gap:
-            seen = set()
-        last = row.time
-        if place in shown and row.item not in seen:
-            seen.add(row.item)
-            first.append((place, row))
-    return first
+def _sessions(rows: Sequence[Any], gap: int) -> dict[int, int]:
+    """Return place → session, a number by user and pause. `rows` are in time order."""
+    last: dict[int, int] = {}
+    session: dict[int, int] = {}
+    found = {}
+    for place, row in enumerate(rows):
+        if row.user not in last or row.time - last[row.user] >= gap:
+            session[row.user] = len(found)
+        last[row.user] = row.time
+        found[place] = session[row.user]
+    return found
 
 
 def _expected(log: pd.DataFrame, *, gap: int, keep: bool) -> Expected:
     within = {"cart": 60 * MINUTE, "buy": 24 * 60 * MINUTE, "order": 24 * 60 * MINUTE}
     name = {"cart": "cart", "buy": "paid", "order": "paid"}
     rows = [row for row in log.drop_duplicates().sort_values("time", kind="stable").itertuples() if row.did != "scroll"]
-    by_user: dict[int, list[Any]] = defaultdict(list)
-    for place, row in enumerate(rows):
-        by_user[row.user].append((place, row))
-    views = {place for place, row in enumerate(rows) if row.did in ("pv", "impression")}
+    sessions = _sessions(rows, gap)
 
-    def read(shown: set[int]) -> tuple[Expected, list[Any], set[int]]:
-        found, orphans, kept = Expected(), [], set()
-        for of_user in by_user.values():
-            first = _first_in_session(of_user, shown, gap)
-            kept |= {place for place, _ in first}
-            for _, row in first:
-                found.shown[row.user, row.item, row.time] = {}
-            for place, row in of_user:
-                if row.did not in within:
-                    continue
-                earlier = [other.time for _, other in first if other.item == row.item and other.time <= row.time]
-                if earlier and max(earlier) >= row.time - within[row.did]:
-                    value = 1.0 if row.did == "cart" else row.price
-                    found.shown[row.user, row.item, max(earlier)].setdefault(name[row.did], []).append((row.time, value))
-                    found.joined += place not in kept
-                else:
-                    orphans.append((place, row))
-        found.repeated = len(views - kept)
-        return found, orphans, kept
+    def first(places: Sequence[int]) -> set[int]:
+        """Return the first of these rows in each session and of each item."""
+        found: dict[tuple[int, int], int] = {}
+        for place in places:
+            found.setdefault((sessions[place], rows[place].item), place)
+        return set(found.values())
 
-    found, orphans, _ = read(views)
-    if keep:
-        found, orphans, _ = read(views | {place for place, _ in orphans})
-    found.orphans = sorted((row.user, row.item, row.time) for _, row in orphans)
-    found.shown = {key: {each: max(values)[1] for each, values in of.items()} for key, of in found.shown.items()}
-    return found
+    def impression(place: int) -> int | None:
+        """Return the impression that an action joins."""
+        act = rows[place]
+        earlier = [n for n in shown if (rows[n].user, rows[n].item) == (act.user, act.item) and rows[n].time <= act.time]
+        best = max(earlier, key=lambda n: rows[n].time, default=None)
+        return best if best is not None and rows[best].time >= act.time - within[act.did] else None
+
+    views = [place for place, row in enumerate(rows) if row.did in ("pv", "impression")]
+    actions = [place for place, row in enumerate(rows) if row.did in within]
+    shown = first(views)
+    joins = {place: impression(place) for place in actions}
+    while keep and (orphans := [place for place in actions if joins[place] is None]):
+        shown |= first(orphans)
+        joins |= {place: impression(place) for place in orphans}
+    values: dict[int, dict[str, list[tuple[int, float]]]] = {place: defaultdict(list) for place in shown}
+    for place, to in joins.items():
+        if to is not None:
+            act = rows[place]
+            values[to][name[act.did]].append((act.time, 1.0 if act.did == "cart" else act.price))
+    return Expected(
+        {(rows[n].user, rows[n].item, rows[n].time): {each: max(of_name)[1] for each, of_name in of.items()} for n, of in values.items()},
+        joined=sum(to is not None and place not in shown for place, to in joins.items()),
+        repeated=len(set(views) - shown),
+        orphans=sorted((rows[n].user, rows[n].item, rows[n].time) for n, to in joins.items() if to is None),
+    )
 
 
 @pytest.mark.parametrize("orphan", ["quarantine", "keep"])
@@ -117,11 +121,11 @@ def test_an_event_log_becomes_what_a_reading_row_by_row_gives(
     }
     assert shown == expected.shown
     account = found.account
-    different = log.drop_duplicates()
-    assert (account.read, account.kept, account.duplicate) == (len(log), len(expected.shown), len(log) - len(different))
+    told = log[log["did"] != "scroll"]
+    assert (account.read, account.kept, account.duplicate) == (len(log), len(expected.shown), told.duplicated().sum())
     assert (account.joined, account.repeated) == (expected.joined, expected.repeated)
-    assert (account.ignored, account.quarantined) == ((different["did"] == "scroll").sum(), len(expected.orphans))
-    assert expected.orphans or orphan == "keep"
+    assert (account.ignored, account.quarantined) == (len(log) - len(told), len(expected.orphans))
+    assert bool(expected.orphans) == (orphan == "quarantine")
     quarantine = found.table("quarantine").to_pylist()
     lines = [row["source_row"] for row in quarantine]
     at = [tuple(log.iloc[line - 2][["user", "item", "time"]]) for line in lines]
@@ -178,6 +182,51 @@ def test_numbers_as_actions(tmp_path: Path, ingest: Callable[..., Ingested]) -> 
         assert ingest(name, **options, to=name.replace(".", "-")).events()["feedback.buy"].fillna(0).tolist() in ([1.0, 0.0], [0.0, 1.0])
 
 
+def test_a_kept_orphan_takes_nothing_from_a_view(tmp_path: Path, ingest: Callable[..., Ingested]) -> None:
+    _write(tmp_path / "log.csv", [(1, 7, START, "buy"), (1, 7, START + MINUTE, "pv"), (1, 7, START + 60 * MINUTE, "buy")])
+    events = ingest(**{**PLAIN, "feedback": [{"name": "buy", "within": "1h"}]}, session_gap="2h", orphan="keep").events()
+    assert events["timestamp"].tolist() == [START, START + MINUTE]
+    assert events["feedback.buy"].tolist() == [1.0, 1.0]
+
+
+def test_each_orphan_that_none_before_it_serves_is_kept(tmp_path: Path, ingest: Callable[..., Ingested]) -> None:
+    times = [START + minutes * MINUTE for minutes in (0, 50, 62, 63, 200)]
+    _write(tmp_path / "log.csv", [(1, 7, time, "buy") for time in times])
+    found = ingest(**{**PLAIN, "feedback": [{"name": "buy", "within": "1h"}]}, session_gap="24h", orphan="keep")
+    assert found.events()["timestamp"].tolist() == [times[0], times[2], times[4]]
+    assert (found.account.joined, found.account.quarantined) == (2, 0)
+
+
+def test_rows_to_ignore_say_nothing_about_types(tmp_path: Path, ingest: Callable[..., Ingested]) -> None:
+    _write(tmp_path / "log.csv", [(1, 7, START, "pv"), (1, "", START, "scroll"), (1, "home", START, "scroll"), ("x", 8, "?", "scroll")])
+    found = ingest(**PLAIN, ignore=["scroll"])
+    assert found.events()["item_id"].tolist() == [7]
+    assert found.account.ignored == 3
+
+
+def test_an_orphan_lies_in_quarantine_as_it_was_written(tmp_path: Path, ingest: Callable[..., Ingested]) -> None:
+    _write(tmp_path / "log.csv", [(1, 7, START, "pv"), (1, 8, START + 1, "buy")])
+    (row,) = ingest(**PLAIN).table("quarantine").to_pylist()
+    assert (row["source_file"], row["source_row"]) == ("log.csv", 3)
+    assert row["reason"] == 'column did: found "buy", expected a view of the item by the user at most 24h earlier'
+    assert json.loads(row["raw"]) == {"did": "buy", "item": "8", "time": str(START + 1), "user": "1"}
+
+
+@pytest.mark.parametrize("odd", [float("inf"), 1e300, 1.5])
+def test_an_action_that_is_no_word_is_refused(tmp_path: Path, ingest: Callable[..., Ingested], odd: float) -> None:
+    log = pd.DataFrame({"user": [1, 1], "item": [7, 7], "time": [START, START], "did": [1.0, odd]})
+    log.to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r"column did: found .*, expected one of 1, buy"):
+        ingest("log.parquet", **{**PLAIN, "views": ["1"]})
+
+
+def test_a_value_of_another_type_is_refused(tmp_path: Path, ingest: Callable[..., Ingested]) -> None:
+    log = pd.DataFrame({"user": [1], "item": [7], "time": [START], "did": ["pv"], "at": pd.to_datetime(["2024-01-01"])})
+    log.to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r"column at: found values of type timestamp.*, expected numbers, for source\.feedback\.buy\.value"):
+        ingest("log.parquet", **{**PLAIN, "feedback": [{"name": "buy", "value": "at"}]})
+
+
 def test_the_action_and_its_value_are_no_columns_of_the_impression(tmp_path: Path, ingest: Callable[..., Ingested]) -> None:
     """With orphan = "keep" the action of an impression would tell its label."""
     _random_log(5).to_csv(tmp_path / "log.csv", index=False)
@@ -222,7 +271,7 @@ def test_what_the_actions_became_is_said(tmp_path: Path, ingest: Callable[..., I
     ingest(**PLAIN, console=Console())
     said = capfd.readouterr().out
     assert "feedback buy: 2 different actions" in said
-    assert "of 2 different actions 1 follow no impression; they are in quarantine" in said
+    assert "of 2 different actions 1 follow no view; they are in quarantine" in said
     assert "read 3 = kept 1 + duplicate 0 + quarantined 1 + joined 1" in said
 
 
@@ -230,6 +279,7 @@ def test_what_the_actions_became_is_said(tmp_path: Path, ingest: Callable[..., I
     ("change", "message"),
     [
         ({"views": []}, "views"),
+        ({"views": [""]}, "views"),
         ({"feedback": [{"name": "buy"}, {"name": "buy", "actions": ["b"]}]}, "found the name buy more than once"),
         ({"feedback": [{"name": "buy", "actions": ["pv"]}]}, "found pv more than once among views, ignore and feedback"),
         ({"session_gap": "1h", "columns": {"request_id": "r"}}, "session_gap: found it beside columns.request_id"),

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from recsys import sources
 from recsys.config import FileFormat
@@ -16,8 +18,8 @@ from recsys.progress import Console
 from recsys.sources.decoding import Utf8Bytes
 from recsys.sources.input_files import resolve
 from recsys.sources.lines import lines_of
-from recsys.sources.separators import with_separator
-from tests.sources.logs import COLUMNS, make_log, make_pipeline
+from recsys.sources.separators import with_separators
+from tests.sources.logs import COLUMNS, START, make_log, make_pipeline
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def test_a_bad_row_is_found_at_its_line_in_any_form(tmp_path: Path, ingest: Call
     rows = ingest(form.name, format={"log": form.said}).table("quarantine").to_pylist()
     assert [row["source_row"] for row in rows] == [42 + above, 91 + above]
     assert "column uid: found nothing" in rows[0]["reason"]
-    assert rows[1]["reason"] == f"found 8 fields, expected 7, as {'in the header' if form.header else 'its names say'}"
+    assert rows[1]["reason"] == f"found 8 fields, expected 7, as {'its names say' if form.said.get('names') else 'in the header'}"
     assert f"a{form.separator}b" in str(rows[1]["raw"]).encode().decode("unicode_escape").encode("latin-1").decode()
 
 
@@ -118,7 +120,7 @@ def _rewrite(path: Path, form: Form, old: str, new: str) -> None:
 def test_the_separator_that_was_found_is_said(tmp_path: Path, ingest: Callable, capfd: pytest.CaptureFixture[str]) -> None:
     make_log().to_csv(tmp_path / "log.csv", index=False, sep="\t")
     ingest(console=Console())
-    message = "log: the fields of log.csv are separated by '\\t', as the first rows show; source.format.log.separator says otherwise"
+    message = "log: the fields of log.csv are separated by '\\t', as the first rows show; set source.format.log.separator to read another"
     assert message in capfd.readouterr().out.splitlines()
     ingest(format={"log": {"separator": "\t"}}, to="told", console=Console())
     assert "separated" not in capfd.readouterr().out
@@ -127,7 +129,7 @@ def test_the_separator_that_was_found_is_said(tmp_path: Path, ingest: Callable, 
 def test_torn_rows_and_one_column_do_not_change_the_separator(tmp_path: Path) -> None:
     def found(name: str, text: str) -> str | None:
         (tmp_path / name).write_text(text)
-        return with_separator(resolve([tmp_path / name])[0]).separator
+        return with_separators(resolve([tmp_path / name]))[0].separator
 
     assert found("a.csv", "a,b,c\n1,2,x;y;z\n1,2\n1,2,3\n") == ","
     assert found("a.tsv", "a\tb\n1|2\t3\n") == "\t"
@@ -188,5 +190,106 @@ def test_a_separator_is_found_wherever_a_block_ends(tmp_path: Path, monkeypatch:
 
 def test_lines_are_those_of_an_editor_without_a_header(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text('1,a\n\n2,"b\nc"\n3,d\n')
-    (file,) = resolve([tmp_path], FileFormat(header=False, names=("n", "x")))
-    assert lines_of(with_separator(file), [1, 2, 3]) == [1, 3, 5]
+    (file,) = with_separators(resolve([tmp_path], FileFormat(header=False, names=("n", "x"))))
+    assert lines_of(file, [1, 2, 3]) == [1, 3, 5]
+
+
+@pytest.mark.parametrize(("quote", "cells"), [("'", ["'a, b'", '"c"']), ("", ['"c', "d'e"])])
+def test_other_quotes_and_none(tmp_path: Path, ingest: Callable, quote: str, cells: list[str]) -> None:
+    log = make_log(2).astype(object)
+    log["title"] = cells
+    rows = [",".join(map(str, row)) for row in [list(log.columns), *log.itertuples(index=False)]]
+    (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
+    titles = ingest(format={"log": {"quote": quote}}).events().sort_values("timestamp")["log.title"].tolist()
+    assert titles == [cell.strip(quote or None) for cell in cells]
+
+
+def test_a_byte_that_parts_fields_by_itself_may_stand_in_quotes(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log(2).astype(object)
+    log["title"] = "a\x1fb"
+    log.to_csv(tmp_path / "log.txt", sep="\x1f", index=False)
+    assert ingest("log.txt", format={"log": {"separator": "\x1f"}}).events()["log.title"].tolist() == ["a\x1fb"] * 2
+
+
+def test_quotes_beside_a_long_separator_that_was_found_are_refused(tmp_path: Path, ingest: Callable) -> None:
+    _write(tmp_path / "log.dat", Form(separator="::"), _log())
+    with pytest.raises(DataError, match=r"fields separated by '::', and quote = \"'\", expected no quotes"):
+        ingest("log.dat", format={"log": {"quote": "'"}})
+
+
+def test_names_may_be_more_than_the_header_has(tmp_path: Path, ingest: Callable) -> None:
+    """As R's write.table writes a table with row names."""
+    log = _log()
+    lines = [",".join(NAMES), *(f"{n},{line}" for n, line in enumerate(log.to_csv(index=False, header=False).splitlines()))]
+    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
+    found = ingest(format={"log": {"names": ["row", *NAMES]}})
+    assert found.events()["log.row"].sort_values().tolist() == list(range(len(log)))
+    assert found.account.quarantined == 0
+
+
+def test_names_that_replace_different_headers_are_refused(tmp_path: Path, ingest: Callable) -> None:
+    (tmp_path / "logs").mkdir()
+    _log().to_csv(tmp_path / "logs" / "a.csv", index=False)
+    _log()[NAMES[::-1]].to_csv(tmp_path / "logs" / "b.csv", index=False)
+    with pytest.raises(DataError, match=r"b\.csv: found the header title, watch, .*, expected that of a\.csv, uid, vid"):
+        ingest("logs", format={"log": {"names": NAMES}})
+    assert len(ingest("logs", to="by-name").events()) == len(_log())
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_separator_does_not_depend_on_how_rows_are_parted(tmp_path: Path, ingest: Callable, parts: int) -> None:
+    rows = [f"{n}::m{n}::{START + n}::{'a|b|c|d' if n % 3 == 0 else 'x'}" for n in range(9)]
+    (tmp_path / "logs").mkdir()
+    for part in range(parts):
+        (tmp_path / "logs" / f"{part}.csv").write_text("\n".join(rows[part::parts]) + "\n")
+    events = ingest("logs", format={"log": {"header": False, "names": ["uid", "vid", "ts", "tags"]}}).events()
+    assert sorted(events["item_id"]) == [f"m{n}" for n in range(9)]
+
+
+def test_a_torn_first_row_does_not_choose_the_separator(tmp_path: Path, ingest: Callable) -> None:
+    rows = ["garbage,here", *(f"{n}\tm{n}\t{START + n}" for n in range(200))]
+    (tmp_path / "u.data").write_text("\n".join(rows) + "\n")
+    found = ingest("u.data", format={"log": {"header": False, "names": ["uid", "vid", "ts"]}})
+    assert (found.account.kept, found.account.quarantined) == (200, 1)
+
+
+def test_a_block_of_torn_rows_alone(tmp_path: Path, ingest: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a log that gets a column more from some day on."""
+    monkeypatch.setattr("recsys.sources.text._BLOCK", 2_000)
+    lines = make_log(200).to_csv(index=False).splitlines()
+    torn = [f"{line},more" for line in lines[1:]]
+    (tmp_path / "log.csv").write_text("\n".join([*lines, *torn]) + "\n")
+    account = ingest(max_bad=1).account
+    assert (account.kept, account.quarantined) == (200, 200)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_packed_file_that_is_cut_behind_its_first_block(tmp_path: Path, ingest: Callable, encoding: str) -> None:
+    rng = np.random.default_rng(0)
+    log = make_log(20_000)
+    log["noise"] = rng.random(20_000)
+    data = gzip.compress(log.to_csv(index=False, sep="|").replace("|", "::").encode())
+    (tmp_path / "log.dat.gz").write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(DataError, match=r"log\.dat\.gz: found a damaged gzip file"):
+        ingest("log.dat.gz", format={"log": {"encoding": encoding}})
+
+
+def test_the_form_of_a_parquet_file_or_of_no_table_is_refused(tmp_path: Path, ingest: Callable) -> None:
+    make_log().to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r"found a parquet file, expected a text file, whose form source\.format\.log says"):
+        ingest("log.parquet", format={"log": {"encoding": "latin-1"}})
+    with pytest.raises(ValidationError, match=r"format\.users: found it without source\.users"):
+        ingest("log.parquet", format={"users": {"encoding": "latin-1"}})
+
+
+@pytest.mark.parametrize("encoding", ["idna", "hex", "utf-99", "undefined"])
+def test_an_encoding_that_reads_no_file_is_refused(encoding: str) -> None:
+    with pytest.raises(ValidationError, match=f'found "{encoding}", expected an encoding that Python knows'):
+        FileFormat(encoding=encoding)
+
+
+def test_a_column_with_a_blank_in_its_name_may_be_alone(tmp_path: Path, ingest: Callable) -> None:
+    make_log().to_csv(tmp_path / "log.csv", index=False)
+    (tmp_path / "users.csv").write_text("user id\n101\n")
+    with pytest.raises(DataError, match=r"users\.csv column uid: found no such column among user id"):
+        ingest(users=tmp_path / "users.csv")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recsys.errors import DataError
 from recsys.sources.input_files import resolve
 from recsys.sources.lines import lines_of
-from recsys.sources.separators import with_separator
+from recsys.sources.separators import with_separators
 from tests.sources.logs import make_log
 
 
@@ -94,7 +94,7 @@ def test_lines_agree_with_a_count_of_line_ends(tmp_path_factory: pytest.TempPath
     path = tmp_path_factory.mktemp("lines") / "t.csv"
     path.write_bytes(text.encode())
     begins = _begins(text)
-    file = with_separator(resolve([path])[0])
+    (file,) = with_separators(resolve([path]))
     rows = list(range(1, len(begins)))
     assert lines_of(file, rows) == begins[1:]
     assert lines_of(file, rows, of=len(rows)) == begins[1:]

@@ -1,0 +1,54 @@
+"""The search for a feature that alone tells a label: as a rule one that is written after the impression."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from recsys import schema
+from recsys.checkup.findings import Findings
+from recsys.features import Preview
+
+_TELLS = 0.98  # an AUC above it, or below 1 minus it, is an alarm
+_FEWEST = 20  # rows of each class, below which such an AUC may be chance
+_KEYS = {schema.USER: "user", schema.ITEM: "item", schema.CONTEXT: "context"}
+# Legend: N training impressions, V values of a category.
+
+
+def leak_findings(preview: Preview, found: Findings) -> None:
+    """Warn of each feature that alone orders the training labels nearly perfectly. A label that is no probability is cut at its median."""
+    for objective in preview.plan.objectives:
+        label_N = preview.features[schema.label_column(objective.name)].cast(pa.float64()).to_numpy().astype(np.float64)
+        known = ~np.isnan(label_N)
+        if not known.any():
+            continue
+        label = label_N[known] if objective.is_probability else (label_N[known] > np.median(label_N[known])).astype(np.float64)
+        if min(label.sum(), len(label) - label.sum()) < _FEWEST:
+            continue
+        for name, column in preview.plan.outputs.items():
+            values = preview.features[name].combine_chunks().filter(pa.array(known))
+            auc = roc_auc_score(label, _scores(values, label, is_category=column.is_categorical))
+            if not 1 - _TELLS <= auc <= _TELLS:
+                key = next(key for prefix, key in _KEYS.items() if name.startswith(prefix))
+                tells = f"which alone tells {objective.name} (AUC {auc:.3f} on {len(label):,} training rows)"
+                found.warnings.append(
+                    f"features.{key}: found {column.name}, {tells},"
+                    " expected columns known before the impression. Fix: leave it out, unless it is known by then"
+                )
+
+
+def _scores(values: pa.Array, label_N: NDArray[np.float64], *, is_category: bool) -> NDArray[np.float64]:
+    """Return [N], what each value tells: a number itself, of a category the mean label of the rows with it in the other half."""
+    if not is_category:
+        number_N: NDArray[np.float64] = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return np.where(np.isnan(number_N), np.nanmin(number_N, initial=0) - 1, number_N)
+    texts = values.cast(pa.string()) if not pa.types.is_list(values.type) else pa.array(map(str, values.to_pylist()), pa.string())
+    code_N = texts.fill_null("").dictionary_encode().indices.to_numpy().astype(np.int64)
+    half_N = np.arange(len(code_N)) % 2
+    score_N = np.empty(len(code_N))
+    for half in (0, 1):
+        other = half_N != half
+        count_V = np.bincount(code_N[other], minlength=code_N.max() + 1)
+        sum_V = np.bincount(code_N[other], label_N[other], minlength=code_N.max() + 1)
+        score_N[~other] = ((sum_V + label_N.mean()) / (count_V + 1))[code_N[~other]]
+    return score_N

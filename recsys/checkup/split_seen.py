@@ -1,0 +1,77 @@
+"""The parts of the split in the rows that were read: their days, rows and users."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys import schema
+from recsys.checkup.findings import Findings, aligned
+from recsys.config import Pipeline
+from recsys.days import Day, ordinals
+from recsys.evaluation import MIN_USERS, effective_number
+from recsys.features import Preview, spans
+
+# Legend: N impressions.
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The impressions that were read. `is_whole`: all of the log."""
+
+    pipeline: Pipeline
+    preview: Preview
+    is_whole: bool
+    user_N: NDArray[np.int64]
+    moment_N: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, preview: Preview, *, is_whole: bool) -> "Seen":
+        labels = preview.labels
+        user_N = labels[schema.USER_ID].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+        return cls(pipeline, preview, is_whole, user_N, labels[schema.TIMESTAMP].to_numpy())
+
+    def label(self, objective: str) -> NDArray[np.float64]:
+        """Return [N]; NaN where the label is not known."""
+        label_N: NDArray[np.float64] = self.preview.labels[schema.label_column(objective)].cast(pa.float64()).to_numpy()
+        return label_N
+
+    @cached_property
+    def parts(self) -> dict[str, NDArray[np.bool_]]:
+        """Part of the split → [N], which impressions are in it."""
+        found = {}
+        for part, (first, last) in self.pipeline.split.parts().items():
+            start, end = Day(first.isoformat(), self.pipeline.zone).start, Day(last.isoformat(), self.pipeline.zone).end
+            found[part] = (self.moment_N >= start) & (self.moment_N < end)
+        return found
+
+    @property
+    def days(self) -> list[str]:
+        return [str(np.datetime64(int(day), "D")) for day in np.unique(ordinals(self.moment_N, self.pipeline.zone))]
+
+
+def split_findings(seen: Seen, found: Findings) -> None:
+    days = seen.days
+    found.facts.append(f"days: {spans(days)}; {len(np.unique(seen.user_N)):,} users")
+    rows = [("part", "days", "rows", "users")]
+    empty = []
+    for part, (first, last) in seen.pipeline.split.parts().items():
+        user = seen.user_N[seen.parts[part]]
+        rows.append((part, f"{first} to {last}", f"{len(user):,}", f"{len(np.unique(user)):,}"))
+        if not len(user):
+            empty.append(f"split.{part} ({first} to {last})")
+        elif (users := effective_number(np.bincount(user)[np.unique(user)])) < MIN_USERS and part != schema.TRAIN:
+            found.warnings.append(
+                f"split.{part}: found as many rows per user as {users:.3g} equally active users would have, expected {MIN_USERS} or more:"
+                " there will be no intervals and no verdicts. Fix: choose more days"
+            )
+    found.facts += aligned(rows)
+    if empty and seen.is_whole:
+        fix = f"choose from the days that have rows: {spans(days) or 'none'}"
+        found.data.append(f"{', '.join(empty)}: found no rows, expected rows in each part of the split. Fix: {fix}")
+    elif empty:
+        found.warnings.append(
+            f"{', '.join(empty)}: found no rows in what was read (days {spans(days)}). Fix: recsys check --full reads all rows"
+        )

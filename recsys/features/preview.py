@@ -1,0 +1,119 @@
+"""The labels and the features of the moment of some events, without any past: what a look before a run needs."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+from ibis.common.exceptions import IbisError
+
+from recsys import schema
+from recsys.config import Pipeline
+from recsys.days import Day
+from recsys.features.build import open_sides
+from recsys.features.check import event_table, is_measured, is_plain
+from recsys.features.clock import stamped
+from recsys.features.engine import Engine
+from recsys.features.feature_columns import Columns, Table
+from recsys.features.impressions import impressions
+from recsys.features.labels import UnknownColumns, translate
+from recsys.features.operands import LabelError
+from recsys.features.plan import Plan, make_plan, measured_column
+from recsys.features.steps import read_columns
+from recsys.features.validate import broken_rules
+from recsys.objectives import Objective, chain
+from recsys.workspace import EVENTS, PART, day_folder, days_in
+
+
+@dataclass(frozen=True)
+class Preview:
+    """`labels`: timestamp, user_id and label.X of every impression. `features`: those of at most `most` impressions, with their labels.
+
+    `problems` are those of values that a run would refuse. `plan` holds what could be computed: the other objectives and features have
+    problems of their own (`features.problems`).
+    """
+
+    plan: Plan
+    labels: pa.Table
+    features: pa.Table
+    problems: tuple[str, ...]
+
+
+def columns_of(folder: Path) -> Columns:
+    """Read the columns of the events, users and items in a folder."""
+    return read_columns(folder, days_in(folder / EVENTS)[0])
+
+
+def preview(pipeline: Pipeline, folder: Path, *, period: tuple[int, int], most: int) -> Preview:
+    """Compute the labels of all events in `folder`, and the features of `most` events of a period, chosen by their ids.
+
+    `period` is the first moment and the one behind the last, in ms UTC.
+    """
+    columns = columns_of(folder)
+    pipeline = _computable(pipeline, columns)
+    plan = make_plan(pipeline, columns)
+    files = [day_folder(folder / EVENTS, day) / PART for day in days_in(folder / EVENTS)]
+    with (
+        tempfile.TemporaryDirectory(prefix="recsys-preview-") as spill,
+        Engine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
+    ):
+        engine.files("events", files)
+        open_sides(engine, folder, columns)
+        events, users, items = (ibis.table(dict(columns.types(name)), name=name) for name in ("events", "users", "items"))
+        rows = impressions(stamped(events, Day("1970-01-01", plan.zone)), users, items, plan)
+        labels = [schema.label_column(objective.name) for objective in plan.objectives]
+        moment = rows[schema.TIMESTAMP]
+        chosen = rows.filter((moment >= period[0]) & (moment < period[1])).order_by(schema.EVENT_ID).limit(most)
+
+        def answer(row: ir.Table) -> dict[str, Any]:
+            return dict(engine.arrow(row).to_pylist()[0])
+
+        return Preview(
+            plan,
+            engine.arrow(rows.select(schema.TIMESTAMP, schema.USER_ID, *labels)),
+            engine.arrow(chosen.select(*plan.outputs, *labels)),
+            tuple(map(str, broken_rules(answer, rows, events, plan, Path(EVENTS)))),
+        )
+
+
+def _computable(pipeline: Pipeline, columns: Columns) -> Pipeline:
+    """Return the pipeline with the objectives, signals and features of the moment that these columns give, and nothing of the past."""
+    events = event_table(columns)
+    good = {objective.name for objective in pipeline.objective if _is_computable(objective, events)}
+    objectives = tuple(
+        objective for objective in pipeline.objective if all(link.name in good for link in chain(objective, pipeline.objective))
+    )
+
+    def known(names: Sequence[str], table: Table) -> tuple[str, ...]:
+        found = {name: columns.find(name, (table,), pipeline.features) for name in names}
+        return tuple(name for name, column in found.items() if column is not None and is_plain(column))
+
+    def is_number(name: str | None) -> bool:
+        stored = None if name is None else measured_column(name, columns)
+        return stored is not None and is_measured(stored, columns)
+
+    features = pipeline.features.model_copy(
+        update={
+            "user": known(pipeline.features.user, "users"),
+            "item": known(pipeline.features.item, "items"),
+            "context": known(pipeline.features.context, "events"),
+            "signals": tuple(filter(is_number, pipeline.features.signals)),
+            **dict.fromkeys(("entities", "ids", "slices", "bias"), ()),
+        }
+    )
+    train = pipeline.train if is_number(pipeline.train.weight) else pipeline.train.model_copy(update={"weight": None})
+    return pipeline.model_copy(update={"objective": objectives, "features": features, "train": train})
+
+
+def _is_computable(objective: Objective, events: ir.Table) -> bool:
+    try:
+        for text in (objective.label, objective.observed):
+            if text is not None:
+                translate(text, events)
+    except (LabelError, UnknownColumns, IbisError, TypeError):
+        return False
+    return True

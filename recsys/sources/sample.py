@@ -1,0 +1,203 @@
+"""The first rows of a source, read as a run reads them, but with every problem that a run would stop at, not only the first."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+
+from recsys.config import FeedbackOptions, Pipeline
+from recsys.errors import RecsysError
+from recsys.sources.actions import part
+from recsys.sources.checking import log_header, names, problems_by_table
+from recsys.sources.column_options import Reading
+from recsys.sources.database import engine
+from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_files
+from recsys.sources.entities import count_entities, coverage, entity_columns, role_key
+from recsys.sources.events import count_events, day_of_micros, log_columns
+from recsys.sources.feedback import Joined, action_columns, join
+from recsys.sources.ingestion import account_of, log_table_columns, moment_of, write_entities, write_events
+from recsys.sources.output_columns import Column
+from recsys.sources.refusals import Typed, row_problems, typed
+from recsys.sources.resolve import raw_source
+from recsys.sources.separators import said
+from recsys.sources.staging import Staged, TableFiles, stage
+from recsys.workspace import EVENTS
+
+_Read = TypeVar("_Read")
+_FINGERPRINT = "sample"
+
+
+@dataclass(frozen=True)
+class TableSample:
+    """What was read of one table. `is_whole`: all of its rows."""
+
+    role: str
+    files: int
+    rows: int
+    is_whole: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was read of a source.
+
+    `names` are those of `sources.columns`; of a table that cannot be read they are absent. `folder` holds events/, users/ and items/ as a
+    run leaves them; it is None where the log cannot be read.
+    """
+
+    tables: tuple[TableSample, ...]
+    problems: tuple[str, ...]
+    names: Mapping[str, list[str]]
+    folder: Path | None
+
+
+@dataclass
+class _Sampler:
+    con: duckdb.DuckDBPyConnection
+    description: Description
+    reading: Reading
+    most: int | None
+    tables: list[TableSample] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def attempt(self, read: Callable[[], _Read]) -> _Read | None:
+        """Return what `read` returns; None where it fails, its problem noted unless one of the same table is."""
+        before = len(self.problems)
+        try:
+            return read()
+        except RecsysError as error:
+            if len(self.problems) == before:
+                self.problems.append(str(error))
+            return None
+
+    def stage(self, table: TableFiles, name: str) -> Staged:
+        return stage(
+            self.con, table, name, separators=self.reading.separators, max_bad=1, may_be_empty=table.role not in (LOG, USERS, ITEMS),
+            most=self.most,
+        )  # fmt: skip
+
+    def type(self, staged: Staged, columns: list[Column]) -> Typed:
+        """Type the usable rows. Rows that a run would not leave out are problems."""
+        self.problems += map(str, row_problems(self.con, staged, columns, max_bad=self.reading.max_bad)[0])
+        return typed(self.con, staged, columns, max_bad=1)[0]
+
+    def note(self, staged: Staged, *notes: str | None) -> None:
+        separators = (message.removeprefix(f"{staged.role}: ") for message in said(staged.files, staged.role, fields=len(staged.names)))
+        found = (*separators, *(note for note in notes if note is not None))
+        self.tables.append(TableSample(staged.role, len(staged.files), staged.rows, staged.is_whole, found))
+
+
+def sample(pipeline: Pipeline, folder: Path, *, most: int | None) -> Sample:
+    """Read at most the first `most` rows of each file, and write what a run would make of them to `folder`.
+
+    Raises ConfigError where the parts of the source do not fit each other.
+    """
+    with raw_source(pipeline).sampled(most) as described:
+        by_table = problems_by_table(described)
+        unreadable = [role for role, problems in by_table.items() if problems]
+        known = names(described, unreadable)
+        problems = [problem for of_table in by_table.values() for problem in of_table]
+        description = _readable(described, unreadable)
+        if description is None:
+            return Sample((), tuple(problems), known, None)
+        with engine(folder, pipeline.features.memory_limit) as con:
+            sampler = _Sampler(con, description, Reading.of(pipeline), most, problems=problems)
+            impressions = _log(sampler, folder)
+            return Sample(tuple(sampler.tables), tuple(dict.fromkeys(sampler.problems)), known, folder if impressions else None)
+
+
+def _readable(description: Description, unreadable: list[str]) -> Description | None:
+    """Return the description without the tables that cannot be read, and without the optional columns that the log lacks.
+
+    None where the log cannot be read, or lacks a column that a log needs.
+    """
+    head = log_header(description)
+    if head is None:
+        return None
+    lacking = {where for where, theirs in log_columns(description).items() if theirs not in head.names}
+    needed = ("user_id", "item_id", "timestamp", "action")
+    if any(f"source.columns.{ours}" in lacking for ours in needed):
+        return None
+    absent = {ours: None for ours in description.columns.named() if f"source.columns.{ours}" in lacking}
+    events = description.events
+    if events is not None:
+        feedback = tuple(
+            entry.model_copy(update={"value": None}) if f"source.feedback.{entry.name}.value" in lacking else entry
+            for entry in events.feedback
+        )
+        events = events.model_copy(update={"feedback": feedback})
+    return replace(
+        description,
+        users=None if USERS in unreadable else description.users,
+        items=None if ITEMS in unreadable else description.items,
+        columns=description.columns.model_copy(update=absent),
+        feedback=tuple(entry for entry in description.feedback if feedback_files(entry).role not in unreadable),
+        events=events,
+    )
+
+
+def _log(sampler: _Sampler, folder: Path) -> Typed | None:
+    """Read the log, then what belongs to it, and write all of it. Return the impressions; None where there are none."""
+    rows = sampler.attempt(lambda: _rows(sampler))
+    if rows is None:
+        return None
+    read = sampler.attempt(lambda: _impressions(sampler, rows))
+    if read is None:
+        return None
+    impressions, feedback = read
+    for role, table in ((USERS, sampler.description.users), (ITEMS, sampler.description.items)):
+        entities = sampler.attempt(lambda role=role, table=table: _entities(sampler, role, table, impressions))  # type: ignore[misc]
+        write_entities(sampler.con, folder / role, role, entities, impressions.type(role_key(role)), _FINGERPRINT)
+    for place, options in enumerate(sampler.description.feedback):
+        joined = sampler.attempt(lambda place=place, options=options: _feedback(sampler, place, options, impressions))  # type: ignore[misc]
+        if joined is not None:
+            feedback[options.name] = joined
+    write_events(sampler.con, folder / EVENTS, sampler.description, impressions, feedback, None, _FINGERPRINT)
+    return impressions
+
+
+def _rows(sampler: _Sampler) -> Typed:
+    """Read the rows of the log. Where its times seem to have another unit, go on with that unit, so that its other problems show."""
+    staged = sampler.stage(sampler.description.log, "staged_log")
+    columns = log_table_columns(sampler.con, staged, sampler.description, sampler.reading)
+    day = day_of_micros(moment_of(columns), sampler.description.time.zone)
+    problems, unit = row_problems(sampler.con, staged, columns, max_bad=sampler.reading.max_bad, day=day)
+    sampler.problems += map(str, problems)
+    if problems and unit is not None:
+        time = sampler.description.time.model_copy(update={"unit": unit, "format": None})
+        sampler.description = replace(sampler.description, time=time)
+        columns = log_table_columns(sampler.con, staged, sampler.description, sampler.reading)
+    return typed(sampler.con, staged, columns, max_bad=1, keep=sampler.description.events is not None)[0]
+
+
+def _impressions(sampler: _Sampler, rows: Typed) -> tuple[Typed, dict[str, Joined]]:
+    kept, options = count_events(sampler.con, rows), sampler.description.events
+    if options is None:
+        sampler.note(rows.staged, str(account_of(rows, kept)))
+        return rows, {}
+    parted = part(sampler.con, rows, options)
+    orphans = f"of {parted.actions:,} different actions {parted.orphans:,} follow no view" if parted.orphans else None
+    sampler.note(rows.staged, str(parted.account), orphans)
+    return parted.impressions, dict(parted.feedback)
+
+
+def _entities(sampler: _Sampler, role: str, table: TableFiles | None, impressions: Typed) -> Typed | None:
+    if table is None:
+        return None
+    staged = sampler.stage(table, f"staged_{role}")
+    columns = entity_columns(sampler.con, staged, sampler.description, sampler.reading, impressions.type(role_key(role)))
+    entities = sampler.type(staged, columns)
+    count_entities(sampler.con, entities)
+    sampler.note(staged, coverage(sampler.con, entities, impressions))
+    return entities
+
+
+def _feedback(sampler: _Sampler, place: int, options: FeedbackOptions, impressions: Typed) -> Joined:
+    staged = sampler.stage(feedback_files(options), f"staged_feedback_{place}")
+    actions = sampler.type(staged, action_columns(sampler.con, staged, options, sampler.description, impressions))
+    joined = join(sampler.con, actions, impressions, options)
+    sampler.note(staged, f"of {joined.actions:,} different actions {joined.unmatched:,} match no impression within {options.within}")
+    return joined
