@@ -1,6 +1,6 @@
 """A look at a pipeline and its source before anything runs: what there is, what a run would refuse, and what makes its numbers doubtful."""
 
+from recsys.checkup.checkup import MOST_ROWS, look
 from recsys.checkup.findings import Findings
-from recsys.checkup.look import MOST_ROWS, look
 
 __all__ = ["MOST_ROWS", "Findings", "look"]

@@ -24,9 +24,9 @@ def label_findings(seen: Seen, found: Findings) -> None:
         rows.append((objective.name, *(_counted(objective, label_N[in_part]) for in_part in seen.parts.values())))
     if objectives:
         found.facts += aligned(rows)
-    for place, objective in enumerate(objectives):
+    for objective in objectives:
         _one_label(seen, objective, labels[objective.name], found)
-        _late(seen, objective, labels[objective.name], seen.preview.plan.label_delays[place], found)
+    _late(seen, labels, found)
     _same_labels(labels, objectives, found)
 
 
@@ -43,36 +43,41 @@ def _counted(objective: Objective, label_N: NDArray[np.float64]) -> str:
 
 
 def _one_label(seen: Seen, objective: Objective, label_N: NDArray[np.float64], found: Findings) -> None:
-    """Report a part of the split in which no label is known, or all labels are equal."""
+    """Report the parts of the split in which no label is known, and those in which all labels are equal."""
     read = "" if seen.is_whole else " that were read"
+    parts_of: dict[float | None, list[str]] = {}  # the one label, None where there is none → the parts in which that is so
     for part, in_part in seen.parts.items():
-        if not in_part.any():
-            continue
         known = label_N[in_part & ~np.isnan(label_N)]
-        place = f"objective.{objective.name}.label"
-        if not len(known):
-            message = f"{place}: found no label in the rows of split.{part}{read}, expected some. Fix: mend label or observed"
-            found.warnings.append(message)
-        elif known.min() == known.max():
-            cannot = "nothing can be learned from it" if part == schema.TRAIN else "no order can be judged by it"
-            message = f"{place}: found {known[0]:g} in all {len(known):,} rows of split.{part}{read}, expected different values: {cannot}"
-            found.warnings.append(f"{message}. Fix: mend the label, or choose more days")
+        if in_part.any() and (not len(known) or known.min() == known.max()):
+            parts_of.setdefault(float(known[0]) if len(known) else None, []).append(part)
+    for label, parts in parts_of.items():
+        where = f"objective.{objective.name}.label: found {{}} rows of {', '.join(f'split.{part}' for part in parts)}{read}"
+        if label is None:
+            found.warnings.append(f"{where.format('no label in the')}, expected some. Fix: mend label or observed")
+        else:
+            cannot = "nothing can be learned" if schema.TRAIN in parts else "no order can be judged"
+            fix = "mend the label, or choose more days"
+            found.warnings.append(f"{where.format(f'{label:g} in all')}, expected different labels: {cannot}. Fix: {fix}")
 
 
-def _late(seen: Seen, objective: Objective, label_N: NDArray[np.float64], delay: int, found: Findings) -> None:
+def _late(seen: Seen, labels: dict[str, NDArray[np.float64]], found: Findings) -> None:
     """Report training labels that are known only after the training days are over."""
-    border = seen.pipeline.border_after(schema.TRAIN)
-    labelled = seen.parts[schema.TRAIN] & ~np.isnan(label_N)
-    if border is None or not labelled.any():
+    border, plan = seen.pipeline.border_after(schema.TRAIN), seen.preview.plan
+    if border is None:
         return
-    known = (seen.moment_N[labelled] + delay < border).mean()
-    place, when = f"objective.{objective.name}", f"before the next part of the split begins ({delay / 3_600_000:g} h after the impression)"
-    fix = "a shorter features.label_delay or within of its feedback, or more training days"
-    if known == 0 and seen.is_whole:
-        found.data.append(f"{place}: found no training label that is known {when}, expected at least one. Fix: {fix}")
-    elif known < _FEW_KNOWN:
-        learned = f"found {known:.0%} of the training labels known {when}, expected {_FEW_KNOWN:.0%} or more"
-        found.warnings.append(f"{place}: {learned}: the others are not learned. Fix: {fix}")
+    late: dict[tuple[int, float], list[str]] = {}  # delay, share known → objectives
+    for objective, delay in zip(plan.objectives, plan.label_delays, strict=True):
+        labelled = seen.parts[schema.TRAIN] & ~np.isnan(labels[objective.name])
+        if labelled.any() and (known := float((seen.moment_N[labelled] + delay < border).mean())) < _FEW_KNOWN:
+            late.setdefault((delay, known), []).append(objective.name)
+    for (delay, known), names in late.items():
+        when = f"known before the next part of the split begins ({delay / 3_600_000:g} h after the impression)"
+        place, fix = f"objective.{', '.join(names)}", "a shorter features.label_delay or within of the feedback, or more training days"
+        if known == 0 and seen.is_whole:
+            found.data.append(f"{place}: found no training label that is {when}, expected at least one. Fix: {fix}")
+        else:
+            expected = f"expected {_FEW_KNOWN:.0%} or more: the others are not learned"
+            found.warnings.append(f"{place}: found {known:.0%} of the training labels {when}, {expected}. Fix: {fix}")
 
 
 def _same_labels(labels: dict[str, NDArray[np.float64]], objectives: tuple[Objective, ...], found: Findings) -> None:

@@ -37,6 +37,8 @@ def _later_first(loc: tuple[int | str, ...]) -> tuple[int, ...]:
 
 def _removed(rest: dict[str, Any], loc: tuple[int | str, ...]) -> bool:
     """Remove the key of a mistake, or the entry of a list in which it is. Return whether there was one."""
+    if loc == ("split",) and isinstance(rest.get("split"), dict):  # its parts do not fit each other
+        return any(rest["split"].pop(part, None) is not None for part in ("validation", "test"))
     parts = [part for place, part in enumerate(loc) if not (place == 1 and loc[0] == "source" and part in SOURCES)]
     table: Any = rest
     for place, part in enumerate(parts):

@@ -79,8 +79,17 @@ def _labels(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
 
 def _leaks(pipeline: Pipeline, found: Problems) -> None:
     """Report features that are known only after the impression: a signal, a column that alone is a label, or the weight."""
-    features = pipeline.features
-    after = dict.fromkeys(features.signals, "a signal")
+    features, after = pipeline.features, known_after(pipeline)
+    uses = {"context": features.context, "ids": features.ids, "entities": tuple(name for entity in features.entities for name in entity)}
+    for key, names in uses.items():
+        for name in dict.fromkeys(names):
+            if name in after:
+                found.config.append(f"features.{key}: found {name}, which is {after[name]}, expected columns known before the impression")
+
+
+def known_after(pipeline: Pipeline) -> dict[str, str]:
+    """Return column of the log → why it is known only after the impression."""
+    after = dict.fromkeys(pipeline.features.signals, "a signal")
     for objective in pipeline.objective:
         try:
             names = label_columns(objective.label)
@@ -90,11 +99,7 @@ def _leaks(pipeline: Pipeline, found: Problems) -> None:
             after.setdefault(names[0].removeprefix(schema.LOG), f"the label of {objective.name}")
     if pipeline.train.weight is not None:
         after.setdefault(pipeline.train.weight, "train.weight")
-    uses = {"context": features.context, "ids": features.ids, "entities": tuple(name for entity in features.entities for name in entity)}
-    for key, names in uses.items():
-        for name in dict.fromkeys(names):
-            if name in after:
-                found.config.append(f"features.{key}: found {name}, which is {after[name]}, expected columns known before the impression")
+    return after
 
 
 def _empty(pipeline: Pipeline) -> Iterator[str]:

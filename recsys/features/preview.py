@@ -15,7 +15,7 @@ from recsys import schema
 from recsys.config import Pipeline
 from recsys.days import Day
 from recsys.features.build import open_sides
-from recsys.features.check import event_table, is_measured, is_plain
+from recsys.features.check import event_table, is_measured, is_plain, known_after
 from recsys.features.clock import stamped
 from recsys.features.engine import Engine
 from recsys.features.feature_columns import Columns, Table
@@ -31,8 +31,9 @@ from recsys.workspace import EVENTS, PART, day_folder, days_in
 
 @dataclass(frozen=True)
 class Preview:
-    """`labels`: timestamp, user_id and label.X of every impression. `features`: those of at most `most` impressions, with their labels.
+    """What was computed of some events.
 
+    `labels`: timestamp, user_id and label.X of every impression. `features`: event_id, features and labels of some training impressions.
     `problems` are those of values that a run would refuse. `plan` holds what could be computed: the other objectives and features have
     problems of their own (`features.problems`).
     """
@@ -75,7 +76,7 @@ def preview(pipeline: Pipeline, folder: Path, *, period: tuple[int, int], most: 
         return Preview(
             plan,
             engine.arrow(rows.select(schema.TIMESTAMP, schema.USER_ID, *labels)),
-            engine.arrow(chosen.select(*plan.outputs, *labels)),
+            engine.arrow(chosen.select(schema.EVENT_ID, *plan.outputs, *labels)),
             tuple(map(str, broken_rules(answer, rows, events, plan, Path(EVENTS)))),
         )
 
@@ -100,7 +101,7 @@ def _computable(pipeline: Pipeline, columns: Columns) -> Pipeline:
         update={
             "user": known(pipeline.features.user, "users"),
             "item": known(pipeline.features.item, "items"),
-            "context": known(pipeline.features.context, "events"),
+            "context": tuple(name for name in known(pipeline.features.context, "events") if name not in known_after(pipeline)),
             "signals": tuple(filter(is_number, pipeline.features.signals)),
             **dict.fromkeys(("entities", "ids", "slices", "bias"), ()),
         }

@@ -1,6 +1,7 @@
 """Facts about a source before it is read: what its output depends on, its columns, and every problem found in it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from recsys import schema
@@ -9,7 +10,7 @@ from recsys.errors import RecsysError
 from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_columns, feedback_files
 from recsys.sources.entities import key_column
 from recsys.sources.events import log_columns, own_columns
-from recsys.sources.naming import missing_column
+from recsys.sources.naming import headless, missing_column
 from recsys.sources.readers import Header, read_a_block
 from recsys.sources.resolve import raw_source
 from recsys.sources.staging import TableFiles
@@ -33,26 +34,43 @@ def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:
         return names(description)
 
 
-def names(description: Description, unreadable: Sequence[str] = ()) -> dict[str, list[str]]:
-    """Return the names that a pipeline may use, by table; of the `unreadable` tables none.
+def names(description: Description) -> dict[str, list[str]]:
+    """Return the names that a pipeline may use, by table.
 
     The log's names are those that take the prefix `log.`. The names of users and items are all their columns except the key. "feedback"
     holds the name of each feedback. "known" holds our own names of columns that the log has (position, device, …). Raises DataError where
     a file cannot be read.
     """
-    head = log_header(description) if LOG in unreadable else _first(description.log)
-    if head is None:
+    log = own_columns(description, _first(description.log).names)
+    return {
+        LOG: log,
+        KNOWN: _known(description),
+        FEEDBACK: description.feedback_names(),
+        USERS: _entity_names(description, USERS, description.users),
+        ITEMS: _entity_names(description, ITEMS, description.items),
+    }
+
+
+def readable_names(description: Description) -> dict[str, list[str]]:
+    """Return the names as `names` does, without the tables whose header cannot be read; none at all where that is the log's."""
+    try:
+        found = names(replace(description, users=None, items=None))
+    except RecsysError:
         return {}
-    found = {LOG: own_columns(description, head.names), KNOWN: _known(description), FEEDBACK: description.feedback_names()}
     for role, files in ((USERS, description.users), (ITEMS, description.items)):
-        if role in unreadable:
-            continue
-        found[role] = []
-        if files is not None:
-            head = _first(files)
-            key = key_column(description, role, head.names, head.file.path)
-            found[role] = [name for name in head.names if name != key]
+        try:
+            found[role] = _entity_names(description, role, files)
+        except RecsysError:
+            del found[role]
     return found
+
+
+def _entity_names(description: Description, role: str, files: TableFiles | None) -> list[str]:
+    if files is None:
+        return []
+    head = _first(files)
+    key = key_column(description, role, head.names, head.file.path)
+    return [name for name in head.names if name != key]
 
 
 def log_header(description: Description) -> Header | None:
@@ -92,9 +110,11 @@ def _problems(files: TableFiles, description: Description) -> Iterator[str]:
         yield str(error)
         return
     head = heads[0]
-    for where, theirs in _needed(files, description).items():
-        if theirs not in head.names:
-            yield str(missing_column(head.file.path, theirs, head.names, where))
+    missing = {where: theirs for where, theirs in _needed(files, description).items() if theirs not in head.names}
+    for where, theirs in missing.items():
+        yield str(missing_column(head.file.path, theirs, head.names, where))
+        if headless(head.names):
+            return  # all of them are missing for one reason
     if files.role in (USERS, ITEMS):
         try:
             key_column(description, files.role, head.names, head.file.path)

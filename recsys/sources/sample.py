@@ -10,7 +10,7 @@ import duckdb
 from recsys.config import FeedbackOptions, Pipeline
 from recsys.errors import RecsysError
 from recsys.sources.actions import part
-from recsys.sources.checking import log_header, names, problems_by_table
+from recsys.sources.checking import log_header, problems_by_table, readable_names
 from recsys.sources.column_options import Reading
 from recsys.sources.database import engine
 from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_files
@@ -98,7 +98,7 @@ def sample(pipeline: Pipeline, folder: Path, *, most: int | None) -> Sample:
     with raw_source(pipeline).sampled(most) as described:
         by_table = problems_by_table(described)
         unreadable = [role for role, problems in by_table.items() if problems]
-        known = names(described, unreadable)
+        known = readable_names(described)
         problems = [problem for of_table in by_table.values() for problem in of_table]
         description = _readable(described, unreadable)
         if description is None:

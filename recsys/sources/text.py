@@ -37,15 +37,19 @@ class Unbalanced:
 
 
 def first_row(file: InputFile) -> list[str]:
-    try:
-        with file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-            return next(row for row in csv.reader(text, **file.csv_options) if row)
-    except (UnicodeDecodeError, csv.Error) as error:
+    """Return the cells of the first row. Raises DataError where there is none, or one that is no text."""
+    try:  # bytes behind the row that are no text are found when the rows are read
+        with file.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+            row = next(row for row in csv.reader(text, **file.csv_options) if row)
+    except csv.Error as error:
         raise _odd_byte(file) or data_error(
             str(file.path), found=f"a header that cannot be read ({error})", expected="UTF-8 text", fix="export it again"
         ) from error
     except StopIteration as error:
         raise data_error(str(file.path), found="no header", expected="a header and rows", fix="export it again") from error
+    if any(_ODD.search(cell) for cell in row) and (odd := _odd_byte(file)) is not None:
+        raise odd
+    return row
 
 
 def text_batches(

@@ -14,7 +14,8 @@ from recsys.days import Day
 from recsys.errors import ConfigError
 from recsys.features import Columns
 
-MOST_ROWS = 200_000  # rows that are read of each file, and rows that the search for leaks looks at
+MOST_ROWS = 200_000  # rows that are read of each file
+_LEAK_ROWS = 50_000  # training rows in which leaks are searched
 
 
 def look(path: Path, overrides: Sequence[str] = (), *, full: bool = False) -> Findings:
@@ -47,17 +48,25 @@ def _of_table(table: sources.TableSample) -> str:
 
 
 def _names(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None:
-    """Hold the names, expressions and types of the TOML against the columns. What a table that cannot be read may hold is left open."""
-    if sample.folder is not None:
-        columns = features.columns_of(sample.folder)
-    elif sample.names:
-        columns = Columns.untyped({"users": [], "items": [], **sample.names})
-    else:
+    """Hold the names, expressions and types of the TOML against the columns.
+
+    Of a table whose rows cannot be read only the names count. What a table may hold whose header cannot be read is left open.
+    """
+    if not sample.names:
         return
+    columns = Columns.untyped({"users": [], "items": [], **sample.names})
+    if sample.folder is not None:
+        typed = features.columns_of(sample.folder)
+        read = {table.role for table in sample.tables}
+        columns = Columns(typed.events, *(getattr(typed if side in read else columns, side) for side in ("users", "items")))
     problems = features.problems(pipeline, columns)
     found.config += problems.config
-    is_open = bool(sample.names) and not {"users", "items"} <= set(sample.names)
-    found.data += [problem for problem in problems.data if not (is_open and problem.startswith("features."))]
+    open_keys = [key for side, key in (("users", "user"), ("items", "item")) if side not in sample.names]
+    if open_keys:
+        open_keys += ["entities", "ids", "slices", "category", "multi"]
+    found.data += [
+        problem for problem in problems.data if not problem.startswith(tuple(f"features.{key}: found the name" for key in open_keys))
+    ]
 
 
 def _values(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None:
@@ -65,7 +74,7 @@ def _values(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None
     assert sample.folder is not None
     first, last = pipeline.split.train
     period = Day(first.isoformat(), pipeline.zone).start, Day(last.isoformat(), pipeline.zone).end
-    preview = features.preview(pipeline, sample.folder, period=period, most=MOST_ROWS)
+    preview = features.preview(pipeline, sample.folder, period=period, most=_LEAK_ROWS)
     found.data += preview.problems
     seen = Seen.of(pipeline, preview, is_whole=all(table.is_whole for table in sample.tables if table.role == "log"))
     split_findings(seen, found)

@@ -1,0 +1,148 @@
+"""`recsys check`: each mistake is found once, alone and among others, before anything runs; a clean log gives no finding."""
+
+import json
+import re
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.checkup import look
+from recsys.cli import run_command
+from recsys.errors import RecsysError
+from tests.checkup.mistakes import MISTAKES, TOGETHER, TOML, make_files, toml
+from tests.sources.miniatures import SOURCES
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_files(tmp_path)
+    return tmp_path
+
+
+def _findings(path: Path) -> tuple[list[str], int]:
+    """Every problem and warning, and the code with which the command ends."""
+    try:
+        found = look(path)
+    except RecsysError as error:
+        return str(error).splitlines(), error.exit_code
+    return [*found.config, *found.data, *found.warnings], 0 if found.error is None else found.error.exit_code
+
+
+def test_a_clean_pipeline_gives_no_finding(folder: Path) -> None:
+    assert _findings(folder / "own.toml") == ([], 0)
+
+
+@pytest.mark.parametrize("names", [*((name,) for name in MISTAKES), *TOGETHER], ids=" + ".join)
+def test_each_mistake_is_found_once_whatever_else_is_wrong(folder: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        MISTAKES[name].edit(folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    found, code = _findings(folder / "own.toml")
+    for name in names:
+        matching = [line for line in found if re.search(MISTAKES[name].words, line)]
+        assert len(matching) == 1, f"{name}: {len(matching)} of {found}"
+    assert len(found) == len(names), found
+    expected = {MISTAKES[name].exit_code for name in names}
+    assert code == (2 if 2 in expected else max(expected))
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+# --- What is said -------------------------------------------------------------------------------------------------
+def test_the_facts_are_those_of_the_files(folder: Path) -> None:
+    facts = look(folder / "own.toml").facts
+    log = pd.read_csv(folder / "log.csv")
+    day = log["ts"] // 86_400_000 - 19_723  # 2024-01-01
+    train, test = log[day.between(1, 3)], log[day == 5]
+    assert facts[0] == "log: 3,000 rows in 1 file; read 3,000 = kept 3,000 + duplicate 0 + quarantined 0"
+    assert f"users: 120 rows in 1 file; of {log['uid'].nunique()} different user_id in the log {log['uid'].nunique()} have a row" in facts
+    assert f"days: 2024-01-01 to 2024-01-06; {log['uid'].nunique()} users" in facts
+    (row,) = [line.split() for line in facts if line.startswith("test ")]
+    assert row == ["test", "2024-01-06", "to", "2024-01-06", f"{len(test):,}", str(test["uid"].nunique())]
+    (click,) = [line for line in facts if line.startswith("click")]
+    assert f"{len(train):,}, {train['clicked'].sum():,} ({train['clicked'].mean():.2%})" in click
+    (watched,) = [line for line in facts if line.startswith("watch_time")]
+    assert f"{len(test):,}, {test['watched'].mean():.4g}" in watched
+
+
+def test_at_most_so_many_rows_of_a_file_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first rows hold the first days: the others are not judged, unless all rows are read."""
+    monkeypatch.setattr("recsys.checkup.checkup.MOST_ROWS", 1_000)
+    found = look(folder / "own.toml")
+    assert found.facts[0].startswith("log: the first 1,000 rows of 1 file (--full reads all of them); ")
+    assert found.error is None
+    (warning,) = found.warnings
+    assert "split.train" not in warning
+    assert "split.validation (2024-01-05 to 2024-01-05), split.test (2024-01-06 to 2024-01-06): found no rows in what was read" in warning
+    assert look(folder / "own.toml", full=True).warnings == []
+
+
+def test_the_verb_says_facts_then_warnings_then_errors(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(folder / "own.toml")
+    assert run_command(["check", path]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{path}: nothing wrong found"
+    MISTAKES["a label twice"].edit(folder)
+    assert run_command(["check", path]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-2].startswith("warning: objective.like.label: found the label of click")
+    assert out[-1] == f"{path}: nothing found that a run would refuse"
+    MISTAKES["an empty file"].edit(folder)
+    assert run_command(["check", path]) == 3
+    assert "users.csv: found an empty file" in capsys.readouterr().err
+    MISTAKES["a key misspelt"].edit(folder)
+    assert run_command(["check", path, "--quiet"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "slizes: unknown key" in said.err
+    assert "users.csv: found an empty file" in said.err
+
+
+@pytest.mark.parametrize("text", ["", "[source", "[source]\nkind = 3\n", "[split]\n", TOML.replace("[split]", "[spilt]")])
+def test_a_toml_that_holds_too_little_is_an_error_of_the_toml(folder: Path, text: str) -> None:
+    (folder / "own.toml").write_text(text)
+    findings, code = _findings(folder / "own.toml")
+    assert findings
+    assert code == 2
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_ten_clean_logs_give_no_finding(kind: str, tmp_path: Path) -> None:
+    source = SOURCES[kind](tmp_path)
+    label = {"movielens": "rating >= 4", "open_bandit": "click = 1", "world": "clicked = 1"}.get(str(source["kind"]), "is_click = 1")
+    lines = [f"{key} = {json.dumps(str(value) if isinstance(value, Path) else value)}" for key, value in source.items() if _is_plain(value)]
+    for key, table in ((key, value) for key, value in source.items() if isinstance(value, dict)):
+        lines += [f"[source.{key}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
+    for entry in source.get("feedback", []):
+        lines += ["[[source.feedback]]", *(f"{name} = {json.dumps(value)}" for name, value in entry.items())]
+    split = '[split]\ntrain = ["2024-01-01", "2024-01-03"]\n'
+    objective = f'[[objective]]\nname = "click"\nlabel = "{label}"\n'
+    (tmp_path / "own.toml").write_text("\n".join(["[source]", *lines, split, objective]))
+    assert _findings(tmp_path / "own.toml") == ([], 0)
+
+
+def _is_plain(value: object) -> bool:
+    return not isinstance(value, dict) and not (isinstance(value, list) and any(isinstance(entry, dict) for entry in value))
+
+
+# --- The alarm for leaks ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("auc", [0.97, 0.985, 0.015, 0.03])
+def test_the_alarm_goes_by_the_auc_of_the_feature_alone(folder: Path, auc: float) -> None:
+    """Scores of the two classes are normal with a distance that gives the AUC: Φ(d / √2) = AUC."""
+    log = pd.read_csv(folder / "log.csv")
+    distance = NormalDist().inv_cdf(auc) * 2**0.5
+    log["hint"] = np.random.default_rng(1).normal(size=len(log)) + distance * log["clicked"]
+    log.to_csv(folder / "log.csv", index=False)
+    toml('context = ["surface"]', 'context = ["surface", "hint"]')(folder)
+    found, _ = _findings(folder / "own.toml")
+    assert [("hint, which alone tells click" in line) for line in found] == ([True] if abs(auc - 0.5) > 0.48 else [])
+
+
+def test_a_category_of_many_values_is_no_leak(folder: Path) -> None:
+    """Each value is seen once or twice. The mean of its own label would tell the label perfectly."""
+    log = pd.read_csv(folder / "log.csv")
+    log["token"] = [f"t{n}" for n in range(len(log))]
+    log.to_csv(folder / "log.csv", index=False)
+    toml('context = ["surface"]', 'context = ["surface", "token"]')(folder)
+    assert _findings(folder / "own.toml") == ([], 0)
