@@ -2,5 +2,6 @@
 
 from recsys.checkup.checkup import MOST_ROWS, look
 from recsys.checkup.findings import Findings
+from recsys.checkup.leaks import Leak, leaks
 
-__all__ = ["MOST_ROWS", "Findings", "look"]
+__all__ = ["MOST_ROWS", "Findings", "Leak", "leaks", "look"]

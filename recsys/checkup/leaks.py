@@ -1,5 +1,8 @@
 """The search for a feature that alone tells a label: as a rule one that is written after the impression."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -15,8 +18,29 @@ _KEYS = {schema.USER: "user", schema.ITEM: "item", schema.CONTEXT: "context"}
 # Legend: N training impressions, V values of a category.
 
 
+@dataclass(frozen=True)
+class Leak:
+    """A feature that alone tells an objective. `key` is its key in [features], `rows` the training rows that show it."""
+
+    key: str
+    name: str
+    objective: str
+    auc: float
+    rows: int
+
+
 def leak_findings(preview: Preview, found: Findings) -> None:
-    """Warn of each feature that alone orders the training labels nearly perfectly. A label that is no probability is cut at its median."""
+    """Warn of each feature that alone orders the training labels nearly perfectly."""
+    for leak in leaks(preview):
+        tells = f"which alone tells {leak.objective} (AUC {leak.auc:.3f} on {leak.rows:,} training rows)"
+        found.warnings.append(
+            f"features.{leak.key}: found {leak.name}, {tells}, expected columns known before the impression."
+            " Fix: leave it out, unless it is known by then"
+        )
+
+
+def leaks(preview: Preview) -> Iterator[Leak]:
+    """Yield the features whose AUC for an objective is an alarm. A label that is no probability is cut at its median."""
     for objective in preview.plan.objectives:
         label_N = preview.features[schema.label_column(objective.name)].cast(pa.float64()).to_numpy().astype(np.float64)
         known = ~np.isnan(label_N)
@@ -27,14 +51,10 @@ def leak_findings(preview: Preview, found: Findings) -> None:
             continue
         for name, column in preview.plan.outputs.items():
             values = preview.features[name].combine_chunks().filter(pa.array(known))
-            auc = roc_auc_score(label, _scores(values, label, is_category=column.is_categorical))
+            auc = float(roc_auc_score(label, _scores(values, label, is_category=column.is_categorical)))
             if not 1 - _TELLS <= auc <= _TELLS:
                 key = next(key for prefix, key in _KEYS.items() if name.startswith(prefix))
-                tells = f"which alone tells {objective.name} (AUC {auc:.3f} on {len(label):,} training rows)"
-                found.warnings.append(
-                    f"features.{key}: found {column.name}, {tells},"
-                    " expected columns known before the impression. Fix: leave it out, unless it is known by then"
-                )
+                yield Leak(key, column.name, objective.name, auc, len(label))
 
 
 def _scores(values: pa.Array, label_N: NDArray[np.float64], *, is_category: bool) -> NDArray[np.float64]:

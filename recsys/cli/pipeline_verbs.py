@@ -123,6 +123,25 @@ def evaluate(
 
 
 @app.command()
+def init(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="The log, and files that describe its users and items.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="NEW.toml", help="Where to write; by default the log's name, here.")] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Propose a pipeline for a log as it lies on disk: read a sample, guess what its columns are, write a TOML with comments."""
+    from recsys.proposal import propose, write_new
+
+    folder = Path() if out is None else out.parent
+    proposal = propose(files, folder)
+    path = write_new(proposal, folder / f"{proposal.name}.toml" if out is None else out)
+    console = Console(quiet=quiet)
+    for line in proposal.said:
+        console.say(line)
+    console.say(f"wrote {path}. Next: read its comments, then recsys check {path}, then recsys run {path}")
+
+
+@app.command()
 def check(
     pipeline: PipelineFile,
     overrides: Overrides = None,

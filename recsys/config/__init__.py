@@ -21,7 +21,7 @@ from recsys.config.model import Model
 from recsys.config.narrowed import all_but, narrowed
 from recsys.config.pipeline import Pipeline
 from recsys.config.problems import problems_of
-from recsys.config.reading import load, load_in_part, options_from, with_table
+from recsys.config.reading import from_tables, load, load_in_part, options_from, with_table
 from recsys.config.sources import (
     SOURCES,
     AnySource,
@@ -71,6 +71,7 @@ __all__ = [
     "WorldSource",
     "all_but",
     "duration_ms",
+    "from_tables",
     "load",
     "load_in_part",
     "narrowed",

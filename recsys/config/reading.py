@@ -41,6 +41,15 @@ def load_in_part(path: Path, overrides: Sequence[str] = ()) -> tuple[Pipeline | 
         return sound_part(error, raw), [f"{path}: {problem}" for problem in problems_of(error, raw)]
 
 
+def from_tables(raw: Mapping[str, Any], folder: Path) -> Pipeline:
+    """Make a pipeline from the tables of a TOML that would lie in `folder`. Raises ConfigError with every problem found."""
+    raw = _absolute_paths(dict(raw), folder.resolve())
+    try:
+        return Pipeline.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(list(problems_of(error, raw))) from error
+
+
 def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """Return the tables of a TOML file, overridden, with absolute paths."""
     try:

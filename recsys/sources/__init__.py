@@ -2,6 +2,21 @@
 
 from recsys.sources.checking import check, columns, expected_bytes, raw_states
 from recsys.sources.ingestion import ingest
+from recsys.sources.instants import is_iso_time
 from recsys.sources.sample import Sample, TableSample, sample
+from recsys.sources.unknown_file import UnknownFile, moments_ms, read_unknown
 
-__all__ = ["Sample", "TableSample", "check", "columns", "expected_bytes", "ingest", "raw_states", "sample"]
+__all__ = [
+    "Sample",
+    "TableSample",
+    "UnknownFile",
+    "check",
+    "columns",
+    "expected_bytes",
+    "ingest",
+    "is_iso_time",
+    "moments_ms",
+    "raw_states",
+    "read_unknown",
+    "sample",
+]

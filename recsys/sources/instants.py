@@ -3,6 +3,7 @@
 A time in 1970 is as a rule none: a zero, or a number of another unit. The seconds of our days, read as milliseconds, lie in January 1970.
 """
 
+import re
 from typing import Literal
 
 import pyarrow as pa
@@ -37,6 +38,11 @@ def iso_micros(column: str, zone: str) -> str:
         f"CASE WHEN {matches(text, _ZONED)} THEN epoch_us(TRY_CAST({text} AS TIMESTAMPTZ))"
         f" WHEN {matches(text, _ZONELESS)} THEN {local_micros(f'TRY_CAST({text} AS TIMESTAMP)', zone)} END"
     )
+
+
+def is_iso_time(text: str) -> bool:
+    """Return whether a text has the form that `iso_micros` reads."""
+    return re.fullmatch(f"{_ZONED}|{_ZONELESS}", text.upper().replace(",", ".")) is not None
 
 
 def timestamp_column(name: str, column: str, kind: pa.DataType | None, time: TimeOptions) -> Column:

@@ -1,0 +1,43 @@
+"""A split by whole days, from the number of rows of each day."""
+
+from collections.abc import Mapping
+
+from recsys.errors import data_error
+
+_SHARE = 0.1  # of the rows, that validation and test have at least
+_WARM_UP = 0.1  # of the rows, that the days before training have at most: they only feed the features
+
+
+def day_split(rows: Mapping[str, int], file: str) -> dict[str, list[str]]:
+    """Return part → [first day, last day]: the last days with a tenth of the rows are the test, those before them validation.
+
+    With two days there is no validation. Of four training days or more, the first feed the features alone: at least one day, and as many as
+    have a tenth of the rows. Raises DataError where all rows are of one day.
+    """
+    days = sorted(rows)
+    if len(days) < 2:
+        raise data_error(
+            file,
+            found=f"rows of one day ({', '.join(days) or 'none'})",
+            expected="two days or more: a model is tested on later days than it has learned",
+            fix="add the rows of other days",
+        )
+    total = sum(rows.values())
+    test = _last(days, rows, _SHARE * total, leave=2 if len(days) > 2 else 1)
+    rest = days[: len(days) - len(test)]
+    validation = _last(rest, rows, _SHARE * total, leave=1) if len(rest) > 1 else []
+    train = rest[: len(rest) - len(validation)]
+    warm_up = int(len(train) > 3)
+    while 0 < warm_up < len(train) - 3 and sum(rows[day] for day in train[: warm_up + 1]) <= _WARM_UP * total:
+        warm_up += 1
+    train = train[warm_up:]
+    parts = {"train": train, "validation": validation, "test": test}
+    return {part: [of_part[0], of_part[-1]] for part, of_part in parts.items() if of_part}
+
+
+def _last(days: list[str], rows: Mapping[str, int], wanted: float, *, leave: int) -> list[str]:
+    """Return the fewest last days that have `wanted` rows together, and leave so many days before them."""
+    count = 1
+    while count < len(days) - leave and sum(rows[day] for day in days[-count:]) < wanted:
+        count += 1
+    return days[-count:]

@@ -1,0 +1,51 @@
+"""A pipeline that is being proposed: the tables of its TOML, and the comments above them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recsys.errors import ConfigError, one_line
+from recsys.proposal.toml_text import toml_text
+
+
+@dataclass
+class Proposal:
+    """Tables of a TOML, and comments by the path of the table or key that they stand above."""
+
+    name: str  # of the log; that of the pipeline is the file's
+    tables: dict[str, Any]
+    comments: dict[tuple[str | int, ...], list[str]] = field(default_factory=dict)
+
+    def note(self, path: tuple[str | int, ...], *lines: str) -> None:
+        self.comments.setdefault(path, []).extend(map(one_line, lines))  # a line break in the data would end the comment
+
+    @property
+    def text(self) -> str:
+        return toml_text(self.tables, self.comments)
+
+    @property
+    def said(self) -> list[str]:
+        """The guessed roles and the objectives, in lines."""
+        source = self.tables["source"]
+        columns = ", ".join(f"{ours} = {theirs}" for ours, theirs in source["columns"].items())
+        objectives = ", ".join(entry["name"] for entry in self.tables["objective"])
+        days = ", ".join(f"{part} {first} to {last}" for part, (first, last) in self.tables["split"].items())
+        unsure = sum(line.startswith("unsure") for lines in self.comments.values() for line in lines)
+        return [
+            f"{source['kind']} {source['log']}: {columns}",
+            f"objectives: {objectives}",
+            f"split: {days}",
+            f"unsure of: {unsure} (in comments)",
+        ]
+
+
+def write_new(proposal: Proposal, path: Path) -> Path:
+    """Write the TOML to a file that is not there yet. Raises ConfigError where it is, or where its folder is not."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(proposal.text)
+    except FileExistsError as error:
+        raise ConfigError(f"{path}: found a file, expected none: init overwrites nothing. Fix: --out another name") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}, expected a folder that can be written to") from error
+    return path

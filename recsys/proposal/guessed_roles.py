@@ -1,0 +1,238 @@
+"""The guessed roles of a log's columns. A guess goes by the name first, and by the values where the name says nothing."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from recsys.errors import DataError, data_error
+from recsys.proposal.column_facts import ColumnFacts
+
+_ID = r"(_?(id|key|no|nr|number|code|hash))?"
+_USER = rf"(.*_)?(user|uid|usr|member|visitor|customer|account|viewer|reader|listener|client|shopper|person){_ID}|uid"
+_ITEM = (
+    r"(.*_)?(item|vid|video|movie|film|article|news|product|prod|sku|asin|ad|post|clip|doc|document|content|song|track|goods|business|book"
+    rf"|game|listing|offer|hotel|recipe|photo){_ID}"
+)
+_REQUEST = r"(.*_)?(request|req|session|page_view|slate|query|search|impression_list)(_?(id|key|no))?"
+_POSITION = r"(.*_)?(position|pos|rank|slot|place)"
+_TIME = r".*(time|stamp|date|_at|_ts|when)|ts|t"
+_ACTION = r"(.*_)?(action|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
+_PROPENSITY = r"(.*_)?(propensity|pscore)(_score)?"
+_VIEWS = r"pv|views?|.*_view|view_.*|impressions?|impr|shown?|expos(ure|ed)|browse|detail"
+_ACTIONS = (
+    rf"{_VIEWS}|clicks?|.*cart.*|buy|bought|purchased?|order(ed)?|transaction|fav(ou?rite)?|likes?|share|save|collect|wish.*|comment|play"
+)
+_ENGAGED = (
+    r"click|view|open|read|play|cart|buy|bought|order|purchase|convers|convert|install|download|comment|profile|enter|visit|visible|watched"
+)
+_SATISFIED = r"like|love|fav|follow|save|share|forward|subscrib|survey|satisf|star|rating|collect|recommend|thumb|wish"
+_REGRETTED = r"hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
+_TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"
+_DURATION = r".*(watch|play|dwell|stay|spent|view|read|listen|engage)\w*_?(time|sec|seconds|ms|duration|length)\w*|watched|dwell|.*_seconds"
+_RATING = r"(.*_)?(rating|stars?|score|grade)s?"
+_CONTEXT = (
+    r"(.*_)?(tab|page|surface|device|network|platform|os|channel|source|section|refresh|scene|campaign|country|city|region|lang|language|browser"
+    r"|app|placement|module|category|class|type|brand|publisher|author|genre|topic|query|hour|weekday|connection|carrier|model|version)\w*"
+)
+_FEWEST_IDS = 20  # different values of an id that has no name
+_MOST_WORDS = 15  # different values of the column of an action
+_LEVELS = range(3, 12)  # different values of a rating
+
+
+def _is(column: ColumnFacts, pattern: str) -> bool:
+    return re.fullmatch(pattern, column.words) is not None
+
+
+@dataclass
+class Roles:
+    """Names of columns by role. `unsure` are notes for a person; `rest` are columns without a role."""
+
+    time: ColumnFacts
+    user: ColumnFacts
+    item: ColumnFacts
+    request: ColumnFacts | None = None
+    position: ColumnFacts | None = None
+    action: ColumnFacts | None = None
+    propensity: ColumnFacts | None = None
+    labels: list[ColumnFacts] = field(default_factory=list)
+    durations: list[ColumnFacts] = field(default_factory=list)
+    rating: ColumnFacts | None = None
+    context: list[ColumnFacts] = field(default_factory=list)
+    rest: list[ColumnFacts] = field(default_factory=list)
+    unsure: dict[str, str] = field(default_factory=dict)  # role → why
+
+
+def is_log(columns: Sequence[ColumnFacts]) -> bool:
+    """Return whether a file has times and two columns of ids whose values come again, as a log does."""
+    try:
+        roles = guess_roles(columns, "")
+    except DataError:
+        return False
+    return roles.user.distinct < roles.user.rows and not any(column.distinct == column.rows > 1 for column in (roles.user, roles.item))
+
+
+def guess_roles(columns: Sequence[ColumnFacts], file: str) -> Roles:
+    """Guess the role of each column of a log. Raises DataError where no time, user or item can be told."""
+    by_name = {column.name: column for column in columns}
+    time = _time(columns, file)
+    left = [column for column in columns if column is not time]
+    user, by_user = _id(left, _USER, others=_ITEM)
+    item, by_item = _id([column for column in left if column is not user], _ITEM, others=_USER)
+    if user is None or item is None:
+        missing = "user" if user is None else "item"
+        raise data_error(
+            file,
+            found=f"no column that tells the {missing} among {', '.join(by_name)}",
+            expected="one with ids that come again",
+            fix=f"name the column {missing}_id, or write the TOML by hand (docs/bring-your-own-log.md)",
+        )
+    roles = Roles(time, user, item)
+    for role, column, by_its_name in (("user_id", user, by_user), ("item_id", item, by_item)):
+        if not by_its_name:
+            roles.unsure[role] = f"guessed from the values of {column.name}, not from its name"
+    if not _is(time, _TIME):
+        roles.unsure["timestamp"] = f"guessed from the values of {time.name}, not from its name"
+    left = [column for column in left if column not in (user, item) and column.time is None]
+    _others(roles, left)
+    return roles
+
+
+def _time(columns: Sequence[ColumnFacts], file: str) -> ColumnFacts:
+    """Return the finest of the columns of times, among equally fine ones that with such a name."""
+    found = [column for column in columns if column.time is not None and not _is(column, rf"{_USER}|{_ITEM}")]
+    if not found:
+        raise data_error(
+            file,
+            found=f"no column of times among {', '.join(column.name for column in columns)}",
+            expected="one with the moment of each impression",
+            fix="add it, or write its form into source.time.format by hand (docs/bring-your-own-log.md)",
+        )
+    return max(found, key=lambda column: (column.distinct, _is(column, _TIME)))
+
+
+def _id(columns: Sequence[ColumnFacts], pattern: str, *, others: str) -> tuple[ColumnFacts | None, bool]:
+    """Return the column with the best name, else the first whose values are ids; and whether the name told it."""
+    named = [column for column in columns if _is(column, pattern) and column.distinct > 1]
+    if named:
+        return max(named, key=lambda column: (column.words.endswith("id"), -len(column.words))), True
+    ids = [column for column in columns if _may_be_id(column) and not _is(column, rf"{others}|{_REQUEST}")]
+    return (ids[0], False) if ids else (None, False)
+
+
+def _may_be_id(column: ColumnFacts) -> bool:
+    whole_or_text = column.is_whole or column.numbers is None
+    return whole_or_text and column.distinct >= min(_FEWEST_IDS, column.rows // 4) and column.distinct > 2 and column.list_separator is None
+
+
+class _Left:
+    """The columns that have no role yet."""
+
+    def __init__(self, columns: Iterable[ColumnFacts]) -> None:
+        self.columns = [column for column in columns if column.distinct > 0]
+
+    def take(self, fits: Callable[[ColumnFacts], bool]) -> list[ColumnFacts]:
+        found = [column for column in self.columns if fits(column)]
+        self.columns = [column for column in self.columns if column not in found]
+        return found
+
+    def take_one(self, fits: Callable[[ColumnFacts], bool]) -> ColumnFacts | None:
+        found = next((column for column in self.columns if fits(column)), None)
+        self.columns = [column for column in self.columns if column is not found]
+        return found
+
+
+def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
+    """Give the columns besides time, user and item their roles, the surest first."""
+    left = _Left(columns)
+    roles.request = left.take_one(lambda column: _is(column, _REQUEST) and _parts_a_user(column, roles.user))
+    roles.position = left.take_one(lambda column: _is(column, _POSITION) and _counts_from_one(column))
+    if roles.position is None and (position := left.take_one(lambda column: _numbers_a_list(column, roles))) is not None:
+        roles.position = position
+        roles.unsure["position"] = f"{position.name} numbers the rows of a user and moment"
+    roles.propensity = left.take_one(lambda column: _is(column, _PROPENSITY) and _is_probability(column))
+    action = _action(left.columns)
+    roles.action = left.take_one(lambda column: column is action)
+    binary = [column for column in left.columns if column.is_binary and not column.is_constant_within(roles.item)]
+    told = [column for column in binary if re.search(_TOLD, column.words)]
+    roles.labels = left.take(lambda column: column in (told or binary))
+    if roles.labels and not told:
+        roles.unsure["labels"] = "the columns of 0 and 1; their names do not say what they are"
+    roles.durations = left.take(lambda column: _is_duration(column, roles))
+    if not roles.labels and roles.action is None:
+        rating = _rating(left.columns)
+        roles.rating = left.take_one(lambda column: column is rating)
+    roles.context = left.take(lambda column: _is(column, _CONTEXT) and _is_context(column))
+    roles.rest = left.columns
+
+
+def _parts_a_user(column: ColumnFacts, user: ColumnFacts) -> bool:
+    """Return whether each value belongs to one user and some come again, as those of a request or a session do."""
+    both = pd.DataFrame({"request": column.values, "user": user.values}).dropna()
+    users = both.groupby("request")["user"].nunique()
+    return len(users) < 0.9 * len(both) and bool((users == 1).mean() >= 0.99)
+
+
+def _counts_from_one(column: ColumnFacts) -> bool:
+    return column.is_whole and column.numbers is not None and column.numbers.min() >= 1 and column.numbers.max() <= 1_000
+
+
+def _numbers_a_list(column: ColumnFacts, roles: Roles) -> bool:
+    """Return whether a column counts from 1 and differs within the rows of one user and moment."""
+    if not _counts_from_one(column) or column.numbers is None or column.numbers.min() != 1 or column.distinct < 3:
+        return False
+    rows = pd.DataFrame({"user": roles.user.values, "at": roles.time.values, "place": column.values}).dropna()
+    lists = rows.groupby(["user", "at"])["place"].agg(["size", "nunique"])
+    several = lists[lists["size"] > 1]
+    return len(several) >= _FEWEST_IDS and bool((several["size"] == several["nunique"]).mean() >= 0.99)
+
+
+def _is_probability(column: ColumnFacts) -> bool:
+    return column.numbers is not None and column.numbers.min() > 0 and column.numbers.max() <= 1
+
+
+def _action(columns: Sequence[ColumnFacts]) -> ColumnFacts | None:
+    """Return the column of the action of an event log: by its name, else by words that are actions."""
+    few = [column for column in columns if 2 <= column.distinct <= _MOST_WORDS and (column.is_whole or column.numbers is None)]
+    for column in few:
+        if _is(column, _ACTION):
+            return column
+    for column in few:
+        words = {str(word).lower() for word in column.values.unique()}
+        known = [word for word in words if re.fullmatch(_ACTIONS, re.sub(r"[^a-z]+", "_", word))]
+        if column.numbers is None and len(known) >= 2 and 2 * len(known) >= len(words):
+            return column
+    return None
+
+
+def _is_duration(column: ColumnFacts, roles: Roles) -> bool:
+    """Return whether a column holds how long an item was watched: by its name, and not a property of the item."""
+    if column.numbers is None or column.is_binary or column.numbers.min() < 0 or column.distinct < _FEWEST_IDS:
+        return False
+    return (_is(column, _DURATION) or column.words in ("duration", "time_spent")) and not column.is_constant_within(roles.item)
+
+
+def _rating(columns: Sequence[ColumnFacts]) -> ColumnFacts | None:
+    def may_be(column: ColumnFacts) -> bool:
+        numbers = column.numbers
+        return numbers is not None and column.distinct in _LEVELS and numbers.min() >= 0 and numbers.max() <= 100
+
+    named = [column for column in columns if _is(column, _RATING) and may_be(column)]
+    return next(iter(named or [column for column in columns if may_be(column)]), None)
+
+
+def _is_context(column: ColumnFacts) -> bool:
+    return 1 < column.distinct <= 1_000
+
+
+def is_view(word: str) -> bool:
+    return re.fullmatch(_VIEWS, re.sub(r"[^a-z]+", "_", word.lower())) is not None
+
+
+def is_regretted(name: str) -> bool:
+    return re.search(rf"(^|_)({_REGRETTED})", name) is not None
+
+
+def is_satisfaction(name: str) -> bool:
+    return re.search(rf"(^|_)({_SATISFIED}|{_REGRETTED})", name) is not None

@@ -1,0 +1,112 @@
+"""[[objective]] and [features] of a proposed pipeline."""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from recsys.errors import data_error
+from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.draft import Proposal
+from recsys.proposal.guessed_roles import Roles, is_regretted, is_satisfaction
+from recsys.proposal.side_tables import SideTable, is_category
+
+_MOST_ENTITIES = 3  # columns of the items and of the context that are counted for
+_WORTH_COUNTING = range(2, 500)  # different values of such a column
+
+
+# --- [[objective]] ------------------------------------------------------------------------------------------------
+def add_objectives(proposal: Proposal, roles: Roles) -> None:
+    found: list[dict[str, Any]] = []
+    for entry in proposal.tables["source"].get("feedback", ()):
+        found.append(_binary(entry["name"], f"{entry['name']} is not null"))
+    for column in roles.labels:
+        found.append(_binary(_objective_name(column), f"{_quoted(column.name)} = 1"))
+    for column in roles.durations:
+        found.append({"name": _objective_name(column), "kind": "watch_time", "label": _quoted(column.name), "loss_weight": 0.5})
+    if roles.rating is not None:
+        levels = sorted(float(level) for level in (roles.rating.numbers if roles.rating.numbers is not None else ()))
+        liked = float(np.quantile(levels, 0.5))
+        found.append({"name": "liked", "group": "satisfaction", "label": f"{_quoted(roles.rating.name)} >= {liked:g}"})
+        found.append(
+            {"name": "rating", "kind": "regression", "group": "satisfaction", "label": _quoted(roles.rating.name), "loss_weight": 0.5}
+        )
+    if not found:
+        raise data_error(
+            str(proposal.tables["source"]["log"]),
+            found="no column that tells what the user did",
+            expected="a column of 0 and 1, a watch time, a rating, or a column of actions",
+            fix="add it, or write the TOML by hand (docs/bring-your-own-log.md)",
+        )
+    proposal.tables["objective"] = found
+    if "labels" in roles.unsure:
+        proposal.note(("objective", 0), f"unsure: {roles.unsure['labels']}")
+
+
+def _binary(name: str, label: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": name}
+    if is_satisfaction(name):
+        entry["group"] = "satisfaction"
+    entry["label"] = label
+    if is_regretted(name):
+        entry["better"] = "lower"
+    return entry
+
+
+def _objective_name(column: ColumnFacts) -> str:
+    name = re.sub(r"[^A-Za-z0-9]+", "_", column.words.removeprefix("is_")).strip("_")
+    return name if re.match(r"[a-z]", name) else f"column_{name}"
+
+
+def _quoted(name: str) -> str:
+    """Return a column's name as SQL."""
+    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+
+
+# --- [features] ---------------------------------------------------------------------------------------------------
+def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -> None:
+    of = {side.role: side for side in sides}
+    user, item = (list(of[role].features) if role in of else [] for role in ("users", "items"))
+    context = roles.context
+    table: dict[str, Any] = {
+        "user": [column.name for column in user],
+        "item": [column.name for column in item],
+        "context": [column.name for column in context],
+        "category": [column.name for column in (*user, *item, *context) if is_category(column)],
+        "multi": {column.name: column.list_separator for column in (*user, *item) if column.list_separator is not None},
+        "signals": [
+            *(entry["name"] for entry in proposal.tables["source"].get("feedback", ())),
+            *(column.name for column in (*roles.labels, *roles.durations, *([roles.rating] if roles.rating else []))),
+        ],
+        "entities": [["user_id"], ["item_id"]],
+        "windows": _windows(proposal),
+        "bias": ["position"] if roles.position is not None else [],
+        "slices": ["cold_user", "cold_item"],
+    }
+    counted = [
+        column.name
+        for column in (*item, *context)
+        if column.distinct in _WORTH_COUNTING and _is_name(column) and column.name not in table["signals"]
+    ]
+    table["entities"] += [[name] for name in counted[:_MOST_ENTITIES]]
+    proposal.tables["features"] = {key: value for key, value in table.items() if value}
+    left_out = [f"{column.name} ({side.role})" for side in sides for column in side.left_out if column.distinct > 1]
+    if left_out:
+        proposal.note(("features",), f"Left out, because nearly every row has a text of its own: {', '.join(left_out)}.")
+    if roles.rest:
+        names = ", ".join(column.name for column in roles.rest)
+        proposal.note(
+            ("features",), f"unsure: {names}. Put into context what is known before the impression, and never what is known after it."
+        )
+
+
+def _is_name(column: ColumnFacts) -> bool:
+    return column.numbers is None or is_category(column)
+
+
+def _windows(proposal: Proposal) -> list[int]:
+    split = proposal.tables["split"]
+    days = (date.fromisoformat(split["test"][1]) - date.fromisoformat(split["train"][0])).days + 1
+    return [1, 7] if days <= 14 else [7, 30] if days <= 90 else [30, 365]

@@ -1,0 +1,141 @@
+"""The proposal: which file is the log, what its columns are, and what a first pipeline on it should look like."""
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys import features, schema, sources
+from recsys.checkup import leaks
+from recsys.config import TimeOptions, from_tables
+from recsys.days import Day, ordinals
+from recsys.errors import DataError, data_error
+from recsys.features import Preview
+from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.day_split import day_split
+from recsys.proposal.draft import Proposal
+from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
+from recsys.proposal.learning_tables import add_features, add_objectives
+from recsys.proposal.side_tables import side_table
+from recsys.proposal.source_tables import describe_files, relative
+from recsys.sources import UnknownFile
+
+MOST_ROWS = 200_000  # rows that are looked at of each file
+_FEWEST = 10  # training rows of each class that an objective needs
+
+
+def propose(paths: Sequence[Path], folder: Path) -> Proposal:
+    """Propose a pipeline on these files, whose TOML will lie in `folder`.
+
+    Reads at most MOST_ROWS rows of each, and all times of the log.
+
+    Raises DataError where a file cannot be read, or where no file is a log of users, items and times over two days or more.
+    """
+    files = [sources.read_unknown(path, most=MOST_ROWS) for path in paths]
+    facts = [
+        [ColumnFacts.of(name, column) for name, column in zip(file.rows.column_names, file.rows.columns, strict=True)] for file in files
+    ]
+    place = _log_of(files, facts)
+    log, roles = files[place], guess_roles(facts[place], str(files[place].path))
+    proposal = Proposal(_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})
+    proposal.note((), "Proposed by recsys init. Lines with # say what it was unsure of. Next: recsys check, then recsys run.")
+    sides = [side for number, file in enumerate(files) if number != place for side in [side_table(file, facts[number], roles)] if side]
+    describe_files(proposal, log, roles, sides, folder)
+    unused = [file.path.name for file in files if file is not log and file not in [side.file for side in sides]]
+    if unused:
+        proposal.note(("source",), f"Not used, because no column of it is a key of users or items: {', '.join(unused)}.")
+    proposal.tables["split"] = day_split(_rows_by_day(log, roles, "UTC"), str(log.path))
+    proposal.note(("split",), "The last days are the test, those before them validation. Earlier days than train only feed the features.")
+    add_objectives(proposal, roles)
+    add_features(proposal, roles, sides)
+    _judge(proposal, folder)
+    return proposal
+
+
+def _log_of(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]]) -> int:
+    logs = [number for number in range(len(files)) if len(files) == 1 or is_log(facts[number])]
+    if not logs:
+        raise data_error(
+            ", ".join(str(file.path) for file in files),
+            found="no log among them",
+            expected="a file with a time, a user and an item in each row",
+            fix="give the log, or write the TOML by hand (docs/bring-your-own-log.md)",
+        )
+    return max(logs, key=lambda number: len(files[number].rows))
+
+
+def _name(path: Path) -> str:
+    stem = re.sub(r"(\.(csv|tsv|gz|parquet|dat|data|txt))+$", "", path.name, flags=re.IGNORECASE)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "log"
+
+
+def _rows_by_day(log: UnknownFile, roles: Roles, zone: str) -> dict[str, int]:
+    """Count the rows of each day, from all rows of the log."""
+    time = TimeOptions.model_validate({**(roles.time.time or {}), "zone": zone})
+    counts: Counter[int] = Counter()
+    for batch in log.column(roles.time.name):
+        moments = sources.moments_ms(batch, time)
+        days, rows = np.unique(ordinals(moments, zone), return_counts=True)
+        counts.update(dict(zip(days.tolist(), rows.tolist(), strict=True)))
+    return {str(np.datetime64(day, "D")): rows for day, rows in sorted(counts.items())}
+
+
+# --- Base rates, and what does not do -----------------------------------------------------------------------------
+def _judge(proposal: Proposal, folder: Path) -> None:
+    """Write base rates above the objectives. Leave out objectives of too few labels, and features that alone tell a label."""
+    pipeline = from_tables({"name": proposal.name, **proposal.tables}, folder)
+    first, last = pipeline.split.train
+    period = Day(first.isoformat(), pipeline.zone).start, Day(last.isoformat(), pipeline.zone).end
+    with tempfile.TemporaryDirectory(prefix="recsys-init-") as scratch:
+        sample = sources.sample(pipeline, Path(scratch), most=MOST_ROWS)
+        if sample.folder is None:
+            raise DataError("\n".join(sample.problems))
+        preview = features.preview(pipeline, sample.folder, period=period, most=MOST_ROWS)
+    kept: list[tuple[dict[str, Any], str]] = []
+    few: list[tuple[dict[str, Any], str]] = []
+    for entry in proposal.tables["objective"]:
+        label_N = preview.features[schema.label_column(entry["name"])].cast(pa.float64()).to_numpy()
+        label_N = label_N[~np.isnan(label_N)]
+        rarest = min(int((label_N > 0).sum()), int((label_N <= 0).sum())) if entry.get("kind", "binary") == "binary" else len(label_N)
+        (kept if rarest >= _FEWEST else few).append((entry, _rate(entry, label_N)))
+    if not kept:
+        raise data_error(
+            str(proposal.tables["source"]["log"]),
+            found=f"too few labels of {', '.join(entry['name'] for entry, _ in few)} on the training days",
+            expected=f"{_FEWEST} or more rows of each class",
+            fix="give more of the log",
+        )
+    proposal.tables["objective"] = [entry for entry, _ in kept]
+    for place, (_, rate) in enumerate(kept):
+        proposal.note(("objective", place), rate)
+    if few:
+        named = "; ".join(f"{entry['name']}, {rate}" for entry, rate in few)
+        proposal.note(("features",), f"Not proposed as objectives, because too few: {named}.")
+    _drop_leaks(proposal, preview)
+
+
+def _rate(entry: Mapping[str, Any], label_N: NDArray[np.float64]) -> str:
+    """Say the base rate of an objective, or its mean."""
+    if not len(label_N):
+        return "no training label"
+    if entry.get("kind", "binary") == "binary":
+        return f"1 in {label_N.mean():.2%} of {len(label_N):,} training rows"
+    return f"mean {label_N.mean():.4g} of {len(label_N):,} training rows"
+
+
+def _drop_leaks(proposal: Proposal, preview: Preview) -> None:
+    table = proposal.tables["features"]
+    for leak in leaks(preview):
+        if leak.name in table.get(leak.key, ()):
+            table[leak.key] = [name for name in table[leak.key] if name != leak.name]
+            table["entities"] = [names for names in table["entities"] if leak.name not in names]
+            proposal.note(
+                ("features",), f"Left out: {leak.name} alone tells {leak.objective} (AUC {leak.auc:.3f}), so it is hardly known before."
+            )
+    proposal.tables["features"] = {key: value for key, value in table.items() if value}

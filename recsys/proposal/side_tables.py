@@ -1,0 +1,72 @@
+"""The other files: which of them describe users, which items, and which of their columns a model can read."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.guessed_roles import Roles
+from recsys.sources import UnknownFile
+
+_MATCHES = 0.5  # share of the log's ids that must have a row
+_CATEGORY = r"(.*_)?(id|type|code|category|cat|class|kind|group|genre|tab|level|segment|bucket|feat\d*)"
+_MOST_VALUES = 0.5  # share of different values, above which a text names its row and describes nothing
+
+
+@dataclass(frozen=True)
+class SideTable:
+    """A file with one row per user or per item. `role` is users or items.
+
+    `names` are those of all columns, in the order of the file; of a file without a header they say which table it is.
+    """
+
+    role: str
+    file: UnknownFile
+    key: ColumnFacts
+    names: tuple[str, ...]
+    features: tuple[ColumnFacts, ...]
+    left_out: tuple[ColumnFacts, ...]
+
+
+def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) -> SideTable | None:
+    """Return what a file describes; None where no column of it is the key of users or of items.
+
+    A key has a value of its own in each row. Of several candidates the one is taken whose values agree best with those of the log.
+    """
+    ids = {"users": set(_texts(roles.user)), "items": set(_texts(roles.item))}
+    best: tuple[float, str, ColumnFacts] | None = None
+    for column in columns:
+        if column.distinct < column.rows or not column.rows:
+            continue
+        keys = set(_texts(column))
+        for role, of_log in ids.items():
+            both = len(keys & of_log)
+            agreement = both / len(keys | of_log)
+            if both >= _MATCHES * len(of_log) and (best is None or agreement > best[0]):
+                best = (agreement, role, column)
+    if best is None:
+        return None
+    _, role, key = best
+    prefix = "" if file.written.header else f"{role.removesuffix('s')}_"  # columns of two files must not share the name column_3
+    others = [replace(column, name=prefix + column.name) for column in columns if column is not key]
+    features = tuple(column for column in others if _describes(column))
+    left_out = tuple(column for column in others if column not in features)
+    return SideTable(role, file, key, tuple(prefix + column.name for column in columns), features, left_out)
+
+
+def is_category(column: ColumnFacts) -> bool:
+    """Return whether a column of whole numbers rather names things than counts them."""
+    return column.is_whole and not column.is_binary and re.fullmatch(_CATEGORY, column.words) is not None
+
+
+def _describes(column: ColumnFacts) -> bool:
+    if column.distinct < 2:
+        return False
+    is_text = column.numbers is None and column.time is None and column.list_separator is None
+    return not (is_text and column.distinct > _MOST_VALUES * len(column.values))
+
+
+def _texts(column: ColumnFacts) -> list[str]:
+    """Return the values as texts; whole numbers as such, however they are typed."""
+    values = column.values.unique()
+    return [f"{value:.0f}" if isinstance(value, float) and value % 1 == 0 else str(value) for value in values]

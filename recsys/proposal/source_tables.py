@@ -1,0 +1,110 @@
+"""[source] of a proposed pipeline: its files, their form, and the names of the log's columns."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recsys import schema
+from recsys.errors import short
+from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.draft import Proposal
+from recsys.proposal.guessed_roles import Roles, is_view
+from recsys.proposal.side_tables import SideTable
+from recsys.sources import UnknownFile
+from recsys.workspace import USERS
+
+_LOG = "log"  # the key of [source] and of [source.format]
+
+
+def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Sequence[SideTable], folder: Path) -> None:
+    source = proposal.tables["source"]
+    renamed = {roles.user.name: schema.USER_ID, roles.item.name: schema.ITEM_ID, roles.time.name: schema.TIMESTAMP}
+    names = {_LOG: [renamed.get(name, name) for name in log.head.names] if not log.written.header else []}
+    files = {_LOG: log}
+    for side in sides:
+        key, of_log = (schema.USER_ID, roles.user) if side.role == USERS else (schema.ITEM_ID, roles.item)
+        source[side.role] = relative(side.file.path, folder)
+        files[side.role] = side.file
+        is_found = side.file.written.header and side.key.name in (of_log.name, key)
+        names[side.role] = (
+            [] if is_found else [key if old == side.key.name else new for old, new in zip(side.file.head.names, side.names, strict=True)]
+        )
+    if roles.action is not None:
+        _describe_actions(proposal, roles)
+    columns: dict[str, ColumnFacts | None] = {schema.USER_ID: roles.user, schema.ITEM_ID: roles.item, schema.TIMESTAMP: roles.time}
+    columns |= {schema.REQUEST_ID: roles.request, schema.POSITION: roles.position, "action": roles.action}
+    columns |= {} if roles.action is not None else {schema.PROPENSITY: roles.propensity}
+    named = {ours: column.name for ours, column in columns.items() if column is not None}
+    source["columns"] = {ours: renamed.get(name, name) if not log.written.header else name for ours, name in named.items()}
+    for role, why in roles.unsure.items():
+        if role in source["columns"]:
+            proposal.note(("source", "columns", role), f"unsure: {why}")
+    if roles.time.time:
+        source["time"] = {**roles.time.time, "zone": "UTC"}
+        proposal.note(
+            ("source", "time", "zone"), "The zone in which days begin and end. Change it where yours do not begin at midnight UTC."
+        )
+    for role, file in files.items():
+        if not file.written.header:
+            proposal.note(("source", "format", role, "names"), *_examples(file, names[role]))
+    if formats := {role: form for role, file in files.items() if (form := _form(file, names[role]))}:
+        source["format"] = formats
+
+
+def _form(file: UnknownFile, names: Sequence[str]) -> dict[str, Any]:
+    """Return the keys of a table's format. `names` take the place of its header; empty: the header stays."""
+    if file.head.file.format == "parquet":
+        return {}
+    form: dict[str, Any] = {}
+    if file.found_separator is not None:
+        form["separator"] = file.found_separator
+    if file.written.encoding != "utf-8":
+        form["encoding"] = file.written.encoding
+    if not file.written.header:
+        form["header"] = False
+    if names:
+        form["names"] = list(names)
+    return form
+
+
+def _examples(file: UnknownFile, names: Sequence[str]) -> list[str]:
+    """Return a line per column of a file without a header: its name, and its first different values."""
+    lines = ["No header was found. The first values of each column:"]
+    for name, column in zip(names, file.rows.columns, strict=True):
+        values = dict.fromkeys(short(str(value), 30) for value in column.slice(0, 200).to_pylist() if value is not None)
+        lines.append(f"  {name}: {', '.join(list(values)[:4])}")
+    return lines
+
+
+def _describe_actions(proposal: Proposal, roles: Roles) -> None:
+    """Say which actions of an event log are views, and give the others a name. Numbers say nothing: the most frequent is a view."""
+    assert roles.action is not None
+    source = proposal.tables["source"]
+    counts = Counter(_word(value) for value in roles.action.values)
+    words = [word for word, _ in counts.most_common()]
+    views = [word for word in words if is_view(word)] or words[:1]
+    source["kind"] = "events"
+    source["views"] = views
+    if not is_view(views[0]):
+        proposal.note(("source", "views"), "unsure: the most frequent action is taken for the view")
+    shown = ", ".join(f"{word} {count:,}" for word, count in counts.most_common())
+    proposal.note(("source",), f"Each row is one action. {roles.action.name} has the values {shown}.")
+    source["feedback"] = [_feedback(word) for word in words if word not in views]
+
+
+def _feedback(word: str) -> dict[str, Any]:
+    name = re.sub(r"[^A-Za-z0-9]+", "_", word).strip("_").lower()
+    name = name if re.match(r"[a-z]", name) else f"action_{name}"
+    return {"name": name} if name == word else {"name": name, "actions": [word]}
+
+
+def _word(value: object) -> str:
+    return f"{value:.0f}" if isinstance(value, float) and value % 1 == 0 else str(value)
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return a path as it is written in a TOML that lies in `folder`."""
+    return os.path.relpath(path.resolve(), folder.resolve())

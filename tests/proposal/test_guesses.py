@@ -1,0 +1,147 @@
+"""The single guesses: times, headers, lists in cells, splits; and the text that they end in."""
+
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.day_split import day_split
+from recsys.proposal.guessed_roles import guess_roles
+from recsys.proposal.toml_text import toml_text
+from recsys.sources import read_unknown
+
+
+def _facts(values: list[object], name: str = "x") -> ColumnFacts:
+    return ColumnFacts.of(name, pa.chunked_array([pa.array(values)]))
+
+
+@pytest.mark.parametrize(
+    ("values", "time"),
+    [
+        (["1704067200", "1704153600"], {"unit": "s"}),
+        (["1704067200.5", "1704153600.25"], {"unit": "s"}),
+        (["1704067200000", "1704153600000"], {"unit": "ms"}),
+        (["1704067200000000", "1704153600000000"], {"unit": "us"}),
+        ([874724710, 893286638], {"unit": "s"}),
+        (["2024-01-01 10:00:00", "2024-01-02T10:00:00Z"], {"unit": "iso"}),
+        (["2024-01-01", "2024-01-02"], {"unit": "iso"}),
+        (["2014-12-06 02", "2014-12-07 23"], {"format": "%Y-%m-%d %H"}),
+        (["20220425", "20220426"], {"format": "%Y%m%d"}),
+        (["31.12.2023 10:00", "01.01.2024 11:30"], {"format": "%d.%m.%Y %H:%M"}),
+        (["12/31/2023 10:00", "01/01/2024 11:30"], {"format": "%m/%d/%Y %H:%M"}),
+        (["31/12/2023 10:00", "01/01/2024 11:30"], {"format": "%d/%m/%Y %H:%M"}),
+        (["12/31/2023 01:00:00 PM", "01/01/2024 11:30:00 AM"], {"format": "%m/%d/%Y %I:%M:%S %p"}),
+        (["17", "18"], None),
+        (["1704067200", "1704067200"], None),
+        (["a", "b"], None),
+        (["1995", "1996"], None),
+    ],
+)
+def test_times(values: list[object], time: dict[str, str] | None) -> None:
+    assert _facts(values).time == time
+
+
+def test_typed_times_need_no_unit() -> None:
+    assert _facts(pd.to_datetime(["2024-01-01", "2024-01-02"]).tolist()).time == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "separator"),
+    [
+        (["a|b", "b", "a", "b|a"] * 30, "|"),
+        (["a, b", "b", "a"] * 30, ","),
+        (["[1, 2]", "[3]"] * 30, ","),
+        (["12;3", "3"] * 30, ";"),
+        ([f"Film {n}, the one with number {n}" for n in range(90)], None),
+        (["1.5", "2.5"] * 30, None),
+        (["plain"] * 30, None),
+    ],
+)
+def test_cells_with_several_values(values: list[object], separator: str | None) -> None:
+    assert _facts(values).list_separator == separator
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("user,item,n\n1,2,3\n4,5,6\n", ["user", "item", "n"]),
+        ("1,2,3\n4,5,6\n", ["column_1", "column_2", "column_3"]),
+        ("u1,i1,x\nu2,i2,x\nu1,i3,y\n", ["column_1", "column_2", "column_3"]),
+        ("name,kind\nann,a\nben,b\n", ["name", "kind"]),
+        (",user\n0,7\n1,8\n", ["column_1", "column_2"]),
+        ("a,a\n1,2\n", ["column_1", "column_2"]),
+    ],
+)
+def test_headers(text: str, names: list[str], tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    assert read_unknown(tmp_path / "t.csv", most=10).rows.column_names == names
+
+
+@pytest.mark.parametrize(("encoding", "found"), [("utf-8", "utf-8"), ("latin-1", "latin-1"), ("utf-16", "utf-16"), ("utf-8-sig", "utf-8")])
+def test_encodings(encoding: str, found: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("name,n\nAmélie,1\nÉtienne,2\n".encode(encoding))
+    file = read_unknown(tmp_path / "t.csv", most=10)
+    assert file.written.encoding == found
+    assert file.rows["name"].to_pylist() == ["Amélie", "Étienne"]
+
+
+@given(st.lists(st.integers(1, 1_000), min_size=2, max_size=60))
+def test_a_split_parts_the_days_in_order(rows: list[int]) -> None:
+    days = [str(day.date()) for day in pd.date_range("2024-01-01", periods=len(rows))]
+    counts = dict(zip(days, rows, strict=True))
+    split = day_split(counts, "log")
+
+    def of(part: str) -> int:
+        first, last = split[part]
+        return sum(counts[day] for day in days if first <= day <= last)
+
+    assert split["test"][1] == days[-1]
+    assert split["train"][0] <= split["train"][1] < split["test"][0]
+    assert ("validation" in split) == (len(days) > 2)
+    if "validation" in split:
+        assert split["train"][1] < split["validation"][0] <= split["validation"][1] < split["test"][0]
+    assert of("test") >= 0.1 * sum(rows) or split["test"][0] == days[min(2, len(days) - 1)]
+    if len(days) > 5 and max(rows) < 2 * min(rows):
+        assert of("train") > 0.4 * sum(rows)
+
+
+_plain = st.one_of(st.text(max_size=12), st.integers(-9, 9**9), st.booleans(), st.floats(-9, 9), st.lists(st.text(max_size=9), max_size=30))
+_name = st.text("abcdefgh_", min_size=1, max_size=6)
+
+
+@given(
+    st.dictionaries(_name, st.dictionaries(_name, _plain, min_size=1, max_size=5), max_size=4),
+    st.lists(st.dictionaries(_name, _plain, min_size=1), max_size=3),
+)
+def test_the_text_is_the_toml_of_its_tables(tables: dict, entries: list) -> None:
+    raw = {**tables, **({"entry": entries} if entries and "entry" not in tables else {})}
+    comments = {(): ["a = 1"], ("entry", 0): ['"""'], **{(name,): ["[x"] for name in tables}}
+    assert tomllib.loads(toml_text(raw, comments)) == raw
+
+
+@pytest.mark.parametrize(
+    ("names", "roles"),
+    [
+        ("user_id item_id timestamp", ("user_id", "item_id")),
+        ("uid vid ts", ("uid", "vid")),
+        ("visitorid itemid timestamp", ("visitorid", "itemid")),
+        ("userId movieId timestamp", ("userId", "movieId")),
+        ("timestamp product_code customer_no", ("customer_no", "product_code")),
+        ("user_name user_id news_id time", ("user_id", "news_id")),
+        ("session_id sku client_id event_time", ("client_id", "sku")),
+        ("a b time", ("a", "b")),
+    ],
+)
+def test_users_and_items_by_name(names: str, roles: tuple[str, str]) -> None:
+    columns = []
+    for place, name in enumerate(names.split()):
+        is_time = name in ("timestamp", "ts", "time", "event_time")
+        values = [str(1704067200 + n) if is_time else f"{name}{(n * (3, 7, 11, 13)[place]) % 40}" for n in range(400)]
+        columns.append(_facts(values, name))
+    found = guess_roles(columns, "log")
+    assert (found.user.name, found.item.name) == roles
