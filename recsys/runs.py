@@ -1,6 +1,6 @@
-"""Work on runs that stand (find them by name, compare them, fuse them anew), and the metrics of another system's scores."""
+"""Work on runs that stand (find them by name, show them, fuse them anew), and the metrics of another system's scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,12 @@ from pydantic import ValidationError
 from recsys import artifacts, locks, schema
 from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
-from recsys.judge import judged_on, judging, metrics_of, warn, warn_of_run
+from recsys.judge import metrics_of, warn, warn_of_run
 from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console
 from recsys.stages import contents, known_config
 from recsys.workspace import CONFIG, FUSION, METRICS, PREDICTIONS, RUNS, require_inside
 
-COMPARISON_FILE = "compare.html"
 _WITH = {METRICS: "evaluated", PREDICTIONS: "scored"}  # words for a run that has the file
 
 
@@ -51,47 +50,6 @@ def pipeline_of(run: Path) -> Pipeline:
     except ValidationError as error:
         found = next(problems_of(error, known["pipeline"]))
         raise ArtifactError(f"{run}: made by an earlier version ({found}). Fix: make it again, recsys run PIPELINE.toml") from error
-
-
-def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, split: str | None, out: Path | None) -> pa.Table:
-    """Compare each run with the first. Say the result, and return it as rows of schema.COMPARISON.
-
-    With `out`, also write the result as a page (in a folder: compare.html). `metrics` are as in `evaluation.judged_by`; where there are
-    none, those of `evaluation.headline`. Objectives and options are those of the first run. Raise ConfigError where two runs have one name,
-    and where `out` is a file but not a page; and raise what `evaluation.paired` raises.
-    """
-    from recsys import evaluation, report
-
-    names = [run.name for run in runs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"compare: found {', '.join(twice)} more than once, expected runs of different names")
-    if out is not None and out.suffix != ".html" and out.is_file():
-        raise ConfigError(f"--out {out}: found a file, expected FILE.html or a folder")
-    pipeline, *_ = [pipeline_of(run) for run in runs]
-    split, options = judging(pipeline, split), pipeline.evaluate
-    objectives = pipeline.objective
-    judged = evaluation.judged_by(objectives, metrics, conditional=True) if metrics else evaluation.headline(objectives)
-    scored = ((run.name, artifacts.read_table(run / PREDICTIONS)) for run in runs)
-    paired = evaluation.paired(scored, pipeline.objective, judged, split=split, bootstrap=options.bootstrap, seed=pipeline.seed)
-    rows = evaluation.comparison(paired if metrics else evaluation.one_within(paired), split=split, confidence=options.confidence)
-    report.terminal_matrix(f"{pipeline.name}: {split} days", report.comparison_matrix(rows), console)
-    for line in report.comparison_words(rows):
-        console.say(line)
-    if out is not None:
-        page = out if out.suffix == ".html" else out / COMPARISON_FILE
-        fingerprint = artifacts.fingerprint([contents([run / PREDICTIONS for run in runs]), list(metrics), split])
-        report.write_comparison(page, rows, pipeline.name, _facts(runs, pipeline, split), fingerprint=fingerprint)
-        console.say(f"comparison: {page}")
-    return rows
-
-
-def _facts(runs: Sequence[Path], pipeline: Pipeline, split: str) -> dict[str, str]:
-    return {
-        "Runs": ", ".join(run.name for run in runs),
-        "Compared with": runs[0].name,
-        "Judged on": judged_on(pipeline, split),
-        "Intervals": f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over the same users",
-    }
 
 
 def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:

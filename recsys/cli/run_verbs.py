@@ -30,7 +30,13 @@ def show(run_name: Annotated[str, typer.Argument(metavar="RUN")], workspace: Wor
 
 @app.command()
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN [RUN…]")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN [RUN…]")],
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Another system's scores, parquet or text: the runs are held against them.")
+    ] = None,
+    key: Annotated[
+        str, typer.Option(metavar="COLUMNS", help="Columns by which the file knows an impression, as in user_id=uid,item_id=vid,timestamp.")
+    ] = "event_id",
     metrics: Metrics = None,
     on: JudgedOn = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page too; for a folder, compare.html in it.")] = None,
@@ -39,13 +45,19 @@ def compare(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Hold each run against the first, on the same impressions: per objective the difference, its interval, and a verdict in words."""
+    """Hold each run against the first, or against a file, on the same impressions: differences, intervals, verdicts in words."""
+    from recsys import comparing
     from recsys import runs as finished
+    from recsys.other_system import parsed_key
 
-    if len(runs) < 2:
-        raise ConfigError("compare: found one run, expected two or more")
+    if len(runs) < 2 and predictions is None:
+        raise ConfigError("compare: found one run, expected two or more, or --predictions FILE")
     found = [finished.find_run(name, workspace, file=PREDICTIONS) for name in runs]
-    finished.compare(found, metrics or (), Console(quiet=quiet), split=on, out=out)
+    console = Console(quiet=quiet)
+    if predictions is None:
+        comparing.compare(found, metrics or (), console, split=on, out=out)
+    else:
+        comparing.compare_with_file(found, predictions, parsed_key(key), metrics or (), console, split=on, out=out)
 
 
 @app.command()

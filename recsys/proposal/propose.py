@@ -80,7 +80,7 @@ def _rows_by_day(log: UnknownFile, roles: Roles, zone: str) -> dict[str, int]:
     time = TimeOptions.model_validate({**(roles.time.time or {}), "zone": zone})
     counts: Counter[int] = Counter()
     for batch in log.column(roles.time.name):
-        moments = sources.moments_ms(batch, time)
+        moments = sources.moments_or_null(batch, time).drop_null().to_numpy()
         days, rows = np.unique(ordinals(moments, zone), return_counts=True)
         counts.update(dict(zip(days.tolist(), rows.tolist(), strict=True)))
     return {str(np.datetime64(day, "D")): rows for day, rows in sorted(counts.items())}

@@ -1,10 +1,10 @@
 """The reading of raw files into events, users, items and quarantine: one module per kind of source, one reader for all of them."""
 
-from recsys.sources.checking import check, columns, expected_bytes, raw_states
+from recsys.sources.checking import check, columns, expected_bytes, raw_states, time_options
 from recsys.sources.ingestion import ingest
 from recsys.sources.instants import is_iso_time
 from recsys.sources.sample import Sample, TableSample, sample
-from recsys.sources.unknown_file import UnknownFile, moments_ms, read_unknown
+from recsys.sources.unknown_file import UnknownFile, moments_or_null, read_unknown
 
 __all__ = [
     "Sample",
@@ -15,8 +15,9 @@ __all__ = [
     "expected_bytes",
     "ingest",
     "is_iso_time",
-    "moments_ms",
+    "moments_or_null",
     "raw_states",
     "read_unknown",
     "sample",
+    "time_options",
 ]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from recsys import schema
-from recsys.config import Pipeline
+from recsys.config import Pipeline, TimeOptions
 from recsys.errors import RecsysError
 from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_columns, feedback_files
 from recsys.sources.entities import key_column
@@ -26,6 +26,15 @@ def raw_states(pipeline: Pipeline) -> dict[str, Any]:
 def expected_bytes(pipeline: Pipeline) -> int:
     """Estimate how many bytes ingestion writes (`RawSource.expected_bytes`). Raises DataError where a file is missing."""
     return raw_source(pipeline).expected_bytes()
+
+
+def time_options(pipeline: Pipeline) -> TimeOptions:
+    """Return how the timestamps of a source are written."""
+    given: TimeOptions | None = getattr(pipeline.source, "time", None)
+    if given is not None:
+        return given
+    with raw_source(pipeline).peeked() as description:
+        return description.time
 
 
 def columns(pipeline: Pipeline) -> Mapping[str, list[str]]:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from recsys.config import FileFormat, TimeOptions
 from recsys.sources.input_files import InputFile, resolve, sniff
@@ -104,13 +102,11 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     return not any(cell in column for cell, column in zip(first, columns, strict=True))
 
 
-def moments_ms(values: pa.Array, time: TimeOptions) -> NDArray[np.int64]:
-    """Return the moments of timestamps as ingestion reads them, in ms UTC, without those that cannot be read."""
+def moments_or_null(values: pa.Array, time: TimeOptions) -> pa.Array:
+    """Return the moments of timestamps as ingestion reads them, in ms UTC; null where one cannot be read."""
     kind = None if pa.types.is_string(values.type) else values.type
     column = timestamp_column("time", "c0", kind, time)
     with duckdb.connect(":memory:") as con:
         con.execute("SET TimeZone = 'UTC'")
         con.register("incoming", pa.table({"c0": values}))
-        found = con.sql(f"SELECT micros // 1000 AS ms FROM (SELECT {column.sql} AS micros FROM incoming) WHERE micros IS NOT NULL")
-        moment_N: NDArray[np.int64] = found.to_arrow_table()["ms"].to_numpy()
-    return moment_N
+        return con.sql(f"SELECT ({column.sql}) // 1000 AS ms FROM incoming").to_arrow_table()["ms"].combine_chunks()

@@ -1,0 +1,156 @@
+"""Runs compared with one another, or with another system's scores: one table, verdicts in words, a page."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+
+from recsys import artifacts, evaluation, report, schema, sources
+from recsys.config import Pipeline
+from recsys.errors import ConfigError
+from recsys.evaluation import Judged
+from recsys.judge import judged_on, judging
+from recsys.list_metrics import ListMetric
+from recsys.other_system import ENOUGH, Joined, join
+from recsys.progress import Console
+from recsys.runs import pipeline_of
+from recsys.stages import contents
+from recsys.workspace import PREDICTIONS
+
+COMPARISON_FILE = "compare.html"
+
+
+def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, split: str | None, out: Path | None) -> pa.Table:
+    """Compare each run with the first. Say the result, and return it as rows of schema.COMPARISON.
+
+    With `out`, also write the result as a page (in a folder: compare.html). `metrics` are as in `evaluation.judged_by`; where there are
+    none, those of `evaluation.headline`. Objectives and options are those of the first run. Raise ConfigError where two runs have one name,
+    and where `out` is a file but not a page; and raise what `evaluation.paired` raises.
+    """
+    pipeline, split = _judging(runs, split, out)
+    judged = evaluation.judged_by(pipeline.objective, metrics, conditional=True) if metrics else evaluation.headline(pipeline.objective)
+    scored = ((run.name, artifacts.read_table(run / PREDICTIONS)) for run in runs)
+    rows = _compared(pipeline, scored, judged, split, all_judged=bool(metrics), console=console)
+    if out is not None:
+        _write_page(
+            out,
+            rows,
+            pipeline,
+            _facts(runs, pipeline, split),
+            [contents([run / PREDICTIONS for run in runs]), list(metrics), split],
+            console,
+        )
+    return rows
+
+
+def compare_with_file(
+    runs: Sequence[Path],
+    file: Path,
+    key: Mapping[str, str],
+    metrics: Sequence[str],
+    console: Console,
+    *,
+    split: str | None,
+    out: Path | None,
+) -> pa.Table:
+    """Compare each run with another system's scores, on the impressions that both have. Otherwise as `compare`.
+
+    `key` is our column → theirs (`other_system.join`). A file without predictions, but with a `score`, is judged by its order alone. Raise
+    ConfigError where a metric is asked of an objective that the file does not predict.
+    """
+    pipeline, split = _judging(runs, split, out)
+    of_split = pa.compute.field(schema.SPLIT) == split
+    ours = artifacts.read_table(runs[0] / PREDICTIONS).filter(of_split)
+    joined = join(ours, file, key, pipeline.objective, sources.time_options(pipeline))
+    _say_coverage(joined, file, split, console)
+    judged = _judged_by_file(pipeline, joined, metrics, file)
+    name = file.stem if file.stem not in [run.name for run in runs] else file.name
+    ids = joined.ours[schema.EVENT_ID].combine_chunks()
+
+    def scored() -> Iterator[tuple[str, pa.Table]]:
+        yield name, joined.theirs
+        for run in runs:
+            table = artifacts.read_table(run / PREDICTIONS).filter(of_split)
+            yield run.name, table.filter(pa.compute.is_in(table[schema.EVENT_ID], value_set=ids))
+
+    rows = _compared(pipeline, scored(), judged, split, all_judged=bool(metrics), console=console)
+    if out is not None:
+        facts = _facts(runs, pipeline, split) | {"Compared with": f"{file}, {len(joined.ours):,} of {joined.rows:,} impressions"}
+        _write_page(out, rows, pipeline, facts, [contents([run / PREDICTIONS for run in runs]), str(file), list(metrics), split], console)
+    return rows
+
+
+def _say_coverage(joined: Joined, file: Path, split: str, console: Console) -> None:
+    rest = f"; {joined.unknown:,} further rows of the file are of other impressions" if joined.unknown else ""
+    console.say(f"{file}: has {len(joined.ours):,} of the run's {joined.rows:,} {split} impressions ({joined.coverage:.1%}){rest}")
+    if joined.coverage < ENOUGH:
+        expected = f"expected {ENOUGH:.0%} or more: the others may differ from these"
+        console.say(f"warning: {file}: found {joined.coverage:.1%} of the impressions, {expected}")
+
+
+def _judged_by_file(pipeline: Pipeline, joined: Joined, metrics: Sequence[str], file: Path) -> tuple[Judged, ...]:
+    """Return the numbers that both sides have: of objectives that the file predicts, and of the fused order where it has one."""
+    by_prediction = {metric.name for metric in evaluation.METRICS}
+
+    def can(judged: Judged) -> bool:
+        of_order = judged.metric.name not in by_prediction
+        chain = (judged.target.objective.name, *([judged.target.given] if judged.target.given else []))
+        return joined.has_order if of_order else all(name in joined.predicted for name in chain)
+
+    order = [str(ListMetric("captured", percent=percent)) for percent in pipeline.evaluate.top_percent[:1]] if joined.has_order else []
+    if metrics:
+        asked = evaluation.judged_by(pipeline.objective, metrics, conditional=True)
+        named = {text.rpartition("=")[0] for text in metrics}
+        if cannot := [each for each in asked if not can(each) and ("" in named or each.objective in named)]:
+            lacking = ", ".join(f"{each.metric.name} of {each.objective}" for each in cannot)
+            raise ConfigError(f"--metric: found {lacking}, which {file} has no predictions for. Fix: another metric, or pred.X in the file")
+        return tuple(each for each in asked if can(each))
+    by_order = evaluation.judged_by(pipeline.objective, order) if order else ()
+    return tuple(each for each in (*evaluation.headline(pipeline.objective), *by_order) if can(each))
+
+
+def _judging(runs: Sequence[Path], split: str | None, out: Path | None) -> tuple[Pipeline, str]:
+    """Return the config of the first run, and the part of the split to judge on."""
+    names = [run.name for run in runs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"compare: found {', '.join(twice)} more than once, expected runs of different names")
+    if out is not None and out.suffix != ".html" and out.is_file():
+        raise ConfigError(f"--out {out}: found a file, expected FILE.html or a folder")
+    pipeline, *_ = [pipeline_of(run) for run in runs]
+    return pipeline, judging(pipeline, split)
+
+
+def _compared(
+    pipeline: Pipeline,
+    scored: Iterable[tuple[str, pa.Table]],
+    judged: Sequence[Judged],
+    split: str,
+    *,
+    all_judged: bool,
+    console: Console,
+) -> pa.Table:
+    """Return and say the comparison. Unless `all_judged`, of the metrics within lists and within users one is kept."""
+    options = pipeline.evaluate
+    paired = evaluation.paired(scored, pipeline.objective, judged, split=split, bootstrap=options.bootstrap, seed=pipeline.seed)
+    rows = evaluation.comparison(paired if all_judged else evaluation.one_within(paired), split=split, confidence=options.confidence)
+    report.terminal_matrix(f"{pipeline.name}: {split} days", report.comparison_matrix(rows), console)
+    for line in report.comparison_words(rows):
+        console.say(line)
+    return rows
+
+
+def _write_page(out: Path, rows: pa.Table, pipeline: Pipeline, facts: Mapping[str, str], inputs: Sequence[Any], console: Console) -> None:
+    page = out if out.suffix == ".html" else out / COMPARISON_FILE
+    report.write_comparison(page, rows, pipeline.name, facts, fingerprint=artifacts.fingerprint(list(inputs)))
+    console.say(f"comparison: {page}")
+
+
+def _facts(runs: Sequence[Path], pipeline: Pipeline, split: str) -> dict[str, str]:
+    return {
+        "Runs": ", ".join(run.name for run in runs),
+        "Compared with": runs[0].name,
+        "Judged on": judged_on(pipeline, split),
+        "Intervals": f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over the same users",
+    }

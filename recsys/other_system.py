@@ -1,0 +1,199 @@
+"""Scores of another system on the impressions of a run, joined by keys that both know."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys import schema, sources
+from recsys.config import TimeOptions
+from recsys.errors import ConfigError, DataError, Place, data_error, nearest
+from recsys.objectives import Objective
+from recsys.predictions import fused_again
+
+KEYS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP, schema.REQUEST_ID, schema.POSITION)
+ENOUGH = 0.95  # share of the run's impressions below which a comparison is warned of
+_ALL = 1 << 62  # rows
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Two tables of predictions with the same impressions in the same order: the run's, and one with the other system's scores in it.
+
+    `predicted` names the objectives that the other system predicts. Of the others its table still holds the run's predictions, by which
+    nothing may be judged. `has_order`: whether its `score` is its own. `rows` counts the run's impressions, `unknown` rows of the file that
+    are none of them.
+    """
+
+    ours: pa.Table
+    theirs: pa.Table
+    predicted: tuple[str, ...]
+    has_order: bool
+    rows: int
+    unknown: int
+
+    @property
+    def coverage(self) -> float:
+        return len(self.ours) / self.rows
+
+
+def parsed_key(text: str) -> dict[str, str]:
+    """Return our column → theirs, from `user_id,item_id=vid,timestamp`. Raises ConfigError with every problem found."""
+    pairs = [part.strip().partition("=") for part in text.split(",")]
+    key = {ours.strip(): (theirs if equals else ours).strip() for ours, equals, theirs in pairs}
+    problems = [f'--key: found "{ours}", expected one of {", ".join(KEYS)}{nearest(ours, KEYS)}' for ours in key if ours not in KEYS]
+    if len(key) < len(pairs):
+        problems.append(f"--key: found a column twice in {text}, expected each once")
+    if problems:
+        raise ConfigError(problems)
+    return key
+
+
+def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequence[Objective], time: TimeOptions) -> Joined:
+    """Join a file's scores to the impressions of a run.
+
+    The file has the columns of `key`, and `pred.X` of some objectives, or `score`, or both. `time` says how its timestamps are written.
+    Raises DataError where a column is missing, where a key repeats on either side, where a score is no number, and where nothing matches.
+    """
+    theirs = sources.read_unknown(path, most=_ALL).rows
+    predicted = tuple(objective for objective in objectives if schema.prediction_column(objective.name) in theirs.column_names)
+    _require_columns(ours, theirs, path, key, objectives, has_scores=bool(predicted))
+    left, right = _keys(ours, {name: name for name in key}, None), _keys(theirs, key, time)
+    _refuse_repeated(left, "the run's impressions", path, key)
+    _refuse_repeated(right, "the file", path, key)
+    both = left.assign(ours=np.arange(len(left))).merge(right.assign(theirs=np.arange(len(right))), on=list(key)).sort_values("ours")
+    if both.empty:
+        raise _no_match(left, right, path)
+    of_ours, of_theirs = ours.take(both["ours"].to_numpy()), theirs.take(both["theirs"].to_numpy())
+    has_score = schema.SCORE in theirs.column_names
+    has_order = has_score or len(predicted) == len(objectives)
+    table = _replaced(of_ours, of_theirs, path, predicted, has_score=has_score)
+    if has_order and not has_score:
+        table = fused_again(table, objectives)
+    return Joined(
+        of_ours, table, tuple(objective.name for objective in predicted), has_order, rows=len(ours), unknown=len(theirs) - len(both)
+    )
+
+
+def _require_columns(
+    ours: pa.Table, theirs: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequence[Objective], *, has_scores: bool
+) -> None:
+    if absent := [name for name in key if name not in ours.column_names]:
+        there = ", ".join(name for name in KEYS if name in ours.column_names)
+        raise ConfigError(f"--key: found {', '.join(absent)}, which the run's predictions lack, expected some of {there}")
+    missing = [name for name in key.values() if name not in theirs.column_names]
+    if missing:
+        raise data_error(
+            path,
+            found=f"no column {', '.join(name + nearest(name, theirs.column_names) for name in missing)}",
+            expected=f"the columns of the key, {', '.join(key.values())}",
+            fix="name its columns, as in --key user_id=uid,item_id=vid,timestamp=ts",
+        )
+    if not has_scores and schema.SCORE not in theirs.column_names:
+        wanted = [schema.prediction_column(objective.name) for objective in objectives]
+        raise data_error(
+            path,
+            found=f"no scores among {', '.join(theirs.column_names)}",
+            expected=f"some of {', '.join(wanted)}, or {schema.SCORE}",
+            fix="name the column of a prediction pred.OBJECTIVE, that of the final order score",
+        )
+
+
+def _keys(table: pa.Table, key: Mapping[str, str], time: TimeOptions | None) -> pd.DataFrame:
+    """Return the columns of the key as texts, by our names; null where a cell is. `time`: how timestamps are written, if not in ms."""
+    return pd.DataFrame(
+        {
+            ours: _moments(table[theirs], time) if ours == schema.TIMESTAMP and time is not None else _texts(table[theirs])
+            for ours, theirs in key.items()
+        }
+    )
+
+
+def _moments(column: pa.ChunkedArray, time: TimeOptions) -> pd.Series:
+    values = column.combine_chunks()
+    return pd.Series(sources.moments_or_null(values, time).cast(pa.string()).to_pandas(), dtype=object)
+
+
+def _texts(column: pa.ChunkedArray) -> pd.Series:
+    """Return values as texts. Whole numbers that were written as doubles lose their point."""
+    if pa.types.is_floating(column.type):
+        texts = [None if value is None else f"{value:.0f}" if value % 1 == 0 else str(value) for value in column.to_pylist()]
+        return pd.Series(texts, dtype=object)
+    return pd.Series(column.cast(pa.string()).to_pandas(), dtype=object)
+
+
+def _refuse_repeated(keys: pd.DataFrame, where: str, path: Path, key: Mapping[str, str]) -> None:
+    again = keys.duplicated(keep=False) & keys.notna().all(axis=1)
+    if not again.any():
+        return
+    first = keys[again].iloc[0]
+    raise data_error(
+        path,
+        found=f"the key {', '.join(f'{name} = {value}' for name, value in first.items())} more than once in {where}",
+        expected="one row per key",
+        bad_rows=int(again.sum()),
+        rows=len(keys),
+        fix=f"add a column to --key that tells them apart, such as {next(name for name in (*KEYS[4:], *KEYS) if name not in key)}",
+    )
+
+
+def _no_match(left: pd.DataFrame, right: pd.DataFrame, path: Path) -> DataError:
+    shown = ["; ".join(f"{name} = {value}" for name, value in side.iloc[0].items()) if len(side) else "no row" for side in (right, left)]
+    return data_error(
+        path,
+        found=f"no key of the run's impressions (its first is {shown[0]})",
+        expected=f"keys such as {shown[1]}",
+        fix="give the scores of the same impressions, and the form of their times",
+    )
+
+
+def _replaced(ours: pa.Table, theirs: pa.Table, path: Path, predicted: Sequence[Objective], *, has_score: bool) -> pa.Table:
+    """Return our table with their predictions in place of ours. What is derived from a prediction goes, so that nobody judges a mixture."""
+    kept = [name for name in ours.column_names if not _is_derived(name, [objective.name for objective in predicted])]
+    table = ours.select(kept)
+    for objective in predicted:
+        name = schema.prediction_column(objective.name)
+        values_N = _numbers(theirs, name, path)
+        known_N = ours[schema.label_column(objective.name)].is_valid().to_numpy()
+        legal = objective.is_probability
+        bad = known_N & (~np.isfinite(values_N) | (legal & ((values_N < 0) | (values_N > 1))))
+        if bad.any():
+            raise data_error(
+                Place(path, column=name),
+                found="null" if np.isnan(values_N[bad][0]) else f"{values_N[bad][0]:g}",
+                expected="a probability" if legal else "a finite number",
+                bad_rows=int(bad.sum()),
+                rows=len(values_N),
+                fix="score every impression, in the unit of the label",
+            )
+        table = table.set_column(table.column_names.index(name), name, pa.array(values_N))
+    if has_score:
+        values_N = _numbers(theirs, schema.SCORE, path)
+        if not np.isfinite(values_N).all():
+            bad_rows = int((~np.isfinite(values_N)).sum())
+            raise data_error(
+                Place(path, column=schema.SCORE), found="null, NaN or infinite", expected="a finite number", bad_rows=bad_rows,
+                rows=len(values_N), fix="score every impression",
+            )  # fmt: skip
+        table = table.set_column(table.column_names.index(schema.SCORE), schema.SCORE, pa.array(values_N))
+    return table
+
+
+def _is_derived(name: str, predicted: Sequence[str]) -> bool:
+    """Return whether a column is a rank, a conditional form, a level, or an uncalibrated form of a prediction that is replaced."""
+    prefixes = tuple(schema.prediction_column(of) + sign for of in predicted for sign in ("|", "="))
+    conditional = name.startswith(schema.prediction_column("")) and "|" in name
+    return conditional or name.startswith(prefixes) or name in [schema.rank_column(of) for of in predicted] or name.startswith(schema.RAW)
+
+
+def _numbers(table: pa.Table, column: str, path: Path) -> NDArray[np.float64]:
+    try:
+        return np.asarray(table[column].cast(pa.float64()).to_numpy(), np.float64)
+    except pa.ArrowException as error:
+        raise data_error(
+            Place(path, column=column), found=f"values that are no numbers ({error})", expected="numbers", fix="mend them"
+        ) from error

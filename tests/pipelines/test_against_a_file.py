@@ -1,0 +1,71 @@
+"""`recsys compare RUN --predictions FILE`: a run held against another system's scores."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.cli import run_command
+from recsys.comparing import compare_with_file
+from recsys.progress import Console
+
+
+@pytest.fixture
+def test_rows(tiny: Path) -> pd.DataFrame:
+    """The run's own test predictions, as another system would leave them."""
+    table = pq.read_table(tiny / "runs" / "first" / "predictions.parquet").to_pandas()
+    return table[table["split"] == "test"]
+
+
+def _compare(tiny: Path, file: Path, *more: str) -> int:
+    return run_command(["compare", "first", "--predictions", str(file), "--workspace", str(tiny.parent), *more])
+
+
+def test_a_run_against_its_own_scores_differs_by_nothing(tiny: Path, test_rows: pd.DataFrame, tmp_path: Path) -> None:
+    theirs = test_rows[["user_id", "item_id", "timestamp", *(f"pred.{name}" for name in ("click", "watch_time", "like"))]]
+    theirs.sample(frac=1, random_state=1).to_parquet(tmp_path / "theirs.parquet")
+    key = {name: name for name in ("user_id", "item_id", "timestamp")}
+    run, console = tiny / "runs" / "first", Console(quiet=True)
+    rows = compare_with_file([run], tmp_path / "theirs.parquet", key, ["auc", "rmse"], console, split=None, out=None).to_pylist()
+    ours, others = ([row for row in rows if row["run"] == run] for run in ("first", "theirs"))
+    assert [row["metric"] for row in ours] == ["auc", "rmse", "auc"]
+    assert [row["value"] for row in ours] == pytest.approx([row["value"] for row in others])
+    for row in ours:
+        assert [row[name] for name in ("difference", "difference_low", "difference_high")] == pytest.approx([0, 0, 0])
+
+
+def test_part_of_the_rows_and_of_the_objectives(
+    tiny: Path, test_rows: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    theirs = test_rows[["event_id"]].assign(**{"pred.click": rng.random(len(test_rows))}).sample(frac=0.5, random_state=1)
+    theirs.to_csv(tmp_path / "today.csv", index=False)
+    assert _compare(tiny, tmp_path / "today.csv", "--out", str(tmp_path / "page.html")) == 0
+    said = capsys.readouterr().out
+    assert f"has {len(theirs):,} of the run's {len(test_rows):,} test impressions (50.0%)" in said
+    assert "warning: " in said
+    assert "expected 95% or more" in said
+    assert "click (auc)" in said
+    assert "watch_time" not in said
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"{len(theirs):,} of {len(test_rows):,} impressions" in page
+    assert _compare(tiny, tmp_path / "today.csv", "--metric", "like=auc") == 2
+    assert "--metric: found auc of like" in capsys.readouterr().err
+
+
+def test_a_score_alone_is_judged_by_its_order(
+    tiny: Path, test_rows: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test_rows[["event_id"]].assign(score=-test_rows["score"]).to_csv(tmp_path / "order.csv", index=False)
+    assert _compare(tiny, tmp_path / "order.csv") == 0
+    said = capsys.readouterr().out
+    assert "click (captured@10%)" in said
+    assert "(auc)" not in said
+    assert "By the fused order" in said
+
+
+def test_one_run_alone_needs_a_file(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["compare", "first", "--workspace", str(tiny.parent)]) == 2
+    assert "found one run, expected two or more, or --predictions FILE" in capsys.readouterr().err

@@ -1,0 +1,145 @@
+"""Another system's scores on the impressions of a run, joined by keys, against pandas' own merge."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from recsys.config import TimeOptions
+from recsys.errors import ConfigError, DataError
+from recsys.objectives import Objective
+from recsys.other_system import Joined, join, parsed_key
+
+CLICK = Objective(name="click", label="clicked = 1")
+LIKE = Objective(name="like", label="liked = 1", given="click")
+STARS = Objective(name="stars", kind="ordinal", label="stars", levels=(1, 2, 3))
+OBJECTIVES = (CLICK, LIKE, STARS)
+KEY = {"user_id": "uid", "item_id": "vid", "timestamp": "ts"}
+START = 1_704_103_200_000
+
+
+def _ours(rows: int = 60) -> pa.Table:
+    rng = np.random.default_rng(0)
+    click = rng.random(rows)
+    return pa.table({
+        "event_id": np.arange(rows) * 7, "user_id": np.arange(rows) % 9, "item_id": [f"v{n % 11}" for n in range(rows)],
+        "timestamp": START + 1_000 * np.arange(rows), "split": ["test"] * rows, "position": 1 + np.arange(rows) % 5,
+        "label.click": (rng.random(rows) < 0.5).astype(float), "label.like": (rng.random(rows) < 0.2).astype(float),
+        "label.stars": pa.array([None if n % 3 else 2.0 for n in range(rows)]),
+        "pred.click": click, "rank.click": click / 2, "pred.like": click / 3, "pred.like|click": [1 / 3] * rows, "pred.stars": [2.0] * rows,
+        "pred.stars=1": [0.2] * rows, "pred.stars=2": [0.6] * rows, "pred.stars=3": [0.2] * rows, "raw.pred.click": click, "score": click,
+    })  # fmt: skip
+
+
+def _theirs(ours: pa.Table, **scores: object) -> pd.DataFrame:
+    frame = ours.select(["user_id", "item_id", "timestamp"]).to_pandas()
+    theirs = frame.rename(columns={"user_id": "uid", "item_id": "vid"})
+    theirs["ts"] = theirs.pop("timestamp") // 1_000
+    return theirs.assign(**scores)
+
+
+def _join(tmp_path: Path, theirs: pd.DataFrame, ours: pa.Table, name: str = "theirs.csv", **key: str) -> Joined:
+    path = tmp_path / name
+    theirs.to_parquet(path) if name.endswith("parquet") else theirs.to_csv(path, index=False, sep="\t" if name.endswith("tsv") else ",")
+    return join(ours, path, key or KEY, OBJECTIVES, TimeOptions(unit="s"))
+
+
+@pytest.mark.parametrize("name", ["theirs.csv", "theirs.tsv", "theirs.parquet"])
+def test_rows_meet_by_their_key_whatever_their_order(tmp_path: Path, name: str) -> None:
+    ours = _ours()
+    theirs = _theirs(ours, **{"pred.click": np.linspace(0, 1, len(ours))})
+    shown = pd.concat([theirs.sample(frac=0.8, random_state=1), theirs.head(2).assign(uid=99)])
+    found = _join(tmp_path, shown, ours, name)
+    expected = ours.to_pandas().assign(ts=ours["timestamp"].to_numpy() // 1_000).merge(
+        shown, left_on=["user_id", "item_id", "ts"], right_on=["uid", "vid", "ts"], suffixes=("", ".theirs")
+    )  # fmt: skip
+    assert found.ours["event_id"].to_pylist() == expected["event_id"].tolist()
+    assert found.theirs["pred.click"].to_pylist() == pytest.approx(expected["pred.click.theirs"].tolist())
+    assert found.theirs["event_id"].equals(found.ours["event_id"])
+    assert (found.rows, found.unknown, found.coverage) == (60, 2, pytest.approx(0.8))
+    assert (found.predicted, found.has_order) == (("click",), False)
+
+
+def test_nothing_of_ours_is_left_to_judge_theirs_by(tmp_path: Path) -> None:
+    """Ranks, conditional forms, levels and uncalibrated values are derived from the predictions that are replaced."""
+    ours = _ours()
+    found = _join(tmp_path, _theirs(ours, **{"pred.click": 0.5, "pred.stars": 2.5, "score": 1.0}), ours)
+    assert set(ours.column_names) - set(found.theirs.column_names) == {
+        *("rank.click", "pred.like|click", "pred.stars=1", "pred.stars=2", "pred.stars=3", "raw.pred.click")
+    }
+    assert found.theirs["score"].to_pylist() == [1.0] * 60
+    assert found.theirs["pred.like"].equals(ours["pred.like"])  # and nobody judges by it
+    assert (found.predicted, found.has_order) == (("click", "stars"), True)
+
+
+def test_all_predictions_together_give_an_order(tmp_path: Path) -> None:
+    ours = _ours()
+    rng = np.random.default_rng(1)
+    scores = {"pred.click": rng.random(60), "pred.like": rng.random(60) / 2, "pred.stars": 1 + rng.random(60)}
+    found = _join(tmp_path, _theirs(ours, **scores), ours)
+    assert found.has_order
+    assert found.theirs["score"].to_pylist() == pytest.approx(sum(np.log(values) for values in scores.values()).tolist())
+
+
+@pytest.mark.parametrize("key", ["event_id", "position,user_id,item_id,timestamp"])
+def test_other_keys(tmp_path: Path, key: str) -> None:
+    ours = _ours()
+    theirs = ours.select([*key.split(",")]).to_pandas().assign(score=range(60))
+    if "timestamp" in theirs:
+        theirs["timestamp"] //= 1_000
+    found = _join(tmp_path, theirs.sample(frac=1, random_state=2), ours, **parsed_key(key))
+    assert found.theirs["score"].to_pylist() == list(range(60))
+
+
+def test_ids_that_were_written_as_doubles_are_the_same_ids(tmp_path: Path) -> None:
+    ours = _ours()
+    theirs = _theirs(ours, score=1.0).astype({"uid": float})
+    assert _join(tmp_path, theirs, ours, "theirs.parquet").coverage == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda theirs: pd.concat([theirs, theirs.head(3)]), r"found the key user_id = 0, .* more than once in the file, .*; 6 of 63 rows"),
+        (lambda theirs: theirs.assign(uid=theirs["uid"] + 100), r"found no key of the run's impressions \(its first is user_id = 100;"),
+        (lambda theirs: theirs.drop(columns="vid"), r"found no column vid.*, expected the columns of the key, uid, vid, ts"),
+        (lambda theirs: theirs.drop(columns=["pred.click", "score"]), r"found no scores among uid, vid, ts, expected some of pred\.click"),
+        (lambda theirs: theirs.assign(**{"pred.click": 1.5}), r"column pred\.click: found 1\.5, expected a probability; 60 of 60 rows"),
+        (lambda theirs: theirs.assign(**{"pred.click": "high"}), r"column pred\.click: found values that are no numbers"),
+        (lambda theirs: theirs.assign(**{"pred.click": None}), r"column pred\.click: found null, expected a probability"),
+        (lambda theirs: theirs.assign(score=None), r"column score: found null, NaN or infinite, expected a finite number; 60 of 60 rows"),
+    ],
+)
+def test_what_cannot_be_joined_is_said(tmp_path: Path, change, words: str) -> None:
+    ours = _ours()
+    with pytest.raises(DataError, match=words):
+        _join(tmp_path, change(_theirs(ours, **{"pred.click": 0.5, "score": 1.0})), ours)
+
+
+def test_a_key_that_repeats_among_the_impressions_is_refused(tmp_path: Path) -> None:
+    ours = _ours()
+    with pytest.raises(
+        DataError, match=r"more than once in the run's impressions, expected one row per key; 60 of 60 rows\. Fix: add a column to"
+    ):
+        _join(tmp_path, _theirs(ours, score=1.0), ours, user_id="uid")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("user", r'found "user", expected one of event_id, user_id.*did you mean "user_id"'),
+        ("user_id,user_id=uid", "found a column twice"),
+        ("", 'found ""'),
+    ],
+)
+def test_keys_that_are_none(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parsed_key(text)
+
+
+def test_a_key_that_the_run_lacks(tmp_path: Path) -> None:
+    ours = _ours()
+    with pytest.raises(ConfigError, match="--key: found request_id, which the run's predictions lack, expected some of event_id, user_id"):
+        _join(tmp_path, _theirs(ours, score=1.0), ours, request_id="uid")
