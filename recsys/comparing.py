@@ -137,7 +137,8 @@ def _compared(
     rows = evaluation.comparison(paired if all_judged else evaluation.one_within(paired), split=split, confidence=options.confidence)
     report.terminal_matrix(f"{pipeline.name}: {split} days", report.comparison_matrix(rows), console)
     for line in report.comparison_words(rows):
-        console.say(line)
+        console.result(line)
+    console.give({"pipeline": pipeline.name, "split": split, "rows": rows.to_pylist()})
     return rows
 
 

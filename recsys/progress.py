@@ -1,11 +1,21 @@
 """Messages of a working stage: progress bars with the time left on a terminal, plain lines in a pipe, nothing when quiet."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import Protocol
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class Advance(Protocol):
@@ -13,13 +23,29 @@ class Advance(Protocol):
 
 
 class Console:
-    """The output of a stage. Texts are plain: markup in strings from the data is never interpreted."""
+    """The output of a command. Texts are plain: markup in strings from the data is never interpreted.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._out = RichConsole(quiet=quiet, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    Messages tell what goes on; a result is what was asked for. `quiet` leaves out the messages. `as_json` sends them to stderr, and gives
+    the result as one JSON object on stdout in place of the text.
+    """
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self._out = RichConsole(quiet=quiet, stderr=as_json, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._results = RichConsole(quiet=as_json, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._as_json = as_json
 
     def say(self, text: str) -> None:
+        """Print a message."""
         self._out.print(text)
+
+    def result(self, text: str) -> None:
+        """Print a result as text."""
+        self._results.print(text)
+
+    def give(self, value: Mapping[str, Any]) -> None:
+        """Print a result as JSON, where it is asked for. A number that is not finite is null."""
+        if self._as_json:
+            print(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str))
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int) -> Iterator[Advance]:
@@ -52,3 +78,9 @@ class Console:
                 progress.advance(task, steps)
 
             yield advance
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return rows of cells as lines with columns; the first row is the header."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,6 +1,7 @@
 """Work on runs that stand (find them by name, show them, fuse them anew), and the metrics of another system's scores."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.judge import metrics_of, warn, warn_of_run
 from recsys.predictions import known_before, read_foreign
-from recsys.progress import Console
+from recsys.progress import Console, aligned
 from recsys.stages import contents, known_config
-from recsys.workspace import CONFIG, FUSION, METRICS, PREDICTIONS, RUNS, require_inside
+from recsys.workspace import CONFIG, FUSION, METRICS, MODEL, PREDICTIONS, REPORT, RUNS, require_inside
 
+_FAR = ((REPORT, "reported"), (METRICS, "evaluated"), (PREDICTIONS, "scored"), (MODEL, "trained"), (CONFIG, "begun"))  # the last first
 _WITH = {METRICS: "evaluated", PREDICTIONS: "scored"}  # words for a run that has the file
 
 
@@ -86,8 +88,37 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
         artifacts.write_file(
             run / FUSION, lambda draft: draft.write_text(tuned.toml, encoding="utf-8"), stage="fuse", fingerprint=fingerprint, inputs=inputs
         )
-    console.say(f"{tuned.text}\n\n{tuned.toml}\nfusion weights: {run / FUSION}")
+    console.result(f"{tuned.text}\n\n{tuned.toml}\nfusion weights: {run / FUSION}")
     return run / FUSION
+
+
+def list_runs(workspace: Path, console: Console) -> None:
+    """Say each run of a workspace: its pipeline, its name, its model, how far it is, and when it last changed."""
+    found = [
+        {
+            "pipeline": path.parent.parent.parent.name,
+            "run": path.parent.name,
+            "architecture": _architecture(path.parent),
+            "state": next(state for file, state in _FAR if (path.parent / file).exists()),
+            "changed": datetime.fromtimestamp(max(file.stat().st_mtime for file in path.parent.iterdir()), UTC).isoformat(
+                timespec="seconds"
+            ),
+            "path": str(path.parent),
+        }
+        for path in sorted(workspace.glob(f"*/{RUNS}/*/{CONFIG}"))
+    ]
+    names = ("pipeline", "run", "architecture", "state", "changed")
+    for line in aligned([names, *(tuple(entry[name] for name in names) for entry in found)]) if found else [f"{workspace}: no runs"]:
+        console.result(line)
+    console.give({"runs": found})
+
+
+def _architecture(run: Path) -> str:
+    """Return the architecture of a run's model; "baseline" of one that was scored without a model, "unknown" of an earlier version's."""
+    if (run / PREDICTIONS).exists() and not (run / MODEL).exists():
+        return "baseline"
+    known = known_config(run)
+    return "unknown" if known is None else str(known["pipeline"].get("model", {}).get("architecture", "unknown"))
 
 
 def show(run: Path, console: Console) -> None:
@@ -95,7 +126,9 @@ def show(run: Path, console: Console) -> None:
     from recsys import report
 
     pipeline = pipeline_of(run) if (run / PREDICTIONS).is_file() else None
-    report.terminal_table(artifacts.read_table(run / METRICS, form=schema.METRICS), console)
+    rows = artifacts.read_table(run / METRICS, form=schema.METRICS)
+    report.terminal_table(rows, console)
+    console.give({"run": run.name, "rows": rows.to_pylist()})
     if pipeline is not None:
         warn_of_run(pipeline, run, console)
 

@@ -1,6 +1,5 @@
 """What a look at a pipeline found."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from recsys.errors import ConfigError, DataError, RecsysError
@@ -22,9 +21,3 @@ class Findings:
         if not problems:
             return None
         return ConfigError(problems) if self.config else DataError("\n".join(problems))
-
-
-def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return rows of cells as lines with columns; the first row is the header."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

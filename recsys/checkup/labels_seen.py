@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import schema
-from recsys.checkup.findings import Findings, aligned
+from recsys.checkup.findings import Findings
 from recsys.checkup.split_seen import Seen
 from recsys.objectives import Objective
+from recsys.progress import aligned
 
 _FEW_KNOWN = 0.5  # share of the training labels that are known in time, below which a warning is due
 # Legend: N impressions.

@@ -8,11 +8,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import schema
-from recsys.checkup.findings import Findings, aligned
+from recsys.checkup.findings import Findings
 from recsys.config import Pipeline
 from recsys.days import Day, ordinals
 from recsys.evaluation import MIN_USERS, effective_number
 from recsys.features import Preview, spans
+from recsys.progress import aligned
 
 # Legend: N impressions.
 

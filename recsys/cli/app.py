@@ -12,7 +12,6 @@ app = typer.Typer(
     name="recsys",
     help=ABOUT,
     epilog=EXIT_CODES,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -34,5 +34,6 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", min=1, max=4096, metavar="N", callback=_bounded, help="Threads to compute with; by default one per core."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but the result and errors.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Give the result as one JSON object on stdout, and messages on stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -10,6 +10,7 @@ from recsys import config
 from recsys.cli.app import app
 from recsys.cli.arguments import (
     DEFAULT_WORKSPACE,
+    AsJson,
     Debug,
     Jobs,
     Overrides,
@@ -119,7 +120,7 @@ def evaluate(
 
     rows = finished.evaluate_file(loaded, predictions, out, console)
     report.terminal_table(rows, console)
-    console.say(f"metrics: {out / METRICS}")
+    console.result(f"metrics: {out / METRICS}")
 
 
 @app.command()
@@ -138,7 +139,7 @@ def init(
     console = Console(quiet=quiet)
     for line in proposal.said:
         console.say(line)
-    console.say(f"wrote {path}. Next: read its comments, then recsys check {path}, then recsys run {path}")
+    console.result(f"wrote {path}. Next: read its comments, then recsys check {path}, then recsys run {path}")
 
 
 @app.command()
@@ -146,21 +147,23 @@ def check(
     pipeline: PipelineFile,
     overrides: Overrides = None,
     full: Annotated[bool, typer.Option("--full", help="Read every row, not only the first 200,000 of each file.")] = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Read the config and the first rows of the source, say what there is and everything wrong at once, do nothing."""
     from recsys import checkup
 
-    console = Console(quiet=quiet)
+    console = Console(quiet=quiet, as_json=as_json)
     found = checkup.look(pipeline, overrides or (), full=full)
     for line in found.facts:
         console.say(line)
     for warning in found.warnings:
-        console.say(f"warning: {warning}")
+        console.result(f"warning: {warning}")
+    console.give({"facts": found.facts, "warnings": found.warnings, "config": found.config, "data": found.data})
     if found.error is not None:
         raise found.error
-    console.say(f"{pipeline}: {'nothing wrong found' if not found.warnings else 'nothing found that a run would refuse'}")
+    console.result(f"{pipeline}: {'nothing wrong found' if not found.warnings else 'nothing found that a run would refuse'}")
 
 
 @app.command()
@@ -169,14 +172,17 @@ def status(
     workspace: Workspace = DEFAULT_WORKSPACE,
     run_name: RunName = None,
     overrides: Overrides = None,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Say which stages are fresh, which option or input makes another one stale, and what depends on it. Do nothing."""
     from recsys import walk
 
-    job = _opened(pipeline, overrides, workspace, run_name, replace=True)
-    for line in walk.status(job):
-        job.console.say(str(line))
+    console = Console(as_json=as_json)
+    found = walk.status(_opened(pipeline, overrides, workspace, run_name, replace=True, quiet=as_json))
+    for line in found:
+        console.result(str(line))
+    console.give({"stages": [{"stage": each.stage, "state": each.state, "because": each.because} for each in found]})
 
 
 @app.command()

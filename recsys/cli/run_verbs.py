@@ -8,6 +8,7 @@ import typer
 from recsys.cli.app import app
 from recsys.cli.arguments import (
     DEFAULT_WORKSPACE,
+    AsJson,
     Debug,
     Jobs,
     JudgedOn,
@@ -21,11 +22,24 @@ from recsys.workspace import PREDICTIONS
 
 
 @app.command()
-def show(run_name: Annotated[str, typer.Argument(metavar="RUN")], workspace: Workspace = DEFAULT_WORKSPACE, debug: Debug = False) -> None:
+def runs(workspace: Workspace = DEFAULT_WORKSPACE, as_json: AsJson = False, debug: Debug = False) -> None:
+    """List the runs of a workspace: pipeline, name, architecture, how far each is, when it changed."""
+    from recsys import runs as finished
+
+    finished.list_runs(workspace, Console(as_json=as_json))
+
+
+@app.command()
+def show(
+    run_name: Annotated[str, typer.Argument(metavar="RUN")],
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
     """Print the metric table of a run. RUN is a run's name or its folder."""
     from recsys import runs as finished
 
-    finished.show(finished.find_run(run_name, workspace), Console())
+    finished.show(finished.find_run(run_name, workspace), Console(as_json=as_json))
 
 
 @app.command()
@@ -42,6 +56,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page too; for a folder, compare.html in it.")] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     jobs: Jobs = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -53,7 +68,7 @@ def compare(
     if len(runs) < 2 and predictions is None:
         raise ConfigError("compare: found one run, expected two or more, or --predictions FILE")
     found = [finished.find_run(name, workspace, file=PREDICTIONS) for name in runs]
-    console = Console(quiet=quiet)
+    console = Console(quiet=quiet, as_json=as_json)
     if predictions is None:
         comparing.compare(found, metrics or (), console, split=on, out=out)
     else:

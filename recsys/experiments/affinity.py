@@ -128,11 +128,11 @@ def _write(runs: Sequence[Run], rows: Sequence[dict[str, Any]], found: evaluatio
     with locks.locked(job.folder, [folder], wait=True, console=console):  # written in a moment
         artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="affinity", fingerprint=fingerprint)
         report.write_affinity(page, table, pipeline.name, names, about, confidence=confidence, fingerprint=fingerprint)
-    console.say("")
+    console.result("")
     seeds = len({run.seed for run in runs})
     title = f"{pipeline.name}: gain over being trained alone, {split} days, {seeds} seed{'s' * (seeds > 1)}"
     report.terminal_matrix(title, report.affinity_matrix(table, names), console)
-    console.say(f"affinity: {page}")
+    console.result(f"affinity: {page}")
     return folder
 
 

@@ -119,11 +119,11 @@ def _write(
     with locks.locked(runs[0].job.folder, [folder], wait=True, console=console):  # written in a moment
         artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="sweep", fingerprint=fingerprint)
         report.write_sweep(folder / PAGE_FILE, table, pipeline.name, _facts(deciding, runs, keys), fingerprint=fingerprint)
-    console.say("")
+    console.result("")
     report.terminal_matrix(f"{pipeline.name}: {deciding.split} days", report.sweep_matrix(table), console)
     for line in report.sweep_words(table):
-        console.say(line)
-    console.say(f"sweep: {folder / PAGE_FILE}")
+        console.result(line)
+    console.result(f"sweep: {folder / PAGE_FILE}")
     return folder
 
 

@@ -51,7 +51,7 @@ def _show(job: Job) -> None:
     from recsys import report
 
     report.terminal_table(artifacts.read_table(job.run / METRICS, form=schema.METRICS), job.console)
-    job.console.say(f"report: {job.run / REPORT}")
+    job.console.result(f"report: {job.run / REPORT}")
 
 
 REPORT_STAGE = Stage(

@@ -184,6 +184,8 @@ class Said(Console):
     def say(self, text: str) -> None:
         self.texts.append(text)
 
+    result = say
+
 
 @dataclass(frozen=True)
 class Toy:

@@ -32,7 +32,7 @@ def terminal_table(rows: pa.Table, console: Console) -> None:
         of_split = of_run[of_run["split"] == split]
         for title, part in (("", of_split[of_split["is_main"]]), (", what the fused order captures of each objective", captured(of_split))):
             if len(part):
-                console.say(_laid_out(f"{run}: {split}{title}", grid(part), _width()))
+                console.result(_laid_out(f"{run}: {split}{title}", grid(part), _width()))
 
 
 def terminal_matrix(title: str, matrix: Matrix, console: Console) -> None:
@@ -44,7 +44,7 @@ def terminal_matrix(title: str, matrix: Matrix, console: Console) -> None:
     out.print(_table(next((columns for columns in layouts if _width_of(columns) <= _width()), layouts[-1])))
     if matrix.is_judged:
         out.print(Text(f"{LEGEND}."))
-    console.say("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
+    console.result("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 
 def _width() -> int:

@@ -1,0 +1,88 @@
+"""What commands print: messages and results, as text and as JSON."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from recsys import schema
+from recsys.cli import run_command
+from tests.pipelines.conftest import PIPELINES
+
+TINY = str(PIPELINES / "tiny.toml")
+
+
+def _json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict:
+    """The one object on stdout."""
+    capsys.readouterr()
+    assert run_command(arguments) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_show_gives_the_rows_of_metrics(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = _json(capsys, "show", "first", "--workspace", str(tiny.parent), "--json")
+    rows = pq.read_table(tiny / "runs" / "first" / "metrics.parquet")
+    assert found["run"] == "first"
+    assert len(found["rows"]) == len(rows)
+    assert list(found["rows"][0]) == schema.METRICS.names
+    assert found["rows"][0]["value"] == rows["value"][0].as_py()
+
+
+def test_compare_gives_differences_and_status_gives_stages(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    baseline = next(path.name for path in (tiny / "runs").iterdir() if path.name.startswith("gbdt"))
+    found = _json(capsys, "compare", "first", baseline, "--workspace", str(tiny.parent), "--json")
+    assert {row["run"] for row in found["rows"]} == {"first", baseline}
+    assert list(found["rows"][0]) == schema.COMPARISON.names
+    stages = _json(capsys, "status", TINY, "--workspace", str(tiny.parent), "--run", "first", "--json")["stages"]
+    assert [stage["stage"] for stage in stages][:2] == ["ingest", "features"]
+    assert {"stage", "state", "because"} == set(stages[0])
+
+
+def test_check_gives_its_findings_and_keeps_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = _json(capsys, "check", TINY, "--json")
+    assert (found["warnings"], found["config"], found["data"]) == ([], [], [])
+    assert any(line.startswith("log: ") for line in found["facts"])
+    found = _json(capsys, "check", TINY, "--json", "--set", "features.slizes=[]", code=2)
+    assert "features.slizes: unknown key" in found["config"][0]
+
+
+def test_runs_are_listed(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {entry["run"]: entry for entry in _json(capsys, "runs", "--workspace", str(tiny.parent), "--json")["runs"]}
+    first = found["first"]
+    assert (first["pipeline"], first["architecture"], first["state"]) == ("tiny", "mmoe", "reported")
+    assert {entry["architecture"] for name, entry in found.items() if name.startswith(("gbdt", "popularity"))} == {"baseline"}
+    assert run_command(["runs", "--workspace", str(tiny.parent)]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].split() == ["pipeline", "run", "architecture", "state", "changed"]
+    assert "first" in out
+
+
+def test_a_workspace_without_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["runs", "--workspace", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.strip() == f"{tmp_path}: no runs"
+
+
+def test_quiet_keeps_the_table_and_the_page(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["run", TINY, "--workspace", str(tiny.parent), "--run", "first", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0] == "first: test"
+    assert out.splitlines()[-1] == f"report: {tiny / 'runs' / 'first' / 'report.html'}"
+    assert "ingest" not in out
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--version"], ["runs", "-h"]])
+def test_short_answers(words: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "recsys", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout
+
+
+def test_the_shell_can_complete() -> None:
+    environment = {"_RECSYS_COMPLETE": "complete_bash", "COMP_WORDS": "recsys ru", "COMP_CWORD": "1"}
+    done = subprocess.run([sys.executable, "-c", "from recsys.cli import main; import sys; sys.argv[0] = 'recsys'; main()"],
+                          capture_output=True, text=True, check=False, env={**os.environ, **environment})  # fmt: skip
+    assert set(done.stdout.split()) == {"run", "runs"}
