@@ -65,6 +65,9 @@ def compare_with_file(
     ours = artifacts.read_table(runs[0] / PREDICTIONS).filter(of_split)
     joined = join(ours, file, key, pipeline.objective, sources.time_options(pipeline))
     _say_coverage(joined, file, split, console)
+    if joined.without_rank:
+        lacking = ", ".join(joined.without_rank)
+        console.say(f"{file}: has no {lacking} (the prediction with the position missing); lists are ordered by pred.X on both sides")
     judged = _judged_by_file(pipeline, joined, metrics, file)
     name = file.stem if file.stem not in [run.name for run in runs] else file.name
     ids = joined.ours[schema.EVENT_ID].combine_chunks()
@@ -73,12 +76,20 @@ def compare_with_file(
         yield name, joined.theirs
         for run in runs:
             table = artifacts.read_table(run / PREDICTIONS).filter(of_split)
-            yield run.name, table.filter(pa.compute.is_in(table[schema.EVENT_ID], value_set=ids))
+            dropped = [name for name in joined.without_rank if name in table.column_names]
+            yield run.name, table.filter(pa.compute.is_in(table[schema.EVENT_ID], value_set=ids)).drop_columns(dropped)
 
     rows = _compared(pipeline, scored(), judged, split, all_judged=bool(metrics), console=console)
     if out is not None:
         facts = _facts(runs, pipeline, split) | {"Compared with": f"{file}, {len(joined.ours):,} of {joined.rows:,} impressions"}
-        _write_page(out, rows, pipeline, facts, [contents([run / PREDICTIONS for run in runs]), str(file), list(metrics), split], console)
+        _write_page(
+            out,
+            rows,
+            pipeline,
+            facts,
+            [contents([run / PREDICTIONS for run in runs]), joined.theirs.num_rows, str(file), list(metrics), split],
+            console,
+        )
     return rows
 
 

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from recsys import schema, sources
 from recsys.config import TimeOptions
 from recsys.errors import ConfigError, DataError, Place, data_error, nearest
 from recsys.objectives import Objective
-from recsys.predictions import fused_again
 
 KEYS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP, schema.REQUEST_ID, schema.POSITION)
 ENOUGH = 0.95  # share of the run's impressions below which a comparison is warned of
 _ALL = 1 << 62  # rows
+_EXACT = 2**53  # from here on a double no longer holds every whole number
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class Joined:
     @property
     def coverage(self) -> float:
         return len(self.ours) / self.rows
+
+    @property
+    def without_rank(self) -> list[str]:
+        """The columns `rank.X` of the run that the other system has no like of. Lists are then ordered by `pred.X` on both sides."""
+        ranks = [schema.rank_column(name) for name in self.predicted]
+        return [rank for rank in ranks if rank in self.ours.column_names and rank not in self.theirs.column_names]
 
 
 def parsed_key(text: str) -> dict[str, str]:
@@ -62,21 +69,20 @@ def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequenc
     theirs = sources.read_unknown(path, most=_ALL).rows
     predicted = tuple(objective for objective in objectives if schema.prediction_column(objective.name) in theirs.column_names)
     _require_columns(ours, theirs, path, key, objectives, has_scores=bool(predicted))
-    left, right = _keys(ours, {name: name for name in key}, None), _keys(theirs, key, time)
+    left, right = _keys(ours, {name: name for name in key}, None, path), _keys(theirs, key, time, path)
     _refuse_repeated(left, "the run's impressions", path, key)
     _refuse_repeated(right, "the file", path, key)
-    both = left.assign(ours=np.arange(len(left))).merge(right.assign(theirs=np.arange(len(right))), on=list(key)).sort_values("ours")
+    left, right = (
+        side.assign(**{name: np.arange(len(side))}).dropna() for name, side in (("ours", left), ("theirs", right))
+    )  # null = null
+    both = left.merge(right, on=list(key)).sort_values("ours")
     if both.empty:
         raise _no_match(left, right, path)
     of_ours, of_theirs = ours.take(both["ours"].to_numpy()), theirs.take(both["theirs"].to_numpy())
-    has_score = schema.SCORE in theirs.column_names
-    has_order = has_score or len(predicted) == len(objectives)
-    table = _replaced(of_ours, of_theirs, path, predicted, has_score=has_score)
-    if has_order and not has_score:
-        table = fused_again(table, objectives)
-    return Joined(
-        of_ours, table, tuple(objective.name for objective in predicted), has_order, rows=len(ours), unknown=len(theirs) - len(both)
-    )
+    has_order = schema.SCORE in theirs.column_names
+    table = _replaced(of_ours, of_theirs, path, predicted, has_score=has_order)
+    names = tuple(objective.name for objective in predicted)
+    return Joined(of_ours, table, names, has_order, rows=len(ours), unknown=len(theirs) - len(both))
 
 
 def _require_columns(
@@ -103,27 +109,48 @@ def _require_columns(
         )
 
 
-def _keys(table: pa.Table, key: Mapping[str, str], time: TimeOptions | None) -> pd.DataFrame:
+def _keys(table: pa.Table, key: Mapping[str, str], time: TimeOptions | None, path: Path) -> pd.DataFrame:
     """Return the columns of the key as texts, by our names; null where a cell is. `time`: how timestamps are written, if not in ms."""
+
+    def place(column: str) -> Place:
+        return Place(path, column=column)
+
     return pd.DataFrame(
         {
-            ours: _moments(table[theirs], time) if ours == schema.TIMESTAMP and time is not None else _texts(table[theirs])
+            ours: _texts(table[theirs], place(theirs))
+            if ours != schema.TIMESTAMP or time is None
+            else _moments(table[theirs], time, place(theirs))
             for ours, theirs in key.items()
         }
     )
 
 
-def _moments(column: pa.ChunkedArray, time: TimeOptions) -> pd.Series:
+def _moments(column: pa.ChunkedArray, time: TimeOptions, place: Place) -> pd.Series:
+    """Return timestamps in ms as texts. Raises DataError where one is not written as the log's are."""
     values = column.combine_chunks()
-    return pd.Series(sources.moments_or_null(values, time).cast(pa.string()).to_pandas(), dtype=object)
+    moments = sources.moments_or_null(values, time)
+    bad = np.asarray(values.is_valid()) & ~np.asarray(moments.is_valid())
+    if bad.any():
+        form = f'the form "{time.format}"' if time.format is not None else f'unit = "{time.unit}"'
+        raise data_error(
+            place,
+            found=str(values.filter(pa.array(bad))[0]),
+            expected=f"times written as the log's are, {form} in [source.time]",
+            bad_rows=int(bad.sum()),
+            rows=len(values),
+            fix="write them so, or join by other columns",
+        )
+    return pd.Series(moments.cast(pa.string()).to_pandas(), dtype=object)
 
 
-def _texts(column: pa.ChunkedArray) -> pd.Series:
-    """Return values as texts. Whole numbers that were written as doubles lose their point."""
+def _texts(column: pa.ChunkedArray, place: Place) -> pd.Series:
+    """Return values as texts. Whole numbers that were written as doubles lose their point. Raises DataError where they have lost digits."""
     if pa.types.is_floating(column.type):
+        if len(column) and (pa.compute.max(pa.compute.abs(column)).as_py() or 0) >= _EXACT:
+            raise data_error(place, found="doubles that have lost digits", expected="whole numbers or text", fix="write ids as integers")
         texts = [None if value is None else f"{value:.0f}" if value % 1 == 0 else str(value) for value in column.to_pylist()]
         return pd.Series(texts, dtype=object)
-    return pd.Series(column.cast(pa.string()).to_pandas(), dtype=object)
+    return pd.Series(column.cast(pa.string()).to_pandas(), dtype=object).str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
 
 
 def _refuse_repeated(keys: pd.DataFrame, where: str, path: Path, key: Mapping[str, str]) -> None:
@@ -171,6 +198,8 @@ def _replaced(ours: pa.Table, theirs: pa.Table, path: Path, predicted: Sequence[
                 fix="score every impression, in the unit of the label",
             )
         table = table.set_column(table.column_names.index(name), name, pa.array(values_N))
+        if (rank := schema.rank_column(objective.name)) in theirs.column_names:
+            table = table.append_column(rank, pa.array(_numbers(theirs, rank, path)))
     if has_score:
         values_N = _numbers(theirs, schema.SCORE, path)
         if not np.isfinite(values_N).all():

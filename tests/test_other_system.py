@@ -74,13 +74,56 @@ def test_nothing_of_ours_is_left_to_judge_theirs_by(tmp_path: Path) -> None:
     assert (found.predicted, found.has_order) == (("click", "stars"), True)
 
 
-def test_all_predictions_together_give_an_order(tmp_path: Path) -> None:
+def test_predictions_without_a_score_give_no_order(tmp_path: Path) -> None:
+    """Our fusion weights would be ours, not the other system's."""
     ours = _ours()
-    rng = np.random.default_rng(1)
-    scores = {"pred.click": rng.random(60), "pred.like": rng.random(60) / 2, "pred.stars": 1 + rng.random(60)}
-    found = _join(tmp_path, _theirs(ours, **scores), ours)
-    assert found.has_order
-    assert found.theirs["score"].to_pylist() == pytest.approx(sum(np.log(values) for values in scores.values()).tolist())
+    scores = {"pred.click": 0.5, "pred.like": 0.2, "pred.stars": 2.0}
+    assert not _join(tmp_path, _theirs(ours, **scores), ours).has_order
+
+
+def test_ranks_are_read_where_they_are(tmp_path: Path) -> None:
+    ours = _ours()
+    assert _join(tmp_path, _theirs(ours, **{"pred.click": 0.5}), ours).without_rank == ["rank.click"]
+    found = _join(tmp_path, _theirs(ours, **{"pred.click": 0.5, "rank.click": 0.25}), ours)
+    assert found.without_rank == []
+    assert found.theirs["rank.click"].to_pylist() == [0.25] * 60
+
+
+@pytest.mark.parametrize("name", ["theirs.csv", "theirs.parquet"])
+def test_a_null_in_a_key_meets_nothing(tmp_path: Path, name: str) -> None:
+    ours = _ours().append_column("request_id", pa.array([None if n % 4 == 0 else f"r{n}" for n in range(60)]))
+    theirs = ours.select(["request_id", "position"]).to_pandas().assign(score=range(60))
+    found = _join(tmp_path, theirs, ours, name, request_id="request_id", position="position")
+    assert (len(found.ours), found.unknown) == (45, 15)
+    assert found.theirs["score"].to_pylist() == [n for n in range(60) if n % 4]
+
+
+@pytest.mark.parametrize("name", ["theirs.csv", "theirs.parquet"])
+def test_ids_beyond_doubles_are_refused_as_doubles(tmp_path: Path, name: str) -> None:
+    ours = _ours()
+    ours = ours.set_column(0, "event_id", pa.array([2**60 + n for n in range(60)]))
+    theirs = pd.DataFrame({"event_id": ours["event_id"].to_numpy().astype(float), "score": 1.0})
+    with pytest.raises(DataError, match=r"found doubles that have lost digits|more than once in the file"):
+        _join(tmp_path, theirs, ours, name, event_id="event_id")
+
+
+def test_times_in_another_form_are_named(tmp_path: Path) -> None:
+    ours = _ours()
+    theirs = _theirs(ours, score=1.0)
+    theirs["ts"] = theirs["ts"] * 1_000
+    with pytest.raises(
+        DataError, match=r'column ts: found \d+, expected times written as the log\'s are, unit = "s" in \[source\.time\]; 60 of 60'
+    ):
+        _join(tmp_path, theirs, ours)
+
+
+def test_a_folder_is_read_whole(tmp_path: Path) -> None:
+    ours = _ours()
+    theirs = _theirs(ours, score=1.0)
+    (tmp_path / "parts").mkdir()
+    for part in range(3):
+        theirs.iloc[part::3].to_parquet(tmp_path / "parts" / f"{part}.parquet")
+    assert join(ours, tmp_path / "parts", KEY, OBJECTIVES, TimeOptions(unit="s")).coverage == 1
 
 
 @pytest.mark.parametrize("key", ["event_id", "position,user_id,item_id,timestamp"])

@@ -11,27 +11,33 @@ import duckdb
 import pyarrow as pa
 
 from recsys.config import FileFormat, TimeOptions
+from recsys.errors import data_error
 from recsys.sources.input_files import InputFile, resolve, sniff
-from recsys.sources.instants import timestamp_column
-from recsys.sources.readers import Header, batches, header
+from recsys.sources.instants import is_iso_time, timestamp_column
+from recsys.sources.readers import Header, batches
 from recsys.sources.separators import first_rows, with_separators
+from recsys.sources.staging import TableFiles
 from recsys.sources.text import Unbalanced
 
 _LOOKED_AT = 8 << 20  # bytes whose encoding is tried
+_MOSTLY = 0.9  # share of a column's cells that decide
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
 
 
 @dataclass(frozen=True)
 class UnknownFile:
-    """A file, its guessed form, and its first rows by column: texts of a text file, of a parquet file its types. `is_whole`: all rows."""
+    """One table, of a file, a pattern or a folder: its guessed form, and its first rows by column.
 
-    head: Header
+    They are texts of text files, of parquet files their types. `path` is as it was given.
+    """
+
+    path: Path
+    heads: tuple[Header, ...]
     rows: pa.Table
-    is_whole: bool
 
     @property
-    def path(self) -> Path:
-        return self.head.file.path
+    def head(self) -> Header:
+        return self.heads[0]
 
     @property
     def written(self) -> FileFormat:
@@ -47,26 +53,32 @@ class UnknownFile:
         """Yield one column of all rows of the file, batch by batch."""
         kind = self.head.types[self.head.names.index(name)] or pa.string()
         kind = pa.float64() if pa.types.is_floating(kind) else kind
-        for batch in batches(self.head, [name], [kind], nulls=(), separators={}, unbalanced=Unbalanced()):
-            yield batch.column(0)
+        for head in self.heads:
+            for batch in batches(head, [name], [kind], nulls=(), separators={}, unbalanced=Unbalanced()):
+                yield batch.column(0)
 
 
 def read_unknown(path: Path, *, most: int) -> UnknownFile:
-    """Guess encoding, separator and header of one file, and read at most its first `most` rows.
+    """Guess encoding, separator and header of the files that a path names by the first of them, and read at most `most` rows.
 
-    Columns without a header are called column_1, column_2, …. Raises DataError where the file cannot be read.
+    Columns without a header are called column_1, column_2, …. Raises DataError where a file cannot be read or lacks a column of another,
+    and where there is no row.
     """
-    file = resolve([path])[0]
-    written = FileFormat() if file.format == "parquet" else _form(file)
-    (file,) = with_separators([dataclasses.replace(file, written=written)])
-    head = header(file)
+    files = resolve([path])
+    written = FileFormat() if files[0].format == "parquet" else _form(files[0])
+    heads = TableFiles("table", (path,), written=written).headers()
+    names = heads[0].names
+    kinds = [kind or pa.string() for kind in heads[0].types]
     found: list[pa.RecordBatch] = []
-    for batch in batches(head, head.names, [kind or pa.string() for kind in head.types], nulls=(), separators={}, unbalanced=Unbalanced()):
-        found.append(batch.slice(0, most - sum(map(len, found))))
-        if sum(map(len, found)) >= most:
-            break
-    rows = pa.Table.from_batches(found).drop_columns(["source_row"]).rename_columns(list(head.names))
-    return UnknownFile(head, rows, is_whole=len(rows) < most)
+    for head in heads:
+        for batch in batches(head, names, kinds, nulls=(), separators={}, unbalanced=Unbalanced()):
+            found.append(batch.slice(0, most - sum(map(len, found))))
+            if sum(map(len, found)) >= most:
+                break
+    if not sum(map(len, found)):
+        raise data_error(str(path), found="no rows", expected="some", fix="export it again")
+    rows = pa.Table.from_batches(found).drop_columns(["source_row"]).rename_columns(list(names))
+    return UnknownFile(path, tuple(heads), rows)
 
 
 def _form(file: InputFile) -> FileFormat:
@@ -94,12 +106,27 @@ def _encoding(file: InputFile) -> str:
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether the first row names the columns: each cell is a text of its own that is no number and does not come again."""
+    """Return whether the first row names the columns.
+
+    A column of numbers or times tells by whether its first cell is one, too. Where no column tells, each cell must be a text of its own
+    that does not come again.
+    """
     first, *others = rows
-    if any(not cell.strip() or _NUMBER.fullmatch(cell) for cell in first) or len(set(first)) < len(first):
-        return False
     columns = [[row[place] for row in others if len(row) == len(first)] for place in range(len(first))]
-    return not any(cell in column for cell, column in zip(first, columns, strict=True))
+    votes = [0 if _is_value(cell) else 1 for cell, column in zip(first, columns, strict=True) if cell.strip() and _are_values(column)]
+    if votes:
+        return 2 * sum(votes) > len(votes)
+    is_named = all(cell.strip() and not _is_value(cell) for cell in first) and len(set(first)) == len(first)
+    return is_named and not any(cell in column for cell, column in zip(first, columns, strict=True))
+
+
+def _are_values(column: Sequence[str]) -> bool:
+    told = [cell for cell in column if cell.strip()]
+    return bool(told) and sum(map(_is_value, told)) >= _MOSTLY * len(told)
+
+
+def _is_value(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell) is not None or is_iso_time(cell)
 
 
 def moments_or_null(values: pa.Array, time: TimeOptions) -> pa.Array:

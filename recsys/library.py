@@ -1,0 +1,107 @@
+"""The tool as a library: a pipeline from a file, a run of it, and what a run has left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys import config
+from recsys.config import Pipeline
+from recsys.progress import Console
+from recsys.workspace import METRICS, PREDICTIONS, REPORT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_WORKSPACE = Path("data")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. In a notebook it shows its main metrics."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def report(self) -> Path:
+        """The page of the run."""
+        return self.path / REPORT
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The config that the run was made with. Raises ArtifactError where it is of an earlier version."""
+        from recsys.runs import pipeline_of
+
+        return pipeline_of(self.path)
+
+    @cached_property
+    def metrics(self) -> "pd.DataFrame":
+        """All rows of metrics.parquet, with the columns of schema.METRICS. Raises ArtifactError where the file is damaged or absent."""
+        return self._frame(METRICS)
+
+    @cached_property
+    def predictions(self) -> "pd.DataFrame":
+        """All rows of predictions.parquet. Raises ArtifactError where the file is damaged or absent."""
+        return self._frame(PREDICTIONS)
+
+    @property
+    def summary(self) -> "pd.DataFrame":
+        """The main metrics on the days that the run is judged on, and their differences to each baseline."""
+        from recsys.evaluation import HEADLINE
+        from recsys.judge import judging
+
+        rows = self.metrics
+        rows = rows[
+            (rows["split"] == judging(self.pipeline)) & rows["day"].isna() & (rows["slice"] == "all") & rows["metric"].isin(HEADLINE)
+        ]
+        own = rows[rows["against"].isna()].set_index(["objective", "metric"])[["value", "low", "high"]]
+        for other, of_other in rows[rows["against"].notna()].groupby("against", sort=False):
+            difference = of_other.set_index(["objective", "metric"])[["value", "low", "high"]]
+            own = own.join(difference.add_prefix(f"minus {other}: "))
+        return own
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{self.name}</b> ({self.report})</p>{self.summary.to_html(float_format='{:.4f}'.format)}"
+
+    def _frame(self, file: str) -> "pd.DataFrame":
+        from recsys import artifacts
+
+        frame: pd.DataFrame = artifacts.read_table(self.path / file).to_pandas()
+        return frame
+
+
+def load_pipeline(path: Path | str, overrides: Sequence[str] = ()) -> Pipeline:
+    """Read a pipeline's TOML; `overrides` are texts such as "model.architecture=ple". Raises ConfigError with every problem found.
+
+    >>> pipeline = load_pipeline("pipelines/tiny.toml", ["model.architecture=ple"])
+    >>> pipeline.name, [objective.name for objective in pipeline.objective]
+    ('tiny', ['click', 'watch_time', 'like'])
+    """
+    return config.load(Path(path), overrides)
+
+
+def run(pipeline: Pipeline | Path | str, *, workspace: Path | str = DEFAULT_WORKSPACE, name: str | None = None, quiet: bool = False) -> Run:
+    """Run every stage of a pipeline that is not fresh, and return the run.
+
+    `workspace` is where everything generated goes. `name` is that of the run; by default it is made from the config. Raises as the stages
+    do: ConfigError, DataError, ArtifactError, InUseError.
+    """
+    from recsys import walk
+    from recsys.jobs import open_job
+
+    options = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
+    job = open_job(options, Path(workspace), run=name, console=Console(quiet=quiet))
+    walk.run(job)
+    return Run(job.run)
+
+
+def open_run(name: Path | str, *, workspace: Path | str = DEFAULT_WORKSPACE) -> Run:
+    """Open a run by its folder, or by its name anywhere in the workspace. Raises ConfigError where none or several fit."""
+    from recsys.runs import find_run
+
+    return Run(find_run(str(name), Path(workspace)))
