@@ -4,14 +4,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from recsys import features, sources
+import pyarrow as pa
+
+from recsys import features, schema, sources
 from recsys.checkup.findings import Findings
 from recsys.checkup.labels_seen import label_findings
 from recsys.checkup.leaks import leak_findings
 from recsys.checkup.split_seen import Seen, split_findings
 from recsys.config import Pipeline, load_in_part
-from recsys.days import Day
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, RecsysError
 from recsys.features import Columns
 
 MOST_ROWS = 200_000  # rows that are read of each file
@@ -27,18 +28,44 @@ def look(path: Path, overrides: Sequence[str] = (), *, full: bool = False) -> Fi
     found = Findings(config=list(problems))
     if pipeline is None:
         return found
+    found.config += _other_runs(pipeline)
     with tempfile.TemporaryDirectory(prefix="recsys-check-") as scratch:
         try:
             sample = sources.sample(pipeline, Path(scratch), most=None if full else MOST_ROWS)
         except ConfigError as error:
             found.config += error.problems
             return found
+        except RecsysError as error:
+            found.data.append(str(error))
+            return found
         found.data += sample.problems
+        _refused_rows(sample, found)
         found.facts += [_of_table(table) for table in sample.tables]
         _names(pipeline, sample, found)
         if sample.folder is not None:
             _values(pipeline, sample, found)
     return found
+
+
+def _other_runs(pipeline: Pipeline) -> list[str]:
+    """Return the problems of runs that the TOML names, and of days that it does not name."""
+    named = {"train.init_from": pipeline.train.init_from, "balance.worst_case.baseline": pipeline.balance.worst_case.baseline}
+    problems = [
+        f"{key}: found no folder {path}, expected a trained run. Fix: mend it" for key, path in named.items() if path and not path.exists()
+    ]
+    if not {schema.VALIDATION, schema.TEST} & set(pipeline.split.parts()):
+        problems.append("split: found neither validation nor test days, expected some to judge on. Fix: name test days")
+    return problems
+
+
+def _refused_rows(sample: sources.Sample, found: Findings) -> None:
+    """Report rows that a run would not leave out. Where not all rows were read, their share is not known."""
+    said_of_times = any("source.time" in problem for problem in found.config)  # then the times are read as nobody said
+    problems = [problem for problem in sample.row_problems if not (said_of_times and "between 1971 and 2100" in problem)]
+    if sample.is_whole:
+        found.data += problems
+    else:
+        found.warnings += [f"in the rows that were read: {problem}" for problem in problems]
 
 
 def _of_table(table: sources.TableSample) -> str:
@@ -55,11 +82,14 @@ def _names(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None:
     if not sample.names:
         return
     columns = Columns.untyped({"users": [], "items": [], **sample.names})
-    if sample.folder is not None:
-        typed = features.columns_of(sample.folder)
-        read = {table.role for table in sample.tables}
-        columns = Columns(typed.events, *(getattr(typed if side in read else columns, side) for side in ("users", "items")))
     problems = features.problems(pipeline, columns)
+    if sample.folder is not None:
+        by_type = features.problems(pipeline, _typed(columns, sample))
+        if sample.is_whole:
+            problems = by_type
+        else:
+            more = [problem for problem in (*by_type.config, *by_type.data) if problem not in (*problems.config, *problems.data)]
+            found.warnings += [f"in the rows that were read: {problem}" for problem in more]
     found.config += problems.config
     open_keys = [key for side, key in (("users", "user"), ("items", "item")) if side not in sample.names]
     if open_keys:
@@ -69,14 +99,22 @@ def _names(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None:
     ]
 
 
+def _typed(columns: Columns, sample: sources.Sample) -> Columns:
+    """Return the columns with the types of the tables that were read. Columns of the others keep their names."""
+    assert sample.folder is not None
+    typed = features.columns_of(sample.folder)
+    read = {table.role for table in sample.tables}
+    lacking = [field for field in columns.events if field.name not in typed.events.names]
+    events = pa.schema([*typed.events, *lacking])
+    return Columns(events, *(getattr(typed if side in read else columns, side) for side in ("users", "items")))
+
+
 def _values(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None:
     """Look at the days, labels and features of the rows that were read."""
     assert sample.folder is not None
-    first, last = pipeline.split.train
-    period = Day(first.isoformat(), pipeline.zone).start, Day(last.isoformat(), pipeline.zone).end
-    preview = features.preview(pipeline, sample.folder, period=period, most=_LEAK_ROWS)
+    preview = features.preview(pipeline, sample.folder, most=_LEAK_ROWS)
     found.data += preview.problems
-    seen = Seen.of(pipeline, preview, is_whole=all(table.is_whole for table in sample.tables if table.role == "log"))
+    seen = Seen.of(pipeline, preview, is_whole=sample.is_whole)
     split_findings(seen, found)
     label_findings(seen, found)
     leak_findings(preview, found)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from recsys import schema
 from recsys.checkup.findings import Findings
 from recsys.checkup.split_seen import Seen
+from recsys.days import ordinals
 from recsys.objectives import Objective
 from recsys.progress import aligned
 
@@ -54,7 +55,9 @@ def _one_label(seen: Seen, objective: Objective, label_N: NDArray[np.float64], f
     for label, parts in parts_of.items():
         where = f"objective.{objective.name}.label: found {{}} rows of {', '.join(f'split.{part}' for part in parts)}{read}"
         if label is None:
-            found.warnings.append(f"{where.format('no label in the')}, expected some. Fix: mend label or observed")
+            is_refused = schema.TRAIN in parts and seen.is_whole
+            problem = f"{where.format('no label in the')}, expected some. Fix: mend label or observed, or choose more days"
+            (found.data if is_refused else found.warnings).append(problem)
         else:
             cannot = "nothing can be learned" if schema.TRAIN in parts else "no order can be judged"
             fix = "mend the label, or choose more days"
@@ -66,13 +69,17 @@ def _late(seen: Seen, labels: dict[str, NDArray[np.float64]], found: Findings) -
     border, plan = seen.pipeline.border_after(schema.TRAIN), seen.preview.plan
     if border is None:
         return
+    drops = seen.pipeline.train.order == "time" and seen.pipeline.train.late == "drop"
+    until = 'the next day begins, as train.late = "drop" wants' if drops else "the next part of the split begins"
     late: dict[tuple[int, float], list[str]] = {}  # delay, share known → objectives
     for objective, delay in zip(plan.objectives, plan.label_delays, strict=True):
         labelled = seen.parts[schema.TRAIN] & ~np.isnan(labels[objective.name])
-        if labelled.any() and (known := float((seen.moment_N[labelled] + delay < border).mean())) < _FEW_KNOWN:
+        known_at = seen.moment_N[labelled] + delay
+        in_time = ordinals(known_at, seen.pipeline.zone) == seen.day_ordinals[labelled] if drops else known_at < border
+        if labelled.any() and (known := float(in_time.mean())) < _FEW_KNOWN:
             late.setdefault((delay, known), []).append(objective.name)
     for (delay, known), names in late.items():
-        when = f"known before the next part of the split begins ({delay / 3_600_000:g} h after the impression)"
+        when = f"known before {until} ({delay / 3_600_000:g} h after the impression)"
         place, fix = f"objective.{', '.join(names)}", "a shorter features.label_delay or within of the feedback, or more training days"
         if known == 0 and seen.is_whole:
             found.data.append(f"{place}: found no training label that is {when}, expected at least one. Fix: {fix}")

@@ -46,7 +46,7 @@ def leaks(preview: Preview) -> Iterator[Leak]:
         known = ~np.isnan(label_N)
         if not known.any():
             continue
-        label = label_N[known] if objective.is_probability else (label_N[known] > np.median(label_N[known])).astype(np.float64)
+        label = label_N[known] if objective.is_probability else _two_classes(label_N[known])
         if min(label.sum(), len(label) - label.sum()) < _FEWEST:
             continue
         for name, column in preview.plan.outputs.items():
@@ -55,6 +55,12 @@ def leaks(preview: Preview) -> Iterator[Leak]:
             if not 1 - _TELLS <= auc <= _TELLS:
                 key = next(key for prefix, key in _KEYS.items() if name.startswith(prefix))
                 yield Leak(key, column.name, objective.name, auc, len(label))
+
+
+def _two_classes(label_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return [N], 1 above the median, and where nothing is above it, 1 at it."""
+    above = label_N > np.median(label_N)
+    return (above if above.any() else label_N >= np.median(label_N)).astype(np.float64)
 
 
 def _scores(values: pa.Array, label_N: NDArray[np.float64], *, is_category: bool) -> NDArray[np.float64]:

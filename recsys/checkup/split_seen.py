@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recsys import schema
 from recsys.checkup.findings import Findings
 from recsys.config import Pipeline
-from recsys.days import Day, ordinals
+from recsys.days import ordinal, ordinals
 from recsys.evaluation import MIN_USERS, effective_number
 from recsys.features import Preview, spans
 from recsys.progress import aligned
@@ -42,15 +42,19 @@ class Seen:
     @cached_property
     def parts(self) -> dict[str, NDArray[np.bool_]]:
         """Part of the split → [N], which impressions are in it."""
-        found = {}
-        for part, (first, last) in self.pipeline.split.parts().items():
-            start, end = Day(first.isoformat(), self.pipeline.zone).start, Day(last.isoformat(), self.pipeline.zone).end
-            found[part] = (self.moment_N >= start) & (self.moment_N < end)
-        return found
+        parts = self.pipeline.split.parts().items()
+        return {
+            part: (self.day_ordinals >= ordinal(str(first))) & (self.day_ordinals <= ordinal(str(last))) for part, (first, last) in parts
+        }
+
+    @cached_property
+    def day_ordinals(self) -> NDArray[np.int32]:
+        """[N], the day of each impression in the zone of the source, in days since 1970-01-01."""
+        return ordinals(self.moment_N, self.pipeline.zone)
 
     @property
     def days(self) -> list[str]:
-        return [str(np.datetime64(int(day), "D")) for day in np.unique(ordinals(self.moment_N, self.pipeline.zone))]
+        return [str(np.datetime64(int(day), "D")) for day in np.unique(self.day_ordinals)]
 
 
 def split_findings(seen: Seen, found: Findings) -> None:

@@ -13,6 +13,7 @@ from recsys import schema
 from recsys.options import Options
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_LONGEST_MS = 3_650 * _UNITS_MS["d"]
 
 
 def duration_ms(text: str) -> int:
@@ -20,6 +21,8 @@ def duration_ms(text: str) -> int:
     number, unit = text[:-1], text[-1:]
     if not (number.isdecimal() and unit in _UNITS_MS):
         raise ValueError(f'found "{text}", expected a whole number and a unit (s, m, h, d) such as "10m"')
+    if int(number) * _UNITS_MS[unit] > _LONGEST_MS:
+        raise ValueError(f'found "{text}", expected at most 3650d')
     return int(number) * _UNITS_MS[unit]
 
 
@@ -74,8 +77,11 @@ class TimeOptions(Options):
     def _one_way(self) -> "TimeOptions":
         if self.format is not None and "unit" in self.model_fields_set:
             raise ValueError("format: found unit beside it, expected one of them. Fix: leave unit out")
-        if self.format is not None and self.format.endswith("Z") and not self.format.endswith("%Z") and self.zone != "UTC":
-            raise ValueError(f'format: found "{self.format}" in the zone {self.zone}, expected UTC, which Z stands for. Fix: unit = "iso"')
+        literal = re.sub("%.", "", self.format or "").upper()
+        if self.zone != "UTC" and re.search(r"UTC|GMT|Z|[+-]\d", literal):
+            raise ValueError(
+                f'format: found "{self.format}" in the zone {self.zone}, expected UTC, or %z for the offset. Fix: unit = "iso"'
+            )
         return self
 
 
@@ -196,7 +202,9 @@ class Feedback(Options):
     """Actions that become a value of the impression that they follow."""
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="Name by which labels and signals read the feedback.")
-    value: str | None = Field(default=None, description="Column of an action's value, a number; without it, each action has the value 1.")
+    value: ColumnName | None = Field(
+        default=None, description="Column of an action's value, a number; without it, each action has the value 1."
+    )
     within: Duration = Field(
         default="24h",
         description="Longest time from an impression to its action; labels and signals that read it are known later by as much.",

@@ -26,7 +26,7 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
             case "extra_forbidden" if location in RENAMED:
                 yield f"{location}: this key is now called {RENAMED[location]}"
             case "extra_forbidden":
-                yield f"{location}: unknown key{nearest(str(entry['loc'][-1]), _keys_beside(entry['loc'], raw))}"
+                yield f"{location}: unknown key{nearest(str(entry['loc'][-1]), keys_beside(entry['loc'], raw))}"
             case "missing":
                 yield f"{location}: missing"
             case "value_error":
@@ -76,7 +76,7 @@ def _step(value: Any, part: int | str) -> Any:
         return None
 
 
-def _keys_beside(loc: Sequence[int | str], raw: Mapping[str, Any]) -> list[str]:
+def keys_beside(loc: Sequence[int | str], raw: Mapping[str, Any]) -> list[str]:
     """List the valid keys of the table in which an unknown key stands."""
     model: Any = Pipeline
     for part in loc[:-1]:

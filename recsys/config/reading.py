@@ -38,7 +38,8 @@ def load_in_part(path: Path, overrides: Sequence[str] = ()) -> tuple[Pipeline | 
     try:
         return Pipeline.model_validate(raw), []
     except ValidationError as error:
-        return sound_part(error, raw), [f"{path}: {problem}" for problem in problems_of(error, raw)]
+        pipeline, problems = sound_part(error, raw)
+        return pipeline, [f"{path}: {problem}" for problem in problems]
 
 
 def from_tables(raw: Mapping[str, Any], folder: Path) -> Pipeline:

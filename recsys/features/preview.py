@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from recsys.features.validate import broken_rules
 from recsys.objectives import Objective, chain
 from recsys.workspace import EVENTS, PART, day_folder, days_in
 
+_LAST_DAY = date(9999, 12, 30)  # the last with a day behind it
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -49,11 +52,8 @@ def columns_of(folder: Path) -> Columns:
     return read_columns(folder, days_in(folder / EVENTS)[0])
 
 
-def preview(pipeline: Pipeline, folder: Path, *, period: tuple[int, int], most: int) -> Preview:
-    """Compute the labels of all events in `folder`, and the features of `most` events of a period, chosen by their ids.
-
-    `period` is the first moment and the one behind the last, in ms UTC.
-    """
+def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
+    """Compute the labels of all events in `folder`, and the features of `most` events of the training days, chosen by their ids."""
     columns = columns_of(folder)
     pipeline = _computable(pipeline, columns)
     plan = make_plan(pipeline, columns)
@@ -68,7 +68,9 @@ def preview(pipeline: Pipeline, folder: Path, *, period: tuple[int, int], most: 
         rows = impressions(stamped(events, Day("1970-01-01", plan.zone)), users, items, plan)
         labels = [schema.label_column(objective.name) for objective in plan.objectives]
         moment = rows[schema.TIMESTAMP]
-        chosen = rows.filter((moment >= period[0]) & (moment < period[1])).order_by(schema.EVENT_ID).limit(most)
+        first, last = pipeline.split.train
+        start, end = Day(str(first), plan.zone).start, Day(str(min(last, _LAST_DAY)), plan.zone).end
+        chosen = rows.filter((moment >= start) & (moment < end)).order_by(schema.EVENT_ID).limit(most)
 
         def answer(row: ir.Table) -> dict[str, Any]:
             return dict(engine.arrow(row).to_pylist()[0])

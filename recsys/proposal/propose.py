@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recsys import features, schema, sources
 from recsys.checkup import leaks
 from recsys.config import TimeOptions, from_tables
-from recsys.days import Day, ordinals
+from recsys.days import ordinals
 from recsys.errors import DataError, data_error
 from recsys.features import Preview
 from recsys.proposal.column_facts import ColumnFacts
@@ -90,13 +90,11 @@ def _rows_by_day(log: UnknownFile, roles: Roles, zone: str) -> dict[str, int]:
 def _judge(proposal: Proposal, folder: Path) -> None:
     """Write base rates above the objectives. Leave out objectives of too few labels, and features that alone tell a label."""
     pipeline = from_tables({"name": proposal.name, **proposal.tables}, folder)
-    first, last = pipeline.split.train
-    period = Day(first.isoformat(), pipeline.zone).start, Day(last.isoformat(), pipeline.zone).end
     with tempfile.TemporaryDirectory(prefix="recsys-init-") as scratch:
         sample = sources.sample(pipeline, Path(scratch), most=MOST_ROWS)
         if sample.folder is None:
-            raise DataError("\n".join(sample.problems))
-        preview = features.preview(pipeline, sample.folder, period=period, most=MOST_ROWS)
+            raise DataError("\n".join([*sample.problems, *sample.row_problems]))
+        preview = features.preview(pipeline, sample.folder, most=MOST_ROWS)
     kept: list[tuple[dict[str, Any], str]] = []
     few: list[tuple[dict[str, Any], str]] = []
     for entry in proposal.tables["objective"]:

@@ -125,10 +125,11 @@ def typed(
 def row_problems(
     con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Column], *, max_bad: float, day: str | None = None
 ) -> tuple[list[DataError], str | None]:
-    """Return the errors for which `typed` would not leave rows out, and the unit in which the refused timestamps would be plausible."""
+    """Return the errors for which `typed` would not leave rows out, and the unit that most timestamps seem to have, if another."""
     tally = _Tally.of(con, staged, columns)
     stamps = [place for place in tally.counts if tally.refusals[place].hint_unit]
-    unit = _likely_unit(tally.refusals[stamps[0]], tally.example(stamps[0])[1]) if stamps else None
+    most = stamps and 2 * tally.counts[stamps[0]] > staged.rows
+    unit = _likely_unit(tally.refusals[stamps[0]], tally.example(stamps[0])[1]) if most else None
     return _problems(tally, max_bad, day), unit
 
 
@@ -156,8 +157,10 @@ def _refused_error(tally: _Tally, place: int, max_bad: float) -> DataError:
     where, found = tally.example(place)
     unit = _likely_unit(refusal, found)
     fix = f"{refusal.fix or 'mend the rows'}, or raise source.max_bad (now {max_bad:g}; {tally.total:,} rows refused in all)"
-    if unit:
+    if unit and 2 * tally.counts[place] > tally.staged.rows:
         fix = f'the unit seems to be {unit}: set source.time.unit = "{unit}"'
+    elif unit:
+        fix = f"these rows seem to be in {unit}: {fix}"
     elif refusal.hint_unit and is_text(found) and tally.staged.files[0].key is not None:
         fix = 'say in source.time.format how times are written, such as "%d.%m.%Y %H:%M"'
     return data_error(where, found=shown(found), expected=refusal.expected, bad_rows=tally.counts[place], rows=tally.staged.rows, fix=fix)

@@ -44,14 +44,21 @@ class TableSample:
 class Sample:
     """What was read of a source.
 
+    `problems` are those of headers and of what is no share of rows; `row_problems` are shares of rows that a run would not leave out.
     `names` are those of `sources.columns`; of a table that cannot be read they are absent. `folder` holds events/, users/ and items/ as a
     run leaves them; it is None where the log cannot be read.
     """
 
     tables: tuple[TableSample, ...]
     problems: tuple[str, ...]
+    row_problems: tuple[str, ...]
     names: Mapping[str, list[str]]
     folder: Path | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows of all tables were read."""
+        return all(table.is_whole for table in self.tables)
 
 
 @dataclass
@@ -62,14 +69,15 @@ class _Sampler:
     most: int | None
     tables: list[TableSample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    row_problems: list[str] = field(default_factory=list)
 
     def attempt(self, read: Callable[[], _Read]) -> _Read | None:
         """Return what `read` returns; None where it fails, its problem noted unless one of the same table is."""
-        before = len(self.problems)
+        before = len(self.problems) + len(self.row_problems)
         try:
             return read()
         except RecsysError as error:
-            if len(self.problems) == before:
+            if len(self.problems) + len(self.row_problems) == before:
                 self.problems.append(str(error))
             return None
 
@@ -81,7 +89,7 @@ class _Sampler:
 
     def type(self, staged: Staged, columns: list[Column]) -> Typed:
         """Type the usable rows. Rows that a run would not leave out are problems."""
-        self.problems += map(str, row_problems(self.con, staged, columns, max_bad=self.reading.max_bad)[0])
+        self.row_problems += map(str, row_problems(self.con, staged, columns, max_bad=self.reading.max_bad)[0])
         return typed(self.con, staged, columns, max_bad=1)[0]
 
     def note(self, staged: Staged, *notes: str | None) -> None:
@@ -102,11 +110,12 @@ def sample(pipeline: Pipeline, folder: Path, *, most: int | None) -> Sample:
         problems = [problem for of_table in by_table.values() for problem in of_table]
         description = _readable(described, unreadable)
         if description is None:
-            return Sample((), tuple(problems), known, None)
+            return Sample((), tuple(problems), (), known, None)
         with engine(folder, pipeline.features.memory_limit) as con:
             sampler = _Sampler(con, description, Reading.of(pipeline), most, problems=problems)
             impressions = _log(sampler, folder)
-            return Sample(tuple(sampler.tables), tuple(dict.fromkeys(sampler.problems)), known, folder if impressions else None)
+            once, rows = (tuple(dict.fromkeys(some)) for some in (sampler.problems, sampler.row_problems))
+            return Sample(tuple(sampler.tables), once, rows, known, folder if impressions else None)
 
 
 def _readable(description: Description, unreadable: list[str]) -> Description | None:
@@ -165,7 +174,7 @@ def _rows(sampler: _Sampler) -> Typed:
     columns = log_table_columns(sampler.con, staged, sampler.description, sampler.reading)
     day = day_of_micros(moment_of(columns), sampler.description.time.zone)
     problems, unit = row_problems(sampler.con, staged, columns, max_bad=sampler.reading.max_bad, day=day)
-    sampler.problems += map(str, problems)
+    sampler.row_problems += map(str, problems)
     if problems and unit is not None:
         time = sampler.description.time.model_copy(update={"unit": unit, "format": None})
         sampler.description = replace(sampler.description, time=time)

@@ -184,6 +184,7 @@ def stage(
             con.unregister("incoming")
             counts[place] += len(batch)
             if most is not None and counts[place] >= most:
+                bad.cut(batch.column(SOURCE_ROW)[-1].as_py())
                 break
         con.execute("COMMIT")
         counts[place] += len(bad.rows)

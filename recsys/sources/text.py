@@ -35,6 +35,12 @@ class Unbalanced:
     fields: list[int] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
+    def cut(self, last: int) -> None:
+        """Forget the rows behind `last`."""
+        kept = sum(row < last for row in self.rows)  # they are in order
+        for entries in (self.rows, self.fields, self.lines):
+            del entries[kept:]
+
 
 def first_row(file: InputFile) -> list[str]:
     """Return the cells of the first row. Raises DataError where there is none, or one that is no text."""

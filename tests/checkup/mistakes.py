@@ -163,6 +163,18 @@ CONFIG = {
     "a signal as a feature": Mistake(
         toml('context = ["surface"]', 'context = ["surface", "clicked"]'), r"features\.context: found clicked, which is a signal", 2
     ),
+    "a source column misspelt": Mistake(
+        toml('user_id = "uid"', 'userid = "uid"'), r'source\.columns\.userid: unknown key; did you mean "user_id"', 2
+    ),
+    "a run to go on from that is not there": Mistake(
+        toml("[features]", '[train]\ninit_from = "nowhere"\n\n[features]'), r"train\.init_from: found no folder .*nowhere", 2
+    ),
+    "a scalar of a wrong kind": Mistake(toml("bias =", 'windows = [1, "x"]\nbias ='), r"features\.windows\.1: found 'x'", 2),
+    "no days to judge on": Mistake(
+        both(toml('validation = ["2024-01-05", "2024-01-05"]\n', ""), toml('test = ["2024-01-06", "2024-01-06"]\n', "")),
+        r"split: found neither validation nor test days",
+        2,
+    ),
     "no window": Mistake(toml("bias =", "windows = []\nbias ="), r"features\.windows: found none", 2),
 }
 
@@ -284,7 +296,7 @@ WARNED = {
     "a label that is nowhere known": Mistake(
         toml('label = "liked = 1"', 'label = "liked = 1"\nobserved = "watched > 999"'),
         r"objective\.like\.label: found no label in the rows of split\.train, split\.validation, split\.test",
-        0,
+        3,
     ),
     "two users on the test day": Mistake(
         frame("log.csv", lambda log: log[(log["ts"].astype(int) < START + 5 * DAY) | log["uid"].isin(["1", "2"])]),
@@ -311,5 +323,7 @@ TOGETHER = [  # the mistakes of each case touch different places
     ("a fusion of nothing", "a feature that tells the label", "users without an id"),
     ("a feature that tells the label", "a label that is nowhere known", "two users on the test day"),
     ("parts that overlap", "no such file"),
+    ("a source column misspelt", "an unknown entity", "a scalar of a wrong kind"),
+    ("a name twice", "an unknown device", "no such file"),
     ("a key misspelt", "an unknown zone", "an aggregate as a label", "a log without a header", "an empty file"),
 ]

@@ -108,7 +108,7 @@ def test_a_toml_that_holds_too_little_is_an_error_of_the_toml(folder: Path, text
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_ten_clean_logs_give_no_finding(kind: str, tmp_path: Path) -> None:
+def test_ten_clean_logs_give_no_finding_besides_that_there_is_no_test(kind: str, tmp_path: Path) -> None:
     source = SOURCES[kind](tmp_path)
     label = {"movielens": "rating >= 4", "open_bandit": "click = 1", "world": "clicked = 1"}.get(str(source["kind"]), "is_click = 1")
     lines = [f"{key} = {json.dumps(str(value) if isinstance(value, Path) else value)}" for key, value in source.items() if _is_plain(value)]
@@ -119,7 +119,8 @@ def test_ten_clean_logs_give_no_finding(kind: str, tmp_path: Path) -> None:
     split = '[split]\ntrain = ["2024-01-01", "2024-01-03"]\n'
     objective = f'[[objective]]\nname = "click"\nlabel = "{label}"\n'
     (tmp_path / "own.toml").write_text("\n".join(["[source]", *lines, split, objective]))
-    assert _findings(tmp_path / "own.toml") == ([], 0)
+    findings, _ = _findings(tmp_path / "own.toml")
+    assert findings == ["split: found neither validation nor test days, expected some to judge on. Fix: name test days"]
 
 
 def _is_plain(value: object) -> bool:
@@ -146,3 +147,48 @@ def test_a_category_of_many_values_is_no_leak(folder: Path) -> None:
     log.to_csv(folder / "log.csv", index=False)
     toml('context = ["surface"]', 'context = ["surface", "token"]')(folder)
     assert _findings(folder / "own.toml") == ([], 0)
+
+
+# --- Parts of a log -----------------------------------------------------------------------------------------------
+def test_what_the_first_rows_alone_show_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column that is empty at first, and rows that are bad at first: a run sees the others too."""
+    log = pd.read_csv(folder / "log.csv", dtype=object)
+    log.loc[:1_200, "liked"] = ""
+    log.loc[log.index < 20, "watched"] = "none"
+    log.to_csv(folder / "log.csv", index=False)
+    monkeypatch.setattr("recsys.checkup.checkup.MOST_ROWS", 1_000)
+    found = look(folder / "own.toml")
+    assert found.error is None
+    assert any(line.startswith("in the rows that were read: ") and "column watched" in line for line in found.warnings)
+
+
+def test_torn_rows_behind_the_last_that_is_read_do_not_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = (folder / "log.csv").read_text().splitlines()
+    (folder / "log.csv").write_text("\n".join([*lines[:1_200], *(f"{line},x" for line in lines[1_200:])]) + "\n")
+    monkeypatch.setattr("recsys.checkup.checkup.MOST_ROWS", 1_000)
+    found = look(folder / "own.toml")
+    assert found.facts[0].startswith("log: the first 1,000 rows of 1 file")
+    assert not any("fields" in line for line in (*found.warnings, *found.data))
+
+
+def test_few_rows_in_another_unit_do_not_change_how_the_others_are_read(folder: Path) -> None:
+    log = pd.read_csv(folder / "log.csv", dtype=object)
+    log.loc[log.index % 40 == 0, "ts"] = log["ts"].str[:-3]
+    log.to_csv(folder / "log.csv", index=False)
+    found, code = _findings(folder / "own.toml")
+    assert code == 3
+    (problem,) = found
+    assert "75 of 3,000 rows. Fix: these rows seem to be in s: mend the rows" in problem
+
+
+def test_an_open_end_of_the_split_is_no_bug(folder: Path) -> None:
+    toml('test = ["2024-01-06", "2024-01-06"]', 'test = ["2024-01-06", "9999-12-31"]')(folder)
+    assert _findings(folder / "own.toml") == ([], 0)
+
+
+def test_a_source_that_is_not_there_hides_no_mistake_of_the_toml(folder: Path) -> None:
+    (folder / "own.toml").write_text('[source]\nkind = "movielens"\npath = "nowhere"\n' + TOML[TOML.index("[split]") :] + "slizes = []\n")
+    found, code = _findings(folder / "own.toml")
+    assert code == 2
+    assert any("slizes: unknown key" in line for line in found)
+    assert any("no ratings of MovieLens" in line for line in found)

@@ -74,7 +74,6 @@ def test_cells_with_several_values(values: list[object], separator: str | None) 
         ("u1,i1,x\nu2,i2,x\nu1,i3,y\n", ["column_1", "column_2", "column_3"]),
         ("name,kind\nann,a\nben,b\n", ["name", "kind"]),
         (",user\n0,7\n1,8\n", ["unnamed_0", "user"]),
-        ("user,1\nann,7\nben,8\n", ["user", "1"]),
         ("surface,n\nhome,1\nsurface,2\n", ["surface", "n"]),
         ("user,at\nann,2024-01-01\nben,2024-01-02\n", ["user", "at"]),
         ("ann,2024-01-01\nben,2024-01-02\n", ["column_1", "column_2"]),

@@ -307,7 +307,7 @@ def test_times_of_1997_are_read_and_a_wrong_unit_is_still_named(tmp_path: Path, 
         ({"format": "%Y-%m-%d %\nH"}, "expected the letters of strptime"),
         ({"format": "%Y-%m-%d %I:%M"}, "expected %p beside %I"),
         ({"format": "%Y-%m-%d", "unit": "s"}, "found unit beside it"),
-        ({"format": "%Y-%m-%dT%H:%M:%SZ", "zone": "Europe/Berlin"}, "expected UTC, which Z stands for"),
+        ({"format": "%Y-%m-%dT%H:%M:%SZ", "zone": "Europe/Berlin"}, "expected UTC, or %z for the offset"),
     ],
 )
 def test_forms_that_would_be_read_wrongly_are_refused(options: dict[str, str], words: str) -> None:
