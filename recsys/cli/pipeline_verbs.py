@@ -134,6 +134,8 @@ def init(
     from recsys.proposal import propose, write_new
 
     folder = Path() if out is None else out.parent
+    if not folder.is_dir() or (out is not None and out.is_dir()):
+        raise ConfigError(f"--out {out}: found no folder {folder}, or a folder in place of a file, expected the name of a new TOML in one")
     proposal = propose(files, folder)
     path = write_new(proposal, folder / f"{proposal.name}.toml" if out is None else out)
     console = Console(quiet=quiet)

@@ -20,6 +20,7 @@ _FORMATS = (
     *("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y", "%d-%b-%Y %H:%M:%S", "%d-%b-%Y", "%d %b %Y %H:%M:%S", "%d %b %Y"),
 )
 _SAMPLE = 500  # different values that are tried as times
+_YES_AND_NO = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))
 _LISTS = ("|", ";", ",")  # separators of several values in a cell
 _LONGEST_VALUE = 40  # letters of one of several values; texts have longer parts
 
@@ -72,19 +73,40 @@ class ColumnFacts:
         return self.numbers is not None and set(self.numbers.unique()) == {0.0, 1.0}
 
     @cached_property
+    def truth(self) -> str | None:
+        """The SQL condition under which the column says yes: of 0 and 1, true and false, yes and no; None of other columns."""
+        if pd.api.types.is_bool_dtype(self.values):
+            return "is true" if self.distinct == 2 else None
+        if self.is_binary:
+            return "= 1"
+        words = {str(value): str(value).strip().lower() for value in self.values.unique()} if self.distinct == 2 else {}
+        for yes, no in _YES_AND_NO:
+            if set(words.values()) == {yes, no}:
+                return "is true" if yes == "true" else f"= '{next(word for word, small in words.items() if small == yes)}'"
+        return None
+
+    @cached_property
     def time(self) -> dict[str, str] | None:
         """The keys of [source.time] that read the column; None where it holds no times. A time of a parquet file needs none."""
         if pd.api.types.is_datetime64_any_dtype(self.values):
             return {}
         if self.distinct < 2:
             return None
-        texts = pd.Series(self.values.unique()[:_SAMPLE]).astype(str)
-        for form in _FORMATS:
-            if _all_parse(texts, form):
-                return {"format": form}
+        different = pd.Series(self.values.unique())
+        texts = different.iloc[np.unique(np.linspace(0, len(different) - 1, _SAMPLE).astype(int))].astype(str)
+        if self.time_forms:
+            return {"format": self.time_forms[0]}
         if self.numbers is not None:
             return next(({"unit": unit} for unit, factor in _UNITS.items() if self._is_between(factor)), None)
         return {"unit": "iso"} if all(map(is_iso_time, texts)) else None
+
+    @cached_property
+    def time_forms(self) -> list[str]:
+        """The forms that read the times of a text, that with the shortest span of days first: 01/02/2024 may be of two months."""
+        different = pd.Series(self.values.unique()).astype(str)
+        texts = different.iloc[np.unique(np.linspace(0, len(different) - 1, _SAMPLE).astype(int))]
+        spans = {form: span for form in _FORMATS if (span := _span(texts, form)) is not None}
+        return sorted(spans, key=lambda form: spans[form])
 
     def _is_between(self, factor: int) -> bool:
         assert self.numbers is not None
@@ -115,11 +137,19 @@ class ColumnFacts:
         return len(often) >= 5 and bool((often["nunique"] == 1).mean() >= _MOSTLY)
 
 
-def _all_parse(texts: pd.Series, form: str) -> bool:
-    def parses(text: str) -> bool:
-        try:
-            return 1990 <= datetime.strptime(text.strip(), form).year <= 2036
-        except ValueError:
-            return False
+def _span(texts: pd.Series, form: str) -> float | None:
+    """Return the days from the first to the last time that a form reads; None where it does not read nearly all."""
+    read = [moment for text in texts if (moment := _moment(text, form)) is not None]
+    if len(read) < _MOSTLY * len(texts) or not read:
+        return None
+    return (max(read) - min(read)).total_seconds() / 86_400
 
-    return len(texts) > 0 and bool(np.mean([parses(text) for text in texts[:20]]) == 1) and bool(np.mean([*map(parses, texts)]) >= _MOSTLY)
+
+def _moment(text: str, form: str) -> datetime | None:
+    try:
+        moment = datetime.strptime(text.strip(), form)
+    except ValueError:
+        return None
+    if re.fullmatch(r"(%[A-Za-z])+", form) and moment.strftime(form) != text.strip():
+        return None  # without separators, strptime also takes 20220425 for five o'clock on 2 April
+    return moment if 1990 <= moment.year <= 2036 else None

@@ -1,5 +1,6 @@
 """A pipeline that is being proposed: the tables of its TOML, and the comments above them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ class Proposal:
             f"split: {days}",
             f"unsure of: {unsure} (in comments)",
         ]
+
+
+def unique(name: str, taken: Sequence[str]) -> str:
+    """Return a name, with a number where it is taken."""
+    return next(each for each in (name, *(f"{name}_{place}" for place in range(2, len(taken) + 3))) if each not in taken)
 
 
 def write_new(proposal: Proposal, path: Path) -> Path:

@@ -17,8 +17,8 @@ _ITEM = (
 )
 _REQUEST = r"(.*_)?(request|req|session|page_view|slate|query|search|impression_list)(_?(id|key|no))?"
 _POSITION = r"(.*_)?(position|pos|rank|slot|place)"
-_TIME = r".*(time|stamp|date|_at|_ts|when)|ts|t"
-_ACTION = r"(.*_)?(action|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
+_TIME = r".*(time|stamp|date|_at|_ts|when)(_(ms|us|s|utc|local|iso))?|date_.*|ts|t"
+_ACTION = r"(.*_)?(action|interaction|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
 _PROPENSITY = r"(.*_)?(propensity|pscore)(_score)?"
 _VIEWS = r"pv|views?|.*_view|view_.*|impressions?|impr|shown?|expos(ure|ed)|browse|detail"
 _ACTIONS = (
@@ -28,14 +28,28 @@ _ENGAGED = (
     r"click|view|open|read|play|cart|buy|bought|order|purchase|convers|convert|install|download|comment|profile|enter|visit|visible|watched"
 )
 _SATISFIED = r"like|love|fav|follow|save|share|forward|subscrib|survey|satisf|star|rating|collect|recommend|thumb|wish"
-_REGRETTED = r"hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
+_REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
 _TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"
 _DURATION = r".*(watch|play|dwell|stay|spent|view|read|listen|engage)\w*_?(time|sec|seconds|ms|duration|length)\w*|watched|dwell|.*_seconds"
 _RATING = r"(.*_)?(rating|stars?|score|grade)s?"
-_CONTEXT = (
-    r"(.*_)?(tab|page|surface|device|network|platform|os|channel|source|section|refresh|scene|campaign|country|city|region|lang|language|browser"
-    r"|app|placement|module|category|class|type|brand|publisher|author|genre|topic|query|hour|weekday|connection|carrier|model|version)\w*"
-)
+_CONTEXT = frozenset(
+    (
+        *("tab", "page", "surface", "device", "network", "platform", "os", "channel", "source", "section", "refresh"),
+        *("scene", "campaign", "country", "city", "region", "lang", "language", "browser", "app", "placement", "module"),
+        *("category", "class", "type", "brand", "publisher", "author", "genre", "topic", "query", "weekday", "connection"),
+        *("carrier", "version", "hour"),
+    )
+)  # parts of the name of a column that is known before the impression
+_AFTER = frozenset(
+    (
+        *("next", "after", "exit", "played", "dwell", "count", "cnt", "num", "number", "total", "time", "times", "duration"),
+        *("result", "outcome", "status", "paid", "price", "revenue", "amount", "purchase", "purchased", "applied", "views"),
+        *("clicks", "plays", "completed", "converted", "score", "rate", "ctr", "cvr", "avg", "mean", "sum", "rating"),
+        *("ratings", "reason", "end", "last"),
+    )
+)  # parts of the name of one that is not, or that counts over days that are still to come
+_ACTED = r".*(click|buy|bought|purchase|order|pay|publish|upload|creat|release|birth|join|regist|update|end|finish|close).*"
+_FEWEST_NAMED = 10  # different values of an id by its name
 _FEWEST_IDS = 20  # different values of an id that has no name
 _MOST_WORDS = 15  # different values of the column of an action
 _LEVELS = range(3, 12)  # different values of a rating
@@ -59,6 +73,7 @@ class Roles:
     labels: list[ColumnFacts] = field(default_factory=list)
     durations: list[ColumnFacts] = field(default_factory=list)
     rating: ColumnFacts | None = None
+    other_times: list[ColumnFacts] = field(default_factory=list)
     context: list[ColumnFacts] = field(default_factory=list)
     rest: list[ColumnFacts] = field(default_factory=list)
     unsure: dict[str, str] = field(default_factory=dict)  # role → why
@@ -76,8 +91,7 @@ def is_log(columns: Sequence[ColumnFacts]) -> bool:
 def guess_roles(columns: Sequence[ColumnFacts], file: str) -> Roles:
     """Guess the role of each column of a log. Raises DataError where no time, user or item can be told."""
     by_name = {column.name: column for column in columns}
-    time = _time(columns, file)
-    left = [column for column in columns if column is not time]
+    left = [column for column in columns if column.time is None or _is(column, rf"{_USER}|{_ITEM}")]
     user, by_user = _id(left, _USER, others=_ITEM)
     item, by_item = _id([column for column in left if column is not user], _ITEM, others=_USER)
     if user is None or item is None:
@@ -88,20 +102,27 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str) -> Roles:
             expected="one with ids that come again",
             fix=f"name the column {missing}_id, or write the TOML by hand (docs/bring-your-own-log.md)",
         )
-    roles = Roles(time, user, item)
+    time, others = _time(columns, user, item, file)
+    roles = Roles(time, user, item, other_times=others)
     for role, column, by_its_name in (("user_id", user, by_user), ("item_id", item, by_item)):
         if not by_its_name:
             roles.unsure[role] = f"guessed from the values of {column.name}, not from its name"
     if not _is(time, _TIME):
         roles.unsure["timestamp"] = f"guessed from the values of {time.name}, not from its name"
+    if len(time.time_forms) > 1:
+        roles.unsure["format"] = f"{' and '.join(time.time_forms)} both read the times; the one that spans fewer days is taken"
     left = [column for column in left if column not in (user, item) and column.time is None]
     _others(roles, left)
     return roles
 
 
-def _time(columns: Sequence[ColumnFacts], file: str) -> ColumnFacts:
-    """Return the finest of the columns of times, among equally fine ones that with such a name."""
-    found = [column for column in columns if column.time is not None and not _is(column, rf"{_USER}|{_ITEM}")]
+def _time(columns: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, file: str) -> tuple[ColumnFacts, list[ColumnFacts]]:
+    """Return the column of the moment of the impression, and the other columns of times.
+
+    A time that is a property of the item or of the user is none of an impression, and one of an action comes after it. Of the others the
+    finest is taken, among equally fine ones that with such a name.
+    """
+    found = [column for column in columns if column.time is not None and column not in (user, item)]
     if not found:
         raise data_error(
             file,
@@ -109,12 +130,18 @@ def _time(columns: Sequence[ColumnFacts], file: str) -> ColumnFacts:
             expected="one with the moment of each impression",
             fix="add it, or write its form into source.time.format by hand (docs/bring-your-own-log.md)",
         )
-    return max(found, key=lambda column: (column.distinct, _is(column, _TIME)))
+
+    def fits(column: ColumnFacts) -> tuple[bool, bool, int, bool]:
+        is_property = column.is_constant_within(item) or column.is_constant_within(user)
+        return not is_property, not _is(column, _ACTED), column.distinct, _is(column, _TIME)
+
+    best = max(found, key=fits)
+    return best, [column for column in found if column is not best]
 
 
 def _id(columns: Sequence[ColumnFacts], pattern: str, *, others: str) -> tuple[ColumnFacts | None, bool]:
     """Return the column with the best name, else the first whose values are ids; and whether the name told it."""
-    named = [column for column in columns if _is(column, pattern) and column.distinct > 1]
+    named = [column for column in columns if _is(column, pattern) and column.distinct >= max(2, min(_FEWEST_NAMED, column.rows // 10))]
     if named:
         return max(named, key=lambda column: (column.words.endswith("id"), -len(column.words))), True
     ids = [column for column in columns if _may_be_id(column) and not _is(column, rf"{others}|{_REQUEST}")]
@@ -122,7 +149,7 @@ def _id(columns: Sequence[ColumnFacts], pattern: str, *, others: str) -> tuple[C
 
 
 def _may_be_id(column: ColumnFacts) -> bool:
-    whole_or_text = column.is_whole or column.numbers is None
+    whole_or_text = (column.is_whole or column.numbers is None) and column.distinct < max(column.rows, _FEWEST_IDS)
     return whole_or_text and column.distinct >= min(_FEWEST_IDS, column.rows // 4) and column.distinct > 2 and column.list_separator is None
 
 
@@ -147,23 +174,25 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     """Give the columns besides time, user and item their roles, the surest first."""
     left = _Left(columns)
     roles.request = left.take_one(lambda column: _is(column, _REQUEST) and _parts_a_user(column, roles.user))
-    roles.position = left.take_one(lambda column: _is(column, _POSITION) and _counts_from_one(column))
+    roles.position = left.take_one(
+        lambda column: _is(column, _POSITION) and _counts_from_one(column) and not column.is_constant_within(roles.item)
+    )
     if roles.position is None and (position := left.take_one(lambda column: _numbers_a_list(column, roles))) is not None:
         roles.position = position
         roles.unsure["position"] = f"{position.name} numbers the rows of a user and moment"
     roles.propensity = left.take_one(lambda column: _is(column, _PROPENSITY) and _is_probability(column))
     action = _action(left.columns)
     roles.action = left.take_one(lambda column: column is action)
-    binary = [column for column in left.columns if column.is_binary and not column.is_constant_within(roles.item)]
+    binary = [column for column in left.columns if column.truth is not None and not column.is_constant_within(roles.item)]
     told = [column for column in binary if re.search(_TOLD, column.words)]
     roles.labels = left.take(lambda column: column in (told or binary))
     if roles.labels and not told:
         roles.unsure["labels"] = "the columns of 0 and 1; their names do not say what they are"
     roles.durations = left.take(lambda column: _is_duration(column, roles))
     if not roles.labels and roles.action is None:
-        rating = _rating(left.columns)
+        rating = _rating(left.columns, roles)
         roles.rating = left.take_one(lambda column: column is rating)
-    roles.context = left.take(lambda column: _is(column, _CONTEXT) and _is_context(column))
+    roles.context = left.take(_is_context)
     roles.rest = left.columns
 
 
@@ -213,17 +242,36 @@ def _is_duration(column: ColumnFacts, roles: Roles) -> bool:
     return (_is(column, _DURATION) or column.words in ("duration", "time_spent")) and not column.is_constant_within(roles.item)
 
 
-def _rating(columns: Sequence[ColumnFacts]) -> ColumnFacts | None:
+def _rating(columns: Sequence[ColumnFacts], roles: Roles) -> ColumnFacts | None:
+    """Return a column of ratings by its name; without any name, one of stars, from 0.5 or 1 to 5."""
+
     def may_be(column: ColumnFacts) -> bool:
         numbers = column.numbers
         return numbers is not None and column.distinct in _LEVELS and numbers.min() >= 0 and numbers.max() <= 100
 
     named = [column for column in columns if _is(column, _RATING) and may_be(column)]
-    return next(iter(named or [column for column in columns if may_be(column)]), None)
+    if named:
+        return named[0]
+    unnamed = [column for column in columns if re.fullmatch(r"column_\d+", column.name) and may_be(column) and _are_stars(column)]
+    if unnamed:
+        roles.unsure["rating"] = f"{unnamed[0].name} holds numbers from 1 to 5, as ratings do"
+        return unnamed[0]
+    return None
+
+
+def _are_stars(column: ColumnFacts) -> bool:
+    assert column.numbers is not None
+    return column.numbers.max() == 5 and column.numbers.min() in (0.5, 1) and bool((column.numbers * 2 % 1 == 0).all())
 
 
 def _is_context(column: ColumnFacts) -> bool:
-    return 1 < column.distinct <= 1_000
+    parts = set(column.words.split("_"))
+    return 1 < column.distinct <= 1_000 and bool(parts & _CONTEXT) and not parts & _AFTER
+
+
+def counts_later(column: ColumnFacts) -> bool:
+    """Return whether the name says that a column of users or items counts what happened, perhaps on days that are still to come."""
+    return bool(set(column.words.split("_")) & _AFTER) or re.search(_TOLD, column.words) is not None
 
 
 def is_view(word: str) -> bool:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import data_error
+from recsys.features.labels import columns as label_columns
+from recsys.features.operands import LabelError
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.draft import Proposal
+from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles, is_regretted, is_satisfaction
 from recsys.proposal.side_tables import SideTable, is_category
 
@@ -23,7 +25,7 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
     for entry in proposal.tables["source"].get("feedback", ()):
         found.append(_binary(entry["name"], f"{entry['name']} is not null"))
     for column in roles.labels:
-        found.append(_binary(_objective_name(column), f"{_quoted(column.name)} = 1"))
+        found.append(_binary(_objective_name(column), f"{_quoted(column.name)} {column.truth}"))
     for column in roles.durations:
         found.append({"name": _objective_name(column), "kind": "watch_time", "label": _quoted(column.name), "loss_weight": 0.5})
     if roles.rating is not None:
@@ -40,7 +42,11 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
             expected="a column of 0 and 1, a watch time, a rating, or a column of actions",
             fix="add it, or write the TOML by hand (docs/bring-your-own-log.md)",
         )
+    for place, entry in enumerate(found):
+        entry["name"] = unique(entry["name"], [other["name"] for other in found[:place]])
     proposal.tables["objective"] = found
+    if "rating" in roles.unsure:
+        proposal.note(("objective", 0), f"unsure: {roles.unsure['rating']}")
     if "labels" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['labels']}")
 
@@ -61,8 +67,12 @@ def _objective_name(column: ColumnFacts) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Return a column's name as SQL."""
-    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+    """Return a column's name as SQL: in quotes where it is no plain name, or a word of SQL."""
+    try:
+        is_plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None and label_columns(name) == (name,)
+    except LabelError:
+        is_plain = False
+    return name if is_plain else '"' + name.replace('"', '""') + '"'
 
 
 # --- [features] ---------------------------------------------------------------------------------------------------
@@ -78,7 +88,14 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -
         "multi": {column.name: column.list_separator for column in (*user, *item) if column.list_separator is not None},
         "signals": [
             *(entry["name"] for entry in proposal.tables["source"].get("feedback", ())),
-            *(column.name for column in (*roles.labels, *roles.durations, *([roles.rating] if roles.rating else []))),
+            *(
+                column.name
+                for column in (
+                    *(each for each in roles.labels if each.truth in ("= 1", "is true")),
+                    *roles.durations,
+                    *([roles.rating] if roles.rating else []),
+                )
+            ),
         ],
         "entities": [["user_id"], ["item_id"]],
         "windows": _windows(proposal),
@@ -90,11 +107,22 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -
         for column in (*item, *context)
         if column.distinct in _WORTH_COUNTING and _is_name(column) and column.name not in table["signals"]
     ]
-    table["entities"] += [[name] for name in counted[:_MOST_ENTITIES]]
+    table["entities"] += [[name] for name in dict.fromkeys(counted)][:_MOST_ENTITIES]
     proposal.tables["features"] = {key: value for key, value in table.items() if value}
     left_out = [f"{column.name} ({side.role})" for side in sides for column in side.left_out if column.distinct > 1]
     if left_out:
         proposal.note(("features",), f"Left out, because nearly every row has a text of its own: {', '.join(left_out)}.")
+    if context:
+        proposal.note(("features", "context"), "Known before the impression? Their names sound so: check each.")
+    later = [f"{column.name} ({side.role})" for side in sides for column in side.later]
+    if later:
+        proposal.note(("features",), f"Left out, because they may count what happened on later days: {', '.join(later)}.")
+    if roles.other_times:
+        proposal.note(("features",), f"Other times of the log, not used: {', '.join(column.name for column in roles.other_times)}.")
+    zero = [column for column in roles.rest if column.words.split("_")[-1] in ("position", "pos", "rank", "slot") and column.is_whole]
+    if zero:
+        proposal.note(("features",), f"unsure: {zero[0].name} may be the position, but does not count from 1. A position is no feature.")
+        roles.rest = [column for column in roles.rest if column is not zero[0]]
     if roles.rest:
         names = ", ".join(column.name for column in roles.rest)
         proposal.note(

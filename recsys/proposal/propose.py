@@ -22,11 +22,12 @@ from recsys.proposal.day_split import day_split
 from recsys.proposal.draft import Proposal
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
 from recsys.proposal.learning_tables import add_features, add_objectives
-from recsys.proposal.side_tables import side_table
+from recsys.proposal.side_tables import SideTable, side_table
 from recsys.proposal.source_tables import describe_files, relative
 from recsys.sources import UnknownFile
 
 MOST_ROWS = 200_000  # rows that are looked at of each file
+_MOST_UNREAD = 0.01  # share of rows whose time may not be readable
 _FEWEST = 10  # training rows of each class that an objective needs
 
 
@@ -45,17 +46,30 @@ def propose(paths: Sequence[Path], folder: Path) -> Proposal:
     log, roles = files[place], guess_roles(facts[place], str(files[place].path))
     proposal = Proposal(_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})
     proposal.note((), "Proposed by recsys init. Lines with # say what it was unsure of. Next: recsys check, then recsys run.")
-    sides = [side for number, file in enumerate(files) if number != place for side in [side_table(file, facts[number], roles)] if side]
+    all_sides = [side for number, file in enumerate(files) if number != place for side in [side_table(file, facts[number], roles)] if side]
+    sides = _one_per_role(all_sides)
     describe_files(proposal, log, roles, sides, folder)
-    unused = [file.path.name for file in files if file is not log and file not in [side.file for side in sides]]
+    if second := [side.file.path.name for side in all_sides if side not in sides]:
+        proposal.note(("source",), f"Not used, because another file describes the same: {', '.join(second)}.")
+    unused = [file.path.name for file in files if file is not log and file not in [side.file for side in all_sides]]
     if unused:
-        proposal.note(("source",), f"Not used, because no column of it is a key of users or items: {', '.join(unused)}.")
+        why = "no column of it is a key of users or items; for more of the log, give a pattern or a folder"
+        proposal.note(("source",), f"Not used: {', '.join(unused)} ({why}).")
     proposal.tables["split"] = day_split(_rows_by_day(log, roles, "UTC"), str(log.path))
     proposal.note(("split",), "The last days are the test, those before them validation. Earlier days than train only feed the features.")
     add_objectives(proposal, roles)
     add_features(proposal, roles, sides)
     _judge(proposal, folder)
     return proposal
+
+
+def _one_per_role(sides: Sequence[SideTable]) -> list[SideTable]:
+    """Return of the files that describe users, and of those that describe items, the one with the most features."""
+    best: dict[str, SideTable] = {}
+    for side in sides:
+        if side.role not in best or len(side.features) > len(best[side.role].features):
+            best[side.role] = side
+    return list(best.values())
 
 
 def _log_of(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]]) -> int:
@@ -77,12 +91,23 @@ def _name(path: Path) -> str:
 
 def _rows_by_day(log: UnknownFile, roles: Roles, zone: str) -> dict[str, int]:
     """Count the rows of each day, from all rows of the log."""
+    unread, total = 0, 0
     time = TimeOptions.model_validate({**(roles.time.time or {}), "zone": zone})
     counts: Counter[int] = Counter()
     for batch in log.column(roles.time.name):
         moments = sources.moments_or_null(batch, time).drop_null().to_numpy()
+        unread, total = unread + len(batch) - len(moments), total + len(batch)
         days, rows = np.unique(ordinals(moments, zone), return_counts=True)
         counts.update(dict(zip(days.tolist(), rows.tolist(), strict=True)))
+    if unread > _MOST_UNREAD * total:
+        raise data_error(
+            f"{log.path} column {roles.time.name}",
+            found="times that cannot be read so",
+            expected=f"all of the form {roles.time.time}",
+            bad_rows=unread,
+            rows=total,
+            fix="mend them, or write the TOML by hand",
+        )
     return {str(np.datetime64(day, "D")): rows for day, rows in sorted(counts.items())}
 
 
@@ -97,6 +122,9 @@ def _judge(proposal: Proposal, folder: Path) -> None:
         preview = features.preview(pipeline, sample.folder, most=MOST_ROWS)
     kept: list[tuple[dict[str, Any], str]] = []
     few: list[tuple[dict[str, Any], str]] = []
+    labelled = [objective.name for objective in preview.plan.objectives]
+    if lost := [entry["name"] for entry in proposal.tables["objective"] if entry["name"] not in labelled]:
+        raise DataError("\n".join([*sample.problems, *sample.row_problems]) or f"{', '.join(lost)}: found no label that can be computed")
     for entry in proposal.tables["objective"]:
         label_N = preview.features[schema.label_column(entry["name"])].cast(pa.float64()).to_numpy()
         label_N = label_N[~np.isnan(label_N)]

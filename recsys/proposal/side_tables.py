@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.guessed_roles import Roles
+from recsys.proposal.guessed_roles import Roles, counts_later
 from recsys.sources import UnknownFile
 
 _MATCHES = 0.5  # share of the log's ids that must have a row
@@ -26,6 +26,7 @@ class SideTable:
     names: tuple[str, ...]
     features: tuple[ColumnFacts, ...]
     left_out: tuple[ColumnFacts, ...]
+    later: tuple[ColumnFacts, ...]  # columns whose names say that they count what happened
 
 
 def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) -> SideTable | None:
@@ -49,9 +50,10 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) 
     _, role, key = best
     prefix = "" if file.written.header else f"{role.removesuffix('s')}_"  # columns of two files must not share the name column_3
     others = [replace(column, name=prefix + column.name) for column in columns if column is not key]
-    features = tuple(column for column in others if _describes(column))
-    left_out = tuple(column for column in others if column not in features)
-    return SideTable(role, file, key, tuple(prefix + column.name for column in columns), features, left_out)
+    later = tuple(column for column in others if counts_later(column))
+    features = tuple(column for column in others if _describes(column) and column not in later)
+    left_out = tuple(column for column in others if column not in (*features, *later))
+    return SideTable(role, file, key, tuple(prefix + column.name for column in columns), features, left_out, later)
 
 
 def is_category(column: ColumnFacts) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from recsys import schema
 from recsys.errors import short
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.draft import Proposal
+from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles, is_view
 from recsys.proposal.side_tables import SideTable
 from recsys.sources import UnknownFile
@@ -42,12 +42,15 @@ def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Se
     for role, why in roles.unsure.items():
         if role in source["columns"]:
             proposal.note(("source", "columns", role), f"unsure: {why}")
-    if roles.time.time:
-        source["time"] = {**roles.time.time, "zone": "UTC"}
-        proposal.note(
-            ("source", "time", "zone"), "The zone in which days begin and end. Change it where yours do not begin at midnight UTC."
-        )
+    source["time"] = {**(roles.time.time or {}), "zone": "UTC"}
+    if "format" in roles.unsure:
+        proposal.note(("source", "time", "format"), f"unsure: {roles.unsure['format']}")
+    proposal.note(("source", "time", "zone"), "The zone in which days begin and end. Change it where yours do not begin at midnight UTC.")
     for role, file in files.items():
+        if file.written.encoding == "latin-1":
+            proposal.note(
+                ("source", "format", role, "encoding"), "unsure: the text is not UTF-8, and latin-1 reads any bytes: look at the names"
+            )
         if not file.written.header:
             proposal.note(("source", "format", role, "names"), *_examples(file, names[role]))
     if formats := {role: form for role, file in files.items() if (form := _form(file, names[role]))}:
@@ -92,12 +95,15 @@ def _describe_actions(proposal: Proposal, roles: Roles) -> None:
         proposal.note(("source", "views"), "unsure: the most frequent action is taken for the view")
     shown = ", ".join(f"{word} {count:,}" for word, count in counts.most_common())
     proposal.note(("source",), f"Each row is one action. {roles.action.name} has the values {shown}.")
-    source["feedback"] = [_feedback(word) for word in words if word not in views]
+    source["feedback"] = []
+    for word in words:
+        if word not in views:
+            source["feedback"].append(_feedback(word, [entry["name"] for entry in source["feedback"]]))
 
 
-def _feedback(word: str) -> dict[str, Any]:
+def _feedback(word: str, taken: Sequence[str]) -> dict[str, Any]:
     name = re.sub(r"[^A-Za-z0-9]+", "_", word).strip("_").lower()
-    name = name if re.match(r"[a-z]", name) else f"action_{name}"
+    name = unique(name if re.match(r"[a-z]", name) else f"action_{name}".rstrip("_"), taken)
     return {"name": name} if name == word else {"name": name, "actions": [word]}
 
 

@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -102,17 +103,17 @@ def test_a_log_that_cannot_be_told_is_an_error_of_the_data(change, words: str, t
 def test_a_feature_that_tells_the_label_is_left_out(tmp_path: Path) -> None:
     files = csv_with_tabs(tmp_path)
     feed = pd.read_csv(tmp_path / "feed.csv", sep="\t")
-    feed.assign(module_after=feed["is_click"].map({0: "list", 1: "player"})).to_csv(tmp_path / "feed.csv", sep="\t", index=False)
+    feed.assign(module_shown=feed["is_click"].map({0: "list", 1: "player"})).to_csv(tmp_path / "feed.csv", sep="\t", index=False)
     proposal = propose(files, tmp_path)
-    assert "module_after" not in proposal.tables["features"]["context"]
-    assert "Left out: module_after alone tells click (AUC 1.000)" in proposal.text
+    assert "module_shown" not in proposal.tables["features"]["context"]
+    assert "Left out: module_shown alone tells click (AUC 1.000)" in proposal.text
 
 
 def test_a_file_that_describes_nothing_is_named(tmp_path: Path) -> None:
     files = csv_with_tabs(tmp_path)
     (tmp_path / "notes.csv").write_text("day,weather\n2024-01-01,rain\n2024-01-02,sun\n")
     text = propose([*files, tmp_path / "notes.csv"], tmp_path).text
-    assert "# Not used, because no column of it is a key of users or items: notes.csv." in text
+    assert "# Not used: notes.csv (no column of it is a key of users or items;" in text
 
 
 def test_parquet_needs_no_form(tmp_path: Path) -> None:
@@ -121,6 +122,122 @@ def test_parquet_needs_no_form(tmp_path: Path) -> None:
     log["time"] = pd.to_datetime(log["time"], format="%Y-%m-%d %H")
     log.to_parquet(tmp_path / "log.parquet")
     raw = _init([tmp_path / "log.parquet"], tmp_path / "own.toml")
-    assert "time" not in raw["source"]
+    assert raw["source"]["time"] == {"zone": "UTC"}
     assert "format" not in raw["source"]
     assert look(tmp_path / "own.toml").error is None
+
+
+# --- Logs that lead a guess astray --------------------------------------------------------------------------------
+def _feed(rows: int = 3_000) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    return pd.DataFrame({
+        "user_id": rng.integers(0, 150, rows), "item_id": rng.integers(0, 90, rows),
+        "ts": pd.Timestamp("2024-01-02") + pd.to_timedelta(np.sort(rng.integers(0, 6 * 86_400, rows)), unit="s"),
+        "click": (rng.random(rows) < 0.3).astype(int),
+    })  # fmt: skip
+
+
+def _proposed(tmp_path: Path, feed: pd.DataFrame, *more: Path, **how: object) -> tuple[dict, str]:
+    """The tables of the proposal for a feed, on which check finds no error, and its text."""
+    feed.to_csv(tmp_path / "feed.csv", **{"index": False, **how})
+    proposal = propose([tmp_path / "feed.csv", *more], tmp_path)
+    (tmp_path / "own.toml").write_text(proposal.text, encoding="utf-8")
+    found = look(tmp_path / "own.toml")
+    assert found.error is None, found.error
+    return proposal.tables, proposal.text
+
+
+def test_the_index_that_pandas_writes_is_no_user(tmp_path: Path) -> None:
+    tables, _ = _proposed(tmp_path, _feed(), index=True)
+    assert tables["source"]["columns"] == {"user_id": "user_id", "item_id": "item_id", "timestamp": "ts"}
+
+
+def test_months_and_days_are_told_apart_by_the_shorter_span(tmp_path: Path) -> None:
+    feed = _feed()
+    tables, text = _proposed(tmp_path, feed.assign(ts=feed["ts"].dt.strftime("%m/%d/%Y %H:%M")))
+    assert tables["source"]["time"]["format"] == "%m/%d/%Y %H:%M"
+    assert "# unsure: %m/%d/%Y %H:%M and %d/%m/%Y %H:%M both read the times" in text
+
+
+def test_the_time_of_an_item_is_no_time_of_an_impression(tmp_path: Path) -> None:
+    feed = _feed()
+    published = pd.Timestamp("2020-01-01") + pd.to_timedelta(feed["item_id"] * 1_000_003, unit="s")
+    tables, text = _proposed(tmp_path, feed.assign(ts=feed["ts"].dt.strftime("%Y%m%d"), publish_time=published, click_time=feed["ts"]))
+    assert tables["source"]["columns"]["timestamp"] == "ts"
+    assert "# Other times of the log, not used: publish_time, click_time." in text
+
+
+def test_what_is_written_after_the_impression_is_no_feature(tmp_path: Path) -> None:
+    feed = _feed()
+    rng = np.random.default_rng(6)
+    after = ["hours_played", "page_dwell", "applied_count", "type_of_purchase", "next_page", "exit_section"]
+    feed = feed.assign(surface=rng.choice(["home", "search"], len(feed)), **{name: rng.integers(0, 6, len(feed)) for name in after})
+    tables, text = _proposed(tmp_path, feed)
+    assert tables["features"]["context"] == ["surface"]
+    assert "# Known before the impression? Their names sound so: check each." in text
+
+
+def test_counts_over_all_days_are_no_features(tmp_path: Path) -> None:
+    items = pd.DataFrame(
+        {"item_id": range(90), "genre": ["a", "b", "c"] * 30, "show_cnt": range(90), "avg_rating": [n % 7 for n in range(90)]}
+    )
+    items.to_csv(tmp_path / "items.csv", index=False)
+    tables, text = _proposed(tmp_path, _feed(), tmp_path / "items.csv")
+    assert tables["features"]["item"] == ["genre"]
+    assert "# Left out, because they may count what happened on later days: show_cnt (items), avg_rating (items)." in text
+
+
+@pytest.mark.parametrize("name", ["like", "select", "order", "case", "is click", 'said "yes"', "点击"])
+def test_a_label_may_have_any_name(name: str, tmp_path: Path) -> None:
+    tables, _ = _proposed(tmp_path, _feed().rename(columns={"click": name}))
+    assert len(tables["objective"]) == 1
+
+
+@pytest.mark.parametrize(("no", "yes"), [("no", "yes"), ("False", "True"), ("false", "true"), ("N", "Y")])
+def test_labels_in_words(no: str, yes: str, tmp_path: Path) -> None:
+    feed = _feed()
+    tables, text = _proposed(tmp_path, feed.assign(click=feed["click"].map({0: no, 1: yes})))
+    assert [entry["name"] for entry in tables["objective"]] == ["click"]
+    train = feed[feed["ts"].dt.strftime("%Y-%m-%d").between(*tables["split"]["train"])]
+    assert f"# 1 in {train['click'].mean():.2%} of {len(train):,} training rows" in text
+
+
+def test_a_folder_is_a_log(tmp_path: Path) -> None:
+    feed = _feed()
+    (tmp_path / "days").mkdir()
+    for day, rows in feed.groupby(feed["ts"].dt.strftime("%Y-%m-%d")):
+        rows.to_parquet(tmp_path / "days" / f"{day}.parquet")
+    tables = propose([tmp_path / "days"], tmp_path).tables
+    assert tables["source"]["log"] == "days"
+    assert tables["split"]["test"][1] == feed["ts"].max().strftime("%Y-%m-%d")
+
+
+def test_of_two_files_on_items_the_richer_one_is_taken(tmp_path: Path) -> None:
+    pd.DataFrame({"item_id": range(90), "genre": ["a", "b"] * 45, "length": range(90)}).to_csv(tmp_path / "items.csv", index=False)
+    pd.DataFrame({"item_id": range(90), "tmdb": [n % 50 for n in range(90)]}).to_csv(tmp_path / "links.csv", index=False)
+    tables, text = _proposed(tmp_path, _feed(), tmp_path / "items.csv", tmp_path / "links.csv")
+    assert tables["source"]["items"] == "items.csv"
+    assert "# Not used, because another file describes the same: links.csv." in text
+
+
+def test_names_that_would_meet_get_numbers(tmp_path: Path) -> None:
+    feed = _feed()
+    tables, _ = _proposed(tmp_path, feed.assign(is_click=feed["click"].sample(frac=1, random_state=1).to_numpy()))
+    assert [entry["name"] for entry in tables["objective"]] == ["click", "click_2"]
+
+
+def test_a_kind_of_client_is_no_user_and_a_position_from_0_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    feed = _feed().rename(columns={"user_id": "cookie", "item_id": "listing"})
+    feed = feed.assign(client=rng.choice(["web", "ios"], len(feed)), position=rng.integers(0, 10, len(feed)))
+    tables, text = _proposed(tmp_path, feed)
+    assert tables["source"]["columns"]["user_id"] == "cookie"
+    assert "position" not in tables["source"]["columns"]
+    assert "# unsure: position may be the position, but does not count from 1. A position is no feature." in text
+    assert [entry["name"] for entry in tables["objective"]] == ["click"]
+
+
+def test_a_table_without_rows_is_no_bug(tmp_path: Path) -> None:
+    _feed().head(0).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match="found no rows"):
+        propose([tmp_path / "log.parquet"], tmp_path)
