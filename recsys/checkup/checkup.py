@@ -40,7 +40,7 @@ def look(path: Path, overrides: Sequence[str] = (), *, full: bool = False) -> Fi
             return found
         found.data += sample.problems
         _refused_rows(sample, found)
-        found.facts += [_of_table(table) for table in sample.tables]
+        found.facts += [*_of_world(pipeline, sample), *(_of_table(table) for table in sample.tables)]
         _names(pipeline, sample, found)
         if sample.folder is not None:
             _values(pipeline, sample, found)
@@ -66,6 +66,16 @@ def _refused_rows(sample: sources.Sample, found: Findings) -> None:
         found.data += problems
     else:
         found.warnings += [f"in the rows that were read: {problem}" for problem in problems]
+
+
+def _of_world(pipeline: Pipeline, sample: sources.Sample) -> list[str]:
+    """Say that a simulated feed was made smaller for the look, where it was."""
+    if pipeline.source.kind != "world":
+        return []
+    made = next((table.rows for table in sample.tables if table.role == "users"), pipeline.source.users)
+    if made >= pipeline.source.users:
+        return []
+    return [f"world: {made:,} of its {pipeline.source.users:,} users were simulated for this look (--full simulates all)"]
 
 
 def _of_table(table: sources.TableSample) -> str:

@@ -37,6 +37,11 @@ class Pipeline(Learning):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"objective: found the name {', '.join(twice)} more than once, expected a name of its own for each")
+        alike = sorted(name for name in names if [other.lower() for other in names].count(name.lower()) > 1)
+        if alike:
+            raise ValueError(
+                f"objective: found {', '.join(alike)}, expected names that differ by more than case: the engine takes them for one"
+            )
         return self
 
     @model_validator(mode="after")

@@ -147,6 +147,9 @@ CONFIG = {
         toml('kind = "watch_time"', 'kind = "watchtime"'), r'watch_time\.kind: found .watchtime.*"watch_time"', 2
     ),
     "a name twice": Mistake(toml('name = "like"', 'name = "click"'), r"found the name click more than once", 2),
+    "names that differ by case": Mistake(
+        toml('name = "like"', 'name = "Click"'), r"objective: found Click, click, expected names that differ", 2
+    ),
     "a fusion of nothing": Mistake(toml("[features]", '[fuse]\nmaximise = "likes"\n\n[features]'), r'fuse\.maximise: found "likes"', 2),
     "calibration without days": Mistake(
         both(

@@ -192,3 +192,15 @@ def test_a_source_that_is_not_there_hides_no_mistake_of_the_toml(folder: Path) -
     assert code == 2
     assert any("slizes: unknown key" in line for line in found)
     assert any("no ratings of MovieLens" in line for line in found)
+
+
+def test_a_large_world_is_looked_at_as_a_small_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys.checkup.checkup.MOST_ROWS", 3_000)
+    world = '[source]\nkind = "world"\nusers = 90\ndays = 6\nvideos = 60\n'
+    split = '[split]\ntrain = ["2024-01-02", "2024-01-05"]\ntest = ["2024-01-06", "2024-01-06"]\n'
+    rest = f'{split}[[objective]]\nname = "click"\nlabel = "clicked = 1"\n'
+    (folder / "own.toml").write_text(world + rest)
+    found = look(folder / "own.toml")
+    assert found.error is None
+    assert found.facts[0] == "world: 50 of its 90 users were simulated for this look (--full simulates all)"
+    assert not any(line.startswith("world:") for line in look(folder / "own.toml", full=True).facts)
