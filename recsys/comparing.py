@@ -87,7 +87,7 @@ def compare_with_file(
             rows,
             pipeline,
             facts,
-            [contents([run / PREDICTIONS for run in runs]), joined.theirs.num_rows, str(file), list(metrics), split],
+            [contents([run / PREDICTIONS for run in runs]), rows.to_pylist(), str(file), list(metrics), split],
             console,
         )
     return rows

@@ -2,6 +2,6 @@
 
 from recsys.checkup.checkup import MOST_ROWS, look
 from recsys.checkup.findings import Findings
-from recsys.checkup.leaks import Leak, leaks
+from recsys.checkup.leaks import leaks
 
-__all__ = ["MOST_ROWS", "Findings", "Leak", "leaks", "look"]
+__all__ = ["MOST_ROWS", "Findings", "leaks", "look"]

@@ -1,4 +1,4 @@
-"""What a look at a pipeline found."""
+"""The findings of a look at a pipeline."""
 
 from dataclasses import dataclass, field
 

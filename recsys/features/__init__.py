@@ -4,7 +4,7 @@ The features are written once, in Ibis. DuckDB computes them day by day and keep
 """
 
 from recsys.features.build import build
-from recsys.features.check import Problems, check, problems
+from recsys.features.check import check, problems
 from recsys.features.feature_columns import Columns
 from recsys.features.preview import Preview, columns_of, preview
 from recsys.features.steps import Step, all_steps, read_columns, spans
@@ -12,7 +12,6 @@ from recsys.features.steps import Step, all_steps, read_columns, spans
 __all__ = [
     "Columns",
     "Preview",
-    "Problems",
     "Step",
     "all_steps",
     "build",

@@ -34,7 +34,7 @@ _LAST_DAY = date(9999, 12, 30)  # the last with a day behind it
 
 @dataclass(frozen=True)
 class Preview:
-    """What was computed of some events.
+    """The labels of some events, and the features of some of them.
 
     `labels`: timestamp, user_id and label.X of every impression. `features`: event_id, features and labels of some training impressions.
     `problems` are those of values that a run would refuse. `plan` holds what could be computed: the other objectives and features have

@@ -1,6 +1,7 @@
-"""What the first rows of a column tell: whether they are numbers, how many differ, whether they are times, labels, lists or ids."""
+"""Facts about a column from its first rows: numbers, times, labels, lists, ids, and how many values differ."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -25,7 +26,7 @@ _LISTS = ("|", ";", ",")  # separators of several values in a cell
 _LONGEST_VALUE = 40  # letters of one of several values; texts have longer parts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a column is itself: values of two would be compared cell by cell
 class ColumnFacts:
     """One column. `values` are its cells without nulls, texts or typed; their index is the row."""
 
@@ -49,18 +50,16 @@ class ColumnFacts:
     @cached_property
     def numbers(self) -> pd.Series | None:
         """The values as numbers; None where they are none."""
-        if pd.api.types.is_bool_dtype(self.values):
+        if pd.api.types.is_numeric_dtype(self.values):  # of true and false, too
             return self.values.astype(float)
-        if pd.api.types.is_numeric_dtype(self.values):
-            return self.values.astype(float)
-        if not len(self.values) or (not pd.api.types.is_object_dtype(self.values) and not pd.api.types.is_string_dtype(self.values)):
+        if not len(self.values) or not (pd.api.types.is_object_dtype(self.values) or pd.api.types.is_string_dtype(self.values)):
             return None
         found = pd.to_numeric(self.values, errors="coerce")
         return found.dropna() if found.notna().mean() >= _MOSTLY and not self._is_code else None
 
     @property
     def _is_code(self) -> bool:
-        """Whether a value has zeros in front: a code, not a number."""
+        """Return whether a value has zeros in front: a code, not a number."""
         return bool(self.values.astype(str).str.fullmatch(r"[+-]?0\d+").any())
 
     @cached_property
@@ -69,7 +68,7 @@ class ColumnFacts:
 
     @cached_property
     def is_binary(self) -> bool:
-        """Whether the values are 0 and 1, or true and false."""
+        """Return whether the values are 0 and 1, or true and false."""
         return self.numbers is not None and set(self.numbers.unique()) == {0.0, 1.0}
 
     @cached_property
@@ -92,21 +91,23 @@ class ColumnFacts:
             return {}
         if self.distinct < 2:
             return None
-        different = pd.Series(self.values.unique())
-        texts = different.iloc[np.unique(np.linspace(0, len(different) - 1, _SAMPLE).astype(int))].astype(str)
         if self.time_forms:
             return {"format": self.time_forms[0]}
         if self.numbers is not None:
             return next(({"unit": unit} for unit, factor in _UNITS.items() if self._is_between(factor)), None)
-        return {"unit": "iso"} if all(map(is_iso_time, texts)) else None
+        return {"unit": "iso"} if all(map(is_iso_time, self._some_texts)) else None
 
     @cached_property
     def time_forms(self) -> list[str]:
         """The forms that read the times of a text, that with the shortest span of days first: 01/02/2024 may be of two months."""
-        different = pd.Series(self.values.unique()).astype(str)
-        texts = different.iloc[np.unique(np.linspace(0, len(different) - 1, _SAMPLE).astype(int))]
-        spans = {form: span for form in _FORMATS if (span := _span(texts, form)) is not None}
+        spans = {form: span for form in _FORMATS if (span := _span(self._some_texts, form)) is not None}
         return sorted(spans, key=lambda form: spans[form])
+
+    @cached_property
+    def _some_texts(self) -> list[str]:
+        """Different values as texts, spread over the rows."""
+        different = self.values.unique()
+        return [str(different[place]) for place in np.unique(np.linspace(0, len(different) - 1, _SAMPLE).astype(int))]
 
     def _is_between(self, factor: int) -> bool:
         assert self.numbers is not None
@@ -137,7 +138,12 @@ class ColumnFacts:
         return len(often) >= 5 and bool((often["nunique"] == 1).mean() >= _MOSTLY)
 
 
-def _span(texts: pd.Series, form: str) -> float | None:
+def plain_text(value: object) -> str:
+    """Return a value as text; a whole number that was read as a double without its point."""
+    return f"{value:.0f}" if isinstance(value, float) and value % 1 == 0 else str(value)
+
+
+def _span(texts: Sequence[str], form: str) -> float | None:
     """Return the days from the first to the last time that a form reads; None where it does not read nearly all."""
     read = [moment for text in texts if (moment := _moment(text, form)) is not None]
     if len(read) < _MOSTLY * len(texts) or not read:

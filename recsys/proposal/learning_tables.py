@@ -16,6 +16,7 @@ from recsys.proposal.guessed_roles import Roles, is_regretted, is_satisfaction
 from recsys.proposal.side_tables import SideTable, is_category
 
 _MOST_ENTITIES = 3  # columns of the items and of the context that are counted for
+_PLACES = ("position", "pos", "rank", "slot")  # last parts of the name of a position
 _WORTH_COUNTING = range(2, 500)  # different values of such a column
 
 
@@ -80,54 +81,46 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -
     of = {side.role: side for side in sides}
     user, item = (list(of[role].features) if role in of else [] for role in ("users", "items"))
     context = roles.context
+    labels = [column for column in roles.labels if column.truth in ("= 1", "is true")]  # words cannot be counted
+    signals = [*labels, *roles.durations, *([roles.rating] if roles.rating else [])]
     table: dict[str, Any] = {
         "user": [column.name for column in user],
         "item": [column.name for column in item],
         "context": [column.name for column in context],
         "category": [column.name for column in (*user, *item, *context) if is_category(column)],
         "multi": {column.name: column.list_separator for column in (*user, *item) if column.list_separator is not None},
-        "signals": [
-            *(entry["name"] for entry in proposal.tables["source"].get("feedback", ())),
-            *(
-                column.name
-                for column in (
-                    *(each for each in roles.labels if each.truth in ("= 1", "is true")),
-                    *roles.durations,
-                    *([roles.rating] if roles.rating else []),
-                )
-            ),
-        ],
+        "signals": [*(entry["name"] for entry in proposal.tables["source"].get("feedback", ())), *(column.name for column in signals)],
         "entities": [["user_id"], ["item_id"]],
         "windows": _windows(proposal),
         "bias": ["position"] if roles.position is not None else [],
         "slices": ["cold_user", "cold_item"],
     }
-    counted = [
-        column.name
-        for column in (*item, *context)
-        if column.distinct in _WORTH_COUNTING and _is_name(column) and column.name not in table["signals"]
-    ]
-    table["entities"] += [[name] for name in dict.fromkeys(counted)][:_MOST_ENTITIES]
+    worth = [column for column in (*item, *context) if column.distinct in _WORTH_COUNTING and _is_name(column)]
+    counted = dict.fromkeys(column.name for column in worth if column.name not in table["signals"])
+    table["entities"] += [[name] for name in counted][:_MOST_ENTITIES]
     proposal.tables["features"] = {key: value for key, value in table.items() if value}
-    left_out = [f"{column.name} ({side.role})" for side in sides for column in side.left_out if column.distinct > 1]
-    if left_out:
-        proposal.note(("features",), f"Left out, because nearly every row has a text of its own: {', '.join(left_out)}.")
     if context:
         proposal.note(("features", "context"), "Known before the impression? Their names sound so: check each.")
+    _note_what_is_left_out(proposal, roles, sides)
+
+
+def _note_what_is_left_out(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -> None:
+    """Name the columns that are no features, each with why."""
+
+    def note(before: str, names: Sequence[str], after: str = "") -> None:
+        if names:
+            proposal.note(("features",), f"{before}: {', '.join(names)}.{after}")
+
+    texts = [f"{column.name} ({side.role})" for side in sides for column in side.left_out if column.distinct > 1]
+    note("Left out, because nearly every row has a text of its own", texts)
     later = [f"{column.name} ({side.role})" for side in sides for column in side.later]
-    if later:
-        proposal.note(("features",), f"Left out, because they may count what happened on later days: {', '.join(later)}.")
-    if roles.other_times:
-        proposal.note(("features",), f"Other times of the log, not used: {', '.join(column.name for column in roles.other_times)}.")
-    zero = [column for column in roles.rest if column.words.split("_")[-1] in ("position", "pos", "rank", "slot") and column.is_whole]
-    if zero:
-        proposal.note(("features",), f"unsure: {zero[0].name} may be the position, but does not count from 1. A position is no feature.")
-        roles.rest = [column for column in roles.rest if column is not zero[0]]
-    if roles.rest:
-        names = ", ".join(column.name for column in roles.rest)
-        proposal.note(
-            ("features",), f"unsure: {names}. Put into context what is known before the impression, and never what is known after it."
-        )
+    note("Left out, because they may count what happened on later days", later)
+    note("Other times of the log, not used", [column.name for column in roles.other_times])
+    from_zero = [column for column in roles.rest if column.is_whole and column.words.split("_")[-1] in _PLACES][:1]
+    for column in from_zero:
+        proposal.note(("features",), f"unsure: {column.name} may be the position, but does not count from 1. A position is no feature.")
+    rest = [column.name for column in roles.rest if column not in from_zero]
+    note("unsure", rest, " Put into context what is known before the impression, and never what is known after it.")
 
 
 def _is_name(column: ColumnFacts) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.column_facts import ColumnFacts, plain_text
 from recsys.proposal.guessed_roles import Roles, counts_later
 from recsys.sources import UnknownFile
 
@@ -34,12 +34,12 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) 
 
     A key has a value of its own in each row. Of several candidates the one is taken whose values agree best with those of the log.
     """
-    ids = {"users": set(_texts(roles.user)), "items": set(_texts(roles.item))}
+    ids = {"users": _keys(roles.user), "items": _keys(roles.item)}
     best: tuple[float, str, ColumnFacts] | None = None
     for column in columns:
         if column.distinct < column.rows or not column.rows:
             continue
-        keys = set(_texts(column))
+        keys = _keys(column)
         for role, of_log in ids.items():
             both = len(keys & of_log)
             agreement = both / len(keys | of_log)
@@ -68,7 +68,5 @@ def _describes(column: ColumnFacts) -> bool:
     return not (is_text and column.distinct > _MOST_VALUES * len(column.values))
 
 
-def _texts(column: ColumnFacts) -> list[str]:
-    """Return the values as texts; whole numbers as such, however they are typed."""
-    values = column.values.unique()
-    return [f"{value:.0f}" if isinstance(value, float) and value % 1 == 0 else str(value) for value in values]
+def _keys(column: ColumnFacts) -> set[str]:
+    return set(map(plain_text, column.values.unique()))

@@ -9,7 +9,7 @@ from typing import Any
 
 from recsys import schema
 from recsys.errors import short
-from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.column_facts import ColumnFacts, plain_text
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles, is_view
 from recsys.proposal.side_tables import SideTable
@@ -86,7 +86,7 @@ def _describe_actions(proposal: Proposal, roles: Roles) -> None:
     """Say which actions of an event log are views, and give the others a name. Numbers say nothing: the most frequent is a view."""
     assert roles.action is not None
     source = proposal.tables["source"]
-    counts = Counter(_word(value) for value in roles.action.values)
+    counts = Counter(map(plain_text, roles.action.values))
     words = [word for word, _ in counts.most_common()]
     views = [word for word in words if is_view(word)] or words[:1]
     source["kind"] = "events"
@@ -105,10 +105,6 @@ def _feedback(word: str, taken: Sequence[str]) -> dict[str, Any]:
     name = re.sub(r"[^A-Za-z0-9]+", "_", word).strip("_").lower()
     name = unique(name if re.match(r"[a-z]", name) else f"action_{name}".rstrip("_"), taken)
     return {"name": name} if name == word else {"name": name, "actions": [word]}
-
-
-def _word(value: object) -> str:
-    return f"{value:.0f}" if isinstance(value, float) and value % 1 == 0 else str(value)
 
 
 def relative(path: Path, folder: Path) -> str:

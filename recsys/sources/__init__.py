@@ -2,9 +2,9 @@
 
 from recsys.sources.checking import check, columns, expected_bytes, raw_states, time_options
 from recsys.sources.ingestion import ingest
-from recsys.sources.instants import is_iso_time
+from recsys.sources.instants import is_iso_time, moments_or_null
 from recsys.sources.sample import Sample, TableSample, sample
-from recsys.sources.unknown_file import UnknownFile, moments_or_null, read_unknown
+from recsys.sources.unknown_file import UnknownFile, read_unknown
 
 __all__ = [
     "Sample",

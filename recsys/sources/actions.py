@@ -32,7 +32,7 @@ _BATCH = 65_536  # rows of quarantine made at once
 
 @dataclass(frozen=True)
 class Parted:
-    """What became of the rows of an event log. `orphans` are the actions, of all `actions`, that follow no view."""
+    """The parts of an event log. `orphans` are the actions, of all `actions`, that follow no view."""
 
     impressions: Typed
     feedback: Mapping[str, Joined]

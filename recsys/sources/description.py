@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsys import schema
-from recsys.config import EventsSource, FeedbackOptions, FileFormat, LogColumns, TimeOptions
+from recsys.config import EventsSource, FeedbackOptions, FileFormat, LogColumns, TableSource, TimeOptions
 from recsys.errors import ConfigError
 from recsys.sources.staging import TableFiles
 
@@ -46,7 +46,7 @@ class Description:
     def feedback_names(self) -> list[str]:
         return [feedback.name for feedback in (self.events.feedback if self.events else self.feedback)]
 
-    def values(self) -> dict[str, str]:
+    def value_columns(self) -> dict[str, str]:
         """Return the columns of an event log that hold the value of an action, as TOML key → column."""
         feedback = self.events.feedback if self.events else ()
         return {f"source.feedback.{entry.name}.value": entry.value for entry in feedback if entry.value is not None}
@@ -56,9 +56,16 @@ class Description:
         return (schema.USER_ID, self.columns.user_id) if role == USERS else (schema.ITEM_ID, self.columns.item_id)
 
 
-def table_files(role: str, path: Path, written: FileFormat) -> TableFiles:
-    """Return the files of the log, of users or of items, whose form the TOML says in source.format."""
-    return TableFiles(role, (path,), written=written, key=f"source.format.{role}")
+def mapped(options: TableSource | EventsSource) -> Description:
+    """Describe the log, users and items that the TOML names, with its columns and times, but without any feedback."""
+
+    def files(role: str, path: Path | None) -> TableFiles | None:
+        written: FileFormat = getattr(options.format, role)
+        return None if path is None else TableFiles(role, (path,), written=written, key=f"source.format.{role}")
+
+    log, users, items = files(LOG, options.log), files(USERS, options.users), files(ITEMS, options.items)
+    assert log is not None
+    return Description(log, users, items, options.columns, options.time)
 
 
 def feedback_files(feedback: FeedbackOptions) -> TableFiles:

@@ -31,7 +31,7 @@ def require_columns(description: Description, names: Sequence[str], file: Path) 
 
 def log_columns(description: Description) -> dict[str, str]:
     """Return the columns that the log must have, as TOML key → column."""
-    return {f"source.columns.{ours}": theirs for ours, theirs in description.columns.named().items()} | description.values()
+    return {f"source.columns.{ours}": theirs for ours, theirs in description.columns.named().items()} | description.value_columns()
 
 
 def own_columns(description: Description, names: Sequence[str]) -> list[str]:

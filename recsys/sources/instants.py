@@ -6,6 +6,7 @@ A time in 1970 is as a rule none: a zero, or a number of another unit. The secon
 import re
 from typing import Literal
 
+import duckdb
 import pyarrow as pa
 
 from recsys import schema
@@ -64,6 +65,16 @@ def timestamp_column(name: str, column: str, kind: pa.DataType | None, time: Tim
     expected = f"{'a time' if is_typed else _expected(time)} between 1971 and 2100"
     hint = time.unit if time.format is None and not is_typed else None
     return Column(schema.TIMESTAMP, plausible, pa.int64(), (Refusal(name, f"({plausible}) IS NULL", expected, hint_unit=hint),))
+
+
+def moments_or_null(values: pa.Array, time: TimeOptions) -> pa.Array:
+    """Return the moments of timestamps as ingestion reads them, in ms UTC; null where one cannot be read."""
+    kind = None if pa.types.is_string(values.type) else values.type
+    column = timestamp_column("time", "c0", kind, time)
+    with duckdb.connect(":memory:") as con:
+        con.execute("SET TimeZone = 'UTC'")
+        con.register("incoming", pa.table({"c0": values}))
+        return con.sql(f"SELECT ({column.sql}) // 1000 AS ms FROM incoming").to_arrow_table()["ms"].combine_chunks()
 
 
 def _expected(time: TimeOptions) -> str:

@@ -1,8 +1,9 @@
 """KuaiRec 2.0 in its official layout (Gao et al., CIKM 2022): one of the two matrices, with its users and videos.
 
 Facts about the files: `timestamp` is in seconds, with a fraction. Some rows of the small matrix have none; they go to quarantine, so that
-it needs a `max_bad` of its own. −124 means "unknown" in the user features, as in KuaiRand. `feat` of a video is a list in brackets.
-item_daily_features.csv counts what happened to a video on each day, the test days among them, so it is never read.
+it needs a `max_bad` of its own. `feat` of a video is a list in brackets. −124 is read as "unknown" in the user features, because KuaiRand,
+from the same app, writes it so. item_daily_features.csv counts what happened to a video on each day, the test days among them, so it is
+never read.
 """
 
 from recsys.config import Columns, KuaiRecSource, TimeOptions

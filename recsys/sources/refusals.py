@@ -42,7 +42,7 @@ class Typed:
 
 @dataclass(frozen=True)
 class _Tally:
-    """How many rows each refusal refuses, by its place."""
+    """The number of rows that each refusal refuses, by its place."""
 
     con: duckdb.DuckDBPyConnection
     staged: Staged

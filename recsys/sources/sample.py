@@ -31,7 +31,7 @@ _FINGERPRINT = "sample"
 
 @dataclass(frozen=True)
 class TableSample:
-    """What was read of one table. `is_whole`: all of its rows."""
+    """The part of one table that was read. `is_whole`: all of its rows."""
 
     role: str
     files: int
@@ -42,7 +42,7 @@ class TableSample:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was read of a source.
+    """The part of a source that was read.
 
     `problems` are those of headers and of what is no share of rows; `row_problems` are shares of rows that a run would not leave out.
     `names` are those of `sources.columns`; of a table that cannot be read they are absent. `folder` holds events/, users/ and items/ as a
@@ -57,7 +57,7 @@ class Sample:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all rows of all tables were read."""
+        """Return whether all rows of all tables were read."""
         return all(table.is_whole for table in self.tables)
 
 

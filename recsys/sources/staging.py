@@ -102,7 +102,7 @@ class Staged:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every file was read to its end, or nearly certainly so."""
+        """Return whether every file was read to its end. One of exactly `most` rows counts as cut."""
         return self.most is None or all(count < self.most for count in self.counts)
 
     @property

@@ -1,18 +1,12 @@
 """Any log by column mapping (`source.kind = "table"`)."""
 
+from dataclasses import replace
+
 from recsys.config import TableSource
-from recsys.sources.description import ITEMS, LOG, USERS, Description, table_files
+from recsys.sources.description import Description, mapped
 from recsys.sources.raw_source import GivenFiles
 
 
 class Table(GivenFiles[TableSource]):
     def files(self) -> Description:
-        options = self.options
-        return Description(
-            log=table_files(LOG, options.log, options.format.log),
-            users=table_files(USERS, options.users, options.format.users) if options.users else None,
-            items=table_files(ITEMS, options.items, options.format.items) if options.items else None,
-            columns=options.columns,
-            time=options.time,
-            feedback=options.feedback,
-        )
+        return replace(mapped(self.options), feedback=self.options.feedback)

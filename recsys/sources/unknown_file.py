@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 
-from recsys.config import FileFormat, TimeOptions
+from recsys.config import FileFormat
 from recsys.errors import data_error
+from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.input_files import InputFile, resolve, sniff
-from recsys.sources.instants import is_iso_time, timestamp_column
+from recsys.sources.instants import is_iso_time
 from recsys.sources.readers import Header, batches
 from recsys.sources.separators import first_rows, with_separators
 from recsys.sources.staging import TableFiles
@@ -69,16 +69,16 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
     heads = TableFiles("table", (path,), written=written).headers()
     names = heads[0].names
     kinds = [kind or pa.string() for kind in heads[0].types]
-    found: list[pa.RecordBatch] = []
-    for head in heads:
-        for batch in batches(head, names, kinds, nulls=(), separators={}, unbalanced=Unbalanced()):
-            found.append(batch.slice(0, most - sum(map(len, found))))
-            if sum(map(len, found)) >= most:
-                break
-    if not sum(map(len, found)):
+    parts, rows = [], 0
+    for batch in (batch for head in heads for batch in batches(head, names, kinds, nulls=(), separators={}, unbalanced=Unbalanced())):
+        parts.append(batch.slice(0, most - rows))
+        rows += len(parts[-1])
+        if rows >= most:
+            break
+    if rows == 0:
         raise data_error(str(path), found="no rows", expected="some", fix="export it again")
-    rows = pa.Table.from_batches(found).drop_columns(["source_row"]).rename_columns(list(names))
-    return UnknownFile(path, tuple(heads), rows)
+    table = pa.Table.from_batches(parts).drop_columns([SOURCE_ROW]).rename_columns(list(names))
+    return UnknownFile(path, tuple(heads), table)
 
 
 def _form(file: InputFile) -> FileFormat:
@@ -127,13 +127,3 @@ def _are_values(column: Sequence[str]) -> bool:
 
 def _is_value(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None or is_iso_time(cell)
-
-
-def moments_or_null(values: pa.Array, time: TimeOptions) -> pa.Array:
-    """Return the moments of timestamps as ingestion reads them, in ms UTC; null where one cannot be read."""
-    kind = None if pa.types.is_string(values.type) else values.type
-    column = timestamp_column("time", "c0", kind, time)
-    with duckdb.connect(":memory:") as con:
-        con.execute("SET TimeZone = 'UTC'")
-        con.register("incoming", pa.table({"c0": values}))
-        return con.sql(f"SELECT ({column.sql}) // 1000 AS ms FROM incoming").to_arrow_table()["ms"].combine_chunks()
