@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.proposal.column_facts import ColumnFacts
@@ -14,6 +14,9 @@ from recsys.proposal.day_split import day_split
 from recsys.proposal.guessed_roles import guess_roles
 from recsys.proposal.toml_text import toml_text
 from recsys.sources import read_unknown
+
+# The first text that is drawn in a fresh clone takes a second: a table of all letters is made for it.
+_no_clock = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _facts(values: list[object], name: str = "x") -> ColumnFacts:
@@ -93,6 +96,7 @@ def test_encodings(encoding: str, found: str, tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(1, 1_000), min_size=2, max_size=60))
+@_no_clock
 def test_a_split_parts_the_days_in_order(rows: list[int]) -> None:
     days = [str(day.date()) for day in pd.date_range("2024-01-01", periods=len(rows))]
     counts = dict(zip(days, rows, strict=True))
@@ -120,6 +124,7 @@ _name = st.text("abcdefgh_", min_size=1, max_size=6)
     st.dictionaries(_name, st.dictionaries(_name, _plain, min_size=1, max_size=5), max_size=4),
     st.lists(st.dictionaries(_name, _plain, min_size=1), max_size=3),
 )
+@_no_clock
 def test_the_text_is_the_toml_of_its_tables(tables: dict, entries: list) -> None:
     raw = {**tables, **({"entry": entries} if entries and "entry" not in tables else {})}
     comments = {(): ["a = 1"], ("entry", 0): ['"""'], **{(name,): ["[x"] for name in tables}}
