@@ -97,6 +97,12 @@ def words(cosines: pd.DataFrame, confidence: float) -> str:
     return f"{'. '.join(parts)}. {by_chance(len(judged), confidence)}{hidden}"
 
 
+def counted(cosines: pd.DataFrame) -> str:
+    """Return in words how many pairs can be told from pairs at right angles."""
+    pairs = each_once(cosines)
+    return f"{int(is_clear(pairs).sum())} of {len(pairs)} cosines of gradients can be told from 0"
+
+
 def with_interval(pair: Any) -> str:
     """Return a cosine with its interval as text. `pair` is a row of `pooled_cosines`, as a named tuple."""
     return f"{pair.cosine:+z.2f}" + ("" if pd.isna(pair.low) else f" [{pair.low:+z.2f}, {pair.high:+z.2f}]")

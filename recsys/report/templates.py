@@ -4,17 +4,18 @@ import json
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 
 def render(template: str, /, **values: Any) -> Markup:
-    """Fill a template of this package with these values, and escape every string among them.
+    """Fill a template of this package with these values, and escape every string among them. A template may import others.
 
     Raises UndefinedError where a value is missing.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return Markup(environment.from_string(static(template)).render(**values))
+    loader = FunctionLoader(lambda name: str(static(name)))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=loader)
+    return Markup(environment.get_template(template).render(**values))
 
 
 def static(name: str) -> Markup:

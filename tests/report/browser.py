@@ -10,8 +10,8 @@ import pytest
 
 @contextmanager
 def browser_on(address: str) -> Iterator[Callable[..., Any]]:
-    """Visits to `address`: `visit(width, scheme)` opens it and gives the page. At the end nothing may have been complained of, or asked
-    for besides the page itself. Skips where there is no browser.
+    """Visits to `address`: `visit(width, scheme)` opens it, unfolds its sections and gives the page. At the end nothing may have been
+    complained of, or asked for besides the page itself. Skips where there is no browser.
     """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
@@ -23,15 +23,17 @@ def browser_on(address: str) -> Iterator[Callable[..., Any]]:
     with playwright.sync_playwright() as session:
         browser = session.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
 
-        def visit(width: int = 1280, scheme: str = "light") -> Any:
+        def visit(width: int = 1280, scheme: str = "light", *, height: int = 900, fragment: str = "", folded: bool = False) -> Any:
             nonlocal visits
             visits += 1
-            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             page.on("console", lambda message: complaints.append(message.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("dialog", lambda dialog: complaints.append(dialog.message))
-            page.on("request", lambda request: requests.append(request.url))
-            page.goto(address)
+            page.on("request", lambda request: requests.append(request.url.partition("#")[0]))
+            page.goto(address + fragment)
+            if not folded:
+                page.locator("#unfold").click()
             return page
 
         try:

@@ -14,6 +14,7 @@ from recsys.report.cosines import NO_INTERVAL, pooled_cosines, words
 from recsys.report.figures import balance_figures, model_figures
 from recsys.report.training_log import read_journal
 from tests.report.conftest import SHORT
+from tests.report.test_page import Page
 from tests.staged import ORIGIN, sign
 
 NAMES = ("click", "dismissal", "watch")
@@ -26,15 +27,15 @@ def products(cosine: float, own: float = 4.0, others: float = 0.25) -> dict:
     return {"click": {"click": own, "watch": both}, "watch": {"click": both, "watch": others}}
 
 
-def lines(cosine: float | None, weights: tuple[float, float]) -> list[dict]:
-    """Two passes' steps and three passes' validation, of two members; and a refit, which is not shown."""
+def lines(cosine: float | None, weights: tuple[float, float], apart: float = 0.1) -> list[dict]:
+    """Two passes' steps and three passes' validation, of two members, whose cosines are `apart`; and a refit, which is not shown."""
     found = []
     for member in range(2):
         place = {"member": member, "phase": "choose", "day": None, "auc": {}}
         for number in range(3):
             step = {"event": "step", "part": "train", "pass": number + 1, "step": 10 * number + 5, "loss": {"click": 1.0, "watch": 1.0}}
             weight = {"click": weights[min(number, 1)], "watch": 1.0}
-            measured = {} if cosine is None or number else products(cosine - 0.1 * member)
+            measured = {} if cosine is None or number else products(cosine - apart * member)
             found.append(place | step | {"weight": weight, "gradient_product": measured})
             loss = {name: values[number] + 0.02 * member for name, values in LOSSES.items()}
             found.append(place | {"event": "pass", "part": "validation", "pass": number + 1, "step": 10 * number + 10, "loss": loss})
@@ -43,8 +44,8 @@ def lines(cosine: float | None, weights: tuple[float, float]) -> list[dict]:
     return found
 
 
-def page(run: Path, cosine: float | None, weights: tuple[float, float]) -> str:
-    (run / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(cosine, weights)))
+def page(run: Path, cosine: float | None, weights: tuple[float, float], apart: float = 0.1) -> str:
+    (run / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(cosine, weights, apart)))
     sign(run / "training.jsonl")
     write_report(run, SHORT, account=None, origin=ORIGIN, console=Console(quiet=True))
     return (run / "report.html").read_text(encoding="utf-8")
@@ -55,8 +56,16 @@ def test_weights_and_gradients_are_shown_where_there_are_any(short_run) -> None:
     assert "balance.method = fixed" in html
     assert "Weights during training: click from 1 to 2; watch from 1 to 1." in html
     assert "Lengths of the gradients in the shared layer's weights: click from 2 to 2; watch from 0.5 to 0.5." in html
-    assert "(in brackets) inconclusive: click and watch +0.25 [-0.39, +0.89]." in html  # .3 and .2: ± 12.706 · .05
-    assert "Inconclusive: 1 of 1 cosines. By chance alone, about 0.05 of 1 intervals would exclude 0." in html
+    assert "0 of 1 cosines of gradients can be told from 0" in html  # .3 and .2: .25 ± 12.706 · .05
+    assert "Cosine of each pair" not in html
+    text = Page(html).text
+    assert "Inconclusive: 1 of 1 cosines. By chance alone, about 0.05 of 1 intervals would exclude 0." in text
+
+
+def test_a_cosine_that_can_be_told_from_0_is_drawn(short_run) -> None:
+    html = page(short_run, 0.3, (1.0, 1.0), apart=0.01)
+    assert "1 of 1 cosines of gradients can be told from 0" in html
+    assert "(in brackets) inconclusive: click and watch +0.29 [+0.23, +0.36]." in html  # .3 and .29: .295 ± 12.706 · .005
 
 
 def test_weights_that_stay_have_no_figure(tmp_path) -> None:
@@ -66,12 +75,12 @@ def test_weights_that_stay_have_no_figure(tmp_path) -> None:
     shown = balance_figures.figures(journal.balance, journal.products, pooled_cosines(journal.products, 0.95), NAMES)
     said = " ".join(figure.title + figure.text for figure in shown)
     assert "Weights during training" not in said
-    assert "Cosine of each pair of gradients" in said
+    assert "Lengths of the gradients" in said
 
 
-def test_without_weights_and_gradients_there_is_no_such_section_but_who_was_best_where_and_who_overfits(short_run) -> None:
+def test_without_weights_and_gradients_the_section_says_so_and_who_was_best_where_and_who_overfits(short_run) -> None:
     html = page(short_run, None, (1.0, 1.0))
-    assert 'id="balancing"' not in html
+    assert "The weights stayed as they were (balance.method = fixed), and no gradient was measured." in html
     assert "click after pass 2 (0.810; 0.860 after 3); watch after pass 3 (0.710, the last)" in html
     assert "Best before the last pass, while others still learned: click." in html
     assert "click: validation 0.870 at the end, best after pass 2" in html

@@ -56,7 +56,7 @@ def after(calibrated: dict[str, pa.Table], tmp_path_factory: pytest.TempPathFact
 
 def html_of(run: Path) -> str:
     html = (run / "report.html").read_text(encoding="utf-8")
-    return html.partition('<section id="calibration">')[2].partition("</section>")[0]
+    return html.partition('id="calibration">')[2].partition('<details class="section"')[0]
 
 
 def rows_of(section: str, caption: str) -> dict[str, list[str]]:
@@ -64,7 +64,7 @@ def rows_of(section: str, caption: str) -> dict[str, list[str]]:
     table = re.search(rf"<caption>{re.escape(caption)}.*?</table>", section, re.DOTALL)
     assert table is not None, caption
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', table.group(), re.DOTALL)
-    return {" ".join(name.split()): re.findall(r"<td>(.*?)</td>", cells, re.DOTALL) for name, cells in rows}
+    return {" ".join(name.split()): re.findall(r"<td[^>]*>(.*?)</td>", cells, re.DOTALL) for name, cells in rows}
 
 
 def values(cells: list[str]) -> list[float | None]:

@@ -70,11 +70,11 @@ def test_the_page_has_the_table_and_a_figure_a_metric(rows, tmp_path: Path) -> N
     write_comparison(page, rows, "shown", {"Runs": "three"}, fingerprint="f")
     assert artifacts.verify(page).stage == "compare"
     html = page.read_text(encoding="utf-8")
-    assert html.count("<td>compared with</td>") == len({(r["objective"], r["metric"]) for r in rows.to_pylist()})
+    assert html.count(">compared with</td>") == len({(r["objective"], r["metric"]) for r in rows.to_pylist()})
     for title in ("Difference in auc; right", "Difference in xauc; right", "Difference in rmse of watch; left"):
         assert title in html
     words, about = comparison_words(rows)
     numbers = r"of \d+ numbers: better in \d+"
     assert re.match(rf"{RUN} against {POPULARITY}\. Finding who will, {numbers}.*\. Ordering a user's list, {numbers}", words), words
-    assert html.count('<tr class="first">') == html.count("<td>compared with</td>")
+    assert html.count('<tr class="first">') == html.count(">compared with</td>")
     assert "Inconclusive does not mean equal" in about

@@ -36,7 +36,7 @@ def rows(falls: dict = FALLS, *, permutations: int = 3, reasons: dict | None = N
 
 
 def test_groups_are_sorted_by_the_fall_and_named_in_words(pipeline) -> None:
-    (section,) = importance_section.sections(rows(), pipeline)
+    section = importance_section.section(rows(), pipeline)
     click, watch = section.figures
     drawn = click.spec["layer"][1]["data"]["values"]
     assert [row["group"] for row in drawn] == ["position", "past of user_id × topic", "item columns", "today's counters"]
@@ -51,14 +51,14 @@ def test_groups_are_sorted_by_the_fall_and_named_in_words(pipeline) -> None:
 
 
 def test_what_has_no_value_is_said_and_not_drawn(pipeline) -> None:
-    (section,) = importance_section.sections(rows(permutations=1, reasons={"like": "one class: no positive label"}), pipeline)
+    section = importance_section.section(rows(permutations=1, reasons={"like": "one class: no positive label"}), pipeline)
     assert [figure.title.split(":")[0] for figure in section.figures] == ["click", "watch"]
     assert "No value for like: one class: no positive label." in section.about
     assert "permutations" not in section.about
 
 
 def test_without_an_interval_the_value_is_drawn_alone(pipeline) -> None:
-    (section,) = importance_section.sections(rows({("click", "item"): (0.1, None, None)}), pipeline)
+    section = importance_section.section(rows({("click", "item"): (0.1, None, None)}), pipeline)
     (figure,) = section.figures
     assert figure.spec["layer"][1]["data"]["values"][0]["low"] is None
     assert "item columns .1000" in figure.text
@@ -66,15 +66,15 @@ def test_without_an_interval_the_value_is_drawn_alone(pipeline) -> None:
 
 def test_a_name_of_the_users_stays_text(pipeline) -> None:
     evil = "agg.</script><script>alert(1)</script>"
-    (section,) = importance_section.sections(rows({("click", evil): (0.1, 0.05, 0.15)}), pipeline)
+    section = importance_section.section(rows({("click", evil): (0.1, 0.05, 0.15)}), pipeline)
     assert section.figures[0].spec["layer"][1]["data"]["values"][0]["group"] == f"past of {evil[4:]}"
 
 
 def test_a_run_without_its_file_says_so_and_one_that_asks_for_none_shows_none(pipeline) -> None:
-    (section,) = importance_section.sections(None, pipeline)
-    assert "no importance.parquet" in section.about
+    section = importance_section.section(None, pipeline)
+    assert "no importance.parquet" in section.nothing
     without = pipeline.model_copy(update={"evaluate": pipeline.evaluate.model_copy(update={"importance": False})})
-    assert importance_section.sections(rows(), without) == []
+    assert importance_section.section(rows(), without).nothing.startswith("The pipeline asks for none")
 
 
 @pytest.mark.parametrize("group", ["user", "item", "query", "context", "history", "ids", "today", "bias.position", "bias.device"])

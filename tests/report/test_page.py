@@ -84,7 +84,7 @@ class Page(HTMLParser):
 def test_is_one_small_artifact_with_every_section(shown, html) -> None:
     assert len(html.encode()) < 3_000_000
     page = Page(html)
-    assert {"run", "results", "metrics", "calibration", "days", "slices", "training", "inside", "bias"} <= set(page.ids)
+    assert {"summary", "run", "results", "metrics", "calibration", "days", "slices", "training", "inside", "bias"} <= set(page.ids)
     assert artifacts.verify(shown / "report.html").fingerprint == ORIGIN.fingerprint
     for said in (
         "read 1,000 = kept 970 + duplicate 20 + quarantined 10",
@@ -137,9 +137,11 @@ def test_figures_draw_the_numbers_of_the_table(shown, html) -> None:
     assert points == expected
 
 
-def test_what_was_run_comes_first_then_each_objective_then_the_trade_and_what_is_inside(html) -> None:
-    sections = ["run", "results", "metrics", "days", "calibration", "slices", "training", "tradeoffs", "inside", "bias"]
+def test_the_summary_comes_first_then_each_objective_then_the_trade_and_what_is_inside_and_what_was_run_last(html) -> None:
+    sections = ["summary", "results", "metrics", "days", "calibration", "slices", "training", "tradeoffs", "inside", "bias", "terms", "run"]
     assert [found for found in Page(html).ids if found in sections] == sections
+    assert html.count('<details class="section"') >= 10
+    assert '<details class="section" open' not in html
 
 
 def test_says_in_words_what_the_table_marks(shown, html) -> None:
@@ -265,12 +267,13 @@ def test_a_look_that_is_no_matrix_is_refused(run, pipeline, columns, rows, polar
         written(run, pipeline)
 
 
-def test_an_architecture_without_looks_has_no_such_section(short_run) -> None:
+def test_an_architecture_without_looks_says_that_it_has_nothing_to_show(short_run) -> None:
     (short_run / "model" / "inside.json").write_text(json.dumps(INSIDE | {"looks": []}))
     sign(short_run / "model" / "inside.json")
-    ids = Page(written(short_run, SHORT)).ids
-    assert "inside" not in ids
-    assert "bias" in ids
+    html = written(short_run, SHORT)
+    assert '<section class="nothing" id="inside">' in html
+    assert "The architecture mmoe has nothing of its own to show." in html
+    assert '<details class="section" id="bias">' in html
 
 
 def test_objectives_say_their_kind_and_conditional_forms_stand_beside_them(shown, html) -> None:
@@ -300,7 +303,7 @@ def test_ordinal_objectives_and_conditional_forms_have_their_calibration(shown, 
 
 def test_strings_of_the_data_stay_text(html) -> None:
     page = Page(html)
-    assert len(page.scripts) == 6  # the figures, the trade-offs, the library, ours
+    assert len(page.scripts) == 9  # the figures, the trade-offs, the library, ours
     assert f"tab = {EVIL}" in page.text
     assert EVIL not in html
     specs = json.loads(page.scripts[0])
@@ -317,10 +320,11 @@ def test_the_position_bias_is_drawn_by_device_with_the_missing_position_apart(ht
 def test_says_which_files_are_missing(short_run) -> None:
     (short_run / "training.jsonl").unlink()
     (short_run / "model" / "inside.json").unlink()
-    page = Page(written(short_run, SHORT, account=None))
+    html = written(short_run, SHORT, account=None)
+    page = Page(html)
     assert "no training.jsonl" in page.text
     assert "no model/inside.json" in page.text
-    assert "bias" not in page.ids
+    assert '<section class="nothing" id="bias">' in html
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,11 @@ def shown(predictions, rng) -> pa.Table:
 
 
 def section_of(pipeline, table: pa.Table, model: Inside | None = None):
-    return position_section.sections(model, table, read_scores(table, OBJECTIVES, RUN, labels=True), pipeline)
+    return position_section.section(model, table, read_scores(table, OBJECTIVES, RUN, labels=True), pipeline)
 
 
 def test_engagements_and_what_sees_the_position_have_two_figures_each(pipeline, shown) -> None:
-    (section,) = section_of(pipeline, shown)
+    section = section_of(pipeline, shown)
     assert [figure.title.split(":")[0] for figure in section.figures] == ["click", "click", "watch", "watch"]
     rates, examined = section.figures[:2]
     test = shown.filter(pc.equal(shown["split"], "test")).to_pandas()
@@ -74,13 +74,13 @@ def test_a_satisfaction_that_sees_the_position_has_its_figures_though_its_predic
     sees = {"dismissal": {"position": True}, "watch": {"position": False}}
     objectives = tuple(objective.model_copy(update=sees.get(objective.name, {})) for objective in pipeline.objective)
     blind = shown.drop_columns([name for name in shown.column_names if name.startswith("rank.")])
-    (section,) = section_of(pipeline.model_copy(update={"objective": objectives}), blind)
+    section = section_of(pipeline.model_copy(update={"objective": objectives}), blind)
     assert [figure.title.split(":")[0] for figure in section.figures] == ["click", "click", "dismissal", "dismissal"]
 
 
 def test_what_does_not_see_the_position_is_not_compared_with_itself(pipeline, shown) -> None:
     blind = shown.drop_columns([name for name in shown.column_names if name.startswith("rank.")])
-    (section,) = section_of(pipeline, blind)
+    section = section_of(pipeline, blind)
     for figure in section.figures:
         series = {row["series"] for row in figure.spec["data"]["values"]}
         assert not series & {position_section.SHOWN, position_section.FROM_MODEL}
@@ -88,8 +88,8 @@ def test_what_does_not_see_the_position_is_not_compared_with_itself(pipeline, sh
 
 def test_without_positions_there_is_only_what_the_tower_learned(pipeline, predictions) -> None:
     table = predictions[RUN]
-    assert section_of(pipeline, table) == []
-    (section,) = section_of(pipeline, table, Inside.model_validate(INSIDE))
+    assert section_of(pipeline, table).nothing
+    section = section_of(pipeline, table, Inside.model_validate(INSIDE))
     assert [figure.title for figure in section.figures] == ["click: learned position bias"]
     assert "Dashed" in section.about
     assert "examined" not in section.about
@@ -98,7 +98,7 @@ def test_without_positions_there_is_only_what_the_tower_learned(pipeline, predic
 def test_one_position_or_none_known_says_nothing(pipeline, shown) -> None:
     for value in (3, None):
         column = pa.array([value] * len(shown), pa.int64())
-        assert section_of(pipeline, shown.set_column(shown.column_names.index("position"), "position", column)) == []
+        assert section_of(pipeline, shown.set_column(shown.column_names.index("position"), "position", column)).nothing
 
 
 def test_it_stands_beside_the_learned_curve_on_the_page(shown, short_run) -> None:

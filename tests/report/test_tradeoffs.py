@@ -222,13 +222,13 @@ def test_a_slider_that_moves_moves_every_objective(shown, predictions, pipeline)
     before = numbers(shown)
     slider = shown.locator("#mix [data-k='2'] [type=range]")
     slider.focus()
-    for _ in range(40):
-        slider.press("ArrowRight")
+    for _ in range(3):
+        slider.press("PageUp")
     weights = weights_of(shown)
-    assert weights[2] > 0.25
+    assert weights[2] > 0.5
     assert [weight for k, weight in enumerate(weights) if k != 2] == [1, 0.5, 1, 0.75, 0]
     assert_equal(shown, predictions["mine-1a"], pipeline.objective, weights)
-    assert numbers(shown)["seconds"]["captured@10%"] < before["seconds"]["captured@10%"]
+    assert numbers(shown)["seconds"]["captured@10%"] != before["seconds"]["captured@10%"]
 
 
 def test_presets_are_the_run_s_weights_and_those_of_one_group(shown) -> None:
@@ -318,7 +318,7 @@ def test_every_figure_has_its_rows_behind_a_button(shown) -> None:
     rows = specs["results-0"]["layer"][-1]["data"]["values"]
     button = shown.locator("[data-rows=results-0]")
     button.click()
-    table = shown.locator("[data-rows=results-0] + .rows table")
+    table = shown.locator("[data-rows=results-0] + div .rows table")
     assert table.locator("th").all_text_contents() == list(rows[0])
     assert table.locator("tbody tr").count() == len(rows)
     number = table.locator("tbody td").nth(list(rows[0]).index("difference"))
@@ -328,7 +328,7 @@ def test_every_figure_has_its_rows_behind_a_button(shown) -> None:
     button.click()
     assert table.count() == 0
     shown.locator("#plane-data").click()
-    assert shown.locator("#plane-data + .rows tbody tr").count() == 306 + 3
+    assert shown.locator("#plane-data + div .rows tbody tr").count() == 306 + 3
 
 
 def test_example_lists_are_in_the_order_of_the_scores_and_evil_names_are_text(shown, predictions, pipeline) -> None:

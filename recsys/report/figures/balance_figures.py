@@ -21,6 +21,8 @@ def before_refit(rows: pd.DataFrame) -> pd.DataFrame:
 def figures(balance: pd.DataFrame, products: pd.DataFrame, cosines: pd.DataFrame, objectives: Sequence[str]) -> list[Figure]:
     """Draw the figures of the training before the refit. There are none if weights stayed constant and no gradient was measured.
 
+    Cosines are drawn where at least one can be told from 0: else the section says in words that none can.
+
     `products` are those of the journal, `cosines` the result of `pooled_cosines` on them.
     """
     balance, products = before_refit(balance), before_refit(products)
@@ -31,7 +33,7 @@ def figures(balance: pd.DataFrame, products: pd.DataFrame, cosines: pd.DataFrame
     if len(lengths):
         title = "Lengths of the gradients in the shared layer's weights"
         found.append(_lines(lengths, "length", title, scale=alt.Scale(type="log")))
-    if cosines["cosine"].notna().any():
+    if is_clear(cosines).any():
         found.append(cosine_matrix(cosines, objectives))
     return found
 

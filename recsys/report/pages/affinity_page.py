@@ -13,7 +13,8 @@ from recsys.report.figures.balance_figures import cosine_matrix
 from recsys.report.figures.figure import Figure, sentence
 from recsys.report.figures.heat_map import heat_map, scale_of
 from recsys.report.pages.page import page
-from recsys.report.pages.sections import Section
+from recsys.report.pages.section import Section
+from recsys.report.pages.summary import Summary
 from recsys.report.tables.cells import MARKS, Cell, Matrix
 from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, verdict_of
 
@@ -31,7 +32,9 @@ def write_affinity(
     fingerprint: str,
 ) -> None:
     """Write the page of an affinity study. `rows` have the form of `schema.AFFINITY`, `facts` are term → text."""
-    html = page(name, run=path.parent.name, facts=facts, shown=_sections(rows.to_pandas(), objectives, confidence), kind="affinity")
+    table = rows.to_pandas()
+    box = Summary(sentences=[_words(_gains(table), confidence)])
+    html = page(name, run=path.parent.name, box=box, facts=facts, shown=_sections(table, objectives, confidence), kind="affinity")
     artifacts.write_file(path, lambda draft: draft.write_text(html, encoding="utf-8"), stage="affinity", fingerprint=fingerprint)
 
 
@@ -46,13 +49,13 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
         "A row is a judged objective: its main metric when it is trained alone, and the gain (that metric trained with the partner, minus"
         " alone, seed by seed) from each partner and from all others together. Every run is the same net from the same start on the same"
         " batches: the losses of the objectives left out have weight 0. So every run costs the same multiplications."
-        f" {_words(gains, confidence)}"
     )
     shown = [
         Section(
             "gains",
             "Who helps whom",
             about,
+            is_open=True,
             figures=[_map(gains, objectives)],
             matrices={f"Gain over being trained alone, with its interval over {_over(gains)}": _matrix(table, objectives)},
             wide=True,
@@ -66,8 +69,8 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
             f" which the noise of labels does not shift. Intervals ({confidence:.0%}) are from a jackknife over days, or over seeds and"
             f" ensemble members in shuffled passes. {cosines.words(found, confidence)} Gradients can say something else than metrics."
         )
-        figures = [cosine_matrix(found, objectives)] if found["cosine"].notna().any() else []
-        shown.append(Section("gradients", "Gradients", about, figures=figures, wide=True))
+        figures = [cosine_matrix(found, objectives)] if cosines.is_clear(found).any() else []
+        shown.append(Section("gradients", "Gradients", about, gist=cosines.counted(found), figures=figures, wide=True))
     return shown
 
 

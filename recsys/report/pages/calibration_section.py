@@ -13,7 +13,9 @@ from recsys.config import Pipeline
 from recsys.evaluation import Scores, read_scores
 from recsys.list_metrics import is_captured
 from recsys.report.figures import calibration_figures
-from recsys.report.pages.sections import MAX_LINES, Section, is_of
+from recsys.report.pages.section import Section
+from recsys.report.pages.sections import MAX_LINES
+from recsys.report.pages.what_was_run import is_of
 from recsys.report.tables.cells import Line, Matrix, grid
 from recsys.report.tables.frame import SPLIT_ORDER, by_slice, frame, whole
 from recsys.workspace import CALIBRATION, CALIBRATION_CHANGE
@@ -66,10 +68,21 @@ def section(run: Path, predictions: pa.Table, scores: Scores, table: pd.DataFram
         "calibration",
         "Calibration",
         about + _maps_words(run, split, pipeline),
+        gist=_furthest(of_split),
         figures=figures,
         matrices=matrices,
         folded_matrices=folded,
     )
+
+
+def _furthest(of_split: pd.DataFrame) -> str:
+    """Return in words the objective whose predictions are furthest from right on average."""
+    lines = grid(whole(of_split[of_split["metric"] == "calibration"])).lines
+    known = [line for line in lines if line.value.value is not None]
+    if not known:
+        return "no Σp/Σy is defined"
+    line = max(known, key=lambda line: abs(np.log(max(line.value.value or 0.0, 1e-9))))
+    return f"furthest from Σp/Σy = 1: {line.objective} {line.value}"
 
 
 def _of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:

@@ -11,7 +11,8 @@ from recsys import artifacts, schema
 from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
 from recsys.report.figures.front_figures import number_name
 from recsys.report.pages.page import page
-from recsys.report.pages.sections import Section
+from recsys.report.pages.section import Section
+from recsys.report.pages.summary import Summary
 from recsys.report.tables.cells import Matrix, cell_of
 from recsys.report.tables.frame import BETTER, IN_UNITS, UNCLEAR, WORSE, scope_of, short_names, verdict_of
 from recsys.report.tables.verdict import QUESTIONS
@@ -26,11 +27,13 @@ def write_comparison(path: Path, rows: pa.Table, name: str, facts: Mapping[str, 
     differences = Section(
         "differences",
         "Differences",
-        f"{_words(table)} {_about(runs[0])}",
+        _about(runs[0]),
+        is_open=True,
         matrices={f"Every run, and by how much it is above {runs[0]}": comparison_matrix(rows)},
         figures=_figures(table),
     )
-    html = page(name, run=" · ".join(runs), facts=facts, shown=[differences], kind="comparison")
+    box = Summary(sentences=_words(table))
+    html = page(name, run=" · ".join(runs), box=box, facts=facts, shown=[differences], kind="comparison")
     artifacts.write_file(path, lambda draft: draft.write_text(html, encoding="utf-8"), stage="compare", fingerprint=fingerprint)
 
 
@@ -55,7 +58,7 @@ def comparison_matrix(rows: pa.Table) -> Matrix:
 def comparison_words(rows: pa.Table) -> list[str]:
     """Return in words what the table says, and what it does not say."""
     table = _judged(rows)
-    return [_words(table), _about(table["run"].iloc[0])]
+    return [" ".join(_words(table)), _about(table["run"].iloc[0])]
 
 
 def verdict_words(verdict: str | None, users: int, reason: str | None) -> str:
@@ -80,7 +83,7 @@ def _judged(rows: pa.Table) -> pd.DataFrame:
     return table
 
 
-def _words(table: pd.DataFrame) -> str:
+def _words(table: pd.DataFrame) -> list[str]:
     """Return one sentence per run after the first and question: who will, and which of its items a user will."""
     runs = list(dict.fromkeys(table["run"]))
     questions = table["metric"].map(lambda metric: QUESTIONS[scope_of(metric)])
@@ -88,7 +91,7 @@ def _words(table: pd.DataFrame) -> str:
     for run in runs[1:]:
         answers = table[table["run"] == run].groupby(questions, sort=False)
         words.append(" ".join([f"{run} against {runs[0]}.", *(_counted(question, of) for question, of in answers)]))
-    return " ".join(words)
+    return words
 
 
 def _counted(question: Hashable, of: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from recsys import schema
 from recsys.config import Pipeline
 from recsys.report.chance import by_chance
 from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
-from recsys.report.pages.sections import Section
+from recsys.report.pages.section import Section
 from recsys.report.tables.cells import Cell, cell_of
 
 NAMED = 2  # groups that a title names
@@ -26,20 +26,18 @@ GROUP_WORDS = {
 }
 
 
-def sections(rows: pa.Table | None, pipeline: Pipeline) -> list[Section]:
-    """Return the section on importance. There is none where the pipeline asks for none.
-
-    `rows` are in the form of `schema.IMPORTANCE`, or None where the run has none.
-    """
-    if not pipeline.evaluate.importance:
-        return []
+def section(rows: pa.Table | None, pipeline: Pipeline) -> Section:
+    """Return the section on importance. `rows` are in the form of `schema.IMPORTANCE`, or None where the run has none."""
     title = "Importance of features"
+    if not pipeline.evaluate.importance:
+        return Section("importance", title, nothing="The pipeline asks for none (evaluate.importance = false).")
     if rows is None:
-        return [Section("importance", title, "This run has no importance.parquet: run the stage importance.")]
+        return Section("importance", title, nothing="This run has no importance.parquet: run the stage importance.")
     table = rows.to_pandas()
     known = table[table["value"].notna()]
     figures = [_figure(str(objective), of_objective) for objective, of_objective in known.groupby("objective", sort=False)]
-    return [Section("importance", title, _about(table, pipeline), figures=figures)]
+    gist = f"{table['feature_group'].nunique()} groups of features, {len(figures)} objectives"
+    return Section("importance", title, _about(table, pipeline), gist=gist, figures=figures)
 
 
 def group_words(name: str) -> str:

@@ -13,13 +13,17 @@ from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.evaluation import read_scores
 from recsys.progress import Console
-from recsys.report.pages import calibration_section, importance_section, position_section, sections, tradeoffs
-from recsys.report.pages.sections import Section
+from recsys.report.glossary import linked, linked_metric, terms
+from recsys.report.pages import calibration_section, importance_section, position_section, sections, tradeoffs, what_was_run
+from recsys.report.pages.section import Section
+from recsys.report.pages.summary import Summary, summary
 from recsys.report.tables.cells import LEGEND
 from recsys.report.tables.frame import frame, short_names
 from recsys.report.templates import inline_json, render, script, static
 from recsys.report.training_log import read_inside, read_journal
 from recsys.workspace import IMPORTANCE, INSIDE, JOURNAL, METRICS, MODEL, PREDICTIONS, REPORT
+
+SCRIPTS = ("folding.js", "csv.js", "page.js")  # of every page, in this order
 
 
 def write_report(
@@ -45,21 +49,22 @@ def write_report(
     beside = tradeoffs.Beside({other.name: artifacts.read_table(other / PREDICTIONS) for other in against}, examples)
     shown = [
         *sections.metrics(table, pipeline),
-        *sections.days(table),
+        sections.days(table),
         calibration_section.section(run, predictions, scores, table, pipeline),
-        *sections.slices(table),
-        *importance_section.sections(_importance(run), pipeline),
+        sections.slices(table),
+        importance_section.section(_importance(run), pipeline),
         sections.training(journal),
         *tradeoffs.sections(run.name, predictions, table, pipeline, beside),
-        *sections.inside(model, pipeline),
-        *sections.balancing(journal, pipeline),
-        *position_section.sections(model, predictions, scores, pipeline),
+        sections.inside(model, pipeline),
+        sections.balancing(journal, pipeline),
+        position_section.section(model, predictions, scores, pipeline),
     ]
     html = page(
         pipeline.name,
         run=run.name,
-        facts=sections.facts(pipeline, predictions, model, account),
-        objectives=sections.objectives(pipeline, predictions, scores),
+        box=summary(run.name, table, pipeline, predictions, scores, journal),
+        facts=what_was_run.facts(pipeline, predictions, model, account),
+        objectives=what_was_run.objectives(pipeline, predictions, scores),
         shown=shown,
     )
     origin.write_file(run / REPORT, lambda path: path.write_text(html, encoding="utf-8"))
@@ -70,14 +75,16 @@ def page(
     name: str,
     *,
     run: str,
+    box: Summary,
     facts: Mapping[str, str],
-    objectives: Sequence[sections.ObjectiveFacts] = (),
+    objectives: Sequence[what_was_run.ObjectiveFacts] = (),
     shown: Sequence[Section],
     kind: str = "run",
 ) -> str:
-    """Return a page of these sections. Its head shows `name`, then `kind` and `run`: the kind of thing that was run, and its name.
+    """Return a page: the box, these sections, the glossary, and what was run.
 
-    Without `objectives` there is no table of them.
+    The head shows `name`, then `kind` and `run`: the kind of thing that was run, and its name. Without `objectives` there is no table of
+    them.
     """
     specs = {f"{section.anchor}-{place}": figure.spec for section in shown for place, figure in enumerate(section.figures)}
     widgets = [section.widget for section in shown if section.widget is not None]
@@ -86,16 +93,20 @@ def page(
         name=name,
         run=run,
         kind=kind,
+        box=box,
         facts=facts,
         objectives=objectives,
         sections=shown,
         short_names=lambda grid: [short_names(list(grid.others))[other] for other in grid.others],
         legend=LEGEND,
+        terms=terms(),
+        linked=linked,
+        linked_metric=linked_metric,
         figures=inline_json(specs),
         styles=[static(name) for name in _once("page.css", *(widget.style for widget in widgets))],
         data={place: values for widget in widgets for place, values in widget.data.items()},
         vega=script(_vega()),
-        scripts=[script(static(name)) for name in _once("page.js", *(name for widget in widgets for name in widget.scripts))],
+        scripts=[script(static(name)) for name in _once(*SCRIPTS, *(name for widget in widgets for name in widget.scripts))],
     )
     return str(html)
 

@@ -15,7 +15,7 @@ from recsys.evaluation.inputs.scores import Predicted
 from recsys.objectives import Objective
 from recsys.report.figures.figure import Figure, figure, named, records, sentence, whiskers
 from recsys.report.figures.model_figures import position_bias
-from recsys.report.pages.sections import Section
+from recsys.report.pages.section import Section
 from recsys.report.tables.cells import cell_of
 from recsys.report.tables.frame import SPLIT_ORDER
 from recsys.report.training_log import Inside
@@ -24,11 +24,8 @@ OBSERVED, SHOWN, RELEVANT = "observed", "predicted, as shown", "predicted, posit
 FROM_LOG, FROM_MODEL = "observed / relevance", "predicted / relevance"
 
 
-def sections(model: Inside | None, predictions: pa.Table, scores: Scores, pipeline: Pipeline) -> list[Section]:
-    """Return the section on the latest split in the predictions. There is none where nothing is known about positions.
-
-    `scores` are those of `predictions`.
-    """
+def section(model: Inside | None, predictions: pa.Table, scores: Scores, pipeline: Pipeline) -> Section:
+    """Return the section on the latest split in the predictions. `scores` are those of `predictions`."""
     observed = _observed(predictions, scores, pipeline) if schema.POSITION in predictions.column_names else []
     learned = position_bias(model) if model is not None else []
     about = []
@@ -44,7 +41,10 @@ def sections(model: Inside | None, predictions: pa.Table, scores: Scores, pipeli
             "Position bias: what a position on a device adds to a logit. Dashed: the learned value of a missing position, with which lists"
             " are ranked."
         )
-    return [Section("bias", "Position", " ".join(about), figures=[*observed, *learned])] if about else []
+    if not about:
+        return Section("bias", "Position", nothing="The log has no position, or no objective depends on it.")
+    gist = f"what is seen at each position; {len(learned)} learned biases" if learned else "what is seen at each position"
+    return Section("bias", "Position", " ".join(about), gist=gist, figures=[*observed, *learned])
 
 
 def _observed(predictions: pa.Table, scores: Scores, pipeline: Pipeline) -> list[Figure]:

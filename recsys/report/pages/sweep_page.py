@@ -10,7 +10,8 @@ import pyarrow as pa
 from recsys import artifacts, schema
 from recsys.report.figures.front_figures import VERDICTS, by_seed, number_name, planes
 from recsys.report.pages.page import page
-from recsys.report.pages.sections import Section
+from recsys.report.pages.section import Section
+from recsys.report.pages.summary import Summary
 from recsys.report.tables.cells import Cell, Matrix, cell_of
 
 MAX_BY = 3  # most names of dominating points in a cell of a table; all are in sweep.parquet
@@ -18,7 +19,9 @@ MAX_BY = 3  # most names of dominating points in a cell of a table; all are in s
 
 def write_sweep(path: Path, rows: pa.Table, name: str, facts: Mapping[str, str], *, fingerprint: str) -> None:
     """Write the page of a sweep. `rows` have the form of `schema.SWEEP`, `facts` are term → text."""
-    html = page(name, run=path.parent.name, facts=facts, shown=_sections(rows.to_pandas()), kind="sweep")
+    table = rows.to_pandas()
+    box = Summary(sentences=_words(table))
+    html = page(name, run=path.parent.name, box=box, facts=facts, shown=_sections(table), kind="sweep")
     artifacts.write_file(path, lambda draft: draft.write_text(html, encoding="utf-8"), stage="sweep", fingerprint=fingerprint)
 
 
@@ -40,14 +43,14 @@ def _sections(table: pd.DataFrame) -> list[Section]:
     matrices = {f"Every point on {_judging(table)} days, those on the Pareto front first": _matrix(table)}
     if _later(table):
         matrices[f"The same points on {_later(table)} days, which were not used for the verdicts"] = _later_matrix(table)
-    shown = [Section("front", "The Pareto front", " ".join(_words(table)), matrices=matrices)]
+    shown = [Section("front", "The Pareto front", is_open=True, matrices=matrices)]
     if drawn := planes(points):
         about = (
             "A point is a config. Its cross is the interval of its difference to the mean of all points, in each of the two numbers: noise"
             " of users and seeds that moves all points alike is not in it. Dashed: the edge of what is worse in both numbers than some"
             " point. With more than two objectives, a point behind the edge can be on the front because of another objective."
         )
-        shown.append(Section("planes", "Two numbers at a time", about, figures=drawn, wide=True))
+        shown.append(Section("planes", "Two numbers at a time", about, gist=f"{len(drawn)} planes", figures=drawn, wide=True))
     about = (
         "Standard deviations: of a number of one run over users (which users happen to be in the test), and over seeds (which seed a"
         " training happens to start from); and of the difference of two points, over both where there are several seeds. A difference below"
@@ -56,8 +59,14 @@ def _sections(table: pd.DataFrame) -> list[Section]:
     )
     matrices = {"Noise, as standard deviations": _noise(table)}
     shown += [
-        Section("noise", "Noise", about, matrices=matrices, figures=by_seed(points, runs), wide=True),
-        Section("hypervolume", "Hypervolume", _volume_words(table), matrices={"Ends of the scale, on the same rows": _ends(table)}),
+        Section("noise", "Noise", about, gist="of users and seeds", matrices=matrices, figures=by_seed(points, runs), wide=True),
+        Section(
+            "hypervolume",
+            "Hypervolume",
+            _volume_words(table),
+            gist="one number for all points",
+            matrices={"Ends of the scale, on the same rows": _ends(table)},
+        ),
     ]
     return shown
 

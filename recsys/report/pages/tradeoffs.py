@@ -10,7 +10,6 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,14 @@ from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
 from recsys.report.pages.examples import Shown, shown_lists
 from recsys.report.pages.page_sample import Sample, most_rows, same_rows, take_sample
-from recsys.report.pages.sections import Section, Widget
+from recsys.report.pages.section import Section, Widget
+from recsys.report.pages.slider_range import travels
 from recsys.report.tables.cells import grid
 from recsys.report.tables.frame import short_names, whole
 from recsys.report.templates import inline_json, render
 
 MIXES = 300  # random sets of weights behind the reader's point
 EVENNESS = 0.7  # of the Dirichlet distribution of these sets: below 1, some objectives count for much and others for little
-REACH = 3.0  # a slider's end pulls on the order this many times as strongly as all of the run's own weights together
 UNKNOWN = 255  # the byte for an unknown binary label
 
 
@@ -51,25 +50,29 @@ class Beside:
 
 
 def sections(run: str, predictions: pa.Table, table: pd.DataFrame, pipeline: Pipeline, beside: Beside) -> list[Section]:
-    """Return the trade-offs and the example lists of a run. There are none with one objective: no weight changes its order.
+    """Return the trade-offs of a run, and its example lists where there are some.
 
     `table` is the run's `frame`. Raises DataError where a row lacks a prediction, or another run scored other impressions.
     """
     objectives = pipeline.objective
     if len(objectives) < 2:
-        return []
+        return [_none("There is one objective: no weight changes its order.")]
     sample = take_sample(predictions, objectives, run, most=most_rows(objectives), seed=pipeline.seed)
     if not len(sample.rows):
-        return []
+        return [_none(f"Every list is longer than the {most_rows(objectives):,} rows that fit into a page.")]
     metrics, left_out = _split_by_sense(chosen_metrics(pipeline), sample.rows)
     if not metrics:
-        return []
+        return [_none(f"No objective has one of {', '.join(metric.name for metric in left_out)} on these days, or none is asked for.")]
     runs = {name: same_rows(sample, scored, objectives, name) for name, scored in beside.predictions.items()}
     payload = data(sample, objectives, metrics, runs, seed=pipeline.seed)
     lists = shown_lists(sample, objectives, beside.examples, zone=pipeline.zone, seed=pipeline.seed)
     payload["metrics"] = [each | _known(table, sample, each["name"], objectives) for each in payload["metrics"]]
     payload["lists"] = [shown.as_json() for shown in lists]
     return [_tradeoffs(sample, payload, [*metrics, *left_out], pipeline), *_examples(lists, pipeline)]
+
+
+def _none(why: str) -> Section:
+    return Section("tradeoffs", "Trade-offs", nothing=why)
 
 
 def chosen_metrics(pipeline: Pipeline) -> list[Metric]:
@@ -99,8 +102,9 @@ def _tradeoffs(sample: Sample, payload: dict[str, Any], metrics: Sequence[Metric
         chance=f"{pipeline.evaluate.top_percent[0]:g}%" if pipeline.evaluate.top_percent else None,
         is_test=split == schema.TEST,
     )
-    widget = Widget(markup, "tradeoffs.css", ("tradeoffs.js", "plane.js"), {"tradeoffs-data": inline_json(payload)})
-    return Section("tradeoffs", "Trade-offs", about, widget=widget)
+    widget = Widget(markup, "tradeoffs.css", ("tradeoffs.js", "plane.js", "share.js"), {"tradeoffs-data": inline_json(payload)})
+    gist = f"{len(payload['objectives'])} sliders: the weights of the one order"
+    return Section("tradeoffs", "Trade-offs", about, gist=gist, widget=widget)
 
 
 def _split_by_sense(metrics: Sequence[Metric], rows: FusedRows) -> tuple[list[Metric], list[Metric]]:
@@ -150,7 +154,8 @@ def _examples(lists: Sequence[Shown], pipeline: Pipeline) -> list[Section]:
         " seen, so no order can be judged by one list."
     )
     markup = render("examples.html")
-    return [Section("lists", "Example lists", about, widget=Widget(markup, "examples.css", ("examples.js",)))]
+    widget = Widget(markup, "examples.css", ("examples.js",))
+    return [Section("lists", "Example lists", about, gist=f"{len(lists)} users, three orders each", widget=widget)]
 
 
 # --- What the page computes with ----------------------------------------------------------------------------------
@@ -161,9 +166,9 @@ def data(
     rows = sample.rows
     own_K = np.array([objective.fusion_weight for objective in objectives])
     spread_K = rows.spread()
-    total = float(own_K @ spread_K) or 1.0
     mixes_MK = mixes(own_K, spread_K, seed)
     judged = [OrderMetric(rows, metric) for metric in metrics]
+    travel = travels(rows, judged[0], own_K)
     names = short_names(list(runs))
     return {
         "objectives": [
@@ -173,7 +178,8 @@ def data(
                 "better": objective.better,
                 "weight": objective.fusion_weight,
                 "spread": float(spread_K[k]),
-                "most": _round_up(max(2 * objective.fusion_weight, REACH * total / spread_K[k])),
+                "unit": travel[k].unit,
+                "last": travel[k].last,
                 "toml": objective_toml(objective),
             }
             for k, objective in enumerate(objectives)
@@ -237,9 +243,3 @@ def _packed(values_N: np.ndarray[Any, Any], kind: str) -> str:
 
 def _short(values_K: FloatArray) -> list[float]:
     return [float(f"{value:.5g}") for value in values_K]
-
-
-def _round_up(value: float) -> float:
-    """Round up to 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** floor(log10(value))
-    return next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= value * (1 - 1e-9))

@@ -1,8 +1,9 @@
-// Draws every figure with the page's own colours, again when the reader switches between light and dark.
+// Draws a figure when its section is opened, with the page's own colours, and again when the reader switches between light and dark.
 "use strict";
 
 const specs = JSON.parse(document.getElementById("figures").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const drawn = new Set();
 
 function config() {
   const style = getComputedStyle(document.documentElement);
@@ -21,13 +22,20 @@ function config() {
   };
 }
 
-function draw() {
+function draw(nodes) {
   const options = { mode: "vega-lite", renderer: "svg", actions: false, ast: true, config: config(), tooltip: { theme: dark.matches ? "dark" : "light" } };
-  for (const node of document.querySelectorAll("[data-figure]")) vegaEmbed(node, specs[node.dataset.figure], options);
+  for (const node of nodes) {
+    drawn.add(node);
+    vegaEmbed(node, specs[node.dataset.figure], options);
+  }
 }
 
-dark.addEventListener("change", draw);
-draw();
+// A folded figure has no width to be drawn in.
+function drawOpen() { draw([...document.querySelectorAll("details[open] [data-figure]")].filter((node) => !drawn.has(node))); }
+
+document.addEventListener("toggle", drawOpen, true);
+dark.addEventListener("change", () => draw(drawn));
+drawOpen();
 
 // The rows that a figure draws, as a table under it. A set of one column is decoration: a zero line, a diagonal.
 function rowsOf(spec) {
@@ -41,18 +49,20 @@ function rowsOf(spec) {
   return [...found.values()];
 }
 
-// Six digits: more would hide the columns beside it. The whole number is in the tooltip.
+// Six digits: more would hide the columns beside it. The whole number is in the tooltip and in the CSV.
 const written = (cell) => (typeof cell === "number" && !Number.isInteger(cell) ? String(Number(cell.toPrecision(6))) : String(cell ?? "–"));
 
 function tableOf(rows) {
   const table = document.createElement("table"), columns = Object.keys(rows[0]);
   const line = (section, tag, cells) => {
     const row = section.insertRow();
-    for (const cell of cells) {
+    cells.forEach((cell, at) => {
       const place = row.appendChild(document.createElement(tag));
       place.textContent = written(cell);
+      place.dataset.label = columns[at];
+      if (typeof cell === "number" || cell === null) place.dataset.number = cell ?? "";
       if (place.textContent !== String(cell ?? "–")) place.title = cell;
-    }
+    });
   };
   line(table.createTHead(), "th", columns);
   const body = table.createTBody();
@@ -64,11 +74,15 @@ function toggleRows(button, sets) {
   const open = button.getAttribute("aria-expanded") !== "true";
   button.setAttribute("aria-expanded", String(open));
   if (!open) return button.nextElementSibling.remove();
-  const place = document.createElement("div");
-  Object.assign(place, { className: "scroll rows", tabIndex: 0 });
-  place.setAttribute("role", "region");
-  place.setAttribute("aria-label", button.getAttribute("aria-label"));
-  place.append(...sets.map(tableOf));
+  const place = document.createElement("div"), title = button.getAttribute("aria-label");
+  for (const rows of sets) {
+    const around = place.appendChild(document.createElement("div"));
+    Object.assign(around, { className: "scroll rows", tabIndex: 0 });
+    around.setAttribute("role", "region");
+    around.setAttribute("aria-label", title);
+    const table = around.appendChild(tableOf(rows));
+    addDownload(table, title, around);
+  }
   button.after(place);
 }
 

@@ -105,8 +105,12 @@ const tradeoffs = (() => {
   const { data, state, own, ownValues, presets, set, watch, change, number, percent, sign } = tradeoffs;
   const root = document.getElementById("mix");
   const STEPS = 1000;
-  const weightAt = (step, most) => Number((most * (step / STEPS) ** 2).toPrecision(3)); // small weights are as easy to reach as large ones
-  const stepOf = (weight, most) => Math.round(STEPS * Math.sqrt(Math.min(1, weight / most)));
+  // Even in the objective's share of the pull, with the others at the run's own weights: slider_range.py says how far.
+  const weightAt = (step, { unit, last }) => {
+    const share = (last * step) / STEPS;
+    return Number(((share / (1 - share)) * unit).toPrecision(3));
+  };
+  const stepOf = (weight, { unit, last }) => Math.round(STEPS * Math.min(1, weight / (weight + unit) / last));
   const rows = [...root.querySelectorAll(".objective")].map((node) => {
     const find = (selector) => node.querySelector(selector);
     return { k: Number(node.dataset.k), node, find, slider: find("[type=range]"), box: find("[type=number]") };
@@ -114,7 +118,7 @@ const tradeoffs = (() => {
 
   const withWeight = (k, weight) => state.weights.map((old, at) => (at === k ? weight : old));
   for (const { k, slider, box } of rows) {
-    slider.addEventListener("input", () => set(withWeight(k, weightAt(Number(slider.value), data.objectives[k].most))));
+    slider.addEventListener("input", () => set(withWeight(k, weightAt(Number(slider.value), data.objectives[k]))));
     box.addEventListener("input", () => {
       const weight = box.value === "" ? NaN : Number(box.value);
       const isRight = weight >= 0 && weight <= Number(box.max);
@@ -136,12 +140,12 @@ const tradeoffs = (() => {
   }
 
   function show({ k, node, find, slider, box }) {
-    const { most } = data.objectives[k], metric = state.metric, weight = state.weights[k];
+    const objective = data.objectives[k], metric = state.metric, weight = state.weights[k];
     const pulls = state.weights.map((each, at) => each * data.objectives[at].spread), all = pulls.reduce((sum, pull) => sum + pull, 0);
     const pull = `${all > 0 ? Math.round((100 * pulls[k]) / all) : 0} % of the pull`;
-    const step = stepOf(weight, most);
+    const step = stepOf(weight, objective);
     slider.style.setProperty("--fill", `calc(0.6rem + (100% - 1.2rem) * ${step / STEPS})`);
-    if (document.activeElement !== slider || weightAt(Number(slider.value), most) !== weight) slider.value = step;
+    if (document.activeElement !== slider || weightAt(Number(slider.value), objective) !== weight) slider.value = step;
     slider.setAttribute("aria-valuetext", `${weight}, ${pull}`);
     if (document.activeElement !== box || Number(box.value) !== weight) box.value = weight;
     find(".pull").textContent = pull;
@@ -192,6 +196,14 @@ const tradeoffs = (() => {
       copied.textContent = "copied";
     } catch {
       copied.textContent = document.execCommand("copy") ? "copied" : "selected: copy it with Ctrl+C";
+    }
+  });
+  document.getElementById("mix-link").addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      copied.textContent = "copied";
+    } catch {
+      copied.textContent = "copy it from the address bar";
     }
   });
 

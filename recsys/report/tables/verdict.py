@@ -1,8 +1,10 @@
 """The comparison in plain words, from the same verdicts that the tables mark."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
-from recsys.report.tables.cells import Grid
+from recsys.report.tables.cells import Grid, Line
 from recsys.report.tables.frame import ALL_IMPRESSIONS, BETTER, IN_LISTS, IN_USERS, UNCLEAR, VALUES, WORSE, short_names
 
 WORDS = {BETTER: "better on", WORSE: "worse on", UNCLEAR: "inconclusive on", None: "no verdict on"}
@@ -17,15 +19,15 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Answer:
-    """The verdicts on one question. `found` is verdict → objectives, each with its metric."""
+    """The verdicts on one question. `found` is verdict → objectives in words."""
 
     question: str
-    found: dict[str | None, list[str]]
+    found: dict[str | None, str]
 
     @property
     def parts(self) -> list[tuple[str, str]]:
         """Each verdict that occurs, with its objectives in words."""
-        return [(verdict or "", f"{WORDS[verdict]} {', '.join(names)}") for verdict, names in self.found.items()]
+        return [(verdict or "", f"{WORDS[verdict]} {names}") for verdict, names in self.found.items()]
 
     def __str__(self) -> str:
         return f"{self.question}: {'; '.join(words for _, words in self.parts)}."
@@ -44,13 +46,50 @@ class Comparison:
 
 def comparisons(grid: Grid) -> list[Comparison]:
     """Return one comparison per run compared with, in the order of the grid. In each answer, better comes first."""
+    return _compared(grid, lambda verdict, lines, place: ", ".join(f"{line.objective} ({line.metric})" for line in lines))
+
+
+def brief_comparisons(grid: Grid) -> list[Comparison]:
+    """Return the same comparisons in few words: of what is better and of what is worse the clearest number, of the rest the count.
+
+    The clearest difference is the one that is furthest from 0 in units of its own interval. A question without any verdict is left out
+    beside others that have one.
+    """
+    return [_judged(comparison) for comparison in _compared(grid, _briefly)]
+
+
+def _judged(comparison: Comparison) -> Comparison:
+    judged = [answer for answer in comparison.answers if set(answer.found) != {None}]
+    return Comparison(comparison.other, judged or comparison.answers)
+
+
+def _briefly(verdict: str | None, lines: list[Line], place: int) -> str:
+    if verdict not in (BETTER, WORSE):
+        return f"{len(lines)}"
+    clearest = max(lines, key=lambda line: _clearness(line, place))
+    difference = clearest.differences[place]
+    first = f"{clearest.objective} ({clearest.metric} {difference.text} {difference.interval})"
+    return first + (f" and {len(lines) - 1} more" if len(lines) > 1 else "")
+
+
+def _clearness(line: Line, place: int) -> float:
+    cell = line.differences[place]
+    if cell.value is None or cell.low is None or cell.high is None:
+        return 0.0
+    return abs(cell.value) / (cell.high - cell.low) if cell.high > cell.low else inf
+
+
+def _compared(grid: Grid, words: Callable[[str | None, list[Line], int], str]) -> list[Comparison]:
     names = short_names(list(grid.others))
-    return [Comparison(names[other], _answers(grid, place)) for place, other in enumerate(grid.others)]
+    return [Comparison(names[other], _answers(grid, place, words)) for place, other in enumerate(grid.others)]
 
 
-def _answers(grid: Grid, place: int) -> list[Answer]:
-    found: dict[str | None, dict[str | None, list[str]]] = {scope: {verdict: [] for verdict in WORDS} for scope in QUESTIONS}
+def _answers(grid: Grid, place: int, words: Callable[[str | None, list[Line], int], str]) -> list[Answer]:
+    found: dict[str | None, dict[str | None, list[Line]]] = {scope: {verdict: [] for verdict in WORDS} for scope in QUESTIONS}
     for line in grid.lines:
-        found[line.scope][line.differences[place].verdict].append(f"{line.objective} ({line.metric})")
-    by_question = {QUESTIONS[scope]: {verdict: lines for verdict, lines in of.items() if lines} for scope, of in found.items()}
-    return [Answer(question, of) for question, of in by_question.items() if of]
+        found[line.scope][line.differences[place].verdict].append(line)
+    answers = [
+        Answer(QUESTIONS[scope], {verdict: words(verdict, lines, place) for verdict, lines in of.items() if lines})
+        for scope, of in found.items()
+    ]
+    return [answer for answer in answers if answer.found]

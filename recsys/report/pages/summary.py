@@ -1,0 +1,60 @@
+"""The box on top of a page: what is gained and what is paid, what makes the numbers doubtful, and what to do next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+
+from recsys.config import Pipeline
+from recsys.evaluation import Scores, dominant_users
+from recsys.report.pages.next_steps import Seen, Step, next_steps
+from recsys.report.tables.cells import Grid, grid
+from recsys.report.tables.frame import short_names, splits, whole
+from recsys.report.tables.verdict import Comparison, brief_comparisons
+from recsys.report.training_log import Journal
+
+COMPARED = 3  # other runs that the box compares with; all are in the results
+STEPS = 3  # steps that are seen at once; the others open on demand
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Sentences, comparisons with other runs, warnings, and steps. Each may be missing."""
+
+    sentences: Sequence[str] = ()
+    comparisons: Sequence[Comparison] = ()
+    warnings: Sequence[str] = ()
+    steps: Sequence[Step] = ()
+
+    @property
+    def first_steps(self) -> Sequence[Step]:
+        return self.steps[:STEPS]
+
+    @property
+    def more_steps(self) -> Sequence[Step]:
+        return self.steps[STEPS:]
+
+
+def summary(run: str, table: pd.DataFrame, pipeline: Pipeline, predictions: pa.Table, scores: Scores, journal: Journal | None) -> Summary:
+    """Return the box of a run's page. `table` is the run's `frame`, `scores` are those of `predictions`."""
+    shown = whole(table)
+    main = grid(shown[shown["is_main"] & (shown["split"] == splits(shown)[0])])
+    return Summary(
+        sentences=_values(main) if not main.others else _left_out(main),
+        comparisons=brief_comparisons(main)[:COMPARED],
+        warnings=[f"{each}." for each in dominant_users(predictions, pipeline.objective)],
+        steps=next_steps(Seen(run, pipeline, table, predictions, scores, journal, main)),
+    )
+
+
+def _values(main: Grid) -> list[str]:
+    """Return the first number of each objective in words: what there is to say where nothing is compared."""
+    first = {line.objective: line for line in reversed(main.lines) if line.value.value is not None}
+    said = [f"{line.objective} {line.metric} {line.value}" for line in reversed(first.values())]
+    return [f"{'; '.join(said)}."] if said else []
+
+
+def _left_out(main: Grid) -> list[str]:
+    left = list(short_names(list(main.others)).values())[COMPARED:]
+    return [f"The results also compare with {', '.join(left)}."] if left else []

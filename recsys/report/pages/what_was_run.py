@@ -1,0 +1,99 @@
+"""What was run: the facts about a run and its objectives, the last part of its page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.evaluation import Scores, Target, targets
+from recsys.objectives import Objective
+from recsys.predictions import train_means
+from recsys.report.tables.cells import conditional_words
+from recsys.report.training_log import Inside
+
+
+@dataclass(frozen=True)
+class ObjectiveFacts:
+    """An objective, or its conditional form, with its mean label on the training days and on each scored split (None: not known)."""
+
+    target: Target
+    means: dict[str, float | None]
+
+    @property
+    def name(self) -> str:
+        return self.target.name
+
+    @property
+    def objective(self) -> Objective:
+        return self.target.objective
+
+    @property
+    def conditional(self) -> str | None:
+        """The conditional form in words, None for an objective itself."""
+        return None if self.target.given is None else conditional_words(self.name)
+
+    @property
+    def how(self) -> str:
+        """The options of the objective's kind as text, where they are set: condition, loss, method or levels."""
+        objective = self.objective
+        match objective.kind:
+            case "binary":
+                return "" if objective.given is None or self.target.given else f"given {objective.given}"
+            case "regression":
+                return f"{objective.loss} loss"
+            case "watch_time":
+                return objective.method + (f" by {objective.duration}" if objective.duration else "")
+            case "ordinal":
+                return f"levels {', '.join(f'{level:g}' for level in objective.levels)}"
+
+
+def objectives(pipeline: Pipeline, predictions: pa.Table, scores: Scores) -> list[ObjectiveFacts]:
+    """Return the facts about each objective and conditional form. `scores` are those of `predictions`."""
+    background = train_means(predictions.schema)
+    found = []
+    for target in targets(pipeline.objective):
+        means = {schema.TRAIN: background.get(target.name)}
+        for split in predictions[schema.SPLIT].unique().to_pylist():
+            label_N = scores.label[target.name][is_of(predictions, split)]
+            known_N = label_N[~np.isnan(label_N)]
+            means[split] = float(known_N.mean()) if len(known_N) else None
+        found.append(ObjectiveFacts(target, means))
+    return found
+
+
+def is_of(predictions: pa.Table, split: str) -> NDArray[np.bool_]:
+    """Return for each row whether it belongs to the split."""
+    is_of_N: NDArray[np.bool_] = pc.equal(predictions[schema.SPLIT], split).to_numpy()
+    return is_of_N
+
+
+def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, account: Mapping[str, int] | None) -> dict[str, str]:
+    """Return the facts about the run as term → text."""
+    found: dict[str, str] = {"Log": pipeline.source.kind}
+    if account is not None:
+        found["Rows"] = str(artifacts.RowAccount(**account))
+    found |= {
+        f"{part.capitalize()} days": f"{first} to {last}" if first != last else f"{first}"
+        for part, (first, last) in pipeline.split.parts().items()
+    }
+    counts = predictions[schema.SPLIT].value_counts().to_pylist()
+    found["Impressions scored"] = ", ".join(f"{count['counts']:,} {count['values']}" for count in counts)
+    if model is not None:
+        found["Model"] = f"{model.architecture}, {model.members} ensemble member{'s' if model.members > 1 else ''}"
+        budget = pipeline.model.budget_macs
+        of_budget = f", of a budget of {budget:,} ({model.multiplications / budget:.1%})" if budget else ""
+        found["Multiplications per row"] = f"{model.multiplications:,}{of_budget}"
+        found["Parameters"] = f"{model.parameters.dense:,} dense, {model.parameters.embedding:,} in the embedding table"
+        found["Trained on"] = f"{model.device}, {model.precision}"
+    order = pipeline.train.order
+    found["Training"] = (
+        f"{order} order, {'validation days learned before the test' if pipeline.train.refit else 'no refit'}, seed {pipeline.seed}"
+    )
+    found["Intervals"] = f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over users"
+    found["Versions"] = ", ".join(f"{library} {version}" for library, version in artifacts.versions().items())
+    return found

@@ -1,0 +1,161 @@
+"""The steps that a run's numbers ask for, each rule alone: where it speaks, and where it is silent."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from recsys.config import Pipeline
+from recsys.evaluation import evaluate, read_scores
+from recsys.predictions import assemble
+from recsys.report import frame
+from recsys.report.pages.next_steps import Seen, Step, next_steps, pulls
+from recsys.report.pages.summary import COMPARED, STEPS, Summary, summary
+from recsys.report.tables.cells import grid
+from recsys.report.tables.frame import whole
+from recsys.report.training_log import Journal
+
+DAYS = {"2024-01-03": "validation", "2024-01-04": "test"}
+
+
+def pipeline_of(*objectives: dict, **tables: dict) -> Pipeline:
+    split = {"train": ["2024-01-01", "2024-01-02"], "validation": ["2024-01-03"] * 2, "test": ["2024-01-04"] * 2}
+    named = [{"label": "x = 1", **objective} for objective in objectives]
+    return Pipeline.model_validate({"name": "p", "source": {"kind": "world"}, "split": split, "objective": named, **tables})
+
+
+TWO = pipeline_of({"name": "click"}, {"name": "like", "fusion_weight": 0.5})
+
+
+def scored(pipeline: Pipeline, *, noise: float, seed: int = 1, users: int = 60, off: float = 1.0, opposite: bool = False) -> pa.Table:
+    """Two days of lists. The second objective's label is the first's or its complement, or its own."""
+    rng = np.random.default_rng(seed)
+    tables = []
+    for place, (day, split) in enumerate(DAYS.items()):
+        rows = users * 20
+        taste_N = np.random.default_rng(place).normal(size=rows)
+        click_N = (taste_N + np.random.default_rng(10 + place).normal(size=rows) > 0).astype(np.float32)
+        like_N = 1 - click_N if opposite else (np.random.default_rng(20 + place).random(rows) < 0.3).astype(np.float32)
+        examples = pa.table(
+            {
+                "event_id": np.arange(rows) + 100_000 * place,
+                "user_id": np.arange(rows) % users,
+                "item_id": np.arange(rows) % 17,
+                "timestamp": np.arange(rows) * 1000 + 86_400_000 * place,
+                "request_id": np.arange(rows) % users,
+                "label.click": click_N,
+                "label.like": like_N,
+            }
+        )
+        click = 1 / (1 + np.exp(-(taste_N + noise * rng.normal(size=rows))))
+        values_NK = np.column_stack([np.clip(click * off, 0, 1), np.full(rows, 0.3) * np.exp(0.01 * rng.normal(size=rows))])
+        values_NK = values_NK[:, : len(pipeline.objective)]
+        tables.append(assemble(examples, day=day, split=split, objectives=pipeline.objective, predicted_NV=values_NK, train_means={}))
+    return pa.concat_tables(tables)
+
+
+def seen(pipeline: Pipeline, mine: pa.Table, others: dict[str, pa.Table], journal: Journal | None = None) -> Seen:
+    table = frame(evaluate(mine, pipeline.objective, run="mine-1a", against=others, bootstrap=100))
+    shown = whole(table)
+    main = grid(shown[shown["is_main"] & (shown["split"] == "test")])
+    return Seen("mine-1a", pipeline, table, mine, read_scores(mine, pipeline.objective, "mine", labels=True), journal, main)
+
+
+def steps(*arguments) -> dict[str, Step]:
+    return {step.what: step for step in next_steps(seen(*arguments))}
+
+
+def journal_of(losses: dict[str, list[float]]) -> Journal:
+    curves = [
+        {"member": 0, "phase": "choose", "pass": n + 1, "day": None, "step": n, "part": "validation", "event": "pass",
+         "objective": name, "loss": loss, "auc": None}
+        for name, values in losses.items() for n, loss in enumerate(values)
+    ]  # fmt: skip
+    empty = pd.DataFrame()
+    return Journal(pd.DataFrame(curves), empty, empty)
+
+
+def test_a_run_without_another_one_is_told_to_compare() -> None:
+    found = steps(TWO, scored(TWO, noise=0.3), {})
+    assert "evaluate.baselines" in found["Compare it with something"].command
+    assert "Compare it with something" not in steps(TWO, scored(TWO, noise=0.3), {"gbdt-2b": scored(TWO, noise=2.0)})
+
+
+def test_complements_and_equal_labels_are_noticed() -> None:
+    found = steps(TWO, scored(TWO, noise=0.3, opposite=True), {})
+    assert found["Leave out click or like"].why == "like is the complement of click in all 2,400 rows with both."
+    assert not any(what.startswith("Leave out") for what in steps(TWO, scored(TWO, noise=0.3), {}))
+
+
+def test_an_objective_that_was_best_last_asks_for_more_passes() -> None:
+    shuffled = pipeline_of({"name": "click"}, {"name": "like"}, train={"order": "shuffled", "passes": 3})
+    mine = scored(shuffled, noise=0.3)
+    found = steps(shuffled, mine, {}, journal_of({"click": [0.9, 0.8, 0.7], "like": [0.9, 0.8, 0.85]}))
+    assert found["Train longer"].command == "recsys run PIPELINE.toml --set train.passes=6"
+    assert "loss of click was still falling" in found["Train longer"].why
+    assert "Train longer" not in steps(shuffled, mine, {}, journal_of({"click": [0.9, 0.7, 0.8]}))
+
+
+def test_trees_that_are_ahead_ask_for_more_training_in_time_order_alone() -> None:
+    better, worse = scored(TWO, noise=0.1), scored(TWO, noise=3.0)
+    found = steps(TWO, worse, {"gbdt-2b": better})
+    assert "ahead on click" in found["Try more training"].why
+    assert "Try more training" not in steps(TWO, better, {"gbdt-2b": worse})
+    assert "Try more training" not in steps(TWO, worse, {"other-2b": better})
+    shuffled = pipeline_of({"name": "click"}, {"name": "like"}, train={"order": "shuffled"})
+    assert "Try more training" not in steps(shuffled, scored(shuffled, noise=3.0), {"gbdt-2b": scored(shuffled, noise=0.1)})
+
+
+def test_wide_intervals_and_missing_ones_are_too_little_data() -> None:
+    few = steps(TWO, scored(TWO, noise=0.5, users=40), {"gbdt-2b": scored(TWO, noise=2.0, users=40, seed=2)})
+    (what,) = [what for what in few if what.startswith("Too little data for")]
+    assert "like" in what
+    assert "cannot be told from 0" in few[what].why
+    none = steps(TWO, scored(TWO, noise=0.5, users=3), {"gbdt-2b": scored(TWO, noise=2.0, users=3)})
+    assert "too few users (3)" in none["Too little data for click, like"].why
+    same = steps(TWO, scored(TWO, noise=0.5, users=400), {"gbdt-2b": scored(TWO, noise=0.5, users=400)})
+    assert not any(what.startswith("Too little data") for what in same)
+
+
+def test_the_pull_of_a_weight_is_its_share_of_the_spread_of_the_score() -> None:
+    mine = scored(TWO, noise=0.3)
+    of_test = mine.filter(pa.compute.equal(mine["split"], "test"))
+    spread = [np.log(of_test[f"pred.{name}"].to_numpy()).std() * weight for name, weight in (("click", 1.0), ("like", 0.5))]
+    found = pulls(mine, read_scores(mine, TWO.objective, "mine", labels=True), TWO.objective, "test")
+    assert found == pytest.approx({"click": spread[0] / sum(spread), "like": spread[1] / sum(spread)})
+    command = steps(TWO, mine, {})["Choose the trade-off"].command
+    assert command == "recsys fuse mine-1a --maximise like --no-worse 'click=-1%'"
+
+
+def test_one_order_of_one_objective_has_no_trade_off() -> None:
+    one = pipeline_of({"name": "click"})
+    assert "Choose the trade-off" not in steps(one, scored(one, noise=0.3), {})
+    unused = pipeline_of({"name": "click"}, {"name": "like", "fusion_weight": 0})
+    assert "Choose the trade-off" not in steps(unused, scored(unused, noise=0.3), {})
+
+
+def test_predictions_that_are_wrong_on_average_ask_for_calibration() -> None:
+    found = steps(TWO, scored(TWO, noise=0.3, off=0.6), {})
+    assert found["Calibrate"].why.startswith("Predictions are wrong on average: click Σp/Σy .5")
+    calibrated = pipeline_of({"name": "click"}, {"name": "like"}, evaluate={"calibrate": "platt"})
+    assert "Calibrate" not in steps(calibrated, scored(calibrated, noise=0.3, off=0.6), {})
+
+
+def test_the_box_names_three_runs_and_the_clearest_numbers() -> None:
+    mine = scored(TWO, noise=0.1)
+    others = {f"run{n}-{n}a": scored(TWO, noise=1.0 + n, seed=n) for n in range(4)}
+    looked = seen(TWO, mine, others)
+    box = summary("mine-1a", looked.table, TWO, mine, looked.scores, None)
+    assert [comparison.other for comparison in box.comparisons] == ["run0", "run1", "run2"]
+    assert len(box.comparisons) == COMPARED
+    assert list(box.sentences) == ["The results also compare with run3."]
+    line = next(line for line in looked.main.lines if (line.objective, line.metric) == ("click", "auc"))
+    cell = line.differences[0]
+    assert f"Finding who will: better on click (auc {cell.text} {cell.interval})" in str(box.comparisons[0])
+
+
+def test_steps_beyond_the_first_open_on_demand() -> None:
+    many = [Step(str(n), "why") for n in range(STEPS + 2)]
+    box = Summary(steps=many)
+    assert [*box.first_steps, *box.more_steps] == many
+    assert len(box.first_steps) == STEPS
