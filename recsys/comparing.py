@@ -13,7 +13,7 @@ from recsys.errors import ConfigError
 from recsys.evaluation import Judged
 from recsys.judge import judged_on, judging
 from recsys.list_metrics import ListMetric
-from recsys.other_system import ENOUGH, Joined, join
+from recsys.other_system import Joined, join
 from recsys.progress import Console
 from recsys.runs import pipeline_of
 from recsys.stages import contents
@@ -64,10 +64,8 @@ def compare_with_file(
     of_split = pa.compute.field(schema.SPLIT) == split
     ours = artifacts.read_table(runs[0] / PREDICTIONS).filter(of_split)
     joined = join(ours, file, key, pipeline.objective, sources.time_options(pipeline))
-    _say_coverage(joined, file, split, console)
-    if joined.without_rank:
-        lacking = ", ".join(joined.without_rank)
-        console.say(f"{file}: has no {lacking} (the prediction with the position missing); lists are ordered by pred.X on both sides")
+    for line in joined.said(file, f"{split} impressions"):
+        console.say(line)
     judged = _judged_by_file(pipeline, joined, metrics, file)
     name = file.stem if file.stem not in [run.name for run in runs] else file.name
     ids = joined.ours[schema.EVENT_ID].combine_chunks()
@@ -93,22 +91,11 @@ def compare_with_file(
     return rows
 
 
-def _say_coverage(joined: Joined, file: Path, split: str, console: Console) -> None:
-    rest = f"; {joined.unknown:,} further rows of the file are of other impressions" if joined.unknown else ""
-    console.say(f"{file}: has {len(joined.ours):,} of the run's {joined.rows:,} {split} impressions ({joined.coverage:.1%}){rest}")
-    if joined.coverage < ENOUGH:
-        expected = f"expected {ENOUGH:.0%} or more: the others may differ from these"
-        console.say(f"warning: {file}: found {joined.coverage:.1%} of the impressions, {expected}")
-
-
 def _judged_by_file(pipeline: Pipeline, joined: Joined, metrics: Sequence[str], file: Path) -> tuple[Judged, ...]:
     """Return the numbers that both sides have: of objectives that the file predicts, and of the fused order where it has one."""
-    by_prediction = {metric.name for metric in evaluation.METRICS}
 
     def can(judged: Judged) -> bool:
-        of_order = judged.metric.name not in by_prediction
-        chain = (judged.target.objective.name, *([judged.target.given] if judged.target.given else []))
-        return joined.has_order if of_order else all(name in joined.predicted for name in chain)
+        return joined.has(judged.metric.name, judged.target.name)
 
     order = [str(ListMetric("captured", percent=percent)) for percent in pipeline.evaluate.top_percent[:1]] if joined.has_order else []
     if metrics:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
@@ -38,6 +39,25 @@ def metrics_of(
         target_temperature=options.target_temperature,
         metrics=metrics,
     )
+
+
+def metrics_against_file(pipeline: Pipeline, predictions: pa.Table, file: Path, *, run: str, console: Console) -> pa.Table:
+    """Return the long rows of the differences of a run's predictions to another system's scores, under the name of their file.
+
+    The differences are on the impressions that both have, of the objectives that the file predicts, and of the fused order where the file
+    has one. Raise what `other_system.join` raises.
+    """
+    from recsys import sources
+    from recsys.other_system import join, parsed_key
+
+    key = parsed_key(pipeline.evaluate.against_key, "evaluate.against_key")
+    joined = join(predictions, file, key, pipeline.objective, sources.time_options(pipeline))
+    for line in joined.said(file, "scored impressions"):
+        console.say(line)
+    rows = metrics_of(pipeline, joined.ours.drop_columns(joined.without_rank), run=run, against={file.name: joined.theirs})
+    differences = rows.filter(pc.equal(rows["against"], file.name))
+    numbers = zip(differences["metric"].to_pylist(), differences["objective"].to_pylist(), strict=True)
+    return differences.filter(pa.array([joined.has(*number) for number in numbers], pa.bool_()))
 
 
 def what_calibration_changed(pipeline: Pipeline, predictions: pa.Table, *, run: str) -> pa.Table:

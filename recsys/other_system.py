@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from recsys import schema, sources
 from recsys.config import TimeOptions
 from recsys.errors import ConfigError, DataError, Place, data_error, nearest
+from recsys.evaluation import METRICS
 from recsys.objectives import Objective
 
 KEYS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP, schema.REQUEST_ID, schema.POSITION)
 ENOUGH = 0.95  # share of the run's impressions below which a comparison is warned of
 _ALL = 1 << 62  # rows
+_BY_PREDICTION = {metric.name for metric in METRICS}  # the others are of the fused order, or of the policy that it makes
 _EXACT = 2**53  # from here on a double no longer holds every whole number
 
 
@@ -41,20 +43,38 @@ class Joined:
     def coverage(self) -> float:
         return len(self.ours) / self.rows
 
+    def has(self, metric: str, target: str) -> bool:
+        """Return whether the other system has what a number of an objective, or of a conditional form, needs: predictions, or an order."""
+        if metric not in _BY_PREDICTION:
+            return self.has_order
+        return all(name in self.predicted for name in schema.conditional_parts(target) or (target,))
+
     @property
     def without_rank(self) -> list[str]:
         """The columns `rank.X` of the run that the other system has no like of. Lists are then ordered by `pred.X` on both sides."""
         ranks = [schema.rank_column(name) for name in self.predicted]
         return [rank for rank in ranks if rank in self.ours.column_names and rank not in self.theirs.column_names]
 
+    def said(self, file: Path, impressions: str) -> list[str]:
+        """Return in words how many of the run's `impressions` the file has, and what is compared otherwise than in the run."""
+        rest = f"; {self.unknown:,} further rows of the file are of other impressions" if self.unknown else ""
+        words = [f"{file}: has {len(self.ours):,} of the run's {self.rows:,} {impressions} ({self.coverage:.1%}){rest}"]
+        if self.coverage < ENOUGH:
+            expected = f"expected {ENOUGH:.0%} or more: the others may differ from these"
+            words.append(f"warning: {file}: found {self.coverage:.1%} of the impressions, {expected}")
+        if self.without_rank:
+            lacking = ", ".join(self.without_rank)
+            words.append(f"{file}: has no {lacking} (the prediction with the position missing); lists are ordered by pred.X on both sides")
+        return words
 
-def parsed_key(text: str) -> dict[str, str]:
-    """Return our column → theirs, from `user_id,item_id=vid,timestamp`. Raises ConfigError with every problem found."""
+
+def parsed_key(text: str, option: str = "--key") -> dict[str, str]:
+    """Return our column → theirs, from `user_id,item_id=vid,timestamp`. Raises ConfigError with every problem found, each at `option`."""
     pairs = [part.strip().partition("=") for part in text.split(",")]
     key = {ours.strip(): (theirs if equals else ours).strip() for ours, equals, theirs in pairs}
-    problems = [f'--key: found "{ours}", expected one of {", ".join(KEYS)}{nearest(ours, KEYS)}' for ours in key if ours not in KEYS]
+    problems = [f'{option}: found "{ours}", expected one of {", ".join(KEYS)}{nearest(ours, KEYS)}' for ours in key if ours not in KEYS]
     if len(key) < len(pairs):
-        problems.append(f"--key: found a column twice in {text}, expected each once")
+        problems.append(f"{option}: found a column twice in {text}, expected each once")
     if problems:
         raise ConfigError(problems)
     return key

@@ -1,10 +1,18 @@
 """[evaluate]: the metrics, their intervals, and the runs to compare with."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from recsys.options import Options
+
+_ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".gz", ".bz2", ".xz", ".zst")
+
+
+def names_file(name: str) -> bool:
+    """Return whether an entry of `against` names a file: it holds a slash, or ends as files of scores do."""
+    return "/" in name or name.endswith(_ENDINGS)
 
 
 class Evaluate(Options):
@@ -16,7 +24,12 @@ class Evaluate(Options):
         default=("popularity", "gbdt"), description="Baselines that the run is compared with; single_task: this model, sharing nothing."
     )
     against: tuple[str, ...] = Field(
-        default=(), description="Names of scored runs of this pipeline to compare this one with, such as a single_task one; empty: none."
+        default=(),
+        description="Scored runs of this pipeline by name, and files of another system's scores, to compare this run with; empty: none.",
+    )
+    against_key: str = Field(
+        default="event_id",
+        description="Columns by which the files of `against` know an impression, as in `user_id=uid,item_id=vid,timestamp`.",
     )
     importance: bool = Field(default=True, description="Whether the page shows the importance of groups of features, by permutation.")
     importance_rows: PositiveInt = Field(
@@ -38,9 +51,22 @@ class Evaluate(Options):
         description="Kind of the maps that calibrate predictions, fitted on validation days; platt: for binary objectives only.",
     )
 
+    @property
+    def runs_against(self) -> tuple[str, ...]:
+        """The names of runs in `against`."""
+        return tuple(name for name in self.against if not names_file(name))
+
+    @property
+    def files_against(self) -> tuple[Path, ...]:
+        """The files in `against`."""
+        return tuple(Path(name) for name in self.against if names_file(name))
+
     @model_validator(mode="after")
     def _each_once(self) -> "Evaluate":
         for name, found in (("list_k", self.list_k), ("top_percent", self.top_percent), ("against", self.against)):
             if len(set(found)) < len(found):
-                raise ValueError(f"found {name} = {list(found)}, expected each {'run' if name == 'against' else 'number'} once")
+                raise ValueError(f"found {name} = {list(found)}, expected each {'run or file' if name == 'against' else 'number'} once")
+        names = [file.name for file in self.files_against]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"found against = {list(self.against)}, expected files of different names, not {', '.join(twice)} twice")
         return self

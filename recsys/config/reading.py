@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from recsys.config.evaluate_options import names_file
 from recsys.config.pipeline import Pipeline
 from recsys.config.problems import problems_of
 from recsys.config.sound import sound_part
@@ -83,7 +84,7 @@ _PATHS = {("balance", "worst_case"): _BALANCE_PATHS, ("train",): _TRAIN_PATHS}  
 
 
 def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a copy with every path of [source], of its feedback, of [balance.worst_case] and of [train] joined to `folder`."""
+    """Return a copy with every path of [source], of its feedback, of [balance.worst_case], [train] and [evaluate] joined to `folder`."""
 
     def joined(table: Any, keys: Sequence[str]) -> Any:
         if not isinstance(table, dict):
@@ -99,7 +100,16 @@ def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
         raw["balance"] = {**raw["balance"], "worst_case": joined(raw["balance"]["worst_case"], _BALANCE_PATHS)}
     if "train" in raw:
         raw["train"] = joined(raw["train"], _TRAIN_PATHS)
+    if isinstance(raw.get("evaluate"), dict) and "against" in raw["evaluate"]:
+        raw["evaluate"] = {**raw["evaluate"], "against": _absolute_files(raw["evaluate"]["against"], folder)}
     return raw
+
+
+def _absolute_files(against: Any, folder: Path) -> Any:
+    """Return evaluate.against with its files joined to `folder`. Names of runs stay."""
+    if not isinstance(against, list):
+        return against  # reported when the options are checked
+    return [str(folder / entry) if isinstance(entry, str) and names_file(entry) else entry for entry in against]
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:
@@ -115,6 +125,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise ValueError(f"expected the name of an entry and one of its keys behind {'.'.join(parents)}")
     value = toml_value(text)
     is_path = last in (_SOURCE_PATHS if parents[:1] == ["source"] else _PATHS.get(tuple(parents), ()))
+    if [*parents, last] == ["evaluate", "against"]:
+        value = _absolute_files(value, Path.cwd())
     table[last] = str(Path(value).absolute()) if is_path and isinstance(value, str) else value
 
 

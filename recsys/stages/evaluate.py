@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
-from recsys.judge import metrics_of, warn_of_run, what_calibration_changed
+from recsys.judge import metrics_against_file, metrics_of, warn_of_run, what_calibration_changed
 from recsys.stages.baselines import baseline_run, kinds_of, shared_kinds
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import CALIBRATION_CHANGE, METRICS, PREDICTIONS, RUNS
@@ -17,15 +18,19 @@ from recsys.workspace import CALIBRATION_CHANGE, METRICS, PREDICTIONS, RUNS
 
 def compared_with(job: Job) -> list[Path]:
     """Return the runs that this one is compared with: its baselines, then those of evaluate.against."""
-    named = [job.folder / RUNS / name for name in job.pipeline.evaluate.against]
+    named = [job.folder / RUNS / name for name in job.pipeline.evaluate.runs_against]
     return [*(baseline_run(job, kind) for kind in kinds_of(job.pipeline)), *named]
 
 
 def require_named_runs(job: Job) -> None:
-    """Raise ConfigError, naming all at once, where a run of evaluate.against is the run itself or has no predictions."""
-    problems = []
+    """Raise ConfigError, naming all at once, where evaluate.against names the run itself, a run without predictions, or no file."""
+    problems = [
+        f"evaluate.against: found no file {file}, expected another system's scores. Fix: check the path"
+        for file in job.pipeline.evaluate.files_against
+        if not file.is_file()
+    ]
     scored = sorted(path.parent.name for path in job.folder.glob(f"{RUNS}/*/{PREDICTIONS}"))
-    for name in job.pipeline.evaluate.against:
+    for name in job.pipeline.evaluate.runs_against:
         if name == job.run.name:
             problems.append(f"evaluate.against: found {name}, the run itself, expected others. Fix: leave it out, or another --run")
         elif name not in scored:
@@ -51,9 +56,20 @@ def _written(job: Job, run: Path) -> list[Path]:
 def _parts(job: Job, options: Pipeline) -> list[Part]:
     require_named_runs(job)
     return [
-        EVALUATE.part(options, f"evaluate {run.name}", _written(job, run), contents([of / PREDICTIONS for of in (run, *against)]))
+        EVALUATE.part(
+            options,
+            f"evaluate {run.name}",
+            _written(job, run),
+            contents([of / PREDICTIONS for of in (run, *against)]) | (_states(job) if run == job.run else {}),
+        )
         for run, against in _against(job).items()
     ]
+
+
+def _states(job: Job) -> dict[str, str]:
+    """Return what tells another version of a file that the run is held against, as for the files of a source: its size and its time."""
+    found = {file.name: file.stat() for file in job.pipeline.evaluate.files_against}
+    return {name: artifacts.fingerprint([state.st_size, state.st_mtime_ns]) for name, state in found.items()}
 
 
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
@@ -62,16 +78,18 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
         run = part.writes[0].parent
         artifacts.remove(run / CALIBRATION_CHANGE)
         with timed(job, part.name):
-            _evaluate(options, run, against[run], part.origin)
+            _evaluate(options, run, against[run], options.evaluate.files_against if run == job.run else (), part.origin, job)
 
 
-def _evaluate(options: Pipeline, run: Path, against: Sequence[Path], origin: Origin) -> None:
+def _evaluate(options: Pipeline, run: Path, against: Sequence[Path], files: Sequence[Path], origin: Origin, job: Job) -> None:
     predictions = artifacts.read_table(run / PREDICTIONS)
     others: Mapping[str, object] = {other.name: artifacts.read_table(other / PREDICTIONS) for other in against}
     if options.evaluate.calibrate != "none":
         change = what_calibration_changed(options, predictions, run=run.name)
         origin.write_file(run / CALIBRATION_CHANGE, lambda draft: pq.write_table(change, draft))
     rows = metrics_of(options, predictions, run=run.name, against=others)
+    of_files = [metrics_against_file(job.pipeline, predictions, file, run=run.name, console=job.console) for file in files]
+    rows = pa.concat_tables([rows, *of_files])
     origin.write_file(run / METRICS, lambda draft: pq.write_table(rows, draft))
 
 
@@ -87,7 +105,10 @@ EVALUATE = Stage(
     options=(
         "seed",
         *(f"objective.{name}" for name in ("name", "kind", "given", "levels", "group", "better")),
-        *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "list_k", "top_percent", "target_temperature", "calibrate")),
+        *(
+            f"evaluate.{name}"
+            for name in ("bootstrap", "confidence", "list_k", "top_percent", "target_temperature", "calibrate", "against_key")
+        ),
     ),
     places=("evaluate.baselines", "evaluate.against", "model.architecture"),
     reads=lambda job: [run / PREDICTIONS for run in (job.run, *(baseline_run(job, kind) for kind in kinds_of(job.pipeline)))],

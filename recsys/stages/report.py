@@ -60,9 +60,10 @@ REPORT_STAGE = Stage(
     version=4,
     options=(
         *("name", "seed", "source.kind", "source.time", "split", "objective"),
-        *("model.budget_macs", "balance.method", "train.order", "train.passes", "train.day_passes", "train.refit"),
+        *("model.budget_macs", "balance.method", "train.order", "train.refit"),
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "importance", "list_k", "top_percent", "calibrate")),
     ),
+    free=("train.passes", "train.day_passes"),  # they count among the inputs: another number of passes is another model
     places=("evaluate.baselines", "evaluate.against", "model.architecture"),
     reads=_reads,
     writes=lambda job: [job.run / REPORT],

@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from recsys.cli import run_command
 from recsys.comparing import compare_with_file
 from recsys.progress import Console
+from tests.pipelines.test_whole_path import TINY
+from tests.report.test_page import Page
 
 
 @pytest.fixture
@@ -71,3 +74,47 @@ def test_a_score_alone_is_judged_by_its_order(
 def test_one_run_alone_needs_a_file(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["compare", "first", "--workspace", str(tiny.parent)]) == 2
     assert "found one run, expected two or more, or --predictions FILE" in capsys.readouterr().err
+
+
+def test_a_file_stands_on_the_page_beside_the_baselines(
+    tiny: Path, test_rows: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    theirs = (
+        test_rows[["user_id", "item_id", "timestamp"]].assign(**{"pred.click": rng.random(len(test_rows))}).sample(frac=0.9, random_state=1)
+    )
+    theirs.rename(columns={"user_id": "uid"}).to_csv(tmp_path / "today-v2.csv", index=False)
+    file = tmp_path / "today-v2.csv"
+    options = [f'evaluate.against=["{file}"]', "evaluate.against_key=user_id=uid,item_id,timestamp"]
+    arguments = ["run", TINY, "--workspace", str(tiny.parent), "--run", "first", *(part for one in options for part in ("--set", one))]
+    assert run_command(arguments) == 0
+    said = capsys.readouterr().out
+    assert f"has {len(theirs):,} of the run's " in said
+    assert "vs today-v2.csv" in said
+    rows = pq.read_table(tiny / "runs" / "first" / "metrics.parquet").to_pandas()
+    of_file = rows[rows["against"] == "today-v2.csv"]
+    assert set(of_file["objective"]) == {"click"}
+    assert not of_file["metric"].str.startswith(("captured", "ndcg")).any()  # it has no order of its own
+    whole = of_file[of_file["day"].isna() & (of_file["slice"] == "all") & (of_file["split"] == "test")].set_index("metric")
+    both = test_rows.merge(theirs, on=["user_id", "item_id", "timestamp"], suffixes=("", ".theirs"))
+    expected = roc_auc_score(both["label.click"], both["pred.click"]) - roc_auc_score(both["label.click"], both["pred.click.theirs"])
+    assert whole.loc["auc", "value"] == pytest.approx(expected)
+    assert whole.loc["auc", "n"] == len(theirs)
+    page = Page((tiny / "runs" / "first" / "report.html").read_text(encoding="utf-8")).text
+    assert "Against today-v2.csv." in page
+    assert f"today-v2.csv has {len(theirs):,} of {len(test_rows):,} test impressions; differences to it are on those." in page
+    assert run_command(arguments) == 0
+    assert "evaluate first: fresh" not in capsys.readouterr().err
+    theirs.assign(**{"pred.click": 0.5}).rename(columns={"user_id": "uid"}).to_csv(file, index=False)
+    assert run_command(arguments) == 0
+    again = pq.read_table(tiny / "runs" / "first" / "metrics.parquet").to_pandas()
+    assert (again.loc[(again["against"] == "today-v2.csv") & (again["metric"] == "auc"), "value"] != 0).any()
+
+
+def test_what_is_wrong_with_a_file_is_said_before_anything_runs(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["run", TINY, "--workspace", str(tiny.parent), "--run", "first", "--set"]
+    assert run_command([*arguments, f'evaluate.against=["{tmp_path}/gone.csv"]']) == 2
+    assert f"evaluate.against: found no file {tmp_path}/gone.csv" in capsys.readouterr().err
+    (tmp_path / "a").mkdir()
+    assert run_command([*arguments, f'evaluate.against=["{tmp_path}/x.csv", "{tmp_path}/a/x.csv"]']) == 2
+    assert "expected files of different names, not x.csv twice" in capsys.readouterr().err

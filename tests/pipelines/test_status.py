@@ -58,6 +58,7 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "features.slices": ["device"],
     "features.memory_limit": "1GB",
     "model.budget_macs": 100_000,
+    "evaluate.against_key": "user_id,item_id,timestamp",
     "model.sluice.hidden": 66,
     "model.sluice.subspaces": 4,
     "train.sampling": "uniform",

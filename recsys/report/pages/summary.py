@@ -41,7 +41,7 @@ def summary(run: str, table: pd.DataFrame, pipeline: Pipeline, predictions: pa.T
     shown = whole(table)
     main = grid(shown[shown["is_main"] & (shown["split"] == splits(shown)[0])])
     return Summary(
-        sentences=_values(main) if not main.others else _left_out(main),
+        sentences=[*(_left_out(main) if main.others else _values(main)), *_partly(shown, main)],
         comparisons=brief_comparisons(main)[:COMPARED],
         warnings=[f"{each}." for each in dominant_users(predictions, pipeline.objective)],
         steps=next_steps(Seen(run, pipeline, table, predictions, scores, journal, main)),
@@ -53,6 +53,18 @@ def _values(main: Grid) -> list[str]:
     first = {line.objective: line for line in reversed(main.lines) if line.value.value is not None}
     said = [f"{line.objective} {line.metric} {line.value}" for line in reversed(first.values())]
     return [f"{'; '.join(said)}."] if said else []
+
+
+def _partly(shown: pd.DataFrame, main: Grid) -> list[str]:
+    """Return in words which of the others scored only a part of the impressions. Differences to them are on that part."""
+    names, split = short_names(list(main.others)), splits(shown)[0]
+    of_split = shown[(shown["split"] == split) & shown["difference_n"].notna()].sort_values("n", ascending=False, kind="stable")
+    first = of_split.drop_duplicates("against")
+    return [
+        f"{names[row['against']]} has {row['difference_n']:,.0f} of {row['n']:,.0f} {split} impressions; differences to it are on those."
+        for row in first[first["difference_n"] < first["n"]].to_dict("records")
+        if row["against"] in names
+    ]
 
 
 def _left_out(main: Grid) -> list[str]:

@@ -13,6 +13,8 @@ from recsys.report.tables.frame import BETTER, KEYS, UNCLEAR, WORSE, compared
 MARKS = {BETTER: "▲", WORSE: "▼", UNCLEAR: "·"}
 LEGEND = "▲ better, ▼ worse (the interval excludes 0), · inconclusive (the interval includes 0)"
 
+NOT_COMPARED = "not compared"  # the reason where another run has no such number
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -145,7 +147,7 @@ def _line(rows: Sequence[Mapping[Hashable, Any]], others: list[str]) -> Line:
         for row in rows
         if not pd.isna(row["against"])
     }  # fmt: skip
-    absent = Cell(None, None, None, "not compared", signed=True)
+    absent = Cell(None, None, None, NOT_COMPARED, signed=True)
     return Line(
         objective=first["objective"],
         group=first["group"],

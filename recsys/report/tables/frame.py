@@ -1,5 +1,7 @@
 """The per-objective table as a frame. The terminal's table, the page's tables and its figures show this frame and compute nothing anew."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -15,14 +17,22 @@ ORDERS = ("auc", "pr_auc", "xauc", "spearman")  # metrics of the order of all im
 BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
 KEYS = ["run", "split", "objective", "metric", "day", "slice", "slice_value"]  # these identify a number; nulls are values of their own
 
-_DIFFERENCE = {"value": "difference", "low": "difference_low", "high": "difference_high", "reason": "difference_reason"}
+_DIFFERENCE = {
+    "value": "difference",
+    "low": "difference_low",
+    "high": "difference_high",
+    "reason": "difference_reason",
+    "n": "difference_n",
+}
+_FINGERPRINT = re.compile(r"-[0-9a-f]+$")
 
 
 def frame(rows: pa.Table) -> pd.DataFrame:
     """Return one row per run, split, objective, metric, day, slice value *and* run compared with, with the numbers of `rows`.
 
     `rows` are in the form of `schema.METRICS`. The frame holds the columns of that form, with `against` null where nothing is
-    compared. It also holds `difference`, `difference_low`, `difference_high`, `difference_reason`, `verdict`, `is_main` and `scope`. A
+    compared. It also holds `difference`, `difference_low`, `difference_high`, `difference_reason`, `difference_n`, `verdict`, `is_main`
+    and `scope`. A
     verdict is better, worse or unclear (the interval holds 0), and None without an interval. The main metrics of an objective are the
     pooled ones of its kind (`evaluation.POOLED`) and, on whole splits, one within lists or users; `scope` says which. Within a run, test
     rows come first. Objectives and metrics stand in the order of `rows`, main metrics first. Raises ValueError naming the columns that
@@ -129,7 +139,7 @@ def short_names(runs: list[str]) -> dict[str, str]:
 
     Runs that would share a short name keep their whole name.
     """
-    short = [run.rsplit("-", 1)[0] for run in runs]
+    short = [_FINGERPRINT.sub("", run) for run in runs]
     return {run: name if short.count(name) == 1 else run for run, name in zip(runs, short, strict=True)}
 
 

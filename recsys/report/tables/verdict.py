@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
-from recsys.report.tables.cells import Grid, Line
+from recsys.report.tables.cells import NOT_COMPARED, Grid, Line
 from recsys.report.tables.frame import ALL_IMPRESSIONS, BETTER, IN_LISTS, IN_USERS, UNCLEAR, VALUES, WORSE, short_names
 
 WORDS = {BETTER: "better on", WORSE: "worse on", UNCLEAR: "inconclusive on", None: "no verdict on"}
@@ -86,7 +86,7 @@ def _compared(grid: Grid, words: Callable[[str | None, list[Line], int], str]) -
 
 def _answers(grid: Grid, place: int, words: Callable[[str | None, list[Line], int], str]) -> list[Answer]:
     found: dict[str | None, dict[str | None, list[Line]]] = {scope: {verdict: [] for verdict in WORDS} for scope in QUESTIONS}
-    for line in grid.lines:
+    for line in (line for line in grid.lines if line.differences[place].reason != NOT_COMPARED):
         found[line.scope][line.differences[place].verdict].append(line)
     answers = [
         Answer(QUESTIONS[scope], {verdict: words(verdict, lines, place) for verdict, lines in of.items() if lines})
