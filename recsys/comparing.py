@@ -11,7 +11,7 @@ from recsys import artifacts, evaluation, report, schema, sources
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
 from recsys.evaluation import Judged
-from recsys.judge import judged_on, judging
+from recsys.judge import judging
 from recsys.list_metrics import ListMetric
 from recsys.other_system import Joined, join
 from recsys.progress import Console
@@ -150,6 +150,6 @@ def _facts(runs: Sequence[Path], pipeline: Pipeline, split: str) -> dict[str, st
     return {
         "Runs": ", ".join(run.name for run in runs),
         "Compared with": runs[0].name,
-        "Judged on": judged_on(pipeline, split),
+        "Judged on": pipeline.split.said(split),
         "Intervals": f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over the same users",
     }

@@ -104,9 +104,3 @@ def judging(pipeline: Pipeline, asked: str | None = None) -> str:
     if asked is not None and asked not in there:
         raise ConfigError(f"--on {asked}: found no such days to judge on, expected {' or '.join(there)}")
     return asked or there[0]
-
-
-def judged_on(pipeline: Pipeline, split: str) -> str:
-    """Return in words which days a part of the split has."""
-    first, last = pipeline.split.parts()[split]
-    return f"{split} days, {first}" + (f" to {last}" if first != last else "")

@@ -27,6 +27,11 @@ class Split(Options):
         named = {schema.TRAIN: self.train, schema.VALIDATION: self.validation, schema.TEST: self.test}
         return {name: days for name, days in named.items() if days is not None}
 
+    def said(self, part: str) -> str:
+        """Return in words which days a part has: "test days, 2024-01-04 to 2024-01-05"."""
+        first, last = self.parts()[part]
+        return f"{part} days, {first}" + (f" to {last}" if first != last else "")
+
     def days(self, part: str) -> list[str]:
         """List the ISO days of one part, in order; empty where the part is absent."""
         if part not in self.parts():

@@ -15,7 +15,6 @@ from recsys import artifacts, evaluation, walk
 from recsys.errors import RecsysError
 from recsys.experiments.variants import Variant
 from recsys.jobs import open_job
-from recsys.judge import judged_on
 from recsys.progress import Console
 from recsys.stages import Job, run_name
 from recsys.workspace import PREDICTIONS
@@ -114,7 +113,7 @@ def facts(found: evaluation.Paired, runs: Sequence[Run], split: str, pooled_over
         noise = f"users and seeds: the variance between seeds, pooled over {pooled_over}, is added to that over users"
     options = pipeline.evaluate
     return {
-        "Judged on": judged_on(pipeline, split),
+        "Judged on": pipeline.split.said(split),
         "Judged by": ", ".join(f"{judged.metric.name} of {judged.objective}" for judged in found.judged),
         "Users": ", ".join(f"{users:,} ({judged.objective})" for users, judged in zip(found.users, found.judged, strict=True)),
         "Intervals": f"{options.confidence:.0%}, over {noise}; {options.bootstrap:,} bootstrap replicates",

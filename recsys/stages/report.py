@@ -59,11 +59,11 @@ REPORT_STAGE = Stage(
     summary="Write the report page of a run.",
     version=4,
     options=(
-        *("name", "seed", "source.kind", "source.time", "split", "objective"),
+        *("name", "seed", "source.kind", "source.time", "split", "objective", "fuse"),
         *("model.budget_macs", "balance.method", "train.order", "train.refit"),
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "importance", "list_k", "top_percent", "calibrate")),
     ),
-    free=("train.passes", "train.day_passes"),  # they count among the inputs: another number of passes is another model
+    free=("train.passes", "train.day_passes"),  # another number of passes is another model, which is an input
     places=("evaluate.baselines", "evaluate.against", "model.architecture"),
     reads=_reads,
     writes=lambda job: [job.run / REPORT],

@@ -1,5 +1,7 @@
 """The steps that a run's numbers ask for, each rule alone: where it speaks, and where it is silent."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -77,13 +79,18 @@ def journal_of(losses: dict[str, list[float]]) -> Journal:
 
 def test_a_run_without_another_one_is_told_to_compare() -> None:
     found = steps(TWO, scored(TWO, noise=0.3), {})
-    assert "evaluate.baselines" in found["Compare it with something"].command
+    assert found["Compare it with something"].in_toml == '[evaluate] baselines = ["popularity", "gbdt"]'
     assert "Compare it with something" not in steps(TWO, scored(TWO, noise=0.3), {"gbdt-2b": scored(TWO, noise=2.0)})
 
 
 def test_complements_and_equal_labels_are_noticed() -> None:
     found = steps(TWO, scored(TWO, noise=0.3, opposite=True), {})
-    assert found["Leave out click or like"].why == "like is the complement of click in all 2,400 rows with both."
+    assert found["Leave out like"].why == "Its label is the complement of that of click in all 2,400 rows with both."
+    few = scored(TWO, noise=0.3, opposite=True)
+    half_known = few["label.like"].to_numpy().copy()
+    half_known[50:] = np.nan
+    few = few.set_column(few.column_names.index("label.like"), "label.like", pa.array(half_known, from_pandas=True))
+    assert "Leave out like" not in steps(TWO, few, {})  # 50 rows with both are no evidence
     assert not any(what.startswith("Leave out") for what in steps(TWO, scored(TWO, noise=0.3), {}))
 
 
@@ -91,15 +98,15 @@ def test_an_objective_that_was_best_last_asks_for_more_passes() -> None:
     shuffled = pipeline_of({"name": "click"}, {"name": "like"}, train={"order": "shuffled", "passes": 3})
     mine = scored(shuffled, noise=0.3)
     found = steps(shuffled, mine, {}, journal_of({"click": [0.9, 0.8, 0.7], "like": [0.9, 0.8, 0.85]}))
-    assert found["Train longer"].command == "recsys run PIPELINE.toml --set train.passes=6"
-    assert "loss of click was still falling" in found["Train longer"].why
+    assert found["Train longer"].in_toml == "[train] passes = 6"
+    assert found["Train longer"].why == "The validation loss of click was least after the last pass. Others were best earlier: like."
     assert "Train longer" not in steps(shuffled, mine, {}, journal_of({"click": [0.9, 0.7, 0.8]}))
 
 
 def test_trees_that_are_ahead_ask_for_more_training_in_time_order_alone() -> None:
     better, worse = scored(TWO, noise=0.1), scored(TWO, noise=3.0)
     found = steps(TWO, worse, {"gbdt-2b": better})
-    assert "ahead on click" in found["Try more training"].why
+    assert "find a better order for click." in found["Try more training"].why
     assert "Try more training" not in steps(TWO, better, {"gbdt-2b": worse})
     assert "Try more training" not in steps(TWO, worse, {"other-2b": better})
     shuffled = pipeline_of({"name": "click"}, {"name": "like"}, train={"order": "shuffled"})
@@ -107,14 +114,18 @@ def test_trees_that_are_ahead_ask_for_more_training_in_time_order_alone() -> Non
 
 
 def test_wide_intervals_and_missing_ones_are_too_little_data() -> None:
-    few = steps(TWO, scored(TWO, noise=0.5, users=40), {"gbdt-2b": scored(TWO, noise=2.0, users=40, seed=2)})
-    (what,) = [what for what in few if what.startswith("Too little data for")]
-    assert "like" in what
-    assert "cannot be told from 0" in few[what].why
+    looked = seen(TWO, scored(TWO, noise=0.5, users=40), {"gbdt-2b": scored(TWO, noise=2.0, users=40, seed=2)})
+    verdicts = {line.objective: {cell.verdict for cell in line.differences} for line in looked.main.lines}
+    assert verdicts == {"click": {"better"}, "like": {"unclear"}}
+    (few,) = [step for step in next_steps(looked) if step.what == "Too little data for some objectives"]
+    assert "(like)" in few.why
+    assert "click" not in few.why  # wide too, but clear
     none = steps(TWO, scored(TWO, noise=0.5, users=3), {"gbdt-2b": scored(TWO, noise=2.0, users=3)})
     assert "too few users (3)" in none["Too little data for click, like"].why
-    same = steps(TWO, scored(TWO, noise=0.5, users=400), {"gbdt-2b": scored(TWO, noise=0.5, users=400)})
-    assert not any(what.startswith("Too little data") for what in same)
+    many = seen(TWO, scored(TWO, noise=0.5, users=3000), {"gbdt-2b": scored(TWO, noise=0.5, users=3000, seed=2)})
+    halves = [cell.high - cell.low for line in many.main.lines for cell in line.differences]
+    assert all(0 < half < 0.04 for half in halves)
+    assert not any(step.what.startswith("Too little data") for step in next_steps(many))
 
 
 def test_the_pull_of_a_weight_is_its_share_of_the_spread_of_the_score() -> None:
@@ -123,8 +134,23 @@ def test_the_pull_of_a_weight_is_its_share_of_the_spread_of_the_score() -> None:
     spread = [np.log(of_test[f"pred.{name}"].to_numpy()).std() * weight for name, weight in (("click", 1.0), ("like", 0.5))]
     found = pulls(mine, read_scores(mine, TWO.objective, "mine", labels=True), TWO.objective, "test")
     assert found == pytest.approx({"click": spread[0] / sum(spread), "like": spread[1] / sum(spread)})
-    command = steps(TWO, mine, {})["Choose the trade-off"].command
-    assert command == "recsys fuse mine-1a --maximise like --no-worse 'click=-1%'"
+    assert steps(TWO, mine, {})["Choose the trade-off"].command == "recsys fuse mine-1a --maximise like --no-worse '*=-1%'"
+    aimed = pipeline_of({"name": "click"}, {"name": "like", "fusion_weight": 0.5}, fuse={"maximise": "click"})
+    assert steps(aimed, mine, {})["Choose the trade-off"].command == "recsys fuse mine-1a"
+    lower = pipeline_of({"name": "click"}, {"name": "like", "fusion_weight": 0.5, "better": "lower"})
+    assert "--maximise click" in steps(lower, mine, {})["Choose the trade-off"].command  # "maximise" would be read as more of it
+
+
+def test_a_run_s_name_is_no_code() -> None:
+    odd = replace(seen(TWO, scored(TWO, noise=0.3), {}), run="x$(id)")
+    (command,) = [step.command for step in next_steps(odd) if step.what == "Choose the trade-off"]
+    assert command.startswith("recsys fuse 'x$(id)' ")
+
+
+def test_weights_of_0_make_no_order() -> None:
+    none = pipeline_of({"name": "click", "fusion_weight": 0}, {"name": "like", "fusion_weight": 0})
+    assert "Give the one order a weight" in steps(none, scored(none, noise=0.3), {})
+    assert "Give the one order a weight" not in steps(TWO, scored(TWO, noise=0.3), {})
 
 
 def test_one_order_of_one_objective_has_no_trade_off() -> None:
@@ -137,20 +163,24 @@ def test_one_order_of_one_objective_has_no_trade_off() -> None:
 def test_predictions_that_are_wrong_on_average_ask_for_calibration() -> None:
     found = steps(TWO, scored(TWO, noise=0.3, off=0.6), {})
     assert found["Calibrate"].why.startswith("Predictions are wrong on average: click Σp/Σy .5")
+    assert found["Calibrate"].in_toml == '[evaluate] calibrate = "platt"'  # some 600 positives
+    many = steps(TWO, scored(TWO, noise=0.3, off=0.6, users=150), {})
+    assert many["Calibrate"].in_toml == '[evaluate] calibrate = "isotonic"'
     calibrated = pipeline_of({"name": "click"}, {"name": "like"}, evaluate={"calibrate": "platt"})
     assert "Calibrate" not in steps(calibrated, scored(calibrated, noise=0.3, off=0.6), {})
 
 
 def test_the_box_names_three_runs_and_the_clearest_numbers() -> None:
     mine = scored(TWO, noise=0.1)
-    others = {f"run{n}-{n}a": scored(TWO, noise=1.0 + n, seed=n) for n in range(4)}
+    others = {name: scored(TWO, noise=1.0 + n, seed=n) for n, name in enumerate(("popularity-1a", "gbdt-2b", "run0-3c", "run1-4d"))}
     looked = seen(TWO, mine, others)
     box = summary("mine-1a", looked.table, TWO, mine, looked.scores, None)
-    assert [comparison.other for comparison in box.comparisons] == ["run0", "run1", "run2"]
+    assert [comparison.other for comparison in box.comparisons] == ["run0", "run1", "popularity"]  # those that somebody named first
     assert len(box.comparisons) == COMPARED
-    assert list(box.sentences) == ["The results also compare with run3."]
+    assert list(box.sentences) == ["The results also compare with gbdt."]
+    assert box.days == "test days, 2024-01-04"
     line = next(line for line in looked.main.lines if (line.objective, line.metric) == ("click", "auc"))
-    cell = line.differences[0]
+    cell = line.differences[2]
     assert f"Finding who will: better on click (auc {cell.text} {cell.interval})" in str(box.comparisons[0])
 
 
@@ -159,3 +189,12 @@ def test_steps_beyond_the_first_open_on_demand() -> None:
     box = Summary(steps=many)
     assert [*box.first_steps, *box.more_steps] == many
     assert len(box.first_steps) == STEPS
+
+
+def test_numbers_of_validation_days_are_said_to_flatter() -> None:
+    mine = scored(TWO, noise=0.3)
+    of_validation = mine.filter(pa.compute.equal(mine["split"], "validation"))
+    table = frame(evaluate(of_validation, TWO.objective, run="mine-1a", bootstrap=20))
+    box = summary("mine-1a", table, TWO, of_validation, read_scores(of_validation, TWO.objective, "mine", labels=True), None)
+    assert box.days == "validation days, 2024-01-03"
+    assert box.warnings[0].startswith("These are validation days.")

@@ -123,7 +123,7 @@ def _before_and_after(before: pd.DataFrame, after: pd.DataFrame, metrics: Mappin
         (f"{line.objective}: {metrics[line.metric]}", (value_before[line.objective, line.metric], line.value, *line.differences))
         for line in sorted(lines, key=lambda line: (objectives.index(line.objective), order.index(line.metric)))
     ]
-    return Matrix("", ("before", "after", "after minus before"), tuple(rows))
+    return Matrix("number", ("before", "after", "after minus before"), tuple(rows))
 
 
 def _by_slice(now: Lines, before: Lines) -> Matrix:
@@ -139,7 +139,7 @@ def _by_slice(now: Lines, before: Lines) -> Matrix:
         n = next(line.n for line in lines if line is not None)
         label = f"{objective}, {name} = {'not known' if value is None else value} (n = {n:,})"
         rows.append((label, tuple(None if line is None else line.value for line in lines)))
-    return Matrix("", columns, tuple(rows))
+    return Matrix("slice", columns, tuple(rows))
 
 
 def _lines(table: pd.DataFrame) -> Lines:

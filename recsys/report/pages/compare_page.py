@@ -13,11 +13,9 @@ from recsys.report.figures.front_figures import number_name
 from recsys.report.pages.page import page
 from recsys.report.pages.section import Section
 from recsys.report.pages.summary import Summary
-from recsys.report.tables.cells import Matrix, cell_of
-from recsys.report.tables.frame import BETTER, IN_UNITS, UNCLEAR, WORSE, scope_of, short_names, verdict_of
+from recsys.report.tables.cells import COUNTED, Matrix, cell_of
+from recsys.report.tables.frame import IN_UNITS, UNCLEAR, scope_of, short_names, verdict_of
 from recsys.report.tables.verdict import QUESTIONS
-
-_COUNTED = {BETTER: "better", WORSE: "worse", UNCLEAR: "inconclusive"}
 
 
 def write_comparison(path: Path, rows: pa.Table, name: str, facts: Mapping[str, str], *, fingerprint: str) -> None:
@@ -96,7 +94,7 @@ def _words(table: pd.DataFrame) -> list[str]:
 
 def _counted(question: Hashable, of: pd.DataFrame) -> str:
     counts = of["verdict"].value_counts()
-    said = [f"{word} in {counts[verdict]}" for verdict, word in _COUNTED.items() if verdict in counts]
+    said = [f"{word} in {counts[verdict]}" for verdict, word in COUNTED.items() if verdict in counts]
     if silent := int(of["verdict"].isna().sum()):
         said.append(f"no verdict in {silent}")
     return f"{question}, of {len(of)} number{'s' * (len(of) > 1)}: {', '.join(said)}."

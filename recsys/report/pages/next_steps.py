@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,11 @@ from recsys.predictions import fused_term
 from recsys.report.figures import model_figures
 from recsys.report.pages.what_was_run import is_of
 from recsys.report.tables.cells import Grid, Line, grid
-from recsys.report.tables.frame import VALUES, WORSE, short_names, splits, whole
+from recsys.report.tables.frame import BETTER, VALUES, WORSE, splits, whole
 from recsys.report.training_log import Journal
 
 WIDE = 0.02  # half of an interval of a difference in AUC or XAUC: below this, more rows would show little that matters
+ENOUGH, MANY = 100, 1000  # rows or positives for a claim about labels, and for an isotonic map
 NAMED = 3  # objectives that a step names
 OFF = 0.1  # Σp/Σy further than this from 1 changes the weight of a prediction in the fused score
 TREES = "gbdt"
@@ -29,11 +31,12 @@ PIPELINE = "PIPELINE.toml"
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do next: what, why, and the command that does it, if there is one."""
+    """Something to do next: what, why, and, if there is one, the command that does it or the option that the TOML gets."""
 
     what: str
     why: str
     command: str | None = None
+    in_toml: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,80 +67,113 @@ def _nothing_to_compare_with(seen: Seen) -> Iterator[Step]:
         yield Step(
             "Compare it with something",
             "No number here says what is gained: no baseline and no other run scored these impressions.",
-            f"""recsys run {PIPELINE} --set 'evaluate.baselines=["popularity","gbdt"]'""",
+            in_toml='[evaluate] baselines = ["popularity", "gbdt"]',
         )
 
 
 def _same_labels(seen: Seen) -> Iterator[Step]:
-    """Find two objectives that are one: equal labels, or one label 1 exactly where the other is 0."""
+    """Find objectives that are one: equal labels, or one label 1 exactly where the other is 0."""
+    left_out: set[str] = set()  # one step per group of equal labels: its first objective stays
     for first, second in combinations(seen.pipeline.objective, 2):
         a_N, b_N = seen.scores.label[first.name], seen.scores.label[second.name]
         both_N = ~np.isnan(a_N) & ~np.isnan(b_N)
         a_N, b_N = a_N[both_N], b_N[both_N]
-        if not len(a_N) or a_N.min() == a_N.max():
+        if {first.name, second.name} & left_out or len(a_N) < ENOUGH or a_N.min() == a_N.max():
             continue
         opposite = first.is_probability and second.is_probability and np.array_equal(a_N, 1 - b_N)
         if opposite or np.array_equal(a_N, b_N):
-            how = "is the complement of" if opposite else "has the label of"
-            yield Step(f"Leave out {first.name} or {second.name}", f"{second.name} {how} {first.name} in all {len(a_N):,} rows with both.")
+            left_out.add(second.name)
+            how = "the complement of" if opposite else "equal to"
+            yield Step(f"Leave out {second.name}", f"Its label is {how} that of {first.name} in all {len(a_N):,} rows with both.")
 
 
 def _still_learning(seen: Seen) -> Iterator[Step]:
     """Find objectives that were best after the last of several shuffled passes. Days say nothing of the kind: each is another day."""
-    places = [] if seen.journal is None else model_figures.best(seen.journal.curves)
-    learning = [place.objective for place in places if place.unit == "pass" and place.is_last]
+    places = [] if seen.journal is None else [place for place in model_figures.best(seen.journal.curves) if place.unit == "pass"]
+    learning, done = ([place.objective for place in places if place.is_last is is_last] for is_last in (True, False))
     if learning:
-        passes = 2 * seen.pipeline.train.passes
-        why = f"The validation loss of {_several(learning)} was still falling after the last pass."
-        yield Step("Train longer", why, f"recsys run {PIPELINE} --set train.passes={passes}")
+        why = f"The validation loss of {_several(learning)} was least after the last pass."
+        why += f" Others were best earlier: {_several(done)}." if done else ""
+        yield Step("Train longer", why, in_toml=f"[train] passes = {2 * seen.pipeline.train.passes}")
 
 
 def _trees_ahead(seen: Seen) -> Iterator[Step]:
-    """Find where trees on the same examples are better, in time order, where no pass says whether more would help."""
-    place = next((at for at, name in enumerate(short_names(list(seen.main.others)).values()) if name == TREES), None)
+    """Find where trees order better on the same examples, in time order, where no pass says whether more would help."""
+    place = next((at for at, name in enumerate(seen.main.others) if name.partition("-")[0] == TREES), None)
     train = seen.pipeline.train
-    if place is None or train.order != "time":
+    if place is None or train.order != "time" or schema.VALIDATION not in seen.pipeline.split.parts():
         return
-    behind = list(dict.fromkeys(line.objective for line in seen.main.lines if line.differences[place].verdict == WORSE))
-    if behind and schema.VALIDATION in seen.pipeline.split.parts():
+    lines = [line for line in seen.main.lines if line.scope != VALUES and line.differences[place].verdict == WORSE]
+    if behind := list(dict.fromkeys(line.objective for line in lines)):
         over = f"train.day_passes={train.day_passes},{2 * train.day_passes}"
-        why = f"Trees on the same examples are ahead on {_several(behind)}. See on validation days whether more passes help."
+        why = f"Trees on the same examples find a better order for {_several(behind)}. See on validation days whether more passes help."
         yield Step("Try more training", why, f"recsys sweep {PIPELINE} --over {over} --on validation")
 
 
 def _too_little_data(seen: Seen) -> Iterator[Step]:
-    """Find objectives of which even the surest difference in order is wide, or of which no number has an interval."""
-    wide: dict[str, float] = {}
-    silent: dict[str, str] = {}
-    for name in dict.fromkeys(line.objective for line in seen.main.lines):
-        lines = [line for line in seen.main.lines if line.objective == name and line.scope != VALUES]
-        halves = [half for line in lines for half in _halves(line)]
-        reasons = [line.value.reason for line in lines if line.value.low is None and line.value.reason is not None]
-        if halves and min(halves) > WIDE:
-            wide[name] = min(halves)
-        elif lines and len(reasons) == len(lines):
-            silent[name] = reasons[0]
+    """Name the objectives of which no difference in order is clear and all are wide, or of which no number has an interval."""
+    wide, silent = _wide(seen.main), _silent(seen.main)
     if silent:
-        named = _several([f"{name} ({reason})" for name, reason in silent.items()])
-        yield Step(f"Too little data for {_several(list(silent))}", f"No order of it has an interval: {named}. Judge it on more days.")
+        why = f"No number on its order has an interval ({next(iter(silent.values()))}). Judge it on more days."
+        yield Step(f"Too little data for {_several(list(silent))}", why)
     if wide:
-        bounds = _several([f"{half:.2f} ({name})".removeprefix("0") for name, half in wide.items()])
-        why = f"Differences in order below {bounds} cannot be told from 0. Four times as many users would halve that."
-        yield Step(f"Too little data for {_several(list(wide))}", why)
+        bounds = _several([f"±{half:.2f} ({name})".replace("±0.", "±.") for name, half in wide.items()])
+        why = f"No difference in order is clear, and intervals are wide: {bounds}. Four times as many users would halve them."
+        yield Step("Too little data for some objectives", why)
 
 
-def _halves(line: Line) -> list[float]:
-    return [(cell.high - cell.low) / 2 for cell in line.differences if cell.low is not None and cell.high is not None]
+def _orders(main: Grid) -> dict[str, list[Line]]:
+    """Return objective → its numbers on an order."""
+    lines: dict[str, list[Line]] = {}
+    for line in main.lines:
+        if line.scope != VALUES:
+            lines.setdefault(line.objective, []).append(line)
+    return lines
+
+
+def _wide(main: Grid) -> dict[str, float]:
+    """Return objective → half of its narrowest interval of a difference in order, where that is wide and no difference is clear."""
+    found = {}
+    for name, lines in _orders(main).items():
+        cells = [cell for line in lines for cell in line.differences]
+        halves = [(cell.high - cell.low) / 2 for cell in cells if cell.low is not None and cell.high is not None]
+        if halves and min(halves) > WIDE and not any(cell.verdict in (BETTER, WORSE) for cell in cells):
+            found[name] = min(halves)
+    return found
+
+
+def _silent(main: Grid) -> dict[str, str]:
+    """Return objective → the reason why none of its numbers on an order has an interval."""
+    found = {}
+    for name, lines in _orders(main).items():
+        reasons = [line.value.reason for line in lines if line.value.low is None and line.value.reason is not None]
+        if len(reasons) == len(lines):
+            found[name] = reasons[0]
+    return found
 
 
 def _weights(seen: Seen) -> Iterator[Step]:
     """Say which objectives make the one order, and how other weights are found. A choice of weights is always due."""
-    pull = pulls(seen.predictions, seen.scores, seen.pipeline.objective, seen.split)
+    objectives = seen.pipeline.objective
+    if not any(objective.fusion_weight for objective in objectives):
+        yield Step("Give the one order a weight", "Every fusion_weight is 0, so impressions are ordered by chance.")
+    pull = pulls(seen.predictions, seen.scores, objectives, seen.split)
     if len(pull) < 2 or not is_of(seen.predictions, schema.VALIDATION).any():
         return
     most, least = max(pull, key=lambda name: pull[name]), min(pull, key=lambda name: pull[name])
     why = f"In the one order {most} has {pull[most]:.0%} of the pull, {least} {pull[least]:.0%}. Move the sliders, or state an aim."
-    yield Step("Choose the trade-off", why, f"recsys fuse {seen.run} --maximise {least} --no-worse '{most}=-1%'")
+    yield Step("Choose the trade-off", why, _fuse(seen, pull))
+
+
+def _fuse(seen: Seen, pull: Mapping[str, float]) -> str:
+    """Return the command that finds other weights: for the pipeline's own aim, else for an objective that pulls little but can be told."""
+    command = f"recsys fuse {quote(seen.run)}"
+    if seen.pipeline.fuse.maximise is not None:
+        return command
+    vague = {*_wide(seen.main), *_silent(seen.main)}
+    known = {objective.name for objective in seen.pipeline.objective if objective.better == schema.HIGHER} - vague
+    aim = min(known & pull.keys() or pull.keys(), key=lambda name: (pull[name], name))
+    return f"{command} --maximise {aim} --no-worse '*=-1%'"
 
 
 def pulls(predictions: pa.Table, scores: Scores, objectives: Sequence[Objective], split: str) -> Mapping[str, float]:
@@ -155,14 +191,22 @@ def pulls(predictions: pa.Table, scores: Scores, objectives: Sequence[Objective]
 
 
 def _calibration(seen: Seen) -> Iterator[Step]:
-    if seen.pipeline.evaluate.calibrate != "none":
+    """Find predictions that are wrong on average. Isotonic maps need many positives; a line in the logits, for probabilities, needs few."""
+    if seen.pipeline.evaluate.calibrate != "none" or schema.VALIDATION not in seen.pipeline.split.parts():
         return
     shown = whole(seen.table)
-    lines = grid(shown[(shown["split"] == seen.split) & (shown["metric"] == "calibration")]).lines
-    off = [line for line in lines if _is_off(line)]
-    if off and schema.VALIDATION in seen.pipeline.split.parts():
-        named = ", ".join(f"{line.objective} Σp/Σy {line.value}" for line in off[:NAMED])
-        yield Step("Calibrate", f"Predictions are wrong on average: {named}.", f"recsys run {PIPELINE} --set evaluate.calibrate=isotonic")
+    off = [line for line in grid(shown[(shown["split"] == seen.split) & (shown["metric"] == "calibration")]).lines if _is_off(line)]
+    for method, least, fits in (("isotonic", MANY, off), ("platt", ENOUGH, [line for line in off if line.n_positive is not None])):
+        lines = [line for line in fits if _size(line) >= least]
+        if lines:
+            named = _several([f"{line.objective} Σp/Σy {line.value}" for line in lines])
+            yield Step("Calibrate", f"Predictions are wrong on average: {named}.", in_toml=f'[evaluate] calibrate = "{method}"')
+            return
+
+
+def _size(line: Line) -> int:
+    """Return the number of positives, or of labels where there is no such thing as a positive."""
+    return (line.n if line.n_positive is None else line.n_positive) or 0
 
 
 def _is_off(line: Line) -> bool:

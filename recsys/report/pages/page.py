@@ -1,5 +1,6 @@
 """report.html: one self-contained page that works offline."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import altair as alt
 import pyarrow as pa
 import vl_convert
+from markupsafe import Markup
 
 from recsys import artifacts, schema
 from recsys.artifacts import Origin
@@ -23,6 +25,7 @@ from recsys.report.templates import inline_json, render, script, static
 from recsys.report.training_log import read_inside, read_journal
 from recsys.workspace import IMPORTANCE, INSIDE, JOURNAL, METRICS, MODEL, PREDICTIONS, REPORT
 
+_INTERVAL = re.compile(r" \[[-+.\d, ]+\]")
 SCRIPTS = ("folding.js", "csv.js", "page.js")  # of every page, in this order
 
 
@@ -101,6 +104,7 @@ def page(
         legend=LEGEND,
         terms=terms(),
         linked=linked,
+        linked_verdict=_linked_verdict,
         linked_metric=linked_metric,
         figures=inline_json(specs),
         styles=[static(name) for name in _once("page.css", *(widget.style for widget in widgets))],
@@ -114,6 +118,11 @@ def page(
 def _importance(run: Path) -> pa.Table | None:
     path = run / IMPORTANCE
     return artifacts.read_table(path) if path.is_file() else None
+
+
+def _linked_verdict(words: str) -> Markup:
+    """Return a verdict in words as HTML, with links to the glossary. Intervals are marked: a phone has no room for them in the summary."""
+    return Markup(_INTERVAL.sub(r'<span class="interval">\g<0></span>', str(linked(words))))
 
 
 def _once(*names: str) -> list[str]:

@@ -9,14 +9,13 @@ from recsys.report import cosines
 from recsys.report.chance import by_chance
 from recsys.report.figures import balance_figures, look_figures, metric_figures, model_figures
 from recsys.report.pages.section import Section
-from recsys.report.tables.cells import Grid, grid
-from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, by_day, falls, splits, whole
+from recsys.report.tables.cells import COUNTED, Grid, grid
+from recsys.report.tables.frame import by_day, falls, splits, whole
 from recsys.report.tables.verdict import comparisons
 from recsys.report.training_log import Inside, Journal
 
 MAX_LINES = 300  # lines shown in the table of slices; all are in metrics.parquet
 OPEN_LINES = 8  # of these lines, seen without opening the table
-COUNTED = {BETTER: "better", WORSE: "worse", UNCLEAR: "inconclusive"}
 
 
 def metrics(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:

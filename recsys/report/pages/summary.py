@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
+from recsys import schema
 from recsys.config import Pipeline
 from recsys.evaluation import Scores, dominant_users
 from recsys.report.pages.next_steps import Seen, Step, next_steps
@@ -20,8 +21,9 @@ STEPS = 3  # steps that are seen at once; the others open on demand
 
 @dataclass(frozen=True)
 class Summary:
-    """Sentences, comparisons with other runs, warnings, and steps. Each may be missing."""
+    """The days that are judged, sentences, comparisons with other runs, warnings, and steps. Each may be missing."""
 
+    days: str = ""
     sentences: Sequence[str] = ()
     comparisons: Sequence[Comparison] = ()
     warnings: Sequence[str] = ()
@@ -40,10 +42,13 @@ def summary(run: str, table: pd.DataFrame, pipeline: Pipeline, predictions: pa.T
     """Return the box of a run's page. `table` is the run's `frame`, `scores` are those of `predictions`."""
     shown = whole(table)
     main = grid(shown[shown["is_main"] & (shown["split"] == splits(shown)[0])])
+    split = splits(shown)[0]
+    comparisons = _named_first(brief_comparisons(main), pipeline)
     return Summary(
-        sentences=[*(_left_out(main) if main.others else _values(main)), *_partly(shown, main)],
-        comparisons=brief_comparisons(main)[:COMPARED],
-        warnings=[f"{each}." for each in dominant_users(predictions, pipeline.objective)],
+        days=pipeline.split.said(split),
+        sentences=[*(_left_out(comparisons) if main.others else _values(main)), *_partly(shown, main)],
+        comparisons=comparisons[:COMPARED],
+        warnings=_warnings(split, predictions, pipeline),
         steps=next_steps(Seen(run, pipeline, table, predictions, scores, journal, main)),
     )
 
@@ -67,6 +72,19 @@ def _partly(shown: pd.DataFrame, main: Grid) -> list[str]:
     ]
 
 
-def _left_out(main: Grid) -> list[str]:
-    left = list(short_names(list(main.others)).values())[COMPARED:]
+def _named_first(comparisons: Sequence[Comparison], pipeline: Pipeline) -> list[Comparison]:
+    """Return the comparisons with what evaluate.against names before those with baselines: somebody asked for them."""
+    return sorted(comparisons, key=lambda comparison: comparison.other.partition("-")[0] in pipeline.evaluate.baselines)
+
+
+def _left_out(comparisons: Sequence[Comparison]) -> list[str]:
+    left = [comparison.other for comparison in comparisons[COMPARED:]]
     return [f"The results also compare with {', '.join(left)}."] if left else []
+
+
+def _warnings(split: str, predictions: pa.Table, pipeline: Pipeline) -> list[str]:
+    """Return what makes the shown numbers doubtful."""
+    found = [f"{each}." for each in dominant_users(predictions, pipeline.objective) if each.split == split]
+    more = [f"{len(found) - 1} more objectives have such a user."] if len(found) > 1 else []
+    chosen = "These are validation days. Choices were made on them, so the numbers look better than they are."
+    return [*([chosen] if split == schema.VALIDATION else []), *found[:1], *more]

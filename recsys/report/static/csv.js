@@ -11,7 +11,7 @@ const EXTRAS = {
 const words = (node) => node.textContent.replace(/\s+/g, " ").trim();
 const number = (cell) => cell.dataset.number ?? cell.querySelector("data")?.value;
 // A missing number is an empty field: its dash is for readers.
-const main = (cell) => number(cell) ?? (cell.querySelector(".missing") ? "" : words(cell));
+const main = (cell) => number(cell) ?? cell.dataset.text ?? (cell.querySelector(".missing") ? "" : words(cell));
 
 // A spreadsheet computes a text that begins like a formula; a log may hold one. An apostrophe in front keeps it a text.
 function field(text) {
@@ -29,8 +29,8 @@ function csvOf(table) {
   let name = "";
   const lines = rows.map((row) => columns.map(([, at, read], column) => {
     const text = read(row[at]);
-    if (column > 0) return text;
-    name = text || name; // rows without a name belong to the last one that has a name
+    if (column > 0 || !table.classList.contains("grouped")) return text;
+    name = text || name; // a row without a name belongs to the last one that has a name
     return name;
   }));
   return `${[columns.map(([head]) => head), ...lines].map((line) => line.map(field).join(",")).join("\r\n")}\r\n`;
@@ -43,7 +43,8 @@ function addDownload(table, title, after) {
   button.addEventListener("click", () => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([csvOf(table)], { type: "text/csv;charset=utf-8" }));
-    link.download = `${`${document.title} ${title}`.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 100)}.csv`;
+    const section = table.closest("details.section")?.querySelector("h2").textContent ?? "";
+    link.download = `${`${document.title} ${section} ${title}`.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 100)}.csv`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });

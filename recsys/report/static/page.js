@@ -52,13 +52,15 @@ function rowsOf(spec) {
 // Six digits: more would hide the columns beside it. The whole number is in the tooltip and in the CSV.
 const written = (cell) => (typeof cell === "number" && !Number.isInteger(cell) ? String(Number(cell.toPrecision(6))) : String(cell ?? "–"));
 
-function tableOf(rows) {
+function tableOf(rows, title) {
   const table = document.createElement("table"), columns = Object.keys(rows[0]);
+  table.createCaption().textContent = title;
   const line = (section, tag, cells) => {
     const row = section.insertRow();
     cells.forEach((cell, at) => {
       const place = row.appendChild(document.createElement(tag));
       place.textContent = written(cell);
+      if (tag === "th") place.scope = "col";
       place.dataset.label = columns[at];
       if (typeof cell === "number" || cell === null) place.dataset.number = cell ?? "";
       if (place.textContent !== String(cell ?? "–")) place.title = cell;
@@ -80,7 +82,7 @@ function toggleRows(button, sets) {
     Object.assign(around, { className: "scroll rows", tabIndex: 0 });
     around.setAttribute("role", "region");
     around.setAttribute("aria-label", title);
-    const table = around.appendChild(tableOf(rows));
+    const table = around.appendChild(tableOf(rows, title));
     addDownload(table, title, around);
   }
   button.after(place);

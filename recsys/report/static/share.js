@@ -17,18 +17,26 @@
     return String(found);
   }
 
+  const address = () => {
+    const parts = written();
+    return `#tradeoffs${parts && `&${parts}`}`;
+  };
+
+  const isWeight = (text) => /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) && Number(text) <= 1e9;
+
+  // A fragment without a state, as in the navigation, changes nothing.
   function read() {
     const [id, ...rest] = location.hash.slice(1).split("&");
     if (id !== "tradeoffs") return;
+    if (!rest.length) return write();
     const asked = new URLSearchParams(rest.join("&")), wrong = [], weights = own.slice();
     let metric = 0;
     const chosen = { ...atStart };
     for (const [key, text] of asked) {
-      const k = names.indexOf(key.startsWith("w.") ? key.slice(2) : text), weight = Number(text);
-      const at = data.metrics.findIndex((each) => each.name === text);
-      if (key.startsWith("w.") && k >= 0 && text.trim() !== "" && weight >= 0 && weight <= 1e9) weights[k] = weight;
+      const k = names.indexOf(key.startsWith("w.") ? key.slice(2) : text), at = data.metrics.findIndex((each) => each.name === text);
+      if (key.startsWith("w.") && k >= 0 && isWeight(text)) weights[k] = Number(text);
       else if (key === "metric" && at >= 0) metric = at;
-      else if (key in axes && k >= 0) chosen[key] = String(k);
+      else if (Object.hasOwn(axes, key) && k >= 0) chosen[key] = String(k);
       else wrong.push(`${key}=${text}`);
     }
     refused.textContent = wrong.length ? `The link holds what this page does not know: ${wrong.join(", ")}. The rest is shown.` : "";
@@ -38,15 +46,26 @@
     set(weights);
   }
 
-  // A browser allows only so many new addresses per second.
+  // A browser allows only so many new addresses per second. A reader who has gone elsewhere meanwhile keeps that address.
   let waiting;
   function write() {
     clearTimeout(waiting);
+    const before = location.hash;
     waiting = setTimeout(() => {
-      const parts = written(), has = location.hash.startsWith("#tradeoffs&");
-      if (parts || has) history.replaceState(null, "", `#tradeoffs${parts && `&${parts}`}`);
+      if (location.hash === before && (written() || before.startsWith("#tradeoffs&"))) history.replaceState(null, "", address());
     }, 200);
   }
+
+  const copied = document.getElementById("mix-copied");
+  document.getElementById("mix-link").addEventListener("click", async () => {
+    const link = location.href.split("#")[0] + address();
+    try {
+      await navigator.clipboard.writeText(link);
+      copied.textContent = "copied";
+    } catch {
+      copied.textContent = link;
+    }
+  });
 
   addEventListener("hashchange", read);
   read();

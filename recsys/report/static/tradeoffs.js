@@ -198,14 +198,6 @@ const tradeoffs = (() => {
       copied.textContent = document.execCommand("copy") ? "copied" : "selected: copy it with Ctrl+C";
     }
   });
-  document.getElementById("mix-link").addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(location.href);
-      copied.textContent = "copied";
-    } catch {
-      copied.textContent = "copy it from the address bar";
-    }
-  });
 
   root.hidden = false;
   watch(() => {

@@ -11,6 +11,7 @@ from recsys import schema
 from recsys.report.tables.frame import BETTER, KEYS, UNCLEAR, WORSE, compared
 
 MARKS = {BETTER: "▲", WORSE: "▼", UNCLEAR: "·"}
+COUNTED = {BETTER: "better", WORSE: "worse", UNCLEAR: "inconclusive"}  # verdicts as words
 LEGEND = "▲ better, ▼ worse (the interval excludes 0), · inconclusive (the interval includes 0)"
 
 NOT_COMPARED = "not compared"  # the reason where another run has no such number
@@ -51,6 +52,10 @@ class Cell:
     @property
     def mark(self) -> str:
         return "" if self.verdict is None else MARKS[self.verdict]
+
+    @property
+    def verdict_word(self) -> str:
+        return "" if self.verdict is None else COUNTED[self.verdict]
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.text, self.interval, self.mark) if part)

@@ -46,14 +46,14 @@ class Comparison:
 
 def comparisons(grid: Grid) -> list[Comparison]:
     """Return one comparison per run compared with, in the order of the grid. In each answer, better comes first."""
-    return _compared(grid, lambda verdict, lines, place: ", ".join(f"{line.objective} ({line.metric})" for line in lines))
+    return _compared(grid, lambda verdict, lines, place, of: ", ".join(f"{line.objective} ({line.metric})" for line in lines))
 
 
 def brief_comparisons(grid: Grid) -> list[Comparison]:
     """Return the same comparisons in few words: of what is better and of what is worse the clearest number, of the rest the count.
 
     The clearest difference is the one that is furthest from 0 in units of its own interval. A question without any verdict is left out
-    beside others that have one.
+    where others have one.
     """
     return [_judged(comparison) for comparison in _compared(grid, _briefly)]
 
@@ -63,9 +63,9 @@ def _judged(comparison: Comparison) -> Comparison:
     return Comparison(comparison.other, judged or comparison.answers)
 
 
-def _briefly(verdict: str | None, lines: list[Line], place: int) -> str:
+def _briefly(verdict: str | None, lines: list[Line], place: int, of: int) -> str:
     if verdict not in (BETTER, WORSE):
-        return f"{len(lines)}"
+        return f"all {of}" if len(lines) == of > 1 else f"{len(lines)} of {of}"
     clearest = max(lines, key=lambda line: _clearness(line, place))
     difference = clearest.differences[place]
     first = f"{clearest.objective} ({clearest.metric} {difference.text} {difference.interval})"
@@ -79,17 +79,23 @@ def _clearness(line: Line, place: int) -> float:
     return abs(cell.value) / (cell.high - cell.low) if cell.high > cell.low else inf
 
 
-def _compared(grid: Grid, words: Callable[[str | None, list[Line], int], str]) -> list[Comparison]:
+_Words = Callable[[str | None, list[Line], int, int], str]  # a verdict, its lines, the place of the other run, all lines of the question
+
+
+def _compared(grid: Grid, words: _Words) -> list[Comparison]:
     names = short_names(list(grid.others))
     return [Comparison(names[other], _answers(grid, place, words)) for place, other in enumerate(grid.others)]
 
 
-def _answers(grid: Grid, place: int, words: Callable[[str | None, list[Line], int], str]) -> list[Answer]:
+def _answers(grid: Grid, place: int, words: _Words) -> list[Answer]:
     found: dict[str | None, dict[str | None, list[Line]]] = {scope: {verdict: [] for verdict in WORDS} for scope in QUESTIONS}
     for line in (line for line in grid.lines if line.differences[place].reason != NOT_COMPARED):
         found[line.scope][line.differences[place].verdict].append(line)
     answers = [
-        Answer(QUESTIONS[scope], {verdict: words(verdict, lines, place) for verdict, lines in of.items() if lines})
+        Answer(
+            QUESTIONS[scope],
+            {verdict: words(verdict, lines, place, sum(map(len, of.values()))) for verdict, lines in of.items() if lines},
+        )
         for scope, of in found.items()
     ]
     return [answer for answer in answers if answer.found]
