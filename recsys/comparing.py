@@ -134,7 +134,7 @@ def _compared(
     paired = evaluation.paired(scored, pipeline.objective, judged, split=split, bootstrap=options.bootstrap, seed=pipeline.seed)
     rows = evaluation.comparison(paired if all_judged else evaluation.one_within(paired), split=split, confidence=options.confidence)
     report.terminal_matrix(f"{pipeline.name}: {split} days", report.comparison_matrix(rows), console)
-    for line in report.comparison_words(rows):
+    for line in report.comparison_words(rows, options.confidence):
         console.result(line)
     console.give({"pipeline": pipeline.name, "split": split, "rows": rows.to_pylist()})
     return rows
@@ -142,7 +142,8 @@ def _compared(
 
 def _write_page(out: Path, rows: pa.Table, pipeline: Pipeline, facts: Mapping[str, str], inputs: Sequence[Any], console: Console) -> None:
     page = out if out.suffix == ".html" else out / COMPARISON_FILE
-    report.write_comparison(page, rows, pipeline.name, facts, fingerprint=artifacts.fingerprint(list(inputs)))
+    confidence = pipeline.evaluate.confidence
+    report.write_comparison(page, rows, pipeline.name, facts, confidence=confidence, fingerprint=artifacts.fingerprint(list(inputs)))
     console.say(f"comparison: {page}")
 
 

@@ -1,6 +1,6 @@
 """Work on runs that stand (find them by name, show them, fuse them anew), and the metrics of another system's scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,22 @@ _FAR = ((REPORT, "reported"), (METRICS, "evaluated"), (PREDICTIONS, "scored"), (
 _WITH = {METRICS: "evaluated", PREDICTIONS: "scored"}  # words for a run that has the file
 
 
-def find_run(name: str, workspace: Path, *, file: str = METRICS) -> Path:
+def find_runs(names: Sequence[str], workspace: Path, *, file: str = METRICS) -> list[Path]:
+    """Return runs that have `file`, as `find_run` does. After the first, names are those of runs of the first one's pipeline."""
+    first = find_run(names[0], workspace, file=file)
+    return [first, *(find_run(name, workspace, file=file, beside=first) for name in names[1:])]
+
+
+def find_run(name: str, workspace: Path, *, file: str = METRICS, beside: Path | None = None) -> Path:
     """Return a run that has `file`, by its path or by its name anywhere in the workspace. Raise ConfigError where none or several fit.
 
-    Raise ArtifactError where one of that name lies behind a link that leads out of the workspace.
+    With `beside`, names are those of runs of the same pipeline alone. Raise ArtifactError where one of that name lies behind a link that
+    leads out of the workspace.
     """
     if (Path(name) / file).is_file():
         return Path(name)
-    runs = sorted(path.parent for path in workspace.glob(f"*/{RUNS}/*/{file}"))
+    beside = None if beside is None else beside.resolve().parent
+    runs = sorted(path.parent for path in (workspace.glob(f"*/{RUNS}/*/{file}") if beside is None else beside.glob(f"*/{file}")))
     found = [path for path in runs if path.name == name]
     if len(found) == 1:
         require_inside(found[0].parent.parent, workspace)
@@ -39,7 +47,8 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS) -> Path:
     names = list(dict.fromkeys(path.name for path in runs))
     meant, there = nearest(name, names), ", ".join(names) or "none"
     said = f"{meant} There are" if meant else "; there are"
-    raise ConfigError(f'"{name}": found no {_WITH[file]} run of that name under {workspace}{said}: {there}')
+    where = f"under {workspace}" if beside is None else f"of the pipeline {beside.parent.name}"
+    raise ConfigError(f'"{name}": found no {_WITH[file]} run of that name {where}{said}: {there}')
 
 
 def pipeline_of(run: Path) -> Pipeline:

@@ -193,6 +193,7 @@ COMPARISON = pa.schema(
         ("difference_low", pa.float64()),
         ("difference_high", pa.float64()),
         ("n", pa.int64()),
+        ("coverage", pa.float64()),
         ("users", pa.int64()),
         ("better", pa.string()),
         ("reason", pa.string()),

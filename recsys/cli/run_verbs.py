@@ -67,7 +67,7 @@ def compare(
 
     if len(runs) < 2 and predictions is None:
         raise ConfigError("compare: found one run, expected two or more, or --predictions FILE")
-    found = [finished.find_run(name, workspace, file=PREDICTIONS) for name in runs]
+    found = finished.find_runs(runs, workspace, file=PREDICTIONS)
     console = Console(quiet=quiet, as_json=as_json)
     if predictions is None:
         comparing.compare(found, metrics or (), console, split=on, out=out)

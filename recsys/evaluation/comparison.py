@@ -29,6 +29,7 @@ def _rows(paired: Paired, split: str, confidence: float) -> Iterator[dict[str, A
                 "split": split,
                 "users": paired.users[k],
                 "n": paired.rows[k],
+                "coverage": None if this.value is None else this.coverage,
                 "better": judged.better,
                 "value": this.value,
             }

@@ -44,7 +44,7 @@ def test_verdicts_are_in_words_with_the_number_of_users(rows, predictions) -> No
     assert (below.value < 0, lines[rmse + 1][1][3]) == (True, "better")  # lower is better
     test = predictions[RUN].to_pandas().query("split == 'test'")
     unclear = 0
-    for row, (_, (_, _, below, words)) in zip(rows.to_pylist(), lines, strict=True):
+    for row, (_, (_, _, below, words, _)) in zip(rows.to_pylist(), lines, strict=True):
         users = test.loc[test[f"label.{row['objective'].partition('|')[0]}"].notna(), "user_id"].nunique()
         if below is not None and below.low <= 0 <= below.high and "|" not in row["objective"]:
             assert words == f"inconclusive at {users} users"
@@ -67,14 +67,26 @@ def test_every_verdict_has_words(verdict, users, reason, words) -> None:
 
 def test_the_page_has_the_table_and_a_figure_a_metric(rows, tmp_path: Path) -> None:
     page = tmp_path / "of" / "compare.html"
-    write_comparison(page, rows, "shown", {"Runs": "three"}, fingerprint="f")
+    write_comparison(page, rows, "shown", {"Runs": "three"}, confidence=0.95, fingerprint="f")
     assert artifacts.verify(page).stage == "compare"
     html = page.read_text(encoding="utf-8")
     assert html.count(">compared with</td>") == len({(r["objective"], r["metric"]) for r in rows.to_pylist()})
     for title in ("Difference in auc; right", "Difference in xauc; right", "Difference in rmse of watch; left"):
         assert title in html
-    words, about = comparison_words(rows)
+    words, about = comparison_words(rows, 0.95)
     numbers = r"of \d+ numbers: better in \d+"
     assert re.match(rf"{RUN} against {POPULARITY}\. Finding who will, {numbers}.*\. Ordering a user's list, {numbers}", words), words
     assert html.count('<tr class="first">') == html.count(">compared with</td>")
     assert "Inconclusive does not mean equal" in about
+    judged = sum(row["difference_low"] is not None for row in rows.to_pylist())
+    assert f"By chance alone, about {0.05 * judged:.0f} of {judged} intervals would exclude 0." in about
+
+
+def test_a_number_that_rests_on_part_of_the_rows_says_on_how_many(rows) -> None:
+    matrix = comparison_matrix(rows)
+    assert matrix.columns[-1] == "coverage"
+    shown = [cells[-1] for _, cells in matrix.rows]
+    assert shown == ["" if row["coverage"] is None else f"{row['coverage']:.0%}" for row in rows.to_pylist()]
+    assert any(text not in ("", "100%") for text in shown)
+    whole = comparison_matrix(rows.filter(pa.compute.equal(rows["metric"], "auc")))
+    assert "coverage" not in whole.columns

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import artifacts, schema
+from recsys.report.chance import by_chance
 from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
 from recsys.report.figures.front_figures import number_name
 from recsys.report.pages.page import page
@@ -18,14 +19,14 @@ from recsys.report.tables.frame import IN_UNITS, UNCLEAR, scope_of, short_names,
 from recsys.report.tables.verdict import QUESTIONS
 
 
-def write_comparison(path: Path, rows: pa.Table, name: str, facts: Mapping[str, str], *, fingerprint: str) -> None:
+def write_comparison(path: Path, rows: pa.Table, name: str, facts: Mapping[str, str], *, confidence: float, fingerprint: str) -> None:
     """Write the page of a comparison. `rows` have the form of `schema.COMPARISON`, `facts` are term → text."""
     table = _judged(rows)
     runs = list(dict.fromkeys(table["run"]))
     differences = Section(
         "differences",
         "Differences",
-        _about(runs[0]),
+        _about(table, confidence),
         is_open=True,
         matrices={f"Every run, and by how much it is above {runs[0]}": comparison_matrix(rows)},
         figures=_figures(table),
@@ -38,10 +39,12 @@ def write_comparison(path: Path, rows: pa.Table, name: str, facts: Mapping[str, 
 def comparison_matrix(rows: pa.Table) -> Matrix:
     """Return one row per objective, metric and run, the first run first.
 
-    A row holds the value, the difference to the first run, and the verdict in words.
+    A row holds the value, the difference to the first run, and the verdict in words. Where a value rests on less than all rows, it also
+    holds the share of the rows.
     """
     table = _judged(rows)
     first = table["run"].iloc[0]
+    is_partly_covered = bool((table["coverage"] < 1).any())
     lines = []
     for (objective, metric), of in table.groupby(["objective", "metric"], sort=False):
         for place, row in enumerate(of.to_dict("records")):
@@ -49,14 +52,16 @@ def comparison_matrix(rows: pa.Table) -> Matrix:
             bounds = row["difference"], row["difference_low"], row["difference_high"]
             above = None if row["run"] == first else cell_of(*bounds, verdict=row["verdict"], signed=True)
             name = number_name(str(objective), str(metric)) if place == 0 else ""
-            lines.append((name, (row["run"], value, above, row["words"])))
-    return Matrix("objective", ("run", "value", f"minus {first}", "verdict"), tuple(lines))
+            coverage = "" if pd.isna(row["coverage"]) else f"{row['coverage']:.0%}"
+            lines.append((name, (row["run"], value, above, row["words"], *((coverage,) if is_partly_covered else ()))))
+    heads = ("run", "value", f"minus {first}", "verdict", *(("coverage",) if is_partly_covered else ()))
+    return Matrix("objective", heads, tuple(lines))
 
 
-def comparison_words(rows: pa.Table) -> list[str]:
-    """Return in words what the table says, and what it does not say."""
+def comparison_words(rows: pa.Table, confidence: float) -> list[str]:
+    """Return in words what the table says, and what it does not say. `confidence` is that of its intervals."""
     table = _judged(rows)
-    return [" ".join(_words(table)), _about(table["run"].iloc[0])]
+    return [" ".join(_words(table)), _about(table, confidence)]
 
 
 def verdict_words(verdict: str | None, users: int, reason: str | None) -> str:
@@ -100,11 +105,13 @@ def _counted(question: Hashable, of: pd.DataFrame) -> str:
     return f"{question}, of {len(of)} number{'s' * (len(of) > 1)}: {', '.join(said)}."
 
 
-def _about(first: str) -> str:
+def _about(table: pd.DataFrame, confidence: float) -> str:
+    judged = int(table["verdict"].notna().sum())
+    chance = f" {by_chance(judged, confidence)}" if judged else ""
     return (
-        f"Differences are each run minus {first} on the same impressions, resampled with the same users. A verdict is about these trained"
-        " models and this many users. Inconclusive does not mean equal. Several verdicts at once make a wrong one likelier. Another seed"
-        " gives another model; the intervals of recsys sweep --seeds include that noise."
+        f"Differences are each run minus {table['run'].iloc[0]} on the same impressions, resampled with the same users. A verdict is about"
+        f" these trained models and this many users. Inconclusive does not mean equal.{chance} Another seed gives another model; the"
+        " intervals of recsys sweep --seeds include that noise."
     )
 
 

@@ -1,0 +1,39 @@
+"""Runs by their names: anywhere in the workspace, or in the pipeline of the first one."""
+
+from pathlib import Path
+
+import pytest
+
+from recsys.errors import ConfigError
+from recsys.runs import find_run, find_runs
+from recsys.workspace import PREDICTIONS
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """The pipelines `feed` and `shop`. Both have a run `gbdt`."""
+    for pipeline, names in {"feed": ("mmoe", "gbdt"), "shop": ("ple", "gbdt")}.items():
+        for name in names:
+            (tmp_path / pipeline / "runs" / name).mkdir(parents=True)
+            (tmp_path / pipeline / "runs" / name / PREDICTIONS).touch()
+    return tmp_path
+
+
+def test_names_after_the_first_are_of_its_pipeline(workspace: Path) -> None:
+    found = find_runs(["ple", "gbdt"], workspace, file=PREDICTIONS)
+    assert [path.relative_to(workspace).parts[0] for path in found] == ["shop", "shop"]
+    with pytest.raises(ConfigError, match=r"gbdt: found in .*feed.*, .*shop.*, expected one"):
+        find_runs(["gbdt", "ple"], workspace, file=PREDICTIONS)
+
+
+def test_what_is_offered_can_be_compared(workspace: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        find_runs(["mmoe", "ple"], workspace, file=PREDICTIONS)
+    assert str(raised.value) == '"ple": found no scored run of that name of the pipeline feed; there are: gbdt, mmoe'
+    with pytest.raises(ConfigError, match="there are: gbdt, mmoe, ple"):
+        find_run("nothing", workspace, file=PREDICTIONS)
+
+
+def test_a_path_names_any_run(workspace: Path) -> None:
+    path = str(workspace / "shop" / "runs" / "ple")
+    assert find_runs(["mmoe", path], workspace, file=PREDICTIONS)[1] == Path(path)
