@@ -90,6 +90,11 @@ def run(pipeline: Pipeline | Path | str, *, workspace: Path | str = DEFAULT_WORK
 
     `workspace` is where everything generated goes. `name` is that of the run; by default it is made from the config. Raises as the stages
     do: ConfigError, DataError, ArtifactError, InUseError.
+
+    >>> first = run("pipelines/tiny.toml", workspace=workspace, name="first", quiet=True)  # doctest: +ELLIPSIS
+    first: test...
+    >>> first.report.name
+    'report.html'
     """
     from recsys import walk
     from recsys.jobs import open_job
@@ -101,7 +106,12 @@ def run(pipeline: Pipeline | Path | str, *, workspace: Path | str = DEFAULT_WORK
 
 
 def open_run(name: Path | str, *, workspace: Path | str = DEFAULT_WORKSPACE) -> Run:
-    """Open a run by its folder, or by its name anywhere in the workspace. Raises ConfigError where none or several fit."""
+    """Open a run by its folder, or by its name anywhere in the workspace. Raises ConfigError where none or several fit.
+
+    >>> first = open_run("first", workspace=workspace)
+    >>> first.summary.loc[("click", "auc")].index[:3].tolist()
+    ['value', 'low', 'high']
+    """
     from recsys.runs import find_run
 
     return Run(find_run(str(name), Path(workspace)))

@@ -96,7 +96,10 @@ class Objective(Options):
         default="engagement",
         description="Group in reports, and for `home` and the `metadata` descriptors; it also decides the default of `position`.",
     )
-    label: str = Field(description="SQL expression of the label: a scalar over the log's own columns and the feedback columns.")
+    label: str = Field(
+        default="",
+        description="SQL expression of the label: a scalar over the log's own columns and the feedback columns. A pipeline needs it.",
+    )
     observed: str | None = Field(
         default=None,
         description="SQL expression of where the label is known; where it is not true, the label is null. Without it: everywhere.",

@@ -21,6 +21,7 @@ from recsys import schema
 from recsys.errors import DataError, Place, data_error, nearest
 from recsys.objectives import Objective
 
+_SEPARATORS = (",", ";", "\t", "|")
 FLOOR = 1e-6  # a smaller probability or expected value is fused as this one: log 0 would decide alone
 
 SMALLEST = 1e-12  # the least divisor of a conditional probability: below any rate of a feed, above 0
@@ -193,7 +194,7 @@ def known_before(predictions: pa.Table, moment: int | None) -> pa.Table:
 
 
 def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
-    """Read another system's scores, parquet or csv.
+    """Read another system's scores: parquet, or text with a header, separated by commas, semicolons, tabs or bars.
 
     `day` (UTC), `split` (all test), conditional forms and `score` are derived where absent. The probabilities of levels may be absent.
     Raises DataError where the file cannot be read or lacks event_id, user_id, timestamp (milliseconds), or label.X and pred.X of an
@@ -254,11 +255,16 @@ def _numbers(table: pa.Table, column: str, path: Path) -> NDArray[np.float64]:
 
 def _read(path: Path) -> pa.Table:
     try:
-        return pa.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+        with path.open("rb") as file:
+            first = file.readline(1 << 20)
+        if first.startswith(b"PAR1"):
+            return pq.read_table(path)
+        separator = max(_SEPARATORS, key=lambda each: first.count(each.encode()))  # that of the header; a tie: the comma
+        return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(delimiter=separator))
     except FileNotFoundError as error:
-        raise DataError(f"{path}: found no such file, expected predictions as parquet or csv. Fix: check the path") from error
+        raise DataError(f"{path}: found no such file, expected predictions as parquet or text. Fix: check the path") from error
     except (OSError, pa.ArrowException) as error:
         detail = str(error).splitlines()[0]
         raise data_error(
-            path, found=f"a file that cannot be read ({detail})", expected="parquet, or csv by its name", fix="write it again"
+            path, found=f"a file that cannot be read ({detail})", expected="parquet, or text with a header", fix="write it again"
         ) from error

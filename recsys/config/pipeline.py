@@ -9,7 +9,13 @@ from recsys.config.fuse_options import ALL_OTHERS, Fuse
 from recsys.config.learning import Learning
 from recsys.config.sources import AnySource
 from recsys.days import Day
-from recsys.objectives import chain
+from recsys.objectives import Objective, chain
+
+
+class LabelledObjective(Objective):
+    """One objective of a feed: a label on impressions, the loss that fits its kind, and its place in the fused score."""
+
+    label: str = Field(description="SQL expression of the label: a scalar over the log's own columns and the feedback columns.")
 
 
 class Pipeline(Learning):
@@ -17,6 +23,9 @@ class Pipeline(Learning):
 
     name: str = Field(pattern=NAME, description="Name of the pipeline, and of its folder in the workspace.")
     source: AnySource
+    objective: tuple[LabelledObjective, ...] = Field(
+        min_length=1, description="Objectives that the model learns, one or more, each with a name of its own."
+    )
     features: Features = Features()
     evaluate: Evaluate = Evaluate()
     fuse: Fuse = Fuse()

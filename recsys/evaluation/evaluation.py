@@ -66,6 +66,13 @@ def evaluate(
 
     Raise DataError for predictions that cannot be judged: a missing column, repeated impressions, a prediction missing where the label is
     known, or runs that scored different impressions. Raise ConfigError for options out of range.
+
+    >>> import pandas as pd
+    >>> shown = {"event_id": [1, 2, 3, 4], "user_id": ["ann", "ann", "ben", "ben"], "timestamp": [0, 1, 2, 3]}  # ms since 1970
+    >>> predictions = pd.DataFrame({**shown, "label.click": [1, 0, 0, 1], "pred.click": [0.8, 0.3, 0.4, 0.2]})
+    >>> rows = evaluate(predictions, [Objective(name="click")], run="mine", bootstrap=0).to_pandas().set_index("metric")
+    >>> round(float(rows.loc["auc", "value"]), 3), rows.loc["gauc", "n"].item()
+    (0.5, 4)
     """
     check_options(
         objectives, run, against or {}, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent

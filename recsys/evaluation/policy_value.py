@@ -37,6 +37,13 @@ def off_policy(
 
     Raises DataError where a propensity is absent, not above 0, or above 1, where the logging policy never chose at random, and as
     `evaluate` does. Raises ConfigError for options out of range.
+
+    >>> import pandas as pd
+    >>> shown = {"event_id": [1, 2, 3, 4], "user_id": ["ann", "ann", "ben", "ben"], "timestamp": [0, 1, 2, 3], "label.click": [1, 0, 0, 1]}
+    >>> chances = {"propensity": [0.5, 0.5, 0.25, 0.5], "target_propensity": [1.0, 0.0, 0.5, 0.5]}  # under the logging and the new policy
+    >>> rows = off_policy(pd.DataFrame({**shown, **chances}), [Objective(name="click")], run="new", bootstrap=0).to_pandas()
+    >>> float(rows.set_index("metric").loc["ips", "value"])  # (1 · 2 + 0 · 0 + 0 · 2 + 1 · 1) / 4
+    0.75
     """
     joint = [objective.model_copy(update={"given": None}) for objective in objectives]
     check_options(joint, run, against or {}, bootstrap=bootstrap, seed=seed, confidence=confidence)

@@ -59,7 +59,7 @@ REPORT_STAGE = Stage(
     summary="Write the report page of a run.",
     version=4,
     options=(
-        *("name", "seed", "source.kind", "source.time", "split", "objective", "fuse"),
+        *("name", "seed", "source.kind", "source.time", "split", "objective", "fuse.maximise"),
         *("model.budget_macs", "balance.method", "train.order", "train.refit"),
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "importance", "list_k", "top_percent", "calibrate")),
     ),

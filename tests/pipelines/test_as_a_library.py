@@ -7,6 +7,7 @@ import pytest
 import recsys
 from recsys.errors import ConfigError
 from tests.pipelines.conftest import PIPELINES
+from tests.test_library import example_holds
 
 
 def test_a_run_from_python_is_the_run_of_the_command_line(tiny: Path) -> None:
@@ -16,6 +17,12 @@ def test_a_run_from_python_is_the_run_of_the_command_line(tiny: Path) -> None:
     assert run.pipeline.name == "tiny"
     assert {"train"}.isdisjoint(run.predictions["split"])
     assert len(run.metrics) > 100
+
+
+@pytest.mark.parametrize("function", [recsys.run, recsys.open_run])
+def test_examples_in_docstrings_hold(function, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PIPELINES.parent)
+    assert example_holds(function, workspace=tiny.parent)
 
 
 def test_the_summary_holds_main_metrics_and_differences(tiny: Path) -> None:
