@@ -1,8 +1,9 @@
 """What the command line answers without a pipeline."""
 
-from importlib.metadata import version
+from importlib.metadata import platform
 
 import pytest
+import version
 
 from recsys.cli import run_command
 from recsys.cli.app import app
@@ -16,6 +17,7 @@ def test_the_version_comes_with_those_that_a_report_of_a_bug_needs(capsys: pytes
     said = capsys.readouterr().out
     assert said.startswith(f"recsys {version('recsys')}, ")
     assert f"torch {version('torch')}" in said
+    assert f"Python {platform.python_version()}" in said
 
 
 def test_every_stage_is_a_verb() -> None:

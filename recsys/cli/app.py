@@ -1,5 +1,6 @@
 """The application that every verb is registered with, and what it answers without a verb."""
 
+import platform
 from typing import Annotated
 
 import typer
@@ -20,7 +21,8 @@ app = typer.Typer(
 
 def _say_versions(asked: bool) -> None:
     if asked:
-        Console().say(", ".join(f"{library} {version}" for library, version in artifacts.versions().items()))
+        named = artifacts.versions() | {"Python": platform.python_version()}
+        Console().say(", ".join(f"{name} {version}" for name, version in named.items()))
         raise typer.Exit
 
 

@@ -21,12 +21,14 @@ FALLS = {
 }
 
 
-def rows(falls: dict = FALLS, *, permutations: int = 3, reasons: dict | None = None) -> pa.Table:
+def rows(falls: dict = FALLS, *, permutations: int = 3, reasons: dict | None = None, without: str | None = None) -> pa.Table:
+    """`reasons`: objective → why it has no value. `without`: why a fall has no interval where it has none."""
     shared = {"run": "r", "split": "test", "method": "bootstrap", "n": 1234, "permutations": permutations, "seed": 7}
     made = [
         shared
         | {"objective": objective, "feature_group": group, "metric": "xauc" if objective == "watch" else "auc"}
         | dict(zip(("value", "low", "high"), fall, strict=True))
+        | {"reason": without if fall[1] is None else None}
         for (objective, group), fall in falls.items()
     ]
     made += [
@@ -58,7 +60,8 @@ def test_what_has_no_value_is_said_and_not_drawn(pipeline) -> None:
 
 
 def test_without_an_interval_the_value_is_drawn_alone(pipeline) -> None:
-    section = importance_section.section(rows({("click", "item"): (0.1, None, None)}), pipeline)
+    section = importance_section.section(rows({("click", "item"): (0.1, None, None)}, without="too few users (2)"), pipeline)
+    assert "No interval for click: too few users (2)." in section.about
     (figure,) = section.figures
     assert figure.spec["layer"][1]["data"]["values"][0]["low"] is None
     assert "item columns .1000" in figure.text

@@ -60,8 +60,9 @@ def _about(table: pd.DataFrame, pipeline: Pipeline) -> str:
     )
     if len(judged):
         about += f" {by_chance(len(judged), pipeline.evaluate.confidence)}"
-    for objective, rows in table[table["value"].isna()].groupby("objective", sort=False):
-        about += f" No value for {objective}: {rows['reason'].iloc[0]}."
+    for what, missing in (("value", table["value"].isna()), ("interval", table["value"].notna() & table["low"].isna())):
+        for objective, rows in table[missing].groupby("objective", sort=False):
+            about += f" No {what} for {objective}: {rows['reason'].iloc[0]}."
     return about
 
 

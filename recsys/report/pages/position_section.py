@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from recsys import schema
 from recsys.config import Pipeline
-from recsys.evaluation import Scores, position_bins, position_curve
+from recsys.evaluation import MIN_USERS, Scores, position_bins, position_curve
 from recsys.evaluation.inputs.groups import codes
 from recsys.evaluation.inputs.prediction_columns import ids
 from recsys.evaluation.inputs.scores import Predicted
@@ -34,7 +34,7 @@ def section(model: Inside | None, predictions: pa.Table, scores: Scores, pipelin
             "The observed rate at a position is the share that is examined there times the relevance. Relevance is what the model predicts"
             " with the position missing, known only up to a constant factor, so examination is relative to the first position. Where a"
             " feed shows an item in the same place every time, the model cannot tell the two apart, and neither curve can be relied on."
-            " Intervals resample users."
+            f" Intervals resample users; a position that fewer than {MIN_USERS} effective users saw has none."
         )
     if learned:
         about.append(
