@@ -13,9 +13,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from recsys import artifacts, locks
-from recsys.config import Pipeline
 from recsys.progress import Console
-from recsys.stages import encoded_of, examples_of, known_config
+from recsys.stages import encoded_of, examples_of, known_config, stored_pipeline
 from recsys.stages.room import said
 from recsys.workspace import ENCODED, EXAMPLES, RUNS, STATE
 
@@ -95,7 +94,7 @@ def _of_config(folder: Path, run: Path) -> set[str]:
     if config is None:
         return set()
     try:
-        pipeline = Pipeline.model_validate(config["pipeline"])
+        pipeline = stored_pipeline(config)
     except ValidationError:
         return set()
     examples = examples_of(pipeline, folder)

@@ -15,7 +15,7 @@ from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.judge import metrics_of, warn, warn_of_run
 from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console, aligned
-from recsys.stages import contents, known_config
+from recsys.stages import contents, known_config, stored_pipeline
 from recsys.workspace import CONFIG, FUSION, METRICS, MODEL, PREDICTIONS, REPORT, RUNS, require_inside
 
 _FAR = ((REPORT, "reported"), (METRICS, "evaluated"), (PREDICTIONS, "scored"), (MODEL, "trained"), (CONFIG, "begun"))  # the last first
@@ -57,7 +57,7 @@ def pipeline_of(run: Path) -> Pipeline:
     if known is None:
         raise ArtifactError(f"{run / CONFIG}: found nothing of this version, expected the config of the run. Fix: run the pipeline again")
     try:
-        return Pipeline.model_validate(known["pipeline"])
+        return stored_pipeline(known)
     except ValidationError as error:
         found = next(problems_of(error, known["pipeline"]))
         raise ArtifactError(f"{run}: made by an earlier version ({found}). Fix: make it again, recsys run PIPELINE.toml") from error

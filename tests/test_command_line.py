@@ -1,9 +1,9 @@
 """What the command line answers without a pipeline."""
 
-from importlib.metadata import platform
+import platform
+from importlib.metadata import version
 
 import pytest
-import version
 
 from recsys.cli import run_command
 from recsys.cli.app import app

@@ -17,7 +17,8 @@ class Features(Options):
     item: tuple[str, ...] = Field(default=(), description="Columns of the items' table that the model reads; empty: none.")
     context: tuple[str, ...] = Field(
         default=(),
-        description="Columns of the log that the model reads, known before the impression; hour and weekday are read in any case.",
+        description="Columns of the log that the model reads, known before the impression; the hour, the weekday and where in its session"
+        " the list began are read in any case.",
     )
     category: tuple[str, ...] = Field(
         default=(), description="Columns of numbers that are read as categories, such as a surface code; text is a category by itself."

@@ -9,7 +9,9 @@ from recsys import schema
 from recsys.features.clock import DAY, LOCAL, WEEKDAY
 from recsys.features.feature_columns import Column
 from recsys.features.labels import translate
+from recsys.features.lists import with_lists
 from recsys.features.plan import FRACTION, Entity, Plan, Signal, key_column
+from recsys.features.session import LISTED
 from recsys.objectives import Objective, chain
 
 ROW = "row"  # 0, 1, …: the place of an impression in its day, by (timestamp, event_id)
@@ -36,9 +38,11 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) 
         joined = joined.left_join(query, events[schema.QUERY_ITEM_ID] == query[f"query.{schema.ITEM_ID}"])
     # Give the joined rows a table of their own, because the expressions below must refer to one table.
     rows = joined.select(*joined.columns)
+    rows = with_lists(rows, plan)
     outputs: dict[str, ir.Value] = {
         ROW: ibis.row_number().over(ibis.window(order_by=[rows[schema.TIMESTAMP], rows[schema.EVENT_ID]])),
         DAY: rows[DAY],
+        LISTED: rows[LISTED],
         **{name: rows[name] for name in _canonical(plan)},
         **{name: _feature(column, rows, plan) for name, column in plan.outputs.items()},
         schema.CONTEXT + "hour": (rows[LOCAL] % _DAY_MS // _HOUR_MS).cast("int64").cast("string"),

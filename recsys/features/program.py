@@ -18,6 +18,7 @@ from recsys.features import aggregates, clock, day_state, ready_slices, running,
 from recsys.features.engine import Engine, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
 from recsys.features.plan import Entity, Plan
+from recsys.features.session import LISTED
 
 CHUNK = 262_144  # examples that are in memory at once
 ROW_GROUP = 131_072
@@ -140,7 +141,7 @@ class Program:
     def _chunk(self, day: Day, rows: int) -> pa.Table:
         """Set the blocks side by side. Each has one row per ask, in the same order, so no join of 400 columns is needed."""
         engine, plan = self._engine, self._plan
-        asks = engine.arrow(self._asks.select(ROW, schema.USER_ID, schema.TIMESTAMP).order_by(ROW))
+        asks = engine.arrow(self._asks.select(ROW, schema.USER_ID, **{schema.TIMESTAMP: self._asks[LISTED]}).order_by(ROW))
         own = running.OwnPast(asks, engine.arrow(self._own_past), plan)
         engine.rows("counted", own.counters(day))
         tables = [engine.arrow(block) for block in self._blocks]
@@ -183,7 +184,8 @@ class Program:
         """Select the static columns, and compute the features of an impression's place in time."""
         plan = self._plan
         first_days = self._seen.rename(first_day="day")
-        rows = self._asks.left_join(self._moments, [schema.USER_ID, schema.TIMESTAMP]).left_join(first_days, schema.ITEM_ID)
+        began = self._moments.rename(**{LISTED: schema.TIMESTAMP})
+        rows = self._asks.left_join(began, [schema.USER_ID, LISTED]).left_join(first_days, schema.ITEM_ID)
         columns: dict[str, ir.Value] = {name: rows[name] for name in static_columns(plan)}
         columns |= session.session_columns(rows, plan)
         if any(entity.is_just(schema.ITEM_ID) for entity in plan.entities):

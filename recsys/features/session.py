@@ -11,6 +11,7 @@ from recsys import schema
 from recsys.features.plan import Plan
 
 PAUSE_MS = 600_000
+LISTED = "listed"  # the moment at which an impression's list began (`lists.with_lists`)
 _HOUR_MS = 3_600_000
 
 
@@ -53,13 +54,13 @@ def last_sessions(found: ir.Table) -> ir.Table:
 
 
 def session_columns(asked: ir.Table, plan: Plan) -> dict[str, ir.Value]:
-    """Compute the features of asks to which `moments` has been joined."""
-    elapsed = (asked[schema.TIMESTAMP] - asked["begin"]).cast("float64") / 1000.0
+    """Compute the features of asks to which the `moments` at which their lists began have been joined."""
+    elapsed = (asked[LISTED] - asked["begin"]).cast("float64") / 1000.0
     columns = {
         schema.CONTEXT + "session_place": (asked["place"].cast("float64") + 1.0).ln(),
         schema.CONTEXT + "session_elapsed": (elapsed + 1.0).ln(),
     }
     if any(entity.is_just(schema.USER_ID) for entity in plan.entities):
-        hours = (asked[schema.TIMESTAMP] - asked["previous"]).cast("float64") / _HOUR_MS
+        hours = (asked[LISTED] - asked["previous"]).cast("float64") / _HOUR_MS
         columns[f"{schema.AGGREGATE}{schema.USER_ID}.recency"] = (hours + 1.0).ln().cast("float32")
     return columns

@@ -5,7 +5,7 @@ from recsys.stages.calibrate import CALIBRATE
 from recsys.stages.encode import ENCODE, encoded_of
 from recsys.stages.evaluate import EVALUATE, require_named_runs
 from recsys.stages.features import FEATURES, examples_of
-from recsys.stages.identity import claim, known_config, run_identity, run_name
+from recsys.stages.identity import claim, known_config, run_identity, run_name, stored_pipeline
 from recsys.stages.importance import IMPORTANCE_STAGE
 from recsys.stages.ingest import INGEST
 from recsys.stages.report import REPORT_STAGE
@@ -48,4 +48,5 @@ __all__ = [
     "run_name",
     "single_tasks",
     "statuses",
+    "stored_pipeline",
 ]

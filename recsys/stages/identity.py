@@ -29,7 +29,8 @@ def run_identity(pipeline: Pipeline) -> dict[str, Any]:
 
 def claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline) -> None:
     """Write down what config the run's folder stands for from now on."""
-    config = {"identity": dict(identity), "pipeline": pipeline.model_dump(mode="json")}
+    full, written = (pipeline.model_dump(mode="json", exclude_unset=without) for without in (False, True))
+    config = {"identity": dict(identity), "pipeline": full, "written": written}
     if known_config(run) != config:
         text = json.dumps(config, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         artifacts.write_file(
@@ -38,10 +39,26 @@ def claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline) -> None:
 
 
 def known_config(run: Path) -> dict[str, Any] | None:
-    """Return what `claim` wrote: `identity` and `pipeline`. None where nothing stands. Raise ArtifactError where it is damaged."""
+    """Return what `claim` wrote: `identity`, the `pipeline` with its defaults, and what was `written` of it.
+
+    None where nothing stands. Raise ArtifactError where it is damaged.
+    """
     if not (run / CONFIG).exists() or artifacts.manifest(run / CONFIG) is None:
         return None
     config = artifacts.read_json(run / CONFIG)
     if not isinstance(config, dict) or not all(isinstance(config.get(key), dict) for key in ("identity", "pipeline")):
         raise ArtifactError(f"{run / CONFIG}: found no config of a run, expected what training writes there. Fix: delete it and run again")
     return config
+
+
+def stored_pipeline(known: Mapping[str, Any]) -> Pipeline:
+    """Return the pipeline that `claim` wrote. Raise ValidationError where this version would refuse it.
+
+    It is read from what was written of it: an option beside its default may be refused where the default alone is not. Where a default
+    has changed since, every option is read as it was.
+    """
+    if "written" in known:
+        pipeline = Pipeline.model_validate(known["written"])
+        if pipeline.model_dump(mode="json") == known["pipeline"]:
+            return pipeline
+    return Pipeline.model_validate(known["pipeline"])

@@ -35,7 +35,10 @@ def midnight(day: str) -> int:
 
 
 def random_events(seed: int, n: int = 240) -> Rows:
-    """Moments on a grid of ten minutes, some a millisecond beside it: the label delay and the pause of a session, to the point."""
+    """Moments on a grid of ten minutes, some a millisecond beside it (the label delay and the pause of a session, to the point).
+
+    Some are in the seconds after it: with positions that ascend, they are lists.
+    """
     rng = np.random.default_rng(seed)
     rows: Rows = []
     for event_id in rng.permutation(10 * n)[:n].tolist():
@@ -46,7 +49,7 @@ def random_events(seed: int, n: int = 240) -> Rows:
                 "event_id": event_id,
                 "user_id": int(rng.integers(5)),
                 "item_id": f"v{rng.integers(7)}",
-                "timestamp": max(midnight(day), moment + int(rng.choice([0, 0, 0, -1, 1]))),
+                "timestamp": max(midnight(day), moment + int(rng.choice([0, 0, 0, -1, 1, 2_000, 4_000]))),
                 "position": int(rng.integers(4)),
                 "log.is_click": None if rng.random() < 0.1 else int(rng.random() < 0.4),
                 "log.watch": float(np.round(rng.exponential(5), 3)),

@@ -35,7 +35,8 @@ class Dominant:
         among = "rows" if self.objective is None else f"rows with a known label of {self.objective}"
         return (
             f"{self.split}: user {one_line(self.user)} holds {self.rows / self.of:.1%} of {self.of:,} {among}; numbers are largely this"
-            " user's, and what intervals over users they have are too narrow. Fix: leave the rows out if this is no person, or evaluate more days"
+            " user's, and intervals over users, if there are any, are too narrow. Fix: leave the rows out if this is no person, or evaluate"
+            " more days"
         )
 
 
