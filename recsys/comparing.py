@@ -64,7 +64,7 @@ def compare_with_file(
     of_split = pa.compute.field(schema.SPLIT) == split
     ours = artifacts.read_table(runs[0] / PREDICTIONS).filter(of_split)
     joined = join(ours, file, key, pipeline.objective, sources.time_options(pipeline))
-    for line in joined.said(file, f"{split} impressions"):
+    for line in joined.said(file):
         console.say(line)
     judged = _judged_by_file(pipeline, joined, metrics, file)
     name = file.stem if file.stem not in [run.name for run in runs] else file.name
@@ -74,12 +74,11 @@ def compare_with_file(
         yield name, joined.theirs
         for run in runs:
             table = artifacts.read_table(run / PREDICTIONS).filter(of_split)
-            dropped = [name for name in joined.without_rank if name in table.column_names]
-            yield run.name, table.filter(pa.compute.is_in(table[schema.EVENT_ID], value_set=ids)).drop_columns(dropped)
+            yield run.name, table.filter(pa.compute.is_in(table[schema.EVENT_ID], value_set=ids))
 
     rows = _compared(pipeline, scored(), judged, split, all_judged=bool(metrics), console=console)
     if out is not None:
-        facts = _facts(runs, pipeline, split) | {"Compared with": f"{file}, {len(joined.ours):,} of {joined.rows:,} impressions"}
+        facts = _facts(runs, pipeline, split) | {"Compared with": f"{file}, {len(joined.ours):,} of {len(ours):,} impressions"}
         _write_page(
             out,
             rows,

@@ -52,9 +52,9 @@ def metrics_against_file(pipeline: Pipeline, predictions: pa.Table, file: Path, 
 
     key = parsed_key(pipeline.evaluate.against_key, "evaluate.against_key")
     joined = join(predictions, file, key, pipeline.objective, sources.time_options(pipeline))
-    for line in joined.said(file, "scored impressions"):
+    for line in joined.said(file):
         console.say(line)
-    rows = metrics_of(pipeline, joined.ours.drop_columns(joined.without_rank), run=run, against={file.name: joined.theirs})
+    rows = metrics_of(pipeline, joined.ours, run=run, against={file.name: joined.theirs})
     differences = rows.filter(pc.equal(rows["against"], file.name))
     numbers = zip(differences["metric"].to_pylist(), differences["objective"].to_pylist(), strict=True)
     return differences.filter(pa.array([joined.has(*number) for number in numbers], pa.bool_()))

@@ -1,5 +1,6 @@
 """Scores of another system on the impressions of a run, joined by keys that both know."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,20 +29,16 @@ class Joined:
     """Two tables of predictions with the same impressions in the same order: the run's, and one with the other system's scores in it.
 
     `predicted` names the objectives that the other system predicts. Of the others its table still holds the run's predictions, by which
-    nothing may be judged. `has_order`: whether its `score` is its own. `rows` counts the run's impressions, `unknown` rows of the file that
-    are none of them.
+    nothing may be judged. `has_order`: whether its `score` is its own. `of_split` counts, for each part of the split, the run's impressions
+    that the file has, and all of them. `unknown` counts rows of the file that are none of them.
     """
 
     ours: pa.Table
     theirs: pa.Table
     predicted: tuple[str, ...]
     has_order: bool
-    rows: int
+    of_split: Mapping[str, tuple[int, int]]
     unknown: int
-
-    @property
-    def coverage(self) -> float:
-        return len(self.ours) / self.rows
 
     def has(self, metric: str, target: str) -> bool:
         """Return whether the other system has what a number of an objective, or of a conditional form, needs: predictions, or an order."""
@@ -51,20 +48,23 @@ class Joined:
 
     @property
     def without_rank(self) -> list[str]:
-        """The columns `rank.X` of the run that the other system has no like of. Lists are then ordered by `pred.X` on both sides."""
+        """The columns `rank.X` of the run that the other system has no like of. Its lists are then ordered by its `pred.X`."""
         ranks = [schema.rank_column(name) for name in self.predicted]
         return [rank for rank in ranks if rank in self.ours.column_names and rank not in self.theirs.column_names]
 
-    def said(self, file: Path, impressions: str) -> list[str]:
-        """Return in words how many of the run's `impressions` the file has, and what is compared otherwise than in the run."""
-        rest = f"; {self.unknown:,} further rows of the file are of other impressions" if self.unknown else ""
-        words = [f"{file}: has {len(self.ours):,} of the run's {self.rows:,} {impressions} ({self.coverage:.1%}){rest}"]
-        if self.coverage < ENOUGH:
-            expected = f"expected {ENOUGH:.0%} or more: the others may differ from these"
-            words.append(f"warning: {file}: found {self.coverage:.1%} of the impressions, {expected}")
+    def said(self, file: Path) -> list[str]:
+        """Return in words how many of the run's impressions the file has, and what is compared otherwise than in the run."""
+        words = []
+        for split, (found, rows) in self.of_split.items():
+            words.append(f"{file}: has {found:,} of the run's {rows:,} {split} impressions ({found / rows:.1%})")
+            if 0 < found < ENOUGH * rows:
+                expected = f"expected {ENOUGH:.0%} or more: the others may differ from these"
+                words.append(f"warning: {file}: found {found / rows:.1%} of the {split} impressions, {expected}")
+        if self.unknown:
+            words.append(f"{file}: {self.unknown:,} further rows are of other impressions")
         if self.without_rank:
             lacking = ", ".join(self.without_rank)
-            words.append(f"{file}: has no {lacking} (the prediction with the position missing); lists are ordered by pred.X on both sides")
+            words.append(f"{file}: has no {lacking}: its lists are ordered by its pred.X, the run's with the position missing")
         return words
 
 
@@ -102,7 +102,9 @@ def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequenc
     has_order = schema.SCORE in theirs.column_names
     table = _replaced(of_ours, of_theirs, path, predicted, has_score=has_order)
     names = tuple(objective.name for objective in predicted)
-    return Joined(of_ours, table, names, has_order, rows=len(ours), unknown=len(theirs) - len(both))
+    found, there = (Counter(rows[schema.SPLIT].to_pylist()) for rows in (of_ours, ours))
+    of_split = {split: (found[split], rows) for split, rows in there.items()}
+    return Joined(of_ours, table, names, has_order, of_split, unknown=len(theirs) - len(both))
 
 
 def _require_columns(

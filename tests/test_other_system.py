@@ -58,7 +58,7 @@ def test_rows_meet_by_their_key_whatever_their_order(tmp_path: Path, name: str) 
     assert found.ours["event_id"].to_pylist() == expected["event_id"].tolist()
     assert found.theirs["pred.click"].to_pylist() == pytest.approx(expected["pred.click.theirs"].tolist())
     assert found.theirs["event_id"].equals(found.ours["event_id"])
-    assert (found.rows, found.unknown, found.coverage) == (60, 2, pytest.approx(0.8))
+    assert (dict(found.of_split), found.unknown) == ({"test": (48, 60)}, 2)
     assert (found.predicted, found.has_order) == (("click",), False)
 
 
@@ -123,7 +123,7 @@ def test_a_folder_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     for part in range(3):
         theirs.iloc[part::3].to_parquet(tmp_path / "parts" / f"{part}.parquet")
-    assert join(ours, tmp_path / "parts", KEY, OBJECTIVES, TimeOptions(unit="s")).coverage == 1
+    assert join(ours, tmp_path / "parts", KEY, OBJECTIVES, TimeOptions(unit="s")).of_split == {"test": (60, 60)}
 
 
 @pytest.mark.parametrize("key", ["event_id", "position,user_id,item_id,timestamp"])
@@ -139,7 +139,7 @@ def test_other_keys(tmp_path: Path, key: str) -> None:
 def test_ids_that_were_written_as_doubles_are_the_same_ids(tmp_path: Path) -> None:
     ours = _ours()
     theirs = _theirs(ours, score=1.0).astype({"uid": float})
-    assert _join(tmp_path, theirs, ours, "theirs.parquet").coverage == 1
+    assert _join(tmp_path, theirs, ours, "theirs.parquet").of_split == {"test": (60, 60)}
 
 
 @pytest.mark.parametrize(
