@@ -156,6 +156,10 @@ class FileFormat(Options):
         default=(), description="Names of all columns, in the order of the file, in place of the header's; empty: the header's."
     )
     encoding: str = Field(default="utf-8", description="Encoding of the text, by Python's name for it, such as `latin-1` or `utf-16`.")
+    decimal: Literal[".", ","] = Field(
+        default=".",
+        description="Mark before the decimals of a number; with a comma, a cell that is one such number is read as with a point.",
+    )
 
     @field_validator("separator")
     @classmethod
@@ -183,6 +187,8 @@ class FileFormat(Options):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FileFormat":
+        if self.decimal == "," and self.separator == ",":
+            raise ValueError('decimal: found "," beside the separator ",", expected a point: nothing tells the two apart')
         if not self.header and not self.names:
             raise ValueError("header: found false without names, expected the names of all columns. Fix: names = [...]")
         if self.separator is not None and len(self.separator.encode()) > 1 and self.quote and "quote" in self.model_fields_set:

@@ -8,6 +8,15 @@ _SHARE = 0.1  # of the rows, that validation and test have at least
 _WARM_UP = 0.1  # of the rows, that the days before training have at most: they only feed the features
 
 
+def torn_day(rows: Mapping[str, int]) -> str | None:
+    """Return the last day where it seems to end early: it has less than half of the rows of each other day but the first.
+
+    None where there are fewer than five days.
+    """
+    days = sorted(rows)
+    return days[-1] if len(days) >= 5 and 2 * rows[days[-1]] < min(rows[day] for day in days[1:-1]) else None
+
+
 def day_split(rows: Mapping[str, int], file: str) -> dict[str, list[str]]:
     """Return part → [first day, last day]: the last days with a tenth of the rows are the test, those before them validation.
 

@@ -27,7 +27,10 @@ _ACTIONS = (
 _ENGAGED = (
     r"click|view|open|read|play|cart|buy|bought|order|purchase|convers|convert|install|download|comment|profile|enter|visit|visible|watched"
 )
-_SATISFIED = r"like|love|fav|follow|save|share|forward|subscrib|survey|satisf|star|rating|collect|recommend|thumb|wish"
+_SATISFIED = (
+    r"like|love|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish|add(ed)?_to_(?!cart|basket|bag)"
+    r"|bookmark"
+)
 _REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
 _TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"
 _DURATION = r".*(watch|play|dwell|stay|spent|view|read|listen|engage)\w*_?(time|sec|seconds|ms|duration|length)\w*|watched|dwell|.*_seconds"

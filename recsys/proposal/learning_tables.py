@@ -46,6 +46,9 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
     for place, entry in enumerate(found):
         entry["name"] = unique(entry["name"], [other["name"] for other in found[:place]])
     proposal.tables["objective"] = found
+    if len(found) > 1:
+        said = "Groups are guessed from names. By default an objective of engagement sees the position, one of satisfaction does not."
+        proposal.note(("objective", 0), said)
     if "rating" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['rating']}")
     if "labels" in roles.unsure:

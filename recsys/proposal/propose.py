@@ -18,7 +18,7 @@ from recsys.days import ordinals
 from recsys.errors import DataError, data_error
 from recsys.features import Preview
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.day_split import day_split
+from recsys.proposal.day_split import day_split, torn_day
 from recsys.proposal.draft import Proposal
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
 from recsys.proposal.learning_tables import add_features, add_objectives
@@ -55,7 +55,10 @@ def propose(paths: Sequence[Path], folder: Path) -> Proposal:
     if unused:
         why = "no column of it is a key of users or items; for more of the log, give a pattern or a folder"
         proposal.note(("source",), f"Not used: {', '.join(unused)} ({why}).")
-    proposal.tables["split"] = day_split(_rows_by_day(log, roles, "UTC"), str(log.path))
+    rows = _rows_by_day(log, roles, "UTC")
+    if torn := torn_day(rows):
+        proposal.note(("split",), f"Left out: {torn}, which has {rows[torn]:,} rows and seems to end early.")
+    proposal.tables["split"] = day_split({day: count for day, count in rows.items() if day != torn}, str(log.path))
     proposal.note(("split",), "The last days are the test, those before them validation. Earlier days than train only feed the features.")
     add_objectives(proposal, roles)
     add_features(proposal, roles, sides)

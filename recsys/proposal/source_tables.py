@@ -51,6 +51,8 @@ def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Se
             proposal.note(
                 ("source", "format", role, "encoding"), "unsure: the text is not UTF-8, and latin-1 reads any bytes: look at the names"
             )
+        if file.written.decimal != ".":
+            proposal.note(("source", "format", role, "decimal"), "Numbers with a comma before their decimals were found.")
         if not file.written.header:
             proposal.note(("source", "format", role, "names"), *_examples(file, names[role]))
     if formats := {role: form for role, file in files.items() if (form := _form(file, names[role]))}:
@@ -66,6 +68,8 @@ def _form(file: UnknownFile, names: Sequence[str]) -> dict[str, Any]:
         form["separator"] = file.found_separator
     if file.written.encoding != "utf-8":
         form["encoding"] = file.written.encoding
+    if file.written.decimal != ".":
+        form["decimal"] = file.written.decimal
     if not file.written.header:
         form["header"] = False
     if names:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys.config import FileFormat
 from recsys.errors import Place, data_error, short
@@ -13,6 +14,8 @@ from recsys.sources.naming import headless
 from recsys.sources.parquet import parquet_batches, typed_columns
 from recsys.sources.separators import first_rows
 from recsys.sources.text import Unbalanced, first_row, text_batches
+
+_COMMA_NUMBER = r"^(\s*[+-]?\d*),(\d+\s*)$"
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,21 @@ def batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of one file: the columns `names` as c0, c1, … of `types`, then `source_row` (1 = the first data row).
 
+    Of a text file whose decimals stand behind a comma, a cell that is one such number gets a point.
+
     `nulls` are further texts that stand for null. A list becomes one text, joined by `separators[name]`. Rows with a
     wrong number of fields are put into `unbalanced` instead. Raises DataError where the file is damaged.
     """
     if head.file.format == "parquet":
         yield from parquet_batches(head.file.path, names, types, nulls, separators)
-    else:
-        yield from text_batches(head.file, head.names, names, nulls, unbalanced)
+        return
+    for batch in text_batches(head.file, head.names, names, nulls, unbalanced):
+        yield _with_points(batch) if head.file.written.decimal == "," else batch
+
+
+def _with_points(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [
+        pc.replace_substring_regex(column, _COMMA_NUMBER, r"\1.\2") if pa.types.is_string(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)

@@ -21,6 +21,8 @@ from recsys.sources.text import Unbalanced
 
 _LOOKED_AT = 8 << 20  # bytes whose encoding is tried
 _MOSTLY = 0.9  # share of a column's cells that decide
+_SOME = 3  # cells with a decimal comma
+_COMMA_NUMBER = re.compile(r"[+-]?\d+(,\d+)?")
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
 
 
@@ -86,10 +88,20 @@ def _form(file: InputFile) -> FileFormat:
     sniff(sniff_as)
     (sniff_as,) = with_separators([sniff_as])
     rows = first_rows(sniff_as)
+    written = sniff_as.written
+    if sniff_as.separator != "," and _has_decimal_commas(rows):
+        written = written.model_copy(update={"decimal": ","})
     if not rows or _has_header(rows):
-        return sniff_as.written
+        return written
     width = Counter(map(len, rows)).most_common(1)[0][0]
-    return sniff_as.written.model_copy(update={"header": False, "names": tuple(f"column_{place + 1}" for place in range(width))})
+    return written.model_copy(update={"header": False, "names": tuple(f"column_{place + 1}" for place in range(width))})
+
+
+def _has_decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether a column below the first row holds numbers alone, some of them with a comma before their decimals."""
+    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+    columns = ([row[place].strip() for row in rows[1:] if len(row) == width and row[place].strip()] for place in range(width))
+    return any(sum("," in cell for cell in cells) >= _SOME and all(_COMMA_NUMBER.fullmatch(cell) for cell in cells) for cells in columns)
 
 
 def _encoding(file: InputFile) -> str:

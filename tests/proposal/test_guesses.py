@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.day_split import day_split
-from recsys.proposal.guessed_roles import guess_roles
+from recsys.proposal.day_split import day_split, torn_day
+from recsys.proposal.guessed_roles import guess_roles, is_satisfaction
 from recsys.proposal.toml_text import toml_text
 from recsys.sources import read_unknown
 
@@ -152,3 +152,46 @@ def test_users_and_items_by_name(names: str, roles: tuple[str, str]) -> None:
         columns.append(_facts(values, name))
     found = guess_roles(columns, "log")
     assert (found.user.name, found.item.name) == roles
+
+
+@pytest.mark.parametrize(
+    ("counts", "torn"),
+    [([90, 100, 110, 95, 20], True), ([90, 100, 110, 95, 60], False), ([10, 100, 110, 95, 40], True), ([90, 100, 20], False),
+     ([5, 100, 30, 95, 20], False)],
+)  # fmt: skip
+def test_a_last_day_that_ends_early_is_told_where_days_are_alike(counts: list[int], torn: bool) -> None:
+    rows = {f"2024-01-{day:02d}": count for day, count in enumerate(counts, 1)}
+    assert torn_day(rows) == (max(rows) if torn else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_so"),
+    [
+        ("started", False),
+        ("stars", True),
+        ("starred", True),
+        ("added_to_playlist", True),
+        ("add_to_cart", False),
+        ("skipped", True),
+        ("click", False),
+    ],
+)
+def test_groups_go_by_whole_words(name: str, is_so: bool) -> None:
+    assert is_satisfaction(name) == is_so
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal"),
+    [
+        (["1,5", "2", "0,25", "-3,75"], ","),
+        (["1.5", "2", "0.25", "3.75"], "."),
+        (["1,5,2", "2", "0,25", "3,7"], "."),
+        (["a,5", "2,5", "1,5", "2,7"], "."),
+    ],
+)
+def test_decimal_commas_are_told_by_a_column_of_numbers(tmp_path: Path, cells: list[str], decimal: str) -> None:
+    (tmp_path / "log.csv").write_text("user;value\n" + "".join(f"u{n};{cell}\n" for n, cell in enumerate(cells)))
+    found = read_unknown(tmp_path / "log.csv", most=100)
+    assert found.written.decimal == decimal
+    if decimal == ",":
+        assert found.rows["value"].to_pylist() == ["1.5", "2", "0.25", "-3.75"]

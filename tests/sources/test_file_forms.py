@@ -293,3 +293,19 @@ def test_a_column_with_a_blank_in_its_name_may_be_alone(tmp_path: Path, ingest: 
     (tmp_path / "users.csv").write_text("user id\n101\n")
     with pytest.raises(DataError, match=r"users\.csv column uid: found no such column among user id"):
         ingest(users=tmp_path / "users.csv")
+
+
+def test_decimals_behind_a_comma_are_read_as_with_a_point(tmp_path: Path, ingest: Callable) -> None:
+    """A cell of several numbers, and a text with a comma in it, stay what they are."""
+    log = _log()
+    log["title"] = [["1,2,3", "7, 5", "Amélie, 2"][n % 3] for n in range(len(log))]
+    log.to_csv(tmp_path / "plain.csv", index=False)
+    plain = ingest("plain.csv", to="plain").events()
+    log["watch"] = [str(value).replace(".", ",") for value in log["watch"]]
+    log.to_csv(tmp_path / "commas.csv", index=False, sep=";")
+    pd.testing.assert_frame_equal(ingest("commas.csv", format={"log": {"decimal": ","}}).events(), plain)
+
+
+def test_commas_cannot_do_both() -> None:
+    with pytest.raises(ValidationError, match="nothing tells the two apart"):
+        FileFormat(decimal=",", separator=",")
