@@ -64,7 +64,8 @@ def timestamp_column(name: str, column: str, kind: pa.DataType | None, time: Tim
     plausible = f"CASE WHEN ({micros}) BETWEEN {_FIRST} AND {_LAST - 1} THEN ({micros}) END"
     expected = f"{'a time' if is_typed else _expected(time)} between 1971 and 2100"
     hint = time.unit if time.format is None and not is_typed else None
-    return Column(schema.TIMESTAMP, plausible, pa.int64(), (Refusal(name, f"({plausible}) IS NULL", expected, hint_unit=hint),))
+    fix = None if time.format is None or is_typed else _other_order(time.format)
+    return Column(schema.TIMESTAMP, plausible, pa.int64(), (Refusal(name, f"({plausible}) IS NULL", expected, hint_unit=hint, fix=fix),))
 
 
 def moments_or_null(values: pa.Array, time: TimeOptions) -> pa.Array:
@@ -75,6 +76,14 @@ def moments_or_null(values: pa.Array, time: TimeOptions) -> pa.Array:
         con.execute("SET TimeZone = 'UTC'")
         con.register("incoming", pa.table({"c0": values}))
         return con.sql(f"SELECT ({column.sql}) // 1000 AS ms FROM incoming").to_arrow_table()["ms"].combine_chunks()
+
+
+def _other_order(form: str) -> str | None:
+    """Return what to do about texts that a form does not read, where it has a day and a month: the two are often taken for each other."""
+    if not ("%d" in form and "%m" in form):
+        return None
+    other = form.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
+    return f'look whether source.time.format = "{other}" is meant, or mend the rows'
 
 
 def _expected(time: TimeOptions) -> str:

@@ -113,6 +113,16 @@ def test_trees_that_are_ahead_ask_for_more_training_in_time_order_alone() -> Non
     assert "Try more training" not in steps(shuffled, scored(shuffled, noise=3.0), {"gbdt-2b": scored(shuffled, noise=0.1)})
 
 
+def test_what_is_worse_than_popularity_comes_before_what_is_worse_than_trees() -> None:
+    better, worse = scored(TWO, noise=0.1), scored(TWO, noise=3.0)
+    found = list(steps(TWO, worse, {"popularity-1a": better, "gbdt-2b": better}))
+    assert found.index("Mend what is worse than popularity") < found.index("Try more training")
+    step = steps(TWO, worse, {"popularity-1a": better})["Mend what is worse than popularity"]
+    assert "click (auc -" in step.why
+    assert "like" not in step.why
+    assert "Mend what is worse than popularity" not in steps(TWO, better, {"popularity-1a": worse, "gbdt-2b": better})
+
+
 def test_wide_intervals_and_missing_ones_are_too_little_data() -> None:
     looked = seen(TWO, scored(TWO, noise=0.5, users=40), {"gbdt-2b": scored(TWO, noise=2.0, users=40, seed=2)})
     verdicts = {line.objective: {cell.verdict for cell in line.differences} for line in looked.main.lines}

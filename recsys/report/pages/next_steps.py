@@ -25,7 +25,7 @@ WIDE = 0.02  # half of an interval of a difference in AUC or XAUC: below this, m
 ENOUGH, MANY = 100, 1000  # rows or positives for a claim about labels, and for an isotonic map
 NAMED = 3  # objectives that a step names
 OFF = 0.1  # Σp/Σy further than this from 1 changes the weight of a prediction in the fused score
-TREES = "gbdt"
+TREES, POPULARITY = "gbdt", "popularity"
 PIPELINE = "PIPELINE.toml"
 
 
@@ -58,7 +58,10 @@ class Seen:
 
 def next_steps(seen: Seen) -> list[Step]:
     """Return the steps that the numbers ask for, the most urgent first."""
-    rules = (_nothing_to_compare_with, _same_labels, _still_learning, _trees_ahead, _too_little_data, _weights, _calibration)
+    rules = (
+        *(_nothing_to_compare_with, _same_labels, _behind_popularity, _calibration),
+        *(_still_learning, _trees_ahead, _too_little_data, _weights),
+    )
     return [step for rule in rules for step in rule(seen)]
 
 
@@ -87,6 +90,17 @@ def _same_labels(seen: Seen) -> Iterator[Step]:
             yield Step(f"Leave out {second.name}", f"Its label is {how} that of {first.name} in all {len(a_N):,} rows with both.")
 
 
+def _behind_popularity(seen: Seen) -> Iterator[Step]:
+    """Find numbers that are worse than those of each item's own mean label, which learned nothing else."""
+    place = _place_of(POPULARITY, seen)
+    if place is not None and (lines := [line for line in seen.main.lines if line.differences[place].verdict == WORSE]):
+        named = _several([f"{line.objective} ({line.metric} {line.differences[place]})" for line in lines])
+        yield Step(
+            "Mend what is worse than popularity",
+            f"Each item's own mean label does better on {named}. Look at its loss and its method, or at the features.",
+        )
+
+
 def _still_learning(seen: Seen) -> Iterator[Step]:
     """Find objectives that were best after the last of several shuffled passes. Days say nothing of the kind: each is another day."""
     places = [] if seen.journal is None else [place for place in model_figures.best(seen.journal.curves) if place.unit == "pass"]
@@ -99,7 +113,7 @@ def _still_learning(seen: Seen) -> Iterator[Step]:
 
 def _trees_ahead(seen: Seen) -> Iterator[Step]:
     """Find where trees order better on the same examples, in time order, where no pass says whether more would help."""
-    place = next((at for at, name in enumerate(seen.main.others) if name.partition("-")[0] == TREES), None)
+    place = _place_of(TREES, seen)
     train = seen.pipeline.train
     if place is None or train.order != "time" or schema.VALIDATION not in seen.pipeline.split.parts():
         return
@@ -108,6 +122,11 @@ def _trees_ahead(seen: Seen) -> Iterator[Step]:
         over = f"train.day_passes={train.day_passes},{2 * train.day_passes}"
         why = f"Trees on the same examples find a better order for {_several(behind)}. See on validation days whether more passes help."
         yield Step("Try more training", why, f"recsys sweep {PIPELINE} --over {over} --on validation")
+
+
+def _place_of(baseline: str, seen: Seen) -> int | None:
+    """Return the place of a baseline among the runs compared with."""
+    return next((at for at, name in enumerate(seen.main.others) if name.partition("-")[0] == baseline), None)
 
 
 def _too_little_data(seen: Seen) -> Iterator[Step]:

@@ -16,7 +16,7 @@ from recsys.report.tables.verdict import Comparison, brief_comparisons
 from recsys.report.training_log import Journal
 
 COMPARED = 3  # other runs that the box compares with; all are in the results
-STEPS = 3  # steps that are seen at once; the others open on demand
+STEPS = 4  # steps that are seen at once; the others open on demand
 
 
 @dataclass(frozen=True)
