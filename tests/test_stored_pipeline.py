@@ -34,6 +34,7 @@ def test_it_is_read_as_it_was_written(tmp_path: Path, source: str) -> None:
     assert known is not None
     assert stored_pipeline(known) == pipeline
     assert known["written"]["train"] == {"passes": 3}
+    assert config.with_table(pipeline, "fuse", {"maximise": "click"}).fuse.maximise == "click"
 
 
 def test_a_default_that_has_changed_since_stays_what_it_was(tmp_path: Path) -> None:

@@ -155,8 +155,8 @@ def with_table(pipeline: Pipeline, name: str, values: Mapping[str, Any]) -> Pipe
 
     Raises ConfigError with every problem found.
     """
-    raw = pipeline.model_dump(mode="json")
-    raw[name] |= values
+    raw = pipeline.model_dump(mode="json", exclude_unset=True)  # an option beside its default may be refused where the default is not
+    raw[name] = {**raw.get(name, {}), **values}
     try:
         return Pipeline.model_validate(raw)
     except ValidationError as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from recsys.checkup import look
@@ -44,7 +45,13 @@ def test_check_finds_nothing_wrong_with_it(name: str, tmp_path: Path) -> None:
 def test_run_walks_through_it(name: str, tmp_path: Path) -> None:
     _init(LOGS[name].write(tmp_path), tmp_path / "own.toml")
     assert run_command(["run", str(tmp_path / "own.toml"), "--workspace", str(tmp_path / "data")]) == 0
-    assert [*(tmp_path / "data" / "own" / "runs").rglob("report.html")]
+    (page,) = (tmp_path / "data" / "own" / "runs").rglob("report.html")
+    run, workspace = page.parent, ["--workspace", str(tmp_path / "data")]
+    assert run_command(["show", run.name, *workspace]) == 0
+    scores = pq.read_table(run / "predictions.parquet").to_pandas()
+    objective = next(name for name in scores if name.startswith("pred.") and "|" not in name and "=" not in name)
+    scores[["event_id", objective]].to_csv(tmp_path / "theirs.csv", index=False)
+    assert run_command(["compare", run.name, "--predictions", str(tmp_path / "theirs.csv"), *workspace]) == 0
 
 
 def test_base_rates_and_doubts_stand_as_comments(tmp_path: Path) -> None:
