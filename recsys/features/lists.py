@@ -16,8 +16,8 @@ def with_lists(rows: ir.Table, plan: Plan) -> ir.Table:
     """Add `LISTED` to a day's rows (ms).
 
     A list is what has one `request_id`. In a log without it, a list goes on while the user's positions ascend without a pause of ten
-    minutes. In a log without positions, and for an impression without either, it is the impression's own moment. A list that a day
-    ends goes on as another one on the next day.
+    minutes, as in evaluation. In a log without positions, and for an impression without either, it is the impression's own moment. A list
+    that a day ends goes on as another one on the next day.
     """
     names = plan.columns.events.names
     if schema.REQUEST_ID in names:

@@ -101,7 +101,7 @@ def warn(job: Job) -> None:
 EVALUATE = Stage(
     name="evaluate",
     summary="Compute the metrics, with intervals, of a run or of any other system's scores.",
-    version=2,
+    version=3,
     options=(
         "seed",
         *(f"objective.{name}" for name in ("name", "kind", "given", "levels", "group", "better")),

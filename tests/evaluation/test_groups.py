@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.evaluation import sessions
-from recsys.evaluation.inputs.groups import codes, shown_lists
+from recsys.evaluation.inputs.groups import ascending, codes, shown_lists
 
 MINUTE = 60_000
 
@@ -41,6 +41,31 @@ def test_a_request_is_a_list_of_its_user_and_rows_without_one_fall_into_sessions
     lists = shown_lists(user, timestamp, pa.array(["a", "b", "a", "a", None, None]))
     assert lists[0] == lists[2]
     assert sorted(set(lists.tolist())) == [0, 1, 2, 3, 4]  # 0a, 0b, 1a and two sessions
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6), st.sampled_from([0, 1, 2, 3, None])), max_size=25), st.randoms())
+def test_positions_that_fall_part_a_session_in_any_order_of_rows(rows, random):
+    expected, lists, last, session = [], -1, None, None
+    rows = sorted(set(rows), key=lambda row: (row[0], row[1], np.inf if row[2] is None else row[2]))
+    for here, _, position in rows:
+        falls = None not in (position, last) and position <= last
+        if here != session or falls:
+            lists, last = lists + 1, None
+        session, last = here, last if position is None else position
+        expected.append(lists)
+    shuffled = list(range(len(rows)))
+    random.shuffle(shuffled)
+    session_N, moment_N = (np.array([rows[n][column] for n in shuffled], np.int64) for column in (0, 1))
+    position_N = np.array([np.nan if rows[n][2] is None else rows[n][2] for n in shuffled], np.float64)
+    assert ascending(session_N, moment_N, position_N).tolist() == [expected[n] for n in shuffled]
+
+
+def test_lists_without_a_request_begin_where_positions_fall():
+    user, timestamp = np.zeros(6, np.int64), np.arange(6) * 1000
+    lists = shown_lists(user, timestamp, pa.array([None, None, None, None, "a", "a"]), np.array([1.0, 2, 1, 2, 1, 1]))
+    assert lists.tolist() == [lists[0], lists[0], lists[2], lists[2], lists[4], lists[4]]
+    assert len(set(lists.tolist())) == 3
 
 
 @pytest.mark.parametrize("values", [[30, None, 10, 30], ["b", None, "a", "b"], [None, None], []])

@@ -1,11 +1,11 @@
-"""The lists of impressions that were shown together: a request where the log names it, else a session of one user."""
+"""The lists of impressions that were shown together: a request where the log names it, else positions that ascend in a session."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys.evaluation.inputs.rows import IntArray, Order
+from recsys.evaluation.inputs.rows import FloatArray, IntArray, Order
 
 PAUSE_MS = 10 * 60 * 1000  # a pause this long ends a session
 
@@ -41,9 +41,27 @@ def _by_user_and_time(user_N: IntArray, timestamp_N: IntArray) -> IntArray:
     return np.argsort(user_N * (last - first + 1) + (timestamp_N - first))
 
 
-def shown_lists(user_N: IntArray, timestamp_N: IntArray, request: pa.Array | None) -> IntArray:
-    """Return the list of each impression: its user's request where the request is known, else its session."""
+def ascending(session_N: IntArray, timestamp_N: IntArray, position_N: FloatArray) -> IntArray:
+    """Return sessions parted where the position does not grow: there another list begins.
+
+    Impressions of one moment stand in the order of their positions. One without a position (NaN) stays in the list before it.
+    """
+    order_N = np.lexsort((position_N, timestamp_N, session_N))
+    session, position = session_N[order_N], position_N[order_N]
+    place = np.where(np.isnan(position), -1, np.arange(len(position)))
+    known = np.r_[-1, np.maximum.accumulate(place)[:-1]] if len(place) else place  # the last row before it with a position
+    falls = (known >= 0) & (session[known] == session) & (position <= position[known])
+    begins = falls | np.r_[True, session[1:] != session[:-1]][: len(session)]
+    list_N = np.empty_like(session_N)
+    list_N[order_N] = np.cumsum(begins) - 1
+    return list_N
+
+
+def shown_lists(user_N: IntArray, timestamp_N: IntArray, request: pa.Array | None, position_N: FloatArray | None = None) -> IntArray:
+    """Return the list of each impression: its user's request where the request is known, else by its session and its position."""
     session_N = sessions(user_N, timestamp_N)
+    if position_N is not None:
+        session_N = ascending(session_N, timestamp_N, position_N)
     if request is None:
         return session_N
     request_N, names = codes(request)

@@ -14,8 +14,8 @@ from recsys import schema
 from recsys.errors import ConfigError, data_error
 from recsys.evaluation.inputs.groups import codes, shown_lists
 from recsys.evaluation.inputs.position_bins import position_bins
-from recsys.evaluation.inputs.prediction_columns import ids, milliseconds, no_nulls, place, plain, require, texts
-from recsys.evaluation.inputs.rows import IntArray
+from recsys.evaluation.inputs.prediction_columns import ids, milliseconds, no_nulls, numbers, place, plain, require, texts
+from recsys.evaluation.inputs.rows import FloatArray, IntArray
 from recsys.objectives import Objective, chain
 
 
@@ -31,13 +31,14 @@ class Impressions:
     users: int
     timestamp_N: IntArray
     request: pa.Array | None
+    position_N: FloatArray | None
     split: tuple[IntArray, list[str]]
     day: tuple[IntArray, list[str]]
     slices: Mapping[str, tuple[IntArray, list[str]]]
 
     @cached_property
     def list_N(self) -> IntArray:  # noqa: N802
-        return shown_lists(self.user_N, self.timestamp_N, self.request)
+        return shown_lists(self.user_N, self.timestamp_N, self.request, self.position_N)
 
     @cached_property
     def lists(self) -> int:
@@ -135,6 +136,7 @@ def read_impressions(table: pa.Table, run: str, slices: Sequence[str] | None) ->
         users=len(names),
         timestamp_N=milliseconds(table, run),
         request=_request(table, run),
+        position_N=numbers(table, schema.POSITION, run) if schema.POSITION in table.column_names else None,
         split=_split(table, run),
         day=texts(table, schema.DAY, run) if schema.DAY in table.column_names else (np.full(len(table), -1), []),
         slices={name: position_bins(table, run) if of == schema.POSITION else texts(table, of, run) for name, of in columns.items()},
