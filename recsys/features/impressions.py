@@ -9,7 +9,7 @@ from recsys import schema
 from recsys.features.clock import DAY, LOCAL, WEEKDAY
 from recsys.features.feature_columns import Column
 from recsys.features.labels import translate
-from recsys.features.lists import with_lists
+from recsys.features.list_starts import with_lists
 from recsys.features.plan import FRACTION, Entity, Plan, Signal, key_column
 from recsys.features.session import LISTED
 from recsys.objectives import Objective, chain

@@ -11,7 +11,7 @@ from recsys import schema
 from recsys.features.plan import Plan
 
 PAUSE_MS = 600_000
-LISTED = "listed"  # the moment at which an impression's list began (`lists.with_lists`)
+LISTED = "listed"  # the moment at which an impression's list began (`list_starts.with_lists`)
 _HOUR_MS = 3_600_000
 
 
