@@ -26,6 +26,7 @@ _ACTIONS = (
 )
 _ENGAGED = (
     r"click|view|open|read|play|cart|buy|bought|order|purchase|convers|convert|install|download|comment|profile|enter|visit|visible|watched"
+    r"|started|finished|completed"
 )
 _SATISFIED = (
     r"like|love|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish|add(ed)?_to_(?!cart|basket|bag)"

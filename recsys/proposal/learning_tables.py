@@ -46,6 +46,7 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
     for place, entry in enumerate(found):
         entry["name"] = unique(entry["name"], [other["name"] for other in found[:place]])
     proposal.tables["objective"] = found
+    _note_chains(proposal, roles.labels)
     if len(found) > 1:
         said = "Groups are guessed from names. By default an objective of engagement sees the position, one of satisfaction does not."
         proposal.note(("objective", 0), said)
@@ -53,6 +54,32 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['rating']}")
     if "labels" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['labels']}")
+
+
+def _note_chains(proposal: Proposal, labels: Sequence[ColumnFacts]) -> None:
+    """Say of a label that is 1 only where another one is: the model can learn it given the other one."""
+    place_of = {entry["label"]: place for place, entry in enumerate(proposal.tables["objective"])}
+    known = [column for column in labels if column.is_binary and column.numbers is not None]
+    for column in known:
+        wider = [other for other in known if other is not column and _is_within(column, other)]
+        if wider:
+            narrowest = min(wider, key=_share)
+            place = place_of[f"{_quoted(column.name)} {column.truth}"]
+            name = proposal.tables["objective"][place_of[f"{_quoted(narrowest.name)} {narrowest.truth}"]]["name"]
+            proposal.note(("objective", place), f'It is 1 only where {name} is 1: given = "{name}" would learn it so.')
+
+
+def _is_within(column: ColumnFacts, other: ColumnFacts) -> bool:
+    """Return whether a column of 0 and 1 is 1 only where the other one is, which is 1 more often."""
+    assert column.numbers is not None
+    assert other.numbers is not None
+    ones = column.numbers == 1
+    return bool((other.numbers.reindex(column.numbers.index)[ones] == 1).all()) and _share(other) > _share(column)
+
+
+def _share(column: ColumnFacts) -> float:
+    assert column.numbers is not None
+    return float(column.numbers.mean())
 
 
 def _binary(name: str, label: str) -> dict[str, Any]:

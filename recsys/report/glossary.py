@@ -80,7 +80,7 @@ def _by_phrase() -> dict[str, Term]:
 @cache
 def _phrases() -> re.Pattern[str]:
     longest_first = sorted(_by_phrase(), key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])")
 
 
 def _html(text: str) -> Markup:

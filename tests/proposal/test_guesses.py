@@ -3,12 +3,14 @@
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recsys.proposal import propose
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, torn_day
 from recsys.proposal.guessed_roles import guess_roles, is_satisfaction
@@ -195,3 +197,25 @@ def test_decimal_commas_are_told_by_a_column_of_numbers(tmp_path: Path, cells: l
     assert found.written.decimal == decimal
     if decimal == ",":
         assert found.rows["value"].to_pylist() == ["1.5", "2", "0.25", "-3.75"]
+
+
+def test_a_label_within_another_one_is_said_to_be(tmp_path: Path) -> None:
+    rows = 400
+    rng = np.random.default_rng(0)
+    started = rng.integers(0, 2, rows)
+    log = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, 40, rows),
+            "item_id": rng.integers(1000, 1060, rows),
+            "time": pd.date_range("2024-01-01", periods=rows, freq="30min").strftime("%Y-%m-%d %H:%M:%S"),
+            "started": started,
+            "liked": started * rng.integers(0, 2, rows),
+            "shared": rng.integers(0, 2, rows),
+        }
+    )
+    log.to_csv(tmp_path / "log.csv", index=False)
+    text = propose([tmp_path / "log.csv"], tmp_path).text
+    objectives = text.split("[[objective]]")
+    assert [entry.split('"')[1] for entry in objectives[1:]] == ["started", "liked", "shared"]
+    said = '# It is 1 only where started is 1: given = "started" would learn it so.'
+    assert [said in before for before in objectives[:3]] == [False, True, False]

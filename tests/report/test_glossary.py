@@ -35,9 +35,9 @@ def test_every_metric_of_the_page_is_explained(metrics) -> None:
 
 
 def test_the_first_phrase_of_a_word_is_a_link_and_the_rest_stays_text() -> None:
-    found = linked("auc <b> of an auc-like xauc; intervals, then an interval")
+    found = linked("auc <b> of gbdt-1a, an auc-like xauc; intervals, then an interval")
     assert found.count("<a ") == 3
-    assert found.startswith('<a class="term" href="#term-auc">auc</a> &lt;b&gt; of an auc-like')
+    assert found.startswith('<a class="term" href="#term-auc">auc</a> &lt;b&gt; of gbdt-1a, an auc-like')
     assert found.endswith('<a class="term" href="#term-confidence-interval">intervals</a>, then an interval')
 
 
