@@ -314,3 +314,16 @@ def test_an_aim_names_objectives_and_relative_changes(write):
 def test_a_key_of_an_earlier_version_is_refused_with_its_name_now():
     with pytest.raises(ConfigError, match=r"model\.sharing: this key is now called model\.architecture$"):
         config.load(PIPELINES / "tiny.toml", ["model.sharing=mmoe"])
+
+
+def test_a_value_where_a_list_belongs_is_shown_as_a_list(tmp_path):
+    (tmp_path / "a.toml").write_text(
+        'name = "a"\n[source]\nkind = "world"\n[split]\ntrain = ["2024-01-03", "2024-01-04"]\n'
+        '[[objective]]\nname = "click"\nlabel = "clicked = 1"\n[features]\nwindows = "1, 7"\nitem = "topic"\nsignals = 5\n'
+    )
+    with pytest.raises(ConfigError) as raised:
+        config.load(tmp_path / "a.toml")
+    said = str(raised.value)
+    assert "features.windows: found '1, 7', expected a list, in brackets: [1, 7]" in said
+    assert "features.item: found 'topic', expected a list, in brackets: [\"topic\"]" in said
+    assert "features.signals: found 5, expected a list, in brackets: [5]" in said

@@ -29,6 +29,8 @@ def look(path: Path, overrides: Sequence[str] = (), *, full: bool = False) -> Fi
     if pipeline is None:
         return found
     found.config += _other_runs(pipeline)
+    if not any(": split" in problem for problem in problems):  # days that are written wrongly are not missing
+        found.config += _days_to_judge_on(pipeline)
     with tempfile.TemporaryDirectory(prefix="recsys-check-") as scratch:
         try:
             sample = sources.sample(pipeline, Path(scratch), most=None if full else MOST_ROWS)
@@ -48,14 +50,22 @@ def look(path: Path, overrides: Sequence[str] = (), *, full: bool = False) -> Fi
 
 
 def _other_runs(pipeline: Pipeline) -> list[str]:
-    """Return the problems of runs that the TOML names, and of days that it does not name."""
+    """Return the problems of runs and of files that the TOML names."""
     named = {"train.init_from": pipeline.train.init_from, "balance.worst_case.baseline": pipeline.balance.worst_case.baseline}
     problems = [
         f"{key}: found no folder {path}, expected a trained run. Fix: mend it" for key, path in named.items() if path and not path.exists()
     ]
-    if not {schema.VALIDATION, schema.TEST} & set(pipeline.split.parts()):
-        problems.append("split: found neither validation nor test days, expected some to judge on. Fix: name test days")
-    return problems
+    return problems + [
+        f"evaluate.against: found no file {file}, expected another system's scores. Fix: check the path"
+        for file in pipeline.evaluate.files_against
+        if not file.is_file()
+    ]
+
+
+def _days_to_judge_on(pipeline: Pipeline) -> list[str]:
+    if {schema.VALIDATION, schema.TEST} & set(pipeline.split.parts()):
+        return []
+    return ["split: found neither validation nor test days, expected some to judge on. Fix: name test days"]
 
 
 def _refused_rows(sample: sources.Sample, found: Findings) -> None:

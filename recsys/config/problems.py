@@ -37,6 +37,8 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 yield f"{location}.kind: found {kind}, expected one of {', '.join(SOURCES)}{nearest(str(kind), SOURCES)}"
             case "date_from_datetime_parsing" | "date_type" | "date_parsing":
                 yield f"{location}: found {_shown(entry['input'])}, expected a day such as 2022-04-25"
+            case "tuple_type":
+                yield f"{location}: found {_shown(entry['input'])}, expected a list, in brackets: [{_items(entry['input'])}]"
             case "literal_error":
                 words = str(entry["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
                 yield f"{location}: found {_shown(entry['input'])}, expected one of {', '.join(words)}{nearest(str(entry['input']), words)}"
@@ -44,6 +46,14 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 yield f"{location}: found {_shown(entry['input'])}, expected {FORMS[entry['ctx']['pattern']]}"
             case _:
                 yield f"{location}: found {_shown(entry['input'])}; {entry['msg'][0].lower()}{entry['msg'][1:]}"
+
+
+def _items(value: Any) -> str:
+    """Return a value as the items of a list: of a text, what stands between its commas."""
+    if not isinstance(value, str):
+        return _shown(value)
+    parts = [part.strip() for part in value.split(",")]
+    return ", ".join(part if part.lstrip("-").isdecimal() else f'"{part}"' for part in parts)
 
 
 def _shown(value: Any) -> str:

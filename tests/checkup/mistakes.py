@@ -178,6 +178,17 @@ CONFIG = {
         r"split: found neither validation nor test days",
         2,
     ),
+    "a list without brackets": Mistake(
+        toml('slices = ["surface"]', 'slices = "surface"'), r"features\.slices: found 'surface', expected a list, in brackets", 2
+    ),
+    "days to judge on that are no list": Mistake(
+        toml('validation = ["2024-01-05", "2024-01-05"]\ntest = ["2024-01-06", "2024-01-06"]', 'test = "2024-01-06"'),
+        r"split\.test: found '2024-01-06', expected a list",
+        2,
+    ),
+    "scores in no file": Mistake(
+        toml("[features]", '[evaluate]\nagainst = ["theirs.csv"]\n[features]'), r"evaluate\.against: found no file .*theirs\.csv", 2
+    ),
     "no window": Mistake(toml("bias =", "windows = []\nbias ="), r"features\.windows: found none", 2),
 }
 
@@ -322,6 +333,7 @@ TOGETHER = [  # the mistakes of each case touch different places
     ("a column that the log lacks", "a label twice", "a user twice", "a feedback without its column"),
     ("a label as a feature", "a column of the items among the user's", "torn rows", "another encoding", "an unknown device"),
     ("a kind that there is not", "a label that is neither 0 nor 1", "a packed file by another name"),
+    ("a list without brackets", "scores in no file", "a label that is never true"),
     ("no window", "a label and its complement", "ids that lost digits"),
     ("a fusion of nothing", "a feature that tells the label", "users without an id"),
     ("a feature that tells the label", "a label that is nowhere known", "two users on the test day"),
