@@ -41,6 +41,15 @@ def metrics_of(
     )
 
 
+def absent_files(pipeline: Pipeline) -> list[str]:
+    """Return one problem per file of evaluate.against that is not there."""
+    return [
+        f"evaluate.against: found no file {file}, expected another system's scores. Fix: check the path"
+        for file in pipeline.evaluate.files_against
+        if not file.is_file()
+    ]
+
+
 def metrics_against_file(pipeline: Pipeline, predictions: pa.Table, file: Path, *, run: str, console: Console) -> pa.Table:
     """Return the long rows of the differences of a run's predictions to another system's scores, under the name of their file.
 

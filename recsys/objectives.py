@@ -1,9 +1,9 @@
 """The objectives that one ranking model is asked to predict."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from math import inf
 from typing import Annotated, Literal, NamedTuple
 
@@ -212,3 +212,28 @@ def chain(objective: Objective, objectives: Sequence[Objective]) -> tuple[Object
 def durations(objectives: Sequence[Objective]) -> tuple[str, ...]:
     """List the features from which some objective reads a video's length, each once, in order."""
     return tuple(dict.fromkeys(objective.duration for objective in objectives if objective.duration is not None))
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Two objectives that are one: their labels are equal, or opposite (one is 1 exactly where the other is 0), in `rows` with both."""
+
+    first: str
+    second: str
+    rows: int
+    is_opposite: bool
+
+
+def twins(objectives: Sequence[Objective], labels: Mapping[str, NDArray[np.float64]]) -> Iterator[Twin]:
+    """Yield each pair of objectives whose labels are equal or opposite. `labels` are by name, [N], NaN where not known.
+
+    A label that is the same in all rows with both tells nothing.
+    """
+    for first, second in combinations(objectives, 2):
+        both_N = ~np.isnan(labels[first.name]) & ~np.isnan(labels[second.name])
+        a_N, b_N = labels[first.name][both_N], labels[second.name][both_N]
+        if not len(a_N) or a_N.min() == a_N.max():
+            continue
+        is_opposite = first.is_probability and second.is_probability and np.array_equal(a_N, 1 - b_N)
+        if is_opposite or np.array_equal(a_N, b_N):
+            yield Twin(first.name, second.name, len(a_N), is_opposite)

@@ -1,7 +1,5 @@
 """The labels in the rows that were read: how many, how often, and what nobody can learn from."""
 
-from itertools import combinations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +7,7 @@ from recsys import schema
 from recsys.checkup.findings import Findings
 from recsys.checkup.split_seen import Seen
 from recsys.days import ordinals
-from recsys.objectives import Objective
+from recsys.objectives import Objective, twins
 from recsys.progress import aligned
 
 _FEW_KNOWN = 0.5  # share of the training labels that are known in time, below which a warning is due
@@ -90,17 +88,9 @@ def _late(seen: Seen, labels: dict[str, NDArray[np.float64]], found: Findings) -
 
 def _same_labels(labels: dict[str, NDArray[np.float64]], objectives: tuple[Objective, ...], found: Findings) -> None:
     """Warn of two objectives that have the same label, or of which one is 1 exactly where the other is 0."""
-    for first, second in combinations(objectives, 2):
-        a, b = labels[first.name], labels[second.name]
-        both = ~np.isnan(a) & ~np.isnan(b)
-        a, b = a[both], b[both]
-        if not len(a) or a.min() == a.max():
-            continue
-        pair = f"objective.{second.name}.label: found "
-        if np.array_equal(a, b):
-            found.warnings.append(f"{pair}the label of {first.name} in all {len(a):,} rows that have both. Fix: leave one of the two out")
-        elif first.is_probability and second.is_probability and np.array_equal(a, 1 - b):
-            found.warnings.append(
-                f"{pair}the complement of {first.name} in all {len(a):,} rows that have both: what one gains the other loses."
-                " Fix: leave one of the two out"
-            )
+    for twin in twins(objectives, labels):
+        of, then = ("complement", ": what one gains the other loses") if twin.is_opposite else ("label", "")
+        found.warnings.append(
+            f"objective.{twin.second}.label: found the {of} of {twin.first} in all {twin.rows:,} rows that have both{then}."
+            " Fix: leave one of the two out"
+        )

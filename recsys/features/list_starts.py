@@ -11,13 +11,17 @@ from recsys import schema
 from recsys.features.plan import Plan
 from recsys.features.session import LISTED, PAUSE_MS
 
+_NUMBER, _OPENS = "list_number", "opens_a_list"
+_ORDER = (schema.TIMESTAMP, schema.POSITION, schema.EVENT_ID)
+
 
 def with_lists(rows: ir.Table, plan: Plan) -> ir.Table:
     """Add `LISTED` to a day's rows (ms).
 
     A list is what has one `request_id`. In a log without it, a list goes on while the user's positions ascend without a pause of ten
-    minutes, as in evaluation. In a log without positions, and for an impression without either, it is the impression's own moment. A list
-    that a day ends goes on as another one on the next day.
+    minutes. In a log without positions, and for an impression without either, it is the impression's own moment. A list that a day ends
+    goes on as another one on the next day. Evaluation parts the same lists where every position is known; it keeps an impression without
+    one in the list before it (`evaluation/inputs/groups.py`).
     """
     names = plan.columns.events.names
     if schema.REQUEST_ID in names:
@@ -28,10 +32,6 @@ def with_lists(rows: ir.Table, plan: Plan) -> ir.Table:
     return rows.mutate(**{LISTED: rows[schema.TIMESTAMP]})
 
 
-_NUMBER = "list_number"
-_OPENS = "opens_a_list"
-
-
 def _began(rows: ir.Table, list_column: str) -> ir.Table:
     first = rows[schema.TIMESTAMP].min().over(ibis.window(group_by=[rows[schema.USER_ID], rows[list_column]]))
     return rows.mutate(**{LISTED: rows[list_column].notnull().ifelse(first, rows[schema.TIMESTAMP])})
@@ -39,14 +39,9 @@ def _began(rows: ir.Table, list_column: str) -> ir.Table:
 
 def _numbered(rows: ir.Table) -> ir.Table:
     """Number the lists of each user by their positions: one begins where the position does not grow."""
-    order = [rows[schema.TIMESTAMP], rows[schema.POSITION], rows[schema.EVENT_ID]]
-    in_order = ibis.window(group_by=rows[schema.USER_ID], order_by=order)
+    in_order = ibis.window(group_by=rows[schema.USER_ID], order_by=[rows[name] for name in _ORDER])
     position, moment = rows[schema.POSITION], rows[schema.TIMESTAMP]
     grows = (position > position.lag(1).over(in_order)) & (moment - moment.lag(1).over(in_order) < PAUSE_MS)
     opened = rows.mutate(**{_OPENS: (~grows.fill_null(False)).cast("int64")})
-    so_far = ibis.window(
-        group_by=opened[schema.USER_ID],
-        order_by=[opened[schema.TIMESTAMP], opened[schema.POSITION], opened[schema.EVENT_ID]],
-        rows=(None, 0),
-    )
+    so_far = ibis.window(group_by=opened[schema.USER_ID], order_by=[opened[name] for name in _ORDER], rows=(None, 0))
     return opened.mutate(**{_NUMBER: opened[_OPENS].sum().over(so_far)}).drop(_OPENS)

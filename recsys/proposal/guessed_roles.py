@@ -29,8 +29,8 @@ _ENGAGED = (
     r"|started|finished|completed"
 )
 _SATISFIED = (
-    r"like|love|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish|add(ed)?_to_(?!cart|basket|bag)"
-    r"|bookmark"
+    r"like|love|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish"
+    r"|bookmark|add(ed)?_to_(?!cart|basket|bag)"
 )
 _REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
 _TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"

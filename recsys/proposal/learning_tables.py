@@ -58,28 +58,18 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
 
 def _note_chains(proposal: Proposal, labels: Sequence[ColumnFacts]) -> None:
     """Say of a label that is 1 only where another one is: the model can learn it given the other one."""
-    place_of = {entry["label"]: place for place, entry in enumerate(proposal.tables["objective"])}
-    known = [column for column in labels if column.is_binary and column.numbers is not None]
-    for column in known:
-        wider = [other for other in known if other is not column and _is_within(column, other)]
+    objectives = proposal.tables["objective"]
+    place_of = {entry["label"]: place for place, entry in enumerate(objectives)}
+    ones = {
+        place_of[f"{_quoted(column.name)} {column.truth}"]: column.numbers == 1
+        for column in labels
+        if column.is_binary and column.numbers is not None
+    }
+    for place, one in ones.items():
+        wider = [at for at, other in ones.items() if other.mean() > one.mean() and other.reindex(one.index, fill_value=False)[one].all()]
         if wider:
-            narrowest = min(wider, key=_share)
-            place = place_of[f"{_quoted(column.name)} {column.truth}"]
-            name = proposal.tables["objective"][place_of[f"{_quoted(narrowest.name)} {narrowest.truth}"]]["name"]
+            name = objectives[min(wider, key=lambda at: ones[at].mean())]["name"]
             proposal.note(("objective", place), f'It is 1 only where {name} is 1: given = "{name}" would learn it so.')
-
-
-def _is_within(column: ColumnFacts, other: ColumnFacts) -> bool:
-    """Return whether a column of 0 and 1 is 1 only where the other one is, which is 1 more often."""
-    assert column.numbers is not None
-    assert other.numbers is not None
-    ones = column.numbers == 1
-    return bool((other.numbers.reindex(column.numbers.index)[ones] == 1).all()) and _share(other) > _share(column)
-
-
-def _share(column: ColumnFacts) -> float:
-    assert column.numbers is not None
-    return float(column.numbers.mean())
 
 
 def _binary(name: str, label: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
-from recsys.judge import metrics_against_file, metrics_of, warn_of_run, what_calibration_changed
+from recsys.judge import absent_files, metrics_against_file, metrics_of, warn_of_run, what_calibration_changed
 from recsys.stages.baselines import baseline_run, kinds_of, shared_kinds
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import CALIBRATION_CHANGE, METRICS, PREDICTIONS, RUNS
@@ -24,11 +24,7 @@ def compared_with(job: Job) -> list[Path]:
 
 def require_named_runs(job: Job) -> None:
     """Raise ConfigError, naming all at once, where evaluate.against names the run itself, a run without predictions, or no file."""
-    problems = [
-        f"evaluate.against: found no file {file}, expected another system's scores. Fix: check the path"
-        for file in job.pipeline.evaluate.files_against
-        if not file.is_file()
-    ]
+    problems = absent_files(job.pipeline)
     scored = sorted(path.parent.name for path in job.folder.glob(f"{RUNS}/*/{PREDICTIONS}"))
     for name in job.pipeline.evaluate.runs_against:
         if name == job.run.name:
@@ -60,15 +56,20 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
             options,
             f"evaluate {run.name}",
             _written(job, run),
-            contents([of / PREDICTIONS for of in (run, *against)]) | (_states(job) if run == job.run else {}),
+            contents([of / PREDICTIONS for of in (run, *against)]) | _states(_files(job, run)),
         )
         for run, against in _against(job).items()
     ]
 
 
-def _states(job: Job) -> dict[str, str]:
-    """Return what tells another version of a file that the run is held against, as for the files of a source: its size and its time."""
-    found = {file.name: file.stat() for file in job.pipeline.evaluate.files_against}
+def _files(job: Job, run: Path) -> Sequence[Path]:
+    """Return the files that a run is held against. Baselines are held against none."""
+    return job.pipeline.evaluate.files_against if run == job.run else ()
+
+
+def _states(files: Sequence[Path]) -> dict[str, str]:
+    """Return file → what tells another version of it, as for the files of a source: its size and its time."""
+    found = {file.name: file.stat() for file in files}
     return {name: artifacts.fingerprint([state.st_size, state.st_mtime_ns]) for name, state in found.items()}
 
 
@@ -78,17 +79,17 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
         run = part.writes[0].parent
         artifacts.remove(run / CALIBRATION_CHANGE)
         with timed(job, part.name):
-            _evaluate(options, run, against[run], options.evaluate.files_against if run == job.run else (), part.origin, job)
+            _evaluate(job, options, run, against[run], part.origin)
 
 
-def _evaluate(options: Pipeline, run: Path, against: Sequence[Path], files: Sequence[Path], origin: Origin, job: Job) -> None:
+def _evaluate(job: Job, options: Pipeline, run: Path, against: Sequence[Path], origin: Origin) -> None:
     predictions = artifacts.read_table(run / PREDICTIONS)
     others: Mapping[str, object] = {other.name: artifacts.read_table(other / PREDICTIONS) for other in against}
     if options.evaluate.calibrate != "none":
         change = what_calibration_changed(options, predictions, run=run.name)
         origin.write_file(run / CALIBRATION_CHANGE, lambda draft: pq.write_table(change, draft))
     rows = metrics_of(options, predictions, run=run.name, against=others)
-    of_files = [metrics_against_file(job.pipeline, predictions, file, run=run.name, console=job.console) for file in files]
+    of_files = [metrics_against_file(job.pipeline, predictions, file, run=run.name, console=job.console) for file in _files(job, run)]
     rows = pa.concat_tables([rows, *of_files])
     origin.write_file(run / METRICS, lambda draft: pq.write_table(rows, draft))
 

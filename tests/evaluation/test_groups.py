@@ -1,13 +1,15 @@
 """Lists: sessions by a ten-minute pause, requests where they are known."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.evaluation import sessions
+from recsys.evaluation import evaluate, sessions
 from recsys.evaluation.inputs.groups import ascending, codes, shown_lists
+from recsys.objectives import Objective
 
 MINUTE = 60_000
 
@@ -74,3 +76,19 @@ def test_codes_follow_the_order_of_values(values):
     names = names.to_pylist()
     assert names == sorted({value for value in values if value is not None})
     assert [names[code] if code >= 0 else None for code in code_N] == values
+
+
+def test_metrics_within_lists_take_the_lists_that_positions_show() -> None:
+    """The same as with requests that name these lists; as one list per session it is another number."""
+    rng = np.random.default_rng(0)
+    rows, size = 400, 5
+    shown = pd.DataFrame({"event_id": range(rows), "user_id": np.arange(rows) // 20, "timestamp": np.arange(rows) * 1000})
+    scored = shown.assign(**{"label.click": (rng.random(rows) < 0.4).astype(float), "pred.click": rng.random(rows)})
+
+    def gauc_list(table: pd.DataFrame) -> float:
+        found = evaluate(table, [Objective(name="click")], run="x", bootstrap=0, slices=()).to_pandas().set_index("metric")
+        return float(found.loc["gauc_list", "value"])
+
+    by_position = gauc_list(scored.assign(position=np.arange(rows) % size + 1))
+    assert by_position == pytest.approx(gauc_list(scored.assign(request_id=np.arange(rows) // size)))
+    assert by_position != pytest.approx(gauc_list(scored))

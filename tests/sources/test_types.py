@@ -322,3 +322,11 @@ def test_times_of_parquet_may_lie_in_any_year_from_1971(tmp_path: Path, ingest: 
     make_log(3).assign(ts=[datetime(1970, 1, 1, tzinfo=UTC), *moments[1:]]).to_parquet(tmp_path / "log.parquet")
     (row,) = ingest("log.parquet", max_bad=0.5, to="again").table("quarantine").to_pylist()
     assert row["reason"] == 'column ts: found "1970-01-01 00:00:00+00:00", expected a time between 1971 and 2100'
+
+
+def test_day_and_month_that_are_swapped_are_asked_about(tmp_path, ingest):
+    log = make_log(60)
+    log["ts"] = [f"{1 + n % 2:02d}.{13 + n % 17}.2024 10:00" for n in range(60)]  # months first: no day of them is a month
+    log.to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(DataError, match=r'Fix: look whether source\.time\.format = "%m\.%d\.%Y %H:%M" is meant, or mend the rows'):
+        ingest(time={"format": "%d.%m.%Y %H:%M"})

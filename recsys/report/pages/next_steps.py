@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from shlex import quote
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -13,7 +11,7 @@ from recsys import schema
 from recsys.config import Pipeline
 from recsys.evaluation import Scores
 from recsys.evaluation.inputs.rows import FloatArray
-from recsys.objectives import Objective
+from recsys.objectives import Objective, twins
 from recsys.predictions import fused_term
 from recsys.report.figures import model_figures
 from recsys.report.pages.what_was_run import is_of
@@ -41,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the rules look at. `main` holds the main metrics of the part of the split that the run is judged on."""
+    """The numbers that the rules look at. `main` holds the main metrics of the part of the split that the run is judged on."""
 
     run: str
     pipeline: Pipeline
@@ -77,17 +75,12 @@ def _nothing_to_compare_with(seen: Seen) -> Iterator[Step]:
 def _same_labels(seen: Seen) -> Iterator[Step]:
     """Find objectives that are one: equal labels, or one label 1 exactly where the other is 0."""
     left_out: set[str] = set()  # one step per group of equal labels: its first objective stays
-    for first, second in combinations(seen.pipeline.objective, 2):
-        a_N, b_N = seen.scores.label[first.name], seen.scores.label[second.name]
-        both_N = ~np.isnan(a_N) & ~np.isnan(b_N)
-        a_N, b_N = a_N[both_N], b_N[both_N]
-        if {first.name, second.name} & left_out or len(a_N) < ENOUGH or a_N.min() == a_N.max():
+    for twin in twins(seen.pipeline.objective, seen.scores.label):
+        if {twin.first, twin.second} & left_out or twin.rows < ENOUGH:
             continue
-        opposite = first.is_probability and second.is_probability and np.array_equal(a_N, 1 - b_N)
-        if opposite or np.array_equal(a_N, b_N):
-            left_out.add(second.name)
-            how = "the complement of" if opposite else "equal to"
-            yield Step(f"Leave out {second.name}", f"Its label is {how} that of {first.name} in all {len(a_N):,} rows with both.")
+        left_out.add(twin.second)
+        how = "the complement of" if twin.is_opposite else "equal to"
+        yield Step(f"Leave out {twin.second}", f"Its label is {how} that of {twin.first} in all {twin.rows:,} rows with both.")
 
 
 def _behind_popularity(seen: Seen) -> Iterator[Step]:

@@ -12,7 +12,7 @@ import numpy as np
 from recsys.evaluation.fused_order import FusedRows, OrderMetric
 from recsys.evaluation.inputs.rows import FloatArray
 
-MOST = 0.8  # share of the pull at which every slider ends at the latest
+MOST = 0.8  # share of the pull at which a slider ends at the latest, unless the run's own share is larger
 SHARES = 17  # shares that are tried, evenly from 0 to MOST
 STILL = 0.05  # of what the whole travel changes: what changes less is not seen
 ROOM = 1.5  # a slider goes at least this many times as far as the run's own share
@@ -41,7 +41,7 @@ def _travel(rows: FusedRows, metric: OrderMetric, own_K: FloatArray, spread_K: F
     value_SK = np.array([metric.values(rows.score(_with(own_K, k, share * unit / (1 - share)))) for share in share_S])
     range_K = np.ptp(value_SK, axis=0)
     far_S = (np.abs(value_SK - value_SK[-1]) > STILL * range_K).any(axis=1)
-    still = float(share_S[min(SHARES - 1, int(np.flatnonzero(far_S).max(initial=-1)) + 1)]) if far_S.any() else MOST
+    still = float(share_S[np.flatnonzero(far_S)[-1] + 1]) if far_S.any() else MOST  # the last share is not far from itself
     own = float(own_K[k]) / (float(own_K[k]) + unit)
     return Travel(unit, min(MOST, max(still, ROOM * own)) if own < MOST else (1 + own) / 2)
 

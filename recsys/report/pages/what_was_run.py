@@ -1,4 +1,4 @@
-"""What was run: the facts about a run and its objectives, the last part of its page."""
+"""The facts about a run and its objectives: the last part of its page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
