@@ -162,7 +162,8 @@ IMPORTANCE = pa.schema(
 # Results of a study of which objectives help each other. `partners`: the other objectives of a training, joined by "+"; null:
 # trained alone. "value": a metric of one run. "gain": the metric with these partners minus the metric alone, seed by seed; its mean
 # over `seeds` seeds, with the interval over users and seeds (of one seed: over users). "cosine": between two objectives' gradients in
-# the shared layer's weights, over the days and seeds of the runs with all objectives; null: noise hides one of the gradients.
+# the shared layer's weights, over the days and seeds of the runs with all objectives; null: noise hides one of the gradients. `reason`:
+# why there is no value or no interval.
 AFFINITY = pa.schema(
     [
         ("what", pa.string()),
@@ -175,6 +176,7 @@ AFFINITY = pa.schema(
         ("low", pa.float64()),
         ("high", pa.float64()),
         ("seeds", pa.int64()),
+        ("reason", pa.string()),
     ]
 )
 
@@ -200,14 +202,16 @@ COMPARISON = pa.schema(
     ]
 )
 
-# Results of a sweep. `point`: a config, whatever its seed. "run": a metric of one run, with its interval over users. "point": the mean
-# over seeds. "relative": this mean minus the mean of all points, without what users and seeds do to all points alike. "front": the
-# share of bootstrap replicates in which a point is on the front, its verdict, and in `by` the points that dominate it, or seem to.
-# "dominates": for two points of which `by` is ahead, the share of replicates in which `by` is nowhere worse. "user_sd", "seed_sd": noise
-# of a number of one run; "pair_sd": noise of the difference of two points. "reference", "perfect": the two ends between which the
-# "hypervolume" is a share of the whole.
+# Results of a sweep. `question`: WHO, WHICH or ASKED; each has a front of its own. `point`: a config, whatever its seed. "run": a metric
+# of one run, with its interval over users. "point": the mean over seeds. "relative": this mean minus the mean of all points, without what
+# users and seeds do to all points alike. "front": the share of bootstrap replicates in which a point is on the front, its verdict, and in
+# `by` the points that dominate it, or seem to. "dominates": for two points of which `by` is ahead, the share of replicates in which `by` is
+# nowhere worse. "user_sd", "seed_sd": noise of a number of one run; "pair_sd": noise of the difference of two points. "reference",
+# "perfect": the two ends between which the "hypervolume" is a share of the whole. "left_out": a number that has no interval within lists,
+# and so gives no front a side. `reason`: why there is no value or no interval.
 SWEEP = pa.schema(
     [
+        ("question", pa.string()),
         ("what", pa.string()),
         ("point", pa.string()),
         ("run", pa.string()),
@@ -222,8 +226,14 @@ SWEEP = pa.schema(
         ("better", pa.string()),
         ("verdict", pa.string()),
         ("by", pa.string()),
+        ("reason", pa.string()),
     ]
 )
+WHO, WHICH, ASKED = (
+    "who",
+    "which",
+    "asked",
+)  # questions: over all impressions; within lists (or users, where lists are too few); metrics named
 FRONT, NOISE, DOMINATED = "on the front", "within noise of the front", "dominated"
 UNTOLD = "behind the front, with too few users to tell"
 BETWEEN_POINTS = "; "  # between the points that dominate one point

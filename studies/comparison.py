@@ -29,7 +29,7 @@ from recsys import config, schema
 from recsys.balancing import BALANCERS
 from recsys.config.architectures import Architectures
 from recsys.evaluation import SHARED_REFERENCE, SeedNoise, evaluate, judged_by, main_metric
-from recsys.experiments import Run, Variant, open_runs, points, trained
+from recsys.experiments import Run, Variant, open_runs, paired, points, trained
 from recsys.progress import Console
 from recsys.workspace import INSIDE, MODEL
 from studies import fixed_front
@@ -92,7 +92,7 @@ def held_against_front(arguments: argparse.Namespace) -> pd.DataFrame:
     for seed in range(1, arguments.seeds + 1):
         runs = list(trained(runs_of(arguments, seed), arguments.what))
         judged = judged_by([objective for objective in runs[0].job.pipeline.objective if objective.loss_weight > 0])
-        of_seed = points(runs, judged, schema.TEST)
+        of_seed = points(runs, paired(runs, judged, schema.TEST), schema.TEST)
         values.append(of_seed.sign * of_seed.value)
         replicates.append(of_seed.sign * of_seed.by_user)
     ways = WAYS[arguments.what]

@@ -14,14 +14,26 @@ from recsys.evaluation.intervals.bootstrap import MIN_USERS, Interval, UserDraws
 from recsys.evaluation.intervals.dominance import Dominant, dominant_users
 from recsys.evaluation.intervals.seeds import SHARED_REFERENCE, SeedNoise, half_widths
 from recsys.evaluation.measured import Measured, difference
-from recsys.evaluation.metrics import HEADLINE, METRICS, OFF_POLICY, POOLED, WITHIN, Metric, list_metric, list_metrics, main_metric
+from recsys.evaluation.metrics import (
+    HEADLINE,
+    METRICS,
+    OFF_POLICY,
+    POOLED,
+    WITHIN,
+    Metric,
+    is_within_lists,
+    list_metric,
+    list_metrics,
+    main_metric,
+)
 from recsys.evaluation.metrics.probability import calibration_curve
 from recsys.evaluation.over_seeds import gains
-from recsys.evaluation.paired import Judged, Paired, headline, judged_by, one_within, paired
+from recsys.evaluation.paired import Judged, Paired, headline, judged_by, one_within, paired, two_questions
 from recsys.evaluation.permutation_importance import falls
 from recsys.evaluation.points import Ends, Points, later_rows, sweep_rows
 from recsys.evaluation.policy_value import off_policy
 from recsys.evaluation.position_curve import position_curve
+from recsys.evaluation.questions import by_question, left_out_rows, only_valued
 
 __all__ = [
     "HEADLINE",
@@ -46,6 +58,7 @@ __all__ = [
     "UserDraws",
     "anchors",
     "beyond_noise",
+    "by_question",
     "calibration_curve",
     "comparison",
     "difference",
@@ -61,14 +74,17 @@ __all__ = [
     "hypervolume",
     "hypervolume_replicates",
     "interval",
+    "is_within_lists",
     "judged_by",
     "later_rows",
+    "left_out_rows",
     "list_metric",
     "list_metrics",
     "main_metric",
     "non_dominated",
     "off_policy",
     "one_within",
+    "only_valued",
     "paired",
     "percentile_interval",
     "position_bins",
@@ -78,4 +94,5 @@ __all__ = [
     "softmax_propensity",
     "sweep_rows",
     "targets",
+    "two_questions",
 ]

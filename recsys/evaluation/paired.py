@@ -16,7 +16,7 @@ from recsys.evaluation.inputs.slices import splits
 from recsys.evaluation.inputs.targets import Target, targets
 from recsys.evaluation.long_rows import Settings, SplitEvaluation
 from recsys.evaluation.measured import Measured
-from recsys.evaluation.metrics import HEADLINE, METRICS, WITHIN, Metric, list_metric, main_metric
+from recsys.evaluation.metrics import HEADLINE, METRICS, WITHIN, Metric, is_within_lists, list_metric, main_metric
 from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
 
@@ -51,6 +51,14 @@ class Paired:
     measured: tuple[tuple[Measured, ...], ...]
     users: tuple[int, ...]
     rows: tuple[int, ...]
+
+    def only(self, kept: Sequence[int]) -> "Paired":
+        """Return the numbers at these places."""
+
+        def of(values: Sequence[T]) -> tuple[T, ...]:
+            return tuple(values[k] for k in kept)
+
+        return Paired(self.runs, of(self.judged), tuple(map(of, self.measured)), of(self.users), of(self.rows))
 
 
 def judged_by(objectives: Sequence[Objective], metrics: Sequence[str] = (), *, conditional: bool = False) -> tuple[Judged, ...]:
@@ -94,19 +102,31 @@ def headline(objectives: Sequence[Objective]) -> tuple[Judged, ...]:
     )
 
 
+def two_questions(objectives: Sequence[Objective]) -> tuple[Judged, ...]:
+    """Return one pooled number of each objective, its main metric, and those within lists and within users.
+
+    `one_within` then keeps one of the last two.
+    """
+    by_name = {metric.name: metric for metric in METRICS}
+    return tuple(
+        Judged(target, by_name[name])
+        for target in targets(objectives)
+        if target.given is None
+        for name in (main_metric(target.objective), *WITHIN, *WITHIN.values())
+        if target.objective.kind in by_name[name].kinds
+    )
+
+
 def one_within(paired: Paired) -> Paired:
     """Return the numbers without those within users, or without those within lists where too few of the first run's lists can tell."""
     at = {(judged.objective, judged.metric.name): k for k, judged in enumerate(paired.judged)}
     left_out = set()
     for (objective, name), k in at.items():
         if name in WITHIN and (k_users := at.get((objective, WITHIN[name]))) is not None:
-            left_out.add(k_users if paired.measured[0][k].has_enough_users else k)
-    kept = [k for k in range(len(paired.judged)) if k not in left_out]
-
-    def only(values: Sequence[T]) -> tuple[T, ...]:
-        return tuple(values[k] for k in kept)
-
-    return Paired(paired.runs, only(paired.judged), tuple(map(only, paired.measured)), only(paired.users), only(paired.rows))
+            lists, users = paired.measured[0][k], paired.measured[0][k_users]
+            in_lists = is_within_lists(lists_tell=lists.has_enough_users, users_tell=users.value is not None)
+            left_out.add(k_users if in_lists else k)
+    return paired.only([k for k in range(len(paired.judged)) if k not in left_out])
 
 
 def _by_main_metric(target: Target) -> Judged:

@@ -37,7 +37,8 @@ Ends = tuple[Sequence[float | None], Sequence[float | None]]
 class Points:
     """P points, each trained with the same S seeds. The runs of `paired` come in this order, all seeds of one point after another.
 
-    `seed` draws the noise of seeds in the replicates. Intervals are at `confidence`. Raises DataError where a number has no value.
+    `question` is what the numbers of `paired` ask (schema.WHO, WHICH or ASKED): they make one front. `seed` draws the noise of seeds in
+    the replicates. Intervals are at `confidence`. Raises DataError where a number has no value.
     """
 
     names: tuple[str, ...]
@@ -46,6 +47,7 @@ class Points:
     split: str
     confidence: float
     seed: int
+    question: str = schema.ASKED
 
     def __post_init__(self) -> None:
         problems = [
@@ -155,9 +157,9 @@ def _replicates(measured: Measured) -> FloatArray:
 
 def sweep_rows(points: Points, ends: Ends) -> pa.Table:
     """Return all rows of the points, in the form of schema.SWEEP."""
-    volume, (low, high, _) = points.hypervolume(ends)
+    volume, (low, high, reason) = points.hypervolume(ends)
     rows = [*_values(points), *_front(points), *_noise(points), *_ends(points, ends)]
-    rows.append(_row("hypervolume", points, value=volume, low=low, high=high))
+    rows.append(_row("hypervolume", points, value=volume, low=low, high=high, reason=reason))
     return pa.Table.from_pylist(rows, schema=schema.SWEEP)
 
 
@@ -168,13 +170,13 @@ def _values(points: Points) -> Iterator[dict[str, Any]]:
         shared = {"objective": judged.objective, "metric": judged.metric.name, "better": judged.better, "users": paired.users[k]}
         for m, run in enumerate(paired.runs):
             measured = paired.measured[m][k]
-            low, high, _ = measured.interval(confidence=points.confidence, centred=judged.metric.centred)
+            low, high, reason = measured.interval(confidence=points.confidence, centred=judged.metric.centred)
             name, seed = points.names[m // seeds], points.seeds[m % seeds]
-            yield _row("run", points, point=name, run=run, seed=seed, value=measured.value, low=low, high=high, **shared)
+            yield _row("run", points, point=name, run=run, seed=seed, value=measured.value, low=low, high=high, reason=reason, **shared)
         for what, of_points in (("point", means), ("relative", relative)):
             found = of_points(points.measured(k), confidence=points.confidence, centred=judged.metric.centred)
-            for name, (value, (low, high, _)) in zip(points.names, found, strict=True):
-                yield _row(what, points, point=name, value=value, low=low, high=high, **shared)
+            for name, (value, (low, high, reason)) in zip(points.names, found, strict=True):
+                yield _row(what, points, point=name, value=value, low=low, high=high, reason=reason, **shared)
 
 
 def later_rows(points: Points) -> pa.Table:
@@ -219,4 +221,4 @@ def _ends(points: Points, ends: Ends) -> Iterator[dict[str, Any]]:
 
 
 def _row(what: str, points: Points, **others: Any) -> dict[str, Any]:
-    return dict.fromkeys(schema.SWEEP.names) | {"what": what, "split": points.split} | others
+    return dict.fromkeys(schema.SWEEP.names) | {"question": points.question, "what": what, "split": points.split} | others

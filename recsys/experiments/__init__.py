@@ -2,7 +2,7 @@
 
 from recsys.experiments.affinity import only, run_affinity
 from recsys.experiments.sweep import Judge, run_sweep
-from recsys.experiments.trained import Run, open_runs, points, trained
+from recsys.experiments.trained import Run, open_runs, paired, points, trained
 from recsys.experiments.variants import Variant
 
-__all__ = ["Judge", "Run", "Variant", "only", "open_runs", "points", "run_affinity", "run_sweep", "trained"]
+__all__ = ["Judge", "Run", "Variant", "only", "open_runs", "paired", "points", "run_affinity", "run_sweep", "trained"]

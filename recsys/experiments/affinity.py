@@ -38,7 +38,7 @@ def run_affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int
     learn = [objective for objective in pipeline.objective if objective.loss_weight > 0]
     if len(learn) < 2:
         raise ConfigError(f"objective: found {len(learn)} with loss_weight above 0, expected two or more to hold against each other")
-    split, judged = judging(pipeline), evaluation.judged_by(learn)
+    split, judged = judging(pipeline), evaluation.two_questions(learn)
     if budget is not None:
         pipeline = pipeline.model_copy(update={"model": pipeline.model.model_copy(update={"budget_macs": budget})})
     variants = _variants(pipeline, [objective.name for objective in learn])
@@ -46,7 +46,7 @@ def run_affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int
     console.say(f"affinity: {len(opened)} runs, {len(variants)} sets of {len(learn)} objectives with {seeds} seed{'s' * (seeds > 1)} each")
     runs = list(trained(opened, "affinity"))
     console.say(f"affinity: judging {len(runs)} runs on {split} days")
-    found = paired(runs, judged, split)
+    found = evaluation.one_within(paired(runs, judged, split))
     confidence = pipeline.evaluate.confidence
     together = [run for run in runs if run.variant is variants[-1]]
     rows = [*_numbers(runs, found, confidence), *_cosines(together, confidence)]
@@ -78,7 +78,7 @@ def _variants(pipeline: Pipeline, names: Sequence[str]) -> list[Variant]:
 
 # --- Numbers ------------------------------------------------------------------------------------------------------
 def _numbers(runs: Sequence[Run], found: evaluation.Paired, confidence: float) -> Iterator[dict[str, Any]]:
-    """Yield the main metric of each objective in each run that learned it, then its gain from each set of partners over being alone."""
+    """Yield each number of an objective in each run that learned it, then its gain from each set of partners over being alone."""
     for k, judged in enumerate(found.judged):
         sets: dict[str | None, list[evaluation.Measured]] = {}  # the objective alone comes first, and has no partners
         for run, numbers in zip(runs, found.measured, strict=True):
@@ -89,8 +89,9 @@ def _numbers(runs: Sequence[Run], found: evaluation.Paired, confidence: float) -
                 about = {"metric": judged.metric.name, "run": run.job.run.name, "seed": run.seed}
                 yield _row("value", judged.objective, partners, numbers[k].value, **about)
         gains = evaluation.gains(list(sets.values()), confidence=confidence, centred=judged.metric.centred)
-        for partners, (value, (low, high, _)) in zip(list(sets)[1:], gains, strict=True):
-            yield _row("gain", judged.objective, partners, value, metric=judged.metric.name, low=low, high=high, seeds=len(sets[None]))
+        for partners, (value, (low, high, reason)) in zip(list(sets)[1:], gains, strict=True):
+            about = {"metric": judged.metric.name, "seeds": len(sets[None]), "reason": reason}
+            yield _row("gain", judged.objective, partners, value, low=low, high=high, **about)
 
 
 def _cosines(together: Sequence[Run], confidence: float) -> Iterator[dict[str, Any]]:
@@ -108,7 +109,8 @@ def _cosines(together: Sequence[Run], confidence: float) -> Iterator[dict[str, A
     products = pd.concat(found)
     for cosine in report.pooled_cosines(products[products["phase"] == "choose"], confidence).to_dict("records"):
         value, low, high = (None if pd.isna(cosine[name]) else cosine[name] for name in ("cosine", "low", "high"))
-        yield _row("cosine", cosine["objective"], cosine["other"], value, low=low, high=high, seeds=len(found))
+        about = {"seeds": len(found), "reason": cosine["reason"]}
+        yield _row("cosine", cosine["objective"], cosine["other"], value, low=low, high=high, **about)
 
 
 def _row(what: str, objective: str, partners: str | None, value: float | None, **others: Any) -> dict[str, Any]:
@@ -118,13 +120,13 @@ def _row(what: str, objective: str, partners: str | None, value: float | None, *
 # --- What is left -------------------------------------------------------------------------------------------------
 def _write(runs: Sequence[Run], rows: Sequence[dict[str, Any]], found: evaluation.Paired, split: str, console: Console) -> Path:
     table = pa.Table.from_pylist(list(rows), schema=schema.AFFINITY)
-    names = [judged.objective for judged in found.judged]
+    names = list(dict.fromkeys(judged.objective for judged in found.judged))
     fingerprint = artifacts.fingerprint([run.job.run.name for run in sorted(runs, key=lambda run: run.seed)])
     job = runs[-1].job
     pipeline = job.pipeline
     folder = job.folder / AFFINITY / f"{pipeline.model.architecture}-{fingerprint[:6]}"
     page, confidence = folder / PAGE_FILE, pipeline.evaluate.confidence
-    about = _facts(runs, names) | facts(found, runs, split, "the gains of an objective")
+    about = _facts(runs, names) | facts([found], runs, split, "the gains of an objective")
     with locks.locked(job.folder, [folder], wait=True, console=console):  # written in a moment
         artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="affinity", fingerprint=fingerprint)
         report.write_affinity(page, table, pipeline.name, names, about, confidence=confidence, fingerprint=fingerprint)

@@ -14,7 +14,7 @@ from recsys import artifacts, config, evaluation, locks, report, schema
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
 from recsys.errors import ConfigError
-from recsys.experiments.trained import Run, facts, open_runs, points, trained
+from recsys.experiments.trained import Run, facts, open_runs, paired, points, trained
 from recsys.experiments.variants import Variant, require_comparable, seeds_from
 from recsys.judge import judging
 from recsys.progress import Console
@@ -28,7 +28,7 @@ POINT = "sweep point"
 class Judge:
     """The standard by which points are judged.
 
-    None or empty means: the last part of the split, all objectives that learn, the main metrics.
+    None or empty means: the last part of the split, all objectives that learn, and both questions, each with a front of its own.
     """
 
     split: str | None = None
@@ -62,8 +62,8 @@ def run_sweep(
         if run is runs[0]:  # raises where these days cannot be judged, before hours of training and not after
             ends = evaluation.anchors(run.predictions(), base.objective, judged, split=split)
     console.say(f"sweep: judging {len(runs)} runs on {split} days")
-    found = [points(runs, judged, part) for part in _parts(base, split)]
-    return _write(runs, found, ends, choices, console)
+    found = _found(runs, judged, _parts(base, split), asked=bool(judge.metrics))
+    return _write(runs, found, _ends_of(judged, ends), choices, console)
 
 
 def _variants(path: Path, overrides: Sequence[str], choices: Sequence[Choice]) -> list[Variant]:
@@ -82,7 +82,7 @@ def _variants(path: Path, overrides: Sequence[str], choices: Sequence[Choice]) -
 
 
 def _judged(variants: Sequence[Variant], judge: Judge) -> tuple[evaluation.Judged, ...]:
-    """Return the axes of the plane; by default all objectives that learn in some point.
+    """Return the numbers that judge; by default those of both questions, of all objectives that learn in some point.
 
     Raise ConfigError for unknown objectives, and for metrics that are unknown or have no direction.
     """
@@ -91,7 +91,8 @@ def _judged(variants: Sequence[Variant], judge: Judge) -> tuple[evaluation.Judge
     if unknown := [name for name in judge.objectives if name not in names]:
         raise ConfigError(f"--objective: found {', '.join(unknown)}, expected some of {', '.join(names)}")
     chosen = judge.objectives or {each.name for variant in variants for each in variant.pipeline.objective if each.loss_weight > 0}
-    judged = evaluation.judged_by([objective for objective in objectives if objective.name in chosen], judge.metrics)
+    learned = [objective for objective in objectives if objective.name in chosen]
+    judged = evaluation.judged_by(learned, judge.metrics) if judge.metrics else evaluation.two_questions(learned)
     if aimless := [each.metric.name for each in judged if each.better is None]:
         found = ", ".join(dict.fromkeys(aimless))
         raise ConfigError(f"--metric: found {found}, which is best at neither end, expected one with a direction")
@@ -104,35 +105,79 @@ def _parts(pipeline: Pipeline, split: str) -> list[str]:
     return [split, *([schema.TEST] if later else [])]
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The points by question: on the days that decide which are good, and on later days, which do not. `rows` are beside these."""
+
+    deciding: Sequence[evaluation.Points]
+    later: Sequence[evaluation.Points]
+    rows: Sequence[pa.Table]
+
+
+def _found(runs: Sequence[Run], judged: Sequence[evaluation.Judged], parts: Sequence[str], *, asked: bool) -> _Found:
+    split, *later = parts
+    on_split = paired(runs, judged, split)
+    confidence = runs[0].job.pipeline.evaluate.confidence
+    numbers = {schema.ASKED: on_split} if asked else evaluation.by_question(on_split)
+    beside = [] if asked else [evaluation.left_out_rows(on_split, split=split, confidence=confidence)]
+    deciding = [points(runs, of, split, question) for question, of in numbers.items()]
+    on_later = [(part, paired(runs, judged, part)) for part in later]
+    return _Found(
+        deciding,
+        [
+            points(runs, evaluation.only_valued(of_part, each.paired.judged), part, each.question)
+            for part, of_part in on_later
+            for each in deciding
+        ],
+        beside,
+    )
+
+
+def _ends_of(judged: Sequence[evaluation.Judged], ends: evaluation.Ends) -> dict[tuple[str, str], tuple[float | None, float | None]]:
+    """Return (objective, metric) → the two ends of its scale."""
+    return {(j.objective, j.metric.name): (low, high) for j, low, high in zip(judged, *ends, strict=True)}
+
+
 # --- What is left -------------------------------------------------------------------------------------------------
 def _write(
-    runs: Sequence[Run], found: Sequence[evaluation.Points], ends: evaluation.Ends, choices: Sequence[Choice], console: Console
+    runs: Sequence[Run],
+    found: _Found,
+    ends: dict[tuple[str, str], tuple[float | None, float | None]],
+    choices: Sequence[Choice],
+    console: Console,
 ) -> Path:
-    deciding, *later = found
-    table = pa.concat_tables([evaluation.sweep_rows(deciding, ends), *(evaluation.later_rows(each) for each in later)])
+    first = found.deciding[0]
+    judged = [[(j.objective, j.metric.name) for j in each.paired.judged] for each in found.deciding]
+    of_questions = [
+        evaluation.sweep_rows(each, ([ends[at][0] for at in of], [ends[at][1] for at in of]))
+        for each, of in zip(found.deciding, judged, strict=True)
+    ]
+    table = pa.concat_tables([*of_questions, *found.rows, *map(evaluation.later_rows, found.later)])
     pipeline = runs[0].job.pipeline
-    asked = [deciding.paired.runs, deciding.split, [(j.objective, j.metric.name) for j in deciding.paired.judged]]
-    fingerprint = artifacts.fingerprint([asked, pipeline.evaluate.model_dump(mode="json")])
+    fingerprint = artifacts.fingerprint([[first.paired.runs, first.split, judged], pipeline.evaluate.model_dump(mode="json")])
     keys = list(dict.fromkeys(override.partition("=")[0] for choice in choices for override in choice.overrides))
     name = "-".join(dict.fromkeys(key.rpartition(".")[2] for key in keys))
     folder = runs[0].job.folder / SWEEPS / f"{name}-{fingerprint[:6]}"
     with locks.locked(runs[0].job.folder, [folder], wait=True, console=console):  # written in a moment
         artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="sweep", fingerprint=fingerprint)
-        report.write_sweep(folder / PAGE_FILE, table, pipeline.name, _facts(deciding, runs, keys), fingerprint=fingerprint)
+        report.write_sweep(folder / PAGE_FILE, table, pipeline.name, _facts(found.deciding, runs, keys), fingerprint=fingerprint)
     console.result("")
-    report.terminal_matrix(f"{pipeline.name}: {deciding.split} days", report.sweep_matrix(table), console)
+    for question, matrix in report.sweep_matrices(table).items():
+        report.terminal_matrix(f"{pipeline.name}: {question}, {first.split} days", matrix, console)
     for line in report.sweep_words(table):
         console.result(line)
     console.result(f"sweep: {folder / PAGE_FILE}")
     return folder
 
 
-def _facts(deciding: evaluation.Points, runs: Sequence[Run], keys: Sequence[str]) -> dict[str, str]:
-    seeds = deciding.seeds
+def _facts(deciding: Sequence[evaluation.Points], runs: Sequence[Run], keys: Sequence[str]) -> dict[str, str]:
+    first = deciding[0]
+    seeds = first.seeds
+    levels = dict.fromkeys(f"{100 * each.dominated.level:.4g}%" for each in deciding)
     return {
         "Swept": ", ".join(keys),
-        "Points": f"{len(deciding.names)}, {len(seeds)} seed{'s' * (len(seeds) > 1)} each: {', '.join(map(str, seeds))}",
-        **facts(deciding.paired, runs, deciding.split, "points"),
-        "Dominated": f"by a point that in {100 * deciding.dominated.level:.4g}% of the replicates or more is nowhere worse: so a point that"
-        f" none truly beats is called so in {1 - deciding.confidence:.0%} of sweeps at most",
+        "Points": f"{len(first.names)}, {len(seeds)} seed{'s' * (len(seeds) > 1)} each: {', '.join(map(str, seeds))}",
+        **facts([each.paired for each in deciding], runs, first.split, "points"),
+        "Dominated": f"by a point that in {' or '.join(levels)} of the replicates or more is nowhere worse: so a point that"
+        f" none truly beats is called so on one front in {1 - first.confidence:.0%} of sweeps at most",
     }

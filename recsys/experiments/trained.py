@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from recsys import artifacts, evaluation, walk
+from recsys import artifacts, evaluation, schema, walk
 from recsys.errors import RecsysError
 from recsys.experiments.variants import Variant
 from recsys.jobs import open_job
@@ -97,24 +97,25 @@ def paired(runs: Sequence[Run], judged: Sequence[evaluation.Judged], split: str)
     return evaluation.paired(scored, pipeline.objective, judged, split=split, bootstrap=bootstrap, seed=pipeline.seed)
 
 
-def points(runs: Sequence[Run], judged: Sequence[evaluation.Judged], split: str) -> evaluation.Points:
-    """Return the variants as points that are judged together. `runs` are as `open_runs` returns them."""
+def points(runs: Sequence[Run], found: evaluation.Paired, split: str, question: str = schema.ASKED) -> evaluation.Points:
+    """Return the variants as points that the numbers of their runs judge. `runs` are as `open_runs` returns them."""
     pipeline = runs[0].job.pipeline
     names = tuple(dict.fromkeys(run.variant.name for run in runs))
     seeds = tuple(dict.fromkeys(run.seed for run in runs))
-    return evaluation.Points(names, seeds, paired(runs, judged, split), split, pipeline.evaluate.confidence, pipeline.seed)
+    return evaluation.Points(names, seeds, found, split, pipeline.evaluate.confidence, pipeline.seed, question)
 
 
-def facts(found: evaluation.Paired, runs: Sequence[Run], split: str, pooled_over: str) -> dict[str, str]:
+def facts(found: Sequence[evaluation.Paired], runs: Sequence[Run], split: str, pooled_over: str) -> dict[str, str]:
     """Return how runs were judged, term → text. `pooled_over` says over what the variance between seeds is pooled."""
     pipeline = runs[0].job.pipeline
     noise = "users alone: one seed says nothing of the noise of seeds"
     if len({run.seed for run in runs}) > 1:
         noise = f"users and seeds: the variance between seeds, pooled over {pooled_over}, is added to that over users"
     options = pipeline.evaluate
+    users = {judged.objective: count for numbers in found for judged, count in zip(numbers.judged, numbers.users, strict=True)}
     return {
         "Judged on": pipeline.split.said(split),
-        "Judged by": ", ".join(f"{judged.metric.name} of {judged.objective}" for judged in found.judged),
-        "Users": ", ".join(f"{users:,} ({judged.objective})" for users, judged in zip(found.users, found.judged, strict=True)),
+        "Judged by": ", ".join(f"{judged.metric.name} of {judged.objective}" for numbers in found for judged in numbers.judged),
+        "Users": ", ".join(f"{count:,} ({objective})" for objective, count in users.items()),
         "Intervals": f"{options.confidence:.0%}, over {noise}; {options.bootstrap:,} bootstrap replicates",
     }

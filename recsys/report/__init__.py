@@ -4,7 +4,7 @@ from recsys.report.cosines import pooled_cosines
 from recsys.report.pages.affinity_page import affinity_matrix, write_affinity
 from recsys.report.pages.compare_page import comparison_matrix, comparison_words, write_comparison
 from recsys.report.pages.page import write_report
-from recsys.report.pages.sweep_page import sweep_matrix, sweep_words, write_sweep
+from recsys.report.pages.sweep_page import sweep_matrices, sweep_words, write_sweep
 from recsys.report.tables.frame import frame
 from recsys.report.tables.terminal import terminal_matrix, terminal_table
 from recsys.report.training_log import read_inside, read_journal
@@ -17,7 +17,7 @@ __all__ = [
     "pooled_cosines",
     "read_inside",
     "read_journal",
-    "sweep_matrix",
+    "sweep_matrices",
     "sweep_words",
     "terminal_matrix",
     "terminal_table",

@@ -14,11 +14,14 @@ from recsys.report.chance import by_chance
 
 NO_INTERVAL = "No interval is known (one day, or one member in shuffled passes): no cosine can be told from the noise of labels."
 
+HIDDEN = "noise hides one of the two gradients"
+ONE_UNIT = "no interval: one day, or one member in shuffled passes"
+
 _ROUND = ["member", "phase", "pass", "step"]
 
 
 def pooled_cosines(products: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Return objective, other, cosine, low, high, from `Journal.products`: cosines of the gradients of all rounds, concatenated.
+    """Return objective, other, cosine, low, high, reason from `Journal.products`: cosines of the gradients of all rounds, concatenated.
 
     A cosine is Σ ⟨G_j, G_k⟩ / √(Σ ⟨G_j, G_j⟩ · Σ ⟨G_k, G_k⟩), with sums over rounds and members. A mean of the rounds' cosines would
     leave out rounds in which noise hides a gradient. Rounds in which noise nearly hides it would dominate that mean.
@@ -26,7 +29,8 @@ def pooled_cosines(products: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
     The interval is Student's, from a jackknife over days, which have no row in common. In shuffled passes the jackknife is over members,
     each with its own order. Where a pass has few batches, members are measured on the same rows, and the interval is too narrow. With one
-    unit there is no interval. A cosine is also NaN where it would be undefined without one of the units.
+    unit there is no interval. A cosine is also NaN where it would be undefined without one of the units. `reason` says why there is no
+    cosine or no interval.
     """
     known = products.dropna(subset="product")
     is_own = known["objective"] == known["other"]
@@ -39,8 +43,10 @@ def pooled_cosines(products: pd.DataFrame, confidence: float) -> pd.DataFrame:
     for (objective, other), rounds in pairs.groupby(["objective", "other"], sort=False):
         unit = rounds["day"].fillna(rounds["member"]).astype(str)
         sums_U3 = rounds.groupby(unit)[["product", "own", "others"]].sum().to_numpy(float)
-        found.append((objective, other, *_estimate(sums_U3, confidence)))
-    return pd.DataFrame(found, columns=["objective", "other", "cosine", "low", "high"])
+        cosine, low, high = _estimate(sums_U3, confidence)
+        reason = HIDDEN if np.isnan(cosine) else ONE_UNIT if np.isnan(low) else None
+        found.append((objective, other, cosine, low, high, reason))
+    return pd.DataFrame(found, columns=["objective", "other", "cosine", "low", "high", "reason"])
 
 
 def _estimate(sums_U3: NDArray[np.float64], confidence: float) -> tuple[float, float, float]:

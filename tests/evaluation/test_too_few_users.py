@@ -86,6 +86,9 @@ def test_there_is_no_verdict_of_two_users(rng: np.random.Generator) -> None:
     verdicts = [row["verdict"] for row in swept.to_pylist() if row["what"] == "front"]
     assert sorted(verdicts) == ["behind the front, with too few users to tell", "on the front"]
     assert all(row["low"] is None for row in swept.to_pylist())
+    assert {row["reason"] for row in swept.to_pylist() if row["what"] in ("run", "point", "relative", "hypervolume")} == {
+        "too few users (2)"
+    }
     words = " ".join(sweep_words(swept))
     assert "measured behind it, with too few users to tell: 1" in words
     assert "Too few users on test days for an interval of like (auc), watch (xauc)" in words

@@ -62,7 +62,17 @@ def test_the_whole_way(workspace: Path) -> None:
     assert rows.schema.equals(schema.AFFINITY)
     table = rows.to_pandas()
     trained = table[table["what"] == "value"]
-    assert len(trained) == 2 * (3 + 3 * 2 + 3)
+    assert set(zip(trained["objective"], trained["metric"], strict=True)) == {
+        ("click", "auc"),
+        ("click", "gauc_list"),
+        ("watch_time", "xauc"),
+        ("watch_time", "xgauc_list"),
+        ("like", "auc"),
+        ("like", "gauc"),
+    }  # too few lists hold a like and none
+    assert len(trained) == 2 * 2 * (3 + 3 * 2 + 3)
+    assert table.loc[table["low"].isna() & (table["what"] != "value"), "reason"].notna().all()
+    table, trained = table[~table["metric"].isin(["gauc_list", "xgauc_list", "gauc"])], trained[trained["metric"].isin(["auc", "xauc"])]
     for row in trained[trained["objective"] == "click"].itertuples():
         assert row.value == pytest.approx(auc_of_test(workspace / "tiny" / "runs" / row.run, "click"))
     gain = table[(table["what"] == "gain") & (table["objective"] == "click") & (table["partners"] == "like")]["value"].item()
@@ -110,6 +120,7 @@ def test_a_sweep_over_the_same_two_configs_gives_the_same_difference_and_interva
     (affinity,), (sweep,) = ((tmp_path / "tiny").glob(f"*/*/{name}.parquet") for name in ("affinity", "sweep"))
     gain = pd.read_parquet(affinity).query("what == 'gain' and objective == 'click'")[["value", "low", "high"]]
     relative = pd.read_parquet(sweep).query("what == 'relative' and point == 'like.loss_weight=1'")[["value", "low", "high"]]
+    assert len(gain) == 2  # over all impressions, and within lists
     assert gain.to_numpy() == pytest.approx(2 * relative.to_numpy())
     assert ("One seed: what is said is of these trained models" in affinity.with_suffix(".html").read_text()) == (seeds == 1)
 

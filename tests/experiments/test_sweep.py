@@ -54,8 +54,21 @@ def auc_of_test(run: Path, objective: str) -> float:
     return roc_auc_score(rows[f"label.{objective}"], rows[f"pred.{objective}"])
 
 
+def gauc_list_of_test(run: Path, objective: str) -> float:
+    """The AUC of each list that holds both labels, weighted by impressions."""
+    rows = pq.read_table(run / "predictions.parquet").to_pandas().query("split == 'test'")
+    found = [
+        (roc_auc_score(of[f"label.{objective}"], of[f"rank.{objective}"]), len(of))
+        for _, of in rows.groupby("request_id")
+        if of[f"label.{objective}"].nunique() == 2
+    ]
+    return float(np.average([auc for auc, _ in found], weights=[size for _, size in found]))
+
+
 def test_numbers_are_those_of_the_runs_and_points_their_means(workspace) -> None:
-    table = rows_of(workspace)
+    both = rows_of(workspace)
+    assert set(zip(both["objective"], both["metric"], strict=True)) >= {("click", "gauc_list"), ("watch_time", "xgauc_list")}
+    table = both[both["question"] == schema.WHO]
     runs = table[(table["what"] == "run") & (table["objective"] == "like")]
     assert set(zip(runs["point"], runs["seed"], strict=True)) == {(way, seed) for way in ("shared_bottom", "mmoe") for seed in (7, 8)}
     for row in runs.itertuples():
@@ -74,6 +87,15 @@ def test_numbers_are_those_of_the_runs_and_points_their_means(workspace) -> None
     assert reference.to_dict() == {"click": 0.5, "watch_time": 0.5, "like": 0.5}
     (volume,) = table[table["what"] == "hypervolume"].itertuples()
     assert volume.low <= volume.value <= volume.high
+    lists = both[both["question"] == schema.WHICH]
+    assert set(lists.loc[lists["what"] == "front", "point"]) == {"shared_bottom", "mmoe"}
+    constant, labels = (lists.loc[lists["what"] == end].set_index("objective")["value"].to_dict() for end in ("reference", "perfect"))
+    assert (set(constant.values()), set(labels.values())) == ({0.5}, {1.0})
+    (like,) = [*lists.loc[(lists["what"] == "run") & (lists["objective"] == "like"), "metric"].unique()] or ["gauc"]
+    assert like == "gauc"  # too few lists hold a like and none
+    of_click = lists[(lists["what"] == "run") & (lists["metric"] == "gauc_list") & (lists["objective"] == "click")]
+    for row in of_click.itertuples():
+        assert row.value == pytest.approx(gauc_list_of_test(workspace / "tiny" / "runs" / row.run, "click"))
     assert len(list((workspace / "tiny" / "examples").iterdir())) == len(list((workspace / "tiny" / "encoded").iterdir())) == 1
 
 

@@ -15,7 +15,7 @@ from recsys.evaluation import Paired, Points, judged_by, later_rows, sweep_rows
 from recsys.evaluation.measured import Measured
 from recsys.objectives import Objective
 from recsys.progress import Console
-from recsys.report import sweep_matrix, sweep_words, terminal_matrix, write_sweep
+from recsys.report import sweep_matrices, sweep_words, terminal_matrix, write_sweep
 from tests.report.browser import all_drawn, browser_on
 
 EVIL = "</script><script>alert(1)</script>"
@@ -39,13 +39,49 @@ def points(*, seeds: int, split: str = "test") -> Points:
     return Points(tuple(VALUES), tuple(range(7, 7 + seeds)), paired, split, 0.95, 7)
 
 
+def both_questions() -> pa.Table:
+    """The rows of two fronts. Within lists the first point is the worst one, and likes are too rare."""
+    by_list = judged_by(OBJECTIVES[:1], ["gauc_list"])
+    rng = np.random.default_rng(6)
+    noise_R = 0.01 * rng.normal(size=200)
+    values = dict(zip(VALUES, (0.5, 0.7, 0.6, 0.65), strict=True))
+    measured = tuple((Measured(value, 0.5, "bootstrap", value + noise_R + 0.001 * rng.normal(size=200)),) for value in values.values())
+    within = replace(points(seeds=1), paired=Paired(tuple(VALUES), by_list, measured, (900,), (9000,)), question=schema.WHICH)
+    left_out = dict.fromkeys(schema.SWEEP.names) | {
+        "question": schema.WHICH, "what": "left_out", "objective": "like", "metric": "gauc", "split": "test", "reason": "too few users (3)"
+    }  # fmt: skip
+    return pa.concat_tables(
+        [
+            sweep_rows(replace(points(seeds=1), question=schema.WHO), ([0.5, 0.1, 0.5], [1.0, 0.0, 1.0])),
+            sweep_rows(within, ([0.5], [1.0])),
+            pa.Table.from_pylist([left_out], schema=schema.SWEEP),
+        ]
+    )
+
+
+def test_each_question_has_a_front_of_its_own(tmp_path: Path) -> None:
+    table = both_questions()
+    who, which = sweep_matrices(table).items()
+    assert (who[0], which[0]) == ("Finding who will", "Ordering a user's list")
+    assert dict(who[1].rows)[EVIL][-1] == "dominated by first, likes, near"
+    assert {name: cells[-1] for name, cells in which[1].rows}[EVIL] == schema.FRONT
+    assert str(dict(which[1].rows)["first"][-1]).startswith("dominated by")
+    words = sweep_words(table)
+    assert words[0].startswith("Finding who will: of 4 points on the Pareto front as measured: 3;")
+    assert words[2].startswith("Ordering a user's list: of 4 points on the Pareto front as measured: 1;")
+    assert "Ordering a user's list is not judged by like (gauc): too few users (3)." in words
+    html = written(tmp_path, table)
+    for question in ("Finding who will", "Ordering a user&#39;s list"):
+        assert f"<caption>{question}: every point on test days" in html
+
+
 def rows(*, seeds: int = 3, later: bool = False) -> pa.Table:
     table = sweep_rows(points(seeds=seeds, split="validation" if later else "test"), ([0.5, 0.1, 0.5], [1.0, 0.0, 1.0]))
     return pa.concat_tables([table, later_rows(points(seeds=seeds))]) if later else table
 
 
 def test_verdicts_say_who_dominates_whom_and_what_is_within_noise() -> None:
-    matrix = sweep_matrix(rows())
+    (matrix,) = sweep_matrices(rows()).values()
     assert matrix.columns == ("click (auc)", "hide (captured@10%)", "like (auc)", "replicates on the front", "verdict")
     verdicts = {name: cells[-1] for name, cells in matrix.rows}
     assert list(verdicts)[-1] == EVIL  # what is dominated comes last
@@ -86,7 +122,7 @@ def test_what_was_chosen_on_validation_days_is_shown_on_test_days(tmp_path: Path
     table = rows(later=True)
     assert any("Points were told apart on validation days" in words for words in sweep_words(table))
     html = written(tmp_path, table)
-    assert "The same points on test days, which were not used for the verdicts" in html
+    assert "the same points on test days, which were not used for the verdicts" in html
 
 
 def test_without_a_value_there_is_no_plane() -> None:
@@ -99,7 +135,7 @@ def test_without_a_value_there_is_no_plane() -> None:
 @pytest.mark.parametrize("columns", [140, 80])
 def test_the_terminal_gets_every_point_and_its_verdict(columns: int, monkeypatch, capsys) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    terminal_matrix("sweep", sweep_matrix(rows()), Console())
+    terminal_matrix("sweep", *sweep_matrices(rows()).values(), Console())
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= columns
     assert "likes" in out

@@ -60,8 +60,8 @@ METRICS = (
     Metric("mae", NUMERIC, schema.LOWER, regression.mae, main=True),
     Metric("r2", NUMERIC, schema.HIGHER, regression.r2),
     Metric("xauc", NUMERIC, schema.HIGHER, concordance.xauc, main=True),
-    Metric("xgauc", NUMERIC, schema.HIGHER, concordance.xgauc),
-    Metric("xgauc_list", NUMERIC, schema.HIGHER, concordance.xgauc_list, by_list=True),
+    Metric("xgauc", NUMERIC, schema.HIGHER, concordance.xgauc, main=True),
+    Metric("xgauc_list", NUMERIC, schema.HIGHER, concordance.xgauc_list, main=True, by_list=True),
     Metric("spearman", NUMERIC, schema.HIGHER, concordance.spearman),
 )
 
@@ -80,6 +80,14 @@ OFF_POLICY = (
     Metric("ess", EVERY, schema.HIGHER, offpolicy.ess, main=True),
     Metric("max_weight", EVERY, schema.LOWER, offpolicy.max_weight),
 )
+
+
+def is_within_lists(*, lists_tell: bool, users_tell: bool) -> bool:
+    """Return whether an objective is judged within lists, and not within users.
+
+    `lists_tell`: the metric within lists has an interval, or needs none. `users_tell`: the one within users has a value.
+    """
+    return lists_tell or not users_tell
 
 
 def main_metric(objective: Objective) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import artifacts, schema
+from recsys.evaluation import POOLED
 from recsys.report import cosines
 from recsys.report.chance import by_chance
 from recsys.report.figures.balance_figures import cosine_matrix
@@ -15,8 +16,9 @@ from recsys.report.figures.heat_map import heat_map, scale_of
 from recsys.report.pages.page import page
 from recsys.report.pages.section import Section
 from recsys.report.pages.summary import Summary
-from recsys.report.tables.cells import MARKS, Cell, Matrix
+from recsys.report.tables.cells import MARKS, Cell, Matrix, cell_of
 from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, verdict_of
+from recsys.report.tables.verdict import QUESTION_OF
 
 ALONE, WITH_ALL = "alone", "all"
 
@@ -39,16 +41,18 @@ def write_affinity(
 
 
 def affinity_matrix(rows: pa.Table, objectives: Sequence[str]) -> Matrix:
-    """Return one row per judged objective: its metric when trained alone, then the gain from each partner and from all."""
+    """Return one row per metric of a judged objective: its value when trained alone, then the gain from each partner and from all."""
     return _matrix(rows.to_pandas(), objectives)
 
 
 def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float) -> list[Section]:
     gains = _gains(table)
     about = (
-        "A row is a judged objective: its main metric when it is trained alone, and the gain (that metric trained with the partner, minus"
-        " alone, seed by seed) from each partner and from all others together. Every run is the same net from the same start on the same"
-        " batches: the losses of the objectives left out have weight 0. So every run costs the same multiplications."
+        "A row is a metric of a judged objective when it is trained alone, and the gain (that metric trained with the partner, minus"
+        " alone, seed by seed) from each partner and from all others together. Two metrics per objective: who will, over all impressions"
+        " (auc, xauc), and which item of a list (gauc_list, xgauc_list; gauc, xgauc within users where too few lists can tell). Every run"
+        " is the same net from the same start on the same batches: the losses of the objectives left out have weight 0. So every run costs"
+        " the same multiplications."
     )
     shown = [
         Section(
@@ -56,7 +60,7 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
             "Who helps whom",
             about,
             is_open=True,
-            figures=[_map(gains, objectives)],
+            figures=_maps(gains, objectives),
             matrices={f"Gain over being trained alone, with its interval over {_over(gains)}": _matrix(table, objectives)},
             wide=True,
         )
@@ -84,25 +88,21 @@ def _gains(table: pd.DataFrame) -> pd.DataFrame:
 
 def _matrix(table: pd.DataFrame, objectives: Sequence[str]) -> Matrix:
     shown = _gains(table)
-    gains = {(row["objective"], row["partner"]): row for row in shown.to_dict("records")}
+    gains = {(row["objective"], row["metric"], row["partner"]): row for row in shown.to_dict("records")}
     values = table[(table["what"] == "value") & table["partners"].isna()]
-    alone = values.groupby("objective")["value"].mean()
-    metric = values.groupby("objective")["metric"].first()
+    alone = values.groupby(["objective", "metric"], sort=False)["value"].mean()
     columns = _columns(shown, objectives)
 
-    def gain(objective: str, partner: str) -> Cell | None:
-        row = gains.get((objective, partner))
+    def gain(objective: str, metric: str, partner: str) -> Cell | None:
+        row = gains.get((objective, metric, partner))
         if row is None:
             return None
         value, low, high = (None if pd.isna(row[name]) else float(row[name]) for name in ("value", "low", "high"))
-        return Cell(value, low, high, "undefined in a run" if value is None else None, row["verdict"], signed=True)
+        return Cell(value, low, high, row["reason"], row["verdict"], signed=True)
 
     rows = tuple(
-        (
-            f"{name} ({metric[name]})",
-            (Cell(None if pd.isna(alone[name]) else float(alone[name]), None, None), *(gain(name, partner) for partner in columns)),
-        )
-        for name in objectives
+        (f"{name} ({metric})", (cell_of(value, None, None), *(gain(name, metric, partner) for partner in columns)))
+        for name, metric, value in alone.reset_index().itertuples(index=False)
     )
     return Matrix("judged", (ALONE, *(f"with {partner}" for partner in columns)), rows)
 
@@ -111,15 +111,22 @@ def _columns(gains: pd.DataFrame, objectives: Sequence[str]) -> list[str]:
     return [*objectives, *([WITH_ALL] if (gains["partner"] == WITH_ALL).any() else [])]
 
 
-def _map(gains: pd.DataFrame, objectives: Sequence[str]) -> Figure:
-    known = gains.dropna(subset="value")
+def _maps(gains: pd.DataFrame, objectives: Sequence[str]) -> list[Figure]:
+    """Return a map per question: of the gains over all impressions, and of those within lists or users."""
+    is_pooled = gains["metric"].isin(POOLED)
+    asked = ((gains[is_pooled], schema.WHO), (gains[~is_pooled], schema.WHICH))
+    return [_map(known, objectives, question) for of, question in asked if len(known := of.dropna(subset="value"))]
+
+
+def _map(known: pd.DataFrame, objectives: Sequence[str], question: str) -> Figure:
     texts = [f"{value:+.4f} {MARKS.get(verdict, '')}".strip() for value, verdict in zip(known["value"], known["verdict"], strict=True)]
     cells = known.rename(columns={"objective": "row", "partner": "column"}).assign(text=texts)
-    title = "Gain in the main metric of the row's objective from being trained with the column's objective"
+    metrics = ", ".join(known["metric"].unique())
+    title = f"{QUESTION_OF[question]}: gain in {metrics} of the row's objective from being trained with the column's objective"
     text = sentence(
         title, (f"{row} with {column} {text}" for row, column, text in cells[["row", "column", "text"]].itertuples(index=False))
     )
-    return heat_map(cells, _columns(gains, objectives), scale_of(cells["value"]), "gain", title=title, text=text, of="with")
+    return heat_map(cells, _columns(known, objectives), scale_of(cells["value"]), "gain", title=title, text=text, of="with")
 
 
 def _over(gains: pd.DataFrame) -> str:
@@ -133,7 +140,7 @@ def _words(gains: pd.DataFrame, confidence: float) -> str:
     if judged.empty:
         return "No gain has an interval."
     parts = [
-        f"{words}: " + ", ".join(f"{row.objective} by {row.partner} ({row.value:+.4f})" for row in found.itertuples())
+        f"{words}: " + ", ".join(f"{row.objective} by {row.partner} ({row.metric} {row.value:+.4f})" for row in found.itertuples())
         for verdict, words in ((BETTER, "Helped"), (WORSE, "Hurt"))
         if len(found := judged[judged["verdict"] == verdict])
     ]

@@ -13,6 +13,7 @@ from recsys.report.pages.page import page
 from recsys.report.pages.section import Section
 from recsys.report.pages.summary import Summary
 from recsys.report.tables.cells import Cell, Matrix, cell_of
+from recsys.report.tables.verdict import QUESTION_OF
 
 MAX_BY = 3  # most names of dominating points in a cell of a table; all are in sweep.parquet
 
@@ -25,12 +26,12 @@ def write_sweep(path: Path, rows: pa.Table, name: str, facts: Mapping[str, str],
     artifacts.write_file(path, lambda draft: draft.write_text(html, encoding="utf-8"), stage="sweep", fingerprint=fingerprint)
 
 
-def sweep_matrix(rows: pa.Table) -> Matrix:
-    """Return one row per point, those on the front first.
+def sweep_matrices(rows: pa.Table) -> dict[str, Matrix]:
+    """Return question in words → one row per point, those on the front first.
 
     A row holds the point's numbers, the share of bootstrap replicates that put it on the front, and the verdict.
     """
-    return _matrix(rows.to_pandas())
+    return {QUESTION_OF[question]: _matrix(part) for question, part in _by_question(rows.to_pandas()).items()}
 
 
 def sweep_words(rows: pa.Table) -> list[str]:
@@ -39,39 +40,62 @@ def sweep_words(rows: pa.Table) -> list[str]:
 
 
 def _sections(table: pd.DataFrame) -> list[Section]:
-    points, runs = _points(table), _numbered(table[(table["what"] == "run") & (table["split"] == _judging(table))])
-    matrices = {f"Every point on {_judging(table)} days, those on the Pareto front first": _matrix(table)}
-    if _later(table):
-        matrices[f"The same points on {_later(table)} days, which were not used for the verdicts"] = _later_matrix(table)
-    shown = [Section("front", "The Pareto front", is_open=True, matrices=matrices)]
-    if drawn := planes(points):
+    parts = _by_question(table)
+    judging, later = _judging(table), _later(table)
+    matrices = {}
+    for question, part in parts.items():
+        matrices[f"{QUESTION_OF[question]}: every point on {judging} days, those on the Pareto front first"] = _matrix(part)
+        if later:
+            caption = f"{QUESTION_OF[question]}: the same points on {later} days, which were not used for the verdicts"
+            matrices[caption] = _later_matrix(part)
+    about = ""
+    if len(parts) > 1:
+        about = (
+            "Two fronts, as a point may be good at one question and bad at the other: who will, over all impressions; and which item of"
+            " a list the user will, within lists (gauc, xgauc: within users, where too few lists can tell)."
+        )
+    shown = [Section("front", "The Pareto front", about, is_open=True, matrices=matrices)]
+    if drawn := [each for part in parts.values() for each in planes(_points(part))]:
         about = (
             "A point is a config. Its cross is the interval of its difference to the mean of all points, in each of the two numbers: noise"
             " of users and seeds that moves all points alike is not in it. Dashed: the edge of what is worse in both numbers than some"
             " point. With more than two objectives, a point behind the edge can be on the front because of another objective."
         )
         shown.append(Section("planes", "Two numbers at a time", about, gist=f"{len(drawn)} planes", figures=drawn, wide=True))
+    return [*shown, _noise_section(table, parts), _volume_section(parts)]
+
+
+def _noise_section(table: pd.DataFrame, parts: Mapping[str, pd.DataFrame]) -> Section:
     about = (
         "Standard deviations: of a number of one run over users (which users happen to be in the test), and over seeds (which seed a"
         " training happens to start from); and of the difference of two points, over both where there are several seeds. A difference below"
         " twice the last one is no finding. All points are judged by the same users, so two intervals may overlap although their points"
         " differ."
     )
+    runs = _numbered(table[(table["what"] == "run") & (table["split"] == _judging(table))])
+    figures = [each for part in parts.values() for each in by_seed(_points(part), runs)]
     matrices = {"Noise, as standard deviations": _noise(table)}
-    shown += [
-        Section("noise", "Noise", about, gist="of users and seeds", matrices=matrices, figures=by_seed(points, runs), wide=True),
-        Section(
-            "hypervolume",
-            "Hypervolume",
-            _volume_words(table),
-            gist="one number for all points",
-            matrices={"Ends of the scale, on the same rows": _ends(table)},
-        ),
-    ]
-    return shown
+    return Section("noise", "Noise", about, gist="of users and seeds", matrices=matrices, figures=figures, wide=True)
+
+
+def _volume_section(parts: Mapping[str, pd.DataFrame]) -> Section:
+    about = (
+        f"{' '.join(_volume_words(question, part) for question, part in parts.items())} This is the hypervolume: of all trade-offs that are"
+        " better than the one and worse than the other, the share that some point beats in every number. Both ends depend on rows and"
+        " labels alone, so sweeps that are judged by the same numbers on the same days can be compared; noise and more points can only"
+        " raise it."
+    )
+    matrices = {"Ends of the scale, on the same rows": _ends(pd.concat(parts.values()))}
+    return Section("hypervolume", "Hypervolume", about, gist="one number for all points", matrices=matrices)
 
 
 # --- Frames -------------------------------------------------------------------------------------------------------
+def _by_question(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return question → its rows, of the questions that have a front."""
+    asked = table.loc[table["what"] == "front", "question"].unique()
+    return {str(question): table[table["question"] == question] for question in asked}
+
+
 def _judging(table: pd.DataFrame) -> str:
     return str(table.loc[table["what"] == "front", "split"].iloc[0])
 
@@ -124,7 +148,7 @@ def _rows(points: pd.DataFrame) -> tuple[list[str], list[tuple[str, tuple[Cell |
     rows: list[tuple[str, tuple[Cell | str | None, ...]]] = []
     for name, of_point in points.groupby("point", sort=False):
         by_number = of_point.set_index("number")
-        rows.append((str(name), tuple(cell_of(*by_number.loc[number, ["value", "low", "high"]]) for number in numbers)))
+        rows.append((str(name), tuple(cell_of(*by_number.loc[number, ["value", "low", "high", "reason"]]) for number in numbers)))
     return numbers, rows
 
 
@@ -159,27 +183,13 @@ def _ends(table: pd.DataFrame) -> Matrix:
 
 # --- Words --------------------------------------------------------------------------------------------------------
 def _words(table: pd.DataFrame) -> list[str]:
-    front, split = _front(table), _judging(table)
-    counts = front["verdict"].value_counts()
-    parts = [f"on the Pareto front as measured: {counts.get(schema.FRONT, 0)}"]
-    if counts.get(schema.NOISE):
-        parts.append(f"behind it by no more than noise: {counts[schema.NOISE]}")
-    if counts.get(schema.UNTOLD):
-        parts.append(f"measured behind it, with too few users to tell: {counts[schema.UNTOLD]}")
-    if counts.get(schema.DOMINATED):
-        parts.append(
-            f"dominated beyond noise, as another point beats them in some number and falls behind in none: {counts[schema.DOMINATED]}"
-        )
-    words = [
-        f"Of {len(front)} points {'; '.join(parts)}.",
-        _volume_words(table).partition(": ")[0] + ".",
-    ]
+    parts, split = _by_question(table), _judging(table)
+    words = [line for question, part in parts.items() for line in (_front_words(question, part), _volume_words(question, part))]
     judged = table[(table["what"] == "run") & (table["split"] == split)]
     if len(bare := judged[judged["low"].isna()]):
-        of = ", ".join(
-            f"{objective} ({metric})" for objective, metric in dict.fromkeys(zip(bare["objective"], bare["metric"], strict=True))
-        )
-        words.append(f"Too few users on {split} days for an interval of {of}; so no point is said to be dominated beyond noise.")
+        words.append(f"Too few users on {split} days for an interval of {_names(bare)}; so no point is said to be dominated beyond noise.")
+    for reason, silent in table[table["what"] == "left_out"].groupby("reason", sort=False):
+        words.append(f"{QUESTION_OF[schema.WHICH]} is not judged by {_names(silent)}: {reason}.")
     if _later(table):
         words.append(f"Points were told apart on {split} days; what a chosen one is worth stands in its numbers on {_later(table)} days.")
     else:
@@ -192,11 +202,26 @@ def _words(table: pd.DataFrame) -> list[str]:
     return words
 
 
-def _volume_words(table: pd.DataFrame) -> str:
-    cell = cell_of(*table.loc[table["what"] == "hypervolume", ["value", "low", "high"]].iloc[0])
-    return (
-        f"The points cover {cell.text} {cell.interval} of the room between a constant prediction and the labels themselves (hypervolume):"
-        " of all trade-offs that are better than the one and worse than the other, the share that some point beats in every number. Both"
-        " ends depend on rows and labels alone, so sweeps that are judged by the same numbers on the same days can be compared; noise and"
-        " more points can only raise it."
-    )
+def _front_words(question: str, part: pd.DataFrame) -> str:
+    front = _front(part)
+    counts = front["verdict"].value_counts()
+    said = [f"on the Pareto front as measured: {counts.get(schema.FRONT, 0)}"]
+    if counts.get(schema.NOISE):
+        said.append(f"behind it by no more than noise: {counts[schema.NOISE]}")
+    if counts.get(schema.UNTOLD):
+        said.append(f"measured behind it, with too few users to tell: {counts[schema.UNTOLD]}")
+    if counts.get(schema.DOMINATED):
+        said.append(
+            f"dominated beyond noise, as another point beats them in some number and falls behind in none: {counts[schema.DOMINATED]}"
+        )
+    return f"{QUESTION_OF[question]}: of {len(front)} points {'; '.join(said)}."
+
+
+def _volume_words(question: str, part: pd.DataFrame) -> str:
+    cell = cell_of(*part.loc[part["what"] == "hypervolume", ["value", "low", "high"]].iloc[0])
+    covered = " ".join(filter(None, (cell.text, cell.interval)))
+    return f"{QUESTION_OF[question]}: the points cover {covered} of the room between a constant prediction and the labels themselves."
+
+
+def _names(rows: pd.DataFrame) -> str:
+    return ", ".join(f"{objective} ({metric})" for objective, metric in dict.fromkeys(zip(rows["objective"], rows["metric"], strict=True)))

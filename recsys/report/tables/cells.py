@@ -131,9 +131,9 @@ def grid(table: pd.DataFrame) -> Grid:
     return Grid(tuple(others), tuple(_line(rows, others) for rows in lines.values()))
 
 
-def cell_of(value: Any, low: Any, high: Any, *, verdict: str | None = None, signed: bool = False) -> Cell:
-    """Return a cell from numbers of a frame, where a missing number is NaN or None."""
-    return Cell(_number(value), _number(low), _number(high), verdict=verdict, signed=signed)
+def cell_of(value: Any, low: Any, high: Any, reason: Any = None, *, verdict: str | None = None, signed: bool = False) -> Cell:
+    """Return a cell from the values of a frame, where a missing one is NaN or None."""
+    return Cell(_number(value), _number(low), _number(high), _text(reason), verdict, signed)
 
 
 def conditional_words(name: str) -> str | None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import schema
-from recsys.evaluation import HEADLINE, POOLED, WITHIN
+from recsys.evaluation import HEADLINE, POOLED, WITHIN, is_within_lists
 from recsys.list_metrics import ListMetric, is_captured, is_list_metric
 
 IN_UNITS = ("rmse",)  # in the label's unit: not to be drawn on one axis with another objective
@@ -34,7 +34,7 @@ def frame(rows: pa.Table) -> pd.DataFrame:
     compared. It also holds `difference`, `difference_low`, `difference_high`, `difference_reason`, `difference_n`, `verdict`, `is_main`
     and `scope`. A
     verdict is better, worse or unclear (the interval holds 0), and None without an interval. The main metrics of an objective are the
-    pooled ones of its kind (`evaluation.POOLED`) and, on whole splits, one within lists or users; `scope` says which. Within a run, test
+    pooled ones of its kind (`evaluation.POOLED`) and one within lists or users; `scope` says which. Within a run, test
     rows come first. Objectives and metrics stand in the order of `rows`, main metrics first. Raises ValueError naming the columns that
     `rows` lacks.
     """
@@ -67,19 +67,18 @@ def scope_of(metric: str) -> str | None:
 def _scopes(table: pd.DataFrame) -> pd.Series:
     """Return how each main metric looks at the impressions, None for other metrics.
 
-    Of the two metrics within, the one within lists counts where it has an interval, or needs none; else the one within users.
+    Of the two metrics within, the whole split decides which one counts, for its days and slices too.
     """
     scopes = pd.Series(None, index=table.index, dtype=object)
     pooled = table["metric"].isin(POOLED)
     scopes[pooled] = table.loc[pooled, "metric"].map(scope_of)
-    for _, of in whole(table).groupby(["run", "split", "objective"], sort=False):
+    for _, of in table.groupby(["run", "split", "objective"], sort=False):
+        of_whole = whole(of)
         for in_lists, in_users in WITHIN.items():
-            lists, users = of[of["metric"] == in_lists], of[of["metric"] == in_users]
-            told = lists["value"].notna() & lists["reason"].isna()
-            if told.any() or users["value"].isna().all():
-                scopes[lists.index] = IN_LISTS
-            else:
-                scopes[users.index] = IN_USERS
+            lists, users = of_whole[of_whole["metric"] == in_lists], of_whole[of_whole["metric"] == in_users]
+            lists_tell, users_tell = lists["value"].notna() & lists["reason"].isna(), users["value"].notna()
+            is_lists = is_within_lists(lists_tell=bool(lists_tell.any()), users_tell=bool(users_tell.any()))
+            scopes[of.index[of["metric"] == (in_lists if is_lists else in_users)]] = IN_LISTS if is_lists else IN_USERS
     return scopes
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
+from recsys import schema
 from recsys.report.tables.cells import NOT_COMPARED, Grid, Line
 from recsys.report.tables.frame import ALL_IMPRESSIONS, BETTER, IN_LISTS, IN_USERS, UNCLEAR, VALUES, WORSE, short_names
 
@@ -15,6 +16,7 @@ QUESTIONS = {
     VALUES: "Predicting the value",
     None: "By the fused order",
 }
+QUESTION_OF = {schema.WHO: QUESTIONS[ALL_IMPRESSIONS], schema.WHICH: QUESTIONS[IN_LISTS], schema.ASKED: "By the metrics asked for"}
 
 
 @dataclass(frozen=True)
