@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
-from recsys import artifacts, evaluation, report, schema, sources
+from recsys import artifacts, evaluation, report, schema
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
 from recsys.evaluation import Judged
 from recsys.judge import judging
 from recsys.list_metrics import ListMetric
-from recsys.other_system import Joined, join
+from recsys.other_system import Joined, join, time_of
 from recsys.progress import Console
 from recsys.runs import pipeline_of
 from recsys.stages import contents
@@ -63,7 +63,7 @@ def compare_with_file(
     pipeline, split = _judging(runs, split, out)
     of_split = pa.compute.field(schema.SPLIT) == split
     ours = artifacts.read_table(runs[0] / PREDICTIONS).filter(of_split)
-    joined = join(ours, file, key, pipeline.objective, sources.time_options(pipeline))
+    joined = join(ours, file, key, pipeline.objective, time_of(pipeline, key))
     for line in joined.said(file):
         console.say(line)
     judged = _judged_by_file(pipeline, joined, metrics, file)

@@ -13,6 +13,7 @@ from recsys.list_metrics import ListMetric
 from recsys.progress import Console
 from recsys.workspace import PREDICTIONS
 
+AGAINST_KEY = "evaluate.against_key"
 # Metrics that calibration is for, and those that it may change besides: ties move auc and xauc, and the fused order (captured@P%).
 CHANGED = ("calibration", "ece", "log_loss", "normalized_entropy", "rps", "rmse", "auc", "xauc")
 
@@ -41,13 +42,24 @@ def metrics_of(
     )
 
 
-def absent_files(pipeline: Pipeline) -> list[str]:
-    """Return one problem per file of evaluate.against that is not there."""
-    return [
-        f"evaluate.against: found no file {file}, expected another system's scores. Fix: check the path"
-        for file in pipeline.evaluate.files_against
-        if not file.is_file()
-    ]
+def problems_of_files(pipeline: Pipeline) -> list[str]:
+    """Return the problems of evaluate.against_key and of the files of evaluate.against: not there, or without the columns of the key."""
+    from recsys.other_system import file_problems, parsed_key
+
+    files = pipeline.evaluate.files_against
+    if not files:
+        return []
+    try:
+        key = parsed_key(pipeline.evaluate.against_key, AGAINST_KEY)
+    except ConfigError as error:
+        return list(error.problems)
+    problems = []
+    for file in files:
+        if file.is_file():
+            problems += [f"evaluate.against: {problem}" for problem in file_problems(file, key, pipeline.objective)]
+        else:
+            problems.append(f"evaluate.against: found no file {file}, expected another system's scores. Fix: check the path")
+    return problems
 
 
 def metrics_against_file(pipeline: Pipeline, predictions: pa.Table, file: Path, *, run: str, console: Console) -> pa.Table:
@@ -56,11 +68,10 @@ def metrics_against_file(pipeline: Pipeline, predictions: pa.Table, file: Path, 
     The differences are on the impressions that both have, of the objectives that the file predicts, and of the fused order where the file
     has one. Raise what `other_system.join` raises.
     """
-    from recsys import sources
-    from recsys.other_system import join, parsed_key
+    from recsys.other_system import join, parsed_key, time_of
 
-    key = parsed_key(pipeline.evaluate.against_key, "evaluate.against_key")
-    joined = join(predictions, file, key, pipeline.objective, sources.time_options(pipeline))
+    key = parsed_key(pipeline.evaluate.against_key, AGAINST_KEY)
+    joined = join(predictions, file, key, pipeline.objective, time_of(pipeline, key))
     for line in joined.said(file):
         console.say(line)
     rows = metrics_of(pipeline, joined.ours, run=run, against={file.name: joined.theirs})

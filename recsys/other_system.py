@@ -12,7 +12,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from recsys import schema, sources
-from recsys.config import TimeOptions
+from recsys.config import Pipeline, TimeOptions
 from recsys.errors import ConfigError, DataError, Place, data_error, nearest
 from recsys.evaluation import METRICS
 from recsys.objectives import Objective
@@ -80,15 +80,31 @@ def parsed_key(text: str, option: str = "--key") -> dict[str, str]:
     return key
 
 
-def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequence[Objective], time: TimeOptions) -> Joined:
+def time_of(pipeline: Pipeline, key: Mapping[str, str]) -> TimeOptions | None:
+    """Return how the log's times are written, as far as the key reads times: to know it, the files of the source may be opened."""
+    return sources.time_options(pipeline) if schema.TIMESTAMP in key else None
+
+
+def file_problems(path: Path, key: Mapping[str, str], objectives: Sequence[Objective]) -> list[str]:
+    """Return what the header of a file of scores lacks: columns of the key, or all scores. Empty where it has what a join reads."""
+    try:
+        _require_columns(sources.read_unknown(path, most=1).rows.column_names, path, key, objectives)
+    except DataError as error:
+        return [str(error)]
+    return []
+
+
+def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequence[Objective], time: TimeOptions | None) -> Joined:
     """Join a file's scores to the impressions of a run.
 
-    The file has the columns of `key`, and `pred.X` of some objectives, or `score`, or both. `time` says how its timestamps are written.
-    Raises DataError where a column is missing, where a key repeats on either side, where a score is no number, and where nothing matches.
+    The file has the columns of `key`, and `pred.X` of some objectives, or `score`, or both. `time` says how its timestamps are written,
+    None: in milliseconds. Raises DataError where a column is missing, where a key repeats on either side, where a score is no number, and
+    where nothing matches.
     """
     theirs = sources.read_unknown(path, most=_ALL).rows
     predicted = tuple(objective for objective in objectives if schema.prediction_column(objective.name) in theirs.column_names)
-    _require_columns(ours, theirs, path, key, objectives, has_scores=bool(predicted))
+    _require_key(ours, key)
+    _require_columns(theirs.column_names, path, key, objectives)
     left, right = _keys(ours, {name: name for name in key}, None, path), _keys(theirs, key, time, path)
     _refuse_repeated(left, "the run's impressions", path, key)
     _refuse_repeated(right, "the file", path, key)
@@ -107,26 +123,28 @@ def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequenc
     return Joined(of_ours, table, names, has_order, of_split, unknown=len(theirs) - len(both))
 
 
-def _require_columns(
-    ours: pa.Table, theirs: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequence[Objective], *, has_scores: bool
-) -> None:
+def _require_key(ours: pa.Table, key: Mapping[str, str]) -> None:
     if absent := [name for name in key if name not in ours.column_names]:
         there = ", ".join(name for name in KEYS if name in ours.column_names)
         raise ConfigError(f"--key: found {', '.join(absent)}, which the run's predictions lack, expected some of {there}")
-    missing = [name for name in key.values() if name not in theirs.column_names]
+
+
+def _require_columns(names: Sequence[str], path: Path, key: Mapping[str, str], objectives: Sequence[Objective]) -> None:
+    """Raise DataError where a file with these columns lacks one of the key, or has no scores."""
+    missing = [name for name in key.values() if name not in names]
     if missing:
         raise data_error(
             path,
-            found=f"no column {', '.join(name + nearest(name, theirs.column_names) for name in missing)}",
+            found=f"no column {', '.join(name + nearest(name, names) for name in missing)}",
             expected=f"the columns of the key, {', '.join(key.values())}",
-            fix="name its columns, as in --key user_id=uid,item_id=vid,timestamp=ts",
+            fix="name its columns in the key, as in user_id=uid,item_id=vid,timestamp=ts",
         )
-    if not has_scores and schema.SCORE not in theirs.column_names:
-        wanted = [schema.prediction_column(objective.name) for objective in objectives]
+    scores = [schema.prediction_column(objective.name) for objective in objectives] + [schema.SCORE]
+    if not set(scores) & set(names):
         raise data_error(
             path,
-            found=f"no scores among {', '.join(theirs.column_names)}",
-            expected=f"some of {', '.join(wanted)}, or {schema.SCORE}",
+            found=f"no scores among {', '.join(names)}",
+            expected=f"some of {', '.join(scores[:-1])}, or {schema.SCORE}",
             fix="name the column of a prediction pred.OBJECTIVE, that of the final order score",
         )
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from recsys import schema
 from recsys.errors import DataError, Place, data_error, nearest
-from recsys.objectives import Objective
+from recsys.objectives import Objective, chain
 
 _SEPARATORS = (",", ";", "\t", "|")
 FLOOR = 1e-6  # a smaller probability or expected value is fused as this one: log 0 would decide alone
@@ -193,17 +193,19 @@ def known_before(predictions: pa.Table, moment: int | None) -> pa.Table:
     return table
 
 
-def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
+def read_foreign(path: Path, objectives: Sequence[Objective]) -> tuple[pa.Table, tuple[Objective, ...]]:
     """Read another system's scores: parquet, or text with a header, separated by commas, semicolons, tabs or bars.
 
-    `day` (UTC), `split` (all test), conditional forms and `score` are derived where absent. The probabilities of levels may be absent.
-    Raises DataError where the file cannot be read or lacks event_id, user_id, timestamp (milliseconds), or label.X and pred.X of an
-    objective; the error names every missing column at once. Raises DataError also where a value is derived from a prediction that is not a
+    Return them with the objectives that they hold: those with a `label.X` or a `pred.X`. `day` (UTC), `split` (all test), conditional forms
+    and `score` are derived where absent. The probabilities of levels may be absent. Raises DataError where the file cannot be read or lacks
+    event_id, user_id, timestamp (milliseconds), one of the two columns of an objective, or all objectives; the error names every missing
+    column at once. Raises DataError also where a value is derived from a prediction that is not a
     number, or not a probability.
     """
     table = _read(path)
     if twice := [name for name, times in Counter(table.column_names).items() if times > 1]:
         raise data_error(path, found=f"the columns {', '.join(twice)} more than once", expected="each column once", fix="keep one of each")
+    objectives = _held(table, objectives)
     needed = [schema.EVENT_ID, schema.USER_ID, schema.TIMESTAMP]
     for objective in objectives:
         needed += [schema.label_column(objective.name), schema.prediction_column(objective.name)]
@@ -212,8 +214,8 @@ def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
         raise data_error(
             path,
             found=f"no column {', '.join(name + nearest(name, set(table.column_names) - set(needed)) for name in missing)}",
-            expected="event_id, user_id, timestamp and label.X, pred.X of each objective",
-            fix="add them, or name fewer objectives in the TOML",
+            expected="event_id, user_id, timestamp and label.X, pred.X of each objective that is to be judged",
+            fix="add them",
         )
     if not len(table):
         raise data_error(path, found="no rows", expected="one row per scored impression", fix="give the file that holds the scores")
@@ -240,7 +242,18 @@ def read_foreign(path: Path, objectives: Sequence[Objective]) -> pa.Table:
         by = [rank if (rank := schema.rank_column(o.name)) in table.column_names else schema.prediction_column(o.name) for o in objectives]
         values_NK = np.column_stack([_numbers(table, name, path) for name in by])
         table = table.append_column(schema.SCORE, pa.array(fused_score(values_NK, objectives)))
-    return table
+    return table, objectives
+
+
+def _held(table: pa.Table, objectives: Sequence[Objective]) -> tuple[Objective, ...]:
+    """Return the objectives of which the file has a column, and those by which they are `given`; all of them where it has none."""
+
+    def is_there(objective: Objective) -> bool:
+        columns = (schema.label_column(objective.name), schema.prediction_column(objective.name))
+        return any(column in table.column_names for column in columns)
+
+    needed = {of.name for objective in objectives if is_there(objective) for of in chain(objective, objectives)}
+    return tuple(objective for objective in objectives if objective.name in needed or not needed)
 
 
 def _numbers(table: pa.Table, column: str, path: Path) -> NDArray[np.float64]:

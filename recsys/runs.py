@@ -145,11 +145,15 @@ def show(run: Path, console: Console) -> None:
 def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path, console: Console) -> pa.Table:
     """Compute the metrics of any other system's scores, and write them to `out`/metrics.parquet. The log is not opened.
 
-    The scores are judged as they are. Calibrated, they would be those of another system.
+    Objectives that the file lacks are named and left out. The scores are judged as they are: calibrated, they would be those of another
+    system.
     """
     if pipeline.evaluate.calibrate != "none":
         console.say(f'evaluate.calibrate = "{pipeline.evaluate.calibrate}" is of this pipeline\'s runs: {predictions} is judged as it is')
-    table = read_foreign(predictions, pipeline.objective)
+    table, held = read_foreign(predictions, pipeline.objective)
+    if absent := [objective.name for objective in pipeline.objective if objective not in held]:
+        console.say(f"{predictions}: has no label and no prediction of {', '.join(absent)}, which are not judged")
+    pipeline = pipeline.model_copy(update={"objective": tuple(each for each in pipeline.objective if each in held)})
     rows = metrics_of(pipeline, table, run=predictions.stem, against={})
     warn(pipeline, table, console)
     identity = [pipeline.evaluate.model_dump(mode="json"), str(predictions)]

@@ -180,6 +180,26 @@ AFFINITY = pa.schema(
     ]
 )
 
+# Results of a backtest: a number of a config or of a baseline on one day, or on all days (`day` null), where each day is predicted by
+# models of the days before it. `against` null: the mean over `seeds` seeds; else the mean difference, seed by seed. `n`: known labels.
+BACKTEST = pa.schema(
+    [
+        ("run", pa.string()),
+        ("against", pa.string()),
+        ("day", pa.string()),
+        ("objective", pa.string()),
+        ("metric", pa.string()),
+        ("better", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n", pa.int64()),
+        ("users", pa.int64()),
+        ("seeds", pa.int64()),
+        ("reason", pa.string()),
+    ]
+)
+
 # Runs compared with the first of them: a number of a run with its interval, and its difference from the first run's number. `n`: rows
 # with a known label of the objective. `users`: the users of these rows. `reason`: why there is no value, difference or interval.
 COMPARISON = pa.schema(

@@ -11,7 +11,8 @@ from recsys.config import Split
 from recsys.errors import ArtifactError
 
 EVENTS, USERS, ITEMS, QUARANTINE = "events", "users", "items", "quarantine"
-EXAMPLES, STATE, ENCODED, RUNS, SWEEPS, AFFINITY, RAW = "examples", "state", "encoded", "runs", "sweeps", "affinity", "raw"
+EXAMPLES, STATE, ENCODED, RUNS, RAW = "examples", "state", "encoded", "runs", "raw"
+SWEEPS, AFFINITY, BACKTESTS = "sweeps", "affinity", "backtests"
 
 LOCKS = ".locks"  # who writes which place of the pipeline's folder
 

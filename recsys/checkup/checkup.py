@@ -14,7 +14,7 @@ from recsys.checkup.split_seen import Seen, split_findings
 from recsys.config import Pipeline, load_in_part
 from recsys.errors import ConfigError, RecsysError
 from recsys.features import Columns
-from recsys.judge import absent_files
+from recsys.judge import problems_of_files
 
 MOST_ROWS = 200_000  # rows that are read of each file
 _LEAK_ROWS = 50_000  # training rows in which leaks are searched
@@ -56,7 +56,7 @@ def _other_runs(pipeline: Pipeline) -> list[str]:
     problems = [
         f"{key}: found no folder {path}, expected a trained run. Fix: mend it" for key, path in named.items() if path and not path.exists()
     ]
-    return problems + absent_files(pipeline)
+    return problems + problems_of_files(pipeline)
 
 
 def _days_to_judge_on(pipeline: Pipeline) -> list[str]:

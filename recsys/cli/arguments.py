@@ -22,6 +22,7 @@ def _bounded(number: int | None) -> int | None:
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
 Workspace = Annotated[Path, typer.Option("--workspace", help="Where everything generated goes.")]
 RunName = Annotated[str | None, typer.Option("--run", help="Name of the run; by default its architecture and a fingerprint of its config.")]
+Over = Annotated[list[str] | None, typer.Option(metavar="KEY=V1,V2,…", help="Values for a key of the TOML; repeatable: each with each.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the TOML; repeatable.")]
 Metrics = Annotated[
     list[str] | None,

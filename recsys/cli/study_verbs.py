@@ -1,5 +1,6 @@
 """The verbs that train many runs, or make a world, and they only. What they do stands in experiments/ and walk.py."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from recsys.cli.arguments import (
     Jobs,
     JudgedOn,
     Metrics,
+    Over,
     Overrides,
     PipelineFile,
     Quiet,
@@ -45,11 +47,35 @@ def affinity(
 
 
 @app.command()
+def backtest(
+    pipeline: PipelineFile,
+    days: Annotated[tuple[datetime, datetime], typer.Option(formats=["%Y-%m-%d"], help="First and last of the days that are predicted.")],
+    over: Over = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds that each config is trained with.")] = 1,
+    metrics: Metrics = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    overrides: Overrides = None,
+    wait: Wait = False,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Predict each of several days by models of the days before it, baselines alike, and judge all days together and one by one."""
+    from recsys import experiments
+    from recsys.config.grid import axis, grid
+
+    first, last = (day.date() for day in days)
+    if last < first:
+        raise ConfigError(f"--days: found {first} {last}, expected the first day before the last")
+    asked = experiments.Asked(first, last, seeds, tuple(metrics or ()))
+    choices = grid([axis(text) for text in over]) if over else []
+    experiments.run_backtest(pipeline, overrides or (), choices, asked, workspace, wait=wait, console=Console(quiet=quiet))
+
+
+@app.command()
 def sweep(
     pipeline: PipelineFile,
-    over: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=V1,V2,…", help="Values for a key of the TOML; repeatable: each with each.")
-    ] = None,
+    over: Over = None,
     over_weights: Annotated[
         str | None, typer.Option(metavar="OBJECTIVE,OBJECTIVE,…", help="Share out the sum of these objectives' loss weights, in every way.")
     ] = None,

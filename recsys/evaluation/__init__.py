@@ -1,6 +1,7 @@
 """Evaluation works in numpy: it turns predictions into rows in long format. It knows no torch, no model and no training config."""
 
 from recsys.evaluation.anchors import anchors
+from recsys.evaluation.backtests import Contestants, backtest_rows, backtest_table
 from recsys.evaluation.comparison import comparison
 from recsys.evaluation.evaluation import evaluate
 from recsys.evaluation.fronts import beyond_noise, dominates, front_share, hypervolume, hypervolume_replicates, non_dominated
@@ -43,6 +44,7 @@ __all__ = [
     "POOLED",
     "SHARED_REFERENCE",
     "WITHIN",
+    "Contestants",
     "Dominant",
     "Ends",
     "Interval",
@@ -57,6 +59,8 @@ __all__ = [
     "Target",
     "UserDraws",
     "anchors",
+    "backtest_rows",
+    "backtest_table",
     "beyond_noise",
     "by_question",
     "calibration_curve",

@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys import artifacts, config, evaluation, locks, report, schema
+from recsys import artifacts, evaluation, locks, report, schema
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
 from recsys.errors import ConfigError
 from recsys.experiments.trained import Run, facts, open_runs, paired, points, trained
-from recsys.experiments.variants import Variant, require_comparable, seeds_from
+from recsys.experiments.variants import Variant, read_variants, seeds_from
 from recsys.judge import judging
 from recsys.progress import Console
 from recsys.workspace import SWEEPS
@@ -52,7 +52,7 @@ def run_sweep(
     There are `seeds` seeds, from the pipeline's own seed on. Raise ConfigError for any config that is refused, and for points that are not
     judged on the same impressions by the same labels. The error comes before anything is trained, and names the points.
     """
-    variants = _variants(path, overrides, choices)
+    variants = read_variants(path, [*overrides, "evaluate.baselines=[]"], choices, POINT)
     base = variants[0].pipeline
     split = judging(base, judge.split)
     judged = _judged(variants, judge)
@@ -64,21 +64,6 @@ def run_sweep(
     console.say(f"sweep: judging {len(runs)} runs on {split} days")
     found = _found(runs, judged, _parts(base, split), asked=bool(judge.metrics))
     return _write(runs, found, _ends_of(judged, ends), choices, console)
-
-
-def _variants(path: Path, overrides: Sequence[str], choices: Sequence[Choice]) -> list[Variant]:
-    """Read the config of every point. Raise ConfigError with everything that is wrong."""
-    problems: list[str] = []
-    variants: list[Variant] = []
-    for choice in choices:
-        try:
-            variants.append(Variant(choice.name, config.load(path, [*overrides, *choice.overrides, "evaluate.baselines=[]"])))
-        except ConfigError as error:
-            problems += [f"{POINT} {choice.name}: {problem}" for problem in error.problems]
-    if problems:
-        raise ConfigError(problems)
-    require_comparable(variants, POINT)
-    return variants
 
 
 def _judged(variants: Sequence[Variant], judge: Judge) -> tuple[evaluation.Judged, ...]:

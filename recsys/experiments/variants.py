@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from recsys import artifacts, schema
-from recsys.config import Pipeline
+from recsys.config import Pipeline, load
+from recsys.config.grid import Choice
 from recsys.errors import ConfigError
 from recsys.objectives import Objective
 from recsys.stages import run_identity
@@ -27,6 +29,21 @@ class Variant:
 
     def with_seed(self, seed: int) -> Pipeline:
         return self.pipeline.model_copy(update={"seed": seed})
+
+
+def read_variants(path: Path, overrides: Sequence[str], choices: Sequence[Choice], what: str) -> list[Variant]:
+    """Read the config of each choice. Raise ConfigError with everything that is wrong, and as `require_comparable` does."""
+    problems: list[str] = []
+    variants: list[Variant] = []
+    for choice in choices:
+        try:
+            variants.append(Variant(choice.name, load(path, [*overrides, *choice.overrides])))
+        except ConfigError as error:
+            problems += [f"{what} {choice.name}: {problem}" if choice.name else problem for problem in error.problems]
+    if problems:
+        raise ConfigError(problems)
+    require_comparable(variants, what)
+    return variants
 
 
 def seeds_from(variants: Sequence[Variant], count: int) -> list[int]:

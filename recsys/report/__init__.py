@@ -2,6 +2,7 @@
 
 from recsys.report.cosines import pooled_cosines
 from recsys.report.pages.affinity_page import affinity_matrix, write_affinity
+from recsys.report.pages.backtest_page import backtest_matrices, backtest_words, write_backtest
 from recsys.report.pages.compare_page import comparison_matrix, comparison_words, write_comparison
 from recsys.report.pages.page import write_report
 from recsys.report.pages.sweep_page import sweep_matrices, sweep_words, write_sweep
@@ -11,6 +12,8 @@ from recsys.report.training_log import read_inside, read_journal
 
 __all__ = [
     "affinity_matrix",
+    "backtest_matrices",
+    "backtest_words",
     "comparison_matrix",
     "comparison_words",
     "frame",
@@ -22,6 +25,7 @@ __all__ = [
     "terminal_matrix",
     "terminal_table",
     "write_affinity",
+    "write_backtest",
     "write_comparison",
     "write_report",
     "write_sweep",

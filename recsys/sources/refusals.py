@@ -19,6 +19,7 @@ from recsys.sources.staging import SOURCE_FILE, Staged, expected_fields, unbalan
 
 DIGEST = "digest"
 _TOLERATED = 10  # refused rows that no day is stopped for: on a day of few rows they are chance
+_BEARABLE = 0.1  # share of refused rows above which the file, and not `max_bad`, is to be mended
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,9 @@ def _refused_error(tally: _Tally, place: int, max_bad: float) -> DataError:
     refusal = tally.refusals[place]
     where, found = tally.example(place)
     unit = _likely_unit(refusal, found)
-    fix = f"{refusal.fix or 'mend the rows'}, or raise source.max_bad (now {max_bad:g}; {tally.total:,} rows refused in all)"
+    fix = refusal.fix or "mend the rows"
+    if tally.total <= _BEARABLE * tally.staged.rows:
+        fix += f", or raise source.max_bad (now {max_bad:g}; {tally.total:,} rows refused in all)"
     if unit and 2 * tally.counts[place] > tally.staged.rows:
         fix = f'the unit seems to be {unit}: set source.time.unit = "{unit}"'
     elif unit:

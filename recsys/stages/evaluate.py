@@ -10,7 +10,7 @@ from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
-from recsys.judge import absent_files, metrics_against_file, metrics_of, warn_of_run, what_calibration_changed
+from recsys.judge import metrics_against_file, metrics_of, problems_of_files, warn_of_run, what_calibration_changed
 from recsys.stages.baselines import baseline_run, kinds_of, shared_kinds
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import CALIBRATION_CHANGE, METRICS, PREDICTIONS, RUNS
@@ -24,7 +24,7 @@ def compared_with(job: Job) -> list[Path]:
 
 def require_named_runs(job: Job) -> None:
     """Raise ConfigError, naming all at once, where evaluate.against names the run itself, a run without predictions, or no file."""
-    problems = absent_files(job.pipeline)
+    problems = problems_of_files(job.pipeline)
     scored = sorted(path.parent.name for path in job.folder.glob(f"{RUNS}/*/{PREDICTIONS}"))
     for name in job.pipeline.evaluate.runs_against:
         if name == job.run.name:

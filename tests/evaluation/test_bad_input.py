@@ -255,3 +255,16 @@ def test_what_a_file_says_is_what_the_frame_says(scored, tmp_path):
     day = scored.assign(day="1970-01-01")
     own = evaluate(day, [LIKE, SECONDS], run="theirs", bootstrap=20, seed=7)
     assert found[0].equals(own)
+
+
+def test_objectives_that_a_file_does_not_have_are_named_and_left_out(scored, tmp_path, capsys) -> None:
+    (tmp_path / "feed.toml").write_text(TOML)
+    file, out = tmp_path / "theirs.csv", tmp_path / "out"
+    scored.drop(columns=["label.seconds", "pred.seconds"]).to_csv(file, index=False)
+    assert run_command(["evaluate", str(tmp_path / "feed.toml"), "--predictions", str(file), "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert f"{file}: has no label and no prediction of seconds, which are not judged" in " ".join((said.out + said.err).split())
+    assert set(pq.read_table(out / "metrics.parquet")["objective"].to_pylist()) == {"like"}
+    scored.drop(columns=["pred.seconds"]).to_csv(file, index=False)  # half of one is a mistake
+    assert run_command(["evaluate", str(tmp_path / "feed.toml"), "--predictions", str(file), "--out", str(out)]) == 3
+    assert "found no column pred.seconds" in capsys.readouterr().err

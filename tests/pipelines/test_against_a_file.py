@@ -126,3 +126,41 @@ def test_what_is_wrong_with_a_file_is_said_before_anything_runs(tiny: Path, tmp_
     (tmp_path / "a").mkdir()
     assert run_command([*arguments, f'evaluate.against=["{tmp_path}/x.csv", "{tmp_path}/a/x.csv"]']) == 2
     assert "expected files of different names, not x.csv twice" in capsys.readouterr().err
+    (tmp_path / "keyless.csv").write_text("user_id,item,timestamp,pred.click\n1,2,3,0.5\n")
+    (tmp_path / "scoreless.csv").write_text("user_id,item_id,timestamp,click\n1,2,3,0.5\n")
+    both = f'evaluate.against=["{tmp_path}/keyless.csv", "{tmp_path}/scoreless.csv"]'
+    key = ["--set", "evaluate.against_key=user_id,item_id,timestamp"]
+    for verb in (["run", TINY, "--workspace", str(tmp_path / "new")], ["check", TINY]):
+        assert run_command([*verb, *key, "--set", both]) in (2, 3)
+        shown = " ".join("".join(capsys.readouterr()).split())
+        assert 'found no column item_id; did you mean "item"?' in shown
+        assert "found no scores among user_id, item_id, timestamp, click" in shown
+        assert run_command([*verb, "--set", both, "--set", "evaluate.against_key=user_id,itemid"]) == 2
+        assert 'evaluate.against_key: found "itemid", expected one of' in " ".join("".join(capsys.readouterr()).split())
+    assert not (tmp_path / "new" / "tiny").exists()
+
+
+def test_a_file_is_joined_without_times_where_the_raw_files_are_gone(
+    tiny: Path, test_rows: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only a key with times asks how the log writes them."""
+    log = tmp_path / "log.csv"
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame(
+        {
+            "user": np.repeat(np.arange(40), 30),
+            "item": rng.integers(0, 50, 1200),
+            "at": 1_700_000_000 + np.tile(np.arange(30), 40) * 7_000 + np.repeat(np.arange(40), 30),
+            "click": rng.integers(0, 2, 1200),
+        }
+    )
+    rows.to_csv(log, index=False)
+    assert run_command(["init", str(log), "--out", str(tmp_path / "log.toml")]) == 0
+    workspace = ["--workspace", str(tmp_path / "data"), "--set", "evaluate.bootstrap=50"]
+    assert run_command(["run", str(tmp_path / "log.toml"), *workspace, "--run", "first"]) == 0
+    predictions = pq.read_table(tmp_path / "data" / "log" / "runs" / "first" / "predictions.parquet").to_pandas()
+    predictions[["event_id"]].assign(score=0.5).to_csv(tmp_path / "theirs.csv", index=False)
+    log.unlink()
+    compare = ["compare", "first", "--workspace", str(tmp_path / "data"), "--predictions", str(tmp_path / "theirs.csv")]
+    capsys.readouterr()
+    assert run_command([*compare, "--key", "event_id"]) == 0, capsys.readouterr().err
