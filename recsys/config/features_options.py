@@ -31,6 +31,11 @@ class Features(Options):
         default=(),
         description="Columns of the log and feedbacks, numbers from 0, that are counted and summed over past impressions; empty: none.",
     )
+    expressions: dict[str, str] = Field(
+        default_factory=dict,
+        description="Named values of an impression, for `signals`: SQL expressions under the rules of a label, such as"
+        ' `skip = "play_time_ms < 3000"`; a null is not counted. Empty: none.',
+    )
     entities: tuple[tuple[str, ...], ...] = Field(
         default=((schema.USER_ID,), (schema.ITEM_ID,)),
         description="Groups of columns; impressions and signals are counted for each combination of their values.",
@@ -45,7 +50,8 @@ class Features(Options):
         description="Time after an impression at which its labels and signals are known; a feedback's `within` is added to it.",
     )
     today: bool = Field(
-        default=True, description="Whether counters of the user's own impressions run on through the day, up to the very moment."
+        default=True,
+        description="Whether counters of the user, and of entities that contain the user, run on through the day, up to the very moment.",
     )
     ids: tuple[str, ...] = Field(default=(), description="Columns of ids whose values get embedding vectors, such as item_id; empty: none.")
     min_count: PositiveInt = Field(

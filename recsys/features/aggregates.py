@@ -3,6 +3,7 @@
 All sums are integers until the last step. A sum of int64 is the same in any order and on any engine; a sum of floats is not.
 """
 
+from collections.abc import Mapping
 from functools import reduce
 
 import ibis
@@ -134,7 +135,7 @@ def trailing(asks: ir.Table, recent: ir.Table, base: ir.Table, entity: Entity, p
     met = wanted.left_join(rated, keys).select(ROW, *(name for name in rated.columns if name not in keys))
     zero_where_new = {name: met[name].fill_null(0) for name in met.columns if name != ROW and not name.endswith(_RECENCY)}
     features = met.mutate(**zero_where_new)
-    return (_mean_over_values(features) if entity.multi else features).order_by(ROW)
+    return (mean_over_values(features) if entity.multi else features).order_by(ROW)
 
 
 def _rated(recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
@@ -148,7 +149,7 @@ def _rated(recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.T
     kind = "float64" if entity.multi else "float32"
     features = {name: value.cast(kind) for name, value in _window_features(rows, entity, plan).items()}
     if entity.multi:
-        features = {name: (value * _BILLION).round().cast("float64") for name, value in features.items()}
+        features = in_billionths(features)
     return rows.select(*keys, **features, **_recency(rows, entity))
 
 
@@ -170,7 +171,13 @@ def _recency(totals: ir.Table, entity: Entity) -> dict[str, ir.Value]:
     return {f"{schema.AGGREGATE}{'+'.join(entity.names)}{_RECENCY}": (totals[AGE].cast("float64") + 1.0).ln().cast("float32")}
 
 
-def _mean_over_values(features: ir.Table) -> ir.Table:
+def in_billionths(features: Mapping[str, ir.Value]) -> dict[str, ir.Value]:
+    """Return the features as `mean_over_values` reads them: whole, so that their sum is the same in any order."""
+    return {name: (value * _BILLION).round().cast("float64") for name, value in features.items()}
+
+
+def mean_over_values(features: ir.Table) -> ir.Table:
+    """Compute, per row, the mean of each feature in billionths over the row's values, and the least recency."""
     names = [name for name in features.columns if name != ROW]
     recency = [name for name in names if name.endswith(_RECENCY)]
     summed = features.group_by(ROW).agg(

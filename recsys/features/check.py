@@ -43,7 +43,7 @@ def require(pipeline: Pipeline, columns: Columns) -> None:
 
 def problems(pipeline: Pipeline, columns: Columns) -> Problems:
     found = Problems()
-    _labels(pipeline, columns, found)
+    _expressions(pipeline, columns, found)
     _leaks(pipeline, found)
     found.config.extend(_empty(pipeline))
     found.data.extend(_names(pipeline, columns))
@@ -59,22 +59,30 @@ def event_table(columns: Columns) -> ir.Table:
     return ibis.table(dict(columns.types("events")), name="events")
 
 
-def _labels(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
+def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
+    """Check that each label and each named expression can be computed on these columns."""
     events = event_table(columns)
     known = [*_bare(columns, schema.LOG), *_bare(columns, schema.FEEDBACK)]
-    for objective in pipeline.objective:
-        for key, text in (("label", objective.label), ("observed", objective.observed)):
-            place = f"objective.{objective.name}.{key}"
-            if text is None:
-                continue
-            try:
-                translate(text, events)
-            except LabelError as error:
-                found.config.append(f"{place}: {error}")
-            except UnknownColumns as error:
-                found.data.extend(_unknown(place, name, known, "a column of the log or a feedback") for name in error.names)
-            except (IbisError, TypeError) as error:
-                found.config.append(f'{place}: found "{text}", which cannot be computed on these columns ({error})')
+    texts = {
+        f"objective.{objective.name}.{key}": text
+        for objective in pipeline.objective
+        for key, text in (("label", objective.label), ("observed", objective.observed))
+    } | {f"features.expressions.{name}": text for name, text in pipeline.features.expressions.items()}
+    for place, text in texts.items():
+        if text is None:
+            continue
+        try:
+            translate(text, events)
+        except LabelError as error:
+            found.config.append(f"{place}: {error}")
+        except UnknownColumns as error:
+            found.data.extend(_unknown(place, name, known, "a column of the log or a feedback") for name in error.names)
+        except (IbisError, TypeError) as error:
+            found.config.append(f'{place}: found "{text}", which cannot be computed on these columns ({error})')
+    for name in pipeline.features.expressions:
+        place = f"features.expressions.{name}"
+        if name in known:
+            found.config.append(f"{place}: found a name that the log has too, expected one of its own. Fix: another name")
 
 
 def _leaks(pipeline: Pipeline, found: Problems) -> None:
@@ -90,13 +98,15 @@ def _leaks(pipeline: Pipeline, found: Problems) -> None:
 def known_after(pipeline: Pipeline) -> dict[str, str]:
     """Return column of the log → why it is known only after the impression."""
     after = dict.fromkeys(pipeline.features.signals, "a signal")
-    for objective in pipeline.objective:
+    texts = [(objective.label, f"the label of {objective.name}") for objective in pipeline.objective]
+    texts += [(text, f"the expression {name}") for name, text in pipeline.features.expressions.items()]
+    for text, what in texts:
         try:
-            names = label_columns(objective.label)
+            names = label_columns(text)
         except LabelError:
-            continue  # reported by _labels
+            continue  # reported by _expressions
         if len(names) == 1:
-            after.setdefault(names[0].removeprefix(schema.LOG), f"the label of {objective.name}")
+            after.setdefault(names[0].removeprefix(schema.LOG), what)
     if pipeline.train.weight is not None:
         after.setdefault(pipeline.train.weight, "train.weight")
     return after
@@ -176,10 +186,12 @@ def _durations(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
 def _measured(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
     weight = [] if pipeline.train.weight is None else [("train.weight", pipeline.train.weight)]
     for place, name in (*(("features.signals", name) for name in pipeline.features.signals), *weight):
+        if place == "features.signals" and name in pipeline.features.expressions:
+            continue
         stored = measured_column(name, columns)
         if stored is None:
             known = [*_bare(columns, schema.LOG), *_bare(columns, schema.FEEDBACK)]
-            yield _unknown(place, name, known, "a column of the log or a feedback")
+            yield _unknown(place, name, [*known, *pipeline.features.expressions], "a column of the log or a feedback")
             continue
         if not is_measured(stored, columns):
             yield f"{place}: found {name} of type {columns.types('events')[stored]}, expected numbers of 0 or more"

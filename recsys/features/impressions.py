@@ -25,6 +25,11 @@ def signal_value(name: str) -> str:
     return f"signal.{name}"
 
 
+def signal_number(signal: Signal, rows: ir.Table) -> ir.Value:
+    """Return the value of a signal on its own scale, over rows with the columns of events."""
+    return translate(signal.stored, rows) if signal.is_computed else rows[signal.stored]
+
+
 def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
     """Make impressions of a day's events (`clock.stamped`): features of the moment, entity keys, whole-number signals and labels.
 
@@ -215,7 +220,7 @@ def _texts_or_text(column: Column, rows: ir.Table, plan: Plan, side: str) -> ir.
 
 # --- Signals and labels -------------------------------------------------------------------------------------------
 def _whole(signal: Signal, rows: ir.Table) -> ir.Value:
-    value = rows[signal.stored]
+    value = signal_number(signal, rows)
     if signal.scale == 1:
         return value.cast("int64")
     scaled = _finite(value) * FRACTION

@@ -17,9 +17,10 @@ class Signal:
     """A number ≥ 0 that is counted and summed from when it is known: `delay` ms after its impression."""
 
     name: str
-    stored: str  # its column in events
+    stored: str  # its column in events, or the expression that computes it
     delay: int
     scale: int  # sums add up `scale` times the value, in int64
+    is_computed: bool = False  # whether `stored` is an expression
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,13 @@ class Plan:
     @property
     def windows(self) -> tuple[int, ...]:
         return tuple(dict.fromkeys(self.features.windows))
+
+    @property
+    def user_alone(self) -> Entity:
+        """The entity of the user, which is counted through the day whether `features.entities` names it or not."""
+        column = self.columns.find(schema.USER_ID, ANY_TABLE, self.features)
+        assert column is not None, "every log has users"
+        return Entity((column,))
 
     @property
     def has_query(self) -> bool:
@@ -143,6 +151,9 @@ def measured_column(name: str, columns: Columns) -> str | None:
 
 
 def _signal(name: str, pipeline: Pipeline, columns: Columns) -> Signal:
+    text = pipeline.features.expressions.get(name)
+    if text is not None:
+        return Signal(name, text, max(_delays(text, pipeline, columns)), FRACTION, is_computed=True)
     stored = measured_column(name, columns)
     assert stored is not None, f"{name} was not checked"
     dtype = columns.types("events")[stored]
@@ -165,11 +176,19 @@ def _label_delay(objective: Objective, pipeline: Pipeline, columns: Columns) -> 
     There is one delay per objective, whatever feedback a row has: a missing answer is certain only when `within` is over. If
     answers counted as known on arrival, the labels known early would be the answered ones: a biased sample of all labels.
     """
+    return max(
+        delay
+        for link in chain(objective, pipeline.objective)
+        for text in (link.label, *([] if link.observed is None else [link.observed]))
+        for delay in _delays(text, pipeline, columns)
+    )
+
+
+def _delays(text: str, pipeline: Pipeline, columns: Columns) -> list[int]:
+    """Return the delays of the columns that an expression reads; of one that reads none, that of a label."""
     delays = [duration_ms(pipeline.features.label_delay)]
-    for link in chain(objective, pipeline.objective):
-        for text in (link.label, *([] if link.observed is None else [link.observed])):
-            for name in label_columns(text):
-                stored = name if name in columns.events.names else measured_column(name, columns)
-                assert stored is not None, f"{name} was not checked"
-                delays.append(_delay(stored, pipeline))
-    return max(delays)
+    for name in label_columns(text):
+        stored = name if name in columns.events.names else measured_column(name, columns)
+        assert stored is not None, f"{name} was not checked"
+        delays.append(_delay(stored, pipeline))
+    return delays

@@ -99,12 +99,13 @@ def _computable(pipeline: Pipeline, columns: Columns) -> Pipeline:
         stored = None if name is None else measured_column(name, columns)
         return stored is not None and is_measured(stored, columns)
 
+    computable = {name for name, text in pipeline.features.expressions.items() if _is_translatable(text, events)}
     features = pipeline.features.model_copy(
         update={
             "user": known(pipeline.features.user, "users"),
             "item": known(pipeline.features.item, "items"),
             "context": tuple(name for name in known(pipeline.features.context, "events") if name not in known_after(pipeline)),
-            "signals": tuple(filter(is_number, pipeline.features.signals)),
+            "signals": tuple(name for name in pipeline.features.signals if is_number(name) or name in computable),
             **dict.fromkeys(("entities", "ids", "slices", "bias"), ()),
         }
     )
@@ -113,10 +114,12 @@ def _computable(pipeline: Pipeline, columns: Columns) -> Pipeline:
 
 
 def _is_computable(objective: Objective, events: ir.Table) -> bool:
+    return all(_is_translatable(text, events) for text in (objective.label, objective.observed) if text is not None)
+
+
+def _is_translatable(text: str, events: ir.Table) -> bool:
     try:
-        for text in (objective.label, objective.observed):
-            if text is not None:
-                translate(text, events)
+        translate(text, events)
     except (LabelError, UnknownColumns, IbisError, TypeError):
         return False
     return True

@@ -14,7 +14,7 @@ import pyarrow as pa
 from recsys import schema
 from recsys.artifacts import Output
 from recsys.days import Day
-from recsys.features import aggregates, clock, day_state, ready_slices, running, session, validate
+from recsys.features import aggregates, clock, counters, day_state, ready_slices, running, session, validate
 from recsys.features.engine import Engine, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
 from recsys.features.plan import Entity, Plan
@@ -83,7 +83,10 @@ class Program:
         self._base = _named("base", self._base_rates)
         self._asks = _named("asks", day)
         self._own_past = running.own_past(self._asks, past, plan)
-        self._counted = ibis.table(dict.fromkeys(running.counter_names(plan), "int64"), name="counted")
+        self._running = counters.counted_entities(plan) if plan.features.today else ()
+        self._counted = [
+            ibis.table(dict.fromkeys(counters.names(plan), "int64"), name=f"counted-{index}") for index in range(len(self._running))
+        ]
         self._blocks = self._example_blocks()
         self._closing = self._closing_block()
 
@@ -141,12 +144,14 @@ class Program:
     def _chunk(self, day: Day, rows: int) -> pa.Table:
         """Set the blocks side by side. Each has one row per ask, in the same order, so no join of 400 columns is needed."""
         engine, plan = self._engine, self._plan
-        asks = engine.arrow(self._asks.select(ROW, schema.USER_ID, **{schema.TIMESTAMP: self._asks[LISTED]}).order_by(ROW))
-        own = running.OwnPast(asks, engine.arrow(self._own_past), plan)
-        engine.rows("counted", own.counters(day))
+        keys = dict.fromkeys([schema.USER_ID, *(key for entity in self._running for key in entity.keys)])
+        asks = engine.arrow(self._asks.select(ROW, *keys, **{schema.TIMESTAMP: self._asks[LISTED]}).order_by(ROW))
+        past = engine.arrow(self._own_past)
+        for index, entity in enumerate(self._running):
+            engine.rows(f"counted-{index}", counters.counters(asks, past, entity, plan, day))
         tables = [engine.arrow(block) for block in self._blocks]
         if plan.features.history:
-            tables.append(own.history())
+            tables.append(running.OwnPast(asks, past, plan).history())
         tables.append(engine.arrow(self._closing))
         for table in tables:
             assert table.num_rows == rows, f"a block of {table.num_rows} rows beside {rows} examples: {table.column_names[:3]}"
@@ -165,8 +170,8 @@ class Program:
         blocks = [self._moment_block()]
         for index, entity in enumerate(plan.entities, start=1):
             blocks.append(aggregates.trailing(asks, self._recent[index], self._base, entity, plan))
-        if plan.features.today:
-            blocks.append(running.today_features(self._counted, self._base, plan))
+        for entity, counted in zip(self._running, self._counted, strict=True):
+            blocks.append(counters.features(counted, self._base, entity, plan))
         return blocks
 
     def _closing_block(self) -> ir.Table:

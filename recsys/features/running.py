@@ -1,8 +1,7 @@
-"""Features from a user's own past up to the very moment: counters that run on through the day, and the last impressions.
+"""The user's history: the last impressions that are known before the very moment, newest first.
 
 The engine sorts by (user, timestamp, event_id); the rest is arithmetic on places in this order. The impressions of a user
-that are known before a moment end at one place, which a binary search finds. So a sum over the impressions that became known
-between two moments is a difference of prefix sums. A history is the last places before such a place.
+that are known before a moment end at one place, which a binary search finds. A history is the last places before it.
 """
 
 import ibis.expr.types as ir
@@ -12,25 +11,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import schema
-from recsys.days import Day
-from recsys.features.aggregates import base_name, log_count, log_lift
-from recsys.features.impressions import ROW, signal_value
-from recsys.features.plan import Plan, Signal
+from recsys.features.counters import counted_entities
+from recsys.features.impressions import signal_value
+from recsys.features.plan import Plan
 
 Places = npt.NDArray[np.int64]
 
 
 def own_past(asks: ir.Table, past: ir.Table, plan: Plan) -> ir.Table:
-    """Select all past impressions of the users in `asks`, in the order that `OwnPast` needs."""
+    """Select all past impressions of the users in `asks`, in the order that `OwnPast` needs, with what `counters` reads too."""
+    keys = [key for entity in counted_entities(plan) for key in entity.keys] if plan.features.today else []
     columns = dict.fromkeys(
-        [schema.USER_ID, schema.TIMESTAMP, *plan.history_sources.values(), *(signal_value(s.name) for s in plan.signals)]
+        [schema.USER_ID, schema.TIMESTAMP, *keys, *plan.history_sources.values(), *(signal_value(s.name) for s in plan.signals)]
     )
     order = [schema.USER_ID, schema.TIMESTAMP, schema.EVENT_ID]
     return past.semi_join(asks, schema.USER_ID).order_by(order).select(*columns)
 
 
 class OwnPast:
-    """The features of asks (a user and a moment each), from the past of their users (`own_past`)."""
+    """The histories of asks (a user and a moment each), from the past of their users (`own_past`)."""
 
     def __init__(self, asks: pa.Table, past: pa.Table, plan: Plan) -> None:
         self._past, self._plan = past.combine_chunks(), plan
@@ -46,23 +45,6 @@ class OwnPast:
         since = np.clip(np.asarray(moments) - delay - self._begin, 0, self._span)
         places: Places = np.searchsorted(self._keys, self._users * self._span + since, side="left")
         return places
-
-    def counters(self, day: Day) -> pa.Table:
-        """Count, per ask and in order, what became known since the day began.
-
-        The columns are `count` (impressions), and per signal the number and the sum of known values.
-        """
-        found = {ROW: np.arange(len(self._moments))}
-        for delay in self._plan.delays:
-            since, until = self._known_before(day.start, delay), self._known_before(self._moments, delay)
-            if delay == self._plan.delays[0]:
-                found[schema.COUNT] = until - since
-            for signal in self._plan.signals_of(delay):
-                values = self._past[signal_value(signal.name)]
-                for name, numbers in ((_known(signal), values.is_valid()), (_total(signal), values.fill_null(0))):
-                    up_to = np.concatenate([[0], np.cumsum(_integers(numbers))])
-                    found[name] = up_to[until] - up_to[since]
-        return pa.table(found)
 
     def history(self) -> pa.Table:
         """List `history.…` per ask, in order: the last impressions of its user that are known before the ask, newest first."""
@@ -84,39 +66,11 @@ class OwnPast:
         return pa.table(lists)
 
 
-def counter_names(plan: Plan) -> list[str]:
-    """List the columns of `OwnPast.counters`, all int64."""
-    return [ROW, schema.COUNT, *(name for signal in plan.signals for name in (_known(signal), _total(signal)))]
-
-
 def history_schema(past: pa.Schema, plan: Plan) -> pa.Schema:
     """Return the schema of `OwnPast.history`. `past` is the schema of `own_past`."""
     kinds = {name: past.field(source).type for name, source in plan.history_sources.items()}
     kinds |= dict.fromkeys([*(schema.HISTORY + signal.name for signal in plan.signals), schema.HISTORY_AGE], pa.float32())
     return pa.schema({name: pa.list_(kind) for name, kind in kinds.items()})
-
-
-def today_features(counted: ir.Table, base: ir.Table, plan: Plan) -> ir.Table:
-    """Compute `agg.user_id.….today`, ordered by row. The base rate is that of the longest window: the day has none of its own yet."""
-    longest = max(plan.windows)
-    rows = counted.cross_join(base)
-    entity = (schema.USER_ID,)
-    lifts = {
-        schema.aggregate_column(entity, signal.name, schema.TODAY): log_lift(
-            rows[_total(signal)], rows[_known(signal)], rows[base_name(signal.name, longest)], plan.features.shrinkage
-        )
-        for signal in plan.signals
-    }
-    features = {**lifts, schema.aggregate_column(entity, schema.COUNT, schema.TODAY): log_count(rows[schema.COUNT])}
-    return rows.select(ROW, **{name: value.cast("float32") for name, value in features.items()}).order_by(ROW)
-
-
-def _known(signal: Signal) -> str:
-    return f"known.{signal.name}"
-
-
-def _total(signal: Signal) -> str:
-    return f"sum.{signal.name}"
 
 
 def _integers(values: pa.Array | pa.ChunkedArray) -> Places:

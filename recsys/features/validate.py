@@ -11,7 +11,8 @@ import ibis.expr.types as ir
 from recsys import schema
 from recsys.days import Day
 from recsys.errors import DataError, Place, data_error
-from recsys.features.plan import Plan
+from recsys.features.impressions import signal_number
+from recsys.features.plan import Plan, Signal
 from recsys.objectives import Objective
 
 _LARGEST_FLOAT = 3.4e38  # float32
@@ -41,7 +42,7 @@ def broken_rules(answer: Answer, impressions: ir.Table, events: ir.Table, plan: 
     The rules reject, in this order: what `more` rejects, signals outside their range, weights that are no finite number of 0 or more, and
     labels that their objective cannot learn. `answer` runs an expression of one row over the tables.
     """
-    of_events = [*more, *(_signal_rule(events, signal.name, signal.stored) for signal in plan.signals)]
+    of_events = [*more, *(_signal_rule(events, signal) for signal in plan.signals)]
     of_impressions = [] if plan.weight is None else [_weight_rule(impressions, plan.weight)]
     of_impressions += [_label_rule(impressions, objective) for objective in plan.objectives]
     errors = []
@@ -83,10 +84,12 @@ def _in_day(events: ir.Table, day: Day) -> _Rule:
     )
 
 
-def _signal_rule(events: ir.Table, name: str, stored: str) -> _Rule:
-    value = events[stored].cast("float64")
+def _signal_rule(events: ir.Table, signal: Signal) -> _Rule:
+    value = signal_number(signal, events).cast("float64")
     bad = ((value < 0) | (value > _LARGEST_SIGNAL)) & ~value.isnan()
-    return _Rule(stored, value, bad, f"a signal from 0 to {_LARGEST_SIGNAL:g}", f"leave {name} out of features.signals, or mend the column")
+    where, what = (f"features.expressions.{signal.name}", "expression") if signal.is_computed else (signal.stored, "column")
+    fix = f"leave {signal.name} out of features.signals, or mend the {what}"
+    return _Rule(where, value, bad, f"a signal from 0 to {_LARGEST_SIGNAL:g}", fix)
 
 
 def _weight_rule(impressions: ir.Table, stored: str) -> _Rule:

@@ -11,8 +11,8 @@ import pytest
 
 Row = Mapping[str, Any]
 ENTITIES = (("user_id",), ("item_id",), ("author_id",), ("user_id", "tag"), ("tag", "tab"))
-SIGNALS = {"is_click": "log.is_click", "watch": "log.watch", "survey": "feedback.survey"}
-DELAYS = {"is_click": 600_000, "watch": 600_000, "survey": 600_000 + 20 * 3_600_000}
+SIGNALS = {"is_click": "log.is_click", "watch": "log.watch", "survey": "feedback.survey", "part": "part", "glad": "glad"}
+DELAYS = dict.fromkeys(("is_click", "watch", "part"), 600_000) | dict.fromkeys(("survey", "glad"), 600_000 + 20 * 3_600_000)
 DELAY, PAUSE, SHRINKAGE, HISTORY, WINDOWS = 600_000, 600_000, 2.5, 3, (1, 3)
 
 
@@ -20,7 +20,7 @@ class Oracle:
     def __init__(
         self, rows: Sequence[Row], items: Sequence[Row], day_number: Callable[[int], int], day_start: Callable[[int], int]
     ) -> None:
-        self.rows = sorted(rows, key=lambda row: (row["timestamp"], row["event_id"]))
+        self.rows = sorted((row | computed(row) for row in rows), key=lambda row: (row["timestamp"], row["event_id"]))
         self.items = {item["item_id"]: item for item in items}
         self.day_number, self.day_start = day_number, day_start
         self.base = cache(self._base)
@@ -94,13 +94,20 @@ class Oracle:
         return int(own[place]["timestamp"])
 
     def today(self, row: Row) -> dict[str, float]:
+        """Of the user, and of each entity with the user in it: what became known from the day's start to before the list began."""
         at, start = self.listed(row), self.day_start(row["timestamp"])
-        own = [other for other in self.rows if other["user_id"] == row["user_id"]]
-        count = sum(start <= other["timestamp"] + DELAY < at for other in own)
-        found = {"agg.user_id.count.today": math.log1p(count)}
-        for signal, column in SIGNALS.items():
-            known = [other[column] for other in own if start <= other["timestamp"] + DELAYS[signal] < at and other[column] is not None]
-            found[f"agg.user_id.{signal}.today"] = lift(math.fsum(known), len(known), self.base(signal, start, max(WINDOWS)))
+        found = {}
+        for entity in (entity for entity in ENTITIES if "user_id" in entity):
+            groups = [self.of_key[entity, key] for key in self.keys(row, entity)]
+            counts = [sum(start <= other["timestamp"] + DELAY < at for other in group) for group in groups]
+            found[f"agg.{'+'.join(entity)}.count.today"] = mean([math.log1p(count) for count in counts])
+            for signal, column in SIGNALS.items():
+                base = self.base(signal, start, max(WINDOWS))
+                known = [
+                    [other[column] for other in group if start <= other["timestamp"] + DELAYS[signal] < at and other[column] is not None]
+                    for group in groups
+                ]
+                found[f"agg.{'+'.join(entity)}.{signal}.today"] = mean([lift(math.fsum(of), len(of), base) for of in known])
         return found
 
     def history(self, row: Row) -> dict[str, list[Any]]:
@@ -166,6 +173,15 @@ class Oracle:
             "known.click": None if row["log.is_click"] is None else row["timestamp"] + DELAY,
             "known.watch": row["timestamp"] + DELAY if row["log.is_click"] == 1 and row["log.watch"] is not None else None,
         }
+
+
+def computed(row: Row) -> dict[str, float | None]:
+    """The named expressions: undefined in the tab 0 and where the tab is unknown, as is the answer that nobody gave."""
+    survey = row["feedback.survey"]
+    return {
+        "part": min(row["log.watch"] / (row["log.tab"] * 4), 3.0) if row["log.tab"] else None,
+        "glad": None if survey is None else float(survey >= 4),
+    }
 
 
 def lift(total: float, n: int, base: float) -> float:

@@ -20,6 +20,10 @@ def watch_by(duration: str) -> dict[str, str]:
     return {"name": "w", "kind": "watch_time", "label": "watch", "method": "d2q", "duration": duration}
 
 
+def expression(**texts: str) -> dict[str, Any]:
+    return {"features": {"signals": [*texts], "expressions": texts}}
+
+
 def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
     check(feed.pipeline(), NAMES)
 
@@ -35,6 +39,15 @@ def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
         ({"objective": [{"name": "a", "label": "max(watch)"}]}, "objective.a.label", "MAX(watch)"),
         ({"objective": [{"name": "a", "label": "watch", "observed": "1; 2"}]}, "objective.a.observed", "2 expressions"),
         ({"features": {"signals": ["wach"]}}, "features.signals", 'did you mean "watch"'),
+        (expression(part="max(watch)"), "features.expressions.part", "MAX(watch)"),
+        (
+            expression(part="wacth / 4"),
+            "features.expressions.part",
+            'wacth, expected a column of the log or a feedback; did you mean "watch"',
+        ),
+        (expression(watch="watch / 4"), "features.expressions.watch", "a name that the log has too"),
+        ({"features": {"signals": ["parts"], "expressions": {"part": "watch"}}}, "features.signals", 'did you mean "part"'),
+        (expression(part="tab > 1"), "features.context", "tab, which is the expression part, expected columns known before"),
         ({"features": {"user": ["tag"]}}, "features.user", "tag, expected a column of users"),
         ({"features": {"context": ["survey"]}}, "features.context", "survey"),
         (

@@ -50,6 +50,7 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "features.category": ["topic"],
     "features.multi": {"topic": ","},
     "features.signals": ["clicked"],
+    "features.expressions": {"skip": "watch_seconds < 1"},
     "features.entities": [["user_id"]],
     "features.windows": [1],
     "features.ids": ["topic"],
@@ -61,6 +62,10 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "evaluate.against_key": "user_id,item_id,timestamp",
     "model.sluice.hidden": 66,
     "model.sluice.subspaces": 4,
+    "train.passes": 9,
+    "train.day_passes": 9,
+    "train.batch_size": 99,
+    "train.learning_rate": 0.01,
     "train.sampling": "uniform",
     "train.negatives": {"objective": "click", "keep": 0.5},
     "train.weight": "watch_seconds",
@@ -223,7 +228,7 @@ def test_it_is_said_with_the_option_that_made_it_so(workspace: Path, capsys: pyt
     assert run_command(["status", TINY, "--workspace", str(workspace), "--run", "first", "--set", "train.passes=9"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert "encode: fresh" in said
-    assert "train: stale (train.passes: 4 → 9)" in said
+    assert "train: stale (train.passes: auto → 9)" in said
     assert "score: depends on train" in said
     assert "calibrate: not asked for" in said
 

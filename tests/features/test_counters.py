@@ -1,0 +1,116 @@
+"""Counters through the day against plain loops, where random logs seldom go: no past, missing values, equal moments, several keys."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+import ibis.expr.datatypes as dt
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys.days import Day
+from recsys.features.counters import counters
+from recsys.features.feature_columns import Column
+from recsys.features.plan import Entity, Plan, Signal
+
+DAY, DELAY = Day("2024-01-02", "UTC"), 600_000
+SLOW = DELAY + 86_400_000
+USER = Column("user_id", "events", "user_id", "text", dt.string)
+TAGS = Column("tags", "items", "tags", "multi", dt.Array(dt.string))
+MOODS = replace(TAGS, name="moods", stored="moods")
+TAB = Column("tab", "events", "log.tab", "text", dt.string)
+ENTITIES = [(USER,), (USER, TAB), (TAGS, USER), (USER, TAGS, TAB), (USER, MOODS, TAGS)]
+
+
+class _Plan:
+    """As far as counters read one: a click that is known after ten minutes, and a survey a day later."""
+
+    delays = (DELAY, SLOW)
+    signals = (Signal("click", "log.click", DELAY, 1), Signal("survey", "log.survey", SLOW, 1))
+
+    def signals_of(self, delay: int) -> tuple[Signal, ...]:
+        return tuple(signal for signal in self.signals if signal.delay == delay)
+
+
+def random_rows(rng: np.random.Generator, rows: int, *, of_today: bool) -> list[dict[str, Any]]:
+    """Moments are whole minutes, so that many are equal, and some lie exactly on a border."""
+
+    def several(values: str) -> list[str] | None:
+        return None if rng.random() < 0.1 else [value for value in values if rng.random() < 0.4]
+
+    first = 0 if of_today else -3 * 1440
+    return [
+        {
+            "user_id": str(rng.choice(list("abcz" if of_today else "abcd"))),
+            "timestamp": int(DAY.start + 60_000 * rng.integers(first, 1440)),
+            "key.tags": several("xyz"),
+            "key.moods": several("uv"),
+            "key.tab": None if rng.random() < 0.1 else str(rng.integers(4 if of_today else 3)),
+            "signal.click": None if rng.random() < 0.2 else int(rng.integers(3)),
+            "signal.survey": None if rng.random() < 0.5 else int(rng.integers(5)),
+        }
+        for _ in range(rows)
+    ]
+
+
+def table(rows: list[dict[str, Any]]) -> pa.Table:
+    lists = pa.list_(pa.string())
+    kinds = {"user_id": pa.string(), "timestamp": pa.int64(), "key.tags": lists, "key.moods": lists, "key.tab": pa.string()}
+    return pa.Table.from_pylist(rows, schema=pa.schema({**kinds, "signal.click": pa.int64(), "signal.survey": pa.int64()}))
+
+
+def keys_of(row: dict[str, Any], entity: Entity) -> list[tuple[str, ...]]:
+    """Each combination of the values of an entity's columns."""
+    keys: list[tuple[str, ...]] = [()]
+    for key in entity.keys:
+        values = row[key] if key in entity.multi else [row[key]]
+        keys = [(*start, value) for start in keys for value in values or [] if value is not None]
+    return keys
+
+
+def expected(ask: dict[str, Any], past: list[dict[str, Any]], entity: Entity) -> list[tuple[int, ...]]:
+    """For each key of an ask: impressions, then the number and the sum of each signal, known from the day's start to before the ask."""
+    found = []
+    for key in keys_of(ask, entity):
+        of_key = [row for row in past if key in keys_of(row, entity)]
+        clicks, surveys = ([row for row in of_key if DAY.start <= row["timestamp"] + delay < ask["timestamp"]] for delay in (DELAY, SLOW))
+        numbers = [len(clicks)]
+        for rows, name in ((clicks, "signal.click"), (surveys, "signal.survey")):
+            known = [row[name] for row in rows if row[name] is not None]
+            numbers += [len(known), sum(known)]
+        found.append(tuple(numbers))
+    return found
+
+
+@pytest.mark.parametrize("columns", ENTITIES, ids=lambda columns: "+".join(column.name for column in columns))
+@pytest.mark.parametrize("past_rows", [400, 1, 0])
+def test_counters_are_what_plain_loops_give(rng: np.random.Generator, columns: tuple[Column, ...], past_rows: int) -> None:
+    entity = Entity(columns)
+    asks, past = random_rows(rng, 60, of_today=True), random_rows(rng, past_rows, of_today=False)
+    got = counters(table(asks), table(past), entity, cast(Plan, _Plan()), DAY)
+    found: dict[int, list[tuple[int, ...]]] = {}
+    for place, *numbers in zip(*(column.to_pylist() for column in got.columns), strict=True):
+        found.setdefault(place, []).append(tuple(numbers))
+    assert set(found) == set(range(len(asks))), "each ask has a row"
+    nothing = [(0, 0, 0, 0, 0)]
+    for place, ask in enumerate(asks):
+        of_keys = [numbers for numbers in expected(ask, past, entity) if any(numbers)]
+        assert sorted(numbers for numbers in found[place] if any(numbers)) == sorted(of_keys)
+        if keys_of(ask, entity):
+            assert len(found[place]) == len(keys_of(ask, entity))
+        else:
+            assert {*found[place]} == {*nothing}
+    if past_rows == 400:
+        assert sum(any(numbers) for of in found.values() for numbers in of) > 10
+
+
+def test_an_impression_counts_from_the_moment_after_it_is_known() -> None:
+    (row,) = random_rows(np.random.default_rng(1), 1, of_today=True)
+    row |= {"user_id": "a", "signal.click": 1, "timestamp": DAY.start}
+    asks = [{**row, "timestamp": DAY.start + DELAY + extra} for extra in (-1, 0, 1)]
+    got = counters(table(asks), table([row]), Entity((USER,)), cast(Plan, _Plan()), DAY)
+    assert got["count"].to_pylist() == got["sum.click"].to_pylist() == [0, 0, 1]
+    known_at_midnight = {**row, "timestamp": DAY.start - DELAY}
+    known_before = {**row, "timestamp": DAY.start - DELAY - 1}
+    got = counters(table(asks[:1]), table([known_before, known_at_midnight]), Entity((USER,)), cast(Plan, _Plan()), DAY)
+    assert got["count"].to_pylist() == [1], "yesterday's belongs to the windows"
