@@ -75,7 +75,7 @@ def test_every_problem_is_told_at_once_each_with_its_path(write):
     assert 'source.time.zone: found "Asia/Shangai", expected an IANA time zone such as "Asia/Shanghai"' in text
     assert "objective.0.name: missing" in text
     assert 'objective.0.nam: unknown key; did you mean "name"?' in text
-    assert "train.passes: found -1; input should be greater than 0" in text
+    assert 'train.passes: found -1, expected a whole number above 0, or "auto"' in text
     assert 'did you mean "mmoe"?' in text
     assert 'model.mmoe.num_expert: unknown key; did you mean "num_experts"?' in text
 

@@ -1,15 +1,21 @@
 """[train]: the order of the rows, the optimisers, the device."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from recsys.config.forms import DEVICE
 from recsys.options import Options
 
 SamplingWord = Literal["joint", "uniform", "proportional"]
 Frozen = Literal["embeddings", "shared", "experts", "towers"]
+
+
+Auto = Literal["auto"]
+Count = PositiveInt | Auto
+Rate = PositiveFloat | Auto
 
 
 class Negatives(Options):
@@ -28,18 +34,19 @@ class Train(Options):
     """The training: the order of the rows, the optimisers, the device."""
 
     order: Literal["time", "shuffled"] = Field(
-        default="time", description="Order of the training rows: day after day, or shuffled, in passes over all training days at once."
+        default="shuffled", description="Order of the training rows: day after day, or shuffled, in passes over all training days at once."
     )
     refit: bool = Field(default=True, description="Whether the validation days are learned too, before the test days are predicted.")
-    passes: PositiveInt = Field(default=4, description="Largest number of passes over all training days, when shuffled.")
-    day_passes: PositiveInt = Field(default=1, description="Number of passes over each day, when in time order.")
+    passes: Count = Field(default="auto", description="Largest number of passes over all training days, when shuffled; auto: by the rows.")
+    day_passes: Count = Field(default="auto", description="Number of passes over each day, when in time order; auto: by the rows.")
     patience: PositiveInt = Field(
         default=2,
         description="Number of shuffled passes without a better validation loss before stopping; per objective where nothing is shared.",
     )
-    batch_size: PositiveInt = Field(default=1024, description="Number of rows per training step.")
-    learning_rate: PositiveFloat = Field(
-        default=2e-3, description="Learning rate of AdamW, for all parameters but the embedding tables and the bias tower."
+    batch_size: Count = Field(default="auto", description="Number of rows per training step; auto: by the rows (docs/training.md).")
+    learning_rate: Rate = Field(
+        default="auto",
+        description="Learning rate of AdamW, for all parameters but the embedding tables and the bias tower; auto: by the rows.",
     )
     embedding_learning_rate: PositiveFloat = Field(
         default=2e-2, description="Learning rate of the embedding tables (row-wise Adagrad); the bias tower's tables divide it among them."
@@ -88,6 +95,17 @@ class Train(Options):
         default=(),
         description="Parts of the run of `init_from` that are not trained further; numbers that it did not have always are. Empty: none.",
     )
+
+    @field_validator("batch_size", "passes", "day_passes", "learning_rate", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: Any, info: ValidationInfo) -> Any:
+        """Check the value here, because for a union pydantic reports the errors of each of its parts."""
+        is_rate = info.field_name == "learning_rate"
+        is_number = isinstance(value, (int, float) if is_rate else int) and not isinstance(value, bool)
+        if value == "auto" or (is_number and isfinite(value) and value > 0):
+            return value
+        found = f'"{value}"' if isinstance(value, str) else value
+        raise ValueError(f'found {found}, expected a {"" if is_rate else "whole "}number above 0, or "auto"')
 
     @field_validator("sampling", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ Shape letters: B rows, N training rows, J objectives of this loss.
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,9 +16,10 @@ from recsys.objectives import Objective
 
 
 class LogSquared(Standardised):
-    """Durations learned as logs, with E[y] = max(smear · exp(ẑ) − 1, 0).
+    """Durations learned as logs, with E[y] = max(smear · exp(min(ẑ, z_max)) − 1, 0).
 
-    The net learns the mean of z, and expm1 of this mean lies below the mean of y. The factor `smear` corrects this.
+    The net learns the mean of z, and expm1 of this mean lies below the mean of y. The factor `smear` corrects this. z_max is the largest
+    training label: a few rows of which the net says more would outweigh the squared error of all others, as exp makes hours of them.
     """
 
     is_smeared = True
@@ -25,24 +27,31 @@ class LogSquared(Standardised):
     def __init__(self, objectives: Sequence[Objective]) -> None:
         super().__init__(objectives)
         self._constant("smear_J", 1.0)
+        self._constant("most_J", torch.inf)
         self.smear_J: Tensor
+        self.most_J: Tensor  # z_max
 
     def fit(self, j: int, sample: Sample) -> Fitted:
-        return super().fit(j, sample._replace(labels_N=np.log1p(sample.labels_N)))
+        logs_N = np.log1p(sample.labels_N)
+        self.most_J[j] = logs_N.max()
+        return super().fit(j, sample._replace(labels_N=logs_N))
 
     def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         return (outputs_BJ - self._standardise(labels_BJ.log1p())).square()
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        return (self.smear_J * self._in_label_units(outputs_BJ).exp() - 1.0).clamp(min=0.0)
+        return (self.smear_J * self._log_predictions(outputs_BJ).exp() - 1.0).clamp(min=0.0)
 
     def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
-        log_predictions_NJ = self._in_label_units(outputs_NJ)
+        log_predictions_NJ = self._log_predictions(outputs_NJ)
         for j in range(len(self.objectives)):
             counts = weights_NJ[:, j] > 0
             if counts.any():
                 columns = (log_predictions_NJ, labels_NJ, weights_NJ)
                 self.smear_J[j] = smearing(*(column_NJ[counts, j].cpu().numpy() for column_NJ in columns))
+
+    def _log_predictions(self, outputs_BJ: Tensor) -> Tensor:
+        return torch.minimum(self._in_label_units(outputs_BJ), self.most_J)
 
 
 def smearing(log_predictions_N: NDArray[np.float64], labels_N: NDArray[np.float64], weights_N: NDArray[np.float64] | None = None) -> float:

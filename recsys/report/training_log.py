@@ -78,6 +78,16 @@ class Look(_Form):
         return self
 
 
+class Pace(_Form):
+    """The numbers of a training: rows of its days, rows of a step, times over the rows at most, and learning rate."""
+
+    rows: int
+    batch_size: int
+    passes: int
+    day_passes: int
+    learning_rate: float
+
+
 class Inside(_Form):
     """Facts that a model can show about itself."""
 
@@ -85,6 +95,7 @@ class Inside(_Form):
     members: int
     precision: str
     device: str
+    pace: Pace
     multiplications: int
     parameters: Parameters
     looks: list[Look]

@@ -26,11 +26,12 @@ def inside(
     kept: Sequence[Mapping[str, Tensor]],
     passes: Sequence[Mapping[str, int]],
     compute: Compute,
+    pace: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return the description. Multiplications per row and parameters are sums over the members; looks and position bias are means.
 
     `members` are in evaluation mode. `one` is a batch of one row. `kept` holds what each member's choosing phase left (`State.kept`),
-    `passes` each member's passes per objective.
+    `passes` each member's passes per objective. `pace` holds the numbers of the training: rows, batch size, passes, learning rate.
     """
     sizes = [parameters(member.ranker) for member in members]
     of_losses = sum(parameter.numel() for member in members for parameter in member.losses.parameters())
@@ -42,6 +43,7 @@ def inside(
         "looks": described(kept, columns_of(members[0].ranker, one), pipeline.objective),
         "position_bias": position_bias(pipeline, encoder, members),
         "passes_chosen": [dict(of_member) for of_member in passes],
+        "pace": dict(pace),
         "precision": compute.precision,
         "device": device_name(compute),
     }

@@ -63,7 +63,6 @@ REPORT_STAGE = Stage(
         *("model.budget_macs", "balance.method", "train.order", "train.refit"),
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "importance", "list_k", "top_percent", "calibrate")),
     ),
-    free=("train.passes", "train.day_passes"),  # another number of passes is another model, which is an input
     places=("evaluate.baselines", "evaluate.against", "model.architecture"),
     reads=_reads,
     writes=lambda job: [job.run / REPORT],

@@ -88,7 +88,7 @@ def _runs(folder: Path) -> list[Path]:
 TRAIN = Stage(
     name="train",
     summary="Train a model on the encoded examples.",
-    version=1,
+    version=2,
     options=(
         *("seed", "split", "model", "balance", "train"),
         *all_but(Objective, "objective", "fusion_weight"),

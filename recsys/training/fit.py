@@ -103,7 +103,7 @@ def _state(work: Work, member: Member, place: Place, held: Held | None) -> State
     device = work.compute.device
     member.to(device)
     balancer = balancing.build(work.pipeline.balance, work.pipeline.objective).to(device)
-    dense, tables = optimisers(member, work.pipeline.train, held.whole(member.ranker) if held else ())
+    dense, tables = optimisers(member, work.pipeline.train, work.pace.learning_rate, held.whole(member.ranker) if held else ())
     if held is not None:
         held.hold(member.ranker, dense)
     window_4K = torch.zeros(4, len(work.pipeline.objective), dtype=torch.float64, device=device)
@@ -146,8 +146,8 @@ def passes_chosen(work: Work, state: State) -> dict[str, int]:
     take all passes.
     """
     if work.continues:
-        return {objective.name: work.pipeline.train.day_passes for objective in work.pipeline.objective}
-    most = max(choice.best for choice in state.choices) or work.pipeline.train.passes
+        return {objective.name: work.pace.day_passes for objective in work.pipeline.objective}
+    most = max(choice.best for choice in state.choices) or work.pace.passes
     passes = {k: choice.best or most for group, choice in zip(work.groups, state.choices, strict=True) for k in group}
     return {objective.name: passes[k] for k, objective in enumerate(work.pipeline.objective)}
 
@@ -161,13 +161,13 @@ def _learn(work: Work, state: State) -> None:
 
     @cache
     def steps_of(this: Round) -> int:
-        return steps_per_epoch(work.open_round(this), train.batch_size, thinned, sampled, this.number)
+        return steps_per_epoch(work.open_round(this), work.pace.batch_size, thinned, sampled, this.number)
 
     # All passes over the same rows have the same number of steps, unless each pass is thinned anew.
     steps = [steps_of(this if thinned else replace(this, number=0, predicted_first=False)) for this in plan]
     with work.console.bar(_title(work, state), sum(steps)) as advance:
         advance(place.steps)
-        loop = Loop(work.pipeline, work.compute, work.journal, advance, work.guard.look, sum(steps), thinned, sampled)
+        loop = Loop(work.pipeline, work.pace, work.compute, work.journal, advance, work.guard.look, sum(steps), thinned, sampled)
         while place.round < len(plan) and not _enough(work, state):
             this = plan[place.round]
             if this.predicted_first and place.step == 0:

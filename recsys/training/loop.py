@@ -20,6 +20,7 @@ from recsys.training import measure
 from recsys.training.between import products_between
 from recsys.training.descend import NotFiniteError, Stepped, descend, diverged
 from recsys.training.journal import Journal
+from recsys.training.pace import Pace
 from recsys.training.rounds import Round, learning_rate_share
 from recsys.training.state import State
 
@@ -35,6 +36,7 @@ class Loop:
     """The context that all steps of a phase have in common."""
 
     pipeline: Pipeline
+    pace: Pace
     compute: Compute
     journal: Journal
     advance: Advance
@@ -49,10 +51,9 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
 
     Raise ConfigError where a loss or a gradient is not finite, before it reaches a weight; and raise what `loop.look` raises.
     """
-    train = loop.pipeline.train
     every = math.ceil(steps / _LINES_A_ROUND) if steps else 1
     todo = batches(
-        days, batch_size=train.batch_size, order="shuffled", seed=seed_of(loop.pipeline, state.place.member), epoch=this.number,
+        days, batch_size=loop.pace.batch_size, order="shuffled", seed=seed_of(loop.pipeline, state.place.member), epoch=this.number,
         start_step=state.place.step, thinning=loop.thinning, sampling=loop.sampling,
     )  # fmt: skip
     lap_start, lap_rows = time.perf_counter(), 0

@@ -9,6 +9,7 @@ from recsys.config import Train
 from recsys.days import ordinal
 from recsys.encoding import Period, Sampling, Thinning
 from recsys.objectives import Objective
+from recsys.training.pace import Pace
 
 Phase = Literal["choose", "refit"]
 
@@ -30,24 +31,25 @@ class Round:
     earlier: tuple[str, ...] = ()  # days that are done; their labels that become known in this period are learned too
 
 
-def rounds(train: Train, days: Sequence[str], following: Mapping[str, str | None], earlier: Sequence[str] = ()) -> list[Round]:
-    """Return the rounds of a phase. `shuffled`: every round holds all days. `time`: day after day, with the rows of a day shuffled.
+def rounds(train: Train, pace: Pace, days: Sequence[str], following: Mapping[str, str | None], earlier: Sequence[str] = ()) -> list[Round]:
+    """Return the rounds of a phase, as many as `pace` says.
 
-    In time order the day is the unit of time. No label is learned before it is known. `following` gives, for each day, the next day that is
-    predicted with what has been learned by then (None: there is none). In time order the round of a day learns the labels that become known
-    from the end of the previous round up to the start of the next day. It learns them on its own rows and, with `train.late = "next_day"`,
-    on the rows of earlier days. `earlier` holds the days of the phase before, where this phase goes on from it.
+    `shuffled`: every round holds all days. `time`: day after day, with the rows of a day shuffled. In time order the day is the unit of
+    time. No label is learned before it is known. `following` gives, for each day, the next day that is predicted with what has been learned
+    by then (None: there is none). In time order the round of a day learns the labels that become known from the end of the previous round
+    up to the start of the next day. It learns them on its own rows and, with `train.late = "next_day"`, on the rows of earlier days.
+    `earlier` holds the days of the phase before, where this phase goes on from it.
     """
     if train.order == "shuffled":
         known = Period(until=_ordinal(following[days[-1]]))
-        return [Round(tuple(days), number, predicted_first=False, known=known) for number in range(train.passes)]
+        return [Round(tuple(days), number, predicted_first=False, known=known) for number in range(pace.passes)]
     found, done = [], tuple(earlier)
     since = _ordinal(following[done[-1]]) if done else 0
     for day in days:
         assert since is not None, f"{day} comes after the last day"
         until = _ordinal(following[day])
         late = done if train.late == "next_day" else ()
-        found += [Round((day,), number, number == 0, Period(since, until), late) for number in range(train.day_passes)]
+        found += [Round((day,), number, number == 0, Period(since, until), late) for number in range(pace.day_passes)]
         since, done = until, (*done, day)
     return found
 

@@ -92,7 +92,7 @@ class State:
             torch.cuda.set_rng_state(tensors["random.cuda"], device)
 
 
-def optimisers(member: Member, train: Train, frozen: Iterable[nn.Parameter] = ()) -> tuple[AdamW, RowwiseAdagrad]:
+def optimisers(member: Member, train: Train, learning_rate: float, frozen: Iterable[nn.Parameter] = ()) -> tuple[AdamW, RowwiseAdagrad]:
     """Build AdamW for the dense weights (β2 .99: a pass has few steps), and row-wise Adagrad for the embedding tables.
 
     A row's vector and each of its linear weights have rates of their own (`Inputs.blocks`). So neither the architecture nor the number of
@@ -102,11 +102,11 @@ def optimisers(member: Member, train: Train, frozen: Iterable[nn.Parameter] = ()
     """
     groups = member.ranker.parameter_groups()
     # At the whole rate each, three tables cost click .0015 of AUC on the demo's validation day (seed 7, three starts: .7430 against .7445).
-    pace = train.embedding_learning_rate / max(1, len(groups.positions))
+    of_positions = train.embedding_learning_rate / max(1, len(groups.positions))
     decays: list[dict[str, Any]] = [
-        {"params": groups.weights, "weight_decay": train.weight_decay, "lr": train.learning_rate},
-        {"params": [*groups.biases, *member.losses.parameters()], "weight_decay": 0.0, "lr": train.learning_rate},
-        {"params": groups.positions, "weight_decay": 0.0, "lr": pace},
+        {"params": groups.weights, "weight_decay": train.weight_decay, "lr": learning_rate},
+        {"params": [*groups.biases, *member.losses.parameters()], "weight_decay": 0.0, "lr": learning_rate},
+        {"params": groups.positions, "weight_decay": 0.0, "lr": of_positions},
     ]
     left_out = {id(parameter) for parameter in frozen}
     for group in decays:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,12 @@ from recsys.scoring.inside import inside
 from recsys.scoring.member import empty_member, seed_of
 from recsys.signals import deferred_interrupt
 from recsys.training.checkpoint import Checkpoints, Saved
+from recsys.training.constants import labels_that_count, rarer
 from recsys.training.fit import finish, fresh_state, passes_chosen, restored_state
 from recsys.training.interruption import STATE, Guard
 from recsys.training.journal import Journal
 from recsys.training.known import late_labels, require_known
+from recsys.training.pace import doubts, pace_of
 from recsys.training.state import State
 from recsys.training.transfer import Transfer
 from recsys.training.work import Work, batch_of_one
@@ -116,14 +119,19 @@ def _work(pipeline: Pipeline, encoder: Encoder, encoded: Path, compute: Compute,
     if not train_days:
         first, last = pipeline.split.train
         raise DataError(f"{encoded}: found no training day, expected some from {first} to {last}. Fix: split.train, or the source's files")
+    pace = pace_of(pipeline.train, sum(len(EncodedDays(encoded, [day])) for day in train_days))
     arrivals = {day: EncodedDays(encoded, [day]).arrivals() for day in train_days + validation_days}
     transfer = None if pipeline.train.init_from is None else Transfer(pipeline, encoder, pipeline.train.init_from)
     work = Work(
-        pipeline, encoder.layout, encoded, train_days, validation_days, compute, journal, guard, console, arrivals, transfer
+        pipeline, encoder.layout, encoded, train_days, validation_days, compute, journal, guard, console, pace, arrivals, transfer
     )  # fmt: skip
     require_known(work)
     for line in late_labels(work):
         console.say(line)
+    labels_K = rarer(labels_that_count(work.open_learned(train_days)), pipeline.objective)
+    labels = {objective.name: float(count) for objective, count in zip(pipeline.objective, labels_K, strict=True) if objective.loss_weight}
+    for doubt in doubts(pace, pipeline.train.order, labels):
+        console.say(f"train: warning: {doubt}")
     return work
 
 
@@ -186,6 +194,7 @@ def _write_model(work: Work, checkpoints: Checkpoints, target: Path, origin: Ori
         kept=kept,
         passes=[saved.facts["passes"] for saved in finished],
         compute=work.compute,
+        pace=asdict(work.pace),
     )
     with origin.writing(target) as output:
         model_folder.write_model(

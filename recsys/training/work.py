@@ -16,6 +16,7 @@ from recsys.scoring.devices import Compute
 from recsys.training.apart import Group, groups
 from recsys.training.interruption import Guard
 from recsys.training.journal import Journal
+from recsys.training.pace import Pace
 from recsys.training.rounds import Phase, Round, learned, rounds
 from recsys.training.transfer import Transfer
 
@@ -33,6 +34,7 @@ class Work:
     journal: Journal
     guard: Guard
     console: Console
+    pace: Pace
     arrivals: Mapping[str, Arrivals]  # of each training and validation day
     transfer: Transfer | None = None  # the trained run that members start from
 
@@ -65,7 +67,7 @@ class Work:
 
     def rounds(self, phase: Phase) -> list[Round]:
         earlier = self.train_days if phase == "refit" and self.continues else ()
-        return rounds(self.pipeline.train, self.days_of(phase), self.following, earlier)
+        return rounds(self.pipeline.train, self.pace, self.days_of(phase), self.following, earlier)
 
     def open(self, days: Sequence[str], known: Sequence[Period] | None = None) -> EncodedDays:
         return EncodedDays(self.encoded, days, known)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
-from recsys.losses import smearing
+from recsys.losses import ObjectiveLosses, smearing
+from recsys.objectives import Objective
 
 
 def value(log_predictions, smear):
@@ -47,3 +49,17 @@ def test_no_rows_are_an_error():
 def test_nothing_watched_is_nothing_predicted(rng):
     signal = rng.normal(1.0, 1.0, 50)
     np.testing.assert_allclose(value(signal, smearing(signal, np.zeros(50))), 0.0, atol=1e-12)
+
+
+def test_no_prediction_goes_far_beyond_the_longest_label_seen() -> None:
+    """An output of ten standard deviations is the longest training label, times the smearing factor; the others stay as they are."""
+    rng = np.random.default_rng(2)
+    labels = rng.gamma(0.5, 20, (500, 1))
+    losses = ObjectiveLosses.fit([Objective(name="watch", kind="watch_time", label="x")], labels)
+    outputs = rng.normal(size=(500, 1))
+    losses.fit_smearing(outputs, labels)
+    smear = losses.methods["log_squared"].smear_J.item()
+    logs = np.log1p(labels)
+    within, beyond = losses.values(torch.tensor([[0.3], [10.0]])).squeeze(1).tolist()
+    assert within == pytest.approx(max(smear * np.exp(logs.mean() + 0.3 * logs.std()) - 1, 0))
+    assert beyond == pytest.approx(smear * np.exp(logs.max()) - 1)

@@ -94,6 +94,7 @@ INSIDE: dict[str, Any] = {
     ],
     "architecture": "mmoe",
     "members": 2,
+    "pace": {"rows": 9000, "batch_size": 128, "passes": 4, "day_passes": 1, "learning_rate": 0.002},
     "precision": "fp32",
     "device": "cpu",
     "passes_chosen": [{"click": 2}, {"click": 1}],

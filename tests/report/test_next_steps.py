@@ -26,7 +26,7 @@ def pipeline_of(*objectives: dict, **tables: dict) -> Pipeline:
     return Pipeline.model_validate({"name": "p", "source": {"kind": "world"}, "split": split, "objective": named, **tables})
 
 
-TWO = pipeline_of({"name": "click"}, {"name": "like", "fusion_weight": 0.5})
+TWO = pipeline_of({"name": "click"}, {"name": "like", "fusion_weight": 0.5}, train={"order": "time"})
 
 
 def scored(pipeline: Pipeline, *, noise: float, seed: int = 1, users: int = 60, off: float = 1.0, opposite: bool = False) -> pa.Table:

@@ -50,7 +50,8 @@ MODEL: dict[str, Any] = {
 
 
 def pipeline_of(*, model: dict[str, Any] | None = None, objectives: Sequence[dict[str, Any]] = OBJECTIVES, **tables: Any) -> Pipeline:
-    """Three days of training, two of validation, one of test; `train`, `split`, … replace whole tables."""
+    """Three days of training, two of validation, one of test, in time order; `train`, `split`, … replace whole tables."""
+    tables["train"] = {"order": "time", **tables.get("train", {"batch_size": 100})}
     return Pipeline.model_validate(
         {
             "name": "toy",
@@ -59,7 +60,6 @@ def pipeline_of(*, model: dict[str, Any] | None = None, objectives: Sequence[dic
             "objective": list(objectives),
             "features": {"item": ["tag"], "context": ["tab"], "history": 2, "bias": ["position", "device"], "min_count": 1},
             "model": {**MODEL, **(model or {})},
-            "train": {"batch_size": 100},
             **tables,
         }
     )

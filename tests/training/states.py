@@ -7,6 +7,7 @@ from recsys.losses import ObjectiveLosses
 from recsys.models import ARCHITECTURES, build
 from recsys.scoring.devices import Compute
 from recsys.scoring.member import Member
+from recsys.training.pace import pace_of
 from recsys.training.state import Place, State, optimisers
 from tests.balancing.factory import options as balance_options
 from tests.models import factory
@@ -32,7 +33,8 @@ def state_of(method="fixed", architecture="mmoe", kinds=factory.KINDS, *, loss_w
                 parameter += noise * torch.randn(parameter.shape, generator=draws)
     balancer = balancing.build(balance_options(method), objectives)
     window_4K = torch.zeros(4, len(kinds), dtype=torch.float64)
-    return State(member, balancer, *optimisers(member, config.Train(**(train or {}))), Place(), window_4K=window_4K)
+    options = config.Train(**(train or {}))
+    return State(member, balancer, *optimisers(member, options, pace_of(options, 1000).learning_rate), Place(), window_4K=window_4K)
 
 
 def batch_of(kinds=factory.KINDS, seed=0, rows=64):

@@ -10,6 +10,7 @@ from recsys.config import Train
 from recsys.scoring.devices import Compute
 from recsys.training import descend as module
 from recsys.training.descend import NotFiniteError, descend
+from recsys.training.pace import LEARNING_RATE
 from recsys.training.state import optimisers
 from tests.models import factory
 from tests.spread import spread
@@ -59,7 +60,7 @@ def test_fixed_is_plain_autograd_to_the_bit(architecture):
     """Of Σ w L + penalty, then a step of both optimisers."""
     weights = (1.0, 0.5, 2.0, 0.0)
     state, other = (state_of(architecture=architecture, kinds=COUPLED, loss_weights=weights, dropout=0.3) for _ in range(2))
-    dense, tables = optimisers(other.member, Train())
+    dense, tables = optimisers(other.member, Train(), LEARNING_RATE)
     for seed in range(3):
         stepped = step(state, batch_of(COUPLED, seed), seed=seed)
         torch.manual_seed(seed)

@@ -18,7 +18,7 @@ from tests.models import factory
 from .conftest import DAYS, Toy, kinds_pipeline, pipeline_of
 from .states import batch_of, forward, state_of
 
-TRAIN = Train(learning_rate=1e-3, embedding_learning_rate=5e-2, weight_decay=0.3, embedding_decay=0.2)
+TRAIN = Train(embedding_learning_rate=5e-2, weight_decay=0.3, embedding_decay=0.2)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def make_state(toy: Toy):
         return State(
             member,
             build_balancer(pipeline.balance, pipeline.objective),
-            *optimisers(member, TRAIN),
+            *optimisers(member, TRAIN, 1e-3),
             Place(),
             window_4K=torch.zeros(4, len(pipeline.objective)),
         )
@@ -69,7 +69,7 @@ def test_what_a_place_adds_first_moves_by_the_rate() -> None:
         layout = factory.layout(positions=positions, devices=devices)
         member = Member(build(factory.options(), layout, objectives, torch.zeros(len(objectives)), 1), ObjectiveLosses(objectives))
         batch = factory.batch(layout, 8)._replace(bias=torch.tensor([place]).repeat(8, 1))
-        dense, _ = optimisers(member, TRAIN)
+        dense, _ = optimisers(member, TRAIN, 1e-3)
         member.ranker(batch, position="logged").outputs_BK.sum().backward()
         dense.step()
         added_K = member.ranker.bias_tower.curve()[place]
@@ -96,7 +96,7 @@ def test_a_vector_and_each_linear_weight_first_move_by_the_rate(architecture: st
 
 def test_thresholds_learn_with_the_biases(kinds_toy: Toy) -> None:
     member = new_member(kinds_pipeline(), EncodedDays(kinds_toy.encoded, [DAYS[0]]), 0)
-    dense, tables = optimisers(member, TRAIN)
+    dense, tables = optimisers(member, TRAIN, 1e-3)
     found = {id(p): (group["full_lr"], group["weight_decay"]) for group in dense.param_groups for p in group["params"]}
     thresholds = list(member.losses.parameters())
     assert len(thresholds) == 1

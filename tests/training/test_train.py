@@ -279,7 +279,9 @@ def test_what_a_model_folder_says(toy: Toy, run_of_two: Path) -> None:
     inside = json.loads((run / "model/inside.json").read_text())
     assert inside.keys() == {
         "architecture", "members", "multiplications", "parameters", "looks", "position_bias", "passes_chosen", "precision", "device",
+        "pace",
     }  # fmt: skip
+    assert inside["pace"] == {"rows": 900, "batch_size": 100, "passes": 4, "day_passes": 1, "learning_rate": 0.002}
     learned = sum(parameter.numel() for member in load(run / "model").model.members for parameter in member.parameters())
     assert inside["parameters"]["dense"] + inside["parameters"]["embedding"] == learned
     (gates,) = inside["looks"]

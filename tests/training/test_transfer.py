@@ -231,7 +231,7 @@ def test_beside_held_numbers_a_new_one_learns_at_the_full_rate(first: Path, othe
     days = EncodedDays(other.encoded, DAYS[:3])
     member, batch = members.new_member(pipeline, days, 0), next(iter(batches(days, batch_size=len(days), order="time")))
     held = Transfer(pipeline, Encoder.load(other.encoded / "encoder"), first).start(member, 0, batch)
-    dense, tables = optimisers(member, pipeline.train)
+    dense, tables = optimisers(member, pipeline.train, 1e-3)
     held.hold(member.ranker, dense)
     losses_K, _ = member.losses(member.ranker(batch, position="logged").outputs_BK, batch.labels, batch.durations, batch.weights)
     losses_K.sum().backward()

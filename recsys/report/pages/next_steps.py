@@ -101,7 +101,7 @@ def _still_learning(seen: Seen) -> Iterator[Step]:
     if learning:
         why = f"The validation loss of {_several(learning)} was least after the last pass."
         why += f" Others were best earlier: {_several(done)}." if done else ""
-        yield Step("Train longer", why, in_toml=f"[train] passes = {2 * seen.pipeline.train.passes}")
+        yield Step("Train longer", why, in_toml=f"[train] passes = {2 * _passes(seen.journal)}")
 
 
 def _trees_ahead(seen: Seen) -> Iterator[Step]:
@@ -112,9 +112,15 @@ def _trees_ahead(seen: Seen) -> Iterator[Step]:
         return
     lines = [line for line in seen.main.lines if line.scope != VALUES and line.differences[place].verdict == WORSE]
     if behind := list(dict.fromkeys(line.objective for line in lines)):
-        over = f"train.day_passes={train.day_passes},{2 * train.day_passes}"
+        passes = _passes(seen.journal)
+        over = f"train.day_passes={passes},{2 * passes}"
         why = f"Trees on the same examples find a better order for {_several(behind)}. See on validation days whether more passes help."
         yield Step("Try more training", why, f"recsys sweep {PIPELINE} --over {over} --on validation")
+
+
+def _passes(journal: Journal | None) -> int:
+    """Return how often a training went over its rows."""
+    return 1 if journal is None or journal.curves.empty else int(journal.curves["pass"].max())
 
 
 def _place_of(baseline: str, seen: Seen) -> int | None:

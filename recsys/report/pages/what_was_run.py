@@ -91,9 +91,17 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
         found["Parameters"] = f"{model.parameters.dense:,} dense, {model.parameters.embedding:,} in the embedding table"
         found["Trained on"] = f"{model.device}, {model.precision}"
     order = pipeline.train.order
-    found["Training"] = (
-        f"{order} order, {'validation days learned before the test' if pipeline.train.refit else 'no refit'}, seed {pipeline.seed}"
-    )
+    refit = "validation days learned before the test" if pipeline.train.refit else "no refit"
+    found["Training"] = f"{order} order, {_pace(model, order)}{refit}, seed {pipeline.seed}"
     found["Intervals"] = f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over users"
     found["Versions"] = ", ".join(f"{library} {version}" for library, version in artifacts.versions().items())
     return found
+
+
+def _pace(model: Inside | None, order: str) -> str:
+    """Return in words the size of the steps and the number of passes; empty where no model tells them."""
+    if model is None:
+        return ""
+    pace = model.pace
+    over = f"up to {pace.passes} passes" if order == "shuffled" else f"{pace.day_passes} over each day"
+    return f"batches of {pace.batch_size:,}, {over} of {pace.rows:,} rows, learning rate {pace.learning_rate:g}, "

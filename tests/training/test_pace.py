@@ -1,0 +1,53 @@
+"""The pace of a training: what the options say, else what the rows ask for; and what makes a training doubtful."""
+
+import pytest
+from pydantic import ValidationError
+
+from recsys.config import Train
+from recsys.training.pace import FEW_STEPS, Pace, doubts, pace_of
+
+
+@pytest.mark.parametrize("rows", [1, 900, 10_000, 40_000, 80_000, 137_000, 1_000_000, 30_000_000])
+def test_batches_are_powers_of_two_near_the_wanted_number_of_steps(rows: int) -> None:
+    size = pace_of(Train(), rows).batch_size
+    assert size in (128, 256, 512, 1024)
+    if 128 < size < 1024:
+        assert 320 / 2**0.51 <= rows / size <= 320 * 2**0.51
+
+
+def test_more_rows_never_have_smaller_batches() -> None:
+    sizes = [pace_of(Train(), rows).batch_size for rows in range(1, 2_000_000, 9_973)]
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[-1]) == (128, 1024)
+
+
+def test_what_the_options_say_counts() -> None:
+    written = Train(batch_size=77, passes=3, day_passes=5, learning_rate=0.5)
+    assert pace_of(written, 1_000_000) == Pace(1_000_000, 77, 3, 5, 0.5)
+    assert pace_of(Train(batch_size=77), 10).passes == pace_of(Train(), 10).passes
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("batch_size", 0, 'found 0, expected a whole number above 0, or "auto"'),
+        ("batch_size", 12.5, 'found 12.5, expected a whole number above 0, or "auto"'),
+        ("passes", "many", 'found "many", expected a whole number above 0, or "auto"'),
+        ("day_passes", True, "found True, expected a whole number"),
+        ("learning_rate", float("nan"), 'found nan, expected a number above 0, or "auto"'),
+        ("learning_rate", -1, "found -1, expected a number above 0"),
+    ],
+)
+def test_other_values_are_refused(option: str, value: object, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Train(**{option: value})
+
+
+def test_few_steps_and_few_labels_are_doubts() -> None:
+    pace = Pace(rows=10_000, batch_size=128, passes=4, day_passes=1, learning_rate=1e-3)
+    few, scarce = doubts(pace, "shuffled", {"click": 5_000, "share": 99, "survey": 12.4})
+    assert "found 316 training steps (4 over 10,000 rows in batches of 128), expected 500 or more" in few
+    assert "found few labels to learn from, share 99, survey 12 (" in scarce
+    assert not list(doubts(Pace(64_000, 128, 1, 1, 1e-3), "shuffled", {"click": 100}))
+    assert FEW_STEPS == 64_000 / 128
+    assert "79 training steps (1 over" in next(doubts(pace, "time", {}))
