@@ -1,8 +1,8 @@
 """Every architecture, balancing method or sampling of tasks, compared with the plainest one, on one pipeline.
 
-    python -m studies.comparison architectures pipelines/kuairand_pure.toml --budget 250000 --seeds 3 --out docs/comparison-kuairand.csv
-    python -m studies.comparison balancing pipelines/demo.toml --seeds 3 --out docs/balancing-world.csv --front docs/balancing-front.csv
-    python -m studies.comparison sampling pipelines/demo.toml --seeds 3 --out docs/sampling-world.csv
+    python -m studies.comparison architectures benchmarks/kuairand.toml --budget 250000 --seeds 3 --out docs/comparison-kuairand.csv
+    python -m studies.comparison balancing benchmarks/demo.toml --seeds 3 --out docs/balancing-world.csv --front docs/balancing-front.csv
+    python -m studies.comparison sampling benchmarks/demo.toml --seeds 3 --out docs/sampling-world.csv
 
 The study trains each way once per seed (ordinary runs, in the workspace, without baselines) and judges the test days. It writes one row per
 way, seed and objective: the main metric and its paired difference to the reference of the same seed, with the interval over users. The

@@ -1,6 +1,6 @@
 """The lead of a pipeline's net over boosted trees that know what the net knows, per objective, over simulated worlds.
 
-    python -m studies.equal_treatment pipelines/demo.toml --seeds 7 8 9 10 11 --out docs/equal-treatment.csv
+    python -m studies.equal_treatment benchmarks/demo.toml --seeds 7 8 9 10 11 --out docs/equal-treatment.csv
 
 The study runs the pipeline until evaluate once per seed, with the trees as its only baseline. Each seed makes another world. Per seed and
 objective it keeps the main metric on the test days and its paired difference to the trees, as metrics.parquet has them. An interrupted

@@ -1,6 +1,6 @@
 """Overfitting of some objectives while others still learn, alone and in company: the validation loss after every pass.
 
-    python -m studies.overfitting pipelines/kuairand_pure.toml --budget 250000 --out docs/overfitting.csv --figure docs/overfitting.png
+    python -m studies.overfitting benchmarks/kuairand.toml --budget 250000 --out docs/overfitting.csv --figure docs/overfitting.png
 
 The study trains every objective alone, and several architectures at equal multiplications. All train for the same number of shuffled passes
 without early stopping. The study reads each objective's validation loss from the journals, in units of the best constant prediction's loss.

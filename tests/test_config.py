@@ -149,7 +149,9 @@ def test_a_missing_file_is_told_by_name(tmp_path: Path):
     assert "no-such.toml" in problems(tmp_path / "no-such.toml")[0]
 
 
-@pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted([*PIPELINES.glob("*.toml"), *PIPELINES.parent.glob("benchmarks/*.toml")]), ids=lambda path: path.stem
+)
 def test_every_pipeline_of_the_repository_is_named_as_its_file_and_valid(path: Path):
     assert config.load(path).name == path.stem
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from recsys.evaluation.intervals.bootstrap import Sums, Undefined, Weighted
+from recsys.evaluation.intervals.bootstrap import MIN_USERS, Sums, Undefined, UserDraws, Weighted, effective_number, replicate
 from recsys.evaluation.metrics import ranking
 from tests.evaluation.samples import build_rows
 
@@ -96,7 +96,42 @@ def test_exact_replicates_where_rows_or_positives_are_few(rng, monkeypatch):
     assert isinstance(ranking.auc(build_rows(many < 0.5, many)), Sums)
     assert isinstance(ranking.auc(build_rows(many < 0.01, many)), Weighted)
     assert isinstance(ranking.auc(build_rows(many > 0.01, many)), Weighted)
-    assert isinstance(ranking.auc(build_rows(many[:900] < 0.5, many[:900])), Weighted)
+    assert isinstance(ranking.auc(build_rows(many[:900] < 0.5, many[:900])), Sums), "however few rows there are"
+    assert isinstance(ranking.pr_auc(build_rows(many[:900] < 0.5, many[:900])), Weighted)
     assert ranking.pr_auc(build_rows(many < 0.5, many)).method == "influence"
     assert ranking.auc(build_rows(many < 0.1, many)).method == "influence"
     assert ranking.pr_auc(build_rows(many < 0.1, many)).method == "bootstrap"
+
+
+def random_log(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Users with few and many rows, clicks that they and the items decide, and a score that knows some of it. None: too few of a class."""
+    users = int(np.exp(rng.uniform(np.log(30), np.log(800))))
+    rows_U = np.minimum(np.ceil(rng.geometric(rng.uniform(0.05, 0.5), users) * (rng.pareto(rng.uniform(1.5, 4), users) + 0.3)), 300)
+    user = np.repeat(np.arange(users), rows_U.astype(int))
+    taste, quality = rng.normal(0, rng.uniform(0, 1.5), users)[user], rng.normal(size=len(user))
+    label = rng.random(len(user)) < 1 / (1 + np.exp(-(rng.uniform(-3, 1) + taste + rng.uniform(0, 2) * quality)))
+    score = rng.uniform(0, 1.5) * taste + rng.uniform(0, 2) * quality + rng.normal(0, rng.uniform(0.1, 2), len(user))
+    score = np.round(score) if rng.random() < 0.3 else score
+    enough = min(label.sum(), (~label).sum()) >= ranking.RARE and effective_number(np.bincount(user)) >= MIN_USERS
+    return (label.astype(float), score, user) if enough else None
+
+
+def test_first_order_intervals_of_auc_and_of_a_difference_are_the_exact_ones_to_a_tenth_of_their_width() -> None:
+    """In 95 of 100 random logs or more, where each class has so many rows that the first order is used."""
+    rng = np.random.default_rng(11)
+    distances = []
+    while len(distances) < 120:
+        if (log := random_log(rng)) is None:
+            continue
+        label, score, user = log
+        other = score + rng.normal(0, rng.choice([0.3, 1, 3]), len(score))
+        estimates = [
+            of(build_rows(label, values, user)) for values in (score, other) for of in (ranking._auc_exact, ranking._auc_influence)
+        ]
+        users = user.max() + 1
+        exact, first, other_exact, other_first = replicate(estimates, UserDraws(users, 400, len(distances)), np.arange(users))
+        for of_exact, of_first in ((exact, first), (exact - other_exact, first - other_first)):
+            ends, ours = (np.quantile(replicates, [0.025, 0.975]) for replicates in (of_exact, of_first))
+            distances.append(np.abs(ends - ours).max() / np.ptp(ends))
+    assert np.mean(np.array(distances) < 0.1) >= 0.95
+    assert np.median(distances) < 0.03

@@ -124,7 +124,7 @@ def replicate(estimates: Sequence[Estimate], draws: UserDraws, users_U: IntArray
         for block_RU in draws.blocks():
             weights_RU = block_RU if everyone else np.take(block_RU, users_U, axis=1)
             if sums_at:
-                summed.append(_product(weights_RU, sums_UM))
+                summed.append(product(weights_RU, sums_UM))
             for values, estimate in zip(parts, estimates, strict=True):
                 if isinstance(estimate, Weighted):
                     values.extend(_in_blocks(estimate, weights_RU.astype(np.int32)))
@@ -139,12 +139,12 @@ def replicate(estimates: Sequence[Estimate], draws: UserDraws, users_U: IntArray
     return [np.where(np.isfinite(values_R), values_R, np.nan) for values_R in joined]
 
 
-def _product(weights_RU: NDArray[np.uint8], sums_UM: FloatArray) -> FloatArray:
-    """Return `weights_RU @ sums_UM`, [R, M], over blocks of users. So the weights become float64 within the cache, in half the time."""
+def product(weights_RU: NDArray[np.integer], sums_UM: NDArray[np.floating]) -> FloatArray:
+    """Return `weights_RU @ sums_UM`, [R, M], over blocks of users. So both become float64 within the cache, in half the time."""
     product_RM = np.zeros((len(weights_RU), sums_UM.shape[1]))
     for start in range(0, len(sums_UM), PRODUCT_USERS):
         some = slice(start, start + PRODUCT_USERS)
-        product_RM += weights_RU[:, some].astype(np.float64) @ sums_UM[some]
+        product_RM += weights_RU[:, some].astype(np.float64) @ sums_UM[some].astype(np.float64, copy=False)
     return product_RM
 
 
