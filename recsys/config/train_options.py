@@ -37,16 +37,16 @@ class Train(Options):
         default="shuffled", description="Order of the training rows: day after day, or shuffled, in passes over all training days at once."
     )
     refit: bool = Field(default=True, description="Whether the validation days are learned too, before the test days are predicted.")
-    passes: Count = Field(default="auto", description="Largest number of passes over all training days, when shuffled; auto: by the rows.")
-    day_passes: Count = Field(default="auto", description="Number of passes over each day, when in time order; auto: by the rows.")
+    passes: Count = Field(default="auto", description="Largest number of passes over all training days, when shuffled; auto: 4.")
+    day_passes: Count = Field(default="auto", description="Number of passes over each day, when in time order; auto: 1.")
     patience: PositiveInt = Field(
         default=2,
         description="Number of shuffled passes without a better validation loss before stopping; per objective where nothing is shared.",
     )
-    batch_size: Count = Field(default="auto", description="Number of rows per training step; auto: by the rows (docs/training.md).")
+    batch_size: Count = Field(default="auto", description="Number of rows per training step; auto: 1024, or fewer on a small log.")
     learning_rate: Rate = Field(
         default="auto",
-        description="Learning rate of AdamW, for all parameters but the embedding tables and the bias tower; auto: by the rows.",
+        description="Learning rate of AdamW, for all parameters but the embedding tables and the bias tower; auto: .002.",
     )
     embedding_learning_rate: PositiveFloat = Field(
         default=2e-2, description="Learning rate of the embedding tables (row-wise Adagrad); the bias tower's tables divide it among them."

@@ -5,13 +5,13 @@ The rules are those of docs/training.md. They read the number of training rows a
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil, log2
+from math import ceil, floor, log2
 from typing import Literal
 
 from recsys.config import Train
 
-STEPS_A_PASS = 320  # steps that a pass should have: fewer leave a net half trained, more make each step noisier than it needs to be
-SMALLEST_BATCH, LARGEST_BATCH = 128, 1024
+LARGEST_BATCH, SMALLEST_BATCH = 1024, 64
+FEWEST_STEPS = 8  # in a pass: the fewest that were tried
 PASSES, DAY_PASSES = 4, 1
 LEARNING_RATE = 2e-3
 FEW_STEPS, FEW_POSITIVES = 500, 100
@@ -48,9 +48,9 @@ def pace_of(train: Train, rows: int) -> Pace:
 
 
 def _batch_size(rows: int) -> int:
-    """Return the power of two that comes nearest to `STEPS_A_PASS` steps in a pass."""
-    nearest = 2 ** round(log2(max(rows, 1) / STEPS_A_PASS))
-    return int(min(max(nearest, SMALLEST_BATCH), LARGEST_BATCH))
+    """Return the largest power of two that leaves a pass `FEWEST_STEPS` steps, between the bounds."""
+    largest = 2 ** floor(log2(max(rows / FEWEST_STEPS, 1)))
+    return int(min(max(largest, SMALLEST_BATCH), LARGEST_BATCH))
 
 
 def doubts(pace: Pace, order: Literal["time", "shuffled"], labels: Mapping[str, float]) -> Iterator[str]:
