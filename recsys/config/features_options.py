@@ -49,9 +49,9 @@ class Features(Options):
         default="10m",
         description="Time after an impression at which its labels and signals are known; a feedback's `within` is added to it.",
     )
-    today: bool = Field(
-        default=True,
-        description="Whether counters of the user, and of entities that contain the user, run on through the day, up to the very moment.",
+    today: tuple[tuple[str, ...], ...] = Field(
+        default=((schema.USER_ID,),),
+        description="Groups of columns with user_id in them, of which counters run on through the day, up to the very moment; empty: none.",
     )
     ids: tuple[str, ...] = Field(default=(), description="Columns of ids whose values get embedding vectors, such as item_id; empty: none.")
     min_count: PositiveInt = Field(

@@ -88,11 +88,17 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
 def _leaks(pipeline: Pipeline, found: Problems) -> None:
     """Report features that are known only after the impression: a signal, a column that alone is a label, or the weight."""
     features, after = pipeline.features, known_after(pipeline)
-    uses = {"context": features.context, "ids": features.ids, "entities": tuple(name for entity in features.entities for name in entity)}
+    uses = {"context": features.context, "ids": features.ids, **_named_by_entities(features)}
     for key, names in uses.items():
         for name in dict.fromkeys(names):
             if name in after:
                 found.config.append(f"features.{key}: found {name}, which is {after[name]}, expected columns known before the impression")
+
+
+def _named_by_entities(features: Features) -> dict[str, tuple[str, ...]]:
+    """Return the key of each list of entities → the columns that it names, each once."""
+    lists = {"entities": features.entities, "today": features.today}
+    return {key: tuple(dict.fromkeys(name for entity in entities for name in entity)) for key, entities in lists.items()}
 
 
 def known_after(pipeline: Pipeline) -> dict[str, str]:
@@ -115,18 +121,21 @@ def known_after(pipeline: Pipeline) -> dict[str, str]:
 def _empty(pipeline: Pipeline) -> Iterator[str]:
     if not pipeline.features.windows:
         yield "features.windows: found none, expected at least one number of days"
+    for entity in pipeline.features.today:
+        if schema.USER_ID not in entity:
+            yield f"features.today: found {list(entity)}, expected user_id in it: other counters do not run on through the day"
     if () in pipeline.features.entities:
         yield "features.entities: found an entity without columns, expected the columns that name it"
 
 
 def _names(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
     features = pipeline.features
-    entities = tuple(dict.fromkeys(name for entity in features.entities for name in entity))
+    entities = _named_by_entities(features)
     uses: tuple[tuple[str, Sequence[str], tuple[Table, ...]], ...] = (
         ("user", features.user, ("users",)),
         ("item", features.item, ("items",)),
         ("context", features.context, ("events",)),
-        ("entities", entities, ANY_TABLE),
+        *((key, names, ANY_TABLE) for key, names in entities.items()),
         ("ids", features.ids, ANY_TABLE),
         ("slices", [name for name in features.slices if name not in READY_SLICES], ANY_TABLE),
         ("category", features.category, ANY_TABLE),

@@ -1,4 +1,6 @@
-"""Counters that run on through the day: what an entity that contains the user has gathered since the day began, up to the very moment.
+"""Counters that run on through the day (`features.today`): what an entity has gathered since the day began, up to the very moment.
+
+Each entity contains the user. So the past of the users that are asked for is all that has to be read.
 
 The arithmetic is on integers, as for the windows. The past impressions of an entity are sorted by (entity, moment). The impressions that
 are known before a moment end at one place in this order, which a binary search finds. So a sum over the impressions that became known
@@ -22,13 +24,6 @@ from recsys.features.plan import Entity, Plan, Signal
 
 Places = npt.NDArray[np.int64]
 ABSENT = -1  # the code of a value that no past impression has
-
-
-def counted_entities(plan: Plan) -> tuple[Entity, ...]:
-    """Return the entities that are counted through the day: the user alone, and those of `features.entities` that contain the user."""
-    with_user = [entity for entity in plan.entities if schema.USER_ID in entity.names]
-    alone = [entity for entity in with_user if entity.is_just(schema.USER_ID)]
-    return (*(alone or [plan.user_alone]), *(entity for entity in with_user if entity not in alone))
 
 
 def names(plan: Plan) -> list[str]:

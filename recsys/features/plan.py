@@ -56,6 +56,7 @@ class Plan:
     columns: Columns
     signals: tuple[Signal, ...]
     entities: tuple[Entity, ...]
+    today: tuple[Entity, ...]  # counted through the day; each contains the user
     user: tuple[Column, ...]
     item: tuple[Column, ...]
     context: tuple[Column, ...]
@@ -76,13 +77,6 @@ class Plan:
     @property
     def windows(self) -> tuple[int, ...]:
         return tuple(dict.fromkeys(self.features.windows))
-
-    @property
-    def user_alone(self) -> Entity:
-        """The entity of the user, which is counted through the day whether `features.entities` names it or not."""
-        column = self.columns.find(schema.USER_ID, ANY_TABLE, self.features)
-        assert column is not None, "every log has users"
-        return Entity((column,))
 
     @property
     def has_query(self) -> bool:
@@ -131,6 +125,7 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
         columns=columns,
         signals=tuple(_signal(name, pipeline, columns) for name in dict.fromkeys(features.signals)),
         entities=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.entities)),
+        today=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.today)),
         user=tuple(found(name, ("users",)) for name in dict.fromkeys(features.user)),
         item=tuple(found(name, ("items",)) for name in dict.fromkeys(features.item)),
         context=tuple(found(name, ("events",)) for name in dict.fromkeys(features.context)),

@@ -83,9 +83,8 @@ class Program:
         self._base = _named("base", self._base_rates)
         self._asks = _named("asks", day)
         self._own_past = running.own_past(self._asks, past, plan)
-        self._running = counters.counted_entities(plan) if plan.features.today else ()
         self._counted = [
-            ibis.table(dict.fromkeys(counters.names(plan), "int64"), name=f"counted-{index}") for index in range(len(self._running))
+            ibis.table(dict.fromkeys(counters.names(plan), "int64"), name=f"counted-{index}") for index in range(len(plan.today))
         ]
         self._blocks = self._example_blocks()
         self._closing = self._closing_block()
@@ -144,10 +143,10 @@ class Program:
     def _chunk(self, day: Day, rows: int) -> pa.Table:
         """Set the blocks side by side. Each has one row per ask, in the same order, so no join of 400 columns is needed."""
         engine, plan = self._engine, self._plan
-        keys = dict.fromkeys([schema.USER_ID, *(key for entity in self._running for key in entity.keys)])
+        keys = dict.fromkeys([schema.USER_ID, *(key for entity in plan.today for key in entity.keys)])
         asks = engine.arrow(self._asks.select(ROW, *keys, **{schema.TIMESTAMP: self._asks[LISTED]}).order_by(ROW))
         past = engine.arrow(self._own_past)
-        for index, entity in enumerate(self._running):
+        for index, entity in enumerate(plan.today):
             engine.rows(f"counted-{index}", counters.counters(asks, past, entity, plan, day))
         tables = [engine.arrow(block) for block in self._blocks]
         if plan.features.history:
@@ -170,7 +169,7 @@ class Program:
         blocks = [self._moment_block()]
         for index, entity in enumerate(plan.entities, start=1):
             blocks.append(aggregates.trailing(asks, self._recent[index], self._base, entity, plan))
-        for entity, counted in zip(self._running, self._counted, strict=True):
+        for entity, counted in zip(plan.today, self._counted, strict=True):
             blocks.append(counters.features(counted, self._base, entity, plan))
         return blocks
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import schema
-from recsys.features.counters import counted_entities
 from recsys.features.impressions import signal_value
 from recsys.features.plan import Plan
 
@@ -20,7 +19,7 @@ Places = npt.NDArray[np.int64]
 
 def own_past(asks: ir.Table, past: ir.Table, plan: Plan) -> ir.Table:
     """Select all past impressions of the users in `asks`, in the order that `OwnPast` needs, with what `counters` reads too."""
-    keys = [key for entity in counted_entities(plan) for key in entity.keys] if plan.features.today else []
+    keys = [key for entity in plan.today for key in entity.keys]
     columns = dict.fromkeys(
         [schema.USER_ID, schema.TIMESTAMP, *keys, *plan.history_sources.values(), *(signal_value(s.name) for s in plan.signals)]
     )

@@ -11,6 +11,7 @@ import pytest
 
 Row = Mapping[str, Any]
 ENTITIES = (("user_id",), ("item_id",), ("author_id",), ("user_id", "tag"), ("tag", "tab"))
+TODAY = (("user_id",), ("user_id", "tag"), ("tab", "user_id"))
 SIGNALS = {"is_click": "log.is_click", "watch": "log.watch", "survey": "feedback.survey", "part": "part", "glad": "glad"}
 DELAYS = dict.fromkeys(("is_click", "watch", "part"), 600_000) | dict.fromkeys(("survey", "glad"), 600_000 + 20 * 3_600_000)
 DELAY, PAUSE, SHRINKAGE, HISTORY, WINDOWS = 600_000, 600_000, 2.5, 3, (1, 3)
@@ -26,7 +27,7 @@ class Oracle:
         self.base = cache(self._base)
         self.of_key: dict[tuple[tuple[str, ...], tuple[Any, ...]], list[Row]] = {}
         for row in self.rows:
-            for entity in ENTITIES:
+            for entity in {*ENTITIES, *TODAY}:
                 for key in self.keys(row, entity):
                     self.of_key.setdefault((entity, key), []).append(row)
 
@@ -94,10 +95,10 @@ class Oracle:
         return int(own[place]["timestamp"])
 
     def today(self, row: Row) -> dict[str, float]:
-        """Of the user, and of each entity with the user in it: what became known from the day's start to before the list began."""
+        """Of each entity: what became known from the day's start to before the list began."""
         at, start = self.listed(row), self.day_start(row["timestamp"])
         found = {}
-        for entity in (entity for entity in ENTITIES if "user_id" in entity):
+        for entity in TODAY:
             groups = [self.of_key[entity, key] for key in self.keys(row, entity)]
             counts = [sum(start <= other["timestamp"] + DELAY < at for other in group) for group in groups]
             found[f"agg.{'+'.join(entity)}.count.today"] = mean([math.log1p(count) for count in counts])

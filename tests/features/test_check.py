@@ -55,6 +55,9 @@ def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
             "features.entities",
             'tog, expected a column of events or items or users; did you mean "tag"',
         ),
+        ({"features": {"today": [["tag"]]}}, "features.today", "['tag'], expected user_id in it"),
+        ({"features": {"today": [["user_id", "is_click"]]}}, "features.today", "is_click, which is a signal"),
+        ({"features": {"today": [["user_id", "tog"]]}}, "features.today", 'did you mean "tag"'),
         ({"features": {"entities": [[]]}}, "features.entities", "an entity without columns"),
         ({"features": {"windows": []}}, "features.windows", "none"),
         (

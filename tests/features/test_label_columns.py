@@ -10,7 +10,7 @@ from recsys.config import Pipeline
 from recsys.errors import DataError
 from recsys.stages import STAGES
 
-LIGHT = {"entities": [["user_id"]], "windows": [2], "signals": ["is_click"], "history": 0, "today": False}
+LIGHT = {"entities": [["user_id"]], "windows": [2], "signals": ["is_click"], "history": 0, "today": []}
 CLICK = {"name": "click", "label": "is_click = 1"}
 LONG = {"name": "long", "label": "watch > 2", "observed": "tab = 1", "given": "click"}
 GLAD = {"name": "glad", "label": "survey >= 2", "observed": "survey is not null", "given": "long"}

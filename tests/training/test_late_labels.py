@@ -102,7 +102,7 @@ def pipeline(**tables: Any) -> Pipeline:
                 {"name": "like", "label": "like_back = 1", "given": "click"},
                 {"name": "watch", "kind": "watch_time", "label": "watch", "observed": "survey is not null"},
             ],
-            "features": {"context": ["serial"], "entities": [["user_id"]], "windows": [1], "history": 0, "min_count": 1, "today": False},
+            "features": {"context": ["serial"], "entities": [["user_id"]], "windows": [1], "history": 0, "min_count": 1, "today": []},
             "model": MODEL,
             "train": train,
             **tables,
