@@ -26,7 +26,7 @@ signals = ["clicked"]
 entities = [["item_id"]]
 windows = [1]
 history = 0
-today = false
+today = []
 [model]
 architecture = "shared_bottom"
 d_shared = 8
