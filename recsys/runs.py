@@ -152,7 +152,9 @@ def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path, console: Con
         console.say(f'evaluate.calibrate = "{pipeline.evaluate.calibrate}" is of this pipeline\'s runs: {predictions} is judged as it is')
     table, held = read_foreign(predictions, pipeline.objective)
     if absent := [objective.name for objective in pipeline.objective if objective not in held]:
-        console.say(f"{predictions}: has no label and no prediction of {', '.join(absent)}, which are not judged")
+        console.say(
+            f"{predictions}: has no label and no prediction of {', '.join(absent)}, which are not judged and have no part in its order"
+        )
     pipeline = pipeline.model_copy(update={"objective": tuple(each for each in pipeline.objective if each in held)})
     rows = metrics_of(pipeline, table, run=predictions.stem, against={})
     warn(pipeline, table, console)

@@ -227,8 +227,8 @@ COMPARISON = pa.schema(
 # users and seeds do to all points alike. "front": the share of bootstrap replicates in which a point is on the front, its verdict, and in
 # `by` the points that dominate it, or seem to. "dominates": for two points of which `by` is ahead, the share of replicates in which `by` is
 # nowhere worse. "user_sd", "seed_sd": noise of a number of one run; "pair_sd": noise of the difference of two points. "reference",
-# "perfect": the two ends between which the "hypervolume" is a share of the whole. "left_out": a number that has no interval within lists,
-# and so gives no front a side. `reason`: why there is no value or no interval.
+# "perfect": the two ends between which the "hypervolume" is a share of the whole. "left_out": a number within lists that has no interval,
+# and so is not used for the front. `reason`: why there is no value or no interval.
 SWEEP = pa.schema(
     [
         ("question", pa.string()),

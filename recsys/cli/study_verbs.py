@@ -66,7 +66,7 @@ def backtest(
 
     first, last = (day.date() for day in days)
     if last < first:
-        raise ConfigError(f"--days: found {first} {last}, expected the first day before the last")
+        raise ConfigError(f"--days: found {first} {last}, expected a first day that is not after the last")
     asked = experiments.Asked(first, last, seeds, tuple(metrics or ()))
     choices = grid([axis(text) for text in over]) if over else []
     experiments.run_backtest(pipeline, overrides or (), choices, asked, workspace, wait=wait, console=Console(quiet=quiet))

@@ -1,7 +1,7 @@
 """Means over seeds of one number of several points, and of differences between points, each with its interval.
 
-Sweeps and studies of affinity both stand on these: one formula for the interval over users and seeds (`intervals/seeds.py`). All runs are
-judged by the same users, and a difference is taken between two runs of the same seed.
+Sweeps, backtests and studies of affinity stand on these: one formula for the interval over users and seeds (`intervals/seeds.py`). All
+runs are judged by the same users, and a difference is taken between two runs of the same seed.
 
 Shapes: P points, each trained with the same S seeds, R replicates over users.
 """

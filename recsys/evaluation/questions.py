@@ -1,4 +1,4 @@
-"""The two questions that several runs are judged by, each with a front of its own: who will, and which item of a list.
+"""The two questions that several runs are judged by: who will, and which item of a list. Each has a front of its own where it has numbers.
 
 One front of all numbers would hold nearly every point: with two numbers per objective, each point is best at something.
 """

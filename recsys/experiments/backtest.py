@@ -18,8 +18,8 @@ from recsys.config import Pipeline
 from recsys.config.grid import Choice
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation import Judged
-from recsys.experiments.trained import TO_PREDICTIONS, Run, open_runs, trained
-from recsys.experiments.variants import Variant, read_variants, seeds_from
+from recsys.experiments.trained import TO_PREDICTIONS, Run, open_runs, require_direction, trained
+from recsys.experiments.variants import Variant, read_variants, require_comparable, seeds_from
 from recsys.progress import Console
 from recsys.stages import baseline_run, kinds_of
 from recsys.workspace import BACKTESTS, EVENTS, PREDICTIONS, days_in
@@ -62,8 +62,9 @@ def run_backtest(
     base = variants[0].pipeline
     judged = _judged(base, asked.metrics)
     on_days = [[_on(variant, day) for variant in variants] for day in asked.days]
+    require_comparable(on_days[0], CONFIG)
     seeds = seeds_from(variants, asked.seeds)
-    _require_rows(on_days[0][0], asked, workspace, console, wait)
+    _require_rows(on_days[0], asked, workspace, console, wait)
     console.say(f"backtest: {len(on_days)} days, {len(variants)} configs, {len(seeds)} seed{'s' * (len(seeds) > 1)} each")
     scored = [_Day.trained(day, of, seeds, workspace, console, wait) for day, of in zip(asked.days, on_days, strict=True)]
     console.say(f"backtest: judging {len(scored)} days")
@@ -71,15 +72,19 @@ def run_backtest(
 
 
 def _variants(path: Path, overrides: Sequence[str], choices: Sequence[Choice]) -> list[Variant]:
+    """Return the configs by name. A baseline of the name of a config is left out: it would be that config again."""
     found = read_variants(path, [*overrides, "evaluate.against=[]"], choices or [Choice("", ())], CONFIG)
-    return [Variant(variant.name or variant.pipeline.model.architecture, variant.pipeline) for variant in found]
+    named = [Variant(variant.name or variant.pipeline.model.architecture, variant.pipeline) for variant in found]
+    names = {variant.name for variant in named}
+    kinds = tuple(kind for kind in named[0].pipeline.evaluate.baselines if kind not in names)
+    return [_with_baselines(variant, kinds) for variant in named]
 
 
 def _judged(pipeline: Pipeline, metrics: Sequence[str]) -> tuple[Judged, ...]:
     learned = [objective for objective in pipeline.objective if objective.loss_weight > 0]
-    if metrics:
-        return evaluation.judged_by(learned, metrics, conditional=True)
-    return evaluation.headline(learned)
+    judged = evaluation.judged_by(learned, metrics, conditional=True) if metrics else evaluation.headline(learned)
+    require_direction(judged)
+    return judged
 
 
 def _on(variant: Variant, day: date) -> Variant:
@@ -97,10 +102,14 @@ def _on(variant: Variant, day: date) -> Variant:
     return Variant(variant.name, variant.pipeline.model_copy(update={"split": days}), variant.stem)
 
 
-def _require_rows(variant: Variant, asked: Asked, workspace: Path, console: Console, wait: bool) -> None:
-    """Raise DataError where the log has no rows on one of the days: that should not be found out after hours of training."""
-    (run,) = open_runs([variant], [variant.pipeline.seed], workspace, console, wait=wait)
-    walk.check(run.job.pipeline)
+def _require_rows(variants: Sequence[Variant], asked: Asked, workspace: Path, console: Console, wait: bool) -> None:
+    """Raise what the source refuses of any config, and DataError where the log has no rows on one of the days.
+
+    That should not be found out after hours of training.
+    """
+    for variant in variants:
+        walk.check(variant.pipeline)
+    run, *_ = open_runs(variants[:1], [variants[0].pipeline.seed], workspace, console, wait=wait)
     walk.run(run.job, until="ingest")
     there = days_in(run.job.folder / EVENTS)
     if lacking := [day.isoformat() for day in asked.days if day.isoformat() not in there]:
@@ -124,7 +133,7 @@ class _Day:
         first, *_ = open_runs(variants[:1], seeds[:1], workspace, console, wait=wait)
         list(trained([first], what, stages=WITH_BASELINES))
         baselines = {kind: baseline_run(first.job, kind) / PREDICTIONS for kind in kinds_of(first.job.pipeline)}
-        bare = [_without_baselines(variant) for variant in variants]
+        bare = [_with_baselines(variant, ()) for variant in variants]
         runs = open_runs(bare, seeds, workspace, console, wait=wait)
         list(trained(runs, what, stages=TO_PREDICTIONS))
         return cls(day, runs, baselines)
@@ -136,18 +145,22 @@ class _Day:
         yield from self.baselines.items()
 
 
-def _without_baselines(variant: Variant) -> Variant:
-    evaluate = variant.pipeline.evaluate.model_copy(update={"baselines": ()})
+def _with_baselines(variant: Variant, kinds: tuple[str, ...]) -> Variant:
+    evaluate = variant.pipeline.evaluate.model_copy(update={"baselines": kinds})
     return Variant(variant.name, variant.pipeline.model_copy(update={"evaluate": evaluate}), variant.stem)
 
 
 # --- Judged together ----------------------------------------------------------------------------------------------
 def _tables(days: Sequence[_Day]) -> Iterator[tuple[str, pa.Table]]:
-    """Yield the predictions of each run and baseline on the tested days, one after another."""
+    """Yield the predictions of each run and baseline on the tested days, one after another.
+
+    They keep the first day's training rates, by which normalised entropy is divided.
+    """
     for of_days in zip(*(day.scored() for day in days), strict=True):
         tables = [artifacts.read_table(path) for _, path in of_days]
         of_test = [table.filter(pc.equal(table[schema.SPLIT], schema.TEST)) for table in tables]
-        yield of_days[0][0], pa.concat_tables(table.replace_schema_metadata() for table in of_test)
+        together = pa.concat_tables(table.replace_schema_metadata() for table in of_test)
+        yield of_days[0][0], together.replace_schema_metadata(tables[0].schema.metadata)
 
 
 def _rows(days: Sequence[_Day], judged: Sequence[Judged], asked: Asked) -> pa.Table:

@@ -14,7 +14,7 @@ from recsys import artifacts, evaluation, locks, report, schema
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
 from recsys.errors import ConfigError
-from recsys.experiments.trained import Run, facts, open_runs, paired, points, trained
+from recsys.experiments.trained import Run, facts, open_runs, paired, points, require_direction, trained
 from recsys.experiments.variants import Variant, read_variants, seeds_from
 from recsys.judge import judging
 from recsys.progress import Console
@@ -78,9 +78,7 @@ def _judged(variants: Sequence[Variant], judge: Judge) -> tuple[evaluation.Judge
     chosen = judge.objectives or {each.name for variant in variants for each in variant.pipeline.objective if each.loss_weight > 0}
     learned = [objective for objective in objectives if objective.name in chosen]
     judged = evaluation.judged_by(learned, judge.metrics) if judge.metrics else evaluation.two_questions(learned)
-    if aimless := [each.metric.name for each in judged if each.better is None]:
-        found = ", ".join(dict.fromkeys(aimless))
-        raise ConfigError(f"--metric: found {found}, which is best at neither end, expected one with a direction")
+    require_direction(judged)
     return judged
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from recsys import artifacts, evaluation, schema, walk
-from recsys.errors import RecsysError
+from recsys.errors import ConfigError, RecsysError
 from recsys.experiments.variants import Variant
 from recsys.jobs import open_job
 from recsys.progress import Console
@@ -95,6 +95,13 @@ def paired(runs: Sequence[Run], judged: Sequence[evaluation.Judged], split: str)
     scored = ((run.job.run.name, run.predictions()) for run in runs)
     bootstrap = pipeline.evaluate.bootstrap
     return evaluation.paired(scored, pipeline.objective, judged, split=split, bootstrap=bootstrap, seed=pipeline.seed)
+
+
+def require_direction(judged: Sequence[evaluation.Judged]) -> None:
+    """Raise ConfigError for metrics by which nothing is better than something else."""
+    if aimless := [each.metric.name for each in judged if each.better is None]:
+        found = ", ".join(dict.fromkeys(aimless))
+        raise ConfigError(f"--metric: found {found}, which is best at neither end, expected one with a direction")
 
 
 def points(runs: Sequence[Run], found: evaluation.Paired, split: str, question: str = schema.ASKED) -> evaluation.Points:

@@ -81,8 +81,8 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
             found.config.append(f'{place}: found "{text}", which cannot be computed on these columns ({error})')
     for name in pipeline.features.expressions:
         place = f"features.expressions.{name}"
-        if name in known:
-            found.config.append(f"{place}: found a name that the log has too, expected one of its own. Fix: another name")
+        if name in {*known, *columns.names(ANY_TABLE), schema.COUNT}:
+            found.config.append(f"{place}: found a name that the data has too, expected one of its own. Fix: another name")
 
 
 def _leaks(pipeline: Pipeline, found: Problems) -> None:
@@ -105,7 +105,8 @@ def known_after(pipeline: Pipeline) -> dict[str, str]:
     """Return column of the log → why it is known only after the impression."""
     after = dict.fromkeys(pipeline.features.signals, "a signal")
     texts = [(objective.label, f"the label of {objective.name}") for objective in pipeline.objective]
-    texts += [(text, f"the expression {name}") for name, text in pipeline.features.expressions.items()]
+    signals = pipeline.features.signals
+    texts += [(text, f"read by the signal {name}") for name, text in pipeline.features.expressions.items() if name in signals]
     for text, what in texts:
         try:
             names = label_columns(text)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from recsys import schema
 from recsys.encoding import Period
 from recsys.errors import data_error
+from recsys.training.constants import labels_that_count
 from recsys.training.rounds import learned, own_periods
 from recsys.training.work import Work
 
@@ -52,6 +53,23 @@ def late_labels(work: Work) -> list[str]:
         border = work.following[work.validation_days[-1]]
         said.append(f"train: no label of the validation days is known before {border} begins, to choose a pass by: all passes are run")
     return said
+
+
+def to_learn(work: Work) -> dict[str, int]:
+    """Return objective → the number of its training labels that count; of a binary one those of the rarer value.
+
+    With `given` they are those where the given objective happened. Objectives that are not trained are left out.
+    """
+    labels_NK = labels_that_count(work.open_learned(work.train_days))
+    names = [objective.name for objective in work.pipeline.objective]
+    found = {}
+    for k, objective in enumerate(work.pipeline.objective):
+        happened_N = True if objective.given is None else labels_NK[:, names.index(objective.given)] == 1
+        label_N = labels_NK[~np.isnan(labels_NK[:, k]) & happened_N, k]
+        positives = int(np.count_nonzero(label_N))
+        if objective.loss_weight > 0:
+            found[objective.name] = min(positives, len(label_N) - positives) if objective.is_probability else len(label_N)
+    return found
 
 
 def _counts(work: Work, days: Sequence[str], periods: Sequence[Period]) -> NDArray[np.int64]:

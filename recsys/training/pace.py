@@ -1,4 +1,4 @@
-"""The pace of a training: its batch size, passes and learning rate, as the TOML says them or as the log asks for them.
+"""The pace of a training: its batch size, passes and learning rate, as the TOML says them or by the rules for "auto".
 
 The rules are those of docs/training.md. They read the number of training rows alone, so they give the same pace on every machine.
 """
@@ -14,7 +14,7 @@ LARGEST_BATCH, SMALLEST_BATCH = 1024, 64
 FEWEST_STEPS = 8  # in a pass: the fewest that were tried
 PASSES, DAY_PASSES = 4, 1
 LEARNING_RATE = 2e-3
-FEW_STEPS, FEW_POSITIVES = 500, 100
+FEW_STEPS, FEW_LABELS = 100, 100  # below so few steps nets were behind trees on every objective (docs/training.md)
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,17 @@ def _batch_size(rows: int) -> int:
 
 
 def doubts(pace: Pace, order: Literal["time", "shuffled"], labels: Mapping[str, float]) -> Iterator[str]:
-    """Yield what makes this training doubtful: few steps, and objectives with few labels of their rarer class (`labels`)."""
+    """Yield warnings about a training: it has few steps, or objectives with few labels to learn from (`labels`, see `known.to_learn`)."""
     times = pace.over(order)
     steps = times * ceil(pace.rows / pace.batch_size)
     if steps < FEW_STEPS:
         how = f"{times} over {pace.rows:,} rows in batches of {pace.batch_size:,}"
         yield (
-            f"found {steps:,} training steps ({how}), expected {FEW_STEPS} or more: a net learns little in so few."
-            " Fix: more days in split.train, or more passes"
+            f"found {steps:,} training steps ({how}), expected {FEW_STEPS} or more: on so few rows nets were behind boosted trees."
+            " Fix: more days in split.train"
         )
-    if scarce := [f"{name} {count:,.0f}" for name, count in labels.items() if count < FEW_POSITIVES]:
+    if scarce := [f"{name} {count:,.0f}" for name, count in labels.items() if count < FEW_LABELS]:
         yield (
-            f"found few labels to learn from, {', '.join(scarce)} (of yes or no: the rarer), expected {FEW_POSITIVES} or more."
+            f"found few labels to learn from, {', '.join(scarce)} (of yes or no: the rarer), expected {FEW_LABELS} or more."
             " Fix: more days in split.train, or leave these objectives out"
         )

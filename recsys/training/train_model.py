@@ -25,11 +25,10 @@ from recsys.scoring.inside import inside
 from recsys.scoring.member import empty_member, seed_of
 from recsys.signals import deferred_interrupt
 from recsys.training.checkpoint import Checkpoints, Saved
-from recsys.training.constants import labels_that_count, rarer
 from recsys.training.fit import finish, fresh_state, passes_chosen, restored_state
 from recsys.training.interruption import STATE, Guard
 from recsys.training.journal import Journal
-from recsys.training.known import late_labels, require_known
+from recsys.training.known import late_labels, require_known, to_learn
 from recsys.training.pace import doubts, pace_of
 from recsys.training.state import State
 from recsys.training.transfer import Transfer
@@ -128,9 +127,7 @@ def _work(pipeline: Pipeline, encoder: Encoder, encoded: Path, compute: Compute,
     require_known(work)
     for line in late_labels(work):
         console.say(line)
-    labels_K = rarer(labels_that_count(work.open_learned(train_days)), pipeline.objective)
-    labels = {objective.name: float(count) for objective, count in zip(pipeline.objective, labels_K, strict=True) if objective.loss_weight}
-    for doubt in doubts(pace, pipeline.train.order, labels):
+    for doubt in doubts(pace, pipeline.train.order, to_learn(work)):
         console.say(f"train: warning: {doubt}")
     return work
 

@@ -263,7 +263,9 @@ def test_objectives_that_a_file_does_not_have_are_named_and_left_out(scored, tmp
     scored.drop(columns=["label.seconds", "pred.seconds"]).to_csv(file, index=False)
     assert run_command(["evaluate", str(tmp_path / "feed.toml"), "--predictions", str(file), "--out", str(out)]) == 0
     said = capsys.readouterr()
-    assert f"{file}: has no label and no prediction of seconds, which are not judged" in " ".join((said.out + said.err).split())
+    assert f"{file}: has no label and no prediction of seconds, which are not judged and have no part in its order" in " ".join(
+        (said.out + said.err).split()
+    )
     assert set(pq.read_table(out / "metrics.parquet")["objective"].to_pylist()) == {"like"}
     scored.drop(columns=["pred.seconds"]).to_csv(file, index=False)  # half of one is a mistake
     assert run_command(["evaluate", str(tmp_path / "feed.toml"), "--predictions", str(file), "--out", str(out)]) == 3

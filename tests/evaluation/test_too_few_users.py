@@ -91,5 +91,5 @@ def test_there_is_no_verdict_of_two_users(rng: np.random.Generator) -> None:
     }
     words = " ".join(sweep_words(swept))
     assert "measured behind it, with too few users to tell: 1" in words
-    assert "Too few users on test days for an interval of like (auc), watch (xauc)" in words
+    assert "too few users on test days for an interval of like (auc), watch (xauc)" in words
     assert "no more than noise" not in words

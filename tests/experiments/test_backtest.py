@@ -94,24 +94,38 @@ def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace: Path, 
     before = file.read_bytes()
     assert backtest(workspace, *DAYS, *OVER) == 0
     said = capsys.readouterr()
-    assert "train: done" not in said.out + said.err
+    assert "training days: done" not in said.out + said.err
+    assert (said.out + said.err).count("train: fresh") == 2 * (1 + 4)
     assert file.read_bytes() == before
     text = " ".join(said.out.split())
     assert "shared_bottom against mmoe. Finding who will:" in text
-    assert "of 2 days)" in text or "inconclusive on" in text
+    assert "mmoe against popularity. Finding who will: better on click (auc) +" in text
+    assert "(on 2 of 2 days)" in text
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--days", "2024-01-05", "2024-01-04"], "--days: found 2024-01-05 2024-01-04, expected the first day before the last"),
+        (["--days", "2024-01-05", "2024-01-04"], "--days: found 2024-01-05 2024-01-04, expected a first day that is not after the last"),
         (["--days", "2024-01-02", "2024-01-04"], "--days: found 2024-01-02, before which 2024-01-02 to 2024-01-01 leaves no day to learn"),
         (["--days", "2024-01-05", "2024-01-07"], "--days: found no rows on 2024-01-06, 2024-01-07"),
         ([*DAYS, "--over", "model.architecture=mmo,mmoe"], "config of the backtest mmo: "),
         ([*DAYS, "--metric", "aucc"], '--metric aucc: found "aucc"'),
+        ([*DAYS, "--metric", "calibration"], "--metric: found calibration, which is best at neither end"),
+        ([*DAYS, "--over", 'features.signals=["clicked"],["clickd"]'], "features.signals: found the name clickd"),
+        ([*DAYS, "--over", 'split.train=["2024-01-02","2024-01-03"],["2024-01-02","2024-01-02"]'], "found the same config as"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_trained(tmp_path: Path, capsys, more: list[str], message: str) -> None:
     assert backtest(tmp_path, *more) in (2, 3)
     assert message in capsys.readouterr().err
     assert not list((tmp_path / "tiny" / "runs").glob("*"))
+
+
+def test_a_config_of_a_baselines_name_stands_for_it(workspace: Path, tmp_path: Path, capsys) -> None:
+    """And normalised entropy, which needs the training rates, has values."""
+    over = ["--over", "model.architecture=mmoe,single_task", "--set", 'evaluate.baselines=["popularity","single_task"]']
+    assert backtest(tmp_path, "--days", "2024-01-05", "2024-01-05", *over, "--metric", "normalized_entropy", "--metric", "auc") == 0
+    table = rows_of(tmp_path)
+    assert set(table["run"]) == {"mmoe", "single_task", "popularity"}
+    assert table.loc[table["metric"] == "normalized_entropy", "value"].notna().all()

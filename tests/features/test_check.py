@@ -45,9 +45,11 @@ def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
             "features.expressions.part",
             'wacth, expected a column of the log or a feedback; did you mean "watch"',
         ),
-        (expression(watch="watch / 4"), "features.expressions.watch", "a name that the log has too"),
+        (expression(watch="watch / 4"), "features.expressions.watch", "a name that the data has too"),
+        (expression(tag="watch > 3"), "features.expressions.tag", "a name that the data has too"),
+        (expression(count="watch > 3"), "features.expressions.count", "a name that the data has too"),
         ({"features": {"signals": ["parts"], "expressions": {"part": "watch"}}}, "features.signals", 'did you mean "part"'),
-        (expression(part="tab > 1"), "features.context", "tab, which is the expression part, expected columns known before"),
+        (expression(part="tab > 1"), "features.context", "tab, which is read by the signal part, expected columns known before"),
         ({"features": {"user": ["tag"]}}, "features.user", "tag, expected a column of users"),
         ({"features": {"context": ["survey"]}}, "features.context", "survey"),
         (

@@ -69,7 +69,7 @@ def test_each_question_has_a_front_of_its_own(tmp_path: Path) -> None:
     words = sweep_words(table)
     assert words[0].startswith("Finding who will: of 4 points on the Pareto front as measured: 3;")
     assert words[2].startswith("Ordering a user's list: of 4 points on the Pareto front as measured: 1;")
-    assert "Ordering a user's list is not judged by like (gauc): too few users (3)." in words
+    assert "Ordering a user's list: like (gauc) left out, too few users (3)." in words
     html = written(tmp_path, table)
     for question in ("Finding who will", "Ordering a user&#39;s list"):
         assert f"<caption>{question}: every point on test days" in html

@@ -185,11 +185,13 @@ def _ends(table: pd.DataFrame) -> Matrix:
 def _words(table: pd.DataFrame) -> list[str]:
     parts, split = _by_question(table), _judging(table)
     words = [line for question, part in parts.items() for line in (_front_words(question, part), _volume_words(question, part))]
-    judged = table[(table["what"] == "run") & (table["split"] == split)]
-    if len(bare := judged[judged["low"].isna()]):
-        words.append(f"Too few users on {split} days for an interval of {_names(bare)}; so no point is said to be dominated beyond noise.")
+    for question, part in parts.items():
+        judged = part[(part["what"] == "run") & (part["split"] == split)]
+        if len(bare := judged[judged["low"].isna()]):
+            why = f"too few users on {split} days for an interval of {_names(bare)}"
+            words.append(f"{QUESTION_OF[question]}: {why}; so no point is said to be dominated there beyond noise.")
     for reason, silent in table[table["what"] == "left_out"].groupby("reason", sort=False):
-        words.append(f"{QUESTION_OF[schema.WHICH]} is not judged by {_names(silent)}: {reason}.")
+        words.append(f"{QUESTION_OF[schema.WHICH]}: {_names(silent)} left out, {reason}.")
     if _later(table):
         words.append(f"Points were told apart on {split} days; what a chosen one is worth stands in its numbers on {_later(table)} days.")
     else:

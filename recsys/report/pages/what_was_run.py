@@ -103,5 +103,6 @@ def _pace(model: Inside | None, order: str) -> str:
     if model is None:
         return ""
     pace = model.pace
-    over = f"up to {pace.passes} passes" if order == "shuffled" else f"{pace.day_passes} over each day"
-    return f"batches of {pace.batch_size:,}, {over} of {pace.rows:,} rows, learning rate {pace.learning_rate:g}, "
+    passes, each = (pace.passes, "") if order == "shuffled" else (pace.day_passes, " over each day")
+    over = f"at most {passes} pass{'es' * (passes > 1)}{each}, {pace.rows:,} rows in all"
+    return f"batches of {pace.batch_size:,}, {over}, learning rate {pace.learning_rate:g}, "
