@@ -44,11 +44,11 @@ def metrics_of(
 
 def problems_of_files(pipeline: Pipeline) -> list[str]:
     """Return the problems of evaluate.against_key and of the files of evaluate.against: not there, or without the columns of the key."""
-    from recsys.other_system import file_problems, parsed_key
-
     files = pipeline.evaluate.files_against
     if not files:
         return []
+    from recsys.other_system import file_problems, parsed_key
+
     try:
         key = parsed_key(pipeline.evaluate.against_key, AGAINST_KEY)
     except ConfigError as error:

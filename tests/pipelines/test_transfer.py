@@ -44,7 +44,7 @@ def test_a_run_that_is_not_there_is_named(tiny: Path, workspace: Path, capsys):
 def test_paths_are_relative_to_the_file_or_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "shell").mkdir()
     monkeypatch.chdir(tmp_path / "shell")
-    text = Path(TINY).read_text() + '\n[train]\ninit_from = "runs/first"\n'
+    text = Path(TINY).read_text() + 'init_from = "runs/first"\n'  # its last table is [train]
     (tmp_path / "tiny.toml").write_text(text)
     assert config.load(tmp_path / "tiny.toml").train.init_from == tmp_path / "runs/first"
     assert config.load(tmp_path / "tiny.toml", ["train.init_from=runs/x"]).train.init_from == tmp_path / "shell/runs/x"
