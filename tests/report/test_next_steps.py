@@ -101,6 +101,8 @@ def test_an_objective_that_was_best_last_asks_for_more_passes() -> None:
     assert found["Train longer"].in_toml == "[train] passes = 6"
     assert found["Train longer"].why == "The validation loss of click was least after the last pass. Others were best earlier: like."
     assert "Train longer" not in steps(shuffled, mine, {}, journal_of({"click": [0.9, 0.7, 0.8]}))
+    most_are_done = journal_of({"click": [0.9, 0.8, 0.7], "like": [0.9, 0.8, 0.85], "share": [0.9, 0.8, 0.85]})
+    assert "Train longer" not in steps(shuffled, mine, {}, most_are_done)
 
 
 def test_trees_that_are_ahead_ask_for_more_training_in_time_order_alone() -> None:

@@ -95,10 +95,13 @@ def _behind_popularity(seen: Seen) -> Iterator[Step]:
 
 
 def _still_learning(seen: Seen) -> Iterator[Step]:
-    """Find objectives that were best after the last of several shuffled passes. Days say nothing of the kind: each is another day."""
+    """Find objectives that were best after the last of several shuffled passes, where no more of the others were best earlier.
+
+    Days say nothing of the kind: each is another day.
+    """
     places = [] if seen.journal is None else [place for place in model_figures.best(seen.journal.curves) if place.unit == "pass"]
     learning, done = ([place.objective for place in places if place.is_last is is_last] for is_last in (True, False))
-    if learning:
+    if learning and len(learning) >= len(done):
         why = f"The validation loss of {_several(learning)} was least after the last pass."
         why += f" Others were best earlier: {_several(done)}." if done else ""
         yield Step("Train longer", why, in_toml=f"[train] passes = {2 * _passes(seen.journal)}")
