@@ -11,8 +11,6 @@ from recsys.options import Options
 
 SamplingWord = Literal["joint", "uniform", "proportional"]
 Frozen = Literal["embeddings", "shared", "experts", "towers"]
-
-
 Auto = Literal["auto"]
 Count = PositiveInt | Auto
 Rate = PositiveFloat | Auto

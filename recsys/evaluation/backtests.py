@@ -17,7 +17,7 @@ from recsys.evaluation.paired import Judged, Paired
 
 @dataclass(frozen=True)
 class Contestants:
-    """Who is compared, name → the places of its runs in a `Paired`: `points` have one run per seed, `baselines` one run alone.
+    """Name who is compared: name → the places of its runs in a `Paired`. `points` have one run per seed, `baselines` one run alone.
 
     Each point is held against the baselines, and each but the first also against the first.
     """

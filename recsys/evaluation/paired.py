@@ -16,7 +16,7 @@ from recsys.evaluation.inputs.slices import splits
 from recsys.evaluation.inputs.targets import Target, targets
 from recsys.evaluation.long_rows import Settings, SplitEvaluation
 from recsys.evaluation.measured import Measured
-from recsys.evaluation.metrics import HEADLINE, METRICS, WITHIN, Metric, is_within_lists, list_metric, main_metric
+from recsys.evaluation.metrics import HEADLINE, IN_GROUPS, METRICS, WITHIN, Metric, is_within_lists, list_metric, main_metric
 from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
 
@@ -107,13 +107,10 @@ def two_questions(objectives: Sequence[Objective]) -> tuple[Judged, ...]:
 
     `one_within` then keeps one of the last two.
     """
-    by_name = {metric.name: metric for metric in METRICS}
     return tuple(
-        Judged(target, by_name[name])
-        for target in targets(objectives)
-        if target.given is None
-        for name in (main_metric(target.objective), *WITHIN, *WITHIN.values())
-        if target.objective.kind in by_name[name].kinds
+        judged
+        for judged in headline(objectives)
+        if judged.target.given is None and judged.metric.name in (main_metric(judged.target.objective), *IN_GROUPS)
     )
 
 

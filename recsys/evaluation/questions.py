@@ -10,10 +10,8 @@ import pyarrow as pa
 
 from recsys import schema
 from recsys.evaluation.measured import Measured
-from recsys.evaluation.metrics import WITHIN
+from recsys.evaluation.metrics import IN_GROUPS
 from recsys.evaluation.paired import Judged, Paired, one_within
-
-_IN_LISTS_OR_USERS = (*WITHIN, *WITHIN.values())
 
 
 def by_question(found: Paired) -> dict[str, Paired]:
@@ -24,7 +22,7 @@ def by_question(found: Paired) -> dict[str, Paired]:
     kept = one_within(found)
     places: dict[str, list[int]] = {schema.WHO: [], schema.WHICH: []}
     for k, judged in enumerate(kept.judged):
-        if judged.metric.name not in _IN_LISTS_OR_USERS:
+        if judged.metric.name not in IN_GROUPS:
             places[schema.WHO].append(k)
         elif all(numbers[k].has_enough_users for numbers in kept.measured):
             places[schema.WHICH].append(k)
@@ -55,7 +53,7 @@ def _is_resampled(measured: Measured) -> bool:
 def _left_out(found: Paired, split: str, confidence: float) -> Iterator[dict[str, Any]]:
     for k, judged in enumerate(found.judged):
         silent = [numbers[k] for numbers in found.measured if not numbers[k].has_enough_users]
-        if silent and judged.metric.name in _IN_LISTS_OR_USERS:
+        if silent and judged.metric.name in IN_GROUPS:
             number = {"objective": judged.objective, "metric": judged.metric.name, "users": found.users[k]}
             reason = silent[0].interval(confidence=confidence, centred=judged.metric.centred).reason
             yield (

@@ -31,7 +31,7 @@ WITH_BASELINES = ("train", "score", "baselines", "calibrate")
 
 @dataclass(frozen=True)
 class Asked:
-    """What is predicted and how it is judged: the first and the last day; metrics as in `judged_by`, or those of `headline`."""
+    """Hold what is predicted, from the first to the last day, and by what it is judged: `metrics` as in `judged_by`, or the headline."""
 
     first: date
     last: date
@@ -190,8 +190,8 @@ def _write(days: Sequence[_Day], judged: Sequence[Judged], asked: Asked, console
     rows = _rows(days, judged, asked)
     job = days[0].runs[0].job
     pipeline = job.pipeline
-    identity = [[name for day in days for name, _ in _named(day)], list(asked.metrics), pipeline.evaluate.model_dump(mode="json")]
-    fingerprint = artifacts.fingerprint(identity)
+    names = [path.parent.name for day in days for _, path in day.scored()]
+    fingerprint = artifacts.fingerprint([names, list(asked.metrics), pipeline.evaluate.model_dump(mode="json")])
     folder = job.folder / BACKTESTS / f"{asked.first}-{len(days)}-{fingerprint[:6]}"
     with locks.locked(job.folder, [folder], wait=True, console=console):  # written in a moment
         artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(rows, path), stage="backtest", fingerprint=fingerprint)
@@ -205,12 +205,6 @@ def _write(days: Sequence[_Day], judged: Sequence[Judged], asked: Asked, console
         console.result(line)
     console.result(f"backtest: {folder / PAGE_FILE}")
     return folder
-
-
-def _named(day: _Day) -> Iterator[tuple[str, Path]]:
-    """Yield the names of the runs behind a day's predictions."""
-    for _, path in day.scored():
-        yield path.parent.name, path
 
 
 def _facts(days: Sequence[_Day], asked: Asked) -> dict[str, str]:

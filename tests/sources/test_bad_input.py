@@ -197,6 +197,14 @@ def test_too_many_unusable_rows_stop_the_run(tmp_path: Path, ingest: Callable) -
     assert ingest(max_bad=0.05).account.quarantined == 7
 
 
+def test_a_file_with_many_bad_rows_is_to_be_mended_and_not_to_be_borne(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log().astype(object)
+    log.loc[30:80, "uid"] = None
+    message = _refused(tmp_path, ingest, "log.csv", log.to_csv(index=False).encode())
+    assert "51 of 200 rows" in message
+    assert "max_bad" not in message
+
+
 def test_infinity_in_parquet_goes_to_quarantine(tmp_path: Path, ingest: Callable) -> None:
     log = make_log()
     log.loc[3, "watch"] = float("inf")

@@ -69,6 +69,7 @@ METRICS = (
 # lists ask the second one alone; where too few lists can tell, the metric within users stands in.
 POOLED = ("auc", "rmse", "xauc")
 WITHIN = {"gauc_list": "gauc", "xgauc_list": "xgauc"}  # within lists → within users
+IN_GROUPS = (*WITHIN, *WITHIN.values())
 HEADLINE = ("auc", "gauc_list", "gauc", "rmse", "xauc", "xgauc_list", "xgauc")
 
 # Metrics of predictions with the propensities of a logging and a target policy. They judge the target policy, not the predictions.
