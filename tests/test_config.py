@@ -208,9 +208,19 @@ EVERY_KIND = (
         (LIKE + "levels = [1, 2]", 'objective.like: found levels with kind = "binary", expected it only with kind = "ordinal"'),
         (WATCH + 'given = "click"', 'objective.watch: found given with kind = "watch_time", expected it only with kind = "binary"'),
         (WATCH + 'loss = "hubr"', "objective.watch.loss: found 'hubr', expected one of squared, huber; did you mean \"huber\"?"),
-        (WATCH + 'method = "wlr"', "objective.watch.method: found 'wlr', expected one of log_squared, weighted_logistic, d2q"),
+        (
+            WATCH + 'method = "wlr"',
+            "objective.watch.method: found 'wlr', expected one of distribution, log_squared, weighted_logistic, d2q",
+        ),
         (WATCH + 'method = "d2q"', 'objective.watch: found method = "d2q" without duration, expected duration = "a column of [features]"'),
-        (WATCH + 'duration = "length"', 'objective.watch: found method = "log_squared" with duration'),
+        (
+            WATCH + 'method = "log_squared"\nduration = "length"',
+            'objective.watch: found method = "log_squared" with duration, expected duration only with method = "distribution" or "d2q"',
+        ),
+        (
+            LIKE + 'duration = "length"',
+            'objective.like: found kind = "binary" with duration, expected duration only with method = "distribution"',
+        ),
         (
             WATCH + 'method = "d2q"\nduration = "length"',
             "objective.watch.duration: found length, expected a column that [features] names under user, item or context",

@@ -12,7 +12,7 @@ watched, it is 0 for nearly all rows. Here the value is the mean label of traini
 Shape letters: B rows, N training rows, J objectives of this loss, A durations, E inner edges, G groups, Q knots of a CDF, P of a map.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -22,13 +22,14 @@ from torch import Tensor
 from recsys import schema
 from recsys.calibration import MOST_BINS, fit_expected
 from recsys.errors import data_error
+from recsys.losses.duration_groups import FEWEST_ROWS, group_edges
+from recsys.losses.knots import between, count, interpolated
 from recsys.losses.loss import Fitted, Loss, Sample, ratio_of_sums, weighted_quantiles
 from recsys.objectives import Objective, durations
 
 GROUPS = 30  # M, the best of {1, 10, 20, 30, 50, 100} in the paper
 KNOTS = 255  # one less than a power of two: a binary search takes 8 steps. Ranks are known to 1/510
 MAP_KNOTS = 63  # likewise; a map has at most MOST_BINS knots, and its last one is repeated
-FEWEST_ROWS = 100  # of a group of its own; with fewer rows it joins a neighbour, or uses the map of all rows
 assert MOST_BINS <= MAP_KNOTS
 
 
@@ -117,7 +118,7 @@ class D2Q(Loss):
                 rows=len(known_N),
                 fix='mend the column, or method = "log_squared"',
             )
-        edges = group_edges(durations_N[known_N], weights_N[known_N])
+        edges = group_edges(durations_N[known_N], weights_N[known_N], GROUPS)
         groups_N = np.where(known_N, np.searchsorted(edges, durations_N), GROUPS)
         self._require_watched(j, edges, groups_N, sample)
         levels_Q = (np.arange(KNOTS) + 0.5) / KNOTS
@@ -153,56 +154,15 @@ class D2Q(Loss):
 
     def _ranks(self, labels: Tensor, groups: Tensor) -> Tensor:
         """Compute Φ_g(y): between two knots on the line through them; for a label that ties with knots, their middle."""
-        below, part = _between(self.knots_JGQ, groups, labels)
-        until = _count(self.knots_JGQ, groups, labels, torch.le)
+        below, part = between(self.knots_JGQ.flatten(0, 1), groups, labels)
+        until = count(self.knots_JGQ.flatten(0, 1), groups, labels, torch.le)
         places = torch.where(until > below, (below + until) / 2, below - 0.5 + part)
         return (places / KNOTS).clamp(0.5 / KNOTS, 1.0 - 0.5 / KNOTS)
 
     def _means(self, ranks: Tensor, groups: Tensor) -> Tensor:
         """Compute E[y | rank, g]: between two knots of the group's map on the line through them, and constant at the map's ends."""
-        below, part = _between(self.ranks_JGP, groups, ranks)
-        means, first = self.means_JGP.flatten(), groups * MAP_KNOTS
-        return torch.lerp(means[first + (below - 1).clamp(min=0)], means[first + below.clamp(max=MAP_KNOTS - 1)], part)
+        return interpolated(self.ranks_JGP.flatten(0, 1), self.means_JGP.flatten(0, 1), groups, ranks)
 
 
 def _places(objectives: Tensor, groups: Tensor) -> Tensor:
     return objectives * (GROUPS + 1) + groups
-
-
-def _between(knots_JGQ: Tensor, groups: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how many of its group's knots lie before each value, and where the value lies between its two neighbouring knots.
-
-    The second number is the part of the way from the last knot before the value to the next knot; it is 0 at the ends.
-    """
-    knots, size = knots_JGQ.flatten(), knots_JGQ.shape[-1]
-    below = _count(knots_JGQ, groups, values, torch.lt)
-    low, high = knots[groups * size + (below - 1).clamp(min=0)], knots[groups * size + below.clamp(max=size - 1)]
-    return below, torch.where(high > low, (values - low) / (high - low), 0.0)
-
-
-def _count(knots_JGQ: Tensor, groups: Tensor, values: Tensor, is_before: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Return how many of its group's knots lie before each value.
-
-    A binary search in all rows at once finds the number, so that the tables are not copied for each row.
-    """
-    knots, size, count = knots_JGQ.flatten(), knots_JGQ.shape[-1], torch.zeros_like(groups)
-    step = (size + 1) // 2
-    while step:
-        count = torch.where(is_before(knots[groups * size + count + step - 1], values), count + step, count)
-        step //= 2
-    return count
-
-
-def group_edges(durations_N: NDArray[np.float64], weights_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return at most GROUPS − 1 ascending inner edges: quantiles of duration, but none that leaves a group fewer than FEWEST_ROWS rows.
-
-    Rows at an edge lie below it. Quantiles repeat where many videos have the same length; such a length is one group.
-    """
-    quantiles = np.unique(weighted_quantiles(durations_N, weights_N, np.arange(1, GROUPS) / GROUPS))
-    below = np.searchsorted(np.sort(durations_N), quantiles, side="right")  # rows at or below each
-    kept, last = [], 0
-    for quantile, count in zip(quantiles, below, strict=True):
-        if count - last >= FEWEST_ROWS and len(durations_N) - count >= FEWEST_ROWS:
-            kept.append(quantile)
-            last = count
-    return np.array(kept)

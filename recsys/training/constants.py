@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.encoding import EncodedDays
-from recsys.losses.d2q import GROUPS
+from recsys.losses import d2q, distribution
 from recsys.objectives import Objective
 
 # Legend: N rows, K objectives.
 
 _ENOUGH = 50  # labels of the rarer class; with so many, the base rate is known to about 14 %
+_BINS = 10  # of a distribution; with fewer its values are coarse
 
 
 def constant_days(days: Sequence[str], counts_of: Callable[[Sequence[str]], NDArray[np.float64]]) -> tuple[str, ...]:
@@ -36,6 +37,7 @@ def rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> ND
     """Return [K], the number of labels that decides how well each objective's constants are known from a day.
 
     - d2q: the labels above 0, divided by the number of its groups.
+    - distribution: the labels above 0, so divided that there are enough where _BINS of its bins are full.
     - Ordinal: all labels except those of the most common level.
     - Binary: the labels of the rarer class. With `given`, only rows on which the given objective happened count, because the base rate is
       taken on these rows.
@@ -48,11 +50,15 @@ def rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> ND
         if objective.given is not None:
             counts_N &= labels_NK[:, names.index(objective.given)] == 1
         known = int(counts_N.sum())
-        if objective.is_probability or objective.kind == "ordinal":
-            _, of_values = np.unique(labels_NK[counts_N, k], return_counts=True)
-            found.append(known - of_values.max(initial=0))
-        elif objective.method == "d2q":
-            found.append(int((labels_NK[counts_N, k] > 0).sum()) / GROUPS)
-        else:
-            found.append(known)
+        watched = int((labels_NK[counts_N, k] > 0).sum())
+        match objective.learned_by:
+            case "binary" | "ordinal":
+                _, of_values = np.unique(labels_NK[counts_N, k], return_counts=True)
+                found.append(known - of_values.max(initial=0))
+            case "d2q":
+                found.append(watched / d2q.GROUPS)
+            case "distribution":
+                found.append(watched * _ENOUGH / (_BINS * distribution.BIN_ROWS))
+            case _:
+                found.append(known)
     return np.array(found, np.float64)

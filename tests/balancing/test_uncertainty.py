@@ -13,7 +13,8 @@ KINDS = {
     "odds": ({"kind": "watch_time", "method": "weighted_logistic"}, True),
     "rating": ({"kind": "regression"}, False),
     "robust": ({"kind": "regression", "loss": "huber"}, False),
-    "seconds": ({"kind": "watch_time"}, False),
+    "bins": ({"kind": "watch_time"}, True),
+    "seconds": ({"kind": "watch_time", "method": "log_squared"}, False),
     "rank": ({"kind": "watch_time", "method": "d2q", "duration": "length"}, False),
 }
 OBJECTIVES = [Objective(name=name, label="x", **about) for name, (about, _) in KINDS.items()]

@@ -16,7 +16,9 @@ OBJECTIVES = (
     Objective(name="squared", kind="regression", label="x"),
     Objective(name="d2q_of_song", kind="watch_time", method="d2q", duration="song_length", label="x"),
     Objective(name="hide", label="x"),
-    Objective(name="log_squared", kind="watch_time", label="x"),
+    Objective(name="log_squared", kind="watch_time", method="log_squared", label="x"),
+    Objective(name="distribution", kind="watch_time", label="x"),
+    Objective(name="distribution_by_length", kind="watch_time", duration="song_length", label="x"),
 )
 NAMES = tuple(objective.name for objective in OBJECTIVES)
 
@@ -38,6 +40,8 @@ def labels(rng, rows, *, holes=0.2):
         "d2q_of_song": watched[:, 1] * (rng.random(rows) < 0.9),
         "log_squared": watched[:, 0] * click,
         "weighted_logistic": watched[:, 0] * click,
+        "distribution": watched[:, 0] * click,
+        "distribution_by_length": watched[:, 1] * (rng.random(rows) < 0.9),
         "huber": rng.lognormal(1.0, 1.0, rows),
         "squared": rng.normal(3.0, 2.0, rows),
         "stars": rng.choice([1, 2, 3, 4, 5], rows, p=[0.1, 0.05, 0.15, 0.4, 0.3]),

@@ -7,8 +7,8 @@ from safetensors.torch import load, save
 
 from recsys.calibration import maps
 from recsys.errors import DataError
-from recsys.losses import LOSSES, ObjectiveLosses, d2q
-from recsys.objectives import Objective
+from recsys.losses import LOSSES, ObjectiveLosses, d2q, distribution, duration_groups
+from recsys.objectives import Objective, durations
 from recsys.predictions import value_names
 from tests.losses.samples import NAMES, OBJECTIVES, labels
 
@@ -62,7 +62,7 @@ def outputs():
 
 
 def tolerance(k):
-    return 2e-3 if NAMES[k] in SMOOTHED else 1e-9
+    return 2e-3 if NAMES[k] in SMOOTHED else 1e-7 if OBJECTIVES[k].learned_by == "distribution" else 1e-9  # thresholds are float32
 
 
 @objectives
@@ -95,7 +95,7 @@ def test_smeared_values_add_up_to_the_labels_whatever_was_learned(rng, weighted)
     feed = Feed(rng, weighted=weighted)
     outputs_NK = torch.randn(N, K, dtype=torch.float64)
     feed.losses.fit_smearing(outputs_NK.numpy(), *feed.arrays)
-    smeared = [k for k, name in enumerate(NAMES) if name in ("huber", "log_squared", "weighted_logistic", "d2q", "d2q_of_song")]
+    smeared = [k for k, name in enumerate(NAMES) if OBJECTIVES[k].learned_by == "huber" or OBJECTIVES[k].kind == "watch_time"]
     np.testing.assert_allclose(feed.mean_values(outputs_NK)[smeared], feed.mean_labels()[smeared], rtol=1e-9)
 
 
@@ -153,8 +153,10 @@ def test_nothing_observed_is_a_loss_of_exactly_zero(feed, outputs, k, how):
 
 
 def test_a_weight_of_two_is_a_row_said_twice(rng, monkeypatch):
-    """In the constants, in the losses and in what makes sums agree. Only D2Q's bins, and which group is too small, are a matter of rows."""
-    monkeypatch.setattr(d2q, "FEWEST_ROWS", 1)
+    """In the constants, in the losses and in what makes sums agree. Only the number of bins and which group is too small go by rows."""
+    for module in (d2q, distribution, duration_groups):
+        monkeypatch.setattr(module, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(distribution, "BIN_ROWS", 1)
     monkeypatch.setattr(maps, "MOST_BINS", 5)
     monkeypatch.setattr(maps, "BIN_ROWS", 1)
     labels_NK, durations_NA = labels(rng, 2000)
@@ -203,13 +205,13 @@ def test_gradients_are_those_of_differences(rng):
     losses = feed.losses.double()
     labels_BK, durations_BA, weights_B = feed.first(6)
     outputs_BK = torch.randn(6, K, dtype=torch.float64, requires_grad=True)
-    (cuts_JC,) = losses.parameters()
+    names = [name for name, _ in losses.named_parameters()]
 
-    def loss(outputs_BK, cuts_JC):
-        changed = {"methods.ordinal.cuts_JC": cuts_JC}
+    def loss(outputs_BK, *thresholds):
+        changed = dict(zip(names, thresholds, strict=True))
         return torch.func.functional_call(losses, changed, (outputs_BK, labels_BK, durations_BA, weights_B))[0]
 
-    assert torch.autograd.gradcheck(loss, (outputs_BK, cuts_JC))
+    assert torch.autograd.gradcheck(loss, (outputs_BK, *losses.parameters()))
 
 
 @pytest.mark.parametrize("extreme", [30.0, 200.0, 1e4])
@@ -247,7 +249,7 @@ def test_the_order_of_objectives_means_nothing(feed, outputs):
     labels_BK, durations_BA, _ = feed.first(B)
     order = np.random.default_rng(2).permutation(K)
     others = [OBJECTIVES[k] for k in order]
-    swap = [1, 0] if next(o.name for o in others if o.duration) == "d2q_of_song" else [0, 1]
+    swap = [1, 0] if durations(others)[0] == "song_length" else [0, 1]
     other = ObjectiveLosses.fit(others, feed.labels_NK[:, order], feed.durations_NA[:, swap])
     torch.testing.assert_close(
         other(outputs[:, order], labels_BK[:, order], durations_BA[:, swap])[0], feed.losses(outputs, labels_BK, durations_BA)[0][order]
@@ -278,8 +280,8 @@ def test_saved_and_loaded_into_a_fresh_one_it_says_the_same_bits(feed, outputs):
 
 
 def test_the_only_parameters_are_thresholds(feed):
-    assert [name for name, _ in feed.losses.named_parameters()] == ["methods.ordinal.cuts_JC"]
-    assert not list(ObjectiveLosses([o for o in OBJECTIVES if o.kind != "ordinal"]).parameters())
+    assert [name for name, _ in feed.losses.named_parameters()] == ["methods.distribution.cuts_JGC", "methods.ordinal.cuts_JC"]
+    assert not list(ObjectiveLosses([o for o in OBJECTIVES if o.learned_by not in ("ordinal", "distribution")]).parameters())
 
 
 def test_durations_that_are_needed_and_not_given_are_an_error(feed, outputs):
@@ -308,7 +310,13 @@ def test_an_objective_without_training_labels_is_an_error(feed):
         ({}, [0, 1], [0.5, -1], "found -1, 0.5, expected 0 or 1 \\(binary\\); 2 of 4 rows"),
         ({"kind": "regression"}, [-3, 2.5], [np.inf], "found inf, expected a finite number \\(regression\\); 1 of 3 rows"),
         ({"kind": "regression", "loss": "huber"}, [-3, 2.5], [np.inf], "found inf, expected a finite number"),
-        ({"kind": "watch_time"}, [0, 9], [-0.1, np.inf], "found -0.1, inf, expected a finite number of 0 or more \\(watch_time\\)"),
+        ({"kind": "watch_time"}, [0, 9], [-0.1], "found -0.1, expected a finite number of 0 or more"),
+        (
+            {"kind": "watch_time", "method": "log_squared"},
+            [0, 9],
+            [-0.1, np.inf],
+            "found -0.1, inf, expected a finite number of 0 or more \\(watch_time\\)",
+        ),
         ({"kind": "watch_time", "method": "weighted_logistic"}, [0, 9], [-0.1], "found -0.1, expected a finite number of 0 or more"),
         ({"kind": "watch_time", "method": "d2q", "duration": "length"}, [0, 9], [-0.1], "found -0.1, expected a finite number of 0 or "),
         ({"kind": "ordinal", "levels": (0.1, 2)}, [0.1, 2], [1, 3, 3], "found 1, 3, expected one of 0.1, 2 \\(ordinal\\)"),

@@ -5,7 +5,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from recsys.losses import ObjectiveLosses
-from recsys.losses.ordinal import _log1mexp_of_exp
+from recsys.losses.cumulative import log1mexp_of_exp
 from recsys.objectives import Objective
 
 STARS = Objective(name="stars", kind="ordinal", levels=(1, 2, 3), label="x")
@@ -105,7 +105,7 @@ def test_a_narrow_level_far_away_has_a_probability_all_the_same(output, gap):
 
 def test_thresholds_that_came_together_stay_finite():
     log_gaps = torch.tensor([-500.0, -90.0, -10.001, -9.999, 0.0, 6.0], requires_grad=True)
-    ours = _log1mexp_of_exp(log_gaps)
+    ours = log1mexp_of_exp(log_gaps)
     gaps = np.exp(log_gaps.detach().double().numpy())  # 7e-218 of the first
     np.testing.assert_allclose(ours.detach(), np.log(-np.expm1(-gaps)), rtol=1e-5, atol=1e-7)
     ours.sum().backward()

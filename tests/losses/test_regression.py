@@ -10,7 +10,7 @@ from recsys.objectives import Objective
 
 SQUARED = Objective(name="rating", kind="regression", label="x")
 HUBER = Objective(name="rating", kind="regression", label="x", loss="huber")
-LOG_SQUARED = Objective(name="watch", kind="watch_time", label="x")
+LOG_SQUARED = Objective(name="watch", kind="watch_time", method="log_squared", label="x")
 
 
 def column(values):

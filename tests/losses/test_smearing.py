@@ -55,7 +55,7 @@ def test_no_prediction_goes_far_beyond_the_longest_label_seen() -> None:
     """An output of ten standard deviations is the longest training label, times the smearing factor; the others stay as they are."""
     rng = np.random.default_rng(2)
     labels = rng.gamma(0.5, 20, (500, 1))
-    losses = ObjectiveLosses.fit([Objective(name="watch", kind="watch_time", label="x")], labels)
+    losses = ObjectiveLosses.fit([Objective(name="watch", kind="watch_time", method="log_squared", label="x")], labels)
     outputs = rng.normal(size=(500, 1))
     losses.fit_smearing(outputs, labels)
     smear = losses.methods["log_squared"].smear_J.item()

@@ -282,7 +282,7 @@ def test_objectives_say_their_kind_and_conditional_forms_stand_beside_them(shown
     text = " ".join(re.sub(r"<[^>]+>", " ", table).split())
     assert "like binary given click satisfaction liked = 1 higher 1 1 0.2" in text
     assert "like|click binary satisfaction like, given click higher 0.5" in text
-    assert "watch watch_time log_squared engagement" in text
+    assert "watch watch_time distribution engagement" in text
     assert "survey ordinal levels 1, 2, 3 satisfaction" in text
     rows = pq.read_table(shown / "predictions.parquet").to_pandas()
     of_test = rows[(rows["split"] == "test") & (rows["label.click"] == 1)]

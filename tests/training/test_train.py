@@ -22,6 +22,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.models import Ranker
 from recsys.scoring import load
 from recsys.scoring.member import Outputs
+from recsys.scoring.model_folder import read_model
 from recsys.training import descend, loop, observe
 
 from .conftest import DAYS, Said, Toy, encoded_of, journal, pipeline_of, run_train, tables, true_logit, with_label
@@ -209,12 +210,11 @@ def test_smearing_is_fitted_on_the_last_rows_only(toy: Toy, tmp_path: Path, monk
     monkeypatch.setattr(observe, "PREDICTION_ROWS", 200)
     monkeypatch.setattr(observe, "_SMEARING_BATCHES", 3)
     run_train(pipeline_of(train={"refit": False}), toy.encoded, tmp_path / "run")
-    raw = seen[3].raw_NK.double().numpy()[:, 1]
-    assert len(raw) == 500
-    weights = load_file(tmp_path / "run/model/model.safetensors")
-    mean, std, smear = (weights[f"member.0.losses.methods.log_squared.{name}_J"].item() for name in ("mean", "std", "smear"))
+    raw_NK = seen[3].raw_NK
+    assert len(raw_NK) == 500
     watched = np.concatenate([toy.tables[day]["label.watch"].to_numpy() for day in DAYS[:3]])[400:]
-    assert np.maximum(smear * np.exp(raw * std + mean) - 1, 0).sum() == pytest.approx(watched.sum(), rel=1e-5)
+    losses = read_model(tmp_path / "run/model").members[0].losses
+    assert losses.values(raw_NK)[:, 1].sum().item() == pytest.approx(watched.sum(), rel=1e-5)
 
 
 def test_equal_seeds_give_equal_bytes_and_the_callers_random_state_stays(plain_run: Path, trained: Trained) -> None:

@@ -128,7 +128,7 @@ def test_what_is_an_objectives_goes_by_its_name(first: Path, other: Toy) -> None
     assert torch.equal(now["ranker.bias_tower.tables.position"][:, 1:], theirs["ranker.bias_tower.tables.position"])
     assert torch.equal(now["losses.start_K"][1:], theirs["losses.start_K"])
     assert now["losses.start_K"][0] == before["losses.start_K"][0]
-    assert torch.equal(now["losses.methods.log_squared.smear_J"], theirs["losses.methods.log_squared.smear_J"])
+    assert torch.equal(now["losses.methods.distribution.corrected_JP"], theirs["losses.methods.distribution.corrected_JP"])
 
 
 def test_devices_go_by_name(first: Path, other: Toy) -> None:
@@ -376,7 +376,7 @@ def test_another_share_of_the_inputs_is_refused(other: Toy, tmp_path: Path) -> N
 def test_a_kind_of_label_that_the_first_run_did_not_have_is_fresh(other: Toy, tmp_path: Path) -> None:
     first = _first(tmp_path, {}, objectives=OBJECTIVES[:1])
     now, before, _ = _started(_pipeline(first), other.encoded, first)
-    assert torch.equal(now["losses.methods.log_squared.smear_J"], before["losses.methods.log_squared.smear_J"])
+    assert torch.equal(now["losses.methods.distribution.corrected_JP"], before["losses.methods.distribution.corrected_JP"])
     assert now["losses.start_K"][1] == read_model(first / "model").members[0].losses.start_K[0]  # click
 
 

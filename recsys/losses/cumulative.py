@@ -1,0 +1,51 @@
+"""Cumulative logits: one output and ascending thresholds give a probability for each of L levels.
+
+McCullagh (JRSS B 1980), the proportional-odds model: thresholds θ_1 < … < θ_C cut the line on which the output o lies into C + 1 levels,
+
+    P(above level c) = σ(o − θ_c),   P(level l) = σ(o − θ_l) − σ(o − θ_{l+1}),   θ_0 = −∞, θ_L = ∞.
+
+Thresholds are learned as the first one and the logs of the gaps between neighbours, so that they stay in order.
+
+Shape letters: `…` any axes in front, C thresholds, L = C + 1 levels.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+_NARROW = -10.0  # log of a gap
+
+
+def parameters_at(rates_L: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the parameters [C] of the thresholds at which an output of 0 gives these probabilities, each above 0."""
+    until_C, beyond_C = np.cumsum(rates_L)[:-1], np.cumsum(rates_L[::-1])[::-1][1:]
+    thresholds_C = np.log(until_C) - np.log(beyond_C)
+    return np.concatenate([thresholds_C[:1], np.log(np.diff(thresholds_C))])
+
+
+def log_probabilities(outputs: Tensor, parameters: Tensor, is_level: Tensor) -> Tensor:
+    """Return log P of each level, [..., L], from outputs [...] and thresholds' parameters [..., C]. Where not `is_level` it is −∞.
+
+    `is_level` [..., L] is true for the first level and for some that follow it without a gap. The axes in front broadcast.
+
+    σ(a) − σ(b) = σ(a) · σ(−b) · (1 − exp(−(a − b))): this avoids the difference of two numbers near 1. The last factor depends only on
+    the gap.
+    """
+    parameters = parameters.to(outputs.dtype)
+    thresholds = torch.cat([parameters[..., :1], parameters[..., 1:].exp()], -1).cumsum(-1)
+    above = outputs[..., None] - thresholds
+    over = F.pad(F.logsigmoid(above), (1, 0))
+    under = F.pad(F.logsigmoid(-above).masked_fill(~is_level[..., 1:], 0.0), (0, 1))
+    between = F.pad(log1mexp_of_exp(parameters[..., 1:]).masked_fill(~is_level[..., 2:], 0.0), (1, 1))
+    return (over + under + between).masked_fill(~is_level, -torch.inf)
+
+
+def log1mexp_of_exp(log_gaps: Tensor) -> Tensor:
+    """Compute log(1 − exp(−gap)) of gap = exp(log_gap).
+
+    Where the gap is small, the result is log_gap − gap/2, which is finite even where exp(log_gap) is 0.
+    """
+    wide = (-torch.expm1(-log_gaps.clamp(min=_NARROW).exp())).log()
+    return torch.where(log_gaps < _NARROW, log_gaps - log_gaps.exp() / 2, wide)

@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, logit
+
+from recsys.losses import ObjectiveLosses, distribution
+from recsys.objectives import Objective
+
+WATCH = Objective(name="watch", kind="watch_time", label="x")
+BY_LENGTH = Objective(name="watch", kind="watch_time", label="x", duration="length")
+
+
+def fit(labels, durations=None, *, objective=None):
+    objective = objective or (WATCH if durations is None else BY_LENGTH)
+    columns = None if durations is None else np.asarray(durations, np.float64)[:, None]
+    return ObjectiveLosses.fit([objective], np.asarray(labels, np.float64)[:, None], columns).double()
+
+
+def tensors(*columns):
+    return tuple(None if column is None else torch.tensor(np.asarray(column, np.float64))[:, None] for column in columns)
+
+
+def predicted(losses, outputs, durations=None):
+    return losses.values(*tensors(outputs, durations))[:, 0].numpy()
+
+
+def loss(losses, outputs, labels, durations=None):
+    """In nats, not in units of the best constant's."""
+    return float(losses(*tensors(outputs, labels, durations))[0][0].detach() * losses.scale_K[0])
+
+
+def smear(losses, outputs, labels, durations=None):
+    columns = (np.asarray(outputs, np.float64)[:, None], np.asarray(labels, np.float64)[:, None])
+    losses.fit_smearing(*columns, None if durations is None else np.asarray(durations, np.float64)[:, None])
+
+
+def test_by_hand(monkeypatch):
+    """Labels 0 (twice), 3 and 5, a bin each: an output of 0 gives their shares, one of log 2 doubles the odds of being beyond each edge."""
+    monkeypatch.setattr(distribution, "BIN_ROWS", 1)
+    losses = fit([0, 0, 3, 5])
+    assert loss(losses, [0.0], [0.0]) == pytest.approx(np.log(2))
+    assert loss(losses, [0.0], [5.0]) == pytest.approx(np.log(4))
+    beyond = np.array([2 / 3, 2 / 5])  # odds of 1 : 1 and 1 : 3, doubled
+    shares = np.array([1 - beyond[0], beyond[0] - beyond[1], beyond[1]])
+    for label, share in zip([0.0, 3.0, 5.0], shares, strict=True):
+        assert loss(losses, [np.log(2)], [label]) == pytest.approx(-np.log(share), rel=1e-6)
+    assert predicted(losses, [0.0, np.log(2)]) == pytest.approx([2.0, shares @ [0, 3, 5]], rel=1e-6)
+
+
+def test_of_few_different_watch_times_it_is_the_ordinal_loss(rng):
+    """The two share no line above the formula itself: levels against bins, whose thresholds are given the same numbers."""
+    levels = (0.0, 2.0, 7.0, 30.0)
+    labels, outputs = rng.choice(levels, 3000, p=[0.6, 0.2, 0.1, 0.1]), rng.normal(size=3000)
+    ours = fit(labels)
+    stars = ObjectiveLosses.fit([Objective(name="stars", kind="ordinal", levels=levels, label="x")], labels[:, None]).double()
+    with torch.no_grad():
+        stars.methods["ordinal"].cuts_JC[0].copy_(ours.methods["distribution"].cuts_JGC[0, -1, :3])
+    assert loss(ours, outputs, labels) == pytest.approx(loss(stars, outputs, labels), rel=1e-9)
+    np.testing.assert_allclose(predicted(ours, outputs), predicted(stars, outputs), rtol=1e-6)
+
+
+class Feed:
+    """A feed whose truth is known: a latent u moves the odds of watching beyond any time, and half are watched to no end.
+
+    P(y > t | u) = σ(u − θ(t)), θ(t) = log(t / 10) for t > 0: y = 10 · exp(u + logistic noise), cut off at `least` below and at 600 above.
+    """
+
+    def __init__(self, rng, rows=40_000, least=4.0):
+        self.u = rng.normal(size=rows) - 1
+        self.labels = self._watched(self.u, rng.logistic(size=rows), least)
+        noise = logit((np.arange(2000) + 0.5) / 2000)
+        grid = np.linspace(-6, 5, 221)
+        self.truth = np.interp(self.u, grid, [self._watched(u, noise, least).mean() for u in grid])
+
+    def _watched(self, u, noise, least):
+        seconds = np.minimum(10 * np.exp(u + noise), 600.0)
+        return np.where(seconds < least, 0.0, seconds)
+
+
+def test_what_knows_the_truth_predicts_its_means_and_nothing_has_a_lower_loss(rng):
+    feed, new = Feed(rng), Feed(rng)
+    losses = fit(feed.labels)
+    # Thresholds start at the shares of all rows. They are learned, here alone, with the true u as the output.
+    optimiser = torch.optim.LBFGS(losses.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimiser.zero_grad()
+        lost = losses(*tensors(feed.u, feed.labels))[0].sum()
+        lost.backward()
+        return lost
+
+    optimiser.step(closure)
+    edges = losses.methods["distribution"].edges_JGC[0, -1].numpy()
+    learned = losses.methods["distribution"].cuts_JGC[0, -1].detach().numpy()
+    thresholds = np.cumsum([learned[0], *np.exp(learned[1:])])
+    inner = edges > 4.0  # the edge 0 stands for the cut at 4 s
+    np.testing.assert_allclose(thresholds[0], np.log(4 / 10), atol=0.05)
+    np.testing.assert_allclose(thresholds[inner], np.log(edges[inner] / 10), atol=0.25)
+    smear(losses, feed.u, feed.labels)
+    values = predicted(losses, new.u)
+    assert values.mean() == pytest.approx(new.labels.mean(), rel=0.03)
+    assert np.sqrt(np.mean((values - new.truth) ** 2)) < 0.08 * new.truth.std()
+    best = loss(losses, new.u, new.labels)
+    for worse in (0.8 * new.u, 1.2 * new.u, new.u + 0.2, new.u - 0.2):
+        assert loss(losses, worse, new.labels) > best
+
+
+def test_without_a_length_the_order_is_the_output_s(rng):
+    feed = Feed(rng, rows=5000)
+    losses = fit(feed.labels)
+    smear(losses, feed.u, feed.labels)
+    steps = np.diff(predicted(losses, np.linspace(-4, 3, 400)))
+    assert (steps >= 0).all()
+    assert (steps > 0).mean() > 0.95
+
+
+def test_another_unit_changes_no_loss_and_multiplies_every_value(rng):
+    """Log-squared losses of seconds and of milliseconds are two losses: log(1 + y) puts zeros at another distance."""
+    feed = Feed(rng, rows=4000)
+    seconds, milliseconds = fit(feed.labels), fit(1000 * feed.labels)
+    for losses, labels in ((seconds, feed.labels), (milliseconds, 1000 * feed.labels)):
+        smear(losses, feed.u, labels)
+    assert loss(seconds, feed.u, feed.labels) == pytest.approx(loss(milliseconds, feed.u, 1000 * feed.labels), rel=1e-9)
+    np.testing.assert_allclose(predicted(milliseconds, feed.u), 1000 * predicted(seconds, feed.u), rtol=1e-9)
+
+
+class Lengths:
+    """Videos of 30 s and of 300 s, watched up to a share that does not depend on the length; of each tenth the length is missing."""
+
+    def __init__(self, rng, rows=6000):
+        self.u = rng.normal(size=rows)
+        true = rng.choice([30.0, 300.0], rows)
+        self.labels = true * expit(self.u + rng.logistic(size=rows))
+        self.durations = np.where(np.arange(rows) % 10 == 0, np.nan, true)
+
+
+def test_with_a_length_an_output_means_the_same_at_any_length(rng):
+    feed = Lengths(rng)
+    losses = fit(feed.labels, feed.durations)
+    smear(losses, feed.u, feed.labels, feed.durations)
+    for u in (-1.0, 0.0, 1.0):
+        short, long, missing = predicted(losses, [u] * 3, [30.0, 300.0, np.nan])
+        assert long == pytest.approx(10 * short, rel=0.15)
+        assert short < missing < long
+    of_length, plain = predicted(losses, feed.u, feed.durations), fit(feed.labels)
+    smear(plain, feed.u, feed.labels)
+    error, plain_error = (np.mean((values - feed.labels) ** 2) for values in (of_length, predicted(plain, feed.u)))
+    assert error < 0.5 * plain_error
+
+
+def test_a_length_not_met_is_that_of_its_neighbours(rng):
+    feed = Lengths(rng)
+    losses = fit(feed.labels, feed.durations)
+    found = predicted(losses, [0.3] * 5, [1.0, 30.0, 100.0, 300.0, 9e9])
+    assert found[0] == found[1]
+    assert found[2] == found[3] == found[4]
+
+
+@pytest.mark.parametrize(("missing", "own"), [(99, False), (100, True)])
+def test_rows_without_a_length_have_bins_of_their_own_where_they_are_enough(missing, own):
+    labels = np.append(np.tile([0.0, 60.0], 500), np.tile([0.0, 2.0], missing)[:missing])
+    durations = np.append(np.full(1000, 90.0), np.full(missing, np.nan))
+    assert (predicted(fit(labels, durations), [5.0], [np.nan])[0] < 3) == own
+
+
+@pytest.mark.parametrize("label", [0.0, 0.7, 30.0])
+def test_a_label_that_never_varies_is_predicted_as_it_is(label):
+    losses = fit(np.full(1000, label))
+    assert predicted(losses, [-3.0, 0.0, 8.0]) == pytest.approx([label] * 3)
+    assert losses(*tensors([2.0], [label]))[0].tolist() == [0.0]
+    smear(losses, np.linspace(-1, 1, 1000), np.full(1000, label))
+    assert predicted(losses, [-3.0, 0.0, 8.0]) == pytest.approx([label] * 3)
+
+
+@pytest.mark.parametrize(("watched", "bins"), [(0, 1), (1, 2), (39, 2), (40, 3), (100, 6), (5000, distribution.BINS)])
+def test_each_bin_of_watched_rows_has_rows_enough(rng, watched, bins):
+    labels = np.append(np.zeros(200), rng.exponential(30, watched))
+    edges = distribution.bin_edges(labels, np.ones(len(labels)))
+    assert len(edges) == bins - 1
+    counts = np.bincount(np.searchsorted(edges, labels))
+    assert counts[0] == 200
+    assert counts[1:].sum() == watched
+    assert watched < distribution.BIN_ROWS or counts[1:].min() >= distribution.BIN_ROWS
+
+
+def test_a_watch_time_of_many_rows_is_a_bin(rng):
+    """Half are watched to the end: the quantiles there are one edge, and the last bin is not empty."""
+    labels = np.where(rng.random(4000) < 0.5, 60.0, rng.uniform(1, 60, 4000))
+    edges = distribution.bin_edges(labels, np.ones(4000))
+    assert edges[0] > 0  # no row is unwatched
+    assert edges[-1] < 60.0
+    assert (np.bincount(np.searchsorted(edges, labels)) > 0).all()
+    losses = fit(labels)
+    assert predicted(losses, [0.0]) == pytest.approx([labels.mean()])
