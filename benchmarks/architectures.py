@@ -61,7 +61,7 @@ class Step:
         losses = ObjectiveLosses.fit(OBJECTIVES, random_batch(1000).labels.numpy())
         self.member = Member(build(options, layout(), OBJECTIVES, losses.start_K, 1), losses)
         self.balancer = balancing.build(config.Balance(), OBJECTIVES)
-        self.optimisers = optimisers(self.member, config.Train())
+        self.optimisers = optimisers(self.member, config.Train(), learning_rate=0.002)
 
     def __call__(self, batch: Batch) -> None:
         output = self.member.ranker(batch, position="logged")

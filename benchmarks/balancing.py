@@ -73,7 +73,7 @@ def state_of(method: str, objectives: tuple[Objective, ...], table_rows: int) ->
     losses = ObjectiveLosses.fit(objectives, random_batch(1000, len(objectives), table_rows, 0).labels.numpy())
     member = Member(build(options, layout(objectives, table_rows), objectives, losses.start_K, 1), losses)
     balancer = balancing.build(config.Balance.model_validate({"method": method}), objectives)
-    return State(member, balancer, *optimisers(member, config.Train()), Place())
+    return State(member, balancer, *optimisers(member, config.Train(), learning_rate=0.002), Place())
 
 
 def layout(objectives: tuple[Objective, ...], table_rows: int) -> Layout:

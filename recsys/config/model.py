@@ -7,6 +7,8 @@ from pydantic import Field, PositiveInt
 from recsys.config.architectures import Architectures, Share
 from recsys.options import OneOf
 
+MEMBERS, MEMBER_ROWS = 4, 300_000
+
 
 class Model(Architectures):
     """The frame in which all architectures are compared, and the options of each architecture in a table of its own."""
@@ -18,8 +20,10 @@ class Model(Architectures):
         default=None,
         description="Multiplications per row, over all objectives and members, to which widths are scaled; without it: widths as given.",
     )
-    members: PositiveInt = Field(
-        default=1, description="Number of ensemble members, which differ by their seed; a prediction is the mean of theirs."
+    members: PositiveInt | Literal["auto"] = Field(
+        default="auto",
+        description="Number of ensemble members, which differ by their seed; a prediction is the mean of theirs. `auto`: 4 up to 300,000"
+        " training rows, 1 beyond (docs/training.md).",
     )
     input_share: float = Field(
         default=1.0,
@@ -48,3 +52,13 @@ class Model(Architectures):
     position_dropout: Share = Field(
         default=0.1, description="Probability that a row loses its position, and independently its device, in a training step."
     )
+
+    @property
+    def most_members(self) -> int:
+        """The number of members; where it is "auto", the largest that it can be."""
+        return MEMBERS if self.members == "auto" else self.members
+
+    def settled(self, rows: int) -> "Model":
+        """Return the model with its number of members for so many training rows."""
+        members = (MEMBERS if rows <= MEMBER_ROWS else 1) if self.members == "auto" else self.members
+        return self.model_copy(update={"members": members})

@@ -140,11 +140,11 @@ def _write(runs: Sequence[Run], rows: Sequence[dict[str, Any]], found: evaluatio
 
 def _facts(runs: Sequence[Run], names: Sequence[str]) -> dict[str, str]:
     job, seeds = runs[-1].job, sorted({run.seed for run in runs})
-    members = job.pipeline.model.members
     pipeline, inside = job.pipeline, report.read_inside(job.run / MODEL / INSIDE)
+    members = pipeline.model.members if inside is None else inside.members
     return {
         "Objectives": ", ".join(names),
-        "Model": f"{pipeline.model.architecture}, {members} ensemble member{'s' * (members > 1)}, the same in all runs",
+        "Model": f"{pipeline.model.architecture}, {members} ensemble member{'s' * (members != 1)}, the same in all runs",
         "Multiplications per row": "not known" if inside is None else f"{inside.multiplications:,} in every run",
         "Balancing": pipeline.balance.method,
         "Training": f"{pipeline.train.order} order, the same options in all runs",

@@ -48,7 +48,7 @@ def read_variants(path: Path, overrides: Sequence[str], choices: Sequence[Choice
 
 def seeds_from(variants: Sequence[Variant], count: int) -> list[int]:
     """Return `count` seeds from the first variant's own on, so far apart that each member of each run has a seed of its own."""
-    step = max(variant.pipeline.model.members for variant in variants)
+    step = max(variant.pipeline.model.most_members for variant in variants)
     return [variants[0].pipeline.seed + place * step for place in range(count)]
 
 

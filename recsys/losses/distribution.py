@@ -24,13 +24,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys.calibration import MOST_BINS, fit_expected
-from recsys.losses.cumulative import log_probabilities, parameters_at
+from recsys.losses.cumulative import log_probabilities, log_probability, parameters_at
 from recsys.losses.duration_groups import FEWEST_ROWS, group_edges
-from recsys.losses.knots import interpolated
+from recsys.losses.knots import count, interpolated
 from recsys.losses.loss import Fitted, Loss, Sample, weighted_quantiles
 from recsys.objectives import Objective, durations
 
-BINS = 32
+BINS = 32  # its edges are one less: a binary search takes 5 steps
 BIN_ROWS = 20  # at least, in a bin of watched rows; with fewer watched rows there are fewer bins
 GROUPS = 8
 MAP_KNOTS = 63  # one less than a power of two; a map has at most MOST_BINS knots and two ends, and its last one is repeated
@@ -138,21 +138,21 @@ class Distribution(Loss):
 
     def _surprise(self, outputs_B: Tensor, labels_B: Tensor, groups_B: Tensor, j: int) -> Tensor:
         """Return −log P(bin of the label) of objective j, [B]."""
-        bins_B1 = (labels_B.double()[:, None] > self.edges_JGC[j, groups_B]).sum(1, keepdim=True)
-        return -self._log_probabilities(outputs_B, groups_B, j).gather(1, bins_B1).squeeze(1)
+        bins_B = count(self.edges_JGC[j], groups_B, labels_B.double(), torch.lt)
+        return -log_probability(outputs_B, groups_B, bins_B, self.cuts_JGC[j], self._is_bin(j))
 
     def _expected(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return Σ_b P(b) · ȳ_b, [B, J]."""
         columns = []
         for j in self._places():
             groups_B = self._groups(j, outputs_BJ, durations_BA)
-            columns.append((self._log_probabilities(outputs_BJ[:, j], groups_B, j).exp() * self.means_JGL[j, groups_B]).sum(1))
+            log_BL = log_probabilities(outputs_BJ[:, j], self.cuts_JGC[j, groups_B], self._is_bin(j)[groups_B])
+            columns.append((log_BL.exp() * self.means_JGL[j, groups_B]).sum(1))
         return torch.stack(columns, 1)
 
-    def _log_probabilities(self, outputs_B: Tensor, groups_B: Tensor, j: int) -> Tensor:
-        """Return log P of each bin, [B, L]; −inf beyond a group's last bin."""
-        is_bin_GL = F.pad(self.edges_JGC[j].isfinite(), (1, 0), value=True)
-        return log_probabilities(outputs_B, F.embedding(groups_B, self.cuts_JGC[j]), is_bin_GL[groups_B])
+    def _is_bin(self, j: int) -> Tensor:
+        """Return which of its BINS bins each group has, [G, L]."""
+        return F.pad(self.edges_JGC[j].isfinite(), (1, 0), value=True)
 
     def _groups(self, j: int, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return the group of each row for objective j, [B]."""

@@ -32,13 +32,14 @@ def sized(options: Model, layout: Layout, objectives: Sequence[Objective], *, ar
     """
     if options.budget_macs is None:
         return options
-    budget = options.budget_macs // options.members
+    members = _members(options)
+    budget = options.budget_macs // members
     widths = _Widths.of(options)
     shape = layout.model_copy(update={"num_rows": 1})  # an embedding table costs no multiplication, but takes time to draw
     row, starts_K = _row_of_zeros(layout), torch.zeros(len(objectives))
 
     # A member's seed chooses its inputs. The choice changes the cost only where an architecture reads the entities' inputs separately.
-    seeds = range(seed, seed + options.members) if options.input_share < 1 and architecture.reads_priors else [seed]
+    seeds = range(seed, seed + members) if options.input_share < 1 and architecture.reads_priors else [seed]
 
     @cache
     def cost(sizes: tuple[int, ...]) -> int:
@@ -129,10 +130,16 @@ def _row_of_zeros(layout: Layout) -> Batch:
     )
 
 
+def _members(options: Model) -> int:
+    """Return the number of members that share the budget. Where it is still "auto", the model is one net by itself."""
+    return 1 if options.members == "auto" else options.members
+
+
 def _too_little(options: Model, least: int) -> str:
-    members = f" ({options.members} ensemble members of {least:,})" if options.members > 1 else ""
+    members = _members(options)
+    of_each = f" ({members} ensemble members of {least:,})" if members > 1 else ""
     return (
-        f"model.budget_macs: found {options.budget_macs:,}, expected at least {least * options.members:,}{members}, which"
+        f"model.budget_macs: found {options.budget_macs:,}, expected at least {least * members:,}{of_each}, which"
         f" {options.architecture} takes at its narrowest. Fix: raise it, or lower what it does not scale: model.cross_rank, d_tower,"
         " d_attention"
     )

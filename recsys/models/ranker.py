@@ -45,7 +45,7 @@ class Output(NamedTuple):
 class ParameterGroups(NamedTuple):
     """The parameters, each in one group."""
 
-    embedding: list[nn.Parameter]  # tables with sparse gradients
+    embedding: list[nn.Parameter]  # tables; row-wise Adagrad learns them
     weights: list[nn.Parameter]
     biases: list[nn.Parameter]  # what no decay should pull to zero
     positions: list[nn.Parameter]  # the bias tower's tables: learned at a table's pace, else a day's steps would not reach its logits
@@ -179,7 +179,7 @@ class Ranker(nn.Module):
         return axes | {TABLE: f"{tables}.r", r"(hidden|inputs\.attention)\..*": tables, r"cross\..*": "k"}
 
     def embedding_parameters(self) -> list[nn.Parameter]:
-        """Return the embedding tables; their gradients are sparse."""
+        """Return the embedding tables. The gradients of large ones are sparse."""
         return self.parameter_groups().embedding
 
     def dense_parameters(self) -> list[nn.Parameter]:

@@ -15,9 +15,16 @@ from recsys.encoding.layout import PADDING_ROW
 Span = tuple[int, int]  # first column and number of neighbouring columns of one slot
 
 
-class EmbeddingTables(nn.Module):
-    """T tables of R rows as one [T·R, W] parameter. Its gradients are sparse, so that a step costs only the rows that the batch touches.
+# Most rows of all tables together whose gradient is dense. A step of 1,024 rows with 75 lookups each (14 numbers wide, one thread, on a
+# busy machine): with 127 rows 7.7 ms instead of 17.1 with a sparse gradient, with 8,000 rows 13 instead of 22, from 30,000 on no gain.
+DENSE_ROWS = 10_000
 
+
+class EmbeddingTables(nn.Module):
+    """T tables of R rows as one [T·R, W] parameter.
+
+    The gradient of more than DENSE_ROWS rows is sparse, so that a step costs only the rows that the batch touches. In smaller tables every
+    batch touches most rows, and a dense gradient is faster.
     Row 0 is padding. All tables share this one row; it is zero and never gets a gradient.
     """
 
@@ -27,6 +34,7 @@ class EmbeddingTables(nn.Module):
         values_TRW = values_TRW.clone()
         values_TRW[:, PADDING_ROW] = 0.0
         self.table = nn.Parameter(values_TRW.reshape(tables * rows, width))
+        self.is_sparse = tables * rows > DENSE_ROWS
         self.register_buffer("offsets_T", torch.arange(tables) * rows, persistent=False)
         self.offsets_T: Tensor
 
@@ -34,7 +42,7 @@ class EmbeddingTables(nn.Module):
         """Look up the same rows in every table, [B, C] → [B, T, C, W], in one lookup."""
         rows_B1C = rows_BC.unsqueeze(1)
         index_BTC = rows_B1C + self.offsets_T[:, None] * (rows_B1C != PADDING_ROW)
-        return F.embedding(index_BTC, self.table, padding_idx=PADDING_ROW, sparse=True)
+        return F.embedding(index_BTC, self.table, padding_idx=PADDING_ROW, sparse=self.is_sparse)
 
 
 class MeanOfSlots(nn.Module):

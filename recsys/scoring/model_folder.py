@@ -78,7 +78,7 @@ def read_model(folder: Path) -> Model:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError, RecursionError) as error:
         raise ArtifactError(f"{folder}: cannot be read ({_one_line(error)}), expected a model of this version. {_FIX}") from error
     try:
-        members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.members))
+        members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.most_members))
     except (ValueError, RuntimeError) as error:
         raise ArtifactError(f"{folder}: made by an earlier version ({_one_line(error)}). {_FIX}") from error
     return Model(pipeline, encoder, members, means)

@@ -73,7 +73,7 @@ def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
     from recsys.encoding.encoder import VOCABULARY_FILE
 
     rows = artifacts.count_rows(job.encoded / ENCODER / VOCABULARY_FILE)
-    return Room(2 * _FLOAT * rows * options.model.d_embedding * options.model.members)
+    return Room(2 * _FLOAT * rows * options.model.d_embedding * options.model.most_members)
 
 
 def _remove_checkpoint(job: Job) -> None:

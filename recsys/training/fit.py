@@ -208,7 +208,7 @@ def _enough(work: Work, state: State) -> bool:
 
 
 def _title(work: Work, state: State) -> str:
-    members = work.pipeline.model.members
+    members = work.pipeline.model.most_members
     member = f"member {state.place.member + 1} of {members}, " if members > 1 else ""
     what = "training days" if state.place.phase == "choose" else "refit with the validation days"
     return f"train: {member}{what}"

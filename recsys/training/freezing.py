@@ -58,6 +58,8 @@ class Held:
 
 def _hold_part(table: nn.Parameter, held_RW: Tensor) -> None:
     def without(gradient: Tensor) -> Tensor:
+        if not gradient.is_sparse:
+            return gradient.masked_fill(held_RW, 0.0)
         rows_N = gradient._indices()[0]
         values_NW = gradient._values().masked_fill(held_RW[rows_N], 0.0)
         return torch.sparse_coo_tensor(

@@ -1,4 +1,4 @@
-"""Row-wise Adagrad on sparse gradients: the cost of a step depends on what the batch touches, not on the size of the vocabulary."""
+"""Row-wise Adagrad. With a sparse gradient the cost of a step depends on what the batch touches, not on the size of the vocabulary."""
 
 from collections.abc import Iterable
 
@@ -32,23 +32,41 @@ class RowwiseAdagrad(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update every table that has a gradient. Raise TypeError where the gradient is dense."""
+        """Update every table that has a gradient, a sparse one or a dense one."""
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None:
                     self._update(table, group["blocks"], group["lr"], group["decay"], group["eps"])
 
     def _update(self, table: Tensor, blocks: list[int], lr: float, decay: float, eps: float) -> None:
-        if not table.grad.is_sparse:  # type: ignore[union-attr]
-            raise TypeError(f"found a dense gradient of shape {tuple(table.shape)}, expected a sparse one (F.embedding(…, sparse=True))")
-        rows_U, gradient_UD = _summed(table.grad)  # type: ignore[arg-type]
-        square_UB = torch.cat([part.mean(1, keepdim=True) for part in torch.split(gradient_UD.square(), blocks, dim=1)], dim=1)
-        sum_UB = self.state[table]["sum"].index_add_(0, rows_U, square_UB)[rows_U]
-        # A block with a zero sum has only ever had zero gradients: 0 / eps = 0, so it needs no case of its own.
-        change_UD = _scaled(gradient_UD, sum_UB.sqrt_().add_(eps).reciprocal_(), blocks)
-        if decay > 0:
-            change_UD.add_(_scaled(table[rows_U], (square_UB > 0).to(table.dtype), blocks), alpha=decay)
-        table.index_add_(0, rows_U, change_UD, alpha=-lr)
+        sums = self.state[table]["sum"]
+        gradient: Tensor = table.grad  # type: ignore[assignment]
+        if gradient.is_sparse:
+            rows_U, gradient_UD = _summed(gradient)
+            square_UB = _mean_squares(gradient_UD, blocks)
+            sum_UB = sums.index_add_(0, rows_U, square_UB)[rows_U]
+            table.index_add_(0, rows_U, _change(table[rows_U], gradient_UD, square_UB, sum_UB, blocks, decay, eps), alpha=-lr)
+        else:
+            square_UB = _mean_squares(gradient, blocks)
+            table.add_(_change(table, gradient, square_UB, sums.add_(square_UB), blocks, decay, eps), alpha=-lr)
+
+
+def _mean_squares(gradient_UD: Tensor, blocks: list[int]) -> Tensor:
+    """Return the mean square of each block's gradient, [U, B]."""
+    return torch.cat([part.mean(1, keepdim=True) for part in torch.split(gradient_UD.square(), blocks, dim=1)], dim=1)
+
+
+def _change(
+    table_UD: Tensor, gradient_UD: Tensor, square_UB: Tensor, sum_UB: Tensor, blocks: list[int], decay: float, eps: float
+) -> Tensor:
+    """Return what a step takes off the rows, divided by its rate, [U, D].
+
+    A block with a zero sum has only ever had zero gradients: 0 / eps = 0, so it needs no case of its own.
+    """
+    change_UD = _scaled(gradient_UD, (sum_UB.sqrt() + eps).reciprocal_(), blocks)
+    if decay > 0:
+        change_UD.add_(_scaled(table_UD, (square_UB > 0).to(table_UD.dtype), blocks), alpha=decay)
+    return change_UD
 
 
 def _no_sums(table: Tensor, blocks: list[int]) -> Tensor:

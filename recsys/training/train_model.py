@@ -43,7 +43,7 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, conso
 
     Where run/checkpoint holds a checkpoint of the same fingerprint, the training goes on from it. On a CPU the result is equal to the bit
     to that of an uninterrupted run (on CUDA with `train.deterministic`). The checkpoint is removed once the model stands. Checkpoint and
-    model hold the widths that `model.budget_macs` was turned into, so that no reader has to count again.
+    model hold the numbers that `model.budget_macs` and "auto" were turned into, so that no reader has to count again.
 
     Raise ConfigError for a device that is not there, for a budget that no widths meet, for a loss that is not finite, and for a first run
     (`train.init_from`) that does not fit. Raise DataError without training days, and ArtifactError for a damaged checkpoint. Raise
@@ -53,7 +53,8 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, conso
     checkpoints = Checkpoints(run / CHECKPOINT, origin.fingerprint)
     saved = _resumable(checkpoints, run / JOURNAL, console)
     encoder = Encoder.load(encoded / ENCODER)
-    pipeline = _with_widths(pipeline, encoder.layout, checkpoints, saved)
+    rows = sum(len(EncodedDays(encoded, [day])) for day in days_of(pipeline.split, encoded, schema.TRAIN))
+    pipeline = _with_numbers(pipeline, encoder.layout, rows, checkpoints, saved)
     keep = saved.facts["journal"] if saved else 0
     artifacts.unseal(run / JOURNAL)
     with (
@@ -63,7 +64,7 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, conso
     ):
         facts = {_OPTIONS: pipeline.model.model_dump(mode="json")}
         guard = Guard(checkpoints, journal, interruption, facts=facts, seconds=pipeline.train.checkpoint_seconds)
-        work = _work(pipeline, encoder, encoded, compute, journal, guard, console)
+        work = _work(pipeline, encoder, encoded, rows, compute, journal, guard, console)
         try:
             _fit_members(work, checkpoints, saved)
         except KeyboardInterrupt:
@@ -92,14 +93,14 @@ def _resumable(checkpoints: Checkpoints, journal: Path, console: Console) -> Sav
     return saved
 
 
-def _with_widths(pipeline: Pipeline, layout: Layout, checkpoints: Checkpoints, saved: Saved | None) -> Pipeline:
-    """Return the pipeline with widths in place of a budget.
+def _with_numbers(pipeline: Pipeline, layout: Layout, rows: int, checkpoints: Checkpoints, saved: Saved | None) -> Pipeline:
+    """Return the pipeline with widths in place of a budget, and with numbers in place of "auto" in [model]. `rows`: of the training days.
 
-    A training that goes on keeps the widths of its checkpoint, even where the multiplications would be counted differently here.
+    A training that goes on keeps the numbers of its checkpoint, even where the multiplications would be counted differently here.
     """
     if saved is None:
         architecture = ARCHITECTURES[pipeline.model.architecture]
-        model = sized(pipeline.model, layout, pipeline.objective, architecture=architecture, seed=seed_of(pipeline, 0))
+        model = sized(pipeline.model.settled(rows), layout, pipeline.objective, architecture=architecture, seed=seed_of(pipeline, 0))
     else:
         try:
             model = Model.model_validate(saved.facts[_OPTIONS])
@@ -113,12 +114,14 @@ def _of_another_version(checkpoints: Checkpoints, error: Exception) -> ArtifactE
     return ArtifactError(f"{checkpoints.folder}: found a checkpoint of another version ({what}). Fix: delete it and run again")
 
 
-def _work(pipeline: Pipeline, encoder: Encoder, encoded: Path, compute: Compute, journal: Journal, guard: Guard, console: Console) -> Work:
+def _work(
+    pipeline: Pipeline, encoder: Encoder, encoded: Path, rows: int, compute: Compute, journal: Journal, guard: Guard, console: Console
+) -> Work:
     train_days, validation_days = (tuple(days_of(pipeline.split, encoded, part)) for part in (schema.TRAIN, schema.VALIDATION))
     if not train_days:
         first, last = pipeline.split.train
         raise DataError(f"{encoded}: found no training day, expected some from {first} to {last}. Fix: split.train, or the source's files")
-    pace = pace_of(pipeline.train, sum(len(EncodedDays(encoded, [day])) for day in train_days))
+    pace = pace_of(pipeline.train, rows)
     arrivals = {day: EncodedDays(encoded, [day]).arrivals() for day in train_days + validation_days}
     transfer = None if pipeline.train.init_from is None else Transfer(pipeline, encoder, pipeline.train.init_from)
     work = Work(
@@ -136,7 +139,7 @@ def _work(pipeline: Pipeline, encoder: Encoder, encoded: Path, compute: Compute,
 def _fit_members(work: Work, checkpoints: Checkpoints, saved: Saved | None) -> None:
     """Fit the members one after the other. Each leaves a checkpoint file of its own, so that later members' checkpoints stay small."""
     first = saved.facts["place"]["member"] if saved else 0
-    for index in range(first, work.pipeline.model.members):
+    for index in range(first, work.pipeline.model.most_members):
         if saved is not None and index == first:
             state = _restored(work, checkpoints, saved)
         else:
@@ -175,7 +178,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 # --- The model folder ---------------------------------------------------------------------------------------------
 def _write_model(work: Work, checkpoints: Checkpoints, target: Path, origin: Origin) -> None:
     pipeline = work.pipeline
-    finished = [_finished(checkpoints, index) for index in range(pipeline.model.members)]
+    finished = [_finished(checkpoints, index) for index in range(pipeline.model.most_members)]
     weights = [_under("member.", saved.tensors) for saved in finished]
     kept = [_under("kept.", saved.tensors) for saved in finished]
     members = []

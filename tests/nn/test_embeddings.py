@@ -1,6 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
+from recsys.nn import embeddings
 from recsys.nn.embeddings import EmbeddingTables, MeanOfSlots, SlotEmbeddings
 
 T, R, W, B = 2, 11, 3, 40
@@ -18,7 +20,9 @@ def test_each_table_gives_its_own_rows():
         torch.testing.assert_close(vectors_BTCW[:, t], values()[t][rows_BC], rtol=0, atol=0)
 
 
-def test_padding_is_zero_and_learns_nothing():
+@pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
+def test_padding_is_zero_and_learns_nothing(monkeypatch, is_sparse):
+    monkeypatch.setattr(embeddings, "DENSE_ROWS", T * R - is_sparse)
     given = values()
     tables = EmbeddingTables(given)
     rows_BC = torch.tensor([[0, 3], [0, 0]])
@@ -26,7 +30,7 @@ def test_padding_is_zero_and_learns_nothing():
     assert not vectors[:, :, 0].any()
     vectors.sum().backward()
     gradient = tables.table.grad
-    assert gradient.is_sparse
+    assert gradient.is_sparse == is_sparse
     touched = gradient.to_dense().any(dim=1).nonzero().flatten().tolist()
     assert touched == [3, R + 3]
     assert given[:, 0].any()  # the given values are left as they were
@@ -36,24 +40,24 @@ def test_a_slot_is_the_mean_that_an_embedding_bag_gives():
     spans = [(0, 1), (1, 3), (4, 1), (5, 2)]
     rows_BS = torch.randint(R, (B, 7), generator=torch.Generator().manual_seed(2))
     rows_BS[0] = 0  # every slot empty
-    embeddings = SlotEmbeddings(values(1), spans, [])
-    slots_BTFW, history = embeddings(rows_BS, torch.zeros(B, 0, 0, dtype=torch.int64))
-    bag = nn.EmbeddingBag(R, W, mode="mean", padding_idx=0, _weight=embeddings.tables.table.detach().clone())
-    for place, given in enumerate(embeddings.slots.order):
+    slot_embeddings = SlotEmbeddings(values(1), spans, [])
+    slots_BTFW, history = slot_embeddings(rows_BS, torch.zeros(B, 0, 0, dtype=torch.int64))
+    bag = nn.EmbeddingBag(R, W, mode="mean", padding_idx=0, _weight=slot_embeddings.tables.table.detach().clone())
+    for place, given in enumerate(slot_embeddings.slots.order):
         start, width = spans[given]
         torch.testing.assert_close(slots_BTFW[:, 0, place], bag(rows_BS[:, start : start + width]))
     slots_BTFW.square().sum().backward()
     sum(bag(rows_BS[:, start : start + width]).square().sum() for start, width in spans).backward()
-    torch.testing.assert_close(embeddings.tables.table.grad.to_dense(), bag.weight.grad)
+    torch.testing.assert_close(slot_embeddings.tables.table.grad, bag.weight.grad)
     assert history.shape == (B, 1, 0, 0, W)
 
 
 def test_the_history_is_pooled_entry_by_entry():
     spans = [(1, 2), (0, 1)]
     rows_BLH = torch.randint(R, (B, 5, 3))
-    embeddings = SlotEmbeddings(values(), [(0, 1)], spans)
-    _, past_BTLFW = embeddings(torch.ones(B, 1, dtype=torch.int64), rows_BLH)
-    assert embeddings.history.order == [1, 0]
+    slot_embeddings = SlotEmbeddings(values(), [(0, 1)], spans)
+    _, past_BTLFW = slot_embeddings(torch.ones(B, 1, dtype=torch.int64), rows_BLH)
+    assert slot_embeddings.history.order == [1, 0]
     for t in range(T):
         table = values()[t]
         table[0] = 0

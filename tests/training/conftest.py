@@ -14,6 +14,7 @@ import pytest
 from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
+from recsys.nn import embeddings
 from recsys.progress import Console
 from recsys.scoring.member import Outputs
 from recsys.training import observe, train
@@ -39,6 +40,7 @@ KINDS: tuple[dict[str, Any], ...] = (
 )
 KINDS_FEATURES = {"item": ["tag", "length"], "context": ["tab"], "history": 2, "bias": ["position", "device"], "min_count": 1}
 MODEL: dict[str, Any] = {
+    "members": 1,
     "d_shared": 16,
     "d_tower": 8,
     "d_embedding": 4,
@@ -47,6 +49,12 @@ MODEL: dict[str, Any] = {
     "dropout": 0.1,
     "mmoe": {"num_experts": 2, "hidden": (8,)},
 }
+
+
+@pytest.fixture
+def large_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give embedding tables of any size a sparse gradient, as large ones have it."""
+    monkeypatch.setattr(embeddings, "DENSE_ROWS", 0)
 
 
 def pipeline_of(*, model: dict[str, Any] | None = None, objectives: Sequence[dict[str, Any]] = OBJECTIVES, **tables: Any) -> Pipeline:

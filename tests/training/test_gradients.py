@@ -23,6 +23,8 @@ from tests.models.readers import readers
 
 from .states import COUPLED, SHARING_NOTHING, THAT_SHARE, batch_of, forward, opposed, plain_gradients, state_of
 
+pytestmark = pytest.mark.usefixtures("large_tables")
+
 ways = pytest.mark.parametrize("architecture", THAT_SHARE)
 both_kinds = pytest.mark.parametrize("kinds", [factory.KINDS, COUPLED], ids=["apart", "coupled"])
 OF_LAYER = ("weight", "bias")

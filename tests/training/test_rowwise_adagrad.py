@@ -12,9 +12,9 @@ ROWS, WIDTH, LR, EPS = 12, 3, 0.1, 1e-10
 VECTOR_AND_TWO = (WIDTH, 1, 1)  # a vector and a linear weight of each of two objectives
 
 
-def _gradient_step(table: Tensor, index: Tensor, target: Tensor) -> None:
-    """A sparse gradient of a squared error; `index` may name a row twice."""
-    (F.embedding(index, table, sparse=True) - target).square().sum().backward()
+def _gradient_step(table: Tensor, index: Tensor, target: Tensor, *, is_sparse: bool = True) -> None:
+    """The gradient of a squared error; `index` may name a row twice."""
+    (F.embedding(index, table, sparse=is_sparse) - target).square().sum().backward()
 
 
 def _reference(table: Tensor, sums: Tensor, index: Tensor, target: Tensor, blocks: tuple[int, ...], decay: float) -> tuple[Tensor, Tensor]:
@@ -36,7 +36,8 @@ def _reference(table: Tensor, sums: Tensor, index: Tensor, target: Tensor, block
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
 @pytest.mark.parametrize("blocks", [(WIDTH,), VECTOR_AND_TWO, (1, 2, 2)])
-def test_steps_equal_the_dense_formula(blocks: tuple[int, ...], decay: float) -> None:
+@pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
+def test_steps_equal_the_formula(is_sparse: bool, blocks: tuple[int, ...], decay: float) -> None:
     torch.manual_seed(3)
     table = nn.Parameter(torch.randn(ROWS, sum(blocks), dtype=torch.float64))
     optimiser = RowwiseAdagrad([table], blocks=blocks, lr=LR, decay=decay, eps=EPS)
@@ -44,7 +45,7 @@ def test_steps_equal_the_dense_formula(blocks: tuple[int, ...], decay: float) ->
     for _ in range(5):
         index, target = torch.randint(0, ROWS, (6,)), torch.randn(6, sum(blocks), dtype=torch.float64)
         expected, sums = _reference(expected, sums, index, target, blocks, decay)
-        _gradient_step(table, index, target)
+        _gradient_step(table, index, target, is_sparse=is_sparse)
         optimiser.step()
         optimiser.zero_grad()
         torch.testing.assert_close(table.detach(), expected)
@@ -98,10 +99,11 @@ def test_rows_that_a_batch_does_not_touch_stay_as_they_are_even_with_decay() -> 
     assert (table.detach()[[2, 7]] != before[[2, 7]]).all()
 
 
-def test_a_row_whose_gradient_is_zero_stays_as_it_is() -> None:
+@pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
+def test_a_row_whose_gradient_is_zero_stays_as_it_is(is_sparse: bool) -> None:
     table = nn.Parameter(torch.ones(ROWS, WIDTH))
     optimiser = RowwiseAdagrad([table], blocks=(WIDTH,), lr=LR, decay=0.5)
-    _gradient_step(table, torch.tensor([4]), torch.ones(1, WIDTH))
+    _gradient_step(table, torch.tensor([4]), torch.ones(1, WIDTH), is_sparse=is_sparse)
     optimiser.step()
     assert torch.equal(table.detach(), torch.ones(ROWS, WIDTH))
 
@@ -125,13 +127,6 @@ def test_the_tensors_of_a_step_have_the_size_of_the_batch_not_of_the_vocabulary(
     with Sizes() as sizes:
         optimiser.step()
     assert 0 < sizes.largest <= 50 * WIDTH
-
-
-def test_a_dense_gradient_is_refused() -> None:
-    table = nn.Parameter(torch.randn(ROWS, WIDTH))
-    table.sum().backward()
-    with pytest.raises(TypeError, match="dense gradient"):
-        RowwiseAdagrad([table], blocks=(WIDTH,), lr=LR).step()
 
 
 def test_a_batch_without_a_single_value_changes_nothing() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from recsys.config import Pipeline
 from recsys.encoding import PADDING_ROW, EncodedDays, Encoder, batches
 from recsys.errors import ArtifactError, ConfigError
+from recsys.nn import embeddings
 from recsys.scoring import member as members
 from recsys.scoring.devices import decide
 from recsys.scoring.model_folder import read_model
@@ -189,7 +190,11 @@ def _trained(pipeline: Pipeline, encoded: Path, run: Path) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("method", ["fixed", "torchjd.upgrad"])
 @pytest.mark.parametrize("order", ["time", "shuffled"])
-def test_what_is_frozen_keeps_its_bits_and_what_is_new_learns(first: Path, other: Toy, tmp_path: Path, order: str, method: str) -> None:
+def test_what_is_frozen_keeps_its_bits_and_what_is_new_learns(
+    first: Path, other: Toy, tmp_path: Path, order: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In time order with a sparse gradient of the tables, shuffled with a dense one."""
+    monkeypatch.setattr(embeddings, "DENSE_ROWS", 0 if order == "time" else embeddings.DENSE_ROWS)
     train = {"freeze": ["embeddings", "shared", "experts", "towers"], "embedding_decay": 0.1, "order": order, "passes": 2}
     pipeline = _pipeline(first, **train).model_copy(update={"balance": pipeline_of(balance={"method": method}).balance})
     start, _, held = _started(pipeline, other.encoded, first)
