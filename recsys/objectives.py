@@ -23,17 +23,17 @@ class Learned(NamedTuple):
     kind: Kind
     implementation: str
     is_log_likelihood: bool = False  # of classes, and not a distance between numbers
-    duration: Literal["refused", "optional", "required"] = "refused"
+    reads_duration: bool = False
 
 
 LOSSES: dict[str, Learned] = {
     "binary": Learned("binary", "recsys.losses.binary:Binary", is_log_likelihood=True),
     "squared": Learned("regression", "recsys.losses.squared:Squared"),
     "huber": Learned("regression", "recsys.losses.huber:Huber"),
-    "distribution": Learned("watch_time", "recsys.losses.distribution:Distribution", is_log_likelihood=True, duration="optional"),
+    "distribution": Learned("watch_time", "recsys.losses.distribution:Distribution", is_log_likelihood=True),
     "log_squared": Learned("watch_time", "recsys.losses.log_squared:LogSquared"),
     "weighted_logistic": Learned("watch_time", "recsys.losses.weighted_logistic:WeightedLogistic", is_log_likelihood=True),
-    "d2q": Learned("watch_time", "recsys.losses.d2q:D2Q", duration="required"),
+    "d2q": Learned("watch_time", "recsys.losses.d2q:D2Q", reads_duration=True),
     "ordinal": Learned("ordinal", "recsys.losses.ordinal:Ordinal", is_log_likelihood=True),
 }
 
@@ -76,7 +76,7 @@ class Objective(Options):
     - "regression": a mean; `loss` "squared" or "huber", on the label standardised over training days.
     - "watch_time": a duration ≥ 0, returned as an expected value in the label's own unit. `method` "distribution" (cumulative logits
       over bins of watch times; Liu et al. 2017), "log_squared" (squared loss on log(1 + y)), "weighted_logistic" (Covington et al.
-      2016) or "d2q" (Zhan et al. 2022). "d2q" reads the video's length in the feature `duration`; "distribution" may read it.
+      2016) or "d2q" (Zhan et al. 2022), which reads the video's length in the feature `duration`.
     - "ordinal": one of the numbers `levels`, ascending; cumulative logits; an expected level and a probability of each.
 
     `label` and `observed` are scalar SQL expressions over the log's own columns and the feedback columns. Where
@@ -117,9 +117,7 @@ class Objective(Options):
         " length.",
     )
     duration: str | None = Field(
-        default=None,
-        description="Feature that holds the video's length. `d2q` needs it. With it, `distribution` has own bins in each of 8 groups by"
-        " length: its means are more exact, and long videos are ranked higher. Other methods refuse it.",
+        default=None, description="Feature that holds the video's length; `d2q` needs it, other methods refuse it."
     )
     levels: tuple[float, ...] = Field(
         default=(), description="Numbers that the label of an `ordinal` objective may be, ascending, two or more; empty for other kinds."
@@ -154,13 +152,12 @@ class Objective(Options):
         for option, kind in (("loss", "regression"), ("method", "watch_time"), ("levels", "ordinal"), ("given", "binary")):
             if getattr(self, option) != type(self).model_fields[option].default and self.kind != kind:
                 raise ValueError(f'found {option} with kind = "{self.kind}", expected it only with kind = "{kind}"')
-        reads = LOSSES[self.learned_by].duration
-        if self.duration is None and reads == "required":
-            raise ValueError(f'found method = "{self.method}" without duration, expected duration = "a column of [features]"')
-        if self.duration is not None and reads == "refused":
-            readers = " or ".join(f'"{name}"' for name, learned in LOSSES.items() if learned.duration != "refused")
-            found = f'method = "{self.method}"' if self.kind == "watch_time" else f'kind = "{self.kind}"'
-            raise ValueError(f"found {found} with duration, expected duration only with method = {readers}")
+        if (self.duration is not None) != LOSSES[self.learned_by].reads_duration:
+            reading = " or ".join(f'"{name}"' for name, learned in LOSSES.items() if learned.reads_duration)
+            raise ValueError(
+                f'found method = "{self.method}" {"without" if self.duration is None else "with"} duration,'
+                f' expected duration = "a column of [features]" with method = {reading} and only there'
+            )
         if self.kind == "ordinal" and (len(self.levels) < 2 or any(a >= b for a, b in pairwise(self.levels))):
             raise ValueError(f"found levels = {list(self.levels)}, expected at least two numbers, ascending, such as [1, 2, 3, 4, 5]")
         return self

@@ -6,7 +6,7 @@ McCullagh (JRSS B 1980), the proportional-odds model: thresholds θ_1 < … < θ
 
 Thresholds are learned as the first one and the logs of the gaps between neighbours, so that they stay in order.
 
-Shape letters: `…` any axes in front, C thresholds, L = C + 1 levels; T tables of thresholds, N outputs.
+Shape letters: `…` any axes in front, C thresholds, L = C + 1 levels; T tables of thresholds.
 """
 
 import numpy as np
@@ -40,20 +40,22 @@ def log_probabilities(outputs: Tensor, parameters: Tensor, is_level: Tensor) -> 
     return (over + under + _log_widths(parameters, is_level)).masked_fill(~is_level, -torch.inf)
 
 
-def log_probability(outputs_N: Tensor, tables_N: Tensor, levels_N: Tensor, parameters_TC: Tensor, is_level_TL: Tensor) -> Tensor:
-    """Return what `log_probabilities` says of one level for each output, [N], by the thresholds of the output's table.
+def log_probability(outputs: Tensor, tables: Tensor, levels: Tensor, parameters_TC: Tensor, is_level_TL: Tensor) -> Tensor:
+    """Return what `log_probabilities` says of one level for each output, by the thresholds of the output's table.
 
-    Only the two thresholds around the level are read, so the cost does not grow with the number of levels.
+    Outputs, tables and levels have one shape. Only the two thresholds around the level are read, so the cost does not grow with the number
+    of levels.
     """
-    parameters_TC = parameters_TC.to(outputs_N.dtype)
+    parameters_TC = parameters_TC.to(outputs.dtype)
     thresholds_TC = _thresholds(parameters_TC)
     lower_TL = F.pad(thresholds_TC, (1, 0), value=-torch.inf)
     upper_TL = F.pad(thresholds_TC.masked_fill(~is_level_TL[:, 1:], torch.inf), (0, 1), value=torch.inf)
-    places_N = tables_N * is_level_TL.shape[1] + levels_N
-    lower_N, upper_N, width_N = (
-        table_TL.flatten().index_select(0, places_N) for table_TL in (lower_TL, upper_TL, _log_widths(parameters_TC, is_level_TL))
+    places_N = (tables * is_level_TL.shape[1] + levels).flatten()
+    lower, upper, width = (
+        table_TL.flatten().index_select(0, places_N).view_as(outputs)
+        for table_TL in (lower_TL, upper_TL, _log_widths(parameters_TC, is_level_TL))
     )
-    return F.logsigmoid(outputs_N - lower_N) + F.logsigmoid(upper_N - outputs_N) + width_N
+    return F.logsigmoid(outputs - lower) + F.logsigmoid(upper - outputs) + width
 
 
 def _thresholds(parameters: Tensor) -> Tensor:

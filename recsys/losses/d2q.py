@@ -22,7 +22,6 @@ from torch import Tensor
 from recsys import schema
 from recsys.calibration import MOST_BINS, fit_expected
 from recsys.errors import data_error
-from recsys.losses.duration_groups import FEWEST_ROWS, group_edges
 from recsys.losses.knots import between, count, interpolated
 from recsys.losses.loss import Fitted, Loss, Sample, ratio_of_sums, weighted_quantiles
 from recsys.objectives import Objective, durations
@@ -30,6 +29,7 @@ from recsys.objectives import Objective, durations
 GROUPS = 30  # M, the best of {1, 10, 20, 30, 50, 100} in the paper
 KNOTS = 255  # one less than a power of two: a binary search takes 8 steps. Ranks are known to 1/510
 MAP_KNOTS = 63  # likewise; a map has at most MOST_BINS knots, and its last one is repeated
+FEWEST_ROWS = 100  # of a group of its own; with fewer rows it joins a neighbour, or uses the map of all rows
 assert MOST_BINS <= MAP_KNOTS
 
 
@@ -118,7 +118,7 @@ class D2Q(Loss):
                 rows=len(known_N),
                 fix='mend the column, or method = "log_squared"',
             )
-        edges = group_edges(durations_N[known_N], weights_N[known_N], GROUPS)
+        edges = group_edges(durations_N[known_N], weights_N[known_N])
         groups_N = np.where(known_N, np.searchsorted(edges, durations_N), GROUPS)
         self._require_watched(j, edges, groups_N, sample)
         levels_Q = (np.arange(KNOTS) + 0.5) / KNOTS
@@ -166,3 +166,18 @@ class D2Q(Loss):
 
 def _places(objectives: Tensor, groups: Tensor) -> Tensor:
     return objectives * (GROUPS + 1) + groups
+
+
+def group_edges(durations_N: NDArray[np.float64], weights_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return at most GROUPS − 1 ascending inner edges: quantiles of duration, but none that leaves a group fewer than FEWEST_ROWS rows.
+
+    Rows at an edge lie below it. Quantiles repeat where many videos have the same length; such a length is one group.
+    """
+    quantiles = np.unique(weighted_quantiles(durations_N, weights_N, np.arange(1, GROUPS) / GROUPS))
+    below = np.searchsorted(np.sort(durations_N), quantiles, side="right")  # rows at or below each
+    kept, last = [], 0
+    for quantile, rows in zip(quantiles, below, strict=True):
+        if rows - last >= FEWEST_ROWS and len(durations_N) - rows >= FEWEST_ROWS:
+            kept.append(quantile)
+            last = rows
+    return np.array(kept)

@@ -18,7 +18,7 @@ OBJECTIVES = (
     Objective(name="hide", label="x"),
     Objective(name="log_squared", kind="watch_time", method="log_squared", label="x"),
     Objective(name="distribution", kind="watch_time", label="x"),
-    Objective(name="distribution_by_length", kind="watch_time", duration="song_length", label="x"),
+    Objective(name="distribution_of_all", kind="watch_time", label="x"),
 )
 NAMES = tuple(objective.name for objective in OBJECTIVES)
 
@@ -41,7 +41,7 @@ def labels(rng, rows, *, holes=0.2):
         "log_squared": watched[:, 0] * click,
         "weighted_logistic": watched[:, 0] * click,
         "distribution": watched[:, 0] * click,
-        "distribution_by_length": watched[:, 1] * (rng.random(rows) < 0.9),
+        "distribution_of_all": 1 + watched[:, 1],
         "huber": rng.lognormal(1.0, 1.0, rows),
         "squared": rng.normal(3.0, 2.0, rows),
         "stars": rng.choice([1, 2, 3, 4, 5], rows, p=[0.1, 0.05, 0.15, 0.4, 0.3]),

@@ -5,7 +5,7 @@ from scipy.special import logit
 from scipy.stats import rankdata, spearmanr
 
 from recsys.errors import EXIT_DATA, DataError
-from recsys.losses import ObjectiveLosses, d2q, duration_groups
+from recsys.losses import ObjectiveLosses, d2q
 from recsys.losses.loss import weighted_quantiles
 from recsys.objectives import Objective
 
@@ -37,8 +37,7 @@ def predicted(losses, shares, durations):
 
 def test_by_hand(monkeypatch):
     """Two lengths. Of 10 s: 0, 0, 4, 8 s watched, ranks 1/4 (twice), 5/8, 7/8. Of 60 s: 5, 10, 60, 60 s, ranks 1/8, 3/8, 3/4 (twice)."""
-    for module in (d2q, duration_groups):
-        monkeypatch.setattr(module, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(d2q, "FEWEST_ROWS", 1)
     labels, durations = [0, 0, 4, 8, 5, 10, 60, 60], [10] * 4 + [60] * 4
     losses = fit(labels, durations)
     np.testing.assert_allclose(
@@ -181,11 +180,11 @@ def test_a_length_never_seen_goes_to_the_nearest_group(rng):
 
 def test_groups_of_few_rows_are_merged(rng):
     counted = np.repeat([5.0, 10.0, 15.0, 20.0, 60.0], [400, 30, 30, 500, 50])
-    edges = d2q.group_edges(counted, np.ones(len(counted)), d2q.GROUPS)
+    edges = d2q.group_edges(counted, np.ones(len(counted)))
     assert edges.tolist() == [5.0]  # 10 and 15 are too few, even together, and so is 60 alone
     few = rng.random(350)
-    assert len(d2q.group_edges(few, np.ones(350), d2q.GROUPS)) == 2
-    assert len(d2q.group_edges(few[:99], np.ones(99), d2q.GROUPS)) == 0
+    assert len(d2q.group_edges(few, np.ones(350))) == 2
+    assert len(d2q.group_edges(few[:99], np.ones(99))) == 0
 
 
 def test_learning_ranks_learns_the_order_across_lengths(rng):

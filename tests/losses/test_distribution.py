@@ -1,37 +1,33 @@
 import numpy as np
 import pytest
 import torch
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from recsys.losses import ObjectiveLosses, distribution
 from recsys.objectives import Objective
 
 WATCH = Objective(name="watch", kind="watch_time", label="x")
-BY_LENGTH = Objective(name="watch", kind="watch_time", label="x", duration="length")
 
 
-def fit(labels, durations=None, *, objective=None):
-    objective = objective or (WATCH if durations is None else BY_LENGTH)
-    columns = None if durations is None else np.asarray(durations, np.float64)[:, None]
-    return ObjectiveLosses.fit([objective], np.asarray(labels, np.float64)[:, None], columns).double()
+def fit(labels):
+    return ObjectiveLosses.fit([WATCH], np.asarray(labels, np.float64)[:, None]).double()
 
 
-def tensors(*columns):
-    return tuple(None if column is None else torch.tensor(np.asarray(column, np.float64))[:, None] for column in columns)
+def column(numbers):
+    return torch.tensor(np.asarray(numbers, np.float64))[:, None]
 
 
-def predicted(losses, outputs, durations=None):
-    return losses.values(*tensors(outputs, durations))[:, 0].numpy()
+def predicted(losses, outputs):
+    return losses.values(column(outputs))[:, 0].numpy()
 
 
-def loss(losses, outputs, labels, durations=None):
+def loss(losses, outputs, labels):
     """In nats, not in units of the best constant's."""
-    return float(losses(*tensors(outputs, labels, durations))[0][0].detach() * losses.scale_K[0])
+    return float(losses(column(outputs), column(labels))[0][0].detach() * losses.scale_K[0])
 
 
-def smear(losses, outputs, labels, durations=None):
-    columns = (np.asarray(outputs, np.float64)[:, None], np.asarray(labels, np.float64)[:, None])
-    losses.fit_smearing(*columns, None if durations is None else np.asarray(durations, np.float64)[:, None])
+def smear(losses, outputs, labels):
+    losses.fit_smearing(column(outputs).numpy(), column(labels).numpy())
 
 
 def test_by_hand(monkeypatch):
@@ -54,7 +50,7 @@ def test_of_few_different_watch_times_it_is_the_ordinal_loss(rng):
     ours = fit(labels)
     stars = ObjectiveLosses.fit([Objective(name="stars", kind="ordinal", levels=levels, label="x")], labels[:, None]).double()
     with torch.no_grad():
-        stars.methods["ordinal"].cuts_JC[0].copy_(ours.methods["distribution"].cuts_JGC[0, -1, :3])
+        stars.methods["ordinal"].cuts_JC[0].copy_(ours.methods["distribution"].cuts_JC[0, :3])
     assert loss(ours, outputs, labels) == pytest.approx(loss(stars, outputs, labels), rel=1e-9)
     np.testing.assert_allclose(predicted(ours, outputs), predicted(stars, outputs), rtol=1e-6)
 
@@ -85,13 +81,13 @@ def test_what_knows_the_truth_predicts_its_means_and_nothing_has_a_lower_loss(rn
 
     def closure():
         optimiser.zero_grad()
-        lost = losses(*tensors(feed.u, feed.labels))[0].sum()
+        lost = losses(column(feed.u), column(feed.labels))[0].sum()
         lost.backward()
         return lost
 
     optimiser.step(closure)
-    edges = losses.methods["distribution"].edges_JGC[0, -1].numpy()
-    learned = losses.methods["distribution"].cuts_JGC[0, -1].detach().numpy()
+    edges = losses.methods["distribution"].edges_JC[0].numpy()
+    learned = losses.methods["distribution"].cuts_JC[0].detach().numpy()
     thresholds = np.cumsum([learned[0], *np.exp(learned[1:])])
     inner = edges > 4.0  # the edge 0 stands for the cut at 4 s
     np.testing.assert_allclose(thresholds[0], np.log(4 / 10), atol=0.05)
@@ -105,7 +101,7 @@ def test_what_knows_the_truth_predicts_its_means_and_nothing_has_a_lower_loss(rn
         assert loss(losses, worse, new.labels) > best
 
 
-def test_without_a_length_the_order_is_the_output_s(rng):
+def test_the_order_is_the_output_s(rng):
     feed = Feed(rng, rows=5000)
     losses = fit(feed.labels)
     smear(losses, feed.u, feed.labels)
@@ -124,50 +120,11 @@ def test_another_unit_changes_no_loss_and_multiplies_every_value(rng):
     np.testing.assert_allclose(predicted(milliseconds, feed.u), 1000 * predicted(seconds, feed.u), rtol=1e-9)
 
 
-class Lengths:
-    """Videos of 30 s and of 300 s, watched up to a share that does not depend on the length; of each tenth the length is missing."""
-
-    def __init__(self, rng, rows=6000):
-        self.u = rng.normal(size=rows)
-        true = rng.choice([30.0, 300.0], rows)
-        self.labels = true * expit(self.u + rng.logistic(size=rows))
-        self.durations = np.where(np.arange(rows) % 10 == 0, np.nan, true)
-
-
-def test_with_a_length_an_output_means_the_same_at_any_length(rng):
-    feed = Lengths(rng)
-    losses = fit(feed.labels, feed.durations)
-    smear(losses, feed.u, feed.labels, feed.durations)
-    for u in (-1.0, 0.0, 1.0):
-        short, long, missing = predicted(losses, [u] * 3, [30.0, 300.0, np.nan])
-        assert long == pytest.approx(10 * short, rel=0.15)
-        assert short < missing < long
-    of_length, plain = predicted(losses, feed.u, feed.durations), fit(feed.labels)
-    smear(plain, feed.u, feed.labels)
-    error, plain_error = (np.mean((values - feed.labels) ** 2) for values in (of_length, predicted(plain, feed.u)))
-    assert error < 0.5 * plain_error
-
-
-def test_a_length_not_met_is_that_of_its_neighbours(rng):
-    feed = Lengths(rng)
-    losses = fit(feed.labels, feed.durations)
-    found = predicted(losses, [0.3] * 5, [1.0, 30.0, 100.0, 300.0, 9e9])
-    assert found[0] == found[1]
-    assert found[2] == found[3] == found[4]
-
-
-@pytest.mark.parametrize(("missing", "own"), [(99, False), (100, True)])
-def test_rows_without_a_length_have_bins_of_their_own_where_they_are_enough(missing, own):
-    labels = np.append(np.tile([0.0, 60.0], 500), np.tile([0.0, 2.0], missing)[:missing])
-    durations = np.append(np.full(1000, 90.0), np.full(missing, np.nan))
-    assert (predicted(fit(labels, durations), [5.0], [np.nan])[0] < 3) == own
-
-
 @pytest.mark.parametrize("label", [0.0, 0.7, 30.0])
 def test_a_label_that_never_varies_is_predicted_as_it_is(label):
     losses = fit(np.full(1000, label))
     assert predicted(losses, [-3.0, 0.0, 8.0]) == pytest.approx([label] * 3)
-    assert losses(*tensors([2.0], [label]))[0].tolist() == [0.0]
+    assert losses(column([2.0]), column([label]))[0].tolist() == [0.0]
     smear(losses, np.linspace(-1, 1, 1000), np.full(1000, label))
     assert predicted(losses, [-3.0, 0.0, 8.0]) == pytest.approx([label] * 3)
 

@@ -7,7 +7,7 @@ from safetensors.torch import load, save
 
 from recsys.calibration import maps
 from recsys.errors import DataError
-from recsys.losses import LOSSES, ObjectiveLosses, d2q, distribution, duration_groups
+from recsys.losses import LOSSES, ObjectiveLosses, d2q, distribution
 from recsys.objectives import Objective, durations
 from recsys.predictions import value_names
 from tests.losses.samples import NAMES, OBJECTIVES, labels
@@ -154,8 +154,7 @@ def test_nothing_observed_is_a_loss_of_exactly_zero(feed, outputs, k, how):
 
 def test_a_weight_of_two_is_a_row_said_twice(rng, monkeypatch):
     """In the constants, in the losses and in what makes sums agree. Only the number of bins and which group is too small go by rows."""
-    for module in (d2q, distribution, duration_groups):
-        monkeypatch.setattr(module, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(d2q, "FEWEST_ROWS", 1)
     monkeypatch.setattr(distribution, "BIN_ROWS", 1)
     monkeypatch.setattr(maps, "MOST_BINS", 5)
     monkeypatch.setattr(maps, "BIN_ROWS", 1)
@@ -280,7 +279,7 @@ def test_saved_and_loaded_into_a_fresh_one_it_says_the_same_bits(feed, outputs):
 
 
 def test_the_only_parameters_are_thresholds(feed):
-    assert [name for name, _ in feed.losses.named_parameters()] == ["methods.distribution.cuts_JGC", "methods.ordinal.cuts_JC"]
+    assert [name for name, _ in feed.losses.named_parameters()] == ["methods.distribution.cuts_JC", "methods.ordinal.cuts_JC"]
     assert not list(ObjectiveLosses([o for o in OBJECTIVES if o.learned_by not in ("ordinal", "distribution")]).parameters())
 
 

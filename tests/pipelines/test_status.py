@@ -26,7 +26,7 @@ NOT_ALONE = {  # options that have no other value while all else stays
     "objective.name": "what names an objective elsewhere would have to follow",
     "objective.kind": "a label of another kind",
     "objective.loss": "of regressions alone",
-    "objective.duration": "a column of numbers, of watch times alone",
+    "objective.duration": "with d2q alone",
     "objective.levels": "of ordinal objectives alone",
     "train.init_from": "a path: what lies there counts",
     "train.freeze": "with init_from alone",

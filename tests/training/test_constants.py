@@ -56,6 +56,13 @@ def test_a_rank_among_videos_of_about_a_length_needs_enough_of_them() -> None:
     assert days_by([WATCH], lambda _: day) == ("d1",)
 
 
+def test_a_distribution_needs_ten_bins_of_watched_rows() -> None:
+    watched = Objective(name="w", kind="watch_time", label="w")
+    mostly = np.append(np.ones(100), np.zeros(9000)).astype(np.float32)[:, None]
+    assert days_by([watched], lambda _: mostly) == ("d1", "d2")  # 10 bins of 20
+    assert days_by([watched], lambda _: np.ones((200, 1), np.float32)) == ("d1",)
+
+
 def test_rows_of_weight_0_do_not_count(kinds_toy) -> None:
     days = EncodedDays(kinds_toy.encoded, list(kinds_toy.tables)[:1])
     labels, weights = labels_that_count(days), days.weights()

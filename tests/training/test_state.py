@@ -58,7 +58,7 @@ def test_weights_alone_decay_and_the_bias_towers_tables_share_the_embeddings_rat
         assert found[id(parameter)] == (1e-3, 0.3 if name.endswith(".weight") else 0.0), name
     (table,) = state.tables.param_groups
     assert (table["full_lr"], table["decay"]) == (5e-2, 0.2)
-    assert len(found) + len(table["params"]) == len(list(ranker.parameters()))
+    assert len(found) + len(table["params"]) == len(list(state.member.parameters()))  # the losses' thresholds too
 
 
 def test_what_a_place_adds_first_moves_by_the_rate() -> None:
