@@ -169,6 +169,14 @@ def test_members_are_nets_of_neighbouring_seeds_and_predictions_their_mean(toy: 
     assert all(torch.equal(weights[name.replace("member.0.", "member.1.")], alone[name]) for name in alone)
 
 
+def test_the_model_that_stands_says_how_many_members_auto_was(toy: Toy, tmp_path: Path) -> None:
+    pipeline = pipeline_of(model={"members": "auto"}, train={"refit": False})
+    run_train(pipeline, toy.encoded, tmp_path / "run")
+    model = read_model(tmp_path / "run/model")
+    assert (len(model.members), model.pipeline.model.members) == (4, 4)
+    assert {line["member"] for line in journal(tmp_path / "run")} == {0, 1, 2, 3}
+
+
 # --- Learning -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("architecture", ["mmoe", pytest.param("shared_bottom", marks=pytest.mark.words), "single_task"])
 def test_a_planted_signal_is_learned_nearly_to_its_optimum(tmp_path: Path, architecture: str) -> None:
