@@ -49,5 +49,5 @@ class Uncertainty(Balancer):
 
 
 def has_log_loss(objective: Objective) -> bool:
-    """Return whether the loss is a log likelihood of classes (binary, ordinal, distribution, weighted logistic) and no distance."""
+    """Return whether the loss is a log likelihood of classes (binary, ordinal, distribution, weighted logistic); else it is a distance."""
     return LOSSES[objective.learned_by].is_log_likelihood

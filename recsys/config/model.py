@@ -23,13 +23,14 @@ class Model(Architectures):
     members: PositiveInt | Literal["auto"] = Field(
         default="auto",
         description="Number of ensemble members, which differ by their seed; a prediction is the mean of theirs. `auto`: 4 up to 300,000"
-        " training rows, 1 beyond (docs/training.md).",
+        " training rows, 1 beyond (docs/training.md); with `train.init_from`: as many as that run has.",
     )
     input_share: float = Field(
         default=1.0,
         gt=0,
         le=1,
-        description="Share of the numbers and categorical features that each member sees, drawn by its seed; all see the history.",
+        description="Share of the numbers and categorical features that each member sees, drawn by its seed; all see the history. Below 1,"
+        " several members are needed.",
     )
     d_embedding: PositiveInt = Field(default=8, description="Width of the vector of a categorical value.")
     d_shared: int = Field(default=128, ge=0, description="Width of the shared hidden layer; 0: the architecture reads the input itself.")

@@ -59,7 +59,9 @@ def log_probability(outputs: Tensor, tables: Tensor, levels: Tensor, parameters_
 
 
 def _thresholds(parameters: Tensor) -> Tensor:
-    return torch.cat([parameters[..., :1], parameters[..., 1:].exp()], -1).cumsum(-1)
+    """Return the running sums of the first threshold and the gaps: as a product, because CUDA's cumsum is not deterministic."""
+    steps = torch.cat([parameters[..., :1], parameters[..., 1:].exp()], -1)
+    return (steps[..., :, None] * torch.ones(steps.shape[-1], steps.shape[-1], dtype=steps.dtype, device=steps.device).triu()).sum(-2)
 
 
 def _log_widths(parameters: Tensor, is_level: Tensor) -> Tensor:

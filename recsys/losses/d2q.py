@@ -116,7 +116,7 @@ class D2Q(Loss):
                 expected=f"the video's length, by which {self.objectives[j].name} is ranked (d2q)",
                 bad_rows=len(known_N),
                 rows=len(known_N),
-                fix='mend the column, or method = "log_squared"',
+                fix='mend the column, or method = "distribution"',
             )
         edges = group_edges(durations_N[known_N], weights_N[known_N])
         groups_N = np.where(known_N, np.searchsorted(edges, durations_N), GROUPS)
@@ -142,7 +142,7 @@ class D2Q(Loss):
                     expected="some in each of the groups by duration, in which d2q ranks watch times",
                     bad_rows=int(mine_N.sum()),
                     rows=len(groups_N),
-                    fix='widen split.train, mend the label, or method = "log_squared"',
+                    fix='widen split.train, mend the label, or method = "distribution"',
                 )
 
     def _groups(self, durations_BA: Tensor | None) -> Tensor:

@@ -28,6 +28,7 @@ from recsys.objectives import Objective
 BINS = 32  # its edges are one less: a binary search takes 5 steps
 BIN_ROWS = 20  # at least, in a bin of watched rows; with fewer watched rows there are fewer bins
 MAP_KNOTS = 63  # one less than a power of two; a map has at most MOST_BINS knots and two ends, and its last one is repeated
+_ROWS_AT_ONCE = 65_536  # each has BINS numbers for a moment
 _FAR = 1e12  # beyond every watch time: a straight line from 0 to here changes nothing
 assert MOST_BINS + 2 <= MAP_KNOTS
 
@@ -76,9 +77,9 @@ class Distribution(Loss):
     def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
         """Fit the maps: isotonic regression of the label on Σ_b P(b) · ȳ_b. Beyond its outer knots a map goes on in proportion.
 
-        Of rows that all have one expectation, a map is a factor. One factor on all values makes the sums agree.
+        Where all rows have the same expectation, the map only multiplies by a factor. One factor on all values makes the sums agree.
         """
-        expected_NJ = self._expected(outputs_NJ)
+        expected_NJ = torch.cat([self._expected(part_RJ) for part_RJ in torch.split(outputs_NJ, _ROWS_AT_ONCE)])
         for j in range(len(self.objectives)):
             counts_N = weights_NJ[:, j] > 0
             if counts_N.any():
@@ -89,8 +90,10 @@ class Distribution(Loss):
         knots = heights = np.empty(0)
         if expected_N.min() < expected_N.max():
             fitted = fit_expected(expected_N, labels_N, weights_N)
-            inner = (np.array(fitted.predicted) > 0) & (np.array(fitted.predicted) < most)
-            knots, heights = np.array(fitted.predicted)[inner], np.array(fitted.calibrated)[inner]
+            knots, heights = np.array(fitted.predicted), np.array(fitted.calibrated)
+            # Where no row of the lowest block was watched, its height is 0, and its rows could not be told apart.
+            inner = (knots > 0) & (knots < most) & (heights > 0)
+            knots, heights = knots[inner], heights[inner]
         last = most * heights[-1] / knots[-1] if len(knots) else most
         knots, heights = np.array([0.0, *knots, most]), np.array([0.0, *heights, last])
         said = weights_N @ np.interp(expected_N, knots, heights)

@@ -36,8 +36,7 @@ class Fitted(NamedTuple):
 class Loss(nn.Module, ABC):
     """J objectives of one loss at once. Constants are float64 buffers whose shapes depend on the objectives alone.
 
-    Outputs and labels are [B, J], finite. `durations_BA` has the columns of `objectives.durations` of the J objectives; it is None where
-    these read no duration.
+    Outputs and labels are [B, J], finite. `durations_BA` is in the order of `objectives.durations`; it is None where no duration is read.
     """
 
     is_smeared: ClassVar[bool] = False  # whether values need `fit_smearing` to be means

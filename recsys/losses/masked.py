@@ -90,7 +90,7 @@ class ObjectiveLosses(nn.Module):
         outputs_BK = outputs_BK.to(torch.promote_types(outputs_BK.dtype, torch.float32))
         observed_BK = ~labels_BK.isnan()
         known_BK = torch.where(observed_BK, labels_BK, 0.0).to(outputs_BK.dtype)  # before the loss: in its gradient NaN · 0 would be NaN
-        rows = [loss.per_row(outputs_BK[:, places], known_BK[:, places], self._read(loss, durations_BA)) for loss, places in self._losses()]
+        rows = [loss.per_row(outputs_BK[:, places], known_BK[:, places], durations_BA) for loss, places in self._losses()]
         rows_BK = torch.cat(rows, dim=1)[:, self.back_K]
         weights_BK = observed_BK.to(outputs_BK.dtype)
         if weights_B is not None:
@@ -108,7 +108,7 @@ class ObjectiveLosses(nn.Module):
         """
         self._need(durations_BA)
         outputs_BK = outputs_BK.double()
-        parts = [loss.value(outputs_BK[:, places], self._read(loss, durations_BA)) for loss, places in self._losses()]
+        parts = [loss.value(outputs_BK[:, places], durations_BA) for loss, places in self._losses()]
         values_BK = torch.cat(parts, dim=1)[:, self.back_K]
         levels = [loss.level_probabilities(outputs_BK[:, places]) for loss, places in self._losses() if isinstance(loss, Ordinal)]
         return torch.cat([values_BK, *levels], dim=1)
@@ -133,7 +133,7 @@ class ObjectiveLosses(nn.Module):
                 outputs_NJ, labels_NJ = self._doubles(outputs_NK[:, columns]), self._doubles(labels_NK[:, columns])
                 observed_NJ = ~labels_NJ.isnan()
                 weights_NJ = observed_NJ.double() if weights_N is None else observed_NJ * self._doubles(weights_N)[:, None]
-                loss.fit_smearing(outputs_NJ, labels_NJ.where(observed_NJ, 0.0), self._read(loss, durations), weights_NJ)
+                loss.fit_smearing(outputs_NJ, labels_NJ.where(observed_NJ, 0.0), durations, weights_NJ)
 
     def _losses(self) -> Iterator[tuple[Loss, Tensor]]:
         """Yield each loss in use, with the places of its objectives."""
@@ -141,17 +141,12 @@ class ObjectiveLosses(nn.Module):
             assert isinstance(loss, Loss)
             yield loss, self.get_buffer(f"{name}_J")
 
-    def _read(self, loss: Loss, durations_BA: Tensor | None) -> Tensor | None:
-        """Return the columns of durations that one loss reads, in its order; None where it reads none."""
-        columns = [self._durations.index(name) for name in durations(loss.objectives)]
-        return durations_BA[:, columns] if columns and durations_BA is not None else None
-
     def _doubles(self, array: NDArray[np.floating]) -> Tensor:
         return torch.tensor(array, dtype=torch.float64, device=self.start_K.device)
 
     def _need(self, durations: object) -> None:
         if self._durations and durations is None:
-            raise ValueError(f"found no durations, expected columns of {', '.join(self._durations)}, from which watch times are learned")
+            raise ValueError(f"found no durations, expected columns of {', '.join(self._durations)}, which d2q reads")
 
     def _sample(
         self,

@@ -68,7 +68,7 @@ class WeightedLogistic(Loss):
         return (
             f"{self.objectives[j].name}: found {share:.1%} of the training impressions watched; weighted_logistic learns odds, which are"
             f" {1.0 / (1.0 - share):,.0f} times the expected watch time there. Sums are mended, the order is not;"
-            ' method = "d2q" or "log_squared" fits such a feed'
+            ' method = "distribution" or "d2q" fits such a feed'
         )
 
     def _no_odds(self, j: int, rows: int, *, watched: bool) -> Exception:
@@ -78,5 +78,5 @@ class WeightedLogistic(Loss):
             expected="watched and unwatched ones, between which weighted_logistic learns odds",
             bad_rows=rows,
             rows=rows,
-            fix='method = "d2q" or "log_squared"' if watched else "widen split.train, or mend the objective's label or observed",
+            fix='method = "distribution" or "d2q"' if watched else "widen split.train, or mend the objective's label or observed",
         )

@@ -37,7 +37,7 @@ def rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> ND
     """Return [K], the number of labels that decides how well each objective's constants are known from a day.
 
     - d2q: the labels above 0, divided by the number of its groups.
-    - distribution: the labels above 0, so divided that there are enough where _BINS of its bins are full.
+    - distribution: the labels above 0, scaled so that 200 of them (_BINS bins of BIN_ROWS rows) are enough.
     - Ordinal: all labels except those of the most common level.
     - Binary: the labels of the rarer class. With `given`, only rows on which the given objective happened count, because the base rate is
       taken on these rows.

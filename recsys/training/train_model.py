@@ -23,6 +23,7 @@ from recsys.scoring import model_folder
 from recsys.scoring.devices import Compute, decide, settled
 from recsys.scoring.inside import inside
 from recsys.scoring.member import empty_member, seed_of
+from recsys.scoring.model_folder import read_model
 from recsys.signals import deferred_interrupt
 from recsys.training.checkpoint import Checkpoints, Saved
 from recsys.training.fit import finish, fresh_state, passes_chosen, restored_state
@@ -43,7 +44,7 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, conso
 
     Where run/checkpoint holds a checkpoint of the same fingerprint, the training goes on from it. On a CPU the result is equal to the bit
     to that of an uninterrupted run (on CUDA with `train.deterministic`). The checkpoint is removed once the model stands. Checkpoint and
-    model hold the numbers that `model.budget_macs` and "auto" were turned into, so that no reader has to count again.
+    model hold the numbers that `model.budget_macs` and `model.members = "auto"` were turned into, so that no reader has to count again.
 
     Raise ConfigError for a device that is not there, for a budget that no widths meet, for a loss that is not finite, and for a first run
     (`train.init_from`) that does not fit. Raise DataError without training days, and ArtifactError for a damaged checkpoint. Raise
@@ -94,19 +95,27 @@ def _resumable(checkpoints: Checkpoints, journal: Path, console: Console) -> Sav
 
 
 def _with_numbers(pipeline: Pipeline, layout: Layout, rows: int, checkpoints: Checkpoints, saved: Saved | None) -> Pipeline:
-    """Return the pipeline with widths in place of a budget, and with numbers in place of "auto" in [model]. `rows`: of the training days.
+    """Return the pipeline with widths in place of a budget, and with the number of members in place of "auto".
 
+    `rows` are those of the training days. "auto" is the first run's number where there is one (`train.init_from`).
     A training that goes on keeps the numbers of its checkpoint, even where the multiplications would be counted differently here.
     """
     if saved is None:
         architecture = ARCHITECTURES[pipeline.model.architecture]
-        model = sized(pipeline.model.settled(rows), layout, pipeline.objective, architecture=architecture, seed=seed_of(pipeline, 0))
+        model = sized(_settled(pipeline, rows), layout, pipeline.objective, architecture=architecture, seed=seed_of(pipeline, 0))
     else:
         try:
             model = Model.model_validate(saved.facts[_OPTIONS])
         except (KeyError, ValidationError) as error:
             raise _of_another_version(checkpoints, error) from error
     return pipeline.model_copy(update={"model": model})
+
+
+def _settled(pipeline: Pipeline, rows: int) -> Model:
+    first = pipeline.train.init_from
+    if first is None or pipeline.model.members != "auto":
+        return pipeline.model.settled(rows)
+    return pipeline.model.model_copy(update={"members": len(read_model(first / MODEL).members)})
 
 
 def _of_another_version(checkpoints: Checkpoints, error: Exception) -> ArtifactError:

@@ -9,11 +9,11 @@ TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
 
 
 def test_every_member_of_every_run_has_a_seed_of_its_own() -> None:
-    variants = [Variant(str(members), config.load(TINY, [f"model.members={members}", "seed=5"])) for members in (1, 3, 2)]
+    variants = [Variant(str(members), config.load(TINY, [f"model.members={members}", "seed=5"])) for members in (1, "auto", 2)]
     seeds = seeds_from(variants, 4)
     assert seeds[0] == 5
     for variant in variants:
-        of_members = [seed + place for seed in seeds for place in range(variant.pipeline.model.members)]
+        of_members = [seed + place for seed in seeds for place in range(variant.pipeline.model.most_members)]
         assert len(set(of_members)) == len(of_members)
 
 

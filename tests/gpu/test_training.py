@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from recsys import artifacts
+from recsys.artifacts import Origin
 from recsys.config import Pipeline, Train
 from recsys.progress import Console
 from recsys.scoring import load
@@ -31,6 +32,7 @@ def _pipeline(precision: str = "fp32") -> Pipeline:
             "source": {"kind": "world"},
             "split": {"train": (DAYS[0], DAYS[1]), "validation": (DAYS[2], DAYS[2])},
             "objective": [{"name": "click", "label": "c"}, {"name": "watch", "kind": "watch_time", "label": "w"}],
+            "model": {"members": 1},
             "features": {"item": ["tag"], "history": 3, "min_count": 1, "bias": ["position"]},
             "train": {"order": "time", "batch_size": 256, "device": "cuda", "deterministic": True, "precision": precision},
         }
@@ -93,7 +95,7 @@ def interrupted_every_tenth_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 def _train(pipeline: Pipeline, encoded: Path, run: Path) -> None:
-    train(pipeline, encoded, run, fingerprint="f", inputs={}, console=QUIET)
+    train(pipeline, encoded, run, Origin("train", "f"), console=QUIET)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_by_hand(monkeypatch):
 
 
 def test_of_few_different_watch_times_it_is_the_ordinal_loss(rng):
-    """The two share no line above the formula itself: levels against bins, whose thresholds are given the same numbers."""
+    """They share only the formula (`cumulative`). Levels against bins: their thresholds are given the same numbers."""
     levels = (0.0, 2.0, 7.0, 30.0)
     labels, outputs = rng.choice(levels, 3000, p=[0.6, 0.2, 0.1, 0.1]), rng.normal(size=3000)
     ours = fit(labels)
@@ -56,9 +56,9 @@ def test_of_few_different_watch_times_it_is_the_ordinal_loss(rng):
 
 
 class Feed:
-    """A feed whose truth is known: a latent u moves the odds of watching beyond any time, and half are watched to no end.
+    """A feed whose truth is known: a latent u moves the odds of watching beyond any time.
 
-    P(y > t | u) = σ(u − θ(t)), θ(t) = log(t / 10) for t > 0: y = 10 · exp(u + logistic noise), cut off at `least` below and at 600 above.
+    P(y > t | u) = σ(u − log(t / 10)): y = 10 · exp(u + logistic noise). Watches below `least` seconds become 0, and 600 s is the end.
     """
 
     def __init__(self, rng, rows=40_000, least=4.0):
@@ -108,6 +108,19 @@ def test_the_order_is_the_output_s(rng):
     steps = np.diff(predicted(losses, np.linspace(-4, 3, 400)))
     assert (steps >= 0).all()
     assert (steps > 0).mean() > 0.95
+
+
+@pytest.mark.parametrize("watched", [0.3, 0.02])
+def test_rows_that_hardly_anybody_watches_are_still_told_apart(rng, watched):
+    """Isotonic regression alone gives 0 to all rows of a block in which nobody watched; these would tie, far below all others."""
+    u = rng.normal(size=20_000)
+    labels = np.where(rng.random(20_000) < watched * np.exp(u - 0.5), rng.exponential(30, 20_000), 0.0)
+    losses = fit(labels)
+    smear(losses, 2 * u - 2, labels)
+    values = predicted(losses, np.sort(2 * u - 2))
+    assert values.min() > 0
+    assert (np.diff(values) > 0).mean() > 0.99
+    assert predicted(losses, 2 * u - 2).sum() == pytest.approx(labels.sum(), rel=1e-9)
 
 
 def test_another_unit_changes_no_loss_and_multiplies_every_value(rng):

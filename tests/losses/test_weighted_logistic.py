@@ -68,12 +68,13 @@ def test_a_feed_that_is_nearly_all_watched_is_warned_of(rng):
     assert fit(np.repeat([0.0, 5.0], [60, 940])).warnings == ()
     (warning,) = fit(np.repeat([0.0, 5.0], [40, 960])).warnings
     assert warning.startswith("watch: found 96.0% of the training impressions watched; weighted_logistic learns odds, which are 25 times")
-    assert 'method = "d2q" or "log_squared"' in warning
+    assert 'method = "distribution" or "d2q"' in warning
     assert fit(np.repeat([0.0, 5.0], [40, 960]), weights=np.repeat([10.0, 1.0], [40, 960])).warnings == ()
 
 
 @pytest.mark.parametrize(
-    ("label", "found", "fix"), [(5.0, "every training impression watched", 'method = "d2q"'), (0.0, "no training impression", "widen")]
+    ("label", "found", "fix"),
+    [(5.0, "every training impression watched", 'method = "distribution"'), (0.0, "no training impression", "widen")],
 )
 def test_without_both_sorts_there_are_no_odds(label, found, fix):
     with pytest.raises(DataError, match=rf"column label\.watch: found {found}.*; 10 of 10 rows\. Fix: {fix}"):

@@ -17,8 +17,6 @@ from tests.spread import spread
 
 from .states import COUPLED, FP32, batch_of, forward, plain_gradients, state_of
 
-pytestmark = pytest.mark.usefixtures("large_tables")
-
 BF16 = Compute(torch.device("cpu"), "bf16")
 DROPPING = {"dropout": 0.3, "position_dropout": 0.3, "mmoe": {"expert_dropout": 0.3}}
 methods = pytest.mark.parametrize("method", list(BALANCERS))
@@ -101,6 +99,7 @@ def test_a_gradient_methods_step_is_heads_by_preference_and_trunk_by_weight(meth
 
 
 @on_gradients
+@pytest.mark.usefixtures("large_tables")
 def test_large_tables_get_one_sparse_gradient_of_the_rows_that_were_looked_up(method, monkeypatch):
     """Not one an objective, and never a dense one."""
     state, batch = state_of(method), batch_of()

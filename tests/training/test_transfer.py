@@ -397,6 +397,12 @@ def test_a_member_without_a_counterpart_starts_from_the_first_ones_over_again(tm
         assert torch.equal(member.state_dict()["ranker.architecture.experts.first.weight"], theirs)
 
 
+def test_members_that_are_auto_are_as_many_as_the_first_run_has(tmp_path: Path, other: Toy) -> None:
+    first = _first(tmp_path, {"members": 2})
+    run_train(_pipeline(first, model={"members": "auto"}), other.encoded, tmp_path / "run")
+    assert len(read_model(tmp_path / "run/model").members) == 2
+
+
 def test_a_damaged_first_run_is_named(first: Path, tmp_path: Path) -> None:
     shutil.copytree(first, tmp_path / "first")
     (tmp_path / "first/model/inside.json").write_text("{}")
