@@ -115,7 +115,7 @@ def test_a_split_parts_the_days_in_order(rows: list[int]) -> None:
         assert split["train"][1] < split["validation"][0] <= split["validation"][1] < split["test"][0]
     assert of("test") >= 0.1 * sum(rows) or split["test"][0] == days[min(2, len(days) - 1)]
     if len(days) > 5 and max(rows) < 2 * min(rows):
-        assert of("train") > 0.4 * sum(rows)
+        assert of("train") > sum(rows) / 3  # of six days three small ones, where the others are twice as large
 
 
 _plain = st.one_of(st.text(max_size=12), st.integers(-9, 9**9), st.booleans(), st.floats(-9, 9), st.lists(st.text(max_size=9), max_size=30))
