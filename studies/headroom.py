@@ -1,20 +1,21 @@
-"""How well clicks of the simulated feed can be ranked at most: a filter that knows all of the simulator but the users' interests.
+"""Measure how well clicks of the simulated feed can be ranked by a filter that knows all of the simulator but the users' interests.
 
     python -m studies.headroom --worlds 5 --out docs/headroom.csv
 
-The true probabilities rank clicks better than any model does. A part of that lead no model can reach: what a user is interested in shows in
-few, noisy clicks, and it drifts. The study measures this part. A filter reads the log of clicks in the order of time. It knows the latents
-of every video and user, and the rules of the simulator, except the interests. Of each user's interest in each topic it keeps a normal
-belief (lasting interest and today's mood; Kalman 1960, with the observation linearised as in an extended Kalman filter). The belief about
-the impressions of a request comes from the requests before it. The study ranks the clicks of the last day by
+The true probabilities rank clicks better than any model does. A part of that lead is hard to reach: what a user is interested in shows in
+few, noisy clicks, and it drifts. A filter reads the log of clicks in the order of time. It knows the latents of every video and user, and
+the rules of the simulator, except the interests. Of each user's interest in each topic it keeps a normal belief (lasting interest and
+today's mood; Kalman 1960, with the observation linearised as in an extended Kalman filter). The belief about the impressions of a request
+comes from the requests before it. The study ranks the clicks of the last day by
 
 - `truth`: the true probability,
 - `filter`: the probability under the filter's belief,
 - `average`: the probability where nothing is known of a user's interest but the mean of the age band.
 
-A ranker learns from the same clicks, and has to learn the rest as well. So about `filter` is the most that a ranker can reach.
+A ranker that reads clicks alone has to learn the rest from them as well, so it cannot be expected above `filter`. A ranker that also reads
+how long was watched, likes and answers knows more about interests than this filter does.
 
-Shape letters: N impressions, U users, T topics, S slots of a request; 2: lasting interest and mood.
+Shape letters: N impressions, U users, T topics, R impressions of different users; 2: lasting interest and mood.
 """
 
 import argparse
@@ -31,12 +32,12 @@ from sklearn.metrics import roc_auc_score
 from recsys import world
 from recsys.config import WorldOptions
 from recsys.evaluation import half_widths
+from recsys.world.population import DAY_MS
 
 FloatArray = NDArray[np.float64]
 
 EFFECT = 0.9  # of an interest on the logit of a click (docs/world.md)
 LASTING, MOOD, MEMORY = 0.8**2, 0.5**2, 0.8  # variances of lasting interest and mood; correlation of a mood with yesterday's
-DAY_MS = 86_400_000
 FIRST_SEED = 7
 WAYS = ("truth", "filter", "average")
 
@@ -78,7 +79,7 @@ def log_of(options: WorldOptions, seed: int) -> pd.DataFrame:
     attractive = log[world.ATTRACTIVENESS]
     log["rest"] = np.log(attractive / (1 - attractive)) - EFFECT * interest  # the logit of an attractive video, without the interest
     log["examined"] = log["expected.examined"]
-    log["day"] = (log["ts"] - log["ts"].min()) // DAY_MS
+    log["day"] = log["ts"] // DAY_MS - log["ts"].min() // DAY_MS
     return log.sort_values(["ts", "request", "slot"], ignore_index=True)
 
 
@@ -131,19 +132,18 @@ class Belief:
         click_R = examined_R * attractive_R
         slope_R = EFFECT * click_R * (1 - attractive_R)
         noise_R = click_R * (1 - click_R)
-        gain_R2 = self.covariance[user_R, topic_R].sum(-1) / (1 + slope_R**2 / noise_R * variance_R)[:, None]
-        wide_R2 = self.covariance[user_R, topic_R].sum(-1)
+        information_R = slope_R**2 / noise_R
+        of_sum_R2 = self.covariance[user_R, topic_R].sum(-1)  # covariance of each part with the sum
+        gain_R2 = of_sum_R2 / (1 + information_R * variance_R)[:, None]
         self.mean[user_R, topic_R] += gain_R2 * (slope_R / noise_R * (clicked_R - click_R))[:, None]
-        self.covariance[user_R, topic_R] -= gain_R2[:, :, None] * wide_R2[:, None, :] * (slope_R**2 / noise_R)[:, None, None]
+        self.covariance[user_R, topic_R] -= gain_R2[:, :, None] * of_sum_R2[:, None, :] * information_R[:, None, None]
 
 
 def filtered(log: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
     """Return mean and variance of the belief about each impression's interest, [N] each, as they are when its request begins."""
     user_N, topic_N = (pd.factorize(log[name])[0] for name in ("uid", "topic"))
-    band_UT = np.zeros((user_N.max() + 1, topic_N.max() + 1))
     bands = log.drop_duplicates(["age_band", "topic"]).pivot(index="age_band", columns="topic", values="of_band")
-    order = log["topic"].drop_duplicates()
-    band_UT[:] = bands.loc[log.drop_duplicates("uid")["age_band"], order].to_numpy()
+    band_UT = bands.loc[log.drop_duplicates("uid")["age_band"], log["topic"].drop_duplicates()].to_numpy()
     belief, mean_N, variance_N = Belief.at_first(band_UT), np.empty(len(log)), np.empty(len(log))
     columns = [log[name].to_numpy(np.float64) for name in ("rest", "examined", "clicked")]
     # The requests of one user come one after another; those of different users do not touch each other's beliefs.

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt
 from recsys.config.architectures import Architectures, Share
 from recsys.options import OneOf
 
-MEMBERS, MEMBER_ROWS = 4, 300_000
+MEMBERS, MEMBER_ROWS = 4, 300_000  # of "auto": so many members up to so many training rows (docs/training.md)
 
 
 class Model(Architectures):

@@ -20,17 +20,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys import schema
-from recsys.calibration import MOST_BINS, fit_expected
+from recsys.calibration import fit_expected
 from recsys.errors import data_error
-from recsys.losses.knots import between, count, interpolated
+from recsys.losses.knots import MAP_KNOTS, between, count, fill, interpolated
 from recsys.losses.loss import Fitted, Loss, Sample, ratio_of_sums, weighted_quantiles
 from recsys.objectives import Objective, durations
 
 GROUPS = 30  # M, the best of {1, 10, 20, 30, 50, 100} in the paper
 KNOTS = 255  # one less than a power of two: a binary search takes 8 steps. Ranks are known to 1/510
-MAP_KNOTS = 63  # likewise; a map has at most MOST_BINS knots, and its last one is repeated
 FEWEST_ROWS = 100  # of a group of its own; with fewer rows it joins a neighbour, or uses the map of all rows
-assert MOST_BINS <= MAP_KNOTS
 
 
 class D2Q(Loss):
@@ -99,7 +97,7 @@ class D2Q(Loss):
             is_own = mine_N.sum() >= FEWEST_ROWS and labels_N[mine_N].any()
             fitted = fit_expected(ranks_N[mine_N], labels_N[mine_N], weights_N[mine_N]) if is_own else of_all
             for knots_P, found in ((self.ranks_JGP[j, g], fitted.predicted), (self.means_JGP[j, g], fitted.calibrated)):
-                knots_P.copy_(torch.from_numpy(np.pad(found, (0, MAP_KNOTS - len(found)), mode="edge")))
+                fill(knots_P, np.array(found))
 
     def _fit_groups(self, j: int, sample: Sample) -> NDArray[np.int64]:
         """Set the edges and the CDFs of objective j; return each row's group.

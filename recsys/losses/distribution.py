@@ -19,18 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys.calibration import MOST_BINS, fit_expected
+from recsys.calibration import fit_expected
 from recsys.losses.cumulative import log_probabilities, log_probability, parameters_at
-from recsys.losses.knots import count, interpolated
+from recsys.losses.knots import MAP_KNOTS, count, fill, interpolated
 from recsys.losses.loss import Fitted, Loss, Sample, weighted_quantiles
 from recsys.objectives import Objective
 
 BINS = 32  # its edges are one less: a binary search takes 5 steps
 BIN_ROWS = 20  # at least, in a bin of watched rows; with fewer watched rows there are fewer bins
-MAP_KNOTS = 63  # one less than a power of two; a map has at most MOST_BINS knots and two ends, and its last one is repeated
 _ROWS_AT_ONCE = 65_536  # each has BINS numbers for a moment
 _FAR = 1e12  # beyond every watch time: a straight line from 0 to here changes nothing
-assert MOST_BINS + 2 <= MAP_KNOTS
 
 
 class Distribution(Loss):
@@ -100,8 +98,8 @@ class Distribution(Loss):
         self._set_map(j, knots, heights * (weights_N @ labels_N / said if said > 0 else 1.0))
 
     def _set_map(self, j: int, expected: NDArray[np.float64], corrected: NDArray[np.float64]) -> None:
-        for knots_P, found in ((self.expected_JP[j], expected), (self.corrected_JP[j], corrected)):
-            knots_P.copy_(torch.from_numpy(np.pad(found, (0, MAP_KNOTS - len(found)), mode="edge")))
+        fill(self.expected_JP[j], expected)
+        fill(self.corrected_JP[j], corrected)
 
     def _expected(self, outputs_BJ: Tensor) -> Tensor:
         """Return Σ_b P(b) · ȳ_b, [B, J]."""

@@ -5,8 +5,20 @@ Shape letters: T tables, Q knots of each, a power of two less one. Equal knots m
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from recsys.calibration import MOST_BINS
+
+MAP_KNOTS = 63  # of a map from an output to a mean label, which has at most MOST_BINS knots and two ends
+assert MOST_BINS + 2 <= MAP_KNOTS
+
+
+def fill(knots_Q: Tensor, found: NDArray[np.float64]) -> None:
+    """Set the knots of one table; the last one is repeated where there are fewer."""
+    knots_Q.copy_(torch.from_numpy(np.pad(found, (0, len(knots_Q) - len(found)), mode="edge")))
 
 
 def between(knots_TQ: Tensor, tables: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

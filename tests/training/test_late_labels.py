@@ -270,8 +270,8 @@ def test_labels_that_are_known_from_a_day_on_change_no_prediction_up_to_it(
 ) -> None:
     """Constants, steps and all: outputs on the days up to this one are equal to the bit, on the next ones they are not.
 
-    Constants come from the first day, with likes from all three: fewer are known early on than constants need. So it is with a distribution
-    of watch times.
+    Constants come from the first day, with likes from all three: fewer are known early on than constants need. A distribution of
+    watch times would need more than the first day too, so watch time is learned on logarithms.
     """
     of_logs = [objective | ({"method": "log_squared"} if objective["name"] == "watch" else {}) for objective in OBJECTIVES]
     pipeline, runs = pipeline_of(objectives=of_logs[:objectives]), []
