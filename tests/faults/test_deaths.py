@@ -36,9 +36,12 @@ history = 2
 architecture = "shared_bottom"
 d_shared = 8
 d_tower = 8
+members = 2
 [train]
-checkpoint_seconds = 0.02
+checkpoint_seconds = 0.05
 batch_size = 64
+passes = 1
+day_passes = 1
 [evaluate]
 bootstrap = 20
 baselines = ["popularity"]
