@@ -17,7 +17,7 @@ from recsys.encoding import embedding_init
 from recsys.encoding.layout import Batch, Layout, Slot
 from recsys.nn.attention import TargetAttention, mean_of_past
 from recsys.nn.embeddings import SlotEmbeddings
-from recsys.nn.linear import OutputLinear
+from recsys.nn.linear import OutputLinear, unstacked
 
 EMBEDDING_SCALE = 0.05  # standard deviation of a fresh vector: small beside that of the numbers, 1
 ENTITIES = (schema.USER, schema.ITEM, schema.ID)  # features of the user, the item and its author, and their ids
@@ -71,18 +71,18 @@ class Inputs(nn.Module):
 
         `codes_B2`: position and device as this pass may see them. They are read where they are inputs.
         """
-        slots_BTSW, past_BTLSW = self.embeddings(batch.rows, batch.history_rows)
+        slots_TBSW, past_TBLSW = self.embeddings(batch.rows, batch.history_rows)
         plain_BD = self._plain(batch, codes_B2)
-        plain_BTD = plain_BD.unsqueeze(1).expand(-1, self.num_tables, -1)
-        features_BTD = torch.cat([plain_BTD, slots_BTSW[..., : self.d_embedding].flatten(2)], dim=-1)
-        parts = [features_BTD]
+        plain_TBD = plain_BD.expand(self.num_tables, -1, -1)
+        features_TBD = torch.cat([plain_TBD, slots_TBSW[..., : self.d_embedding].flatten(2)], dim=-1)
+        parts = [features_TBD]
         if self.attention is not None:
-            vectors_BTLW = past_BTLSW[..., : self.d_embedding].flatten(3)
-            signals_BTLG = batch.history_signals.unsqueeze(1).expand(-1, self.num_tables, -1, -1)
-            entries_BTLC = torch.cat([vectors_BTLW, signals_BTLG], dim=-1)
-            parts.append(self.attention(features_BTD, entries_BTLC, batch.history_length))
-        parts.append(features_BTD.new_zeros(1).expand(*features_BTD.shape[:2], self.padding))
-        return torch.cat(parts, dim=-1), self._linear(plain_BD, slots_BTSW)
+            vectors_TBLW = past_TBLSW[..., : self.d_embedding].flatten(3)
+            signals_TBLG = batch.history_signals.expand(self.num_tables, -1, -1, -1)
+            entries_TBLC = torch.cat([vectors_TBLW, signals_TBLG], dim=-1)
+            parts.append(self.attention(features_TBD, entries_TBLC, batch.history_length))
+        parts.append(features_TBD.new_zeros(1).expand(*features_TBD.shape[:2], self.padding))
+        return unstacked(torch.cat(parts, dim=-1)), self._linear(plain_BD, slots_TBSW)
 
     def _plain(self, batch: Batch, codes_B2: Tensor) -> Tensor:
         """Return all numbers, [B, D]."""
@@ -93,16 +93,16 @@ class Inputs(nn.Module):
         parts += [F.one_hot(codes_B2[:, axis], size).to(dense_BD.dtype) for axis, size in self.one_hots]
         return torch.cat(parts, dim=1)
 
-    def _linear(self, plain_BD: Tensor, slots_BTSW: Tensor) -> Tensor | None:
+    def _linear(self, plain_BD: Tensor, slots_TBSW: Tensor) -> Tensor | None:
         """Compute the linear path, [B, K]: one weight per number and objective, and one per categorical value and objective.
 
         The weights of categorical values are in the embedding table.
         """
         if self.skip is None:
             return None
-        weights_BTC = slots_BTSW[..., self.d_embedding :].sum(2)
+        weights_TBC = slots_TBSW[..., self.d_embedding :].sum(2)
         of_numbers_BK: Tensor = self.skip(plain_BD.unsqueeze(0)).squeeze(0)
-        return of_numbers_BK + weights_BTC.flatten(1)[:, -self.num_objectives :]
+        return of_numbers_BK + unstacked(weights_TBC).flatten(1)[:, -self.num_objectives :]
 
 
 def _share(num: int, share: float, generator: np.random.Generator) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ Shape letters: B rows, T tables, L history, C width of a history entry, D width 
 import torch
 from torch import Tensor, nn
 
-from recsys.nn.linear import StackedLinear, stacked, unstacked
+from recsys.nn.linear import StackedLinear
 
 
 def is_past(lengths_B: Tensor, length: int) -> Tensor:
@@ -39,19 +39,19 @@ class TargetAttention(nn.Module):
         self.null_value = nn.Parameter(torch.zeros(num_tables, d_attention))
         self.scale: float = d_attention**-0.5
 
-    def weights(self, features_BTD: Tensor, entries_BTLC: Tensor, lengths_B: Tensor) -> Tensor:
-        """Return [B, T, 1 + L] weights: the null entry's, then the history's, newest first. They sum to 1 over the last axis."""
-        query_TBA = self.query(stacked(features_BTD))
-        probe_BTC = unstacked(self.key(query_TBA))
-        past_BTL = (entries_BTLC * probe_BTC.unsqueeze(2)).sum(-1)
-        null_BT1 = unstacked(torch.bmm(query_TBA, self.null_key.unsqueeze(-1)))
-        there_B1L = is_past(lengths_B, entries_BTLC.shape[2])[:, None]
-        logits = torch.cat([null_BT1, past_BTL.masked_fill(~there_B1L, float("-inf"))], dim=-1)
+    def weights(self, features_TBD: Tensor, entries_TBLC: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return [T, B, 1 + L] weights: the null entry's, then the history's, newest first. They sum to 1 over the last axis."""
+        query_TBA = self.query(features_TBD)
+        probe_TBC = self.key(query_TBA)
+        past_TBL = (entries_TBLC * probe_TBC.unsqueeze(2)).sum(-1)
+        null_TB1 = torch.bmm(query_TBA, self.null_key.unsqueeze(-1))
+        there_BL = is_past(lengths_B, entries_TBLC.shape[2])
+        logits = torch.cat([null_TB1, past_TBL.masked_fill(~there_BL, float("-inf"))], dim=-1)
         return (logits * self.scale).softmax(dim=-1)
 
-    def forward(self, features_BTD: Tensor, entries_BTLC: Tensor, lengths_B: Tensor) -> Tensor:
-        """Return [B, T, A]. Entries beyond `lengths_B` have no effect, but they must be finite."""
-        weights = self.weights(features_BTD, entries_BTLC, lengths_B)
-        attended_BTC = (weights[..., 1:, None] * entries_BTLC).sum(2)
-        attended_BTA = unstacked(self.value(stacked(attended_BTC)))
-        return attended_BTA + weights[..., :1] * self.null_value.to(weights.dtype)
+    def forward(self, features_TBD: Tensor, entries_TBLC: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return [T, B, A]. Entries beyond `lengths_B` have no effect, but they must be finite."""
+        weights = self.weights(features_TBD, entries_TBLC, lengths_B)
+        attended_TBC = (weights[..., 1:, None] * entries_TBLC).sum(2)
+        attended_TBA: Tensor = self.value(attended_TBC)
+        return attended_TBA + weights[..., :1] * self.null_value.unsqueeze(1).to(weights.dtype)

@@ -20,23 +20,23 @@ def attention():
 @pytest.fixture
 def inputs():
     torch.manual_seed(1)
-    return torch.randn(B, T, D), torch.randn(B, T, L, C), torch.arange(B) % (L + 1)
+    return torch.randn(T, B, D), torch.randn(T, B, L, C), torch.arange(B) % (L + 1)
 
 
-def by_hand(attention, features_BTD, entries_BTLC, lengths_B):
+def by_hand(attention, features_TBD, entries_TBLC, lengths_B):
     """One row, one table, one entry at a time, keys and values formed: softmax(q·k / √A) over the null entry and the past."""
     p = {name: parameter.detach().double().numpy() for name, parameter in attention.named_parameters()}
-    out = np.zeros((B, T, A))
+    out = np.zeros((T, B, A))
     for b in range(B):
         for t in range(T):
-            query = features_BTD[b, t].double().numpy() @ p["query.weight"][t] + p["query.bias"][t, 0]
+            query = features_TBD[t, b].double().numpy() @ p["query.weight"][t] + p["query.bias"][t, 0]
             keys, values = [p["null_key"][t]], [p["null_value"][t]]
-            for entry in entries_BTLC[b, t, : lengths_B[b]].double().numpy():
+            for entry in entries_TBLC[t, b, : lengths_B[b]].double().numpy():
                 keys.append(p["key.weight"][t] @ entry)
                 values.append(entry @ p["value.weight"][t])
             logits = np.array(keys) @ query / np.sqrt(A)
             weights = np.exp(logits - logits.max())
-            out[b, t] = weights / weights.sum() @ np.array(values)
+            out[t, b] = weights / weights.sum() @ np.array(values)
     return out
 
 
@@ -46,13 +46,13 @@ def test_equals_keys_and_values_written_out(attention, inputs):
 
 def test_an_empty_history_gives_the_null_value(attention, inputs):
     features, entries, _ = inputs
-    out_BTA = attention(features, entries, torch.zeros(B, dtype=torch.int64))
-    torch.testing.assert_close(out_BTA, attention.null_value.detach().expand(B, T, A))
+    out_TBA = attention(features, entries, torch.zeros(B, dtype=torch.int64))
+    torch.testing.assert_close(out_TBA, attention.null_value.detach().unsqueeze(1).expand(T, B, A))
 
 
 def test_what_lies_beyond_the_history_changes_nothing(attention, inputs):
     features, entries, lengths = inputs
-    other = torch.where((torch.arange(L) < lengths[:, None])[:, None, :, None], entries, 99.0)
+    other = torch.where((torch.arange(L) < lengths[:, None])[:, :, None], entries, 99.0)
     torch.testing.assert_close(attention(features, other, lengths), attention(features, entries, lengths), rtol=0, atol=0)
 
 
@@ -64,8 +64,8 @@ def test_the_order_of_the_past_means_nothing_but_by_its_signals(attention, input
 
 def test_weights_sum_to_one(attention, inputs):
     weights = attention.weights(*inputs)
-    torch.testing.assert_close(weights.sum(-1), torch.ones(B, T))
-    assert not weights[0, :, 1:].any()  # a row without a past
+    torch.testing.assert_close(weights.sum(-1), torch.ones(T, B))
+    assert not weights[:, 0, 1:].any()  # a row without a past
 
 
 def test_mean_of_the_past():

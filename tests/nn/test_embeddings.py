@@ -1,74 +1,116 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from recsys.nn import embeddings
-from recsys.nn.embeddings import EmbeddingTables, MeanOfSlots, SlotEmbeddings
+from recsys.nn.embeddings import SlotEmbeddings, stable_order
 
-T, R, W, B = 2, 11, 3, 40
+T, R, W, B, L = 2, 11, 3, 40, 5
+SPANS = [(0, 1), (1, 3), (4, 1), (5, 2)]
+PAST = [(1, 2), (0, 1)]
 
 
 def values(tables=T):
     return torch.randn(tables, R, W, generator=torch.Generator().manual_seed(1))
 
 
-def test_each_table_gives_its_own_rows():
-    tables = EmbeddingTables(values())
-    rows_BC = torch.randint(1, R, (B, 4))
-    vectors_BTCW = tables(rows_BC)
-    for t in range(T):
-        torch.testing.assert_close(vectors_BTCW[:, t], values()[t][rows_BC], rtol=0, atol=0)
+@pytest.fixture
+def rows():
+    """Rows of examples and of their histories, with padding among them; the first example has nothing but padding."""
+    generator = torch.Generator().manual_seed(2)
+    rows_BS, past_BLH = torch.randint(R, (B, 7), generator=generator), torch.randint(R, (B, L, 3), generator=generator)
+    rows_BS[0], past_BLH[0] = 0, 0
+    return rows_BS, past_BLH
+
+
+def by_torch(rows, weights, bag_of):
+    """Each slot of each table as torch's mean bag: [T, B, F, W] and [T, B, L, F', W]."""
+    rows_BS, past_BLH = rows
+    slots = [torch.stack([bag_of(weights[t], rows_BS[:, a : a + n]) for a, n in sorted(SPANS, key=lambda s: s[1])], 1) for t in range(T)]
+    past = [
+        torch.stack([bag_of(weights[t], past_BLH[..., a : a + n].reshape(-1, n)) for a, n in sorted(PAST, key=lambda s: s[1])], 1)
+        for t in range(T)
+    ]
+    return torch.stack(slots), torch.stack(past).view(T, B, L, 2, W)
+
+
+def mean_bag(weight, rows_XN):
+    return nn.functional.embedding_bag(rows_XN, weight, mode="mean", padding_idx=0)
+
+
+@pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
+def test_values_and_gradients_are_those_of_embedding_bags(monkeypatch, rows, is_sparse):
+    monkeypatch.setattr(embeddings, "DENSE_ROWS", T * R - is_sparse)
+    found = SlotEmbeddings(values(), SPANS, PAST)
+    start = values()
+    start[:, 0] = 0
+    tables = [table.clone().requires_grad_() for table in start]
+    slots, past = found(*rows)
+    expected_slots, expected_past = by_torch(rows, tables, mean_bag)
+    torch.testing.assert_close(slots, expected_slots)
+    torch.testing.assert_close(past, expected_past)
+    towards = torch.randn(slots.shape), torch.randn(past.shape)
+    for one, other in ((slots, past), (expected_slots, expected_past)):
+        ((one * towards[0]).sum() + (other * towards[1]).sum()).backward()
+    gradient = found.tables.table.grad
+    assert gradient.is_sparse == is_sparse
+    torch.testing.assert_close(gradient.to_dense(), torch.cat([table.grad for table in tables]))
+
+
+@pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
+def test_the_gradient_is_that_of_differences(monkeypatch, rows, is_sparse):
+    monkeypatch.setattr(embeddings, "DENSE_ROWS", T * R - is_sparse)
+    found = SlotEmbeddings(values().double(), SPANS, PAST)
+    few = rows[0][:4], rows[1][:4]
+
+    def outputs(table):
+        slots, past = torch.func.functional_call(found, {"tables.table": table}, few)
+        return slots.square().sum(), past.sin().sum()
+
+    (gradient,) = torch.autograd.grad(sum(outputs(found.tables.table)), found.tables.table)
+    step = 1e-6 * torch.randn(T * R, W, dtype=torch.float64) * (torch.arange(T * R) % R != 0)[:, None]  # padding stays 0
+    with torch.no_grad():
+        change = sum(outputs(found.tables.table + step)) - sum(outputs(found.tables.table - step))
+    torch.testing.assert_close(change / 2, (gradient.to_dense() * step).sum(), rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
 def test_padding_is_zero_and_learns_nothing(monkeypatch, is_sparse):
     monkeypatch.setattr(embeddings, "DENSE_ROWS", T * R - is_sparse)
     given = values()
-    tables = EmbeddingTables(given)
-    rows_BC = torch.tensor([[0, 3], [0, 0]])
-    vectors = tables(rows_BC)
-    assert not vectors[:, :, 0].any()
-    vectors.sum().backward()
-    gradient = tables.table.grad
-    assert gradient.is_sparse == is_sparse
-    touched = gradient.to_dense().any(dim=1).nonzero().flatten().tolist()
+    found = SlotEmbeddings(given, [(0, 1), (1, 1)], [])
+    slots, _ = found(torch.tensor([[0, 3], [0, 0]]), torch.zeros(2, 0, 0, dtype=torch.int64))
+    assert not slots[:, :, 0].any()
+    slots.sum().backward()
+    touched = found.tables.table.grad.to_dense().any(dim=1).nonzero().flatten().tolist()
     assert touched == [3, R + 3]
     assert given[:, 0].any()  # the given values are left as they were
 
 
-def test_a_slot_is_the_mean_that_an_embedding_bag_gives():
-    spans = [(0, 1), (1, 3), (4, 1), (5, 2)]
-    rows_BS = torch.randint(R, (B, 7), generator=torch.Generator().manual_seed(2))
-    rows_BS[0] = 0  # every slot empty
-    slot_embeddings = SlotEmbeddings(values(1), spans, [])
-    slots_BTFW, history = slot_embeddings(rows_BS, torch.zeros(B, 0, 0, dtype=torch.int64))
-    bag = nn.EmbeddingBag(R, W, mode="mean", padding_idx=0, _weight=slot_embeddings.tables.table.detach().clone())
-    for place, given in enumerate(slot_embeddings.slots.order):
-        start, width = spans[given]
-        torch.testing.assert_close(slots_BTFW[:, 0, place], bag(rows_BS[:, start : start + width]))
-    slots_BTFW.square().sum().backward()
-    sum(bag(rows_BS[:, start : start + width]).square().sum() for start, width in spans).backward()
-    torch.testing.assert_close(slot_embeddings.tables.table.grad, bag.weight.grad)
-    assert history.shape == (B, 1, 0, 0, W)
+def test_a_sparse_gradient_has_each_row_once_and_in_order(monkeypatch, rows):
+    monkeypatch.setattr(embeddings, "DENSE_ROWS", 0)
+    found = SlotEmbeddings(values(), SPANS, PAST)
+    sum(part.sum() for part in found(*rows)).backward()
+    (rows_U,) = found.tables.table.grad._indices()
+    assert (rows_U.diff() > 0).all()
 
 
-def test_the_history_is_pooled_entry_by_entry():
-    spans = [(1, 2), (0, 1)]
-    rows_BLH = torch.randint(R, (B, 5, 3))
-    slot_embeddings = SlotEmbeddings(values(), [(0, 1)], spans)
-    _, past_BTLFW = slot_embeddings(torch.ones(B, 1, dtype=torch.int64), rows_BLH)
-    assert slot_embeddings.history.order == [1, 0]
-    for t in range(T):
-        table = values()[t]
-        table[0] = 0
-        for b, entry in ((0, 0), (7, 4), (39, 2)):
-            one, *several = rows_BLH[b, entry]
-            torch.testing.assert_close(past_BTLFW[b, t, entry, 0], table[one])
-            present = [row for row in several if row != 0]
-            mean = torch.stack([table[row] for row in present]).mean(0) if present else torch.zeros(W)
-            torch.testing.assert_close(past_BTLFW[b, t, entry, 1], mean)
+def test_the_places_of_the_slots_are_told():
+    found = SlotEmbeddings(values(), SPANS, PAST)
+    assert found.slots.order == [0, 2, 3, 1]
+    assert found.history.order == [1, 0]
 
 
 def test_no_slots_at_all_is_an_empty_axis():
-    means = MeanOfSlots([])
-    assert means(torch.zeros(B, T, 0, W), torch.zeros(B, 1, 0, dtype=torch.int64)).shape == (B, T, 0, W)
+    found = SlotEmbeddings(values(), [], [])
+    slots, past = found(torch.zeros(B, 0, dtype=torch.int64), torch.zeros(B, L, 0, dtype=torch.int64))
+    assert slots.shape == (T, B, 0, W)
+    assert past.shape == (T, B, L, 0, W)
+
+
+@pytest.mark.parametrize("rows", [1, 300, 65_536, 65_537, 2**31])
+def test_the_order_of_the_rows_is_that_of_a_stable_sort(rows):
+    found = np.random.default_rng(rows).integers(0, rows, 5_000)
+    assert np.array_equal(stable_order(found), found.argsort(kind="stable"))
+    assert len(stable_order(found[:0])) == 0

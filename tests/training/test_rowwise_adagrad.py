@@ -1,12 +1,11 @@
 """Row-wise Adagrad against the formula written out over the whole dense table, block by block."""
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys.training.rowwise_adagrad import RowwiseAdagrad, _stable_order
+from recsys.training.rowwise_adagrad import RowwiseAdagrad
 
 ROWS, WIDTH, LR, EPS = 12, 3, 0.1, 1e-10
 VECTOR_AND_TWO = (WIDTH, 1, 1)  # a vector and a linear weight of each of two objectives
@@ -149,10 +148,3 @@ def test_many_duplicates_sum_as_a_coalesced_gradient_does() -> None:
         optimiser.step()
         tables.append(table.detach())
     torch.testing.assert_close(tables[0], tables[1])
-
-
-@pytest.mark.parametrize("rows", [1, 300, 65_536, 65_537, 2**31])
-def test_the_order_of_the_rows_is_that_of_a_stable_sort(rows: int) -> None:
-    found = np.random.default_rng(rows).integers(0, rows, 5_000)
-    assert np.array_equal(_stable_order(found), found.argsort(kind="stable"))
-    assert len(_stable_order(found[:0])) == 0
