@@ -19,9 +19,18 @@ CHANGED = ("calibration", "ece", "log_loss", "normalized_entropy", "rps", "rmse"
 
 
 def metrics_of(
-    pipeline: Pipeline, predictions: pa.Table, *, run: str, against: Mapping[str, pa.Table], metrics: Sequence[str] | None = None
+    pipeline: Pipeline,
+    predictions: pa.Table,
+    *,
+    run: str,
+    against: Mapping[str, pa.Table],
+    metrics: Sequence[str] | None = None,
+    also: Sequence[str] = (),
 ) -> pa.Table:
-    """Return the long rows of one set of predictions under the pipeline's objectives and evaluation options; `metrics`: only these."""
+    """Return the long rows of one set of predictions under the pipeline's objectives and evaluation options.
+
+    `metrics`: only these. `also`: other runs whose own rows are wanted too.
+    """
     from recsys import evaluation
     from recsys.predictions import train_means
 
@@ -39,6 +48,7 @@ def metrics_of(
         top_percent=options.top_percent,
         target_temperature=options.target_temperature,
         metrics=metrics,
+        also=also,
     )
 
 

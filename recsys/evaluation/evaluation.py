@@ -42,6 +42,7 @@ def evaluate(
     top_percent: Sequence[float] = (10.0,),
     target_temperature: float | None = None,
     metrics: Sequence[str] | None = None,
+    also: Sequence[str] = (),
 ) -> pa.Table:
     """Compute the metrics of one run's predictions, as rows of schema.METRICS.
 
@@ -49,7 +50,7 @@ def evaluate(
     Without a split column, all rows are "test". Each split and objective gets every metric on the whole (slice "all"). The main metrics are
     also given per day, where a split has several days, and per value of each of `slices`. The default slices are all `slice.…` columns, and
     "position" in bins where the table has one. A null value of a slice has slice_value null. `gauc_list` orders by `rank.X` where there is
-    one. All other metrics judge `pred.X`, the prediction for the log as it was shown.
+    one. All other metrics judge `pred.X`.
 
     `against`: other runs' predictions of the same impressions, joined by event_id. Rows with `against` hold this run minus the other.
     `train_means`: the mean training label per objective or conditional form, for normalised entropy. Default: from the table's metadata.
@@ -57,14 +58,13 @@ def evaluate(
     `list_k`, `top_percent`: the K and the P of the metrics of the fused order.
     `target_temperature`: each run's target policy samples by its fused score. The softmax of `score` over each request's candidates then
     replaces any `target_propensity`. A run without `propensity`, `score` or `request_id` is refused.
-    `metrics`: the names of the wanted metrics; default all.
+    `metrics`: the names of the wanted metrics; default all. `also`: names of other runs in `against` whose own rows are wanted too.
 
     A metric that the rows do not define is null, with a reason. A `reason` beside a value says why the value has no interval. `n` counts
     rows with a known label, `n_positive` those with a positive one. `coverage` is the share of `n` that the value rests on.
 
     Raise DataError for predictions that cannot be judged: a missing column, repeated impressions, a prediction missing where the label is
     known, other impressions in another run. Raise ConfigError for options out of range.
-
     >>> shown = {"event_id": [1, 2, 3, 4], "user_id": ["ann", "ann", "ben", "ben"], "timestamp": [0, 1, 2, 3]}  # ms since 1970
     >>> predictions = pd.DataFrame({**shown, "label.click": [1, 0, 0, 1], "pred.click": [0.8, 0.3, 0.4, 0.2]})
     >>> rows = evaluate(predictions, [Objective(name="click")], run="mine", bootstrap=0).to_pandas()
@@ -83,7 +83,7 @@ def evaluate(
     tables = {run: table, **{name: as_table(other, name) for name, other in (against or {}).items()}}
     runs = _runs(this, tables, objectives, impressions, target_temperature)
     means = prediction_files.train_means(table.schema) if train_means is None else train_means
-    settings = Settings(run, bootstrap, confidence, seed, means)
+    settings = Settings(run, bootstrap, confidence, seed, means, also)
     of_lists = () if this.score_N is None else list_metrics(list_k, top_percent)
     judged = _wanted((*METRICS, *of_lists, *(OFF_POLICY if runs[0].importance else ())), metrics)
     return long_rows(impressions, runs, settings, targets(objectives), judged)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from recsys import schema
 from recsys.evaluation.inputs.rows import IntArray, Rows, renumber, taken
@@ -17,7 +18,7 @@ from recsys.evaluation.inputs.scores import Scores
 from recsys.evaluation.inputs.slices import Cell, cells, splits
 from recsys.evaluation.inputs.targets import Target
 from recsys.evaluation.intervals.bootstrap import UserDraws
-from recsys.evaluation.measured import Measured, difference, measure
+from recsys.evaluation.measured import Measured, difference, measure_runs
 from recsys.evaluation.metrics import OFF_POLICY, Metric
 from recsys.evaluation.metrics.lists import Places, places
 from recsys.threads import most_threads
@@ -34,16 +35,22 @@ class Settings:
     confidence: float
     seed: int
     train_means: Mapping[str, float]
+    also: Sequence[str] = ()  # other runs whose own numbers are wanted beside the differences to them
 
 
 def long_rows(
     impressions: Impressions, runs: Sequence[Scores], settings: Settings, of: Sequence[Target], metrics: Sequence[Metric]
 ) -> pa.Table:
-    """Return rows of schema.METRICS of the first run and of its differences to the others. All `runs` scored `impressions` in one order."""
+    """Return rows of schema.METRICS of the first run and of its differences to the others, and rows of the runs of `settings.also`.
+
+    All `runs` scored `impressions` in one order.
+    """
     rows: list[dict[str, Any]] = []
+    at_once = min(THREADS, most_threads() or THREADS)
     for split, at_N in splits(impressions):
         evaluation = SplitEvaluation(split, at_N, impressions, runs, settings)
-        with ThreadPoolExecutor(min(THREADS, most_threads() or THREADS)) as threads:
+        # With threads of its own beside ours, the linear algebra waits for itself: on two cores 18 s instead of 14.
+        with ThreadPoolExecutor(at_once) as threads, threadpool_limits(1 if at_once > 1 else None, "blas"):
             rows += chain.from_iterable(threads.map(partial(evaluation.rows, metrics=metrics), of))
     return pa.Table.from_pylist(rows, schema=schema.METRICS)
 
@@ -91,6 +98,7 @@ class SplitEvaluation:
         known_N = ~np.isnan(label_N)
         shared = {
             "run": self.settings.run,
+            "against": None,
             "objective": target.name,
             "group": target.objective.group,
             "split": self.split,
@@ -101,13 +109,11 @@ class SplitEvaluation:
             "n_positive": np.count_nonzero(label_N > 0) if target.objective.is_probability else None,
         }
         for metric, this, *others in zip(metrics, *self.measured(cell.at_N, target, metrics), strict=True):
-            yield shared | {"metric": metric.name, "against": None} | self._number(metric, target, this)
+            yield self._row(shared, metric, target, this)
             for scores, other in zip(self.runs[1:], others, strict=True):
-                yield (
-                    shared
-                    | {"metric": metric.name, "against": scores.run}
-                    | self._number(metric, target, difference(this, other, scores.run))
-                )
+                yield self._row({**shared, "against": scores.run}, metric, target, difference(this, other, scores.run))
+                if scores.run in self.settings.also:
+                    yield self._row({**shared, "run": scores.run}, metric, target, other)
 
     def measured(self, at_N: IntArray, target: Target, metrics: Sequence[Metric]) -> list[list[Measured]]:
         """Compute the metrics of a target on these rows of the split, for each run."""
@@ -116,8 +122,8 @@ class SplitEvaluation:
         for with_unknown, some in groupby(metrics, lambda metric: metric.of_lists and not known_N.all()):
             together = list(some)
             users_U, rows_by_run = self._rows_by_run(at_N if with_unknown or known_N.all() else at_N[known_N], target, together)
-            for measured, rows in zip(by_run, rows_by_run, strict=True):
-                measured += measure(together, rows, self.draws, users_U)
+            for measured, found in zip(by_run, measure_runs(together, rows_by_run, self.draws, users_U), strict=True):
+                measured += found
         return by_run
 
     def _users(self, at_N: IntArray) -> tuple[IntArray, IntArray]:
@@ -166,9 +172,11 @@ class SplitEvaluation:
             rows_by_run.append(rows)
         return users_U, rows_by_run
 
-    def _number(self, metric: Metric, target: Target, measured: Measured) -> dict[str, Any]:
+    def _row(self, shared: Mapping[str, Any], metric: Metric, target: Target, measured: Measured) -> dict[str, Any]:
         low, high, reason = measured.interval(confidence=self.settings.confidence, centred=metric.centred)
         return {
+            **shared,
+            "metric": metric.name,
             "value": measured.value,
             "low": low,
             "high": high,

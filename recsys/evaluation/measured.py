@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from recsys.evaluation.intervals.bootstrap import (
     UserDraws,
     effective_number,
     interval,
-    replicate,
+    replicate_runs,
     too_few,
 )
 from recsys.evaluation.metrics import Metric
@@ -50,20 +51,29 @@ class Measured:
 
 def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: IntArray) -> list[Measured]:
     """Compute each metric on these rows with its replicates. `users_U` are the users of the rows by their numbers in `draws`."""
+    return measure_runs(metrics, [rows], draws, users_U)[0]
+
+
+def measure_runs(metrics: Sequence[Metric], rows_by_run: Sequence[Rows], draws: UserDraws, users_U: IntArray) -> list[list[Measured]]:
+    """Compute the metrics of several runs on the same impressions as `measure` does, with one walk over the draws."""
     with np.errstate(over="ignore", invalid="ignore"):
-        measured = [_value(metric.estimate(rows)) for metric in metrics]
-    resampled = [i for i, (_, estimate) in enumerate(measured) if estimate is not None]
-    if draws.replicates == 0 or not resampled:
-        return [found for found, _ in measured]
+        by_run = [[_value(metric.estimate(rows)) for metric in metrics] for rows in rows_by_run]
+    estimates = [[estimate for _, estimate in of_run if estimate is not None] for of_run in by_run]
+    if draws.replicates == 0 or not any(estimates):
+        return [[found for found, _ in of_run] for of_run in by_run]
     if len(users_U) < 2:
-        return [found if estimate is None else replace(found, reason=too_few(len(users_U))) for found, estimate in measured]
-    replicates = iter(replicate([estimate for _, estimate in measured if estimate is not None], draws, users_U))
-    rows_U = np.bincount(rows.user_N, minlength=rows.users)
+        reason = too_few(len(users_U))
+        return [[found if estimate is None else replace(found, reason=reason) for found, estimate in of_run] for of_run in by_run]
+    replicates = chain.from_iterable(replicate_runs(estimates, draws, users_U))
+    rows_U = np.bincount(rows_by_run[0].user_N, minlength=rows_by_run[0].users)
     return [
-        found
-        if estimate is None
-        else replace(found, method=estimate.method, replicates_R=next(replicates), effective_users=_effective(estimate, rows_U))
-        for found, estimate in measured
+        [
+            found
+            if estimate is None
+            else replace(found, method=estimate.method, replicates_R=next(replicates), effective_users=_effective(estimate, rows_U))
+            for found, estimate in of_run
+        ]
+        for of_run in by_run
     ]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys import artifacts
@@ -74,24 +75,39 @@ def _states(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
-    against = _against(job)
-    for part in stale:
-        run = part.writes[0].parent
-        artifacts.remove(run / CALIBRATION_CHANGE)
+    """Judge the runs whose metrics are stale. What this run is held against is judged with it: all of its numbers are computed there."""
+    parts = {part.writes[0].parent: part for part in stale}
+    while parts:
+        run, part = parts.popitem()  # this run comes last among the parts
+        against = _against(job)[run]
+        beside = {other: parts.pop(other) for other in against if other in parts}
+        for of in (run, *beside):
+            artifacts.remove(of / CALIBRATION_CHANGE)
         with timed(job, part.name):
-            _evaluate(job, options, run, against[run], part.origin)
+            _evaluate(job, options, run, against, part.origin, beside)
 
 
-def _evaluate(job: Job, options: Pipeline, run: Path, against: Sequence[Path], origin: Origin) -> None:
+def _evaluate(job: Job, options: Pipeline, run: Path, against: Sequence[Path], origin: Origin, beside: Mapping[Path, Part]) -> None:
+    """Write the metrics of a run, and of the runs `beside` it."""
     predictions = artifacts.read_table(run / PREDICTIONS)
-    others: Mapping[str, object] = {other.name: artifacts.read_table(other / PREDICTIONS) for other in against}
+    others = {other.name: artifacts.read_table(other / PREDICTIONS) for other in against}
+    origins = {run: origin, **{other: part.origin for other, part in beside.items()}}
     if options.evaluate.calibrate != "none":
-        change = what_calibration_changed(options, predictions, run=run.name)
-        origin.write_file(run / CALIBRATION_CHANGE, lambda draft: pq.write_table(change, draft))
-    rows = metrics_of(options, predictions, run=run.name, against=others)
+        for of, of_origin in origins.items():
+            _write(
+                of / CALIBRATION_CHANGE,
+                what_calibration_changed(options, {run.name: predictions, **others}[of.name], run=of.name),
+                of_origin,
+            )
+    rows = metrics_of(options, predictions, run=run.name, against=others, also=[other.name for other in beside])
+    for other in beside:
+        _write(other / METRICS, rows.filter(pc.equal(rows["run"], other.name)), origins[other])
     of_files = [metrics_against_file(job.pipeline, predictions, file, run=run.name, console=job.console) for file in _files(job, run)]
-    rows = pa.concat_tables([rows, *of_files])
-    origin.write_file(run / METRICS, lambda draft: pq.write_table(rows, draft))
+    _write(run / METRICS, pa.concat_tables([rows.filter(pc.equal(rows["run"], run.name)), *of_files]), origin)
+
+
+def _write(target: Path, rows: pa.Table, origin: Origin) -> None:
+    origin.write_file(target, lambda draft: pq.write_table(rows, draft))
 
 
 def warn(job: Job) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys.evaluation import METRICS, Rows, UserDraws, interval, list_metric
+from recsys.evaluation import METRICS, Rows, UserDraws, interval, list_metric, percentile_interval
 from recsys.evaluation.intervals.bootstrap import Interval, effective_number, replicate
 from recsys.evaluation.measured import measure
 from recsys.evaluation.metrics import concordance, probability, ranking
@@ -11,6 +11,18 @@ from recsys.list_metrics import ListMetric
 from tests.evaluation.samples import build_rows, random_rows, resample_users
 
 EVERY = [(metric, kind) for metric in METRICS for kind in metric.kinds if kind != "watch_time"]
+
+
+@pytest.mark.parametrize("replicates", [1, 2, 3, 20, 1000])
+@pytest.mark.parametrize("missing", [0, 1, 19])
+def test_bounds_are_numpys_quantiles_of_the_defined_replicates(replicates, missing, rng):
+    values_R = rng.normal(0, 1, replicates) + 1e3
+    values_R[rng.permutation(replicates)[:missing]] = np.nan
+    found = percentile_interval(values_R, 0.0, confidence=0.9)
+    if missing >= replicates:
+        assert np.isnan(found[:2]).all()
+    else:
+        np.testing.assert_allclose(found[:2], np.nanquantile(values_R, [0.05, 0.95]), rtol=1e-14)
 
 
 @pytest.mark.parametrize(

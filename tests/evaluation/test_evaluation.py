@@ -112,6 +112,16 @@ def test_the_difference_to_an_equal_run_is_exactly_nothing(predictions):
     assert {number for column in ("value", "low", "high") for number in defined[column].dropna()} == {0.0}
 
 
+def test_a_run_judged_beside_another_has_the_numbers_that_it_has_alone(predictions, rng):
+    other = predictions.assign(**{"pred.like": rng.permutation(predictions["pred.like"])})
+    rows = frame(predictions, BOTH, against={"other": other, "third": predictions}, also=["other"], bootstrap=50)
+    alone = frame(other, BOTH, run="other", bootstrap=50)
+    beside = rows[rows["run"] == "other"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(beside, alone, rtol=1e-12)
+    without = frame(predictions, BOTH, against={"other": other, "third": predictions}, bootstrap=50)
+    pd.testing.assert_frame_equal(rows[rows["run"] != "other"].reset_index(drop=True), without)
+
+
 def test_a_worse_run_is_worse_beyond_the_interval(predictions, rng):
     other = predictions.assign(**{"pred.like": rng.permutation(predictions["pred.like"])})
     rows = frame(predictions, [LIKE], against={"noise": other})

@@ -115,37 +115,58 @@ def replicate(estimates: Sequence[Estimate], draws: UserDraws, users_U: IntArray
 
     All estimates are over the same users; `users_U` holds their numbers in `draws`. Estimates made of sums share one matrix product.
     """
-    sums_at = [i for i, estimate in enumerate(estimates) if isinstance(estimate, Sums)]
-    sums_UM = np.concatenate([np.zeros((len(users_U), 0)), *(e.per_user_UM for e in estimates if isinstance(e, Sums))], axis=1)
-    everyone = len(users_U) == draws.users
-    parts: list[list[FloatArray]] = [[] for _ in estimates]
-    summed: list[FloatArray] = []
+    return replicate_runs([estimates], draws, users_U)[0]
+
+
+def replicate_runs(estimates_by_run: Sequence[Sequence[Estimate]], draws: UserDraws, users_U: IntArray) -> list[list[FloatArray]]:
+    """Return what `replicate` does for each run's estimates, with one walk over the draws.
+
+    Each run has a matrix product of its own. So equal estimates have equal bits, and the difference of a run to an equal one is 0.
+    """
+    sums_by_run = [_sums_of(estimates, len(users_U)) for estimates in estimates_by_run]
+    parts: list[list[list[FloatArray]]] = [[[] for _ in estimates] for estimates in estimates_by_run]
+    everyone, any_weighted = len(users_U) == draws.users, any(isinstance(e, Weighted) for estimates in estimates_by_run for e in estimates)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for block_RU in draws.blocks():
             weights_RU = block_RU if everyone else np.take(block_RU, users_U, axis=1)
-            if sums_at:
-                summed.append(product(weights_RU, sums_UM))
-            for values, estimate in zip(parts, estimates, strict=True):
-                if isinstance(estimate, Weighted):
-                    values.extend(_in_blocks(estimate, weights_RU.astype(np.int32)))
-        offset = 0
-        for i in sums_at:
-            estimate = estimates[i]
-            assert isinstance(estimate, Sums)
-            width = estimate.per_user_UM.shape[1]
-            parts[i] = [estimate.combine(sums_RM[:, offset : offset + width]) for sums_RM in summed]
-            offset += width
-    joined = [np.concatenate(values) for values in parts]
-    return [np.where(np.isfinite(values_R), values_R, np.nan) for values_R in joined]
+            counts_RU = weights_RU.astype(np.int32) if any_weighted else np.empty((0, 0), np.int32)
+            for estimates, values, sums_RM in zip(estimates_by_run, parts, products(weights_RU, sums_by_run), strict=True):
+                first = 0
+                for estimate, found in zip(estimates, values, strict=True):
+                    if isinstance(estimate, Weighted):
+                        found.extend(_in_blocks(estimate, counts_RU))
+                    else:
+                        last = first + estimate.per_user_UM.shape[1]
+                        found.append(estimate.combine(sums_RM[:, first:last]))
+                        first = last
+    joined = [[np.concatenate(found) for found in values] for values in parts]
+    return [[np.where(np.isfinite(values_R), values_R, np.nan) for values_R in of_run] for of_run in joined]
+
+
+def _sums_of(estimates: Sequence[Estimate], users: int) -> FloatArray:
+    """Return the sums per user of the estimates that are made of sums, side by side, [U, M]."""
+    return np.concatenate([np.zeros((users, 0)), *(e.per_user_UM for e in estimates if isinstance(e, Sums))], axis=1)
 
 
 def product(weights_RU: NDArray[np.integer], sums_UM: NDArray[np.floating]) -> FloatArray:
-    """Return `weights_RU @ sums_UM`, [R, M], over blocks of users. So both become float64 within the cache, in half the time."""
-    product_RM = np.zeros((len(weights_RU), sums_UM.shape[1]))
-    for start in range(0, len(sums_UM), PRODUCT_USERS):
+    """Return `weights_RU @ sums_UM`, [R, M]."""
+    return products(weights_RU, [sums_UM])[0]
+
+
+def products(weights_RU: NDArray[np.integer], tables: Sequence[NDArray[np.floating]]) -> list[FloatArray]:
+    """Return `weights_RU @ table` for each table [U, M], over blocks of users.
+
+    So both factors become float64 within the cache, in half the time, and the weights once for all tables.
+    """
+    found = [np.zeros((len(weights_RU), table_UM.shape[1])) for table_UM in tables]
+    if not any(product_RM.shape[1] for product_RM in found):
+        return found
+    for start in range(0, weights_RU.shape[1], PRODUCT_USERS):
         some = slice(start, start + PRODUCT_USERS)
-        product_RM += weights_RU[:, some].astype(np.float64) @ sums_UM[some].astype(np.float64, copy=False)
-    return product_RM
+        weights = weights_RU[:, some].astype(np.float64)
+        for product_RM, table_UM in zip(found, tables, strict=True):
+            product_RM += weights @ table_UM[some].astype(np.float64, copy=False)
+    return found
 
 
 def _in_blocks(estimate: Weighted, weights_RU: CountArray) -> Iterator[FloatArray]:
@@ -208,9 +229,22 @@ def percentile_interval(
     absolute deviation, so that all replicates can lie above the value that they belong to.
     """
     tail = _tail((1 - confidence) / 2, effective_users)
-    low, middle, high = np.nanquantile(replicates_R, [tail, 0.5, 1 - tail])
+    low, middle, high = _quantiles(replicates_R, [tail, 0.5, 1 - tail])
     shift = value - middle if centred else 0.0
     return Interval(float(low + shift), float(high + shift))
+
+
+def _quantiles(values_R: FloatArray, shares: Sequence[float]) -> FloatArray:
+    """Return what np.nanquantile does (NaN where all values are NaN), in a tenth of the time for 1,000 values."""
+    ordered_R = np.sort(values_R)  # NaN comes last
+    defined = len(ordered_R) - np.count_nonzero(np.isnan(ordered_R))
+    if defined == 0:
+        return np.full(len(shares), np.nan)
+    place = np.asarray(shares) * (defined - 1)
+    below = place.astype(np.int64)
+    low, high = ordered_R[below], ordered_R[np.minimum(below + 1, defined - 1)]
+    quantiles: FloatArray = low + (high - low) * (place - below)
+    return quantiles
 
 
 def _tail(tail: float, effective_users: float | None) -> float:

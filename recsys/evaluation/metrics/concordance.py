@@ -89,7 +89,9 @@ def _xauc_influence(rows: Rows) -> Sums:
 
 def pair_counts(by_label: Order, by_prediction: Order, group_N: IntArray) -> tuple[FloatArray, FloatArray]:
     """Count per row its pairs with rows of the same group and another label: those ordered correctly (ties ½), and all of them."""
-    label_N, prediction_N, rows = by_label.dense_rank, by_prediction.dense_rank, len(group_N)
+    prediction_N, rows = by_prediction.dense_rank, len(group_N)
+    alike = Order.of(group_N * rows + by_label.dense_rank)
+    label_N = _rank_in_group(alike, group_N)  # small numbers have few bits, and each bit is a pass
     by_group = Order.of(group_N * rows + prediction_N)
     if (by_group.last_N - by_group.first_N == 1).all():
         sequences = [by_group.rows_N]
@@ -98,9 +100,16 @@ def pair_counts(by_label: Order, by_prediction: Order, group_N: IntArray) -> tup
     right_N = np.zeros(rows)
     for sequence_N in sequences:
         right_N[sequence_N] += _ascending_pairs(label_N[sequence_N], group_N[sequence_N]) / len(sequences)
-    alike = Order.of(group_N * rows + label_N)
     comparable_N = np.bincount(group_N)[group_N] - alike.to_rows(alike.last_N - alike.first_N)
     return right_N, comparable_N.astype(np.float64)
+
+
+def _rank_in_group(by_group_and_value: Order, group_N: IntArray) -> IntArray:
+    """Return the number of distinct smaller values of each row in its group. The order is by group and then by value."""
+    rank_N = by_group_and_value.dense_rank
+    first_G = np.full(group_N.max(initial=-1) + 1, len(group_N))
+    np.minimum.at(first_G, group_N, rank_N)
+    return rank_N - first_G[group_N]
 
 
 def _ascending_pairs(value_N: IntArray, group_N: IntArray) -> IntArray:
