@@ -54,6 +54,7 @@ def test_a_run_is_the_pipeline_in_which_the_others_weigh_nothing() -> None:
     assert together.model_copy(update={"evaluate": pipeline.evaluate}) == pipeline
 
 
+@pytest.mark.words
 def test_the_whole_way(workspace: Path) -> None:
     (folder,) = (workspace / "tiny" / "affinity").iterdir()
     for file in ("affinity.parquet", "affinity.html"):
@@ -93,6 +94,7 @@ def test_the_whole_way(workspace: Path) -> None:
     assert len(list((workspace / "tiny" / "examples").iterdir())) == len(list((workspace / "tiny" / "encoded").iterdir())) == 1
 
 
+@pytest.mark.words
 def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace: Path, capsys) -> None:
     (file,) = (workspace / "tiny" / "affinity").glob("*/affinity.parquet")
     before = file.read_bytes()
@@ -109,6 +111,7 @@ def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace: Path, 
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.words
 def test_a_sweep_over_the_same_two_configs_gives_the_same_difference_and_interval(workspace: Path, tmp_path: Path, seeds: int) -> None:
     """Clicks alone and with likes: of two points, each is half the difference of both from their mean."""
     shutil.copytree(workspace / "tiny", tmp_path / "tiny")
@@ -143,7 +146,8 @@ def test_mistakes_are_said_in_one_line(tmp_path: Path, capsys, sets, message) ->
     assert message in said
 
 
-@pytest.mark.parametrize("method", ["fixed", pytest.param("torchjd.upgrad", marks=pytest.mark.words)])
+@pytest.mark.words
+@pytest.mark.parametrize("method", ["fixed", "torchjd.upgrad"])
 def test_who_is_left_out_changes_nothing(tmp_path: Path, method: str) -> None:
     """Other labels of the one left out: the same predictions, to the bit. (In time order, which days give the base rates depends on all
     labels that there are; the runs of a study have the same ones.)

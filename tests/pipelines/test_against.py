@@ -40,6 +40,7 @@ def compared(workspace: Path, run: str, *names: str) -> int:
     return run_command(["run", TINY, "--workspace", str(workspace), "--run", run, "--set", f"evaluate.against=[{listed}]"])
 
 
+@pytest.mark.words
 def test_a_named_run_stands_beside_the_baselines(tiny: Path, alone: Path, workspace: Path, capsys) -> None:
     assert compared(workspace, "beside", "alone") == 0
     said = capsys.readouterr().out

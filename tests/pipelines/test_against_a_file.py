@@ -84,6 +84,7 @@ def test_one_run_alone_needs_a_file(tiny: Path, capsys: pytest.CaptureFixture[st
     assert "found one run, expected two or more, or --predictions FILE" in capsys.readouterr().err
 
 
+@pytest.mark.words
 def test_a_file_stands_on_the_page_beside_the_baselines(
     tiny: Path, test_rows: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +141,7 @@ def test_what_is_wrong_with_a_file_is_said_before_anything_runs(tiny: Path, tmp_
     assert not (tmp_path / "new" / "tiny").exists()
 
 
+@pytest.mark.words
 def test_a_file_is_joined_without_times_where_the_raw_files_are_gone(
     tiny: Path, test_rows: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

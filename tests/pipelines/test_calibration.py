@@ -30,6 +30,7 @@ def mine(tiny: Path, tmp_path: Path) -> Path:
     return tmp_path / "tiny"
 
 
+@pytest.mark.words
 def test_the_same_run_before_and_after(mine: Path, capsys) -> None:
     workspace, folder = mine.parent, mine / "runs" / "first"
     raw, rawest = pq.read_table(folder / "predictions.parquet"), {path.name for path in (mine / "runs").iterdir()}

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from recsys.cli import run_command
 
@@ -31,6 +32,7 @@ def interrupted(command: list[str], appears: Path, number: signal.Signals = sign
     return said
 
 
+@pytest.mark.words
 def test_the_same_command_goes_on_after_ctrl_c_as_often_as_it_comes(tmp_path: Path):
     """In ingest, then in train; it ends in the bytes of the command that nobody interrupts."""
     toml, parts, whole = write_small(tmp_path, np.arange(1200) % 100), tmp_path / "parts", tmp_path / "whole"

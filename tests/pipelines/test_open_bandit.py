@@ -12,6 +12,7 @@ from recsys.cli import run_command
 PIPELINE = Path(__file__).resolve().parents[2] / "pipelines" / "open_bandit.toml"
 
 
+@pytest.mark.words
 def test_predictions_carry_the_propensities_of_the_log(open_bandit: Path, tmp_path: Path):
     overrides = [f"source.path={open_bandit}", "evaluate.bootstrap=20", "evaluate.baselines=[]"]
     sets = [part for override in overrides for part in ("--set", override)]

@@ -164,8 +164,8 @@ def test_what_dead_jobs_left_goes_too(mine: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", ["30", "d", "-1d", "1w", ""])
-def test_a_time_that_is_none(mine: Path, capsys: pytest.CaptureFixture, keep: str) -> None:
-    assert prune(mine, "--keep", keep) == 2
+def test_a_time_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture, keep: str) -> None:
+    assert prune(tmp_path, "--keep", keep) == 2
     assert f'--keep: found "{keep}", expected a whole number and a unit' in capsys.readouterr().err
 
 

@@ -9,6 +9,7 @@ from recsys.cli import run_command
 
 from .test_whole_path import TINY
 
+pytestmark = pytest.mark.words  # whole runs, damaged and made again
 FIRST = ["--run", "first", "--set", "evaluate.bootstrap=20", "--set", "evaluate.importance_rows=300"]
 
 

@@ -15,6 +15,8 @@ from tests.report.browser import browser_on
 from tests.report.conftest import EVIL, RUN, run_folder
 from tests.staged import ORIGIN
 
+pytestmark = pytest.mark.words  # test_page.py opens the page in every `make test`
+
 
 @pytest.fixture(scope="module")
 def shown(predictions, metrics, pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
