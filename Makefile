@@ -26,7 +26,7 @@ test: $(STAMP)
 # Many kills, contests and full disks: about half an hour. `make test` and .ci/run make fewer.
 faults: export OMP_NUM_THREADS ?= 1
 faults: $(STAMP)
-	FAULTS=many $(BIN)/python -m pytest -n 2 -m faults
+	FAULTS=many $(BIN)/python -m pytest -n 2 --dist worksteal -m faults
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

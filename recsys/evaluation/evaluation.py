@@ -50,7 +50,7 @@ def evaluate(
     Without a split column, all rows are "test". Each split and objective gets every metric on the whole (slice "all"). The main metrics are
     also given per day, where a split has several days, and per value of each of `slices`. The default slices are all `slice.…` columns, and
     "position" in bins where the table has one. A null value of a slice has slice_value null. `gauc_list` orders by `rank.X` where there is
-    one. All other metrics judge `pred.X`.
+    one, metrics of the fused order by `score`. The others judge `pred.X`, the prediction for the log as it was shown.
 
     `against`: other runs' predictions of the same impressions, joined by event_id. Rows with `against` hold this run minus the other.
     `train_means`: the mean training label per objective or conditional form, for normalised entropy. Default: from the table's metadata.
@@ -72,7 +72,7 @@ def evaluate(
     0.5
     """
     check_options(
-        objectives, run, against or {}, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent
+        objectives, run, against or {}, also, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent
     )
     columns = (schema.prediction_column, schema.label_column)
     needed = [schema.USER_ID, schema.TIMESTAMP, *(column(objective.name) for column in columns for objective in objectives)]

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from recsys import schema
 from recsys.evaluation.inputs.rows import IntArray, Rows, renumber, taken
@@ -21,7 +20,7 @@ from recsys.evaluation.intervals.bootstrap import UserDraws
 from recsys.evaluation.measured import Measured, difference, measure_runs
 from recsys.evaluation.metrics import OFF_POLICY, Metric
 from recsys.evaluation.metrics.lists import Places, places
-from recsys.threads import most_threads
+from recsys.threads import most_threads, one_thread_each
 
 THREADS = 2  # objectives at a time: numpy sorts, counts and multiplies without Python's lock, but each objective needs its own memory
 
@@ -49,8 +48,7 @@ def long_rows(
     at_once = min(THREADS, most_threads() or THREADS)
     for split, at_N in splits(impressions):
         evaluation = SplitEvaluation(split, at_N, impressions, runs, settings)
-        # With threads of its own beside ours, the linear algebra waits for itself: on two cores 18 s instead of 14.
-        with ThreadPoolExecutor(at_once) as threads, threadpool_limits(1 if at_once > 1 else None, "blas"):
+        with ThreadPoolExecutor(at_once) as threads, one_thread_each():
             rows += chain.from_iterable(threads.map(partial(evaluation.rows, metrics=metrics), of))
     return pa.Table.from_pylist(rows, schema=schema.METRICS)
 

@@ -23,6 +23,8 @@ from recsys.evaluation.intervals.bootstrap import (
 )
 from recsys.evaluation.metrics import Metric
 
+TOGETHER_USERS = 50_000  # exact replicates of AUC take up to 800 bytes per user, run and thread
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -55,7 +57,12 @@ def measure(metrics: Sequence[Metric], rows: Rows, draws: UserDraws, users_U: In
 
 
 def measure_runs(metrics: Sequence[Metric], rows_by_run: Sequence[Rows], draws: UserDraws, users_U: IntArray) -> list[list[Measured]]:
-    """Compute the metrics of several runs on the same impressions as `measure` does, with one walk over the draws."""
+    """Compute the metrics of several runs on the same impressions as `measure` does, with one walk over the draws.
+
+    Of many users, one run is done after the other: what all runs need at once would take too much memory.
+    """
+    if len(users_U) > TOGETHER_USERS and len(rows_by_run) > 1:
+        return [measure(metrics, rows, draws, users_U) for rows in rows_by_run]
     with np.errstate(over="ignore", invalid="ignore"):
         by_run = [[_value(metric.estimate(rows)) for metric in metrics] for rows in rows_by_run]
     estimates = [[estimate for _, estimate in of_run if estimate is not None] for of_run in by_run]

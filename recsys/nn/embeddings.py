@@ -18,8 +18,10 @@ from recsys.encoding.layout import PADDING_ROW
 
 Span = tuple[int, int]  # first column and number of neighbouring columns of one slot
 
-# Most rows of all tables together whose gradient is dense. In so small tables every batch touches most rows.
-DENSE_ROWS = 10_000
+# Most rows of all tables together whose gradient is dense. In so small tables every batch touches most rows. A step of 1,024 examples with
+# 75 lookups each (14 numbers wide, one thread): with 8,000 rows 8.3 ms instead of 9.8, with 30,000 rows 13.5 instead of 15.8, with 200,000
+# rows 60 instead of 39.
+DENSE_ROWS = 30_000
 
 
 class Lookups(NamedTuple):
@@ -36,7 +38,7 @@ class EmbeddingTables(nn.Module):
 
     The gradient of more than DENSE_ROWS rows is sparse, so that a step costs only the rows that the batch touches. In smaller tables every
     batch touches most rows, and a dense gradient is faster.
-    Row 0 is padding. All tables share this one row; it is zero and never gets a gradient.
+    The first row of each table is padding: it is zero and learns nothing.
     """
 
     def __init__(self, values_TRW: Tensor) -> None:
@@ -49,13 +51,19 @@ class EmbeddingTables(nn.Module):
 
     def forward(self, lookups: Lookups) -> Tensor:
         """Return the weighted sum of each bag in every table, [T, X, W]."""
-        if not self.table.is_cuda:
-            return _BagSums.apply(self.table, self.num_tables, self.is_sparse, *lookups)  # type: ignore[no-any-return, no-untyped-call]
-        rows_N, weights_N, firsts_X, _ = lookups
-        parts = self.table.chunk(self.num_tables)
-        return torch.stack(
-            [F.embedding_bag(rows_N, part, firsts_X, mode="sum", sparse=self.is_sparse, per_sample_weights=weights_N) for part in parts]
-        )
+        if self.table.is_cuda:
+            return sums_by_torch(self.table, self.num_tables, self.is_sparse, lookups)
+        return _BagSums.apply(self.table, self.num_tables, self.is_sparse, *lookups)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def sums_by_torch(table: Tensor, tables: int, is_sparse: bool, lookups: Lookups) -> Tensor:
+    """Return the sums with torch's own gradient, which is fast on CUDA alone."""
+    rows_N, weights_N, firsts_X, _ = lookups
+    parts = [
+        F.embedding_bag(rows_N, part, firsts_X, mode="sum", sparse=is_sparse, padding_idx=PADDING_ROW, per_sample_weights=weights_N)
+        for part in table.chunk(tables)
+    ]
+    return torch.stack(parts)
 
 
 class _BagSums(torch.autograd.Function):
@@ -76,12 +84,13 @@ class _BagSums(torch.autograd.Function):
     def backward(context: Any, gradient_TXW: Tensor) -> tuple[Tensor | None, ...]:
         rows_N, weights_N, bags_N = context.saved_tensors
         size, width = context.shape
-        order_N = torch.from_numpy(stable_order(rows_N.numpy()))
+        order_N = torch.from_numpy(stable_order(rows_N.numpy()))[int((rows_N == PADDING_ROW).sum()) :]  # padding comes first: leave it out
         bags_N, weights_N = bags_N.index_select(0, order_N), weights_N.index_select(0, order_N)
         if context.is_sparse:
             rows_U, counts_U = torch.unique_consecutive(rows_N.index_select(0, order_N), return_counts=True)
         else:
             counts_U = torch.bincount(rows_N, minlength=size // context.tables)  # every row; the sum of an empty bag is 0
+            counts_U[PADDING_ROW] = 0
         firsts_U = counts_U.cumsum(0) - counts_U
         values = torch.cat([_sums(bags_N, part_XW.contiguous(), firsts_U, weights_N) for part_XW in gradient_TXW])
         if context.is_sparse:

@@ -75,7 +75,10 @@ def _states(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
-    """Judge the runs whose metrics are stale. What this run is held against is judged with it: all of its numbers are computed there."""
+    """Judge the runs whose metrics are stale.
+
+    A stale baseline is judged in the same walk as the run, because that walk computes the baseline's numbers anyway.
+    """
     parts = {part.writes[0].parent: part for part in stale}
     while parts:
         run, part = parts.popitem()  # this run comes last among the parts
@@ -83,7 +86,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
         beside = {other: parts.pop(other) for other in against if other in parts}
         for of in (run, *beside):
             artifacts.remove(of / CALIBRATION_CHANGE)
-        with timed(job, part.name):
+        with timed(job, f"evaluate {', '.join(of.name for of in (run, *beside))}"):
             _evaluate(job, options, run, against, part.origin, beside)
 
 

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from recsys.evaluation import METRICS, evaluate
+from recsys.errors import ConfigError
+from recsys.evaluation import METRICS, evaluate, measured
 from recsys.objectives import Objective
 from tests.evaluation.samples import frame, one
 
@@ -117,9 +118,21 @@ def test_a_run_judged_beside_another_has_the_numbers_that_it_has_alone(predictio
     rows = frame(predictions, BOTH, against={"other": other, "third": predictions}, also=["other"], bootstrap=50)
     alone = frame(other, BOTH, run="other", bootstrap=50)
     beside = rows[rows["run"] == "other"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(beside, alone, rtol=1e-12)
+    pd.testing.assert_frame_equal(beside, alone, check_exact=True)
     without = frame(predictions, BOTH, against={"other": other, "third": predictions}, bootstrap=50)
     pd.testing.assert_frame_equal(rows[rows["run"] != "other"].reset_index(drop=True), without)
+
+
+def test_users_in_their_thousands_are_judged_run_by_run_with_the_same_numbers(predictions, rng, monkeypatch):
+    other = predictions.assign(**{"pred.like": rng.permutation(predictions["pred.like"])})
+    together = frame(predictions, BOTH, against={"other": other}, bootstrap=50)
+    monkeypatch.setattr(measured, "TOGETHER_USERS", 1)
+    pd.testing.assert_frame_equal(frame(predictions, BOTH, against={"other": other}, bootstrap=50), together, check_exact=True)
+
+
+def test_only_a_run_compared_with_can_be_judged_beside_another(predictions):
+    with pytest.raises(ConfigError, match="also: found typo, expected names of against"):
+        frame(predictions, BOTH, against={"other": predictions}, also=["typo"])
 
 
 def test_a_worse_run_is_worse_beyond_the_interval(predictions, rng):

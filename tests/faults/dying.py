@@ -24,7 +24,17 @@ from recsys.cli import run_command
 from recsys.stages import STAGES
 
 DIED = 137
-HEAVY = ("altair", "duckdb", "ibis", "sklearn.ensemble", "torch", "recsys.training", "recsys.report", "recsys.features", "recsys.sources")
+HEAVY = (
+    "altair",
+    "duckdb",
+    "ibis",
+    "sklearn.ensemble",
+    "torch._dynamo",
+    "recsys.training",
+    "recsys.report",
+    "recsys.features",
+    "recsys.sources",
+)
 MOMENTS: list[tuple[Any, str]] = [
     (os, "fsync"), (os, "replace"), (os, "rename"), (os, "unlink"), (shutil, "rmtree"), (shutil, "copyfile"),
     (Path, "write_text"), (pq, "write_table"), (pq.ParquetWriter, "write_batch"), (pq.ParquetWriter, "close"),

@@ -13,6 +13,7 @@ from recsys.cli import run_command
 from recsys.errors import ConfigError
 from recsys.predictions import known_before
 
+from .conftest import write_small
 from .test_whole_path import TINY
 
 SETS = ("--set", "evaluate.bootstrap=20", "--set", "evaluate.importance=false")
@@ -81,6 +82,26 @@ def test_the_same_run_before_and_after(mine: Path, capsys) -> None:
     assert not (folder / "calibration.parquet").exists()
     assert pq.read_table(folder / "predictions.parquet").equals(raw)
     assert "baseline gbdt: fresh" in capsys.readouterr().out
+
+
+def test_a_baseline_judged_beside_the_run_has_the_metrics_that_it_has_alone(tmp_path: Path) -> None:
+    """The run's metrics gone, the baseline's, or both: the same bytes again, of both files that a judgement leaves."""
+    toml = write_small(tmp_path, np.arange(1200) % 100)
+    text = toml.read_text().replace('test = ["2024-03-02", "2024-03-02"]', 'validation = ["2024-03-02", "2024-03-02"]')
+    toml.write_text(text + 'calibrate = "platt"\n')
+    command = ["run", str(toml), "--run", "one", "--until", "evaluate", "--quiet", "--workspace", str(tmp_path)]
+    assert run_command(command) == 0
+    runs = tmp_path / "small" / "runs"
+    (baseline,) = runs.glob("popularity-*/metrics.parquet")
+    assert set(pq.read_table(baseline)["run"].to_pylist()) == {baseline.parent.name}
+    assert set(pq.read_table(runs / "one" / "metrics.parquet")["run"].to_pylist()) == {"one"}
+    judged = [path for of in (runs / "one", baseline.parent) for path in (of / "metrics.parquet", of / "calibration.parquet")]
+    before = {path: path.read_bytes() for path in judged}
+    for gone in ([runs / "one"], [baseline.parent], [runs / "one", baseline.parent]):
+        for of in gone:
+            (of / "metrics.parquet").unlink()
+        assert run_command(command) == 0
+        assert {path: path.read_bytes() for path in judged} == before
 
 
 def test_maps_that_are_gone_are_made_again_and_damaged_predictions_refused(mine: Path, capsys) -> None:

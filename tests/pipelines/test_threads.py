@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import threadpoolctl
 
 from recsys.cli import run_command
+from recsys.threads import one_thread_each
 
 from .conftest import PIPELINES
 
@@ -45,3 +47,19 @@ def test_every_library_keeps_to_the_bound(tmp_path: Path, jobs: int) -> None:
     assert code == 0
     assert engines[:4] == [jobs] * 4  # ingest, features, and both pools of Arrow
     assert all(threads <= jobs for threads in engines[4:]), engines  # some libraries take no more threads than there are cores
+
+
+def test_overlapping_blocks_end_with_the_threads_there_were_before_the_first() -> None:
+    def blas() -> list[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        first, second = one_thread_each(), one_thread_each()
+        before = blas()
+        first.__enter__()
+        second.__enter__()
+        assert set(blas()) == {1}
+        first.__exit__(None, None, None)
+        assert set(blas()) == {1}
+        second.__exit__(None, None, None)
+        assert blas() == before != [1] * len(before)

@@ -135,6 +135,17 @@ def test_a_batch_without_a_single_value_changes_nothing() -> None:
     assert torch.equal(table.detach(), torch.ones(ROWS, WIDTH))
 
 
+@pytest.mark.parametrize("rows", [[1, 4, 9], [4, 1, 4, 4]], ids=["each once, in order", "with duplicates"])
+def test_a_sparse_gradient_without_its_mark_is_summed_by_row(rows: list[int]) -> None:
+    index, values = torch.tensor(rows), torch.arange(1.0, 1 + 3 * len(rows)).view(-1, 3)
+    summed = torch.zeros(ROWS, WIDTH).index_add_(0, index, values)
+    table, other = nn.Parameter(torch.ones(ROWS, WIDTH)), nn.Parameter(torch.ones(ROWS, WIDTH))
+    table.grad, other.grad = torch.sparse_coo_tensor(index[None], values, (ROWS, WIDTH), check_invariants=True), summed
+    for one in (table, other):
+        RowwiseAdagrad([one], blocks=(WIDTH,), lr=LR).step()
+    torch.testing.assert_close(table.detach(), other.detach())
+
+
 def test_many_duplicates_sum_as_a_coalesced_gradient_does() -> None:
     torch.manual_seed(5)
     index, target = torch.randint(0, ROWS, (500,)), torch.randn(500, WIDTH, dtype=torch.float64)

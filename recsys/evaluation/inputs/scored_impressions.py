@@ -49,6 +49,7 @@ def check_options(
     objectives: Sequence[Objective],
     run: str,
     against: Mapping[str, object],
+    also: Sequence[str] = (),
     *,
     bootstrap: int,
     seed: int,
@@ -66,6 +67,8 @@ def check_options(
             chain(objective, objectives)
         except ValueError as error:
             problems.append(f"objectives: {error}. Fix: pass the objective that it is given too")
+    if unknown := [name for name in also if name not in against]:
+        problems.append(f"also: found {', '.join(unknown)}, expected names of against. Fix: leave them out")
     if not (isinstance(bootstrap, int | np.integer) and bootstrap >= 0):
         problems.append(f"bootstrap: found {bootstrap}, expected a number of replicates, 0 or more. Fix: 1000 is usual")
     if not (isinstance(seed, int | np.integer) and seed >= 0):

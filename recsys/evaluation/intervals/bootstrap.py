@@ -121,7 +121,7 @@ def replicate(estimates: Sequence[Estimate], draws: UserDraws, users_U: IntArray
 def replicate_runs(estimates_by_run: Sequence[Sequence[Estimate]], draws: UserDraws, users_U: IntArray) -> list[list[FloatArray]]:
     """Return what `replicate` does for each run's estimates, with one walk over the draws.
 
-    Each run has a matrix product of its own. So equal estimates have equal bits, and the difference of a run to an equal one is 0.
+    Each run has a matrix product of its own. So runs with equal estimates get equal bits, and the difference of a run to its twin is 0.
     """
     sums_by_run = [_sums_of(estimates, len(users_U)) for estimates in estimates_by_run]
     parts: list[list[list[FloatArray]]] = [[[] for _ in estimates] for estimates in estimates_by_run]
