@@ -44,13 +44,13 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     also: Sequence[str] = (),
 ) -> pa.Table:
-    """Compute the metrics of one run's predictions, as rows of schema.METRICS.
+    """Compute the metrics of one run's `predictions`, as rows of schema.METRICS.
 
-    `predictions` has the columns of predictions.parquet. It needs event_id, user_id, timestamp and each objective's `label.X` and `pred.X`.
+    They have the columns of predictions.parquet. They need event_id, user_id, timestamp and each objective's `label.X` and `pred.X`.
     Without a split column, all rows are "test". Each split and objective gets every metric on the whole (slice "all"). The main metrics are
     also given per day, where a split has several days, and per value of each of `slices`. The default slices are all `slice.…` columns, and
-    "position" in bins where the table has one. A null value of a slice has slice_value null. `gauc_list` orders by `rank.X` where there is
-    one, metrics of the fused order by `score`. The others judge `pred.X`, the prediction for the log as it was shown.
+    "position" in bins where the table has one. A null value of a slice has slice_value null. `gauc_list` and `xgauc_list` order by `rank.X`
+    where there is one, the metrics of the fused order by `score`. The others judge `pred.X`, the prediction for the log as it was shown.
 
     `against`: other runs' predictions of the same impressions, joined by event_id. Rows with `against` hold this run minus the other.
     `train_means`: the mean training label per objective or conditional form, for normalised entropy. Default: from the table's metadata.
@@ -65,6 +65,7 @@ def evaluate(
 
     Raise DataError for predictions that cannot be judged: a missing column, repeated impressions, a prediction missing where the label is
     known, other impressions in another run. Raise ConfigError for options out of range.
+
     >>> shown = {"event_id": [1, 2, 3, 4], "user_id": ["ann", "ann", "ben", "ben"], "timestamp": [0, 1, 2, 3]}  # ms since 1970
     >>> predictions = pd.DataFrame({**shown, "label.click": [1, 0, 0, 1], "pred.click": [0.8, 0.3, 0.4, 0.2]})
     >>> rows = evaluate(predictions, [Objective(name="click")], run="mine", bootstrap=0).to_pandas()
@@ -74,9 +75,8 @@ def evaluate(
     check_options(
         objectives, run, against or {}, also, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent
     )
-    columns = (schema.prediction_column, schema.label_column)
-    needed = [schema.USER_ID, schema.TIMESTAMP, *(column(objective.name) for column in columns for objective in objectives)]
-    table = as_table(predictions, run, needed=needed)  # report all missing columns at once
+    of_objectives = [column(o.name) for column in (schema.prediction_column, schema.label_column) for o in objectives]
+    table = as_table(predictions, run, needed=[schema.USER_ID, schema.TIMESTAMP, *of_objectives])  # report all missing columns at once
     this = read_scores(table, objectives, run, labels=True)
     check_predictions(this, this.label)
     impressions = read_impressions(table, run, slices)

@@ -83,28 +83,24 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     while parts:
         run, part = parts.popitem()  # this run comes last among the parts
         against = _against(job)[run]
-        beside = {other: parts.pop(other) for other in against if other in parts}
+        beside = {other: parts.pop(other).origin for other in against if other in parts}
         for of in (run, *beside):
             artifacts.remove(of / CALIBRATION_CHANGE)
         with timed(job, f"evaluate {', '.join(of.name for of in (run, *beside))}"):
             _evaluate(job, options, run, against, part.origin, beside)
 
 
-def _evaluate(job: Job, options: Pipeline, run: Path, against: Sequence[Path], origin: Origin, beside: Mapping[Path, Part]) -> None:
+def _evaluate(job: Job, options: Pipeline, run: Path, against: Sequence[Path], origin: Origin, beside: Mapping[Path, Origin]) -> None:
     """Write the metrics of a run, and of the runs `beside` it."""
     predictions = artifacts.read_table(run / PREDICTIONS)
     others = {other.name: artifacts.read_table(other / PREDICTIONS) for other in against}
-    origins = {run: origin, **{other: part.origin for other, part in beside.items()}}
     if options.evaluate.calibrate != "none":
-        for of, of_origin in origins.items():
-            _write(
-                of / CALIBRATION_CHANGE,
-                what_calibration_changed(options, {run.name: predictions, **others}[of.name], run=of.name),
-                of_origin,
-            )
+        _write(run / CALIBRATION_CHANGE, what_calibration_changed(options, predictions, run=run.name), origin)
+        for other, its_origin in beside.items():
+            _write(other / CALIBRATION_CHANGE, what_calibration_changed(options, others[other.name], run=other.name), its_origin)
     rows = metrics_of(options, predictions, run=run.name, against=others, also=[other.name for other in beside])
-    for other in beside:
-        _write(other / METRICS, rows.filter(pc.equal(rows["run"], other.name)), origins[other])
+    for other, its_origin in beside.items():
+        _write(other / METRICS, rows.filter(pc.equal(rows["run"], other.name)), its_origin)
     of_files = [metrics_against_file(job.pipeline, predictions, file, run=run.name, console=job.console) for file in _files(job, run)]
     _write(run / METRICS, pa.concat_tables([rows.filter(pc.equal(rows["run"], run.name)), *of_files]), origin)
 

@@ -110,8 +110,8 @@ def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace: Path, 
     assert "train: the model of affinity-click-" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
 @pytest.mark.words
+@pytest.mark.parametrize("seeds", [1, 2])
 def test_a_sweep_over_the_same_two_configs_gives_the_same_difference_and_interval(workspace: Path, tmp_path: Path, seeds: int) -> None:
     """Clicks alone and with likes: of two points, each is half the difference of both from their mean."""
     shutil.copytree(workspace / "tiny", tmp_path / "tiny")

@@ -11,8 +11,8 @@ SPANS = [(0, 1), (1, 3), (4, 1), (5, 2)]
 PAST = [(1, 2), (0, 1)]
 
 
-def values(tables=T):
-    return torch.randn(tables, R, W, generator=torch.Generator().manual_seed(1))
+def values():
+    return torch.randn(T, R, W, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
@@ -24,19 +24,19 @@ def rows():
     return rows_BS, past_BLH
 
 
-def by_torch(rows, weights, bag_of):
+def mean_bag(weight, rows_XN):
+    return nn.functional.embedding_bag(rows_XN, weight, mode="mean", padding_idx=0)
+
+
+def by_torch(rows, weights):
     """Each slot of each table as torch's mean bag: [T, B, F, W] and [T, B, L, F', W]."""
     rows_BS, past_BLH = rows
-    slots = [torch.stack([bag_of(weights[t], rows_BS[:, a : a + n]) for a, n in sorted(SPANS, key=lambda s: s[1])], 1) for t in range(T)]
+    slots = [torch.stack([mean_bag(weights[t], rows_BS[:, a : a + n]) for a, n in sorted(SPANS, key=lambda s: s[1])], 1) for t in range(T)]
     past = [
-        torch.stack([bag_of(weights[t], past_BLH[..., a : a + n].reshape(-1, n)) for a, n in sorted(PAST, key=lambda s: s[1])], 1)
+        torch.stack([mean_bag(weights[t], past_BLH[..., a : a + n].reshape(-1, n)) for a, n in sorted(PAST, key=lambda s: s[1])], 1)
         for t in range(T)
     ]
     return torch.stack(slots), torch.stack(past).view(T, B, L, 2, W)
-
-
-def mean_bag(weight, rows_XN):
-    return nn.functional.embedding_bag(rows_XN, weight, mode="mean", padding_idx=0)
 
 
 @pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
@@ -50,7 +50,7 @@ def test_values_and_gradients_are_those_of_embedding_bags(monkeypatch, rows, is_
     start[:, 0] = 0
     tables = [table.clone().requires_grad_() for table in start]
     slots, past = found(*rows)
-    expected_slots, expected_past = by_torch(rows, tables, mean_bag)
+    expected_slots, expected_past = by_torch(rows, tables)
     torch.testing.assert_close(slots, expected_slots)
     torch.testing.assert_close(past, expected_past)
     towards = torch.randn(slots.shape), torch.randn(past.shape)

@@ -38,8 +38,8 @@ def test_a_number_that_is_none(capsys: pytest.CaptureFixture, jobs: str) -> None
         assert "--jobs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.words
+@pytest.mark.parametrize("jobs", [1, 3])
 def test_every_library_keeps_to_the_bound(tmp_path: Path, jobs: int) -> None:
     command = ["run", str(PIPELINES / "tiny.toml"), "--until", "baselines", "--quiet", "--jobs", str(jobs), "--workspace", str(tmp_path)]
     done = subprocess.run([sys.executable, "-c", ASKED, *command], capture_output=True, text=True, check=True)

@@ -24,11 +24,11 @@ sys.exit(max(run_command([stage, *sys.argv[1:]]) for stage in {stages}))
 """
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(
     ("stages", "blocked"),
     [(["train", "score", "evaluate"], ("duckdb", "ibis", "altair")), (["evaluate"], ("duckdb", "ibis", "altair", "torch"))],
 )
-@pytest.mark.words
 def test_stages_after_encode_run_where_these_cannot_be_imported(tiny: Path, workspace: Path, stages: list[str], blocked: tuple[str, ...]):
     assert run_command(["run", TINY, "--workspace", str(workspace), "--run", "first", "--quiet"]) == 0  # whatever other tests did to it
     sets = ["--set", "train.passes=3", "--set", "evaluate.baselines=[]"] if len(stages) > 1 else ["--set", "evaluate.bootstrap=19"]

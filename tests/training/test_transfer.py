@@ -148,8 +148,6 @@ def test_devices_go_by_name(first: Path, other: Toy) -> None:
 
 
 NAMES = ("single_task", "shared_bottom", "soft", "concat_task", "film", "mtan", "mmoe", "cgc", "ple", "home", "pepnet", "stem", "aitm")
-
-
 ALWAYS = ("single_task", "mmoe", "ple", "stem", "aitm")  # nothing shared, one gate each, gates of groups, tables of their own, a chain
 READS_THE_NEW_ONES = ("ple", "stem", "home")  # a gate over all experts weighs the new objective's, or its group's, too
 
