@@ -10,7 +10,7 @@ from recsys import features, schema, sources
 from recsys.checkup.findings import Findings
 from recsys.checkup.labels_seen import label_findings
 from recsys.checkup.leaks import leak_findings
-from recsys.checkup.split_seen import Seen, split_findings
+from recsys.checkup.split_seen import Seen, density_findings, split_findings
 from recsys.config import Pipeline, load_in_part
 from recsys.errors import ConfigError, RecsysError
 from recsys.features import Columns
@@ -110,7 +110,7 @@ def _names(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None:
     found.config += problems.config
     open_keys = [key for side, key in (("users", "user"), ("items", "item")) if side not in sample.names]
     if open_keys:
-        open_keys += ["entities", "ids", "slices", "category", "multi"]
+        open_keys += ["entities", "factors", "ids", "slices", "category", "multi"]
     found.data += [
         problem for problem in problems.data if not problem.startswith(tuple(f"features.{key}: found the name" for key in open_keys))
     ]
@@ -133,5 +133,6 @@ def _values(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None
     found.data += preview.problems
     seen = Seen.of(pipeline, preview, is_whole=sample.is_whole)
     split_findings(seen, found)
+    density_findings(seen, found)
     label_findings(seen, found)
     leak_findings(preview, found)

@@ -12,7 +12,7 @@ from recsys.checkup.findings import Findings
 from recsys.config import Pipeline
 from recsys.days import ordinal, ordinals
 from recsys.evaluation import MIN_USERS, effective_number
-from recsys.features import Preview, spans
+from recsys.features import Preview, advice, spans
 from recsys.progress import aligned
 
 # Legend: N impressions.
@@ -55,6 +55,13 @@ class Seen:
     @property
     def days(self) -> list[str]:
         return [str(np.datetime64(int(day), "D")) for day in np.unique(self.day_ordinals)]
+
+
+def density_findings(seen: Seen, found: Findings) -> None:
+    """Say of a log without factors that taste could be learned from it, where users and items come often enough."""
+    users, items = (len(seen.preview.labels[column].unique()) for column in (schema.USER_ID, schema.ITEM_ID))
+    if (said := advice(seen.pipeline.features, len(seen.user_N), users, items, len(seen.days))) is not None:
+        found.facts.append(said)
 
 
 def split_findings(seen: Seen, found: Findings) -> None:

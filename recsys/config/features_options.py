@@ -53,6 +53,12 @@ class Features(Options):
         default=((schema.USER_ID,),),
         description="Groups of columns with user_id in them, of which counters run on through the day, up to the very moment; empty: none.",
     )
+    factors: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description='Columns of which each user\'s taste is learned, each with signals, such as `{ item_id = ["liked"] }`. A matrix'
+        " factorisation of the days before gives a number per signal. Empty: none.",
+    )
+    d_factors: int = Field(default=8, ge=1, le=64, description="Length of the vectors of `factors`; time and memory grow with its square.")
     ids: tuple[str, ...] = Field(default=(), description="Columns of ids whose values get embedding vectors, such as item_id; empty: none.")
     min_count: PositiveInt = Field(
         default=10,

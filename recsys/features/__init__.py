@@ -5,6 +5,7 @@ The features are written once, in Ibis. DuckDB computes them day by day and keep
 
 from recsys.features.build import build
 from recsys.features.check import check, problems
+from recsys.features.factors import advice, come_often
 from recsys.features.feature_columns import Columns
 from recsys.features.preview import Preview, columns_of, preview
 from recsys.features.steps import Step, all_steps, read_columns, spans
@@ -13,10 +14,12 @@ __all__ = [
     "Columns",
     "Preview",
     "Step",
+    "advice",
     "all_steps",
     "build",
     "check",
     "columns_of",
+    "come_often",
     "preview",
     "problems",
     "read_columns",

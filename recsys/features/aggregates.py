@@ -26,11 +26,13 @@ def known_day(delay_index: int) -> str:
     return f"known_day.{delay_index}"
 
 
-def _sum(name: str) -> str:
+def sum_column(name: str) -> str:
+    """Return the name of the column of partial sums that adds up a signal's known values."""
     return f"sum.{name}"
 
 
-def _known(name: str) -> str:
+def known_column(name: str) -> str:
+    """Return the name of the column of partial sums that counts a signal's known values."""
     return f"known.{name}"
 
 
@@ -67,8 +69,8 @@ def _of_one_delay(past: ir.Table, keys: tuple[str, ...], plan: Plan, index: int)
     measures: dict[str, ir.Value] = {schema.COUNT: counted.count() if index == 0 else nothing}
     for signal in plan.signals:
         value = counted[signal_value(signal.name)]
-        measures[_known(signal.name)] = value.count() if signal.name in here else nothing
-        measures[_sum(signal.name)] = value.sum().fill_null(0) if signal.name in here else nothing
+        measures[known_column(signal.name)] = value.count() if signal.name in here else nothing
+        measures[sum_column(signal.name)] = value.sum().fill_null(0) if signal.name in here else nothing
     aggregated = {name: value for name, value in measures.items() if value is not nothing}
     grouped = counted.group_by([*keys, "day"]).agg(**aggregated)
     return grouped.select(
@@ -77,7 +79,7 @@ def _of_one_delay(past: ir.Table, keys: tuple[str, ...], plan: Plan, index: int)
 
 
 def _measures(plan: Plan) -> list[str]:
-    return [schema.COUNT, *(name for signal in plan.signals for name in (_known(signal.name), _sum(signal.name)))]
+    return [schema.COUNT, *(name for signal in plan.signals for name in (known_column(signal.name), sum_column(signal.name)))]
 
 
 # --- Windows ------------------------------------------------------------------------------------------------------
@@ -99,7 +101,7 @@ def base_rates(everything: ir.Table, plan: Plan) -> ir.Table:
     rates: dict[str, ir.Value] = {}
     for window in plan.windows:
         for signal in plan.signals:
-            total, known = (totals[f"{name}.{window}"] for name in (_sum(signal.name), _known(signal.name)))
+            total, known = (totals[f"{name}.{window}"] for name in (sum_column(signal.name), known_column(signal.name)))
             rates[base_name(signal.name, window)] = total.nullif(0) / known.nullif(0)
     return totals.mutate(**rates).select(f"{schema.COUNT}.{plan.windows[0]}", *rates)
 
@@ -157,7 +159,7 @@ def _window_features(totals: ir.Table, entity: Entity, plan: Plan) -> dict[str, 
     features: dict[str, ir.Value] = {}
     for window in plan.windows:
         for signal in plan.signals:
-            total, known = (totals[f"{name}.{window}"] for name in (_sum(signal.name), _known(signal.name)))
+            total, known = (totals[f"{name}.{window}"] for name in (sum_column(signal.name), known_column(signal.name)))
             lift = log_lift(total, known, totals[base_name(signal.name, window)], plan.features.shrinkage)
             features[schema.aggregate_column(entity.names, signal.name, window)] = lift
         features[schema.aggregate_column(entity.names, schema.COUNT, window)] = log_count(totals[f"{schema.COUNT}.{window}"])

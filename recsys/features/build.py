@@ -10,6 +10,7 @@ from recsys import artifacts, schema
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.errors import Place, data_error
+from recsys.features import factors
 from recsys.features.check import require
 from recsys.features.engine import Engine
 from recsys.features.feature_columns import Columns
@@ -52,6 +53,14 @@ def build(
                 require_whole(step, columns)
                 _build_day(program, steps[: index + 1], origin, examples, states)
                 advance(note=f"{step.day.iso}, {step.rows:,} impressions")
+    _advise(pipeline, steps, day_folder(states, steps[-1].day.iso), console)
+
+
+def _advise(pipeline: Pipeline, steps: Sequence[Step], state: Path, console: Console) -> None:
+    """Say of a dense log without factors that they would learn from it. The last state has a row per user and per item."""
+    users, items = (artifacts.count_rows(state / file) for file in ("sessions.parquet", "seen.parquet"))
+    if (said := factors.advice(pipeline.features, sum(step.rows for step in steps), users, items, len(steps))) is not None:
+        console.say(f"features: {said}")
 
 
 def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples: Path, states: Path) -> None:

@@ -46,6 +46,7 @@ def problems(pipeline: Pipeline, columns: Columns) -> Problems:
     _expressions(pipeline, columns, found)
     _leaks(pipeline, found)
     found.config.extend(_empty(pipeline))
+    found.config.extend(_factors(pipeline, columns))
     found.data.extend(_names(pipeline, columns))
     found.data.extend(_ready_slices(pipeline, columns))
     found.data.extend(_durations(pipeline, columns))
@@ -97,7 +98,7 @@ def _leaks(pipeline: Pipeline, found: Problems) -> None:
 
 def _named_by_entities(features: Features) -> dict[str, tuple[str, ...]]:
     """Return the key of each list of entities → the columns that it names, each once."""
-    lists = {"entities": features.entities, "today": features.today}
+    lists = {"entities": features.entities, "today": features.today, "factors": [[name] for name in features.factors]}
     return {key: tuple(dict.fromkeys(name for entity in entities for name in entity)) for key, entities in lists.items()}
 
 
@@ -127,6 +128,22 @@ def _empty(pipeline: Pipeline) -> Iterator[str]:
             yield f"features.today: found {list(entity)}, expected user_id in it: other counters do not run on through the day"
     if () in pipeline.features.entities:
         yield "features.entities: found an entity without columns, expected the columns that name it"
+
+
+def _factors(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    features = pipeline.features
+    for name, signals in features.factors.items():
+        place = f"features.factors.{name}"
+        column = columns.find(name, ANY_TABLE, features)
+        if name == schema.USER_ID or (column is not None and column.table == "users"):
+            yield f"{place}: found a column of the user, expected one whose values a user can like more or less, such as item_id"
+        if column is not None and column.kind == "multi":
+            yield f"{place}: found a column with several values in a cell, expected one value, such as item_id"
+        if not signals:
+            yield f"{place}: found no signals, expected names from features.signals"
+        for signal in dict.fromkeys(signals):
+            if signal not in features.signals:
+                yield f"{place}: found the signal {shortened(signal)}, expected one of features.signals{nearest(signal, features.signals)}"
 
 
 def _names(pipeline: Pipeline, columns: Columns) -> Iterator[str]:

@@ -47,6 +47,19 @@ class Entity:
 
 
 @dataclass(frozen=True)
+class Factor:
+    """A matrix factorisation: the user and a column, and the signals of which each pair's mean is factorised."""
+
+    entity: Entity
+    signals: tuple[Signal, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The example columns of its scores, one per signal."""
+        return tuple(schema.aggregate_column(self.entity.names, signal.name, schema.FACTORS) for signal in self.signals)
+
+
+@dataclass(frozen=True)
 class Plan:
     """The program's parameters. `delays` holds label_delay first, then each other delay of a signal once, ascending."""
 
@@ -57,6 +70,7 @@ class Plan:
     signals: tuple[Signal, ...]
     entities: tuple[Entity, ...]
     today: tuple[Entity, ...]  # counted through the day; each contains the user
+    factors: tuple[Factor, ...]
     user: tuple[Column, ...]
     item: tuple[Column, ...]
     context: tuple[Column, ...]
@@ -73,6 +87,16 @@ class Plan:
 
     def signals_of(self, delay: int) -> tuple[Signal, ...]:
         return tuple(signal for signal in self.signals if signal.delay == delay)
+
+    @property
+    def windowed(self) -> tuple[Entity, ...]:
+        """The entities that are counted by days: those of [features] first, then what factors need besides."""
+        return tuple(dict.fromkeys((*self.entities, *(factor.entity for factor in self.factors))))
+
+    @property
+    def with_own_past(self) -> tuple[Entity, ...]:
+        """The entities that the user's own past is read for, up to the very moment."""
+        return tuple(dict.fromkeys((*self.today, *(factor.entity for factor in self.factors))))
 
     @property
     def windows(self) -> tuple[int, ...]:
@@ -118,6 +142,10 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
         assert column is not None, f"{name} was not checked"
         return column
 
+    def factor(name: str, signals: tuple[str, ...]) -> Factor:
+        entity = Entity((found(schema.USER_ID, ANY_TABLE), found(name, ANY_TABLE)))
+        return Factor(entity, tuple(_signal(signal, pipeline, columns) for signal in dict.fromkeys(signals)))
+
     return Plan(
         features=features,
         objectives=pipeline.objective,
@@ -126,6 +154,7 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
         signals=tuple(_signal(name, pipeline, columns) for name in dict.fromkeys(features.signals)),
         entities=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.entities)),
         today=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.today)),
+        factors=tuple(factor(name, signals) for name, signals in features.factors.items()),
         user=tuple(found(name, ("users",)) for name in dict.fromkeys(features.user)),
         item=tuple(found(name, ("items",)) for name in dict.fromkeys(features.item)),
         context=tuple(found(name, ("events",)) for name in dict.fromkeys(features.context)),

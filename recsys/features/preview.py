@@ -36,7 +36,8 @@ _LAST_DAY = date(9999, 12, 30)  # the last with a day behind it
 class Preview:
     """The labels of some events, and the features of some of them.
 
-    `labels`: timestamp, user_id and label.X of every impression. `features`: event_id, features and labels of some training impressions.
+    `labels`: timestamp, user_id, item_id and label.X of every impression. `features`: event_id, features and labels of some training
+    impressions.
     `problems` are those of values that a run would refuse. `plan` holds what could be computed: the other objectives and features have
     problems of their own (`features.problems`).
     """
@@ -77,7 +78,7 @@ def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
 
         return Preview(
             plan,
-            engine.arrow(rows.select(schema.TIMESTAMP, schema.USER_ID, *labels)),
+            engine.arrow(rows.select(schema.TIMESTAMP, schema.USER_ID, schema.ITEM_ID, *labels)),
             engine.arrow(chosen.select(schema.EVENT_ID, *plan.outputs, *labels)),
             tuple(map(str, broken_rules(answer, rows, events, plan, Path(EVENTS)))),
         )
@@ -107,6 +108,7 @@ def _computable(pipeline: Pipeline, columns: Columns) -> Pipeline:
             "context": tuple(name for name in known(pipeline.features.context, "events") if name not in known_after(pipeline)),
             "signals": tuple(name for name in pipeline.features.signals if is_number(name) or name in computable),
             **dict.fromkeys(("entities", "today", "ids", "slices", "bias"), ()),
+            "factors": {},
         }
     )
     train = pipeline.train if is_number(pipeline.train.weight) else pipeline.train.model_copy(update={"weight": None})

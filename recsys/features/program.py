@@ -14,7 +14,7 @@ import pyarrow as pa
 from recsys import schema
 from recsys.artifacts import Output
 from recsys.days import Day
-from recsys.features import aggregates, clock, counters, day_state, ready_slices, running, session, validate
+from recsys.features import aggregates, clock, counters, day_state, factors, ready_slices, running, session, validate
 from recsys.features.engine import Engine, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
 from recsys.features.plan import Entity, Plan
@@ -45,7 +45,7 @@ class Program:
 
     def __init__(self, engine: Engine, plan: Plan) -> None:
         self._engine, self._plan = engine, plan
-        self._entities = (_EVERYTHING, *plan.entities)
+        self._entities = (_EVERYTHING, *plan.windowed)
         self._events, users, items = (ibis.table(dict(plan.columns.types(name)), name=name) for name in ("events", "users", "items"))
         any_day = Day("1970-01-01", plan.zone)
         # These tables are filled day by day. Expressions over them name no day: `stamped` and `today` supply it.
@@ -86,12 +86,15 @@ class Program:
         self._counted = [
             ibis.table(dict.fromkeys(counters.names(plan), "int64"), name=f"counted-{index}") for index in range(len(plan.today))
         ]
+        self._pairs = [factors.pairs(self._recent[self._entities.index(factor.entity)], factor) for factor in plan.factors]
+        self._factors: list[factors.DayFactors] = []
         self._blocks = self._example_blocks()
         self._closing = self._closing_block()
 
     @property
     def example_schema(self) -> pa.Schema:
         schemas = [arrow_schema(block) for block in self._blocks]
+        schemas += [factors.factor_schema(factor) for factor in self._plan.factors]
         if self._plan.features.history:
             schemas.append(running.history_schema(arrow_schema(self._own_past), self._plan))
         return pa.schema([field for part in (*schemas, arrow_schema(self._closing)) for field in part if field.name != ROW])
@@ -134,6 +137,10 @@ class Program:
             engine.files(f"partials-{index}", [folder / partials_file(index) for folder in states])
         engine.rows("today", pa.table({_ORDINAL: pa.array([day.ordinal], pa.int32())}))
         engine.keep("base", self._base_rates)
+        self._factors = [
+            factors.DayFactors(engine.arrow(pairs), factor, self._plan)
+            for factor, pairs in zip(self._plan.factors, self._pairs, strict=True)
+        ]
         rows = engine.arrow(self._day.agg(n=self._day.count()))["n"][0].as_py()
         for start in range(0, rows, CHUNK):
             inside = (self._day[ROW] >= start) & (self._day[ROW] < start + CHUNK)
@@ -143,14 +150,16 @@ class Program:
     def _chunk(self, day: Day, rows: int) -> pa.Table:
         """Set the blocks side by side. Each has one row per ask, in the same order, so no join of 400 columns is needed."""
         engine, plan = self._engine, self._plan
-        keys = dict.fromkeys([schema.USER_ID, *(key for entity in plan.today for key in entity.keys)])
+        keys = dict.fromkeys([schema.USER_ID, *(key for entity in plan.with_own_past for key in entity.keys)])
         asks = engine.arrow(self._asks.select(ROW, *keys, **{schema.TIMESTAMP: self._asks[LISTED]}).order_by(ROW))
         past = engine.arrow(self._own_past)
         for index, entity in enumerate(plan.today):
             engine.rows(f"counted-{index}", counters.counters(asks, past, entity, plan, day))
+        own = running.OwnPast(asks, past, plan)
         tables = [engine.arrow(block) for block in self._blocks]
+        tables += [factor.scores(asks, past, own, day) for factor in self._factors]
         if plan.features.history:
-            tables.append(running.OwnPast(asks, past, plan).history())
+            tables.append(own.history())
         tables.append(engine.arrow(self._closing))
         for table in tables:
             assert table.num_rows == rows, f"a block of {table.num_rows} rows beside {rows} examples: {table.column_names[:3]}"

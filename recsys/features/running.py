@@ -18,8 +18,8 @@ Places = npt.NDArray[np.int64]
 
 
 def own_past(asks: ir.Table, past: ir.Table, plan: Plan) -> ir.Table:
-    """Select all past impressions of the users in `asks`, in the order that `OwnPast` needs, with what `counters` reads too."""
-    keys = [key for entity in plan.today for key in entity.keys]
+    """Select all past impressions of the users in `asks`, in the order that `OwnPast` needs, with what others read too."""
+    keys = [key for entity in plan.with_own_past for key in entity.keys]
     columns = dict.fromkeys(
         [schema.USER_ID, schema.TIMESTAMP, *keys, *plan.history_sources.values(), *(signal_value(s.name) for s in plan.signals)]
     )
@@ -28,18 +28,18 @@ def own_past(asks: ir.Table, past: ir.Table, plan: Plan) -> ir.Table:
 
 
 class OwnPast:
-    """The histories of asks (a user and a moment each), from the past of their users (`own_past`)."""
+    """The past of asks (a user and a moment each): the impressions of their users, in the order of `own_past`."""
 
     def __init__(self, asks: pa.Table, past: pa.Table, plan: Plan) -> None:
         self._past, self._plan = past.combine_chunks(), plan
-        self._moments, times = _integers(asks[schema.TIMESTAMP]), _integers(past[schema.TIMESTAMP])
+        self.moments, times = _integers(asks[schema.TIMESTAMP]), _integers(past[schema.TIMESTAMP])
         users = self._past[schema.USER_ID].combine_chunks().dictionary_encode()
         self._users = _integers(pc.index_in(asks[schema.USER_ID], value_set=users.dictionary))
         # One ascending number per impression: the user's place in the order, then the moment. A century of ms and 2²⁰ users fit.
         self._begin, self._span = int(times.min()), int(np.ptp(times)) + 1
         self._keys = _integers(users.indices) * self._span + (times - self._begin)
 
-    def _known_before(self, moments: Places | int, delay: int) -> Places:
+    def known_before(self, moments: Places | int, delay: int) -> Places:
         """Find, per ask, the place after its user's last impression with timestamp + delay strictly before the moment."""
         since = np.clip(np.asarray(moments) - delay - self._begin, 0, self._span)
         places: Places = np.searchsorted(self._keys, self._users * self._span + since, side="left")
@@ -48,12 +48,12 @@ class OwnPast:
     def history(self) -> pa.Table:
         """List `history.…` per ask, in order: the last impressions of its user that are known before the ask, newest first."""
         plan = self._plan
-        ends = self._known_before(self._moments, plan.delays[0])
-        lengths = np.minimum(ends - self._known_before(self._begin, 0), plan.features.history)
+        ends = self.known_before(self.moments, plan.delays[0])
+        lengths = np.minimum(ends - self.known_before(self._begin, 0), plan.features.history)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         places = np.repeat(ends - 1 + offsets[:-1], lengths) - np.arange(offsets[-1])
         past = self._past.take(places)
-        elapsed = pc.subtract(pa.array(np.repeat(self._moments, lengths)), past[schema.TIMESTAMP])
+        elapsed = pc.subtract(pa.array(np.repeat(self.moments, lengths)), past[schema.TIMESTAMP])
         values = {name: past[source] for name, source in plan.history_sources.items()}
         for signal in plan.signals:
             value = pc.divide(past[signal_value(signal.name)].cast(pa.float64()), float(signal.scale)).cast(pa.float32())

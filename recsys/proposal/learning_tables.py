@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import data_error
+from recsys.features import come_often
 from recsys.features.labels import columns as label_columns
 from recsys.features.operands import LabelError
 from recsys.proposal.column_facts import ColumnFacts
@@ -16,6 +17,7 @@ from recsys.proposal.guessed_roles import Roles, is_regretted, is_satisfaction
 from recsys.proposal.side_tables import SideTable, is_category
 
 _MOST_ENTITIES = 3  # columns of the items and of the context that are counted for
+_MOST_FACTORED = 2  # signals: each is factorised on each day
 _PLACES = ("position", "pos", "rank", "slot")  # last parts of the name of a position
 _WORTH_COUNTING = range(2, 500)  # different values of such a column
 
@@ -118,10 +120,21 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -
     worth = [column for column in (*item, *context) if column.distinct in _WORTH_COUNTING and _is_name(column)]
     counted = dict.fromkeys(column.name for column in worth if column.name not in table["signals"])
     table["entities"] += [[name] for name in counted][:_MOST_ENTITIES]
+    table["factors"] = _factors(proposal, roles, labels, table["windows"])
     proposal.tables["features"] = {key: value for key, value in table.items() if value}
+    if table["factors"]:
+        said = "Users and items come often here, so taste may be learned from who liked what. It costs time on each day (docs/factors.md)."
+        proposal.note(("features", "factors"), said)
     if context:
         proposal.note(("features", "context"), "Known before the impression? Their names sound so: check each.")
     _note_what_is_left_out(proposal, roles, sides)
+
+
+def _factors(proposal: Proposal, roles: Roles, labels: Sequence[ColumnFacts], windows: Sequence[int]) -> dict[str, list[str]]:
+    """Return the factors of a log in which users and items come often; none of another."""
+    signals = [column.name for column in ([roles.rating] if roles.rating is not None else labels)][:_MOST_FACTORED]
+    is_dense = come_often(len(roles.user.values), roles.user.distinct, roles.item.distinct, _days(proposal), windows)
+    return {"item_id": signals} if signals and is_dense else {}
 
 
 def _note_what_is_left_out(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -> None:
@@ -147,7 +160,11 @@ def _is_name(column: ColumnFacts) -> bool:
     return column.numbers is None or is_category(column)
 
 
-def _windows(proposal: Proposal) -> list[int]:
+def _days(proposal: Proposal) -> int:
     split = proposal.tables["split"]
-    days = (date.fromisoformat(split["test"][1]) - date.fromisoformat(split["train"][0])).days + 1
+    return (date.fromisoformat(split["test"][1]) - date.fromisoformat(split["train"][0])).days + 1
+
+
+def _windows(proposal: Proposal) -> list[int]:
+    days = _days(proposal)
     return [1, 7] if days <= 14 else [7, 30] if days <= 90 else [30, 365]

@@ -70,6 +70,24 @@ def test_the_facts_are_those_of_the_files(folder: Path) -> None:
     assert f"{len(test):,}, {test['watched'].mean():.4g}" in watched
 
 
+def test_of_a_log_in_which_users_and_items_come_often_factors_are_named(folder: Path) -> None:
+    log = pd.read_csv(folder / "log.csv")
+    log["uid"], log["vid"] = log["uid"] % 40, log["vid"] % 50
+    log.to_csv(folder / "log.csv", index=False)
+    (said,) = [fact for fact in look(folder / "own.toml").facts if "features.factors" in fact]
+    assert f"({3_000 / log['uid'].nunique():.0f} rows per user, {3_000 / log['vid'].nunique():.0f} per item)" in said
+    log[::2].to_csv(folder / "log.csv", index=False)
+    assert not [fact for fact in look(folder / "own.toml").facts if "features.factors" in fact]
+
+
+def test_factors_that_are_there_are_not_named_again(folder: Path) -> None:
+    (folder / "own.toml").write_text(TOML + 'factors = { vid_of_nothing = ["clicked"], item_id = ["clicked"] }\n')
+    found = look(folder / "own.toml")
+    (problem,) = str(found.error).splitlines()
+    assert "features.factors: found the name vid_of_nothing, expected a column of events or items or users" in problem
+    assert not [fact for fact in found.facts if "features.factors" in fact]
+
+
 def test_at_most_so_many_rows_of_a_file_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first rows hold the first days: the others are not judged, unless all rows are read."""
     monkeypatch.setattr("recsys.checkup.checkup.MOST_ROWS", 1_000)

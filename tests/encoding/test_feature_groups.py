@@ -19,6 +19,7 @@ LAYOUT = Layout(
         "agg.user_id.click.today",
         "agg.topic.recency?",
         "agg.user_id.count.today?",
+        "agg.user_id+item_id.click.factors",
     ),
     slots=(
         Slot(feature="item.tags", space="item.tags", start=0, width=2),
@@ -72,6 +73,7 @@ def test_every_input_is_in_the_group_that_a_person_would_look_for_it_in() -> Non
         "agg.topic": {"dense": [6, 9]},
         "agg.topic.x": {"dense": [7]},
         "today": {"dense": [8, 10]},
+        "factors": {"dense": [11]},
         "query": {"rows": [2]},
         "ids": {"rows": [3]},
         "history": {"history_rows": None, "history_signals": None, "history_length": None},

@@ -60,6 +60,16 @@ def random_events(seed: int, n: int = 240) -> Rows:
     return rows
 
 
+def tasteful_events(seed: int, n: int = 480) -> Rows:
+    """The same, where who clicks what is a matter of taste: every other user clicks every other video, nine times of ten."""
+    rng = np.random.default_rng(seed)
+    rows = random_events(seed, n)
+    for row in rows:
+        if row["log.is_click"] is not None:
+            row["log.is_click"] = int(((row["user_id"] + int(row["item_id"][1:])) % 2 == 0) != (rng.random() < 0.1))
+    return rows
+
+
 USER_ROWS: Rows = [{"user_id": user, "grade": ["a", None, "b"][user % 3], "level": float(user)} for user in range(4)]  # user 4 is unknown
 ITEM_ROWS: Rows = [
     {
@@ -147,6 +157,7 @@ class Feed:
         self.folder = folder
 
     events = staticmethod(random_events)
+    tasteful_events = staticmethod(tasteful_events)
     pipeline = staticmethod(small_pipeline)
     day_of = staticmethod(day_of)
     midnight = staticmethod(midnight)

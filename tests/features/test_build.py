@@ -21,6 +21,8 @@ LIGHT = {
     "entities": [["user_id"], ["tag", "tab"]],
     "windows": [2],
     "signals": ["is_click", "watch", "survey"],
+    "factors": {"item_id": ["is_click"]},
+    "d_factors": 2,
 }  # quick, and with every kind of state
 
 
@@ -35,7 +37,7 @@ def split(*, train: tuple[str, str], test: tuple[str, str]) -> dict[str, Any]:
 
 
 def test_order_of_rows_in_the_files_changes_no_byte_and_inputs_stay_as_they_were(feed: Any) -> None:
-    rows = feed.events(3)
+    rows = feed.tasteful_events(3)
     workspace = feed.write("one", rows)
     inputs = {name: feed.bytes(workspace / name) for name in ("events", "users", "items")}
     pipeline = two_days(feed)
@@ -48,7 +50,7 @@ def test_order_of_rows_in_the_files_changes_no_byte_and_inputs_stay_as_they_were
 
 
 def test_days_added_one_at_a_time_give_the_bytes_of_all_at_once(feed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = feed.events(4)
+    rows = feed.tasteful_events(4)
     whole = feed.build("whole", rows, feed.pipeline(features=LIGHT))
     loaded = []
     load = Program.load
@@ -102,8 +104,9 @@ def test_days_before_the_split_only_feed_the_state(feed: Any) -> None:
 
 
 def test_a_day_that_is_built_in_pieces_is_the_same(feed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, pipeline = feed.events(7, n=120), two_days(feed)
+    rows, pipeline = feed.tasteful_events(7), two_days(feed)
     whole = feed.examples(feed.build("whole", rows, pipeline).folder)
+    assert np.abs(whole[feed.days[1]]["agg.user_id+item_id.is_click.factors"].to_numpy()).max() > 0.05
     monkeypatch.setattr("recsys.features.program.CHUNK", 11)
     assert feed.examples(feed.build("pieces", rows, pipeline).folder) == whole
 
@@ -196,3 +199,20 @@ def test_only_what_matters_to_examples_is_in_their_fingerprint(feed: Any) -> Non
     assert config == STAGES["features"].counted(feed.pipeline(seed=8, model={"architecture": "single_task"}))
     assert config != STAGES["features"].counted(feed.pipeline(features={"windows": [1]}))
     assert config != STAGES["features"].counted(feed.pipeline(objective=[{"name": "click", "label": "is_click = 0"}]))
+
+
+def test_of_a_dense_log_without_factors_the_console_names_them(feed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 800 impressions on four days half are in a window of two: 80 for each of five users, 57 for each of seven items."""
+    rows, words = feed.events(12, n=800), "features: users and items come often (160 rows per user, 114 per item): features.factors may"
+    light = {key: value for key, value in LIGHT.items() if key != "factors"}
+    workspace = feed.write("log", rows)
+    build(feed.pipeline(features=light), workspace, console=Console())
+    assert words in capsys.readouterr().out
+    build(feed.pipeline(features=LIGHT), workspace, console=Console())
+    assert "users and items come often" not in capsys.readouterr().out
+    build(feed.pipeline(features=light | {"factors": {}}), workspace, console=Console())
+    assert "users and items come often" not in capsys.readouterr().out, "an empty table is an answer"
+    thin = [row | {"user_id": number} for number, row in enumerate(rows)]
+    feed_of_strangers = feed.write("strangers", thin)
+    build(feed.pipeline(features=light), feed_of_strangers, console=Console())
+    assert "users and items come often" not in capsys.readouterr().out

@@ -60,6 +60,21 @@ def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
         ({"features": {"today": [["tag"]]}}, "features.today", "['tag'], expected user_id in it"),
         ({"features": {"today": [["user_id", "is_click"]]}}, "features.today", "is_click, which is a signal"),
         ({"features": {"today": [["user_id", "tog"]]}}, "features.today", 'did you mean "tag"'),
+        ({"features": {"factors": {"tag": ["is_click"]}}}, "features.factors.tag", "a column with several values in a cell"),
+        (
+            {"features": {"factors": {"user_id": ["is_click"]}}},
+            "features.factors.user_id",
+            "a column of the user, expected one whose values a user can like",
+        ),
+        ({"features": {"factors": {"grade": ["is_click"]}}}, "features.factors.grade", "a column of the user, expected one whose values"),
+        ({"features": {"factors": {"item_id": []}}}, "features.factors.item_id", "no signals, expected names from features.signals"),
+        (
+            {"features": {"factors": {"item_id": ["is_clik"]}}},
+            "features.factors.item_id",
+            'is_clik, expected one of features.signals; did you mean "is_click"',
+        ),
+        ({"features": {"factors": {"author": ["is_click"]}}}, "features.factors", "author, expected a column of events or items or users"),
+        ({"features": {"factors": {"is_click": ["watch"]}}}, "features.factors", "is_click, which is a signal"),
         ({"features": {"entities": [[]]}}, "features.entities", "an entity without columns"),
         ({"features": {"windows": []}}, "features.windows", "none"),
         (

@@ -38,12 +38,15 @@ def rewritten_after(rows: list[dict[str, Any]], moment: int, rng: np.random.Gene
 
 @pytest.mark.parametrize("seed", [11, pytest.param(12, marks=pytest.mark.words)])
 def test_rewriting_the_future_changes_no_example_up_to_now(feed: Any, seed: int) -> None:
-    rows, rng = feed.events(seed), np.random.default_rng(seed)
-    moment = int(np.quantile([row["timestamp"] for row in rows], rng.uniform(0.4, 0.9)))
-    before = feed.build("before", rows)
-    after = feed.build("after", rewritten_after(rows, moment, rng))
+    rows, rng = feed.tasteful_events(seed), np.random.default_rng(seed)
+    moment = int(np.quantile([row["timestamp"] for row in rows], rng.uniform(0.6, 0.9)))
+    factors = {"item_id": ["is_click", "survey"], "author_id": ["watch"]}
+    pipeline = feed.pipeline(features={"factors": factors, "d_factors": 2})
+    before = feed.build("before", rows, pipeline)
+    after = feed.build("after", rewritten_after(rows, moment, rng), pipeline)
     kept = up_to(feed, before, moment)
     assert kept.num_rows > 60
+    assert np.abs(kept["agg.user_id+item_id.is_click.factors"].to_numpy()).max() > 0.05
     assert kept.equals(up_to(feed, after, moment))
 
 

@@ -52,6 +52,7 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "features.signals": ["clicked"],
     "features.expressions": {"skip": "watch_seconds < 1"},
     "features.entities": [["user_id"]],
+    "features.factors": {"item_id": ["clicked"]},
     "features.today": [["user_id", "topic"]],
     "features.windows": [1],
     "features.ids": ["topic"],

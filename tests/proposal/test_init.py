@@ -54,6 +54,17 @@ def test_run_walks_through_it(name: str, tmp_path: Path) -> None:
     assert run_command(["compare", run.name, "--predictions", str(tmp_path / "theirs.csv"), *workspace]) == 0
 
 
+@pytest.mark.parametrize(("users", "items", "found"), [(20, 25, {"item_id": ["liked"]}), (500, 25, None), (20, 500, None)])
+def test_factors_are_proposed_where_users_and_items_come_often(users: int, items: int, found: object, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"user_id": rng.integers(0, users, 2_000), "item_id": rng.integers(1_000, 1_000 + items, 2_000),
+                         "timestamp": 1_704_067_200 + np.sort(rng.integers(0, 10 * 86_400, 2_000)),
+                         "liked": rng.integers(0, 2, 2_000)})  # fmt: skip
+    rows.to_csv(tmp_path / "log.csv", index=False)
+    assert _init([tmp_path / "log.csv"], tmp_path / "own.toml")["features"].get("factors") == found
+    assert look(tmp_path / "own.toml").error is None
+
+
 def test_base_rates_and_doubts_stand_as_comments(tmp_path: Path) -> None:
     files = LOGS["tabs-without-a-header"].write(tmp_path)
     text = propose(files, tmp_path).text

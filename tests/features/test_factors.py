@@ -1,0 +1,172 @@
+"""Scores of factors against plain loops: whose vectors, and what a user's vector knows at the very moment."""
+
+from datetime import date, timedelta
+from typing import Any, cast
+
+import ibis.expr.datatypes as dt
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys.days import Day
+from recsys.features.factors import DayFactors
+from recsys.features.feature_columns import Column
+from recsys.features.plan import Entity, Factor, Plan, Signal
+from recsys.features.running import OwnPast
+
+DAY, DELAY = Day("2024-01-02", "UTC"), 600_000
+USER, ITEM = (Column(name, "events", name, "text", dt.string) for name in ("user_id", "item_id"))
+LIKE = Signal("like", "log.like", DELAY, 1)
+FACTOR = Factor(Entity((USER, ITEM)), (LIKE,))
+USERS, ITEMS = 30, 20
+
+
+class _Plan:
+    """As far as factors read one."""
+
+    class features:  # noqa: N801
+        d_factors = 3
+
+
+def some_pairs(rng: np.random.Generator) -> pa.Table:
+    liked_UI = rng.standard_normal((USERS, 2)) @ rng.standard_normal((2, ITEMS)) > 0
+    places = [(u, i) for u in range(USERS) for i in range(ITEMS) if rng.random() < 0.7]
+    columns = {"user_id": [f"u{u}" for u, _ in places], "item_id": [f"i{i}" for _, i in places]}
+    numbers = {"known.like": rng.integers(0, 3, len(places))}
+    return pa.table(
+        {**columns, **numbers, "sum.like": [int(n * liked_UI[place]) for n, place in zip(numbers["known.like"], places, strict=True)]}
+    )
+
+
+def rows_of(rng: np.random.Generator, rows: int, *, first: int) -> list[dict[str, Any]]:
+    """Moments are whole minutes, so that some lie exactly on a border. User u98 and item i98 are in no pair."""
+    return [
+        {
+            "user_id": str(rng.choice(["u1", "u2", "u98"])),
+            "item_id": None if rng.random() < 0.1 else str(rng.choice(["i1", "i2", "i3", "i98"])),
+            "timestamp": int(DAY.start + 60_000 * rng.integers(first, 300)),
+            "signal.like": None if rng.random() < 0.2 else int(rng.integers(2)),
+        }
+        for _ in range(rows)
+    ]
+
+
+def table(rows: list[dict[str, Any]]) -> pa.Table:
+    kinds = {"user_id": pa.string(), "item_id": pa.string(), "timestamp": pa.int64(), "signal.like": pa.int64()}
+    return pa.Table.from_pylist(rows, schema=pa.schema(kinds))
+
+
+def scored(factors: DayFactors, asks: list[dict[str, Any]], past: list[dict[str, Any]]) -> list[float]:
+    past = sorted(past, key=lambda row: (row["user_id"], row["timestamp"]))
+    own = OwnPast(table(asks), table(past), cast(Plan, _Plan()))
+    scores = factors.scores(table(asks), table(past), own, DAY)
+    assert scores.schema == pa.schema([("agg.user_id+item_id.like.factors", pa.float32())])
+    return cast(list[float], scores.column(0).to_pylist())
+
+
+def by_hand(factors: DayFactors, ask: dict[str, Any], past: list[dict[str, Any]], *, signal: str = "signal.like", day: Day = DAY) -> float:
+    """The user's equations with a term for each of his impressions that became known today, before the ask; then the product."""
+    (fit,) = factors._fits
+    if fit is None:
+        return 0.0
+    users, items, found = fit.users.to_pylist(), fit.values.to_pylist(), fit.found
+    precision, information = np.diag(1.0 / found.prior_of_users_D), np.zeros(4)
+    if ask["user_id"] in users:
+        at = users.index(ask["user_id"])
+        precision, information = found.users.precision_NDD[at].copy(), found.users.information_ND[at].copy()
+    for row in past:
+        known = day.start <= row["timestamp"] + DELAY < ask["timestamp"]
+        if row["user_id"] == ask["user_id"] and known and row["item_id"] in items and row[signal] is not None:
+            mean, cov = (side[items.index(row["item_id"])] for side in (found.items.mean_ND, found.items.cov_NDD))
+            x = np.append(mean[:3], 1.0)
+            spread = np.zeros((4, 4))
+            spread[:3, :3] = cov[:3, :3]
+            y = (row[signal] - found.centre) / found.scale
+            precision += (np.outer(x, x) + spread) / found.noise
+            information += (y * x - x * mean[3] - np.append(cov[:3, 3], 0.0)) / found.noise
+    if ask["item_id"] not in items:
+        return 0.0
+    vector = np.linalg.inv(precision) @ information
+    return float(vector[:3] @ found.items.mean_ND[items.index(ask["item_id"]), :3] * found.scale)
+
+
+def test_a_users_vector_knows_what_became_known_today_before_the_moment(rng: np.random.Generator) -> None:
+    factors = DayFactors(some_pairs(rng), FACTOR, cast(Plan, _Plan()))
+    asks, yesterday = rows_of(rng, 60, first=0), rows_of(rng, 30, first=-60)
+    past = [*asks, *yesterday]
+    expected = [by_hand(factors, ask, past) for ask in asks]
+    assert scored(factors, asks, past) == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    assert sum(value != 0 for value in expected) > 20
+    early = [by_hand(factors, ask, []) for ask in asks]
+    assert sum(abs(a - b) > 1e-3 for a, b in zip(expected, early, strict=True)) > 20, "the day's news matter"
+    assert any(ask["user_id"] == "u98" and value != 0 for ask, value in zip(asks, expected, strict=True)), "a new user tells his taste"
+
+
+def test_a_value_of_the_day_counts_as_no_more_than_those_before(rng: np.random.Generator) -> None:
+    factors = DayFactors(some_pairs(rng), FACTOR, cast(Plan, _Plan()))
+    asks = rows_of(rng, 60, first=0)
+    ones, huge = ([row | {"signal.like": value * (row["signal.like"] or 0)} for row in asks] for value in (1, 10**12))
+    assert scored(factors, asks, huge) == scored(factors, asks, ones)
+
+
+def test_scores_do_not_depend_on_who_else_asks(rng: np.random.Generator) -> None:
+    factors = DayFactors(some_pairs(rng), FACTOR, cast(Plan, _Plan()))
+    asks = rows_of(rng, 60, first=0)
+    together = scored(factors, asks, asks)
+    of_one = [ask for ask in asks if ask["user_id"] == "u2"]
+    assert scored(factors, of_one, of_one) == [score for ask, score in zip(asks, together, strict=True) if ask["user_id"] == "u2"]
+
+
+@pytest.mark.parametrize("numbers", [1, 60, 200])
+def test_scores_do_not_depend_on_how_many_are_made_at_once(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
+    """A step adds one impression or a few, so the news of a user begin, go on and end in different steps."""
+    factors = DayFactors(some_pairs(rng), FACTOR, cast(Plan, _Plan()))
+    asks = rows_of(rng, 60, first=0)
+    whole = scored(factors, asks, asks)
+    monkeypatch.setattr("recsys.features.factors._MOST_NUMBERS", numbers)
+    assert scored(factors, asks, asks) == whole
+
+
+def test_without_pairs_all_scores_are_0(rng: np.random.Generator) -> None:
+    factors = DayFactors(some_pairs(rng)[:0], FACTOR, cast(Plan, _Plan()))
+    asks = rows_of(rng, 5, first=0)
+    assert scored(factors, asks, asks) == [0.0] * 5
+
+
+def test_examples_hold_the_scores_of_the_pairs_of_the_days_before(feed: Any) -> None:
+    """From a raw log: pairs by loops over what became known in the longest window of three days, and what became known today."""
+    rows = [row | {"position": 0} for row in feed.tasteful_events(3)]  # positions that never ascend: each impression is a list of its own
+    features = {"factors": {"item_id": ["is_click"]}, "d_factors": 3}
+    built = feed.build("log", rows, feed.pipeline(features=features))
+    column = "agg.user_id+item_id.is_click.factors"
+    seen: list[float] = []
+    for iso, table in feed.examples(built.folder).items():
+        day = Day(iso, feed.zone)
+        factors = DayFactors(pairs_by_loops(rows, feed, day), FACTOR_OF_CLICKS, cast(Plan, _Plan()))
+        by_id = {row["event_id"]: row for row in rows}
+        for example in table.select(["event_id", column]).to_pylist():
+            expected = by_hand(factors, by_id[example["event_id"]], rows, signal="log.is_click", day=day)
+            assert example[column] == pytest.approx(expected, rel=1e-5, abs=1e-7)
+            seen.append(expected)
+    assert len(seen) == len(rows)
+    assert np.mean(np.abs(seen) > 0.1) > 0.3
+
+
+CLICK = Signal("is_click", "log.is_click", DELAY, 1)
+FACTOR_OF_CLICKS = Factor(Entity((USER, ITEM)), (CLICK,))
+
+
+def pairs_by_loops(rows: list[dict[str, Any]], feed: Any, day: Day) -> pa.Table:
+    """Count and sum, per user and item in order, the clicks that became known in the three days before `day`."""
+    begin = feed.midnight((date.fromisoformat(day.iso) - timedelta(days=3)).isoformat())
+    found: dict[tuple[int, str], list[int]] = {}
+    for row in rows:
+        if row["log.is_click"] is not None and begin <= row["timestamp"] + DELAY < day.start:
+            found.setdefault((row["user_id"], row["item_id"]), []).append(row["log.is_click"])
+    places = sorted(found)
+    columns = {
+        "user_id": pa.array([user for user, _ in places], pa.int64()),
+        "item_id": pa.array([item for _, item in places], pa.string()),
+    }
+    sums = {"known.is_click": [len(found[place]) for place in places], "sum.is_click": [sum(found[place]) for place in places]}
+    return pa.table({**columns, **{name: pa.array(numbers, pa.int64()) for name, numbers in sums.items()}})
