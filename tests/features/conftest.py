@@ -61,12 +61,13 @@ def random_events(seed: int, n: int = 240) -> Rows:
 
 
 def tasteful_events(seed: int, n: int = 480) -> Rows:
-    """The same, where who clicks what is a matter of taste: every other user clicks every other video, nine times of ten."""
+    """The same, where clicks and answers are a matter of taste: every other user likes every other video, nine times of ten."""
     rng = np.random.default_rng(seed)
     rows = random_events(seed, n)
     for row in rows:
-        if row["log.is_click"] is not None:
-            row["log.is_click"] = int(((row["user_id"] + int(row["item_id"][1:])) % 2 == 0) != (rng.random() < 0.1))
+        likes = ((row["user_id"] + int(row["item_id"][1:])) % 2 == 0) != (rng.random() < 0.1)
+        for signal, value in (("log.is_click", int(likes)), ("feedback.survey", 5 if likes else 1)):
+            row[signal] = None if row[signal] is None else value
     return rows
 
 

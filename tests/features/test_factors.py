@@ -64,7 +64,9 @@ def scored(factors: DayFactors, asks: list[dict[str, Any]], past: list[dict[str,
     return cast(list[float], scores.column(0).to_pylist())
 
 
-def by_hand(factors: DayFactors, ask: dict[str, Any], past: list[dict[str, Any]], *, signal: str = "signal.like", day: Day = DAY) -> float:
+def by_hand(
+    factors: DayFactors, ask: dict[str, Any], past: list[dict[str, Any]], *, signal: str = "signal.like", delay: int = DELAY, day: Day = DAY
+) -> float:
     """The user's equations with a term for each of his impressions that became known today, before the ask; then the product."""
     (fit,) = factors._fits
     if fit is None:
@@ -75,7 +77,7 @@ def by_hand(factors: DayFactors, ask: dict[str, Any], past: list[dict[str, Any]]
         at = users.index(ask["user_id"])
         precision, information = found.users.precision_NDD[at].copy(), found.users.information_ND[at].copy()
     for row in past:
-        known = day.start <= row["timestamp"] + DELAY < ask["timestamp"]
+        known = day.start <= row["timestamp"] + delay < ask["timestamp"]
         if row["user_id"] == ask["user_id"] and known and row["item_id"] in items and row[signal] is not None:
             mean, cov = (side[items.index(row["item_id"])] for side in (found.items.mean_ND, found.items.cov_NDD))
             x = np.append(mean[:3], 1.0)
@@ -133,40 +135,51 @@ def test_without_pairs_all_scores_are_0(rng: np.random.Generator) -> None:
     assert scored(factors, asks, asks) == [0.0] * 5
 
 
-def test_examples_hold_the_scores_of_the_pairs_of_the_days_before(feed: Any) -> None:
+SLOW = DELAY + 20 * 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("signal", "stored", "delay", "features"),
+    [
+        ("is_click", "log.is_click", DELAY, {}),
+        ("survey", "feedback.survey", SLOW, {"history": 0, "today": []}),
+        ("survey", "feedback.survey", SLOW, {"entities": [["user_id", "item_id"], ["item_id"]], "signals": ["survey"]}),
+    ],
+    ids=["a column of the log", "a feedback and nothing else of the past", "an entity that is counted too"],
+)
+def test_examples_hold_the_scores_of_the_pairs_of_the_days_before(
+    feed: Any, signal: str, stored: str, delay: int, features: dict[str, Any]
+) -> None:
     """From a raw log: pairs by loops over what became known in the longest window of three days, and what became known today."""
     rows = [row | {"position": 0} for row in feed.tasteful_events(3)]  # positions that never ascend: each impression is a list of its own
-    features = {"factors": {"item_id": ["is_click"]}, "d_factors": 3}
-    built = feed.build("log", rows, feed.pipeline(features=features))
-    column = "agg.user_id+item_id.is_click.factors"
+    pipeline = feed.pipeline(features={"factors": {"item_id": [signal]}, "d_factors": 3, **features})
+    built = feed.build("log", rows, pipeline)
+    column = f"agg.user_id+item_id.{signal}.factors"
+    factor = Factor(Entity((USER, ITEM)), (Signal(signal, stored, delay, 1),))
+    by_id = {row["event_id"]: row for row in rows}
     seen: list[float] = []
     for iso, table in feed.examples(built.folder).items():
         day = Day(iso, feed.zone)
-        factors = DayFactors(pairs_by_loops(rows, feed, day), FACTOR_OF_CLICKS, cast(Plan, _Plan()))
-        by_id = {row["event_id"]: row for row in rows}
+        factors = DayFactors(pairs_by_loops(rows, feed, day, signal, stored, delay), factor, cast(Plan, _Plan()))
         for example in table.select(["event_id", column]).to_pylist():
-            expected = by_hand(factors, by_id[example["event_id"]], rows, signal="log.is_click", day=day)
+            expected = by_hand(factors, by_id[example["event_id"]], rows, signal=stored, delay=delay, day=day)
             assert example[column] == pytest.approx(expected, rel=1e-5, abs=1e-7)
-            seen.append(expected)
+            seen.append(example[column])
     assert len(seen) == len(rows)
     assert np.mean(np.abs(seen) > 0.1) > 0.3
 
 
-CLICK = Signal("is_click", "log.is_click", DELAY, 1)
-FACTOR_OF_CLICKS = Factor(Entity((USER, ITEM)), (CLICK,))
-
-
-def pairs_by_loops(rows: list[dict[str, Any]], feed: Any, day: Day) -> pa.Table:
-    """Count and sum, per user and item in order, the clicks that became known in the three days before `day`."""
+def pairs_by_loops(rows: list[dict[str, Any]], feed: Any, day: Day, signal: str, stored: str, delay: int) -> pa.Table:
+    """Count and sum, per user and item in order, the values that became known in the three days before `day`."""
     begin = feed.midnight((date.fromisoformat(day.iso) - timedelta(days=3)).isoformat())
     found: dict[tuple[int, str], list[int]] = {}
     for row in rows:
-        if row["log.is_click"] is not None and begin <= row["timestamp"] + DELAY < day.start:
-            found.setdefault((row["user_id"], row["item_id"]), []).append(row["log.is_click"])
+        if row[stored] is not None and begin <= row["timestamp"] + delay < day.start:
+            found.setdefault((row["user_id"], row["item_id"]), []).append(row[stored])
     places = sorted(found)
     columns = {
         "user_id": pa.array([user for user, _ in places], pa.int64()),
         "item_id": pa.array([item for _, item in places], pa.string()),
     }
-    sums = {"known.is_click": [len(found[place]) for place in places], "sum.is_click": [sum(found[place]) for place in places]}
+    sums = {f"known.{signal}": [len(found[place]) for place in places], f"sum.{signal}": [sum(found[place]) for place in places]}
     return pa.table({**columns, **{name: pa.array(numbers, pa.int64()) for name, numbers in sums.items()}})
