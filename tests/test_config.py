@@ -321,6 +321,11 @@ def test_a_key_of_an_earlier_version_is_refused_with_its_name_now():
         config.load(PIPELINES / "tiny.toml", ["model.sharing=mmoe"])
 
 
+def test_a_list_where_a_table_belongs_is_told_from_one():
+    with pytest.raises(ConfigError, match=r"features\.factors: found \['item_id'\], expected a table, in braces: \{ name = … \}"):
+        config.load(PIPELINES / "tiny.toml", ['features.factors=["item_id"]'])
+
+
 def test_a_value_where_a_list_belongs_is_shown_as_a_list(tmp_path):
     (tmp_path / "a.toml").write_text(
         'name = "a"\n[source]\nkind = "world"\n[split]\ntrain = ["2024-01-03", "2024-01-04"]\n'

@@ -39,6 +39,8 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 yield f"{location}: found {_shown(entry['input'])}, expected a day such as 2022-04-25"
             case "tuple_type":
                 yield f"{location}: found {_shown(entry['input'])}, expected a list, in brackets: [{_items(entry['input'])}]"
+            case "dict_type":
+                yield f"{location}: found {_shown(entry['input'])}, expected a table, in braces: {{ name = … }} (docs/config.md)"
             case "literal_error":
                 words = str(entry["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
                 yield f"{location}: found {_shown(entry['input'])}, expected one of {', '.join(words)}{nearest(str(entry['input']), words)}"
