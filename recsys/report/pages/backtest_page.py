@@ -13,7 +13,7 @@ from recsys.report.chance import by_chance
 from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
 from recsys.report.figures.front_figures import number_name
 from recsys.report.pages.page import page
-from recsys.report.pages.section import Section
+from recsys.report.pages.section import Section, number_of
 from recsys.report.pages.summary import Summary
 from recsys.report.tables.cells import Cell, Matrix, cell_of
 from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, scope_of, verdict_of
@@ -77,7 +77,7 @@ def _sections(table: pd.DataFrame) -> list[Section]:
         " sign on every day is more than its interval says."
     )
     by_day = {f"{name} minus {other}, by day": _by_day(table, name, other) for name, other in pairs}
-    gist = f"{days['day'].nunique()} days"
+    gist = number_of(days["day"].nunique(), "day")
     return [*shown, Section("days", "Day by day", about, gist=gist, matrices=by_day, figures=_figures(days), wide=True)]
 
 

@@ -8,7 +8,7 @@ from recsys import schema
 from recsys.config import Pipeline
 from recsys.report.chance import by_chance
 from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
-from recsys.report.pages.section import Section
+from recsys.report.pages.section import Section, number_of
 from recsys.report.tables.cells import Cell, cell_of
 
 NAMED = 2  # groups that a title names
@@ -37,7 +37,7 @@ def section(rows: pa.Table | None, pipeline: Pipeline) -> Section:
     table = rows.to_pandas()
     known = table[table["value"].notna()]
     figures = [_figure(str(objective), of_objective) for objective, of_objective in known.groupby("objective", sort=False)]
-    gist = f"{table['feature_group'].nunique()} groups of features, {len(figures)} objectives"
+    gist = f"{table['feature_group'].nunique()} groups of features, {number_of(len(figures), 'objective')}"
     return Section("importance", title, _about(table, pipeline), gist=gist, figures=figures)
 
 

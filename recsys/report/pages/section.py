@@ -45,3 +45,8 @@ class Section:
     matrices: Mapping[str, Matrix] = field(default_factory=dict)  # caption → table of numbers alone
     wide: bool = False  # figures over the whole width
     widget: Widget | None = None
+
+
+def number_of(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 day`, `2 days`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

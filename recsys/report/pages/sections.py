@@ -8,7 +8,7 @@ from recsys.config import Pipeline
 from recsys.report import cosines
 from recsys.report.chance import by_chance
 from recsys.report.figures import balance_figures, look_figures, metric_figures, model_figures
-from recsys.report.pages.section import Section
+from recsys.report.pages.section import Section, number_of
 from recsys.report.tables.cells import COUNTED, Grid, grid
 from recsys.report.tables.frame import by_day, falls, splits, whole
 from recsys.report.tables.verdict import comparisons
@@ -52,7 +52,13 @@ def metrics(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
             comparisons=comparisons(results),
             wide=True,
         ),
-        Section("metrics", "All metrics", every, gist=f"{len(shown['metric'].unique())} metrics on {' and '.join(full)}", folded=full),
+        Section(
+            "metrics",
+            "All metrics",
+            every,
+            gist=f"{number_of(len(shown['metric'].unique()), 'metric')} on {' and '.join(full)}",
+            folded=full,
+        ),
     ]
 
 
@@ -70,7 +76,7 @@ def days(table: pd.DataFrame) -> Section:
     figures, title = metric_figures.days(by_day(table)), "Day by day"
     if not figures:
         return Section("days", title, nothing="Only one day was scored, or no day has a number of its own.")
-    gist = f"{by_day(table)['day'].nunique()} days"
+    gist = number_of(by_day(table)["day"].nunique(), "day")
     return Section("days", title, "The main metrics on each scored day, with their intervals.", gist=gist, figures=figures)
 
 
@@ -108,7 +114,7 @@ def training(journal: Journal | None) -> Section:
     places, figures = model_figures.best(journal.curves), model_figures.learning_curves(journal.curves)
     if places:
         about += f" {_best_words(places)}"
-    return Section("training", "Training", about, gist=f"the loss of {len(figures)} objectives", figures=figures)
+    return Section("training", "Training", about, gist=f"the loss of {number_of(len(figures), 'objective')}", figures=figures)
 
 
 def _best_words(places: Sequence[model_figures.Best]) -> str:

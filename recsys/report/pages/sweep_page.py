@@ -10,7 +10,7 @@ import pyarrow as pa
 from recsys import artifacts, schema
 from recsys.report.figures.front_figures import VERDICTS, by_seed, number_name, planes
 from recsys.report.pages.page import page
-from recsys.report.pages.section import Section
+from recsys.report.pages.section import Section, number_of
 from recsys.report.pages.summary import Summary
 from recsys.report.tables.cells import Cell, Matrix, cell_of
 from recsys.report.tables.verdict import QUESTION_OF
@@ -61,7 +61,7 @@ def _sections(table: pd.DataFrame) -> list[Section]:
             " of users and seeds that moves all points alike is not in it. Dashed: the edge of what is worse in both numbers than some"
             " point. With more than two objectives, a point behind the edge can be on the front because of another objective."
         )
-        shown.append(Section("planes", "Two numbers at a time", about, gist=f"{len(drawn)} planes", figures=drawn, wide=True))
+        shown.append(Section("planes", "Two numbers at a time", about, gist=number_of(len(drawn), "plane"), figures=drawn, wide=True))
     return [*shown, _noise_section(table, parts), _volume_section(parts)]
 
 

@@ -27,7 +27,7 @@ from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
 from recsys.report.pages.examples import Shown, shown_lists
 from recsys.report.pages.page_sample import Sample, most_rows, same_rows, take_sample
-from recsys.report.pages.section import Section, Widget
+from recsys.report.pages.section import Section, Widget, number_of
 from recsys.report.pages.slider_range import travels
 from recsys.report.tables.cells import grid
 from recsys.report.tables.frame import short_names, whole
@@ -103,7 +103,7 @@ def _tradeoffs(sample: Sample, payload: dict[str, Any], metrics: Sequence[Metric
         is_test=split == schema.TEST,
     )
     widget = Widget(markup, "tradeoffs.css", ("tradeoffs.js", "plane.js", "share.js"), {"tradeoffs-data": inline_json(payload)})
-    gist = f"{len(payload['objectives'])} sliders: the weights of the one order"
+    gist = f"{number_of(len(payload['objectives']), 'slider')}: the weights of the one order"
     return Section("tradeoffs", "Trade-offs", about, gist=gist, widget=widget)
 
 
@@ -155,7 +155,7 @@ def _examples(lists: Sequence[Shown], pipeline: Pipeline) -> list[Section]:
     )
     markup = render("examples.html")
     widget = Widget(markup, "examples.css", ("examples.js",))
-    return [Section("lists", "Example lists", about, gist=f"{len(lists)} users, three orders each", widget=widget)]
+    return [Section("lists", "Example lists", about, gist=f"{number_of(len(lists), 'user')}, three orders each", widget=widget)]
 
 
 # --- What the page computes with ----------------------------------------------------------------------------------
