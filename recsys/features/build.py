@@ -74,10 +74,11 @@ def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples
     if not step.wanted:
         return
     # A day's state counts what became known up to the day's end, so states older than the window add nothing to the window.
-    reach = [other for other in earlier if other.day.ordinal >= step.day.ordinal - program.longest_window]
+    fitted = program.fit_day([each.day.ordinal for each in steps], [each.rows for each in steps])
+    reach = [other for other in earlier if other.day.ordinal >= fitted - program.longest_window]
     with origin.writing(day_folder(examples, step.day.iso)) as output:
         output.rows = artifacts.RowAccount(step.rows, step.rows, 0, 0)
-        batches = program.examples(step.day, [day_folder(states, other.day.iso) for other in (*reach, step)])
+        batches = program.examples(step.day, [day_folder(states, other.day.iso) for other in (*reach, step)], fitted)
         output.write_batches(PART, program.example_schema, batches)
 
 

@@ -1,13 +1,15 @@
 """What a user makes of a value of a column (`features.factors`): the score of a matrix factorisation of the days before.
 
-Users and values have vectors, fitted once per day to the pairs of the longest window (`factorisation.py`). Through the day the values'
-vectors stand still. A user's vector also knows what has become known of him since the day began, up to the very moment. The score is the
+Users and values have vectors, fitted to the pairs of the longest window (`factorisation.py`) once so many are new (`fit_day`). Between two
+fits the values' vectors stand still. A user's vector also knows what has become known of him since, up to the very moment. The score is the
 product of the two vectors, on the scale of the signal: how much more of it than what user and value have on the whole.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 import ibis.expr.types as ir
@@ -23,13 +25,14 @@ from recsys.days import Day
 from recsys.features.aggregates import known_column, sum_column
 from recsys.features.factorisation import Evidence, Factorisation, Moments, Numbers, factorise
 from recsys.features.impressions import signal_value
-from recsys.features.plan import Factor, Plan, Signal
+from recsys.features.plan import Factor, Signal
 from recsys.features.running import OwnPast
 
 # Legend: A asks, R impressions that became known today, D the length of a vector and its offset, S different numbers of a D × D matrix and
 # a vector.
 
 OFTEN = 50  # rows per user, and per item, on average in the longest window, from which factors may be worth their time (docs/factors.md)
+RENEWED = 0.05  # share of the window's rows since the last fit from which a day is fitted anew
 Places = npt.NDArray[np.int64]
 Whole = npt.NDArray[np.int64]
 _ABSENT = -1  # the place of a user or a value that was in no pair
@@ -51,8 +54,23 @@ def advice(features: Features, rows: int, users: int, items: int, days: int) -> 
     return f"{often}: features.factors may learn taste (docs/factors.md)"
 
 
+def fit_day(days: Sequence[int], rows: Sequence[int], window: int) -> int:
+    """Return the day to whose start the factors of the last of `days` are fitted: itself, or an earlier day since which little is new.
+
+    `days` are ordinals, in order; `rows` are their impressions. A day is fitted anew once RENEWED of the rows in its window have come since
+    the last fit. This depends on no later day, so each day has the same factors whenever it is built.
+    """
+    before = [0, *accumulate(rows)]  # rows before each day
+    fitted = 0
+    for place, day in enumerate(days):
+        in_window, since = (before[place] - before[first] for first in (bisect_left(days, day - window), fitted))
+        if since >= RENEWED * in_window:
+            fitted = place
+    return days[fitted]
+
+
 def pairs(recent: ir.Table, factor: Factor) -> ir.Table:
-    """Sum the partial sums of the longest window per user and value, ordered by both. Their signals are counted and summed."""
+    """Sum some partial sums per user and value, ordered by both. Their signals are counted and summed."""
     names = [name for signal in factor.signals for name in (known_column(signal.name), sum_column(signal.name))]
     summed = recent.group_by(list(factor.entity.keys)).agg(**{name: recent[name].sum() for name in names})
     return summed.order_by(list(factor.entity.keys))
@@ -65,33 +83,57 @@ class _Fit:
     users: pa.Array
     values: pa.Array
     found: Factorisation
+    evidence: Evidence  # of the users at the start of the day
 
     @cached_property
     def user_vectors(self) -> Numbers:
-        """The users' vectors at the start of the day."""
-        return np.vstack([self.found.users.means(), np.zeros_like(self.found.prior_of_users_D)])
+        return self.evidence.means()
 
     @cached_property
     def item_vectors(self) -> Numbers:
         return np.vstack([self.found.items.mean_ND, np.zeros_like(self.found.prior_of_users_D)])
 
     @cached_property
-    def evidence(self) -> Evidence:
-        """What is known of the users at the start of the day."""
-        users, prior_DD = self.found.users, np.diag(1.0 / self.found.prior_of_users_D)
-        return Evidence(np.concatenate([users.precision_NDD, prior_DD[None]]), np.vstack([users.information_ND, np.zeros(len(prior_DD))]))
-
-    @cached_property
     def moments(self) -> Moments:
         return Moments.of(self.found.items)
 
+    def after(self, news: "_Pairs") -> "_Fit":
+        """Return what is known of the users after more pairs. Values keep their vectors; those without one tell nothing."""
+        value_P = _places(news.values, self.values)
+        is_known = value_P != _ABSENT
+        users_P = news.users.filter(pa.array(is_known))
+        users = pa.chunked_array([self.users, users_P]).unique()  # those that were there keep their places
+        places = (_places(users_P, users), value_P[is_known])
+        weight_P, mean_P = news.known[is_known], news.mean[is_known]
+        y_P = np.clip((mean_P - self.found.centre) / self.found.scale, *self.found.bounds)
+        shape, d = (len(users) + 1, len(self.values)), len(self.found.prior_of_users_D)
+        weights, sums = sparse.csr_array((weight_P, places), shape), sparse.csr_array((weight_P * y_P, places), shape)
+        more_NDD = (weights @ self.moments.xx_MDD.reshape(-1, d * d)).reshape(-1, d, d)
+        more_ND = sums @ self.moments.x_MD - weights @ self.moments.xc_MD
+        from_N = np.append(np.arange(len(self.users)), np.full(len(users) + 1 - len(self.users), len(self.users)))  # new ones: the prior
+        precision_NDD, information_ND = self.evidence.precision_NDD[from_N], self.evidence.information_ND[from_N]
+        noise = self.found.noise
+        return replace(self, users=users, evidence=Evidence(precision_NDD + more_NDD / noise, information_ND + more_ND / noise))
+
 
 class DayFactors:
-    """The factorisations of one day: one per signal of a factor."""
+    """The factorisations of one factor, one per signal, with what is known of the users when a day begins."""
 
-    def __init__(self, pairs: pa.Table, factor: Factor, plan: Plan) -> None:
-        self._factor = factor
-        self._fits = [_fit(pairs, factor, signal, plan.features.d_factors) for signal in factor.signals]
+    def __init__(self, factor: Factor, fits: Sequence[_Fit | None]) -> None:
+        self._factor, self._fits = factor, fits
+
+    @classmethod
+    def fit(cls, pairs: pa.Table, factor: Factor, d_factors: int) -> "DayFactors":
+        return cls(factor, [_fit(_Pairs.of(pairs, factor, signal), d_factors) for signal in factor.signals])
+
+    def after(self, news: pa.Table) -> "DayFactors":
+        """Return the factors of a later day: `news` are the pairs that became known since."""
+        if len(news) == 0:
+            return self
+        named = zip(self._factor.signals, self._fits, strict=True)
+        return DayFactors(
+            self._factor, [None if fit is None else fit.after(_Pairs.of(news, self._factor, signal)) for signal, fit in named]
+        )
 
     def scores(self, asks: pa.Table, past: pa.Table, own: OwnPast, day: Day) -> pa.Table:
         """Return [A] a score per ask and signal, float32: 0 for a user or a value that is new, or null.
@@ -122,14 +164,34 @@ def factor_schema(factor: Factor) -> pa.Schema:
     return pa.schema([(name, pa.float32()) for name in factor.outputs])
 
 
-def _fit(pairs: pa.Table, factor: Factor, signal: Signal, d_factors: int) -> _Fit | None:
-    there = pairs.filter(pc.greater(pairs[known_column(signal.name)], 0)).combine_chunks()
-    users, values = (there[key].combine_chunks().dictionary_encode() for key in factor.entity.keys)
-    known = there[known_column(signal.name)].to_numpy().astype(np.float64)
-    mean = there[sum_column(signal.name)].to_numpy() / (signal.scale * known)  # one division: equal means are equal
+class _Pairs(NamedTuple):
+    """Pairs with known values of one signal: user, value, the number of impressions and their mean."""
+
+    users: pa.ChunkedArray
+    values: pa.ChunkedArray
+    known: Numbers
+    mean: Numbers
+
+    @classmethod
+    def of(cls, pairs: pa.Table, factor: Factor, signal: Signal) -> "_Pairs":
+        there = pairs.filter(pc.greater(pairs[known_column(signal.name)], 0))
+        known = there[known_column(signal.name)].to_numpy().astype(np.float64)
+        mean = there[sum_column(signal.name)].to_numpy() / (signal.scale * known)  # one division: equal means are equal
+        user_key, value_key = factor.entity.keys
+        return cls(there[user_key], there[value_key], known, mean)
+
+
+def _fit(pairs: _Pairs, d_factors: int) -> _Fit | None:
+    users, values = (column.combine_chunks().dictionary_encode() for column in (pairs.users, pairs.values))
     places, shape = (users.indices.to_numpy(), values.indices.to_numpy()), (len(users.dictionary), len(values.dictionary))
-    found = factorise(sparse.csr_array((known, places), shape), sparse.csr_array((mean, places), shape), d_factors)
-    return None if found is None else _Fit(users.dictionary, values.dictionary, found)
+    found = factorise(sparse.csr_array((pairs.known, places), shape), sparse.csr_array((pairs.mean, places), shape), d_factors)
+    if found is None:
+        return None
+    prior_DD = np.diag(1.0 / found.prior_of_users_D)
+    evidence = Evidence(
+        np.concatenate([found.users.precision_NDD, prior_DD[None]]), np.vstack([found.users.information_ND, np.zeros(len(prior_DD))])
+    )
+    return _Fit(users.dictionary, values.dictionary, found, evidence)
 
 
 class _Told(NamedTuple):

@@ -17,12 +17,12 @@ from recsys.days import Day
 from recsys.features import aggregates, clock, counters, day_state, factors, ready_slices, running, session, validate
 from recsys.features.engine import Engine, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
-from recsys.features.plan import Entity, Plan
+from recsys.features.plan import Entity, Factor, Plan
 from recsys.features.session import LISTED
 
 CHUNK = 262_144  # examples that are in memory at once
 ROW_GROUP = 131_072
-_ORDINAL = "ordinal"
+_ORDINAL, _FITTED = "ordinal", "fitted"
 _EVERYTHING = Entity(())  # all impressions together, for the base rates
 
 
@@ -86,7 +86,9 @@ class Program:
         self._counted = [
             ibis.table(dict.fromkeys(counters.names(plan), "int64"), name=f"counted-{index}") for index in range(len(plan.today))
         ]
-        self._pairs = [factors.pairs(self._recent[self._entities.index(factor.entity)], factor) for factor in plan.factors]
+        self._fitted_day = ibis.table({_FITTED: "int32"}, name="fitted")
+        self._pairs = [self._pairs_of(factor) for factor in plan.factors]
+        self._fitted: tuple[int, list[factors.DayFactors]] = (-1, [])
         self._factors: list[factors.DayFactors] = []
         self._blocks = self._example_blocks()
         self._closing = self._closing_block()
@@ -122,30 +124,44 @@ class Program:
     def longest_window(self) -> int:
         return max(self._plan.windows)
 
+    def fit_day(self, days: Sequence[int], rows: Sequence[int]) -> int:
+        """Return the day to whose start the factors of the last day are fitted (`factors.fit_day`); without factors, that day."""
+        return factors.fit_day(days, rows, self.longest_window) if self._plan.factors else days[-1]
+
     def write_state(self, output: Output) -> None:
         """Write everything that later days need from the loaded day."""
         for name, expression in self._state.items():
             output.write_table(name, self._engine.arrow(expression))
 
-    def examples(self, day: Day, states: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+    def examples(self, day: Day, states: Sequence[Path], fitted: int) -> Iterator[pa.RecordBatch]:
         """Yield the loaded day's examples in the order of (timestamp, event_id).
 
-        `states` are the folders of the day's own state and of all states that reach into its windows.
+        `states` are the folders of the day's own state and of all states that reach into its windows, or into that of `fitted`, the day to
+        whose start its factors are fitted.
         """
         engine = self._engine
         for index in range(len(self._entities)):
             engine.files(f"partials-{index}", [folder / partials_file(index) for folder in states])
         engine.rows("today", pa.table({_ORDINAL: pa.array([day.ordinal], pa.int32())}))
         engine.keep("base", self._base_rates)
-        self._factors = [
-            factors.DayFactors(engine.arrow(pairs), factor, self._plan)
-            for factor, pairs in zip(self._plan.factors, self._pairs, strict=True)
-        ]
+        self._factors = self._day_factors(fitted)
         rows = engine.arrow(self._day.agg(n=self._day.count()))["n"][0].as_py()
         for start in range(0, rows, CHUNK):
             inside = (self._day[ROW] >= start) & (self._day[ROW] < start + CHUNK)
             engine.view("asks", self._day.filter(inside))
             yield from self._chunk(day, min(CHUNK, rows - start)).to_batches(max_chunksize=ROW_GROUP)
+
+    def _day_factors(self, fitted: int) -> list[factors.DayFactors]:
+        """Fit the factors to the start of the day `fitted`, unless they are, and tell them what became known since."""
+        engine, plan = self._engine, self._plan
+        engine.rows("fitted", pa.table({_FITTED: pa.array([fitted], pa.int32())}))
+        if self._fitted[0] != fitted:
+            fits = [
+                factors.DayFactors.fit(engine.arrow(learned), factor, plan.features.d_factors)
+                for factor, (learned, _) in zip(plan.factors, self._pairs, strict=True)
+            ]
+            self._fitted = (fitted, fits)
+        return [factor.after(engine.arrow(news)) for factor, (_, news) in zip(self._fitted[1], self._pairs, strict=True)]
 
     def _chunk(self, day: Day, rows: int) -> pa.Table:
         """Set the blocks side by side. Each has one row per ask, in the same order, so no join of 400 columns is needed."""
@@ -169,9 +185,22 @@ class Program:
     # --- Expressions ----------------------------------------------------------------------------------------------
     def _aged(self, index: int) -> ir.Table:
         """Select an entity's partial sums in the longest window before today, with their age."""
-        stored = _named(f"partials-{index}", self._state[partials_file(index)])
+        stored = self._stored(index)
         aged = stored.cross_join(self._today).mutate(**{aggregates.AGE: self._today[_ORDINAL] - stored["day"]})
         return aged.filter((aged[aggregates.AGE] >= 1) & (aged[aggregates.AGE] <= max(self._plan.windows))).drop(_ORDINAL, "day")
+
+    def _pairs_of(self, factor: Factor) -> tuple[ir.Table, ir.Table]:
+        """Select a factor's pairs in the longest window before the day of the fit, and those since then, before today."""
+        stored = self._stored(self._entities.index(factor.entity)).cross_join(self._fitted_day)
+        begin = stored[_FITTED] - max(self._plan.windows)
+        learned = stored.filter((stored["day"] >= begin) & (stored["day"] < stored[_FITTED]))
+        since = stored.cross_join(self._today)
+        news = since.filter((since["day"] >= since[_FITTED]) & (since["day"] < since[_ORDINAL]))
+        return factors.pairs(learned, factor), factors.pairs(news, factor)
+
+    def _stored(self, index: int) -> ir.Table:
+        """Return the partial sums of an entity that the loaded states hold."""
+        return _named(f"partials-{index}", self._state[partials_file(index)])
 
     def _example_blocks(self) -> list[ir.Table]:
         plan, asks = self._plan, self._asks

@@ -1,5 +1,6 @@
 """Scores of factors against plain loops: whose vectors, and what a user's vector knows at the very moment."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from recsys.days import Day
-from recsys.features.factors import DayFactors
+from recsys.features.factors import DayFactors, fit_day
 from recsys.features.feature_columns import Column
 from recsys.features.plan import Entity, Factor, Plan, Signal
 from recsys.features.running import OwnPast
@@ -75,7 +76,7 @@ def by_hand(
     precision, information = np.diag(1.0 / found.prior_of_users_D), np.zeros(4)
     if ask["user_id"] in users:
         at = users.index(ask["user_id"])
-        precision, information = found.users.precision_NDD[at].copy(), found.users.information_ND[at].copy()
+        precision, information = fit.evidence.precision_NDD[at].copy(), fit.evidence.information_ND[at].copy()
     for row in past:
         known = day.start <= row["timestamp"] + delay < ask["timestamp"]
         if row["user_id"] == ask["user_id"] and known and row["item_id"] in items and row[signal] is not None:
@@ -93,7 +94,7 @@ def by_hand(
 
 
 def test_a_users_vector_knows_what_became_known_today_before_the_moment(rng: np.random.Generator) -> None:
-    factors = DayFactors(some_pairs(rng), FACTOR, cast(Plan, _Plan()))
+    factors = DayFactors.fit(some_pairs(rng), FACTOR, 3)
     asks, yesterday = rows_of(rng, 60, first=0), rows_of(rng, 30, first=-60)
     past = [*asks, *yesterday]
     expected = [by_hand(factors, ask, past) for ask in asks]
@@ -105,14 +106,14 @@ def test_a_users_vector_knows_what_became_known_today_before_the_moment(rng: np.
 
 
 def test_a_value_of_the_day_counts_as_no_more_than_those_before(rng: np.random.Generator) -> None:
-    factors = DayFactors(some_pairs(rng), FACTOR, cast(Plan, _Plan()))
+    factors = DayFactors.fit(some_pairs(rng), FACTOR, 3)
     asks = rows_of(rng, 60, first=0)
     ones, huge = ([row | {"signal.like": value * (row["signal.like"] or 0)} for row in asks] for value in (1, 10**12))
     assert scored(factors, asks, huge) == scored(factors, asks, ones)
 
 
 def test_scores_do_not_depend_on_who_else_asks(rng: np.random.Generator) -> None:
-    factors = DayFactors(some_pairs(rng), FACTOR, cast(Plan, _Plan()))
+    factors = DayFactors.fit(some_pairs(rng), FACTOR, 3)
     asks = rows_of(rng, 60, first=0)
     together = scored(factors, asks, asks)
     of_one = [ask for ask in asks if ask["user_id"] == "u2"]
@@ -122,7 +123,7 @@ def test_scores_do_not_depend_on_who_else_asks(rng: np.random.Generator) -> None
 @pytest.mark.parametrize("numbers", [1, 60, 200])
 def test_scores_do_not_depend_on_how_many_are_made_at_once(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
     """A step adds one impression or a few, so the news of a user begin, go on and end in different steps."""
-    factors = DayFactors(some_pairs(rng), FACTOR, cast(Plan, _Plan()))
+    factors = DayFactors.fit(some_pairs(rng), FACTOR, 3)
     asks = rows_of(rng, 60, first=0)
     whole = scored(factors, asks, asks)
     monkeypatch.setattr("recsys.features.factors._MOST_NUMBERS", numbers)
@@ -130,9 +131,52 @@ def test_scores_do_not_depend_on_how_many_are_made_at_once(rng: np.random.Genera
 
 
 def test_without_pairs_all_scores_are_0(rng: np.random.Generator) -> None:
-    factors = DayFactors(some_pairs(rng)[:0], FACTOR, cast(Plan, _Plan()))
+    factors = DayFactors.fit(some_pairs(rng)[:0], FACTOR, 3)
     asks = rows_of(rng, 5, first=0)
     assert scored(factors, asks, asks) == [0.0] * 5
+
+
+def test_what_became_known_on_days_since_the_fit_counts_like_what_became_known_today(rng: np.random.Generator) -> None:
+    """Two likes and a dislike of one video, one like of a new user, and a like of a video without a vector."""
+    factors = DayFactors.fit(some_pairs(rng), FACTOR, 3)
+    told = [("u1", "i1", 1), ("u1", "i1", 1), ("u1", "i1", 0), ("u98", "i2", 1), ("u2", "i98", 1)]
+    moment = {"timestamp": DAY.start - DELAY}  # known as the day begins
+    past = [{"user_id": user, "item_id": item, "signal.like": like, **moment} for user, item, like in told]
+    keys = sorted({(user, item) for user, item, _ in told})
+    likes = [[like for user, item, like in told if (user, item) == key] for key in keys]
+    news = pa.table(
+        {
+            "user_id": [user for user, _ in keys],
+            "item_id": [item for _, item in keys],
+            "known.like": [len(of) for of in likes],
+            "sum.like": [sum(of) for of in likes],
+        }
+    )
+    asks = [
+        {"user_id": user, "item_id": item, "timestamp": DAY.start + 1, "signal.like": None}
+        for user in ("u1", "u2", "u98", "u99")
+        for item in ("i1", "i2", "i3")
+    ]
+    expected = scored(factors, asks, [*asks, *past])
+    assert scored(factors.after(news), asks, asks) == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    assert sum(a != b for a, b in zip(expected, scored(factors, asks, asks), strict=True)) == 6, "u1's and u98's scores"
+    assert factors.after(news[:0]) is factors
+
+
+@pytest.mark.parametrize(
+    ("days", "rows", "window", "fitted"),
+    [
+        ([1], [100], 7, [1]),
+        (range(1, 6), [100] * 5, 7, [1, 2, 3, 4, 5]),  # each day is more than a twentieth of a week
+        (range(1, 31), [100] * 30, 100, [*range(1, 22), 21, 23, 23, 25, 25, 27, 27, 29, 29]),  # the twenty-second would bring 100 / 2,100
+        ([1, 2, 90], [1_000, 1, 5], 7, [1, 2, 90]),  # nothing is in the window: what is there is all new
+    ],
+)
+def test_a_day_is_fitted_anew_once_a_twentieth_of_its_window_is_new(
+    days: Sequence[int], rows: list[int], window: int, fitted: list[int]
+) -> None:
+    days = list(days)
+    assert [fit_day(days[:last], rows[:last], window) for last in range(1, len(days) + 1)] == fitted
 
 
 SLOW = DELAY + 20 * 3_600_000
@@ -147,10 +191,15 @@ SLOW = DELAY + 20 * 3_600_000
     ],
     ids=["a column of the log", "a feedback and nothing else of the past", "an entity that is counted too"],
 )
+@pytest.mark.parametrize("renewed", [0.05, 0.9])
 def test_examples_hold_the_scores_of_the_pairs_of_the_days_before(
-    feed: Any, signal: str, stored: str, delay: int, features: dict[str, Any]
+    feed: Any, monkeypatch: pytest.MonkeyPatch, renewed: float, signal: str, stored: str, delay: int, features: dict[str, Any]
 ) -> None:
-    """From a raw log: pairs by loops over what became known in the longest window of three days, and what became known today."""
+    """From a raw log: pairs by loops over what became known in the longest window of three days, and what became known since.
+
+    With .9 of a window to be new, the third day is scored by the fit of the second.
+    """
+    monkeypatch.setattr("recsys.features.factors.RENEWED", renewed)
     rows = [row | {"position": 0} for row in feed.tasteful_events(3)]  # positions that never ascend: each impression is a list of its own
     pipeline = feed.pipeline(features={"factors": {"item_id": [signal]}, "d_factors": 3, **features})
     built = feed.build("log", rows, pipeline)
@@ -160,21 +209,28 @@ def test_examples_hold_the_scores_of_the_pairs_of_the_days_before(
     seen: list[float] = []
     for iso, table in feed.examples(built.folder).items():
         day = Day(iso, feed.zone)
-        factors = DayFactors(pairs_by_loops(rows, feed, day, signal, stored, delay), factor, cast(Plan, _Plan()))
+        fitted = Day(feed.days[1], feed.zone) if renewed == 0.9 and iso == feed.days[2] else day
+        learned = pairs_by_loops(rows, feed, before(feed, fitted, 3), fitted.start, signal, stored, delay)
+        news = pairs_by_loops(rows, feed, fitted.start, day.start, signal, stored, delay)
+        factors = DayFactors.fit(learned, factor, 3).after(news)
         for example in table.select(["event_id", column]).to_pylist():
             expected = by_hand(factors, by_id[example["event_id"]], rows, signal=stored, delay=delay, day=day)
             assert example[column] == pytest.approx(expected, rel=1e-5, abs=1e-7)
             seen.append(example[column])
     assert len(seen) == len(rows)
-    assert np.mean(np.abs(seen) > 0.1) > 0.3
+    assert np.mean(np.abs(seen) > 0.1) > 0.2
 
 
-def pairs_by_loops(rows: list[dict[str, Any]], feed: Any, day: Day, signal: str, stored: str, delay: int) -> pa.Table:
-    """Count and sum, per user and item in order, the values that became known in the three days before `day`."""
-    begin = feed.midnight((date.fromisoformat(day.iso) - timedelta(days=3)).isoformat())
+def before(feed: Any, day: Day, days: int) -> int:
+    """The start of the day so many days before."""
+    return int(feed.midnight((date.fromisoformat(day.iso) - timedelta(days=days)).isoformat()))
+
+
+def pairs_by_loops(rows: list[dict[str, Any]], feed: Any, begin: int, end: int, signal: str, stored: str, delay: int) -> pa.Table:
+    """Count and sum, per user and item in order, the values that became known from `begin` to before `end`."""
     found: dict[tuple[int, str], list[int]] = {}
     for row in rows:
-        if row[stored] is not None and begin <= row["timestamp"] + delay < day.start:
+        if row[stored] is not None and begin <= row["timestamp"] + delay < end:
             found.setdefault((row["user_id"], row["item_id"]), []).append(row[stored])
     places = sorted(found)
     columns = {
