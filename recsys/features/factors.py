@@ -32,7 +32,7 @@ from recsys.features.running import OwnPast
 # a vector.
 
 OFTEN = 50  # rows per user, and per item, on average in the longest window, from which factors may be worth their time (docs/factors.md)
-RENEWED = 0.05  # share of the window's rows since the last fit from which a day is fitted anew
+RENEWED = 0.02  # share of the window's rows since the last fit from which a day is fitted anew
 Places = npt.NDArray[np.int64]
 Whole = npt.NDArray[np.int64]
 _ABSENT = -1  # the place of a user or a value that was in no pair

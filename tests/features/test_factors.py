@@ -167,12 +167,12 @@ def test_what_became_known_on_days_since_the_fit_counts_like_what_became_known_t
     ("days", "rows", "window", "fitted"),
     [
         ([1], [100], 7, [1]),
-        (range(1, 6), [100] * 5, 7, [1, 2, 3, 4, 5]),  # each day is more than a twentieth of a week
-        (range(1, 31), [100] * 30, 100, [*range(1, 22), 21, 23, 23, 25, 25, 27, 27, 29, 29]),  # the twenty-second would bring 100 / 2,100
+        (range(1, 6), [100] * 5, 7, [1, 2, 3, 4, 5]),  # each day is more than a fiftieth of a week
+        (range(1, 61), [100] * 60, 100, [*range(1, 52), 51, 53, 53, 55, 55, 57, 57, 59, 59]),  # before the 52nd 100 of 5,100 are new
         ([1, 2, 90], [1_000, 1, 5], 7, [1, 2, 90]),  # nothing is in the window: what is there is all new
     ],
 )
-def test_a_day_is_fitted_anew_once_a_twentieth_of_its_window_is_new(
+def test_a_day_is_fitted_anew_once_a_fiftieth_of_its_window_is_new(
     days: Sequence[int], rows: list[int], window: int, fitted: list[int]
 ) -> None:
     days = list(days)
@@ -191,7 +191,7 @@ SLOW = DELAY + 20 * 3_600_000
     ],
     ids=["a column of the log", "a feedback and nothing else of the past", "an entity that is counted too"],
 )
-@pytest.mark.parametrize("renewed", [0.05, 0.9])
+@pytest.mark.parametrize("renewed", [0.02, 0.9])
 def test_examples_hold_the_scores_of_the_pairs_of_the_days_before(
     feed: Any, monkeypatch: pytest.MonkeyPatch, renewed: float, signal: str, stored: str, delay: int, features: dict[str, Any]
 ) -> None:
