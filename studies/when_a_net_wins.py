@@ -155,12 +155,18 @@ def figure(shown: pd.DataFrame) -> alt.FacetChart:
     )
     rows = rows[rows["metric"].isin(["auc", "xauc"])]
     base = alt.Chart(rows).encode(
-        x=alt.X("impressions:Q", scale=alt.Scale(type="log"), title="impressions", axis=alt.Axis(format="~s", tickCount=4)),
+        x=alt.X(
+            "impressions:Q",
+            scale=alt.Scale(type="log", nice=False, padding=15),
+            title="impressions",
+            axis=alt.Axis(format="~s", tickCount=3),
+        ),
         color=alt.Color("ranker:N", title=None, scale=alt.Scale(domain=[EXPERTS, TREES], range=["#4269d0", "#ff8ab7"])),
     )
-    y = alt.Y("share:Q", title="share of the way from popularity to the truth", axis=alt.Axis(format="%"))
-    lines = base.mark_line(point=True).encode(y=y)
-    bars = base.mark_rule().encode(y=alt.Y("low:Q", title=None), y2="high:Q")
+    of_way = alt.Scale(domain=[0, 1])
+    y = alt.Y("share:Q", title="share of the way to the truth", axis=alt.Axis(format="%"), scale=of_way)
+    lines = base.mark_line(point=True, clip=True).encode(y=y)
+    bars = base.mark_rule(clip=True).encode(y=alt.Y("low:Q", title=None, scale=of_way), y2="high:Q")
     return (bars + lines).properties(width=150, height=180).facet(alt.Facet("objective:N", title=None, sort=list(METRICS)), columns=5)
 
 
