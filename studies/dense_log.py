@@ -1,4 +1,4 @@
-"""What factors (`features.factors`), and ids instead, bring on a dense log whose taste is known: few users, few items, many ratings.
+"""Measure what factors (`features.factors`) bring, and ids instead, on a dense log whose taste is known: few users, few items.
 
     python -m studies.dense_log --worlds 3 --out docs/factors.csv
 

@@ -58,7 +58,7 @@ class Seen:
 
 
 def density_findings(seen: Seen, found: Findings) -> None:
-    """Say of a log without factors that taste could be learned from it, where users and items come often enough."""
+    """Say of a log without factors that they may learn from it, where users and items come often enough."""
     users, items = (len(seen.preview.labels[column].unique()) for column in (schema.USER_ID, schema.ITEM_ID))
     if (said := advice(seen.pipeline.features, len(seen.user_N), users, items, len(seen.days))) is not None:
         found.facts.append(said)

@@ -57,7 +57,7 @@ def build(
 
 
 def _advise(pipeline: Pipeline, steps: Sequence[Step], state: Path, console: Console) -> None:
-    """Say of a dense log without factors that they would learn from it. The last state has a row per user and per item."""
+    """Say of a dense log without factors that they may learn from it. The last state has a row per user and per item."""
     users, items = (artifacts.count_rows(state / file) for file in ("sessions.parquet", "seen.parquet"))
     if (said := factors.advice(pipeline.features, sum(step.rows for step in steps), users, items, len(steps))) is not None:
         console.say(f"features: {said}")

@@ -1,4 +1,4 @@
-"""What a user makes of a value of a column (`features.factors`): the score of a matrix factorisation of the days before.
+"""Score what a user makes of a value of a column (`features.factors`), by a matrix factorisation of the days before.
 
 Users and values have vectors, fitted to the pairs of the longest window (`factorisation.py`) once so many are new (`fit_day`). Between two
 fits the values' vectors stand still. A user's vector also knows what has become known of him since, up to the very moment. The score is the
@@ -34,9 +34,9 @@ from recsys.features.running import OwnPast
 OFTEN = 50  # rows per user, and per item, on average in the longest window, from which factors may be worth their time (docs/factors.md)
 RENEWED = 0.02  # share of the window's rows since the last fit from which a day is fitted anew
 Places = npt.NDArray[np.int64]
-Whole = npt.NDArray[np.int64]
+Whole = npt.NDArray[np.int64]  # numbers in units of 1 / _FIXED
 _ABSENT = -1  # the place of a user or a value that was in no pair
-_FIXED = 2.0**32
+_FIXED = 2.0**32  # one, in the whole numbers of the sums
 _MOST_NUMBERS = 2**21  # of the evidence of some impressions, or of some asks, that is in memory at once
 
 
@@ -136,7 +136,7 @@ class DayFactors:
         )
 
     def scores(self, asks: pa.Table, past: pa.Table, own: OwnPast, day: Day) -> pa.Table:
-        """Return [A] a score per ask and signal, float32: 0 for a user or a value that is new, or null.
+        """Return [A] a score per ask and signal, float32: 0 for a value that is new or null, and for a user of whom nothing is known.
 
         `own` is the past of the asks, `past` the table that it was made of.
         """

@@ -22,13 +22,6 @@ FACTOR = Factor(Entity((USER, ITEM)), (LIKE,))
 USERS, ITEMS = 30, 20
 
 
-class _Plan:
-    """As far as factors read one."""
-
-    class features:  # noqa: N801
-        d_factors = 3
-
-
 def some_pairs(rng: np.random.Generator) -> pa.Table:
     liked_UI = rng.standard_normal((USERS, 2)) @ rng.standard_normal((2, ITEMS)) > 0
     places = [(u, i) for u in range(USERS) for i in range(ITEMS) if rng.random() < 0.7]
@@ -59,7 +52,8 @@ def table(rows: list[dict[str, Any]]) -> pa.Table:
 
 def scored(factors: DayFactors, asks: list[dict[str, Any]], past: list[dict[str, Any]]) -> list[float]:
     past = sorted(past, key=lambda row: (row["user_id"], row["timestamp"]))
-    own = OwnPast(table(asks), table(past), cast(Plan, _Plan()))
+    # Only histories read the plan.
+    own = OwnPast(table(asks), table(past), cast(Plan, None))
     scores = factors.scores(table(asks), table(past), own, DAY)
     assert scores.schema == pa.schema([("agg.user_id+item_id.like.factors", pa.float32())])
     return cast(list[float], scores.column(0).to_pylist())
