@@ -22,6 +22,14 @@ class Advance(Protocol):
     def __call__(self, steps: int = 1, note: str = "") -> None: ...
 
 
+class Messages(Protocol):
+    """What a stage says while it works."""
+
+    def say(self, text: str) -> None: ...
+
+    def bar(self, what: str, total: int) -> contextlib.AbstractContextManager[Advance]: ...
+
+
 class Console:
     """The output of a command. Texts are plain: markup in strings from the data is never interpreted.
 
@@ -33,6 +41,7 @@ class Console:
         self._out = RichConsole(quiet=quiet, stderr=as_json, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._results = RichConsole(quiet=as_json, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._as_json = as_json
+        self._progress: Progress | None = None  # of the bars that are open; rich has one live display
 
     def say(self, text: str) -> None:
         """Print a message."""
@@ -49,7 +58,10 @@ class Console:
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int) -> Iterator[Advance]:
-        """Show a bar of `total` steps; in a pipe, print one line at its end. `note` stands behind the bar (a loss, rows/s)."""
+        """Show a bar of `total` steps; in a pipe, print one line at its end. `note` stands behind the bar (a loss, rows/s).
+
+        Bars that are open at the same time stand below each other. They may end in any order.
+        """
         if not self._out.is_terminal:
             last = ""
 
@@ -60,6 +72,23 @@ class Console:
             yield remember
             self.say(f"{what}: done{f' ({last})' if last else ''}")
             return
+        progress = self._progress = self._progress or self._started()
+        task = progress.add_task(what, total=total, note="")
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            if note:
+                progress.update(task, note=note)
+            progress.advance(task, steps)
+
+        try:
+            yield advance
+        finally:
+            progress.remove_task(task)
+            if not progress.tasks:
+                progress.stop()
+                self._progress = None
+
+    def _started(self) -> Progress:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -69,15 +98,9 @@ class Console:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        with Progress(*columns, console=self._out, transient=True) as progress:
-            task = progress.add_task(what, total=total, note="")
-
-            def advance(steps: int = 1, note: str = "") -> None:
-                if note:
-                    progress.update(task, note=note)
-                progress.advance(task, steps)
-
-            yield advance
+        progress = Progress(*columns, console=self._out, transient=True)
+        progress.start()
+        return progress
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -60,7 +60,8 @@ def sign(path: Path, **changes: str) -> None:
     holder = next((folder for folder in path.parents if (folder / MANIFEST).is_file()), None)
     if holder is None or beside(path).exists():
         known = artifacts.manifest(path) or Manifest(ORIGIN.stage, ORIGIN.fingerprint)
-        artifacts.seal(path, **{"stage": known.stage, "fingerprint": known.fingerprint} | changes)
+        content, about = path.read_bytes(), {"stage": known.stage, "fingerprint": known.fingerprint} | changes
+        artifacts.write_file(path, lambda draft: draft.write_bytes(content), **about)
         return
     found = artifacts.manifest(holder)
     assert found is not None

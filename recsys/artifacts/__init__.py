@@ -17,7 +17,7 @@ from recsys.artifacts.read import (
     targets,
     verify,
 )
-from recsys.artifacts.write import Origin, Output, copy, copy_file, remove, seal, unseal, write_file, writing
+from recsys.artifacts.write import Origin, Output, copy, copy_file, remove, unseal, write_file, writing
 
 __all__ = [
     "MANIFEST",
@@ -39,7 +39,6 @@ __all__ = [
     "read_schema",
     "read_table",
     "remove",
-    "seal",
     "targets",
     "unseal",
     "verify",

@@ -36,10 +36,6 @@ class Origin:
         """Write a one-file artifact of this origin, as the function `write_file` does."""
         write_file(target, write, stage=self.stage, fingerprint=self.fingerprint, inputs=self.inputs)
 
-    def seal(self, target: Path) -> None:
-        """Make a file that stands a one-file artifact of this origin, as the function `seal` does."""
-        seal(target, stage=self.stage, fingerprint=self.fingerprint, inputs=self.inputs)
-
 
 class Output:
     """The inside of an artifact that is being written."""
@@ -138,12 +134,6 @@ def write_file(
             _write_beside(target, manifest)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def seal(target: Path, *, stage: str, fingerprint: str, inputs: Mapping[str, str] | None = None) -> None:
-    """Make a file that stands, and that was appended to, a one-file artifact."""
-    _sync(target)
-    _write_beside(target, _of_one_file(target, target.name, stage, fingerprint, inputs))
 
 
 def unseal(target: Path) -> None:

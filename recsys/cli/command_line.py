@@ -12,15 +12,15 @@ from recsys.cli import pipeline_verbs, run_verbs, study_verbs  # noqa: F401 -- t
 from recsys.cli.app import app
 from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line
 from recsys.signals import interrupt_on_sigterm
+from recsys.threads import SHORT_SPIN
 
 _USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps its click
 
 
 def main() -> None:
     """Run the `recsys` command on the arguments that it was called with, and exit with its code."""
-    # GNU OpenMP's threads spin while they wait for one another; on a busy machine that costs more than the work (2 cores,
-    # load 5: 27 to 290 s for 100,000 rows, 8.5 s with a short spin; idle: no slower). Read when torch is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    for name, value in SHORT_SPIN.items():
+        os.environ.setdefault(name, value)
     interrupt_on_sigterm()
     code = run_command(sys.argv[1:])
     if code == EXIT_INTERRUPTED:

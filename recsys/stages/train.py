@@ -69,11 +69,14 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 
 
 def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
-    """Return the bytes of the embedding vectors, twice: in the checkpoint and in the model. All else is little beside many of them."""
+    """Return the bytes of the embedding vectors in a member's checkpoint, the present and the best ones, beside the checkpoint before it.
+
+    All else is little beside many of them, and at the end the checkpoints and the model take less.
+    """
     from recsys.encoding.encoder import VOCABULARY_FILE
 
     rows = artifacts.count_rows(job.encoded / ENCODER / VOCABULARY_FILE)
-    return Room(2 * _FLOAT * rows * options.model.d_embedding * options.model.most_members)
+    return Room(4 * _FLOAT * rows * options.model.d_embedding * options.model.most_members)
 
 
 def _remove_checkpoint(job: Job) -> None:

@@ -16,9 +16,11 @@ from torch import Tensor
 from recsys.errors import ArtifactError
 from recsys.scoring.tensor_files import save_tensors
 
+STATE, END = "state-", "end-"  # files of a member that is trained, and of one that is done; the member's index follows
 _FACTS = "facts"  # key of the text that safetensors keeps beside its tensors; with one file, one rename replaces both
 _HASH = "sha256"  # of the tensors and of that text
 _FINGERPRINT = "fingerprint"
+_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,28 @@ class Checkpoints:
                 f"{path}: found a checkpoint that cannot be read ({error}). Fix: delete {self.folder} and run again"
             ) from error
 
+    def facts(self) -> dict[str, Any] | None:
+        """Return the facts of any member's file of this fingerprint; None where there is none. Raise ArtifactError where one is damaged."""
+        names = [path.stem for path in self._paths() if path.stem.startswith((STATE, END))]
+        return next((saved.facts for name in names if (saved := self.read(name)) is not None), None)
+
     @property
-    def foreign(self) -> bool:
-        """Return whether the folder's checkpoint was written for another fingerprint."""
-        return self.folder.exists() and any(self.folder.glob("*.safetensors")) and self.read("state") is None
+    def is_empty(self) -> bool:
+        """Return whether the folder holds no checkpoint, of whatever fingerprint or version."""
+        return not self._paths()
+
+    def drop(self, name: str) -> None:
+        """Remove the file `name`, if it is there."""
+        self._path(name).unlink(missing_ok=True)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob(f"*{_SUFFIX}"))
+
     def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.safetensors"
+        return self.folder / f"{name}{_SUFFIX}"
 
 
 def _hash(tensors: Mapping[str, Tensor], text: str) -> str:

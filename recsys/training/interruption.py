@@ -1,38 +1,39 @@
 """The places between two steps where a training may stop, and the times of checkpoints."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from recsys.signals import Interruption
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.journal import Journal
 from recsys.training.state import State
 
-STATE = "state"
-
 
 class Guard:
-    """A guard that is called between two steps, where the state is whole. The training's own `facts` go into each of its checkpoints."""
+    """A guard that is called between two steps of a member, where its state is whole.
+
+    `name` is the checkpoint's file. The training's own `facts` go into each checkpoint. `asked` says whether the training shall stop.
+    """
 
     def __init__(
-        self, checkpoints: Checkpoints, journal: Journal, interruption: Interruption, *, facts: Mapping[str, Any], seconds: float
+        self, checkpoints: Checkpoints, name: str, journal: Journal, asked: Callable[[], bool], *, facts: Mapping[str, Any], seconds: float
     ) -> None:
         self._checkpoints = checkpoints
+        self._name = name
         self._journal = journal
-        self._interruption = interruption
+        self._asked = asked
         self._facts = facts
         self._seconds = seconds
         self._written = time.monotonic()
 
     def look(self, state: State) -> None:
-        """Write the checkpoint where it is due. Raise KeyboardInterrupt, with everything saved, where Ctrl-C was pressed."""
-        if self._interruption.requested or time.monotonic() - self._written > self._seconds:
+        """Write the checkpoint where it is due. Raise KeyboardInterrupt, with everything saved, where the training shall stop."""
+        asked = self._asked()
+        if asked or time.monotonic() - self._written > self._seconds:
             self.write(state)
-        if self._interruption.requested:
+        if asked:
             raise KeyboardInterrupt
 
     def write(self, state: State) -> None:
-        journal = {"journal": self._journal.length, "journal_sha256": self._journal.digest}
-        self._checkpoints.write(STATE, state.tensors(), {**self._facts, **state.facts(), **journal})
+        self._checkpoints.write(self._name, state.tensors(), {**self._facts, **state.facts(), **self._journal.facts()})
         self._written = time.monotonic()

@@ -1,19 +1,23 @@
-"""The journal of a training, runs/RUN/training.jsonl: one JSON line per event. A resumed run never writes a line twice."""
+"""The journal of a member in training: one JSON line per event. A training that goes on never writes a line twice.
+
+At the end the journals of all members become runs/RUN/training.jsonl.
+"""
 
 import hashlib
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from recsys.errors import naming
 
+_LENGTH, _DIGEST = "journal", "journal_sha256"
+
 
 class Journal:
-    """A file to which lines are appended. It is first cut back to `keep` bytes, its length at the checkpoint that a run goes on from.
-
-    `digest` is the sha256 of the bytes so far. A checkpoint holds it, because a growing file has no manifest.
-    """
+    """A file to which lines are appended. It is first cut back to `keep` bytes, its length at the checkpoint to go on from."""
 
     def __init__(self, path: Path, *, keep: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,14 +35,13 @@ class Journal:
             self._file.flush()
         self._hash.update(text)
 
-    @property
-    def length(self) -> int:
-        """Bytes written so far, those kept included."""
-        return self._file.tell()
+    def facts(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of the journal, because a growing file has no manifest: its bytes so far, and their sha256.
 
-    @property
-    def digest(self) -> str:
-        return self._hash.hexdigest()
+        The bytes are on the disk then, so that a power cut leaves no checkpoint that is ahead of its journal.
+        """
+        os.fsync(self._file.fileno())
+        return {_LENGTH: self._file.tell(), _DIGEST: self._hash.hexdigest()}
 
     def __enter__(self) -> Self:
         return self
@@ -46,3 +49,9 @@ class Journal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with naming(self._path):
             self._file.close()
+
+
+def kept_of(path: Path, facts: Mapping[str, Any]) -> bytes | None:
+    """Return the bytes of a journal that belong to a checkpoint of these facts; None where the file does not hold them."""
+    kept = path.read_bytes()[: facts[_LENGTH]] if path.exists() else b""
+    return kept if hashlib.sha256(kept).hexdigest() == facts[_DIGEST] else None

@@ -10,19 +10,19 @@ from recsys.encoding import Period
 from recsys.errors import data_error
 from recsys.training.constants import labels_that_count
 from recsys.training.rounds import learned, own_periods
-from recsys.training.work import Work
+from recsys.training.work import Training
 
 # Legend: K objectives.
 
 
-def require_known(work: Work) -> None:
+def require_known(training: Training) -> None:
     """Raise DataError where an objective has labels on the training days, but the choosing phase may learn none of them."""
-    days = work.train_days
-    total_K = _counts(work, days, [Period()] * len(days))
-    known_K = _counts(work, days, learned(work.pipeline.train, days, work.following))
-    border = work.following[days[-1]]
-    dropped = work.pipeline.train.order == "time" and work.pipeline.train.late == "drop"
-    for objective, total, known in zip(work.pipeline.objective, total_K.tolist(), known_K.tolist(), strict=True):
+    days = training.train_days
+    total_K = _counts(training, days, [Period()] * len(days))
+    known_K = _counts(training, days, learned(training.pipeline.train, days, training.following))
+    border = training.following[days[-1]]
+    dropped = training.pipeline.train.order == "time" and training.pipeline.train.late == "drop"
+    for objective, total, known in zip(training.pipeline.objective, total_K.tolist(), known_K.tolist(), strict=True):
         if total and not known:
             when = "the next day begins" if dropped else f"{border} begins, the first day that is predicted after them"
             raise data_error(
@@ -34,36 +34,36 @@ def require_known(work: Work) -> None:
             )
 
 
-def late_labels(work: Work) -> list[str]:
+def late_labels(training: Training) -> list[str]:
     """Return lines for people: per objective, the share of labels that are learned on a later day, or never.
 
     There is no such line where all labels are learned at once. A last line says where no validation label is known in time to choose a
     pass.
     """
-    train = work.pipeline.train
-    days = work.train_days + (work.validation_days if work.refits else ())
-    total_K = _counts(work, days, [Period()] * len(days))
-    learned_K = _counts(work, days, learned(train, days, work.following))
-    at_once_K = _counts(work, days, own_periods(days, work.following)) if work.continues else learned_K
+    train = training.pipeline.train
+    days = training.train_days + (training.validation_days if training.refits else ())
+    total_K = _counts(training, days, [Period()] * len(days))
+    learned_K = _counts(training, days, learned(train, days, training.following))
+    at_once_K = _counts(training, days, own_periods(days, training.following)) if training.continues else learned_K
     lines = [("known only when the next day has begun, and learned on a later day", learned_K - at_once_K)]
-    never = f"known before {work.following[days[-1]]} begins" if train.late == "next_day" or not work.continues else "known in time"
+    never = f"known before {training.following[days[-1]]} begins" if train.late == "next_day" or not training.continues else "known in time"
     lines.append((f"not {never}, and not learned", total_K - learned_K))
-    said = [f"train: labels {what}: {_shares(work, counts_K, total_K)}" for what, counts_K in lines if counts_K.any()]
-    if work.validation_days and not work.continues and not work.chooses:
-        border = work.following[work.validation_days[-1]]
+    said = [f"train: labels {what}: {_shares(training, counts_K, total_K)}" for what, counts_K in lines if counts_K.any()]
+    if training.validation_days and not training.continues and not training.chooses:
+        border = training.following[training.validation_days[-1]]
         said.append(f"train: no label of the validation days is known before {border} begins, to choose a pass by: all passes are run")
     return said
 
 
-def to_learn(work: Work) -> dict[str, int]:
+def to_learn(training: Training) -> dict[str, int]:
     """Return objective → the number of its training labels that count; of a binary one those of the rarer value.
 
     With `given` they are those where the given objective happened. Objectives that are not trained are left out.
     """
-    labels_NK = labels_that_count(work.open_learned(work.train_days))
-    names = [objective.name for objective in work.pipeline.objective]
+    labels_NK = labels_that_count(training.open_learned(training.train_days))
+    names = [objective.name for objective in training.pipeline.objective]
     found = {}
-    for k, objective in enumerate(work.pipeline.objective):
+    for k, objective in enumerate(training.pipeline.objective):
         happened_N = True if objective.given is None else labels_NK[:, names.index(objective.given)] == 1
         label_N = labels_NK[~np.isnan(labels_NK[:, k]) & happened_N, k]
         positives = int(np.count_nonzero(label_N))
@@ -72,16 +72,16 @@ def to_learn(work: Work) -> dict[str, int]:
     return found
 
 
-def _counts(work: Work, days: Sequence[str], periods: Sequence[Period]) -> NDArray[np.int64]:
+def _counts(training: Training, days: Sequence[str], periods: Sequence[Period]) -> NDArray[np.int64]:
     """Return [K], the number of labels of these days that become known in each day's period."""
-    counts_K = np.zeros(len(work.layout.objectives), np.int64)
+    counts_K = np.zeros(len(training.layout.objectives), np.int64)
     for day, period in zip(days, periods, strict=True):
-        for known, arrived_K in work.arrivals[day].items():
+        for known, arrived_K in training.arrivals[day].items():
             if period.holds(np.array(known)):
                 counts_K += arrived_K
     return counts_K
 
 
-def _shares(work: Work, counts_K: NDArray[np.int64], total_K: NDArray[np.int64]) -> str:
-    named = zip(work.pipeline.objective, counts_K.tolist(), total_K.tolist(), strict=True)
+def _shares(training: Training, counts_K: NDArray[np.int64], total_K: NDArray[np.int64]) -> str:
+    named = zip(training.pipeline.objective, counts_K.tolist(), total_K.tolist(), strict=True)
     return ", ".join(f"{objective.name} {count / total:.1%}" for objective, count, total in named if count)

@@ -1,7 +1,7 @@
-"""The things that all members of a training share: the days, the device, the journal and the console."""
+"""What a training works with: the days, the pace and the device of all members, the journal and the checkpoint of one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +9,23 @@ import numpy as np
 from recsys import schema
 from recsys.config import Pipeline
 from recsys.days import ordinal
-from recsys.encoding import Arrivals, EncodedDays, Period, batches
+from recsys.encoding import Arrivals, EncodedDays, Encoder, Period, batches
 from recsys.encoding.layout import Batch, Layout
-from recsys.progress import Console
+from recsys.errors import DataError
+from recsys.progress import Messages
 from recsys.scoring.devices import Compute
 from recsys.training.apart import Group, groups
 from recsys.training.interruption import Guard
 from recsys.training.journal import Journal
-from recsys.training.pace import Pace
+from recsys.training.pace import Pace, pace_of
 from recsys.training.rounds import Phase, Round, learned, rounds
 from recsys.training.transfer import Transfer
+from recsys.workspace import ENCODER, days_of
 
 
 @dataclass(frozen=True)
-class Work:
-    """The context that every phase gets."""
+class Training:
+    """What all members of a training share."""
 
     pipeline: Pipeline
     layout: Layout
@@ -31,9 +33,6 @@ class Work:
     train_days: tuple[str, ...]
     validation_days: tuple[str, ...]
     compute: Compute
-    journal: Journal
-    guard: Guard
-    console: Console
     pace: Pace
     arrivals: Mapping[str, Arrivals]  # of each training and validation day
     transfer: Transfer | None = None  # the trained run that members start from
@@ -97,6 +96,32 @@ class Work:
         return self.open(days, learned(self.pipeline.train, days, self.following))
 
 
-def batch_of_one(work: Work) -> Batch:
+@dataclass(frozen=True)
+class Work(Training):
+    """The context of one member: what all members share, and where this one writes and speaks."""
+
+    journal: Journal = field(kw_only=True)
+    guard: Guard = field(kw_only=True)
+    console: Messages = field(kw_only=True)
+
+
+def open_training(pipeline: Pipeline, encoded: Path, compute: Compute) -> Training:
+    """Open what all members share. The model's numbers are settled (`Model.settled`, a budget's widths).
+
+    Raise DataError without training days, and ConfigError or ArtifactError for a first run (`train.init_from`) that does not fit.
+    """
+    train_days, validation_days = (tuple(days_of(pipeline.split, encoded, part)) for part in (schema.TRAIN, schema.VALIDATION))
+    if not train_days:
+        first, last = pipeline.split.train
+        raise DataError(f"{encoded}: found no training day, expected some from {first} to {last}. Fix: split.train, or the source's files")
+    encoder = Encoder.load(encoded / ENCODER)
+    arrivals = {day: EncodedDays(encoded, [day]).arrivals() for day in train_days + validation_days}
+    rows = sum(len(EncodedDays(encoded, [day])) for day in train_days)
+    transfer = None if pipeline.train.init_from is None else Transfer(pipeline, encoder, pipeline.train.init_from)
+    pace = pace_of(pipeline.train, rows)
+    return Training(pipeline, encoder.layout, encoded, train_days, validation_days, compute, pace, arrivals, transfer)
+
+
+def batch_of_one(training: Training) -> Batch:
     """Return one training row, to count the multiplications for it."""
-    return next(iter(batches(work.open(work.train_days), batch_size=1, order="time")))
+    return next(iter(batches(training.open(training.train_days), batch_size=1, order="time")))

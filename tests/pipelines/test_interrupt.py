@@ -1,5 +1,6 @@
 """Ctrl-C half-way, as a shell would send it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def test_the_same_command_goes_on_after_ctrl_c_as_often_as_it_comes(tmp_path: Pa
     """In ingest, then in train; it ends in the bytes of the command that nobody interrupts."""
     toml, parts, whole = write_small(tmp_path, np.arange(1200) % 100), tmp_path / "parts", tmp_path / "whole"
     command = ["run", str(toml), *LONG, "--workspace", str(parts)]
-    for appears in ("events", "runs/long/training.jsonl"):
+    for appears in ("events", "runs/long/checkpoint/journal-0.jsonl"):
         said = interrupted([sys.executable, "-m", "recsys", *command], parts / "small" / appears)
         assert "interrupted" in said
         assert "Traceback" not in said
@@ -53,11 +54,37 @@ def test_sigterm_leaves_a_checkpoint_as_ctrl_c_does(tmp_path: Path):
     toml = write_small(tmp_path, np.arange(1200) % 100)
     command = ["run", str(toml), *LONG, "--workspace", str(tmp_path / "parts")]
     run = tmp_path / "parts" / "small" / "runs" / "long"
-    said = interrupted([sys.executable, "-m", "recsys", *command], run / "training.jsonl", signal.SIGTERM)
+    said = interrupted([sys.executable, "-m", "recsys", *command], run / "checkpoint/journal-0.jsonl", signal.SIGTERM)
     assert "interrupted" in said
     assert "Traceback" not in said
-    assert (run / "checkpoint" / "state.safetensors").exists()
+    assert (run / "checkpoint" / "state-0.safetensors").exists()
     assert not (run / "model").exists()
+
+
+SIDE_BY_SIDE = """
+import sys
+from recsys.cli import main
+from recsys.training import train_model
+train_model.members_at_once = lambda training: 2
+main()
+"""
+
+
+@pytest.mark.words
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_members_side_by_side_end_as_one_process_does(tmp_path: Path, number: signal.Signals):
+    """The exit code, the message, and the bytes of the model and of the journal."""
+    toml = write_small(tmp_path, np.arange(1200) % 100)
+    command = ["run", str(toml), *LONG, "--set", "model.members=2"]
+    there = [sys.executable, "-c", SIDE_BY_SIDE, *command, "--workspace", str(tmp_path / "parts")]
+    run = Path("small/runs/long")
+    said = interrupted(there, tmp_path / "parts" / run / "checkpoint/state-1.safetensors", number)
+    assert "error: interrupted. The same command goes on" in said
+    assert "Traceback" not in said
+    subprocess.run(there, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert run_command([*command, "--workspace", str(tmp_path / "whole")]) == 0
+    for name in ("model/model.safetensors", "training.jsonl"):
+        assert (tmp_path / "parts" / run / name).read_bytes() == (tmp_path / "whole" / run / name).read_bytes()
 
 
 # The signal comes while a library runs Python text from C: Python then wants to end by SIGINT, whatever exit code it is given.

@@ -177,8 +177,10 @@ def run_train(pipeline: Pipeline, encoded: Path, run: Path, console: Console | N
 
 
 def journal(run: Path, **wanted: Any) -> list[dict[str, Any]]:
-    """The lines of training.jsonl that hold these values."""
-    lines = [json.loads(line) for line in (run / "training.jsonl").read_text().splitlines()]
+    """The lines of training.jsonl that hold these values; before the training's end, of the first member's journal."""
+    path = run / "training.jsonl"
+    text = (path if path.exists() else run / "checkpoint" / "journal-0.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
     return [line for line in lines if all(line[key] == value for key, value in wanted.items())]
 
 

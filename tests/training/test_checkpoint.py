@@ -21,12 +21,14 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_fingerprint_is_absent(tmp_path: Path) -> None:
-    Checkpoints(tmp_path, "f1").write("state", {"a": torch.zeros(1)}, {})
+    Checkpoints(tmp_path, "f1").write("state-0", {"a": torch.zeros(1)}, {"n": 1})
+    assert (Checkpoints(tmp_path, "f1").facts() or {})["n"] == 1
     other = Checkpoints(tmp_path, "f2")
-    assert other.read("state") is None
-    assert other.foreign
-    assert not Checkpoints(tmp_path, "f1").foreign
-    assert not Checkpoints(tmp_path / "nothing", "f1").foreign
+    assert other.read("state-0") is None
+    assert other.facts() is None
+    assert not other.is_empty
+    assert Checkpoints(tmp_path / "nothing", "f1").is_empty
+    assert Checkpoints(tmp_path / "nothing", "f1").facts() is None
 
 
 def test_a_crash_while_writing_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,11 @@
-"""training.jsonl: lines in order, none twice after a resume."""
+"""A member's journal: lines in order, none twice after a resume."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from recsys.training.journal import Journal
+from recsys.training.journal import Journal, kept_of
 
 
 def _lines(path: Path) -> list[dict[str, int]]:
@@ -16,10 +16,12 @@ def test_a_resumed_journal_is_cut_back_to_its_place(tmp_path: Path) -> None:
     path = tmp_path / "run" / "training.jsonl"
     with Journal(path) as journal:
         journal.write({"n": 1})
-        place = journal.length
+        facts = journal.facts()
         journal.write({"n": 2})
-    with Journal(path, keep=place) as journal:
-        assert journal.length == place
+    kept = kept_of(path, facts)
+    assert kept == b'{"n": 1}\n'
+    with Journal(path, keep=len(kept)) as journal:
+        assert journal.facts() == facts
         journal.write({"n": 3})
     assert _lines(path) == [{"n": 1}, {"n": 3}]
 
@@ -42,3 +44,18 @@ def test_nan_is_refused(tmp_path: Path) -> None:
     with Journal(tmp_path / "training.jsonl") as journal, pytest.raises(ValueError, match="Out of range"):
         journal.write({"loss": float("nan")})
     assert _lines(tmp_path / "training.jsonl") == []
+
+
+def test_a_journal_with_other_bytes_than_a_checkpoint_says_is_not_gone_on_from(tmp_path: Path) -> None:
+    path = tmp_path / "journal-0.jsonl"
+    with Journal(path) as journal:
+        journal.write({"n": 1})
+        facts = journal.facts()
+        journal.write({"n": 2})
+    whole = path.read_bytes()
+    assert len(kept_of(path, facts) or b"") == facts["journal"] < len(whole)
+    for other in (whole[:3], whole.replace(b"1", b"7")):
+        path.write_bytes(other)
+        assert kept_of(path, facts) is None
+    path.unlink()
+    assert kept_of(path, facts) is None

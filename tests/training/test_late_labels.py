@@ -27,7 +27,7 @@ from tests.staged import build, encode
 
 from .conftest import DAYS as DAYS_OF_TOY
 from .conftest import MODEL, OBJECTIVES, Said, encoded_of, journal, pipeline_of, run_train, tables, with_label
-from .test_resume import _assert_equal, _interrupt_every, _train_until_done
+from .test_resume import _interrupt_every, _train_until_done, assert_equal
 
 ZONE = "America/New_York"  # 2024-03-10 has 23 hours
 TRAIN = ("2024-03-07", "2024-03-08", "2024-03-10")  # without a row on 03-09
@@ -325,7 +325,7 @@ def test_interrupted_it_ends_bit_equal(tmp_path: Path, monkeypatch: pytest.Monke
     run_train(pipeline, encoded, tmp_path / "whole")
     _interrupt_every(monkeypatch, 7)
     assert _train_until_done(pipeline, encoded, tmp_path / "parts") >= 4
-    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
 # --- What is said -------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ ORDERS = [  # how many members there are, and how many looks between two interru
 ]
 
 
-def _assert_equal(run: Path, other: Path) -> None:
+def assert_equal(run: Path, other: Path) -> None:
     assert (run / "model/model.safetensors").read_bytes() == (other / "model/model.safetensors").read_bytes()
     assert pq.read_table(run / "model/validation.parquet").equals(pq.read_table(other / "model/validation.parquet"))
     assert (run / "training.jsonl").read_bytes() == (other / "training.jsonl").read_bytes()
@@ -77,7 +77,7 @@ def test_interrupted_again_and_again_it_ends_bit_equal(
     run_train(pipeline, toy.encoded, tmp_path / "whole")
     _interrupt_every(monkeypatch, looks)
     assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") >= 5
-    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
 def test_objectives_that_stop_apart_end_bit_equal_too(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_objectives_that_stop_apart_end_bit_equal_too(toy: Toy, tmp_path: Path, 
     assert len(set(passes.values())) > 1, passes  # or this test shows nothing
     _interrupt_every(monkeypatch, 17)
     assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") >= 5
-    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("order", [pytest.param("time", marks=pytest.mark.words), "shuffled"])
@@ -101,7 +101,7 @@ def test_thinned_and_with_every_kind_of_label_it_ends_bit_equal_too(
     run_train(pipeline, kinds_toy.encoded, tmp_path / "whole")
     _interrupt_every(monkeypatch, 7)
     assert _train_until_done(pipeline, kinds_toy.encoded, tmp_path / "parts") >= 3
-    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
 STATEFUL = ("gradnorm", "worst_case", "uncertainty", *(f"torchjd.{name}" for name in ("dwa", "famo", "imtl_l", "gradvac", "cagrad")))
@@ -124,7 +124,7 @@ def test_with_a_way_of_balancing_that_remembers_it_ends_bit_equal_too(
     run_train(pipeline, toy.encoded, tmp_path / "whole")
     _interrupt_every(monkeypatch, 5)
     assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") >= 2
-    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
     weights = [tuple(line["weight"].values()) for line in journal(tmp_path / "whole", event="step")]
     assert len(set(weights)) > 1
 
@@ -152,7 +152,7 @@ def test_a_round_ends_once_however_often_its_validation_is_interrupted(
     monkeypatch.setattr(Guard, "look", look)
     assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") == sum(interrupted.values()) >= 6
     assert len(ended) == 2 * rounds
-    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("order", ["time", "shuffled"])
@@ -175,7 +175,7 @@ def test_after_a_crash_it_goes_on_from_the_last_checkpoint(toy: Toy, tmp_path: P
     assert lines_of_the_crashed > 0
     monkeypatch.setattr(Guard, "look", original)
     run_train(pipeline, toy.encoded, tmp_path / "parts")
-    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
 def test_a_checkpoint_of_another_config_is_not_gone_on_from(
@@ -187,8 +187,8 @@ def test_a_checkpoint_of_another_config_is_not_gone_on_from(
             run_train(pipeline_of(seed=8), toy.encoded, tmp_path / "run")
     said = Said()
     run_train(pipeline_of(), toy.encoded, tmp_path / "run", said)
-    assert any("belongs to another config or other data; starting afresh" in text for text in said.texts)
-    _assert_equal(tmp_path / "run", plain_run)
+    assert any("belongs to another config, other data or another version; starting afresh" in text for text in said.texts)
+    assert_equal(tmp_path / "run", plain_run)
 
 
 @pytest.mark.parametrize("gone", [True, False])
@@ -199,12 +199,12 @@ def test_a_journal_that_is_gone_or_damaged_means_starting_afresh(
         _interrupt_every(patch, 7)
         with pytest.raises(KeyboardInterrupt):
             run_train(pipeline_of(), toy.encoded, tmp_path / "run")
-    path = tmp_path / "run/training.jsonl"
+    path = tmp_path / "run/checkpoint/journal-0.jsonl"
     path.unlink() if gone else path.write_bytes(path.read_bytes().replace(b"0", b"1", 1))
     said = Said()
     run_train(pipeline_of(), toy.encoded, tmp_path / "run", said)
     assert any("shorter, or another one, than its checkpoint says" in text for text in said.texts)
-    _assert_equal(tmp_path / "run", plain_run)
+    assert_equal(tmp_path / "run", plain_run)
 
 
 def test_what_is_said_when_interrupted_and_when_going_on(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,9 +223,9 @@ def test_a_damaged_checkpoint_is_named_and_nothing_is_written(toy: Toy, tmp_path
         _interrupt_every(patch, 7)
         with pytest.raises(KeyboardInterrupt):
             run_train(pipeline_of(), toy.encoded, tmp_path / "run")
-    state = tmp_path / "run/checkpoint/state.safetensors"
+    state = tmp_path / "run/checkpoint/state-0.safetensors"
     state.write_bytes(state.read_bytes()[: state.stat().st_size // 2])
-    with pytest.raises(ArtifactError, match=r"state\.safetensors"):
+    with pytest.raises(ArtifactError, match=r"state-0\.safetensors"):
         run_train(pipeline_of(), toy.encoded, tmp_path / "run")
     assert not (tmp_path / "run/model").exists()
 
@@ -236,10 +236,10 @@ def test_a_checkpoint_of_another_version_is_named(toy: Toy, tmp_path: Path, monk
         with pytest.raises(KeyboardInterrupt):
             run_train(pipeline_of(), toy.encoded, tmp_path / "run")
     checkpoints = Checkpoints(tmp_path / "run/checkpoint", artifacts.fingerprint(pipeline_of().model_dump()))
-    saved = checkpoints.read("state")
+    saved = checkpoints.read("state-0")
     assert saved is not None
     tensors = {name: tensor for name, tensor in saved.tensors.items() if name != "member.ranker.bias_tower.tables.position"}
-    checkpoints.write("state", tensors, saved.facts)
+    checkpoints.write("state-0", tensors, saved.facts)
     with pytest.raises(ArtifactError, match=r"checkpoint: found a checkpoint of another version \(.*bias_tower"):
         run_train(pipeline_of(), toy.encoded, tmp_path / "run")
 
@@ -271,5 +271,5 @@ def test_measured_gradients_are_kept_until_their_line(toy: Toy, tmp_path: Path, 
 
     monkeypatch.setattr(Guard, "look", look)
     assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") == len(interrupted) == 3
-    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
     assert sum(bool(line["cosine"]) for line in journal(tmp_path / "parts")) == 3

@@ -14,7 +14,7 @@ from recsys.scoring.member import new_member
 from recsys.training.rounds import sampling
 
 from .conftest import DAYS, KINDS, OBJECTIVES, Toy, journal, kinds_pipeline, pipeline_of, run_train
-from .test_resume import _assert_equal, _interrupt_every, _train_until_done
+from .test_resume import _interrupt_every, _train_until_done, assert_equal
 
 NAMES = [objective["name"] for objective in KINDS]
 
@@ -84,7 +84,7 @@ def test_interrupted_again_and_again_it_ends_bit_equal(kinds_toy: Toy, tmp_path:
     run_train(pipeline, kinds_toy.encoded, tmp_path / "whole")
     _interrupt_every(monkeypatch, 5)
     assert _train_until_done(pipeline, kinds_toy.encoded, tmp_path / "parts") >= 3
-    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
 ALWAYS = ["gradnorm", "torchjd.dwa", "torchjd.upgrad"]

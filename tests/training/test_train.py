@@ -240,7 +240,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(toy: Toy, tmp_path: P
     with pytest.raises(ConfigError, match=r"found a loss of .*(click|watch|like) (nan|inf).* at step \d+ \(member 1, choose"):
         run_train(pipeline, toy.encoded, tmp_path / "run")
     assert not (tmp_path / "run/model").exists()
-    saved = load_file(tmp_path / "run/checkpoint/state.safetensors")
+    saved = load_file(tmp_path / "run/checkpoint/state-0.safetensors")
     weights = [tensor for name, tensor in saved.items() if name.startswith("member.ranker.")]
     assert all(torch.isfinite(tensor).all() for tensor in weights)
     for line in journal(tmp_path / "run"):

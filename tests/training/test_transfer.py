@@ -22,7 +22,7 @@ from recsys.training.state import optimisers
 from recsys.training.transfer import Transfer
 
 from .conftest import DAYS, OBJECTIVES, Said, Toy, day_table, encoded_of, pipeline_of, run_train
-from .test_resume import _assert_equal, _interrupt_every, _train_until_done
+from .test_resume import _interrupt_every, _train_until_done, assert_equal
 
 OLD = OBJECTIVES[:2]  # click, watch
 NEW = (OBJECTIVES[2], OBJECTIVES[0], OBJECTIVES[1])  # like, click, watch: another order
@@ -285,7 +285,7 @@ def test_interrupted_it_ends_bit_equal(first: Path, other: Toy, tmp_path: Path, 
     run_train(pipeline, other.encoded, tmp_path / "whole")
     _interrupt_every(monkeypatch, 9)
     assert _train_until_done(pipeline, other.encoded, tmp_path / "parts") >= 3
-    _assert_equal(tmp_path / "parts", tmp_path / "whole")
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
 # --- What is said -------------------------------------------------------------------------------------------------

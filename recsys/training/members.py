@@ -1,0 +1,84 @@
+"""One member of a training: it starts, or goes on from its checkpoint, and leaves a file and a journal of its own when it is done."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from recsys.errors import ArtifactError
+from recsys.progress import Messages
+from recsys.training.checkpoint import END, STATE, Checkpoints, Saved
+from recsys.training.fit import finish, fresh_state, passes_chosen, restored_state
+from recsys.training.interruption import Guard
+from recsys.training.journal import Journal, kept_of
+from recsys.training.state import State
+from recsys.training.work import Training, Work
+
+MODEL_OPTIONS = "model"  # key among a checkpoint's facts: the model options that its tensors were built by
+
+
+def fit_member(training: Training, checkpoints: Checkpoints, index: int, asked: Callable[[], bool], console: Messages) -> None:
+    """Fit one member, from its start or from its checkpoint. What it leaves is read with `finished`.
+
+    Raise KeyboardInterrupt, with all saved, once `asked()` is true. Raise ArtifactError for a checkpoint of another version.
+    """
+    saved, keep = _resumable(checkpoints, index, console)
+    facts = {MODEL_OPTIONS: training.pipeline.model.model_dump(mode="json")}
+    with Journal(journal_of(checkpoints, index), keep=keep) as journal:
+        guard = Guard(checkpoints, _state(index), journal, asked, facts=facts, seconds=training.pipeline.train.checkpoint_seconds)
+        work = Work(**vars(training), journal=journal, guard=guard, console=console)
+        if saved is None:
+            state = fresh_state(work, index, "choose")
+            guard.write(state)
+        else:
+            state = _restored(work, checkpoints, saved)
+        state = finish(work, state)
+        tensors = {f"member.{name}": tensor for name, tensor in state.member.state_dict().items()}
+        kept = {f"kept.{name}": tensor for name, tensor in state.kept.items()}
+        checkpoints.write(_end(index), tensors | kept, {**facts, "passes": passes_chosen(work, state), **journal.facts()})
+    checkpoints.drop(_state(index))
+
+
+def finished(checkpoints: Checkpoints, index: int) -> Saved | None:
+    """Return what a member left when it was done; None where it is not done, or where its journal is not the one that it wrote."""
+    saved = checkpoints.read(_end(index))
+    return None if saved is None or kept_of(journal_of(checkpoints, index), saved.facts) is None else saved
+
+
+def journal_of(checkpoints: Checkpoints, index: int) -> Path:
+    """Return the file of a member's journal, while the training goes on."""
+    return checkpoints.folder / f"journal-{index}.jsonl"
+
+
+def of_another_version(checkpoints: Checkpoints, error: Exception) -> ArtifactError:
+    """Return the error for a checkpoint whose tensors or options are not those that this version writes."""
+    what = " ".join(str(error).split())  # torch's message has several lines
+    return ArtifactError(f"{checkpoints.folder}: found a checkpoint of another version ({what}). Fix: delete it and run again")
+
+
+def _resumable(checkpoints: Checkpoints, index: int, console: Messages) -> tuple[Saved | None, int]:
+    """Return the state to go on from and the bytes of the journal to keep; None and 0 where none belongs to the journal that stands."""
+    path = journal_of(checkpoints, index)
+    saved = checkpoints.read(_state(index)) or checkpoints.read(_end(index))
+    if saved is None:
+        return None, 0
+    kept = kept_of(path, saved.facts)
+    if kept is None:
+        console.say(f"train: {path} is shorter, or another one, than its checkpoint says; starting member {index + 1} afresh")
+        return None, 0
+    place = saved.facts["place"]
+    console.say(f"train: going on from the checkpoint (member {place['member'] + 1}, {place['phase']}, step {place['steps']:,})")
+    return saved, len(kept)
+
+
+def _restored(work: Work, checkpoints: Checkpoints, saved: Saved) -> State:
+    try:
+        return restored_state(work, saved)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise of_another_version(checkpoints, error) from error
+
+
+def _state(index: int) -> str:
+    return f"{STATE}{index}"
+
+
+def _end(index: int) -> str:
+    return f"{END}{index}"
