@@ -12,6 +12,7 @@ from recsys.baselines.base import Baseline
 from recsys.baselines.day_rows import Rows, require_labels
 from recsys.baselines.gbdt import GBDT
 from recsys.baselines.popularity import Popularity
+from recsys.baselines.truth import Truth
 from recsys.config import Pipeline
 from recsys.encoding import label_means
 from recsys.errors import ArtifactError, ConfigError
@@ -19,7 +20,8 @@ from recsys.predictions import assemble, carried
 from recsys.progress import Console
 from recsys.workspace import days_of
 
-BASELINES: dict[str, type[Baseline]] = {"popularity": Popularity, "gbdt": GBDT}
+LEARNED: dict[str, type[Baseline]] = {"popularity": Popularity, "gbdt": GBDT}
+TRUTH = "truth"
 
 
 def fit_and_score(
@@ -30,13 +32,15 @@ def fit_and_score(
     target: Path,
     origin: Origin,
     *,
+    raw: Path | None = None,
     console: Console,
 ) -> None:
     """Write predictions to `target`: validation days by the fit on the training days, test days after `train.refit`.
 
     A label is learned, or used for a choice, only if it is known when the days begin that it would help to predict.
 
-    `examples` holds day=D/part-0.parquet, `encoded` the encoder/ and day=D/part-0.arrow of the same rows. Raise ConfigError where the split
+    `examples` holds day=D/part-0.parquet, `encoded` the encoder/ and day=D/part-0.arrow of the same rows. The kind "truth"
+    also needs `raw`, the folder with a simulated feed's truth.parquet. Raise ConfigError where the split
     has nothing to score, ArtifactError where no training day is there, DataError where an objective has no observed label.
     """
     train, validation, test = (_rows(pipeline, part, examples, encoded) for part in schema.SPLITS)
@@ -48,7 +52,7 @@ def fit_and_score(
     require_labels(learned, pipeline.objective)
     train_means = label_means((day.labels(pipeline.objective) for day in train.each_day()), pipeline.objective)
 
-    baseline = BASELINES[kind](pipeline, console)
+    baseline = LEARNED[kind](pipeline, console) if raw is None or kind != TRUTH else Truth(pipeline, console, raw)
     test_begins = pipeline.border_after(schema.VALIDATION)
     baseline.fit(learned, None if validation is None else replace(validation, known_before=test_begins))
     days = [] if validation is None else _predictions(baseline, validation, schema.VALIDATION, train_means)

@@ -4,6 +4,7 @@ from recsys.config.balance import Balance
 from recsys.config.evaluate_options import Evaluate
 from recsys.config.features_options import Features
 from recsys.config.fuse_options import Fuse
+from recsys.config.known_truth import known_truth
 from recsys.config.learning import Learning
 from recsys.config.log_options import (
     ActionOptions,
@@ -72,6 +73,7 @@ __all__ = [
     "all_but",
     "duration_ms",
     "from_tables",
+    "known_truth",
     "load",
     "load_in_part",
     "narrowed",

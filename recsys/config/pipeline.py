@@ -6,6 +6,7 @@ from recsys.config.evaluate_options import Evaluate
 from recsys.config.features_options import Features
 from recsys.config.forms import NAME
 from recsys.config.fuse_options import ALL_OTHERS, Fuse
+from recsys.config.known_truth import known_labels, known_truth
 from recsys.config.learning import Learning
 from recsys.config.sources import AnySource
 from recsys.days import Day
@@ -87,6 +88,23 @@ class Pipeline(Learning):
         if method == "platt" and not any(objective.is_probability for objective in self.objective):
             kinds = ", ".join(sorted({objective.kind for objective in self.objective}))
             raise ValueError(f'evaluate.calibrate: found "platt" with {kinds} objectives alone, expected a binary one. Fix: "isotonic"')
+        return self
+
+    @model_validator(mode="after")
+    def _knows_the_truth_it_is_held_against(self) -> "Pipeline":
+        if "truth" not in self.evaluate.baselines:
+            return self
+        if self.source.kind != "world":
+            raise ValueError(
+                f'evaluate.baselines: found "truth" with source.kind = "{self.source.kind}", expected "world": only a simulated feed knows'
+                ' what to expect. Fix: leave "truth" out'
+            )
+        unknown = [objective.name for objective in self.objective if known_truth(objective, self.objective) is None]
+        if unknown:
+            raise ValueError(
+                f'evaluate.baselines: found "truth" with the labels of {", ".join(unknown)}, of which the simulated feed does not know what'
+                f' to expect, expected some of {known_labels()}. Fix: leave "truth" out'
+            )
         return self
 
     @model_validator(mode="after")

@@ -12,9 +12,9 @@ from recsys.predictions import fused_again
 from recsys.stages.identity import claim, known_config, run_name
 from recsys.stages.score import FUSED, scored_days
 from recsys.stages.stage import Job, Part, Stage, contents, timed
-from recsys.workspace import ENCODER, PREDICTIONS, RUNS, day_folder
+from recsys.workspace import ENCODER, PREDICTIONS, RAW, RUNS, day_folder
 
-SINGLE_TASK = "single_task"
+SINGLE_TASK, TRUTH = "single_task", "truth"
 
 
 def kinds_of(pipeline: Pipeline) -> tuple[str, ...]:
@@ -86,7 +86,8 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
     )
     parts = []
     for kind in shared_kinds(job.pipeline):
-        what = [BASELINES.version, BASELINES.counted(options, "objective.fusion_weight"), kind, _seen_by(kind, options), made_of]
+        inputs = made_of | (contents([job.folder / RAW]) if kind == TRUTH else {})
+        what = [BASELINES.version, BASELINES.counted(options, "objective.fusion_weight"), kind, _seen_by(kind, options), inputs]
         predicted = artifacts.fingerprint(what)
         parts.append(BASELINES.part(options, f"baseline {kind}", [raw_baseline_run(job, kind) / PREDICTIONS], {"predicted": predicted}))
     return parts
@@ -105,7 +106,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
                 job.console.say(f"{part.name}: fused anew by other weights")
                 baselines.write_predictions(target, fused_again(standing, options.objective), origin)
             else:
-                baselines.fit_and_score(kind, options, job.examples, job.encoded, target, origin, console=job.console)
+                baselines.fit_and_score(kind, options, job.examples, job.encoded, target, origin, raw=job.folder / RAW, console=job.console)
 
 
 def _claim(job: Job) -> None:
@@ -131,9 +132,10 @@ BASELINES = Stage(
     options=(
         *FUSED,
         *("seed", "split", "source.kind", "source.time", "train.refit"),
+        *("objective.label", "objective.observed"),  # what the truth is looked up by
     ),
     free=("objective.group", "objective.position", "model.position"),  # they count for trees, by what follows the position
-    reads=lambda job: [job.examples, job.encoded],
+    reads=lambda job: [job.examples, job.encoded, *([job.folder / RAW] if TRUTH in kinds_of(job.pipeline) else [])],
     writes=lambda job: [raw_baseline_run(job, kind) / PREDICTIONS for kind in kinds_of(job.pipeline)],
     parts=_parts,
     make=_make,

@@ -11,14 +11,14 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from recsys import artifacts, predictions, schema
-from recsys.baselines import BASELINES, fit_and_score
+from recsys.baselines import LEARNED, fit_and_score
 from recsys.config import Pipeline
 from recsys.days import Day
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.progress import Console
 from tests.staged import ORIGIN
 
-pytestmark = pytest.mark.parametrize("kind", list(BASELINES))
+pytestmark = pytest.mark.parametrize("kind", list(LEARNED))
 
 
 def scored(kind: str, pipeline: Pipeline, log: Any, run: Path) -> pa.Table:
@@ -29,7 +29,7 @@ def scored(kind: str, pipeline: Pipeline, log: Any, run: Path) -> pa.Table:
 @pytest.fixture(scope="module")
 def plain(pipeline: Pipeline, log: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pa.Table]:
     """Kind → what a baseline of it predicts on the log."""
-    return {kind: scored(kind, pipeline, log, tmp_path_factory.mktemp(kind)) for kind in BASELINES}
+    return {kind: scored(kind, pipeline, log, tmp_path_factory.mktemp(kind)) for kind in LEARNED}
 
 
 def outputs(table: pa.Table, split: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys import predictions
-from recsys.baselines import BASELINES, fit_and_score
+from recsys.baselines import LEARNED, fit_and_score
 from recsys.baselines.popularity import SHRINKAGE
 from recsys.baselines.trees import Labelled, Trees
 from recsys.config import Pipeline
@@ -59,7 +59,7 @@ def frame(tables: dict[str, pa.Table], days: list[str]) -> pd.DataFrame:
     return pa.concat_tables([tables[day] for day in days]).to_pandas()
 
 
-@pytest.mark.parametrize("kind", list(BASELINES))
+@pytest.mark.parametrize("kind", list(LEARNED))
 def test_an_ordinal_objective_gets_its_expected_level_and_a_conditional_one_its_form(kinds, kind: str, tmp_path) -> None:
     pipeline, tables, log = kinds
     table = scored(kind, pipeline, log, tmp_path)
@@ -112,7 +112,7 @@ def test_the_curve_of_watch_time_keeps_the_weighted_mean(rng) -> None:
     assert np.average(predicted, weights=weight) == pytest.approx(np.average(seconds, weights=weight), rel=0.05)
 
 
-@pytest.mark.parametrize("kind", list(BASELINES))
+@pytest.mark.parametrize("kind", list(LEARNED))
 def test_rows_of_weight_0_are_not_learned_and_thinning_is_not_for_baselines(kinds, kind: str, write_log, tmp_path) -> None:
     """With their labels turned round predictions stay; with all negatives kept too."""
     pipeline, tables, log = kinds
@@ -127,7 +127,7 @@ def test_rows_of_weight_0_are_not_learned_and_thinning_is_not_for_baselines(kind
     np.testing.assert_array_equal(one["pred.click"].to_numpy(), two["pred.click"].to_numpy())
 
 
-@pytest.mark.parametrize("kind", list(BASELINES))
+@pytest.mark.parametrize("kind", list(LEARNED))
 def test_an_objective_of_which_no_row_counts_is_named(kinds, kind: str, write_log, tmp_path) -> None:
     pipeline, tables, _ = kinds
     nothing = {day: table.set_column(table.column_names.index("weight"), "weight", pa.array(np.zeros(len(table), np.float32)))

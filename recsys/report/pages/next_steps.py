@@ -23,7 +23,7 @@ WIDE = 0.02  # half of an interval of a difference in AUC or XAUC: below this, m
 ENOUGH, MANY = 100, 1000  # rows or positives for a claim about labels, and for an isotonic map
 NAMED = 3  # objectives that a step names
 OFF = 0.1  # Σp/Σy further than this from 1 changes the weight of a prediction in the fused score
-TREES, POPULARITY = "gbdt", "popularity"
+TREES, POPULARITY, TRUTH = "gbdt", "popularity", "truth"
 PIPELINE = "PIPELINE.toml"
 
 
@@ -85,7 +85,7 @@ def _same_labels(seen: Seen) -> Iterator[Step]:
 
 def _behind_popularity(seen: Seen) -> Iterator[Step]:
     """Find numbers that are worse than those of each item's own mean label, which learned nothing else."""
-    place = _place_of(POPULARITY, seen)
+    place = seen.main.place_of(POPULARITY)
     if place is not None and (lines := [line for line in seen.main.lines if line.differences[place].verdict == WORSE]):
         named = _several([f"{line.objective} ({line.metric} {line.differences[place]})" for line in lines])
         yield Step(
@@ -109,7 +109,7 @@ def _still_learning(seen: Seen) -> Iterator[Step]:
 
 def _trees_ahead(seen: Seen) -> Iterator[Step]:
     """Find where trees order better on the same examples, in time order, where no pass says whether more would help."""
-    place = _place_of(TREES, seen)
+    place = seen.main.place_of(TREES)
     train = seen.pipeline.train
     if place is None or train.order != "time" or schema.VALIDATION not in seen.pipeline.split.parts():
         return
@@ -124,11 +124,6 @@ def _trees_ahead(seen: Seen) -> Iterator[Step]:
 def _passes(journal: Journal | None) -> int:
     """Return how often a training went over its rows."""
     return 1 if journal is None or journal.curves.empty else int(journal.curves["pass"].max())
-
-
-def _place_of(baseline: str, seen: Seen) -> int | None:
-    """Return the place of a baseline among the runs compared with."""
-    return next((at for at, name in enumerate(seen.main.others) if name.partition("-")[0] == baseline), None)
 
 
 def _too_little_data(seen: Seen) -> Iterator[Step]:
@@ -153,10 +148,13 @@ def _orders(main: Grid) -> dict[str, list[Line]]:
 
 
 def _wide(main: Grid) -> dict[str, float]:
-    """Return objective → half of its narrowest interval of a difference in order, where that is wide and no difference is clear."""
-    found = {}
+    """Return objective → half of its narrowest interval of a difference in order, where that is wide and no difference is clear.
+
+    Differences to the truth of a simulated feed do not count: every model is clearly behind it.
+    """
+    found, truth = {}, main.place_of(TRUTH)
     for name, lines in _orders(main).items():
-        cells = [cell for line in lines for cell in line.differences]
+        cells = [cell for line in lines for place, cell in enumerate(line.differences) if place != truth]
         halves = [(cell.high - cell.low) / 2 for cell in cells if cell.low is not None and cell.high is not None]
         if halves and min(halves) > WIDE and not any(cell.verdict in (BETTER, WORSE) for cell in cells):
             found[name] = min(halves)

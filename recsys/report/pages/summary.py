@@ -10,6 +10,7 @@ from recsys import schema
 from recsys.config import Pipeline
 from recsys.evaluation import Scores, dominant_users
 from recsys.report.pages.next_steps import Seen, Step, next_steps
+from recsys.report.pages.way_to_truth import way_to_truth
 from recsys.report.tables.cells import Grid, grid
 from recsys.report.tables.frame import short_names, splits, whole
 from recsys.report.tables.verdict import Comparison, brief_comparisons
@@ -46,7 +47,7 @@ def summary(run: str, table: pd.DataFrame, pipeline: Pipeline, predictions: pa.T
     comparisons = _named_first(brief_comparisons(main), pipeline)
     return Summary(
         days=pipeline.split.said(split),
-        sentences=[*(_left_out(comparisons) if main.others else _values(main)), *_partly(shown, main)],
+        sentences=[*(_left_out(comparisons) if main.others else _values(main)), *_partly(shown, main), *way_to_truth(main)],
         comparisons=comparisons[:COMPARED],
         warnings=_warnings(split, predictions, pipeline),
         steps=next_steps(Seen(run, pipeline, table, predictions, scores, journal, main)),

@@ -102,6 +102,10 @@ class Grid:
         """Return whether some value rests on less than all of its rows. Where none does, a column of coverage would hold only 100 %."""
         return any(line.coverage is not None and line.coverage < 1 for line in self.lines)
 
+    def place_of(self, baseline: str) -> int | None:
+        """Return the place of a baseline among the runs compared with; None where it is not among them."""
+        return next((place for place, other in enumerate(self.others) if other.partition("-")[0] == baseline), None)
+
 
 @dataclass(frozen=True)
 class Matrix:
