@@ -9,14 +9,16 @@ from recsys.config import Pipeline, WorldOptions
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.jobs import require_own, require_writable
 from recsys.progress import Console
-from recsys.stages import STAGES, Job, Stage, Status, kinds_of, require_named_runs, single_tasks, statuses
+from recsys.stages import STAGES, Job, Stage, Status, kinds_of, require_libraries, require_named_runs, single_tasks, statuses
 
 
 def run(job: Job, *, until: str = "report") -> None:
-    """Run all stages up to `until`. Raises ConfigError where a run to compare with does not stand."""
+    """Run all stages up to `until`. Raises ConfigError where a run to compare with does not stand, or a library is missing."""
     names = list(STAGES)[: list(STAGES).index(until) + 1]
+    if "baselines" in names:  # both before hours of training, not after
+        require_libraries(job)
     if "evaluate" in names:
-        require_named_runs(job)  # before hours of training, not after
+        require_named_runs(job)
     with job.at_work(), _holding_run(job, names):
         for name in names:
             _walk(job, name)

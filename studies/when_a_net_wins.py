@@ -23,19 +23,15 @@ import recsys
 from recsys import schema
 from recsys.config import Pipeline, load
 from recsys.evaluation import half_widths
-from recsys.library import Run
-from recsys.workspace import PREDICTIONS
+from recsys.workspace import RAW
 from recsys.world import read_truth
 
 CONFIG = Path(__file__).parents[1] / "pipelines" / "demo.toml"
 FIRST_SEED = 7
 METRICS = {"click": ("auc", "gauc_list"), "watch_time": ("xauc", "xgauc_list"), "like": ("auc", "gauc_list"),
            "share": ("auc", "gauc_list"), "dismissal": ("auc", "gauc_list")}  # fmt: skip
-AS_LOGGED = {"click": "expected.clicked", "watch_time": "expected.watch_seconds", "like": "expected.liked|clicked",
-             "share": "expected.shared|clicked", "dismissal": "expected.dismissed"}  # fmt: skip
-WHERE_LOOKED_AT = {"click": "expected.clicked|examined", "watch_time": "expected.watch_seconds|examined",
-                   "dismissal": "expected.dismissed|examined"}  # fmt: skip
 EXPERTS, TREES, POPULARITY, TRUTH, LEAD = "experts", "trees", "popularity", "truth", "experts - trees"
+RANKERS = {"popularity": POPULARITY, "gbdt": TREES, "truth": TRUTH}
 Rows = list[dict[str, Any]]
 
 
@@ -67,14 +63,13 @@ def one_world(users: int, seed: int, overrides: Sequence[str] = ()) -> Rows:
         workspace = Path(folder)
         pipeline = pipeline_of(users, seed, overrides)
         run = recsys.run(pipeline, workspace=workspace, quiet=True)
-        found = [*_of_run(run.metrics), *_of_truth(run, workspace / pipeline.name / "raw", pipeline)]
-        impressions = len(read_truth(workspace / pipeline.name / "raw", ["request"]))
-        return [{"users": users, "seed": seed, "impressions": impressions, **row} for row in found]
+        impressions = len(read_truth(workspace / pipeline.name / RAW, ["request"]))
+        return [{"users": users, "seed": seed, "impressions": impressions, **row} for row in _of_run(run.metrics)]
 
 
 def pipeline_of(users: int, seed: int, overrides: Sequence[str] = ()) -> Pipeline:
     """Return the demo's pipeline on a world of so many users, with the default number of members and without the baseline `single_task`."""
-    fixed = [f"source.users={users}", f"seed={seed}", "model.members=auto", 'evaluate.baselines=["popularity", "gbdt"]']
+    fixed = [f"source.users={users}", f"seed={seed}", "model.members=auto", 'evaluate.baselines=["popularity", "gbdt", "truth"]']
     return load(CONFIG, [*fixed, *overrides])
 
 
@@ -86,27 +81,11 @@ def _of_run(metrics: pd.DataFrame) -> Rows:
             own = rows[rows["against"].isna()].iloc[0]
             found.append(_row(objective, metric, EXPERTS, own["value"], own["low"], own["high"], own["n"]))
             for _, other in rows[rows["against"].notna()].iterrows():
-                is_trees = str(other["against"]).startswith("gbdt")
-                found.append(_row(objective, metric, TREES if is_trees else POPULARITY, own["value"] - other["value"], n=own["n"]))
-                if is_trees:
+                ranker = RANKERS[str(other["against"]).partition("-")[0]]
+                found.append(_row(objective, metric, ranker, own["value"] - other["value"], n=own["n"]))
+                if ranker == TREES:
                     found.append(_row(objective, metric, LEAD, other["value"], other["low"], other["high"], own["n"]))
     return found
-
-
-def _of_truth(run: Run, raw: Path, pipeline: Pipeline) -> Rows:
-    """Judge the simulator's expectations as another ranker's predictions of the same impressions."""
-    predictions = pd.read_parquet(run.path / PREDICTIONS).query(f"split == '{schema.TEST}'")
-    truth = read_truth(raw).to_pandas().drop(columns=["uid", "vid", "ts"])
-    joined = predictions.merge(truth, left_on=["request_id", "position"], right_on=["request", "slot"], validate="one_to_one")
-    assert len(joined) == len(predictions), "every impression of the log is in the truth"
-    for objective, column in AS_LOGGED.items():
-        joined[schema.prediction_column(objective)] = joined[column].astype(float)
-        joined[schema.rank_column(objective)] = joined[WHERE_LOOKED_AT.get(objective, column)].astype(float)
-    objectives = [objective for objective in pipeline.objective if objective.name in METRICS]
-    asked = sorted({metric for names in METRICS.values() for metric in names})
-    metrics = recsys.evaluate(joined[predictions.columns], objectives, run=TRUTH, bootstrap=0, slices=(), metrics=asked).to_pandas()
-    rows = [(objective, metric) for objective, names in METRICS.items() for metric in names]
-    return [_row(*row, TRUTH, *(_whole_test(metrics, *row).iloc[0][["value", "low", "high", "n"]])) for row in rows]
 
 
 def _whole_test(metrics: pd.DataFrame, objective: str, metric: str) -> pd.DataFrame:

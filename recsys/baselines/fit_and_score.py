@@ -10,7 +10,7 @@ from recsys import schema
 from recsys.artifacts import Origin
 from recsys.baselines.base import Baseline
 from recsys.baselines.day_rows import Rows, require_labels
-from recsys.baselines.gbdt import GBDT
+from recsys.baselines.gbdt import GBDT, LightGBMTrees
 from recsys.baselines.popularity import Popularity
 from recsys.baselines.truth import Truth
 from recsys.config import Pipeline
@@ -20,7 +20,7 @@ from recsys.predictions import assemble, carried
 from recsys.progress import Console
 from recsys.workspace import days_of
 
-LEARNED: dict[str, type[Baseline]] = {"popularity": Popularity, "gbdt": GBDT}
+LEARNED: dict[str, type[Baseline]] = {"popularity": Popularity, "gbdt": GBDT, "lightgbm": LightGBMTrees}
 TRUTH = "truth"
 
 

@@ -1,5 +1,6 @@
 """Gradient-boosted trees on the model's own inputs, which a careful user would pick instead of a net."""
 
+from collections.abc import Callable
 from math import ceil
 
 import numpy as np
@@ -7,8 +8,10 @@ from numpy.typing import NDArray
 
 from recsys.baselines.base import Baseline, Position
 from recsys.baselines.day_rows import Rows
+from recsys.baselines.lightgbm_trees import LightGBM
+from recsys.baselines.scikit_trees import Scikit
 from recsys.baselines.tree_columns import TreeColumns
-from recsys.baselines.trees import Ensemble, Labelled, Trees
+from recsys.baselines.trees import Ensemble, Labelled, Library, Trees
 
 MAX_ROWS = 1_000_000  # of training rows, held in memory as one matrix; of more rows every n-th is learned, and the console says so
 POSITION_DROPOUT = 0.1  # share of training rows that lose their position, so that "missing" is learned (as in Zhao et al. 2019)
@@ -20,6 +23,9 @@ class GBDT(Baseline):
     An objective that does not follow the position has trees without the bias inputs. For an ordinal objective the level is regressed.
     """
 
+    name = "gbdt"
+    library: Callable[[], Library] = Scikit
+
     @property
     def sees_position(self) -> bool:
         return self._columns.position is not None and any(self.follows_position)
@@ -29,17 +35,17 @@ class GBDT(Baseline):
         learned_K = self._labelled(train)
         judged_K = [labelled.split(0)[0] for labelled in learned_K] if validation is None else self._labelled(validation)
         self._ensembles: list[Ensemble] = []
-        with self.console.bar("gbdt: choosing the number of trees", len(self.objectives)) as advance:
+        with self.console.bar(f"{self.name}: choosing the number of trees", len(self.objectives)) as advance:
             for trees, learned, judged in zip(self._trees(), learned_K, judged_K, strict=True):
                 self._ensembles.append(trees.choose(learned, judged))
                 advance()
         for objective, ensemble in zip(self.objectives, self._ensembles, strict=True):
             constant = f"the constant {ensemble.constant:g}: its training label has one value"
-            self.console.say(f"gbdt: {objective.name}: {constant if ensemble.model is None else f'{ensemble.trees} trees'}")
+            self.console.say(f"{self.name}: {objective.name}: {constant if ensemble.model is None else f'{ensemble.options.trees} trees'}")
 
     def refit(self, rows: Rows) -> None:
         learned_K = self._labelled(rows)
-        with self.console.bar("gbdt: learning the validation days too", len(self.objectives)) as advance:
+        with self.console.bar(f"{self.name}: learning the validation days too", len(self.objectives)) as advance:
             for k, trees in enumerate(self._trees()):
                 self._ensembles[k] = trees.refit(learned_K[k], self._ensembles[k])
                 advance()
@@ -50,13 +56,14 @@ class GBDT(Baseline):
         return np.column_stack([ensemble.predict(seen_NC) for ensemble, seen_NC in zip(self._ensembles, seen, strict=True)])
 
     def _trees(self) -> list[Trees]:
-        return [Trees(objective, seed=self.seed) for objective in self.objectives]
+        library = type(self).library()
+        return [Trees(objective, library, seed=self.seed) for objective in self.objectives]
 
     def _labelled(self, rows: Rows) -> list[Labelled]:
         """Return for each objective the rows that count, with its label observed; a tenth of the rows has the position missing."""
         stride = ceil(len(rows) / MAX_ROWS)
         if stride > 1:
-            self.console.say(f"gbdt: learns 1 in {stride} of {len(rows):,} rows: at most {MAX_ROWS:,} are held in memory")
+            self.console.say(f"{self.name}: learns 1 in {stride} of {len(rows):,} rows: at most {MAX_ROWS:,} are held in memory")
         matrix_NC = np.concatenate([self._columns.matrix(day.encoded_days())[::stride] for day in rows.each_day()])
         labels_NK = np.concatenate([day.labels(self.objectives)[::stride] for day in rows.each_day()])
         if self._columns.position is not None:
@@ -64,8 +71,19 @@ class GBDT(Baseline):
             matrix_NC[dropped_N, self._columns.position] = np.nan
         weight_N = np.concatenate([day.weights()[::stride] for day in rows.each_day()])
         counts_NK = np.isfinite(labels_NK) & (weight_N > 0)[:, None]
-        seen = [self._columns.seen(matrix_NC, follows_position=follows) for follows in self.follows_position]
-        return [
-            Labelled(seen_NC if counts_N.all() else seen_NC[counts_N], label_N[counts_N], weight_N[counts_N] if rows.are_weighted else None)
-            for seen_NC, counts_N, label_N in zip(seen, counts_NK.T, labels_NK.T, strict=True)
-        ]
+        matrices: dict[tuple[bool, bytes], NDArray[np.float32]] = {}  # one for all objectives that see the same columns of the same rows
+        found = []
+        for counts_N, label_N, follows in zip(counts_NK.T, labels_NK.T, self.follows_position, strict=True):
+            key = (follows, counts_N.tobytes())
+            if key not in matrices:
+                seen_NC = self._columns.seen(matrix_NC, follows_position=follows)
+                matrices[key] = seen_NC if counts_N.all() else seen_NC[counts_N]
+            found.append(Labelled(matrices[key], label_N[counts_N], weight_N[counts_N] if rows.are_weighted else None))
+        return found
+
+
+class LightGBMTrees(GBDT):
+    """The same by LightGBM, where it is installed."""
+
+    name = "lightgbm"
+    library = LightGBM

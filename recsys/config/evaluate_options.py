@@ -20,9 +20,9 @@ class Evaluate(Options):
 
     bootstrap: PositiveInt = Field(default=1000, description="Number of bootstrap replicates over users; intervals are made of them.")
     confidence: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
-    baselines: tuple[Literal["popularity", "gbdt", "single_task", "truth"], ...] = Field(
+    baselines: tuple[Literal["popularity", "gbdt", "lightgbm", "single_task", "truth"], ...] = Field(
         default=("popularity", "gbdt"),
-        description="Baselines that the run is compared with; single_task: this model, sharing nothing; truth: what the world expects.",
+        description="Baselines to compare with; gbdt: scikit-learn's trees; single_task: this model, sharing nothing; truth: the world's.",
     )
     against: tuple[str, ...] = Field(
         default=(),

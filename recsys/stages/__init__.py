@@ -1,6 +1,6 @@
 """The way from a raw log to a page, as one list of stages. A stage's code is imported when the stage runs."""
 
-from recsys.stages.baselines import BASELINES, baseline_run, kinds_of, single_tasks
+from recsys.stages.baselines import BASELINES, baseline_run, kinds_of, require_libraries, single_tasks
 from recsys.stages.calibrate import CALIBRATE
 from recsys.stages.encode import ENCODE, encoded_of
 from recsys.stages.evaluate import EVALUATE, require_named_runs
@@ -43,6 +43,7 @@ __all__ = [
     "examples_of",
     "kinds_of",
     "known_config",
+    "require_libraries",
     "require_named_runs",
     "run_identity",
     "run_name",

@@ -14,7 +14,7 @@ from recsys.stages.score import FUSED, scored_days
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import ENCODER, PREDICTIONS, RAW, RUNS, day_folder
 
-SINGLE_TASK, TRUTH = "single_task", "truth"
+SINGLE_TASK, TRUTH, TREES = "single_task", "truth", ("gbdt", "lightgbm")
 
 
 def kinds_of(pipeline: Pipeline) -> tuple[str, ...]:
@@ -25,6 +25,14 @@ def kinds_of(pipeline: Pipeline) -> tuple[str, ...]:
 def shared_kinds(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the kinds that this stage makes. The other one is an ordinary run (`single_tasks`)."""
     return tuple(kind for kind in kinds_of(pipeline) if kind != SINGLE_TASK)
+
+
+def require_libraries(job: Job) -> None:
+    """Raise ConfigError where a baseline that is still to be fitted needs a library that is not installed."""
+    if "lightgbm" in shared_kinds(job.pipeline) and not (raw_baseline_run(job, "lightgbm") / PREDICTIONS).exists():
+        from recsys.baselines.lightgbm_trees import require_lightgbm
+
+        require_lightgbm()
 
 
 def single_tasks(job: Job) -> Job:
@@ -75,7 +83,7 @@ def _run(job: Job, kind: str, *more: str) -> Path:
 
 def _seen_by(kind: str, pipeline: Pipeline) -> tuple[bool, ...]:
     """Return whether each objective is learned with the position: all that trees read of [model]. Others read nothing."""
-    return pipeline.follows_position if kind == "gbdt" else ()
+    return pipeline.follows_position if kind in TREES else ()
 
 
 def _parts(job: Job, options: Pipeline) -> list[Part]:

@@ -91,7 +91,7 @@ def test_means_of_predictions_are_means_of_labels(kind, pipeline, plain, tables)
 def test_finds_the_planted_click_effect(kind, plain) -> None:
     table = plain[kind]
     auc = roc_auc_score(table["label.click"].to_numpy(), table["pred.click"].to_numpy())
-    assert auc > {"popularity": 0.6, "gbdt": 0.75}[kind]  # the item alone; item, lift, position and history (.82 at best)
+    assert auc > {"popularity": 0.6, "gbdt": 0.75, "lightgbm": 0.75}[kind]  # the item alone; item, lift, position and history (.82 at best)
 
 
 def test_is_equal_for_a_seed(kind, pipeline, log, plain, tmp_path) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from recsys import predictions
 from recsys.baselines import LEARNED, fit_and_score
+from recsys.baselines.lightgbm_trees import LightGBM
 from recsys.baselines.popularity import SHRINKAGE
+from recsys.baselines.scikit_trees import Scikit
 from recsys.baselines.trees import Labelled, Trees
 from recsys.config import Pipeline
 from recsys.errors import DataError
@@ -88,7 +90,8 @@ def test_popularity_is_a_weighted_mean_shrunk_by_so_many_rows_of_weight_1(kinds,
     np.testing.assert_allclose(validation["pred.grade"], validation["item_id"].map(expected), rtol=1e-6)
 
 
-def test_trees_learn_rows_by_their_weight(rng) -> None:
+@pytest.mark.parametrize("library", [Scikit, LightGBM])
+def test_trees_learn_rows_by_their_weight(rng, library) -> None:
     """A row of weight 2 is two rows; so says the mean that a tree without a signal predicts."""
     matrix = rng.normal(size=(4000, 3)).astype(np.float32)
     label = (rng.random(4000) < 0.3).astype(float)
@@ -99,16 +102,17 @@ def test_trees_learn_rows_by_their_weight(rng) -> None:
         (Labelled(matrix, label, weight), np.average(label, weights=weight)),
     ):
         first, last = learned.split(3000)
-        predicted = Trees(objective, seed=1).choose(first, last).predict(matrix)
+        predicted = Trees(objective, library(), seed=1).choose(first, last).predict(matrix)
         assert predicted.mean() == pytest.approx(expected, rel=0.05)
 
 
-def test_the_curve_of_watch_time_keeps_the_weighted_mean(rng) -> None:
+@pytest.mark.parametrize("library", [Scikit, LightGBM])
+def test_the_curve_of_watch_time_keeps_the_weighted_mean(rng, library) -> None:
     matrix = rng.normal(size=(5000, 2)).astype(np.float32)
     seconds = np.where(rng.random(5000) < 0.5, np.exp(2 + matrix[:, 0] + 0.5 * rng.normal(size=5000)), 0.0)
     weight = np.where(matrix[:, 1] > 0, 3.0, 0.5)
     learned = Labelled(matrix, seconds, weight)
-    predicted = Trees(Objective(name="w", kind="watch_time", label="x"), seed=1).choose(learned, learned).predict(matrix)
+    predicted = Trees(Objective(name="w", kind="watch_time", label="x"), library(), seed=1).choose(learned, learned).predict(matrix)
     assert np.average(predicted, weights=weight) == pytest.approx(np.average(seconds, weights=weight), rel=0.05)
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,10 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import log_loss
 
-from recsys.baselines import fit_and_score, gbdt
+from recsys.baselines import fit_and_score, gbdt, lightgbm_trees
+from recsys.baselines.lightgbm_trees import LightGBM
+from recsys.baselines.scikit_trees import Scikit
 from recsys.baselines.tree_columns import HISTORY, TreeColumns
-from recsys.baselines.trees import DENSE_TREES, RARE_TREES, Labelled, Trees
+from recsys.baselines.trees import DENSE_TREES, MIN_COLUMNS, PATIENCE, RARE_TREES, Labelled, Library, TreeOptions, Trees
 from recsys.encoding import EncodedDays
+from recsys.errors import ConfigError
 from recsys.objectives import Objective
 from recsys.progress import Console
 from tests.staged import ORIGIN
@@ -20,66 +24,128 @@ def objective(kind: str) -> Objective:
     return Objective.model_validate({"name": "o", "kind": kind, "label": "x"})
 
 
+@pytest.fixture(params=[Scikit, LightGBM])
+def library(request: pytest.FixtureRequest) -> Library:
+    return request.param()
+
+
 def planted(rng: np.random.Generator, rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
     matrix = rng.normal(size=(rows, 3)).astype(np.float32)
     return matrix, 1 / (1 + np.exp(-(matrix[:, 0] - 1)))
 
 
-def test_the_number_of_trees_has_the_lowest_loss_on_the_judged_rows(rng) -> None:
+def test_the_number_of_trees_has_the_lowest_loss_on_the_judged_rows(rng, library) -> None:
+    """A refit of so many trees is the chosen model, so the loss of any number of trees can be had by a refit."""
     matrix, probability = planted(rng)
     label = (rng.random(len(matrix)) < probability).astype(float)
     learned, judged = Labelled(matrix, label).split(2500)
-    ensemble = Trees(objective("binary"), seed=1).choose(learned, judged)
-    losses = [log_loss(judged.label, stage[:, 1]) for stage in ensemble.model.staged_predict_proba(judged.matrix)]
-    assert ensemble.trees == int(np.argmin(losses)) + 1 < len(losses)
+    trees = Trees(objective("binary"), library, seed=1)
+    ensemble = trees.choose(learned, judged)
+    options = ensemble.options
+
+    def loss(number: int) -> float:
+        model = library.fit(learned, None, replace(options, trees=number), classifies=True, seed=1)
+        return log_loss(judged.label, model.output(judged.matrix))
+
+    losses = [loss(number) for number in range(1, options.trees + PATIENCE)]
+    assert options.trees == int(np.argmin(losses)) + 1
     assert log_loss(judged.label, ensemble.predict(judged.matrix)) == pytest.approx(min(losses))
 
 
-def test_a_refit_keeps_the_number_of_trees_and_learns_all_rows(rng) -> None:
+def test_a_refit_keeps_the_number_of_trees_and_learns_all_rows(rng, library) -> None:
     matrix, probability = planted(rng)
     label = (rng.random(len(matrix)) < probability).astype(float)
     rows = Labelled(matrix, label)
     learned, judged = rows.split(2500)
-    trees = Trees(objective("binary"), seed=1)
+    trees = Trees(objective("binary"), library, seed=1)
     chosen = trees.choose(learned, judged)
     refitted = trees.refit(rows, chosen)
-    assert refitted.model.n_iter_ == refitted.trees == chosen.trees
+    assert refitted.options == chosen.options
+    assert refitted.model.trees == chosen.model.trees
     assert not np.allclose(refitted.predict(matrix), chosen.predict(matrix))
 
 
-def test_refitting_the_same_rows_gives_the_chosen_ensemble(rng) -> None:
+def test_refitting_the_same_rows_gives_the_chosen_ensemble(rng, library) -> None:
     matrix, probability = planted(rng)
     learned, judged = Labelled(matrix, (rng.random(len(matrix)) < probability).astype(float)).split(2500)
-    trees = Trees(objective("binary"), seed=1)
+    trees = Trees(objective("binary"), library, seed=1)
     chosen = trees.choose(learned, judged)
     np.testing.assert_allclose(trees.refit(learned, chosen).predict(matrix), chosen.predict(matrix))
 
 
-def test_watch_time_is_an_expected_value_at_every_level_not_a_median(rng) -> None:
+def test_watch_time_is_an_expected_value_at_every_level_not_a_median(rng, library) -> None:
     """Nine of ten rows with a low signal are zeros: exp of a mean logarithm, whatever it is multiplied by, misses them or the others."""
     matrix = rng.normal(size=(9000, 2)).astype(np.float32)
     high = matrix[:, 0] > 0
     seconds = np.where(rng.random(len(matrix)) < np.where(high, 0.9, 0.1), np.exp(3.0 + 0.5 * rng.normal(size=len(matrix))), 0.0)
     learned, judged = Labelled(matrix, seconds).split(6000)
-    predicted = Trees(objective("watch_time"), seed=1).choose(learned, judged).predict(judged.matrix)
+    predicted = Trees(objective("watch_time"), library, seed=1).choose(learned, judged).predict(judged.matrix)
     assert (predicted >= 0).all()
     for level in (high[6000:], ~high[6000:]):
         assert predicted[level].mean() == pytest.approx(seconds[6000:][level].mean(), rel=0.4)  # one factor: -61 % on the low level
 
 
-def test_a_label_of_one_value_is_a_constant(rng) -> None:
+def test_a_label_of_one_value_is_a_constant(rng, library) -> None:
     rows = Labelled(rng.normal(size=(50, 2)).astype(np.float32), np.full(50, 1.0))
-    ensemble = Trees(objective("binary"), seed=1).choose(rows, rows.split(0)[0])
+    ensemble = Trees(objective("binary"), library, seed=1).choose(rows, rows.split(0)[0])
     assert ensemble.model is None
     assert (ensemble.predict(rows.matrix) == 1.0).all()
 
 
-def test_rare_objectives_get_smaller_trees(rng) -> None:
+def test_rare_objectives_get_smaller_trees(rng, library) -> None:
     matrix, _ = planted(rng)
     for share, expected in ((0.03, RARE_TREES), (0.3, DENSE_TREES)):
         rows = Labelled(matrix, (rng.random(len(matrix)) < share).astype(float))
-        ensemble = Trees(objective("binary"), seed=1).choose(rows, rows)
-        assert ensemble.model.max_leaf_nodes == expected.max_leaf_nodes
+        ensemble = Trees(objective("binary"), library, seed=1).choose(rows, rows)
+        assert replace(ensemble.options, trees=expected.trees) == expected
+
+
+def test_a_tree_has_so_many_leaves_of_so_many_rows(rng) -> None:
+    """Both libraries' own books of the first tree."""
+    matrix, probability = planted(rng)
+    rows = Labelled(matrix, (rng.random(len(matrix)) < probability).astype(float))
+    options = TreeOptions(trees=1, leaves=6, rows_of_a_leaf=300)
+    (nodes,) = Scikit().fit(rows, None, options, classifies=True, seed=1).estimator._predictors[0]
+    leaves = nodes.nodes[nodes.nodes["is_leaf"] == 1]["count"]
+    books = LightGBM().fit(rows, None, options, classifies=True, seed=1).booster.trees_to_dataframe()
+    for counts in (leaves, books[books["left_child"].isna()]["count"]):
+        assert len(counts) == 6
+        assert min(counts) >= 300
+        assert sum(counts) == len(matrix)
+
+
+def test_the_libraries_agree(rng) -> None:
+    """The same options, other bins and other draws."""
+    matrix, probability = planted(rng, 8000)
+    rows = Labelled(matrix, (rng.random(len(matrix)) < probability).astype(float))
+    first, second = (
+        library.fit(rows, None, TreeOptions(trees=20), classifies=True, seed=1).output(matrix) for library in (Scikit(), LightGBM())
+    )
+    assert np.abs(first - second).mean() < np.abs(first - first.mean()).mean() / 5
+    assert np.corrcoef(first, second)[0, 1] > 0.99
+
+
+def test_bins_are_shared_and_give_the_same_trees(rng) -> None:
+    """Two labels on the same rows, with weights on the first one alone, and leaves of another size."""
+    matrix, probability = planted(rng)
+    label = (rng.random(len(matrix)) < probability).astype(float)
+    jobs = [(Labelled(matrix, label, 1 + rng.random(len(matrix))), DENSE_TREES), (Labelled(matrix, 1 - label), RARE_TREES)]
+    shared = LightGBM()
+    for rows, options in (*jobs, jobs[0]):
+        few = replace(options, trees=5)
+        one, other = (library.fit(rows, None, few, classifies=True, seed=1).output(matrix) for library in (shared, LightGBM()))
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("columns", "share"), [(3, 1.0), (MIN_COLUMNS, 1.0), (2 * MIN_COLUMNS, 0.5), (1000, 0.2)])
+def test_a_split_chooses_from_a_share_of_the_columns_but_not_from_few(columns: int, share: float) -> None:
+    assert DENSE_TREES.share_of(columns) == pytest.approx(share)
+
+
+def test_without_the_package_it_is_said_before_anything_is_fitted(monkeypatch) -> None:
+    monkeypatch.setattr(lightgbm_trees, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r'found "lightgbm", which is not installed. Fix: pip install lightgbm'):
+        LightGBM()
 
 
 def test_the_matrix_holds_what_the_encoder_says(pipeline, log, tables) -> None:

@@ -127,7 +127,11 @@ ENDS = {
     "SIGTERM": pytest.param(_press(signal.SIGTERM), KeyboardInterrupt, None, marks=pytest.mark.words),
     "Ctrl-C twice": pytest.param(_press_twice, KeyboardInterrupt, None, marks=pytest.mark.words),
     "SIGTERM to one process": pytest.param(_stop_a_child, KeyboardInterrupt, None, marks=pytest.mark.words),
-    "a process is killed": (_kill_a_child, RecsysError, r"the process of member [12] ended with signal 9 \(Killed\).*Fix: if memory ran out, --jobs 1"),
+    "a process is killed": (
+        _kill_a_child,
+        RecsysError,
+        r"the process of member [12] ended with signal 9 \(Killed\).*Fix: if memory ran out, --jobs 1",
+    ),
 }
 
 

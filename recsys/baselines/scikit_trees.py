@@ -1,0 +1,50 @@
+"""Histogram gradient-boosted trees of scikit-learn."""
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+from recsys.baselines.trees import PATIENCE, Labelled, Library, Model, TreeOptions
+
+
+@dataclass(frozen=True)
+class ScikitModel(Model):
+    """A fitted estimator, of which the first `trees` trees count."""
+
+    estimator: Any  # HistGradientBoostingClassifier | HistGradientBoostingRegressor: scikit-learn has no types
+    trees: int
+
+    def output(self, matrix_NC: NDArray[np.float32]) -> NDArray[np.float64]:
+        is_classifier = isinstance(self.estimator, HistGradientBoostingClassifier)
+        names = ("predict_proba", "staged_predict_proba") if is_classifier else ("predict", "staged_predict")
+        whole, staged = (getattr(self.estimator, name) for name in names)
+        # scikit-learn keeps the trees after the best one; only the staged prediction can leave them out.
+        output = whole(matrix_NC) if self.trees == self.estimator.n_iter_ else next(islice(staged(matrix_NC), self.trees - 1, None))
+        return np.asarray(output[:, 1] if is_classifier else output)
+
+
+class Scikit(Library):
+    """HistGradientBoostingClassifier and HistGradientBoostingRegressor."""
+
+    def fit(self, learned: Labelled, judged: Labelled | None, options: TreeOptions, *, classifies: bool, seed: int) -> ScikitModel:
+        family = HistGradientBoostingClassifier if classifies else HistGradientBoostingRegressor
+        estimator = family(
+            learning_rate=options.learning_rate,
+            max_iter=options.trees,
+            max_leaf_nodes=options.leaves,
+            min_samples_leaf=options.rows_of_a_leaf,
+            l2_regularization=options.l2,
+            max_features=options.share_of(learned.matrix.shape[1]),
+            early_stopping=judged is not None,
+            n_iter_no_change=PATIENCE,
+            tol=0.0,
+            random_state=seed,
+        )
+        held_out = {} if judged is None else {"X_val": judged.matrix, "y_val": judged.label, "sample_weight_val": judged.weight}
+        estimator.fit(learned.matrix, learned.label, learned.weight, **held_out)
+        # Entry 0 of the scores is the loss before the first tree.
+        return ScikitModel(estimator, estimator.n_iter_ if judged is None else max(1, int(np.argmax(estimator.validation_score_))))
