@@ -52,7 +52,7 @@ def fit_and_score(
     require_labels(learned, pipeline.objective)
     train_means = label_means((day.labels(pipeline.objective) for day in train.each_day()), pipeline.objective)
 
-    baseline = LEARNED[kind](pipeline, console) if raw is None or kind != TRUTH else Truth(pipeline, console, raw)
+    baseline = LEARNED[kind](pipeline, console) if kind != TRUTH else Truth(pipeline, console, _given(raw))
     test_begins = pipeline.border_after(schema.VALIDATION)
     baseline.fit(learned, None if validation is None else replace(validation, known_before=test_begins))
     days = [] if validation is None else _predictions(baseline, validation, schema.VALIDATION, train_means)
@@ -62,6 +62,12 @@ def fit_and_score(
         days += _predictions(baseline, test, schema.TEST, train_means)
     table = pa.concat_tables(days)
     write_predictions(target, table, origin)
+
+
+def _given(raw: Path | None) -> Path:
+    if raw is None:
+        raise ValueError(f"{TRUTH}: found no folder of raw files, expected that of the simulated feed")
+    return raw
 
 
 def write_predictions(target: Path, table: pa.Table, origin: Origin) -> None:

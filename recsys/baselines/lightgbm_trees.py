@@ -1,7 +1,7 @@
 """Histogram gradient-boosted trees of LightGBM (Ke et al., NeurIPS 2017), an optional package."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,13 @@ from recsys.threads import most_threads
 
 
 def require_lightgbm() -> None:
-    """Raise ConfigError where LightGBM is not installed."""
-    if find_spec("lightgbm") is None:
-        raise ConfigError('evaluate.baselines: found "lightgbm", which is not installed. Fix: pip install lightgbm, or leave it out')
+    """Raise ConfigError where LightGBM cannot be imported: it is not installed, or a library of the system that it needs is not."""
+    try:
+        import_module("lightgbm")
+    except (ImportError, OSError) as error:
+        raise ConfigError(
+            f'evaluate.baselines: found "lightgbm", which cannot be imported ({error}). Fix: pip install lightgbm, or leave it out'
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,16 @@ class LightGBMModel(Model):
 
 
 class LightGBM(Library):
-    """Boosters of LightGBM. A matrix that several objectives learn from one after the other is cut into bins once."""
+    """Boosters of LightGBM. A matrix that several objectives learn from one after the other is cut into bins once.
+
+    A column without a missing value among the learned rows takes a missing one for 0; scikit-learn sends it where most rows went.
+    """
 
     def __init__(self) -> None:
         require_lightgbm()
         self._matrix: NDArray[np.float32] | None = None  # the last one
         self._bins_of_it: Any = None
-        self._is_weighted = False  # LightGBM keeps weights that were set once: None does not take them back
+        self._is_weighted = False  # LightGBM keeps weights that were set once: neither None nor ones take them back
 
     def fit(self, learned: Labelled, judged: Labelled | None, options: TreeOptions, *, classifies: bool, seed: int) -> LightGBMModel:
         import lightgbm
@@ -64,12 +71,12 @@ class LightGBM(Library):
     def _bins(self, learned: Labelled, parameters: dict[str, Any]) -> Any:
         import lightgbm
 
-        is_weighted = learned.weight is not None
+        is_weighted = learned.weight is not None and bool((learned.weight != 1).any())
         if self._matrix is not learned.matrix or self._is_weighted != is_weighted:
             self._matrix, self._is_weighted = learned.matrix, is_weighted
             self._bins_of_it = lightgbm.Dataset(learned.matrix, params=parameters, free_raw_data=False).construct()
         self._bins_of_it.set_label(learned.label)
-        self._bins_of_it.set_weight(learned.weight)
+        self._bins_of_it.set_weight(learned.weight if is_weighted else None)
         return self._bins_of_it
 
 

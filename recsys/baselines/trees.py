@@ -74,7 +74,7 @@ class Library(ABC):
 
     @abstractmethod
     def fit(self, learned: Labelled, judged: Labelled | None, options: TreeOptions, *, classifies: bool, seed: int) -> Model:
-        """Fit `options.trees` trees to `learned`; fewer where the loss on `judged` has stopped to fall for `PATIENCE` trees.
+        """Fit `options.trees` trees to `learned`; fewer where the loss on `judged` has not fallen for `PATIENCE` trees.
 
         `classifies` asks for the log loss of labels 0 and 1, otherwise squares. The same seed gives the same model on one machine.
         """

@@ -22,7 +22,7 @@ class Evaluate(Options):
     confidence: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
     baselines: tuple[Literal["popularity", "gbdt", "lightgbm", "single_task", "truth"], ...] = Field(
         default=("popularity", "gbdt"),
-        description="Baselines to compare with; gbdt: scikit-learn's trees; single_task: this model, sharing nothing; truth: the world's.",
+        description="Baselines to compare with; single_task: this model, sharing nothing; truth: what a simulated feed expects.",
     )
     against: tuple[str, ...] = Field(
         default=(),

@@ -13,6 +13,7 @@ _OUTCOMES = {
     "dismissed = 1": "dismissed",
 }
 _OPENED = "clicked = 1"
+_ONLY_OPENED = ("liked", "shared")
 _STARS, _ANSWERED = "survey", (None, "survey is not null")  # who answers is drawn by chance among those who opened the video
 
 
@@ -33,17 +34,24 @@ def known_truth(objective: Objective, objectives: Sequence[Objective]) -> KnownT
     if label == _STARS and observed in _ANSWERED and objective.given is None:
         return _after_click("stars")
     outcome = _OUTCOMES.get(label or "")
-    given = next((_plain(other.label) for other in objectives if other.name == objective.given), None)
-    if outcome is None or given not in (None, _OPENED):
+    if outcome is None:
         return None
+    if objective.given is not None:  # the label of both: only of what cannot happen without the click it is the label alone
+        given = next(_plain(other.label) for other in objectives if other.name == objective.given)
+        return _everywhere(outcome) if given == _OPENED and outcome in _ONLY_OPENED and observed is None else None
     if observed is None:
-        return KnownTruth(f"expected.{outcome}", f"expected.{outcome}|examined")
-    return _after_click(outcome) if observed == _OPENED and outcome != "clicked" and given is None else None
+        return _everywhere(outcome)
+    return _after_click(outcome) if observed == _OPENED and outcome != "clicked" else None
 
 
 def known_labels() -> str:
     """Return in words which labels are known."""
-    return f"{', '.join(_OUTCOMES)} (everywhere, or the last four observed where {_OPENED}), and {_STARS}"
+    everywhere = ", ".join(_OUTCOMES)
+    return f"{everywhere} (the last four also observed where {_OPENED}; likes and shares also given a click), and {_STARS}"
+
+
+def _everywhere(outcome: str) -> KnownTruth:
+    return KnownTruth(f"expected.{outcome}", f"expected.{outcome}|examined")
 
 
 def _after_click(outcome: str) -> KnownTruth:

@@ -12,14 +12,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from recsys import artifacts, evaluation, schema, walk
+from recsys.config import Pipeline
 from recsys.errors import ConfigError, RecsysError
 from recsys.experiments.variants import Variant
 from recsys.jobs import open_job
+from recsys.processes import Task, run_side_by_side
 from recsys.progress import Console
-from recsys.stages import Job, run_name
+from recsys.signals import deferred_interrupt
+from recsys.stages import STAGES, Job, require_libraries, run_name
 from recsys.workspace import PREDICTIONS
 
 TO_PREDICTIONS = ("train", "score", "calibrate")
+MOST_AT_ONCE = 8  # runs side by side: each process takes some 600 MB beside its net
 
 
 @dataclass(frozen=True)
@@ -54,21 +58,36 @@ def trained(runs: Sequence[Run], what: str, *, stages: Sequence[str] = TO_PREDIC
     First each way of making examples is checked against the source, and each way of encoding them is walked, by the first run that has it.
     The other runs of this call learn from the same days, whatever their seed, although the log of a simulated feed depends on the seed. An
     experiment in which each seed draws a world of its own makes a call for each seed. Every error says of which variant it is.
+
+    On a CPU with several threads the runs are trained side by side first. Each is walked again here, where all is fresh.
     """
     with runs[0].job.at_work():  # all in one pipeline's folder, and what one run has made the next one needs
+        if "baselines" in stages:
+            require_libraries(runs[0].job)
         for run in _first_of_each(runs, lambda job: job.examples):
             with _naming(f"{what} of {run.variant.name}"):
                 walk.check(run.job.pipeline)
         for run in _first_of_each(runs, lambda job: job.encoded):
             with _naming(f"{what} of {run.variant.name}"):
                 walk.run(run.job, until="encode")
+        _train_side_by_side(runs, what, stages)
         for place, run in enumerate(runs, start=1):
-            said = f"{what} {place} of {len(runs)}: {run.variant.name}, seed {run.seed}"
+            said = _said(what, place, runs)
             run.job.console.say(f"{said} ({run.job.run.name})")
-            with _naming(said), run.job.locked(run.job.run):
-                for stage in stages:
-                    walk.run_stage(run.job, stage)
+            with _naming(said):
+                _walk(run.job, stages)
             yield run
+
+
+def _said(what: str, place: int, runs: Sequence[Run]) -> str:
+    run = runs[place - 1]
+    return f"{what} {place} of {len(runs)}: {run.variant.name}, seed {run.seed}"
+
+
+def _walk(job: Job, stages: Sequence[str]) -> None:
+    with job.locked(job.run):
+        for stage in stages:
+            walk.run_stage(job, stage)
 
 
 def _first_of_each(runs: Sequence[Run], folder: Callable[[Job], Path]) -> Iterable[Run]:
@@ -86,6 +105,59 @@ def _naming(what: str) -> Iterator[None]:
         yield
     except RecsysError as error:
         raise type(error)(f"{what}: {error}") from error
+
+
+# --- Side by side -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _TrainRun(Task):
+    """The walk of one run through some stages."""
+
+    pipeline: Pipeline
+    workspace: Path
+    run_name: str
+    wait: bool
+    stages: tuple[str, ...]
+
+    def run(self, console: Console) -> None:
+        with _naming(self.name):
+            _walk(open_job(self.pipeline, self.workspace, run=self.run_name, wait=self.wait, console=console), self.stages)
+
+
+def _train_side_by_side(runs: Sequence[Run], what: str, stages: Sequence[str]) -> None:
+    """Train the runs that have no predictions yet, as many at once as there are threads, at most `MOST_AT_ONCE`.
+
+    The threads of a run depend on the number of all runs, so a run of an interrupted experiment goes on with as many as before.
+    """
+    todo = _with_own_models(runs)
+    if not todo or len(runs) < 2:
+        return
+    import torch  # not at the top: where all runs stand, it is not needed
+
+    from recsys.scoring.devices import decide
+
+    threads = torch.get_num_threads()
+    at_once = min(len(runs), threads, MOST_AT_ONCE)
+    if at_once < 2 or any(decide(run.job.pipeline.train).device.type != "cpu" for run in runs):
+        return
+    console = runs[0].job.console
+    console.say(f"{what}: {len(todo)} of {len(runs)} runs to train, {min(at_once, len(todo))} at once")
+    tasks = [_task(runs[place - 1].job, _said(what, place, runs), f"{place}: ", stages) for place in todo]
+    with deferred_interrupt() as interruption:
+        run_side_by_side(tasks, at_once, threads // at_once, interruption, console)
+
+
+def _with_own_models(runs: Sequence[Run]) -> list[int]:
+    """Return the places (1 = the first) of the runs without predictions, of those with one model the first: the others take its model."""
+    train = STAGES["train"]
+    found: dict[str, int] = {}
+    for place, run in enumerate(runs, start=1):
+        (part,) = train.parts(run.job, train.receives(run.job.pipeline))
+        found.setdefault(part.origin.fingerprint, place)
+    return [place for place in found.values() if not (runs[place - 1].job.run / PREDICTIONS).exists()]
+
+
+def _task(job: Job, name: str, title: str, stages: Sequence[str]) -> _TrainRun:
+    return _TrainRun(name, title, job.pipeline, job.folder.parent, job.run.name, job.wait, tuple(stages))
 
 
 # --- Judged together ----------------------------------------------------------------------------------------------

@@ -27,9 +27,14 @@ def shared_kinds(pipeline: Pipeline) -> tuple[str, ...]:
     return tuple(kind for kind in kinds_of(pipeline) if kind != SINGLE_TASK)
 
 
+def calibrated_kinds(pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the kinds that this stage makes and that are calibrated as the run is. The truth needs no map."""
+    return tuple(kind for kind in shared_kinds(pipeline) if kind != TRUTH) if pipeline.evaluate.calibrate != "none" else ()
+
+
 def require_libraries(job: Job) -> None:
-    """Raise ConfigError where a baseline that is still to be fitted needs a library that is not installed."""
-    if "lightgbm" in shared_kinds(job.pipeline) and not (raw_baseline_run(job, "lightgbm") / PREDICTIONS).exists():
+    """Raise ConfigError where a baseline that is asked for needs a library that cannot be imported."""
+    if "lightgbm" in shared_kinds(job.pipeline):
         from recsys.baselines.lightgbm_trees import require_lightgbm
 
         require_lightgbm()
@@ -61,8 +66,7 @@ def baseline_run(job: Job, kind: str) -> Path:
     """Return the run of a baseline, calibrated as the pipeline says."""
     if kind == SINGLE_TASK:
         return single_tasks(job).run
-    calibrate = job.pipeline.evaluate.calibrate
-    return _run(job, kind, *([] if calibrate == "none" else [calibrate]))
+    return _run(job, kind, *([job.pipeline.evaluate.calibrate] if kind in calibrated_kinds(job.pipeline) else []))
 
 
 def _run(job: Job, kind: str, *more: str) -> Path:
@@ -94,11 +98,17 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
     )
     parts = []
     for kind in shared_kinds(job.pipeline):
-        inputs = made_of | (contents([job.folder / RAW]) if kind == TRUTH else {})
+        inputs = made_of | (_truth(job) if kind == TRUTH else {})
         what = [BASELINES.version, BASELINES.counted(options, "objective.fusion_weight"), kind, _seen_by(kind, options), inputs]
         predicted = artifacts.fingerprint(what)
         parts.append(BASELINES.part(options, f"baseline {kind}", [raw_baseline_run(job, kind) / PREDICTIONS], {"predicted": predicted}))
     return parts
+
+
+def _truth(job: Job) -> dict[str, str]:
+    """Return what the truth is looked up in, and by which labels."""
+    labels = [[objective.name, objective.label, objective.observed, objective.given] for objective in job.pipeline.objective]
+    return contents([job.folder / RAW]) | {"labels": artifacts.fingerprint(labels)}
 
 
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
@@ -140,9 +150,11 @@ BASELINES = Stage(
     options=(
         *FUSED,
         *("seed", "split", "source.kind", "source.time", "train.refit"),
-        *("objective.label", "objective.observed"),  # what the truth is looked up by
     ),
-    free=("objective.group", "objective.position", "model.position"),  # they count for trees, by what follows the position
+    free=(
+        *("objective.group", "objective.position", "model.position"),  # they count for trees, by what follows the position
+        *("objective.label", "objective.observed"),  # they count for the truth, which is looked up by them
+    ),
     reads=lambda job: [job.examples, job.encoded, *([job.folder / RAW] if TRUTH in kinds_of(job.pipeline) else [])],
     writes=lambda job: [raw_baseline_run(job, kind) / PREDICTIONS for kind in kinds_of(job.pipeline)],
     parts=_parts,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from recsys import schema
 from recsys.config import Pipeline
-from recsys.stages.baselines import baseline_run, raw_baseline_run, shared_kinds
+from recsys.stages.baselines import baseline_run, calibrated_kinds, raw_baseline_run
 from recsys.stages.identity import claim, known_config
 from recsys.stages.score import FUSED, raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, timed
@@ -16,7 +16,7 @@ def _sources(job: Job) -> dict[Path, Path]:
     """Return run → the predictions that it is calibrated from; nothing where no calibration is asked for."""
     if job.pipeline.evaluate.calibrate == "none":
         return {}
-    of_baselines = {baseline_run(job, kind): raw_baseline_run(job, kind) / PREDICTIONS for kind in shared_kinds(job.pipeline)}
+    of_baselines = {baseline_run(job, kind): raw_baseline_run(job, kind) / PREDICTIONS for kind in calibrated_kinds(job.pipeline)}
     return {job.run: raw_predictions(job.run, job.pipeline)} | of_baselines
 
 

@@ -24,7 +24,14 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
     """Return one part. Raw files are no artifacts: their names, sizes and times of change count. Of a simulated source the seed counts."""
     from recsys import sources
 
-    return [INGEST.part(options, "ingest", _made(job), {"raw": artifacts.fingerprint(sources.raw_states(options))})]
+    writes = [*_made(job), *_absent_truth(job)]
+    return [INGEST.part(options, "ingest", writes, {"raw": artifacts.fingerprint(sources.raw_states(options))})]
+
+
+def _absent_truth(job: Job) -> list[Path]:
+    """Return the simulated raw files where they are gone and the baseline "truth" reads them. Nothing else needs them once events stand."""
+    needed = "truth" in job.pipeline.evaluate.baselines and artifacts.manifest(job.folder / RAW) is None
+    return [job.folder / RAW] if needed else []
 
 
 def _make(job: Job, options: Pipeline, parts: Sequence[Part]) -> None:

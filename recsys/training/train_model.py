@@ -25,11 +25,11 @@ from recsys.scoring.member import empty_member, seed_of
 from recsys.scoring.model_folder import read_model
 from recsys.signals import Interruption, deferred_interrupt
 from recsys.training.checkpoint import Checkpoints, Saved
+from recsys.training.ensemble import fit_side_by_side, members_at_once
 from recsys.training.journal import kept_of
 from recsys.training.known import late_labels, require_known, to_learn
 from recsys.training.members import MODEL_OPTIONS, finished, fit_member, journal_of, of_another_version
 from recsys.training.pace import doubts
-from recsys.training.side_by_side import fit_side_by_side, members_at_once
 from recsys.training.work import Training, batch_of_one, open_training
 from recsys.workspace import CHECKPOINT, ENCODER, JOURNAL, MODEL, days_of
 

@@ -77,7 +77,10 @@ def test_it_is_the_mean_of_what_happens_and_ranks_it(raw: Path, pipeline: Pipeli
     happened = log.loc[pd.MultiIndex.from_frame(rows.read(["request_id", "item_id"]).to_pandas())]
     expected = dict(zip(LOGGED, Truth(pipeline, Console(quiet=True), raw).predict(rows).T, strict=True))
     opened = (happened["clicked"] == 1).to_numpy()
-    for name, column, among in (("click", "clicked", opened | True), ("like", "liked", opened), ("share", "shared", opened | True)):
+    everywhere = np.ones_like(opened)
+    outcomes = {"click": "clicked", "watch": "watch_seconds", "like": "liked", "share": "shared", "dismissal": "dismissed"}
+    for name, column in outcomes.items():
+        among = opened if name == "like" else everywhere
         label = happened[column].to_numpy()[among]
         half = 4 * np.sqrt(label.var() / len(label))
         assert label.mean() == pytest.approx(expected[name][among].mean(), abs=half)
@@ -109,13 +112,18 @@ def _asked(pipeline: Pipeline, **changes: object) -> Pipeline:
         {"name": "click", "label": "clicked = 1", "observed": "clicked = 1"},
         {"name": "like", "label": "liked = 1", "observed": "watch_seconds > 30"},
         {"name": "survey", "kind": "regression", "label": "survey", "observed": "clicked = 1"},
+        {
+            "name": "dismissal",
+            "label": "dismissed = 1",
+            "given": "click",
+        },  # a dismissal needs no click: the label of both is another
     ],
 )
 def test_a_label_that_the_feed_does_not_know_is_refused(pipeline: Pipeline, objective: dict[str, object]) -> None:
     with pytest.raises(
         ValueError, match=rf'found "truth" with the labels of {objective["name"]}, .*expected some of clicked = 1.*Fix: leave'
     ):
-        _asked(pipeline, objective=[objective])
+        _asked(pipeline, objective=[objective, *([OBJECTIVES[0]] if "given" in objective else [])])
 
 
 def test_another_source_knows_no_truth(pipeline: Pipeline) -> None:

@@ -80,7 +80,7 @@ def journal_of(losses: dict[str, list[float]]) -> Journal:
 def test_a_run_without_another_one_is_told_to_compare() -> None:
     found = steps(TWO, scored(TWO, noise=0.3), {})
     assert found["Compare it with something"].in_toml == '[evaluate] baselines = ["popularity", "gbdt"]'
-    assert "Compare it with something" not in steps(TWO, scored(TWO, noise=0.3), {"gbdt-2b": scored(TWO, noise=2.0)})
+    assert "Compare it with something" not in steps(TWO, scored(TWO, noise=0.3), {"gbdt-2b2b2b": scored(TWO, noise=2.0)})
 
 
 def test_complements_and_equal_labels_are_noticed() -> None:
@@ -107,34 +107,34 @@ def test_an_objective_that_was_best_last_asks_for_more_passes() -> None:
 
 def test_trees_that_are_ahead_ask_for_more_training_in_time_order_alone() -> None:
     better, worse = scored(TWO, noise=0.1), scored(TWO, noise=3.0)
-    found = steps(TWO, worse, {"gbdt-2b": better})
+    found = steps(TWO, worse, {"gbdt-2b2b2b": better})
     assert "find a better order for click." in found["Try more training"].why
-    assert "Try more training" not in steps(TWO, better, {"gbdt-2b": worse})
+    assert "Try more training" not in steps(TWO, better, {"gbdt-2b2b2b": worse})
     assert "Try more training" not in steps(TWO, worse, {"other-2b": better})
     shuffled = pipeline_of({"name": "click"}, {"name": "like"}, train={"order": "shuffled"})
-    assert "Try more training" not in steps(shuffled, scored(shuffled, noise=3.0), {"gbdt-2b": scored(shuffled, noise=0.1)})
+    assert "Try more training" not in steps(shuffled, scored(shuffled, noise=3.0), {"gbdt-2b2b2b": scored(shuffled, noise=0.1)})
 
 
 def test_what_is_worse_than_popularity_comes_before_what_is_worse_than_trees() -> None:
     better, worse = scored(TWO, noise=0.1), scored(TWO, noise=3.0)
-    found = list(steps(TWO, worse, {"popularity-1a": better, "gbdt-2b": better}))
+    found = list(steps(TWO, worse, {"popularity-1a1a1a": better, "gbdt-2b2b2b": better}))
     assert found.index("Mend what is worse than popularity") < found.index("Try more training")
-    step = steps(TWO, worse, {"popularity-1a": better})["Mend what is worse than popularity"]
+    step = steps(TWO, worse, {"popularity-1a1a1a": better})["Mend what is worse than popularity"]
     assert "click (auc -" in step.why
     assert "like" not in step.why
-    assert "Mend what is worse than popularity" not in steps(TWO, better, {"popularity-1a": worse, "gbdt-2b": better})
+    assert "Mend what is worse than popularity" not in steps(TWO, better, {"popularity-1a1a1a": worse, "gbdt-2b2b2b": better})
 
 
 def test_wide_intervals_and_missing_ones_are_too_little_data() -> None:
-    looked = seen(TWO, scored(TWO, noise=0.5, users=40), {"gbdt-2b": scored(TWO, noise=2.0, users=40, seed=2)})
+    looked = seen(TWO, scored(TWO, noise=0.5, users=40), {"gbdt-2b2b2b": scored(TWO, noise=2.0, users=40, seed=2)})
     verdicts = {line.objective: {cell.verdict for cell in line.differences} for line in looked.main.lines}
     assert verdicts == {"click": {"better"}, "like": {"unclear"}}
     (few,) = [step for step in next_steps(looked) if step.what == "Too little data for some objectives"]
     assert "(like)" in few.why
     assert "click" not in few.why  # wide too, but clear
-    none = steps(TWO, scored(TWO, noise=0.5, users=3), {"gbdt-2b": scored(TWO, noise=2.0, users=3)})
+    none = steps(TWO, scored(TWO, noise=0.5, users=3), {"gbdt-2b2b2b": scored(TWO, noise=2.0, users=3)})
     assert "too few users (3)" in none["Too little data for click, like"].why
-    many = seen(TWO, scored(TWO, noise=0.5, users=3000), {"gbdt-2b": scored(TWO, noise=0.5, users=3000, seed=2)})
+    many = seen(TWO, scored(TWO, noise=0.5, users=3000), {"gbdt-2b2b2b": scored(TWO, noise=0.5, users=3000, seed=2)})
     halves = [cell.high - cell.low for line in many.main.lines for cell in line.differences]
     assert all(0 < half < 0.04 for half in halves)
     assert not any(step.what.startswith("Too little data") for step in next_steps(many))
@@ -184,7 +184,7 @@ def test_predictions_that_are_wrong_on_average_ask_for_calibration() -> None:
 
 def test_the_box_names_three_runs_and_the_clearest_numbers() -> None:
     mine = scored(TWO, noise=0.1)
-    others = {name: scored(TWO, noise=1.0 + n, seed=n) for n, name in enumerate(("popularity-1a", "gbdt-2b", "run0-3c", "run1-4d"))}
+    others = {name: scored(TWO, noise=1.0 + n, seed=n) for n, name in enumerate(("popularity-1a1a1a", "gbdt-2b2b2b", "run0-3c", "run1-4d"))}
     looked = seen(TWO, mine, others)
     box = summary("mine-1a", looked.table, TWO, mine, looked.scores, None)
     assert [comparison.other for comparison in box.comparisons] == ["run0", "run1", "popularity"]  # those that somebody named first

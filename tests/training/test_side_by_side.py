@@ -17,11 +17,12 @@ import torch
 
 from recsys.config import Pipeline
 from recsys.errors import ConfigError, RecsysError
+from recsys.processes import side_by_side
 from recsys.progress import Advance
 from recsys.scoring.devices import Compute
-from recsys.training import side_by_side, train_model
+from recsys.training import ensemble, train_model
+from recsys.training.ensemble import WORTH, members_at_once
 from recsys.training.pace import pace_of
-from recsys.training.side_by_side import WORTH, members_at_once
 from recsys.training.work import Training, open_training
 
 from .conftest import Said, Toy, pipeline_of, run_train
@@ -70,7 +71,7 @@ def processes(of: int) -> list[int]:
 
 def is_fitting(number: int) -> bool:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return b"member_process" in Path(f"/proc/{number}/cmdline").read_bytes()
+        return b"processes.worker" in Path(f"/proc/{number}/cmdline").read_bytes()
     return False
 
 
@@ -227,13 +228,13 @@ def training(toy: Toy) -> Training:
 def test_as_many_as_there_are_threads_where_it_pays(
     training: Training, monkeypatch: pytest.MonkeyPatch, rows: int, threads: int, device: str, expected: int
 ) -> None:
-    monkeypatch.setattr(side_by_side.torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(ensemble.torch, "get_num_threads", lambda: threads)
     pace = replace(pace_of(training.pipeline.train, rows), day_passes=1)
     assert members_at_once(replace(training, pace=pace, compute=Compute(torch.device(device), "fp32"))) == expected
 
 
 def test_passes_count(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(side_by_side.torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(ensemble.torch, "get_num_threads", lambda: 2)
     found: dict[Any, int] = {}
     for order in ("time", "shuffled"):
         pipeline = training.pipeline.model_copy(update={"train": training.pipeline.train.model_copy(update={"order": order})})

@@ -23,7 +23,7 @@ WIDE = 0.02  # half of an interval of a difference in AUC or XAUC: below this, m
 ENOUGH, MANY = 100, 1000  # rows or positives for a claim about labels, and for an isotonic map
 NAMED = 3  # objectives that a step names
 OFF = 0.1  # Σp/Σy further than this from 1 changes the weight of a prediction in the fused score
-TREES, POPULARITY, TRUTH = "gbdt", "popularity", "truth"
+TREES, POPULARITY, TRUTH = ("gbdt", "lightgbm"), "popularity", "truth"
 PIPELINE = "PIPELINE.toml"
 
 
@@ -109,11 +109,12 @@ def _still_learning(seen: Seen) -> Iterator[Step]:
 
 def _trees_ahead(seen: Seen) -> Iterator[Step]:
     """Find where trees order better on the same examples, in time order, where no pass says whether more would help."""
-    place = seen.main.place_of(TREES)
+    places = [place for kind in TREES if (place := seen.main.place_of(kind)) is not None]
     train = seen.pipeline.train
-    if place is None or train.order != "time" or schema.VALIDATION not in seen.pipeline.split.parts():
+    if not places or train.order != "time" or schema.VALIDATION not in seen.pipeline.split.parts():
         return
-    lines = [line for line in seen.main.lines if line.scope != VALUES and line.differences[place].verdict == WORSE]
+    orders = [line for line in seen.main.lines if line.scope != VALUES]
+    lines = [line for line in orders if any(line.differences[place].verdict == WORSE for place in places)]
     if behind := list(dict.fromkeys(line.objective for line in lines)):
         passes = _passes(seen.journal)
         over = f"train.day_passes={passes},{2 * passes}"

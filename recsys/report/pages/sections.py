@@ -28,8 +28,8 @@ def metrics(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
         " a list as it was shown, which of its items the user will (gauc_list, xgauc_list; gauc, xgauc within users where too few lists can"
         " tell). A ranker is for the second one. Beside each number stands the paired difference to each baseline, which learned from the"
         " same examples, and to each run that evaluate.against names, on the same impressions. The baseline single_task shows what sharing"
-        " gives, and truth, of a simulated feed alone, what no ranker can be expected to beat. Intervals resample users; another seed, or"
-        " other days, can change more than they show."
+        " gives, and truth, of a simulated feed alone, what no ranker can be expected to beat by AUC or squared error. Intervals resample"
+        " users; another seed, or other days, can change more than they show."
     )
     if judged := int(shown["verdict"].notna().sum() + falls(table[table["split"] == split])["verdict"].notna().sum()):
         about += (

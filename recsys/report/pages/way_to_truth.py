@@ -1,32 +1,39 @@
 """How far a run has come from popularity to the truth of a simulated feed, in words."""
 
-from recsys import schema
+from collections.abc import Callable
+
 from recsys.report.pages.next_steps import POPULARITY, TRUTH
 from recsys.report.tables.cells import Grid, Line
-from recsys.report.tables.frame import ALL_IMPRESSIONS
+
+# Metrics by which no ranker can be expected to beat the truth, and the scale on which their way is a straight line. XAUC is none of them:
+# an expected value is not the best order of pairs where many labels are 0 (docs/world.md).
+_SCALES: dict[str, Callable[[float], float]] = {"auc": lambda value: value, "rmse": lambda value: value * value}
 
 
 def way_to_truth(main: Grid) -> list[str]:
-    """Return a sentence with the share of the way per objective, by its metric over all impressions. Nothing without both baselines.
+    """Return a sentence with the share of the way per objective, by AUC or by the squared error. Nothing without both baselines.
 
-    With v the run's number, the share is (v − popularity) / (truth − popularity). An objective is left out where the truth's number is no
-    better than popularity's: with few positives that happens by chance. The interval is that of v − popularity; the way counts as known.
+    With v the run's number, the share is (v − popularity) / (truth − popularity). An objective is left out where the way is shorter than
+    half of the interval of v − popularity: it may be noise. The interval is that of v − popularity; the way counts as known.
     """
     popularity, truth = main.place_of(POPULARITY), main.place_of(TRUTH)
     if popularity is None or truth is None:
         return []
-    shares = [_share(line, popularity, truth) for line in main.lines if line.scope == ALL_IMPRESSIONS]
+    shares = [_share(line, _SCALES[line.metric], popularity, truth) for line in main.lines if line.metric in _SCALES]
     said = ", ".join(share for share in shares if share is not None)
-    return [f"Of the way from popularity to the truth this run has gone, over all impressions: {said}."] if said else []
+    return [f"Of the way from popularity to the truth this run has gone, by AUC or squared error: {said}."] if said else []
 
 
-def _share(line: Line, popularity: int, truth: int) -> str | None:
-    gained, missing = line.differences[popularity], line.differences[truth]
-    if gained.value is None or missing.value is None:
+def _share(line: Line, scale: Callable[[float], float], popularity: int, truth: int) -> str | None:
+    value, gained, missing = line.value.value, line.differences[popularity], line.differences[truth]
+    if value is None or gained.value is None or missing.value is None:
         return None
-    way = gained.value - missing.value
-    if way == 0 or (way > 0) != (line.better == schema.HIGHER):
+    start, end = value - gained.value, value - missing.value
+    way = scale(end) - scale(start)
+    steps = [(scale(start + step) - scale(start)) for step in (gained.value, gained.low, gained.high) if step is not None]
+    forward = (end - start) * (1 if line.better == "higher" else -1) > 0
+    if not forward or (len(steps) == 3 and abs(way) < abs(steps[2] - steps[1]) / 2):
         return None
-    ends = sorted(end / way for end in (gained.low, gained.high) if end is not None)
-    interval = f" [{', '.join(f'{end:.0%}' for end in ends)}]" if ends else ""
-    return f"{line.objective} {gained.value / way:.0%}{interval}"
+    share, *ends = (step / way for step in steps)
+    interval = f" [{', '.join(f'{each:.0%}' for each in sorted(ends))}]" if ends else ""
+    return f"{line.objective} {share:.0%}{interval}"

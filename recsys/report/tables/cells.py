@@ -1,5 +1,6 @@
 """The contents of tables: numbers with their intervals as text, the same in the terminal and on the page."""
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log10
@@ -104,7 +105,7 @@ class Grid:
 
     def place_of(self, baseline: str) -> int | None:
         """Return the place of a baseline among the runs compared with; None where it is not among them."""
-        return next((place for place, other in enumerate(self.others) if other.partition("-")[0] == baseline), None)
+        return next((place for place, other in enumerate(self.others) if re.fullmatch(rf"{baseline}-[0-9a-f]{{6,}}", other)), None)
 
 
 @dataclass(frozen=True)

@@ -1,41 +1,39 @@
-"""A process that fits members for another one, and what goes through the channel between the two (`side_by_side.py`)."""
+"""A process that works for another one, and what goes through the channel between the two (`side_by_side.py`)."""
 
 import contextlib
 import os
 import pickle
 import queue
+import signal
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from recsys.config import Pipeline
 from recsys.errors import EXIT_INTERRUPTED
-from recsys.progress import Advance
-from recsys.scoring.devices import decide, settled
-from recsys.signals import deferred_interrupt
+from recsys.progress import Advance, Console
+from recsys.signals import interrupt_on_sigterm
 from recsys.threads import bound_threads
-from recsys.training.checkpoint import Checkpoints
-from recsys.training.members import fit_member
-from recsys.training.work import open_training
 
 PAUSE = 0.2  # seconds between two looks at Ctrl-C, and between two reports of progress
-STOP, END = "stop", "end"  # orders beside a member's index: save and stop; end at once
+STOP, END = "stop", "end"  # orders beside tasks: act as at Ctrl-C; end at once
 
 
 # --- What goes through the channel --------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Task:
-    """What a process needs to know before its first member."""
+class Task(ABC):
+    """Work for a process. It can be pickled. `name` says what it is in messages; `title` stands before all that it says."""
 
-    pipeline: Pipeline
-    encoded: Path
-    checkpoints: Checkpoints
-    threads: int
+    name: str
+    title: str
+
+    @abstractmethod
+    def run(self, console: Console) -> None:
+        """Do the work, in the main thread of a process. Ctrl-C may interrupt it; the same task then goes on from what is done."""
 
 
 @dataclass(frozen=True)
@@ -62,25 +60,22 @@ class BarClosed:
 
 @dataclass(frozen=True)
 class Ended:
-    """The end of a member: it is done where there is no error."""
+    """The end of a task: it is done where there is no error."""
 
     error: BaseException | None = None
 
 
 # --- The process --------------------------------------------------------------------------------------------------
 def serve(descriptor: int) -> None:
-    """Fit the members that the channel of this number names, one after the other, until it says to end."""
+    """Do the tasks that come through the channel of this number, one after the other, until it says to end."""
     channel: Connection[Any, Any] = Connection(descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in all that a shell starts in the background
+    interrupt_on_sigterm()
     try:
-        task: Task = channel.recv()
-        orders = _Orders(channel)
-        bound_threads(task.threads)
-        compute, training = decide(task.pipeline.train), None
-        with settled(compute, deterministic=task.pipeline.train.deterministic), deferred_interrupt() as interruption:
-            for member in orders.members():
-                training = training or open_training(task.pipeline, task.encoded, compute)
-                fit_member(training, task.checkpoints, member, lambda: orders.stopped or interruption.requested, _Told(channel))
-                channel.send(Ended())
+        bound_threads(channel.recv())
+        for task in _Orders(channel).tasks():
+            task.run(_Told(channel, task.title))
+            channel.send(Ended())
     except BaseException as error:
         channel.send(Ended(_sendable(error)))
 
@@ -89,16 +84,14 @@ class _Orders:
     """What the first process orders. A thread listens. It ends this process where it is told to, or where the first one is gone."""
 
     def __init__(self, channel: "Connection[Any, Any]") -> None:
-        self.stopped = False
         self._channel = channel
-        self._members: queue.Queue[int | str] = queue.Queue()
+        self._tasks: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def members(self) -> Iterator[int]:
-        """Yield the members to fit as they are ordered. Raise KeyboardInterrupt once the first process says to stop."""
-        while isinstance(order := self._members.get(), int) and not self.stopped:
-            yield order
-        raise KeyboardInterrupt
+    def tasks(self) -> Iterator[Task]:
+        """Yield the tasks as they are ordered."""
+        while True:
+            yield pickle.loads(self._tasks.get())  # in this thread, because it imports what the task needs
 
     def _listen(self) -> None:
         while True:
@@ -108,22 +101,26 @@ class _Orders:
                 order = END
             if order == END:
                 os._exit(EXIT_INTERRUPTED)
-            self.stopped = self.stopped or order == STOP
-            self._members.put(order)
+            if order == STOP:
+                os.kill(os.getpid(), signal.SIGINT)
+            else:
+                self._tasks.put(order)
 
 
-class _Told:
-    """Messages that the first process shows. Steps are told a few times per second, not one by one."""
+class _Told(Console):
+    """A console whose messages the first process shows. Steps are told a few times per second, not one by one."""
 
-    def __init__(self, channel: "Connection[Any, Any]") -> None:
+    def __init__(self, channel: "Connection[Any, Any]", title: str) -> None:
+        super().__init__(quiet=True)
         self._channel = channel
+        self._title = title
 
     def say(self, text: str) -> None:
-        self._channel.send(Said(text))
+        self._channel.send(Said(self._title + text))
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int) -> Iterator[Advance]:
-        self._channel.send(BarOpened(what, total))
+        self._channel.send(BarOpened(self._title + what, total))
         told, untold = time.monotonic(), 0
 
         def advance(steps: int = 1, note: str = "") -> None:
