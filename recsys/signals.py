@@ -7,12 +7,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+_asked_to_stop = threading.Event()
+_deferring: list["Interruption"] = []  # the blocks of `deferred_interrupt` that the main thread is in
+
 
 @dataclass
 class Interruption:
-    """A request to stop: `requested` is True once a signal came. A second signal acts at once, and the last checkpoint stands."""
+    """A request to stop: `requested` is true once a signal came. A second signal acts at once, and the last checkpoint stands."""
 
-    requested: bool = False
+    came: bool = False
+
+    @property
+    def requested(self) -> bool:
+        return self.came or _asked_to_stop.is_set()
+
+
+def ask_to_stop() -> None:
+    """Ask this process from another thread to stop, as Ctrl-C does; where Ctrl-C came already, it is no second one."""
+    _asked_to_stop.set()
+    if not _deferring:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def is_asked_to_stop() -> bool:
+    """Return whether `ask_to_stop` was called."""
+    return _asked_to_stop.is_set()
 
 
 @contextlib.contextmanager
@@ -28,7 +47,7 @@ def deferred_interrupt() -> Iterator[Interruption]:
         return
 
     def request(number: int, frame: FrameType | None) -> None:
-        interruption.requested = True
+        interruption.came = True
         restore()
 
     def restore() -> None:
@@ -36,12 +55,14 @@ def deferred_interrupt() -> Iterator[Interruption]:
             signal.signal(one, handler)
 
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    _deferring.append(interruption)
     for one in before:
         signal.signal(one, request)
     try:
         yield interruption
     finally:
         restore()
+        _deferring.remove(interruption)
     if interruption.requested:
         raise KeyboardInterrupt
 

@@ -44,13 +44,14 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="PNG of the share of the way from popularity to the truth")
     parser.add_argument("--users", type=int, nargs="+", default=[1_250, 4_000, 12_500])
     parser.add_argument("--worlds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another value for a key of the pipeline")
     arguments = parser.parse_args()
     rows: Rows = pd.read_csv(arguments.out).to_dict("records") if arguments.out.exists() else []
     done = {(row["users"], row["seed"]) for row in rows}
     for users in arguments.users:
         for seed in range(FIRST_SEED, FIRST_SEED + arguments.worlds):
             if (users, seed) not in done:
-                rows += one_world(users, seed)
+                rows += one_world(users, seed, arguments.set)
                 pd.DataFrame(rows).to_csv(arguments.out, index=False, float_format="%.5f")
     table = pd.DataFrame(rows)
     table = table[table["users"].isin(arguments.users)]

@@ -58,12 +58,12 @@ def run_sweep(
     judged = _judged(variants, judge)
     runs = open_runs(variants, seeds_from(variants, seeds), workspace, console, wait=wait)
     console.say(f"sweep: {len(runs)} runs, {len(choices)} points with {seeds} seed{'s' * (seeds > 1)} each")
-    for run in trained(runs, "sweep"):
-        if run is runs[0]:  # raises where these days cannot be judged, before hours of training and not after
-            ends = evaluation.anchors(run.predictions(), base.objective, judged, split=split)
+    ends: list[evaluation.Ends] = []
+    # It raises where these days cannot be judged: before hours of training, and not after.
+    list(trained(runs, "sweep", look=lambda run: ends.append(evaluation.anchors(run.predictions(), base.objective, judged, split=split))))
     console.say(f"sweep: judging {len(runs)} runs on {split} days")
     found = _found(runs, judged, _parts(base, split), asked=bool(judge.metrics))
-    return _write(runs, found, _ends_of(judged, ends), choices, console)
+    return _write(runs, found, _ends_of(judged, ends[0]), choices, console)
 
 
 def _judged(variants: Sequence[Variant], judge: Judge) -> tuple[evaluation.Judged, ...]:

@@ -52,8 +52,12 @@ def open_runs(variants: Sequence[Variant], seeds: Sequence[int], workspace: Path
     return runs
 
 
-def trained(runs: Sequence[Run], what: str, *, stages: Sequence[str] = TO_PREDICTIONS) -> Iterator[Run]:
+def trained(
+    runs: Sequence[Run], what: str, *, stages: Sequence[str] = TO_PREDICTIONS, look: Callable[[Run], None] = lambda run: None
+) -> Iterator[Run]:
     """Yield each run once these stages of it stand. `what` is the experiment's name on the console.
+
+    `look` is called with the first run as soon as it stands, so that what it raises comes before the others are trained.
 
     First each way of making examples is checked against the source, and each way of encoding them is walked, by the first run that has it.
     The other runs of this call learn from the same days, whatever their seed, although the log of a simulated feed depends on the seed. An
@@ -70,12 +74,14 @@ def trained(runs: Sequence[Run], what: str, *, stages: Sequence[str] = TO_PREDIC
         for run in _first_of_each(runs, lambda job: job.encoded):
             with _naming(f"{what} of {run.variant.name}"):
                 walk.run(run.job, until="encode")
-        _train_side_by_side(runs, what, stages)
+        has_looked = _train_side_by_side(runs, what, stages, look)
         for place, run in enumerate(runs, start=1):
             said = _said(what, place, runs)
             run.job.console.say(f"{said} ({run.job.run.name})")
             with _naming(said):
                 _walk(run.job, stages)
+            if place == 1 and not has_looked:
+                look(run)
             yield run
 
 
@@ -123,14 +129,14 @@ class _TrainRun(Task):
             _walk(open_job(self.pipeline, self.workspace, run=self.run_name, wait=self.wait, console=console), self.stages)
 
 
-def _train_side_by_side(runs: Sequence[Run], what: str, stages: Sequence[str]) -> None:
-    """Train the runs that have no predictions yet, as many at once as there are threads, at most `MOST_AT_ONCE`.
+def _train_side_by_side(runs: Sequence[Run], what: str, stages: Sequence[str], look: Callable[[Run], None]) -> bool:
+    """Train the runs that do not stand yet, as many at once as there are threads, at most `MOST_AT_ONCE`. Return whether `look` was called.
 
-    The threads of a run depend on the number of all runs, so a run of an interrupted experiment goes on with as many as before.
+    The first run goes alone where it is among them, because `look` may raise what makes the others vain. The threads of a run depend on the
+    number of all runs, so a run of an interrupted experiment goes on with as many as before.
     """
-    todo = _with_own_models(runs)
-    if not todo or len(runs) < 2:
-        return
+    if len(runs) < 2 or not (todo := _to_train(runs, stages)):
+        return False
     import torch  # not at the top: where all runs stand, it is not needed
 
     from recsys.scoring.devices import decide
@@ -138,22 +144,35 @@ def _train_side_by_side(runs: Sequence[Run], what: str, stages: Sequence[str]) -
     threads = torch.get_num_threads()
     at_once = min(len(runs), threads, MOST_AT_ONCE)
     if at_once < 2 or any(decide(run.job.pipeline.train).device.type != "cpu" for run in runs):
-        return
+        return False
     console = runs[0].job.console
     console.say(f"{what}: {len(todo)} of {len(runs)} runs to train, {min(at_once, len(todo))} at once")
     tasks = [_task(runs[place - 1].job, _said(what, place, runs), f"{place}: ", stages) for place in todo]
+    is_first = todo[0] == 1
     with deferred_interrupt() as interruption:
+        if is_first:
+            run_side_by_side([tasks.pop(0)], 1, threads // at_once, interruption, console)
+            look(runs[0])
         run_side_by_side(tasks, at_once, threads // at_once, interruption, console)
+    return is_first
 
 
-def _with_own_models(runs: Sequence[Run]) -> list[int]:
-    """Return the places (1 = the first) of the runs without predictions, of those with one model the first: the others take its model."""
-    train = STAGES["train"]
-    found: dict[str, int] = {}
+def _to_train(runs: Sequence[Run], stages: Sequence[str]) -> list[int]:
+    """Return the places (1 = the first) of the runs that do not stand, of those with one model the first: the others take its model.
+
+    A run that needs another one of them (`train.init_from`) is left out, because that one does not stand yet.
+    """
+    train, found = STAGES["train"], dict[str, int]()
+    stand = set()
     for place, run in enumerate(runs, start=1):
-        (part,) = train.parts(run.job, train.receives(run.job.pipeline))
+        try:
+            (part,) = train.parts(run.job, train.receives(run.job.pipeline))
+        except ConfigError:  # raised again, with the run's name, when its turn comes
+            continue
         found.setdefault(part.origin.fingerprint, place)
-    return [place for place in found.values() if not (runs[place - 1].job.run / PREDICTIONS).exists()]
+        if part.is_fresh and ("score" not in stages or (run.job.run / PREDICTIONS).exists()):
+            stand.add(place)
+    return [place for place in found.values() if place not in stand]
 
 
 def _task(job: Job, name: str, title: str, stages: Sequence[str]) -> _TrainRun:

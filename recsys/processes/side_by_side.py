@@ -30,7 +30,7 @@ _ASKED = (signal.SIGTERM, signal.SIGINT)
 def run_side_by_side(tasks: Sequence[Task], at_once: int, threads: int, interruption: Interruption, console: Console) -> None:
     """Do the tasks, `at_once` at a time, each with so many threads. When one fails or is interrupted, the others stop too.
 
-    Raise KeyboardInterrupt after Ctrl-C, and otherwise the error of the first task that failed: RecsysError where its process died.
+    Raise KeyboardInterrupt after Ctrl-C, and otherwise the first error that came: RecsysError where its process died.
     """
     left, errors = list(enumerate(tasks)), dict[int, BaseException]()
     with contextlib.ExitStack() as stack:
@@ -48,9 +48,9 @@ def run_side_by_side(tasks: Sequence[Task], at_once: int, threads: int, interrup
                 left.clear()
                 for worker in busy:
                     worker.stop()
-    failed = [place for place, error in sorted(errors.items()) if not isinstance(error, KeyboardInterrupt)]
+    failed = [error for error in errors.values() if not isinstance(error, KeyboardInterrupt)]
     if failed and not interruption.requested:
-        raise errors[failed[0]]
+        raise failed[0]  # later ones may come of stopping
     if errors or interruption.requested:
         raise KeyboardInterrupt
 
@@ -67,7 +67,8 @@ class _Worker:
         self._process = process
         self._bars = bars
         self._console = console
-        self._advance: Advance = _ignore
+        self._advance: dict[int, Advance] = {}  # of each open bar
+        self._close: dict[int, contextlib.ExitStack] = {}
         self._told: set[str] = set()  # of orders that are given once
 
     def begin(self, place: int, task: Task) -> None:
@@ -92,12 +93,13 @@ class _Worker:
         match message:
             case Said(text):
                 self._console.say(text)
-            case BarOpened(what, total):
-                self._advance = self._bars.enter_context(self._console.bar(what, total))
-            case Advanced(steps, note):
-                self._advance(steps, note)
-            case BarClosed():
-                self._bars.close()
+            case BarOpened(bar, what, total):
+                self._close[bar] = self._bars.enter_context(contextlib.ExitStack())
+                self._advance[bar] = self._close[bar].enter_context(self._console.bar(what, total))
+            case Advanced(bar, steps, note):
+                self._advance[bar](steps, note)
+            case BarClosed(bar):
+                self._close[bar].close()
             case Ended(error):
                 self._bars.__exit__(None if error is None else type(error), error, None)
                 self.task = None
@@ -132,8 +134,9 @@ def _started(threads: int, console: Console) -> Iterator[_Worker]:
     path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
     with ours, contextlib.ExitStack() as bars:
         with theirs:
+            start = _START.format(descriptor=theirs.fileno())
             process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START.format(descriptor=theirs.fileno())],  # -P: no folder beside those of sys.path
+                [sys.executable, "-P", "-c", start, *sys.argv],  # -P: no folder beside those of sys.path
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -156,7 +159,3 @@ def _wait(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _ignore(steps: int = 1, note: str = "") -> None:
-    pass

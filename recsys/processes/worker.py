@@ -5,6 +5,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -16,7 +17,7 @@ from typing import Any
 
 from recsys.errors import EXIT_INTERRUPTED
 from recsys.progress import Advance, Console
-from recsys.signals import interrupt_on_sigterm
+from recsys.signals import ask_to_stop, interrupt_on_sigterm, is_asked_to_stop
 from recsys.threads import bound_threads
 
 PAUSE = 0.2  # seconds between two looks at Ctrl-C, and between two reports of progress
@@ -43,19 +44,21 @@ class Said:
 
 @dataclass(frozen=True)
 class BarOpened:
+    bar: int  # a process has several bars where it has processes of its own
     what: str
     total: int
 
 
 @dataclass(frozen=True)
 class Advanced:
+    bar: int
     steps: int
     note: str
 
 
 @dataclass(frozen=True)
 class BarClosed:
-    pass
+    bar: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Ended:
 def serve(descriptor: int) -> None:
     """Do the tasks that come through the channel of this number, one after the other, until it says to end."""
     channel: Connection[Any, Any] = Connection(descriptor)
+    sys.argv = sys.argv[1:]  # the first process's own words, for the locks that this one takes
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in all that a shell starts in the background
     interrupt_on_sigterm()
     try:
@@ -89,9 +93,10 @@ class _Orders:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def tasks(self) -> Iterator[Task]:
-        """Yield the tasks as they are ordered."""
-        while True:
+        """Yield the tasks as they are ordered. Raise KeyboardInterrupt once the first process says to stop."""
+        while not is_asked_to_stop():
             yield pickle.loads(self._tasks.get())  # in this thread, because it imports what the task needs
+        raise KeyboardInterrupt
 
     def _listen(self) -> None:
         while True:
@@ -102,7 +107,7 @@ class _Orders:
             if order == END:
                 os._exit(EXIT_INTERRUPTED)
             if order == STOP:
-                os.kill(os.getpid(), signal.SIGINT)
+                ask_to_stop()
             else:
                 self._tasks.put(order)
 
@@ -114,25 +119,28 @@ class _Told(Console):
         super().__init__(quiet=True)
         self._channel = channel
         self._title = title
+        self._bars = 0
 
     def say(self, text: str) -> None:
         self._channel.send(Said(self._title + text))
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int) -> Iterator[Advance]:
-        self._channel.send(BarOpened(self._title + what, total))
+        self._bars += 1
+        bar = self._bars
+        self._channel.send(BarOpened(bar, self._title + what, total))
         told, untold = time.monotonic(), 0
 
         def advance(steps: int = 1, note: str = "") -> None:
             nonlocal told, untold
             untold += steps
             if note or time.monotonic() - told > PAUSE:
-                self._channel.send(Advanced(untold, note))
+                self._channel.send(Advanced(bar, untold, note))
                 told, untold = time.monotonic(), 0
 
         yield advance
-        self._channel.send(Advanced(untold, ""))
-        self._channel.send(BarClosed())
+        self._channel.send(Advanced(bar, untold, ""))
+        self._channel.send(BarClosed(bar))
 
 
 def _sendable(error: BaseException) -> BaseException:

@@ -30,8 +30,10 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
 
 def _absent_truth(job: Job) -> list[Path]:
     """Return the simulated raw files where they are gone and the baseline "truth" reads them. Nothing else needs them once events stand."""
-    needed = "truth" in job.pipeline.evaluate.baselines and artifacts.manifest(job.folder / RAW) is None
-    return [job.folder / RAW] if needed else []
+    raw = job.folder / RAW
+    manifest = artifacts.manifest(raw)
+    is_whole = manifest is not None and all((raw / name).exists() for name in manifest.files)
+    return [raw] if "truth" in job.pipeline.evaluate.baselines and not is_whole else []
 
 
 def _make(job: Job, options: Pipeline, parts: Sequence[Part]) -> None:

@@ -2,14 +2,17 @@
 
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from recsys import evaluation
 from recsys.cli import run_command
 from recsys.config import load
+from recsys.errors import DataError
 from recsys.experiments.trained import open_runs, trained
 from recsys.experiments.variants import Variant
 from recsys.progress import Advance, Console
@@ -32,6 +35,24 @@ def two_threads() -> Iterator[None]:
 def files(workspace: Path) -> dict[str, bytes]:
     names = ("model/model.safetensors", "training.jsonl", "predictions.parquet")
     return {str(path.relative_to(workspace)): path.read_bytes() for name in names for path in workspace.glob(f"tiny/runs/*/{name}")}
+
+
+class _Pressed(Console):
+    """Presses Ctrl-C at the first step that is shown."""
+
+    is_new = True
+
+    def press(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    @contextlib.contextmanager
+    def bar(self, what: str, total: int) -> Iterator[Advance]:
+        def advance(steps: int = 1, note: str = "") -> None:
+            if "train" in what and steps and self.is_new:
+                self.is_new = False
+                self.press()
+
+        yield advance
 
 
 def test_a_sweep_ends_in_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,19 +85,37 @@ def test_the_error_says_of_which_run(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "error: sweep 2 of 2: learning_rate=1e25, seed 7: train.learning_rate: found a loss of" in capsys.readouterr().err
 
 
-class _Pressed(Console):
-    """Presses Ctrl-C at the first step that is shown."""
+def test_days_that_cannot_be_judged_are_found_after_the_first_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise DataError("these days cannot be judged")
 
-    is_new = True
+    monkeypatch.setattr(evaluation, "anchors", refuse)
+    assert sweep(tmp_path, *OVER, "--seeds", "2") == 3
+    assert "these days cannot be judged" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("tiny/runs/*/predictions.parquet"))) == 1
 
-    @contextlib.contextmanager
-    def bar(self, what: str, total: int) -> Iterator[Advance]:
-        def advance(steps: int = 1, note: str = "") -> None:
-            if "train" in what and steps and self.is_new:
-                self.is_new = False
-                signal.raise_signal(signal.SIGINT)
 
-        yield advance
+def test_a_run_that_needs_another_one_comes_after_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which is not there when the others begin: two of them can be trained side by side, and the third goes on from the first."""
+    first = open_runs([Variant("a", load(TINY, BARE))], [7], tmp_path, Console(quiet=True))[0]
+    later = [*BARE, f"train.init_from={first.job.run}"]
+    variants = [Variant("a", load(TINY, BARE)), Variant("b", load(TINY, [*BARE, "model.dropout=0.3"])), Variant("c", load(TINY, later))]
+    runs = list(trained(open_runs(variants, [7], tmp_path, Console()), "study"))
+    assert "study: 2 of 3 runs to train, 2 at once" in capsys.readouterr().out
+    assert all((run.job.run / "predictions.parquet").exists() for run in runs)
+
+
+def test_the_lock_of_a_run_names_the_command_that_the_user_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is held by a process whose own command nobody typed."""
+    owners: list[str] = []
+
+    class Looking(_Pressed):
+        def press(self) -> None:
+            owners.extend(path.read_text() for path in tmp_path.glob("tiny/.locks/runs*"))
+
+    monkeypatch.setattr(sys, "argv", ["recsys", "sweep", "of mine"])
+    list(trained(open_runs([Variant("a", load(TINY, BARE))], [7, 8], tmp_path, Looking(quiet=True)), "study"))
+    assert any("of mine" in owner for owner in owners), owners
 
 
 def test_an_experiment_that_was_interrupted_goes_on_from_checkpoints(tmp_path: Path) -> None:

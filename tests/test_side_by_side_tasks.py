@@ -1,0 +1,121 @@
+"""Tasks in processes of their own: bars of processes within processes, the error that is told, and signals to all at once."""
+
+import contextlib
+import io
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rich.console import Console as RichConsole
+
+from recsys.errors import ConfigError
+from recsys.processes import Task, run_side_by_side
+from recsys.progress import Console
+from recsys.signals import Interruption, deferred_interrupt
+
+pytestmark = pytest.mark.words
+
+
+@dataclass(frozen=True)
+class Counts(Task):
+    """Counts on a bar."""
+
+    steps: int
+
+    def run(self, console: Console) -> None:
+        with console.bar(self.name, self.steps) as advance:
+            for step in range(self.steps):
+                time.sleep(0.02)
+                advance(note=f"step {step}")
+
+
+@dataclass(frozen=True)
+class CountsTwice(Task):
+    """Counts in two processes of its own."""
+
+    def run(self, console: Console) -> None:
+        run_side_by_side([Counts("short", "", 5), Counts("long", "", 60)], 2, 1, Interruption(), console)
+
+
+@dataclass(frozen=True)
+class Fails(Task):
+    """Fails after a while, or when it is asked to stop, with another error."""
+
+    seconds: float
+
+    def run(self, console: Console) -> None:
+        try:
+            time.sleep(self.seconds)
+        except KeyboardInterrupt:
+            raise ConfigError(f"{self.name} was disturbed") from None
+        raise ConfigError(f"{self.name} failed")
+
+
+@dataclass(frozen=True)
+class Saves(Task):
+    """Works until it is asked to stop, takes a second for that, and writes that it has saved."""
+
+    file: Path
+
+    def run(self, console: Console) -> None:
+        with deferred_interrupt() as interruption:
+            console.say("begun")
+            while not interruption.requested:
+                time.sleep(0.01)
+            time.sleep(1.0)
+            self.file.write_text("saved")
+
+
+def on_terminal() -> Console:
+    console = Console()
+    console._out = RichConsole(file=io.StringIO(), force_terminal=True, width=120, _environ={"TERM": "xterm"})
+    return console
+
+
+def test_bars_of_processes_within_a_process_end_one_by_one() -> None:
+    console = on_terminal()
+    run_side_by_side([CountsTwice("both", "1: ")], 1, 2, Interruption(), console)
+    assert console._progress is None
+
+
+def test_the_first_error_is_told_and_not_what_came_of_stopping() -> None:
+    tasks = [Fails("slow", "", 60.0), Fails("quick", "", 0.2)]
+    with pytest.raises(ConfigError, match="quick failed"):
+        run_side_by_side(tasks, 2, 1, Interruption(), Console(quiet=True))
+
+
+class Begun(Console):
+    """Sends SIGTERM to the processes, and then Ctrl-C to this one, once all have begun."""
+
+    def __init__(self, tasks: int) -> None:
+        super().__init__(quiet=True)
+        self._left = tasks
+
+    def say(self, text: str) -> None:
+        self._left -= text == "begun"
+        if not self._left:
+            for child in _children():
+                os.kill(child, signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+
+
+def _children() -> Iterator[int]:
+    words = [word for path in Path("/proc/self/task").glob("*/children") for word in path.read_text().split()]
+    for child in map(int, words):
+        with contextlib.suppress(FileNotFoundError):
+            if b"processes.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                yield child
+
+
+def test_a_signal_to_all_processes_at_once_is_one_signal(tmp_path: Path) -> None:
+    """As a batch system sends it. The order to stop that follows is no second Ctrl-C, which would act at once."""
+    assert threading.current_thread() is threading.main_thread()
+    files = [tmp_path / name for name in "ab"]
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt() as interruption:
+        run_side_by_side([Saves(file.name, "", file) for file in files], 2, 1, interruption, Begun(2))
+    assert [file.read_text() for file in files] == ["saved", "saved"]
