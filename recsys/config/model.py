@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt
 from recsys.config.architectures import Architectures, Share
 from recsys.options import OneOf
 
-MEMBERS, MEMBER_ROWS = 4, 300_000  # of "auto": so many members up to so many training rows (docs/training.md)
+MEMBERS, MEMBER_ROWS = 4, 1_000_000  # of "auto": so many members up to so many training rows (docs/training.md)
 
 
 class Model(Architectures):
@@ -22,7 +22,7 @@ class Model(Architectures):
     )
     members: PositiveInt | Literal["auto"] = Field(
         default="auto",
-        description="Number of ensemble members, which differ by their seed; a prediction is the mean of theirs. `auto`: 4 up to 300,000"
+        description="Number of ensemble members, which differ by their seed; a prediction is the mean of theirs. `auto`: 4 up to 1,000,000"
         " training rows, 1 beyond (docs/training.md); with `train.init_from`: as many as that run has.",
     )
     input_share: float = Field(

@@ -57,7 +57,7 @@ def trained(
 ) -> Iterator[Run]:
     """Yield each run once these stages of it stand. `what` is the experiment's name on the console.
 
-    `look` is called with the first run as soon as it stands, so that what it raises comes before the others are trained.
+    `look` is called with the first run as soon as it stands, so that what it raises ends the others.
 
     First each way of making examples is checked against the source, and each way of encoding them is walked, by the first run that has it.
     The other runs of this call learn from the same days, whatever their seed, although the log of a simulated feed depends on the seed. An
@@ -132,8 +132,7 @@ class _TrainRun(Task):
 def _train_side_by_side(runs: Sequence[Run], what: str, stages: Sequence[str], look: Callable[[Run], None]) -> bool:
     """Train the runs that do not stand yet, as many at once as there are threads, at most `MOST_AT_ONCE`. Return whether `look` was called.
 
-    The first run goes alone where it is among them, because `look` may raise what makes the others vain. The threads of a run depend on the
-    number of all runs, so a run of an interrupted experiment goes on with as many as before.
+    The threads of a run depend on the number of all runs, so a run of an interrupted experiment goes on with as many as before.
     """
     if len(runs) < 2 or not (todo := _to_train(runs, stages)):
         return False
@@ -148,13 +147,17 @@ def _train_side_by_side(runs: Sequence[Run], what: str, stages: Sequence[str], l
     console = runs[0].job.console
     console.say(f"{what}: {len(todo)} of {len(runs)} runs to train, {min(at_once, len(todo))} at once")
     tasks = [_task(runs[place - 1].job, _said(what, place, runs), f"{place}: ", stages) for place in todo]
-    is_first = todo[0] == 1
-    with deferred_interrupt() as interruption:
-        if is_first:
-            run_side_by_side([tasks.pop(0)], 1, threads // at_once, interruption, console)
+    has_looked = False
+
+    def look_at_first(done: Task) -> None:
+        nonlocal has_looked
+        if done is tasks[0] and todo[0] == 1:
             look(runs[0])
-        run_side_by_side(tasks, at_once, threads // at_once, interruption, console)
-    return is_first
+            has_looked = True
+
+    with deferred_interrupt() as interruption:
+        run_side_by_side(tasks, at_once, threads // at_once, interruption, console, look_at_first)
+    return has_looked
 
 
 def _to_train(runs: Sequence[Run], stages: Sequence[str]) -> list[int]:

@@ -11,7 +11,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -27,9 +27,17 @@ _START = "from recsys.processes.worker import serve; serve({descriptor})"
 _ASKED = (signal.SIGTERM, signal.SIGINT)
 
 
-def run_side_by_side(tasks: Sequence[Task], at_once: int, threads: int, interruption: Interruption, console: Console) -> None:
+def run_side_by_side(
+    tasks: Sequence[Task],
+    at_once: int,
+    threads: int,
+    interruption: Interruption,
+    console: Console,
+    done: Callable[[Task], None] = lambda task: None,
+) -> None:
     """Do the tasks, `at_once` at a time, each with so many threads. When one fails or is interrupted, the others stop too.
 
+    `done` is called with each task that is done; where it raises, the others end at once.
     Raise KeyboardInterrupt after Ctrl-C, and otherwise the first error that came: RecsysError where its process died.
     """
     left, errors = list(enumerate(tasks)), dict[int, BaseException]()
@@ -42,7 +50,11 @@ def run_side_by_side(tasks: Sequence[Task], at_once: int, threads: int, interrup
             busy = [worker for worker in workers if worker.task is not None]
             heard = wait([worker.channel for worker in busy], PAUSE)
             for worker in busy:
-                if worker.channel in heard and (ended := worker.hear()) is not None and ended.error is not None:
+                if worker.channel not in heard or (ended := worker.hear()) is None:
+                    continue
+                if ended.error is None:
+                    done(tasks[worker.place])
+                else:
                     errors[worker.place] = ended.error
             if errors or interruption.requested:
                 left.clear()

@@ -51,7 +51,7 @@ def test_a_log_of_the_demos_size_is_not_doubted() -> None:
     assert not list(doubts(pace_of(Train(), 80_000), "shuffled", {"click": 18_000, "share": 700}))
 
 
-@pytest.mark.parametrize(("members", "rows", "settled"), [("auto", 300_000, 4), ("auto", 300_001, 1), (2, 10, 2), (9, 10**7, 9)])
+@pytest.mark.parametrize(("members", "rows", "settled"), [("auto", 1_000_000, 4), ("auto", 1_000_001, 1), (2, 10, 2), (9, 10**7, 9)])
 def test_members_go_by_the_rows_unless_they_are_said(members: int | str, rows: int, settled: int) -> None:
     model = Model.model_validate({"members": members, "d_tower": 5})
     assert model.settled(rows) == model.model_copy(update={"members": settled})
