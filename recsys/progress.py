@@ -23,7 +23,7 @@ class Advance(Protocol):
 
 
 class Messages(Protocol):
-    """What a stage says while it works."""
+    """Tell what goes on: all that a stage needs of a console while it works."""
 
     def say(self, text: str) -> None: ...
 

@@ -39,9 +39,9 @@ def fit_and_score(
 
     A label is learned, or used for a choice, only if it is known when the days begin that it would help to predict.
 
-    `examples` holds day=D/part-0.parquet, `encoded` the encoder/ and day=D/part-0.arrow of the same rows. The kind "truth"
-    also needs `raw`, the folder with a simulated feed's truth.parquet. Raise ConfigError where the split
-    has nothing to score, ArtifactError where no training day is there, DataError where an objective has no observed label.
+    `examples` holds day=D/part-0.parquet, `encoded` the encoder/ and day=D/part-0.arrow of the same rows. The kind "truth" also
+    needs `raw`, the folder with a simulated feed's truth.parquet. Raise ConfigError where the split has nothing to score, ArtifactError
+    where no training day is there, DataError where an objective has no observed label.
     """
     train, validation, test = (_rows(pipeline, part, examples, encoded) for part in schema.SPLITS)
     if train is None:

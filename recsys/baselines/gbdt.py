@@ -1,6 +1,5 @@
 """Gradient-boosted trees on the model's own inputs, which a careful user would pick instead of a net."""
 
-from collections.abc import Callable
 from math import ceil
 
 import numpy as np
@@ -24,7 +23,7 @@ class GBDT(Baseline):
     """
 
     name = "gbdt"
-    library: Callable[[], Library] = Scikit
+    library: type[Library] = Scikit
 
     @property
     def sees_position(self) -> bool:
@@ -56,7 +55,7 @@ class GBDT(Baseline):
         return np.column_stack([ensemble.predict(seen_NC) for ensemble, seen_NC in zip(self._ensembles, seen, strict=True)])
 
     def _trees(self) -> list[Trees]:
-        library = type(self).library()
+        library = self.library()
         return [Trees(objective, library, seed=self.seed) for objective in self.objectives]
 
     def _labelled(self, rows: Rows) -> list[Labelled]:

@@ -1,4 +1,4 @@
-"""What the simulator itself expects of each impression, for the simulated feed alone.
+"""Predict what the simulator itself expects of each impression, for the simulated feed alone.
 
 No ranker can be expected to do better by AUC, log loss or squared error. By XAUC it can (docs/world.md).
 """

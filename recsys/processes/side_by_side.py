@@ -37,30 +37,31 @@ def run_side_by_side(
 ) -> None:
     """Do the tasks, `at_once` at a time, each with so many threads. When one fails or is interrupted, the others stop too.
 
-    `done` is called with each task that is done; where it raises, the others end at once.
-    Raise KeyboardInterrupt after Ctrl-C, and otherwise the first error that came: RecsysError where its process died.
+    `done` is called with each task that is done; where it raises, the others end at once. Raise KeyboardInterrupt after Ctrl-C, and
+    otherwise the first error that came: RecsysError where its process died.
     """
-    left, errors = list(enumerate(tasks)), dict[int, BaseException]()
+    left, errors = list(tasks), list[BaseException]()
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(_started(threads, console)) for _ in range(min(at_once, len(left)))]
         while left or any(worker.task is not None for worker in workers):
             for worker in workers:
                 if worker.task is None:
-                    worker.begin(*left.pop(0)) if left else worker.end()
+                    worker.begin(left.pop(0)) if left else worker.end()
             busy = [worker for worker in workers if worker.task is not None]
             heard = wait([worker.channel for worker in busy], PAUSE)
             for worker in busy:
-                if worker.channel not in heard or (ended := worker.hear()) is None:
+                task, ended = worker.task, worker.hear() if worker.channel in heard else None
+                if task is None or ended is None:
                     continue
                 if ended.error is None:
-                    done(tasks[worker.place])
+                    done(task)
                 else:
-                    errors[worker.place] = ended.error
+                    errors.append(ended.error)
             if errors or interruption.requested:
                 left.clear()
                 for worker in busy:
                     worker.stop()
-    failed = [error for error in errors.values() if not isinstance(error, KeyboardInterrupt)]
+    failed = [error for error in errors if not isinstance(error, KeyboardInterrupt)]
     if failed and not interruption.requested:
         raise failed[0]  # later ones may come of stopping
     if errors or interruption.requested:
@@ -68,14 +69,13 @@ def run_side_by_side(
 
 
 class _Worker:
-    """A process as the first process sees it. `task` is what it does, None where it has nothing to do; `place` is that of its last task."""
+    """A process as the first process sees it. `task` is what it does; None where it has nothing to do."""
 
     def __init__(
         self, process: "subprocess.Popen[bytes]", channel: "Connection[Any, Any]", bars: contextlib.ExitStack, console: Console
     ) -> None:
         self.channel = channel
         self.task: Task | None = None
-        self.place = -1
         self._process = process
         self._bars = bars
         self._console = console
@@ -83,9 +83,9 @@ class _Worker:
         self._close: dict[int, contextlib.ExitStack] = {}
         self._told: set[str] = set()  # of orders that are given once
 
-    def begin(self, place: int, task: Task) -> None:
+    def begin(self, task: Task) -> None:
         """Order a task."""
-        self.place, self.task = place, task
+        self.task = task
         self._send(pickle.dumps(task))
 
     def stop(self) -> None:

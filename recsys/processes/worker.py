@@ -85,7 +85,7 @@ def serve(descriptor: int) -> None:
 
 
 class _Orders:
-    """What the first process orders. A thread listens. It ends this process where it is told to, or where the first one is gone."""
+    """Take the first process's orders. A thread listens, and ends this process when it is told to, or when the first one is gone."""
 
     def __init__(self, channel: "Connection[Any, Any]") -> None:
         self._channel = channel

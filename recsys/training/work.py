@@ -1,4 +1,4 @@
-"""What a training works with: the days, the pace and the device of all members, the journal and the checkpoint of one."""
+"""Hold what a training works with: the days, the pace and the device of all members, the journal and the checkpoint of one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from recsys.workspace import ENCODER, days_of
 
 @dataclass(frozen=True)
 class Training:
-    """What all members of a training share."""
+    """Hold what all members of a training share."""
 
     pipeline: Pipeline
     layout: Layout

@@ -1,7 +1,8 @@
-"""How far a run has come from popularity to the truth of a simulated feed, in words."""
+"""Say how far a run has come from popularity to the truth of a simulated feed."""
 
 from collections.abc import Callable
 
+from recsys import schema
 from recsys.report.pages.next_steps import POPULARITY, TRUTH
 from recsys.report.tables.cells import Grid, Line
 
@@ -30,8 +31,8 @@ def _share(line: Line, scale: Callable[[float], float], popularity: int, truth: 
         return None
     start, end = value - gained.value, value - missing.value
     way = scale(end) - scale(start)
-    steps = [(scale(start + step) - scale(start)) for step in (gained.value, gained.low, gained.high) if step is not None]
-    forward = (end - start) * (1 if line.better == "higher" else -1) > 0
+    steps = [scale(start + step) - scale(start) for step in (gained.value, gained.low, gained.high) if step is not None]
+    forward = (end - start) * (1 if line.better == schema.HIGHER else -1) > 0
     if not forward or (len(steps) == 3 and abs(way) < abs(steps[2] - steps[1]) / 2):
         return None
     share, *ends = (step / way for step in steps)
