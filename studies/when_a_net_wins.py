@@ -45,13 +45,17 @@ def main() -> None:
     parser.add_argument("--users", type=int, nargs="+", default=[1_250, 4_000, 12_500])
     parser.add_argument("--worlds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another value for a key of the pipeline")
+    parser.add_argument(
+        "--trees", type=Path, help="earlier table of the same worlds: its trees are taken, because they do not depend on the nets"
+    )
     arguments = parser.parse_args()
+    earlier = None if arguments.trees is None else pd.read_csv(arguments.trees)
     rows: Rows = pd.read_csv(arguments.out).to_dict("records") if arguments.out.exists() else []
     done = {(row["users"], row["seed"]) for row in rows}
     for users in arguments.users:
         for seed in range(FIRST_SEED, FIRST_SEED + arguments.worlds):
             if (users, seed) not in done:
-                rows += one_world(users, seed, arguments.set)
+                rows += one_world(users, seed, arguments.set, earlier)
                 pd.DataFrame(rows).to_csv(arguments.out, index=False, float_format="%.5f")
     table = pd.DataFrame(rows)
     table = table[table["users"].isin(arguments.users)]
@@ -60,14 +64,23 @@ def main() -> None:
         figure(summary(table)).save(arguments.figure, scale_factor=2)
 
 
-def one_world(users: int, seed: int, overrides: Sequence[str] = ()) -> Rows:
-    """Run the pipeline on one world. Return a row per objective, metric and ranker. The world's files are deleted afterwards."""
+def one_world(users: int, seed: int, overrides: Sequence[str] = (), earlier: pd.DataFrame | None = None) -> Rows:
+    """Run the pipeline on one world. Return a row per objective, metric and ranker. The world's files are deleted afterwards.
+
+    Trees are fitted, or taken from an `earlier` table of this world. Then their difference to the experts has no interval over users.
+    """
+    trees = None if earlier is None else _trees_of(earlier, users, seed)
+    if trees is not None:
+        overrides = ['evaluate.baselines=["popularity", "truth"]', *overrides]
     with tempfile.TemporaryDirectory(prefix="when-a-net-wins-") as folder:
         workspace = Path(folder)
         pipeline = pipeline_of(users, seed, overrides)
         run = recsys.run(pipeline, workspace=workspace, quiet=True)
         impressions = len(read_truth(workspace / pipeline.name / RAW, ["request"]))
-        return [{"users": users, "seed": seed, "impressions": impressions, **row} for row in _of_run(run.metrics)]
+        found = _of_run(run.metrics)
+    if trees is not None:
+        found += _with_trees(found, trees)
+    return [{"users": users, "seed": seed, "impressions": impressions, **row} for row in found]
 
 
 def pipeline_of(users: int, seed: int, overrides: Sequence[str] = ()) -> Pipeline:
@@ -89,6 +102,24 @@ def _of_run(metrics: pd.DataFrame) -> Rows:
                 if ranker == TREES:
                     found.append(_row(objective, metric, LEAD, other["value"], other["low"], other["high"], own["n"]))
     return found
+
+
+def _trees_of(earlier: pd.DataFrame, users: int, seed: int) -> pd.Series:
+    """Return the trees' values by objective and metric; exit with an error where the table has none of this world."""
+    rows = earlier[(earlier["users"] == users) & (earlier["seed"] == seed) & (earlier["ranker"] == TREES)]
+    if rows.empty:
+        raise SystemExit(f"error: --trees: found no row of users {users} and seed {seed}, expected a table of the same worlds")
+    return rows.set_index(["objective", "metric"])["value"]
+
+
+def _with_trees(found: Rows, trees: pd.Series) -> Rows:
+    """Return rows of the trees, and of the difference of these experts to them."""
+    rows = []
+    for own in [row for row in found if row["ranker"] == EXPERTS]:
+        value = float(trees[own["objective"], own["metric"]])
+        rows.append(_row(own["objective"], own["metric"], TREES, value, n=own["n"]))
+        rows.append(_row(own["objective"], own["metric"], LEAD, own["value"] - value, n=own["n"]))
+    return rows
 
 
 def _whole_test(metrics: pd.DataFrame, objective: str, metric: str) -> pd.DataFrame:

@@ -32,6 +32,13 @@ class Model(Architectures):
         description="Share of the numbers and categorical features that each member sees, drawn by its seed; all see the history. Below 1,"
         " several members are needed.",
     )
+    numeric_bins: int = Field(
+        default=2,
+        ge=0,
+        le=32,
+        description="Number of bins into which each number is cut, with equally many training rows in each; the nets read per bin how much"
+        " of it lies below the number (Gorishniy et al. 2022, piecewise linear encoding). 0: the nets read the numbers alone.",
+    )
     d_embedding: PositiveInt = Field(default=8, description="Width of the vector of a categorical value.")
     d_shared: int = Field(default=128, ge=0, description="Width of the shared hidden layer; 0: the architecture reads the input itself.")
     d_tower: PositiveInt = Field(default=32, description="Width of the hidden layer of each objective's tower.")

@@ -41,6 +41,12 @@ class Train(Options):
         default=2,
         description="Number of shuffled passes without a better validation loss before stopping; per objective where nothing is shared.",
     )
+    averaging: float = Field(
+        default=1.0,
+        ge=0,
+        description="Length of the moving average of the parameters, in passes, when shuffled; the averages are judged, kept and served."
+        " 0: the parameters as the last step left them.",
+    )
     batch_size: Count = Field(default="auto", description="Number of rows per training step; auto: 1024, or fewer on a small log.")
     learning_rate: Rate = Field(
         default="auto",

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from recsys.options import Options
 
+NUM_QUANTILES = 33  # of a number, from its lowest value to its highest: the edges of 2, 4, 8, 16 or 32 bins with equally many rows
 PADDING_ROW = 0  # row of the embedding table: always zero, never learned; fills short lists
 
 
@@ -22,6 +23,7 @@ class Layout(Options):
     """Everything about the encoded form that a model needs to be built; saved with the model as JSON."""
 
     dense: tuple[str, ...]  # names of the columns of `dense`, in order (missing-value indicators included)
+    quantiles: tuple[tuple[float, ...], ...]  # of each column of `dense` in training, NUM_QUANTILES each; none of indicators
     slots: tuple[Slot, ...]  # of `rows`
     history_length: int  # L; 0 where there is no history
     history_slots: tuple[Slot, ...]  # of the last axis of `history_rows`

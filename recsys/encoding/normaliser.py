@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recsys import schema
 from recsys.encoding.hashing import mixed
+from recsys.encoding.layout import NUM_QUANTILES
 from recsys.encoding.roles import array, numbers
 
 MAX_SCORE = 3.0
@@ -32,6 +33,7 @@ class Normaliser:
     knots: tuple[NDArray[np.float64], ...]  # per column: at most 256 values, increasing; none where all of training was null
     scores: tuple[NDArray[np.float64], ...]  # of the knots, of the same length
     is_sparse: tuple[bool, ...]  # had a null in training, so gets an indicator
+    quantiles: tuple[NDArray[np.float64], ...]  # per column: [NUM_QUANTILES] scores of the known values at evenly spaced ranks
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,13 +61,15 @@ class Normaliser:
                 "knots": pa.array(list(self.knots), pa.list_(pa.float64())),
                 "scores": pa.array(list(self.scores), pa.list_(pa.float64())),
                 "is_sparse": pa.array(self.is_sparse, pa.bool_()),
+                "quantiles": pa.array(list(self.quantiles), pa.list_(pa.float64())),
             }
         )
 
     @staticmethod
     def from_table(table: pa.Table) -> "Normaliser":
-        knots, scores = (tuple(np.array(cell, np.float64) for cell in table[name].to_pylist()) for name in ("knots", "scores"))
-        return Normaliser(tuple(table["column"].to_pylist()), knots, scores, tuple(table["is_sparse"].to_pylist()))
+        lists = ("knots", "scores", "quantiles")
+        knots, scores, quantiles = (tuple(np.array(cell, np.float64) for cell in table[name].to_pylist()) for name in lists)
+        return Normaliser(tuple(table["column"].to_pylist()), knots, scores, tuple(table["is_sparse"].to_pylist()), quantiles)
 
 
 class NormaliserFitter:
@@ -97,12 +101,14 @@ class NormaliserFitter:
         self._sample_ND = np.concatenate([self._sample_ND[old], new_ND])
 
     def normaliser(self) -> Normaliser:
+        known = [values[~np.isnan(values)] for values in self._sample_ND.T]
         fitted = [
-            (_standard if column.startswith(schema.AGGREGATE) else _normal)(values[~np.isnan(values)])
-            for column, values in zip(self._columns, self._sample_ND.T, strict=True)
+            (_standard if column.startswith(schema.AGGREGATE) else _normal)(values)
+            for column, values in zip(self._columns, known, strict=True)
         ]
         knots, scores = tuple(knots for knots, _ in fitted), tuple(scores for _, scores in fitted)
-        return Normaliser(self._columns, knots, scores, tuple(bool(sparse) for sparse in self._is_sparse))
+        quantiles = tuple(_quantiles(values, *of_column) for values, of_column in zip(known, fitted, strict=True))
+        return Normaliser(self._columns, knots, scores, tuple(bool(sparse) for sparse in self._is_sparse), quantiles)
 
 
 def _standard(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -112,6 +118,14 @@ def _standard(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     mean, std = values.mean(), values.std()
     knots = np.array([max(values.min(), mean - MAX_DEVIATIONS * std), min(values.max(), mean + MAX_DEVIATIONS * std)])
     return knots, (knots - mean) / std
+
+
+def _quantiles(values: NDArray[np.float64], knots: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return [NUM_QUANTILES] the scores of values at evenly spaced ranks, the lowest and the highest among them; zeros of no value."""
+    if not len(values):
+        return np.zeros(NUM_QUANTILES)
+    of_values = np.quantile(values, np.linspace(0.0, 1.0, NUM_QUANTILES), method="inverted_cdf")  # values themselves: ties stay ties
+    return np.interp(of_values, knots, scores)
 
 
 def _normal(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -18,6 +18,7 @@ from recsys.encoding.layout import Batch, Layout, Slot
 from recsys.nn.attention import TargetAttention, mean_of_past
 from recsys.nn.embeddings import SlotEmbeddings
 from recsys.nn.linear import OutputLinear, unstacked
+from recsys.nn.piecewise import PiecewiseLinear
 
 EMBEDDING_SCALE = 0.05  # standard deviation of a fresh vector: small beside that of the numbers, 1
 ENTITIES = (schema.USER, schema.ITEM, schema.ID)  # features of the user, the item and its author, and their ids
@@ -25,7 +26,7 @@ WIDTH_MULTIPLE = 16  # a first product over 336 inputs instead of 333 runs a qua
 
 
 class Inputs(nn.Module):
-    """Numbers, mean vectors of the slots, the attended history and its mean signals; once per table, so T times.
+    """Numbers and their bins, mean vectors of the slots, the attended history and its mean signals; once per table, so T times.
 
     A model with `input_share` below 1 is one member of several. Its seed chooses a fixed share of the numbers and of the slots. It sees the
     others nowhere, neither in the nets nor in the linear path. It always sees the history.
@@ -38,6 +39,7 @@ class Inputs(nn.Module):
         slots = [layout.slots[place] for place in _share(len(layout.slots), options.input_share, generator)]
         self.register_buffer("dense_columns", torch.from_numpy(dense))  # saved: the weights belong to this choice
         self.dense_columns: Tensor
+        self.bins = PiecewiseLinear([layout.quantiles[place] for place in dense], options.numeric_bins)
 
         self.num_objectives, self.num_tables, self.d_embedding = num_objectives, num_tables, options.d_embedding
         codes = (layout.positions, layout.devices) if options.position == "input" else ()
@@ -49,13 +51,16 @@ class Inputs(nn.Module):
         values_TRW = _initial_values(layout.num_rows, num_tables, options.d_embedding, d_linear, seed)
         self.embeddings = SlotEmbeddings(values_TRW, _spans(slots), _spans(layout.history_slots))
 
-        d_plain = len(dense) + sum(size for _, size in self.one_hots) + (len(layout.history_signals) if self.has_history else 0)
+        d_numbers = len(dense) + self.bins.d_out
+        d_plain = d_numbers + sum(size for _, size in self.one_hots) + (len(layout.history_signals) if self.has_history else 0)
         d_features = d_plain + len(slots) * options.d_embedding
         d_entry = len(layout.history_slots) * options.d_embedding + len(layout.history_signals)
         self.attention = TargetAttention(num_tables, d_features, d_entry, options.d_attention) if self.has_history else None
         self.skip = OutputLinear(1, d_plain, num_objectives, gain=0.0, bias=False) if options.skip else None
 
-        names = [layout.dense[place] for place in dense] + [""] * (d_plain - len(dense))
+        numbers = [layout.dense[place] for place in dense]
+        names = numbers + [numbers[column] for column in self.bins.columns_D.tolist() for _ in range(options.numeric_bins)]
+        names += [""] * (d_plain - len(names))
         names += [slots[place].feature for place in self.embeddings.slots.order for _ in range(options.d_embedding)]
         self.register_buffer("entity_columns", _places(names, ENTITIES), persistent=False)
         self.register_buffer("context_columns", _places(names, (schema.CONTEXT,)), persistent=False)
@@ -85,9 +90,9 @@ class Inputs(nn.Module):
         return unstacked(torch.cat(parts, dim=-1)), self._linear(plain_BD, slots_TBSW)
 
     def _plain(self, batch: Batch, codes_B2: Tensor) -> Tensor:
-        """Return all numbers, [B, D]."""
+        """Return all numbers and their bins, [B, D]."""
         dense_BD = batch.dense[:, self.dense_columns]
-        parts = [dense_BD]
+        parts = [dense_BD, self.bins(dense_BD)]
         if self.has_history:
             parts.append(mean_of_past(batch.history_signals, batch.history_length))
         parts += [F.one_hot(codes_B2[:, axis], size).to(dense_BD.dtype) for axis, size in self.one_hots]

@@ -59,7 +59,7 @@ def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> room.Room:
 ENCODE = Stage(
     name="encode",
     summary="Turn examples into packed arrays for the trainer.",
-    version=1,
+    version=2,
     options=(
         *(f"features.{name}" for name in ("user", "item", "context", "ids", "min_count", "max_values", "history", "bias")),
         *(f"objective.{name}" for name in ("name", "duration")),

@@ -14,6 +14,7 @@ from recsys.encoding import Period, steps_per_epoch
 from recsys.errors import ConfigError
 from recsys.scoring.member import Member, empty_member, new_member, seed_of
 from recsys.training.apart import take
+from recsys.training.averaging import Average
 from recsys.training.checkpoint import Saved
 from recsys.training.constants import constant_days, labels_that_count, rarer
 from recsys.training.freezing import Held
@@ -106,8 +107,9 @@ def _state(work: Work, member: Member, place: Place, held: Held | None) -> State
     dense, tables = optimisers(member, work.pipeline.train, work.pace.learning_rate, held.whole(member.ranker) if held else ())
     if held is not None:
         held.hold(member.ranker, dense)
+    average = Average(member) if work.averages else None
     window_4K = torch.zeros(4, len(work.pipeline.objective), dtype=torch.float64, device=device)
-    return State(member, balancer, dense, tables, place, [Choice() for _ in work.groups], window_4K=window_4K)
+    return State(member, balancer, dense, tables, place, [Choice() for _ in work.groups], average=average, window_4K=window_4K)
 
 
 # --- Phases -------------------------------------------------------------------------------------------------------
@@ -181,8 +183,7 @@ def _learn(work: Work, state: State) -> None:
             place.round += 1
             place.step = 0
             work.guard.write(state)
-    if state.best:
-        state.member.load_state_dict(state.best)
+    state.settle()
 
 
 def _take_finished(work: Work, state: State, this: Round) -> None:
@@ -190,7 +191,7 @@ def _take_finished(work: Work, state: State, this: Round) -> None:
     passes, objectives = passes_chosen(work, state), work.pipeline.objective
     for group in work.groups:
         if passes[objectives[group[0]].name] == this.number + 1:
-            take(state.best, state.member, group)
+            take(state.best, state.judged, group)
 
 
 def _enough(work: Work, state: State) -> bool:

@@ -52,6 +52,7 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
     Raise ConfigError where a loss or a gradient is not finite, before it reaches a weight; and raise what `loop.look` raises.
     """
     every = math.ceil(steps / _LINES_A_ROUND) if steps else 1
+    window = max(1.0, loop.pipeline.train.averaging * steps)
     todo = batches(
         days, batch_size=loop.pace.batch_size, order="shuffled", seed=seed_of(loop.pipeline, state.place.member), epoch=this.number,
         start_step=state.place.step, thinning=loop.thinning, sampling=loop.sampling,
@@ -60,6 +61,8 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
     for batch in _measured_ahead(loop, state, this, steps, placed(todo, loop.compute.device)):
         is_line = (state.place.step + 1) % every == 0 or state.place.step + 1 == steps
         stepped = _step(loop, state, batch)
+        if state.average is not None:
+            state.average.update(window)
         state.place.step += 1
         state.place.steps += 1
         lap_rows += len(batch.labels)

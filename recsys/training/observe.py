@@ -25,7 +25,7 @@ _SMEARING_BATCHES = 128  # batches of PREDICTION_ROWS rows
 def predicted(work: Work, state: State, days: EncodedDays, position: Position, start_step: int = 0) -> Outputs:
     """Predict the rows in time order, from batch `start_step` on. Raise ConfigError where an output is not finite."""
     todo = batches(days, batch_size=PREDICTION_ROWS, order="time", start_step=start_step)
-    outputs = predict(state.member, todo, position=position, compute=work.compute, between=lambda: work.guard.look(state))
+    outputs = predict(state.judged, todo, position=position, compute=work.compute, between=lambda: work.guard.look(state))
     finite_K = torch.isfinite(outputs.raw_NK).all(0).tolist()
     if not all(finite_K):
         bad = [objective.name for objective, finite in zip(work.pipeline.objective, finite_K, strict=True) if not finite]
@@ -53,7 +53,7 @@ def validate(work: Work, state: State, this: Round) -> None:
         if found is not None and choice.worse >= work.pipeline.train.patience:
             continue
         if found is None or choice.loss is None or found < choice.loss:
-            take(state.best, state.member, group)
+            take(state.best, state.judged, group)
             state.choices[place] = choice if found is None else Choice(best=this.number + 1, loss=found)
         else:
             state.choices[place] = Choice(best=choice.best, loss=choice.loss, worse=choice.worse + 1)
@@ -76,9 +76,9 @@ def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
     else:
         passes = max(choice.best for choice in state.choices) or state.place.round
         _write_line(work, state, "kept", "validation", passes - 1, None, logged, days, work.judged)
-    kept[schema.PREDICTION] = torch.from_numpy(values(state.member, logged))
+    kept[schema.PREDICTION] = torch.from_numpy(values(state.judged, logged))
     if missing is not None:
-        kept[schema.RANK] = torch.from_numpy(values(state.member, missing)[:, : len(work.pipeline.objective)].copy())
+        kept[schema.RANK] = torch.from_numpy(values(state.judged, missing)[:, : len(work.pipeline.objective)].copy())
     return kept
 
 
@@ -102,7 +102,7 @@ def _write_line(
     """Write a line about the predicted rows of some days, by the labels that become known in the period `known`. Return the losses."""
     objectives = work.pipeline.objective
     labels_NK = np.where(known.holds(days.known()), days.labels(), np.float32(np.nan))
-    loss = measure.losses_by_name(*measure.mean_losses(state.member, outputs, labels_NK, days.weights()), objectives)
+    loss = measure.losses_by_name(*measure.mean_losses(state.judged, outputs, labels_NK, days.weights()), objectives)
     work.journal.write(
         {
             "event": event,
@@ -113,7 +113,7 @@ def _write_line(
             "step": state.place.steps,
             "part": part,
             "loss": loss,
-            "auc": measure.auc_by_name(values(state.member, outputs), labels_NK, objectives),
+            "auc": measure.auc_by_name(values(state.judged, outputs), labels_NK, objectives),
             "gates": mean_looks.gates_by_name(outputs.looks.get(mean_looks.GATES), objectives),
             "weight": {},
             **measure.gradients_by_name(None, objectives),

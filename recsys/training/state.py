@@ -11,6 +11,7 @@ from torch.optim import AdamW, Optimizer
 from recsys.balancing import Balancer
 from recsys.config import Train
 from recsys.scoring.member import Member
+from recsys.training.averaging import Average
 from recsys.training.checkpoint import Saved
 from recsys.training.rounds import Phase
 from recsys.training.rowwise_adagrad import RowwiseAdagrad
@@ -50,9 +51,20 @@ class State:
     choices: list[Choice] = field(default_factory=list)  # one per group of Work.groups
     best: dict[str, Tensor] = field(default_factory=dict)  # the member's state, with each group as at its best round; empty at first
     kept: dict[str, Tensor] = field(default_factory=dict)  # what the choosing phase leaves: predictions and looks
+    average: Average | None = None  # of the phase's steps so far; None: the parameters themselves are judged, kept and served
     window_4K: Tensor = field(default_factory=lambda: torch.empty(0))  # Σ loss·count, Σ count, Σ weight, steps since the last line
     products_KK: Tensor | None = None  # products of gradients (between.products_between), until the next line of the journal
     heads: list[nn.Parameter] | None = None  # the heads (gradients.heads_of), once a gradient method needs them; not saved
+
+    @property
+    def judged(self) -> Member:
+        """The member as it would be served now: with the means of its parameters where they are averaged."""
+        return self.member if self.average is None else self.average.predicting()
+
+    def settle(self) -> None:
+        """Give the member the parameters that the phase leaves: each group's as at its best round, else those that would be served now."""
+        self.member.load_state_dict(self.best or self.judged.state_dict())
+        self.average = None
 
     def tensors(self) -> dict[str, Tensor]:
         device = self.window_4K.device
@@ -66,13 +78,15 @@ class State:
             **_prefixed("tables", _optimiser_tensors(self.tables)),
             **_prefixed("best", self.best),
             **_prefixed("kept", self.kept),
+            **({} if self.average is None else _prefixed("average", self.average.means)),
             "window": self.window_4K,
             **({} if self.products_KK is None else {"products": self.products_KK}),
             **random,
         }
 
     def facts(self) -> dict[str, Any]:
-        return {"place": asdict(self.place), "choices": [asdict(choice) for choice in self.choices]}
+        averaged = None if self.average is None else self.average.steps
+        return {"place": asdict(self.place), "choices": [asdict(choice) for choice in self.choices], "averaged": averaged}
 
     def restore(self, saved: Saved) -> None:
         """Take everything over from a checkpoint, torch's random state included. So this comes last before the training goes on."""
@@ -82,6 +96,7 @@ class State:
         _load_optimiser(self.dense, _under("dense", tensors))
         _load_optimiser(self.tables, _under("tables", tensors))
         self.best, self.kept = _under("best", tensors), _under("kept", tensors)
+        self._restore_average(_under("average", tensors), saved.facts["averaged"])
         self.window_4K = tensors["window"].to(self.window_4K.device)
         self.products_KK = tensors.get("products")
         self.place = Place(**saved.facts["place"])
@@ -90,6 +105,15 @@ class State:
         device = self.window_4K.device
         if device.type == "cuda" and "random.cuda" in tensors:  # with `device = "auto"` a training may continue on another device
             torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+    @torch.no_grad()
+    def _restore_average(self, means: dict[str, Tensor], steps: int | None) -> None:
+        if self.average is None or steps is None:  # the latter: the phase has settled
+            self.average = None
+            return
+        self.average.steps = steps
+        for name, mean in self.average.means.items():
+            mean.copy_(means[name])
 
 
 def optimisers(member: Member, train: Train, learning_rate: float, frozen: Iterable[nn.Parameter] = ()) -> tuple[AdamW, RowwiseAdagrad]:

@@ -47,6 +47,11 @@ class Training:
         return self.pipeline.train.order == "time"
 
     @property
+    def averages(self) -> bool:
+        """Return whether the parameters are averaged. In time order there is no pass to average over."""
+        return self.pipeline.train.averaging > 0 and not self.continues
+
+    @property
     def groups(self) -> tuple[Group, ...]:
         """The groups of objectives that early stopping chooses for together."""
         return groups(self.pipeline.model.architecture, self.pipeline.objective)

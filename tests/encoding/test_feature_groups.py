@@ -21,6 +21,7 @@ LAYOUT = Layout(
         "agg.user_id.count.today?",
         "agg.user_id+item_id.click.factors",
     ),
+    quantiles=((),) * 12,
     slots=(
         Slot(feature="item.tags", space="item.tags", start=0, width=2),
         Slot(feature="query.topic", space="item.topic", start=2, width=1),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recsys.config import Model
-from recsys.encoding.layout import Batch, Layout, Slot
+from recsys.encoding.layout import NUM_QUANTILES, Batch, Layout, Slot
 from recsys.models import Setting
 from recsys.objectives import Objective
 
@@ -39,9 +39,10 @@ def _of_word(word):
 
 
 def layout(num_objectives=4, *, history_length=5, positions=4, devices=2):
-    """3 numbers, 2 single slots around one of 3 values, histories of a single and a double slot and 2 signals, a length; 30 rows."""
+    """3 numbers (2 with quantiles), 2 single slots around one of 3 values, histories of 2 slots and 2 signals, a length; 30 rows."""
     return Layout(
         dense=("a", "b", "c"),
+        quantiles=(tuple(torch.linspace(-2, 2, NUM_QUANTILES).tolist()), tuple(torch.linspace(-1, 3, NUM_QUANTILES).tolist()), ()),
         slots=(
             Slot(feature="item.one", space="item.one", start=0, width=1),
             Slot(feature="item.tags", space="item.tags", start=1, width=3),
@@ -138,6 +139,7 @@ def one_of_its_like(ways):
 
 
 SMALL = {
+    "numeric_bins": 2,
     "d_embedding": 4,
     "d_shared": 16,
     "d_tower": 8,

@@ -102,7 +102,8 @@ def test_too_small_a_budget_names_the_smallest(members):
 
 def test_no_member_passes_its_part_whichever_inputs_it_sees():
     """PEPNet's gates read the inputs of entities by themselves, of which a member's seed chooses more or fewer."""
-    wide = factory.layout().model_copy(update={"dense": ("user.a", "user.b", "user.c", "x.a", "x.b", "x.c"), "history_length": 0})
+    dense = ("user.a", "user.b", "user.c", "x.a", "x.b", "x.c")
+    wide = factory.layout().model_copy(update={"dense": dense, "quantiles": ((),) * 6, "history_length": 0})
     options = factory.options(architecture="pepnet", budget_macs=3 * BUDGET, members=3, input_share=0.5)
     options = sized(options, wide, factory.objectives(), architecture=ARCHITECTURES["pepnet"], seed=1)
     members = [build(options, wide, factory.objectives(), torch.zeros(4), seed) for seed in (1, 2, 3)]

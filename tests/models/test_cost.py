@@ -5,10 +5,10 @@ from recsys.models import build, multiplications, parameters
 from tests.models import factory
 
 K = len(factory.KINDS)
-D = 32  # 3 numbers, 2 mean signals, 3 slots × 4, 4 attended: 21, padded
-FEATURES, ENTRY, ATTENTION = 17, 10, 4  # of the attention's query; of a history entry: 2 slots × 4 and 2 signals
+D = 32  # 3 numbers, 2 × 2 bins, 2 mean signals, 3 slots × 4, 4 attended: 25, padded
+FEATURES, ENTRY, ATTENTION = 21, 10, 4  # of the attention's query; of a history entry: 2 slots × 4 and 2 signals
 ATTENDED = FEATURES * ATTENTION + ATTENTION * ENTRY + ATTENTION + ENTRY * ATTENTION  # query, key, null entry, value
-SKIP = 5 * K
+SKIP = 9 * K
 
 
 CROSS = 2 * D * 4

@@ -1,16 +1,17 @@
 import pytest
 import torch
 
-from recsys.encoding.layout import Slot
+from recsys.encoding.layout import NUM_QUANTILES, Slot
 from recsys.models.inputs import Inputs
 from tests.models import factory
 
 K = len(factory.KINDS)
+QUANTILES = tuple(torch.linspace(-2, 2, NUM_QUANTILES).tolist())
 
 
-def inputs(tables=1, shape=None, seed=1, **changes):
+def inputs(tables=1, shape=None, seed=1, numeric_bins=0, **changes):
     layout = shape or factory.layout()
-    return Inputs(factory.options(**changes), layout, K, tables, seed)
+    return Inputs(factory.options(numeric_bins=numeric_bins, **changes), layout, K, tables, seed)
 
 
 @pytest.mark.parametrize("tables", [1, K])
@@ -55,8 +56,22 @@ def test_the_width_is_as_said_and_a_multiple_of_16(tables):
     assert torch.equal(inputs_BTD[:, 0, :3], example.dense)
 
 
-def test_a_member_sees_its_share_and_nothing_else():
-    module = inputs(input_share=0.6)
+@pytest.mark.parametrize("tables", [1, K])
+def test_bins_lie_after_the_numbers_and_every_part_reads_them(tables):
+    module = inputs(tables, numeric_bins=2)
+    plain = inputs(tables)
+    example = factory.batch(factory.layout(), 8)
+    example.dense[0] = torch.tensor([-1.0, 3.0, 7.0])
+    inputs_BTD, _ = module(example, example.bias)
+    assert torch.equal(inputs_BTD[:, 0, :3], example.dense)
+    torch.testing.assert_close(inputs_BTD[0, -1, 3:7], torch.tensor([0.5, 0.0, 1.0, 1.0]))  # of -1 in [-2, 0, 2] and of 3 in [-1, 1, 3]
+    assert module.skip.weight.shape[1] == plain.skip.weight.shape[1] + 2 * 2
+    assert module.attention.query.weight.shape[1] == plain.attention.query.weight.shape[1] + 2 * 2
+
+
+@pytest.mark.parametrize("numeric_bins", [0, 4])
+def test_a_member_sees_its_share_and_nothing_else(numeric_bins):
+    module = inputs(input_share=0.6, numeric_bins=numeric_bins)
     assert len(module.dense_columns) == 2  # of 3
     columns = set(module.embeddings.slots.columns_C.tolist())
     torch.manual_seed(0)
@@ -107,6 +122,7 @@ def test_entity_and_context_columns_are_where_their_features_lie():
     layout = factory.layout().model_copy(
         update={
             "dense": ("user.age", "context.hour", "agg.user_id.click.7", "item.length"),
+            "quantiles": (QUANTILES, QUANTILES, (), QUANTILES),
             "slots": (
                 Slot(feature="item.tags", space="item.tags", start=0, width=3),
                 Slot(feature="context.tab", space="context.tab", start=3, width=1),
@@ -114,16 +130,16 @@ def test_entity_and_context_columns_are_where_their_features_lie():
             ),
         }
     )
-    module = inputs(shape=layout, position="input")
-    slots = 4 + 2 + 5 + 3  # behind the numbers: 2 mean signals, one-hot position and device; single slots come before the triple one
-    assert module.context_columns.tolist() == [1, *range(slots, slots + 4)]
-    assert module.entity_columns.tolist() == [0, 3, *range(slots + 4, slots + 12)]
+    module = inputs(shape=layout, position="input", numeric_bins=2)
+    slots = 4 + 6 + 2 + 5 + 3  # behind the numbers, their bins, 2 mean signals, position and device; single slots before the triple one
+    assert module.context_columns.tolist() == [1, 6, 7, *range(slots, slots + 4)]
+    assert module.entity_columns.tolist() == [0, 3, 4, 5, 8, 9, *range(slots + 4, slots + 12)]
     example = factory.batch(layout, 8)
     inputs_BTD, _ = module(example, example.bias)
     table = module.embeddings.tables.table.detach()
     torch.testing.assert_close(inputs_BTD[:, 0, module.entity_columns[:2]], example.dense[:, [0, 3]])
-    torch.testing.assert_close(inputs_BTD[:, 0, module.context_columns[1:]], table[example.rows[:, 3], :4])
-    torch.testing.assert_close(inputs_BTD[:, 0, module.entity_columns[2:6]], table[example.rows[:, 4], :4])
+    torch.testing.assert_close(inputs_BTD[:, 0, module.context_columns[3:]], table[example.rows[:, 3], :4])
+    torch.testing.assert_close(inputs_BTD[:, 0, module.entity_columns[6:10]], table[example.rows[:, 4], :4])
 
 
 def test_a_member_s_entity_columns_are_those_that_it_sees():

@@ -60,7 +60,7 @@ def test_it_is_a_loop_over_towers_and_their_layers(d_entity, d_context, d_in):
 def test_in_the_frame_the_gate_scales_what_the_shared_layer_reads(d_shared):
     """The towers' inputs, and the outputs without the paths beside them, from the batch's inputs on, on the ranker's own weights."""
     layout = factory.layout().model_copy(update={"dense": ("item.a", "context.b", "agg.c")})
-    options = factory.options(architecture="pepnet", d_shared=d_shared, skip=False, cross_rank=0, position="blind")
+    options = factory.options(architecture="pepnet", numeric_bins=0, d_shared=d_shared, skip=False, cross_rank=0, position="blind")
     model = randomised(build(options, layout, factory.objectives(), torch.zeros(K), 1)).eval()
     batch = factory.batch(layout, B)
     inputs_BD = model.inputs(batch, batch.bias)[0][:, 0]
@@ -125,7 +125,7 @@ def test_who_and_what_is_met_does_get_gradients():
 
 def test_in_the_frame_the_context_scales_inputs_and_entities_scale_towers():
     layout = factory.layout(history_length=0).model_copy(update={"dense": ("item.a", "context.b", "agg.c")})
-    model = build(factory.options(architecture="pepnet"), layout, factory.objectives(), torch.zeros(K), 1)
+    model = build(factory.options(architecture="pepnet", numeric_bins=0), layout, factory.objectives(), torch.zeros(K), 1)
     assert model.inputs.context_columns.tolist() == [1]
     assert len(model.inputs.entity_columns) == 1 + 3 * 4  # item.a; item.one, item.tags and user.two, 4 wide each
     assert model.inputs.d_out == 16  # 3 numbers, 3 slots of 4, and one of padding

@@ -56,7 +56,7 @@ def test_no_tower_where_nothing_sees_a_position():
 
 def test_a_way_that_reads_priors_gets_who_is_met_and_where():
     layout = factory.layout().model_copy(update={"dense": ("user.age", "context.hour", "agg.user_id.click.7")})
-    model = build(factory.options(architecture="pepnet"), layout, factory.objectives(), torch.zeros(K), 1).eval()
+    model = build(factory.options(architecture="pepnet", numeric_bins=0), layout, factory.objectives(), torch.zeros(K), 1).eval()
     heard = []
     whole = model.architecture.from_inputs
     model.architecture.from_inputs = lambda *given: heard.append(given) or whole(*given)

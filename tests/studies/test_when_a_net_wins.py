@@ -50,3 +50,9 @@ def test_a_small_world_from_end_to_end_and_the_truth_ranks_best() -> None:
     assert clicks[TRUTH] > max(clicks[EXPERTS], clicks[TREES], clicks[POPULARITY])
     assert clicks[LEAD] == pytest.approx(clicks[EXPERTS] - clicks[TREES], abs=2e-4)
     assert figure(shown).to_dict()["facet"]["field"] == "objective"
+
+    again = one_world(150, 7, ["model.members=1", "train.passes=1", "evaluate.bootstrap=20"], pd.DataFrame(rows))
+    of_both = [pd.DataFrame(table).set_index(["ranker", "objective", "metric"])["value"].sort_index() for table in (rows, again)]
+    pd.testing.assert_series_equal(*of_both)
+    with pytest.raises(SystemExit, match="found no row of users 150 and seed 8"):
+        one_world(150, 8, ["model.members=1", "train.passes=1", "evaluate.bootstrap=20"], pd.DataFrame(rows))

@@ -144,7 +144,7 @@ def test_a_round_ends_once_however_often_its_validation_is_interrupted(
 
     def look(guard: Guard, state: State) -> None:
         place = (state.place.phase, state.place.round)
-        if not state.member.training and interrupted.get(place, 0) < 2:  # it predicts
+        if not state.judged.training and interrupted.get(place, 0) < 2:  # it predicts
             interrupted[place] = interrupted.get(place, 0) + 1
             signal.raise_signal(signal.SIGINT)
         original(guard, state)

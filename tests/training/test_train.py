@@ -111,8 +111,8 @@ def test_the_days_of_a_model_without_validation_are_all_learned(trained: Trained
 # --- Choosing -----------------------------------------------------------------------------------------------------
 def test_the_best_pass_is_kept_as_a_replay_by_hand_finds_it(toy: Toy, tmp_path: Path, seen: list[Outputs]) -> None:
     """Too high a learning rate on little data overfits, so the best pass is neither the first nor the last."""
-    train = {"order": "shuffled", "schedule": "constant", "passes": 8, "patience": 3, "learning_rate": 8e-3, "batch_size": 64}
-    objectives = [CLICK[0], {"name": "watch", "kind": "watch_time", "label": "s", "loss_weight": 0.5}]
+    train = {"order": "shuffled", "schedule": "constant", "passes": 12, "patience": 3, "learning_rate": 2e-2, "batch_size": 64}
+    objectives = [CLICK[0], {"name": "watch", "kind": "watch_time", "method": "log_squared", "label": "s", "loss_weight": 0.5}]
     pipeline = pipeline_of(objectives=objectives, model={"dropout": 0.0, "d_shared": 64}, train={**train, "refit": False})
     _, encoded = encoded_of(tmp_path, tables(150), pipeline)
     run_train(pipeline, encoded, tmp_path / "run")
@@ -128,6 +128,8 @@ def test_the_best_pass_is_kept_as_a_replay_by_hand_finds_it(toy: Toy, tmp_path: 
         click = log_loss(validation[:, 0], 1 / (1 + np.exp(-raw[:, 0]))) / entropy
         watch = np.mean((raw[:, 1] - (np.log1p(validation[:, 1]) - z.mean()) / z.std()) ** 2)
         by_hand.append(click + 0.5 * watch)
+    lines = [line["loss"] for line in journal(tmp_path / "run", event="pass")]
+    assert by_hand == pytest.approx([loss["click"] + 0.5 * loss["watch"] for loss in lines], rel=1e-3)
     best = int(np.argmin(by_hand))
     assert 0 < best < passes - 1, by_hand  # or this test shows nothing
     assert passes == best + 1 + 3, "stops after `patience` passes without a better one"

@@ -147,6 +147,13 @@ def test_devices_go_by_name(first: Path, other: Toy) -> None:
         assert theirs[name].any()
 
 
+def test_the_edges_of_bins_come_with_the_weights_that_were_made_for_them(first: Path, other: Toy) -> None:
+    now, before, _ = _started(_pipeline(first), other.encoded, first)
+    name = "ranker.inputs.bins.edges_DE"
+    assert torch.equal(now[name], read_model(first / "model").members[0].state_dict()[name])
+    assert not torch.equal(now[name], before[name]), "the other log has the same quantiles, so this shows nothing"
+
+
 NAMES = ("single_task", "shared_bottom", "soft", "concat_task", "film", "mtan", "mmoe", "cgc", "ple", "home", "pepnet", "stem", "aitm")
 ALWAYS = ("single_task", "mmoe", "ple", "stem", "aitm")  # nothing shared, one gate each, gates of groups, tables of their own, a chain
 READS_THE_NEW_ONES = ("ple", "stem", "home")  # a gate over all experts weighs the new objective's, or its group's, too
