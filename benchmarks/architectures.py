@@ -76,6 +76,7 @@ def layout() -> Layout:
     slots = tuple(Slot(feature=f"item.{n}", space=f"item.{n}", start=n, width=1) for n in range(CATEGORIES))
     return Layout(
         dense=tuple(f"user.{n}" for n in range(NUMBERS)),
+        quantiles=((),) * NUMBERS,  # numbers without bins
         slots=slots,
         history_length=HISTORY,
         history_slots=slots[:2],

@@ -80,6 +80,7 @@ def layout(objectives: tuple[Objective, ...], table_rows: int) -> Layout:
     slots = tuple(Slot(feature=f"item.{n}", space=f"item.{n}", start=n, width=1) for n in range(CATEGORIES))
     return Layout(
         dense=tuple(f"user.{n}" for n in range(NUMBERS)),
+        quantiles=((),) * NUMBERS,  # numbers without bins
         slots=slots,
         history_length=0,
         history_slots=(),

@@ -32,10 +32,8 @@ class Model(Architectures):
         description="Share of the numbers and categorical features that each member sees, drawn by its seed; all see the history. Below 1,"
         " several members are needed.",
     )
-    numeric_bins: int = Field(
+    numeric_bins: Literal[0, 2, 4, 8, 16, 32] = Field(
         default=2,
-        ge=0,
-        le=32,
         description="Number of bins into which each number is cut, with equally many training rows in each; the nets read per bin how much"
         " of it lies below the number (Gorishniy et al. 2022, piecewise linear encoding). 0: the nets read the numbers alone.",
     )

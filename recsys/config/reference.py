@@ -99,7 +99,7 @@ def words(annotation: Any, constraints: Sequence[Any] = ()) -> str:
         parts = ", or ".join(words(part, constraints) for part in get_args(annotation) if part is not type(None))
         return f"optional {parts}" if type(None) in get_args(annotation) else parts
     if get_origin(annotation) is Literal:
-        shown = [f"`{word}`" if word else "empty" for word in get_args(annotation)]
+        shown = ["empty" if word == "" else f"`{word}`" for word in get_args(annotation)]
         return shown[0] if len(shown) == 1 else f"one of {', '.join(shown)}"
     if get_origin(annotation) is tuple:
         return _list(get_args(annotation), constraints)

@@ -71,7 +71,7 @@ class Fitting:
         scales, bias = self._scales.scales(), self._bias.codes()
         layout = Layout(
             dense=normaliser.names,
-            quantiles=_quantiles(normaliser),
+            quantiles=self._normaliser.quantiles(normaliser),
             slots=self._slots,
             history_length=self._history_length,
             history_slots=self._history_slots,
@@ -91,12 +91,6 @@ class Fitting:
 def duration_columns(pipeline: Pipeline) -> tuple[str, ...]:
     """List the columns of the examples that hold the lengths that some objective's loss reads."""
     return tuple(pipeline.features.example_column(name) for name in durations(pipeline.objective))
-
-
-def _quantiles(normaliser: Normaliser) -> tuple[tuple[float, ...], ...]:
-    """Return the quantiles of each of the normaliser's names: of the scores, then none of the indicators."""
-    of_scores = tuple(tuple(values.tolist()) for values in normaliser.quantiles)
-    return of_scores + ((),) * (len(normaliser.names) - len(of_scores))
 
 
 def _slots(columns: Sequence[str], types: Mapping[str, pa.DataType], max_values: int) -> Iterator[Slot]:

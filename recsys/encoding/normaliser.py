@@ -33,7 +33,6 @@ class Normaliser:
     knots: tuple[NDArray[np.float64], ...]  # per column: at most 256 values, increasing; none where all of training was null
     scores: tuple[NDArray[np.float64], ...]  # of the knots, of the same length
     is_sparse: tuple[bool, ...]  # had a null in training, so gets an indicator
-    quantiles: tuple[NDArray[np.float64], ...]  # per column: [NUM_QUANTILES] scores of the known values at evenly spaced ranks
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,15 +60,13 @@ class Normaliser:
                 "knots": pa.array(list(self.knots), pa.list_(pa.float64())),
                 "scores": pa.array(list(self.scores), pa.list_(pa.float64())),
                 "is_sparse": pa.array(self.is_sparse, pa.bool_()),
-                "quantiles": pa.array(list(self.quantiles), pa.list_(pa.float64())),
             }
         )
 
     @staticmethod
     def from_table(table: pa.Table) -> "Normaliser":
-        lists = ("knots", "scores", "quantiles")
-        knots, scores, quantiles = (tuple(np.array(cell, np.float64) for cell in table[name].to_pylist()) for name in lists)
-        return Normaliser(tuple(table["column"].to_pylist()), knots, scores, tuple(table["is_sparse"].to_pylist()), quantiles)
+        knots, scores = (tuple(np.array(cell, np.float64) for cell in table[name].to_pylist()) for name in ("knots", "scores"))
+        return Normaliser(tuple(table["column"].to_pylist()), knots, scores, tuple(table["is_sparse"].to_pylist()))
 
 
 class NormaliserFitter:
@@ -101,14 +98,20 @@ class NormaliserFitter:
         self._sample_ND = np.concatenate([self._sample_ND[old], new_ND])
 
     def normaliser(self) -> Normaliser:
-        known = [values[~np.isnan(values)] for values in self._sample_ND.T]
         fitted = [
-            (_standard if column.startswith(schema.AGGREGATE) else _normal)(values)
-            for column, values in zip(self._columns, known, strict=True)
+            (_standard if column.startswith(schema.AGGREGATE) else _normal)(values[~np.isnan(values)])
+            for column, values in zip(self._columns, self._sample_ND.T, strict=True)
         ]
         knots, scores = tuple(knots for knots, _ in fitted), tuple(scores for _, scores in fitted)
-        quantiles = tuple(_quantiles(values, *of_column) for values, of_column in zip(known, fitted, strict=True))
-        return Normaliser(self._columns, knots, scores, tuple(bool(sparse) for sparse in self._is_sparse), quantiles)
+        return Normaliser(self._columns, knots, scores, tuple(bool(sparse) for sparse in self._is_sparse))
+
+    def quantiles(self, normaliser: Normaliser) -> tuple[tuple[float, ...], ...]:
+        """Return `Layout.quantiles` of the columns that the normaliser gives, by the same sample."""
+        found: list[tuple[float, ...]] = []
+        for values, knots, scores in zip(self._sample_ND.T, normaliser.knots, normaliser.scores, strict=True):
+            at_ranks = _at_ranks(values[~np.isnan(values)])
+            found.append(tuple(np.interp(at_ranks, knots, scores).tolist()) if len(at_ranks) else (0.0,) * NUM_QUANTILES)
+        return (*found, *[()] * (len(normaliser.names) - len(found)))
 
 
 def _standard(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -120,12 +123,10 @@ def _standard(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     return knots, (knots - mean) / std
 
 
-def _quantiles(values: NDArray[np.float64], knots: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return [NUM_QUANTILES] the scores of values at evenly spaced ranks, the lowest and the highest among them; zeros of no value."""
-    if not len(values):
-        return np.zeros(NUM_QUANTILES)
-    of_values = np.quantile(values, np.linspace(0.0, 1.0, NUM_QUANTILES), method="inverted_cdf")  # values themselves: ties stay ties
-    return np.interp(of_values, knots, scores)
+def _at_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values at NUM_QUANTILES evenly spaced ranks, the lowest and the highest among them; nothing of no value."""
+    ranks = np.ceil(np.linspace(0.0, 1.0, NUM_QUANTILES) * len(values)).clip(1).astype(np.int64)
+    return np.sort(values)[ranks - 1] if len(values) else values
 
 
 def _normal(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

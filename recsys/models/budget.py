@@ -38,8 +38,8 @@ def sized(options: Model, layout: Layout, objectives: Sequence[Objective], *, ar
     shape = layout.model_copy(update={"num_rows": 1})  # an embedding table costs no multiplication, but takes time to draw
     row, starts_K = _row_of_zeros(layout), torch.zeros(len(objectives))
 
-    # A member's seed chooses its inputs. The choice changes the cost only where an architecture reads the entities' inputs separately.
-    seeds = range(seed, seed + members) if options.input_share < 1 and architecture.reads_priors else [seed]
+    # A member's seed chooses its inputs: more or fewer of those that have bins, and of those that an architecture reads separately.
+    seeds = range(seed, seed + members) if options.input_share < 1 else [seed]
 
     @cache
     def cost(sizes: tuple[int, ...]) -> int:

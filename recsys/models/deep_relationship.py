@@ -22,6 +22,7 @@ class DeepRelationship(Architecture):
     is set in closed form from W_l before each training step (nn/relationship.py). The paper also learns the covariances of features and of
     units; here these are identities. The prior pulls related objectives together and opposed ones apart. The own layers start equal:
     weights of different objectives can be compared only where their units mean the same. The correlation shown is that of these weights.
+    Where parameters are averaged (`train.averaging`), Ω is averaged like them.
     The towers above start from different weights. So the correlation says which nets are alike. This is less than to say which objectives
     are alike. Balancing acts on the weights that make h.
     """

@@ -99,7 +99,7 @@ class Inputs(nn.Module):
         return torch.cat(parts, dim=1)
 
     def _linear(self, plain_BD: Tensor, slots_TBSW: Tensor) -> Tensor | None:
-        """Compute the linear path, [B, K]: one weight per number and objective, and one per categorical value and objective.
+        """Compute the linear path, [B, K]: one weight per number, bin and objective, and one per categorical value and objective.
 
         The weights of categorical values are in the embedding table.
         """

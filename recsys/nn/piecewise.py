@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,14 +20,14 @@ class PiecewiseLinear(nn.Module):
     """
 
     def __init__(self, quantiles: Sequence[Sequence[float]], num_bins: int) -> None:
-        """Place `num_bins` bins with equally many training rows, by the quantiles of each number (`Layout.quantiles`).
+        """Place `num_bins` bins (0, or a power of two up to 32) with equally many training rows, by each number's `Layout.quantiles`.
 
         A number without quantiles has no bins.
         """
         super().__init__()
         columns = [column for column, values in enumerate(quantiles) if values] if num_bins else []
-        places = np.linspace(0, NUM_QUANTILES - 1, num_bins + 1).round().astype(np.int64)
-        edges = torch.tensor([[quantiles[column][place] for place in places] for column in columns], dtype=torch.float32)
+        step = (NUM_QUANTILES - 1) // max(num_bins, 1)
+        edges = torch.tensor([quantiles[column][::step] for column in columns], dtype=torch.float32)
         self.register_buffer("columns_D", torch.tensor(columns, dtype=torch.int64), persistent=False)
         self.register_buffer("edges_DE", edges.view(len(columns), num_bins + 1))
         self.columns_D: Tensor

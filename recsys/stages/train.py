@@ -71,7 +71,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
     """Return the bytes of the embedding vectors in a member's checkpoint, the present and the best ones, beside the checkpoint before it.
 
-    All else is little beside many of them, and at the end the checkpoints and the model take less.
+    All else is little beside many of them (so many are not averaged), and at the end the checkpoints and the model take less.
     """
     from recsys.encoding.encoder import VOCABULARY_FILE
 
@@ -91,7 +91,7 @@ def _runs(folder: Path) -> list[Path]:
 TRAIN = Stage(
     name="train",
     summary="Train a model on the encoded examples.",
-    version=2,
+    version=3,
     options=(
         *("seed", "split", "model", "balance", "train"),
         *all_but(Objective, "objective", "fusion_weight"),

@@ -155,7 +155,7 @@ def passes_chosen(work: Work, state: State) -> dict[str, int]:
 
 
 def _learn(work: Work, state: State) -> None:
-    """Learn the rounds of the state's phase that are left. Then set each objective to its parameters after the passes chosen for it."""
+    """Learn the rounds of the state's phase that are left. Then settle on what these passes leave."""
     place, train = state.place, work.pipeline.train
     plan = work.rounds(place.phase)
     thinned = thinning(train, work.pipeline.objective, seed_of(work.pipeline, place.member))

@@ -52,7 +52,6 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
     Raise ConfigError where a loss or a gradient is not finite, before it reaches a weight; and raise what `loop.look` raises.
     """
     every = math.ceil(steps / _LINES_A_ROUND) if steps else 1
-    window = max(1.0, loop.pipeline.train.averaging * steps)
     todo = batches(
         days, batch_size=loop.pace.batch_size, order="shuffled", seed=seed_of(loop.pipeline, state.place.member), epoch=this.number,
         start_step=state.place.step, thinning=loop.thinning, sampling=loop.sampling,
@@ -60,9 +59,10 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
     lap_start, lap_rows = time.perf_counter(), 0
     for batch in _measured_ahead(loop, state, this, steps, placed(todo, loop.compute.device)):
         is_line = (state.place.step + 1) % every == 0 or state.place.step + 1 == steps
-        stepped = _step(loop, state, batch)
+        share = learning_rate_share(loop.pipeline.train, state.place.steps, loop.steps)
+        stepped = _step(loop, state, batch, share)
         if state.average is not None:
-            state.average.update(window)
+            state.average.update(loop.pipeline.train.averaging * steps * share)
         state.place.step += 1
         state.place.steps += 1
         lap_rows += len(batch.labels)
@@ -90,9 +90,9 @@ def _measured_ahead(loop: Loop, state: State, this: Round, steps: int, todo: Ite
     yield from ahead
 
 
-def _step(loop: Loop, state: State, batch: Batch) -> Stepped:
-    """Make one update, at the learning rate of its place."""
-    _set_learning_rate(state, learning_rate_share(loop.pipeline.train, state.place.steps, loop.steps))
+def _step(loop: Loop, state: State, batch: Batch, share: float) -> Stepped:
+    """Make one update, at this share of the full learning rate."""
+    _set_learning_rate(state, share)
     try:
         stepped = descend(state, batch, loop.compute)
     except NotFiniteError as error:

@@ -40,7 +40,7 @@ def progressive(work: Work, state: State, this: Round, days: EncodedDays) -> Non
 
 
 def validate(work: Work, state: State, this: Round) -> None:
-    """Write the losses on the validation days after a pass, and keep the parameters of each group whose loss is the best so far.
+    """Write the losses on the validation days after a pass, and keep the numbers (averages) of each group whose loss is the best so far.
 
     Losses use only the labels that may choose (`Work.judged`). A group that has waited `patience` passes for a better loss is done, as if
     it were trained by itself; the others go on. A group that no validation label judges is kept as it stands after each pass.
@@ -87,6 +87,7 @@ def fit_smearing(work: Work, state: State, learned: EncodedDays) -> None:
 
     Over so many rows a ratio of sums is known to a few per mille, and memory does not grow with the log.
     """
+    assert state.average is None, "constants belong to what the phase has settled on"
     if not state.member.losses.is_smeared:
         return
     start_step = max(0, steps_per_epoch(learned, PREDICTION_ROWS) - _SMEARING_BATCHES)

@@ -58,8 +58,8 @@ class State:
 
     @property
     def judged(self) -> Member:
-        """The member as it would be served now: with the means of its parameters where they are averaged."""
-        return self.member if self.average is None else self.average.predicting()
+        """The member as it would be served now: with the averages of its parameters where they are averaged."""
+        return self.member if self.average is None else self.average.member
 
     def settle(self) -> None:
         """Give the member the parameters that the phase leaves: each group's as at its best round, else those that would be served now."""
@@ -96,7 +96,9 @@ class State:
         _load_optimiser(self.dense, _under("dense", tensors))
         _load_optimiser(self.tables, _under("tables", tensors))
         self.best, self.kept = _under("best", tensors), _under("kept", tensors)
-        self._restore_average(_under("average", tensors), saved.facts["averaged"])
+        self.average = None  # there is none, or the phase has settled
+        if saved.facts["averaged"] is not None:
+            self.average = Average(self.member, saved.facts["averaged"], _under("average", tensors))
         self.window_4K = tensors["window"].to(self.window_4K.device)
         self.products_KK = tensors.get("products")
         self.place = Place(**saved.facts["place"])
@@ -105,15 +107,6 @@ class State:
         device = self.window_4K.device
         if device.type == "cuda" and "random.cuda" in tensors:  # with `device = "auto"` a training may continue on another device
             torch.cuda.set_rng_state(tensors["random.cuda"], device)
-
-    @torch.no_grad()
-    def _restore_average(self, means: dict[str, Tensor], steps: int | None) -> None:
-        if self.average is None or steps is None:  # the latter: the phase has settled
-            self.average = None
-            return
-        self.average.steps = steps
-        for name, mean in self.average.means.items():
-            mean.copy_(means[name])
 
 
 def optimisers(member: Member, train: Train, learning_rate: float, frozen: Iterable[nn.Parameter] = ()) -> tuple[AdamW, RowwiseAdagrad]:

@@ -100,12 +100,14 @@ def test_too_small_a_budget_names_the_smallest(members):
         ranker(architecture="cgc", budget_macs=least - 1, members=members)
 
 
-def test_no_member_passes_its_part_whichever_inputs_it_sees():
-    """PEPNet's gates read the inputs of entities by themselves, of which a member's seed chooses more or fewer."""
+@pytest.mark.parametrize("way", ["pepnet", "shared_bottom"])
+def test_no_member_passes_its_part_whichever_inputs_it_sees(way):
+    """A member's seed chooses more or fewer of the inputs that have bins, and of those that PEPNet's gates read by themselves."""
     dense = ("user.a", "user.b", "user.c", "x.a", "x.b", "x.c")
-    wide = factory.layout().model_copy(update={"dense": dense, "quantiles": ((),) * 6, "history_length": 0})
-    options = factory.options(architecture="pepnet", budget_macs=3 * BUDGET, members=3, input_share=0.5)
-    options = sized(options, wide, factory.objectives(), architecture=ARCHITECTURES["pepnet"], seed=1)
+    quantiles = (*factory.layout().quantiles[:1] * 3, (), (), ())
+    wide = factory.layout().model_copy(update={"dense": dense, "quantiles": quantiles, "history_length": 0})
+    options = factory.options(architecture=way, numeric_bins=8, budget_macs=3 * BUDGET, members=3, input_share=0.5)
+    options = sized(options, wide, factory.objectives(), architecture=ARCHITECTURES[way], seed=1)
     members = [build(options, wide, factory.objectives(), torch.zeros(4), seed) for seed in (1, 2, 3)]
     costs = [multiplications(member, factory.batch(wide, 1)) for member in members]
     assert min(costs) < max(costs) <= BUDGET

@@ -14,6 +14,7 @@ from recsys import artifacts
 from recsys.balancing.fixed import Fixed
 from recsys.config import Pipeline
 from recsys.errors import ArtifactError
+from recsys.nn import embeddings
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.interruption import Guard
 from recsys.training.state import State
@@ -101,6 +102,17 @@ def test_thinned_and_with_every_kind_of_label_it_ends_bit_equal_too(
     run_train(pipeline, kinds_toy.encoded, tmp_path / "whole")
     _interrupt_every(monkeypatch, 7)
     assert _train_until_done(pipeline, kinds_toy.encoded, tmp_path / "parts") >= 3
+    assert_equal(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("case", ["moments of a batch normalisation", "two members, tables that are not averaged"])
+def test_with_averages_it_ends_bit_equal_too(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    model = {"architecture": "home", "home": {"hidden": [8]}} if "moments" in case else {"members": 2, "input_share": 0.7}
+    monkeypatch.setattr(embeddings, "DENSE_ROWS", embeddings.DENSE_ROWS if "moments" in case else 0)
+    pipeline = pipeline_of(model=model, train={"batch_size": 150, "order": "shuffled", "passes": 3, "averaging": 0.7})
+    run_train(pipeline, toy.encoded, tmp_path / "whole")
+    _interrupt_every(monkeypatch, 6)
+    assert _train_until_done(pipeline, toy.encoded, tmp_path / "parts") >= 3
     assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 

@@ -110,7 +110,8 @@ def training(journal: Journal | None) -> Section:
         return Section("training", "Training", nothing="This run has no training.jsonl: it was not trained here.")
     about = (
         "Loss of each member, in units of the best constant prediction's: below 1 something was learned. Validation and progressive rows"
-        " were predicted before anything was learned from them; the training loss is a running mean over batches."
+        " were predicted before anything was learned from them; the training loss is a running mean over batches. Where parameters are"
+        " averaged, the validation loss is that of the averages and the training loss that of the parameters themselves."
     )
     places, figures = model_figures.best(journal.curves), model_figures.learning_curves(journal.curves)
     if places:

@@ -90,9 +90,10 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
         found["Multiplications per row"] = f"{model.multiplications:,}{of_budget}"
         found["Parameters"] = f"{model.parameters.dense:,} dense, {model.parameters.embedding:,} in the embedding table"
         found["Trained on"] = f"{model.device}, {model.precision}"
-    order = pipeline.train.order
+    order, averaging = pipeline.train.order, pipeline.train.averaging
     refit = "validation days learned before the test" if pipeline.train.refit else "no refit"
-    found["Training"] = f"{order} order, {_pace(model, order)}{refit}, seed {pipeline.seed}"
+    averages = f"averages over {averaging:g} pass{'es' * (averaging > 1)}, " if order == "shuffled" and averaging else ""
+    found["Training"] = f"{order} order, {_pace(model, order)}{averages}{refit}, seed {pipeline.seed}"
     found["Intervals"] = f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over users"
     found["Versions"] = ", ".join(f"{library} {version}" for library, version in artifacts.versions().items())
     return found
