@@ -57,10 +57,10 @@ def _show(job: Job) -> None:
 REPORT_STAGE = Stage(
     name="report",
     summary="Write the report page of a run.",
-    version=4,
+    version=5,
     options=(
         *("name", "seed", "source.kind", "source.time", "split", "objective", "fuse.maximise"),
-        *("model.budget_macs", "balance.method", "train.order", "train.refit"),
+        *("model.budget_macs", "balance.method", "train.order", "train.averaging", "train.refit"),
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "importance", "list_k", "top_percent", "calibrate")),
     ),
     places=("evaluate.baselines", "evaluate.against", "model.architecture"),
