@@ -1,4 +1,4 @@
-"""The moving average of a member's parameters.
+"""Average a member's parameters over its last steps.
 
 A training that stops after some of its planned passes stops at a high learning rate. Its last parameters then carry the noise of the last
 steps. Their average carries less (Polyak and Juditsky, SIAM J. Control Optim. 1992; as a moving average of weights in Tarvainen and
