@@ -1,24 +1,26 @@
 """Build examples from events, day by day with kept state, so that a new day costs one day's work."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import ibis
+import pyarrow as pa
 
-from recsys import artifacts, schema
+from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
-from recsys.errors import Place, data_error
 from recsys.features import factors
+from recsys.features.behind import Behind
 from recsys.features.check import require
 from recsys.features.engine import Engine
-from recsys.features.feature_columns import Columns
 from recsys.features.plan import make_plan
 from recsys.features.program import DayInputs, Program
+from recsys.features.sides import open_sides
 from recsys.features.steps import Step, read_columns, require_whole
 from recsys.progress import Console
-from recsys.workspace import ITEMS, PART, USERS, day_folder
+from recsys.workspace import PART, day_folder
+
+Rows = Callable[[], pa.Table]  # some rows of examples, put together when they are asked for
 
 
 def build(
@@ -44,14 +46,15 @@ def build(
     with (
         tempfile.TemporaryDirectory(prefix=f".{examples.name}.", suffix=".draft", dir=examples.parent) as spill,
         Engine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
+        Behind[Rows]() as behind,
         console.bar("features", len(origins)) as advance,
     ):
-        open_sides(engine, folder, columns)
+        open_sides(engine, folder, plan)
         program = Program(engine, plan)
         for index, step in enumerate(steps):
             if (origin := origins.get(step.day.iso)) is not None:
                 require_whole(step, columns)
-                _build_day(program, steps[: index + 1], origin, examples, states)
+                _build_day(program, steps[: index + 1], origin, examples, states, behind)
                 advance(note=f"{step.day.iso}, {step.rows:,} impressions")
     _advise(pipeline, steps, day_folder(states, steps[-1].day.iso), console)
 
@@ -63,8 +66,11 @@ def _advise(pipeline: Pipeline, steps: Sequence[Step], state: Path, console: Con
         console.say(f"features: {said}")
 
 
-def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples: Path, states: Path) -> None:
-    """Write the state and, where wanted, the examples of the last of `steps`. The states of the earlier steps exist already."""
+def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples: Path, states: Path, behind: Behind[Rows]) -> None:
+    """Write the state and, where wanted, the examples of the last of `steps`. The states of the earlier steps exist already.
+
+    The examples are written `behind`: the next day may begin before they stand, because it needs the state alone.
+    """
     *earlier, step = steps
     previous = earlier[-1].day if earlier else None
     program.load(DayInputs(step.day, list(step.files), previous, day_folder(states, previous.iso) if previous else None))
@@ -76,28 +82,12 @@ def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples
     # A day's state counts what became known up to the day's end, so states older than the window add nothing to the window.
     fitted = program.fit_day([each.day.ordinal for each in steps], [each.rows for each in steps])
     reach = [other for other in earlier if other.day.ordinal >= fitted - program.longest_window]
-    with origin.writing(day_folder(examples, step.day.iso)) as output:
-        output.rows = artifacts.RowAccount(step.rows, step.rows, 0, 0)
-        batches = program.examples(step.day, [day_folder(states, other.day.iso) for other in (*reach, step)], fitted)
-        output.write_batches(PART, program.example_schema, batches)
+    chunks = program.examples(step.day, [day_folder(states, other.day.iso) for other in (*reach, step)], fitted)
+    columns = program.example_schema
 
+    def write(chunks: Iterator[Rows]) -> None:
+        with origin.writing(day_folder(examples, step.day.iso)) as output:
+            output.rows = artifacts.RowAccount(step.rows, step.rows, 0, 0)
+            output.write_batches(PART, columns, (batch for rows in chunks for batch in rows().to_batches()))
 
-def open_sides(engine: Engine, folder: Path, columns: Columns) -> None:
-    """Open users and items under their names. A source without them gets empty tables. Raises DataError where an id has several rows."""
-    for name, key, fields in ((USERS, schema.USER_ID, columns.users), (ITEMS, schema.ITEM_ID, columns.items)):
-        path = folder / name / PART
-        if not path.parent.exists():
-            engine.empty(name, fields)
-            continue
-        engine.files(name, [path])
-        table = ibis.table(dict(columns.types("users" if name == USERS else "items")), name=name)
-        counted = engine.arrow(table.agg(rows=table.count(), unique=table[key].nunique())).to_pylist()[0]
-        if counted["rows"] != counted["unique"]:
-            raise data_error(
-                Place(path, column=key),
-                found=f"{counted['unique']:,} different values",
-                expected="one row each",
-                bad_rows=counted["rows"] - counted["unique"],
-                rows=counted["rows"],
-                fix="run ingest again",
-            )
+    behind.stream(chunks, write)

@@ -12,10 +12,11 @@ from recsys.features.labels import translate
 from recsys.features.list_starts import with_lists
 from recsys.features.plan import FRACTION, Entity, Plan, Signal, key_column
 from recsys.features.session import LISTED
+from recsys.features.sides import taken
+from recsys.features.values import finite
 from recsys.objectives import Objective, chain
 
 ROW = "row"  # 0, 1, …: the place of an impression in its day, by (timestamp, event_id)
-_QUOTED = r"""^['"](.*)['"]$"""
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 
@@ -33,19 +34,18 @@ def signal_number(signal: Signal, rows: ir.Table) -> ir.Value:
 def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
     """Make impressions of a day's events (`clock.stamped`): features of the moment, entity keys, whole-number signals and labels.
 
-    `users` and `items` are unique by id.
+    `users` and `items` are made ready (`sides.ready`), and unique by id.
     """
-    sides = {"events": events, "users": _renamed(users, "users"), "items": _renamed(items, "items")}
-    joined = events.left_join(sides["users"], events[schema.USER_ID] == sides["users"][f"users.{schema.USER_ID}"])
-    joined = joined.left_join(sides["items"], events[schema.ITEM_ID] == sides["items"][f"items.{schema.ITEM_ID}"])
+    placed, users, query, items = _placed(events, plan), _renamed(users, "users"), _renamed(items, "query"), _renamed(items, "items")
+    joined = events.join(placed, events[schema.EVENT_ID] == placed[f"placed.{schema.EVENT_ID}"])
+    joined = joined.left_join(users, events[schema.USER_ID] == users[f"users.{schema.USER_ID}"])
+    joined = joined.left_join(items, events[schema.ITEM_ID] == items[f"items.{schema.ITEM_ID}"])
     if plan.has_query:
-        query = _renamed(items, "query")
         joined = joined.left_join(query, events[schema.QUERY_ITEM_ID] == query[f"query.{schema.ITEM_ID}"])
     # Give the joined rows a table of their own, because the expressions below must refer to one table.
     rows = joined.select(*joined.columns)
-    rows = with_lists(rows, plan)
     outputs: dict[str, ir.Value] = {
-        ROW: ibis.row_number().over(ibis.window(order_by=[rows[schema.TIMESTAMP], rows[schema.EVENT_ID]])),
+        ROW: rows[ROW],
         DAY: rows[DAY],
         LISTED: rows[LISTED],
         **{name: rows[name] for name in _canonical(plan)},
@@ -53,10 +53,10 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) 
         schema.CONTEXT + "hour": (rows[LOCAL] % _DAY_MS // _HOUR_MS).cast("int64").cast("string"),
         schema.CONTEXT + "weekday": rows[WEEKDAY],
         **_query(rows, plan),
-        **{f"{schema.ID}{column.name}": _identity(column, rows) for column in plan.ids},
-        **{f"{schema.SLICE}{column.name}": _text(_stored(column, rows)) for column in plan.slices},
+        **{f"{schema.ID}{column.name}": taken("id", column, rows, plan) for column in plan.ids},
+        **{f"{schema.SLICE}{column.name}": taken("slice", column, rows, plan) for column in plan.slices},
         **_bias(rows, plan),
-        **{key_column(column): _key(column, rows, plan) for column in _key_columns((*plan.windowed, *plan.today))},
+        **{key_column(column): taken("key", column, rows, plan) for column in _key_columns((*plan.windowed, *plan.today))},
         **{signal_value(signal.name): _whole(signal, rows) for signal in plan.signals},
         **_labels(rows, plan),
         **_weight(rows, plan),
@@ -96,6 +96,16 @@ def past_columns(plan: Plan) -> list[str]:
     )
 
 
+def _placed(events: ir.Table, plan: Plan) -> ir.Table:
+    """Find each event's place in its day (`ROW`), and the moment at which its list began (`LISTED`).
+
+    Windows sort whole rows, so they get no column that they do not need.
+    """
+    listed = with_lists(events, plan)
+    place = ibis.row_number().over(ibis.window(order_by=[listed[schema.TIMESTAMP], listed[schema.EVENT_ID]]))
+    return listed.select(LISTED, **{f"placed.{schema.EVENT_ID}": listed[schema.EVENT_ID], ROW: place})
+
+
 def _renamed(table: ir.Table, side: str) -> ir.Table:
     return table.rename({f"{side}.{name}": name for name in table.columns})
 
@@ -112,54 +122,9 @@ def _key_columns(entities: Iterable[Entity]) -> tuple[Column, ...]:
 
 
 # --- Values -------------------------------------------------------------------------------------------------------
-def _stored(column: Column, rows: ir.Table, side: str | None = None) -> ir.Value:
-    return rows[column.stored if column.table == "events" else f"{side or column.table}.{column.stored}"]
-
-
 def _feature(column: Column, rows: ir.Table, plan: Plan) -> ir.Value:
-    value = _stored(column, rows)
-    match column.kind:
-        case "number":
-            return _finite(value)
-        case "text":
-            return _text(value)
-        case "multi":
-            return _texts(value, plan.features.multi.get(column.name))
-        case "date":
-            return _age_days(value, rows)
-
-
-def _finite(value: ir.Value) -> ir.Value:
-    if value.type().is_boolean():
-        return value.cast("int8").cast("float64")
-    number = value.cast("float64")
-    return (number.isnan() | number.isinf()).ifelse(ibis.null("float64"), number) if value.type().is_floating() else number
-
-
-def _text(value: ir.Value) -> ir.Value:
-    """Convert to text. A whole float is written as an integer, because a column of integers with gaps often arrives as float."""
-    if not value.type().is_floating():
-        return value.cast("string")
-    bounded = (value.abs() < 2**53).ifelse(value, 0.5)  # the floor of a larger one does not fit an integer
-    whole = bounded == bounded.floor()
-    text = whole.ifelse(whole.ifelse(value, 0).cast("int64").cast("string"), value.cast("string"))
-    return value.isnan().ifelse(ibis.null("string"), text)
-
-
-def _texts(value: ir.Value, separator: str | None) -> ir.Value:
-    """Return the values of one cell, in the cell's order. Values are stripped, and empty ones are dropped.
-
-    A text may be a list in brackets, whose values may stand in quotes, such as ['a', 'b']. A bracket within it makes it no list.
-    """
-    if value.type().is_array():
-        parts = value.map(_text).map(lambda part: part.strip())
-    else:
-        text, by = _text(value), separator or ","
-        inner = text.substr(1, text.length() - 2)
-        values = inner.split(by).map(lambda part: part.strip().re_replace(_QUOTED, r"\1"))
-        is_list = text.startswith("[") & text.endswith("]") & ~inner.contains("[") & ~inner.contains("]")
-        parts = is_list.ifelse(values, text.split(by).map(lambda part: part.strip()))
-    return parts.filter(lambda part: part.length() > 0)
+    value = taken("feature", column, rows, plan)
+    return _age_days(value, rows) if column.kind == "date" else value
 
 
 def _age_days(value: ir.Value, rows: ir.Table) -> ir.Value:
@@ -167,18 +132,6 @@ def _age_days(value: ir.Value, rows: ir.Table) -> ir.Value:
     zoned = value.type().is_timestamp() and value.type().timezone is not None
     moment = rows[schema.TIMESTAMP if zoned else LOCAL]
     return (moment - value.cast("timestamp").epoch_seconds().cast("int64") * 1000).cast("float64") / _DAY_MS
-
-
-def _identity(column: Column, rows: ir.Table) -> ir.Value:
-    value = _stored(column, rows)
-    return value.cast("int64") if value.type().is_integer() else _text(value)
-
-
-def _key(column: Column, rows: ir.Table, plan: Plan) -> ir.Value:
-    """Return an entity's value. A multi-valued cell gives each value once, so that an impression counts once per value."""
-    return (
-        _texts(_stored(column, rows), plan.features.multi.get(column.name)).unique() if column.kind == "multi" else _identity(column, rows)
-    )
 
 
 def _bias(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
@@ -202,7 +155,7 @@ def _query(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
         return {}
     found: dict[str, ir.Value] = {schema.QUERY + schema.ITEM_ID: rows[schema.QUERY_ITEM_ID]}
     for column in _query_columns(plan):
-        own, candidate = (_texts_or_text(column, rows, plan, side) for side in ("query", "items"))
+        own, candidate = (taken("feature", column, rows, plan, side) for side in ("query", "items"))
         found[schema.QUERY + column.name] = own
         if column.kind == "multi":
             known = (own.length() > 0) & (candidate.length() > 0)
@@ -213,17 +166,12 @@ def _query(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
     return found
 
 
-def _texts_or_text(column: Column, rows: ir.Table, plan: Plan, side: str) -> ir.Value:
-    value = _stored(column, rows, side)
-    return _texts(value, plan.features.multi.get(column.name)) if column.kind == "multi" else _text(value)
-
-
 # --- Signals and labels -------------------------------------------------------------------------------------------
 def _whole(signal: Signal, rows: ir.Table) -> ir.Value:
     value = signal_number(signal, rows)
     if signal.scale == 1:
         return value.cast("int64")
-    scaled = _finite(value) * FRACTION
+    scaled = finite(value) * FRACTION
     # Null beyond 64 bits, where a cast would stop the query. `require_valid` then refuses the value and names its column.
     return ibis.cases((scaled.abs() < 2.0**63, scaled)).round().cast("int64")
 

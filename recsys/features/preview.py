@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.common.exceptions import IbisError
@@ -15,7 +14,6 @@ from ibis.common.exceptions import IbisError
 from recsys import schema
 from recsys.config import Pipeline
 from recsys.days import Day
-from recsys.features.build import open_sides
 from recsys.features.check import event_table, is_measured, is_plain, known_after
 from recsys.features.clock import stamped
 from recsys.features.engine import Engine
@@ -24,6 +22,7 @@ from recsys.features.impressions import impressions
 from recsys.features.labels import UnknownColumns, translate
 from recsys.features.operands import LabelError
 from recsys.features.plan import Plan, make_plan, measured_column
+from recsys.features.sides import open_sides, side_tables
 from recsys.features.steps import read_columns
 from recsys.features.validate import broken_rules
 from recsys.objectives import Objective, chain
@@ -64,9 +63,9 @@ def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
         Engine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
     ):
         engine.files("events", files)
-        open_sides(engine, folder, columns)
-        events, users, items = (ibis.table(dict(columns.types(name)), name=name) for name in ("events", "users", "items"))
-        rows = impressions(stamped(events, Day("1970-01-01", plan.zone)), users, items, plan)
+        open_sides(engine, folder, plan)
+        events = event_table(columns)
+        rows = impressions(stamped(events, Day("1970-01-01", plan.zone)), *side_tables(plan), plan)
         labels = [schema.label_column(objective.name) for objective in plan.objectives]
         moment = rows[schema.TIMESTAMP]
         first, last = pipeline.split.train

@@ -3,7 +3,7 @@
 Expressions that do not name the day are built and compiled once: 400 columns take longer to compile than to compute.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from recsys.features.engine import Engine, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
 from recsys.features.plan import Entity, Factor, Plan
 from recsys.features.session import LISTED
+from recsys.features.sides import side_tables
 
-CHUNK = 262_144  # examples that are in memory at once
-ROW_GROUP = 131_072
+CHUNK = 131_072  # examples that are computed at once, and a row group of their file
 _ORDINAL, _FITTED = "ordinal", "fitted"
 _EVERYTHING = Entity(())  # all impressions together, for the base rates
 
@@ -46,7 +46,7 @@ class Program:
     def __init__(self, engine: Engine, plan: Plan) -> None:
         self._engine, self._plan = engine, plan
         self._entities = (_EVERYTHING, *plan.windowed)
-        self._events, users, items = (ibis.table(dict(plan.columns.types(name)), name=name) for name in ("events", "users", "items"))
+        self._events, (users, items) = ibis.table(dict(plan.columns.types("events")), name="events"), side_tables(plan)
         any_day = Day("1970-01-01", plan.zone)
         # These tables are filled day by day. Expressions over them name no day: `stamped` and `today` supply it.
         self._stamped = _named("stamped", clock.stamped(self._events, any_day))
@@ -130,11 +130,13 @@ class Program:
 
     def write_state(self, output: Output) -> None:
         """Write everything that later days need from the loaded day."""
-        for name, expression in self._state.items():
-            output.write_table(name, self._engine.arrow(expression))
+        for name, table in zip(self._state, self._engine.arrows(list(self._state.values())), strict=True):
+            output.write_table(name, table)
 
-    def examples(self, day: Day, states: Sequence[Path], fitted: int) -> Iterator[pa.RecordBatch]:
-        """Yield the loaded day's examples in the order of (timestamp, event_id).
+    def examples(self, day: Day, states: Sequence[Path], fitted: int) -> Iterator[Callable[[], pa.Table]]:
+        """Yield the loaded day's examples in the order of (timestamp, event_id), some rows at a time.
+
+        What is yielded puts these rows together, and needs the engine no more.
 
         `states` are the folders of the day's own state and of all states that reach into its windows, or into that of `fitted`, the day to
         whose start its factors are fitted.
@@ -149,7 +151,7 @@ class Program:
         for start in range(0, rows, CHUNK):
             inside = (self._day[ROW] >= start) & (self._day[ROW] < start + CHUNK)
             engine.view("asks", self._day.filter(inside))
-            yield from self._chunk(day, min(CHUNK, rows - start)).to_batches(max_chunksize=ROW_GROUP)
+            yield self._chunk(day, min(CHUNK, rows - start))
 
     def _day_factors(self, fitted: int) -> list[factors.DayFactors]:
         """Fit the factors to the start of the day `fitted`, unless they are, and tell them what became known since."""
@@ -163,24 +165,31 @@ class Program:
             self._fitted = (fitted, fits)
         return [factor.after(engine.arrow(news)) for factor, (_, news) in zip(self._fitted[1], self._pairs, strict=True)]
 
-    def _chunk(self, day: Day, rows: int) -> pa.Table:
-        """Set the blocks side by side. Each has one row per ask, in the same order, so no join of 400 columns is needed."""
+    def _chunk(self, day: Day, rows: int) -> Callable[[], pa.Table]:
+        """Compute the blocks in the engine. Return what makes the others, and sets all of them side by side.
+
+        Each block has one row per ask, in the same order, so no join of 400 columns is needed.
+        """
         engine, plan = self._engine, self._plan
         keys = dict.fromkeys([schema.USER_ID, *(key for entity in plan.with_own_past for key in entity.keys)])
         asks = engine.arrow(self._asks.select(ROW, *keys, **{schema.TIMESTAMP: self._asks[LISTED]}).order_by(ROW))
         past = engine.arrow(self._own_past)
         for index, entity in enumerate(plan.today):
             engine.rows(f"counted-{index}", counters.counters(asks, past, entity, plan, day))
-        own = running.OwnPast(asks, past, plan)
-        tables = [engine.arrow(block) for block in self._blocks]
-        tables += [factor.scores(asks, past, own, day) for factor in self._factors]
-        if plan.features.history:
-            tables.append(own.history())
-        tables.append(engine.arrow(self._closing))
-        for table in tables:
-            assert table.num_rows == rows, f"a block of {table.num_rows} rows beside {rows} examples: {table.column_names[:3]}"
-        columns = [column for table in tables for name, column in zip(table.column_names, table.columns, strict=True) if name != ROW]
-        return pa.Table.from_arrays(columns, schema=self.example_schema).combine_chunks()
+        *blocks, closing = engine.arrows([*self._blocks, self._closing])
+        fitted, columns = self._factors, self.example_schema
+
+        def together() -> pa.Table:
+            own = running.OwnPast(asks, past, plan)
+            tables = [*blocks, *(factor.scores(asks, past, own, day) for factor in fitted)]
+            tables += [own.history()] if plan.features.history else []
+            tables.append(closing)
+            for table in tables:
+                assert table.num_rows == rows, f"a block of {table.num_rows} rows beside {rows} examples: {table.column_names[:3]}"
+            arrays = [column for table in tables for name, column in zip(table.column_names, table.columns, strict=True) if name != ROW]
+            return pa.Table.from_arrays(arrays, schema=columns).combine_chunks()
+
+        return together
 
     # --- Expressions ----------------------------------------------------------------------------------------------
     def _aged(self, index: int) -> ir.Table:

@@ -2,6 +2,8 @@
 
 The engine sorts by (user, timestamp, event_id); the rest is arithmetic on places in this order. The impressions of a user
 that are known before a moment end at one place, which a binary search finds. A history is the last places before it.
+
+Legend: P places of the past, those of all histories in a row.
 """
 
 import ibis.expr.types as ir
@@ -32,12 +34,12 @@ class OwnPast:
 
     def __init__(self, asks: pa.Table, past: pa.Table, plan: Plan) -> None:
         self._past, self._plan = past.combine_chunks(), plan
-        self.moments, times = _integers(asks[schema.TIMESTAMP]), _integers(past[schema.TIMESTAMP])
+        self.moments, self._times = _integers(asks[schema.TIMESTAMP]), _integers(past[schema.TIMESTAMP])
         users = self._past[schema.USER_ID].combine_chunks().dictionary_encode()
         self._users = _integers(pc.index_in(asks[schema.USER_ID], value_set=users.dictionary))
         # One ascending number per impression: the user's place in the order, then the moment. A century of ms and 2²⁰ users fit.
-        self._begin, self._span = int(times.min()), int(np.ptp(times)) + 1
-        self._keys = _integers(users.indices) * self._span + (times - self._begin)
+        self._begin, self._span = int(self._times.min()), int(np.ptp(self._times)) + 1
+        self._keys = _integers(users.indices) * self._span + (self._times - self._begin)
 
     def known_before(self, moments: Places | int, delay: int) -> Places:
         """Find, per ask, the place after its user's last impression with timestamp + delay strictly before the moment."""
@@ -51,14 +53,16 @@ class OwnPast:
         ends = self.known_before(self.moments, plan.delays[0])
         lengths = np.minimum(ends - self.known_before(self._begin, 0), plan.features.history)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.repeat(ends - 1 + offsets[:-1], lengths) - np.arange(offsets[-1])
-        past = self._past.take(places)
-        elapsed = pc.subtract(pa.array(np.repeat(self.moments, lengths)), past[schema.TIMESTAMP])
-        values = {name: past[source] for name, source in plan.history_sources.items()}
+        places_P = np.repeat(ends - 1 + offsets[:-1], lengths) - np.arange(offsets[-1])
+        places, elapsed = pa.array(places_P), pa.array(np.repeat(self.moments, lengths) - self._times[places_P])
+        values = {name: self._past[source].take(places) for name, source in plan.history_sources.items()}
         for signal in plan.signals:
-            value = pc.divide(past[signal_value(signal.name)].cast(pa.float64()), float(signal.scale)).cast(pa.float32())
+            # The past is divided before it is taken: an impression comes into many histories.
+            number = pc.divide(self._past[signal_value(signal.name)].cast(pa.float64()), float(signal.scale)).cast(pa.float32())
+            value = number.take(places)
             # An impression enters the history after the first delay. A slower signal of it enters only later.
-            values[schema.HISTORY + signal.name] = pc.if_else(pc.greater(elapsed, signal.delay), value, None)
+            is_slower = signal.delay > plan.delays[0]
+            values[schema.HISTORY + signal.name] = pc.if_else(pc.greater(elapsed, signal.delay), value, None) if is_slower else value
         seconds = pc.divide(elapsed.cast(pa.float64()), 1000.0)
         values[schema.HISTORY_AGE] = pc.ln(pc.add(seconds, 1.0)).cast(pa.float32())
         lists = {name: pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _whole(each)) for name, each in values.items()}

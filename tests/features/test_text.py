@@ -6,7 +6,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from recsys.features import impressions
+from recsys.features import values as cells
 from recsys.features.engine import Engine
 
 
@@ -27,7 +27,7 @@ def test_a_whole_float_is_written_as_an_integer(tmp_path: Path, value: float | N
     with Engine(memory_limit="1GB", spill=tmp_path) as engine:
         engine.rows("log", pa.table({"id": pa.array([value], pa.float64())}))
         log = ibis.table({"id": "float64"}, name="log")
-        assert engine.arrow(log.select(text=impressions._text(log["id"])))["text"].to_pylist() == [text]
+        assert engine.arrow(log.select(text=cells.text(log["id"])))["text"].to_pylist() == [text]
 
 
 @pytest.mark.parametrize("value", [2.0**53, 1e300, float("inf")])
@@ -36,7 +36,7 @@ def test_beyond_whole_numbers_it_stays_a_float(tmp_path: Path, value: float) -> 
     with Engine(memory_limit="1GB", spill=tmp_path) as engine:
         engine.rows("log", pa.table({"id": pa.array([value], pa.float64())}))
         log = ibis.table({"id": "float64"}, name="log")
-        (text,) = engine.arrow(log.select(text=impressions._text(log["id"])))["text"].to_pylist()
+        (text,) = engine.arrow(log.select(text=cells.text(log["id"])))["text"].to_pylist()
     assert not text.isdigit()
     assert float(text) == value
 
@@ -62,4 +62,4 @@ def test_a_cell_of_several_values_is_taken_apart(tmp_path: Path, cell: str | Non
     with Engine(memory_limit="1GB", spill=tmp_path) as engine:
         engine.rows("log", pa.table({"tags": pa.array([cell], pa.string())}))
         log = ibis.table({"tags": "string"}, name="log")
-        assert engine.arrow(log.select(tags=impressions._texts(log["tags"], separator)))["tags"].to_pylist() == [values]
+        assert engine.arrow(log.select(tags=cells.texts(log["tags"], separator)))["tags"].to_pylist() == [values]
