@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.evaluation import METRICS, Rows, UserDraws, interval, list_metric, percentile_interval
-from recsys.evaluation.intervals.bootstrap import Interval, effective_number, replicate
+from recsys.evaluation.intervals.bootstrap import Interval, effective_number, replicate, whole_product
 from recsys.evaluation.measured import measure
 from recsys.evaluation.metrics import concordance, probability, ranking
 from recsys.list_metrics import ListMetric
@@ -196,3 +196,12 @@ def test_intervals_cover_the_value_of_a_very_large_log(metric):
 def test_intervals_that_took_rows_for_independent_would_not(rng):
     truth = ranking.auc(clustered_log(np.random.default_rng(99), 20_000)).value()
     assert coverage(ranking.auc, truth, lambda rows: build_rows(rows.label_N, rows.prediction_N)) < 0.8
+
+
+@pytest.mark.parametrize("largest", [1 << 24, (1 << 24) + 1])
+def test_products_of_whole_numbers_are_exact_on_either_side_of_float32(largest: int):
+    rng = np.random.default_rng(0)
+    weights_RU, whole_UM = rng.integers(0, 9, (50, 5_000)), rng.integers(0, 900, (5_000, 7))
+    assert (weights_RU @ whole_UM).max() > 1 << 23  # so large that a sum of roundings would be seen
+    found_RM = whole_product(weights_RU, whole_UM.astype(np.float32), largest=largest)
+    np.testing.assert_array_equal(found_RM, weights_RU @ whole_UM)

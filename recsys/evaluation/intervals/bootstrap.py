@@ -23,6 +23,7 @@ Method = Literal["bootstrap", "influence"]
 CACHED_BYTES = 256 << 20  # larger draws than this (1,000 replicates of 268 k users) are drawn again for each pass
 BLOCK_BYTES = 4 << 20  # of one [replicates, rows] intermediate: it fits in the last-level cache, which halves the time of exact replicates
 PRODUCT_USERS = 2048
+EXACT_FLOAT32 = 1 << 24
 MIN_USERS = 20  # effective users for an interval
 MIN_DEFINED = 0.95  # share of the replicates that must be defined for an interval
 
@@ -148,9 +149,18 @@ def _sums_of(estimates: Sequence[Estimate], users: int) -> FloatArray:
     return np.concatenate([np.zeros((users, 0)), *(e.per_user_UM for e in estimates if isinstance(e, Sums))], axis=1)
 
 
-def product(weights_RU: NDArray[np.integer], sums_UM: NDArray[np.floating]) -> FloatArray:
-    """Return `weights_RU @ sums_UM`, [R, M]."""
-    return products(weights_RU, [sums_UM])[0]
+def whole_product(weights_RU: NDArray[np.integer], whole_UM: NDArray[np.float32], *, largest: int) -> FloatArray:
+    """Return `weights_RU @ whole_UM`, [R, M], exactly. The table holds whole numbers ≥ 0, and no sum exceeds `largest`.
+
+    Up to 2²⁴ float32 holds every whole number, and its products take half the time.
+    """
+    if largest > EXACT_FLOAT32:
+        return products(weights_RU, [whole_UM])[0]
+    found_RM = np.zeros((len(weights_RU), whole_UM.shape[1]), np.float32)
+    for start in range(0, weights_RU.shape[1], PRODUCT_USERS):
+        some = slice(start, start + PRODUCT_USERS)
+        found_RM += weights_RU[:, some].astype(np.float32) @ whole_UM[some]
+    return found_RM.astype(np.float64)
 
 
 def products(weights_RU: NDArray[np.integer], tables: Sequence[NDArray[np.floating]]) -> list[FloatArray]:
