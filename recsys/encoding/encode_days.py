@@ -1,7 +1,9 @@
 """Examples to encoded arrays: an encoder, and days that it has encoded."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from threading import Event
 
 import pyarrow as pa
 
@@ -11,8 +13,10 @@ from recsys.config import Pipeline
 from recsys.encoding import packing
 from recsys.encoding.encoder import Encoder
 from recsys.progress import Console
+from recsys.threads import most_threads
 from recsys.workspace import ENCODED_PART, PART, day_folder
 
+THREADS = 2  # days at a time: numpy and Arrow work without Python's lock, but each day needs its own table in memory
 _READ_ROWS = 4 * packing.BATCH_ROWS  # of a table: a look-up hashes the whole vocabulary once per table, and memory holds one table
 
 
@@ -24,20 +28,36 @@ def fit_encoder(pipeline: Pipeline, examples: Path, days: Sequence[str], target:
 
 
 def encode_days(encoder: Encoder, examples: Path, folder: Path, origins: Mapping[str, Origin], console: Console) -> None:
-    """Write `folder`/day=D for each day of `origins`, in the order of the examples' rows."""
-    with console.bar("encode", len(origins)) as advance:
-        for day, origin in origins.items():
-            _encode_day(encoder, day_folder(examples, day), day_folder(folder, day), origin)
-            advance(note=day)
+    """Write `folder`/day=D for each day of `origins`, in the order of the examples' rows; `THREADS` days at a time."""
+    stop = Event()
+    with (
+        console.bar("encode", len(origins)) as advance,
+        ThreadPoolExecutor(min(THREADS, most_threads() or THREADS)) as threads,
+    ):
+        running = {
+            threads.submit(_encode_day, encoder, day_folder(examples, day), day_folder(folder, day), origin, stop): day
+            for day, origin in origins.items()
+        }
+        try:
+            for done in as_completed(running):
+                done.result()
+                advance(note=running[done])
+        except BaseException:  # Ctrl-C too, which reaches this thread alone
+            stop.set()
+            threads.shutdown(cancel_futures=True)
+            raise
 
 
-def _encode_day(encoder: Encoder, examples: Path, target: Path, origin: Origin) -> None:
+def _encode_day(encoder: Encoder, examples: Path, target: Path, origin: Origin, stop: Event) -> None:
+    """Encode one day. Raise KeyboardInterrupt between two tables once `stop` is set."""
     with (
         origin.writing(target) as output,
         pa.OSFile(str(output.path(ENCODED_PART)), "wb") as file,
         pa.ipc.new_file(file, packing.schema(encoder.layout)) as writer,
     ):
         for table in _tables(examples):
+            if stop.is_set():
+                raise KeyboardInterrupt
             encoded = encoder.transform(table, place=str(examples))
             writer.write_table(pa.Table.from_batches([encoded]), packing.BATCH_ROWS)
 

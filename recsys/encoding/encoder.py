@@ -24,13 +24,13 @@ from recsys.encoding.roles import (
     DEVICE,
     HISTORY_ITEM_ID,
     POSITION,
-    Cells,
     Roles,
     array,
     categories,
     check_numbers,
     check_types,
     elements,
+    first_elements,
     lengths_of,
     numbers,
     require,
@@ -102,13 +102,14 @@ class Encoder:
         return packing.pack(packed, self.layout)
 
     def _fill_history(self, packed: Packed, table: pa.Table, place: str) -> None:
-        past = self._past(table, HISTORY_ITEM_ID, place)
+        lengths = lengths_of(array(table, HISTORY_ITEM_ID))
+        past = elements(array(table, HISTORY_ITEM_ID), self.layout.history_length)
         packed.history_length[:] = np.bincount(past.row, minlength=len(table))
         if self.scales:
-            signals = {scale.name: numbers(self._past(table, scale.name, place).values) for scale in self.scales}
+            signals = {scale.name: numbers(self._past(table, scale.name, lengths, place)) for scale in self.scales}
             packed.history_signals[past.row, past.place] = history.transform(self.scales, signals)
         for slot in self.layout.history_slots:
-            cells = categories(self._past(table, slot.feature, place).values, slot.width)
+            cells = categories(self._past(table, slot.feature, lengths, place), slot.width)
             rows = self.vocabulary.lookup(slot.space, cells.values)
             packed.history_rows[past.row[cells.row], past.place[cells.row], slot.start + cells.place] = rows
 
@@ -126,16 +127,16 @@ class Encoder:
         known_N[there_N] = ordinals(moments.drop_null().to_numpy(), self.layout.zone)
         return known_N
 
-    def _past(self, table: pa.Table, column: str, place: str) -> Cells:
-        """Return a history column's cells, one per past impression. Raises ArtifactError where its lists are not as long as the ids'."""
-        lengths, expected = (lengths_of(array(table, name)) for name in (column, HISTORY_ITEM_ID))
-        wrong = int((lengths != expected).sum())
+    def _past(self, table: pa.Table, column: str, expected: NDArray[np.int64], place: str) -> pa.Array:
+        """Return the values of a history column, one per past impression. Raises ArtifactError where its lists have other lengths."""
+        lists = array(table, column)
+        wrong = int((lengths_of(lists) != expected).sum())
         if wrong:
             raise ArtifactError(
                 f"{place} column {column}: found lists of other lengths than those of {HISTORY_ITEM_ID}, expected equal ones;"
                 f" {wrong:,} of {len(table):,} rows. Fix: delete the examples and run features again"
             )
-        return elements(array(table, column), self.layout.history_length)
+        return first_elements(lists, self.layout.history_length)
 
     def _check(self, examples: pa.Schema, place: str, labelled: bool) -> None:
         layout = self.layout

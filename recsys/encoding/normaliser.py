@@ -79,7 +79,7 @@ class NormaliserFitter:
         self._columns = tuple(columns)
         self._sample_rows = sample_rows
         self._hashes = np.zeros(0, np.uint64)
-        self._sample_ND = np.zeros((0, len(columns)))
+        self._sample_DN = np.zeros((len(columns), 0))
         self._is_sparse = np.zeros(len(columns), bool)
 
     def add(self, event_ids: NDArray[np.int64], table: pa.Table) -> None:
@@ -89,18 +89,18 @@ class NormaliserFitter:
         else:
             kept = np.arange(len(hashes))
         old, new = kept[kept < len(self._hashes)], kept[kept >= len(self._hashes)] - len(self._hashes)
-        new_ND = np.empty((len(new), len(self._columns)))
+        new_DN = np.empty((len(self._columns), len(new)))
         for d, column in enumerate(self._columns):
             values = numbers(array(table, column))
             self._is_sparse[d] |= np.isnan(values).any()
-            new_ND[:, d] = values[new]
+            new_DN[d] = values[new]
         self._hashes = hashes[kept]
-        self._sample_ND = np.concatenate([self._sample_ND[old], new_ND])
+        self._sample_DN = np.concatenate([self._sample_DN[:, old], new_DN], axis=1)
 
     def normaliser(self) -> Normaliser:
         fitted = [
             (_standard if column.startswith(schema.AGGREGATE) else _normal)(values[~np.isnan(values)])
-            for column, values in zip(self._columns, self._sample_ND.T, strict=True)
+            for column, values in zip(self._columns, self._sample_DN, strict=True)
         ]
         knots, scores = tuple(knots for knots, _ in fitted), tuple(scores for _, scores in fitted)
         return Normaliser(self._columns, knots, scores, tuple(bool(sparse) for sparse in self._is_sparse))
@@ -108,7 +108,7 @@ class NormaliserFitter:
     def quantiles(self, normaliser: Normaliser) -> tuple[tuple[float, ...], ...]:
         """Return `Layout.quantiles` of the columns that the normaliser gives, by the same sample."""
         found: list[tuple[float, ...]] = []
-        for values, knots, scores in zip(self._sample_ND.T, normaliser.knots, normaliser.scores, strict=True):
+        for values, knots, scores in zip(self._sample_DN, normaliser.knots, normaliser.scores, strict=True):
             at_ranks = _at_ranks(values[~np.isnan(values)])
             found.append(tuple(np.interp(at_ranks, knots, scores).tolist()) if len(at_ranks) else (0.0,) * NUM_QUANTILES)
         return (*found, *[()] * (len(normaliser.names) - len(found)))

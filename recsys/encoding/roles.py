@@ -136,12 +136,16 @@ def lengths_of(lists: pa.Array) -> NDArray[np.int64]:
 
 def elements(lists: pa.Array, most: int) -> Cells:
     """Return the first `most` elements of each list. A null list has none."""
-    lengths = lengths_of(lists)
-    if lengths.max(initial=0) > most:
-        lists, lengths = pc.list_slice(lists, 0, most), np.minimum(lengths, most)
+    lengths = np.minimum(lengths_of(lists), most)
     row = np.repeat(np.arange(len(lists)), lengths)
     place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return Cells(row, place, pc.list_flatten(lists))
+    return Cells(row, place, first_elements(lists, most))
+
+
+def first_elements(lists: pa.Array, most: int) -> pa.Array:
+    """Return the first `most` elements of each list, one list after the other."""
+    is_longer = (pc.max(pc.list_value_length(lists)).as_py() or 0) > most
+    return pc.list_flatten(pc.list_slice(lists, 0, most) if is_longer else lists)
 
 
 def categories(column: pa.Array, most: int) -> Cells:

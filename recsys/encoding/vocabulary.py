@@ -97,8 +97,11 @@ def _rows_per_value(columns: Sequence[Cells]) -> pa.Table:
     row = np.concatenate([cells.row for cells in columns])
     codes = pa.concat_arrays([cells.values for cells in columns]).dictionary_encode(null_encoding="encode")
     num_values = len(codes.dictionary)
-    pairs = np.unique(row * num_values + codes.indices.to_numpy())
-    rows = np.bincount(pairs % num_values, minlength=num_values) if num_values else np.zeros(0, np.int64)
+    code = codes.indices.to_numpy()
+    if not (row[1:] > row[:-1]).all():  # else no row comes twice
+        pairs = np.sort(row * num_values + code)  # `np.unique` hashes them, which takes many times as long
+        code = pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]] % num_values
+    rows = np.bincount(code, minlength=num_values)
     return pa.table({"value": codes.dictionary, "rows": rows}, schema=_COUNTS)
 
 

@@ -94,7 +94,7 @@ def test_the_sample_is_uniform_bounded_and_the_same_in_any_order(rng) -> None:
     fitter = NormaliserFitter(["x"], 4_000)
     for part in np.array_split(shuffled, 7):
         fitter.add(ids[part], pa.table({"x": values[part]}))
-    assert fitter._sample_ND.shape == (4_000, 1)
+    assert fitter._sample_DN.shape == (1, 4_000)
     assert fitter.normaliser().table().equals(whole.table())
     grid = np.linspace(-1.5, 1.5, 31)
     np.testing.assert_allclose(scores(whole, grid)[:, 0], grid, atol=0.08)  # 4 standard errors at n = 4,000
