@@ -3,8 +3,13 @@
     python benchmarks/memory.py [--users 12500 125000] [--memory-limit 1GB] [--until evaluate]
 
 A user leaves some eighty impressions. Each stage runs in a process of its own, so its peak is its own. Prints one row per log and stage:
-impressions, seconds, rows per second, the peak resident memory of the process and of the largest one that it started, and how far it lies
-above `features.memory_limit`. Memory that does not depend on the log is flat from one size to the next.
+
+- impressions, seconds (with the start of Python and the check of what stands), rows per second;
+- the peak resident memory of the process, and of the largest one that it started. Linux counts what the first one had at that moment as
+  the other's too;
+- how far the larger peak lies above `features.memory_limit`.
+
+Memory that does not depend on the log is flat from one size to the next.
 """
 
 import argparse
@@ -15,8 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from recsys import config
+from recsys import artifacts, config
 from recsys.stages import STAGES
+from recsys.workspace import EVENTS, PART, day_folder, days_in
 
 DEMO = Path(__file__).resolve().parent.parent / "pipelines" / "demo.toml"
 MEASURED = """
@@ -66,9 +72,6 @@ def measured(workspace: Path, stage: str, sets: list[str]) -> tuple[float, float
 
 def impressions(workspace: Path) -> int:
     """Count the rows of events/ that a workspace holds."""
-    from recsys import artifacts
-    from recsys.workspace import EVENTS, PART, day_folder, days_in
-
     events = workspace / config.load(DEMO).name / EVENTS
     return sum(artifacts.count_rows(day_folder(events, day) / PART) for day in days_in(events))
 

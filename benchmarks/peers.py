@@ -2,19 +2,22 @@
 
     python benchmarks/peers.py [--rows 400000] [--rounds 3] [--threads 2] [--environments DIR]
 
-The shape is that of a large ranker: 20 id columns (two with 1,000,000 values, four with 100,000, fourteen with 1,000; codes of values that
-do not occur are closed up), 13 numbers, four binary objectives; vectors of 16, eight experts of [256, 128], towers of [64], batches of
-4,096 rows. Each contender trains an MMoE of this shape for one pass over the rows, in a process of its own:
+The shape is that of a large ranker: 20 id columns (two drawn from 1,000,000 values, four from 100,000, fourteen from 1,000; values that do
+not occur are closed up), 13 numbers, four binary objectives; vectors of 16, eight experts of [256, 128], towers of [64], batches of 4,096
+rows. Each contender trains an MMoE of this shape in a process of its own. A pass over the rows is timed, after a first one that is not:
 
-- `recsys`: this project's trainer, from encoded days on the disk.
-- `bare loop`: the same net with the fewest lines of torch: what is possible without a trainer.
+- `recsys`: this project's trainer, from encoded days on the disk; `recsys, bf16`: the same with `train.precision = "bf16"`.
+- `bare loop`: the same net with the fewest lines of torch that are fast: what is possible without a trainer.
 - `torch-rechub`: its MMOE and MTLTrainer with the loader that its documentation shows.
 - `torch-rechub, arrays`: the same, fed with slices of arrays instead of single rows.
-- `deepctr-torch`: its MMOE and fit().
+- `deepctr-torch`: its MMOE and fit(), without its default penalty on all embeddings, which would visit every row in each step.
 
-The peers have environments of their own, made under --environments on first use, with this environment's torch version. Their optimiser is
-the one that they use by default (Adam). What is printed are rows per second and, from each round, the ratio of this project to each other.
-Quote ratios, and only from a quiet machine.
+What differs: the peers learn whole embedding tables by Adam, their default, where this project and the bare loop have a row-wise Adagrad
+on the rows of the batch. torch-rechub has a batch normalisation after each layer. This project also reads the hour, the weekday and two
+numbers of the place in a session, which it makes of every log.
+
+The peers have environments of their own, made under --environments on first use, with this environment's torch version. What is printed are
+rows per second and, from each round, the ratio of this project to each other. Quote ratios, and only from a quiet machine.
 """
 
 import argparse
@@ -93,12 +96,12 @@ def interpreter(contender: Contender, folder: Path) -> str:
     """Return the Python that runs a contender. Make its environment where there is none."""
     if not contender.packages:
         return sys.executable
-    place = folder / contender.packages[0]
+    version = torch.__version__.split("+")[0]
+    place = folder / f"{contender.packages[0]}, torch=={version}"
     python = place / "bin" / "python"
     if not (place / "made").exists():
         print(f"making {place}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
-        version = torch.__version__.split("+")[0]
         subprocess.run([python, "-m", "pip", "install", "--quiet", f"torch=={version}", *contender.packages], check=True)
         (place / "made").touch()
     return str(python)
@@ -116,10 +119,11 @@ def run(contender: Contender, python: str, arrays: Path, batch: int, threads: in
 
 def print_table(speeds: dict[str, list[float]]) -> None:
     print(f"\n{'':<24}{'rows/s, median':>16}{'least':>10}{'most':>10}{OURS + ' is … times as fast (each round)':>44}")
-    for name, of in speeds.items():
-        ratios = [ours / other for ours, other in zip(speeds.get(OURS, []), of, strict=False)]
-        said = f"{statistics.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})" if ratios and name != OURS else ""
-        print(f"{name:<24}{statistics.median(of):>16,.0f}{min(of):>10,.0f}{max(of):>10,.0f}{said:>44}")
+    for name, values in speeds.items():
+        ratios = [ours / other for ours, other in zip(speeds.get(OURS, []), values, strict=False)]
+        has_ratio = ratios and name != OURS
+        ratio_text = f"{statistics.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})" if has_ratio else ""
+        print(f"{name:<24}{statistics.median(values):>16,.0f}{min(values):>10,.0f}{max(values):>10,.0f}{ratio_text:>44}")
 
 
 if __name__ == "__main__":

@@ -38,11 +38,15 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another value for a key of the pipeline")
     parser.add_argument("--over", action="append", default=[], metavar="KEY=V1,V2", help="configs to compare; each has rows of its own")
     arguments = parser.parse_args()
+    options = " ".join([*arguments.days, f"{arguments.share}", *arguments.set, *arguments.over])
     rows = [pd.read_csv(arguments.out)] if arguments.out.exists() else []
+    if rows and set(rows[0]["options"]) != {options}:
+        parser.error(f"{arguments.out}: found results of other options ({', '.join(set(rows[0]['options']))}). Fix: another --out")
     done = set(rows[0]["seed"]) if rows else set()
     for seed in arguments.seeds:
         if seed not in done:
-            rows.append(one_quarter(arguments.source, seed, arguments.share, arguments.days, arguments.set, arguments.over))
+            found = one_quarter(arguments.source, seed, arguments.share, arguments.days, arguments.set, arguments.over)
+            rows.append(found.assign(options=options))
             pd.concat(rows).to_csv(arguments.out, index=False, float_format="%.5f")
     print(means(pd.concat(rows)).to_string(index=False))
 

@@ -52,14 +52,14 @@ def test_the_arrays_of_the_peers_have_each_code() -> None:
 @pytest.mark.words
 @pytest.mark.parametrize("script", ["ours", "bare_loop"])
 def test_what_needs_no_peer_trains_on_the_arrays(tmp_path: Path, script: str) -> None:
-    np.savez(tmp_path / "arrays.npz", **_module("peers").random_arrays(3_000))
+    np.savez(tmp_path / "arrays.npz", **_module("peers").random_arrays(20_000))
     command = [sys.executable, BENCHMARKS / "contenders" / f"{script}.py", tmp_path / "arrays.npz", "--batch", "256", "--threads", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCHMARKS.parent)
-    assert isinstance(json.loads(done.stdout.splitlines()[-1])["rows_per_second"], float)
+    assert json.loads(done.stdout.splitlines()[-1])["rows_per_second"] > 0
 
 
 def test_the_net_of_the_peers_has_no_part_that_they_lack(tmp_path: Path) -> None:
-    """The parts that this project has beside the experts, gates and towers are left out, so that all do the same work."""
+    """Parts beside the experts, gates and towers are left out, because the peers have none."""
     arrays = _module("peers").random_arrays(500)
     text = _module("ours", BENCHMARKS / "contenders").config(arrays, tmp_path / "log.parquet", 256)
     (tmp_path / "peers.toml").write_text(text, encoding="utf-8")

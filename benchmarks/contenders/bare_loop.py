@@ -54,19 +54,19 @@ def main() -> None:
     net = Net(int(arrays["vocabularies"].sum()), ids.shape[1], numbers.shape[1], labels.shape[1])
     dense = torch.optim.AdamW(net.weights.values(), lr=2e-3, fused=True)
     sums = torch.zeros(len(net.table.weight))  # row-wise Adagrad: one accumulator per row
-    order = torch.randperm(len(ids))
-    start = time.perf_counter()
-    for places in order.split(arguments.batch):
-        loss = F.binary_cross_entropy_with_logits(net(ids[places], numbers[places]), labels[places])
-        loss.backward()
-        dense.step()
-        dense.zero_grad()
-        with torch.no_grad():
-            gradient = net.table.weight.grad.coalesce()
-            rows, values = gradient.indices()[0], gradient.values()
-            sums.index_add_(0, rows, values.square().mean(1))
-            net.table.weight.index_add_(0, rows, values / (sums[rows].sqrt() + 1e-10)[:, None], alpha=-2e-2)
-            net.table.weight.grad = None
+    for _ in range(2):
+        start = time.perf_counter()  # of the second pass
+        for places in torch.randperm(len(ids)).split(arguments.batch):
+            loss = F.binary_cross_entropy_with_logits(net(ids[places], numbers[places]), labels[places])
+            loss.backward()
+            dense.step()
+            dense.zero_grad()
+            with torch.no_grad():
+                gradient = net.table.weight.grad.coalesce()
+                rows, values = gradient.indices()[0], gradient.values()
+                sums.index_add_(0, rows, values.square().mean(1))
+                net.table.weight.index_add_(0, rows, values / (sums[rows].sqrt() + 1e-10)[:, None], alpha=-2e-2)
+                net.table.weight.grad = None
     print(json.dumps({"rows_per_second": len(ids) / (time.perf_counter() - start)}))
 
 

@@ -25,11 +25,12 @@ def main() -> None:
     names = [f"y_{n}" for n in range(arrays["labels"].shape[1])]
     model = MMOE(
         columns, num_experts=8, expert_dnn_hidden_units=(256, 128), gate_dnn_hidden_units=(), tower_dnn_hidden_units=(64,),
-        task_types=["binary"] * len(names), task_names=names, device="cpu",
+        task_types=["binary"] * len(names), task_names=names, l2_reg_linear=0, l2_reg_embedding=0, device="cpu",
     )  # fmt: skip
     model.compile("adam", loss=["binary_crossentropy"] * len(names), metrics=None)
-    start = time.perf_counter()
-    model.fit(x, arrays["labels"], batch_size=arguments.batch, epochs=1, verbose=0)
+    for _ in range(2):
+        start = time.perf_counter()  # of the second pass
+        model.fit(x, arrays["labels"], batch_size=arguments.batch, epochs=1, verbose=0)
     print(json.dumps({"rows_per_second": len(arrays["labels"]) / (time.perf_counter() - start)}))
 
 

@@ -17,12 +17,13 @@ from recsys.threads import most_threads
 from recsys.workspace import ENCODED_PART, PART, day_folder
 
 THREADS = 2  # days at a time: numpy and Arrow work without Python's lock, but each day needs its own table in memory
-_READ_ROWS = 4 * packing.BATCH_ROWS  # of a table: a look-up hashes the whole vocabulary once per table, and memory holds one table
+_FIT_ROWS = 4 * packing.BATCH_ROWS  # of a table that is fitted to; sums are added up table by table, so it shapes their last bits
+_READ_ROWS = packing.BATCH_ROWS  # of a table that is encoded: memory holds `THREADS` of them, and what becomes of them
 
 
 def fit_encoder(pipeline: Pipeline, examples: Path, days: Sequence[str], target: Path, origin: Origin) -> None:
     """Fit an encoder on these days of the examples and write it. Raises ArtifactError where examples lack a column."""
-    encoder = Encoder.fit(((day, table) for day in days for table in _tables(day_folder(examples, day))), pipeline)
+    encoder = Encoder.fit(((day, table) for day in days for table in _tables(day_folder(examples, day), _FIT_ROWS)), pipeline)
     with origin.writing(target) as output:
         encoder.save(output)
 
@@ -55,12 +56,12 @@ def _encode_day(encoder: Encoder, examples: Path, target: Path, origin: Origin, 
         pa.OSFile(str(output.path(ENCODED_PART)), "wb") as file,
         pa.ipc.new_file(file, packing.schema(encoder.layout)) as writer,
     ):
-        for table in _tables(examples):
+        for table in _tables(examples, _READ_ROWS):
             if stop.is_set():
                 raise KeyboardInterrupt
             encoded = encoder.transform(table, place=str(examples))
             writer.write_table(pa.Table.from_batches([encoded]), packing.BATCH_ROWS)
 
 
-def _tables(day: Path) -> Iterator[pa.Table]:
-    return artifacts.read_batches(day / PART, _READ_ROWS)
+def _tables(day: Path, rows: int) -> Iterator[pa.Table]:
+    return artifacts.read_batches(day / PART, rows)

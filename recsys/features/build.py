@@ -10,7 +10,7 @@ from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.features import factors
-from recsys.features.behind import Behind
+from recsys.features.background import Background
 from recsys.features.check import require
 from recsys.features.engine import Engine
 from recsys.features.plan import make_plan
@@ -46,7 +46,7 @@ def build(
     with (
         tempfile.TemporaryDirectory(prefix=f".{examples.name}.", suffix=".draft", dir=examples.parent) as spill,
         Engine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
-        Behind[Rows]() as behind,
+        Background[Rows]() as background,
         console.bar("features", len(origins)) as advance,
     ):
         open_sides(engine, folder, plan)
@@ -54,7 +54,7 @@ def build(
         for index, step in enumerate(steps):
             if (origin := origins.get(step.day.iso)) is not None:
                 require_whole(step, columns)
-                _build_day(program, steps[: index + 1], origin, examples, states, behind)
+                _build_day(program, steps[: index + 1], origin, examples, states, background)
                 advance(note=f"{step.day.iso}, {step.rows:,} impressions")
     _advise(pipeline, steps, day_folder(states, steps[-1].day.iso), console)
 
@@ -66,10 +66,10 @@ def _advise(pipeline: Pipeline, steps: Sequence[Step], state: Path, console: Con
         console.say(f"features: {said}")
 
 
-def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples: Path, states: Path, behind: Behind[Rows]) -> None:
+def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples: Path, states: Path, background: Background[Rows]) -> None:
     """Write the state and, where wanted, the examples of the last of `steps`. The states of the earlier steps exist already.
 
-    The examples are written `behind`: the next day may begin before they stand, because it needs the state alone.
+    The examples are written in the background: the next day may begin before they stand, because it needs the state alone.
     """
     *earlier, step = steps
     previous = earlier[-1].day if earlier else None
@@ -90,4 +90,4 @@ def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples
             output.rows = artifacts.RowAccount(step.rows, step.rows, 0, 0)
             output.write_batches(PART, columns, (batch for rows in chunks for batch in rows().to_batches()))
 
-    behind.stream(chunks, write)
+    background.stream(chunks, write)

@@ -56,7 +56,7 @@ def problems(pipeline: Pipeline, columns: Columns) -> Problems:
 
 
 def event_table(columns: Columns) -> ir.Table:
-    """Make a table with only the names and types of the events, to check expressions before there is an engine."""
+    """Make a table with the names and types of the events. Expressions over it can be checked before there is an engine."""
     return ibis.table(dict(columns.types("events")), name="events")
 
 

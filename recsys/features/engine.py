@@ -4,8 +4,9 @@ The other modules of this folder use only Ibis expressions, and Arrow tables for
 """
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
 from threading import local
@@ -22,7 +23,9 @@ from recsys.errors import ConfigError, disk_full
 from recsys.threads import most_threads
 
 _ANSWER = "answer"
-_NO_BAR = "SET enable_progress_bar = false"
+_SETTINGS = "SET enable_progress_bar = false; SET TimeZone = 'UTC'"  # of a connection; Ibis sets the zone of the first one alone
+_PAUSE = 0.1  # seconds between two interrupts
+MOST_AT_ONCE = 4  # queries: they share the memory limit, and what they answer is memory beside it
 
 
 class Engine:
@@ -32,12 +35,13 @@ class Engine:
         self._backend = ibis.duckdb.connect(":memory:", memory_limit=memory_limit, temp_directory=str(spill))
         self._spill = spill
         self._connection: duckdb.DuckDBPyConnection = self._backend.con
-        self._connection.execute(_NO_BAR)
+        self._connection.execute(_SETTINGS)
         if (threads := most_threads()) is not None:
             self._connection.execute(f"SET threads = {threads}")
         self._open: list[duckdb.DuckDBPyConnection] = []
         self._cursor = local()
-        self._cursors = ThreadPoolExecutor(threads or os.cpu_count() or 1, initializer=self._open_cursor)
+        self._at_once = min(threads or os.cpu_count() or 1, MOST_AT_ONCE)
+        self._cursors = ThreadPoolExecutor(self._at_once, initializer=self._open_cursor)
 
     def __enter__(self) -> "Engine":
         return self
@@ -73,30 +77,42 @@ class Engine:
         """Run an expression and return its rows in the expression's own types."""
         return _answered(self._connection, _ANSWER, _sql(expression), arrow_schema(expression), self._spill)
 
-    def arrows(self, expressions: Sequence[ir.Table]) -> list[pa.Table]:
-        """Run several expressions at once, and return the rows of each, in order.
+    def arrows(self, expressions: Sequence[ir.Table]) -> Iterator[pa.Table]:
+        """Run several expressions at once, and yield the rows of each, in order. At most `MOST_AT_ONCE` answers are held.
 
-        Planning takes one core, however many there are, and so does a table of 100,000 rows. Several queries use them all.
+        DuckDB plans a query on one core. It also scans a table of up to 122,880 rows (one row group) on one core. Several queries at once
+        use the others.
         """
-        asked = [(f"{_ANSWER}_{place}", _sql(expression), arrow_schema(expression)) for place, expression in enumerate(expressions)]
-        running = [self._cursors.submit(self._answered_by_a_cursor, *each) for each in asked]
+        running: deque[Future[pa.Table]] = deque()
         try:
-            return [each.result() for each in running]
+            for place, expression in enumerate(expressions):
+                if len(running) == self._at_once:
+                    yield running[0].result()
+                    running.popleft()
+                asked = (f"{_ANSWER}_{place}", _sql(expression), arrow_schema(expression))
+                running.append(self._cursors.submit(self._answered_by_a_cursor, *asked))
+            while running:
+                yield running[0].result()
+                running.popleft()
         except BaseException:  # Ctrl-C too, which reaches this thread alone
-            for each in running:
-                each.cancel()
+            self._stop(running)
+            raise
+
+    def _stop(self, running: Iterable["Future[pa.Table]"]) -> None:
+        """Cancel what has not begun, and interrupt the rest until it has ended. An interrupt between two statements has no effect."""
+        begun = [each for each in running if not each.cancel()]
+        while wait(begun, timeout=_PAUSE).not_done:
             for cursor in self._open:
                 cursor.interrupt()
-            raise
 
     def _answered_by_a_cursor(self, name: str, sql: str, columns: pa.Schema) -> pa.Table:
         return _answered(self._cursor.connection, name, sql, columns, self._spill)
 
     def _open_cursor(self) -> None:
-        """Open the connection of a thread: a connection runs one query at a time."""
-        self._cursor.connection = self._connection.cursor()
-        self._cursor.connection.execute(_NO_BAR)
-        self._open.append(self._cursor.connection)
+        """Open the connection of a thread, with the settings of the first one: a connection runs one query at a time."""
+        cursor = self._cursor.connection = self._connection.cursor()
+        cursor.execute(_SETTINGS)
+        self._open.append(cursor)
 
 
 def _answered(connection: duckdb.DuckDBPyConnection, name: str, sql: str, columns: pa.Schema, spill: Path) -> pa.Table:

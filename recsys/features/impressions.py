@@ -12,7 +12,7 @@ from recsys.features.labels import translate
 from recsys.features.list_starts import with_lists
 from recsys.features.plan import FRACTION, Entity, Plan, Signal, key_column
 from recsys.features.session import LISTED
-from recsys.features.sides import taken
+from recsys.features.sides import joined_value
 from recsys.features.values import finite
 from recsys.objectives import Objective, chain
 
@@ -34,7 +34,7 @@ def signal_number(signal: Signal, rows: ir.Table) -> ir.Value:
 def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
     """Make impressions of a day's events (`clock.stamped`): features of the moment, entity keys, whole-number signals and labels.
 
-    `users` and `items` are made ready (`sides.ready`), and unique by id.
+    `users` and `items` are those of `sides.side_tables`, unique by id.
     """
     placed, users, query, items = _placed(events, plan), _renamed(users, "users"), _renamed(items, "query"), _renamed(items, "items")
     joined = events.join(placed, events[schema.EVENT_ID] == placed[f"placed.{schema.EVENT_ID}"])
@@ -53,10 +53,10 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) 
         schema.CONTEXT + "hour": (rows[LOCAL] % _DAY_MS // _HOUR_MS).cast("int64").cast("string"),
         schema.CONTEXT + "weekday": rows[WEEKDAY],
         **_query(rows, plan),
-        **{f"{schema.ID}{column.name}": taken("id", column, rows, plan) for column in plan.ids},
-        **{f"{schema.SLICE}{column.name}": taken("slice", column, rows, plan) for column in plan.slices},
+        **{f"{schema.ID}{column.name}": joined_value("id", column, rows, plan) for column in plan.ids},
+        **{f"{schema.SLICE}{column.name}": joined_value("slice", column, rows, plan) for column in plan.slices},
         **_bias(rows, plan),
-        **{key_column(column): taken("key", column, rows, plan) for column in _key_columns((*plan.windowed, *plan.today))},
+        **{key_column(column): joined_value("key", column, rows, plan) for column in _key_columns((*plan.windowed, *plan.today))},
         **{signal_value(signal.name): _whole(signal, rows) for signal in plan.signals},
         **_labels(rows, plan),
         **_weight(rows, plan),
@@ -123,7 +123,7 @@ def _key_columns(entities: Iterable[Entity]) -> tuple[Column, ...]:
 
 # --- Values -------------------------------------------------------------------------------------------------------
 def _feature(column: Column, rows: ir.Table, plan: Plan) -> ir.Value:
-    value = taken("feature", column, rows, plan)
+    value = joined_value("feature", column, rows, plan)
     return _age_days(value, rows) if column.kind == "date" else value
 
 
@@ -155,7 +155,7 @@ def _query(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
         return {}
     found: dict[str, ir.Value] = {schema.QUERY + schema.ITEM_ID: rows[schema.QUERY_ITEM_ID]}
     for column in _query_columns(plan):
-        own, candidate = (taken("feature", column, rows, plan, side) for side in ("query", "items"))
+        own, candidate = (joined_value("feature", column, rows, plan, side) for side in ("query", "items"))
         found[schema.QUERY + column.name] = own
         if column.kind == "multi":
             known = (own.length() > 0) & (candidate.length() > 0)

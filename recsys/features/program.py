@@ -15,6 +15,7 @@ from recsys import schema
 from recsys.artifacts import Output
 from recsys.days import Day
 from recsys.features import aggregates, clock, counters, day_state, factors, ready_slices, running, session, validate
+from recsys.features.check import event_table
 from recsys.features.engine import Engine, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
 from recsys.features.plan import Entity, Factor, Plan
@@ -46,7 +47,8 @@ class Program:
     def __init__(self, engine: Engine, plan: Plan) -> None:
         self._engine, self._plan = engine, plan
         self._entities = (_EVERYTHING, *plan.windowed)
-        self._events, (users, items) = ibis.table(dict(plan.columns.types("events")), name="events"), side_tables(plan)
+        self._events = event_table(plan.columns)
+        users, items = side_tables(plan)
         any_day = Day("1970-01-01", plan.zone)
         # These tables are filled day by day. Expressions over them name no day: `stamped` and `today` supply it.
         self._stamped = _named("stamped", clock.stamped(self._events, any_day))
@@ -130,13 +132,13 @@ class Program:
 
     def write_state(self, output: Output) -> None:
         """Write everything that later days need from the loaded day."""
-        for name, table in zip(self._state, self._engine.arrows(list(self._state.values())), strict=True):
+        for name, table in zip(self._state, self._engine.arrows(tuple(self._state.values())), strict=True):
             output.write_table(name, table)
 
     def examples(self, day: Day, states: Sequence[Path], fitted: int) -> Iterator[Callable[[], pa.Table]]:
         """Yield the loaded day's examples in the order of (timestamp, event_id), some rows at a time.
 
-        What is yielded puts these rows together, and needs the engine no more.
+        Each yielded function assembles its rows, and needs the engine no more.
 
         `states` are the folders of the day's own state and of all states that reach into its windows, or into that of `fitted`, the day to
         whose start its factors are fitted.
@@ -179,7 +181,7 @@ class Program:
         *blocks, closing = engine.arrows([*self._blocks, self._closing])
         fitted, columns = self._factors, self.example_schema
 
-        def together() -> pa.Table:
+        def assemble() -> pa.Table:
             own = running.OwnPast(asks, past, plan)
             tables = [*blocks, *(factor.scores(asks, past, own, day) for factor in fitted)]
             tables += [own.history()] if plan.features.history else []
@@ -189,7 +191,7 @@ class Program:
             arrays = [column for table in tables for name, column in zip(table.column_names, table.columns, strict=True) if name != ROW]
             return pa.Table.from_arrays(arrays, schema=columns).combine_chunks()
 
-        return together
+        return assemble
 
     # --- Expressions ----------------------------------------------------------------------------------------------
     def _aged(self, index: int) -> ir.Table:

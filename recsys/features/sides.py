@@ -41,8 +41,11 @@ def open_sides(engine: Engine, folder: Path, plan: Plan) -> None:
         engine.keep(table, _ready(table, plan))
 
 
-def taken(use: Use, column: Column, rows: ir.Table, plan: Plan, side: str | None = None) -> ir.Value:
-    """Return a value of impressions to which the sides are joined as "SIDE.NAME". `side` is the column's table, where it is not named."""
+def joined_value(use: Use, column: Column, rows: ir.Table, plan: Plan, side: str | None = None) -> ir.Value:
+    """Return a column's value from events joined to users and items.
+
+    `side` is the prefix of the joined table, by default the name of the column's own table.
+    """
     if column.table == "events":
         return value_of(use, column, rows[column.stored], plan)
     return rows[f"{side or column.table}.{_name(use, column)}"]

@@ -14,7 +14,7 @@ _QUOTED = r"""^['"](.*)['"]$"""
 
 
 def value_of(use: Use, column: Column, cell: ir.Value, plan: Plan) -> ir.Value:
-    """Return what `use` makes of a column's cell. The feature of a date stays the date: it becomes an age beside a moment alone."""
+    """Return what `use` makes of a column's cell. A date stays a date here: its age needs the impression's moment."""
     return _OF[use](column, cell, plan)
 
 

@@ -35,10 +35,10 @@ def interrupted(command: list[str], appears: Path, number: signal.Signals = sign
 
 @pytest.mark.words
 def test_the_same_command_goes_on_after_ctrl_c_as_often_as_it_comes(tmp_path: Path):
-    """In ingest, then in train; it ends in the bytes of the command that nobody interrupts."""
+    """In ingest, in features (which two threads make), in encode, then in train; it ends in the bytes of one that nobody interrupts."""
     toml, parts, whole = write_small(tmp_path, np.arange(1200) % 100), tmp_path / "parts", tmp_path / "whole"
     command = ["run", str(toml), *LONG, "--workspace", str(parts)]
-    for appears in ("events", "runs/long/checkpoint/journal-0.jsonl"):
+    for appears in ("events", "state", "encoded", "runs/long/checkpoint/journal-0.jsonl"):
         said = interrupted([sys.executable, "-m", "recsys", *command], parts / "small" / appears)
         assert "interrupted" in said
         assert "Traceback" not in said

@@ -108,11 +108,9 @@ def _auc_exact(rows: Rows) -> Weighted:
     code_C, code_O = rows.prediction_code[is_rare_N], rows.prediction_code[~is_rare_N]
     by_code_C = np.argsort(code_C, kind="stable")
     user_C, user_O = rows.user_N[is_rare_N][by_code_C], rows.user_N[~is_rare_N]
-    table_UC = _twice_at_or_below(code_C[by_code_C], code_O, user_O, rows.users)
-    twice_others_U = np.bincount(user_O, minlength=rows.users).astype(np.float32) * 2
+    table_US = _twice_at_or_below(code_C[by_code_C], code_O, user_O, rows.users)
     if is_rare_N is not positive_N:  # then the right side of a negative is above it
-        table_UC = twice_others_U[:, None] - table_UC
-    table_US = np.column_stack([table_UC, twice_others_U])
+        np.subtract(table_US[:, -1:], table_US[:, :-1], out=table_US[:, :-1])
 
     def of_weights(weights_RU: CountArray) -> FloatArray:
         weight_RC = np.take(weights_RU, user_C, axis=1).astype(np.float64)
@@ -125,11 +123,14 @@ def _auc_exact(rows: Rows) -> Weighted:
 
 
 def _twice_at_or_below(code_C: CodeArray, code_O: CodeArray, user_O: IntArray, users: int) -> NDArray[np.float32]:
-    """Count for each user the rows O below each of the ascending codes, ties one half, times two: [U, C]. Whole, so float32 is exact."""
+    """Count for each user the rows O below each of the ascending codes, ties one half, times two; last all of the user's rows: [U, C + 1].
+
+    The counts are whole, so float32 is exact.
+    """
     table = np.zeros((users, len(code_C) + 1), np.float32)
     for side in ("left", "right"):  # a row counts from the first code that it ties with, and again from the first above it
         np.add.at(table, (user_O, np.searchsorted(code_C, code_O, side)), 1.0)
-    return np.cumsum(table, axis=1, out=table)[:, :-1]
+    return np.cumsum(table, axis=1, out=table)
 
 
 def _auc_influence(rows: Rows) -> Sums:
