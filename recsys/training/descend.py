@@ -53,7 +53,7 @@ class NotFiniteError(ArithmeticError):
 
 def descend(state: State, batch: Batch, compute: Compute) -> Stepped:
     """Learn one batch. Raise NotFiniteError where a loss or a gradient is not finite, before anything has reached a weight."""
-    random = _random_state(compute)
+    random = _random_state(compute) if state.balancer.needs_losses_after else []  # on CUDA it waits for the device
     output, losses_K, counts_K = forward(state, batch, compute)
     if not torch.isfinite(losses_K.sum() + output.penalty):
         raise NotFiniteError(losses_K.detach())
