@@ -7,14 +7,16 @@ not occur are closed up), 13 numbers, four binary objectives; vectors of 16, eig
 rows. Each contender trains an MMoE of this shape in a process of its own. A pass over the rows is timed, after a first one that is not:
 
 - `recsys`: this project's trainer, from encoded days on the disk; `recsys, bf16`: the same with `train.precision = "bf16"`.
-- `bare loop`: the same net with the fewest lines of torch that are fast: what is possible without a trainer.
+- `bare loop`: the same net with the fewest lines of torch that are fast.
 - `torch-rechub`: its MMOE and MTLTrainer with the loader that its documentation shows.
 - `torch-rechub, arrays`: the same, fed with slices of arrays instead of single rows.
 - `deepctr-torch`: its MMOE and fit(), without its default penalty on all embeddings, which would visit every row in each step.
 
-What differs: the peers learn whole embedding tables by Adam, their default, where this project and the bare loop have a row-wise Adagrad
-on the rows of the batch. torch-rechub has a batch normalisation after each layer. This project also reads the hour, the weekday and two
-numbers of the place in a session, which it makes of every log.
+What differs: the peers learn whole embedding tables by Adam, their default (torch-rechub with its default weight decay), where this
+project and the bare loop have a row-wise Adagrad on the rows of the batch. torch-rechub has a batch normalisation after each layer. This
+project also reads the hour, the weekday and two numbers of the place in a session, which it makes of every log. Its trainer keeps freed
+memory with the process, computes the experts' first layers as one product, and pads its inputs to a multiple of 16; the bare loop and the
+peers do none of these.
 
 The peers have environments of their own, made under --environments on first use, with this environment's torch version. What is printed are
 rows per second and, from each round, the ratio of this project to each other. Quote ratios, and only from a quiet machine.

@@ -35,11 +35,11 @@ def encode_days(encoder: Encoder, examples: Path, folder: Path, origins: Mapping
         console.bar("encode", len(origins)) as advance,
         ThreadPoolExecutor(min(THREADS, most_threads() or THREADS)) as threads,
     ):
-        running = {
-            threads.submit(_encode_day, encoder, day_folder(examples, day), day_folder(folder, day), origin, stop): day
-            for day, origin in origins.items()
-        }
         try:
+            running = {
+                threads.submit(_encode_day, encoder, day_folder(examples, day), day_folder(folder, day), origin, stop): day
+                for day, origin in origins.items()
+            }
             for done in as_completed(running):
                 done.result()
                 advance(note=running[done])

@@ -27,12 +27,19 @@ class Background(Generic[Item]):
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
         self._running: list[Future[None]] = []
+        self._over: list[Event] = []
 
     def __enter__(self) -> "Background[Item]":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._thread.shutdown()
+        try:
+            self._thread.shutdown()
+        except BaseException:  # Ctrl-C while the last items are consumed: nobody may write once this is left
+            for is_over in self._over:
+                is_over.set()
+            self._thread.shutdown()
+            raise
         if error is None:
             self._raise_failures()
 
@@ -47,6 +54,7 @@ class Background(Generic[Item]):
             return
         handed: queue.Queue[Any] = queue.Queue(1)
         is_whole, is_over = Event(), Event()
+        self._over.append(is_over)
         try:
             consumer = self._thread.submit(consume, _handed(handed, is_whole, is_over))
             self._running.append(consumer)

@@ -46,8 +46,8 @@ def build(
     with (
         tempfile.TemporaryDirectory(prefix=f".{examples.name}.", suffix=".draft", dir=examples.parent) as spill,
         Engine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
+        console.bar("features", len(origins)) as advance,  # it ends once the last day is written
         Background[Rows]() as background,
-        console.bar("features", len(origins)) as advance,
     ):
         open_sides(engine, folder, plan)
         program = Program(engine, plan)

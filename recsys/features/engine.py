@@ -3,6 +3,7 @@
 The other modules of this folder use only Ibis expressions, and Arrow tables for results.
 """
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,12 +42,14 @@ class Engine:
         self._open: list[duckdb.DuckDBPyConnection] = []
         self._cursor = local()
         self._at_once = min(threads or os.cpu_count() or 1, MOST_AT_ONCE)
-        self._cursors = ThreadPoolExecutor(self._at_once, initializer=self._open_cursor)
+        self._cursors = ThreadPoolExecutor(self._at_once)
+        self._running: deque[Future[pa.Table]] = deque()
 
     def __enter__(self) -> "Engine":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop(self._running)  # nothing runs any more, unless a second Ctrl-C came while the queries were being stopped
         self._cursors.shutdown()
         for cursor in self._open:
             cursor.close()
@@ -83,7 +86,7 @@ class Engine:
         DuckDB plans a query on one core. It also scans a table of up to 122,880 rows (one row group) on one core. Several queries at once
         use the others.
         """
-        running: deque[Future[pa.Table]] = deque()
+        running = self._running = deque()
         try:
             for place, expression in enumerate(expressions):
                 if len(running) == self._at_once:
@@ -106,13 +109,17 @@ class Engine:
                 cursor.interrupt()
 
     def _answered_by_a_cursor(self, name: str, sql: str, columns: pa.Schema) -> pa.Table:
-        return _answered(self._cursor.connection, name, sql, columns, self._spill)
+        return _answered(self._own_cursor(), name, sql, columns, self._spill)
 
-    def _open_cursor(self) -> None:
-        """Open the connection of a thread, with the settings of the first one: a connection runs one query at a time."""
-        cursor = self._cursor.connection = self._connection.cursor()
-        cursor.execute(_SETTINGS)
-        self._open.append(cursor)
+    def _own_cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return this thread's connection, with the settings of the first one: a connection runs one query at a time."""
+        if not hasattr(self._cursor, "connection"):
+            cursor = self._connection.cursor()
+            self._open.append(cursor)
+            cursor.execute(_SETTINGS)
+            self._cursor.connection = cursor
+        connection: duckdb.DuckDBPyConnection = self._cursor.connection
+        return connection
 
 
 def _answered(connection: duckdb.DuckDBPyConnection, name: str, sql: str, columns: pa.Schema, spill: Path) -> pa.Table:
@@ -121,15 +128,23 @@ def _answered(connection: duckdb.DuckDBPyConnection, name: str, sql: str, column
     DuckDB itself sums int64 to 128 bits, which parquet would not keep. The rows are first kept as a table and then read,
     because DuckDB plans a relation twice: once for its columns and once to run it (400 expressions: 120 ms against 65 ms).
     """
-    _execute(connection, f'CREATE OR REPLACE TABLE "{name}" AS {sql}', spill)
-    rows = connection.table(name).to_arrow_table().cast(columns)
-    connection.execute(f'DROP TABLE "{name}"')
+    with _own_errors(spill):
+        connection.execute(f'CREATE OR REPLACE TABLE "{name}" AS {sql}')
+        rows = connection.table(name).to_arrow_table().cast(columns)
+        connection.execute(f'DROP TABLE "{name}"')
     return rows
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, statement: str, spill: Path) -> None:
-    try:
+    with _own_errors(spill):
         connection.execute(statement)
+
+
+@contextlib.contextmanager
+def _own_errors(spill: Path) -> Iterator[None]:
+    """Raise the engine's errors as our own: a Ctrl-C, a full disk, too little memory."""
+    try:
+        yield
     except (RuntimeError, duckdb.InterruptException) as error:
         if "interrupted" in str(error).lower():  # how the engine reports a Ctrl-C
             raise KeyboardInterrupt from error

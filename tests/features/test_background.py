@@ -176,3 +176,35 @@ def test_a_second_interrupt_while_the_consumer_is_at_work_does_not_hang():
     may_go_on.set()
     background.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert len(over) == 1
+
+
+def test_nobody_writes_once_an_interrupt_has_ended_the_waiting(monkeypatch: pytest.MonkeyPatch):
+    """Ctrl-C while the last items are consumed: the consumer finds its stream abandoned, and is waited for."""
+    is_consuming = threading.Event()
+    ended: list[object] = []
+
+    def consume(items: Iterator[int]) -> None:
+        is_consuming.set()
+        try:
+            for _ in items:
+                wait_until(background._over[0].is_set)
+        except Abandoned as abandoned:
+            ended.append(abandoned)
+            raise
+
+    interrupts: list[bool] = []
+    background = Background[int]()
+    background.stream([1, 2], consume)
+    whole_shutdown = background._thread.shutdown
+
+    def shutdown() -> None:
+        if not interrupts:
+            assert is_consuming.wait(60)
+            interrupts.append(True)
+            raise KeyboardInterrupt
+        whole_shutdown()
+
+    monkeypatch.setattr(background._thread, "shutdown", shutdown)
+    with pytest.raises(KeyboardInterrupt):
+        background.__exit__(None, None, None)
+    assert len(ended) == 1

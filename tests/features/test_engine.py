@@ -1,8 +1,11 @@
 """Queries at once: the rows of each in order, the first error, and the end of all of them."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
@@ -62,3 +65,24 @@ def test_all_connections_are_in_one_zone(engine: Engine, monkeypatch: pytest.Mon
         table = ibis.table({"at": ibis.dtype("timestamp('UTC')")}, name="moments")
         day = table.select(day=table["at"].cast("string"))
         assert next(other.arrows([day]))["day"].to_pylist() == other.arrow(day)["day"].to_pylist()
+
+
+@pytest.mark.parametrize("ask", [lambda engine, query: engine.arrow(query), lambda engine, query: list(engine.arrows([query, query]))])
+def test_an_interrupt_is_a_ctrl_c_and_no_bug(engine: Engine, ask: Callable[[Engine, ir.Table], object]) -> None:
+    numbers = ibis.range(10**7).unnest().name("n").as_table()
+    endless = numbers.cross_join(numbers.view()).agg(n=ibis._.count())
+
+    def interrupt() -> None:
+        while not is_over.wait(0.2):
+            for connection in (engine._connection, *engine._open):
+                connection.interrupt()
+
+    is_over = threading.Event()
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ask(engine, endless)
+    finally:
+        is_over.set()
+        interrupter.join()

@@ -125,7 +125,7 @@ def _auc_exact(rows: Rows) -> Weighted:
 def _twice_at_or_below(code_C: CodeArray, code_O: CodeArray, user_O: IntArray, users: int) -> NDArray[np.float32]:
     """Count for each user the rows O below each of the ascending codes, ties one half, times two; last all of the user's rows: [U, C + 1].
 
-    The counts are whole, so float32 is exact.
+    The counts are whole, so float32 is exact for a user of up to 2²³ such rows.
     """
     table = np.zeros((users, len(code_C) + 1), np.float32)
     for side in ("left", "right"):  # a row counts from the first code that it ties with, and again from the first above it
