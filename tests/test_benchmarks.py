@@ -65,3 +65,13 @@ def test_the_net_of_the_peers_has_no_part_that_they_lack(tmp_path: Path) -> None
     (tmp_path / "peers.toml").write_text(text, encoding="utf-8")
     model = config.load(tmp_path / "peers.toml").model
     assert (model.d_shared, model.cross_rank, model.skip, model.numeric_bins, model.most_members) == (0, 0, False, 0, 1)
+
+
+@pytest.mark.words
+def test_the_stages_benchmark_has_a_row_per_stage() -> None:
+    command = [sys.executable, BENCHMARKS / "stages.py", "--users", "60", "120", "--until", "features"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCHMARKS.parent)
+    _, *rows = (line.split() for line in done.stdout.splitlines())
+    assert [row[1] for row in rows] == ["ingest", "features"] * 2
+    assert [int(row[0].replace(",", "")) for row in rows] == sorted(int(row[0].replace(",", "")) for row in rows)
+    assert all(float(row[4].replace(",", "")) > 0 for row in rows)

@@ -1,4 +1,4 @@
-"""What a cell becomes: a feature, the text of a slice, the identity by which it is counted, the values of a list."""
+"""Make of a cell what is read of it: a feature, the text of a slice, the identity by which it is counted, the values of a list."""
 
 from collections.abc import Callable
 from typing import Literal
