@@ -1,6 +1,6 @@
 """[features]: the inputs of the model."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -8,6 +8,8 @@ from recsys import schema
 from recsys.config.forms import MEMORY
 from recsys.config.log_options import Duration
 from recsys.options import Options
+
+Hours = Annotated[int, Field(ge=1, le=168)]
 
 
 class Features(Options):
@@ -53,10 +55,17 @@ class Features(Options):
         default=((schema.USER_ID,),),
         description="Groups of columns with user_id in them, of which counters run on through the day, up to the very moment; empty: none.",
     )
-    factors: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict,
+    recent: tuple[tuple[str, ...], ...] = Field(
+        default=(),
+        description='Groups of columns, such as `[["item_id"]]`, that are counted over the last `hours` too, up to the very moment; empty:'
+        " none.",
+    )
+    hours: tuple[Hours, ...] = Field(default=(24,), description="Lengths in hours, up to 168, of the windows of `recent`.")
+    factors: dict[str, tuple[str, ...]] | None = Field(
+        default=None,
         description='Columns of which each user\'s taste is learned, each with signals, such as `{ item_id = ["liked"] }`. A matrix'
-        " factorisation of the days before gives a number per signal. Empty: none.",
+        " factorisation of the days before gives a number per signal. Empty: none. Where not given: item_id with the first two signals, if"
+        " the only entity with user_id is user_id alone; on days whose window is too thin or too large for it, the numbers are 0.",
     )
     d_factors: int = Field(default=8, ge=1, le=64, description="Length of the vectors of `factors`; time and memory grow with its square.")
     ids: tuple[str, ...] = Field(default=(), description="Columns of ids whose values get embedding vectors, such as item_id; empty: none.")
@@ -77,6 +86,18 @@ class Features(Options):
         pattern=MEMORY,
         description="Memory of the engine that ingests logs and computes features; beyond it, the engine spills to disk.",
     )
+
+    @property
+    def factored(self) -> dict[str, tuple[str, ...]]:
+        """The columns of which taste is learned, each with its signals: `factors`, or what stands in for them.
+
+        Rates of the user and a column of the items tell taste already (docs/factors.md, "Where it does not help"). So a pipeline that
+        counts such pairs has none. Nor has one that does not count users.
+        """
+        if self.factors is not None:
+            return self.factors
+        of_users = [entity for entity in self.entities if schema.USER_ID in entity]
+        return {schema.ITEM_ID: self.signals[:2]} if of_users == [(schema.USER_ID,)] and self.signals else {}
 
     def example_column(self, name: str) -> str:
         """Return the example column of a name under `item`, `context` or `user`, searched in this order. Raises ValueError if in none."""

@@ -33,8 +33,8 @@ class FeatureGroup:
 def feature_groups(layout: Layout, entities: Sequence[Sequence[str]]) -> tuple[FeatureGroup, ...]:
     """Put every input of the model into exactly one group.
 
-    The groups are user, item, query, context, agg.ENTITY of each entity, today, factors, history, ids, bias.position and bias.device. A
-    group without columns is left out. A length that a kind of label needs is in the group of its own prefix.
+    The groups are user, item, query, context, agg.ENTITY of each entity, today, hours, factors, history, ids, bias.position and
+    bias.device. A group without columns is left out. A length that a kind of label needs is in the group of its own prefix.
     """
     counted = [schema.AGGREGATE + schema.TOGETHER.join(entity) for entity in (*_ALWAYS, *entities)]
     sides = [prefix.removesuffix(".") for prefix in (schema.USER, schema.ITEM, schema.QUERY, schema.CONTEXT)]
@@ -63,9 +63,11 @@ def feature_groups(layout: Layout, entities: Sequence[Sequence[str]]) -> tuple[F
 def _group_of(feature: str, prefixes: dict[str, str]) -> str:
     """Return the group of the longest prefix that fits, because one entity's name may be the start of another's."""
     if feature.startswith(schema.AGGREGATE):
-        for word in (schema.TODAY, schema.FACTORS):
-            if feature.removesuffix("?").endswith(f".{word}"):  # "?": missing-value indicator
-                return word
+        window = feature.removesuffix("?").rpartition(".")[2]  # "?": missing-value indicator
+        if window in (schema.TODAY, schema.FACTORS):
+            return window
+        if window.endswith(schema.HOURS) and window.removesuffix(schema.HOURS).isdecimal():
+            return "hours"
     fitting = [prefix for prefix in prefixes if feature.startswith(prefix)]
     assert fitting, f"{feature} belongs to no group"
     return prefixes[max(fitting, key=len)]

@@ -98,7 +98,12 @@ def _leaks(pipeline: Pipeline, found: Problems) -> None:
 
 def _named_by_entities(features: Features) -> dict[str, tuple[str, ...]]:
     """Return the key of each list of entities → the columns that it names, each once."""
-    lists = {"entities": features.entities, "today": features.today, "factors": [[name] for name in features.factors]}
+    lists = {
+        "entities": features.entities,
+        "today": features.today,
+        "recent": features.recent,
+        "factors": [[name] for name in features.factored],
+    }
     return {key: tuple(dict.fromkeys(name for entity in entities for name in entity)) for key, entities in lists.items()}
 
 
@@ -126,13 +131,16 @@ def _empty(pipeline: Pipeline) -> Iterator[str]:
     for entity in pipeline.features.today:
         if schema.USER_ID not in entity:
             yield f"features.today: found {list(entity)}, expected user_id in it: other counters do not run on through the day"
-    if () in pipeline.features.entities:
-        yield "features.entities: found an entity without columns, expected the columns that name it"
+    for key, entities in (("entities", pipeline.features.entities), ("recent", pipeline.features.recent)):
+        if () in entities:
+            yield f"features.{key}: found an entity without columns, expected the columns that name it"
+    if pipeline.features.recent and not pipeline.features.hours:
+        yield "features.hours: found none, expected at least one number of hours for features.recent"
 
 
 def _factors(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
     features = pipeline.features
-    for name, signals in features.factors.items():
+    for name, signals in features.factored.items():
         place = f"features.factors.{name}"
         column = columns.find(name, ANY_TABLE, features)
         if name == schema.USER_ID or (column is not None and column.table == "users"):

@@ -1,6 +1,7 @@
-"""Counters that run on through the day (`features.today`): what an entity has gathered since the day began, up to the very moment.
+"""Counters up to the very moment: what an entity has gathered since the day began (`features.today`), or in hours (`features.recent`).
 
-Each entity contains the user. So the past of the users that are asked for is all that has to be read.
+An entity of `today` contains the user. So the past of the users that are asked for is all that has to be read. Hours are counted over the
+past of all users.
 
 The arithmetic is on integers, as for the windows. The past impressions of an entity are sorted by (entity, moment). The impressions that
 are known before a moment end at one place in this order, which a binary search finds. So a sum over the impressions that became known
@@ -20,14 +21,14 @@ from recsys import schema
 from recsys.days import Day
 from recsys.features import aggregates
 from recsys.features.impressions import ROW, signal_value
-from recsys.features.plan import Entity, Plan, Signal
+from recsys.features.plan import HOUR_MS, Entity, OpenWindow, Plan, Signal
 
 Places = npt.NDArray[np.int64]
 ABSENT = -1  # the code of a value that no past impression has
 
 
 def names(plan: Plan) -> list[str]:
-    """List the columns of `counters`, all int64."""
+    """List the columns of `EntityPast.counters`, all int64."""
     return [ROW, schema.COUNT, *(name for signal in plan.signals for name in (_known(signal), _total(signal)))]
 
 
@@ -60,73 +61,117 @@ class _Rows:
         return cls(_integers(places), columns)
 
 
-def counters(asks: pa.Table, past: pa.Table, entity: Entity, plan: Plan, day: Day) -> pa.Table:
-    """Count, per ask and in order, what became known of its entity since the day began, strictly before the ask's moment.
+def past_of_all(past: ir.Table, begin: str, plan: Plan) -> ir.Table:
+    """Select what `features.recent` counts: impressions of all users, known from the moment in the column `begin` on."""
+    keys = [key for entity in plan.recent for key in entity.keys]
+    columns = dict.fromkeys([schema.TIMESTAMP, *keys, *(signal_value(signal.name) for signal in plan.signals)])
+    return past.filter(past[schema.TIMESTAMP] >= past[begin] - max(plan.delays)).select(*columns)
 
-    `asks` and `past` hold the entity's keys and timestamps; `past` also the signals. An ask has a row per value of a multi-valued key, and
-    a row of zeros without a value. The columns are the ask's place (`ROW`), the impressions (`count`), and per signal the number and the
-    sum of known values.
+
+class EntityPast:
+    """The past impressions of an entity, in the order of (entity, moment): what its counters are read from.
+
+    `past` holds the entity's keys, timestamps and signals. What was known before the moment `begin` counts for no ask.
     """
-    times = _integers(past[schema.TIMESTAMP])
-    past = past.filter(pa.array(times >= day.start - max(plan.delays)))  # what was known before the day began counts in no window of today
-    asked, gone = _Rows.of(asks, entity, keep_empty=True), _Rows.of(past, entity, keep_empty=False)
-    group_A, group_R = _groups(asked.keys, gone.keys)
-    times_R = _integers(past[schema.TIMESTAMP])[gone.place_R]
-    moment_A = _integers(asks[schema.TIMESTAMP])[asked.place_R]
-    begin = int(times_R.min(initial=day.start))
-    span = int(times_R.max(initial=day.start)) + 1 - begin
-    order_R = np.argsort(group_R * span + (times_R - begin), kind="stable")
-    keys_R = (group_R * span + (times_R - begin))[order_R]
 
-    def known_before(moments: Places | int, delay: int) -> Places:
+    def __init__(self, past: pa.Table, entity: Entity, plan: Plan, begin: int) -> None:
+        self._entity, self._plan = entity, plan
+        times = _integers(past[schema.TIMESTAMP])
+        past = past.filter(pa.array(times >= begin - max(plan.delays)))
+        gone = _Rows.of(past, entity, keep_empty=False)
+        self._values, group_R = _coded(gone.keys)
+        times_R = _integers(past[schema.TIMESTAMP])[gone.place_R]
+        self._begin = int(times_R.min(initial=begin))
+        self._span = int(times_R.max(initial=begin)) + 1 - self._begin
+        keys_R = group_R * self._span + (times_R - self._begin)
+        order_R = np.argsort(keys_R, kind="stable")
+        self._keys_R = keys_R[order_R]
+        places = pa.array(gone.place_R[order_R])
+        self._signals = {signal.name: past[signal_value(signal.name)].take(places) for signal in plan.signals}
+
+    def counters(self, asks: pa.Table, since: Places | int) -> pa.Table:
+        """Count, per ask and in order, what became known of its entity from the moment `since` on, strictly before the ask's moment.
+
+        `since` is one moment, or one per ask. `asks` hold the entity's keys and timestamps. An ask has a row per value of a multi-valued
+        key, and a row of zeros without a value. The columns are the ask's place (`ROW`), the impressions (`count`), and per signal the
+        number and the sum of known values.
+        """
+        plan = self._plan
+        asked = _Rows.of(asks, self._entity, keep_empty=True)
+        group_A = _groups(asked.keys, self._values)
+        moment_A = _integers(asks[schema.TIMESTAMP])[asked.place_R]
+        since_A = np.broadcast_to(since, len(asks))[asked.place_R]
+        found = {ROW: asked.place_R}
+        for delay in plan.delays:
+            first_A, end_A = self._known_before(group_A, since_A, delay), self._known_before(group_A, moment_A, delay)
+            end_A = np.where(group_A == ABSENT, first_A, end_A)
+            if delay == plan.delays[0]:
+                found[schema.COUNT] = end_A - first_A
+            for signal in plan.signals_of(delay):
+                values = self._signals[signal.name]
+                for name, numbers in ((_known(signal), values.is_valid()), (_total(signal), values.fill_null(0))):
+                    up_to = np.concatenate([[0], np.cumsum(_integers(numbers))])
+                    found[name] = up_to[end_A] - up_to[first_A]
+        return pa.table({name: found[name] for name in names(plan)})
+
+    def _known_before(self, group_A: Places, moment_A: Places, delay: int) -> Places:
         """Find, per ask, the place after its entity's last impression with timestamp + delay strictly before the moment."""
-        since = np.clip(np.asarray(moments) - delay - begin, 0, span)
-        places: Places = np.searchsorted(keys_R, group_A * span + since, side="left")
+        since = np.clip(moment_A - delay - self._begin, 0, self._span)
+        places: Places = np.searchsorted(self._keys_R, group_A * self._span + since, side="left")
         return places
 
-    found = {ROW: asked.place_R}
-    for delay in plan.delays:
-        since, until = known_before(day.start, delay), known_before(moment_A, delay)
-        until = np.where(group_A == ABSENT, since, until)
-        if delay == plan.delays[0]:
-            found[schema.COUNT] = until - since
-        for signal in plan.signals_of(delay):
-            values = past[signal_value(signal.name)].take(pa.array(gone.place_R[order_R]))
-            for name, numbers in ((_known(signal), values.is_valid()), (_total(signal), values.fill_null(0))):
-                up_to = np.concatenate([[0], np.cumsum(_integers(numbers))])
-                found[name] = up_to[until] - up_to[since]
-    return pa.table({name: found[name] for name in names(plan)})
+
+def since(window: OpenWindow, asks: pa.Table, day: Day) -> Places | int:
+    """Return the moment at which a window begins: one for all asks of a day, or one per ask."""
+    return day.start if window.hours is None else _integers(asks[schema.TIMESTAMP]) - window.hours * HOUR_MS
 
 
-def _groups(asked: Sequence[pa.Array], past: Sequence[pa.Array]) -> tuple[Places, Places]:
-    """Return a code per ask and per past impression, equal where all keys are; ABSENT for an ask of an entity without a past."""
-    code_A, code_R = np.zeros(len(asked[0]), np.int64), np.zeros(len(past[0]), np.int64)
-    for of_asks, of_past in zip(asked, past, strict=True):
+@dataclass(frozen=True)
+class _Values:
+    """The values of a key, and the codes of those combinations of values so far that occur, ascending."""
+
+    values: pa.Array
+    codes: Places
+
+
+def _coded(past: Sequence[pa.Array]) -> tuple[list[_Values], Places]:
+    """Return what `_groups` finds asks by, and a code per past impression, equal where all keys are."""
+    found, code_R = [], np.zeros(len(past[0]), np.int64)
+    for of_past in past:
         encoded = of_past.dictionary_encode()
-        value_A = _integers(pc.fill_null(pc.index_in(of_asks, value_set=encoded.dictionary, skip_nulls=True), ABSENT))
-        values, code_R = np.unique(code_R * max(len(encoded.dictionary), 1) + _integers(encoded.indices), return_inverse=True)
-        wanted_A = code_A * max(len(encoded.dictionary), 1) + value_A
-        place_A = np.minimum(np.searchsorted(values, wanted_A), max(len(values) - 1, 0))
-        is_there = (code_A != ABSENT) & (value_A != ABSENT) & (len(values) > 0)
-        is_there[is_there] = values[place_A[is_there]] == wanted_A[is_there]
+        codes, code_R = np.unique(code_R * max(len(encoded.dictionary), 1) + _integers(encoded.indices), return_inverse=True)
+        found.append(_Values(encoded.dictionary, codes))
+    return found, code_R
+
+
+def _groups(asked: Sequence[pa.Array], past: Sequence[_Values]) -> Places:
+    """Return the code of each ask's entity, the same as that of its past impressions; ABSENT for an entity without a past."""
+    code_A = np.zeros(len(asked[0]), np.int64)
+    for of_asks, known in zip(asked, past, strict=True):
+        value_A = _integers(pc.fill_null(pc.index_in(of_asks, value_set=known.values, skip_nulls=True), ABSENT))
+        wanted_A = code_A * max(len(known.values), 1) + value_A
+        place_A = np.minimum(np.searchsorted(known.codes, wanted_A), max(len(known.codes) - 1, 0))
+        is_there = (code_A != ABSENT) & (value_A != ABSENT) & (len(known.codes) > 0)
+        is_there[is_there] = known.codes[place_A[is_there]] == wanted_A[is_there]
         code_A = np.where(is_there, place_A, ABSENT)
-    return code_A, code_R
+    return code_A
 
 
-def features(counted: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
-    """Compute `agg.ENTITY.….today`, ordered by row, from `counters`. For a multi-valued key they are means over its values.
+def features(counted: ir.Table, base: ir.Table, window: OpenWindow, plan: Plan) -> ir.Table:
+    """Compute `agg.ENTITY.….WINDOW`, ordered by row, from counters. For a multi-valued key they are means over its values.
 
-    The base rate is that of the longest window: the day has none of its own yet.
+    The base rate is that of the longest window of days: the day, or the last hours, have none of their own yet.
     """
+    entity = window.entity
     longest = max(plan.windows)
     rows = counted.cross_join(base)
     lifts = {
-        schema.aggregate_column(entity.names, signal.name, schema.TODAY): aggregates.log_lift(
+        schema.aggregate_column(entity.names, signal.name, window.name): aggregates.log_lift(
             rows[_total(signal)], rows[_known(signal)], rows[aggregates.base_name(signal.name, longest)], plan.features.shrinkage
         )
         for signal in plan.signals
     }
-    found = {**lifts, schema.aggregate_column(entity.names, schema.COUNT, schema.TODAY): aggregates.log_count(rows[schema.COUNT])}
+    found = {**lifts, schema.aggregate_column(entity.names, schema.COUNT, window.name): aggregates.log_count(rows[schema.COUNT])}
     if entity.multi:
         return aggregates.mean_over_values(rows.select(ROW, **aggregates.in_billionths(found))).order_by(ROW)
     return rows.select(ROW, **{name: value.cast("float32") for name, value in found.items()}).order_by(ROW)

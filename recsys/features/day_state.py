@@ -1,8 +1,8 @@
 """The state that the next day needs from all days before it. The numbers of users and videos bound its size, not the log.
 
-`kept`: the last `features.history` impressions of each user, and those with a signal not known yet. `sessions`: the last
-session of each user. `seen`: the first day of each video. `met_users`, `met_items`: the number of impressions of each so far,
-only if a ready slice needs it. `partials-N`: the partial sums of the days that this state adds.
+`kept`: the last `features.history` impressions of each user, those with a signal not known yet, and those that windows of hours
+reach. `sessions`: the last session of each user. `seen`: the first day of each video. `met_users`, `met_items`: the number of
+impressions of each so far, only if a ready slice needs it. `partials-N`: the partial sums of the days that this state adds.
 """
 
 import ibis
@@ -14,7 +14,8 @@ from recsys.features.aggregates import known_day
 from recsys.features.impressions import past_columns
 from recsys.features.plan import Plan
 
-# Ripe: the first delay is over by the end of the day. Open: the longest delay is not. What is not ripe is open.
+# Ripe: the first delay is over by the end of the day. Open: a later day may still count it, because the longest delay is not over, or was
+# not before the longest window of hours began that a later day has. What is not ripe is open.
 _RIPE, _OPEN = "ripe", "open"
 
 
@@ -32,7 +33,7 @@ def stamped(past: ir.Table, plan: Plan, day: Day, previous: Day | None) -> ir.Ta
     """
     moment = past[schema.TIMESTAMP]
     days = {known_day(index): _day_of(moment + delay, day, previous, max(plan.delays)) for index, delay in enumerate(plan.delays)}
-    return past.mutate(**days, **{_RIPE: moment + plan.delays[0] < day.end, _OPEN: moment + max(plan.delays) >= day.end})
+    return past.mutate(**days, **{_RIPE: moment + plan.delays[0] < day.end, _OPEN: moment + max(plan.delays) >= day.end - plan.reach})
 
 
 def _day_of(moment: ir.Value, day: Day, previous: Day | None, longest_delay: int) -> ir.Value:

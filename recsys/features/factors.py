@@ -32,6 +32,7 @@ from recsys.features.running import OwnPast
 # a vector.
 
 OFTEN = 50  # rows per user, and per item, on average in the longest window, from which factors may be worth their time (docs/factors.md)
+SELDOM, MOST_PAIRS = 10, 300_000  # rows per user and per item, and pairs of a window, between which a fit is made that nobody asks for
 RENEWED = 0.02  # share of the window's rows since the last fit from which a day is fitted anew
 Places = npt.NDArray[np.int64]
 Whole = npt.NDArray[np.int64]  # numbers in units of 1 / _FIXED
@@ -46,8 +47,8 @@ def come_often(rows: int, users: int, items: int, days: int, windows: Sequence[i
 
 
 def advice(features: Features, rows: int, users: int, items: int, days: int) -> str | None:
-    """Return words for a log from which factors could learn, if the TOML does not speak of them; else None."""
-    is_answered = "factors" in features.model_fields_set  # an empty table is an answer
+    """Return words for a log from which factors could learn, if there are none and the TOML does not speak of them; else None."""
+    is_answered = features.factored or "factors" in features.model_fields_set  # an empty table is an answer
     if not features.signals or is_answered or not come_often(rows, users, items, days, features.windows):
         return None
     often = f"users and items come often ({rows / users:.0f} rows per user, {rows / items:.0f} per item)"
@@ -124,7 +125,8 @@ class DayFactors:
 
     @classmethod
     def fit(cls, pairs: pa.Table, factor: Factor, d_factors: int) -> "DayFactors":
-        return cls(factor, [_fit(_Pairs.of(pairs, factor, signal), d_factors) for signal in factor.signals])
+        of_signals = [_Pairs.of(pairs, factor, signal) for signal in factor.signals]
+        return cls(factor, [_fit(of, d_factors) if factor.is_given or of.is_worth_it else None for of in of_signals])
 
     def after(self, news: pa.Table) -> "DayFactors":
         """Return the factors of a later day: `news` are the pairs that became known since."""
@@ -179,6 +181,12 @@ class _Pairs(NamedTuple):
         mean = there[sum_column(signal.name)].to_numpy() / (signal.scale * known)  # one division: equal means are equal
         user_key, value_key = factor.entity.keys
         return cls(there[user_key], there[value_key], known, mean)
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether they are fitted where nobody asks for it: users and values come often enough, and it takes some seconds at most."""
+        users, values = (pc.count_distinct(column).as_py() for column in (self.users, self.values))
+        return len(self.users) <= MOST_PAIRS and float(self.known.sum()) >= SELDOM * max(users, values)
 
 
 def _fit(pairs: _Pairs, d_factors: int) -> _Fit | None:

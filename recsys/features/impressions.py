@@ -56,7 +56,7 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) 
         **{f"{schema.ID}{column.name}": joined_value("id", column, rows, plan) for column in plan.ids},
         **{f"{schema.SLICE}{column.name}": joined_value("slice", column, rows, plan) for column in plan.slices},
         **_bias(rows, plan),
-        **{key_column(column): joined_value("key", column, rows, plan) for column in _key_columns((*plan.windowed, *plan.today))},
+        **{key_column(column): joined_value("key", column, rows, plan) for column in _key_columns(plan.keyed)},
         **{signal_value(signal.name): _whole(signal, rows) for signal in plan.signals},
         **_labels(rows, plan),
         **_weight(rows, plan),
@@ -89,7 +89,7 @@ def past_columns(plan: Plan) -> list[str]:
             [
                 *(schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP),
                 *plan.history_sources.values(),
-                *(key_column(column) for column in _key_columns((*plan.windowed, *plan.today))),
+                *(key_column(column) for column in _key_columns(plan.keyed)),
                 *(signal_value(signal.name) for signal in plan.signals),
             ]
         )

@@ -9,6 +9,7 @@ from recsys.features.labels import columns as label_columns
 from recsys.features.ready_slices import READY_SLICES
 from recsys.objectives import Objective, chain
 
+HOUR_MS = 3_600_000
 FRACTION = 1_000_000  # a fractional signal is summed as a whole number of millionths
 
 
@@ -47,11 +48,28 @@ class Entity:
 
 
 @dataclass(frozen=True)
+class OpenWindow:
+    """A window that ends at the very moment, over which an entity is counted: the last `hours`, or the day so far."""
+
+    entity: Entity
+    hours: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the names of its example columns."""
+        return schema.TODAY if self.hours is None else f"{self.hours}{schema.HOURS}"
+
+
+@dataclass(frozen=True)
 class Factor:
-    """A matrix factorisation: the user and a column, and the signals of which each pair's mean is factorised."""
+    """A matrix factorisation: the user and a column, and the signals of which each pair's mean is factorised.
+
+    One that is not `is_given` was not asked for. So it is fitted only where it is cheap and may learn something.
+    """
 
     entity: Entity
     signals: tuple[Signal, ...]
+    is_given: bool = True
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -70,6 +88,7 @@ class Plan:
     signals: tuple[Signal, ...]
     entities: tuple[Entity, ...]
     today: tuple[Entity, ...]  # counted through the day; each contains the user
+    recent: tuple[Entity, ...]  # counted over the last hours
     factors: tuple[Factor, ...]
     user: tuple[Column, ...]
     item: tuple[Column, ...]
@@ -92,6 +111,25 @@ class Plan:
     def windowed(self) -> tuple[Entity, ...]:
         """The entities that are counted by days: those of [features] first, then what factors need besides."""
         return tuple(dict.fromkeys((*self.entities, *(factor.entity for factor in self.factors))))
+
+    @property
+    def open_windows(self) -> tuple[OpenWindow, ...]:
+        of_hours = (OpenWindow(entity, hours) for entity in self.recent for hours in self.hours)
+        return (*(OpenWindow(entity) for entity in self.today), *of_hours)
+
+    @property
+    def hours(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(self.features.hours))
+
+    @property
+    def reach(self) -> int:
+        """The ms before a moment in which what became known is counted by hours; 0 where nothing is."""
+        return max(self.hours, default=0) * HOUR_MS if self.recent else 0
+
+    @property
+    def keyed(self) -> tuple[Entity, ...]:
+        """All entities, whose keys impressions carry."""
+        return (*self.windowed, *self.today, *self.recent)
 
     @property
     def with_own_past(self) -> tuple[Entity, ...]:
@@ -144,7 +182,8 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
 
     def factor(name: str, signals: tuple[str, ...]) -> Factor:
         entity = Entity((found(schema.USER_ID, ANY_TABLE), found(name, ANY_TABLE)))
-        return Factor(entity, tuple(_signal(signal, pipeline, columns) for signal in dict.fromkeys(signals)))
+        signals_of = tuple(_signal(signal, pipeline, columns) for signal in dict.fromkeys(signals))
+        return Factor(entity, signals_of, is_given=features.factors is not None)
 
     return Plan(
         features=features,
@@ -154,7 +193,8 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
         signals=tuple(_signal(name, pipeline, columns) for name in dict.fromkeys(features.signals)),
         entities=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.entities)),
         today=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.today)),
-        factors=tuple(factor(name, signals) for name, signals in features.factors.items()),
+        recent=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.recent)),
+        factors=tuple(factor(name, signals) for name, signals in features.factored.items()),
         user=tuple(found(name, ("users",)) for name in dict.fromkeys(features.user)),
         item=tuple(found(name, ("items",)) for name in dict.fromkeys(features.item)),
         context=tuple(found(name, ("events",)) for name in dict.fromkeys(features.context)),

@@ -106,7 +106,7 @@ def _computable(pipeline: Pipeline, columns: Columns) -> Pipeline:
             "item": known(pipeline.features.item, "items"),
             "context": tuple(name for name in known(pipeline.features.context, "events") if name not in known_after(pipeline)),
             "signals": tuple(name for name in pipeline.features.signals if is_number(name) or name in computable),
-            **dict.fromkeys(("entities", "today", "ids", "slices", "bias"), ()),
+            **dict.fromkeys(("entities", "today", "recent", "ids", "slices", "bias"), ()),
             "factors": {},
         }
     )

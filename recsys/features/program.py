@@ -23,7 +23,7 @@ from recsys.features.session import LISTED
 from recsys.features.sides import side_tables
 
 CHUNK = 131_072  # examples that are computed at once, and a row group of their file
-_ORDINAL, _FITTED = "ordinal", "fitted"
+_ORDINAL, _SINCE, _FITTED = "ordinal", "since", "fitted"
 _EVERYTHING = Entity(())  # all impressions together, for the base rates
 
 
@@ -79,14 +79,16 @@ class Program:
                 for index, entity in enumerate(self._entities)
             },
         }
-        self._today = ibis.table({_ORDINAL: "int32"}, name="today")
+        self._today = ibis.table({_ORDINAL: "int32", _SINCE: "int64"}, name="today")
         self._recent = [self._aged(index) for index in range(len(self._entities))]
         self._base_rates = aggregates.base_rates(self._recent[0], plan)
         self._base = _named("base", self._base_rates)
         self._asks = _named("asks", day)
         self._own_past = running.own_past(self._asks, past, plan)
+        self._past_of_all = counters.past_of_all(past.cross_join(self._today), _SINCE, plan)
+        self._past_of: dict[Entity, counters.EntityPast] = {}  # of the entities that are counted by hours
         self._counted = [
-            ibis.table(dict.fromkeys(counters.names(plan), "int64"), name=f"counted-{index}") for index in range(len(plan.today))
+            ibis.table(dict.fromkeys(counters.names(plan), "int64"), name=f"counted-{index}") for index in range(len(plan.open_windows))
         ]
         self._fitted_day = ibis.table({_FITTED: "int32"}, name="fitted")
         self._pairs = [self._pairs_of(factor) for factor in plan.factors]
@@ -146,9 +148,10 @@ class Program:
         engine = self._engine
         for index in range(len(self._entities)):
             engine.files(f"partials-{index}", [folder / partials_file(index) for folder in states])
-        engine.rows("today", pa.table({_ORDINAL: pa.array([day.ordinal], pa.int32())}))
+        engine.rows("today", pa.table({_ORDINAL: pa.array([day.ordinal], pa.int32()), _SINCE: [day.start - self._plan.reach]}))
         engine.keep("base", self._base_rates)
         self._factors = self._day_factors(fitted)
+        self._past_of = self._pasts(day)
         rows = engine.arrow(self._day.agg(n=self._day.count()))["n"][0].as_py()
         for start in range(0, rows, CHUNK):
             inside = (self._day[ROW] >= start) & (self._day[ROW] < start + CHUNK)
@@ -167,17 +170,24 @@ class Program:
             self._fitted = (fitted, fits)
         return [factor.after(engine.arrow(news)) for factor, (_, news) in zip(self._fitted[1], self._pairs, strict=True)]
 
+    def _pasts(self, day: Day) -> dict[Entity, counters.EntityPast]:
+        """Read what is counted by hours: the last hours before the day, and the day itself, of all users."""
+        recent = self._plan.recent
+        past = self._engine.arrow(self._past_of_all) if recent else None
+        return {entity: counters.EntityPast(past, entity, self._plan, day.start - self._plan.reach) for entity in recent}
+
     def _chunk(self, day: Day, rows: int) -> Callable[[], pa.Table]:
         """Compute the blocks in the engine. Return what makes the others, and sets all of them side by side.
 
         Each block has one row per ask, in the same order, so no join of 400 columns is needed.
         """
         engine, plan = self._engine, self._plan
-        keys = dict.fromkeys([schema.USER_ID, *(key for entity in plan.with_own_past for key in entity.keys)])
+        keys = dict.fromkeys([schema.USER_ID, *(key for entity in (*plan.with_own_past, *plan.recent) for key in entity.keys)])
         asks = engine.arrow(self._asks.select(ROW, *keys, **{schema.TIMESTAMP: self._asks[LISTED]}).order_by(ROW))
         past = engine.arrow(self._own_past)
-        for index, entity in enumerate(plan.today):
-            engine.rows(f"counted-{index}", counters.counters(asks, past, entity, plan, day))
+        for index, window in enumerate(plan.open_windows):
+            of = self._past_of[window.entity] if window.hours else counters.EntityPast(past, window.entity, plan, day.start)
+            engine.rows(f"counted-{index}", of.counters(asks, counters.since(window, asks, day)))
         *blocks, closing = engine.arrows([*self._blocks, self._closing])
         fitted, columns = self._factors, self.example_schema
 
@@ -198,7 +208,7 @@ class Program:
         """Select an entity's partial sums in the longest window before today, with their age."""
         stored = self._stored(index)
         aged = stored.cross_join(self._today).mutate(**{aggregates.AGE: self._today[_ORDINAL] - stored["day"]})
-        return aged.filter((aged[aggregates.AGE] >= 1) & (aged[aggregates.AGE] <= max(self._plan.windows))).drop(_ORDINAL, "day")
+        return aged.filter((aged[aggregates.AGE] >= 1) & (aged[aggregates.AGE] <= max(self._plan.windows))).drop(_ORDINAL, _SINCE, "day")
 
     def _pairs_of(self, factor: Factor) -> tuple[ir.Table, ir.Table]:
         """Select a factor's pairs in the longest window before the day of the fit, and those since then, before today."""
@@ -218,8 +228,8 @@ class Program:
         blocks = [self._moment_block()]
         for index, entity in enumerate(plan.entities, start=1):
             blocks.append(aggregates.trailing(asks, self._recent[index], self._base, entity, plan))
-        for entity, counted in zip(plan.today, self._counted, strict=True):
-            blocks.append(counters.features(counted, self._base, entity, plan))
+        for window, counted in zip(plan.open_windows, self._counted, strict=True):
+            blocks.append(counters.features(counted, self._base, window, plan))
         return blocks
 
     def _closing_block(self) -> ir.Table:

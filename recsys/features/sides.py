@@ -74,7 +74,7 @@ def _require_unique(engine: Engine, table: Table, key: str, path: Path, plan: Pl
 
 def _uses(plan: Plan) -> list[tuple[Use, Column]]:
     """List each use of a column once."""
-    keys = (column for entity in (*plan.windowed, *plan.today) for column in entity.columns)
+    keys = (column for entity in plan.keyed for column in entity.columns)
     pairs: list[tuple[Use, Column]] = [
         *(("feature", column) for column in plan.outputs.values()),
         *(("key", column) for column in keys),

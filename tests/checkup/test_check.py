@@ -71,6 +71,7 @@ def test_the_facts_are_those_of_the_files(folder: Path) -> None:
 
 
 def test_of_a_log_in_which_users_and_items_come_often_factors_are_named(folder: Path) -> None:
+    (folder / "own.toml").write_text(TOML.replace('["genre"]]', '["user_id", "genre"]]'))  # rates of the user and a column: no factors
     log = pd.read_csv(folder / "log.csv")
     log["uid"], log["vid"] = log["uid"] % 40, log["vid"] % 50
     log.to_csv(folder / "log.csv", index=False)

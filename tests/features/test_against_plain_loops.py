@@ -11,6 +11,7 @@ import pytest
 
 Row = Mapping[str, Any]
 ENTITIES = (("user_id",), ("item_id",), ("author_id",), ("user_id", "tag"), ("tag", "tab"))
+RECENT, HOURS = (("item_id",), ("tag", "tab")), (2, 30)
 TODAY = (("user_id",), ("user_id", "tag"), ("tab", "user_id"))
 SIGNALS = {"is_click": "log.is_click", "watch": "log.watch", "survey": "feedback.survey", "part": "part", "glad": "glad"}
 DELAYS = dict.fromkeys(("is_click", "watch", "part"), 600_000) | dict.fromkeys(("survey", "glad"), 600_000 + 20 * 3_600_000)
@@ -27,7 +28,7 @@ class Oracle:
         self.base = cache(self._base)
         self.of_key: dict[tuple[tuple[str, ...], tuple[Any, ...]], list[Row]] = {}
         for row in self.rows:
-            for entity in {*ENTITIES, *TODAY}:
+            for entity in {*ENTITIES, *TODAY, *RECENT}:
                 for key in self.keys(row, entity):
                     self.of_key.setdefault((entity, key), []).append(row)
 
@@ -94,21 +95,23 @@ class Oracle:
             place -= 1
         return int(own[place]["timestamp"])
 
-    def today(self, row: Row) -> dict[str, float]:
-        """Of each entity: what became known from the day's start to before the list began."""
-        at, start = self.listed(row), self.day_start(row["timestamp"])
+    def open_windows(self, row: Row) -> dict[str, float]:
+        """Of each entity: what became known from the day's start, or from so many hours ago, to before the list began."""
+        at, day_start = self.listed(row), self.day_start(row["timestamp"])
+        windows = [(entity, "today", day_start) for entity in TODAY]
+        windows += [(entity, f"{hours}h", at - hours * 3_600_000) for entity in RECENT for hours in HOURS]
         found = {}
-        for entity in TODAY:
+        for entity, window, start in windows:
             groups = [self.of_key[entity, key] for key in self.keys(row, entity)]
             counts = [sum(start <= other["timestamp"] + DELAY < at for other in group) for group in groups]
-            found[f"agg.{'+'.join(entity)}.count.today"] = mean([math.log1p(count) for count in counts])
+            found[f"agg.{'+'.join(entity)}.count.{window}"] = mean([math.log1p(count) for count in counts])
             for signal, column in SIGNALS.items():
-                base = self.base(signal, start, max(WINDOWS))
+                base = self.base(signal, day_start, max(WINDOWS))
                 known = [
                     [other[column] for other in group if start <= other["timestamp"] + DELAYS[signal] < at and other[column] is not None]
                     for group in groups
                 ]
-                found[f"agg.{'+'.join(entity)}.{signal}.today"] = mean([lift(math.fsum(of), len(of), base) for of in known])
+                found[f"agg.{'+'.join(entity)}.{signal}.{window}"] = mean([lift(math.fsum(of), len(of), base) for of in known])
         return found
 
     def history(self, row: Row) -> dict[str, list[Any]]:
@@ -222,7 +225,7 @@ def test_every_feature_of_a_random_log_is_what_plain_loops_give(feed: Any, seed:
             at = row["timestamp"]
             expected: dict[str, Any] = {name: row[name] for name in ("event_id", "user_id", "item_id", "timestamp")}
             expected |= oracle.static(row, feed.users, (local(at).date(), at - oracle.day_start(at)))
-            expected |= oracle.session(row) | oracle.today(row) | oracle.history(row) | oracle.ready_slices(row)
+            expected |= oracle.session(row) | oracle.open_windows(row) | oracle.history(row) | oracle.ready_slices(row)
             for entity in ENTITIES:
                 expected |= oracle.aggregates(row, entity)
             assert example == {name: close(value) for name, value in expected.items()}

@@ -19,6 +19,8 @@ DELAY, SURVEY_DELAY = 600_000, 600_000 + 20 * 3_600_000
 QUIET = Console(quiet=True)
 LIGHT = {
     "entities": [["user_id"], ["tag", "tab"]],
+    "recent": [["item_id"]],
+    "hours": [2],
     "windows": [2],
     "signals": ["is_click", "watch", "survey"],
     "factors": {"item_id": ["is_click"]},
@@ -84,7 +86,8 @@ def test_the_kept_past_is_each_users_history_and_what_is_not_known_yet(feed: Any
     rows = sorted(feed.events(9), key=lambda row: (row["timestamp"], row["event_id"]))
     built = feed.build("log", rows, feed.pipeline(features=LIGHT | {"signals": signals}))
     end = feed.midnight("2022-03-06")
-    expected = [row["event_id"] for row in rows if row["timestamp"] + slowest >= end]
+    reach = 2 * 3_600_000  # of the windows of hours
+    expected = [row["event_id"] for row in rows if row["timestamp"] + slowest >= end - reach]
     for user in range(5):
         ripe = [row["event_id"] for row in rows if row["user_id"] == user and row["timestamp"] + DELAY < end]
         expected += ripe[-3:]
@@ -119,7 +122,7 @@ def test_the_shortest_pipeline_over_a_log_of_its_own_builds(feed: Any) -> None:
     for name in ("users", "items"):
         shutil.rmtree(workspace / name)
     bare = dict.fromkeys(("user", "item", "context", "category", "signals", "bias", "slices", "ids"), ())
-    features = bare | {"multi": {}, "entities": [["user_id"], ["item_id"]], "history": 0, "today": []}
+    features = bare | {"multi": {}, "entities": [["user_id"], ["item_id"]], "history": 0, "today": [], "recent": []}
     built = build(feed.pipeline(features=features), workspace, console=QUIET)
     table = feed.examples(built.folder)[feed.days[3]]
     assert {"agg.item_id.count.3", "agg.item_id.age", "context.session_place", "label.click"} < set(table.column_names)
@@ -206,7 +209,7 @@ def test_only_what_matters_to_examples_is_in_their_fingerprint(feed: Any) -> Non
 def test_of_a_dense_log_without_factors_the_console_names_them(feed: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Of 800 impressions on four days half are in a window of two: 80 for each of five users, 57 for each of seven items."""
     rows, words = feed.events(12, n=800), "features: users and items come often (160 rows per user, 114 per item): features.factors may"
-    light = {key: value for key, value in LIGHT.items() if key != "factors"}
+    light = {key: value for key, value in LIGHT.items() if key != "factors"} | {"entities": [["user_id", "tag"]]}
     workspace = feed.write("log", rows)
     build(feed.pipeline(features=light), workspace, console=Console())
     assert words in capsys.readouterr().out

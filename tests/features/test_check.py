@@ -60,6 +60,10 @@ def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
         ({"features": {"today": [["tag"]]}}, "features.today", "['tag'], expected user_id in it"),
         ({"features": {"today": [["user_id", "is_click"]]}}, "features.today", "is_click, which is a signal"),
         ({"features": {"today": [["user_id", "tog"]]}}, "features.today", 'did you mean "tag"'),
+        ({"features": {"recent": [["item_id", "tog"]]}}, "features.recent", 'did you mean "tag"'),
+        ({"features": {"recent": [["is_click"]]}}, "features.recent", "is_click, which is a signal"),
+        ({"features": {"recent": [[]]}}, "features.recent", "an entity without columns"),
+        ({"features": {"recent": [["item_id"]], "hours": []}}, "features.hours", "none, expected at least one number of hours"),
         ({"features": {"factors": {"tag": ["is_click"]}}}, "features.factors.tag", "a column with several values in a cell"),
         (
             {"features": {"factors": {"user_id": ["is_click"]}}},

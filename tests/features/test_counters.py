@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from recsys.days import Day
-from recsys.features.counters import counters
+from recsys.features.counters import EntityPast, since
 from recsys.features.feature_columns import Column
-from recsys.features.plan import Entity, Plan, Signal
+from recsys.features.plan import Entity, OpenWindow, Plan, Signal
 
 DAY, DELAY = Day("2024-01-02", "UTC"), 600_000
 SLOW = DELAY + 86_400_000
@@ -68,12 +68,19 @@ def keys_of(row: dict[str, Any], entity: Entity) -> list[tuple[str, ...]]:
     return keys
 
 
-def expected(ask: dict[str, Any], past: list[dict[str, Any]], entity: Entity) -> list[tuple[int, ...]]:
-    """For each key of an ask: impressions, then the number and the sum of each signal, known from the day's start to before the ask."""
+def counted(asks: pa.Table, past: pa.Table, window: OpenWindow) -> pa.Table:
+    reach = 0 if window.hours is None else window.hours * 3_600_000
+    return EntityPast(past, window.entity, cast(Plan, _Plan()), DAY.start - reach).counters(asks, since(window, asks, DAY))
+
+
+def expected(ask: dict[str, Any], past: list[dict[str, Any]], window: OpenWindow) -> list[tuple[int, ...]]:
+    """For each key of an ask: impressions, then the number and the sum of each signal, known in the window and before the ask."""
     found = []
+    entity = window.entity
+    begin = DAY.start if window.hours is None else ask["timestamp"] - window.hours * 3_600_000
     for key in keys_of(ask, entity):
         of_key = [row for row in past if key in keys_of(row, entity)]
-        clicks, surveys = ([row for row in of_key if DAY.start <= row["timestamp"] + delay < ask["timestamp"]] for delay in (DELAY, SLOW))
+        clicks, surveys = ([row for row in of_key if begin <= row["timestamp"] + delay < ask["timestamp"]] for delay in (DELAY, SLOW))
         numbers = [len(clicks)]
         for rows, name in ((clicks, "signal.click"), (surveys, "signal.survey")):
             known = [row[name] for row in rows if row[name] is not None]
@@ -84,23 +91,27 @@ def expected(ask: dict[str, Any], past: list[dict[str, Any]], entity: Entity) ->
 
 @pytest.mark.parametrize("columns", ENTITIES, ids=lambda columns: "+".join(column.name for column in columns))
 @pytest.mark.parametrize("past_rows", [400, 1, 0])
-def test_counters_are_what_plain_loops_give(rng: np.random.Generator, columns: tuple[Column, ...], past_rows: int) -> None:
+@pytest.mark.parametrize("hours", [None, 1, 30])
+def test_counters_are_what_plain_loops_give(
+    rng: np.random.Generator, columns: tuple[Column, ...], past_rows: int, hours: int | None
+) -> None:
     entity = Entity(columns)
+    window = OpenWindow(entity, hours)
     asks, past = random_rows(rng, 60, of_today=True), random_rows(rng, past_rows, of_today=False)
-    got = counters(table(asks), table(past), entity, cast(Plan, _Plan()), DAY)
+    got = counted(table(asks), table(past), window)
     found: dict[int, list[tuple[int, ...]]] = {}
     for place, *numbers in zip(*(column.to_pylist() for column in got.columns), strict=True):
         found.setdefault(place, []).append(tuple(numbers))
     assert set(found) == set(range(len(asks))), "each ask has a row"
     nothing = [(0, 0, 0, 0, 0)]
     for place, ask in enumerate(asks):
-        of_keys = [numbers for numbers in expected(ask, past, entity) if any(numbers)]
+        of_keys = [numbers for numbers in expected(ask, past, window) if any(numbers)]
         assert sorted(numbers for numbers in found[place] if any(numbers)) == sorted(of_keys)
         if keys_of(ask, entity):
             assert len(found[place]) == len(keys_of(ask, entity))
         else:
             assert {*found[place]} == {*nothing}
-    if past_rows == 400:
+    if past_rows == 400 and hours != 1:
         assert sum(any(numbers) for of in found.values() for numbers in of) > 10
 
 
@@ -108,9 +119,17 @@ def test_an_impression_counts_from_the_moment_after_it_is_known() -> None:
     (row,) = random_rows(np.random.default_rng(1), 1, of_today=True)
     row |= {"user_id": "a", "signal.click": 1, "timestamp": DAY.start}
     asks = [{**row, "timestamp": DAY.start + DELAY + extra} for extra in (-1, 0, 1)]
-    got = counters(table(asks), table([row]), Entity((USER,)), cast(Plan, _Plan()), DAY)
+    got = counted(table(asks), table([row]), OpenWindow(Entity((USER,))))
     assert got["count"].to_pylist() == got["sum.click"].to_pylist() == [0, 0, 1]
     known_at_midnight = {**row, "timestamp": DAY.start - DELAY}
     known_before = {**row, "timestamp": DAY.start - DELAY - 1}
-    got = counters(table(asks[:1]), table([known_before, known_at_midnight]), Entity((USER,)), cast(Plan, _Plan()), DAY)
+    got = counted(table(asks[:1]), table([known_before, known_at_midnight]), OpenWindow(Entity((USER,))))
     assert got["count"].to_pylist() == [1], "yesterday's belongs to the windows"
+
+
+def test_an_impression_leaves_the_last_hour_an_hour_after_it_was_known() -> None:
+    (row,) = random_rows(np.random.default_rng(1), 1, of_today=True)
+    row |= {"user_id": "a", "signal.click": 1, "timestamp": DAY.start}
+    asks = [{**row, "timestamp": DAY.start + DELAY + 3_600_000 + extra} for extra in (-1, 0, 1)]
+    got = counted(table(asks), table([row]), OpenWindow(Entity((USER,)), hours=1))
+    assert got["count"].to_pylist() == got["sum.click"].to_pylist() == [1, 1, 0]

@@ -233,3 +233,37 @@ def pairs_by_loops(rows: list[dict[str, Any]], feed: Any, begin: int, end: int, 
     }
     sums = {f"known.{signal}": [len(found[place]) for place in places], f"sum.{signal}": [sum(found[place]) for place in places]}
     return pa.table({**columns, **{name: pa.array(numbers, pa.int64()) for name, numbers in sums.items()}})
+
+
+@pytest.mark.parametrize(
+    ("entities", "found"),
+    [
+        ([["user_id"], ["item_id"]], {"item_id": ("is_click", "watch")}),
+        ([["item_id"], ["tag", "tab"], ["user_id"]], {"item_id": ("is_click", "watch")}),
+        ([["item_id"], ["tag", "tab"]], {}),
+        ([["user_id"], ["tab", "user_id"]], {}),
+    ],
+)
+def test_where_no_factors_are_given_they_are_of_items_if_users_are_counted_and_never_joined(feed: Any, entities: Any, found: Any) -> None:
+    features = {"entities": entities, "signals": ["is_click", "watch", "survey"], "factors": None}
+    assert feed.pipeline(features=features).features.factored == found
+    assert feed.pipeline(features=features | {"factors": {}}).features.factored == {}
+    assert feed.pipeline(features=features | {"signals": []}).features.factored == {}
+
+
+@pytest.mark.parametrize(("seldom", "most", "is_fitted"), [(3, 10**6, True), (10**3, 10**6, False), (3, 5, False)])
+def test_factors_that_nobody_asked_for_are_fitted_where_pairs_are_neither_too_thin_nor_too_many(
+    feed: Any, monkeypatch: pytest.MonkeyPatch, seldom: int, most: int, is_fitted: bool
+) -> None:
+    monkeypatch.setattr("recsys.features.factors.SELDOM", seldom)
+    monkeypatch.setattr("recsys.features.factors.MOST_PAIRS", most)
+    simple = {"entities": [["user_id"], ["item_id"]], "today": [], "signals": ["is_click"], "d_factors": 2}
+    rows = feed.tasteful_events(7)
+
+    def scores(name: str, factors: Any) -> Any:
+        folder = feed.build(name, rows, feed.pipeline(features=simple | {"factors": factors})).folder
+        return feed.examples(folder)[feed.days[-1]]["agg.user_id+item_id.is_click.factors"].to_numpy()
+
+    given = scores("given", {"item_id": ["is_click"]})
+    assert given.any()
+    np.testing.assert_array_equal(scores("default", None), given if is_fitted else 0)

@@ -54,6 +54,8 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "features.entities": [["user_id"]],
     "features.factors": {"item_id": ["clicked"]},
     "features.today": [["user_id", "topic"]],
+    "features.recent": [["item_id"]],
+    "features.hours": [12],
     "features.windows": [1],
     "features.ids": ["topic"],
     "features.label_delay": "20m",
