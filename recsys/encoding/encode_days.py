@@ -29,7 +29,10 @@ def fit_encoder(pipeline: Pipeline, examples: Path, days: Sequence[str], target:
 
 
 def encode_days(encoder: Encoder, examples: Path, folder: Path, origins: Mapping[str, Origin], console: Console) -> None:
-    """Write `folder`/day=D for each day of `origins`, in the order of the examples' rows; `THREADS` days at a time."""
+    """Write `folder`/day=D for each day of `origins`, in the order of the examples' rows; `THREADS` days at a time.
+
+    Where a day cannot be encoded, the days before it stand. Ctrl-C waits for no day.
+    """
     stop = Event()
     with (
         console.bar("encode", len(origins)) as advance,
@@ -43,8 +46,9 @@ def encode_days(encoder: Encoder, examples: Path, folder: Path, origins: Mapping
             for done in as_completed(running):
                 done.result()
                 advance(note=running[done])
-        except BaseException:  # Ctrl-C too, which reaches this thread alone
-            stop.set()
+        except BaseException as error:  # Ctrl-C too, which reaches this thread alone
+            if not isinstance(error, Exception):
+                stop.set()
             threads.shutdown(cancel_futures=True)
             raise
 

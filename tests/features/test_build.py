@@ -51,7 +51,8 @@ def test_order_of_rows_in_the_files_changes_no_byte_and_inputs_stay_as_they_were
     assert {name: feed.bytes(workspace / name) for name in inputs} == inputs
 
 
-@pytest.mark.parametrize("renewed", [0.02, 0.9])  # with .9, the third day has the factors of the second
+# With .9, the third day has the factors of the second.
+@pytest.mark.parametrize("renewed", [0.02, pytest.param(0.9, marks=pytest.mark.words)])
 def test_days_added_one_at_a_time_give_the_bytes_of_all_at_once(feed: Any, monkeypatch: pytest.MonkeyPatch, renewed: float) -> None:
     monkeypatch.setattr("recsys.features.factors.RENEWED", renewed)
     rows = feed.tasteful_events(4)
@@ -81,7 +82,9 @@ def test_what_is_fresh_stays_and_what_was_lost_comes_back(feed: Any, capsys: pyt
     assert feed.bytes(first.folder.parents[1]) == before
 
 
-@pytest.mark.parametrize(("signals", "slowest"), [(LIGHT["signals"], SURVEY_DELAY), (["is_click"], DELAY)])
+@pytest.mark.parametrize(
+    ("signals", "slowest"), [(LIGHT["signals"], SURVEY_DELAY), pytest.param(["is_click"], DELAY, marks=pytest.mark.words)]
+)
 def test_the_kept_past_is_each_users_history_and_what_is_not_known_yet(feed: Any, signals: list[str], slowest: int) -> None:
     rows = sorted(feed.events(9), key=lambda row: (row["timestamp"], row["event_id"]))
     built = feed.build("log", rows, feed.pipeline(features=LIGHT | {"signals": signals}))

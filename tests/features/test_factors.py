@@ -1,6 +1,7 @@
 """Scores of factors against plain loops: whose vectors, and what a user's vector knows at the very moment."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, cast
 
@@ -185,7 +186,7 @@ SLOW = DELAY + 20 * 3_600_000
     ],
     ids=["a column of the log", "a feedback and nothing else of the past", "an entity that is counted too"],
 )
-@pytest.mark.parametrize("renewed", [0.02, 0.9])
+@pytest.mark.parametrize("renewed", [0.02, pytest.param(0.9, marks=pytest.mark.words)])
 def test_examples_hold_the_scores_of_the_pairs_of_the_days_before(
     feed: Any, monkeypatch: pytest.MonkeyPatch, renewed: float, signal: str, stored: str, delay: int, features: dict[str, Any]
 ) -> None:
@@ -251,19 +252,14 @@ def test_where_no_factors_are_given_they_are_of_items_if_users_are_counted_and_n
     assert feed.pipeline(features=features | {"signals": []}).features.factored == {}
 
 
-@pytest.mark.parametrize(("seldom", "most", "is_fitted"), [(3, 10**6, True), (10**3, 10**6, False), (3, 5, False)])
+@pytest.mark.parametrize(("seldom", "most", "is_fitted"), [(3, 10**6, True), (10**3, 10**6, False), (3, 50, False)])
 def test_factors_that_nobody_asked_for_are_fitted_where_pairs_are_neither_too_thin_nor_too_many(
-    feed: Any, monkeypatch: pytest.MonkeyPatch, seldom: int, most: int, is_fitted: bool
+    monkeypatch: pytest.MonkeyPatch, seldom: int, most: int, is_fitted: bool
 ) -> None:
     monkeypatch.setattr("recsys.features.factors.SELDOM", seldom)
     monkeypatch.setattr("recsys.features.factors.MOST_PAIRS", most)
-    simple = {"entities": [["user_id"], ["item_id"]], "today": [], "signals": ["is_click"], "d_factors": 2}
-    rows = feed.tasteful_events(7)
-
-    def scores(name: str, factors: Any) -> Any:
-        folder = feed.build(name, rows, feed.pipeline(features=simple | {"factors": factors})).folder
-        return feed.examples(folder)[feed.days[-1]]["agg.user_id+item_id.is_click.factors"].to_numpy()
-
-    given = scores("given", {"item_id": ["is_click"]})
-    assert given.any()
-    np.testing.assert_array_equal(scores("default", None), given if is_fitted else 0)
+    pairs = some_pairs(np.random.default_rng(0))
+    asks = [{"user_id": f"u{user}", "item_id": f"i{user}", "timestamp": DAY.start, "signal.like": None} for user in range(9)]
+    given = scored(DayFactors.fit(pairs, FACTOR, 2), asks, asks)
+    assert any(given)
+    assert scored(DayFactors.fit(pairs, replace(FACTOR, is_given=False), 2), asks, asks) == (given if is_fitted else [0.0] * 9)

@@ -48,7 +48,7 @@ def test_a_request_is_a_list_whatever_its_positions(feed: Any) -> None:
     assert len({found[4], found[5]}) == 2, "without a request each stands alone"
 
 
-@pytest.mark.parametrize("seconds", [0, 2])
+@pytest.mark.parametrize("seconds", [pytest.param(0, marks=pytest.mark.words), 2])
 def test_what_is_known_when_a_list_begins_is_known_to_all_of_it(feed: Any, seconds: int) -> None:
     """The label delay is ten minutes: the impression at the start of the day is known when the list begins at 700 s, not at 599 s."""
     for begin, known in ((599, 0), (700, 1)):

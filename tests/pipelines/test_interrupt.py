@@ -50,6 +50,7 @@ def test_the_same_command_goes_on_after_ctrl_c_as_often_as_it_comes(tmp_path: Pa
     assert (parts / model).read_bytes() == (whole / model).read_bytes()
 
 
+@pytest.mark.words
 def test_sigterm_leaves_a_checkpoint_as_ctrl_c_does(tmp_path: Path):
     toml = write_small(tmp_path, np.arange(1200) % 100)
     command = ["run", str(toml), *LONG, "--workspace", str(tmp_path / "parts")]

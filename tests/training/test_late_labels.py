@@ -170,7 +170,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     return Log(tmp_path_factory.mktemp("late"))
 
 
-@pytest.mark.parametrize("passes", [1, 2])
+@pytest.mark.parametrize("passes", [pytest.param(1, marks=pytest.mark.words), 2])
 def test_in_time_order_a_label_is_learned_on_the_first_day_that_begins_after_it_is_known(log: Log, tmp_path, monkeypatch, passes) -> None:
     got = log.learned(tmp_path / "run", monkeypatch, pipeline(train={"day_passes": passes}))
     done: set[tuple[int, str]] = set()
@@ -286,7 +286,7 @@ def test_labels_that_are_known_from_a_day_on_change_no_prediction_up_to_it(
         assert torch.equal(runs[0][place], runs[1][place]) is (day <= until), DAYS_OF_TOY[day]
 
 
-@pytest.mark.parametrize("order", ["time", "shuffled"])
+@pytest.mark.parametrize("order", ["time", pytest.param("shuffled", marks=pytest.mark.words)])
 def test_labels_that_are_known_once_the_test_has_begun_change_nothing_of_the_model(tmp_path: Path, order: str) -> None:
     train = {"order": order, "passes": 3, "batch_size": 64}
     weights = []
@@ -315,7 +315,12 @@ def test_the_validation_loss_that_chooses_is_of_labels_known_before_the_test(tmp
 
 
 @pytest.mark.parametrize(
-    ("order", "sampling"), [pytest.param("time", "joint", marks=pytest.mark.words), ("time", "uniform"), ("shuffled", "joint")]
+    ("order", "sampling"),
+    [
+        pytest.param("time", "joint", marks=pytest.mark.words),
+        ("time", "uniform"),
+        pytest.param("shuffled", "joint", marks=pytest.mark.words),
+    ],
 )
 def test_interrupted_it_ends_bit_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, sampling: str) -> None:
     negatives = {"objective": "click", "keep": 0.5}

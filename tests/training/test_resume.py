@@ -105,7 +105,9 @@ def test_thinned_and_with_every_kind_of_label_it_ends_bit_equal_too(
     assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("case", ["moments of a batch normalisation", "two members, tables that are not averaged"])
+@pytest.mark.parametrize(
+    "case", ["moments of a batch normalisation", pytest.param("two members, tables that are not averaged", marks=pytest.mark.words)]
+)
 def test_with_averages_it_ends_bit_equal_too(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     model = {"architecture": "home", "home": {"hidden": [8]}} if "moments" in case else {"members": 2, "input_share": 0.7}
     monkeypatch.setattr(embeddings, "DENSE_ROWS", embeddings.DENSE_ROWS if "moments" in case else 0)
@@ -141,7 +143,7 @@ def test_with_a_way_of_balancing_that_remembers_it_ends_bit_equal_too(
     assert len(set(weights)) > 1
 
 
-@pytest.mark.parametrize("order", ["time", "shuffled"])
+@pytest.mark.parametrize("order", ["time", pytest.param("shuffled", marks=pytest.mark.words)])
 def test_a_round_ends_once_however_often_its_validation_is_interrupted(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
@@ -167,7 +169,7 @@ def test_a_round_ends_once_however_often_its_validation_is_interrupted(
     assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("order", ["time", "shuffled"])
+@pytest.mark.parametrize("order", [pytest.param("time", marks=pytest.mark.words), "shuffled"])
 def test_after_a_crash_it_goes_on_from_the_last_checkpoint(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
     pipeline = pipeline_of(train={"batch_size": 100, "order": order, "passes": 2, "refit": False})
     run_train(pipeline, toy.encoded, tmp_path / "whole")

@@ -98,6 +98,7 @@ def test_they_end_in_the_bytes_of_one_after_the_other(toy: Toy, tmp_path: Path, 
     assert sum("member 3 of 3" in text for text in beside.texts) == 2  # of its choosing phase and of its refit
 
 
+@pytest.mark.words
 def test_the_error_of_a_member_is_that_of_the_training(toy: Toy, tmp_path: Path, two: None) -> None:
     pipeline = pipeline_of(model={"members": 2}, train={"batch_size": 64, "learning_rate": 1e25})
     with pytest.raises(ConfigError, match=r"at step \d+ \(member [12], choose") as raised:
@@ -128,10 +129,11 @@ ENDS = {
     "SIGTERM": pytest.param(_press(signal.SIGTERM), KeyboardInterrupt, None, marks=pytest.mark.words),
     "Ctrl-C twice": pytest.param(_press_twice, KeyboardInterrupt, None, marks=pytest.mark.words),
     "SIGTERM to one process": pytest.param(_stop_a_child, KeyboardInterrupt, None, marks=pytest.mark.words),
-    "a process is killed": (
+    "a process is killed": pytest.param(
         _kill_a_child,
         RecsysError,
         r"the process of member [12] ended with signal 9 \(Killed\).*Fix: if memory ran out, --jobs 1",
+        marks=pytest.mark.words,
     ),
 }
 

@@ -80,7 +80,7 @@ def test_progressive_rows_say_the_auc_of_what_was_predicted(toy: Toy, tmp_path: 
         assert line["loss"]["click"] == pytest.approx(log_loss(labels, 1 / (1 + np.exp(-raw))) / entropy, rel=1e-6)
 
 
-@pytest.mark.parametrize("order", ["time", "shuffled"])
+@pytest.mark.parametrize("order", [pytest.param("time", marks=pytest.mark.words), "shuffled"])
 def test_validation_days_are_learned_by_the_refit_only(toy: Toy, tmp_path: Path, other_labels: Callable[[str], Path], order: str) -> None:
     """Shuffled with one pass: there is nothing to choose, so validation labels have no way in before the refit."""
     changed = other_labels(DAYS[3])
