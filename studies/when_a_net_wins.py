@@ -3,7 +3,8 @@
     python -m studies.when_a_net_wins --users 1250 4000 12500 --worlds 3 --out docs/when-a-net-wins.csv --figure docs/when-a-net-wins.png
 
 For each number of users and each seed the study simulates a world of eight days and runs the demo's pipeline on it, with as many members
-as are the default. A user leaves some eighty impressions. The trees are scikit-learn's, one ensemble per objective, on the same columns.
+as are the default. A user leaves some eighty impressions. The trees are scikit-learn's, one ensemble per objective, on the same columns; or
+LightGBM's, with --set 'evaluate.baselines=["popularity", "lightgbm", "truth"]'.
 The truth is the simulator's own expectation, on the same impressions: no ranker can be expected to do better by AUC. (By XAUC of a watch
 time it can be beaten, so no share of the way is computed there.) The last day is judged.
 
@@ -33,7 +34,7 @@ FIRST_SEED = 7
 METRICS = {"click": ("auc", "gauc_list"), "watch_time": ("xauc", "xgauc_list"), "like": ("auc", "gauc_list"),
            "share": ("auc", "gauc_list"), "dismissal": ("auc", "gauc_list")}  # fmt: skip
 EXPERTS, TREES, POPULARITY, TRUTH, LEAD = "experts", "trees", "popularity", "truth", "experts - trees"
-RANKERS = {"popularity": POPULARITY, "gbdt": TREES, "truth": TRUTH}
+RANKERS = {"popularity": POPULARITY, "gbdt": TREES, "lightgbm": TREES, "truth": TRUTH}
 Rows = list[dict[str, Any]]
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +127,14 @@ def read_table(path: Path, columns: list[str] | None = None, *, form: pa.Schema 
         return table
 
 
-def read_batches(path: Path, rows: int) -> Iterator[pa.Table]:
-    """Yield a parquet file in tables of at most `rows` rows. A file without rows gives one empty table."""
+def read_batches(path: Path, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield a parquet file in tables of at most `rows` rows, with those of its columns that `columns` names; None: all of them.
+
+    A file without rows gives one empty table with all columns.
+    """
     with _readable(path), pq.ParquetFile(checked(path)) as file:
         empty = True
-        for batch in file.iter_batches(rows):
+        for batch in file.iter_batches(rows, columns=columns):
             empty = False
             yield pa.Table.from_batches([batch])
         if empty:

@@ -55,9 +55,10 @@ class Encoder:
     bias: BiasCodes
 
     @staticmethod
-    def fit(days: Iterable[tuple[str, pa.Table]], pipeline: Pipeline) -> "Encoder":
+    def fit(days: Iterable[tuple[str, pa.Table]], pipeline: Pipeline, examples: pa.Schema | None = None) -> "Encoder":
         """Fit on (day, examples) pairs in the order of the days. A day may come in several tables, one after another.
 
+        `examples` is the schema of the examples where the tables hold no more than `Fitting.columns`; None: that of the first table.
         Raises ArtifactError where a table lacks a column. Raises ValueError where there is no table or the days are out of order.
         """
         fitting: Fitting | None = None
@@ -66,7 +67,7 @@ class Encoder:
             if day <= previous:
                 raise ValueError(f"found day {day} after {previous}, expected the days in order: rows of the vocabulary are given in it")
             for _, table in tables:
-                fitting = fitting or Fitting(table.schema, pipeline)
+                fitting = fitting or Fitting(table.schema if examples is None else examples, pipeline)
                 fitting.add(table, f"examples/day={day}")
             if fitting is not None:
                 fitting.end_day()

@@ -1,6 +1,7 @@
 """The fitting of vocabularies, quantiles, scales and codes to the training days, in one walk over their tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -11,7 +12,6 @@ from recsys.encoding.history import ScalesFitter, SignalScale, signal_names
 from recsys.encoding.layout import Layout, Slot
 from recsys.encoding.normaliser import Normaliser, NormaliserFitter
 from recsys.encoding.roles import (
-    HISTORY_ITEM_ID,
     array,
     categories,
     check_numbers,
@@ -32,32 +32,39 @@ class Fitting:
 
     def __init__(self, examples: pa.Schema, pipeline: Pipeline) -> None:
         features = pipeline.features
-        self._roles = roles(examples, features)
-        self._needed = [schema.EVENT_ID, *(schema.BIAS + name for name in features.bias), *([HISTORY_ITEM_ID] if features.history else [])]
+        of = roles(examples, features)
+        self._read = replace(of, history_categories=())  # their values have the rows that the values of today have
+        self._needed = [schema.EVENT_ID, *(schema.BIAS + name for name in features.bias)]
         self._history_length = features.history
         self._objectives = tuple(objective.name for objective in pipeline.objective)
         self._durations = duration_columns(pipeline)
         self._weighted = pipeline.train.weight is not None
         self._zone = pipeline.zone
         types = {field.name: field.type for field in examples}
-        history_types = {name: types[name].value_type for name in self._roles.history_categories}
-        self._slots = tuple(_slots(self._roles.categories, types, features.max_values))
-        self._history_slots = tuple(_slots(self._roles.history_categories, history_types, features.max_values))
+        history_types = {name: types[name].value_type for name in of.history_categories}
+        self._slots = tuple(_slots(of.categories, types, features.max_values))
+        self._history_slots = tuple(_slots(of.history_categories, history_types, features.max_values))
         self._vocabulary = VocabularyFitter((slot.space for slot in self._slots + self._history_slots), features.min_count)
-        self._normaliser = NormaliserFitter(self._roles.dense)
-        self._scales = ScalesFitter(self._roles.history_signals)
+        self._normaliser = NormaliserFitter(of.dense)
+        self._scales = ScalesFitter(of.history_signals)
         self._bias = BiasFitter(tuple(schema.BIAS + name for name in features.bias), features.min_count)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the examples that `add` reads, each once."""
+        read = self._read
+        return list(dict.fromkeys([*self._needed, *read.dense, *read.categories, *read.history_signals, *self._durations]))
 
     def add(self, table: pa.Table, place: str) -> None:
         """Add some rows of the day. Raises ArtifactError, which names `place`, where a column is absent or of another type."""
-        check_types(table.schema, self._roles, place)
+        check_types(table.schema, self._read, place)
         check_numbers(table.schema, self._durations, place)
         require(table.schema, self._needed, place)
         for space in {slot.space for slot in self._slots}:
             columns = [slot for slot in self._slots if slot.space == space]
             self._vocabulary.add(space, [categories(array(table, slot.feature), slot.width) for slot in columns])
         self._normaliser.add(array(table, schema.EVENT_ID).to_numpy(), table)
-        for column in self._roles.history_signals:
+        for column in self._read.history_signals:
             self._scales.add(column, numbers(elements(array(table, column), self._history_length).values))
         self._bias.add(table)
 

@@ -184,14 +184,16 @@ class Program:
         engine, plan = self._engine, self._plan
         keys = dict.fromkeys([schema.USER_ID, *(key for entity in (*plan.with_own_past, *plan.recent) for key in entity.keys)])
         asks = engine.arrow(self._asks.select(ROW, *keys, **{schema.TIMESTAMP: self._asks[LISTED]}).order_by(ROW))
-        past = engine.arrow(self._own_past)
+        past = engine.arrow(self._own_past).combine_chunks()
         for index, window in enumerate(plan.open_windows):
             of = self._past_of[window.entity] if window.hours else counters.EntityPast(past, window.entity, plan, day.start)
             engine.rows(f"counted-{index}", of.counters(asks, counters.since(window, asks, day)))
-        *blocks, closing = engine.arrows([*self._blocks, self._closing])
+        inputs = [(asks, past, [*engine.arrows([*self._blocks, self._closing])])]
+        del asks, past
         fitted, columns = self._factors, self.example_schema
 
         def assemble() -> pa.Table:
+            asks, past, (*blocks, closing) = inputs.pop()  # they are let go of before the rows are written
             own = running.OwnPast(asks, past, plan)
             tables = [*blocks, *(factor.scores(asks, past, own, day) for factor in fitted)]
             tables += [own.history()] if plan.features.history else []

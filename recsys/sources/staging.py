@@ -174,7 +174,7 @@ def stage(
         bad = Unbalanced()
         unbalanced.append(bad)
         counts.append(0)
-        con.execute("BEGIN")
+        # Each batch is a transaction of its own: what one transaction adds is in memory beside the engine's limit, until its end.
         for batch in _stopping(
             head, batches(head, names, staged_types, nulls=table.nulls, separators=separators, unbalanced=bad), bad, max_bad
         ):
@@ -186,7 +186,6 @@ def stage(
             if most is not None and counts[place] >= most:
                 bad.cut(batch.column(SOURCE_ROW)[-1].as_py())
                 break
-        con.execute("COMMIT")
         counts[place] += len(bad.rows)
         read()
     if not any(counts) and not may_be_empty:
