@@ -42,6 +42,7 @@ RAW = "raw."  # before the name of a column of predictions: its values before ca
 HISTORY_AGE = HISTORY + "age"  # natural log of 1 + seconds between a past impression and this one
 COUNT = "count"  # natural log of 1 + impressions, as in agg.item_id.count.7
 TODAY = "today"  # the window of counters that run on through the day, as in agg.user_id.is_click.today
+LAST_HOURS = "hours"  # the group of features whose window is some hours
 HOURS = "h"  # behind a number of hours: the window that ends at the very moment, as in agg.item_id.is_click.24h
 FACTORS = "factors"  # the score of a matrix factorisation, as in agg.user_id+item_id.is_click.factors
 

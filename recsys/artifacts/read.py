@@ -130,7 +130,7 @@ def read_table(path: Path, columns: list[str] | None = None, *, form: pa.Schema 
 def read_batches(path: Path, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield a parquet file in tables of at most `rows` rows, with those of its columns that `columns` names; None: all of them.
 
-    A file without rows gives one empty table with all columns.
+    A name that the file lacks is passed over. A file without rows gives one empty table with all columns.
     """
     with _readable(path), pq.ParquetFile(checked(path)) as file:
         empty = True

@@ -60,12 +60,14 @@ class Features(Options):
         description='Groups of columns, such as `[["item_id"]]`, that are counted over the last `hours` too, up to the very moment; empty:'
         " none.",
     )
-    hours: tuple[Hours, ...] = Field(default=(24,), description="Lengths in hours, up to 168, of the windows of `recent`.")
+    hours: tuple[Hours, ...] = Field(
+        default=(24,), description="Lengths in hours, up to 168, of the windows of `recent`; without `recent` they do nothing."
+    )
     factors: dict[str, tuple[str, ...]] | None = Field(
         default=None,
         description='Columns of which each user\'s taste is learned, each with signals, such as `{ item_id = ["liked"] }`. A matrix'
         " factorisation of the days before gives a number per signal. Empty: none. Where not given: item_id with the first two signals, if"
-        " the only entity with user_id is user_id alone; on days whose window is too thin or too large for it, the numbers are 0.",
+        " the only one of `entities` with user_id is user_id alone; on days whose window is too thin or too large, the numbers are 0.",
     )
     d_factors: int = Field(default=8, ge=1, le=64, description="Length of the vectors of `factors`; time and memory grow with its square.")
     ids: tuple[str, ...] = Field(default=(), description="Columns of ids whose values get embedding vectors, such as item_id; empty: none.")
@@ -96,8 +98,9 @@ class Features(Options):
         """
         if self.factors is not None:
             return self.factors
-        of_users = [entity for entity in self.entities if schema.USER_ID in entity]
-        return {schema.ITEM_ID: self.signals[:2]} if of_users == [(schema.USER_ID,)] and self.signals else {}
+        of_users = {entity for entity in self.entities if schema.USER_ID in entity}
+        signals = tuple(dict.fromkeys(self.signals))[:2]
+        return {schema.ITEM_ID: signals} if of_users == {(schema.USER_ID,)} and signals else {}
 
     def example_column(self, name: str) -> str:
         """Return the example column of a name under `item`, `context` or `user`, searched in this order. Raises ValueError if in none."""

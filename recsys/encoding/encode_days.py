@@ -44,17 +44,20 @@ def encode_days(encoder: Encoder, examples: Path, folder: Path, origins: Mapping
         console.bar("encode", len(origins)) as advance,
         ThreadPoolExecutor(min(THREADS, most_threads() or THREADS)) as threads,
     ):
+        running = {
+            threads.submit(_encode_day, encoder, day_folder(examples, day), day_folder(folder, day), origin, stop): day
+            for day, origin in origins.items()
+        }
         try:
-            running = {
-                threads.submit(_encode_day, encoder, day_folder(examples, day), day_folder(folder, day), origin, stop): day
-                for day, origin in origins.items()
-            }
-            for done in as_completed(running):
-                done.result()
-                advance(note=running[done])
-        except BaseException as error:  # Ctrl-C too, which reaches this thread alone
-            if not isinstance(error, Exception):
-                stop.set()
+            try:
+                for done in as_completed(running):
+                    done.result()
+                    advance(note=running[done])
+            except Exception:
+                threads.shutdown(cancel_futures=True)  # it waits for the days that have begun
+                raise
+        except KeyboardInterrupt:  # it reaches this thread alone
+            stop.set()
             threads.shutdown(cancel_futures=True)
             raise
 

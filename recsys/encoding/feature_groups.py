@@ -67,7 +67,7 @@ def _group_of(feature: str, prefixes: dict[str, str]) -> str:
         if window in (schema.TODAY, schema.FACTORS):
             return window
         if window.endswith(schema.HOURS) and window.removesuffix(schema.HOURS).isdecimal():
-            return "hours"
+            return schema.LAST_HOURS
     fitting = [prefix for prefix in prefixes if feature.startswith(prefix)]
     assert fitting, f"{feature} belongs to no group"
     return prefixes[max(fitting, key=len)]

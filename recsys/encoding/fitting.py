@@ -33,7 +33,7 @@ class Fitting:
     def __init__(self, examples: pa.Schema, pipeline: Pipeline) -> None:
         features = pipeline.features
         of = roles(examples, features)
-        self._read = replace(of, history_categories=())  # their values have the rows that the values of today have
+        self._read = replace(of, history_categories=())  # they share the vocabulary of the columns themselves
         self._needed = [schema.EVENT_ID, *(schema.BIAS + name for name in features.bias)]
         self._history_length = features.history
         self._objectives = tuple(objective.name for objective in pipeline.objective)

@@ -1,4 +1,6 @@
-"""The state that the next day needs from all days before it. The numbers of users and videos bound its size, not the log.
+"""The state that the next day needs from all days before it.
+
+Its size is bounded by the numbers of users and videos, not by the log. With windows of hours, it also holds the impressions of these hours.
 
 `kept`: the last `features.history` impressions of each user, those with a signal not known yet, and those that windows of hours
 reach. `sessions`: the last session of each user. `seen`: the first day of each video. `met_users`, `met_items`: the number of

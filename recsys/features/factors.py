@@ -32,7 +32,10 @@ from recsys.features.running import OwnPast
 # a vector.
 
 OFTEN = 50  # rows per user, and per item, on average in the longest window, from which factors may be worth their time (docs/factors.md)
-SELDOM, MOST_PAIRS = 10, 300_000  # rows per user and per item, and pairs of a window, between which a fit is made that nobody asks for
+# A fit that nobody asked for is made between the two: below, nothing can be learned (25 rows per user taught nothing on one log; but the
+# window of a log that becomes dense should have scores early); above, it takes more than three seconds per signal.
+FEWEST_ROWS = 10  # per user, and per item, on average in the longest window
+MOST_PAIRS = 300_000  # in the longest window
 RENEWED = 0.02  # share of the window's rows since the last fit from which a day is fitted anew
 Places = npt.NDArray[np.int64]
 Whole = npt.NDArray[np.int64]  # numbers in units of 1 / _FIXED
@@ -75,6 +78,18 @@ def pairs(recent: ir.Table, factor: Factor) -> ir.Table:
     names = [name for signal in factor.signals for name in (known_column(signal.name), sum_column(signal.name))]
     summed = recent.group_by(list(factor.entity.keys)).agg(**{name: recent[name].sum() for name in names})
     return summed.order_by(list(factor.entity.keys))
+
+
+def density(recent: ir.Table, factor: Factor) -> ir.Table:
+    """Compute one row of a factor's partial sums: `pairs`, `users`, `values` and `rows`, the impressions."""
+    user_key, value_key = factor.entity.keys
+    pairs = recent.group_by([user_key, value_key]).agg(rows=recent[schema.COUNT].sum())
+    return pairs.agg(pairs=pairs.count(), users=pairs[user_key].nunique(), values=pairs[value_key].nunique(), rows=pairs["rows"].sum())
+
+
+def are_dense(pairs: int, users: int, values: int, rows: int | None) -> bool:
+    """Return whether users and values come often enough for a fit by default."""
+    return pairs > 0 and (rows or 0) >= FEWEST_ROWS * max(users, values)
 
 
 @dataclass(frozen=True)
@@ -125,8 +140,16 @@ class DayFactors:
 
     @classmethod
     def fit(cls, pairs: pa.Table, factor: Factor, d_factors: int) -> "DayFactors":
-        of_signals = [_Pairs.of(pairs, factor, signal) for signal in factor.signals]
-        return cls(factor, [_fit(of, d_factors) if factor.is_given or of.is_worth_it else None for of in of_signals])
+        return cls(factor, [_fit(_Pairs.of(pairs, factor, signal), d_factors) for signal in factor.signals])
+
+    @classmethod
+    def none(cls, factor: Factor) -> "DayFactors":
+        """Return factors without a fit: all scores are 0."""
+        return cls(factor, [None] * len(factor.signals))
+
+    @property
+    def is_fitted(self) -> bool:
+        return any(fit is not None for fit in self._fits)
 
     def after(self, news: pa.Table) -> "DayFactors":
         """Return the factors of a later day: `news` are the pairs that became known since."""
@@ -181,12 +204,6 @@ class _Pairs(NamedTuple):
         mean = there[sum_column(signal.name)].to_numpy() / (signal.scale * known)  # one division: equal means are equal
         user_key, value_key = factor.entity.keys
         return cls(there[user_key], there[value_key], known, mean)
-
-    @property
-    def is_worth_it(self) -> bool:
-        """Whether they are fitted where nobody asks for it: users and values come often enough, and it takes some seconds at most."""
-        users, values = (pc.count_distinct(column).as_py() for column in (self.users, self.values))
-        return len(self.users) <= MOST_PAIRS and float(self.known.sum()) >= SELDOM * max(users, values)
 
 
 def _fit(pairs: _Pairs, d_factors: int) -> _Fit | None:

@@ -6,6 +6,7 @@ Expressions that do not name the day are built and compiled once: 400 columns ta
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -35,6 +36,14 @@ class DayInputs:
     events: Sequence[Path]
     previous: Day | None
     previous_state: Path | None
+
+
+class _PairsOf(NamedTuple):
+    """A factor's pairs in the longest window before the day of the fit, those since then, before today, and how dense the first are."""
+
+    learned: ir.Table
+    news: ir.Table
+    density: ir.Table
 
 
 def partials_file(index: int) -> str:
@@ -80,8 +89,8 @@ class Program:
             },
         }
         self._today = ibis.table({_ORDINAL: "int32", _SINCE: "int64"}, name="today")
-        self._recent = [self._aged(index) for index in range(len(self._entities))]
-        self._base_rates = aggregates.base_rates(self._recent[0], plan)
+        self._in_windows = [self._aged(index) for index in range(len(self._entities))]
+        self._base_rates = aggregates.base_rates(self._in_windows[0], plan)
         self._base = _named("base", self._base_rates)
         self._asks = _named("asks", day)
         self._own_past = running.own_past(self._asks, past, plan)
@@ -92,6 +101,7 @@ class Program:
         ]
         self._fitted_day = ibis.table({_FITTED: "int32"}, name="fitted")
         self._pairs = [self._pairs_of(factor) for factor in plan.factors]
+        self.first_too_many: str | None = None  # the first day whose pairs were too many for factors that nobody asked for
         self._fitted: tuple[int, list[factors.DayFactors]] = (-1, [])
         self._factors: list[factors.DayFactors] = []
         self._blocks = self._example_blocks()
@@ -150,25 +160,34 @@ class Program:
             engine.files(f"partials-{index}", [folder / partials_file(index) for folder in states])
         engine.rows("today", pa.table({_ORDINAL: pa.array([day.ordinal], pa.int32()), _SINCE: [day.start - self._plan.reach]}))
         engine.keep("base", self._base_rates)
-        self._factors = self._day_factors(fitted)
+        self._factors = self._day_factors(day, fitted)
         self._past_of = self._pasts(day)
         rows = engine.arrow(self._day.agg(n=self._day.count()))["n"][0].as_py()
         for start in range(0, rows, CHUNK):
             inside = (self._day[ROW] >= start) & (self._day[ROW] < start + CHUNK)
             engine.view("asks", self._day.filter(inside))
             yield self._chunk(day, min(CHUNK, rows - start))
+        self._past_of = {}  # so that the next day's is not in memory beside it
 
-    def _day_factors(self, fitted: int) -> list[factors.DayFactors]:
+    def _day_factors(self, day: Day, fitted: int) -> list[factors.DayFactors]:
         """Fit the factors to the start of the day `fitted`, unless they are, and tell them what became known since."""
-        engine, plan = self._engine, self._plan
+        engine = self._engine
         engine.rows("fitted", pa.table({_FITTED: pa.array([fitted], pa.int32())}))
         if self._fitted[0] != fitted:
-            fits = [
-                factors.DayFactors.fit(engine.arrow(learned), factor, plan.features.d_factors)
-                for factor, (learned, _) in zip(plan.factors, self._pairs, strict=True)
-            ]
-            self._fitted = (fitted, fits)
-        return [factor.after(engine.arrow(news)) for factor, (_, news) in zip(self._fitted[1], self._pairs, strict=True)]
+            self._fitted = (fitted, [self._fit(factor, pairs, day) for factor, pairs in zip(self._plan.factors, self._pairs, strict=True)])
+        found = zip(self._fitted[1], self._pairs, strict=True)
+        return [factor.after(engine.arrow(pairs.news)) if factor.is_fitted else factor for factor, pairs in found]
+
+    def _fit(self, factor: Factor, pairs: "_PairsOf", day: Day) -> factors.DayFactors:
+        """Fit a factor. One that nobody asked for is fitted where this is cheap and may learn something; else its pairs are not read."""
+        if not factor.is_given:
+            (counts,) = self._engine.arrow(pairs.density).to_pylist()
+            if counts["pairs"] > factors.MOST_PAIRS:
+                self.first_too_many = self.first_too_many or day.iso
+                return factors.DayFactors.none(factor)
+            if not factors.are_dense(**counts):
+                return factors.DayFactors.none(factor)
+        return factors.DayFactors.fit(self._engine.arrow(pairs.learned), factor, self._plan.features.d_factors)
 
     def _pasts(self, day: Day) -> dict[Entity, counters.EntityPast]:
         """Read what is counted by hours: the last hours before the day, and the day itself, of all users."""
@@ -188,8 +207,7 @@ class Program:
         for index, window in enumerate(plan.open_windows):
             of = self._past_of[window.entity] if window.hours else counters.EntityPast(past, window.entity, plan, day.start)
             engine.rows(f"counted-{index}", of.counters(asks, counters.since(window, asks, day)))
-        inputs = [(asks, past, [*engine.arrows([*self._blocks, self._closing])])]
-        del asks, past
+        inputs = [(asks, past, [*engine.arrows([*self._blocks, self._closing])])]  # a list, so that `assemble` can empty it
         fitted, columns = self._factors, self.example_schema
 
         def assemble() -> pa.Table:
@@ -212,14 +230,13 @@ class Program:
         aged = stored.cross_join(self._today).mutate(**{aggregates.AGE: self._today[_ORDINAL] - stored["day"]})
         return aged.filter((aged[aggregates.AGE] >= 1) & (aged[aggregates.AGE] <= max(self._plan.windows))).drop(_ORDINAL, _SINCE, "day")
 
-    def _pairs_of(self, factor: Factor) -> tuple[ir.Table, ir.Table]:
-        """Select a factor's pairs in the longest window before the day of the fit, and those since then, before today."""
+    def _pairs_of(self, factor: Factor) -> "_PairsOf":
         stored = self._stored(self._entities.index(factor.entity)).cross_join(self._fitted_day)
         begin = stored[_FITTED] - max(self._plan.windows)
         learned = stored.filter((stored["day"] >= begin) & (stored["day"] < stored[_FITTED]))
         since = stored.cross_join(self._today)
         news = since.filter((since["day"] >= since[_FITTED]) & (since["day"] < since[_ORDINAL]))
-        return factors.pairs(learned, factor), factors.pairs(news, factor)
+        return _PairsOf(factors.pairs(learned, factor), factors.pairs(news, factor), factors.density(learned, factor))
 
     def _stored(self, index: int) -> ir.Table:
         """Return the partial sums of an entity that the loaded states hold."""
@@ -229,7 +246,7 @@ class Program:
         plan, asks = self._plan, self._asks
         blocks = [self._moment_block()]
         for index, entity in enumerate(plan.entities, start=1):
-            blocks.append(aggregates.trailing(asks, self._recent[index], self._base, entity, plan))
+            blocks.append(aggregates.trailing(asks, self._in_windows[index], self._base, entity, plan))
         for window, counted in zip(plan.open_windows, self._counted, strict=True):
             blocks.append(counters.features(counted, self._base, window, plan))
         return blocks

@@ -125,6 +125,11 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -
     if table["factors"]:
         said = "Users and items come often here, so taste may be learned from who liked what. It costs time on each day (docs/factors.md)."
         proposal.note(("features", "factors"), said)
+    elif table["signals"]:
+        said = (
+            "Taste in item_id is learned of the first two signals by default, once users and items come often. factors = {} turns it off."
+        )
+        proposal.note(("features", "signals"), said)
     if context:
         proposal.note(("features", "context"), "Known before the impression? Their names sound so: check each.")
     _note_what_is_left_out(proposal, roles, sides)

@@ -1,6 +1,7 @@
 """The stage: what is written, what stays, what it depends on."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +113,23 @@ def test_no_training_day_is_refused(tables, write_examples, make_pipeline, tmp_p
         encode(make_pipeline(), examples, console=console)
 
 
-def test_a_day_that_lacks_a_column_is_named_and_leaves_nothing(tables, write_examples, make_pipeline, tmp_path, console) -> None:
+def test_a_day_that_lacks_a_column_is_named_and_leaves_nothing(
+    tables, write_examples, make_pipeline, tmp_path, console, monkeypatch
+) -> None:
+    """The day before it is still at work when it fails, and stands in the end."""
+    failed = threading.Event()
+    transform = Encoder.transform
+
+    def slow(self, table, *, place, **options):
+        if place.endswith(DAYS[3]):
+            assert failed.wait(30), "both days are at work at once"
+        try:
+            return transform(self, table, place=place, **options)
+        except ArtifactError:
+            failed.set()
+            raise
+
+    monkeypatch.setattr(Encoder, "transform", slow)
     tables[DAYS[4]] = tables[DAYS[4]].drop_columns(["item.kind"])
     with pytest.raises(ArtifactError, match=r"day=2024-01-05 column item\.kind: found no such column"):
         encode(make_pipeline(), write_examples(tables), console=console)

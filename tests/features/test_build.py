@@ -83,13 +83,20 @@ def test_what_is_fresh_stays_and_what_was_lost_comes_back(feed: Any, capsys: pyt
 
 
 @pytest.mark.parametrize(
-    ("signals", "slowest"), [(LIGHT["signals"], SURVEY_DELAY), pytest.param(["is_click"], DELAY, marks=pytest.mark.words)]
+    ("features", "slowest", "reach"),
+    [
+        ({"recent": []}, SURVEY_DELAY, 0),
+        ({}, SURVEY_DELAY, 2 * 3_600_000),
+        pytest.param({"recent": [], "signals": ["is_click"]}, DELAY, 0, marks=pytest.mark.words),
+    ],
 )
-def test_the_kept_past_is_each_users_history_and_what_is_not_known_yet(feed: Any, signals: list[str], slowest: int) -> None:
+def test_the_kept_past_is_each_users_history_and_what_is_not_known_yet(
+    feed: Any, features: dict[str, Any], slowest: int, reach: int
+) -> None:
+    """And what the windows of hours `reach` back to, in ms."""
     rows = sorted(feed.events(9), key=lambda row: (row["timestamp"], row["event_id"]))
-    built = feed.build("log", rows, feed.pipeline(features=LIGHT | {"signals": signals}))
+    built = feed.build("log", rows, feed.pipeline(features=LIGHT | features))
     end = feed.midnight("2022-03-06")
-    reach = 2 * 3_600_000  # of the windows of hours
     expected = [row["event_id"] for row in rows if row["timestamp"] + slowest >= end - reach]
     for user in range(5):
         ripe = [row["event_id"] for row in rows if row["user_id"] == user and row["timestamp"] + DELAY < end]

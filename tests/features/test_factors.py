@@ -1,7 +1,6 @@
 """Scores of factors against plain loops: whose vectors, and what a user's vector knows at the very moment."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, cast
 
@@ -15,6 +14,8 @@ from recsys.features.factors import DayFactors, fit_day
 from recsys.features.feature_columns import Column
 from recsys.features.plan import Entity, Factor, Plan, Signal
 from recsys.features.running import OwnPast
+from recsys.progress import Console
+from tests.staged import build
 
 DAY, DELAY = Day("2024-01-02", "UTC"), 600_000
 USER, ITEM = (Column(name, "events", name, "text", dt.string) for name in ("user_id", "item_id"))
@@ -252,14 +253,21 @@ def test_where_no_factors_are_given_they_are_of_items_if_users_are_counted_and_n
     assert feed.pipeline(features=features | {"signals": []}).features.factored == {}
 
 
-@pytest.mark.parametrize(("seldom", "most", "is_fitted"), [(3, 10**6, True), (10**3, 10**6, False), (3, 50, False)])
+@pytest.mark.parametrize(("fewest", "most", "is_fitted"), [(3, 10**6, True), (10**3, 10**6, False), (3, 5, False)])
 def test_factors_that_nobody_asked_for_are_fitted_where_pairs_are_neither_too_thin_nor_too_many(
-    monkeypatch: pytest.MonkeyPatch, seldom: int, most: int, is_fitted: bool
+    feed: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fewest: int, most: int, is_fitted: bool
 ) -> None:
-    monkeypatch.setattr("recsys.features.factors.SELDOM", seldom)
+    monkeypatch.setattr("recsys.features.factors.FEWEST_ROWS", fewest)
     monkeypatch.setattr("recsys.features.factors.MOST_PAIRS", most)
-    pairs = some_pairs(np.random.default_rng(0))
-    asks = [{"user_id": f"u{user}", "item_id": f"i{user}", "timestamp": DAY.start, "signal.like": None} for user in range(9)]
-    given = scored(DayFactors.fit(pairs, FACTOR, 2), asks, asks)
-    assert any(given)
-    assert scored(DayFactors.fit(pairs, replace(FACTOR, is_given=False), 2), asks, asks) == (given if is_fitted else [0.0] * 9)
+    simple = {"entities": [["user_id"], ["item_id"]], "today": [], "recent": [], "slices": [], "signals": ["is_click"], "d_factors": 2}
+    workspace = feed.write("log", feed.tasteful_events(7))
+
+    def scores(factors: Any) -> Any:
+        built = build(feed.pipeline(features=simple | {"factors": factors}), workspace, console=Console())
+        return feed.examples(built.folder)[feed.days[-1]]["agg.user_id+item_id.is_click.factors"].to_numpy()
+
+    given = scores({"item_id": ["is_click"]})
+    assert given.any()
+    assert "warning" not in capsys.readouterr().out
+    np.testing.assert_array_equal(scores(None), given if is_fitted else 0)
+    assert ("found more than 5 pairs of users and items in the window from 2022-03-02 on" in capsys.readouterr().out) is (most == 5)

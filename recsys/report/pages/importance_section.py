@@ -21,7 +21,7 @@ GROUP_WORDS = {
     "history": "history",
     "ids": "ids",
     schema.TODAY: "today's counters",
-    "hours": "counters of the last hours",
+    schema.LAST_HOURS: "counters of the last hours",
     schema.FACTORS: "factors of users and items",
     schema.BIAS + schema.POSITION: "position",
     schema.BIAS + schema.DEVICE: "device, as a bias",
