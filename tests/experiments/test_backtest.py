@@ -122,6 +122,7 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path: Path, capsys, mo
     assert not list((tmp_path / "tiny" / "runs").glob("*"))
 
 
+@pytest.mark.words
 def test_a_config_of_a_baselines_name_stands_for_it(workspace: Path, tmp_path: Path, capsys) -> None:
     """And normalised entropy, which needs the training rates, has values."""
     over = ["--over", "model.architecture=mmoe,single_task", "--set", 'evaluate.baselines=["popularity","single_task"]']

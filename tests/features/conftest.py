@@ -113,8 +113,6 @@ def small_pipeline(**changes: Any) -> Pipeline:
         "expressions": {"part": "case when tab > 0 then least(watch / (tab * 4), 3) end", "glad": "survey >= 4"},
         "entities": [["user_id"], ["item_id"], ["author_id"], ["user_id", "tag"], ["tag", "tab"]],
         "today": [["user_id"], ["user_id", "tag"], ["tab", "user_id"]],
-        "recent": [["item_id"], ["tag", "tab"]],
-        "hours": [2, 30],
         "windows": [1, 3],
         "shrinkage": 2.5,
         "history": 3,

@@ -204,7 +204,7 @@ def tags(cell: str | None) -> list[str] | None:
 def test_every_feature_of_a_random_log_is_what_plain_loops_give(feed: Any, seed: int, with_hours: bool) -> None:
     """Without windows of hours, less of the past is kept from day to day."""
     rows = feed.events(seed)
-    built = feed.build("log", rows, feed.pipeline(features={} if with_hours else {"recent": []}))
+    built = feed.build("log", rows, feed.pipeline(features={"recent": RECENT, "hours": HOURS} if with_hours else {}))
     zone = ZoneInfo(feed.zone)
 
     def local(moment: int) -> datetime:

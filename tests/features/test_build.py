@@ -132,7 +132,7 @@ def test_the_shortest_pipeline_over_a_log_of_its_own_builds(feed: Any) -> None:
     for name in ("users", "items"):
         shutil.rmtree(workspace / name)
     bare = dict.fromkeys(("user", "item", "context", "category", "signals", "bias", "slices", "ids"), ())
-    features = bare | {"multi": {}, "entities": [["user_id"], ["item_id"]], "history": 0, "today": [], "recent": []}
+    features = bare | {"multi": {}, "entities": [["user_id"], ["item_id"]], "history": 0, "today": []}
     built = build(feed.pipeline(features=features), workspace, console=QUIET)
     table = feed.examples(built.folder)[feed.days[3]]
     assert {"agg.item_id.count.3", "agg.item_id.age", "context.session_place", "label.click"} < set(table.column_names)

@@ -183,7 +183,10 @@ SLOW = DELAY + 20 * 3_600_000
     [
         ("is_click", "log.is_click", DELAY, {}),
         ("survey", "feedback.survey", SLOW, {"history": 0, "today": []}),
-        ("survey", "feedback.survey", SLOW, {"entities": [["user_id", "item_id"], ["item_id"]], "signals": ["survey"]}),
+        pytest.param(
+            *("survey", "feedback.survey", SLOW, {"entities": [["user_id", "item_id"], ["item_id"]], "signals": ["survey"]}),
+            marks=pytest.mark.words,
+        ),
     ],
     ids=["a column of the log", "a feedback and nothing else of the past", "an entity that is counted too"],
 )
@@ -259,7 +262,7 @@ def test_factors_that_nobody_asked_for_are_fitted_where_pairs_are_neither_too_th
 ) -> None:
     monkeypatch.setattr("recsys.features.factors.FEWEST_ROWS", fewest)
     monkeypatch.setattr("recsys.features.factors.MOST_PAIRS", most)
-    simple = {"entities": [["user_id"], ["item_id"]], "today": [], "recent": [], "slices": [], "signals": ["is_click"], "d_factors": 2}
+    simple = {"entities": [["user_id"], ["item_id"]], "today": [], "slices": [], "signals": ["is_click"], "d_factors": 2}
     workspace = feed.write("log", feed.tasteful_events(7))
 
     def scores(factors: Any) -> Any:

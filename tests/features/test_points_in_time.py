@@ -41,7 +41,7 @@ def test_rewriting_the_future_changes_no_example_up_to_now(feed: Any, seed: int)
     rows, rng = feed.tasteful_events(seed), np.random.default_rng(seed)
     moment = int(np.quantile([row["timestamp"] for row in rows], rng.uniform(0.6, 0.9)))
     factors = {"item_id": ["is_click", "survey"], "author_id": ["watch"]}
-    pipeline = feed.pipeline(features={"factors": factors, "d_factors": 2})
+    pipeline = feed.pipeline(features={"factors": factors, "d_factors": 2, "recent": [["item_id"], ["tag", "tab"]], "hours": [2, 30]})
     before = feed.build("before", rows, pipeline)
     after = feed.build("after", rewritten_after(rows, moment, rng), pipeline)
     kept = up_to(feed, before, moment)

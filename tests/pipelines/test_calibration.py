@@ -84,6 +84,7 @@ def test_the_same_run_before_and_after(mine: Path, capsys) -> None:
     assert "baseline gbdt: fresh" in capsys.readouterr().out
 
 
+@pytest.mark.words
 def test_a_baseline_judged_beside_the_run_has_the_metrics_that_it_has_alone(tmp_path: Path) -> None:
     """The run's metrics gone, the baseline's, or both: the same bytes again, of both files that a judgement leaves."""
     toml = write_small(tmp_path, np.arange(1200) % 100)

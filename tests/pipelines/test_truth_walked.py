@@ -12,6 +12,7 @@ from .conftest import PIPELINES
 
 SMALL = ("source.users=80", "features.history=0", "features.windows=[1]", "model.d_shared=8", "model.mmoe.hidden=[4]", "model.d_tower=4")
 ASKED = (*SMALL, "evaluate.bootstrap=20", 'evaluate.baselines=["popularity", "truth"]', "evaluate.calibrate=isotonic")
+pytestmark = pytest.mark.words  # four runs
 SETS = [part for override in ASKED for part in ("--set", override)]
 
 

@@ -69,6 +69,7 @@ def test_a_second_run_finds_everything_fresh(tiny: Path, workspace: Path, capsys
         assert f"{stage}: fresh" in said
 
 
+@pytest.mark.words
 def test_another_order_redoes_only_what_depends_on_it(tiny: Path, workspace: Path, capsys):
     assert again(workspace, "--set", "train.order=shuffled", "--run", "shuffled", "--until", "evaluate") == 0
     said = capsys.readouterr().out

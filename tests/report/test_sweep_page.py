@@ -182,6 +182,7 @@ def test_names_stand_where_there_is_room_and_the_legend_has_the_verdicts_that_th
     assert (legend["values"], legend["columns"]) == ([schema.FRONT, schema.NOISE, schema.DOMINATED], 2)
 
 
+@pytest.mark.words
 def test_opens_in_a_browser_without_an_error_or_a_request(tmp_path: Path) -> None:
     written(tmp_path, rows(later=True))
     with browser_on((tmp_path / "architecture-0123ab" / "sweep.html").as_uri()) as visit:

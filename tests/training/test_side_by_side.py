@@ -125,7 +125,7 @@ def _press_twice() -> None:
 
 
 ENDS = {
-    "Ctrl-C": (_press(signal.SIGINT), KeyboardInterrupt, None),
+    "Ctrl-C": pytest.param(_press(signal.SIGINT), KeyboardInterrupt, None, marks=pytest.mark.words),
     "SIGTERM": pytest.param(_press(signal.SIGTERM), KeyboardInterrupt, None, marks=pytest.mark.words),
     "Ctrl-C twice": pytest.param(_press_twice, KeyboardInterrupt, None, marks=pytest.mark.words),
     "SIGTERM to one process": pytest.param(_stop_a_child, KeyboardInterrupt, None, marks=pytest.mark.words),
