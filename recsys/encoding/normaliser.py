@@ -79,7 +79,7 @@ class NormaliserFitter:
         self._columns = tuple(columns)
         self._sample_rows = sample_rows
         self._hashes = np.zeros(0, np.uint64)
-        self._room_DN = self._sample_DN = np.empty((len(columns), 0))
+        self._sample_DN = np.empty((len(columns), 0))
         self._is_sparse = np.zeros(len(columns), bool)
 
     def add(self, event_ids: NDArray[np.int64], table: pa.Table) -> None:
@@ -89,19 +89,14 @@ class NormaliserFitter:
         else:
             kept = np.arange(len(hashes))
         old, new = kept[kept < len(self._hashes)], kept[kept >= len(self._hashes)] - len(self._hashes)
-        # A column at a time: as a whole, the sample before, what stays of it and the sample after would be in memory together.
-        room_DN = self._with_room(len(kept))
+        # A column at a time, and in place once the sample is whole: else the sample before, what stays of it and the sample after would be
+        # in memory together.
+        sample_DN = self._sample_DN if self._sample_DN.shape[1] == len(kept) else np.empty((len(self._columns), len(kept)))
         for d, column in enumerate(self._columns):
             values = numbers(array(table, column))
             self._is_sparse[d] |= np.isnan(values).any()
-            room_DN[d, : len(kept)] = np.concatenate([self._sample_DN[d, old], values[new]])
-        self._hashes, self._room_DN, self._sample_DN = hashes[kept], room_DN, room_DN[:, : len(kept)]
-
-    def _with_room(self, rows: int) -> NDArray[np.float64]:
-        """Return the array that the sample lies in, or a larger one where it has no room for so many rows."""
-        if self._room_DN.shape[1] >= rows:
-            return self._room_DN
-        return np.empty((len(self._columns), min(2 * rows, self._sample_rows)))
+            sample_DN[d] = np.concatenate([self._sample_DN[d, old], values[new]])
+        self._hashes, self._sample_DN = hashes[kept], sample_DN
 
     def normaliser(self) -> Normaliser:
         fitted = [

@@ -68,21 +68,24 @@ def past_of_all(past: ir.Table, begin: str, plan: Plan) -> ir.Table:
     return past.filter(past[schema.TIMESTAMP] >= past[begin] - max(plan.delays)).select(*columns)
 
 
+def known_from(begin: int, past: pa.Table, plan: Plan) -> pa.Table:
+    """Return the past impressions of which something became known from the moment `begin` on."""
+    return past.filter(pa.array(_integers(past[schema.TIMESTAMP]) >= begin - max(plan.delays)))
+
+
 class EntityPast:
     """The past impressions of an entity, in the order of (entity, moment): what its counters are read from.
 
-    `past` holds the entity's keys, timestamps and signals. What was known before the moment `begin` counts for no ask.
+    `past` holds the entity's keys, timestamps and signals, of all impressions that a window reaches.
     """
 
-    def __init__(self, past: pa.Table, entity: Entity, plan: Plan, begin: int) -> None:
+    def __init__(self, past: pa.Table, entity: Entity, plan: Plan) -> None:
         self._entity, self._plan = entity, plan
-        times = _integers(past[schema.TIMESTAMP])
-        past = past.filter(pa.array(times >= begin - max(plan.delays)))
         gone = _Rows.of(past, entity, keep_empty=False)
         self._values, group_R = _coded(gone.keys)
         times_R = _integers(past[schema.TIMESTAMP])[gone.place_R]
-        self._begin = int(times_R.min(initial=begin))
-        self._span = int(times_R.max(initial=begin)) + 1 - self._begin
+        self._begin = int(times_R.min()) if len(times_R) else 0
+        self._span = int(np.ptp(times_R)) + 1 if len(times_R) else 1
         keys_R = group_R * self._span + (times_R - self._begin)
         order_R = np.argsort(keys_R, kind="stable")
         self._keys_R = keys_R[order_R]

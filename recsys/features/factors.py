@@ -33,7 +33,7 @@ from recsys.features.running import OwnPast
 
 OFTEN = 50  # rows per user, and per item, on average in the longest window, from which factors may be worth their time (docs/factors.md)
 # A fit that nobody asked for is made between the two: below, nothing can be learned (25 rows per user taught nothing on one log; but the
-# window of a log that becomes dense should have scores early); above, it takes more than three seconds per signal.
+# window of a log that becomes dense should have scores early); above, it takes more than two seconds per signal.
 FEWEST_ROWS = 10  # per user, and per item, on average in the longest window
 MOST_PAIRS = 300_000  # in the longest window
 RENEWED = 0.02  # share of the window's rows since the last fit from which a day is fitted anew
@@ -83,13 +83,13 @@ def pairs(recent: ir.Table, factor: Factor) -> ir.Table:
 def density(recent: ir.Table, factor: Factor) -> ir.Table:
     """Compute one row of a factor's partial sums: `pairs`, `users`, `values` and `rows`, the impressions."""
     user_key, value_key = factor.entity.keys
-    pairs = recent.group_by([user_key, value_key]).agg(rows=recent[schema.COUNT].sum())
-    return pairs.agg(pairs=pairs.count(), users=pairs[user_key].nunique(), values=pairs[value_key].nunique(), rows=pairs["rows"].sum())
+    each = recent.group_by([user_key, value_key]).agg(rows=recent[schema.COUNT].sum())
+    return each.agg(pairs=each.count(), users=each[user_key].nunique(), values=each[value_key].nunique(), rows=each["rows"].sum())
 
 
-def are_dense(pairs: int, users: int, values: int, rows: int | None) -> bool:
-    """Return whether users and values come often enough for a fit by default."""
-    return pairs > 0 and (rows or 0) >= FEWEST_ROWS * max(users, values)
+def are_dense(pairs: int, users: int, values: int, rows: int) -> bool:
+    """Return whether users and values come often enough for a fit by default. Without pairs, `rows` is null."""
+    return pairs > 0 and rows >= FEWEST_ROWS * max(users, values)
 
 
 @dataclass(frozen=True)

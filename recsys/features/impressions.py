@@ -10,7 +10,7 @@ from recsys.features.clock import DAY, LOCAL, WEEKDAY
 from recsys.features.feature_columns import Column
 from recsys.features.labels import translate
 from recsys.features.list_starts import with_lists
-from recsys.features.plan import FRACTION, Entity, Plan, Signal, key_column
+from recsys.features.plan import FRACTION, HOUR_MS, Entity, Plan, Signal, key_column
 from recsys.features.session import LISTED
 from recsys.features.sides import joined_value
 from recsys.features.values import finite
@@ -18,7 +18,6 @@ from recsys.objectives import Objective, chain
 
 ROW = "row"  # 0, 1, …: the place of an impression in its day, by (timestamp, event_id)
 _DAY_MS = 86_400_000
-_HOUR_MS = 3_600_000
 
 
 def signal_value(name: str) -> str:
@@ -50,7 +49,7 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) 
         LISTED: rows[LISTED],
         **{name: rows[name] for name in _canonical(plan)},
         **{name: _feature(column, rows, plan) for name, column in plan.outputs.items()},
-        schema.CONTEXT + "hour": (rows[LOCAL] % _DAY_MS // _HOUR_MS).cast("int64").cast("string"),
+        schema.CONTEXT + "hour": (rows[LOCAL] % _DAY_MS // HOUR_MS).cast("int64").cast("string"),
         schema.CONTEXT + "weekday": rows[WEEKDAY],
         **_query(rows, plan),
         **{f"{schema.ID}{column.name}": joined_value("id", column, rows, plan) for column in plan.ids},

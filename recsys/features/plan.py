@@ -62,14 +62,10 @@ class OpenWindow:
 
 @dataclass(frozen=True)
 class Factor:
-    """A matrix factorisation: the user and a column, and the signals of which each pair's mean is factorised.
-
-    One that is not `is_given` was not asked for. So it is fitted only where it is cheap and may learn something.
-    """
+    """A matrix factorisation: the user and a column, and the signals of which each pair's mean is factorised."""
 
     entity: Entity
     signals: tuple[Signal, ...]
-    is_given: bool = True
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -182,8 +178,7 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
 
     def factor(name: str, signals: tuple[str, ...]) -> Factor:
         entity = Entity((found(schema.USER_ID, ANY_TABLE), found(name, ANY_TABLE)))
-        signals_of = tuple(_signal(signal, pipeline, columns) for signal in dict.fromkeys(signals))
-        return Factor(entity, signals_of, is_given=features.factors is not None)
+        return Factor(entity, tuple(_signal(signal, pipeline, columns) for signal in dict.fromkeys(signals)))
 
     return Plan(
         features=features,

@@ -161,7 +161,7 @@ class Program:
         engine.rows("today", pa.table({_ORDINAL: pa.array([day.ordinal], pa.int32()), _SINCE: [day.start - self._plan.reach]}))
         engine.keep("base", self._base_rates)
         self._factors = self._day_factors(day, fitted)
-        self._past_of = self._pasts(day)
+        self._past_of = self._pasts()
         rows = engine.arrow(self._day.agg(n=self._day.count()))["n"][0].as_py()
         for start in range(0, rows, CHUNK):
             inside = (self._day[ROW] >= start) & (self._day[ROW] < start + CHUNK)
@@ -180,7 +180,7 @@ class Program:
 
     def _fit(self, factor: Factor, pairs: "_PairsOf", day: Day) -> factors.DayFactors:
         """Fit a factor. One that nobody asked for is fitted where this is cheap and may learn something; else its pairs are not read."""
-        if not factor.is_given:
+        if self._plan.features.factors is None:
             (counts,) = self._engine.arrow(pairs.density).to_pylist()
             if counts["pairs"] > factors.MOST_PAIRS:
                 self.first_too_many = self.first_too_many or day.iso
@@ -189,11 +189,11 @@ class Program:
                 return factors.DayFactors.none(factor)
         return factors.DayFactors.fit(self._engine.arrow(pairs.learned), factor, self._plan.features.d_factors)
 
-    def _pasts(self, day: Day) -> dict[Entity, counters.EntityPast]:
+    def _pasts(self) -> dict[Entity, counters.EntityPast]:
         """Read what is counted by hours: the last hours before the day, and the day itself, of all users."""
         recent = self._plan.recent
         past = self._engine.arrow(self._past_of_all) if recent else None
-        return {entity: counters.EntityPast(past, entity, self._plan, day.start - self._plan.reach) for entity in recent}
+        return {entity: counters.EntityPast(past, entity, self._plan) for entity in recent}
 
     def _chunk(self, day: Day, rows: int) -> Callable[[], pa.Table]:
         """Compute the blocks in the engine. Return what makes the others, and sets all of them side by side.
@@ -204,8 +204,9 @@ class Program:
         keys = dict.fromkeys([schema.USER_ID, *(key for entity in (*plan.with_own_past, *plan.recent) for key in entity.keys)])
         asks = engine.arrow(self._asks.select(ROW, *keys, **{schema.TIMESTAMP: self._asks[LISTED]}).order_by(ROW))
         past = engine.arrow(self._own_past).combine_chunks()
+        of_today = counters.known_from(day.start, past, plan)
         for index, window in enumerate(plan.open_windows):
-            of = self._past_of[window.entity] if window.hours else counters.EntityPast(past, window.entity, plan, day.start)
+            of = self._past_of[window.entity] if window.hours else counters.EntityPast(of_today, window.entity, plan)
             engine.rows(f"counted-{index}", of.counters(asks, counters.since(window, asks, day)))
         inputs = [(asks, past, [*engine.arrows([*self._blocks, self._closing])])]  # a list, so that `assemble` can empty it
         fitted, columns = self._factors, self.example_schema

@@ -8,11 +8,10 @@ import ibis
 import ibis.expr.types as ir
 
 from recsys import schema
-from recsys.features.plan import Plan
+from recsys.features.plan import HOUR_MS, Plan
 
 PAUSE_MS = 600_000
 LISTED = "listed"  # the moment at which an impression's list began (`list_starts.with_lists`)
-_HOUR_MS = 3_600_000
 
 
 def moments(impressions: ir.Table, sessions: ir.Table) -> ir.Table:
@@ -61,6 +60,6 @@ def session_columns(asked: ir.Table, plan: Plan) -> dict[str, ir.Value]:
         schema.CONTEXT + "session_elapsed": (elapsed + 1.0).ln(),
     }
     if any(entity.is_just(schema.USER_ID) for entity in plan.entities):
-        hours = (asked[LISTED] - asked["previous"]).cast("float64") / _HOUR_MS
+        hours = (asked[LISTED] - asked["previous"]).cast("float64") / HOUR_MS
         columns[f"{schema.AGGREGATE}{schema.USER_ID}.recency"] = (hours + 1.0).ln().cast("float32")
     return columns

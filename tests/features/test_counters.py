@@ -69,8 +69,7 @@ def keys_of(row: dict[str, Any], entity: Entity) -> list[tuple[str, ...]]:
 
 
 def counted(asks: pa.Table, past: pa.Table, window: OpenWindow) -> pa.Table:
-    reach = 0 if window.hours is None else window.hours * 3_600_000
-    return EntityPast(past, window.entity, cast(Plan, _Plan()), DAY.start - reach).counters(asks, since(window, asks, DAY))
+    return EntityPast(past, window.entity, cast(Plan, _Plan())).counters(asks, since(window, asks, DAY))
 
 
 def expected(ask: dict[str, Any], past: list[dict[str, Any]], window: OpenWindow) -> list[tuple[int, ...]]:
