@@ -15,6 +15,7 @@ from recsys.config import Pipeline, load_in_part
 from recsys.errors import ConfigError, RecsysError
 from recsys.features import Columns
 from recsys.judge import problems_of_files
+from recsys.workspace import MODEL
 
 MOST_ROWS = 200_000  # rows that are read of each file
 _LEAK_ROWS = 50_000  # training rows in which leaks are searched
@@ -52,9 +53,15 @@ def look(path: Path, overrides: Sequence[str] = (), *, full: bool = False) -> Fi
 
 def _other_runs(pipeline: Pipeline) -> list[str]:
     """Return the problems of runs and of files that the TOML names."""
-    named = {"train.init_from": pipeline.train.init_from, "balance.worst_case.baseline": pipeline.balance.worst_case.baseline}
+    named = {
+        "train.init_from": pipeline.train.init_from,
+        "train.distil_from": pipeline.train.distil_from,
+        "balance.worst_case.baseline": pipeline.balance.worst_case.baseline,
+    }
     problems = [
-        f"{key}: found no folder {path}, expected a trained run. Fix: mend it" for key, path in named.items() if path and not path.exists()
+        f"{key}: found no {'trained model in' if path.exists() else 'folder'} {path}, expected a trained run. Fix: mend it"
+        for key, path in named.items()
+        if path and not (path / MODEL).exists()
     ]
     return problems + problems_of_files(pipeline)
 

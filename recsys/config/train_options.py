@@ -99,6 +99,24 @@ class Train(Options):
         default=(),
         description="Parts of the run of `init_from` that are not trained further; numbers that it did not have always are. Empty: none.",
     )
+    distil_from: Path | None = Field(
+        default=None,
+        description="Folder of a trained run, the teacher, such as data/NAME/runs/RUN, whose predictions of the training rows are learned"
+        " beside the labels, when shuffled. It has learned the same rows, with `keep_chosen`. Without it: the labels alone.",
+    )
+    distil_share: float | None = Field(
+        default=None, gt=0, le=1, description="Share of each loss that follows the run of `distil_from` and not the labels; without it: .9."
+    )
+
+    keep_chosen: bool = Field(
+        default=False,
+        description="Whether the model folder also keeps the members as they were before the refit: `distil_from` needs them of a teacher.",
+    )
+
+    def alone(self) -> "Train":
+        """Return the same training apart from all other runs: none to start from, none that teaches it, and none that it teaches."""
+        others = {"init_from": None, "freeze": (), "distil_from": None, "distil_share": None}
+        return self.model_copy(update={**others, "keep_chosen": False})
 
     @field_validator("batch_size", "passes", "day_passes", "learning_rate", mode="before")
     @classmethod
@@ -128,5 +146,26 @@ class Train(Options):
             raise ValueError(
                 f"freeze: found {', '.join(self.freeze)} without init_from, expected it only with init_from:"
                 " what nothing has learned is not worth freezing. Fix: name the run to start from"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kept_is_refitted(self) -> "Train":
+        if self.keep_chosen and not self.refit:
+            raise ValueError(
+                "keep_chosen: found with refit = false, expected a refit: without one the model is what was chosen. Fix: leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_is_of_use(self) -> "Train":
+        if self.distil_from is None and self.distil_share is not None:
+            raise ValueError(
+                f"distil_share: found {self.distil_share:g} without distil_from, expected it only with distil_from. Fix: name the teacher"
+            )
+        if self.distil_from is not None and self.order == "time":
+            raise ValueError(
+                'distil_from: found with order = "time", expected order = "shuffled": the teacher has learned all training days, so no day'
+                " would be predicted before it is learned. Fix: another order, or no teacher"
             )
         return self

@@ -20,7 +20,7 @@ from recsys import artifacts, evaluation, locks, report, schema
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
 from recsys.experiments.trained import Run, facts, open_runs, paired, trained
-from recsys.experiments.variants import Variant, seeds_from
+from recsys.experiments.variants import Variant, require_no_teacher, seeds_from
 from recsys.judge import judging
 from recsys.progress import Console
 from recsys.workspace import AFFINITY, INSIDE, JOURNAL, MODEL
@@ -42,6 +42,7 @@ def run_affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int
     if budget is not None:
         pipeline = pipeline.model_copy(update={"model": pipeline.model.model_copy(update={"budget_macs": budget})})
     variants = _variants(pipeline, [objective.name for objective in learn])
+    require_no_teacher(variants, "a teacher has learned all objectives, and would teach them to those that learn alone")
     opened = open_runs(variants, seeds_from(variants, seeds), workspace, console, wait=wait)
     console.say(f"affinity: {len(opened)} runs, {len(variants)} sets of {len(learn)} objectives with {seeds} seed{'s' * (seeds > 1)} each")
     runs = list(trained(opened, "affinity"))

@@ -19,7 +19,7 @@ from recsys.config.grid import Choice
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation import Judged
 from recsys.experiments.trained import TO_PREDICTIONS, Run, open_runs, require_direction, trained
-from recsys.experiments.variants import Variant, read_variants, require_comparable, seeds_from
+from recsys.experiments.variants import Variant, read_variants, require_comparable, require_no_teacher, seeds_from
 from recsys.progress import Console
 from recsys.stages import baseline_run, kinds_of
 from recsys.workspace import BACKTESTS, EVENTS, PREDICTIONS, days_in
@@ -63,6 +63,7 @@ def run_backtest(
     judged = _judged(base, asked.metrics)
     on_days = [[_on(variant, day) for variant in variants] for day in asked.days]
     require_comparable(on_days[0], CONFIG)
+    require_no_teacher(variants, "a teacher has learned the days of one split, and each day of a backtest has a split of its own")
     seeds = seeds_from(variants, asked.seeds)
     _require_rows(on_days[0], asked, workspace, console, wait)
     console.say(f"backtest: {len(on_days)} days, {len(variants)} configs, {len(seeds)} seed{'s' * (len(seeds) > 1)} each")

@@ -163,7 +163,7 @@ def _train_side_by_side(runs: Sequence[Run], what: str, stages: Sequence[str], l
 def _to_train(runs: Sequence[Run], stages: Sequence[str]) -> list[int]:
     """Return the places (1 = the first) of the runs that do not stand, of those with one model the first: the others take its model.
 
-    A run that needs another one of them (`train.init_from`) is left out, because that one does not stand yet.
+    A run that needs another one of them (`train.init_from`, `train.distil_from`) is left out, because that one does not stand yet.
     """
     train, found = STAGES["train"], dict[str, int]()
     stand = set()

@@ -52,6 +52,14 @@ def seeds_from(variants: Sequence[Variant], count: int) -> list[int]:
     return [variants[0].pipeline.seed + place * step for place in range(count)]
 
 
+def require_no_teacher(variants: Sequence[Variant], why: str) -> None:
+    """Raise ConfigError for a variant that another run teaches, where this cannot be."""
+    for variant in variants:
+        teacher = variant.pipeline.train.distil_from
+        if teacher is not None:
+            raise ConfigError(f"train.distil_from: found {teacher}, expected none, because {why}. Fix: leave it out")
+
+
 def require_comparable(variants: Sequence[Variant], what: str) -> None:
     """Raise ConfigError for variants that cannot be judged together, and for two that are the same. `what`: the word for a variant."""
     if problems := [*_unlike(variants, what), *_alike(variants, what)]:

@@ -14,6 +14,7 @@ Shape letters: B rows, N training rows, J binary objectives, C places of the lon
 
 import math
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -60,15 +61,23 @@ class Binary(Loss):
         return Fitted(start=float(np.log(rate) - np.log1p(-rate)), scale=float(entropy), warnings=warnings)
 
     def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        if self.depth == 1:
-            return F.binary_cross_entropy_with_logits(outputs_BJ, labels_BJ, reduction="none")
-        log_yes_BJ, log_no_BJ = self._log_probabilities(outputs_BJ)
-        return -(labels_BJ * log_yes_BJ + (1.0 - labels_BJ) * log_no_BJ)
+        return self.per_row_told(outputs_BJ, labels_BJ)
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         if self.depth == 1:
             return outputs_BJ.sigmoid()
         return outputs_BJ.sigmoid()[:, self.chain_JC].masked_fill(self.beyond_JC, 1.0).prod(-1)
+
+    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+        """Return the teacher's probabilities, [B, J]; for a conditional objective the joint one."""
+        return teacher.value(outputs_BJ, None)
+
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+        """Return the cross-entropy against probabilities, as Hinton et al. (2015), section 2, with a temperature of 1."""
+        if self.depth == 1:
+            return F.binary_cross_entropy_with_logits(outputs_BJ, told, reduction="none")
+        log_yes_BJ, log_no_BJ = self._log_probabilities(outputs_BJ)
+        return -(told * log_yes_BJ + (1.0 - told) * log_no_BJ)
 
     def _log_probabilities(self, outputs_BJ: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logs of p and of 1 − p of the products, to full precision at both ends.

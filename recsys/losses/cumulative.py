@@ -58,6 +58,11 @@ def log_probability(outputs: Tensor, tables: Tensor, levels: Tensor, parameters_
     return F.logsigmoid(outputs - lower) + F.logsigmoid(upper - outputs) + width
 
 
+def cross_entropy(probabilities: Tensor, log_probabilities: Tensor) -> Tensor:
+    """Return −Σ_l P_l · log Q_l, [...], from two tensors [..., L]. A level that does not exist (log Q = −∞) counts as 0."""
+    return -(probabilities * log_probabilities.masked_fill(log_probabilities.isneginf(), 0.0)).sum(-1)
+
+
 def _thresholds(parameters: Tensor) -> Tensor:
     """Return the running sums of the first threshold and the gaps: as a product, because CUDA's cumsum is not deterministic."""
     steps = torch.cat([parameters[..., :1], parameters[..., 1:].exp()], -1)

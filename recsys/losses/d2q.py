@@ -13,6 +13,7 @@ Shape letters: B rows, N training rows, J objectives of this loss, A durations, 
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -67,7 +68,14 @@ class D2Q(Loss):
 
     def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         ranks_BJ = self._ranks(labels_BJ.double(), self._groups(durations_BA))
-        return (outputs_BJ.sigmoid() - ranks_BJ.to(outputs_BJ.dtype)).square()
+        return self.per_row_told(outputs_BJ, ranks_BJ.to(outputs_BJ.dtype))
+
+    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+        """Return the teacher's ranks, [B, J]. They are ranks among the rows that the teacher was fitted to."""
+        return outputs_BJ.sigmoid()
+
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+        return (outputs_BJ.sigmoid() - told).square()
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         return self._means(outputs_BJ.sigmoid(), self._groups(durations_BA))

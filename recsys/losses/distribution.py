@@ -12,6 +12,7 @@ Shape letters: B rows, N training rows, J objectives of this loss, C thresholds,
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys.calibration import fit_expected
-from recsys.losses.cumulative import log_probabilities, log_probability, parameters_at
+from recsys.losses.cumulative import cross_entropy, log_probabilities, log_probability, parameters_at
 from recsys.losses.knots import MAP_KNOTS, count, fill, interpolated
 from recsys.losses.loss import Fitted, Loss, Sample, weighted_quantiles
 from recsys.objectives import Objective
@@ -68,6 +69,18 @@ class Distribution(Loss):
         tables_BJ = self._tables(outputs_BJ)
         bins_BJ = count(self.edges_JC, tables_BJ, labels_BJ.double(), torch.lt)
         return -log_probability(outputs_BJ, tables_BJ, bins_BJ, self.cuts_JC, self._is_bin())
+
+    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+        """Return the probabilities of this loss's bins, [B, J, L]: each bin of the teacher counts in the bin that holds its mean label."""
+        said_BJL = log_probabilities(outputs_BJ, teacher.cuts_JC, teacher._is_bin()).exp()
+        # The mean of a bin of one watch time is rounded: it may lie beyond the bin's own edge.
+        means_JL = torch.minimum(teacher.means_JL, F.pad(teacher.edges_JC, (0, 1), value=torch.inf))
+        places_JL = torch.searchsorted(self.edges_JC, means_JL)
+        # As a product, because CUDA's scatter_add is not deterministic.
+        return torch.einsum("bjl,jlm->bjm", said_BJL, F.one_hot(places_JL, BINS).to(said_BJL.dtype))
+
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+        return cross_entropy(told, log_probabilities(outputs_BJ, self.cuts_JC, self._is_bin()))
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         return interpolated(self.expected_JP, self.corrected_JP, self._tables(outputs_BJ), self._expected(outputs_BJ))

@@ -37,7 +37,10 @@ class LogSquared(Standardised):
         return super().fit(j, sample._replace(labels_N=logs_N))
 
     def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        return (outputs_BJ - self._standardise(labels_BJ.log1p())).square()
+        return self.per_row_told(outputs_BJ, self._standardise(labels_BJ.log1p()))
+
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+        return (outputs_BJ - told).square()
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         return (self.smear_J * self._log_predictions(outputs_BJ).exp() - 1.0).clamp(min=0.0)

@@ -5,7 +5,7 @@ Shape letters: B rows, N training rows, J objectives of one loss, A durations.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -56,6 +56,17 @@ class Loss(nn.Module, ABC):
     @abstractmethod
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return the label's expected value in its own unit, [B, J], from float64 outputs."""
+
+    @abstractmethod
+    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+        """Return what a teacher's outputs say of each row, [B, J, ...], on this loss's scale. A mean over teachers has the same form.
+
+        The teacher learned the same objectives by the same loss. Its constants may come from other days.
+        """
+
+    @abstractmethod
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+        """Return each row's loss against what it was told, [B, J], in the units of `per_row`: least where the outputs say the same."""
 
     def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
         """Set the constants that make Σ w·value = Σ w·label, from float64 rows. A weight of 0 means a row that is not observed.

@@ -3,7 +3,7 @@
 Shape letters: B rows, N training rows, K objectives in the layout's order, J objectives of one loss, A durations, V values.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pkgutil import resolve_name
 
 import numpy as np
@@ -91,13 +91,33 @@ class ObjectiveLosses(nn.Module):
         observed_BK = ~labels_BK.isnan()
         known_BK = torch.where(observed_BK, labels_BK, 0.0).to(outputs_BK.dtype)  # before the loss: in its gradient NaN · 0 would be NaN
         rows = [loss.per_row(outputs_BK[:, places], known_BK[:, places], durations_BA) for loss, places in self._losses()]
-        rows_BK = torch.cat(rows, dim=1)[:, self.back_K]
-        weights_BK = observed_BK.to(outputs_BK.dtype)
+        return self._means(rows, observed_BK, weights_B)
+
+    def against(self, told: Mapping[str, Tensor], outputs_BK: Tensor, labels_BK: Tensor, weights_B: Tensor | None = None) -> Tensor:
+        """Return losses [K] against what a teacher says (`told_by`), over the rows and in the units of the losses against the labels.
+
+        Of the labels only this is read: whether they are observed.
+        """
+        outputs_BK = outputs_BK.to(torch.promote_types(outputs_BK.dtype, torch.float32))
+        rows = [loss.per_row_told(outputs_BK[:, places], told[name]) for name, loss, places in self._named()]
+        return self._means(rows, ~labels_BK.isnan(), weights_B)[0]
+
+    def _means(self, rows: Sequence[Tensor], observed_BK: Tensor, weights_B: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return [K] the weighted means of the observed rows' losses, in their units, and [K] the weights. `rows`: [B, J] of each loss."""
+        rows_BK = torch.cat(list(rows), dim=1)[:, self.back_K]
+        weights_BK = observed_BK.to(rows_BK.dtype)
         if weights_B is not None:
-            weights_BK = weights_BK * weights_B[:, None].to(outputs_BK.dtype)
+            weights_BK = weights_BK * weights_B[:, None].to(rows_BK.dtype)
         counts_K = weights_BK.sum(0)
         sums_K = (weights_BK * rows_BK.where(observed_BK, 0.0)).sum(0)
         return sums_K / counts_K.where(counts_K > 0, 1.0) / self.scale_K.to(sums_K.dtype), counts_K
+
+    @torch.no_grad()
+    def told_by(self, teacher: "ObjectiveLosses", outputs_BK: Tensor) -> dict[str, Tensor]:
+        """Return what the outputs of a teacher say: method → [B, J, ...] (`Loss.told_by`). Its objectives are these, in this order."""
+        outputs_BK = outputs_BK.to(torch.promote_types(outputs_BK.dtype, torch.float32))
+        pairs = zip(self._named(), teacher._named(), strict=True)
+        return {name: loss.told_by(its, outputs_BK[:, places]) for (name, loss, places), (_, its, _) in pairs}
 
     @torch.no_grad()
     def values(self, outputs_BK: Tensor, durations_BA: Tensor | None = None) -> Tensor:
@@ -137,9 +157,14 @@ class ObjectiveLosses(nn.Module):
 
     def _losses(self) -> Iterator[tuple[Loss, Tensor]]:
         """Yield each loss in use, with the places of its objectives."""
+        for _, loss, places in self._named():
+            yield loss, places
+
+    def _named(self) -> Iterator[tuple[str, Loss, Tensor]]:
+        """Yield each loss in use with its name and the places of its objectives."""
         for name, loss in self.methods.items():
             assert isinstance(loss, Loss)
-            yield loss, self.get_buffer(f"{name}_J")
+            yield name, loss, self.get_buffer(f"{name}_J")
 
     def _doubles(self, array: NDArray[np.floating]) -> Tensor:
         return torch.tensor(array, dtype=torch.float64, device=self.start_K.device)

@@ -6,12 +6,13 @@ Shape letters: B rows, N training rows, J objectives of this loss, C cuts, L = C
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recsys.losses.cumulative import log_probabilities, parameters_at
+from recsys.losses.cumulative import cross_entropy, log_probabilities, parameters_at
 from recsys.losses.loss import Fitted, Loss, Sample
 from recsys.objectives import Objective
 
@@ -39,6 +40,13 @@ class Ordinal(Loss):
     def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         distance_BJL = (labels_BJ[..., None] - self.levels_JL.to(labels_BJ.dtype)).abs()
         return -self._log_probabilities(outputs_BJ).gather(-1, distance_BJL.argmin(-1, keepdim=True)).squeeze(-1)
+
+    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+        """Return the teacher's probabilities of the levels, [B, J, L]; 0 beyond an objective's last level."""
+        return teacher._log_probabilities(outputs_BJ).exp()
+
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+        return cross_entropy(told, self._log_probabilities(outputs_BJ))
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         levels_JL = self.levels_JL.masked_fill(self.levels_JL.isinf(), 0.0)

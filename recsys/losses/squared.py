@@ -9,7 +9,10 @@ class Squared(Standardised):
     """The loss (o − z)² with z the standardised label. The value is a conditional mean, because squared loss learns that mean."""
 
     def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        return (outputs_BJ - self._standardise(labels_BJ)).square()
+        return self.per_row_told(outputs_BJ, self._standardise(labels_BJ))
+
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+        return (outputs_BJ - told).square()
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         return self._in_label_units(outputs_BJ)

@@ -4,6 +4,7 @@ Shape letters: B rows, N training rows, J objectives of one loss.
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from torch import Tensor
@@ -29,6 +30,10 @@ class Standardised(Loss):
         varies = labels_N.min() < labels_N.max()  # a constant's std is not always 0: its mean is rounded
         self.std_J[j] = np.sqrt(np.average((labels_N - mean) ** 2, weights=weights_N)) if varies else 1.0
         return Fitted(start=0.0, scale=1.0)
+
+    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+        """Return the teacher's outputs [B, J] on this loss's standardised scale."""
+        return self._standardise(teacher._in_label_units(outputs_BJ)).to(outputs_BJ.dtype)
 
     def _standardise(self, labels_BJ: Tensor) -> Tensor:
         return (labels_BJ - self.mean_J.to(labels_BJ.dtype)) / self.std_J.to(labels_BJ.dtype)

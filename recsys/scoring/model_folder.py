@@ -28,6 +28,7 @@ from recsys.workspace import ENCODER, INSIDE
 # Legend: N rows, K objectives, V values of a row (predictions.value_names).
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+CHOSEN = "chosen.safetensors"  # the weights before the refit, where they are kept (`train.keep_chosen`)
 _FIX = "Fix: train it again, recsys run PIPELINE.toml"
 TRAIN_MEANS, VALIDATION = "train_means.json", "validation.parquet"
 
@@ -48,16 +49,19 @@ def write_model(
     pipeline: Learning,
     encoder: Path,
     members: Sequence[Mapping[str, Tensor]],
+    chosen: Sequence[Mapping[str, Tensor]] = (),
     inside: Mapping[str, Any],
     train_means: Mapping[str, float],
     validation: pa.Table,
 ) -> None:
     """Write the contents of runs/RUN/model. The folder is self-contained: loading needs no other folder, and no pickle.
 
-    The model options of `pipeline` hold widths and no budget.
+    The model options of `pipeline` hold widths and no budget. `chosen` are the members before the refit, where they are kept.
     """
-    weights = {f"member.{index}.{name}": tensor.contiguous() for index, member in enumerate(members) for name, tensor in member.items()}
-    save_tensors(weights, output.path(WEIGHTS))
+    for file, each in ((WEIGHTS, members), (CHOSEN, chosen)):
+        if each:
+            weights = {f"member.{index}.{name}": tensor for index, member in enumerate(each) for name, tensor in member.items()}
+            save_tensors(weights, output.path(file))
     for path in sorted(encoder.rglob("*")):
         if path.is_file():
             shutil.copyfile(path, output.path(f"{ENCODER}/{path.relative_to(encoder)}"))
@@ -67,13 +71,21 @@ def write_model(
     output.write_table(VALIDATION, validation)
 
 
-def read_model(folder: Path) -> Model:
-    """Read a model folder. Raise ArtifactError, naming the file, where anything in the folder differs from its manifest."""
+def keeps_chosen(folder: Path) -> bool:
+    """Return whether the model folder also holds the members as they were before the refit."""
+    return (folder / CHOSEN).exists()
+
+
+def read_model(folder: Path, weights_file: str = WEIGHTS) -> Model:
+    """Read a model folder. Raise ArtifactError, naming the file, where anything in the folder differs from its manifest.
+
+    With `weights_file` = CHOSEN the members are those before the refit.
+    """
     artifacts.verify(folder)
     pipeline = _learning(folder / CONFIG)
     try:
         encoder = Encoder.load(folder / ENCODER)
-        weights = load_file(folder / WEIGHTS)
+        weights = load_file(folder / weights_file)
         means = _means(folder / TRAIN_MEANS)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError, RecursionError) as error:
         raise ArtifactError(f"{folder}: cannot be read ({_one_line(error)}), expected a model of this version. {_FIX}") from error

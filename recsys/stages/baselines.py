@@ -43,13 +43,13 @@ def require_libraries(job: Job) -> None:
 def single_tasks(job: Job) -> Job:
     """Return the same pipeline with a net for each objective: an ordinary run, of the name that it would have by itself.
 
-    It starts from nothing and with plain weights, because another run's trunk does not fit it and it has none to balance at.
+    It starts from nothing, has no teacher and plain weights, because another run's trunk does not fit it and it has none to balance at.
     """
     pipeline = job.pipeline
     options = pipeline.model_copy(
         update={
             "model": pipeline.model.model_copy(update={"architecture": SINGLE_TASK}),
-            "train": pipeline.train.model_copy(update={"init_from": None, "freeze": ()}),
+            "train": pipeline.train.alone(),
             "balance": Balance(),
             "evaluate": pipeline.evaluate.model_copy(update={"baselines": (), "against": ()}),
         }

@@ -20,8 +20,10 @@ def run_identity(pipeline: Pipeline) -> dict[str, Any]:
     """Return all of the config that makes a run: not where files lie, nor how results are evaluated."""
     identity = pipeline.model_dump(mode="json", exclude={"evaluate": True, "fuse": True, "source": {"log", "users", "items", "path"}})
     identity["train"].pop("checkpoint_seconds")
-    if pipeline.train.init_from is not None:
-        identity["train"]["init_from"] = pipeline.train.init_from.name
+    for key in ("init_from", "distil_from"):
+        run = getattr(pipeline.train, key)
+        if run is not None:
+            identity["train"][key] = run.name
     if pipeline.balance.worst_case.baseline is not None:
         identity["balance"]["worst_case"]["baseline"] = pipeline.balance.worst_case.baseline.name
     return identity

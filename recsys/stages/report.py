@@ -61,6 +61,7 @@ REPORT_STAGE = Stage(
     options=(
         *("name", "seed", "source.kind", "source.time", "split", "objective", "fuse.maximise"),
         *("model.budget_macs", "balance.method", "train.order", "train.averaging", "train.refit"),
+        *("train.init_from", "train.freeze", "train.distil_from"),
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "importance", "list_k", "top_percent", "calibrate")),
     ),
     places=("evaluate.baselines", "evaluate.against", "model.architecture"),

@@ -1,10 +1,11 @@
 """encoded/ → runs/RUN/model/."""
 
 import shutil
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 
 from recsys import artifacts, schema
+from recsys.artifacts import Manifest
 from recsys.config import Pipeline, all_but
 from recsys.errors import ConfigError
 from recsys.objectives import Objective
@@ -19,24 +20,45 @@ _FLOAT = 4  # bytes of a number
 def _parts(job: Job, options: Pipeline) -> list[Part]:
     """Return one part. Another run that it goes on from, or is balanced against, counts by its content."""
     days = job.days(schema.TRAIN, schema.VALIDATION)
-    inputs = contents([job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in days)])
-    inputs |= _first_model(job, options) | _expected_losses(job, options)
+    rows = contents([job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in days)])
+    inputs = rows | _other_models(job, options, rows) | _expected_losses(job, options)
     return [TRAIN.part(options, "train", [job.run / MODEL, job.run / JOURNAL], inputs)]
 
 
-def _first_model(job: Job, options: Pipeline) -> dict[str, str]:
-    """Return the bytes of the model that training starts from, if it starts from one."""
-    first = options.train.init_from
-    if first is None:
-        return {}
-    if first.resolve() == job.run.resolve():
-        raise ConfigError(f"train.init_from: found {first}, the run that is to be trained, expected another. Fix: --run with a new name")
-    if artifacts.manifest(first / MODEL) is None:
+def _other_models(job: Job, options: Pipeline, rows: Mapping[str, str]) -> dict[str, str]:
+    """Return the content of the model that training starts from, and of the teacher, where there is one.
+
+    Raise ConfigError where there is no such model, and where the teacher has learned other rows. `rows`: the encoded rows → their content.
+    """
+    named = {"init_from": options.train.init_from, "distil_from": options.train.distil_from}
+    found = {key: _model(job, f"train.{key}", run) for key, run in named.items() if run is not None}
+    if options.train.distil_from is not None:
+        _require_same_rows(rows, found["distil_from"], options.train.distil_from)
+    return {key: model.content for key, model in found.items()}
+
+
+def _model(job: Job, key: str, run: Path) -> Manifest:
+    """Return the manifest of a run's model. Raise ConfigError where there is none."""
+    if run.resolve() == job.run.resolve():
+        raise ConfigError(f"{key}: found {run}, the run that is to be trained, expected another. Fix: --run with a new name")
+    if artifacts.manifest(run / MODEL) is None:
         raise ConfigError(
-            f"train.init_from: found no trained model in {first}, expected the folder of a trained run, such as data/NAME/runs/RUN."
+            f"{key}: found no trained model in {run}, expected the folder of a trained run, such as data/NAME/runs/RUN."
             " Fix: train it first, or mend the path"
         )
-    return {"init_from": artifacts.verify(first / MODEL).content}
+    return artifacts.verify(run / MODEL)
+
+
+def _require_same_rows(rows: Mapping[str, str], teacher: Manifest, run: Path) -> None:
+    """Raise ConfigError where the teacher has learned other rows or labels than these: it would teach something else."""
+    theirs = {PurePath(name).name: content for name, content in teacher.inputs.items()}
+    other = [PurePath(name).name for name, content in rows.items() if theirs.get(PurePath(name).name) != content]
+    if other:
+        what = "another encoder" if other[0] == ENCODER else f"other rows of {other[0].removeprefix('day=')}"
+        raise ConfigError(
+            f"train.distil_from: found the run {run.name}, which has learned from {what}, expected the same, because it says of each row"
+            " what to learn. Fix: the same log, seed, [split], [features], [[objective]] and train.weight in both"
+        )
 
 
 def _expected_losses(job: Job, options: Pipeline) -> dict[str, str]:
@@ -71,12 +93,13 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
     """Return the bytes of the embedding vectors in a member's checkpoint, the present and the best ones, beside the checkpoint before it.
 
-    All else is little beside many of them (so many are not averaged), and at the end the checkpoints and the model take less.
+    Those that are kept from before the refit come on top. All else is little beside many of them (so many are not averaged), and at the
+    end the checkpoints and the model take less.
     """
     from recsys.encoding.encoder import VOCABULARY_FILE
 
     rows = artifacts.count_rows(job.encoded / ENCODER / VOCABULARY_FILE)
-    return Room(4 * _FLOAT * rows * options.model.d_embedding * options.model.most_members)
+    return Room((4 + 2 * options.train.keep_chosen) * _FLOAT * rows * options.model.d_embedding * options.model.most_members)
 
 
 def _remove_checkpoint(job: Job) -> None:

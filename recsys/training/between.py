@@ -23,7 +23,7 @@ from torch import Tensor
 
 from recsys.encoding.layout import Batch
 from recsys.scoring.devices import Compute
-from recsys.training.descend import coupled, forward, shares
+from recsys.training.descend import coupled, forward, shares, told_of
 from recsys.training.gradients import weight_gradients
 from recsys.training.state import State
 
@@ -48,7 +48,7 @@ def _products(state: State, batches: Iterable[Batch], compute: Compute) -> Tenso
     total = _Between()
     there = _Between()
     for batch in batches:
-        output, losses_K, counts_K = forward(state, batch, compute)
+        output, losses_K, _, counts_K = forward(state, batch, compute, told_of(state, batch))
         if not shares(output):
             return None
         total.add(torch.stack(weight_gradients(losses_K, output, coupled=coupled(state))))

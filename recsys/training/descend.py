@@ -5,6 +5,7 @@ Shape letters: K objectives.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,13 +25,14 @@ from recsys.training.gradients import (
     weighted_branches,
 )
 from recsys.training.state import Place, State
+from recsys.training.teacher import Told
 
 
 @dataclass(frozen=True)
 class Stepped:
     """The results of one update."""
 
-    losses_K: Tensor  # means over the rows that count, in units of the best constant prediction's losses
+    losses_K: Tensor  # against the labels: means over the rows that count, in units of the best constant prediction's losses
     counts_K: Tensor
     weights_K: Tensor
     show: dict[str, Look]
@@ -54,49 +56,68 @@ class NotFiniteError(ArithmeticError):
 def descend(state: State, batch: Batch, compute: Compute) -> Stepped:
     """Learn one batch. Raise NotFiniteError where a loss or a gradient is not finite, before anything has reached a weight."""
     random = _random_state(compute) if state.balancer.needs_losses_after else []  # on CUDA it waits for the device
-    output, losses_K, counts_K = forward(state, batch, compute)
-    if not torch.isfinite(losses_K.sum() + output.penalty):
-        raise NotFiniteError(losses_K.detach())
+    told = told_of(state, batch)
+    output, descended_K, losses_K, counts_K = forward(state, batch, compute, told)
+    if not torch.isfinite(descended_K.sum() + output.penalty):
+        raise NotFiniteError(descended_K.detach())
     present_K = counts_K > 0
     if state.balancer.acts_on == "gradients":
-        weights_K = _balanced(state, batch, output, losses_K, present_K)
+        weights_K = _balanced(state, batch, output, descended_K, losses_K, present_K)
     else:
         weights_K = state.balancer(losses_K.detach(), present_K)
-        ((weights_K * losses_K).sum() + output.penalty).backward()
-    _require_finite(state, losses_K)
+        ((weights_K * descended_K).sum() + output.penalty).backward()
+    _require_finite(state, descended_K)
     for optimiser in (state.dense, state.tables):
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
     if state.balancer.needs_losses_after:
-        state.balancer.observe(_again(state, batch, compute, random))
+        state.balancer.observe(_again(state, batch, compute, random, told))
     return Stepped(losses_K.detach(), counts_K, weights_K, output.show)
 
 
-def forward(state: State, batch: Batch, compute: Compute) -> tuple[Output, Tensor, Tensor]:
-    """Return the output, the losses and their counts."""
+class Forward(NamedTuple):
+    """The results of one forward pass and its losses. Without a teacher both losses are the same tensor."""
+
+    output: Output
+    descended_K: Tensor  # what is learned: the losses against the labels, mixed with those against what a teacher says
+    losses_K: Tensor  # against the labels alone; balancing methods and the journal read them
+    counts_K: Tensor
+
+
+def told_of(state: State, batch: Batch) -> Told | None:
+    """Return what the teacher says of the batch; None where there is no teacher."""
+    return None if state.teacher is None else state.teacher.told(batch, state.member.losses, state.place.phase)
+
+
+def forward(state: State, batch: Batch, compute: Compute, told: Told | None) -> Forward:
+    """Compute the output and the losses. `told` is from `told_of`."""
     with compute.autocast():
         output = state.member.ranker(batch, position="logged")
-    losses_K, counts_K = state.member.losses(output.outputs_BK.float(), batch.labels, batch.durations, batch.weights)
-    return output, losses_K, counts_K
+    outputs_BK, losses = output.outputs_BK.float(), state.member.losses
+    losses_K, counts_K = losses(outputs_BK, batch.labels, batch.durations, batch.weights)
+    descended_K = losses_K
+    if told is not None:
+        descended_K = torch.lerp(losses_K, losses.against(told.by_method, outputs_BK, batch.labels, batch.weights), told.share)
+    return Forward(output, descended_K, losses_K, counts_K)
 
 
-def _balanced(state: State, batch: Batch, output: Output, losses_K: Tensor, present_K: Tensor) -> Tensor:
+def _balanced(state: State, batch: Batch, output: Output, descended_K: Tensor, losses_K: Tensor, present_K: Tensor) -> Tensor:
     if state.heads is None:
         state.heads = [*heads_of(state.member.ranker, batch), *state.member.losses.parameters()]
-    preferences_K = state.balancer.preference_K.to(losses_K.dtype)
-    own = own_gradients(losses_K, output, state.heads, preferences_K)
+    preferences_K = state.balancer.preference_K.to(descended_K.dtype)
+    own = own_gradients(descended_K, output, state.heads, preferences_K)
     # One pass through the towers tells all losses apart where no loss reads another's output, and all loss weights are above 0.
     apart = not coupled(state) and all(objective.loss_weight > 0 for objective in state.member.losses.objectives)
     towers_BKH = by_objective(1 / preferences_K, own.branches[0]) if apart else None
-    gradients_KP = weight_gradients(losses_K, output, coupled=coupled(state), towers_BKH=towers_BKH)
+    gradients_KP = weight_gradients(descended_K, output, coupled=coupled(state), towers_BKH=towers_BKH)
     gramian_KK = gramian(gradients_KP)
     if not torch.isfinite(gramian_KK).all():
-        raise NotFiniteError(losses_K.detach(), gramian_KK.diagonal().sqrt())
+        raise NotFiniteError(descended_K.detach(), gramian_KK.diagonal().sqrt())
     weights_K: Tensor = state.balancer(losses_K.detach(), present_K, gramian_KK).to(losses_K.dtype)
     if apart:
         at_branches = tuple(by_objective(weights_K / preferences_K, at_branch) for at_branch in own.branches)
     else:
-        at_branches = weighted_branches(losses_K, output, weights_K)
+        at_branches = weighted_branches(descended_K, output, weights_K)
     heads = {id(parameter) for parameter in state.heads}
     trunk = [parameter for parameter in state.member.parameters() if id(parameter) not in heads]
     balanced_backward(output, state.heads, trunk, own, at_branches, gradients_KP, weights_K)
@@ -135,7 +156,7 @@ def shares(output: Output) -> bool:
 
 # --- The same batch after the step --------------------------------------------------------------------------------
 @torch.no_grad()
-def _again(state: State, batch: Batch, compute: Compute, random: list[Tensor]) -> Tensor:
+def _again(state: State, batch: Batch, compute: Compute, random: list[Tensor], told: Told | None) -> Tensor:
     """Return the batch's losses after the step. Every dropout draws as before, so that nothing but the step has changed the losses.
 
     The random state and all buffers (batch norm's running moments) are left as they were.
@@ -146,7 +167,7 @@ def _again(state: State, batch: Batch, compute: Compute, random: list[Tensor]) -
         torch.set_rng_state(random[0])
         for device, drawn in zip(devices, random[1:], strict=True):
             torch.cuda.set_rng_state(drawn, device)
-        losses_K: Tensor = forward(state, batch, compute)[1]
+        losses_K = forward(state, batch, compute, told).losses_K
     for buffer, before in buffers:
         buffer.copy_(before)
     return losses_K

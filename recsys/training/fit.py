@@ -21,7 +21,7 @@ from recsys.training.freezing import Held
 from recsys.training.loop import Loop, run_round
 from recsys.training.observe import fit_smearing, keep_predictions, progressive, validate
 from recsys.training.rounds import Phase, Round, learned, sampling, thinning
-from recsys.training.state import Choice, Place, State, optimisers
+from recsys.training.state import CHOSEN_PREFIX, Choice, Place, State, optimisers
 from recsys.training.work import Work, batch_of_one
 
 # Legend: K objectives.
@@ -109,7 +109,8 @@ def _state(work: Work, member: Member, place: Place, held: Held | None) -> State
         held.hold(member.ranker, dense)
     average = Average(member) if work.averages else None
     window_4K = torch.zeros(4, len(work.pipeline.objective), dtype=torch.float64, device=device)
-    return State(member, balancer, dense, tables, place, [Choice() for _ in work.groups], average=average, window_4K=window_4K)
+    choices = [Choice() for _ in work.groups]
+    return State(member, balancer, dense, tables, place, choices, average=average, window_4K=window_4K, teacher=work.teacher)
 
 
 # --- Phases -------------------------------------------------------------------------------------------------------
@@ -122,6 +123,8 @@ def finish(work: Work, state: State) -> State:
         if not work.refits:
             state.kept = kept
             return state
+        if work.pipeline.train.keep_chosen:
+            kept |= {f"{CHOSEN_PREFIX}{name}": tensor.cpu().clone() for name, tensor in state.member.state_dict().items()}
         state = _refit_state(work, state, kept)
         work.guard.write(state)
     _learn(work, state)

@@ -15,8 +15,12 @@ from recsys.training.averaging import Average
 from recsys.training.checkpoint import Saved
 from recsys.training.rounds import Phase
 from recsys.training.rowwise_adagrad import RowwiseAdagrad
+from recsys.training.teacher import Teacher
 
 # Legend: K objectives.
+
+
+CHOSEN_PREFIX = "chosen."  # of a member's tensors as the choosing phase left them, among what is kept of that phase
 
 
 @dataclass
@@ -50,10 +54,11 @@ class State:
     place: Place
     choices: list[Choice] = field(default_factory=list)  # one per group of Work.groups
     best: dict[str, Tensor] = field(default_factory=dict)  # the member's state, with each group as at its best round; empty at first
-    kept: dict[str, Tensor] = field(default_factory=dict)  # what the choosing phase leaves: predictions and looks
+    kept: dict[str, Tensor] = field(default_factory=dict)  # what the choosing phase leaves: predictions, looks, the member if asked
     average: Average | None = None  # of the phase's steps so far; None: the parameters themselves are judged, kept and served
     window_4K: Tensor = field(default_factory=lambda: torch.empty(0))  # Σ loss·count, Σ count, Σ weight, steps since the last line
     products_KK: Tensor | None = None  # products of gradients (between.products_between), until the next line of the journal
+    teacher: Teacher | None = None  # of a distillation; the same again in a restored training, so not saved
     heads: list[nn.Parameter] | None = None  # the heads (gradients.heads_of), once a gradient method needs them; not saved
 
     @property

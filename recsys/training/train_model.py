@@ -30,6 +30,7 @@ from recsys.training.journal import kept_of
 from recsys.training.known import late_labels, require_known, to_learn
 from recsys.training.members import MODEL_OPTIONS, finished, fit_member, journal_of, of_another_version
 from recsys.training.pace import doubts
+from recsys.training.state import CHOSEN_PREFIX
 from recsys.training.work import Training, batch_of_one, open_training
 from recsys.workspace import CHECKPOINT, ENCODER, JOURNAL, MODEL, days_of
 
@@ -42,9 +43,9 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, conso
     stands. Checkpoint and model hold the numbers that `model.budget_macs` and `model.members = "auto"` were turned into, so that no reader
     has to count again.
 
-    Raise ConfigError for a device that is not there, for a budget that no widths meet, for a loss that is not finite, and for a first run
-    (`train.init_from`) that does not fit. Raise DataError without training days, and ArtifactError for a damaged checkpoint. Raise
-    KeyboardInterrupt after Ctrl-C, with the checkpoint written, and RecsysError where the process of a member died.
+    Raise ConfigError for a device that is not there, for a budget that no widths meet, for a loss that is not finite, and for another run
+    that does not fit (`train.init_from`, `train.distil_from`). Raise DataError without training days, and ArtifactError for a damaged
+    checkpoint. Raise KeyboardInterrupt after Ctrl-C, with the checkpoint written, and RecsysError where the process of a member died.
     """
     compute = decide(pipeline.train)
     checkpoints = Checkpoints(run / CHECKPOINT, origin.fingerprint)
@@ -162,6 +163,7 @@ def _write_model(training: Training, done: Sequence[Saved], target: Path, origin
             pipeline=pipeline,
             encoder=training.encoded / ENCODER,
             members=weights,
+            chosen=[chosen for tensors in kept if (chosen := _under(CHOSEN_PREFIX, tensors))],
             inside=look,
             train_means=label_means((training.open([day]).labels() for day in training.train_days), pipeline.objective),
             validation=_validation(training, kept),

@@ -19,6 +19,7 @@ from recsys.training.interruption import Guard
 from recsys.training.journal import Journal
 from recsys.training.pace import Pace, pace_of
 from recsys.training.rounds import Phase, Round, learned, rounds
+from recsys.training.teacher import Teacher
 from recsys.training.transfer import Transfer
 from recsys.workspace import ENCODER, days_of
 
@@ -36,6 +37,7 @@ class Training:
     pace: Pace
     arrivals: Mapping[str, Arrivals]  # of each training and validation day
     transfer: Transfer | None = None  # the trained run that members start from
+    teacher: Teacher | None = None  # the trained run whose predictions members learn
 
     @property
     def refits(self) -> bool:
@@ -113,7 +115,8 @@ class Work(Training):
 def open_training(pipeline: Pipeline, encoded: Path, compute: Compute) -> Training:
     """Open what all members share. The model's numbers are settled (`Model.settled`, a budget's widths).
 
-    Raise DataError without training days, and ConfigError or ArtifactError for a first run (`train.init_from`) that does not fit.
+    Raise DataError without training days. Raise ConfigError or ArtifactError for another run that does not fit (`train.init_from`,
+    `train.distil_from`).
     """
     train_days, validation_days = (tuple(days_of(pipeline.split, encoded, part)) for part in (schema.TRAIN, schema.VALIDATION))
     if not train_days:
@@ -122,9 +125,11 @@ def open_training(pipeline: Pipeline, encoded: Path, compute: Compute) -> Traini
     encoder = Encoder.load(encoded / ENCODER)
     arrivals = {day: EncodedDays(encoded, [day]).arrivals() for day in train_days + validation_days}
     rows = sum(len(EncodedDays(encoded, [day])) for day in train_days)
-    transfer = None if pipeline.train.init_from is None else Transfer(pipeline, encoder, pipeline.train.init_from)
+    start, told_by = pipeline.train.init_from, pipeline.train.distil_from
+    transfer = None if start is None else Transfer(pipeline, encoder, start)
+    teacher = None if told_by is None else Teacher(pipeline, told_by, compute)
     pace = pace_of(pipeline.train, rows)
-    return Training(pipeline, encoder.layout, encoded, train_days, validation_days, compute, pace, arrivals, transfer)
+    return Training(pipeline, encoder.layout, encoded, train_days, validation_days, compute, pace, arrivals, transfer, teacher)
 
 
 def batch_of_one(training: Training) -> Batch:

@@ -172,6 +172,9 @@ CONFIG = {
     "a run to go on from that is not there": Mistake(
         toml("[features]", '[train]\ninit_from = "nowhere"\n\n[features]'), r"train\.init_from: found no folder .*nowhere", 2
     ),
+    "a teacher that is not there": Mistake(
+        toml("[features]", '[train]\ndistil_from = "nowhere"\n\n[features]'), r"train\.distil_from: found no folder .*nowhere", 2
+    ),
     "a scalar of a wrong kind": Mistake(toml("bias =", 'windows = [1, "x"]\nbias ='), r"features\.windows\.1: found 'x'", 2),
     "no days to judge on": Mistake(
         both(toml('validation = ["2024-01-05", "2024-01-05"]\n', ""), toml('test = ["2024-01-06", "2024-01-06"]\n', "")),

@@ -138,6 +138,7 @@ def auc_of_test(run: Path, objective: str) -> float:
     [
         (["objective.click.loss_weight=0", "objective.like.loss_weight=0"], "found 1 with loss_weight above 0"),
         (["model.budget_macs=10"], "model.budget_macs"),
+        (["train.order=shuffled", "train.distil_from=runs/x"], "train.distil_from: found "),
     ],
 )
 def test_mistakes_are_said_in_one_line(tmp_path: Path, capsys, sets, message) -> None:

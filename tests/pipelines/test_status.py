@@ -30,6 +30,8 @@ NOT_ALONE = {  # options that have no other value while all else stays
     "objective.levels": "of ordinal objectives alone",
     "train.init_from": "a path: what lies there counts",
     "train.freeze": "with init_from alone",
+    "train.distil_from": "a path: what lies there counts",
+    "train.distil_share": "with distil_from alone",
     "balance.worst_case.baseline": "a path: what lies there counts",
     "evaluate.against": "names of runs that stand",
 }

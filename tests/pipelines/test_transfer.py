@@ -1,4 +1,4 @@
-"""From the command line: a run that starts from another one."""
+"""From the command line: a run that starts from another one, and a run that another one teaches."""
 
 import shutil
 from pathlib import Path
@@ -8,8 +8,14 @@ import pytest
 from recsys import artifacts, config
 from recsys.cli import run_command
 from recsys.errors import ConfigError
+from recsys.jobs import open_job
+from recsys.progress import Console
+from recsys.stages.baselines import single_tasks
+from recsys.stages.identity import run_name
 
 from .test_whole_path import TINY
+
+SHUFFLED = "train.order=shuffled"  # a teacher needs it
 
 
 def train(workspace: Path, *overrides: str, name: str = "second") -> int:
@@ -34,20 +40,75 @@ def test_it_starts_from_the_other_and_is_fresh_until_that_changes(tiny: Path, wo
     shutil.rmtree(tiny / "runs/second")  # other tests look at what runs there are
 
 
-def test_a_run_that_is_not_there_is_named(tiny: Path, workspace: Path, capsys):
-    assert train(workspace, f"train.init_from={tiny / 'runs' / 'nobody'}") == 2
-    assert f"train.init_from: found no trained model in {tiny / 'runs' / 'nobody'}" in capsys.readouterr().err
-    assert train(workspace, f"train.init_from={tiny / 'runs' / 'itself'}", name="itself") == 2
+def test_a_taught_run_is_fresh_until_its_teacher_changes(tiny: Path, workspace: Path, capsys):
+    first = (SHUFFLED, "train.keep_chosen=true", "model.members=2")
+    assert train(workspace, *first, name="teacher") == 0
+    taught = (SHUFFLED, f"train.distil_from={tiny / 'runs' / 'teacher'}", "train.distil_share=0.7", "model.members=1")
+    assert train(workspace, *taught, name="taught") == 0
+    content = artifacts.verify(tiny / "runs/teacher/model").content
+    assert artifacts.verify(tiny / "runs/taught/model").inputs["distil_from"] == content
+    capsys.readouterr()
+    assert train(workspace, *taught, name="taught") == 0
+    assert "train: fresh" in capsys.readouterr().out
+    assert train(workspace, *first, "train.passes=1", name="teacher") == 0
+    assert train(workspace, *taught, name="taught") == 0
+    assert "train: fresh" not in capsys.readouterr().out
+    assert artifacts.verify(tiny / "runs/taught/model").inputs["distil_from"] != content
+    for name in ("teacher", "taught"):
+        shutil.rmtree(tiny / "runs" / name)  # other tests look at what runs there are
+
+
+@pytest.mark.parametrize(
+    ("override", "what"),
+    [
+        ("objective.click.label=clicked = 0", "other rows of 2024-01-0"),  # the encoder is the same
+        ("features.history=3", "another encoder"),
+    ],
+)
+def test_a_teacher_of_other_rows_is_refused(tiny: Path, workspace: Path, capsys, override: str, what: str):
+    assert train(workspace, SHUFFLED, "train.keep_chosen=true", "train.passes=1", name="teacher") == 0
+    capsys.readouterr()
+    assert train(workspace, SHUFFLED, f"train.distil_from={tiny / 'runs' / 'teacher'}", override, name="taught") == 2
+    assert f"train.distil_from: found the run teacher, which has learned from {what}" in capsys.readouterr().err
+    for name in ("teacher", "taught"):
+        shutil.rmtree(tiny / "runs" / name, ignore_errors=True)
+
+
+def test_where_the_other_run_lies_makes_no_other_run():
+    names = {run_name(config.load(Path(TINY), [SHUFFLED, f"train.distil_from={folder}/first"])) for folder in ("/a", "/b")}
+    assert len(names) == 1
+
+
+def test_the_baseline_of_single_tasks_learns_from_no_other_run(workspace: Path):
+    options = [
+        SHUFFLED,
+        "train.init_from=x",
+        "train.freeze=['towers']",
+        "train.distil_from=y",
+        "train.distil_share=.3",
+        "train.keep_chosen=true",
+    ]
+    job = open_job(config.load(Path(TINY), options), workspace, run=None, console=Console(quiet=True))
+    plain = open_job(config.load(Path(TINY), [SHUFFLED]), workspace, run=None, console=Console(quiet=True))
+    assert single_tasks(job).pipeline.train == single_tasks(plain).pipeline.train == plain.pipeline.train
+
+
+@pytest.mark.parametrize("key", ["init_from", "distil_from"])
+def test_a_run_that_is_not_there_is_named(tiny: Path, workspace: Path, capsys, key: str):
+    assert train(workspace, SHUFFLED, f"train.{key}={tiny / 'runs' / 'nobody'}") == 2
+    assert f"train.{key}: found no trained model in {tiny / 'runs' / 'nobody'}" in capsys.readouterr().err
+    assert train(workspace, SHUFFLED, f"train.{key}={tiny / 'runs' / 'itself'}", name="itself") == 2
     assert "the run that is to be trained" in capsys.readouterr().err
 
 
-def test_paths_are_relative_to_the_file_or_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("key", ["init_from", "distil_from"])
+def test_paths_are_relative_to_the_file_or_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str):
     (tmp_path / "shell").mkdir()
     monkeypatch.chdir(tmp_path / "shell")
-    text = Path(TINY).read_text() + 'init_from = "runs/first"\n'  # its last table is [train]
+    text = Path(TINY).read_text() + f'{key} = "runs/first"\n'  # its last table is [train]
     (tmp_path / "tiny.toml").write_text(text)
-    assert config.load(tmp_path / "tiny.toml").train.init_from == tmp_path / "runs/first"
-    assert config.load(tmp_path / "tiny.toml", ["train.init_from=runs/x"]).train.init_from == tmp_path / "shell/runs/x"
+    assert getattr(config.load(tmp_path / "tiny.toml", [SHUFFLED]).train, key) == tmp_path / "runs/first"
+    assert getattr(config.load(tmp_path / "tiny.toml", [SHUFFLED, f"train.{key}=runs/x"]).train, key) == tmp_path / "shell/runs/x"
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys import artifacts
+from recsys.config import Train
 from recsys.errors import ArtifactError
 from recsys.progress import Console
 from recsys.report import frame, write_report
 from recsys.report.figures import look_figures, metric_figures, model_figures
+from recsys.report.pages import what_was_run
 from recsys.report.tables.cells import grid
 from recsys.report.tables.frame import whole
 from recsys.report.tables.verdict import comparisons
 from recsys.report.training_log import Inside, Look
+from recsys.stages import STAGES
 from tests.report.browser import all_drawn, browser_on
-from tests.report.conftest import INSIDE, RUN, SHORT, run_folder
+from tests.report.conftest import INSIDE, PIPELINE, RUN, SHORT, run_folder
 from tests.staged import ORIGIN, sign
 
 EVIL = "</script><script>alert(1)</script>"
@@ -189,6 +192,17 @@ def test_an_objective_whose_tower_learned_nothing_is_not_drawn() -> None:
     never = [{"objective": "dismissal", "device": "tv", "position": position, "logit": 0.0} for position in (1, None)]
     (figure,) = model_figures.position_bias(Inside.model_validate(INSIDE | {"position_bias": learned + never}))
     assert figure.title.startswith("click")
+
+
+def test_what_was_run_names_the_runs_that_this_one_learned_from() -> None:
+    def facts(**train):
+        pipeline = STAGES["report"].receives(PIPELINE.model_copy(update={"train": Train(**train)}))
+        return what_was_run.facts(pipeline, pa.table({"split": ["test"]}), None, None)
+
+    assert not {"Started from", "Taught by"} & facts().keys()
+    others = facts(init_from="data/x/runs/first", freeze=["experts"], distil_from="data/x/runs/second")
+    assert others["Started from"] == "the weights of the run first, experts frozen"
+    assert others["Taught by"] == "the run second, whose predictions are learned beside the labels"
 
 
 def look(columns=("expert 1", "expert 2"), polarised=None, **rows) -> Look:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys import artifacts, schema
-from recsys.config import Pipeline
+from recsys.config import Pipeline, Train
 from recsys.evaluation import Scores, Target, targets
 from recsys.objectives import Objective
 from recsys.predictions import train_means
@@ -94,8 +94,20 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
     refit = "validation days learned before the test" if pipeline.train.refit else "no refit"
     averages = f"averages over {averaging:g} pass{'es' * (averaging > 1)}, " if order == "shuffled" and averaging else ""
     found["Training"] = f"{order} order, {_pace(model, order)}{averages}{refit}, seed {pipeline.seed}"
+    found |= _other_runs(pipeline.train)
     found["Intervals"] = f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over users"
     found["Versions"] = ", ".join(f"{library} {version}" for library, version in artifacts.versions().items())
+    return found
+
+
+def _other_runs(train: Train) -> dict[str, str]:
+    """Return the other runs that this one has learned from."""
+    found = {}
+    if train.init_from is not None:
+        frozen = f", {', '.join(train.freeze)} frozen" if train.freeze else ""
+        found["Started from"] = f"the weights of the run {train.init_from.name}{frozen}"
+    if train.distil_from is not None:
+        found["Taught by"] = f"the run {train.distil_from.name}, whose predictions are learned beside the labels"
     return found
 
 
