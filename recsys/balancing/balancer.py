@@ -29,6 +29,7 @@ class Balancer(nn.Module, ABC):
 
     acts_on: ClassVar[Literal["losses", "gradients"]] = "losses"  # gradients: `forward` needs the Gramian
     needs_losses_after: ClassVar[bool] = False  # `observe` needs the same batch's losses after the step
+    waits: ClassVar[bool] = False  # a step waits for an accelerator: the method solves on the host, or needs a number there
     scales_first: ClassVar[bool] = True
     adds_up: ClassVar[bool] = False  # before preferences, weights add up to the number of objectives that are present
     evens_out: ClassVar[bool] = False  # an objective's share of the step, w_k · ‖g_k‖, depends on no loss's unit

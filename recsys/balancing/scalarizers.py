@@ -52,6 +52,7 @@ class GeometricMean(Balancer):
     One backward pass. It syncs with the device, because TorchJD refuses negative losses.
     """
 
+    waits = True
     scales_first = False
     evens_out = True
 

@@ -38,6 +38,7 @@ class Weighting(Balancer):
     """
 
     acts_on = "gradients"
+    waits = True
 
     def _weigh(self, losses_K: Tensor, live_K: Tensor, gramian_KK: Tensor | None) -> Tensor:
         assert gramian_KK is not None

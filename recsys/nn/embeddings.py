@@ -51,19 +51,43 @@ class EmbeddingTables(nn.Module):
 
     def forward(self, lookups: Lookups) -> Tensor:
         """Return the weighted sum of each bag in every table, [T, X, W]."""
-        if self.table.is_cuda:
-            return sums_by_torch(self.table, self.num_tables, self.is_sparse, lookups)
+        if self.table.device.type != "cpu":
+            return sums_on_device(self.table, self.num_tables, self.is_sparse, lookups)
         return _BagSums.apply(self.table, self.num_tables, self.is_sparse, *lookups)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def sums_by_torch(table: Tensor, tables: int, is_sparse: bool, lookups: Lookups) -> Tensor:
-    """Return the sums with torch's own gradient, which is fast on CUDA alone."""
+def sums_on_device(table: Tensor, tables: int, is_sparse: bool, lookups: Lookups) -> Tensor:
+    """Return the sums on an accelerator: with torch's own gradient where it is dense, else with `_SparseBagSums`."""
+    if is_sparse:
+        return _SparseBagSums.apply(table, tables, *lookups)  # type: ignore[no-any-return, no-untyped-call]
     rows_N, weights_N, firsts_X, _ = lookups
     parts = [
-        F.embedding_bag(rows_N, part, firsts_X, mode="sum", sparse=is_sparse, padding_idx=PADDING_ROW, per_sample_weights=weights_N)
+        F.embedding_bag(rows_N, part, firsts_X, mode="sum", padding_idx=PADDING_ROW, per_sample_weights=weights_N)
         for part in table.chunk(tables)
     ]
     return torch.stack(parts)
+
+
+class _SparseBagSums(torch.autograd.Function):
+    """Weighted sums of bags whose gradient has an entry per lookup, padding (with zeros) and repeated rows among them.
+
+    `F.embedding_bag` leaves padding out of a sparse gradient. For that it waits for the device, to know how many entries are left.
+    """
+
+    @staticmethod
+    def forward(context: Any, table: Tensor, tables: int, rows_N: Tensor, weights_N: Tensor, firsts_X: Tensor, bags_N: Tensor) -> Tensor:
+        context.save_for_backward(rows_N, weights_N, bags_N)
+        context.shape, context.tables = table.shape, tables
+        return torch.stack([_sums(rows_N, part, firsts_X, weights_N) for part in table.chunk(tables)])
+
+    @staticmethod
+    def backward(context: Any, gradient_TXW: Tensor) -> tuple[Tensor | None, ...]:
+        rows_N, weights_N, bags_N = context.saved_tensors
+        size, width = context.shape
+        values_NW = torch.cat([part_XW.index_select(0, bags_N) * weights_N[:, None] for part_XW in gradient_TXW])
+        starts_T1 = torch.arange(context.tables, device=rows_N.device)[:, None] * (size // context.tables)
+        rows = (starts_T1 + rows_N).flatten()
+        return torch.sparse_coo_tensor(rows[None], values_NW, (size, width), check_invariants=False), *[None] * 5
 
 
 class _BagSums(torch.autograd.Function):

@@ -3,13 +3,11 @@
 Shape letters: K objectives.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils import get_total_norm
 
 from recsys.encoding.layout import Batch
 from recsys.errors import ConfigError
@@ -38,41 +36,33 @@ class Stepped:
     show: dict[str, Look]
 
 
-class NotFiniteError(ArithmeticError):
-    """Losses or gradients that are not finite, so that no step may be taken.
-
-    `losses_K` holds all losses. Where the losses are finite, the error holds one of two things. `lengths_K` holds the lengths of all
-    objectives' gradients in the shared layer's weights. Or `weights` names the parameters whose gradient is not finite.
-    """
-
-    def __init__(self, losses_K: Tensor, lengths_K: Tensor | None = None, weights: Sequence[str] = ()) -> None:
-        what = f"losses {losses_K.tolist()}" if lengths_K is None else f"gradients of length {lengths_K.tolist()}"
-        super().__init__(f"gradients of {', '.join(weights)}" if weights else what)
-        self.losses_K = losses_K
-        self.lengths_K = lengths_K
-        self.weights = tuple(weights)
-
-
 def descend(state: State, batch: Batch, compute: Compute) -> Stepped:
-    """Learn one batch. Raise NotFiniteError where a loss or a gradient is not finite, before anything has reached a weight."""
+    """Learn one batch. A loss or a gradient that is not finite reaches no weight; it raises NotFiniteError at once, or when it is read."""
     random = _random_state(compute) if state.balancer.needs_losses_after else []  # on CUDA it waits for the device
     told = told_of(state, batch)
     output, descended_K, losses_K, counts_K = forward(state, batch, compute, told)
-    if not torch.isfinite(descended_K.sum() + output.penalty):
-        raise NotFiniteError(descended_K.detach())
+    state.watch.begin(state.place.steps + 1)
+    state.watch.losses(descended_K, output.penalty)
     present_K = counts_K > 0
     if state.balancer.acts_on == "gradients":
         weights_K = _balanced(state, batch, output, descended_K, losses_K, present_K)
     else:
         weights_K = state.balancer(losses_K.detach(), present_K)
         ((weights_K * descended_K).sum() + output.penalty).backward()
-    _require_finite(state, descended_K)
-    for optimiser in (state.dense, state.tables):
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+    state.watch.gradients(descended_K)
+    _update(state)
     if state.balancer.needs_losses_after:
         state.balancer.observe(_again(state, batch, compute, random, told))
     return Stepped(losses_K.detach(), counts_K, weights_K, output.show)
+
+
+def _update(state: State) -> None:
+    """Take a step of both optimisers. Nothing moves once the flag of what is not finite is up."""
+    for optimiser in (state.dense, state.tables):
+        if not state.watch.at_once:
+            optimiser.found_inf = state.watch.flag.float()  # type: ignore[attr-defined]  # as torch's GradScaler tells a fused optimiser
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
 
 
 class Forward(NamedTuple):
@@ -111,8 +101,7 @@ def _balanced(state: State, batch: Batch, output: Output, descended_K: Tensor, l
     towers_BKH = by_objective(1 / preferences_K, own.branches[0]) if apart else None
     gradients_KP = weight_gradients(descended_K, output, coupled=coupled(state), towers_BKH=towers_BKH)
     gramian_KK = gramian(gradients_KP)
-    if not torch.isfinite(gramian_KK).all():
-        raise NotFiniteError(descended_K.detach(), gramian_KK.diagonal().sqrt())
+    state.watch.lengths(descended_K, gramian_KK)
     weights_K: Tensor = state.balancer(losses_K.detach(), present_K, gramian_KK).to(losses_K.dtype)
     if apart:
         at_branches = tuple(by_objective(weights_K / preferences_K, at_branch) for at_branch in own.branches)
@@ -122,26 +111,6 @@ def _balanced(state: State, batch: Batch, output: Output, descended_K: Tensor, l
     trunk = [parameter for parameter in state.member.parameters() if id(parameter) not in heads]
     balanced_backward(output, state.heads, trunk, own, at_branches, gradients_KP, weights_K)
     return weights_K
-
-
-def _require_finite(state: State, losses_K: Tensor) -> None:
-    """Raise NotFiniteError where a parameter's gradient is not finite, and drop all gradients.
-
-    Where all gradients are finite, only one number is checked.
-    """
-    groups = (group for optimiser in (state.dense, state.tables) for group in optimiser.param_groups)
-    learned = [parameter for group in groups for parameter in group["params"] if parameter.grad is not None]
-    if torch.isfinite(get_total_norm([_numbers(parameter.grad) for parameter in learned])):
-        return
-    bad = {id(parameter) for parameter in learned if not torch.isfinite(_numbers(parameter.grad)).all()}
-    if bad:  # empty where only the norm left the range of float32
-        state.member.zero_grad(set_to_none=True)
-        names = [name for name, parameter in state.member.named_parameters() if id(parameter) in bad]
-        raise NotFiniteError(losses_K.detach(), weights=names)
-
-
-def _numbers(gradient: Tensor) -> Tensor:
-    return gradient._values() if gradient.is_sparse else gradient
 
 
 def coupled(state: State) -> bool:
@@ -178,9 +147,9 @@ def _random_state(compute: Compute) -> list[Tensor]:
     return [torch.get_rng_state(), *on_device]
 
 
-def diverged(what: str, place: Place) -> ConfigError:
-    """Return the error that `what` was found not finite where the training stands. No weight has been changed by it."""
+def diverged(what: str, place: Place, step: int) -> ConfigError:
+    """Return the error that `what` was found not finite at a step of the phase. No weight has been changed by it."""
     return ConfigError(
-        f"train.learning_rate: found {what} at step {place.steps + 1} (member {place.member + 1}, {place.phase}, round {place.round + 1}),"
+        f"train.learning_rate: found {what} at step {step} (member {place.member + 1}, {place.phase}, round {place.round + 1}),"
         " expected finite numbers. Fix: a lower train.learning_rate or train.embedding_learning_rate"
     )

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,7 +19,8 @@ from recsys.scoring.devices import Compute, placed
 from recsys.scoring.member import seed_of
 from recsys.training import measure
 from recsys.training.between import products_between
-from recsys.training.descend import NotFiniteError, Stepped, descend, diverged
+from recsys.training.descend import Stepped, descend, diverged
+from recsys.training.finite import NotFiniteError
 from recsys.training.journal import Journal
 from recsys.training.pace import Pace
 from recsys.training.rounds import Round, learning_rate_share
@@ -60,7 +62,10 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
     for batch in _measured_ahead(loop, state, this, steps, placed(todo, loop.compute.device)):
         is_line = (state.place.step + 1) % every == 0 or state.place.step + 1 == steps
         share = learning_rate_share(loop.pipeline.train, state.place.steps, loop.steps)
-        stepped = _step(loop, state, batch, share)
+        with _finite(loop, state):
+            stepped = _step(loop, state, batch, share)
+            if is_line:
+                state.watch.read()
         if state.average is not None:
             state.average.update(loop.pipeline.train.averaging * steps * share)
         state.place.step += 1
@@ -71,7 +76,17 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
             lap_start, lap_rows = time.perf_counter(), 0
         else:
             loop.advance(1)
-        loop.look(state)
+        with _finite(loop, state):
+            loop.look(state)
+
+
+@contextmanager
+def _finite(loop: Loop, state: State) -> Iterator[None]:
+    """Raise the ConfigError of a training that is not finite any more."""
+    try:
+        yield
+    except NotFiniteError as error:
+        raise diverged(_not_finite(error, loop.pipeline.objective), state.place, error.step) from error
 
 
 def _measured_ahead(loop: Loop, state: State, this: Round, steps: int, todo: Iterable[Batch]) -> Iterator[Batch]:
@@ -93,10 +108,7 @@ def _measured_ahead(loop: Loop, state: State, this: Round, steps: int, todo: Ite
 def _step(loop: Loop, state: State, batch: Batch, share: float) -> Stepped:
     """Make one update, at this share of the full learning rate."""
     _set_learning_rate(state, share)
-    try:
-        stepped = descend(state, batch, loop.compute)
-    except NotFiniteError as error:
-        raise diverged(_not_finite(error, loop.pipeline.objective), state.place) from error
+    stepped = descend(state, batch, loop.compute)
     counts_K = stepped.counts_K.double()
     state.window_4K += torch.stack([stepped.losses_K * counts_K, counts_K, stepped.weights_K.double(), torch.ones_like(counts_K)])
     return stepped

@@ -29,7 +29,7 @@ def predicted(work: Work, state: State, days: EncodedDays, position: Position, s
     finite_K = torch.isfinite(outputs.raw_NK).all(0).tolist()
     if not all(finite_K):
         bad = [objective.name for objective, finite in zip(work.pipeline.objective, finite_K, strict=True) if not finite]
-        raise diverged(f"predictions of {', '.join(bad)} that are not finite", state.place)
+        raise diverged(f"predictions of {', '.join(bad)} that are not finite", state.place, state.place.steps + 1)
     return outputs
 
 

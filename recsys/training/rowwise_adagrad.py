@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.optim import Optimizer
 
-# Legend: U different rows among the looked-up ones, D width of the table, B blocks of a row.
+# Legend: N entries of a sparse gradient, U different rows among them, D width of the table, B blocks of a row.
 
 
 class RowwiseAdagrad(Optimizer):
@@ -19,7 +20,11 @@ class RowwiseAdagrad(Optimizer):
     `blocks` are the widths of a row's blocks, in order. A vector is one block, and each linear weight beside it is another. A linear
     weight's gradient is some 25 times a vector's, so in a common accumulator it would set the vector's rate. Raise ValueError where the
     widths do not add up to the width of a row.
+
+    Where `found_inf` [] is set and is 1, a step moves nothing, as in torch's fused optimisers.
     """
+
+    found_inf: Tensor | None = None
 
     def __init__(self, tables: Iterable[Tensor], *, blocks: Iterable[int], lr: float, decay: float = 0.0, eps: float = 1e-10) -> None:
         super().__init__(tables, {"blocks": list(blocks), "lr": lr, "decay": decay, "eps": eps})
@@ -39,13 +44,19 @@ class RowwiseAdagrad(Optimizer):
         sums = self.state[table]["sum"]
         gradient: Tensor = table.grad  # type: ignore[assignment]
         if gradient.is_sparse:
-            rows_U, gradient_UD = _summed(gradient)
+            rows_U, gradient_UD = _summed(gradient) if gradient.device.type == "cpu" else _summed_on_device(gradient)
+            gradient_UD = self._unless_found(gradient_UD)
             square_UB = _mean_squares(gradient_UD, blocks)
             sum_UB = sums.index_add_(0, rows_U, square_UB)[rows_U]
             table.index_add_(0, rows_U, _change(table[rows_U], gradient_UD, square_UB, sum_UB, blocks, decay, eps), alpha=-lr)
         else:
+            gradient = self._unless_found(gradient)
             square_UB = _mean_squares(gradient, blocks)
             table.add_(_change(table, gradient, square_UB, sums.add_(square_UB), blocks, decay, eps), alpha=-lr)
+
+    def _unless_found(self, gradient: Tensor) -> Tensor:
+        """Return the gradient, or zeros where `found_inf` is 1: a block whose gradient is zero stays as it is."""
+        return gradient if self.found_inf is None else gradient.masked_fill(self.found_inf > 0, 0.0)
 
 
 def _mean_squares(gradient_UD: Tensor, blocks: list[int]) -> Tensor:
@@ -87,7 +98,20 @@ def _summed(gradient: Tensor) -> tuple[Tensor, Tensor]:
     The tables' own gradient on a CPU is so already (nn/embeddings.py), but autograd drops the mark that says it.
     """
     rows_N = gradient._indices()[0]
-    if not gradient.is_cuda and bool((rows_N.diff() > 0).all()):
+    if bool((rows_N.diff() > 0).all()):
         return rows_N, gradient._values()
     gradient = gradient.coalesce()
     return gradient.indices()[0], gradient.values()
+
+
+def _summed_on_device(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same on an accelerator, without waiting for it to know how many rows there are: [N], [N, D].
+
+    There are as many rows as the gradient has entries. Those that are left over are row 0 with a gradient of zero.
+    """
+    rows_N, order_N = torch.sort(gradient._indices()[0], stable=True)
+    values_ND = gradient._values().index_select(0, order_N)
+    is_new_N = F.pad(rows_N.diff() != 0, (1, 0), value=True)
+    places_N = is_new_N.cumsum(0) - 1  # of each entry's row among the different rows
+    summed_ND = torch.zeros_like(values_ND).index_add_(0, places_N, values_ND)
+    return torch.zeros_like(rows_N).scatter_(0, places_N, rows_N), summed_ND

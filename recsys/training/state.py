@@ -13,6 +13,7 @@ from recsys.config import Train
 from recsys.scoring.member import Member
 from recsys.training.averaging import Average
 from recsys.training.checkpoint import Saved
+from recsys.training.finite import Watch
 from recsys.training.rounds import Phase
 from recsys.training.rowwise_adagrad import RowwiseAdagrad
 from recsys.training.teacher import Teacher
@@ -61,6 +62,16 @@ class State:
     teacher: Teacher | None = None  # of a distillation; the same again in a restored training, so not saved
     heads: list[nn.Parameter] | None = None  # the heads (gradients.heads_of), once a gradient method needs them; not saved
 
+    watch: Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Watch what the optimisers learn: at once on a CPU, and where a step waits for the device anyway."""
+        learned = {id(parameter) for optimiser in (self.dense, self.tables) for parameter in _parameters(optimiser)}
+        named = [(name, parameter) for name, parameter in self.member.named_parameters() if id(parameter) in learned]
+        device = self.member.losses.start_K.device
+        at_once = device.type == "cpu" or self.balancer.waits
+        self.watch = Watch(len(self.member.losses.objectives), named, device, at_once=at_once)
+
     @property
     def judged(self) -> Member:
         """The member as it would be served now: with the averages of its parameters where they are averaged."""
@@ -72,6 +83,8 @@ class State:
         self.average = None
 
     def tensors(self) -> dict[str, Tensor]:
+        """Return everything that is saved. Raise NotFiniteError where a step was bad, so that no checkpoint goes on after it."""
+        self.watch.read()
         device = self.window_4K.device
         random = {"random.cpu": torch.get_rng_state()}
         if device.type == "cuda":

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from recsys.nn import embeddings
-from recsys.nn.embeddings import Lookups, SlotEmbeddings, stable_order, sums_by_torch
+from recsys.nn.embeddings import Lookups, SlotEmbeddings, stable_order, sums_on_device
 
 T, R, W, B, L = 2, 11, 3, 40, 5
 SPANS = [(0, 1), (1, 3), (4, 1), (5, 2)]
@@ -45,7 +45,7 @@ def test_values_and_gradients_are_those_of_embedding_bags(monkeypatch, rows, is_
     monkeypatch.setattr(embeddings, "DENSE_ROWS", T * R - is_sparse)
     found = SlotEmbeddings(values(), SPANS, PAST)
     if by_torch_alone:
-        monkeypatch.setattr(found.tables, "forward", lambda lookups: sums_by_torch(found.tables.table, T, is_sparse, Lookups(*lookups)))
+        monkeypatch.setattr(found.tables, "forward", lambda lookups: sums_on_device(found.tables.table, T, is_sparse, Lookups(*lookups)))
     start = values()
     start[:, 0] = 0
     tables = [table.clone().requires_grad_() for table in start]

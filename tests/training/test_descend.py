@@ -9,7 +9,8 @@ from recsys.balancing import BALANCERS
 from recsys.config import Train
 from recsys.scoring.devices import Compute
 from recsys.training import descend as module
-from recsys.training.descend import NotFiniteError, descend
+from recsys.training.descend import descend
+from recsys.training.finite import NotFiniteError
 from recsys.training.pace import LEARNING_RATE
 from recsys.training.state import optimisers
 from tests.models import factory
