@@ -23,11 +23,9 @@ class FAMO(Balancer):
     """Fast adaptive multitask optimization (Liu et al., NeurIPS 2023, Algorithm 2): all losses fall at a similar relative rate.
 
     Weights are c · z_k / L_k with z = softmax(ξ), made to add up to the number of objectives present. ξ is learned by its own Adam from how
-    much each log L_k fell in the step. One backward pass, and one more forward pass of the same batch after the step (`observe`). That pass
-    draws as the first one did, and the state of a GPU's generator is read for it: a sync.
+    much each log L_k fell in the step. One backward pass, and one more forward pass of the same batch after the step (`observe`). No sync.
     """
 
-    waits = True
     needs_losses_after = True
     scales_first = False
     adds_up = True

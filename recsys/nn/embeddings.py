@@ -69,9 +69,10 @@ def sums_on_device(table: Tensor, tables: int, is_sparse: bool, lookups: Lookups
 
 
 class _SparseBagSums(torch.autograd.Function):
-    """Weighted sums of bags whose gradient has an entry per lookup, padding (with zeros) and repeated rows among them.
+    """Weighted sums of bags whose gradient has an entry per lookup, repeated rows among them. Padding has zeros, in rows of any number.
 
-    `F.embedding_bag` leaves padding out of a sparse gradient. For that it waits for the device, to know how many entries are left.
+    `F.embedding_bag` leaves padding out of a sparse gradient. For that it waits for the device, to know how many entries are left. The
+    entries of padding are not all of one row, because additions to one row wait for each other.
     """
 
     @staticmethod
@@ -84,10 +85,13 @@ class _SparseBagSums(torch.autograd.Function):
     def backward(context: Any, gradient_TXW: Tensor) -> tuple[Tensor | None, ...]:
         rows_N, weights_N, bags_N = context.saved_tensors
         size, width = context.shape
+        rows = size // context.tables
+        any_N = torch.arange(len(rows_N), device=rows_N.device) % rows
+        rows_N = torch.where(rows_N == PADDING_ROW, any_N, rows_N)
         values_NW = torch.cat([part_XW.index_select(0, bags_N) * weights_N[:, None] for part_XW in gradient_TXW])
-        starts_T1 = torch.arange(context.tables, device=rows_N.device)[:, None] * (size // context.tables)
-        rows = (starts_T1 + rows_N).flatten()
-        return torch.sparse_coo_tensor(rows[None], values_NW, (size, width), check_invariants=False), *[None] * 5
+        starts_T1 = torch.arange(context.tables, device=rows_N.device)[:, None] * rows
+        places_N = (starts_T1 + rows_N).flatten()
+        return torch.sparse_coo_tensor(places_N[None], values_NW, (size, width), check_invariants=False), *[None] * 5
 
 
 class _BagSums(torch.autograd.Function):

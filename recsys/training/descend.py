@@ -38,7 +38,7 @@ class Stepped:
 
 def descend(state: State, batch: Batch, compute: Compute) -> Stepped:
     """Learn one batch. A loss or a gradient that is not finite reaches no weight; it raises NotFiniteError at once, or when it is read."""
-    random = _random_state(compute) if state.balancer.needs_losses_after else []  # on CUDA it waits for the device
+    random = _random_state(compute) if state.balancer.needs_losses_after else []
     told = told_of(state, batch)
     output, descended_K, losses_K, counts_K = forward(state, batch, compute, told)
     state.watch.begin(state.place.steps + 1)
@@ -58,9 +58,9 @@ def descend(state: State, batch: Batch, compute: Compute) -> Stepped:
 
 def _update(state: State) -> None:
     """Take a step of both optimisers. Nothing moves once the flag of what is not finite is up."""
+    bad = None if state.watch.at_once else state.watch.flag.float()
     for optimiser in (state.dense, state.tables):
-        if not state.watch.at_once:
-            optimiser.found_inf = state.watch.flag.float()  # type: ignore[attr-defined]  # as torch's GradScaler tells a fused optimiser
+        optimiser.found_inf = bad  # type: ignore[attr-defined]  # as torch's GradScaler tells a fused optimiser
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 

@@ -1,8 +1,9 @@
 """Losses and gradients that are not finite: they reach no weight, and an accelerator is not waited for to find them.
 
-On a CPU each number is looked at where it arises, and the first bad one is an error at once. On an accelerator this look would be the
-longest wait of a small step. There a flag stays on the device. From the first bad step on, no optimiser moves anything. The flag is read
-where the training waits for the device anyway: at each line of the journal, and before a checkpoint.
+On a CPU, and with a balancing method that waits anyway, each number is looked at where it arises, and the first bad one is an error at
+once. On an accelerator this look would be the longest wait of a small step. There a flag stays on the device. From the first bad step on,
+no optimiser moves anything. The flag is read where the training waits for the device anyway: at each line of the journal, and before a
+checkpoint. Until then a balancing method and running moments may take a bad number in; nothing of that is written.
 
 Shape letters: K objectives, P parameters.
 """
@@ -68,7 +69,8 @@ class Watch:
     def gradients(self, losses_K: Tensor) -> None:
         """Look at each parameter's gradient, before the optimisers read it. Where one is bad and looked at at once, drop all of them.
 
-        Later only the lengths are looked at. A finite gradient whose length leaves the range of float32 counts as bad then.
+        Where numbers are read later, only lengths are kept. So a finite gradient whose length leaves the range of float32 counts as bad.
+        And of a sparse gradient there may be an entry per lookup: entries that are finite, and whose sum is not, are not found.
         """
         lengths_P = self._lengths()
         is_fine = torch.isfinite(lengths_P).all()
@@ -82,7 +84,7 @@ class Watch:
                 raise NotFiniteError(self._step, losses_K.detach(), weights=bad)
 
     def read(self) -> None:
-        """Wait for the device, and raise NotFiniteError where a step since the last call was bad."""
+        """Raise NotFiniteError where any step so far was bad. This waits for the device."""
         if self.at_once or not self.flag:
             return
         step, losses_K, lengths_K, lengths_P = self._first

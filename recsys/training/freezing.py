@@ -40,13 +40,13 @@ class Held:
                 _hold_part(parameter, self.loaded[name].to(parameter.device))
             elif name in self.frozen and not self._is_whole(name):
                 mask = self.loaded[name].to(parameter.device)
-                parts.append((parameter, mask, parameter.detach()[mask].clone()))
+                parts.append((parameter, mask, parameter.detach().clone()))
         whole = self.whole(ranker)
 
         @torch.no_grad()
         def put_back(*_: Any) -> None:
             for parameter, mask, kept in parts:
-                parameter[mask] = kept
+                parameter.copy_(torch.where(mask, kept, parameter))  # not by the mask as an index, for which a GPU is waited for
             for parameter in whole:
                 parameter.grad = None
 

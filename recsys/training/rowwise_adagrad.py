@@ -107,11 +107,13 @@ def _summed(gradient: Tensor) -> tuple[Tensor, Tensor]:
 def _summed_on_device(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Return the same on an accelerator, without waiting for it to know how many rows there are: [N], [N, D].
 
-    There are as many rows as the gradient has entries. Those that are left over are row 0 with a gradient of zero.
+    There are as many rows as the gradient has entries. Those that are left over are any rows, with a gradient of zero; they are not all one
+    row, because additions to one row wait for each other.
     """
     rows_N, order_N = torch.sort(gradient._indices()[0], stable=True)
     values_ND = gradient._values().index_select(0, order_N)
     is_new_N = F.pad(rows_N.diff() != 0, (1, 0), value=True)
     places_N = is_new_N.cumsum(0) - 1  # of each entry's row among the different rows
     summed_ND = torch.zeros_like(values_ND).index_add_(0, places_N, values_ND)
-    return torch.zeros_like(rows_N).scatter_(0, places_N, rows_N), summed_ND
+    left_over_N = torch.arange(len(rows_N), device=rows_N.device) % len(gradient)
+    return left_over_N.scatter_(0, places_N, rows_N), summed_ND

@@ -1,7 +1,8 @@
-"""A step on an accelerator waits for nothing: no number is read on the host.
+"""A step on an accelerator waits for nothing: it reads no number on the host.
 
-Torch's device "meta" has shapes and no numbers. Whatever would read one there raises an error: `item`, `bool`, `nonzero`, a coalesced
-gradient, a copy to the host. The code of accelerators runs on it without one.
+Torch's device "meta" has shapes and no numbers. Most of what would read one there raises an error: `item`, `bool`, `nonzero`, a coalesced
+gradient, a copy to the host, a selection by a mask. The code of accelerators runs on it without one. It does not see copies to the device
+and what is written through a mask; `tests/gpu/test_step.py` does, on a card.
 """
 
 import contextlib
@@ -9,15 +10,18 @@ import copy
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from recsys.balancing import BALANCERS
 from recsys.models import ARCHITECTURES
 from recsys.nn import embeddings
 from recsys.scoring.devices import Compute
+from recsys.training import rowwise_adagrad
 from recsys.training import state as states
 from recsys.training.averaging import Average
 from recsys.training.descend import descend
 from recsys.training.finite import NotFiniteError
+from recsys.training.freezing import Held
 from recsys.training.gradients import heads_of
 from tests.models import factory
 from tests.training.states import FP32, batch_of, state_of
@@ -34,7 +38,7 @@ def no_autocast(monkeypatch):
 
 
 def on_meta(state, batch):
-    """The same state on the device without numbers. AdamW's update, which is one kernel of torch's, is left out there."""
+    """Return the same state on the device without numbers. AdamW's update, which is one kernel of torch's, is left out there."""
     member, balancer = copy.deepcopy(state.member).to("meta"), copy.deepcopy(state.balancer).to("meta")
     heads = None
     if balancer.acts_on == "gradients":  # found once per training, and this reads numbers
@@ -54,7 +58,7 @@ def step(state, batch, compute=META):
 
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["small tables", "large tables"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_of_no_architecture(architecture, is_sparse, monkeypatch):
+def test_no_architecture_waits(architecture, is_sparse, monkeypatch):
     monkeypatch.setattr(embeddings, "DENSE_ROWS", 0 if is_sparse else embeddings.DENSE_ROWS)
     state = on_meta(state_of("fixed", architecture, dropout=0.1), batch_of())
     state.average = Average(state.member)
@@ -63,14 +67,40 @@ def test_of_no_architecture(architecture, is_sparse, monkeypatch):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_of_no_balancing_method_but_those_that_say_so(method):
+def test_no_balancing_method_waits_but_those_that_say_so(method):
     assert step(on_meta(state_of(method), batch_of()), batch_of()).weights_K.shape == (4,)
 
 
 @pytest.mark.parametrize("method", ["fixed", "gradnorm"])
-def test_of_no_kind_of_label(method):
+def test_no_kind_of_label_waits(method):
     state, batch = state_of(method, kinds=EVERY_KIND), batch_of(EVERY_KIND)
     assert step(on_meta(state, batch), batch).losses_K.shape == (len(EVERY_KIND),)
+
+
+def test_frozen_parts_wait_for_nothing():
+    """Of a parameter that is loaded in part, the numbers are put back after each step."""
+    state = on_meta(state_of(), batch_of())
+    name, parameter = next((name, p) for name, p in state.member.ranker.named_parameters() if name.startswith("towers."))
+    loaded = {n: torch.zeros(p.shape, dtype=torch.bool) for n, p in state.member.ranker.named_parameters()}
+    loaded[name] = (torch.arange(parameter.numel()) % 2 == 0).view(parameter.shape)
+    Held((), loaded, frozenset({name})).hold(state.member.ranker, state.dense)
+    hooks = list(state.dense._optimizer_step_post_hooks.values())
+    assert len(hooks) == 1
+    with Writes() as writes:
+        step(state, batch_of())
+        hooks[0](state.dense, (), {})
+    assert not writes.by_mask
+
+
+class Writes(TorchDispatchMode):
+    """Find numbers that are written through a mask, for which a GPU is waited for and the meta device is not."""
+
+    by_mask = False
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        if "index_put" in str(function):
+            self.by_mask |= any(place is not None and place.dtype == torch.bool for place in arguments[1])
+        return function(*arguments, **(keywords or {}))
 
 
 def test_a_look_would_be_found():
@@ -85,7 +115,7 @@ def test_a_look_would_be_found():
 
 # --- The same on a CPU, where the numbers can be seen -------------------------------------------------------------
 def deferred(**options):
-    """A state whose numbers are not looked at before they are read."""
+    """Return a state whose numbers are not looked at before they are read."""
     state = state_of(**options)
     state.watch.at_once = False
     return state
@@ -98,12 +128,24 @@ def spoilt(batch):
 
 
 def numbers(state):
-    moving = [state.member.state_dict(), *({"sum": state.tables.state[table]["sum"]} for table in state.tables.state)]
-    return [tensor.clone() for each in moving for tensor in each.values()]
+    """Return all that a step may move: weights, buffers, what both optimisers remember."""
+    remembered = [entry for optimiser in (state.dense, state.tables) for entry in optimiser.state.values()]
+    return [tensor.clone() for each in (state.member.state_dict(), *remembered) for tensor in each.values()]
+
+
+@pytest.fixture
+def as_on_a_device(monkeypatch):
+    """Let tables take the accelerator's paths on a CPU."""
+
+    def forward(tables, lookups):
+        return embeddings.sums_on_device(tables.table, tables.num_tables, tables.is_sparse, lookups)
+
+    monkeypatch.setattr(embeddings.EmbeddingTables, "forward", forward)
+    monkeypatch.setattr(rowwise_adagrad, "_summed", rowwise_adagrad._summed_on_device)
 
 
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["small tables", "large tables"])
-def test_finite_steps_are_the_same_to_the_bit(is_sparse, monkeypatch):
+def test_steps_that_are_finite_are_the_same_to_the_bit(is_sparse, monkeypatch):
     monkeypatch.setattr(embeddings, "DENSE_ROWS", 0 if is_sparse else embeddings.DENSE_ROWS)
     at_once, later = state_of(), deferred()
     for number in range(3):
@@ -114,8 +156,23 @@ def test_finite_steps_are_the_same_to_the_bit(is_sparse, monkeypatch):
     assert all(map(torch.equal, numbers(at_once), numbers(later)))
 
 
+def test_a_device_s_path_of_large_tables_ends_where_a_cpus_does(request, monkeypatch):
+    monkeypatch.setattr(embeddings, "DENSE_ROWS", 0)
+    states_of_both = []
+    for path in ("CPU", "device"):
+        if path == "device":
+            request.getfixturevalue("as_on_a_device")
+        state = deferred()
+        for number in range(3):
+            torch.manual_seed(number)
+            descend(state, batch_of(seed=number), FP32)
+        states_of_both.append(numbers(state))
+    for here, there in zip(*states_of_both, strict=True):
+        torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["small tables", "large tables"])
-def test_from_a_bad_step_on_nothing_moves_and_the_reading_says_what_it_was(is_sparse, monkeypatch):
+def test_from_a_bad_step_on_nothing_moves_and_the_reading_says_what_it_was(as_on_a_device, is_sparse, monkeypatch):
     monkeypatch.setattr(embeddings, "DENSE_ROWS", 0 if is_sparse else embeddings.DENSE_ROWS)
     state = deferred()
     descend(state, batch_of(), FP32)

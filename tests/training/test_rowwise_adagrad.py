@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recsys.training import rowwise_adagrad
 from recsys.training.rowwise_adagrad import RowwiseAdagrad
 
 ROWS, WIDTH, LR, EPS = 12, 3, 0.1, 1e-10
@@ -35,8 +36,10 @@ def _reference(table: Tensor, sums: Tensor, index: Tensor, target: Tensor, block
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
 @pytest.mark.parametrize("blocks", [(WIDTH,), VECTOR_AND_TWO, (1, 2, 2)])
-@pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
-def test_steps_equal_the_formula(is_sparse: bool, blocks: tuple[int, ...], decay: float) -> None:
+@pytest.mark.parametrize("gradient", ["sparse", "sparse, on a device", "dense"])
+def test_steps_equal_the_formula(gradient: str, blocks: tuple[int, ...], decay: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "device" in gradient:
+        monkeypatch.setattr(rowwise_adagrad, "_summed", rowwise_adagrad._summed_on_device)
     torch.manual_seed(3)
     table = nn.Parameter(torch.randn(ROWS, sum(blocks), dtype=torch.float64))
     optimiser = RowwiseAdagrad([table], blocks=blocks, lr=LR, decay=decay, eps=EPS)
@@ -44,7 +47,7 @@ def test_steps_equal_the_formula(is_sparse: bool, blocks: tuple[int, ...], decay
     for _ in range(5):
         index, target = torch.randint(0, ROWS, (6,)), torch.randn(6, sum(blocks), dtype=torch.float64)
         expected, sums = _reference(expected, sums, index, target, blocks, decay)
-        _gradient_step(table, index, target, is_sparse=is_sparse)
+        _gradient_step(table, index, target, is_sparse=gradient != "dense")
         optimiser.step()
         optimiser.zero_grad()
         torch.testing.assert_close(table.detach(), expected)
@@ -144,6 +147,19 @@ def test_a_sparse_gradient_without_its_mark_is_summed_by_row(rows: list[int]) ->
     for one in (table, other):
         RowwiseAdagrad([one], blocks=(WIDTH,), lr=LR).step()
     torch.testing.assert_close(table.detach(), other.detach())
+
+
+def test_on_a_device_rows_are_summed_as_a_coalesced_gradient_s_are() -> None:
+    """With as many rows as entries: those that are left over have zeros."""
+    torch.manual_seed(7)
+    index, values = torch.randint(0, ROWS, (40,)), torch.randn(40, WIDTH)
+    gradient = torch.sparse_coo_tensor(index[None], values, (ROWS, WIDTH), check_invariants=True)
+    rows_N, sums_ND = rowwise_adagrad._summed_on_device(gradient)
+    assert len(rows_N) == len(sums_ND) == 40
+    nothing = torch.zeros(ROWS, WIDTH)
+    torch.testing.assert_close(nothing.index_add(0, rows_N, sums_ND), nothing.index_add(0, index, values))
+    there = sums_ND.any(1)
+    assert rows_N[there].tolist() == sorted(set(index.tolist()))
 
 
 def test_many_duplicates_sum_as_a_coalesced_gradient_does() -> None:
