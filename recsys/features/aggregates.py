@@ -124,35 +124,36 @@ def log_count(count: ir.Value) -> ir.Value:
     return (count.cast("float64").fill_null(0.0) + 1.0).ln()
 
 
-def trailing(asks: ir.Table, recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
-    """Compute the features `agg.ENTITY.…` of each ask (an impression that needs features), ordered by row.
+def rated(asks: ir.Table, recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
+    """Compute the features `agg.ENTITY.…` per entity that some ask (an impression that needs features) names.
 
-    The features are log lifts and log counts per window, and the recency of entities other than the user. `recent` holds the
-    entity's partial sums in the longest window, with their `age`. For a multi-valued column, lifts and counts are means over
-    its values, and the recency is that of its most recent value. A null or new entity has 0 and no recency.
+    They are per entity, not per ask, because many asks share an entity. They are log lifts and log counts per window, and the recency of
+    entities other than the user. `recent` holds the entity's partial sums in the longest window, with their `age`. For a multi-valued
+    column, lifts and counts are in whole billionths.
     """
     keys = list(entity.keys)
-    wanted = _one_value_a_row(asks.select(*dict.fromkeys([ROW, *keys])), entity.keys, entity.multi, keep_empty=True)
-    rated = _rated(recent.semi_join(wanted, keys), base, entity, plan)
-    met = wanted.left_join(rated, keys).select(ROW, *(name for name in rated.columns if name not in keys))
-    zero_where_new = {name: met[name].fill_null(0) for name in met.columns if name != ROW and not name.endswith(_RECENCY)}
-    features = met.mutate(**zero_where_new)
-    return (mean_over_values(features) if entity.multi else features).order_by(ROW)
-
-
-def _rated(recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
-    """Compute the features per entity, not per ask, because many asks share an entity.
-
-    For a multi-valued column, lifts and counts are in whole billionths.
-    """
-    keys = list(entity.keys)
-    totals = recent.group_by(keys).agg(**_totals(recent, plan), **{AGE: recent[AGE].min(where=recent[schema.COUNT] > 0)})
+    wanted = recent.semi_join(_one_value_a_row(asks.select(*keys), entity.keys, entity.multi), keys)
+    totals = wanted.group_by(keys).agg(**_totals(wanted, plan), **{AGE: wanted[AGE].min(where=wanted[schema.COUNT] > 0)})
     rows = totals.cross_join(base)
     kind = "float64" if entity.multi else "float32"
     features = {name: value.cast(kind) for name, value in _window_features(rows, entity, plan).items()}
     if entity.multi:
         features = in_billionths(features)
     return rows.select(*keys, **features, **_recency(rows, entity))
+
+
+def trailing(asks: ir.Table, rates: ir.Table, entity: Entity) -> ir.Table:
+    """Select the features of each ask, ordered by row, from those of its entity (`rated`).
+
+    For a multi-valued column, lifts and counts are means over its values, and the recency is that of its most recent value. A null or new
+    entity has 0 and no recency.
+    """
+    keys = list(entity.keys)
+    wanted = _one_value_a_row(asks.select(*dict.fromkeys([ROW, *keys])), entity.keys, entity.multi, keep_empty=True)
+    met = wanted.left_join(rates, keys).select(ROW, *(name for name in rates.columns if name not in keys))
+    zero_where_new = {name: met[name].fill_null(0) for name in met.columns if name != ROW and not name.endswith(_RECENCY)}
+    features = met.mutate(**zero_where_new)
+    return (mean_over_values(features) if entity.multi else features).order_by(ROW)
 
 
 def _window_features(totals: ir.Table, entity: Entity, plan: Plan) -> dict[str, ir.Value]:

@@ -23,7 +23,8 @@ from recsys.features.plan import Entity, Factor, Plan
 from recsys.features.session import LISTED
 from recsys.features.sides import side_tables
 
-CHUNK = 131_072  # examples that are computed at once, and a row group of their file
+CHUNK = 131_072  # examples that are computed at once, and a row group of their file; on a large day half as many
+LARGE_DAY = 4  # chunks beyond which a day is large: a chunk there holds most users, with the past of each
 _ORDINAL, _SINCE, _FITTED = "ordinal", "since", "fitted"
 _EVERYTHING = Entity(())  # all impressions together, for the base rates
 
@@ -92,6 +93,9 @@ class Program:
         self._in_windows = [self._aged(index) for index in range(len(self._entities))]
         self._base_rates = aggregates.base_rates(self._in_windows[0], plan)
         self._base = _named("base", self._base_rates)
+        self._rates = [
+            aggregates.rated(day, self._in_windows[index], self._base, entity, plan) for index, entity in enumerate(plan.entities, start=1)
+        ]
         self._asks = _named("asks", day)
         self._own_past = running.own_past(self._asks, past, plan)
         self._past_of_all = counters.past_of_all(past.cross_join(self._today), _SINCE, plan)
@@ -163,10 +167,13 @@ class Program:
         self._factors = self._day_factors(day, fitted)
         self._past_of = self._pasts()
         rows = engine.arrow(self._day.agg(n=self._day.count()))["n"][0].as_py()
-        for start in range(0, rows, CHUNK):
-            inside = (self._day[ROW] >= start) & (self._day[ROW] < start + CHUNK)
+        size = CHUNK if rows <= LARGE_DAY * CHUNK else CHUNK // 2
+        for index, rates in enumerate(self._rates):  # what several chunks read is computed once
+            (engine.keep if rows > size else engine.view)(_rates_name(index), rates)
+        for start in range(0, rows, size):
+            inside = (self._day[ROW] >= start) & (self._day[ROW] < start + size)
             engine.view("asks", self._day.filter(inside))
-            yield self._chunk(day, min(CHUNK, rows - start))
+            yield self._chunk(day, min(size, rows - start))
         self._past_of = {}  # so that the next day's is not in memory beside it
 
     def _day_factors(self, day: Day, fitted: int) -> list[factors.DayFactors]:
@@ -246,8 +253,8 @@ class Program:
     def _example_blocks(self) -> list[ir.Table]:
         plan, asks = self._plan, self._asks
         blocks = [self._moment_block()]
-        for index, entity in enumerate(plan.entities, start=1):
-            blocks.append(aggregates.trailing(asks, self._in_windows[index], self._base, entity, plan))
+        for index, (entity, rates) in enumerate(zip(plan.entities, self._rates, strict=True)):
+            blocks.append(aggregates.trailing(asks, _named(_rates_name(index), rates), entity))
         for window, counted in zip(plan.open_windows, self._counted, strict=True):
             blocks.append(counters.features(counted, self._base, window, plan))
         return blocks
@@ -275,6 +282,10 @@ class Program:
             days = (rows["day"] - rows["first_day"]).cast("float64")
             columns[schema.AGGREGATE + schema.ITEM_ID + ".age"] = (days + 1.0).ln().cast("float32")
         return rows.select(ROW, **columns).order_by(ROW)
+
+
+def _rates_name(index: int) -> str:
+    return f"rates-{index}"
 
 
 def _named(name: str, like: ir.Table) -> ir.Table:

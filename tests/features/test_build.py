@@ -118,11 +118,12 @@ def test_days_before_the_split_only_feed_the_state(feed: Any) -> None:
     artifacts.verify(built.folder / f"day={days[1]}")
 
 
-def test_a_day_that_is_built_in_pieces_is_the_same(feed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("chunk", [11, 40], ids=["many pieces, half as large", "few pieces"])
+def test_a_day_that_is_built_in_pieces_is_the_same(feed: Any, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     rows, pipeline = feed.tasteful_events(7), two_days(feed)
     whole = feed.examples(feed.build("whole", rows, pipeline).folder)
     assert np.abs(whole[feed.days[1]]["agg.user_id+item_id.is_click.factors"].to_numpy()).max() > 0.05
-    monkeypatch.setattr("recsys.features.program.CHUNK", 11)
+    monkeypatch.setattr("recsys.features.program.CHUNK", chunk)
     assert feed.examples(feed.build("pieces", rows, pipeline).folder) == whole
 
 
