@@ -15,3 +15,8 @@ def spread(rows: Collection[Any], columns: Collection[Any], *, over: int) -> lis
         for i, row in enumerate(rows)
         for j, column in enumerate(columns)
     ]
+
+
+def some(cases: Collection[str], one_in: int) -> list[Any]:
+    """Every case. One in `one_in` of them runs always, the first among them; the others are marked `words`."""
+    return [pytest.param(case, id=case, marks=() if i % one_in == 0 else pytest.mark.words) for i, case in enumerate(cases)]

@@ -118,7 +118,9 @@ def test_days_before_the_split_only_feed_the_state(feed: Any) -> None:
     artifacts.verify(built.folder / f"day={days[1]}")
 
 
-@pytest.mark.parametrize("chunk", [11, 40], ids=["many pieces, half as large", "few pieces"])
+@pytest.mark.parametrize(
+    "chunk", [pytest.param(11, id="many pieces, half as large"), pytest.param(40, id="few pieces", marks=pytest.mark.words)]
+)
 def test_a_day_that_is_built_in_pieces_is_the_same(feed: Any, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     rows, pipeline = feed.tasteful_events(7), two_days(feed)
     whole = feed.examples(feed.build("whole", rows, pipeline).folder)
@@ -217,6 +219,7 @@ def test_only_what_matters_to_examples_is_in_their_fingerprint(feed: Any) -> Non
     assert config != STAGES["features"].counted(feed.pipeline(objective=[{"name": "click", "label": "is_click = 0"}]))
 
 
+@pytest.mark.words
 def test_of_a_dense_log_without_factors_the_console_names_them(feed: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Of 800 impressions on four days half are in a window of two: 80 for each of five users, 57 for each of seven items."""
     rows, words = feed.events(12, n=800), "features: users and items come often (160 rows per user, 114 per item): features.factors may"

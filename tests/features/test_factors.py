@@ -182,7 +182,7 @@ SLOW = DELAY + 20 * 3_600_000
     ("signal", "stored", "delay", "features"),
     [
         ("is_click", "log.is_click", DELAY, {}),
-        ("survey", "feedback.survey", SLOW, {"history": 0, "today": []}),
+        pytest.param("survey", "feedback.survey", SLOW, {"history": 0, "today": []}, marks=pytest.mark.words),
         pytest.param(
             *("survey", "feedback.survey", SLOW, {"entities": [["user_id", "item_id"], ["item_id"]], "signals": ["survey"]}),
             marks=pytest.mark.words,
@@ -256,7 +256,10 @@ def test_where_no_factors_are_given_they_are_of_items_if_users_are_counted_and_n
     assert feed.pipeline(features=features | {"signals": []}).features.factored == {}
 
 
-@pytest.mark.parametrize(("fewest", "most", "is_fitted"), [(3, 10**6, True), (10**3, 10**6, False), (3, 5, False)])
+@pytest.mark.parametrize(
+    ("fewest", "most", "is_fitted"),
+    [(3, 10**6, True), pytest.param(10**3, 10**6, False, marks=pytest.mark.words), pytest.param(3, 5, False, marks=pytest.mark.words)],
+)
 def test_factors_that_nobody_asked_for_are_fitted_where_pairs_are_neither_too_thin_nor_too_many(
     feed: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fewest: int, most: int, is_fitted: bool
 ) -> None:

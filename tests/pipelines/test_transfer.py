@@ -40,6 +40,7 @@ def test_it_starts_from_the_other_and_is_fresh_until_that_changes(tiny: Path, wo
     shutil.rmtree(tiny / "runs/second")  # other tests look at what runs there are
 
 
+@pytest.mark.words
 def test_a_taught_run_is_fresh_until_its_teacher_changes(tiny: Path, workspace: Path, capsys):
     first = (SHUFFLED, "train.keep_chosen=true", "model.members=2")
     assert train(workspace, *first, name="teacher") == 0
@@ -62,7 +63,7 @@ def test_a_taught_run_is_fresh_until_its_teacher_changes(tiny: Path, workspace: 
     ("override", "what"),
     [
         ("objective.click.label=clicked = 0", "other rows of 2024-01-0"),  # the encoder is the same
-        ("features.history=3", "another encoder"),
+        pytest.param("features.history=3", "another encoder", marks=pytest.mark.words),
     ],
 )
 def test_a_teacher_of_other_rows_is_refused(tiny: Path, workspace: Path, capsys, override: str, what: str):

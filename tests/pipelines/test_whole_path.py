@@ -115,6 +115,7 @@ def test_a_stage_alone_refuses_what_another_has_left_stale(tiny: Path, workspace
     )
 
 
+@pytest.mark.words
 def test_stages_one_by_one_give_the_same_as_run(tmp_path: Path):
     toml, workspaces = str(write_small(tmp_path, np.arange(600) % 100)), (tmp_path / "whole", tmp_path / "parts")
     assert run_command(["run", toml, "--workspace", str(workspaces[0]), "--run", "first", "--until", "evaluate", "--quiet"]) == 0

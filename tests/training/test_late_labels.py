@@ -318,7 +318,7 @@ def test_the_validation_loss_that_chooses_is_of_labels_known_before_the_test(tmp
     ("order", "sampling"),
     [
         pytest.param("time", "joint", marks=pytest.mark.words),
-        ("time", "uniform"),
+        pytest.param("time", "uniform", marks=pytest.mark.words),
         pytest.param("shuffled", "joint", marks=pytest.mark.words),
     ],
 )

@@ -24,6 +24,7 @@ from recsys.training.finite import NotFiniteError
 from recsys.training.freezing import Held
 from recsys.training.gradients import heads_of
 from tests.models import factory
+from tests.spread import spread
 from tests.training.states import FP32, batch_of, state_of
 
 META = Compute(torch.device("meta"), "fp32")
@@ -56,10 +57,9 @@ def step(state, batch, compute=META):
     return stepped
 
 
-@pytest.mark.parametrize("is_sparse", [False, True], ids=["small tables", "large tables"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_no_architecture_waits(architecture, is_sparse, monkeypatch):
-    monkeypatch.setattr(embeddings, "DENSE_ROWS", 0 if is_sparse else embeddings.DENSE_ROWS)
+@pytest.mark.parametrize(("architecture", "tables"), spread(ARCHITECTURES, ("small", "large"), over=2))
+def test_no_architecture_waits(architecture, tables, monkeypatch):
+    monkeypatch.setattr(embeddings, "DENSE_ROWS", 0 if tables == "large" else embeddings.DENSE_ROWS)
     state = on_meta(state_of("fixed", architecture, dropout=0.1), batch_of())
     state.average = Average(state.member)
     assert not state.watch.at_once

@@ -92,7 +92,8 @@ def test_objectives_that_stop_apart_end_bit_equal_too(toy: Toy, tmp_path: Path, 
     assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("order", [pytest.param("time", marks=pytest.mark.words), "shuffled"])
+@pytest.mark.words
+@pytest.mark.parametrize("order", ["time", "shuffled"])
 def test_thinned_and_with_every_kind_of_label_it_ends_bit_equal_too(
     kinds_toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
@@ -105,9 +106,8 @@ def test_thinned_and_with_every_kind_of_label_it_ends_bit_equal_too(
     assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
-@pytest.mark.parametrize(
-    "case", ["moments of a batch normalisation", pytest.param("two members, tables that are not averaged", marks=pytest.mark.words)]
-)
+@pytest.mark.words
+@pytest.mark.parametrize("case", ["moments of a batch normalisation", "two members, tables that are not averaged"])
 def test_with_averages_it_ends_bit_equal_too(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     model = {"architecture": "home", "home": {"hidden": [8]}} if "moments" in case else {"members": 2, "input_share": 0.7}
     monkeypatch.setattr(embeddings, "DENSE_ROWS", embeddings.DENSE_ROWS if "moments" in case else 0)

@@ -86,6 +86,7 @@ def _without_speed(said: Said) -> list[str]:
     return sorted(re.sub(r"[0-9,]+ rows/s", "", text) for text in said.texts)
 
 
+@pytest.mark.words
 @pytest.mark.usefixtures("two")
 def test_they_end_in_the_bytes_of_one_after_the_other(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three members, so that one process fits two of them. The same is said."""

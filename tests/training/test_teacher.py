@@ -166,7 +166,8 @@ def _validation_loss(run: Path, toy: Toy, teacher: Path | None = None) -> float:
     return entropy(predicted_N, clicks_N) / entropy(of_training_N.mean(), of_training_N)
 
 
-@pytest.mark.parametrize(("members", "keeps"), [(1, True), pytest.param(2, False, marks=pytest.mark.words)])
+@pytest.mark.words
+@pytest.mark.parametrize(("members", "keeps"), [(1, True), (2, False)])
 def test_interrupted_again_and_again_it_ends_bit_equal(
     toy: Toy, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: int, keeps: bool
 ) -> None:

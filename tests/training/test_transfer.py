@@ -286,7 +286,8 @@ def test_without_freezing_all_learns(first: Path, other: Toy, tmp_path: Path) ->
 
 
 # --- Going on -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("order", ["time", pytest.param("shuffled", marks=pytest.mark.words)])
+@pytest.mark.words
+@pytest.mark.parametrize("order", ["time", "shuffled"])
 def test_interrupted_it_ends_bit_equal(first: Path, other: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
     pipeline = _pipeline(first, freeze=["embeddings", "towers"], order=order, passes=2, model={"members": 2})
     run_train(pipeline, other.encoded, tmp_path / "whole")
