@@ -77,6 +77,10 @@ class Engine:
         """Run an expression and keep its rows under a name."""
         _execute(self._connection, f'CREATE OR REPLACE TABLE "{name}" AS {_sql(expression)}', self._spill)
 
+    def drop(self, name: str, *, is_kept: bool) -> None:
+        """Forget the rows that were kept under a name, or an expression that was named. A name can then stand for the other of the two."""
+        _execute(self._connection, f'DROP {"TABLE" if is_kept else "VIEW"} "{name}"', self._spill)
+
     def arrow(self, expression: ir.Table) -> pa.Table:
         """Run an expression and return its rows in the expression's own types."""
         return _answered(self._connection, _ANSWER, _sql(expression), arrow_schema(expression), self._spill)

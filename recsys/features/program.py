@@ -168,13 +168,16 @@ class Program:
         self._past_of = self._pasts()
         rows = engine.arrow(self._day.agg(n=self._day.count()))["n"][0].as_py()
         size = CHUNK if rows <= LARGE_DAY * CHUNK else CHUNK // 2
-        for index, rates in enumerate(self._rates):  # what several chunks read is computed once
-            (engine.keep if rows > size else engine.view)(_rates_name(index), rates)
+        is_kept = rows > size  # what several chunks read is computed once
+        for index, rates in enumerate(self._rates):
+            (engine.keep if is_kept else engine.view)(_rates_name(index), rates)
         for start in range(0, rows, size):
             inside = (self._day[ROW] >= start) & (self._day[ROW] < start + size)
             engine.view("asks", self._day.filter(inside))
             yield self._chunk(day, min(size, rows - start))
         self._past_of = {}  # so that the next day's is not in memory beside it
+        for index in range(len(self._rates)):
+            engine.drop(_rates_name(index), is_kept=is_kept)
 
     def _day_factors(self, day: Day, fitted: int) -> list[factors.DayFactors]:
         """Fit the factors to the start of the day `fitted`, unless they are, and tell them what became known since."""

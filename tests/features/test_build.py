@@ -129,6 +129,18 @@ def test_a_day_that_is_built_in_pieces_is_the_same(feed: Any, monkeypatch: pytes
     assert feed.examples(feed.build("pieces", rows, pipeline).folder) == whole
 
 
+def test_days_of_one_piece_and_of_several_follow_each_other(feed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large day between two small ones: what is named for one kind of day is not in the way of the other."""
+    large = [feed.midnight(day) for day in feed.days[2:4]]
+    rows = [row for n, row in enumerate(feed.events(9)) if n % 3 == 0 or large[0] <= row["timestamp"] < large[1]]
+    pipeline = feed.pipeline(features=LIGHT, split=split(train=(feed.days[1], feed.days[2]), test=(feed.days[3], feed.days[3])))
+    whole = feed.examples(feed.build("whole", rows, pipeline).folder)
+    first, second, third = (len(whole[day]) for day in feed.days[1:4])
+    assert max(first, third) < second
+    monkeypatch.setattr("recsys.features.program.CHUNK", max(first, third))
+    assert feed.examples(feed.build("pieces", rows, pipeline).folder) == whole
+
+
 def test_the_shortest_pipeline_over_a_log_of_its_own_builds(feed: Any) -> None:
     """No users, no items, no signals, no history: source, split and one objective make a working file."""
     workspace = feed.write("log", feed.events(8, n=60))
