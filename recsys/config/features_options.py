@@ -86,7 +86,8 @@ class Features(Options):
     memory_limit: str = Field(
         default="4GB",
         pattern=MEMORY,
-        description="Memory of the engine that ingests logs and computes features; beyond it, the engine spills to disk.",
+        description="Memory of the engine that ingests logs and computes features; beyond it, the engine spills to disk. For features,"
+        " a quarter of it (at most 400 MB) is kept for what the engine takes on top.",
     )
 
     @property

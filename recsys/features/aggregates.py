@@ -124,15 +124,15 @@ def log_count(count: ir.Value) -> ir.Value:
     return (count.cast("float64").fill_null(0.0) + 1.0).ln()
 
 
-def rated(asks: ir.Table, recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
-    """Compute the features `agg.ENTITY.…` per entity that some ask (an impression that needs features) names.
+def rated(day: ir.Table, recent: ir.Table, base: ir.Table, entity: Entity, plan: Plan) -> ir.Table:
+    """Compute the features `agg.ENTITY.…` per entity of the day's impressions.
 
-    They are per entity, not per ask, because many asks share an entity. They are log lifts and log counts per window, and the recency of
-    entities other than the user. `recent` holds the entity's partial sums in the longest window, with their `age`. For a multi-valued
-    column, lifts and counts are in whole billionths.
+    They are per entity, not per impression, because many impressions share an entity. They are log lifts and log counts per window, and
+    the recency of entities other than the user. `recent` holds the entity's partial sums in the longest window, with their `age`. For a
+    multi-valued column, lifts and counts are in whole billionths.
     """
     keys = list(entity.keys)
-    wanted = recent.semi_join(_one_value_a_row(asks.select(*keys), entity.keys, entity.multi), keys)
+    wanted = recent.semi_join(_one_value_a_row(day.select(*keys), entity.keys, entity.multi), keys)
     totals = wanted.group_by(keys).agg(**_totals(wanted, plan), **{AGE: wanted[AGE].min(where=wanted[schema.COUNT] > 0)})
     rows = totals.cross_join(base)
     kind = "float64" if entity.multi else "float32"
@@ -143,7 +143,7 @@ def rated(asks: ir.Table, recent: ir.Table, base: ir.Table, entity: Entity, plan
 
 
 def trailing(asks: ir.Table, rates: ir.Table, entity: Entity) -> ir.Table:
-    """Select the features of each ask, ordered by row, from those of its entity (`rated`).
+    """Select the features of each ask (an impression that needs features), ordered by row, from those of its entity (`rated`).
 
     For a multi-valued column, lifts and counts are means over its values, and the recency is that of its most recent value. A null or new
     entity has 0 and no recency.

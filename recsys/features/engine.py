@@ -5,7 +5,6 @@ The other modules of this folder use only Ibis expressions, and Arrow tables for
 
 import contextlib
 import os
-import string
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -27,6 +26,7 @@ from recsys.threads import most_threads
 _ANSWER = "answer"
 _SETTINGS = "SET enable_progress_bar = false; SET TimeZone = 'UTC'"  # of a connection; Ibis sets the zone of the first one alone
 _PAUSE = 0.1  # seconds between two interrupts
+RESERVE = 400  # MB of `features.memory_limit` that are kept for what the engine takes beyond its own limit, at most
 MOST_AT_ONCE = 4  # queries: they share the memory limit, and what they answer is memory beside it
 
 
@@ -40,6 +40,7 @@ class Engine:
         self._connection.execute(_SETTINGS)
         if (threads := most_threads()) is not None:
             self._connection.execute(f"SET threads = {threads}")
+        self._kinds: dict[str, str] = {}  # name → VIEW or TABLE, of what `view` and `keep` made
         self._open: list[duckdb.DuckDBPyConnection] = []
         self._cursor = local()
         self._at_once = min(threads or os.cpu_count() or 1, MOST_AT_ONCE)
@@ -71,15 +72,22 @@ class Engine:
 
     def view(self, name: str, expression: ir.Table) -> None:
         """Name an expression. It runs when another expression needs it."""
-        _execute(self._connection, f'CREATE OR REPLACE VIEW "{name}" AS {_sql(expression)}', self._spill)
+        self._make("VIEW", name, expression)
 
     def keep(self, name: str, expression: ir.Table) -> None:
         """Run an expression and keep its rows under a name."""
-        _execute(self._connection, f'CREATE OR REPLACE TABLE "{name}" AS {_sql(expression)}', self._spill)
+        self._make("TABLE", name, expression)
 
-    def drop(self, name: str, *, is_kept: bool) -> None:
-        """Forget the rows that were kept under a name, or an expression that was named. A name can then stand for the other of the two."""
-        _execute(self._connection, f'DROP {"TABLE" if is_kept else "VIEW"} "{name}"', self._spill)
+    def drop(self, name: str) -> None:
+        """Forget the rows that were kept under a name, or the expression that was named."""
+        _execute(self._connection, f'DROP {self._kinds.pop(name)} "{name}"', self._spill)
+
+    def _make(self, kind: str, name: str, expression: ir.Table) -> None:
+        """Name an expression or its rows. DuckDB replaces a view by a view and a table by a table; another kind is dropped first."""
+        if self._kinds.get(name, kind) != kind:
+            self.drop(name)
+        _execute(self._connection, f'CREATE OR REPLACE {kind} "{name}" AS {_sql(expression)}', self._spill)
+        self._kinds[name] = kind
 
     def arrow(self, expression: ir.Table) -> pa.Table:
         """Run an expression and return its rows in the expression's own types."""
@@ -128,12 +136,13 @@ class Engine:
 
 
 def _engine_share(memory_limit: str) -> str:
-    """Return three quarters of the limit.
+    """Return the limit that DuckDB gets: a quarter less, and never more than RESERVE less.
 
-    DuckDB goes beyond its own limit while it makes a table: by some 400 MiB with a limit of 954 (docs/benchmarks.md).
+    DuckDB goes beyond its own limit while it makes a table: by some 400 MiB with a limit of 954 MiB (docs/benchmarks.md).
     """
-    amount = memory_limit.rstrip(string.ascii_letters + " ")
-    return f"{0.75 * float(amount):g}{memory_limit[len(amount) :]}"
+    amount, unit = int(memory_limit[:-2]), memory_limit[-2:]
+    megabytes = amount * (1_000 if unit == "GB" else 1)
+    return f"{megabytes - min(megabytes / 4, RESERVE):.2f}MB"
 
 
 def _answered(connection: duckdb.DuckDBPyConnection, name: str, sql: str, columns: pa.Schema, spill: Path) -> pa.Table:
@@ -169,7 +178,10 @@ def _own_errors(spill: Path) -> Iterator[None]:
         if isinstance(error, duckdb.IOException):
             raise
         what = str(error).splitlines()[0]
-        raise ConfigError(f"features.memory_limit: found too little for this log ({what}), expected more. Fix: raise it") from error
+        raise ConfigError(
+            f"features.memory_limit: found too little for this log ({what}; at most {RESERVE} MB of the limit are kept for what the engine"
+            " takes beyond it), expected more. Fix: raise it"
+        ) from error
 
 
 def _sql(expression: ir.Table) -> str:

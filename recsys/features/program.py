@@ -24,7 +24,7 @@ from recsys.features.session import LISTED
 from recsys.features.sides import side_tables
 
 CHUNK = 131_072  # examples that are computed at once, and a row group of their file; on a large day half as many
-LARGE_DAY = 4  # chunks beyond which a day is large: a chunk there holds most users, with the past of each
+LARGE_DAY = 4  # a day of more chunks is large: each of its chunks would hold the past of most users
 _ORDINAL, _SINCE, _FITTED = "ordinal", "since", "fitted"
 _EVERYTHING = Entity(())  # all impressions together, for the base rates
 
@@ -168,16 +168,15 @@ class Program:
         self._past_of = self._pasts()
         rows = engine.arrow(self._day.agg(n=self._day.count()))["n"][0].as_py()
         size = CHUNK if rows <= LARGE_DAY * CHUNK else CHUNK // 2
-        is_kept = rows > size  # what several chunks read is computed once
-        for index, rates in enumerate(self._rates):
-            (engine.keep if is_kept else engine.view)(_rates_name(index), rates)
+        for index, rates in enumerate(self._rates):  # what several chunks read is computed once
+            (engine.keep if rows > size else engine.view)(_rates_name(index), rates)
         for start in range(0, rows, size):
             inside = (self._day[ROW] >= start) & (self._day[ROW] < start + size)
             engine.view("asks", self._day.filter(inside))
             yield self._chunk(day, min(size, rows - start))
         self._past_of = {}  # so that the next day's is not in memory beside it
         for index in range(len(self._rates)):
-            engine.drop(_rates_name(index), is_kept=is_kept)
+            engine.drop(_rates_name(index))
 
     def _day_factors(self, day: Day, fitted: int) -> list[factors.DayFactors]:
         """Fit the factors to the start of the day `fitted`, unless they are, and tell them what became known since."""

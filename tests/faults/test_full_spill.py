@@ -55,7 +55,7 @@ def test_a_spill_that_does_not_fit_the_disk(tmp_path: Path, which: str) -> None:
 
 @pytest.mark.parametrize("which", ["ingest", "features"])
 def test_a_spill_that_fits(tmp_path: Path, which: str) -> None:
-    assert outcome(which, tmp_path, "60MB") == "done"
+    assert outcome(which, tmp_path, "80MB") == "done"
 
 
 @pytest.mark.parametrize("which", ["ingest", "features"])

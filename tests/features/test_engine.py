@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
-from recsys.features.engine import Engine
+from recsys.features.engine import Engine, _engine_share
 
 LOG = ibis.table({"user": "int64", "seconds": "int64"}, name="log")
 
@@ -86,3 +86,23 @@ def test_an_interrupt_is_a_ctrl_c_and_no_bug(engine: Engine, ask: Callable[[Engi
     finally:
         is_over.set()
         interrupter.join()
+
+
+def test_a_name_may_stand_for_rows_and_then_for_an_expression(engine: Engine) -> None:
+    total = LOG.agg(total=LOG["seconds"].sum())
+    found = ibis.table(total.schema(), name="found")
+    for make in (engine.view, engine.keep, engine.keep, engine.view, engine.view):
+        make("found", total)
+        assert engine.arrow(found).to_pylist() == [{"total": 60}]
+    engine.drop("found")
+    with pytest.raises(Exception, match="found"):
+        engine.arrow(found)
+
+
+@pytest.mark.parametrize(
+    ("limit", "engines"), [("1GB", "750.00MB"), ("4GB", "3600.00MB"), ("10MB", "7.50MB"), ("999999GB", "999998600.00MB")]
+)
+def test_the_engine_gets_a_part_of_the_limit(limit: str, engines: str, tmp_path: Path) -> None:
+    assert _engine_share(limit) == engines
+    with Engine(memory_limit=limit, spill=tmp_path) as engine:
+        assert engine.arrow(ibis.memtable({"n": [1]})).to_pylist() == [{"n": 1}]

@@ -60,6 +60,7 @@ def run(feed: Path, *more: str, verb: str = "run") -> int:
     return run_command([verb, str(feed / "plays.toml"), *place, *(SMALL if verb == "run" else []), *more])
 
 
+@pytest.mark.words
 def test_the_how_tos_log_runs_through(feed: Path):
     assert run(feed, verb="check") == 0
     assert run(feed) == 0
