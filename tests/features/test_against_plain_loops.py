@@ -200,7 +200,7 @@ def tags(cell: str | None) -> list[str] | None:
     return None if cell is None else [part.strip() for part in cell.split(",") if part.strip()]
 
 
-@pytest.mark.parametrize(("seed", "with_hours"), [(0, True), (1, False)])
+@pytest.mark.parametrize(("seed", "with_hours"), [(0, True), pytest.param(1, False, marks=pytest.mark.words)])
 def test_every_feature_of_a_random_log_is_what_plain_loops_give(feed: Any, seed: int, with_hours: bool) -> None:
     """Without windows of hours, less of the past is kept from day to day."""
     rows = feed.events(seed)

@@ -191,6 +191,7 @@ def test_a_mistake_gives_one_message_and_its_exit_code_and_nothing_half_written(
     assert not left
 
 
+@pytest.mark.words
 def test_two_runs_with_one_binary_objective_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """By what that objective has, although others would have more."""
     toml = write_small(tmp_path, np.arange(1200) % 100)

@@ -86,6 +86,7 @@ def test_it_shows_and_then_removes_what_no_run_needs(mine: Path, tiny: Path, cap
     assert "nothing that no run needs" in capsys.readouterr().out
 
 
+@pytest.mark.words
 def test_what_was_written_lately_stays(mine: Path, tiny: Path) -> None:
     before = fingerprints(mine)
     assert prune(mine, "--yes", "--keep", "41d") == 0
@@ -123,6 +124,7 @@ def test_every_kind_of_run_keeps_what_it_was_made_from(mine: Path, capsys: pytes
     assert len(fingerprints(mine)["encoded"]) == 1
 
 
+@pytest.mark.words
 def test_a_job_at_work_is_not_robbed(mine: Path, capsys: pytest.CaptureFixture) -> None:
     before = fingerprints(mine)
     with holding(mine, "shared"):
@@ -144,6 +146,7 @@ def test_jobs_wait_for_a_pruning(mine: Path, capsys: pytest.CaptureFixture) -> N
             assert verb[0] == "verify" or "in use by recsys prune. Fix: wait until" in capsys.readouterr().err
 
 
+@pytest.mark.words
 def test_what_is_no_folder_of_ours_is_left_alone(mine: Path, capsys: pytest.CaptureFixture) -> None:
     """Files, and links within the workspace; broken ones too."""
     (mine / "tiny/examples/notes.txt").write_text("mine")
@@ -156,6 +159,7 @@ def test_what_is_no_folder_of_ours_is_left_alone(mine: Path, capsys: pytest.Capt
     assert (mine / "tiny/encoded/link").is_dir()
 
 
+@pytest.mark.words
 def test_what_dead_jobs_left_goes_too(mine: Path) -> None:
     for name in ("examples/.x.1.draft", "runs/.first.1.old"):
         (mine / "tiny" / name).mkdir()

@@ -18,6 +18,7 @@ def feed(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.words
 def test_a_user_who_holds_too_much_is_named_everywhere(feed: Path, capsys: pytest.CaptureFixture[str]):
     workspace = ["--workspace", str(feed / "data")]
     warning = "warning: test: user 7 holds 12.5% of 600 rows"

@@ -135,6 +135,7 @@ def test_a_file_that_describes_nothing_is_named(tmp_path: Path) -> None:
     assert "# Not used: notes.csv (no column of it is a key of users or items;" in text
 
 
+@pytest.mark.words
 def test_parquet_needs_no_form(tmp_path: Path) -> None:
     (path,) = tianchi(tmp_path)
     log = pd.read_csv(path)
@@ -232,6 +233,7 @@ def test_a_folder_is_a_log(tmp_path: Path) -> None:
     assert tables["split"]["test"][1] == feed["ts"].max().strftime("%Y-%m-%d")
 
 
+@pytest.mark.words
 def test_of_two_files_on_items_the_richer_one_is_taken(tmp_path: Path) -> None:
     pd.DataFrame({"item_id": range(90), "genre": ["a", "b"] * 45, "length": range(90)}).to_csv(tmp_path / "items.csv", index=False)
     pd.DataFrame({"item_id": range(90), "tmdb": [n % 50 for n in range(90)]}).to_csv(tmp_path / "links.csv", index=False)
