@@ -107,7 +107,6 @@ class Train(Options):
     distil_share: float | None = Field(
         default=None, gt=0, le=1, description="Share of each loss that follows the run of `distil_from` and not the labels; without it: .9."
     )
-
     keep_chosen: bool = Field(
         default=False,
         description="Whether the model folder also keeps the members as they were before the refit: `distil_from` needs them of a teacher.",

@@ -31,7 +31,7 @@ _DISTIL_SHARE = 0.9  # by backtest (docs/distillation.md)
 
 
 class Told(NamedTuple):
-    """What a teacher says of a batch: method → [B, J, ...] (`losses.Loss.told_by`), and its share of what is descended."""
+    """Hold what a teacher says of a batch: method → [B, J, ...] (`losses.Loss.told_by`), and its share of what is descended."""
 
     by_method: Mapping[str, Tensor]
     share: float

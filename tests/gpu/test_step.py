@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from recsys.balancing import BALANCERS
 from recsys.config import Train
 from recsys.encoding.layout import Batch
 from recsys.models import ARCHITECTURES
@@ -19,13 +18,11 @@ from recsys.training.descend import descend
 from recsys.training.finite import NotFiniteError
 from recsys.training.state import Place, State, optimisers
 from tests.models import factory
-from tests.training.states import FP32, batch_of, state_of
+from tests.training.states import EVERY_KIND, FP32, THAT_WAIT_FOR_NOTHING, batch_of, moving, state_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 CUDA = Compute(torch.device("cuda"), "fp32")
-EVERY_KIND = (*factory.KINDS, "huber", "distribution", "weighted_logistic", "d2q", "ordinal", "binary|0")
-METHODS = [name for name, method in BALANCERS.items() if not method.waits]
 
 
 @pytest.fixture(params=[False, True], ids=["small tables", "large tables"], autouse=True)
@@ -46,12 +43,6 @@ def on_cuda(state: State) -> State:
     return State(member, balancer, *optimisers(member, Train(), 0.002), Place(), window_4K=state.window_4K.to("cuda"))
 
 
-def moving(state: State) -> list[torch.Tensor]:
-    """Return all that a step may move."""
-    remembered = [entry for optimiser in (state.dense, state.tables) for entry in optimiser.state.values()]
-    return [tensor.clone() for each in (state.member.state_dict(), *remembered) for tensor in each.values()]
-
-
 def there(batch: Batch) -> Batch:
     return Batch(*(tensor.to("cuda") for tensor in batch))
 
@@ -60,7 +51,7 @@ def there(batch: Batch) -> Batch:
     ("architecture", "method", "kinds"),
     [
         *((architecture, "fixed", factory.KINDS) for architecture in ARCHITECTURES),
-        *(("mmoe", method, factory.KINDS) for method in METHODS),
+        *(("mmoe", method, factory.KINDS) for method in THAT_WAIT_FOR_NOTHING),
         ("mmoe", "fixed", EVERY_KIND),
         ("mmoe", "gradnorm", EVERY_KIND),
     ],

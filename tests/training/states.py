@@ -15,6 +15,8 @@ from tests.models import factory
 FP32 = Compute(torch.device("cpu"), "fp32")
 SHARING_NOTHING = ("single_task", "soft", "gated_independent")
 THAT_SHARE = [way for way in ARCHITECTURES if way not in SHARING_NOTHING]
+EVERY_KIND = (*factory.KINDS, "huber", "distribution", "weighted_logistic", "d2q", "ordinal", "binary|0")
+THAT_WAIT_FOR_NOTHING = [name for name, method in balancing.BALANCERS.items() if not method.waits]
 COUPLED = ("binary", "binary|0", "regression", "ordinal")
 
 
@@ -70,3 +72,9 @@ def opposed(architecture, rows, by=0.08):
     chance_BK = forward(state, batch)[0].outputs_BK.detach().sigmoid()
     wanted_BK = chance_BK + by * batch.dense[:, :1].sign() * torch.tensor([1.0, -1.0])
     return state, batch._replace(labels=(torch.rand(chance_BK.shape, generator=draws) < wanted_BK).float())
+
+
+def moving(state):
+    """Return all that a step may move: weights, buffers, what both optimisers remember."""
+    remembered = [entry for optimiser in (state.dense, state.tables) for entry in optimiser.state.values()]
+    return [tensor.clone() for each in (state.member.state_dict(), *remembered) for tensor in each.values()]

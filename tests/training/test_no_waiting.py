@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from recsys.balancing import BALANCERS
 from recsys.models import ARCHITECTURES
 from recsys.nn import embeddings
 from recsys.scoring.devices import Compute
@@ -23,13 +22,10 @@ from recsys.training.descend import descend
 from recsys.training.finite import NotFiniteError
 from recsys.training.freezing import Held
 from recsys.training.gradients import heads_of
-from tests.models import factory
 from tests.spread import spread
-from tests.training.states import FP32, batch_of, state_of
+from tests.training.states import EVERY_KIND, FP32, THAT_WAIT_FOR_NOTHING, batch_of, moving, state_of
 
 META = Compute(torch.device("meta"), "fp32")
-METHODS = [name for name, method in BALANCERS.items() if not method.waits]
-EVERY_KIND = (*factory.KINDS, "huber", "distribution", "weighted_logistic", "d2q", "ordinal", "binary|0")
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +62,7 @@ def test_no_architecture_waits(architecture, tables, monkeypatch):
     assert step(state, batch_of()).losses_K.shape == (4,)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", THAT_WAIT_FOR_NOTHING)
 def test_no_balancing_method_waits_but_those_that_say_so(method):
     assert step(on_meta(state_of(method), batch_of()), batch_of()).weights_K.shape == (4,)
 
@@ -127,12 +123,6 @@ def spoilt(batch):
     return batch._replace(dense=dense)
 
 
-def numbers(state):
-    """Return all that a step may move: weights, buffers, what both optimisers remember."""
-    remembered = [entry for optimiser in (state.dense, state.tables) for entry in optimiser.state.values()]
-    return [tensor.clone() for each in (state.member.state_dict(), *remembered) for tensor in each.values()]
-
-
 @pytest.fixture
 def as_on_a_device(monkeypatch):
     """Let tables take the accelerator's paths on a CPU."""
@@ -153,7 +143,7 @@ def test_steps_that_are_finite_are_the_same_to_the_bit(is_sparse, monkeypatch):
             torch.manual_seed(number)
             descend(state, batch_of(seed=number), FP32)
     later.watch.read()
-    assert all(map(torch.equal, numbers(at_once), numbers(later)))
+    assert all(map(torch.equal, moving(at_once), moving(later)))
 
 
 def test_a_device_s_path_of_large_tables_ends_where_a_cpus_does(request, monkeypatch):
@@ -166,7 +156,7 @@ def test_a_device_s_path_of_large_tables_ends_where_a_cpus_does(request, monkeyp
         for number in range(3):
             torch.manual_seed(number)
             descend(state, batch_of(seed=number), FP32)
-        states_of_both.append(numbers(state))
+        states_of_both.append(moving(state))
     for here, there in zip(*states_of_both, strict=True):
         torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-6)
 
@@ -177,11 +167,11 @@ def test_from_a_bad_step_on_nothing_moves_and_the_reading_says_what_it_was(as_on
     state = deferred()
     descend(state, batch_of(), FP32)
     state.place.steps = 1
-    before = numbers(state)
+    before = moving(state)
     descend(state, spoilt(batch_of(seed=1)), FP32)
     state.place.steps = 2
     descend(state, batch_of(seed=2), FP32)
-    assert all(map(torch.equal, before, numbers(state)))
+    assert all(map(torch.equal, before, moving(state)))
     with pytest.raises(NotFiniteError, match=r"losses \[.*nan") as error:
         state.watch.read()
     assert error.value.step == 2
