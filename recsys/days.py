@@ -63,12 +63,17 @@ def ordinal(iso: str) -> int:
     return (date.fromisoformat(iso) - _EPOCH).days
 
 
+def iso_day(day: int) -> str:
+    """Return the ISO day of so many days since 1970-01-01."""
+    return (_EPOCH + timedelta(days=day)).isoformat()
+
+
 def ordinals(moments_N: NDArray[np.int64], zone: str) -> NDArray[np.int32]:
     """Return [N] the day of the zone in which each moment (ms UTC) lies, in days since 1970-01-01."""
     if not len(moments_N):
         return np.empty(0, np.int32)
     first, last = int(moments_N.min()) // _DAY_MS - 1, int(moments_N.max()) // _DAY_MS + 1  # no zone is a day away from UTC
-    starts = [Day((_EPOCH + timedelta(days=day)).isoformat(), zone).start for day in range(first, last + 1)]
+    starts = [Day(iso_day(day), zone).start for day in range(first, last + 1)]
     return (first - 1 + np.searchsorted(starts, moments_N, side="right")).astype(np.int32)
 
 

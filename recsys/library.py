@@ -1,5 +1,6 @@
 """The tool as a library: a pipeline from a file, a run of it, and what a run has left."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from recsys import config
 from recsys.config import Pipeline
+from recsys.errors import DataError
 from recsys.progress import Console
 from recsys.workspace import METRICS, PREDICTIONS, REPORT
 
@@ -64,6 +66,31 @@ class Run:
             difference = of_other.set_index(["objective", "metric"])[["value", "low", "high"]]
             own = own.join(difference.add_prefix(f"minus {other}: "))
         return own
+
+    def predict(
+        self, candidates: "pd.DataFrame", *, at: str | int | None = None, top: int | None = None, quiet: bool = True
+    ) -> "pd.DataFrame":
+        """Predict candidates, as `recsys predict` does: one row each, in their order, or with `top` ranked lists.
+
+        `candidates` has the columns user_id, item_id, those of the log that the features are made of, and `timestamp`, unless all are asked
+        for `at` one moment (an ISO text, or ms UTC). Raises DataError for candidates that cannot be used, and as the command does.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from recsys.predicting import Question, predict
+
+        with tempfile.TemporaryDirectory(prefix="recsys-predict-") as folder:
+            given, target = Path(folder) / "candidates.parquet", Path(folder) / "predictions.parquet"
+            try:
+                pq.write_table(pa.Table.from_pandas(candidates, preserve_index=False), given)
+            except pa.ArrowException as error:
+                raise DataError(
+                    f"candidates: cannot be written as columns ({error}), expected one type per column. Fix: convert them"
+                ) from error
+            predict(self.path, Question(given, None if at is None else str(at), top), target, Console(quiet=quiet))
+            answers: pd.DataFrame = pq.read_table(target).to_pandas()
+            return answers
 
     def _repr_html_(self) -> str:
         return f"<p><b>{self.name}</b> ({self.report})</p>{self.summary.to_html(float_format='{:.4f}'.format)}"

@@ -19,7 +19,7 @@ from recsys.stages import contents, known_config, stored_pipeline
 from recsys.workspace import CONFIG, FUSION, METRICS, MODEL, PREDICTIONS, REPORT, RUNS, require_inside
 
 _FAR = ((REPORT, "reported"), (METRICS, "evaluated"), (PREDICTIONS, "scored"), (MODEL, "trained"), (CONFIG, "begun"))  # the last first
-_WITH = {METRICS: "evaluated", PREDICTIONS: "scored"}  # words for a run that has the file
+_WITH = {METRICS: "evaluated", PREDICTIONS: "scored", MODEL: "trained"}  # words for a run that has it
 
 
 def find_runs(names: Sequence[str], workspace: Path, *, file: str = METRICS) -> list[Path]:
@@ -34,7 +34,7 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS, beside: Path | 
     With `beside`, names are those of runs of the same pipeline alone. Raise ArtifactError where one of that name lies behind a link that
     leads out of the workspace.
     """
-    if (Path(name) / file).is_file():
+    if (Path(name) / file).exists():
         return Path(name)
     beside = None if beside is None else beside.resolve().parent
     runs = sorted(path.parent for path in (workspace.glob(f"*/{RUNS}/*/{file}") if beside is None else beside.glob(f"*/{file}")))

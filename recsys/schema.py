@@ -22,6 +22,8 @@ TARGET_PROPENSITY = "target_propensity"
 DAY = "day"  # ISO date in the zone of the source; a partition (day=2022-04-25), never a column of events or examples
 SPLIT = "split"  # "train", "validation" or "test"
 SCORE = "score"
+PLACE = "place"  # of a ranked list: 1 = the best
+CANDIDATE = "candidate"  # 0, 1, …: the place of a candidate among all that a model is asked for
 WEIGHT = "weight"  # of examples: the weight of a training row
 
 KNOWN_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP, REQUEST_ID, QUERY_ITEM_ID, POSITION, DEVICE, PROPENSITY, TARGET_PROPENSITY)

@@ -18,7 +18,7 @@ from recsys.cli.arguments import (
 )
 from recsys.errors import ConfigError
 from recsys.progress import Console
-from recsys.workspace import PREDICTIONS
+from recsys.workspace import MODEL, PREDICTIONS
 
 
 @app.command()
@@ -73,6 +73,37 @@ def compare(
         comparing.compare(found, metrics or (), console, split=on, out=out)
     else:
         comparing.compare_with_file(found, predictions, parsed_key(key), metrics or (), console, split=on, out=out)
+
+
+@app.command()
+def predict(
+    run_name: Annotated[str, typer.Argument(metavar="RUN")],
+    candidates: Annotated[
+        Path, typer.Argument(metavar="CANDIDATES", help="Text or parquet: user_id, item_id, the log's columns of the context, timestamp.")
+    ],
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The moment of all candidates, in place of a timestamp each: ISO, or ms UTC.")
+    ] = None,
+    top: Annotated[int | None, typer.Option(min=1, metavar="N", help="Write ranked lists of the N best, one per request or user.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A .parquet or .csv; by default beside the candidates, as NAME.predicted.parquet.")
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Predict candidates with a trained run: users and items at any moment of its log, or after it."""
+    from recsys import runs as finished
+    from recsys.predicting import Question
+    from recsys.predicting import predict as predicted
+
+    if out is None and any(letter in candidates.name for letter in "*?["):
+        raise ConfigError(f"--out: found none beside the pattern {candidates}, expected a file for what is predicted")
+    target = candidates.with_name(f"{candidates.stem}.predicted.parquet") if out is None else out
+    console = Console(quiet=quiet)
+    predicted(finished.find_run(run_name, workspace, file=MODEL), Question(candidates, at, top), target, console)
+    console.result(f"predictions: {target}")
 
 
 @app.command()

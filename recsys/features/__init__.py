@@ -4,14 +4,18 @@ The features are written once, in Ibis. DuckDB computes them day by day and keep
 """
 
 from recsys.features.build import build
-from recsys.features.check import check, problems
+from recsys.features.candidates import Candidates, needed_columns
+from recsys.features.check import check, problems, require
+from recsys.features.engine import Engine
 from recsys.features.factors import advice, come_often
 from recsys.features.feature_columns import Columns
 from recsys.features.preview import Preview, columns_of, preview
-from recsys.features.steps import Step, all_steps, read_columns, spans
+from recsys.features.steps import Step, all_steps, days_with_events, read_columns, spans
 
 __all__ = [
+    "Candidates",
     "Columns",
+    "Engine",
     "Preview",
     "Step",
     "advice",
@@ -20,8 +24,11 @@ __all__ = [
     "check",
     "columns_of",
     "come_often",
+    "days_with_events",
+    "needed_columns",
     "preview",
     "problems",
     "read_columns",
+    "require",
     "spans",
 ]

@@ -57,7 +57,7 @@ def build(
                 _build_day(program, steps[: index + 1], origin, examples, states, background)
                 advance(note=f"{step.day.iso}, {step.rows:,} impressions")
     _advise(pipeline, steps, day_folder(states, steps[-1].day.iso), console)
-    if (day := program.first_too_many) is not None:
+    if (day := program.daily_factors.first_too_many) is not None:
         console.say(
             f"features: warning: found more than {factors.MOST_PAIRS:,} pairs of users and items in the window from {day} on: the factors"
             " that are made by default are 0 there. Fix: name them in features.factors, or give {} for none"

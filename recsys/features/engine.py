@@ -18,6 +18,7 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recsys import artifacts
 from recsys.errors import ConfigError, disk_full
@@ -26,6 +27,7 @@ from recsys.threads import most_threads
 _ANSWER = "answer"
 _SETTINGS = "SET enable_progress_bar = false; SET TimeZone = 'UTC'"  # of a connection; Ibis sets the zone of the first one alone
 _PAUSE = 0.1  # seconds between two interrupts
+_GROUP_ROWS = 122_880  # of a file that is written: the engine's own row group
 RESERVE = 400  # MB of `features.memory_limit` that are kept for what the engine takes beyond its own limit, at most
 MOST_AT_ONCE = 4  # queries: they share the memory limit, and what they answer is memory beside it
 
@@ -62,6 +64,11 @@ class Engine:
         relation = self._connection.read_parquet([str(artifacts.checked(path)) for path in paths], hive_partitioning=False)
         relation.create_view(name, replace=True)
 
+    def own_files(self, name: str, paths: Sequence[Path]) -> ir.Table:
+        """Name parquet files of one schema that this process has just written: they have no manifests. Return the table of that name."""
+        self._connection.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(name, replace=True)
+        return ibis.table(ibis.schema(pq.read_schema(paths[0])), name=name)
+
     def empty(self, name: str, schema: pa.Schema) -> None:
         """Name a table of no rows."""
         self.rows(name, schema.empty_table())
@@ -88,6 +95,12 @@ class Engine:
             self.drop(name)
         _execute(self._connection, f'CREATE OR REPLACE {kind} "{name}" AS {_sql(expression)}', self._spill)
         self._kinds[name] = kind
+
+    def write(self, expression: ir.Table, target: Path) -> None:
+        """Write the rows of an expression, in their order, as parquet, or as text with a header where `target` ends in .csv."""
+        form = "FORMAT csv, HEADER" if target.suffix == ".csv" else f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP_ROWS}"
+        path = str(target).replace("'", "''")
+        _execute(self._connection, f"COPY ({_sql(expression)}) TO '{path}' ({form})", self._spill)
 
     def arrow(self, expression: ir.Table) -> pa.Table:
         """Run an expression and return its rows in the expression's own types."""

@@ -9,7 +9,7 @@ from recsys import schema
 from recsys.features.clock import DAY, LOCAL, WEEKDAY
 from recsys.features.feature_columns import Column
 from recsys.features.labels import translate
-from recsys.features.list_starts import with_lists
+from recsys.features.list_starts import NAME, with_lists
 from recsys.features.plan import FRACTION, HOUR_MS, Entity, Plan, Signal, key_column
 from recsys.features.session import LISTED
 from recsys.features.sides import joined_value
@@ -17,6 +17,7 @@ from recsys.features.values import finite
 from recsys.objectives import Objective, chain
 
 ROW = "row"  # 0, 1, …: the place of an impression in its day, by (timestamp, event_id)
+_PLACED_ID, _OWN = f"placed.{schema.EVENT_ID}", "own"
 _DAY_MS = 86_400_000
 
 
@@ -30,13 +31,15 @@ def signal_number(signal: Signal, rows: ir.Table) -> ir.Value:
     return translate(signal.stored, rows) if signal.is_computed else rows[signal.stored]
 
 
-def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
+def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan, placed: ir.Table | None = None) -> ir.Table:
     """Make impressions of a day's events (`clock.stamped`): features of the moment, entity keys, whole-number signals and labels.
 
-    `users` and `items` are those of `sides.side_tables`, unique by id.
+    `users` and `items` are those of `sides.side_tables`, unique by id. `placed` holds the place and the list of each event; None: they are
+    found from the events.
     """
-    placed, users, query, items = _placed(events, plan), _renamed(users, "users"), _renamed(items, "query"), _renamed(items, "items")
-    joined = events.join(placed, events[schema.EVENT_ID] == placed[f"placed.{schema.EVENT_ID}"])
+    placed = _placed(events, plan) if placed is None else placed
+    users, query, items = _renamed(users, "users"), _renamed(items, "query"), _renamed(items, "items")
+    joined = events.join(placed, events[schema.EVENT_ID] == placed[_PLACED_ID])
     joined = joined.left_join(users, events[schema.USER_ID] == users[f"users.{schema.USER_ID}"])
     joined = joined.left_join(items, events[schema.ITEM_ID] == items[f"items.{schema.ITEM_ID}"])
     if plan.has_query:
@@ -102,7 +105,22 @@ def _placed(events: ir.Table, plan: Plan) -> ir.Table:
     """
     listed = with_lists(events, plan)
     place = ibis.row_number().over(ibis.window(order_by=[listed[schema.TIMESTAMP], listed[schema.EVENT_ID]]))
-    return listed.select(LISTED, **{f"placed.{schema.EVENT_ID}": listed[schema.EVENT_ID], ROW: place})
+    return listed.select(LISTED, **{_PLACED_ID: listed[schema.EVENT_ID], ROW: place})
+
+
+def placed_candidates(candidates: ir.Table, lists: ir.Table | None) -> ir.Table:
+    """Give each candidate a place, in the order of event_id, and the moment at which its list began: no other candidate counts for it.
+
+    A candidate of one of the `lists` that the log knows (`list_starts.known_lists`) has the list's moment; another one has its own.
+    """
+    place = ibis.row_number().over(ibis.window(order_by=candidates[schema.EVENT_ID]))
+    own = candidates[schema.TIMESTAMP]
+    if lists is None:
+        return candidates.select(**{_PLACED_ID: candidates[schema.EVENT_ID], LISTED: own, ROW: place})
+    placed = candidates.select(schema.USER_ID, NAME, **{_PLACED_ID: candidates[schema.EVENT_ID], ROW: place, _OWN: own})
+    both = placed.left_join(lists, [schema.USER_ID, NAME])
+    began = ibis.least(both[LISTED].fill_null(both[_OWN]), both[_OWN])
+    return both.select(_PLACED_ID, ROW, **{LISTED: began})
 
 
 def _renamed(table: ir.Table, side: str) -> ir.Table:

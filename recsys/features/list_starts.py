@@ -11,6 +11,7 @@ from recsys import schema
 from recsys.features.plan import Plan
 from recsys.features.session import LISTED, PAUSE_MS
 
+NAME = "list_name"  # what `known_lists` finds a list by
 _NUMBER, _OPENS = "list_number", "opens_a_list"
 _ORDER = (schema.TIMESTAMP, schema.POSITION, schema.EVENT_ID)
 
@@ -30,6 +31,26 @@ def with_lists(rows: ir.Table, plan: Plan) -> ir.Table:
         numbered = _numbered(rows)
         return _began(numbered, _NUMBER).drop(_NUMBER)
     return rows.mutate(**{LISTED: rows[schema.TIMESTAMP]})
+
+
+def known_lists(day: ir.Table, plan: Plan) -> ir.Table | None:
+    """Return the lists that a day's impressions tell: user, the list's `NAME` and `LISTED`. None where the log tells none.
+
+    The name of a list is its `request_id`; in a log with positions alone, the `event_id` of each of its impressions.
+    """
+    name = list_name(plan)
+    if name is None:
+        return None
+    named = day.filter(day[name].notnull())
+    return named.group_by([schema.USER_ID, name]).agg(**{LISTED: named[LISTED].min()}).rename({NAME: name})
+
+
+def list_name(plan: Plan) -> str | None:
+    """Return the column that tells which list an impression is in; None where each impression has its own moment."""
+    names = plan.columns.events.names
+    if schema.REQUEST_ID in names:
+        return schema.REQUEST_ID
+    return schema.EVENT_ID if schema.POSITION in names else None
 
 
 def _began(rows: ir.Table, list_column: str) -> ir.Table:

@@ -6,7 +6,6 @@ Expressions that do not name the day are built and compiled once: 400 columns ta
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -17,34 +16,28 @@ from recsys.artifacts import Output
 from recsys.days import Day
 from recsys.features import aggregates, clock, counters, day_state, factors, ready_slices, running, session, validate
 from recsys.features.check import event_table
+from recsys.features.daily_factors import DailyFactors
 from recsys.features.engine import Engine, arrow_schema
-from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, static_columns
-from recsys.features.plan import Entity, Factor, Plan
+from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, placed_candidates, static_columns
+from recsys.features.list_starts import known_lists
+from recsys.features.plan import Entity, Plan
 from recsys.features.session import LISTED
 from recsys.features.sides import side_tables
 
 CHUNK = 131_072  # examples that are computed at once, and a row group of their file; on a large day half as many
 LARGE_DAY = 4  # a day of more chunks is large: each of its chunks would hold the past of most users
-_ORDINAL, _SINCE, _FITTED = "ordinal", "since", "fitted"
+_ORDINAL, _SINCE = "ordinal", "since"
 _EVERYTHING = Entity(())  # all impressions together, for the base rates
 
 
 @dataclass(frozen=True)
 class DayInputs:
-    """The inputs of one day's step: its events, and the state of the last earlier day that has events."""
+    """The inputs of one day's step: its events, if any, and the state of the last earlier day that has events."""
 
     day: Day
     events: Sequence[Path]
     previous: Day | None
     previous_state: Path | None
-
-
-class _PairsOf(NamedTuple):
-    """A factor's pairs in the longest window before the day of the fit, those since then, before today, and how dense the first are."""
-
-    learned: ir.Table
-    news: ir.Table
-    density: ir.Table
 
 
 def partials_file(index: int) -> str:
@@ -63,7 +56,10 @@ class Program:
         # These tables are filled day by day. Expressions over them name no day: `stamped` and `today` supply it.
         self._stamped = _named("stamped", clock.stamped(self._events, any_day))
         self._impressions = impressions(self._stamped, users, items, plan)
+        self._sides = users, items
         day = self._day = _named("day", self._impressions)
+        # What features are asked for: the day's own impressions, or candidates (`ask`).
+        asked = self._asked = _named("asked", day)
         self._kept = _named("kept", day.select(*past_columns(plan)))
         self._gathered = day_state.past_impressions(day, self._kept, plan)
         self._unstamped = _named("unstamped", self._gathered)
@@ -79,6 +75,7 @@ class Program:
         self._carried = {"kept": self._kept, "sessions": self._sessions, "seen": self._seen, **self._met}
         self._found_moments = session.moments(day, self._sessions)
         self._moments = _named("moments", self._found_moments)
+        self._asked_moments = _named("asked_moments", self._moments)
         self._state: dict[str, ir.Table] = {
             "kept.parquet": day_state.kept_impressions(past, plan),
             "sessions.parquet": session.last_sessions(self._moments),
@@ -94,19 +91,18 @@ class Program:
         self._base_rates = aggregates.base_rates(self._in_windows[0], plan)
         self._base = _named("base", self._base_rates)
         self._rates = [
-            aggregates.rated(day, self._in_windows[index], self._base, entity, plan) for index, entity in enumerate(plan.entities, start=1)
+            aggregates.rated(asked, self._in_windows[index], self._base, entity, plan)
+            for index, entity in enumerate(plan.entities, start=1)
         ]
-        self._asks = _named("asks", day)
+        self._asks = _named("asks", asked)
         self._own_past = running.own_past(self._asks, past, plan)
         self._past_of_all = counters.past_of_all(past.cross_join(self._today), _SINCE, plan)
         self._past_of: dict[Entity, counters.EntityPast] = {}  # of the entities that are counted by hours
         self._counted = [
             ibis.table(dict.fromkeys(counters.names(plan), "int64"), name=f"counted-{index}") for index in range(len(plan.open_windows))
         ]
-        self._fitted_day = ibis.table({_FITTED: "int32"}, name="fitted")
-        self._pairs = [self._pairs_of(factor) for factor in plan.factors]
-        self.first_too_many: str | None = None  # the first day whose pairs were too many for factors that nobody asked for
-        self._fitted: tuple[int, list[factors.DayFactors]] = (-1, [])
+        of_factors = [self._stored(self._entities.index(factor.entity)) for factor in plan.factors]
+        self.daily_factors = DailyFactors(engine, plan, of_factors, self._today)
         self._factors: list[factors.DayFactors] = []
         self._blocks = self._example_blocks()
         self._closing = self._closing_block()
@@ -122,7 +118,10 @@ class Program:
     def load(self, inputs: DayInputs) -> None:
         """Read a day and the state that was kept before it."""
         engine = self._engine
-        engine.files("events", inputs.events)
+        if inputs.events:
+            engine.files("events", inputs.events)
+        else:
+            engine.empty("events", arrow_schema(self._events))
         for name, table in self._carried.items():
             if inputs.previous_state is None:
                 engine.empty(name, arrow_schema(table))
@@ -133,6 +132,30 @@ class Program:
         engine.view("unstamped", self._gathered)
         engine.keep("past", day_state.stamped(self._unstamped, self._plan, inputs.day, inputs.previous))
         engine.keep("moments", self._found_moments)
+        engine.view("asked", self._day)
+        engine.view("asked_moments", self._moments)
+
+    def ask(self, candidates: ir.Table, day: Day) -> None:
+        """Have `examples` give the features of candidates of the loaded day, in the order of their event_id, and not of its impressions.
+
+        `candidates` has the columns of events, and `list_starts.NAME`. No candidate is an impression: it counts for nothing.
+        """
+        engine, plan = self._engine, self._plan
+        stamped = clock.stamped(candidates, day)
+        engine.view("stamped_candidates", stamped)
+        rows = _named("stamped_candidates", stamped)
+        placed = placed_candidates(rows, known_lists(self._day, plan))
+        engine.keep("asked", impressions(rows, *self._sides, plan, placed))
+        engine.keep("asked_moments", session.moments_before(self._asked, self._moments))
+
+    def count_unknown(self) -> dict[str, int]:
+        """Count what is asked for: `rows`, those whose user or item has no impression before the day, and per context column the nulls."""
+        asked = self._asked
+        before = self._sessions.select(schema.USER_ID).distinct().mutate(met_user=True)
+        rows = asked.left_join(before, schema.USER_ID).left_join(self._seen.mutate(met_item=True).drop("day"), schema.ITEM_ID)
+        nulls = {name: rows[name].isnull().sum() for name in self._plan.outputs if name.startswith(schema.CONTEXT)}
+        counted = rows.agg(rows=rows.count(), user_id=rows["met_user"].isnull().sum(), item_id=rows["met_item"].isnull().sum(), **nulls)
+        return {name: int(count or 0) for name, count in self._engine.arrow(counted).to_pylist()[0].items()}
 
     def require_valid(self, day: Day, file: Path) -> None:
         """Raise DataError where the loaded day's rows cannot be learned from (`validate.require_valid`)."""
@@ -152,7 +175,7 @@ class Program:
             output.write_table(name, table)
 
     def examples(self, day: Day, states: Sequence[Path], fitted: int) -> Iterator[Callable[[], pa.Table]]:
-        """Yield the loaded day's examples in the order of (timestamp, event_id), some rows at a time.
+        """Yield examples of what is asked for, some rows at a time: the loaded day's impressions in the order of (timestamp, event_id).
 
         Each yielded function assembles its rows, and needs the engine no more.
 
@@ -164,39 +187,19 @@ class Program:
             engine.files(f"partials-{index}", [folder / partials_file(index) for folder in states])
         engine.rows("today", pa.table({_ORDINAL: pa.array([day.ordinal], pa.int32()), _SINCE: [day.start - self._plan.reach]}))
         engine.keep("base", self._base_rates)
-        self._factors = self._day_factors(day, fitted)
+        self._factors = self.daily_factors.of(day, fitted)
         self._past_of = self._pasts()
-        rows = engine.arrow(self._day.agg(n=self._day.count()))["n"][0].as_py()
+        rows = engine.arrow(self._asked.agg(n=self._asked.count()))["n"][0].as_py()
         size = CHUNK if rows <= LARGE_DAY * CHUNK else CHUNK // 2
         for index, rates in enumerate(self._rates):  # what several chunks read is computed once
             (engine.keep if rows > size else engine.view)(_rates_name(index), rates)
         for start in range(0, rows, size):
-            inside = (self._day[ROW] >= start) & (self._day[ROW] < start + size)
-            engine.view("asks", self._day.filter(inside))
+            inside = (self._asked[ROW] >= start) & (self._asked[ROW] < start + size)
+            engine.view("asks", self._asked.filter(inside))
             yield self._chunk(day, min(size, rows - start))
         self._past_of = {}  # so that the next day's is not in memory beside it
         for index in range(len(self._rates)):
             engine.drop(_rates_name(index))
-
-    def _day_factors(self, day: Day, fitted: int) -> list[factors.DayFactors]:
-        """Fit the factors to the start of the day `fitted`, unless they are, and tell them what became known since."""
-        engine = self._engine
-        engine.rows("fitted", pa.table({_FITTED: pa.array([fitted], pa.int32())}))
-        if self._fitted[0] != fitted:
-            self._fitted = (fitted, [self._fit(factor, pairs, day) for factor, pairs in zip(self._plan.factors, self._pairs, strict=True)])
-        found = zip(self._fitted[1], self._pairs, strict=True)
-        return [factor.after(engine.arrow(pairs.news)) if factor.is_fitted else factor for factor, pairs in found]
-
-    def _fit(self, factor: Factor, pairs: "_PairsOf", day: Day) -> factors.DayFactors:
-        """Fit a factor. One that nobody asked for is fitted where this is cheap and may learn something; else its pairs are not read."""
-        if self._plan.features.factors is None:
-            (counts,) = self._engine.arrow(pairs.density).to_pylist()
-            if counts["pairs"] > factors.MOST_PAIRS:
-                self.first_too_many = self.first_too_many or day.iso
-                return factors.DayFactors.none(factor)
-            if not factors.are_dense(**counts):
-                return factors.DayFactors.none(factor)
-        return factors.DayFactors.fit(self._engine.arrow(pairs.learned), factor, self._plan.features.d_factors)
 
     def _pasts(self) -> dict[Entity, counters.EntityPast]:
         """Read what is counted by hours: the last hours before the day, and the day itself, of all users."""
@@ -240,14 +243,6 @@ class Program:
         aged = stored.cross_join(self._today).mutate(**{aggregates.AGE: self._today[_ORDINAL] - stored["day"]})
         return aged.filter((aged[aggregates.AGE] >= 1) & (aged[aggregates.AGE] <= max(self._plan.windows))).drop(_ORDINAL, _SINCE, "day")
 
-    def _pairs_of(self, factor: Factor) -> "_PairsOf":
-        stored = self._stored(self._entities.index(factor.entity)).cross_join(self._fitted_day)
-        begin = stored[_FITTED] - max(self._plan.windows)
-        learned = stored.filter((stored["day"] >= begin) & (stored["day"] < stored[_FITTED]))
-        since = stored.cross_join(self._today)
-        news = since.filter((since["day"] >= since[_FITTED]) & (since["day"] < since[_ORDINAL]))
-        return _PairsOf(factors.pairs(learned, factor), factors.pairs(news, factor), factors.density(learned, factor))
-
     def _stored(self, index: int) -> ir.Table:
         """Return the partial sums of an entity that the loaded states hold."""
         return _named(f"partials-{index}", self._state[partials_file(index)])
@@ -276,7 +271,7 @@ class Program:
         """Select the static columns, and compute the features of an impression's place in time."""
         plan = self._plan
         first_days = self._seen.rename(first_day="day")
-        began = self._moments.rename(**{LISTED: schema.TIMESTAMP})
+        began = self._asked_moments.rename(**{LISTED: schema.TIMESTAMP})
         rows = self._asks.left_join(began, [schema.USER_ID, LISTED]).left_join(first_days, schema.ITEM_ID)
         columns: dict[str, ir.Value] = {name: rows[name] for name in static_columns(plan)}
         columns |= session.session_columns(rows, plan)

@@ -36,9 +36,11 @@ class OwnPast:
         self._past, self._plan = past.combine_chunks(), plan
         self.moments, self._times = _integers(asks[schema.TIMESTAMP]), _integers(past[schema.TIMESTAMP])
         users = self._past[schema.USER_ID].combine_chunks().dictionary_encode()
-        self._users = _integers(pc.index_in(asks[schema.USER_ID], value_set=users.dictionary))
+        # A user without a past comes after all others, where no impression is.
+        places = pc.index_in(asks[schema.USER_ID], value_set=users.dictionary)
+        self._users = _integers(pc.fill_null(places, pa.scalar(len(users.dictionary), pa.int32())))
         # One ascending number per impression: the user's place in the order, then the moment. A century of ms and 2²⁰ users fit.
-        self._begin, self._span = int(self._times.min()), int(np.ptp(self._times)) + 1
+        self._begin, self._span = (int(self._times.min()), int(np.ptp(self._times)) + 1) if len(self._times) else (0, 1)
         self._keys = _integers(users.indices) * self._span + (self._times - self._begin)
 
     def known_before(self, moments: Places | int, delay: int) -> Places:

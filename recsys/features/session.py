@@ -43,6 +43,25 @@ def moments(impressions: ir.Table, sessions: ir.Table) -> ir.Table:
     )
 
 
+def moments_before(asks: ir.Table, found: ir.Table) -> ir.Table:
+    """Make the same row per user and moment of asks that need not be impressions, from the `moments` of impressions strictly before.
+
+    So no ask counts for another one.
+    """
+    asked = asks.select(schema.USER_ID, **{schema.TIMESTAMP: asks[LISTED]}).distinct()
+    last = found.select(schema.USER_ID, previous=found[schema.TIMESTAMP], begin=found["begin"], up_to=found["place"] + found["n"])
+    both = asked.asof_join(last, asked[schema.TIMESTAMP] > last["previous"], schema.USER_ID)
+    opens = both["previous"].isnull() | (both[schema.TIMESTAMP] - both["previous"] >= PAUSE_MS)
+    return both.select(
+        schema.USER_ID,
+        schema.TIMESTAMP,
+        n=ibis.literal(0, "int64"),
+        previous=both["previous"],
+        place=opens.ifelse(0, both["up_to"]),
+        begin=opens.ifelse(both[schema.TIMESTAMP], both["begin"]),
+    )
+
+
 def last_sessions(found: ir.Table) -> ir.Table:
     """Return each user's last moment, with the impressions of its session so far and the session's start: the state for the next day."""
     moment = found[schema.TIMESTAMP]

@@ -1,7 +1,7 @@
 """The steps of a build: the days with events, and the chain of fingerprints that tells which days are stale."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -28,21 +28,25 @@ class Step:
 
 def all_steps(pipeline: Pipeline, folder: Path) -> list[Step]:
     """Return the days with events up to the last of the split, in order. Raises DataError where a part of the split has no rows."""
-    events = _manifest(folder / EVENTS)
+    wanted = {day for part in schema.SPLITS for day in pipeline.split.days(part)}
+    steps = days_with_events(pipeline, folder)
+    _require_parts(pipeline, folder, [step.day.iso for step in steps])
+    return [replace(step, wanted=step.day.iso in wanted) for step in steps if step.day.iso <= max(wanted)]
+
+
+def days_with_events(pipeline: Pipeline, folder: Path) -> list[Step]:
+    """Return all days with events, in order. No examples are wanted of them."""
     by_day: dict[str, dict[str, Mapping[str, object]]] = {}
-    for name, entry in events.files.items():
+    for name, entry in _manifest(folder / EVENTS).files.items():
         if (day := day_of(name)) is not None and entry["rows"]:
             by_day.setdefault(day, {})[name] = entry
-    _require_parts(pipeline, folder, sorted(by_day))
-    wanted = {day for part in schema.SPLITS for day in pipeline.split.days(part)}
     sides = {name: _manifest(folder / name).content for name in (USERS, ITEMS) if (folder / name).exists()}
     found: list[Step] = []
-    for day in sorted(day for day in by_day if day <= max(wanted)):
-        entries = by_day[day]
+    for day, entries in sorted(by_day.items()):
         content = artifacts.fingerprint({name: entry["sha256"] for name, entry in entries.items()})
         files = tuple(folder / EVENTS / name for name in sorted(entries))
         rows = sum(int(str(entry["rows"])) for entry in entries.values())
-        found.append(Step(Day(day, pipeline.zone), files, rows, {"events": content, **sides}, day in wanted))
+        found.append(Step(Day(day, pipeline.zone), files, rows, {"events": content, **sides}, wanted=False))
     return found
 
 

@@ -124,9 +124,12 @@ def typed(
 
 
 def row_problems(
-    con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Column], *, max_bad: float, day: str | None = None
+    con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Column], *, max_bad: float | None, day: str | None = None
 ) -> tuple[list[DataError], str | None]:
-    """Return the errors for which `typed` would not leave rows out, and the unit that most timestamps seem to have, if another."""
+    """Return the errors for which `typed` would not leave rows out, and the unit that most timestamps seem to have, if another.
+
+    With `max_bad` None, no row may be left out, and no option can change that.
+    """
     tally = _Tally.of(con, staged, columns)
     stamps = [place for place in tally.counts if tally.refusals[place].hint_unit]
     most = stamps and 2 * tally.counts[stamps[0]] > staged.rows
@@ -134,31 +137,31 @@ def row_problems(
     return _problems(tally, max_bad, day), unit
 
 
-def _problems(tally: _Tally, max_bad: float, day: str | None) -> list[DataError]:
+def _problems(tally: _Tally, max_bad: float | None, day: str | None) -> list[DataError]:
     """Return one error per reason that alone refuses too many rows, the most common first; where only all together do, one for that."""
-    most = max_bad * tally.staged.rows
+    most = (max_bad or 0.0) * tally.staged.rows
     if tally.total <= most:
-        return [] if day is None or not tally.counts else _bad_days(tally, day, max_bad)
+        return [] if day is None or max_bad is None or not tally.counts else _bad_days(tally, day, max_bad)
     places = sorted(tally.counts, key=lambda place: (-tally.counts[place], place))  # of equally common ones, that of the first column
     torn_is_first = tally.torn >= max(tally.counts.values(), default=0)
     errors = [_refused_error(tally, place, max_bad) for place in places if tally.counts[place] > most]
     if tally.torn > most:
-        errors.insert(0 if torn_is_first else len(errors), _torn_error(tally))
-    return errors or [_torn_error(tally) if torn_is_first else _refused_error(tally, places[0], max_bad)]
+        errors.insert(0 if torn_is_first else len(errors), _torn_error(tally, max_bad))
+    return errors or [_torn_error(tally, max_bad) if torn_is_first else _refused_error(tally, places[0], max_bad)]
 
 
-def _torn_error(tally: _Tally) -> DataError:
+def _torn_error(tally: _Tally, max_bad: float | None) -> DataError:
     staged = tally.staged
     file, bad = max(zip(staged.files, staged.unbalanced, strict=True), key=lambda pair: len(pair[1].rows))
-    return unbalanced_error(file, len(staged.names), bad, tally.torn, staged.rows)
+    return unbalanced_error(file, len(staged.names), bad, tally.torn, staged.rows, may_be_left_out=max_bad is not None)
 
 
-def _refused_error(tally: _Tally, place: int, max_bad: float) -> DataError:
+def _refused_error(tally: _Tally, place: int, max_bad: float | None) -> DataError:
     refusal = tally.refusals[place]
     where, found = tally.example(place)
     unit = _likely_unit(refusal, found)
     fix = refusal.fix or "mend the rows"
-    if tally.total <= _BEARABLE * tally.staged.rows:
+    if max_bad is not None and tally.total <= _BEARABLE * tally.staged.rows:
         fix += f", or raise source.max_bad (now {max_bad:g}; {tally.total:,} rows refused in all)"
     if unit and 2 * tally.counts[place] > tally.staged.rows:
         fix = f'the unit seems to be {unit}: set source.time.unit = "{unit}"'

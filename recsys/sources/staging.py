@@ -208,10 +208,11 @@ def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max
         yield batch
 
 
-def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, rows: int) -> DataError:
+def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, rows: int, *, may_be_left_out: bool = True) -> DataError:
+    fix = "quote fields that hold the separator" + (", or raise source.max_bad" if may_be_left_out else "")
     return data_error(
         Place(file.path, lines_of(file, bad.rows[:1])[0]), found=f"{bad.fields[0]} fields", expected=expected_fields(file, fields),
-        bad_rows=count, rows=rows, fix="quote fields that hold the separator, or raise source.max_bad",
+        bad_rows=count, rows=rows, fix=fix,
     )  # fmt: skip
 
 

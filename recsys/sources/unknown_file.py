@@ -66,9 +66,7 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
     Columns without a header are called column_1, column_2, …. Raises DataError where a file cannot be read or lacks a column of another,
     and where there is no row.
     """
-    files = resolve([path])
-    written = FileFormat() if files[0].format == "parquet" else _form(files[0])
-    heads = TableFiles("table", (path,), written=written).headers()
+    heads = TableFiles("table", (path,), written=form_of(path)).headers()
     names = heads[0].names
     kinds = [kind or pa.string() for kind in heads[0].types]
     parts, rows = [], 0
@@ -81,6 +79,12 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
         raise data_error(str(path), found="no rows", expected="some", fix="export it again")
     table = pa.Table.from_batches(parts).drop_columns([SOURCE_ROW]).rename_columns(list(names))
     return UnknownFile(path, tuple(heads), table)
+
+
+def form_of(path: Path) -> FileFormat:
+    """Guess how the files that a path names are written, by the first of them. Raises DataError where there is none."""
+    file = resolve([path])[0]
+    return FileFormat() if file.format == "parquet" else _form(file)
 
 
 def _form(file: InputFile) -> FileFormat:

@@ -4,7 +4,7 @@ from recsys.stages.baselines import BASELINES, baseline_run, kinds_of, require_l
 from recsys.stages.calibrate import CALIBRATE
 from recsys.stages.encode import ENCODE, encoded_of
 from recsys.stages.evaluate import EVALUATE, require_named_runs
-from recsys.stages.features import FEATURES, examples_of
+from recsys.stages.features import FEATURES, bring_states_forward, examples_of, states_of
 from recsys.stages.identity import claim, known_config, run_identity, run_name, stored_pipeline
 from recsys.stages.importance import IMPORTANCE_STAGE
 from recsys.stages.ingest import INGEST
@@ -37,6 +37,7 @@ __all__ = [
     "Stage",
     "Status",
     "baseline_run",
+    "bring_states_forward",
     "claim",
     "contents",
     "encoded_of",
@@ -48,6 +49,7 @@ __all__ = [
     "run_identity",
     "run_name",
     "single_tasks",
+    "states_of",
     "statuses",
     "stored_pipeline",
 ]

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recsys.config import Features, Pipeline, all_but
 from recsys.stages import room
 from recsys.stages.stage import Job, Part, Stage
 from recsys.workspace import EVENTS, EXAMPLES, ITEMS, STATE, USERS, day_folder
+
+if TYPE_CHECKING:
+    from recsys.features import Step
 
 _BYTES_PER_BYTE = 3.0  # examples over their events (docs/reliability.md, "Room on the disk")
 
@@ -16,7 +20,8 @@ def examples_of(pipeline: Pipeline, folder: Path) -> Path:
     return folder / EXAMPLES / FEATURES.place(pipeline)
 
 
-def _states(job: Job) -> Path:
+def states_of(job: Job) -> Path:
+    """Return where the states lie that the features of a later day need."""
     return job.folder / STATE / job.examples.name
 
 
@@ -24,12 +29,31 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
     """Return a part per day with events. A day is made of its events, of users and items, and of the state of the day before."""
     from recsys import features
 
+    return _chained(job, options, features.all_steps(options, job.folder))
+
+
+def _chained(job: Job, options: Pipeline, steps: Sequence["Step"]) -> list[Part]:
     parts: list[Part] = []
-    for step in features.all_steps(options, job.folder):
-        folders = (_states(job), job.examples) if step.wanted else (_states(job),)
+    for step in steps:
+        folders = (states_of(job), job.examples) if step.wanted else (states_of(job),)
         inputs = {**step.inputs, "state": parts[-1].origin.fingerprint if parts else ""}
         parts.append(FEATURES.part(options, step.day.iso, [day_folder(folder, step.day.iso) for folder in folders], inputs))
     return parts
+
+
+def bring_states_forward(job: Job, before: str) -> Sequence["Step"]:
+    """Make the states of all days with events before the ISO day `before` that are not fresh. Return these days."""
+    from recsys import features
+
+    options = FEATURES.receives(job.pipeline)
+    steps = [step for step in features.days_with_events(options, job.folder) if step.day.iso < before]
+    if all(part.is_fresh for part in _chained(job, options, steps)):
+        return steps
+    with job.locked(states_of(job)):
+        stale = {part.name: part.origin for part in _chained(job, options, steps) if not part.is_fresh}
+        if stale:
+            features.build(options, job.folder, steps, stale, examples=job.examples, states=states_of(job), console=job.console)
+    return steps
 
 
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
@@ -37,7 +61,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 
     origins = {part.name: part.origin for part in stale}
     steps = features.all_steps(options, job.folder)
-    features.build(options, job.folder, steps, origins, examples=job.examples, states=_states(job), console=job.console)
+    features.build(options, job.folder, steps, origins, examples=job.examples, states=states_of(job), console=job.console)
 
 
 def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> room.Room:
@@ -58,7 +82,7 @@ FEATURES = Stage(
     places=("split",),
     free=("features.memory_limit", "objective.duration"),  # that there is such a column is checked here
     reads=lambda job: [job.folder / name for name in (EVENTS, USERS, ITEMS)],
-    writes=lambda job: [_states(job), job.examples],
+    writes=lambda job: [states_of(job), job.examples],
     parts=_parts,
     make=_make,
     room=_room,

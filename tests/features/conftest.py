@@ -1,6 +1,6 @@
 """Small random logs with ties, gaps and nulls, and workspaces that hold them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -87,14 +87,18 @@ def day_of(row: Mapping[str, Any]) -> str:
     return datetime.fromtimestamp(row["timestamp"] / 1000, ZoneInfo(ZONE)).date().isoformat()
 
 
-def write_workspace(folder: Path, rows: Iterable[Mapping[str, Any]], more: Iterable[pa.Field] = ()) -> Path:
-    """A workspace as `sources` leaves it; rows stand in the files in the order given. `more`: further columns of events."""
+def write_workspace(folder: Path, rows: Iterable[Mapping[str, Any]], more: Iterable[pa.Field] = (), without: Collection[str] = ()) -> Path:
+    """A workspace as `sources` leaves it; rows stand in the files in the order given. `more`: further columns of events.
+
+    `without`: columns that this log does not have.
+    """
+    columns = pa.schema([field for field in (*EVENTS, *more) if field.name not in without])
     by_day: dict[str, Rows] = {}
     for row in rows:
         by_day.setdefault(day_of(row), []).append(dict(row))
     with artifacts.writing(folder / "events", stage="ingest", fingerprint="test") as output:
         for day, some in by_day.items():
-            output.write_table(f"day={day}/part-0.parquet", pa.Table.from_pylist(some, schema=pa.schema([*EVENTS, *more])))
+            output.write_table(f"day={day}/part-0.parquet", pa.Table.from_pylist(some, schema=columns))
     for name, schema, some in (("users", USERS, USER_ROWS), ("items", ITEMS, ITEM_ROWS)):
         with artifacts.writing(folder / name, stage="ingest", fingerprint="test") as output:
             output.write_table("part-0.parquet", pa.Table.from_pylist(some, schema=schema))
@@ -165,8 +169,8 @@ class Feed:
     examples = staticmethod(read_examples)
     bytes = staticmethod(read_bytes)
 
-    def write(self, name: str, rows: Iterable[Mapping[str, Any]], more: Iterable[pa.Field] = ()) -> Path:
-        return write_workspace(self.folder / name, rows, more)
+    def write(self, name: str, rows: Iterable[Mapping[str, Any]], more: Iterable[pa.Field] = (), without: Collection[str] = ()) -> Path:
+        return write_workspace(self.folder / name, rows, more, without)
 
     def build(self, name: str, rows: Iterable[Mapping[str, Any]], pipeline: Pipeline | None = None, more: Iterable[pa.Field] = ()) -> Built:
         """Writes the rows as a workspace of their own and builds its examples."""

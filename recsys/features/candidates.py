@@ -1,0 +1,101 @@
+"""Features of candidates: of users and items at given moments, which need not be impressions of the log.
+
+The program is that of the examples. What is asked for are candidates in place of a day's impressions. They count for nothing: a candidate's
+features depend on the log before its moment, and on no other candidate.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from recsys import schema
+from recsys.artifacts import Origin
+from recsys.config import Pipeline
+from recsys.days import Day, iso_day
+from recsys.features.check import event_table
+from recsys.features.engine import Engine
+from recsys.features.feature_columns import Column, Columns
+from recsys.features.list_starts import NAME, list_name
+from recsys.features.plan import Plan, make_plan
+from recsys.features.program import DayInputs, Program
+from recsys.features.sides import open_sides
+from recsys.features.steps import Step
+from recsys.workspace import day_folder
+
+_DAY_MS = 86_400_000
+
+
+def needed_columns(pipeline: Pipeline, columns: Columns) -> pa.Schema:
+    """Return the columns of events that the features of a candidate are made of, but for its moment. Positions are never among them."""
+    plan = make_plan(pipeline, columns)
+    used: list[Column] = [*plan.context, *plan.ids, *(column for entity in plan.keyed for column in entity.columns)]
+    names = [schema.USER_ID, schema.ITEM_ID, *([schema.QUERY_ITEM_ID] if plan.has_query else [])]
+    names += [column.stored for column in used if column.table == "events"]
+    names += [schema.DEVICE] if schema.DEVICE in plan.features.bias else []
+    return pa.schema([columns.events.field(name) for name in dict.fromkeys(names) if name not in (schema.TIMESTAMP, schema.POSITION)])
+
+
+class Candidates:
+    """Candidates in an engine, ready to be asked for day by day.
+
+    `rows` are the candidates as `sources.stage_candidates` wrote them. `unknown` counts, over the days so far, what `Program.count_unknown`
+    counts.
+    """
+
+    def __init__(self, pipeline: Pipeline, folder: Path, columns: Columns, engine: Engine, file: Path, scratch: Path) -> None:
+        """Open `file` in the engine, with users and items of the pipeline's `folder`. `scratch` is for what is needed for a while."""
+        self._plan, self._engine, self._scratch = make_plan(pipeline, columns), engine, scratch
+        self.rows = engine.own_files("candidates", [file])
+        open_sides(engine, folder, self._plan)
+        self._program = Program(engine, self._plan)
+        self._events = _as_events(self.rows, self._plan)
+        self.unknown: Counter[str] = Counter()
+
+    def days(self) -> dict[str, int]:
+        """Return the days on which candidates are asked for, in order, with their number."""
+        of_utc = self.rows.select(day=(self.rows[schema.TIMESTAMP] // _DAY_MS)).distinct()
+        near = sorted(
+            {day + shift for day in self._engine.arrow(of_utc)["day"].to_pylist() for shift in (-1, 0, 1)}
+        )  # no zone is a day away
+        days = [Day(iso_day(day), self._plan.zone) for day in near]
+        counts = self._engine.arrow(self.rows.agg(**{day.iso: _inside(self.rows, day).sum() for day in days})).to_pylist()[0]
+        return {day: int(count) for day, count in counts.items() if count}
+
+    def examples(self, day: Day, earlier: Sequence[Step], today: Step | None, states: Path) -> Iterator[Callable[[], pa.Table]]:
+        """Yield examples of the day's candidates, without labels, as `Program.examples` does. Their event_id is their place, `sources.ROW`.
+
+        `earlier` are the days with events before the day, whose `states` stand. `today` is the day itself, where it has events.
+        """
+        program, previous = self._program, earlier[-1].day if earlier else None
+        program.load(DayInputs(day, [*today.files] if today else [], previous, day_folder(states, previous.iso) if previous else None))
+        if today:
+            program.require_valid(day, today.files[0])
+        program.ask(self._events.filter(_inside(self._events, day)), day)
+        self.unknown.update(program.count_unknown())
+        fitted = program.fit_day([*(step.day.ordinal for step in earlier), day.ordinal], [*(step.rows for step in earlier), 0])
+        reach = [step for step in earlier if step.day.ordinal >= fitted - program.longest_window]
+        folders = [day_folder(states, step.day.iso) for step in reach]
+        if previous is None or previous.next().iso != day.iso:  # what became known on days without events is in no state yet
+            folders.append(self._scratch / f"state.{day.iso}")
+            with Origin("predict", day.iso).writing(folders[-1]) as output:
+                program.write_state(output)
+        return program.examples(day, folders, fitted)
+
+
+def _inside(rows: ir.Table, day: Day) -> ir.BooleanValue:
+    return (rows[schema.TIMESTAMP] >= day.start) & (rows[schema.TIMESTAMP] < day.end)
+
+
+def _as_events(stored: ir.Table, plan: Plan) -> ir.Table:
+    """Give candidates the columns of events: null where they are not given, and what tells their list (`list_starts.known_lists`)."""
+    events = event_table(plan.columns)
+    columns = {name: stored[name] if name in stored.columns else ibis.null(kind) for name, kind in events.schema().items()}
+    tells = list_name(plan)
+    if tells is not None:
+        kind = events.schema()[tells]
+        columns[NAME] = stored[tells].try_cast(kind) if tells in stored.columns else ibis.null(kind)
+    return stored.select(**{**columns, schema.EVENT_ID: stored[schema.CANDIDATE]})

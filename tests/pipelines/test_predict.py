@@ -1,0 +1,214 @@
+"""`recsys predict`: a trained run is asked for candidates, from their file to predictions or ranked lists."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import recsys
+from recsys import artifacts
+from recsys.cli import run_command
+
+DAY = "2024-01-05"  # the test day of tiny.toml
+NOON = "2024-01-06T12:00"  # after its log
+COLUMNS = ["user_id", "item_id", "query_item_id", "device"]
+OBJECTIVES = ["click", "watch_time", "like"]
+
+
+@pytest.fixture(scope="module")
+def events(tiny: Path) -> pd.DataFrame:
+    """The impressions of the test day as candidates, in another order."""
+    table = artifacts.read_table(tiny / "events" / f"day={DAY}" / "part-0.parquet").to_pandas()
+    return table[["event_id", "request_id", "timestamp", *COLUMNS]].sample(frac=1, random_state=3, ignore_index=True)
+
+
+@pytest.fixture
+def predict(tiny: Path, tmp_path: Path) -> Callable[..., int]:
+    """`recsys predict first FILE`; the file is written from a frame."""
+
+    def ask(frame: pd.DataFrame, *options: str, file: str = "candidates.parquet") -> int:
+        if file.endswith(".csv"):
+            frame.to_csv(tmp_path / file, index=False)
+        else:
+            frame.to_parquet(tmp_path / file, index=False)
+        return run_command(["predict", str(tiny / "runs" / "first"), str(tmp_path / file), *options])
+
+    return ask
+
+
+def close(left: pd.Series, right: pd.Series) -> None:
+    """Equal to what float32 tells: a row's place in its batch decides which kernel computes it."""
+    np.testing.assert_allclose(left.to_numpy(), right.to_numpy(), rtol=5e-6, atol=1e-6)
+
+
+def test_an_impression_that_is_asked_for_gets_the_prediction_of_its_row(
+    tiny: Path, events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(events) == 0
+    said = capsys.readouterr().out
+    assert f"{len(events):,} candidates on {DAY}; the log has impressions through {DAY}" in said
+    assert re.search(r"predict: \d+ of 2,990 have a user whom the log does not know before that day: predicted as in training", said)
+    assert "warning" not in said
+    found = pd.read_parquet(tmp_path / "candidates.predicted.parquet")
+    pd.testing.assert_series_equal(found["event_id"], events["event_id"])
+    assert list(found.columns) == [
+        *("event_id", "user_id", "item_id", "timestamp", "day", "request_id"),
+        *(f"pred.{name}" for name in OBJECTIVES),
+        "score",
+    ]
+    predictions = artifacts.read_table(tiny / "runs" / "first" / "predictions.parquet").to_pandas()
+    expected = predictions[predictions["day"] == DAY].set_index("event_id").loc[found["event_id"]]
+    for name in OBJECTIVES:
+        close(found[f"pred.{name}"], expected[f"rank.{name}"])
+    close(found["score"], expected["score"])
+
+
+def test_lists_hold_the_best_of_each_request(events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path) -> None:
+    assert predict(events, "--out", str(tmp_path / "all.csv"), "--quiet") == 0
+    assert predict(events, "--out", str(tmp_path / "lists.csv"), "--top", "3", "--quiet") == 0
+    everything, lists = pd.read_csv(tmp_path / "all.csv"), pd.read_csv(tmp_path / "lists.csv")
+    ranked = everything.sort_values(["score", "item_id"], ascending=[False, True], kind="stable")
+    ranked["place"] = ranked.groupby("request_id").cumcount() + 1
+    expected = ranked[ranked["place"] <= 3].set_index("event_id")["place"].sort_index()
+    pd.testing.assert_series_equal(lists.set_index("event_id")["place"].sort_index(), expected)
+    assert (lists.groupby("request_id", sort=False)["place"].diff().dropna() == 1).all()  # each list in one piece, best first
+    first_given = everything.drop_duplicates("request_id")["request_id"].tolist()
+    assert lists.drop_duplicates("request_id")["request_id"].tolist() == first_given
+
+
+def test_without_requests_a_list_is_of_a_user_at_a_moment(
+    tiny: Path, events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidates = pd.DataFrame(
+        {"user_id": np.repeat([100_001, 999_999], 30), "item_id": np.tile(events["item_id"].unique()[:30], 2)}
+        | {"query_item_id": events["query_item_id"][0], "device": None}
+    )
+    assert predict(candidates, "--at", NOON, "--top", "10") == 0
+    said = capsys.readouterr().out
+    assert "60 candidates on 2024-01-06; the log has impressions through 2024-01-05" in said
+    assert "60 of 60 have no device: predicted as in training" in said
+    assert re.search(r"(30|60) of 60 have a user whom the log does not know", said)
+    lists = pd.read_parquet(tmp_path / "candidates.predicted.parquet")
+    assert lists["place"].tolist() == [*range(1, 11)] * 2
+    assert lists["user_id"].tolist() == [100_001] * 10 + [999_999] * 10
+    assert (lists["timestamp"] == 1_704_542_400_000).all()
+    assert lists["event_id"].between(0, 59).all()  # the place in the file, where no id is given
+    for _, one in lists.groupby("user_id"):
+        assert one["score"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("form", ["text", pytest.param("iso", marks=pytest.mark.words)])
+def test_the_form_of_the_file_changes_nothing(events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path, form: str) -> None:
+    some = events.head(50)
+    assert predict(some, "--out", str(tmp_path / "parquet.csv")) == 0
+    if form == "iso":
+        some = some.assign(timestamp=pd.to_datetime(some["timestamp"], unit="ms").map(lambda moment: moment.isoformat() + "Z"))
+    assert predict(some, "--out", str(tmp_path / "text.csv"), file="other.csv") == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "text.csv"), pd.read_csv(tmp_path / "parquet.csv"))
+
+
+def test_from_python(tiny: Path, events: pd.DataFrame) -> None:
+    run = recsys.open_run(tiny / "runs" / "first")
+    everything = run.predict(events.head(200))
+    some = run.predict(events.head(200).iloc[::-7])
+    pd.testing.assert_frame_equal(some, everything.iloc[::-7].reset_index(drop=True), rtol=5e-6)
+    lists = run.predict(events[COLUMNS].head(200), at=1_704_542_400_000, top=1)
+    assert (lists["place"] == 1).all()
+    assert set(lists["user_id"]) == set(events["user_id"].head(200))
+
+
+def test_days_that_were_learned_are_warned_of(tiny: Path, predict: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    learned = artifacts.read_table(tiny / "events" / "day=2024-01-04" / "part-0.parquet").to_pandas().head(5)
+    assert predict(learned[["timestamp", *COLUMNS]]) == 0
+    assert "warning: found 5 of 5 on days that the model has learned from (through 2024-01-04)" in capsys.readouterr().out
+
+
+def cell(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda frame: (
+        frame.astype({column: object}).assign(**{column: [frame[column][0], value, *frame[column][2:]]}).astype({column: str})
+    )
+
+
+MISTAKES = {
+    "missing columns": (
+        lambda frame: frame.rename(columns={"item_id": "item", "device": "Device"}),
+        (),
+        3,
+        r'found no column item_id; did you mean "item"\?, device; did you mean "Device"\?, expected user_id, item_id, query_item_id, dev',
+    ),
+    "no moment": (lambda frame: frame.drop(columns="timestamp"), (), 3, r"found no column timestamp, expected .*, or --at for all"),
+    "two moments": (lambda frame: frame, ("--at", NOON), 3, r"column timestamp: found a moment of each candidate, and --at"),
+    "no time": (lambda frame: frame[COLUMNS], ("--at", "noon"), 2, r'--at: found "noon", expected an ISO date and time'),
+    "a bad id": (
+        cell("item_id", "x"),
+        (),
+        3,
+        r'candidates.csv:3 column item_id: found "x", expected a whole number, as in the log; 1 of 4',
+    ),
+    "no id": (cell("user_id", ""), (), 3, r"candidates.csv:3 column user_id: found nothing, expected a whole number"),
+    "seconds": (
+        lambda frame: frame.assign(timestamp=frame["timestamp"] // 1000),
+        (),
+        3,
+        r"candidates.csv:2 column timestamp: found \"17\d+\", expected a moment between 1971 and 2100: .*; 4 of 4 rows",
+    ),
+    "before the log": (
+        lambda frame: frame[COLUMNS],
+        ("--at", "2023-12-31"),
+        3,
+        r"--at: found a moment on 2023-12-31, expected moments from",
+    ),
+    "no rows": (lambda frame: frame.head(0), (), 3, r"candidates.csv: found no rows, expected one per candidate"),
+    "another form": (
+        lambda frame: frame,
+        ("--out", "lists.json"),
+        2,
+        r"--out: found \"lists.json\", expected a file that ends in .parquet or",
+    ),
+    "a list of none": (lambda frame: frame, ("--top", "0"), 2, r"--top.: Input should be greater than or equal to 1"),
+}
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "missing columns",
+        "a bad id",
+        *(pytest.param(name, marks=pytest.mark.words) for name in MISTAKES if name not in ("missing columns", "a bad id")),
+    ],
+)
+def test_mistakes(
+    events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], mistake: str
+) -> None:
+    """Each is one error, and nothing is left behind."""
+    change, options, code, words = MISTAKES[mistake]
+    frame = change(events[["timestamp", *COLUMNS]].head(4))
+    assert predict(frame, *options, file="candidates.csv") == code
+    assert re.search(words, " ".join(capsys.readouterr().err.split()))
+    assert [path.name for path in tmp_path.iterdir()] == ["candidates.csv"]
+
+
+def test_a_run_without_a_model(tiny: Path, predict: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (baseline,) = [path.name for path in (tiny / "runs").iterdir() if path.name.startswith("popularity-")]
+    assert run_command(["predict", baseline, str(tmp_path / "any.csv"), "--workspace", str(tiny.parent)]) == 2
+    assert f'"{baseline}": found no trained run of that name' in capsys.readouterr().err
+
+
+@pytest.mark.words
+def test_a_calibrated_run_gives_calibrated_predictions(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny.parent, tmp_path / "copy")
+    toml = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
+    options = ["--workspace", str(tmp_path / "copy"), "--run", "first", "--quiet", "--set", "evaluate.calibrate=isotonic"]
+    assert run_command(["run", str(toml), *options]) == 0
+    run = recsys.open_run(tmp_path / "copy" / "tiny" / "runs" / "first")
+    expected = run.predictions[run.predictions["day"] == DAY]
+    assert not np.allclose(expected["rank.click"], expected["raw.rank.click"])
+    day = artifacts.read_table(tmp_path / "copy" / "tiny" / "events" / f"day={DAY}" / "part-0.parquet").to_pandas()
+    found = run.predict(day.drop(columns="position")).set_index("event_id").loc[expected["event_id"]]
+    for name in OBJECTIVES:
+        close(found[f"pred.{name}"], expected[f"rank.{name}"])
+    close(found["score"], expected["score"])
