@@ -12,6 +12,7 @@ EXIT_CONFIG = 2
 EXIT_DATA = 3
 EXIT_ARTIFACT = 4
 EXIT_IN_USE = 5
+EXIT_REFUSED = 6
 EXIT_INTERRUPTED = 130
 
 
@@ -47,6 +48,16 @@ class InUseError(RecsysError):
     """A place of the workspace that another job holds (exit code 5)."""
 
     exit_code = EXIT_IN_USE
+
+
+class NotPromotedError(RecsysError):
+    """A run that may not take the place of the current model (exit code 6). Holds every reason."""
+
+    exit_code = EXIT_REFUSED
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__("\n".join(self.reasons))
 
 
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # a full disk, a quota, a limit, a disk that is read-only

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from recsys import artifacts, locks, schema
+from recsys import artifacts, locks, registry, schema
 from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.judge import metrics_of, warn, warn_of_run
 from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console, aligned
 from recsys.stages import contents, known_config, stored_pipeline
-from recsys.workspace import CONFIG, FUSION, METRICS, MODEL, PREDICTIONS, REPORT, RUNS, require_inside
+from recsys.workspace import CONFIG, FUSION, METRICS, MODEL, MODELS, PREDICTIONS, REPORT, RUNS, require_inside
 
 _FAR = ((REPORT, "reported"), (METRICS, "evaluated"), (PREDICTIONS, "scored"), (MODEL, "trained"), (CONFIG, "begun"))  # the last first
 _WITH = {METRICS: "evaluated", PREDICTIONS: "scored", MODEL: "trained"}  # words for a run that has it
@@ -31,9 +31,12 @@ def find_runs(names: Sequence[str], workspace: Path, *, file: str = METRICS) -> 
 def find_run(name: str, workspace: Path, *, file: str = METRICS, beside: Path | None = None) -> Path:
     """Return a run that has `file`, by its path or by its name anywhere in the workspace. Raise ConfigError where none or several fit.
 
-    With `beside`, names are those of runs of the same pipeline alone. Raise ArtifactError where one of that name lies behind a link that
-    leads out of the workspace.
+    With `beside`, names are those of runs of the same pipeline alone. `current` is the run whose model was promoted; where several
+    pipelines have one, WORKSPACE/NAME/current. Raise ArtifactError where one of that name lies behind a link that leads out of the
+    workspace.
     """
+    if Path(name).name == registry.CURRENT and (promoted := _current(name, workspace, beside)) is not None:
+        return promoted
     if (Path(name) / file).exists():
         return Path(name)
     beside = None if beside is None else beside.resolve().parent
@@ -49,6 +52,19 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS, beside: Path | 
     said = f"{meant} There are" if meant else "; there are"
     where = f"under {workspace}" if beside is None else f"of the pipeline {beside.parent.name}"
     raise ConfigError(f'"{name}": found no {_WITH[file]} run of that name {where}{said}: {there}')
+
+
+def _current(name: str, workspace: Path, beside: Path | None) -> Path | None:
+    """Return the current run of the one pipeline that has one, or of the pipeline's folder that stands before the name; else None."""
+    if Path(name).parent != Path():
+        folders = [Path(name).parent]
+    else:
+        folders = [beside.resolve().parent.parent] if beside is not None else sorted(path.parent for path in workspace.glob(f"*/{MODELS}"))
+    found = [run for folder in folders if (run := registry.current_run(folder)) is not None]
+    if len(found) > 1:
+        there = ", ".join(str(run.parent.parent / registry.CURRENT) for run in found)
+        raise ConfigError(f"{name}: found a current run in several pipelines, expected one. Fix: one of {there}")
+    return found[0] if found else None
 
 
 def pipeline_of(run: Path) -> Pipeline:
@@ -103,6 +119,8 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
 
 def list_runs(workspace: Path, console: Console) -> None:
     """Say each run of a workspace: its pipeline, its name, its model, how far it is, and when it last changed."""
+    configs = sorted(workspace.glob(f"*/{RUNS}/*/{CONFIG}"))
+    current = {folder: _name_of_current(folder) for folder in {path.parent.parent.parent for path in configs}}
     found = [
         {
             "pipeline": path.parent.parent.parent.name,
@@ -113,13 +131,20 @@ def list_runs(workspace: Path, console: Console) -> None:
                 timespec="seconds"
             ),
             "path": str(path.parent),
+            "current": path.parent.name == current[path.parent.parent.parent],
         }
-        for path in sorted(workspace.glob(f"*/{RUNS}/*/{CONFIG}"))
+        for path in configs
     ]
     names = ("pipeline", "run", "architecture", "state", "changed")
-    for line in aligned([names, *(tuple(entry[name] for name in names) for entry in found)]) if found else [f"{workspace}: no runs"]:
+    rows = [(*(str(entry[name]) for name in names), registry.CURRENT if entry["current"] else "") for entry in found]
+    for line in aligned([(*names, ""), *rows]) if found else [f"{workspace}: no runs"]:
         console.result(line)
     console.give({"runs": found})
+
+
+def _name_of_current(folder: Path) -> str | None:
+    promotions = registry.standing(folder)
+    return str(promotions[-1]["run"]) if promotions else None
 
 
 def _architecture(run: Path) -> str:

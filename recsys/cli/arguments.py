@@ -1,5 +1,6 @@
 """The texts, arguments and options that several verbs share."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,8 @@ from recsys.threads import bound_threads
 
 ABOUT = "Multi-objective ranking: from feedback logs to a model whose trade-offs you can see."
 EXIT_CODES = (
-    "Exit codes: 0 done; 2 usage or config; 3 data; 4 a damaged file or a full disk; 5 in use by another job; 130 interrupted; 1 a bug."
+    "Exit codes: 0 done; 2 usage or config; 3 data; 4 a damaged file or a full disk; 5 in use by another job; 6 a run that may not be"
+    " promoted; 130 interrupted; 1 a bug."
 )
 DEFAULT_WORKSPACE = Path("data")
 
@@ -29,6 +31,10 @@ Metrics = Annotated[
     typer.Option("--metric", metavar="[OBJECTIVE=]NAME", help="Judge by this metric; repeatable. By default the main ones."),
 ]
 JudgedOn = Annotated[str | None, typer.Option("--on", metavar="PART", help="Judge on test or validation days; by default test, if any.")]
+Through = Annotated[
+    datetime | None,
+    typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="Move the split so that it ends on this day; training begins where it did."),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait where another job writes what this one has to write.")]
 Jobs = Annotated[

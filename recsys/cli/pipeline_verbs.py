@@ -1,6 +1,7 @@
 """The verbs on a pipeline, and they only. What they do stands in walk.py, integrity.py and pruning.py, imported when a verb runs."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from recsys.cli.arguments import (
     Quiet,
     Replace,
     RunName,
+    Through,
     Wait,
     Workspace,
 )
@@ -36,17 +38,33 @@ def _opened(
     replace: bool = False,
     wait: bool = False,
     quiet: bool = False,
+    through: datetime | None = None,
 ) -> Job:
     from recsys import jobs
 
     options = config.load(pipeline, overrides or ())
+    if through is not None:
+        try:
+            options = options.model_copy(update={"split": options.split.ending(through.date())})
+        except ValueError as error:
+            raise ConfigError(f"--through: {error}") from error
     return jobs.open_job(options, workspace, run=run_name, replace=replace, wait=wait, console=Console(quiet=quiet))
+
+
+@app.command()
+def rollback(pipeline: PipelineFile, workspace: Workspace = DEFAULT_WORKSPACE, overrides: Overrides = None, debug: Debug = False) -> None:
+    """Make the model current that was before the current one."""
+    from recsys import promoting
+
+    job = _opened(pipeline, overrides, workspace, None)
+    promoting.rollback(job.folder, job.console)
 
 
 @app.command()
 def run(
     pipeline: PipelineFile,
     until: Annotated[str, typer.Option(help="Stop after this stage.")] = "report",
+    through: Through = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     run_name: RunName = None,
     overrides: Overrides = None,
@@ -61,7 +79,7 @@ def run(
 
     if until not in STAGES:
         raise ConfigError(f'--until: found "{until}", expected one of {", ".join(STAGES)}{nearest(until, STAGES)}')
-    job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet)
+    job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet, through=through)
     walk.run(job, until=until)
 
 
@@ -171,6 +189,7 @@ def check(
 @app.command()
 def status(
     pipeline: PipelineFile,
+    through: Through = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     run_name: RunName = None,
     overrides: Overrides = None,
@@ -181,7 +200,7 @@ def status(
     from recsys import walk
 
     console = Console(as_json=as_json)
-    found = walk.status(_opened(pipeline, overrides, workspace, run_name, replace=True, quiet=as_json))
+    found = walk.status(_opened(pipeline, overrides, workspace, run_name, replace=True, quiet=as_json, through=through))
     for line in found:
         console.result(str(line))
     console.give({"stages": [{"stage": each.stage, "state": each.state, "because": each.because} for each in found]})

@@ -107,6 +107,22 @@ def predict(
 
 
 @app.command()
+def promote(
+    run_name: Annotated[str, typer.Argument(metavar="RUN")],
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    jobs: Jobs = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make a run's model the current one, if it is provably no worse on its test days. RUN is then called current."""
+    from recsys import promoting
+    from recsys import runs as finished
+
+    promoting.promote(finished.find_run(run_name, workspace, file=MODEL), Console(quiet=quiet, as_json=as_json))
+
+
+@app.command()
 def fuse(
     run_name: Annotated[str, typer.Argument(metavar="RUN")],
     maximise: Annotated[str | None, typer.Option(metavar="OBJECTIVE", help="Objective whose metric is maximised.")] = None,

@@ -22,6 +22,7 @@ from recsys.config.model import Model
 from recsys.config.narrowed import all_but, narrowed
 from recsys.config.pipeline import Pipeline
 from recsys.config.problems import problems_of
+from recsys.config.promote_options import Promote
 from recsys.config.reading import from_tables, load, load_in_part, options_from, with_table
 from recsys.config.sources import (
     SOURCES,
@@ -63,6 +64,7 @@ __all__ = [
     "Negatives",
     "OpenBanditSource",
     "Pipeline",
+    "Promote",
     "Source",
     "Split",
     "TableSource",

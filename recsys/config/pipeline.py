@@ -2,12 +2,14 @@
 
 from pydantic import Field, model_validator
 
+from recsys import schema
 from recsys.config.evaluate_options import Evaluate
 from recsys.config.features_options import Features
 from recsys.config.forms import NAME
 from recsys.config.fuse_options import ALL_OTHERS, Fuse
 from recsys.config.known_truth import known_labels, known_truth
 from recsys.config.learning import Learning
+from recsys.config.promote_options import Promote
 from recsys.config.sources import AnySource
 from recsys.days import Day
 from recsys.objectives import Objective, chain
@@ -30,11 +32,19 @@ class Pipeline(Learning):
     features: Features = Features()
     evaluate: Evaluate = Evaluate()
     fuse: Fuse = Fuse()
+    promote: Promote = Promote()
 
     @property
     def zone(self) -> str:
         """The time zone in which days begin and end."""
         return self.source.zone
+
+    @property
+    def learned_through(self) -> str:
+        """The last ISO day whose labels a model has learned: the last before the test days, or without a refit the last training day."""
+        parts = self.split.parts()
+        last = schema.VALIDATION if self.train.refit and schema.VALIDATION in parts else schema.TRAIN
+        return parts[last][1].isoformat()
 
     def border_after(self, part: str) -> int | None:
         """Return the moment (ms UTC) at which the next part of the split begins; None after the last part."""
@@ -108,9 +118,11 @@ class Pipeline(Learning):
         return self
 
     @model_validator(mode="after")
-    def _fuse_names_objectives(self) -> "Pipeline":
+    def _fuse_and_promote_name_objectives(self) -> "Pipeline":
         names = [objective.name for objective in self.objective]
         for place, name in (("maximise", self.fuse.maximise), *(("constraints", name) for name in self.fuse.constraints)):
             if name is not None and name not in names and (place, name) != ("constraints", ALL_OTHERS):
                 raise ValueError(f'fuse.{place}: found "{name}", expected an objective; there are {", ".join(names)}')
+        if unknown := [name for name in self.promote.margins if name not in names]:
+            raise ValueError(f'promote.margins: found "{unknown[0]}", expected an objective; there are {", ".join(names)}')
         return self

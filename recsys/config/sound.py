@@ -12,7 +12,15 @@ from recsys.config.problems import keys_beside, problems_of
 from recsys.config.sources import SOURCES
 
 _ROUNDS = 20
-_NOT_NEEDED = ("fuse", "evaluate", "balance", "model", "train", "features")  # tables that a look at the data can do without, last first
+_NOT_NEEDED = (
+    "promote",
+    "fuse",
+    "evaluate",
+    "balance",
+    "model",
+    "train",
+    "features",
+)  # tables that a look at the data can do without, last first
 _Path = tuple[int | str, ...]
 
 

@@ -47,6 +47,28 @@ class Split(Options):
         later = [days for other in schema.SPLITS[schema.SPLITS.index(part) + 1 :] if (days := self.parts().get(other)) is not None]
         return later[0][0].isoformat() if later else None
 
+    def ending(self, day: date, *, test_days: int | None = None) -> "Split":
+        """Return the split whose last day is `day`: as many validation and test days, or `test_days`; all earlier days train.
+
+        Training begins on the same day as here. Raises ValueError where it would have no day.
+        """
+        days = {part: (last - first).days + 1 for part, (first, last) in self.parts().items()}
+        days |= {} if test_days is None else {schema.TEST: test_days}
+        ends, last = {}, day
+        for part in (schema.TEST, schema.VALIDATION):
+            if part in days:
+                ends[part] = (last - timedelta(days=days[part] - 1), last)
+                last = ends[part][0] - timedelta(days=1)
+        if last < self.train[0]:
+            kept = sum(days.get(part, 0) for part in (schema.VALIDATION, schema.TEST))
+            raise ValueError(
+                f"found {day}, before which {self.train[0]} to {day} leaves no day to learn beside {kept} of validation and test."
+                " Fix: a later day, or an earlier split.train"
+            )
+        return self.model_copy(
+            update={"train": (self.train[0], last), "validation": ends.get(schema.VALIDATION), "test": ends.get(schema.TEST)}
+        )
+
     @model_validator(mode="after")
     def _in_time_order(self) -> "Split":
         previous = None

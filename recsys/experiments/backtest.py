@@ -90,16 +90,10 @@ def _judged(pipeline: Pipeline, metrics: Sequence[str]) -> tuple[Judged, ...]:
 
 def _on(variant: Variant, day: date) -> Variant:
     """Return the variant that is tested on this day. As many days before it as the pipeline has validate, all earlier ones train."""
-    split, one = variant.pipeline.split, timedelta(days=1)
-    validating = 0 if split.validation is None else (split.validation[1] - split.validation[0]).days + 1
-    last = day - one - validating * one
-    if last < split.train[0]:
-        raise ConfigError(
-            f"--days: found {day}, before which {split.train[0]} to {day - one} leaves no day to learn"
-            f"{f' beside {validating} of validation' if validating else ''}. Fix: begin later, or an earlier split.train"
-        )
-    validation = (last + one, day - one) if validating else None
-    days = split.model_copy(update={"train": (split.train[0], last), "validation": validation, "test": (day, day)})
+    try:
+        days = variant.pipeline.split.ending(day, test_days=1)
+    except ValueError as error:
+        raise ConfigError(f"--days: {error}") from error
     return Variant(variant.name, variant.pipeline.model_copy(update={"split": days}), variant.stem)
 
 

@@ -173,16 +173,9 @@ def _say(job: Job, candidates: features.Candidates, days: Mapping[str, int], las
         if count:
             what = words.get(name, f"no {schema.strip(name, schema.CONTEXT)}" if name.startswith(schema.CONTEXT) else name)
             console.say(f"predict: {count:,} of {rows:,} have {what}: predicted as in training")
-    learned = _learned_through(job.pipeline)
+    learned = job.pipeline.learned_through
     if seen := sum(count for day, count in days.items() if day <= learned):
         console.say(
             f"predict: warning: found {seen:,} of {rows:,} on days that the model has learned from (through {learned}),"
             " expected later ones: these predictions are no forecasts"
         )
-
-
-def _learned_through(pipeline: Pipeline) -> str:
-    """Return the last day whose labels the model has learned: the last before the test days, or without a refit the last training day."""
-    parts = pipeline.split.parts()
-    last = schema.VALIDATION if pipeline.train.refit and schema.VALIDATION in parts else schema.TRAIN
-    return str(parts[last][1])

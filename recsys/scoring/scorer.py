@@ -126,6 +126,21 @@ def score(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, target: 
     origin.write_file(target, write)
 
 
+def score_frozen(pipeline: Pipeline, examples: Path, run: Path, days: Sequence[str]) -> pa.Table:
+    """Return predictions of days that the model in `run` has never met, in the form of predictions.parquet. They are encoded on the way."""
+    scorer = load(run / MODEL, pipeline.train)
+    none_NV = np.empty((0, len(value_names(scorer.objectives))))
+    tables = []
+    for day in days:
+        logged, missing = [none_NV], [none_NV]
+        for rows in artifacts.read_batches(day_folder(examples, day) / PART, PREDICTION_ROWS):
+            logged.append(scorer.predict(rows, "logged"))
+            missing.append(scorer.predict(rows, "missing") if scorer.sees_position else none_NV)
+        ranks_NK = np.concatenate(missing)[:, : len(scorer.objectives)] if scorer.sees_position else None
+        tables.append(_day_table(scorer, pipeline, examples, day, schema.TEST, Predicted(np.concatenate(logged), ranks_NK)))
+    return pa.concat_tables(tables)
+
+
 @dataclass(frozen=True)
 class Predicted:
     """One day's values with the position as logged, and its expected values with the position missing."""

@@ -107,7 +107,7 @@ def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace: Path, 
     ("more", "message"),
     [
         (["--days", "2024-01-05", "2024-01-04"], "--days: found 2024-01-05 2024-01-04, expected a first day that is not after the last"),
-        (["--days", "2024-01-02", "2024-01-04"], "--days: found 2024-01-02, before which 2024-01-02 to 2024-01-01 leaves no day to learn"),
+        (["--days", "2024-01-02", "2024-01-04"], "--days: found 2024-01-02, before which 2024-01-02 to 2024-01-02 leaves no day to learn"),
         (["--days", "2024-01-05", "2024-01-07"], "--days: found no rows on 2024-01-06, 2024-01-07"),
         ([*DAYS, "--over", "model.architecture=mmo,mmoe"], "config of the backtest mmo: "),
         ([*DAYS, "--set", "train.order=shuffled", "--set", "train.distil_from=runs/x"], "each day of a backtest has a split of its own"),

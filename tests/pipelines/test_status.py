@@ -37,6 +37,8 @@ NOT_ALONE = {  # options that have no other value while all else stays
 }
 OTHERS: dict[str, Any] = {  # where another number, another of its words, or the other truth value would not do
     "split.train": ["2024-01-01", "2024-01-03"],
+    "promote.days": 1,
+    "promote.margins": {"click": 0.1},
     "split.validation": None,
     "split.test": ["2024-01-05", "2024-01-06"],
     "source.start": "2023-12-31",

@@ -1,0 +1,220 @@
+"""`recsys promote`, `recsys rollback`, and the run that is then called current."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import recsys
+from recsys import artifacts, registry
+from recsys.cli import run_command
+from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_REFUSED
+from tests.staged import sign
+
+from .conftest import PIPELINES
+
+OPTIONS = ["--set", "evaluate.baselines=[]", "--set", "evaluate.importance=false", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def copied(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of its own, with the run `first` and another one of a smaller model."""
+    workspace = tmp_path_factory.mktemp("promote") / "data"
+    shutil.copytree(tiny.parent, workspace)
+    assert train(workspace, "second", "model.d_tower=12") == 0
+    return workspace
+
+
+@pytest.fixture
+def here(copied: Path) -> Path:
+    """Nothing promoted yet."""
+    shutil.rmtree(copied / "tiny" / "models", ignore_errors=True)
+    return copied
+
+
+def train(here: Path, run: str, *changes: str) -> int:
+    changed = [part for change in changes for part in ("--set", change)]
+    return run_command(["run", str(PIPELINES / "tiny.toml"), "--workspace", str(here), "--run", run, *OPTIONS, *changed])
+
+
+def promote(here: Path, run: str, *options: str) -> int:
+    return run_command(["promote", run, "--workspace", str(here), *options])
+
+
+def last(here: Path) -> dict[str, Any]:
+    return registry.decisions(here / "tiny")[-1]
+
+
+def votes(here: Path) -> dict[str, dict[str, Any]]:
+    return {vote["objective"]: vote for vote in last(here)["objectives"]}
+
+
+def test_the_same_model_is_promoted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A copy of the current run loses nothing: each difference is exactly 0. An objective with few positives does not vote."""
+    assert promote(here, "first") == 0
+    assert "first promoted (decision 1), the first one" in capsys.readouterr().out
+    shutil.copytree(here / "tiny" / "runs" / "first", here / "tiny" / "runs" / "twin", dirs_exist_ok=True)
+    assert promote(here, "twin") == 0
+    assert (last(here)["outcome"], last(here)["current before"]) == ("promoted", "first")
+    found = votes(here)
+    assert [found["click"][key] for key in ("votes", "difference", "low", "high")] == [True, 0, 0, 0]
+    assert [found["watch_time"][key] for key in ("metric", "votes", "difference")] == ["xauc", True, 0]
+    assert (found["like"]["votes"], found["like"]["positives"] < 200) == (False, True)
+    assert re.search(r"like +\d+ +- .*none: too few positives", capsys.readouterr().out)
+
+
+def test_the_difference_is_that_of_a_comparison(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is voted on are the numbers of `recsys compare`, whose predictions were made by the stage score."""
+    assert promote(here, "first") == 0
+    capsys.readouterr()
+    assert promote(here, "second", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == last(here)
+    assert run_command(["compare", "first", "second", "--workspace", str(here), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    for objective, metric in (("click", "auc"), ("watch_time", "xauc")):
+        (expected,) = [row for row in rows if (row["run"], row["objective"], row["metric"]) == ("second", objective, metric)]
+        found = votes(here)[objective]
+        assert found["difference"] == pytest.approx(expected["difference"], abs=1e-6)
+        assert found["low"] == pytest.approx(expected["difference_low"], abs=1e-5)
+
+
+def test_a_model_of_shuffled_labels_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The labels of its training days are given to other impressions. The days that it is judged on are as they were."""
+    assert promote(here, "first") == 0
+    other = here.parent / "shuffled"
+    shutil.copytree(here, other, dirs_exist_ok=True)
+    rng = np.random.default_rng(0)
+    for day in ("2024-01-02", "2024-01-03", "2024-01-04"):
+        (path,) = (other / "tiny" / "examples").glob(f"*/day={day}/part-0.parquet")
+        table = artifacts.read_table(path)
+        order = pa.array(rng.permutation(len(table)))
+        labels = [name for name in table.column_names if name.startswith(("label.", "known."))]
+        for name in labels:
+            table = table.set_column(table.column_names.index(name), name, table[name].take(order))
+        pq.write_table(table, path)
+        sign(path)
+    assert train(other, "shuffled") == 0
+    capsys.readouterr()
+    assert promote(other, "shuffled") == EXIT_REFUSED
+    said = capsys.readouterr()
+    assert "shuffled refused (decision 2), against first" in said.out
+    assert re.search(r"error: promote: shuffled is not promoted: click: auc -0\.\d+ \[.*its lower bound is below -0.01", said.err)
+    assert last(other)["outcome"] == "refused"
+    assert votes(other)["click"]["high"] < 0
+    assert registry.current_run(other / "tiny") == other / "tiny" / "runs" / "first"
+    shutil.rmtree(other)
+
+
+def test_a_rollback_goes_back_and_further_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    back = ["rollback", str(PIPELINES / "tiny.toml"), "--workspace", str(here)]
+    assert promote(here, "first") == 0
+    assert run_command(back) == EXIT_CONFIG
+    assert "rollback: found 1 promotions that stand" in capsys.readouterr().err
+    registry.record(here / "tiny", registry.PROMOTED, "second", model=content(here, "second"))
+    assert run_command(back) == 0
+    assert "current: first (before: second)" in capsys.readouterr().out
+    assert registry.current_run(here / "tiny") == here / "tiny" / "runs" / "first"
+
+
+def content(here: Path, run: str) -> str:
+    return artifacts.verify(here / "tiny" / "runs" / run / "model").content
+
+
+def test_current_is_a_name_of_a_run(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    day = artifacts.read_table(here / "tiny" / "events" / "day=2024-01-05" / "part-0.parquet").slice(0, 20)
+    pq.write_table(day, tmp_path / "candidates.parquet")
+    assert run_command(["predict", "current", str(tmp_path / "candidates.parquet"), "--workspace", str(here)]) == EXIT_CONFIG
+    assert '"current": found no trained run of that name' in capsys.readouterr().err
+    assert promote(here, "second") in (0, EXIT_REFUSED)
+    registry.record(here / "tiny", registry.PROMOTED, "second", model=content(here, "second"))
+    for name in ("current", str(here / "tiny" / "current")):
+        assert run_command(["predict", name, str(tmp_path / "candidates.parquet"), "--workspace", str(here), "--quiet"]) == 0
+    assert recsys.open_run("current", workspace=here).name == "second"
+    capsys.readouterr()
+    assert run_command(["runs", "--workspace", str(here), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["runs"]
+    assert [entry["run"] for entry in listed if entry["current"]] == ["second"]
+
+
+def test_a_run_that_is_retrained_is_no_longer_what_was_promoted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registry.record(here / "tiny", registry.PROMOTED, "second", model="another")
+    assert promote(here, "first") == EXIT_ARTIFACT
+    assert "runs/second: found another model than the one that was promoted" in capsys.readouterr().err
+
+
+@pytest.mark.words
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (lambda p: p | {"split": p["split"] | {"test": None}}, EXIT_CONFIG, "promote: found no test days of second"),
+        (lambda p: p | {"promote": {"min_positives": 10**6}}, EXIT_REFUSED, "no objective has 1,000,000 positives on 2024-01-05"),
+        (
+            lambda p: p | {"promote": {"calibration": 0.0, "margin": 1.0}},
+            EXIT_REFUSED,
+            r"click: predictions sum up to 0\.\d+ \[.*expected 1 ± 0",
+        ),
+        (lambda p: p | {"promote": {"margin": 1.0, "calibration": 9.0}}, 0, ""),
+        (
+            lambda p: p | {"promote": {"margin": 1.0, "margins": {"like": 0.0}, "min_positives": 50}},
+            EXIT_REFUSED,
+            "like: auc .* its lower bound is below -0",
+        ),
+    ],
+)
+def test_the_options(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[Any], Any],
+    code: int,
+    words: str,
+) -> None:
+    from recsys import promoting
+    from recsys.config import Pipeline
+
+    assert promote(here, "first") == 0
+    of_run = promoting.pipeline_of
+
+    def changed(run: Path) -> Pipeline:
+        pipeline = of_run(run)
+        return Pipeline.model_validate(change(pipeline.model_dump(mode="json"))) if run.name == "second" else pipeline
+
+    monkeypatch.setattr(promoting, "pipeline_of", changed)
+    capsys.readouterr()
+    assert promote(here, "second") == code
+    assert re.search(words, capsys.readouterr().err)
+
+
+@pytest.mark.words
+def test_what_cannot_be_compared(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A current model that knows the days to judge on, one of another label, and one of an objective more."""
+    split = [
+        'split.train=["2024-01-02","2024-01-03"]',
+        'split.validation=["2024-01-04","2024-01-04"]',
+        'split.test=["2024-01-05","2024-01-05"]',
+    ]
+    assert train(here, "knows", split[0], 'split.validation=["2024-01-04","2024-01-05"]', 'split.test=["2024-01-06","2024-01-06"]') != 0
+    assert train(here, "knows", 'split.train=["2024-01-02","2024-01-02"]', 'split.validation=["2024-01-03","2024-01-03"]',
+                 'split.test=["2024-01-04","2024-01-05"]') == 0  # fmt: skip
+    assert promote(here, "first") == 0
+    assert promote(here, "knows") == EXIT_CONFIG
+    assert "has learned through 2024-01-04, expected that it does not know 2024-01-04" in capsys.readouterr().err
+    toml = (
+        (PIPELINES / "tiny.toml")
+        .read_text()
+        .replace('label = "liked = 1"', 'label = "shared = 1"')
+        .replace('name = "watch_time"', 'name = "watching"')
+    )
+    (here / "other.toml").write_text(toml)
+    assert run_command(["run", str(here / "other.toml"), "--workspace", str(here), "--run", "other", *OPTIONS]) == 0
+    assert promote(here, "other") == EXIT_REFUSED
+    said = capsys.readouterr().err
+    assert "like: its label is shared = 1, that of the current model liked = 1: the two cannot be compared" in said
+    assert "watch_time: the current model predicts it, and this run does not" in said
