@@ -13,6 +13,7 @@ from recsys import artifacts, calibration, locks, registry, schema
 from recsys.config import Pipeline, Promote
 from recsys.errors import ConfigError, NotPromotedError
 from recsys.evaluation import main_metric
+from recsys.health import stops
 from recsys.judge import metrics_of
 from recsys.objectives import Objective, chain
 from recsys.progress import Console, aligned
@@ -60,6 +61,7 @@ def promote(run: Path, console: Console) -> dict[str, Any]:
         votes = _votes(pipeline, ours, theirs, [] if standing is None else _shared(pipeline, of_current))
         reasons = [reason for vote in votes for reason in vote.against]
         reasons += _other_objectives(pipeline, of_current)
+        reasons += stops(job, [*_learned_days(pipeline), *days])
         if not any(vote.votes for vote in votes):
             reasons.append(f"no objective has {pipeline.promote.min_positives:,} positives on {days[0]} to {days[-1]}: none votes")
         decision = registry.record(
@@ -105,6 +107,11 @@ def _judged_days(pipeline: Pipeline, run: Path) -> list[str]:
             f"promote: found {what} of {run.name}, expected days that its model has not learned. Fix: run the pipeline with split.test"
         )
     return days[-(pipeline.promote.days or len(days)) :]
+
+
+def _learned_days(pipeline: Pipeline) -> list[str]:
+    parts = (schema.TRAIN, schema.VALIDATION) if pipeline.train.refit else (schema.TRAIN,)
+    return [day for part in parts for day in pipeline.split.days(part)]
 
 
 def _of_days(predictions: pa.Table, days: Sequence[str]) -> pa.Table:

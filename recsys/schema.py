@@ -265,4 +265,21 @@ BETWEEN_POINTS = "; "  # between the points that dominate one point
 
 TOGETHER = "+"  # between the names of several objectives; no name holds a "+"
 
+# One number of one day of a log, held against the days before it. `usual`: their median (of features 0). `low`, `high`: the limits of a
+# warning. `check`: "rows", "nulls", "unknown", "base_rate", "psi" or "shift". `reason`: why there is no verdict.
+HEALTH = pa.schema(
+    [
+        ("day", pa.string()),
+        ("check", pa.string()),
+        ("column", pa.string()),
+        ("value", pa.float64()),
+        ("usual", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("verdict", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+USUAL, WARNS, STOPS, UNTOLD_DAY = "usual", "warn", "stop", "untold"  # verdicts
+
 HIGHER, LOWER = "higher", "lower"

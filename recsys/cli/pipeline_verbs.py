@@ -51,6 +51,21 @@ def _opened(
     return jobs.open_job(options, workspace, run=run_name, replace=replace, wait=wait, console=Console(quiet=quiet))
 
 
+@app.command("health")
+def health_of(
+    pipeline: PipelineFile,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Hold each day of the log against the days before it: rows, nulls, base rates, new ids, how features are spread."""
+    from recsys.health import health
+
+    health(_opened(pipeline, overrides, workspace, None, quiet=quiet or as_json), Console(quiet=quiet, as_json=as_json))
+
+
 @app.command()
 def rollback(pipeline: PipelineFile, workspace: Workspace = DEFAULT_WORKSPACE, overrides: Overrides = None, debug: Debug = False) -> None:
     """Make the model current that was before the current one."""

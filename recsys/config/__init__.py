@@ -1,6 +1,7 @@
 """A pipeline's TOML as typed, frozen options. Imports no torch and no engine."""
 
 from recsys.config.balance import Balance
+from recsys.config.checks_options import Checks
 from recsys.config.evaluate_options import Evaluate
 from recsys.config.features_options import Features
 from recsys.config.fuse_options import Fuse
@@ -45,6 +46,7 @@ __all__ = [
     "ActionOptions",
     "AnySource",
     "Balance",
+    "Checks",
     "Columns",
     "Evaluate",
     "EventColumns",

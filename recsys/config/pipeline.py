@@ -3,6 +3,7 @@
 from pydantic import Field, model_validator
 
 from recsys import schema
+from recsys.config.checks_options import Checks
 from recsys.config.evaluate_options import Evaluate
 from recsys.config.features_options import Features
 from recsys.config.forms import NAME
@@ -33,6 +34,7 @@ class Pipeline(Learning):
     evaluate: Evaluate = Evaluate()
     fuse: Fuse = Fuse()
     promote: Promote = Promote()
+    checks: Checks = Checks()
 
     @property
     def zone(self) -> str:

@@ -19,7 +19,7 @@ from recsys.config.pipeline import Pipeline
 from recsys.list_metrics import FORM
 from recsys.options import OneOf, Options
 
-ORDER = ("name", "seed", "source", "split", "objective", "features", "model", "balance", "train", "evaluate", "fuse", "promote")
+ORDER = ("name", "seed", "source", "split", "objective", "features", "model", "balance", "train", "evaluate", "fuse", "promote", "checks")
 COMMAND = "python -m recsys.config.reference > docs/config.md"
 
 _INTRODUCTION = f"""\

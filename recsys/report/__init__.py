@@ -4,6 +4,7 @@ from recsys.report.cosines import pooled_cosines
 from recsys.report.pages.affinity_page import affinity_matrix, write_affinity
 from recsys.report.pages.backtest_page import backtest_matrices, backtest_words, write_backtest
 from recsys.report.pages.compare_page import comparison_matrix, comparison_words, write_comparison
+from recsys.report.pages.health_page import write_health
 from recsys.report.pages.page import write_report
 from recsys.report.pages.sweep_page import sweep_matrices, sweep_words, write_sweep
 from recsys.report.tables.frame import frame
@@ -27,6 +28,7 @@ __all__ = [
     "write_affinity",
     "write_backtest",
     "write_comparison",
+    "write_health",
     "write_report",
     "write_sweep",
 ]

@@ -38,6 +38,10 @@ NOT_ALONE = {  # options that have no other value while all else stays
 OTHERS: dict[str, Any] = {  # where another number, another of its words, or the other truth value would not do
     "split.train": ["2024-01-01", "2024-01-03"],
     "promote.days": 1,
+    "checks.ignore": ["device"],
+    "checks.warn.base_rate": 2.0,
+    **{f"checks.stop.{name}": 0.5 for name in ("nulls", "unknown", "psi", "shift")},
+    **{f"checks.stop.{name}": 5.0 for name in ("rows", "base_rate")},
     "promote.margins": {"click": 0.1},
     "split.validation": None,
     "split.test": ["2024-01-05", "2024-01-06"],

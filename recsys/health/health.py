@@ -1,0 +1,119 @@
+"""`recsys health`: every day of a pipeline's log against the days before it, as rows, in words and as a page."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.days import ordinal
+from recsys.errors import ArtifactError, DataError
+from recsys.health.measures import OF_THE_DAY, DayMeasures, Known, measure
+from recsys.health.verdicts import judge
+from recsys.progress import Console
+from recsys.stages import Job
+from recsys.workspace import EVENTS, HEALTH, HEALTH_PAGE, HEALTH_ROWS, day_of
+
+_MOST_LINES = 20  # of warnings that the console says; the page has all
+
+
+def health(job: Job, console: Console) -> pa.Table:
+    """Judge each day of events/, write what was found, and give `console` what is not usual. Return the rows, of `schema.HEALTH`.
+
+    Labels and features are judged on the days that have examples. Raise DataError, with every reason, where a day is beyond a limit of
+    [checks.stop]; what was found is written before.
+    """
+    from recsys import report
+
+    folder = job.folder / HEALTH
+    with job.at_work(), job.locked(folder):
+        rows = _judged(job, None)
+        fingerprint = artifacts.fingerprint([job.pipeline.checks.model_dump(mode="json"), rows.to_pylist()])
+        artifacts.write_file(folder / HEALTH_ROWS, lambda draft: pq.write_table(rows, draft), stage="health", fingerprint=fingerprint)
+        report.write_health(folder / HEALTH_PAGE, rows, job.pipeline.name, _facts(job.pipeline, rows), fingerprint=fingerprint)
+    found = rows.to_pylist()
+    days = sorted({row["day"] for row in found})
+    for line in _said(found):
+        console.result(line)
+    console.result(f"health: {len(days)} days, {days[0]} to {days[-1]}; {folder / HEALTH_PAGE}")
+    console.give({"pipeline": job.pipeline.name, "rows": [row for row in found if row["verdict"] in (schema.WARNS, schema.STOPS)]})
+    if stopping := [row for row in found if row["verdict"] == schema.STOPS]:
+        raise DataError("\n".join(f"health: {_words(row)}" for row in stopping))
+    return rows
+
+
+def stops(job: Job, days: Sequence[str]) -> list[str]:
+    """Return in words what on one of these days is beyond a limit of [checks.stop]. Without limits there, nothing is read."""
+    if not any(value is not None for value in job.pipeline.checks.stop.__dict__.values()):
+        return []
+    rows = _judged(job, max(days)).to_pylist()
+    return [_words(row) for row in rows if row["verdict"] == schema.STOPS and row["day"] in days]
+
+
+def _judged(job: Job, last: str | None) -> pa.Table:
+    """Judge the days of events/ in order, up to the day `last`."""
+    pipeline = job.pipeline
+    days = [day for day in _days(job.folder) if last is None or day <= last]
+    before: deque[DayMeasures] = deque(maxlen=pipeline.checks.trailing)
+    known, rows = Known(), list[dict[str, Any]]()
+    without = frozenset([OF_THE_DAY, *pipeline.checks.ignore])
+    longest = max(pipeline.features.windows, default=1)
+    with job.console.bar("health", len(days)) as advance:
+        for day in days:
+            found = measure(job.folder, day, examples=job.examples, known=known, objectives=pipeline.objective, without=without)
+            age = ordinal(before[0].day) - ordinal(days[0]) if before else 0
+            rows += [each.row(day) for each in judge(found, list(before), pipeline.checks, age=age, longest=longest)]
+            before.append(found)
+            advance(note=day)
+    return pa.Table.from_pylist(rows, schema=schema.HEALTH)
+
+
+def _days(folder: Path) -> list[str]:
+    """Return the days that have impressions, in order. Raise ArtifactError where there is no events/."""
+    events = artifacts.manifest(folder / EVENTS)
+    if events is None:
+        raise ArtifactError(f"{folder / EVENTS}: found no events, expected the output of ingest. Fix: recsys ingest PIPELINE.toml")
+    return sorted({day for name, entry in events.files.items() if (day := day_of(name)) is not None and entry["rows"]})
+
+
+def _said(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of what is not usual, those that stop first, then the newest first."""
+    bad = [row for row in rows if row["verdict"] in (schema.STOPS, schema.WARNS)]
+    bad.sort(key=lambda row: (row["verdict"] == schema.STOPS, row["day"]), reverse=True)
+    for row in bad[:_MOST_LINES]:
+        yield f"{row['verdict']}: {_words(row)}"
+    if len(bad) > _MOST_LINES:
+        yield f"and {len(bad) - _MOST_LINES:,} more on the page"
+
+
+_NAMES = {
+    "rows": "{column}",
+    "nulls": "share of nulls in {column}",
+    "unknown": "share of impressions with a new {column}",
+    "base_rate": "mean label of {column}",
+    "shift": "standard deviations by which the mean of {column} moved",
+    "psi": "population stability index of {column}",
+}
+
+
+def _words(row: dict[str, Any]) -> str:
+    what = _NAMES[row["check"]].format(column=row["column"])
+    form = ",.0f" if row["check"] == "rows" else ".4g"
+    usual = "" if row["check"] in ("psi", "shift") else f", usual is {row['usual']:{form}}"
+    return f"{row['day']}: {what}: found {row['value']:{form}}{usual}"
+
+
+def _facts(pipeline: Pipeline, rows: pa.Table) -> dict[str, str]:
+    days = sorted(set(rows["day"].to_pylist()))
+    limits = {name: limit for name, limit in pipeline.checks.warn.__dict__.items() if limit is not None}
+    stop = {name: limit for name, limit in pipeline.checks.stop.__dict__.items() if limit is not None}
+    return {
+        "Days": f"{days[0]} to {days[-1]}, {len(days)} with impressions",
+        "Held against": f"the {pipeline.checks.trailing} days with impressions before each",
+        "Warned of": ", ".join(f"{name} {limit:g}" for name, limit in limits.items()) or "nothing",
+        "Stopped at": ", ".join(f"{name} {limit:g}" for name, limit in stop.items()) or "nothing",
+    }

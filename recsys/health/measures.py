@@ -1,0 +1,141 @@
+"""What one day of a log looks like, in numbers that another day can be held against. Reads events, examples and states; no engine."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recsys import artifacts, schema
+from recsys.objectives import Objective
+from recsys.workspace import EVENTS, PART, day_folder
+
+# Legend: N rows of a day, E edges of bins.
+
+SAMPLE = 20_000  # rows of a day whose features are looked at, evenly spread over it
+_FEATURES = (schema.USER, schema.ITEM, schema.QUERY, schema.CONTEXT, schema.AGGREGATE, schema.BIAS)
+OF_THE_DAY = schema.CONTEXT + "weekday"  # one value per day: never that of the days before
+_LENGTH = schema.HISTORY + "length"  # how long the histories are: the one feature that is checked of them
+_ROWS = 131_072
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A numeric feature on one day: its values in ascending order, and how many are missing."""
+
+    sorted_N: NDArray[np.float64]
+    missing: int
+
+    @property
+    def size(self) -> int:
+        return len(self.sorted_N) + self.missing
+
+    def counts(self, edges_E: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Count the values in each bin, E + 1 of them, and then the missing ones. A value on an edge lies in the bin above it."""
+        up_to_E = np.searchsorted(self.sorted_N, edges_E, side="left")
+        return np.append(np.diff(np.concatenate([[0], up_to_E, [len(self.sorted_N)]])), self.missing)
+
+
+@dataclass(frozen=True)
+class Values:
+    """A feature of texts on one day: how often each value comes. Null is a value; of lists each value counts."""
+
+    counts: Mapping[str | None, int]
+
+    @property
+    def size(self) -> int:
+        return sum(self.counts.values())
+
+
+Spread = Numbers | Values
+
+
+@dataclass(frozen=True)
+class DayMeasures:
+    """One day: what is counted in its impressions, and how its features are spread. Features are empty where the day has no examples.
+
+    `counts`: impressions, users, items. `nulls`: column of the log → share. `unknown`: share of impressions whose user, or item, comes for
+    the first time. `rates`: objective → mean label and the number of labels.
+    """
+
+    day: str
+    counts: Mapping[str, int]
+    nulls: Mapping[str, float]
+    unknown: Mapping[str, float]
+    rates: Mapping[str, tuple[float, int]]
+    spreads: Mapping[str, Spread]
+
+
+def measure(
+    folder: Path, day: str, *, examples: Path, known: "Known", objectives: Sequence[Objective], without: frozenset[str]
+) -> DayMeasures:
+    """Measure one day. `known` are the users and items of the days before, and is told those of this one. `without`: columns left out."""
+    events = artifacts.read_table(day_folder(folder / EVENTS, day) / PART)
+    counts = {
+        "impressions": len(events),
+        "users": len(events[schema.USER_ID].unique()),
+        "items": len(events[schema.ITEM_ID].unique()),
+    }
+    nulls = {name: events[name].null_count / len(events) for name in events.column_names if name not in without}
+    unknown = {name: known.share_new(name, events[name]) for name in (schema.USER_ID, schema.ITEM_ID)}
+    path = day_folder(examples, day) / PART
+    if not path.exists():
+        return DayMeasures(day, counts, nulls, unknown, {}, {})
+    rates = dict(_rates(path, objectives))
+    return DayMeasures(day, counts, nulls, unknown, rates, dict(_spreads(path, without)))
+
+
+class Known:
+    """The users and items that have come so far."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, pa.Array] = {}
+
+    def share_new(self, name: str, ids: pa.ChunkedArray) -> float:
+        """Return the share of rows whose id comes for the first time on this day, and remember the day's ids."""
+        seen = self._seen.get(name, pa.array([], ids.type))
+        is_new = pc.invert(pc.is_in(ids, value_set=seen))
+        self._seen[name] = pa.concat_arrays([seen, ids.filter(is_new).unique()])
+        return float(pc.mean(is_new).as_py())
+
+
+def _rates(path: Path, objectives: Sequence[Objective]) -> Iterator[tuple[str, tuple[float, int]]]:
+    table = artifacts.read_table(path, [schema.label_column(objective.name) for objective in objectives])
+    for objective in objectives:
+        label = table[schema.label_column(objective.name)]
+        if known := len(label) - label.null_count:
+            yield objective.name, (float(pc.mean(label).as_py()), known)
+
+
+def _spreads(path: Path, without: frozenset[str]) -> Iterator[tuple[str, Spread]]:
+    """Yield how each feature is spread over a sample of the day's examples."""
+    fields = artifacts.read_schema(path)
+    names = [name for name in fields.names if name.startswith(_FEATURES) and name not in without]
+    history = schema.HISTORY + schema.ITEM_ID
+    read = [*names, *([history] if history in fields.names else [])]
+    step = -(-artifacts.count_rows(path) // SAMPLE)
+    parts, start = [], 0
+    for table in artifacts.read_batches(path, _ROWS, read):
+        parts.append(table.take(pa.array(np.arange(-start % step, len(table), step))))
+        start += len(table)
+    sample = pa.concat_tables(parts)
+    for name in names:
+        yield name, _spread(sample[name].combine_chunks())
+    if history in read:
+        yield _LENGTH, _spread(pc.list_value_length(sample[history].combine_chunks()))
+
+
+def _spread(column: pa.Array) -> Spread:
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        column = pa.concat_arrays([pc.list_flatten(column).cast(pa.string()), pa.nulls(column.null_count, pa.string())])
+        kind = column.type
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        values_N = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        there_N = values_N[np.isfinite(values_N)]
+        return Numbers(np.sort(there_N), len(values_N) - len(there_N))
+    counted = pc.value_counts(column)
+    return Values(dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)))

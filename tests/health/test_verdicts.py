@@ -1,0 +1,74 @@
+"""A day held against the days before it: what is usual, what is warned of, what stops, and what nothing can be said of."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys.config import Checks
+from recsys.health.measures import DayMeasures, Numbers
+from recsys.health.verdicts import judge
+
+USUAL = DayMeasures(
+    day="2024-01-05",
+    counts={"impressions": 1000, "users": 100, "items": 50},
+    nulls={"log.tab": 0.05, "log.like": 0.0},
+    unknown={"user_id": 0.1, "item_id": 0.02},
+    rates={"click": (0.2, 1000), "watch": (30.0, 1000), "rare": (0.01, 1000)},
+    spreads={"user.age": Numbers(np.linspace(18, 80, 300), 0), "agg.item_id.click.7": Numbers(np.linspace(-1, 1, 300), 0)},
+)
+
+
+def verdicts(day: DayMeasures, *, days: int = 4, age: int = 10, checks: Checks | None = None) -> dict[tuple[str, str], str]:
+    found = judge(day, [USUAL] * days, checks or Checks(), age=age, longest=7)
+    return {(each.check, each.column): each.verdict for each in found}
+
+
+def test_a_day_like_the_others_is_usual() -> None:
+    found = verdicts(USUAL)
+    assert found.pop(("base_rate", "rare")) == "untold"
+    assert set(found.values()) == {"usual"}
+    assert {check for check, _ in found} == {"rows", "nulls", "unknown", "base_rate", "psi", "shift"}
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"counts": {"impressions": 330, "users": 100, "items": 50}}, ("rows", "impressions")),
+        ({"counts": {"impressions": 1000, "users": 301, "items": 50}}, ("rows", "users")),
+        ({"nulls": {"log.tab": 0.16, "log.like": 0.0}}, ("nulls", "log.tab")),
+        ({"nulls": {"log.tab": 0.05, "log.like": 1.0}}, ("nulls", "log.like")),
+        ({"unknown": {"user_id": 0.31, "item_id": 0.02}}, ("unknown", "user_id")),
+        ({"rates": {"click": (0.301, 1000), "watch": (30.0, 1000)}}, ("base_rate", "click")),
+        ({"rates": {"click": (0.2, 1000), "watch": (19.9, 1000)}}, ("base_rate", "watch")),
+        ({"spreads": {"user.age": Numbers(np.linspace(40, 80, 300), 0)}}, ("psi", "user.age")),
+        ({"spreads": {"agg.item_id.click.7": Numbers(np.linspace(-0.7, 1.3, 300), 0)}}, ("shift", "agg.item_id.click.7")),
+    ],
+)
+def test_what_is_warned_of_and_nothing_else(change: dict[str, Any], where: tuple[str, str]) -> None:
+    found = verdicts(replace(USUAL, **change))
+    assert [key for key, verdict in found.items() if verdict == "warn"] == [where]
+
+
+def test_fewer_new_users_than_usual_are_no_reason_for_a_warning() -> None:
+    assert verdicts(replace(USUAL, unknown={"user_id": 0.0, "item_id": 0.02}))[("unknown", "user_id")] == "usual"
+
+
+def test_limits_of_the_toml() -> None:
+    checks = Checks.model_validate({"warn": {"rows": 1.2}, "stop": {"rows": 2.0, "psi": 0.1}})
+    found = verdicts(replace(USUAL, counts={"impressions": 700, "users": 40, "items": 50}), checks=checks)
+    assert [found[("rows", name)] for name in ("impressions", "users", "items")] == ["warn", "stop", "usual"]
+    assert found[("nulls", "log.tab")] == "usual"  # the other limits keep their defaults
+    assert (
+        verdicts(replace(USUAL, spreads={"user.age": Numbers(np.linspace(40, 80, 300), 0)}), checks=checks)[("psi", "user.age")] == "stop"
+    )
+
+
+def test_what_nothing_can_be_said_of() -> None:
+    assert set(verdicts(USUAL, days=2).values()) == {"untold"}
+    young = judge(USUAL, [USUAL] * 4, Checks(), age=6, longest=7)
+    (counter,) = [each for each in young if each.check == "shift"]
+    assert (counter.verdict, counter.reason) == ("untold", "its window was still filling up on the days before")
+    (rare,) = [each for each in young if each.column == "rare"]
+    assert (rare.verdict, rare.reason) == ("untold", "1,000 labels are too few for a rate of 0.01")

@@ -1,0 +1,104 @@
+"""`recsys health` on the tiny pipeline, and on the same with a day that somebody has spoilt."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from recsys import artifacts, schema
+from recsys.cli import run_command
+from recsys.errors import EXIT_DATA, EXIT_REFUSED
+from tests.staged import sign
+
+from .conftest import PIPELINES
+
+TOML = str(PIPELINES / "tiny.toml")
+DAY = "2024-01-05"
+
+
+@pytest.fixture
+def here(tiny: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny.parent, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def health(workspace: Path, *options: str) -> int:
+    return run_command(["health", TOML, "--workspace", str(workspace), *options])
+
+
+def changed(workspace: Path, pattern: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    (path,) = (workspace / "tiny").glob(f"{pattern}/day={DAY}/part-0.parquet")
+    table = change(artifacts.read_table(path))
+    pq.write_table(table, path)
+    sign(path)
+
+
+def with_column(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+def test_the_tiny_log_is_well(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert health(here) == 0
+    said = capsys.readouterr().out
+    assert "health: 5 days, 2024-01-01 to 2024-01-05" in said
+    assert "warn" not in said
+    rows = artifacts.read_table(here / "tiny" / "health" / "health.parquet", form=schema.HEALTH)
+    assert set(rows["verdict"].to_pylist()) == {"usual", "untold"}
+    assert "All of them are usual." in (here / "tiny" / "health" / "health.html").read_text()
+
+
+def spoil(here: Path) -> None:
+    def nulls(table: pa.Table) -> pa.Table:
+        kept = pa.array(np.arange(len(table)) % 4 > 0)
+        return with_column(table, "device", pc.if_else(kept, table["device"], None))
+
+    def labels(table: pa.Table) -> pa.Table:
+        more = pc.if_else(pa.array(np.arange(len(table)) % 4 == 0), pa.scalar(1.0, pa.float32()), table["label.click"])
+        return with_column(with_column(table, "label.click", more), "item.seconds", pc.multiply(table["item.seconds"], 3.0))
+
+    changed(here, "events", nulls)
+    changed(here, "examples/*", labels)
+
+
+def test_a_day_that_is_spoilt_is_found(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spoil(here)
+    assert health(here, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {(row["check"], row["column"]) for row in rows} == {("nulls", "device"), ("base_rate", "click"), ("psi", "item.seconds")}
+    assert {row["day"] for row in rows} == {DAY}
+    assert health(here, "--set", 'checks.ignore=["device","item.seconds"]', "--quiet") == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"^warn: .*", said, re.M) == [said.splitlines()[0]]
+    assert re.match(rf"warn: {DAY}: mean label of click: found 0\.3\d+, usual is 0\.\d+", said)
+
+
+def test_a_limit_that_stops(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code is that of bad data, what was found is written, and such a day speaks against a promotion."""
+    spoil(here)
+    assert health(here, "--set", "checks.stop.nulls=0.2") == EXIT_DATA
+    said = capsys.readouterr()
+    assert re.search(rf"error: health: {DAY}: share of nulls in device: found 0\.25\d*, usual is 0", said.err)
+    assert re.search(r"^stop: ", said.out, re.M)
+    assert (here / "tiny" / "health" / "health.html").exists()
+
+
+@pytest.mark.words
+def test_a_day_that_stops_speaks_against_a_promotion(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spoil(here)
+    options = ["--workspace", str(here), "--run", "checked", "--quiet", "--set", "evaluate.baselines=[]", "--set", "checks.stop.nulls=0.2"]
+    assert run_command(["run", TOML, *options]) == 0
+    capsys.readouterr()
+    assert run_command(["promote", "checked", "--workspace", str(here)]) == EXIT_REFUSED
+    assert f"promote: checked is not promoted: {DAY}: share of nulls in device: found 0.25" in capsys.readouterr().err
+
+
+def test_without_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert health(tmp_path) == 4
+    assert "found no events, expected the output of ingest. Fix: recsys ingest PIPELINE.toml" in capsys.readouterr().err
