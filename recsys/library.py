@@ -68,12 +68,13 @@ class Run:
         return own
 
     def predict(
-        self, candidates: "pd.DataFrame", *, at: str | int | None = None, top: int | None = None, quiet: bool = True
+        self, candidates: "pd.DataFrame", *, at: str | int | None = None, top: int | None = None, quiet: bool = False
     ) -> "pd.DataFrame":
         """Predict candidates, as `recsys predict` does: one row each, in their order, or with `top` ranked lists.
 
         `candidates` has the columns user_id, item_id, those of the log that the features are made of, and `timestamp`, unless all are asked
-        for `at` one moment (an ISO text, or ms UTC). Raises DataError for candidates that cannot be used, and as the command does.
+        for `at` one moment (an ISO text, or ms UTC). Raises the errors of the command, DataError for candidates that cannot be used among
+        them.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -84,11 +85,14 @@ class Run:
             given, target = Path(folder) / "candidates.parquet", Path(folder) / "predictions.parquet"
             try:
                 pq.write_table(pa.Table.from_pandas(candidates, preserve_index=False), given)
-            except pa.ArrowException as error:
+            except (pa.ArrowException, ValueError, TypeError) as error:
                 raise DataError(
                     f"candidates: cannot be written as columns ({error}), expected one type per column. Fix: convert them"
                 ) from error
-            predict(self.path, Question(given, None if at is None else str(at), top), target, Console(quiet=quiet))
+            try:
+                predict(self.path, Question(given, None if at is None else str(at), top), target, Console(quiet=quiet))
+            except DataError as error:  # there is no file for the reader of the message
+                raise DataError(str(error).replace(str(given), "candidates")) from error
             answers: pd.DataFrame = pq.read_table(target).to_pandas()
             return answers
 

@@ -19,7 +19,7 @@ from recsys.objectives import Objective, chain
 from recsys.progress import Console, aligned
 from recsys.runs import pipeline_of
 from recsys.stages import STAGES, Job, encoded_of, examples_of
-from recsys.workspace import CALIBRATION, MODEL, MODELS, PREDICTIONS, RUNS
+from recsys.workspace import CALIBRATION, MODEL, MODELS, PREDICTIONS, RUNS, require_inside
 
 _CURRENT = "current model"  # as a run to compare with
 _DEFINITION = ("kind", "label", "observed", "given", "levels")  # of an objective: where one differs, its numbers are of other labels
@@ -43,7 +43,7 @@ class Vote:
     against: tuple[str, ...] = ()
 
 
-def promote(run: Path, console: Console) -> dict[str, Any]:
+def promote(run: Path, console: Console, *, wait: bool = False) -> dict[str, Any]:
     """Make the run's model the current one of its pipeline, if nothing speaks against it. Return the decision, which is written down.
 
     The run is judged on its last test days, which its model has not learned. The current model predicts the same impressions, frozen.
@@ -52,11 +52,12 @@ def promote(run: Path, console: Console) -> dict[str, Any]:
     run = run.resolve()
     pipeline, folder = pipeline_of(run), run.parent.parent
     days = _judged_days(pipeline, run)
-    job = _job(pipeline, folder, run, console)
+    require_inside(folder, folder.parent)
+    job = _job(pipeline, folder, run, console, wait=wait)
     with job.at_work(), job.locked(folder / MODELS):
         ours = _of_days(artifacts.read_table(run / PREDICTIONS), days)
         standing = registry.current_run(folder)
-        theirs = None if standing is None else _by_current(standing, days, console)
+        theirs = None if standing is None else _by_current(standing, days, console, wait=wait)
         of_current = pipeline if standing is None else pipeline_of(standing)
         votes = _votes(pipeline, ours, theirs, [] if standing is None else _shared(pipeline, of_current))
         reasons = [reason for vote in votes for reason in vote.against]
@@ -118,7 +119,7 @@ def _of_days(predictions: pa.Table, days: Sequence[str]) -> pa.Table:
     return predictions.filter(pc.is_in(predictions[schema.DAY], value_set=pa.array(days)))
 
 
-def _by_current(standing: Path, days: Sequence[str], console: Console) -> pa.Table:
+def _by_current(standing: Path, days: Sequence[str], console: Console, *, wait: bool) -> pa.Table:
     """Return what the current model, frozen, predicts of these days: with the features that it has learned, calibrated by its own maps.
 
     Raise ConfigError where it has learned one of these days.
@@ -132,7 +133,7 @@ def _by_current(standing: Path, days: Sequence[str], console: Console) -> pa.Tab
             f" {days[0]}, the first day to judge on. Fix: promote a run with later test days, or set promote.days"
         )
     until = pipeline.split.model_copy(update={"test": (date.fromisoformat(days[0]), date.fromisoformat(days[-1]))})
-    job = _job(pipeline.model_copy(update={"split": until}), folder, standing, console)
+    job = _job(pipeline.model_copy(update={"split": until}), folder, standing, console, wait=wait)
     STAGES["features"].run(job)  # examples of days that its own split does not reach
     predicted = scoring.score_frozen(pipeline, job.examples, standing, days)
     if pipeline.evaluate.calibrate == "none":
@@ -243,9 +244,9 @@ def _word(vote: Vote) -> str:
     return "against" if vote.against else "for"
 
 
-def _job(pipeline: Pipeline, folder: Path, run: Path, console: Console) -> Job:
+def _job(pipeline: Pipeline, folder: Path, run: Path, console: Console, *, wait: bool) -> Job:
     examples = examples_of(pipeline, folder)
-    return Job(pipeline, folder, run, examples, encoded_of(pipeline, folder, examples), console)
+    return Job(pipeline, folder, run, examples, encoded_of(pipeline, folder, examples), console, wait=wait)
 
 
 def _content(run: Path) -> str:

@@ -14,6 +14,7 @@ from recsys.cli.arguments import (
     JudgedOn,
     Metrics,
     Quiet,
+    Wait,
     Workspace,
 )
 from recsys.errors import ConfigError
@@ -84,25 +85,30 @@ def predict(
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="The moment of all candidates, in place of a timestamp each: ISO, or ms UTC.")
     ] = None,
-    top: Annotated[int | None, typer.Option(min=1, metavar="N", help="Write ranked lists of the N best, one per request or user.")] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Write lists of the N best: one per request, or else per user and moment.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A .parquet or .csv; by default beside the candidates, as NAME.predicted.parquet.")
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
+    wait: Wait = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Predict candidates with a trained run: users and items at any moment of its log, or after it."""
     from recsys import runs as finished
+    from recsys import sources
     from recsys.predicting import Question
     from recsys.predicting import predict as predicted
 
-    if out is None and any(letter in candidates.name for letter in "*?["):
-        raise ConfigError(f"--out: found none beside the pattern {candidates}, expected a file for what is predicted")
-    target = candidates.with_name(f"{candidates.stem}.predicted.parquet") if out is None else out
+    if out is None and not candidates.is_file() and sources.files_of(candidates):
+        raise ConfigError(f"--out: found none beside {candidates}, which is no single file, expected a file for what is predicted")
+    name = candidates.name.removesuffix(".gz").rpartition(".")[0] or candidates.name
+    target = candidates.with_name(f"{name}.predicted.parquet") if out is None else out
     console = Console(quiet=quiet)
-    predicted(finished.find_run(run_name, workspace, file=MODEL), Question(candidates, at, top), target, console)
+    predicted(finished.find_run(run_name, workspace, file=MODEL), Question(candidates, at, top), target, console, wait=wait)
     console.result(f"predictions: {target}")
 
 
@@ -110,6 +116,7 @@ def predict(
 def promote(
     run_name: Annotated[str, typer.Argument(metavar="RUN")],
     workspace: Workspace = DEFAULT_WORKSPACE,
+    wait: Wait = False,
     jobs: Jobs = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -119,7 +126,7 @@ def promote(
     from recsys import promoting
     from recsys import runs as finished
 
-    promoting.promote(finished.find_run(run_name, workspace, file=MODEL), Console(quiet=quiet, as_json=as_json))
+    promoting.promote(finished.find_run(run_name, workspace, file=MODEL), Console(quiet=quiet, as_json=as_json), wait=wait)
 
 
 @app.command()

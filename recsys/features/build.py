@@ -56,7 +56,8 @@ def build(
                 require_whole(step, columns)
                 _build_day(program, steps[: index + 1], origin, examples, states, background)
                 advance(note=f"{step.day.iso}, {step.rows:,} impressions")
-    _advise(pipeline, steps, day_folder(states, steps[-1].day.iso), console)
+    if any(step.wanted for step in steps):  # else nobody is about to train
+        _advise(pipeline, steps, day_folder(states, steps[-1].day.iso), console)
     if (day := program.daily_factors.first_too_many) is not None:
         console.say(
             f"features: warning: found more than {factors.MOST_PAIRS:,} pairs of users and items in the window from {day} on: the factors"

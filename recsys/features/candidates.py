@@ -23,20 +23,23 @@ from recsys.features.list_starts import NAME, list_name
 from recsys.features.plan import Plan, make_plan
 from recsys.features.program import DayInputs, Program
 from recsys.features.sides import open_sides
-from recsys.features.steps import Step
+from recsys.features.steps import Step, require_whole
 from recsys.workspace import day_folder
 
 _DAY_MS = 86_400_000
 
 
 def needed_columns(pipeline: Pipeline, columns: Columns) -> pa.Schema:
-    """Return the columns of events that the features of a candidate are made of, but for its moment. Positions are never among them."""
+    """Return the columns of events that the features of a candidate are made of, but for its moment.
+
+    A position is among them only where features are made of it: the bias tower gets none.
+    """
     plan = make_plan(pipeline, columns)
     used: list[Column] = [*plan.context, *plan.ids, *(column for entity in plan.keyed for column in entity.columns)]
     names = [schema.USER_ID, schema.ITEM_ID, *([schema.QUERY_ITEM_ID] if plan.has_query else [])]
     names += [column.stored for column in used if column.table == "events"]
     names += [schema.DEVICE] if schema.DEVICE in plan.features.bias else []
-    return pa.schema([columns.events.field(name) for name in dict.fromkeys(names) if name not in (schema.TIMESTAMP, schema.POSITION)])
+    return pa.schema([columns.events.field(name) for name in dict.fromkeys(names) if name != schema.TIMESTAMP])
 
 
 class Candidates:
@@ -55,6 +58,11 @@ class Candidates:
         self._events = _as_events(self.rows, self._plan)
         self.unknown: Counter[str] = Counter()
 
+    @property
+    def example_schema(self) -> pa.Schema:
+        """The columns of `examples`."""
+        return self._program.example_schema
+
     def days(self) -> dict[str, int]:
         """Return the days on which candidates are asked for, in order, with their number."""
         of_utc = self.rows.select(day=(self.rows[schema.TIMESTAMP] // _DAY_MS)).distinct()
@@ -66,13 +74,14 @@ class Candidates:
         return {day: int(count) for day, count in counts.items() if count}
 
     def examples(self, day: Day, earlier: Sequence[Step], today: Step | None, states: Path) -> Iterator[Callable[[], pa.Table]]:
-        """Yield examples of the day's candidates, without labels, as `Program.examples` does. Their event_id is their place, `sources.ROW`.
+        """Yield examples of the day's candidates, without labels, as `Program.examples` does. Their event_id is `schema.CANDIDATE`.
 
         `earlier` are the days with events before the day, whose `states` stand. `today` is the day itself, where it has events.
         """
         program, previous = self._program, earlier[-1].day if earlier else None
         program.load(DayInputs(day, [*today.files] if today else [], previous, day_folder(states, previous.iso) if previous else None))
         if today:
+            require_whole(today, self._plan.columns)
             program.require_valid(day, today.files[0])
         program.ask(self._events.filter(_inside(self._events, day)), day)
         self.unknown.update(program.count_unknown())

@@ -1,28 +1,31 @@
 """Predictions of candidates: their features as of their moments, the trained model, the run's calibration, the fused score."""
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys import calibration, features, schema, scoring, sources
-from recsys.config import Pipeline, TimeOptions
-from recsys.days import Day
+from recsys import artifacts, calibration, features, schema, scoring, sources
+from recsys.config import TimeOptions
+from recsys.days import Day, iso_day, ordinals
 from recsys.errors import ArtifactError, ConfigError, data_error, naming, one_line
 from recsys.features.background import Background
 from recsys.predicting.answers import write_answers
 from recsys.predictions import assemble
 from recsys.progress import Console
 from recsys.runs import pipeline_of
-from recsys.stages import STAGES, Job, bring_states_forward, encoded_of, examples_of, states_of
-from recsys.workspace import CALIBRATION, EVENTS, MODEL
+from recsys.stages import STAGES, Job, bring_states_forward, contents, encoded_of, examples_of, states_of
+from recsys.workspace import CALIBRATION, EVENTS, ITEMS, MODEL, PART, USERS, day_folder, days_in, require_inside
 
 Rows = Callable[[], pa.Table]
+_LONGEST = 2**31  # of a list
 
 
 @dataclass(frozen=True)
@@ -53,80 +56,122 @@ class Question:
         return int(found[0])
 
 
-def predict(run: Path, question: Question, target: Path, console: Console) -> None:
+def predict(run: Path, question: Question, target: Path, console: Console, *, wait: bool = False) -> None:
     """Write the run's predictions of candidates to `target`, parquet or, with the suffix .csv, text.
 
     Each candidate's features are those of its moment, made from what the log held strictly before it, by the program of the examples. The
     position is missing, as in ranking. States of days that the log has gained are made first. Raises ConfigError for a question that cannot
     be answered, DataError for candidates that cannot be used, ArtifactError where the run has no model or its files are damaged.
     """
-    _require_target(target, question)
-    job = _job(run.resolve(), console)
-    options = STAGES["features"].receives(job.pipeline)
+    job = _job(run.resolve(), console, wait=wait)
     at = question.moment(job.pipeline.zone)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with job.at_work(), tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".draft", dir=target.parent) as name:
-        scratch = Path(name)
+    _require_target(target, question)
+    options = STAGES["features"].receives(job.pipeline)
+    with (
+        job.at_work(),
+        tempfile.TemporaryDirectory(prefix=".predict.", suffix=".draft", dir=job.folder) as name,  # `recsys prune` removes what is left
+        naming(Path(name)),
+    ):
+        scratch, log = Path(name), contents(_log(job.folder))
         steps = features.days_with_events(options, job.folder)
         columns = features.read_columns(job.folder, steps[0].day.iso)
         features.require(options, columns)
         needed = {field.name: field.type for field in features.needed_columns(options, columns)}
         file = scratch / "candidates.parquet"
-        sources.stage_candidates(job.pipeline, question.candidates, needed, file, at=at, scratch=scratch)
+        first = steps[0].day
+        _require_begun(at, first)
+        last = sources.stage_candidates(job.pipeline, question.candidates, needed, file, at=at, first=first, scratch=scratch)
+        bring_states_forward(job, iso_day(int(ordinals(np.array([last]), job.pipeline.zone)[0])))
         with features.Engine(memory_limit=options.features.memory_limit, spill=scratch) as engine:
             candidates = features.Candidates(options, job.folder, columns, engine, file, scratch)
+            _require_learned(job, candidates.example_schema)
             days = candidates.days()
-            _require_reached(min(days), steps[0].day, question, job.folder)
-            today = {step.day.iso: step for step in steps}
-            scored = _scored(job, candidates, days, today, scratch)
-            draft = scratch / f"answers{target.suffix}"
-            write_answers(engine, candidates.rows, scored, draft, top=question.top)
-        _say(job, candidates, days, steps[-1].day.iso)
-        with naming(target):
-            os.replace(draft, target)
+            scored = _scored(job, candidates, days, steps, scratch)
+            if contents(_log(job.folder)) != log:
+                raise ArtifactError(f"{job.folder}: the log changed meanwhile, expected it to stay. Fix: run again")
+            _say(job, candidates, days, steps[-1].day.iso)
+            with _draft_beside(target) as draft:
+                write_answers(engine, candidates.rows, scored, draft, top=question.top)
 
 
-def _job(run: Path, console: Console) -> Job:
-    """Return the job that the run came from. Raise ArtifactError where the features of this version are not those that it learned from."""
+def _job(run: Path, console: Console, *, wait: bool) -> Job:
+    """Return the job that the run came from. Raise ArtifactError where it has no model, or where it learned other features than today's."""
     pipeline = pipeline_of(run)
     folder = run.parent.parent
+    require_inside(folder, folder.parent)
+    if not (run / MODEL).is_dir():
+        raise ArtifactError(f"{run}: found no model, expected that of a trained run. Fix: name another run")
     examples = examples_of(pipeline, folder)
-    if not examples.is_dir():
+    if not days_in(examples):
         raise ArtifactError(
             f"{examples}: found no examples, expected those that {run.name} learned from: it is of an earlier version, or they are removed."
             " Fix: run the pipeline again"
         )
-    return Job(pipeline, folder, run, examples, encoded_of(pipeline, folder, examples), console)
+    return Job(pipeline, folder, run, examples, encoded_of(pipeline, folder, examples), console, wait=wait)
+
+
+def _log(folder: Path) -> list[Path]:
+    return [folder / name for name in (EVENTS, USERS, ITEMS)]
 
 
 def _require_target(target: Path, question: Question) -> None:
+    """Raise ConfigError where the answers would have no form, or would take the place of candidates."""
     if target.suffix not in (".parquet", ".csv"):
         raise ConfigError(f'--out: found "{target}", expected a file that ends in .parquet or .csv')
-    if target.is_dir() or target.resolve() == question.candidates.resolve():
-        what = "a folder" if target.is_dir() else "the candidates themselves"
-        raise ConfigError(f"--out: found {what} ({target}), expected another file for what is predicted")
-    if question.top is not None and question.top < 1:
-        raise ConfigError(f"--top: found {question.top}, expected 1 or more")
+    if target.is_dir():
+        raise ConfigError(f"--out: found a folder ({target}), expected a file for what is predicted")
+    top = 1 if question.top is None else question.top
+    if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top < _LONGEST:
+        raise ConfigError(f"--top: found {top}, expected a whole number from 1 on")
+    given = sources.files_of(question.candidates)
+    if target.resolve() in [file.resolve() for file in given] or question.candidates.resolve() in target.resolve().parents:
+        raise ConfigError(f"--out: found {target}, which is one of the candidates or lies among them, expected a file elsewhere")
 
 
-def _require_reached(asked: str, first: Day, question: Question, folder: Path) -> None:
-    if asked < first.iso:
+def _require_begun(at: int | None, first: Day) -> None:
+    if at is not None and at < first.start:
+        asked = iso_day(int(ordinals(np.array([at]), first.zone)[0]))
         raise data_error(
-            question.candidates if question.at is None else "--at",
+            "--at",
             found=f"a moment on {asked}",
-            expected=f"moments from {first.iso} on, where the log in {folder / EVENTS} begins",
+            expected=f"a moment from {first.iso} on, where the log begins",
             fix="ask for a later moment",
         )
 
 
+def _require_learned(job: Job, columns: pa.Schema) -> None:
+    """Raise ArtifactError where a feature has another type now than in the examples: users or items have come with other values."""
+    learned = artifacts.read_schema(day_folder(job.examples, days_in(job.examples)[0]) / PART)
+    for field in columns:
+        was = learned.field(field.name).type if field.name in learned.names else field.type
+        if was != field.type:
+            raise ArtifactError(
+                f"{job.folder} column {field.name}: found type {field.type}, expected {was}, which {job.run.name} has learned."
+                " Fix: mend the column in the source and ingest again, or train another run"
+            )
+
+
+@contextlib.contextmanager
+def _draft_beside(target: Path) -> Iterator[Path]:
+    """Give a path beside the target to write to; what stands there in the end takes the target's place, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.stem}.{os.getpid()}.draft{target.suffix}")
+    try:
+        with naming(target):
+            yield draft
+            os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def _scored(
-    job: Job, candidates: features.Candidates, days: Mapping[str, int], with_events: Mapping[str, features.Step], scratch: Path
+    job: Job, candidates: features.Candidates, days: Mapping[str, int], steps: Sequence[features.Step], scratch: Path
 ) -> list[Path]:
-    """Predict the candidates of each day, and return the files of their predictions."""
-    steps = bring_states_forward(job, max(days))
+    """Predict the candidates of each day, and return the files of their predictions. `steps` are all days with events."""
+    with_events = {step.day.iso: step for step in steps}
     scorer = scoring.load(job.run / MODEL, job.pipeline.train)
     maps = calibration.read(job.run / CALIBRATION) if job.pipeline.evaluate.calibrate != "none" else None
-    answer = partial(_answered, scorer, job.pipeline, maps)
+    answer = partial(_answered, scorer, job, maps)
     files = []
     with job.console.bar("predict", len(days)) as advance, Background[Rows]() as background:
         for iso, count in days.items():
@@ -139,14 +184,15 @@ def _scored(
     return files
 
 
-def _answered(scorer: scoring.Scorer, pipeline: Pipeline, maps: calibration.Calibration | None, day: str, rows: Rows) -> pa.Table:
+def _answered(scorer: scoring.Scorer, job: Job, maps: calibration.Calibration | None, day: str, rows: Rows) -> pa.Table:
     """Predict some candidates of a day, calibrate the predictions, and fuse them."""
+    objectives = job.pipeline.objective
     examples = rows()
     ids = examples.select([schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP])
     predicted_NV = scorer.predict(examples, "missing")
-    table = assemble(ids, day=day, split="", objectives=pipeline.objective, predicted_NV=predicted_NV, train_means=scorer.model.train_means)
+    table = assemble(ids, day=day, split="", objectives=objectives, predicted_NV=predicted_NV, train_means=scorer.model.train_means)
     if maps is not None:
-        table = maps.applied(table, pipeline.objective, run=day)
+        table = maps.applied(table, objectives, run=job.run.name)
     return table.drop_columns([name for name in table.column_names if name == schema.SPLIT or name.startswith(schema.RAW)])
 
 
@@ -168,7 +214,10 @@ def _say(job: Job, candidates: features.Candidates, days: Mapping[str, int], las
     rows = unknown.pop("rows")
     spans = features.spans(list(days))
     console.say(f"predict: {rows:,} candidates on {spans}; the log has impressions through {last}")
-    words = {schema.USER_ID: "a user whom the log does not know before that day", schema.ITEM_ID: "an item that it does not know"}
+    words = {
+        schema.USER_ID: "a user whom the log does not know before that day",
+        schema.ITEM_ID: "an item that the log does not know before that day",
+    }
     for name, count in unknown.items():
         if count:
             what = words.get(name, f"no {schema.strip(name, schema.CONTEXT)}" if name.startswith(schema.CONTEXT) else name)

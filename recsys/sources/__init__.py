@@ -1,6 +1,6 @@
 """The reading of raw files into events, users, items and quarantine: one module per kind of source, one reader for all of them."""
 
-from recsys.sources.candidate_file import stage_candidates
+from recsys.sources.candidate_file import files_of, stage_candidates
 from recsys.sources.checking import check, columns, expected_bytes, raw_states, time_options
 from recsys.sources.ingestion import ingest
 from recsys.sources.instants import is_iso_time, moments_or_null
@@ -14,6 +14,7 @@ __all__ = [
     "check",
     "columns",
     "expected_bytes",
+    "files_of",
     "ingest",
     "is_iso_time",
     "moments_or_null",

@@ -12,47 +12,63 @@ import pyarrow.parquet as pq
 
 from recsys import schema
 from recsys.config import Pipeline, TimeOptions
+from recsys.days import Day
 from recsys.errors import DataError, data_error, nearest
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
-from recsys.sources.database import engine
-from recsys.sources.ids import EXACT, id_columns
+from recsys.sources.database import engine, one_row
+from recsys.sources.ids import EXACT, INTEGRAL, id_columns
+from recsys.sources.input_files import resolve
 from recsys.sources.instants import iso_micros, local_micros, timestamp_column
 from recsys.sources.output_columns import Column, Refusal, is_canonical_integer, matches, number
+from recsys.sources.parquet import column_names
 from recsys.sources.refusals import row_problems
 from recsys.sources.staging import SOURCE_FILE, Staged, TableFiles, stage
 from recsys.sources.unknown_file import form_of
 
 _ROW_GROUP = 131_072
-_WHOLE_DOUBLE = r"-?(0|[1-9]\d*)\.0+"
 _TRUE, _FALSE = "('true', '1', 'yes')", "('false', '0', 'no')"
 
 
+def files_of(given: Path) -> list[Path]:
+    """Return the files that a path of candidates names: one, or those of a pattern or a folder. Raises DataError where there is none."""
+    return [file.path for file in resolve([given])]
+
+
 def stage_candidates(
-    pipeline: Pipeline, given: Path, needed: Mapping[str, pa.DataType], target: Path, *, at: int | None, scratch: Path
-) -> None:
-    """Write the candidates of a file as parquet to `target`.
+    pipeline: Pipeline, given: Path, needed: Mapping[str, pa.DataType], target: Path, *, at: int | None, first: Day, scratch: Path
+) -> int:
+    """Write the candidates of a file as parquet to `target`, and return the last moment that is asked for (ms UTC).
 
     Its columns are `schema.CANDIDATE`, those `needed` (columns of events, with their types), the moment as `timestamp`, and event_id and
     request_id where the file has them. A column of the log, `log.X`, may be called X in the file. With `at` (ms UTC) all candidates have
-    that moment. Else timestamps are written as the log's are, as ISO texts, or in whole ms. `scratch` is a folder for what does not fit
-    into memory.
+    that moment. Else timestamps are written as the log's are, as ISO texts, or in whole ms. No moment is before `first`, the first day of
+    the log. `scratch` is a folder for what does not fit into memory.
 
     Raises DataError where the file cannot be read, has no row, lacks a column (all of them are named), or holds a cell that cannot be used.
     """
-    files = TableFiles("candidates", (given,), written=form_of(given))
+    files = TableFiles("candidates", (given,), written=form_of(given, has_header=True))
     with engine(scratch, pipeline.features.memory_limit) as con:
-        names = files.headers()[0].names
+        names = _names(files)
         wanted = _wanted(names, needed, at)
         _require(wanted, names, given, at)
-        staged = stage(con, files, "staged_candidates", separators=pipeline.features.multi, max_bad=0.0, may_be_empty=True)
+        staged = stage(
+            con, files, "staged_candidates", separators=pipeline.features.multi, max_bad=None, only=wanted.values(), may_be_empty=True
+        )
         if not staged.rows:
             raise data_error(str(given), found="no rows", expected="one per candidate", fix="write the candidates into it")
-        columns = [_column(con, staged, ours, theirs, needed, pipeline) for ours, theirs in wanted.items()]
+        columns = [_column(con, staged, ours, theirs, needed, pipeline, first) for ours, theirs in wanted.items()]
         if problems := row_problems(con, staged, columns, max_bad=None)[0]:
             raise DataError("\n".join(map(str, problems)))
         fields = [(schema.CANDIDATE, pa.int64()), *((column.name, column.type) for column in columns)]
         fields += [(schema.TIMESTAMP, pa.int64())] if at is not None else []
         _write(con, staged, columns, pa.schema(fields), target, at)
+        return at if at is not None else int(one_row(con, f"SELECT max({columns[-1].sql}) FROM {staged.table}")[0])
+
+
+def _names(files: TableFiles) -> Sequence[str]:
+    """Return the names of the columns of the first file; of a parquet file, of those too whose type nobody could read."""
+    file = files.files()[0]
+    return column_names(file.path) if file.format == "parquet" else files.headers()[0].names
 
 
 def _wanted(names: Sequence[str], needed: Mapping[str, pa.DataType], at: int | None) -> dict[str, str]:
@@ -79,18 +95,25 @@ def _require(wanted: Mapping[str, str], names: Sequence[str], given: Path, at: i
         moment = ", or --at for all" if schema.TIMESTAMP in missing else ""
         raise data_error(
             str(given),
-            found=f"no column {', '.join(name + nearest(name, set(names) - set(wanted.values())) for name in missing)}",
+            found=f"no column {', '.join(name + nearest(name, set(names) - set(wanted.values())) for name in missing)} among"
+            f" {', '.join(names[:40])}",
             expected=f"{', '.join(theirs for theirs in wanted.values())}{moment}",
             fix="add what is missing; a cell may be empty where the log's may be",
         )
 
 
 def _column(
-    con: duckdb.DuckDBPyConnection, staged: Staged, ours: str, theirs: str, needed: Mapping[str, pa.DataType], pipeline: Pipeline
+    con: duckdb.DuckDBPyConnection,
+    staged: Staged,
+    ours: str,
+    theirs: str,
+    needed: Mapping[str, pa.DataType],
+    pipeline: Pipeline,
+    first: Day,
 ) -> Column:
     column, kind = staged.column(theirs), staged.type(theirs)
     if ours == schema.TIMESTAMP:
-        return _moment(column, kind, pipeline)
+        return _moment(column, kind, pipeline, first)
     if ours not in needed:
         return id_columns(con, staged, {ours: theirs})[0]
     target = needed[ours]
@@ -111,7 +134,7 @@ _EXPECTED = {
 }
 
 
-def _moment(column: str, kind: pa.DataType | None, pipeline: Pipeline) -> Column:
+def _moment(column: str, kind: pa.DataType | None, pipeline: Pipeline, first: Day) -> Column:
     """Return the timestamp in ms: written as the log's are, as ISO text, or in whole ms.
 
     No number is a time between 1971 and 2100 in two units, so each cell has one reading.
@@ -122,7 +145,12 @@ def _moment(column: str, kind: pa.DataType | None, pipeline: Pipeline) -> Column
     readings = [timestamp_column(schema.TIMESTAMP, column, kind, form).sql for form in forms]
     sql = f"coalesce({', '.join(f'({reading})' for reading in dict.fromkeys(readings))}) // 1000"
     expected = "a moment between 1971 and 2100: whole milliseconds since 1970-01-01 UTC, an ISO date and time, or as the log writes it"
-    return Column(schema.TIMESTAMP, sql, pa.int64(), (Refusal(schema.TIMESTAMP, f"({sql}) IS NULL", expected),))
+    begun = f"a moment from {first.iso} on, where the log begins"
+    refusals = (
+        Refusal(schema.TIMESTAMP, f"({sql}) IS NULL", expected),
+        Refusal(schema.TIMESTAMP, f"({sql}) < {first.start}", begun, fix="ask for a later moment"),
+    )
+    return Column(schema.TIMESTAMP, sql, pa.int64(), refusals)
 
 
 def _converted(column: str, kind: pa.DataType | None, target: pa.DataType, zone: str) -> str:
@@ -155,9 +183,7 @@ def _whole(column: str, is_text: bool) -> str:
     exact = f"{value} = trunc({value}) AND abs({value}) < {EXACT} THEN CAST({value} AS BIGINT)"
     if not is_text:
         return f"CASE WHEN {exact} END"
-    return (
-        f"CASE WHEN {is_canonical_integer(column)} THEN TRY_CAST({column} AS BIGINT) WHEN {matches(column, _WHOLE_DOUBLE)} AND {exact} END"
-    )
+    return f"CASE WHEN {is_canonical_integer(column)} THEN TRY_CAST({column} AS BIGINT) WHEN {matches(column, INTEGRAL)} AND {exact} END"
 
 
 def _write(

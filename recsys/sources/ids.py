@@ -12,7 +12,7 @@ from recsys.sources.output_columns import Column, Refusal, is_canonical_integer,
 from recsys.sources.staging import SOURCE_FILE, Staged
 
 EXACT = 2**53  # from here on a double no longer holds every whole number
-_INTEGRAL = r"-?(0|[1-9]\d*)\.0+"
+INTEGRAL = r"-?(0|[1-9]\d*)\.0+"
 _SCIENTIFIC = r"\d(\.\d+)?[eE]\+?\d+"
 
 
@@ -55,7 +55,7 @@ def _form(con: duckdb.DuckDBPyConnection, staged: Staged, name: str) -> tuple[pa
     values, integers = _counted(con, staged, f"{column} IS NOT NULL", is_canonical_integer(column))
     if values == integers > 0:
         return pa.int64(), False
-    integral_form, scientific_form = matches(column, _INTEGRAL), matches(column, _SCIENTIFIC)
+    integral_form, scientific_form = matches(column, INTEGRAL), matches(column, _SCIENTIFIC)
     integral, scientific = _counted(con, staged, integral_form, scientific_form)
     if scientific > 0 and integers + integral + scientific == values:
         _refuse_where(con, staged, name, scientific_form, "a number that has lost digits")

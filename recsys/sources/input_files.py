@@ -113,7 +113,7 @@ def _paths(pattern: Path) -> list[Path]:
                 str(pattern),
                 found="a folder without such files",
                 expected=f"files named {KNOWN_SUFFIXES}",
-                fix="put the log there or mend the path in [source]",
+                fix="put the files there, or mend the path",
             )
         return paths
     root = next(parent for parent in pattern.parents if parent.is_dir())  # brackets in an existing folder's name are no glob
@@ -125,7 +125,7 @@ def _paths(pattern: Path) -> list[Path]:
             str(pattern),
             found="no such file",
             expected="a file, a glob or a folder",
-            fix=f"mend the path in [source]{nearest(pattern.name, beside, most=2)}",
+            fix=f"mend the path{nearest(pattern.name, beside, most=2)}",
         )
     return paths
 
@@ -168,9 +168,7 @@ def sniff(file: InputFile) -> None:
     except OSError as error:
         raise _unreadable(file.path, error) from error
     if size == 0:
-        raise data_error(
-            str(file.path), found="an empty file", expected="a header and rows", fix="export it again, or take it out of [source]"
-        )
+        raise data_error(str(file.path), found="an empty file", expected="a header and rows", fix="export it again, or leave it out")
     if file.format == "parquet":
         _sniff_parquet(file, head, tail)
     else:
@@ -199,9 +197,7 @@ def _sniff_parquet(file: InputFile, head: bytes, tail: bytes) -> None:
 
 def _sniff_text(file: InputFile, head: bytes) -> None:
     if not head.strip():
-        raise data_error(
-            str(file.path), found="an empty file", expected="a header and rows", fix="export it again, or take it out of [source]"
-        )
+        raise data_error(str(file.path), found="an empty file", expected="a header and rows", fix="export it again, or leave it out")
     what = _what(head)
     is_wide = codecs.lookup(file.written.encoding).name.startswith(("utf-16", "utf-32"))
     if what == "text" or (is_wide and what in (*_WIDE, _BINARY)):

@@ -1,7 +1,7 @@
 """Parquet files: columns keep their types, reduced to int64, the three floats, bool, date, timestamp and string."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,17 @@ _BATCH = 131_072  # rows read at once
 _ZERO = re.compile(b"\0")
 
 
-def typed_columns(path: Path) -> list[tuple[str, pa.DataType]]:
-    """Return the name and type of every column. Raises DataError where the file is damaged or has a type that cannot be read."""
-    return [(column.name, _staged_type(path, column)) for column in _opened(path).schema_arrow]
+def typed_columns(path: Path, only: Collection[str] | None = None) -> list[tuple[str, pa.DataType]]:
+    """Return the name and type of every column, or of those that `only` names.
+
+    Raises DataError where the file is damaged, or has one of a type that cannot be read.
+    """
+    return [(column.name, _staged_type(path, column)) for column in _opened(path).schema_arrow if only is None or column.name in only]
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the name of every column, whatever its type. Raises DataError where the file is damaged."""
+    return list(_opened(path).schema_arrow.names)
 
 
 def _staged_type(path: Path, column: pa.Field) -> pa.DataType:

@@ -1,7 +1,7 @@
 """One way to look at a file and to read it, whatever its format."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -31,8 +31,8 @@ class Header:
     written: tuple[str, ...] = ()
 
 
-def header(file: InputFile) -> Header:
-    """Return the columns of one file whose separator is known (`separators.with_separators`).
+def header(file: InputFile, only: Collection[str] | None = None) -> Header:
+    """Return the columns of one file whose separator is known (`separators.with_separators`). `only`: of a parquet file, no others.
 
     Raises DataError where the file is not what its name says, has a column twice, a type that cannot be read, or another separator or
     number of columns than the TOML says.
@@ -43,7 +43,7 @@ def header(file: InputFile) -> Header:
             key = file.key or "source.format"
             expected = f"a text file, whose form {key} says"
             raise data_error(str(file.path), found="a parquet file", expected=expected, fix=f"leave {key} out")
-        columns = typed_columns(file.path)
+        columns = typed_columns(file.path, only)
         written: tuple[str, ...] = ()
         names, types = tuple(name for name, _ in columns), tuple(kind for _, kind in columns)
     else:

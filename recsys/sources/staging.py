@@ -1,6 +1,6 @@
 """All files of one table as one table of the engine: file, row, and the columns as they were written."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,18 +47,18 @@ class TableFiles:
     def files(self) -> tuple[InputFile, ...]:
         return resolve(self.patterns, self.written, self.key)
 
-    def headers(self) -> list[Header]:
-        """Return the header of every file.
+    def headers(self, only: Collection[str] | None = None) -> list[Header]:
+        """Return the header of every file. `only`: of parquet files, no other columns.
 
         Raises DataError where a file is missing or unreadable, lacks a column that another file has, or where parquet and text are mixed.
         """
-        heads = [header(file) for file in with_separators(self.files())]
+        heads = [header(file, only) for file in with_separators(self.files())]
         if len({head.file.format for head in heads}) > 1:
             raise data_error(
                 str(next(head.file.path for head in heads if head.file.format == "parquet")),
                 found="a parquet file among text files",
                 expected="files of one kind",
-                fix="convert one of the kinds, or narrow the path in [source]",
+                fix="convert one of the kinds, or narrow the path",
             )
         _require_one_header(heads)
         names = dict.fromkeys(name for head in heads for name in head.names)
@@ -66,7 +66,7 @@ class TableFiles:
             for name in names:
                 if name not in head.names:
                     other = next(other.file.path.name for other in heads if name in other.names)
-                    fix = f"add it, or keep the file out of [source]{nearest(name, set(head.names) - set(heads[0].names), most=2)}"
+                    fix = f"add it, or leave the file out{nearest(name, set(head.names) - set(heads[0].names), most=2)}"
                     raise data_error(
                         Place(head.file.path, column=name), found="no such column", expected=f"the columns of {other}", fix=fix
                     )
@@ -151,19 +151,20 @@ def stage(
     name: str,
     *,
     separators: Mapping[str, str],
-    max_bad: float,
+    max_bad: float | None,
+    only: Collection[str] | None = None,
     may_be_empty: bool = False,
     most: int | None = None,
     require: Callable[[Sequence[str], Path], object] = lambda names, path: None,
     read: Callable[[], None] = lambda: None,
 ) -> Staged:
-    """Read every file of a table into the engine's table `name`; of each file at most the first rows, `most`.
+    """Read every file of a table into the engine's table `name`; of each file at most the first rows, `most`; of its columns `only` some.
 
     `require(names, file)` is called before anything is read, and `read()` after each file. Raises DataError where a file is
     damaged, or where there is no row at all, unless the table `may_be_empty`.
     """
-    heads = table.headers()
-    names = tuple(sorted(heads[0].names))
+    heads = table.headers(only)
+    names = tuple(sorted(name for name in heads[0].names if only is None or name in only))
     require(names, heads[0].file.path)
     types = tuple(_common_type([head.types[head.names.index(name)] for head in heads]) for name in names)
     staged_types = [pa.string() if kind is None else _in_engine(kind) for kind in types]
@@ -189,13 +190,11 @@ def stage(
         counts[place] += len(bad.rows)
         read()
     if not any(counts) and not may_be_empty:
-        raise data_error(
-            str(heads[0].file.path), found="a header without rows", expected="rows", fix="export it again, or take it out of [source]"
-        )
+        raise data_error(str(heads[0].file.path), found="a header without rows", expected="rows", fix="export it again, or leave it out")
     return Staged(table.role, name, tuple(head.file for head in heads), names, types, tuple(counts), tuple(unbalanced), most)
 
 
-def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max_bad: float) -> Iterator[pa.RecordBatch]:
+def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max_bad: float | None) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a file.
 
     Raises DataError early where too many of its lines are refused, because refused lines are held in memory.
@@ -203,8 +202,9 @@ def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max
     good = 0
     for batch in rows:
         good += len(batch)
-        if len(bad.rows) > 100_000 and len(bad.rows) > max_bad * (good + len(bad.rows)):
-            raise unbalanced_error(head.file, len(head.names), bad, len(bad.rows), good + len(bad.rows))
+        if len(bad.rows) > 100_000 and len(bad.rows) > (max_bad or 0.0) * (good + len(bad.rows)):
+            may_be_left_out = max_bad is not None
+            raise unbalanced_error(head.file, len(head.names), bad, len(bad.rows), good + len(bad.rows), may_be_left_out=may_be_left_out)
         yield batch
 
 

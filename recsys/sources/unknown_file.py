@@ -81,10 +81,14 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
     return UnknownFile(path, tuple(heads), table)
 
 
-def form_of(path: Path) -> FileFormat:
-    """Guess how the files that a path names are written, by the first of them. Raises DataError where there is none."""
+def form_of(path: Path, *, has_header: bool = False) -> FileFormat:
+    """Guess how the files that a path names are written, by the first of them. Raises DataError where there is none.
+
+    With `has_header`, the first row is the header, whatever it looks like.
+    """
     file = resolve([path])[0]
-    return FileFormat() if file.format == "parquet" else _form(file)
+    form = FileFormat() if file.format == "parquet" else _form(file)
+    return form.model_copy(update={"header": True, "names": ()}) if has_header else form
 
 
 def _form(file: InputFile) -> FileFormat:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from recsys.config import Features, Pipeline, all_but
 from recsys.stages import room
-from recsys.stages.stage import Job, Part, Stage
+from recsys.stages.stage import Job, Part, Stage, require_unchanged
 from recsys.workspace import EVENTS, EXAMPLES, ITEMS, STATE, USERS, day_folder
 
 if TYPE_CHECKING:
@@ -42,17 +42,27 @@ def _chained(job: Job, options: Pipeline, steps: Sequence["Step"]) -> list[Part]
 
 
 def bring_states_forward(job: Job, before: str) -> Sequence["Step"]:
-    """Make the states of all days with events before the ISO day `before` that are not fresh. Return these days."""
+    """Make the states of all days with events before the ISO day `before` that are not fresh. Return these days.
+
+    Raises ArtifactError where the log changes meanwhile.
+    """
     from recsys import features
 
     options = FEATURES.receives(job.pipeline)
-    steps = [step for step in features.days_with_events(options, job.folder) if step.day.iso < before]
+
+    def days() -> list["Step"]:
+        return [step for step in features.days_with_events(options, job.folder) if step.day.iso < before]
+
+    steps = days()
     if all(part.is_fresh for part in _chained(job, options, steps)):
         return steps
     with job.locked(states_of(job)):
-        stale = {part.name: part.origin for part in _chained(job, options, steps) if not part.is_fresh}
+        steps = days()  # another job may have changed them while this one waited
+        stale = [part for part in _chained(job, options, steps) if not part.is_fresh]
         if stale:
-            features.build(options, job.folder, steps, stale, examples=job.examples, states=states_of(job), console=job.console)
+            origins = {part.name: part.origin for part in stale}
+            features.build(options, job.folder, steps, origins, examples=job.examples, states=states_of(job), console=job.console)
+            require_unchanged("features", stale, _chained(job, options, days()))
     return steps
 
 

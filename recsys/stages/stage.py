@@ -139,13 +139,7 @@ class Stage:
 
     def _require_unchanged(self, job: Job, options: Pipeline, made: Sequence[Part]) -> None:
         """Raise ArtifactError where an input is another one now than when the parts were made from it. Those parts then count as absent."""
-        now = {part.name: part.origin for part in self.parts(job, options)}
-        changed = [part for part in made if now.get(part.name) != part.origin]
-        for path in (path for part in changed for path in part.writes):
-            artifacts.unseal(path)
-        if changed:
-            names = ", ".join(part.name for part in changed)
-            raise ArtifactError(f"{self.name}: what {names} is made from changed meanwhile, expected it to stay. Fix: run again")
+        require_unchanged(self.name, made, self.parts(job, options))
 
     def _say(self, job: Job, parts: Sequence[Part], stale: Sequence[Part]) -> None:
         if self.unit:
@@ -157,6 +151,17 @@ class Stage:
             if part not in stale:
                 note = self.note(job)
                 job.console.say(f"{part.name}: fresh" + (f" ({note})" if note else ""))
+
+
+def require_unchanged(what: str, made: Sequence[Part], now: Sequence[Part]) -> None:
+    """Raise ArtifactError where a part that was `made` would be made from other inputs `now`. Such a part then counts as absent."""
+    origins = {part.name: part.origin for part in now}
+    changed = [part for part in made if origins.get(part.name) != part.origin]
+    for path in (path for part in changed for path in part.writes):
+        artifacts.unseal(path)
+    if changed:
+        names = ", ".join(part.name for part in changed)
+        raise ArtifactError(f"{what}: what {names} is made from changed meanwhile, expected it to stay. Fix: run again")
 
 
 def _place(folder: Path, path: Path) -> Path:

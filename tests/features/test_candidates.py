@@ -12,6 +12,7 @@ import pytest
 from recsys import artifacts, features, sources
 from recsys.config import Pipeline
 from recsys.days import Day
+from recsys.errors import ArtifactError
 from recsys.progress import Console
 from recsys.stages import STAGES, Job, bring_states_forward, examples_of, states_of
 from tests.staged import build
@@ -36,7 +37,9 @@ def ask(pipeline: Pipeline, folder: Path, rows: Sequence[dict[str, Any]], scratc
     needed = {field.name: field.type for field in features.needed_columns(options, columns)}
     scratch.mkdir()
     pq.write_table(pa.Table.from_pylist(list(rows)), scratch / "given.parquet")
-    sources.stage_candidates(pipeline, scratch / "given.parquet", needed, scratch / "staged.parquet", at=None, scratch=scratch)
+    sources.stage_candidates(
+        pipeline, scratch / "given.parquet", needed, scratch / "staged.parquet", at=None, first=days[0].day, scratch=scratch
+    )
     with features.Engine(memory_limit="1GB", spill=scratch) as engine:
         candidates = features.Candidates(options, folder, columns, engine, scratch / "staged.parquet", scratch)
         found = []
@@ -188,3 +191,28 @@ def test_a_list_that_begins_later_is_no_list_of_a_candidate(feed: Any, tmp_path:
     later = max((row for row in rows if feed.day_of(row) == "2022-03-04" and row["user_id"] == 1), key=lambda row: row["timestamp"])
     found = ask(pipeline, folder, [early | {"event_id": later["event_id"]}, early | {"event_id": None}], tmp_path / "scratch")
     assert found.slice(0, 1).equals(found.slice(1, 1))
+
+
+def test_a_log_that_changes_while_states_are_made(feed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The states count as absent: none may stand with the name of one log and the numbers of another."""
+    rows, pipeline = (
+        feed.tasteful_events(27),
+        feed.pipeline(split={"train": ["2022-03-01", "2022-03-01"], "test": ["2022-03-02", "2022-03-02"]}),
+    )
+    folder = feed.write("log", rows)
+    built = build(pipeline, folder, console=QUIET)
+    asked = [{"user_id": 1, "item_id": "v1", "timestamp": feed.midnight("2022-03-08"), "tab": 1}]
+    make = features.build
+
+    def meanwhile(*arguments: Any, **options: Any) -> None:
+        make(*arguments, **options)
+        feed.write("log", [row | {"log.is_click": 1} for row in rows])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "build", meanwhile)
+        with pytest.raises(ArtifactError, match="features: what 2022-03-04, 2022-03-05 is made from changed meanwhile"):
+            ask(pipeline, folder, asked, tmp_path / "scratch")
+    states = folder / "state" / built.folder.name
+    assert artifacts.manifest(states / "day=2022-03-05") is None
+    truth = feed.write("truth", [row | {"log.is_click": 1} for row in rows])
+    assert ask(pipeline, folder, asked, tmp_path / "again").equals(ask(pipeline, truth, asked, tmp_path / "truth_"))

@@ -2,16 +2,22 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import recsys
 from recsys import artifacts
 from recsys.cli import run_command
+from recsys.errors import ArtifactError, ConfigError, DataError
+from tests.staged import sign
 
 DAY = "2024-01-05"  # the test day of tiny.toml
 NOON = "2024-01-06T12:00"  # after its log
@@ -138,9 +144,9 @@ MISTAKES = {
         lambda frame: frame.rename(columns={"item_id": "item", "device": "Device"}),
         (),
         3,
-        r'found no column item_id; did you mean "item"\?, device; did you mean "Device"\?, expected user_id, item_id, query_item_id, dev',
+        r'found no column item_id; did you mean "item"\?, device; did you mean "Device"\? among timestamp, user_id, item, .*, expected u',
     ),
-    "no moment": (lambda frame: frame.drop(columns="timestamp"), (), 3, r"found no column timestamp, expected .*, or --at for all"),
+    "no moment": (lambda frame: frame.drop(columns="timestamp"), (), 3, r"found no column timestamp among .*, or --at for all"),
     "two moments": (lambda frame: frame, ("--at", NOON), 3, r"column timestamp: found a moment of each candidate, and --at"),
     "no time": (lambda frame: frame[COLUMNS], ("--at", "noon"), 2, r'--at: found "noon", expected an ISO date and time'),
     "a bad id": (
@@ -156,13 +162,21 @@ MISTAKES = {
         3,
         r"candidates.csv:2 column timestamp: found \"17\d+\", expected a moment between 1971 and 2100: .*; 4 of 4 rows",
     ),
+    "a moment before the log": (
+        lambda frame: frame.assign(timestamp=[1_700_000_000_000, *frame["timestamp"][1:]]),
+        (),
+        3,
+        r'candidates.csv:2 column timestamp: found "1700000000000", expected a moment from 2024-01-01 on, .*; 1 of 4 rows',
+    ),
     "before the log": (
         lambda frame: frame[COLUMNS],
         ("--at", "2023-12-31"),
         3,
-        r"--at: found a moment on 2023-12-31, expected moments from",
+        r"--at: found a moment on 2023-12-31, expected a moment from 2024",
     ),
     "no rows": (lambda frame: frame.head(0), (), 3, r"candidates.csv: found no rows, expected one per candidate"),
+    "itself": (lambda frame: frame, ("--out", "candidates.csv"), 2, r"--out: found candidates.csv, which is one of the candidates"),
+    "a long list": (lambda frame: frame, ("--top", "9" * 20), 2, r"--top: found 9+, expected a whole number from 1 on"),
     "another form": (
         lambda frame: frame,
         ("--out", "lists.json"),
@@ -182,9 +196,15 @@ MISTAKES = {
     ],
 )
 def test_mistakes(
-    events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], mistake: str
+    events: pd.DataFrame,
+    predict: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    mistake: str,
 ) -> None:
     """Each is one error, and nothing is left behind."""
+    monkeypatch.chdir(tmp_path)
     change, options, code, words = MISTAKES[mistake]
     frame = change(events[["timestamp", *COLUMNS]].head(4))
     assert predict(frame, *options, file="candidates.csv") == code
@@ -193,9 +213,73 @@ def test_mistakes(
 
 
 def test_a_run_without_a_model(tiny: Path, predict: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "any.csv").write_text("user_id,item_id\n1,2\n")
     (baseline,) = [path.name for path in (tiny / "runs").iterdir() if path.name.startswith("popularity-")]
     assert run_command(["predict", baseline, str(tmp_path / "any.csv"), "--workspace", str(tiny.parent)]) == 2
     assert f'"{baseline}": found no trained run of that name' in capsys.readouterr().err
+
+
+def test_files_by_a_pattern_need_a_name_for_the_answers(
+    tiny: Path, events: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns that are not needed may have any name and type: here numbers, and a table in a cell."""
+    monkeypatch.chdir(tmp_path)
+    for day, rows in (("day=1", slice(0, 30)), ("day=2", slice(30, 50))):
+        (tmp_path / day).mkdir()
+        part = events[rows].assign(**{"0": 1.0, "1": 2.0, "2": [[{"a": 1}]] * len(events[rows])})
+        part.to_parquet(tmp_path / day / "part.parquet", index=False)
+    ask = ["predict", str(tiny / "runs" / "first"), "day=*/part.parquet"]
+    assert run_command(ask) == 2
+    assert "--out: found none beside day=*/part.parquet, which is no single file" in capsys.readouterr().err
+    assert run_command([*ask, "--out", "day=1/part.parquet"]) == 2
+    assert run_command([*ask, "--out", "answers/both.csv"]) == 0
+    assert pd.read_csv("answers/both.csv")["event_id"].tolist() == events["event_id"][:50].tolist()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers", "day=1", "day=2"]
+
+
+def test_a_header_of_numbers_is_a_header(events: pd.DataFrame, predict: Callable[..., int]) -> None:
+    wide = events[["timestamp", *COLUMNS]].head(20).assign(**{str(place): 0.5 for place in range(9)})
+    assert predict(wide, file="wide.csv") == 0
+
+
+def test_a_log_that_changes_meanwhile(tiny: Path, events: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer is given from two logs."""
+    module = sys.modules["recsys.predicting.predict"]
+    shutil.copytree(tiny, tmp_path / "tiny")
+    run, keep = recsys.open_run(tmp_path / "tiny" / "runs" / "first"), module._scored
+
+    def meanwhile(*arguments: Any) -> Any:
+        found = keep(*arguments)
+        path = tmp_path / "tiny" / "users" / "part-0.parquet"
+        pq.write_table(pq.read_table(path).slice(1), path)
+        sign(path)
+        return found
+
+    monkeypatch.setattr(module, "_scored", meanwhile)
+    with pytest.raises(ArtifactError, match="the log changed meanwhile"):
+        run.predict(events.head(5))
+
+
+def test_a_column_that_has_come_with_another_type(tiny: Path, events: pd.DataFrame, tmp_path: Path) -> None:
+    shutil.copytree(tiny, tmp_path / "tiny")
+    path = tmp_path / "tiny" / "items" / "part-0.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("seconds"), "seconds", table["seconds"].cast(pa.string())), path)
+    sign(path)
+    with pytest.raises(ArtifactError, match=r"column item.seconds: found type string, expected double, which first has learned"):
+        recsys.open_run(tmp_path / "tiny" / "runs" / "first").predict(events.head(5))
+
+
+@pytest.mark.words
+def test_mistakes_in_python(tiny: Path, events: pd.DataFrame) -> None:
+    run = recsys.open_run(tiny / "runs" / "first")
+    with pytest.raises(DataError, match=r"^candidates: found no rows"):
+        run.predict(events.head(0))
+    with pytest.raises(DataError, match="candidates: cannot be written as columns"):
+        run.predict(pd.concat([events, events[["user_id"]]], axis=1))
+    for top in (True, 2.5, 0):
+        with pytest.raises(ConfigError, match="--top: found"):
+            run.predict(events.head(3), top=top)
 
 
 @pytest.mark.words
