@@ -4,10 +4,39 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LogForm = Literal["text", "json"]
+_WARNING = "warning:"  # how a message begins, or goes on behind the name of its stage, that is one
+
+
+class _Log:
+    """The form of the messages of every console of this process (`--log`)."""
+
+    form: LogForm = "text"
+
+
+def log_as(form: LogForm) -> None:
+    """Write messages as text for people, or as one JSON object per line for programs."""
+    _Log.form = form
+
+
+def line_of(level: str, text: str, **about: Any) -> str:
+    """Return a message, or an error, as a line of the log: an object with `moment` (UTC), `level` and `message`."""
+    return _line({"level": level, "message": text, **about})
+
+
+def _line(fields: Mapping[str, Any]) -> str:
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps(_finite({"moment": moment, **fields}), ensure_ascii=False, default=str)
+
+
+def logs_as_json() -> bool:
+    return _Log.form == "json"
 
 
 def _finite(value: Any) -> Any:
@@ -34,7 +63,8 @@ class Console:
     """The output of a command. Texts are plain: markup in strings from the data is never interpreted.
 
     Messages tell what goes on; a result is what was asked for. `quiet` leaves out the messages. `as_json` sends them to stderr, and gives
-    the result as one JSON object on stdout in place of the text.
+    the result as one JSON object on stdout in place of the text. With `--log json`, each message and each line of a result is an object
+    on a line of its own, and so is each event.
     """
 
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
@@ -45,11 +75,20 @@ class Console:
 
     def say(self, text: str) -> None:
         """Print a message."""
+        if logs_as_json():
+            level = "warning" if text.startswith(_WARNING) or f": {_WARNING}" in text else "info"
+            self._out.print(line_of(level, text))
+            return
         self._out.print(text)
+
+    def event(self, what: str, **about: Any) -> None:
+        """Tell programs what was done, in fields. People are told by messages: in a log as text an event is nothing."""
+        if logs_as_json():
+            self._out.print(_line({"event": what, **about}))
 
     def result(self, text: str) -> None:
         """Print a result as text."""
-        self._results.print(text)
+        self._results.print(line_of("result", text) if logs_as_json() else text)
 
     def give(self, value: Mapping[str, Any]) -> None:
         """Print a result as JSON, where it is asked for. A number that is not finite is null."""
@@ -62,7 +101,7 @@ class Console:
 
         Bars that are open at the same time stand below each other. They may end in any order.
         """
-        if not self._out.is_terminal:
+        if not self._out.is_terminal or logs_as_json():
             last = ""
 
             def remember(steps: int = 1, note: str = "") -> None:

@@ -76,6 +76,7 @@ def promote(run: Path, console: Console, *, wait: bool = False) -> dict[str, Any
             reasons=reasons,
         )
     _say(decision, votes, console)
+    console.event("decision", pipeline=pipeline.name, **decision)
     if reasons:
         raise NotPromotedError([f"promote: {run.name} is not promoted: {reason}" for reason in reasons])
     return decision

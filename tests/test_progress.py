@@ -1,10 +1,14 @@
-"""Bars on a terminal."""
+"""Bars on a terminal, and the log as objects."""
 
 import io
+import json
+import math
+from datetime import datetime, timedelta
 
+import pytest
 from rich.console import Console as RichConsole
 
-from recsys.progress import Console
+from recsys.progress import Console, log_as
 
 
 def on_terminal() -> tuple[Console, io.StringIO]:
@@ -40,3 +44,31 @@ def test_a_bar_that_fails_is_closed() -> None:
         assert console._progress is None
     else:
         raise AssertionError
+
+
+def test_a_log_of_objects(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each message, line of a result, event and bar is one object on a line; text has no events."""
+    console = Console()
+    console.event("stage", rows=3)
+    assert capsys.readouterr().out == ""
+    log_as("json")
+    try:
+        console = Console()
+        console.say("train: warning: found few")
+        console.say('a "quoted" [bold]line[/bold]\nand another')
+        console.result("done")
+        console.event("stage", stage="train", rows={"read": 3}, seconds=0.5, loss=math.nan)
+        with console.bar("score", 2) as advance:
+            advance(note="day 1")
+    finally:
+        log_as("text")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    moments = [datetime.fromisoformat(line.pop("moment")) for line in lines]
+    assert all(moment.utcoffset() == timedelta() for moment in moments)
+    assert lines == [
+        {"level": "warning", "message": "train: warning: found few"},
+        {"level": "info", "message": 'a "quoted" [bold]line[/bold]\nand another'},
+        {"level": "result", "message": "done"},
+        {"event": "stage", "stage": "train", "rows": {"read": 3}, "seconds": 0.5, "loss": None},
+        {"level": "info", "message": "score: done (day 1)"},
+    ]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from recsys.progress import LogForm, log_as
 from recsys.threads import bound_threads
 
 ABOUT = "Multi-objective ranking: from feedback logs to a model whose trade-offs you can see."
@@ -19,6 +20,11 @@ DEFAULT_WORKSPACE = Path("data")
 def _bounded(number: int | None) -> int | None:
     bound_threads(number)
     return number
+
+
+def _logged(form: LogForm) -> LogForm:
+    log_as(form)
+    return form
 
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
@@ -43,4 +49,8 @@ Jobs = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but the result and errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Give the result as one JSON object on stdout, and messages on stderr.")]
+Log = Annotated[
+    LogForm,
+    typer.Option("--log", callback=_logged, help="Write messages as text, or as one JSON object per line: stages, days, rows, seconds."),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -11,6 +11,7 @@ import typer
 from recsys.cli import pipeline_verbs, run_verbs, study_verbs  # noqa: F401 -- they register themselves with the app
 from recsys.cli.app import app
 from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line
+from recsys.progress import line_of, log_as, logs_as_json
 from recsys.signals import interrupt_on_sigterm
 from recsys.threads import SHORT_SPIN
 
@@ -34,6 +35,7 @@ def main() -> None:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Mistakes are printed to stderr as `error: …`."""
     debug = "--debug" in arguments
+    log_as("text")  # until the arguments are read
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="recsys", standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this value
@@ -64,4 +66,4 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _complain(text: str) -> None:
-    print(f"error: {text}", file=sys.stderr)
+    print(line_of("error", text) if logs_as_json() else f"error: {text}", file=sys.stderr)

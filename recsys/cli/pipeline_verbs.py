@@ -14,6 +14,7 @@ from recsys.cli.arguments import (
     AsJson,
     Debug,
     Jobs,
+    Log,
     Overrides,
     PipelineFile,
     Quiet,
@@ -58,6 +59,7 @@ def health_of(
     overrides: Overrides = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    log: Log = "text",
     debug: Debug = False,
 ) -> None:
     """Hold each day of the log against the days before it: rows, nulls, base rates, new ids, how features are spread."""
@@ -87,6 +89,7 @@ def run(
     wait: Wait = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
+    log: Log = "text",
     debug: Debug = False,
 ) -> None:
     """Run every stage in order, from ingest to report. What is fresh is skipped."""
@@ -108,6 +111,7 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
         wait: Wait = False,
         jobs: Jobs = None,
         quiet: Quiet = False,
+        log: Log = "text",
         debug: Debug = False,
     ) -> None:
         from recsys import walk
@@ -136,6 +140,7 @@ def evaluate(
     wait: Wait = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
+    log: Log = "text",
     debug: Debug = False,
 ) -> None:
     from recsys import walk

@@ -12,6 +12,7 @@ from recsys.cli.arguments import (
     Debug,
     Jobs,
     JudgedOn,
+    Log,
     Metrics,
     Quiet,
     Wait,
@@ -95,6 +96,7 @@ def predict(
     wait: Wait = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
+    log: Log = "text",
     debug: Debug = False,
 ) -> None:
     """Predict candidates with a trained run: users and items at any moment of its log, or after it."""
@@ -120,6 +122,7 @@ def promote(
     jobs: Jobs = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    log: Log = "text",
     debug: Debug = False,
 ) -> None:
     """Make a run's model the current one, if it is provably no worse on its test days. RUN is then called current."""

@@ -1,6 +1,7 @@
 """Build examples from events, day by day with kept state, so that a new day costs one day's work."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -53,9 +54,12 @@ def build(
         program = Program(engine, plan)
         for index, step in enumerate(steps):
             if (origin := origins.get(step.day.iso)) is not None:
+                start = time.perf_counter()
                 require_whole(step, columns)
                 _build_day(program, steps[: index + 1], origin, examples, states, background)
                 advance(note=f"{step.day.iso}, {step.rows:,} impressions")
+                seconds = round(time.perf_counter() - start, 3)
+                console.event("day", stage="features", day=step.day.iso, rows=step.rows, examples=step.wanted, seconds=seconds)
     if any(step.wanted for step in steps):  # else nobody is about to train
         _advise(pipeline, steps, day_folder(states, steps[-1].day.iso), console)
     if (day := program.daily_factors.first_too_many) is not None:

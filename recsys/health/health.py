@@ -41,6 +41,10 @@ def health(job: Job, console: Console) -> pa.Table:
         console.result(line)
     console.result(f"health: {len(days)} days, {days[0]} to {days[-1]}; {folder / HEALTH_PAGE}")
     console.give({"pipeline": job.pipeline.name, "rows": [row for row in found if row["verdict"] in (schema.WARNS, schema.STOPS)]})
+    for day in days:
+        verdicts = [row["verdict"] for row in found if row["day"] == day]
+        counts = {verdict: verdicts.count(verdict) for verdict in (schema.WARNS, schema.STOPS)}
+        job.console.event("health", pipeline=job.pipeline.name, day=day, **counts)
     if stopping := [row for row in found if row["verdict"] == schema.STOPS]:
         raise DataError("\n".join(f"health: {_words(row)}" for row in stopping))
     return rows

@@ -21,7 +21,7 @@ from recsys.predicting.answers import write_answers
 from recsys.predictions import assemble
 from recsys.progress import Console
 from recsys.runs import pipeline_of
-from recsys.stages import STAGES, Job, bring_states_forward, contents, encoded_of, examples_of, states_of
+from recsys.stages import STAGES, Job, bring_states_forward, contents, encoded_of, examples_of, peak_mib, states_of
 from recsys.workspace import CALIBRATION, EVENTS, ITEMS, MODEL, PART, USERS, day_folder, days_in, require_inside
 
 Rows = Callable[[], pa.Table]
@@ -92,6 +92,7 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
             _say(job, candidates, days, steps[-1].day.iso)
             with _draft_beside(target) as draft:
                 write_answers(engine, candidates.rows, scored, draft, top=question.top)
+        job.console.event("predict", pipeline=job.pipeline.name, run=job.run.name, days=days, file=target, peak_mib=peak_mib())
 
 
 def _job(run: Path, console: Console, *, wait: bool) -> Job:

@@ -10,7 +10,7 @@ from recsys.stages.importance import IMPORTANCE_STAGE
 from recsys.stages.ingest import INGEST
 from recsys.stages.report import REPORT_STAGE
 from recsys.stages.score import SCORE
-from recsys.stages.stage import Job, Part, Stage, contents
+from recsys.stages.stage import Job, Part, Stage, contents, peak_mib
 from recsys.stages.status import Status, statuses
 from recsys.stages.train import TRAIN
 
@@ -44,6 +44,7 @@ __all__ = [
     "examples_of",
     "kinds_of",
     "known_config",
+    "peak_mib",
     "require_libraries",
     "require_named_runs",
     "run_identity",

@@ -4,6 +4,8 @@ Freshness goes by content. A part of a stage's output is fresh where it was made
 stage declares and from the same bytes. So a changed word in the TOML, or a new file, redoes what depends on it and nothing else.
 """
 
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -119,6 +121,7 @@ class Stage:
 
     def run(self, job: Job) -> None:
         """Make what is stale, and say what is fresh. Raises ArtifactError where an input is absent or damaged, or the disk too full."""
+        start = time.perf_counter()
         options = self.receives(job.pipeline)
         parts, stale = self._found(job, options)
         with job.locked(*self.writes(job)) if stale else nullcontext():
@@ -131,6 +134,17 @@ class Stage:
                 self.make(job, options, stale)
                 self._require_unchanged(job, options, stale)
         self.always(job)
+        job.console.event(
+            "stage",
+            pipeline=job.pipeline.name,
+            run=job.run.name,
+            stage=self.name,
+            made=[part.name for part in stale],
+            fresh=len(parts) - len(stale),
+            rows=_rows(stale),
+            seconds=round(time.perf_counter() - start, 3),
+            peak_mib=peak_mib(),
+        )
 
     def _found(self, job: Job, options: Pipeline) -> tuple[list[Part], list[Part]]:
         """Return all parts, and the stale ones among them."""
@@ -151,6 +165,18 @@ class Stage:
             if part not in stale:
                 note = self.note(job)
                 job.console.say(f"{part.name}: fresh" + (f" ({note})" if note else ""))
+
+
+def _rows(made: Sequence[Part]) -> dict[str, int]:
+    """Return what became of the rows, summed over what was made: `read`, `kept` and so on, of the artifacts that account for them."""
+    accounts = [manifest.rows for part in made for path in part.writes if (manifest := artifacts.manifest(path)) and manifest.rows]
+    return {name: sum(account[name] for account in accounts) for name in (accounts[0] if accounts else ())}
+
+
+def peak_mib() -> int:
+    """Return the most memory that this process has held at once, or the largest of its children has, in MiB."""
+    largest = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return largest // (1 << 20 if sys.platform == "darwin" else 1 << 10)  # bytes there, KiB elsewhere
 
 
 def require_unchanged(what: str, made: Sequence[Part], now: Sequence[Part]) -> None:

@@ -86,3 +86,24 @@ def test_the_shell_can_complete() -> None:
     done = subprocess.run([sys.executable, "-c", "from recsys.cli import main; import sys; sys.argv[0] = 'recsys'; main()"],
                           capture_output=True, text=True, check=False, env={**os.environ, **environment})  # fmt: skip
     assert set(done.stdout.split()) == {"run", "runs"}
+
+
+def test_a_log_of_objects_says_what_each_stage_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object per line, on stdout and on stderr; each stage and each day of features with rows, seconds and memory."""
+    run = ["run", TINY, "--workspace", str(tmp_path), "--until", "features", "--log", "json"]
+    assert run_command(run) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    first, second = [line for line in lines if line.get("event") == "stage"]
+    assert (first["stage"], first["made"], first["fresh"]) == ("ingest", ["ingest"], 0)
+    assert first["rows"]["read"] == sum(first["rows"].values()) - first["rows"]["read"] > 10_000
+    assert (second["stage"], len(second["made"])) == ("features", 5)
+    days = [line for line in lines if line.get("event") == "day"]
+    assert [(line["day"], line["examples"]) for line in days][:2] == [("2024-01-01", False), ("2024-01-02", True)]
+    assert sum(line["rows"] for line in days) == first["rows"]["kept"]
+    assert sum(line["seconds"] for line in days) <= second["seconds"] <= first["seconds"] + second["seconds"]
+    assert first["peak_mib"] <= second["peak_mib"]
+    assert run_command([*run, "--set", "train.batch_size=0"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["level"] == "error"
+    assert run_command(["run", TINY, "--set", "train.batch_size=0"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")  # the form of one command is not that of the next
