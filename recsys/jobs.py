@@ -9,6 +9,7 @@ from typing import Any
 from recsys.config import Pipeline
 from recsys.errors import ConfigError, disk_full, one_line
 from recsys.progress import Console
+from recsys.registry import CURRENT
 from recsys.stages import Job, encoded_of, examples_of, known_config, run_identity, run_name
 from recsys.workspace import RUNS, require_inside
 
@@ -18,6 +19,8 @@ _RUN_NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
 def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: bool = False, wait: bool = False, console: Console) -> Job:
     """Find the run's folder, which training will claim. Raises ConfigError where `run` stands for another config (unless `replace`)."""
     name = run_name(pipeline) if run is None else run
+    if name == CURRENT:
+        raise ConfigError(f'--run: found "{name}", expected another name: it stands for the run that was promoted')
     if not _RUN_NAME.fullmatch(name) or len(name.encode()) > 100:
         expected = "letters, digits and . _ + - behind a letter or digit, at most 100 bytes"
         raise ConfigError(f'--run: found "{one_line(name)}", expected {expected}')

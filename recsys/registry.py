@@ -1,62 +1,97 @@
 """Which run's model is the current one of a pipeline, and every decision that made it so.
 
-models/registry.jsonl has a line per decision, the first one first. It is replaced as a whole, so a decision stands or does not. Which model
-is the current one follows from its lines: there is no pointer beside it that could say something else.
+models/registry.jsonl has a line per decision, the first one first. Each line holds a checksum of itself and of all lines before it. The
+file is replaced as a whole, so a decision stands or does not. Which model is the current one follows from its lines: there is no pointer
+beside it that could say something else.
 """
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from recsys import artifacts
 from recsys.errors import ArtifactError
-from recsys.workspace import MODEL, MODELS, REGISTRY, RUNS
+from recsys.workspace import CALIBRATION, CONFIG, MODEL, MODELS, REGISTRY, RUNS
 
 CURRENT = "current"  # the name that stands for the current run wherever a run is named
 PROMOTED, REFUSED, ROLLED_BACK = "promoted", "refused", "rolled back"
+_CHECKSUM = "checksum"
 
 
 def decisions(folder: Path) -> list[dict[str, Any]]:
     """Return the decisions of a pipeline's folder in the workspace, in order. Raise ArtifactError where the file is damaged."""
     path = folder / MODELS / REGISTRY
-    if not path.exists():
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
         return []
-    lines = [json.loads(line) for line in artifacts.checked(path).read_text(encoding="utf-8").splitlines()]
-    if not all(isinstance(line, dict) and {"outcome", "run"} <= line.keys() for line in lines):
-        raise ArtifactError(f"{path}: found lines that are no decisions, expected those of recsys promote. Fix: restore the file")
-    return lines
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, 1) from error
+    found: list[dict[str, Any]] = []
+    before = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            decision = json.loads(line)
+            before = _checksum(before, decision)
+            if decision.pop(_CHECKSUM) != before:
+                raise ValueError
+            if not {"decision", "outcome", "run"} <= decision.keys():
+                raise ValueError
+            found.append(decision)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _damaged(path, number) from error
+    return found
 
 
 def standing(folder: Path) -> list[dict[str, Any]]:
-    """Return the promotions that stand, the current one last: a rollback takes the last one away.
+    """Return the promotions that stand, the current one last: a rollback takes away all that came after the one it goes back to.
 
     A run that is promoted while it is the current one takes its own place.
     """
     stack: list[dict[str, Any]] = []
     for line in decisions(folder):
-        if line["outcome"] == ROLLED_BACK or (line["outcome"] == PROMOTED and stack and stack[-1]["run"] == line["run"]):
-            stack.pop()
+        if line["outcome"] == ROLLED_BACK:
+            stack = [each for each in stack if each["decision"] <= line["to"]]
         if line["outcome"] == PROMOTED:
-            stack.append(line)
+            stack = [*(stack[:-1] if stack and stack[-1]["run"] == line["run"] else stack), line]
     return stack
+
+
+def serves(run: Path) -> str | None:
+    """Return a fingerprint of all that a run's answers depend on: its model, its calibration, its objectives with their fusion weights.
+
+    None where its model or its config is gone.
+    """
+    parts = [artifacts.manifest(run / name) if (run / name).exists() else None for name in (MODEL, CONFIG, CALIBRATION)]
+    model, config, maps = parts
+    if model is None or config is None:
+        return None
+    known = artifacts.read_json(run / CONFIG)
+    calibrate = known["pipeline"]["evaluate"]["calibrate"]
+    used = None if maps is None or calibrate == "none" else maps.content
+    return artifacts.fingerprint([model.content, known["identity"]["objective"], calibrate, used])
+
+
+def is_there(folder: Path, promotion: dict[str, Any]) -> bool:
+    """Return whether the run of a promotion still serves what was promoted."""
+    return serves(folder / RUNS / str(promotion["run"])) == str(promotion["serves"])
 
 
 def current_run(folder: Path) -> Path | None:
     """Return the folder of the current run; None where no run was promoted.
 
-    Raise ArtifactError where its model is gone, or is another one than was promoted.
+    Raise ArtifactError where its model is gone, or where it would serve something else than was promoted.
     """
     promotions = standing(folder)
     if not promotions:
         return None
     run = folder / RUNS / str(promotions[-1]["run"])
-    model = artifacts.manifest(run / MODEL) if (run / MODEL).exists() else None
-    if model is None or model.content != promotions[-1]["model"]:
-        what = "no model" if model is None else "another model than the one that was promoted"
+    if not is_there(folder, promotions[-1]):
+        what = "no model" if serves(run) is None else "another model, calibration or fusion weights than were promoted"
         raise ArtifactError(
-            f"{run}: found {what}, expected that of decision {promotions[-1]['decision']}. Fix: recsys rollback, or promote another run"
+            f"{run}: found {what}, expected those of decision {promotions[-1]['decision']}."
+            " Fix: recsys rollback PIPELINE.toml, or recsys promote RUN --because REASON"
         )
     return run
 
@@ -72,15 +107,20 @@ def record(folder: Path, outcome: str, run: str, **about: Any) -> dict[str, Any]
         "current before": promotions[-1]["run"] if promotions else None,
         **about,
     }
-    text = "".join(_line(each) for each in (*so_far, line))
-    artifacts.write_file(
-        folder / MODELS / REGISTRY,
-        lambda draft: draft.write_text(text, encoding="utf-8"),
-        stage="promote",
-        fingerprint=artifacts.fingerprint([*so_far, line]),
-    )
+    before, lines = "", []
+    for each in (*so_far, line):
+        before = _checksum(before, each)
+        lines.append(json.dumps({**each, _CHECKSUM: before}, ensure_ascii=False) + "\n")
+    artifacts.replace_text(folder / MODELS / REGISTRY, "".join(lines))
     return line
 
 
-def _line(decision: Mapping[str, Any]) -> str:
-    return json.dumps(decision, ensure_ascii=False) + "\n"
+def _checksum(before: str, decision: dict[str, Any]) -> str:
+    return artifacts.fingerprint([before, {key: value for key, value in decision.items() if key != _CHECKSUM}])
+
+
+def _damaged(path: Path, number: int) -> ArtifactError:
+    return ArtifactError(
+        f"{path}:{number}: found a line that is no decision, or is not as it was written, expected those of recsys promote."
+        " Fix: restore the file from a copy; or remove it, and promote a run anew"
+    )

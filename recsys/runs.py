@@ -1,5 +1,6 @@
 """Work on runs that stand (find them by name, show them, fuse them anew), and the metrics of another system's scores."""
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,9 +36,10 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS, beside: Path | 
     pipelines have one, WORKSPACE/NAME/current. Raise ArtifactError where one of that name lies behind a link that leads out of the
     workspace.
     """
-    if Path(name).name == registry.CURRENT and (promoted := _current(name, workspace, beside)) is not None:
-        return promoted
+    if Path(name).name == registry.CURRENT:
+        return _current(name, workspace, beside, file)
     if (Path(name) / file).exists():
+        _require_inside(Path(name))
         return Path(name)
     beside = None if beside is None else beside.resolve().parent
     runs = sorted(path.parent for path in (workspace.glob(f"*/{RUNS}/*/{file}") if beside is None else beside.glob(f"*/{file}")))
@@ -54,17 +56,35 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS, beside: Path | 
     raise ConfigError(f'"{name}": found no {_WITH[file]} run of that name {where}{said}: {there}')
 
 
-def _current(name: str, workspace: Path, beside: Path | None) -> Path | None:
-    """Return the current run of the one pipeline that has one, or of the pipeline's folder that stands before the name; else None."""
+def _require_inside(run: Path) -> None:
+    """Raise ArtifactError where the folder of a run's pipeline is, or holds, a link that leads out of the workspace."""
+    folder = Path(os.path.abspath(run)).parent.parent
+    if folder.joinpath(RUNS).is_dir() and run.parent.name == RUNS:
+        require_inside(folder, folder.parent)
+
+
+def _current(name: str, workspace: Path, beside: Path | None, file: str) -> Path:
+    """Return the current run of the one pipeline that has one, or of the pipeline's folder that stands before the name.
+
+    Raise ConfigError where none or several pipelines have one, and where it lacks `file`.
+    """
     if Path(name).parent != Path():
         folders = [Path(name).parent]
     else:
         folders = [beside.resolve().parent.parent] if beside is not None else sorted(path.parent for path in workspace.glob(f"*/{MODELS}"))
     found = [run for folder in folders if (run := registry.current_run(folder)) is not None]
+    if not found:
+        where = " or ".join(map(str, folders)) or str(workspace)
+        raise ConfigError(f"{name}: found no run that was promoted in {where}, expected one. Fix: recsys promote RUN")
     if len(found) > 1:
         there = ", ".join(str(run.parent.parent / registry.CURRENT) for run in found)
         raise ConfigError(f"{name}: found a current run in several pipelines, expected one. Fix: one of {there}")
-    return found[0] if found else None
+    if not (found[0] / file).exists():
+        raise ConfigError(
+            f"{name}: found no {_WITH[file]} run, but {found[0].name}, expected one with {file}. Fix: run its pipeline to the end"
+        )
+    require_inside(found[0].parent.parent, found[0].parent.parent.parent)
+    return found[0]
 
 
 def pipeline_of(run: Path) -> Pipeline:
@@ -143,7 +163,11 @@ def list_runs(workspace: Path, console: Console) -> None:
 
 
 def _name_of_current(folder: Path) -> str | None:
-    promotions = registry.standing(folder)
+    """Return the name of the current run of a pipeline; None without one, or where the registry is damaged, which other verbs say."""
+    try:
+        promotions = registry.standing(folder)
+    except ArtifactError:
+        return None
     return str(promotions[-1]["run"]) if promotions else None
 
 

@@ -266,7 +266,7 @@ BETWEEN_POINTS = "; "  # between the points that dominate one point
 TOGETHER = "+"  # between the names of several objectives; no name holds a "+"
 
 # One number of one day of a log, held against the days before it. `usual`: their median (of features 0). `low`, `high`: the limits of a
-# warning. `check`: "rows", "nulls", "unknown", "base_rate", "psi" or "shift". `reason`: why there is no verdict.
+# warning. `check`: "gap", "rows", "nulls", "unknown", "labels", "base_rate", "psi" or "shift". `reason`: why there is no verdict.
 HEALTH = pa.schema(
     [
         ("day", pa.string()),

@@ -1,7 +1,10 @@
 """Which model is the current one, from the decisions that were written down."""
 
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,16 +12,28 @@ from recsys import artifacts, registry
 from recsys.errors import ArtifactError
 
 
-def model(folder: Path, run: str, weights: str = "w") -> str:
-    with artifacts.writing(folder / "runs" / run / "model", stage="train", fingerprint=weights) as output:
+def trained(folder: Path, run: str, *, weights: str = "w", fusion: float = 1.0, maps: str | None = None) -> Path:
+    """A run's folder, as far as its answers depend on it."""
+    path = folder / "runs" / run
+    with artifacts.writing(path / "model", stage="train", fingerprint=weights) as output:
         output.write_json("weights.json", [run, weights])
-    found = artifacts.manifest(folder / "runs" / run / "model")
-    assert found is not None
-    return found.content
+    config = {
+        "identity": {"objective": [{"name": "click", "fusion_weight": fusion}]},
+        "pipeline": {"evaluate": {"calibrate": "none" if maps is None else "isotonic"}},
+    }
+    files = {"config.json": json.dumps(config), **({} if maps is None else {"calibration.json": maps})}
+    for name, text in files.items():
+        artifacts.write_file(path / name, lambda draft, text=text: draft.write_text(text), stage="config", fingerprint=text)
+    return path
 
 
 def promoted(folder: Path, run: str) -> None:
-    registry.record(folder, registry.PROMOTED, run, model=model(folder, run))
+    registry.record(folder, registry.PROMOTED, run, serves=registry.serves(trained(folder, run)))
+
+
+def back(folder: Path, decision: int) -> None:
+    line = registry.decisions(folder)[decision - 1]
+    registry.record(folder, registry.ROLLED_BACK, line["run"], to=decision, serves=line["serves"])
 
 
 def test_the_current_run_is_the_last_promotion_that_stands(tmp_path: Path) -> None:
@@ -27,9 +42,9 @@ def test_the_current_run_is_the_last_promotion_that_stands(tmp_path: Path) -> No
         promoted(tmp_path, run)
     registry.record(tmp_path, registry.REFUSED, "d")
     assert registry.current_run(tmp_path) == tmp_path / "runs" / "c"
-    registry.record(tmp_path, registry.ROLLED_BACK, "b")
+    back(tmp_path, 2)
     assert registry.current_run(tmp_path) == tmp_path / "runs" / "b"
-    registry.record(tmp_path, registry.ROLLED_BACK, "a")
+    back(tmp_path, 1)
     assert registry.current_run(tmp_path) == tmp_path / "runs" / "a"
     promoted(tmp_path, "c")
     assert [line["run"] for line in registry.standing(tmp_path)] == ["a", "c"]
@@ -48,19 +63,60 @@ def test_decisions_are_numbered_and_say_what_was_current(tmp_path: Path) -> None
     assert registry.decisions(tmp_path)[1] == line
 
 
-def test_another_model_under_the_name_of_the_current_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [{"weights": "others"}, {"fusion": 2.0}, {"maps": "{}"}])
+def test_a_current_run_that_would_answer_otherwise(tmp_path: Path, change: dict[str, Any]) -> None:
     promoted(tmp_path, "a")
-    model(tmp_path, "a", "others")
-    with pytest.raises(ArtifactError, match="runs/a: found another model than the one that was promoted, expected that of decision 1"):
+    assert registry.current_run(tmp_path) == tmp_path / "runs" / "a"
+    trained(tmp_path, "a", **change)
+    words = r"runs/a: found another model, calibration or fusion weights than were promoted, expected those of decision 1"
+    with pytest.raises(ArtifactError, match=words):
+        registry.current_run(tmp_path)
+
+
+def test_a_current_run_that_is_gone(tmp_path: Path) -> None:
+    promoted(tmp_path, "a")
+    shutil.rmtree(tmp_path / "runs" / "a")
+    with pytest.raises(ArtifactError, match="runs/a: found no model, expected those of decision 1"):
         registry.current_run(tmp_path)
 
 
 def test_a_registry_that_somebody_changed(tmp_path: Path) -> None:
-    promoted(tmp_path, "a")
+    """Each line answers for all before it: one that is changed, left out, moved or cut is found."""
+    for run in ("a", "b", "c"):
+        promoted(tmp_path, run)
     path = tmp_path / "models" / "registry.jsonl"
-    path.write_text(path.read_text().replace('"a"', '"b"'))
-    with pytest.raises(ArtifactError, match=r"registry\.jsonl"):
-        registry.current_run(tmp_path)
-    artifacts.write_file(path, lambda draft: draft.write_text(json.dumps(["odd"]) + "\n"), stage="promote", fingerprint="x")
-    with pytest.raises(ArtifactError, match="found lines that are no decisions"):
-        registry.decisions(tmp_path)
+    lines = path.read_text().splitlines(keepends=True)
+    changed = {
+        1: [lines[0].replace('"a"', '"b"'), *lines[1:]],
+        2: [lines[0], lines[2]],
+        3: [*lines[:2], lines[2][:40]],
+    }
+    for number, text in changed.items():
+        path.write_text("".join(text))
+        with pytest.raises(
+            ArtifactError, match=rf"registry\.jsonl:{number}: found a line that is no decision, or is not as it was written"
+        ):
+            registry.current_run(tmp_path)
+    path.write_text("".join(lines))
+    assert registry.current_run(tmp_path) == tmp_path / "runs" / "c"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_job_that_dies_while_it_decides_leaves_the_old_decisions_or_the_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    promoted(tmp_path, "a")
+    trained(tmp_path, "b")
+    replace = os.replace
+
+    def dies(source: Path, target: Path) -> None:
+        if moment == "after":
+            replace(source, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dies)
+        with pytest.raises(KeyboardInterrupt):
+            registry.record(tmp_path, registry.PROMOTED, "b", serves=registry.serves(tmp_path / "runs" / "b"))
+    assert registry.current_run(tmp_path) == tmp_path / "runs" / ("a" if moment == "before" else "b")
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["registry.jsonl"]

@@ -22,13 +22,19 @@ def split(**days: tuple[int, int]) -> Split:
     [
         (split(train=(2, 5), validation=(6, 7), test=(8, 10)), 12, split(train=(2, 7), validation=(8, 9), test=(10, 12))),
         (split(train=(2, 5), validation=(6, 7), test=(8, 10)), 7, split(train=(2, 2), validation=(3, 4), test=(5, 7))),
-        (split(train=(2, 5), test=(8, 8)), 9, split(train=(2, 8), test=(9, 9))),  # a gap between the parts is closed
+        (split(train=(2, 5), test=(8, 8)), 9, split(train=(2, 6), test=(9, 9))),  # what lies between the parts stays between them
+        (split(train=(2, 5), validation=(7, 7), test=(9, 9)), 9, split(train=(2, 5), validation=(7, 7), test=(9, 9))),
         (split(train=(2, 5), validation=(6, 6)), 9, split(train=(2, 8), validation=(9, 9))),
         (split(train=(2, 5)), 9, split(train=(2, 9))),
     ],
 )
 def test_parts_keep_their_lengths_and_training_grows(before: Split, day: int, after: Split) -> None:
     assert before.ending(date(2024, 1, day)) == after
+
+
+def test_a_backtest_leaves_no_day_between_the_parts() -> None:
+    moved = split(train=(2, 5), validation=(7, 7), test=(9, 10)).ending(date(2024, 1, 12), test_days=1)
+    assert moved == split(train=(2, 10), validation=(11, 11), test=(12, 12))
 
 
 def test_a_split_with_no_day_to_learn() -> None:

@@ -17,7 +17,7 @@ from recsys.artifacts.read import (
     targets,
     verify,
 )
-from recsys.artifacts.write import Origin, Output, copy, copy_file, remove, unseal, write_file, writing
+from recsys.artifacts.write import Origin, Output, copy, copy_file, remove, replace_text, unseal, write_file, writing
 
 __all__ = [
     "MANIFEST",
@@ -39,6 +39,7 @@ __all__ = [
     "read_schema",
     "read_table",
     "remove",
+    "replace_text",
     "targets",
     "unseal",
     "verify",

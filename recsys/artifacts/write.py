@@ -136,6 +136,20 @@ def write_file(
         draft.unlink(missing_ok=True)
 
 
+def replace_text(target: Path, text: str) -> None:
+    """Replace a file that is no artifact, and tells by itself whether it is whole. At each moment the old text or the new one stands."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    try:
+        with naming(target):
+            draft.write_text(text, encoding="utf-8")
+            _sync(draft)
+            os.replace(draft, target)
+            _sync(target.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def unseal(target: Path) -> None:
     """Remove the manifest of an artifact: until the next one is there, it counts as absent."""
     place = target / MANIFEST if target.is_dir() else beside(target)

@@ -55,6 +55,9 @@ def _opened(
 @app.command("health")
 def health_of(
     pipeline: PipelineFile,
+    day: Annotated[
+        datetime | None, typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="The day whose limits may stop; by default the last one.")
+    ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     overrides: Overrides = None,
     as_json: AsJson = False,
@@ -65,16 +68,26 @@ def health_of(
     """Hold each day of the log against the days before it: rows, nulls, base rates, new ids, how features are spread."""
     from recsys.health import health
 
-    health(_opened(pipeline, overrides, workspace, None, quiet=quiet or as_json), Console(quiet=quiet, as_json=as_json))
+    job = _opened(pipeline, overrides, workspace, None, quiet=quiet or as_json)
+    health(job, Console(quiet=quiet, as_json=as_json), day=None if day is None else day.date().isoformat())
 
 
 @app.command()
-def rollback(pipeline: PipelineFile, workspace: Workspace = DEFAULT_WORKSPACE, overrides: Overrides = None, debug: Debug = False) -> None:
-    """Make the model current that was before the current one."""
+def rollback(
+    pipeline: PipelineFile,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    overrides: Overrides = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    log: Log = "text",
+    debug: Debug = False,
+) -> None:
+    """Make the newest model current that was promoted before the current one, and is still there."""
     from recsys import promoting
 
     job = _opened(pipeline, overrides, workspace, None)
-    promoting.rollback(job.folder, job.console)
+    promoting.rollback(job.folder, Console(quiet=quiet, as_json=as_json), wait=wait)
 
 
 @app.command()

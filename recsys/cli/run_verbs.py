@@ -117,6 +117,9 @@ def predict(
 @app.command()
 def promote(
     run_name: Annotated[str, typer.Argument(metavar="RUN")],
+    because: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Promote it unjudged, for a reason that is written down with the decision.")
+    ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     wait: Wait = False,
     jobs: Jobs = None,
@@ -125,11 +128,12 @@ def promote(
     log: Log = "text",
     debug: Debug = False,
 ) -> None:
-    """Make a run's model the current one, if it is provably no worse on its test days. RUN is then called current."""
+    """Make a run's model the current one, if on its test days no objective loses more than its margin. RUN is then called current."""
     from recsys import promoting
     from recsys import runs as finished
 
-    promoting.promote(finished.find_run(run_name, workspace, file=MODEL), Console(quiet=quiet, as_json=as_json), wait=wait)
+    found = finished.find_run(run_name, workspace, file=MODEL)
+    promoting.promote(found, Console(quiet=quiet, as_json=as_json), because=because, wait=wait)
 
 
 @app.command()

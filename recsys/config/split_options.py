@@ -48,17 +48,19 @@ class Split(Options):
         return later[0][0].isoformat() if later else None
 
     def ending(self, day: date, *, test_days: int | None = None) -> "Split":
-        """Return the split whose last day is `day`: as many validation and test days, or `test_days`; all earlier days train.
+        """Return the split whose last day is `day`: as many validation and test days, and as many days between the parts; all before train.
 
-        Training begins on the same day as here. Raises ValueError where it would have no day.
+        Training begins on the same day as here. With `test_days`, there are so many, and none between the parts. Raises ValueError where
+        training would have no day.
         """
-        days = {part: (last - first).days + 1 for part, (first, last) in self.parts().items()}
+        parts = self.parts()
+        days = {part: (last - first).days + 1 for part, (first, last) in parts.items()}
         days |= {} if test_days is None else {schema.TEST: test_days}
         ends, last = {}, day
         for part in (schema.TEST, schema.VALIDATION):
             if part in days:
                 ends[part] = (last - timedelta(days=days[part] - 1), last)
-                last = ends[part][0] - timedelta(days=1)
+                last = ends[part][0] - timedelta(days=1 + (0 if test_days is not None else self._gap_before(part)))
         if last < self.train[0]:
             kept = sum(days.get(part, 0) for part in (schema.VALIDATION, schema.TEST))
             raise ValueError(
@@ -68,6 +70,12 @@ class Split(Options):
         return self.model_copy(
             update={"train": (self.train[0], last), "validation": ends.get(schema.VALIDATION), "test": ends.get(schema.TEST)}
         )
+
+    def _gap_before(self, part: str) -> int:
+        """Return the days between a part and the one before it."""
+        parts = list(self.parts().items())
+        place = [name for name, _ in parts].index(part)
+        return (parts[place][1][0] - parts[place - 1][1][1]).days - 1
 
     @model_validator(mode="after")
     def _in_time_order(self) -> "Split":

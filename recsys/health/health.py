@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.days import ordinal
-from recsys.errors import ArtifactError, DataError
+from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.health.measures import OF_THE_DAY, DayMeasures, Known, measure
-from recsys.health.verdicts import judge
+from recsys.health.verdicts import FEWEST_DAYS, judge
 from recsys.progress import Console
 from recsys.stages import Job
 from recsys.workspace import EVENTS, HEALTH, HEALTH_PAGE, HEALTH_ROWS, day_of
@@ -21,11 +21,11 @@ from recsys.workspace import EVENTS, HEALTH, HEALTH_PAGE, HEALTH_ROWS, day_of
 _MOST_LINES = 20  # of warnings that the console says; the page has all
 
 
-def health(job: Job, console: Console) -> pa.Table:
+def health(job: Job, console: Console, *, day: str | None = None) -> pa.Table:
     """Judge each day of events/, write what was found, and give `console` what is not usual. Return the rows, of `schema.HEALTH`.
 
-    Labels and features are judged on the days that have examples. Raise DataError, with every reason, where a day is beyond a limit of
-    [checks.stop]; what was found is written before.
+    Labels and features are judged on the days that have examples. Raise DataError, with every reason, where the last day, or `day`, is
+    beyond a limit of [checks.stop]; what was found is written before. Raise ConfigError where `day` has no impressions.
     """
     from recsys import report
 
@@ -37,6 +37,10 @@ def health(job: Job, console: Console) -> pa.Table:
         report.write_health(folder / HEALTH_PAGE, rows, job.pipeline.name, _facts(job.pipeline, rows), fingerprint=fingerprint)
     found = rows.to_pylist()
     days = sorted({row["day"] for row in found})
+    if day is not None and day not in days:
+        raise ConfigError(f"--day: found {day}, on which the log has no impressions, expected a day from {days[0]} to {days[-1]}")
+    if all(row["verdict"] == schema.UNTOLD_DAY for row in found):
+        console.result(f"health: nothing can be said of {len(days)} days: each is held against {FEWEST_DAYS} days before it, or more")
     for line in _said(found):
         console.result(line)
     console.result(f"health: {len(days)} days, {days[0]} to {days[-1]}; {folder / HEALTH_PAGE}")
@@ -45,7 +49,7 @@ def health(job: Job, console: Console) -> pa.Table:
         verdicts = [row["verdict"] for row in found if row["day"] == day]
         counts = {verdict: verdicts.count(verdict) for verdict in (schema.WARNS, schema.STOPS)}
         job.console.event("health", pipeline=job.pipeline.name, day=day, **counts)
-    if stopping := [row for row in found if row["verdict"] == schema.STOPS]:
+    if stopping := [row for row in found if row["verdict"] == schema.STOPS and row["day"] == (day or days[-1])]:
         raise DataError("\n".join(f"health: {_words(row)}" for row in stopping))
     return rows
 
@@ -55,7 +59,7 @@ def stops(job: Job, days: Sequence[str]) -> list[str]:
     if not any(value is not None for value in job.pipeline.checks.stop.__dict__.values()):
         return []
     rows = _judged(job, max(days)).to_pylist()
-    return [_words(row) for row in rows if row["verdict"] == schema.STOPS and row["day"] in days]
+    return [f"{_words(row)} (checks.accept takes a day as it is)" for row in rows if row["verdict"] == schema.STOPS and row["day"] in days]
 
 
 def _judged(job: Job, last: str | None) -> pa.Table:
@@ -65,12 +69,14 @@ def _judged(job: Job, last: str | None) -> pa.Table:
     before: deque[DayMeasures] = deque(maxlen=pipeline.checks.trailing)
     known, rows = Known(), list[dict[str, Any]]()
     without = frozenset([OF_THE_DAY, *pipeline.checks.ignore])
+    accepted = {day.isoformat() for day in pipeline.checks.accept}
     longest = max(pipeline.features.windows, default=1)
     with job.console.bar("health", len(days)) as advance:
         for day in days:
             found = measure(job.folder, day, examples=job.examples, known=known, objectives=pipeline.objective, without=without)
             age = ordinal(before[0].day) - ordinal(days[0]) if before else 0
-            rows += [each.row(day) for each in judge(found, list(before), pipeline.checks, age=age, longest=longest)]
+            judged = [each.row(day) for each in judge(found, list(before), pipeline.checks, age=age, longest=longest)]
+            rows += [row | {"verdict": _accepted(row["verdict"])} for row in judged] if day in accepted else judged
             before.append(found)
             advance(note=day)
     return pa.Table.from_pylist(rows, schema=schema.HEALTH)
@@ -94,7 +100,14 @@ def _said(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"and {len(bad) - _MOST_LINES:,} more on the page"
 
 
+def _accepted(verdict: str) -> str:
+    """Return the verdict on a day that was looked at and taken as it is: it stops nothing any more."""
+    return schema.WARNS if verdict == schema.STOPS else verdict
+
+
 _NAMES = {
+    "gap": "days without impressions before it",
+    "labels": "share of impressions with a label of {column}",
     "rows": "{column}",
     "nulls": "share of nulls in {column}",
     "unknown": "share of impressions with a new {column}",

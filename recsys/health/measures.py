@@ -18,7 +18,7 @@ from recsys.workspace import EVENTS, PART, day_folder
 SAMPLE = 20_000  # rows of a day whose features are looked at, evenly spread over it
 _FEATURES = (schema.USER, schema.ITEM, schema.QUERY, schema.CONTEXT, schema.AGGREGATE, schema.BIAS)
 OF_THE_DAY = schema.CONTEXT + "weekday"  # one value per day: never that of the days before
-_LENGTH = schema.HISTORY + "length"  # how long the histories are: the one feature that is checked of them
+LENGTH = schema.HISTORY + "length"  # how long the histories are: the one feature that is checked of them
 _ROWS = 131_072
 
 
@@ -58,15 +58,19 @@ class DayMeasures:
     """One day: what is counted in its impressions, and how its features are spread. Features are empty where the day has no examples.
 
     `counts`: impressions, users, items. `nulls`: column of the log → share. `unknown`: share of impressions whose user, or item, comes for
-    the first time. `rates`: objective → mean label and the number of labels.
+    the first time. `rates`: objective → mean label (None without any) and the number of labels.
     """
 
     day: str
     counts: Mapping[str, int]
     nulls: Mapping[str, float]
     unknown: Mapping[str, float]
-    rates: Mapping[str, tuple[float, int]]
+    rates: Mapping[str, tuple[float | None, int]]
     spreads: Mapping[str, Spread]
+
+    @property
+    def users(self) -> int:
+        return self.counts["users"]
 
 
 def measure(
@@ -102,12 +106,11 @@ class Known:
         return float(pc.mean(is_new).as_py())
 
 
-def _rates(path: Path, objectives: Sequence[Objective]) -> Iterator[tuple[str, tuple[float, int]]]:
+def _rates(path: Path, objectives: Sequence[Objective]) -> Iterator[tuple[str, tuple[float | None, int]]]:
     table = artifacts.read_table(path, [schema.label_column(objective.name) for objective in objectives])
     for objective in objectives:
         label = table[schema.label_column(objective.name)]
-        if known := len(label) - label.null_count:
-            yield objective.name, (float(pc.mean(label).as_py()), known)
+        yield objective.name, (pc.mean(label).as_py(), len(label) - label.null_count)
 
 
 def _spreads(path: Path, without: frozenset[str]) -> Iterator[tuple[str, Spread]]:
@@ -115,7 +118,7 @@ def _spreads(path: Path, without: frozenset[str]) -> Iterator[tuple[str, Spread]
     fields = artifacts.read_schema(path)
     names = [name for name in fields.names if name.startswith(_FEATURES) and name not in without]
     history = schema.HISTORY + schema.ITEM_ID
-    read = [*names, *([history] if history in fields.names else [])]
+    read = [*names, *([history] if history in fields.names and LENGTH not in without else [])]
     step = -(-artifacts.count_rows(path) // SAMPLE)
     parts, start = [], 0
     for table in artifacts.read_batches(path, _ROWS, read):
@@ -125,7 +128,7 @@ def _spreads(path: Path, without: frozenset[str]) -> Iterator[tuple[str, Spread]
     for name in names:
         yield name, _spread(sample[name].combine_chunks())
     if history in read:
-        yield _LENGTH, _spread(pc.list_value_length(sample[history].combine_chunks()))
+        yield LENGTH, _spread(pc.list_value_length(sample[history].combine_chunks()))
 
 
 def _spread(column: pa.Array) -> Spread:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys import schema
 from recsys.config import Checks
+from recsys.days import ordinal
 from recsys.health.measures import DayMeasures, Numbers, Spread, Values
 
 # Legend: B bins, E edges of bins.
@@ -17,8 +19,9 @@ FEWEST_DAYS = 3  # days before, from which one can say what is usual
 FEWEST_LABELS = 50  # labels, or expected positives, from which a base rate can be told from chance
 _BINS = 10
 _SHOWN_VALUES = 20  # of a text: the others are one bin
-_SMALLEST = 1e-6  # of a standard deviation: a counter that never moved
-_HALF = 0.5  # a row that is added to each bin: the logarithm of 0 would decide alone
+_SMALLEST = 1e-3  # unit of a shift: a counter that was always 0
+_CLOCKS = (".age", ".recency")  # of counters: they grow with time itself
+_HALF = 0.5  # of a user's rows, added to each bin: the logarithm of 0 would decide alone
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def judge(day: DayMeasures, before: Sequence[DayMeasures], checks: Checks, *, ag
     window, which is that of counters whose name tells none.
     """
     return [
+        _of_gap(day, before, checks),
         *_of_counts(day.counts, [each.counts for each in before], checks),
         *_of_differences("nulls", day.nulls, [each.nulls for each in before], checks),
         *_of_differences("unknown", day.unknown, [each.unknown for each in before], checks, only_above=True),  # a log that grows knows more
@@ -54,7 +58,20 @@ def judge(day: DayMeasures, before: Sequence[DayMeasures], checks: Checks, *, ag
 
 
 def _limits(checks: Checks, check: str) -> tuple[float | None, float | None]:
-    return getattr(checks.warn, check), getattr(checks.stop, check)
+    key = "base_rate" if check == "labels" else check
+    return getattr(checks.warn, key), getattr(checks.stop, key)
+
+
+def _of_gap(day: DayMeasures, before: Sequence[DayMeasures], checks: Checks) -> Found:
+    """Count the days without any impression just before this one, beside those between the days before."""
+    days = [ordinal(each.day) for each in (*before, day)]
+    missing = [later - earlier - 1 for earlier, later in pairwise(days)]
+    if len(before) < FEWEST_DAYS:
+        return Found("gap", "days", float(missing[-1] if missing else 0), reason=_too_few(before))
+    usual = float(max(missing[:-1]))
+    warn, stop = _limits(checks, "gap")
+    verdict = _verdict(*(limit is not None and missing[-1] >= usual + limit for limit in (warn, stop)))
+    return Found("gap", "days", float(missing[-1]), usual, None, None if warn is None else usual + warn - 1, verdict)
 
 
 def _of_counts(counts: Mapping[str, int], before: Sequence[Mapping[str, int]], checks: Checks) -> Iterator[Found]:
@@ -62,17 +79,24 @@ def _of_counts(counts: Mapping[str, int], before: Sequence[Mapping[str, int]], c
         yield _ratio("rows", name, float(count), [float(each[name]) for each in before], checks)
 
 
-def _ratio(check: str, name: str, value: float, before: Sequence[float], checks: Checks) -> Found:
+def _ratio(check: str, name: str, value: float, before: Sequence[float], checks: Checks, *, is_share: bool = False) -> Found:
     if len(before) < FEWEST_DAYS:
         return Found(check, name, value, reason=_too_few(before))
     usual = float(np.median(before))
     warn, stop = _limits(checks, check)
 
     def beyond(limit: float | None) -> bool:
-        return limit is not None and not usual / limit <= value <= usual * limit
+        return limit is not None and not _within(value, usual, limit, is_share=is_share)
 
-    low, high = (None, None) if warn is None else (usual / warn, usual * warn)
+    low, high = (None, None) if warn is None else sorted((usual / warn, usual * warn))
     return Found(check, name, value, usual, low, high, _verdict(beyond(warn), beyond(stop)))
+
+
+def _within(value: float, usual: float, ratio: float, *, is_share: bool) -> bool:
+    """Return whether a number is within a ratio of the usual one; of a share, whether its complement is, too: .77 → 1 is a great change."""
+    low, high = sorted((usual / ratio, usual * ratio))
+    inside = low <= value <= high
+    return inside and (not is_share or (1 - usual) / ratio <= 1 - value <= (1 - usual) * ratio or usual < 0.5)
 
 
 def _of_differences(
@@ -93,21 +117,30 @@ def _of_differences(
 
 def _of_rates(day: DayMeasures, before: Sequence[DayMeasures], checks: Checks) -> Iterator[Found]:
     for name, (mean, labels) in day.rates.items():
-        known = [each.rates[name][0] for each in before if name in each.rates]
+        rows, earlier = day.counts["impressions"], [each for each in before if name in each.rates]
+        shares = [each.rates[name][1] / each.counts["impressions"] for each in earlier]
+        if len(shares) >= FEWEST_DAYS and rows * float(np.median(shares)) >= FEWEST_LABELS:
+            yield _ratio("labels", name, labels / rows, shares, checks)
+        known = [value for each in earlier if (value := each.rates[name][0]) is not None]
         usual = float(np.median(known)) if known else 0.0
-        if labels * min(usual, 1.0) < FEWEST_LABELS:
+        if mean is None:
+            continue  # no label at all: that is said of `labels`
+        if len(known) < FEWEST_DAYS or labels * min(abs(usual), 1.0) < FEWEST_LABELS:
             reason = _too_few(known) if len(known) < FEWEST_DAYS else f"{labels:,} labels are too few for a rate of {usual:.3g}"
             yield Found("base_rate", name, mean, usual if known else None, reason=reason)
             continue
-        yield _ratio("base_rate", name, mean, known, checks)
+        yield _ratio("base_rate", name, mean, known, checks, is_share=0 <= usual <= 1)
 
 
 def _of_spreads(day: DayMeasures, before: Sequence[DayMeasures], checks: Checks, *, age: int, longest: int) -> Iterator[Found]:
     for name, spread in day.spreads.items():
         others = [each.spreads[name] for each in before if name in each.spreads and type(each.spreads[name]) is type(spread)]
         is_counter = name.startswith((schema.AGGREGATE, schema.HISTORY))
-        check, measured = ("shift", shift) if is_counter else ("psi", stability)
-        value = measured(spread, others) if others else 0.0
+        if is_counter and name.endswith(_CLOCKS):
+            continue
+        check = "shift" if is_counter else "psi"
+        users = (day.users, sum(each.users for each in before))
+        value = 0.0 if not others else shift(spread, others) if is_counter else stability(spread, others, users=users)
         if len(others) < FEWEST_DAYS:
             yield Found(check, name, value, reason=_too_few(others))
         elif is_counter and age < _window(name, longest):
@@ -121,14 +154,17 @@ def _of_spreads(day: DayMeasures, before: Sequence[DayMeasures], checks: Checks,
 def shift(day: Spread, before: Sequence[Spread]) -> float:
     """Return by how many standard deviations of the days before the mean of a counter has moved; of texts 0.
 
-    Counters get no index of stability: the rate of a tab, of which there are ten, is another number on each day, in another bin.
+    A counter whose mean moves from day to day has a larger unit: eight standard deviations of the days' means, if that is more. One that
+    hardly varies has a tenth of its mean. Counters get no index of stability: the rate of a tab, of which there are ten, is another number
+    on each day, in another bin.
     """
     numbers = [each for each in before if isinstance(each, Numbers) and len(each.sorted_N)]
     if not isinstance(day, Numbers) or not len(day.sorted_N) or not numbers:
         return 0.0
     then_N = np.concatenate([each.sorted_N for each in numbers])
-    spread = max(float(then_N.std()), _SMALLEST)
-    return abs(float(day.sorted_N.mean() - then_N.mean())) / spread
+    means = np.array([each.sorted_N.mean() for each in numbers])
+    unit = max(float(then_N.std()), 8 * float(means.std()), abs(float(then_N.mean())) / 10, _SMALLEST)
+    return abs(float(day.sorted_N.mean() - then_N.mean())) / unit
 
 
 def _window(name: str, longest: int) -> int:
@@ -139,11 +175,13 @@ def _window(name: str, longest: int) -> int:
     return 1 if last == schema.TODAY or last.removesuffix(schema.HOURS).isdecimal() else longest
 
 
-def stability(day: Spread, before: Sequence[Spread]) -> float:
+def stability(day: Spread, before: Sequence[Spread], *, users: tuple[int, int]) -> float:
     """Return the population stability index of a day against the days before, Σ (p − q) ln(p / q), less what chance makes of it.
 
     The bins are the tenths of the days before, and one for what is missing; of texts, their most frequent values, and one for all others.
-    Two samples of one distribution have an index of (B − 1) (1/n + 1/m) on average, whose difference is returned, at least 0.
+    Two samples of n and m independent values of one distribution have an index of (1/n + 1/m) χ², with B − 1 degrees of freedom. Its mean
+    and three of its standard deviations are taken off, with n and m the `users` of the day and of the days before: the rows of a user are
+    alike. The result is 0 at least.
     """
     if isinstance(day, Numbers):
         edges_E = _edges([each for each in before if isinstance(each, Numbers)])
@@ -151,7 +189,10 @@ def stability(day: Spread, before: Sequence[Spread]) -> float:
         then_B = np.sum([each.counts(edges_E) for each in before if isinstance(each, Numbers)], axis=0)
     else:
         now_B, then_B = _value_counts(day, [each for each in before if isinstance(each, Values)])
-    return _index(now_B, then_B)
+    index, bins = _index(now_B, then_B, users)
+    freedom = max(bins - 1, 0)
+    by_chance = (freedom + 3 * np.sqrt(2 * freedom)) * sum(1 / max(count, 1) for count in users)
+    return max(index - float(by_chance), 0.0)
 
 
 def _edges(before: Sequence[Numbers]) -> NDArray[np.float64]:
@@ -175,15 +216,18 @@ def _value_counts(day: Values, before: Sequence[Values]) -> tuple[NDArray[np.int
     return np.array([*counts[0], others[0]]), np.array([*counts[1], others[1]])
 
 
-def _index(now_B: NDArray[np.int64], then_B: NDArray[np.int64]) -> float:
+def _index(now_B: NDArray[np.int64], then_B: NDArray[np.int64], users: tuple[int, int]) -> tuple[float, int]:
+    """Return the index, and the number of bins that hold anything. Each bin gets half a user's rows more."""
     there_B = (now_B + then_B) > 0
     n, m = int(now_B.sum()), int(then_B.sum())
     if n == 0 or m == 0:
-        return 0.0
+        return 0.0, 0
     bins = int(there_B.sum())
-    p_B, q_B = ((counts[there_B] + _HALF) / (total + _HALF * bins) for counts, total in ((now_B, n), (then_B, m)))
-    index = float(np.sum((p_B - q_B) * np.log(p_B / q_B)))
-    return max(index - (bins - 1) * (1 / n + 1 / m), 0.0)
+    halves = [_HALF * max(total / max(count, 1), 1.0) for total, count in zip((n, m), users, strict=True)]
+    p_B, q_B = (
+        (counts[there_B] + half) / (total + half * bins) for counts, total, half in zip((now_B, then_B), (n, m), halves, strict=True)
+    )
+    return float(np.sum((p_B - q_B) * np.log(p_B / q_B))), bins
 
 
 def _verdict(warns: bool, stops: bool) -> str:

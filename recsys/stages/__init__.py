@@ -9,7 +9,7 @@ from recsys.stages.identity import claim, known_config, run_identity, run_name, 
 from recsys.stages.importance import IMPORTANCE_STAGE
 from recsys.stages.ingest import INGEST
 from recsys.stages.report import REPORT_STAGE
-from recsys.stages.score import SCORE
+from recsys.stages.score import SCORE, raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, peak_mib
 from recsys.stages.status import Status, statuses
 from recsys.stages.train import TRAIN
@@ -45,6 +45,7 @@ __all__ = [
     "kinds_of",
     "known_config",
     "peak_mib",
+    "raw_predictions",
     "require_libraries",
     "require_named_runs",
     "run_identity",

@@ -17,19 +17,22 @@ def numbers(values: Any, missing: int = 0) -> Numbers:
 
 
 def plain_index(now: list[Any], then: list[Any]) -> float:
-    """Σ (p − q) ln(p / q) over the values that occur, each with half a row more, less its mean under chance."""
+    """Σ (p − q) ln(p / q) over the values that occur, each with half a user's rows more, less its mean and three sd under chance."""
     left, right = Counter(now), Counter(then)
     found, bins = 0.0, sorted({*left, *right}, key=str)
     for each in bins:
-        p, q = ((counts[each] + 0.5) / (rows + 0.5 * len(bins)) for counts, rows in ((left, len(now)), (right, len(then))))
+        halves = max(len(now) / 800, 0.5), max(len(then) / 1800, 0.5)  # half a user's rows
+        sides = zip((left, right), (len(now), len(then)), halves, strict=True)
+        p, q = ((counts[each] + half) / (rows + half * len(bins)) for counts, rows, half in sides)
         found += (p - q) * math.log(p / q)
-    return max(found - (len(bins) - 1) * (1 / len(now) + 1 / len(then)), 0.0)
+    freedom = len(bins) - 1
+    return max(found - (freedom + 3 * math.sqrt(2 * freedom)) * (1 / 400 + 1 / 900), 0.0)
 
 
 def test_the_index_of_texts_is_its_formula(rng: np.random.Generator) -> None:
     now = rng.choice(["a", "b", "c", None], 500, p=[0.5, 0.2, 0.1, 0.2]).tolist()
     before = [rng.choice(["a", "b", "c", None], 400, p=[0.2, 0.5, 0.2, 0.1]).tolist() for _ in range(3)]
-    found = stability(Values(Counter(now)), [Values(Counter(each)) for each in before])
+    found = stability(Values(Counter(now)), [Values(Counter(each)) for each in before], users=(400, 900))
     assert found == pytest.approx(plain_index(now, [each for day in before for each in day]))
     assert found > 0.3
 
@@ -43,24 +46,29 @@ def test_the_index_of_numbers_is_its_formula_over_tenths(rng: np.random.Generato
     def bins(values: Any) -> list[Any]:
         return [int(sum(value >= edge for edge in edges)) for value in values]
 
-    found = stability(numbers(now, 40), [numbers(each) for each in before])
+    found = stability(numbers(now, 40), [numbers(each) for each in before], users=(400, 900))
     expected = plain_index([*bins(now), *["missing"] * 40], [each for day in before for each in bins(day)])
     assert found == pytest.approx(expected)
     assert found > 0.25
 
 
-@pytest.mark.parametrize("size", [60, 3000])
-def test_days_of_one_distribution_have_an_index_near_zero_however_small(rng: np.random.Generator, size: int) -> None:
-    """Without the correction it would be .17 on average for days of 60 rows."""
-    found = [stability(numbers(rng.normal(size=size)), [numbers(rng.normal(size=size)) for _ in range(3)]) for _ in range(60)]
-    assert np.mean(found) < 0.3 * 10 * (1 / size + 1 / (3 * size))
+@pytest.mark.parametrize(("users", "each"), [(60, 1), (60, 40), (3000, 1)])
+def test_days_of_one_distribution_are_stable_however_few_and_alike_their_rows(rng: np.random.Generator, users: int, each: int) -> None:
+    """A user's rows are all alike here: forty of each tell no more than one."""
+
+    def day() -> Numbers:
+        return numbers(np.repeat(rng.normal(size=users), each))
+
+    found = [stability(day(), [day() for _ in range(3)], users=(users, 3 * users)) for _ in range(80)]
+    assert np.mean(np.array(found) > 0.25) <= 0.02
 
 
 def test_a_feature_that_never_varies_is_stable() -> None:
-    assert stability(numbers([1.0] * 50), [numbers([1.0] * 50)] * 3) == 0
-    assert stability(numbers([2.0] * 50), [numbers([1.0] * 50)] * 3) > 5
-    assert stability(numbers([], 50), [numbers([1.0] * 50)] * 3) > 5
-    assert stability(numbers([], 50), [numbers([], 50)] * 3) == 0
+    users = (1000, 3000)
+    assert stability(numbers([1.0] * 50), [numbers([1.0] * 50)] * 3, users=users) == 0
+    assert stability(numbers([2.0] * 50), [numbers([1.0] * 50)] * 3, users=users) > 5
+    assert stability(numbers([], 50), [numbers([1.0] * 50)] * 3, users=users) > 5
+    assert stability(numbers([], 50), [numbers([], 50)] * 3, users=users) == 0
 
 
 def test_the_shift_of_a_counter_is_in_standard_deviations(rng: np.random.Generator) -> None:
@@ -68,6 +76,11 @@ def test_the_shift_of_a_counter_is_in_standard_deviations(rng: np.random.Generat
     now = rng.normal(5, 1, 300)
     pooled = np.concatenate(before)
     assert shift(numbers(now), [numbers(each) for each in before]) == pytest.approx((now.mean() - pooled.mean()) / pooled.std())
+    restless = [numbers(each + place) for each, place in zip(before, (0, 2, 4), strict=True)]  # its mean moves by two each day
+    unit = 8 * np.std([each.sorted_N.mean() for each in restless])
+    assert shift(numbers(now), restless) == pytest.approx(abs(now.mean() - pooled.mean() - 2) / unit)
+    assert shift(numbers([4.9] * 10), [numbers([5.0] * 30)] * 3) == pytest.approx(0.2)  # a tenth of the mean
+    assert shift(numbers([0.0005] * 10), [numbers([0.0] * 30)] * 3) == pytest.approx(0.5)
     assert shift(Values({"a": 1}), [Values({"b": 1})]) == 0
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,25 +65,33 @@ def test_the_same_model_is_promoted(here: Path, capsys: pytest.CaptureFixture[st
     assert promote(here, "twin") == 0
     assert (last(here)["outcome"], last(here)["current before"]) == ("promoted", "first")
     found = votes(here)
-    assert [found["click"][key] for key in ("votes", "difference", "low", "high")] == [True, 0, 0, 0]
-    assert [found["watch_time"][key] for key in ("metric", "votes", "difference")] == ["xauc", True, 0]
-    assert (found["like"]["votes"], found["like"]["positives"] < 200) == (False, True)
+    assert [found["click"][key] for key in ("silent", "difference", "low", "high")] == [None, 0, 0, 0]
+    assert [found["watch_time"][key] for key in ("metric", "silent", "difference")] == ["xauc", None, 0]
+    assert (found["like"]["silent"], found["like"]["positives"] < 200) == ("too few positives", True)
     assert re.search(r"like +\d+ +- .*none: too few positives", capsys.readouterr().out)
 
 
 def test_the_difference_is_that_of_a_comparison(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is voted on are the numbers of `recsys compare`, whose predictions were made by the stage score."""
+    """What is voted on are the numbers of `recsys compare` on what is served: the predictions with the position missing."""
     assert promote(here, "first") == 0
     capsys.readouterr()
     assert promote(here, "second", "--json") == 0
     assert json.loads(capsys.readouterr().out) == last(here)
-    assert run_command(["compare", "first", "second", "--workspace", str(here), "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
+    served = {}
+    for run in ("first", "second"):
+        table = artifacts.read_table(here / "tiny" / "runs" / run / "predictions.parquet").to_pandas()
+        table = table[table["split"] == "test"]
+        ranks = {f"pred.{name}": table[f"rank.{name}"] for name in ("click", "watch_time", "like")}
+        served[run] = table.drop(columns=[f"rank.{name}" for name in ("click", "watch_time", "like")]).assign(**ranks)
+    pipeline = recsys.open_run(here / "tiny" / "runs" / "first").pipeline
+    rows = recsys.evaluate(
+        served["second"], pipeline.objective, run="second", against={"first": served["first"]}, bootstrap=200, seed=pipeline.seed
+    ).to_pandas()
+    rows = rows[(rows["against"] == "first") & rows["day"].isna() & (rows["slice"] == "all")].set_index(["objective", "metric"])
     for objective, metric in (("click", "auc"), ("watch_time", "xauc")):
-        (expected,) = [row for row in rows if (row["run"], row["objective"], row["metric"]) == ("second", objective, metric)]
-        found = votes(here)[objective]
-        assert found["difference"] == pytest.approx(expected["difference"], abs=1e-6)
-        assert found["low"] == pytest.approx(expected["difference_low"], abs=1e-5)
+        expected, found = rows.loc[(objective, metric)], votes(here)[objective]
+        assert found["difference"] == pytest.approx(expected["value"], abs=1e-6)
+        assert [found["low"], found["high"]] == pytest.approx([expected["low"], expected["high"]], abs=1e-5)
 
 
 def test_a_model_of_shuffled_labels_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,23 +126,62 @@ def test_a_rollback_goes_back_and_further_back(here: Path, capsys: pytest.Captur
     assert promote(here, "first") == 0
     assert run_command(back) == EXIT_CONFIG
     assert "rollback: found 1 promotions that stand" in capsys.readouterr().err
-    registry.record(here / "tiny", registry.PROMOTED, "second", model=content(here, "second"))
+    before = registry.decisions(here / "tiny")[0]
+    registry.record(here / "tiny", registry.PROMOTED, "second", serves=registry.serves(here / "tiny" / "runs" / "second"))
     assert run_command(back) == 0
     assert "current: first (before: second)" in capsys.readouterr().out
     assert registry.current_run(here / "tiny") == here / "tiny" / "runs" / "first"
+    assert (last(here)["to"], last(here)["serves"]) == (1, before["serves"])
 
 
-def content(here: Path, run: str) -> str:
-    return artifacts.verify(here / "tiny" / "runs" / run / "model").content
+def test_the_way_out_of_every_state(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The model of the current run is gone, or of those before it: a rollback goes to one that is there, a reason promotes any."""
+    first, second = (registry.serves(here / "tiny" / "runs" / run) for run in ("first", "second"))
+    for run, serves in (("first", first), ("second", "gone"), ("second", second), ("third", "gone")):
+        registry.record(here / "tiny", registry.PROMOTED, run, serves=serves)
+    back = ["rollback", str(PIPELINES / "tiny.toml"), "--workspace", str(here), "--quiet"]
+    assert promote(here, "first") == EXIT_ARTIFACT
+    assert "runs/third: found no model" in capsys.readouterr().err
+    assert run_command(back) == 0
+    assert registry.current_run(here / "tiny") == here / "tiny" / "runs" / "second"
+    registry.record(here / "tiny", registry.PROMOTED, "fourth", serves="gone")
+    assert promote(here, "first", "--because", "the disk of the other died") == 0
+    assert registry.current_run(here / "tiny") == here / "tiny" / "runs" / "first"
+    assert last(here)["because"] == "the disk of the other died"
+
+
+def test_predictions_of_another_model_are_not_judged(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(here, "late") == 0
+    assert train(here, "late", "train.learning_rate=0.5") == EXIT_CONFIG  # another config needs --replace
+    options = ["--replace", "--until", "train", "--set", "train.learning_rate=0.5"]
+    assert run_command(["run", str(PIPELINES / "tiny.toml"), "--workspace", str(here), "--run", "late", *OPTIONS, *options]) == 0
+    capsys.readouterr()
+    assert promote(here, "late") == EXIT_ARTIFACT
+    assert "predictions.parquet: found predictions of another model than the run's" in capsys.readouterr().err
+    assert registry.decisions(here / "tiny") == []
+    shutil.rmtree(here / "tiny" / "runs" / "late")
+
+
+@pytest.mark.words
+def test_a_run_that_started_from_one_that_knows_the_day(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its weights have learned the labels that it would be judged by."""
+    toml = re.sub(r"(?m)^(validation|test) = .*\n", "", (PIPELINES / "tiny.toml").read_text())
+    (here / "knows.toml").write_text(toml.replace('"2024-01-03"]', '"2024-01-05"]'))
+    run = ["run", str(here / "knows.toml"), "--workspace", str(here), "--run", "all", "--until", "train", "--quiet"]
+    assert run_command(run) == 0
+    assert train(here, "leak", f"train.init_from={here / 'tiny' / 'runs' / 'all'}") == 0
+    capsys.readouterr()
+    assert promote(here, "leak") == EXIT_CONFIG
+    assert "leak has learned through 2024-01-05, with the run that it started from" in capsys.readouterr().err
 
 
 def test_current_is_a_name_of_a_run(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     day = artifacts.read_table(here / "tiny" / "events" / "day=2024-01-05" / "part-0.parquet").slice(0, 20)
     pq.write_table(day, tmp_path / "candidates.parquet")
     assert run_command(["predict", "current", str(tmp_path / "candidates.parquet"), "--workspace", str(here)]) == EXIT_CONFIG
-    assert '"current": found no trained run of that name' in capsys.readouterr().err
+    assert "current: found no run that was promoted in" in capsys.readouterr().err
     assert promote(here, "second") in (0, EXIT_REFUSED)
-    registry.record(here / "tiny", registry.PROMOTED, "second", model=content(here, "second"))
+    registry.record(here / "tiny", registry.PROMOTED, "second", serves=registry.serves(here / "tiny" / "runs" / "second"))
     for name in ("current", str(here / "tiny" / "current")):
         assert run_command(["predict", name, str(tmp_path / "candidates.parquet"), "--workspace", str(here), "--quiet"]) == 0
     assert recsys.open_run("current", workspace=here).name == "second"
@@ -144,17 +192,20 @@ def test_current_is_a_name_of_a_run(here: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_a_run_that_is_retrained_is_no_longer_what_was_promoted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    registry.record(here / "tiny", registry.PROMOTED, "second", model="another")
+    registry.record(here / "tiny", registry.PROMOTED, "second", serves="another")
     assert promote(here, "first") == EXIT_ARTIFACT
-    assert "runs/second: found another model than the one that was promoted" in capsys.readouterr().err
+    assert "runs/second: found another model, calibration or fusion weights than were promoted" in capsys.readouterr().err
 
 
 @pytest.mark.words
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        (lambda p: p | {"split": p["split"] | {"test": None}}, EXIT_CONFIG, "promote: found no test days of second"),
-        (lambda p: p | {"promote": {"min_positives": 10**6}}, EXIT_REFUSED, "no objective has 1,000,000 positives on 2024-01-05"),
+        (
+            lambda p: p | {"promote": {"min_positives": 10**6}},
+            EXIT_REFUSED,
+            "no objective can vote on 2024-01-05 .*: click: too few positives",
+        ),
         (
             lambda p: p | {"promote": {"calibration": 0.0, "margin": 1.0}},
             EXIT_REFUSED,
@@ -176,8 +227,9 @@ def test_the_options(
     code: int,
     words: str,
 ) -> None:
-    from recsys import promoting
     from recsys.config import Pipeline
+
+    promoting = sys.modules["recsys.promoting.promote"]
 
     assert promote(here, "first") == 0
     of_run = promoting.pipeline_of

@@ -39,6 +39,8 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "split.train": ["2024-01-01", "2024-01-03"],
     "promote.days": 1,
     "checks.ignore": ["device"],
+    "checks.accept": ["2024-01-05"],
+    "checks.stop.gap": 2,
     "checks.warn.base_rate": 2.0,
     **{f"checks.stop.{name}": 0.5 for name in ("nulls", "unknown", "psi", "shift")},
     **{f"checks.stop.{name}": 5.0 for name in ("rows", "base_rate")},

@@ -18,6 +18,7 @@ from recsys.report.tables.cells import Matrix
 _MOST_LINES = 6  # one per colour: of a figure, the lines that moved most
 _TITLES = {
     "rows": ("Impressions, users and items", "The number on each day, as a ratio to the usual one: the median of the days before."),
+    "labels": ("Labels", "The share of impressions with a label of each objective, as a ratio to the usual one."),
     "base_rate": ("Base rates", "The mean label of each objective, as a ratio to the usual one."),
     "unknown": ("New users and items", "The share of impressions whose user, or item, comes for the first time in this log."),
     "nulls": ("Missing values", "The share of nulls in each column of the log. Columns without any are left out."),
@@ -28,7 +29,7 @@ _TITLES = {
     ),
     "shift": ("How counters moved", "By how many standard deviations of the days before the mean of each counter has moved."),
 }
-_RATIOS = ("rows", "base_rate")
+_RATIOS = ("rows", "labels", "base_rate")
 _FEATURES = ("psi", "shift")
 
 

@@ -1,0 +1,204 @@
+"""A run is judged against the current model on days that neither has learned, and becomes the current one, or is refused with reasons."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys import artifacts, calibration, locks, registry, schema
+from recsys.config import Pipeline
+from recsys.errors import ArtifactError, ConfigError, NotPromotedError
+from recsys.health import stops
+from recsys.progress import Console, aligned
+from recsys.promoting.votes import Vote, other_objectives, shared_objectives, votes_of
+from recsys.runs import pipeline_of
+from recsys.stages import STAGES, Job, encoded_of, examples_of, raw_predictions
+from recsys.workspace import CALIBRATION, MODEL, MODELS, PREDICTIONS, RUNS, require_inside
+
+
+def promote(run: Path, console: Console, *, because: str | None = None, wait: bool = False) -> dict[str, Any]:
+    """Make the run's model the current one of its pipeline, if nothing speaks against it. Return the decision, which is written down.
+
+    The run is judged on its last test days. The current model predicts the same impressions, frozen as it is. `because` is a reason to
+    promote the run unjudged: when the current model is gone, or predicts something else on purpose. Raises NotPromotedError with every
+    reason where the run is refused, ConfigError where the two cannot be compared, ArtifactError where files are damaged, or of another
+    model than the run's.
+    """
+    run = run.resolve()
+    if run.parent.name != RUNS:
+        raise ConfigError(f"promote: found {run}, which is no run of a workspace, expected WORKSPACE/NAME/{RUNS}/RUN")
+    pipeline, folder = pipeline_of(run), run.parent.parent
+    require_inside(folder, folder.parent)
+    job = _job(pipeline, folder, run, console, wait=wait)
+    with job.at_work(), job.locked(folder / MODELS, run):
+        if because is not None:
+            decision = registry.record(folder, registry.PROMOTED, run.name, serves=_serves(run), because=because)
+            console.result(f"{run.name} promoted unjudged (decision {decision['decision']}): {because}")
+        else:
+            decision = _judged(job, console, wait=wait)
+    console.event("decision", pipeline=pipeline.name, **decision)
+    console.give(decision)
+    if decision["outcome"] == registry.REFUSED:
+        raise NotPromotedError([f"promote: {run.name} is not promoted: {reason}" for reason in decision["reasons"]])
+    return decision
+
+
+def rollback(folder: Path, console: Console, *, wait: bool = False) -> dict[str, Any]:
+    """Make the newest run current that was promoted before the current one and still serves the same. Return the decision.
+
+    Raises ConfigError where there is none.
+    """
+    with locks.at_work(folder, wait=wait, console=console), locks.locked(folder, [folder / MODELS], wait=wait, console=console):
+        promotions = registry.standing(folder)
+        there = [each for each in promotions[:-1] if registry.is_there(folder, each)]
+        if not there:
+            was = f"{len(promotions)} promotions that stand" if len(promotions) < 2 else "no earlier promotion whose model is still there"
+            raise ConfigError(f"rollback: found {was} in {folder}, expected one to go back to. Fix: recsys promote RUN --because REASON")
+        to, current = there[-1], promotions[-1]
+        decision = registry.record(folder, registry.ROLLED_BACK, to["run"], to=to["decision"], serves=to["serves"])
+    console.result(f"current: {to['run']} (before: {current['run']})")
+    console.event("decision", **decision)
+    console.give(decision)
+    return decision
+
+
+# --- Judging ------------------------------------------------------------------------------------------------------
+def _judged(job: Job, console: Console, *, wait: bool) -> dict[str, Any]:
+    """Judge the run, and write the decision down."""
+    pipeline, run, folder = job.pipeline, job.run, job.folder
+    ours = _last_test_days(_predictions(pipeline, run), pipeline.promote.days, run)
+    days = sorted(set(ours[schema.DAY].to_pylist()))
+    if (learned := _learned_through(run)) >= days[0]:
+        raise ConfigError(
+            f"promote: found that {run.name} has learned through {learned}, with the run that it started from, expected {days[0]} to be new"
+            " to it. Fix: later test days"
+        )
+    current = registry.current_run(folder)
+    theirs = None if current is None else _by_current(current, days, console, wait=wait)
+    of_current = pipeline if current is None else pipeline_of(current)
+    votes = votes_of(pipeline, ours, theirs, [] if current is None else shared_objectives(pipeline, of_current))
+    reasons = [reason for vote in votes for reason in vote.against]
+    reasons += other_objectives(pipeline, of_current)
+    reasons += stops(job, [*_learned_days(pipeline), *days])
+    if all(vote.silent for vote in votes):
+        reasons.append(f"no objective can vote on {days[0]} to {days[-1]}: {'; '.join(f'{v.objective}: {v.silent}' for v in votes)}")
+    decision = registry.record(
+        folder,
+        registry.REFUSED if reasons else registry.PROMOTED,
+        run.name,
+        serves=_serves(run),
+        days=[days[0], days[-1]],
+        rows=len(ours),
+        objectives=[asdict(vote) for vote in votes],
+        reasons=reasons,
+    )
+    _say(decision, votes, console)
+    return decision
+
+
+def _serves(run: Path) -> str:
+    found = registry.serves(run)
+    if found is None:
+        raise ArtifactError(f"{run}: found no model, expected that of a trained run. Fix: run the pipeline")
+    return found
+
+
+def _predictions(pipeline: Pipeline, run: Path) -> pa.Table:
+    """Read what the run's own model predicted, calibrated as the run is. Raise ArtifactError where it is of an earlier model."""
+    file, raw = run / PREDICTIONS, raw_predictions(run, pipeline)
+    if not file.exists() or not raw.exists():
+        raise ConfigError(
+            f"promote: found no predictions of {run.name}, expected those of its test days. Fix: run the pipeline with split.test"
+        )
+    model = artifacts.verify(run / MODEL).content
+    made_of = [(raw, f"/{MODEL}", model)]
+    made_of += [] if raw == file else [(file, f"/{raw.name}", artifacts.verify(raw).content)]
+    for made, name, content in made_of:
+        manifest = artifacts.manifest(made)
+        inputs = {} if manifest is None else manifest.inputs
+        if not any(each.endswith(name) and found == content for each, found in inputs.items()):
+            raise ArtifactError(
+                f"{made}: found predictions of another model than the run's, expected its own. Fix: run the pipeline to its end"
+            )
+    return artifacts.read_table(file)
+
+
+def _last_test_days(predictions: pa.Table, most: int | None, run: Path) -> pa.Table:
+    """Return the rows of the last test days that have impressions. Raise ConfigError where there is none."""
+    tested = predictions.filter(pc.equal(predictions[schema.SPLIT], schema.TEST))
+    days = sorted(set(tested[schema.DAY].to_pylist()))
+    if not days:
+        raise ConfigError(f"promote: found no test days of {run.name}, expected days that its model has not learned. Fix: split.test")
+    return tested.filter(pc.is_in(tested[schema.DAY], value_set=pa.array(days[-(most or len(days)) :])))
+
+
+def _learned_days(pipeline: Pipeline) -> list[str]:
+    parts = (schema.TRAIN, schema.VALIDATION) if pipeline.train.refit else (schema.TRAIN,)
+    return [day for part in parts for day in pipeline.split.days(part)]
+
+
+def _learned_through(run: Path) -> str:
+    """Return the last day whose labels a run's weights have learned: its own, or of the runs that it started from."""
+    pipeline = pipeline_of(run)
+    first = pipeline.train.init_from
+    if first is None:
+        return pipeline.learned_through
+    if not first.is_dir():
+        raise ConfigError(
+            f"promote: found no longer {first}, which {run.name} started from, expected it, to know which days its weights have learned."
+            " Fix: --because REASON, to promote it unjudged"
+        )
+    return max(pipeline.learned_through, _learned_through(first))
+
+
+def _by_current(current: Path, days: Sequence[str], console: Console, *, wait: bool) -> pa.Table:
+    """Return what the current model, frozen, predicts of these days: with the features that it has learned, calibrated by its own maps.
+
+    Raise ConfigError where it has learned one of these days.
+    """
+    from recsys import scoring
+
+    pipeline, folder = pipeline_of(current), current.parent.parent
+    if (learned := _learned_through(current)) >= days[0]:
+        raise ConfigError(
+            f"promote: found that the current model, {current.name}, has learned through {learned}, expected that it does not know"
+            f" {days[0]}, the first day to judge on. Fix: promote a run with later test days, or set promote.days"
+        )
+    until = pipeline.split.model_copy(update={"test": (date.fromisoformat(days[0]), date.fromisoformat(days[-1]))})
+    job = _job(pipeline.model_copy(update={"split": until}), folder, current, console, wait=wait)
+    STAGES["features"].run(job)  # examples of days that its own split does not reach
+    predicted = scoring.score_frozen(pipeline, job.examples, current, days)
+    if pipeline.evaluate.calibrate == "none":
+        return predicted
+    return calibration.read(current / CALIBRATION).applied(predicted, pipeline.objective, run=current.name)
+
+
+# --- Saying -------------------------------------------------------------------------------------------------------
+def _say(decision: Mapping[str, Any], votes: Sequence[Vote], console: Console) -> None:
+    before = decision["current before"]
+    against = "the first one: there is no current model to compare with" if before is None else f"against {before}"
+    number, rows = decision["decision"], decision["rows"]
+    console.result(f"{decision['run']} {decision['outcome']} (decision {number}), {against}; {rows:,} impressions")
+    lines = [("objective", "positives", "difference", "margin", "calibration", "vote")]
+    for vote in votes:
+        difference = _said(f"{vote.metric} ", vote.difference, vote.low, vote.high, "+.4f")
+        calibrated = _said("", vote.calibration, vote.calibration_low, vote.calibration_high, ".3f")
+        word = f"none: {vote.silent}" if vote.silent else "against" if vote.against else "for"
+        lines.append((vote.objective, f"{vote.positives:,}", difference, f"{vote.margin:g}", calibrated, word))
+    for line in aligned(lines):
+        console.result(line)
+
+
+def _said(name: str, value: float | None, low: float | None, high: float | None, form: str) -> str:
+    if value is None:
+        return "-"
+    return f"{name}{value:{form}}" + ("" if low is None or high is None else f" [{low:{form}}, {high:{form}}]")
+
+
+def _job(pipeline: Pipeline, folder: Path, run: Path, console: Console, *, wait: bool) -> Job:
+    examples = examples_of(pipeline, folder)
+    return Job(pipeline, folder, run, examples, encoded_of(pipeline, folder, examples), console, wait=wait)

@@ -1,0 +1,136 @@
+"""One night after the other: each day of a log is looked at, judged by a model of the days before, and that model promoted or refused.
+
+    python -m studies.nightly pipelines/demo.toml --nights 2024-01-06 2024-01-30 --set source.days=30 --out docs/nightly-world.csv \\
+        --figure docs/nightly-world.png
+
+It does what docs/nightly.md says, night by night: `recsys run --through DAY --until features`, `recsys health`, the rest of the run,
+`recsys promote`. It writes one row per night and objective: the number of the day, its difference to the current model, the decision, the
+warnings, and the seconds of each part. An interrupted study goes on where it stopped.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from recsys import artifacts, config, promoting, registry, schema, walk
+from recsys.errors import NotPromotedError
+from recsys.evaluation import main_metric
+from recsys.health import health
+from recsys.jobs import open_job
+from recsys.objectives import Objective
+from recsys.progress import Console
+from recsys.stages import Job
+from recsys.workspace import HEALTH, HEALTH_ROWS, METRICS, PART, day_folder
+
+
+def main() -> None:
+    """Run every night. Each finished night is a block of the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pipeline", type=Path, help="a pipeline's TOML")
+    parser.add_argument("--nights", nargs=2, type=date.fromisoformat, required=True, metavar=("FIRST", "LAST"), help="days to judge")
+    parser.add_argument("--out", type=Path, required=True, help="CSV of one row per night and objective")
+    parser.add_argument("--figure", type=Path, help="PNG of the numbers over the nights")
+    parser.add_argument("--workspace", type=Path, default=Path("data"))
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    rows = pd.read_csv(arguments.out).to_dict("records") if arguments.out.exists() else []
+    first, last = arguments.nights
+    for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
+        if day.isoformat() not in {row["night"] for row in rows}:
+            rows += night(arguments, day)
+            pd.DataFrame(rows).to_csv(arguments.out, index=False)
+    table = pd.DataFrame(rows)
+    print(table.drop_duplicates("night")[["night", "outcome", "warnings", "learned", *_PARTS]].to_string(index=False))
+    if arguments.figure:
+        figure(table).save(arguments.figure, scale_factor=2)
+
+
+_PARTS = ("features_s", "health_s", "training_s", "promotion_s")
+
+
+def night(arguments: argparse.Namespace, day: date) -> list[dict[str, Any]]:
+    """Do what one night does, and return its rows."""
+    options = config.load(arguments.pipeline, ["evaluate.baselines=[]", "evaluate.importance=false", *arguments.overrides])
+    pipeline = options.model_copy(update={"split": options.split.ending(day)})
+    job = open_job(pipeline, arguments.workspace, run=f"night-{day}", console=Console(quiet=True))
+    seconds = {
+        "features_s": _timed(lambda: walk.run(job, until="features")),
+        "health_s": _timed(lambda: health(job, job.console)),
+        "training_s": _timed(lambda: walk.run(job, until="evaluate")),
+        "promotion_s": _timed(lambda: _promote(job)),
+    }
+    decision = registry.decisions(job.folder)[-1]
+    about = {
+        "outcome": decision["outcome"],
+        "current": decision["current before"],
+        "warnings": _warnings(job, day),
+        "learned": _learned(job),
+        **seconds,
+    }
+    votes = {vote["objective"]: vote for vote in decision["objectives"]}
+    return [{"night": day.isoformat(), **_numbers(job, each), **_differences(votes[each.name]), **about} for each in pipeline.objective]
+
+
+def _learned(job: Job) -> int:
+    """Return the rows of the days that the model has learned."""
+    days = job.days(schema.TRAIN, schema.VALIDATION)
+    return sum(artifacts.count_rows(day_folder(job.examples, day) / PART) for day in days)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return round(time.perf_counter() - start, 1)
+
+
+def _promote(job: Job) -> None:
+    try:
+        promoting.promote(job.run, job.console)
+    except NotPromotedError as error:
+        print(error)
+
+
+def _warnings(job: Job, day: date) -> int:
+    rows = artifacts.read_table(job.folder / HEALTH / HEALTH_ROWS).to_pylist()
+    return sum(row["day"] == day.isoformat() and row["verdict"] == schema.WARNS for row in rows)
+
+
+def _numbers(job: Job, objective: Objective) -> dict[str, Any]:
+    """Return the objective's main number on the night's day, with its interval over users."""
+    metric = main_metric(objective)
+    rows = artifacts.read_table(job.run / METRICS).to_pandas()
+    of = rows[(rows["objective"] == objective.name) & (rows["metric"] == metric) & (rows["split"] == schema.TEST)]
+    (row,) = of[of["day"].isna() & (of["slice"] == schema.ALL) & of["against"].isna()].to_dict("records")
+    return {"objective": objective.name, "metric": metric, **{name: row[name] for name in ("value", "low", "high", "n", "n_positive")}}
+
+
+def _differences(vote: dict[str, Any]) -> dict[str, Any]:
+    return {"difference": vote["difference"], "difference_low": vote["low"], "difference_high": vote["high"], "votes": vote["votes"]}
+
+
+def figure(table: pd.DataFrame) -> alt.VConcatChart:
+    """Draw, per objective, its number on each day with the interval over users. A hollow point is a model that was refused."""
+    rows = table[["night", "objective", "metric", "value", "low", "high", "outcome"]]
+    charts = []
+    for objective, of in rows.groupby("objective", sort=False):
+        base = alt.Chart(of).encode(x=alt.X("night:O", title=None, axis=alt.Axis(labelAngle=-45)))
+        y = alt.Y("value:Q", title=f"{of['metric'].iloc[0]} of {objective}", scale=alt.Scale(zero=False))
+        outcomes = alt.Scale(domain=[registry.PROMOTED, registry.REFUSED], range=["circle", "triangle-down"])
+        shape, color = alt.Shape("outcome:N", title=None, scale=outcomes), alt.Color("outcome:N", title=None)
+        charts.append(
+            alt.layer(
+                base.mark_rule(color="#8a8f98").encode(y=alt.Y("low:Q"), y2="high:Q"),
+                base.mark_point(filled=True, size=60, opacity=1).encode(y=y, shape=shape, color=color),
+            ).properties(width=640, height=130)
+        )
+    return alt.vconcat(*charts)
+
+
+if __name__ == "__main__":
+    main()
