@@ -42,6 +42,7 @@ def test_a_split_with_no_day_to_learn() -> None:
         split(train=(2, 5), validation=(6, 7), test=(8, 10)).ending(date(2024, 1, 6))
 
 
+@pytest.mark.words
 def test_through_is_the_same_pipeline_with_other_days(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     moved = [
         'split.train=["2024-01-02","2024-01-02"]',

@@ -136,7 +136,7 @@ class Stage:
         self.always(job)
         job.console.event(
             "stage",
-            pipeline=job.pipeline.name,
+            pipeline=job.folder.name,
             run=job.run.name,
             stage=self.name,
             made=[part.name for part in stale],

@@ -119,7 +119,7 @@ def test_days_before_the_split_only_feed_the_state(feed: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "chunk", [pytest.param(11, id="many pieces, half as large"), pytest.param(40, id="few pieces", marks=pytest.mark.words)]
+    "chunk", [pytest.param(11, id="many pieces, half as large", marks=pytest.mark.words), pytest.param(40, id="few pieces")]
 )
 def test_a_day_that_is_built_in_pieces_is_the_same(feed: Any, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     rows, pipeline = feed.tasteful_events(7), two_days(feed)

@@ -120,6 +120,7 @@ def test_a_candidate_has_the_features_that_an_impression_at_its_moment_would_hav
         assert found[name].to_pylist() == expected[name].to_pylist(), name
 
 
+@pytest.mark.words
 def test_a_candidate_depends_on_no_other_one(feed: Any, tmp_path: Path) -> None:
     """Some of them, in another order, some twice: the same features to the byte."""
     rng = np.random.default_rng(5)
@@ -164,6 +165,7 @@ def test_what_the_log_does_not_know_is_counted(feed: Any, tmp_path: Path) -> Non
     assert dict(counted[0]) == {"rows": 4, "user_id": 2, "item_id": 2, "context.tab": 2}
 
 
+@pytest.mark.words
 def test_states_are_brought_forward_once(feed: Any, tmp_path: Path) -> None:
     """Days that the split does not reach have no state until they are needed, and no examples then either."""
     rows = feed.tasteful_events(25)
@@ -183,6 +185,7 @@ def test_states_are_brought_forward_once(feed: Any, tmp_path: Path) -> None:
     assert ask(later, folder, asked, tmp_path / "again").equals(found)
 
 
+@pytest.mark.words
 def test_a_list_that_begins_later_is_no_list_of_a_candidate(feed: Any, tmp_path: Path) -> None:
     """A candidate that bears the id of a later impression knows nothing of what happened before that one."""
     rows = feed.tasteful_events(26)
@@ -193,6 +196,7 @@ def test_a_list_that_begins_later_is_no_list_of_a_candidate(feed: Any, tmp_path:
     assert found.slice(0, 1).equals(found.slice(1, 1))
 
 
+@pytest.mark.words
 def test_a_log_that_changes_while_states_are_made(feed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The states count as absent: none may stand with the name of one log and the numbers of another."""
     rows, pipeline = (

@@ -79,6 +79,7 @@ def test_a_day_that_is_spoilt_is_found(here: Path, capsys: pytest.CaptureFixture
     assert re.match(rf"warn: {DAY}: mean label of click: found 0\.3\d+, usual is 0\.\d+", said)
 
 
+@pytest.mark.words
 def test_a_limit_that_stops(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code is that of bad data, what was found is written, and such a day speaks against a promotion."""
     spoil(here)

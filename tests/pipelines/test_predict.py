@@ -107,7 +107,8 @@ def test_without_requests_a_list_is_of_a_user_at_a_moment(
         assert one["score"].is_monotonic_decreasing
 
 
-@pytest.mark.parametrize("form", ["text", pytest.param("iso", marks=pytest.mark.words)])
+@pytest.mark.words
+@pytest.mark.parametrize("form", ["text", "iso"])
 def test_the_form_of_the_file_changes_nothing(events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path, form: str) -> None:
     some = events.head(50)
     assert predict(some, "--out", str(tmp_path / "parquet.csv")) == 0
@@ -127,6 +128,7 @@ def test_from_python(tiny: Path, events: pd.DataFrame) -> None:
     assert set(lists["user_id"]) == set(events["user_id"].head(200))
 
 
+@pytest.mark.words
 def test_days_that_were_learned_are_warned_of(tiny: Path, predict: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     learned = artifacts.read_table(tiny / "events" / "day=2024-01-04" / "part-0.parquet").to_pandas().head(5)
     assert predict(learned[["timestamp", *COLUMNS]]) == 0
@@ -237,6 +239,7 @@ def test_files_by_a_pattern_need_a_name_for_the_answers(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers", "day=1", "day=2"]
 
 
+@pytest.mark.words
 def test_a_header_of_numbers_is_a_header(events: pd.DataFrame, predict: Callable[..., int]) -> None:
     wide = events[["timestamp", *COLUMNS]].head(20).assign(**{str(place): 0.5 for place in range(9)})
     assert predict(wide, file="wide.csv") == 0

@@ -71,6 +71,7 @@ def test_the_same_model_is_promoted(here: Path, capsys: pytest.CaptureFixture[st
     assert re.search(r"like +\d+ +- .*none: too few positives", capsys.readouterr().out)
 
 
+@pytest.mark.words
 def test_the_difference_is_that_of_a_comparison(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is voted on are the numbers of `recsys compare` on what is served: the predictions with the position missing."""
     assert promote(here, "first") == 0
@@ -150,6 +151,7 @@ def test_the_way_out_of_every_state(here: Path, capsys: pytest.CaptureFixture[st
     assert last(here)["because"] == "the disk of the other died"
 
 
+@pytest.mark.words
 def test_predictions_of_another_model_are_not_judged(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(here, "late") == 0
     assert train(here, "late", "train.learning_rate=0.5") == EXIT_CONFIG  # another config needs --replace

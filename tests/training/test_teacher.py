@@ -80,6 +80,7 @@ def test_what_speaks_as_its_teacher_has_nothing_to_learn_from_it(
     assert gradient(1.0) < 1e-5
 
 
+@pytest.mark.words
 def test_the_more_it_is_taught_the_nearer_it_is_to_its_teacher(
     toy: Toy, teacher: Path, trained: Callable[..., Path], tmp_path: Path
 ) -> None:
