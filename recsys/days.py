@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 # Legend: N moments.
 
 _EPOCH = date(1970, 1, 1)
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 _QUARTER = timedelta(minutes=15)  # every change of a clock since 1970 falls on a quarter of an hour
 
 
@@ -72,7 +72,7 @@ def ordinals(moments_N: NDArray[np.int64], zone: str) -> NDArray[np.int32]:
     """Return [N] the day of the zone in which each moment (ms UTC) lies, in days since 1970-01-01."""
     if not len(moments_N):
         return np.empty(0, np.int32)
-    first, last = int(moments_N.min()) // _DAY_MS - 1, int(moments_N.max()) // _DAY_MS + 1  # no zone is a day away from UTC
+    first, last = int(moments_N.min()) // DAY_MS - 1, int(moments_N.max()) // DAY_MS + 1  # no zone is a day away from UTC
     starts = [Day(iso_day(day), zone).start for day in range(first, last + 1)]
     return (first - 1 + np.searchsorted(starts, moments_N, side="right")).astype(np.int32)
 

@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from recsys import artifacts, walk
+from recsys import artifacts, registry, walk
 from recsys.errors import ArtifactError
 from recsys.jobs import require_own
 from recsys.stages import STAGES, Job, baseline_run, kinds_of
@@ -12,6 +12,7 @@ from recsys.stages import STAGES, Job, baseline_run, kinds_of
 
 def verify(job: Job) -> None:
     """Say that every file is as it was written. Raise ArtifactError that names each damaged one and the stage that makes it again."""
+    registry.decisions(job.folder)  # which no manifest tells of
     files, damaged = artifacts.damages(job.folder)
     if damaged:
         fix = "Fix: the same command with --repair, or delete what is named and run again"

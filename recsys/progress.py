@@ -11,6 +11,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 LogForm = Literal["text", "json"]
+_UNUSUAL = ("warn: ", "stop: ")  # how a line of a result begins that is one
 _WARNING = "warning:"  # how a message begins, or goes on behind the name of its stage, that is one
 
 
@@ -25,9 +26,9 @@ def log_as(form: LogForm) -> None:
     _Log.form = form
 
 
-def line_of(level: str, text: str, **about: Any) -> str:
+def line_of(level: str, text: str) -> str:
     """Return a message, or an error, as a line of the log: an object with `moment` (UTC), `level` and `message`."""
-    return _line({"level": level, "message": text, **about})
+    return _line({"level": level, "message": text})
 
 
 def _line(fields: Mapping[str, Any]) -> str:
@@ -69,6 +70,7 @@ class Console:
 
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
         self._out = RichConsole(quiet=quiet, stderr=as_json, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._events = RichConsole(stderr=as_json, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._results = RichConsole(quiet=as_json, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._as_json = as_json
         self._progress: Progress | None = None  # of the bars that are open; rich has one live display
@@ -82,13 +84,14 @@ class Console:
         self._out.print(text)
 
     def event(self, what: str, **about: Any) -> None:
-        """Tell programs what was done, in fields. People are told by messages: in a log as text an event is nothing."""
+        """Tell programs what was done, in fields, also where messages are quiet. In a log as text an event is nothing."""
         if logs_as_json():
-            self._out.print(_line({"event": what, **about}))
+            self._events.print(_line({"event": what, **about}))
 
     def result(self, text: str) -> None:
         """Print a result as text."""
-        self._results.print(line_of("result", text) if logs_as_json() else text)
+        level = "warning" if text.startswith(_UNUSUAL) else "result"
+        self._results.print(line_of(level, text) if logs_as_json() else text)
 
     def give(self, value: Mapping[str, Any]) -> None:
         """Print a result as JSON, where it is asked for. A number that is not finite is null."""

@@ -1,8 +1,8 @@
 """Which run's model is the current one of a pipeline, and every decision that made it so.
 
-models/registry.jsonl has a line per decision, the first one first. Each line holds a checksum of itself and of all lines before it. The
-file is replaced as a whole, so a decision stands or does not. Which model is the current one follows from its lines: there is no pointer
-beside it that could say something else.
+models/registry.jsonl has a line per decision, the first one first, and above them how many there are, and a checksum of all. The file is
+replaced as a whole, so a decision stands or does not. Which model is the current one follows from its lines: there is no pointer beside it
+that could say something else.
 """
 
 import json
@@ -11,36 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from recsys import artifacts
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, one_line, short
 from recsys.workspace import CALIBRATION, CONFIG, MODEL, MODELS, REGISTRY, RUNS
 
 CURRENT = "current"  # the name that stands for the current run wherever a run is named
 PROMOTED, REFUSED, ROLLED_BACK = "promoted", "refused", "rolled back"
-_CHECKSUM = "checksum"
 
 
 def decisions(folder: Path) -> list[dict[str, Any]]:
     """Return the decisions of a pipeline's folder in the workspace, in order. Raise ArtifactError where the file is damaged."""
     path = folder / MODELS / REGISTRY
     try:
-        text = path.read_text(encoding="utf-8")
+        head, *found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if head != _head(found) or not all({"decision", "outcome", "run"} <= line.keys() for line in found):
+            raise ValueError("other decisions than its first line tells")
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, 1) from error
-    found: list[dict[str, Any]] = []
-    before = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            decision = json.loads(line)
-            before = _checksum(before, decision)
-            if decision.pop(_CHECKSUM) != before:
-                raise ValueError
-            if not {"decision", "outcome", "run"} <= decision.keys():
-                raise ValueError
-            found.append(decision)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _damaged(path, number) from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path}: found something else than recsys promote has written ({short(one_line(str(error)))}), expected its decisions."
+            " Fix: restore the file from a copy; or remove it, and promote a run anew"
+        ) from error
     return found
 
 
@@ -107,20 +98,10 @@ def record(folder: Path, outcome: str, run: str, **about: Any) -> dict[str, Any]
         "current before": promotions[-1]["run"] if promotions else None,
         **about,
     }
-    before, lines = "", []
-    for each in (*so_far, line):
-        before = _checksum(before, each)
-        lines.append(json.dumps({**each, _CHECKSUM: before}, ensure_ascii=False) + "\n")
-    artifacts.replace_text(folder / MODELS / REGISTRY, "".join(lines))
+    lines = [_head([*so_far, line]), *so_far, line]
+    artifacts.replace_text(folder / MODELS / REGISTRY, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in lines))
     return line
 
 
-def _checksum(before: str, decision: dict[str, Any]) -> str:
-    return artifacts.fingerprint([before, {key: value for key, value in decision.items() if key != _CHECKSUM}])
-
-
-def _damaged(path: Path, number: int) -> ArtifactError:
-    return ArtifactError(
-        f"{path}:{number}: found a line that is no decision, or is not as it was written, expected those of recsys promote."
-        " Fix: restore the file from a copy; or remove it, and promote a run anew"
-    )
+def _head(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"decisions": len(found), "checksum": artifacts.fingerprint(found)}

@@ -99,6 +99,23 @@ def pipeline_of(run: Path) -> Pipeline:
         raise ArtifactError(f"{run}: made by an earlier version ({found}). Fix: make it again, recsys run PIPELINE.toml") from error
 
 
+def learned_through(run: Path) -> str:
+    """Return the last day whose labels a run's weights have learned: its own, or of the runs that it started from (`train.init_from`).
+
+    Raise ConfigError where one of these is gone.
+    """
+    pipeline = pipeline_of(run)
+    first = pipeline.train.init_from
+    if first is None:
+        return pipeline.learned_through
+    if not first.is_dir():
+        raise ConfigError(
+            f"{first}: found no longer this run, from which {run.name} started: so nobody knows which days its weights have learned."
+            " Fix: train it anew, or promote it with --because REASON"
+        )
+    return max(pipeline.learned_through, learned_through(first))
+
+
 def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
     """Tune a run's fusion weights for the aim of its [fuse] table, with `asked` in place of the table's keys. Say and write the result.
 

@@ -111,7 +111,7 @@ def _numbers(job: Job, objective: Objective) -> dict[str, Any]:
 
 
 def _differences(vote: dict[str, Any]) -> dict[str, Any]:
-    return {"difference": vote["difference"], "difference_low": vote["low"], "difference_high": vote["high"], "votes": vote["votes"]}
+    return {"difference": vote["difference"], "difference_low": vote["low"], "difference_high": vote["high"], "silent": vote["silent"]}
 
 
 def figure(table: pd.DataFrame) -> alt.VConcatChart:

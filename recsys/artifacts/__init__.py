@@ -17,7 +17,7 @@ from recsys.artifacts.read import (
     targets,
     verify,
 )
-from recsys.artifacts.write import Origin, Output, copy, copy_file, remove, replace_text, unseal, write_file, writing
+from recsys.artifacts.write import Origin, Output, copy, copy_file, drafted, remove, replace_text, unseal, write_file, writing
 
 __all__ = [
     "MANIFEST",
@@ -31,6 +31,7 @@ __all__ = [
     "count_rows",
     "damage",
     "damages",
+    "drafted",
     "fingerprint",
     "is_fresh",
     "manifest",

@@ -136,18 +136,25 @@ def write_file(
         draft.unlink(missing_ok=True)
 
 
-def replace_text(target: Path, text: str) -> None:
-    """Replace a file that is no artifact, and tells by itself whether it is whole. At each moment the old text or the new one stands."""
+@contextlib.contextmanager
+def drafted(target: Path) -> Iterator[Path]:
+    """Give a path beside the target to write to. What stands there in the end takes the target's place, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    draft = target.with_name(f".{target.stem}.{os.getpid()}.draft{target.suffix}")
     try:
         with naming(target):
-            draft.write_text(text, encoding="utf-8")
+            yield draft
             _sync(draft)
             os.replace(draft, target)
             _sync(target.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def replace_text(target: Path, text: str) -> None:
+    """Replace a file that is no artifact: at each moment the old text or the new one stands there."""
+    with drafted(target) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def unseal(target: Path) -> None:
@@ -163,16 +170,7 @@ def _of_one_file(path: Path, name: str, stage: str, fingerprint: str, inputs: Ma
 
 
 def _write_beside(target: Path, manifest: Manifest) -> None:
-    place = beside(target)
-    draft = place.with_name(f".{place.name}.{os.getpid()}.draft")
-    try:
-        with naming(place):
-            draft.write_text(manifest.text, encoding="utf-8")
-            _sync(draft)
-            os.replace(draft, place)
-            _sync(target.parent)
-    finally:
-        draft.unlink(missing_ok=True)
+    replace_text(beside(target), manifest.text)
 
 
 def remove(target: Path) -> None:

@@ -52,44 +52,6 @@ def _opened(
     return jobs.open_job(options, workspace, run=run_name, replace=replace, wait=wait, console=Console(quiet=quiet))
 
 
-@app.command("health")
-def health_of(
-    pipeline: PipelineFile,
-    day: Annotated[
-        datetime | None, typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="The day whose limits may stop; by default the last one.")
-    ] = None,
-    workspace: Workspace = DEFAULT_WORKSPACE,
-    overrides: Overrides = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    log: Log = "text",
-    debug: Debug = False,
-) -> None:
-    """Hold each day of the log against the days before it: rows, nulls, base rates, new ids, how features are spread."""
-    from recsys.health import health
-
-    job = _opened(pipeline, overrides, workspace, None, quiet=quiet or as_json)
-    health(job, Console(quiet=quiet, as_json=as_json), day=None if day is None else day.date().isoformat())
-
-
-@app.command()
-def rollback(
-    pipeline: PipelineFile,
-    workspace: Workspace = DEFAULT_WORKSPACE,
-    overrides: Overrides = None,
-    wait: Wait = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    log: Log = "text",
-    debug: Debug = False,
-) -> None:
-    """Make the newest model current that was promoted before the current one, and is still there."""
-    from recsys import promoting
-
-    job = _opened(pipeline, overrides, workspace, None)
-    promoting.rollback(job.folder, Console(quiet=quiet, as_json=as_json), wait=wait)
-
-
 @app.command()
 def run(
     pipeline: PipelineFile,
@@ -289,3 +251,41 @@ def unlock(pipeline: PipelineFile, workspace: Workspace = DEFAULT_WORKSPACE, ove
     folder = workspace / config.load(pipeline, overrides or ()).name
     require_inside(folder, workspace)
     locks.unlock(folder, Console())
+
+
+@app.command("health")
+def health_of(
+    pipeline: PipelineFile,
+    day: Annotated[
+        datetime | None, typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="The day whose limits may stop; by default the last one.")
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    log: Log = "text",
+    debug: Debug = False,
+) -> None:
+    """Hold each day of the log against the days before it: rows, nulls, base rates, new ids, how features are spread."""
+    from recsys.health import health
+
+    job = _opened(pipeline, overrides, workspace, None, quiet=quiet or as_json)
+    health(job, Console(quiet=quiet, as_json=as_json), day=None if day is None else day.date().isoformat())
+
+
+@app.command()
+def rollback(
+    pipeline: PipelineFile,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    overrides: Overrides = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    log: Log = "text",
+    debug: Debug = False,
+) -> None:
+    """Make the newest model current that was promoted before the current one, and is still there."""
+    from recsys import promoting
+
+    job = _opened(pipeline, overrides, workspace, None)
+    promoting.rollback(job.folder, Console(quiet=quiet, as_json=as_json), wait=wait)

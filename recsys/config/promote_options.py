@@ -8,8 +8,8 @@ from recsys.options import Options
 class Promote(Options):
     """The conditions under which `recsys promote` makes a run's model the current one.
 
-    Each objective with enough positives votes. It is for the run where the lower bound of its paired difference to the current model lies
-    above minus its margin, and where its calibration is not off by more than `calibration`.
+    Each objective with enough positives votes. It is for the run where the lower bound of its paired difference to the current model is not
+    below minus its margin, and where the interval of its calibration is not wholly more than `calibration` off 1.
     """
 
     days: PositiveInt | None = Field(default=None, description="Number of last test days to judge on; without it: all test days.")

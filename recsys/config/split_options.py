@@ -48,10 +48,10 @@ class Split(Options):
         return later[0][0].isoformat() if later else None
 
     def ending(self, day: date, *, test_days: int | None = None) -> "Split":
-        """Return the split whose last day is `day`: as many validation and test days, and as many days between the parts; all before train.
+        """Return the split whose last day is `day`.
 
-        Training begins on the same day as here. With `test_days`, there are so many, and none between the parts. Raises ValueError where
-        training would have no day.
+        It has as many validation and test days as this one, and as many days between the parts. All earlier days train, from the same day
+        on as here. With `test_days`, there are so many, and none between the parts. Raises ValueError where training would have no day.
         """
         parts = self.parts()
         days = {part: (last - first).days + 1 for part, (first, last) in parts.items()}

@@ -15,7 +15,7 @@ import pyarrow as pa
 from recsys import schema
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
-from recsys.days import Day, iso_day
+from recsys.days import DAY_MS, Day, iso_day
 from recsys.features.check import event_table
 from recsys.features.engine import Engine
 from recsys.features.feature_columns import Column, Columns
@@ -25,8 +25,6 @@ from recsys.features.program import DayInputs, Program
 from recsys.features.sides import open_sides
 from recsys.features.steps import Step, require_whole
 from recsys.workspace import day_folder
-
-_DAY_MS = 86_400_000
 
 
 def needed_columns(pipeline: Pipeline, columns: Columns) -> pa.Schema:
@@ -65,7 +63,7 @@ class Candidates:
 
     def days(self) -> dict[str, int]:
         """Return the days on which candidates are asked for, in order, with their number."""
-        of_utc = self.rows.select(day=(self.rows[schema.TIMESTAMP] // _DAY_MS)).distinct()
+        of_utc = self.rows.select(day=(self.rows[schema.TIMESTAMP] // DAY_MS)).distinct()
         near = sorted(
             {day + shift for day in self._engine.arrow(of_utc)["day"].to_pylist() for shift in (-1, 0, 1)}
         )  # no zone is a day away

@@ -6,6 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from recsys import schema
+from recsys.days import DAY_MS
 from recsys.features.clock import DAY, LOCAL, WEEKDAY
 from recsys.features.feature_columns import Column
 from recsys.features.labels import translate
@@ -18,7 +19,6 @@ from recsys.objectives import Objective, chain
 
 ROW = "row"  # 0, 1, …: the place of an impression in its day, by (timestamp, event_id)
 _PLACED_ID, _OWN = f"placed.{schema.EVENT_ID}", "own"
-_DAY_MS = 86_400_000
 
 
 def signal_value(name: str) -> str:
@@ -52,7 +52,7 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan, 
         LISTED: rows[LISTED],
         **{name: rows[name] for name in _canonical(plan)},
         **{name: _feature(column, rows, plan) for name, column in plan.outputs.items()},
-        schema.CONTEXT + "hour": (rows[LOCAL] % _DAY_MS // HOUR_MS).cast("int64").cast("string"),
+        schema.CONTEXT + "hour": (rows[LOCAL] % DAY_MS // HOUR_MS).cast("int64").cast("string"),
         schema.CONTEXT + "weekday": rows[WEEKDAY],
         **_query(rows, plan),
         **{f"{schema.ID}{column.name}": joined_value("id", column, rows, plan) for column in plan.ids},
@@ -148,7 +148,7 @@ def _age_days(value: ir.Value, rows: ir.Table) -> ir.Value:
     """Compute the days from a date to the impression. A date, or a timestamp without a zone, is read on the local clock."""
     zoned = value.type().is_timestamp() and value.type().timezone is not None
     moment = rows[schema.TIMESTAMP if zoned else LOCAL]
-    return (moment - value.cast("timestamp").epoch_seconds().cast("int64") * 1000).cast("float64") / _DAY_MS
+    return (moment - value.cast("timestamp").epoch_seconds().cast("int64") * 1000).cast("float64") / DAY_MS
 
 
 def _bias(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:

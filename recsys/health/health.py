@@ -45,10 +45,10 @@ def health(job: Job, console: Console, *, day: str | None = None) -> pa.Table:
         console.result(line)
     console.result(f"health: {len(days)} days, {days[0]} to {days[-1]}; {folder / HEALTH_PAGE}")
     console.give({"pipeline": job.pipeline.name, "rows": [row for row in found if row["verdict"] in (schema.WARNS, schema.STOPS)]})
-    for day in days:
-        verdicts = [row["verdict"] for row in found if row["day"] == day]
+    for each in days:
+        verdicts = [row["verdict"] for row in found if row["day"] == each]
         counts = {verdict: verdicts.count(verdict) for verdict in (schema.WARNS, schema.STOPS)}
-        job.console.event("health", pipeline=job.pipeline.name, day=day, **counts)
+        console.event("health", pipeline=job.pipeline.name, day=each, **counts)
     if stopping := [row for row in found if row["verdict"] == schema.STOPS and row["day"] == (day or days[-1])]:
         raise DataError("\n".join(f"health: {_words(row)}" for row in stopping))
     return rows

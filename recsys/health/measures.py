@@ -29,10 +29,6 @@ class Numbers:
     sorted_N: NDArray[np.float64]
     missing: int
 
-    @property
-    def size(self) -> int:
-        return len(self.sorted_N) + self.missing
-
     def counts(self, edges_E: NDArray[np.float64]) -> NDArray[np.int64]:
         """Count the values in each bin, E + 1 of them, and then the missing ones. A value on an edge lies in the bin above it."""
         up_to_E = np.searchsorted(self.sorted_N, edges_E, side="left")
@@ -44,10 +40,6 @@ class Values:
     """A feature of texts on one day: how often each value comes. Null is a value; of lists each value counts."""
 
     counts: Mapping[str | None, int]
-
-    @property
-    def size(self) -> int:
-        return sum(self.counts.values())
 
 
 Spread = Numbers | Values
@@ -84,7 +76,7 @@ def measure(
         "items": len(events[schema.ITEM_ID].unique()),
     }
     nulls = {name: events[name].null_count / len(events) for name in events.column_names if name not in without}
-    unknown = {name: known.share_new(name, events[name]) for name in (schema.USER_ID, schema.ITEM_ID)}
+    unknown = {name: known.share_new(name, events[name]) for name in (schema.USER_ID, schema.ITEM_ID) if name not in without}
     path = day_folder(examples, day) / PART
     if not path.exists():
         return DayMeasures(day, counts, nulls, unknown, {}, {})

@@ -83,20 +83,18 @@ def _ratio(check: str, name: str, value: float, before: Sequence[float], checks:
     if len(before) < FEWEST_DAYS:
         return Found(check, name, value, reason=_too_few(before))
     usual = float(np.median(before))
-    warn, stop = _limits(checks, check)
-
-    def beyond(limit: float | None) -> bool:
-        return limit is not None and not _within(value, usual, limit, is_share=is_share)
-
-    low, high = (None, None) if warn is None else sorted((usual / warn, usual * warn))
-    return Found(check, name, value, usual, low, high, _verdict(beyond(warn), beyond(stop)))
+    warn, stop = (None if limit is None else _around(usual, limit, is_share=is_share) for limit in _limits(checks, check))
+    low, high = (None, None) if warn is None else warn
+    verdict = _verdict(*(ends is not None and not ends[0] <= value <= ends[1] for ends in (warn, stop)))
+    return Found(check, name, value, usual, low, high, verdict)
 
 
-def _within(value: float, usual: float, ratio: float, *, is_share: bool) -> bool:
-    """Return whether a number is within a ratio of the usual one; of a share, whether its complement is, too: .77 → 1 is a great change."""
+def _around(usual: float, ratio: float, *, is_share: bool) -> tuple[float, float]:
+    """Return the limits of a number that may be a ratio off; of a share above a half its complement, too: .77 → 1 is a great change."""
     low, high = sorted((usual / ratio, usual * ratio))
-    inside = low <= value <= high
-    return inside and (not is_share or (1 - usual) / ratio <= 1 - value <= (1 - usual) * ratio or usual < 0.5)
+    if not is_share or usual < 0.5:
+        return low, high
+    return max(low, 1 - (1 - usual) * ratio), min(high, 1 - (1 - usual) / ratio)
 
 
 def _of_differences(

@@ -1,12 +1,12 @@
 """Predictions of candidates: their features as of their moments, the trained model, the run's calibration, the fused score."""
 
-import contextlib
-import os
+import operator
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from recsys.features.background import Background
 from recsys.predicting.answers import write_answers
 from recsys.predictions import assemble
 from recsys.progress import Console
-from recsys.runs import pipeline_of
+from recsys.runs import learned_through, pipeline_of
 from recsys.stages import STAGES, Job, bring_states_forward, contents, encoded_of, examples_of, peak_mib, states_of
 from recsys.workspace import CALIBRATION, EVENTS, ITEMS, MODEL, PART, USERS, day_folder, days_in, require_inside
 
@@ -90,7 +90,7 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
             if contents(_log(job.folder)) != log:
                 raise ArtifactError(f"{job.folder}: the log changed meanwhile, expected it to stay. Fix: run again")
             _say(job, candidates, days, steps[-1].day.iso)
-            with _draft_beside(target) as draft:
+            with artifacts.drafted(target) as draft:
                 write_answers(engine, candidates.rows, scored, draft, top=question.top)
         job.console.event("predict", pipeline=job.pipeline.name, run=job.run.name, days=days, file=target, peak_mib=peak_mib())
 
@@ -121,12 +121,20 @@ def _require_target(target: Path, question: Question) -> None:
         raise ConfigError(f'--out: found "{target}", expected a file that ends in .parquet or .csv')
     if target.is_dir():
         raise ConfigError(f"--out: found a folder ({target}), expected a file for what is predicted")
-    top = 1 if question.top is None else question.top
-    if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top < _LONGEST:
-        raise ConfigError(f"--top: found {top}, expected a whole number from 1 on")
+    _require_length(question.top)
     given = sources.files_of(question.candidates)
     if target.resolve() in [file.resolve() for file in given] or question.candidates.resolve() in target.resolve().parents:
         raise ConfigError(f"--out: found {target}, which is one of the candidates or lies among them, expected a file elsewhere")
+
+
+def _require_length(top: Any) -> None:
+    """Raise ConfigError where this is no length of a list. From Python it may be anything."""
+    try:
+        length = 1 if top is None else operator.index(top)
+    except TypeError:
+        length = 0
+    if isinstance(top, bool) or not 1 <= length < _LONGEST:
+        raise ConfigError(f"--top: found {top}, expected a whole number from 1 to {_LONGEST - 1:,}")
 
 
 def _require_begun(at: int | None, first: Day) -> None:
@@ -150,19 +158,6 @@ def _require_learned(job: Job, columns: pa.Schema) -> None:
                 f"{job.folder} column {field.name}: found type {field.type}, expected {was}, which {job.run.name} has learned."
                 " Fix: mend the column in the source and ingest again, or train another run"
             )
-
-
-@contextlib.contextmanager
-def _draft_beside(target: Path) -> Iterator[Path]:
-    """Give a path beside the target to write to; what stands there in the end takes the target's place, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.stem}.{os.getpid()}.draft{target.suffix}")
-    try:
-        with naming(target):
-            yield draft
-            os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _scored(
@@ -197,6 +192,14 @@ def _answered(scorer: scoring.Scorer, job: Job, maps: calibration.Calibration | 
     return table.drop_columns([name for name in table.column_names if name == schema.SPLIT or name.startswith(schema.RAW)])
 
 
+def _learned_through(run: Path) -> str:
+    """Return the last day that the run has learned, as far as the runs that it started from are still there."""
+    try:
+        return learned_through(run)
+    except ConfigError:
+        return pipeline_of(run).learned_through
+
+
 def _write(chunks: Iterator[Rows], *, answer: Callable[[Rows], pa.Table], target: Path) -> None:
     writer = None
     try:
@@ -223,7 +226,7 @@ def _say(job: Job, candidates: features.Candidates, days: Mapping[str, int], las
         if count:
             what = words.get(name, f"no {schema.strip(name, schema.CONTEXT)}" if name.startswith(schema.CONTEXT) else name)
             console.say(f"predict: {count:,} of {rows:,} have {what}: predicted as in training")
-    learned = job.pipeline.learned_through
+    learned = _learned_through(job.run)
     if seen := sum(count for day, count in days.items() if day <= learned):
         console.say(
             f"predict: warning: found {seen:,} of {rows:,} on days that the model has learned from (through {learned}),"

@@ -15,7 +15,7 @@ from recsys.errors import ArtifactError, ConfigError, NotPromotedError
 from recsys.health import stops
 from recsys.progress import Console, aligned
 from recsys.promoting.votes import Vote, other_objectives, shared_objectives, votes_of
-from recsys.runs import pipeline_of
+from recsys.runs import learned_through, pipeline_of
 from recsys.stages import STAGES, Job, encoded_of, examples_of, raw_predictions
 from recsys.workspace import CALIBRATION, MODEL, MODELS, PREDICTIONS, RUNS, require_inside
 
@@ -56,12 +56,12 @@ def rollback(folder: Path, console: Console, *, wait: bool = False) -> dict[str,
         promotions = registry.standing(folder)
         there = [each for each in promotions[:-1] if registry.is_there(folder, each)]
         if not there:
-            was = f"{len(promotions)} promotions that stand" if len(promotions) < 2 else "no earlier promotion whose model is still there"
+            was = "no promotion before the current one" if len(promotions) < 2 else "no earlier promotion whose model is still there"
             raise ConfigError(f"rollback: found {was} in {folder}, expected one to go back to. Fix: recsys promote RUN --because REASON")
         to, current = there[-1], promotions[-1]
         decision = registry.record(folder, registry.ROLLED_BACK, to["run"], to=to["decision"], serves=to["serves"])
     console.result(f"current: {to['run']} (before: {current['run']})")
-    console.event("decision", **decision)
+    console.event("decision", pipeline=folder.name, **decision)
     console.give(decision)
     return decision
 
@@ -72,7 +72,7 @@ def _judged(job: Job, console: Console, *, wait: bool) -> dict[str, Any]:
     pipeline, run, folder = job.pipeline, job.run, job.folder
     ours = _last_test_days(_predictions(pipeline, run), pipeline.promote.days, run)
     days = sorted(set(ours[schema.DAY].to_pylist()))
-    if (learned := _learned_through(run)) >= days[0]:
+    if (learned := learned_through(run)) >= days[0]:
         raise ConfigError(
             f"promote: found that {run.name} has learned through {learned}, with the run that it started from, expected {days[0]} to be new"
             " to it. Fix: later test days"
@@ -141,20 +141,6 @@ def _learned_days(pipeline: Pipeline) -> list[str]:
     return [day for part in parts for day in pipeline.split.days(part)]
 
 
-def _learned_through(run: Path) -> str:
-    """Return the last day whose labels a run's weights have learned: its own, or of the runs that it started from."""
-    pipeline = pipeline_of(run)
-    first = pipeline.train.init_from
-    if first is None:
-        return pipeline.learned_through
-    if not first.is_dir():
-        raise ConfigError(
-            f"promote: found no longer {first}, which {run.name} started from, expected it, to know which days its weights have learned."
-            " Fix: --because REASON, to promote it unjudged"
-        )
-    return max(pipeline.learned_through, _learned_through(first))
-
-
 def _by_current(current: Path, days: Sequence[str], console: Console, *, wait: bool) -> pa.Table:
     """Return what the current model, frozen, predicts of these days: with the features that it has learned, calibrated by its own maps.
 
@@ -163,7 +149,7 @@ def _by_current(current: Path, days: Sequence[str], console: Console, *, wait: b
     from recsys import scoring
 
     pipeline, folder = pipeline_of(current), current.parent.parent
-    if (learned := _learned_through(current)) >= days[0]:
+    if (learned := learned_through(current)) >= days[0]:
         raise ConfigError(
             f"promote: found that the current model, {current.name}, has learned through {learned}, expected that it does not know"
             f" {days[0]}, the first day to judge on. Fix: promote a run with later test days, or set promote.days"

@@ -108,9 +108,10 @@ def _vote(
     positives = int((total.get("n_positive") if objective.is_probability else total.get("n")) or 0)
     if positives < options.min_positives:
         return Vote(name, metric, positives, margin, silent="too few positives")
-    if difference.get("low") is None and total.get("low") is None:
-        return Vote(name, metric, positives, margin, silent=str(difference.get("reason") or total.get("reason") or "nothing is known"))
     against = [*_against_difference(name, metric, margin, difference), *_against_calibration(name, options.calibration, total)]
+    compared = difference or total  # without a current model the calibration counts alone
+    if compared.get("low") is None and not against:
+        return Vote(name, metric, positives, margin, silent=str(compared.get("reason") or "nothing is known"))
     return Vote(
         *(name, metric, positives, margin, difference.get("value"), difference.get("low"), difference.get("high")),
         *(total.get("value"), total.get("low"), total.get("high"), tuple(against)),
@@ -118,11 +119,7 @@ def _vote(
 
 
 def _against_difference(name: str, metric: str, margin: float, difference: Mapping[str, Any]) -> list[str]:
-    if not difference:
-        return []
-    if difference["low"] is None:
-        return [f"{name}: its {metric} minus that of the current model has no interval ({difference['reason']})"]
-    if difference["low"] >= -margin:
+    if difference.get("low") is None or difference["low"] >= -margin:
         return []
     interval = f"{difference['value']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
     return [f"{name}: {metric} {interval} against the current model: its lower bound is below -{margin:g}"]

@@ -88,6 +88,11 @@ def test_a_limit_that_stops(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert re.search(rf"error: health: {DAY}: share of nulls in device: found 0\.25\d*, usual is 0", said.err)
     assert re.search(r"^stop: ", said.out, re.M)
     assert (here / "tiny" / "health" / "health.html").exists()
+    assert health(here, "--set", "checks.stop.nulls=0.2", "--day", "2024-01-04") == 0  # that day is well
+    assert health(here, "--set", "checks.stop.nulls=0.2", "--day", DAY) == EXIT_DATA
+    assert health(here, "--set", "checks.stop.nulls=0.2", "--set", f'checks.accept=["{DAY}"]') == 0
+    assert health(here, "--day", "2024-02-01") == 2
+    assert "--day: found 2024-02-01, on which the log has no impressions" in capsys.readouterr().err
 
 
 @pytest.mark.words

@@ -178,7 +178,7 @@ MISTAKES = {
     ),
     "no rows": (lambda frame: frame.head(0), (), 3, r"candidates.csv: found no rows, expected one per candidate"),
     "itself": (lambda frame: frame, ("--out", "candidates.csv"), 2, r"--out: found candidates.csv, which is one of the candidates"),
-    "a long list": (lambda frame: frame, ("--top", "9" * 20), 2, r"--top: found 9+, expected a whole number from 1 on"),
+    "a long list": (lambda frame: frame, ("--top", "9" * 20), 2, r"--top: found 9+, expected a whole number from 1 to"),
     "another form": (
         lambda frame: frame,
         ("--out", "lists.json"),

@@ -110,3 +110,11 @@ def test_what_the_messages_advise_helps(mine: Path, capsys: pytest.CaptureFixtur
         assert "Fix: delete" in said
         (run / name).unlink()
         assert run_command(again) == 0, gone
+
+
+def test_a_registry_that_is_not_as_it_was_written_is_found(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(tiny, tmp_path / "tiny")
+    (tmp_path / "tiny" / "models").mkdir()
+    (tmp_path / "tiny" / "models" / "registry.jsonl").write_text("garbage\n")
+    assert run_command(["verify", TINY, "--workspace", str(tmp_path), "--run", "first"]) == 4
+    assert "registry.jsonl: found something else than recsys promote has written" in capsys.readouterr().err

@@ -47,6 +47,8 @@ def _words(table: pd.DataFrame, bad: pd.DataFrame) -> list[str]:
     judged = int((table["verdict"] != schema.UNTOLD_DAY).sum())
     days = sorted(table["day"].unique())
     words = [f"{number_of(len(days), 'day')}, {days[0]} to {days[-1]}; {judged:,} numbers held against the days before."]
+    if not judged:
+        return [*words, "Nothing can be said yet: a day is held against three days before it, or more."]
     if bad.empty:
         return [*words, "All of them are usual."]
     last = bad[bad["day"] == days[-1]]
