@@ -1,23 +1,18 @@
 """Candidates: the features of an impression that is asked for, and of a user and an item that the log has never brought together."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from recsys import artifacts, features, sources
-from recsys.config import Pipeline
-from recsys.days import Day
+from recsys import artifacts, config, features
 from recsys.errors import ArtifactError
-from recsys.progress import Console
-from recsys.stages import STAGES, Job, bring_states_forward, examples_of, states_of
+from recsys.stages import STAGES, Job, examples_of
+from tests.conftest import ROOT
+from tests.features.asking import QUIET, ask, comparable
 from tests.staged import build
-
-QUIET = Console(quiet=True)
 
 EVERYTHING = {
     "factors": {"item_id": ["is_click", "survey"]},
@@ -25,35 +20,6 @@ EVERYTHING = {
     "recent": [["item_id"], ["tag", "tab"]],
     "hours": [2, 30],
 }
-OF_THE_IMPRESSION = ("event_id", "bias.position", "slice.", "label.", "known.", "request_id")  # what a candidate has not
-
-
-def ask(pipeline: Pipeline, folder: Path, rows: Sequence[dict[str, Any]], scratch: Path) -> pa.Table:
-    """The features of candidates, in the order in which they are given."""
-    options = STAGES["features"].receives(pipeline)
-    job = Job(pipeline, folder, folder / "runs" / "test", examples_of(pipeline, folder), folder / "encoded", QUIET)
-    days = features.days_with_events(options, folder)
-    columns = features.read_columns(folder, days[0].day.iso)
-    needed = {field.name: field.type for field in features.needed_columns(options, columns)}
-    scratch.mkdir()
-    pq.write_table(pa.Table.from_pylist(list(rows)), scratch / "given.parquet")
-    sources.stage_candidates(
-        pipeline, scratch / "given.parquet", needed, scratch / "staged.parquet", at=None, first=days[0].day, scratch=scratch
-    )
-    with features.Engine(memory_limit="1GB", spill=scratch) as engine:
-        candidates = features.Candidates(options, folder, columns, engine, scratch / "staged.parquet", scratch)
-        found = []
-        for iso in candidates.days():
-            earlier = [step for step in bring_states_forward(job, iso) if step.day.iso < iso]
-            today = next((step for step in days if step.day.iso == iso), None)
-            found += [rows() for rows in candidates.examples(Day(iso, pipeline.zone), earlier, today, states_of(job))]
-    table = pa.concat_tables(found).sort_by("event_id")
-    assert table["event_id"].to_pylist() == list(range(len(rows)))
-    return comparable(table)
-
-
-def comparable(examples: pa.Table) -> pa.Table:
-    return examples.select([name for name in examples.column_names if not name.startswith(OF_THE_IMPRESSION)]).combine_chunks()
 
 
 def as_candidate(event: dict[str, Any]) -> dict[str, Any]:
@@ -220,3 +186,27 @@ def test_a_log_that_changes_while_states_are_made(feed: Any, tmp_path: Path, mon
     assert artifacts.manifest(states / "day=2022-03-05") is None
     truth = feed.write("truth", [row | {"log.is_click": 1} for row in rows])
     assert ask(pipeline, folder, asked, tmp_path / "again").equals(ask(pipeline, truth, asked, tmp_path / "truth_"))
+
+
+@pytest.mark.words
+def test_impressions_of_kuairand_that_are_asked_for_have_the_features_of_their_examples(kuairand_pure: Path, tmp_path: Path) -> None:
+    """All columns of a day but labels, slices and the id, to the byte."""
+    days = [
+        'split.train=["2022-04-25","2022-04-25"]',
+        'split.validation=["2022-04-26","2022-04-26"]',
+        'split.test=["2022-04-27","2022-04-27"]',
+    ]
+    pipeline = config.load(ROOT / "pipelines" / "kuairand_pure.toml", [*days, f"source.path={kuairand_pure}"])
+    folder = tmp_path / pipeline.name
+    STAGES["ingest"].run(Job(pipeline, folder, folder / "runs" / "test", examples_of(pipeline, folder), folder / "encoded", QUIET))
+    built = build(pipeline, folder, console=QUIET)
+    events = artifacts.read_table(folder / "events" / "day=2022-04-27" / "part-0.parquet").to_pylist()
+    asked = [{name: events[place][name] for name in ("user_id", "item_id", "timestamp", "log.tab", "log.duration_ms")} for place in
+             np.random.default_rng(0).permutation(len(events))]  # fmt: skip
+    order = [events[place]["event_id"] for place in np.random.default_rng(0).permutation(len(events))]
+    examples = artifacts.read_table(built.folder / "day=2022-04-27" / "part-0.parquet")
+    places = {event: place for place, event in enumerate(examples["event_id"].to_pylist())}
+    expected = comparable(examples.take([places[event] for event in order]))
+    assert expected.num_columns == 280
+    found = ask(pipeline, folder, asked, tmp_path / "scratch")
+    assert [name for name in expected.column_names if not found[name].equals(expected[name])] == []
