@@ -99,6 +99,7 @@ def test_numbers_are_those_of_the_runs_and_points_their_means(workspace) -> None
     assert len(list((workspace / "tiny" / "examples").iterdir())) == len(list((workspace / "tiny" / "encoded").iterdir())) == 1
 
 
+@pytest.mark.words
 def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace, capsys) -> None:
     file = folder_of(workspace, "architecture") / "sweep.parquet"
     before = file.read_bytes()

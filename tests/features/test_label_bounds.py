@@ -113,6 +113,7 @@ def _is_computed_or_refused(text: str) -> None:
     assert all(value is None or not math.isnan(float(value)) for value in found), (text, found)  # a literal such as 0.5 is a decimal here
 
 
+@pytest.mark.words
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(EXPRESSIONS)
 def test_any_expression_is_computed_on_every_row_or_refused(text: str) -> None:

@@ -36,7 +36,7 @@ def opened(workspace: Path) -> Job:
     return open_job(load(TINY), workspace, run="first", console=Console(quiet=True))
 
 
-@pytest.mark.parametrize("name", ["ingest", "features", "encode"])
+@pytest.mark.parametrize("name", ["features", *(pytest.param(name, marks=pytest.mark.words) for name in ("ingest", "encode"))])
 def test_what_is_expected_of_a_first_run_has_the_right_size(tiny: Path, tmp_path: Path, name: str) -> None:
     written = bytes_in(*STAGES[name].writes(opened(tiny.parent)))
     alone = opened(tmp_path)
@@ -91,6 +91,7 @@ def test_a_day_that_does_not_fit_is_not_begun(tiny: Path, tmp_path: Path, monkey
     assert {path: path.stat().st_mtime_ns for path in mine.rglob("*") if path.is_file() and ".locks" not in path.parts} == before
 
 
+@pytest.mark.words
 def test_a_ratio_of_other_feeds_only_warns(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10**6, 10**6 - 1_000, 1_000))
     assert run_command(["run", str(TINY), "--workspace", str(tmp_path), "--run", "first", "--until", "encode"]) == 0

@@ -163,11 +163,11 @@ CHOSEN = (f"model.{PIPELINE.model.architecture}", f"balance.{PIPELINE.balance.me
 
 
 def once_a_table() -> list[Any]:
-    """All keys; of each table of an architecture or balancing that is not chosen, only the first one runs always."""
+    """All keys; of each table that no stage reads, or of an architecture or balancing that is not chosen, only the first runs always."""
     cases, met = [], set()
     for key in (key for key in KEYS if key not in NOT_ALONE):
         table = key.rpartition(".")[0]
-        again = table in met and table.startswith(("model.", "balance.")) and table not in CHOSEN
+        again = table in met and table.startswith(("model.", "balance.", "checks", "promote", "fuse")) and table not in CHOSEN
         cases.append(pytest.param(key, marks=pytest.mark.words) if again else key)
         met.add(table)
     return cases

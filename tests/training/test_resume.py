@@ -81,6 +81,7 @@ def test_interrupted_again_and_again_it_ends_bit_equal(
     assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
+@pytest.mark.words
 def test_objectives_that_stop_apart_end_bit_equal_too(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = {"order": "shuffled", "passes": 4, "patience": 1, "learning_rate": 0.02, "batch_size": 100}
     pipeline = pipeline_of(model={"architecture": "single_task"}, train=train)
