@@ -140,7 +140,7 @@ def write_file(
 def drafted(target: Path) -> Iterator[Path]:
     """Give a path beside the target to write to. What stands there in the end takes the target's place, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.stem}.{os.getpid()}.draft{target.suffix}")
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")  # locks.py removes such where a dead job left one
     try:
         with naming(target):
             yield draft

@@ -96,9 +96,9 @@ class Engine:
         _execute(self._connection, f'CREATE OR REPLACE {kind} "{name}" AS {_sql(expression)}', self._spill)
         self._kinds[name] = kind
 
-    def write(self, expression: ir.Table, target: Path) -> None:
-        """Write the rows of an expression, in their order, as parquet, or as text with a header where `target` ends in .csv."""
-        form = "FORMAT csv, HEADER" if target.suffix == ".csv" else f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP_ROWS}"
+    def write(self, expression: ir.Table, target: Path, *, as_text: bool) -> None:
+        """Write the rows of an expression, in their order, as parquet, or `as_text` separated by commas under a header."""
+        form = "FORMAT csv, HEADER" if as_text else f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP_ROWS}"
         path = str(target).replace("'", "''")
         _execute(self._connection, f"COPY ({_sql(expression)}) TO '{path}' ({form})", self._spill)
 

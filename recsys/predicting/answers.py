@@ -10,7 +10,7 @@ from recsys import schema
 from recsys.features import Engine
 
 
-def write_answers(engine: Engine, candidates: ir.Table, scored: Sequence[Path], target: Path, *, top: int | None) -> None:
+def write_answers(engine: Engine, candidates: ir.Table, scored: Sequence[Path], target: Path, *, top: int | None, as_text: bool) -> None:
     """Write predictions with the ids as they were given: in the order of the candidates, or with `top` as ranked lists.
 
     `scored` are parquet files in the form of `predictions.assemble`, whose event_id is `schema.CANDIDATE`. A list is what one user has
@@ -25,9 +25,9 @@ def write_answers(engine: Engine, candidates: ir.Table, scored: Sequence[Path], 
     values = [name for name in predicted.columns if name.startswith(schema.PREDICTION) or name == schema.SCORE]
     rows = both.select(schema.CANDIDATE, **{schema.EVENT_ID: both["event"]}, **{name: both[name] for name in (*ids, *values)})
     if top is None:
-        engine.write(rows.order_by(schema.CANDIDATE).drop(schema.CANDIDATE), target)
+        engine.write(rows.order_by(schema.CANDIDATE).drop(schema.CANDIDATE), target, as_text=as_text)
         return
-    engine.write(_ranked(rows, of_request, top), target)
+    engine.write(_ranked(rows, of_request, top), target, as_text=as_text)
 
 
 def _given_id(candidates: ir.Table) -> str:

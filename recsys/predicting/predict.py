@@ -91,7 +91,7 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
                 raise ArtifactError(f"{job.folder}: the log changed meanwhile, expected it to stay. Fix: run again")
             _say(job, candidates, days, steps[-1].day.iso)
             with artifacts.drafted(target) as draft:
-                write_answers(engine, candidates.rows, scored, draft, top=question.top)
+                write_answers(engine, candidates.rows, scored, draft, top=question.top, as_text=target.suffix == ".csv")
         job.console.event("predict", pipeline=job.pipeline.name, run=job.run.name, days=days, file=target, peak_mib=peak_mib())
 
 
