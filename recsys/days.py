@@ -68,6 +68,11 @@ def iso_day(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).isoformat()
 
 
+def day_of(moment: int, zone: str) -> str:
+    """Return the ISO day of the zone in which a moment (ms UTC) lies."""
+    return iso_day(int(ordinals(np.array([moment]), zone)[0]))
+
+
 def ordinals(moments_N: NDArray[np.int64], zone: str) -> NDArray[np.int32]:
     """Return [N] the day of the zone in which each moment (ms UTC) lies, in days since 1970-01-01."""
     if not len(moments_N):

@@ -1,5 +1,6 @@
 """One pipeline in one workspace: the run that its model goes to is found by name, or by its config."""
 
+import dataclasses
 import re
 import tempfile
 from collections.abc import Mapping
@@ -27,11 +28,16 @@ def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: b
     folder = workspace / pipeline.name
     require_writable(workspace)
     require_inside(folder, workspace)
-    examples = examples_of(pipeline, folder)
-    encoded = encoded_of(pipeline, folder, examples)
-    job = Job(pipeline, folder, folder / RUNS / name, examples, encoded, console, replace=replace, wait=wait)
+    job = dataclasses.replace(job_of(pipeline, folder / RUNS / name, console, wait=wait), replace=replace)
     require_own(job)
     return job
+
+
+def job_of(pipeline: Pipeline, run: Path, console: Console, *, wait: bool = False) -> Job:
+    """Return the job of a pipeline whose run lies in `run`. It looks at no file."""
+    folder = run.parent.parent
+    examples = examples_of(pipeline, folder)
+    return Job(pipeline, folder, run, examples, encoded_of(pipeline, folder, examples), console, wait=wait)
 
 
 def require_own(job: Job) -> None:

@@ -114,22 +114,19 @@ def _differences(vote: dict[str, Any]) -> dict[str, Any]:
     return {"difference": vote["difference"], "difference_low": vote["low"], "difference_high": vote["high"], "silent": vote["silent"]}
 
 
-def figure(table: pd.DataFrame) -> alt.VConcatChart:
-    """Draw, per objective, its number on each day with the interval over users. A hollow point is a model that was refused."""
-    rows = table[["night", "objective", "metric", "value", "low", "high", "outcome"]]
-    charts = []
-    for objective, of in rows.groupby("objective", sort=False):
-        base = alt.Chart(of).encode(x=alt.X("night:O", title=None, axis=alt.Axis(labelAngle=-45)))
-        y = alt.Y("value:Q", title=f"{of['metric'].iloc[0]} of {objective}", scale=alt.Scale(zero=False))
-        outcomes = alt.Scale(domain=[registry.PROMOTED, registry.REFUSED], range=["circle", "triangle-down"])
-        shape, color = alt.Shape("outcome:N", title=None, scale=outcomes), alt.Color("outcome:N", title=None)
-        charts.append(
-            alt.layer(
-                base.mark_rule(color="#8a8f98").encode(y=alt.Y("low:Q"), y2="high:Q"),
-                base.mark_point(filled=True, size=60, opacity=1).encode(y=y, shape=shape, color=color),
-            ).properties(width=640, height=130)
-        )
-    return alt.vconcat(*charts)
+def figure(table: pd.DataFrame) -> alt.FacetChart:
+    """Draw, per objective, its number on each day with the interval over users. A triangle is a model that was refused."""
+    rows = table.assign(number=table["metric"] + " of " + table["objective"])
+    outcomes = [registry.PROMOTED, registry.REFUSED]
+    shape = alt.Shape("outcome:N", title=None, scale=alt.Scale(domain=outcomes, range=["circle", "triangle-down"]))
+    base = alt.Chart(rows[["night", "number", "value", "low", "high", "outcome"]]).encode(x=alt.X("night:O", title=None))
+    layers = alt.layer(
+        base.mark_rule(color="#8a8f98").encode(y=alt.Y("low:Q", title=None, scale=alt.Scale(zero=False)), y2="high:Q"),
+        base.mark_point(filled=True, size=50, opacity=1).encode(
+            y="value:Q", shape=shape, color=alt.Color("outcome:N", title=None, scale=alt.Scale(domain=outcomes))
+        ),
+    ).properties(width=520, height=75)
+    return layers.facet(row=alt.Row("number:N", title=None, sort=list(rows["number"].unique()))).resolve_scale(y="independent")
 
 
 if __name__ == "__main__":

@@ -75,3 +75,24 @@ def test_the_stages_benchmark_has_a_row_per_stage() -> None:
     assert [row[1] for row in rows] == ["ingest", "features"] * 2
     assert [int(row[0].replace(",", "")) for row in rows] == sorted(int(row[0].replace(",", "")) for row in rows)
     assert all(float(row[4].replace(",", "")) > 0 for row in rows)
+
+
+@pytest.mark.words
+def test_the_candidates_benchmark_compares_and_measures(tmp_path: Path) -> None:
+    run = [
+        "run",
+        BENCHMARKS.parent / "pipelines" / "tiny.toml",
+        "--workspace",
+        tmp_path,
+        "--run",
+        "first",
+        "--set",
+        "evaluate.baselines=[]",
+    ]
+    subprocess.run([sys.executable, "-m", "recsys", *run], capture_output=True, check=True, cwd=BENCHMARKS.parent)
+    command = [sys.executable, BENCHMARKS / "candidates.py", tmp_path / "tiny" / "runs" / "first", "--rows", "300"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCHMARKS.parent)
+    *compared, measured = done.stdout.splitlines()
+    assert [line.split(": ")[1].split()[0] for line in compared] == ["click", "watch_time", "like", "score"]
+    assert all(float(line.split("by ")[1].split()[0]) < 1e-5 for line in compared)
+    assert measured.startswith("300 candidates: ")

@@ -1,4 +1,4 @@
-"""What one day of a log looks like, in numbers that another day can be held against. Reads events, examples and states; no engine."""
+"""Measure one day of a log, in numbers that another day can be held against. It reads events and examples, without an engine."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A day held against the days before it: rows of `schema.HEALTH`."""
+"""Hold a day against the days before it: rows of `schema.HEALTH`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

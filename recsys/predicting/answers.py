@@ -1,4 +1,4 @@
-"""What a user gets: predictions in the order of the candidates, or ranked lists."""
+"""Write what a user gets: predictions in the order of the candidates, or ranked lists."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -8,20 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys import artifacts, calibration, features, schema, scoring, sources
 from recsys.config import TimeOptions
-from recsys.days import Day, iso_day, ordinals
+from recsys.days import Day, day_of
 from recsys.errors import ArtifactError, ConfigError, data_error, naming, one_line
 from recsys.features.background import Background
+from recsys.jobs import job_of
 from recsys.predicting.answers import write_answers
 from recsys.predictions import assemble
 from recsys.progress import Console
 from recsys.runs import learned_through, pipeline_of
-from recsys.stages import STAGES, Job, bring_states_forward, contents, encoded_of, examples_of, peak_mib, states_of
+from recsys.stages import STAGES, Job, bring_states_forward, contents, peak_mib, states_of
 from recsys.workspace import CALIBRATION, EVENTS, ITEMS, MODEL, PART, USERS, day_folder, days_in, require_inside
 
 Rows = Callable[[], pa.Table]
@@ -30,7 +30,7 @@ _LONGEST = 2**31  # of a list
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a run.
+    """Hold what is asked of a run.
 
     - `candidates`: a file of them: text with a header, or parquet.
     - `at`: the moment of all of them, an ISO date and time or whole ms UTC; None: each has its own `timestamp`.
@@ -81,7 +81,7 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
         first = steps[0].day
         _require_begun(at, first)
         last = sources.stage_candidates(job.pipeline, question.candidates, needed, file, at=at, first=first, scratch=scratch)
-        bring_states_forward(job, iso_day(int(ordinals(np.array([last]), job.pipeline.zone)[0])))
+        bring_states_forward(job, day_of(last, job.pipeline.zone))
         with features.Engine(memory_limit=options.features.memory_limit, spill=scratch) as engine:
             candidates = features.Candidates(options, job.folder, columns, engine, file, scratch)
             _require_learned(job, candidates.example_schema)
@@ -97,18 +97,16 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
 
 def _job(run: Path, console: Console, *, wait: bool) -> Job:
     """Return the job that the run came from. Raise ArtifactError where it has no model, or where it learned other features than today's."""
-    pipeline = pipeline_of(run)
-    folder = run.parent.parent
-    require_inside(folder, folder.parent)
+    job = job_of(pipeline_of(run), run, console, wait=wait)
+    require_inside(job.folder, job.folder.parent)
     if not (run / MODEL).is_dir():
         raise ArtifactError(f"{run}: found no model, expected that of a trained run. Fix: name another run")
-    examples = examples_of(pipeline, folder)
-    if not days_in(examples):
+    if not days_in(job.examples):
         raise ArtifactError(
-            f"{examples}: found no examples, expected those that {run.name} learned from: it is of an earlier version, or they are removed."
-            " Fix: run the pipeline again"
+            f"{job.examples}: found no examples, expected those that {run.name} learned from: it is of an earlier version, or they are"
+            " removed. Fix: run the pipeline again"
         )
-    return Job(pipeline, folder, run, examples, encoded_of(pipeline, folder, examples), console, wait=wait)
+    return job
 
 
 def _log(folder: Path) -> list[Path]:
@@ -139,10 +137,9 @@ def _require_length(top: Any) -> None:
 
 def _require_begun(at: int | None, first: Day) -> None:
     if at is not None and at < first.start:
-        asked = iso_day(int(ordinals(np.array([at]), first.zone)[0]))
         raise data_error(
             "--at",
-            found=f"a moment on {asked}",
+            found=f"a moment on {day_of(at, first.zone)}",
             expected=f"a moment from {first.iso} on, where the log begins",
             fix="ask for a later moment",
         )
@@ -214,17 +211,15 @@ def _write(chunks: Iterator[Rows], *, answer: Callable[[Rows], pa.Table], target
 
 def _say(job: Job, candidates: features.Candidates, days: Mapping[str, int], last: str) -> None:
     """Say how many candidates there were, what of them the log does not know, and what makes their predictions no forecasts."""
-    console, unknown = job.console, candidates.unknown
-    rows = unknown.pop("rows")
-    spans = features.spans(list(days))
-    console.say(f"predict: {rows:,} candidates on {spans}; the log has impressions through {last}")
+    console, rows = job.console, candidates.unknown["rows"]
+    console.say(f"predict: {rows:,} candidates on {features.spans(list(days))}; the log has impressions through {last}")
     words = {
         schema.USER_ID: "a user whom the log does not know before that day",
         schema.ITEM_ID: "an item that the log does not know before that day",
     }
-    for name, count in unknown.items():
-        if count:
-            what = words.get(name, f"no {schema.strip(name, schema.CONTEXT)}" if name.startswith(schema.CONTEXT) else name)
+    for name, count in candidates.unknown.items():
+        if count and name != "rows":
+            what = words[name] if name in words else f"no {schema.strip(name, schema.CONTEXT)}"
             console.say(f"predict: {count:,} of {rows:,} have {what}: predicted as in training")
     learned = _learned_through(job.run)
     if seen := sum(count for day, count in days.items() if day <= learned):

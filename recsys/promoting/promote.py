@@ -13,10 +13,11 @@ from recsys import artifacts, calibration, locks, registry, schema
 from recsys.config import Pipeline
 from recsys.errors import ArtifactError, ConfigError, NotPromotedError
 from recsys.health import stops
+from recsys.jobs import job_of
 from recsys.progress import Console, aligned
 from recsys.promoting.votes import Vote, other_objectives, shared_objectives, votes_of
 from recsys.runs import learned_through, pipeline_of
-from recsys.stages import STAGES, Job, encoded_of, examples_of, raw_predictions
+from recsys.stages import STAGES, Job, raw_predictions
 from recsys.workspace import CALIBRATION, MODEL, MODELS, PREDICTIONS, RUNS, require_inside
 
 
@@ -33,7 +34,7 @@ def promote(run: Path, console: Console, *, because: str | None = None, wait: bo
         raise ConfigError(f"promote: found {run}, which is no run of a workspace, expected WORKSPACE/NAME/{RUNS}/RUN")
     pipeline, folder = pipeline_of(run), run.parent.parent
     require_inside(folder, folder.parent)
-    job = _job(pipeline, folder, run, console, wait=wait)
+    job = job_of(pipeline, run, console, wait=wait)
     with job.at_work(), job.locked(folder / MODELS, run):
         if because is not None:
             decision = registry.record(folder, registry.PROMOTED, run.name, serves=_serves(run), because=because)
@@ -137,8 +138,7 @@ def _last_test_days(predictions: pa.Table, most: int | None, run: Path) -> pa.Ta
 
 
 def _learned_days(pipeline: Pipeline) -> list[str]:
-    parts = (schema.TRAIN, schema.VALIDATION) if pipeline.train.refit else (schema.TRAIN,)
-    return [day for part in parts for day in pipeline.split.days(part)]
+    return [day for part in schema.SPLITS for day in pipeline.split.days(part) if day <= pipeline.learned_through]
 
 
 def _by_current(current: Path, days: Sequence[str], console: Console, *, wait: bool) -> pa.Table:
@@ -148,14 +148,14 @@ def _by_current(current: Path, days: Sequence[str], console: Console, *, wait: b
     """
     from recsys import scoring
 
-    pipeline, folder = pipeline_of(current), current.parent.parent
+    pipeline = pipeline_of(current)
     if (learned := learned_through(current)) >= days[0]:
         raise ConfigError(
             f"promote: found that the current model, {current.name}, has learned through {learned}, expected that it does not know"
             f" {days[0]}, the first day to judge on. Fix: promote a run with later test days, or set promote.days"
         )
     until = pipeline.split.model_copy(update={"test": (date.fromisoformat(days[0]), date.fromisoformat(days[-1]))})
-    job = _job(pipeline.model_copy(update={"split": until}), folder, current, console, wait=wait)
+    job = job_of(pipeline.model_copy(update={"split": until}), current, console, wait=wait)
     STAGES["features"].run(job)  # examples of days that its own split does not reach
     predicted = scoring.score_frozen(pipeline, job.examples, current, days)
     if pipeline.evaluate.calibrate == "none":
@@ -183,8 +183,3 @@ def _said(name: str, value: float | None, low: float | None, high: float | None,
     if value is None:
         return "-"
     return f"{name}{value:{form}}" + ("" if low is None or high is None else f" [{low:{form}}, {high:{form}}]")
-
-
-def _job(pipeline: Pipeline, folder: Path, run: Path, console: Console, *, wait: bool) -> Job:
-    examples = examples_of(pipeline, folder)
-    return Job(pipeline, folder, run, examples, encoded_of(pipeline, folder, examples), console, wait=wait)

@@ -1,4 +1,4 @@
-"""What each objective says of a run that may become the current one, and what else speaks against it."""
+"""Find what each objective says of a run that may become the current one, and what else speaks against it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

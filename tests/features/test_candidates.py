@@ -132,7 +132,7 @@ def test_what_the_log_does_not_know_is_counted(feed: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.words
-def test_states_are_brought_forward_once(feed: Any, tmp_path: Path) -> None:
+def test_states_are_brought_forward_without_examples(feed: Any, tmp_path: Path) -> None:
     """Days that the split does not reach have no state until they are needed, and no examples then either."""
     rows = feed.tasteful_events(25)
     split = {"train": ["2022-03-01", "2022-03-01"], "test": ["2022-03-02", "2022-03-02"]}
