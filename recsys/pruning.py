@@ -1,4 +1,4 @@
-"""Find and remove what no run needs any more: the examples, their state, and the encoded days of configs whose runs are gone.
+"""Find and remove what no run needs any more: examples, their state, encoded days and learned states of configs whose runs are gone.
 
 A run is never removed here. Whoever wants to be rid of one deletes its folder; what it alone needed is then found by the next pruning.
 """
@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from recsys import artifacts, locks
 from recsys.progress import Console
-from recsys.stages import encoded_of, examples_of, known_config, stored_pipeline
+from recsys.stages import encoded_of, examples_of, known_config, learned_of, stored_pipeline
 from recsys.stages.room import said
-from recsys.workspace import ENCODED, EXAMPLES, RUNS, STATE
+from recsys.workspace import ENCODED, EXAMPLES, LEARNED, RUNS, STATE
 
-_TOGETHER = ((EXAMPLES, STATE), (ENCODED,))  # kinds of folders that have one name, and are made and removed together
+_TOGETHER = ((EXAMPLES, STATE), (ENCODED,), (LEARNED,))  # kinds of folders that have one name, and are made and removed together
 _NS_PER_MS = 1_000_000
 
 
@@ -48,7 +48,7 @@ def prune(folder: Path, keep_ms: int, *, remove: bool, wait: bool, console: Cons
         for path in (path for group in found for path in group.folders):
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
             os.rename(path, old)
-        for kind in (EXAMPLES, STATE, ENCODED, RUNS):
+        for kind in (EXAMPLES, STATE, ENCODED, LEARNED, RUNS):
             locks.remove_leftovers_in(folder / kind)  # what has just been renamed, and what dead jobs have left
         _say(found, console, "removed")
 
@@ -98,7 +98,8 @@ def _of_config(folder: Path, run: Path) -> set[str]:
     except ValidationError:
         return set()
     examples = examples_of(pipeline, folder)
-    return {examples.name, encoded_of(pipeline, folder, examples).name}
+    encoded = encoded_of(pipeline, folder, examples)
+    return {examples.name, encoded.name, learned_of(pipeline, folder, encoded).name}
 
 
 def _measured(folders: list[Path]) -> Unneeded:

@@ -12,6 +12,7 @@ from recsys.errors import ArtifactError
 
 EVENTS, USERS, ITEMS, QUARANTINE = "events", "users", "items", "quarantine"
 EXAMPLES, STATE, ENCODED, RUNS, RAW = "examples", "state", "encoded", "runs", "raw"
+LEARNED = "learned"  # states of days that a training in time order has learned
 HEALTH, HEALTH_ROWS, HEALTH_PAGE = "health", "health.parquet", "health.html"
 MODELS, REGISTRY = "models", "registry.jsonl"  # which run's model is the current one; the second lies in the first
 SWEEPS, AFFINITY, BACKTESTS = "sweeps", "affinity", "backtests"

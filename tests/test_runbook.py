@@ -24,6 +24,7 @@ def test_every_exit_code_has_a_row() -> None:
     [
         ("training steps (", "found … training steps"),
         ("found few labels to learn from", "found few labels to learn from"),
+        ("warning: found other rows of", "found other rows of … than were learned"),
         ("is shorter, or another one, than its checkpoint says", "is shorter, or another one, than its checkpoint says"),
         ("free on its disk, expected about", "free on its disk, expected about"),
         ("pairs of users and items in the window", "pairs of users and items`"),

@@ -43,6 +43,7 @@ class GBDT(Baseline):
             self.console.say(f"{self.name}: {objective.name}: {constant if ensemble.model is None else f'{ensemble.options.trees} trees'}")
 
     def refit(self, rows: Rows) -> None:
+        self._columns = TreeColumns(rows.encoded_days().layout)
         learned_K = self._labelled(rows)
         with self.console.bar(f"{self.name}: learning the validation days too", len(self.objectives)) as advance:
             for k, trees in enumerate(self._trees()):

@@ -37,7 +37,7 @@ class TreeColumns:
 
     def matrix(self, encoded: EncodedDays, *, position: Position = "logged") -> NDArray[np.float32]:
         """Return [N, C]: the position, the device, categorical columns, dense columns, the newest history. NaN is missing."""
-        blocks = []
+        blocks, encoded = [], encoded.known_to(self._layout)
         if self._layout.positions:
             code_N = encoded.bias()[:, 0].astype(np.float32)
             blocks.append(np.where((code_N > 0) & (position == "logged"), code_N, np.float32(np.nan)))

@@ -41,6 +41,15 @@ Through = Annotated[
     datetime | None,
     typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="Move the split so that it ends on this day; training begins where it did."),
 ]
+From = Annotated[
+    datetime | None,
+    typer.Option(
+        "--from",
+        metavar="DAY",
+        formats=["%Y-%m-%d"],
+        help="In time order, learn this day and the later ones again, although they have been learned.",
+    ),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait where another job writes what this one has to write.")]
 Jobs = Annotated[

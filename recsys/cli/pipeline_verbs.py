@@ -13,6 +13,7 @@ from recsys.cli.arguments import (
     DEFAULT_WORKSPACE,
     AsJson,
     Debug,
+    From,
     Jobs,
     Log,
     Overrides,
@@ -26,7 +27,7 @@ from recsys.cli.arguments import (
 )
 from recsys.errors import ConfigError, nearest
 from recsys.progress import Console
-from recsys.stages import STAGES, Job, Stage
+from recsys.stages import STAGES, Job, Stage, drop_learned
 from recsys.workspace import METRICS, require_inside
 
 
@@ -57,6 +58,7 @@ def run(
     pipeline: PipelineFile,
     until: Annotated[str, typer.Option(help="Stop after this stage.")] = "report",
     through: Through = None,
+    since: From = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     run_name: RunName = None,
     overrides: Overrides = None,
@@ -73,12 +75,15 @@ def run(
     if until not in STAGES:
         raise ConfigError(f'--until: found "{until}", expected one of {", ".join(STAGES)}{nearest(until, STAGES)}')
     job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet, through=through)
+    if since is not None:
+        drop_learned(job, since.date().isoformat())
     walk.run(job, until=until)
 
 
 def _stage_command(stage: Stage) -> Callable[..., None]:
     def command(
         pipeline: PipelineFile,
+        through: Through = None,
         workspace: Workspace = DEFAULT_WORKSPACE,
         run_name: RunName = None,
         overrides: Overrides = None,
@@ -91,7 +96,7 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
     ) -> None:
         from recsys import walk
 
-        job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet)
+        job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet, through=through)
         walk.run_stage(job, stage.name)
 
     command.__doc__ = stage.summary
@@ -205,6 +210,7 @@ def status(
 def verify(
     pipeline: PipelineFile,
     repair: Annotated[bool, typer.Option("--repair", help="Remove what is damaged, and run the pipeline, which makes it again.")] = False,
+    through: Through = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     run_name: RunName = None,
     overrides: Overrides = None,
@@ -216,7 +222,7 @@ def verify(
     """Compare every byte that the pipeline's stages wrote with their manifests. Name what is damaged, and the stage that makes it again."""
     from recsys import integrity
 
-    job = _opened(pipeline, overrides, workspace, run_name, replace=True, wait=wait, quiet=quiet)
+    job = _opened(pipeline, overrides, workspace, run_name, replace=True, wait=wait, quiet=quiet, through=through)
     (integrity.repair if repair else integrity.verify)(job)
 
 

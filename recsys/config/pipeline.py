@@ -10,9 +10,10 @@ from recsys.config.forms import NAME
 from recsys.config.fuse_options import ALL_OTHERS, Fuse
 from recsys.config.known_truth import known_labels, known_truth
 from recsys.config.learning import Learning
+from recsys.config.log_options import Feedback, duration_ms
 from recsys.config.promote_options import Promote
 from recsys.config.sources import AnySource
-from recsys.days import Day
+from recsys.days import DAY_MS, Day
 from recsys.objectives import Objective, chain
 
 
@@ -47,6 +48,13 @@ class Pipeline(Learning):
         parts = self.split.parts()
         last = schema.VALIDATION if self.train.refit and schema.VALIDATION in parts else schema.TRAIN
         return parts[last][1].isoformat()
+
+    @property
+    def late_days(self) -> int:
+        """The number of days after an impression's own within which all of its labels become known."""
+        withins = [Feedback.model_fields["within"].default, *(entry.within for entry in getattr(self.source, "feedback", ()))]
+        longest = duration_ms(self.features.label_delay) + max(map(duration_ms, withins))
+        return -(-longest // DAY_MS)
 
     def border_after(self, part: str) -> int | None:
         """Return the moment (ms UTC) at which the next part of the split begins; None after the last part."""

@@ -37,6 +37,14 @@ class Train(Options):
     refit: bool = Field(default=True, description="Whether the validation days are learned too, before the test days are predicted.")
     passes: Count = Field(default="auto", description="Largest number of passes over all training days, when shuffled; auto: 4.")
     day_passes: Count = Field(default="auto", description="Number of passes over each day, when in time order; auto: 1.")
+    warm_days: PositiveInt = Field(
+        default=3,
+        description="Number of first training days that give numbers their scales, and the vocabulary its first values, when in time order;"
+        " later days add values and change no scale.",
+    )
+    kept_days: PositiveInt = Field(
+        default=7, description="Number of last days whose states are kept for a later training to go on from, when in time order."
+    )
     patience: PositiveInt = Field(
         default=2,
         description="Number of shuffled passes without a better validation loss before stopping; per objective where nothing is shared.",

@@ -4,10 +4,11 @@ Vocabularies and normalisers are fitted on the training days. Encoded days are s
 """
 
 from recsys.encoding.batches import batches, packed_batches, steps_per_epoch, to_batch
-from recsys.encoding.encode_days import encode_days, fit_encoder
+from recsys.encoding.encode_days import ToEncode, encode_days, fit_encoder
 from recsys.encoding.encoded_days import Arrivals, EncodedDays, Period
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.feature_groups import FeatureGroup, feature_groups
+from recsys.encoding.growth import encoder_after, growing
 from recsys.encoding.layout import PADDING_ROW, Batch, Layout, Order, Slot
 from recsys.encoding.means import label_means
 from recsys.encoding.sampling import Sampling
@@ -27,11 +28,14 @@ __all__ = [
     "Sampling",
     "Slot",
     "Thinning",
+    "ToEncode",
     "batches",
     "embedding_init",
     "encode_days",
+    "encoder_after",
     "feature_groups",
     "fit_encoder",
+    "growing",
     "label_means",
     "packed_batches",
     "steps_per_epoch",

@@ -1,6 +1,8 @@
 """Encoded days as arrays: all rows with all labels, or only the labels that become known in a period."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,13 +14,18 @@ from numpy.typing import NDArray
 from recsys import artifacts
 from recsys.encoding import packing
 from recsys.encoding.encoder import load_layout
-from recsys.encoding.layout import Layout
+from recsys.encoding.layout import Layout, Slot
 from recsys.encoding.packing import Packed
 from recsys.encoding.thinning import Thinning
 from recsys.errors import ArtifactError
 from recsys.workspace import ENCODED_PART, ENCODER, day_folder
 
-# Legend: N rows of the days, K objectives.
+# Legend: N rows of the days, S slot columns, K objectives.
+
+_PLACES: dict[str, Callable[[Layout], tuple[Slot, ...]]] = {
+    "rows": lambda layout: layout.slots,
+    "history_rows": lambda layout: layout.history_slots,
+}  # arrays of rows of the vocabulary
 
 
 class Period(NamedTuple):
@@ -54,10 +61,14 @@ class _Block(NamedTuple):
     day: str
     first: int  # the place in the day of the record batch's first row
     known: Period | None
+    num_rows: int  # of the vocabulary that the day was encoded with
 
 
 class EncodedDays:
     """Days of `encoded/FINGERPRINT/`, one after another, memory-mapped. Opening costs nothing; the arrays are views or one copy.
+
+    The layout has the rows of the vocabulary as it was after the latest of the days. `known_to` gives them as a model sees them that knows
+    fewer.
 
     `known` gives one period per day. Then only the labels that become known in the period are there, and only rows with such a
     label: a training run may learn from these. Opening then reads the labels. Where only some rows of a record batch are used,
@@ -70,15 +81,26 @@ class EncodedDays:
         self.days = tuple(days)
         self.layout = load_layout(folder / ENCODER)
         periods = [None] * len(self.days) if known is None else known
-        self._blocks = [block for day, period in zip(self.days, periods, strict=True) for block in self._blocks_of(day, period)]
+        self._blocks: list[_Block] = []
+        for day, period in zip(self.days, periods, strict=True):
+            reader = _open(day_folder(self.folder, day) / ENCODED_PART, self.layout)
+            num_rows = int(reader.schema.metadata[packing.NUM_ROWS])
+            self._blocks += self._blocks_of(reader, day, period, num_rows)
+            self.layout = self.layout.with_rows(max(num_rows, self.layout.num_rows))
         self.block_rows = tuple(block.size for block in self._blocks)
 
-    def _blocks_of(self, day: str, known: Period | None) -> list[_Block]:
-        reader, blocks, first = _open(day_folder(self.folder, day) / ENCODED_PART, self.layout), [], 0
+    def known_to(self, layout: Layout) -> "EncodedDays":
+        """Return the same days as a model of this layout sees them: values whose rows it does not have are unknown to it."""
+        found = copy(self)
+        found.layout = self.layout.with_rows(layout.num_rows)
+        return found
+
+    def _blocks_of(self, reader: pa.ipc.RecordBatchFileReader, day: str, known: Period | None, num_rows: int) -> list[_Block]:
+        blocks, first = [], 0
         for number in range(reader.num_record_batches):
             encoded = reader.get_batch(number)
             rows = None if known is None else _with_a_label(packing.unpack(encoded, self.layout), known)
-            blocks.append(_Block(reader, number, rows, len(encoded) if rows is None else len(rows), day, first, known))
+            blocks.append(_Block(reader, number, rows, len(encoded) if rows is None else len(rows), day, first, known, num_rows))
             first += len(encoded)
         return blocks
 
@@ -130,6 +152,20 @@ class EncodedDays:
             for day in np.unique(known_NK[counts_NK]).tolist():
                 found[day] = found.get(day, 0) + (counts_NK & (known_NK == day)).sum(axis=0)
         return found
+
+    def digest(self, until: int) -> str:
+        """Return a hash of all that may be learned of these days before the day `until`, in days since 1970-01-01.
+
+        Labels that become known later are left out, so their arrival does not change it.
+        """
+        found = sha256()
+        for number in range(len(self.block_rows)):
+            packed = self.block(number)
+            late_NK = ~Period(until=until).holds(packed.known)
+            labels_NK, known_NK = np.where(late_NK, np.float32(np.nan), packed.labels), np.where(late_NK, 0, packed.known)
+            for values in packed._replace(labels=labels_NK, known=known_NK):
+                found.update(np.ascontiguousarray(values).data)
+        return found.hexdigest()
 
     def dense(self) -> NDArray[np.float32]:
         """Return [N, D]."""
@@ -183,6 +219,8 @@ class EncodedDays:
     def _part(self, span: Span) -> Packed:
         packed, at = self._unpacked(span)
         part = Packed._make(values[at] for values in packed)
+        if self._blocks[span.block].num_rows > self.layout.num_rows:
+            part = part._replace(rows=self._hidden("rows", part.rows), history_rows=self._hidden("history_rows", part.history_rows))
         return part if self._blocks[span.block].known is None else part._replace(labels=self._labels(span))
 
     def _labels(self, span: Span) -> NDArray[np.float32]:
@@ -193,7 +231,15 @@ class EncodedDays:
         """Return one array of a span's rows, as it lies in the file."""
         packed, at = self._unpacked(span)
         column: NDArray[Any] = getattr(packed, name)[at]
-        return column
+        is_hidden = name in _PLACES and self._blocks[span.block].num_rows > self.layout.num_rows
+        return self._hidden(name, column) if is_hidden else column
+
+    def _hidden(self, name: str, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return rows of the vocabulary, slots on the last axis, with its space's unknown row for each that the layout does not have."""
+        unknown_S = np.empty(rows.shape[-1], np.int32)
+        for slot in _PLACES[name](self.layout):
+            unknown_S[slot.start : slot.start + slot.width] = self.layout.unknown_rows[slot.space]
+        return np.where(rows < self.layout.num_rows, rows, unknown_S)
 
     def _unpacked(self, span: Span) -> tuple[Packed, slice | NDArray[np.int32]]:
         """Return the span's record batch, and the places of the span's rows in it."""
@@ -223,7 +269,7 @@ def _open(path: Path, layout: Layout) -> pa.ipc.RecordBatchFileReader:
     if artifacts.manifest(path.parent) is None:
         raise ArtifactError(f"{path.parent}: found no encoded day, expected one. Fix: run encode")
     reader = pa.ipc.open_file(pa.memory_map(str(artifacts.checked(path))))
-    if not reader.schema.equals(packing.schema(layout)):
+    if not reader.schema.equals(packing.schema(layout)) or packing.NUM_ROWS not in (reader.schema.metadata or {}):
         raise ArtifactError(
             f"{path}: found other columns than the encoder beside it makes. Fix: delete {path.parent.parent} and run encode again"
         )

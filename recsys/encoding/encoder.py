@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -55,26 +55,29 @@ class Encoder:
     bias: BiasCodes
 
     @staticmethod
-    def fit(days: Iterable[tuple[str, pa.Table]], pipeline: Pipeline, examples: pa.Schema | None = None) -> "Encoder":
+    def fit(days: Iterable[tuple[str, pa.Table]], pipeline: Pipeline, fitting: Fitting | None = None) -> "Encoder":
         """Fit on (day, examples) pairs in the order of the days. A day may come in several tables, one after another.
 
-        `examples` is the schema of the examples where the tables hold no more than `Fitting.columns`; None: that of the first table.
+        `fitting` is a new one, made for the schema of the examples, where the tables hold its columns alone; None: one for the first table.
         Raises ArtifactError where a table lacks a column. Raises ValueError where there is no table or the days are out of order.
         """
-        fitting: Fitting | None = None
         previous = ""
         for day, tables in groupby(days, key=lambda pair: pair[0]):
             if day <= previous:
                 raise ValueError(f"found day {day} after {previous}, expected the days in order: rows of the vocabulary are given in it")
             for _, table in tables:
-                fitting = fitting or Fitting(table.schema if examples is None else examples, pipeline)
+                fitting = fitting or Fitting(table.schema, pipeline)
                 fitting.add(table, f"examples/day={day}")
             if fitting is not None:
                 fitting.end_day()
             previous = day
-        if fitting is None:
+        if fitting is None or not previous:
             raise ValueError("found no examples to fit on, expected those of the training days")
         return Encoder(*fitting.finish())
+
+    def with_vocabulary(self, vocabulary: Vocabulary) -> "Encoder":
+        """Return the same encoder with another vocabulary of the same spaces."""
+        return replace(self, vocabulary=vocabulary, layout=self.layout.with_rows(vocabulary.num_rows))
 
     def transform(self, table: pa.Table, *, place: str = "examples", labelled: bool = True) -> pa.RecordBatch:
         """Return the packed arrays of the table's rows, in their order. `place` names the table in an error.
@@ -156,12 +159,12 @@ class Encoder:
         require(examples, others, place)
         check_numbers(examples, layout.durations, place)
 
-    def save(self, output: artifacts.Output) -> None:
-        """Write JSON and parquet, byte for byte the same for the same encoder."""
-        output.write_json(LAYOUT_FILE, self.layout.model_dump(mode="json"))
-        output.write_json(SCALES_FILE, {"history": [asdict(scale) for scale in self.scales], "bias": asdict(self.bias)})
-        output.write_table(VOCABULARY_FILE, self.vocabulary.table())
-        output.write_table(QUANTILES_FILE, self.normaliser.table())
+    def save(self, output: artifacts.Output, folder: str = ".") -> None:
+        """Write JSON and parquet into a folder of the output, byte for byte the same for the same encoder."""
+        output.write_json(f"{folder}/{LAYOUT_FILE}", self.layout.model_dump(mode="json"))
+        output.write_json(f"{folder}/{SCALES_FILE}", {"history": [asdict(scale) for scale in self.scales], "bias": asdict(self.bias)})
+        output.write_table(f"{folder}/{VOCABULARY_FILE}", self.vocabulary.table())
+        output.write_table(f"{folder}/{QUANTILES_FILE}", self.normaliser.table())
 
     @staticmethod
     def load(folder: Path) -> "Encoder":

@@ -60,9 +60,7 @@ class Fitting:
         check_types(table.schema, self._read, place)
         check_numbers(table.schema, self._durations, place)
         require(table.schema, self._needed, place)
-        for space in {slot.space for slot in self._slots}:
-            columns = [slot for slot in self._slots if slot.space == space]
-            self._vocabulary.add(space, [categories(array(table, slot.feature), slot.width) for slot in columns])
+        count_categories(self._vocabulary, self._slots, table)
         self._normaliser.add(array(table, schema.EVENT_ID).to_numpy(), table)
         for column in self._read.history_signals:
             self._scales.add(column, numbers(elements(array(table, column), self._history_length).values))
@@ -72,6 +70,10 @@ class Fitting:
         """Give vocabulary rows to the values that this day has made frequent enough."""
         self._vocabulary.end_day()
         self._bias.end_day()
+
+    def counts(self) -> pa.Table:
+        """Return the counts of the values without a row, as `VocabularyFitter.counts` has them."""
+        return self._vocabulary.counts()
 
     def finish(self) -> tuple[Layout, Vocabulary, Normaliser, tuple[SignalScale, ...], BiasCodes]:
         vocabulary, normaliser = self._vocabulary.vocabulary(), self._normaliser.normaliser()
@@ -93,6 +95,13 @@ class Fitting:
             weighted=self._weighted,
         )
         return layout, vocabulary, normaliser, scales, bias
+
+
+def count_categories(fitter: VocabularyFitter, slots: Sequence[Slot], table: pa.Table) -> None:
+    """Count the values of all categorical columns in some rows of the day."""
+    for space in {slot.space for slot in slots}:
+        columns = [slot for slot in slots if slot.space == space]
+        fitter.add(space, [categories(array(table, slot.feature), slot.width) for slot in columns])
 
 
 def duration_columns(pipeline: Pipeline) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ class Layout(Options):
     zone: str = "UTC"  # time zone of the days on which labels become known
     weighted: bool = False  # whether examples have a column of weights; without it every row counts 1
 
+    def with_rows(self, num_rows: int) -> "Layout":
+        """Return the same layout with another number of rows of the embedding table."""
+        return self.model_copy(update={"num_rows": num_rows})
+
 
 class Batch(NamedTuple):
     """Rows ready for the model, and for the losses.

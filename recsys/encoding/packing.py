@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from recsys.encoding.layout import Layout, Slot
 
 BATCH_ROWS = 65_536  # rows of a record batch in a file
+NUM_ROWS = b"num_rows"  # key of a file's metadata
 
 
 class Packed(NamedTuple):
@@ -36,7 +37,7 @@ def empty(num_rows: int, layout: Layout) -> Packed:
 
 
 def schema(layout: Layout) -> pa.Schema:
-    """Return the Arrow schema of a day's file.
+    """Return the Arrow schema of a day's file. Its metadata say how many rows the vocabulary has that `rows` are places in.
 
     An array without columns (no dense features, no history) is left out, because Arrow has no lists of length 0. Weights that
     are all 1 are left out too.
@@ -47,7 +48,7 @@ def schema(layout: Layout) -> pa.Schema:
         size = int(np.prod(shape))
         if size and (name != "weights" or layout.weighted):
             fields.append((name, pa.list_(types[kind], size) if shape else types[kind]))
-    return pa.schema(fields)
+    return pa.schema(fields, {NUM_ROWS: str(layout.num_rows)})
 
 
 def pack(packed: Packed, layout: Layout) -> pa.RecordBatch:

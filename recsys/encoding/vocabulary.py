@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from recsys.encoding.roles import Cells
 
 _COUNTS = pa.schema([("value", pa.string()), ("rows", pa.int64())])
+_SPACE = pa.field("space", pa.string())
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ class Vocabulary:
         }
         return pa.table(columns).sort_by("row").combine_chunks()
 
+    def since(self, num_rows: int) -> pa.Table:
+        """Return the part of `table` with the rows that a vocabulary of `num_rows` did not have."""
+        table = self.table()
+        return table.filter(pc.greater_equal(table["row"], num_rows))
+
+    def with_rows(self, table: pa.Table) -> "Vocabulary":
+        """Return a vocabulary that also has the values of `table`, which come after its own rows."""
+        return Vocabulary.from_table(pa.concat_tables([self.table(), table]), self.unknown_rows)
+
     @staticmethod
     def from_table(table: pa.Table, unknown_rows: Mapping[str, int]) -> "Vocabulary":
         parts = {space: table.filter(pc.equal(table["space"], space)) for space in unknown_rows}
@@ -64,6 +74,25 @@ class VocabularyFitter:
         self._rare: dict[str, pa.Table] = {space: _COUNTS.empty_table() for space in self._spaces}
         self._today: dict[str, list[pa.Table]] = {space: [] for space in self._spaces}
         self._next_row = 1 + len(self._spaces)
+
+    @staticmethod
+    def going_on(vocabulary: Vocabulary, counts: pa.Table, min_count: int) -> "VocabularyFitter":
+        """Return a fitter that goes on where another one ended: with its `vocabulary()` and its `counts()`."""
+        fitter = VocabularyFitter(vocabulary.unknown_rows, min_count)
+        for space in fitter._spaces:
+            fitter._values[space] = [vocabulary.values[space]]
+            fitter._rows[space] = [vocabulary.rows[space]]
+            fitter._rare[space] = counts.filter(pc.equal(counts[_SPACE.name], space)).select(_COUNTS.names)
+        fitter._next_row = vocabulary.num_rows
+        return fitter
+
+    def counts(self) -> pa.Table:
+        """Return the columns space, value, rows: the values that have no row yet, and how many rows of past days have held each."""
+        parts = []
+        for space in self._spaces:
+            rare = self._rare[space].sort_by("value")
+            parts.append(rare.add_column(0, _SPACE, pa.array([space] * len(rare), pa.string())))
+        return pa.concat_tables(parts) if parts else pa.schema([_SPACE, *_COUNTS]).empty_table()
 
     def add(self, space: str, columns: Sequence[Cells]) -> None:
         """Count the values of one space's columns in some rows of the day. A row that holds a value several times counts once."""

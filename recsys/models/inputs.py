@@ -42,6 +42,7 @@ class Inputs(nn.Module):
         self.bins = PiecewiseLinear([layout.quantiles[place] for place in dense], options.numeric_bins)
 
         self.num_objectives, self.num_tables, self.d_embedding = num_objectives, num_tables, options.d_embedding
+        self.num_rows = layout.num_rows
         codes = (layout.positions, layout.devices) if options.position == "input" else ()
         self.one_hots = [(axis, known + 1) for axis, known in enumerate(codes) if known]
         self.has_history = layout.history_length > 0

@@ -1,7 +1,6 @@
 """A trained model as a folder of weights, encoder, config and facts about the model; and the same model, loaded."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +46,7 @@ def write_model(
     output: artifacts.Output,
     *,
     pipeline: Learning,
-    encoder: Path,
+    encoder: Encoder,
     members: Sequence[Mapping[str, Tensor]],
     chosen: Sequence[Mapping[str, Tensor]] = (),
     inside: Mapping[str, Any],
@@ -62,9 +61,7 @@ def write_model(
         if each:
             weights = {f"member.{index}.{name}": tensor for index, member in enumerate(each) for name, tensor in member.items()}
             save_tensors(weights, output.path(file))
-    for path in sorted(encoder.rglob("*")):
-        if path.is_file():
-            shutil.copyfile(path, output.path(f"{ENCODER}/{path.relative_to(encoder)}"))
+    encoder.save(output, ENCODER)
     output.write_json(CONFIG, pipeline.model_dump(mode="json", include=set(Learning.model_fields)))
     output.write_json(INSIDE, inside)
     output.write_json(TRAIN_MEANS, train_means)

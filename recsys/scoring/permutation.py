@@ -52,7 +52,7 @@ def permuted(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, ro
     """
     scorer = load(run / MODEL, pipeline.train)
     split, days = _latest(pipeline, examples)
-    read = EncodedDays(encoded, days)
+    read = EncodedDays(encoded, days).known_to(scorer.model.encoder.layout)
     places_N = np.sort(np.random.default_rng([pipeline.seed, 0]).choice(len(read), min(rows, len(read)), replace=False))
     starts = np.cumsum([0, *(len(EncodedDays(encoded, [day])) for day in days)])
     cuts = np.searchsorted(places_N, starts)  # places in the sample: where each day begins, and the end

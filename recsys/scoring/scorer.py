@@ -61,7 +61,8 @@ class Scorer:
         return np.concatenate([none, *(self._of_part(part, position) for part in parts)])
 
     def predict_encoded(self, days: EncodedDays, position: Position = "missing") -> NDArray[np.float64]:
-        """Return the same values for days that this model's encoder has encoded."""
+        """Return the same values for days that this model's encoder has encoded, or the same with a larger vocabulary."""
+        days = days.known_to(self.model.encoder.layout)
         return self._mean(lambda: batches(days, batch_size=PREDICTION_ROWS, order="time"), position)
 
     def predict_packed(self, packed: Packed, position: Position = "missing") -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from recsys.stages.report import REPORT_STAGE
 from recsys.stages.score import SCORE, raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, peak_mib
 from recsys.stages.status import Status, statuses
-from recsys.stages.train import TRAIN
+from recsys.stages.train import TRAIN, drop_learned, learned_of
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
@@ -40,10 +40,12 @@ __all__ = [
     "bring_states_forward",
     "claim",
     "contents",
+    "drop_learned",
     "encoded_of",
     "examples_of",
     "kinds_of",
     "known_config",
+    "learned_of",
     "peak_mib",
     "raw_predictions",
     "require_libraries",

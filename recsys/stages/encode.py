@@ -1,6 +1,10 @@
-"""examples/ → encoded/: an encoder that is fitted on the training days, and all days of the split."""
+"""examples/ → encoded/: an encoder that is fitted on the training days, and all days of the split.
+
+For a training in time order the encoder is fitted on the warm days alone, and the vocabulary grows from day to day (encoding/growth.py).
+"""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from recsys import artifacts, schema
@@ -19,18 +23,29 @@ def encoded_of(pipeline: Pipeline, folder: Path, examples: Path) -> Path:
 
 
 def _parts(job: Job, options: Pipeline) -> list[Part]:
-    """Return the encoder, which is made of the training days and of no other, and each day, which is made of it and of its examples."""
+    """Return the encoder, which is made of training days and of no other, and each day, which is made of it and of its examples.
+
+    In time order a day after the warm ones is also made of the day before it, whose vocabulary it goes on with.
+    """
     content = {day: _content(day_folder(job.examples, day)) for day in job.days(*schema.SPLITS)}
-    train = {day: content[day] for day in job.days(schema.TRAIN)}
+    train = {day: content[day] for day in _fitted(job, options)}
     if not train:
         first, last = options.split.train
         raise ArtifactError(f"{job.examples}: found no day from {first} to {last} (split.train), expected the examples. Fix: run features")
     encoder = ENCODE.part(options, ENCODER, [job.encoded / ENCODER], train)
-    days = [
-        ENCODE.part(options, day, [day_folder(job.encoded, day)], {"encoder": encoder.origin.fingerprint, "examples": content[day]})
-        for day in content
-    ]
-    return [encoder, *days]
+    parts = [encoder]
+    for day in content:
+        inputs = {"encoder": encoder.origin.fingerprint, "examples": content[day]}
+        if options.train.order == "time" and day not in train:
+            inputs["before"] = parts[-1].origin.fingerprint
+        parts.append(ENCODE.part(options, day, [day_folder(job.encoded, day)], inputs))
+    return parts
+
+
+def _fitted(job: Job, options: Pipeline) -> list[str]:
+    """Return the days that the encoder is fitted on."""
+    train = job.days(schema.TRAIN)
+    return train[: options.train.warm_days] if options.train.order == "time" else train
 
 
 def _content(examples: Path) -> str:
@@ -48,7 +63,14 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     if (origin := origins.pop(ENCODER, None)) is not None:
         encoding.fit_encoder(options, job.examples, list(origin.inputs), target, origin)
         job.console.say("encode: encoder fitted")
-    encoding.encode_days(encoding.Encoder.load(target), job.examples, job.encoded, origins, job.console)
+    if not origins:
+        return
+    fitted = _fitted(job, options)
+    later = [day for day in job.days(*schema.SPLITS) if day not in fitted] if options.train.order == "time" else []
+    encoder = encoding.Encoder.load(target)
+    todo = (encoding.ToEncode(day, encoder, {}) for day in origins if day not in later)
+    grown = encoding.growing(job.examples, job.encoded, later, origins, options.features.min_count)
+    encoding.encode_days(chain(todo, grown), job.examples, job.encoded, origins, job.console)
 
 
 def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> room.Room:
@@ -56,15 +78,25 @@ def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> room.Room:
     return room.by_day(room.sizes(job.examples), room.sizes(job.encoded), days, _BYTES_PER_BYTE)
 
 
+def _counted_as(options: Pipeline) -> Pipeline:
+    """Return the options without those that shape nothing: in time order the last training day, in shuffled order the warm days."""
+    first, last = options.split.train
+    in_time = options.train.order == "time"
+    split = options.split.model_copy(update={"train": (first, first if in_time else last)})
+    train = options.train.model_copy(update={} if in_time else {"warm_days": 0})
+    return options.model_copy(update={"split": split, "train": train})
+
+
 ENCODE = Stage(
     name="encode",
     summary="Turn examples into packed arrays for the trainer.",
-    version=2,
+    version=3,
     options=(
         *(f"features.{name}" for name in ("user", "item", "context", "ids", "min_count", "max_values", "history", "bias")),
         *(f"objective.{name}" for name in ("name", "duration")),
-        *("source.kind", "source.time", "split.train", "train.weight"),
+        *("source.kind", "source.time", "split.train", "train.weight", "train.order", "train.warm_days"),
     ),
+    counted_as=_counted_as,
     places=("split",),
     reads=lambda job: [job.examples],
     writes=lambda job: [job.encoded],

@@ -20,7 +20,7 @@ from recsys.errors import ArtifactError
 from recsys.options import Options
 from recsys.progress import Console
 from recsys.stages.room import Room, require_room
-from recsys.workspace import ENCODED, EXAMPLES, RUNS, STATE, days_of
+from recsys.workspace import ENCODED, EXAMPLES, LEARNED, RUNS, STATE, days_of
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Stage:
     - `summary`: what it does, as the help of its verb.
     - `version`: raised when the output of the same options and inputs changes its meaning.
     - `options`: the keys that shape the output. One that is a path does not count; what lies there does.
+    - `counted_as`: the options as they count, where a value of one says that another shapes nothing.
     - `places`: the keys that say which files there are, and not what is in them.
     - `free`: other keys that the code reads. They have no effect on the output, or are only checked, or count among the inputs.
     - `reads`, `writes`: the folders and files of a job in which the artifacts lie.
@@ -88,6 +89,7 @@ class Stage:
     writes: Callable[[Job], Sequence[Path]]
     parts: Callable[[Job, Pipeline], Sequence[Part]]
     make: Callable[[Job, Pipeline, Sequence[Part]], None]
+    counted_as: Callable[[Pipeline], Pipeline] = lambda pipeline: pipeline
     places: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
     unit: str = ""  # of its parts, where they are counted and not said one by one
@@ -102,7 +104,7 @@ class Stage:
 
     def counted(self, pipeline: Pipeline, *without: str) -> dict[str, Any]:
         """Return the options that shape the output, JSON-able, but for those `without`."""
-        counted: dict[str, Any] = _plain(narrowed(pipeline, self.options, without=(*self.free, *without)))
+        counted: dict[str, Any] = _plain(narrowed(self.counted_as(pipeline), self.options, without=(*self.free, *without)))
         return counted
 
     def declares(self, key: str) -> bool:
@@ -193,7 +195,7 @@ def require_unchanged(what: str, made: Sequence[Part], now: Sequence[Part]) -> N
 def _place(folder: Path, path: Path) -> Path:
     """Return what a lock holds: runs/RUN, examples/FINGERPRINT and the like, or a folder such as events/."""
     parts = path.relative_to(folder).parts
-    return folder.joinpath(*parts[: 2 if parts[0] in (EXAMPLES, STATE, ENCODED, RUNS) else 1])
+    return folder.joinpath(*parts[: 2 if parts[0] in (EXAMPLES, STATE, ENCODED, LEARNED, RUNS) else 1])
 
 
 def _holds(one: str, key: str) -> bool:
@@ -216,6 +218,15 @@ def _plain(value: Any) -> Any:
 
 def _is_path(annotation: Any) -> bool:
     return annotation is Path or Path in get_args(annotation)
+
+
+def described(paths: Sequence[Path]) -> dict[str, str]:
+    """Return artifact → fingerprint of its bytes, as its manifest says. Raises ArtifactError where one is absent."""
+    found = {path: artifacts.manifest(path) for path in paths}
+    for path, manifest in found.items():
+        if manifest is None:
+            raise ArtifactError(f"{path}: found no manifest, expected a whole artifact. Fix: run again")
+    return {f"{path.parent.name}/{path.name}": manifest.content for path, manifest in found.items() if manifest is not None}
 
 
 def contents(paths: Sequence[Path]) -> dict[str, str]:

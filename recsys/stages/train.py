@@ -1,18 +1,22 @@
-"""encoded/ → runs/RUN/model/."""
+"""encoded/ → runs/RUN/model/; in time order also learned/, the states of the last days, from which a later training goes on."""
 
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from recsys import artifacts, schema
-from recsys.artifacts import Manifest
+from recsys.artifacts import Manifest, Origin
 from recsys.config import Pipeline, all_but
 from recsys.errors import ConfigError
 from recsys.objectives import Objective
 from recsys.stages.identity import claim, run_identity
 from recsys.stages.room import Room
-from recsys.stages.stage import Job, Part, Stage, contents, timed
-from recsys.workspace import CHECKPOINT, CONFIG, ENCODER, JOURNAL, MODEL, RUNS, day_folder
+from recsys.stages.stage import Job, Part, Stage, contents, described, timed
+from recsys.workspace import CHECKPOINT, CONFIG, ENCODER, JOURNAL, LEARNED, MODEL, RUNS, day_folder, days_in
+
+if TYPE_CHECKING:
+    from recsys.training import KeptStates
 
 _FLOAT = 4  # bytes of a number
 
@@ -20,7 +24,9 @@ _FLOAT = 4  # bytes of a number
 def _parts(job: Job, options: Pipeline) -> list[Part]:
     """Return one part. Another run that it goes on from, or is balanced against, counts by its content."""
     days = job.days(schema.TRAIN, schema.VALIDATION)
-    rows = contents([job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in days)])
+    paths = [job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in days)]
+    # In time order most days have been learned on earlier nights: what is opened is compared with its manifest then.
+    rows = described(paths) if options.train.order == "time" else contents(paths)
     inputs = rows | _other_models(job, options, rows) | _expected_losses(job, options)
     return [TRAIN.part(options, "train", [job.run / MODEL, job.run / JOURNAL], inputs)]
 
@@ -75,19 +81,84 @@ def _expected_losses(job: Job, options: Pipeline) -> dict[str, str]:
     return {"baseline": artifacts.fingerprint(losses_of(baseline, options.objective))}
 
 
+def _counted_as(options: Pipeline) -> Pipeline:
+    """Return the options as they count: in shuffled order no day is a warm one."""
+    if options.train.order == "time":
+        return options
+    return options.model_copy(update={"train": options.train.model_copy(update={"warm_days": 0})})
+
+
+def _writes(job: Job) -> list[Path]:
+    states = [learned_states(job)] if job.pipeline.train.order == "time" else []
+    return [job.run / MODEL, job.run / JOURNAL, *states]
+
+
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     (part,) = stale
     twins = (run for run in _runs(job.folder) if all(artifacts.is_fresh(run / path.name, part.origin.fingerprint) for path in part.writes))
     twin = next(twins, None)
-    if twin is not None:  # another run that differs only in what is done with its predictions
+    if twin is not None and _stands(job, options):  # another run that differs only in what is done with its predictions
         artifacts.copy_file(twin / JOURNAL, job.run / JOURNAL)
         artifacts.copy(artifacts.checked(twin / MODEL), job.run / MODEL)
         job.console.say(f"train: the model of {twin.name}")
         return
     from recsys import training
 
+    kept = _kept_states(job, options, part) if options.train.order == "time" else None
     with timed(job, "train"):
-        training.train(options, job.encoded, job.run, part.origin, console=job.console)
+        training.train(options, job.encoded, job.run, part.origin, kept=kept, console=job.console)
+
+
+def _stands(job: Job, options: Pipeline) -> bool:
+    """Return whether a model of the same options and inputs is what this training would make: in time order not after `--from`."""
+    last = job.days(schema.TRAIN, schema.VALIDATION if options.train.refit else schema.TRAIN)[-1]
+    return options.train.order == "shuffled" or day_folder(learned_states(job), last).exists()
+
+
+def _kept_states(job: Job, options: Pipeline, part: Part) -> "KeptStates":
+    """Return the states of days that are done. They are made of what the run is made of, whatever the split's ends."""
+    from recsys.training import KeptStates, vocabularies
+
+    inputs = {PurePath(name).name: content for name, content in part.origin.inputs.items()}
+    paths = {name: job.encoded / name for name in inputs if name != ENCODER}
+    manifests = {name: manifest for name, path in paths.items() if (manifest := artifacts.manifest(path)) is not None}
+    origin = Origin(TRAIN.name, learned_states(job).name, inputs | vocabularies(manifests))
+    return KeptStates(learned_states(job), origin, options.train.kept_days)
+
+
+def learned_of(pipeline: Pipeline, folder: Path, encoded: Path) -> Path:
+    """Return where the states of the last learned days lie; `folder` is the pipeline's in the workspace, `encoded` its encoded days'."""
+    return folder / LEARNED / artifacts.fingerprint([TRAIN.place(_of_states(TRAIN.receives(pipeline))), encoded.name])
+
+
+def learned_states(job: Job) -> Path:
+    """Return where the states lie from which a later training in time order goes on."""
+    return learned_of(job.pipeline, job.folder, job.encoded)
+
+
+def drop_learned(job: Job, first: str) -> None:
+    """Remove the states of the ISO day `first` and of all later days, and the run's model: these days are learned again.
+
+    Raises ConfigError where training is in shuffled order, which keeps no state.
+    """
+    if job.pipeline.train.order != "time":
+        raise ConfigError('--from: found train.order = "shuffled", expected "time": else all days are learned each time. Fix: leave it out')
+    states = learned_states(job)
+    with job.locked(states, job.run):
+        dropped = [day for day in days_in(states) if day >= first]
+        for day in dropped:
+            shutil.rmtree(day_folder(states, day))
+        artifacts.unseal(job.run / MODEL)
+        _remove_checkpoint(job)
+    job.console.say(f"train: dropped the states of {', '.join(dropped) or f'no day: none is kept from {first} on'}")
+
+
+def _of_states(options: Pipeline) -> Pipeline:
+    """Return the options without those that shape no state of a day: it does not matter where the split ends, nor what is refitted."""
+    first, _ = options.split.train
+    split = options.split.model_copy(update={"train": (first, first), "validation": None, "test": None})
+    train = options.train.model_copy(update={"refit": True, "keep_chosen": False})
+    return options.model_copy(update={"split": split, "train": train})
 
 
 def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
@@ -114,14 +185,15 @@ def _runs(folder: Path) -> list[Path]:
 TRAIN = Stage(
     name="train",
     summary="Train a model on the encoded examples.",
-    version=3,
+    version=4,
     options=(
         *("seed", "split", "model", "balance", "train"),
         *all_but(Objective, "objective", "fusion_weight"),
     ),
-    free=("train.checkpoint_seconds",),
+    counted_as=_counted_as,
+    free=("train.checkpoint_seconds", "train.kept_days", "features.label_delay", "source.feedback.within"),
     reads=lambda job: [job.encoded],
-    writes=lambda job: [job.run / MODEL, job.run / JOURNAL],
+    writes=_writes,
     parts=_parts,
     make=_make,
     room=_room,

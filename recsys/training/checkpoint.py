@@ -42,10 +42,8 @@ class Checkpoints:
         """Replace the file `name`, whole or not at all. A crash leaves the older file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / f".{name}.draft"
-        text = json.dumps({_FINGERPRINT: self._fingerprint, **facts}, allow_nan=False)
-        held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         try:
-            save_tensors(held, draft, {_FACTS: text, _HASH: _hash(held, text)})
+            write_saved(draft, tensors, {_FINGERPRINT: self._fingerprint, **facts})
             _sync(draft)
             os.replace(draft, self._path(name))
             _sync(self.folder)
@@ -61,15 +59,8 @@ class Checkpoints:
         if not path.exists():
             return None
         try:
-            with safe_open(path, framework="pt") as file:
-                if _HASH not in (about := file.metadata() or {}):
-                    return None  # of an earlier version
-                text, digest = about[_FACTS], about[_HASH]
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 -- not a dict
-            if digest != _hash(tensors, text):
-                raise ValueError("other bytes than its hash says")
-            facts = json.loads(text)
-            return Saved(tensors, facts) if facts[_FINGERPRINT] == self._fingerprint else None
+            saved = read_saved(path)
+            return saved if saved is not None and saved.facts[_FINGERPRINT] == self._fingerprint else None
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"{path}: found a checkpoint that cannot be read ({error}). Fix: delete {self.folder} and run again"
@@ -97,6 +88,28 @@ class Checkpoints:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}{_SUFFIX}"
+
+
+def write_saved(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and facts as one file, with a hash of both."""
+    text = json.dumps(facts, allow_nan=False)
+    held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    save_tensors(held, path, {_FACTS: text, _HASH: _hash(held, text)})
+
+
+def read_saved(path: Path) -> Saved | None:
+    """Return what `write_saved` wrote; None where the file has no hash, as in an earlier version.
+
+    Raise SafetensorError, ValueError, KeyError or TypeError where it is damaged.
+    """
+    with safe_open(path, framework="pt") as file:
+        if _HASH not in (about := file.metadata() or {}):
+            return None
+        text, digest = about[_FACTS], about[_HASH]
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 -- not a dict
+    if digest != _hash(tensors, text):
+        raise ValueError("other bytes than its hash says")
+    return Saved(tensors, json.loads(text))
 
 
 def _hash(tensors: Mapping[str, Tensor], text: str) -> str:

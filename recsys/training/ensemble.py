@@ -16,6 +16,7 @@ from recsys.progress import Console
 from recsys.scoring.devices import decide, settled
 from recsys.signals import Interruption, deferred_interrupt
 from recsys.training.checkpoint import Checkpoints
+from recsys.training.kept_states import KeptStates
 from recsys.training.members import fit_member
 from recsys.training.work import Training, open_training
 
@@ -41,12 +42,13 @@ class FitMember(Task):
     pipeline: Pipeline
     encoded: Path
     checkpoints: Checkpoints
+    kept: KeptStates | None
     index: int
 
     def run(self, console: Console) -> None:
         compute = decide(self.pipeline.train)
         with settled(compute, deterministic=self.pipeline.train.deterministic), deferred_interrupt() as interruption:
-            training = open_training(self.pipeline, self.encoded, compute)
+            training = open_training(self.pipeline, self.encoded, compute, self.kept)
             fit_member(training, self.checkpoints, self.index, lambda: interruption.requested, console)
 
 
@@ -55,5 +57,5 @@ def fit_side_by_side(
 ) -> None:
     """Fit the members `todo`, `at_once` at a time. Raise as `run_side_by_side` does."""
     threads = max(1, torch.get_num_threads() // at_once)
-    tasks = [FitMember(f"member {index + 1}", "", training.pipeline, training.encoded, checkpoints, index) for index in todo]
+    tasks = [FitMember(f"member {index + 1}", "", training.pipeline, training.encoded, checkpoints, training.kept, index) for index in todo]
     run_side_by_side(tasks, at_once, threads, interruption, console)

@@ -16,20 +16,24 @@ from recsys.training.work import Training
 
 
 def require_known(training: Training) -> None:
-    """Raise DataError where an objective has labels on the training days, but the choosing phase may learn none of them."""
-    days = training.train_days
+    """Raise DataError where an objective has labels on the training days, but the choosing phase may learn none of them.
+
+    In time order these are the warm days, which give an objective its constants.
+    """
+    days = training.warm
     total_K = _counts(training, days, [Period()] * len(days))
     known_K = _counts(training, days, learned(training.pipeline.train, days, training.following))
     border = training.following[days[-1]]
     dropped = training.pipeline.train.order == "time" and training.pipeline.train.late == "drop"
+    which, wider = ("warm", "more train.warm_days") if training.continues else ("training", "widen split.train")
     for objective, total, known in zip(training.pipeline.objective, total_K.tolist(), known_K.tolist(), strict=True):
         if total and not known:
             when = "the next day begins" if dropped else f"{border} begins, the first day that is predicted after them"
             raise data_error(
                 f"column {schema.label_column(objective.name)}",
-                found=f"no label on the training days that is known before {when}; all {total:,} are known later",
+                found=f"no label on the {which} days that is known before {when}; all {total:,} are known later",
                 expected="at least one to learn",
-                fix="a shorter features.label_delay or within of the feedback, or widen split.train"
+                fix=f"a shorter features.label_delay or within of the feedback, or {wider}"
                 + (', or train.late = "next_day"' if dropped else ""),
             )
 
@@ -41,7 +45,9 @@ def late_labels(training: Training) -> list[str]:
     pass.
     """
     train = training.pipeline.train
-    days = training.train_days + (training.validation_days if training.refits else ())
+    days = training.days_left
+    if not days:
+        return []
     total_K = _counts(training, days, [Period()] * len(days))
     learned_K = _counts(training, days, learned(train, days, training.following))
     at_once_K = _counts(training, days, own_periods(days, training.following)) if training.continues else learned_K

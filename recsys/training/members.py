@@ -5,10 +5,12 @@ from pathlib import Path
 
 from recsys.errors import ArtifactError
 from recsys.progress import Messages
+from recsys.training import day_by_day
 from recsys.training.checkpoint import END, STATE, Checkpoints, Saved
-from recsys.training.fit import finish, fresh_state, passes_chosen, restored_state
+from recsys.training.fit import finish, passes_chosen
 from recsys.training.interruption import Guard
 from recsys.training.journal import Journal, kept_of
+from recsys.training.start import fresh_state, restored_state
 from recsys.training.state import State
 from recsys.training.work import Training, Work
 
@@ -26,7 +28,7 @@ def fit_member(training: Training, checkpoints: Checkpoints, index: int, asked: 
         guard = Guard(checkpoints, _state(index), journal, asked, facts=facts, seconds=training.pipeline.train.checkpoint_seconds)
         work = Work(**vars(training), journal=journal, guard=guard, console=console)
         if saved is None:
-            state = fresh_state(work, index, "choose")
+            state = day_by_day.start(work, index) if work.continues else fresh_state(work, index, "choose")
             guard.write(state)
         else:
             state = _restored(work, checkpoints, saved)

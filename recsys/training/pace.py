@@ -22,7 +22,7 @@ class Pace:
     """The size of a training's steps, and how often it goes over its rows.
 
     `passes` over all days count where the order is shuffled, `day_passes` over each day where it is the order of time. `rows` are those of
-    the training days.
+    the training days, in time order of the warm days alone, because the pace must not change from day to day.
     """
 
     rows: int
@@ -53,12 +53,15 @@ def _batch_size(rows: int) -> int:
     return int(min(max(largest, SMALLEST_BATCH), LARGEST_BATCH))
 
 
-def doubts(pace: Pace, order: Literal["time", "shuffled"], labels: Mapping[str, float]) -> Iterator[str]:
-    """Yield warnings about a training: it has few steps, or objectives with few labels to learn from (`labels`, see `known.to_learn`)."""
+def doubts(pace: Pace, rows: int, order: Literal["time", "shuffled"], labels: Mapping[str, float]) -> Iterator[str]:
+    """Yield warnings about a training: it has few steps, or objectives with few labels to learn from.
+
+    `rows`: those of all training days. `labels`: see `known.to_learn`.
+    """
     times = pace.over(order)
-    steps = times * ceil(pace.rows / pace.batch_size)
+    steps = times * ceil(rows / pace.batch_size)
     if steps < FEW_STEPS:
-        how = f"{times} over {pace.rows:,} rows in batches of {pace.batch_size:,}"
+        how = f"{times} over {rows:,} rows in batches of {pace.batch_size:,}"
         yield (
             f"found {steps:,} training steps ({how}), expected {FEW_STEPS} or more: on so few rows nets were behind boosted trees."
             " Fix: more days in split.train"

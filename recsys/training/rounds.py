@@ -26,32 +26,30 @@ class Round:
 
     days: tuple[str, ...]
     number: int  # pass over these days, from 0
-    predicted_first: bool  # whether the days are predicted before they are learned (a progressive row)
     known: Period  # the labels that become known in this period are learned
     earlier: tuple[str, ...] = ()  # days that are done; their labels that become known in this period are learned too
 
 
-def rounds(train: Train, pace: Pace, days: Sequence[str], following: Mapping[str, str | None], earlier: Sequence[str] = ()) -> list[Round]:
-    """Return the rounds of a phase, as many as `pace` says.
+def rounds(pace: Pace, days: Sequence[str], following: Mapping[str, str | None]) -> list[Round]:
+    """Return the rounds of a phase in shuffled order, as many as `pace` says. Every round holds all days.
 
-    `shuffled`: every round holds all days. `time`: day after day, with the rows of a day shuffled. In time order the day is the unit of
-    time. No label is learned before it is known. `following` gives, for each day, the next day that is predicted with what has been learned
-    by then (None: there is none). In time order the round of a day learns the labels that become known from the end of the previous round
-    up to the start of the next day. It learns them on its own rows and, with `train.late = "next_day"`, on the rows of earlier days.
-    `earlier` holds the days of the phase before, where this phase goes on from it.
+    No label is learned before it is known. `following` gives, for each day, the next day that is predicted with what has been learned by
+    then (None: there is none).
     """
-    if train.order == "shuffled":
-        known = Period(until=_ordinal(following[days[-1]]))
-        return [Round(tuple(days), number, predicted_first=False, known=known) for number in range(pace.passes)]
-    found, done = [], tuple(earlier)
-    since = _ordinal(following[done[-1]]) if done else 0
-    for day in days:
-        assert since is not None, f"{day} comes after the last day"
-        until = _ordinal(following[day])
-        late = done if train.late == "next_day" else ()
-        found += [Round((day,), number, number == 0, Period(since, until), late) for number in range(pace.day_passes)]
-        since, done = until, (*done, day)
-    return found
+    known = Period(until=_ordinal(following[days[-1]]))
+    return [Round(tuple(days), number, known) for number in range(pace.passes)]
+
+
+def day_rounds(train: Train, pace: Pace, day: str, last: str, late: Sequence[str]) -> list[Round]:
+    """Return the rounds of a day in time order, as many as `pace` says.
+
+    The day is the unit of time. Its rounds learn the labels that become known from the end of the `last` day that was learned (empty: there
+    is none) up to the end of this one. They learn them on the day's own rows and, with `train.late = "next_day"`, on the rows of the
+    `late` days, which are done and have labels that become known later.
+    """
+    known = Period(ordinal(last) + 1 if last else 0, ordinal(day) + 1)
+    earlier = tuple(late) if train.late == "next_day" else ()
+    return [Round((day,), number, known, earlier) for number in range(pace.day_passes)]
 
 
 def learned(train: Train, days: Sequence[str], following: Mapping[str, str | None]) -> list[Period]:

@@ -26,13 +26,19 @@ CHOSEN_PREFIX = "chosen."  # of a member's tensors as the choosing phase left th
 
 @dataclass
 class Place:
-    """The place where a training stands. What lies before it is done, and is never done again."""
+    """The place where a training stands. What lies before it is done, and is never done again.
+
+    In time order a round is one of the next day, and steps are counted from the first day on.
+    """
 
     member: int = 0
     phase: Phase = "choose"
-    round: int = 0  # rounds of the phase that are done, their validation included
+    round: int = 0  # rounds of the phase, or of the next day, that are done, their validation included
     step: int = 0  # steps of the next round that are done
     steps: int = 0  # steps of the phase that are done
+    day: str = ""  # in time order: the last day that is done; empty: none
+    values: str = ""  # in time order: the day whose vocabulary the tables have; empty: that of the warm days
+    late: dict[str, int] = field(default_factory=dict)  # days that are done → the last day on which one of their labels becomes known
 
 
 @dataclass

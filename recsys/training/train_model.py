@@ -13,7 +13,7 @@ from torch import Tensor
 from recsys import schema
 from recsys.artifacts import Origin
 from recsys.config import Model, Pipeline
-from recsys.encoding import EncodedDays, Encoder, label_means
+from recsys.encoding import Encoder, label_means
 from recsys.errors import ArtifactError
 from recsys.models import ARCHITECTURES, sized
 from recsys.predictions import value_names
@@ -27,16 +27,21 @@ from recsys.signals import Interruption, deferred_interrupt
 from recsys.training.checkpoint import Checkpoints, Saved
 from recsys.training.ensemble import fit_side_by_side, members_at_once
 from recsys.training.journal import kept_of
+from recsys.training.kept_states import KeptStates
 from recsys.training.known import late_labels, require_known, to_learn
 from recsys.training.members import MODEL_OPTIONS, finished, fit_member, journal_of, of_another_version
 from recsys.training.pace import doubts
 from recsys.training.state import CHOSEN_PREFIX
-from recsys.training.work import Training, batch_of_one, open_training
-from recsys.workspace import CHECKPOINT, ENCODER, JOURNAL, MODEL, days_of
+from recsys.training.work import Training, batch_of_one, open_training, rows_of_pace
+from recsys.workspace import CHECKPOINT, ENCODER, JOURNAL, MODEL
+
+_NAMED = 3  # days that a message names
 
 
-def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, console: Console) -> None:
+def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, kept: KeptStates | None = None, console: Console) -> None:
     """Train the pipeline's model on `encoded` (encoder/ and day=D/part-0.arrow), and leave run/model and run/training.jsonl.
+
+    In time order `kept` are the states of days that are done: training goes on from the newest, and keeps those of the days that it learns.
 
     Where run/checkpoint holds a checkpoint of the same fingerprint, the training goes on from it. On a CPU the result is equal to the bit
     to that of an uninterrupted run with as many threads (on CUDA with `train.deterministic`). The checkpoint is removed once the model
@@ -51,7 +56,7 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, conso
     checkpoints = Checkpoints(run / CHECKPOINT, origin.fingerprint)
     pipeline = _with_numbers(pipeline, encoded, checkpoints, _facts_to_go_on_from(checkpoints, console))
     with settled(compute, deterministic=pipeline.train.deterministic), deferred_interrupt() as interruption:
-        training = open_training(pipeline, encoded, compute)
+        training = open_training(pipeline, encoded, compute, kept)
         _announce(training, console)
         try:
             _fit(training, checkpoints, interruption, console)
@@ -62,6 +67,8 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, conso
         origin.write_file(run / JOURNAL, lambda path: _join(path, checkpoints, members))
         _write_model(training, members, run / MODEL, origin)
         checkpoints.remove()
+        if kept is not None:
+            kept.drop_old(training.last_learned)
 
 
 def _facts_to_go_on_from(checkpoints: Checkpoints, console: Console) -> dict[str, Any] | None:
@@ -80,7 +87,7 @@ def _with_numbers(pipeline: Pipeline, encoded: Path, checkpoints: Checkpoints, f
     even where the multiplications would be counted differently here.
     """
     if facts is None:
-        rows = sum(len(EncodedDays(encoded, [day])) for day in days_of(pipeline.split, encoded, schema.TRAIN))
+        rows = rows_of_pace(pipeline, encoded)
         architecture, layout = ARCHITECTURES[pipeline.model.architecture], Encoder.load(encoded / ENCODER).layout
         model = sized(_settled(pipeline, rows), layout, pipeline.objective, architecture=architecture, seed=seed_of(pipeline, 0))
     else:
@@ -100,11 +107,30 @@ def _settled(pipeline: Pipeline, rows: int) -> Model:
 
 def _announce(training: Training, console: Console) -> None:
     """Say what is odd about the labels and the number of steps. Raise DataError where no label of an objective is known in time."""
-    require_known(training)
+    since = training.goes_on_from
+    if since is not None:
+        _announce_what_is_kept(training, since, console)
+    else:
+        require_known(training)
     for line in late_labels(training):
         console.say(line)
-    for doubt in doubts(training.pace, training.pipeline.train.order, to_learn(training)):
-        console.say(f"train: warning: {doubt}")
+    if since is None:
+        for doubt in doubts(training.pace, training.rows, training.pipeline.train.order, to_learn(training)):
+            console.say(f"train: warning: {doubt}")
+
+
+def _announce_what_is_kept(training: Training, since: str, console: Console) -> None:
+    """Say from which day's state the training goes on, and which days have changed since that state learned them."""
+    left = len(training.days_left)
+    console.say(f"train: goes on from the state of {since}, {f'{left} day' + 's' * (left > 1) if left else 'nothing'} left to learn")
+    there = training.knowing(since)
+    changed = [] if training.kept is None else training.kept.changed(0, since, lambda day: there.digest(day, since))
+    if changed:
+        named = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
+        console.say(
+            f"train: warning: found other rows of {named} than were learned, expected the same. They are not learned again."
+            f" Fix, where it matters: recsys run PIPELINE --from {changed[0]}"
+        )
 
 
 # --- Members ------------------------------------------------------------------------------------------------------
@@ -139,14 +165,14 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 # --- The model folder ---------------------------------------------------------------------------------------------
 def _write_model(training: Training, done: Sequence[Saved], target: Path, origin: Origin) -> None:
-    pipeline = training.pipeline
+    pipeline, encoder = training.pipeline, training.encoder()
+    training = training.knowing(training.last_learned) if training.continues else training
     weights = [_under("member.", saved.tensors) for saved in done]
     kept = [_under("kept.", saved.tensors) for saved in done]
     members = []
     for index, tensors in enumerate(weights):
         members.append(empty_member(pipeline, training.layout, index).eval())
         members[-1].load_state_dict(tensors)
-    encoder = Encoder.load(training.encoded / ENCODER)
     look = inside(
         pipeline,
         encoder,
@@ -161,11 +187,11 @@ def _write_model(training: Training, done: Sequence[Saved], target: Path, origin
         model_folder.write_model(
             output,
             pipeline=pipeline,
-            encoder=training.encoded / ENCODER,
+            encoder=encoder,
             members=weights,
             chosen=[chosen for tensors in kept if (chosen := _under(CHOSEN_PREFIX, tensors))],
             inside=look,
-            train_means=label_means((training.open([day]).labels() for day in training.train_days), pipeline.objective),
+            train_means=label_means((training.open([day]).labels() for day in training.recent), pipeline.objective),
             validation=_validation(training, kept),
         )
 

@@ -9,6 +9,7 @@ Shape letters: R rows of an embedding table, K objectives, Z width of a descript
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ class Transfer:
             "d": by_name((None, *encoder.bias.devices), (None, *self.first.encoder.bias.devices)),  # None: missing
             "r": Match(_rows(encoder.vocabulary, self.first.encoder.vocabulary), self.first.encoder.vocabulary.num_rows),
         }
+
+    def knowing(self, encoder: Encoder) -> "Transfer":
+        """Return the same transfer to members that know the values of this encoder, which has grown."""
+        found = copy(self)
+        found.encoder = encoder
+        rows = Match(_rows(encoder.vocabulary, self.first.encoder.vocabulary), self.first.encoder.vocabulary.num_rows)
+        found._named = self._named | {"r": rows}
+        return found
 
     def start(self, member: Member, index: int, one: Batch) -> Held:
         """Give a member, on the CPU, what the first run's member `index` has. If that run has fewer members, they are used again in turn.

@@ -1,15 +1,16 @@
 """Hold what a training works with: the days, the pace and the device of all members, the journal and the checkpoint of one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from recsys import schema
 from recsys.config import Pipeline
-from recsys.days import ordinal
-from recsys.encoding import Arrivals, EncodedDays, Encoder, Period, batches
+from recsys.days import iso_day, ordinal
+from recsys.encoding import Arrivals, EncodedDays, Encoder, Period, batches, encoder_after
 from recsys.encoding.layout import Batch, Layout
 from recsys.errors import DataError
 from recsys.progress import Messages
@@ -17,11 +18,14 @@ from recsys.scoring.devices import Compute
 from recsys.training.apart import Group, groups
 from recsys.training.interruption import Guard
 from recsys.training.journal import Journal
+from recsys.training.kept_states import KeptStates
 from recsys.training.pace import Pace, pace_of
 from recsys.training.rounds import Phase, Round, learned, rounds
 from recsys.training.teacher import Teacher
 from recsys.training.transfer import Transfer
 from recsys.workspace import ENCODER, days_of
+
+RECENT_DAYS = 7  # in time order, the last days that are read for what is fitted once more each night
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Training:
     arrivals: Mapping[str, Arrivals]  # of each training and validation day
     transfer: Transfer | None = None  # the trained run that members start from
     teacher: Teacher | None = None  # the trained run whose predictions members learn
+    kept: KeptStates | None = None  # in time order: the states of days that are done
 
     @property
     def refits(self) -> bool:
@@ -58,25 +63,79 @@ class Training:
         """The groups of objectives that early stopping chooses for together."""
         return groups(self.pipeline.model.architecture, self.pipeline.objective)
 
+    @property
+    def warm(self) -> tuple[str, ...]:
+        """The training days that the encoder is fitted on: all of them, in time order the first `train.warm_days`."""
+        return self.train_days[: self.pipeline.train.warm_days] if self.continues else self.train_days
+
+    @property
+    def last_learned(self) -> str:
+        """The last day whose labels are learned."""
+        return self.learned_days[-1]
+
+    @property
+    def learned_days(self) -> tuple[str, ...]:
+        """All days whose labels are learned."""
+        return self.train_days + self.validation_days if self.refits else self.train_days
+
+    @property
+    def recent(self) -> tuple[str, ...]:
+        """The training days whose mean labels are the background of metrics: all; in time order the last, as a night reads no more."""
+        return self.train_days[-RECENT_DAYS:] if self.continues else self.train_days
+
+    @property
+    def goes_on_from(self) -> str | None:
+        """The newest day up to `last_learned` whose state is kept; None where there is none."""
+        days = [] if self.kept is None else self.kept.days(0, self.last_learned)
+        return days[-1] if days else None
+
+    @property
+    def days_left(self) -> tuple[str, ...]:
+        """The days that are still to be learned."""
+        since = self.goes_on_from or ""
+        return tuple(day for day in self.learned_days if day > since)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of the training days."""
+        return sum(len(EncodedDays(self.encoded, [day])) for day in self.train_days)
+
+    def encoder(self) -> Encoder:
+        """Return the encoder as it is after the last learned day."""
+        return encoder_after(self.encoded, [day for day in self.learned_days if day not in self.warm] if self.continues else [])
+
+    def knowing(self, day: str) -> Self:
+        """Return the same training with the vocabulary as it is after this day; with that of the warm days where `day` is empty."""
+        if not day:
+            return self
+        later = [each for each in self.train_days + self.validation_days if each not in self.warm and each <= day]
+        layout = self.layout.with_rows(max(self.layout.num_rows, EncodedDays(self.encoded, [day]).layout.num_rows))
+        transfer = None if self.transfer is None else self.transfer.knowing(encoder_after(self.encoded, later))
+        return replace(self, layout=layout, transfer=transfer)
+
     def days_of(self, phase: Phase) -> tuple[str, ...]:
-        if phase == "choose":
-            return self.train_days
-        return self.validation_days if self.continues else self.train_days + self.validation_days
+        """Return the days that a phase learns in shuffled order."""
+        return self.train_days if phase == "choose" else self.train_days + self.validation_days
 
     @property
     def following(self) -> dict[str, str | None]:
-        """Each day → the next day that is predicted with what has been learned by then."""
+        """Each day → the next day that is predicted with what has been learned by then. In time order that is the day after it."""
+        if self.continues:
+            return {day: iso_day(ordinal(day) + 1) for day in self.train_days + self.validation_days}
         found: dict[str, str | None] = {}
         for part, days in ((schema.TRAIN, self.train_days), (schema.VALIDATION, self.validation_days)):
             found |= dict(zip(days, [*days[1:], self.pipeline.split.after(part)], strict=True)) if days else {}
         return found
 
     def rounds(self, phase: Phase) -> list[Round]:
-        earlier = self.train_days if phase == "refit" and self.continues else ()
-        return rounds(self.pipeline.train, self.pace, self.days_of(phase), self.following, earlier)
+        return rounds(self.pace, self.days_of(phase), self.following)
 
     def open(self, days: Sequence[str], known: Sequence[Period] | None = None) -> EncodedDays:
-        return EncodedDays(self.encoded, days, known)
+        return EncodedDays(self.encoded, days, known).known_to(self.layout)
+
+    def digest(self, day: str, last: str) -> str:
+        """Return the hash of what may be learned of a day by the end of the day `last`."""
+        return self.open([day]).digest(ordinal(last) + 1)
 
     def open_round(self, this: Round) -> EncodedDays:
         """Open what a round learns: the labels of its days, and the late labels of the earlier days that have some."""
@@ -112,8 +171,10 @@ class Work(Training):
     console: Messages = field(kw_only=True)
 
 
-def open_training(pipeline: Pipeline, encoded: Path, compute: Compute) -> Training:
+def open_training(pipeline: Pipeline, encoded: Path, compute: Compute, kept: KeptStates | None = None) -> Training:
     """Open what all members share. The model's numbers are settled (`Model.settled`, a budget's widths).
+
+    `kept` is where the states of a training in time order are kept.
 
     Raise DataError without training days. Raise ConfigError or ArtifactError for another run that does not fit (`train.init_from`,
     `train.distil_from`).
@@ -123,13 +184,34 @@ def open_training(pipeline: Pipeline, encoded: Path, compute: Compute) -> Traini
         first, last = pipeline.split.train
         raise DataError(f"{encoded}: found no training day, expected some from {first} to {last}. Fix: split.train, or the source's files")
     encoder = Encoder.load(encoded / ENCODER)
-    arrivals = {day: EncodedDays(encoded, [day]).arrivals() for day in train_days + validation_days}
-    rows = sum(len(EncodedDays(encoded, [day])) for day in train_days)
     start, told_by = pipeline.train.init_from, pipeline.train.distil_from
     transfer = None if start is None else Transfer(pipeline, encoder, start)
     teacher = None if told_by is None else Teacher(pipeline, told_by, compute)
-    pace = pace_of(pipeline.train, rows)
-    return Training(pipeline, encoder.layout, encoded, train_days, validation_days, compute, pace, arrivals, transfer, teacher)
+    pace = pace_of(pipeline.train, rows_of_pace(pipeline, encoded))
+    arrivals = _Arrivals(encoded)
+    return Training(pipeline, encoder.layout, encoded, train_days, validation_days, compute, pace, arrivals, transfer, teacher, kept)
+
+
+def rows_of_pace(pipeline: Pipeline, encoded: Path) -> int:
+    """Count the rows that set the pace and the number of members: of all training days, in time order of the warm days alone.
+
+    In time order the pace must not change from day to day.
+    """
+    days = days_of(pipeline.split, encoded, schema.TRAIN)
+    warm = days[: pipeline.train.warm_days] if pipeline.train.order == "time" else days
+    return sum(len(EncodedDays(encoded, [day])) for day in warm)
+
+
+class _Arrivals(dict[str, Arrivals]):
+    """The arrivals of each day, counted when they are first asked for."""
+
+    def __init__(self, encoded: Path) -> None:
+        super().__init__()
+        self._encoded = encoded
+
+    def __missing__(self, day: str) -> Arrivals:
+        self[day] = found = EncodedDays(self._encoded, [day]).arrivals()
+        return found
 
 
 def batch_of_one(training: Training) -> Batch:

@@ -35,14 +35,20 @@ PipelineMaker = Callable[..., Pipeline]
 Writer = Callable[[Mapping[str, pa.Table]], Path]
 
 
-def pipeline(*, watch: Mapping[str, Any] | None = None, train: Mapping[str, Any] | None = None, **features: Any) -> Pipeline:
-    """`watch`: more about the second objective; `train`: that table."""
+def pipeline(
+    *,
+    watch: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
+    split: Mapping[str, Any] | None = None,
+    **features: Any,
+) -> Pipeline:
+    """`watch`: more about the second objective; `train` and `split`: those tables."""
     options = {"ids": ["item_id", "author_id"], "min_count": 3, "max_values": 2, "history": HISTORY, "bias": ["position", "device"]}
     return Pipeline.model_validate(
         {
             "name": "hand",
             "source": {"kind": "table", "log": "log.csv"},
-            "split": {"train": (TRAIN[0], TRAIN[-1]), "validation": (VALIDATION, VALIDATION), "test": (TEST, TEST)},
+            "split": split or {"train": (TRAIN[0], TRAIN[-1]), "validation": (VALIDATION, VALIDATION), "test": (TEST, TEST)},
             "objective": [
                 {"name": "click", "label": "is_click"},
                 {"name": "watch", "kind": "watch_time", "label": "play_time_ms", **(watch or {})},

@@ -110,6 +110,7 @@ def test_a_model_of_shuffled_labels_is_refused(here: Path, capsys: pytest.Captur
             table = table.set_column(table.column_names.index(name), name, table[name].take(order))
         pq.write_table(table, path)
         sign(path)
+    shutil.rmtree(other / "tiny" / "learned")  # else days that are learned already would not be learned again
     assert train(other, "shuffled") == 0
     capsys.readouterr()
     assert promote(other, "shuffled") == EXIT_REFUSED

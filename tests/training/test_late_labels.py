@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from itertools import pairwise
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -126,14 +125,14 @@ class Log:
         self.place = {dense.tobytes(): number for number, dense in enumerate(EncodedDays(self.encoded, DAYS).dense())}
         assert len(self.place) == len(self.rows), "each row has features of its own, or this test cannot tell them apart"
 
-    def learned(self, run: Path, monkeypatch: pytest.MonkeyPatch, trained: Pipeline) -> dict[tuple[str, int], Learned]:
-        """(phase, round) → what steps were taken on in a training."""
+    def learned(self, run: Path, monkeypatch: pytest.MonkeyPatch, trained: Pipeline) -> dict[tuple[str, str, int], Learned]:
+        """(phase, last day done, round) → what steps were taken on in a training."""
         encoded = encode(trained, self.examples, console=Console(quiet=True)).folder
         names = [objective.name for objective in trained.objective]
-        found: dict[tuple[str, int], dict[tuple[int, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+        found: dict[tuple[str, str, int], dict[tuple[int, str], list[float]]] = defaultdict(lambda: defaultdict(list))
 
         def watched(state: State, batch: Batch, *arguments: Any, **keywords: Any) -> Any:
-            here = found[state.place.phase, state.place.round]
+            here = found[state.place.phase, state.place.day, state.place.round]
             for dense, row_labels in zip(batch.dense.numpy(), batch.labels.numpy(), strict=True):
                 for name, label in zip(names, row_labels.tolist(), strict=True):
                     if not np.isnan(label):
@@ -159,10 +158,14 @@ class Log:
         return day_of(self.rows[number]["timestamp"])
 
 
-def round_of(day: str, number: int = 0, passes: int = 1) -> tuple[str, int]:
-    """Phase and round of a pass over a day, in time order."""
-    phase, days = ("choose", TRAIN) if day in TRAIN else ("refit", VALIDATION)
-    return phase, days.index(day) * passes + number
+def round_of(day: str, number: int = 0) -> tuple[str, str, int]:
+    """Phase, last day done, and round of a pass over a day, in time order."""
+    return "choose" if day in TRAIN else "refit", ("", *DAYS)[DAYS.index(day)], number
+
+
+def after(day: str) -> str:
+    """The next day of the calendar, whether it has rows or not."""
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
 
 
 @pytest.fixture(scope="module")
@@ -175,31 +178,31 @@ def test_in_time_order_a_label_is_learned_on_the_first_day_that_begins_after_it_
     got = log.learned(tmp_path / "run", monkeypatch, pipeline(train={"day_passes": passes}))
     done: set[tuple[int, str]] = set()
     late = set()
-    for place, (day, following) in enumerate(pairwise(DAYS)):
-        known = log.known(DAYS[: place + 1], following)
+    for place, day in enumerate(DAYS[:-1]):
+        known = log.known(DAYS[: place + 1], after(day))
         expected = {key: label for key, label in known.items() if key not in done}
         late |= {name for number, name in expected if log.day(number) != day}
         done |= set(known)
         for number in range(passes):
-            assert got.pop(round_of(day, number, passes)) == expected, (day, number)
+            assert got.pop(round_of(day, number)) == expected, (day, number)
     assert not got
     assert late == set(NAMES), "labels of earlier days are learned of each objective, or this test shows little"
 
 
 def test_a_millisecond_decides_on_which_day(log: Log, tmp_path, monkeypatch) -> None:
     got = log.learned(tmp_path / "run", monkeypatch, pipeline())
-    rounds_learned: dict[tuple[int, str], list[tuple[str, int]]] = defaultdict(list)
+    rounds_learned: dict[tuple[int, str], list[tuple[str, str, int]]] = defaultdict(list)
     for place, found in got.items():
         for key in found:
             rounds_learned[key].append(place)
     looked_at = 0
-    for before, border, after in zip(DAYS, DAYS[1:], DAYS[2:], strict=False):
+    for border in DAYS[1:-1]:
         for number, row in enumerate(log.rows):
             for name in labels(row):
                 known = row["timestamp"] + DELAYS[name]
                 if known in (start(border) - 1, start(border)):
-                    expected = round_of(before if known < start(border) else border)
-                    assert rounds_learned[number, name] == [expected], (name, border, after)
+                    expected = round_of(next(day for day in DAYS if known < start(after(day))))
+                    assert rounds_learned[number, name] == [expected], (name, border)
                     looked_at += 1
     assert looked_at >= 20
 
@@ -209,8 +212,8 @@ def test_late_labels_that_are_dropped_are_never_learned(log: Log, tmp_path, monk
     trained = pipeline(objective=pipeline().objective[:1], train={"late": "drop"})
     got = log.learned(tmp_path / "run", monkeypatch, trained)
     dropped = 0
-    for day, following in pairwise(DAYS):
-        expected = log.known((day,), following, ("click",))
+    for day in DAYS[:-1]:
+        expected = log.known((day,), after(day), ("click",))
         dropped += len(log.known((day,), None, ("click",))) - len(expected)
         assert got.pop(round_of(day)) == expected, day
     assert not got
@@ -221,19 +224,22 @@ def test_late_labels_that_are_dropped_are_never_learned(log: Log, tmp_path, monk
 def test_shuffled_a_label_is_learned_if_it_is_known_before_the_next_part_begins(log: Log, tmp_path, monkeypatch, late: str) -> None:
     train = {"order": "shuffled", "passes": 2, "patience": 9, "late": late}
     got = log.learned(tmp_path / "run", monkeypatch, pipeline(train=train))
-    assert {phase for phase, _ in got} == {"choose", "refit"}
-    for (phase, number), found in got.items():
+    assert {phase for phase, _, _ in got} == {"choose", "refit"}
+    for (phase, _, number), found in got.items():
         days, following = (TRAIN, VALIDATION[0]) if phase == "choose" else (TRAIN + VALIDATION, TEST[0])
         assert found == log.known(days, following), (phase, number)
 
 
-def test_without_a_later_part_every_label_is_learned_once(log: Log, tmp_path, monkeypatch) -> None:
+def test_without_a_later_part_every_label_is_learned_once_in_time_order_what_is_known_when_the_last_day_ends(
+    log: Log, tmp_path, monkeypatch
+) -> None:
     split = {"train": (TRAIN[0], TRAIN[-1])}
     got = log.learned(tmp_path / "a", monkeypatch, pipeline(split=split, train={"order": "shuffled", "passes": 1}))
-    assert got == {("choose", 0): log.known(TRAIN, None)}
+    assert got == {("choose", "", 0): log.known(TRAIN, None)}
     got = log.learned(tmp_path / "b", monkeypatch, pipeline(split=split))
-    assert {key: label for found in got.values() for key, label in found.items()} == log.known(TRAIN, None)
-    assert sum(map(len, got.values())) == len(log.known(TRAIN, None))
+    expected = log.known(TRAIN, after(TRAIN[-1]))
+    assert {key: label for found in got.values() for key, label in found.items()} == expected
+    assert sum(map(len, got.values())) == len(expected)
 
 
 # --- On the toy feed ----------------------------------------------------------------------------------------------
@@ -279,7 +285,7 @@ def test_labels_that_are_known_from_a_day_on_change_no_prediction_up_to_it(
         run_train(pipeline, encoded_of(tmp_path / name, days, pipeline)[1], tmp_path / f"run-{name}")
         runs.append([outputs.raw_NK for outputs in seen])
         seen.clear()
-    progressive = [0, 1, 2, 6, 7]  # of all predictions: those of a day before it is learned; smearing and the kept ones are between
+    progressive = [0, 2, 4, 8, 10]  # of all predictions: those of a day before it is learned; smearing and the kept ones are between
     assert [len(runs[0][place]) for place in progressive] == [ROWS] * 5
     until = DAYS_OF_TOY.index(flipped)
     for day, place in enumerate(progressive):
@@ -372,8 +378,8 @@ def test_where_nothing_can_choose_all_passes_are_run_and_that_is_said(tmp_path: 
 @pytest.mark.parametrize(("late", "days"), [("next_day", 1), ("drop", 3)])
 def test_an_objective_without_a_label_known_in_time_is_an_error_that_says_what_to_do(tmp_path: Path, late: str, days: int) -> None:
     split = {"train": (DAYS_OF_TOY[0], DAYS_OF_TOY[days - 1]), "validation": (DAYS_OF_TOY[days],) * 2}
-    message = r"column label\.like: found no label on the training days that is known before .* begins"
+    message = r"column label\.like: found no label on the warm days that is known before .* begins"
     with pytest.raises(DataError, match=message) as caught:
         said_by(tmp_path, split=split, train={"late": late})
-    assert "Fix: a shorter features.label_delay or within of the feedback, or widen split.train" in str(caught.value)
+    assert "Fix: a shorter features.label_delay or within of the feedback, or more train.warm_days" in str(caught.value)
     assert ('train.late = "next_day"' in str(caught.value)) is (late == "drop")

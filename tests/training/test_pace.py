@@ -39,16 +39,16 @@ def test_other_values_are_refused(option: str, value: object, words: str) -> Non
 
 def test_few_steps_and_few_labels_are_doubts() -> None:
     pace = Pace(rows=3_000, batch_size=128, passes=4, day_passes=1, learning_rate=1e-3)
-    few, scarce = doubts(pace, "shuffled", {"click": 5_000, "share": 99, "survey": 12})
+    few, scarce = doubts(pace, 3_000, "shuffled", {"click": 5_000, "share": 99, "survey": 12})
     assert "found 96 training steps (4 over 3,000 rows in batches of 128), expected 100 or more" in few
     assert "found few labels to learn from, share 99, survey 12 (" in scarce
-    assert not list(doubts(Pace(12_800, 128, 1, 1, 1e-3), "shuffled", {"click": 100}))
+    assert not list(doubts(Pace(12_800, 128, 1, 1, 1e-3), 12_800, "shuffled", {"click": 100}))
     assert FEW_STEPS == 12_800 / 128
-    assert "24 training steps (1 over" in next(doubts(pace, "time", {}))
+    assert "24 training steps (1 over" in next(doubts(pace, 3_000, "time", {}))
 
 
 def test_a_log_of_the_demos_size_is_not_doubted() -> None:
-    assert not list(doubts(pace_of(Train(), 80_000), "shuffled", {"click": 18_000, "share": 700}))
+    assert not list(doubts(pace_of(Train(), 80_000), 80_000, "shuffled", {"click": 18_000, "share": 700}))
 
 
 @pytest.mark.parametrize(("members", "rows", "settled"), [("auto", 1_000_000, 4), ("auto", 1_000_001, 1), (2, 10, 2), (9, 10**7, 9)])

@@ -155,10 +155,10 @@ def test_a_round_ends_once_however_often_its_validation_is_interrupted(
     rounds = len(ended)
     assert rounds >= 5
     original: Callable[[Guard, State], None] = Guard.look
-    interrupted: dict[tuple[str, int], int] = {}
+    interrupted: dict[tuple[str, str, int], int] = {}
 
     def look(guard: Guard, state: State) -> None:
-        place = (state.place.phase, state.place.round)
+        place = (state.place.phase, state.place.day, state.place.round)
         if not state.judged.training and interrupted.get(place, 0) < 2:  # it predicts
             interrupted[place] = interrupted.get(place, 0) + 1
             signal.raise_signal(signal.SIGINT)
@@ -276,11 +276,11 @@ def test_measured_gradients_are_kept_until_their_line(toy: Toy, tmp_path: Path, 
     pipeline = pipeline_of(train={"batch_size": 12, "order": "time", "refit": False})
     run_train(pipeline, toy.encoded, tmp_path / "whole")
     original: Callable[[Guard, State], None] = Guard.look
-    interrupted: set[int] = set()
+    interrupted: set[str] = set()
 
     def look(guard: Guard, state: State) -> None:
-        if state.products_KK is not None and state.place.round not in interrupted:
-            interrupted.add(state.place.round)
+        if state.products_KK is not None and state.place.day not in interrupted:
+            interrupted.add(state.place.day)
             signal.raise_signal(signal.SIGINT)
         original(guard, state)
 

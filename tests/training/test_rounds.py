@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -10,14 +10,10 @@ from recsys.config import Negatives, Train
 from recsys.encoding import Period, Thinning
 from recsys.objectives import Objective
 from recsys.training.pace import pace_of
-from recsys.training.rounds import Round, learned, learning_rate_share, rounds, thinning
+from recsys.training.rounds import day_rounds, learned, learning_rate_share, rounds, thinning
 
 DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]  # the first is day 19,723 since 1970
 FOLLOWING = {DAYS[0]: DAYS[1], DAYS[1]: DAYS[2], DAYS[2]: "2024-01-08"}
-
-
-def rounds_of(train: Train, days: list[str], following: dict[str, str | None], earlier: Sequence[str] = ()) -> list[Round]:
-    return rounds(train, pace_of(train, 1000), days, following, earlier)
 
 
 def test_thinning_is_of_the_objective_by_its_place_and_absent_without_the_option() -> None:
@@ -27,26 +23,23 @@ def test_thinning_is_of_the_objective_by_its_place_and_absent_without_the_option
 
 
 def test_shuffled_rounds_hold_all_days() -> None:
-    plan = rounds_of(Train(order="shuffled", passes=3), DAYS, FOLLOWING)
-    assert [(this.days, this.number, this.predicted_first) for this in plan] == [(tuple(DAYS), n, False) for n in range(3)]
+    pace = pace_of(Train(order="shuffled", passes=3), 1000)
+    plan = rounds(pace, DAYS, FOLLOWING)
+    assert [(this.days, this.number) for this in plan] == [(tuple(DAYS), n) for n in range(3)]
     assert {this.known for this in plan} == {Period(until=19_730)}, "what is known before 2024-01-08"
-    assert {this.known for this in rounds_of(Train(order="shuffled"), DAYS, {**FOLLOWING, DAYS[-1]: None})} == {Period()}
+    assert {this.known for this in rounds(pace, DAYS, {**FOLLOWING, DAYS[-1]: None})} == {Period()}
 
 
-def test_in_time_order_each_day_is_predicted_once_before_it_is_learned() -> None:
-    plan = rounds_of(Train(order="time", day_passes=2), DAYS, FOLLOWING)
-    assert [this.days for this in plan] == [(day,) for day in DAYS for _ in range(2)]
-    assert [this.predicted_first for this in plan] == [True, False] * 3
-
-
-def test_in_time_order_a_round_learns_what_becomes_known_up_to_the_next_predicted_day() -> None:
-    """Half-open, one after another without a gap, the refit's from where the training days ended."""
-    plan = rounds_of(Train(order="time"), DAYS, FOLLOWING)
-    assert [this.known for this in plan] == [Period(0, 19_724), Period(19_724, 19_725), Period(19_725, 19_730)]
-    assert [this.earlier for this in plan] == [(), tuple(DAYS[:1]), tuple(DAYS[:2])]
-    (refit,) = rounds_of(Train(order="time"), ["2024-01-09"], {**FOLLOWING, "2024-01-09": None}, DAYS)
-    assert (refit.known, refit.earlier) == (Period(19_730, None), tuple(DAYS))
-    assert all(not this.earlier for this in rounds_of(Train(order="time", late="drop"), DAYS, FOLLOWING))
+def test_in_time_order_a_days_rounds_learn_what_becomes_known_from_the_end_of_the_last_one_up_to_its_own() -> None:
+    """Half-open, one after another without a gap, whatever day comes next."""
+    train = Train(order="time", day_passes=2)
+    first, second = day_rounds(train, pace_of(train, 1000), DAYS[0], "", ())
+    assert (first.days, first.known, first.earlier) == ((DAYS[0],), Period(0, 19_724), ())
+    assert second == replace(first, number=1)
+    (later, _) = day_rounds(train, pace_of(train, 1000), "2024-01-08", DAYS[0], DAYS[:1])
+    assert (later.known, later.earlier) == (Period(19_724, 19_731), (DAYS[0],))
+    dropping = Train(order="time", late="drop")
+    assert not any(this.earlier for this in day_rounds(dropping, pace_of(dropping, 1000), DAYS[1], DAYS[0], DAYS[:1]))
 
 
 def test_what_has_been_learned_of_the_first_days() -> None:

@@ -19,10 +19,10 @@ from recsys.scoring.member import Member
 from recsys.scoring.model_folder import CHOSEN, keeps_chosen, read_model
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.descend import descend, forward, told_of
-from recsys.training.fit import fresh_state
 from recsys.training.interruption import Guard
 from recsys.training.journal import Journal
 from recsys.training.rounds import Phase
+from recsys.training.start import fresh_state
 from recsys.training.work import Work, open_training
 
 from .conftest import DAYS, OBJECTIVES, Said, Toy, journal, kinds_pipeline, pipeline_of, run_train

@@ -1,0 +1,108 @@
+"""The training of one member in time order: each day is predicted, then learned, and its state may be kept.
+
+The tables grow by the values of each day. What a day leaves depends on the days up to it and on nothing else. So a training that goes on
+from a kept state (training/kept_states.py) ends in the same bits as one that begins with the first day.
+"""
+
+from dataclasses import replace
+
+from recsys.days import ordinal
+from recsys.encoding import steps_per_epoch
+from recsys.progress import Advance
+from recsys.scoring.member import seed_of
+from recsys.training.loop import Loop, run_round
+from recsys.training.observe import fit_smearing, keep_predictions, progressive
+from recsys.training.rounds import day_rounds, sampling, thinning
+from recsys.training.start import fresh_state, grown_state, restored_state
+from recsys.training.state import CHOSEN_PREFIX, State
+from recsys.training.work import RECENT_DAYS, Work
+
+
+def start(work: Work, index: int) -> State:
+    """Return the newest kept state of a member among those of the training days; else a member at its start."""
+    saved = work.kept.newest(index, work.train_days[-1]) if work.kept is not None else None
+    return fresh_state(work, index, "choose") if saved is None else restored_state(work, saved)
+
+
+def finish(work: Work, state: State) -> State:
+    """Learn the training days that are left, keep the predictions of the validation days, then learn these days too."""
+    if state.place.phase == "choose":
+        state = _through(work, state, work.train_days[-1])
+        kept = keep_predictions(work.knowing(state.place.values), state)
+        if work.refits and work.pipeline.train.keep_chosen:
+            kept |= {f"{CHOSEN_PREFIX}{name}": tensor.cpu().clone() for name, tensor in state.member.state_dict().items()}
+        state.kept = kept
+        if not work.refits:
+            return state
+        state.place.phase = "refit"
+        work.guard.write(state)
+    return _through(work, state, work.validation_days[-1])
+
+
+def _through(work: Work, state: State, last: str) -> State:
+    """Bring a member to the end of the day `last`: from a newer kept state where there is one, then day after day."""
+    saved = work.kept.newest(state.place.member, last) if work.kept is not None else None
+    if saved is not None and saved.facts["place"]["day"] > state.place.day:
+        kept, phase = state.kept, state.place.phase
+        state = restored_state(work, saved)
+        state.kept, state.place.phase = kept, phase
+    days = [day for day in work.train_days + work.validation_days if state.place.day < day <= last]
+    if not days:
+        return state
+    with work.console.bar(_title(work, state), len(days)) as advance:
+        for day in days:
+            state = _learn_day(work, state, day, advance)
+            advance(1)
+    return state
+
+
+def _learn_day(work: Work, state: State, day: str, advance: Advance) -> State:
+    """Predict a day with what was known before it, then learn it."""
+    place, train, objectives = state.place, work.pipeline.train, work.pipeline.objective
+    plan = day_rounds(train, work.pace, day, place.day, tuple(place.late))
+    if place.round == 0 and place.step == 0:
+        progressive(work.knowing(place.values), state, day)
+        if day not in work.warm:
+            state = grown_state(work, state, day)
+            place = state.place
+    here = work.knowing(place.values)
+    thinned, sampled = thinning(train, objectives, seed_of(work.pipeline, place.member)), sampling(train, objectives)
+    loop = Loop(
+        work.pipeline,
+        work.pace,
+        work.compute,
+        work.journal,
+        lambda steps=1, note="": advance(0, note),
+        work.guard.look,
+        0,
+        thinned,
+        sampled,
+    )
+    while place.round < len(plan):
+        this = plan[place.round]
+        days = here.open_round(this)
+        run_round(loop, state, this, days, steps_per_epoch(days, work.pace.batch_size, thinned, sampled, this.number))
+        state.balancer.end_round()
+        place.round, place.step = place.round + 1, 0
+        work.guard.write(state)
+    _end_day(here, state, day)
+    work.guard.write(state)
+    return state
+
+
+def _end_day(work: Work, state: State, day: str) -> None:
+    """Note that a day is done, fit what is fitted to the last days, and keep the state where states are kept."""
+    learned = [each for each in work.train_days + work.validation_days if each <= day]
+    fit_smearing(work, state, work.open_learned(learned[-RECENT_DAYS:]))
+    # A label that is null yet may be one that is not known yet: the answer has not come.
+    late = state.place.late | {day: max([ordinal(day) + work.pipeline.late_days, *work.arrivals[day]])}
+    later = {each: last for each, last in late.items() if last > ordinal(day)}
+    state.place = replace(state.place, round=0, step=0, day=day, late=later)
+    if work.kept is not None and day >= work.warm[-1]:
+        work.kept.write(state, {each: work.digest(each, day) for each in later})
+
+
+def _title(work: Work, state: State) -> str:
+    members = work.pipeline.model.most_members
+    member = f"member {state.place.member + 1} of {members}, " if members > 1 else ""
+    return f"train: {member}{'training days' if state.place.phase == 'choose' else 'validation days'} in time order"

@@ -1,0 +1,107 @@
+"""`recsys run --through DAY`, night after night, in time order: what each night makes, and that it ends as all days at once."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys import artifacts
+from recsys.cli import run_command
+from recsys.errors import EXIT_CONFIG
+
+from .conftest import PIPELINES
+
+TINY = str(PIPELINES / "tiny.toml")
+SEVEN_DAYS = ["source.days=8", "train.warm_days=2", "features.ids=['item_id']", "features.min_count=2", "evaluate.baselines=[]"]
+NIGHTS = ("2024-01-05", "2024-01-06", "2024-01-07")
+
+
+def night(workspace: Path, day: str, *more: str) -> int:
+    overrides = [part for key in SEVEN_DAYS for part in ("--set", key)]
+    run = ["--run", f"night-{day}"] if "--run" not in more else []
+    return run_command(["run", TINY, "--workspace", str(workspace), "--through", day, *overrides, *run, *more])
+
+
+def made(capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
+    """Stage → the parts that it has made, by the log."""
+    events: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return {event["stage"]: event["made"] for event in events if event.get("event") == "stage"}
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace after three nights."""
+    workspace = tmp_path_factory.mktemp("nights")
+    for day in NIGHTS:
+        assert night(workspace, day, "--quiet", "--until", "score") == 0
+    return workspace
+
+
+def bytes_of(workspace: Path, *parts: str) -> dict[str, str]:
+    """What the days of some folders hold, and the last night's model."""
+    folder = workspace / "tiny"
+    days = [path for part in parts for path in folder.glob(f"{part}/*/day=*")]
+    found = {"/".join(path.parts[-3:]): artifacts.verify(path).content for path in days}
+    model = artifacts.verify(folder / "runs" / f"night-{NIGHTS[-1]}" / "model")
+    return found | {"model": model.content}
+
+
+def test_nights_one_by_one_leave_the_bytes_of_one_command(nights: Path, tmp_path: Path) -> None:
+    assert night(tmp_path, NIGHTS[-1], "--quiet", "--until", "score") == 0
+    at_once, one_by_one = (bytes_of(workspace, "examples", "encoded") for workspace in (tmp_path, nights))
+    assert at_once == one_by_one
+    assert len(at_once) > 12
+    scores = [workspace / "tiny" / "runs" / f"night-{NIGHTS[-1]}" / "predictions.parquet" for workspace in (tmp_path, nights)]
+    assert artifacts.read_table(scores[0]).equals(artifacts.read_table(scores[1]))
+
+
+def test_a_night_makes_its_own_day_and_learns_one(nights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert night(nights, "2024-01-08", "--until", "score", "--log", "json") == 0
+    found = made(capsys)
+    assert (found["ingest"], found["features"], found["encode"]) == ([], ["2024-01-08"], ["2024-01-08"])
+    learned = {line["day"] for line in _journal(nights, "2024-01-08") if line["event"] == "step"}
+    assert learned == {"2024-01-07"}
+
+
+def test_days_are_learned_again_from_the_day_that_is_named(nights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = bytes_of(nights)
+    assert night(nights, NIGHTS[-1], "--until", "score", "--from", "2024-01-05") == 0
+    said = capsys.readouterr().out
+    assert "train: dropped the states of 2024-01-05, 2024-01-06" in said
+    assert "train: goes on from the state of 2024-01-04, 2 days left to learn" in said
+    assert {line["day"] for line in _journal(nights, NIGHTS[-1]) if line["event"] == "step"} == {"2024-01-05", "2024-01-06"}
+    assert bytes_of(nights) == before
+    assert night(nights, NIGHTS[-1], "--from", "2024-01-05", "--set", "train.order=shuffled", "--run", "other") == EXIT_CONFIG
+    assert 'train.order = "shuffled", expected "time"' in capsys.readouterr().err
+
+
+def test_states_go_when_no_run_needs_them(nights: Path, tmp_path: Path) -> None:
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    states = tmp_path / "tiny" / "learned"
+    prune = ["prune", TINY, "--workspace", str(tmp_path), "--keep", "0h", "--yes"]
+    assert run_command(prune) == 0
+    assert len(list(states.glob("*/day=*"))) > 3
+    shutil.rmtree(tmp_path / "tiny" / "runs")
+    assert run_command(prune) == 0
+    assert not list(states.glob("[!.]*"))
+
+
+def test_a_state_that_is_damaged_is_found_and_mended(nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    (path,) = (tmp_path / "tiny" / "learned").glob("*/day=2024-01-06/member-0.safetensors")
+    path.write_bytes(path.read_bytes()[:-5] + b"other")
+    verify = ["verify", TINY, "--workspace", str(tmp_path), "--run", f"night-{NIGHTS[-1]}", "--through", NIGHTS[-1]]
+    verify += [part for key in SEVEN_DAYS for part in ("--set", key)]
+    assert run_command(verify) == 4
+    said = capsys.readouterr().err
+    assert "member-0.safetensors" in said
+    assert "made by the stage train" in said
+    assert run_command([*verify, "--repair", "--quiet"]) == 0
+    assert not path.exists(), "the model stands, so nothing asks for it; the next night goes on from the day before"
+
+
+def _journal(workspace: Path, day: str) -> list[dict[str, Any]]:
+    path = workspace / "tiny" / "runs" / f"night-{day}" / "training.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
