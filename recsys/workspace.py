@@ -13,6 +13,8 @@ from recsys.errors import ArtifactError
 EVENTS, USERS, ITEMS, QUARANTINE = "events", "users", "items", "quarantine"
 EXAMPLES, STATE, ENCODED, RUNS, RAW = "examples", "state", "encoded", "runs", "raw"
 LEARNED = "learned"  # states of days that a training in time order has learned
+PREDICTED, JUDGED = "predicted", "judged"  # in a folder of LEARNED: days as they were predicted before they were learned, and their metrics
+PROGRESSIVE = "progressive.parquet"  # the same metrics, of all days up to a run's
 HEALTH, HEALTH_ROWS, HEALTH_PAGE = "health", "health.parquet", "health.html"
 MODELS, REGISTRY = "models", "registry.jsonl"  # which run's model is the current one; the second lies in the first
 SWEEPS, AFFINITY, BACKTESTS = "sweeps", "affinity", "backtests"

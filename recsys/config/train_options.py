@@ -58,7 +58,8 @@ class Train(Options):
     batch_size: Count = Field(default="auto", description="Number of rows per training step; auto: 1024, or fewer on a small log.")
     learning_rate: Rate = Field(
         default="auto",
-        description="Learning rate of AdamW, for all parameters but the embedding tables and the bias tower; auto: .002.",
+        description="Learning rate of AdamW, for all parameters but the embedding tables and the bias tower; auto: .002 when shuffled, else"
+        " .001.",
     )
     embedding_learning_rate: PositiveFloat = Field(
         default=2e-2, description="Learning rate of the embedding tables (row-wise Adagrad); the bias tower's tables divide it among them."

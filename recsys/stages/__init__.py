@@ -8,6 +8,7 @@ from recsys.stages.features import FEATURES, bring_states_forward, examples_of, 
 from recsys.stages.identity import claim, known_config, run_identity, run_name, stored_pipeline
 from recsys.stages.importance import IMPORTANCE_STAGE
 from recsys.stages.ingest import INGEST
+from recsys.stages.progressive import PROGRESSIVE_STAGE
 from recsys.stages.report import REPORT_STAGE
 from recsys.stages.score import SCORE, raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, peak_mib
@@ -25,6 +26,7 @@ STAGES: dict[str, Stage] = {
         BASELINES,
         CALIBRATE,
         EVALUATE,
+        PROGRESSIVE_STAGE,
         IMPORTANCE_STAGE,
         REPORT_STAGE,
     )

@@ -9,12 +9,13 @@ from recsys.stages.evaluate import compared_with
 from recsys.stages.ingest import row_account
 from recsys.stages.score import raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, timed
-from recsys.workspace import CALIBRATION, CALIBRATION_CHANGE, IMPORTANCE, METRICS, MODEL, PREDICTIONS, REPORT
+from recsys.workspace import CALIBRATION, CALIBRATION_CHANGE, IMPORTANCE, METRICS, MODEL, PREDICTIONS, PROGRESSIVE, REPORT
 
 
 def _reads(job: Job) -> list[Path]:
     evaluate = job.pipeline.evaluate
     names = [METRICS, PREDICTIONS, MODEL, *([IMPORTANCE] if evaluate.importance else [])]
+    names += [PROGRESSIVE] if job.pipeline.train.order == "time" else []
     names += [CALIBRATION, CALIBRATION_CHANGE] if evaluate.calibrate != "none" else []
     return [job.run / name for name in names]
 
@@ -57,7 +58,7 @@ def _show(job: Job) -> None:
 REPORT_STAGE = Stage(
     name="report",
     summary="Write the report page of a run.",
-    version=5,
+    version=6,
     options=(
         *("name", "seed", "source.kind", "source.time", "split", "objective", "fuse.maximise"),
         *("model.budget_macs", "balance.method", "train.order", "train.averaging", "train.refit"),

@@ -11,7 +11,7 @@ from recsys.encoding import steps_per_epoch
 from recsys.progress import Advance
 from recsys.scoring.member import seed_of
 from recsys.training.loop import Loop, run_round
-from recsys.training.observe import fit_smearing, keep_predictions, progressive
+from recsys.training.observe import as_table, fit_smearing, keep_predictions, progressive
 from recsys.training.rounds import day_rounds, sampling, thinning
 from recsys.training.start import fresh_state, grown_state, restored_state
 from recsys.training.state import CHOSEN_PREFIX, State
@@ -61,8 +61,11 @@ def _learn_day(work: Work, state: State, day: str, advance: Advance) -> State:
     place, train, objectives = state.place, work.pipeline.train, work.pipeline.objective
     plan = day_rounds(train, work.pace, day, place.day, tuple(place.late))
     if place.round == 0 and place.step == 0:
-        progressive(work.knowing(place.values), state, day)
+        before = work.knowing(place.values)
+        outputs = progressive(before, state, day)
         if day not in work.warm:
+            if work.kept is not None:
+                work.kept.write_predicted(place.member, day, as_table(before, state, day, outputs))
             state = grown_state(work, state, day)
             place = state.place
     here = work.knowing(place.values)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors import SafetensorError
 
 from recsys import artifacts
@@ -22,7 +24,7 @@ from recsys.encoding.growth import ADDED_FILE
 from recsys.errors import ArtifactError
 from recsys.training.checkpoint import Saved, read_saved, write_saved
 from recsys.training.state import State
-from recsys.workspace import day_folder, day_of, days_in
+from recsys.workspace import PREDICTED, day_folder, day_of, days_in
 
 _KEPT = "kept."  # prefix of the tensors that a run keeps of its own choosing phase; no state of a day has them
 _DIGESTS = "digests"  # key of a state's facts
@@ -73,6 +75,12 @@ class KeptStates:
         origin = Origin(self.origin.stage, self.origin.fingerprint, self._inputs_through(place.day))
         origin.write_file(self._path(place.member, place.day), lambda path: write_saved(path, tensors, facts))
 
+    def write_predicted(self, member: int, day: str, table: pa.Table) -> None:
+        """Keep what a member predicted of a day before it learned the day."""
+        before = {name: content for name, content in self.origin.inputs.items() if (day_of(name) or "") < day}
+        origin = Origin(self.origin.stage, self.origin.fingerprint, before)
+        origin.write_file(predicted_path(self.folder, day, member), lambda path: pq.write_table(table, path, compression="zstd"))
+
     def drop_old(self, last: str) -> None:
         """Remove the states of all but the `most` last days up to `last`. States of later days stay."""
         for day in [day for day in days_in(self.folder) if day <= last][: -self.most]:
@@ -105,6 +113,11 @@ class KeptStates:
             return saved
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path}: found a state that cannot be read ({error}). Fix: delete {path.parent} and run again") from error
+
+
+def predicted_path(folder: Path, day: str, member: int) -> Path:
+    """Return the file of what a member predicted of a day before it learned the day."""
+    return day_folder(folder / PREDICTED, day) / f"member-{member}.parquet"
 
 
 def vocabularies(days: Mapping[str, artifacts.Manifest]) -> dict[str, str]:

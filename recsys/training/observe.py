@@ -1,6 +1,7 @@
 """Predictions of a member while it is trained: progressive rows, validation losses, kept predictions, residuals for smearing."""
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -9,6 +10,7 @@ from recsys.encoding import EncodedDays, Period, batches, steps_per_epoch
 from recsys.models import Position
 from recsys.scoring import mean_looks
 from recsys.scoring.member import PREDICTION_ROWS, Outputs, predict, sees_position, values
+from recsys.scoring.model_folder import validation_table
 from recsys.training import measure
 from recsys.training.apart import take
 from recsys.training.descend import diverged
@@ -33,11 +35,19 @@ def predicted(work: Work, state: State, days: EncodedDays, position: Position, s
     return outputs
 
 
-def progressive(work: Work, state: State, day: str) -> None:
-    """Write the progressive line of a day. It is honest, because the member predicts the day before it learns the day."""
+def progressive(work: Work, state: State, day: str) -> Outputs:
+    """Predict a day before it is learned, write the line of that, and return the predictions."""
     days = work.open([day])
     outputs = predicted(work, state, days, "logged")
     _write_line(work, state, "day", "progressive", 0, day, outputs, days)
+    return outputs
+
+
+def as_table(work: Work, state: State, day: str, logged: Outputs) -> pa.Table:
+    """Return the predictions of a day in the form of `model_folder.validation_table`, with those where the position is missing."""
+    missing = predicted(work, state, work.open([day]), "missing") if sees_position(work.pipeline, work.layout) else None
+    rank_NK = None if missing is None else values(state.judged, missing)[:, : len(work.pipeline.objective)]
+    return validation_table({day: len(logged.raw_NK)}, values(state.judged, logged), rank_NK, work.pipeline.objective)
 
 
 def validate(work: Work, state: State, this: Round) -> None:

@@ -13,7 +13,8 @@ from recsys.config import Train
 LARGEST_BATCH, SMALLEST_BATCH = 1024, 64
 FEWEST_STEPS = 8  # in a pass: the fewest that were tried
 PASSES, DAY_PASSES = 4, 1
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 2e-3  # in shuffled order, where it falls to zero
+CONSTANT_RATE = 1e-3  # in time order, where it has no end to fall to
 FEW_STEPS, FEW_LABELS = 100, 100  # below so few steps nets were behind trees on clicks and watch time (docs/training.md)
 
 
@@ -43,7 +44,7 @@ def pace_of(train: Train, rows: int) -> Pace:
         _batch_size(rows) if train.batch_size == "auto" else train.batch_size,
         PASSES if train.passes == "auto" else train.passes,
         DAY_PASSES if train.day_passes == "auto" else train.day_passes,
-        LEARNING_RATE if train.learning_rate == "auto" else train.learning_rate,
+        (CONSTANT_RATE if train.order == "time" else LEARNING_RATE) if train.learning_rate == "auto" else train.learning_rate,
     )
 
 

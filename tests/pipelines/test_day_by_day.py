@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recsys import artifacts
@@ -63,6 +64,39 @@ def test_a_night_makes_its_own_day_and_learns_one(nights: Path, capsys: pytest.C
     assert (found["ingest"], found["features"], found["encode"]) == ([], ["2024-01-08"], ["2024-01-08"])
     learned = {line["day"] for line in _journal(nights, "2024-01-08") if line["event"] == "step"}
     assert learned == {"2024-01-07"}
+
+
+def test_a_day_that_was_predicted_before_it_was_learned_is_judged_as_the_night_that_was_tested_on_it(nights: Path) -> None:
+    """Night D is tested on D by a model of the days before. Night D+1 learns D, and has predicted it before from the same state."""
+    for day, following in (("2024-01-05", "2024-01-06"), ("2024-01-06", "2024-01-07")):
+        for each in (day, following):
+            assert night(nights, each, "--quiet", "--until", "progressive") == 0
+        runs = nights / "tiny" / "runs"
+        tested = artifacts.read_table(runs / f"night-{day}" / "metrics.parquet").to_pandas()
+        progressive = artifacts.read_table(runs / f"night-{following}" / "progressive.parquet").to_pandas()
+        tested = tested[(tested["split"] == "test") & tested["day"].isna() & (tested["slice"] == "all")]
+        keys, numbers = ["objective", "metric"], ["value", "low", "high", "n", "n_positive"]
+        both = tested.merge(progressive[progressive["day"] == day], on=keys, suffixes=("", "_before"))
+        assert {("click", "auc"), ("like", "gauc_list"), ("watch_time", "xauc"), ("watch_time", "calibration")} <= set(
+            both[keys].itertuples(index=False, name=None)
+        )
+        for name in numbers:
+            np.testing.assert_allclose(both[name].astype(float), both[f"{name}_before"].astype(float), rtol=1e-6)
+        assert set(progressive["run"]) == {f"night-{following}"}
+        assert "2024-01-03" not in set(progressive["day"]), "a warm day"
+
+
+def test_a_night_judges_the_new_day_alone(nights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert night(nights, NIGHTS[-1], "--quiet", "--until", "progressive") == 0
+    assert night(nights, "2024-01-08", "--until", "progressive", "--log", "json") == 0
+    assert made(capsys)["progressive"] == ["2024-01-07", "progressive"]
+
+
+def test_the_page_shows_each_day_before_it_was_learned(nights: Path) -> None:
+    assert night(nights, NIGHTS[-1], "--quiet") == 0
+    html = (nights / "tiny" / "runs" / f"night-{NIGHTS[-1]}" / "report.html").read_text(encoding="utf-8")
+    assert "Predicted before learned" in html
+    assert "Each day before it was learned: 3 lines" in html
 
 
 def test_days_are_learned_again_from_the_day_that_is_named(nights: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -207,20 +207,18 @@ def test_every_key_that_a_stage_declares_is_one_of_the_config() -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("train.passes=9", {"train": "stale", "score": "depends", "evaluate": "depends", "importance": "depends", "report": "depends"}),
-        ("evaluate.bootstrap=77", {"evaluate": "stale", "importance": "stale", "report": "stale"}),
+        (
+            "train.passes=9",
+            {"train": "stale", **dict.fromkeys(("score", "evaluate", "progressive", "importance", "report"), "depends")},
+        ),
+        ("evaluate.bootstrap=77", dict.fromkeys(("evaluate", "progressive", "importance", "report"), "stale")),
         ("features.memory_limit=1GB", {}),
         ("evaluate.importance=false", {"importance": "unused", "report": "stale"}),
         (
             "features.min_count=3",
             {
                 "encode": "stale",
-                "train": "depends",
-                "score": "depends",
-                "baselines": "depends",
-                "evaluate": "depends",
-                "importance": "depends",
-                "report": "depends",
+                **dict.fromkeys(("train", "score", "baselines", "evaluate", "progressive", "importance", "report"), "depends"),
             },
         ),
     ],

@@ -292,7 +292,7 @@ def test_what_a_model_folder_says(toy: Toy, run_of_two: Path) -> None:
         "architecture", "members", "multiplications", "parameters", "looks", "position_bias", "passes_chosen", "precision", "device",
         "pace",
     }  # fmt: skip
-    assert inside["pace"] == {"rows": 900, "batch_size": 100, "passes": 4, "day_passes": 1, "learning_rate": 0.002}
+    assert inside["pace"] == {"rows": 900, "batch_size": 100, "passes": 4, "day_passes": 1, "learning_rate": 0.001}
     learned = sum(parameter.numel() for member in load(run / "model").model.members for parameter in member.parameters())
     assert inside["parameters"]["dense"] + inside["parameters"]["embedding"] == learned
     (gates,) = inside["looks"]

@@ -7,6 +7,8 @@ from recsys import schema
 from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
 from recsys.report.tables.frame import IN_UNITS, compared, short_names
 
+_UPRIGHT = 8  # days whose names have room beside each other
+
 
 def differences(table: pd.DataFrame) -> list[Figure]:
     """Draw the difference to each compared run, with its interval: one figure per main metric.
@@ -55,7 +57,7 @@ def days(table: pd.DataFrame) -> list[Figure]:
 def _days(rows: pd.DataFrame) -> Figure:
     objective, metric = rows["objective"].iloc[0], rows["metric"].iloc[0]
     base = alt.Chart(records(rows, "day", "split", "value", "low", "high", "n")).encode(
-        x=alt.X("day:O", title="day", axis=alt.Axis(labelAngle=0)),
+        x=alt.X("day:O", title="day", axis=alt.Axis(labelAngle=0 if rows["day"].nunique() <= _UPRIGHT else -60)),
         color=alt.Color("split:N", title=None, legend=alt.Legend(orient="top")),
         tooltip=named({"day:O": "day", "value:Q": metric, "low:Q": "low", "high:Q": "high", "n:Q": "rows"}),
     )

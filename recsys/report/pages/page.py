@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import altair as alt
+import pandas as pd
 import pyarrow as pa
 import vl_convert
 from markupsafe import Markup
@@ -23,7 +24,7 @@ from recsys.report.tables.cells import LEGEND
 from recsys.report.tables.frame import frame, short_names
 from recsys.report.templates import inline_json, render, script, static
 from recsys.report.training_log import read_inside, read_journal
-from recsys.workspace import IMPORTANCE, INSIDE, JOURNAL, METRICS, MODEL, PREDICTIONS, REPORT
+from recsys.workspace import IMPORTANCE, INSIDE, JOURNAL, METRICS, MODEL, PREDICTIONS, PROGRESSIVE, REPORT
 
 _INTERVAL = re.compile(r" \[[-+.\d, ]+\]")
 SCRIPTS = ("folding.js", "csv.js", "page.js")  # of every page, in this order
@@ -53,6 +54,7 @@ def write_report(
     shown = [
         *sections.metrics(table, pipeline),
         sections.days(table),
+        sections.progressive(_progressive(run)),
         calibration_section.section(run, predictions, scores, table, pipeline),
         sections.slices(table),
         importance_section.section(_importance(run), pipeline),
@@ -113,6 +115,11 @@ def page(
         scripts=[script(static(name)) for name in _once(*SCRIPTS, *(name for widget in widgets for name in widget.scripts))],
     )
     return str(html)
+
+
+def _progressive(run: Path) -> pd.DataFrame | None:
+    path = run / PROGRESSIVE
+    return frame(artifacts.read_table(path, form=schema.METRICS)) if path.is_file() else None
 
 
 def _importance(run: Path) -> pa.Table | None:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from recsys.config import Pipeline
+from recsys.evaluation import POOLED, WITHIN
 from recsys.report import cosines
 from recsys.report.chance import by_chance
 from recsys.report.figures import balance_figures, look_figures, metric_figures, model_figures
 from recsys.report.pages.section import Section, number_of
-from recsys.report.tables.cells import COUNTED, Grid, grid
+from recsys.report.tables.cells import COUNTED, Grid, Matrix, cell_of, grid
 from recsys.report.tables.frame import by_day, falls, splits, whole
 from recsys.report.tables.verdict import comparisons
 from recsys.report.training_log import Inside, Journal
@@ -79,6 +80,29 @@ def days(table: pd.DataFrame) -> Section:
         return Section("days", title, nothing="Only one day was scored, or no day has a number of its own.")
     gist = number_of(by_day(table)["day"].nunique(), "day")
     return Section("days", title, "The main metrics on each scored day, with their intervals.", gist=gist, figures=figures)
+
+
+def progressive(table: pd.DataFrame | None) -> Section:
+    """Return the section on the days that a training in time order has predicted before it learned them."""
+    anchor, title = "progressive", "Predicted before learned"
+    if table is None:
+        return Section(anchor, title, nothing='train.order = "shuffled" learns all training days at once.')
+    if table.empty:
+        return Section(anchor, title, nothing="All days so far are warm days, from which the vocabulary and the scales come.")
+    about = (
+        "Each learned day as the model of the days before predicted it, with its interval over users: progressive validation. Labels are"
+        " those that are known by now. Days differ in how hard they are to predict, not only in what was learned before them."
+    )
+    shown = table.assign(is_main=table["metric"].isin([*POOLED, *WITHIN]))
+    shown = shown[shown["value"].notna() & shown["reason"].isna()]
+    numbers = list(dict.fromkeys(zip(shown["objective"], shown["metric"], strict=True)))
+    cells = {
+        (row["day"], row["objective"], row["metric"]): cell_of(row["value"], row["low"], row["high"]) for row in shown.to_dict("records")
+    }
+    lines = tuple((day, tuple(cells.get((day, *number)) for number in numbers)) for day in sorted(set(shown["day"])))
+    matrix = Matrix("day", tuple(f"{objective} {metric}" for objective, metric in numbers), lines)
+    folded = {"Each day before it was learned": matrix}
+    return Section(anchor, title, about, gist=number_of(len(lines), "day"), figures=metric_figures.days(shown), folded_matrices=folded)
 
 
 def slices(table: pd.DataFrame) -> Section:

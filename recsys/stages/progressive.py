@@ -1,0 +1,117 @@
+"""learned/, examples/ → progressive.parquet: how well each day was predicted before it was learned. Only in time order.
+
+The numbers of a day are an artifact of their own, which all runs of the same training share: a night judges its new day alone.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from recsys import artifacts, schema
+from recsys.artifacts import Origin
+from recsys.config import Pipeline
+from recsys.judge import metrics_of
+from recsys.stages.score import FUSED
+from recsys.stages.stage import Job, Part, Stage, described, timed
+from recsys.stages.train import learned_states
+from recsys.workspace import JUDGED, PART, PREDICTED, PROGRESSIVE, day_folder, days_in
+
+_PROGRESSIVE = "progressive"  # the part of these rows, and the run of a day's numbers, which belong to many runs
+
+
+def _days(job: Job) -> list[str]:
+    """Return the days up to the run's last learned one that were predicted before they were learned. The warm days were not."""
+    folder, last = learned_states(job) / PREDICTED, job.pipeline.learned_through
+    return [day for day in days_in(folder) if day <= last and day_folder(job.examples, day).exists()]
+
+
+def _members(job: Job, day: str) -> list[Path]:
+    return sorted(day_folder(learned_states(job) / PREDICTED, day).glob("member-*.parquet"))
+
+
+def _parts(job: Job, options: Pipeline) -> list[Part]:
+    """Return a part per day, and one that puts the days together for this run; none in shuffled order."""
+    if options.train.order != "time":
+        return []
+    parts = []
+    for day in _days(job):
+        inputs = described([*_members(job, day), day_folder(job.examples, day)])
+        parts.append(PROGRESSIVE_STAGE.part(options, day, [learned_states(job) / JUDGED / f"{day}.parquet"], inputs))
+    together = {part.name: part.origin.fingerprint for part in parts} | {"run": job.run.name}
+    return [*parts, PROGRESSIVE_STAGE.part(options, _PROGRESSIVE, [job.run / PROGRESSIVE], together)]
+
+
+def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
+    with timed(job, _PROGRESSIVE):
+        for part in stale:
+            (target,) = part.writes
+            rows = _together(job) if part.name == _PROGRESSIVE else _judged(job, options, part.name)
+            _write(target, rows, part.origin)
+
+
+def _judged(job: Job, options: Pipeline, day: str) -> pa.Table:
+    """Return the main metrics of a day, as it was predicted before it was learned, by the labels that are there now."""
+    from recsys.evaluation import POOLED, WITHIN
+    from recsys.predictions import assemble, value_names
+
+    examples = artifacts.read_table(day_folder(job.examples, day) / PART)
+    examples = examples.drop_columns([name for name in examples.column_names if name.startswith(schema.SLICE)])
+    members = [artifacts.read_table(path) for path in _members(job, day)]
+
+    def mean(columns: Sequence[str]) -> NDArray[np.float64]:
+        values_NV: NDArray[np.float64] = np.mean([np.column_stack([member[name].to_numpy() for name in columns]) for member in members], 0)
+        return values_NV
+
+    ranks = [schema.rank_column(objective.name) for objective in options.objective]
+    table = assemble(
+        examples,
+        day=day,
+        split=schema.TEST,
+        objectives=options.objective,
+        predicted_NV=mean([schema.prediction_column(name) for name in value_names(options.objective)]),
+        ranking_NK=mean(ranks) if ranks[0] in members[0].column_names else None,
+        train_means={},
+    )
+    rows = metrics_of(options, table, run=_PROGRESSIVE, against={}, metrics=[*POOLED, *WITHIN, "calibration"])
+    columns = {schema.DAY: pa.array([day] * len(rows), pa.string()), schema.SPLIT: pa.array([_PROGRESSIVE] * len(rows), pa.string())}
+    for name, column in columns.items():
+        rows = rows.set_column(rows.column_names.index(name), name, column)
+    return rows.filter(pc.equal(rows["slice"], schema.ALL))
+
+
+def _together(job: Job) -> pa.Table:
+    paths = [learned_states(job) / JUDGED / f"{day}.parquet" for day in _days(job)]
+    rows = pa.concat_tables([artifacts.read_table(path, form=schema.METRICS) for path in paths]) if paths else schema.METRICS.empty_table()
+    return rows.set_column(rows.column_names.index("run"), "run", pa.array([job.run.name] * len(rows), pa.string()))
+
+
+def _write(target: Path, rows: pa.Table, origin: Origin) -> None:
+    origin.write_file(target, lambda draft: pq.write_table(rows, draft))
+
+
+def _in_time(job: Job) -> bool:
+    return job.pipeline.train.order == "time"
+
+
+PROGRESSIVE_STAGE = Stage(
+    name="progressive",
+    summary="Judge each day as it was predicted before it was learned, in time order.",
+    version=1,
+    options=(
+        "seed",
+        *(f"objective.{name}" for name in ("name", "kind", "given", "levels", "group", "better")),
+        *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "list_k", "top_percent", "target_temperature")),
+    ),
+    places=("train.order",),
+    free=FUSED,
+    reads=lambda job: [learned_states(job), job.examples] if _in_time(job) else [],
+    writes=lambda job: [learned_states(job) / JUDGED, job.run / PROGRESSIVE] if _in_time(job) else [],
+    parts=_parts,
+    make=_make,
+    unit="days",
+)
