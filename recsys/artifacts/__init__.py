@@ -14,6 +14,7 @@ from recsys.artifacts.read import (
     read_json,
     read_schema,
     read_table,
+    require_manifest,
     targets,
     verify,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "read_table",
     "remove",
     "replace_text",
+    "require_manifest",
     "targets",
     "unseal",
     "verify",

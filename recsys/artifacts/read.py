@@ -27,11 +27,17 @@ def verify(target: Path) -> Manifest:
 
     Raise ArtifactError where there is no manifest, or where a file differs; it names the first such file.
     """
+    found = require_manifest(target)
+    for name in found.files:
+        _compare(target, found, name)
+    return found
+
+
+def require_manifest(target: Path) -> Manifest:
+    """Return the manifest of an artifact. Raise ArtifactError where there is none, or where it is damaged."""
     found = manifest(target)
     if found is None:
         raise ArtifactError(f"{target}: found no artifact with a manifest, expected the output of an earlier stage. Fix: run that stage")
-    for name in found.files:
-        _compare(target, found, name)
     return found
 
 

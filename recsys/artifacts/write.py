@@ -4,6 +4,7 @@ An artifact appears whole or not at all: it is written as a hidden draft beside 
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -16,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, beside, describe, versions
-from recsys.artifacts.read import verify
-from recsys.errors import naming
+from recsys.artifacts.read import require_manifest, verify
+from recsys.errors import ArtifactError, naming
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,30 @@ class Output:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows: RowAccount | None = None
+        self.linked: dict[str, Mapping[str, Any]] = {}  # files that are taken over from an earlier artifact → their entries there
 
     def path(self, name: str) -> Path:
         """Return the path where a library that writes files itself (safetensors, Arrow IPC) shall write `name`."""
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
+
+    def link(self, source: Path, name: str) -> None:
+        """Take over the file `name` of the folder artifact `source`, without reading it: nobody writes into a file that stands.
+
+        Its hash stays that of its first manifest, so a byte that has changed since is found as before. Raises ArtifactError where
+        there is no such file.
+        """
+        manifest = require_manifest(source)
+        if name not in manifest.files:
+            raise ArtifactError(f"{source / name}: found no such file in the manifest, expected one to take over. Fix: run again")
+        try:
+            os.link(source / name, self.path(name))
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK):
+                raise
+            shutil.copyfile(source / name, self.path(name))  # a file system without links
+        self.linked[name] = manifest.files[name]
 
     def write_table(self, name: str, table: pa.Table) -> None:
         self.write_batches(name, table.schema, table.to_batches(max_chunksize=131_072))
@@ -78,7 +97,8 @@ def writing(
         with naming(target):
             output = Output(draft)
             yield output
-            files = {str(path.relative_to(draft)): describe(path, path.name) for path in _files(draft)}
+            named = {str(path.relative_to(draft)): path for path in _files(draft)}
+            files = {name: output.linked.get(name) or describe(path, path.name) for name, path in named.items()}
             rows = asdict(output.rows) if output.rows else None
             manifest = Manifest(stage, fingerprint, dict(inputs or {}), dict(config or {}), rows, files, versions())
             (draft / MANIFEST).write_text(manifest.text, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from recsys.sources.candidate_file import files_of, stage_candidates
 from recsys.sources.checking import check, columns, expected_bytes, raw_states, time_options
-from recsys.sources.ingestion import ingest
+from recsys.sources.increment import ingest
 from recsys.sources.instants import is_iso_time, moments_or_null
 from recsys.sources.sample import Sample, TableSample, sample
 from recsys.sources.unknown_file import UnknownFile, read_unknown

@@ -19,7 +19,7 @@ from recsys.errors import DataError, Place, data_error, short
 from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.database import literal, one_row
 from recsys.sources.events import event_id
-from recsys.sources.feedback import Joined, last_values, matched, micros
+from recsys.sources.feedback import Joined, last_values, matched, micros, shown_by
 from recsys.sources.output_columns import Column, Refusal, number
 from recsys.sources.refusals import DIGEST, Typed, entry_of, quarantined, shown
 from recsys.sources.staging import SOURCE_FILE, Staged
@@ -169,7 +169,7 @@ def _matched(rows: Typed, impressions: Typed, options: EventsSource, which: str)
                CAST({value} AS DOUBLE) AS value, {f"CASE kind {within} END" if within else "0"} AS within
         FROM placed WHERE {which}
     """
-    return matched(acted, impressions, on)
+    return matched(acted, shown_by(impressions, on), on)
 
 
 def _keep_orphans(con: duckdb.DuckDBPyConnection, rows: Typed, impressions: Typed, options: EventsSource) -> None:

@@ -126,7 +126,17 @@ def day_of_micros(micros: str, zone: str) -> str:
 
 
 def events_query(impressions: Typed, feedback: Sequence[str], zone: str) -> str:
-    """Return SQL for every impression, sorted by day, timestamp and id.
+    """Return SQL for every impression (`events_rows`), sorted by day, timestamp and id."""
+    return f"SELECT * FROM ({events_rows(impressions, feedback, zone)}) ORDER BY {in_time(events_schema(impressions, ()))}"
+
+
+def in_time(columns: pa.Schema) -> str:
+    """Return SQL for the order of events/, of rows as `events_rows` gives them for these columns."""
+    return f"{schema.DAY}, v{columns.names.index(schema.TIMESTAMP) - 1}, {schema.EVENT_ID}"  # the first of the columns is event_id
+
+
+def events_rows(impressions: Typed, feedback: Sequence[str], zone: str) -> str:
+    """Return SQL for every impression, in any order.
 
     Its columns are event_id, day, and then the other columns of `events_schema` in order, called v0, v1, …. `feedback` are tables of
     (event_id, value).
@@ -140,5 +150,4 @@ def events_query(impressions: Typed, feedback: Sequence[str], zone: str) -> str:
     return f"""
         SELECT {event_id()} AS {schema.EVENT_ID}, {day_of_micros(micros, zone)} AS {schema.DAY}, {listed}
         FROM {impressions.table} {joins}
-        ORDER BY {schema.DAY}, {micros} // 1000, {event_id()}
     """

@@ -5,7 +5,7 @@ several actions on one impression the last counts; of several at one moment, the
 without an action has the value null.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -23,6 +23,7 @@ from recsys.sources.refusals import Typed
 from recsys.sources.staging import Staged
 
 _VALUE = "value"
+KEYS = (schema.USER_ID, schema.ITEM_ID, schema.REQUEST_ID)  # columns that actions and impressions may have in common
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,24 @@ class Joined:
     table: str  # name of a table of the engine: (event_id, value)
     actions: int  # number of different actions with a value
     unmatched: int
+    first: int | None = None  # microseconds since 1970 UTC, of the first action and of the last one; None without any
+    last: int | None = None
 
 
 def action_columns(
-    con: duckdb.DuckDBPyConnection, staged: Staged, options: FeedbackOptions, description: Description, impressions: Typed
+    con: duckdb.DuckDBPyConnection,
+    staged: Staged,
+    options: FeedbackOptions,
+    description: Description,
+    types: Mapping[str, pa.DataType],
 ) -> list[Column]:
-    """Return the keys in the log's types, the time in microseconds, and the value (1 where the file has no column for it)."""
+    """Return the keys in the log's `types`, the time in microseconds, and the value (1 where the file has no column for it)."""
     for where, theirs in feedback_columns(options, description.columns).items():
         staged.require(theirs, where)
         if theirs == options.value:
             staged.require_number(theirs, where)
     named = description.columns.named()
-    keys = [refuse_null(id_columns(con, staged, {ours: named[ours]}, impressions.type(ours))[0], named[ours]) for ours in options.on]
+    keys = [refuse_null(id_columns(con, staged, {ours: named[ours]}, types[ours])[0], named[ours]) for ours in options.on]
     stamp = options.timestamp or description.columns.timestamp
     return [*keys, timestamp_column(stamp, staged.column(stamp), staged.type(stamp), description.time), _value(staged, options.value)]
 
@@ -54,31 +61,44 @@ def _value(staged: Staged, theirs: str | None) -> Column:
     return Column(_VALUE, sql, pa.float64(), (Refusal(theirs, f"{column} IS NOT NULL AND ({sql}) IS NULL", "a number"),))
 
 
-def join(con: duckdb.DuckDBPyConnection, actions: Typed, impressions: Typed, options: FeedbackOptions) -> Joined:
-    """Make the table (event_id, value) of the impressions that have an action."""
+def key_types(impressions: Typed) -> dict[str, pa.DataType]:
+    """Return the types of the ids that actions may be joined by."""
+    return {name: impressions.type(name) for name in KEYS if name in impressions}
+
+
+def join(con: duckdb.DuckDBPyConnection, actions: Typed, shown: str, options: FeedbackOptions) -> Joined:
+    """Make the table (event_id, value) of the impressions that have an action. `shown`: see `shown_by`."""
     table = actions.table.replace("typed", "joined", 1)
     keys = ", ".join(f"{actions.column(ours)} AS k{place}" for place, ours in enumerate(options.on))
     at, value = actions.column(schema.TIMESTAMP), actions.column(_VALUE)
     acted = f"SELECT DISTINCT {keys}, {at} AS acted_at, {value} AS value, {micros(options.within)} AS within FROM {actions.table}"
-    con.execute(f"CREATE TABLE {table}_all AS {matched(f'{acted} WHERE {value} IS NOT NULL', impressions, options.on)}")
+    con.execute(f"CREATE TABLE {table}_all AS {matched(f'{acted} WHERE {value} IS NOT NULL', shown, options.on)}")
     con.execute(f"CREATE TABLE {table} AS {last_values(f'{table}_all')}")
-    actions_count, matched_count = one_row(con, f"SELECT count(*), count({schema.EVENT_ID}) FROM {table}_all")
-    return Joined(table, actions=actions_count, unmatched=actions_count - matched_count)
+    actions_count, matched_count, first, last = one_row(
+        con, f"SELECT count(*), count({schema.EVENT_ID}), min(acted_at), max(acted_at) FROM {table}_all"
+    )
+    return Joined(table, actions=actions_count, unmatched=actions_count - matched_count, first=first, last=last)
 
 
 def micros(duration: str) -> int:
     return duration_ms(duration) * 1_000
 
 
-def matched(acted: str, impressions: Typed, on: Sequence[str]) -> str:
+def shown_by(impressions: Typed, on: Sequence[str]) -> str:
+    """Return SQL for impressions: the keys of `on` as k0, k1, …; shown_at, in microseconds; event_id."""
+    keys = ", ".join(f"{impressions.column(ours)} AS k{place}" for place, ours in enumerate(on))
+    return f"SELECT {keys}, {impressions.column(schema.TIMESTAMP)} AS shown_at, {event_id()} AS {schema.EVENT_ID} FROM {impressions.table}"
+
+
+def matched(acted: str, shown: str, on: Sequence[str]) -> str:
     """Return SQL for actions, each with the event_id of the last impression of its keys at or before it; null where there is none.
 
     `acted` is SQL for actions: the keys of `on` as k0, k1, …; acted_at and within, in microseconds; other columns stay as they are.
+    `shown` is SQL for impressions, as `shown_by` gives it.
     """
     # An ASOF join needs one impression per moment and keys: of several, take the one with the largest id.
-    keys = ", ".join(f"{impressions.column(ours)} AS k{place}" for place, ours in enumerate(on))
-    shown_at = impressions.column(schema.TIMESTAMP)
-    shown = f"SELECT {keys}, {shown_at} AS shown_at, max({event_id()}) AS {schema.EVENT_ID} FROM {impressions.table} GROUP BY ALL"
+    keys = ", ".join(f"k{place}" for place in range(len(on)))
+    shown = f"SELECT {keys}, shown_at, max({schema.EVENT_ID}) AS {schema.EVENT_ID} FROM ({shown}) GROUP BY ALL"
     same_keys = " AND ".join(f"action.k{place} = shown.k{place}" for place in range(len(on)))
     return f"""
         SELECT action.*, CASE WHEN shown.shown_at >= action.acted_at - action.within THEN shown.{schema.EVENT_ID} END AS {schema.EVENT_ID}

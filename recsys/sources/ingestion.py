@@ -1,9 +1,7 @@
-"""The first stage: raw files → events/, users/, items/, quarantine/."""
+"""The first stage, from all files of a source: raw files → events/, users/, items/, quarantine/."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -14,95 +12,84 @@ from recsys.config import FeedbackOptions, Pipeline
 from recsys.progress import Console
 from recsys.sources.actions import drop_ignored, event_columns, part
 from recsys.sources.column_options import Reading
-from recsys.sources.database import engine
+from recsys.sources.database import engine, one_row
 from recsys.sources.description import ITEMS, USERS, Description, feedback_files
 from recsys.sources.entities import count_entities, coverage, entities_query, entities_schema, entity_columns, key_column, role_key
 from recsys.sources.events import count_events, day_of_micros, events_query, events_schema, impression_columns, require_columns
-from recsys.sources.feedback import Joined, action_columns, join
+from recsys.sources.feedback import Joined, action_columns, join, key_types, shown_by
+from recsys.sources.input_files import InputFile
+from recsys.sources.intake import Intake
+from recsys.sources.ledger import Ledger
 from recsys.sources.output import write_days, write_unique
 from recsys.sources.output_columns import Column
-from recsys.sources.refusals import Typed, typed
-from recsys.sources.resolve import raw_source
-from recsys.sources.separators import said
-from recsys.sources.staging import Staged, TableFiles, stage
+from recsys.sources.refusals import Typed
+from recsys.sources.staging import Staged, TableFiles
 from recsys.workspace import EVENTS, PART, QUARANTINE
 
 STAGE = "ingest"
 
 
-@dataclass
-class _Work:
-    """One run of the stage: where it reads, and what it has refused so far."""
+def ingest_whole(
+    pipeline: Pipeline, folder: Path, description: Description, *, options: str, fingerprint: str, console: Console
+) -> RowAccount:
+    """Read all files into `folder`, as artifacts of stage "ingest": users/, items/, quarantine/, then events/.
 
-    con: duckdb.DuckDBPyConnection
-    description: Description
-    reading: Reading
-    console: Console
-    refused: list[pa.Table] = field(default_factory=list)
-
-    def stage(self, table: TableFiles, name: str, **options: Any) -> Staged:
-        staged = stage(self.con, table, name, separators=self.reading.separators, max_bad=self.reading.max_bad, **options)
-        for message in said(staged.files, table.role, fields=len(staged.names)):
-            self.console.say(message)
-        return staged
-
-    def type(self, staged: Staged, columns: Sequence[Column], *, day: str | None = None, keep: bool = False) -> Typed:
-        for column in columns:
-            if column.said:
-                self.console.say(column.said)
-        table, refused = typed(self.con, staged, columns, max_bad=self.reading.max_bad, day=day, keep=keep)
-        self.refused.append(refused)
-        return table
-
-
-def ingest(pipeline: Pipeline, folder: Path, *, fingerprint: str, console: Console) -> RowAccount:
-    """Read the source into `folder`, as artifacts of stage "ingest": users/, items/, quarantine/, then events/.
-
-    The returned account is that of the log. Raises DataError where files are missing, damaged or hold too many unusable rows.
-    In that case nothing is written.
+    `options` stands for the options of the stage. The returned account is that of the log. Raises DataError where files are missing,
+    damaged or hold too many unusable rows. In that case nothing is written.
     """
-    description = raw_source(pipeline).describe(folder, console)
     with engine(folder, pipeline.features.memory_limit) as con:
-        work = _Work(con, description, Reading.of(pipeline), console)
-        impressions, feedback, account = _impressions(work)
+        intake = Intake(con, description, Reading.of(pipeline), console)
+        impressions, feedback, account = _impressions(intake)
         users, items = (
-            _entities(work, role, table, impressions) for role, table in ((USERS, description.users), (ITEMS, description.items))
+            entities_of(intake, role, table, impressions.type(role_key(role)), impressions)
+            for role, table in ((USERS, description.users), (ITEMS, description.items))
         )
-        feedback |= {options.name: _feedback(work, place, options, impressions) for place, options in enumerate(description.feedback)}
+        types = key_types(impressions)
+        for place, of in enumerate(description.feedback):
+            actions = actions_of(intake, place, of, feedback_files(of), types)
+            feedback[of.name] = joined_of(intake, actions, shown_by(impressions, of.on), of)
         for role, entities in ((USERS, users), (ITEMS, items)):
             write_entities(con, folder / role, role, entities, impressions.type(role_key(role)), fingerprint)
-        _write_quarantine(work, folder / QUARANTINE, fingerprint)
-        days = write_events(con, folder / EVENTS, description, impressions, feedback, account, fingerprint)
+        write_quarantine(intake.refused, folder / QUARANTINE, fingerprint)
+        ledger = Ledger.of(options, description, feedback, whole_milliseconds=are_whole_milliseconds(con, impressions))
+        days = write_events(con, folder / EVENTS, description, impressions, feedback, account, fingerprint, ledger)
     console.say(f"log: {account}; days {days[0]} to {days[-1]}")
     return account
 
 
 # --- Reading ------------------------------------------------------------------------------------------------------
-def _impressions(work: _Work) -> tuple[Typed, dict[str, Joined], RowAccount]:
+def _impressions(intake: Intake) -> tuple[Typed, dict[str, Joined], RowAccount]:
     """Read the log. Return its impressions, the feedback that stands in the log itself, and what became of the rows."""
-    rows = _rows(work)
-    kept = count_events(work.con, rows)
-    options = work.description.events
+    rows = rows_of_log(intake, intake.description.log)
+    kept = count_events(intake.con, rows)
+    options = intake.description.events
     if options is None:
         return rows, {}, account_of(rows, kept)
-    parted = part(work.con, rows, options)
-    work.refused.append(parted.quarantine)
+    parted = part(intake.con, rows, options)
+    intake.refused.append(parted.quarantine)
     for name, joined in parted.feedback.items():
-        work.console.say(f"feedback {name}: {joined.actions:,} different actions")
+        intake.console.say(f"feedback {name}: {joined.actions:,} different actions")
     if parted.orphans:
         became = "kept as impressions" if options.orphan == "keep" else 'in quarantine; source.orphan = "keep" makes impressions of them'
-        work.console.say(f"log: of {parted.actions:,} different actions {parted.orphans:,} follow no view; they are {became}")
+        intake.console.say(f"log: of {parted.actions:,} different actions {parted.orphans:,} follow no view; they are {became}")
     return parted.impressions, dict(parted.feedback), parted.account
 
 
-def _rows(work: _Work) -> Typed:
-    description = work.description
-    with work.console.bar("log", total=len(description.log.files())) as advance:
-        staged = work.stage(
-            description.log, "staged_log", require=lambda names, file: require_columns(description, names, file), read=advance
+def rows_of_log(intake: Intake, table: TableFiles, before: Sequence[InputFile] = ()) -> Typed:
+    """Read files of the log. `before` are others, which were read earlier."""
+    description = intake.description
+    with intake.console.bar("log", total=len(table.files())) as advance:
+        staged = intake.stage(
+            table, "staged_log", before=before, require=lambda names, file: require_columns(description, names, file), read=advance
         )
-    columns = log_table_columns(work.con, staged, description, work.reading)
-    return work.type(staged, columns, day=day_of_micros(moment_of(columns), description.time.zone), keep=description.events is not None)
+    columns = log_table_columns(intake.con, staged, description, intake.reading)
+    return intake.type(staged, columns, day=day_of_micros(moment_of(columns), description.time.zone), keep=description.events is not None)
+
+
+def are_whole_milliseconds(con: duckdb.DuckDBPyConnection, impressions: Typed) -> bool:
+    """Return whether no impression's moment has a fraction of a millisecond."""
+    fraction = f"{impressions.column(schema.TIMESTAMP)} % 1000 <> 0"
+    return not one_row(con, f"SELECT count(*) FILTER ({fraction}) FROM {impressions.table}")[0]
 
 
 def log_table_columns(con: duckdb.DuckDBPyConnection, staged: Staged, description: Description, reading: Reading) -> list[Column]:
@@ -119,24 +106,36 @@ def moment_of(columns: Sequence[Column]) -> str:
     return moment
 
 
-def _entities(work: _Work, role: str, table: TableFiles | None, impressions: Typed) -> Typed | None:
+def entities_of(intake: Intake, role: str, table: TableFiles | None, key_type: pa.DataType, impressions: Typed | None) -> Typed | None:
+    """Read users or items; None where the source has no such table. Say how many ids of the impressions, if there are any, have a row."""
     if table is None:
         return None
-    staged = work.stage(table, f"staged_{role}", require=lambda names, file: key_column(work.description, role, names, file))
-    entities = work.type(staged, entity_columns(work.con, staged, work.description, work.reading, impressions.type(role_key(role))))
-    account = account_of(entities, count_entities(work.con, entities))
-    work.console.say(f"{role}: {account}; {coverage(work.con, entities, impressions)}")
+    staged = intake.stage(table, f"staged_{role}", require=lambda names, file: key_column(intake.description, role, names, file))
+    entities = intake.type(staged, entity_columns(intake.con, staged, intake.description, intake.reading, key_type))
+    account = account_of(entities, count_entities(intake.con, entities))
+    intake.console.say(f"{role}: {account}" + (f"; {coverage(intake.con, entities, impressions)}" if impressions is not None else ""))
     return entities
 
 
-def _feedback(work: _Work, place: int, options: FeedbackOptions, impressions: Typed) -> Joined:
-    table = feedback_files(options)
-    staged = work.stage(table, f"staged_feedback_{place}", may_be_empty=True)
-    actions = work.type(staged, action_columns(work.con, staged, options, work.description, impressions))
-    joined = join(work.con, actions, impressions, options)
+def actions_of(
+    intake: Intake,
+    place: int,
+    options: FeedbackOptions,
+    table: TableFiles,
+    types: Mapping[str, pa.DataType],
+    before: Sequence[InputFile] = (),
+) -> Typed:
+    """Read files of a feedback. `types`: those of the log's ids. `before` are other files of it, which were read earlier."""
+    staged = intake.stage(table, f"staged_feedback_{place}", before=before, may_be_empty=True)
+    return intake.type(staged, action_columns(intake.con, staged, options, intake.description, types))
+
+
+def joined_of(intake: Intake, actions: Typed, shown: str, options: FeedbackOptions) -> Joined:
+    """Join actions to the impressions of `shown` (`feedback.shown_by`)."""
+    joined = join(intake.con, actions, shown, options)
     refused = f", {actions.quarantined:,} in quarantine" if actions.quarantined else ""
     unmatched = f"of {joined.actions:,} different actions {joined.unmatched:,} match no impression within {options.within}"
-    work.console.say(f"{table.role}: read {staged.rows:,}{refused}; {unmatched}")
+    intake.console.say(f"{actions.staged.role}: read {actions.staged.rows:,}{refused}; {unmatched}")
     return joined
 
 
@@ -158,10 +157,10 @@ def write_entities(
             write_unique(output, con, entities_query(entities), "a0", columns)
 
 
-def _write_quarantine(work: _Work, target: Path, fingerprint: str) -> None:
-    refused = pa.concat_tables(work.refused).sort_by([(name, "ascending") for name in ("source_file", "source_row", "reason")])
+def write_quarantine(refused: Sequence[pa.Table], target: Path, fingerprint: str) -> None:
+    rows = pa.concat_tables(refused).sort_by([(name, "ascending") for name in ("source_file", "source_row", "reason")])
     with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
-        output.write_table(PART, refused.combine_chunks())
+        output.write_table(PART, rows.combine_chunks())
 
 
 def write_events(
@@ -172,10 +171,12 @@ def write_events(
     feedback: Mapping[str, Joined],
     account: RowAccount | None,
     fingerprint: str,
+    ledger: Ledger | None = None,
 ) -> list[str]:
     """Write events/, and return its days."""
     query = events_query(impressions, [joined.table for joined in feedback.values()], description.time.zone)
-    with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
+    config = None if ledger is None else ledger.config()
+    with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint, config=config) as output:
         days = write_days(output, con, query, events_schema(impressions, list(feedback)))
         output.rows = account
     return days

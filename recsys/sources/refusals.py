@@ -233,7 +233,7 @@ def _quarantine(tally: _Tally) -> pa.Table:
 
 def quarantined(staged: Staged, entries: Sequence[dict[str, Any]]) -> pa.Table:
     """Return refused rows (schema.QUARANTINE) from entries that give the file as its place, and the row by its number."""
-    named = short_names(staged.files)
+    named = short_names((*staged.files, *staged.before))
     located = []
     for file, group in groupby(sorted(entries, key=lambda entry: entry[SOURCE_FILE]), key=lambda entry: entry[SOURCE_FILE]):
         of_file = list(group)

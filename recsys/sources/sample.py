@@ -16,7 +16,7 @@ from recsys.sources.database import engine
 from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_files
 from recsys.sources.entities import count_entities, coverage, entity_columns, role_key
 from recsys.sources.events import count_events, day_of_micros, log_columns
-from recsys.sources.feedback import Joined, action_columns, join
+from recsys.sources.feedback import Joined, action_columns, join, key_types, shown_by
 from recsys.sources.ingestion import account_of, log_table_columns, moment_of, write_entities, write_events
 from recsys.sources.output_columns import Column
 from recsys.sources.refusals import Typed, row_problems, typed
@@ -206,7 +206,7 @@ def _entities(sampler: _Sampler, role: str, table: TableFiles | None, impression
 
 def _feedback(sampler: _Sampler, place: int, options: FeedbackOptions, impressions: Typed) -> Joined:
     staged = sampler.stage(feedback_files(options), f"staged_feedback_{place}")
-    actions = sampler.type(staged, action_columns(sampler.con, staged, options, sampler.description, impressions))
-    joined = join(sampler.con, actions, impressions, options)
+    actions = sampler.type(staged, action_columns(sampler.con, staged, options, sampler.description, key_types(impressions)))
+    joined = join(sampler.con, actions, shown_by(impressions, options.on), options)
     sampler.note(staged, f"of {joined.actions:,} different actions {joined.unmatched:,} match no impression within {options.within}")
     return joined

@@ -99,6 +99,7 @@ class Staged:
     counts: tuple[int, ...]  # rows read of each file, unbalanced ones included
     unbalanced: tuple[Unbalanced, ...]  # one per file
     most: int | None = None  # rows that were read of a file at most
+    before: tuple[InputFile, ...] = ()  # other files of the table, which were read earlier
 
     @property
     def is_whole(self) -> bool:

@@ -41,7 +41,8 @@ def _make(job: Job, options: Pipeline, parts: Sequence[Part]) -> None:
     from recsys import sources
 
     with timed(job, "ingest"):
-        sources.ingest(options, job.folder, fingerprint=parts[0].origin.fingerprint, console=job.console)
+        of_options = INGEST.place(options)
+        sources.ingest(options, job.folder, options=of_options, fingerprint=parts[0].origin.fingerprint, console=job.console)
 
 
 def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:

@@ -26,7 +26,7 @@ def _pipeline(source: dict[str, object]) -> Pipeline:
 
 
 def _ingest(source: dict[str, object], folder: Path) -> artifacts.RowAccount:
-    return sources.ingest(_pipeline(source), folder, fingerprint="f", console=Console(quiet=True))
+    return sources.ingest(_pipeline(source), folder, options=str(source), fingerprint="f", console=Console(quiet=True))
 
 
 def _bytes(folder: Path) -> dict[str, str]:

@@ -163,7 +163,10 @@ def _ingested(base: Path, written: Written, **source: object) -> Ingested | Recs
         {"kind": "table", "log": folder / written.name, "columns": COLUMNS, "max_bad": 1, "format": {"log": written.said}, **source}
     )
     try:
-        return Ingested(folder / "out", sources.ingest(pipeline, folder / "out", fingerprint="f", console=Console(quiet=True)))
+        return Ingested(
+            folder / "out",
+            sources.ingest(pipeline, folder / "out", options=str(pipeline.source), fingerprint="f", console=Console(quiet=True)),
+        )
     except RecsysError as error:
         message = str(error)
         assert FORM.match(message), message

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from recsys import sources
+from recsys import artifacts, sources
 from recsys.progress import Console
 from tests.sources.logs import COLUMNS, Ingested, make_pipeline
 
@@ -25,7 +25,10 @@ def ingest(tmp_path: Path) -> Callable[..., Ingested]:
     ) -> Ingested:
         source = {"kind": "table", "log": tmp_path / log, "columns": COLUMNS, **source}
         folder = tmp_path / to
-        account = sources.ingest(make_pipeline(source, features), folder, fingerprint="f", console=console or Console(quiet=True))
+        options = artifacts.fingerprint([source, features])
+        account = sources.ingest(
+            make_pipeline(source, features), folder, options=options, fingerprint="f", console=console or Console(quiet=True)
+        )
         return Ingested(folder, account)
 
     return run

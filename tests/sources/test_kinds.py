@@ -29,7 +29,7 @@ def kuairand(tmp_path: Path) -> Path:
 
 
 def _run(source: dict[str, object], out: Path) -> Ingested:
-    return Ingested(out, sources.ingest(make_pipeline(source), out, fingerprint="f", console=Console(quiet=True)))
+    return Ingested(out, sources.ingest(make_pipeline(source), out, options=str(source), fingerprint="f", console=Console(quiet=True)))
 
 
 def test_kuairand_reads_both_periods_and_the_random_log_on_demand(kuairand: Path, tmp_path: Path) -> None:

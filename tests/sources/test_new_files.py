@@ -1,0 +1,307 @@
+"""New files of a log are read alone: what stands is what reading all files at once would leave, to the byte."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys import artifacts, sources
+from recsys.progress import Console
+from recsys.workspace import EVENTS, ITEMS, QUARANTINE, USERS
+from tests.sources.logs import COLUMNS, START, make_pipeline
+
+DAY = 86_400_000
+Frames = Mapping[str, pd.DataFrame]
+
+
+class Said(Console):
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.texts: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.texts.append(text)
+
+    @property
+    def reread(self) -> str | None:
+        """Why all files were read again; None where they were not."""
+        return next((text for text in self.texts if text.startswith("ingest: reads all files again")), None)
+
+
+def day_of_log(day: int, rows: int = 60, **columns: Any) -> pd.DataFrame:
+    rng = np.random.default_rng(day)
+    base = {
+        "uid": 100 + rng.integers(0, 17, rows),
+        "vid": [f"v{n:03d}" for n in rng.integers(0, 29, rows)],
+        "ts": START + day * DAY + np.sort(rng.integers(0, 12 * 3_600_000, rows)),
+        "slot": 1 + rng.integers(0, 10, rows),
+        "clicked": rng.integers(0, 2, rows),
+        "watch": rng.integers(0, 400, rows) / 4,
+    }
+    return pd.DataFrame({**base, **columns})
+
+
+def answers_to(log: pd.DataFrame, day: int, late: float = 0.0) -> pd.DataFrame:
+    """Stars for every third row, `late` hours after it."""
+    rows = log.iloc[::3]
+    return pd.DataFrame(
+        {
+            "uid": rows["uid"],
+            "vid": rows["vid"],
+            "ts": rows["ts"] + int(late * 3_600_000) + 1000,
+            "stars": 1 + (np.arange(len(rows)) + day) % 5,
+        }
+    )
+
+
+class Feed:
+    """A source of files that come one after another, ingested after each, and once more from all of them."""
+
+    def __init__(self, folder: Path, **source: Any) -> None:
+        self.folder = folder
+        self.source = {"kind": "table", "log": folder / "log", "columns": COLUMNS, **source}
+        for name in ("log", "answers"):
+            (folder / name).mkdir()
+
+    def with_answers(self, within: str = "48h") -> "Feed":
+        self.source["feedback"] = [{"name": "survey", "file": self.folder / "answers", "value": "stars", "within": within}]
+        return self
+
+    def write(self, **files: pd.DataFrame) -> None:
+        """`log_1=…` goes to log/1.csv, `users=…` to users.csv."""
+        for name, frame in files.items():
+            path = self.folder / (f"{name.replace('_', '/')}.csv")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            frame.to_csv(path, index=False)
+
+    def ingest(self, to: str = "night") -> Said:
+        said = Said()
+        pipeline = make_pipeline(self.source)
+        options = artifacts.fingerprint({key: value for key, value in self.source.items() if key not in ("log", "users", "items")})
+        fingerprint = artifacts.fingerprint(sources.raw_states(pipeline))
+        self.account = sources.ingest(pipeline, self.folder / to, options=options, fingerprint=fingerprint, console=said)
+        return said
+
+    def contents(self, to: str) -> dict[str, Any]:
+        """Every file by its bytes, and the account of the rows."""
+        found: dict[str, Any] = {}
+        for name in (EVENTS, USERS, ITEMS, QUARANTINE):
+            manifest = artifacts.verify(self.folder / to / name)
+            found |= {f"{name}/{file}": entry for file, entry in manifest.files.items()}
+            found[f"{name} account"] = manifest.rows
+            found[f"{name} origin"] = (manifest.fingerprint, manifest.config)
+        return found
+
+    def require_equal(self) -> None:
+        """What stands is what all files at once leave."""
+        shutil.rmtree(self.folder / "whole", ignore_errors=True)
+        assert self.ingest("whole").reread is None
+        whole, account = self.contents("whole"), self.account
+        assert self.contents("night") == whole
+        assert account.read > 0
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Feed:
+    return Feed(tmp_path)
+
+
+def test_a_day_at_a_time_is_all_days_at_once(feed: Feed) -> None:
+    feed.with_answers()
+    for day in range(1, 5):
+        log = day_of_log(day)
+        feed.write(**{f"log_{day}": log, f"answers_{day}": answers_to(log, day)})
+        said = feed.ingest()
+        assert said.reread is None
+        feed.require_equal()
+    assert any("read 1 new files; days 2024-01-05 written, all others stay" in text for text in said.texts)
+
+
+def test_days_that_stay_are_not_read_or_written(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in (1, 2):
+        feed.write(**{f"log_{day}": day_of_log(day)})
+    feed.ingest()
+    stays = feed.folder / "night" / EVENTS / "day=2024-01-02" / "part-0.parquet"
+    inode = stays.stat().st_ino
+    os.chmod(feed.folder / "log/1.csv", 0)
+    read: list[str] = []
+    original = artifacts.read_table
+    monkeypatch.setattr(artifacts, "read_table", lambda path, *more, **options: read.append(str(path)) or original(path, *more, **options))
+    feed.write(log_3=day_of_log(3))
+    assert feed.ingest().reread is None
+    assert stays.stat().st_ino == inode
+    assert not [path for path in read if "day=" in path], "no day of events has been read"
+
+
+@pytest.mark.parametrize("late", [0.0, 20.0, 40.0])
+def test_answers_that_come_on_a_later_day_go_to_the_impressions_of_the_earlier_one(feed: Feed, late: float) -> None:
+    feed.with_answers()
+    logs = {day: day_of_log(day) for day in range(1, 5)}
+    answers = pd.concat([answers_to(log, day, late) for day, log in logs.items()])
+    of_day = (answers["ts"] - START) // DAY
+    for day, log in logs.items():
+        feed.write(**{f"log_{day}": log, f"answers_{day}": answers[of_day == day]})
+        assert feed.ingest().reread is None
+        feed.require_equal()
+    assert feed.contents("night")[f"{EVENTS} account"]["kept"] == 240
+
+
+def test_a_day_that_is_sent_twice_changes_nothing(feed: Feed) -> None:
+    feed.with_answers()
+    feed.write(log_1=day_of_log(1), answers_1=answers_to(day_of_log(1), 1), log_2=day_of_log(2))
+    feed.ingest()
+    before = {name: entry for name, entry in feed.contents("night").items() if name.startswith(f"{EVENTS}/day")}
+    feed.write(log_2again=day_of_log(2))
+    assert feed.ingest().reread is None
+    feed.require_equal()
+    assert {name: entry for name, entry in feed.contents("night").items() if name.startswith(f"{EVENTS}/day")} == before
+    assert feed.account.duplicate == 60
+
+
+def test_late_rows_go_to_their_day(feed: Feed) -> None:
+    feed.write(log_1=day_of_log(1), log_2=day_of_log(2))
+    feed.ingest()
+    feed.write(log_3=pd.concat([day_of_log(3), day_of_log(1, 10, slot=77), day_of_log(7)]))
+    assert feed.ingest().reread is None
+    feed.require_equal()
+
+
+def test_users_alone_may_change(feed: Feed, tmp_path: Path) -> None:
+    feed.source["users"] = tmp_path / "users.csv"
+    users = pd.DataFrame({"uid": range(100, 117), "age": range(17)})
+    feed.write(log_1=day_of_log(1), users=users)
+    feed.ingest()
+    feed.write(users=users.assign(age=99))
+    said = feed.ingest()
+    assert said.reread is None
+    feed.require_equal()
+    feed.write(users=users.iloc[:3], log_2=day_of_log(2))
+    assert feed.ingest().reread is None
+    feed.require_equal()
+
+
+def test_rows_that_cannot_be_used_are_added_to_those_before(feed: Feed) -> None:
+    feed.source["max_bad"] = 0.2
+    bad = day_of_log(1).astype({"ts": object})
+    bad.loc[3, "ts"] = "soon"
+    feed.write(log_1=bad, log_2=day_of_log(2))
+    feed.ingest()
+    worse = day_of_log(3).astype({"ts": object})
+    worse.loc[[5, 7], "ts"] = "later"
+    feed.write(log_3=worse)
+    assert feed.ingest().reread is None
+    feed.require_equal()
+    assert feed.account.quarantined == 3
+
+
+def changed_file(feed: Feed) -> None:
+    feed.write(log_1=day_of_log(1, 61))
+
+
+def grown_file(feed: Feed) -> None:
+    day_of_log(3).to_csv(feed.folder / "log/2.csv", mode="a", header=False, index=False)
+
+
+def file_that_is_gone(feed: Feed) -> None:
+    (feed.folder / "log/1.csv").unlink()
+
+
+def another_type(feed: Feed) -> None:
+    feed.write(log_3=day_of_log(3, slot="first"))
+
+
+def fractions(feed: Feed) -> None:
+    feed.write(log_3=day_of_log(3, clicked=0.5))
+
+
+def a_name_that_is_no_number(feed: Feed) -> None:
+    feed.write(log_3=day_of_log(3).astype({"uid": str}).assign(uid=lambda log: "u" + log["uid"]))
+
+
+def other_folder(feed: Feed) -> None:
+    feed.source["log"] = feed.folder / "**" / "*.csv"
+    feed.write(more_3=day_of_log(3))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (changed_file, "a file of log that was read has changed"),
+        (grown_file, "a file of log that was read has changed"),
+        (file_that_is_gone, "a file of log that was read has changed, is gone"),
+        (another_type, "column log.slot of the new files is string, expected int64"),
+        (fractions, "column log.clicked of the new files is double, expected int64"),
+        (a_name_that_is_no_number, "column user_id of the new files is string, expected int64"),
+        (other_folder, "is called otherwise"),
+    ],
+)
+def test_where_new_files_do_not_do_all_are_read_and_the_reason_is_said(feed: Feed, change: Callable[[Feed], None], reason: str) -> None:
+    feed.write(log_1=day_of_log(1), log_2=day_of_log(2))
+    feed.ingest()
+    change(feed)
+    said = feed.ingest()
+    assert said.reread is not None
+    assert reason in said.reread
+    feed.require_equal()
+
+
+def test_whole_numbers_and_empty_columns_fit_a_column_of_fractions(feed: Feed) -> None:
+    feed.write(log_1=day_of_log(1, note="a"), log_2=day_of_log(2, note="b"))
+    feed.ingest()
+    feed.write(log_3=day_of_log(3, note=None).assign(watch=range(60)))
+    assert feed.ingest().reread is None
+    feed.require_equal()
+    feed.write(log_4=day_of_log(4, note=None).assign(watch=None))
+    assert feed.ingest().reread is None
+    feed.require_equal()
+
+
+def test_rows_before_actions_that_were_read_may_take_these_actions(feed: Feed) -> None:
+    feed.with_answers()
+    feed.write(log_2=day_of_log(2), answers_2=answers_to(day_of_log(2), 2))
+    feed.ingest()
+    feed.write(log_1=day_of_log(1))
+    assert "before actions that were read" in str(feed.ingest().reread)
+    feed.require_equal()
+
+
+def test_an_action_before_others_that_were_read_does_not_count_over_them(feed: Feed) -> None:
+    feed.with_answers()
+    log = day_of_log(2)
+    feed.write(log_2=log, answers_2=answers_to(log, 2, late=1.0))
+    feed.ingest()
+    feed.write(answers_1=answers_to(log, 3, late=0.5))
+    assert "before some that were read" in str(feed.ingest().reread)
+    feed.require_equal()
+    feed.write(answers_3=answers_to(log, 4, late=30.0))
+    assert feed.ingest().reread is None
+    feed.require_equal()
+
+
+def test_fractions_of_a_millisecond_are_not_in_events(tmp_path: Path) -> None:
+    feed = Feed(tmp_path, time={"unit": "us"}).with_answers()
+    log = day_of_log(1).assign(ts=lambda rows: rows["ts"] * 1000 + 7)
+    feed.write(log_1=log, answers_1=answers_to(log, 1))
+    feed.ingest()
+    feed.write(answers_2=answers_to(log, 2).assign(ts=lambda rows: rows["ts"] + DAY * 1000))
+    assert "fractions of a millisecond" in str(feed.ingest().reread)
+    feed.require_equal()
+
+
+def test_new_files_with_too_many_bad_rows_are_judged_with_all_files(feed: Feed) -> None:
+    """Alone 3 of 20 are too many; of 200 rows in all they are not, and a day bears ten."""
+    feed.source["max_bad"] = 0.1
+    for day in (1, 2, 3):
+        feed.write(**{f"log_{day}": day_of_log(day)})
+    feed.ingest()
+    bad = day_of_log(4, 20).astype({"ts": object})
+    bad.loc[[1, 2, 3], "ts"] = "soon"
+    feed.write(log_4=bad)
+    assert "soon" in str(feed.ingest().reread)
+    feed.require_equal()
+    assert feed.account.quarantined == 3
