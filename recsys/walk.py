@@ -9,18 +9,27 @@ from recsys.config import Pipeline, WorldOptions
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.jobs import require_own, require_writable
 from recsys.progress import Console
-from recsys.stages import STAGES, Job, Stage, Status, kinds_of, require_libraries, require_named_runs, single_tasks, statuses
+from recsys.stages import STAGES, Job, Stage, Status, drop_learned, kinds_of, require_libraries, require_named_runs, single_tasks, statuses
 
 
-def run(job: Job, *, until: str = "report") -> None:
-    """Run all stages up to `until`. Raises ConfigError where a run to compare with does not stand, or a library is missing."""
+def run(job: Job, *, until: str = "report", learn_from: str | None = None) -> None:
+    """Run all stages up to `until`. Raises ConfigError where a run to compare with does not stand, or a library is missing.
+
+    `learn_from`: in time order, the first ISO day that is learned again although it has been learned, where training is among the stages.
+    Raises ConfigError in shuffled order.
+    """
     names = list(STAGES)[: list(STAGES).index(until) + 1]
+    if learn_from is not None and job.pipeline.train.order != "time":
+        raise ConfigError('--from: found train.order = "shuffled", expected "time": else all days are learned each time. Fix: leave it out')
     if "baselines" in names:  # both before hours of training, not after
         require_libraries(job)
     if "evaluate" in names:
         require_named_runs(job)
     with job.at_work(), _holding_run(job, names):
         for name in names:
+            if name == "train" and learn_from is not None:
+                for each in (job, *([single_tasks(job)] if "single_task" in kinds_of(job.pipeline) else [])):
+                    drop_learned(each, learn_from)
             _walk(job, name)
 
 

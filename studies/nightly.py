@@ -5,7 +5,10 @@
 
 It does what docs/nightly.md says, night by night: `recsys run --through DAY --until features`, `recsys health`, the rest of the run,
 `recsys promote`. It writes one row per night and objective: the number of the day, its difference to the current model, the decision, the
-warnings, and the seconds of each part. An interrupted study goes on where it stopped.
+warnings, the seconds of each part, and the MiB that were read by system calls (on Linux; encoded days are mapped, and do not count). An
+interrupted study goes on where it stopped.
+
+With `--files`, the log of a simulated feed arrives as files of single days: on each night those of its day.
 """
 
 import argparse
@@ -19,7 +22,8 @@ import altair as alt
 import pandas as pd
 
 from recsys import artifacts, config, promoting, registry, schema, walk
-from recsys.errors import NotPromotedError
+from recsys.config import Pipeline, TableSource, WorldOptions
+from recsys.errors import ConfigError, NotPromotedError
 from recsys.evaluation import main_metric
 from recsys.health import health
 from recsys.jobs import open_job
@@ -27,6 +31,7 @@ from recsys.objectives import Objective
 from recsys.progress import Console
 from recsys.stages import Job
 from recsys.workspace import HEALTH, HEALTH_ROWS, METRICS, PART, day_folder
+from recsys.world import table_source
 
 
 def main() -> None:
@@ -36,6 +41,7 @@ def main() -> None:
     parser.add_argument("--nights", nargs=2, type=date.fromisoformat, required=True, metavar=("FIRST", "LAST"), help="days to judge")
     parser.add_argument("--out", type=Path, required=True, help="CSV of one row per night and objective")
     parser.add_argument("--figure", type=Path, help="PNG of the numbers over the nights")
+    parser.add_argument("--files", action="store_true", help="let a simulated log arrive as files of single days")
     parser.add_argument("--workspace", type=Path, default=Path("data"))
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     arguments = parser.parse_args()
@@ -51,13 +57,16 @@ def main() -> None:
         figure(table).save(arguments.figure, scale_factor=2)
 
 
-_PARTS = ("features_s", "health_s", "training_s", "promotion_s")
+_PARTS = ("features_s", "health_s", "training_s", "promotion_s", "read_mib")
 
 
 def night(arguments: argparse.Namespace, day: date) -> list[dict[str, Any]]:
     """Do what one night does, and return its rows."""
     options = config.load(arguments.pipeline, ["evaluate.baselines=[]", "evaluate.importance=false", *arguments.overrides])
+    if arguments.files:
+        options = options.model_copy(update={"source": arrived(options, arguments.workspace / f"{options.name}-files", day)})
     pipeline = options.model_copy(update={"split": options.split.ending(day)})
+    before = _read_bytes()
     job = open_job(pipeline, arguments.workspace, run=f"night-{day}", console=Console(quiet=True))
     seconds = {
         "features_s": _timed(lambda: walk.run(job, until="features")),
@@ -72,9 +81,43 @@ def night(arguments: argparse.Namespace, day: date) -> list[dict[str, Any]]:
         "warnings": _warnings(job, day),
         "learned": _learned(job),
         **seconds,
+        "read_mib": round((_read_bytes() - before) / 2**20, 1),
     }
     votes = {vote["objective"]: vote for vote in decision["objectives"]}
     return [{"night": day.isoformat(), **_numbers(job, each), **_differences(votes[each.name]), **about} for each in pipeline.objective]
+
+
+def arrived(pipeline: Pipeline, folder: Path, day: date) -> TableSource:
+    """Write the files of a simulated log that have come by the end of `day`, where they are not there, and return their source.
+
+    Users and videos are there from the beginning. Raise ConfigError for another kind of source.
+    """
+    if pipeline.source.kind != "world":
+        raise ConfigError(f'--files: found source.kind = "{pipeline.source.kind}", expected "world": other logs have files of their own')
+    whole = folder / "whole"
+    if not whole.exists():
+        walk.make_world(whole, WorldOptions.model_validate(pipeline.source.model_dump(include=set(WorldOptions.model_fields))),
+                        seed=pipeline.seed, console=Console(quiet=True))  # fmt: skip
+    source = table_source(whole)
+    assert isinstance(source.log, Path)
+    (feedback,) = source.feedback
+    tables = {"log": pd.read_parquet(source.log), "answers": pd.read_csv(feedback.file)}
+    for name, table in tables.items():
+        days = pd.to_datetime(table["ts"], unit="ms").dt.strftime("%Y-%m-%d")
+        for each in sorted({*days[days <= day.isoformat()]}):
+            path = folder / name / f"{each}.parquet"
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                table[days == each].to_parquet(path, index=False)
+    answers = feedback.model_copy(update={"file": folder / "answers"})
+    return source.model_copy(update={"log": folder / "log", "feedback": (answers,)})
+
+
+def _read_bytes() -> int:
+    """Return what this process has read by system calls so far; 0 where the system does not tell."""
+    place = Path("/proc/self/io")
+    fields = dict(line.split(": ") for line in place.read_text().splitlines()) if place.exists() else {}
+    return int(fields.get("rchar", 0))
 
 
 def _learned(job: Job) -> int:

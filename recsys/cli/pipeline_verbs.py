@@ -27,7 +27,7 @@ from recsys.cli.arguments import (
 )
 from recsys.errors import ConfigError, nearest
 from recsys.progress import Console
-from recsys.stages import STAGES, Job, Stage, drop_learned
+from recsys.stages import STAGES, Job, Stage
 from recsys.workspace import METRICS, require_inside
 
 
@@ -75,9 +75,7 @@ def run(
     if until not in STAGES:
         raise ConfigError(f'--until: found "{until}", expected one of {", ".join(STAGES)}{nearest(until, STAGES)}')
     job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet, through=through)
-    if since is not None:
-        drop_learned(job, since.date().isoformat())
-    walk.run(job, until=until)
+    walk.run(job, until=until, learn_from=None if since is None else since.date().isoformat())
 
 
 def _stage_command(stage: Stage) -> Callable[..., None]:

@@ -51,10 +51,13 @@ class Pipeline(Learning):
 
     @property
     def late_days(self) -> int:
-        """The number of days after an impression's own within which all of its labels become known."""
+        """The number of days after an impression's own within which all of its labels become known, at most.
+
+        An hour more counts, because a day may have 23.
+        """
         withins = [Feedback.model_fields["within"].default, *(entry.within for entry in getattr(self.source, "feedback", ()))]
         longest = duration_ms(self.features.label_delay) + max(map(duration_ms, withins))
-        return -(-longest // DAY_MS)
+        return -(-(longest + DAY_MS // 24) // DAY_MS)
 
     def border_after(self, part: str) -> int | None:
         """Return the moment (ms UTC) at which the next part of the split begins; None after the last part."""

@@ -39,8 +39,8 @@ class Train(Options):
     day_passes: Count = Field(default="auto", description="Number of passes over each day, when in time order; auto: 1.")
     warm_days: PositiveInt = Field(
         default=3,
-        description="Number of first training days that give numbers their scales, and the vocabulary its first values, when in time order;"
-        " later days add values and change no scale.",
+        description="Number of first training days that give numbers their scales, objectives their base rates, and the vocabulary its"
+        " first values, when in time order; some labels of each objective must be known by their end. Later days add values alone.",
     )
     kept_days: PositiveInt = Field(
         default=7, description="Number of last days whose states are kept for a later training to go on from, when in time order."
@@ -162,6 +162,14 @@ class Train(Options):
         if self.keep_chosen and not self.refit:
             raise ValueError(
                 "keep_chosen: found with refit = false, expected a refit: without one the model is what was chosen. Fix: leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kept_teaches(self) -> "Train":
+        if self.keep_chosen and self.order == "time":
+            raise ValueError(
+                'keep_chosen: found with order = "time", expected order = "shuffled": only there a run can teach. Fix: leave it out'
             )
         return self
 

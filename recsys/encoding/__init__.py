@@ -1,6 +1,6 @@
 """The way from examples to packed arrays to tensors.
 
-Vocabularies and normalisers are fitted on the training days. Encoded days are stored in Arrow IPC files.
+Vocabularies and normalisers are fitted on training days. Encoded days are stored in Arrow IPC files.
 """
 
 from recsys.encoding.batches import batches, packed_batches, steps_per_epoch, to_batch

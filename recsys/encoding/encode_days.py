@@ -2,19 +2,24 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
+from recsys.days import ordinal
 from recsys.encoding import packing
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.fitting import Fitting
+from recsys.encoding.packing import Packed
+from recsys.lineage import OWN_FILE
 from recsys.progress import Console
 from recsys.threads import most_threads
 from recsys.workspace import ENCODED_PART, PART, day_folder
@@ -26,11 +31,15 @@ _READ_ROWS = packing.BATCH_ROWS // 4  # of a table that is encoded: a history of
 
 
 class ToEncode(NamedTuple):
-    """A day, the encoder that knows its values, and tables that are written beside its rows: file → table."""
+    """A day, the encoder that knows its values, and tables that are written beside its rows: file → table.
+
+    `is_in_time`: whether a hash of what was known of the day when it ended is written, too (`lineage.OWN_FILE`).
+    """
 
     day: str
     encoder: Encoder
     beside: Mapping[str, pa.Table]
+    is_in_time: bool = False
 
 
 def fit_encoder(pipeline: Pipeline, examples: Path, days: Sequence[str], target: Path, origin: Origin) -> None:
@@ -82,6 +91,7 @@ def encode_days(todo: Iterable[ToEncode], examples: Path, folder: Path, origins:
 def _encode_day(one: ToEncode, examples: Path, folder: Path, origin: Origin, stop: Event) -> None:
     """Encode one day. Raise KeyboardInterrupt between two tables once `stop` is set."""
     place, encoder = day_folder(examples, one.day), one.encoder
+    own = sha256()
     with (
         origin.writing(day_folder(folder, one.day)) as output,
         pa.OSFile(str(output.path(ENCODED_PART)), "wb") as file,
@@ -91,13 +101,26 @@ def _encode_day(one: ToEncode, examples: Path, folder: Path, origin: Origin, sto
         def transformed(table: pa.Table) -> pa.RecordBatch:
             if stop.is_set():
                 raise KeyboardInterrupt
-            return encoder.transform(table, place=str(place))
+            rows = encoder.transform(table, place=str(place))
+            if one.is_in_time:
+                _add_own(own, packing.unpack(rows, encoder.layout), ordinal(one.day) + 1)
+            return rows
 
         tables = artifacts.read_batches(place / PART, _READ_ROWS, None)
         while encoded := [transformed(table) for table in islice(tables, packing.BATCH_ROWS // _READ_ROWS)]:
             writer.write_table(pa.Table.from_batches(encoded).combine_chunks(), packing.BATCH_ROWS)
         for name, table in one.beside.items():
             output.write_table(name, table)
+        if one.is_in_time:
+            output.write_json(OWN_FILE, {"sha256": own.hexdigest()})
+
+
+def _add_own(own: Any, packed: Packed, until: int) -> None:
+    """Add rows to a hash. Labels that become known from the day `until` on, in days since 1970-01-01, are left out."""
+    late_NK = packed.known >= until
+    hidden = packed._replace(labels=np.where(late_NK, np.float32(np.nan), packed.labels), known=np.where(late_NK, 0, packed.known))
+    for values in hidden:
+        own.update(np.ascontiguousarray(values).data)
 
 
 def tables_of(day: Path, columns: Sequence[str]) -> Iterator[pa.Table]:

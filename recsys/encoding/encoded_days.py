@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,20 +151,6 @@ class EncodedDays:
             for day in np.unique(known_NK[counts_NK]).tolist():
                 found[day] = found.get(day, 0) + (counts_NK & (known_NK == day)).sum(axis=0)
         return found
-
-    def digest(self, until: int) -> str:
-        """Return a hash of all that may be learned of these days before the day `until`, in days since 1970-01-01.
-
-        Labels that become known later are left out, so their arrival does not change it.
-        """
-        found = sha256()
-        for number in range(len(self.block_rows)):
-            packed = self.block(number)
-            late_NK = ~Period(until=until).holds(packed.known)
-            labels_NK, known_NK = np.where(late_NK, np.float32(np.nan), packed.labels), np.where(late_NK, 0, packed.known)
-            for values in packed._replace(labels=labels_NK, known=known_NK):
-                found.update(np.ascontiguousarray(values).data)
-        return found.hexdigest()
 
     def dense(self) -> NDArray[np.float32]:
         """Return [N, D]."""

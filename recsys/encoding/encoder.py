@@ -46,7 +46,7 @@ QUANTILES_FILE = "quantiles.parquet"
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder, fitted once, on training days only. Its `transform` is then a function of the row alone."""
+    """An encoder, fitted on training days only. Its `transform` is then a function of the row alone."""
 
     layout: Layout
     vocabulary: Vocabulary

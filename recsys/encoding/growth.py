@@ -17,9 +17,8 @@ from recsys.encoding.encoder import Encoder
 from recsys.encoding.fitting import count_categories
 from recsys.encoding.roles import Roles, check_types
 from recsys.encoding.vocabulary import VocabularyFitter
+from recsys.lineage import ADDED_FILE
 from recsys.workspace import ENCODER, day_folder
-
-ADDED_FILE = "added.parquet"  # in the folder of an encoded day: the rows of the vocabulary that it has added
 
 
 def growing(examples: Path, folder: Path, days: Sequence[str], stale: Collection[str], min_count: int) -> Iterator[ToEncode]:
@@ -27,16 +26,18 @@ def growing(examples: Path, folder: Path, days: Sequence[str], stale: Collection
 
     `days` are all days after the warm ones, in order. Raises ArtifactError where a day that stands is damaged.
     """
-    encoder, counts = Encoder.load(folder / ENCODER), None
-    before = folder / ENCODER
+    encoder, counts, before = Encoder.load(folder / ENCODER), None, folder / ENCODER
+    standing: list[str] = []  # days since the last stale one, which stand
     for day in days:
         if day in stale:
+            encoder, standing = _with_added(encoder, folder, standing), []
             counts = artifacts.read_table(before / COUNTS_FILE) if counts is None else counts
             known = encoder.layout.num_rows
             encoder, counts = _grown(encoder, counts, day_folder(examples, day), min_count)
-            yield ToEncode(day, encoder, {ADDED_FILE: encoder.vocabulary.since(known), COUNTS_FILE: counts})
+            yield ToEncode(day, encoder, {ADDED_FILE: encoder.vocabulary.since(known), COUNTS_FILE: counts}, is_in_time=True)
         else:
-            encoder, counts = _with_added(encoder, folder, day), None
+            standing.append(day)
+            counts = None
         before = day_folder(folder, day)
 
 
@@ -45,15 +46,15 @@ def encoder_after(folder: Path, days: Sequence[str]) -> Encoder:
 
     Without days it is that of the warm days. Raises ArtifactError where a file is absent or cannot be read.
     """
-    encoder = Encoder.load(folder / ENCODER)
-    for day in days:
-        encoder = _with_added(encoder, folder, day)
-    return encoder
+    return _with_added(Encoder.load(folder / ENCODER), folder, days)
 
 
-def _with_added(encoder: Encoder, folder: Path, day: str) -> Encoder:
-    added = artifacts.read_table(day_folder(folder, day) / ADDED_FILE)
-    return encoder.with_vocabulary(encoder.vocabulary.with_rows(added)) if len(added) else encoder
+def _with_added(encoder: Encoder, folder: Path, days: Sequence[str]) -> Encoder:
+    """Return the encoder with the rows that these days have added to its vocabulary."""
+    added = [artifacts.read_table(day_folder(folder, day) / ADDED_FILE) for day in days]
+    if not any(len(table) for table in added):
+        return encoder
+    return encoder.with_vocabulary(encoder.vocabulary.with_rows(pa.concat_tables(added)))
 
 
 def _grown(encoder: Encoder, counts: pa.Table, examples: Path, min_count: int) -> tuple[Encoder, pa.Table]:

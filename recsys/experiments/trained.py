@@ -179,7 +179,8 @@ def _to_train(runs: Sequence[Run], stages: Sequence[str]) -> list[int]:
 
 
 def _task(job: Job, name: str, title: str, stages: Sequence[str]) -> _TrainRun:
-    return _TrainRun(name, title, job.pipeline, job.folder.parent, job.run.name, job.wait, tuple(stages))
+    wait = job.wait or job.pipeline.train.order == "time"  # runs that differ in little share the states of their days
+    return _TrainRun(name, title, job.pipeline, job.folder.parent, job.run.name, wait, tuple(stages))
 
 
 # --- Judged together ----------------------------------------------------------------------------------------------

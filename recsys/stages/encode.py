@@ -68,7 +68,8 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     fitted = _fitted(job, options)
     later = [day for day in job.days(*schema.SPLITS) if day not in fitted] if options.train.order == "time" else []
     encoder = encoding.Encoder.load(target)
-    todo = (encoding.ToEncode(day, encoder, {}) for day in origins if day not in later)
+    in_time = options.train.order == "time"
+    todo = (encoding.ToEncode(day, encoder, {}, in_time) for day in origins if day not in later)
     grown = encoding.growing(job.examples, job.encoded, later, origins, options.features.min_count)
     encoding.encode_days(chain(todo, grown), job.examples, job.encoded, origins, job.console)
 
@@ -79,12 +80,22 @@ def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> room.Room:
 
 
 def _counted_as(options: Pipeline) -> Pipeline:
-    """Return the options without those that shape nothing: in time order the last training day, in shuffled order the warm days."""
+    """Return the options without those that shape nothing.
+
+    In time order it does not matter where the split ends, only which days lie between its parts: these are not encoded yet. In shuffled
+    order no day is a warm one.
+    """
     first, last = options.split.train
-    in_time = options.train.order == "time"
-    split = options.split.model_copy(update={"train": (first, first if in_time else last)})
-    train = options.train.model_copy(update={} if in_time else {"warm_days": 0})
-    return options.model_copy(update={"split": split, "train": train})
+    if options.train.order == "shuffled":
+        split = options.split.model_copy(update={"train": (first, last), "validation": None, "test": None})
+        return options.model_copy(update={"split": split, "train": options.train.model_copy(update={"warm_days": 0})})
+    moved, before = {}, last
+    for part, (begin, end) in options.split.parts().items():
+        if part != schema.TRAIN:
+            moved[part] = (first + (begin - before), first + (begin - before))
+        before = end
+    split = options.split.model_copy(update={"train": (first, first), "validation": None, "test": None, **moved})
+    return options.model_copy(update={"split": split})
 
 
 ENCODE = Stage(
@@ -94,7 +105,7 @@ ENCODE = Stage(
     options=(
         *(f"features.{name}" for name in ("user", "item", "context", "ids", "min_count", "max_values", "history", "bias")),
         *(f"objective.{name}" for name in ("name", "duration")),
-        *("source.kind", "source.time", "split.train", "train.weight", "train.order", "train.warm_days"),
+        *("source.kind", "source.time", "split", "train.weight", "train.order", "train.warm_days"),
     ),
     counted_as=_counted_as,
     places=("split",),

@@ -5,30 +5,43 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from recsys import artifacts, schema
+from recsys import artifacts, lineage, schema
 from recsys.artifacts import Manifest, Origin
 from recsys.config import Pipeline, all_but
 from recsys.errors import ConfigError
 from recsys.objectives import Objective
 from recsys.stages.identity import claim, run_identity
 from recsys.stages.room import Room
-from recsys.stages.stage import Job, Part, Stage, contents, described, timed
+from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import CHECKPOINT, CONFIG, ENCODER, JOURNAL, LEARNED, MODEL, RUNS, day_folder, days_in
 
 if TYPE_CHECKING:
     from recsys.training import KeptStates
 
 _FLOAT = 4  # bytes of a number
+_NAMED = 3  # days that a message names
 
 
 def _parts(job: Job, options: Pipeline) -> list[Part]:
     """Return one part. Another run that it goes on from, or is balanced against, counts by its content."""
     days = job.days(schema.TRAIN, schema.VALIDATION)
-    paths = [job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in days)]
-    # In time order most days have been learned on earlier nights: what is opened is compared with its manifest then.
-    rows = described(paths) if options.train.order == "time" else contents(paths)
-    inputs = rows | _other_models(job, options, rows) | _expected_losses(job, options)
+    if options.train.order == "time":
+        now = _in_time(job, options, days)
+        learned = lineage.as_learned(learned_states(job), learned_states(job).name, now, job.pipeline.learned_through)
+        inputs = {f"{job.encoded.name}/{name}": content for name, content in learned.items()}
+    else:
+        rows = contents([job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in days)])
+        inputs = rows | _other_models(job, options, rows) | _expected_losses(job, options)
     return [TRAIN.part(options, "train", [job.run / MODEL, job.run / JOURNAL], inputs)]
+
+
+def _in_time(job: Job, options: Pipeline, days: Sequence[str]) -> dict[str, str]:
+    """Return what a training in time order would learn now (recsys/lineage.py): most days have been learned, and are not read again."""
+    encoder = artifacts.require_manifest(job.encoded / ENCODER)
+    inputs = {ENCODER: encoder.content} | _other_models(job, options, {}) | _expected_losses(job, options)
+    for day in days:
+        inputs |= lineage.inputs_of_day(job.encoded, day)
+    return inputs
 
 
 def _other_models(job: Job, options: Pipeline, rows: Mapping[str, str]) -> dict[str, str]:
@@ -97,38 +110,32 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     (part,) = stale
     twins = (run for run in _runs(job.folder) if all(artifacts.is_fresh(run / path.name, part.origin.fingerprint) for path in part.writes))
     twin = next(twins, None)
-    if twin is not None and _stands(job, options):  # another run that differs only in what is done with its predictions
+    if twin is not None:  # another run that differs only in what is done with its predictions
         artifacts.copy_file(twin / JOURNAL, job.run / JOURNAL)
         artifacts.copy(artifacts.checked(twin / MODEL), job.run / MODEL)
         job.console.say(f"train: the model of {twin.name}")
         return
     from recsys import training
 
-    kept = _kept_states(job, options, part) if options.train.order == "time" else None
+    kept = _kept_states(job, options) if options.train.order == "time" else None
     with timed(job, "train"):
         training.train(options, job.encoded, job.run, part.origin, kept=kept, console=job.console)
 
 
-def _stands(job: Job, options: Pipeline) -> bool:
-    """Return whether a model of the same options and inputs is what this training would make: in time order not after `--from`."""
-    last = job.days(schema.TRAIN, schema.VALIDATION if options.train.refit else schema.TRAIN)[-1]
-    return options.train.order == "shuffled" or day_folder(learned_states(job), last).exists()
+def _kept_states(job: Job, options: Pipeline) -> "KeptStates":
+    """Return the states of days that are done, beside what is learned now."""
+    from recsys.training import KeptStates
 
-
-def _kept_states(job: Job, options: Pipeline, part: Part) -> "KeptStates":
-    """Return the states of days that are done. They are made of what the run is made of, whatever the split's ends."""
-    from recsys.training import KeptStates, vocabularies
-
-    inputs = {PurePath(name).name: content for name, content in part.origin.inputs.items()}
-    paths = {name: job.encoded / name for name in inputs if name != ENCODER}
-    manifests = {name: manifest for name, path in paths.items() if (manifest := artifacts.manifest(path)) is not None}
-    origin = Origin(TRAIN.name, learned_states(job).name, inputs | vocabularies(manifests))
-    return KeptStates(learned_states(job), origin, options.train.kept_days)
+    inputs = _in_time(job, options, job.days(schema.TRAIN, schema.VALIDATION))
+    states = learned_states(job)
+    return KeptStates(states, job.encoded, Origin(TRAIN.name, states.name, inputs), options.train.kept_days)
 
 
 def learned_of(pipeline: Pipeline, folder: Path, encoded: Path) -> Path:
     """Return where the states of the last learned days lie; `folder` is the pipeline's in the workspace, `encoded` its encoded days'."""
-    return folder / LEARNED / artifacts.fingerprint([TRAIN.place(_of_states(TRAIN.receives(pipeline))), encoded.name])
+    options = TRAIN.receives(pipeline)
+    others = [str(path) for path in (options.train.init_from, options.balance.worst_case.baseline)]
+    return folder / LEARNED / artifacts.fingerprint([TRAIN.place(_of_states(options)), encoded.name, others])
 
 
 def learned_states(job: Job) -> Path:
@@ -137,20 +144,15 @@ def learned_states(job: Job) -> Path:
 
 
 def drop_learned(job: Job, first: str) -> None:
-    """Remove the states of the ISO day `first` and of all later days, and the run's model: these days are learned again.
-
-    Raises ConfigError where training is in shuffled order, which keeps no state.
-    """
-    if job.pipeline.train.order != "time":
-        raise ConfigError('--from: found train.order = "shuffled", expected "time": else all days are learned each time. Fix: leave it out')
+    """Remove the states of the ISO day `first` and of all later days, the newest first: these days are learned again."""
     states = learned_states(job)
     with job.locked(states, job.run):
-        dropped = [day for day in days_in(states) if day >= first]
-        for day in dropped:
-            shutil.rmtree(day_folder(states, day))
-        artifacts.unseal(job.run / MODEL)
+        dropped = [day for day in reversed(days_in(states)) if day >= first]
+        for path in (path for day in dropped for path in sorted(day_folder(states, day).glob("member-*.safetensors"))):
+            artifacts.remove(path)
         _remove_checkpoint(job)
-    job.console.say(f"train: dropped the states of {', '.join(dropped) or f'no day: none is kept from {first} on'}")
+    what = f"from {first} on" if dropped else f"from {first} on: none was kept"
+    job.console.say(f"train: dropped the states {what}. After an interruption, go on without --from")
 
 
 def _of_states(options: Pipeline) -> Pipeline:
@@ -170,7 +172,29 @@ def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
     from recsys.encoding.encoder import VOCABULARY_FILE
 
     rows = artifacts.count_rows(job.encoded / ENCODER / VOCABULARY_FILE)
-    return Room((4 + 2 * options.train.keep_chosen) * _FLOAT * rows * options.model.d_embedding * options.model.most_members)
+    kept = 0
+    if options.train.order == "time":  # a state holds the vectors and their sums
+        kept = 2 * (options.train.kept_days + 1)
+        added = [path / lineage.ADDED_FILE for day in job.days(*schema.SPLITS) if (path := day_folder(job.encoded, day))]
+        rows += sum(artifacts.count_rows(path) for path in added if path.exists())
+    return Room((4 + 2 * options.train.keep_chosen + kept) * _FLOAT * rows * options.model.d_embedding * options.model.most_members)
+
+
+def _before(job: Job) -> None:
+    """Claim the run. In time order say which days are not as they were learned, whether the model is fresh or not."""
+    claim(job.run, run_identity(job.pipeline), job.pipeline)
+    if job.pipeline.train.order == "shuffled":
+        return
+    options, states, last = TRAIN.receives(job.pipeline), learned_states(job), job.pipeline.learned_through
+    now = _in_time(job, options, job.days(schema.TRAIN, schema.VALIDATION))
+    fitting = lineage.days_that_fit(states, 0, states.name, now, last)
+    changed = lineage.changed(states, 0, fitting[-1], now) if fitting else []
+    if changed:
+        named = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
+        job.console.say(
+            f"train: warning: found other rows of {named} than were learned, expected the same. They are not learned again."
+            f" Fix, where it matters: recsys run PIPELINE --from {changed[0]}"
+        )
 
 
 def _remove_checkpoint(job: Job) -> None:
@@ -197,6 +221,6 @@ TRAIN = Stage(
     parts=_parts,
     make=_make,
     room=_room,
-    before=lambda job: claim(job.run, run_identity(job.pipeline), job.pipeline),
+    before=_before,
     always=_remove_checkpoint,
 )

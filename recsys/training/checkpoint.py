@@ -17,7 +17,8 @@ from recsys.errors import ArtifactError
 from recsys.scoring.tensor_files import save_tensors
 
 STATE, END = "state-", "end-"  # files of a member that is trained, and of one that is done; the member's index follows
-_FACTS = "facts"  # key of the text that safetensors keeps beside its tensors; with one file, one rename replaces both
+_FACTS = "facts"  # key of the text that safetensors keeps beside its tensors; with one file, one rename replaces both. It is the only
+# key, because safetensors writes several in any order
 _HASH = "sha256"  # of the tensors and of that text
 _FINGERPRINT = "fingerprint"
 _SUFFIX = ".safetensors"
@@ -94,7 +95,7 @@ def write_saved(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, A
     """Write tensors and facts as one file, with a hash of both."""
     text = json.dumps(facts, allow_nan=False)
     held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    save_tensors(held, path, {_FACTS: text, _HASH: _hash(held, text)})
+    save_tensors(held, path, {_FACTS: json.dumps({_HASH: _hash(held, text), _FACTS: text})})
 
 
 def read_saved(path: Path) -> Saved | None:
@@ -103,7 +104,8 @@ def read_saved(path: Path) -> Saved | None:
     Raise SafetensorError, ValueError, KeyError or TypeError where it is damaged.
     """
     with safe_open(path, framework="pt") as file:
-        if _HASH not in (about := file.metadata() or {}):
+        about = json.loads((file.metadata() or {}).get(_FACTS, "{}"))
+        if _HASH not in about:
             return None
         text, digest = about[_FACTS], about[_HASH]
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 -- not a dict

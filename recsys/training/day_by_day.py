@@ -10,28 +10,39 @@ from recsys.days import ordinal
 from recsys.encoding import steps_per_epoch
 from recsys.progress import Advance
 from recsys.scoring.member import seed_of
+from recsys.training.checkpoint import Saved
+from recsys.training.kept_states import unreadable
 from recsys.training.loop import Loop, run_round
 from recsys.training.observe import as_table, fit_smearing, keep_predictions, progressive
 from recsys.training.rounds import day_rounds, sampling, thinning
 from recsys.training.start import fresh_state, grown_state, restored_state
-from recsys.training.state import CHOSEN_PREFIX, State
+from recsys.training.state import State
 from recsys.training.work import RECENT_DAYS, Work
+
+_SMEARED_ROWS = 20_000  # over so many a ratio of sums is known to about a percent
 
 
 def start(work: Work, index: int) -> State:
     """Return the newest kept state of a member among those of the training days; else a member at its start."""
     saved = work.kept.newest(index, work.train_days[-1]) if work.kept is not None else None
-    return fresh_state(work, index, "choose") if saved is None else restored_state(work, saved)
+    return fresh_state(work, index, "choose") if saved is None else _kept(work, saved)
+
+
+def _kept(work: Work, saved: Saved) -> State:
+    """Return the member of a kept state. Raise ArtifactError where it does not fit the model."""
+    assert work.kept is not None
+    try:
+        return restored_state(work, saved)
+    except (KeyError, TypeError, RuntimeError) as error:
+        place = saved.facts.get("place", {})
+        raise unreadable(work.kept.folder / f"day={place.get('day')}", error) from error
 
 
 def finish(work: Work, state: State) -> State:
     """Learn the training days that are left, keep the predictions of the validation days, then learn these days too."""
     if state.place.phase == "choose":
         state = _through(work, state, work.train_days[-1])
-        kept = keep_predictions(work.knowing(state.place.values), state)
-        if work.refits and work.pipeline.train.keep_chosen:
-            kept |= {f"{CHOSEN_PREFIX}{name}": tensor.cpu().clone() for name, tensor in state.member.state_dict().items()}
-        state.kept = kept
+        state.kept = keep_predictions(work.knowing(state.place.values), state)
         if not work.refits:
             return state
         state.place.phase = "refit"
@@ -44,7 +55,7 @@ def _through(work: Work, state: State, last: str) -> State:
     saved = work.kept.newest(state.place.member, last) if work.kept is not None else None
     if saved is not None and saved.facts["place"]["day"] > state.place.day:
         kept, phase = state.kept, state.place.phase
-        state = restored_state(work, saved)
+        state = _kept(work, saved)
         state.kept, state.place.phase = kept, phase
     days = [day for day in work.train_days + work.validation_days if state.place.day < day <= last]
     if not days:
@@ -60,6 +71,8 @@ def _learn_day(work: Work, state: State, day: str, advance: Advance) -> State:
     """Predict a day with what was known before it, then learn it."""
     place, train, objectives = state.place, work.pipeline.train, work.pipeline.objective
     plan = day_rounds(train, work.pace, day, place.day, tuple(place.late))
+    if work.kept is not None:
+        work.kept.rows_of(day)  # before it is learned, not after
     if place.round == 0 and place.step == 0:
         before = work.knowing(place.values)
         outputs = progressive(before, state, day)
@@ -95,14 +108,24 @@ def _learn_day(work: Work, state: State, day: str, advance: Advance) -> State:
 
 def _end_day(work: Work, state: State, day: str) -> None:
     """Note that a day is done, fit what is fitted to the last days, and keep the state where states are kept."""
-    learned = [each for each in work.train_days + work.validation_days if each <= day]
-    fit_smearing(work, state, work.open_learned(learned[-RECENT_DAYS:]))
+    fit_smearing(work, state, work.open_learned(_recent(work, day)))
     # A label that is null yet may be one that is not known yet: the answer has not come.
     late = state.place.late | {day: max([ordinal(day) + work.pipeline.late_days, *work.arrivals[day]])}
     later = {each: last for each, last in late.items() if last > ordinal(day)}
-    state.place = replace(state.place, round=0, step=0, day=day, late=later)
+    learned = state.place.learned | ({} if work.kept is None else {day: work.kept.rows_of(day)})
+    state.place = replace(state.place, round=0, step=0, day=day, late=later, learned=learned)
     if work.kept is not None and day >= work.warm[-1]:
-        work.kept.write(state, {each: work.digest(each, day) for each in later})
+        work.kept.write(state, work.train_days[-1])
+
+
+def _recent(work: Work, day: str) -> list[str]:
+    """Return the last days up to this one that hold enough rows to fit the constants of smearing to, at most `RECENT_DAYS`."""
+    found: list[str] = []
+    for each in reversed([each for each in work.train_days + work.validation_days if each <= day][-RECENT_DAYS:]):
+        found.insert(0, each)
+        if len(work.open(found)) >= _SMEARED_ROWS:
+            break
+    return found
 
 
 def _title(work: Work, state: State) -> str:

@@ -70,7 +70,7 @@ def _learn(work: Work, state: State) -> None:
 
     # All passes over the same rows have the same number of steps, unless each pass is thinned anew.
     steps = [steps_of(this if thinned else replace(this, number=0)) for this in plan]
-    with work.console.bar(title(work, state), sum(steps)) as advance:
+    with work.console.bar(_title(work, state), sum(steps)) as advance:
         advance(place.steps)
         loop = Loop(work.pipeline, work.pace, work.compute, work.journal, advance, work.guard.look, sum(steps), thinned, sampled)
         while place.round < len(plan) and not _enough(work, state):
@@ -107,7 +107,7 @@ def _enough(work: Work, state: State) -> bool:
     return state.place.round >= max(passes_chosen(work, state).values())
 
 
-def title(work: Work, state: State) -> str:
+def _title(work: Work, state: State) -> str:
     """Say in words what a member does in its phase."""
     members = work.pipeline.model.most_members
     member = f"member {state.place.member + 1} of {members}, " if members > 1 else ""

@@ -52,13 +52,21 @@ def late_labels(training: Training) -> list[str]:
     learned_K = _counts(training, days, learned(train, days, training.following))
     at_once_K = _counts(training, days, own_periods(days, training.following)) if training.continues else learned_K
     lines = [("known only when the next day has begun, and learned on a later day", learned_K - at_once_K)]
-    never = f"known before {training.following[days[-1]]} begins" if train.late == "next_day" or not training.continues else "known in time"
-    lines.append((f"not {never}, and not learned", total_K - learned_K))
+    border = training.following[days[-1]]
+    lines.append((_why_not_learned(training, border), total_K - learned_K))
     said = [f"train: labels {what}: {_shares(training, counts_K, total_K)}" for what, counts_K in lines if counts_K.any()]
     if training.validation_days and not training.continues and not training.chooses:
         border = training.following[training.validation_days[-1]]
         said.append(f"train: no label of the validation days is known before {border} begins, to choose a pass by: all passes are run")
     return said
+
+
+def _why_not_learned(training: Training, border: str | None) -> str:
+    if not training.continues:
+        return f"not known before {border} begins, and not learned"
+    if training.pipeline.train.late == "drop":
+        return "not known in time, and not learned"
+    return f"not known before {border} begins, and learned once they are known"
 
 
 def to_learn(training: Training) -> dict[str, int]:

@@ -35,8 +35,6 @@ from recsys.training.state import CHOSEN_PREFIX
 from recsys.training.work import Training, batch_of_one, open_training, rows_of_pace
 from recsys.workspace import CHECKPOINT, ENCODER, JOURNAL, MODEL
 
-_NAMED = 3  # days that a message names
-
 
 def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, kept: KeptStates | None = None, console: Console) -> None:
     """Train the pipeline's model on `encoded` (encoder/ and day=D/part-0.arrow), and leave run/model and run/training.jsonl.
@@ -67,8 +65,6 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, kept:
         origin.write_file(run / JOURNAL, lambda path: _join(path, checkpoints, members))
         _write_model(training, members, run / MODEL, origin)
         checkpoints.remove()
-        if kept is not None:
-            kept.drop_old(training.last_learned)
 
 
 def _facts_to_go_on_from(checkpoints: Checkpoints, console: Console) -> dict[str, Any] | None:
@@ -108,9 +104,9 @@ def _settled(pipeline: Pipeline, rows: int) -> Model:
 def _announce(training: Training, console: Console) -> None:
     """Say what is odd about the labels and the number of steps. Raise DataError where no label of an objective is known in time."""
     since = training.goes_on_from
-    if since is not None:
-        _announce_what_is_kept(training, since, console)
-    else:
+    if training.kept is not None:
+        _announce_what_is_kept(training, training.kept, since, console)
+    if since is None:
         require_known(training)
     for line in late_labels(training):
         console.say(line)
@@ -119,18 +115,16 @@ def _announce(training: Training, console: Console) -> None:
             console.say(f"train: warning: {doubt}")
 
 
-def _announce_what_is_kept(training: Training, since: str, console: Console) -> None:
-    """Say from which day's state the training goes on, and which days have changed since that state learned them."""
+def _announce_what_is_kept(training: Training, kept: KeptStates, since: str | None, console: Console) -> None:
+    """Say from which day's state the training goes on, and why from no later one."""
     left = len(training.days_left)
-    console.say(f"train: goes on from the state of {since}, {f'{left} day' + 's' * (left > 1) if left else 'nothing'} left to learn")
-    there = training.knowing(since)
-    changed = [] if training.kept is None else training.kept.changed(0, since, lambda day: there.digest(day, since))
-    if changed:
-        named = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
-        console.say(
-            f"train: warning: found other rows of {named} than were learned, expected the same. They are not learned again."
-            f" Fix, where it matters: recsys run PIPELINE --from {changed[0]}"
-        )
+    todo = f"{left} day{'s' * (left > 1)} left to learn" if left else "nothing left to learn"
+    differs = kept.why_none_fits(0, training.train_days[-1])
+    if differs is not None:
+        console.say(f"train: warning: found another {differs} than the newest state has learned, expected the same: {todo}")
+    if since is None:
+        return
+    console.say(f"train: goes on from the state of {since}, {todo}")
 
 
 # --- Members ------------------------------------------------------------------------------------------------------

@@ -85,15 +85,20 @@ class Training:
 
     @property
     def goes_on_from(self) -> str | None:
-        """The newest day up to `last_learned` whose state is kept; None where there is none."""
-        days = [] if self.kept is None else self.kept.days(0, self.last_learned)
-        return days[-1] if days else None
+        """The day whose kept state every member may go on from: the newest up to the last training day; None where there is none."""
+        days = [self._kept_days(member, self.train_days[-1])[-1:] for member in range(self.pipeline.model.most_members)]
+        return min(day for (day,) in days) if all(days) else None
 
     @property
     def days_left(self) -> tuple[str, ...]:
         """The days that are still to be learned."""
-        since = self.goes_on_from or ""
-        return tuple(day for day in self.learned_days if day > since)
+        since, last = self.goes_on_from or "", self.train_days[-1]
+        ends = [self._kept_days(member, self.last_learned)[-1:] for member in range(self.pipeline.model.most_members)]
+        end = min((day for (day,) in ends), default=last) if all(ends) else last
+        return tuple(day for day in self.learned_days if day > (since if day <= last else max(end, last)))
+
+    def _kept_days(self, member: int, last: str) -> list[str]:
+        return [] if self.kept is None else self.kept.days(member, last)
 
     @property
     def rows(self) -> int:
@@ -132,10 +137,6 @@ class Training:
 
     def open(self, days: Sequence[str], known: Sequence[Period] | None = None) -> EncodedDays:
         return EncodedDays(self.encoded, days, known).known_to(self.layout)
-
-    def digest(self, day: str, last: str) -> str:
-        """Return the hash of what may be learned of a day by the end of the day `last`."""
-        return self.open([day]).digest(ordinal(last) + 1)
 
     def open_round(self, this: Round) -> EncodedDays:
         """Open what a round learns: the labels of its days, and the late labels of the earlier days that have some."""
@@ -215,5 +216,6 @@ class _Arrivals(dict[str, Arrivals]):
 
 
 def batch_of_one(training: Training) -> Batch:
-    """Return one training row, to count the multiplications for it."""
-    return next(iter(batches(training.open(training.train_days), batch_size=1, order="time")))
+    """Return one training row, to count the multiplications for it. No more days are opened than it needs."""
+    days = (training.open([day]) for day in training.train_days)
+    return next(batch for day in days for batch in batches(day, batch_size=1, order="time"))

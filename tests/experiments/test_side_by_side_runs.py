@@ -65,7 +65,7 @@ def test_a_sweep_ends_in_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFi
     assert sweep(beside, *OVER, "--seeds", "2") == 0
     said = capsys.readouterr().out
     assert "sweep: 3 of 4 runs to train, 2 at once" in said
-    assert "1: train: training days: done" in said
+    assert "1: train: training days in time order: done" in said
     torch.set_num_threads(1)
     assert sweep(in_turn, *OVER, "--seeds", "2") == 0
     assert "at once" not in capsys.readouterr().out

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recsys import artifacts
 from recsys.cli import run_command
 from recsys.errors import EXIT_CONFIG
+from tests.staged import sign
 
 from .conftest import PIPELINES
 
@@ -99,16 +102,49 @@ def test_the_page_shows_each_day_before_it_was_learned(nights: Path) -> None:
     assert "Each day before it was learned: 3 lines" in html
 
 
-def test_days_are_learned_again_from_the_day_that_is_named(nights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = bytes_of(nights)
-    assert night(nights, NIGHTS[-1], "--until", "score", "--from", "2024-01-05") == 0
+def test_a_corrected_day_is_said_and_learned_again_where_that_is_asked_for(
+    nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    before = bytes_of(tmp_path)
+    correct(tmp_path, "2024-01-05")
+    corrected = "found other rows of 2024-01-05 than were learned, expected the same. They are not learned again"
+    for _ in range(2):
+        assert night(tmp_path, NIGHTS[-1], "--until", "score") == 0
+        assert bytes_of(tmp_path) == before, "the model that stands"
+        capsys.readouterr()
+        assert night(tmp_path, "2024-01-08", "--until", "train") == 0
+        assert corrected in capsys.readouterr().out, "it is said each night"
+        shutil.rmtree(tmp_path / "tiny" / "runs" / "night-2024-01-08")
+    assert night(tmp_path, NIGHTS[-1], "--until", "score", "--from", "2024-01-05") == 0
     said = capsys.readouterr().out
-    assert "train: dropped the states of 2024-01-05, 2024-01-06" in said
+    assert "train: dropped the states from 2024-01-05 on" in said
     assert "train: goes on from the state of 2024-01-04, 2 days left to learn" in said
-    assert {line["day"] for line in _journal(nights, NIGHTS[-1]) if line["event"] == "step"} == {"2024-01-05", "2024-01-06"}
-    assert bytes_of(nights) == before
-    assert night(nights, NIGHTS[-1], "--from", "2024-01-05", "--set", "train.order=shuffled", "--run", "other") == EXIT_CONFIG
+    again = bytes_of(tmp_path)
+    assert again != before
+    shutil.rmtree(tmp_path / "tiny" / "learned")
+    shutil.rmtree(tmp_path / "tiny" / "runs")
+    assert night(tmp_path, NIGHTS[-1], "--until", "score") == 0
+    assert bytes_of(tmp_path) == again, "as if the day had always been so"
+    assert night(tmp_path, NIGHTS[-1], "--from", "2024-01-05", "--set", "train.order=shuffled", "--run", "other") == EXIT_CONFIG
     assert 'train.order = "shuffled", expected "time"' in capsys.readouterr().err
+
+
+def correct(workspace: Path, day: str) -> None:
+    """Give the labels of a day's examples to other impressions of the day."""
+    (path,) = (workspace / "tiny" / "examples").glob(f"*/day={day}/part-0.parquet")
+    table = artifacts.read_table(path)
+    order = pa.array(np.random.default_rng(0).permutation(len(table)))
+    for name in [name for name in table.column_names if name.startswith(("label.", "known."))]:
+        table = table.set_column(table.column_names.index(name), name, table[name].take(order))
+    pq.write_table(table, path)
+    sign(path)
+
+
+def test_runs_that_share_their_days_do_not_stand_in_each_others_way(tmp_path: Path) -> None:
+    overrides = [part for key in SEVEN_DAYS for part in ("--set", key)]
+    words = ["sweep", TINY, "--workspace", str(tmp_path), "--over", "train.refit=true,false", "--seeds", "1", "--jobs", "2", "--quiet"]
+    assert run_command([*words, *overrides, "--set", "model.members=1"]) == 0
 
 
 def test_states_go_when_no_run_needs_them(nights: Path, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """`recsys promote`, `recsys rollback`, and the run that is then called current."""
 
+import importlib
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tests.staged import sign
 
 from .conftest import PIPELINES
 
-OPTIONS = ["--set", "evaluate.baselines=[]", "--set", "evaluate.importance=false", "--quiet"]
+OPTIONS = ["--set", "evaluate.baselines=[]", "--set", "evaluate.importance=false", "--set", "train.learning_rate=0.002", "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_the_options(
 ) -> None:
     from recsys.config import Pipeline
 
-    promoting = sys.modules["recsys.promoting.promote"]
+    promoting = importlib.import_module("recsys.promoting.promote")
 
     assert promote(here, "first") == 0
     of_run = promoting.pipeline_of

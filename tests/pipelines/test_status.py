@@ -28,6 +28,7 @@ NOT_ALONE = {  # options that have no other value while all else stays
     "objective.loss": "of regressions alone",
     "objective.duration": "with d2q alone",
     "objective.levels": "of ordinal objectives alone",
+    "train.keep_chosen": "not in time order, which tiny has",
     "train.init_from": "a path: what lies there counts",
     "train.freeze": "with init_from alone",
     "train.distil_from": "a path: what lies there counts",

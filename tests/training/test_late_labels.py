@@ -356,7 +356,7 @@ def test_shares_of_late_labels_are_said_once(tmp_path: Path) -> None:
     assert said_by(tmp_path) == [
         "train: labels known only when the next day has begun, and learned on a later day: "
         f"watch {0.4:.1%}, like {(total - never) / total:.1%}",
-        f"train: labels not known before 2024-01-06 begins, and not learned: watch {0.1:.1%}, like {never / total:.1%}",
+        f"train: labels not known before 2024-01-06 begins, and learned once they are known: watch {0.1:.1%}, like {never / total:.1%}",
     ]
 
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from recsys import artifacts
+from recsys import artifacts, lineage
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.encoding import EncodedDays
 from recsys.errors import ArtifactError
 from recsys.progress import Console
 from recsys.scoring import load
-from recsys.training import KeptStates, train, vocabularies
+from recsys.training import KeptStates, train
 from recsys.workspace import ENCODER, day_folder, days_in
 
 from .conftest import DAYS, OBJECTIVES, Said, encoded_of, journal, pipeline_of, with_label
@@ -59,10 +59,10 @@ class Nights:
         self.examples, self.encoded = encoded_of(folder, days or growing_tables(), pipeline)
 
     def kept(self, name: str = "learned", most: int = 7) -> KeptStates:
-        paths = [self.encoded / ENCODER, *(day_folder(self.encoded, day) for day in DAYS)]
-        manifests = {path.name: manifest for path in paths if (manifest := artifacts.manifest(path)) is not None}
-        inputs = {day: manifest.content for day, manifest in manifests.items()} | vocabularies(manifests)
-        return KeptStates(self.folder / name, Origin("train", "options", inputs), most)
+        inputs = {ENCODER: artifacts.require_manifest(self.encoded / ENCODER).content}
+        for day in days_in(self.encoded):
+            inputs |= lineage.inputs_of_day(self.encoded, day)
+        return KeptStates(self.folder / name, self.encoded, Origin("train", "options", inputs), most)
 
     def train(self, pipeline: Pipeline, name: str, kept: KeptStates | None, console: Console = CONSOLE) -> dict[str, torch.Tensor]:
         origin = Origin("train", artifacts.fingerprint(pipeline.model_dump()))
@@ -158,28 +158,27 @@ def test_another_encoder_or_other_options_begin_with_the_first_day(tmp_path: Pat
         Origin("train", "options", {**kept.origin.inputs, ENCODER: "another"}),
         Origin("train", "options", {**kept.origin.inputs, "init_from": "a run"}),
     ):
-        other = KeptStates(kept.folder, origin, 7)
+        other = KeptStates(kept.folder, kept.encoded, origin, 7)
         assert other.newest(0, DAYS[5]) is None
     assert kept.newest(0, DAYS[5]) is not None
 
 
-def test_a_day_that_has_changed_since_is_named_and_learned_again_only_where_its_states_are_gone(tmp_path: Path) -> None:
+def test_a_day_that_has_changed_since_is_known_and_learned_again_only_where_its_states_are_gone(tmp_path: Path) -> None:
     days, pipeline = growing_tables(), nightly(4)
     log = Nights(tmp_path, pipeline, days)
     first = log.train(pipeline, "first", log.kept())
     days[DAYS[3]] = with_label(days[DAYS[3]], "click", 1 - days[DAYS[3]]["label.click"].to_numpy().astype(float))
     shutil.rmtree(log.examples)
     _, log.encoded = encoded_of(tmp_path, days, pipeline)
-    said = Said()
-    assert_same(log.train(pipeline, "second", log.kept(), said), first)
-    (warning,) = [text for text in said.texts if "warning: found other rows" in text]
-    assert f"of {DAYS[3]}" in warning
-    assert f"--from {DAYS[3]}" in warning
+    assert_same(log.train(pipeline, "second", log.kept()), first)
+    log.train(nightly(4, validation=1), "once more", log.kept())
+    assert lineage.changed(tmp_path / "learned", 0, DAYS[4], log.kept().origin.inputs) == [DAYS[3]]
     for day in DAYS[3:5]:
         shutil.rmtree(day_folder(tmp_path / "learned", day))
     third = log.train(pipeline, "third", log.kept())
     assert learned(tmp_path / "third") == [DAYS[3], DAYS[4]]
     assert_same(third, log.train(pipeline, "at once", None))
+    assert lineage.changed(tmp_path / "learned", 0, DAYS[4], log.kept().origin.inputs) == []
 
 
 @pytest.mark.parametrize("until_then", ["null", "0"])
@@ -194,9 +193,8 @@ def test_feedback_that_arrives_late_is_learned_when_it_is_known_and_changes_noth
         border = 1_704_067_200_000 + (last + 1) * 86_400_000
         shutil.rmtree(log.examples)
         _, log.encoded = encoded_of(tmp_path, {day: _as_known(table, border, until_then) for day, table in days.items()}, nightly(4))
-        said = Said()
-        one_by_one = log.train(nightly(last), f"night {last}", log.kept(), said)
-        assert not [text for text in said.texts if "warning: found other rows" in text]
+        one_by_one = log.train(nightly(last), f"night {last}", log.kept())
+        assert not lineage.changed(tmp_path / "learned", 0, DAYS[last], log.kept().origin.inputs)
         assert learned(tmp_path / f"night {last}")[-1] == DAYS[last]
     assert_same(one_by_one, at_once)
 
@@ -222,7 +220,12 @@ def test_a_day_that_brings_other_values_now_is_learned_again_because_the_rows_of
     days[DAYS[3]] = days[DAYS[3]].slice(0, 100)
     shutil.rmtree(log.examples)
     _, log.encoded = encoded_of(tmp_path, days, pipeline)
-    second = log.train(pipeline, "second", log.kept())
+    said = Said()
+    second = log.train(pipeline, "second", log.kept(), said)
+    assert (
+        f"train: warning: found another vocabulary of {DAYS[3]} than the newest state has learned, expected the same: 2 days left to learn"
+        in (said.texts)
+    )
     assert learned(tmp_path / "second") == [DAYS[3], DAYS[4]]
     assert_same(second, log.train(pipeline, "at once", None))
 
@@ -230,9 +233,43 @@ def test_a_day_that_brings_other_values_now_is_learned_again_because_the_rows_of
 def test_states_of_the_last_days_are_kept(tmp_path: Path) -> None:
     log = Nights(tmp_path, nightly(4))
     log.train(nightly(4), "first", log.kept(most=2))
-    assert days_in(tmp_path / "learned") == list(DAYS[3:5])
+    assert standing(tmp_path) == list(DAYS[3:5])
     log.train(nightly(3), "an older night", log.kept(most=1))
-    assert days_in(tmp_path / "learned") == list(DAYS[3:5]), "a later state stays"
+    assert standing(tmp_path) == list(DAYS[3:5]), "a later state stays"
+
+
+def test_states_are_dropped_on_the_way_and_those_before_the_validation_days_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, most_at_once = Nights(tmp_path, nightly(4)), []
+    original = KeptStates.write
+
+    def write(kept: KeptStates, *more: Any) -> None:
+        original(kept, *more)
+        most_at_once.append(len(standing(tmp_path)))
+
+    monkeypatch.setattr(KeptStates, "write", write)
+    log.train(nightly(4, validation=2), "first", log.kept(most=1))
+    assert standing(tmp_path) == [DAYS[2], DAYS[4]], "the last training day, and the last validation day"
+    assert max(most_at_once) == 2
+    said = Said()
+    log.train(nightly(4, validation=2), "again", log.kept(most=1), said)
+    assert f"train: goes on from the state of {DAYS[2]}, nothing left to learn" in said.texts
+    assert learned(tmp_path / "again") == []
+
+
+def standing(folder: Path) -> list[str]:
+    return sorted({path.parent.name.removeprefix("day=") for path in (folder / "learned").glob("day=*/member-*.safetensors")})
+
+
+def test_an_encoded_day_that_changes_during_the_training_is_an_error(tmp_path: Path) -> None:
+    log = Nights(tmp_path, nightly(4))
+    kept = log.kept()
+    other = growing_tables()
+    other[DAYS[4]] = other[DAYS[4]].slice(0, 99)
+    shutil.rmtree(log.examples)
+    encoded_of(tmp_path, other, nightly(4))
+    with pytest.raises(ArtifactError, match=rf"day={DAYS[4]}: changed meanwhile"):
+        log.train(nightly(4), "night", kept)
+    assert standing(tmp_path)[-1] == DAYS[3]
 
 
 def test_a_damaged_state_is_an_error_that_names_it(tmp_path: Path) -> None:
