@@ -1,8 +1,6 @@
 """`recsys health`: every day of a pipeline's log against the days before it, as rows, in words and as a page."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,13 +8,12 @@ import pyarrow.parquet as pq
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
-from recsys.days import ordinal
-from recsys.errors import ArtifactError, ConfigError, DataError
-from recsys.health.measures import OF_THE_DAY, DayMeasures, Known, measure
-from recsys.health.verdicts import FEWEST_DAYS, judge
+from recsys.errors import ConfigError, DataError
+from recsys.health.judged_days import judged_days
+from recsys.health.verdicts import FEWEST_DAYS
 from recsys.progress import Console
 from recsys.stages import Job
-from recsys.workspace import EVENTS, HEALTH, HEALTH_PAGE, HEALTH_ROWS, day_of
+from recsys.workspace import HEALTH, HEALTH_PAGE, HEALTH_ROWS
 
 _MOST_LINES = 20  # of warnings that the console says; the page has all
 
@@ -31,7 +28,7 @@ def health(job: Job, console: Console, *, day: str | None = None) -> pa.Table:
 
     folder = job.folder / HEALTH
     with job.at_work(), job.locked(folder):
-        rows = _judged(job, None)
+        rows = judged_days(job, None)
         fingerprint = artifacts.fingerprint([job.pipeline.checks.model_dump(mode="json"), rows.to_pylist()])
         artifacts.write_file(folder / HEALTH_ROWS, lambda draft: pq.write_table(rows, draft), stage="health", fingerprint=fingerprint)
         report.write_health(folder / HEALTH_PAGE, rows, job.pipeline.name, _facts(job.pipeline, rows), fingerprint=fingerprint)
@@ -58,36 +55,9 @@ def stops(job: Job, days: Sequence[str]) -> list[str]:
     """Return in words what on one of these days is beyond a limit of [checks.stop]. Without limits there, nothing is read."""
     if not any(value is not None for value in job.pipeline.checks.stop.__dict__.values()):
         return []
-    rows = _judged(job, max(days)).to_pylist()
+    with job.locked(job.folder / HEALTH):
+        rows = judged_days(job, max(days)).to_pylist()
     return [f"{_words(row)} (checks.accept takes a day as it is)" for row in rows if row["verdict"] == schema.STOPS and row["day"] in days]
-
-
-def _judged(job: Job, last: str | None) -> pa.Table:
-    """Judge the days of events/ in order, up to the day `last`."""
-    pipeline = job.pipeline
-    days = [day for day in _days(job.folder) if last is None or day <= last]
-    before: deque[DayMeasures] = deque(maxlen=pipeline.checks.trailing)
-    known, rows = Known(), list[dict[str, Any]]()
-    without = frozenset([OF_THE_DAY, *pipeline.checks.ignore])
-    accepted = {day.isoformat() for day in pipeline.checks.accept}
-    longest = max(pipeline.features.windows, default=1)
-    with job.console.bar("health", len(days)) as advance:
-        for day in days:
-            found = measure(job.folder, day, examples=job.examples, known=known, objectives=pipeline.objective, without=without)
-            age = ordinal(before[0].day) - ordinal(days[0]) if before else 0
-            judged = [each.row(day) for each in judge(found, list(before), pipeline.checks, age=age, longest=longest)]
-            rows += [row | {"verdict": _accepted(row["verdict"])} for row in judged] if day in accepted else judged
-            before.append(found)
-            advance(note=day)
-    return pa.Table.from_pylist(rows, schema=schema.HEALTH)
-
-
-def _days(folder: Path) -> list[str]:
-    """Return the days that have impressions, in order. Raise ArtifactError where there is no events/."""
-    events = artifacts.manifest(folder / EVENTS)
-    if events is None:
-        raise ArtifactError(f"{folder / EVENTS}: found no events, expected the output of ingest. Fix: recsys ingest PIPELINE.toml")
-    return sorted({day for name, entry in events.files.items() if (day := day_of(name)) is not None and entry["rows"]})
 
 
 def _said(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -98,11 +68,6 @@ def _said(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"{row['verdict']}: {_words(row)}"
     if len(bad) > _MOST_LINES:
         yield f"and {len(bad) - _MOST_LINES:,} more on the page"
-
-
-def _accepted(verdict: str) -> str:
-    """Return the verdict on a day that was looked at and taken as it is: it stops nothing any more."""
-    return schema.WARNS if verdict == schema.STOPS else verdict
 
 
 _NAMES = {

@@ -66,9 +66,18 @@ class DayMeasures:
 
 
 def measure(
-    folder: Path, day: str, *, examples: Path, known: "Known", objectives: Sequence[Objective], without: frozenset[str]
+    folder: Path,
+    day: str,
+    *,
+    examples: Path,
+    known: "Known | Mapping[str, float]",
+    objectives: Sequence[Objective],
+    without: frozenset[str],
 ) -> DayMeasures:
-    """Measure one day. `known` are the users and items of the days before, and is told those of this one. `without`: columns left out."""
+    """Measure one day. `without`: columns left out.
+
+    `known` are the users and items of the days before, and is told those of this one; or the shares that are unknown, counted before.
+    """
     events = artifacts.read_table(day_folder(folder / EVENTS, day) / PART)
     counts = {
         "impressions": len(events),
@@ -76,7 +85,7 @@ def measure(
         "items": len(events[schema.ITEM_ID].unique()),
     }
     nulls = {name: events[name].null_count / len(events) for name in events.column_names if name not in without}
-    unknown = {name: known.share_new(name, events[name]) for name in (schema.USER_ID, schema.ITEM_ID) if name not in without}
+    unknown = known if isinstance(known, Mapping) else known.shares_new(events, without)
     path = day_folder(examples, day) / PART
     if not path.exists():
         return DayMeasures(day, counts, nulls, unknown, {}, {})
@@ -85,17 +94,26 @@ def measure(
 
 
 class Known:
-    """The users and items that have come so far."""
+    """The users and items that have come so far. `latest` are those that came for the first time on the last day."""
 
     def __init__(self) -> None:
         self._seen: dict[str, pa.Array] = {}
+        self.latest: dict[str, pa.Array] = {}
 
-    def share_new(self, name: str, ids: pa.ChunkedArray) -> float:
-        """Return the share of rows whose id comes for the first time on this day, and remember the day's ids."""
-        seen = self._seen.get(name, pa.array([], ids.type))
-        is_new = pc.invert(pc.is_in(ids, value_set=seen))
-        self._seen[name] = pa.concat_arrays([seen, ids.filter(is_new).unique()])
-        return float(pc.mean(is_new).as_py())
+    def add(self, name: str, ids: pa.Array) -> None:
+        """Add ids that have not come before."""
+        self._seen[name] = pa.concat_arrays([self._seen.get(name, pa.array([], ids.type)), ids])
+
+    def shares_new(self, events: pa.Table, without: frozenset[str]) -> dict[str, float]:
+        """Return per id the share of a day's rows in which it comes for the first time, and remember the day's ids."""
+        shares = {}
+        for name in (schema.USER_ID, schema.ITEM_ID):
+            ids = events[name]
+            is_new = pc.invert(pc.is_in(ids, value_set=self._seen.get(name, pa.array([], ids.type))))
+            self.latest[name] = ids.filter(is_new).unique()
+            self.add(name, self.latest[name])
+            shares[name] = float(pc.mean(is_new).as_py())
+        return {name: share for name, share in shares.items() if name not in without}
 
 
 def _rates(path: Path, objectives: Sequence[Objective]) -> Iterator[tuple[str, tuple[float | None, int]]]:

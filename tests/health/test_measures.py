@@ -95,7 +95,16 @@ def test_the_spread_of_a_column() -> None:
 
 def test_what_comes_for_the_first_time() -> None:
     known = Known()
-    assert known.share_new("user_id", pa.chunked_array([[1, 1, 2]])) == 1
-    assert known.share_new("user_id", pa.chunked_array([[1, 3], [3, 2]])) == 0.5
-    assert known.share_new("user_id", pa.chunked_array([[3]])) == 0
-    assert known.share_new("item_id", pa.chunked_array([["a"]])) == 1
+
+    def shares(users: list[int], items: list[str]) -> dict[str, float]:
+        return known.shares_new(pa.table({"user_id": users, "item_id": items}), frozenset())
+
+    assert shares([1, 1, 2], ["a", "a", "a"]) == {"user_id": 1, "item_id": 1}
+    assert shares([1, 3, 3, 2], ["a", "b", "c", "a"]) == {"user_id": 0.5, "item_id": 0.5}
+    assert (known.latest["user_id"].to_pylist(), known.latest["item_id"].to_pylist()) == ([3], ["b", "c"])
+    assert shares([3], ["d"]) == {"user_id": 0, "item_id": 1}
+    assert known.shares_new(pa.table({"user_id": [9], "item_id": ["a"]}), frozenset(["user_id"])) == {"item_id": 0}
+    told = Known()
+    for ids in ([1, 2], [3], []):
+        told.add("user_id", pa.array(ids, pa.int64()))
+    assert told.shares_new(pa.table({"user_id": [3, 4], "item_id": ["a", "a"]}), frozenset())["user_id"] == 0.5

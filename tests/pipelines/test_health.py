@@ -1,5 +1,6 @@
 """`recsys health` on the tiny pipeline, and on the same with a day that somebody has spoilt."""
 
+import importlib
 import json
 import re
 import shutil
@@ -52,6 +53,29 @@ def test_the_tiny_log_is_well(here: Path, capsys: pytest.CaptureFixture[str]) ->
     rows = artifacts.read_table(here / "tiny" / "health" / "health.parquet", form=schema.HEALTH)
     assert set(rows["verdict"].to_pylist()) == {"usual", "untold"}
     assert "All of them are usual." in (here / "tiny" / "health" / "health.html").read_text()
+
+
+def test_a_new_day_is_looked_at_beside_those_that_it_is_held_against_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine days, four held against: the ninth, after eight that were judged, as all nine at once."""
+    nine = [part for key in ("source.days=9", "checks.trailing=4") for part in ("--set", key)]
+    for day in ("2024-01-08", "2024-01-09"):
+        words = [TOML, "--workspace", str(tmp_path / "data"), *nine]
+        assert run_command(["run", *words, "--through", day, "--until", "features", "--quiet"]) == 0
+    judged_days = importlib.import_module("recsys.health.judged_days")
+    looked_at: list[str] = []
+    original = judged_days.measure
+    monkeypatch.setattr(judged_days, "measure", lambda folder, day, **more: looked_at.append(day) or original(folder, day, **more))
+    rows = tmp_path / "data" / "tiny" / "health" / "health.parquet"
+    assert health(tmp_path / "data", *nine, "--quiet") == 0
+    assert looked_at == [f"2024-01-0{day}" for day in range(1, 10)]
+    at_once = artifacts.read_table(rows)
+    looked_at.clear()
+    assert health(tmp_path / "data", *nine, "--quiet") == 0
+    assert looked_at == []
+    shutil.rmtree(tmp_path / "data" / "tiny" / "health" / "day=2024-01-09")
+    assert health(tmp_path / "data", *nine, "--quiet") == 0
+    assert looked_at == [f"2024-01-0{day}" for day in range(5, 10)]
+    assert artifacts.read_table(rows).equals(at_once)
 
 
 def spoil(here: Path) -> None:

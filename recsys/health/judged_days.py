@@ -1,0 +1,118 @@
+"""What is said of each day of a log. It is kept: a night looks at its new day and at those that it is held against, and at no others.
+
+`health/day=D/` holds the rows of a day, and the users and items that came on it for the first time.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from recsys import artifacts, schema
+from recsys.artifacts import Manifest, Origin
+from recsys.days import ordinal
+from recsys.errors import ArtifactError
+from recsys.health.measures import OF_THE_DAY, DayMeasures, Known, measure
+from recsys.health.verdicts import judge
+from recsys.stages import Job
+from recsys.workspace import EVENTS, HEALTH, PART, day_folder, day_of
+
+_VERSION = 1  # raised when the rows of the same days change their meaning
+_NEW_IDS = "new_{}.parquet"  # of an id: its values that came for the first time
+
+
+def judged_days(job: Job, last: str | None) -> pa.Table:
+    """Return the rows of the days of events/ (`schema.HEALTH`), in order, up to the ISO day `last`. Judge those whose rows are not kept.
+
+    The caller holds health/. Raise ArtifactError where there is no events/.
+    """
+    if artifacts.manifest(job.folder / EVENTS) is None:
+        raise ArtifactError(f"{job.folder / EVENTS}: found no events, expected the output of ingest. Fix: recsys ingest PIPELINE.toml")
+    return _Days(job).judged(last)
+
+
+class _Days:
+    """The days of a log, with what is kept of each."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.pipeline = job, job.pipeline
+        self.folder = job.folder / HEALTH
+        self.events: Manifest = artifacts.require_manifest(job.folder / EVENTS)
+        self.days = sorted({day for name, entry in self.events.files.items() if (day := day_of(name)) is not None and entry["rows"]})
+        self.without = frozenset([OF_THE_DAY, *self.pipeline.checks.ignore])
+        self.known = Known()
+        self.known_through = 0  # number of first days whose ids `known` has
+        self.measured: deque[DayMeasures] = deque(maxlen=self.pipeline.checks.trailing)
+
+    def judged(self, last: str | None) -> pa.Table:
+        days = [day for day in self.days if last is None or day <= last]
+        rows, fingerprint = [schema.HEALTH.empty_table()], ""
+        with self.job.console.bar("health", len(days)) as advance:
+            for place, day in enumerate(days):
+                fingerprint = self._fingerprint(day, fingerprint)
+                target = day_folder(self.folder, day)
+                if not artifacts.is_fresh(target, fingerprint):
+                    self._judge(place, Origin("health", fingerprint), target)
+                rows.append(artifacts.read_table(target / PART))
+                advance(note=day)
+        return pa.concat_tables(rows)
+
+    def _fingerprint(self, day: str, before: str) -> str:
+        """Return what stands for a day's rows: its own events and examples, those of all days before, and the options."""
+        events = {name: entry["sha256"] for name, entry in self.events.files.items() if day_of(name) == day}
+        examples = artifacts.manifest(day_folder(self.job.examples, day))
+        options = [
+            self.pipeline.checks.model_dump(mode="json", exclude={"accept"}),
+            [each.isoformat() for each in self.pipeline.checks.accept if each.isoformat() == day],
+            max(self.pipeline.features.windows, default=1),
+            [objective.name for objective in self.pipeline.objective],
+        ]
+        return artifacts.fingerprint([_VERSION, options, events, None if examples is None else examples.content, before])
+
+    def _judge(self, place: int, origin: Origin, target: Path) -> None:
+        day, checks = self.days[place], self.pipeline.checks
+        before = self._before(place)
+        self._know(place)
+        found = self._measured(day, self.known)
+        age = ordinal(before[0].day) - ordinal(self.days[0]) if before else 0
+        longest = max(self.pipeline.features.windows, default=1)
+        rows = [each.row(day) for each in judge(found, before, checks, age=age, longest=longest)]
+        if day in {accepted.isoformat() for accepted in checks.accept}:
+            rows = [row | {"verdict": _accepted(row["verdict"])} for row in rows]
+        with origin.writing(target) as output:
+            output.write_table(PART, pa.Table.from_pylist(rows, schema=schema.HEALTH))
+            for name, ids in self.known.latest.items():
+                output.write_table(_NEW_IDS.format(name), pa.table({name: ids}))
+        self.known_through = place + 1
+        self.measured.append(found)
+
+    def _before(self, place: int) -> list[DayMeasures]:
+        """Return the measures of the days that a day is held against. What is kept of them says how many ids came for the first time."""
+        wanted = self.days[max(0, place - self.pipeline.checks.trailing) : place]
+        there = {each.day: each for each in self.measured}
+        self.measured.clear()
+        for day in wanted:
+            self.measured.append(there[day] if day in there else self._measured(day, self._unknown_of(day)))
+        return list(self.measured)
+
+    def _know(self, place: int) -> None:
+        """Tell `known` the ids of the days before one."""
+        for day in self.days[self.known_through : place]:
+            for name in (schema.USER_ID, schema.ITEM_ID):
+                self.known.add(name, artifacts.read_table(day_folder(self.folder, day) / _NEW_IDS.format(name))[name].combine_chunks())
+        self.known_through = place
+
+    def _unknown_of(self, day: str) -> Mapping[str, float]:
+        rows = artifacts.read_table(day_folder(self.folder, day) / PART).to_pylist()
+        return {row["column"]: row["value"] for row in rows if row["check"] == "unknown"}
+
+    def _measured(self, day: str, known: Known | Mapping[str, float]) -> DayMeasures:
+        return measure(
+            self.job.folder, day, examples=self.job.examples, known=known, objectives=self.pipeline.objective, without=self.without
+        )
+
+
+def _accepted(verdict: str) -> str:
+    """Return the verdict on a day that was looked at and taken as it is: it stops nothing any more."""
+    return schema.WARNS if verdict == schema.STOPS else verdict
