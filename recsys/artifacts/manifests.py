@@ -57,7 +57,7 @@ class RowAccount:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The contents and the origin of an artifact. It has no time of day, so the same inputs give the same bytes."""
+    """The contents and the origin of an artifact. It has no time of day; `config` may name files that were read, with their times."""
 
     stage: str
     fingerprint: str  # of everything the output depends on

@@ -55,19 +55,19 @@ class Output:
     def link(self, source: Path, name: str) -> None:
         """Take over the file `name` of the folder artifact `source`, without reading it: nobody writes into a file that stands.
 
-        Its hash stays that of its first manifest, so a byte that has changed since is found as before. Raises ArtifactError where
-        there is no such file.
+        Its hash stays that of its first manifest. So a byte that has changed since is found by whoever reads the file, as before. Raises
+        ArtifactError where there is no such file, or one of another size.
         """
-        manifest = require_manifest(source)
-        if name not in manifest.files:
-            raise ArtifactError(f"{source / name}: found no such file in the manifest, expected one to take over. Fix: run again")
+        entry = require_manifest(source).files.get(name)
+        if entry is None or not (source / name).is_file() or (source / name).stat().st_size != entry["bytes"]:
+            raise ArtifactError(f"{source / name}: found no such file as its manifest says, expected one to take over. Fix: run again")
         try:
             os.link(source / name, self.path(name))
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK):
+            if error.errno not in (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
                 raise
             shutil.copyfile(source / name, self.path(name))  # a file system without links
-        self.linked[name] = manifest.files[name]
+        self.linked[name] = entry
 
     def write_table(self, name: str, table: pa.Table) -> None:
         self.write_batches(name, table.schema, table.to_batches(max_chunksize=131_072))

@@ -31,8 +31,7 @@ class Joined:
     table: str  # name of a table of the engine: (event_id, value)
     actions: int  # number of different actions with a value
     unmatched: int
-    first: int | None = None  # microseconds since 1970 UTC, of the first action and of the last one; None without any
-    last: int | None = None
+    last: int | None = None  # moment of the last action, in microseconds since 1970 UTC; None without any
 
 
 def action_columns(
@@ -74,10 +73,8 @@ def join(con: duckdb.DuckDBPyConnection, actions: Typed, shown: str, options: Fe
     acted = f"SELECT DISTINCT {keys}, {at} AS acted_at, {value} AS value, {micros(options.within)} AS within FROM {actions.table}"
     con.execute(f"CREATE TABLE {table}_all AS {matched(f'{acted} WHERE {value} IS NOT NULL', shown, options.on)}")
     con.execute(f"CREATE TABLE {table} AS {last_values(f'{table}_all')}")
-    actions_count, matched_count, first, last = one_row(
-        con, f"SELECT count(*), count({schema.EVENT_ID}), min(acted_at), max(acted_at) FROM {table}_all"
-    )
-    return Joined(table, actions=actions_count, unmatched=actions_count - matched_count, first=first, last=last)
+    actions_count, matched_count, last = one_row(con, f"SELECT count(*), count({schema.EVENT_ID}), max(acted_at) FROM {table}_all")
+    return Joined(table, actions=actions_count, unmatched=actions_count - matched_count, last=last)
 
 
 def micros(duration: str) -> int:

@@ -1,8 +1,7 @@
 """The first stage, from new files of a log that has been read before: they are read alone, and the days that they touch are written anew.
 
 What stands afterwards is what reading all files would leave, to the byte. Where that cannot be promised, all files are read, and the
-reason is said: a file that was read has changed; a new file has another type in a column, or rows before actions that were read; the rows
-of the log are actions themselves, and sessions may go on in the next file.
+reason is said (`_NotAloneError`). A file that is changed without another size and time is not seen, here as elsewhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,18 +11,17 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recsys import artifacts, schema
 from recsys.artifacts import Manifest, RowAccount
-from recsys.config import Pipeline
-from recsys.errors import DataError
+from recsys.config import FeedbackOptions, Pipeline
+from recsys.errors import ArtifactError, DataError
 from recsys.progress import Console
 from recsys.sources.column_options import Reading
 from recsys.sources.database import engine, one_row
 from recsys.sources.description import ITEMS, USERS, Description, feedback_files
 from recsys.sources.entities import role_key
-from recsys.sources.events import count_events, event_id, events_rows, events_schema
+from recsys.sources.events import count_events, event_id, events_rows
 from recsys.sources.feedback import KEYS, Joined, micros, shown_by
 from recsys.sources.ingestion import (
     STAGE,
@@ -38,15 +36,15 @@ from recsys.sources.ingestion import (
 )
 from recsys.sources.input_files import InputFile
 from recsys.sources.intake import Intake
-from recsys.sources.ledger import Ledger, read_ledger, states
-from recsys.sources.merged_days import OLD, merged, with_day
+from recsys.sources.ledger import Ledger, Seen, forms_of, read_ledger, refused_of, seen_files
+from recsys.sources.merged_days import merged, misfit_of, stored
 from recsys.sources.output import write_days
 from recsys.sources.refusals import Typed
 from recsys.sources.resolve import raw_source
 from recsys.sources.staging import TableFiles
 from recsys.workspace import EVENTS, PART, QUARANTINE, day_folder, day_of
 
-_SHOWN = "old_shown"  # table of the engine: the impressions of events/ that new actions may follow
+_OLD = "old_rows"  # view of the engine: what events/ holds of the days that are written anew
 
 
 class _NotAloneError(Exception):
@@ -59,13 +57,14 @@ def ingest(pipeline: Pipeline, folder: Path, *, options: str, fingerprint: str, 
     `options` stands for the options of the stage. The returned account is that of all files.
     """
     description = raw_source(pipeline).describe(folder, console)
+    seen = seen_files(description)
     ledger = read_ledger(folder, options)
-    if ledger is not None:
+    if ledger is not None and description.events is None:  # a session of actions may go on in the next file
         try:
-            return _Increment(pipeline, folder, description, ledger, fingerprint, console).ingest()
-        except (_NotAloneError, DataError) as reason:
+            return _Increment(pipeline, folder, description, seen, ledger, fingerprint, console).ingest()
+        except (_NotAloneError, DataError, ArtifactError) as reason:
             console.say(f"ingest: reads all files again: {reason}")
-    return ingest_whole(pipeline, folder, description, options=options, fingerprint=fingerprint, console=console)
+    return ingest_whole(pipeline, folder, description, seen, options=options, fingerprint=fingerprint, console=console)
 
 
 @dataclass
@@ -73,29 +72,32 @@ class _Read:
     """What new files brought."""
 
     impressions: Typed | None
+    actions: Mapping[str, Typed]
     feedback: Mapping[str, Joined]
-    refused: Sequence[pa.Table]
+
+    @property
+    def tables(self) -> list[Typed]:
+        return [*self.actions.values(), *([] if self.impressions is None else [self.impressions])]
 
 
 class _Increment:
     """The reading of new files beside what stands in a pipeline's folder."""
 
     def __init__(
-        self, pipeline: Pipeline, folder: Path, description: Description, ledger: Ledger, fingerprint: str, console: Console
+        self, pipeline: Pipeline, folder: Path, description: Description, seen: Seen, ledger: Ledger, fingerprint: str, console: Console
     ) -> None:
         self.pipeline, self.folder, self.description = pipeline, folder, description
-        self.ledger, self.fingerprint, self.console = ledger, fingerprint, console
+        self.seen, self.ledger, self.fingerprint, self.console = seen, ledger, fingerprint, console
+        self.zone = description.time.zone
         self.events: Manifest = artifacts.require_manifest(folder / EVENTS)
         self.days = sorted(day for name in self.events.files if (day := day_of(name)) is not None)
-        self.columns = artifacts.read_schema(day_folder(folder / EVENTS, self.days[0]) / PART).remove_metadata()
+        self.columns = artifacts.read_schema(day_folder(folder / EVENTS, self.days[-1]) / PART).remove_metadata()
 
     def ingest(self) -> RowAccount:
-        if self.description.events is not None:
-            raise _NotAloneError("the rows of the log are actions, and a session may go on in the next file")
         log, *feedback = (self._new_files(table) for table in self._growing())
-        changed = [role for role, table in self._sides().items() if not self.ledger.has(table, role)]
-        if changed and artifacts.count_rows(self.folder / QUARANTINE / PART):
-            raise _NotAloneError(f"{changed[0]} has changed, and quarantine/ holds rows of unknown tables")
+        changed = [role for role in self._sides() if self.ledger.files.get(role, []) != self.seen.get(role, [])]
+        if refusing := [role for role in changed if self.ledger.refused.get(role)]:
+            raise _NotAloneError(f"{refusing[0]} has changed, and quarantine/ holds rows of it")
         if any(feedback) and not self.ledger.whole_milliseconds:
             raise _NotAloneError("moments of the log have fractions of a millisecond, which events/ does not hold")
         with engine(self.folder, self.pipeline.features.memory_limit) as con:
@@ -103,11 +105,13 @@ class _Increment:
             read = self._read(intake, log, feedback)
             touched = self._load_touched(intake, read)
             account = self._account(intake, read)
+            sides = {role: self._side(intake, role) for role in changed}
             for role in (USERS, ITEMS):
-                self._write_side(intake, role, read.impressions, anew=role in changed)
-            self._write_quarantine(read.refused)
-            days = self._write_events(intake, read, touched, account)
-        self.console.say(f"log: {account}; read {len(log)} new files; days {', '.join(days) or 'none'} written, all others stay")
+                self._write_side(intake, role, sides)
+            self._write_quarantine(intake.refused)
+            days = self._write_events(intake, read, sides, touched, account)
+        what = f"read {len(log)} new files of the log and {sum(map(len, feedback))} of its feedback"
+        self.console.say(f"log: {account}; {what}; days {', '.join(days) or 'none'} written, all others stay")
         return account
 
     # --- Files ----------------------------------------------------------------------------------------------------
@@ -118,97 +122,95 @@ class _Increment:
         return {USERS: self.description.users, ITEMS: self.description.items}
 
     def _new_files(self, table: TableFiles) -> list[InputFile]:
-        new = self.ledger.new_files(table)
+        new = self.ledger.new_files(table, self.seen)
         if new is None:
             raise _NotAloneError(f"a file of {table.role} that was read has changed, is gone, or is called otherwise")
         return new
 
     def _before(self, table: TableFiles, new: Sequence[InputFile]) -> list[InputFile]:
-        return [file for file in table.files() if file not in new]
+        paths = {file.path for file in new}
+        return [file for file in table.files() if file.path not in paths]
 
     # --- Reading --------------------------------------------------------------------------------------------------
     def _read(self, intake: Intake, log: Sequence[InputFile], feedback: Sequence[Sequence[InputFile]]) -> _Read:
         impressions = self._impressions(intake, log) if log else None
-        joined = {}
+        actions, joined = {}, {}
         for place, (options, new) in enumerate(zip(self.description.feedback, feedback, strict=True)):
             if not new:
                 continue
             table = feedback_files(options)
             types = {name: self.columns.field(name).type for name in KEYS if name in self.columns.names}
-            actions = actions_of(intake, place, options, _of(table, new), types, self._before(table, new))
-            self._require_later(intake, actions, self.ledger.last_actions.get(options.name))
-            joined[options.name] = joined_of(
-                intake, actions, self._shown(intake, impressions, actions, options.on, options.within), options
-            )
-        return _Read(impressions, joined, intake.refused)
+            found = actions_of(intake, place, options, _of(table, new), types, self._before(table, new))
+            self._require_form(found)
+            if found.quarantined or self.ledger.refused.get(table.role):
+                raise _NotAloneError(f"{table.role} has rows that cannot be used, which all of its files together decide")
+            first = self._first_later(intake, found, self.ledger.last_actions.get(options.name))
+            joined[options.name] = joined_of(intake, found, self._shown(intake, impressions, first, options), options)
+            actions[options.name] = found
+        return _Read(impressions, actions, joined)
 
     def _impressions(self, intake: Intake, new: Sequence[InputFile]) -> Typed:
         table = self.description.log
         impressions = rows_of_log(intake, _of(table, new), self._before(table, new))
-        self._require_types(intake, impressions)
+        self._require_form(impressions)
+        if misfit := misfit_of(intake.con, impressions, self.columns, self.description.feedback_names()):
+            raise _NotAloneError(misfit)
+        if impressions.quarantined and set(self._days_of(intake, impressions)).intersection(self.days):
+            raise _NotAloneError("new files of the log have rows that cannot be used, and rows of days that stand")
         known = [last for last in self.ledger.last_actions.values() if last is not None]
-        if known:
-            (first,) = one_row(intake.con, f"SELECT min({impressions.column(schema.TIMESTAMP)}) FROM {impressions.table}")
-            if first is not None and first <= max(known):
-                raise _NotAloneError(f"new files of the log have rows from {_moment(first)}, before actions that were read")
+        (first,) = one_row(intake.con, f"SELECT min({impressions.column(schema.TIMESTAMP)}) FROM {impressions.table}")
+        if known and first is not None and first <= max(known):
+            raise _NotAloneError(f"new files of the log have rows from {_moment(first)}, before actions that were read")
         return impressions
 
-    def _require_types(self, intake: Intake, impressions: Typed) -> None:
-        """Raise _NotAloneError where the new files have other columns, or types that all files together might not have."""
-        names = list(self.description.feedback_names())
-        new = events_schema(impressions, names)
-        if new.names != self.columns.names:
-            raise _NotAloneError("new files of the log have other columns than those that were read")
-        for ours, theirs in zip(new, self.columns, strict=True):
-            is_whole_number = ours.type == pa.int64() and theirs.type == pa.float64()
-            if ours.type != theirs.type and not is_whole_number and not self._is_null(intake, impressions, ours.name):
-                raise _NotAloneError(
-                    f"column {ours.name} of the new files is {ours.type}, expected {theirs.type} as in those that were read"
-                )
+    def _require_form(self, table: Typed) -> None:
+        """Raise _NotAloneError where new files are written otherwise than those that were read."""
+        known = self.ledger.forms.get(table.staged.role, {})
+        for what, found in table.staged.form.items():
+            if known.get(what) != found:
+                raise _NotAloneError(f"new files of {table.staged.role} have other {what} than those that were read")
 
-    def _is_null(self, intake: Intake, impressions: Typed, name: str) -> bool:
-        return not one_row(intake.con, f"SELECT count({impressions.column(name)}) FROM {impressions.table}")[0]
-
-    def _require_later(self, intake: Intake, actions: Typed, last: int | None) -> None:
-        """Raise _NotAloneError where an action is not later than those that were read: of several, the last counts."""
+    def _first_later(self, intake: Intake, actions: Typed, last: int | None) -> int | None:
+        """Return the first moment of new actions. Raise _NotAloneError where it is not after those read: of several, the last counts."""
         (first,) = one_row(intake.con, f"SELECT min({actions.column(schema.TIMESTAMP)}) FROM {actions.table}")
         if last is not None and first is not None and first <= last:
             raise _NotAloneError(f"new files of {actions.staged.role} have actions from {_moment(first)}, before some that were read")
+        return None if first is None else int(first)
 
-    def _shown(self, intake: Intake, impressions: Typed | None, actions: Typed, on: Sequence[str], within: str) -> str:
+    def _shown(self, intake: Intake, impressions: Typed | None, first: int | None, options: FeedbackOptions) -> str:
         """Return SQL for the impressions, old and new, that actions may follow, in the form of `feedback.shown_by`."""
-        (first,) = one_row(intake.con, f"SELECT min({actions.column(schema.TIMESTAMP)}) FROM {actions.table}")
-        since = "9999" if first is None else _day(first - micros(within), self.description.time.zone)
-        wanted = [schema.EVENT_ID, schema.TIMESTAMP, *on]
-        parts = [self._stored(day).select(wanted) for day in self.days if day >= since]
-        keys = [f"k{place}" for place in range(len(on))]
-        table = pa.concat_tables([pa.schema([self.columns.field(name) for name in wanted]).empty_table(), *parts])
-        name = f"{_SHOWN}_{actions.table}"
-        intake.con.register(name, table.rename_columns([schema.EVENT_ID, "moment", *keys]))
-        old = f"SELECT {', '.join(keys)}, moment * 1000 AS shown_at, {schema.EVENT_ID} FROM {name}"
-        return old if impressions is None else f"{old} UNION ALL {shown_by(impressions, on)}"
+        days = [] if first is None else [day for day in self.days if day >= _day(first - micros(options.within), self.zone)]
+        names = [name for name in self.columns.names if name != schema.EVENT_ID]
+        keys = ", ".join(f"v{names.index(name)} AS k{place}" for place, name in enumerate(options.on))
+        moment = f"v{names.index(schema.TIMESTAMP)} * 1000"
+        rows = stored(self.folder / EVENTS, days, self.columns, self.days[-1])
+        old = f"SELECT {keys}, {moment} AS shown_at, {schema.EVENT_ID} FROM ({rows})"
+        return old if impressions is None else f"{old} UNION ALL {shown_by(impressions, options.on)}"
 
     # --- What is written anew -------------------------------------------------------------------------------------
     def _load_touched(self, intake: Intake, read: _Read) -> list[str]:
-        """Keep in the engine what events/ holds of the days that get rows or values. Return these days."""
-        touched = set(self._days_of(intake, read.impressions))
-        if read.feedback:
-            ids = pa.concat_tables(
-                [intake.con.sql(f"SELECT {schema.EVENT_ID} FROM {joined.table}").to_arrow_table() for joined in read.feedback.values()]
-            )[schema.EVENT_ID]
-            for day in self.days:
-                if pc.any(pc.is_in(self._stored(day, [schema.EVENT_ID])[schema.EVENT_ID], value_set=ids.combine_chunks())).as_py():
-                    touched.add(day)
-        parts = [with_day(self._stored(day), day) for day in sorted(touched.intersection(self.days))]
-        empty = with_day(self.columns.empty_table(), "1970-01-01")
-        intake.con.register(OLD, pa.concat_tables([empty, *parts]))
+        """Name in the engine what events/ holds of the days that get rows or values. Return these days."""
+        touched = set() if read.impressions is None else set(self._days_of(intake, read.impressions))
+        for options in self.description.feedback:
+            if options.name in read.feedback:
+                touched.update(self._days_with(intake, read.feedback[options.name], read.actions[options.name], options))
+        old = stored(self.folder / EVENTS, sorted(touched.intersection(self.days)), self.columns, self.days[-1])
+        intake.con.execute(f"CREATE VIEW {_OLD} AS {old}")
         return sorted(touched)
 
-    def _days_of(self, intake: Intake, impressions: Typed | None) -> list[str]:
-        if impressions is None:
-            return []
-        rows = events_rows(impressions, (), self.description.time.zone)
+    def _days_of(self, intake: Intake, impressions: Typed) -> list[str]:
+        rows = events_rows(impressions, (), self.zone)
         return [day.isoformat() for (day,) in intake.con.execute(f"SELECT DISTINCT {schema.DAY} FROM ({rows})").fetchall()]
+
+    def _days_with(self, intake: Intake, joined: Joined, actions: Typed, options: FeedbackOptions) -> list[str]:
+        """Return the days of events/ that hold an impression that has got a value."""
+        first = self._first_later(intake, actions, None)
+        since = None if first is None else _day(first - micros(options.within), self.zone)
+        days = [] if since is None else [day for day in self.days if day >= since]
+        rows = stored(self.folder / EVENTS, days, self.columns, self.days[-1])
+        ids = f"SELECT {schema.EVENT_ID} FROM {joined.table}"
+        found = intake.con.execute(f"SELECT DISTINCT {schema.DAY} FROM ({rows}) WHERE {schema.EVENT_ID} IN ({ids})").fetchall()
+        return [day.isoformat() for (day,) in found]
 
     def _account(self, intake: Intake, read: _Read) -> RowAccount:
         """Return the account of all files. Raises DataError where two contents of the new files share an id."""
@@ -217,7 +219,7 @@ class _Increment:
             return before
         count_events(intake.con, read.impressions)
         new = f"SELECT DISTINCT {event_id()} AS id FROM {read.impressions.table}"
-        (kept,) = one_row(intake.con, f"SELECT count(*) FROM ({new}) WHERE id NOT IN (SELECT {schema.EVENT_ID} FROM {OLD})")
+        (kept,) = one_row(intake.con, f"SELECT count(*) FROM ({new}) WHERE id NOT IN (SELECT {schema.EVENT_ID} FROM {_OLD})")
         rows, refused = read.impressions.staged.rows, read.impressions.quarantined
         return replace(
             before,
@@ -227,15 +229,13 @@ class _Increment:
             quarantined=before.quarantined + refused,
         )
 
-    def _stored(self, day: str, columns: list[str] | None = None) -> pa.Table:
-        return artifacts.read_table(day_folder(self.folder / EVENTS, day) / PART, columns)
-
     # --- Writing --------------------------------------------------------------------------------------------------
-    def _write_side(self, intake: Intake, role: str, impressions: Typed | None, *, anew: bool) -> None:
-        if anew:
-            key_type = self.columns.field(role_key(role)).type
-            entities = entities_of(intake, role, self._sides()[role], key_type, impressions)
-            write_entities(intake.con, self.folder / role, role, entities, key_type, self.fingerprint)
+    def _side(self, intake: Intake, role: str) -> Typed | None:
+        return entities_of(intake, role, self._sides()[role], self.columns.field(role_key(role)).type, None)
+
+    def _write_side(self, intake: Intake, role: str, sides: Mapping[str, Typed | None]) -> None:
+        if role in sides:
+            write_entities(intake.con, self.folder / role, role, sides[role], self.columns.field(role_key(role)).type, self.fingerprint)
         else:
             self._take_over(role)
 
@@ -251,24 +251,28 @@ class _Increment:
         with artifacts.writing(self.folder / name, stage=STAGE, fingerprint=self.fingerprint) as output:
             output.link(self.folder / name, PART)
 
-    def _write_events(self, intake: Intake, read: _Read, touched: Sequence[str], account: RowAccount) -> list[str]:
-        target = self.folder / EVENTS
-        with artifacts.writing(target, stage=STAGE, fingerprint=self.fingerprint, config=self._ledger(intake, read).config()) as output:
+    def _write_events(
+        self, intake: Intake, read: _Read, sides: Mapping[str, Typed | None], touched: Sequence[str], account: RowAccount
+    ) -> list[str]:
+        target, ledger = self.folder / EVENTS, self._ledger(intake, read, sides)
+        with artifacts.writing(target, stage=STAGE, fingerprint=self.fingerprint, config=ledger.config()) as output:
             for name in self.events.files:
                 if day_of(name) not in touched:
                     output.link(target, name)
-            days = write_days(
-                output, intake.con, merged(self.columns, read.impressions, read.feedback, self.description.time.zone), self.columns
-            )
+            days = write_days(output, intake.con, merged(_OLD, self.columns, read.impressions, read.feedback, self.zone), self.columns)
             output.rows = account
         return days
 
-    def _ledger(self, intake: Intake, read: _Read) -> Ledger:
+    def _ledger(self, intake: Intake, read: _Read, sides: Mapping[str, Typed | None]) -> Ledger:
+        anew = [table for table in sides.values() if table is not None]
         last = dict(self.ledger.last_actions)
         for name, joined in read.feedback.items():
             last[name] = max((moment for moment in (last.get(name), joined.last) if moment is not None), default=None)
+        refused = dict(self.ledger.refused) | refused_of(anew)
+        for role, count in refused_of(read.tables).items():
+            refused[role] = refused.get(role, 0) + count
         whole = self.ledger.whole_milliseconds and (read.impressions is None or are_whole_milliseconds(intake.con, read.impressions))
-        return Ledger(self.ledger.options, {table.role: states(table.files()) for table in self.description.tables()}, last, whole)
+        return Ledger(self.ledger.options, self.seen, {**self.ledger.forms, **forms_of(anew)}, refused, last, whole)
 
 
 def _of(table: TableFiles, files: Sequence[InputFile]) -> TableFiles:

@@ -19,7 +19,7 @@ from recsys.sources.events import count_events, day_of_micros, events_query, eve
 from recsys.sources.feedback import Joined, action_columns, join, key_types, shown_by
 from recsys.sources.input_files import InputFile
 from recsys.sources.intake import Intake
-from recsys.sources.ledger import Ledger
+from recsys.sources.ledger import Ledger, Seen, forms_of, refused_of
 from recsys.sources.output import write_days, write_unique
 from recsys.sources.output_columns import Column
 from recsys.sources.refusals import Typed
@@ -30,12 +30,12 @@ STAGE = "ingest"
 
 
 def ingest_whole(
-    pipeline: Pipeline, folder: Path, description: Description, *, options: str, fingerprint: str, console: Console
+    pipeline: Pipeline, folder: Path, description: Description, seen: Seen, *, options: str, fingerprint: str, console: Console
 ) -> RowAccount:
     """Read all files into `folder`, as artifacts of stage "ingest": users/, items/, quarantine/, then events/.
 
-    `options` stands for the options of the stage. The returned account is that of the log. Raises DataError where files are missing,
-    damaged or hold too many unusable rows. In that case nothing is written.
+    `seen` are the files, and `options` stands for the options of the stage. The returned account is that of the log. Raises DataError where
+    files are missing, damaged or hold too many unusable rows. In that case nothing is written.
     """
     with engine(folder, pipeline.features.memory_limit) as con:
         intake = Intake(con, description, Reading.of(pipeline), console)
@@ -44,14 +44,18 @@ def ingest_whole(
             entities_of(intake, role, table, impressions.type(role_key(role)), impressions)
             for role, table in ((USERS, description.users), (ITEMS, description.items))
         )
+        tables = [table for table in (users, items) if table is not None]
         types = key_types(impressions)
         for place, of in enumerate(description.feedback):
             actions = actions_of(intake, place, of, feedback_files(of), types)
             feedback[of.name] = joined_of(intake, actions, shown_by(impressions, of.on), of)
+            tables.append(actions)
         for role, entities in ((USERS, users), (ITEMS, items)):
             write_entities(con, folder / role, role, entities, impressions.type(role_key(role)), fingerprint)
         write_quarantine(intake.refused, folder / QUARANTINE, fingerprint)
-        ledger = Ledger.of(options, description, feedback, whole_milliseconds=are_whole_milliseconds(con, impressions))
+        tables.append(impressions)
+        last = {name: joined.last for name, joined in feedback.items()}
+        ledger = Ledger(options, seen, forms_of(tables), refused_of(tables), last, are_whole_milliseconds(con, impressions))
         days = write_events(con, folder / EVENTS, description, impressions, feedback, account, fingerprint, ledger)
     console.say(f"log: {account}; days {days[0]} to {days[-1]}")
     return account

@@ -9,68 +9,71 @@ from pathlib import Path
 from typing import Any
 
 from recsys import artifacts
-from recsys.sources.description import LOG, Description
-from recsys.sources.feedback import Joined
+from recsys.sources.description import Description
 from recsys.sources.input_files import InputFile, short_names
+from recsys.sources.refusals import Typed
 from recsys.sources.staging import TableFiles
 from recsys.workspace import EVENTS, ITEMS, QUARANTINE, USERS
 
 _KEY = "ledger"  # in the manifest's config
-FileState = list[Any]  # path, size, time of change in nanoseconds
+FileState = list[Any]  # name relative to the folder that holds all files of the table, size, time of change in nanoseconds
+Seen = Mapping[str, Sequence[FileState]]  # role of a table → its files, as they were when the reading began
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """`options` stands for the options of the stage. `files`: role of a table → the states of its files, in the order of their paths."""
+    """What was read with `options`, which stand for those of the stage. Dictionaries go by the role of a table.
+
+    `forms`: how the files are written (`Staged.form`). `refused`: the number of rows in quarantine. `last_actions`: the last action of a
+    feedback, by its name (microseconds since 1970 UTC; None: it has none). `whole_milliseconds`: whether no impression has a fraction of a
+    millisecond, which events/ does not hold.
+    """
 
     options: str
-    files: Mapping[str, Sequence[FileState]]
-    last_actions: Mapping[str, int | None]  # name of a feedback → its last action (microseconds since 1970 UTC); None: it has none
-    whole_milliseconds: bool  # whether no impression has a fraction of a millisecond, which events/ does not hold
-
-    @staticmethod
-    def of(options: str, description: Description, feedback: Mapping[str, Joined], *, whole_milliseconds: bool) -> "Ledger":
-        files = {table.role: states(table.files()) for table in description.tables()}
-        return Ledger(options, files, {name: joined.last for name, joined in feedback.items()}, whole_milliseconds)
+    files: Seen
+    forms: Mapping[str, Mapping[str, Any]]
+    refused: Mapping[str, int]
+    last_actions: Mapping[str, int | None]
+    whole_milliseconds: bool
 
     def config(self) -> dict[str, Any]:
         """Return what goes into the manifest of events/."""
         return {_KEY: asdict(self)}
 
-    def has(self, table: TableFiles | None, role: str) -> bool:
-        """Return whether the files of a table are those that were read, and no others. None: the source has no such table."""
-        return (self.files.get(role) or []) == ([] if table is None else states(table.files()))
-
-    def new_files(self, table: TableFiles) -> list[InputFile] | None:
+    def new_files(self, table: TableFiles, seen: Seen) -> list[InputFile] | None:
         """Return the files of a table that were not read; None where one that was read is another now, is gone, or has another name."""
-        files = table.files()
         known = {state[0]: state for state in self.files.get(table.role, [])}
-        now = dict(zip((str(file.path.resolve()) for file in files), states(files), strict=True))
-        if any(now.get(path) != state for path, state in known.items()):
+        now = {state[0]: state for state in seen[table.role]}
+        if any(now.get(name) != state for name, state in known.items()):
             return None
-        old = [file for file in files if str(file.path.resolve()) in known]
-        names = dict(zip(files, short_names(files), strict=True))
-        if [names[file] for file in old] != (short_names(old) if old else []):
-            return None  # quarantine/ names them otherwise
-        return [file for file in files if file not in old]
+        files = table.files()
+        return [file for file, name in zip(files, short_names(files), strict=True) if name in now and name not in known]
 
 
-def states(files: Sequence[InputFile]) -> list[FileState]:
-    """Return path, size and time of change of each file."""
-    found = [(file.path.resolve(), file.path.stat()) for file in files]
-    return [[str(path), state.st_size, state.st_mtime_ns] for path, state in found]
+def seen_files(description: Description) -> Seen:
+    """Return the files of each table. They are looked at before they are read: what comes meanwhile is new the next time."""
+    return {table.role: _states(table.files()) for table in description.tables()}
+
+
+def forms_of(tables: Sequence[Typed]) -> dict[str, Mapping[str, Any]]:
+    return {table.staged.role: table.staged.form for table in tables}
+
+
+def refused_of(tables: Sequence[Typed]) -> dict[str, int]:
+    return {table.staged.role: table.quarantined for table in tables}
+
+
+def _states(files: Sequence[InputFile]) -> list[FileState]:
+    found = [file.path.stat() for file in files]
+    return [[name, state.st_size, state.st_mtime_ns] for name, state in zip(short_names(files), found, strict=True)]
 
 
 def read_ledger(folder: Path, options: str) -> Ledger | None:
     """Return the ledger of what stands in a pipeline's folder; None where it was made with other options, or does not stand as a whole."""
-    manifests = [artifacts.manifest(folder / name) for name in (EVENTS, USERS, ITEMS, QUARANTINE)]
-    events = manifests[0]
-    if events is None or len({manifest.fingerprint for manifest in manifests if manifest is not None}) != 1 or None in manifests:
+    names = (EVENTS, USERS, ITEMS, QUARANTINE)
+    manifests = {name: artifacts.manifest(folder / name) for name in names}
+    events = manifests[EVENTS]
+    if events is None or not all(artifacts.is_fresh(folder / name, events.fingerprint) for name in names):
         return None
     found = events.config.get(_KEY)
     return Ledger(**found) if found is not None and found["options"] == options else None
-
-
-def is_of_log(role: str) -> bool:
-    """Return whether a table is the log or a feedback of it, which grow by files; users and items are read as a whole."""
-    return role == LOG or role.startswith("feedback ")

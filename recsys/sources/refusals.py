@@ -18,6 +18,7 @@ from recsys.sources.output_columns import Column, Refusal
 from recsys.sources.staging import SOURCE_FILE, Staged, expected_fields, unbalanced_error
 
 DIGEST = "digest"
+WHOLE_BELOW = 10**15  # whole doubles below it are written like integers in the digest
 _TOLERATED = 10  # refused rows that no day is stopped for: on a day of few rows they are chance
 _BEARABLE = 0.1  # share of refused rows above which the file, and not `max_bad`, is to be mended
 
@@ -204,7 +205,7 @@ def _content(columns: Sequence[Column]) -> str:
         if column.type == pa.string():
             text = f"strlen({alias}) || ':' || {alias}"
         elif column.type == pa.float64():
-            is_whole = f"{alias} = trunc({alias}) AND abs({alias}) < 1e15"
+            is_whole = f"{alias} = trunc({alias}) AND abs({alias}) < {WHOLE_BELOW:.0e}"
             text = f"CASE WHEN {is_whole} THEN CAST(CAST({alias} AS BIGINT) AS VARCHAR) ELSE CAST({alias} AS VARCHAR) END"
         else:
             text = f"CAST({alias} AS VARCHAR)"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -100,6 +101,7 @@ class Staged:
     unbalanced: tuple[Unbalanced, ...]  # one per file
     most: int | None = None  # rows that were read of a file at most
     before: tuple[InputFile, ...] = ()  # other files of the table, which were read earlier
+    form: Mapping[str, Any] = field(default_factory=dict)  # how the files are written, JSON-able: format, separators, names, types
 
     @property
     def is_whole(self) -> bool:
@@ -192,7 +194,28 @@ def stage(
         read()
     if not any(counts) and not may_be_empty:
         raise data_error(str(heads[0].file.path), found="a header without rows", expected="rows", fix="export it again, or leave it out")
-    return Staged(table.role, name, tuple(head.file for head in heads), names, types, tuple(counts), tuple(unbalanced), most)
+    return Staged(
+        table.role,
+        name,
+        tuple(head.file for head in heads),
+        names,
+        types,
+        tuple(counts),
+        tuple(unbalanced),
+        most,
+        form=_form(heads, names, types),
+    )
+
+
+def _form(heads: Sequence[Header], names: Sequence[str], types: Sequence[pa.DataType | None]) -> dict[str, Any]:
+    first = heads[0]
+    return {
+        "format": first.file.format,
+        "separators": sorted({f"{head.file.promised}: {head.file.separator}" for head in heads}),
+        "header": list(first.written) if first.file.written.names else [],  # that the names of the TOML take the place of
+        "names": list(names),
+        "types": [str(kind) for kind in types],
+    }
 
 
 def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max_bad: float | None) -> Iterator[pa.RecordBatch]:

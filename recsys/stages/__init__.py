@@ -7,7 +7,7 @@ from recsys.stages.evaluate import EVALUATE, require_named_runs
 from recsys.stages.features import FEATURES, bring_states_forward, examples_of, states_of
 from recsys.stages.identity import claim, known_config, run_identity, run_name, stored_pipeline
 from recsys.stages.importance import IMPORTANCE_STAGE
-from recsys.stages.ingest import INGEST
+from recsys.stages.ingest import INGEST, row_account
 from recsys.stages.progressive import PROGRESSIVE_STAGE
 from recsys.stages.report import REPORT_STAGE
 from recsys.stages.score import SCORE, raw_predictions
@@ -52,6 +52,7 @@ __all__ = [
     "raw_predictions",
     "require_libraries",
     "require_named_runs",
+    "row_account",
     "run_identity",
     "run_name",
     "single_tasks",
