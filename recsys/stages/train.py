@@ -13,7 +13,7 @@ from recsys.objectives import Objective
 from recsys.stages.identity import claim, run_identity
 from recsys.stages.room import Room
 from recsys.stages.stage import Job, Part, Stage, contents, timed
-from recsys.workspace import CHECKPOINT, CONFIG, ENCODER, JOURNAL, LEARNED, MODEL, RUNS, day_folder, days_in
+from recsys.workspace import CHECKPOINT, CONFIG, ENCODER, JOURNAL, LEARNED, MODEL, RUNS, day_folder, day_of, days_in
 
 if TYPE_CHECKING:
     from recsys.training import KeptStates
@@ -28,7 +28,8 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
     if options.train.order == "time":
         now = _in_time(job, options, days)
         learned = lineage.as_learned(learned_states(job), learned_states(job).name, now, job.pipeline.learned_through)
-        inputs = {f"{job.encoded.name}/{name}": content for name, content in learned.items()}
+        of_rows = {name for name in learned if name == ENCODER or day_of(name) is not None}
+        inputs = {f"{job.encoded.name}/{name}" if name in of_rows else name: content for name, content in learned.items()}
     else:
         rows = contents([job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in days)])
         inputs = rows | _other_models(job, options, rows) | _expected_losses(job, options)
@@ -173,8 +174,8 @@ def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
 
     rows = artifacts.count_rows(job.encoded / ENCODER / VOCABULARY_FILE)
     kept = 0
-    if options.train.order == "time":  # a state holds the vectors and their sums
-        kept = 2 * (options.train.kept_days + 1)
+    if options.train.order == "time":
+        kept = options.train.kept_days + 1  # a state is written before the oldest one goes
         added = [path / lineage.ADDED_FILE for day in job.days(*schema.SPLITS) if (path := day_folder(job.encoded, day))]
         rows += sum(artifacts.count_rows(path) for path in added if path.exists())
     return Room((4 + 2 * options.train.keep_chosen + kept) * _FLOAT * rows * options.model.d_embedding * options.model.most_members)

@@ -141,12 +141,14 @@ def correct(workspace: Path, day: str) -> None:
     sign(path)
 
 
+@pytest.mark.words
 def test_runs_that_share_their_days_do_not_stand_in_each_others_way(tmp_path: Path) -> None:
     overrides = [part for key in SEVEN_DAYS for part in ("--set", key)]
     words = ["sweep", TINY, "--workspace", str(tmp_path), "--over", "train.refit=true,false", "--seeds", "1", "--jobs", "2", "--quiet"]
     assert run_command([*words, *overrides, "--set", "model.members=1"]) == 0
 
 
+@pytest.mark.words
 def test_states_go_when_no_run_needs_them(nights: Path, tmp_path: Path) -> None:
     shutil.copytree(nights / "tiny", tmp_path / "tiny")
     states = tmp_path / "tiny" / "learned"
@@ -158,6 +160,7 @@ def test_states_go_when_no_run_needs_them(nights: Path, tmp_path: Path) -> None:
     assert not list(states.glob("[!.]*"))
 
 
+@pytest.mark.words
 def test_a_state_that_is_damaged_is_found_and_mended(nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(nights / "tiny", tmp_path / "tiny")
     (path,) = (tmp_path / "tiny" / "learned").glob("*/day=2024-01-06/member-0.safetensors")

@@ -55,6 +55,7 @@ def test_the_tiny_log_is_well(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "All of them are usual." in (here / "tiny" / "health" / "health.html").read_text()
 
 
+@pytest.mark.words
 def test_a_new_day_is_looked_at_beside_those_that_it_is_held_against_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nine days, four held against: the ninth, after eight that were judged, as all nine at once."""
     nine = [part for key in ("source.days=9", "checks.trailing=4") for part in ("--set", key)]
