@@ -54,7 +54,7 @@ def main() -> None:
     table = pd.DataFrame(rows)
     print(table.drop_duplicates("night")[["night", "outcome", "warnings", "learned", *_PARTS]].to_string(index=False))
     if arguments.figure:
-        figure(table).save(arguments.figure, scale_factor=2)
+        figure(table).save(arguments.figure, scale_factor=1.5)
 
 
 _PARTS = ("features_s", "health_s", "training_s", "promotion_s", "read_mib")

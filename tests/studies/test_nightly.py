@@ -24,6 +24,8 @@ def test_each_night_is_judged_and_decided_once(tmp_path: Path, monkeypatch: pyte
         str(figure),
         "--workspace",
         str(tmp_path),
+        "--set",
+        "promote.calibration=9.0",
     ]
     monkeypatch.setattr(sys, "argv", words)
     nightly.main()
@@ -43,3 +45,17 @@ def test_each_night_is_judged_and_decided_once(tmp_path: Path, monkeypatch: pyte
     nightly.main()  # goes on from what stands: nothing is decided again
     assert len(registry.decisions(tmp_path / "tiny")) == 2
     pd.testing.assert_frame_equal(pd.read_csv(out), rows)
+
+
+@pytest.mark.words
+def test_a_simulated_log_arrives_as_files_of_single_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "rows.csv"
+    for last in ("2024-01-04", "2024-01-05"):
+        words = ["nightly", TINY, "--files", "--nights", "2024-01-04", last, "--out", str(out), "--workspace", str(tmp_path)]
+        monkeypatch.setattr(sys, "argv", words)
+        nightly.main()
+        logs = sorted(path.stem for path in (tmp_path / "tiny-files" / "log").glob("*.parquet"))
+        assert (logs[0], logs[-1], len(logs)) == ("2024-01-01", last, int(last[-1]))
+    rows = pd.read_csv(out)
+    assert rows["night"].unique().tolist() == ["2024-01-04", "2024-01-05"]
+    assert (rows["read_mib"] > 0).all()
