@@ -11,6 +11,51 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("RECSYS_SHARED_DATA", ROOT.parent / "shared" / "data"))
 
+# Tests whose further cases repeat the first ones on another architecture, source or word: so many cases of each run in `make test`, the
+# others with `-m words`, as .ci/run does. Without this, `make test` takes four minutes on two cores.
+CASES_THAT_RUN_ALWAYS = {
+    "test_check.py::test_each_mistake_is_found_once_whatever_else_is_wrong": 8,
+    "test_models.py::test_it_learns_nearly_all_there_is_to_learn": 3,
+    "test_models.py::test_every_option_learns": 8,
+    "test_models.py::test_a_row_alone_is_a_row_among_others": 12,
+    "test_models.py::test_a_log_without_numbers_or_without_categories_is_learned_too": 5,
+    "test_contract.py::test_labels_known_once_the_next_part_has_begun_are_not_learned": 2,
+    "test_kinds.py::test_rows_of_weight_0_are_not_learned_and_thinning_is_not_for_baselines": 1,
+    "test_sources.py::test_every_source_gives_the_same_bytes_again": 4,
+    "test_sources.py::test_every_source_keeps_the_contract": 6,
+    "test_budget.py::test_a_budget_is_used_and_not_passed": 4,
+    "test_file_forms.py::test_a_log_in_any_form_is_the_same_log": 6,
+    "test_file_forms.py::test_a_bad_row_is_found_at_its_line_in_any_form": 6,
+    "test_transfer.py::test_with_the_same_encoder_old_objectives_are_predicted_as_before": 2,
+    "test_transfer.py::test_what_is_frozen_keeps_its_bits_and_what_is_new_learns": 2,
+    "test_init.py::test_the_roles_of_a_log_as_it_lies": 1,
+    "test_actions.py::test_an_event_log_becomes_what_a_reading_row_by_row_gives": 4,
+    "test_labels.py::test_values_are_those_of_the_engine": 12,
+    "test_gradients.py::test_a_heads_number_moves_one_output": 6,
+    "test_told.py::test_of_probabilities_it_is_the_expected_loss_of_labels_drawn_by_the_teacher": 3,
+    "test_metrics.py::test_labels_and_predictions_of_other_types_are_the_same_numbers": 18,
+    "test_counters.py::test_counters_are_what_plain_loops_give": 15,
+    "test_balancers.py::test_weights_are_finite": 36,
+    "test_new_files.py::test_answers_that_come_on_a_later_day_go_to_the_impressions_of_the_earlier_one": 1,
+    "test_new_files.py::test_where_new_files_do_not_do_all_are_read_and_the_reason_is_said": 4,
+    "test_command_line.py::test_both_words_for_help": 4,
+    "test_nights.py::test_feedback_that_arrives_late_is_learned_when_it_is_known_and_changes_nothing_that_was_learned": 1,
+    "test_tradeoffs.py::test_the_page_and_python_say_the_same_of_any_weights_ties_included": 1,
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marks choose
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    met: dict[str, int] = {}
+    for item in items:
+        name = f"{item.path.name}::{getattr(item, 'originalname', item.name)}"
+        most = CASES_THAT_RUN_ALWAYS.get(name)
+        if most is None or item.get_closest_marker("words") is not None:
+            continue
+        met[name] = met.get(name, 0) + 1
+        if met[name] > most:
+            item.add_marker(pytest.mark.words)
+
 
 @pytest.fixture(autouse=True)
 def torch_seed() -> None:

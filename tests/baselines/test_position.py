@@ -67,6 +67,7 @@ def plain(mixed, days, write_log, tmp_path_factory) -> pa.Table:
     return scored(mixed, write_log(folder, mixed, days), folder / "run")
 
 
+@pytest.mark.words
 def test_where_it_was_shown_changes_the_trees_of_what_sees_it_and_no_others(mixed, days, plain, write_log, tmp_path) -> None:
     other = scored(mixed, write_log(tmp_path, mixed, moved(days)), tmp_path / "run")
     for name in NOT_SEEING:

@@ -213,6 +213,7 @@ def test_a_sparse_label_has_batches_of_its_own(tmp_path: Path, monkeypatch: pyte
 
 
 # --- Passes and steps ---------------------------------------------------------------------------------------------
+@pytest.mark.words
 @settings(max_examples=25, deadline=None)
 @given(
     batch_size=st.integers(1, 120),

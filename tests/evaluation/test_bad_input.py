@@ -100,6 +100,7 @@ def test_constant_scores_are_a_coin_and_lists_stand_in_the_order_of_event_id(sco
     assert value(rows, "ndcg@5") == pytest.approx(np.mean(found), rel=1e-12)
 
 
+@pytest.mark.words
 def test_random_scores_are_a_coin_as_often_as_the_interval_says():
     """200 logs of users of unequal size: .5 lies in 90 % intervals in 85 to 95 % of them (two standard errors are 4.2 %)."""
     held = 0

@@ -38,6 +38,7 @@ def split(*, train: tuple[str, str], test: tuple[str, str]) -> dict[str, Any]:
     return {"train": list(train), "test": list(test)}
 
 
+@pytest.mark.words
 def test_order_of_rows_in_the_files_changes_no_byte_and_inputs_stay_as_they_were(feed: Any) -> None:
     rows = feed.tasteful_events(3)
     workspace = feed.write("one", rows)
@@ -118,6 +119,7 @@ def test_days_before_the_split_only_feed_the_state(feed: Any) -> None:
     artifacts.verify(built.folder / f"day={days[1]}")
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(
     "chunk", [pytest.param(11, id="many pieces, half as large", marks=pytest.mark.words), pytest.param(40, id="few pieces")]
 )
@@ -129,6 +131,7 @@ def test_a_day_that_is_built_in_pieces_is_the_same(feed: Any, monkeypatch: pytes
     assert feed.examples(feed.build("pieces", rows, pipeline).folder) == whole
 
 
+@pytest.mark.words
 def test_days_of_one_piece_and_of_several_follow_each_other(feed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large day between two small ones: what is named for one kind of day is not in the way of the other."""
     large = [feed.midnight(day) for day in feed.days[2:4]]

@@ -61,6 +61,7 @@ MOMENTS = (  # the day, hours into it, user and item: known and new ones
 )
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("place", [0, *(pytest.param(place, marks=pytest.mark.words) for place in range(1, len(MOMENTS)))])
 def test_a_candidate_has_the_features_that_an_impression_at_its_moment_would_have(feed: Any, tmp_path: Path, place: int) -> None:
     """The truth: the log with one impression more, built anew. All candidates are asked for at once, which changes none."""
@@ -107,6 +108,7 @@ def test_a_candidate_depends_on_no_other_one(feed: Any, tmp_path: Path) -> None:
     assert ask(pipeline, folder, [asked[place] for place in some], tmp_path / "some").equals(everything.take(some))
 
 
+@pytest.mark.words
 def test_what_the_log_does_not_know_is_counted(feed: Any, tmp_path: Path) -> None:
     rows = [row for row in feed.events(24) if row["user_id"] < 3]
     pipeline = feed.pipeline()

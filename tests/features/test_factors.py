@@ -178,6 +178,7 @@ def test_a_day_is_fitted_anew_once_a_fiftieth_of_its_window_is_new(
 SLOW = DELAY + 20 * 3_600_000
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(
     ("signal", "stored", "delay", "features"),
     [

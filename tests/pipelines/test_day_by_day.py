@@ -95,6 +95,7 @@ def test_a_night_judges_the_new_day_alone(nights: Path, capsys: pytest.CaptureFi
     assert made(capsys)["progressive"] == ["2024-01-07", "progressive"]
 
 
+@pytest.mark.words
 def test_the_page_shows_each_day_before_it_was_learned(nights: Path) -> None:
     assert night(nights, NIGHTS[-1], "--quiet") == 0
     html = (nights / "tiny" / "runs" / f"night-{NIGHTS[-1]}" / "report.html").read_text(encoding="utf-8")

@@ -95,6 +95,7 @@ def test_the_difference_is_that_of_a_comparison(here: Path, capsys: pytest.Captu
         assert [found["low"], found["high"]] == pytest.approx([expected["low"], expected["high"]], abs=1e-5)
 
 
+@pytest.mark.words
 def test_a_model_of_shuffled_labels_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The labels of its training days are given to other impressions. The days that it is judged on are as they were."""
     assert promote(here, "first") == 0

@@ -102,6 +102,7 @@ def test_what_was_written_lately_stays(mine: Path, tiny: Path) -> None:
     assert lately not in fingerprints(mine)["examples"]
 
 
+@pytest.mark.words
 def test_every_kind_of_run_keeps_what_it_was_made_from(mine: Path, capsys: pytest.CaptureFixture) -> None:
     """A run that was only trained, one that died before its model stood, and one whose config is lost."""
     before = fingerprints(mine)
@@ -138,6 +139,7 @@ def test_a_job_at_work_is_not_robbed(mine: Path, capsys: pytest.CaptureFixture) 
     assert fingerprints(mine) != before
 
 
+@pytest.mark.words
 def test_jobs_wait_for_a_pruning(mine: Path, capsys: pytest.CaptureFixture) -> None:
     workspace = ["--run", "first", "--workspace", str(mine)]
     with holding(mine, "alone"):

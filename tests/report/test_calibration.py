@@ -143,6 +143,7 @@ def test_validation_days_alone_are_said_to_flatter(calibrated: dict[str, pa.Tabl
     assert "These are the days that the maps were fitted to: the numbers after calibration look better than they are." in text
 
 
+@pytest.mark.words
 def test_without_calibration_the_section_says_so_and_has_one_curve(run: Path) -> None:
     write_report(run, PIPELINE, account=None, origin=ORIGIN, console=Console(quiet=True))
     section = html_of(run)

@@ -11,6 +11,7 @@ def table():
     return pd.concat([runs(way, rate, 0.5, (1, 2, 3, 4), 24) for way in WAYS for rate in (3e-3, 1e-2)])
 
 
+@pytest.mark.words
 def test_every_run_is_looked_at_along_the_way(table):
     looks = table.groupby(["rate", "way", "seed"])["step"].agg(["count", "max"])
     assert (looks["count"] == mmoe_synthetic.LOOKS).all()

@@ -47,6 +47,7 @@ def _passes(run: Path) -> dict[str, int]:
     return dict(passes)
 
 
+@pytest.mark.words
 def test_each_objective_is_what_it_is_when_trained_alone(encoded: Path, tmp_path: Path) -> None:
     """Its number of passes, its loss on the validation days, its predictions there before the refit and of the test day after it."""
     pipeline, together = _pipeline(), tmp_path / "together"

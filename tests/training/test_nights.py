@@ -83,7 +83,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 
 CASES: list[Any] = [
     pytest.param({}, id="one net"),
-    pytest.param({"validation": 1, "model": {"members": 2, "input_share": 0.7}}, id="two nets, a validation day"),
+    pytest.param({"validation": 1, "model": {"members": 2, "input_share": 0.7}}, id="two nets, a validation day", marks=pytest.mark.words),
     pytest.param({"train": {"batch_size": 50, "day_passes": 2, "sampling": 0.5}}, id="two passes, sampled", marks=pytest.mark.words),
     pytest.param({"model": {"architecture": "stem"}}, id="several tables", marks=pytest.mark.words),
     pytest.param({"balance": {"method": "gradnorm"}}, id="a balancer that remembers", marks=pytest.mark.words),
@@ -163,6 +163,7 @@ def test_another_encoder_or_other_options_begin_with_the_first_day(tmp_path: Pat
     assert kept.newest(0, DAYS[5]) is not None
 
 
+@pytest.mark.words
 def test_a_day_that_has_changed_since_is_known_and_learned_again_only_where_its_states_are_gone(tmp_path: Path) -> None:
     days, pipeline = growing_tables(), nightly(4)
     log = Nights(tmp_path, pipeline, days)
@@ -238,6 +239,7 @@ def test_states_of_the_last_days_are_kept(tmp_path: Path) -> None:
     assert standing(tmp_path) == list(DAYS[3:5]), "a later state stays"
 
 
+@pytest.mark.words
 def test_states_are_dropped_on_the_way_and_those_before_the_validation_days_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, most_at_once = Nights(tmp_path, nightly(4)), []
     original = KeptStates.write
