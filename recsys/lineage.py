@@ -64,7 +64,7 @@ def why_none_fits(states: Path, member: int, now: Inputs, last: str) -> str | No
     for day in reversed([day for day in days_in(states) if day <= last]):
         manifest = artifacts.manifest(state_path(states, day, member))
         if manifest is not None:
-            others = _others(manifest, through(now, day))
+            others = sorted(_others(manifest, through(now, day)), key=lambda name: day_of(name) or "")  # the encoder before any day
             return None if not others else f"vocabulary of {of}" if (of := day_of(others[0])) else others[0]
     return None
 
