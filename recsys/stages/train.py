@@ -38,7 +38,7 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
 
 def _in_time(job: Job, options: Pipeline, days: Sequence[str]) -> dict[str, str]:
     """Return what a training in time order would learn now (recsys/lineage.py): most days have been learned, and are not read again."""
-    encoder = artifacts.require_manifest(job.encoded / ENCODER)
+    encoder = artifacts.verify(job.encoded / ENCODER)
     inputs = {ENCODER: encoder.content} | _other_models(job, options, {}) | _expected_losses(job, options)
     for day in days:
         inputs |= lineage.inputs_of_day(job.encoded, day)

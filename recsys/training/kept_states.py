@@ -48,7 +48,11 @@ class KeptStates:
         return lineage.why_none_fits(self.folder, member, self.origin.inputs, last)
 
     def rows_of(self, day: str) -> str:
-        """Return the content of a day's rows. Raise ArtifactError where the encoded day is another one than when the training began."""
+        """Return the content of a day's rows, every byte of the day read.
+
+        Raise ArtifactError where it is damaged, or another one than when the training began.
+        """
+        artifacts.verify(day_folder(self.encoded, day))
         for name, content in lineage.inputs_of_day(self.encoded, day).items():
             if self.origin.inputs.get(name) != content:
                 raise ArtifactError(f"{day_folder(self.encoded, day)}: changed meanwhile, expected it to stay. Fix: run again")

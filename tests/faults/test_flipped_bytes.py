@@ -36,6 +36,11 @@ READERS = {
     **{day: Reader(run("--until", "features"), ["examples", "state"], [f"examples/*/{day}", f"state/*/{day}"]) for day in DAYS},
     "encode": Reader(run("--until", "encode", "--set", "features.min_count=3", name="other"), ["encoded"]),
     "train": Reader(run("--until", "score", "--set", "train.learning_rate=0.003", name="other"), ["runs/other"]),
+    "a state": Reader(run("--until", "train", "--set", "train.refit=false", name="earlier"), ["runs/earlier"]),
+    "progressive": Reader(
+        run("--until", "progressive"), ["runs/first/progressive.parquet"], ["learned/*/judged", "runs/first/progressive.parquet"]
+    ),
+    "days together": Reader(run("--until", "progressive"), ["runs/first/progressive.parquet"], ["runs/first/progressive.parquet"]),
     "score": Reader(run("--until", "score"), ["runs/first"], ["runs/first/predictions.parquet"]),
     "baselines": Reader(run("--until", "baselines"), ["runs"], ["runs/*-*/predictions.parquet"]),
     "evaluate": Reader(run("--until", "evaluate"), ["runs"], ["runs/*/metrics.parquet"]),
@@ -54,6 +59,9 @@ OF = {  # start of a file's place → who reads it
     "state/": [DAYS[-1]],
     "examples/": ["encode", "train", "baselines"],
     "encoded/": ["train", "baselines"],
+    "learned/FINGERPRINT/day=": ["a state"],
+    "learned/FINGERPRINT/predicted/": ["progressive"],
+    "learned/FINGERPRINT/judged/": ["days together"],
     "runs/first/model/": ["score", "report"],
     "runs/first/predictions": ["evaluate", "report"],
     "runs/first/_manifest.predictions": ["evaluate", "fresh"],
@@ -65,7 +73,10 @@ OF = {  # start of a file's place → who reads it
 
 
 # For people, for studies, and for the day that comes next.
-UNREAD = ("quarantine/", "raw/truth.parquet", "runs/first/report.html", f"state/FINGERPRINT/{DAYS[-1]}")
+UNREAD = (
+    *("quarantine/", "raw/truth.parquet", "runs/first/report.html", f"state/FINGERPRINT/{DAYS[-1]}", f"learned/FINGERPRINT/{DAYS[-2]}"),
+    *(f"encoded/FINGERPRINT/{DAYS[-1]}/{name}" for name in ("added.parquet", "counts.parquet", "own.json")),
+)
 
 
 def files(folder: Path) -> list[str]:
@@ -115,7 +126,7 @@ def readers_of(name: str) -> list[str]:
 
 def plain(name: str) -> str:
     """The place without the fingerprint of the features' options."""
-    return re.sub(r"^state/\w+/", "state/FINGERPRINT/", name)
+    return re.sub(r"^(state|encoded|learned)/\w+/", r"\1/FINGERPRINT/", name)
 
 
 @pytest.mark.faults
