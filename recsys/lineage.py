@@ -1,4 +1,4 @@
-"""What a state of a training in time order has learned, by its manifest, beside what it would learn now.
+"""Hold what a state of a training in time order has learned, by its manifest, against what it would learn now.
 
 Inputs are named by the files of the encoded days: `encoder` and other models; `day=D`, the rows of a day; `day=D/added.parquet`, what it
 has added to the vocabulary. The rows of a day stand for what was known of it when it ended. So labels that become known later, and are

@@ -1,4 +1,4 @@
-"""What is said of each day of a log. It is kept: a night looks at its new day and at those that it is held against, and at no others.
+"""Judge each day of a log once and keep its rows: a night looks at its new day and at those that it is held against, and at no others.
 
 `health/day=D/` holds the rows of a day, and the users and items that came on it for the first time.
 """
@@ -33,7 +33,7 @@ def judged_days(job: Job, last: str | None) -> pa.Table:
 
 
 class _Days:
-    """The days of a log, with what is kept of each."""
+    """Walk the days of a log and keep what is found of each."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.pipeline = job, job.pipeline

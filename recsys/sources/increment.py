@@ -1,4 +1,4 @@
-"""The first stage, from new files of a log that has been read before: they are read alone, and the days that they touch are written anew.
+"""Read new files of a log that has been read before: they are read alone, and the days that they touch are written anew.
 
 What stands afterwards is what reading all files would leave, to the byte. Where that cannot be promised, all files are read, and the
 reason is said (`_NotAloneError`). A file that is changed without another size and time is not seen, here as elsewhere.
@@ -48,7 +48,7 @@ _OLD = "old_rows"  # view of the engine: what events/ holds of the days that are
 
 
 class _NotAloneError(Exception):
-    """The reason why new files cannot be read alone."""
+    """Say why new files cannot be read alone."""
 
 
 def ingest(pipeline: Pipeline, folder: Path, *, options: str, fingerprint: str, console: Console) -> RowAccount:
@@ -69,7 +69,7 @@ def ingest(pipeline: Pipeline, folder: Path, *, options: str, fingerprint: str, 
 
 @dataclass
 class _Read:
-    """What new files brought."""
+    """Hold what new files brought."""
 
     impressions: Typed | None
     actions: Mapping[str, Typed]
@@ -81,7 +81,7 @@ class _Read:
 
 
 class _Increment:
-    """The reading of new files beside what stands in a pipeline's folder."""
+    """Read new files beside what stands in a pipeline's folder."""
 
     def __init__(
         self, pipeline: Pipeline, folder: Path, description: Description, seen: Seen, ledger: Ledger, fingerprint: str, console: Console
@@ -144,8 +144,8 @@ class _Increment:
             self._require_form(found)
             if found.quarantined or self.ledger.refused.get(table.role):
                 raise _NotAloneError(f"{table.role} has rows that cannot be used, which all of its files together decide")
-            first = self._first_later(intake, found, self.ledger.last_actions.get(options.name))
-            joined[options.name] = joined_of(intake, found, self._shown(intake, impressions, first, options), options)
+            self._require_later(intake, found, self.ledger.last_actions.get(options.name))
+            joined[options.name] = joined_of(intake, found, self._shown(intake, impressions, found, options), options)
             actions[options.name] = found
         return _Read(impressions, actions, joined)
 
@@ -158,7 +158,7 @@ class _Increment:
         if impressions.quarantined and set(self._days_of(intake, impressions)).intersection(self.days):
             raise _NotAloneError("new files of the log have rows that cannot be used, and rows of days that stand")
         known = [last for last in self.ledger.last_actions.values() if last is not None]
-        (first,) = one_row(intake.con, f"SELECT min({impressions.column(schema.TIMESTAMP)}) FROM {impressions.table}")
+        first = _first_moment(intake, impressions)
         if known and first is not None and first <= max(known):
             raise _NotAloneError(f"new files of the log have rows from {_moment(first)}, before actions that were read")
         return impressions
@@ -170,20 +170,23 @@ class _Increment:
             if known.get(what) != found:
                 raise _NotAloneError(f"new files of {table.staged.role} have other {what} than those that were read")
 
-    def _first_later(self, intake: Intake, actions: Typed, last: int | None) -> int | None:
-        """Return the first moment of new actions. Raise _NotAloneError where it is not after those read: of several, the last counts."""
-        (first,) = one_row(intake.con, f"SELECT min({actions.column(schema.TIMESTAMP)}) FROM {actions.table}")
+    def _require_later(self, intake: Intake, actions: Typed, last: int | None) -> None:
+        """Raise _NotAloneError where new actions are not all after those that were read: of several, the last counts."""
+        first = _first_moment(intake, actions)
         if last is not None and first is not None and first <= last:
             raise _NotAloneError(f"new files of {actions.staged.role} have actions from {_moment(first)}, before some that were read")
-        return None if first is None else int(first)
 
-    def _shown(self, intake: Intake, impressions: Typed | None, first: int | None, options: FeedbackOptions) -> str:
+    def _days_reached(self, intake: Intake, actions: Typed, options: FeedbackOptions) -> list[str]:
+        """Return the days of events/ whose impressions new actions can follow."""
+        first = _first_moment(intake, actions)
+        return [] if first is None else [day for day in self.days if day >= _day(first - micros(options.within), self.zone)]
+
+    def _shown(self, intake: Intake, impressions: Typed | None, actions: Typed, options: FeedbackOptions) -> str:
         """Return SQL for the impressions, old and new, that actions may follow, in the form of `feedback.shown_by`."""
-        days = [] if first is None else [day for day in self.days if day >= _day(first - micros(options.within), self.zone)]
         names = [name for name in self.columns.names if name != schema.EVENT_ID]
         keys = ", ".join(f"v{names.index(name)} AS k{place}" for place, name in enumerate(options.on))
         moment = f"v{names.index(schema.TIMESTAMP)} * 1000"
-        rows = stored(self.folder / EVENTS, days, self.columns, self.days[-1])
+        rows = stored(self.folder / EVENTS, self._days_reached(intake, actions, options), self.columns, self.days[-1])
         old = f"SELECT {keys}, {moment} AS shown_at, {schema.EVENT_ID} FROM ({rows})"
         return old if impressions is None else f"{old} UNION ALL {shown_by(impressions, options.on)}"
 
@@ -204,10 +207,7 @@ class _Increment:
 
     def _days_with(self, intake: Intake, joined: Joined, actions: Typed, options: FeedbackOptions) -> list[str]:
         """Return the days of events/ that hold an impression that has got a value."""
-        first = self._first_later(intake, actions, None)
-        since = None if first is None else _day(first - micros(options.within), self.zone)
-        days = [] if since is None else [day for day in self.days if day >= since]
-        rows = stored(self.folder / EVENTS, days, self.columns, self.days[-1])
+        rows = stored(self.folder / EVENTS, self._days_reached(intake, actions, options), self.columns, self.days[-1])
         ids = f"SELECT {schema.EVENT_ID} FROM {joined.table}"
         found = intake.con.execute(f"SELECT DISTINCT {schema.DAY} FROM ({rows}) WHERE {schema.EVENT_ID} IN ({ids})").fetchall()
         return [day.isoformat() for (day,) in found]
@@ -277,6 +277,12 @@ class _Increment:
 
 def _of(table: TableFiles, files: Sequence[InputFile]) -> TableFiles:
     return replace(table, patterns=tuple(file.path for file in files))
+
+
+def _first_moment(intake: Intake, table: Typed) -> int | None:
+    """Return the first moment of the usable rows of a table (microseconds since 1970 UTC); None where there are none."""
+    (first,) = one_row(intake.con, f"SELECT min({table.column(schema.TIMESTAMP)}) FROM {table.table}")
+    return None if first is None else int(first)
 
 
 def _day(moment: int, zone: str) -> str:

@@ -1,6 +1,6 @@
-"""What has been read of a source: its files, and what new files of the log must respect so that they can be read alone.
+"""Note what has been read of a source: its files, and what new files of the log must respect so that they can be read alone.
 
-It stands in the manifest of events/.
+The note stands in the manifest of events/.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ Seen = Mapping[str, Sequence[FileState]]  # role of a table → its files, as th
 
 @dataclass(frozen=True)
 class Ledger:
-    """What was read with `options`, which stand for those of the stage. Dictionaries go by the role of a table.
+    """Say what was read with `options`, which stand for those of the stage. Dictionaries go by the role of a table.
 
     `forms`: how the files are written (`Staged.form`). `refused`: the number of rows in quarantine. `last_actions`: the last action of a
     feedback, by its name (microseconds since 1970 UTC; None: it has none). `whole_milliseconds`: whether no impression has a fraction of a

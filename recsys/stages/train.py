@@ -27,7 +27,8 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
     days = job.days(schema.TRAIN, schema.VALIDATION)
     if options.train.order == "time":
         now = _in_time(job, options, days)
-        learned = lineage.as_learned(learned_states(job), learned_states(job).name, now, job.pipeline.learned_through)
+        states = learned_states(job)
+        learned = lineage.as_learned(states, states.name, now, job.pipeline.learned_through)
         of_rows = {name for name in learned if name == ENCODER or day_of(name) is not None}
         inputs = {f"{job.encoded.name}/{name}" if name in of_rows else name: content for name, content in learned.items()}
     else:
@@ -160,7 +161,7 @@ def _of_states(options: Pipeline) -> Pipeline:
     """Return the options without those that shape no state of a day: it does not matter where the split ends, nor what is refitted."""
     first, _ = options.split.train
     split = options.split.model_copy(update={"train": (first, first), "validation": None, "test": None})
-    train = options.train.model_copy(update={"refit": True, "keep_chosen": False})
+    train = options.train.model_copy(update={"refit": True})
     return options.model_copy(update={"split": split, "train": train})
 
 
@@ -176,7 +177,7 @@ def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
     kept = 0
     if options.train.order == "time":
         kept = options.train.kept_days + 1  # a state is written before the oldest one goes
-        added = [path / lineage.ADDED_FILE for day in job.days(*schema.SPLITS) if (path := day_folder(job.encoded, day))]
+        added = [day_folder(job.encoded, day) / lineage.ADDED_FILE for day in job.days(*schema.SPLITS)]
         rows += sum(artifacts.count_rows(path) for path in added if path.exists())
     return Room((4 + 2 * options.train.keep_chosen + kept) * _FLOAT * rows * options.model.d_embedding * options.model.most_members)
 
