@@ -38,7 +38,8 @@ def is_asked_to_stop() -> bool:
 def deferred_interrupt() -> Iterator[Interruption]:
     """Make SIGINT and SIGTERM set a flag within this block. The block looks at it, and raises KeyboardInterrupt once it has saved.
 
-    Where a request comes too late for the block to see it, KeyboardInterrupt is raised at the end of the block.
+    Where a request comes too late for the block to see it, KeyboardInterrupt is raised at the end of the block. So a block that does not
+    look is done as a whole: handing work to a thread, for one, because a thread that is half started is awaited by nobody.
     Python delivers signals to the main thread only. In another thread nothing is deferred and nothing can interrupt.
     """
     interruption = Interruption()
@@ -65,6 +66,11 @@ def deferred_interrupt() -> Iterator[Interruption]:
         _deferring.remove(interruption)
     if interruption.requested:
         raise KeyboardInterrupt
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Return whether a library reports a Ctrl-C by this error of its own."""
+    return "interrupted" in str(error).lower() or KeyboardInterrupt.__name__ in str(error)
 
 
 def interrupt_on_sigterm() -> None:

@@ -21,6 +21,7 @@ from recsys.encoding.fitting import Fitting
 from recsys.encoding.packing import Packed
 from recsys.lineage import OWN_FILE
 from recsys.progress import Console
+from recsys.signals import deferred_interrupt
 from recsys.threads import most_threads
 from recsys.workspace import ENCODED_PART, PART, day_folder
 
@@ -77,7 +78,8 @@ def encode_days(todo: Iterable[ToEncode], examples: Path, folder: Path, origins:
             try:
                 for one in todo:
                     leave(at_once - 1)  # so that no more encoders are in memory than are at work
-                    running[threads.submit(_encode_day, one, examples, folder, origins[one.day], stop)] = one.day
+                    with deferred_interrupt():
+                        running[threads.submit(_encode_day, one, examples, folder, origins[one.day], stop)] = one.day
                 leave(0)
             except Exception:
                 threads.shutdown(cancel_futures=True)  # it waits for the days that have begun

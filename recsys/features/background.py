@@ -7,6 +7,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from recsys.signals import deferred_interrupt
 from recsys.threads import most_threads
 
 Item = TypeVar("Item")
@@ -56,8 +57,9 @@ class Background(Generic[Item]):
         is_whole, is_over = Event(), Event()
         self._over.append(is_over)
         try:
-            consumer = self._thread.submit(consume, _handed(handed, is_whole, is_over))
-            self._running.append(consumer)
+            with deferred_interrupt():
+                consumer = self._thread.submit(consume, _handed(handed, is_whole, is_over))
+                self._running.append(consumer)
             for item in items:
                 _hand(handed, item, consumer)
                 self._raise_failures()

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from recsys import artifacts
 from recsys.errors import ConfigError, disk_full
+from recsys.signals import deferred_interrupt, is_interruption
 from recsys.threads import most_threads
 
 _ANSWER = "answer"
@@ -36,12 +37,14 @@ class Engine:
     """Named tables, and expressions over them. A context manager; leaving it drops everything."""
 
     def __init__(self, *, memory_limit: str, spill: Path) -> None:
-        self._backend = ibis.duckdb.connect(":memory:", memory_limit=_engine_share(memory_limit), temp_directory=str(spill))
+        threads = most_threads()
+        with _own_errors(spill):
+            self._backend = ibis.duckdb.connect(":memory:", memory_limit=_engine_share(memory_limit), temp_directory=str(spill))
+            self._connection: duckdb.DuckDBPyConnection = self._backend.con
+            self._connection.execute(_SETTINGS)
+            if threads is not None:
+                self._connection.execute(f"SET threads = {threads}")
         self._spill = spill
-        self._connection: duckdb.DuckDBPyConnection = self._backend.con
-        self._connection.execute(_SETTINGS)
-        if (threads := most_threads()) is not None:
-            self._connection.execute(f"SET threads = {threads}")
         self._kinds: dict[str, str] = {}  # name → VIEW or TABLE, of what `view` and `keep` made
         self._open: list[duckdb.DuckDBPyConnection] = []
         self._cursor = local()
@@ -61,13 +64,16 @@ class Engine:
 
     def files(self, name: str, paths: Sequence[Path]) -> None:
         """Name parquet files of one schema. They are compared with their manifests now, and read when an expression needs them."""
-        relation = self._connection.read_parquet([str(artifacts.checked(path)) for path in paths], hive_partitioning=False)
-        relation.create_view(name, replace=True)
+        self._name_files(name, [artifacts.checked(path) for path in paths])
 
     def own_files(self, name: str, paths: Sequence[Path]) -> ir.Table:
         """Name parquet files of one schema that this process has just written: they have no manifests. Return the table of that name."""
-        self._connection.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(name, replace=True)
+        self._name_files(name, paths)
         return ibis.table(ibis.schema(pq.read_schema(paths[0])), name=name)
+
+    def _name_files(self, name: str, paths: Sequence[Path]) -> None:
+        with _own_errors(self._spill):
+            self._connection.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(name, replace=True)
 
     def empty(self, name: str, schema: pa.Schema) -> None:
         """Name a table of no rows."""
@@ -75,7 +81,8 @@ class Engine:
 
     def rows(self, name: str, table: pa.Table) -> None:
         """Name an Arrow table."""
-        self._connection.from_arrow(table).create_view(name, replace=True)
+        with _own_errors(self._spill):
+            self._connection.from_arrow(table).create_view(name, replace=True)
 
     def view(self, name: str, expression: ir.Table) -> None:
         """Name an expression. It runs when another expression needs it."""
@@ -119,7 +126,8 @@ class Engine:
                     yield running[0].result()
                     running.popleft()
                 asked = (f"{_ANSWER}_{place}", _sql(expression), arrow_schema(expression))
-                running.append(self._cursors.submit(self._answered_by_a_cursor, *asked))
+                with deferred_interrupt():
+                    running.append(self._cursors.submit(self._answered_by_a_cursor, *asked))
             while running:
                 yield running[0].result()
                 running.popleft()
@@ -181,8 +189,8 @@ def _own_errors(spill: Path) -> Iterator[None]:
     """Raise the engine's errors as our own: a Ctrl-C, a full disk, too little memory."""
     try:
         yield
-    except (RuntimeError, duckdb.InterruptException) as error:
-        if "interrupted" in str(error).lower():  # how the engine reports a Ctrl-C
+    except (RuntimeError, duckdb.InterruptException, duckdb.InvalidInputException) as error:
+        if is_interruption(error):
             raise KeyboardInterrupt from error
         raise
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:

@@ -9,10 +9,9 @@ from typing import Any
 import duckdb
 
 from recsys.errors import ConfigError, disk_full
+from recsys.signals import is_interruption
 from recsys.threads import most_threads
 from recsys.workspace import EVENTS
-
-_INTERRUPTED = "interrupted"  # the word by which the engine reports a Ctrl-C, in errors of several kinds
 
 
 @contextlib.contextmanager
@@ -32,8 +31,8 @@ def engine(folder: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnectio
         if (threads := most_threads()) is not None:
             config["threads"] = str(threads)
         with duckdb.connect(config=config) as con:
-            con.execute("SET TimeZone = 'UTC'")
             try:
+                con.execute("SET TimeZone = 'UTC'")
                 yield con
             except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
                 if (full := disk_full(error, Path(scratch))) is not None:
@@ -44,8 +43,8 @@ def engine(folder: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnectio
                 raise ConfigError(
                     f"features.memory_limit: found {memory_limit}, expected more for this log ({what}). Fix: raise it"
                 ) from error
-            except (RuntimeError, OSError, duckdb.InterruptException) as error:
-                if _INTERRUPTED in str(error).lower():
+            except (RuntimeError, OSError, duckdb.InterruptException, duckdb.InvalidInputException) as error:
+                if is_interruption(error):
                     raise KeyboardInterrupt from error
                 raise
 

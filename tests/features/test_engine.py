@@ -1,12 +1,15 @@
 """Queries at once: the rows of each in order, the first error, and the end of all of them."""
 
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recsys.features.engine import Engine, _engine_share
@@ -86,6 +89,59 @@ def test_an_interrupt_is_a_ctrl_c_and_no_bug(engine: Engine, ask: Callable[[Engi
     finally:
         is_over.set()
         interrupter.join()
+
+
+def test_a_thread_that_is_half_started_when_ctrl_c_comes_ends_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = ibis.range(10**6).unnest().name("n").as_table()
+    endless = numbers.cross_join(numbers.view()).agg(n=ibis._.count())
+    start = threading.Thread.start
+
+    def start_and_interrupt(thread: threading.Thread) -> None:
+        start(thread)
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
+    try:
+        with Engine(memory_limit="1GB", spill=tmp_path) as engine:
+            monkeypatch.setattr(threading.Thread, "start", start_and_interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                list(engine.arrows([endless, endless]))
+            monkeypatch.undo()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python loses one that comes in a destructor
+def test_ctrl_c_is_one_wherever_it_comes_while_names_are_given(engine: Engine, tmp_path: Path) -> None:
+    """The engine has other errors for it in short calls than in long queries."""
+    rows = pa.table({"user": range(1000), "seconds": range(1000)})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    came = {True: 0, False: 0}
+    is_armed = False
+
+    def interrupt(number: int, frame: object) -> None:
+        if is_armed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for moment in np.random.default_rng(0).uniform(1e-5, 3e-3, 300):
+            try:
+                is_armed = True
+                signal.setitimer(signal.ITIMER_REAL, moment)
+                engine.rows("log", rows)
+                engine.own_files("log", [tmp_path / "rows.parquet"])
+                is_armed = False
+            except KeyboardInterrupt:
+                came[True] += 1
+            else:
+                came[False] += 1
+            is_armed = False
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert came[True]
+    assert len(engine.arrow(LOG)) == 1000
 
 
 def test_a_name_may_stand_for_rows_and_then_for_an_expression(engine: Engine) -> None:
