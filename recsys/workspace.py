@@ -14,6 +14,7 @@ EVENTS, USERS, ITEMS, QUARANTINE = "events", "users", "items", "quarantine"
 EXAMPLES, STATE, ENCODED, RUNS, RAW = "examples", "state", "encoded", "runs", "raw"
 LEARNED = "learned"  # states of days that a training in time order has learned
 PREDICTED, JUDGED = "predicted", "judged"  # in a folder of LEARNED: days as they were predicted before they were learned, and their metrics
+JOURNALS = "journals"  # in a folder of LEARNED: the lines of a run's journal about each day
 PROGRESSIVE = "progressive.parquet"  # the same metrics, of all days up to a run's
 HEALTH, HEALTH_ROWS, HEALTH_PAGE = "health", "health.parquet", "health.html"
 MODELS, REGISTRY = "models", "registry.jsonl"  # which run's model is the current one; the second lies in the first

@@ -211,7 +211,7 @@ def _runs(folder: Path) -> list[Path]:
 TRAIN = Stage(
     name="train",
     summary="Train a model on the encoded examples.",
-    version=4,
+    version=5,
     options=(
         *("seed", "split", "model", "balance", "train"),
         *all_but(Objective, "objective", "fusion_weight"),

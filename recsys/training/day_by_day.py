@@ -11,13 +11,14 @@ from recsys.encoding import steps_per_epoch
 from recsys.progress import Advance
 from recsys.scoring.member import seed_of
 from recsys.training.checkpoint import Saved
-from recsys.training.kept_states import unreadable
+from recsys.training.kept_states import KeptStates, unreadable
 from recsys.training.loop import Loop, run_round
 from recsys.training.observe import as_table, fit_smearing, keep_predictions, progressive
-from recsys.training.rounds import day_rounds, sampling, thinning
+from recsys.training.rounds import Phase, day_rounds, sampling, thinning
 from recsys.training.start import fresh_state, grown_state, restored_state
 from recsys.training.state import State
 from recsys.training.work import RECENT_DAYS, Work
+from recsys.workspace import JOURNAL
 
 _SMEARED_ROWS = 20_000  # over so many a ratio of sums is known to about a percent
 
@@ -25,17 +26,40 @@ _SMEARED_ROWS = 20_000  # over so many a ratio of sums is known to about a perce
 def start(work: Work, index: int) -> State:
     """Return the newest kept state of a member among those of the training days; else a member at its start."""
     saved = work.kept.newest(index, work.train_days[-1]) if work.kept is not None else None
-    return fresh_state(work, index, "choose") if saved is None else _kept(work, saved)
+    return fresh_state(work, index, "choose") if saved is None else _kept(work, saved, "choose", "")
 
 
-def _kept(work: Work, saved: Saved) -> State:
-    """Return the member of a kept state. Raise ArtifactError where it does not fit the model."""
+def _kept(work: Work, saved: Saved, phase: Phase, since: str) -> State:
+    """Return the member of a kept state, and write in the journal what it has learned after the day `since`.
+
+    Raise ArtifactError where the state does not fit the model.
+    """
     assert work.kept is not None
     try:
-        return restored_state(work, saved)
+        state = restored_state(work, saved)
     except (KeyError, TypeError, RuntimeError) as error:
         place = saved.facts.get("place", {})
         raise unreadable(work.kept.folder / f"day={place.get('day')}", error) from error
+    state.place.phase = phase
+    _tell_again(work, work.kept, state, since)
+    return state
+
+
+def _tell_again(work: Work, kept: KeptStates, state: State, since: str) -> None:
+    """Write the lines of the days after `since` that the state has learned, so that a run's journal tells of all its days."""
+    place, missing = state.place, []
+    for day in (day for day in work.train_days + work.validation_days if since < day <= place.day):
+        lines = kept.journal(place.member, day)
+        if lines is None:
+            missing.append(day)
+        for line in lines or ():
+            work.journal.write(line | {"phase": place.phase})
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        work.console.say(
+            f"train: warning: found no journal of {missing[0]}{more} in {kept.folder}, expected one of each learned day:"
+            f" {JOURNAL} does not tell of them"
+        )
 
 
 def finish(work: Work, state: State) -> State:
@@ -54,9 +78,9 @@ def _through(work: Work, state: State, last: str) -> State:
     """Bring a member to the end of the day `last`: from a newer kept state where there is one, then day after day."""
     saved = work.kept.newest(state.place.member, last) if work.kept is not None else None
     if saved is not None and saved.facts["place"]["day"] > state.place.day:
-        kept, phase = state.kept, state.place.phase
-        state = _kept(work, saved)
-        state.kept, state.place.phase = kept, phase
+        kept = state.kept
+        state = _kept(work, saved, state.place.phase, state.place.day)
+        state.kept = kept
     days = [day for day in work.train_days + work.validation_days if state.place.day < day <= last]
     if not days:
         return state
@@ -114,8 +138,10 @@ def _end_day(work: Work, state: State, day: str) -> None:
     later = {each: last for each, last in late.items() if last > ordinal(day)}
     learned = state.place.learned | ({} if work.kept is None else {day: work.kept.rows_of(day)})
     state.place = replace(state.place, round=0, step=0, day=day, late=later, learned=learned)
-    if work.kept is not None and day >= work.warm[-1]:
-        work.kept.write(state, work.train_days[-1])
+    if work.kept is not None:
+        work.kept.write_journal(state.place.member, day, work.journal.of_day(day))
+        if day >= work.warm[-1]:
+            work.kept.write(state, work.train_days[-1])
 
 
 def _recent(work: Work, day: str) -> list[str]:

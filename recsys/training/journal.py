@@ -14,6 +14,7 @@ from typing import Any, Self
 from recsys.errors import naming
 
 _LENGTH, _DIGEST = "journal", "journal_sha256"
+_LEARNING = ("progressive", "train")  # parts of the lines of a day that is predicted and learned
 
 
 class Journal:
@@ -29,11 +30,21 @@ class Journal:
 
     def write(self, line: dict[str, Any]) -> None:
         """Write one event, and flush so that another process can follow. Raise ValueError for NaN; an undefined number is null."""
-        text = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        text = as_text(line).encode()
         with naming(self._path):
             self._file.write(text)
             self._file.flush()
         self._hash.update(text)
+
+    def of_day(self, day: str) -> list[dict[str, Any]]:
+        """Return the last lines, as far as they tell how this day was predicted and learned; in time order these stand together."""
+        found: list[dict[str, Any]] = []
+        for text in reversed(self._path.read_bytes().splitlines()):
+            line = json.loads(text)
+            if line["day"] != day or line["part"] not in _LEARNING:
+                break
+            found.insert(0, line)
+        return found
 
     def facts(self) -> dict[str, Any]:
         """Return what a checkpoint holds of the journal, because a growing file has no manifest: its bytes so far, and their sha256.
@@ -49,6 +60,11 @@ class Journal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with naming(self._path):
             self._file.close()
+
+
+def as_text(line: Mapping[str, Any]) -> str:
+    """Return one event as a line. Raise ValueError for NaN."""
+    return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def kept_of(path: Path, facts: Mapping[str, Any]) -> bytes | None:

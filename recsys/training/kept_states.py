@@ -8,8 +8,11 @@ said, and `recsys run --from DAY` drops the states from a day on. Where a day ha
 tables are others. Then no state from that day on fits.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,8 +22,9 @@ from recsys import artifacts, lineage
 from recsys.artifacts import Origin
 from recsys.errors import ArtifactError
 from recsys.training.checkpoint import Saved, read_saved, write_saved
+from recsys.training.journal import as_text
 from recsys.training.state import State
-from recsys.workspace import PREDICTED, day_folder, days_in
+from recsys.workspace import JOURNALS, PREDICTED, day_folder, days_in
 
 _KEPT = "kept."  # prefix of the tensors that a run keeps of its own choosing phase; no state of a day has them
 
@@ -80,6 +84,21 @@ class KeptStates:
         """Keep what a member predicted of a day before it learned the day."""
         path = predicted_path(self.folder, day, member)
         self.origin.write_file(path, lambda draft: pq.write_table(table, draft, compression="zstd"))
+
+    def write_journal(self, member: int, day: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the lines of a member's journal about a day."""
+        text = "".join(map(as_text, lines))
+        self.origin.write_file(self._journal(member, day), lambda draft: draft.write_text(text, encoding="utf-8"))
+
+    def journal(self, member: int, day: str) -> list[dict[str, Any]] | None:
+        """Return the lines of a member's journal about a day; None where none are kept. Raise ArtifactError where they are damaged."""
+        path = self._journal(member, day)
+        if artifacts.manifest(path) is None:
+            return None
+        return [json.loads(line) for line in artifacts.checked(path).read_text(encoding="utf-8").splitlines()]
+
+    def _journal(self, member: int, day: str) -> Path:
+        return day_folder(self.folder / JOURNALS, day) / f"member-{member}.jsonl"
 
     def _path(self, member: int, day: str) -> Path:
         return lineage.state_path(self.folder, day, member)

@@ -92,11 +92,12 @@ def _finite(loop: Loop, state: State) -> Iterator[None]:
 def _measured_ahead(loop: Loop, state: State, this: Round, steps: int, todo: Iterable[Batch]) -> Iterator[Batch]:
     """Yield the batches. Halfway through the round, measure the gradients of the next batches before these are yielded.
 
-    This is done only where the choosing phase learns the rows for the first time.
+    This is done only where the rows are learned for the first time: by the choosing phase, in time order by the refit too.
     """
     ahead = iter(todo)
     until = steps // 2 - state.place.step
-    if this.number == 0 and state.place.phase == "choose" and until >= 0:
+    is_first = this.number == 0 and (state.place.phase == "choose" or loop.pipeline.train.order == "time")
+    if is_first and until >= 0:
         yield from islice(ahead, until)
         measured = list(islice(ahead, _MEASURED))
         if measured:

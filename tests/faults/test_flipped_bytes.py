@@ -60,6 +60,7 @@ OF = {  # start of a file's place → who reads it
     "examples/": ["encode", "train", "baselines"],
     "encoded/": ["train", "baselines"],
     "learned/FINGERPRINT/day=": ["a state"],
+    "learned/FINGERPRINT/journals/": ["a state"],
     "learned/FINGERPRINT/predicted/": ["progressive"],
     "learned/FINGERPRINT/judged/": ["days together"],
     "runs/first/model/": ["score", "report"],
@@ -74,7 +75,8 @@ OF = {  # start of a file's place → who reads it
 
 # For people, for studies, and for the day that comes next.
 UNREAD = (
-    *("quarantine/", "raw/truth.parquet", "runs/first/report.html", f"state/FINGERPRINT/{DAYS[-1]}", f"learned/FINGERPRINT/{DAYS[-2]}"),
+    *("quarantine/", "raw/truth.parquet", "runs/first/report.html", f"state/FINGERPRINT/{DAYS[-1]}"),
+    *(f"learned/FINGERPRINT/{place}{DAYS[-2]}" for place in ("", "journals/")),
     *(f"encoded/FINGERPRINT/{DAYS[-1]}/{name}" for name in ("added.parquet", "counts.parquet", "own.json")),
 )
 

@@ -28,9 +28,9 @@ def night(workspace: Path, day: str, *more: str) -> int:
     return run_command(["run", TINY, "--workspace", str(workspace), "--through", day, *overrides, *run, *more])
 
 
-def made(capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
+def made(log: str) -> dict[str, list[str]]:
     """Stage → the parts that it has made, by the log."""
-    events: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    events: list[dict[str, Any]] = [json.loads(line) for line in log.splitlines()]
     return {event["stage"]: event["made"] for event in events if event.get("event") == "stage"}
 
 
@@ -59,14 +59,16 @@ def test_nights_one_by_one_leave_the_bytes_of_one_command(nights: Path, tmp_path
     assert len(at_once) > 12
     scores = [workspace / "tiny" / "runs" / f"night-{NIGHTS[-1]}" / "predictions.parquet" for workspace in (tmp_path, nights)]
     assert artifacts.read_table(scores[0]).equals(artifacts.read_table(scores[1]))
+    journals = [workspace / "tiny" / "runs" / f"night-{NIGHTS[-1]}" / "training.jsonl" for workspace in (tmp_path, nights)]
+    assert journals[0].read_bytes() == journals[1].read_bytes()
 
 
 def test_a_night_makes_its_own_day_and_learns_one(nights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert night(nights, "2024-01-08", "--until", "score", "--log", "json") == 0
-    found = made(capsys)
+    log = capsys.readouterr().out
+    found = made(log)
     assert (found["ingest"], found["features"], found["encode"]) == ([], ["2024-01-08"], ["2024-01-08"])
-    learned = {line["day"] for line in _journal(nights, "2024-01-08") if line["event"] == "step"}
-    assert learned == {"2024-01-07"}
+    assert "train: goes on from the state of 2024-01-06, 1 day left to learn" in log
 
 
 def test_a_day_that_was_predicted_before_it_was_learned_is_judged_as_the_night_that_was_tested_on_it(nights: Path) -> None:
@@ -92,7 +94,7 @@ def test_a_day_that_was_predicted_before_it_was_learned_is_judged_as_the_night_t
 def test_a_night_judges_the_new_day_alone(nights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert night(nights, NIGHTS[-1], "--quiet", "--until", "progressive") == 0
     assert night(nights, "2024-01-08", "--until", "progressive", "--log", "json") == 0
-    assert made(capsys)["progressive"] == ["2024-01-07", "progressive"]
+    assert made(capsys.readouterr().out)["progressive"] == ["2024-01-07", "progressive"]
 
 
 @pytest.mark.words
@@ -176,6 +178,14 @@ def test_a_state_that_is_damaged_is_found_and_mended(nights: Path, tmp_path: Pat
     assert not path.exists(), "the model stands, so nothing asks for it; the next night goes on from the day before"
 
 
-def _journal(workspace: Path, day: str) -> list[dict[str, Any]]:
-    path = workspace / "tiny" / "runs" / f"night-{day}" / "training.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+@pytest.mark.words
+def test_a_lost_journal_of_a_day_is_said_and_ends_no_night(nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    for path in (tmp_path / "tiny" / "learned").glob("*/journals/day=2024-01-0[34]"):
+        shutil.rmtree(path)
+    shutil.rmtree(tmp_path / "tiny" / "runs" / f"night-{NIGHTS[-1]}")
+    assert night(tmp_path, NIGHTS[-1], "--until", "train") == 0
+    said = capsys.readouterr().out
+    assert "warning: found no journal of 2024-01-03 and 1 more in " in said
+    journal = (tmp_path / "tiny" / "runs" / f"night-{NIGHTS[-1]}" / "training.jsonl").read_text(encoding="utf-8")
+    assert list(dict.fromkeys(json.loads(line)["day"] for line in journal.splitlines())) == ["2024-01-02", "2024-01-05", "2024-01-06"]

@@ -59,3 +59,12 @@ def test_a_journal_with_other_bytes_than_a_checkpoint_says_is_not_gone_on_from(t
         assert kept_of(path, facts) is None
     path.unlink()
     assert kept_of(path, facts) is None
+
+
+def test_the_lines_of_a_day_are_the_last_ones_that_tell_how_it_was_predicted_and_learned(tmp_path: Path) -> None:
+    said = [("1", "progressive"), ("1", "train"), ("2", "validation"), ("2", "progressive"), ("2", "train"), ("2", "train")]
+    with Journal(tmp_path / "journal-0.jsonl") as journal:
+        for day, part in said:
+            journal.write({"day": day, "part": part})
+        assert [line["part"] for line in journal.of_day("2")] == ["progressive", "train", "train"]
+        assert journal.of_day("1") == []
