@@ -26,6 +26,7 @@ from recsys.config.problems import problems_of
 from recsys.config.promote_options import Promote
 from recsys.config.reading import from_tables, load, load_in_part, options_from, with_table
 from recsys.config.sources import (
+    DAY,
     SOURCES,
     AnySource,
     EventsSource,
@@ -42,6 +43,7 @@ from recsys.config.split_options import Split
 from recsys.config.train_options import Negatives, Train
 
 __all__ = [
+    "DAY",
     "SOURCES",
     "ActionOptions",
     "AnySource",

@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from recsys.config.log_options import (
     ActionOptions,
@@ -38,17 +38,47 @@ def _require_used(formats: Formats, users: Path | None, items: Path | None) -> N
             raise ValueError(f"format.{name}: found it without source.{name}, expected a table that it describes")
 
 
+DAY = "{day}"  # in the path of users and items: the place of an ISO day
+
+
+def _with_day(path: Path | None) -> Path | None:
+    """Return the path. Raise ValueError where the place of the day in it cannot be told."""
+    if path is None:
+        return None
+    before, *more = str(path).split(DAY)
+    if len(more) > 1:
+        raise ValueError(f"found {path}, expected {DAY} once")
+    if more and ("**" in path.parts or set("*?[") & set(before.rpartition("/")[2])):
+        raise ValueError(f"found {path}, expected no ** beside {DAY}, and none of * ? [ before it in the same name")
+    return path
+
+
+def _without_day(path: Path) -> Path:
+    if DAY in str(path):
+        raise ValueError(f"found {path}, expected no {DAY}: each row of a log has its own moment. Fix: * in its place")
+    return path
+
+
 class TableSource(Source):
     """Any log, read by column mapping."""
 
     kind: Literal["table"] = Field(description="Kind of source that this table describes.")
     log: Path = Field(description="File, glob or folder with the impressions: text, also gzipped, or parquet.")
-    users: Path | None = Field(default=None, description="File, glob or folder with one row per user; without it, users have no features.")
-    items: Path | None = Field(default=None, description="File, glob or folder with one row per item; without it, items have no features.")
+    users: Path | None = Field(
+        default=None,
+        description="File, glob or folder with a row per user; {day} in its name: a file per day. Without it, users have no features.",
+    )
+    items: Path | None = Field(
+        default=None,
+        description="File, glob or folder with a row per item; {day} in its name: a file per day. Without it, items have no features.",
+    )
     columns: Columns = Columns()
     time: TimeOptions = TimeOptions()
     format: Formats = Formats()
     feedback: tuple[FeedbackOptions, ...] = Field(default=(), description="Actions that stand in files of their own; empty: none.")
+
+    _no_day = field_validator("log")(_without_day)
+    _one_day = field_validator("users", "items")(_with_day)
 
     @model_validator(mode="after")
     def _uses_its_formats(self) -> "TableSource":
@@ -65,8 +95,14 @@ class EventsSource(Source):
 
     kind: Literal["events"] = Field(description="Kind of source that this table describes.")
     log: Path = Field(description="File, glob or folder with the events: text, also gzipped, or parquet.")
-    users: Path | None = Field(default=None, description="File, glob or folder with one row per user; without it, users have no features.")
-    items: Path | None = Field(default=None, description="File, glob or folder with one row per item; without it, items have no features.")
+    users: Path | None = Field(
+        default=None,
+        description="File, glob or folder with a row per user; {day} in its name: a file per day. Without it, users have no features.",
+    )
+    items: Path | None = Field(
+        default=None,
+        description="File, glob or folder with a row per item; {day} in its name: a file per day. Without it, items have no features.",
+    )
     views: tuple[Word, ...] = Field(
         min_length=1, description="Values of the column `source.columns.action` that show an item: the first per session is an impression."
     )
@@ -82,6 +118,9 @@ class EventsSource(Source):
     time: TimeOptions = TimeOptions()
     format: Formats = Formats()
     feedback: tuple[ActionOptions, ...] = Field(default=(), description="The other actions, each kind with a name; empty: none.")
+
+    _no_day = field_validator("log")(_without_day)
+    _one_day = field_validator("users", "items")(_with_day)
 
     @property
     def zone(self) -> str:

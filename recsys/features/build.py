@@ -16,7 +16,7 @@ from recsys.features.check import require
 from recsys.features.engine import Engine
 from recsys.features.plan import make_plan
 from recsys.features.program import DayInputs, Program
-from recsys.features.sides import open_sides
+from recsys.features.sides import Sides
 from recsys.features.steps import Step, read_columns, require_whole
 from recsys.progress import Console
 from recsys.workspace import PART, day_folder
@@ -50,12 +50,12 @@ def build(
         console.bar("features", len(origins)) as advance,  # it ends once the last day is written
         Background[Rows]() as background,
     ):
-        open_sides(engine, folder, plan)
-        program = Program(engine, plan)
+        sides, program = Sides(engine, folder, plan), Program(engine, plan)
         for index, step in enumerate(steps):
             if (origin := origins.get(step.day.iso)) is not None:
                 start = time.perf_counter()
                 require_whole(step, columns)
+                sides.at(step.day.iso)
                 _build_day(program, steps[: index + 1], origin, examples, states, background)
                 advance(note=f"{step.day.iso}, {step.rows:,} impressions")
                 seconds = round(time.perf_counter() - start, 3)

@@ -22,7 +22,7 @@ from recsys.features.feature_columns import Column, Columns
 from recsys.features.list_starts import NAME, list_name
 from recsys.features.plan import Plan, make_plan
 from recsys.features.program import DayInputs, Program
-from recsys.features.sides import open_sides
+from recsys.features.sides import Sides
 from recsys.features.steps import Step, require_whole
 from recsys.workspace import day_folder
 
@@ -51,7 +51,7 @@ class Candidates:
         """Open `file` in the engine, with users and items of the pipeline's `folder`. `scratch` is for what is needed for a while."""
         self._plan, self._engine, self._scratch = make_plan(pipeline, columns), engine, scratch
         self.rows = engine.own_files("candidates", [file])
-        open_sides(engine, folder, self._plan)
+        self._sides = Sides(engine, folder, self._plan)
         self._program = Program(engine, self._plan)
         self._events = _as_events(self.rows, self._plan)
         self.unknown: Counter[str] = Counter()
@@ -77,6 +77,7 @@ class Candidates:
         `earlier` are the days with events before the day, whose `states` stand. `today` is the day itself, where it has events.
         """
         program, previous = self._program, earlier[-1].day if earlier else None
+        self._sides.at(day.iso)
         program.load(DayInputs(day, [*today.files] if today else [], previous, day_folder(states, previous.iso) if previous else None))
         if today:
             require_whole(today, self._plan.columns)

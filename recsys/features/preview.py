@@ -22,7 +22,7 @@ from recsys.features.impressions import impressions
 from recsys.features.labels import UnknownColumns, translate
 from recsys.features.operands import LabelError
 from recsys.features.plan import Plan, make_plan, measured_column
-from recsys.features.sides import open_sides, side_tables
+from recsys.features.sides import Sides, side_tables
 from recsys.features.steps import read_columns
 from recsys.features.validate import broken_rules
 from recsys.objectives import Objective, chain
@@ -63,7 +63,7 @@ def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
         Engine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
     ):
         engine.files("events", files)
-        open_sides(engine, folder, plan)
+        Sides(engine, folder, plan).at(days_in(folder / EVENTS)[-1])
         events = event_table(columns)
         rows = impressions(stamped(events, Day("1970-01-01", plan.zone)), *side_tables(plan), plan)
         labels = [schema.label_column(objective.name) for objective in plan.objectives]

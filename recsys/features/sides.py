@@ -2,43 +2,68 @@
 
 A list of tags is parsed as often as there are items, not as often as they are shown. A side holds the id, and one column per use of a
 column, such as `feature.tags` and `key.tags`.
+
+Where there are snapshots, a day joins the newest one that is not after it, and the days before the first one join the first.
 """
 
 from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
-from recsys import schema
-from recsys.errors import Place, data_error
+from recsys import artifacts, schema
+from recsys.errors import ArtifactError, Place, data_error
 from recsys.features.engine import Engine
 from recsys.features.feature_columns import Column, Table
 from recsys.features.plan import Plan
 from recsys.features.values import Use, value_of
-from recsys.workspace import ITEMS, PART, USERS
+from recsys.workspace import ITEMS, PART, USERS, day_folder, days_in
 
 _SIDES: dict[Table, tuple[str, str]] = {"users": (USERS, schema.USER_ID), "items": (ITEMS, schema.ITEM_ID)}  # folder and id
 
 
+def side_file(folder: Path, day: str) -> Path | None:
+    """Return the file of users/ or items/ that an ISO day joins; None where there is no such folder."""
+    if not folder.exists():
+        return None
+    snapshots = days_in(folder)
+    if not snapshots:
+        return folder / PART
+    return day_folder(folder, max((each for each in snapshots if each <= day), default=snapshots[0])) / PART
+
+
 def side_tables(plan: Plan) -> tuple[ir.Table, ir.Table]:
-    """Return users and items as `open_sides` keeps them in the engine."""
+    """Return users and items as `Sides` keeps them in the engine."""
     users, items = (ibis.table(_ready(table, plan).schema(), name=table) for table in _SIDES)
     return users, items
 
 
-def open_sides(engine: Engine, folder: Path, plan: Plan) -> None:
-    """Keep users and items under their names. A source without them gets empty tables. Raise DataError where an id has several rows.
+class Sides:
+    """Users and items in an engine, as they are on one day."""
 
-    `folder` is the pipeline's workspace.
-    """
-    for table, (name, key) in _SIDES.items():
-        path = folder / name / PART
-        if path.parent.exists():
-            engine.files(_stored(table), [path])
-            _require_unique(engine, table, key, path, plan)
-        else:
-            engine.empty(_stored(table), getattr(plan.columns, table))
-        engine.keep(table, _ready(table, plan))
+    def __init__(self, engine: Engine, folder: Path, plan: Plan) -> None:
+        """`folder` is the pipeline's workspace. A source without users or items gets empty tables."""
+        self._engine, self._folder, self._plan = engine, folder, plan
+        self._open: dict[Table, Path | None] = {}
+
+    def at(self, day: str) -> None:
+        """Keep users and items of an ISO day under their names.
+
+        Raises DataError where an id has several rows, ArtifactError where a snapshot has other columns than the first day's.
+        """
+        for table, (name, key) in _SIDES.items():
+            path = side_file(self._folder / name, day)
+            if table in self._open and self._open[table] == path:
+                continue
+            if path is None:
+                self._engine.empty(_stored(table), getattr(self._plan.columns, table))
+            else:
+                _require_columns(path, getattr(self._plan.columns, table))
+                self._engine.files(_stored(table), [path])
+                _require_unique(self._engine, table, key, path, self._plan)
+            self._engine.keep(table, _ready(table, self._plan))
+            self._open[table] = path
 
 
 def joined_value(use: Use, column: Column, rows: ir.Table, plan: Plan, side: str | None = None) -> ir.Value:
@@ -56,6 +81,14 @@ def _ready(table: Table, plan: Plan) -> ir.Table:
     _, key = _SIDES[table]
     used = ((use, column) for use, column in _uses(plan) if column.table == table)
     return side.select(key, **{_name(use, column): value_of(use, column, side[column.stored], plan) for use, column in used})
+
+
+def _require_columns(path: Path, expected: pa.Schema) -> None:
+    if not artifacts.read_schema(path).remove_metadata().equals(expected):
+        raise ArtifactError(
+            f"{path}: found other columns or types than on the first day, expected the same."
+            f" Fix: delete {path.parent.parent} and run ingest again"
+        )
 
 
 def _require_unique(engine: Engine, table: Table, key: str, path: Path, plan: Plan) -> None:

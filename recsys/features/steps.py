@@ -12,6 +12,7 @@ from recsys.config import Pipeline
 from recsys.days import Day
 from recsys.errors import ArtifactError, data_error
 from recsys.features.feature_columns import Columns
+from recsys.features.sides import side_file
 from recsys.workspace import EVENTS, ITEMS, PART, USERS, day_folder, day_of
 
 
@@ -40,14 +41,23 @@ def days_with_events(pipeline: Pipeline, folder: Path) -> list[Step]:
     for name, entry in _manifest(folder / EVENTS).files.items():
         if (day := day_of(name)) is not None and entry["rows"]:
             by_day.setdefault(day, {})[name] = entry
-    sides = {name: _manifest(folder / name).content for name in (USERS, ITEMS) if (folder / name).exists()}
+    sides = {name: _manifest(folder / name) for name in (USERS, ITEMS) if (folder / name).exists()}
     found: list[Step] = []
     for day, entries in sorted(by_day.items()):
         content = artifacts.fingerprint({name: entry["sha256"] for name, entry in entries.items()})
         files = tuple(folder / EVENTS / name for name in sorted(entries))
         rows = sum(int(str(entry["rows"])) for entry in entries.values())
-        found.append(Step(Day(day, pipeline.zone), files, rows, {"events": content, **sides}, wanted=False))
+        joined = {name: _content_of_day(manifest, folder / name, day) for name, manifest in sides.items()}
+        found.append(Step(Day(day, pipeline.zone), files, rows, {"events": content, **joined}, wanted=False))
     return found
+
+
+def _content_of_day(manifest: artifacts.Manifest, folder: Path, day: str) -> str:
+    """Return the content of users/ or items/ that a day joins: of the snapshot alone, where there are snapshots."""
+    path = side_file(folder, day)
+    assert path is not None, f"{folder} has a manifest"
+    name = path.relative_to(folder).as_posix()
+    return manifest.content if name == PART else str(manifest.files[name]["sha256"])
 
 
 def _manifest(folder: Path) -> artifacts.Manifest:
@@ -86,7 +96,8 @@ def read_columns(folder: Path, day: str) -> Columns:
     events = _schema(_parquet_files(day_folder(folder / EVENTS, day))[0])
     sides = {}
     for name, key in ((USERS, schema.USER_ID), (ITEMS, schema.ITEM_ID)):
-        sides[name] = _schema(folder / name / PART) if (folder / name).exists() else pa.schema([events.field(key)])
+        path = side_file(folder / name, day)
+        sides[name] = pa.schema([events.field(key)]) if path is None else _schema(path)
     return Columns(events, sides["users"], sides["items"])
 
 

@@ -1,4 +1,7 @@
-"""Users and items: one row per key. The key has the log's type of id, and the source's other columns keep their names."""
+"""Users and items: one row per key. The key has the log's type of id, and the source's other columns keep their names.
+
+Where files have a day in their names, those of one day are a snapshot: one row per key and snapshot.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,13 +44,25 @@ def entity_columns(
     return [key, *(types[name] for name in others)]
 
 
+def snapshots(entities: Typed) -> dict[str | None, list[int]]:
+    """Return the ISO day of each snapshot → the places of its files; the one day None where files have no days."""
+    found: dict[str | None, list[int]] = {}
+    for place, file in enumerate(entities.staged.files):
+        found.setdefault(file.day, []).append(place)
+    return found
+
+
 def count_entities(con: duckdb.DuckDBPyConnection, entities: Typed) -> int:
-    """Return the number of different keys. Raises DataError where one key has two different rows."""
+    """Return the number of different keys, of all snapshots together. Raises DataError where one key has two different rows in one."""
+    return sum(_count(con, entities, f"{entities.table} WHERE {_of(places)}") for places in snapshots(entities).values())
+
+
+def _count(con: duckdb.DuckDBPyConnection, entities: Typed, rows_of_snapshot: str) -> int:
     key = entities.columns[0]
-    by_key = f"SELECT a0, min({DIGEST}) <> max({DIGEST}) AS differs FROM {entities.table} GROUP BY a0"
+    by_key = f"SELECT a0, min({DIGEST}) <> max({DIGEST}) AS differs FROM {rows_of_snapshot} GROUP BY a0"
     row = one_row(con, f"SELECT count(*), count(*) FILTER (differs), min(a0) FILTER (differs) FROM ({by_key})")
     if row[1]:
-        rows = f"SELECT {SOURCE_FILE}, {SOURCE_ROW} FROM {entities.table} WHERE a0 = ? ORDER BY {SOURCE_FILE}, {SOURCE_ROW}"
+        rows = f"SELECT {SOURCE_FILE}, {SOURCE_ROW} FROM {rows_of_snapshot} AND a0 = ? ORDER BY {SOURCE_FILE}, {SOURCE_ROW}"
         first, second = (entities.staged.place(*place) for place in con.execute(rows, [row[2]]).fetchall()[:2])
         raise data_error(
             Place(second.file, second.row, key.name), found=f"the key {row[2]} of {Path(first.file).name}:{first.row} with other values",
@@ -72,9 +87,14 @@ def entities_schema(entities: Typed | None, key: str, key_type: pa.DataType) -> 
     return pa.schema([(column.name, column.type) for column in entities.columns] if entities else [(key, key_type)])
 
 
-def entities_query(entities: Typed) -> str:
-    """Return SQL for every row, sorted by the key, which is called a0."""
-    return f"SELECT {', '.join(f'a{place}' for place in range(len(entities.columns)))} FROM {entities.table} ORDER BY a0"
+def entities_query(entities: Typed, files: Sequence[int]) -> str:
+    """Return SQL for every row of these files, sorted by the key, which is called a0."""
+    columns = ", ".join(f"a{place}" for place in range(len(entities.columns)))
+    return f"SELECT {columns} FROM {entities.table} WHERE {_of(files)} ORDER BY a0"
+
+
+def _of(files: Sequence[int]) -> str:
+    return f"{SOURCE_FILE} IN ({', '.join(map(str, files))})"
 
 
 def role_key(role: str) -> str:

@@ -1,7 +1,7 @@
 """Read new files of a log that has been read before: they are read alone, and the days that they touch are written anew.
 
 What stands afterwards is what reading all files would leave, to the byte. Where that cannot be promised, all files are read, and the
-reason is said (`_NotAloneError`). A file that is changed without another size and time is not seen, here as elsewhere.
+reason is said (`NotAloneError`). A file that is changed without another size and time is not seen, here as elsewhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,36 +19,31 @@ from recsys.errors import ArtifactError, DataError
 from recsys.progress import Console
 from recsys.sources.column_options import Reading
 from recsys.sources.database import engine, one_row
-from recsys.sources.description import ITEMS, USERS, Description, feedback_files
-from recsys.sources.entities import role_key
+from recsys.sources.description import Description, feedback_files
 from recsys.sources.events import count_events, event_id, events_rows
 from recsys.sources.feedback import KEYS, Joined, micros, shown_by
 from recsys.sources.ingestion import (
     STAGE,
     actions_of,
     are_whole_milliseconds,
-    entities_of,
     ingest_whole,
     joined_of,
     rows_of_log,
-    write_entities,
+    take_over,
     write_quarantine,
 )
 from recsys.sources.input_files import InputFile
 from recsys.sources.intake import Intake
-from recsys.sources.ledger import Ledger, Seen, forms_of, read_ledger, refused_of, seen_files
+from recsys.sources.ledger import Ledger, NotAloneError, Seen, forms_of, new_ones, others, read_ledger, refused_of, seen_files
 from recsys.sources.merged_days import merged, misfit_of, stored
 from recsys.sources.output import write_days
 from recsys.sources.refusals import Typed
 from recsys.sources.resolve import raw_source
 from recsys.sources.staging import TableFiles
+from recsys.sources.standing_sides import StandingSides
 from recsys.workspace import EVENTS, PART, QUARANTINE, day_folder, day_of
 
 _OLD = "old_rows"  # view of the engine: what events/ holds of the days that are written anew
-
-
-class _NotAloneError(Exception):
-    """Say why new files cannot be read alone."""
 
 
 def ingest(pipeline: Pipeline, folder: Path, *, options: str, fingerprint: str, console: Console) -> RowAccount:
@@ -62,7 +57,7 @@ def ingest(pipeline: Pipeline, folder: Path, *, options: str, fingerprint: str, 
     if ledger is not None and description.events is None:  # a session of actions may go on in the next file
         try:
             return _Increment(pipeline, folder, description, seen, ledger, fingerprint, console).ingest()
-        except (_NotAloneError, DataError, ArtifactError) as reason:
+        except (NotAloneError, DataError, ArtifactError) as reason:
             console.say(f"ingest: reads all files again: {reason}")
     return ingest_whole(pipeline, folder, description, seen, options=options, fingerprint=fingerprint, console=console)
 
@@ -95,19 +90,16 @@ class _Increment:
 
     def ingest(self) -> RowAccount:
         log, *feedback = (self._new_files(table) for table in self._growing())
-        changed = [role for role in self._sides() if self.ledger.files.get(role, []) != self.seen.get(role, [])]
-        if refusing := [role for role in changed if self.ledger.refused.get(role)]:
-            raise _NotAloneError(f"{refusing[0]} has changed, and quarantine/ holds rows of it")
+        standing = StandingSides(self.folder, self.description, self.ledger, self.seen, self.columns)
         if any(feedback) and not self.ledger.whole_milliseconds:
-            raise _NotAloneError("moments of the log have fractions of a millisecond, which events/ does not hold")
+            raise NotAloneError("moments of the log have fractions of a millisecond, which events/ does not hold")
         with engine(self.folder, self.pipeline.features.memory_limit) as con:
             intake = Intake(con, self.description, Reading.of(self.pipeline), self.console)
             read = self._read(intake, log, feedback)
             touched = self._load_touched(intake, read)
             account = self._account(intake, read)
-            sides = {role: self._side(intake, role) for role in changed}
-            for role in (USERS, ITEMS):
-                self._write_side(intake, role, sides)
+            sides = standing.read(intake)
+            standing.write(intake, sides, self.fingerprint)
             self._write_quarantine(intake.refused)
             days = self._write_events(intake, read, sides, touched, account)
         what = f"read {len(log)} new files of the log and {sum(map(len, feedback))} of its feedback"
@@ -118,18 +110,11 @@ class _Increment:
     def _growing(self) -> list[TableFiles]:
         return [self.description.log, *(feedback_files(options) for options in self.description.feedback)]
 
-    def _sides(self) -> dict[str, TableFiles | None]:
-        return {USERS: self.description.users, ITEMS: self.description.items}
-
     def _new_files(self, table: TableFiles) -> list[InputFile]:
         new = self.ledger.new_files(table, self.seen)
         if new is None:
-            raise _NotAloneError(f"a file of {table.role} that was read has changed, is gone, or is called otherwise")
+            raise NotAloneError(f"a file of {table.role} that was read has changed, is gone, or is called otherwise")
         return new
-
-    def _before(self, table: TableFiles, new: Sequence[InputFile]) -> list[InputFile]:
-        paths = {file.path for file in new}
-        return [file for file in table.files() if file.path not in paths]
 
     # --- Reading --------------------------------------------------------------------------------------------------
     def _read(self, intake: Intake, log: Sequence[InputFile], feedback: Sequence[Sequence[InputFile]]) -> _Read:
@@ -140,10 +125,10 @@ class _Increment:
                 continue
             table = feedback_files(options)
             types = {name: self.columns.field(name).type for name in KEYS if name in self.columns.names}
-            found = actions_of(intake, place, options, _of(table, new), types, self._before(table, new))
-            self._require_form(found)
+            found = actions_of(intake, place, options, new_ones(table, new), types, others(table, new))
+            self.ledger.require_form(found)
             if found.quarantined or self.ledger.refused.get(table.role):
-                raise _NotAloneError(f"{table.role} has rows that cannot be used, which all of its files together decide")
+                raise NotAloneError(f"{table.role} has rows that cannot be used, which all of its files together decide")
             self._require_later(intake, found, self.ledger.last_actions.get(options.name))
             joined[options.name] = joined_of(intake, found, self._shown(intake, impressions, found, options), options)
             actions[options.name] = found
@@ -151,30 +136,23 @@ class _Increment:
 
     def _impressions(self, intake: Intake, new: Sequence[InputFile]) -> Typed:
         table = self.description.log
-        impressions = rows_of_log(intake, _of(table, new), self._before(table, new))
-        self._require_form(impressions)
+        impressions = rows_of_log(intake, new_ones(table, new), others(table, new))
+        self.ledger.require_form(impressions)
         if misfit := misfit_of(intake.con, impressions, self.columns, self.description.feedback_names()):
-            raise _NotAloneError(misfit)
+            raise NotAloneError(misfit)
         if impressions.quarantined and set(self._days_of(intake, impressions)).intersection(self.days):
-            raise _NotAloneError("new files of the log have rows that cannot be used, and rows of days that stand")
+            raise NotAloneError("new files of the log have rows that cannot be used, and rows of days that stand")
         known = [last for last in self.ledger.last_actions.values() if last is not None]
         first = _first_moment(intake, impressions)
         if known and first is not None and first <= max(known):
-            raise _NotAloneError(f"new files of the log have rows from {_moment(first)}, before actions that were read")
+            raise NotAloneError(f"new files of the log have rows from {_moment(first)}, before actions that were read")
         return impressions
 
-    def _require_form(self, table: Typed) -> None:
-        """Raise _NotAloneError where new files are written otherwise than those that were read."""
-        known = self.ledger.forms.get(table.staged.role, {})
-        for what, found in table.staged.form.items():
-            if known.get(what) != found:
-                raise _NotAloneError(f"new files of {table.staged.role} have other {what} than those that were read")
-
     def _require_later(self, intake: Intake, actions: Typed, last: int | None) -> None:
-        """Raise _NotAloneError where new actions are not all after those that were read: of several, the last counts."""
+        """Raise NotAloneError where new actions are not all after those that were read: of several, the last counts."""
         first = _first_moment(intake, actions)
         if last is not None and first is not None and first <= last:
-            raise _NotAloneError(f"new files of {actions.staged.role} have actions from {_moment(first)}, before some that were read")
+            raise NotAloneError(f"new files of {actions.staged.role} have actions from {_moment(first)}, before some that were read")
 
     def _days_reached(self, intake: Intake, actions: Typed, options: FeedbackOptions) -> list[str]:
         """Return the days of events/ whose impressions new actions can follow."""
@@ -230,26 +208,12 @@ class _Increment:
         )
 
     # --- Writing --------------------------------------------------------------------------------------------------
-    def _side(self, intake: Intake, role: str) -> Typed | None:
-        return entities_of(intake, role, self._sides()[role], self.columns.field(role_key(role)).type, None)
-
-    def _write_side(self, intake: Intake, role: str, sides: Mapping[str, Typed | None]) -> None:
-        if role in sides:
-            write_entities(intake.con, self.folder / role, role, sides[role], self.columns.field(role_key(role)).type, self.fingerprint)
-        else:
-            self._take_over(role)
-
     def _write_quarantine(self, refused: Sequence[pa.Table]) -> None:
         if any(len(table) for table in refused):
             old = artifacts.read_table(self.folder / QUARANTINE / PART)
             write_quarantine([old, *refused], self.folder / QUARANTINE, self.fingerprint)
         else:
-            self._take_over(QUARANTINE)
-
-    def _take_over(self, name: str) -> None:
-        """Let what stands count as made from the present files."""
-        with artifacts.writing(self.folder / name, stage=STAGE, fingerprint=self.fingerprint) as output:
-            output.link(self.folder / name, PART)
+            take_over(self.folder / QUARANTINE, self.fingerprint)
 
     def _write_events(
         self, intake: Intake, read: _Read, sides: Mapping[str, Typed | None], touched: Sequence[str], account: RowAccount
@@ -273,10 +237,6 @@ class _Increment:
             refused[role] = refused.get(role, 0) + count
         whole = self.ledger.whole_milliseconds and (read.impressions is None or are_whole_milliseconds(intake.con, read.impressions))
         return Ledger(self.ledger.options, self.seen, {**self.ledger.forms, **forms_of(anew)}, refused, last, whole)
-
-
-def _of(table: TableFiles, files: Sequence[InputFile]) -> TableFiles:
-    return replace(table, patterns=tuple(file.path for file in files))
 
 
 def _first_moment(intake: Intake, table: Typed) -> int | None:

@@ -14,7 +14,16 @@ from recsys.sources.actions import drop_ignored, event_columns, part
 from recsys.sources.column_options import Reading
 from recsys.sources.database import engine, one_row
 from recsys.sources.description import ITEMS, USERS, Description, feedback_files
-from recsys.sources.entities import count_entities, coverage, entities_query, entities_schema, entity_columns, key_column, role_key
+from recsys.sources.entities import (
+    count_entities,
+    coverage,
+    entities_query,
+    entities_schema,
+    entity_columns,
+    key_column,
+    role_key,
+    snapshots,
+)
 from recsys.sources.events import count_events, day_of_micros, events_query, events_schema, impression_columns, require_columns
 from recsys.sources.feedback import Joined, action_columns, join, key_types, shown_by
 from recsys.sources.input_files import InputFile
@@ -24,7 +33,7 @@ from recsys.sources.output import write_days, write_unique
 from recsys.sources.output_columns import Column
 from recsys.sources.refusals import Typed
 from recsys.sources.staging import Staged, TableFiles
-from recsys.workspace import EVENTS, PART, QUARANTINE
+from recsys.workspace import EVENTS, PART, QUARANTINE, day_folder, days_in
 
 STAGE = "ingest"
 
@@ -58,6 +67,9 @@ def ingest_whole(
         ledger = Ledger(options, seen, forms_of(tables), refused_of(tables), last, are_whole_milliseconds(con, impressions))
         days = write_events(con, folder / EVENTS, description, impressions, feedback, account, fingerprint, ledger)
     console.say(f"log: {account}; days {days[0]} to {days[-1]}")
+    for role in (USERS, ITEMS):
+        if (first := next(iter(days_in(folder / role)), days[0])) > days[0]:
+            console.say(f"{role}: days before {first} join the first snapshot, which is of {first}")
     return account
 
 
@@ -110,11 +122,23 @@ def moment_of(columns: Sequence[Column]) -> str:
     return moment
 
 
-def entities_of(intake: Intake, role: str, table: TableFiles | None, key_type: pa.DataType, impressions: Typed | None) -> Typed | None:
-    """Read users or items; None where the source has no such table. Say how many ids of the impressions, if there are any, have a row."""
+def entities_of(
+    intake: Intake,
+    role: str,
+    table: TableFiles | None,
+    key_type: pa.DataType,
+    impressions: Typed | None,
+    before: Sequence[InputFile] = (),
+) -> Typed | None:
+    """Read users or items; None where the source has no such table. Say how many ids of the impressions, if there are any, have a row.
+
+    `before` are other files of the table, which were read earlier.
+    """
     if table is None:
         return None
-    staged = intake.stage(table, f"staged_{role}", require=lambda names, file: key_column(intake.description, role, names, file))
+    staged = intake.stage(
+        table, f"staged_{role}", before=before, require=lambda names, file: key_column(intake.description, role, names, file)
+    )
     entities = intake.type(staged, entity_columns(intake.con, staged, intake.description, intake.reading, key_type))
     account = account_of(entities, count_entities(intake.con, entities))
     intake.console.say(f"{role}: {account}" + (f"; {coverage(intake.con, entities, impressions)}" if impressions is not None else ""))
@@ -150,15 +174,35 @@ def account_of(table: Typed, kept: int) -> RowAccount:
 
 # --- Writing ------------------------------------------------------------------------------------------------------
 def write_entities(
-    con: duckdb.DuckDBPyConnection, target: Path, role: str, entities: Typed | None, key_type: pa.DataType, fingerprint: str
+    con: duckdb.DuckDBPyConnection,
+    target: Path,
+    role: str,
+    entities: Typed | None,
+    key_type: pa.DataType,
+    fingerprint: str,
+    beside: Sequence[str] = (),
 ) -> None:
-    """Write users/ or items/; only the key's column, without rows, where the source has no such table."""
+    """Write users/ or items/: one file, or one per snapshot; only the key's column, without rows, where the source has no such table.
+
+    `beside` are files of snapshots that stand in `target`, and stay.
+    """
     columns = entities_schema(entities, role_key(role), key_type)
     with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
         if entities is None:
             output.write_table(PART, columns.empty_table())
-        else:
-            write_unique(output, con, entities_query(entities), "a0", columns)
+            return
+        for name in beside:
+            output.link(target, name)
+        for day, files in snapshots(entities).items():
+            name = PART if day is None else str(day_folder(Path(), day) / PART)
+            write_unique(output, con, entities_query(entities, files), "a0", columns, name)
+
+
+def take_over(target: Path, fingerprint: str) -> None:
+    """Let a folder that stands count as made from the present files."""
+    with artifacts.writing(target, stage=STAGE, fingerprint=fingerprint) as output:
+        for name in artifacts.require_manifest(target).files:
+            output.link(target, name)
 
 
 def write_quarantine(refused: Sequence[pa.Table], target: Path, fingerprint: str) -> None:

@@ -8,11 +8,13 @@ import io
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
-from recsys.config import FileFormat
+from recsys.config import DAY, FileFormat
+from recsys.days import iso_day
 from recsys.errors import DataError, Place, data_error, nearest
 from recsys.sources.decoding import STAND_IN, Utf8Bytes, damaged_gzip, needs_decoding
 
@@ -38,6 +40,7 @@ _WIDE = {"UTF-16 text": "utf-16", "UTF-32 text": "utf-32"}  # texts of another f
 _BINARY = "binary bytes"
 _USUAL = FileFormat()
 _HEAD = 65_536
+_DAY_GLOB = "-".join("[0-9]" * digits for digits in (4, 2, 2))
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class InputFile:
     written: FileFormat = field(default_factory=FileFormat)
     key: str | None = None  # of `written` in the TOML; None where the kind of source fixes it
     separator: str | None = None
+    day: str | None = None  # the ISO day in the place of {day}, where the pattern has one
 
     @property
     def delimiter(self) -> str:
@@ -85,22 +89,47 @@ def resolve(patterns: Sequence[Path], written: FileFormat = _USUAL, key: str | N
     """Return the files of one table, in the order of their paths. `written` says how its text files are written, and stands at `key`.
 
     A pattern is one file, a glob, or a folder. A folder stands for every file of a known suffix in it and in the folders below it.
-    Of another suffix, the first bytes say what the file is. Raises DataError where a pattern names nothing.
+    `{day}` in a pattern stands for an ISO day. Of another suffix, the first bytes say what the file is. Raises DataError where a pattern
+    names nothing, and where a day is none.
     """
     found: dict[Path, InputFile] = {}
     for pattern in patterns:
         try:
             for path in _paths(pattern):
-                found[path] = _input_file(path, written, key)
+                found[path] = replace(_input_file(path, written, key), day=_day_in(path, pattern))
         except OSError as error:
             raise _unreadable(pattern, error) from error
     return tuple(found[path] for path in sorted(found))
+
+
+def _day_in(path: Path, pattern: Path) -> str | None:
+    """Return the ISO day of a path that a pattern names; None where the pattern has no place for one."""
+    place = next((place for place, part in enumerate(pattern.parts) if DAY in part), None)
+    if place is None:
+        return None
+    start = pattern.parts[place].index(DAY)
+    text = path.parts[place][start : start + len(iso_day(0))]
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise data_error(
+            str(path), found=f"the day {text}", expected="a day of the calendar, such as 2024-01-31", fix="rename the file"
+        ) from error
 
 
 def short_names(files: Sequence[InputFile]) -> list[str]:
     """Return the files' paths relative to the folder that holds all of them. A name alone may occur in several folders."""
     root = os.path.commonpath([file.path.parent for file in files])
     return [file.path.relative_to(root).as_posix() for file in files]
+
+
+def states(files: Sequence[InputFile]) -> list[list[Any]]:
+    """Return of each file its short name, its size, its time of change in nanoseconds, and its day where it has one."""
+    found = [file.path.stat() for file in files]
+    return [
+        [name, state.st_size, state.st_mtime_ns, *([file.day] if file.day else [])]
+        for name, file, state in zip(short_names(files), files, found, strict=True)
+    ]
 
 
 def _paths(pattern: Path) -> list[Path]:
@@ -117,14 +146,15 @@ def _paths(pattern: Path) -> list[Path]:
             )
         return paths
     root = next(parent for parent in pattern.parents if parent.is_dir())  # brackets in an existing folder's name are no glob
-    wanted = str(pattern.relative_to(root))
+    wanted = str(pattern.relative_to(root)).replace(DAY, _DAY_GLOB)
     paths = [root / found for found in glob.glob(wanted, root_dir=root, recursive=True) if (root / found).is_file()]
     if not paths:
         beside = sorted(path.name for path in pattern.parent.iterdir()) if pattern.parent.is_dir() else []
+        of_days = f"files with a day such as 2024-01-31 in the place of {DAY}"
         raise data_error(
             str(pattern),
             found="no such file",
-            expected="a file, a glob or a folder",
+            expected=of_days if DAY in str(pattern) else "a file, a glob or a folder",
             fix=f"mend the path{nearest(pattern.name, beside, most=2)}",
         )
     return paths

@@ -4,20 +4,24 @@ The note stands in the manifest of events/.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from recsys import artifacts
 from recsys.sources.description import Description
-from recsys.sources.input_files import InputFile, short_names
+from recsys.sources.input_files import InputFile, short_names, states
 from recsys.sources.refusals import Typed
 from recsys.sources.staging import TableFiles
 from recsys.workspace import EVENTS, ITEMS, QUARANTINE, USERS
 
 _KEY = "ledger"  # in the manifest's config
-FileState = list[Any]  # name relative to the folder that holds all files of the table, size, time of change in nanoseconds
+FileState = list[Any]  # of `input_files.states`: name, size, time of change, and the day of a snapshot
 Seen = Mapping[str, Sequence[FileState]]  # role of a table → its files, as they were when the reading began
+
+
+class NotAloneError(Exception):
+    """Say why new files cannot be read alone."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,28 @@ class Ledger:
         files = table.files()
         return [file for file, name in zip(files, short_names(files), strict=True) if name in now and name not in known]
 
+    def require_form(self, table: Typed) -> None:
+        """Raise NotAloneError where new files are written otherwise than those that were read."""
+        known = self.forms.get(table.staged.role, {})
+        for what, found in table.staged.form.items():
+            if known.get(what) != found:
+                raise NotAloneError(f"new files of {table.staged.role} have other {what} than those that were read")
+
+
+def new_ones(table: TableFiles, new: Sequence[InputFile]) -> TableFiles:
+    """Return the table of these files alone."""
+    return replace(table, only=frozenset(file.path for file in new))
+
+
+def others(table: TableFiles, new: Sequence[InputFile]) -> list[InputFile]:
+    """Return the other files of a table."""
+    paths = {file.path for file in new}
+    return [file for file in table.files() if file.path not in paths]
+
 
 def seen_files(description: Description) -> Seen:
     """Return the files of each table. They are looked at before they are read: what comes meanwhile is new the next time."""
-    return {table.role: _states(table.files()) for table in description.tables()}
+    return {table.role: states(table.files()) for table in description.tables()}
 
 
 def forms_of(tables: Sequence[Typed]) -> dict[str, Mapping[str, Any]]:
@@ -61,11 +83,6 @@ def forms_of(tables: Sequence[Typed]) -> dict[str, Mapping[str, Any]]:
 
 def refused_of(tables: Sequence[Typed]) -> dict[str, int]:
     return {table.staged.role: table.quarantined for table in tables}
-
-
-def _states(files: Sequence[InputFile]) -> list[FileState]:
-    found = [file.path.stat() for file in files]
-    return [[name, state.st_size, state.st_mtime_ns] for name, state in zip(short_names(files), found, strict=True)]
 
 
 def read_ledger(folder: Path, options: str) -> Ledger | None:

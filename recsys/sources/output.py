@@ -16,9 +16,9 @@ from recsys.workspace import PART, day_folder
 _ROW_GROUP = 131_072
 
 
-def write_unique(output: Output, con: duckdb.DuckDBPyConnection, query: str, key: str, columns: pa.Schema) -> None:
-    """Write the rows of `query`, which is sorted by `key`, to `part-0.parquet`. Of rows with the same key the first stays."""
-    output.write_batches(PART, columns, _row_groups(_unique(con, query, key), columns))
+def write_unique(output: Output, con: duckdb.DuckDBPyConnection, query: str, key: str, columns: pa.Schema, name: str) -> None:
+    """Write the rows of `query`, which is sorted by `key`, to the file `name`. Of rows with the same key the first stays."""
+    output.write_batches(name, columns, _row_groups(_unique(con, query, key), columns))
 
 
 def write_days(output: Output, con: duckdb.DuckDBPyConnection, query: str, columns: pa.Schema) -> list[str]:

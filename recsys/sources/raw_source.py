@@ -10,8 +10,7 @@ from typing import Any, Generic, TypeVar
 from recsys.config import Source
 from recsys.progress import Console
 from recsys.sources.description import Description
-from recsys.sources.input_files import short_names
-from recsys.sources.staging import TableFiles
+from recsys.sources.input_files import states
 
 _Options = TypeVar("_Options", bound=Source)
 
@@ -71,14 +70,8 @@ class GivenFiles(RawSource[_Options]):
 
     def states(self) -> dict[str, Any]:
         """Return the states of the files by table. Paths are relative to the folder that all files of a table lie in."""
-        return {table.role: _states(table) for table in self.files().tables()}
+        return {table.role: states(table.files()) for table in self.files().tables()}
 
     def expected_bytes(self) -> int:
         files = {file.path for table in self.files().tables() for file in table.files()}
         return int(_EVENTS_PER_BYTE * sum(file.stat().st_size for file in files))
-
-
-def _states(table: TableFiles) -> list[list[Any]]:
-    files = table.files()
-    states = [file.path.stat() for file in files]
-    return [[name, state.st_size, state.st_mtime_ns] for name, state in zip(short_names(files), states, strict=True)]

@@ -36,7 +36,7 @@ _ENGINE_TYPES = {
 class TableFiles:
     """The files of one table. `role` is log, users, items or "feedback NAME". `nulls` are texts that stand for null.
 
-    `written` says how its text files are written, and stands at `key` in the TOML, if it does.
+    `written` says how its text files are written, and stands at `key` in the TOML, if it does. `only`: no other files than these.
     """
 
     role: str
@@ -44,9 +44,11 @@ class TableFiles:
     nulls: tuple[str, ...] = ()
     written: FileFormat = field(default_factory=FileFormat)
     key: str | None = None
+    only: frozenset[Path] | None = None
 
     def files(self) -> tuple[InputFile, ...]:
-        return resolve(self.patterns, self.written, self.key)
+        files = resolve(self.patterns, self.written, self.key)
+        return files if self.only is None else tuple(file for file in files if file.path in self.only)
 
     def headers(self, only: Collection[str] | None = None) -> list[Header]:
         """Return the header of every file. `only`: of parquet files, no other columns.
