@@ -61,7 +61,7 @@ def _stage(nights: Nights, daily: dg.PartitionsDefinition, name: str, before: Se
     @dg.asset(name=name, deps=before, partitions_def=daily, check_specs=checks, description=STAGES[name].summary)
     def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         job = nights.job(context.partition_key)
-        walk.run(job, until=name)
+        walk.run(job, until=name, through=context.partition_key)
         found = [_health(job, context.partition_key)] if checks else []
         return dg.MaterializeResult(metadata=_about(job, name), check_results=found)
 

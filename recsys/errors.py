@@ -13,6 +13,7 @@ EXIT_DATA = 3
 EXIT_ARTIFACT = 4
 EXIT_IN_USE = 5
 EXIT_REFUSED = 6
+EXIT_NOT_CLOSED = 7
 EXIT_INTERRUPTED = 130
 
 
@@ -58,6 +59,12 @@ class NotPromotedError(RecsysError):
     def __init__(self, reasons: Sequence[str]) -> None:
         self.reasons = tuple(reasons)
         super().__init__("\n".join(self.reasons))
+
+
+class NotClosedError(RecsysError):
+    """A day of the log that has not come as a whole yet (exit code 7)."""
+
+    exit_code = EXIT_NOT_CLOSED
 
 
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # a full disk, a quota, a limit, a disk that is read-only

@@ -9,12 +9,26 @@ from recsys.config import Pipeline, WorldOptions
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.jobs import require_own, require_writable
 from recsys.progress import Console
-from recsys.stages import STAGES, Job, Stage, Status, drop_learned, kinds_of, require_libraries, require_named_runs, single_tasks, statuses
+from recsys.stages import (
+    STAGES,
+    Job,
+    Stage,
+    Status,
+    drop_learned,
+    kinds_of,
+    require_later_row,
+    require_libraries,
+    require_named_runs,
+    require_said_closed,
+    single_tasks,
+    statuses,
+)
 
 
-def run(job: Job, *, until: str = "report", learn_from: str | None = None) -> None:
+def run(job: Job, *, until: str = "report", through: str | None = None, learn_from: str | None = None) -> None:
     """Run all stages up to `until`. Raises ConfigError where a run to compare with does not stand, or a library is missing.
 
+    `through`: an ISO day that must be closed, where the source says when a day is. Raises NotClosedError where it is not.
     `learn_from`: in time order, the first ISO day that is learned again although it has been learned, where training is among the stages.
     Raises ConfigError in shuffled order.
     """
@@ -25,12 +39,16 @@ def run(job: Job, *, until: str = "report", learn_from: str | None = None) -> No
         require_libraries(job)
     if "evaluate" in names:
         require_named_runs(job)
+    if through is not None:
+        require_said_closed(job.pipeline, through)
     with job.at_work(), _holding_run(job, names):
         for name in names:
             if name == "train" and learn_from is not None:
                 for each in (job, *([single_tasks(job)] if "single_task" in kinds_of(job.pipeline) else [])):
                     drop_learned(each, learn_from)
             _walk(job, name)
+            if name == "ingest" and through is not None:
+                require_later_row(job, through)
 
 
 def run_stage(job: Job, name: str) -> None:

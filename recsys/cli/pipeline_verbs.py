@@ -75,7 +75,8 @@ def run(
     if until not in STAGES:
         raise ConfigError(f'--until: found "{until}", expected one of {", ".join(STAGES)}{nearest(until, STAGES)}')
     job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet, through=through)
-    walk.run(job, until=until, learn_from=None if since is None else since.date().isoformat())
+    last, first = (None if moment is None else moment.date().isoformat() for moment in (through, since))
+    walk.run(job, until=until, through=last, learn_from=first)
 
 
 def _stage_command(stage: Stage) -> Callable[..., None]:

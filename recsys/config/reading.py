@@ -77,7 +77,7 @@ def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     return raw
 
 
-_SOURCE_PATHS = ("log", "users", "items", "path", "file")
+_SOURCE_PATHS = ("log", "users", "items", "path", "file", "closed")
 _BALANCE_PATHS = ("baseline",)  # of worst_case
 _TRAIN_PATHS = ("init_from", "distil_from")
 _PATHS = {("balance", "worst_case"): _BALANCE_PATHS, ("train",): _TRAIN_PATHS}  # by the table they stand in

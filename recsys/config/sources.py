@@ -19,26 +19,7 @@ from recsys.config.log_options import (
 )
 from recsys.options import Options
 
-
-class Source(Options):
-    """The options that all kinds of source have."""
-
-    max_bad: float = Field(
-        default=0.01,
-        ge=0,
-        le=1,
-        description="Share of rows in quarantine beyond which a run stops, of a table, or of a day of the log with over ten such rows.",
-    )
-
-
-def _require_used(formats: Formats, users: Path | None, items: Path | None) -> None:
-    """Raise ValueError for the form of a table that there is none of."""
-    for name, table in (("users", users), ("items", items)):
-        if table is None and getattr(formats, name) != FileFormat():
-            raise ValueError(f"format.{name}: found it without source.{name}, expected a table that it describes")
-
-
-DAY = "{day}"  # in the path of users and items: the place of an ISO day
+DAY = "{day}"  # in a path: the place of an ISO day
 
 
 def _with_day(path: Path | None) -> Path | None:
@@ -57,6 +38,45 @@ def _without_day(path: Path) -> Path:
     if DAY in str(path):
         raise ValueError(f"found {path}, expected no {DAY}: each row of a log has its own moment. Fix: * in its place")
     return path
+
+
+class Source(Options):
+    """The options that all kinds of source have."""
+
+    max_bad: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of rows in quarantine beyond which a run stops, of a table, or of a day of the log with over ten such rows.",
+    )
+    closed: Path | None = Field(
+        default=None,
+        description="File that says that a day is whole, with {day} in its name; until it is there, `run --through` ends with exit code 7.",
+    )
+    grace: Duration | None = Field(
+        default=None,
+        description="Time after the end of a day, until which the log must go on; until it does, `run --through` ends with exit code 7.",
+    )
+
+    @field_validator("closed")
+    @classmethod
+    def _of_a_day(cls, path: Path | None) -> Path | None:
+        if path is not None and str(path).count(DAY) != 1:
+            raise ValueError(f"found {path}, expected {DAY} once")
+        return path
+
+    @model_validator(mode="after")
+    def _closed_in_one_way(self) -> "Source":
+        if self.closed is not None and self.grace is not None:
+            raise ValueError("grace: found it beside closed, which says the same in another way. Fix: leave one of them out")
+        return self
+
+
+def _require_used(formats: Formats, users: Path | None, items: Path | None) -> None:
+    """Raise ValueError for the form of a table that there is none of."""
+    for name, table in (("users", users), ("items", items)):
+        if table is None and getattr(formats, name) != FileFormat():
+            raise ValueError(f"format.{name}: found it without source.{name}, expected a table that it describes")
 
 
 class TableSource(Source):

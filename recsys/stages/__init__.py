@@ -2,6 +2,7 @@
 
 from recsys.stages.baselines import BASELINES, baseline_run, kinds_of, require_libraries, single_tasks
 from recsys.stages.calibrate import CALIBRATE
+from recsys.stages.closed_days import require_later_row, require_said_closed
 from recsys.stages.encode import ENCODE, encoded_of
 from recsys.stages.evaluate import EVALUATE, require_named_runs
 from recsys.stages.features import FEATURES, bring_states_forward, examples_of, states_of
@@ -50,8 +51,10 @@ __all__ = [
     "learned_of",
     "peak_mib",
     "raw_predictions",
+    "require_later_row",
     "require_libraries",
     "require_named_runs",
+    "require_said_closed",
     "row_account",
     "run_identity",
     "run_name",
