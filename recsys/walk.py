@@ -20,12 +20,13 @@ from recsys.stages import (
     require_libraries,
     require_named_runs,
     require_said_closed,
+    require_tracking,
     single_tasks,
     statuses,
 )
 
 
-def run(job: Job, *, until: str = "report", through: str | None = None, learn_from: str | None = None) -> None:
+def run(job: Job, *, until: str = "track", through: str | None = None, learn_from: str | None = None) -> None:
     """Run all stages up to `until`. Raises ConfigError where a run to compare with does not stand, or a library is missing.
 
     `through`: an ISO day that must be closed, where the source says when a day is. Raises NotClosedError where it is not.
@@ -35,8 +36,10 @@ def run(job: Job, *, until: str = "report", through: str | None = None, learn_fr
     names = list(STAGES)[: list(STAGES).index(until) + 1]
     if learn_from is not None and job.pipeline.train.order != "time":
         raise ConfigError('--from: found train.order = "shuffled", expected "time": else all days are learned each time. Fix: leave it out')
-    if "baselines" in names:  # both before hours of training, not after
+    if "baselines" in names:  # all of this before hours of training, not after
         require_libraries(job)
+    if "track" in names:
+        require_tracking(job)
     if "evaluate" in names:
         require_named_runs(job)
     if through is not None:

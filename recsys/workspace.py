@@ -29,6 +29,7 @@ ENCODER = "encoder"
 CONFIG = "config.json"  # what the run stands for
 MODEL, INSIDE, CHECKPOINT, JOURNAL = "model", "inside.json", "checkpoint", "training.jsonl"  # inside.json lies in model/
 PREDICTIONS = "predictions.parquet"
+TRACKED = "tracked.json"  # where the run stands in a store of runs
 UNCALIBRATED = "uncalibrated.parquet"  # the predictions before calibration, where they are calibrated
 CALIBRATION = "calibration.json"
 CALIBRATION_CHANGE = "calibration.parquet"  # what calibration changed, in the form of metrics.parquet

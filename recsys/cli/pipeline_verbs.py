@@ -56,7 +56,7 @@ def _opened(
 @app.command()
 def run(
     pipeline: PipelineFile,
-    until: Annotated[str, typer.Option(help="Stop after this stage.")] = "report",
+    until: Annotated[str, typer.Option(help="Stop after this stage.")] = "track",
     through: Through = None,
     since: From = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -69,7 +69,7 @@ def run(
     log: Log = "text",
     debug: Debug = False,
 ) -> None:
-    """Run every stage in order, from ingest to report. What is fresh is skipped."""
+    """Run every stage in order, from ingest to report and track. What is fresh is skipped."""
     from recsys import walk
 
     if until not in STAGES:

@@ -13,6 +13,7 @@ from recsys.config.learning import Learning
 from recsys.config.log_options import Feedback, duration_ms
 from recsys.config.promote_options import Promote
 from recsys.config.sources import AnySource
+from recsys.config.tracking_options import Tracking
 from recsys.days import DAY_MS, Day
 from recsys.objectives import Objective, chain
 
@@ -36,6 +37,7 @@ class Pipeline(Learning):
     fuse: Fuse = Fuse()
     promote: Promote = Promote()
     checks: Checks = Checks()
+    tracking: Tracking = Tracking()
 
     @property
     def zone(self) -> str:

@@ -19,7 +19,22 @@ from recsys.config.pipeline import Pipeline
 from recsys.list_metrics import FORM
 from recsys.options import OneOf, Options
 
-ORDER = ("name", "seed", "source", "split", "objective", "features", "model", "balance", "train", "evaluate", "fuse", "promote", "checks")
+ORDER = (
+    "name",
+    "seed",
+    "source",
+    "split",
+    "objective",
+    "features",
+    "model",
+    "balance",
+    "train",
+    "evaluate",
+    "fuse",
+    "promote",
+    "checks",
+    "tracking",
+)
 COMMAND = "python -m recsys.config.reference > docs/config.md"
 
 _INTRODUCTION = f"""\

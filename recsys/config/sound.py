@@ -13,6 +13,7 @@ from recsys.config.sources import SOURCES
 
 _ROUNDS = 20
 _NOT_NEEDED = (
+    "tracking",
     "checks",
     "promote",
     "fuse",

@@ -14,6 +14,7 @@ from recsys.stages.report import REPORT_STAGE
 from recsys.stages.score import SCORE, raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, peak_mib
 from recsys.stages.status import Status, statuses
+from recsys.stages.track import TRACK, require_tracking
 from recsys.stages.train import TRAIN, drop_learned, learned_of
 
 STAGES: dict[str, Stage] = {
@@ -30,6 +31,7 @@ STAGES: dict[str, Stage] = {
         PROGRESSIVE_STAGE,
         IMPORTANCE_STAGE,
         REPORT_STAGE,
+        TRACK,
     )
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "require_libraries",
     "require_named_runs",
     "require_said_closed",
+    "require_tracking",
     "row_account",
     "run_identity",
     "run_name",

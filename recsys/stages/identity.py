@@ -19,7 +19,15 @@ def run_name(pipeline: Pipeline, stem: str | None = None) -> str:
 def run_identity(pipeline: Pipeline) -> dict[str, Any]:
     """Return all of the config that makes a run: not where files lie, nor how results are evaluated."""
     identity = pipeline.model_dump(
-        mode="json", exclude={"evaluate": True, "fuse": True, "promote": True, "checks": True, "source": {"log", "users", "items", "path"}}
+        mode="json",
+        exclude={
+            "evaluate": True,
+            "fuse": True,
+            "promote": True,
+            "checks": True,
+            "tracking": True,
+            "source": {"log", "users", "items", "path"},
+        },
     )
     identity["train"].pop("checkpoint_seconds")
     for key in ("init_from", "distil_from"):

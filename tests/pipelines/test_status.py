@@ -29,6 +29,7 @@ NOT_ALONE = {  # options that have no other value while all else stays
     "objective.duration": "with d2q alone",
     "objective.levels": "of ordinal objectives alone",
     "train.keep_chosen": "not in time order, which tiny has",
+    "source.closed": "a path: it says when a day is learned, not what is",
     "train.init_from": "a path: what lies there counts",
     "train.freeze": "with init_from alone",
     "train.distil_from": "a path: what lies there counts",
@@ -57,6 +58,7 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "objective.position": False,
     "features.user": ["country"],
     "features.item": ["topic", "seconds"],
+    "source.grace": "1h",
     "features.context": [],
     "features.category": ["topic"],
     "features.multi": {"topic": ","},
@@ -94,6 +96,8 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "fuse.maximise": "like",
     "fuse.metric": "captured@5%",
     "fuse.constraints": {"click": "-1%"},
+    "tracking.mlflow": "sqlite:///nowhere.db",
+    "tracking.experiment": "all nights",
 }
 AMONG_INPUTS = {  # keys that count for a stage only where they matter: for a simulated log, for trees
     "seed": "ingest",
@@ -200,6 +204,7 @@ def test_every_key_that_a_stage_declares_is_one_of_the_config() -> None:
         "balance",
         "train",
         "source",
+        "tracking",
     }
     for stage in STAGES.values():
         assert {*stage.options, *stage.places, *stage.free} <= known, stage.name
@@ -226,8 +231,8 @@ def test_every_key_that_a_stage_declares_is_one_of_the_config() -> None:
 )
 def test_what_waits_is_what_reads_the_output_of_a_stale_stage(workspace: Path, override: str, expected: dict[str, str]) -> None:
     found = states(config.load(Path(TINY), [override]), workspace)
-    assert {name: state for name, state in found.items() if state != "fresh" and name != "calibrate"} == expected
-    assert found["calibrate"] == "unused"
+    assert {name: state for name, state in found.items() if state != "fresh" and name not in ("calibrate", "track")} == expected
+    assert found["calibrate"] == found["track"] == "unused"
 
 
 def test_another_version_of_the_page_leaves_the_model_fresh(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

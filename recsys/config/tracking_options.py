@@ -1,0 +1,28 @@
+"""[tracking]: where finished runs are kept for people who look at many."""
+
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from recsys.options import Options
+
+
+class Tracking(Options):
+    """A run of MLflow for each run that has a page."""
+
+    mlflow: str | None = Field(
+        default=None,
+        description="Address of the MLflow store: `sqlite:////data/mlflow.db`, or that of a server; without it, nothing is tracked.",
+    )
+    experiment: str | None = Field(default=None, min_length=1, description="Name of the experiment; without it: the pipeline's name.")
+
+    @field_validator("mlflow")
+    @classmethod
+    def _without_password(cls, address: str | None) -> str | None:
+        """Raise ValueError for a password: the options of a run are written into its folder, and into the store."""
+        if address is not None and urlsplit(address).password is not None:
+            raise ValueError(
+                "found a password, expected none: it would be written into each run. Fix: MLFLOW_TRACKING_PASSWORD for a server, PGPASSWORD"
+                " or a .pgpass for a database"
+            )
+        return address
