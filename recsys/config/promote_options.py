@@ -12,7 +12,10 @@ class Promote(Options):
     below minus its margin, and where the interval of its calibration is not wholly more than `calibration` off 1.
     """
 
-    days: PositiveInt | None = Field(default=None, description="Number of last test days to judge on; without it: all test days.")
+    days: PositiveInt | None = Field(
+        default=None,
+        description="Number of last days to judge on; without it: all test days. In time order, days before them fill it up.",
+    )
     margin: NonNegativeFloat = Field(
         default=0.01, description="Most that an objective may lose of its AUC (of values: XAUC), by the lower bound of the difference."
     )

@@ -17,14 +17,15 @@ from recsys.jobs import job_of
 from recsys.progress import Console, aligned
 from recsys.promoting.votes import Vote, other_objectives, shared_objectives, votes_of
 from recsys.runs import learned_through, pipeline_of
-from recsys.stages import STAGES, Job, raw_predictions
+from recsys.stages import STAGES, Job, predicted_before, predicted_days, raw_predictions
 from recsys.workspace import CALIBRATION, MODEL, MODELS, PREDICTIONS, RUNS, require_inside
 
 
 def promote(run: Path, console: Console, *, because: str | None = None, wait: bool = False) -> dict[str, Any]:
     """Make the run's model the current one of its pipeline, if nothing speaks against it. Return the decision, which is written down.
 
-    The run is judged on its last test days. The current model predicts the same impressions, frozen as it is. `because` is a reason to
+    The run is judged on its last test days, in time order also on days before them, as they were predicted before they were learned. The
+    current model predicts the same impressions, frozen as it is. `because` is a reason to
     promote the run unjudged: when the current model is gone, or predicts something else on purpose. Raises NotPromotedError with every
     reason where the run is refused, ConfigError where the two cannot be compared, ArtifactError where files are damaged, or of another
     model than the run's.
@@ -71,14 +72,16 @@ def rollback(folder: Path, console: Console, *, wait: bool = False) -> dict[str,
 def _judged(job: Job, console: Console, *, wait: bool) -> dict[str, Any]:
     """Judge the run, and write the decision down."""
     pipeline, run, folder = job.pipeline, job.run, job.folder
-    ours = _last_test_days(_predictions(pipeline, run), pipeline.promote.days, run)
-    days = sorted(set(ours[schema.DAY].to_pylist()))
-    if (learned := learned_through(run)) >= days[0]:
+    tested = _last_test_days(_predictions(pipeline, run), pipeline.promote.days, run)
+    test_days = sorted(set(tested[schema.DAY].to_pylist()))
+    if (learned := learned_through(run)) >= test_days[0]:
         raise ConfigError(
-            f"promote: found that {run.name} has learned through {learned}, with the run that it started from, expected {days[0]} to be new"
-            " to it. Fix: later test days"
+            f"promote: found that {run.name} has learned through {learned}, with the run that it started from, expected that"
+            f" {test_days[0]} is new to it. Fix: later test days"
         )
     current = registry.current_run(folder)
+    before = _days_before_learned(job, "" if current is None else learned_through(current), test_days)
+    days, ours = [*before, *test_days], _with_days_before(job, before, tested)
     theirs = None if current is None else _by_current(current, days, console, wait=wait)
     of_current = pipeline if current is None else pipeline_of(current)
     votes = votes_of(pipeline, ours, theirs, [] if current is None else shared_objectives(pipeline, of_current))
@@ -93,6 +96,7 @@ def _judged(job: Job, console: Console, *, wait: bool) -> dict[str, Any]:
         run.name,
         serves=_serves(run),
         days=[days[0], days[-1]],
+        predicted_before_learned=before,
         rows=len(ours),
         objectives=[asdict(vote) for vote in votes],
         reasons=reasons,
@@ -135,6 +139,30 @@ def _last_test_days(predictions: pa.Table, most: int | None, run: Path) -> pa.Ta
     if not days:
         raise ConfigError(f"promote: found no test days of {run.name}, expected days that its model has not learned. Fix: split.test")
     return tested.filter(pc.is_in(tested[schema.DAY], value_set=pa.array(days[-(most or len(days)) :])))
+
+
+def _days_before_learned(job: Job, known: str, test_days: Sequence[str]) -> list[str]:
+    """Return the days before the test days that are judged too: those that were predicted before they were learned, and that the current
+    model, which has learned through the ISO day `known`, does not know either.
+
+    They fill up `promote.days`. There are none in shuffled order, and none where predictions are calibrated, because the maps of the run
+    know labels of these days.
+    """
+    pipeline = job.pipeline
+    most = 0 if pipeline.promote.days is None else pipeline.promote.days - len(test_days)
+    if most <= 0 or pipeline.train.order != "time" or pipeline.evaluate.calibrate != "none":
+        return []
+    return [day for day in predicted_days(job) if known < day < test_days[0]][-most:]
+
+
+def _with_days_before(job: Job, days: Sequence[str], tested: pa.Table) -> pa.Table:
+    """Return the predictions of these days and of the test days, in this order."""
+    before = [predicted_before(job, job.pipeline, day) for day in days]
+    return pa.concat_tables([*(table.select(_shared(table, tested)) for table in before), tested.select(_shared(tested, *before))])
+
+
+def _shared(table: pa.Table, *others: pa.Table) -> list[str]:
+    return [name for name in table.column_names if all(name in other.column_names for other in others)]
 
 
 def _learned_days(pipeline: Pipeline) -> list[str]:

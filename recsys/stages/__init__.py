@@ -9,7 +9,7 @@ from recsys.stages.features import FEATURES, bring_states_forward, examples_of, 
 from recsys.stages.identity import claim, known_config, run_identity, run_name, stored_pipeline
 from recsys.stages.importance import IMPORTANCE_STAGE
 from recsys.stages.ingest import INGEST, row_account
-from recsys.stages.progressive import PROGRESSIVE_STAGE
+from recsys.stages.progressive import PROGRESSIVE_STAGE, predicted_before, predicted_days
 from recsys.stages.report import REPORT_STAGE
 from recsys.stages.score import SCORE, raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, peak_mib
@@ -52,6 +52,8 @@ __all__ = [
     "known_config",
     "learned_of",
     "peak_mib",
+    "predicted_before",
+    "predicted_days",
     "raw_predictions",
     "require_later_row",
     "require_libraries",

@@ -24,7 +24,7 @@ from recsys.workspace import JUDGED, PART, PREDICTED, PROGRESSIVE, day_folder, d
 _PROGRESSIVE = "progressive"  # the part of these rows, and the run of a day's numbers, which belong to many runs
 
 
-def _days(job: Job) -> list[str]:
+def predicted_days(job: Job) -> list[str]:
     """Return the days up to the run's last learned one that were predicted before they were learned. The warm days were not."""
     folder, last = learned_states(job) / PREDICTED, job.pipeline.learned_through
     return [day for day in days_in(folder) if day <= last and day_folder(job.examples, day).exists()]
@@ -39,7 +39,7 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
     if options.train.order != "time":
         return []
     parts = []
-    for day in _days(job):
+    for day in predicted_days(job):
         inputs = described([*_members(job, day), day_folder(job.examples, day)])
         parts.append(PROGRESSIVE_STAGE.part(options, day, [learned_states(job) / JUDGED / f"{day}.parquet"], inputs))
     together = {part.name: part.origin.fingerprint for part in parts} | {"run": job.run.name}
@@ -54,9 +54,11 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
             _write(target, rows, part.origin)
 
 
-def _judged(job: Job, options: Pipeline, day: str) -> pa.Table:
-    """Return the main metrics of a day, as it was predicted before it was learned, by the labels that are there now."""
-    from recsys.evaluation import POOLED, WITHIN
+def predicted_before(job: Job, options: Pipeline, day: str) -> pa.Table:
+    """Return what was predicted of a day before it was learned, in the form of predictions.parquet without slices, as if it were tested.
+
+    Labels are those that are there now.
+    """
     from recsys.predictions import assemble, value_names
 
     examples = artifacts.read_table(day_folder(job.examples, day) / PART)
@@ -68,7 +70,7 @@ def _judged(job: Job, options: Pipeline, day: str) -> pa.Table:
         return values_NV
 
     ranks = [schema.rank_column(objective.name) for objective in options.objective]
-    table = assemble(
+    return assemble(
         examples,
         day=day,
         split=schema.TEST,
@@ -77,6 +79,13 @@ def _judged(job: Job, options: Pipeline, day: str) -> pa.Table:
         ranking_NK=mean(ranks) if ranks[0] in members[0].column_names else None,
         train_means={},
     )
+
+
+def _judged(job: Job, options: Pipeline, day: str) -> pa.Table:
+    """Return the main metrics of a day, as it was predicted before it was learned, by the labels that are there now."""
+    from recsys.evaluation import POOLED, WITHIN
+
+    table = predicted_before(job, options, day)
     rows = metrics_of(options, table, run=_PROGRESSIVE, against={}, metrics=[*POOLED, *WITHIN, "calibration"])
     columns = {schema.DAY: pa.array([day] * len(rows), pa.string()), schema.SPLIT: pa.array([_PROGRESSIVE] * len(rows), pa.string())}
     for name, column in columns.items():
@@ -85,7 +94,7 @@ def _judged(job: Job, options: Pipeline, day: str) -> pa.Table:
 
 
 def _together(job: Job) -> pa.Table:
-    paths = [learned_states(job) / JUDGED / f"{day}.parquet" for day in _days(job)]
+    paths = [learned_states(job) / JUDGED / f"{day}.parquet" for day in predicted_days(job)]
     rows = pa.concat_tables([artifacts.read_table(path, form=schema.METRICS) for path in paths]) if paths else schema.METRICS.empty_table()
     return rows.set_column(rows.column_names.index("run"), "run", pa.array([job.run.name] * len(rows), pa.string()))
 

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from recsys import artifacts
+from recsys import artifacts, registry, scoring
 from recsys.cli import run_command
 from recsys.errors import EXIT_CONFIG
+from recsys.runs import pipeline_of
 from tests.staged import sign
 
 from .conftest import PIPELINES
@@ -142,6 +145,35 @@ def correct(workspace: Path, day: str) -> None:
         table = table.set_column(table.column_names.index(name), name, table[name].take(order))
     pq.write_table(table, path)
     sign(path)
+
+
+@pytest.mark.words
+def test_a_promotion_also_counts_days_as_they_were_predicted_before_they_were_learned(nights: Path, tmp_path: Path) -> None:
+    """As far as the current model does not know them. On each of these days that is what the night that was tested on it has predicted."""
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    runs, rules = (
+        tmp_path / "tiny" / "runs",
+        ("--set", "promote.days=6", "--set", "promote.min_positives=20", "--set", "promote.margin=1", "--set", "promote.calibration=9"),
+    )
+    for day in NIGHTS:
+        assert night(tmp_path, day, "--quiet", "--until", "score", *rules) == 0
+    for day in (NIGHTS[0], NIGHTS[2]):
+        assert run_command(["promote", f"night-{day}", "--workspace", str(tmp_path), "--quiet"]) == 0
+    decision = registry.decisions(tmp_path / "tiny")[-1]
+    assert decision["current before"] == f"night-{NIGHTS[0]}"
+    assert decision["predicted_before_learned"] == list(NIGHTS[:2]), "it has learned 2024-01-04"
+    assert decision["days"] == [NIGHTS[0], NIGHTS[2]]
+    predicted = [artifacts.read_table(runs / f"night-{day}" / "predictions.parquet").to_pandas() for day in NIGHTS]
+    ours = pd.concat([table[table["day"] == day] for table, day in zip(predicted, NIGHTS, strict=True)])
+    current = runs / f"night-{NIGHTS[0]}"
+    (examples,) = (tmp_path / "tiny" / "examples").glob("*")
+    theirs = scoring.score_frozen(pipeline_of(current), examples, current, NIGHTS).to_pandas()
+    assert theirs["event_id"].tolist() == ours["event_id"].tolist()
+    assert decision["rows"] == len(ours)
+    (vote,) = [vote for vote in decision["objectives"] if vote["objective"] == "click"]
+    aucs = [roc_auc_score(table["label.click"], table["rank.click"]) for table in (ours, theirs)]
+    assert vote["difference"] == pytest.approx(aucs[0] - aucs[1], abs=1e-6)
+    assert vote["calibration"] == pytest.approx(ours["pred.click"].sum() / ours["label.click"].sum(), rel=1e-6)
 
 
 @pytest.mark.words
