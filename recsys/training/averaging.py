@@ -35,7 +35,8 @@ class Average:
         self._learned = [learned[name].detach() for name in self.means]
         with torch.no_grad():
             for name, mean in (means or {}).items():
-                self.means[name].copy_(mean)
+                if name in self.means:  # a table that has grown so large that it is shared now is not
+                    self.means[name].copy_(mean)
 
     @torch.no_grad()
     def update(self, window: float) -> None:

@@ -33,7 +33,7 @@ def fit_member(training: Training, checkpoints: Checkpoints, index: int, asked: 
         else:
             state = _restored(work, checkpoints, saved)
         state = finish(work, state)
-        tensors = {f"member.{name}": tensor for name, tensor in state.member.state_dict().items()}
+        tensors = {f"member.{name}": tensor for name, tensor in state.judged.state_dict().items()}
         kept = {f"kept.{name}": tensor for name, tensor in state.kept.items()}
         checkpoints.write(_end(index), tensors | kept, {**facts, "passes": passes_chosen(work, state), **journal.facts()})
     checkpoints.drop(_state(index))

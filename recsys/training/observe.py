@@ -98,13 +98,16 @@ def fit_smearing(work: Work, state: State, learned: EncodedDays) -> None:
 
     Over so many rows a ratio of sums is known to a few per mille, and memory does not grow with the log.
     """
-    assert state.average is None, "constants belong to what the phase has settled on"
     if not state.member.losses.is_smeared:
         return
     start_step = max(0, steps_per_epoch(learned, PREDICTION_ROWS) - _SMEARING_BATCHES)
     outputs = predicted(work, state, learned, "logged", start_step)
     start = start_step * PREDICTION_ROWS
-    state.member.losses.fit_smearing(outputs.raw_NK.numpy(), learned.labels(start), outputs.durations_NA.numpy(), learned.weights(start))
+    losses = state.judged.losses
+    losses.fit_smearing(outputs.raw_NK.numpy(), learned.labels(start), outputs.durations_NA.numpy(), learned.weights(start))
+    constants = dict(losses.named_buffers())
+    for name, kept in state.member.losses.named_buffers():  # another object where parameters are averaged: it is what is saved
+        kept.copy_(constants[name])
 
 
 def _write_line(

@@ -55,8 +55,8 @@ class Training:
 
     @property
     def averages(self) -> bool:
-        """Return whether the parameters are averaged. In time order there is no pass to average over."""
-        return self.pipeline.train.averaging > 0 and not self.continues
+        """Return whether the parameters are averaged: over passes, in time order over days."""
+        return self.pipeline.train.averaging > 0
 
     @property
     def groups(self) -> tuple[Group, ...]:

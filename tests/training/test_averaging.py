@@ -167,9 +167,18 @@ def test_moments_of_a_batch_normalisation_are_averaged_with_the_weights(toy: Toy
     torch.testing.assert_close(average.member.get_buffer(name), torch.full_like(buffer, 3.0))
 
 
-def test_in_time_order_nothing_is_averaged(toy: Toy, tmp_path: Path) -> None:
+def test_in_time_order_the_window_is_so_many_days_and_goes_on_over_them(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 300 rows a day: 5 steps. A window of less than one step is the parameters themselves."""
+    seen: list[tuple[int, float]] = []
+    update = Average.update
+    monkeypatch.setattr(Average, "update", lambda self, window: (update(self, window), seen.append((self.steps, window)))[0])
     models = []
-    for averaging in (0.0, 0.5):
-        run_train(pipeline_of(train={"order": "time", "averaging": averaging}), toy.encoded, tmp_path / str(averaging))
+    for averaging in (0.0, 0.1, 0.5):
+        seen.clear()
+        train = {"order": "time", "averaging": averaging, "batch_size": 64}
+        run_train(pipeline_of(train=train), toy.encoded, tmp_path / str(averaging))
         models.append(read_model(tmp_path / str(averaging) / "model").members[0].state_dict())
-    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    assert seen == [(step, 2.5) for step in range(1, 5 * 5 + 1)]
+    learned = [name for name, tensor in models[0].items() if tensor.is_floating_point() and "ranker" in name]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in learned)
+    assert not all(torch.equal(models[0][name], models[2][name]) for name in learned)

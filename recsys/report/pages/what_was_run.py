@@ -92,7 +92,8 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
         found["Trained on"] = f"{model.device}, {model.precision}"
     order, averaging = pipeline.train.order, pipeline.train.averaging
     refit = "validation days learned before the test" if pipeline.train.refit else "no refit"
-    averages = f"averages over {averaging:g} pass{'es' * (averaging > 1)}, " if order == "shuffled" and averaging else ""
+    window = f"pass{'es' * (averaging > 1)}" if order == "shuffled" else f"day{'s' * (averaging > 1)}"
+    averages = f"averages over {averaging:g} {window}, " if averaging else ""
     found["Training"] = f"{order} order, {_pace(model, order)}{averages}{refit}, seed {pipeline.seed}"
     found |= _other_runs(pipeline.train)
     found["Intervals"] = f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over users"
