@@ -40,6 +40,7 @@ CASES_THAT_RUN_ALWAYS = {
     "test_new_files.py::test_where_new_files_do_not_do_all_are_read_and_the_reason_is_said": 4,
     "test_command_line.py::test_both_words_for_help": 4,
     "test_nights.py::test_feedback_that_arrives_late_is_learned_when_it_is_known_and_changes_nothing_that_was_learned": 1,
+    "test_status.py::test_a_changed_option_makes_the_stages_stale_that_declare_it_and_no_other": 60,
     "test_tradeoffs.py::test_the_page_and_python_say_the_same_of_any_weights_ties_included": 1,
 }
 

@@ -78,6 +78,7 @@ def test_a_killed_owner_holds_nothing(tmp_path: Path, held) -> None:
         pass
 
 
+@pytest.mark.words
 def test_a_waiting_job_says_so_once_and_goes_on(tmp_path: Path, held) -> None:
     held(1)
     said = Said()
@@ -126,6 +127,7 @@ def test_only_what_is_left_of_this_place_is_removed(tmp_path: Path) -> None:
         assert [name for name in others if not (tmp_path / "runs" / name).exists()] == []
 
 
+@pytest.mark.words
 def test_what_another_job_made_meanwhile_is_not_made_again(tmp_path: Path, held, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stage is stale before it waits for the place, and fresh afterwards."""
     monkeypatch.setattr(Stage, "receives", lambda *_: None)

@@ -153,6 +153,7 @@ def test_neither_the_order_of_rows_nor_the_table_given_changes(log):
     assert off_policy(log.sample(frac=1, random_state=1), [CLICK], run="r", bootstrap=50).equals(first)
 
 
+@pytest.mark.words
 def test_intervals_hold_the_value_as_often_as_they_say():
     """90 % intervals of 150 logs of 300 rows: 135 expected, standard deviation 3.7."""
     held = dict.fromkeys(("ips", "snips", "dr"), 0)

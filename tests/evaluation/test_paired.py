@@ -125,6 +125,7 @@ def test_no_order_is_better_than_the_labels_own_where_many_are_not_known(scored,
     assert high == 0 < low
 
 
+@pytest.mark.words
 def test_noise_of_users_is_called_domination_at_most_as_often_as_stated(rng) -> None:
     """Two systems: one is better at liking, and both are equally good at hiding."""
     rows, confidence, runs = 800, 0.9, 150

@@ -117,6 +117,7 @@ def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace, capsys
     assert said.count("train: training days") == 2
 
 
+@pytest.mark.words
 def test_points_chosen_on_validation_days_show_what_they_get_on_test_days(workspace, capsys) -> None:
     assert sweep(workspace, "--over-weights", "click,like", "--steps", "1", "--on", "validation", "--metric", "captured@10%") == 0
     said = capsys.readouterr().out
@@ -199,6 +200,7 @@ def test_runs_that_scored_other_impressions_are_refused_by_name(workspace, tmp_p
     assert f"found {first} more than once" in capsys.readouterr().err
 
 
+@pytest.mark.words
 def test_calibrated_runs_are_judged_as_they_are_served(workspace, tmp_path) -> None:
     shutil.copytree(workspace / "tiny", tmp_path / "tiny")
     assert sweep(tmp_path, *OVER, "--set", "evaluate.calibrate=isotonic", "--quiet") == 0

@@ -83,6 +83,7 @@ def test_what_is_fresh_stays_and_what_was_lost_comes_back(feed: Any, capsys: pyt
     assert feed.bytes(first.folder.parents[1]) == before
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(
     ("features", "slowest", "reach"),
     [

@@ -132,6 +132,7 @@ def weighted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row | {"log.counts": 0.25 * (place % 5)} for place, row in enumerate(rows)]
 
 
+@pytest.mark.words
 def test_the_weight_stands_beside_the_labels_as_float32_and_is_no_feature(feed: Any) -> None:
     rows = weighted(two_days(feed, 7, n=60))
     pipeline, plain = small(feed, train={"weight": "counts"}), small(feed)

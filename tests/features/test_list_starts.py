@@ -39,6 +39,7 @@ def test_an_impression_without_a_position_stands_alone(feed: Any) -> None:
     assert len(set(found)) == 3
 
 
+@pytest.mark.words
 def test_a_request_is_a_list_whatever_its_positions(feed: Any) -> None:
     requests = ["a", "a", "b", "a", None, None]
     rows = shown(feed, [(1200, 2), (1202, 1), (1204, 3), (1206, 9), (1208, 1), (1210, 2)], request_id=requests)
@@ -48,6 +49,7 @@ def test_a_request_is_a_list_whatever_its_positions(feed: Any) -> None:
     assert len({found[4], found[5]}) == 2, "without a request each stands alone"
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("seconds", [pytest.param(0, marks=pytest.mark.words), 2])
 def test_what_is_known_when_a_list_begins_is_known_to_all_of_it(feed: Any, seconds: int) -> None:
     """The label delay is ten minutes: the impression at the start of the day is known when the list begins at 700 s, not at 599 s."""

@@ -82,6 +82,7 @@ def test_a_day_joins_the_newest_snapshot_that_is_not_after_it(feed: Any) -> None
         assert table["user.level"].to_pylist() == [levels.get(user) for user in table["user_id"].to_pylist()]
 
 
+@pytest.mark.words
 def test_days_before_the_first_snapshot_join_it(feed: Any) -> None:
     days = [feed.days[2]]
     workspace = feed.write("log", with_makers(feed, feed.events(2), days), [MAKER])
@@ -114,6 +115,7 @@ def test_a_corrected_snapshot_makes_its_days_stale_and_what_follows(feed: Any) -
     assert [day for day in before if before[day] != after[day]] == list(feed.days[2:])
 
 
+@pytest.mark.words
 def test_candidates_join_the_snapshot_of_their_moment(feed: Any, tmp_path: Path) -> None:
     days, pipeline = snapshot_days(feed), feed.pipeline(features=FEATURES)
     rows = with_makers(feed, feed.tasteful_events(5), days)
@@ -133,6 +135,7 @@ def test_candidates_join_the_snapshot_of_their_moment(feed: Any, tmp_path: Path)
         assert [name for name in expected.column_names if not found[name].equals(expected[name])] == []
 
 
+@pytest.mark.words
 def test_a_snapshot_with_other_columns_is_named(feed: Any) -> None:
     days = snapshot_days(feed)
     workspace = write_snapshots(feed.write("log", feed.events(6)), feed, days)

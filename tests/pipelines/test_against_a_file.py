@@ -120,6 +120,7 @@ def test_a_file_stands_on_the_page_beside_the_baselines(
     assert (again.loc[(again["against"] == "today-v2.csv") & (again["metric"] == "auc"), "value"] != 0).any()
 
 
+@pytest.mark.words
 def test_what_is_wrong_with_a_file_is_said_before_anything_runs(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", TINY, "--workspace", str(tiny.parent), "--run", "first", "--set"]
     assert run_command([*arguments, f'evaluate.against=["{tmp_path}/gone.csv"]']) == 2

@@ -82,6 +82,7 @@ def test_the_logs_policy_and_the_models_own_are_valued(feed: Path, capsys: pytes
     assert {str(name).split("-")[0] for name in against} == {"None", "popularity"}
 
 
+@pytest.mark.words
 def test_a_log_without_decisions_refuses_the_option_by_name(feed: Path, capsys: pytest.CaptureFixture[str]):
     text = (feed / "small.toml").read_text().replace('request_id = "decision"\n', "")
     (feed / "small.toml").write_text(text)

@@ -76,6 +76,7 @@ def test_a_night_makes_its_own_day_and_learns_one(nights: Path, capsys: pytest.C
     assert "train: goes on from the state of 2024-01-06, 1 day left to learn" in log
 
 
+@pytest.mark.words
 def test_a_day_that_was_predicted_before_it_was_learned_is_judged_as_the_night_that_was_tested_on_it(nights: Path) -> None:
     """Night D is tested on D by a model of the days before. Night D+1 learns D, and has predicted it before from the same state."""
     for day, following in (("2024-01-05", "2024-01-06"), ("2024-01-06", "2024-01-07")):
@@ -110,6 +111,7 @@ def test_the_page_shows_each_day_before_it_was_learned(nights: Path) -> None:
     assert "Each day before it was learned: 3 lines" in html
 
 
+@pytest.mark.words
 def test_a_corrected_day_is_said_and_learned_again_where_that_is_asked_for(
     nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

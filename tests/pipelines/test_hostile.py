@@ -93,6 +93,7 @@ HOSTILE = {
 REFUSED = r"cannot be read|made by an earlier version|damaged manifest"
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("name", FILES)
 def test_a_pickle_in_a_model_is_never_opened(model: Path, tmp_path: Path, name: str) -> None:
     mark = tmp_path / "ran"

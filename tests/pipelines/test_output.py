@@ -88,6 +88,7 @@ def test_the_shell_can_complete() -> None:
     assert set(done.stdout.split()) == {"run", "runs"}
 
 
+@pytest.mark.words
 def test_a_log_of_objects_says_what_each_stage_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One object per line, on stdout and on stderr; each stage and each day of features with rows, seconds and memory."""
     run = ["run", TINY, "--workspace", str(tmp_path), "--until", "features", "--log", "json"]

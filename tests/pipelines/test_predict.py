@@ -118,6 +118,7 @@ def test_the_form_of_the_file_changes_nothing(events: pd.DataFrame, predict: Cal
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "text.csv"), pd.read_csv(tmp_path / "parquet.csv"))
 
 
+@pytest.mark.words
 def test_from_python(tiny: Path, events: pd.DataFrame) -> None:
     run = recsys.open_run(tiny / "runs" / "first")
     everything = run.predict(events.head(200))
@@ -245,6 +246,7 @@ def test_a_header_of_numbers_is_a_header(events: pd.DataFrame, predict: Callable
     assert predict(wide, file="wide.csv") == 0
 
 
+@pytest.mark.words
 def test_a_log_that_changes_meanwhile(tiny: Path, events: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer is given from two logs."""
     module = sys.modules["recsys.predicting.predict"]
@@ -263,6 +265,7 @@ def test_a_log_that_changes_meanwhile(tiny: Path, events: pd.DataFrame, tmp_path
         run.predict(events.head(5))
 
 
+@pytest.mark.words
 def test_a_column_that_has_come_with_another_type(tiny: Path, events: pd.DataFrame, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path / "tiny")
     path = tmp_path / "tiny" / "items" / "part-0.parquet"

@@ -59,6 +59,7 @@ def test_a_taught_run_is_fresh_until_its_teacher_changes(tiny: Path, workspace: 
         shutil.rmtree(tiny / "runs" / name)  # other tests look at what runs there are
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(
     ("override", "what"),
     [

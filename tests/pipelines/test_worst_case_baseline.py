@@ -29,6 +29,7 @@ def alone(tiny: Path, tmp_path: Path) -> Path:
     return tmp_path / "workspace"
 
 
+@pytest.mark.words
 def test_a_baseline_counts_by_the_losses_it_has_reached(alone: Path, tmp_path: Path, capsys):
     first = alone / "tiny" / "runs" / "first"
     assert train(alone, WORST_CASE, f"balance.worst_case.baseline={first}") == 0

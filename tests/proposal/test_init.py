@@ -242,6 +242,7 @@ def test_of_two_files_on_items_the_richer_one_is_taken(tmp_path: Path) -> None:
     assert "# Not used, because another file describes the same: links.csv." in text
 
 
+@pytest.mark.words
 def test_names_that_would_meet_get_numbers(tmp_path: Path) -> None:
     feed = _feed()
     tables, _ = _proposed(tmp_path, feed.assign(is_click=feed["click"].sample(frac=1, random_state=1).to_numpy()))

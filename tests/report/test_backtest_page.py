@@ -63,6 +63,7 @@ def test_each_config_has_a_table_with_a_column_per_other() -> None:
     assert cells["like (auc)"][1].reason == "too few users (3)"
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("days", [pytest.param(0, marks=pytest.mark.words), 3])
 def test_the_page_has_a_line_per_day_and_only_text_from_the_data(tmp_path: Path, days: int) -> None:
     page = tmp_path / "2024-01-01-3-0123ab" / "backtest.html"

@@ -185,6 +185,7 @@ def test_one_day_has_no_interval() -> None:
     assert words(found, 0.95) == NO_INTERVAL
 
 
+@pytest.mark.words
 def test_intervals_cover_about_as_often_as_they_say() -> None:
     """Eight days of a true cosine of .4, of 20 batches each whose noise is as long as 4 gradients, in 30 directions."""
     rng, covered = np.random.default_rng(2), []

@@ -84,6 +84,7 @@ def _looked_at(toy: Toy, run: Path) -> list[np.ndarray]:
     return [load(run / "model").predict(toy.tables[DAYS[5]]), scored, *(table["pred.click"].to_numpy() for table in (sample.base, first))]
 
 
+@pytest.mark.words
 def test_a_training_that_goes_on_keeps_the_widths_it_began_with(
     toy: Toy, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -186,6 +186,7 @@ def test_what_the_losses_find_odd_is_said_once_for_all_members(tmp_path: Path) -
     assert text.startswith("train: like: found a label on only ")
 
 
+@pytest.mark.words
 def test_labels_that_are_not_known_yet_are_not_taken_for_missing_ones(tmp_path: Path) -> None:
     """Half of the likes of a day are known only on the next, with a click or without; of the last day all, for nothing comes after it."""
     objectives = [{"name": "click", "label": "c"}, {"name": "like", "label": "l", "given": "click"}]

@@ -292,6 +292,7 @@ def test_labels_that_are_known_from_a_day_on_change_no_prediction_up_to_it(
         assert torch.equal(runs[0][place], runs[1][place]) is (day <= until), DAYS_OF_TOY[day]
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("order", ["time", pytest.param("shuffled", marks=pytest.mark.words)])
 def test_labels_that_are_known_once_the_test_has_begun_change_nothing_of_the_model(tmp_path: Path, order: str) -> None:
     train = {"order": order, "passes": 3, "batch_size": 64}

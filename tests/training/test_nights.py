@@ -122,6 +122,7 @@ def test_a_night_learns_its_own_day_alone_and_says_so(tmp_path: Path) -> None:
     assert (tmp_path / "once more" / "training.jsonl").read_bytes() == (tmp_path / "second" / "training.jsonl").read_bytes()
 
 
+@pytest.mark.words
 def test_validation_days_are_predicted_by_who_has_not_learned_them(tmp_path: Path) -> None:
     """The night before has learned what is a validation day tonight: the state before it predicts it."""
     log = Nights(tmp_path, nightly(4))
@@ -216,6 +217,7 @@ def _as_known(table: pa.Table, border: int, until_then: str) -> pa.Table:
     return table
 
 
+@pytest.mark.words
 def test_a_day_that_brings_other_values_now_is_learned_again_because_the_rows_of_the_tables_are_others(tmp_path: Path) -> None:
     days, pipeline = growing_tables(), nightly(4)
     log = Nights(tmp_path, pipeline, days)
@@ -233,6 +235,7 @@ def test_a_day_that_brings_other_values_now_is_learned_again_because_the_rows_of
     assert (tmp_path / "second" / "training.jsonl").read_bytes() == (tmp_path / "at once" / "training.jsonl").read_bytes()
 
 
+@pytest.mark.words
 def test_states_of_the_last_days_are_kept(tmp_path: Path) -> None:
     log = Nights(tmp_path, nightly(4))
     log.train(nightly(4), "first", log.kept(most=2))

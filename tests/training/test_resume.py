@@ -123,6 +123,7 @@ STATEFUL = ("gradnorm", "worst_case", "uncertainty", *(f"torchjd.{name}" for nam
 ALWAYS = ("gradnorm", "torchjd.famo")  # on gradients, by the losses after a step
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(
     ("method", "order"),
     [
@@ -144,6 +145,7 @@ def test_with_a_way_of_balancing_that_remembers_it_ends_bit_equal_too(
     assert len(set(weights)) > 1
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("order", ["time", pytest.param("shuffled", marks=pytest.mark.words)])
 def test_a_round_ends_once_however_often_its_validation_is_interrupted(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
@@ -271,6 +273,7 @@ def test_no_file_of_a_run_is_a_pickle(toy: Toy, tmp_path: Path, monkeypatch: pyt
     assert {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()} == {".safetensors", ".jsonl", ".json", ".parquet"}
 
 
+@pytest.mark.words
 def test_measured_gradients_are_kept_until_their_line(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """25 steps a round, a line every other one: the first step after measuring has none."""
     pipeline = pipeline_of(train={"batch_size": 12, "order": "time", "refit": False})

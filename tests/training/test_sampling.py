@@ -76,6 +76,7 @@ def test_a_conditional_objective_learns_the_same_from_its_own_label_alone(kinds_
             assert torch.equal(one.to_dense(), other.to_dense())
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("order", ["time", pytest.param("shuffled", marks=pytest.mark.words)])
 def test_interrupted_again_and_again_it_ends_bit_equal(kinds_toy: Toy, tmp_path: Path, monkeypatch, order: str) -> None:
     negatives = {"objective": "click", "keep": 0.6}

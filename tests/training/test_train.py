@@ -157,6 +157,7 @@ def test_in_time_order_the_refit_goes_on_as_if_there_had_been_no_validation_days
     assert {line["phase"] for line in journal(tmp_path / "refit")} == {"choose", "refit"}
 
 
+@pytest.mark.words
 def test_members_are_nets_of_neighbouring_seeds_and_predictions_their_mean(toy: Toy, tmp_path: Path) -> None:
     def kept(name: str, **tables: Any) -> np.ndarray:
         run_train(pipeline_of(**tables, train={"refit": False}), toy.encoded, tmp_path / name)
@@ -172,6 +173,7 @@ def test_members_are_nets_of_neighbouring_seeds_and_predictions_their_mean(toy: 
     assert all(torch.equal(weights[name.replace("member.0.", "member.1.")], alone[name]) for name in alone)
 
 
+@pytest.mark.words
 def test_the_model_that_stands_says_how_many_members_auto_was(toy: Toy, tmp_path: Path) -> None:
     pipeline = pipeline_of(model={"members": "auto"}, train={"refit": False})
     run_train(pipeline, toy.encoded, tmp_path / "run")

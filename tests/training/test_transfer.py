@@ -404,6 +404,7 @@ def test_a_member_without_a_counterpart_starts_from_the_first_ones_over_again(tm
         assert torch.equal(member.state_dict()["ranker.architecture.experts.first.weight"], theirs)
 
 
+@pytest.mark.words
 def test_members_that_are_auto_are_as_many_as_the_first_run_has(tmp_path: Path, other: Toy) -> None:
     first = _first(tmp_path, {"members": 2})
     run_train(_pipeline(first, model={"members": "auto"}), other.encoded, tmp_path / "run")
