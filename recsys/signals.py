@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+_INTERRUPTED = ("Query interrupted", "INTERRUPT Error", "KeyboardInterrupt")  # DuckDB's words, and Python's name for it
 _asked_to_stop = threading.Event()
 _deferring: list["Interruption"] = []  # the blocks of `deferred_interrupt` that the main thread is in
 
@@ -69,8 +70,8 @@ def deferred_interrupt() -> Iterator[Interruption]:
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Return whether a library reports a Ctrl-C by this error of its own."""
-    return "interrupted" in str(error).lower() or KeyboardInterrupt.__name__ in str(error)
+    """Return whether a library reports a Ctrl-C by this error of its own. A text of the data that says "interrupted" is none."""
+    return any(said in str(error) for said in _INTERRUPTED)
 
 
 def interrupt_on_sigterm() -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ _NO_NAME = re.compile(r"[^\w\-. /:]")  # letters that MLflow refuses in the name
 def require_mlflow() -> None:
     """Raise ConfigError where the library cannot be imported."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # of what it does it would tell its makers
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # by default it waits for minutes, and the run is locked meanwhile
     try:
         import mlflow  # noqa: F401
     except ImportError as error:
@@ -76,7 +77,7 @@ def _track(run: Path, pipeline: Pipeline, uri: str) -> dict[str, str]:
     }
     made = client.create_run(number, run_name=run.name, tags=tags).info.run_id
     try:
-        params = [Param(key, value[:_LONGEST]) for key, value in _params(run)]
+        params = [Param(key, value[:_LONGEST]) for key, value in _named(_params(run)).items()]
         for start in range(0, len(params), _AT_ONCE):
             client.log_batch(made, params=params[start : start + _AT_ONCE])
         metrics = [*_of_test(run), *_of_days(run, pipeline)]
@@ -97,6 +98,17 @@ def _track(run: Path, pipeline: Pipeline, uri: str) -> dict[str, str]:
 def _beside(uri: str) -> str | None:
     """Return where files go: beside a database on this machine; where the server says, of a server."""
     return (Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlartifacts").as_uri() if uri.startswith(_SQLITE) else None
+
+
+def _named(params: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return parameters under names that MLflow takes: names of columns are among them, and may have any letters."""
+    found: dict[str, str] = {}
+    for key, value in params:
+        name = _NO_NAME.sub("_", key).replace("/", "_").replace(":", "_")
+        while name in found:
+            name += "_"
+        found[name] = value
+    return found
 
 
 def _params(run: Path) -> Iterator[tuple[str, str]]:
@@ -120,9 +132,19 @@ def _of_test(run: Path) -> Iterator["Metric"]:
     """Yield the metrics of all test days, and their differences to other runs."""
     frame = artifacts.read_table(run / METRICS, form=schema.METRICS).to_pandas()
     whole = (frame["split"] == schema.TEST) & frame[schema.DAY].isna() & (frame["slice"] == schema.ALL) & (frame["run"] == run.name)
+    called = _called(list(frame[whole]["against"].dropna().unique()))
     for row in frame[whole].to_dict("records"):
-        minus = "" if pd.isna(row["against"]) else f" minus {str(row['against']).partition('-')[0]}"
+        minus = "" if pd.isna(row["against"]) else f" minus {called[row['against']]}"
         yield from _numbers(f"test/{row['objective']}/{row['metric']}{minus}", row, _now_ms(), 0)
+
+
+def _called(runs: Sequence[str]) -> dict[str, str]:
+    """Return the names of other runs without what follows the first dash, so that a baseline is called the same on each night.
+
+    Two that would be called the same keep their names.
+    """
+    short = {run: run.partition("-")[0] for run in runs}
+    return {run: name if list(short.values()).count(name) == 1 else run for run, name in short.items()}
 
 
 def _of_days(run: Path, pipeline: Pipeline) -> Iterator["Metric"]:

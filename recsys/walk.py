@@ -24,6 +24,7 @@ from recsys.stages import (
     single_tasks,
     statuses,
 )
+from recsys.workspace import EVENTS
 
 
 def run(job: Job, *, until: str = "track", through: str | None = None, learn_from: str | None = None) -> None:
@@ -54,8 +55,15 @@ def run(job: Job, *, until: str = "track", through: str | None = None, learn_fro
                 require_later_row(job, through)
 
 
-def run_stage(job: Job, name: str) -> None:
-    """Run one stage. Raises ArtifactError where the output of an earlier one, which it reads, is absent or stale."""
+def run_stage(job: Job, name: str, *, through: str | None = None) -> None:
+    """Run one stage. Raises ArtifactError where the output of an earlier one, which it reads, is absent or stale.
+
+    `through`: an ISO day that must be closed (`run`); of the log's rows the stages after ingest ask that.
+    """
+    if through is not None:
+        require_said_closed(job.pipeline, through)
+        if name != "ingest" and (job.folder / EVENTS).exists():
+            require_later_row(job, through)
     with job.at_work(), _holding_run(job, [name]):
         _run_stage(job, name)
 

@@ -96,7 +96,7 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
         from recsys import walk
 
         job = _opened(pipeline, overrides, workspace, run_name, replace=replace, wait=wait, quiet=quiet, through=through)
-        walk.run_stage(job, stage.name)
+        walk.run_stage(job, stage.name, through=None if through is None else through.date().isoformat())
 
     command.__doc__ = stage.summary
     return command

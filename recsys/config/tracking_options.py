@@ -18,11 +18,12 @@ class Tracking(Options):
 
     @field_validator("mlflow")
     @classmethod
-    def _without_password(cls, address: str | None) -> str | None:
-        """Raise ValueError for a password: the options of a run are written into its folder, and into the store."""
-        if address is not None and urlsplit(address).password is not None:
-            raise ValueError(
-                "found a password, expected none: it would be written into each run. Fix: MLFLOW_TRACKING_PASSWORD for a server, PGPASSWORD"
-                " or a .pgpass for a database"
-            )
+    def _a_file_or_a_server(cls, address: str | None) -> str | None:
+        """Raise ValueError for other stores, and for a password: a run's options are written into its folder, and into the store."""
+        if address is None:
+            return None
+        if not address.startswith(("sqlite:///", "http://", "https://")):
+            raise ValueError("found another address, expected sqlite:///FILE, or the http address of a server")
+        if urlsplit(address).password is not None:
+            raise ValueError("found a password, expected none: it would be written into each run. Fix: MLFLOW_TRACKING_PASSWORD")
         return address

@@ -80,7 +80,7 @@ def _judged(job: Job, console: Console, *, wait: bool) -> dict[str, Any]:
             f" {test_days[0]} is new to it. Fix: later test days"
         )
     current = registry.current_run(folder)
-    before = _days_before_learned(job, "" if current is None else learned_through(current), test_days)
+    before = _days_before_learned(job, "" if current is None else _known_through(current), test_days)
     days, ours = [*before, *test_days], _with_days_before(job, before, tested)
     theirs = None if current is None else _by_current(current, days, console, wait=wait)
     of_current = pipeline if current is None else pipeline_of(current)
@@ -139,6 +139,13 @@ def _last_test_days(predictions: pa.Table, most: int | None, run: Path) -> pa.Ta
     if not days:
         raise ConfigError(f"promote: found no test days of {run.name}, expected days that its model has not learned. Fix: split.test")
     return tested.filter(pc.is_in(tested[schema.DAY], value_set=pa.array(days[-(most or len(days)) :])))
+
+
+def _known_through(current: Path) -> str:
+    """Return the last ISO day that the current model knows: that it has learned, or that its calibration was fitted on."""
+    pipeline, learned = pipeline_of(current), learned_through(current)
+    fitted = [day for day in pipeline.split.days(schema.VALIDATION) if pipeline.evaluate.calibrate != "none"]
+    return max([learned, *fitted])
 
 
 def _days_before_learned(job: Job, known: str, test_days: Sequence[str]) -> list[str]:

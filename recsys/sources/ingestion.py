@@ -68,8 +68,7 @@ def ingest_whole(
         days = write_events(con, folder / EVENTS, description, impressions, feedback, account, fingerprint, ledger)
     console.say(f"log: {account}; days {days[0]} to {days[-1]}")
     for role in (USERS, ITEMS):
-        if (first := next(iter(days_in(folder / role)), days[0])) > days[0]:
-            console.say(f"{role}: days before {first} join the first snapshot, which is of {first}")
+        say_first_snapshot(folder / role, days[0], console)
     return account
 
 
@@ -170,6 +169,12 @@ def joined_of(intake: Intake, actions: Typed, shown: str, options: FeedbackOptio
 def account_of(table: Typed, kept: int) -> RowAccount:
     rows = table.staged.rows
     return RowAccount(read=rows, kept=kept, duplicate=rows - kept - table.quarantined, quarantined=table.quarantined)
+
+
+def say_first_snapshot(folder: Path, first_day: str, console: Console) -> None:
+    """Say where the log begins before the first snapshot of users or items."""
+    if (first := next(iter(days_in(folder)), first_day)) > first_day:
+        console.say(f"{folder.name}: days before {first} join the first snapshot, which is of {first}")
 
 
 # --- Writing ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from recsys import artifacts
 from recsys.config import DAY
 from recsys.sources.description import ITEMS, USERS, Description
 from recsys.sources.entities import entities_schema, role_key
-from recsys.sources.ingestion import entities_of, take_over, write_entities
+from recsys.sources.ingestion import entities_of, say_first_snapshot, take_over, write_entities
 from recsys.sources.input_files import InputFile
 from recsys.sources.intake import Intake
 from recsys.sources.ledger import Ledger, NotAloneError, Seen, new_ones, others
@@ -57,8 +57,11 @@ class StandingSides:
             raise NotAloneError(f"new files of {role} have other columns or types than those that were read")
         return entities
 
-    def write(self, intake: Intake, read: Sides, fingerprint: str) -> None:
-        """Write what was read, new snapshots beside those that stand. What has not changed counts as made from the present files."""
+    def write(self, intake: Intake, read: Sides, fingerprint: str, first_day: str) -> None:
+        """Write what was read, new snapshots beside those that stand. What has not changed counts as made from the present files.
+
+        `first_day` is the first ISO day of events/.
+        """
         for role, key_type in self._key_types.items():
             target = self._folder / role
             if role not in read:
@@ -66,6 +69,8 @@ class StandingSides:
                 continue
             standing = artifacts.require_manifest(target).files if self._new[role] else ()
             write_entities(intake.con, target, role, read[role], key_type, fingerprint, list(standing))
+            if not self._new[role]:
+                say_first_snapshot(target, first_day, intake.console)
 
 
 def _why_all(table: TableFiles, role: str) -> str:

@@ -26,7 +26,7 @@ def run_identity(pipeline: Pipeline) -> dict[str, Any]:
             "promote": True,
             "checks": True,
             "tracking": True,
-            "source": {"log", "users", "items", "path"},
+            "source": {"log", "users", "items", "path", "closed", "grace"},
         },
     )
     identity["train"].pop("checkpoint_seconds")

@@ -18,16 +18,29 @@ from recsys.config import Pipeline
 from recsys.judge import metrics_of
 from recsys.stages.score import FUSED
 from recsys.stages.stage import Job, Part, Stage, described, timed
-from recsys.stages.train import learned_states
+from recsys.stages.train import changed_days, learned_states
 from recsys.workspace import JUDGED, PART, PREDICTED, PROGRESSIVE, day_folder, days_in
 
 _PROGRESSIVE = "progressive"  # the part of these rows, and the run of a day's numbers, which belong to many runs
 
 
 def predicted_days(job: Job) -> list[str]:
-    """Return the days up to the run's last learned one that were predicted before they were learned. The warm days were not."""
+    """Return the days up to the run's last learned one that were predicted before they were learned. The warm days were not.
+
+    Days that have changed since are left out: what was predicted is of other rows.
+    """
+    found, left_out = _predicted_days(job), _left_out(job)
+    return [day for day in found if day not in left_out]
+
+
+def _predicted_days(job: Job) -> list[str]:
     folder, last = learned_states(job) / PREDICTED, job.pipeline.learned_through
     return [day for day in days_in(folder) if day <= last and day_folder(job.examples, day).exists()]
+
+
+def _left_out(job: Job) -> list[str]:
+    found = _predicted_days(job)
+    return [day for day in changed_days(job) if day in found] if found else []
 
 
 def _members(job: Job, day: str) -> list[Path]:
@@ -103,6 +116,12 @@ def _write(target: Path, rows: pa.Table, origin: Origin) -> None:
     origin.write_file(target, lambda draft: pq.write_table(rows, draft))
 
 
+def _before(job: Job) -> None:
+    """Say which days are left out because they have changed."""
+    if left_out := _left_out(job) if _in_time(job) else []:
+        job.console.say(f"progressive: left out, because they have other rows than were learned: {', '.join(left_out)}")
+
+
 def _in_time(job: Job) -> bool:
     return job.pipeline.train.order == "time"
 
@@ -122,5 +141,6 @@ PROGRESSIVE_STAGE = Stage(
     writes=lambda job: [learned_states(job) / JUDGED, job.run / PROGRESSIVE] if _in_time(job) else [],
     parts=_parts,
     make=_make,
+    before=_before,
     unit="days",
 )

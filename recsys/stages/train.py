@@ -187,16 +187,20 @@ def _before(job: Job) -> None:
     claim(job.run, run_identity(job.pipeline), job.pipeline)
     if job.pipeline.train.order == "shuffled":
         return
-    options, states, last = TRAIN.receives(job.pipeline), learned_states(job), job.pipeline.learned_through
-    now = _in_time(job, options, job.days(schema.TRAIN, schema.VALIDATION))
-    fitting = lineage.days_that_fit(states, 0, states.name, now, last)
-    changed = lineage.changed(states, 0, fitting[-1], now) if fitting else []
-    if changed:
+    if changed := changed_days(job):
         named = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
         job.console.say(
             f"train: warning: found other rows of {named} than were learned, expected the same. They are not learned again."
             f" Fix, where it matters: recsys run PIPELINE --from {changed[0]}"
         )
+
+
+def changed_days(job: Job) -> list[str]:
+    """Return the days that have other rows, or labels known by their end, than the newest fitting state has learned. In time order only."""
+    options, states, last = TRAIN.receives(job.pipeline), learned_states(job), job.pipeline.learned_through
+    now = _in_time(job, options, job.days(schema.TRAIN, schema.VALIDATION))
+    fitting = lineage.days_that_fit(states, 0, states.name, now, last)
+    return lineage.changed(states, 0, fitting[-1], now) if fitting else []
 
 
 def _remove_checkpoint(job: Job) -> None:

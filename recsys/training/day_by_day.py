@@ -17,7 +17,7 @@ from recsys.training.observe import as_table, fit_smearing, keep_predictions, pr
 from recsys.training.rounds import Phase, day_rounds, sampling, thinning
 from recsys.training.start import fresh_state, grown_state, restored_state
 from recsys.training.state import State
-from recsys.training.work import RECENT_DAYS, Work
+from recsys.training.work import RECENT_DAYS, Work, rows_of_pace
 from recsys.workspace import JOURNAL
 
 _SMEARED_ROWS = 20_000  # over so many a ratio of sums is known to about a percent
@@ -48,6 +48,7 @@ def _kept(work: Work, saved: Saved, phase: Phase, since: str) -> State:
 def _tell_again(work: Work, kept: KeptStates, state: State, since: str) -> None:
     """Write the lines of the days after `since` that the state has learned, so that a run's journal tells of all its days."""
     place, missing = state.place, []
+    work.journal.forget_after(since)  # a day that was begun here may have been finished by another run
     for day in (day for day in work.train_days + work.validation_days if since < day <= place.day):
         lines = kept.journal(place.member, day)
         if lines is None:
@@ -117,6 +118,8 @@ def _learn_day(work: Work, state: State, day: str, advance: Advance) -> State:
         0,
         thinned,
         sampled,
+        rounds=work.pace.day_passes,
+        day_steps=_usual_steps(work),
     )
     while place.round < len(plan):
         this = plan[place.round]
@@ -128,6 +131,12 @@ def _learn_day(work: Work, state: State, day: str, advance: Advance) -> State:
     _end_day(here, state, day)
     work.guard.write(state)
     return state
+
+
+def _usual_steps(work: Work) -> float:
+    """Return the steps of a day with as many rows as the warm days have on average."""
+    rows = rows_of_pace(work.pipeline, work.encoded) / len(work.warm)
+    return work.pace.day_passes * rows / work.pace.batch_size
 
 
 def _end_day(work: Work, state: State, day: str) -> None:

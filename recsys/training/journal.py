@@ -46,6 +46,16 @@ class Journal:
             found.insert(0, line)
         return found
 
+    def forget_after(self, day: str) -> None:
+        """Remove the last lines, as far as they tell how days after the ISO day `day` were predicted and learned."""
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        while lines and (last := json.loads(lines[-1]))["part"] in _LEARNING and last["day"] > day:
+            lines.pop()
+        kept = b"".join(lines)
+        self._file.truncate(len(kept))
+        self._file.seek(len(kept))
+        self._hash = hashlib.sha256(kept)
+
     def facts(self) -> dict[str, Any]:
         """Return what a checkpoint holds of the journal, because a growing file has no manifest: its bytes so far, and their sha256.
 

@@ -46,6 +46,8 @@ class Loop:
     steps: int  # planned for the phase
     thinning: Thinning | None
     sampling: Sampling | None
+    rounds: int = 1  # that one unit of the averages' window has: a pass is one round, a day may be several
+    day_steps: float = 0.0  # in time order the steps of a usual day, so that a day of few rows does not make averages forget
 
 
 def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: int) -> None:
@@ -67,7 +69,7 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
             if is_line:
                 state.watch.read()
         if state.average is not None:
-            state.average.update(loop.pipeline.train.averaging * steps * share)
+            state.average.update(loop.pipeline.train.averaging * max(steps * loop.rounds, loop.day_steps) * share)
         state.place.step += 1
         state.place.steps += 1
         lap_rows += len(batch.labels)

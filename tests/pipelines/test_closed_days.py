@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recsys import config
 from recsys.cli import run_command
+from recsys.stages import run_name
 
 from .conftest import write_small
 
@@ -56,6 +58,15 @@ def test_the_log_goes_on_after_a_day_that_is_whole(tmp_path: Path, capsys: pytes
     (tmp_path / "small.toml").write_text((tmp_path / "small.toml").read_text(encoding="utf-8").replace('"2h"', '"1h"'), encoding="utf-8")
     assert night(tmp_path, "--through", LAST) == 0
     assert (tmp_path / "data" / "small" / "events" / "_manifest.json").stat().st_mtime_ns == before
+
+
+def test_a_stage_alone_waits_too_and_the_run_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = run_name(config.load(tmp_path / "small.toml", []))
+    with_source(tmp_path, 'grace = "2h"')
+    assert run_name(config.load(tmp_path / "small.toml", [])) == name
+    words = [str(tmp_path / "small.toml"), "--workspace", str(tmp_path / "data"), "--quiet", "--through", LAST]
+    assert run_command(["ingest", *words]) == 0
+    assert run_command(["features", *words]) == 7
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,24 @@ def test_a_corrected_day_is_said_and_learned_again_where_that_is_asked_for(
     assert 'train.order = "shuffled", expected "time"' in capsys.readouterr().err
 
 
+@pytest.mark.words
+def test_a_day_that_has_changed_is_left_out_of_what_was_predicted_until_it_is_learned_again(
+    nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With fewer rows, what was predicted would be of other rows."""
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    (path,) = (tmp_path / "tiny" / "examples").glob("*/day=2024-01-05/part-0.parquet")
+    pq.write_table(artifacts.read_table(path).slice(3), path)
+    sign(path)
+    assert night(tmp_path, "2024-01-08", "--until", "progressive", "--set", "features.min_count=2") == 0
+    assert "progressive: left out, because they have other rows than were learned: 2024-01-05" in capsys.readouterr().out
+    rows = artifacts.read_table(tmp_path / "tiny" / "runs" / "night-2024-01-08" / "progressive.parquet").to_pandas()
+    assert set(rows["day"]) == {"2024-01-04", "2024-01-06", "2024-01-07"}
+    assert night(tmp_path, "2024-01-08", "--until", "progressive", "--from", "2024-01-05", "--quiet") == 0
+    rows = artifacts.read_table(tmp_path / "tiny" / "runs" / "night-2024-01-08" / "progressive.parquet").to_pandas()
+    assert set(rows["day"]) == {"2024-01-04", "2024-01-05", "2024-01-06", "2024-01-07"}
+
+
 def correct(workspace: Path, day: str) -> None:
     """Give the labels of a day's examples to other impressions of the day."""
     (path,) = (workspace / "tiny" / "examples").glob(f"*/day={day}/part-0.parquet")

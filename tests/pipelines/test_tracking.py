@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from recsys import artifacts
+from recsys import artifacts, tracking
 from recsys.cli import run_command
 
 from .conftest import PIPELINES
@@ -123,3 +123,11 @@ def test_a_password_is_refused_because_it_would_stand_in_each_run(mine: Path, ca
     said = capsys.readouterr().err
     assert "tracking.mlflow: found a password, expected none" in said
     assert "secret" not in said
+    assert track(mine, "postgresql://db/mlflow") == 2
+    assert "found another address, expected sqlite:///FILE, or the http address of a server" in capsys.readouterr().err
+
+
+def test_columns_of_any_name_are_parameters_and_runs_of_one_kind_keep_their_names() -> None:
+    found = tracking._named([("features.multi.Genre (all)", "|"), ("features.multi.Genre [all]", ","), ("a//b", "1")])
+    assert found == {"features.multi.Genre _all_": "|", "features.multi.Genre _all__": ",", "a__b": "1"}
+    assert tracking._called(["gbdt-1a2b", "night-a", "night-b"]) == {"gbdt-1a2b": "gbdt", "night-a": "night-a", "night-b": "night-b"}

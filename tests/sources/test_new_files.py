@@ -158,6 +158,18 @@ def one_more_column(feed: Feed) -> None:
     feed.write(log_3=day_of_log(3, more=1))
 
 
+def one_column_less(feed: Feed) -> None:
+    feed.write(log_3=day_of_log(3).drop(columns=["watch"]))
+
+
+def an_empty_file(feed: Feed) -> None:
+    (feed.folder / "log/3.csv").touch()
+
+
+def a_header_alone(feed: Feed) -> None:
+    feed.write(log_3=day_of_log(3).iloc[:0])
+
+
 def parquet(feed: Feed) -> None:
     day_of_log(3).to_parquet(feed.folder / "log/3.parquet", index=False)
 
@@ -174,6 +186,9 @@ def parquet(feed: Feed) -> None:
         (other_folder, "is called otherwise"),
         (other_separator, "new files of log have other separators"),
         (one_more_column, "new files of log have other names"),
+        (one_column_less, "new files of log have other names"),
+        (an_empty_file, "3.csv: found an empty file, expected a header and rows"),
+        (a_header_alone, "3.csv: found a header without rows, expected rows"),
         (parquet, "new files of log have other format"),
     ],
 )

@@ -68,3 +68,17 @@ def test_the_lines_of_a_day_are_the_last_ones_that_tell_how_it_was_predicted_and
             journal.write({"day": day, "part": part})
         assert [line["part"] for line in journal.of_day("2")] == ["progressive", "train", "train"]
         assert journal.of_day("1") == []
+
+
+def test_lines_of_a_day_that_was_begun_are_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "journal-0.jsonl"
+    with Journal(path) as journal:
+        journal.write({"day": "1", "part": "train"})
+        journal.write({"day": "2", "part": "validation"})
+        facts = journal.facts()
+        journal.write({"day": "2", "part": "progressive"})
+        journal.write({"day": "2", "part": "train"})
+        journal.forget_after("1")
+        assert journal.facts() == facts
+        journal.write({"day": "2", "part": "progressive"})
+    assert [line["part"] for line in _lines(path)] == ["train", "validation", "progressive"]
