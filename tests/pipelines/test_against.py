@@ -114,7 +114,6 @@ def test_without_encoded_days_the_report_says_what_to_run(tiny: Path, tmp_path: 
     assert '<section class="nothing" id="importance">' in (tmp_path / "tiny" / "runs" / "first" / "report.html").read_text()
 
 
-@pytest.mark.words
 def test_single_tasks_are_a_baseline_that_is_the_ordinary_run_of_that_name(alone: Path, tiny: Path, workspace: Path, capsys) -> None:
     listed = ["--workspace", str(workspace), "--set", 'evaluate.baselines=["single_task"]', "--set", "balance.method=torchjd.upgrad"]
     assert run_command(["run", TINY, "--run", "shared", *listed, "--until", "evaluate"]) == 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -210,11 +211,6 @@ def test_a_run_that_is_retrained_is_no_longer_what_was_promoted(here: Path, caps
             EXIT_REFUSED,
             "no objective can vote on 2024-01-05 .*: click: too few positives",
         ),
-        (
-            lambda p: p | {"promote": {"calibration": 0.0, "margin": 1.0}},
-            EXIT_REFUSED,
-            r"click: predictions sum up to 0\.\d+ \[.*expected 1 ± 0",
-        ),
         (lambda p: p | {"promote": {"margin": 1.0, "calibration": 9.0}}, 0, ""),
         (
             lambda p: p | {"promote": {"margin": 1.0, "margins": {"like": 0.0}, "min_positives": 50}},
@@ -246,6 +242,24 @@ def test_the_options(
     capsys.readouterr()
     assert promote(here, "second") == code
     assert re.search(words, capsys.readouterr().err)
+
+
+@pytest.mark.words
+def test_sums_of_predictions_that_are_off_speak_against_a_run(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promoting = importlib.import_module("recsys.promoting.promote")
+    assert promote(here, "first") == 0
+    read = promoting._predictions
+
+    def too_low(*arguments: Any) -> pa.Table:
+        table: pa.Table = read(*arguments)
+        return table.set_column(table.column_names.index("pred.click"), "pred.click", pc.multiply(table["pred.click"], 0.7))
+
+    monkeypatch.setattr(promoting, "_predictions", too_low)
+    capsys.readouterr()
+    assert promote(here, "second") == EXIT_REFUSED
+    assert re.search(r"click: predictions sum up to 0\.\d+ \[.*expected 1 ± 0\.1", capsys.readouterr().err)
 
 
 @pytest.mark.words
