@@ -1,4 +1,4 @@
-"""A finished run as a run of MLflow: its config, its metrics, each day as it was before it was learned, its page and its model."""
+"""Write a finished run as a run of MLflow: its config, its metrics, each day as it was before it was learned, its page and its model."""
 
 import json
 import logging

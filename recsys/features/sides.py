@@ -40,7 +40,7 @@ def side_tables(plan: Plan) -> tuple[ir.Table, ir.Table]:
 
 
 class Sides:
-    """Users and items in an engine, as they are on one day."""
+    """Keep users and items in an engine as they are on one day."""
 
     def __init__(self, engine: Engine, folder: Path, plan: Plan) -> None:
         """`folder` is the pipeline's workspace. A source without users or items gets empty tables."""

@@ -25,10 +25,9 @@ def promote(run: Path, console: Console, *, because: str | None = None, wait: bo
     """Make the run's model the current one of its pipeline, if nothing speaks against it. Return the decision, which is written down.
 
     The run is judged on its last test days, in time order also on days before them, as they were predicted before they were learned. The
-    current model predicts the same impressions, frozen as it is. `because` is a reason to
-    promote the run unjudged: when the current model is gone, or predicts something else on purpose. Raises NotPromotedError with every
-    reason where the run is refused, ConfigError where the two cannot be compared, ArtifactError where files are damaged, or of another
-    model than the run's.
+    current model predicts the same impressions, frozen as it is. `because` is a reason to promote the run unjudged: when the current model
+    is gone, or predicts something else on purpose. Raises NotPromotedError with every reason where the run is refused, ConfigError where
+    the two cannot be compared, ArtifactError where files are damaged, or of another model than the run's.
     """
     run = run.resolve()
     if run.parent.name != RUNS:
@@ -149,11 +148,10 @@ def _known_through(current: Path) -> str:
 
 
 def _days_before_learned(job: Job, known: str, test_days: Sequence[str]) -> list[str]:
-    """Return the days before the test days that are judged too: those that were predicted before they were learned, and that the current
-    model, which has learned through the ISO day `known`, does not know either.
+    """Return the days before the test days that are judged, too: they were predicted before they were learned.
 
-    They fill up `promote.days`. There are none in shuffled order, and none where predictions are calibrated, because the maps of the run
-    know labels of these days.
+    The current model, which knows all through the ISO day `known`, must not know them either. They fill up `promote.days`. There are none
+    in shuffled order, and none where predictions are calibrated, because the maps of the run know labels of these days.
     """
     pipeline = job.pipeline
     most = 0 if pipeline.promote.days is None else pipeline.promote.days - len(test_days)

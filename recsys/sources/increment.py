@@ -99,7 +99,7 @@ class _Increment:
             touched = self._load_touched(intake, read)
             account = self._account(intake, read)
             sides = standing.read(intake)
-            standing.write(intake, sides, self.fingerprint, min(self.days[0], *touched[:1]) if touched else self.days[0])
+            standing.write(intake, sides, self.fingerprint, min([*self.days, *touched]))
             self._write_quarantine(intake.refused)
             days = self._write_events(intake, read, sides, touched, account)
         what = f"read {len(log)} new files of the log and {sum(map(len, feedback))} of its feedback"

@@ -1,4 +1,4 @@
-"""Users and items of a log that has been read before: they are taken over as they stand, read as new snapshots alone, or as a whole."""
+"""Read users and items of a log that has been read before: new snapshots alone, or all files. What has not changed is taken over."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ Sides = Mapping[str, Typed | None]  # role → what was read of it; without the 
 
 
 class StandingSides:
-    """Users and items as they stand in a pipeline's folder, beside the files that there are now."""
+    """Compare users and items as they stand in a pipeline's folder with the files that there are now, and bring them forward."""
 
     def __init__(self, folder: Path, description: Description, ledger: Ledger, seen: Seen, events: pa.Schema) -> None:
         """`events` are the columns of events/. Raise NotAloneError where one has changed of which quarantine/ holds rows."""

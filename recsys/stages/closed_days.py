@@ -1,4 +1,4 @@
-"""Whether a day of the log has come as a whole: a file says so (`source.closed`), or the log goes on after it (`source.grace`)."""
+"""Require that a day of the log has come as a whole: a file says so (`source.closed`), or the log goes on after it (`source.grace`)."""
 
 from datetime import datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run with its page → a run of MLflow, where the pipeline asks for it; runs/RUN/tracked.json says where it stands."""
+"""A run with its page → a run of MLflow, where the pipeline asks for it, and tracked.json, which says where it stands."""
 
 import json
 from collections.abc import Sequence

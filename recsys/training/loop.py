@@ -46,8 +46,8 @@ class Loop:
     steps: int  # planned for the phase
     thinning: Thinning | None
     sampling: Sampling | None
-    rounds: int = 1  # that one unit of the averages' window has: a pass is one round, a day may be several
-    day_steps: float = 0.0  # in time order the steps of a usual day, so that a day of few rows does not make averages forget
+    rounds: int = 1  # of a unit of the averages' window: a pass is one round, a day has `day_passes`
+    day_steps: float = 0.0  # least steps of that unit: those of a usual day, so that a day of few rows does not make averages forget
 
 
 def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: int) -> None:

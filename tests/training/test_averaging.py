@@ -178,7 +178,22 @@ def test_in_time_order_the_window_is_so_many_days_and_goes_on_over_them(toy: Toy
         train = {"order": "time", "averaging": averaging, "batch_size": 64}
         run_train(pipeline_of(train=train), toy.encoded, tmp_path / str(averaging))
         models.append(read_model(tmp_path / str(averaging) / "model").members[0].state_dict())
-    assert seen == [(step, 2.5) for step in range(1, 5 * 5 + 1)], "300 rows, too, are 4.7 batches"
+    assert seen == [(step, 2.5) for step in range(1, 5 * 5 + 1)]
     learned = [name for name, tensor in models[0].items() if tensor.is_floating_point() and "ranker" in name]
     assert all(torch.equal(models[0][name], models[1][name]) for name in learned)
     assert not all(torch.equal(models[0][name], models[2][name]) for name in learned)
+
+
+def test_a_day_of_several_passes_is_one_window_and_a_day_of_few_rows_does_not_narrow_it(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    update = Average.update
+    monkeypatch.setattr(Average, "update", lambda self, window: (update(self, window), seen.append(window))[0])
+    train = {"order": "time", "averaging": 1.0, "batch_size": 64, "day_passes": 2}
+    run_train(pipeline_of(train=train), toy.encoded, tmp_path / "run")
+    assert set(seen) == {10.0}
+    seen.clear()
+    monkeypatch.setattr("recsys.training.day_by_day.rows_of_pace", lambda pipeline, encoded: 3 * 64_000)  # as if warm days were longer
+    run_train(pipeline_of(train=train), toy.encoded, tmp_path / "other")
+    assert set(seen) == {2000.0}
