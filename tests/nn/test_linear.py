@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -51,6 +52,16 @@ def test_outputs_leave_autocast_and_the_rest_does_not():
         high = output(x_NBD)
     assert low.dtype == torch.bfloat16
     torch.testing.assert_close(high, output(x_NBD))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_outputs_are_the_same_with_and_without_gradients(bias: bool):
+    output, x_NBD = OutputLinear(N, D, H, bias=bias), torch.randn(N, B, D)
+    if bias:
+        nn.init.normal_(output.bias)
+    with torch.no_grad():
+        found = output(x_NBD)
+    torch.testing.assert_close(found, output(x_NBD))
 
 
 def test_stacking_there_and_back():

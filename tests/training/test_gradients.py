@@ -154,7 +154,9 @@ def moved(state, batch, before, parameter, change):
 def test_a_heads_number_moves_one_output(architecture, changes):
     """By moving the parameters themselves. The rest moves the shared tensor, or several outputs around it."""
     state, batch = state_of(architecture=architecture, **changes), batch_of()
-    heads, before = head_names(state, batch), state.member.ranker(batch, position="logged")
+    heads = head_names(state, batch)
+    with torch.no_grad():
+        before = state.member.ranker(batch, position="logged")
     draws = torch.Generator().manual_seed(0)
     for name, parameter in state.member.ranker.named_parameters():
         shared, outputs_K = moved(state, batch, before, parameter, torch.randn(parameter.shape, generator=draws))
