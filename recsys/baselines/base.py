@@ -6,11 +6,13 @@ levels. Labels of objectives with `given` are joint in the examples, and are lea
 """
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.artifacts import Output
 from recsys.baselines.day_rows import Rows
 from recsys.config import Pipeline
 from recsys.progress import Console
@@ -47,3 +49,15 @@ class Baseline(ABC):
     @abstractmethod
     def predict(self, rows: Rows, *, position: Position = "logged") -> NDArray[np.float64]:
         """Return [N, K] probabilities, or expected values in the label's own unit. Read no label."""
+
+
+class LearnedBaseline(Baseline):
+    """A baseline that can be kept: what it has learned is written down, and predicts later days without being fitted again."""
+
+    @abstractmethod
+    def save(self, output: Output) -> None:
+        """Write all that `predict` needs."""
+
+    @abstractmethod
+    def restore(self, folder: Path, encoded: Path) -> None:
+        """Take over what `save` wrote into `folder`, to predict days of `encoded`. It predicts the same, to the bit."""

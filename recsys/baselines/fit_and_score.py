@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from recsys import schema
 from recsys.artifacts import Origin
-from recsys.baselines.base import Baseline
+from recsys.baselines.base import Baseline, LearnedBaseline
 from recsys.baselines.day_rows import Rows, require_labels
 from recsys.baselines.gbdt import GBDT, LightGBMTrees
 from recsys.baselines.popularity import Popularity
@@ -20,7 +20,7 @@ from recsys.predictions import assemble, carried
 from recsys.progress import Console
 from recsys.workspace import days_of
 
-LEARNED: dict[str, type[Baseline]] = {"popularity": Popularity, "gbdt": GBDT, "lightgbm": LightGBMTrees}
+LEARNED: dict[str, type[LearnedBaseline]] = {"popularity": Popularity, "gbdt": GBDT, "lightgbm": LightGBMTrees}
 TRUTH = "truth"
 
 
@@ -43,7 +43,7 @@ def fit_and_score(
     needs `raw`, the folder with a simulated feed's truth.parquet. Raise ConfigError where the split has nothing to score, ArtifactError
     where no training day is there, DataError where an objective has no observed label.
     """
-    train, validation, test = (_rows(pipeline, part, examples, encoded) for part in schema.SPLITS)
+    train, validation, test = (rows_of_part(pipeline, part, examples, encoded) for part in schema.SPLITS)
     if train is None:
         raise ArtifactError(f"{examples}: found no day of [split] train, expected at least one. Fix: run `recsys features` again")
     if validation is None and test is None:
@@ -55,11 +55,11 @@ def fit_and_score(
     baseline = LEARNED[kind](pipeline, console) if kind != TRUTH else Truth(pipeline, console, _given(raw))
     test_begins = pipeline.border_after(schema.VALIDATION)
     baseline.fit(learned, None if validation is None else replace(validation, known_before=test_begins))
-    days = [] if validation is None else _predictions(baseline, validation, schema.VALIDATION, train_means)
+    days = [] if validation is None else predictions_of(baseline, validation, schema.VALIDATION, train_means)
     if test is not None:
         if pipeline.train.refit and validation is not None:
             baseline.refit(Rows(examples, encoded, train.days + validation.days, known_before=test_begins))
-        days += _predictions(baseline, test, schema.TEST, train_means)
+        days += predictions_of(baseline, test, schema.TEST, train_means)
     table = pa.concat_tables(days)
     write_predictions(target, table, origin)
 
@@ -74,13 +74,13 @@ def write_predictions(target: Path, table: pa.Table, origin: Origin) -> None:
     origin.write_file(target, lambda path: pq.write_table(table, path, compression="zstd"))
 
 
-def _rows(pipeline: Pipeline, part: str, examples: Path, encoded: Path) -> Rows | None:
-    """Return the days of a part that have rows; None where there are none."""
-    days = tuple(days_of(pipeline.split, examples, part))
+def rows_of_part(pipeline: Pipeline, part: str, examples: Path, encoded: Path) -> Rows | None:
+    """Return the days of a part that have rows, of the training part those that baselines learn; None where there are none."""
+    days = tuple(day for day in days_of(pipeline.split, examples, part) if part != schema.TRAIN or day in pipeline.baseline_days)
     return Rows(examples, encoded, days) if days else None
 
 
-def _predictions(baseline: Baseline, rows: Rows, split: str, train_means: dict[str, float]) -> list[pa.Table]:
+def predictions_of(baseline: Baseline, rows: Rows, split: str, train_means: dict[str, float]) -> list[pa.Table]:
     """Return one table per day, in the border schema."""
     return [
         assemble(

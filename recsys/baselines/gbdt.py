@@ -1,22 +1,27 @@
 """Gradient-boosted trees on the model's own inputs, which a careful user would pick instead of a net."""
 
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.baselines.base import Baseline, Position
+from recsys import artifacts
+from recsys.artifacts import Output
+from recsys.baselines.base import LearnedBaseline, Position
 from recsys.baselines.day_rows import Rows
 from recsys.baselines.lightgbm_trees import LightGBM
 from recsys.baselines.scikit_trees import Scikit
 from recsys.baselines.tree_columns import TreeColumns
 from recsys.baselines.trees import Ensemble, Labelled, Library, Trees
+from recsys.encoding import EncodedDays
 
 MAX_ROWS = 1_000_000  # of training rows, held in memory as one matrix; of more rows every n-th is learned, and the console says so
 POSITION_DROPOUT = 0.1  # share of training rows that lose their position, so that "missing" is learned (as in Zhao et al. 2019)
+_FACTS = "trees.json"
 
 
-class GBDT(Baseline):
+class GBDT(LearnedBaseline):
     """One ensemble per objective. The number of trees is the one with the lowest validation loss; `refit` keeps this number.
 
     An objective that does not follow the position has trees without the bias inputs. For an ordinal objective the level is regressed.
@@ -30,7 +35,7 @@ class GBDT(Baseline):
         return self._columns.position is not None and any(self.follows_position)
 
     def fit(self, train: Rows, validation: Rows | None) -> None:
-        self._columns = TreeColumns(train.encoded_days().layout)
+        self._see(train)
         learned_K = self._labelled(train)
         judged_K = [labelled.split(0)[0] for labelled in learned_K] if validation is None else self._labelled(validation)
         self._ensembles: list[Ensemble] = []
@@ -43,7 +48,7 @@ class GBDT(Baseline):
             self.console.say(f"{self.name}: {objective.name}: {constant if ensemble.model is None else f'{ensemble.options.trees} trees'}")
 
     def refit(self, rows: Rows) -> None:
-        self._columns = TreeColumns(rows.encoded_days().layout)
+        self._see(rows)
         learned_K = self._labelled(rows)
         with self.console.bar(f"{self.name}: learning the validation days too", len(self.objectives)) as advance:
             for k, trees in enumerate(self._trees()):
@@ -54,6 +59,27 @@ class GBDT(Baseline):
         matrix_NC = self._columns.matrix(rows.encoded_days(), position=position)
         seen = [self._columns.seen(matrix_NC, follows_position=follows) for follows in self.follows_position]
         return np.column_stack([ensemble.predict(seen_NC) for ensemble, seen_NC in zip(self._ensembles, seen, strict=True)])
+
+    def save(self, output: Output) -> None:
+        ensembles = [ensemble.facts() for ensemble in self._ensembles]
+        output.write_json(_FACTS, {"num_rows": self._layout.num_rows, "ensembles": ensembles})
+        for k, ensemble in enumerate(self._ensembles):
+            if ensemble.model is not None:
+                ensemble.model.save(output.path(_trees_of(k)))
+
+    def restore(self, folder: Path, encoded: Path) -> None:
+        facts, library = artifacts.read_json(folder / _FACTS), self.library()
+        self._layout = EncodedDays(encoded, []).layout.with_rows(facts["num_rows"])
+        self._columns = TreeColumns(self._layout)
+        self._ensembles = []
+        for k, (objective, of) in enumerate(zip(self.objectives, facts["ensembles"], strict=True)):
+            model = None if of["trees"] is None else library.load(artifacts.checked(folder / _trees_of(k)), of["trees"])
+            self._ensembles.append(Ensemble.of(objective, of, model))
+
+    def _see(self, rows: Rows) -> None:
+        """See columns with the vocabulary as it is after the last of these days."""
+        self._layout = rows.encoded_days().layout
+        self._columns = TreeColumns(self._layout)
 
     def _trees(self) -> list[Trees]:
         library = self.library()
@@ -87,3 +113,7 @@ class LightGBMTrees(GBDT):
 
     name = "lightgbm"
     library = LightGBM
+
+
+def _trees_of(k: int) -> str:
+    return f"objective-{k}.trees"

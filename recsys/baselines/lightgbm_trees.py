@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ class LightGBMModel(Model):
 
     def output(self, matrix_NC: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(self.booster.predict(matrix_NC, num_iteration=self.trees, **_threads()))
+
+    def save(self, path: Path) -> None:
+        self.booster.save_model(path, num_iteration=self.trees)
 
 
 class LightGBM(Library):
@@ -67,6 +71,11 @@ class LightGBM(Library):
         stop = [lightgbm.early_stopping(PATIENCE, verbose=False)] if held_out else []
         booster = lightgbm.train(parameters, bins, num_boost_round=options.trees, valid_sets=held_out, callbacks=stop)
         return LightGBMModel(booster, max(1, booster.best_iteration if held_out else booster.num_trees()))
+
+    def load(self, path: Path, trees: int) -> LightGBMModel:
+        import lightgbm
+
+        return LightGBMModel(lightgbm.Booster(model_file=path), trees)
 
     def _bins(self, learned: Labelled, parameters: dict[str, Any]) -> Any:
         import lightgbm

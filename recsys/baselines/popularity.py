@@ -1,20 +1,24 @@
 """The item's own mean label so far, by which a feed without a model would rank."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys import schema
-from recsys.baselines.base import Baseline, Position
+from recsys import artifacts, schema
+from recsys.artifacts import Output
+from recsys.baselines.base import LearnedBaseline, Position
 from recsys.baselines.day_rows import Rows
 from recsys.config import Pipeline
 from recsys.progress import Console
 
+_MEANS = "means.parquet"  # the item, and its mean of each objective; of the item null, the base means
 SHRINKAGE = 20.0  # impressions at the base mean that every item starts from
 
 
-class Popularity(Baseline):
+class Popularity(LearnedBaseline):
     """Means (Σ w·label + c·base) / (Σ w + c) per item and objective, c = `SHRINKAGE`; an unseen item gets the base mean.
 
     A row's weight w is 1 without `train.weight`. For an ordinal objective the label is the level.
@@ -49,6 +53,16 @@ class Popularity(Baseline):
         place_N = pc.fill_null(pc.index_in(items, value_set=self._items), unseen).to_numpy()
         predicted_NK: NDArray[np.float64] = self._means_IK[place_N]
         return predicted_NK
+
+    def save(self, output: Output) -> None:
+        items = pa.concat_arrays([self._items, pa.nulls(1, self._items.type)])
+        means = {schema.prediction_column(o.name): mean_I for o, mean_I in zip(self.objectives, self._means_IK.T, strict=True)}
+        output.write_table(_MEANS, pa.table({schema.ITEM_ID: items, **means}))
+
+    def restore(self, folder: Path, encoded: Path) -> None:
+        means = artifacts.read_table(folder / _MEANS)
+        self._items = means[schema.ITEM_ID].combine_chunks()[:-1]
+        self._means_IK = np.column_stack([means[schema.prediction_column(o.name)].to_numpy() for o in self.objectives])
 
 
 def _sum_by(group_N: NDArray[np.int32], value_N: NDArray[np.float64], groups: int) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,10 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from recsys.baselines.trees import PATIENCE, Labelled, Library, Model, TreeOptions
+
+_TRUSTED = [
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
+]  # arrays of nodes; skops knows scikit-learn's public classes
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,11 @@ class ScikitModel(Model):
         # scikit-learn keeps the trees after the best one; only the staged prediction can leave them out.
         output = whole(matrix_NC) if self.trees == self.estimator.n_iter_ else next(islice(staged(matrix_NC), self.trees - 1, None))
         return np.asarray(output[:, 1] if is_classifier else output)
+
+    def save(self, path: Path) -> None:
+        from skops.io import dump
+
+        dump(self.estimator, path)
 
 
 class Scikit(Library):
@@ -48,3 +58,8 @@ class Scikit(Library):
         estimator.fit(learned.matrix, learned.label, learned.weight, **held_out)
         # Entry 0 of the scores is the loss before the first tree.
         return ScikitModel(estimator, estimator.n_iter_ if judged is None else max(1, int(np.argmax(estimator.validation_score_))))
+
+    def load(self, path: Path, trees: int) -> ScikitModel:
+        from skops.io import load
+
+        return ScikitModel(load(path, trusted=_TRUSTED), trees)

@@ -1,8 +1,9 @@
 """One ensemble of gradient-boosted trees for one objective, by whatever library. N rows, C columns."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,10 @@ class Model(ABC):
     def output(self, matrix_NC: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return [N]: the probability of label 1, or the expected label."""
 
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the trees in a form that holds no code. `Library.load` reads it."""
+
 
 class Library(ABC):
     """A library of boosted trees."""
@@ -78,6 +83,10 @@ class Library(ABC):
 
         `classifies` asks for the log loss of labels 0 and 1, otherwise squares. The same seed gives the same model on one machine.
         """
+
+    @abstractmethod
+    def load(self, path: Path, trees: int) -> Model:
+        """Read what `Model.save` wrote with the same version of the library; the first `trees` trees count."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,18 @@ class Ensemble:
             return np.full(len(matrix_NC), self.constant)
         output_N = self.model.output(matrix_NC)
         return output_N if self.curve is None else self.curve(output_N)
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but the trees, JSON-able."""
+        curve = None if self.curve is None else self.curve.model_dump(mode="json")
+        trees = None if self.model is None else self.model.trees
+        return {"options": asdict(self.options), "constant": self.constant, "curve": curve, "trees": trees}
+
+    @classmethod
+    def of(cls, objective: Objective, facts: dict[str, Any], model: Model | None) -> "Ensemble":
+        """Return the ensemble of these trees and of what `facts` gave."""
+        curve = None if facts["curve"] is None else Isotonic.model_validate(facts["curve"])
+        return cls(objective, model, TreeOptions(**facts["options"]), facts["constant"], curve)
 
 
 class Trees:

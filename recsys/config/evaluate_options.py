@@ -24,6 +24,13 @@ class Evaluate(Options):
         default=("popularity", "gbdt"),
         description="Baselines to compare with; single_task: this model, sharing nothing; truth: what a simulated feed expects.",
     )
+    baseline_refit_days: PositiveInt = Field(
+        default=1,
+        description="Training days after which kept baselines (popularity, gbdt, lightgbm) are fitted anew; 1: each run fits its own.",
+    )
+    baseline_window_days: PositiveInt | None = Field(
+        default=None, description="Number of training days that baselines learn, the last ones; without it: all."
+    )
     against: tuple[str, ...] = Field(
         default=(),
         description="Scored runs of this pipeline by name, and files of another system's scores, to compare this run with; empty: none.",

@@ -52,6 +52,17 @@ class Pipeline(Learning):
         return parts[last][1].isoformat()
 
     @property
+    def baseline_days(self) -> list[str]:
+        """The ISO days of split.train that baselines learn.
+
+        With `evaluate.baseline_refit_days` = 7 these are the first 7, 14, 21, … training days, as many as there are; all of them, while
+        they are fewer.
+        """
+        days, every = self.split.days(schema.TRAIN), self.evaluate.baseline_refit_days
+        whole = len(days) - len(days) % every or len(days)
+        return days[:whole][-(self.evaluate.baseline_window_days or whole) :]
+
+    @property
     def late_days(self) -> int:
         """The number of days after an impression's own within which all of its labels become known, at most.
 
@@ -113,6 +124,22 @@ class Pipeline(Learning):
         if method == "platt" and not any(objective.is_probability for objective in self.objective):
             kinds = ", ".join(sorted({objective.kind for objective in self.objective}))
             raise ValueError(f'evaluate.calibrate: found "platt" with {kinds} objectives alone, expected a binary one. Fix: "isotonic"')
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_kept_baselines_need(self) -> "Pipeline":
+        every, window = self.evaluate.baseline_refit_days, self.evaluate.baseline_window_days
+        if every > 1 and self.train.order != "time":
+            raise ValueError(
+                f'evaluate.baseline_refit_days: found {every} with train.order = "shuffled", expected "time": in shuffled order each run'
+                " has an encoder of its own, which a kept baseline would not know. Fix: 1"
+            )
+        chosen_by = len(self.split.days(schema.VALIDATION))
+        if every > 1 and window is not None and window <= chosen_by:
+            raise ValueError(
+                f"evaluate.baseline_window_days: found {window} beside {chosen_by} validation days, expected more: of the days that a kept"
+                " baseline learns, as many choose the number of trees"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,20 +1,29 @@
 """examples/, encoded/ → the predictions of the baselines, each a run of its own that all models on the same examples share."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from recsys import artifacts, schema
+from recsys import artifacts, lineage, schema
+from recsys.artifacts import Origin
 from recsys.config import Balance, Pipeline
+from recsys.errors import ArtifactError
 from recsys.predictions import fused_again
 from recsys.stages.identity import claim, known_config, run_name
 from recsys.stages.score import FUSED, scored_days
-from recsys.stages.stage import Job, Part, Stage, contents, timed
-from recsys.workspace import ENCODER, PREDICTIONS, RAW, RUNS, day_folder
+from recsys.stages.stage import Job, Part, Stage, contents, described, timed
+from recsys.workspace import ENCODER, LEARNED, PREDICTIONS, RAW, RUNS, day_folder, days_in
+
+if TYPE_CHECKING:
+    from recsys.baselines import Kept
 
 SINGLE_TASK, TRUTH, TREES = "single_task", "truth", ("gbdt", "lightgbm")
+_LIBRARIES = {"gbdt": "scikit-learn", "lightgbm": "lightgbm"}  # whose files only the same version surely reads
 
 
 def kinds_of(pipeline: Pipeline) -> tuple[str, ...]:
@@ -80,6 +89,7 @@ def _run(job: Job, kind: str, *more: str) -> Path:
         pipeline.train.refit,
         pipeline.seed,
         *_seen_by(kind, pipeline),
+        *_schedule(pipeline),
         *more,
     ]
     return job.folder / RUNS / f"{kind}-{artifacts.fingerprint(identity)[:6]}"
@@ -90,19 +100,69 @@ def _seen_by(kind: str, pipeline: Pipeline) -> tuple[bool, ...]:
     return pipeline.follows_position if kind in TREES else ()
 
 
+def _schedule(pipeline: Pipeline) -> tuple[object, ...]:
+    """Return when baselines are fitted and to how many days, where that is not each time and to all."""
+    of = pipeline.evaluate
+    return () if (of.baseline_refit_days, of.baseline_window_days) == (1, None) else (of.baseline_refit_days, of.baseline_window_days)
+
+
 def _parts(job: Job, options: Pipeline) -> list[Part]:
     """Return a part per kind. `predicted` stands for all but the fusion weights: with other ones nothing is learned again."""
-    learned = job.days(schema.TRAIN, schema.VALIDATION)
-    made_of = contents(
-        [job.encoded / ENCODER, *(day_folder(folder, day) for folder in (job.examples, job.encoded) for day in learned), *scored_days(job)]
-    )
     parts = []
     for kind in shared_kinds(job.pipeline):
-        inputs = made_of | (_truth(job) if kind == TRUTH else {})
+        kept = _kept(job, options, kind)
+        of_kept = {} if kept is None else {f"{kept.folder.parent.name}/{kept.folder.name}": kept.origin.fingerprint}
+        made_of = _of_each_run(job, options) if kept is None else contents(scored_days(job))  # of a kept one no earlier day is read
+        inputs = made_of | of_kept | (_truth(job) if kind == TRUTH else {})
         what = [BASELINES.version, BASELINES.counted(options, "objective.fusion_weight"), kind, _seen_by(kind, options), inputs]
         predicted = artifacts.fingerprint(what)
-        parts.append(BASELINES.part(options, f"baseline {kind}", [raw_baseline_run(job, kind) / PREDICTIONS], {"predicted": predicted}))
+        target = raw_baseline_run(job, kind) / PREDICTIONS
+        parts.append(BASELINES.part(options, f"baseline {kind}", [target], {"predicted": predicted} | of_kept))
     return parts
+
+
+def _of_each_run(job: Job, options: Pipeline) -> dict[str, str]:
+    """Return what a baseline is made of that each run fits."""
+    learned = [*(day for day in job.days(schema.TRAIN) if day in options.baseline_days), *job.days(schema.VALIDATION)]
+    days = [day_folder(folder, day) for folder in (job.examples, job.encoded) for day in learned]
+    return contents([job.encoded / ENCODER, *days, *scored_days(job)])
+
+
+def _kept(job: Job, options: Pipeline, kind: str) -> "Kept | None":
+    """Return where a baseline is kept that is fitted once for several runs; None for another one.
+
+    It is made of the rows of its days, as they were known when each of them ended. So labels that become known later fit nothing anew.
+    """
+    if options.evaluate.baseline_refit_days == 1 or kind == TRUTH:
+        return None
+    from recsys.baselines import Kept
+
+    (folder,) = _kept_folders(job, kind)
+    days = tuple(day for day in job.days(schema.TRAIN) if day in options.baseline_days)
+    if not days:
+        raise ArtifactError(f"{job.examples}: found no day that baselines learn, expected at least one. Fix: run `recsys features` again")
+    inputs = described([job.encoded / ENCODER])
+    for day in days:
+        inputs |= lineage.inputs_of_day(job.encoded, day)
+    if kind in _LIBRARIES:
+        inputs["library"] = version(_LIBRARIES[kind])
+    place = day_folder(folder, days[-1])
+    return Kept(place, days, Origin(BASELINES.name, artifacts.fingerprint([folder.name, inputs]), inputs))
+
+
+def _kept_folders(job: Job, *kinds: str) -> list[Path]:
+    """Return where baselines of these kinds are kept, for all runs whose splits begin on the same day; none where each run fits its own."""
+    pipeline = job.pipeline
+    if pipeline.evaluate.baseline_refit_days == 1:
+        return []
+    split = [pipeline.split.train[0].isoformat(), len(pipeline.split.days(schema.VALIDATION))]
+    counted = BASELINES.counted(BASELINES.receives(pipeline), "split", "objective.fusion_weight")
+    identity = [job.examples.name, job.encoded.name, BASELINES.version, counted, split, *_schedule(pipeline)]
+    return [
+        job.folder / LEARNED / f"{kind}-{artifacts.fingerprint([*identity, *_seen_by(kind, pipeline)])[:12]}"
+        for kind in kinds
+        if kind not in (TRUTH, SINGLE_TASK)
+    ]
 
 
 def _truth(job: Job) -> dict[str, str]:
@@ -123,8 +183,18 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
             if (standing := _standing(target, part.origin.inputs["predicted"])) is not None:
                 job.console.say(f"{part.name}: fused anew by other weights")
                 baselines.write_predictions(target, fused_again(standing, options.objective), origin)
+            elif (kept := _kept(job, options, kind)) is not None:
+                baselines.score_kept(kind, options, job.examples, job.encoded, kept, target, origin, console=job.console)
+                _remove_older(kept.folder)
             else:
                 baselines.fit_and_score(kind, options, job.examples, job.encoded, target, origin, raw=job.folder / RAW, console=job.console)
+
+
+def _remove_older(folder: Path) -> None:
+    """Remove all but the last two kept baselines up to this one. The one before serves nights that are run again."""
+    for day in [day for day in days_in(folder.parent) if day_folder(folder.parent, day) <= folder][:-2]:
+        artifacts.unseal(day_folder(folder.parent, day))
+        shutil.rmtree(day_folder(folder.parent, day))
 
 
 def _claim(job: Job) -> None:
@@ -156,9 +226,12 @@ BASELINES = Stage(
         *("objective.label", "objective.observed"),  # they count for the truth, which is looked up by them
     ),
     reads=lambda job: [job.examples, job.encoded, *([job.folder / RAW] if TRUTH in kinds_of(job.pipeline) else [])],
-    writes=lambda job: [raw_baseline_run(job, kind) / PREDICTIONS for kind in kinds_of(job.pipeline)],
+    writes=lambda job: [
+        *(raw_baseline_run(job, kind) / PREDICTIONS for kind in kinds_of(job.pipeline)),
+        *_kept_folders(job, *kinds_of(job.pipeline)),
+    ],
     parts=_parts,
     make=_make,
-    places=("evaluate.baselines", "model.architecture"),
+    places=("evaluate.baselines", "evaluate.baseline_refit_days", "evaluate.baseline_window_days", "model.architecture"),
     before=_claim,
 )

@@ -64,6 +64,7 @@ REPORT_STAGE = Stage(
         *("model.budget_macs", "balance.method", "train.order", "train.averaging", "train.refit"),
         *("train.init_from", "train.freeze", "train.distil_from"),
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "importance", "list_k", "top_percent", "calibrate")),
+        *("evaluate.baseline_refit_days", "evaluate.baseline_window_days"),
     ),
     places=("evaluate.baselines", "evaluate.against", "model.architecture"),
     reads=_reads,

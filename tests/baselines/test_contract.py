@@ -1,5 +1,8 @@
 """What every baseline promises."""
 
+import itertools
+import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +14,17 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from recsys import artifacts, predictions, schema
-from recsys.baselines import LEARNED, fit_and_score
+from recsys.baselines import LEARNED, Kept, fit_and_score, score_kept
 from recsys.config import Pipeline
 from recsys.days import Day
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.progress import Console
 from tests.staged import ORIGIN
 
-pytestmark = pytest.mark.parametrize("kind", list(LEARNED))
+from .conftest import DAYS, ROWS
+
+day = date.fromisoformat
+pytestmark = pytest.mark.parametrize("kind", ["popularity", "gbdt", pytest.param("lightgbm", marks=pytest.mark.words)])
 
 
 def scored(kind: str, pipeline: Pipeline, log: Any, run: Path) -> pa.Table:
@@ -196,3 +202,45 @@ def test_says_which_folder_has_no_training_day(kind, pipeline, log, tmp_path) ->
         fit_and_score(
             kind, pipeline, tmp_path / "examples", log.encoded, tmp_path / "predictions.parquet", ORIGIN, console=Console(quiet=True)
         )
+
+
+def test_a_kept_baseline_is_that_of_a_run_whose_split_ends_with_its_days(kind, pipeline, log, tmp_path) -> None:
+    """It learns the first two days, the second of which chooses. Restored, it predicts the same, to the bit, without these days."""
+    first, second, third, fourth = DAYS
+    split = pipeline.split.model_copy(update={"train": (day(first), day(second)), "validation": (day(third), day(third))})
+    each = pipeline.split.model_copy(
+        update={"train": (day(first), day(first)), "validation": (day(second), day(second)), "test": (day(third), day(fourth))}
+    )
+    expected = scored(kind, pipeline.model_copy(update={"split": each}), log, tmp_path / "each")
+    shutil.copytree(log.examples, tmp_path / "examples")
+    shutil.copytree(log.encoded, tmp_path / "encoded")
+    kept = Kept(tmp_path / "kept", (first, second), ORIGIN)
+    found = []
+    for run in ("fitted", "restored"):
+        target = tmp_path / run / "predictions.parquet"
+        score_kept(
+            kind,
+            pipeline.model_copy(update={"split": split}),
+            tmp_path / "examples",
+            tmp_path / "encoded",
+            kept,
+            target,
+            ORIGIN,
+            console=Console(quiet=True),
+        )
+        found.append(pq.read_table(target))
+        for folder, of in itertools.product(("examples", "encoded"), (first, second)):
+            shutil.rmtree(tmp_path / folder / f"day={of}", ignore_errors=True)
+    assert found[0].equals(found[1])
+    assert found[0][schema.SPLIT].to_pylist() == ["validation"] * ROWS + ["test"] * ROWS
+    of_both_days = pa.concat_tables([expected.filter(pc.equal(expected[schema.DAY], of)) for of in (third, fourth)])
+    for name in (name for name in expected.column_names if name.startswith((schema.PREDICTION, schema.RANK))):
+        assert found[0][name].equals(of_both_days[name])
+
+
+def test_a_baseline_learns_the_last_days_alone_where_it_is_told_to(kind, pipeline, log, plain, tmp_path) -> None:
+    window = pipeline.model_copy(update={"evaluate": pipeline.evaluate.model_copy(update={"baseline_window_days": 1})})
+    later = pipeline.split.model_copy(update={"train": (day(DAYS[1]), day(DAYS[1]))})
+    found = scored(kind, window, log, tmp_path / "window")
+    assert found.equals(scored(kind, pipeline.model_copy(update={"split": later}), log, tmp_path / "later"))
+    assert not found.equals(plain[kind])

@@ -78,6 +78,7 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "model.budget_macs": 100_000,
     "model.members": 2,
     "model.numeric_bins": 4,
+    "evaluate.baseline_window_days": 1,
     "evaluate.against_key": "user_id,item_id,timestamp",
     "model.sluice.hidden": 66,
     "model.sluice.subspaces": 4,

@@ -95,7 +95,7 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
     window = f"pass{'es' * (averaging > 1)}" if order == "shuffled" else f"day{'s' * (averaging > 1)}"
     averages = f"averages over {averaging:g} {window}, " if averaging else ""
     found["Training"] = f"{order} order, {_pace(model, order)}{averages}{refit}, seed {pipeline.seed}"
-    found |= _other_runs(pipeline.train)
+    found |= _other_runs(pipeline.train) | _kept_baselines(pipeline)
     found["Intervals"] = f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over users"
     found["Versions"] = ", ".join(f"{library} {version}" for library, version in artifacts.versions().items())
     return found
@@ -110,6 +110,14 @@ def _other_runs(train: Train) -> dict[str, str]:
     if train.distil_from is not None:
         found["Taught by"] = f"the run {train.distil_from.name}, whose predictions are learned beside the labels"
     return found
+
+
+def _kept_baselines(pipeline: Pipeline) -> dict[str, str]:
+    """Return which days baselines have learned, where these are not those of the model."""
+    of, days = pipeline.evaluate, pipeline.baseline_days
+    if of.baseline_refit_days > 1:
+        return {"Baselines": f"fitted each {of.baseline_refit_days} training days, these to {days[0]} to {days[-1]}"}
+    return {"Baselines": f"fitted from {days[0]} on"} if of.baseline_window_days is not None else {}
 
 
 def _pace(model: Inside | None, order: str) -> str:
