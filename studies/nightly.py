@@ -5,8 +5,8 @@
 
 It does what docs/nightly.md says, night by night: `recsys run --through DAY --until features`, `recsys health`, the rest of the run,
 `recsys promote`. It writes one row per night and objective: the number of the day, its difference to the current model, the decision, the
-warnings, the seconds of each part, and the MiB that were read by system calls (on Linux; encoded days are mapped, and do not count). An
-interrupted study goes on where it stopped.
+warnings, the rows of the log that were read, the seconds of each part, and on Linux the MiB that were read by system calls (encoded days
+are mapped, and do not count) and the peak of resident memory. An interrupted study goes on where it stopped.
 
 With `--files`, the log of a simulated feed arrives as files of single days: on each night those of its day.
 """
@@ -14,7 +14,9 @@ With `--files`, the log of a simulated feed arrives as files of single days: on 
 import argparse
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import pandas as pd
 
 from recsys import artifacts, config, promoting, registry, schema, walk
 from recsys.config import Pipeline, TableSource, WorldOptions
+from recsys.encoding import rows_of_day
 from recsys.errors import ConfigError, NotPromotedError
 from recsys.evaluation import main_metric
 from recsys.health import health
@@ -30,7 +33,7 @@ from recsys.jobs import open_job
 from recsys.objectives import Objective
 from recsys.progress import Console
 from recsys.stages import Job
-from recsys.workspace import HEALTH, HEALTH_ROWS, METRICS, PART, day_folder
+from recsys.workspace import EVENTS, HEALTH, HEALTH_ROWS, METRICS
 from recsys.world import table_source
 
 
@@ -47,17 +50,18 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = pd.read_csv(arguments.out).to_dict("records") if arguments.out.exists() else []
     first, last = arguments.nights
-    for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
-        if day.isoformat() not in {row["night"] for row in rows}:
-            rows += night(arguments, day)
-            pd.DataFrame(rows).to_csv(arguments.out, index=False)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:  # a process per night, as with cron
+        for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
+            if day.isoformat() not in {row["night"] for row in rows}:
+                rows += pool.submit(night, arguments, day).result()
+                pd.DataFrame(rows).to_csv(arguments.out, index=False)
     table = pd.DataFrame(rows)
     print(table.drop_duplicates("night")[["night", "outcome", "warnings", "learned", *_PARTS]].to_string(index=False))
     if arguments.figure:
         figure(table).save(arguments.figure, scale_factor=1.5)
 
 
-_PARTS = ("features_s", "health_s", "training_s", "promotion_s", "read_mib")
+_PARTS = ("rows_read", "features_s", "health_s", "training_s", "promotion_s", "read_mib", "peak_mib")
 
 
 def night(arguments: argparse.Namespace, day: date) -> list[dict[str, Any]]:
@@ -68,6 +72,7 @@ def night(arguments: argparse.Namespace, day: date) -> list[dict[str, Any]]:
     pipeline = options.model_copy(update={"split": options.split.ending(day)})
     before = _read_bytes()
     job = open_job(pipeline, arguments.workspace, run=f"night-{day}", console=Console(quiet=True))
+    rows_before = _rows_read(job)
     seconds = {
         "features_s": _timed(lambda: walk.run(job, until="features")),
         "health_s": _timed(lambda: health(job, job.console)),
@@ -80,8 +85,10 @@ def night(arguments: argparse.Namespace, day: date) -> list[dict[str, Any]]:
         "current": decision["current before"],
         "warnings": _warnings(job, day),
         "learned": _learned(job),
+        "rows_read": _rows_read(job) - rows_before,
         **seconds,
         "read_mib": round((_read_bytes() - before) / 2**20, 1),
+        "peak_mib": _peak_mib(),
     }
     votes = {vote["objective"]: vote for vote in decision["objectives"]}
     return [{"night": day.isoformat(), **_numbers(job, each), **_differences(votes[each.name]), **about} for each in pipeline.objective]
@@ -120,10 +127,23 @@ def _read_bytes() -> int:
     return int(fields.get("rchar", 0))
 
 
+def _peak_mib() -> int:
+    """Return the peak of this process's resident memory; 0 where the system does not tell."""
+    place = Path("/proc/self/status")
+    fields = dict(line.split(":", 1) for line in place.read_text().splitlines()) if place.exists() else {}
+    return int(fields.get("VmHWM", "0").split()[0]) // 1024
+
+
+def _rows_read(job: Job) -> int:
+    """Return how many rows of the log all nights so far have read."""
+    events = artifacts.manifest(job.folder / EVENTS)
+    return 0 if events is None or events.rows is None else events.rows["read"]
+
+
 def _learned(job: Job) -> int:
     """Return the rows of the days that the model has learned."""
     days = job.days(schema.TRAIN, schema.VALIDATION)
-    return sum(artifacts.count_rows(day_folder(job.examples, day) / PART) for day in days)
+    return sum(rows_of_day(job.encoded, day) for day in days)
 
 
 def _timed(work: Callable[[], object]) -> float:

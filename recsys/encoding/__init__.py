@@ -5,7 +5,7 @@ Vocabularies and normalisers are fitted on training days. Encoded days are store
 
 from recsys.encoding.batches import batches, packed_batches, steps_per_epoch, to_batch
 from recsys.encoding.encode_days import ToEncode, encode_days, fit_encoder
-from recsys.encoding.encoded_days import Arrivals, EncodedDays, Period
+from recsys.encoding.encoded_days import Arrivals, EncodedDays, Period, rows_of_day
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.feature_groups import FeatureGroup, feature_groups
 from recsys.encoding.growth import encoder_after, growing
@@ -38,6 +38,7 @@ __all__ = [
     "growing",
     "label_means",
     "packed_batches",
+    "rows_of_day",
     "steps_per_epoch",
     "to_batch",
 ]

@@ -93,7 +93,7 @@ def encode_days(todo: Iterable[ToEncode], examples: Path, folder: Path, origins:
 def _encode_day(one: ToEncode, examples: Path, folder: Path, origin: Origin, stop: Event) -> None:
     """Encode one day. Raise KeyboardInterrupt between two tables once `stop` is set."""
     place, encoder = day_folder(examples, one.day), one.encoder
-    own = sha256()
+    own, rows = sha256(), 0
     with (
         origin.writing(day_folder(folder, one.day)) as output,
         pa.OSFile(str(output.path(ENCODED_PART)), "wb") as file,
@@ -111,10 +111,12 @@ def _encode_day(one: ToEncode, examples: Path, folder: Path, origin: Origin, sto
         tables = artifacts.read_batches(place / PART, _READ_ROWS, None)
         while encoded := [transformed(table) for table in islice(tables, packing.BATCH_ROWS // _READ_ROWS)]:
             writer.write_table(pa.Table.from_batches(encoded).combine_chunks(), packing.BATCH_ROWS)
+            rows += sum(map(len, encoded))
         for name, table in one.beside.items():
             output.write_table(name, table)
         if one.is_in_time:
             output.write_json(OWN_FILE, {"sha256": own.hexdigest()})
+        output.rows = artifacts.RowAccount(rows, rows, 0, 0)
 
 
 def _add_own(own: Any, packed: Packed, until: int) -> None:

@@ -250,6 +250,16 @@ def _with_a_label(packed: Packed, known: Period) -> NDArray[np.int32] | None:
     return None if has_one_N.all() else np.flatnonzero(has_one_N).astype(np.int32)
 
 
+def rows_of_day(folder: Path, day: str) -> int:
+    """Return the number of rows of an encoded day, by its manifest: nothing is read. Raises ArtifactError where it does not stand."""
+    account = artifacts.require_manifest(day_folder(folder, day)).rows
+    if account is None:
+        raise ArtifactError(
+            f"{day_folder(folder, day)}: found no number of rows in its manifest, expected one. Fix: delete it and run encode"
+        )
+    return account["kept"]
+
+
 def _open(path: Path, layout: Layout) -> pa.ipc.RecordBatchFileReader:
     if artifacts.manifest(path.parent) is None:
         raise ArtifactError(f"{path.parent}: found no encoded day, expected one. Fix: run encode")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
-from recsys.encoding import EncodedDays, feature_groups
+from recsys.encoding import EncodedDays, feature_groups, rows_of_day
 from recsys.errors import ArtifactError, DataError
 from recsys.predictions import value_names
 from recsys.progress import Console
@@ -54,7 +54,7 @@ def permuted(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, *, ro
     split, days = _latest(pipeline, examples)
     read = EncodedDays(encoded, days).known_to(scorer.model.encoder.layout)
     places_N = np.sort(np.random.default_rng([pipeline.seed, 0]).choice(len(read), min(rows, len(read)), replace=False))
-    starts = np.cumsum([0, *(len(EncodedDays(encoded, [day])) for day in days)])
+    starts = np.cumsum([0, *(rows_of_day(encoded, day) for day in days)])
     cuts = np.searchsorted(places_N, starts)  # places in the sample: where each day begins, and the end
     carried = pa.concat_tables(
         _ids_and_labels(day_folder(examples, day) / PART, stop - start, places_N[first:last] - start)

@@ -10,7 +10,7 @@ import numpy as np
 from recsys import schema
 from recsys.config import Pipeline
 from recsys.days import iso_day, ordinal
-from recsys.encoding import Arrivals, EncodedDays, Encoder, Period, batches, encoder_after
+from recsys.encoding import Arrivals, EncodedDays, Encoder, Period, batches, encoder_after, rows_of_day
 from recsys.encoding.layout import Batch, Layout
 from recsys.errors import DataError
 from recsys.progress import Messages
@@ -103,7 +103,7 @@ class Training:
     @property
     def rows(self) -> int:
         """The number of rows of the training days."""
-        return sum(len(EncodedDays(self.encoded, [day])) for day in self.train_days)
+        return sum(rows_of_day(self.encoded, day) for day in self.train_days)
 
     def encoder(self) -> Encoder:
         """Return the encoder as it is after the last learned day."""
@@ -200,7 +200,7 @@ def rows_of_pace(pipeline: Pipeline, encoded: Path) -> int:
     """
     days = days_of(pipeline.split, encoded, schema.TRAIN)
     warm = days[: pipeline.train.warm_days] if pipeline.train.order == "time" else days
-    return sum(len(EncodedDays(encoded, [day])) for day in warm)
+    return sum(rows_of_day(encoded, day) for day in warm)
 
 
 class _Arrivals(dict[str, Arrivals]):
@@ -217,5 +217,5 @@ class _Arrivals(dict[str, Arrivals]):
 
 def batch_of_one(training: Training) -> Batch:
     """Return one training row, to count the multiplications for it. No more days are opened than it needs."""
-    days = (training.open([day]) for day in training.train_days)
+    days = (training.open([day]) for day in training.recent)
     return next(batch for day in days for batch in batches(day, batch_size=1, order="time"))
