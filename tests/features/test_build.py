@@ -53,7 +53,8 @@ def test_order_of_rows_in_the_files_changes_no_byte_and_inputs_stay_as_they_were
 
 
 # With .9, the third day has the factors of the second.
-@pytest.mark.parametrize("renewed", [0.02, pytest.param(0.9, marks=pytest.mark.words)])
+@pytest.mark.words
+@pytest.mark.parametrize("renewed", [0.02, 0.9])
 def test_days_added_one_at_a_time_give_the_bytes_of_all_at_once(feed: Any, monkeypatch: pytest.MonkeyPatch, renewed: float) -> None:
     monkeypatch.setattr("recsys.features.factors.RENEWED", renewed)
     rows = feed.tasteful_events(4)

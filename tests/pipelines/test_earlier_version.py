@@ -12,6 +12,7 @@ from tests.staged import sign
 
 from .conftest import PIPELINES
 
+pytestmark = pytest.mark.words
 TINY = str(PIPELINES / "tiny.toml")
 FAST = ["--set", "evaluate.baselines=[]", "--set", "evaluate.bootstrap=20"]
 

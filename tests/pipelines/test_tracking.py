@@ -37,6 +37,7 @@ def runs_in(uri: str, experiment: str = "tiny") -> list[Any]:
     return [] if known is None else list(client.search_runs([known.experiment_id]))
 
 
+@pytest.mark.words
 def test_a_store_holds_the_run_once(mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     assert track(mine, uri) == 0
