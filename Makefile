@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test faults lint clean
+.PHONY: env demo test faults spark lint clean
 
 env: $(STAMP)
 
@@ -27,6 +27,11 @@ test: $(STAMP)
 faults: export OMP_NUM_THREADS ?= 1
 faults: $(STAMP)
 	FAULTS=many $(BIN)/python -m pytest -n 2 --dist worksteal -m faults
+
+# The same features by Spark and by DuckDB. PySpark is large (450 MB), so it is installed only here; Java 17 or 21 must be there.
+spark: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[spark]"
+	$(BIN)/python -m pytest -m spark
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

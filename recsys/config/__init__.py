@@ -39,6 +39,7 @@ from recsys.config.sources import (
     WorldOptions,
     WorldSource,
 )
+from recsys.config.spark_options import Spark
 from recsys.config.split_options import Split
 from recsys.config.train_options import Negatives, Train
 
@@ -70,6 +71,7 @@ __all__ = [
     "Pipeline",
     "Promote",
     "Source",
+    "Spark",
     "Split",
     "TableSource",
     "TimeOptions",

@@ -83,6 +83,9 @@ class Features(Options):
         default=(),
         description="Slices that are reported apart: columns, or cold_user, cold_item, item_age, which need no column; empty: none.",
     )
+    engine: Literal["duckdb", "spark"] = Field(
+        default="duckdb", description="Engine that computes features: in this process, or Spark (`[spark]`), with the same bytes."
+    )
     memory_limit: str = Field(
         default="4GB",
         pattern=MEMORY,

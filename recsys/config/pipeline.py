@@ -13,6 +13,7 @@ from recsys.config.learning import Learning
 from recsys.config.log_options import Feedback, duration_ms
 from recsys.config.promote_options import Promote
 from recsys.config.sources import AnySource
+from recsys.config.spark_options import Spark
 from recsys.config.tracking_options import Tracking
 from recsys.days import DAY_MS, Day
 from recsys.objectives import Objective, chain
@@ -38,6 +39,7 @@ class Pipeline(Learning):
     promote: Promote = Promote()
     checks: Checks = Checks()
     tracking: Tracking = Tracking()
+    spark: Spark = Spark()
 
     @property
     def zone(self) -> str:

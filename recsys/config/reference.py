@@ -34,6 +34,7 @@ ORDER = (
     "promote",
     "checks",
     "tracking",
+    "spark",
 )
 COMMAND = "python -m recsys.config.reference > docs/config.md"
 

@@ -14,6 +14,7 @@ from recsys.config.sources import SOURCES
 _ROUNDS = 20
 _NOT_NEEDED = (
     "tracking",
+    "spark",
     "checks",
     "promote",
     "fuse",

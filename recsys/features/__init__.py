@@ -1,12 +1,12 @@
 """Examples from events, with features as of each impression's moment.
 
-The features are written once, in Ibis. DuckDB computes them day by day and keeps state between the days.
+The features are written once, in Ibis. An engine (DuckDB, or Spark) computes them day by day and keeps state between the days.
 """
 
 from recsys.features.build import build
 from recsys.features.candidates import Candidates, needed_columns
 from recsys.features.check import check, problems, require
-from recsys.features.engine import Engine
+from recsys.features.duckdb_engine import DuckDBEngine
 from recsys.features.factors import advice, come_often
 from recsys.features.feature_columns import Columns
 from recsys.features.preview import Preview, columns_of, preview
@@ -15,7 +15,7 @@ from recsys.features.steps import Step, all_steps, days_with_events, read_column
 __all__ = [
     "Candidates",
     "Columns",
-    "Engine",
+    "DuckDBEngine",
     "Preview",
     "Step",
     "advice",

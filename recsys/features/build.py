@@ -13,6 +13,7 @@ from recsys.config import Pipeline
 from recsys.features import factors
 from recsys.features.background import Background
 from recsys.features.check import require
+from recsys.features.duckdb_engine import DuckDBEngine
 from recsys.features.engine import Engine
 from recsys.features.plan import make_plan
 from recsys.features.program import DayInputs, Program
@@ -46,7 +47,7 @@ def build(
     examples.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix=f".{examples.name}.", suffix=".draft", dir=examples.parent) as spill,
-        Engine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
+        _engine(pipeline, Path(spill)) as engine,
         console.bar("features", len(origins)) as advance,  # it ends once the last day is written
         Background[Rows]() as background,
     ):
@@ -67,6 +68,15 @@ def build(
             f"features: warning: found more than {factors.MOST_PAIRS:,} pairs of users and items in the window from {day} on: the factors"
             " that are made by default are 0 there. Fix: name them in features.factors, or give {} for none"
         )
+
+
+def _engine(pipeline: Pipeline, spill: Path) -> Engine:
+    limit = pipeline.features.memory_limit
+    if pipeline.features.engine == "duckdb":
+        return DuckDBEngine(memory_limit=limit, spill=spill)
+    from recsys.features.spark_engine import SparkEngine
+
+    return SparkEngine(pipeline.spark, memory_limit=limit, spill=spill)
 
 
 def _advise(pipeline: Pipeline, steps: Sequence[Step], state: Path, console: Console) -> None:

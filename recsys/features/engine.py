@@ -1,66 +1,33 @@
-"""The engine that runs Ibis expressions: DuckDB in this process, within a memory limit, spilling to a folder beyond it.
+"""An engine runs Ibis expressions over named tables. There are two: DuckDB in this process (the default), and Spark.
 
 The other modules of this folder use only Ibis expressions, and Arrow tables for results.
 """
 
-import contextlib
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import lru_cache
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import local
 from types import TracebackType
+from typing import Self
 
-import duckdb
 import ibis
-import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys import artifacts
-from recsys.errors import ConfigError, disk_full
-from recsys.signals import deferred_interrupt, is_interruption
-from recsys.threads import most_threads
-
-_ANSWER = "answer"
-_SETTINGS = "SET enable_progress_bar = false; SET TimeZone = 'UTC'"  # of a connection; Ibis sets the zone of the first one alone
-_PAUSE = 0.1  # seconds between two interrupts
-_GROUP_ROWS = 122_880  # of a file that is written: the engine's own row group
-RESERVE = 400  # MB of `features.memory_limit` that are kept for what the engine takes beyond its own limit, at most
-MOST_AT_ONCE = 4  # queries: they share the memory limit, and what they answer is memory beside it
 
 
-class Engine:
-    """Named tables, and expressions over them. A context manager; leaving it drops everything."""
+class Engine(ABC):
+    """Named tables, and expressions over them. A context manager; leaving it drops everything.
 
-    def __init__(self, *, memory_limit: str, spill: Path) -> None:
-        threads = most_threads()
-        with _own_errors(spill):
-            self._backend = ibis.duckdb.connect(":memory:", memory_limit=_engine_share(memory_limit), temp_directory=str(spill))
-            self._connection: duckdb.DuckDBPyConnection = self._backend.con
-            self._connection.execute(_SETTINGS)
-            if threads is not None:
-                self._connection.execute(f"SET threads = {threads}")
-        self._spill = spill
-        self._kinds: dict[str, str] = {}  # name → VIEW or TABLE, of what `view` and `keep` made
-        self._open: list[duckdb.DuckDBPyConnection] = []
-        self._cursor = local()
-        self._at_once = min(threads or os.cpu_count() or 1, MOST_AT_ONCE)
-        self._cursors = ThreadPoolExecutor(self._at_once)
-        self._running: deque[Future[pa.Table]] = deque()
+    Integers, keys and their order are the same with any engine, and so are floats (`tests/features/test_engines.py`).
+    """
 
-    def __enter__(self) -> "Engine":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop(self._running)  # nothing runs any more, unless a second Ctrl-C came while the queries were being stopped
-        self._cursors.shutdown()
-        for cursor in self._open:
-            cursor.close()
-        self._backend.disconnect()
+    @abstractmethod
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
     def files(self, name: str, paths: Sequence[Path]) -> None:
         """Name parquet files of one schema. They are compared with their manifests now, and read when an expression needs them."""
@@ -71,152 +38,36 @@ class Engine:
         self._name_files(name, paths)
         return ibis.table(ibis.schema(pq.read_schema(paths[0])), name=name)
 
-    def _name_files(self, name: str, paths: Sequence[Path]) -> None:
-        with _own_errors(self._spill):
-            self._connection.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(name, replace=True)
+    @abstractmethod
+    def _name_files(self, name: str, paths: Sequence[Path]) -> None: ...
 
     def empty(self, name: str, schema: pa.Schema) -> None:
         """Name a table of no rows."""
         self.rows(name, schema.empty_table())
 
+    @abstractmethod
     def rows(self, name: str, table: pa.Table) -> None:
         """Name an Arrow table."""
-        with _own_errors(self._spill):
-            self._connection.from_arrow(table).create_view(name, replace=True)
 
+    @abstractmethod
     def view(self, name: str, expression: ir.Table) -> None:
         """Name an expression. It runs when another expression needs it."""
-        self._make("VIEW", name, expression)
 
+    @abstractmethod
     def keep(self, name: str, expression: ir.Table) -> None:
         """Run an expression and keep its rows under a name."""
-        self._make("TABLE", name, expression)
 
+    @abstractmethod
     def drop(self, name: str) -> None:
         """Forget the rows that were kept under a name, or the expression that was named."""
-        _execute(self._connection, f'DROP {self._kinds.pop(name)} "{name}"', self._spill)
 
-    def _make(self, kind: str, name: str, expression: ir.Table) -> None:
-        """Name an expression or its rows. DuckDB replaces a view by a view and a table by a table; another kind is dropped first."""
-        if self._kinds.get(name, kind) != kind:
-            self.drop(name)
-        _execute(self._connection, f'CREATE OR REPLACE {kind} "{name}" AS {_sql(expression)}', self._spill)
-        self._kinds[name] = kind
-
-    def write(self, expression: ir.Table, target: Path, *, as_text: bool) -> None:
-        """Write the rows of an expression, in their order, as parquet, or `as_text` separated by commas under a header."""
-        form = "FORMAT csv, HEADER" if as_text else f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP_ROWS}"
-        path = str(target).replace("'", "''")
-        _execute(self._connection, f"COPY ({_sql(expression)}) TO '{path}' ({form})", self._spill)
-
+    @abstractmethod
     def arrow(self, expression: ir.Table) -> pa.Table:
         """Run an expression and return its rows in the expression's own types."""
-        return _answered(self._connection, _ANSWER, _sql(expression), arrow_schema(expression), self._spill)
 
+    @abstractmethod
     def arrows(self, expressions: Sequence[ir.Table]) -> Iterator[pa.Table]:
-        """Run several expressions at once, and yield the rows of each, in order. At most `MOST_AT_ONCE` answers are held.
-
-        DuckDB plans a query on one core. It also scans a table of up to 122,880 rows (one row group) on one core. Several queries at once
-        use the others.
-        """
-        running = self._running = deque()
-        try:
-            for place, expression in enumerate(expressions):
-                if len(running) == self._at_once:
-                    yield running[0].result()
-                    running.popleft()
-                asked = (f"{_ANSWER}_{place}", _sql(expression), arrow_schema(expression))
-                with deferred_interrupt():
-                    running.append(self._cursors.submit(self._answered_by_a_cursor, *asked))
-            while running:
-                yield running[0].result()
-                running.popleft()
-        except BaseException:  # Ctrl-C too, which reaches this thread alone
-            self._stop(running)
-            raise
-
-    def _stop(self, running: Iterable["Future[pa.Table]"]) -> None:
-        """Cancel what has not begun, and interrupt the rest until it has ended. An interrupt between two statements has no effect."""
-        begun = [each for each in running if not each.cancel()]
-        while wait(begun, timeout=_PAUSE).not_done:
-            for cursor in self._open:
-                cursor.interrupt()
-
-    def _answered_by_a_cursor(self, name: str, sql: str, columns: pa.Schema) -> pa.Table:
-        return _answered(self._own_cursor(), name, sql, columns, self._spill)
-
-    def _own_cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return this thread's connection, with the settings of the first one: a connection runs one query at a time."""
-        if not hasattr(self._cursor, "connection"):
-            cursor = self._connection.cursor()
-            self._open.append(cursor)
-            cursor.execute(_SETTINGS)
-            self._cursor.connection = cursor
-        connection: duckdb.DuckDBPyConnection = self._cursor.connection
-        return connection
-
-
-def _engine_share(memory_limit: str) -> str:
-    """Return the limit that DuckDB gets: a quarter less, and never more than RESERVE less.
-
-    DuckDB goes beyond its own limit while it makes a table: by some 400 MiB with a limit of 954 MiB (docs/benchmarks.md).
-    """
-    amount, unit = int(memory_limit[:-2]), memory_limit[-2:]
-    megabytes = amount * (1_000 if unit == "GB" else 1)
-    return f"{megabytes - min(megabytes / 4, RESERVE):.2f}MB"
-
-
-def _answered(connection: duckdb.DuckDBPyConnection, name: str, sql: str, columns: pa.Schema, spill: Path) -> pa.Table:
-    """Return the rows of a query in the types of `columns`.
-
-    DuckDB itself sums int64 to 128 bits, which parquet would not keep. The rows are first kept as a table and then read,
-    because DuckDB plans a relation twice: once for its columns and once to run it (400 expressions: 120 ms against 65 ms).
-    """
-    with _own_errors(spill):
-        connection.execute(f'CREATE OR REPLACE TABLE "{name}" AS {sql}')
-        rows = connection.table(name).to_arrow_table().cast(columns)
-        connection.execute(f'DROP TABLE "{name}"')
-    return rows
-
-
-def _execute(connection: duckdb.DuckDBPyConnection, statement: str, spill: Path) -> None:
-    with _own_errors(spill):
-        connection.execute(statement)
-
-
-@contextlib.contextmanager
-def _own_errors(spill: Path) -> Iterator[None]:
-    """Raise the engine's errors as our own: a Ctrl-C, a full disk, too little memory."""
-    try:
-        yield
-    except (RuntimeError, duckdb.InterruptException, duckdb.InvalidInputException) as error:
-        if is_interruption(error):
-            raise KeyboardInterrupt from error
-        raise
-    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-        if (full := disk_full(error, spill)) is not None:
-            raise full from error
-        if isinstance(error, duckdb.IOException):
-            raise
-        what = str(error).splitlines()[0]
-        raise ConfigError(
-            f"features.memory_limit: found too little for this log ({what}; at most {RESERVE} MB of the limit are kept for what the engine"
-            " takes beyond it), expected more. Fix: raise it"
-        ) from error
-
-
-def _sql(expression: ir.Table) -> str:
-    return _compiled(expression.op())
-
-
-@lru_cache(maxsize=1024)
-def _compiled(relation: ops.Relation) -> str:
-    """Compile an expression once if it is the same on every day.
-
-    The cache is keyed by the relation, because tables compare by identity and relations by content.
-    """
-    sql: str = ibis.duckdb.compile(relation.to_expr())
-    return sql
+        """Run several expressions at once, and yield the rows of each, in order. Few answers are held at a time."""
 
 
 def arrow_schema(expression: ir.Table) -> pa.Schema:

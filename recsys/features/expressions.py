@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 from sqlglot import exp
 
 from recsys import schema
-from recsys.features.operands import LabelError, alike, number, shortened, truth, whole
+from recsys.features.operands import LabelError, alike, double, number, shortened, truth, whole
 
 Translation = Callable[[exp.Expression, ir.Table], ir.Value]
 _NAN = ibis.literal(math.nan, "float64")  # the engine holds it equal to itself
@@ -55,9 +55,10 @@ def _literal(node: exp.Literal, events: ir.Table) -> ir.Value:
     if node.name.isdecimal() and node.name.isascii() and int(node.name) < 2**63:
         return ibis.literal(int(node.name), "int64")
     try:
-        return ibis.literal(float(node.name), "float64")
+        value = float(node.name)
     except ValueError as error:
         raise LabelError(f"found {shortened(node.name)}, expected a number such as 0.5 or 1e3") from error
+    return double(value) if math.isfinite(value) else ibis.literal(value, "float64")
 
 
 def _comparison(compare: Callable[[ir.Value, ir.Value], ir.BooleanValue]) -> Translation:
@@ -99,7 +100,7 @@ def _log(node: exp.Log, events: ir.Table) -> ir.Value:
     """Translate log(x) with base 10, as in DuckDB, and log(b, x) with base b."""
     first = _ln(number(value_of(node.this, events)))
     if node.expression is None:
-        return first / ibis.literal(10.0).ln()
+        return first / double(10.0).ln()
     return (_ln(number(value_of(node.expression, events))) / first.nullif(0)).nullif(_NAN)
 
 

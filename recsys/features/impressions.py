@@ -19,6 +19,7 @@ from recsys.objectives import Objective, chain
 
 ROW = "row"  # 0, 1, …: the place of an impression in its day, by (timestamp, event_id)
 _PLACED_ID, _OWN = f"placed.{schema.EVENT_ID}", "own"
+_HOUR, _OF_HOUR, _BEFORE = "hour", "of_hour", "before"
 
 
 def signal_value(name: str) -> str:
@@ -101,11 +102,17 @@ def past_columns(plan: Plan) -> list[str]:
 def _placed(events: ir.Table, plan: Plan) -> ir.Table:
     """Find each event's place in its day (`ROW`), and the moment at which its list began (`LISTED`).
 
-    Windows sort whole rows, so they get no column that they do not need.
+    Windows sort whole rows, so they get no column that they do not need. Places are counted within each hour, after those of the hours
+    before: so no window holds the whole day, which Spark would give to one task.
     """
     listed = with_lists(events, plan)
-    place = ibis.row_number().over(ibis.window(order_by=[listed[schema.TIMESTAMP], listed[schema.EVENT_ID]]))
-    return listed.select(LISTED, **{_PLACED_ID: listed[schema.EVENT_ID], ROW: place})
+    listed = listed.mutate(**{_HOUR: listed[schema.TIMESTAMP] // HOUR_MS})
+    hours = listed.group_by(_HOUR).agg(n=listed.count())
+    before = hours["n"].sum().over(ibis.window(order_by=hours[_HOUR], rows=(None, 0))) - hours["n"]
+    hours = hours.select(**{_OF_HOUR: hours[_HOUR], _BEFORE: before.cast("int64")})
+    both = listed.join(hours, listed[_HOUR] == hours[_OF_HOUR])
+    place = ibis.row_number().over(ibis.window(group_by=both[_HOUR], order_by=[both[schema.TIMESTAMP], both[schema.EVENT_ID]]))
+    return both.select(LISTED, **{_PLACED_ID: both[schema.EVENT_ID], ROW: both[_BEFORE] + place})
 
 
 def placed_candidates(candidates: ir.Table, lists: ir.Table | None) -> ir.Table:

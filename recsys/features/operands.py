@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import ibis
 import ibis.expr.types as ir
 
 
@@ -12,6 +13,11 @@ class LabelError(ValueError):
 def shortened(text: str) -> str:
     """Return a text of the configuration for a message: its beginning and its end, where it is long."""
     return text if len(text) <= 80 else f"{text[:50]} … {text[-25:]}"
+
+
+def double(value: float) -> ir.NumericValue:
+    """Return a finite number as a float64. Engines take a plain 0.1 for a decimal."""
+    return ibis.literal(repr(float(value))).cast("float64")
 
 
 def whole(value: ir.NumericValue, rounding: Callable[[ir.NumericValue], ir.Value]) -> ir.NumericValue:

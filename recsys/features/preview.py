@@ -16,7 +16,7 @@ from recsys.config import Pipeline
 from recsys.days import Day
 from recsys.features.check import event_table, is_measured, is_plain, known_after
 from recsys.features.clock import stamped
-from recsys.features.engine import Engine
+from recsys.features.duckdb_engine import DuckDBEngine
 from recsys.features.feature_columns import Columns, Table
 from recsys.features.impressions import impressions
 from recsys.features.labels import UnknownColumns, translate
@@ -60,7 +60,7 @@ def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
     files = [day_folder(folder / EVENTS, day) / PART for day in days_in(folder / EVENTS)]
     with (
         tempfile.TemporaryDirectory(prefix="recsys-preview-") as spill,
-        Engine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
+        DuckDBEngine(memory_limit=pipeline.features.memory_limit, spill=Path(spill)) as engine,
     ):
         engine.files("events", files)
         Sides(engine, folder, plan).at(days_in(folder / EVENTS)[-1])

@@ -31,8 +31,8 @@ def _feature(column: Column, cell: ir.Value, plan: Plan) -> ir.Value:
 
 
 def _key(column: Column, cell: ir.Value, plan: Plan) -> ir.Value:
-    """Return an entity's value. A multi-valued cell gives each value once, so that an impression counts once per value."""
-    return _values(column, cell, plan).unique() if column.kind == "multi" else _identity(column, cell, plan)
+    """Return an entity's value. A multi-valued cell gives each value once, in order, so that an impression counts once per value."""
+    return _values(column, cell, plan).unique().sort() if column.kind == "multi" else _identity(column, cell, plan)
 
 
 def _identity(_column: Column, cell: ir.Value, _plan: Plan) -> ir.Value:

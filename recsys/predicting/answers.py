@@ -7,10 +7,12 @@ import ibis
 import ibis.expr.types as ir
 
 from recsys import schema
-from recsys.features import Engine
+from recsys.features import DuckDBEngine
 
 
-def write_answers(engine: Engine, candidates: ir.Table, scored: Sequence[Path], target: Path, *, top: int | None, as_text: bool) -> None:
+def write_answers(
+    engine: DuckDBEngine, candidates: ir.Table, scored: Sequence[Path], target: Path, *, top: int | None, as_text: bool
+) -> None:
     """Write predictions with the ids as they were given: in the order of the candidates, or with `top` as ranked lists.
 
     `scored` are parquet files in the form of `predictions.assemble`, whose event_id is `schema.CANDIDATE`. A list is what one user has

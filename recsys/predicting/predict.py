@@ -82,7 +82,7 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
         _require_begun(at, first)
         last = sources.stage_candidates(job.pipeline, question.candidates, needed, file, at=at, first=first, scratch=scratch)
         bring_states_forward(job, day_of(last, job.pipeline.zone))
-        with features.Engine(memory_limit=options.features.memory_limit, spill=scratch) as engine:
+        with features.DuckDBEngine(memory_limit=options.features.memory_limit, spill=scratch) as engine:
             candidates = features.Candidates(options, job.folder, columns, engine, file, scratch)
             _require_learned(job, candidates.example_schema)
             days = candidates.days()

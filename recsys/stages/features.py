@@ -84,13 +84,14 @@ FEATURES = Stage(
     summary="Turn events into point-in-time examples.",
     version=4,
     options=(
-        *all_but(Features, "features", "memory_limit", "min_count", "max_values"),
+        *all_but(Features, "features", "engine", "memory_limit", "min_count", "max_values"),
         *(f"objective.{name}" for name in ("name", "kind", "label", "observed", "given", "levels")),
         *("source.kind", "source.time", "source.feedback.name", "source.feedback.within"),
         "train.weight",
     ),
     places=("split",),
-    free=("features.memory_limit", "objective.duration"),  # that there is such a column is checked here
+    # Engines give the same bytes. That there is a column of the duration is checked here.
+    free=("features.engine", "spark", "features.memory_limit", "objective.duration"),
     reads=lambda job: [job.folder / name for name in (EVENTS, USERS, ITEMS)],
     writes=lambda job: [states_of(job), job.examples],
     parts=_parts,

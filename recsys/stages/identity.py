@@ -26,6 +26,8 @@ def run_identity(pipeline: Pipeline) -> dict[str, Any]:
             "promote": True,
             "checks": True,
             "tracking": True,
+            "spark": True,
+            "features": {"engine"},
             "source": {"log", "users", "items", "path", "closed", "grace"},
         },
     )

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 import ibis
 from recsys.errors import ConfigError
-from recsys.features.engine import Engine
+from recsys.features.duckdb_engine import DuckDBEngine
 from recsys.sources.database import engine
 which, folder, limit = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 try:
@@ -25,7 +25,7 @@ try:
         with engine(folder, limit) as con:
             con.execute("CREATE TABLE t AS SELECT hash(range) AS h, range AS r FROM range(4000000) ORDER BY h").fetchall()
     else:
-        with Engine(memory_limit=limit, spill=folder) as features:
+        with DuckDBEngine(memory_limit=limit, spill=folder) as features:
             rows = ibis.range(4_000_000).unnest().name("r").as_table()
             features.keep("t", rows.mutate(h=rows.r.hash()).order_by("h"))
     print("done")

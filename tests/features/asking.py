@@ -29,7 +29,7 @@ def ask(pipeline: Pipeline, folder: Path, rows: Sequence[dict[str, Any]], scratc
     sources.stage_candidates(
         pipeline, scratch / "given.parquet", needed, scratch / "staged.parquet", at=None, first=days[0].day, scratch=scratch
     )
-    with features.Engine(memory_limit="1GB", spill=scratch) as engine:
+    with features.DuckDBEngine(memory_limit="1GB", spill=scratch) as engine:
         candidates = features.Candidates(options, folder, columns, engine, scratch / "staged.parquet", scratch)
         found = []
         for iso in candidates.days():

@@ -12,30 +12,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.features.engine import Engine, _engine_share
+from recsys.features.duckdb_engine import DuckDBEngine, _engine_share
 
 LOG = ibis.table({"user": "int64", "seconds": "int64"}, name="log")
 
 
 @pytest.fixture
 def engine(tmp_path: Path):
-    with Engine(memory_limit="1GB", spill=tmp_path) as engine:
+    with DuckDBEngine(memory_limit="1GB", spill=tmp_path) as engine:
         engine.rows("log", pa.table({"user": [1, 1, 2], "seconds": [10, 20, 30]}))
         yield engine
 
 
-def test_several_queries_give_what_one_after_the_other_gives(engine: Engine) -> None:
+def test_several_queries_give_what_one_after_the_other_gives(engine: DuckDBEngine) -> None:
     asked = [LOG.filter(LOG["seconds"] > least).group_by("user").agg(total=LOG["seconds"].sum()).order_by("user") for least in range(40)]
     assert [table.to_pylist() for table in engine.arrows(asked)] == [engine.arrow(each).to_pylist() for each in asked]
     assert list(engine.arrows([])) == []
 
 
-def test_sums_keep_the_type_of_the_expression(engine: Engine) -> None:
+def test_sums_keep_the_type_of_the_expression(engine: DuckDBEngine) -> None:
     (table,) = engine.arrows([LOG.agg(total=LOG["seconds"].sum())])
     assert table.schema == pa.schema([("total", pa.int64())])
 
 
-def test_a_query_that_fails_ends_the_others_and_the_engine_can_be_asked_again(engine: Engine) -> None:
+def test_a_query_that_fails_ends_the_others_and_the_engine_can_be_asked_again(engine: DuckDBEngine) -> None:
     absent = ibis.table({"user": "int64"}, name="absent")
     numbers = ibis.range(10**6).unnest().name("n").as_table()
     endless = numbers.cross_join(numbers.view()).agg(n=ibis._.count())  # 10¹² pairs, unless it is interrupted
@@ -45,24 +45,24 @@ def test_a_query_that_fails_ends_the_others_and_the_engine_can_be_asked_again(en
         assert [table["n"].to_pylist() for table in engine.arrows([LOG.agg(n=LOG.count())] * 6)] == [[3]] * 6
 
 
-def test_answers_that_nobody_takes_end(engine: Engine) -> None:
+def test_answers_that_nobody_takes_end(engine: DuckDBEngine) -> None:
     answers = engine.arrows([LOG.select("user")] * 20)
     next(answers)
     answers.close()
     assert next(engine.arrows([LOG.agg(n=LOG.count())])).to_pylist() == [{"n": 3}]
 
 
-def test_threads_see_what_was_named_after_they_began(engine: Engine) -> None:
+def test_threads_see_what_was_named_after_they_began(engine: DuckDBEngine) -> None:
     count = LOG.agg(n=LOG.count())
     assert [table["n"].to_pylist() for table in engine.arrows([count, count])] == [[3], [3]]
     engine.rows("log", pa.table({"user": [7], "seconds": [1]}))
     assert [table["n"].to_pylist() for table in engine.arrows([count, count])] == [[1], [1]]
 
 
-def test_all_connections_are_in_one_zone(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_all_connections_are_in_one_zone(engine: DuckDBEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A date of a moment with a zone is that of the connection's zone. It must not be that of the machine."""
     monkeypatch.setenv("TZ", "America/New_York")
-    with Engine(memory_limit="1GB", spill=tmp_path) as other:
+    with DuckDBEngine(memory_limit="1GB", spill=tmp_path) as other:
         moments = pa.array([0], pa.timestamp("ms", tz="UTC"))
         other.rows("moments", pa.table({"at": moments}))
         table = ibis.table({"at": ibis.dtype("timestamp('UTC')")}, name="moments")
@@ -71,7 +71,7 @@ def test_all_connections_are_in_one_zone(engine: Engine, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("ask", [lambda engine, query: engine.arrow(query), lambda engine, query: list(engine.arrows([query, query]))])
-def test_an_interrupt_is_a_ctrl_c_and_no_bug(engine: Engine, ask: Callable[[Engine, ir.Table], object]) -> None:
+def test_an_interrupt_is_a_ctrl_c_and_no_bug(engine: DuckDBEngine, ask: Callable[[DuckDBEngine, ir.Table], object]) -> None:
     numbers = ibis.range(10**6).unnest().name("n").as_table()
     endless = numbers.cross_join(numbers.view()).agg(n=ibis._.count())
 
@@ -102,7 +102,7 @@ def test_a_thread_that_is_half_started_when_ctrl_c_comes_ends_with_the_rest(tmp_
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
     try:
-        with Engine(memory_limit="1GB", spill=tmp_path) as engine:
+        with DuckDBEngine(memory_limit="1GB", spill=tmp_path) as engine:
             monkeypatch.setattr(threading.Thread, "start", start_and_interrupt)
             with pytest.raises(KeyboardInterrupt):
                 list(engine.arrows([endless, endless]))
@@ -112,7 +112,7 @@ def test_a_thread_that_is_half_started_when_ctrl_c_comes_ends_with_the_rest(tmp_
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python loses one that comes in a destructor
-def test_ctrl_c_is_one_wherever_it_comes_while_names_are_given(engine: Engine, tmp_path: Path) -> None:
+def test_ctrl_c_is_one_wherever_it_comes_while_names_are_given(engine: DuckDBEngine, tmp_path: Path) -> None:
     """The engine has other errors for it in short calls than in long queries."""
     rows = pa.table({"user": range(1000), "seconds": range(1000)})
     pq.write_table(rows, tmp_path / "rows.parquet")
@@ -144,7 +144,7 @@ def test_ctrl_c_is_one_wherever_it_comes_while_names_are_given(engine: Engine, t
     assert len(engine.arrow(LOG)) == 1000
 
 
-def test_a_name_may_stand_for_rows_and_then_for_an_expression(engine: Engine) -> None:
+def test_a_name_may_stand_for_rows_and_then_for_an_expression(engine: DuckDBEngine) -> None:
     total = LOG.agg(total=LOG["seconds"].sum())
     found = ibis.table(total.schema(), name="found")
     for make in (engine.view, engine.keep, engine.keep, engine.view, engine.view):
@@ -158,6 +158,6 @@ def test_a_name_may_stand_for_rows_and_then_for_an_expression(engine: Engine) ->
 @pytest.mark.parametrize(("limit", "megabytes"), [("1GB", 750), ("4GB", 3600), ("10MB", 7.5), ("999999GB", 999_998_600)])
 def test_the_engine_gets_a_part_of_the_limit(limit: str, megabytes: float, tmp_path: Path) -> None:
     assert _engine_share(limit) == f"{megabytes:.2f}MB"
-    with Engine(memory_limit=limit, spill=tmp_path) as engine:
+    with DuckDBEngine(memory_limit=limit, spill=tmp_path) as engine:
         engine.rows("log", pa.table({"user": [1], "seconds": [2]}))
         assert engine.arrow(LOG).to_pylist() == [{"user": 1, "seconds": 2}]

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from recsys.features import values as cells
-from recsys.features.engine import Engine
+from recsys.features.duckdb_engine import DuckDBEngine
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from recsys.features.engine import Engine
     ],
 )
 def test_a_whole_float_is_written_as_an_integer(tmp_path: Path, value: float | None, text: str | None) -> None:
-    with Engine(memory_limit="1GB", spill=tmp_path) as engine:
+    with DuckDBEngine(memory_limit="1GB", spill=tmp_path) as engine:
         engine.rows("log", pa.table({"id": pa.array([value], pa.float64())}))
         log = ibis.table({"id": "float64"}, name="log")
         assert engine.arrow(log.select(text=cells.text(log["id"])))["text"].to_pylist() == [text]
@@ -33,7 +33,7 @@ def test_a_whole_float_is_written_as_an_integer(tmp_path: Path, value: float | N
 @pytest.mark.parametrize("value", [2.0**53, 1e300, float("inf")])
 def test_beyond_whole_numbers_it_stays_a_float(tmp_path: Path, value: float) -> None:
     """There neighbouring integers are one float, so an integer would claim to know more than it does."""
-    with Engine(memory_limit="1GB", spill=tmp_path) as engine:
+    with DuckDBEngine(memory_limit="1GB", spill=tmp_path) as engine:
         engine.rows("log", pa.table({"id": pa.array([value], pa.float64())}))
         log = ibis.table({"id": "float64"}, name="log")
         (text,) = engine.arrow(log.select(text=cells.text(log["id"])))["text"].to_pylist()
@@ -59,7 +59,7 @@ def test_beyond_whole_numbers_it_stays_a_float(tmp_path: Path, value: float) -> 
     ],
 )
 def test_a_cell_of_several_values_is_taken_apart(tmp_path: Path, cell: str | None, separator: str, values: list[str] | None) -> None:
-    with Engine(memory_limit="1GB", spill=tmp_path) as engine:
+    with DuckDBEngine(memory_limit="1GB", spill=tmp_path) as engine:
         engine.rows("log", pa.table({"tags": pa.array([cell], pa.string())}))
         log = ibis.table({"tags": "string"}, name="log")
         assert engine.arrow(log.select(tags=cells.texts(log["tags"], separator)))["tags"].to_pylist() == [values]

@@ -206,6 +206,7 @@ def test_every_key_that_a_stage_declares_is_one_of_the_config() -> None:
         "train",
         "source",
         "tracking",
+        "spark",
     }
     for stage in STAGES.values():
         assert {*stage.options, *stage.places, *stage.free} <= known, stage.name

@@ -20,11 +20,11 @@ from pathlib import Path
 from recsys.cli import run_command
 code = run_command(sys.argv[1:])
 import pyarrow as pa, sklearn.ensemble, scipy.linalg, threadpoolctl, torch
-from recsys.features.engine import Engine
+from recsys.features.duckdb_engine import DuckDBEngine
 from recsys.sources.database import engine
 with engine(Path(sys.argv[-1]), "1GB") as con:
     ingest = con.execute("SELECT current_setting('threads')").fetchone()[0]
-with Engine(memory_limit="1GB", spill=Path(sys.argv[-1])) as features:
+with DuckDBEngine(memory_limit="1GB", spill=Path(sys.argv[-1])) as features:
     asked = features._connection.execute("SELECT current_setting('threads')").fetchone()[0]
 pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 print(json.dumps([code, ingest, asked, pa.cpu_count(), pa.io_thread_count(), torch.get_num_threads(), *pools]))

@@ -1,0 +1,199 @@
+"""Spark as the engine (`features.engine = "spark"`): the same expressions, for logs that one machine does not hold.
+
+What an expression keeps is written as parquet into a folder of the workspace, and read from there. So driver and executors must see the
+workspace under the same path, and no plan grows from day to day. A user's own past is read by the driver, some examples at a time, as with
+DuckDB.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from recsys.config import Spark
+from recsys.errors import ConfigError, disk_full
+from recsys.features import spark_functions
+from recsys.features.engine import Engine, arrow_schema
+from recsys.threads import most_threads
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+MOST_AT_ONCE = 4  # queries: planning one takes a core, and what they answer is memory of the driver
+_PATTERN, _QUOTE = re.compile(r"[\[\]{}*?\\]"), r"\\\g<0>"
+_SUBMITTED = "PYSPARK_GATEWAY_PORT"  # set where spark-submit has started this process
+_SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",  # what overflows is an error, as in DuckDB
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+
+class SparkEngine(Engine):
+    """A session of Spark, which ends with the engine unless it stood before."""
+
+    def __init__(self, options: Spark, *, memory_limit: str, spill: Path) -> None:
+        """`memory_limit` bounds the heap of a Spark on this machine. Raises ConfigError where there is no PySpark, or no Java."""
+        self._spill, self._kept = spill, dict[str, Path]()
+        self._number = 0
+        self._threads = ThreadPoolExecutor(min(most_threads() or os.cpu_count() or 1, MOST_AT_ONCE))
+        self._running: deque[Future[pa.Table]] = deque()
+        self._session, self._is_own = _session(options, memory_limit)
+        spark_functions.register(self._session)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            with contextlib.suppress(Exception):  # the session may be what has failed
+                self._session.sparkContext.cancelAllJobs()
+        self._threads.shutdown(cancel_futures=True)
+        if self._is_own:
+            self._session.stop()
+
+    def _name_files(self, name: str, paths: Sequence[Path]) -> None:
+        with _own_errors(self._spill):
+            self._name(name, self._session.read.parquet(*map(_address, paths)))
+
+    def rows(self, name: str, table: pa.Table) -> None:
+        with _own_errors(self._spill):
+            self._name(name, self._session.createDataFrame(table))
+
+    def view(self, name: str, expression: ir.Table) -> None:
+        with _own_errors(self._spill):
+            self._name(name, self._session.sql(_sql(expression)))
+
+    def keep(self, name: str, expression: ir.Table) -> None:
+        self._number += 1
+        place, before = self._spill / f"kept-{self._number}", self._kept.pop(name, None)
+        with _own_errors(self._spill):
+            self._session.sql(_sql(expression)).write.parquet(f"file://{place.resolve()}")
+            self._name(name, self._session.read.parquet(_address(place)))
+        self._kept[name] = place
+        if before is not None:
+            shutil.rmtree(before)
+
+    def drop(self, name: str) -> None:
+        self._session.catalog.dropTempView(name)
+        if (place := self._kept.pop(name, None)) is not None:
+            shutil.rmtree(place)
+
+    def arrow(self, expression: ir.Table) -> pa.Table:
+        with _own_errors(self._spill):
+            return self._session.sql(_sql(expression)).toArrow().cast(arrow_schema(expression)).combine_chunks()
+
+    def arrows(self, expressions: Sequence[ir.Table]) -> Iterator[pa.Table]:
+        """Run several expressions at once, and yield the rows of each, in order. At most `MOST_AT_ONCE` answers are held."""
+        running = self._running = deque()
+        for expression in expressions:
+            if len(running) == MOST_AT_ONCE:
+                yield running.popleft().result()
+            running.append(self._threads.submit(self.arrow, expression))
+        while running:
+            yield running.popleft().result()
+
+    def _name(self, name: str, rows: "DataFrame") -> None:
+        rows.createOrReplaceTempView(f"`{name}`")
+
+
+def _session(options: Spark, memory_limit: str) -> tuple["SparkSession", bool]:
+    """Return the session, and whether it was made here."""
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise ConfigError(
+            f'features.engine: found "spark", which cannot be imported ({error}). Fix: pip install "recsys[spark]", or "duckdb"'
+        ) from error
+    if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
+        raise ConfigError('features.engine: found "spark" without Java, expected Java 17 or 21. Fix: install it, or "duckdb"')
+    if local := _local(options, memory_limit):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else "python3", which may be another one
+    standing = SparkSession.getActiveSession()
+    builder = SparkSession.builder
+    for name, value in (local | _SETTINGS | options.conf).items():
+        builder = builder.config(name, value)
+    if options.master is not None:
+        builder = builder.master(options.master)
+    try:
+        with _own_interrupts():
+            return builder.getOrCreate(), standing is None
+    except (PySparkException, RuntimeError) as error:
+        raise ConfigError(f"[spark]: found no session ({str(error).splitlines()[0]}). Fix: spark.master and spark.conf") from error
+
+
+def _local(options: Spark, memory_limit: str) -> dict[str, str]:
+    """Return the options of a Spark on this machine; none where spark-submit, or the TOML, names a cluster."""
+    if _SUBMITTED in os.environ or not (options.master or "local").startswith("local"):
+        return {}
+    threads = most_threads() or os.cpu_count() or 1
+    megabytes = int(memory_limit[:-2]) * (1_000 if memory_limit.endswith("GB") else 1)
+    return {
+        "spark.master": f"local[{threads}]",
+        "spark.driver.memory": f"{megabytes}m",
+        "spark.driver.maxResultSize": "0",
+        "spark.sql.shuffle.partitions": str(threads),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+    }
+
+
+@contextlib.contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Keep what this process does at Ctrl-C: a new session would set another handler."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+@contextlib.contextmanager
+def _own_errors(spill: Path) -> Iterator[None]:
+    """Raise Spark's errors as our own: a full disk, too little memory."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (Py4JError, PySparkException) as error:
+        if (full := disk_full(error, spill)) is not None:
+            raise full from error
+        if "java.lang.OutOfMemoryError" in str(error):
+            raise ConfigError(
+                "features.memory_limit: found too little for this log (java.lang.OutOfMemoryError), expected more. Fix: raise it; on a"
+                " cluster, spark.driver.memory and spark.executor.memory"
+            ) from error
+        raise
+
+
+def _address(path: Path) -> str:
+    """Return a path as Hadoop writes it: nothing is quoted, but for what would stand for other names."""
+    return f"file://{_PATTERN.sub(_QUOTE, str(path.resolve()))}"
+
+
+def _sql(expression: ir.Table) -> str:
+    return _compiled(expression.op())
+
+
+@lru_cache(maxsize=1024)
+def _compiled(relation: ops.Relation) -> str:
+    sql: Any = ibis.pyspark.compile(spark_functions.rewritten(relation).to_expr())
+    return str(sql)

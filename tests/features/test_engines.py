@@ -1,0 +1,198 @@
+"""Spark beside DuckDB: the same bytes. These tests need PySpark and Java; they fail where either is missing (`make spark`)."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+
+from recsys import config
+from recsys.cli import run_command
+from recsys.config import Spark
+from recsys.errors import ConfigError
+from recsys.features import values as cells
+from recsys.features.duckdb_engine import DuckDBEngine
+from recsys.features.engine import Engine
+from recsys.features.labels import UnknownColumns, translate
+from recsys.features.operands import LabelError
+from recsys.features.spark_engine import SparkEngine
+from recsys.progress import Console
+from tests.features.test_candidates import EVERYTHING
+from tests.features.test_label_bounds import ATOMS, BINARY, EVENTS, ROWS, TERNARY, UNARY
+from tests.staged import build
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),  # sockets of py4j
+]
+PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Engine]]:
+    spill = tmp_path_factory.mktemp("spill")
+    with DuckDBEngine(memory_limit="1GB", spill=spill) as duckdb, SparkEngine(Spark(), memory_limit="1GB", spill=spill) as spark:
+        yield duckdb, spark
+
+
+def both(engines: tuple[Engine, Engine], expression: ibis.Table) -> tuple[pa.Table, pa.Table]:
+    first, second = (engine.arrow(expression) for engine in engines)
+    assert first.schema == second.schema
+    return first, second
+
+
+def same(first: pa.Table, second: pa.Table) -> list[str]:
+    """The columns that differ: by a bit, a sign of zero, or a null."""
+    return [name for name in first.column_names if repr(first[name].to_pylist()) != repr(second[name].to_pylist())]
+
+
+# --- Values -------------------------------------------------------------------------------------------------------
+def expressions(rng: random.Random, number: int) -> list[str]:
+    """Random expressions of labels that are not refused."""
+
+    def grown(depth: int) -> str:
+        if depth == 0 or rng.random() < 0.25:
+            return rng.choice(ATOMS)
+        form = rng.choice(rng.choice([UNARY, BINARY, TERNARY]))
+        return form.format(*(grown(depth - 1) for _ in range(form.count("{}"))))
+
+    found: list[str] = []
+    while len(found) < number:
+        text = grown(3)
+        try:
+            translate(text, EVENTS)
+        except (LabelError, UnknownColumns):
+            continue
+        found.append(text)
+    return found
+
+
+def test_500_random_labels_have_the_same_bits(engines: tuple[Engine, Engine]) -> None:
+    odd = {
+        "log.big": [0.1, 1 / 3, 7e-8, 123.456, -0.0],
+        "log.whole": [3, 10, 1000, -5, 2],
+        "log.name": ["0.1", " 3 ", "1e5", "2d", "1_000"],
+        "log.seen": [True, False, True, None, False],
+        "feedback.stars": [2.5, 0.3, 4.7, 9.99, 1.0005],
+    }
+    for engine in engines:
+        engine.rows("events", pa.concat_tables([ROWS, pa.table(odd)]))
+    texts = expressions(random.Random(0), 500)
+    for first in range(0, len(texts), 25):
+        some = {text: translate(text, EVENTS) for text in dict.fromkeys(texts[first : first + 25])}
+        assert same(*both(engines, EVENTS.select(**some))) == []
+
+
+def test_texts_numbers_and_lists_have_the_same_values(engines: tuple[Engine, Engine]) -> None:
+    texts = [
+        *("2d", "0x1p3", "1_000", "1__0", "_1", " 3 ", "\t4\n", "inf", "-Infinity", "NaN", "1e5", "1E-5", "1.", ".", ".5", "+7", "--7"),
+        *("1,5", "", "  ", "é", "1e400", "00012", "1f", "1 2", "１２", "12,65", "[27, 9]", "[]", "['a', \"b's\", c]", "a|b", "[a"),
+        *("Action|Children's", " a ,, b ", "[news]|[sport]", "a.b*c", "x,\u00a0y,\u2003z", "a\nb,c", "\\1,\\2", "'q'", "['q','r']"),
+        *("a||b", "|", "$1|\\E|q", "b,a,b", None),
+    ]
+    numbers = [0.1, 1e-5, 1e16, 1e22, 123456.789, -0.0, 2.5, 1 / 3, 5e-324, 1.7e308, 1e15, 1.0005, -1.0005, 8.0025, -0.0001, 1.7e306]
+    numbers += [float("inf"), -float("inf"), float("nan"), None]
+    cases = ibis.table({"t": "string", "x": "float64"}, name="cases")
+    for engine in engines:
+        engine.rows("cases", pa.table({"t": texts, "x": pa.array((numbers * 3)[: len(texts)], pa.float64())}))
+    columns = {
+        "number": cases["t"].try_cast("float64"),
+        "written": cells.text(cases["x"]),
+        "finite": cells.finite(cases["x"]),
+        "rounded": cases["x"].round(3),
+        "ln": (cases["x"].abs() > 0).ifelse(cases["x"].abs(), 1.0).ln(),
+        **{f"parts by {by}": cells.texts(cases["t"], by) for by in (",", "|", ".", None)},
+        "sorted": cells.texts(cases["t"], ",").unique().sort(),
+    }
+    assert same(*both(engines, cases.select(**columns))) == []
+
+
+def test_names_that_hold_a_dot_or_a_dash(engines: tuple[Engine, Engine]) -> None:
+    log = ibis.table({"a.b": "int64"}, name="odd-name")
+    for engine in engines:
+        engine.rows("odd-name", pa.table({"a.b": [1, 2]}))
+        engine.keep("kept-0", log.filter(log["a.b"] > 1))
+        engine.keep("kept-0", log.filter(log["a.b"] > 0))
+        engine.view("seen-0", ibis.table(log.schema(), name="kept-0").mutate(c=ibis._["a.b"] + 1))
+        found = engine.arrow(ibis.table({"a.b": "int64", "c": "int64"}, name="seen-0").order_by("c"))
+        assert found.to_pydict() == {"a.b": [1, 2], "c": [2, 3]}
+        engine.drop("kept-0")
+
+
+# --- Whole logs ---------------------------------------------------------------------------------------------------
+def test_a_random_log_has_the_same_examples_and_states(feed: Any) -> None:
+    rows = feed.tasteful_events(21)
+    for engine in ("duckdb", "spark"):
+        build(feed.pipeline(features=EVERYTHING | {"engine": engine}), feed.write(engine, rows), console=QUIET)
+    assert files(feed.folder / "duckdb") == files(feed.folder / "spark")
+
+
+def test_days_by_one_engine_go_on_from_days_by_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The engine is no part of what was made: a day that stands stays, and the next one is made from its state."""
+    tiny = [str(PIPELINES / "tiny.toml"), "--set", "source.days=7", "--set", 'source.start="2024-01-01"']
+    for workspace, engine in (("both", "spark"), ("one", "duckdb")):
+        options = ["--workspace", str(tmp_path / workspace), "--quiet"]
+        assert run_command(["run", *tiny, *options, "--through", "2024-01-05", "--until", "features"]) == 0
+        last = ["--through", "2024-01-06", "--until", "features", "--set", f"features.engine={engine}"]
+        assert run_command(["run", *tiny, *options, *last]) == 0
+    assert files(tmp_path / "both" / "tiny") == files(tmp_path / "one" / "tiny")
+
+
+@pytest.mark.parametrize("name", ["tiny", "demo", "kuairand_pure"])
+def test_a_pipeline_has_the_same_examples_and_states(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    sets = ["--set", f"source.path={request.getfixturevalue(name)}"] if name == "kuairand_pure" else []
+    for engine in ("duckdb", "spark"):
+        options = ["--workspace", str(tmp_path / engine), "--quiet", "--set", f"features.engine={engine}"]
+        assert run_command(["run", str(PIPELINES / f"{name}.toml"), *sets, *options, "--until", "features"]) == 0
+    assert files(tmp_path / "duckdb" / name) == files(tmp_path / "spark" / name)
+
+
+def files(folder: Path) -> dict[str, int]:
+    """Every file of examples and states, with a hash of its bytes."""
+    found = {str(path.relative_to(folder)): hash(path.read_bytes()) for path in folder.rglob("day=*/*.parquet")}
+    found = {name: content for name, content in found.items() if not name.startswith("events")}
+    assert len(found) > 10
+    return found
+
+
+# --- Mistakes and interruptions -----------------------------------------------------------------------------------
+def test_a_missing_java_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match=r'features\.engine: found "spark" without Java, expected Java 17 or 21'):
+        SparkEngine(Spark(), memory_limit="1GB", spill=tmp_path)
+
+
+def test_ctrl_c_is_one_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "recsys", "run", str(PIPELINES / "tiny.toml"), "--until", "features", "--log", "json"]
+    command += ["--workspace", str(tmp_path / "data"), "--set", "features.engine=spark"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+    ) as job:
+        assert job.stdout is not None
+        for line in job.stdout:
+            if '"day"' in line and '"features"' in line:
+                break
+        time.sleep(1.0)
+        os.killpg(job.pid, signal.SIGINT)
+        rest, _ = job.communicate(timeout=60)
+    assert job.returncode == 130, rest
+    assert "a bug" not in rest
+    assert run_command([*command[3:-4], "--workspace", str(tmp_path / "data"), "--quiet"]) == 0
+
+
+def test_options_of_the_session_are_those_of_the_toml() -> None:
+    pipeline = config.load(
+        PIPELINES / "tiny.toml", ["features.engine=spark", "spark.master=local[1]", 'spark.conf={"spark.app.name"="mine"}']
+    )
+    assert pipeline.spark == Spark(master="local[1]", conf={"spark.app.name": "mine"})
