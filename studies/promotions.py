@@ -80,7 +80,7 @@ def shuffle_labels(job: Job, rng: np.random.Generator) -> None:
 def rows_of(decision: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a row per objective of a decision; one row of a rollback."""
     about = {name: decision.get(name) for name in ("decision", "run", "outcome", "current before")}
-    names = ("objective", "metric", "positives", "difference", "low", "high", "silent", "against")
+    names = ("objective", "metric", "positives", "difference", "low", "high", "calibration", "silent", "against")
     votes = [{name: vote[name] for name in names} for vote in decision.get("objectives", [])]
     return [about | vote for vote in votes or [{}]]
 

@@ -88,6 +88,11 @@ def require_labels(rows: Rows, objectives: tuple[Objective, ...]) -> None:
             )
 
 
+def has_labels(rows: Rows, objectives: tuple[Objective, ...]) -> bool:
+    """Return whether each objective has a row that counts, as in `require_labels`."""
+    return bool(_counting(rows, objectives).all())
+
+
 def _counting(rows: Rows, objectives: tuple[Objective, ...]) -> NDArray[np.int64]:
     """Return [K], the number of rows that each objective is learned from."""
     counts_K: NDArray[np.int64] = (np.isfinite(rows.labels(objectives)) & (rows.weights() > 0)[:, None]).sum(axis=0)

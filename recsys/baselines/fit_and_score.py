@@ -76,8 +76,9 @@ def write_predictions(target: Path, table: pa.Table, origin: Origin) -> None:
 
 def rows_of_part(pipeline: Pipeline, part: str, examples: Path, encoded: Path) -> Rows | None:
     """Return the days of a part that have rows, of the training part those that baselines learn; None where there are none."""
-    days = tuple(day for day in days_of(pipeline.split, examples, part) if part != schema.TRAIN or day in pipeline.baseline_days)
-    return Rows(examples, encoded, days) if days else None
+    days = days_of(pipeline.split, examples, part)
+    learned = pipeline.baseline_days(days) if part == schema.TRAIN else days
+    return Rows(examples, encoded, tuple(learned)) if learned else None
 
 
 def predictions_of(baseline: Baseline, rows: Rows, split: str, train_means: dict[str, float]) -> list[pa.Table]:

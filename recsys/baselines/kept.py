@@ -1,8 +1,8 @@
 """Baselines that are kept (`evaluate.baseline_refit_days`): fitted once, they predict the days of several runs.
 
-A kept baseline learns training days alone. Of those that it learns, the last ones choose the number of trees, as many as the split has
-validation days; then it learns them too, where `train.refit` asks for it. So it has seen no validation day of any run, and predicts
-validation and test days alike.
+A kept baseline learns training days alone, with the labels that are known when the last of them ends. The last ones choose the number of
+trees, as many as the split has validation days; then it learns them too, where `train.refit` asks for it. So it has seen no validation day
+of any run, and predicts validation and test days alike.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import pyarrow as pa
 from recsys import artifacts, schema
 from recsys.artifacts import Origin
 from recsys.baselines.base import LearnedBaseline
-from recsys.baselines.day_rows import Rows, require_labels
+from recsys.baselines.day_rows import Rows, has_labels, require_labels
 from recsys.baselines.fit_and_score import LEARNED, predictions_of, rows_of_part, write_predictions
 from recsys.config import Pipeline
 from recsys.days import Day
@@ -59,6 +59,8 @@ def _fit(baseline: LearnedBaseline, pipeline: Pipeline, rows: Rows, kept: Kept) 
     """Fit the baseline and keep it."""
     chosen_by = min(len(pipeline.split.days(schema.VALIDATION)), len(rows.days) - 1)
     learned, judged = (_known_by_the_end(rows, days, pipeline.zone) for days in _cut(rows.days, chosen_by))
+    if not has_labels(learned, pipeline.objective):  # labels that come late: then the last rows choose
+        learned, judged = (_known_by_the_end(rows, days, pipeline.zone) for days in _cut(rows.days, 0))
     require_labels(learned, pipeline.objective)
     baseline.fit(learned, judged if judged.days else None)
     if judged.days and pipeline.train.refit:

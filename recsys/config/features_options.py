@@ -90,7 +90,7 @@ class Features(Options):
         default="4GB",
         pattern=MEMORY,
         description="Memory of the engine that ingests logs and computes features; beyond it, the engine spills to disk. For features,"
-        " a quarter of it (at most 400 MB) is kept for what the engine takes on top.",
+        " DuckDB gets a quarter less (at most 400 MB), because it takes some more; of Spark on this machine it is the heap of Java.",
     )
 
     @property

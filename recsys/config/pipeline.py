@@ -1,5 +1,7 @@
 """The whole of a pipeline: its tables, and what must hold between them."""
 
+from collections.abc import Sequence
+
 from pydantic import Field, model_validator
 
 from recsys import schema
@@ -53,16 +55,16 @@ class Pipeline(Learning):
         last = schema.VALIDATION if self.train.refit and schema.VALIDATION in parts else schema.TRAIN
         return parts[last][1].isoformat()
 
-    @property
-    def baseline_days(self) -> list[str]:
-        """The ISO days of split.train that baselines learn.
+    def baseline_days(self, days: Sequence[str]) -> list[str]:
+        """Return which of these ISO days, the training days that have rows, baselines learn.
 
-        With `evaluate.baseline_refit_days` = 7 these are the first 7, 14, 21, … training days, as many as there are; all of them, while
-        they are fewer.
+        With `evaluate.baseline_refit_days` = 7 they are those of the first 7, 14, 21, … training days, as many as there are; while there
+        are fewer, all. Of these the last `evaluate.baseline_window_days`.
         """
-        days, every = self.split.days(schema.TRAIN), self.evaluate.baseline_refit_days
-        whole = len(days) - len(days) % every or len(days)
-        return days[:whole][-(self.evaluate.baseline_window_days or whole) :]
+        calendar, every = self.split.days(schema.TRAIN), self.evaluate.baseline_refit_days
+        whole = len(calendar) - len(calendar) % every or len(calendar)
+        found = [day for day in days if day <= calendar[whole - 1]] or list(days)
+        return found[-(self.evaluate.baseline_window_days or len(found)) :]
 
     @property
     def late_days(self) -> int:

@@ -103,10 +103,10 @@ def _encode_day(one: ToEncode, examples: Path, folder: Path, origin: Origin, sto
         def transformed(table: pa.Table) -> pa.RecordBatch:
             if stop.is_set():
                 raise KeyboardInterrupt
-            rows = encoder.transform(table, place=str(place))
+            batch = encoder.transform(table, place=str(place))
             if one.is_in_time:
-                _add_own(own, packing.unpack(rows, encoder.layout), ordinal(one.day) + 1)
-            return rows
+                _add_own(own, packing.unpack(batch, encoder.layout), ordinal(one.day) + 1)
+            return batch
 
         tables = artifacts.read_batches(place / PART, _READ_ROWS, None)
         while encoded := [transformed(table) for table in islice(tables, packing.BATCH_ROWS // _READ_ROWS)]:

@@ -155,7 +155,8 @@ def _age_days(value: ir.Value, rows: ir.Table) -> ir.Value:
     """Compute the days from a date to the impression. A date, or a timestamp without a zone, is read on the local clock."""
     zoned = value.type().is_timestamp() and value.type().timezone is not None
     moment = rows[schema.TIMESTAMP if zoned else LOCAL]
-    return (moment - value.cast("timestamp").epoch_seconds().cast("int64") * 1000).cast("float64") / DAY_MS
+    seconds = value.cast("timestamp").truncate("s").epoch_seconds().cast("int64")  # whole ones: engines round fractions otherwise
+    return (moment - seconds * 1000).cast("float64") / DAY_MS
 
 
 def _bias(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:

@@ -172,7 +172,7 @@ class Program:
     def write_state(self, output: Output) -> None:
         """Write everything that later days need from the loaded day."""
         for name, table in zip(self._state, self._engine.arrows(tuple(self._state.values())), strict=True):
-            output.write_table(name, table)
+            output.write_table(name, table.combine_chunks())  # row groups that do not depend on the engine's chunks
 
     def examples(self, day: Day, states: Sequence[Path], fitted: int) -> Iterator[Callable[[], pa.Table]]:
         """Yield examples of what is asked for, some rows at a time: the loaded day's impressions in the order of (timestamp, event_id).

@@ -12,9 +12,10 @@ import shutil
 import signal
 import sys
 import threading
+import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -26,9 +27,10 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from recsys.config import Spark
-from recsys.errors import ConfigError, disk_full
+from recsys.errors import ConfigError, disk_full, short
 from recsys.features import spark_functions
 from recsys.features.engine import Engine, arrow_schema
+from recsys.signals import deferred_interrupt
 from recsys.threads import most_threads
 
 if TYPE_CHECKING:
@@ -40,29 +42,37 @@ _SUBMITTED = "PYSPARK_GATEWAY_PORT"  # set where spark-submit has started this p
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",  # what overflows is an error, as in DuckDB
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.caseSensitive": "false",
 }
+_PAUSE = 0.1  # seconds between two looks at what was cancelled
 
 
 class SparkEngine(Engine):
-    """A session of Spark, which ends with the engine unless it stood before."""
+    """A session of Spark of its own. Its context ends with the engine, unless it stood before."""
 
     def __init__(self, options: Spark, *, memory_limit: str, spill: Path) -> None:
-        """`memory_limit` bounds the heap of a Spark on this machine. Raises ConfigError where there is no PySpark, or no Java."""
+        """Open a session. `memory_limit` bounds the heap of a Spark on this machine.
+
+        Raises ConfigError where there is no PySpark, no Java, or no such session.
+        """
         self._spill, self._kept = spill, dict[str, Path]()
         self._number = 0
-        self._threads = ThreadPoolExecutor(min(most_threads() or os.cpu_count() or 1, MOST_AT_ONCE))
+        self._tag = f"recsys-{uuid.uuid4().hex}"  # of its jobs
         self._running: deque[Future[pa.Table]] = deque()
         self._session, self._is_own = _session(options, memory_limit)
+        self._threads = ThreadPoolExecutor(min(most_threads() or os.cpu_count() or 1, MOST_AT_ONCE))
+        self._session.sparkContext.addJobTag(self._tag)
         spark_functions.register(self._session)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is not None:
-            with contextlib.suppress(Exception):  # the session may be what has failed
-                self._session.sparkContext.cancelAllJobs()
-        self._threads.shutdown(cancel_futures=True)
-        if self._is_own:
-            self._session.stop()
+        try:
+            if kind is not None:
+                self._session.sparkContext.cancelJobsWithTag(self._tag)
+            self._stop(self._running)
+            self._threads.shutdown()
+        finally:
+            if self._is_own:
+                self._session.stop()
 
     def _name_files(self, name: str, paths: Sequence[Path]) -> None:
         with _own_errors(self._spill):
@@ -93,25 +103,41 @@ class SparkEngine(Engine):
 
     def arrow(self, expression: ir.Table) -> pa.Table:
         with _own_errors(self._spill):
-            return self._session.sql(_sql(expression)).toArrow().cast(arrow_schema(expression)).combine_chunks()
+            self._session.sparkContext.addJobTag(self._tag)  # a tag is the thread's
+            return self._session.sql(_sql(expression)).toArrow().cast(arrow_schema(expression))
 
     def arrows(self, expressions: Sequence[ir.Table]) -> Iterator[pa.Table]:
         """Run several expressions at once, and yield the rows of each, in order. At most `MOST_AT_ONCE` answers are held."""
         running = self._running = deque()
-        for expression in expressions:
-            if len(running) == MOST_AT_ONCE:
-                yield running.popleft().result()
-            running.append(self._threads.submit(self.arrow, expression))
-        while running:
-            yield running.popleft().result()
+        try:
+            for expression in expressions:
+                if len(running) == MOST_AT_ONCE:
+                    yield running[0].result()
+                    running.popleft()
+                with deferred_interrupt():
+                    running.append(self._threads.submit(self.arrow, expression))
+            while running:
+                yield running[0].result()
+                running.popleft()
+        except BaseException:  # Ctrl-C too, which reaches this thread alone
+            self._stop(running)
+            raise
+
+    def _stop(self, running: Iterable["Future[pa.Table]"]) -> None:
+        """Cancel what has not begun, and the jobs of the rest until it has ended: a query that is still planned begins its jobs later."""
+        begun = [each for each in running if not each.cancel()]
+        while wait(begun, timeout=_PAUSE).not_done:
+            self._session.sparkContext.cancelJobsWithTag(self._tag)
 
     def _name(self, name: str, rows: "DataFrame") -> None:
         rows.createOrReplaceTempView(f"`{name}`")
 
 
 def _session(options: Spark, memory_limit: str) -> tuple["SparkSession", bool]:
-    """Return the session, and whether it was made here."""
+    """Return a session of its own, and whether its context was made here."""
     try:
+        from py4j.protocol import Py4JError
+        from pyspark import SparkContext
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError as error:
@@ -120,19 +146,22 @@ def _session(options: Spark, memory_limit: str) -> tuple["SparkSession", bool]:
         ) from error
     if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
         raise ConfigError('features.engine: found "spark" without Java, expected Java 17 or 21. Fix: install it, or "duckdb"')
-    if local := _local(options, memory_limit):
+    stood = SparkContext._active_spark_context is not None
+    local = {} if stood else _local(options, memory_limit)
+    if local:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else "python3", which may be another one
-    standing = SparkSession.getActiveSession()
     builder = SparkSession.builder
-    for name, value in (local | _SETTINGS | options.conf).items():
+    for name, value in (local | options.conf | ({} if options.master is None else {"spark.master": options.master})).items():
         builder = builder.config(name, value)
-    if options.master is not None:
-        builder = builder.master(options.master)
     try:
         with _own_interrupts():
-            return builder.getOrCreate(), standing is None
-    except (PySparkException, RuntimeError) as error:
-        raise ConfigError(f"[spark]: found no session ({str(error).splitlines()[0]}). Fix: spark.master and spark.conf") from error
+            session = builder.getOrCreate().newSession()
+    except (Py4JError, PySparkException, RuntimeError) as error:
+        what = next((line for line in str(error).splitlines() if "Exception" in line), str(error))
+        raise ConfigError(f"[spark]: found no session ({short(what)}). Fix: spark.master, spark.conf, features.memory_limit") from error
+    for name, value in _SETTINGS.items():
+        session.conf.set(name, value)
+    return session, not stood
 
 
 def _local(options: Spark, memory_limit: str) -> dict[str, str]:
@@ -155,14 +184,12 @@ def _local(options: Spark, memory_limit: str) -> dict[str, str]:
 @contextlib.contextmanager
 def _own_interrupts() -> Iterator[None]:
     """Keep what this process does at Ctrl-C: a new session would set another handler."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextlib.contextmanager

@@ -74,7 +74,7 @@ def _in_spark(node: ops.Node) -> ops.Node:
 
 def _number_in(text: ir.StringValue) -> ir.Value:
     """Return the number that a text is, as DuckDB reads it; null of any other text. Java also reads `2d` and `0x1p3`, and no `1_000`."""
-    plain = text.re_replace(r"(?<=[0-9])_(?=[0-9])", "")
+    plain = text.re_replace(r"(?<=[0-9])_(?=[0-9])", "").re_replace(r"^(\s*)\+(?=-)", "$1")
     is_number = plain.re_search(r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$")
     is_word = plain.lower().re_search(r"^\s*[+-]?(inf|infinity|nan)\s*$")
     return (is_number | is_word).ifelse(plain.try_cast("float64"), ibis.null("float64"))
@@ -112,13 +112,17 @@ def exp(x: pd.Series) -> pd.Series:
 
 
 def rounded(x: pd.Series, digits: pd.Series) -> pd.Series:
-    """Return floats rounded as DuckDB does it: the exact value of the float, and half away from zero."""
+    """Return floats rounded as DuckDB does it: the exact value of the float, and half away from zero.
+
+    Where the product with 10ⁿ is too large to have a fraction, it is that product over 10ⁿ; the float itself where this is no number.
+    """
     context = decimal.Context(prec=60, rounding=decimal.ROUND_HALF_UP)
 
     def one(value: float, places: int) -> float:
-        if not abs(value) < 2.0**53:
-            return value
-        return float(decimal.Decimal(value).quantize(decimal.Decimal(1).scaleb(-places), context=context))
+        scaled = value * 10.0**places
+        if abs(scaled) < 2.0**53:
+            return float(decimal.Decimal(value).quantize(decimal.Decimal(1).scaleb(-places), context=context))
+        return scaled / 10.0**places if math.isfinite(scaled) else value
 
     return pd.Series([one(*each) for each in zip(x.astype("float64"), digits, strict=True)], dtype="float64")
 

@@ -45,9 +45,9 @@ class OutputLinear(StackedLinear):
             return super().forward(x_NBD) if torch.is_grad_enabled() else self._columns_first(x_NBD)
 
     def _columns_first(self, x_NBD: Tensor) -> Tensor:
-        """Return the same as (Wᵀ xᵀ)ᵀ. Of xW with few columns, a row's last digits depend on its place in the batch.
+        """Return the same as (Wᵀ xᵀ)ᵀ. Of xW with few columns, a row's last digits depend on its place in a large batch.
 
-        So a prediction does not depend on what else is asked for. With gradients, xW is the faster one.
+        So predictions of thousands of rows do not depend on their order. With gradients, xW is the faster one.
         """
         x_NDB, weight_NHD = x_NBD.transpose(1, 2), self.weight.transpose(1, 2)
         y_NHB = torch.bmm(weight_NHD, x_NDB) if self.bias is None else torch.baddbmm(self.bias.transpose(1, 2), weight_NHD, x_NDB)

@@ -97,7 +97,9 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
 
 def _job(run: Path, console: Console, *, wait: bool) -> Job:
     """Return the job that the run came from. Raise ArtifactError where it has no model, or where it learned other features than today's."""
-    job = job_of(pipeline_of(run), run, console, wait=wait)
+    pipeline = pipeline_of(run)
+    here = pipeline.features.model_copy(update={"engine": "duckdb"})  # engines give the same bytes
+    job = job_of(pipeline.model_copy(update={"features": here}), run, console, wait=wait)
     require_inside(job.folder, job.folder.parent)
     if not (run / MODEL).is_dir():
         raise ArtifactError(f"{run}: found no model, expected that of a trained run. Fix: name another run")

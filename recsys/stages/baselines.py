@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -18,9 +18,6 @@ from recsys.stages.identity import claim, known_config, run_name
 from recsys.stages.score import FUSED, scored_days
 from recsys.stages.stage import Job, Part, Stage, contents, described, timed
 from recsys.workspace import ENCODER, LEARNED, PREDICTIONS, RAW, RUNS, day_folder, days_in
-
-if TYPE_CHECKING:
-    from recsys.baselines import Kept
 
 SINGLE_TASK, TRUTH, TREES = "single_task", "truth", ("gbdt", "lightgbm")
 _LIBRARIES = {"gbdt": "scikit-learn", "lightgbm": "lightgbm"}  # whose files only the same version surely reads
@@ -89,7 +86,7 @@ def _run(job: Job, kind: str, *more: str) -> Path:
         pipeline.train.refit,
         pipeline.seed,
         *_seen_by(kind, pipeline),
-        *_schedule(pipeline),
+        *(() if kind == TRUTH else _schedule(pipeline)),
         *more,
     ]
     return job.folder / RUNS / f"{kind}-{artifacts.fingerprint(identity)[:6]}"
@@ -123,31 +120,37 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
 
 def _of_each_run(job: Job, options: Pipeline) -> dict[str, str]:
     """Return what a baseline is made of that each run fits."""
-    learned = [*(day for day in job.days(schema.TRAIN) if day in options.baseline_days), *job.days(schema.VALIDATION)]
+    learned = [*options.baseline_days(job.days(schema.TRAIN)), *job.days(schema.VALIDATION)]
     days = [day_folder(folder, day) for folder in (job.examples, job.encoded) for day in learned]
     return contents([job.encoded / ENCODER, *days, *scored_days(job)])
 
 
-def _kept(job: Job, options: Pipeline, kind: str) -> "Kept | None":
+class _Kept(NamedTuple):
+    """Where a baseline is kept, the days that it learns, and what it is made of: `baselines.Kept`, without importing a library."""
+
+    folder: Path
+    days: tuple[str, ...]
+    origin: Origin
+
+
+def _kept(job: Job, options: Pipeline, kind: str) -> _Kept | None:
     """Return where a baseline is kept that is fitted once for several runs; None for another one.
 
-    It is made of the rows of its days, as they were known when each of them ended. So labels that become known later fit nothing anew.
+    What stands for its days are their rows as they were known when each day ended. So labels that become known later make no fit stale,
+    and a correction of such a label waits for the next fit.
     """
     if options.evaluate.baseline_refit_days == 1 or kind == TRUTH:
         return None
-    from recsys.baselines import Kept
-
     (folder,) = _kept_folders(job, kind)
-    days = tuple(day for day in job.days(schema.TRAIN) if day in options.baseline_days)
+    days = tuple(options.baseline_days(job.days(schema.TRAIN)))
     if not days:
-        raise ArtifactError(f"{job.examples}: found no day that baselines learn, expected at least one. Fix: run `recsys features` again")
+        raise ArtifactError(f"{job.examples}: found no day of [split] train, expected at least one. Fix: run `recsys features` again")
     inputs = described([job.encoded / ENCODER])
     for day in days:
         inputs |= lineage.inputs_of_day(job.encoded, day)
     if kind in _LIBRARIES:
         inputs["library"] = version(_LIBRARIES[kind])
-    place = day_folder(folder, days[-1])
-    return Kept(place, days, Origin(BASELINES.name, artifacts.fingerprint([folder.name, inputs]), inputs))
+    return _Kept(day_folder(folder, days[-1]), days, Origin(BASELINES.name, artifacts.fingerprint([folder.name, inputs]), inputs))
 
 
 def _kept_folders(job: Job, *kinds: str) -> list[Path]:
@@ -184,7 +187,8 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
                 job.console.say(f"{part.name}: fused anew by other weights")
                 baselines.write_predictions(target, fused_again(standing, options.objective), origin)
             elif (kept := _kept(job, options, kind)) is not None:
-                baselines.score_kept(kind, options, job.examples, job.encoded, kept, target, origin, console=job.console)
+                place = baselines.Kept(*kept)
+                baselines.score_kept(kind, options, job.examples, job.encoded, place, target, origin, console=job.console)
                 _remove_older(kept.folder)
             else:
                 baselines.fit_and_score(kind, options, job.examples, job.encoded, target, origin, raw=job.folder / RAW, console=job.console)

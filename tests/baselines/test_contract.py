@@ -244,3 +244,25 @@ def test_a_baseline_learns_the_last_days_alone_where_it_is_told_to(kind, pipelin
     found = scored(kind, window, log, tmp_path / "window")
     assert found.equals(scored(kind, pipeline.model_copy(update={"split": later}), log, tmp_path / "later"))
     assert not found.equals(plain[kind])
+
+
+def test_a_kept_baseline_learns_no_label_that_is_known_after_its_days(kind, pipeline, tables, write_log, tmp_path) -> None:
+    """Half of the labels of its last day are known only then: whatever they are, it is the same. Known before, they count."""
+    first, second, third, _ = DAYS
+    split = pipeline.split.model_copy(update={"train": (day(first), day(second)), "validation": None, "test": (day(third), day(third))})
+    end = Day(second, pipeline.zone).end
+    found = []
+    for flipped, known in ((False, end), (True, end), (True, end - 1)):
+        table = tables[second]
+        late_N = np.arange(len(table)) % 2 == 0
+        click_N = table["label.click"].to_numpy()
+        changed = {"label.click": np.where(late_N, 1 - click_N, click_N) if flipped else click_N, "known.click": np.where(late_N, known, 0)}
+        for name, values in changed.items():
+            table = table.set_column(table.column_names.index(name), name, pa.array(values, table[name].type))
+        log = write_log(tmp_path / str(len(found)), pipeline, tables | {second: table})
+        target, kept = tmp_path / f"{len(found)}.parquet", Kept(tmp_path / f"kept-{len(found)}", (first, second), ORIGIN)
+        here = pipeline.model_copy(update={"split": split})
+        score_kept(kind, here, log.examples, log.encoded, kept, target, ORIGIN, console=Console(quiet=True))
+        found.append(outputs(pq.read_table(target), "test"))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[1], found[2])

@@ -2,11 +2,13 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +99,10 @@ def test_texts_numbers_and_lists_have_the_same_values(engines: tuple[Engine, Eng
         *("2d", "0x1p3", "1_000", "1__0", "_1", " 3 ", "\t4\n", "inf", "-Infinity", "NaN", "1e5", "1E-5", "1.", ".", ".5", "+7", "--7"),
         *("1,5", "", "  ", "é", "1e400", "00012", "1f", "1 2", "１２", "12,65", "[27, 9]", "[]", "['a', \"b's\", c]", "a|b", "[a"),
         *("Action|Children's", " a ,, b ", "[news]|[sport]", "a.b*c", "x,\u00a0y,\u2003z", "a\nb,c", "\\1,\\2", "'q'", "['q','r']"),
-        *("a||b", "|", "$1|\\E|q", "b,a,b", None),
+        *("a||b", "|", "$1|\\E|q", "b,a,b", "+-3", "1e+-5", "-+3", None),
     ]
     numbers = [0.1, 1e-5, 1e16, 1e22, 123456.789, -0.0, 2.5, 1 / 3, 5e-324, 1.7e308, 1e15, 1.0005, -1.0005, 8.0025, -0.0001, 1.7e306]
-    numbers += [float("inf"), -float("inf"), float("nan"), None]
+    numbers += [81790.10685515546, -791.8694358735992, 1000000000000000.2, 2.675, float("inf"), -float("inf"), float("nan"), None]
     cases = ibis.table({"t": "string", "x": "float64"}, name="cases")
     for engine in engines:
         engine.rows("cases", pa.table({"t": texts, "x": pa.array((numbers * 3)[: len(texts)], pa.float64())}))
@@ -108,7 +110,7 @@ def test_texts_numbers_and_lists_have_the_same_values(engines: tuple[Engine, Eng
         "number": cases["t"].try_cast("float64"),
         "written": cells.text(cases["x"]),
         "finite": cells.finite(cases["x"]),
-        "rounded": cases["x"].round(3),
+        **{f"rounded to {digits}": cases["x"].round(digits) for digits in (1, 3, 9, 12, 15)},
         "ln": (cases["x"].abs() > 0).ifelse(cases["x"].abs(), 1.0).ln(),
         **{f"parts by {by}": cells.texts(cases["t"], by) for by in (",", "|", ".", None)},
         "sorted": cells.texts(cases["t"], ",").unique().sort(),
@@ -134,6 +136,21 @@ def test_a_random_log_has_the_same_examples_and_states(feed: Any) -> None:
     for engine in ("duckdb", "spark"):
         build(feed.pipeline(features=EVERYTHING | {"engine": engine}), feed.write(engine, rows), console=QUIET)
     assert files(feed.folder / "duckdb") == files(feed.folder / "spark")
+
+
+def test_a_workspace_with_an_odd_name_and_dates_with_fractions(feed: Any) -> None:
+    """Names that stand for others where Spark reads files, and moments between seconds, some before 1970."""
+    moments = [1_700_000_000_700, -1_500, 1_700_000_000_200]
+    more = [pa.field("log.made", pa.timestamp("us"))]
+    rows = [row | {"log.made": datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + timedelta(milliseconds=moments[n % 3])}
+            for n, row in enumerate(feed.events(3, 60))]  # fmt: skip
+    found = []
+    for engine in ("duckdb", "spark"):
+        features = {"engine": engine, "context": ["tab", "made"], "entities": [["user_id"]], "today": [], "history": 0}
+        folder = feed.write(f"{engine} [a] {{b}}*", rows, more)
+        build(feed.pipeline(features=features), folder, console=QUIET)
+        found.append(files(folder))
+    assert found[0] == found[1]
 
 
 def test_days_by_one_engine_go_on_from_days_by_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,11 +205,57 @@ def test_ctrl_c_is_one_and_the_same_command_goes_on(tmp_path: Path) -> None:
         rest, _ = job.communicate(timeout=60)
     assert job.returncode == 130, rest
     assert "a bug" not in rest
-    assert run_command([*command[3:-4], "--workspace", str(tmp_path / "data"), "--quiet"]) == 0
+    assert subprocess.run(command, check=False, capture_output=True, env=environment).returncode == 0
+    assert run_command([*command[3:-2], "--workspace", str(tmp_path / "duckdb"), "--quiet"]) == 0
+    assert files(tmp_path / "data" / "tiny") == files(tmp_path / "duckdb" / "tiny")
 
 
-def test_options_of_the_session_are_those_of_the_toml() -> None:
-    pipeline = config.load(
-        PIPELINES / "tiny.toml", ["features.engine=spark", "spark.master=local[1]", 'spark.conf={"spark.app.name"="mine"}']
+def test_options_that_would_change_values_are_refused() -> None:
+    conf = {"spark.executor.memory": "2g", "spark.app.name": "mine"}
+    assert Spark(master="local[1]", conf=conf).conf == conf
+    with pytest.raises(ConfigError, match=r"spark.conf: found spark.sql.session.TIMEZONE, expected none of spark.sql.session.timeZone"):
+        config.load(PIPELINES / "tiny.toml", ['spark.conf={"spark.sql.session.TIMEZONE"="CET"}'])
+    with pytest.raises(ConfigError, match=r"spark.master"):
+        config.load(PIPELINES / "tiny.toml", ["spark.master=nowhere"])
+
+
+def test_a_session_that_cannot_be_is_said(tmp_path: Path) -> None:
+    """In a process of its own: this one has a context, which stays as it is."""
+    code = (
+        "import pathlib, sys\n"
+        "from recsys.config import Spark\n"
+        "from recsys.errors import ConfigError\n"
+        "from recsys.features.spark_engine import SparkEngine\n"
+        "try:\n"
+        "    SparkEngine(Spark(), memory_limit='100MB', spill=pathlib.Path(sys.argv[1]))\n"
+        "except ConfigError as error:\n"
+        "    print('SAID', error)\n"
     )
-    assert pipeline.spark == Spark(master="local[1]", conf={"spark.app.name": "mine"})
+    job = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, capture_output=True, text=True)
+    assert re.search(r"SAID \[spark\]: found no session \(.*memory 104857600 must be at least", job.stdout), job.stdout + job.stderr[-2000:]
+
+
+def test_a_context_that_stood_before_stays_with_its_settings_and_jobs(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+    from pyspark.sql import SparkSession
+
+    standing = SparkSession.builder.getOrCreate()
+    standing.conf.set("spark.sql.session.timeZone", "CET")
+    one = ibis.table({"x": "int64"}, name="one")
+    with SparkEngine(Spark(), memory_limit="1GB", spill=tmp_path) as engine:
+        engine.rows("one", pa.table({"x": [1, 2]}))
+        assert engine.arrow(one.agg(n=one["x"].sum())).to_pylist() == [{"n": 3}]
+    assert standing.sql("select 1 as x").toArrow().to_pylist() == [{"x": 1}]
+    assert standing.conf.get("spark.sql.session.timeZone") == "CET"
+    assert "one" not in [table.name for table in standing.catalog.listTables()]
+
+
+def test_a_query_that_fails_ends_the_others_and_the_engine_can_be_asked_again(engines: tuple[Engine, Engine]) -> None:
+    _, spark = engines
+    spark.rows("log", pa.table({"user": [1, 1, 2]}))
+    log, absent = ibis.table({"user": "int64"}, name="log"), ibis.table({"user": "int64"}, name="absent")
+    with pytest.raises(Exception, match="absent"):
+        list(spark.arrows([absent.select("user"), *[log.agg(n=log.count())] * 5]))
+    answers = spark.arrows([log.agg(n=log.count())] * 6)
+    next(answers)
+    answers.close()
+    assert [table["n"].to_pylist() for table in spark.arrows([log.agg(n=log.count())] * 6)] == [[3]] * 6

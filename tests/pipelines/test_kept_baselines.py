@@ -41,7 +41,7 @@ def test_a_fit_serves_the_nights_until_the_next_one(tmp_path: Path, capsys: pyte
     assert "gbdt: as fitted through 2024-01-03" in said[6]
     assert "gbdt: as fitted through 2024-01-05" in said[8]
     page = (tmp_path / "tiny" / "runs" / "night-8" / "report.html").read_text()
-    assert "fitted each 2 training days, these to 2024-01-02 to 2024-01-05" in page
+    assert "fitted every 2 training days; this fit learned all days through 2024-01-05" in page
     assert kept(tmp_path, "gbdt") == kept(tmp_path, "popularity") == ["day=2024-01-03", "day=2024-01-05"]
 
     assert night(tmp_path, 9) == 0

@@ -97,6 +97,8 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "fuse.maximise": "like",
     "fuse.metric": "captured@5%",
     "fuse.constraints": {"click": "-1%"},
+    "spark.master": "local[1]",
+    "spark.conf": {"spark.app.name": "mine"},
     "tracking.mlflow": "sqlite:///nowhere.db",
     "tracking.experiment": "all nights",
 }

@@ -113,11 +113,15 @@ def _other_runs(train: Train) -> dict[str, str]:
 
 
 def _kept_baselines(pipeline: Pipeline) -> dict[str, str]:
-    """Return which days baselines have learned, where these are not those of the model."""
-    of, days = pipeline.evaluate, pipeline.baseline_days
-    if of.baseline_refit_days > 1:
-        return {"Baselines": f"fitted each {of.baseline_refit_days} training days, these to {days[0]} to {days[-1]}"}
-    return {"Baselines": f"fitted from {days[0]} on"} if of.baseline_window_days is not None else {}
+    """Return which days popularity and trees have learned, where these are not those of the model."""
+    of = pipeline.evaluate
+    if not {"popularity", "gbdt", "lightgbm"}.intersection(of.baselines):
+        return {}
+    last = f"the last {of.baseline_window_days} days" if of.baseline_window_days is not None else ""
+    if of.baseline_refit_days == 1:
+        return {"Baselines": f"learned {last} of training"} if last else {}
+    through = pipeline.baseline_days(pipeline.split.days(schema.TRAIN))[-1]
+    return {"Baselines": f"fitted every {of.baseline_refit_days} training days; this fit learned {last or 'all days'} through {through}"}
 
 
 def _pace(model: Inside | None, order: str) -> str:
