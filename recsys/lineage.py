@@ -6,16 +6,26 @@ learned then, do not change them.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from recsys import artifacts
-from recsys.artifacts import Manifest
+from recsys.artifacts import Manifest, Origin
 from recsys.errors import ArtifactError
 from recsys.workspace import day_folder, day_of, days_in
 
 ADDED_FILE = "added.parquet"  # in the folder of an encoded day: the rows of the vocabulary that it has added
 OWN_FILE = "own.json"  # in the folder of an encoded day, in time order: a hash of what was known of it when it ended
 Inputs = Mapping[str, str]  # name → content
+
+
+@dataclass(frozen=True)
+class KeptFit:
+    """Name a baseline that is kept (`evaluate.baseline_refit_days`): where it lies, the ISO days that it learns, what it is made of."""
+
+    folder: Path
+    days: tuple[str, ...]
+    origin: Origin
 
 
 def inputs_of_day(encoded: Path, day: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ of any run, and predicts validation and test days alike.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,22 +20,14 @@ from recsys.config import Pipeline
 from recsys.days import Day
 from recsys.encoding import label_means
 from recsys.errors import ConfigError
+from recsys.lineage import KeptFit
 from recsys.progress import Console
 
 _MEANS = "train_means.json"
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Where a kept baseline lies, the ISO days that it learns, and what it is made of."""
-
-    folder: Path
-    days: tuple[str, ...]
-    origin: Origin
-
-
 def score_kept(
-    kind: str, pipeline: Pipeline, examples: Path, encoded: Path, kept: Kept, target: Path, origin: Origin, *, console: Console
+    kind: str, pipeline: Pipeline, examples: Path, encoded: Path, kept: KeptFit, target: Path, origin: Origin, *, console: Console
 ) -> None:
     """Write predictions of the validation and test days to `target`, as `fit_and_score` does. The baseline is fitted where it is not kept.
 
@@ -55,7 +47,7 @@ def score_kept(
     write_predictions(target, pa.concat_tables(tables), origin)
 
 
-def _fit(baseline: LearnedBaseline, pipeline: Pipeline, rows: Rows, kept: Kept) -> None:
+def _fit(baseline: LearnedBaseline, pipeline: Pipeline, rows: Rows, kept: KeptFit) -> None:
     """Fit the baseline and keep it."""
     chosen_by = min(len(pipeline.split.days(schema.VALIDATION)), len(rows.days) - 1)
     learned, judged = (_known_by_the_end(rows, days, pipeline.zone) for days in _cut(rows.days, chosen_by))

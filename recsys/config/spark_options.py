@@ -1,14 +1,21 @@
 """[spark]: the session of `features.engine = "spark"`."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field, field_validator
 
 from recsys.options import Options
 
-OURS = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.caseSensitive")  # they would change what is computed
-
 
 class Spark(Options):
     """A session of Spark. What spark-submit has set stays, unless it is named here."""
+
+    FIXED: ClassVar[Mapping[str, str]] = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "true",  # what overflows is an error, as in DuckDB
+        "spark.sql.caseSensitive": "false",
+    }
 
     master: str | None = Field(
         default=None,
@@ -20,6 +27,6 @@ class Spark(Options):
     @field_validator("conf")
     @classmethod
     def _leaves_the_values_alone(cls, conf: dict[str, str]) -> dict[str, str]:
-        if found := [name for name in conf if name.lower() in map(str.lower, OURS)]:
-            raise ValueError(f"found {found[0]}, expected none of {', '.join(OURS)}: with another one, values would not be those of DuckDB")
+        if found := [name for name in conf if name.lower() in map(str.lower, cls.FIXED)]:
+            raise ValueError(f"found {found[0]}, expected none of {', '.join(cls.FIXED)}: they would change values, which are DuckDB's")
         return conf

@@ -1,11 +1,8 @@
 """DuckDB as the engine: in this process, within a memory limit, spilling to a folder beyond it."""
 
 import contextlib
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import local
 from types import TracebackType
@@ -18,21 +15,20 @@ import pyarrow as pa
 
 from recsys.errors import ConfigError, disk_full
 from recsys.features.engine import Engine, arrow_schema
-from recsys.signals import deferred_interrupt, is_interruption
+from recsys.signals import is_interruption
 from recsys.threads import most_threads
 
 _ANSWER = "answer"
 _SETTINGS = "SET enable_progress_bar = false; SET TimeZone = 'UTC'"  # of a connection; Ibis sets the zone of the first one alone
-_PAUSE = 0.1  # seconds between two interrupts
 _GROUP_ROWS = 122_880  # of a file that is written: the engine's own row group
 RESERVE = 400  # MB of `features.memory_limit` that are kept for what the engine takes beyond its own limit, at most
-MOST_AT_ONCE = 4  # queries: they share the memory limit, and what they answer is memory beside it
 
 
 class DuckDBEngine(Engine):
     """DuckDB in this process."""
 
     def __init__(self, *, memory_limit: str, spill: Path) -> None:
+        super().__init__()
         threads = most_threads()
         with _own_errors(spill):
             self._backend = ibis.duckdb.connect(":memory:", memory_limit=_engine_share(memory_limit), temp_directory=str(spill))
@@ -44,13 +40,10 @@ class DuckDBEngine(Engine):
         self._kinds: dict[str, str] = {}  # name → VIEW or TABLE, of what `view` and `keep` made
         self._open: list[duckdb.DuckDBPyConnection] = []
         self._cursor = local()
-        self._at_once = min(threads or os.cpu_count() or 1, MOST_AT_ONCE)
-        self._cursors = ThreadPoolExecutor(self._at_once)
-        self._running: deque[Future[pa.Table]] = deque()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop(self._running)  # nothing runs any more, unless a second Ctrl-C came while the queries were being stopped
-        self._cursors.shutdown()
+        self._stop()  # nothing runs any more, unless a second Ctrl-C came while the queries were being stopped
+        self._threads.shutdown()
         for cursor in self._open:
             cursor.close()
         self._backend.disconnect()
@@ -88,34 +81,12 @@ class DuckDBEngine(Engine):
     def arrow(self, expression: ir.Table) -> pa.Table:
         return _answered(self._connection, _ANSWER, _sql(expression), arrow_schema(expression), self._spill)
 
-    def arrows(self, expressions: Sequence[ir.Table]) -> Iterator[pa.Table]:
-        """Run several expressions at once, and yield the rows of each, in order. At most `MOST_AT_ONCE` answers are held.
+    def _query(self, place: int, expression: ir.Table) -> Callable[[], pa.Table]:
+        return partial(self._answered_by_a_cursor, f"{_ANSWER}_{place}", _sql(expression), arrow_schema(expression))
 
-        DuckDB plans a query on one core. It also scans a table of up to 122,880 rows (one row group) on one core. Several queries at once
-        use the others.
-        """
-        running = self._running = deque()
-        try:
-            for place, expression in enumerate(expressions):
-                if len(running) == self._at_once:
-                    yield running[0].result()
-                    running.popleft()
-                asked = (f"{_ANSWER}_{place}", _sql(expression), arrow_schema(expression))
-                with deferred_interrupt():
-                    running.append(self._cursors.submit(self._answered_by_a_cursor, *asked))
-            while running:
-                yield running[0].result()
-                running.popleft()
-        except BaseException:  # Ctrl-C too, which reaches this thread alone
-            self._stop(running)
-            raise
-
-    def _stop(self, running: Iterable["Future[pa.Table]"]) -> None:
-        """Cancel what has not begun, and interrupt the rest until it has ended. An interrupt between two statements has no effect."""
-        begun = [each for each in running if not each.cancel()]
-        while wait(begun, timeout=_PAUSE).not_done:
-            for cursor in self._open:
-                cursor.interrupt()
+    def _interrupt(self) -> None:
+        for cursor in self._open:
+            cursor.interrupt()
 
     def _answered_by_a_cursor(self, name: str, sql: str, columns: pa.Schema) -> pa.Table:
         return _answered(self._own_cursor(), name, sql, columns, self._spill)

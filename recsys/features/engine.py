@@ -3,8 +3,11 @@
 The other modules of this folder use only Ibis expressions, and Arrow tables for results.
 """
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys import artifacts
+from recsys.signals import deferred_interrupt
+from recsys.threads import most_threads
+
+MOST_AT_ONCE = 4  # queries: they share the memory limit, and what they answer is memory beside it
+_PAUSE = 0.1  # seconds between two interrupts
 
 
 class Engine(ABC):
@@ -22,6 +30,11 @@ class Engine(ABC):
 
     Integers, keys and their order are the same with any engine, and so are floats (`tests/features/test_engines.py`).
     """
+
+    def __init__(self) -> None:
+        self._at_once = min(most_threads() or os.cpu_count() or 1, MOST_AT_ONCE)
+        self._threads = ThreadPoolExecutor(self._at_once)
+        self._running: deque[Future[pa.Table]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -65,9 +78,40 @@ class Engine(ABC):
     def arrow(self, expression: ir.Table) -> pa.Table:
         """Run an expression and return its rows in the expression's own types."""
 
-    @abstractmethod
     def arrows(self, expressions: Sequence[ir.Table]) -> Iterator[pa.Table]:
-        """Run several expressions at once, and yield the rows of each, in order. Few answers are held at a time."""
+        """Run several expressions at once, and yield the rows of each, in order. At most `MOST_AT_ONCE` answers are held.
+
+        An engine plans a query on one core. Several queries at once use the others.
+        """
+        running = self._running = deque()
+        try:
+            for place, expression in enumerate(expressions):
+                if len(running) == self._at_once:
+                    yield running[0].result()
+                    running.popleft()
+                query = self._query(place, expression)
+                with deferred_interrupt():
+                    running.append(self._threads.submit(query))
+            while running:
+                yield running[0].result()
+                running.popleft()
+        except BaseException:  # Ctrl-C too, which reaches this thread alone
+            self._stop()
+            raise
+
+    @abstractmethod
+    def _query(self, place: int, expression: ir.Table) -> Callable[[], pa.Table]:
+        """Return what runs an expression in a thread of its own, the `place`-th of several."""
+
+    def _stop(self) -> None:
+        """Cancel what has not begun, and interrupt the rest until it has ended: an interrupt before a query has begun has no effect."""
+        begun = [each for each in self._running if not each.cancel()]
+        while wait(begun, timeout=_PAUSE).not_done:
+            self._interrupt()
+
+    @abstractmethod
+    def _interrupt(self) -> None:
+        """Interrupt the queries that run in threads."""
 
 
 def arrow_schema(expression: ir.Table) -> pa.Schema:

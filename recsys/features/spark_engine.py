@@ -13,10 +13,8 @@ import signal
 import sys
 import threading
 import uuid
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,21 +28,13 @@ from recsys.config import Spark
 from recsys.errors import ConfigError, disk_full, short
 from recsys.features import spark_functions
 from recsys.features.engine import Engine, arrow_schema
-from recsys.signals import deferred_interrupt
 from recsys.threads import most_threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-MOST_AT_ONCE = 4  # queries: planning one takes a core, and what they answer is memory of the driver
-_PATTERN, _QUOTE = re.compile(r"[\[\]{}*?\\]"), r"\\\g<0>"
+_SEVERAL = re.compile(r"[\[\]{}*?\\]")
 _SUBMITTED = "PYSPARK_GATEWAY_PORT"  # set where spark-submit has started this process
-_SETTINGS = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.ansi.enabled": "true",  # what overflows is an error, as in DuckDB
-    "spark.sql.caseSensitive": "false",
-}
-_PAUSE = 0.1  # seconds between two looks at what was cancelled
 
 
 class SparkEngine(Engine):
@@ -55,20 +45,19 @@ class SparkEngine(Engine):
 
         Raises ConfigError where there is no PySpark, no Java, or no such session.
         """
+        super().__init__()
         self._spill, self._kept = spill, dict[str, Path]()
         self._number = 0
         self._tag = f"recsys-{uuid.uuid4().hex}"  # of its jobs
-        self._running: deque[Future[pa.Table]] = deque()
         self._session, self._is_own = _session(options, memory_limit)
-        self._threads = ThreadPoolExecutor(min(most_threads() or os.cpu_count() or 1, MOST_AT_ONCE))
         self._session.sparkContext.addJobTag(self._tag)
         spark_functions.register(self._session)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is not None:
-                self._session.sparkContext.cancelJobsWithTag(self._tag)
-            self._stop(self._running)
+                self._interrupt()
+            self._stop()
             self._threads.shutdown()
         finally:
             if self._is_own:
@@ -76,7 +65,7 @@ class SparkEngine(Engine):
 
     def _name_files(self, name: str, paths: Sequence[Path]) -> None:
         with _own_errors(self._spill):
-            self._name(name, self._session.read.parquet(*map(_address, paths)))
+            self._name(name, self._session.read.parquet(*map(_pattern, paths)))
 
     def rows(self, name: str, table: pa.Table) -> None:
         with _own_errors(self._spill):
@@ -90,8 +79,8 @@ class SparkEngine(Engine):
         self._number += 1
         place, before = self._spill / f"kept-{self._number}", self._kept.pop(name, None)
         with _own_errors(self._spill):
-            self._session.sql(_sql(expression)).write.parquet(f"file://{place.resolve()}")
-            self._name(name, self._session.read.parquet(_address(place)))
+            self._session.sql(_sql(expression)).write.parquet(_address(place))
+            self._name(name, self._session.read.parquet(_pattern(place)))
         self._kept[name] = place
         if before is not None:
             shutil.rmtree(before)
@@ -102,32 +91,18 @@ class SparkEngine(Engine):
             shutil.rmtree(place)
 
     def arrow(self, expression: ir.Table) -> pa.Table:
+        return self._answered(_sql(expression), arrow_schema(expression))
+
+    def _query(self, place: int, expression: ir.Table) -> Callable[[], pa.Table]:
+        return partial(self._answered, _sql(expression), arrow_schema(expression))
+
+    def _answered(self, sql: str, columns: pa.Schema) -> pa.Table:
         with _own_errors(self._spill):
             self._session.sparkContext.addJobTag(self._tag)  # a tag is the thread's
-            return self._session.sql(_sql(expression)).toArrow().cast(arrow_schema(expression))
+            return self._session.sql(sql).toArrow().cast(columns)
 
-    def arrows(self, expressions: Sequence[ir.Table]) -> Iterator[pa.Table]:
-        """Run several expressions at once, and yield the rows of each, in order. At most `MOST_AT_ONCE` answers are held."""
-        running = self._running = deque()
-        try:
-            for expression in expressions:
-                if len(running) == MOST_AT_ONCE:
-                    yield running[0].result()
-                    running.popleft()
-                with deferred_interrupt():
-                    running.append(self._threads.submit(self.arrow, expression))
-            while running:
-                yield running[0].result()
-                running.popleft()
-        except BaseException:  # Ctrl-C too, which reaches this thread alone
-            self._stop(running)
-            raise
-
-    def _stop(self, running: Iterable["Future[pa.Table]"]) -> None:
-        """Cancel what has not begun, and the jobs of the rest until it has ended: a query that is still planned begins its jobs later."""
-        begun = [each for each in running if not each.cancel()]
-        while wait(begun, timeout=_PAUSE).not_done:
-            self._session.sparkContext.cancelJobsWithTag(self._tag)
+    def _interrupt(self) -> None:
+        self._session.sparkContext.cancelJobsWithTag(self._tag)
 
     def _name(self, name: str, rows: "DataFrame") -> None:
         rows.createOrReplaceTempView(f"`{name}`")
@@ -159,7 +134,7 @@ def _session(options: Spark, memory_limit: str) -> tuple["SparkSession", bool]:
     except (Py4JError, PySparkException, RuntimeError) as error:
         what = next((line for line in str(error).splitlines() if "Exception" in line), str(error))
         raise ConfigError(f"[spark]: found no session ({short(what)}). Fix: spark.master, spark.conf, features.memory_limit") from error
-    for name, value in _SETTINGS.items():
+    for name, value in options.FIXED.items():
         session.conf.set(name, value)
     return session, not stood
 
@@ -212,8 +187,13 @@ def _own_errors(spill: Path) -> Iterator[None]:
 
 
 def _address(path: Path) -> str:
-    """Return a path as Hadoop writes it: nothing is quoted, but for what would stand for other names."""
-    return f"file://{_PATTERN.sub(_QUOTE, str(path.resolve()))}"
+    """Return a path as Hadoop writes it."""
+    return f"file://{path.resolve()}"
+
+
+def _pattern(path: Path) -> str:
+    """Return the pattern of this path alone: where Spark reads, some characters stand for several names."""
+    return _SEVERAL.sub(r"\\\g<0>", _address(path))
 
 
 def _sql(expression: ir.Table) -> str:

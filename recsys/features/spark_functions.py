@@ -1,4 +1,4 @@
-"""What is said otherwise to Spark, so that it computes what DuckDB computes, to the bit.
+"""Rewrite expressions for Spark, so that it computes what DuckDB computes, to the bit.
 
 The logarithm and the exponential of the JVM and of the C library differ in the last bit, so Arrow computes them. Floats are written as
 `1.0E-5` there and as `1e-05` here. Sums of integers, products, quotients, roots and comparisons are the same everywhere.
@@ -37,7 +37,7 @@ _round = _call(lambda x, digits: x, "arrow_round", "float64", "int64", returns="
 
 
 def rewritten(relation: ops.Relation) -> ops.Relation:
-    """Return the relation with functions of Arrow in the place of Spark's own."""
+    """Return the relation as it must be said to Spark."""
 
     def replaced(node: ops.Node, children: dict[str, Any] | None) -> ops.Node:
         return _in_spark(node.__recreate__(children) if children else node)
@@ -115,6 +115,7 @@ def rounded(x: pd.Series, digits: pd.Series) -> pd.Series:
     """Return floats rounded as DuckDB does it: the exact value of the float, and half away from zero.
 
     Where the product with 10ⁿ is too large to have a fraction, it is that product over 10ⁿ; the float itself where this is no number.
+    It goes number by number: only labels and expressions with `round(x, 2)` ask for it.
     """
     context = decimal.Context(prec=60, rounding=decimal.ROUND_HALF_UP)
 

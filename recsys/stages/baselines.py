@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -13,6 +12,7 @@ from recsys import artifacts, lineage, schema
 from recsys.artifacts import Origin
 from recsys.config import Balance, Pipeline
 from recsys.errors import ArtifactError
+from recsys.lineage import KeptFit
 from recsys.predictions import fused_again
 from recsys.stages.identity import claim, known_config, run_name
 from recsys.stages.score import FUSED, scored_days
@@ -125,15 +125,7 @@ def _of_each_run(job: Job, options: Pipeline) -> dict[str, str]:
     return contents([job.encoded / ENCODER, *days, *scored_days(job)])
 
 
-class _Kept(NamedTuple):
-    """Where a baseline is kept, the days that it learns, and what it is made of: `baselines.Kept`, without importing a library."""
-
-    folder: Path
-    days: tuple[str, ...]
-    origin: Origin
-
-
-def _kept(job: Job, options: Pipeline, kind: str) -> _Kept | None:
+def _kept(job: Job, options: Pipeline, kind: str) -> KeptFit | None:
     """Return where a baseline is kept that is fitted once for several runs; None for another one.
 
     What stands for its days are their rows as they were known when each day ended. So labels that become known later make no fit stale,
@@ -150,7 +142,7 @@ def _kept(job: Job, options: Pipeline, kind: str) -> _Kept | None:
         inputs |= lineage.inputs_of_day(job.encoded, day)
     if kind in _LIBRARIES:
         inputs["library"] = version(_LIBRARIES[kind])
-    return _Kept(day_folder(folder, days[-1]), days, Origin(BASELINES.name, artifacts.fingerprint([folder.name, inputs]), inputs))
+    return KeptFit(day_folder(folder, days[-1]), days, Origin(BASELINES.name, artifacts.fingerprint([folder.name, inputs]), inputs))
 
 
 def _kept_folders(job: Job, *kinds: str) -> list[Path]:
@@ -159,7 +151,7 @@ def _kept_folders(job: Job, *kinds: str) -> list[Path]:
     if pipeline.evaluate.baseline_refit_days == 1:
         return []
     split = [pipeline.split.train[0].isoformat(), len(pipeline.split.days(schema.VALIDATION))]
-    counted = BASELINES.counted(BASELINES.receives(pipeline), "split", "objective.fusion_weight")
+    counted = BASELINES.counted(pipeline, "split", "objective.fusion_weight")
     identity = [job.examples.name, job.encoded.name, BASELINES.version, counted, split, *_schedule(pipeline)]
     return [
         job.folder / LEARNED / f"{kind}-{artifacts.fingerprint([*identity, *_seen_by(kind, pipeline)])[:12]}"
@@ -187,8 +179,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
                 job.console.say(f"{part.name}: fused anew by other weights")
                 baselines.write_predictions(target, fused_again(standing, options.objective), origin)
             elif (kept := _kept(job, options, kind)) is not None:
-                place = baselines.Kept(*kept)
-                baselines.score_kept(kind, options, job.examples, job.encoded, place, target, origin, console=job.console)
+                baselines.score_kept(kind, options, job.examples, job.encoded, kept, target, origin, console=job.console)
                 _remove_older(kept.folder)
             else:
                 baselines.fit_and_score(kind, options, job.examples, job.encoded, target, origin, raw=job.folder / RAW, console=job.console)

@@ -14,10 +14,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from recsys import artifacts, predictions, schema
-from recsys.baselines import LEARNED, Kept, fit_and_score, score_kept
+from recsys.baselines import LEARNED, fit_and_score, score_kept
 from recsys.config import Pipeline
 from recsys.days import Day
 from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.lineage import KeptFit
 from recsys.progress import Console
 from tests.staged import ORIGIN
 
@@ -214,7 +215,7 @@ def test_a_kept_baseline_is_that_of_a_run_whose_split_ends_with_its_days(kind, p
     expected = scored(kind, pipeline.model_copy(update={"split": each}), log, tmp_path / "each")
     shutil.copytree(log.examples, tmp_path / "examples")
     shutil.copytree(log.encoded, tmp_path / "encoded")
-    kept = Kept(tmp_path / "kept", (first, second), ORIGIN)
+    kept = KeptFit(tmp_path / "kept", (first, second), ORIGIN)
     found = []
     for run in ("fitted", "restored"):
         target = tmp_path / run / "predictions.parquet"
@@ -260,7 +261,7 @@ def test_a_kept_baseline_learns_no_label_that_is_known_after_its_days(kind, pipe
         for name, values in changed.items():
             table = table.set_column(table.column_names.index(name), name, pa.array(values, table[name].type))
         log = write_log(tmp_path / str(len(found)), pipeline, tables | {second: table})
-        target, kept = tmp_path / f"{len(found)}.parquet", Kept(tmp_path / f"kept-{len(found)}", (first, second), ORIGIN)
+        target, kept = tmp_path / f"{len(found)}.parquet", KeptFit(tmp_path / f"kept-{len(found)}", (first, second), ORIGIN)
         here = pipeline.model_copy(update={"split": split})
         score_kept(kind, here, log.examples, log.encoded, kept, target, ORIGIN, console=Console(quiet=True))
         found.append(outputs(pq.read_table(target), "test"))
