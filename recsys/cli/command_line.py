@@ -23,13 +23,23 @@ def main() -> None:
     for name, value in SHORT_SPIN.items():
         os.environ.setdefault(name, value)
     interrupt_on_sigterm()
-    code = run_command(sys.argv[1:])
+    if _is_started_by_torchrun():
+        from recsys.processes.together import run_together
+
+        code = run_together(lambda: run_command(sys.argv[1:]))
+    else:
+        code = run_command(sys.argv[1:])
     if code == EXIT_INTERRUPTED:
         # Where the signal came while a library ran Python text from C, Python would end by SIGINT, whatever the code given to sys.exit.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _is_started_by_torchrun() -> bool:
+    """Return whether this is one of several processes that share their work (processes/together.py)."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def run_command(arguments: Sequence[str]) -> int:

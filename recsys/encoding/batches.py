@@ -17,6 +17,7 @@ from recsys.encoding.layout import Batch, Layout, Order
 from recsys.encoding.packing import Packed
 from recsys.encoding.sampling import OwnRows, Sampling
 from recsys.encoding.thinning import Thinning
+from recsys.process_group import ALONE, Group
 
 # Legend: N rows of the days, R rows of a window that are kept, K objectives, W windows.
 
@@ -50,8 +51,11 @@ def batches(
     start_step: int = 0,
     thinning: Thinning | None = None,
     sampling: Sampling | None = None,
+    group: Group = ALONE,
 ) -> Iterator[Batch]:
     """Yield every row of the days (that `thinning` keeps) once, in batches, from batch `start_step` on.
+
+    In a group of processes, each batch is what this process computes of it: every N-th row, or none.
 
     The batches are the last ones of the sequence that starts at step 0. With a sampling, each batch serves one objective
     instead, and `order` must be "shuffled": see `_sampled`.
@@ -62,7 +66,7 @@ def batches(
     """
     if sampling is not None:
         assert order == "shuffled", "a sampling draws rows, which have no order then"
-        yield from _sampled(days, sampling, batch_size, seed, epoch, start_step, thinning)
+        yield from _sampled(days, sampling, batch_size, seed, epoch, start_step, thinning, group)
         return
     parts: list[Packed] = []
     held = 0
@@ -81,8 +85,8 @@ def batches(
         start, skipped = skipped, 0
         while start < rows:
             stop = min(start + batch_size - held, rows)
-            part = slice(start, stop)
-            packed = Packed._make(values[part] if places_R is None else values.take(places_R[part], axis=0) for values in window)
+            own = slice(start + (group.rank - held) % group.size, stop, group.size)
+            packed = Packed._make(values[own] if places_R is None else values.take(places_R[own], axis=0) for values in window)
             parts.append(packed if thinning is None else thinning.reweighted(packed))
             held += stop - start
             start = stop
@@ -106,7 +110,7 @@ def to_batch(encoded: pa.RecordBatch, layout: Layout) -> Batch:
 
 
 def _sampled(
-    days: EncodedDays, sampling: Sampling, batch_size: int, seed: int, epoch: int, start_step: int, thinning: Thinning | None
+    days: EncodedDays, sampling: Sampling, batch_size: int, seed: int, epoch: int, start_step: int, thinning: Thinning | None, group: Group
 ) -> Iterator[Batch]:
     """Yield an epoch of batches, each of up to `batch_size` rows that have the label of one drawn objective.
 
@@ -133,7 +137,7 @@ def _sampled(
         done_K = np.bincount(drawn_S[:skipped], minlength=counting_RK.shape[1])
         window = days.read(spans)
         for k in drawn_S[skipped:].tolist():
-            places_B = own[k].part(int(done_K[k]))
+            places_B = own[k].part(int(done_K[k]))[group.rank :: group.size]
             done_K[k] += 1
             packed = Packed._make(values.take(places_B, axis=0) for values in window)
             yield _tensors(sampling.only(packed if thinning is None else thinning.reweighted(packed), k))

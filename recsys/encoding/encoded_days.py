@@ -239,7 +239,7 @@ class EncodedDays:
 
 def concatenated(parts: Sequence[Packed]) -> Packed:
     """Join parts in memory of their own: views of a file are read-only, and tensors cannot be read-only."""
-    if len(parts) == 1 and all(values.flags.writeable for values in parts[0]):
+    if len(parts) == 1 and all(values.flags.writeable and values.flags.c_contiguous for values in parts[0]):
         return parts[0]
     return Packed._make(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 

@@ -16,6 +16,7 @@ from recsys.errors import data_error
 from recsys.losses.loss import Loss, Sample
 from recsys.losses.ordinal import Ordinal
 from recsys.objectives import Objective, durations
+from recsys.process_group import total
 
 LOSSES: dict[str, type[Loss]] = {name: resolve_name(learned.implementation) for name, learned in objectives.LOSSES.items()}
 
@@ -84,7 +85,8 @@ class ObjectiveLosses(nn.Module):
         """Return losses [K] and the observed rows' total weights [K].
 
         A loss is the weighted mean over the observed rows, in units of the best constant's loss. An objective without an observed row of a
-        weight above 0 has a loss of exactly 0 and gives no gradient.
+        weight above 0 has a loss of exactly 0 and gives no gradient. Where several processes share the batch, the weights are those of the
+        whole batch, and the losses are this process's parts of them: they add up.
         """
         self._need(durations_BA)
         outputs_BK = outputs_BK.to(torch.promote_types(outputs_BK.dtype, torch.float32))
@@ -108,7 +110,7 @@ class ObjectiveLosses(nn.Module):
         weights_BK = observed_BK.to(rows_BK.dtype)
         if weights_B is not None:
             weights_BK = weights_BK * weights_B[:, None].to(rows_BK.dtype)
-        counts_K = weights_BK.sum(0)
+        counts_K = total(weights_BK.sum(0))
         sums_K = (weights_BK * rows_BK.where(observed_BK, 0.0)).sum(0)
         return sums_K / counts_K.where(counts_K > 0, 1.0) / self.scale_K.to(sums_K.dtype), counts_K
 

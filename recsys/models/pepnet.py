@@ -39,7 +39,7 @@ class PEPNet(Architecture):
         self.input_gate = GateUnit(setting.d_context + d_inputs, options.d_gate, d_inputs)
         self.layer_gates = nn.ModuleList(GateUnit(setting.d_entity + d_inputs, options.d_gate, num * width) for width in widths[1:])
         self.layers = nn.ModuleList(StackedLinear(num, a, b) for a, b in pairwise(widths))
-        self.dropout = Dropout(setting.dropout)
+        self.dropout = Dropout(setting.dropout, rows_dim=1)
         self.num_objectives = num
         self.d_out = setting.d_tower
 

@@ -3,9 +3,13 @@
 Shape letters: B rows, K objectives. Codes [B, 2] hold position and device; 0 is missing.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from recsys.process_group import own_rows_of
 
 
 def without_position(codes_B2: Tensor) -> Tensor:
@@ -19,7 +23,8 @@ def drop_codes(codes_B2: Tensor, rate: float) -> Tensor:
 
     So the model learns missing values, alone and together.
     """
-    return codes_B2.masked_fill(torch.rand(codes_B2.shape, device=codes_B2.device) < rate, 0)
+    draws_B2 = own_rows_of(partial(torch.rand, device=codes_B2.device), codes_B2.shape, 0)
+    return codes_B2.masked_fill(draws_B2 < rate, 0)
 
 
 class BiasTower(nn.Module):

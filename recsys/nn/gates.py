@@ -1,27 +1,34 @@
 """Softmax gates over pools of experts as one product. Shape letters: B rows, D input, K gates, N experts of a gate."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from recsys.nn.linear import StackedLinear, unstacked
+from recsys.process_group import own_rows_of
 
 
-def gate_weights(logits: Tensor, *, dropout: float, top_k: int | None) -> Tensor:
+def gate_weights(logits: Tensor, dropped: Tensor | None, *, top_k: int | None) -> Tensor:
     """Compute the softmax over the last axis, the experts.
 
-    `dropout` is the probability that a gate loses an expert (0 outside training). It is Zhao et al.'s remedy for polarised gates (RecSys
-    2019, §5.4): the utilisation of a lost expert is set to 0 and the rest is re-normalised. Here each row, gate and expert has an
-    independent draw. A gate that would lose all its experts keeps all.
+    `dropped` are the experts that a gate loses in training. It is Zhao et al.'s remedy for polarised gates (RecSys 2019, §5.4): the
+    utilisation of a lost expert is set to 0 and the rest is re-normalised. Here each row, gate and expert has an independent draw. A gate
+    that would lose all its experts keeps all.
     `top_k`: only the k largest of the remaining weights are used, re-normalised in the same way (Shazeer et al., ICLR 2017).
     """
-    if dropout > 0:
-        dropped = torch.rand_like(logits, dtype=torch.float32) < dropout
-        dropped &= ~dropped.all(dim=-1, keepdim=True)
+    if dropped is not None:
+        dropped = dropped & ~dropped.all(dim=-1, keepdim=True)
         logits = logits.masked_fill(dropped, float("-inf"))  # before the softmax, which re-normalises
     if top_k is not None and top_k < logits.shape[-1]:
         kept = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, logits.topk(top_k, dim=-1).indices, True)
         logits = logits.masked_fill(~kept, float("-inf"))
     return logits.softmax(dim=-1)
+
+
+def _drawn(logits: Tensor, rate: float, *, rows_dim: int) -> Tensor:
+    """Draw the experts that are lost, in the order of the logits' axes, wherever these lie in memory."""
+    return own_rows_of(partial(torch.rand, device=logits.device), logits.shape, rows_dim) < rate
 
 
 class Gates(nn.Module):
@@ -37,7 +44,8 @@ class Gates(nn.Module):
     def forward(self, x_BD: Tensor) -> Tensor:
         """Return [B, K, N], which sums to 1 over the experts."""
         logits_BKN = torch.unflatten(self.linear(x_BD.unsqueeze(0)).squeeze(0), 1, self.shape)
-        return gate_weights(logits_BKN, dropout=self.dropout if self.training else 0.0, top_k=self.top_k)
+        dropped_BKN = _drawn(logits_BKN, self.dropout, rows_dim=0) if self.training and self.dropout > 0 else None
+        return gate_weights(logits_BKN, dropped_BKN, top_k=self.top_k)
 
 
 class OwnGates(nn.Module):
@@ -51,7 +59,9 @@ class OwnGates(nn.Module):
 
     def forward(self, x_KBD: Tensor) -> Tensor:
         """Return [B, K, N], which sums to 1 over the experts."""
-        return gate_weights(unstacked(self.linear(x_KBD)), dropout=self.dropout if self.training else 0.0, top_k=self.top_k)
+        logits_KBN = self.linear(x_KBD)
+        dropped_KBN = _drawn(logits_KBN, self.dropout, rows_dim=1) if self.training and self.dropout > 0 else None
+        return gate_weights(unstacked(logits_KBN), None if dropped_KBN is None else unstacked(dropped_KBN), top_k=self.top_k)
 
 
 class SelfGates(nn.Module):

@@ -61,7 +61,7 @@ class StackedMLP(nn.Module):
         super().__init__()
         widths = [d_in, *hidden]
         self.layers = nn.ModuleList(StackedLinear(num, a, b) for a, b in pairwise(widths))
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, rows_dim=1)
         self.d_out = widths[-1]
 
     @property

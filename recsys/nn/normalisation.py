@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from recsys.process_group import num_rows, shared_batch, total
+
 EPSILON = 1e-5
 MOMENTUM = 0.1  # weight of a batch in the running statistics, once ten batches have been seen
 
@@ -29,9 +31,10 @@ class StackedBatchNorm(nn.Module):
 
     def forward(self, x_NBH: Tensor) -> Tensor:
         x_NBH = x_NBH.to(self.scale.dtype)  # a mean over rows needs more than bf16's three digits
-        if self.training and x_NBH.shape[1] > 1:
-            variance, mean = torch.var_mean(x_NBH, dim=1, keepdim=True, correction=0)
-            self._follow(mean.detach(), variance.detach() * x_NBH.shape[1] / (x_NBH.shape[1] - 1))
+        rows = num_rows(x_NBH.shape[1])
+        if self.training and rows > 1:
+            variance, mean = _moments(x_NBH, rows)
+            self._follow(mean.detach(), variance.detach() * rows / (rows - 1))
         else:
             mean, variance = self.running_mean, self.running_variance
         factor = self.scale * (variance + EPSILON).rsqrt()
@@ -44,3 +47,11 @@ class StackedBatchNorm(nn.Module):
         weight = (1 / self.batches).clamp(min=MOMENTUM)
         self.running_mean.lerp_(mean, weight)
         self.running_variance.lerp_(variance, weight)
+
+
+def _moments(x_NBH: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Return the variance and the mean over the rows of the whole batch, [N, 1, H] each."""
+    if shared_batch() is None:
+        return torch.var_mean(x_NBH, dim=1, keepdim=True, correction=0)
+    mean = total(x_NBH.sum(1, keepdim=True)) / rows
+    return total((x_NBH - mean).square().sum(1, keepdim=True)) / rows, mean

@@ -14,6 +14,7 @@ import torch
 from recsys.config import Train
 from recsys.encoding.layout import Batch
 from recsys.errors import ConfigError
+from recsys.process_group import ALONE, Group
 
 _PREFETCHED = 4  # batches in pinned memory ahead of the device
 _KEEP_BYTES = 1 << 30  # blocks below this size stay with the C allocator between steps
@@ -21,10 +22,11 @@ _KEEP_BYTES = 1 << 30  # blocks below this size stay with the C allocator betwee
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and a precision, with `auto` resolved."""
+    """A device and a precision, with `auto` resolved, and the processes that compute together."""
 
     device: torch.device
     precision: str  # "fp32" or "bf16"
+    group: Group = ALONE
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Return a context for bf16 matrix products over fp32 weights; with fp32, a context that changes nothing."""
@@ -40,6 +42,8 @@ def decide(train: Train) -> Compute:
     is not there.
     """
     name = train.device if train.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun: each of a machine's processes has a GPU of its own
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(

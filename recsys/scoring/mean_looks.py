@@ -12,6 +12,7 @@ from torch import Tensor
 from recsys.encoding.layout import Batch
 from recsys.models import Look, Ranker
 from recsys.objectives import Objective
+from recsys.process_group import ALONE, Group
 
 GATES = "gates"  # name of the look that the journal shows
 _PREFIX, _VALUES, _POLARISED = "look.", ".values", ".polarised"
@@ -28,15 +29,27 @@ class MeanLooks:
         """Add the looks of one batch of `rows` rows. Every batch must show looks of the same titles."""
         self._rows += rows
         for title, look in show.items():
-            parts = {name: rows * tensor.double().cpu() for name, tensor in _tensors(look).items()}
+            # Of no row there is no mean: NaN.
+            parts = {name: rows * (tensor if rows else torch.zeros_like(tensor)).double().cpu() for name, tensor in _tensors(look).items()}
             before = _tensors(self._sums[title]) if title in self._sums else {}
             self._sums[title] = _look({name: part + before.get(name, 0.0) for name, part in parts.items()}, look.columns)
 
-    def means(self) -> dict[str, Look]:
+    def means(self, group: Group = ALONE) -> dict[str, Look]:
+        """Return the means over the rows of all processes of the group."""
+        rows = group.total_rows(self._rows)
         return {
-            title: _look({name: total / self._rows for name, total in _tensors(look).items()}, look.columns)
+            title: _look({name: group.summed(sums) / rows for name, sums in _tensors(look).items()}, look.columns)
             for title, look in self._sums.items()
         }
+
+
+def looks_of_all(show: Mapping[str, Look], rows: int, group: Group) -> Mapping[str, Look]:
+    """Return the looks of a whole batch, from those of this process's rows."""
+    if group.size == 1:
+        return show
+    looks = MeanLooks()
+    looks.add(show, rows)
+    return looks.means(group)
 
 
 def as_tensors(looks: Mapping[str, Look]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from recsys.encoding.layout import Batch, Layout
 from recsys.losses import ObjectiveLosses
 from recsys.models import Look, Position, Ranker, build
 from recsys.objectives import durations
+from recsys.process_group import Group
 from recsys.scoring.devices import Compute, placed
 from recsys.scoring.mean_looks import MeanLooks
 
@@ -69,7 +71,10 @@ def sees_position(pipeline: Learning, layout: Layout) -> bool:
 def predict(
     member: Member, batches: Iterable[Batch], *, position: Position, compute: Compute, between: Callable[[], None] | None = None
 ) -> Outputs:
-    """Compute the outputs in evaluation mode, on the CPU in float32. Call `between` after each batch. The mode is left as it was."""
+    """Compute the outputs in evaluation mode, on the CPU in float32. Call `between` after each batch. The mode is left as it was.
+
+    Where processes compute together, `batches` are this one's rows of batches of `PREDICTION_ROWS`, and the outputs are those of all rows.
+    """
     was_training = member.training
     member.eval()
     objectives, looks = member.losses.objectives, MeanLooks()
@@ -85,7 +90,13 @@ def predict(
                 between()
     finally:
         member.train(was_training)
-    return Outputs(torch.cat(raw), torch.cat(lengths), looks.means())
+    return _of_all_rows(torch.cat(raw), torch.cat(lengths), looks, compute.group)
+
+
+def _of_all_rows(raw: Tensor, lengths: Tensor, looks: MeanLooks, group: Group) -> Outputs:
+    rows = group.total_rows(len(raw))
+    in_order = partial(group.rows_in_order, rows=rows, batch_size=PREDICTION_ROWS)
+    return Outputs(in_order(raw), in_order(lengths), looks.means(group))
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from recsys.errors import ArtifactError, DataError
 from recsys.models import Position
 from recsys.objectives import Objective
 from recsys.predictions import assemble, carried, value_names
+from recsys.processes import Task
+from recsys.processes.together import joined, order_all
 from recsys.progress import Console
 from recsys.scoring.devices import Compute, decide
 from recsys.scoring.member import PREDICTION_ROWS, predict, sees_position, values
@@ -61,9 +63,12 @@ class Scorer:
         return np.concatenate([none, *(self._of_part(part, position) for part in parts)])
 
     def predict_encoded(self, days: EncodedDays, position: Position = "missing") -> NDArray[np.float64]:
-        """Return the same values for days that this model's encoder has encoded, or the same with a larger vocabulary."""
+        """Return the same values for days that this model's encoder has encoded, or the same with a larger vocabulary.
+
+        Where processes compute together, each of them calls this, computes its rows, and gets the values of all.
+        """
         days = days.known_to(self.model.encoder.layout)
-        return self._mean(lambda: batches(days, batch_size=PREDICTION_ROWS, order="time"), position)
+        return self._mean(lambda: batches(days, batch_size=PREDICTION_ROWS, order="time", group=self.compute.group), position)
 
     def predict_packed(self, packed: Packed, position: Position = "missing") -> NDArray[np.float64]:
         """Return the same values for rows of encoded days, as they were read or after a change."""
@@ -96,19 +101,42 @@ def load(folder: Path, train: Train | None = None) -> Scorer:
     return Scorer(model, compute)
 
 
+def _load_together(run: Path, train: Train) -> Scorer:
+    """Load the model of a run to predict with all processes that have been started together."""
+    scorer = load(run / MODEL, train)
+    return replace(scorer, compute=replace(scorer.compute, group=joined()))
+
+
+@dataclass(frozen=True)
+class FollowScores(Task):
+    """The part that another process has in the scores of some days: its rows of each batch."""
+
+    run_folder: Path
+    train: Train
+    encoded: Path
+    days: tuple[str, ...]
+
+    def run(self, console: Console) -> None:
+        scorer = _load_together(self.run_folder, self.train)
+        for day in self.days:
+            _predicted(scorer, EncodedDays(self.encoded, [day]))
+
+
 def score(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, target: Path, origin: Origin, *, console: Console) -> None:
     """Write `target`: the validation days as predicted before the refit, and the test days as predicted by the model in `run`.
 
     `pred.X` is predicted with the logged position. Where the model sees a position, `rank.X` is predicted with the position missing. Raise
     DataError where there is no day to score, ArtifactError for a damaged model or for examples of other rows.
     """
-    scorer = load(run / MODEL, pipeline.train)
+    scorer = _load_together(run, pipeline.train)
     validation, test = (days_of(pipeline.split, encoded, part) for part in (schema.VALIDATION, schema.TEST))
     if not validation + test:
         raise DataError(
             f"{encoded}: found no validation and no test day, expected at least one to score. Fix: split.test, or the source's files"
         )
     kept = artifacts.read_table(run / MODEL / VALIDATION)
+    if scorer.compute.group.size > 1:
+        order_all(FollowScores("score", "", run, pipeline.train, encoded, tuple(test)))
 
     def tables() -> Iterator[pa.Table]:
         for day in validation:

@@ -48,10 +48,11 @@ def _products(state: State, batches: Iterable[Batch], compute: Compute) -> Tenso
     total = _Between()
     there = _Between()
     for batch in batches:
-        output, losses_K, _, counts_K = forward(state, batch, compute, told_of(state, batch))
+        output, losses_K, _, counts_K, _ = forward(state, batch, compute, told_of(state, batch))
         if not shares(output):
             return None
-        total.add(torch.stack(weight_gradients(losses_K, output, coupled=coupled(state))))
+        own_KP = torch.stack(weight_gradients(losses_K, output, coupled=coupled(state)))
+        total.add(compute.group.summed(own_KP))
         there.add((counts_K > 0)[:, None])
     return total.products_KK / there.products_KK  # NaN (0 / 0) without a pair
 

@@ -33,14 +33,24 @@ class Saved:
 
 
 class Checkpoints:
-    """The files in runs/RUN/checkpoint/. They belong to one fingerprint. A file of another fingerprint is read as absent."""
+    """The files in runs/RUN/checkpoint/. They belong to one fingerprint. A file of another fingerprint is read as absent.
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
+    Of several processes that train together, the first one writes. The others only read, and keep in `scratch` what they cannot do without.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, scratch: Path | None = None) -> None:
         self.folder = folder
+        self.scratch = scratch
         self._fingerprint = fingerprint
+
+    def followed_in(self, scratch: Path) -> "Checkpoints":
+        """Return the same files for a process that does not write them."""
+        return Checkpoints(self.folder, self._fingerprint, scratch)
 
     def write(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Replace the file `name`, whole or not at all. A crash leaves the older file."""
+        if self.scratch is not None:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / f".{name}.draft"
         try:
@@ -79,7 +89,8 @@ class Checkpoints:
 
     def drop(self, name: str) -> None:
         """Remove the file `name`, if it is there."""
-        self._path(name).unlink(missing_ok=True)
+        if self.scratch is None:
+            self._path(name).unlink(missing_ok=True)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -40,7 +40,7 @@ class Watch:
     def __init__(self, num_objectives: int, learned: Sequence[tuple[str, nn.Parameter]], device: torch.device, *, at_once: bool) -> None:
         self.at_once = at_once
         self.flag = torch.zeros((), dtype=torch.bool, device=device)
-        self._learned = tuple(learned)
+        self.learned = tuple(learned)
         self._step = 0
         # Of the first bad step: its number, the losses, the lengths of the objectives' and of the parameters' gradients.
         ones_K = torch.ones(num_objectives, dtype=torch.float64, device=device)
@@ -77,9 +77,9 @@ class Watch:
         if not self.at_once:
             self._note(is_fine, losses_K, lengths_P=lengths_P)
         elif not is_fine:
-            bad = [name for name, parameter in self._learned if not torch.isfinite(_numbers(parameter)).all()]
+            bad = [name for name, parameter in self.learned if not torch.isfinite(_numbers(parameter)).all()]
             if bad:  # none where only a length left the range of float32
-                for _, parameter in self._learned:
+                for _, parameter in self.learned:
                     parameter.grad = None
                 raise NotFiniteError(self._step, losses_K.detach(), weights=bad)
 
@@ -93,7 +93,7 @@ class Watch:
         if not torch.isfinite(lengths_K).all():
             raise NotFiniteError(int(step), losses_K, lengths_K)
         bad_P = (~torch.isfinite(lengths_P)).tolist()
-        weights = [name for (name, _), bad in zip(self._learned, bad_P, strict=True) if bad]
+        weights = [name for (name, _), bad in zip(self.learned, bad_P, strict=True) if bad]
         raise NotFiniteError(int(step), losses_K, weights=weights)
 
     def _note(self, is_fine: Tensor, losses_K: Tensor, lengths_K: Tensor | None = None, lengths_P: Tensor | None = None) -> None:
@@ -109,7 +109,7 @@ class Watch:
 
     def _lengths(self) -> Tensor:
         """Return [P] the length of each parameter's gradient; 0 where there is none."""
-        numbers = [_numbers(parameter) for _, parameter in self._learned]
+        numbers = [_numbers(parameter) for _, parameter in self.learned]
         return torch.stack(torch._foreach_norm(numbers))
 
 

@@ -37,6 +37,7 @@ class KeptStates:
     encoded: Path
     origin: Origin
     most: int  # days whose states are kept
+    writes: bool = True  # of several processes that train together, the first one does
 
     def days(self, member: int, last: str) -> list[str]:
         """Return the days up to the ISO day `last` whose state of this member may be gone on from."""
@@ -69,6 +70,8 @@ class KeptStates:
         """
         place = state.place
         self.rows_of(place.day)
+        if not self.writes:
+            return
         facts = state.facts()
         facts["place"] = {**facts["place"], "phase": "choose"}
         tensors = {name: tensor for name, tensor in state.tensors().items() if not name.startswith(_KEPT)}
@@ -83,12 +86,14 @@ class KeptStates:
     def write_predicted(self, member: int, day: str, table: pa.Table) -> None:
         """Keep what a member predicted of a day before it learned the day."""
         path = predicted_path(self.folder, day, member)
-        self.origin.write_file(path, lambda draft: pq.write_table(table, draft, compression="zstd"))
+        if self.writes:
+            self.origin.write_file(path, lambda draft: pq.write_table(table, draft, compression="zstd"))
 
     def write_journal(self, member: int, day: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Keep the lines of a member's journal about a day."""
         text = "".join(map(as_text, lines))
-        self.origin.write_file(self._journal(member, day), lambda draft: draft.write_text(text, encoding="utf-8"))
+        if self.writes:
+            self.origin.write_file(self._journal(member, day), lambda draft: draft.write_text(text, encoding="utf-8"))
 
     def journal(self, member: int, day: str) -> list[dict[str, Any]] | None:
         """Return the lines of a member's journal about a day; None where none are kept. Raise ArtifactError where they are damaged."""

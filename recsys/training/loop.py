@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +12,7 @@ import torch
 from recsys.config import Pipeline
 from recsys.encoding import EncodedDays, Sampling, Thinning, batches
 from recsys.encoding.layout import Batch
+from recsys.models import Look
 from recsys.objectives import Objective
 from recsys.progress import Advance
 from recsys.scoring import mean_looks
@@ -58,7 +59,7 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
     every = math.ceil(steps / _LINES_A_ROUND) if steps else 1
     todo = batches(
         days, batch_size=loop.pace.batch_size, order="shuffled", seed=seed_of(loop.pipeline, state.place.member), epoch=this.number,
-        start_step=state.place.step, thinning=loop.thinning, sampling=loop.sampling,
+        start_step=state.place.step, thinning=loop.thinning, sampling=loop.sampling, group=loop.compute.group,
     )  # fmt: skip
     lap_start, lap_rows = time.perf_counter(), 0
     for batch in _measured_ahead(loop, state, this, steps, placed(todo, loop.compute.device)):
@@ -72,9 +73,10 @@ def run_round(loop: Loop, state: State, this: Round, days: EncodedDays, steps: i
             state.average.update(loop.pipeline.train.averaging * max(steps * loop.rounds, loop.day_steps) * share)
         state.place.step += 1
         state.place.steps += 1
-        lap_rows += len(batch.labels)
+        lap_rows += stepped.rows
         if is_line:
-            _write_line(loop, state, this, stepped, lap_rows / (time.perf_counter() - lap_start))
+            show = mean_looks.looks_of_all(stepped.show, len(batch.labels), loop.compute.group)
+            _write_line(loop, state, this, show, lap_rows / (time.perf_counter() - lap_start))
             lap_start, lap_rows = time.perf_counter(), 0
         else:
             loop.advance(1)
@@ -134,7 +136,7 @@ def _not_finite(error: NotFiniteError, objectives: Sequence[Objective]) -> str:
     return f"a {what} of {', '.join(bad)}" if bad else "a sum of losses and penalties that is not finite"
 
 
-def _write_line(loop: Loop, state: State, this: Round, stepped: Stepped, rows_per_second: float) -> None:
+def _write_line(loop: Loop, state: State, this: Round, show: Mapping[str, Look], rows_per_second: float) -> None:
     """Write the mean losses and weights since the last line, the gates of the last batch, and the measured gradients."""
     objectives = loop.pipeline.objective
     sums_K, counts_K, weights_K, steps_K = state.window_4K.cpu()
@@ -151,7 +153,7 @@ def _write_line(loop: Loop, state: State, this: Round, stepped: Stepped, rows_pe
             "part": "train",
             "loss": loss,
             "auc": dict.fromkeys(loss),
-            "gates": mean_looks.gates_by_name(stepped.show.get(mean_looks.GATES), objectives),
+            "gates": mean_looks.gates_by_name(show.get(mean_looks.GATES), objectives),
             "weight": mean_looks.rows_by_name(weights_K / steps_K, objectives),
             **measure.gradients_by_name(state.products_KK, objectives),
         }

@@ -1,9 +1,12 @@
 """One member of a training: it starts, or goes on from its checkpoint, and leaves a file and a journal of its own when it is done."""
 
+import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from recsys.errors import ArtifactError
+from recsys.process_group import Group
 from recsys.progress import Messages
 from recsys.training import day_by_day
 from recsys.training.checkpoint import END, STATE, Checkpoints, Saved
@@ -11,7 +14,7 @@ from recsys.training.fit import finish, passes_chosen
 from recsys.training.interruption import Guard
 from recsys.training.journal import Journal, kept_of
 from recsys.training.start import fresh_state, restored_state
-from recsys.training.state import State
+from recsys.training.state import RANDOM, State
 from recsys.training.work import Training, Work
 
 MODEL_OPTIONS = "model"  # key among a checkpoint's facts: the model options that its tensors were built by
@@ -22,16 +25,21 @@ def fit_member(training: Training, checkpoints: Checkpoints, index: int, asked: 
 
     Raise KeyboardInterrupt, with all saved, once `asked()` is true. Raise ArtifactError for a checkpoint of another version.
     """
+    group = training.compute.group
     saved, keep = _resumable(checkpoints, index, console)
     facts = {MODEL_OPTIONS: training.pipeline.model.model_dump(mode="json")}
-    with Journal(journal_of(checkpoints, index), keep=keep) as journal:
-        guard = Guard(checkpoints, _state(index), journal, asked, facts=facts, seconds=training.pipeline.train.checkpoint_seconds)
+    seconds = training.pipeline.train.checkpoint_seconds
+    path, keep = _own_journal(checkpoints, index, keep)
+    with Journal(path, keep=keep) as journal:
+        guard = Guard(checkpoints, _state(index), journal, asked, facts=facts, seconds=seconds, group=group)
         work = Work(**vars(training), journal=journal, guard=guard, console=console)
         if saved is None:
             state = day_by_day.start(work, index) if work.continues else fresh_state(work, index, "choose")
-            guard.write(state)
         else:
             state = _restored(work, checkpoints, saved)
+        _start_together(state, checkpoints, group)
+        if saved is None:
+            guard.write(state)
         state = finish(work, state)
         tensors = {f"member.{name}": tensor for name, tensor in state.judged.state_dict().items()}
         kept = {f"kept.{name}": tensor for name, tensor in state.kept.items()}
@@ -54,6 +62,26 @@ def of_another_version(checkpoints: Checkpoints, error: Exception) -> ArtifactEr
     """Return the error for a checkpoint whose tensors or options are not those that this version writes."""
     what = " ".join(str(error).split())  # torch's message has several lines
     return ArtifactError(f"{checkpoints.folder}: found a checkpoint of another version ({what}). Fix: delete it and run again")
+
+
+def _own_journal(checkpoints: Checkpoints, index: int, keep: int) -> tuple[Path, int]:
+    """Return the journal to write, and the bytes of it to keep. A process that does not write the files writes one of its own."""
+    if checkpoints.scratch is None:
+        return journal_of(checkpoints, index), keep
+    return checkpoints.scratch / f"journal-{index}.jsonl", 0
+
+
+def _start_together(state: State, checkpoints: Checkpoints, group: Group) -> None:
+    """Let all processes start from the numbers of the first one, which may have another CPU and so another last digit.
+
+    Raise ArtifactError where they start from different places, because they do not see the same files.
+    """
+    if not group.is_same_in_all(zlib.crc32(json.dumps(state.facts(), sort_keys=True).encode())):
+        raise ArtifactError(
+            f"{checkpoints.folder}: found different checkpoints in the processes that train together, expected the same files for all."
+            " Fix: one workspace on storage that they share"
+        )
+    group.take_over([tensor for name, tensor in state.tensors().items() if not name.startswith(RANDOM)])
 
 
 def _resumable(checkpoints: Checkpoints, index: int, console: Messages) -> tuple[Saved | None, int]:

@@ -26,7 +26,7 @@ _SMEARING_BATCHES = 128  # batches of PREDICTION_ROWS rows
 
 def predicted(work: Work, state: State, days: EncodedDays, position: Position, start_step: int = 0) -> Outputs:
     """Predict the rows in time order, from batch `start_step` on. Raise ConfigError where an output is not finite."""
-    todo = batches(days, batch_size=PREDICTION_ROWS, order="time", start_step=start_step)
+    todo = batches(days, batch_size=PREDICTION_ROWS, order="time", start_step=start_step, group=work.compute.group)
     outputs = predict(state.judged, todo, position=position, compute=work.compute, between=lambda: work.guard.look(state))
     finite_K = torch.isfinite(outputs.raw_NK).all(0).tolist()
     if not all(finite_K):
@@ -106,6 +106,7 @@ def fit_smearing(work: Work, state: State, learned: EncodedDays) -> None:
     losses = state.judged.losses
     losses.fit_smearing(outputs.raw_NK.numpy(), learned.labels(start), outputs.durations_NA.numpy(), learned.weights(start))
     constants = dict(losses.named_buffers())
+    work.compute.group.take_over(list(constants.values()))
     for name, kept in state.member.losses.named_buffers():  # another object where parameters are averaged: it is what is saved
         kept.copy_(constants[name])
 
@@ -117,7 +118,9 @@ def _write_line(
     """Write a line about the predicted rows of some days, by the labels that become known in the period `known`. Return the losses."""
     objectives = work.pipeline.objective
     labels_NK = np.where(known.holds(days.known()), days.labels(), np.float32(np.nan))
-    loss = measure.losses_by_name(*measure.mean_losses(state.judged, outputs, labels_NK, days.weights()), objectives)
+    losses_K, counts_K = measure.mean_losses(state.judged, outputs, labels_NK, days.weights())
+    work.compute.group.take_over([losses_K, counts_K])  # they choose the pass, and all processes must choose the same
+    loss = measure.losses_by_name(losses_K, counts_K, objectives)
     work.journal.write(
         {
             "event": event,

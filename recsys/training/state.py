@@ -21,6 +21,7 @@ from recsys.training.teacher import Teacher
 # Legend: K objectives.
 
 
+RANDOM = "random."  # of the tensors that hold torch's random state
 CHOSEN_PREFIX = "chosen."  # of a member's tensors as the choosing phase left them, among what is kept of that phase
 
 
@@ -93,9 +94,9 @@ class State:
         """Return everything that is saved. Raise NotFiniteError where a step was bad, so that no checkpoint goes on after it."""
         self.watch.read()
         device = self.window_4K.device
-        random = {"random.cpu": torch.get_rng_state()}
+        random = {f"{RANDOM}cpu": torch.get_rng_state()}
         if device.type == "cuda":
-            random["random.cuda"] = torch.cuda.get_rng_state(device)
+            random[f"{RANDOM}cuda"] = torch.cuda.get_rng_state(device)
         return {
             **_prefixed("member", self.member.state_dict()),
             **_prefixed("balancer", self.balancer.state_dict()),
@@ -128,10 +129,10 @@ class State:
         self.products_KK = tensors.get("products")
         self.place = Place(**saved.facts["place"])
         self.choices = [Choice(**choice) for choice in saved.facts["choices"]]
-        torch.set_rng_state(tensors["random.cpu"])
+        torch.set_rng_state(tensors[f"{RANDOM}cpu"])
         device = self.window_4K.device
-        if device.type == "cuda" and "random.cuda" in tensors:  # with `device = "auto"` a training may continue on another device
-            torch.cuda.set_rng_state(tensors["random.cuda"], device)
+        if device.type == "cuda" and f"{RANDOM}cuda" in tensors:  # with `device = "auto"` a training may continue on another device
+            torch.cuda.set_rng_state(tensors[f"{RANDOM}cuda"], device)
 
 
 def optimisers(member: Member, train: Train, learning_rate: float, frozen: Iterable[nn.Parameter] = ()) -> tuple[AdamW, RowwiseAdagrad]:

@@ -1,7 +1,7 @@
 """The stage train: it makes a model folder from encoded days. After an interruption it goes on where it stopped."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from recsys.encoding import Encoder, label_means
 from recsys.errors import ArtifactError
 from recsys.models import ARCHITECTURES, sized
 from recsys.predictions import value_names
+from recsys.processes.together import joined
 from recsys.progress import Console
 from recsys.scoring import model_folder
 from recsys.scoring.devices import decide, settled
@@ -25,7 +26,7 @@ from recsys.scoring.member import empty_member, seed_of
 from recsys.scoring.model_folder import read_model
 from recsys.signals import Interruption, deferred_interrupt
 from recsys.training.checkpoint import Checkpoints, Saved
-from recsys.training.ensemble import fit_side_by_side, members_at_once
+from recsys.training.ensemble import fit_side_by_side, fit_together, members_at_once
 from recsys.training.journal import kept_of
 from recsys.training.kept_states import KeptStates
 from recsys.training.known import late_labels, require_known, to_learn
@@ -50,7 +51,7 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, kept:
     that does not fit (`train.init_from`, `train.distil_from`). Raise DataError without training days, and ArtifactError for a damaged
     checkpoint. Raise KeyboardInterrupt after Ctrl-C, with the checkpoint written, and RecsysError where the process of a member died.
     """
-    compute = decide(pipeline.train)
+    compute = replace(decide(pipeline.train), group=joined())
     checkpoints = Checkpoints(run / CHECKPOINT, origin.fingerprint)
     pipeline = _with_numbers(pipeline, encoded, checkpoints, _facts_to_go_on_from(checkpoints, console))
     with settled(compute, deterministic=pipeline.train.deterministic), deferred_interrupt() as interruption:
@@ -135,8 +136,9 @@ def _fit(training: Training, checkpoints: Checkpoints, interruption: Interruptio
     if at_once > 1:
         fit_side_by_side(training, checkpoints, todo, at_once, interruption, console)
         return
+    fit = fit_together if training.compute.group.size > 1 else fit_member
     for index in todo:
-        fit_member(training, checkpoints, index, lambda: interruption.requested, console)
+        fit(training, checkpoints, index, lambda: interruption.requested, console)
 
 
 def _finished(checkpoints: Checkpoints, index: int) -> Saved:

@@ -1,0 +1,127 @@
+"""The processes that `torchrun` has started: the first one runs the command, the others wait for the tasks that all do together.
+
+The first process reads the command line, takes the locks, writes every file and prints every message. A task goes to the others as a
+pickled `Task`; each then runs it beside the first one, and all meet in the sums of `process_group.Group`. A process that waits is in a
+broadcast of gloo, which ends at once when the first process does. `torchrun` ends all processes when one has failed.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from recsys.errors import EXIT_INTERRUPTED, RecsysError
+from recsys.process_group import ALONE, Group, LostProcessError
+from recsys.processes.worker import Task
+from recsys.progress import Console
+
+_ANSWER = timedelta(minutes=5)  # in which a process must come to a sum that the others wait in
+_ORDER = timedelta(days=365)  # in which the next task must come: the first process may make features for hours
+_GRACE = 5.0  # seconds in which torchrun ends this process after another one has failed
+
+_joined: list[Group] = []
+_orders: list[Any] = []  # the group through which tasks go
+
+
+def joined() -> Group:
+    """Return the group that this process has joined; alone, where it has joined none."""
+    return _joined[-1] if _joined else ALONE
+
+
+def run_together(command: Callable[[], int]) -> int:
+    """Run the command in the first process, and what it asks for in the others. Return the exit code of this process."""
+    with _group() as group:
+        if not group.is_first:
+            return _follow(group)
+        code = command()
+        if code == 0:
+            order_all(None)
+        return code
+
+
+def order_all(task: Task | None) -> None:
+    """Tell the other processes to do a task, which this one then does too; None: there is no more. Called by the first process."""
+    import torch.distributed as dist
+
+    with contextlib.suppress(RuntimeError):  # a process is gone: the first sum says so, where there is one
+        dist.broadcast_object_list([pickle.dumps(task)], src=0, group=_orders[-1])
+
+
+@contextlib.contextmanager
+def _group() -> Iterator[Group]:
+    """Join the group of all processes that `torchrun` has started."""
+    import torch
+    import torch.distributed as dist
+
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=_ANSWER)
+    _orders.append(dist.new_group(backend="gloo", timeout=_ORDER))
+    _joined.append(Group(dist.get_rank(), dist.get_world_size()))
+    try:
+        yield _joined[-1]
+    finally:
+        _joined.pop()
+        _orders.pop()
+        dist.destroy_process_group()
+
+
+def _follow(group: Group) -> int:
+    """Do the tasks that the first process orders, until it orders none."""
+    while True:
+        with _ended_by_signals():
+            task = _next_task()
+        if task is None:
+            return 0
+        try:
+            task.run(Console(quiet=True))
+        except KeyboardInterrupt:
+            return EXIT_INTERRUPTED
+        except LostProcessError:
+            _let_others_speak()
+            return 1
+        except Exception as error:
+            _let_others_speak()
+            if not isinstance(error, RecsysError):
+                traceback.print_exc()
+            print(f"error: process {group.rank + 1} of {group.size}: {error}", file=sys.stderr)
+            return 1
+
+
+def _next_task() -> Task | None:
+    import torch.distributed as dist
+
+    order: list[bytes | None] = [None]
+    try:
+        dist.broadcast_object_list(order, src=0, group=_orders[-1])
+    except RuntimeError:  # the first process is gone
+        _let_others_speak()
+        os._exit(1)
+    assert order[0] is not None
+    task: Task | None = pickle.loads(order[0])
+    return task
+
+
+def _let_others_speak() -> None:
+    """Wait for torchrun to end this process, as it does once another one has failed. So it names that one as the cause.
+
+    What all processes have found is said by the first one alone.
+    """
+    with _ended_by_signals():
+        time.sleep(_GRACE)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a signal end this process at once: it holds nothing meanwhile, and a handler in Python would wait for gloo."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

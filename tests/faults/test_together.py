@@ -1,0 +1,75 @@
+"""One of several processes is killed at a random moment: all end soon, one says why, and the same command goes on to the same bytes."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.cli import run_command
+from tests.pipelines.conftest import write_small
+
+from .amounts import SIGKILLS
+from .dying import digests
+
+OPTIONS = [
+    "--set",
+    "train.order=shuffled",
+    "--set",
+    "train.batch_size=8",
+    "--set",
+    "train.passes=6",
+    "--set",
+    "train.checkpoint_seconds=0.5",
+]
+LONG = [*OPTIONS, "--set", "model.members=2", "--run=long"]
+
+
+def start(toml: Path, workspace: Path, processes: int) -> "subprocess.Popen[str]":
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "-m", "--"]
+    command = [*torchrun, "recsys", "train", str(toml), *LONG, "--workspace", str(workspace)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small(tmp_path_factory.mktemp("log"), np.arange(1200) % 100)
+
+
+@pytest.fixture(scope="module")
+def whole(toml: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
+    """What two processes leave that nobody stops, and the seconds that they take."""
+    workspace = tmp_path_factory.mktemp("whole")
+    assert run_command(["run", str(toml), "--until", "encode", *LONG, "--workspace", str(workspace), "--quiet"]) == 0
+    began = time.perf_counter()
+    process = start(toml, workspace, 2)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return digests(workspace), time.perf_counter() - began
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seed", range(min(SIGKILLS, 6)))
+def test_a_killed_process_ends_all(toml: Path, whole: tuple[dict[str, str], float], tmp_path: Path, seed: int) -> None:
+    right, seconds = whole
+    draw, killed = random.Random(seed), seed % 2
+    assert run_command(["run", str(toml), "--until", "encode", *LONG, "--workspace", str(tmp_path), "--quiet"]) == 0
+    process = start(toml, tmp_path, 2)
+    time.sleep(draw.uniform(0.3, 1.0) * seconds)
+    ranks = sorted(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
+    if ranks:
+        os.kill(ranks[killed], signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    if process.returncode:
+        assert len(re.findall("^error: ", said, re.MULTILINE)) <= 1, said
+    again = start(toml, tmp_path, 2)
+    _, said = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert digests(tmp_path) == right
