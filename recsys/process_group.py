@@ -30,7 +30,7 @@ class LostProcessError(RecsysError):
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """N processes. `rank` is this one's number, from 0. With one process every method returns what it was given."""
 
     rank: int = 0
@@ -105,6 +105,29 @@ class Group:
                 with _lost():
                     dist.broadcast(tensor, src=0)
 
+    def owned(self, rows: int) -> int:
+        """Return how many rows of a table of `rows` rows this process holds where the table is spread: row i is held by process i mod N."""
+        return len(range(self.rank, rows, self.size))
+
+    def exchanged(self, parts: Tensor, counts: Sequence[int]) -> tuple[Tensor, list[int]]:
+        """Send each process its part and return what the others have sent, with the rows of each.
+
+        `parts` holds the parts one after another, in the order of the processes, `counts` the rows of each.
+        """
+        theirs = torch.empty(self.size, dtype=torch.int64)
+        with _lost():
+            dist.all_to_all_single(theirs, torch.tensor(counts))
+            found = parts.new_empty(int(theirs.sum()), *parts.shape[1:])
+            dist.all_to_all_single(found, parts.contiguous(), theirs.tolist(), list(counts))
+        return found, theirs.tolist()
+
+    def brought_to_first(self, own: Tensor) -> Tensor:
+        """Return in the first process the rows of all processes, dealt in turn; in the others none. All have as many rows."""
+        parts = [torch.empty_like(own) for _ in range(self.size)] if self.is_first else None
+        with _lost():
+            dist.gather(own.contiguous(), parts, dst=0)
+        return own[:0] if parts is None else torch.stack(parts, dim=1).flatten(0, 1)
+
     def rows_in_order(self, own: Tensor, rows: int, batch_size: int) -> Tensor:
         """Return the rows of all processes in their order. `own` holds this one's of `rows` rows, dealt batch by batch."""
         if self.size == 1:
@@ -118,7 +141,7 @@ class Group:
         return found
 
 
-ALONE = Group()
+ALONE = ProcessGroup()
 
 
 def _padded(own: Tensor, rows: int) -> Tensor:
@@ -133,15 +156,17 @@ def _lost() -> Iterator[None]:
     """Raise LostProcessError where torch.distributed says that a message did not arrive."""
     try:
         yield
-    except RuntimeError as error:
-        raise LostProcessError(error) from error
+    except RuntimeError as error:  # gloo has no class of its own
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise LostProcessError(error) from error
+        raise
 
 
 # --- The batch that is shared now -----------------------------------------------------------------------------------
 class SharedBatch(NamedTuple):
     """A batch of which each process of the group computes its rows."""
 
-    group: Group
+    group: ProcessGroup
     rows: int  # of the whole batch
 
 
@@ -149,7 +174,7 @@ _shared: list[SharedBatch] = []
 
 
 @contextlib.contextmanager
-def sharing(group: Group, rows: int) -> Iterator[None]:
+def sharing(group: ProcessGroup, rows: int) -> Iterator[None]:
     """Let what is computed in this block know that it sees one process's rows of a batch of `rows` rows."""
     if group.size == 1:
         yield

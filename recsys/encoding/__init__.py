@@ -13,9 +13,10 @@ from recsys.encoding.layout import PADDING_ROW, Batch, Layout, Order, Slot
 from recsys.encoding.means import label_means
 from recsys.encoding.sampling import Sampling
 from recsys.encoding.thinning import Thinning
-from recsys.encoding.vocabulary import embedding_init
+from recsys.encoding.vocabulary import INIT_ROWS, embedding_init
 
 __all__ = [
+    "INIT_ROWS",
     "PADDING_ROW",
     "Arrivals",
     "Batch",

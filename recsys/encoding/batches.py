@@ -17,7 +17,7 @@ from recsys.encoding.layout import Batch, Layout, Order
 from recsys.encoding.packing import Packed
 from recsys.encoding.sampling import OwnRows, Sampling
 from recsys.encoding.thinning import Thinning
-from recsys.process_group import ALONE, Group
+from recsys.process_group import ALONE, ProcessGroup
 
 # Legend: N rows of the days, R rows of a window that are kept, K objectives, W windows.
 
@@ -51,7 +51,7 @@ def batches(
     start_step: int = 0,
     thinning: Thinning | None = None,
     sampling: Sampling | None = None,
-    group: Group = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Iterator[Batch]:
     """Yield every row of the days (that `thinning` keeps) once, in batches, from batch `start_step` on.
 
@@ -110,7 +110,14 @@ def to_batch(encoded: pa.RecordBatch, layout: Layout) -> Batch:
 
 
 def _sampled(
-    days: EncodedDays, sampling: Sampling, batch_size: int, seed: int, epoch: int, start_step: int, thinning: Thinning | None, group: Group
+    days: EncodedDays,
+    sampling: Sampling,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    start_step: int,
+    thinning: Thinning | None,
+    group: ProcessGroup,
 ) -> Iterator[Batch]:
     """Yield an epoch of batches, each of up to `batch_size` rows that have the label of one drawn objective.
 

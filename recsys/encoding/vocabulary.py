@@ -4,7 +4,7 @@ Row 0 is padding. Then comes the unknown row of each space, then the values in (
 on the day on which it has been seen in `min_count` training rows. More days append rows and move none.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from recsys.encoding.roles import Cells
 
 _COUNTS = pa.schema([("value", pa.string()), ("rows", pa.int64())])
 _SPACE = pa.field("space", pa.string())
+
+
+INIT_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,14 @@ def _rows_per_value(columns: Sequence[Cells]) -> pa.Table:
     return pa.table({"value": codes.dictionary, "rows": rows}, schema=_COUNTS)
 
 
-def embedding_init(num_rows: int, dim: int, seed: int) -> NDArray[np.float32]:
-    """Draw a standard normal [num_rows, dim] with a padding row of zeros.
+def embedding_init(num_rows: int, dim: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    """Draw a standard normal [num_rows, dim] with a padding row of zeros, and yield it in pieces of at most `INIT_ROWS` rows.
 
     A longer table of the same seed and dim starts with the shorter one.
     """
-    table = np.random.default_rng(seed).standard_normal((num_rows, dim), dtype=np.float32)
-    table[:1] = 0.0
-    return table
+    draws = np.random.default_rng(seed)
+    for start in range(0, num_rows, INIT_ROWS):
+        piece = draws.standard_normal((min(INIT_ROWS, num_rows - start), dim), dtype=np.float32)
+        if start == 0:
+            piece[:1] = 0.0
+        yield piece

@@ -14,6 +14,7 @@ from recsys.encoding.layout import Layout
 from recsys.models.architecture import Architecture, Look, Priors, Setting, Shared
 from recsys.models.budget import sized
 from recsys.models.cost import multiplications, parameters
+from recsys.models.inputs import DRAWN, TableStart
 from recsys.models.ranker import Output, ParameterGroups, Position, Ranker
 from recsys.objectives import Objective
 
@@ -23,6 +24,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
 
 __all__ = [
     "ARCHITECTURES",
+    "DRAWN",
     "Architecture",
     "Look",
     "Output",
@@ -32,6 +34,7 @@ __all__ = [
     "Ranker",
     "Setting",
     "Shared",
+    "TableStart",
     "build",
     "multiplications",
     "parameters",
@@ -39,7 +42,9 @@ __all__ = [
 ]
 
 
-def build(options: Model, layout: Layout, objectives: Sequence[Objective], starts_K: Tensor, seed: int) -> Ranker:
+def build(
+    options: Model, layout: Layout, objectives: Sequence[Objective], starts_K: Tensor, seed: int, tables_start: TableStart = DRAWN
+) -> Ranker:
     """Build a fresh ranker, the same for the same seed. Its every prediction is the best constant (`starts_K`, from losses/).
 
     Its widths are those of the options. Raise ValueError where the options have a budget: `sized` turns a budget into widths, once per
@@ -47,4 +52,4 @@ def build(options: Model, layout: Layout, objectives: Sequence[Objective], start
     """
     if options.budget_macs is not None:
         raise ValueError(f"model.budget_macs: found {options.budget_macs:,}, expected widths that were made of it (recsys.models.sized)")
-    return Ranker(options, layout, objectives, starts_K, seed, architecture=ARCHITECTURES[options.architecture])
+    return Ranker(options, layout, objectives, starts_K, seed, architecture=ARCHITECTURES[options.architecture], tables_start=tables_start)

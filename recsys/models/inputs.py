@@ -4,6 +4,7 @@ Shape letters: B rows, T tables, K objectives; D width of the inputs, W of a tab
 """
 
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,16 +14,31 @@ from torch.nn import functional as F
 
 from recsys import schema
 from recsys.config import Model
-from recsys.encoding import embedding_init
+from recsys.encoding import INIT_ROWS, embedding_init
 from recsys.encoding.layout import Batch, Layout, Slot
 from recsys.nn.attention import TargetAttention, mean_of_past
-from recsys.nn.embeddings import SlotEmbeddings
+from recsys.nn.embeddings import EmbeddingTables, SlotEmbeddings, is_large
 from recsys.nn.linear import OutputLinear, unstacked
 from recsys.nn.piecewise import PiecewiseLinear
+from recsys.process_group import ALONE, ProcessGroup
 
 EMBEDDING_SCALE = 0.05  # standard deviation of a fresh vector: small beside that of the numbers, 1
 ENTITIES = (schema.USER, schema.ITEM, schema.ID)  # features of the user, the item and its author, and their ids
 WIDTH_MULTIPLE = 16  # a first product over 336 inputs instead of 333 runs a quarter faster
+
+
+class TableStart(NamedTuple):
+    """How embedding tables start.
+
+    `holders` are the processes that large tables are spread over. `device`: None where vectors are drawn; else where there is room for
+    values that come later ("meta": no room, whole tables come).
+    """
+
+    holders: ProcessGroup = ALONE
+    device: Literal["cpu", "meta"] | None = None
+
+
+DRAWN = TableStart()
 
 
 class Inputs(nn.Module):
@@ -32,7 +48,7 @@ class Inputs(nn.Module):
     others nowhere, neither in the nets nor in the linear path. It always sees the history.
     """
 
-    def __init__(self, options: Model, layout: Layout, num_objectives: int, num_tables: int, seed: int) -> None:
+    def __init__(self, options: Model, layout: Layout, num_objectives: int, num_tables: int, seed: int, start: TableStart = DRAWN) -> None:
         super().__init__()
         generator = np.random.default_rng(seed)
         dense = _share(len(layout.dense), options.input_share, generator)
@@ -49,8 +65,13 @@ class Inputs(nn.Module):
 
         d_linear = (num_objectives if num_tables == 1 else 1) if options.skip else 0
         self.blocks = (options.d_embedding, *[1] * d_linear)  # the parts of a table's row: a vector, then the linear weights
-        values_TRW = _initial_values(layout.num_rows, num_tables, options.d_embedding, d_linear, seed)
-        self.embeddings = SlotEmbeddings(values_TRW, _spans(slots), _spans(layout.history_slots))
+        holders = start.holders if is_large(num_tables, layout.num_rows) else ALONE
+        shape = (num_tables, holders.owned(layout.num_rows), options.d_embedding + d_linear)
+        values_TRW = torch.empty(shape, device=start.device or "cpu")
+        if start.device is None:
+            _draw(values_TRW, layout.num_rows, d_linear, seed, holders)
+        tables = EmbeddingTables(values_TRW, layout.num_rows, holders)
+        self.embeddings = SlotEmbeddings(tables, _spans(slots), _spans(layout.history_slots))
 
         d_numbers = len(dense) + self.bins.d_out
         d_plain = d_numbers + sum(size for _, size in self.one_hots) + (len(layout.history_signals) if self.has_history else 0)
@@ -126,7 +147,14 @@ def _spans(slots: Sequence[Slot]) -> list[tuple[int, int]]:
     return [(slot.start, slot.width) for slot in slots]
 
 
-def _initial_values(rows: int, tables: int, d_embedding: int, d_linear: int, seed: int) -> Tensor:
-    """Return [T, R, d_embedding + d_linear]: vectors drawn by (seed, row), linear weights zero."""
-    drawn = torch.from_numpy(embedding_init(rows, tables * d_embedding, seed)).view(rows, tables, d_embedding)
-    return F.pad(drawn.transpose(0, 1) * EMBEDDING_SCALE, (0, d_linear))
+def _draw(values_TRW: Tensor, rows: int, d_linear: int, seed: int, holders: ProcessGroup) -> None:
+    """Set the values that tables of `rows` rows start from: vectors drawn by (seed, row), linear weights zero. There are the own rows."""
+    tables, _, width = values_TRW.shape
+    values_TRW.zero_()
+    for number, piece in enumerate(embedding_init(rows, tables * (width - d_linear), seed)):
+        drawn_TRD = torch.from_numpy(piece).view(len(piece), tables, -1).transpose(0, 1) * EMBEDDING_SCALE
+        start = number * INIT_ROWS
+        first = -(start - holders.rank) % holders.size  # the first row of the piece that this process holds
+        own_TRD = drawn_TRD[:, first :: holders.size]
+        place = (start + first) // holders.size
+        values_TRW[:, place : place + own_TRD.shape[1], : width - d_linear] = own_TRD

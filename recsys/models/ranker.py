@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from recsys.config import Model
 from recsys.encoding.layout import Batch, Layout
 from recsys.models.architecture import Architecture, Look, Priors, Setting
-from recsys.models.inputs import Inputs
+from recsys.models.inputs import DRAWN, Inputs, TableStart
 from recsys.nn.bias_tower import BiasTower, drop_codes, without_position
 from recsys.nn.cross import LowRankCross
 from recsys.nn.dropout import Dropout
@@ -67,6 +67,7 @@ class Ranker(nn.Module):
         seed: int,
         *,
         architecture: type[Architecture],
+        tables_start: TableStart = DRAWN,
     ) -> None:
         """Build a fresh model, whose outputs are `starts_K` (losses.ObjectiveLosses.start_K).
 
@@ -77,7 +78,7 @@ class Ranker(nn.Module):
         tables = architecture.num_tables(len(objectives))
         with torch.random.fork_rng(devices=()):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed CUDA too, which is not forked here
-            self.inputs = Inputs(options, layout, len(objectives), tables, seed)
+            self.inputs = Inputs(options, layout, len(objectives), tables, seed, tables_start)
             self.hidden = StackedMLP(tables, self.inputs.d_out, (options.d_shared,) if options.d_shared else (), dropout=options.dropout)
             self.architecture = architecture(getattr(options, options.architecture), self._setting(options, objectives, starts_K))
             self.dropout = Dropout(options.dropout)

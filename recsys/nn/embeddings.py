@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys.encoding.layout import PADDING_ROW
+from recsys.nn.ordering import stable_order
+from recsys.nn.spread_lookup import fetched
+from recsys.process_group import ALONE, ProcessGroup
 
 Span = tuple[int, int]  # first column and number of neighbouring columns of one slot
 
@@ -39,21 +40,36 @@ class EmbeddingTables(nn.Module):
     The gradient of more than DENSE_ROWS rows is sparse, so that a step costs only the rows that the batch touches. In smaller tables every
     batch touches most rows, and a dense gradient is faster.
     The first row of each table is padding: it is zero and learns nothing.
+
+    Large tables may be spread over the processes of a group (recsys/spread.py). Then the parameter has this process's rows.
     """
 
-    def __init__(self, values_TRW: Tensor) -> None:
+    def __init__(self, values_TRW: Tensor, rows: int | None = None, holders: ProcessGroup = ALONE) -> None:
+        """Take over the values that tables start from: of all rows, or of those of the `rows` rows that this one of the `holders` holds."""
         super().__init__()
-        self.num_tables, rows, width = values_TRW.shape
-        values_TRW = values_TRW.clone()
-        values_TRW[:, PADDING_ROW] = 0.0
-        self.table = nn.Parameter(values_TRW.reshape(self.num_tables * rows, width))
-        self.is_sparse = self.num_tables * rows > DENSE_ROWS
+        self.num_tables, own, width = values_TRW.shape
+        self.num_rows = own if rows is None else rows
+        self.holders = holders
+        if holders.is_first:
+            values_TRW[:, PADDING_ROW] = 0.0
+        self.table = nn.Parameter(values_TRW.reshape(self.num_tables * own, width))
+        self.is_sparse = is_large(self.num_tables, self.num_rows)
 
     def forward(self, lookups: Lookups) -> Tensor:
         """Return the weighted sum of each bag in every table, [T, X, W]."""
-        if self.table.device.type != "cpu":
-            return sums_on_device(self.table, self.num_tables, self.is_sparse, lookups)
-        return _BagSums.apply(self.table, self.num_tables, self.is_sparse, *lookups)  # type: ignore[no-any-return, no-untyped-call]
+        table: Tensor = self.table
+        is_sparse = self.is_sparse
+        if self.holders.size > 1:
+            table, places_N = fetched(table, self.num_tables, lookups.rows_N, self.holders)
+            lookups, is_sparse = lookups._replace(rows_N=places_N), False
+        if table.device.type != "cpu":
+            return sums_on_device(table, self.num_tables, is_sparse, lookups)
+        return _BagSums.apply(table, self.num_tables, is_sparse, *lookups)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def is_large(tables: int, rows: int) -> bool:
+    """Return whether so many tables of so many rows are so large that their gradient is sparse."""
+    return tables * rows > DENSE_ROWS
 
 
 def sums_on_device(table: Tensor, tables: int, is_sparse: bool, lookups: Lookups) -> Tensor:
@@ -136,16 +152,6 @@ def _stacked(parts: list[Tensor]) -> Tensor:
     return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
 
 
-def stable_order(rows_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the order that sorts the rows, each in 0 … 2³²−1, ascending and stable.
-
-    Numpy sorts 16-bit numbers by radix: 0.2 ms for 29,000 rows, not 1.1.
-    """
-    order_N = rows_N.astype(np.uint16).argsort(kind="stable")  # by the low half
-    high_N = (rows_N >> 16).astype(np.uint16)[order_N]
-    return order_N[high_N.argsort(kind="stable")] if high_N.any() else order_N
-
-
 class Slots(nn.Module):
     """The slots of a row: which columns are looked up, and the bags that they form, one per slot.
 
@@ -183,9 +189,9 @@ class Slots(nn.Module):
 class SlotEmbeddings(nn.Module):
     """The vectors of an example's slots and of its history's slots, from one lookup in shared tables."""
 
-    def __init__(self, values_TRW: Tensor, slots: Sequence[Span], history_slots: Sequence[Span]) -> None:
+    def __init__(self, tables: EmbeddingTables, slots: Sequence[Span], history_slots: Sequence[Span]) -> None:
         super().__init__()
-        self.tables = EmbeddingTables(values_TRW)
+        self.tables = tables
         self.slots = Slots(slots)
         self.history = Slots(history_slots)
 

@@ -1,8 +1,8 @@
 """The processes that `torchrun` has started: the first one runs the command, the others wait for the tasks that all do together.
 
 The first process reads the command line, takes the locks, writes every file and prints every message. A task goes to the others as a
-pickled `Task`; each then runs it beside the first one, and all meet in the sums of `process_group.Group`. A process that waits is in a
-broadcast of gloo, which ends at once when the first process does. `torchrun` ends all processes when one has failed.
+pickled `Task`; each then runs it beside the first one, and all meet in the sums of `ProcessGroup`. A process that waits is in a broadcast
+of gloo, which ends at once when the first process does. `torchrun` ends all processes when one has failed.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from recsys.errors import EXIT_INTERRUPTED, RecsysError
-from recsys.process_group import ALONE, Group, LostProcessError
+from recsys.process_group import ALONE, LostProcessError, ProcessGroup
 from recsys.processes.worker import Task
 from recsys.progress import Console
 
@@ -25,11 +25,11 @@ _ANSWER = timedelta(minutes=5)  # in which a process must come to a sum that the
 _ORDER = timedelta(days=365)  # in which the next task must come: the first process may make features for hours
 _GRACE = 5.0  # seconds in which torchrun ends this process after another one has failed
 
-_joined: list[Group] = []
+_joined: list[ProcessGroup] = []
 _orders: list[Any] = []  # the group through which tasks go
 
 
-def joined() -> Group:
+def joined() -> ProcessGroup:
     """Return the group that this process has joined; alone, where it has joined none."""
     return _joined[-1] if _joined else ALONE
 
@@ -54,7 +54,7 @@ def order_all(task: Task | None) -> None:
 
 
 @contextlib.contextmanager
-def _group() -> Iterator[Group]:
+def _group() -> Iterator[ProcessGroup]:
     """Join the group of all processes that `torchrun` has started."""
     import torch
     import torch.distributed as dist
@@ -62,7 +62,7 @@ def _group() -> Iterator[Group]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=_ANSWER)
     _orders.append(dist.new_group(backend="gloo", timeout=_ORDER))
-    _joined.append(Group(dist.get_rank(), dist.get_world_size()))
+    _joined.append(ProcessGroup(dist.get_rank(), dist.get_world_size()))
     try:
         yield _joined[-1]
     finally:
@@ -71,7 +71,7 @@ def _group() -> Iterator[Group]:
         dist.destroy_process_group()
 
 
-def _follow(group: Group) -> int:
+def _follow(group: ProcessGroup) -> int:
     """Do the tasks that the first process orders, until it orders none."""
     while True:
         with _ended_by_signals():

@@ -14,7 +14,7 @@ import torch
 from recsys.config import Train
 from recsys.encoding.layout import Batch
 from recsys.errors import ConfigError
-from recsys.process_group import ALONE, Group
+from recsys.process_group import ALONE, ProcessGroup
 
 _PREFETCHED = 4  # batches in pinned memory ahead of the device
 _KEEP_BYTES = 1 << 30  # blocks below this size stay with the C allocator between steps
@@ -26,7 +26,7 @@ class Compute:
 
     device: torch.device
     precision: str  # "fp32" or "bf16"
-    group: Group = ALONE
+    group: ProcessGroup = ALONE
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Return a context for bf16 matrix products over fp32 weights; with fp32, a context that changes nothing."""

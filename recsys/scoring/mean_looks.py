@@ -12,7 +12,7 @@ from torch import Tensor
 from recsys.encoding.layout import Batch
 from recsys.models import Look, Ranker
 from recsys.objectives import Objective
-from recsys.process_group import ALONE, Group
+from recsys.process_group import ALONE, ProcessGroup
 
 GATES = "gates"  # name of the look that the journal shows
 _PREFIX, _VALUES, _POLARISED = "look.", ".values", ".polarised"
@@ -34,7 +34,7 @@ class MeanLooks:
             before = _tensors(self._sums[title]) if title in self._sums else {}
             self._sums[title] = _look({name: part + before.get(name, 0.0) for name, part in parts.items()}, look.columns)
 
-    def means(self, group: Group = ALONE) -> dict[str, Look]:
+    def means(self, group: ProcessGroup = ALONE) -> dict[str, Look]:
         """Return the means over the rows of all processes of the group."""
         rows = group.total_rows(self._rows)
         return {
@@ -43,7 +43,7 @@ class MeanLooks:
         }
 
 
-def looks_of_all(show: Mapping[str, Look], rows: int, group: Group) -> Mapping[str, Look]:
+def looks_of_all(show: Mapping[str, Look], rows: int, group: ProcessGroup) -> Mapping[str, Look]:
     """Return the looks of a whole batch, from those of this process's rows."""
     if group.size == 1:
         return show

@@ -13,9 +13,10 @@ from recsys.config import Learning
 from recsys.encoding import EncodedDays
 from recsys.encoding.layout import Batch, Layout
 from recsys.losses import ObjectiveLosses
-from recsys.models import Look, Position, Ranker, build
+from recsys.models import DRAWN, Look, Position, Ranker, TableStart, build
+from recsys.models.ranker import TABLE
 from recsys.objectives import durations
-from recsys.process_group import Group
+from recsys.process_group import ALONE, ProcessGroup
 from recsys.scoring.devices import Compute, placed
 from recsys.scoring.mean_looks import MeanLooks
 
@@ -42,19 +43,30 @@ class Outputs:
     looks: Mapping[str, Look]
 
 
-def new_member(pipeline: Learning, days: EncodedDays, index: int) -> Member:
-    """Build a member at its start: constants of the losses and output biases from the labels of these days, weights from the seed."""
+def new_member(pipeline: Learning, days: EncodedDays, index: int, holders: ProcessGroup = ALONE) -> Member:
+    """Build a member at its start: constants of the losses and output biases from the labels of these days, weights from the seed.
+
+    Large embedding tables are spread over the `holders`.
+    """
     losses = ObjectiveLosses.fit(pipeline.objective, days.labels(), days.durations(), days.weights())
-    return _member(pipeline, days.layout, losses, index)
+    return _member(pipeline, days.layout, losses, index, TableStart(holders))
 
 
-def empty_member(pipeline: Learning, layout: Layout, index: int) -> Member:
+def empty_member(pipeline: Learning, layout: Layout, index: int, tables_start: TableStart = DRAWN) -> Member:
     """Build a member of the same shape, to load a saved state into."""
-    return _member(pipeline, layout, ObjectiveLosses(pipeline.objective), index)
+    return _member(pipeline, layout, ObjectiveLosses(pipeline.objective), index, tables_start)
 
 
-def _member(pipeline: Learning, layout: Layout, losses: ObjectiveLosses, index: int) -> Member:
-    return Member(build(pipeline.model, layout, pipeline.objective, losses.start_K, seed_of(pipeline, index)), losses)
+def loaded_member(pipeline: Learning, layout: Layout, index: int, tensors: Mapping[str, Tensor]) -> Member:
+    """Return a saved member, in evaluation mode. It takes the given embedding tables as they are, which may be a file's own memory."""
+    member = empty_member(pipeline, layout, index, TableStart(device="meta"))
+    own = {name: tensor if name == f"ranker.{TABLE}" else tensor.clone() for name, tensor in tensors.items()}
+    member.load_state_dict(own, assign=True)
+    return member.eval()
+
+
+def _member(pipeline: Learning, layout: Layout, losses: ObjectiveLosses, index: int, tables_start: TableStart) -> Member:
+    return Member(build(pipeline.model, layout, pipeline.objective, losses.start_K, seed_of(pipeline, index), tables_start), losses)
 
 
 def seed_of(pipeline: Learning, index: int) -> int:
@@ -93,7 +105,7 @@ def predict(
     return _of_all_rows(torch.cat(raw), torch.cat(lengths), looks, compute.group)
 
 
-def _of_all_rows(raw: Tensor, lengths: Tensor, looks: MeanLooks, group: Group) -> Outputs:
+def _of_all_rows(raw: Tensor, lengths: Tensor, looks: MeanLooks, group: ProcessGroup) -> Outputs:
     rows = group.total_rows(len(raw))
     in_order = partial(group.rows_in_order, rows=rows, batch_size=PREDICTION_ROWS)
     return Outputs(in_order(raw), in_order(lengths), looks.means(group))

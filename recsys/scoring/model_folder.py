@@ -11,7 +11,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from recsys import artifacts, schema
@@ -20,8 +19,8 @@ from recsys.encoding import Encoder
 from recsys.errors import ArtifactError, short
 from recsys.objectives import Objective
 from recsys.predictions import value_names
-from recsys.scoring.member import Member, empty_member
-from recsys.scoring.tensor_files import save_tensors
+from recsys.scoring.member import Member, loaded_member
+from recsys.scoring.tensor_files import mapped_tensors, write_tensors
 from recsys.workspace import ENCODER, INSIDE
 
 # Legend: N rows, K objectives, V values of a row (predictions.value_names).
@@ -60,7 +59,7 @@ def write_model(
     for file, each in ((WEIGHTS, members), (CHOSEN, chosen)):
         if each:
             weights = {f"member.{index}.{name}": tensor for index, member in enumerate(each) for name, tensor in member.items()}
-            save_tensors(weights, output.path(file))
+            write_tensors(output.path(file), weights)
     encoder.save(output, ENCODER)
     output.write_json(CONFIG, pipeline.model_dump(mode="json", include=set(Learning.model_fields)))
     output.write_json(INSIDE, inside)
@@ -82,7 +81,7 @@ def read_model(folder: Path, weights_file: str = WEIGHTS) -> Model:
     pipeline = _learning(folder / CONFIG)
     try:
         encoder = Encoder.load(folder / ENCODER)
-        weights = load_file(folder / weights_file)
+        weights = mapped_tensors(folder / weights_file)
         means = _means(folder / TRAIN_MEANS)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError, RecursionError) as error:
         raise ArtifactError(f"{folder}: cannot be read ({_one_line(error)}), expected a model of this version. {_FIX}") from error
@@ -116,10 +115,9 @@ def _means(file: Path) -> dict[str, float]:
 
 
 def _member(pipeline: Learning, encoder: Encoder, weights: Mapping[str, Tensor], index: int) -> Member:
-    member = empty_member(pipeline, encoder.layout, index)
     start = f"member.{index}."
-    member.load_state_dict({name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)})
-    return member.eval()
+    own = {name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)}
+    return loaded_member(pipeline, encoder.layout, index, own)
 
 
 def validation_table(

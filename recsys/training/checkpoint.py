@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
-from recsys.errors import ArtifactError
-from recsys.scoring.tensor_files import save_tensors
+from recsys.errors import ArtifactError, naming
+from recsys.scoring.tensor_files import Tensors, hand_over, mapped_tensors, read_metadata, write_tensors
 
 STATE, END = "state-", "end-"  # files of a member that is trained, and of one that is done; the member's index follows
 _FACTS = "facts"  # key of the text that safetensors keeps beside its tensors; with one file, one rename replaces both. It is the only
 # key, because safetensors writes several in any order
 _HASH = "sha256"  # of the tensors and of that text
+_NO_HASH = "0" * 64  # stands in its place until the file is written
+_BEFORE_HASH = 256  # bytes of the file that may come before it
 _FINGERPRINT = "fingerprint"
 _SUFFIX = ".safetensors"
 
@@ -47,9 +49,10 @@ class Checkpoints:
         """Return the same files for a process that does not write them."""
         return Checkpoints(self.folder, self._fingerprint, scratch)
 
-    def write(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Replace the file `name`, whole or not at all. A crash leaves the older file."""
+    def write(self, name: str, tensors: Tensors, facts: Mapping[str, Any]) -> None:
+        """Replace the file `name`, whole or not at all. A crash leaves the older file. All processes that train together call this."""
         if self.scratch is not None:
+            hand_over(tensors)
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / f".{name}.draft"
@@ -102,25 +105,26 @@ class Checkpoints:
         return self.folder / f"{name}{_SUFFIX}"
 
 
-def write_saved(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def write_saved(path: Path, tensors: Tensors, facts: Mapping[str, Any]) -> None:
     """Write tensors and facts as one file, with a hash of both."""
     text = json.dumps(facts, allow_nan=False)
-    held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    save_tensors(held, path, {_FACTS: json.dumps({_HASH: _hash(held, text), _FACTS: text})})
+    write_tensors(path, tensors, {_FACTS: json.dumps({_HASH: _NO_HASH, _FACTS: text})})
+    with naming(path), path.open("r+b") as file:  # only now are all rows of a spread table in one place
+        place = file.read(len(text) + _BEFORE_HASH).index(_NO_HASH.encode())
+        file.seek(place)
+        file.write(_hash(mapped_tensors(path), text).encode())
 
 
 def read_saved(path: Path) -> Saved | None:
-    """Return what `write_saved` wrote; None where the file has no hash, as in an earlier version.
+    """Return what `write_saved` wrote; None where the file has no hash, as in an earlier version. Its tensors must not be written to.
 
     Raise SafetensorError, ValueError, KeyError or TypeError where it is damaged.
     """
-    with safe_open(path, framework="pt") as file:
-        about = json.loads((file.metadata() or {}).get(_FACTS, "{}"))
-        if _HASH not in about:
-            return None
-        text, digest = about[_FACTS], about[_HASH]
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 -- not a dict
-    if digest != _hash(tensors, text):
+    about = json.loads(read_metadata(path).get(_FACTS, "{}"))
+    if _HASH not in about:
+        return None
+    text, tensors = about[_FACTS], mapped_tensors(path)
+    if about[_HASH] != _hash(tensors, text):
         raise ValueError("other bytes than its hash says")
     return Saved(tensors, json.loads(text))
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from recsys.encoding.layout import Batch
 from recsys.errors import ConfigError
 from recsys.models import Look, Output, Ranker
-from recsys.process_group import Group, sharing
+from recsys.process_group import ProcessGroup, sharing
 from recsys.scoring.devices import Compute
 from recsys.training.gradients import (
     balanced_backward,
@@ -63,11 +63,14 @@ def descend(state: State, batch: Batch, compute: Compute) -> Stepped:
     return Stepped(losses_K, counts_K, weights_K, output.show, rows)
 
 
-def _sum_gradients(state: State, group: Group) -> None:
-    """Give every parameter that is learned the gradient of the whole batch."""
+def _sum_gradients(state: State, group: ProcessGroup) -> None:
+    """Give every parameter that is learned the gradient of the whole batch. Rows of spread tables have it already."""
     if group.size == 1:
         return
-    own = [(parameter, gradient) for _, parameter in state.watch.learned if (gradient := parameter.grad) is not None]
+    tables = state.member.ranker.inputs.embeddings.tables
+    spread = tables.table if tables.holders.size > 1 else None
+    learned = [parameter for _, parameter in state.watch.learned if parameter is not spread]
+    own = [(parameter, gradient) for parameter in learned if (gradient := parameter.grad) is not None]
     dense = [(parameter, gradient) for parameter, gradient in own if not gradient.is_sparse]
     summed = group.summed_together([gradient for _, gradient in dense])
     for (parameter, _), gradient in zip(dense, summed, strict=True):
@@ -128,7 +131,7 @@ def forward(state: State, batch: Batch, compute: Compute, told: Told | None) -> 
     return Forward(output, descended_K, losses_K, counts_K, rows)
 
 
-def _balanced(state: State, batch: Batch, output: Output, losses: Losses, group: Group) -> Tensor:
+def _balanced(state: State, batch: Batch, output: Output, losses: Losses, group: ProcessGroup) -> Tensor:
     descended_K = losses.own_descended_K
     if state.heads is None:
         state.heads = [*_heads_in_all(state.member.ranker, batch, group), *state.member.losses.parameters()]
@@ -151,7 +154,7 @@ def _balanced(state: State, batch: Batch, output: Output, losses: Losses, group:
     return weights_K
 
 
-def _heads_in_all(ranker: Ranker, batch: Batch, group: Group) -> list[nn.Parameter]:
+def _heads_in_all(ranker: Ranker, batch: Batch, group: ProcessGroup) -> list[nn.Parameter]:
     """Return the heads that the first process finds by its rows: all processes must take the same parameters for heads."""
     found = {id(parameter) for parameter in heads_of(ranker, batch)}
     parameters = list(ranker.parameters())

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from recsys.process_group import ALONE, ProcessGroup
+
 
 class NotFiniteError(ArithmeticError):
     """Losses or gradients that are not finite, so that no step may be taken.
@@ -37,8 +39,18 @@ class Watch:
     `flag` is true on the device once a number was bad; it stays false where numbers are looked at at once.
     """
 
-    def __init__(self, num_objectives: int, learned: Sequence[tuple[str, nn.Parameter]], device: torch.device, *, at_once: bool) -> None:
+    def __init__(
+        self,
+        num_objectives: int,
+        learned: Sequence[tuple[str, nn.Parameter]],
+        device: torch.device,
+        *,
+        at_once: bool,
+        holders: ProcessGroup = ALONE,
+    ) -> None:
+        """`holders` are the processes that embedding tables are spread over: a gradient that is bad in one of them is bad in all."""
         self.at_once = at_once
+        self._holders = holders
         self.flag = torch.zeros((), dtype=torch.bool, device=device)
         self.learned = tuple(learned)
         self._step = 0
@@ -72,12 +84,13 @@ class Watch:
         Where numbers are read later, only lengths are kept. So a finite gradient whose length leaves the range of float32 counts as bad.
         And of a sparse gradient there may be an entry per lookup: entries that are finite, and whose sum is not, are not found.
         """
-        lengths_P = self._lengths()
+        lengths_P = self._holders.summed(self._lengths())
         is_fine = torch.isfinite(lengths_P).all()
         if not self.at_once:
             self._note(is_fine, losses_K, lengths_P=lengths_P)
         elif not is_fine:
-            bad = [name for name, parameter in self.learned if not torch.isfinite(_numbers(parameter)).all()]
+            are_bad = [not bool(torch.isfinite(_numbers(parameter)).all()) for _, parameter in self.learned]
+            bad = [name for (name, _), is_bad in zip(self.learned, self._holders.any_of(are_bad), strict=True) if is_bad]
             if bad:  # none where only a length left the range of float32
                 for _, parameter in self.learned:
                     parameter.grad = None

@@ -39,8 +39,10 @@ def finish(work: Work, state: State) -> State:
 
 def _refit_state(work: Work, chosen: State, kept: dict[str, Tensor]) -> State:
     """Return the start of the refit, with the numbers of passes that were chosen."""
-    state = fresh_state(work, chosen.place.member, "refit")
-    state.choices, state.kept = [Choice(best=choice.best) for choice in chosen.choices], kept
+    member, choices = chosen.place.member, [Choice(best=choice.best) for choice in chosen.choices]
+    chosen.release()
+    state = fresh_state(work, member, "refit")
+    state.choices, state.kept = choices, kept
     return state
 
 

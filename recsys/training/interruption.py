@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recsys.process_group import ALONE, Group
+from recsys.process_group import ALONE, ProcessGroup
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.journal import Journal
 from recsys.training.state import State
@@ -21,7 +21,7 @@ class Guard:
 
     def __init__(
         self, checkpoints: Checkpoints, name: str, journal: Journal, asked: Callable[[], bool], *, facts: Mapping[str, Any],
-        seconds: float, group: Group = ALONE,
+        seconds: float, group: ProcessGroup = ALONE,
     ) -> None:  # fmt: skip
         self._checkpoints = checkpoints
         self._name = name

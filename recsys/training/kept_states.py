@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from recsys import artifacts, lineage
 from recsys.artifacts import Origin
 from recsys.errors import ArtifactError
+from recsys.scoring.tensor_files import hand_over
 from recsys.training.checkpoint import Saved, read_saved, write_saved
 from recsys.training.journal import as_text
 from recsys.training.state import State
@@ -70,11 +71,12 @@ class KeptStates:
         """
         place = state.place
         self.rows_of(place.day)
-        if not self.writes:
-            return
         facts = state.facts()
         facts["place"] = {**facts["place"], "phase": "choose"}
         tensors = {name: tensor for name, tensor in state.tensors().items() if not name.startswith(_KEPT)}
+        if not self.writes:
+            hand_over(tensors)
+            return
         inputs = lineage.through(self.origin.inputs, place.day) | {f"day={day}": content for day, content in place.learned.items()}
         origin = Origin(self.origin.stage, self.origin.fingerprint, inputs)
         origin.write_file(self._path(place.member, place.day), lambda path: write_saved(path, tensors, facts))

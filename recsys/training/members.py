@@ -5,14 +5,17 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from torch import Tensor
+
 from recsys.errors import ArtifactError
-from recsys.process_group import Group
+from recsys.process_group import ProcessGroup
 from recsys.progress import Messages
 from recsys.training import day_by_day
 from recsys.training.checkpoint import END, STATE, Checkpoints, Saved
 from recsys.training.fit import finish, passes_chosen
 from recsys.training.interruption import Guard
 from recsys.training.journal import Journal, kept_of
+from recsys.training.memory import require_memory
 from recsys.training.start import fresh_state, restored_state
 from recsys.training.state import RANDOM, State
 from recsys.training.work import Training, Work
@@ -23,8 +26,10 @@ MODEL_OPTIONS = "model"  # key among a checkpoint's facts: the model options tha
 def fit_member(training: Training, checkpoints: Checkpoints, index: int, asked: Callable[[], bool], console: Messages) -> None:
     """Fit one member, from its start or from its checkpoint. What it leaves is read with `finished`.
 
-    Raise KeyboardInterrupt, with all saved, once `asked()` is true. Raise ArtifactError for a checkpoint of another version.
+    Raise KeyboardInterrupt, with all saved, once `asked()` is true. Raise ArtifactError for a checkpoint of another version, and
+    ConfigError where the embedding tables do not fit in this process.
     """
+    require_memory(training)
     group = training.compute.group
     saved, keep = _resumable(checkpoints, index, console)
     facts = {MODEL_OPTIONS: training.pipeline.model.model_dump(mode="json")}
@@ -41,9 +46,9 @@ def fit_member(training: Training, checkpoints: Checkpoints, index: int, asked: 
         if saved is None:
             guard.write(state)
         state = finish(work, state)
-        tensors = {f"member.{name}": tensor for name, tensor in state.judged.state_dict().items()}
-        kept = {f"kept.{name}": tensor for name, tensor in state.kept.items()}
-        checkpoints.write(_end(index), tensors | kept, {**facts, "passes": passes_chosen(work, state), **journal.facts()})
+        own = {f"member.{name}": tensor for name, tensor in state.judged.state_dict().items()}
+        own |= {f"kept.{name}": tensor for name, tensor in state.kept.items()}
+        checkpoints.write(_end(index), state.spread(own), {**facts, "passes": passes_chosen(work, state), **journal.facts()})
     checkpoints.drop(_state(index))
 
 
@@ -71,7 +76,7 @@ def _own_journal(checkpoints: Checkpoints, index: int, keep: int) -> tuple[Path,
     return checkpoints.scratch / f"journal-{index}.jsonl", 0
 
 
-def _start_together(state: State, checkpoints: Checkpoints, group: Group) -> None:
+def _start_together(state: State, checkpoints: Checkpoints, group: ProcessGroup) -> None:
     """Let all processes start from the numbers of the first one, which may have another CPU and so another last digit.
 
     Raise ArtifactError where they start from different places, because they do not see the same files.
@@ -81,7 +86,8 @@ def _start_together(state: State, checkpoints: Checkpoints, group: Group) -> Non
             f"{checkpoints.folder}: found different checkpoints in the processes that train together, expected the same files for all."
             " Fix: one workspace on storage that they share"
         )
-    group.take_over([tensor for name, tensor in state.tensors().items() if not name.startswith(RANDOM)])
+    same = {name: found for name, found in state.tensors().items() if not name.startswith(RANDOM)}
+    group.take_over([tensor for tensor in same.values() if isinstance(tensor, Tensor)])
 
 
 def _resumable(checkpoints: Checkpoints, index: int, console: Messages) -> tuple[Saved | None, int]:

@@ -11,13 +11,15 @@ from torch import Tensor
 from recsys import balancing
 from recsys.encoding import Period
 from recsys.errors import ConfigError
+from recsys.models import TableStart
 from recsys.scoring.member import Member, empty_member, new_member, seed_of
+from recsys.spread import own_rows
 from recsys.training.averaging import Average
 from recsys.training.checkpoint import Saved
 from recsys.training.constants import constant_days, labels_that_count, rarer
 from recsys.training.freezing import Held
 from recsys.training.rounds import Phase, learned
-from recsys.training.state import Choice, Place, State, optimisers
+from recsys.training.state import Choice, Place, State, is_of_rows, optimisers
 from recsys.training.work import Work, batch_of_one
 
 # Legend: K objectives, T tables, R rows of a table.
@@ -30,7 +32,7 @@ def fresh_state(work: Work, index: int, phase: Phase) -> State:
     """
     torch.manual_seed(seed_of(work.pipeline, index))
     days = constant_days(work.warm, _counting(work)) if work.continues else work.days_of(phase)
-    member = new_member(work.pipeline, work.open_learned(days), index)
+    member = new_member(work.pipeline, work.open_learned(days), index, work.holders)
     if index == 0 and phase == "choose":
         for warning in member.losses.warnings:
             work.console.say(f"train: {warning}")
@@ -91,26 +93,29 @@ def grown_state(work: Work, state: State, day: str) -> State:
     known = state.member.ranker.inputs.num_rows
     if there.layout.num_rows == known:
         return state
-    grown = _empty_state(there, state.place)
-    tensors, at_start = state.tensors(), grown.tensors()
+    grown = _empty_state(there, state.place, drawn=True)
+    were, now = (each.member.ranker.inputs.embeddings.tables for each in (state, grown))
+    state.watch.read()
+    tensors, at_start = state.own_tensors(), grown.own_tensors()
     for name, tensor in tensors.items():
-        if name in at_start and at_start[name].shape != tensor.shape:
-            tensors[name] = _with_first_rows(at_start[name], tensor, known)
-    grown.restore(Saved(tensors, state.facts()))
+        if is_of_rows(name) and name in at_start:
+            if were.holders != now.holders:  # only now so large that they are spread
+                tensor = own_rows(tensor, now.num_tables, now.holders)
+            tensors[name] = _with_first_rows(at_start[name], tensor, now.num_tables)
+    grown.load(tensors, state.facts())
     return grown
 
 
-def _with_first_rows(grown: Tensor, tensor: Tensor, known: int) -> Tensor:
-    """Return T tables as they start, one after another, with the numbers that their first `known` rows have had so far."""
-    tables = len(tensor) // known
-    rows = grown.reshape(tables, -1, grown.shape[1]).clone()
-    rows[:, :known] = tensor.reshape(tables, known, tensor.shape[1])
-    return rows.reshape(grown.shape)
+def _with_first_rows(grown: Tensor, tensor: Tensor, tables: int) -> Tensor:
+    """Return T tables as they start, one after another, with the numbers that their first rows have had so far."""
+    rows, known = (torch.unflatten(each, 0, (tables, -1)) for each in (grown.clone(), tensor))
+    rows[:, : known.shape[1]] = known
+    return rows.flatten(0, 1)
 
 
-def _empty_state(work: Work, place: Place) -> State:
-    """Return a member of the right shape, to load a saved state into."""
-    member = empty_member(work.pipeline, work.layout, place.member)
+def _empty_state(work: Work, place: Place, *, drawn: bool = False) -> State:
+    """Return a member of the right shape, to load a saved state into. Its tables are drawn as they start, or hold any numbers."""
+    member = empty_member(work.pipeline, work.layout, place.member, TableStart(work.holders, None if drawn else "cpu"))
     return _state(work, member, place, _held(work, member, place.member))
 
 

@@ -1,6 +1,6 @@
 """The state of a training: everything needed to go on as if nothing had happened, and how it is saved."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,7 +10,9 @@ from torch.optim import AdamW, Optimizer
 
 from recsys.balancing import Balancer
 from recsys.config import Train
+from recsys.models.ranker import TABLE
 from recsys.scoring.member import Member
+from recsys.spread import Spread, own_rows
 from recsys.training.averaging import Average
 from recsys.training.checkpoint import Saved
 from recsys.training.finite import Watch
@@ -52,6 +54,11 @@ class Choice:
     worse: int = 0
 
 
+def is_of_rows(name: str) -> bool:
+    """Return whether a saved tensor holds something of each row of the embedding tables."""
+    return name.endswith(f".{TABLE}") or name.startswith("tables.")
+
+
 @dataclass
 class State:
     """A member in training. It changes only between two calls of `Guard.look`, so it is whole whenever it is saved."""
@@ -78,21 +85,44 @@ class State:
         named = [(name, parameter) for name, parameter in self.member.named_parameters() if id(parameter) in learned]
         device = self.member.losses.start_K.device
         at_once = device.type == "cpu" or self.balancer.waits
-        self.watch = Watch(len(self.member.losses.objectives), named, device, at_once=at_once)
+        holders = self.member.ranker.inputs.embeddings.tables.holders
+        self.watch = Watch(len(self.member.losses.objectives), named, device, at_once=at_once, holders=holders)
 
     @property
     def judged(self) -> Member:
         """The member as it would be served now: with the averages of its parameters where they are averaged."""
         return self.member if self.average is None else self.average.member
 
+    def release(self) -> None:
+        """Give back the memory of the embedding tables: the state is needed no more, though others still hold it."""
+        self.best.clear()
+        self.tables.state.clear()
+        table = self.member.ranker.inputs.embeddings.tables.table
+        table.data = table.data[:0].clone()
+        self.average = None
+
     def settle(self) -> None:
         """Give the member the parameters that the phase leaves: each group's as at its best round, else those that would be served now."""
         self.member.load_state_dict(self.best or self.judged.state_dict())
         self.average = None
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Tensor | Spread]:
         """Return everything that is saved. Raise NotFiniteError where a step was bad, so that no checkpoint goes on after it."""
         self.watch.read()
+        return self.spread(self.own_tensors())
+
+    def spread(self, own: Mapping[str, Tensor]) -> dict[str, Tensor | Spread]:
+        """Return the same tensors, with those marked whose rows are spread over processes."""
+        tables = self.member.ranker.inputs.embeddings.tables
+        if tables.holders.size == 1:
+            return dict(own)
+        return {
+            name: Spread(tensor, tables.num_tables, tables.holders, tables.num_rows) if is_of_rows(name) else tensor
+            for name, tensor in own.items()
+        }
+
+    def own_tensors(self) -> dict[str, Tensor]:
+        """Return this process's part of everything that is saved."""
         device = self.window_4K.device
         random = {f"{RANDOM}cpu": torch.get_rng_state()}
         if device.type == "cuda":
@@ -115,20 +145,31 @@ class State:
         return {"place": asdict(self.place), "choices": [asdict(choice) for choice in self.choices], "averaged": averaged}
 
     def restore(self, saved: Saved) -> None:
-        """Take everything over from a checkpoint, torch's random state included. So this comes last before the training goes on."""
-        tensors = saved.tensors
+        """Take everything over from a checkpoint, torch's random state included. So this comes last before the training goes on.
+
+        The tensors are copied. Of those of tables that are spread over processes, this process's rows are.
+        """
+        tables = self.member.ranker.inputs.embeddings.tables
+        tensors = {
+            name: own_rows(tensor, tables.num_tables, tables.holders) if is_of_rows(name) else tensor.clone()
+            for name, tensor in saved.tensors.items()
+        }
+        self.load(tensors, saved.facts)
+
+    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Take over what `own_tensors` and `facts` have returned. The tensors become the state's own."""
         self.member.load_state_dict(_under("member", tensors))
         self.balancer.load_state_dict(_under("balancer", tensors))
         _load_optimiser(self.dense, _under("dense", tensors))
         _load_optimiser(self.tables, _under("tables", tensors))
         self.best, self.kept = _under("best", tensors), _under("kept", tensors)
         self.average = None  # there is none, or the phase has settled
-        if saved.facts["averaged"] is not None:
-            self.average = Average(self.member, saved.facts["averaged"], _under("average", tensors))
+        if facts["averaged"] is not None:
+            self.average = Average(self.member, facts["averaged"], _under("average", tensors))
         self.window_4K = tensors["window"].to(self.window_4K.device)
         self.products_KK = tensors.get("products")
-        self.place = Place(**saved.facts["place"])
-        self.choices = [Choice(**choice) for choice in saved.facts["choices"]]
+        self.place = Place(**facts["place"])
+        self.choices = [Choice(**choice) for choice in facts["choices"]]
         torch.set_rng_state(tensors[f"{RANDOM}cpu"])
         device = self.window_4K.device
         if device.type == "cuda" and f"{RANDOM}cuda" in tensors:  # with `device = "auto"` a training may continue on another device
@@ -167,7 +208,7 @@ def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     start = f"{prefix}."
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 

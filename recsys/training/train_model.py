@@ -22,7 +22,7 @@ from recsys.progress import Console
 from recsys.scoring import model_folder
 from recsys.scoring.devices import decide, settled
 from recsys.scoring.inside import inside
-from recsys.scoring.member import empty_member, seed_of
+from recsys.scoring.member import loaded_member, seed_of
 from recsys.scoring.model_folder import read_model
 from recsys.signals import Interruption, deferred_interrupt
 from recsys.training.checkpoint import Checkpoints, Saved
@@ -165,10 +165,7 @@ def _write_model(training: Training, done: Sequence[Saved], target: Path, origin
     training = training.knowing(training.last_learned) if training.continues else training
     weights = [_under("member.", saved.tensors) for saved in done]
     kept = [_under("kept.", saved.tensors) for saved in done]
-    members = []
-    for index, tensors in enumerate(weights):
-        members.append(empty_member(pipeline, training.layout, index).eval())
-        members[-1].load_state_dict(tensors)
+    members = [loaded_member(pipeline, training.layout, index, tensors) for index, tensors in enumerate(weights)]
     look = inside(
         pipeline,
         encoder,

@@ -13,6 +13,7 @@ from recsys.days import iso_day, ordinal
 from recsys.encoding import Arrivals, EncodedDays, Encoder, Period, batches, encoder_after, rows_of_day
 from recsys.encoding.layout import Batch, Layout
 from recsys.errors import DataError
+from recsys.process_group import ALONE, ProcessGroup
 from recsys.progress import Messages
 from recsys.scoring.devices import Compute
 from recsys.training.apart import Group, groups
@@ -43,6 +44,11 @@ class Training:
     transfer: Transfer | None = None  # the trained run that members start from
     teacher: Teacher | None = None  # the trained run whose predictions members learn
     kept: KeptStates | None = None  # in time order: the states of days that are done
+
+    @property
+    def holders(self) -> ProcessGroup:
+        """The processes that large embedding tables are spread over. Those that start from another run are whole in each."""
+        return self.compute.group if self.transfer is None else ALONE
 
     @property
     def refits(self) -> bool:

@@ -123,14 +123,14 @@ def test_columns_that_mean_the_same_share_a_space(column: str, space: str) -> No
 
 # --- The initial table --------------------------------------------------------------------------------------------
 def test_a_longer_table_starts_with_the_shorter_one() -> None:
-    short, long = embedding_init(50, 7, 3), embedding_init(5_000, 7, 3)
+    short, long = (np.concatenate(list(embedding_init(rows, 7, 3))) for rows in (50, 100_000))
     np.testing.assert_array_equal(long[:50], short)
-    assert (short.dtype, long.shape) == (np.float32, (5_000, 7))
+    assert (short.dtype, long.shape) == (np.float32, (100_000, 7))
 
 
 def test_initial_values_are_standard_normal_and_padding_is_zero() -> None:
-    table = embedding_init(20_000, 8, 3)
+    table = np.concatenate(list(embedding_init(20_000, 8, 3)))
     assert not table[0].any()
     assert abs(table.mean()) < 0.01
     assert abs(table.std() - 1) < 0.01
-    assert not np.array_equal(table, embedding_init(20_000, 8, 4))
+    assert not np.array_equal(table, np.concatenate(list(embedding_init(20_000, 8, 4))))

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from recsys.nn import embeddings
-from recsys.nn.embeddings import Lookups, SlotEmbeddings, stable_order, sums_on_device
+from recsys.nn.embeddings import EmbeddingTables, Lookups, SlotEmbeddings, sums_on_device
+from recsys.nn.ordering import stable_order
 
 T, R, W, B, L = 2, 11, 3, 40, 5
 SPANS = [(0, 1), (1, 3), (4, 1), (5, 2)]
@@ -43,7 +44,7 @@ def by_torch(rows, weights):
 @pytest.mark.parametrize("by_torch_alone", [False, True], ids=["CPU", "as on CUDA"])
 def test_values_and_gradients_are_those_of_embedding_bags(monkeypatch, rows, is_sparse, by_torch_alone):
     monkeypatch.setattr(embeddings, "DENSE_ROWS", T * R - is_sparse)
-    found = SlotEmbeddings(values(), SPANS, PAST)
+    found = SlotEmbeddings(EmbeddingTables(values()), SPANS, PAST)
     if by_torch_alone:
         monkeypatch.setattr(found.tables, "forward", lambda lookups: sums_on_device(found.tables.table, T, is_sparse, Lookups(*lookups)))
     start = values()
@@ -64,7 +65,7 @@ def test_values_and_gradients_are_those_of_embedding_bags(monkeypatch, rows, is_
 @pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
 def test_the_gradient_is_that_of_differences(monkeypatch, rows, is_sparse):
     monkeypatch.setattr(embeddings, "DENSE_ROWS", T * R - is_sparse)
-    found = SlotEmbeddings(values().double(), SPANS, PAST)
+    found = SlotEmbeddings(EmbeddingTables(values().double()), SPANS, PAST)
     few = rows[0][:4], rows[1][:4]
 
     def outputs(table):
@@ -82,7 +83,7 @@ def test_the_gradient_is_that_of_differences(monkeypatch, rows, is_sparse):
 def test_padding_is_zero_and_learns_nothing(monkeypatch, is_sparse):
     monkeypatch.setattr(embeddings, "DENSE_ROWS", T * R - is_sparse)
     given = values()
-    found = SlotEmbeddings(given, [(0, 1), (1, 1)], [])
+    found = SlotEmbeddings(EmbeddingTables(given), [(0, 1), (1, 1)], [])
     slots, _ = found(torch.tensor([[0, 3], [0, 0]]), torch.zeros(2, 0, 0, dtype=torch.int64))
     assert not slots[:, :, 0].any()
     slots.sum().backward()
@@ -93,7 +94,7 @@ def test_padding_is_zero_and_learns_nothing(monkeypatch, is_sparse):
 
 def test_a_sparse_gradient_has_each_row_once_and_in_order(monkeypatch, rows):
     monkeypatch.setattr(embeddings, "DENSE_ROWS", 0)
-    found = SlotEmbeddings(values(), SPANS, PAST)
+    found = SlotEmbeddings(EmbeddingTables(values()), SPANS, PAST)
     sum(part.sum() for part in found(*rows)).backward()
     (rows_U,) = found.tables.table.grad._indices()
     there_U = torch.unique(torch.cat([part.flatten() for part in rows]))[1:]  # without padding
@@ -101,13 +102,13 @@ def test_a_sparse_gradient_has_each_row_once_and_in_order(monkeypatch, rows):
 
 
 def test_the_places_of_the_slots_are_told():
-    found = SlotEmbeddings(values(), SPANS, PAST)
+    found = SlotEmbeddings(EmbeddingTables(values()), SPANS, PAST)
     assert found.slots.order == [0, 2, 3, 1]
     assert found.history.order == [1, 0]
 
 
 def test_no_slots_at_all_is_an_empty_axis():
-    found = SlotEmbeddings(values(), [], [])
+    found = SlotEmbeddings(EmbeddingTables(values()), [], [])
     slots, past = found(torch.zeros(B, 0, dtype=torch.int64), torch.zeros(B, L, 0, dtype=torch.int64))
     assert slots.shape == (T, B, 0, W)
     assert past.shape == (T, B, L, 0, W)

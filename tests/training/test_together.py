@@ -20,7 +20,7 @@ from recsys.encoding.thinning import Thinning
 from recsys.nn.bias_tower import drop_codes
 from recsys.nn.dropout import Dropout
 from recsys.nn.gates import Gates, OwnGates
-from recsys.process_group import ALONE, Group, own_rows_of, sharing
+from recsys.process_group import ALONE, ProcessGroup, own_rows_of, sharing
 
 from .conftest import DAYS, Toy
 
@@ -38,6 +38,9 @@ EXACT: Cases = {
     "given": {"model": {"architecture": "mmoe"}, "balance": {"method": "torchjd.mgda"}, "given": True},
     "penalty": {"model": {"architecture": "soft"}},
     "large tables": {"model": {"architecture": "mmoe"}, "large_tables": True},
+    "large tables of each objective": {"model": {"architecture": "stem"}, "large_tables": True},
+    "large tables by gradients": {"model": {"architecture": "mmoe"}, "balance": {"method": "torchjd.cagrad"}, "large_tables": True},
+    "large tables, few rows": {"model": {"architecture": "single_task"}, "large_tables": True, "batch_size": 449},
     "fewer rows than processes": {"model": {"architecture": "mmoe"}, "batch_size": 449},  # of 900: the last batch has two
 }
 
@@ -94,7 +97,7 @@ def test_single_precision_drifts_as_a_sum_in_another_order_does(toy: Toy, tmp_pa
 @pytest.mark.words
 @pytest.mark.parametrize("processes", [1, 3])
 def test_a_checkpoint_of_two_goes_on_in_another_number(processes: int, toy: Toy, tmp_path: Path) -> None:
-    cases = {name: EXACT[name] for name in ("mmoe", "home", "cagrad")}
+    cases = {name: EXACT[name] for name in ("mmoe", "home", "large tables")}
     whole = taken(toy, tmp_path, 1, cases)
     for name, case in cases.items():
         taken(toy, tmp_path, 2, {name: {**case, "steps": 100}})
@@ -123,10 +126,10 @@ def dealt(parts: Sequence[Tensor]) -> Tensor:
 def test_processes_share_each_batch(options: dict[str, Any], toy: Toy) -> None:
     days = EncodedDays(toy.encoded, DAYS[:3])
 
-    def of(group: Group) -> list[Any]:
+    def of(group: ProcessGroup) -> list[Any]:
         return list(batches(days, batch_size=128, seed=4, epoch=1, group=group, **options))
 
-    whole, parts = of(ALONE), [of(Group(rank, 3)) for rank in range(3)]
+    whole, parts = of(ALONE), [of(ProcessGroup(rank, 3)) for rank in range(3)]
     assert [len(part) for part in parts] == [len(whole)] * 3
     for one, *shares in zip(whole, *parts, strict=True):
         for name in one._fields:
@@ -136,7 +139,7 @@ def test_processes_share_each_batch(options: dict[str, Any], toy: Toy) -> None:
 
 
 def test_a_row_gets_the_same_random_numbers_in_every_process() -> None:
-    def drawn(group: Group) -> list[Tensor]:
+    def drawn(group: ProcessGroup) -> list[Tensor]:
         torch.manual_seed(3)
         rows = len(range(group.rank, 10, group.size))
         mlp, frame = Dropout(0.3, rows_dim=1).train(), Dropout(0.3).train()
@@ -147,7 +150,7 @@ def test_a_row_gets_the_same_random_numbers_in_every_process() -> None:
             found += [gates(torch.ones(rows, 2)), own(torch.ones(3, rows, 2)), drop_codes(torch.ones(rows, 2, dtype=torch.int64), 0.4)]
         return [*found, torch.get_rng_state()]
 
-    whole, parts = drawn(ALONE), [drawn(Group(rank, 3)) for rank in range(3)]
+    whole, parts = drawn(ALONE), [drawn(ProcessGroup(rank, 3)) for rank in range(3)]
     for one, *shares in zip(whole[:-1], *(part[:-1] for part in parts), strict=True):
         torch.testing.assert_close(dealt(shares), one)
     assert all(torch.equal(part[-1], whole[-1]) for part in parts)

@@ -15,17 +15,17 @@ from typing import Any
 from zlib import crc32
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from recsys.encoding import batches, steps_per_epoch
 from recsys.encoding.layout import Batch
 from recsys.nn import embeddings
-from recsys.process_group import Group, sharing
+from recsys.process_group import ProcessGroup, sharing
 from recsys.processes import together
 from recsys.processes.together import joined
 from recsys.progress import Console
 from recsys.scoring.devices import Compute
+from recsys.scoring.tensor_files import hand_over, write_tensors
 from recsys.training.checkpoint import Checkpoints
 from recsys.training.descend import descend
 from recsys.training.interruption import Guard
@@ -42,13 +42,15 @@ def main() -> None:
     torch.set_num_threads(1)
     for name, case in cases.items():
         losses, state = steps_of(encoded, out, **case)
-        weights = state.member.state_dict()
-        group = joined()
-        for key, tensor in weights.items():
-            assert group.is_same_in_all(crc32(tensor.numpy().tobytes())), f"{name}: {key} differs between processes"
+        group, left = joined(), state.spread({"losses": losses, **state.member.state_dict()})
+        for key, tensor in left.items():
+            if isinstance(tensor, Tensor):
+                assert group.is_same_in_all(crc32(tensor.numpy().tobytes())), f"{name}: {key} differs between processes"
         assert group.is_same_in_all(crc32(torch.get_rng_state().numpy().tobytes())), f"{name}: random states differ"
         if group.is_first:
-            save_file({"losses": losses, **{key: tensor.clone() for key, tensor in weights.items()}}, out / f"{name}.safetensors")
+            write_tensors(out / f"{name}.safetensors", left)
+        else:
+            hand_over(left)
 
 
 def steps_of(
@@ -100,7 +102,7 @@ def steps_of(
     return torch.stack(losses), state
 
 
-def _todo(work: Work, seed: int, batch_size: int, steps: range, group: Group) -> Iterator[Batch]:
+def _todo(work: Work, seed: int, batch_size: int, steps: range, group: ProcessGroup) -> Iterator[Batch]:
     """Yield the batches of these steps, which are counted over epochs."""
     days = work.open(work.train_days)
     per_epoch = steps_per_epoch(days, batch_size)
@@ -116,7 +118,7 @@ def _as_double(state: State) -> None:
         state.tables.state[table] = {name: tensor.double() for name, tensor in kept.items()}
 
 
-class _Half(Group):
+class _Half(ProcessGroup):
     """One of two halves of a batch that one process computes one after the other. `summed` is asked for the counts alone."""
 
     counts_K: Tensor

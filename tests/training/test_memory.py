@@ -1,0 +1,59 @@
+"""Tables that do not fit in a process are refused before the first step."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from recsys.errors import ConfigError
+from recsys.process_group import ProcessGroup
+from recsys.scoring.devices import Compute
+from recsys.training import memory
+from recsys.training.work import Training, open_training
+
+from .conftest import Toy, pipeline_of
+
+ROWS = 1_000_000
+
+
+@pytest.fixture
+def training(toy: Toy) -> Training:
+    """Shuffled, so that the vectors of the best pass are kept beside the present ones; 4 numbers of a vector and 3 linear weights."""
+    found = open_training(pipeline_of(train={"order": "shuffled"}), toy.encoded, Compute(torch.device("cpu"), "fp32"))
+    return replace(found, layout=found.layout.with_rows(ROWS))
+
+
+def bound(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    monkeypatch.setattr(memory, "_limits", lambda: iter([(limit, "a limit"), (10 * limit, "another")]))
+
+
+NEEDED = 4 * ROWS * (2 * 7 + 4)  # two copies of the vectors and linear weights, and a sum per block of a row
+
+
+def test_what_fits_is_let_through(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound(monkeypatch, NEEDED)
+    memory.require_memory(training)
+
+
+def test_what_does_not_fit_is_refused(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound(monkeypatch, NEEDED - 1)
+    with pytest.raises(
+        ConfigError, match=r"model.d_embedding: found embedding tables of 0.1 GiB .* at most 0.1 GiB \(a limit\). Fix: more"
+    ):
+        memory.require_memory(training)
+
+
+def test_several_processes_share_the_tables(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound(monkeypatch, NEEDED // 2)
+    memory.require_memory(replace(training, compute=replace(training.compute, group=ProcessGroup(1, 2))))
+
+
+def test_the_limits_of_this_process_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "cgroup").write_text("0::/outer/inner\n")
+    (tmp_path / "outer/inner").mkdir(parents=True)
+    (tmp_path / "outer/memory.max").write_text("123456\n")
+    (tmp_path / "outer/inner/memory.max").write_text("max\n")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
+    assert min(memory._limits()) == (123456, "the cgroup's memory.max")
