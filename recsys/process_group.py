@@ -1,15 +1,15 @@
 """The processes that train one model together: each computes its rows of every batch, and what is summed over rows is summed over them.
 
 Row i of a batch belongs to process i mod N, so shares differ by at most one row. A share may be empty. All processes draw the same random
-numbers, hold the same weights and take the same steps, because whatever they decide by is a sum over all of them. What goes between them
-is torch.distributed's (gloo on a CPU, NCCL between GPUs); nothing else in this package calls it, except `processes/together.py`, which
-starts the group.
+numbers, hold the same weights (large tables excepted: recsys/spread.py) and take the same steps, because whatever they decide by is a sum
+over all of them. Processors of two kinds may round differently, so all should be of one kind. What goes between processes is
+torch.distributed's (gloo on a CPU, NCCL between GPUs); nothing else here calls it but `processes/together.py`, which starts the group.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -24,14 +24,14 @@ class LostProcessError(RecsysError):
     def __init__(self, error: Exception) -> None:
         what = " ".join(str(error).split()).partition(". This is typically")[0]
         super().__init__(
-            f"train: found that another process of this training has ended or does not answer ({what}), expected all to go on to the end."
-            " Fix: see why above, and run the same command again; it goes on from the last checkpoint"
+            f"found that another process of this training has ended or does not answer ({what}), expected all to go on to the end. Fix: see"
+            " what the processes and torchrun have printed, and run the same command again; it goes on from the last checkpoint"
         )
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """N processes. `rank` is this one's number, from 0. With one process every method returns what it was given."""
+    """N processes. `rank` is this one's number, from 0. With one process nothing is sent, and sums are what was given."""
 
     rank: int = 0
     size: int = 1
@@ -89,6 +89,12 @@ class ProcessGroup:
         """Return for each flag whether it is true in any process."""
         return list(flags) if self.size == 1 else (self.summed(torch.tensor(flags, dtype=torch.int32)) > 0).tolist()
 
+    def meet(self) -> None:
+        """Wait for all processes, however long it takes: one of them may have worked alone meanwhile."""
+        if self.size > 1:
+            with _lost():
+                dist.barrier(group=_patient[-1])
+
     def is_same_in_all(self, number: int) -> bool:
         """Return whether all processes say the same number. None goes on before all have said theirs."""
         own = torch.tensor([number, -number])
@@ -142,6 +148,17 @@ class ProcessGroup:
 
 
 ALONE = ProcessGroup()
+_patient: list[Any] = []  # the same processes, for messages that may be waited for long
+
+
+@contextlib.contextmanager
+def meeting_by(patient: Any) -> Iterator[None]:
+    """Let `ProcessGroup.meet` use a group of torch.distributed whose messages may take long."""
+    _patient.append(patient)
+    try:
+        yield
+    finally:
+        _patient.pop()
 
 
 def _padded(own: Tensor, rows: int) -> Tensor:

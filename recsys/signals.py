@@ -9,6 +9,7 @@ from types import FrameType
 
 _INTERRUPTED = ("Query interrupted", "INTERRUPT Error", "KeyboardInterrupt")  # DuckDB's words, and Python's name for it
 _asked_to_stop = threading.Event()
+_repeated = threading.Event()  # set where somebody repeats each signal, so that a second one means no more than the first
 _deferring: list["Interruption"] = []  # the blocks of `deferred_interrupt` that the main thread is in
 
 
@@ -28,6 +29,11 @@ def ask_to_stop() -> None:
     _asked_to_stop.set()
     if not _deferring:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def bear_repeated_signals() -> None:
+    """Let a second signal mean no more than the first: torchrun sends on what its processes have got already."""
+    _repeated.set()
 
 
 def is_asked_to_stop() -> bool:
@@ -50,7 +56,8 @@ def deferred_interrupt() -> Iterator[Interruption]:
 
     def request(number: int, frame: FrameType | None) -> None:
         interruption.came = True
-        restore()
+        if not _repeated.is_set():
+            restore()
 
     def restore() -> None:
         for one, handler in before.items():

@@ -51,8 +51,8 @@ class Spread:
 
 
 def own_rows(whole: Tensor, tables: int, group: ProcessGroup) -> Tensor:
-    """Return the rows of T whole tables, one after another, that this process holds, in memory of their own."""
+    """Return the rows of T whole tables, one after another, that this process holds: a part of the whole where that can be."""
     if group.size == 1:
-        return whole.clone()
+        return whole
     held = torch.unflatten(whole, 0, (tables, -1))[:, group.rank :: group.size]
-    return held.flatten(0, 1).clone()
+    return held[0] if tables == 1 else held.flatten(0, 1)

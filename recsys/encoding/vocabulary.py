@@ -18,7 +18,7 @@ _COUNTS = pa.schema([("value", pa.string()), ("rows", pa.int64())])
 _SPACE = pa.field("space", pa.string())
 
 
-INIT_ROWS = 1 << 16
+INIT_ROWS = 1 << 16  # rows whose start is drawn at a time
 
 
 @dataclass(frozen=True)

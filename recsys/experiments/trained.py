@@ -138,11 +138,12 @@ def _train_side_by_side(runs: Sequence[Run], what: str, stages: Sequence[str], l
         return False
     import torch  # not at the top: where all runs stand, it is not needed
 
+    from recsys.processes.together import joined
     from recsys.scoring.devices import decide
 
     threads = torch.get_num_threads()
     at_once = min(len(runs), threads, MOST_AT_ONCE)
-    if at_once < 2 or any(decide(run.job.pipeline.train).device.type != "cpu" for run in runs):
+    if at_once < 2 or joined().size > 1 or any(decide(run.job.pipeline.train).device.type != "cpu" for run in runs):
         return False
     console = runs[0].job.console
     console.say(f"{what}: {len(todo)} of {len(runs)} runs to train, {min(at_once, len(todo))} at once")

@@ -6,6 +6,7 @@ of gloo, which ends at once when the first process does. `torchrun` ends all pro
 """
 
 import contextlib
+import ctypes
 import os
 import pickle
 import signal
@@ -17,12 +18,14 @@ from datetime import timedelta
 from typing import Any
 
 from recsys.errors import EXIT_INTERRUPTED, RecsysError
-from recsys.process_group import ALONE, LostProcessError, ProcessGroup
+from recsys.process_group import ALONE, LostProcessError, ProcessGroup, meeting_by
 from recsys.processes.worker import Task
 from recsys.progress import Console
+from recsys.signals import bear_repeated_signals
 
 _ANSWER = timedelta(minutes=5)  # in which a process must come to a sum that the others wait in
 _ORDER = timedelta(days=365)  # in which the next task must come: the first process may make features for hours
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _GRACE = 5.0  # seconds in which torchrun ends this process after another one has failed
 
 _joined: list[ProcessGroup] = []
@@ -59,16 +62,29 @@ def _group() -> Iterator[ProcessGroup]:
     import torch
     import torch.distributed as dist
 
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    bear_repeated_signals()
+    _end_with_torchrun()
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=_ANSWER)
     _orders.append(dist.new_group(backend="gloo", timeout=_ORDER))
     _joined.append(ProcessGroup(dist.get_rank(), dist.get_world_size()))
     try:
-        yield _joined[-1]
+        with meeting_by(_orders[-1]):
+            yield _joined[-1]
     finally:
         _joined.pop()
         _orders.pop()
         dist.destroy_process_group()
+
+
+def _end_with_torchrun() -> None:
+    """Have the kernel ask this process to stop when torchrun dies without a word. Only Linux can."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def _follow(group: ProcessGroup) -> int:
@@ -83,10 +99,10 @@ def _follow(group: ProcessGroup) -> int:
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
         except LostProcessError:
-            _let_others_speak()
+            _wait_to_be_ended()
             return 1
         except Exception as error:
-            _let_others_speak()
+            _wait_to_be_ended()
             if not isinstance(error, RecsysError):
                 traceback.print_exc()
             print(f"error: process {group.rank + 1} of {group.size}: {error}", file=sys.stderr)
@@ -100,14 +116,14 @@ def _next_task() -> Task | None:
     try:
         dist.broadcast_object_list(order, src=0, group=_orders[-1])
     except RuntimeError:  # the first process is gone
-        _let_others_speak()
+        _wait_to_be_ended()
         os._exit(1)
     assert order[0] is not None
     task: Task | None = pickle.loads(order[0])
     return task
 
 
-def _let_others_speak() -> None:
+def _wait_to_be_ended() -> None:
     """Wait for torchrun to end this process, as it does once another one has failed. So it names that one as the cause.
 
     What all processes have found is said by the first one alone.

@@ -62,6 +62,8 @@ def loaded_member(pipeline: Learning, layout: Layout, index: int, tensors: Mappi
     member = empty_member(pipeline, layout, index, TableStart(device="meta"))
     own = {name: tensor if name == f"ranker.{TABLE}" else tensor.clone() for name, tensor in tensors.items()}
     member.load_state_dict(own, assign=True)
+    for table in member.ranker.embedding_parameters():
+        table.requires_grad_(False)  # memory of a file that is only read
     return member.eval()
 
 

@@ -119,6 +119,7 @@ class FollowScores(Task):
     def run(self, console: Console) -> None:
         scorer = _load_together(self.run_folder, self.train)
         for day in self.days:
+            scorer.compute.group.meet()
             _predicted(scorer, EncodedDays(self.encoded, [day]))
 
 
@@ -135,13 +136,14 @@ def score(pipeline: Pipeline, examples: Path, encoded: Path, run: Path, target: 
             f"{encoded}: found no validation and no test day, expected at least one to score. Fix: split.test, or the source's files"
         )
     kept = artifacts.read_table(run / MODEL / VALIDATION)
-    if scorer.compute.group.size > 1:
-        order_all(FollowScores("score", "", run, pipeline.train, encoded, tuple(test)))
 
     def tables() -> Iterator[pa.Table]:
         for day in validation:
             yield _day_table(scorer, pipeline, examples, day, schema.VALIDATION, _kept(kept, day, pipeline.objective))
+        if scorer.compute.group.size > 1:
+            order_all(FollowScores("score", "", run, pipeline.train, encoded, tuple(test)))
         for day in test:
+            scorer.compute.group.meet()
             yield _day_table(scorer, pipeline, examples, day, schema.TEST, _predicted(scorer, EncodedDays(encoded, [day])))
 
     def write(path: Path) -> None:

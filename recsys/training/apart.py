@@ -32,8 +32,12 @@ def groups(architecture: str, objectives: Sequence[Objective]) -> tuple[Group, .
 @torch.no_grad()
 def take(best: dict[str, Tensor], member: Member, group: Group) -> None:
     """Copy the parameters of a group of objectives into `best`, a state of the member on the CPU. The first time, copy the whole state."""
-    if not best or len(group) == len(member.losses.objectives):
+    if not best:
         best.update({name: tensor.detach().cpu().clone() for name, tensor in member.state_dict().items()})
+        return
+    if len(group) == len(member.losses.objectives):
+        for name, tensor in member.state_dict().items():
+            best[name].copy_(tensor)  # in its place: tables are large
         return
     for name, parameter in member.named_parameters():
         axis, owners = _owners(member, name)

@@ -120,8 +120,8 @@ def read_saved(path: Path) -> Saved | None:
 
     Raise SafetensorError, ValueError, KeyError or TypeError where it is damaged.
     """
-    about = json.loads(read_metadata(path).get(_FACTS, "{}"))
-    if _HASH not in about:
+    about = json.loads(read_metadata(path)[_FACTS])
+    if _HASH not in about and _FINGERPRINT in about:
         return None
     text, tensors = about[_FACTS], mapped_tensors(path)
     if about[_HASH] != _hash(tensors, text):

@@ -82,6 +82,7 @@ def _through(work: Work, state: State, last: str) -> State:
         kept = state.kept
         state = _kept(work, saved, state.place.phase, state.place.day)
         state.kept = kept
+    saved = None  # its tensors are the file's own memory
     days = [day for day in work.train_days + work.validation_days if state.place.day < day <= last]
     if not days:
         return state

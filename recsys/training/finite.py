@@ -84,7 +84,7 @@ class Watch:
         Where numbers are read later, only lengths are kept. So a finite gradient whose length leaves the range of float32 counts as bad.
         And of a sparse gradient there may be an entry per lookup: entries that are finite, and whose sum is not, are not found.
         """
-        lengths_P = self._holders.summed(self._lengths())
+        lengths_P = self._holders.summed(self._lengths())  # of what is finite no length, but bad in all processes what is bad in one
         is_fine = torch.isfinite(lengths_P).all()
         if not self.at_once:
             self._note(is_fine, losses_K, lengths_P=lengths_P)

@@ -45,5 +45,8 @@ class Guard:
             raise KeyboardInterrupt
 
     def write(self, state: State) -> None:
+        """Write the checkpoint. No process goes on before it stands."""
+        self._group.meet()
         self._checkpoints.write(self._name, state.tensors(), {**self._facts, **state.facts(), **self._journal.facts()})
+        self._group.meet()
         self._written = time.monotonic()

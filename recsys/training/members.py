@@ -38,17 +38,20 @@ def fit_member(training: Training, checkpoints: Checkpoints, index: int, asked: 
     with Journal(path, keep=keep) as journal:
         guard = Guard(checkpoints, _state(index), journal, asked, facts=facts, seconds=seconds, group=group)
         work = Work(**vars(training), journal=journal, guard=guard, console=console)
+        is_new = saved is None
         if saved is None:
             state = day_by_day.start(work, index) if work.continues else fresh_state(work, index, "choose")
         else:
             state = _restored(work, checkpoints, saved)
+        saved = None  # its tensors are the checkpoint's own memory: the disk keeps a file that is mapped
         _start_together(state, checkpoints, group)
-        if saved is None:
+        if is_new:
             guard.write(state)
         state = finish(work, state)
         own = {f"member.{name}": tensor for name, tensor in state.judged.state_dict().items()}
         own |= {f"kept.{name}": tensor for name, tensor in state.kept.items()}
         checkpoints.write(_end(index), state.spread(own), {**facts, "passes": passes_chosen(work, state), **journal.facts()})
+        group.meet()
     checkpoints.drop(_state(index))
 
 
@@ -81,6 +84,7 @@ def _start_together(state: State, checkpoints: Checkpoints, group: ProcessGroup)
 
     Raise ArtifactError where they start from different places, because they do not see the same files.
     """
+    group.meet()
     if not group.is_same_in_all(zlib.crc32(json.dumps(state.facts(), sort_keys=True).encode())):
         raise ArtifactError(
             f"{checkpoints.folder}: found different checkpoints in the processes that train together, expected the same files for all."

@@ -18,6 +18,7 @@ from recsys.training.averaging import Average
 from recsys.training.checkpoint import Saved
 from recsys.training.constants import constant_days, labels_that_count, rarer
 from recsys.training.freezing import Held
+from recsys.training.memory import require_memory
 from recsys.training.rounds import Phase, learned
 from recsys.training.state import Choice, Place, State, is_of_rows, optimisers
 from recsys.training.work import Work, batch_of_one
@@ -93,6 +94,7 @@ def grown_state(work: Work, state: State, day: str) -> State:
     known = state.member.ranker.inputs.num_rows
     if there.layout.num_rows == known:
         return state
+    require_memory(there)
     grown = _empty_state(there, state.place, drawn=True)
     were, now = (each.member.ranker.inputs.embeddings.tables for each in (state, grown))
     state.watch.read()
@@ -101,16 +103,16 @@ def grown_state(work: Work, state: State, day: str) -> State:
         if is_of_rows(name) and name in at_start:
             if were.holders != now.holders:  # only now so large that they are spread
                 tensor = own_rows(tensor, now.num_tables, now.holders)
-            tensors[name] = _with_first_rows(at_start[name], tensor, now.num_tables)
+            _set_first_rows(at_start[name], tensor, now.num_tables)
+            tensors[name] = at_start[name]
     grown.load(tensors, state.facts())
     return grown
 
 
-def _with_first_rows(grown: Tensor, tensor: Tensor, tables: int) -> Tensor:
-    """Return T tables as they start, one after another, with the numbers that their first rows have had so far."""
-    rows, known = (torch.unflatten(each, 0, (tables, -1)) for each in (grown.clone(), tensor))
+def _set_first_rows(grown: Tensor, tensor: Tensor, tables: int) -> None:
+    """Give T tables as they start, one after another, the numbers that their first rows have had so far."""
+    rows, known = (torch.unflatten(each.detach(), 0, (tables, -1)) for each in (grown, tensor))
     rows[:, : known.shape[1]] = known
-    return rows.flatten(0, 1)
 
 
 def _empty_state(work: Work, place: Place, *, drawn: bool = False) -> State:

@@ -23,6 +23,7 @@ from recsys.training.teacher import Teacher
 # Legend: K objectives.
 
 
+_COPIED = ("member.", "balancer.", "average.")  # tensors that are copied into those that stand
 RANDOM = "random."  # of the tensors that hold torch's random state
 CHOSEN_PREFIX = "chosen."  # of a member's tensors as the choosing phase left them, among what is kept of that phase
 
@@ -55,7 +56,7 @@ class Choice:
 
 
 def is_of_rows(name: str) -> bool:
-    """Return whether a saved tensor holds something of each row of the embedding tables."""
+    """Return whether a saved tensor holds something of each row of the embedding tables: these, and what their optimiser keeps of a row."""
     return name.endswith(f".{TABLE}") or name.startswith("tables.")
 
 
@@ -150,14 +151,14 @@ class State:
         The tensors are copied. Of those of tables that are spread over processes, this process's rows are.
         """
         tables = self.member.ranker.inputs.embeddings.tables
-        tensors = {
-            name: own_rows(tensor, tables.num_tables, tables.holders) if is_of_rows(name) else tensor.clone()
-            for name, tensor in saved.tensors.items()
-        }
+        tensors = {}
+        for name, tensor in saved.tensors.items():
+            own = own_rows(tensor, tables.num_tables, tables.holders) if is_of_rows(name) else tensor
+            tensors[name] = own if name.startswith(_COPIED) else own.clone()
         self.load(tensors, saved.facts)
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Take over what `own_tensors` and `facts` have returned. The tensors become the state's own."""
+        """Take over what `own_tensors` and `facts` have returned. The tensors become the state's own, or are copied (`_COPIED`)."""
         self.member.load_state_dict(_under("member", tensors))
         self.balancer.load_state_dict(_under("balancer", tensors))
         _load_optimiser(self.dense, _under("dense", tensors))

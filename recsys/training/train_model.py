@@ -62,10 +62,15 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, kept:
         except KeyboardInterrupt:
             console.say(f"train: interrupted, the checkpoint is in {run / CHECKPOINT}; the same command goes on from it")
             raise
-        members = [_finished(checkpoints, index) for index in range(pipeline.model.most_members)]
-        origin.write_file(run / JOURNAL, lambda path: _join(path, checkpoints, members))
-        _write_model(training, members, run / MODEL, origin)
+        _write_run(training, checkpoints, run, origin)
         checkpoints.remove()
+
+
+def _write_run(training: Training, checkpoints: Checkpoints, run: Path, origin: Origin) -> None:
+    """Write the journal and the model. The tensors of the members are the checkpoint's own memory, so nothing keeps them afterwards."""
+    members = [_finished(checkpoints, index) for index in range(training.pipeline.model.most_members)]
+    origin.write_file(run / JOURNAL, lambda path: _join(path, checkpoints, members))
+    _write_model(training, members, run / MODEL, origin)
 
 
 def _facts_to_go_on_from(checkpoints: Checkpoints, console: Console) -> dict[str, Any] | None:

@@ -56,6 +56,23 @@ def whole(toml: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[st
 
 
 @pytest.mark.faults
+def test_a_signal_to_all_stops_all_after_a_checkpoint(toml: Path, whole: tuple[dict[str, str], float], tmp_path: Path) -> None:
+    """As a scheduler sends it: to each process, and to torchrun, which sends it on."""
+    right, seconds = whole
+    assert run_command(["run", str(toml), "--until", "encode", *LONG, "--workspace", str(tmp_path), "--quiet"]) == 0
+    process = start(toml, tmp_path, 2)
+    time.sleep(0.7 * seconds)
+    children = list(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
+    for each in (*children, process.pid):
+        os.kill(each, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode, "it was done before the signal came"
+    assert "error: interrupted" in said, said
+    _, said = start(toml, tmp_path, 2).communicate(timeout=300)
+    assert digests(tmp_path) == right, said
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize("seed", range(min(SIGKILLS, 6)))
 def test_a_killed_process_ends_all(toml: Path, whole: tuple[dict[str, str], float], tmp_path: Path, seed: int) -> None:
     right, seconds = whole

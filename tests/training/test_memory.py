@@ -38,9 +38,7 @@ def test_what_fits_is_let_through(training: Training, monkeypatch: pytest.Monkey
 
 def test_what_does_not_fit_is_refused(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     bound(monkeypatch, NEEDED - 1)
-    with pytest.raises(
-        ConfigError, match=r"model.d_embedding: found embedding tables of 0.1 GiB .* at most 0.1 GiB \(a limit\). Fix: more"
-    ):
+    with pytest.raises(ConfigError, match=r"tables of 1,000,000 rows, which need 0.1 GiB .* at most 0.1 GiB \(a limit\). Fix: more"):
         memory.require_memory(training)
 
 
@@ -49,11 +47,23 @@ def test_several_processes_share_the_tables(training: Training, monkeypatch: pyt
     memory.require_memory(replace(training, compute=replace(training.compute, group=ProcessGroup(1, 2))))
 
 
+def test_in_time_order_tables_stand_twice(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the day before, and those that have grown."""
+    found = open_training(pipeline_of(), toy.encoded, Compute(torch.device("cpu"), "fp32"))
+    found = replace(found, layout=found.layout.with_rows(ROWS))
+    bound(monkeypatch, needed := 4 * ROWS * 2 * (7 + 4))
+    memory.require_memory(found)
+    bound(monkeypatch, needed - 1)
+    with pytest.raises(ConfigError):
+        memory.require_memory(found)
+
+
 def test_the_limits_of_this_process_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "cgroup").write_text("0::/outer/inner\n")
     (tmp_path / "outer/inner").mkdir(parents=True)
     (tmp_path / "outer/memory.max").write_text("123456\n")
     (tmp_path / "outer/inner/memory.max").write_text("max\n")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
-    assert min(memory._limits()) == (123456, "the cgroup's memory.max")
+    assert min(memory._limits()) == (123456 // 2, "the cgroup's memory.max")

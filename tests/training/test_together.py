@@ -27,6 +27,7 @@ from .conftest import DAYS, Toy
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1"}
 Cases = Mapping[str, Mapping[str, Any]]
 EXPERTS = {"num_experts": 2, "hidden": [8], "expert_dropout": 0.2}
+SHORT = {"steps": 60}
 EXACT: Cases = {
     "single_task": {"model": {"architecture": "single_task"}},
     "mmoe": {"model": {"architecture": "mmoe", "mmoe": EXPERTS}},
@@ -34,14 +35,19 @@ EXACT: Cases = {
     "stem": {"model": {"architecture": "stem"}},
     "home": {"model": {"architecture": "home"}},
     "cagrad": {"model": {"architecture": "mmoe"}, "balance": {"method": "torchjd.cagrad"}},
-    "famo": {"model": {"architecture": "mmoe", "mmoe": EXPERTS}, "balance": {"method": "torchjd.famo"}},
-    "given": {"model": {"architecture": "mmoe"}, "balance": {"method": "torchjd.mgda"}, "given": True},
-    "penalty": {"model": {"architecture": "soft"}},
+    "famo": {"model": {"architecture": "mmoe", "mmoe": EXPERTS}, "balance": {"method": "torchjd.famo"}, **SHORT},
+    "given": {"model": {"architecture": "mmoe"}, "balance": {"method": "torchjd.mgda"}, "given": True, **SHORT},
+    "penalty": {"model": {"architecture": "soft"}, **SHORT},
     "large tables": {"model": {"architecture": "mmoe"}, "large_tables": True},
-    "large tables of each objective": {"model": {"architecture": "stem"}, "large_tables": True},
-    "large tables by gradients": {"model": {"architecture": "mmoe"}, "balance": {"method": "torchjd.cagrad"}, "large_tables": True},
-    "large tables, few rows": {"model": {"architecture": "single_task"}, "large_tables": True, "batch_size": 449},
-    "fewer rows than processes": {"model": {"architecture": "mmoe"}, "batch_size": 449},  # of 900: the last batch has two
+    "large tables of each objective": {"model": {"architecture": "stem"}, "large_tables": True, **SHORT},
+    "large tables by gradients": {
+        "model": {"architecture": "mmoe"},
+        "balance": {"method": "torchjd.cagrad"},
+        "large_tables": True,
+        **SHORT,
+    },
+    "large tables, few rows": {"model": {"architecture": "single_task"}, "large_tables": True, "batch_size": 449, **SHORT},
+    "fewer rows than processes": {"model": {"architecture": "mmoe"}, "batch_size": 449, **SHORT},  # of 900: the last batch has two
 }
 
 
@@ -98,7 +104,8 @@ def test_single_precision_drifts_as_a_sum_in_another_order_does(toy: Toy, tmp_pa
 @pytest.mark.parametrize("processes", [1, 3])
 def test_a_checkpoint_of_two_goes_on_in_another_number(processes: int, toy: Toy, tmp_path: Path) -> None:
     cases = {name: EXACT[name] for name in ("mmoe", "home", "large tables")}
-    whole = taken(toy, tmp_path, 1, cases)
+    (uninterrupted := tmp_path / "whole").mkdir()  # its files are mapped, and the others' have the same names
+    whole = taken(toy, uninterrupted, 1, cases)
     for name, case in cases.items():
         taken(toy, tmp_path, 2, {name: {**case, "steps": 100}})
         rest = taken(toy, tmp_path, processes, {name: {**case, "goes_on_from": 100}})[name]
