@@ -22,6 +22,7 @@ def backtest(workspace: Path, *more: str) -> int:
     return run_command(["backtest", str(TINY), "--workspace", str(workspace), *SETS, *more])
 
 
+@pytest.mark.words
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
     """After a backtest of two days, two architectures and two seeds."""
@@ -62,6 +63,7 @@ def auc(files: list[Path]) -> float:
     return roc_auc_score(rows["label.click"], rows["pred.click"])
 
 
+@pytest.mark.words
 def test_numbers_are_those_of_all_days_together_and_differences_those_of_the_seeds(workspace: Path) -> None:
     table = rows_of(workspace)
     clicks = table[(table["objective"] == "click") & (table["metric"] == "auc")]
@@ -89,6 +91,7 @@ def test_numbers_are_those_of_all_days_together_and_differences_those_of_the_see
     assert {"auc", "gauc_list", "xauc", "rmse"} < set(table["metric"])
 
 
+@pytest.mark.words
 def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace: Path, capsys) -> None:
     (file,) = (workspace / "tiny" / "backtests").glob("*/backtest.parquet")
     before = file.read_bytes()

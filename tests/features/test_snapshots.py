@@ -91,6 +91,7 @@ def test_days_before_the_first_snapshot_join_it(feed: Any) -> None:
     assert levels == {0.0, 1.0, 2.0, 3.0, None}
 
 
+@pytest.mark.words
 def test_a_new_snapshot_makes_no_earlier_day_stale_and_the_days_end_as_all_at_once(feed: Any) -> None:
     days, pipeline = snapshot_days(feed), feed.pipeline(features=FEATURES)
     rows = with_makers(feed, feed.tasteful_events(3), days)
