@@ -22,7 +22,6 @@ def backtest(workspace: Path, *more: str) -> int:
     return run_command(["backtest", str(TINY), "--workspace", str(workspace), *SETS, *more])
 
 
-@pytest.mark.words
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
     """After a backtest of two days, two architectures and two seeds."""
@@ -47,6 +46,7 @@ def runs_of(workspace: Path, kind: str) -> list[tuple[dict, Path]]:
     return found
 
 
+@pytest.mark.words
 def test_each_day_is_predicted_by_models_of_the_days_before(workspace: Path) -> None:
     found = runs_of(workspace, "mmoe")
     splits = sorted(tuple(tuple(config["pipeline"]["split"][part]) for part in ("train", "validation", "test")) for config, _ in found)
