@@ -17,6 +17,7 @@ from recsys.encoding import Encoder, label_means
 from recsys.errors import ArtifactError
 from recsys.models import ARCHITECTURES, sized
 from recsys.predictions import value_names
+from recsys.process_group import LostProcessError
 from recsys.processes.together import joined
 from recsys.progress import Console
 from recsys.scoring import model_folder
@@ -59,9 +60,11 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, kept:
         _announce(training, console)
         try:
             _fit(training, checkpoints, interruption, console)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, LostProcessError) as error:
+            if isinstance(error, LostProcessError) and not interruption.requested:
+                raise
             console.say(f"train: interrupted, the checkpoint is in {run / CHECKPOINT}; the same command goes on from it")
-            raise
+            raise KeyboardInterrupt from error  # a process that was no step away from its end may have ended before the others
         _write_run(training, checkpoints, run, origin)
         checkpoints.remove()
 
