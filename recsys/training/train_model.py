@@ -64,7 +64,7 @@ def train(pipeline: Pipeline, encoded: Path, run: Path, origin: Origin, *, kept:
             if isinstance(error, LostProcessError) and not interruption.requested:
                 raise
             console.say(f"train: interrupted, the checkpoint is in {run / CHECKPOINT}; the same command goes on from it")
-            raise KeyboardInterrupt from error  # a process that was no step away from its end may have ended before the others
+            raise KeyboardInterrupt from error  # a process that waits for its next task ends at once at a signal, before the others stop
         _write_run(training, checkpoints, run, origin)
         checkpoints.remove()
 
