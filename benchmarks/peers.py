@@ -29,6 +29,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ HERE = Path(__file__).resolve().parent / "contenders"
 VOCABULARIES = (1_000_000,) * 2 + (100_000,) * 4 + (1_000,) * 14
 NUMBERS, OBJECTIVES = 13, 4
 OURS = "recsys"
+TORCH = f"torch=={torch.__version__.split('+')[0]}"
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,18 @@ def interpreter(contender: Contender, folder: Path) -> str:
     """Return the Python that runs a contender. Make its environment where there is none."""
     if not contender.packages:
         return sys.executable
-    version = torch.__version__.split("+")[0]
-    place = folder / f"{contender.packages[0]}, torch=={version}"
+    return environment(folder, contender.packages[0], [TORCH, *contender.packages])
+
+
+def environment(folder: Path, name: str, *installs: Sequence[str]) -> str:
+    """Return the Python of an environment of this name, for this torch. Make it where there is none: one call of pip per `installs`."""
+    place = folder / f"{name}, {TORCH}"
     python = place / "bin" / "python"
     if not (place / "made").exists():
         print(f"making {place}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"torch=={version}", *contender.packages], check=True)
+        for packages in installs:
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
         (place / "made").touch()
     return str(python)
 

@@ -19,8 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
-from peers import HERE
+from peers import HERE, TORCH, environment
 
 PACKAGES = ("fbgemm-gpu-cpu==1.8.0", "tensordict", "torchmetrics==1.0.3", "pyre-extensions")
 TORCHREC = "torchrec==1.8.0"  # without what it asks for, which is torch with CUDA
@@ -38,7 +37,9 @@ def main() -> None:
     arguments = parser.parse_args()
     pythons = {"recsys": sys.executable}
     if "torchrec" in arguments.only:
-        pythons["torchrec"] = with_torchrec(arguments.environments)
+        constrained = ["--constraint", str(ROOT / "constraints.txt")]
+        installs = [*constrained, TORCH, *PACKAGES, str(ROOT)], [*constrained, "--no-deps", TORCHREC]
+        pythons["torchrec"] = environment(arguments.environments, TORCHREC, *installs)
     print(f"{'rows of the table':>17}  {'contender':<24}{'rows/s':>10}{'MiB':>8}{'MiB a step':>12}{'loss differs by':>17}")
     for rows in arguments.rows:
         alone: list[float] = []
@@ -62,21 +63,6 @@ def run(python: str, processes: int, options: list[str]) -> dict:
     if done.returncode != 0:
         sys.exit(f"{' '.join(options)} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def with_torchrec(folder: Path) -> str:
-    """Return a Python that has TorchRec and what this project needs."""
-    version = torch.__version__.split("+")[0]
-    place = folder / f"{TORCHREC}, torch=={version}"
-    python = place / "bin" / "python"
-    if not (place / "made").exists():
-        print(f"making {place}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
-        subprocess.run([*install, f"torch=={version}", *PACKAGES, str(ROOT)], check=True)
-        subprocess.run([*install, "--no-deps", TORCHREC], check=True)
-        (place / "made").touch()
-    return str(python)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class ProcessGroup:
         """Wait for all processes, however long it takes: one of them may have worked alone meanwhile."""
         if self.size > 1:
             with _lost():
-                dist.barrier(group=_patient[-1])
+                dist.barrier(group=patient_group())
 
     def is_same_in_all(self, number: int) -> bool:
         """Return whether all processes say the same number. None goes on before all have said theirs."""
@@ -153,12 +153,17 @@ _patient: list[Any] = []  # the same processes, for messages that may be waited 
 
 @contextlib.contextmanager
 def meeting_by(patient: Any) -> Iterator[None]:
-    """Let `ProcessGroup.meet` use a group of torch.distributed whose messages may take long."""
+    """Let `ProcessGroup.meet`, and the orders of tasks, use a group of torch.distributed whose messages may take long."""
     _patient.append(patient)
     try:
         yield
     finally:
         _patient.pop()
+
+
+def patient_group() -> Any:
+    """Return that group of torch.distributed."""
+    return _patient[-1]
 
 
 def _padded(own: Tensor, rows: int) -> Tensor:
@@ -208,7 +213,7 @@ def shared_batch() -> SharedBatch | None:
     return _shared[-1] if _shared else None
 
 
-def own_rows_of(draw: Callable[[torch.Size], Tensor], shape: torch.Size, dim: int) -> Tensor:
+def own_draws(draw: Callable[[torch.Size], Tensor], shape: torch.Size, dim: int) -> Tensor:
     """Return random numbers of this shape, whose rows lie along `dim`.
 
     `draw` is asked for those of the whole batch, and this process's rows are kept. So every process draws as much as one process would, its

@@ -28,7 +28,7 @@ WIDTH_MULTIPLE = 16  # a first product over 336 inputs instead of 333 runs a qua
 
 
 class TableStart(NamedTuple):
-    """How embedding tables start.
+    """Say how embedding tables start.
 
     `holders` are the processes that large tables are spread over. `device`: None where vectors are drawn; else where there is room for
     values that come later ("meta": no room, whole tables come).
@@ -63,7 +63,7 @@ class Inputs(nn.Module):
         self.one_hots = [(axis, known + 1) for axis, known in enumerate(codes) if known]
         self.has_history = layout.history_length > 0
 
-        d_linear = (num_objectives if num_tables == 1 else 1) if options.skip else 0
+        d_linear = linear_weights(options, num_objectives, num_tables)
         self.blocks = (options.d_embedding, *[1] * d_linear)  # the parts of a table's row: a vector, then the linear weights
         holders = start.holders if is_large(num_tables, layout.num_rows) else ALONE
         shape = (num_tables, holders.owned(layout.num_rows), options.d_embedding + d_linear)
@@ -130,6 +130,11 @@ class Inputs(nn.Module):
         weights_TBC = slots_TBSW[..., self.d_embedding :].sum(2)
         of_numbers_BK: Tensor = self.skip(plain_BD.unsqueeze(0)).squeeze(0)
         return of_numbers_BK + unstacked(weights_TBC).flatten(1)[:, -self.num_objectives :]
+
+
+def linear_weights(options: Model, num_objectives: int, num_tables: int) -> int:
+    """Count the linear weights of a table's row: one per objective that the table serves, none without the linear path."""
+    return (num_objectives if num_tables == 1 else 1) if options.skip else 0
 
 
 def _share(num: int, share: float, generator: np.random.Generator) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from recsys.models.inputs import DRAWN, Inputs, TableStart
 from recsys.nn.bias_tower import BiasTower, drop_codes, without_position
 from recsys.nn.cross import LowRankCross
 from recsys.nn.dropout import Dropout
+from recsys.nn.embeddings import EmbeddingTables
 from recsys.nn.linear import StackedMLP, stacked, unstacked
 from recsys.nn.towers import Towers
 from recsys.objectives import Objective
@@ -178,6 +179,11 @@ class Ranker(nn.Module):
         if tables is None:
             return axes | {TABLE: "r *+k" if self.inputs.skip else "r", r"cross\.out\..*": "* * k"}
         return axes | {TABLE: f"{tables}.r", r"(hidden|inputs\.attention)\..*": tables, r"cross\..*": "k"}
+
+    @property
+    def tables(self) -> EmbeddingTables:
+        """The embedding tables, all in one parameter (`TABLE`)."""
+        return self.inputs.embeddings.tables
 
     def embedding_parameters(self) -> list[nn.Parameter]:
         """Return the embedding tables. The gradients of large ones are sparse."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys.process_group import own_rows_of
+from recsys.process_group import own_draws
 
 
 def without_position(codes_B2: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def drop_codes(codes_B2: Tensor, rate: float) -> Tensor:
 
     So the model learns missing values, alone and together.
     """
-    draws_B2 = own_rows_of(partial(torch.rand, device=codes_B2.device), codes_B2.shape, 0)
+    draws_B2 = own_draws(partial(torch.rand, device=codes_B2.device), codes_B2.shape, 0)
     return codes_B2.masked_fill(draws_B2 < rate, 0)
 
 

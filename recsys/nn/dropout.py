@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys.process_group import own_rows_of, shared_batch
+from recsys.process_group import own_draws, shared_batch
 
 _LANES = 4  # 16-bit numbers in one 64-bit draw
 _LEVELS = 1 << 16
@@ -34,7 +34,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu" and shared_batch() is None:
             return F.dropout(x, self.rate)  # a single kernel on a GPU
-        kept = own_rows_of(partial(self._kept, x.device), x.shape, self.rows_dim)
+        kept = own_draws(partial(self._kept, x.device), x.shape, self.rows_dim)
         return x * (kept.to(x.dtype) * self.scale)
 
     def _kept(self, device: torch.device, shape: torch.Size) -> Tensor:

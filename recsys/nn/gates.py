@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from recsys.nn.linear import StackedLinear, unstacked
-from recsys.process_group import own_rows_of
+from recsys.process_group import own_draws
 
 
 def gate_weights(logits: Tensor, dropped: Tensor | None, *, top_k: int | None) -> Tensor:
@@ -28,7 +28,7 @@ def gate_weights(logits: Tensor, dropped: Tensor | None, *, top_k: int | None) -
 
 def _drawn(logits: Tensor, rate: float, *, rows_dim: int) -> Tensor:
     """Draw the experts that are lost, in the order of the logits' axes, wherever these lie in memory."""
-    return own_rows_of(partial(torch.rand, device=logits.device), logits.shape, rows_dim) < rate
+    return own_draws(partial(torch.rand, device=logits.device), logits.shape, rows_dim) < rate
 
 
 class Gates(nn.Module):

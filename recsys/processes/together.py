@@ -15,10 +15,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 from recsys.errors import EXIT_INTERRUPTED, RecsysError
-from recsys.process_group import ALONE, LostProcessError, ProcessGroup, meeting_by
+from recsys.process_group import ALONE, LostProcessError, ProcessGroup, meeting_by, patient_group
 from recsys.processes.worker import Task
 from recsys.progress import Console
 from recsys.signals import bear_repeated_signals
@@ -29,7 +28,6 @@ _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _GRACE = 5.0  # seconds in which torchrun ends this process after another one has failed
 
 _joined: list[ProcessGroup] = []
-_orders: list[Any] = []  # the group through which tasks go
 
 
 def joined() -> ProcessGroup:
@@ -39,7 +37,7 @@ def joined() -> ProcessGroup:
 
 def run_together(command: Callable[[], int]) -> int:
     """Run the command in the first process, and what it asks for in the others. Return the exit code of this process."""
-    with _group() as group:
+    with joining() as group:
         if not group.is_first:
             return _follow(group)
         code = command()
@@ -53,11 +51,11 @@ def order_all(task: Task | None) -> None:
     import torch.distributed as dist
 
     with contextlib.suppress(RuntimeError):  # a process is gone: the first sum says so, where there is one
-        dist.broadcast_object_list([pickle.dumps(task)], src=0, group=_orders[-1])
+        dist.broadcast_object_list([pickle.dumps(task)], src=0, group=patient_group())
 
 
 @contextlib.contextmanager
-def _group() -> Iterator[ProcessGroup]:
+def joining() -> Iterator[ProcessGroup]:
     """Join the group of all processes that `torchrun` has started."""
     import torch
     import torch.distributed as dist
@@ -69,14 +67,12 @@ def _group() -> Iterator[ProcessGroup]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=_ANSWER)
-    _orders.append(dist.new_group(backend="gloo", timeout=_ORDER))
     _joined.append(ProcessGroup(dist.get_rank(), dist.get_world_size()))
     try:
-        with meeting_by(_orders[-1]):
+        with meeting_by(dist.new_group(backend="gloo", timeout=_ORDER)):
             yield _joined[-1]
     finally:
         _joined.pop()
-        _orders.pop()
         dist.destroy_process_group()
 
 
@@ -114,7 +110,7 @@ def _next_task() -> Task | None:
 
     order: list[bytes | None] = [None]
     try:
-        dist.broadcast_object_list(order, src=0, group=_orders[-1])
+        dist.broadcast_object_list(order, src=0, group=patient_group())
     except RuntimeError:  # the first process is gone
         _wait_to_be_ended()
         os._exit(1)

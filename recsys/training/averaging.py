@@ -27,7 +27,7 @@ class Average:
 
     def __init__(self, member: Member, steps: int = 0, means: Mapping[str, Tensor] | None = None) -> None:
         """Start afresh, or after so many steps with the means that they left. What is not averaged is as the member has it now."""
-        shared = {id(table): table for table in member.ranker.embedding_parameters() if member.ranker.inputs.embeddings.tables.is_sparse}
+        shared = {id(table): table for table in member.ranker.embedding_parameters() if member.ranker.tables.is_sparse}
         self.member: Member = copy.deepcopy(member, dict(shared))  # what the memo holds is taken as it is, not copied
         self.steps = steps
         learned, averaged = _numbers(member), _numbers(self.member)

@@ -67,7 +67,7 @@ def _sum_gradients(state: State, group: ProcessGroup) -> None:
     """Give every parameter that is learned the gradient of the whole batch. Rows of spread tables have it already."""
     if group.size == 1:
         return
-    tables = state.member.ranker.inputs.embeddings.tables
+    tables = state.member.ranker.tables
     spread = tables.table if tables.holders.size > 1 else None
     learned = [parameter for _, parameter in state.watch.learned if parameter is not spread]
     own = [(parameter, gradient) for parameter in learned if (gradient := parameter.grad) is not None]

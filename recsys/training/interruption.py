@@ -9,7 +9,7 @@ from recsys.training.checkpoint import Checkpoints
 from recsys.training.journal import Journal
 from recsys.training.state import State
 
-_LOOKS = 8  # looks of several processes after which they ask one another: a message costs as much as a tenth of a small step
+_LOOKS = 8  # looks after which several processes ask one another, because each time costs a message
 
 
 class Guard:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from recsys.errors import ConfigError
 from recsys.models import ARCHITECTURES
+from recsys.models.inputs import linear_weights
 from recsys.nn.embeddings import is_large
 from recsys.process_group import ALONE
 from recsys.training.work import Training
@@ -25,7 +26,7 @@ def require_memory(training: Training) -> None:
     """
     model, objectives, rows = training.pipeline.model, len(training.pipeline.objective), training.layout.num_rows
     tables = ARCHITECTURES[model.architecture].num_tables(objectives)
-    linear = (objectives if tables == 1 else 1) if model.skip else 0
+    linear = linear_weights(model, objectives, tables)
     holders = training.holders if is_large(tables, rows) else ALONE
     # In time order the tables of the day before stand beside the grown ones. Shuffled: those of the best pass, and those before a refit.
     copies = 2 if training.continues else 1 + training.chooses + training.pipeline.train.keep_chosen

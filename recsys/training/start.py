@@ -96,7 +96,7 @@ def grown_state(work: Work, state: State, day: str) -> State:
         return state
     require_memory(there)
     grown = _empty_state(there, state.place, drawn=True)
-    were, now = (each.member.ranker.inputs.embeddings.tables for each in (state, grown))
+    were, now = (each.member.ranker.tables for each in (state, grown))
     state.watch.read()
     tensors, at_start = state.own_tensors(), grown.own_tensors()
     for name, tensor in tensors.items():

@@ -86,7 +86,7 @@ class State:
         named = [(name, parameter) for name, parameter in self.member.named_parameters() if id(parameter) in learned]
         device = self.member.losses.start_K.device
         at_once = device.type == "cpu" or self.balancer.waits
-        holders = self.member.ranker.inputs.embeddings.tables.holders
+        holders = self.member.ranker.tables.holders
         self.watch = Watch(len(self.member.losses.objectives), named, device, at_once=at_once, holders=holders)
 
     @property
@@ -98,7 +98,7 @@ class State:
         """Give back the memory of the embedding tables: the state is needed no more, though others still hold it."""
         self.best.clear()
         self.tables.state.clear()
-        table = self.member.ranker.inputs.embeddings.tables.table
+        table = self.member.ranker.tables.table
         table.data = table.data[:0].clone()
         self.average = None
 
@@ -114,7 +114,7 @@ class State:
 
     def spread(self, own: Mapping[str, Tensor]) -> dict[str, Tensor | Spread]:
         """Return the same tensors, with those marked whose rows are spread over processes."""
-        tables = self.member.ranker.inputs.embeddings.tables
+        tables = self.member.ranker.tables
         if tables.holders.size == 1:
             return dict(own)
         return {
@@ -150,7 +150,7 @@ class State:
 
         The tensors are copied. Of those of tables that are spread over processes, this process's rows are.
         """
-        tables = self.member.ranker.inputs.embeddings.tables
+        tables = self.member.ranker.tables
         tensors = {}
         for name, tensor in saved.tensors.items():
             own = own_rows(tensor, tables.num_tables, tables.holders) if is_of_rows(name) else tensor

@@ -7,11 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from recsys.cli import run_command
-from tests.pipelines.conftest import write_small
 
 from .amounts import ROUNDS
 
@@ -31,11 +29,6 @@ def jobs(workspace: Path, commands: list[list[str]], seed: int) -> list[tuple[in
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".locks" not in path.parts}
-
-
-@pytest.fixture(scope="module")
-def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small(tmp_path_factory.mktemp("log"), np.arange(1200) % 100)
 
 
 @pytest.fixture(scope="module")

@@ -7,21 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from recsys.cli import run_command
-from tests.pipelines.conftest import write_small
 
 from .amounts import SIGKILLS, SIGTERMS
 from .dying import digests
 
 LONG = ["--quiet", "--set", "train.batch_size=16", "--set", "train.day_passes=3", "--run", "long"]
-
-
-@pytest.fixture(scope="module")
-def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small(tmp_path_factory.mktemp("log"), np.arange(1200) % 100)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from recsys.cli import run_command
-from tests.pipelines.conftest import write_small
 
 from .amounts import SIGKILLS
 from .dying import digests
@@ -36,11 +34,6 @@ def start(toml: Path, workspace: Path, processes: int) -> "subprocess.Popen[str]
     command = [*torchrun, "recsys", "train", str(toml), *LONG, "--workspace", str(workspace)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.fixture(scope="module")
-def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small(tmp_path_factory.mktemp("log"), np.arange(1200) % 100)
 
 
 @pytest.fixture(scope="module")

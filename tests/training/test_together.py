@@ -20,7 +20,7 @@ from recsys.encoding.thinning import Thinning
 from recsys.nn.bias_tower import drop_codes
 from recsys.nn.dropout import Dropout
 from recsys.nn.gates import Gates, OwnGates
-from recsys.process_group import ALONE, ProcessGroup, own_rows_of, sharing
+from recsys.process_group import ALONE, ProcessGroup, own_draws, sharing
 
 from .conftest import DAYS, Toy
 
@@ -164,4 +164,4 @@ def test_a_row_gets_the_same_random_numbers_in_every_process() -> None:
 
 
 def test_outside_a_shared_batch_a_process_draws_for_all_rows() -> None:
-    assert own_rows_of(torch.zeros, torch.Size([4, 2]), 0).shape == (4, 2)
+    assert own_draws(torch.zeros, torch.Size([4, 2]), 0).shape == (4, 2)

@@ -13,8 +13,7 @@ from pathlib import Path
 import torch
 
 from recsys.errors import RecsysError
-from recsys.processes import together
-from recsys.processes.together import joined
+from recsys.processes.together import joined, joining
 from recsys.progress import Console
 from recsys.scoring.devices import Compute, settled
 from recsys.scoring.member import loaded_member
@@ -62,6 +61,6 @@ def _export(training: Training, checkpoints: Checkpoints, path: Path) -> None:
 if __name__ == "__main__":
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         sys.exit(main())
-    with together._group():
+    with joining():
         code = main()
     sys.exit(code)

@@ -21,8 +21,7 @@ from recsys.encoding import batches, steps_per_epoch
 from recsys.encoding.layout import Batch
 from recsys.nn import embeddings
 from recsys.process_group import ProcessGroup, sharing
-from recsys.processes import together
-from recsys.processes.together import joined
+from recsys.processes.together import joined, joining
 from recsys.progress import Console
 from recsys.scoring.devices import Compute
 from recsys.scoring.tensor_files import hand_over, write_tensors
@@ -150,5 +149,5 @@ if __name__ == "__main__":
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         main()
     else:
-        with together._group():  # all processes run the same lines; those of the command line would wait for tasks
+        with joining():  # all processes run the same lines; those of the command line would wait for tasks
             main()
