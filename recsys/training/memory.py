@@ -22,7 +22,7 @@ def require_memory(training: Training) -> None:
     """Raise ConfigError where the embedding tables, with what the optimiser keeps of each row, need more memory than this process may have.
 
     So a training ends before its first step, in time order before a day that makes the tables grow, and not when the system kills it.
-    Beside the tables there are the libraries (some 400 MiB), the net and a window of rows, which are not counted.
+    Not counted is what there is beside the tables, some 750 MiB: the libraries, the net, a window of rows, and what a file takes to write.
     """
     model, objectives, rows = training.pipeline.model, len(training.pipeline.objective), training.layout.num_rows
     tables = ARCHITECTURES[model.architecture].num_tables(objectives)
