@@ -43,14 +43,14 @@ def partials(past: ir.Table, keys: tuple[str, ...], multi: tuple[str, ...], plan
     The rows are ordered by key and day. A signal belongs to the day on which it becomes known, so each delay is grouped by
     its own day. With empty `keys`, all impressions are counted together.
     """
-    parts = [_of_one_delay(_one_value_a_row(past, keys, multi), keys, plan, index) for index in range(len(plan.delays))]
+    parts = [_of_one_delay(one_value_a_row(past, keys, multi), keys, plan, index) for index in range(len(plan.delays))]
     sums = reduce(lambda left, right: left.union(right), parts)
     if len(parts) > 1:
         sums = sums.group_by([*keys, "day"]).agg(**{name: sums[name].sum() for name in _measures(plan)})
     return sums.order_by([*keys, "day"])
 
 
-def _one_value_a_row(table: ir.Table, keys: tuple[str, ...], multi: tuple[str, ...], *, keep_empty: bool = False) -> ir.Table:
+def one_value_a_row(table: ir.Table, keys: tuple[str, ...], multi: tuple[str, ...], *, keep_empty: bool = False) -> ir.Table:
     """Make one row per value of each multi-valued key. A row that lacks a key's value is dropped, or with `keep_empty` kept with null."""
     for key in multi:
         values = table[key]
@@ -132,7 +132,7 @@ def rated(day: ir.Table, recent: ir.Table, base: ir.Table, entity: Entity, plan:
     multi-valued column, lifts and counts are in whole billionths.
     """
     keys = list(entity.keys)
-    wanted = recent.semi_join(_one_value_a_row(day.select(*keys), entity.keys, entity.multi), keys)
+    wanted = recent.semi_join(one_value_a_row(day.select(*keys), entity.keys, entity.multi), keys)
     totals = wanted.group_by(keys).agg(**_totals(wanted, plan), **{AGE: wanted[AGE].min(where=wanted[schema.COUNT] > 0)})
     rows = totals.cross_join(base)
     kind = "float64" if entity.multi else "float32"
@@ -149,7 +149,7 @@ def trailing(asks: ir.Table, rates: ir.Table, entity: Entity) -> ir.Table:
     entity has 0 and no recency.
     """
     keys = list(entity.keys)
-    wanted = _one_value_a_row(asks.select(*dict.fromkeys([ROW, *keys])), entity.keys, entity.multi, keep_empty=True)
+    wanted = one_value_a_row(asks.select(*dict.fromkeys([ROW, *keys])), entity.keys, entity.multi, keep_empty=True)
     met = wanted.left_join(rates, keys).select(ROW, *(name for name in rates.columns if name not in keys))
     zero_where_new = {name: met[name].fill_null(0) for name in met.columns if name != ROW and not name.endswith(_RECENCY)}
     features = met.mutate(**zero_where_new)

@@ -1,7 +1,7 @@
 """Counters up to the very moment: what an entity has gathered since the day began (`features.today`), or in hours (`features.recent`).
 
-An entity of `today` contains the user. So the past of the users that are asked for is all that has to be read. Hours are counted over the
-past of all users.
+An entity of `today` contains the user. So a user's own past is all that has to be read for his asks. Hours are counted over the past of
+all users: for the asks of an entity, over the past of this entity.
 
 The arithmetic is on integers, as for the windows. The past impressions of an entity are sorted by (entity, moment). The impressions that
 are known before a moment end at one place in this order, which a binary search finds. So a sum over the impressions that became known
@@ -25,11 +25,17 @@ from recsys.features.plan import HOUR_MS, Entity, OpenWindow, Plan, Signal
 
 Places = npt.NDArray[np.int64]
 ABSENT = -1  # the code of a value that no past impression has
+WINDOW = "window"  # the place of a window among those that are counted together: in `plan.today`, or in `plan.hours`
 
 
 def names(plan: Plan) -> list[str]:
     """List the columns of `EntityPast.counters`, all int64."""
     return [ROW, schema.COUNT, *(name for signal in plan.signals for name in (_known(signal), _total(signal)))]
+
+
+def counted_schema(plan: Plan) -> pa.Schema:
+    """Return the schema of `of_today` and `of_hours`."""
+    return pa.schema(dict.fromkeys([*names(plan), WINDOW], pa.int64()))
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,12 @@ class _Rows:
     keys: Sequence[pa.Array]
 
     @classmethod
-    def of(cls, table: pa.Table, entity: Entity, *, keep_empty: bool) -> "_Rows":
+    def of(cls, table: pa.Table, keys: Sequence[str], *, keep_empty: bool) -> "_Rows":
         """Part the table's rows. One that lacks a value of a key is left out, or with `keep_empty` kept with null."""
         places = pa.array(np.arange(len(table)))
-        columns = [table[key].combine_chunks() for key in entity.keys]
-        for at, key in enumerate(entity.keys):
-            if key in entity.multi:
+        columns = [table[key].combine_chunks() for key in keys]
+        for at, key in enumerate(keys):
+            if pa.types.is_list(table.schema.field(key).type):
                 lists = columns[at]
                 row_V, values = pc.list_parent_indices(lists), pc.list_flatten(lists)
                 if keep_empty:
@@ -61,11 +67,14 @@ class _Rows:
         return cls(_integers(places), columns)
 
 
-def past_of_all(past: ir.Table, begin: str, plan: Plan) -> ir.Table:
-    """Select what `features.recent` counts: impressions of all users, known from the moment in the column `begin` on."""
-    keys = [key for entity in plan.recent for key in entity.keys]
-    columns = dict.fromkeys([schema.TIMESTAMP, *keys, *(signal_value(signal.name) for signal in plan.signals)])
-    return past.filter(past[schema.TIMESTAMP] >= past[begin] - max(plan.delays)).select(*columns)
+def past_of(entity: Entity, past: ir.Table, begin: str, plan: Plan) -> ir.Table:
+    """Select what `features.recent` counts of an entity: impressions of all users, known from the moment in the column `begin` on.
+
+    There is a row per value of a multi-valued key.
+    """
+    columns = dict.fromkeys([schema.TIMESTAMP, *entity.keys, *(signal_value(signal.name) for signal in plan.signals)])
+    reached = past.filter(past[schema.TIMESTAMP] >= past[begin] - max(plan.delays)).select(*columns)
+    return aggregates.one_value_a_row(reached, entity.keys, entity.multi)
 
 
 def known_from(begin: int, past: pa.Table, plan: Plan) -> pa.Table:
@@ -73,22 +82,39 @@ def known_from(begin: int, past: pa.Table, plan: Plan) -> pa.Table:
     return past.filter(pa.array(_integers(past[schema.TIMESTAMP]) >= begin - max(plan.delays)))
 
 
+def of_today(past: pa.Table, asks: pa.Table, *, day: Day, plan: Plan) -> pa.Table:
+    """Count the entities of `features.today` since the day began. `past` is that of the users (`running.own_past`)."""
+    known = known_from(day.start, past, plan)
+    return _together([EntityPast(known, entity.keys, plan).counters(asks, day.start) for entity in plan.today], plan)
+
+
+def of_hours(past: "EntityPast", asks: pa.Table, *, plan: Plan) -> pa.Table:
+    """Count an entity of `features.recent` in each of the windows that end at an ask's moment."""
+    moments = _integers(asks[schema.TIMESTAMP])
+    return _together([past.counters(asks, moments - hours * HOUR_MS) for hours in plan.hours], plan)
+
+
+def _together(counted: Sequence[pa.Table], plan: Plan) -> pa.Table:
+    placed = [each.append_column(WINDOW, pa.repeat(pa.scalar(place), len(each))) for place, each in enumerate(counted)]
+    return pa.concat_tables(placed).select(counted_schema(plan).names)
+
+
 class EntityPast:
     """The past impressions of an entity, in the order of (entity, moment): what its counters are read from.
 
-    `past` holds the entity's keys, timestamps and signals, of all impressions that a window reaches.
+    `past` holds the entity's `keys`, timestamps and signals, of all impressions that a window reaches.
     """
 
-    def __init__(self, past: pa.Table, entity: Entity, plan: Plan) -> None:
-        self._entity, self._plan = entity, plan
-        gone = _Rows.of(past, entity, keep_empty=False)
+    def __init__(self, past: pa.Table, keys: Sequence[str], plan: Plan) -> None:
+        self._keys, self._plan = keys, plan
+        gone = _Rows.of(past, keys, keep_empty=False)
         self._values, group_R = _coded(gone.keys)
         times_R = _integers(past[schema.TIMESTAMP])[gone.place_R]
         self._begin = int(times_R.min()) if len(times_R) else 0
         self._span = int(np.ptp(times_R)) + 1 if len(times_R) else 1
-        keys_R = group_R * self._span + (times_R - self._begin)
-        order_R = np.argsort(keys_R, kind="stable")
-        self._keys_R = keys_R[order_R]
+        moment_R = group_R * self._span + (times_R - self._begin)
+        order_R = np.argsort(moment_R, kind="stable")
+        self._moment_R = moment_R[order_R]
         places = pa.array(gone.place_R[order_R])
         self._signals = {signal.name: past[signal_value(signal.name)].take(places) for signal in plan.signals}
 
@@ -96,15 +122,15 @@ class EntityPast:
         """Count, per ask and in order, what became known of its entity from the moment `since` on, strictly before the ask's moment.
 
         `since` is one moment, or one per ask. `asks` hold the entity's keys and timestamps. An ask has a row per value of a multi-valued
-        key, and a row of zeros without a value. The columns are the ask's place (`ROW`), the impressions (`count`), and per signal the
-        number and the sum of known values.
+        key, and a row of zeros without a value. The columns are the ask's `ROW`, the impressions (`count`), and per signal the number and
+        the sum of known values.
         """
         plan = self._plan
-        asked = _Rows.of(asks, self._entity, keep_empty=True)
+        asked = _Rows.of(asks, self._keys, keep_empty=True)
         group_A = _groups(asked.keys, self._values)
         moment_A = _integers(asks[schema.TIMESTAMP])[asked.place_R]
         since_A = np.broadcast_to(since, len(asks))[asked.place_R]
-        found = {ROW: asked.place_R}
+        found = {ROW: _integers(asks[ROW])[asked.place_R]}
         for delay in plan.delays:
             first_A, end_A = self._known_before(group_A, since_A, delay), self._known_before(group_A, moment_A, delay)
             end_A = np.where(group_A == ABSENT, first_A, end_A)
@@ -120,13 +146,8 @@ class EntityPast:
     def _known_before(self, group_A: Places, moment_A: Places, delay: int) -> Places:
         """Find, per ask, the place after its entity's last impression with timestamp + delay strictly before the moment."""
         since = np.clip(moment_A - delay - self._begin, 0, self._span)
-        places: Places = np.searchsorted(self._keys_R, group_A * self._span + since, side="left")
+        places: Places = np.searchsorted(self._moment_R, group_A * self._span + since, side="left")
         return places
-
-
-def since(window: OpenWindow, asks: pa.Table, day: Day) -> Places | int:
-    """Return the moment at which a window begins: one for all asks of a day, or one per ask."""
-    return day.start if window.hours is None else _integers(asks[schema.TIMESTAMP]) - window.hours * HOUR_MS
 
 
 @dataclass(frozen=True)

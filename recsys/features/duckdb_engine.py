@@ -2,10 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import local
 from types import TracebackType
+from typing import Any, Generic
 
 import duckdb
 import ibis
@@ -14,7 +16,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from recsys.errors import ConfigError, disk_full
-from recsys.features.engine import Engine, arrow_schema
+from recsys.features.engine import Answers, Engine, Past, Ready, arrow_schema
+from recsys.features.impressions import ROW
 from recsys.signals import is_interruption
 from recsys.threads import most_threads
 
@@ -24,8 +27,17 @@ _GROUP_ROWS = 122_880  # of a file that is written: the engine's own row group
 RESERVE = 400  # MB of `features.memory_limit` that are kept for what the engine takes beyond its own limit, at most
 
 
+@dataclass(frozen=True)
+class _Held(Past[Ready], Generic[Ready]):
+    """The past in this process."""
+
+    ready: Ready
+
+
 class DuckDBEngine(Engine):
     """DuckDB in this process."""
+
+    takes_all = False
 
     def __init__(self, *, memory_limit: str, spill: Path) -> None:
         super().__init__()
@@ -78,6 +90,26 @@ class DuckDBEngine(Engine):
         path = str(target).replace("'", "''")
         _execute(self._connection, f"COPY ({_sql(expression)}) TO '{path}' ({form})", self._spill)
 
+    def past(self, rows: ir.Table, keys: Sequence[str], ready: Callable[[pa.Table], Ready], order: Sequence[str] = ()) -> Past[Ready]:
+        return _Held(ready(self.arrow(rows.order_by(list(order)) if order else rows)))
+
+    def answers(self, name: str, answers: Answers[Any]) -> None:
+        self.rows(name, self._asked(answers)())
+
+    def side_by_side(
+        self, parts: Sequence[ir.Table | Answers[Any]], columns: pa.Schema, rows: int, size: int
+    ) -> Iterator[Callable[[], pa.Table]]:
+        """Compute the expressions here. The functions are called, and the columns set side by side, where the rows are asked for."""
+        assert rows <= size, "a part is as large as a process may hold"
+        asked = iter([self._asked(part) for part in parts if isinstance(part, Answers)])
+        computed = self.arrows([part for part in parts if not isinstance(part, Answers)])
+        yield partial(_side_by_side, [next(asked) if isinstance(part, Answers) else next(computed) for part in parts], columns, rows)
+
+    def _asked(self, answers: Answers[Any]) -> Callable[[], pa.Table]:
+        """Read the asks, and return what answers them."""
+        assert isinstance(answers.past, _Held)
+        return partial(answers.answer, answers.past.ready, self.arrow(answers.asks.order_by(ROW)))
+
     def arrow(self, expression: ir.Table) -> pa.Table:
         return _answered(self._connection, _ANSWER, _sql(expression), arrow_schema(expression), self._spill)
 
@@ -100,6 +132,16 @@ class DuckDBEngine(Engine):
             self._cursor.connection = cursor
         connection: duckdb.DuckDBPyConnection = self._cursor.connection
         return connection
+
+
+def _side_by_side(parts: list[pa.Table | Callable[[], pa.Table]], columns: pa.Schema, rows: int) -> pa.Table:
+    """Set parts side by side. The list is emptied, so that they are let go of before the rows are written."""
+    tables = [part if isinstance(part, pa.Table) else part() for part in parts]
+    parts.clear()
+    for table in tables:
+        assert table.num_rows == rows, f"a part of {table.num_rows} rows beside {rows}: {table.column_names[:3]}"
+    arrays = [column for table in tables for name, column in zip(table.column_names, table.columns, strict=True) if name != ROW]
+    return pa.Table.from_arrays(arrays, schema=columns).combine_chunks()
 
 
 def _engine_share(memory_limit: str) -> str:

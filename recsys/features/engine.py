@@ -1,16 +1,18 @@
 """An engine runs Ibis expressions over named tables. There are two: DuckDB in this process (the default), and Spark.
 
-The other modules of this folder use only Ibis expressions, and Arrow tables for results.
+The other modules of this folder use only Ibis expressions, and functions of Arrow tables where an expression would take too long
+(`Answers`). Which process calls such a function is the engine's matter.
 """
 
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import ibis
 import ibis.expr.types as ir
@@ -23,6 +25,28 @@ from recsys.threads import most_threads
 
 MOST_AT_ONCE = 4  # queries: they share the memory limit, and what they answer is memory beside it
 _PAUSE = 0.1  # seconds between two interrupts
+GROUP_ROWS = 131_072  # of a batch, and of a row group of the file that it goes to
+Ready = TypeVar("Ready")
+Answer = TypeVar("Answer")
+
+
+class Past(Generic[Ready]):
+    """Rows of the past, made ready for a function that answers asks by them. Each engine has its own (`Engine.past`)."""
+
+
+@dataclass(frozen=True)
+class Answers(Generic[Ready]):
+    """Rows that a function makes of asks and of their past: `answer(past, asks)`.
+
+    It is called with all rows of some keys, asks and past, once or several times, here or in other processes. So it must not depend on
+    what else it is called with, and must be one that pickle takes. Asks, and answers that `side_by_side` takes, have a `ROW`, by which the
+    asks come in ascending order.
+    """
+
+    past: Past[Ready]
+    asks: ir.Table
+    answer: Callable[[Ready, pa.Table], pa.Table]
+    columns: pa.Schema
 
 
 class Engine(ABC):
@@ -31,10 +55,12 @@ class Engine(ABC):
     Integers, keys and their order are the same with any engine, and so are floats (`tests/features/test_engines.py`).
     """
 
+    takes_all: ClassVar[bool]  # whether a day's examples are made at once, wherever they are; else some at a time, in this process
+
     def __init__(self) -> None:
         self._at_once = min(most_threads() or os.cpu_count() or 1, MOST_AT_ONCE)
         self._threads = ThreadPoolExecutor(self._at_once)
-        self._running: deque[Future[pa.Table]] = deque()
+        self._running: deque[Future[Any]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +101,23 @@ class Engine(ABC):
         """Forget the rows that were kept under a name, or the expression that was named."""
 
     @abstractmethod
+    def past(self, rows: ir.Table, keys: Sequence[str], ready: Callable[[pa.Table], Ready], order: Sequence[str] = ()) -> Past[Ready]:
+        """Return rows of the past as `ready` makes them, for asks with the same values of `keys`. It gets them ordered by `order`."""
+
+    @abstractmethod
+    def answers(self, name: str, answers: Answers[Any]) -> None:
+        """Name what is answered."""
+
+    @abstractmethod
+    def side_by_side(
+        self, parts: Sequence[ir.Table | Answers[Any]], columns: pa.Schema, rows: int, size: int
+    ) -> Iterator[Callable[[], pa.Table]]:
+        """Set the columns of several parts side by side, row by row, and yield what returns them, `size` rows at a time.
+
+        Each part has one row per `ROW`, `rows` of them, and an expression is ordered by it. What is yielded needs the engine no more.
+        """
+
+    @abstractmethod
     def arrow(self, expression: ir.Table) -> pa.Table:
         """Run an expression and return its rows in the expression's own types."""
 
@@ -83,13 +126,21 @@ class Engine(ABC):
 
         An engine plans a query on one core. Several queries at once use the others.
         """
-        running = self._running = deque()
+        return self._several([self._query(place, expression) for place, expression in enumerate(expressions)])
+
+    def streams(self, expressions: Sequence[ir.Table]) -> Iterator[Iterable[pa.RecordBatch]]:
+        """Run several expressions at once, and yield for each its rows, in its order: `GROUP_ROWS` per batch but for the last one."""
+        for table in self.arrows(expressions):
+            yield batches(table)
+
+    def _several(self, queries: Sequence[Callable[[], Answer]]) -> Iterator[Answer]:
+        running: deque[Future[Answer]] = deque()
+        self._running = running
         try:
-            for place, expression in enumerate(expressions):
+            for query in queries:
                 if len(running) == self._at_once:
                     yield running[0].result()
                     running.popleft()
-                query = self._query(place, expression)
                 with deferred_interrupt():
                     running.append(self._threads.submit(query))
             while running:
@@ -112,6 +163,11 @@ class Engine(ABC):
     @abstractmethod
     def _interrupt(self) -> None:
         """Interrupt the queries that run in threads."""
+
+
+def batches(table: pa.Table) -> list[pa.RecordBatch]:
+    """Return the rows in batches that do not depend on how an engine has parted them."""
+    return table.combine_chunks().to_batches(max_chunksize=GROUP_ROWS)  # type: ignore[no-any-return]
 
 
 def arrow_schema(expression: ir.Table) -> pa.Schema:

@@ -5,6 +5,7 @@ Expressions that do not name the day are built and compiled once: 400 columns ta
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import ibis
@@ -17,16 +18,18 @@ from recsys.days import Day
 from recsys.features import aggregates, clock, counters, day_state, factors, ready_slices, running, session, validate
 from recsys.features.check import event_table
 from recsys.features.daily_factors import DailyFactors
-from recsys.features.engine import Engine, arrow_schema
+from recsys.features.engine import Answers, Engine, Past, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, placed_candidates, static_columns
 from recsys.features.list_starts import known_lists
-from recsys.features.plan import Entity, Plan
+from recsys.features.own_columns import own_columns, own_schema
+from recsys.features.plan import Entity, OpenWindow, Plan
 from recsys.features.session import LISTED
 from recsys.features.sides import side_tables
 
 CHUNK = 131_072  # examples that are computed at once, and a row group of their file; on a large day half as many
 LARGE_DAY = 4  # a day of more chunks is large: each of its chunks would hold the past of most users
 _ORDINAL, _SINCE = "ordinal", "since"
+_TODAY = "counted-today"
 _EVERYTHING = Entity(())  # all impressions together, for the base rates
 
 
@@ -96,10 +99,10 @@ class Program:
         ]
         self._asks = _named("asks", asked)
         self._own_past = running.own_past(self._asks, past, plan)
-        self._past_of_all = counters.past_of_all(past.cross_join(self._today), _SINCE, plan)
-        self._past_of: dict[Entity, counters.EntityPast] = {}  # of the entities that are counted by hours
-        self._counted = [
-            ibis.table(dict.fromkeys(counters.names(plan), "int64"), name=f"counted-{index}") for index in range(len(plan.open_windows))
+        self._own_asks = self._asked_of([schema.USER_ID, *(key for entity in plan.with_own_past for key in entity.keys)])
+        self._past_of = [counters.past_of(entity, past.cross_join(self._today), _SINCE, plan) for entity in plan.recent]
+        self._asks_of = [
+            aggregates.one_value_a_row(self._asked_of(entity.keys), entity.keys, entity.multi, keep_empty=True) for entity in plan.recent
         ]
         of_factors = [self._stored(self._entities.index(factor.entity)) for factor in plan.factors]
         self.daily_factors = DailyFactors(engine, plan, of_factors, self._today)
@@ -109,11 +112,12 @@ class Program:
 
     @property
     def example_schema(self) -> pa.Schema:
-        schemas = [arrow_schema(block) for block in self._blocks]
-        schemas += [factors.factor_schema(factor) for factor in self._plan.factors]
-        if self._plan.features.history:
-            schemas.append(running.history_schema(arrow_schema(self._own_past), self._plan))
-        return pa.schema([field for part in (*schemas, arrow_schema(self._closing)) for field in part if field.name != ROW])
+        schemas = [*map(arrow_schema, self._blocks), self._own_schema, arrow_schema(self._closing)]
+        return pa.schema([field for part in schemas for field in part if field.name != ROW])
+
+    @property
+    def _own_schema(self) -> pa.Schema:
+        return own_schema(arrow_schema(self._own_past), self._plan)
 
     def load(self, inputs: DayInputs) -> None:
         """Read a day and the state that was kept before it."""
@@ -171,8 +175,8 @@ class Program:
 
     def write_state(self, output: Output) -> None:
         """Write everything that later days need from the loaded day."""
-        for name, table in zip(self._state, self._engine.arrows(tuple(self._state.values())), strict=True):
-            output.write_table(name, table.combine_chunks())  # row groups that do not depend on the engine's chunks
+        for (name, table), rows in zip(self._state.items(), self._engine.streams(tuple(self._state.values())), strict=True):
+            output.write_batches(name, arrow_schema(table), rows)
 
     def examples(self, day: Day, states: Sequence[Path], fitted: int) -> Iterator[Callable[[], pa.Table]]:
         """Yield examples of what is asked for, some rows at a time: the loaded day's impressions in the order of (timestamp, event_id).
@@ -187,56 +191,46 @@ class Program:
             engine.files(f"partials-{index}", [folder / partials_file(index) for folder in states])
         engine.rows("today", pa.table({_ORDINAL: pa.array([day.ordinal], pa.int32()), _SINCE: [day.start - self._plan.reach]}))
         engine.keep("base", self._base_rates)
+        of_entities = self._pasts_of_all()
         self._factors = self.daily_factors.of(day, fitted)
-        self._past_of = self._pasts()
         rows = engine.arrow(self._asked.agg(n=self._asked.count()))["n"][0].as_py()
         size = CHUNK if rows <= LARGE_DAY * CHUNK else CHUNK // 2
+        at_once = max(rows, 1) if engine.takes_all else size
         for index, rates in enumerate(self._rates):  # what several chunks read is computed once
-            (engine.keep if rows > size else engine.view)(_rates_name(index), rates)
-        for start in range(0, rows, size):
-            inside = (self._asked[ROW] >= start) & (self._asked[ROW] < start + size)
+            (engine.keep if rows > at_once else engine.view)(_rates_name(index), rates)
+        for start in range(0, rows, at_once):
+            inside = (self._asked[ROW] >= start) & (self._asked[ROW] < start + at_once)
             engine.view("asks", self._asked.filter(inside))
-            yield self._chunk(day, min(size, rows - start))
-        self._past_of = {}  # so that the next day's is not in memory beside it
+            own = self._count(day, of_entities)
+            yield from engine.side_by_side([*self._blocks, own, self._closing], self.example_schema, min(at_once, rows - start), size)
         for index in range(len(self._rates)):
             engine.drop(_rates_name(index))
 
-    def _pasts(self) -> dict[Entity, counters.EntityPast]:
-        """Read what is counted by hours: the last hours before the day, and the day itself, of all users."""
-        recent = self._plan.recent
-        past = self._engine.arrow(self._past_of_all) if recent else None
-        return {entity: counters.EntityPast(past, entity, self._plan) for entity in recent}
+    def _pasts_of_all(self) -> list[Past[counters.EntityPast]]:
+        """Read what is counted by hours, of all users: the last hours before the day, and the day itself."""
+        named = zip(self._plan.recent, self._past_of, strict=True)
+        return [
+            self._engine.past(past, entity.keys, partial(counters.EntityPast, keys=entity.keys, plan=self._plan)) for entity, past in named
+        ]
 
-    def _chunk(self, day: Day, rows: int) -> Callable[[], pa.Table]:
-        """Compute the blocks in the engine. Return what makes the others, and sets all of them side by side.
-
-        Each block has one row per ask, in the same order, so no join of 400 columns is needed.
-        """
+    def _count(self, day: Day, of_entities: Sequence[Past[counters.EntityPast]]) -> Answers[pa.Table]:
+        """Count what is counted up to the very moment of the asks. Return what else is read from their users' own past."""
         engine, plan = self._engine, self._plan
-        keys = dict.fromkeys([schema.USER_ID, *(key for entity in (*plan.with_own_past, *plan.recent) for key in entity.keys)])
-        asks = engine.arrow(self._asks.select(ROW, *keys, **{schema.TIMESTAMP: self._asks[LISTED]}).order_by(ROW))
-        past = engine.arrow(self._own_past).combine_chunks()
-        of_today = counters.known_from(day.start, past, plan)
-        for index, window in enumerate(plan.open_windows):
-            of = self._past_of[window.entity] if window.hours else counters.EntityPast(of_today, window.entity, plan)
-            engine.rows(f"counted-{index}", of.counters(asks, counters.since(window, asks, day)))
-        inputs = [(asks, past, [*engine.arrows([*self._blocks, self._closing])])]  # a list, so that `assemble` can empty it
-        fitted, columns = self._factors, self.example_schema
-
-        def assemble() -> pa.Table:
-            asks, past, (*blocks, closing) = inputs.pop()  # they are let go of before the rows are written
-            own = running.OwnPast(asks, past, plan)
-            tables = [*blocks, *(factor.scores(asks, past, own, day) for factor in fitted)]
-            tables += [own.history()] if plan.features.history else []
-            tables.append(closing)
-            for table in tables:
-                assert table.num_rows == rows, f"a block of {table.num_rows} rows beside {rows} examples: {table.column_names[:3]}"
-            arrays = [column for table in tables for name, column in zip(table.column_names, table.columns, strict=True) if name != ROW]
-            return pa.Table.from_arrays(arrays, schema=columns).combine_chunks()
-
-        return assemble
+        own = engine.past(self._own_past, [schema.USER_ID], pa.Table.combine_chunks, running.ORDER)
+        if plan.today:
+            of_today = partial(counters.of_today, day=day, plan=plan)
+            engine.answers(_TODAY, Answers(own, self._own_asks, of_today, counters.counted_schema(plan)))
+        of_hours = partial(counters.of_hours, plan=plan)
+        for index, (past, asks) in enumerate(zip(of_entities, self._asks_of, strict=True)):
+            engine.answers(_recent_name(index), Answers(past, asks, of_hours, counters.counted_schema(plan)))
+        columns = partial(own_columns, day=day, factors=self._factors, plan=plan)
+        return Answers(own, self._own_asks, columns, self._own_schema)
 
     # --- Expressions ----------------------------------------------------------------------------------------------
+    def _asked_of(self, keys: Sequence[str]) -> ir.Table:
+        """Select the asks with some keys, and the moments at which their lists began."""
+        return self._asks.select(ROW, *dict.fromkeys(keys), **{schema.TIMESTAMP: self._asks[LISTED]})
+
     def _aged(self, index: int) -> ir.Table:
         """Select an entity's partial sums in the longest window before today, with their age."""
         stored = self._stored(index)
@@ -252,9 +246,18 @@ class Program:
         blocks = [self._moment_block()]
         for index, (entity, rates) in enumerate(zip(plan.entities, self._rates, strict=True)):
             blocks.append(aggregates.trailing(asks, _named(_rates_name(index), rates), entity))
-        for window, counted in zip(plan.open_windows, self._counted, strict=True):
-            blocks.append(counters.features(counted, self._base, window, plan))
+        blocks += [counters.features(self._counted(window), self._base, window, plan) for window in plan.open_windows]
         return blocks
+
+    def _counted(self, window: OpenWindow) -> ir.Table:
+        plan = self._plan
+        name, place = (
+            (_TODAY, plan.today.index(window.entity))
+            if window.hours is None
+            else (_recent_name(plan.recent.index(window.entity)), plan.hours.index(window.hours))
+        )
+        counted = ibis.table(ibis.schema(counters.counted_schema(plan)), name=name)
+        return counted.filter(counted[counters.WINDOW] == place)
 
     def _closing_block(self) -> ir.Table:
         plan, asks = self._plan, self._asks
@@ -283,6 +286,10 @@ class Program:
 
 def _rates_name(index: int) -> str:
     return f"rates-{index}"
+
+
+def _recent_name(index: int) -> str:
+    return f"counted-{index}"
 
 
 def _named(name: str, like: ir.Table) -> ir.Table:

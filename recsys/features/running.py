@@ -17,20 +17,18 @@ from recsys.features.impressions import signal_value
 from recsys.features.plan import Plan
 
 Places = npt.NDArray[np.int64]
+ORDER = (schema.USER_ID, schema.TIMESTAMP, schema.EVENT_ID)  # of a user's own past
 
 
 def own_past(asks: ir.Table, past: ir.Table, plan: Plan) -> ir.Table:
-    """Select all past impressions of the users in `asks`, in the order that `OwnPast` needs, with what others read too."""
+    """Select all past impressions of the users in `asks`, with what `OwnPast` and others read. They need it in `ORDER`."""
     keys = [key for entity in plan.with_own_past for key in entity.keys]
-    columns = dict.fromkeys(
-        [schema.USER_ID, schema.TIMESTAMP, *keys, *plan.history_sources.values(), *(signal_value(s.name) for s in plan.signals)]
-    )
-    order = [schema.USER_ID, schema.TIMESTAMP, schema.EVENT_ID]
-    return past.semi_join(asks, schema.USER_ID).order_by(order).select(*columns)
+    columns = dict.fromkeys([*ORDER, *keys, *plan.history_sources.values(), *(signal_value(s.name) for s in plan.signals)])
+    return past.semi_join(asks, schema.USER_ID).select(*columns)
 
 
 class OwnPast:
-    """The past of asks (a user and a moment each): the impressions of their users, in the order of `own_past`."""
+    """The past of asks (a user and a moment each): the impressions of their users, in `ORDER`."""
 
     def __init__(self, asks: pa.Table, past: pa.Table, plan: Plan) -> None:
         self._past, self._plan = past.combine_chunks(), plan

@@ -1,8 +1,8 @@
 """Spark as the engine (`features.engine = "spark"`): the same expressions, for logs that one machine does not hold.
 
 What an expression keeps is written as parquet into a folder of the workspace, and read from there. So driver and executors must see the
-workspace under the same path, and no plan grows from day to day. A user's own past is read by the driver, some examples at a time, as with
-DuckDB.
+workspace under the same path, and no plan grows from day to day. What a user has done up to the very moment is found by the executors, some
+users at a time (`spark_past.py`), and a day's examples are made as one. The driver writes them, some at a time.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +26,8 @@ import pyarrow as pa
 
 from recsys.config import Spark
 from recsys.errors import ConfigError, disk_full, short
-from recsys.features import spark_functions
-from recsys.features.engine import Engine, arrow_schema
+from recsys.features import spark_functions, spark_past
+from recsys.features.engine import Answers, Engine, Past, Ready, arrow_schema
 from recsys.threads import most_threads
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ _SUBMITTED = "PYSPARK_GATEWAY_PORT"  # set where spark-submit has started this p
 
 class SparkEngine(Engine):
     """A session of Spark of its own. Its context ends with the engine, unless it stood before."""
+
+    takes_all = True
 
     def __init__(self, options: Spark, *, memory_limit: str, spill: Path) -> None:
         """Open a session. `memory_limit` bounds the heap of a Spark on this machine.
@@ -73,17 +75,47 @@ class SparkEngine(Engine):
 
     def view(self, name: str, expression: ir.Table) -> None:
         with _own_errors(self._spill):
-            self._name(name, self._session.sql(_sql(expression)))
+            self._name(name, self._select(expression))
 
     def keep(self, name: str, expression: ir.Table) -> None:
-        self._number += 1
-        place, before = self._spill / f"kept-{self._number}", self._kept.pop(name, None)
         with _own_errors(self._spill):
-            self._session.sql(_sql(expression)).write.parquet(_address(place))
-            self._name(name, self._session.read.parquet(_pattern(place)))
+            self._keep(name, self._select(expression))
+
+    def _keep(self, name: str, rows: "DataFrame") -> None:
+        place, before = self._new_place(), self._kept.pop(name, None)
+        rows.write.parquet(_address(place))
+        self._name(name, self._session.read.parquet(_pattern(place)))
         self._kept[name] = place
         if before is not None:
             shutil.rmtree(before)
+
+    def _new_place(self) -> Path:
+        self._number += 1
+        return self._spill / f"kept-{self._number}"
+
+    def past(self, rows: ir.Table, keys: Sequence[str], ready: Callable[[pa.Table], Ready], order: Sequence[str] = ()) -> Past[Ready]:
+        return spark_past.Spread(rows, tuple(keys), ready, tuple(order))
+
+    def answers(self, name: str, answers: Answers[Any]) -> None:
+        with _own_errors(self._spill):
+            self._keep(name, self._answered(answers))
+
+    def side_by_side(
+        self, parts: Sequence[ir.Table | Answers[Any]], columns: pa.Schema, rows: int, size: int
+    ) -> Iterator[Callable[[], pa.Table]]:
+        """Write the rows into the workspace, and yield what reads some of them."""
+        place = self._new_place()
+        with _own_errors(self._spill):
+            frames = [self._answered(part) if isinstance(part, Answers) else self._select(part) for part in parts]
+            spark_past.write_pieces(frames, size, _address(place))
+        for start in range(0, rows, size):
+            yield partial(spark_past.read_piece, place, start // size, columns, min(size, rows - start))
+
+    def _answered(self, answers: Answers[Any]) -> "DataFrame":
+        return spark_past.answered(answers, self._select, self._session.sparkContext.defaultParallelism)
+
+    def _select(self, expression: ir.Table) -> "DataFrame":
+        return self._session.sql(_sql(expression))
 
     def drop(self, name: str) -> None:
         self._session.catalog.dropTempView(name)
@@ -91,12 +123,25 @@ class SparkEngine(Engine):
             shutil.rmtree(place)
 
     def arrow(self, expression: ir.Table) -> pa.Table:
-        return self._answered(_sql(expression), arrow_schema(expression))
+        return self._collected(_sql(expression), arrow_schema(expression))
+
+    def streams(self, expressions: Sequence[ir.Table]) -> Iterator[Iterable[pa.RecordBatch]]:
+        """Have the rows written in their order, and read them back some at a time: a day's state may be more than the driver holds."""
+        places = [self._new_place() for _ in expressions]
+        written = self._several([partial(self._write, place, _sql(each)) for place, each in zip(places, expressions, strict=True)])
+        for place, expression, _ in zip(places, expressions, written, strict=True):
+            yield spark_past.read_in_order(place, arrow_schema(expression))
+            shutil.rmtree(place)
+
+    def _write(self, place: Path, sql: str) -> None:
+        with _own_errors(self._spill):
+            self._session.sparkContext.addJobTag(self._tag)  # a tag is the thread's
+            self._session.sql(sql).write.parquet(_address(place))
 
     def _query(self, place: int, expression: ir.Table) -> Callable[[], pa.Table]:
-        return partial(self._answered, _sql(expression), arrow_schema(expression))
+        return partial(self._collected, _sql(expression), arrow_schema(expression))
 
-    def _answered(self, sql: str, columns: pa.Schema) -> pa.Table:
+    def _collected(self, sql: str, columns: pa.Schema) -> pa.Table:
         with _own_errors(self._spill):
             self._session.sparkContext.addJobTag(self._tag)  # a tag is the thread's
             return self._session.sql(sql).toArrow().cast(columns)
@@ -178,6 +223,11 @@ def _own_errors(spill: Path) -> Iterator[None]:
     except (Py4JError, PySparkException) as error:
         if (full := disk_full(error, spill)) is not None:
             raise full from error
+        if (said := re.search(rf"(?<=ValueError: )({spark_past.OTHER_VERSIONS}.*)|No module named '.*'", str(error))) is not None:
+            raise ConfigError(
+                f"[spark]: found executors in another environment ({said[0]}), expected that of the driver. Fix: PYSPARK_PYTHON, or"
+                " spark.archives (docs/on-a-cluster.md)"
+            ) from error
         if "java.lang.OutOfMemoryError" in str(error):
             raise ConfigError(
                 "features.memory_limit: found too little for this log (java.lang.OutOfMemoryError), expected more. Fix: raise it; on a"

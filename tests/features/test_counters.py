@@ -1,15 +1,16 @@
 """Counters through the day against plain loops, where random logs seldom go: no past, missing values, equal moments, several keys."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import ibis.expr.datatypes as dt
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from recsys.days import Day
-from recsys.features.counters import EntityPast, since
+from recsys.features.counters import WINDOW, EntityPast, of_hours, of_today
 from recsys.features.feature_columns import Column
 from recsys.features.plan import Entity, OpenWindow, Plan, Signal
 
@@ -22,9 +23,15 @@ TAB = Column("tab", "events", "log.tab", "text", dt.string)
 ENTITIES = [(USER,), (USER, TAB), (TAGS, USER), (USER, TAGS, TAB), (USER, MOODS, TAGS)]
 
 
+FIRST = 7  # the `ROW` of the first ask, which is not its place
+
+
+@dataclass(frozen=True)
 class _Plan:
     """As far as counters read one: a click that is known after ten minutes, and a survey a day later."""
 
+    today: tuple[Entity, ...] = ()
+    hours: tuple[int, ...] = ()
     delays = (DELAY, SLOW)
     signals = (Signal("click", "log.click", DELAY, 1), Signal("survey", "log.survey", SLOW, 1))
 
@@ -56,7 +63,8 @@ def random_rows(rng: np.random.Generator, rows: int, *, of_today: bool) -> list[
 def table(rows: list[dict[str, Any]]) -> pa.Table:
     lists = pa.list_(pa.string())
     kinds = {"user_id": pa.string(), "timestamp": pa.int64(), "key.tags": lists, "key.moods": lists, "key.tab": pa.string()}
-    return pa.Table.from_pylist(rows, schema=pa.schema({**kinds, "signal.click": pa.int64(), "signal.survey": pa.int64()}))
+    kinds |= {"signal.click": pa.int64(), "signal.survey": pa.int64()}
+    return pa.Table.from_pylist(rows, schema=pa.schema(kinds)).append_column("row", pa.array(range(FIRST, FIRST + len(rows)), pa.int64()))
 
 
 def keys_of(row: dict[str, Any], entity: Entity) -> list[tuple[str, ...]]:
@@ -69,7 +77,13 @@ def keys_of(row: dict[str, Any], entity: Entity) -> list[tuple[str, ...]]:
 
 
 def counted(asks: pa.Table, past: pa.Table, window: OpenWindow) -> pa.Table:
-    return EntityPast(past, window.entity, cast(Plan, _Plan())).counters(asks, since(window, asks, DAY))
+    other = replace(window.entity, columns=(USER,))
+    if window.hours is None:
+        found = of_today(past, asks, day=DAY, plan=cast(Plan, _Plan(today=(other, window.entity))))
+    else:
+        plan = cast(Plan, _Plan(hours=(99, window.hours)))
+        found = of_hours(EntityPast(past, window.entity.keys, plan), asks, plan=plan)
+    return found.filter(pc.field(WINDOW) == 1).drop(WINDOW)
 
 
 def expected(ask: dict[str, Any], past: list[dict[str, Any]], window: OpenWindow) -> list[tuple[int, ...]]:
@@ -100,7 +114,7 @@ def test_counters_are_what_plain_loops_give(
     got = counted(table(asks), table(past), window)
     found: dict[int, list[tuple[int, ...]]] = {}
     for place, *numbers in zip(*(column.to_pylist() for column in got.columns), strict=True):
-        found.setdefault(place, []).append(tuple(numbers))
+        found.setdefault(place - FIRST, []).append(tuple(numbers))
     assert set(found) == set(range(len(asks))), "each ask has a row"
     nothing = [(0, 0, 0, 0, 0)]
     for place, ask in enumerate(asks):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,9 +21,10 @@ from recsys import config
 from recsys.cli import run_command
 from recsys.config import Spark
 from recsys.errors import ConfigError
+from recsys.features import spark_past
 from recsys.features import values as cells
 from recsys.features.duckdb_engine import DuckDBEngine
-from recsys.features.engine import Engine
+from recsys.features.engine import Answers, Engine
 from recsys.features.labels import UnknownColumns, translate
 from recsys.features.operands import LabelError
 from recsys.features.spark_engine import SparkEngine
@@ -128,6 +130,81 @@ def test_names_that_hold_a_dot_or_a_dash(engines: tuple[Engine, Engine]) -> None
         found = engine.arrow(ibis.table({"a.b": "int64", "c": "int64"}, name="seen-0").order_by("c"))
         assert found.to_pydict() == {"a.b": [1, 2], "c": [2, 3]}
         engine.drop("kept-0")
+
+
+# --- Functions ----------------------------------------------------------------------------------------------------
+ASKS = ibis.table({"row": "int64", "of.key": "string"}, name="asked")
+GONE = ibis.table({"of.key": "string", "at": "int64", "name": "string"}, name="gone")
+NAMES = pa.schema({"row": pa.int64(), "log.names": pa.list_(pa.string()), "share": pa.float32()})
+
+
+def names_before(past: pa.Table, asks: pa.Table) -> pa.Table:
+    """Per ask, what its key's past is called, in order, and the share of the row's number in 7."""
+    names: dict[str | None, list[str]] = {}
+    for key, name in zip(past["of.key"].to_pylist(), past["name"].to_pylist(), strict=True):
+        names.setdefault(key, []).append(name)
+    found = [names.get(key) for key in asks["of.key"].to_pylist()]
+    return pa.table({"row": asks["row"], "log.names": found, "share": [row / 7 for row in asks["row"].to_pylist()]}, schema=NAMES)
+
+
+def asked_and_gone(engines: tuple[Engine, Engine], asks: int) -> tuple[list[str | None], list[dict[str, Any]]]:
+    """Random keys of asks, and a past in which some keys are missing, some are null, and some have never been asked for."""
+    rng = random.Random(1)
+    keys = [rng.choice([*"abcdefgh", None]) for _ in range(asks)]
+    gone = [{"of.key": rng.choice([*"cdefghxy", None]), "at": rng.randrange(20), "name": f"n{rng.randrange(500)}"} for _ in range(300)]
+    for engine in engines:
+        engine.rows("asked", pa.table({"row": pa.array(range(asks), pa.int64()), "of.key": pa.array(keys, pa.string())}))
+        engine.rows("gone", pa.Table.from_pylist(gone, schema=GONE.schema().to_pyarrow()))
+    return keys, gone
+
+
+@pytest.mark.parametrize(("asks", "size"), [(100, 100), (100, 40), (0, 40)])
+def test_functions_answer_asks_by_their_past(engines: tuple[Engine, Engine], asks: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each engine gives what a plain loop finds, by its name and beside an expression, wherever the function is called."""
+    monkeypatch.setattr(spark_past, "_ASKS", 9)  # so that there are several buckets
+    keys, gone = asked_and_gone(engines, asks)
+    answer = by_value(names_before)
+    in_order = sorted(gone, key=lambda row: (row["at"], row["name"]))
+    names = [[row["name"] for row in in_order if row["of.key"] == key] or None for key in keys]
+    both_parts = pa.schema({"of.key": pa.string(), **{field.name: field.type for field in NAMES if field.name != "row"}})
+    for engine in engines:
+        past = engine.past(GONE, ["of.key"], pa.Table.combine_chunks, ["at", "name"])
+        answers = Answers(past, ASKS, answer, NAMES)
+        engine.answers("answered", answers)
+        named = engine.arrow(ibis.table(ibis.schema(NAMES), name="answered").order_by("row"))
+        assert named["log.names"].to_pylist() == names
+        most = size if engine.takes_all else max(asks, 1)
+        pieces = [piece() for piece in engine.side_by_side([ASKS.order_by("row"), answers], both_parts, asks, most)]
+        assert [len(piece) for piece in pieces if len(piece)] == [min(most, asks - start) for start in range(0, asks, most)]
+        if asks:
+            found = pa.concat_tables(pieces)
+            assert found.schema == both_parts
+            assert found["of.key"].to_pylist() == keys
+            assert found["log.names"].to_pylist() == names
+            assert found["share"].equals(named["share"])
+
+
+def by_value(function: Any) -> Any:
+    """Return a function that executors need no module of these tests for."""
+    return types.FunctionType(function.__code__, {"pa": pa, "NAMES": NAMES, "__name__": "__main__"}, function.__name__)
+
+
+def test_executors_with_other_versions_or_without_the_package_are_said(
+    engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_and_gone(engines, 5)
+    _, spark = engines
+    past = spark.past(GONE, ["of.key"], pa.Table.combine_chunks)
+    monkeypatch.setattr(spark_past, "versions", lambda: {"recsys": "99.0"})  # of the driver alone
+    with pytest.raises(ConfigError, match=r"\[spark\]: found executors in another environment \(found the versions .* expected .*99\.0"):
+        spark.answers("answered", Answers(past, ASKS, by_value(names_before), NAMES))
+    monkeypatch.undo()
+    absent = types.ModuleType("absent_on_executors")
+    absent.names_before = names_before  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, absent.__name__, absent)
+    monkeypatch.setattr(names_before, "__module__", absent.__name__)
+    with pytest.raises(ConfigError, match=r"another environment \(No module named 'absent_on_executors'\)"):
+        spark.answers("answered", Answers(past, ASKS, names_before, NAMES))
 
 
 # --- Whole logs ---------------------------------------------------------------------------------------------------
