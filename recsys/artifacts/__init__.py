@@ -18,9 +18,10 @@ from recsys.artifacts.read import (
     targets,
     verify,
 )
-from recsys.artifacts.write import Origin, Output, copy, copy_file, drafted, remove, replace_text, unseal, write_file, writing
+from recsys.artifacts.write import GROUP_ROWS, Origin, Output, copy, copy_file, drafted, remove, replace_text, unseal, write_file, writing
 
 __all__ = [
+    "GROUP_ROWS",
     "MANIFEST",
     "Manifest",
     "Origin",

@@ -20,6 +20,8 @@ from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, beside, d
 from recsys.artifacts.read import require_manifest, verify
 from recsys.errors import ArtifactError, naming
 
+GROUP_ROWS = 131_072  # of a row group, where a whole table is written
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -70,7 +72,7 @@ class Output:
         self.linked[name] = entry
 
     def write_table(self, name: str, table: pa.Table) -> None:
-        self.write_batches(name, table.schema, table.to_batches(max_chunksize=131_072))
+        self.write_batches(name, table.schema, table.to_batches(max_chunksize=GROUP_ROWS))
 
     def write_batches(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         """Write a parquet file of exactly `schema`; each batch is a row group."""

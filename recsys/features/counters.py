@@ -11,6 +11,7 @@ between two moments is a difference of prefix sums.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import ibis
 import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +26,18 @@ from recsys.features.plan import HOUR_MS, Entity, OpenWindow, Plan, Signal
 
 Places = npt.NDArray[np.int64]
 ABSENT = -1  # the code of a value that no past impression has
+TODAY = "counted-today"  # the table of the counters of `features.today`
 WINDOW = "window"  # the place of a window among those that are counted together: in `plan.today`, or in `plan.hours`
 
 
 def names(plan: Plan) -> list[str]:
     """List the columns of `EntityPast.counters`, all int64."""
     return [ROW, schema.COUNT, *(name for signal in plan.signals for name in (_known(signal), _total(signal)))]
+
+
+def recent_name(index: int) -> str:
+    """Return the name of the table of the counters of an entity of `features.recent`."""
+    return f"counted-{index}"
 
 
 def counted_schema(plan: Plan) -> pa.Schema:
@@ -181,14 +188,24 @@ def _groups(asked: Sequence[pa.Array], past: Sequence[_Values]) -> Places:
     return code_A
 
 
-def features(counted: ir.Table, base: ir.Table, window: OpenWindow, plan: Plan) -> ir.Table:
-    """Compute `agg.ENTITY.….WINDOW`, ordered by row, from counters. For a multi-valued key they are means over its values.
+def _kept(window: OpenWindow, plan: Plan) -> ir.Table:
+    """Return the counters of a window among those that the engine keeps."""
+    if window.hours is None:
+        name, place = TODAY, plan.today.index(window.entity)
+    else:
+        name, place = recent_name(plan.recent.index(window.entity)), plan.hours.index(window.hours)
+    kept = ibis.table(ibis.schema(counted_schema(plan)), name=name)
+    return kept.filter(kept[WINDOW] == place)
+
+
+def features(base: ir.Table, window: OpenWindow, plan: Plan) -> ir.Table:
+    """Compute `agg.ENTITY.….WINDOW`, ordered by row, from the kept counters. For a multi-valued key they are means over its values.
 
     The base rate is that of the longest window of days: the day, or the last hours, have none of their own yet.
     """
     entity = window.entity
     longest = max(plan.windows)
-    rows = counted.cross_join(base)
+    rows = _kept(window, plan).cross_join(base)
     lifts = {
         schema.aggregate_column(entity.names, signal.name, window.name): aggregates.log_lift(
             rows[_total(signal)], rows[_known(signal)], rows[aggregates.base_name(signal.name, longest)], plan.features.shrinkage

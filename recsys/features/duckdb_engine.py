@@ -28,16 +28,16 @@ RESERVE = 400  # MB of `features.memory_limit` that are kept for what the engine
 
 
 @dataclass(frozen=True)
-class _Held(Past[Ready], Generic[Ready]):
-    """The past in this process."""
+class _ReadPast(Past[Ready], Generic[Ready]):
+    """A past that was read into this process and prepared."""
 
-    ready: Ready
+    prepared: Ready
 
 
 class DuckDBEngine(Engine):
     """DuckDB in this process."""
 
-    takes_all = False
+    whole_days = False
 
     def __init__(self, *, memory_limit: str, spill: Path) -> None:
         super().__init__()
@@ -90,38 +90,39 @@ class DuckDBEngine(Engine):
         path = str(target).replace("'", "''")
         _execute(self._connection, f"COPY ({_sql(expression)}) TO '{path}' ({form})", self._spill)
 
-    def past(self, rows: ir.Table, keys: Sequence[str], ready: Callable[[pa.Table], Ready], order: Sequence[str] = ()) -> Past[Ready]:
-        return _Held(ready(self.arrow(rows.order_by(list(order)) if order else rows)))
+    def past(self, rows: ir.Table, keys: Sequence[str], prepare: Callable[[pa.Table], Ready], order: Sequence[str] = ()) -> Past[Ready]:
+        read = self.arrow(rows.order_by(list(order)) if order else rows)
+        return _ReadPast(rows, tuple(keys), prepare, tuple(order), prepare(read))
 
-    def answers(self, name: str, answers: Answers[Any]) -> None:
-        self.rows(name, self._asked(answers)())
+    def keep_answers(self, name: str, answers: Answers[Any]) -> None:
+        self.rows(name, self._call(answers)())
 
     def side_by_side(
         self, parts: Sequence[ir.Table | Answers[Any]], columns: pa.Schema, rows: int, size: int
-    ) -> Iterator[Callable[[], pa.Table]]:
-        """Compute the expressions here. The functions are called, and the columns set side by side, where the rows are asked for."""
-        assert rows <= size, "a part is as large as a process may hold"
-        asked = iter([self._asked(part) for part in parts if isinstance(part, Answers)])
-        computed = self.arrows([part for part in parts if not isinstance(part, Answers)])
-        yield partial(_side_by_side, [next(asked) if isinstance(part, Answers) else next(computed) for part in parts], columns, rows)
+    ) -> list[Callable[[], pa.Table]]:
+        """Compute the expressions now. The returned function calls the functions of `Answers`, maybe in another thread."""
+        assert rows <= size, "more rows than this process may hold"
+        computed = iter([*self.arrows([part for part in parts if not isinstance(part, Answers)])])
+        found = [self._call(part) if isinstance(part, Answers) else next(computed) for part in parts]
+        return [partial(_side_by_side, found, columns, rows)]
 
-    def _asked(self, answers: Answers[Any]) -> Callable[[], pa.Table]:
-        """Read the asks, and return what answers them."""
-        assert isinstance(answers.past, _Held)
-        return partial(answers.answer, answers.past.ready, self.arrow(answers.asks.order_by(ROW)))
+    def _call(self, answers: Answers[Any]) -> Callable[[], pa.Table]:
+        """Read the asks. Return a call of the function."""
+        assert isinstance(answers.past, _ReadPast)
+        return partial(answers.answer, answers.past.prepared, self.arrow(answers.asks.order_by(ROW)))
 
     def arrow(self, expression: ir.Table) -> pa.Table:
-        return _answered(self._connection, _ANSWER, _sql(expression), arrow_schema(expression), self._spill)
+        return _collected(self._connection, _ANSWER, _sql(expression), arrow_schema(expression), self._spill)
 
     def _query(self, place: int, expression: ir.Table) -> Callable[[], pa.Table]:
-        return partial(self._answered_by_a_cursor, f"{_ANSWER}_{place}", _sql(expression), arrow_schema(expression))
+        return partial(self._collected_by_a_cursor, f"{_ANSWER}_{place}", _sql(expression), arrow_schema(expression))
 
     def _interrupt(self) -> None:
         for cursor in self._open:
             cursor.interrupt()
 
-    def _answered_by_a_cursor(self, name: str, sql: str, columns: pa.Schema) -> pa.Table:
-        return _answered(self._own_cursor(), name, sql, columns, self._spill)
+    def _collected_by_a_cursor(self, name: str, sql: str, columns: pa.Schema) -> pa.Table:
+        return _collected(self._own_cursor(), name, sql, columns, self._spill)
 
     def _own_cursor(self) -> duckdb.DuckDBPyConnection:
         """Return this thread's connection, with the settings of the first one: a connection runs one query at a time."""
@@ -154,7 +155,7 @@ def _engine_share(memory_limit: str) -> str:
     return f"{megabytes - min(megabytes / 4, RESERVE):.2f}MB"
 
 
-def _answered(connection: duckdb.DuckDBPyConnection, name: str, sql: str, columns: pa.Schema, spill: Path) -> pa.Table:
+def _collected(connection: duckdb.DuckDBPyConnection, name: str, sql: str, columns: pa.Schema, spill: Path) -> pa.Table:
     """Return the rows of a query in the types of `columns`.
 
     DuckDB itself sums int64 to 128 bits, which parquet would not keep. The rows are first kept as a table and then read,

@@ -20,27 +20,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys import artifacts
+from recsys.artifacts import GROUP_ROWS
 from recsys.signals import deferred_interrupt
 from recsys.threads import most_threads
 
 MOST_AT_ONCE = 4  # queries: they share the memory limit, and what they answer is memory beside it
 _PAUSE = 0.1  # seconds between two interrupts
-GROUP_ROWS = 131_072  # of a batch, and of a row group of the file that it goes to
 Ready = TypeVar("Ready")
 Answer = TypeVar("Answer")
 
 
+@dataclass(frozen=True)
 class Past(Generic[Ready]):
-    """Rows of the past, made ready for a function that answers asks by them. Each engine has its own (`Engine.past`)."""
+    """Rows of the past, for asks with the same values of `keys`. `prepare` makes them ready; it gets them ordered by `order`."""
+
+    rows: ir.Table
+    keys: tuple[str, ...]
+    prepare: Callable[[pa.Table], Ready]
+    order: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Answers(Generic[Ready]):
-    """Rows that a function makes of asks and of their past: `answer(past, asks)`.
+    """Rows that a function makes of asks and of their past: `answer(prepared past, asks)`.
 
-    It is called with all rows of some keys, asks and past, once or several times, here or in other processes. So it must not depend on
-    what else it is called with, and must be one that pickle takes. Asks, and answers that `side_by_side` takes, have a `ROW`, by which the
-    asks come in ascending order.
+    The function may run in another process, so pickle must take it. A call gets all rows of some keys; what it answers for a key must not
+    depend on the other keys. Null is no key: such an ask may meet any past. Asks have a `ROW` and come in its order.
     """
 
     past: Past[Ready]
@@ -55,7 +60,7 @@ class Engine(ABC):
     Integers, keys and their order are the same with any engine, and so are floats (`tests/features/test_engines.py`).
     """
 
-    takes_all: ClassVar[bool]  # whether a day's examples are made at once, wherever they are; else some at a time, in this process
+    whole_days: ClassVar[bool]  # whether `side_by_side` takes a whole day; else at most `size` rows
 
     def __init__(self) -> None:
         self._at_once = min(most_threads() or os.cpu_count() or 1, MOST_AT_ONCE)
@@ -100,21 +105,21 @@ class Engine(ABC):
     def drop(self, name: str) -> None:
         """Forget the rows that were kept under a name, or the expression that was named."""
 
-    @abstractmethod
-    def past(self, rows: ir.Table, keys: Sequence[str], ready: Callable[[pa.Table], Ready], order: Sequence[str] = ()) -> Past[Ready]:
-        """Return rows of the past as `ready` makes them, for asks with the same values of `keys`. It gets them ordered by `order`."""
+    def past(self, rows: ir.Table, keys: Sequence[str], prepare: Callable[[pa.Table], Ready], order: Sequence[str] = ()) -> Past[Ready]:
+        """Return a past. An engine that calls functions in this process reads and prepares it now."""
+        return Past(rows, tuple(keys), prepare, tuple(order))
 
     @abstractmethod
-    def answers(self, name: str, answers: Answers[Any]) -> None:
-        """Name what is answered."""
+    def keep_answers(self, name: str, answers: Answers[Any]) -> None:
+        """Call the function and keep its rows under a name."""
 
     @abstractmethod
     def side_by_side(
         self, parts: Sequence[ir.Table | Answers[Any]], columns: pa.Schema, rows: int, size: int
-    ) -> Iterator[Callable[[], pa.Table]]:
-        """Set the columns of several parts side by side, row by row, and yield what returns them, `size` rows at a time.
+    ) -> list[Callable[[], pa.Table]]:
+        """Set the columns of several parts side by side, row by row. Return functions that give `size` rows each, in order.
 
-        Each part has one row per `ROW`, `rows` of them, and an expression is ordered by it. What is yielded needs the engine no more.
+        Each part has one row per `ROW`, `rows` of them, and an expression is ordered by it. The functions need the engine no more.
         """
 
     @abstractmethod

@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from recsys import schema
-from recsys.artifacts import Output
+from recsys.artifacts import GROUP_ROWS, Output
 from recsys.days import Day
 from recsys.features import aggregates, clock, counters, day_state, factors, ready_slices, running, session, validate
 from recsys.features.check import event_table
@@ -22,14 +22,13 @@ from recsys.features.engine import Answers, Engine, Past, arrow_schema
 from recsys.features.impressions import ROW, closing_columns, impressions, past_columns, placed_candidates, static_columns
 from recsys.features.list_starts import known_lists
 from recsys.features.own_columns import own_columns, own_schema
-from recsys.features.plan import Entity, OpenWindow, Plan
+from recsys.features.plan import Entity, Plan
 from recsys.features.session import LISTED
 from recsys.features.sides import side_tables
 
-CHUNK = 131_072  # examples that are computed at once, and a row group of their file; on a large day half as many
+CHUNK = GROUP_ROWS  # examples that are computed at once, and a row group of their file; on a large day half as many
 LARGE_DAY = 4  # a day of more chunks is large: each of its chunks would hold the past of most users
 _ORDINAL, _SINCE = "ordinal", "since"
-_TODAY = "counted-today"
 _EVERYTHING = Entity(())  # all impressions together, for the base rates
 
 
@@ -191,40 +190,45 @@ class Program:
             engine.files(f"partials-{index}", [folder / partials_file(index) for folder in states])
         engine.rows("today", pa.table({_ORDINAL: pa.array([day.ordinal], pa.int32()), _SINCE: [day.start - self._plan.reach]}))
         engine.keep("base", self._base_rates)
-        of_entities = self._pasts_of_all()
         self._factors = self.daily_factors.of(day, fitted)
+        of_entities = self._pasts_of_entities()
         rows = engine.arrow(self._asked.agg(n=self._asked.count()))["n"][0].as_py()
         size = CHUNK if rows <= LARGE_DAY * CHUNK else CHUNK // 2
-        at_once = max(rows, 1) if engine.takes_all else size
+        at_once = max(rows, 1) if engine.whole_days else size
         for index, rates in enumerate(self._rates):  # what several chunks read is computed once
             (engine.keep if rows > at_once else engine.view)(_rates_name(index), rates)
         for start in range(0, rows, at_once):
             inside = (self._asked[ROW] >= start) & (self._asked[ROW] < start + at_once)
             engine.view("asks", self._asked.filter(inside))
-            own = self._count(day, of_entities)
-            yield from engine.side_by_side([*self._blocks, own, self._closing], self.example_schema, min(at_once, rows - start), size)
+            yield from engine.side_by_side(self._parts(day, of_entities), self.example_schema, min(at_once, rows - start), size)
         for index in range(len(self._rates)):
             engine.drop(_rates_name(index))
 
-    def _pasts_of_all(self) -> list[Past[counters.EntityPast]]:
+    def _pasts_of_entities(self) -> list[Past[counters.EntityPast]]:
         """Read what is counted by hours, of all users: the last hours before the day, and the day itself."""
         named = zip(self._plan.recent, self._past_of, strict=True)
         return [
             self._engine.past(past, entity.keys, partial(counters.EntityPast, keys=entity.keys, plan=self._plan)) for entity, past in named
         ]
 
-    def _count(self, day: Day, of_entities: Sequence[Past[counters.EntityPast]]) -> Answers[pa.Table]:
-        """Count what is counted up to the very moment of the asks. Return what else is read from their users' own past."""
-        engine, plan = self._engine, self._plan
-        own = engine.past(self._own_past, [schema.USER_ID], pa.Table.combine_chunks, running.ORDER)
+    def _parts(self, day: Day, of_entities: Sequence[Past[counters.EntityPast]]) -> list[ir.Table | Answers[pa.Table]]:
+        """Return the parts of the examples of the asks, in the order of their columns."""
+        own = self._engine.past(self._own_past, [schema.USER_ID], pa.Table.combine_chunks, running.ORDER)
+        self._keep_counters(day, own, of_entities)
+        if len(self._own_schema) == 1:  # `ROW` alone: no history, no factors
+            return [*self._blocks, self._closing]
+        columns = partial(own_columns, day=day, factors=self._factors, plan=self._plan)
+        return [*self._blocks, Answers(own, self._own_asks, columns, self._own_schema), self._closing]
+
+    def _keep_counters(self, day: Day, own: Past[pa.Table], of_entities: Sequence[Past[counters.EntityPast]]) -> None:
+        """Count what has been up to the very moment of each ask, and keep the counts for the blocks that read them."""
+        plan, columns = self._plan, counters.counted_schema(self._plan)
         if plan.today:
             of_today = partial(counters.of_today, day=day, plan=plan)
-            engine.answers(_TODAY, Answers(own, self._own_asks, of_today, counters.counted_schema(plan)))
+            self._engine.keep_answers(counters.TODAY, Answers(own, self._own_asks, of_today, columns))
         of_hours = partial(counters.of_hours, plan=plan)
         for index, (past, asks) in enumerate(zip(of_entities, self._asks_of, strict=True)):
-            engine.answers(_recent_name(index), Answers(past, asks, of_hours, counters.counted_schema(plan)))
-        columns = partial(own_columns, day=day, factors=self._factors, plan=plan)
-        return Answers(own, self._own_asks, columns, self._own_schema)
+            self._engine.keep_answers(counters.recent_name(index), Answers(past, asks, of_hours, columns))
 
     # --- Expressions ----------------------------------------------------------------------------------------------
     def _asked_of(self, keys: Sequence[str]) -> ir.Table:
@@ -246,18 +250,8 @@ class Program:
         blocks = [self._moment_block()]
         for index, (entity, rates) in enumerate(zip(plan.entities, self._rates, strict=True)):
             blocks.append(aggregates.trailing(asks, _named(_rates_name(index), rates), entity))
-        blocks += [counters.features(self._counted(window), self._base, window, plan) for window in plan.open_windows]
+        blocks += [counters.features(self._base, window, plan) for window in plan.open_windows]
         return blocks
-
-    def _counted(self, window: OpenWindow) -> ir.Table:
-        plan = self._plan
-        name, place = (
-            (_TODAY, plan.today.index(window.entity))
-            if window.hours is None
-            else (_recent_name(plan.recent.index(window.entity)), plan.hours.index(window.hours))
-        )
-        counted = ibis.table(ibis.schema(counters.counted_schema(plan)), name=name)
-        return counted.filter(counted[counters.WINDOW] == place)
 
     def _closing_block(self) -> ir.Table:
         plan, asks = self._plan, self._asks
@@ -286,10 +280,6 @@ class Program:
 
 def _rates_name(index: int) -> str:
     return f"rates-{index}"
-
-
-def _recent_name(index: int) -> str:
-    return f"counted-{index}"
 
 
 def _named(name: str, like: ir.Table) -> ir.Table:

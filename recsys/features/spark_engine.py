@@ -27,20 +27,21 @@ import pyarrow as pa
 from recsys.config import Spark
 from recsys.errors import ConfigError, disk_full, short
 from recsys.features import spark_functions, spark_past
-from recsys.features.engine import Answers, Engine, Past, Ready, arrow_schema
+from recsys.features.engine import Answers, Engine, arrow_schema
 from recsys.threads import most_threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _SEVERAL = re.compile(r"[\[\]{}*?\\]")
+_OTHER_ENVIRONMENT = re.compile(rf"(?<=ValueError: ){spark_past.OTHER_VERSIONS}.*|No module named '[^']*'|Can't get attribute '[^']*'")
 _SUBMITTED = "PYSPARK_GATEWAY_PORT"  # set where spark-submit has started this process
 
 
 class SparkEngine(Engine):
     """A session of Spark of its own. Its context ends with the engine, unless it stood before."""
 
-    takes_all = True
+    whole_days = True
 
     def __init__(self, options: Spark, *, memory_limit: str, spill: Path) -> None:
         """Open a session. `memory_limit` bounds the heap of a Spark on this machine.
@@ -93,23 +94,20 @@ class SparkEngine(Engine):
         self._number += 1
         return self._spill / f"kept-{self._number}"
 
-    def past(self, rows: ir.Table, keys: Sequence[str], ready: Callable[[pa.Table], Ready], order: Sequence[str] = ()) -> Past[Ready]:
-        return spark_past.Spread(rows, tuple(keys), ready, tuple(order))
-
-    def answers(self, name: str, answers: Answers[Any]) -> None:
+    def keep_answers(self, name: str, answers: Answers[Any]) -> None:
         with _own_errors(self._spill):
             self._keep(name, self._answered(answers))
 
     def side_by_side(
         self, parts: Sequence[ir.Table | Answers[Any]], columns: pa.Schema, rows: int, size: int
-    ) -> Iterator[Callable[[], pa.Table]]:
-        """Write the rows into the workspace, and yield what reads some of them."""
+    ) -> list[Callable[[], pa.Table]]:
+        """Have executors write the rows into the workspace. The returned functions read them."""
         place = self._new_place()
         with _own_errors(self._spill):
             frames = [self._answered(part) if isinstance(part, Answers) else self._select(part) for part in parts]
             spark_past.write_pieces(frames, size, _address(place))
-        for start in range(0, rows, size):
-            yield partial(spark_past.read_piece, place, start // size, columns, min(size, rows - start))
+        starts = range(0, rows, size)
+        return [partial(spark_past.read_piece, place, piece, columns, start, min(size, rows - start)) for piece, start in enumerate(starts)]
 
     def _answered(self, answers: Answers[Any]) -> "DataFrame":
         return spark_past.answered(answers, self._select, self._session.sparkContext.defaultParallelism)
@@ -223,7 +221,7 @@ def _own_errors(spill: Path) -> Iterator[None]:
     except (Py4JError, PySparkException) as error:
         if (full := disk_full(error, spill)) is not None:
             raise full from error
-        if (said := re.search(rf"(?<=ValueError: )({spark_past.OTHER_VERSIONS}.*)|No module named '.*'", str(error))) is not None:
+        if (said := re.search(_OTHER_ENVIRONMENT, str(error))) is not None:
             raise ConfigError(
                 f"[spark]: found executors in another environment ({said[0]}), expected that of the driver. Fix: PYSPARK_PYTHON, or"
                 " spark.archives (docs/on-a-cluster.md)"

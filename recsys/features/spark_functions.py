@@ -7,7 +7,6 @@ The logarithm and the exponential of the JVM and of the C library differ in the 
 import decimal
 import math
 import re
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -86,11 +85,9 @@ def _defined(value: ir.Value, function: Callable[[ir.Value], ir.Value]) -> ops.N
 
 
 def register(session: "SparkSession") -> None:
-    """Tell a session the functions. They go to the executors by value: these need pandas and PyArrow, and nothing of ours."""
-    from pyspark import cloudpickle
+    """Tell a session the functions."""
     from pyspark.sql.functions import pandas_udf
 
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
     for name, kind, function in (
         ("arrow_ln", "double", ln),
         ("arrow_exp", "double", exp),

@@ -1,76 +1,74 @@
-"""A past that Spark's executors hold: functions answer asks there, some keys at a time, and columns are set side by side there too.
+"""Functions that Spark's executors call with some keys at a time, and the setting side by side of what they and expressions give.
 
 Executors call functions of this package. So they need it in the driver's version, beside PySpark, and all that it needs.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import reduce
+from importlib.metadata import version
+from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.artifacts.manifests import versions
-from recsys.features.engine import GROUP_ROWS, Answers, Past, Ready, arrow_schema, batches
+from recsys.artifacts import GROUP_ROWS
+from recsys.features.engine import Answers, arrow_schema, batches
 from recsys.features.impressions import ROW
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, GroupedData
 
-_ASKS = 1 << 15  # of some keys, that a function is called with at once, on average
+_BUCKET_ROWS = 1 << 18  # of asks, and of the past, that a function is called with at once, on average
 _BUCKET, _PIECE = "bucket", "piece"
 OTHER_VERSIONS = "found the versions"  # how the error of an executor with other versions begins
 
 
-@dataclass(frozen=True)
-class Spread(Past[Ready], Generic[Ready]):
-    """The past as an expression, and what makes its rows ready where they are needed."""
-
-    rows: ir.Table
-    keys: tuple[str, ...]
-    ready: Callable[[pa.Table], Ready]
-    order: tuple[str, ...]
-
-
 def answered(answers: Answers[Any], select: Callable[[ir.Table], "DataFrame"], at_least: int) -> "DataFrame":
-    """Return what is answered: all rows of a key meet in a bucket, of which there are `at_least` so many."""
+    """Return what the function answers: all rows of a key are in one of at least `at_least` buckets, and a call gets one bucket."""
     from pyspark.sql import functions
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    past = answers.past
-    assert isinstance(past, Spread)
-    buckets = max(at_least, -(-select(answers.asks).count() // _ASKS))
+    asks, past = answers.asks, answers.past
+    buckets = max(at_least, *(-(-select(rows).count() // _BUCKET_ROWS) for rows in (asks, past.rows)))
 
-    def parted(rows: ir.Table) -> "GroupedData":
-        keys = functions.hash(*(_numbered(rows.columns)[rows.columns.index(key)] for key in past.keys))
-        named = select(rows).toDF(*_numbered(rows.columns))
-        return named.withColumn(_BUCKET, functions.pmod(keys, functions.lit(buckets))).groupBy(_BUCKET)
+    def by_bucket(rows: ir.Table, without_key: str | None = None) -> "GroupedData":
+        """Group rows by the bucket of their key. Those without a key, which meet no past, are dealt by another column."""
+        numbered = dict(zip(rows.columns, _numbered(rows.columns), strict=True))
+        bucket = functions.hash(*(numbered[key] for key in past.keys))
+        if without_key is not None:
+            lacks_key = reduce(or_, (functions.col(numbered[key]).isNull() for key in past.keys))
+            bucket = functions.when(lacks_key, functions.hash(numbered[without_key])).otherwise(bucket)
+        named = select(rows).toDF(*numbered.values())
+        return named.withColumn(_BUCKET, functions.pmod(bucket, functions.lit(buckets))).groupBy(_BUCKET)
 
-    asks, gone = parted(answers.asks), parted(past.rows)
-    return asks.cogroup(gone).applyInArrow(_in_bucket(past, answers, _versions()), from_arrow_schema(answers.columns))
+    call = _call(answers, _versions())
+    return by_bucket(asks, ROW).cogroup(by_bucket(past.rows)).applyInArrow(call, from_arrow_schema(answers.columns))
 
 
-def _in_bucket(past: Spread[Any], answers: Answers[Any], expected: Mapping[str, str]) -> Callable[[pa.Table, pa.Table], pa.Table]:
+def _call(answers: Answers[Any], expected: Mapping[str, str]) -> Callable[[pa.Table, pa.Table], pa.Table]:
     """Return what answers the asks of a bucket. An executor gets it by value; what it calls is the package that the executor has."""
-    of_asks, of_past = arrow_schema(answers.asks), arrow_schema(past.rows)
-    ready, order, answer, columns = past.ready, past.order, answers.answer, answers.columns
+    of_asks, of_past = arrow_schema(answers.asks), arrow_schema(answers.past.rows)
+    prepare, order, answer, columns = answers.past.prepare, answers.past.order, answers.answer, answers.columns
 
-    def in_bucket(asks: pa.Table, gone: pa.Table) -> pa.Table:
+    def call(asks: pa.Table, past: pa.Table) -> pa.Table:
         if (found := _versions()) != expected:
             raise ValueError(f"{OTHER_VERSIONS} {found} on an executor, expected {expected}, as on the driver")
-        gone = _as(gone, of_past)
+        pa.default_memory_pool().release_unused()  # Spark keeps this process, which would keep the memory of the bucket before
+        past = _as(past, of_past)
         if order:
-            gone = gone.sort_by([(name, "ascending") for name in order])
-        return answer(ready(gone), _as(asks, of_asks).sort_by(ROW)).cast(columns)
+            past = past.sort_by([(name, "ascending") for name in order])
+        return answer(prepare(past), _as(asks, of_asks).sort_by(ROW)).cast(columns)  # Spark takes exactly these types
 
-    return in_bucket
+    return call
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions of what shapes the bytes of answers."""
-    return {name: version for name, version in versions().items() if name in ("recsys", "pyarrow")}
+    """Return the versions of what computes answers."""
+    return {name: version(name) for name in ("recsys", "pyarrow", "numpy")}
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
@@ -84,33 +82,35 @@ def _as(table: pa.Table, columns: pa.Schema) -> pa.Table:
 
 
 def write_pieces(parts: Sequence["DataFrame"], size: int, target: str) -> None:
-    """Set parts with one row per `ROW` side by side, and write each `size` rows of them to a folder of its own, in their order."""
+    """Set parts with one row per `ROW` side by side, and write each `size` rows of them to a folder of its own."""
     from pyspark.sql import functions
 
     first, *others = parts
     for other in others:
         first = first.join(other, ROW)
     placed = first.withColumn(_PIECE, functions.expr(f"{ROW} div {size}"))
-    placed.repartition(_PIECE).sortWithinPartitions(_PIECE, ROW).write.partitionBy(_PIECE).parquet(target)
+    in_order = placed.repartition(_PIECE).sortWithinPartitions(_PIECE, ROW)  # so that a piece is one file, in order
+    in_order.write.option("maxRecordsPerFile", 0).partitionBy(_PIECE).parquet(target)
 
 
-def read_piece(folder: Path, piece: int, columns: pa.Schema, rows: int) -> pa.Table:
+def read_piece(folder: Path, piece: int, columns: pa.Schema, first_row: int, rows: int) -> pa.Table:
     """Read what `write_pieces` has written, and remove it."""
-    (file,) = (folder / f"{_PIECE}={piece}").glob("*.parquet")
-    table = pq.read_table(file, partitioning=None)
-    assert table[ROW].to_pylist() == list(range(table[ROW][0].as_py(), table[ROW][0].as_py() + rows)), f"{file}: {table.num_rows} rows"
-    file.unlink()
+    files = [*(folder / f"{_PIECE}={piece}").glob("*.parquet")]
+    assert len(files) == 1, f"{folder}, piece {piece}: {len(files)} files"
+    table = pq.read_table(files[0], partitioning=None)
+    assert table[ROW].to_pylist() == [*range(first_row, first_row + rows)], f"{files[0]}: {table.num_rows} rows, of {rows} from {first_row}"
+    shutil.rmtree(files[0].parent)
     return table.select(columns.names).cast(columns).combine_chunks()
 
 
 def read_in_order(folder: Path, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Yield the rows that a sorted expression has written, in its order, in batches as `engine.batches` makes them."""
-    held, some = columns.empty_table(), False
+    held, has_yielded = columns.empty_table(), False
     for file in sorted(folder.glob("part-*.parquet")):  # one per part of the order
         for batch in pq.ParquetFile(file).iter_batches(GROUP_ROWS):
             held = pa.concat_tables([held, pa.table(batch).cast(columns)])
             if len(held) >= GROUP_ROWS:
                 yield from batches(held.slice(0, GROUP_ROWS))
-                held, some = held.slice(GROUP_ROWS), True
-    if len(held) or not some:
+                held, has_yielded = held.slice(GROUP_ROWS), True
+    if len(held) or not has_yielded:
         yield from batches(held)

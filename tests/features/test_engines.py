@@ -143,7 +143,7 @@ def names_before(past: pa.Table, asks: pa.Table) -> pa.Table:
     names: dict[str | None, list[str]] = {}
     for key, name in zip(past["of.key"].to_pylist(), past["name"].to_pylist(), strict=True):
         names.setdefault(key, []).append(name)
-    found = [names.get(key) for key in asks["of.key"].to_pylist()]
+    found = [None if key is None else names.get(key) for key in asks["of.key"].to_pylist()]
     return pa.table({"row": asks["row"], "log.names": found, "share": [row / 7 for row in asks["row"].to_pylist()]}, schema=NAMES)
 
 
@@ -161,19 +161,19 @@ def asked_and_gone(engines: tuple[Engine, Engine], asks: int) -> tuple[list[str 
 @pytest.mark.parametrize(("asks", "size"), [(100, 100), (100, 40), (0, 40)])
 def test_functions_answer_asks_by_their_past(engines: tuple[Engine, Engine], asks: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each engine gives what a plain loop finds, by its name and beside an expression, wherever the function is called."""
-    monkeypatch.setattr(spark_past, "_ASKS", 9)  # so that there are several buckets
+    monkeypatch.setattr(spark_past, "_BUCKET_ROWS", 30)  # so that there are several buckets
     keys, gone = asked_and_gone(engines, asks)
     answer = by_value(names_before)
     in_order = sorted(gone, key=lambda row: (row["at"], row["name"]))
-    names = [[row["name"] for row in in_order if row["of.key"] == key] or None for key in keys]
+    names = [[row["name"] for row in in_order if row["of.key"] == key is not None] or None for key in keys]
     both_parts = pa.schema({"of.key": pa.string(), **{field.name: field.type for field in NAMES if field.name != "row"}})
     for engine in engines:
         past = engine.past(GONE, ["of.key"], pa.Table.combine_chunks, ["at", "name"])
         answers = Answers(past, ASKS, answer, NAMES)
-        engine.answers("answered", answers)
+        engine.keep_answers("answered", answers)
         named = engine.arrow(ibis.table(ibis.schema(NAMES), name="answered").order_by("row"))
         assert named["log.names"].to_pylist() == names
-        most = size if engine.takes_all else max(asks, 1)
+        most = size if engine.whole_days else max(asks, 1)
         pieces = [piece() for piece in engine.side_by_side([ASKS.order_by("row"), answers], both_parts, asks, most)]
         assert [len(piece) for piece in pieces if len(piece)] == [min(most, asks - start) for start in range(0, asks, most)]
         if asks:
@@ -195,16 +195,16 @@ def test_executors_with_other_versions_or_without_the_package_are_said(
     asked_and_gone(engines, 5)
     _, spark = engines
     past = spark.past(GONE, ["of.key"], pa.Table.combine_chunks)
-    monkeypatch.setattr(spark_past, "versions", lambda: {"recsys": "99.0"})  # of the driver alone
+    monkeypatch.setattr(spark_past, "version", lambda name: "99.0")  # of the driver alone
     with pytest.raises(ConfigError, match=r"\[spark\]: found executors in another environment \(found the versions .* expected .*99\.0"):
-        spark.answers("answered", Answers(past, ASKS, by_value(names_before), NAMES))
+        spark.keep_answers("answered", Answers(past, ASKS, by_value(names_before), NAMES))
     monkeypatch.undo()
     absent = types.ModuleType("absent_on_executors")
     absent.names_before = names_before  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, absent.__name__, absent)
     monkeypatch.setattr(names_before, "__module__", absent.__name__)
     with pytest.raises(ConfigError, match=r"another environment \(No module named 'absent_on_executors'\)"):
-        spark.answers("answered", Answers(past, ASKS, names_before, NAMES))
+        spark.keep_answers("answered", Answers(past, ASKS, names_before, NAMES))
 
 
 # --- Whole logs ---------------------------------------------------------------------------------------------------
