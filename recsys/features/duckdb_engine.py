@@ -15,8 +15,9 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from recsys.artifacts import GROUP_ROWS
 from recsys.errors import ConfigError, disk_full
-from recsys.features.engine import Answers, Engine, Past, Ready, arrow_schema
+from recsys.features.engine import Answers, Engine, Past, Ready, arrow_schema, in_groups
 from recsys.features.impressions import ROW
 from recsys.signals import is_interruption
 from recsys.threads import most_threads
@@ -116,6 +117,22 @@ class DuckDBEngine(Engine):
 
     def _query(self, place: int, expression: ir.Table) -> Callable[[], pa.Table]:
         return partial(self._collected_by_a_cursor, f"{_ANSWER}_{place}", _sql(expression), arrow_schema(expression))
+
+    def streams(self, expressions: Sequence[ir.Table]) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Keep the rows of each in the engine, which may spill them, and read them some at a time."""
+        names = [f"stream-{place}" for place in range(len(expressions))]
+        kept = self._several([partial(self._keep_by_a_cursor, name, _sql(each)) for name, each in zip(names, expressions, strict=True)])
+        for name, expression, _ in zip(names, expressions, kept, strict=True):
+            yield in_groups(self._read(name), arrow_schema(expression))
+            self.drop(name)
+
+    def _read(self, name: str) -> Iterator[pa.RecordBatch]:
+        with _own_errors(self._spill):
+            yield from self._connection.table(name).to_arrow_reader(GROUP_ROWS)
+
+    def _keep_by_a_cursor(self, name: str, sql: str) -> None:
+        _execute(self._own_cursor(), f'CREATE OR REPLACE TABLE "{name}" AS {sql}', self._spill)
+        self._kinds[name] = "TABLE"
 
     def _interrupt(self) -> None:
         for cursor in self._open:

@@ -133,10 +133,9 @@ class Engine(ABC):
         """
         return self._several([self._query(place, expression) for place, expression in enumerate(expressions)])
 
-    def streams(self, expressions: Sequence[ir.Table]) -> Iterator[Iterable[pa.RecordBatch]]:
-        """Run several expressions at once, and yield for each its rows, in its order: `GROUP_ROWS` per batch but for the last one."""
-        for table in self.arrows(expressions):
-            yield batches(table)
+    @abstractmethod
+    def streams(self, expressions: Sequence[ir.Table]) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Run several expressions at once. Yield for each, in order, its rows as `in_groups` does, few at a time."""
 
     def _several(self, queries: Sequence[Callable[[], Answer]]) -> Iterator[Answer]:
         running: deque[Future[Answer]] = deque()
@@ -170,9 +169,16 @@ class Engine(ABC):
         """Interrupt the queries that run in threads."""
 
 
-def batches(table: pa.Table) -> list[pa.RecordBatch]:
-    """Return the rows in batches that do not depend on how an engine has parted them."""
-    return table.combine_chunks().to_batches(max_chunksize=GROUP_ROWS)  # type: ignore[no-any-return]
+def in_groups(parted: Iterable[pa.RecordBatch], columns: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield rows in batches that do not depend on how an engine has parted them: `GROUP_ROWS` each, but for the last one."""
+    held = columns.empty_table()
+    for batch in parted:
+        held = pa.concat_tables([held, pa.Table.from_batches([batch]).cast(columns)])
+        while len(held) >= GROUP_ROWS:
+            yield from held.slice(0, GROUP_ROWS).combine_chunks().to_batches()
+            held = held.slice(GROUP_ROWS)
+    if len(held):
+        yield from held.combine_chunks().to_batches()
 
 
 def arrow_schema(expression: ir.Table) -> pa.Schema:

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -123,7 +123,7 @@ class SparkEngine(Engine):
     def arrow(self, expression: ir.Table) -> pa.Table:
         return self._collected(_sql(expression), arrow_schema(expression))
 
-    def streams(self, expressions: Sequence[ir.Table]) -> Iterator[Iterable[pa.RecordBatch]]:
+    def streams(self, expressions: Sequence[ir.Table]) -> Iterator[Iterator[pa.RecordBatch]]:
         """Have the rows written in their order, and read them back some at a time: a day's state may be more than the driver holds."""
         places = [self._new_place() for _ in expressions]
         written = self._several([partial(self._write, place, _sql(each)) for place, each in zip(places, expressions, strict=True)])

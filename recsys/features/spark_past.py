@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.artifacts import GROUP_ROWS
-from recsys.features.engine import Answers, arrow_schema, batches
+from recsys.features.engine import Answers, arrow_schema, in_groups
 from recsys.features.impressions import ROW
 
 if TYPE_CHECKING:
@@ -104,13 +104,6 @@ def read_piece(folder: Path, piece: int, columns: pa.Schema, first_row: int, row
 
 
 def read_in_order(folder: Path, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the rows that a sorted expression has written, in its order, in batches as `engine.batches` makes them."""
-    held, has_yielded = columns.empty_table(), False
-    for file in sorted(folder.glob("part-*.parquet")):  # one per part of the order
-        for batch in pq.ParquetFile(file).iter_batches(GROUP_ROWS):
-            held = pa.concat_tables([held, pa.table(batch).cast(columns)])
-            if len(held) >= GROUP_ROWS:
-                yield from batches(held.slice(0, GROUP_ROWS))
-                held, has_yielded = held.slice(GROUP_ROWS), True
-    if len(held) or not has_yielded:
-        yield from batches(held)
+    """Yield the rows that a sorted expression has written, in its order."""
+    files = sorted(folder.glob("part-*.parquet"))  # one per part of the order
+    return in_groups((batch for file in files for batch in pq.ParquetFile(file).iter_batches(GROUP_ROWS)), columns)
