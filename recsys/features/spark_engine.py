@@ -64,7 +64,8 @@ class SparkEngine(Engine):
             self._threads.shutdown()
         finally:
             if self._is_own:
-                self._session.stop()
+                with _while_java_runs() if kind is not None else contextlib.nullcontext():
+                    self._session.stop()
 
     def _name_files(self, name: str, paths: Sequence[Path]) -> None:
         with _own_errors(self._spill):
@@ -145,7 +146,8 @@ class SparkEngine(Engine):
             return self._session.sql(sql).toArrow().cast(columns)
 
     def _interrupt(self) -> None:
-        self._session.sparkContext.cancelJobsWithTag(self._tag)
+        with _while_java_runs():
+            self._session.sparkContext.cancelJobsWithTag(self._tag)
 
     def _name(self, name: str, rows: "DataFrame") -> None:
         rows.createOrReplaceTempView(f"`{name}`")
@@ -208,6 +210,13 @@ def _own_interrupts() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread() and handler is not None:
             signal.signal(signal.SIGINT, handler)
+
+
+def _while_java_runs() -> contextlib.suppress:
+    """Return what leaves out the rest of a block where Java ends or has ended: Ctrl-C reaches it, too, and it stops what runs."""
+    from py4j.protocol import Py4JError
+
+    return contextlib.suppress(Py4JError, ConnectionError)
 
 
 @contextlib.contextmanager

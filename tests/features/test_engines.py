@@ -326,6 +326,20 @@ def test_a_context_that_stood_before_stays_with_its_settings_and_jobs(engines: t
     assert "one" not in [table.name for table in standing.catalog.listTables()]
 
 
+def test_ctrl_c_that_has_ended_java_too_is_still_ctrl_c(
+    engines: tuple[Engine, Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from py4j.protocol import Py4JNetworkError
+    from pyspark import SparkContext
+
+    def ended(*_: object) -> None:
+        raise Py4JNetworkError("Answer from Java side is empty")
+
+    monkeypatch.setattr(SparkContext, "cancelJobsWithTag", ended)
+    with pytest.raises(KeyboardInterrupt), SparkEngine(Spark(), memory_limit="1GB", spill=tmp_path):
+        raise KeyboardInterrupt
+
+
 def test_a_query_that_fails_ends_the_others_and_the_engine_can_be_asked_again(engines: tuple[Engine, Engine]) -> None:
     _, spark = engines
     spark.rows("log", pa.table({"user": [1, 1, 2]}))
