@@ -30,7 +30,7 @@ TODAY = "counted-today"  # the table of the counters of `features.today`
 WINDOW = "window"  # the place of a window among those that are counted together: in `plan.today`, or in `plan.hours`
 
 
-def names(plan: Plan) -> list[str]:
+def _names(plan: Plan) -> list[str]:
     """List the columns of `EntityPast.counters`, all int64."""
     return [ROW, schema.COUNT, *(name for signal in plan.signals for name in (_known(signal), _total(signal)))]
 
@@ -42,7 +42,7 @@ def recent_name(index: int) -> str:
 
 def counted_schema(plan: Plan) -> pa.Schema:
     """Return the schema of `of_today` and `of_hours`."""
-    return pa.schema(dict.fromkeys([*names(plan), WINDOW], pa.int64()))
+    return pa.schema(dict.fromkeys([*_names(plan), WINDOW], pa.int64()))
 
 
 @dataclass(frozen=True)
@@ -92,18 +92,19 @@ def known_from(begin: int, past: pa.Table, plan: Plan) -> pa.Table:
 def of_today(past: pa.Table, asks: pa.Table, *, day: Day, plan: Plan) -> pa.Table:
     """Count the entities of `features.today` since the day began. `past` is that of the users (`running.own_past`)."""
     known = known_from(day.start, past, plan)
-    return _together([EntityPast(known, entity.keys, plan).counters(asks, day.start) for entity in plan.today], plan)
+    return _with_window([EntityPast(known, entity.keys, plan).counters(asks, day.start) for entity in plan.today])
 
 
 def of_hours(past: "EntityPast", asks: pa.Table, *, plan: Plan) -> pa.Table:
     """Count an entity of `features.recent` in each of the windows that end at an ask's moment."""
     moments = _integers(asks[schema.TIMESTAMP])
-    return _together([past.counters(asks, moments - hours * HOUR_MS) for hours in plan.hours], plan)
+    return _with_window([past.counters(asks, moments - hours * HOUR_MS) for hours in plan.hours])
 
 
-def _together(counted: Sequence[pa.Table], plan: Plan) -> pa.Table:
+def _with_window(counted: Sequence[pa.Table]) -> pa.Table:
+    """Put the counters of several windows into one table, with the place of their `WINDOW`."""
     placed = [each.append_column(WINDOW, pa.repeat(pa.scalar(place), len(each))) for place, each in enumerate(counted)]
-    return pa.concat_tables(placed).select(counted_schema(plan).names)
+    return pa.concat_tables(placed)
 
 
 class EntityPast:
@@ -148,7 +149,7 @@ class EntityPast:
                 for name, numbers in ((_known(signal), values.is_valid()), (_total(signal), values.fill_null(0))):
                     up_to = np.concatenate([[0], np.cumsum(_integers(numbers))])
                     found[name] = up_to[end_A] - up_to[first_A]
-        return pa.table({name: found[name] for name in names(plan)})
+        return pa.table({name: found[name] for name in _names(plan)})
 
     def _known_before(self, group_A: Places, moment_A: Places, delay: int) -> Places:
         """Find, per ask, the place after its entity's last impression with timestamp + delay strictly before the moment."""

@@ -123,6 +123,7 @@ class DuckDBEngine(Engine):
         names = [f"stream-{place}" for place in range(len(expressions))]
         kept = self._several([partial(self._keep_by_a_cursor, name, _sql(each)) for name, each in zip(names, expressions, strict=True)])
         for name, expression, _ in zip(names, expressions, kept, strict=True):
+            self._kinds[name] = "TABLE"
             yield in_groups(self._read(name), arrow_schema(expression))
             self.drop(name)
 
@@ -132,7 +133,6 @@ class DuckDBEngine(Engine):
 
     def _keep_by_a_cursor(self, name: str, sql: str) -> None:
         _execute(self._own_cursor(), f'CREATE OR REPLACE TABLE "{name}" AS {sql}', self._spill)
-        self._kinds[name] = "TABLE"
 
     def _interrupt(self) -> None:
         for cursor in self._open:
@@ -195,7 +195,7 @@ def _own_errors(spill: Path) -> Iterator[None]:
     """Raise the engine's errors as our own: a Ctrl-C, a full disk, too little memory."""
     try:
         yield
-    except (RuntimeError, duckdb.InterruptException, duckdb.InvalidInputException) as error:
+    except (RuntimeError, OSError, duckdb.InterruptException, duckdb.InvalidInputException) as error:  # OSError: where Arrow reads on
         if is_interruption(error):
             raise KeyboardInterrupt from error
         raise

@@ -64,7 +64,7 @@ class SparkEngine(Engine):
             self._threads.shutdown()
         finally:
             if self._is_own:
-                with _while_java_runs() if kind is not None else contextlib.nullcontext():
+                with _java_may_have_ended() if kind is not None else contextlib.nullcontext():
                     self._session.stop()
 
     def _name_files(self, name: str, paths: Sequence[Path]) -> None:
@@ -146,7 +146,7 @@ class SparkEngine(Engine):
             return self._session.sql(sql).toArrow().cast(columns)
 
     def _interrupt(self) -> None:
-        with _while_java_runs():
+        with _java_may_have_ended():
             self._session.sparkContext.cancelJobsWithTag(self._tag)
 
     def _name(self, name: str, rows: "DataFrame") -> None:
@@ -212,8 +212,8 @@ def _own_interrupts() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def _while_java_runs() -> contextlib.suppress:
-    """Return what leaves out the rest of a block where Java ends or has ended: Ctrl-C reaches it, too, and it stops what runs."""
+def _java_may_have_ended() -> contextlib.suppress:
+    """Ignore what calls of Java raise once it ends. Ctrl-C reaches Java, too, and then nothing is left to cancel or to stop."""
     from py4j.protocol import Py4JError
 
     return contextlib.suppress(Py4JError, ConnectionError)
@@ -230,7 +230,7 @@ def _own_errors(spill: Path) -> Iterator[None]:
     except (Py4JError, PySparkException) as error:
         if (full := disk_full(error, spill)) is not None:
             raise full from error
-        if (said := re.search(_OTHER_ENVIRONMENT, str(error))) is not None:
+        if (said := _OTHER_ENVIRONMENT.search(str(error))) is not None:
             raise ConfigError(
                 f"[spark]: found executors in another environment ({said[0]}), expected that of the driver. Fix: PYSPARK_PYTHON, or"
                 " spark.archives (docs/on-a-cluster.md)"

@@ -1,6 +1,6 @@
-"""Functions that Spark's executors call with some keys at a time, and the setting side by side of what they and expressions give.
+"""What Spark's executors do beside its SQL: they call functions with some keys at a time, and set columns side by side.
 
-Executors call functions of this package. So they need it in the driver's version, beside PySpark, and all that it needs.
+The functions are those of this package. So executors need it in the driver's version, with all that it needs.
 """
 
 import shutil
@@ -22,7 +22,7 @@ from recsys.features.impressions import ROW
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, GroupedData
 
-_BUCKET_ROWS = 1 << 18  # of asks, and of the past, that a function is called with at once, on average
+_BUCKET_ROWS = 1 << 18  # a bucket has on average at most so many asks, and at most so many rows of the past
 _BUCKET, _PIECE = "bucket", "piece"
 OTHER_VERSIONS = "found the versions"  # how the error of an executor with other versions begins
 

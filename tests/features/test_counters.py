@@ -22,7 +22,6 @@ MOODS = replace(TAGS, name="moods", stored="moods")
 TAB = Column("tab", "events", "log.tab", "text", dt.string)
 ENTITIES = [(USER,), (USER, TAB), (TAGS, USER), (USER, TAGS, TAB), (USER, MOODS, TAGS)]
 
-
 FIRST = 7  # the `ROW` of the first ask, which is not its place
 
 

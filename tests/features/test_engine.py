@@ -1,5 +1,6 @@
 """Queries at once: the rows of each in order, the first error, and the end of all of them."""
 
+import itertools
 import signal
 import threading
 from collections.abc import Callable
@@ -12,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from recsys.artifacts import GROUP_ROWS
 from recsys.features.duckdb_engine import DuckDBEngine, _engine_share
+from recsys.features.engine import in_groups
 
 LOG = ibis.table({"user": "int64", "seconds": "int64"}, name="log")
 
@@ -28,6 +31,24 @@ def test_several_queries_give_what_one_after_the_other_gives(engine: DuckDBEngin
     asked = [LOG.filter(LOG["seconds"] > least).group_by("user").agg(total=LOG["seconds"].sum()).order_by("user") for least in range(40)]
     assert [table.to_pylist() for table in engine.arrows(asked)] == [engine.arrow(each).to_pylist() for each in asked]
     assert list(engine.arrows([])) == []
+
+
+def test_streams_give_rows_in_their_order_in_groups_of_one_size(engine: DuckDBEngine) -> None:
+    numbers = ibis.range(2 * GROUP_ROWS + 5).unnest().name("n").as_table()
+    asked = [numbers.filter(numbers["n"] < most).order_by(numbers["n"].desc()) for most in (0, 7, GROUP_ROWS, 2 * GROUP_ROWS + 5)]
+    found = [[*batches] for batches in engine.streams(asked)]
+    assert [[len(batch) for batch in batches] for batches in found] == [[], [7], [GROUP_ROWS], [GROUP_ROWS, GROUP_ROWS, 5]]
+    for batches, most in zip(found, (0, 7, GROUP_ROWS, 2 * GROUP_ROWS + 5), strict=True):
+        assert [n for batch in batches for n in batch["n"].to_pylist()] == [*range(most)][::-1]
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [1, 0, 6], [GROUP_ROWS - 1, 2], [2 * GROUP_ROWS + 1, GROUP_ROWS - 1], [5] * 40])
+def test_groups_do_not_depend_on_how_rows_were_parted(sizes: list[int]) -> None:
+    rows = pa.table({"n": pa.array(range(sum(sizes)), pa.int64())})
+    ends = np.cumsum([0, *sizes])
+    parted = [pa.record_batch([rows["n"].combine_chunks()[start:end]], rows.schema) for start, end in itertools.pairwise(ends)]
+    expected = [rows["n"].to_pylist()[start : start + GROUP_ROWS] for start in range(0, sum(sizes), GROUP_ROWS)]
+    assert [batch["n"].to_pylist() for batch in in_groups(parted, rows.schema)] == expected
 
 
 def test_sums_keep_the_type_of_the_expression(engine: DuckDBEngine) -> None:

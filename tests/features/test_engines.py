@@ -184,6 +184,17 @@ def test_functions_answer_asks_by_their_past(engines: tuple[Engine, Engine], ask
             assert found["share"].equals(named["share"])
 
 
+def test_streams_give_rows_in_their_order(engines: tuple[Engine, Engine]) -> None:
+    asked_and_gone(engines, 0)
+    order = ["name", "at", "of.key"]
+    duckdb, spark = ([[*batches] for batches in engine.streams([GONE.order_by(order), ASKS.order_by("row")])] for engine in engines)
+    assert [pa.Table.from_batches(batches).to_pylist() for batches in spark[:1]] == [
+        pa.Table.from_batches(batches).to_pylist() for batches in duckdb[:1]
+    ]
+    assert [len(batch) for batch in spark[0]] == [300]
+    assert spark[1] == duckdb[1] == []
+
+
 def by_value(function: Any) -> Any:
     """Return a function that executors need no module of these tests for."""
     return types.FunctionType(function.__code__, {"pa": pa, "NAMES": NAMES, "__name__": "__main__"}, function.__name__)
