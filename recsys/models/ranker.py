@@ -106,7 +106,7 @@ class Ranker(nn.Module):
             outputs_BK = outputs_BK + linear_BK
             own += (linear_BK,)
         if self.cross is not None:
-            cross_BK = self.cross(inputs_BTD[:, -self.cross.num_tables :]).flatten(1)
+            cross_BK = self.cross(_last_tables(inputs_BTD, self.cross.num_tables)).flatten(1)
             outputs_BK = outputs_BK + cross_BK
             if self.cross.num_tables > 1:
                 own += (cross_BK,)
@@ -220,6 +220,11 @@ def _cross(options: Model, tables: int, d_in: int, num_objectives: int) -> LowRa
     if tables == 1:
         return LowRankCross(1, d_in, options.cross_rank, num_objectives)
     return LowRankCross(num_objectives, d_in, options.cross_rank, 1)
+
+
+def _last_tables(inputs_BTD: Tensor, number: int) -> Tensor:
+    """Return the inputs of the last tables. They are not cut where these are all: the gradient of a cut is a copy filled up with zeros."""
+    return inputs_BTD if number == inputs_BTD.shape[1] else inputs_BTD[:, -number:]
 
 
 def _bias_tower(options: Model, layout: Layout, objectives: Sequence[Objective]) -> BiasTower | None:

@@ -40,17 +40,21 @@ class OutputLinear(StackedLinear):
     """A stacked linear layer outside autocast: the terms of a logit need more than bf16's three digits."""
 
     def forward(self, x_NBD: Tensor) -> Tensor:
-        with torch.autocast(x_NBD.device.type, enabled=False):
-            x_NBD = x_NBD.to(self.weight.dtype)
-            return super().forward(x_NBD) if torch.is_grad_enabled() else self._columns_first(x_NBD)
+        return exact_product(x_NBD, self.weight, self.bias)
 
-    def _columns_first(self, x_NBD: Tensor) -> Tensor:
-        """Return the same as (Wᵀ xᵀ)ᵀ. Of xW with few columns, a row's last digits depend on its place in a large batch.
 
-        So predictions of thousands of rows do not depend on their order. With gradients, xW is the faster one.
-        """
-        x_NDB, weight_NHD = x_NBD.transpose(1, 2), self.weight.transpose(1, 2)
-        y_NHB = torch.bmm(weight_NHD, x_NDB) if self.bias is None else torch.baddbmm(self.bias.transpose(1, 2), weight_NHD, x_NDB)
+def exact_product(x_NBD: Tensor, weight_NDH: Tensor, bias_N1H: Tensor | None = None) -> Tensor:
+    """Return x_n W_n + b_n outside autocast, [N, B, D] → [N, B, H].
+
+    Without gradients it is computed as (Wᵀ xᵀ)ᵀ. Of xW with few columns, a row's last digits depend on its place in a large batch. So
+    predictions of thousands of rows do not depend on their order. With gradients, xW is the faster one.
+    """
+    with torch.autocast(x_NBD.device.type, enabled=False):
+        x_NBD = x_NBD.to(weight_NDH.dtype)
+        if torch.is_grad_enabled():
+            return torch.bmm(x_NBD, weight_NDH) if bias_N1H is None else torch.baddbmm(bias_N1H, x_NBD, weight_NDH)
+        x_NDB, weight_NHD = x_NBD.transpose(1, 2), weight_NDH.transpose(1, 2)
+        y_NHB = torch.bmm(weight_NHD, x_NDB) if bias_N1H is None else torch.baddbmm(bias_N1H.transpose(1, 2), weight_NHD, x_NDB)
         return y_NHB.transpose(1, 2)
 
 

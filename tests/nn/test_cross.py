@@ -1,12 +1,14 @@
+import pytest
 import torch
 from torch import nn
 
 from recsys.nn.cross import LowRankCross
 
-B, T, D, R, C = 9, 2, 6, 3, 4
+B, T, D, R = 9, 2, 6, 3
 
 
-def test_equals_the_formula_table_by_table():
+@pytest.mark.parametrize("C", [1, 4])
+def test_equals_the_formula_table_by_table(C):
     cross = LowRankCross(T, D, R, C)
     for parameter in cross.parameters():
         nn.init.normal_(parameter)
@@ -19,5 +21,6 @@ def test_equals_the_formula_table_by_table():
             torch.testing.assert_close(out_BTC[b, t], cross.out.weight[t].T @ crossed, rtol=1e-4, atol=1e-4)
 
 
-def test_starts_as_nothing():
+@pytest.mark.parametrize("C", [1, 4])
+def test_starts_as_nothing(C):
     assert not LowRankCross(T, D, R, C)(torch.randn(B, T, D)).any()
