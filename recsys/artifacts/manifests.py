@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 from typing import Any
@@ -119,6 +120,11 @@ def beside(target: Path) -> Path:
 
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that shape an output's bytes, for the manifest."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> Mapping[str, str]:
     found = {}
     for library in _LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from recsys.report.chance import by_chance
 
@@ -58,7 +58,7 @@ def _estimate(sums_U3: NDArray[np.float64], confidence: float) -> tuple[float, f
     if np.isnan(without_U).any():
         return np.nan, np.nan, np.nan
     error = np.sqrt((units - 1) * without_U.var())  # Efron & Tibshirani 1993, eq. 11.5
-    half = float(stats.t.ppf((1 + confidence) / 2, units - 1) * error)
+    half = float(stdtrit(units - 1, (1 + confidence) / 2) * error)
     return _within(cosine), _within(cosine - half), _within(cosine + half)
 
 

@@ -57,6 +57,7 @@ def bytes_of(workspace: Path, *parts: str) -> dict[str, str]:
     return found | {"model": model.content}
 
 
+@pytest.mark.words
 def test_nights_one_by_one_leave_the_bytes_of_one_command(nights: Path, tmp_path: Path) -> None:
     assert night(tmp_path, NIGHTS[-1], "--quiet", "--until", "score") == 0
     at_once, one_by_one = (bytes_of(workspace, "examples", "encoded") for workspace in (tmp_path, nights))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import stdtrit
 
 from recsys.evaluation.inputs.rows import FloatArray
 
@@ -56,7 +56,7 @@ class SeedNoise:
         total_K = user_variance_K + self.variance
         with np.errstate(divide="ignore", invalid="ignore"):
             freedom_K = self.freedom * (total_K / self.variance) ** 2
-        quantile_K = stats.t.ppf((1 + confidence) / 2, np.where(np.isnan(freedom_K), np.inf, freedom_K))
+        quantile_K = stdtrit(np.where(np.isnan(freedom_K), np.inf, freedom_K), (1 + confidence) / 2)
         half_K: FloatArray = quantile_K * np.sqrt(total_K)
         return half_K
 
