@@ -93,7 +93,7 @@ def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples
     """
     *earlier, step = steps
     previous = earlier[-1].day if earlier else None
-    program.load(DayInputs(step.day, list(step.files), previous, day_folder(states, previous.iso) if previous else None))
+    program.load(DayInputs(step.day, step.rows, list(step.files), previous, day_folder(states, previous.iso) if previous else None))
     program.require_valid(step.day, next(iter(step.files)))
     with origin.writing(day_folder(states, step.day.iso)) as output:
         program.write_state(output)

@@ -71,14 +71,16 @@ class Candidates:
         counts = self._engine.arrow(self.rows.agg(**{day.iso: _inside(self.rows, day).sum() for day in days})).to_pylist()[0]
         return {day: int(count) for day, count in counts.items() if count}
 
-    def examples(self, day: Day, earlier: Sequence[Step], today: Step | None, states: Path) -> Iterator[Callable[[], pa.Table]]:
+    def examples(self, day: Day, rows: int, earlier: Sequence[Step], today: Step | None, states: Path) -> Iterator[Callable[[], pa.Table]]:
         """Yield examples of the day's candidates, without labels, as `Program.examples` does. Their event_id is `schema.CANDIDATE`.
 
+        `rows` is their number (`days`).
         `earlier` are the days with events before the day, whose `states` stand. `today` is the day itself, where it has events.
         """
         program, previous = self._program, earlier[-1].day if earlier else None
         self._sides.at(day.iso)
-        program.load(DayInputs(day, [*today.files] if today else [], previous, day_folder(states, previous.iso) if previous else None))
+        events, state = [*today.files] if today else [], day_folder(states, previous.iso) if previous else None
+        program.load(DayInputs(day, max(rows, today.rows if today else 0), events, previous, state))
         if today:
             require_whole(today, self._plan.columns)
             program.require_valid(day, today.files[0])

@@ -1,6 +1,7 @@
 """DuckDB as the engine: in this process, within a memory limit, spilling to a folder beyond it."""
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -23,7 +24,9 @@ from recsys.signals import is_interruption
 from recsys.threads import most_threads
 
 _ANSWER = "answer"
-_SETTINGS = "SET enable_progress_bar = false; SET TimeZone = 'UTC'"  # of a connection; Ibis sets the zone of the first one alone
+_MEMORY, _PACKED = "memory", "packed"  # databases: in memory, as Ibis opens it; in a file among what is spilled
+# Of a connection; Ibis sets the zone of the first one alone. What has no database in its name is made in the first one.
+_SETTINGS = f"SET enable_progress_bar = false; SET TimeZone = 'UTC'; SET search_path = '{_MEMORY}.main,{_PACKED}.main'"
 _GROUP_ROWS = 122_880  # of a file that is written: the engine's own row group
 RESERVE = 400  # MB of `features.memory_limit` that are kept for what the engine takes beyond its own limit, at most
 
@@ -43,14 +46,16 @@ class DuckDBEngine(Engine):
     def __init__(self, *, memory_limit: str, spill: Path) -> None:
         super().__init__()
         threads = most_threads()
+        packed = Path(tempfile.mkdtemp(dir=spill)) / "packed.duckdb"  # engines may share a folder, but not a file
         with _own_errors(spill):
             self._backend = ibis.duckdb.connect(":memory:", memory_limit=_engine_share(memory_limit), temp_directory=str(spill))
             self._connection: duckdb.DuckDBPyConnection = self._backend.con
+            self._connection.execute(f"ATTACH {_literal(packed)} AS {_PACKED}")
             self._connection.execute(_SETTINGS)
             if threads is not None:
                 self._connection.execute(f"SET threads = {threads}")
         self._spill = spill
-        self._kinds: dict[str, str] = {}  # name → VIEW or TABLE, of what `view` and `keep` made
+        self._made: dict[str, str] = {}  # name → VIEW or TABLE and its whole name, of what `view` and `keep` made
         self._open: list[duckdb.DuckDBPyConnection] = []
         self._cursor = local()
 
@@ -70,26 +75,29 @@ class DuckDBEngine(Engine):
             self._connection.from_arrow(table).create_view(name, replace=True)
 
     def view(self, name: str, expression: ir.Table) -> None:
-        self._make("VIEW", name, expression)
+        self._make(_whole_name("VIEW", name), name, expression)
 
-    def keep(self, name: str, expression: ir.Table) -> None:
-        self._make("TABLE", name, expression)
+    def keep(self, name: str, expression: ir.Table, *, packed: bool = False) -> None:
+        """Keep the rows in memory, which may spill; `packed`: in a file, because DuckDB compresses only those.
+
+        A table of a large day that is read by each of its chunks stays in memory then, where most of it would come from the disk each time.
+        """
+        self._make(_whole_name("TABLE", name, _PACKED if packed else _MEMORY), name, expression)
 
     def drop(self, name: str) -> None:
-        _execute(self._connection, f'DROP {self._kinds.pop(name)} "{name}"', self._spill)
+        _execute(self._connection, f"DROP {self._made.pop(name)}", self._spill)
 
-    def _make(self, kind: str, name: str, expression: ir.Table) -> None:
-        """Name an expression or its rows. DuckDB replaces a view by a view and a table by a table; another kind is dropped first."""
-        if self._kinds.get(name, kind) != kind:
+    def _make(self, what: str, name: str, expression: ir.Table) -> None:
+        """Make a view or a table. DuckDB replaces one of the same whole name and kind; another one is dropped first."""
+        if self._made.get(name, what) != what:
             self.drop(name)
-        _execute(self._connection, f'CREATE OR REPLACE {kind} "{name}" AS {_sql(expression)}', self._spill)
-        self._kinds[name] = kind
+        _execute(self._connection, f"CREATE OR REPLACE {what} AS {_sql(expression)}", self._spill)
+        self._made[name] = what
 
     def write(self, expression: ir.Table, target: Path, *, as_text: bool) -> None:
         """Write the rows of an expression, in their order, as parquet, or `as_text` separated by commas under a header."""
         form = "FORMAT csv, HEADER" if as_text else f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP_ROWS}"
-        path = str(target).replace("'", "''")
-        _execute(self._connection, f"COPY ({_sql(expression)}) TO '{path}' ({form})", self._spill)
+        _execute(self._connection, f"COPY ({_sql(expression)}) TO {_literal(target)} ({form})", self._spill)
 
     def past(self, rows: ir.Table, keys: Sequence[str], prepare: Callable[[pa.Table], Ready], order: Sequence[str] = ()) -> Past[Ready]:
         read = self.arrow(rows.order_by(list(order)) if order else rows)
@@ -123,7 +131,7 @@ class DuckDBEngine(Engine):
         names = [f"stream-{place}" for place in range(len(expressions))]
         kept = self._several([partial(self._keep_by_a_cursor, name, _sql(each)) for name, each in zip(names, expressions, strict=True)])
         for name, expression, _ in zip(names, expressions, kept, strict=True):
-            self._kinds[name] = "TABLE"
+            self._made[name] = _whole_name("TABLE", name)
             yield in_groups(self._read(name), arrow_schema(expression))
             self.drop(name)
 
@@ -132,7 +140,7 @@ class DuckDBEngine(Engine):
             yield from self._connection.table(name).to_arrow_reader(GROUP_ROWS)
 
     def _keep_by_a_cursor(self, name: str, sql: str) -> None:
-        _execute(self._own_cursor(), f'CREATE OR REPLACE TABLE "{name}" AS {sql}', self._spill)
+        _execute(self._own_cursor(), f"CREATE OR REPLACE {_whole_name('TABLE', name)} AS {sql}", self._spill)
 
     def _interrupt(self) -> None:
         for cursor in self._open:
@@ -160,6 +168,14 @@ def _side_by_side(parts: list[pa.Table | Callable[[], pa.Table]], columns: pa.Sc
         assert table.num_rows == rows, f"a part of {table.num_rows} rows beside {rows}: {table.column_names[:3]}"
     arrays = [column for table in tables for name, column in zip(table.column_names, table.columns, strict=True) if name != ROW]
     return pa.Table.from_arrays(arrays, schema=columns).combine_chunks()
+
+
+def _whole_name(kind: str, name: str, database: str = _MEMORY) -> str:
+    return f'{kind} {database}.main."{name}"'
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _engine_share(memory_limit: str) -> str:

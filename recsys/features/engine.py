@@ -98,8 +98,8 @@ class Engine(ABC):
         """Name an expression. It runs when another expression needs it."""
 
     @abstractmethod
-    def keep(self, name: str, expression: ir.Table) -> None:
-        """Run an expression and keep its rows under a name."""
+    def keep(self, name: str, expression: ir.Table, *, packed: bool = False) -> None:
+        """Run an expression and keep its rows under a name. `packed`: in less room, because there are many that are read often."""
 
     @abstractmethod
     def drop(self, name: str) -> None:

@@ -34,9 +34,13 @@ _EVERYTHING = Entity(())  # all impressions together, for the base rates
 
 @dataclass(frozen=True)
 class DayInputs:
-    """The inputs of one day's step: its events, if any, and the state of the last earlier day that has events."""
+    """The inputs of one day's step: its events, if any, and the state of the last earlier day that has events.
+
+    `rows` is the number of its impressions, or of the candidates that will be asked for, where these are more.
+    """
 
     day: Day
+    rows: int
     events: Sequence[Path]
     previous: Day | None
     previous_state: Path | None
@@ -121,6 +125,7 @@ class Program:
     def load(self, inputs: DayInputs) -> None:
         """Read a day and the state that was kept before it."""
         engine = self._engine
+        packed = self._is_large = _is_large(inputs.rows)
         if inputs.events:
             engine.files("events", inputs.events)
         else:
@@ -131,10 +136,10 @@ class Program:
             else:
                 engine.files(name, [inputs.previous_state / f"{name}.parquet"])
         engine.view("stamped", clock.stamped(self._events, inputs.day))
-        engine.keep("day", self._impressions)
+        engine.keep("day", self._impressions, packed=packed)
         engine.view("unstamped", self._gathered)
-        engine.keep("past", day_state.stamped(self._unstamped, self._plan, inputs.day, inputs.previous))
-        engine.keep("moments", self._found_moments)
+        engine.keep("past", day_state.stamped(self._unstamped, self._plan, inputs.day, inputs.previous), packed=packed)
+        engine.keep("moments", self._found_moments, packed=packed)
         engine.view("asked", self._day)
         engine.view("asked_moments", self._moments)
 
@@ -148,7 +153,7 @@ class Program:
         engine.view("stamped_candidates", stamped)
         rows = _named("stamped_candidates", stamped)
         placed = placed_candidates(rows, known_lists(self._day, plan))
-        engine.keep("asked", impressions(rows, *self._sides, plan, placed))
+        engine.keep("asked", impressions(rows, *self._sides, plan, placed), packed=self._is_large)
         engine.keep("asked_moments", session.moments_before(self._asked, self._moments))
 
     def count_unknown(self) -> dict[str, int]:
@@ -193,10 +198,13 @@ class Program:
         self._factors = self.daily_factors.of(day, fitted)
         of_entities = self._pasts_of_entities()
         rows = engine.arrow(self._asked.agg(n=self._asked.count()))["n"][0].as_py()
-        size = CHUNK if rows <= LARGE_DAY * CHUNK else CHUNK // 2
+        size = CHUNK // 2 if _is_large(rows) else CHUNK
         at_once = max(rows, 1) if engine.whole_days else size
         for index, rates in enumerate(self._rates):  # what several chunks read is computed once
-            (engine.keep if rows > at_once else engine.view)(_rates_name(index), rates)
+            if rows > at_once:
+                engine.keep(_rates_name(index), rates, packed=_is_large(rows))
+            else:
+                engine.view(_rates_name(index), rates)
         for start in range(0, rows, at_once):
             inside = (self._asked[ROW] >= start) & (self._asked[ROW] < start + at_once)
             engine.view("asks", self._asked.filter(inside))
@@ -276,6 +284,10 @@ class Program:
             days = (rows["day"] - rows["first_day"]).cast("float64")
             columns[schema.AGGREGATE + schema.ITEM_ID + ".age"] = (days + 1.0).ln().cast("float32")
         return rows.select(ROW, **columns).order_by(ROW)
+
+
+def _is_large(rows: int) -> bool:
+    return rows > LARGE_DAY * CHUNK
 
 
 def _rates_name(index: int) -> str:

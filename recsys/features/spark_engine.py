@@ -79,7 +79,8 @@ class SparkEngine(Engine):
         with _own_errors(self._spill):
             self._name(name, self._select(expression))
 
-    def keep(self, name: str, expression: ir.Table) -> None:
+    def keep(self, name: str, expression: ir.Table, *, packed: bool = False) -> None:
+        """Keep the rows as parquet files, which are packed in any case."""
         with _own_errors(self._spill):
             self._keep(name, self._select(expression))
 

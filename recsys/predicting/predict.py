@@ -173,7 +173,7 @@ def _scored(
             day = Day(iso, job.pipeline.zone)
             files.append(scratch / f"scored.{iso}.parquet")
             earlier = [step for step in steps if step.day.iso < iso]
-            chunks = candidates.examples(day, earlier, with_events.get(iso), states_of(job))
+            chunks = candidates.examples(day, count, earlier, with_events.get(iso), states_of(job))
             background.stream(chunks, partial(_write, answer=partial(answer, iso), target=files[-1]))
             advance(note=f"{iso}, {count:,} candidates")
     return files

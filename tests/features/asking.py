@@ -32,10 +32,10 @@ def ask(pipeline: Pipeline, folder: Path, rows: Sequence[dict[str, Any]], scratc
     with features.DuckDBEngine(memory_limit="1GB", spill=scratch) as engine:
         candidates = features.Candidates(options, folder, columns, engine, scratch / "staged.parquet", scratch)
         found = []
-        for iso in candidates.days():
+        for iso, count in candidates.days().items():
             earlier = [step for step in bring_states_forward(job, iso) if step.day.iso < iso]
             today = next((step for step in days if step.day.iso == iso), None)
-            found += [rows() for rows in candidates.examples(Day(iso, pipeline.zone), earlier, today, states_of(job))]
+            found += [rows() for rows in candidates.examples(Day(iso, pipeline.zone), count, earlier, today, states_of(job))]
     table = pa.concat_tables(found).sort_by("event_id")
     assert table["event_id"].to_pylist() == list(range(len(rows)))
     return comparable(table)

@@ -143,6 +143,7 @@ def test_days_of_one_piece_and_of_several_follow_each_other(feed: Any, monkeypat
     first, second, third = (len(whole[day]) for day in feed.days[1:4])
     assert max(first, third) < second
     monkeypatch.setattr("recsys.features.program.CHUNK", max(first, third))
+    monkeypatch.setattr("recsys.features.program.LARGE_DAY", 1)
     assert feed.examples(feed.build("pieces", rows, pipeline).folder) == whole
 
 

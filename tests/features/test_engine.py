@@ -4,6 +4,7 @@ import itertools
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import ibis
@@ -168,7 +169,8 @@ def test_ctrl_c_is_one_wherever_it_comes_while_names_are_given(engine: DuckDBEng
 def test_a_name_may_stand_for_rows_and_then_for_an_expression(engine: DuckDBEngine) -> None:
     total = LOG.agg(total=LOG["seconds"].sum())
     found = ibis.table(total.schema(), name="found")
-    for make in (engine.view, engine.keep, engine.keep, engine.view, engine.view):
+    pack = partial(engine.keep, packed=True)
+    for make in (engine.view, engine.keep, engine.keep, engine.view, engine.view, pack, pack, engine.keep, pack, engine.view):
         make("found", total)
         assert engine.arrow(found).to_pylist() == [{"total": 60}]
     engine.drop("found")
