@@ -74,7 +74,7 @@ class Candidates:
     def examples(self, day: Day, rows: int, earlier: Sequence[Step], today: Step | None, states: Path) -> Iterator[Callable[[], pa.Table]]:
         """Yield examples of the day's candidates, without labels, as `Program.examples` does. Their event_id is `schema.CANDIDATE`.
 
-        `rows` is their number (`days`).
+        `rows`: how many there are, as `days` tells.
         `earlier` are the days with events before the day, whose `states` stand. `today` is the day itself, where it has events.
         """
         program, previous = self._program, earlier[-1].day if earlier else None

@@ -46,11 +46,11 @@ class DuckDBEngine(Engine):
     def __init__(self, *, memory_limit: str, spill: Path) -> None:
         super().__init__()
         threads = most_threads()
-        packed = Path(tempfile.mkdtemp(dir=spill)) / "packed.duckdb"  # engines may share a folder, but not a file
+        packed = Path(tempfile.mkdtemp(prefix="packed.", dir=spill)) / "packed.duckdb"  # engines may share a folder, but not a file
         with _own_errors(spill):
             self._backend = ibis.duckdb.connect(":memory:", memory_limit=_engine_share(memory_limit), temp_directory=str(spill))
             self._connection: duckdb.DuckDBPyConnection = self._backend.con
-            self._connection.execute(f"ATTACH {_literal(packed)} AS {_PACKED}")
+            self._connection.execute(f"ATTACH {_literal(packed)} AS {_PACKED} (RECOVERY_MODE no_wal_writes)")  # so it uses room again
             self._connection.execute(_SETTINGS)
             if threads is not None:
                 self._connection.execute(f"SET threads = {threads}")
@@ -67,32 +67,35 @@ class DuckDBEngine(Engine):
         self._backend.disconnect()
 
     def _name_files(self, name: str, paths: Sequence[Path]) -> None:
+        assert name not in self._made, f"{name} is kept or named already"
         with _own_errors(self._spill):
             self._connection.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(name, replace=True)
 
     def rows(self, name: str, table: pa.Table) -> None:
+        assert name not in self._made, f"{name} is kept or named already"
         with _own_errors(self._spill):
             self._connection.from_arrow(table).create_view(name, replace=True)
 
     def view(self, name: str, expression: ir.Table) -> None:
-        self._make(_whole_name("VIEW", name), name, expression)
+        self._make(_kind_and_name("VIEW", name), name, expression)
 
     def keep(self, name: str, expression: ir.Table, *, packed: bool = False) -> None:
-        """Keep the rows in memory, which may spill; `packed`: in a file, because DuckDB compresses only those.
+        """Keep the rows in memory, which may spill; `packed`: in a file, because DuckDB compresses what it writes there.
 
-        A table of a large day that is read by each of its chunks stays in memory then, where most of it would come from the disk each time.
+        So what each chunk of a large day reads fits in memory. Uncompressed, most of it came from the disk for each chunk.
         """
-        self._make(_whole_name("TABLE", name, _PACKED if packed else _MEMORY), name, expression)
+        self._make(_kind_and_name("TABLE", name, _PACKED if packed else _MEMORY), name, expression)
 
     def drop(self, name: str) -> None:
-        _execute(self._connection, f"DROP {self._made.pop(name)}", self._spill)
+        _execute(self._connection, f"DROP {self._made[name]}", self._spill)
+        del self._made[name]
 
-    def _make(self, what: str, name: str, expression: ir.Table) -> None:
-        """Make a view or a table. DuckDB replaces one of the same whole name and kind; another one is dropped first."""
-        if self._made.get(name, what) != what:
+    def _make(self, kind_and_name: str, name: str, expression: ir.Table) -> None:
+        """Make a view or a table. DuckDB replaces one of the same kind in the same database; another one is dropped first."""
+        if self._made.get(name, kind_and_name) != kind_and_name:
             self.drop(name)
-        _execute(self._connection, f"CREATE OR REPLACE {what} AS {_sql(expression)}", self._spill)
-        self._made[name] = what
+        _execute(self._connection, f"CREATE OR REPLACE {kind_and_name} AS {_sql(expression)}", self._spill)
+        self._made[name] = kind_and_name
 
     def write(self, expression: ir.Table, target: Path, *, as_text: bool) -> None:
         """Write the rows of an expression, in their order, as parquet, or `as_text` separated by commas under a header."""
@@ -131,7 +134,7 @@ class DuckDBEngine(Engine):
         names = [f"stream-{place}" for place in range(len(expressions))]
         kept = self._several([partial(self._keep_by_a_cursor, name, _sql(each)) for name, each in zip(names, expressions, strict=True)])
         for name, expression, _ in zip(names, expressions, kept, strict=True):
-            self._made[name] = _whole_name("TABLE", name)
+            self._made[name] = _kind_and_name("TABLE", name)
             yield in_groups(self._read(name), arrow_schema(expression))
             self.drop(name)
 
@@ -140,7 +143,7 @@ class DuckDBEngine(Engine):
             yield from self._connection.table(name).to_arrow_reader(GROUP_ROWS)
 
     def _keep_by_a_cursor(self, name: str, sql: str) -> None:
-        _execute(self._own_cursor(), f"CREATE OR REPLACE {_whole_name('TABLE', name)} AS {sql}", self._spill)
+        _execute(self._own_cursor(), f"CREATE OR REPLACE {_kind_and_name('TABLE', name)} AS {sql}", self._spill)
 
     def _interrupt(self) -> None:
         for cursor in self._open:
@@ -170,7 +173,7 @@ def _side_by_side(parts: list[pa.Table | Callable[[], pa.Table]], columns: pa.Sc
     return pa.Table.from_arrays(arrays, schema=columns).combine_chunks()
 
 
-def _whole_name(kind: str, name: str, database: str = _MEMORY) -> str:
+def _kind_and_name(kind: str, name: str, database: str = _MEMORY) -> str:
     return f'{kind} {database}.main."{name}"'
 
 
@@ -215,10 +218,10 @@ def _own_errors(spill: Path) -> Iterator[None]:
         if is_interruption(error):
             raise KeyboardInterrupt from error
         raise
-    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
         if (full := disk_full(error, spill)) is not None:
             raise full from error
-        if isinstance(error, duckdb.IOException):
+        if not isinstance(error, duckdb.OutOfMemoryException):
             raise
         what = str(error).splitlines()[0]
         raise ConfigError(

@@ -99,7 +99,7 @@ class Engine(ABC):
 
     @abstractmethod
     def keep(self, name: str, expression: ir.Table, *, packed: bool = False) -> None:
-        """Run an expression and keep its rows under a name. `packed`: in less room, because there are many that are read often."""
+        """Run an expression and keep its rows under a name. `packed`: in less room, for many rows that are read often."""
 
     @abstractmethod
     def drop(self, name: str) -> None:

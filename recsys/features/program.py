@@ -36,11 +36,11 @@ _EVERYTHING = Entity(())  # all impressions together, for the base rates
 class DayInputs:
     """The inputs of one day's step: its events, if any, and the state of the last earlier day that has events.
 
-    `rows` is the number of its impressions, or of the candidates that will be asked for, where these are more.
+    `most_rows` is the number of its impressions, or of the candidates that will be asked for, whichever is larger.
     """
 
     day: Day
-    rows: int
+    most_rows: int
     events: Sequence[Path]
     previous: Day | None
     previous_state: Path | None
@@ -55,6 +55,7 @@ class Program:
 
     def __init__(self, engine: Engine, plan: Plan) -> None:
         self._engine, self._plan = engine, plan
+        self._packs = False  # whether what chunks read again and again is kept packed
         self._entities = (_EVERYTHING, *plan.windowed)
         self._events = event_table(plan.columns)
         users, items = side_tables(plan)
@@ -125,7 +126,7 @@ class Program:
     def load(self, inputs: DayInputs) -> None:
         """Read a day and the state that was kept before it."""
         engine = self._engine
-        packed = self._is_large = _is_large(inputs.rows)
+        self._packs = packed = _is_large(inputs.most_rows)
         if inputs.events:
             engine.files("events", inputs.events)
         else:
@@ -153,7 +154,7 @@ class Program:
         engine.view("stamped_candidates", stamped)
         rows = _named("stamped_candidates", stamped)
         placed = placed_candidates(rows, known_lists(self._day, plan))
-        engine.keep("asked", impressions(rows, *self._sides, plan, placed), packed=self._is_large)
+        engine.keep("asked", impressions(rows, *self._sides, plan, placed), packed=self._packs)
         engine.keep("asked_moments", session.moments_before(self._asked, self._moments))
 
     def count_unknown(self) -> dict[str, int]:

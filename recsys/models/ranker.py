@@ -223,7 +223,7 @@ def _cross(options: Model, tables: int, d_in: int, num_objectives: int) -> LowRa
 
 
 def _last_tables(inputs_BTD: Tensor, number: int) -> Tensor:
-    """Return the inputs of the last tables. They are not cut where these are all: the gradient of a cut is a copy filled up with zeros."""
+    """Return the inputs of the last tables; as they are, where these are all: the gradient of a slice is a copy, filled up with zeros."""
     return inputs_BTD if number == inputs_BTD.shape[1] else inputs_BTD[:, -number:]
 
 

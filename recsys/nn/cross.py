@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recsys.nn.linear import OutputLinear, StackedLinear, exact_product, stacked, unstacked
+from recsys.nn.linear import OutputLinear, StackedLinear, product_outside_autocast, stacked, unstacked
 
 
 class LowRankCross(nn.Module):
@@ -38,6 +38,7 @@ class LowRankCross(nn.Module):
         assert up_bias_T1D is not None, "the layer has one"
         of_up_TDR = self.out.weight * self.up.weight.transpose(1, 2)
         plain_TD1 = self.out.weight * (up_bias_T1D + 1).transpose(1, 2)
-        products = exact_product(x_TBD, torch.cat([self.down.weight, of_up_TDR, plain_TD1], dim=-1))
+        products = product_outside_autocast(x_TBD, torch.cat([self.down.weight, of_up_TDR, plain_TD1], dim=-1))
         down_TBR, up_TBR, plain_TB1 = torch.split(products, [self.rank, self.rank, 1], dim=-1)
-        return (down_TBR * up_TBR).sum(-1, keepdim=True) + plain_TB1
+        # Without gradients the product is a transposed view, of whose rows the last few would be summed in another order than the rest.
+        return (down_TBR * up_TBR).contiguous().sum(-1, keepdim=True) + plain_TB1

@@ -40,10 +40,10 @@ class OutputLinear(StackedLinear):
     """A stacked linear layer outside autocast: the terms of a logit need more than bf16's three digits."""
 
     def forward(self, x_NBD: Tensor) -> Tensor:
-        return exact_product(x_NBD, self.weight, self.bias)
+        return product_outside_autocast(x_NBD, self.weight, self.bias)
 
 
-def exact_product(x_NBD: Tensor, weight_NDH: Tensor, bias_N1H: Tensor | None = None) -> Tensor:
+def product_outside_autocast(x_NBD: Tensor, weight_NDH: Tensor, bias_N1H: Tensor | None = None) -> Tensor:
     """Return x_n W_n + b_n outside autocast, [N, B, D] → [N, B, H].
 
     Without gradients it is computed as (Wᵀ xᵀ)ᵀ. Of xW with few columns, a row's last digits depend on its place in a large batch. So

@@ -27,7 +27,9 @@ try:
     else:
         with DuckDBEngine(memory_limit=limit, spill=folder) as features:
             rows = ibis.range(4_000_000).unnest().name("r").as_table()
-            features.keep("t", rows.mutate(h=rows.r.hash()).order_by("h"))
+            if which == "packed":
+                features.keep("small", rows.filter(rows.r < 50_000).mutate(h=rows.r.hash()), packed=True)
+            features.keep("t", rows.mutate(h=rows.r.hash()).order_by("h"), packed=which == "packed")
     print("done")
 except ConfigError as error:
     print(error)
@@ -45,15 +47,17 @@ def outcome(which: str, folder: Path, limit: str, largest_file: int | None = Non
     return subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=limited).stdout.strip()
 
 
-@pytest.mark.parametrize("which", ["ingest", "features"])
-def test_a_spill_that_does_not_fit_the_disk(tmp_path: Path, which: str) -> None:
-    with disk(tmp_path / "disk", 2_000_000) as mounted:
-        said = outcome(which, tmp_path / "disk", "60MB", None if mounted else 1_000_000)
+@pytest.mark.parametrize(
+    ("which", "room"), [("ingest", 2_000_000), ("features", 2_000_000), ("packed", 2_000_000), ("packed", 300_000), ("packed", 100_000)]
+)
+def test_a_spill_that_does_not_fit_the_disk(tmp_path: Path, which: str, room: int) -> None:
+    with disk(tmp_path / "disk", room) as mounted:
+        said = outcome(which, tmp_path / "disk", "60MB", None if mounted else room // 2)
     assert str(tmp_path / "disk") in said
     assert "No space left on device" in said or "File too large" in said
 
 
-@pytest.mark.parametrize("which", ["ingest", "features"])
+@pytest.mark.parametrize("which", ["ingest", "features", "packed"])
 def test_a_spill_that_fits(tmp_path: Path, which: str) -> None:
     assert outcome(which, tmp_path, "80MB") == "done"
 

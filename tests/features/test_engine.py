@@ -173,9 +173,25 @@ def test_a_name_may_stand_for_rows_and_then_for_an_expression(engine: DuckDBEngi
     for make in (engine.view, engine.keep, engine.keep, engine.view, engine.view, pack, pack, engine.keep, pack, engine.view):
         make("found", total)
         assert engine.arrow(found).to_pylist() == [{"total": 60}]
+        tables = engine._connection.sql("SELECT database_name FROM duckdb_tables() WHERE table_name = 'found'").fetchall()
+        assert tables == ([] if make == engine.view else [("memory",)] if make == engine.keep else [("packed",)])
     engine.drop("found")
     with pytest.raises(Exception, match="found"):
         engine.arrow(found)
+
+
+def test_what_is_packed_takes_less_room_and_gives_it_back(engine: DuckDBEngine, tmp_path: Path) -> None:
+    numbers = ibis.range(600_000).unnest().name("n").as_table()
+    wide = numbers.mutate(text=(numbers["n"] % 100).cast("string") + " is a text of some length", even=numbers["n"] % 2 == 0)
+    (file,) = tmp_path.glob("packed.*/packed.duckdb")
+    sizes = []
+    for _ in range(4):
+        engine.keep("wide", wide, packed=True)
+        assert engine.arrow(ibis.table(wide.schema(), name="wide").count().as_table())[0][0].as_py() == 600_000
+        sizes.append(sum(each.stat().st_size for each in file.parent.iterdir()))
+        engine.drop("wide")
+    assert sizes[0] < 600_000 * 16  # a text alone takes 16 bytes or more in memory
+    assert sizes[-1] < 1.5 * sizes[0]
 
 
 @pytest.mark.parametrize(("limit", "megabytes"), [("1GB", 750), ("4GB", 3600), ("10MB", 7.5), ("999999GB", 999_998_600)])
