@@ -46,11 +46,10 @@ class DuckDBEngine(Engine):
     def __init__(self, *, memory_limit: str, spill: Path) -> None:
         super().__init__()
         threads = most_threads()
-        packed = Path(tempfile.mkdtemp(prefix="packed.", dir=spill)) / "packed.duckdb"  # engines may share a folder, but not a file
         with _own_errors(spill):
             self._backend = ibis.duckdb.connect(":memory:", memory_limit=_engine_share(memory_limit), temp_directory=str(spill))
             self._connection: duckdb.DuckDBPyConnection = self._backend.con
-            self._connection.execute(f"ATTACH {_literal(packed)} AS {_PACKED} (RECOVERY_MODE no_wal_writes)")  # so it uses room again
+            self._attach_packed(spill)
             self._connection.execute(_SETTINGS)
             if threads is not None:
                 self._connection.execute(f"SET threads = {threads}")
@@ -58,6 +57,14 @@ class DuckDBEngine(Engine):
         self._made: dict[str, str] = {}  # name → VIEW or TABLE and its whole name, of what `view` and `keep` made
         self._open: list[duckdb.DuckDBPyConnection] = []
         self._cursor = local()
+
+    def _attach_packed(self, spill: Path) -> None:
+        """Open the database of what is packed. Its file loses its name at once, so that nothing is left of a job that dies.
+
+        Nobody recovers it. Without a log of writes, dropped rows give their room back.
+        """
+        with tempfile.TemporaryDirectory(dir=spill) as folder:  # engines may share `spill`, but not a file
+            self._connection.execute(f"ATTACH {_literal(Path(folder) / 'packed.duckdb')} AS {_PACKED} (RECOVERY_MODE no_wal_writes)")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop()  # nothing runs any more, unless a second Ctrl-C came while the queries were being stopped
