@@ -1,4 +1,4 @@
-"""What Spark's executors do beside its SQL: they call functions with some keys at a time, and set columns side by side.
+"""Call functions on Spark's executors, with some keys at a time, and set columns side by side there.
 
 The functions are those of this package. So executors need it in the driver's version, with all that it needs.
 """

@@ -31,9 +31,7 @@ class StackedLinear(nn.Module):
             self.weight.uniform_(-bound, bound)
 
     def forward(self, x_NBD: Tensor) -> Tensor:
-        if self.bias is None:
-            return torch.bmm(x_NBD, self.weight)
-        return torch.baddbmm(self.bias, x_NBD, self.weight)  # one call, so that autocast casts the bias too
+        return _product(x_NBD, self.weight, self.bias)
 
 
 class OutputLinear(StackedLinear):
@@ -52,10 +50,14 @@ def product_outside_autocast(x_NBD: Tensor, weight_NDH: Tensor, bias_N1H: Tensor
     with torch.autocast(x_NBD.device.type, enabled=False):
         x_NBD = x_NBD.to(weight_NDH.dtype)
         if torch.is_grad_enabled():
-            return torch.bmm(x_NBD, weight_NDH) if bias_N1H is None else torch.baddbmm(bias_N1H, x_NBD, weight_NDH)
-        x_NDB, weight_NHD = x_NBD.transpose(1, 2), weight_NDH.transpose(1, 2)
-        y_NHB = torch.bmm(weight_NHD, x_NDB) if bias_N1H is None else torch.baddbmm(bias_N1H.transpose(1, 2), weight_NHD, x_NDB)
-        return y_NHB.transpose(1, 2)
+            return _product(x_NBD, weight_NDH, bias_N1H)
+        bias_NH1 = None if bias_N1H is None else bias_N1H.transpose(1, 2)
+        return _product(weight_NDH.transpose(1, 2), x_NBD.transpose(1, 2), bias_NH1).transpose(1, 2)
+
+
+def _product(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
+    """Return left · right + bias, layer by layer: one call, so that autocast casts the bias too."""
+    return torch.bmm(left, right) if bias is None else torch.baddbmm(bias, left, right)
 
 
 class StackedMLP(nn.Module):

@@ -170,11 +170,12 @@ def test_a_name_may_stand_for_rows_and_then_for_an_expression(engine: DuckDBEngi
     total = LOG.agg(total=LOG["seconds"].sum())
     found = ibis.table(total.schema(), name="found")
     pack = partial(engine.keep, packed=True)
-    for make in (engine.view, engine.keep, engine.keep, engine.view, engine.view, pack, pack, engine.keep, pack, engine.view):
+    view, keep, packed = (engine.view, []), (engine.keep, [("memory",)]), (pack, [("packed",)])
+    for make, databases in (view, keep, keep, view, view, packed, packed, keep, packed, view):
         make("found", total)
         assert engine.arrow(found).to_pylist() == [{"total": 60}]
         tables = engine._connection.sql("SELECT database_name FROM duckdb_tables() WHERE table_name = 'found'").fetchall()
-        assert tables == ([] if make == engine.view else [("memory",)] if make == engine.keep else [("packed",)])
+        assert tables == databases
     engine.drop("found")
     with pytest.raises(Exception, match="found"):
         engine.arrow(found)
