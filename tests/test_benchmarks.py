@@ -23,6 +23,7 @@ def _module(name: str, folder: Path = BENCHMARKS) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # a dataclass looks its module up
     spec.loader.exec_module(module)
     return module
 
@@ -96,3 +97,38 @@ def test_the_candidates_benchmark_compares_and_measures(tmp_path: Path) -> None:
     assert [line.split(": ")[1].split()[0] for line in compared] == ["click", "watch_time", "like", "score"]
     assert all(float(line.split("by ")[1].split()[0]) < 1e-5 for line in compared)
     assert measured.startswith("300 candidates: ")
+
+
+@pytest.mark.words
+def test_the_limits_benchmark_gives_each_stage_a_least_time() -> None:
+    command = [sys.executable, BENCHMARKS / "limits.py", "--users", "300", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCHMARKS.parent)
+    product, copy, _, *rows = (line.split() for line in done.stdout.splitlines())
+    assert [float(line[at].replace(",", "")) > 1e6 for line, at in ((product, 3), (copy, 3))] == [True, True]
+    assert [row[0] for row in rows] == ["ingest", "features", "encode", "train", "score", "evaluate"]
+    for _, seconds, least, share in rows:
+        assert 0 <= float(least) < float(seconds)
+        assert share.endswith("%")
+
+
+def test_a_profile_has_a_box_per_call_as_wide_as_what_it_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))  # a script's own folder is where Python looks first
+    module = _module("profiles")
+    stacks = [
+        "thread (1): MainThread;main (recsys/cli/app.py:3);make (recsys/stages/train.py:5);step (recsys/training/descend.py:9) 30",
+        "thread (1): MainThread;main (recsys/cli/app.py:3);make (recsys/stages/train.py:6);step (torch/optim/adamw.py:9) 50",
+        "thread (1): MainThread;main (recsys/cli/app.py:3);make (recsys/stages/train.py:7) 15",
+        "thread (2): pool;work (recsys/encoding/batches.py:3);wait (threading.py:7) 900",
+        "thread (1): MainThread;main (recsys/cli/app.py:3) 5",
+    ]
+    (tmp_path / "samples").write_text("\n".join(stacks), encoding="utf-8")
+    counts = module.read(tmp_path / "samples")
+    make, step = "make · stages/train.py", "step · training/descend.py"
+    assert counts == {(make, step): 30, (make, "torch"): 50, (make,): 15, ("start and imports",): 5}
+    boxes = module.boxes_of({calls: float(count) for calls, count in counts.items()})
+    assert [(box["depth"], box["start"], box["end"], box["kind"]) for box in boxes] == [
+        (0, 0.0, 95.0, "this project"),
+        (0, 95.0, 100.0, "library"),
+        (1, 0.0, 50.0, "library"),
+        (1, 50.0, 80.0, "this project"),
+    ]
