@@ -136,9 +136,10 @@ def read_table(path: Path, columns: list[str] | None = None, *, form: pa.Schema 
 def read_batches(path: Path, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield a parquet file in tables of at most `rows` rows, with those of its columns that `columns` names; None: all of them.
 
-    A name that the file lacks is passed over. A file without rows gives one empty table with all columns.
+    A name that the file lacks is passed over. A file without rows gives one empty table with all columns. Row groups that have been read
+    are let go of: Arrow's own buffering ahead would keep the file in memory until its end.
     """
-    with _readable(path), pq.ParquetFile(checked(path)) as file:
+    with _readable(path), pq.ParquetFile(checked(path), pre_buffer=False) as file:
         empty = True
         for batch in file.iter_batches(rows, columns=columns):
             empty = False

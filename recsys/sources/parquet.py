@@ -66,8 +66,9 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _opened(path: Path) -> pq.ParquetFile:
+    """Open a file to be read some rows at a time. Without `pre_buffer` a row group is let go of once it is read."""
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, pre_buffer=False)
     except (OSError, pa.ArrowInvalid) as error:
         raise _damaged_parquet(path, error) from error
 
