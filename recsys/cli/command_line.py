@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import typer
@@ -42,12 +43,18 @@ def _is_started_by_torchrun() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in os.environ
 
 
+@cache
+def _verbs() -> Any:
+    """Return all verbs as one command of click's. A process that runs many command lines makes it once."""
+    return typer.main.get_command(app)
+
+
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Mistakes are printed to stderr as `error: …`."""
     debug = "--debug" in arguments
     log_as("text")  # until the arguments are read
     try:
-        code = app(args=list(arguments) or ["--help"], prog_name="recsys", standalone_mode=False)
+        code = _verbs()(args=list(arguments) or ["--help"], prog_name="recsys", standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this value
             raise KeyboardInterrupt
     except _USAGE_ERROR as error:

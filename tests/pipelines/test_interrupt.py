@@ -96,7 +96,7 @@ run = ctypes.pythonapi.PyRun_String
 run.argtypes, run.restype = [ctypes.c_char_p, ctypes.c_int, ctypes.py_object, ctypes.py_object], ctypes.py_object
 def app(**_):
     run(b"import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 257, {}, {})
-command_line.app = app
+command_line._verbs = lambda: app
 command_line.main()
 """
 
