@@ -1,22 +1,23 @@
-"""Hold each stage's time against the least that this machine needs for the same rows.
+"""Hold each stage's time against a least time of this machine for the same rows.
 
     python benchmarks/limits.py [--users 12500] [--threads 2] [--rounds 3]
 
 `benchmarks/demo.toml` runs once up to evaluate, without baselines, on a simulated log. In the same minutes two speeds of the machine are
-measured: a product of matrices in fp32, and a copy of memory. From these, from Arrow's own reading and writing of the stage's files, and
-from one query of DuckDB, each stage gets a least time. It leaves out everything that has no such limit:
+measured: a product of matrices in fp32, and a copy of memory. With these, with Arrow's own reading and writing of the stage's files, and
+with one query of DuckDB, each stage gets a least time. Only these parts of its work are in it:
 
 - ingest: read the raw files once; write events, users and items once. The simulation of the log is not timed.
 - features: one query of DuckDB that gives each impression the sums and counts of all signals, by entity and window, over whole days before
-  its own, in a Parquet file. It knows no moment of an outcome, no counter within the day, no history and no label: it is less than what
-  the stage is asked for.
+  its own, in a Parquet file. It does not know when an outcome came, and has no counter within the day, no history and no label.
 - encode: read the examples once, copy what is written once.
 - train: the multiplications of all row visits, forward and backward (three times those of a forward pass), at the speed of the product.
 - score: read the encoded rows once, and their multiplications.
-- evaluate: read the predictions once, sort those of each objective once, and read a float32 weight per row, replicate and objective.
+- evaluate: read the predictions once; per objective sort the rows with a label once (by one thread), and read a byte of weight per such row
+  and replicate.
 
-Prints the speeds, then of each stage its seconds (without the start of Python), the least seconds, and the share of the least in its own.
-Measure on a quiet machine, and quote shares.
+Prints the speeds, then of each stage its seconds, the least seconds, and the share of the least in its own. The seconds are without the
+start of Python, and with the imports that a stage is the first to need (torch: a second of encode and of train). Measure on a quiet
+machine, and quote shares.
 """
 
 import argparse
@@ -27,6 +28,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -70,7 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     pa.set_cpu_count(arguments.threads)
-    overrides = [f"source.users={arguments.users}", "evaluate.baselines=[]"]
+    overrides = [f"source.users={arguments.users}", "evaluate.baselines=[]", "train.device=cpu"]
     pipeline = config.load(PINNED, overrides)
     with tempfile.TemporaryDirectory(prefix="limits-") as scratch:
         seconds = stage_seconds(overrides, Path(scratch), arguments.threads)
@@ -136,7 +139,7 @@ class Machine:
     def _ingest(self) -> float:
         raw = [self._folder / RAW / "impressions.parquet"]
         written = [pq.read_table(file, partitioning=None) for file in (*self._days(EVENTS), *self._sides())]
-        return self._read(raw) + self._fastest(lambda: write(written))
+        return self._read(raw) + self._fastest(lambda: write(written, self._threads))
 
     def _sides(self) -> list[Path]:
         return [self._folder / name / PART for name in (USERS, ITEMS)]
@@ -190,7 +193,7 @@ class Machine:
         return inside.multiplications
 
     def _row_visits(self) -> int:
-        """Return the rows of all steps. In time order they are counted on from day to day, and through the refit."""
+        """Return the rows of all steps of the one member. In time order they are counted on from day to day, and through the refit."""
         journal = read_journal(self._run / JOURNAL)
         assert journal is not None
         steps = journal.curves.groupby("member")["step"].max().sum()
@@ -203,11 +206,13 @@ class Machine:
         return self._fastest(lambda: [file.read_bytes() for file in encoded]) + rows * self._per_row() / self.multiplications
 
     def _evaluate(self) -> float:
-        predictions, bootstrap = self._run / PREDICTIONS, self._pipeline.evaluate.bootstrap
-        rows, objectives = pq.read_metadata(predictions).num_rows, len(self._pipeline.objective)
-        scores = np.random.default_rng(0).random(rows)
-        sorting = self._fastest(lambda: np.argsort(scores))
-        return self._read([predictions]) + objectives * (sorting + rows * bootstrap * FLOAT / (2 * self.copied))
+        labels = [schema.LABEL + objective.name for objective in self._pipeline.objective]
+        predictions = self._run / PREDICTIONS
+        least = self._read([predictions])
+        for column in pq.read_table(predictions, columns=labels).columns:
+            scores = np.random.default_rng(0).random(len(column) - column.null_count)
+            least += self._fastest(partial(np.argsort, scores)) + len(scores) * self._pipeline.evaluate.bootstrap / (2 * self.copied)
+        return least
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -216,10 +221,15 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def write(tables: Sequence[pa.Table]) -> None:
-    for table in tables:
+def write(tables: Sequence[pa.Table], threads: int) -> None:
+    """Write each table to a file of its own, so many at a time."""
+
+    def write_one(table: pa.Table) -> None:
         with tempfile.TemporaryFile() as file:
             pq.write_table(table, file, compression="zstd")
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(write_one, tables))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ has an environment of its own, made under --environments on first use. Each samp
 that waits for another does not count. A thread that calls an engine counts once while the engine works, whatever its number of threads.
 
 A picture is read from the top: a box is a function of this project, as wide as the seconds in it and in all that it calls; the boxes below
-it are what it calls. The lowest box is a library where the time is spent in one. Boxes under one percent are left out. The functions in
-which most time is spent, without what they call, are printed, too.
+it are what it calls. The lowest box is a library, where the time is spent in its Python functions. Compiled code that has none (DuckDB,
+much of Arrow, numpy and torch) counts for the function that calls it; so does a wait for a lock. Boxes under one percent are left out. The
+functions in which most time is spent, without what they call, are printed, too.
 """
 
 import argparse
@@ -31,7 +32,8 @@ from recsys.stages import STAGES
 PY_SPY = "py-spy==0.4.3"
 OURS = "recsys/"
 OUTSIDE_OF_A_STAGE = ("recsys/cli/", "recsys/walk.py", "recsys/stages/stage.py", "recsys/__main__.py")  # the frame around every stage
-WAITING = ("threading.py", "queue.py", "concurrent/futures/")  # files of the functions in which a thread waits for another
+# Files of the functions in which a thread waits for another, or for another process.
+WAITING = ("threading.py", "queue.py", "selectors.py", "concurrent/futures/", "multiprocessing/")
 IMPORT = "<frozen importlib"  # how the file of a function begins that imports a module
 START = "start and imports"
 LEAST_SHARE = 0.01
@@ -50,7 +52,8 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=50, help="samples per second")
     parser.add_argument("--environments", type=Path, default=Path.home() / ".cache" / "recsys-peers")
     arguments = parser.parse_args()
-    py_spy = Path(environment(arguments.environments, "py-spy", [PY_SPY])).with_name("py-spy")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    py_spy = Path(environment(arguments.environments, PY_SPY, [PY_SPY])).with_name("py-spy")
     sets = ["--set", f"source.users={arguments.users}", "--set", "evaluate.baselines=[]"]
     with tempfile.TemporaryDirectory(prefix="profiles-") as scratch:
         command = [
@@ -71,9 +74,8 @@ def main() -> None:
         for stage in list(STAGES)[: 1 + max(map(list(STAGES).index, arguments.stages))]:
             samples = Path(scratch) / f"{stage}.samples"
             record = [py_spy, "record", "--idle", "--threads", "--rate", str(arguments.rate), "--format", "raw", "--output", samples, "--"]
-            done = subprocess.run([*record, *command, "--until", stage], capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                sys.exit(done.stdout + done.stderr)
+            subprocess.run([*record, *command, "--until", stage], capture_output=True, check=True)
+            subprocess.run([*command, "--until", stage], check=True)  # fresh, unless it failed: py-spy does not say so
             if stage in arguments.stages:
                 seconds = {calls: count / arguments.rate for calls, count in read(samples).items()}
                 print_most(stage, seconds)
@@ -140,7 +142,7 @@ def picture(stage: str, seconds: dict[Calls, float]) -> alt.LayerChart:
         color=alt.Color(
             "kind:N",
             title=None,
-            scale=alt.Scale(domain=["this project", "library"], range=["#c6dbef", "#fdd0a2"]),
+            scale=alt.Scale(domain=["this project", "library", START], range=["#c6dbef", "#fdd0a2", "#d9d9d9"]),
             legend=alt.Legend(orient="top"),
         ),
     )
@@ -165,8 +167,10 @@ def boxes_of(seconds: dict[Calls, float]) -> list[dict[str, object]]:
         start = ends.get(caller, starts[caller])
         starts[stack], ends[caller] = start, start + spent[stack]
         room = int(spent[stack] / total * WIDTH / LETTER) - 1
-        label = f"{stack[-1].partition(' · ')[0].rpartition('<locals>.')[2]} {spent[stack]:.1f} s"[:room]
-        kind = "this project" if " · " in stack[-1] else "library"
+        name = stack[-1].partition(" · ")[0].rpartition("<locals>.")[2]
+        whole = f"{name} {spent[stack]:.1f} s"
+        label = whole if len(whole) <= room else name[:room]
+        kind = "this project" if " · " in stack[-1] else START if stack[-1] == START else "library"
         boxes.append(
             {
                 "depth": len(stack) - 1,

@@ -106,8 +106,9 @@ def test_the_limits_benchmark_gives_each_stage_a_least_time() -> None:
     product, copy, _, *rows = (line.split() for line in done.stdout.splitlines())
     assert [float(line[at].replace(",", "")) > 1e6 for line, at in ((product, 3), (copy, 3))] == [True, True]
     assert [row[0] for row in rows] == ["ingest", "features", "encode", "train", "score", "evaluate"]
-    for _, seconds, least, share in rows:
+    for stage, seconds, least, share in rows:
         assert 0 <= float(least) < float(seconds)
+        assert float(least) > 0 or stage == "score"  # of some thirty rows
         assert share.endswith("%")
 
 
@@ -120,15 +121,20 @@ def test_a_profile_has_a_box_per_call_as_wide_as_what_it_calls(tmp_path: Path, m
         "thread (1): MainThread;main (recsys/cli/app.py:3);make (recsys/stages/train.py:7) 15",
         "thread (2): pool;work (recsys/encoding/batches.py:3);wait (threading.py:7) 900",
         "thread (1): MainThread;main (recsys/cli/app.py:3) 5",
+        "thread (1): MainThread;make (recsys/stages/train.py:4);_find_and_load (<frozen importlib._bootstrap>:9);<module> (a b.py:1) 1",
+        "thread (1): MainThread;make.<locals>.inner (recsys/stages/train.py:8) 4",
     ]
     (tmp_path / "samples").write_text("\n".join(stacks), encoding="utf-8")
     counts = module.read(tmp_path / "samples")
     make, step = "make · stages/train.py", "step · training/descend.py"
-    assert counts == {(make, step): 30, (make, "torch"): 50, (make,): 15, ("start and imports",): 5}
+    inner = "make.<locals>.inner · stages/train.py"
+    assert counts == {(make, step): 30, (make, "torch"): 50, (make,): 15, ("start and imports",): 6, (inner,): 4}
     boxes = module.boxes_of({calls: float(count) for calls, count in counts.items()})
     assert [(box["depth"], box["start"], box["end"], box["kind"]) for box in boxes] == [
         (0, 0.0, 95.0, "this project"),
-        (0, 95.0, 100.0, "library"),
+        (0, 95.0, 101.0, "start and imports"),
+        (0, 101.0, 105.0, "this project"),
         (1, 0.0, 50.0, "library"),
         (1, 50.0, 80.0, "this project"),
     ]
+    assert [box["label"] for box in boxes] == ["make 95.0 s", "start and ", "", "torch 50.0 s", "step 30.0 s"]

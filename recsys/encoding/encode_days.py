@@ -26,7 +26,9 @@ from recsys.threads import most_threads
 from recsys.workspace import ENCODED_PART, PART, day_folder
 
 THREADS = 2  # days at a time: numpy and Arrow work without Python's lock, but each day needs its own table in memory
-_FIT_ROWS = 2 * packing.BATCH_ROWS  # of a table that is fitted to; sums are added up table by table, so it shapes their last bits
+# Of a table that is fitted to. Only long days would fill a larger one, so the peak would grow with the log. Sums are added up table by
+# table: the number shapes their last bits.
+_FIT_ROWS = 2 * packing.BATCH_ROWS
 COUNTS_FILE = "counts.parquet"  # values that have no row of the vocabulary yet, and how many rows have held each
 _READ_ROWS = packing.BATCH_ROWS // 4  # of a table that is encoded: a history of lists takes several times its size on the way
 
