@@ -85,13 +85,18 @@ def main() -> None:
             print(f"{stage:<12}{seconds[stage]:>9.2f}{least:>15.3f}{least / seconds[stage]:>8.1%}", flush=True)
 
 
+def pinned(workspace: Path, overrides: Sequence[str], threads: int) -> list[str | Path]:
+    """Return the command that runs the pinned pipeline in a workspace."""
+    words = [word for text in overrides for word in ("--set", text)]
+    return [sys.executable, "-m", "recsys", "run", PINNED, "--workspace", workspace, "--jobs", str(threads), *words]
+
+
 def stage_seconds(overrides: Sequence[str], workspace: Path, threads: int) -> dict[str, float]:
     """Run the stages, ingest a second time when its raw files stand. Return the seconds of each, without the start of Python."""
-    words = [word for text in overrides for word in ("--set", text)]
-    command = [sys.executable, "-m", "recsys", "run", PINNED, "--workspace", workspace, "--log", "json", "--jobs", str(threads), *words]
     seconds: dict[str, float] = {}
     for until in ("ingest", "evaluate"):
-        done = subprocess.run([*command, "--until", until], capture_output=True, text=True, check=False)
+        command = [*pinned(workspace, overrides, threads), "--log", "json", "--until", until]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             sys.exit(done.stdout + done.stderr)
         if until == "ingest":
@@ -108,7 +113,7 @@ def forget_ingested(workspace: Path) -> None:
 
 
 class Machine:
-    """What this machine can do, and the least seconds of each stage for what lies in a pipeline's folder. A first run is not timed."""
+    """Measure what this machine can do, and the least seconds of each stage for what lies in a pipeline's folder."""
 
     def __init__(self, pipeline: config.Pipeline, folder: Path, threads: int, rounds: int) -> None:
         self._pipeline, self._folder, self._threads, self._rounds = pipeline, folder, threads, rounds
@@ -122,7 +127,7 @@ class Machine:
         return {
             "ingest": self._ingest(),
             "features": self._fastest(self._like_sums),
-            "encode": self._read(self._days(EXAMPLES)) + self._bytes(self._days(ENCODED)) / self.copied,
+            "encode": self._encode(),
             "train": self._row_visits() * self._per_row() * (1 + BACKWARD) / self.multiplications,
             "score": self._score(),
             "evaluate": self._evaluate(),
@@ -137,21 +142,19 @@ class Machine:
         return self._fastest(lambda: [pq.read_table(file, partitioning=None) for file in files])
 
     def _ingest(self) -> float:
-        raw = [self._folder / RAW / "impressions.parquet"]
-        written = [pq.read_table(file, partitioning=None) for file in (*self._days(EVENTS), *self._sides())]
-        return self._read(raw) + self._fastest(lambda: write(written, self._threads))
+        files = [*self._days(EVENTS), *(self._folder / name / PART for name in (USERS, ITEMS))]
+        written = [pq.read_table(file, partitioning=None) for file in files]
+        return self._read([self._folder / RAW / "impressions.parquet"]) + self._fastest(lambda: write(written, self._threads))
 
-    def _sides(self) -> list[Path]:
-        return [self._folder / name / PART for name in (USERS, ITEMS)]
+    def _encode(self) -> float:
+        copied = sum(file.stat().st_size for file in self._days(ENCODED))
+        return self._read(self._days(EXAMPLES)) + copied / self.copied
 
     def _days(self, kind: str) -> list[Path]:
         """Return the files of rows, one per day, of a folder of days, or of the one such folder in it."""
         folder = self._folder / kind
         within = folder if days_in(folder) else next(folder.iterdir())
         return [file for day in days_in(within) for file in day_folder(within, day).glob("part-0.*")]
-
-    def _bytes(self, files: Sequence[Path]) -> int:
-        return sum(file.stat().st_size for file in files)
 
     def _like_sums(self) -> None:
         """Write, by one query, sums and counts of each signal by entity and window, for each impression of a day that gives examples.
@@ -193,11 +196,10 @@ class Machine:
         return inside.multiplications
 
     def _row_visits(self) -> int:
-        """Return the rows of all steps of the one member. In time order they are counted on from day to day, and through the refit."""
+        """Return the rows of all steps. In time order they are counted on from day to day, and through the refit."""
         journal = read_journal(self._run / JOURNAL)
         assert journal is not None
-        steps = journal.curves.groupby("member")["step"].max().sum()
-        return int(steps) * int(self._pipeline.train.batch_size)
+        return int(journal.curves["step"].max()) * int(self._pipeline.train.batch_size)
 
     def _score(self) -> float:
         tested = {day_folder(Path(), day).name for day in self._pipeline.split.days(schema.TEST)}

@@ -14,17 +14,17 @@ functions in which most time is spent, without what they call, are printed, too.
 
 import argparse
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import altair as alt
 import pandas as pd
 import torch
-from limits import PINNED, forget_ingested
+from limits import forget_ingested, pinned
 from peers import environment
 
 from recsys.stages import STAGES
@@ -54,21 +54,9 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     py_spy = Path(environment(arguments.environments, PY_SPY, [PY_SPY])).with_name("py-spy")
-    sets = ["--set", f"source.users={arguments.users}", "--set", "evaluate.baselines=[]"]
+    overrides = [f"source.users={arguments.users}", "evaluate.baselines=[]"]
     with tempfile.TemporaryDirectory(prefix="profiles-") as scratch:
-        command = [
-            sys.executable,
-            "-m",
-            "recsys",
-            "run",
-            PINNED,
-            "--workspace",
-            scratch,
-            "--quiet",
-            "--jobs",
-            str(arguments.threads),
-            *sets,
-        ]
+        command = [*pinned(Path(scratch), overrides, arguments.threads), "--quiet"]
         subprocess.run([*command, "--until", "ingest"], check=True)
         forget_ingested(Path(scratch))
         for stage in list(STAGES)[: 1 + max(map(list(STAGES).index, arguments.stages))]:
@@ -111,12 +99,8 @@ def calls(frames: list[Frame]) -> Iterator[str]:
     if not inside or any(frame.file.startswith(IMPORT) for frame in frames):
         yield START
         return
-    last = None
-    for frame in inside:
-        name = f"{frame.function} · {frame.file.removeprefix(OURS)}"
-        if name != last:
-            yield name
-        last = name
+    for name, _ in groupby(f"{frame.function} · {frame.file.removeprefix(OURS)}" for frame in inside):
+        yield name
     if not frames[-1].file.startswith(OURS):
         yield frames[-1].file.partition("/")[0].strip("<>")
 
@@ -166,21 +150,18 @@ def boxes_of(seconds: dict[Calls, float]) -> list[dict[str, object]]:
             continue
         start = ends.get(caller, starts[caller])
         starts[stack], ends[caller] = start, start + spent[stack]
-        room = int(spent[stack] / total * WIDTH / LETTER) - 1
-        name = stack[-1].partition(" · ")[0].rpartition("<locals>.")[2]
-        whole = f"{name} {spent[stack]:.1f} s"
-        label = whole if len(whole) <= room else name[:room]
         kind = "this project" if " · " in stack[-1] else START if stack[-1] == START else "library"
-        boxes.append(
-            {
-                "depth": len(stack) - 1,
-                "start": start,
-                "end": start + spent[stack],
-                "label": label if len(label) >= LEAST_LETTERS else "",
-                "kind": kind,
-            }
-        )
+        label = label_of(stack[-1], spent[stack], room=int(spent[stack] / total * WIDTH / LETTER) - 1)
+        boxes.append({"depth": len(stack) - 1, "start": start, "end": start + spent[stack], "label": label, "kind": kind})
     return boxes
+
+
+def label_of(box: str, seconds: float, room: int) -> str:
+    """Return the name of a function or library with its seconds; in less room the name alone, or as much of it as tells something."""
+    name = box.partition(" · ")[0].rpartition("<locals>.")[2]
+    whole = f"{name} {seconds:.1f} s"
+    label = whole if len(whole) <= room else name[:room]
+    return label if len(label) >= LEAST_LETTERS else ""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: seeds, and where the real data lies."""
+"""Hooks and fixtures of all tests: which cases run always, which tests share a process, seeds, where the real data lies."""
 
 import gc
 import os
@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what was imported: to look through it again and again took a tenth of the time of all tests."""
+    """Let the garbage collector pass over what was imported: to look through it again and again took 5 to 10 % of the time."""
     gc.collect()
     gc.freeze()
 

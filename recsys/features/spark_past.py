@@ -104,6 +104,6 @@ def read_piece(folder: Path, piece: int, columns: pa.Schema, first_row: int, row
 
 
 def read_in_order(folder: Path, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the rows that a sorted expression has written, in its order."""
+    """Yield the rows that a sorted expression has written, in its order. Without `pre_buffer` no file is kept in memory as a whole."""
     files = sorted(folder.glob("part-*.parquet"))  # one per part of the order
     return in_groups((batch for file in files for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(GROUP_ROWS)), columns)
