@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from recsys.nn.input_parts import InputParts
 from recsys.objectives import Objective
 
 
@@ -99,11 +100,11 @@ class Architecture(nn.Module, ABC):
     @abstractmethod
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared: ...
 
-    def from_inputs(self, inputs_BTD: Tensor, hidden: Callable[[Tensor], Tensor], priors: Priors | None = None) -> Shared:
-        """Apply `hidden`, the shared hidden layer, to the inputs [B, T, D], and `forward` to its output; keep that output in `read_BTD`.
+    def from_inputs(self, inputs: InputParts, hidden: Callable[[InputParts], Tensor], priors: Priors | None = None) -> Shared:
+        """Apply `hidden`, the shared hidden layer, to the inputs [T, B, D], and `forward` to its output; keep that output in `read_BTD`.
 
         The frame calls this method. An architecture that changes the inputs before that layer reads them does so here.
         """
-        read_BTD = hidden(inputs_BTD)
+        read_BTD = hidden(inputs)
         shared: Shared = self(read_BTD, priors)
         return replace(shared, read_BTD=read_BTD)

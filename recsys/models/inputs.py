@@ -18,6 +18,7 @@ from recsys.encoding import INIT_ROWS, embedding_init
 from recsys.encoding.layout import Batch, Layout, Slot
 from recsys.nn.attention import TargetAttention, mean_of_past
 from recsys.nn.embeddings import EmbeddingTables, SlotEmbeddings, is_large
+from recsys.nn.input_parts import InputParts
 from recsys.nn.linear import OutputLinear, unstacked
 from recsys.nn.piecewise import PiecewiseLinear
 from recsys.process_group import ALONE, ProcessGroup
@@ -93,27 +94,26 @@ class Inputs(nn.Module):
         self.padding = -width % WIDTH_MULTIPLE
         self.d_out = width + self.padding
 
-    def forward(self, batch: Batch, codes_B2: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the inputs [B, T, D] and the linear path's outputs [B, K] (None without that path).
+    def forward(self, batch: Batch, codes_B2: Tensor) -> tuple[InputParts, Tensor | None]:
+        """Return the inputs [T, B, D] and the linear path's outputs [B, K] (None without that path).
 
         `codes_B2`: position and device as this pass may see them. They are read where they are inputs.
         """
         slots_TBSW, past_TBLSW = self.embeddings(batch.rows, batch.history_rows)
         plain_BD = self._plain(batch, codes_B2)
-        plain_TBD = plain_BD.expand(self.num_tables, -1, -1)
-        features_TBD = torch.cat([plain_TBD, slots_TBSW[..., : self.d_embedding].flatten(2)], dim=-1)
-        parts = [features_TBD]
+        features = InputParts(plain_BD, slots_TBSW[..., : self.d_embedding].flatten(2))
+        learned = [features.learned_TBE]
         if self.attention is not None:
             vectors_TBLW = past_TBLSW[..., : self.d_embedding].flatten(3)
             signals_TBLG = batch.history_signals.expand(self.num_tables, -1, -1, -1)
             entries_TBLC = torch.cat([vectors_TBLW, signals_TBLG], dim=-1)
-            parts.append(self.attention(features_TBD, entries_TBLC, batch.history_length))
-        parts.append(features_TBD.new_zeros(1).expand(*features_TBD.shape[:2], self.padding))
-        return unstacked(torch.cat(parts, dim=-1)), self._linear(plain_BD, slots_TBSW)
+            learned.append(self.attention(features, entries_TBLC, batch.history_length))
+        learned.append(plain_BD.new_zeros(1).expand(self.num_tables, len(plain_BD), self.padding))
+        return InputParts(plain_BD, torch.cat(learned, dim=-1)), self._linear(plain_BD, slots_TBSW)
 
     def _plain(self, batch: Batch, codes_B2: Tensor) -> Tensor:
         """Return all numbers and their bins, [B, D]."""
-        dense_BD = batch.dense[:, self.dense_columns]
+        dense_BD = batch.dense.index_select(1, self.dense_columns)
         parts = [dense_BD, self.bins(dense_BD)]
         if self.has_history:
             parts.append(mean_of_past(batch.history_signals, batch.history_length))

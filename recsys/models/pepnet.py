@@ -13,7 +13,8 @@ from recsys.config.architectures import PEPNetOptions
 from recsys.models.architecture import Architecture, Look, Priors, Setting, Shared
 from recsys.nn.dropout import Dropout
 from recsys.nn.gate_unit import GateUnit
-from recsys.nn.linear import StackedLinear, unstacked
+from recsys.nn.input_parts import InputParts, learned_only
+from recsys.nn.linear import StackedLinear, stacked, unstacked
 
 
 class PEPNet(Architecture):
@@ -46,21 +47,21 @@ class PEPNet(Architecture):
     def axes(self) -> dict[str, str]:
         return {r"layers\..*": "k", r"layer_gates\..*\.out\..*": "* * k.*"}
 
-    def from_inputs(self, inputs_BTD: Tensor, hidden: Callable[[Tensor], Tensor], priors: Priors | None = None) -> Shared:
+    def from_inputs(self, inputs: InputParts, hidden: Callable[[InputParts], Tensor], priors: Priors | None = None) -> Shared:
         assert priors is not None, "PEPNet reads priors"
-        inputs_BD = inputs_BTD.squeeze(1)
+        inputs_BD = inputs.whole().squeeze(0)
         input_gate_BD = self.input_gate(torch.cat([priors.context_BC, inputs_BD.detach()], dim=1))
         scaled_BD = inputs_BD * input_gate_BD
         read_BD = torch.cat([priors.entity_BP, scaled_BD.detach()], dim=1)
         gates_BKH = [torch.unflatten(gate(read_BD), 1, (self.num_objectives, -1)) for gate in self.layer_gates]
-        read_B1X = hidden(scaled_BD.unsqueeze(1))
+        read_B1X = hidden(learned_only(scaled_BD.unsqueeze(0)))
         shared_BX = read_B1X.squeeze(1)
         show = {"gate scale": _scales(input_gate_BD, gates_BKH)}
         return Shared(self._towers(shared_BX, gates_BKH), shared=shared_BX, read_BTD=read_B1X, show=show)
 
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         """Run without a shared hidden layer: the towers read E' itself."""
-        return self.from_inputs(inputs_BTD, nn.Identity(), priors)
+        return self.from_inputs(learned_only(stacked(inputs_BTD)), lambda scaled: unstacked(scaled.whole()), priors)
 
     def _towers(self, shared_BX: Tensor, gates_BKH: Sequence[Tensor]) -> Tensor:
         """Apply each objective's layers, each scaled by its gate; return [B, K, d_out]."""

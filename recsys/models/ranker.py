@@ -18,7 +18,8 @@ from recsys.nn.bias_tower import BiasTower, drop_codes, without_position
 from recsys.nn.cross import LowRankCross
 from recsys.nn.dropout import Dropout
 from recsys.nn.embeddings import EmbeddingTables
-from recsys.nn.linear import StackedMLP, stacked, unstacked
+from recsys.nn.input_parts import InputLinear, InputParts
+from recsys.nn.linear import StackedMLP, unstacked
 from recsys.nn.towers import Towers
 from recsys.objectives import Objective
 
@@ -80,7 +81,8 @@ class Ranker(nn.Module):
         with torch.random.fork_rng(devices=()):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed CUDA too, which is not forked here
             self.inputs = Inputs(options, layout, len(objectives), tables, seed, tables_start)
-            self.hidden = StackedMLP(tables, self.inputs.d_out, (options.d_shared,) if options.d_shared else (), dropout=options.dropout)
+            widths = (options.d_shared,) if options.d_shared else ()
+            self.hidden = StackedMLP(tables, self.inputs.d_out, widths, dropout=options.dropout, first=InputLinear)
             self.architecture = architecture(getattr(options, options.architecture), self._setting(options, objectives, starts_K))
             self.dropout = Dropout(options.dropout)
             hidden = () if architecture.owns_towers else (options.d_tower,)
@@ -97,8 +99,8 @@ class Ranker(nn.Module):
         "logged": as it was in the log; in training, position and device are now and then missing. "missing": as when ranking.
         """
         codes_B2 = self._codes(batch.bias, position)
-        inputs_BTD, linear_BK = self.inputs(batch, codes_B2)
-        shared = self.architecture.from_inputs(inputs_BTD, self._shared_layer, self._priors(inputs_BTD))
+        inputs, linear_BK = self.inputs(batch, codes_B2)
+        shared = self.architecture.from_inputs(inputs, self._shared_layer, self._priors(inputs))
         outputs_BK = self.towers(self.dropout(shared.outputs_BKH))
         own = shared.own
         beside: tuple[Tensor, ...] = ()
@@ -106,7 +108,7 @@ class Ranker(nn.Module):
             outputs_BK = outputs_BK + linear_BK
             own += (linear_BK,)
         if self.cross is not None:
-            cross_BK = self.cross(_last_tables(inputs_BTD, self.cross.num_tables)).flatten(1)
+            cross_BK = self.cross(inputs.of_last_tables(self.cross.num_tables)).flatten(1)
             outputs_BK = outputs_BK + cross_BK
             if self.cross.num_tables > 1:
                 own += (cross_BK,)
@@ -145,15 +147,15 @@ class Ranker(nn.Module):
             d_inputs=self.inputs.d_out,
         )
 
-    def _shared_layer(self, inputs_BTD: Tensor) -> Tensor:
-        """Apply the shared hidden layer, [B, T, D] → [B, T, d_shared]; without such a layer return the inputs themselves."""
-        return unstacked(self.hidden(stacked(inputs_BTD)))
+    def _shared_layer(self, inputs: InputParts) -> Tensor:
+        """Apply the shared hidden layer, [T, B, D] → [B, T, d_shared]; without such a layer return the inputs themselves, [B, T, D]."""
+        return unstacked(self.hidden(inputs) if len(self.hidden.layers) else inputs.whole())
 
-    def _priors(self, inputs_BTD: Tensor) -> Priors | None:
+    def _priors(self, inputs: InputParts) -> Priors | None:
         """Return the parts of the one table's inputs that the architecture reads; None where it reads none."""
         if not self.architecture.reads_priors:
             return None
-        inputs_BD = inputs_BTD.squeeze(1)
+        inputs_BD = inputs.whole().squeeze(0)
         return Priors(inputs_BD[:, self.inputs.entity_columns], inputs_BD[:, self.inputs.context_columns])
 
     def _codes(self, codes_B2: Tensor, position: Position) -> Tensor:
@@ -220,11 +222,6 @@ def _cross(options: Model, tables: int, d_in: int, num_objectives: int) -> LowRa
     if tables == 1:
         return LowRankCross(1, d_in, options.cross_rank, num_objectives)
     return LowRankCross(num_objectives, d_in, options.cross_rank, 1)
-
-
-def _last_tables(inputs_BTD: Tensor, number: int) -> Tensor:
-    """Return the inputs of the last tables; as they are, where these are all: the gradient of a slice is a copy, filled up with zeros."""
-    return inputs_BTD if number == inputs_BTD.shape[1] else inputs_BTD[:, -number:]
 
 
 def _bias_tower(options: Model, layout: Layout, objectives: Sequence[Objective]) -> BiasTower | None:

@@ -6,6 +6,7 @@ Shape letters: B rows, T tables, L history, C width of a history entry, D width 
 import torch
 from torch import Tensor, nn
 
+from recsys.nn.input_parts import InputLinear, InputParts
 from recsys.nn.linear import StackedLinear
 
 
@@ -32,16 +33,16 @@ class TargetAttention(nn.Module):
 
     def __init__(self, num_tables: int, d_query: int, d_entry: int, d_attention: int) -> None:
         super().__init__()
-        self.query = StackedLinear(num_tables, d_query, d_attention, gain=1.0)
+        self.query = InputLinear(num_tables, d_query, d_attention, gain=1.0)
         self.key = StackedLinear(num_tables, d_attention, d_entry, gain=(d_attention / max(d_entry, 1)) ** 0.5, bias=False)
         self.value = StackedLinear(num_tables, d_entry, d_attention, gain=1.0, bias=False)
         self.null_key = nn.Parameter(torch.zeros(num_tables, d_attention))
         self.null_value = nn.Parameter(torch.zeros(num_tables, d_attention))
         self.scale: float = d_attention**-0.5
 
-    def weights(self, features_TBD: Tensor, entries_TBLC: Tensor, lengths_B: Tensor) -> Tensor:
+    def weights(self, features: InputParts, entries_TBLC: Tensor, lengths_B: Tensor) -> Tensor:
         """Return [T, B, 1 + L] weights: the null entry's, then the history's, newest first. They sum to 1 over the last axis."""
-        query_TBA = self.query(features_TBD)
+        query_TBA = self.query(features)
         probe_TBC = self.key(query_TBA)
         past_TBL = (entries_TBLC * probe_TBC.unsqueeze(2)).sum(-1)
         null_TB1 = torch.bmm(query_TBA, self.null_key.unsqueeze(-1))
@@ -49,9 +50,9 @@ class TargetAttention(nn.Module):
         logits = torch.cat([null_TB1, past_TBL.masked_fill(~there_BL, float("-inf"))], dim=-1)
         return (logits * self.scale).softmax(dim=-1)
 
-    def forward(self, features_TBD: Tensor, entries_TBLC: Tensor, lengths_B: Tensor) -> Tensor:
+    def forward(self, features: InputParts, entries_TBLC: Tensor, lengths_B: Tensor) -> Tensor:
         """Return [T, B, A]. Entries beyond `lengths_B` have no effect, but they must be finite."""
-        weights = self.weights(features_TBD, entries_TBLC, lengths_B)
+        weights = self.weights(features, entries_TBLC, lengths_B)
         attended_TBC = (weights[..., 1:, None] * entries_TBLC).sum(2)
         attended_TBA: Tensor = self.value(attended_TBC)
         return attended_TBA + weights[..., :1] * self.null_value.unsqueeze(1).to(weights.dtype)

@@ -5,7 +5,7 @@ the same product over [B, N, D] costs 62 ms (bf16, forward and backward, 4,096 r
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import cast
 
 import torch
@@ -16,11 +16,8 @@ from recsys.nn.dropout import Dropout
 RELU_GAIN = 2.0**0.5  # keeps the variance through a ReLU (He et al., ICCV 2015)
 
 
-class StackedLinear(nn.Module):
-    """N linear maps y_n = x_n W_n + b_n, [N, B, D] → [N, B, H].
-
-    Weights start uniform with variance gain² / D, biases at zero.
-    """
+class StackedWeights(nn.Module):
+    """The weights [N, D, H] and biases [N, 1, H] of N linear maps. They start uniform with variance gain² / D, and at zero."""
 
     def __init__(self, num: int, d_in: int, d_out: int, *, gain: float = RELU_GAIN, bias: bool = True) -> None:
         super().__init__()
@@ -30,8 +27,12 @@ class StackedLinear(nn.Module):
         with torch.no_grad():
             self.weight.uniform_(-bound, bound)
 
+
+class StackedLinear(StackedWeights):
+    """N linear maps y_n = x_n W_n + b_n, [N, B, D] → [N, B, H]."""
+
     def forward(self, x_NBD: Tensor) -> Tensor:
-        return _product(x_NBD, self.weight, self.bias)
+        return product(x_NBD, self.weight, self.bias)
 
 
 class OutputLinear(StackedLinear):
@@ -50,12 +51,12 @@ def product_outside_autocast(x_NBD: Tensor, weight_NDH: Tensor, bias_N1H: Tensor
     with torch.autocast(x_NBD.device.type, enabled=False):
         x_NBD = x_NBD.to(weight_NDH.dtype)
         if torch.is_grad_enabled():
-            return _product(x_NBD, weight_NDH, bias_N1H)
+            return product(x_NBD, weight_NDH, bias_N1H)
         bias_NH1 = None if bias_N1H is None else bias_N1H.transpose(1, 2)
-        return _product(weight_NDH.transpose(1, 2), x_NBD.transpose(1, 2), bias_NH1).transpose(1, 2)
+        return product(weight_NDH.transpose(1, 2), x_NBD.transpose(1, 2), bias_NH1).transpose(1, 2)
 
 
-def _product(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
+def product(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
     """Return left · right + bias, layer by layer: one call, so that autocast casts the bias too."""
     return torch.bmm(left, right) if bias is None else torch.baddbmm(bias, left, right)
 
@@ -63,17 +64,21 @@ def _product(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
 class StackedMLP(nn.Module):
     """N nets of one shape, [N, B, D] → [N, B, d_out]; each layer is linear, ReLU, dropout. Without layers the output is the input."""
 
-    def __init__(self, num: int, d_in: int, hidden: Sequence[int], *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, num: int, d_in: int, hidden: Sequence[int], *, dropout: float = 0.0, first: type[StackedWeights] = StackedLinear
+    ) -> None:
+        """`first` is the kind of the first layer: the net takes what that layer reads."""
         super().__init__()
         widths = [d_in, *hidden]
-        self.layers = nn.ModuleList(StackedLinear(num, a, b) for a, b in pairwise(widths))
+        kinds = chain([first], repeat(StackedLinear))
+        self.layers = nn.ModuleList(kind(num, a, b) for kind, (a, b) in zip(kinds, pairwise(widths), strict=False))
         self.dropout = Dropout(dropout, rows_dim=1)
         self.d_out = widths[-1]
 
     @property
     def last_weight(self) -> nn.Parameter:
         """The weight of the layer that gives the output. Raises IndexError where there is no layer."""
-        return cast(StackedLinear, self.layers[-1]).weight
+        return cast(StackedWeights, self.layers[-1]).weight
 
     def forward(self, x_NBD: Tensor) -> Tensor:
         for layer in self.layers:

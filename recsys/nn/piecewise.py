@@ -38,4 +38,4 @@ class PiecewiseLinear(nn.Module):
         """Return [B, D·T]: the bins of the first number that has some, the lowest first, then those of the next."""
         lows_DT, widths_DT = self.edges_DE[:, :-1], self.edges_DE.diff(dim=1)
         slopes_DT = torch.where(widths_DT > _TIE, 1 / widths_DT, 0.0)
-        return ((x_BD[:, self.columns_D].unsqueeze(-1) - lows_DT) * slopes_DT).clamp(0.0, 1.0).flatten(1)
+        return ((x_BD.index_select(1, self.columns_D).unsqueeze(-1) - lows_DT) * slopes_DT).clamp(0.0, 1.0).flatten(1)

@@ -65,9 +65,9 @@ def test_multiplications_are_those_counted_by_hand(architecture):
 )
 def test_every_product_counts(product):
     class Extra(torch.nn.Module):
-        def forward(self, x_BTD):
-            product(x_BTD.squeeze(1))
-            return torch.zeros(len(x_BTD), 1, K)
+        def forward(self, inputs):
+            product(inputs.whole().squeeze(0))
+            return torch.zeros(len(inputs.numbers_BP), 1, K)
 
     model = ranker("mmoe")
     before = multiplications(model, factory.batch(factory.layout(), 1))

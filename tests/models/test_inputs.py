@@ -48,12 +48,12 @@ def test_a_fresh_linear_path_is_nothing_and_absent_when_not_asked_for():
 def test_the_width_is_as_said_and_a_multiple_of_16(tables):
     module = inputs(tables)
     example = factory.batch(factory.layout(), 8)
-    inputs_BTD, _ = module(example, example.bias)
-    assert inputs_BTD.shape == (8, tables, module.d_out)
+    inputs_TBD = module(example, example.bias)[0].whole()
+    assert inputs_TBD.shape == (tables, 8, module.d_out)
     assert module.d_out % 16 == 0
     width = 3 + 2 + 3 * 4 + 4  # numbers, mean signals, slots, attention
-    assert not inputs_BTD[..., width:].any()
-    assert torch.equal(inputs_BTD[:, 0, :3], example.dense)
+    assert not inputs_TBD[..., width:].any()
+    assert torch.equal(inputs_TBD[0, :, :3], example.dense)
 
 
 @pytest.mark.parametrize("tables", [1, K])
@@ -62,9 +62,9 @@ def test_bins_lie_after_the_numbers_and_every_part_reads_them(tables):
     plain = inputs(tables)
     example = factory.batch(factory.layout(), 8)
     example.dense[0] = torch.tensor([-1.0, 3.0, 7.0])
-    inputs_BTD, _ = module(example, example.bias)
-    assert torch.equal(inputs_BTD[:, 0, :3], example.dense)
-    torch.testing.assert_close(inputs_BTD[0, -1, 3:7], torch.tensor([0.5, 0.0, 1.0, 1.0]))  # of -1 in [-2, 0, 2] and of 3 in [-1, 1, 3]
+    inputs_TBD = module(example, example.bias)[0].whole()
+    assert torch.equal(inputs_TBD[0, :, :3], example.dense)
+    torch.testing.assert_close(inputs_TBD[-1, 0, 3:7], torch.tensor([0.5, 0.0, 1.0, 1.0]))  # of -1 in [-2, 0, 2] and of 3 in [-1, 1, 3]
     assert module.skip.weight.shape[1] == plain.skip.weight.shape[1] + 2 * 2
     assert module.attention.query.weight.shape[1] == plain.attention.query.weight.shape[1] + 2 * 2
 
@@ -87,7 +87,7 @@ def test_a_member_sees_its_share_and_nothing_else(numeric_bins):
     rows[:, unseen] = 29 - rows[:, unseen]
     changed = module(example._replace(dense=dense, rows=rows), example.bias)
     same = module(example, example.bias)
-    assert torch.equal(changed[0], same[0])
+    assert torch.equal(changed[0].whole(), same[0].whole())
     assert torch.equal(changed[1], same[1])
 
 
@@ -102,8 +102,8 @@ def test_members_differ_in_what_they_see():
 def test_position_and_device_as_inputs_are_one_hot():
     module = inputs(position="input")
     example = factory.batch(factory.layout(), 8)
-    inputs_BTD, _ = module(example, example.bias)
-    one_hot = inputs_BTD[:, 0, 5 : 5 + 5 + 3]
+    inputs_TBD = module(example, example.bias)[0].whole()
+    one_hot = inputs_TBD[0, :, 5 : 5 + 5 + 3]
     assert one_hot.sum(1).tolist() == [2.0] * 8
     assert one_hot[:, :5].argmax(1).tolist() == example.bias[:, 0].tolist()
     assert one_hot[:, 5:].argmax(1).tolist() == example.bias[:, 1].tolist()
@@ -135,11 +135,11 @@ def test_entity_and_context_columns_are_where_their_features_lie():
     assert module.context_columns.tolist() == [1, 6, 7, *range(slots, slots + 4)]
     assert module.entity_columns.tolist() == [0, 3, 4, 5, 8, 9, *range(slots + 4, slots + 12)]
     example = factory.batch(layout, 8)
-    inputs_BTD, _ = module(example, example.bias)
+    inputs_TBD = module(example, example.bias)[0].whole()
     table = module.embeddings.tables.table.detach()
-    torch.testing.assert_close(inputs_BTD[:, 0, module.entity_columns[:2]], example.dense[:, [0, 3]])
-    torch.testing.assert_close(inputs_BTD[:, 0, module.context_columns[3:]], table[example.rows[:, 3], :4])
-    torch.testing.assert_close(inputs_BTD[:, 0, module.entity_columns[6:10]], table[example.rows[:, 4], :4])
+    torch.testing.assert_close(inputs_TBD[0, :, module.entity_columns[:2]], example.dense[:, [0, 3]])
+    torch.testing.assert_close(inputs_TBD[0, :, module.context_columns[3:]], table[example.rows[:, 3], :4])
+    torch.testing.assert_close(inputs_TBD[0, :, module.entity_columns[6:10]], table[example.rows[:, 4], :4])
 
 
 def test_a_member_s_entity_columns_are_those_that_it_sees():

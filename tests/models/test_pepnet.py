@@ -4,6 +4,8 @@ import torch
 from recsys.config.architectures import PEPNetOptions
 from recsys.models import Priors, build
 from recsys.models.pepnet import PEPNet
+from recsys.nn.input_parts import learned_only
+from recsys.nn.linear import stacked, unstacked
 from tests.models import factory
 from tests.models.plain import randomised
 
@@ -49,7 +51,7 @@ def test_it_is_a_loop_over_towers_and_their_layers(d_entity, d_context, d_in):
     weight_DX = torch.randn(D, X)
     hidden = torch.nn.Identity() if d_in == D else lambda x: (x @ weight_DX).relu()
     expected_shared, expected = by_the_paper(model, inputs_BTD[:, 0], *priors, hidden)
-    found = model.from_inputs(inputs_BTD, hidden, priors)
+    found = model.from_inputs(learned_only(stacked(inputs_BTD)), lambda parts: unstacked(hidden(parts.whole())), priors)
     torch.testing.assert_close(found.shared, expected_shared)
     torch.testing.assert_close(found.outputs_BKH, expected)
     if d_in == D:
@@ -63,7 +65,7 @@ def test_in_the_frame_the_gate_scales_what_the_shared_layer_reads(d_shared):
     options = factory.options(architecture="pepnet", numeric_bins=0, d_shared=d_shared, skip=False, cross_rank=0, position="blind")
     model = randomised(build(options, layout, factory.objectives(), torch.zeros(K), 1)).eval()
     batch = factory.batch(layout, B)
-    inputs_BD = model.inputs(batch, batch.bias)[0][:, 0]
+    inputs_BD = model.inputs(batch, batch.bias)[0].whole()[0]
     entity_BP = torch.cat([batch.dense[:, :1], inputs_BD[:, 5:17]], dim=1)  # item.a; past it and two more numbers and signals, the slots
     hidden = torch.nn.Identity()
     if d_shared:
@@ -133,8 +135,8 @@ def test_in_the_frame_the_context_scales_inputs_and_entities_scale_towers():
     assert model.architecture.input_gate.out.weight.shape[1:] == (8, 16)
     assert model.architecture.layer_gates[0].hidden.weight.shape[1] == 13 + 16
     batch = factory.batch(layout, B)
-    inputs_BTD, _ = model.inputs(batch, batch.bias)
-    priors = model._priors(inputs_BTD)
+    inputs, _ = model.inputs(batch, batch.bias)
+    priors = model._priors(inputs)
     assert torch.equal(priors.context_BC, batch.dense[:, 1:2])
     assert torch.equal(priors.entity_BP[:, 0], batch.dense[:, 0])
 

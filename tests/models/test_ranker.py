@@ -33,12 +33,12 @@ def test_the_parts_add_up():
         for parameter in model.dense_parameters():
             parameter.normal_(std=0.3)
     example = factory.batch(factory.layout(), 16)
-    inputs_BTD, linear_BK = model.inputs(example, example.bias)
-    hidden_BTD = (inputs_BTD[:, 0] @ model.hidden.layers[0].weight[0] + model.hidden.layers[0].bias[0]).relu()[:, None]
+    inputs, linear_BK = model.inputs(example, example.bias)
+    hidden_BTD = (inputs.whole()[0] @ model.hidden.layers[0].weight[0] + model.hidden.layers[0].bias[0]).relu()[:, None]
     towers_BK = model.towers(model.architecture(hidden_BTD).outputs_BKH)
-    expected = towers_BK + linear_BK + model.cross(inputs_BTD)[:, 0] + model.bias_tower(example.bias)
+    expected = towers_BK + linear_BK + model.cross(inputs)[:, 0] + model.bias_tower(example.bias)
     torch.testing.assert_close(model(example, position="logged").outputs_BK, expected, rtol=1e-4, atol=1e-4)
-    assert all(part.abs().mean() > 0.01 for part in (towers_BK, linear_BK, model.cross(inputs_BTD), model.bias_tower(example.bias)))
+    assert all(part.abs().mean() > 0.01 for part in (towers_BK, linear_BK, model.cross(inputs), model.bias_tower(example.bias)))
 
 
 def test_a_layout_of_other_objectives_is_refused():
@@ -62,10 +62,10 @@ def test_a_way_that_reads_priors_gets_who_is_met_and_where():
     model.architecture.from_inputs = lambda *given: heard.append(given) or whole(*given)
     example = factory.batch(layout, 8)
     model(example, position="logged")
-    ((inputs_BTD, hidden, priors),) = heard
-    inputs_BD = model.inputs(example, example.bias)[0][:, 0]
-    torch.testing.assert_close(inputs_BTD[:, 0], inputs_BD)
-    assert hidden(inputs_BTD).shape == (8, 1, 16)
+    ((inputs, hidden, priors),) = heard
+    inputs_BD = model.inputs(example, example.bias)[0].whole()[0]
+    torch.testing.assert_close(inputs.whole()[0], inputs_BD)
+    assert hidden(inputs).shape == (8, 1, 16)
     torch.testing.assert_close(priors.context_BC, example.dense[:, 1:2])
     torch.testing.assert_close(
         priors.entity_BP, torch.cat([example.dense[:, :1], inputs_BD[:, 5:17]], dim=1)

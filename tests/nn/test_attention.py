@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from recsys.nn.attention import TargetAttention, mean_of_past
+from recsys.nn.input_parts import InputParts
 
 B, T, L, C, D, A = 12, 2, 4, 5, 6, 3
 
@@ -20,12 +21,13 @@ def attention():
 @pytest.fixture
 def inputs():
     torch.manual_seed(1)
-    return torch.randn(T, B, D), torch.randn(T, B, L, C), torch.arange(B) % (L + 1)
+    return InputParts(torch.randn(B, 2), torch.randn(T, B, D - 2)), torch.randn(T, B, L, C), torch.arange(B) % (L + 1)
 
 
-def by_hand(attention, features_TBD, entries_TBLC, lengths_B):
+def by_hand(attention, features, entries_TBLC, lengths_B):
     """One row, one table, one entry at a time, keys and values formed: softmax(q·k / √A) over the null entry and the past."""
     p = {name: parameter.detach().double().numpy() for name, parameter in attention.named_parameters()}
+    features_TBD = features.whole()
     out = np.zeros((T, B, A))
     for b in range(B):
         for t in range(T):

@@ -3,9 +3,13 @@ import torch
 from torch import nn
 
 from recsys.nn.cross import LowRankCross
-from recsys.nn.linear import product_outside_autocast, stacked, unstacked
+from recsys.nn.input_parts import InputParts, outputs_outside_autocast
 
 B, T, D, R = 9, 2, 6, 3
+
+
+def parts_of(rows: int = B, tables: int = T, numbers: int = 2, learned: int = D - 2, **kinds) -> InputParts:
+    return InputParts(torch.randn(rows, numbers, **kinds), torch.randn(tables, rows, learned, **kinds))
 
 
 def drawn(*sizes: int) -> LowRankCross:
@@ -18,41 +22,43 @@ def drawn(*sizes: int) -> LowRankCross:
 @pytest.mark.parametrize("C", [1, 4])
 def test_equals_the_formula_table_by_table(C):
     cross = drawn(T, D, R, C)
-    x_BTD = torch.randn(B, T, D)
-    out_BTC = cross(x_BTD)
+    parts = parts_of()
+    out_BTC = cross(parts)
     for b in range(B):
         for t in range(T):
-            x, V, U = x_BTD[b, t], cross.down.weight[t].T, cross.up.weight[t].T
+            x, V, U = parts.whole()[t, b], cross.down.weight[t].T, cross.up.weight[t].T
             crossed = x * (U @ (V @ x) + cross.up.bias[t, 0]) + x
             torch.testing.assert_close(out_BTC[b, t], cross.out.weight[t].T @ crossed, rtol=1e-4, atol=1e-4)
 
 
 def test_one_output_has_the_gradients_of_the_formula():
     cross = drawn(T, D, R, 1).double()
-    x_BTD = torch.randn(B, T, D, dtype=torch.float64, requires_grad=True)
-    learned = [x_BTD, *cross.parameters()]
-    found = torch.autograd.grad(cross(x_BTD).square().sum(), learned)
-    by_formula = unstacked(cross.out(cross._crossed(stacked(x_BTD))))
+    parts = parts_of(dtype=torch.float64)
+    learned = [parts.learned_TBE.requires_grad_(), *cross.parameters()]
+    found = torch.autograd.grad(cross(parts).square().sum(), learned)
+    x_TBD = parts.whole()
+    by_formula = (x_TBD * (x_TBD @ cross.down.weight @ cross.up.weight + cross.up.bias) + x_TBD) @ cross.out.weight
     torch.testing.assert_close(found, torch.autograd.grad(by_formula.square().sum(), learned))
 
 
 def test_a_logit_has_more_digits_than_bf16():
-    cross, x_BTD = drawn(T, D, R, 1), torch.randn(B, T, D)
+    cross, parts = drawn(T, D, R, 1), parts_of()
     with torch.autocast("cpu", torch.bfloat16):
-        found = cross(x_BTD)
-    torch.testing.assert_close(found, cross(x_BTD))
+        found = cross(parts)
+    torch.testing.assert_close(found, cross(parts))
 
 
 @torch.no_grad()
 def test_a_row_has_the_same_bits_wherever_it_stands_if_the_product_under_it_has():
-    cross, x_BTD = drawn(6, 384, 32, 1), torch.randn(3_001, 6, 384)
-    order = torch.randperm(len(x_BTD))
-    product = product_outside_autocast(stacked(x_BTD), cross.down.weight)
-    if not torch.equal(product_outside_autocast(stacked(x_BTD[order]), cross.down.weight), product[:, order]):
+    cross, parts = drawn(6, 384, 32, 1), parts_of(3_001, 6, 287, 97)
+    order = torch.randperm(3_001)
+    moved = InputParts(parts.numbers_BP[order], parts.learned_TBE[:, order])
+    product = outputs_outside_autocast(parts, cross.down.weight)
+    if not torch.equal(outputs_outside_autocast(moved, cross.down.weight), product[:, order]):
         pytest.skip("on this processor a row's place changes the last digit of a matrix product")
-    assert torch.equal(cross(x_BTD[order]), cross(x_BTD)[order])
+    assert torch.equal(cross(moved), cross(parts)[order])
 
 
 @pytest.mark.parametrize("C", [1, 4])
 def test_starts_as_nothing(C):
-    assert not LowRankCross(T, D, R, C)(torch.randn(B, T, D)).any()
+    assert not LowRankCross(T, D, R, C)(parts_of()).any()

@@ -184,7 +184,7 @@ def test_the_losses_after_a_step_are_of_the_same_draws(architecture, monkeypatch
     random = torch.get_rng_state()
     step(other, batch_of())
     assert torch.equal(torch.get_rng_state(), random)
-    torch.testing.assert_close(seen[0], stepped.losses_K, rtol=0, atol=0)
+    torch.testing.assert_close(seen[0], stepped.losses_K)  # without gradients, some products are computed another way
     assert_same(state.member.state_dict(), other.member.state_dict())
     assert (torch.stack([step(other, batch_of(), seed=1).losses_K, stepped.losses_K]).diff(dim=0) != 0).any(), "other draws, other losses"
 

@@ -8,6 +8,7 @@ import torch
 import torchjd.aggregation as agg
 from torchjd.autojac import jac_to_grad, mtl_backward
 
+from recsys.nn.linear import unstacked
 from recsys.training.gradients import (
     balanced_backward,
     cosines,
@@ -87,7 +88,7 @@ def test_without_a_layer_it_is_of_a_map_at_the_identity(architecture, changes, k
     ranker = state.member.ranker
     found_KK = gramian(weight_gradients(*reversed(doubled(state, batch_of(kinds))), coupled=kinds is COUPLED))
     map_DD = torch.eye(ranker.inputs.d_out, dtype=torch.float64, requires_grad=True)
-    monkeypatch.setattr(ranker, "_shared_layer", lambda inputs_BTD: inputs_BTD @ map_DD)
+    monkeypatch.setattr(ranker, "_shared_layer", lambda inputs: unstacked(inputs.whole()) @ map_DD)
     _, losses_K = forward(state, factory.double(batch_of(kinds)))
     assert found_KK.diagonal().min() > 0
     torch.testing.assert_close(found_KK, by_hand(losses_K, [map_DD]))
