@@ -12,8 +12,8 @@ import pyarrow as pa
 from recsys import artifacts, schema
 from recsys.artifacts import Manifest, Origin
 from recsys.days import ordinal
-from recsys.errors import ArtifactError
-from recsys.health.measures import OF_THE_DAY, DayMeasures, Known, measure
+from recsys.errors import ArtifactError, ConfigError, nearest
+from recsys.health.measures import LENGTH, OF_THE_DAY, DayMeasures, Known, measure
 from recsys.health.verdicts import judge
 from recsys.stages import Job
 from recsys.workspace import EVENTS, HEALTH, PART, day_folder, day_of
@@ -25,7 +25,7 @@ _NEW_IDS = "new_{}.parquet"  # of an id: its values that came for the first time
 def judged_days(job: Job, last: str | None) -> pa.Table:
     """Return the rows of the days of events/ (`schema.HEALTH`), in order, up to the ISO day `last`. Judge those whose rows are not kept.
 
-    The caller holds health/. Raise ArtifactError where there is no events/.
+    The caller holds health/. Raise ArtifactError where there is no events/, and ConfigError where checks.ignore names no column.
     """
     if artifacts.manifest(job.folder / EVENTS) is None:
         raise ArtifactError(f"{job.folder / EVENTS}: found no events, expected the output of ingest. Fix: recsys ingest PIPELINE.toml")
@@ -47,6 +47,7 @@ class _Days:
 
     def judged(self, last: str | None) -> pa.Table:
         days = [day for day in self.days if last is None or day <= last]
+        self._require_columns()
         rows, fingerprint = [schema.HEALTH.empty_table()], ""
         with self.job.console.bar("health", len(days)) as advance:
             for place, day in enumerate(days):
@@ -57,6 +58,17 @@ class _Days:
                 rows.append(artifacts.read_table(target / PART))
                 advance(note=day)
         return pa.concat_tables(rows)
+
+    def _require_columns(self) -> None:
+        """Raise ConfigError for names to ignore that are columns of neither the log nor the examples, once there are examples."""
+        examples = [path for day in self.days if (path := day_folder(self.job.examples, day) / PART).exists()]
+        if not examples:
+            return
+        events = day_folder(self.job.folder / EVENTS, self.days[-1]) / PART
+        there = {LENGTH, *artifacts.read_schema(events).names, *artifacts.read_schema(examples[-1]).names}
+        if unknown := [name for name in self.pipeline.checks.ignore if name not in there]:
+            problems = [f'found "{name}", expected a column of the log or of the examples{nearest(name, there)}' for name in unknown]
+            raise ConfigError([f"checks.ignore: {problem}" for problem in problems])
 
     def _fingerprint(self, day: str, before: str) -> str:
         """Return what stands for a day's rows: its own events and examples, those of all days before, and the options."""

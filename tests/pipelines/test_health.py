@@ -104,6 +104,13 @@ def test_a_day_that_is_spoilt_is_found(here: Path, capsys: pytest.CaptureFixture
     assert re.match(rf"warn: {DAY}: mean label of click: found 0\.3\d+, usual is 0\.\d+", said)
 
 
+def test_a_name_to_ignore_that_is_no_column(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert health(here, "--set", 'checks.ignore=["device","item.second"]') == 2
+    assert capsys.readouterr().err == (
+        'error: checks.ignore: found "item.second", expected a column of the log or of the examples; did you mean "item.seconds"?\n'
+    )
+
+
 @pytest.mark.words
 def test_a_limit_that_stops(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code is that of bad data, what was found is written, and such a day speaks against a promotion."""
