@@ -50,7 +50,7 @@ class Checks(Options):
     trailing: int = Field(default=7, ge=3, description="Number of days with impressions before a day that say what is usual.")
     accept: tuple[date, ...] = Field(default=(), description="Days that were looked at and are taken as they are: nothing of them stops.")
     ignore: tuple[str, ...] = Field(
-        default=(), description="Columns of the log and of the examples that are not checked, such as `item.upload_date`."
+        default=(), description="Columns of the log and features that are not checked, such as `item.upload_date` or `history.length`."
     )
     warn: WarnLimits = WarnLimits()
     stop: StopLimits = StopLimits()

@@ -13,7 +13,7 @@ from recsys import artifacts, schema
 from recsys.artifacts import Manifest, Origin
 from recsys.days import ordinal
 from recsys.errors import ArtifactError, ConfigError, nearest
-from recsys.health.measures import LENGTH, OF_THE_DAY, DayMeasures, Known, measure
+from recsys.health.measures import OF_THE_DAY, DayMeasures, Known, checked_features, measure
 from recsys.health.verdicts import judge
 from recsys.stages import Job
 from recsys.workspace import EVENTS, HEALTH, PART, day_folder, day_of
@@ -25,7 +25,8 @@ _NEW_IDS = "new_{}.parquet"  # of an id: its values that came for the first time
 def judged_days(job: Job, last: str | None) -> pa.Table:
     """Return the rows of the days of events/ (`schema.HEALTH`), in order, up to the ISO day `last`. Judge those whose rows are not kept.
 
-    The caller holds health/. Raise ArtifactError where there is no events/, and ConfigError where checks.ignore names no column.
+    The caller holds health/. Raise ArtifactError where there is no events/, and ConfigError where a name in checks.ignore
+    is no column that is checked.
     """
     if artifacts.manifest(job.folder / EVENTS) is None:
         raise ArtifactError(f"{job.folder / EVENTS}: found no events, expected the output of ingest. Fix: recsys ingest PIPELINE.toml")
@@ -60,15 +61,16 @@ class _Days:
         return pa.concat_tables(rows)
 
     def _require_columns(self) -> None:
-        """Raise ConfigError for names to ignore that are columns of neither the log nor the examples, once there are examples."""
+        """Raise ConfigError where a name to ignore is a column of neither the log nor the features. Without examples, raise nothing."""
         examples = [path for day in self.days if (path := day_folder(self.job.examples, day) / PART).exists()]
-        if not examples:
+        if not self.pipeline.checks.ignore or not examples:
             return
         events = day_folder(self.job.folder / EVENTS, self.days[-1]) / PART
-        there = {LENGTH, *artifacts.read_schema(events).names, *artifacts.read_schema(examples[-1]).names}
-        if unknown := [name for name in self.pipeline.checks.ignore if name not in there]:
-            problems = [f'found "{name}", expected a column of the log or of the examples{nearest(name, there)}' for name in unknown]
-            raise ConfigError([f"checks.ignore: {problem}" for problem in problems])
+        there = {*artifacts.read_schema(events).names, *checked_features(artifacts.read_schema(examples[-1]))}
+        unknown = [name for name in self.pipeline.checks.ignore if name not in there]
+        if unknown:
+            expected = "expected a column of the log, or a feature that is checked"
+            raise ConfigError([f'checks.ignore: found "{name}", {expected}{nearest(name, there)}' for name in unknown])
 
     def _fingerprint(self, day: str, before: str) -> str:
         """Return what stands for a day's rows: its own events and examples, those of all days before, and the options."""

@@ -18,6 +18,7 @@ from recsys.workspace import EVENTS, PART, day_folder
 SAMPLE = 20_000  # rows of a day whose features are looked at, evenly spread over it
 _FEATURES = (schema.USER, schema.ITEM, schema.QUERY, schema.CONTEXT, schema.AGGREGATE, schema.BIAS)
 OF_THE_DAY = schema.CONTEXT + "weekday"  # one value per day: never that of the days before
+_ITEMS = schema.HISTORY + schema.ITEM_ID
 LENGTH = schema.HISTORY + "length"  # how long the histories are: the one feature that is checked of them
 _ROWS = 131_072
 
@@ -123,12 +124,16 @@ def _rates(path: Path, objectives: Sequence[Objective]) -> Iterator[tuple[str, t
         yield objective.name, (pc.mean(label).as_py(), len(label) - label.null_count)
 
 
+def checked_features(fields: pa.Schema) -> list[str]:
+    """Return the features that are checked, of examples with these columns."""
+    return [*(name for name in fields.names if name.startswith(_FEATURES)), *([LENGTH] if _ITEMS in fields.names else [])]
+
+
 def _spreads(path: Path, without: frozenset[str]) -> Iterator[tuple[str, Spread]]:
     """Yield how each feature is spread over a sample of the day's examples."""
-    fields = artifacts.read_schema(path)
-    names = [name for name in fields.names if name.startswith(_FEATURES) and name not in without]
-    history = schema.HISTORY + schema.ITEM_ID
-    read = [*names, *([history] if history in fields.names and LENGTH not in without else [])]
+    wanted = [name for name in checked_features(artifacts.read_schema(path)) if name not in without]
+    names = [name for name in wanted if name != LENGTH]
+    read = [*names, *([_ITEMS] if LENGTH in wanted else [])]
     step = -(-artifacts.count_rows(path) // SAMPLE)
     parts, start = [], 0
     for table in artifacts.read_batches(path, _ROWS, read):
@@ -137,8 +142,8 @@ def _spreads(path: Path, without: frozenset[str]) -> Iterator[tuple[str, Spread]
     sample = pa.concat_tables(parts)
     for name in names:
         yield name, _spread(sample[name].combine_chunks())
-    if history in read:
-        yield LENGTH, _spread(pc.list_value_length(sample[history].combine_chunks()))
+    if LENGTH in wanted:
+        yield LENGTH, _spread(pc.list_value_length(sample[_ITEMS].combine_chunks()))
 
 
 def _spread(column: pa.Array) -> Spread:

@@ -25,7 +25,7 @@ from recsys.process_group import ALONE, ProcessGroup
 
 EMBEDDING_SCALE = 0.05  # standard deviation of a fresh vector: small beside that of the numbers, 1
 ENTITIES = (schema.USER, schema.ITEM, schema.ID)  # features of the user, the item and its author, and their ids
-WIDTH_MULTIPLE = 16  # a first product over 336 inputs instead of 333 runs a quarter faster
+WIDTH_MULTIPLE = 16  # where inputs are read whole: a first product over 336 instead of 333 runs a quarter faster
 
 
 class TableStart(NamedTuple):
@@ -43,7 +43,7 @@ DRAWN = TableStart()
 
 
 class Inputs(nn.Module):
-    """Numbers and their bins, mean vectors of the slots, the attended history and its mean signals; once per table, so T times.
+    """Numbers, their bins and the history's mean signals; and per table, of which there are T, mean vectors of the slots and the history.
 
     A model with `input_share` below 1 is one member of several. Its seed chooses a fixed share of the numbers and of the slots. It sees the
     others nowhere, neither in the nets nor in the linear path. It always sees the history.

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recsys.nn.input_parts import InputLinear, InputParts, outputs_outside_autocast, with_factors
+from recsys.nn.input_parts import InputLinear, InputParts, parts_product_outside_autocast, times_one_plus
 from recsys.nn.linear import OutputLinear, StackedLinear, unstacked
 
 
@@ -25,7 +25,7 @@ class LowRankCross(nn.Module):
         return unstacked(self._one_output(x) if self.out.weight.shape[-1] == 1 else self._several_outputs(x))
 
     def _several_outputs(self, x: InputParts) -> Tensor:
-        found: Tensor = self.out(with_factors(x, self.up(self.down(x))))
+        found: Tensor = self.out(times_one_plus(x, self.up(self.down(x))))
         return found
 
     def _one_output(self, x: InputParts) -> Tensor:
@@ -38,7 +38,7 @@ class LowRankCross(nn.Module):
         assert up_bias_T1D is not None, "the layer has one"
         of_up_TDR = self.out.weight * self.up.weight.transpose(1, 2)
         plain_TD1 = self.out.weight * (up_bias_T1D + 1).transpose(1, 2)
-        products = outputs_outside_autocast(x, torch.cat([self.down.weight, of_up_TDR, plain_TD1], dim=-1))
+        products = parts_product_outside_autocast(x, torch.cat([self.down.weight, of_up_TDR, plain_TD1], dim=-1))
         down_TBR, up_TBR, plain_TB1 = torch.split(products, [self.rank, self.rank, 1], dim=-1)
-        # Without gradients the product is a transposed view, of whose rows the last few would be summed in another order than the rest.
+        # Without gradients these are transposed views, of whose rows the last few would be summed in another order than the rest.
         return (down_TBR * up_TBR).contiguous().sum(-1, keepdim=True) + plain_TB1

@@ -5,7 +5,7 @@ the same product over [B, N, D] costs 62 ms (bf16, forward and backward, 4,096 r
 """
 
 from collections.abc import Sequence
-from itertools import chain, pairwise, repeat
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -67,11 +67,10 @@ class StackedMLP(nn.Module):
     def __init__(
         self, num: int, d_in: int, hidden: Sequence[int], *, dropout: float = 0.0, first: type[StackedWeights] = StackedLinear
     ) -> None:
-        """`first` is the kind of the first layer: the net takes what that layer reads."""
+        """`first` is the kind of the first layer. The net takes what that layer reads, for a StackedLinear [N, B, D]."""
         super().__init__()
         widths = [d_in, *hidden]
-        kinds = chain([first], repeat(StackedLinear))
-        self.layers = nn.ModuleList(kind(num, a, b) for kind, (a, b) in zip(kinds, pairwise(widths), strict=False))
+        self.layers = nn.ModuleList((StackedLinear if place else first)(num, a, b) for place, (a, b) in enumerate(pairwise(widths)))
         self.dropout = Dropout(dropout, rows_dim=1)
         self.d_out = widths[-1]
 

@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from recsys.nn.input_parts import InputLinear, InputParts, learned_only, outputs_outside_autocast, with_factors
+from recsys.models import build
+from recsys.nn.input_parts import InputLinear, InputParts, learned_only, parts_product_outside_autocast, times_one_plus
+from tests.models import factory
 
 T, B, P, E, H = 3, 7, 5, 4, 6
 
@@ -35,19 +37,25 @@ def test_a_layer_is_a_map_of_the_whole_with_its_gradients(numbers, learned, bias
     torch.testing.assert_close(torch.autograd.grad(found, of, pull), torch.autograd.grad(expected, of, pull))
 
 
-def test_no_gradient_is_computed_for_the_numbers():
-    """It would be the costliest product of a step: of a first layer's inputs, most are numbers."""
-    wide = 1_000
-    layer, parts = InputLinear(T, wide + E, H), parts_of(wide)
-    total = layer(parts).sum()
+@pytest.mark.parametrize(("architecture", "changes"), [("mmoe", {"cross_rank": 0}), ("single_task", {})])
+def test_no_gradient_is_computed_for_the_numbers(architecture, changes):
+    """It would be the costliest product of a step. No product of the backward pass has a row for each row of the batch and that width.
+
+    Without the cross layer of several outputs: what its map reads, a product of inputs and factors, is as wide.
+    """
+    layout = factory.layout()
+    rows, options = 11, factory.options(architecture=architecture, d_shared=16, **changes)
+    ranker = build(options, layout, factory.objectives(), torch.zeros(len(factory.KINDS)), 1)
+    parts, _ = ranker.inputs(batch := factory.batch(layout, rows), batch.bias)
+    numbers, learned = (part.shape[-1] for part in parts)
+    total = ranker(batch, position="logged").outputs_BK.sum()
     with torch.profiler.profile(record_shapes=True) as profile:
         total.backward()
-    products = [event.input_shapes[:2] for event in profile.events() if event.name == "aten::bmm"]
-    seen = [(rows, inner, columns) for (_, rows, inner), (_, _, columns) in products]
-    assert (wide, B, H) in seen  # the weights of the numbers do learn
-    assert (B, H, E) in seen  # what is learned below gets its gradient
-    assert (B, H, wide) not in seen
-    assert (B, H, wide + E) not in seen
+    products = [event.input_shapes[:2] for event in profile.events() if event.name in ("aten::bmm", "aten::mm")]
+    made = {(left[-2], right[-1]) for left, right in products}
+    assert (numbers, 16) in made  # the weights of the numbers do learn
+    assert (rows, learned) in made  # what is learned below gets its gradient
+    assert not {(rows, numbers), (rows, numbers + learned)} & made
 
 
 def test_inputs_that_are_all_learned():
@@ -64,13 +72,13 @@ def test_the_last_tables_keep_the_numbers():
 def test_outputs_leave_autocast_and_are_the_same_without_gradients():
     parts, weight_TDH = parts_of(), torch.randn(T, P + E, H)
     expected = parts.whole() @ weight_TDH
-    torch.testing.assert_close(outputs_outside_autocast(parts, weight_TDH), expected)
+    torch.testing.assert_close(parts_product_outside_autocast(parts, weight_TDH), expected)
     with torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(outputs_outside_autocast(parts, weight_TDH), expected)
+        torch.testing.assert_close(parts_product_outside_autocast(parts, weight_TDH), expected)
     with torch.no_grad():
-        torch.testing.assert_close(outputs_outside_autocast(parts, weight_TDH), expected)
+        torch.testing.assert_close(parts_product_outside_autocast(parts, weight_TDH), expected)
 
 
 def test_factors_scale_what_they_stand_beside():
     parts, factors_TBD = parts_of(), torch.randn(T, B, P + E)
-    torch.testing.assert_close(with_factors(parts, factors_TBD), parts.whole() * (factors_TBD + 1))
+    torch.testing.assert_close(times_one_plus(parts, factors_TBD), parts.whole() * (factors_TBD + 1))

@@ -186,7 +186,7 @@ def test_the_losses_after_a_step_are_of_the_same_draws(architecture, monkeypatch
     assert torch.equal(torch.get_rng_state(), random)
     torch.testing.assert_close(seen[0], stepped.losses_K)  # without gradients, some products are computed another way
     assert_same(state.member.state_dict(), other.member.state_dict())
-    assert (torch.stack([step(other, batch_of(), seed=1).losses_K, stepped.losses_K]).diff(dim=0) != 0).any(), "other draws, other losses"
+    assert not torch.allclose(step(other, batch_of(), seed=1).losses_K, stepped.losses_K, atol=1e-2), "other draws, other losses"
 
 
 def test_the_losses_after_a_step_have_fallen():
