@@ -52,5 +52,7 @@ class InformationTransfer(nn.Module):
         assert self.maps is not None
         mapped = self.maps(parts_PRBH.flatten(0, 2).expand(3, -1, -1))
         values, keys, queries = torch.unflatten(mapped, 1, parts_PRBH.shape[:3])
-        weights_PRB = ((keys * queries).sum(-1) * self.scale).softmax(dim=0)
+        logits_PRB = (keys * queries).sum(-1) * self.scale
+        # Over its last axis: over the first one, the last few numbers of an array are computed by another function.
+        weights_PRB = logits_PRB.movedim(0, -1).softmax(dim=-1).movedim(-1, 0)
         return (weights_PRB.unsqueeze(-1) * values).sum(0), weights_PRB
