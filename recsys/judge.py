@@ -52,6 +52,13 @@ def metrics_of(
     )
 
 
+def problems_of_days(pipeline: Pipeline) -> list[str]:
+    """Say that a split has no days to score, if it has none."""
+    if {schema.VALIDATION, schema.TEST} & set(pipeline.split.parts()):
+        return []
+    return ["split: found neither validation nor test days, expected some to judge on. Fix: name test days"]
+
+
 def problems_of_files(pipeline: Pipeline) -> list[str]:
     """Return the problems of evaluate.against_key and of the files of evaluate.against: not there, or without the columns of the key."""
     files = pipeline.evaluate.files_against

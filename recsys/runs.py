@@ -17,7 +17,7 @@ from recsys.judge import metrics_of, warn, warn_of_run
 from recsys.predictions import known_before, read_foreign
 from recsys.progress import Console, aligned
 from recsys.stages import contents, known_config, stored_pipeline
-from recsys.workspace import CONFIG, FUSION, METRICS, MODEL, MODELS, PREDICTIONS, REPORT, RUNS, require_inside
+from recsys.workspace import CONFIG, FUSION, METRICS, MODEL, MODELS, PREDICTIONS, REPORT, RUNS, UNCALIBRATED, require_inside
 
 _FAR = ((REPORT, "reported"), (METRICS, "evaluated"), (PREDICTIONS, "scored"), (MODEL, "trained"), (CONFIG, "begun"))  # the last first
 _WITH = {METRICS: "evaluated", PREDICTIONS: "scored", MODEL: "trained"}  # words for a run that has it
@@ -34,8 +34,15 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS, beside: Path | 
 
     With `beside`, names are those of runs of the same pipeline alone. `current` is the run whose model was promoted; where several
     pipelines have one, WORKSPACE/NAME/current. Raise ArtifactError where one of that name lies behind a link that leads out of the
-    workspace.
+    workspace, and where what it has is of an earlier model.
     """
+    run = _found(name, workspace, file, beside)
+    if file in (METRICS, PREDICTIONS):
+        _require_of_its_model(run, file)
+    return run
+
+
+def _found(name: str, workspace: Path, file: str, beside: Path | None) -> Path:
     if Path(name).name == registry.CURRENT:
         return _current(name, workspace, beside, file)
     if (Path(name) / file).exists():
@@ -54,6 +61,21 @@ def find_run(name: str, workspace: Path, *, file: str = METRICS, beside: Path | 
     said = f"{meant} There are" if meant else "; there are"
     where = f"under {workspace}" if beside is None else f"of the pipeline {beside.parent.name}"
     raise ConfigError(f'"{name}": found no {_WITH[file]} run of that name {where}{said}: {there}')
+
+
+def _require_of_its_model(run: Path, file: str) -> None:
+    """Raise ArtifactError where a run's predictions, or its metrics, are of an earlier model: the run was trained anew, and no further."""
+    model, predictions = artifacts.manifest(run / MODEL), artifacts.manifest(run / PREDICTIONS)
+    if model is None or predictions is None:  # a baseline has no model
+        return
+    made_of, raw = set(predictions.inputs.values()), artifacts.manifest(run / UNCALIBRATED)
+    if raw is not None and raw.content in made_of:
+        made_of |= set(raw.inputs.values())
+    is_own = model.content in made_of
+    if file == METRICS and (metrics := artifacts.manifest(run / METRICS)) is not None:
+        is_own = is_own and predictions.content in metrics.inputs.values()
+    if not is_own:
+        raise ArtifactError(f"{run / file}: found what another model than the run's has given. Fix: run the pipeline to its end")
 
 
 def _require_inside(run: Path) -> None:

@@ -8,6 +8,7 @@ from recsys import artifacts
 from recsys.config import Pipeline, WorldOptions
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.jobs import require_own, require_writable
+from recsys.judge import problems_of_days
 from recsys.progress import Console
 from recsys.stages import (
     STAGES,
@@ -39,6 +40,8 @@ def run(job: Job, *, until: str = "track", through: str | None = None, learn_fro
         raise ConfigError('--from: found train.order = "shuffled", expected "time": else all days are learned each time. Fix: leave it out')
     if "baselines" in names:  # all of this before hours of training, not after
         require_libraries(job)
+    if "score" in names and (problems := problems_of_days(job.pipeline)):
+        raise ConfigError(problems)
     if "track" in names:
         require_tracking(job)
     if "evaluate" in names:

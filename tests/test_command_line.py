@@ -1,6 +1,10 @@
 """What the command line answers without a pipeline."""
 
+import json
+import os
 import platform
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -18,6 +22,27 @@ def test_the_version_comes_with_those_that_a_report_of_a_bug_needs(capsys: pytes
     assert said.startswith(f"recsys {version('recsys')}, ")
     assert f"torch {version('torch')}" in said
     assert f"Python {platform.python_version()}" in said
+
+
+@pytest.mark.parametrize("form", [["--log", "json"], ["--log=json"]])
+def test_a_mistake_in_the_arguments_has_the_form_that_is_asked_for(form: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert run_command(["run", "tiny.toml", "--jobs", "0", *form]) == 2
+    found = json.loads(capsys.readouterr().err)
+    assert found["level"] == "error"
+    assert "--jobs" in found["message"]
+
+
+def test_a_workspace_without_a_name_is_refused(capsys: pytest.CaptureFixture) -> None:
+    assert run_command(["runs", "--workspace", ""]) == 2
+    assert "found no text, expected a folder" in capsys.readouterr().err
+
+
+def test_characters_that_an_output_lacks_are_replaced() -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    lines = "import sys; sys.argv = ['recsys', '--version']\nfrom recsys.cli import command_line\n"
+    lines += "command_line.run_command = lambda arguments: print('─ é')\ncommand_line.main()"
+    done = subprocess.run([sys.executable, "-c", lines], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b"? \xe9\n")
 
 
 def test_every_stage_is_a_verb() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from recsys import features, schema, sources
+from recsys import features, sources
 from recsys.checkup.findings import Findings
 from recsys.checkup.labels_seen import label_findings
 from recsys.checkup.leaks import leak_findings
@@ -14,7 +14,7 @@ from recsys.checkup.split_seen import Seen, density_findings, split_findings
 from recsys.config import Pipeline, load_in_part
 from recsys.errors import ConfigError, RecsysError
 from recsys.features import Columns
-from recsys.judge import problems_of_files
+from recsys.judge import problems_of_days, problems_of_files
 from recsys.workspace import MODEL
 
 MOST_ROWS = 200_000  # rows that are read of each file
@@ -32,7 +32,7 @@ def look(path: Path, overrides: Sequence[str] = (), *, full: bool = False) -> Fi
         return found
     found.config += _other_runs(pipeline)
     if not any(": split" in problem for problem in problems):  # days that are written wrongly are not missing
-        found.config += _days_to_judge_on(pipeline)
+        found.config += problems_of_days(pipeline)
     with tempfile.TemporaryDirectory(prefix="recsys-check-") as scratch:
         try:
             sample = sources.sample(pipeline, Path(scratch), most=None if full else MOST_ROWS)
@@ -64,12 +64,6 @@ def _other_runs(pipeline: Pipeline) -> list[str]:
         if path and not (path / MODEL).exists()
     ]
     return problems + problems_of_files(pipeline)
-
-
-def _days_to_judge_on(pipeline: Pipeline) -> list[str]:
-    if {schema.VALIDATION, schema.TEST} & set(pipeline.split.parts()):
-        return []
-    return ["split: found neither validation nor test days, expected some to judge on. Fix: name test days"]
 
 
 def _refused_rows(sample: sources.Sample, found: Findings) -> None:

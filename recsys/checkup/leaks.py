@@ -44,8 +44,8 @@ def leaks(preview: Preview) -> Iterator[Leak]:
     for objective in preview.plan.objectives:
         label_N = preview.features[schema.label_column(objective.name)].cast(pa.float64()).to_numpy().astype(np.float64)
         known = ~np.isnan(label_N)
-        if not known.any():
-            continue
+        if not known.any() or (objective.is_probability and not np.isin(label_N[known], (0.0, 1.0)).all()):
+            continue  # other labels than 0 and 1 are told elsewhere
         label = label_N[known] if objective.is_probability else _two_classes(label_N[known])
         if min(label.sum(), len(label) - label.sum()) < _FEWEST:
             continue

@@ -27,8 +27,14 @@ def _logged(form: LogForm) -> LogForm:
     return form
 
 
+def _folder(text: str) -> Path:
+    if not str(text).strip():
+        raise typer.BadParameter("found no text, expected a folder")
+    return Path(text)
+
+
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
-Workspace = Annotated[Path, typer.Option("--workspace", help="Where everything generated goes.")]
+Workspace = Annotated[Path, typer.Option("--workspace", parser=_folder, metavar="FOLDER", help="Where everything generated goes.")]
 RunName = Annotated[str | None, typer.Option("--run", help="Name of the run; by default its architecture and a fingerprint of its config.")]
 Over = Annotated[list[str] | None, typer.Option(metavar="KEY=V1,V2,…", help="Values for a key of the TOML; repeatable: each with each.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the TOML; repeatable.")]

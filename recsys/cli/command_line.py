@@ -5,6 +5,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 from functools import cache
+from io import TextIOWrapper
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -24,6 +26,9 @@ def main() -> None:
     for name, value in SHORT_SPIN.items():
         os.environ.setdefault(name, value)
     interrupt_on_sigterm()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
+            stream.reconfigure(errors="replace")  # a table is drawn with characters that Latin-1 lacks
     if _is_started_by_torchrun():
         from recsys.processes.together import run_together
 
@@ -52,7 +57,8 @@ def _verbs() -> Any:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Mistakes are printed to stderr as `error: …`."""
     debug = "--debug" in arguments
-    log_as("text")  # until the arguments are read
+    # Until the arguments are read, so that an error in them has the form that is asked for, too.
+    log_as("json" if "--log=json" in arguments or ("--log", "json") in pairwise(arguments) else "text")
     try:
         code = _verbs()(args=list(arguments) or ["--help"], prog_name="recsys", standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this value

@@ -1,5 +1,6 @@
 """Check a pipeline against its columns and report all problems at once: labels that do not parse, unknown names."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,6 +49,7 @@ def problems(pipeline: Pipeline, columns: Columns) -> Problems:
     found.config.extend(_empty(pipeline))
     found.config.extend(_factors(pipeline, columns))
     found.data.extend(_names(pipeline, columns))
+    found.data.extend(_alike(pipeline, columns))
     found.data.extend(_ready_slices(pipeline, columns))
     found.data.extend(_durations(pipeline, columns))
     found.data.extend(_measured(pipeline, columns))
@@ -64,14 +66,7 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
     """Check that each label and each named expression can be computed on these columns."""
     events = event_table(columns)
     known = [*_bare(columns, schema.LOG), *_bare(columns, schema.FEEDBACK)]
-    texts = {
-        f"objective.{objective.name}.{key}": text
-        for objective in pipeline.objective
-        for key, text in (("label", objective.label), ("observed", objective.observed))
-    } | {f"features.expressions.{name}": text for name, text in pipeline.features.expressions.items()}
-    for place, text in texts.items():
-        if text is None:
-            continue
+    for place, text in _texts(pipeline).items():
         try:
             translate(text, events)
         except LabelError as error:
@@ -84,6 +79,36 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
         place = f"features.expressions.{name}"
         if name in {*known, *columns.names(ANY_TABLE), schema.COUNT}:
             found.config.append(f"{place}: found a name that the data has too, expected one of its own. Fix: another name")
+
+
+def _alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    """Yield the names that are read and differ by case alone from another column of their table: the engine would read either for both."""
+    features, read = pipeline.features, set[str]()
+    for names in (features.user, features.item, features.context, features.multi, features.signals, features.slices, features.ids):
+        read |= set(names)
+    for names in _named_by_entities(features).values():
+        read |= set(names)
+    for text in _texts(pipeline).values():
+        with contextlib.suppress(LabelError):  # reported by _expressions
+            read |= {name.removeprefix(schema.LOG) for name in label_columns(text)}
+    tables: Sequence[tuple[str, Table]] = (("the log", "events"), ("users", "users"), ("items", "items"))
+    for where, table in tables:
+        there = columns.names([table])
+        for name in sorted(read & set(there)):
+            if others := [other for other in there if other.lower() == name.lower() and other != name]:
+                words = "expected names that differ by more than case: the engine takes them for one"
+                yield f"{where}: found {name} and {', '.join(others)}, {words}. Fix: rename one of them"
+
+
+def _texts(pipeline: Pipeline) -> dict[str, str]:
+    """Return key of the TOML → expression over the events."""
+    texts = {
+        f"objective.{objective.name}.{key}": text
+        for objective in pipeline.objective
+        for key, text in (("label", objective.label), ("observed", objective.observed))
+        if text is not None
+    }
+    return texts | {f"features.expressions.{name}": text for name, text in pipeline.features.expressions.items()}
 
 
 def _leaks(pipeline: Pipeline, found: Problems) -> None:

@@ -37,6 +37,8 @@ def promote(run: Path, console: Console, *, because: str | None = None, wait: bo
     job = job_of(pipeline, run, console, wait=wait)
     with job.at_work(), job.locked(folder / MODELS, run):
         if because is not None:
+            if not because.strip():
+                raise ConfigError("--because: found no text, expected the reason why the run is promoted unjudged")
             decision = registry.record(folder, registry.PROMOTED, run.name, serves=_serves(run), because=because)
             console.result(f"{run.name} promoted unjudged (decision {decision['decision']}): {because}")
         else:

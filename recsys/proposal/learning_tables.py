@@ -26,7 +26,7 @@ _WORTH_COUNTING = range(2, 500)  # different values of such a column
 def add_objectives(proposal: Proposal, roles: Roles) -> None:
     found: list[dict[str, Any]] = []
     for entry in proposal.tables["source"].get("feedback", ()):
-        found.append(_binary(entry["name"], f"{entry['name']} is not null"))
+        found.append(_binary(entry["name"], f"{_quoted(entry['name'])} is not null"))
     for column in roles.labels:
         found.append(_binary(_objective_name(column), f"{_quoted(column.name)} {column.truth}"))
     for column in roles.durations:

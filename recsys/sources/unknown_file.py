@@ -1,7 +1,9 @@
 """A file of which nothing is known: its form is guessed, and its first rows are read (`recsys init`)."""
 
 import dataclasses
+import gzip
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ import pyarrow as pa
 from recsys.config import FileFormat
 from recsys.errors import data_error
 from recsys.sources.batch import SOURCE_ROW
+from recsys.sources.decoding import damaged_gzip
 from recsys.sources.input_files import InputFile, resolve, sniff
 from recsys.sources.instants import is_iso_time
 from recsys.sources.readers import Header, batches
@@ -113,9 +116,15 @@ def _has_decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _encoding(file: InputFile) -> str:
-    """Return utf-8 where the first bytes are, else the encoding that their mark tells, else latin-1, which reads any bytes."""
-    with file.open_raw() as stream:
-        data = stream.read(_LOOKED_AT)
+    """Return utf-8 where the first bytes are, else the encoding that their mark tells, else latin-1, which reads any bytes.
+
+    Raises DataError where the file is gzip that is damaged.
+    """
+    try:
+        with file.open_raw() as stream:
+            data = stream.read(_LOOKED_AT)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise damaged_gzip(file.path, error) from error
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     try:

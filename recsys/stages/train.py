@@ -146,8 +146,16 @@ def learned_states(job: Job) -> Path:
 
 
 def drop_learned(job: Job, first: str) -> None:
-    """Remove the states of the ISO day `first` and of all later days, the newest first: these days are learned again."""
-    states = learned_states(job)
+    """Remove the states of the ISO day `first` and of all later days, the newest first: these days are learned again.
+
+    Remove nothing where the model that stands has learned all days as they are now: it would not be made again.
+    """
+    states, options = learned_states(job), TRAIN.receives(job.pipeline)
+    now = _in_time(job, options, job.days(schema.TRAIN, schema.VALIDATION))
+    as_learned = lineage.as_learned(states, states.name, now, job.pipeline.learned_through)
+    if as_learned == now and all(part.is_fresh for part in _parts(job, options)):
+        job.console.say(f"train: --from {first}: all days are learned as they are now, so nothing is learned again")
+        return
     with job.locked(states, job.run):
         dropped = [day for day in reversed(days_in(states)) if day >= first]
         for path in (path for day in dropped for path in sorted(day_folder(states, day).glob("member-*.safetensors"))):

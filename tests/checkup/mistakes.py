@@ -196,6 +196,17 @@ CONFIG = {
 }
 
 DATA = {
+    "a label in a column that differs from another one by case alone": Mistake(
+        frame("log.csv", lambda log: log.assign(Clicked=np.where(log["clicked"] == "1", "0", "1"))),
+        r"the log: found clicked and Clicked, expected names that differ by more",
+        3,
+    ),
+    "a feature in a column that differs from another one by case alone": Mistake(
+        frame("items.csv", lambda items: items.assign(Genre="x")), r"items: found genre and Genre, expected names that differ by more", 3
+    ),
+    "labels that are no classes": Mistake(
+        toml('"clicked = 1"', '"clicked / 2"'), r"found 0\.5, expected 0 or 1 for the binary objective click", 3
+    ),
     "a label of an unknown column": Mistake(
         toml('"liked = 1"', '"likd = 1"'), r'objective\.like\.label: found the name likd.*did you mean "liked"', 3
     ),

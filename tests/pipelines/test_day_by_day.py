@@ -133,6 +133,9 @@ def test_a_corrected_day_is_said_and_learned_again_where_that_is_asked_for(
     assert "train: goes on from the state of 2024-01-04, 2 days left to learn" in said
     again = bytes_of(tmp_path)
     assert again != before
+    assert night(tmp_path, NIGHTS[-1], "--until", "score", "--from", "2024-01-05") == 0
+    assert "all days are learned as they are now, so nothing is learned again" in capsys.readouterr().out
+    assert bytes_of(tmp_path) == again, "no state is dropped"
     shutil.rmtree(tmp_path / "tiny" / "learned")
     shutil.rmtree(tmp_path / "tiny" / "runs")
     assert night(tmp_path, NIGHTS[-1], "--until", "score") == 0

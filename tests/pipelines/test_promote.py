@@ -149,6 +149,8 @@ def test_the_way_out_of_every_state(here: Path, capsys: pytest.CaptureFixture[st
     assert run_command(back) == 0
     assert registry.current_run(here / "tiny") == here / "tiny" / "runs" / "second"
     registry.record(here / "tiny", registry.PROMOTED, "fourth", serves="gone")
+    assert promote(here, "first", "--because", " ") == EXIT_CONFIG
+    assert "--because: found no text, expected the reason" in capsys.readouterr().err
     assert promote(here, "first", "--because", "the disk of the other died") == 0
     assert registry.current_run(here / "tiny") == here / "tiny" / "runs" / "first"
     assert last(here)["because"] == "the disk of the other died"
@@ -163,6 +165,9 @@ def test_predictions_of_another_model_are_not_judged(here: Path, capsys: pytest.
     capsys.readouterr()
     assert promote(here, "late") == EXIT_ARTIFACT
     assert "predictions.parquet: found predictions of another model than the run's" in capsys.readouterr().err
+    for verb, file in ((["show", "late"], "metrics"), (["compare", "late", "first"], "predictions"), (["fuse", "late"], "predictions")):
+        assert run_command([*verb, "--workspace", str(here)]) == EXIT_ARTIFACT
+        assert f"{file}.parquet: found what another model than the run's has given" in capsys.readouterr().err
     assert registry.decisions(here / "tiny") == []
     shutil.rmtree(here / "tiny" / "runs" / "late")
 
