@@ -65,17 +65,19 @@ def _found(name: str, workspace: Path, file: str, beside: Path | None) -> Path:
 
 def _require_of_its_model(run: Path, file: str) -> None:
     """Raise ArtifactError where a run's predictions, or its metrics, are of an earlier model: the run was trained anew, and no further."""
-    model, predictions = artifacts.manifest(run / MODEL), artifacts.manifest(run / PREDICTIONS)
-    if model is None or predictions is None:  # a baseline has no model
-        return
-    made_of, raw = set(predictions.inputs.values()), artifacts.manifest(run / UNCALIBRATED)
-    if raw is not None and raw.content in made_of:
-        made_of |= set(raw.inputs.values())
-    is_own = model.content in made_of
-    if file == METRICS and (metrics := artifacts.manifest(run / METRICS)) is not None:
-        is_own = is_own and predictions.content in metrics.inputs.values()
-    if not is_own:
-        raise ArtifactError(f"{run / file}: found what another model than the run's has given. Fix: run the pipeline to its end")
+    sources = {METRICS: (PREDICTIONS,), PREDICTIONS: (UNCALIBRATED, MODEL), UNCALIBRATED: (MODEL,), MODEL: ()}
+    left = [file]
+    while left:
+        made = left.pop()
+        manifest = artifacts.manifest(run / made)
+        inputs = {} if manifest is None else manifest.inputs
+        for source in sources[made]:
+            of, now = inputs.get(f"{run.name}/{source}"), artifacts.manifest(run / source)
+            if of is None or now is None:  # a baseline has no model, and most predictions are not calibrated
+                continue
+            if of != now.content:
+                raise ArtifactError(f"{run / file}: found what another model than the run's has given. Fix: run the pipeline to its end")
+            left.append(source)
 
 
 def _require_inside(run: Path) -> None:
