@@ -83,7 +83,8 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
 
 def _alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
     """Yield the names that are read and differ by case alone from another column of their table: the engine would read either for both."""
-    features, read = pipeline.features, set[str]()
+    features = pipeline.features
+    read = {name for name in (pipeline.train.weight, *(objective.duration for objective in pipeline.objective)) if name is not None}
     for names in (features.user, features.item, features.context, features.multi, features.signals, features.slices, features.ids):
         read |= set(names)
     for names in _named_by_entities(features).values():
