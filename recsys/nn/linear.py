@@ -50,23 +50,23 @@ def product(x_NBD: Tensor, weight_NDH: Tensor, bias: Tensor | None = None) -> Te
     predictions of thousands of rows do not depend on their order. With gradients, xW is the faster one.
     """
     if torch.is_grad_enabled() or weight_NDH.shape[-1] > _FEW_COLUMNS:
-        return _added(x_NBD, weight_NDH, bias)
-    return _from_the_right(x_NBD, weight_NDH, bias).contiguous()
+        return _plain_product(x_NBD, weight_NDH, bias)
+    return _by_transposes(x_NBD, weight_NDH, bias).contiguous()
 
 
 def product_outside_autocast(x_NBD: Tensor, weight_NDH: Tensor, bias_N1H: Tensor | None = None) -> Tensor:
     """Return what `product` does, outside autocast. Without gradients any number of columns is computed as few are, and is a view."""
     with torch.autocast(x_NBD.device.type, enabled=False):
         x_NBD = x_NBD.to(weight_NDH.dtype)
-        return (_added if torch.is_grad_enabled() else _from_the_right)(x_NBD, weight_NDH, bias_N1H)
+        return (_plain_product if torch.is_grad_enabled() else _by_transposes)(x_NBD, weight_NDH, bias_N1H)
 
 
-def _from_the_right(x_NBD: Tensor, weight_NDH: Tensor, bias: Tensor | None) -> Tensor:
+def _by_transposes(x_NBD: Tensor, weight_NDH: Tensor, bias: Tensor | None) -> Tensor:
     """Return xW + b as the transposed view of Wᵀ xᵀ + bᵀ."""
-    return _added(weight_NDH.transpose(1, 2), x_NBD.transpose(1, 2), None if bias is None else bias.transpose(1, 2)).transpose(1, 2)
+    return _plain_product(weight_NDH.transpose(1, 2), x_NBD.transpose(1, 2), None if bias is None else bias.transpose(1, 2)).transpose(1, 2)
 
 
-def _added(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
+def _plain_product(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
     """Return left · right + bias, layer by layer: one call, so that autocast casts the bias too."""
     return torch.bmm(left, right) if bias is None else torch.baddbmm(bias, left, right)
 

@@ -24,17 +24,21 @@ _NAMED = 3  # days that a message names
 
 def _parts(job: Job, options: Pipeline) -> list[Part]:
     """Return one part. Another run that it goes on from, or is balanced against, counts by its content."""
-    days = job.days(schema.TRAIN, schema.VALIDATION)
     if options.train.order == "time":
-        now = _in_time(job, options, days)
-        states = learned_states(job)
-        learned = lineage.as_learned(states, states.name, now, job.pipeline.learned_through)
+        _, learned = _now_and_as_learned(job, options)
         of_rows = {name for name in learned if name == ENCODER or day_of(name) is not None}
         inputs = {f"{job.encoded.name}/{name}" if name in of_rows else name: content for name, content in learned.items()}
     else:
+        days = job.days(schema.TRAIN, schema.VALIDATION)
         rows = contents([job.encoded / ENCODER, *(day_folder(job.encoded, day) for day in days)])
         inputs = rows | _other_models(job, options, rows) | _expected_losses(job, options)
     return [TRAIN.part(options, "train", [job.run / MODEL, job.run / JOURNAL], inputs)]
+
+
+def _now_and_as_learned(job: Job, options: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a training in time order would learn now, and the same with each day that has been learned as it was then."""
+    states, now = learned_states(job), _in_time(job, options, job.days(schema.TRAIN, schema.VALIDATION))
+    return now, lineage.as_learned(states, states.name, now, job.pipeline.learned_through)
 
 
 def _in_time(job: Job, options: Pipeline, days: Sequence[str]) -> dict[str, str]:
@@ -151,8 +155,7 @@ def drop_learned(job: Job, first: str) -> None:
     Remove nothing where the model that stands has learned all days as they are now: it would not be made again.
     """
     states, options = learned_states(job), TRAIN.receives(job.pipeline)
-    now = _in_time(job, options, job.days(schema.TRAIN, schema.VALIDATION))
-    as_learned = lineage.as_learned(states, states.name, now, job.pipeline.learned_through)
+    now, as_learned = _now_and_as_learned(job, options)
     if as_learned == now and all(part.is_fresh for part in _parts(job, options)):
         job.console.say(f"train: --from {first}: all days are learned as they are now, so nothing is learned again")
         return

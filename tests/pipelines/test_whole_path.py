@@ -106,6 +106,14 @@ def test_a_run_name_stands_for_one_config(tiny: Path, workspace: Path, capsys):
     assert "differs in model.d_tower" in capsys.readouterr().err
 
 
+def test_without_days_to_judge_nothing_is_made(tmp_path: Path, capsys):
+    lines = (PIPELINES / "tiny.toml").read_text().splitlines()
+    (tmp_path / "tiny.toml").write_text("\n".join(line for line in lines if not line.startswith(("validation = ", "test = "))))
+    assert run_command(["run", str(tmp_path / "tiny.toml"), "--workspace", str(tmp_path / "data")]) == 2
+    assert "split: found neither validation nor test days" in capsys.readouterr().err
+    assert not list(tmp_path.glob("data/tiny/*"))
+
+
 def test_a_stage_alone_needs_the_ones_before_it(tmp_path: Path, capsys):
     assert run_command(["train", TINY, "--workspace", str(tmp_path)]) == 4
     assert "expected the output of encode. Fix: recsys run PIPELINE --until encode" in capsys.readouterr().err

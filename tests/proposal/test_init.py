@@ -1,5 +1,6 @@
 """`recsys init`: from files as they lie on disk to a pipeline that check finds nothing wrong with and run walks through, unedited."""
 
+import gzip
 import tomllib
 from pathlib import Path
 
@@ -53,6 +54,24 @@ def test_run_walks_through_it(name: str, tmp_path: Path) -> None:
     objective = next(name for name in scores if name.startswith("pred.") and "|" not in name and "=" not in name)
     scores[["event_id", objective]].to_csv(tmp_path / "theirs.csv", index=False)
     assert run_command(["compare", run.name, "--predictions", str(tmp_path / "theirs.csv"), *workspace]) == 0
+
+
+@pytest.mark.parametrize("data", [gzip.compress(b"uid,vid,ts\n" * 1_000)[:-20], b"uid,vid,ts\n1,2,3\n"], ids=["cut short", "not gzip"])
+def test_a_damaged_gzip_file_is_said(data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "log.csv.gz").write_bytes(data)
+    assert run_command(["init", str(tmp_path / "log.csv.gz"), "--out", str(tmp_path / "own.toml")]) == 3
+    assert "log.csv.gz: found a damaged gzip file" in capsys.readouterr().err
+
+
+def test_an_action_named_like_a_word_of_sql_is_quoted(tmp_path: Path) -> None:
+    rng, rows = np.random.default_rng(0), 2_000
+    seconds = 1_704_067_200 + np.sort(rng.integers(0, 10 * 86_400, rows))
+    log = pd.DataFrame({"uid": rng.integers(0, 50, rows), "vid": rng.integers(0, 30, rows), "ts": seconds, "action": "view"})
+    liked = log.sample(frac=0.3, random_state=0).assign(action="like", ts=lambda rows: rows["ts"] + 5)
+    pd.concat([log, liked]).sort_values("ts").to_csv(tmp_path / "log.csv", index=False)
+    (objective,) = _init([tmp_path / "log.csv"], tmp_path / "own.toml")["objective"]
+    assert objective["label"] == '"like" is not null'
+    assert look(tmp_path / "own.toml").error is None
 
 
 @pytest.mark.parametrize(("users", "items", "found"), [(20, 25, {"item_id": ["liked"]}), (500, 25, None), (20, 500, None)])
