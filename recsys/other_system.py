@@ -22,6 +22,7 @@ ENOUGH = 0.95  # share of the run's impressions below which a comparison is warn
 _ALL = 1 << 62  # rows
 _BY_PREDICTION = {metric.name for metric in METRICS}  # the others are of the fused order, or of the policy that it makes
 _EXACT = 2**53  # from here on a double no longer holds every whole number
+_NUMBER = r"-?\d+(?:\.0+|(?:\.\d+)?[eE]\+?\d+)?"  # a whole number, also as it is written where it is a double
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Joined:
 
     `predicted` names the objectives that the other system predicts. Of the others its table still holds the run's predictions, by which
     nothing may be judged. `has_order`: whether its `score` is its own. `of_split` counts, for each part of the split, the run's impressions
-    that the file has, and all of them. `unknown` counts rows of the file that are none of them.
+    that the file has, and all of them. `unknown` counts rows of the file that are none of them. `missing` says in words which
+    impression is the first that the file does not have.
     """
 
     ours: pa.Table
@@ -39,6 +41,7 @@ class Joined:
     has_order: bool
     of_split: Mapping[str, tuple[int, int]]
     unknown: int
+    missing: str
 
     def has(self, metric: str, target: str) -> bool:
         """Return whether the other system has what a number of an objective, or of a conditional form, needs: predictions, or an order."""
@@ -58,7 +61,7 @@ class Joined:
         for split, (found, rows) in self.of_split.items():
             words.append(f"{file}: has {found:,} of the run's {rows:,} {split} impressions ({found / rows:.1%})")
             if 0 < found < ENOUGH * rows:
-                expected = f"expected {ENOUGH:.0%} or more: the others may differ from these"
+                expected = f"expected {ENOUGH:.0%} or more: the others, such as {self.missing}, may differ from these"
                 words.append(f"warning: {file}: found {found / rows:.1%} of the {split} impressions, {expected}")
         if self.unknown:
             words.append(f"{file}: {self.unknown:,} further rows are of other impressions")
@@ -120,7 +123,10 @@ def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequenc
     names = tuple(objective.name for objective in predicted)
     found, there = (Counter(rows[schema.SPLIT].to_pylist()) for rows in (of_ours, ours))
     of_split = {split: (found[split], rows) for split, rows in there.items()}
-    return Joined(of_ours, table, names, has_order, of_split, unknown=len(theirs) - len(both))
+    missing = left[~left["ours"].isin(both["ours"])][list(key)]
+    return Joined(
+        of_ours, table, names, has_order, of_split, unknown=len(theirs) - len(both), missing=_first(missing) or "those without a key"
+    )
 
 
 def _require_key(ours: pa.Table, key: Mapping[str, str]) -> None:
@@ -186,11 +192,26 @@ def _moments(column: pa.ChunkedArray, time: TimeOptions, place: Place) -> pd.Ser
 def _texts(column: pa.ChunkedArray, place: Place) -> pd.Series:
     """Return values as texts. Whole numbers that were written as doubles lose their point. Raises DataError where they have lost digits."""
     if pa.types.is_floating(column.type):
-        if len(column) and (pa.compute.max(pa.compute.abs(column)).as_py() or 0) >= _EXACT:
-            raise data_error(place, found="doubles that have lost digits", expected="whole numbers or text", fix="write ids as integers")
+        _refuse_lost_digits(np.abs(column.to_numpy()) >= _EXACT, column, place)
         texts = [None if value is None else f"{value:.0f}" if value % 1 == 0 else str(value) for value in column.to_pylist()]
         return pd.Series(texts, dtype=object)
-    return pd.Series(column.cast(pa.string()).to_pandas(), dtype=object).str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    found = pd.Series(column.cast(pa.string()).to_pandas(), dtype=object)
+    if found.dropna().str.fullmatch(_NUMBER).all():  # one id that is text, and all are: in hexadecimal some look like 12e34
+        as_double = found.where(found.str.contains(r"[.eE]").eq(True))
+        _refuse_lost_digits(np.abs(as_double.to_numpy(float)) >= _EXACT, column, place)
+    return found.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+
+
+def _refuse_lost_digits(lost_N: NDArray[np.bool_], column: pa.ChunkedArray, place: Place) -> None:
+    if lost_N.any():
+        raise data_error(
+            place,
+            found=f"a double that has lost digits ({column.filter(pa.array(lost_N))[0]})",
+            expected="whole numbers or text",
+            bad_rows=int(lost_N.sum()),
+            rows=len(column),
+            fix="write ids as integers or text",
+        )
 
 
 def _refuse_repeated(keys: pd.DataFrame, where: str, path: Path, key: Mapping[str, str]) -> None:
@@ -209,13 +230,18 @@ def _refuse_repeated(keys: pd.DataFrame, where: str, path: Path, key: Mapping[st
 
 
 def _no_match(left: pd.DataFrame, right: pd.DataFrame, path: Path) -> DataError:
-    shown = ["; ".join(f"{name} = {value}" for name, value in side.iloc[0].items()) if len(side) else "no row" for side in (right, left)]
+    shown = [_first(side[side.columns[:-1]]) or "no row" for side in (right, left)]
     return data_error(
         path,
         found=f"no key of the run's impressions (its first is {shown[0]})",
         expected=f"keys such as {shown[1]}",
         fix="give the scores of the same impressions, and the form of their times",
     )
+
+
+def _first(keys: pd.DataFrame) -> str:
+    """Return the first key in words; nothing where there is none."""
+    return ", ".join(f"{name} = {value}" for name, value in keys.iloc[0].items()) if len(keys) else ""
 
 
 def _replaced(ours: pa.Table, theirs: pa.Table, path: Path, predicted: Sequence[Objective], *, has_score: bool) -> pa.Table:

@@ -67,8 +67,14 @@ def doubts(pace: Pace, rows: int, order: Literal["time", "shuffled"], labels: Ma
             f"found {steps:,} training steps ({how}), expected {FEW_STEPS} or more: on so few rows nets were behind boosted trees."
             " Fix: more days in split.train"
         )
-    if scarce := [f"{name} {count:,.0f}" for name, count in labels.items() if count < FEW_LABELS]:
+    if scarce := [f"{name} {count:,.0f}" for name, count in labels.items() if 0 < count < FEW_LABELS]:
         yield (
             f"found few labels to learn from, {', '.join(scarce)} (of yes or no: the rarer), expected {FEW_LABELS} or more."
             " Fix: more days in split.train, or leave these objectives out"
+        )
+    if alike := [name for name, count in labels.items() if not count]:
+        meanwhile = ", ".join(f"objective.{name}.fusion_weight=0" for name in alike)
+        yield (
+            f"found one answer in all labels of {', '.join(alike)}, expected yes and no: what a net predicts there is noise, and it moves"
+            f" the fused order. Fix: more days in split.train; until there are both, {meanwhile}"
         )

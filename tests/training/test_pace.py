@@ -37,12 +37,15 @@ def test_other_values_are_refused(option: str, value: object, words: str) -> Non
         Train(**{option: value})
 
 
-def test_few_steps_and_few_labels_are_doubts() -> None:
+def test_few_steps_few_labels_and_one_answer_are_doubts() -> None:
     pace = Pace(rows=3_000, batch_size=128, passes=4, day_passes=1, learning_rate=1e-3)
     few, scarce = doubts(pace, 3_000, "shuffled", {"click": 5_000, "share": 99, "survey": 12})
     assert "found 96 training steps (4 over 3,000 rows in batches of 128), expected 100 or more" in few
     assert "found few labels to learn from, share 99, survey 12 (" in scarce
     assert not list(doubts(Pace(12_800, 128, 1, 1, 1e-3), 12_800, "shuffled", {"click": 100}))
+    (alike,) = doubts(Pace(12_800, 128, 1, 1, 1e-3), 12_800, "shuffled", {"click": 100, "share": 0, "survey": 0})
+    assert "found one answer in all labels of share, survey, expected yes and no" in alike
+    assert alike.endswith("until there are both, objective.share.fusion_weight=0, objective.survey.fusion_weight=0")
     assert FEW_STEPS == 12_800 / 128
     assert "24 training steps (1 over" in next(doubts(pace, 3_000, "time", {}))
 
