@@ -234,14 +234,53 @@ EVERY_KIND = (
             WATCH + '[train.negatives]\nobjective = "watch"\nkeep = 0.5',
             'train.negatives.objective: found "watch", expected a binary objective; there are click',
         ),
-        ('[train.negatives]\nobjective = "click"\nkeep = 0', "train.negatives.keep: found 0; input should be greater than 0"),
-        ('[train.negatives]\nobjective = "click"\nkeep = 1.5', "train.negatives.keep: found 1.5; input should be less than or equal to 1"),
+        ('[train.negatives]\nobjective = "click"\nkeep = 0', "train.negatives.keep: found 0, expected a number above 0"),
+        ('[train.negatives]\nobjective = "click"\nkeep = 1.5', "train.negatives.keep: found 1.5, expected a number up to 1"),
         ('[train]\nnegatives = { objectiv = "click", keep = 0.5 }', "train.negatives.objective: missing"),
     ],
 )
 def test_what_does_not_fit_an_objective_is_told_with_its_place(write, more: str, expected: str):
     found = problems(write(SMALLEST + more))
     assert any(expected in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("[model]\nmembers = 0", 'model.members: found 0, expected a whole number above 0, or "auto"'),
+        ("[model]\nd_tower = -3", "model.d_tower: found -3, expected a number above 0"),
+        ("[model]\nd_tower = 1.5", "model.d_tower: found 1.5, expected a whole number"),
+        ('[model]\nd_tower = "wide"', "model.d_tower: found 'wide', expected a whole number"),
+        ("[model]\ndropout = 2", "model.dropout: found 2, expected a number below 1"),
+        ("[model]\ndropout = -1", "model.dropout: found -1, expected a number from 0 on"),
+        ('[train]\nrefit = "maybe"', "train.refit: found 'maybe', expected true or false"),
+        ("[features]\nuser = [1]", "features.user.0: found 1, expected a text, in quotes"),
+        ("[features]\nuser = 1", "features.user: found 1, expected a list, in brackets: [1]"),
+        ("[train]\nweight_decay = true\nfoo = 1", "train.foo: unknown key, expected one of order, "),
+    ],
+)
+def test_values_of_another_kind_are_told_in_plain_words(write, more: str, expected: str):
+    found = problems(write(SMALLEST + more))
+    assert any(expected in problem for problem in found), found
+    assert not any("nput should" in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ["split: missing, expected a table [split] of train, validation and test days", "objective: missing", "source: missing"]),
+        ("train = 3", ["train: found 3, expected a table of keys and values"]),
+        ("objective = 3", ["objective: found 3, expected a table [[objective]] for each thing to predict"]),
+        (
+            "[split]\ntrain = 2024-01-05",
+            ["split.train: found 2024-01-05, expected the first and the last day, in brackets: [2024-01-05, 2024-01-05]"],
+        ),
+        ("[split]\ntrain = [2024-01-05]", ["split.train.1: missing, expected the last day"]),
+    ],
+)
+def test_what_a_pipeline_cannot_do_without_is_named(write, text: str, expected: list[str]):
+    found = problems(write(text))
+    assert all(any(words in problem for problem in found) for words in expected), found
 
 
 def test_a_key_of_negatives_is_told_with_the_nearest(write):

@@ -1,5 +1,8 @@
 """The forms of texts in a pipeline's TOML: the pattern that pydantic checks, and its meaning in words."""
 
+from math import isfinite
+from typing import Any
+
 MEMORY = r"^[1-9]\d{0,5}(MB|GB)$"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 CHANGE = r"^[+-]?\d+(\.\d+)?%$"
@@ -10,3 +13,15 @@ FORMS = {  # pattern → its meaning in words
     CHANGE: "a relative change such as -1%",
     NAME: "letters, digits and . _ - behind a letter or digit",
 }
+
+
+def number_or_auto(value: Any, *, whole: bool = True) -> Any:
+    """Return a number above 0, or "auto", as it is. Raise ValueError for anything else.
+
+    An option is checked by this before pydantic does it, because for a union pydantic reports the errors of each of its parts.
+    """
+    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if value == "auto" or (is_number and isfinite(value) and value > 0):
+        return value
+    found = f'"{value}"' if isinstance(value, str) else value
+    raise ValueError(f'found {found}, expected a {"whole " if whole else ""}number above 0, or "auto"')

@@ -1,10 +1,11 @@
 """[model]: the frame in which all architectures are compared."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from recsys.config.architectures import Architectures, Share
+from recsys.config.forms import number_or_auto
 from recsys.options import OneOf
 
 MEMBERS, MEMBER_ROWS = 4, 1_000_000  # of "auto": so many members up to so many training rows (docs/training.md)
@@ -58,6 +59,11 @@ class Model(Architectures):
     position_dropout: Share = Field(
         default=0.1, description="Probability that a row loses its position, and independently its device, in a training step."
     )
+
+    @field_validator("members", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: Any) -> Any:
+        return number_or_auto(value)
 
     @property
     def most_members(self) -> int:

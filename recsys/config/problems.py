@@ -11,8 +11,32 @@ from recsys.config.forms import FORMS
 from recsys.config.pipeline import Pipeline
 from recsys.config.sources import SOURCES, AnySource
 from recsys.errors import nearest
+from recsys.schema import SPLITS
 
 RENAMED = {"model.sharing": "model.architecture"}  # a key of an earlier version → its name now
+_EXPECTED = {  # pydantic's type of error → what was expected; names in braces are those of the error's context
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number from {ge:g} on",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "a number below {lt:g}",
+    "less_than_equal": "a number up to {le:g}",
+    "model_type": "a table of keys and values (docs/config.md)",
+    "string_type": "a text, in quotes",
+}
+_DAYS = [f"split.{part}" for part in SPLITS]
+_MISSING = {  # what a pipeline cannot do without → what it is
+    "objective": ", expected a table [[objective]] for each thing to predict",
+    "source": ", expected a table [source] that says where the log is",
+    "split": ", expected a table [split] of train, validation and test days",
+    **{f"{days}.{place}": f", expected the {which} day" for days in _DAYS for place, which in enumerate(("first", "last"))},
+}
 
 
 def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
@@ -26,9 +50,9 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
             case "extra_forbidden" if location in RENAMED:
                 yield f"{location}: this key is now called {RENAMED[location]}"
             case "extra_forbidden":
-                yield f"{location}: unknown key{nearest(str(entry['loc'][-1]), keys_beside(entry['loc'], raw))}"
+                yield f"{location}: unknown key{_instead(str(entry['loc'][-1]), keys_beside(entry['loc'], raw))}"
             case "missing":
-                yield f"{location}: missing"
+                yield f"{location}: missing{_MISSING.get(location, '')}"
             case "value_error":
                 message = str(entry["msg"]).removeprefix("Value error, ")
                 yield f"{location}: {message}" if location else message
@@ -37,6 +61,11 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 yield f"{location}.kind: found {kind}, expected one of {', '.join(SOURCES)}{nearest(str(kind), SOURCES)}"
             case "date_from_datetime_parsing" | "date_type" | "date_parsing":
                 yield f"{location}: found {_shown(entry['input'])}, expected a day such as 2022-04-25"
+            case "tuple_type" if location in _DAYS:
+                day = _shown(entry["input"])
+                yield f"{location}: found {day}, expected the first and the last day, in brackets: [{day}, {day}]"
+            case "tuple_type" if location == "objective":
+                yield f"{location}: found {_shown(entry['input'])}{_MISSING[location]}"
             case "tuple_type":
                 yield f"{location}: found {_shown(entry['input'])}, expected a list, in brackets: [{_items(entry['input'])}]"
             case "dict_type":
@@ -46,8 +75,15 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 yield f"{location}: found {_shown(entry['input'])}, expected one of {', '.join(words)}{nearest(str(entry['input']), words)}"
             case "string_pattern_mismatch" if entry["ctx"]["pattern"] in FORMS:
                 yield f"{location}: found {_shown(entry['input'])}, expected {FORMS[entry['ctx']['pattern']]}"
+            case kind if kind in _EXPECTED:
+                yield f"{location}: found {_shown(entry['input'])}, expected {_EXPECTED[kind].format_map(entry.get('ctx', {}))}"
             case _:
                 yield f"{location}: found {_shown(entry['input'])}; {entry['msg'][0].lower()}{entry['msg'][1:]}"
+
+
+def _instead(name: str, there: Sequence[str]) -> str:
+    """Return the nearest name as a question; where none is near, all of them."""
+    return nearest(name, there) or (f", expected one of {', '.join(there)}" if there else "")
 
 
 def _items(value: Any) -> str:

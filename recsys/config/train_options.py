@@ -1,12 +1,11 @@
 """[train]: the order of the rows, the optimisers, the device."""
 
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from recsys.config.forms import DEVICE
+from recsys.config.forms import DEVICE, number_or_auto
 from recsys.options import Options
 
 SamplingWord = Literal["joint", "uniform", "proportional"]
@@ -129,13 +128,7 @@ class Train(Options):
     @field_validator("batch_size", "passes", "day_passes", "learning_rate", mode="before")
     @classmethod
     def _number_or_auto(cls, value: Any, info: ValidationInfo) -> Any:
-        """Check the value here, because for a union pydantic reports the errors of each of its parts."""
-        is_rate = info.field_name == "learning_rate"
-        is_number = isinstance(value, (int, float) if is_rate else int) and not isinstance(value, bool)
-        if value == "auto" or (is_number and isfinite(value) and value > 0):
-            return value
-        found = f'"{value}"' if isinstance(value, str) else value
-        raise ValueError(f'found {found}, expected a {"" if is_rate else "whole "}number above 0, or "auto"')
+        return number_or_auto(value, whole=info.field_name != "learning_rate")
 
     @field_validator("sampling", mode="before")
     @classmethod
