@@ -97,6 +97,22 @@ def test_every_problem_is_told_at_once_each_with_its_path(write):
         ("[split]", '[source.columns]\nposition = "slot"\ndevice = "slot"\n[split]', "found slot named more than once"),
         ("[split]", '[source.columns]\nposition = ""\n[split]', "source.columns.position"),
         ("[split]", '[source.time]\nzone = "localtime"\n[split]', 'found "localtime", expected an IANA time zone'),
+        ("[split]", "[source.time]\nsince = 5\n[split]", "since: found 5, expected a day such as 2020-01-01"),
+        (
+            "[split]",
+            '[source.time]\nsince = "soon"\n[split]',
+            "since: found 'soon', expected a day such as 2020-01-01, or a moment such as",
+        ),
+        (
+            "[split]",
+            "[source.time]\nsince = 1970-01-01\n[split]",
+            "since: found 1970-01-01T00:00:00, expected a moment between 1971 and 2100",
+        ),
+        (
+            "[split]",
+            '[source.time]\nunit = "iso"\nsince = 2020-01-01\n[split]',
+            "since: found it beside times in text, expected it only beside numbers",
+        ),
         ("[split]", '[features]\nmemory_limit = "0MB"\n[split]', "features.memory_limit"),
         ("[split]", '[features]\nlabel_delay = "²d"\n[split]', "expected a whole number and a unit"),
     ],

@@ -3,9 +3,10 @@
 import codecs
 import difflib
 import re
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
-from zoneinfo import available_timezones
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -51,11 +52,24 @@ class TimeOptions(Options):
         default="ms",
         description="Unit of timestamps since 1970-01-01 UTC: seconds, milliseconds, microseconds; `iso`: text. Parquet times need none.",
     )
+    since: datetime | None = Field(
+        default=None,
+        description="Day or moment from which numbers count, where it is not 1970-01-01 UTC. For a log that hides its own, any day will do."
+        " A moment without an offset is one of the zone.",
+    )
     format: str | None = Field(
         default=None,
         description="Form of other timestamps in the letters of strptime, such as `%Y-%m-%d %H`; without it: `unit` says how to read them.",
     )
     zone: Zone = Field(default="UTC", description="Zone in which days begin and end, and the zone of timestamps in text without an offset.")
+
+    @field_validator("since", mode="before")
+    @classmethod
+    def _is_no_number(cls, since: Any) -> Any:
+        """Refuse a number, which pydantic would take for seconds since 1970."""
+        if isinstance(since, int | float):
+            raise ValueError(f"found {since}, expected a day such as 2020-01-01")
+        return since
 
     @field_validator("format")
     @classmethod
@@ -77,12 +91,24 @@ class TimeOptions(Options):
     def _one_way(self) -> "TimeOptions":
         if self.format is not None and "unit" in self.model_fields_set:
             raise ValueError("format: found unit beside it, expected one of them. Fix: leave unit out")
+        if self.since is not None and (self.format is not None or self.unit == "iso"):
+            raise ValueError("since: found it beside times in text, expected it only beside numbers. Fix: leave since out")
+        if self.since is not None and not 1971 <= self.since.year <= 2099:
+            raise ValueError(f"since: found {self.since.isoformat()}, expected a moment between 1971 and 2100")
         literal = re.sub("%.", "", self.format or "").upper()
         if self.zone != "UTC" and re.search(r"UTC|GMT|Z|[+-]\d", literal):
             raise ValueError(
                 f'format: found "{self.format}" in the zone {self.zone}, expected UTC, or %z for the offset. Fix: unit = "iso"'
             )
         return self
+
+    @property
+    def since_micros(self) -> int:
+        """The moment from which numbers count, in microseconds since 1970 UTC."""
+        if self.since is None:
+            return 0
+        since = self.since if self.since.tzinfo is not None else self.since.replace(tzinfo=ZoneInfo(self.zone))
+        return round(since.timestamp() * 1_000_000)
 
 
 class LogColumns(Options):

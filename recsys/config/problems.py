@@ -14,7 +14,9 @@ from recsys.errors import nearest
 from recsys.schema import SPLITS
 
 RENAMED = {"model.sharing": "model.architecture"}  # a key of an earlier version → its name now
+_MOMENT = "a day such as 2020-01-01, or a moment such as 2020-01-01T06:30:00"
 _EXPECTED = {  # pydantic's type of error → what was expected; names in braces are those of the error's context
+    **dict.fromkeys(("datetime_from_date_parsing", "datetime_object_invalid", "datetime_parsing", "datetime_type"), _MOMENT),
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "finite_number": "a finite number",

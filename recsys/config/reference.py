@@ -5,7 +5,7 @@ import re
 import sys
 import types
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -58,7 +58,15 @@ This page is written by `{COMMAND}`; a test fails where it is stale.
 {" · ".join(f"[{name}](#{name})" for name in ORDER[2:])}
 """
 
-_WORDS: dict[Any, str] = {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path", date: "date"}
+_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    Path: "path",
+    date: "date",
+    datetime: "date or moment",
+}
 _BOUNDS = {"gt": "above", "ge": "from", "le": "up to", "lt": "below"}  # a constraint's attribute → its meaning in words
 _VALIDATED = {
     get_args(Duration)[1]: "text: a whole number and a unit (s, m, h, d) such as 10m",

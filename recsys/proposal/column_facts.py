@@ -15,6 +15,8 @@ from recsys.sources import is_iso_time
 _MOSTLY = 0.99  # share of values that decide
 _EARLIEST, _LATEST = 631_152_000, 2_082_758_400  # 1990-01-01 and 2036-01-01 in seconds: other numbers are rather ids
 _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}
+_LOGGED_DAYS = (2, 2_000)  # least and most days that a log spans; the units are a thousand apart, so one of them fits
+_START = "2000-01-01"  # stands for the day on which a log begins that does not tell it
 _FORMATS = (
     *("%Y-%m-%d %H", "%Y-%m-%dT%H", "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M%S", "%Y%m%d %H:%M:%S", "%Y%m%d %H:%M", "%d.%m.%Y %H:%M:%S"),
     *("%d.%m.%Y %H:%M", "%d.%m.%Y", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M"),
@@ -28,11 +30,15 @@ _LONGEST_VALUE = 40  # letters of one of several values; texts have longer parts
 
 @dataclass(frozen=True, eq=False)  # a column is itself: values of two would be compared cell by cell
 class ColumnFacts:
-    """One column. `values` are its cells without nulls, texts or typed; their index is the row."""
+    """One column. `values` are its cells without nulls, texts or typed; their index is the row.
+
+    They are those of the first rows. `largest` is the largest number of all rows, where somebody has looked for it.
+    """
 
     name: str
     values: pd.Series
     rows: int
+    largest: float | None = None
 
     @classmethod
     def of(cls, name: str, column: pa.ChunkedArray) -> "ColumnFacts":
@@ -96,6 +102,15 @@ class ColumnFacts:
         if self.numbers is not None:
             return next(({"unit": unit} for unit, factor in _UNITS.items() if self._is_between(factor)), None)
         return {"unit": "iso"} if all(map(is_iso_time, self._some_texts)) else None
+
+    @cached_property
+    def time_from_start(self) -> dict[str, str] | None:
+        """The keys of [source.time] that read numbers as times since the log's own start; None where they cannot be such."""
+        if self.numbers is None or self.distinct < 2 or not self.numbers.min() >= 0:
+            return None
+        largest = self.numbers.max() if self.largest is None else self.largest
+        least, most = (days * 86_400 for days in _LOGGED_DAYS)
+        return next(({"unit": unit, "since": _START} for unit, factor in _UNITS.items() if least <= largest / factor < most), None)
 
     @cached_property
     def time_forms(self) -> list[str]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from recsys.errors import DataError, data_error
 from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.guessed_time import time_columns, time_of_impression, unsure_of
 
 _ID = r"(_?(id|key|no|nr|number|code|hash))?"
 _USER = rf"(.*_)?(user|uid|usr|member|visitor|customer|account|viewer|reader|listener|client|shopper|person){_ID}|uid"
@@ -17,7 +18,6 @@ _ITEM = (
 )
 _REQUEST = r"(.*_)?(request|req|session|page_view|slate|query|search|impression_list)(_?(id|key|no))?"
 _POSITION = r"(.*_)?(position|pos|rank|slot|place)"
-_TIME = r".*(time|stamp|date|_at|_ts|when)(_(ms|us|s|utc|local|iso))?|date_.*|ts|t"
 _ACTION = r"(.*_)?(action|interaction|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
 _PROPENSITY = r"(.*_)?(propensity|pscore)(_score)?"
 _VIEWS = r"pv|views?|.*_view|view_.*|impressions?|impr|shown?|expos(ure|ed)|browse|detail"
@@ -52,7 +52,6 @@ _AFTER = frozenset(
         *("ratings", "reason", "end", "last"),
     )
 )  # parts of the name of one that is not, or that counts over days that are still to come
-_ACTED = r".*(click|buy|bought|purchase|order|pay|publish|upload|creat|release|birth|join|regist|update|end|finish|close).*"
 _FEWEST_NAMED = 10  # different values of an id by its name
 _FEWEST_IDS = 20  # different values of an id that has no name
 _MOST_WORDS = 15  # different values of the column of an action
@@ -95,7 +94,8 @@ def is_log(columns: Sequence[ColumnFacts]) -> bool:
 def guess_roles(columns: Sequence[ColumnFacts], file: str) -> Roles:
     """Guess the role of each column of a log. Raises DataError where no time, user or item can be told."""
     by_name = {column.name: column for column in columns}
-    left = [column for column in columns if column.time is None or _is(column, rf"{_USER}|{_ITEM}")]
+    times = time_columns(columns)
+    left = [column for column in columns if column not in times or _is(column, rf"{_USER}|{_ITEM}")]
     user, by_user = _id(left, _USER, others=_ITEM)
     item, by_item = _id([column for column in left if column is not user], _ITEM, others=_USER)
     if user is None or item is None:
@@ -106,41 +106,15 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str) -> Roles:
             expected="one with ids that come again",
             fix=f"name the column {missing}_id, or write the TOML by hand (docs/bring-your-own-log.md)",
         )
-    time, others = _time(columns, user, item, file)
+    time, others = time_of_impression(times, user, item, [column.name for column in columns], file)
     roles = Roles(time, user, item, other_times=others)
     for role, column, by_its_name in (("user_id", user, by_user), ("item_id", item, by_item)):
         if not by_its_name:
             roles.unsure[role] = f"guessed from the values of {column.name}, not from its name"
-    if not _is(time, _TIME):
-        roles.unsure["timestamp"] = f"guessed from the values of {time.name}, not from its name"
-    if len(time.time_forms) > 1:
-        roles.unsure["format"] = f"{' and '.join(time.time_forms)} both read the times; the one that spans fewer days is taken"
-    left = [column for column in left if column not in (user, item) and column.time is None]
+    roles.unsure |= unsure_of(time)
+    left = [column for column in left if column not in (user, item, *times)]
     _others(roles, left)
     return roles
-
-
-def _time(columns: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, file: str) -> tuple[ColumnFacts, list[ColumnFacts]]:
-    """Return the column of the moment of the impression, and the other columns of times.
-
-    A time that is a property of the item or of the user is none of an impression, and one of an action comes after it. Of the others the
-    finest is taken, among equally fine ones that with such a name.
-    """
-    found = [column for column in columns if column.time is not None and column not in (user, item)]
-    if not found:
-        raise data_error(
-            file,
-            found=f"no column of times among {', '.join(column.name for column in columns)}",
-            expected="one with the moment of each impression",
-            fix="add it, or write its form into source.time.format by hand (docs/bring-your-own-log.md)",
-        )
-
-    def fits(column: ColumnFacts) -> tuple[bool, bool, int, bool]:
-        is_property = column.is_constant_within(item) or column.is_constant_within(user)
-        return not is_property, not _is(column, _ACTED), column.distinct, _is(column, _TIME)
-
-    best = max(found, key=fits)
-    return best, [column for column in found if column is not best]
 
 
 def _id(columns: Sequence[ColumnFacts], pattern: str, *, others: str) -> tuple[ColumnFacts | None, bool]:

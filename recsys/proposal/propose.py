@@ -4,10 +4,12 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, torn_day
 from recsys.proposal.draft import Proposal
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
+from recsys.proposal.guessed_time import is_called_clock, time_keys
 from recsys.proposal.learning_tables import add_features, add_objectives
 from recsys.proposal.side_tables import SideTable, side_table
 from recsys.proposal.source_tables import describe_files, relative
@@ -39,9 +42,7 @@ def propose(paths: Sequence[Path], folder: Path) -> Proposal:
     Raises DataError where a file cannot be read, or where no file is a log of users, items and times over two days or more.
     """
     files = [sources.read_unknown(path, most=MOST_ROWS) for path in paths]
-    facts = [
-        [ColumnFacts.of(name, column) for name, column in zip(file.rows.column_names, file.rows.columns, strict=True)] for file in files
-    ]
+    facts = [_facts(file) for file in files]
     place = _log_of(files, facts)
     log, roles = files[place], guess_roles(facts[place], str(files[place].path))
     proposal = Proposal(_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})
@@ -64,6 +65,22 @@ def propose(paths: Sequence[Path], folder: Path) -> Proposal:
     add_features(proposal, roles, sides)
     _judge(proposal, folder)
     return proposal
+
+
+def _facts(file: UnknownFile) -> list[ColumnFacts]:
+    """Return the facts about the columns of a file.
+
+    Where none is a time, numbers that may be one are read to the last row: how far they go tells their unit.
+    """
+    facts = [ColumnFacts.of(name, column) for name, column in zip(file.rows.column_names, file.rows.columns, strict=True)]
+    if any(column.time is not None for column in facts):
+        return facts
+    return [replace(column, largest=_largest(file, column.name)) if is_called_clock(column) else column for column in facts]
+
+
+def _largest(file: UnknownFile, name: str) -> float:
+    """Return the largest number of a column, all rows read."""
+    return max((pd.to_numeric(pd.Series(batch.to_pandas()), errors="coerce").max() for batch in file.column(name)), default=float("nan"))
 
 
 def _one_per_role(sides: Sequence[SideTable]) -> list[SideTable]:
@@ -95,7 +112,7 @@ def _name(path: Path) -> str:
 def _rows_by_day(log: UnknownFile, roles: Roles, zone: str) -> dict[str, int]:
     """Count the rows of each day, from all rows of the log."""
     unread, total = 0, 0
-    time = TimeOptions.model_validate({**(roles.time.time or {}), "zone": zone})
+    time = TimeOptions.model_validate({**time_keys(roles.time), "zone": zone})
     counts: Counter[int] = Counter()
     for batch in log.column(roles.time.name):
         moments = sources.moments_or_null(batch, time).drop_null().to_numpy()
@@ -106,7 +123,7 @@ def _rows_by_day(log: UnknownFile, roles: Roles, zone: str) -> dict[str, int]:
         raise data_error(
             f"{log.path} column {roles.time.name}",
             found="times that cannot be read so",
-            expected=f"all of the form {roles.time.time}",
+            expected=f"all of the form {time_keys(roles.time)}",
             bad_rows=unread,
             rows=total,
             fix="mend them, or write the TOML by hand",

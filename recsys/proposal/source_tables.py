@@ -12,6 +12,7 @@ from recsys.errors import short
 from recsys.proposal.column_facts import ColumnFacts, plain_text
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles, is_view
+from recsys.proposal.guessed_time import time_keys
 from recsys.proposal.side_tables import SideTable
 from recsys.sources import UnknownFile
 from recsys.workspace import USERS
@@ -42,9 +43,10 @@ def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Se
     for role, why in roles.unsure.items():
         if role in source["columns"]:
             proposal.note(("source", "columns", role), f"unsure: {why}")
-    source["time"] = {**(roles.time.time or {}), "zone": "UTC"}
-    if "format" in roles.unsure:
-        proposal.note(("source", "time", "format"), f"unsure: {roles.unsure['format']}")
+    source["time"] = {**time_keys(roles.time), "zone": "UTC"}
+    for key in ("format", "since"):
+        if key in roles.unsure:
+            proposal.note(("source", "time", key), f"unsure: {roles.unsure[key]}")
     proposal.note(("source", "time", "zone"), "The zone in which days begin and end. Change it where yours do not begin at midnight UTC.")
     for role, file in files.items():
         if file.written.encoding == "latin-1":

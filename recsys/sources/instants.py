@@ -59,11 +59,12 @@ def timestamp_column(name: str, column: str, kind: pa.DataType | None, time: Tim
     elif time.unit == "iso":
         micros = iso_micros(f"CAST({column} AS VARCHAR)", time.zone)
     else:
-        micros = _numeric_micros(column, kind, time.unit)
+        micros = _numeric_micros(column, kind, time)
     is_typed = kind in (LOCAL_TIME, UTC_TIME, pa.date32())
-    plausible = f"CASE WHEN ({micros}) BETWEEN {_FIRST} AND {_LAST - 1} THEN ({micros}) END"
+    first = _FIRST if is_typed else _first(time)
+    plausible = f"CASE WHEN ({micros}) BETWEEN {first} AND {_LAST - 1} THEN ({micros}) END"
     expected = f"{'a time' if is_typed else _expected(time)} between 1971 and 2100"
-    hint = time.unit if time.format is None and not is_typed else None
+    hint = time.unit if time.format is None and time.since is None and not is_typed else None
     fix = None if time.format is None or is_typed else _other_order(time.format)
     return Column(schema.TIMESTAMP, plausible, pa.int64(), (Refusal(name, f"({plausible}) IS NULL", expected, hint_unit=hint, fix=fix),))
 
@@ -89,7 +90,13 @@ def _other_order(form: str) -> str | None:
 def _expected(time: TimeOptions) -> str:
     if time.format is not None:
         return f'a time of the form "{time.format}"'
-    return "an ISO date and time" if time.unit == "iso" else f"{_NAMES[time.unit]} since 1970-01-01 UTC,"
+    since = "1970-01-01 UTC" if time.since is None else time.since.isoformat(" ")
+    return "an ISO date and time" if time.unit == "iso" else f"{_NAMES[time.unit]} since {since},"
+
+
+def _first(time: TimeOptions) -> int:
+    """Return the first moment that is taken for one. A number of 0 is one where the pipeline says from when numbers count."""
+    return max(_FIRST, time.since_micros)
 
 
 def _formatted_micros(text: str, form: str, zone: str) -> str:
@@ -98,15 +105,22 @@ def _formatted_micros(text: str, form: str, zone: str) -> str:
     return f"epoch_us({parsed})" if "%z" in form.replace("%%", "") else local_micros(parsed, zone)
 
 
-def _numeric_micros(column: str, kind: pa.DataType | None, unit: Unit) -> str:
-    factor = MICROS[unit]
+def _numeric_micros(column: str, kind: pa.DataType | None, time: TimeOptions) -> str:
+    assert time.unit != "iso"
+    factor, since = MICROS[time.unit], time.since_micros
+    lowest, highest = (_first(time) - since) // factor, (_LAST - since) // factor  # numbers beyond may be more than a BIGINT holds
     whole = column if kind == pa.int64() else f"CASE WHEN {is_canonical_integer(column)} THEN TRY_CAST({column} AS BIGINT) END"
-    in_range = f"CASE WHEN ({whole}) BETWEEN {_FIRST // factor} AND {_LAST // factor} THEN ({whole}) * {factor} END"
+    in_range = f"CASE WHEN ({whole}) BETWEEN {lowest} AND {highest} THEN ({whole}) * {factor} + {since} END"
     if kind == pa.int64():
         return in_range
     value = number(column, kind)
-    fraction = f"CASE WHEN ({value}) BETWEEN {_FIRST // factor} AND {_LAST // factor} THEN CAST(round(({value}) * {factor}) AS BIGINT) END"
+    fraction = f"CASE WHEN ({value}) BETWEEN {lowest} AND {highest} THEN CAST(round(({value}) * {factor}) AS BIGINT) + {since} END"
     return fraction if kind == pa.float64() else f"coalesce({in_range}, {fraction})"
+
+
+def counts_from_elsewhere(found: object) -> bool:
+    """Return whether a timestamp lies in 1970 in every unit: its log counts from a moment of its own, as a rule its start."""
+    return found is not None and not is_text(found) and 0 <= float(str(found)) * MICROS["s"] < _FIRST
 
 
 def is_text(found: object) -> bool:

@@ -2,6 +2,7 @@
 
 import gzip
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,23 @@ def test_an_action_named_like_a_word_of_sql_is_quoted(tmp_path: Path) -> None:
     assert look(tmp_path / "own.toml").error is None
 
 
+@pytest.mark.parametrize(("unit", "per_second"), [("s", 1), ("ms", 1_000), ("us", 1_000_000)])
+def test_times_that_count_from_the_logs_own_start_get_a_day(
+    unit: str, per_second: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unit shows in the last row, which lies beyond those that are looked at."""
+    monkeypatch.setattr(import_module("recsys.proposal.propose"), "MOST_ROWS", 500)  # the package has a function of that name
+    rng, rows = np.random.default_rng(0), 2_000
+    log = pd.DataFrame({"uid": rng.integers(0, 50, rows), "campaign": rng.integers(0, 30, rows), "click": rng.integers(0, 2, rows)})
+    log["timestamp"] = np.sort(rng.integers(0, 10 * 86_400, rows)) * per_second
+    log.to_csv(tmp_path / "log.csv", index=False)
+    raw = _init([tmp_path / "log.csv"], tmp_path / "own.toml")
+    assert raw["source"]["columns"] == {"user_id": "uid", "item_id": "campaign", "timestamp": "timestamp"}
+    assert raw["source"]["time"] == {"unit": unit, "since": "2000-01-01", "zone": "UTC"}
+    assert raw["split"]["test"][1] == "2000-01-10"
+    assert "# unsure: the numbers of timestamp lie in 1970" in (tmp_path / "own.toml").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("users", "items", "found"), [(20, 25, {"item_id": ["liked"]}), (500, 25, None), (20, 500, None)])
 def test_factors_are_proposed_where_users_and_items_come_often(users: int, items: int, found: object, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -122,6 +140,7 @@ def test_paths_are_relative_to_the_toml(tmp_path: Path) -> None:
     [
         (lambda log: log.drop(columns="time"), "found no column of times among"),
         (lambda log: log.assign(time="2014-12-01 05"), "found no column of times among"),
+        (lambda log: log.assign(time=np.arange(len(log)) % 24), "found no column of times among"),
         (lambda log: log.assign(item_id=3).drop(columns="user_geohash"), "found no column that tells the item among"),
         (lambda log: log[log["time"] < "2014-12-02"], r"found rows of one day \(2014-12-01\), expected two days or more"),
         (lambda log: log.drop(columns="behavior_type"), "found no column that tells what the user did"),

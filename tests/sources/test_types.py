@@ -192,6 +192,46 @@ def test_a_wrong_unit_is_named(tmp_path: Path, ingest: Callable) -> None:
         ingest(time={"unit": "s"})
 
 
+@pytest.mark.parametrize("kind", ["int64", "float64", "text"])
+@pytest.mark.parametrize(
+    ("unit", "since", "zone", "first"),
+    [
+        ("s", "2020-02-01", "UTC", datetime(2020, 2, 1, tzinfo=UTC)),
+        ("ms", "2020-02-01", "Asia/Tokyo", datetime(2020, 2, 1, tzinfo=ZoneInfo("Asia/Tokyo"))),
+        ("us", "2020-02-01T06:30:00", "Europe/Berlin", datetime(2020, 2, 1, 6, 30, tzinfo=ZoneInfo("Europe/Berlin"))),
+        ("s", "2020-02-01T06:30:00.250+02:00", "Asia/Tokyo", datetime(2020, 2, 1, 4, 30, 0, 250_000, tzinfo=UTC)),
+        ("s", "1971-01-01", "UTC", datetime(1971, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_numbers_count_from_the_moment_that_the_pipeline_names(
+    tmp_path: Path, ingest: Callable, kind: str, unit: str, since: str, zone: str, first: datetime
+) -> None:
+    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000}[unit]
+    seconds = np.array([0, 1, 86_400, 31_536_000])
+    log = make_log(4).assign(ts=(seconds * per_second).astype("int64" if kind == "text" else kind))
+    name = "log.csv" if kind == "text" else "log.parquet"
+    log.to_csv(tmp_path / name, index=False) if kind == "text" else log.to_parquet(tmp_path / name)
+    found = ingest(name, time={"unit": unit, "since": since, "zone": zone}).table("events")["timestamp"].to_pylist()
+    assert found == [round((first.timestamp() + second) * 1_000) for second in seconds.tolist()]
+
+
+def test_numbers_before_the_start_and_beyond_all_days_are_refused(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log(200).assign(ts=np.arange(200) * 1_000)
+    log.loc[7, "ts"], log.loc[8, "ts"] = -1, 2**62
+    log.to_csv(tmp_path / "log.csv", index=False)
+    rows = ingest(time={"unit": "s", "since": "2020-01-01"}).table("quarantine").to_pylist()
+    assert [row["source_row"] for row in rows] == [9, 10]
+    assert "expected seconds since 2020-01-01 00:00:00, between 1971 and 2100" in rows[0]["reason"]
+
+
+def test_numbers_that_count_from_elsewhere_are_told(tmp_path: Path, ingest: Callable) -> None:
+    make_log().assign(ts=lambda log: np.arange(len(log)) * 60).to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(
+        DataError, match=r'log\.csv:2 column ts: found "0", expected seconds .*200 of 200 rows\. Fix: say in source\.time\.since'
+    ):
+        ingest(time={"unit": "s"})
+
+
 def test_an_implausible_time_goes_to_quarantine_with_a_hint(tmp_path: Path, ingest: Callable) -> None:
     log = make_log(200)
     log.loc[7, "ts"] //= 1000

@@ -1,0 +1,69 @@
+"""The guessed time of an impression among the columns of a log, and how it is written."""
+
+import re
+from collections.abc import Sequence
+
+from recsys.errors import data_error
+from recsys.proposal.column_facts import ColumnFacts
+
+_TIME = r".*(time|stamp|date|_at|_ts|when)(_(ms|us|s|utc|local|iso))?|date_.*|ts|t"
+_CLOCK = r"(.*_)?(timestamp|ts)|((event|log|impression|request|action|interaction)_)?time|t"  # says when, and not how long
+_ACTED = r".*(click|buy|bought|purchase|order|pay|publish|upload|creat|release|birth|join|regist|update|end|finish|close).*"
+
+
+def time_columns(columns: Sequence[ColumnFacts]) -> list[ColumnFacts]:
+    """Return the columns that hold times. Where none does, those whose numbers may count from the log's own start."""
+    times = [column for column in columns if column.time is not None]
+    return times or [column for column in columns if is_called_clock(column) and column.time_from_start is not None]
+
+
+def is_called_clock(column: ColumnFacts) -> bool:
+    """Return whether a column holds numbers, and is called as one that says when something was."""
+    return re.fullmatch(_CLOCK, column.words) is not None and column.numbers is not None
+
+
+def time_keys(column: ColumnFacts) -> dict[str, str]:
+    """Return the keys of [source.time] that read one of `time_columns`."""
+    keys = column.time if column.time is not None else column.time_from_start
+    assert keys is not None, f"{column.name}: found no times"
+    return keys
+
+
+def time_of_impression(
+    times: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, names: Sequence[str], file: str
+) -> tuple[ColumnFacts, list[ColumnFacts]]:
+    """Return the column of the moment of the impression, and the other columns of times. `names` are those of all columns.
+
+    A time that is a property of the item or of the user is none of an impression, and one of an action comes after it. Of the others the
+    finest is taken, among equally fine ones that with such a name. Raise DataError where there is no time.
+    """
+    found = [column for column in times if column not in (user, item)]
+    if not found:
+        raise data_error(
+            file,
+            found=f"no column of times among {', '.join(names)}",
+            expected="one with the moment of each impression",
+            fix="add it, or write its form into source.time.format by hand (docs/bring-your-own-log.md)",
+        )
+
+    def fits(column: ColumnFacts) -> tuple[bool, bool, int, bool]:
+        is_property = column.is_constant_within(item) or column.is_constant_within(user)
+        return not is_property, re.fullmatch(_ACTED, column.words) is None, column.distinct, re.fullmatch(_TIME, column.words) is not None
+
+    best = max(found, key=fits)
+    return best, [column for column in found if column is not best]
+
+
+def unsure_of(time: ColumnFacts) -> dict[str, str]:
+    """Return what a person should look at: role or key of [source.time] → why."""
+    found = {}
+    if re.fullmatch(_TIME, time.words) is None:
+        found["timestamp"] = f"guessed from the values of {time.name}, not from its name"
+    if len(time.time_forms) > 1:
+        found["format"] = f"{' and '.join(time.time_forms)} both read the times; the one that spans fewer days is taken"
+    if "since" in time_keys(time):
+        found["since"] = (
+            f"the numbers of {time.name} lie in 1970, so they may count from the log's own start, whose day is not known."
+            " Put it here, or leave any day"
+        )
+    return found
