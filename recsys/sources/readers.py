@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 from recsys.config import FileFormat
 from recsys.errors import Place, data_error, short
 from recsys.sources.input_files import InputFile, sniff, zero_byte
+from recsys.sources.lines import lines_of
 from recsys.sources.naming import headless
 from recsys.sources.parquet import parquet_batches, typed_columns
-from recsys.sources.separators import first_rows
+from recsys.sources.separators import comments, first_rows
 from recsys.sources.text import Unbalanced, first_row, text_batches
 
 _COMMA_NUMBER = r"^(\s*[+-]?\d*),(\d+\s*)$"
@@ -68,13 +69,14 @@ def _text_columns(file: InputFile, written: Sequence[str]) -> tuple[str, ...]:
     if file.written.names:
         _refuse_other_widths(file)
         return file.written.names
-    if len(written) == 1 and any(other in written[0] for other in ";\t|,"):
+    if len(written) == 1 and any(other in written[0] for other in ";\t|,") and not comments(first_rows(file)):
         raise data_error(
             str(file.path),
             found=f"a header of one field ({short(written[0])!r})",
             expected=f"fields separated by {file.separator!r}",
             fix=f"set {file.key or 'source.format'}.separator to the one that the file has",
         )
+    _require_a_header_that_fits(file)
     return tuple(name or f"unnamed_{place}" for place, name in enumerate(written))
 
 
@@ -88,6 +90,33 @@ def _refuse_other_widths(file: InputFile) -> None:
             expected=f"{len(file.written.names)}, as {file.key or 'source.format'}.names says",
             fix="name each column of the file, in its order, or set the separator",
         )
+
+
+def _require_a_header_that_fits(file: InputFile) -> None:
+    """Raise DataError where comments stand above the header, or where none of the first rows below it has as many fields as it."""
+    rows = first_rows(file)
+    below = max(comments(rows), 1)
+    widths = Counter(map(len, rows[below:]))
+    if not widths or (not comments(rows) and len(rows[0]) in widths):
+        return
+    fields = widths.most_common(1)[0][0]
+    place = next(place for place, row in enumerate(rows) if place >= below and len(row) == fields)
+    line = lines_of(file, [place])[0]
+    if comments(rows) or len(rows[0]) == 1:
+        plural = "s" if len(rows[0]) > 1 else ""
+        raise data_error(
+            Place(file.path, 1),
+            found=f"{len(rows[0])} field{plural} above the header ({short((file.separator or ',').join(rows[0]))})",
+            expected=f"the {fields} fields of the header, which seems to be line {line}",
+            fix=f"delete the lines above it: tail -n +{line} {file.path.name} > NEW",
+        )
+    by_names = f", or in {file.key}.names" if file.key else ""
+    raise data_error(
+        Place(file.path, line),
+        found=f"{fields} fields, as in most of the first rows",
+        expected=f"{len(rows[0])}, as in the header",
+        fix=f"name all {fields} columns in the header{by_names}, or mend the rows",
+    )
 
 
 def read_a_block(head: Header) -> None:

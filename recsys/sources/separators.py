@@ -10,6 +10,7 @@ from recsys.errors import data_error
 from recsys.sources.decoding import STAND_IN, needs_decoding
 from recsys.sources.input_files import InputFile, sniff
 
+_COMMENT = "#"
 _CANDIDATES = (",", "\t", ";", "::", "|", "\x01")  # of two that fit equally well, the first; \x01 is Hive's
 _HEAD = 65_536  # bytes looked at of a file
 _ROWS = 100  # rows looked at of a file
@@ -48,6 +49,12 @@ def said(files: Sequence[InputFile], role: str, *, fields: int) -> list[str]:
 def first_rows(file: InputFile) -> list[list[str]]:
     """Return the first rows of a file whose separator is known."""
     return _rows(file, _head(file))
+
+
+def comments(rows: Sequence[Sequence[str]]) -> int:
+    """Return how many of the first rows are comments above the header: they begin with #, and the row behind them has other fields."""
+    above = next((place for place, row in enumerate(rows) if not row[0].startswith(_COMMENT)), 0)
+    return above if above and len(rows[above]) != len(rows[0]) else 0
 
 
 def _found(files: Sequence[InputFile], promised: str) -> str:
@@ -93,6 +100,7 @@ def _fit(heads: Sequence[tuple[InputFile, str]]) -> tuple[float, int]:
     for file, head in heads:
         try:
             of_file = _rows(file, head)
+            of_file = of_file[comments(of_file) :]  # refused later, under the separator of the rows below them
         except csv.Error:
             return 0.0, 1
         names, header = file.written.names, int(file.written.header)

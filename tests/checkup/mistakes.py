@@ -284,6 +284,16 @@ DATA = {
     "torn rows": Mistake(
         bytes_of("log.csv", lambda data: data.replace(b",home,", b",home,x,")), r"log\.csv:\d+: found 9 fields, expected 8", 3
     ),
+    "rows that are wider than the header": Mistake(
+        bytes_of("users.csv", lambda data: b"uid,age\n" + data.split(b"\n", 1)[1].replace(b"\n", b",\n")),
+        r"users\.csv:2: found 3 fields, as in most of the first rows, expected 2.*Fix: name all 3 columns.*source\.format\.users",
+        3,
+    ),
+    "a comment above the header": Mistake(
+        bytes_of("log.csv", lambda data: b"# exported 2024-02-02\n# by me\n" + data),
+        r"log\.csv:1: found 1 field above the header \(# exported .*the 8 fields of the header.*line 3.*tail -n \+3 log\.csv",
+        3,
+    ),
     "a log without a header": Mistake(
         bytes_of("survey.csv", lambda data: data.split(b"\n", 1)[1]), r"survey\.csv column \w+: .*where a file has no header", 3
     ),
@@ -354,5 +364,6 @@ TOGETHER = [  # the mistakes of each case touch different places
     ("parts that overlap", "no such file"),
     ("a source column misspelt", "an unknown entity", "a scalar of a wrong kind"),
     ("a name twice", "an unknown device", "no such file"),
+    ("a comment above the header", "rows that are wider than the header", "a key misspelt"),
     ("a key misspelt", "an unknown zone", "an aggregate as a label", "a log without a header", "an empty file"),
 ]

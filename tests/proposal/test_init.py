@@ -64,6 +64,25 @@ def test_a_damaged_gzip_file_is_said(data: bytes, tmp_path: Path, capsys: pytest
     assert "log.csv.gz: found a damaged gzip file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("above", "behind", "said"),
+    [
+        ("", ",x", "log.csv:2: found 5 fields, as in most of the first rows, expected 4, as in the header. Fix: name all 5 columns"),
+        ("# of March, by me\n", "", "above the header (# of March, by me), expected the 4 fields of the header, which seems to be line 2"),
+    ],
+    ids=["wider than the header", "a comment above it"],
+)
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_rows_that_do_not_fit_the_first_line_are_said(
+    above: str, behind: str, said: str, separator: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{place % 40},{place % 30},{1_704_067_200 + place},{place % 2}{behind}" for place in range(300)]
+    text = "\n".join(["user_id,item_id,ts,clicked", *rows]).replace(",", separator)
+    (tmp_path / "log.csv").write_text(above + text)
+    assert run_command(["init", str(tmp_path / "log.csv"), "--out", str(tmp_path / "own.toml")]) == 3
+    assert said in capsys.readouterr().err
+
+
 def test_an_action_named_like_a_word_of_sql_is_quoted(tmp_path: Path) -> None:
     rng, rows = np.random.default_rng(0), 2_000
     seconds = 1_704_067_200 + np.sort(rng.integers(0, 10 * 86_400, rows))
