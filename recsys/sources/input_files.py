@@ -5,7 +5,9 @@ import csv
 import glob
 import gzip
 import io
+import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -228,6 +230,8 @@ def _sniff_parquet(file: InputFile, head: bytes, tail: bytes) -> None:
 def _sniff_text(file: InputFile, head: bytes) -> None:
     if not head.strip():
         raise data_error(str(file.path), found="an empty file", expected="a header and rows", fix="export it again, or leave it out")
+    if _is_json(head):
+        raise _no_separators(file.path)
     what = _what(head)
     is_wide = codecs.lookup(file.written.encoding).name.startswith(("utf-16", "utf-32"))
     if what == "text" or (is_wide and what in (*_WIDE, _BINARY)):
@@ -239,6 +243,27 @@ def _sniff_text(file: InputFile, head: bytes) -> None:
         fix = f'set {file.key}.encoding = "{_WIDE[what]}"'
     as_named = "text" if _suffix(file.path) is None else "UTF-8 text, as its name says"
     raise data_error(str(file.path), found=f"{what}{where}", expected=as_named, fix=fix)
+
+
+def _is_json(head: bytes) -> bool:
+    """Return whether the first bytes are those of JSON: an object per line, or a list of objects, in one line or in several."""
+    first, *more = head.lstrip().split(b"\n", 1)
+    try:
+        value = json.loads(first)
+    except ValueError:
+        opening = rb"[{\[]\s*" if more else rb"""(\[\s*)?\{\s*".*"""  # without a line end, it may be longer than what was read
+        return re.fullmatch(opening, first, re.DOTALL) is not None
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
+def _no_separators(path: Path) -> DataError:
+    target = path.with_suffix(".parquet")
+    return data_error(
+        str(path),
+        found="what looks like JSON lines, or JSON",
+        expected=f"text with a separator, or parquet ({KNOWN_SUFFIXES})",
+        fix=f"""convert it: python -c "import duckdb; duckdb.read_json({str(path)!r}).write_parquet({str(target)!r})" and name that file""",
+    )
 
 
 def _decompressed(file: InputFile, head: bytes) -> bytes:

@@ -2,6 +2,8 @@
 
 import gzip
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +61,29 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, ingest: Callable)
     assert "expected a gzip file" in _refused(tmp_path, ingest, "log.csv.gz", text)
     assert "found a parquet file" in _refused(tmp_path, ingest, "log.csv.gz", gzip.compress(parquet))
     assert "found a zip file" in _refused(tmp_path, ingest, "log.xlsx", b"PK\x03\x04" + text)
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "log.csv.gz"])
+@pytest.mark.parametrize("form", ["lines", "one line", "several lines", "a blank line first"])
+def test_json_is_told_and_how_to_convert_it(tmp_path: Path, ingest: Callable, name: str, form: str) -> None:
+    log, of_records = make_log(2_000), form in ("one line", "several lines")
+    text = log.to_json(orient="records", lines=not of_records, indent=1 if form == "several lines" else None)
+    content = ("\n" if form == "a blank line first" else "").encode() + text.encode()
+    message = _refused(tmp_path, ingest, name, gzip.compress(content) if name.endswith(".gz") else content)
+    assert "found what looks like JSON lines, or JSON, expected text with a separator, or parquet (.csv, .tsv" in message
+    command, target = re.findall(r'python -c "(.+)"', message)[0], (tmp_path / name).with_suffix(".parquet")
+    subprocess.run([sys.executable, "-c", command], check=True)
+    assert len(pd.read_parquet(target)) == len(log)
+    assert ingest(target.name).account.kept == len(log)
+
+
+@pytest.mark.parametrize("cell", ['{"a": 1}', "[1]", '[{"a": 1}]'])
+def test_a_cell_of_json_in_the_first_row_is_no_json(tmp_path: Path, ingest: Callable, cell: str) -> None:
+    log = make_log()
+    log.insert(0, "context", cell)
+    (tmp_path / "log.tsv").write_text("\n".join("\t".join(map(str, row)) for row in log.itertuples(index=False)))
+    form = {"header": False, "names": [*log.columns], "quote": ""}
+    assert ingest("log.tsv", format={"log": form}).account.kept == len(log)
 
 
 def test_a_file_that_was_cut_short(tmp_path: Path, ingest: Callable) -> None:
