@@ -124,7 +124,8 @@ def _typed(columns: Columns, sample: sources.Sample) -> Columns:
     read = {table.role for table in sample.tables}
     lacking = [field for field in columns.events if field.name not in typed.events.names]
     events = pa.schema([*typed.events, *lacking])
-    return Columns(events, *(getattr(typed if side in read else columns, side) for side in ("users", "items")))
+    users, items = (getattr(typed if side in read else columns, side) for side in ("users", "items"))
+    return Columns(events, users, items, sample.folder)
 
 
 def _values(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None:

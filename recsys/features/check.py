@@ -15,9 +15,10 @@ from recsys.errors import ConfigError, DataError, nearest
 from recsys.features.feature_columns import Column, Columns, Table
 from recsys.features.labels import UnknownColumns, translate
 from recsys.features.labels import columns as label_columns
-from recsys.features.operands import LabelError, shortened
+from recsys.features.operands import LabelError, TextError, shortened
 from recsys.features.plan import ANY_TABLE, measured_column
 from recsys.features.ready_slices import READY_SLICES
+from recsys.features.text_values import text_problem
 
 
 @dataclass
@@ -69,16 +70,25 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
     for place, text in _texts(pipeline).items():
         try:
             translate(text, events)
+        except TextError as error:
+            found.config.append(f"{place}: {text_problem(error, columns)}")
         except LabelError as error:
             found.config.append(f"{place}: {error}")
         except UnknownColumns as error:
-            found.data.extend(_unknown(place, name, known, "a column of the log or a feedback") for name in error.names)
+            found.data.extend(
+                _unknown(place, name, known, "a column of the log or a feedback") + _perhaps_a_text(name, text) for name in error.names
+            )
         except (IbisError, TypeError) as error:
             found.config.append(f'{place}: found "{text}", which cannot be computed on these columns ({error})')
     for name in pipeline.features.expressions:
         place = f"features.expressions.{name}"
         if name in {*known, *columns.names(ANY_TABLE), schema.COUNT}:
             found.config.append(f"{place}: found a name that the data has too, expected one of its own. Fix: another name")
+
+
+def _perhaps_a_text(name: str, expression: str) -> str:
+    """Return what to do about an unknown name in double quotes, which many take for a text."""
+    return f". Fix: a text stands in single quotes, as in '{shortened(name)}'" if f'"{name}"' in expression else ""
 
 
 def _alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:

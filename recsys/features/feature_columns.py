@@ -1,7 +1,8 @@
 """The columns that a pipeline's names stand for, and the kind of feature that each becomes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import ibis
@@ -32,11 +33,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Columns:
-    """The Arrow schemas of events, users and items; a table that a source lacks has no fields."""
+    """The Arrow schemas of events, users and items; a table that a source lacks has no fields.
+
+    `folder` holds events/, in which messages look for values; None where there is none.
+    """
 
     events: pa.Schema
     users: pa.Schema
     items: pa.Schema
+    folder: Path | None = field(default=None, compare=False)
 
     @classmethod
     def untyped(cls, names: Mapping[str, Sequence[str]]) -> "Columns":

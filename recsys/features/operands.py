@@ -4,10 +4,20 @@ from collections.abc import Callable
 
 import ibis
 import ibis.expr.types as ir
+from ibis.expr.operations import Field
 
 
 class LabelError(ValueError):
     """The error for an expression that is not a scalar of the log's columns. `str(error)` reads: found X, expected Y."""
+
+
+class TextError(LabelError):
+    """The error for text where a number or a condition is expected. `columns` are those of the events among the operands."""
+
+    def __init__(self, words: str, *operands: ir.Value) -> None:
+        super().__init__(words)
+        fields = [operand.op() for operand in operands if operand.type().is_string()]
+        self.columns = tuple(field.name for field in fields if isinstance(field, Field))
 
 
 def shortened(text: str) -> str:
@@ -30,30 +40,30 @@ def whole(value: ir.NumericValue, rounding: Callable[[ir.NumericValue], ir.Value
 
 
 def number(value: ir.Value) -> ir.NumericValue:
-    """Cast a value to float64; true is 1, false is 0. Raise LabelError for text."""
+    """Cast a value to float64; true is 1, false is 0. Raise TextError for text."""
     kind = value.type()
     if kind.is_string():
-        raise LabelError("found text where a number is expected")
+        raise TextError("found text where a number is expected", value)
     return value.cast("int8").cast("float64") if kind.is_boolean() else value.cast("float64")
 
 
 def truth(value: ir.Value) -> ir.BooleanValue:
-    """Cast a value to a condition; a number is true unless it is 0. Raise LabelError for text."""
+    """Cast a value to a condition; a number is true unless it is 0. Raise TextError for text."""
     kind = value.type()
     if kind.is_string():
-        raise LabelError("found text where a condition is expected")
+        raise TextError("found text where a condition is expected", value)
     return value if kind.is_boolean() else value.cast("boolean") if kind.is_null() else value != 0
 
 
 def alike(*values: ir.Value) -> list[ir.Value]:
-    """Cast values to one type, for a comparison or the branches of a case. Raise LabelError where text meets a number."""
+    """Cast values to one type, for a comparison or the branches of a case. Raise TextError where text meets a number."""
     kinds = [value.type() for value in values if not value.type().is_null()]
     if not kinds:
         return list(values)
     if all(kind.is_string() for kind in kinds):
         return [value.cast("string") for value in values]
     if any(kind.is_string() for kind in kinds):
-        raise LabelError("found text beside a number, expected both alike (a number in quotes is text)")
+        raise TextError("found text beside a number, expected both alike (a number in quotes is text)", *values)
     if all(kind.is_boolean() for kind in kinds):
         return [value.cast("boolean") for value in values]
     if all(kind.is_integer() or kind.is_boolean() for kind in kinds):

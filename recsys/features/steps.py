@@ -98,7 +98,7 @@ def read_columns(folder: Path, day: str) -> Columns:
     for name, key in ((USERS, schema.USER_ID), (ITEMS, schema.ITEM_ID)):
         path = side_file(folder / name, day)
         sides[name] = pa.schema([events.field(key)]) if path is None else _schema(path)
-    return Columns(events, sides["users"], sides["items"])
+    return Columns(events, sides["users"], sides["items"], folder)
 
 
 def require_whole(step: Step, columns: Columns) -> None:

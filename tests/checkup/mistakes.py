@@ -136,6 +136,8 @@ def _noisy(log: pd.DataFrame, of: str) -> pd.Series:
     return log[of].astype(int) + (log.index % 97 == 0) * 0.2
 
 
+_WORDS = frame("log.csv", lambda log: log.assign(clicked=np.where(log["clicked"] == "1", "yes", "no")))
+
 CONFIG = {
     "a key misspelt": Mistake(toml("slices =", "slizes ="), r'features\.slizes: unknown key; did you mean "slices"', 2),
     "an unknown zone": Mistake(toml('unit = "ms"', 'unit = "ms"\nzone = "Europe/Berln"'), r'zone: found "Europe/Berln"', 2),
@@ -160,6 +162,16 @@ CONFIG = {
     ),
     "a label that is no SQL": Mistake(toml('"clicked = 1"', '"clicked = = 1"'), r"objective\.click\.label: found .*cannot be parsed", 2),
     "an aggregate as a label": Mistake(toml('"liked = 1"', '"max(liked)"'), r"objective\.like\.label: found MAX\(liked\)", 2),
+    "a label of words read as a number": Mistake(
+        both(_WORDS, toml('"clicked", "watched"', '"watched"')),
+        r"objective\.click\.label: found text beside a number.* the column clicked holds 'no', 'yes'\. Fix: .* such as clicked = 'yes'",
+        2,
+    ),
+    "a label of an empty column": Mistake(
+        frame("log.csv", lambda log: log.assign(liked="")),
+        r"objective\.like\.label: found no value in the column liked, expected some.* Fix: mend the column",
+        2,
+    ),
     "a label as a feature": Mistake(
         toml('context = ["surface"]', 'context = ["surface", "liked"]'), r"features\.context: found liked, which is the label of like", 2
     ),
@@ -206,6 +218,11 @@ DATA = {
     ),
     "labels that are no classes": Mistake(
         toml('"clicked = 1"', '"clicked / 2"'), r"found 0\.5, expected 0 or 1 for the binary objective click", 3
+    ),
+    "a text in double quotes": Mistake(
+        both(_WORDS, toml('"clicked", "watched"', '"watched"'), toml('"clicked = 1"', "'clicked = \"yes\"'")),
+        r"objective\.click\.label: found the name yes, .*Fix: a text stands in single quotes, as in 'yes'",
+        3,
     ),
     "a label of an unknown column": Mistake(
         toml('"liked = 1"', '"likd = 1"'), r'objective\.like\.label: found the name likd.*did you mean "liked"', 3
