@@ -15,6 +15,7 @@ from recsys.errors import ConfigError, DataError, nearest
 from recsys.features.feature_columns import Column, Columns, Table
 from recsys.features.labels import UnknownColumns, translate
 from recsys.features.labels import columns as label_columns
+from recsys.features.names_read import Unknown, by_entities, expressions
 from recsys.features.operands import LabelError, TextError, shortened
 from recsys.features.plan import ANY_TABLE, measured_column
 from recsys.features.ready_slices import READY_SLICES
@@ -67,7 +68,7 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
     """Check that each label and each named expression can be computed on these columns."""
     events = event_table(columns)
     known = [*_bare(columns, schema.LOG), *_bare(columns, schema.FEEDBACK)]
-    for place, text in _texts(pipeline).items():
+    for place, text in expressions(pipeline).items():
         try:
             translate(text, events)
         except TextError as error:
@@ -75,9 +76,7 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
         except LabelError as error:
             found.config.append(f"{place}: {error}")
         except UnknownColumns as error:
-            found.data.extend(
-                _unknown(place, name, known, "a column of the log or a feedback") + _perhaps_a_text(name, text) for name in error.names
-            )
+            found.data.extend(Unknown(pipeline, columns).in_expression(place, name, known, text) for name in error.names)
         except (IbisError, TypeError) as error:
             found.config.append(f'{place}: found "{text}", which cannot be computed on these columns ({error})')
     for name in pipeline.features.expressions:
@@ -86,20 +85,15 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
             found.config.append(f"{place}: found a name that the data has too, expected one of its own. Fix: another name")
 
 
-def _perhaps_a_text(name: str, expression: str) -> str:
-    """Return what to do about an unknown name in double quotes, which many take for a text."""
-    return f". Fix: a text stands in single quotes, as in '{shortened(name)}'" if f'"{name}"' in expression else ""
-
-
 def _alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
     """Yield the names that are read and differ by case alone from another column of their table: the engine would read either for both."""
     features = pipeline.features
     read = {name for name in (pipeline.train.weight, *(objective.duration for objective in pipeline.objective)) if name is not None}
     for names in (features.user, features.item, features.context, features.multi, features.signals, features.slices, features.ids):
         read |= set(names)
-    for names in _named_by_entities(features).values():
+    for names in by_entities(features).values():
         read |= set(names)
-    for text in _texts(pipeline).values():
+    for text in expressions(pipeline).values():
         with contextlib.suppress(LabelError):  # reported by _expressions
             read |= {name.removeprefix(schema.LOG) for name in label_columns(text)}
     tables: Sequence[tuple[str, Table]] = (("the log", "events"), ("users", "users"), ("items", "items"))
@@ -111,36 +105,14 @@ def _alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
                 yield f"{where}: found {name} and {', '.join(others)}, {words}. Fix: rename one of them"
 
 
-def _texts(pipeline: Pipeline) -> dict[str, str]:
-    """Return key of the TOML → expression over the events."""
-    texts = {
-        f"objective.{objective.name}.{key}": text
-        for objective in pipeline.objective
-        for key, text in (("label", objective.label), ("observed", objective.observed))
-        if text is not None
-    }
-    return texts | {f"features.expressions.{name}": text for name, text in pipeline.features.expressions.items()}
-
-
 def _leaks(pipeline: Pipeline, found: Problems) -> None:
     """Report features that are known only after the impression: a signal, a column that alone is a label, or the weight."""
     features, after = pipeline.features, known_after(pipeline)
-    uses = {"context": features.context, "ids": features.ids, **_named_by_entities(features)}
+    uses = {"context": features.context, "ids": features.ids, **by_entities(features)}
     for key, names in uses.items():
         for name in dict.fromkeys(names):
             if name in after:
                 found.config.append(f"features.{key}: found {name}, which is {after[name]}, expected columns known before the impression")
-
-
-def _named_by_entities(features: Features) -> dict[str, tuple[str, ...]]:
-    """Return the key of each list of entities → the columns that it names, each once."""
-    lists = {
-        "entities": features.entities,
-        "today": features.today,
-        "recent": features.recent,
-        "factors": [[name] for name in features.factored],
-    }
-    return {key: tuple(dict.fromkeys(name for entity in entities for name in entity)) for key, entities in lists.items()}
 
 
 def known_after(pipeline: Pipeline) -> dict[str, str]:
@@ -192,7 +164,7 @@ def _factors(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
 
 def _names(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
     features = pipeline.features
-    entities = _named_by_entities(features)
+    entities = by_entities(features)
     uses: tuple[tuple[str, Sequence[str], tuple[Table, ...]], ...] = (
         ("user", features.user, ("users",)),
         ("item", features.item, ("items",)),
@@ -210,7 +182,8 @@ def _names(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
                 expected, known = f"a column of {' or '.join(tables)}", columns.names(tables)
                 if key == "slices":
                     expected, known = f"{expected}, or {' or '.join(READY_SLICES)}", [*known, *READY_SLICES]
-                yield _unknown(f"features.{key}", name, known, expected) + _elsewhere(name, key, columns, features)
+                problem = Unknown(pipeline, columns).said(f"features.{key}", name, known, expected, tables)
+                yield problem if ". Fix: " in problem else problem + _elsewhere(name, key, columns, features)
             elif not is_plain(column):
                 yield f"features.{key}: found {name} of type {column.dtype}, expected a number, text, a date, true/false or a list of text"
 
@@ -262,7 +235,8 @@ def _measured(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
         stored = measured_column(name, columns)
         if stored is None:
             known = [*_bare(columns, schema.LOG), *_bare(columns, schema.FEEDBACK)]
-            yield _unknown(place, name, [*known, *pipeline.features.expressions], "a column of the log or a feedback")
+            names = [*known, *pipeline.features.expressions]
+            yield Unknown(pipeline, columns).said(place, name, names, "a column of the log or a feedback")
             continue
         if not is_measured(stored, columns):
             yield f"{place}: found {name} of type {columns.types('events')[stored]}, expected numbers of 0 or more"
@@ -286,7 +260,3 @@ def _bias(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
 
 def _bare(columns: Columns, prefix: str) -> list[str]:
     return [schema.strip(name, prefix) for name in columns.events.names if name.startswith(prefix)]
-
-
-def _unknown(place: str, name: str, known: Sequence[str], expected: str) -> str:
-    return f"{place}: found the name {shortened(name)}, expected {expected}{nearest(name, known)}"

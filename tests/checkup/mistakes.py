@@ -237,6 +237,24 @@ DATA = {
         r"features\.item: found the name surface.*column of the log: put it into features\.context",
         3,
     ),
+    "a feature by the log's name of its times": Mistake(
+        toml('context = ["surface"]', 'context = ["surface", "ts"]'),
+        r"features\.context: found the name ts, which is the timestamp in source\.columns, expected .*\. Fix: write timestamp$",
+        3,
+    ),
+    "a feature by the log's name of its users": Mistake(
+        toml('user = ["age"]', 'user = ["age", "uid"]'),
+        r"features\.user: found the name uid, which is the user_id in source\.columns.*features\.ids: put user_id there",
+        3,
+    ),
+    "an entity by the log's name of its items": Mistake(
+        toml('["genre"]]', '["vid"]]'), r"features\.entities: found the name vid, which is the item_id .*Fix: write item_id$", 3
+    ),
+    "a label of the position": Mistake(
+        toml('"liked = 1"', '"slot = 1"'),
+        r"objective\.like\.label: found the name slot, which is the position .*Fix: it cannot be read here: give the log a copy",
+        3,
+    ),
     "an unknown entity": Mistake(toml('["genre"]]', '["gendre"]]'), r'features\.entities: found the name gendre.*did you mean "genre"', 3),
     "a signal of text": Mistake(
         both(toml('context = ["surface"]', "context = []"), toml('"clicked", "watched"', '"clicked", "watched", "surface"')),
