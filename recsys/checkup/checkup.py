@@ -109,6 +109,7 @@ def _names(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None:
             more = [problem for problem in (*by_type.config, *by_type.data) if problem not in (*problems.config, *problems.data)]
             found.warnings += [f"in the rows that were read: {problem}" for problem in more]
     found.config += problems.config
+    found.warnings += problems.doubts
     open_keys = [key for side, key in (("users", "user"), ("items", "item")) if side not in sample.names]
     if open_keys:
         open_keys += ["entities", "factors", "ids", "slices", "category", "multi"]

@@ -1,6 +1,5 @@
 """Check a pipeline against its columns and report all problems at once: labels that do not parse, unknown names."""
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ from recsys.features.names_read import Unknown, by_entities, expressions
 from recsys.features.operands import LabelError, TextError, shortened
 from recsys.features.plan import ANY_TABLE, measured_column
 from recsys.features.ready_slices import READY_SLICES
+from recsys.features.shared_names import alike, in_several_tables, ours_and_theirs
 from recsys.features.text_values import text_problem
 
 
@@ -28,6 +28,7 @@ class Problems:
 
     config: list[str] = field(default_factory=list)  # cannot be computed, whatever the data
     data: list[str] = field(default_factory=list)  # names or types that the data lacks
+    doubts: list[str] = field(default_factory=list)  # can be computed, but perhaps another column is meant
 
 
 def check(pipeline: Pipeline, columns: Mapping[str, Sequence[str]]) -> None:
@@ -51,7 +52,9 @@ def problems(pipeline: Pipeline, columns: Columns) -> Problems:
     found.config.extend(_empty(pipeline))
     found.config.extend(_factors(pipeline, columns))
     found.data.extend(_names(pipeline, columns))
-    found.data.extend(_alike(pipeline, columns))
+    found.data.extend(alike(pipeline, columns))
+    found.data.extend(ours_and_theirs(pipeline, columns))
+    found.doubts.extend(in_several_tables(pipeline, columns))
     found.data.extend(_ready_slices(pipeline, columns))
     found.data.extend(_durations(pipeline, columns))
     found.data.extend(_measured(pipeline, columns))
@@ -83,26 +86,6 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
         place = f"features.expressions.{name}"
         if name in {*known, *columns.names(ANY_TABLE), schema.COUNT}:
             found.config.append(f"{place}: found a name that the data has too, expected one of its own. Fix: another name")
-
-
-def _alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
-    """Yield the names that are read and differ by case alone from another column of their table: the engine would read either for both."""
-    features = pipeline.features
-    read = {name for name in (pipeline.train.weight, *(objective.duration for objective in pipeline.objective)) if name is not None}
-    for names in (features.user, features.item, features.context, features.multi, features.signals, features.slices, features.ids):
-        read |= set(names)
-    for names in by_entities(features).values():
-        read |= set(names)
-    for text in expressions(pipeline).values():
-        with contextlib.suppress(LabelError):  # reported by _expressions
-            read |= {name.removeprefix(schema.LOG) for name in label_columns(text)}
-    tables: Sequence[tuple[str, Table]] = (("the log", "events"), ("users", "users"), ("items", "items"))
-    for where, table in tables:
-        there = columns.names([table])
-        for name in sorted(read & set(there)):
-            if others := [other for other in there if other.lower() == name.lower() and other != name]:
-                words = "expected names that differ by more than case: the engine takes them for one"
-                yield f"{where}: found {name} and {', '.join(others)}, {words}. Fix: rename one of them"
 
 
 def _leaks(pipeline: Pipeline, found: Problems) -> None:

@@ -138,6 +138,8 @@ def _noisy(log: pd.DataFrame, of: str) -> pd.Series:
 
 _WORDS = frame("log.csv", lambda log: log.assign(clicked=np.where(log["clicked"] == "1", "yes", "no")))
 
+_OWN_POSITION = frame("log.csv", lambda log: log.assign(position=np.where(log.index % 3, "0", "1")))
+
 CONFIG = {
     "a key misspelt": Mistake(toml("slices =", "slizes ="), r'features\.slizes: unknown key; did you mean "slices"', 2),
     "an unknown zone": Mistake(toml('unit = "ms"', 'unit = "ms"\nzone = "Europe/Berln"'), r'zone: found "Europe/Berln"', 2),
@@ -255,6 +257,16 @@ DATA = {
         r"objective\.like\.label: found the name slot, which is the position .*Fix: it cannot be read here: give the log a copy",
         3,
     ),
+    "a slice in one of two columns of that name": Mistake(
+        both(_OWN_POSITION, toml('slices = ["surface"]', 'slices = ["position"]')),
+        r"features\.slices: found position, a column of the log and our name of another, slot.*Fix: rename that column in the log",
+        3,
+    ),
+    "a label in one of two columns of that name": Mistake(
+        both(_OWN_POSITION, toml('"clicked = 1"', '"position = 1"')),
+        r"objective\.click\.label: found position, a column of the log and our name of another, slot.*Fix: write log\.position",
+        3,
+    ),
     "an unknown entity": Mistake(toml('["genre"]]', '["gendre"]]'), r'features\.entities: found the name gendre.*did you mean "genre"', 3),
     "a signal of text": Mistake(
         both(toml('context = ["surface"]', "context = []"), toml('"clicked", "watched"', '"clicked", "watched", "surface"')),
@@ -341,6 +353,11 @@ DATA = {
 }
 
 WARNED = {
+    "a name in the log and in the items": Mistake(
+        frame("log.csv", lambda log: log.assign(genre="x")),
+        r"features\.entities: found genre, a column of the log and of items, and the one of the log is read, expected a name in one table",
+        0,
+    ),
     "a label that is never true": Mistake(
         toml('"liked = 1"', '"liked = 2"'), r"objective\.like\.label: found 0 in all rows of split\.train", 0
     ),

@@ -35,6 +35,14 @@ def test_a_clean_pipeline_gives_no_finding(folder: Path) -> None:
     assert _findings(folder / "own.toml") == ([], 0)
 
 
+def test_a_column_of_the_log_with_one_of_our_names_may_stand_there_unread(folder: Path) -> None:
+    log = pd.read_csv(folder / "log.csv")
+    log.assign(user_id=1, item_id=2, position=log.index % 3, timestamp=0).to_csv(folder / "log.csv", index=False)
+    assert _findings(folder / "own.toml") == ([], 0)
+    toml('"clicked = 1"', '"log.position = 1"')(folder)
+    assert _findings(folder / "own.toml") == ([], 0)
+
+
 ALONE = [pytest.param((name,), marks=pytest.mark.words if any(name in names for names in TOGETHER) else ()) for name in MISTAKES]
 
 

@@ -1,0 +1,65 @@
+"""Names that two columns have: in one table, in the log and among ours, or in the log and in users or items."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+from recsys import schema
+from recsys.config import Pipeline
+from recsys.features.feature_columns import Columns, Table
+from recsys.features.labels import columns as label_columns
+from recsys.features.names_read import by_entities, expressions, mapped
+from recsys.features.operands import LabelError
+from recsys.features.plan import ANY_TABLE
+
+_IDS = (schema.USER_ID, schema.ITEM_ID)  # in a group of columns they are always ours
+_NAMES: Mapping[Table, str] = {"events": "the log", "items": "items", "users": "users"}
+
+
+def alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    """Yield the names that are read and differ by case alone from another column of their table: the engine would read either for both."""
+    features = pipeline.features
+    read = {name for name in (pipeline.train.weight, *(objective.duration for objective in pipeline.objective)) if name is not None}
+    for names in (features.user, features.item, features.context, features.multi, features.signals, features.slices, features.ids):
+        read |= set(names)
+    for names in by_entities(features).values():
+        read |= set(names)
+    for text in expressions(pipeline).values():
+        with contextlib.suppress(LabelError):  # reported by _expressions
+            read |= {name.removeprefix(schema.LOG) for name in label_columns(text)}
+    tables: Sequence[tuple[str, Table]] = (("the log", "events"), ("users", "users"), ("items", "items"))
+    for where, table in tables:
+        there = columns.names([table])
+        for name in sorted(read & set(there)):
+            if others := [other for other in there if other.lower() == name.lower() and other != name]:
+                words = "expected names that differ by more than case: the engine takes them for one"
+                yield f"{where}: found {name} and {', '.join(others)}, {words}. Fix: rename one of them"
+
+
+def ours_and_theirs(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    """Yield the names of ours that are read where the log has another column of that name, and could mean either."""
+    names = columns.events.names
+    both = [name for name in schema.KNOWN_COLUMNS if name in names and schema.log_column(name) in names]
+    features = pipeline.features
+    groups = {**by_entities(features), "ids": features.ids}
+    uses: dict[str, Sequence[str]] = {f"features.{key}": [name for name in of if name not in _IDS] for key, of in groups.items()}
+    uses |= {"features.context": features.context, "features.slices": features.slices}
+    for key, text in expressions(pipeline).items():
+        with contextlib.suppress(LabelError):  # reported by check
+            uses[key] = label_columns(text)
+    for key, read in uses.items():
+        for name in [name for name in both if name in read]:
+            found = f"found {name}, a column of the log and our name of another, {mapped(pipeline).get(name, name)}"
+            own = f"write {schema.log_column(name)}, or rename" if key in expressions(pipeline) else "rename"
+            yield f"{key}: {found}, expected a name that only one has. Fix: {own} that column in the log"
+
+
+def in_several_tables(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    """Yield the names that are looked for in all tables and stand in several: the first one is read."""
+    features = pipeline.features
+    uses = {**by_entities(features), "ids": features.ids, "slices": features.slices}
+    for name in dict.fromkeys(name for names in uses.values() for name in names if name not in _IDS):
+        tables = [_NAMES[table] for table in ANY_TABLE if columns.find(name, (table,), features) is not None]
+        if len(tables) > 1:
+            keys = ", ".join(f"features.{key}" for key, names in uses.items() if name in names)
+            found = f"found {name}, a column of {' and of '.join(tables)}, and the one of {tables[0]} is read"
+            yield f"{keys}: {found}, expected a name in one table. Fix: rename the one that is not meant"
