@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from recsys import features, sources
+from recsys.checkup.contradictions import contradictions
 from recsys.checkup.findings import Findings
 from recsys.checkup.labels_seen import label_findings
 from recsys.checkup.leaks import leak_findings
@@ -138,4 +139,5 @@ def _values(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None
     split_findings(seen, found)
     density_findings(seen, found)
     label_findings(seen, found)
+    contradictions(preview, found)
     leak_findings(preview, found)

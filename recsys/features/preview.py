@@ -28,6 +28,7 @@ from recsys.features.validate import broken_rules
 from recsys.objectives import Objective, chain
 from recsys.workspace import EVENTS, PART, day_folder, days_in
 
+_KEYS = (schema.TIMESTAMP, schema.USER_ID, schema.ITEM_ID, schema.REQUEST_ID, schema.POSITION)
 _LAST_DAY = date(9999, 12, 30)  # the last with a day behind it
 
 
@@ -35,8 +36,8 @@ _LAST_DAY = date(9999, 12, 30)  # the last with a day behind it
 class Preview:
     """The labels of some events, and the features of some of them.
 
-    `labels`: timestamp, user_id, item_id and label.X of every impression. `features`: event_id, features and labels of some training
-    impressions.
+    `labels`: timestamp, user_id, item_id, request_id and position where the log has them, then label.X, of every impression.
+    `features`: event_id, features and labels of some training impressions.
     `problems` are those of values that a run would refuse. `plan` holds what could be computed: the other objectives and features have
     problems of their own (`features.problems`).
     """
@@ -67,6 +68,7 @@ def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
         events = event_table(columns)
         rows = impressions(stamped(events, Day("1970-01-01", plan.zone)), *side_tables(plan), plan)
         labels = [schema.label_column(objective.name) for objective in plan.objectives]
+        keys = [name for name in _KEYS if name in rows.columns]
         moment = rows[schema.TIMESTAMP]
         first, last = pipeline.split.train
         start, end = Day(str(first), plan.zone).start, Day(str(min(last, _LAST_DAY)), plan.zone).end
@@ -77,7 +79,7 @@ def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
 
         return Preview(
             plan,
-            engine.arrow(rows.select(schema.TIMESTAMP, schema.USER_ID, schema.ITEM_ID, *labels)),
+            engine.arrow(rows.select(*keys, *labels)),
             engine.arrow(chosen.select(schema.EVENT_ID, *plan.outputs, *labels)),
             tuple(map(str, broken_rules(answer, rows, events, plan, Path(EVENTS)))),
         )

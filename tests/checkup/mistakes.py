@@ -353,6 +353,13 @@ DATA = {
 }
 
 WARNED = {
+    "rows that contradict each other": Mistake(
+        frame(
+            "log.csv", lambda log: pd.concat([log, log[5:15].assign(clicked=np.where(log[5:15]["clicked"] == "1", "0", "1")), log[20:30]])
+        ),
+        r"log: found 20 rows that contradict another one .*\(user \d+, item \d+ at 2024-01-01T.* UTC has 2 with different click\)",
+        0,
+    ),
     "a name in the log and in the items": Mistake(
         frame("log.csv", lambda log: log.assign(genre="x")),
         r"features\.entities: found genre, a column of the log and of items, and the one of the log is read, expected a name in one table",

@@ -71,6 +71,17 @@ def test_within_is_inclusive_and_before_is_never(tmp_path: Path, ingest: Callabl
         assert events["feedback.saved"].to_pylist() == [value]
 
 
+@pytest.mark.parametrize(("stars", "delays", "counts"), [((5, 2), (9, 9), 5), ((2, 5), (9, 9), 5), ((5, 2), (9, 10), 2)])
+def test_the_last_answer_counts_and_of_one_moment_the_largest(
+    tmp_path: Path, ingest: Callable, stars: tuple[int, int], delays: tuple[int, int], counts: int
+) -> None:
+    make_log(1).to_csv(tmp_path / "log.csv", index=False)
+    answers = pd.concat([make_log(1)] * 2)[["uid", "vid"]].assign(ts=[START + delay for delay in delays], stars=stars)
+    answers.to_csv(tmp_path / "survey.csv", index=False)
+    events = ingest(feedback=[{"name": "survey", "file": tmp_path / "survey.csv", "value": "stars"}]).table("events")
+    assert events["feedback.survey"].to_pylist() == [counts]
+
+
 def test_unmatched_actions_are_counted_and_said(tmp_path: Path, ingest: Callable, capsys: pytest.CaptureFixture[str]) -> None:
     make_log(3).to_csv(tmp_path / "log.csv", index=False)
     make_log(3)[["uid", "vid", "ts"]].assign(vid=["v000", "no", "no"]).to_csv(tmp_path / "saved.csv", index=False)
