@@ -6,7 +6,7 @@ without an action has the value null.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import pyarrow as pa
@@ -49,7 +49,9 @@ def action_columns(
     named = description.columns.named()
     keys = [refuse_null(id_columns(con, staged, {ours: named[ours]}, types[ours])[0], named[ours]) for ours in options.on]
     stamp = options.timestamp or description.columns.timestamp
-    return [*keys, timestamp_column(stamp, staged.column(stamp), staged.type(stamp), description.time), _value(staged, options.value)]
+    moment = timestamp_column(stamp, staged.column(stamp), staged.type(stamp), description.time)
+    as_in_log = replace(moment.refusals[0], fix="write these times as those of the log: source.time holds for both")
+    return [*keys, replace(moment, refusals=(as_in_log,)), _value(staged, options.value)]
 
 
 def _value(staged: Staged, theirs: str | None) -> Column:

@@ -165,12 +165,12 @@ def _refused_error(tally: _Tally, place: int, max_bad: float | None) -> DataErro
     if max_bad is not None and tally.total <= _BEARABLE * tally.staged.rows:
         fix += f", or raise source.max_bad (now {max_bad:g}; {tally.total:,} rows refused in all)"
     if unit and 2 * tally.counts[place] > tally.staged.rows:
-        fix = f'the unit seems to be {unit}: set source.time.unit = "{unit}"'
+        fix = f"the unit seems to be {unit}: " + (refusal.fix or f'set source.time.unit = "{unit}"')
     elif unit:
         fix = f"these rows seem to be in {unit}: {fix}"
-    elif refusal.hint_unit and counts_from_elsewhere(found) and 2 * tally.counts[place] > tally.staged.rows:
+    elif refusal.hint_unit and refusal.fix is None and counts_from_elsewhere(found) and 2 * tally.counts[place] > tally.staged.rows:
         fix = "say in source.time.since from when the numbers count; for a log that hides it, any day will do, such as 2020-01-01"
-    elif refusal.hint_unit and is_text(found) and tally.staged.files[0].key is not None:
+    elif refusal.hint_unit and refusal.fix is None and is_text(found) and tally.staged.files[0].key is not None:
         fix = 'say in source.time.format how times are written, such as "%d.%m.%Y %H:%M"'
     return data_error(where, found=shown(found), expected=refusal.expected, bad_rows=tally.counts[place], rows=tally.staged.rows, fix=fix)
 

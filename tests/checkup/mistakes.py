@@ -286,6 +286,16 @@ DATA = {
         r"log\.csv:2 column ts: .*the unit seems to be s",
         3,
     ),
+    "answers in seconds": Mistake(
+        frame("survey.csv", lambda rows: rows.assign(ts=rows["ts"].str[:-3])),
+        r"survey\.csv:2 column ts: .*Fix: the unit seems to be s: write these times as those of the log: source\.time holds for both$",
+        3,
+    ),
+    "answers with times of another form": Mistake(
+        frame("survey.csv", lambda rows: rows.assign(ts="3 Jan 2024")),
+        r'survey\.csv:2 column ts: found "3 Jan 2024".*Fix: write these times as those of the log: source\.time holds for both$',
+        3,
+    ),
     "a split in another year": Mistake(
         toml('["2024-01-06", "2024-01-06"]', '["2025-01-06", "2025-01-06"]'),
         r"split\.test \(2025-01-06 to 2025-01-06\): found no rows.*2024-01-01 to 2024-01-06",
