@@ -22,6 +22,7 @@ from recsys.features.impressions import impressions
 from recsys.features.labels import UnknownColumns, translate
 from recsys.features.operands import LabelError
 from recsys.features.plan import Plan, make_plan, measured_column
+from recsys.features.shared_names import differing_by_case
 from recsys.features.sides import Sides, side_tables
 from recsys.features.steps import read_columns
 from recsys.features.validate import broken_rules
@@ -95,7 +96,10 @@ def _computable(pipeline: Pipeline, columns: Columns) -> Pipeline:
 
     def known(names: Sequence[str], table: Table) -> tuple[str, ...]:
         found = {name: columns.find(name, (table,), pipeline.features) for name in names}
-        return tuple(name for name, column in found.items() if column is not None and is_plain(column))
+        there = columns.names([table])
+        return tuple(
+            name for name, column in found.items() if column is not None and is_plain(column) and not differing_by_case(name, there)
+        )
 
     def is_number(name: str | None) -> bool:
         stored = None if name is None else measured_column(name, columns)

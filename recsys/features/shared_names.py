@@ -15,6 +15,11 @@ _IDS = (schema.USER_ID, schema.ITEM_ID)  # in a group of columns they are always
 _NAMES: Mapping[Table, str] = {"events": "the log", "items": "items", "users": "users"}
 
 
+def differing_by_case(name: str, names: Sequence[str]) -> list[str]:
+    """Return the names that differ from `name` by case alone."""
+    return [other for other in names if other.lower() == name.lower() and other != name]
+
+
 def alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
     """Yield the names that are read and differ by case alone from another column of their table: the engine would read either for both."""
     features = pipeline.features
@@ -30,7 +35,7 @@ def alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
     for where, table in tables:
         there = columns.names([table])
         for name in sorted(read & set(there)):
-            if others := [other for other in there if other.lower() == name.lower() and other != name]:
+            if others := differing_by_case(name, there):
                 words = "expected names that differ by more than case: the engine takes them for one"
                 yield f"{where}: found {name} and {', '.join(others)}, {words}. Fix: rename one of them"
 

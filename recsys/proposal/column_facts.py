@@ -1,6 +1,7 @@
 """Facts about a column from its first rows: numbers, times, labels, lists, ids, and how many values differ."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -151,6 +152,12 @@ class ColumnFacts:
         of_key = both.groupby("key")["value"].agg(["size", "nunique"])
         often = of_key[of_key["size"] > 1]
         return len(often) >= 5 and bool((often["nunique"] == 1).mean() >= _MOSTLY)
+
+
+def alike(columns: Sequence[ColumnFacts]) -> list[ColumnFacts]:
+    """Return the columns whose names differ from another one's by case alone: the engine would take them for one."""
+    times = Counter(column.name.lower() for column in columns)
+    return [column for column in columns if times[column.name.lower()] > 1]
 
 
 def plain_text(value: object) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from recsys.errors import DataError, data_error
-from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.column_facts import ColumnFacts, alike
 from recsys.proposal.guessed_time import time_columns, time_of_impression, unsure_of
 
 _ID = r"(_?(id|key|no|nr|number|code|hash))?"
@@ -79,6 +79,7 @@ class Roles:
     other_times: list[ColumnFacts] = field(default_factory=list)
     context: list[ColumnFacts] = field(default_factory=list)
     rest: list[ColumnFacts] = field(default_factory=list)
+    alike: list[ColumnFacts] = field(default_factory=list)  # names that differ by case alone: no feature, label or other role
     unsure: dict[str, str] = field(default_factory=dict)  # role → why
 
 
@@ -113,6 +114,8 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str) -> Roles:
             roles.unsure[role] = f"guessed from the values of {column.name}, not from its name"
     roles.unsure |= unsure_of(time)
     left = [column for column in left if column not in (user, item, *times)]
+    roles.alike = alike(left)
+    left = [column for column in left if column not in roles.alike]
     _others(roles, left)
     return roles
 

@@ -41,7 +41,7 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
     if not found:
         raise data_error(
             str(proposal.tables["source"]["log"]),
-            found="no column that tells what the user did",
+            found=f"no column that tells what the user did{_alike_ones(roles)}",
             expected="a column of 0 and 1, a watch time, a rating, or a column of actions",
             fix="add it, or write the TOML by hand (docs/bring-your-own-log.md)",
         )
@@ -56,6 +56,11 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['rating']}")
     if "labels" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['labels']}")
+
+
+def _alike_ones(roles: Roles) -> str:
+    names = ", ".join(column.name for column in roles.alike)
+    return f" (besides {names}, whose names differ by case alone)" if names else ""
 
 
 def _note_chains(proposal: Proposal, labels: Sequence[ColumnFacts]) -> None:
@@ -153,6 +158,9 @@ def _note_what_is_left_out(proposal: Proposal, roles: Roles, sides: Sequence[Sid
     note("Left out, because nearly every row has a text of its own", texts)
     later = [f"{column.name} ({side.role})" for side in sides for column in side.later]
     note("Left out, because they may count what happened on later days", later)
+    same = [f"{column.name} (log)" for column in roles.alike]
+    same += [f"{column.name} ({side.role})" for side in sides for column in side.alike]
+    note("unsure: left out, because their names differ by case alone", same, " Rename one of each, and name it here or in an objective.")
     note("Other times of the log, not used", [column.name for column in roles.other_times])
     from_zero = [column for column in roles.rest if column.is_whole and column.words.split("_")[-1] in _PLACES][:1]
     for column in from_zero:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from recsys.proposal.column_facts import ColumnFacts, plain_text
+from recsys.proposal.column_facts import ColumnFacts, alike, plain_text
 from recsys.proposal.guessed_roles import Roles, counts_later
 from recsys.sources import UnknownFile
 
@@ -27,6 +27,7 @@ class SideTable:
     features: tuple[ColumnFacts, ...]
     left_out: tuple[ColumnFacts, ...]
     later: tuple[ColumnFacts, ...]  # columns whose names say that they count what happened
+    alike: tuple[ColumnFacts, ...]  # columns whose names differ by case alone
 
 
 def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) -> SideTable | None:
@@ -49,11 +50,13 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) 
         return None
     _, role, key = best
     prefix = "" if file.written.header else f"{role.removesuffix('s')}_"  # columns of two files must not share the name column_3
-    others = [replace(column, name=prefix + column.name) for column in columns if column is not key]
+    named = [replace(column, name=prefix + column.name) for column in columns if column is not key]
+    same = tuple(alike(named))
+    others = [column for column in named if column not in same]
     later = tuple(column for column in others if counts_later(column))
     features = tuple(column for column in others if _describes(column) and column not in later)
     left_out = tuple(column for column in others if column not in (*features, *later))
-    return SideTable(role, file, key, tuple(prefix + column.name for column in columns), features, left_out, later)
+    return SideTable(role, file, key, tuple(prefix + column.name for column in columns), features, left_out, later, same)
 
 
 def is_category(column: ColumnFacts) -> bool:

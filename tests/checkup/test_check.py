@@ -61,6 +61,15 @@ def test_each_mistake_is_found_once_whatever_else_is_wrong(folder: Path, names: 
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def test_two_features_whose_names_differ_by_case_alone_are_no_bug(folder: Path) -> None:
+    log = pd.read_csv(folder / "log.csv")
+    log.assign(Surface=log["surface"]).to_csv(folder / "log.csv", index=False)
+    toml('context = ["surface"]', 'context = ["surface", "Surface"]')(folder)
+    found, code = _findings(folder / "own.toml")
+    assert [line.split(",")[0] for line in found] == ["the log: found Surface and surface", "the log: found surface and Surface"]
+    assert code == 3
+
+
 # --- What is said -------------------------------------------------------------------------------------------------
 def test_the_facts_are_those_of_the_files(folder: Path) -> None:
     facts = look(folder / "own.toml").facts

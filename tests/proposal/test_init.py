@@ -14,6 +14,7 @@ from recsys.checkup import look
 from recsys.cli import run_command
 from recsys.errors import DataError
 from recsys.proposal import propose
+from tests.checkup.mistakes import make_files
 from tests.proposal.as_they_lie import LOGS, csv_with_tabs, tianchi
 from tests.spread import some
 
@@ -81,6 +82,28 @@ def test_rows_that_do_not_fit_the_first_line_are_said(
     (tmp_path / "log.csv").write_text(above + text)
     assert run_command(["init", str(tmp_path / "log.csv"), "--out", str(tmp_path / "own.toml")]) == 3
     assert said in capsys.readouterr().err
+
+
+def test_columns_whose_names_differ_by_case_alone_are_left_out_and_said(tmp_path: Path) -> None:
+    make_files(tmp_path)
+    log, items = pd.read_csv(tmp_path / "log.csv"), pd.read_csv(tmp_path / "items.csv")
+    log.assign(Clicked=log["liked"], Surface=log["surface"]).to_csv(tmp_path / "log.csv", index=False)
+    items.assign(Genre=items["genre"]).to_csv(tmp_path / "items.csv", index=False)
+    raw = _init([tmp_path / "log.csv", tmp_path / "items.csv"], tmp_path / "init.toml")
+    assert [entry["name"] for entry in raw["objective"]] == ["liked", "watched"]
+    assert raw["features"]["item"] == ["length"]
+    assert "context" not in raw["features"]
+    said = "differ by case alone: surface (log), clicked (log), Clicked (log), Surface (log), genre (items), Genre (items)."
+    assert said in (tmp_path / "init.toml").read_text()
+    assert look(tmp_path / "init.toml").error is None
+
+
+def test_where_no_label_is_left_those_that_differ_by_case_alone_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_files(tmp_path)
+    log = pd.read_csv(tmp_path / "log.csv").drop(columns=["liked", "watched"])
+    log.assign(Clicked=log["clicked"]).to_csv(tmp_path / "log.csv", index=False)
+    assert run_command(["init", str(tmp_path / "log.csv"), "--out", str(tmp_path / "init.toml")]) == 3
+    assert "found no column that tells what the user did (besides clicked, Clicked, whose names" in capsys.readouterr().err
 
 
 def test_an_action_named_like_a_word_of_sql_is_quoted(tmp_path: Path) -> None:
