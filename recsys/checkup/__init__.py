@@ -2,6 +2,7 @@
 
 from recsys.checkup.checkup import MOST_ROWS, look
 from recsys.checkup.findings import Findings
+from recsys.checkup.labels_seen import bounded_mean
 from recsys.checkup.leaks import leaks
 
-__all__ = ["MOST_ROWS", "Findings", "leaks", "look"]
+__all__ = ["MOST_ROWS", "Findings", "bounded_mean", "leaks", "look"]

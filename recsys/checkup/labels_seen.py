@@ -11,6 +11,7 @@ from recsys.objectives import Objective, twins
 from recsys.progress import aligned
 
 _FEW_KNOWN = 0.5  # share of the training labels that are known in time, below which a warning is due
+_BOUND = 1e308  # a label beyond float32 is refused elsewhere
 # Legend: N impressions.
 
 
@@ -38,8 +39,13 @@ def _counted(objective: Objective, label_N: NDArray[np.float64]) -> str:
     if not len(known):
         return share
     if objective.is_probability:
-        return f"{share}, {int(known.sum()):,} ({known.mean():.2%})"
-    return f"{share}, {known.mean():.4g}"
+        return f"{share}, {np.count_nonzero(known > 0):,} ({np.mean(known > 0):.2%})"
+    return f"{share}, {bounded_mean(known):.4g}"
+
+
+def bounded_mean(values: NDArray[np.float64]) -> float:
+    """Return the mean of one value or more. Values beyond those that a label may have count as the bound, so that no sum overflows."""
+    return float((np.clip(values, -_BOUND, _BOUND) / len(values)).sum())
 
 
 def _one_label(seen: Seen, objective: Objective, label_N: NDArray[np.float64], found: Findings) -> None:

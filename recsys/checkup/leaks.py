@@ -58,16 +58,20 @@ def leaks(preview: Preview) -> Iterator[Leak]:
 
 
 def _two_classes(label_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return [N], 1 above the median, and where nothing is above it, 1 at it."""
-    above = label_N > np.median(label_N)
-    return (above if above.any() else label_N >= np.median(label_N)).astype(np.float64)
+    """Return [N], 1 above the median, and where nothing is above it, 1 at it. Of two in the middle the lower one will do."""
+    median = float(np.sort(label_N)[(len(label_N) - 1) // 2])
+    above = label_N > median
+    return (above if above.any() else label_N >= median).astype(np.float64)
 
 
 def _scores(values: pa.Array, label_N: NDArray[np.float64], *, is_category: bool) -> NDArray[np.float64]:
-    """Return [N], what each value tells: a number itself, of a category the mean label of the rows with it in the other half."""
+    """Return [N], what each value tells: the rank of a number, of a category the mean label of the rows with it in the other half.
+
+    The order of numbers is all that counts, and ranks do not overflow. A missing number comes before all others.
+    """
     if not is_category:
         number_N: NDArray[np.float64] = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return np.where(np.isnan(number_N), np.nanmin(number_N, initial=0) - 1, number_N)
+        return np.where(np.isnan(number_N), -1.0, np.unique(number_N, return_inverse=True)[1])
     texts = values.cast(pa.string()) if not pa.types.is_list(values.type) else pa.array(map(str, values.to_pylist()), pa.string())
     code_N = texts.fill_null("").dictionary_encode().indices.to_numpy().astype(np.int64)
     half_N = np.arange(len(code_N)) % 2

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import features, schema, sources
-from recsys.checkup import leaks
+from recsys.checkup import bounded_mean, leaks
 from recsys.config import TimeOptions, from_tables
 from recsys.days import ordinals
 from recsys.errors import DataError, data_error
@@ -172,7 +172,7 @@ def _rate(entry: Mapping[str, Any], label_N: NDArray[np.float64]) -> str:
         return "no training label"
     if entry.get("kind", "binary") == "binary":
         return f"1 in {label_N.mean():.2%} of {len(label_N):,} training rows"
-    return f"mean {label_N.mean():.4g} of {len(label_N):,} training rows"
+    return f"mean {bounded_mean(label_N):.4g} of {len(label_N):,} training rows"
 
 
 def _drop_leaks(proposal: Proposal, preview: Preview) -> None:

@@ -310,6 +310,16 @@ DATA = {
         frame("log.csv", lambda log: _some(log, "uid", "")), r"log\.csv:3 column uid: found nothing, expected an id", 3
     ),
     "a label that is neither 0 nor 1": Mistake(toml('"clicked = 1"', '"clicked + 1"'), r"column label\.click: found 2, expected 0 or 1", 3),
+    "numbers that no sum can hold": Mistake(
+        both(
+            frame("log.csv", lambda log: _some(log, "watched", "1e308")),
+            frame("users.csv", lambda users: users.assign(age=np.where(users.index % 2, "-1.7e308", "1.7e308"))),
+            toml('"clicked", "watched"', '"clicked"'),
+        ),
+        r"column label\.watch_time: found 1e\+308, expected a finite number of 0 or more",
+        3,
+    ),
+    "a label without bounds": Mistake(toml('"liked = 1"', '"liked * 1e308 * 1e10"'), r"column label\.like: found inf, expected 0 or 1", 3),
     "a signal below 0": Mistake(
         both(frame("log.csv", lambda log: log.assign(delta="-1")), toml('"clicked", "watched"', '"clicked", "watched", "delta"')),
         r"column log\.delta: found -1, expected a signal from 0",
