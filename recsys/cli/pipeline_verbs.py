@@ -143,17 +143,21 @@ def evaluate(
 @app.command()
 def init(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="The log, and files that describe its users and items.")],
+    told: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="OURS=THEIRS", help="Which column is the user_id, the item_id or the timestamp; repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="NEW.toml", help="Where to write; by default the log's name, here.")] = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Propose a pipeline for a log as it lies on disk: read a sample, guess what its columns are, write a TOML with comments."""
-    from recsys.proposal import propose, write_new
+    from recsys.proposal import propose, told_columns, write_new
 
     folder = Path() if out is None else out.parent
     if not folder.is_dir() or (out is not None and out.is_dir()):
         raise ConfigError(f"--out {out}: found no folder {folder}, or a folder in place of a file, expected the name of a new TOML in one")
-    proposal = propose(files, folder)
+    proposal = propose(files, folder, told_columns(told or ()))
     path = write_new(proposal, folder / f"{proposal.name}.toml" if out is None else out)
     console = Console(quiet=quiet)
     for line in proposal.said:

@@ -2,5 +2,6 @@
 
 from recsys.proposal.draft import Proposal, write_new
 from recsys.proposal.propose import propose
+from recsys.proposal.told import told_columns
 
-__all__ = ["Proposal", "propose", "write_new"]
+__all__ = ["Proposal", "propose", "told_columns", "write_new"]

@@ -1,14 +1,16 @@
 """The guessed roles of a log's columns. A guess goes by the name first, and by the values where the name says nothing."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
+from recsys import schema
 from recsys.errors import DataError, data_error
 from recsys.proposal.column_facts import ColumnFacts, alike
 from recsys.proposal.guessed_time import time_columns, time_of_impression, unsure_of
+from recsys.proposal.told import NOTHING_TOLD, known_columns
 
 _ID = r"(_?(id|key|no|nr|number|code|hash))?"
 _USER = rf"(.*_)?(user|uid|usr|member|visitor|customer|account|viewer|reader|listener|client|shopper|person){_ID}|uid"
@@ -83,37 +85,42 @@ class Roles:
     unsure: dict[str, str] = field(default_factory=dict)  # role → why
 
 
-def is_log(columns: Sequence[ColumnFacts]) -> bool:
+def is_log(columns: Sequence[ColumnFacts], told: Mapping[str, str] = NOTHING_TOLD) -> bool:
     """Return whether a file has times and two columns of ids whose values come again, as a log does."""
     try:
-        roles = guess_roles(columns, "")
+        roles = guess_roles(columns, "", told)
     except DataError:
         return False
     return roles.user.distinct < roles.user.rows and not any(column.distinct == column.rows > 1 for column in (roles.user, roles.item))
 
 
-def guess_roles(columns: Sequence[ColumnFacts], file: str) -> Roles:
-    """Guess the role of each column of a log. Raises DataError where no time, user or item can be told."""
-    by_name = {column.name: column for column in columns}
+def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, str] = NOTHING_TOLD) -> Roles:
+    """Guess the role of each column of a log. `told` are those that need no guess: our name (of `told.TELLABLE`) → the log's.
+
+    Raise DataError where no time, user or item can be told, and where the file lacks a column that was told.
+    """
+    known = known_columns(columns, file, told)
     times = time_columns(columns)
-    left = [column for column in columns if column not in times or _is(column, rf"{_USER}|{_ITEM}")]
-    user, by_user = _id(left, _USER, others=_ITEM)
-    item, by_item = _id([column for column in left if column is not user], _ITEM, others=_USER)
+    left = [column for column in columns if column not in known.values()]
+    ids = [column for column in left if column not in times or _is(column, rf"{_USER}|{_ITEM}")]
+    user, by_user = (known[schema.USER_ID], True) if schema.USER_ID in known else _id(ids, _USER, others=_ITEM)
+    ids = [column for column in ids if column is not user]
+    item, by_item = (known[schema.ITEM_ID], True) if schema.ITEM_ID in known else _id(ids, _ITEM, others=_USER)
     if user is None or item is None:
         missing = "user" if user is None else "item"
         raise data_error(
             file,
-            found=f"no column that tells the {missing} among {', '.join(by_name)}",
+            found=f"no column that tells the {missing} among {', '.join(column.name for column in columns)}",
             expected="one with ids that come again",
-            fix=f"name the column {missing}_id, or write the TOML by hand (docs/bring-your-own-log.md)",
+            fix=f"say which it is: --column {missing}_id=NAME",
         )
-    time, others = time_of_impression(times, user, item, [column.name for column in columns], file)
+    time, others = time_of_impression(times, user, item, known.get(schema.TIMESTAMP), [column.name for column in columns], file)
     roles = Roles(time, user, item, other_times=others)
     for role, column, by_its_name in (("user_id", user, by_user), ("item_id", item, by_item)):
         if not by_its_name:
             roles.unsure[role] = f"guessed from the values of {column.name}, not from its name"
-    roles.unsure |= unsure_of(time)
-    left = [column for column in left if column not in (user, item, *times)]
+    roles.unsure |= {key: why for key, why in unsure_of(time).items() if key not in known}
+    left = [column for column in left if column not in (user, item, time, *times)]
     roles.alike = alike(left)
     left = [column for column in left if column not in roles.alike]
     _others(roles, left)

@@ -30,20 +30,30 @@ def time_keys(column: ColumnFacts) -> dict[str, str]:
 
 
 def time_of_impression(
-    times: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, names: Sequence[str], file: str
+    times: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, known: ColumnFacts | None, names: Sequence[str], file: str
 ) -> tuple[ColumnFacts, list[ColumnFacts]]:
     """Return the column of the moment of the impression, and the other columns of times. `names` are those of all columns.
 
-    A time that is a property of the item or of the user is none of an impression, and one of an action comes after it. Of the others the
-    finest is taken, among equally fine ones that with such a name. Raise DataError where there is no time.
+    `known` is the column that need not be guessed. A time that is a property of the item or of the user is none of an impression, and one
+    of an action comes after it. Of the others the finest is taken, among equally fine ones that with such a name. Raise DataError where
+    there is no time.
     """
     found = [column for column in times if column not in (user, item)]
+    if known is not None:
+        if known.time is None and known.time_from_start is None:
+            raise data_error(
+                f"{file} column {known.name}",
+                found=f"no times ({', '.join(map(str, known.values.unique()[:3]))}, …)",
+                expected="the moment of each impression",
+                fix="another column, or write its form into source.time.format by hand (docs/bring-your-own-log.md)",
+            )
+        return known, [column for column in found if column is not known]
     if not found:
         raise data_error(
             file,
             found=f"no column of times among {', '.join(names)}",
             expected="one with the moment of each impression",
-            fix="add it, or write its form into source.time.format by hand (docs/bring-your-own-log.md)",
+            fix="say which it is, --column timestamp=NAME, or write its form into source.time.format by hand (docs/bring-your-own-log.md)",
         )
 
     def fits(column: ColumnFacts) -> tuple[bool, bool, int, bool]:

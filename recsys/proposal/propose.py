@@ -27,6 +27,7 @@ from recsys.proposal.guessed_time import is_called_clock, time_keys
 from recsys.proposal.learning_tables import add_features, add_objectives
 from recsys.proposal.side_tables import SideTable, side_table
 from recsys.proposal.source_tables import describe_files, relative
+from recsys.proposal.told import NOTHING_TOLD
 from recsys.sources import UnknownFile
 
 MOST_ROWS = 200_000  # rows that are looked at of each file
@@ -34,17 +35,17 @@ _MOST_UNREAD = 0.01  # share of rows whose time may not be readable
 _FEWEST = 10  # training rows of each class that an objective needs
 
 
-def propose(paths: Sequence[Path], folder: Path) -> Proposal:
-    """Propose a pipeline on these files, whose TOML will lie in `folder`.
+def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHING_TOLD) -> Proposal:
+    """Propose a pipeline on these files, whose TOML will lie in `folder`. `told`: see `guess_roles`.
 
     Reads at most MOST_ROWS rows of each, and all times of the log.
 
     Raises DataError where a file cannot be read, or where no file is a log of users, items and times over two days or more.
     """
     files = [sources.read_unknown(path, most=MOST_ROWS) for path in paths]
-    facts = [_facts(file) for file in files]
-    place = _log_of(files, facts)
-    log, roles = files[place], guess_roles(facts[place], str(files[place].path))
+    facts = [_facts(file, told.get(schema.TIMESTAMP)) for file in files]
+    place = _log_of(files, facts, told)
+    log, roles = files[place], guess_roles(facts[place], str(files[place].path), told)
     proposal = Proposal(_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})
     proposal.note((), "Proposed by recsys init. Lines with # say what it was unsure of. Next: recsys check, then recsys run.")
     all_sides = [side for number, file in enumerate(files) if number != place for side in [side_table(file, facts[number], roles)] if side]
@@ -67,15 +68,16 @@ def propose(paths: Sequence[Path], folder: Path) -> Proposal:
     return proposal
 
 
-def _facts(file: UnknownFile) -> list[ColumnFacts]:
-    """Return the facts about the columns of a file.
+def _facts(file: UnknownFile, clock: str | None) -> list[ColumnFacts]:
+    """Return the facts about the columns of a file. `clock` is the name of the one that tells the time, where that need not be guessed.
 
     Where none is a time, numbers that may be one are read to the last row: how far they go tells their unit.
     """
     facts = [ColumnFacts.of(name, column) for name, column in zip(file.rows.column_names, file.rows.columns, strict=True)]
-    if any(column.time is not None for column in facts):
+    if any(column.time is not None and clock in (None, column.name) for column in facts):
         return facts
-    return [replace(column, largest=_largest(file, column.name)) if is_called_clock(column) else column for column in facts]
+    clocks = [column for column in facts if column.numbers is not None and (column.name == clock or is_called_clock(column))]
+    return [replace(column, largest=_largest(file, column.name)) if column in clocks else column for column in facts]
 
 
 def _largest(file: UnknownFile, name: str) -> float:
@@ -92,8 +94,8 @@ def _one_per_role(sides: Sequence[SideTable]) -> list[SideTable]:
     return list(best.values())
 
 
-def _log_of(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]]) -> int:
-    logs = [number for number in range(len(files)) if len(files) == 1 or is_log(facts[number])]
+def _log_of(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]], told: Mapping[str, str]) -> int:
+    logs = [number for number in range(len(files)) if len(files) == 1 or is_log(facts[number], told)]
     if not logs:
         raise data_error(
             ", ".join(str(file.path) for file in files),
