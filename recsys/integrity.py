@@ -7,7 +7,8 @@ from pathlib import Path
 from recsys import artifacts, registry, walk
 from recsys.errors import ArtifactError
 from recsys.jobs import require_own
-from recsys.stages import STAGES, Job, baseline_run, kinds_of
+from recsys.stages import STAGES, Job, baseline_run, kinds_of, learned_states
+from recsys.workspace import JOURNALS, PREDICTED, RAW, day_folder, days_in
 
 
 def verify(job: Job) -> None:
@@ -23,8 +24,8 @@ def verify(job: Job) -> None:
 def repair(job: Job) -> None:
     """Remove what is damaged of this job, and run its stages, which make it again. Raise ArtifactError that names what is left damaged.
 
-    What other runs and experiments left is only named: this job cannot make it again. Raise ConfigError where the run's name stands for
-    another config.
+    What no stage needs at present is not made again, and that is said of each such target. What other runs and experiments left is only
+    named: this job cannot make it again. Raise ConfigError where the run's name stands for another config.
     """
     job = replace(job, replace=False)
     _, damaged = artifacts.damages(job.folder)
@@ -39,6 +40,26 @@ def repair(job: Job) -> None:
     if mine:
         walk.run(job)
     verify(job)
+    for target in mine:
+        if not target.exists():
+            job.console.result(f"verify: {target} was removed and is not there again: nothing needs it now. {_what_follows(job, target)}")
+
+
+def _what_follows(job: Job, target: Path) -> str:
+    """Return what becomes of a target that was removed, and that no stage has made again."""
+    if target == job.folder / RAW:
+        return "The next `recsys run` for which ingest reads the log again, or which has the baseline truth, makes it again"
+    states = learned_states(job)
+    if not target.is_relative_to(states):
+        return "The next `recsys run` that needs it makes it again"
+    kind = target.relative_to(states).parts[0]
+    if kind == JOURNALS:
+        return "A training that learns this day no more says that its journal does not tell of it"
+    if kind == PREDICTED:
+        return "How this day was predicted before it was learned is no longer judged"
+    left = [day for day in days_in(states) if (day_folder(states, day) / target.name).exists()]
+    goes_on = f"goes on from the state of {left[-1]}" if left else "learns all days again, because no state is left"
+    return f"The next training {goes_on}"
 
 
 def _remove(target: Path) -> None:
@@ -54,7 +75,9 @@ def _is_of(job: Job, target: Path) -> bool:
 
 
 def _stage_of(job: Job, target: Path) -> str | None:
-    return next((stage.name for stage in STAGES.values() if any(target.is_relative_to(path) for path in stage.writes(job))), None)
+    """Return the stage that makes a target: of several whose folders it lies in, that of the innermost one."""
+    made = [(len(path.parts), stage.name) for stage in STAGES.values() for path in stage.writes(job) if target.is_relative_to(path)]
+    return max(made, key=lambda each: each[0])[1] if made else None
 
 
 def _said(job: Job, target: Path, what: str) -> str:

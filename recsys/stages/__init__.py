@@ -15,7 +15,7 @@ from recsys.stages.score import SCORE, raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, peak_mib
 from recsys.stages.status import Status, statuses
 from recsys.stages.track import TRACK, require_tracking
-from recsys.stages.train import TRAIN, drop_learned, learned_of
+from recsys.stages.train import TRAIN, drop_learned, learned_of, learned_states
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
@@ -51,6 +51,7 @@ __all__ = [
     "kinds_of",
     "known_config",
     "learned_of",
+    "learned_states",
     "peak_mib",
     "predicted_before",
     "predicted_days",

@@ -19,7 +19,7 @@ from recsys.judge import metrics_of
 from recsys.stages.score import FUSED
 from recsys.stages.stage import Job, Part, Stage, described, timed
 from recsys.stages.train import changed_days, learned_states
-from recsys.workspace import JUDGED, PART, PREDICTED, PROGRESSIVE, day_folder, days_in
+from recsys.workspace import JOURNALS, JUDGED, PART, PREDICTED, PROGRESSIVE, day_folder, days_in
 
 _PROGRESSIVE = "progressive"  # the part of these rows, and the run of a day's numbers, which belong to many runs
 
@@ -34,8 +34,19 @@ def predicted_days(job: Job) -> list[str]:
 
 
 def _predicted_days(job: Job) -> list[str]:
+    """Return the days that were predicted, of which what every member predicted is there."""
+    return [day for day in _days_begun(job) if _members(job, day) and not _lost_members(job, day)]
+
+
+def _days_begun(job: Job) -> list[str]:
     folder, last = learned_states(job) / PREDICTED, job.pipeline.learned_through
     return [day for day in days_in(folder) if day <= last and day_folder(job.examples, day).exists()]
+
+
+def _lost_members(job: Job, day: str) -> set[str]:
+    """Return the members whose journal tells of a day, and whose predictions of it are not there: they were damaged and removed."""
+    journals = day_folder(learned_states(job) / JOURNALS, day).glob("member-*.jsonl")
+    return {path.stem for path in journals} - {path.stem for path in _members(job, day)}
 
 
 def _left_out(job: Job) -> list[str]:
@@ -117,9 +128,14 @@ def _write(target: Path, rows: pa.Table, origin: Origin) -> None:
 
 
 def _before(job: Job) -> None:
-    """Say which days are left out because they have changed."""
-    if left_out := _left_out(job) if _in_time(job) else []:
+    """Say which days are left out: they have changed, or what was predicted of them is gone."""
+    if not _in_time(job):
+        return
+    if left_out := _left_out(job):
         job.console.say(f"progressive: left out, because they have other rows than were learned: {', '.join(left_out)}")
+    found = _predicted_days(job)
+    if gone := [day for day in _days_begun(job) if day not in found]:
+        job.console.say(f"progressive: left out, because what was predicted of them is no longer there: {', '.join(gone)}")
 
 
 def _in_time(job: Job) -> bool:

@@ -235,6 +235,39 @@ def test_a_state_that_is_damaged_is_found_and_mended(nights: Path, tmp_path: Pat
     assert "made by the stage train" in said
     assert run_command([*verify, "--repair", "--quiet"]) == 0
     assert not path.exists(), "the model stands, so nothing asks for it; the next night goes on from the day before"
+    said = capsys.readouterr().out
+    assert f"{path} was removed and is not there again" in said, "also where messages are quiet"
+    assert said.rstrip().endswith("The next training goes on from the state of 2024-01-05")
+
+
+@pytest.mark.words
+def test_a_damaged_day_beyond_the_split_is_left_to_the_night_that_needs_it(
+    nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    (path,) = (tmp_path / "tiny" / "examples").glob("*/day=2024-01-07/part-0.parquet")
+    path.write_bytes(path.read_bytes()[:-5] + b"other")
+    verify = ["verify", TINY, "--workspace", str(tmp_path), "--run", f"night-{NIGHTS[1]}", "--through", NIGHTS[1], "--repair", "--quiet"]
+    assert run_command([*verify, *(part for key in SEVEN_DAYS for part in ("--set", key))]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("nothing needs it now. The next `recsys run` that needs it makes it again")
+
+
+@pytest.mark.words
+@pytest.mark.parametrize("members", ["1", "2"])
+def test_a_day_whose_predictions_are_damaged_is_judged_no_more(members: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The mean of the members that are left would be another model's; without any the stage ended in a bug."""
+    tiny = [TINY, "--workspace", str(tmp_path), "--run", "first", "--set", "evaluate.baselines=[]", "--set", f"model.members={members}"]
+    assert run_command(["run", *tiny, "--quiet"]) == 0
+    (path,) = (tmp_path / "tiny" / "learned").glob("*/predicted/day=2024-01-04/member-0.parquet")
+    path.write_bytes(path.read_bytes()[:-5] + b"other")
+    capsys.readouterr()
+    assert run_command(["verify", *tiny, "--repair"]) == 0
+    said = capsys.readouterr().out
+    assert "left out, because what was predicted of them is no longer there: 2024-01-04" in said
+    assert said.rstrip().endswith("How this day was predicted before it was learned is no longer judged")
+    assert run_command(["verify", *tiny]) == 0
+    rows = artifacts.read_table(tmp_path / "tiny" / "runs" / "first" / "progressive.parquet")
+    assert not rows.num_rows
 
 
 @pytest.mark.words

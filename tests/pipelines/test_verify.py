@@ -56,6 +56,7 @@ def test_a_whole_workspace_is_said_to_be_whole(mine: Path, capsys: pytest.Captur
         ("runs/gbdt-*/predictions.parquet", "baselines"),
         ("runs/first/metrics.parquet", "evaluate"),
         ("runs/first/report.html", "report"),
+        ("learned/*/judged/2024-01-04.parquet", "progressive"),
         ("runs/first/config.json", None),
         ("runs/gbdt-*/config.json", None),
         ("runs/first/model/_manifest.json", "train"),
@@ -76,6 +77,34 @@ def test_a_damaged_file_is_named_and_made_again(mine: Path, capsys: pytest.Captu
     after = bytes_of(mine)
     assert after.keys() == before.keys()
     assert [name for name in before if before[name] != after[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "what_follows"),
+    [
+        ("raw/users.csv", "The next `recsys run` for which ingest reads the log again, or which has the baseline truth, makes it again"),
+        ("learned/*/journals/day=2024-01-02/member-0.jsonl", "says that its journal does not tell of it"),
+    ],
+)
+def test_what_nothing_needs_is_removed_and_that_is_said(mine: Path, capsys: pytest.CaptureFixture, pattern: str, what_follows: str):
+    (path,) = (mine / "tiny").glob(pattern)
+    flip(path)
+    assert run_command(["verify", TINY, *FIRST, "--workspace", str(mine), "--repair", "--quiet"]) == 0
+    target = path.parent if path.parent.name == "raw" else path
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert not target.exists()
+    assert last.startswith(f"verify: {target} was removed and is not there again: nothing needs it now. ")
+    assert what_follows in last
+
+
+def test_simulated_files_that_a_baseline_reads_are_made_again(mine: Path, capsys: pytest.CaptureFixture):
+    truth = mine / "tiny" / "raw" / "truth.parquet"
+    before = truth.read_bytes()
+    flip(truth)
+    command = ["verify", TINY, *FIRST, "--workspace", str(mine), "--repair", "--quiet"]
+    assert run_command([*command, "--set", 'evaluate.baselines=["truth"]', "--run", "with-truth"]) == 0
+    assert truth.read_bytes() == before
+    assert "is not there again" not in capsys.readouterr().out
 
 
 def test_what_another_run_left_is_named_and_stays(mine: Path, capsys: pytest.CaptureFixture):
