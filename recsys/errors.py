@@ -92,6 +92,25 @@ def disk_full(error: Exception, folder: Path) -> OSError | None:
     return None if known is None else OSError(known, os.strerror(known), str(folder))
 
 
+_OTHER_PLACE = "let this user write there, or name another place (--workspace, --out)"
+_FIXES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on its disk (recsys prune shows what no run needs), then the same command"),
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f), then the same command",
+    errno.EROFS: _OTHER_PLACE,
+    **dict.fromkeys((errno.EACCES, errno.EPERM), f"look at the rights of this path: {_OTHER_PLACE}"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file on this path stands where a folder is to be: move it, or name another place"),
+    errno.EISDIR: "name a file: this is a folder",
+    errno.ENOENT: "look at the path; if another job has removed it meanwhile, the same command again",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit on open files (ulimit -n), then the same command"),
+}
+
+
+def system_error(error: OSError, place: str) -> str:
+    """Return the message for an error of the system: its file, or else `place`, what the system says, and what to do."""
+    fix = _FIXES.get(error.errno or 0, "see what the system says of it; --debug shows what was done there")
+    return one_line(f"{error.filename or place}: {error.strerror or error}. Fix: {fix}")
+
+
 def one_line(text: str) -> str:
     """Return text from the data in a form for messages: control characters, line breaks among them, become escapes."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -41,11 +41,20 @@ FUSION = "fusion.toml"
 _DAY = "day="
 
 
+def file_in_the_way(folder: Path) -> Path | None:
+    """Return the file that stands where a folder, or one of the folders above it, is to be; None where a folder can be there."""
+    there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
+    return None if there is None or there.is_dir() else there
+
+
 def require_inside(folder: Path, workspace: Path) -> None:
     """Raise ArtifactError where a pipeline's folder, or anything in it, is a link that leads out of the workspace.
 
-    What is written or removed there would be somebody else's. The workspace as a whole may be a link, and links may lead around in it.
+    What is written or removed there would be somebody else's. The workspace as a whole may be a link, and links may lead around in it. Also
+    raise it where a file stands in the folder's place.
     """
+    if folder.is_file():
+        raise ArtifactError(f"{folder}: found a file, expected the folder of a pipeline. Fix: move it, or name another --workspace")
     root, waiting, seen = Path(os.path.realpath(workspace)), [folder], set[Path]()
     while waiting:
         place = waiting.pop()

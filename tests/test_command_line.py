@@ -1,11 +1,13 @@
 """What the command line answers without a pipeline."""
 
+import errno
 import json
 import os
 import platform
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from recsys.cli import run_command
 from recsys.cli.app import app
 from recsys.stages import STAGES
 
+TINY = str(Path(__file__).resolve().parent.parent / "pipelines" / "tiny.toml")
 VERBS = [command.name or command.callback.__name__ for command in app.registered_commands]
 
 
@@ -35,6 +38,46 @@ def test_a_mistake_in_the_arguments_has_the_form_that_is_asked_for(form: list[st
 def test_a_workspace_without_a_name_is_refused(capsys: pytest.CaptureFixture) -> None:
     assert run_command(["runs", "--workspace", ""]) == 2
     assert "found no text, expected a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["", "below"])
+@pytest.mark.parametrize("arguments", [["runs"], ["show", "x"], ["prune", "x.toml"], ["status", "x.toml"], ["predict", "x", "x.csv"]])
+def test_a_file_in_the_place_of_the_workspace_is_named_by_every_verb(
+    arguments: list[str], where: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    assert run_command([*arguments, "--workspace", str(tmp_path / "notes.txt" / where)]) == 2
+    assert f"found the file {tmp_path / 'notes.txt'}, expected a folder. Fix: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["status", "verify", "run", "health", "prune", "unlock", "rollback"])
+def test_a_file_in_the_place_of_a_pipelines_folder_is_named(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "tiny").write_text("")
+    assert run_command([verb, TINY, "--workspace", str(tmp_path)]) == 4
+    assert f"{tmp_path / 'tiny'}: found a file, expected the folder of a pipeline. Fix: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "fix"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EROFS, "name another place"),
+        (errno.EACCES, "look at the rights"),
+        (errno.ENOTDIR, "stands where a folder is to be"),
+        (errno.EIO, "see what the system says"),
+    ],
+)
+def test_an_error_of_the_system_says_what_to_do(
+    number: int, fix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    def fail(*about: object) -> None:
+        raise OSError(number, os.strerror(number), "some/file")
+
+    monkeypatch.setattr("recsys.runs.list_runs", fail)
+    assert run_command(["runs", "--workspace", str(tmp_path)]) == 4
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: some/file: {os.strerror(number)}. Fix: ")
+    assert fix in said
 
 
 def test_characters_that_an_output_lacks_are_replaced() -> None:

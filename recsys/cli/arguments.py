@@ -8,6 +8,7 @@ import typer
 
 from recsys.progress import LogForm, log_as
 from recsys.threads import bound_threads
+from recsys.workspace import file_in_the_way
 
 ABOUT = "Multi-objective ranking: from feedback logs to a model whose trade-offs you can see."
 EXIT_CODES = (
@@ -30,11 +31,15 @@ def _logged(form: LogForm) -> LogForm:
 def _folder(text: str) -> Path:
     if not str(text).strip():
         raise typer.BadParameter("found no text, expected a folder")
+    if (file := file_in_the_way(Path(text))) is not None:
+        raise typer.BadParameter(f"found the file {file}, expected a folder. Fix: name another one")
     return Path(text)
 
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
-Workspace = Annotated[Path, typer.Option("--workspace", parser=_folder, metavar="FOLDER", help="Where everything generated goes.")]
+Workspace = Annotated[
+    Path, typer.Option("--workspace", parser=_folder, metavar="FOLDER", help="Where everything generated goes; made where it is missing.")
+]
 RunName = Annotated[str | None, typer.Option("--run", help="Name of the run; by default its architecture and a fingerprint of its config.")]
 Over = Annotated[list[str] | None, typer.Option(metavar="KEY=V1,V2,…", help="Values for a key of the TOML; repeatable: each with each.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the TOML; repeatable.")]

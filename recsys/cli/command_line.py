@@ -13,7 +13,7 @@ import typer
 
 from recsys.cli import pipeline_verbs, run_verbs, study_verbs  # noqa: F401 -- they register themselves with the app
 from recsys.cli.app import app
-from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line
+from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line, system_error
 from recsys.progress import line_of, log_as, logs_as_json
 from recsys.signals import interrupt_on_sigterm
 from recsys.threads import SHORT_SPIN
@@ -78,7 +78,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except OSError as error:  # a full disk, a folder that may not be written
         if debug:
             traceback.print_exc()
-        _complain(one_line(f"{error.filename or 'the workspace'}: {error.strerror or error}"))
+        _complain(system_error(error, "the workspace"))
         return EXIT_ARTIFACT
     except Exception as error:
         if debug:

@@ -186,7 +186,7 @@ def test_mistakes_on_the_command_line(arguments: list[str], code: int, expected:
 def test_a_workspace_that_is_a_file_is_a_mistake_not_a_bug(tmp_path: Path, capsys):
     (tmp_path / "data").write_text("")
     assert run_command(["run", TINY, "--workspace", str(tmp_path / "data")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert f"--workspace': found the file {tmp_path / 'data'}, expected a folder. Fix: " in capsys.readouterr().err
     assert run_command(["world", str(tmp_path / "data")]) == 2
     assert "expected a folder" in capsys.readouterr().err
 
