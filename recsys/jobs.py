@@ -17,8 +17,21 @@ from recsys.workspace import RUNS, require_inside
 _RUN_NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
 
 
-def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: bool = False, wait: bool = False, console: Console) -> Job:
-    """Find the run's folder, which training will claim. Raises ConfigError where `run` stands for another config (unless `replace`)."""
+def open_job(
+    pipeline: Pipeline,
+    workspace: Path,
+    *,
+    run: str | None,
+    replace: bool = False,
+    wait: bool = False,
+    writes: bool = True,
+    console: Console,
+) -> Job:
+    """Find the run's folder, which training will claim. Make nothing.
+
+    Raises ConfigError where `run` stands for another config (unless `replace`), and where the job `writes` and the workspace cannot be
+    written.
+    """
     name = run_name(pipeline) if run is None else run
     if name == CURRENT:
         raise ConfigError(f'--run: found "{name}", expected another name: it stands for the run that was promoted')
@@ -26,7 +39,8 @@ def open_job(pipeline: Pipeline, workspace: Path, *, run: str | None, replace: b
         expected = "letters, digits and . _ + - behind a letter or digit, at most 100 bytes"
         raise ConfigError(f'--run: found "{one_line(name)}", expected {expected}')
     folder = workspace / pipeline.name
-    require_writable(workspace)
+    if writes:
+        require_writable(workspace)
     require_inside(folder, workspace)
     job = dataclasses.replace(job_of(pipeline, folder / RUNS / name, console, wait=wait), replace=replace)
     require_own(job)
@@ -52,10 +66,10 @@ def require_own(job: Job) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Make the folder. Raises ConfigError where that, or a file in it, cannot be."""
+    """Raise ConfigError where the folder, or a file in it, cannot be made. Make neither: the first who writes there makes the folder."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         if (full := disk_full(error, folder)) is not None:

@@ -48,6 +48,7 @@ def run(job: Job, *, until: str = "track", through: str | None = None, learn_fro
         require_named_runs(job)
     if through is not None:
         require_said_closed(job.pipeline, through)
+    _require_begin(job, names[0])
     with job.at_work(), _holding_run(job, names):
         for name in names:
             if name == "train" and learn_from is not None:
@@ -67,15 +68,27 @@ def run_stage(job: Job, name: str, *, through: str | None = None) -> None:
         require_said_closed(job.pipeline, through)
         if name != "ingest" and (job.folder / EVENTS).exists():
             require_later_row(job, through)
+    _require_begin(job, name)
     with job.at_work(), _holding_run(job, [name]):
         _run_stage(job, name)
 
 
-def _run_stage(job: Job, name: str) -> None:
-    stage = STAGES[name]
+def _require_begin(job: Job, name: str) -> None:
+    """Raise what the stage would raise where the pipeline has no folder yet, so that a command that is refused leaves none."""
+    if not job.folder.exists():
+        _require_read(job, STAGES[name])
+        STAGES[name].parts(job, STAGES[name].receives(job.pipeline))
+
+
+def _require_read(job: Job, stage: Stage) -> None:
     for path in stage.reads(job):
         if not path.exists():
             raise _missing(job, path)
+
+
+def _run_stage(job: Job, name: str) -> None:
+    stage = STAGES[name]
+    _require_read(job, stage)
     for before in _feeding(job, stage):
         for part in before.parts(job, before.receives(job.pipeline)):
             if not part.is_fresh:

@@ -16,6 +16,13 @@ from recsys.cli.app import app
 from recsys.stages import STAGES
 
 TINY = str(Path(__file__).resolve().parent.parent / "pipelines" / "tiny.toml")
+SMALL = """
+name = "small"
+source = { kind = "table", log = "none.csv" }
+split = { train = ["2024-03-01", "2024-03-01"], test = ["2024-03-02", "2024-03-02"] }
+objective = [{ name = "click", label = "clicked = 1" }]
+features = { signals = ["clicked"] }
+"""
 VERBS = [command.name or command.callback.__name__ for command in app.registered_commands]
 
 
@@ -55,6 +62,38 @@ def test_a_file_in_the_place_of_a_pipelines_folder_is_named(verb: str, tmp_path:
     (tmp_path / "tiny").write_text("")
     assert run_command([verb, TINY, "--workspace", str(tmp_path)]) == 4
     assert f"{tmp_path / 'tiny'}: found a file, expected the folder of a pipeline. Fix: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["status"], 0),
+        (["verify"], 0),
+        (["verify", "--repair"], 0),
+        (["prune", "--yes"], 0),
+        (["rollback", "--set", "name=foo"], 2),
+        (["health"], 4),
+        (["features"], 4),
+        (["train"], 4),
+        (["report"], 4),
+        (["ingest", "--set", "source.kind=table", "--set", "source.log=none.csv"], 2),
+        (["run", "--set", 'evaluate.against=["none"]'], 2),
+    ],
+)
+def test_what_only_reads_or_is_refused_leaves_no_folder(
+    arguments: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    verb, *more = arguments
+    assert run_command([verb, TINY, *more, "--workspace", str(tmp_path / "new")]) == code, capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_that_is_not_there_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
+    for verb in ("run", "ingest"):
+        assert run_command([verb, str(tmp_path / "small.toml"), "--workspace", str(tmp_path / "new")]) == 3
+        assert "none.csv: found no such file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
 
 
 @pytest.mark.parametrize(

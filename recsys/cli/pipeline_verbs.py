@@ -41,6 +41,7 @@ def _opened(
     wait: bool = False,
     quiet: bool = False,
     through: datetime | None = None,
+    writes: bool = True,
 ) -> Job:
     from recsys import jobs
 
@@ -50,7 +51,7 @@ def _opened(
             options = options.model_copy(update={"split": options.split.ending(through.date())})
         except ValueError as error:
             raise ConfigError(f"--through: {error}") from error
-    return jobs.open_job(options, workspace, run=run_name, replace=replace, wait=wait, console=Console(quiet=quiet))
+    return jobs.open_job(options, workspace, run=run_name, replace=replace, wait=wait, writes=writes, console=Console(quiet=quiet))
 
 
 @app.command()
@@ -203,7 +204,8 @@ def status(
     from recsys import walk
 
     console = Console(as_json=as_json)
-    found = walk.status(_opened(pipeline, overrides, workspace, run_name, replace=True, quiet=as_json, through=through))
+    job = _opened(pipeline, overrides, workspace, run_name, replace=True, quiet=as_json, through=through, writes=False)
+    found = walk.status(job)
     for line in found:
         console.result(str(line))
     console.give({"stages": [{"stage": each.stage, "state": each.state, "because": each.because} for each in found]})
@@ -225,8 +227,8 @@ def verify(
     """Compare every byte that the pipeline's stages wrote with their manifests. Name what is damaged, and the stage that makes it again."""
     from recsys import integrity
 
-    job = _opened(pipeline, overrides, workspace, run_name, replace=True, wait=wait, quiet=quiet, through=through)
-    (integrity.repair if repair else integrity.verify)(job)
+    opened = _opened(pipeline, overrides, workspace, run_name, replace=True, wait=wait, quiet=quiet, through=through, writes=repair)
+    (integrity.repair if repair else integrity.verify)(opened)
 
 
 @app.command()
@@ -296,5 +298,5 @@ def rollback(
     """Make the newest model current that was promoted before the current one, and is still there."""
     from recsys import promoting
 
-    job = _opened(pipeline, overrides, workspace, None)
+    job = _opened(pipeline, overrides, workspace, None, writes=False)
     promoting.rollback(job.folder, Console(quiet=quiet, as_json=as_json), wait=wait)

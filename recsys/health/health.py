@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.errors import ConfigError, DataError
-from recsys.health.judged_days import judged_days
+from recsys.health.judged_days import judged_days, require_events
 from recsys.health.verdicts import FEWEST_DAYS
 from recsys.progress import Console
 from recsys.stages import Job
@@ -27,6 +27,7 @@ def health(job: Job, console: Console, *, day: str | None = None) -> pa.Table:
     from recsys import report
 
     folder = job.folder / HEALTH
+    require_events(job)  # before a lock makes a folder
     with job.at_work(), job.locked(folder):
         rows = judged_days(job, None)
         fingerprint = artifacts.fingerprint([job.pipeline.checks.model_dump(mode="json"), rows.to_pylist()])

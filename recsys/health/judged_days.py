@@ -28,9 +28,14 @@ def judged_days(job: Job, last: str | None) -> pa.Table:
     The caller holds health/. Raise ArtifactError where there is no events/, and ConfigError where a name in checks.ignore
     is no column that is checked.
     """
+    require_events(job)
+    return _Days(job).judged(last)
+
+
+def require_events(job: Job) -> None:
+    """Raise ArtifactError where there is no events/."""
     if artifacts.manifest(job.folder / EVENTS) is None:
         raise ArtifactError(f"{job.folder / EVENTS}: found no events, expected the output of ingest. Fix: recsys ingest PIPELINE.toml")
-    return _Days(job).judged(last)
 
 
 class _Days:

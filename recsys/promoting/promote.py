@@ -55,18 +55,24 @@ def rollback(folder: Path, console: Console, *, wait: bool = False) -> dict[str,
 
     Raises ConfigError where there is none.
     """
+    _to_and_current(folder)  # before a lock makes a folder
     with locks.at_work(folder, wait=wait, console=console), locks.locked(folder, [folder / MODELS], wait=wait, console=console):
-        promotions = registry.standing(folder)
-        there = [each for each in promotions[:-1] if registry.is_there(folder, each)]
-        if not there:
-            was = "no promotion before the current one" if len(promotions) < 2 else "no earlier promotion whose model is still there"
-            raise ConfigError(f"rollback: found {was} in {folder}, expected one to go back to. Fix: recsys promote RUN --because REASON")
-        to, current = there[-1], promotions[-1]
+        to, current = _to_and_current(folder)
         decision = registry.record(folder, registry.ROLLED_BACK, to["run"], to=to["decision"], serves=to["serves"])
     console.result(f"current: {to['run']} (before: {current['run']})")
     console.event("decision", pipeline=folder.name, **decision)
     console.give(decision)
     return decision
+
+
+def _to_and_current(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the promotion that a rollback goes back to, and the current one. Raise ConfigError where there is none to go back to."""
+    promotions = registry.standing(folder)
+    there = [each for each in promotions[:-1] if registry.is_there(folder, each)]
+    if not there:
+        was = "no promotion before the current one" if len(promotions) < 2 else "no earlier promotion whose model is still there"
+        raise ConfigError(f"rollback: found {was} in {folder}, expected one to go back to. Fix: recsys promote RUN --because REASON")
+    return there[-1], promotions[-1]
 
 
 # --- Judging ------------------------------------------------------------------------------------------------------
