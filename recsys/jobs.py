@@ -1,6 +1,7 @@
 """One pipeline in one workspace: the run that its model goes to is found by name, or by its config."""
 
 import dataclasses
+import errno
 import re
 import tempfile
 from collections.abc import Mapping
@@ -72,11 +73,10 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        if (full := disk_full(error, folder)) is not None:
+        if error.errno != errno.EROFS and (full := disk_full(error, folder)) is not None:
             raise full from error
-        raise ConfigError(
-            f"{folder}: cannot be written ({error.strerror}), expected a folder for what is generated. Fix: another folder"
-        ) from error
+        fix = "let this user write there, or name another folder"
+        raise ConfigError(f"{folder}: cannot be written ({error.strerror}), expected a folder for what is generated. Fix: {fix}") from error
 
 
 def _differing(left: Mapping[str, Any], right: Mapping[str, Any], path: str = "") -> list[str]:

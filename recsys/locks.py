@@ -6,6 +6,7 @@ host cannot be asked, so it counts as alive until `recsys unlock`. Reading takes
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -75,12 +76,14 @@ def locked(root: Path, places: Sequence[Path], *, wait: bool, console: Console) 
 
 @contextlib.contextmanager
 def at_work(root: Path, *, alone: bool = False, wait: bool, console: Console) -> Iterator[None]:
-    """Work in the folder `root` beside other jobs, or `alone`. Raise InUseError where they do not allow it; with `wait`, wait for them."""
+    """Work in the folder `root` beside other jobs, or `alone`. Raise InUseError where they do not allow it; with `wait`, wait for them.
+
+    A job that is not alone may be one that only reads, in a folder that it may not write: it holds the lock where there is one.
+    """
     file = root / LOCKS / _AT_WORK
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as handle:
+    with _opened(file, reads=not alone) as handle:
         said = False
-        while not _flocked(handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        while handle is not None and not _flocked(handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
             if not wait:
                 raise InUseError(f"{root}: in use by {'other jobs' if alone else 'recsys prune'}. Fix: wait until they end, or --wait")
             if not said:
@@ -88,6 +91,23 @@ def at_work(root: Path, *, alone: bool = False, wait: bool, console: Console) ->
                 said = True
             time.sleep(_RETRY_SECONDS)
         yield
+
+
+@contextlib.contextmanager
+def _opened(file: Path, *, reads: bool) -> Iterator[IO[str] | None]:
+    """Open a lock file; where that may not be written, and the job `reads` at most, for reading. Yield None where there is none to read."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = file.open("a")
+    except OSError as error:
+        if not reads or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        if not file.exists():
+            yield None
+            return
+        handle = file.open()
+    with handle:
+        yield handle
 
 
 def remove_leftovers_in(folder: Path) -> None:

@@ -1,7 +1,10 @@
 """One writer at a time, and what the dead leave."""
 
+import contextlib
+import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -142,3 +146,26 @@ def test_what_another_job_made_meanwhile_is_not_made_again(tmp_path: Path, held,
     threading.Timer(0.2, lambda: part.origin.write_file(target / "file", lambda draft: draft.write_text("x"))).start()
     stage.run(job)
     assert job.console.texts[-1] == "part: fresh"
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_job_in_a_folder_that_cannot_be_written_reads_beside_others(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(path: Path, mode: str = "r", *more: Any, **named: Any) -> IO[Any]:
+        if mode != "r":
+            raise OSError(number, os.strerror(number), str(path))
+        return open(path, mode, *more, **named)
+
+    with locks.at_work(tmp_path, wait=False, console=Said()):
+        pass
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        reading = contextlib.ExitStack()
+        reading.enter_context(locks.at_work(tmp_path, wait=False, console=Said()))
+        with pytest.raises(OSError, match=os.strerror(number)), locks.at_work(tmp_path, alone=True, wait=False, console=Said()):
+            pass
+    with reading, pytest.raises(InUseError), locks.at_work(tmp_path, alone=True, wait=False, console=Said()):
+        pass
+    shutil.rmtree(tmp_path / ".locks")
+    monkeypatch.setattr(Path, "mkdir", lambda path, *more, **named: opened(path, "w"))
+    with locks.at_work(tmp_path, wait=False, console=Said()):
+        assert not list(tmp_path.iterdir())

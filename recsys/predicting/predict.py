@@ -1,6 +1,7 @@
 """Predictions of candidates: their features as of their moments, the trained model, the run's calibration, the fused score."""
 
 import operator
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
     options = STAGES["features"].receives(job.pipeline)
     with (
         job.at_work(),
-        tempfile.TemporaryDirectory(prefix=".predict.", suffix=".draft", dir=job.folder) as name,  # `recsys prune` removes what is left
+        tempfile.TemporaryDirectory(prefix=".predict.", suffix=".draft", dir=_scratch_place(job)) as name,
         naming(Path(name)),
     ):
         scratch, log = Path(name), contents(_log(job.folder))
@@ -109,6 +110,15 @@ def _job(run: Path, console: Console, *, wait: bool) -> Job:
             " removed. Fix: run the pipeline again"
         )
     return job
+
+
+def _scratch_place(job: Job) -> Path:
+    """Return the folder for files in between: the pipeline's, where `recsys prune` removes what is left, or one that can be written."""
+    if os.access(job.folder, os.W_OK):
+        return job.folder
+    place = Path(tempfile.gettempdir())
+    job.console.say(f"predict: {job.folder} cannot be written, so files in between go to {place}")
+    return place
 
 
 def _log(folder: Path) -> list[Path]:
