@@ -15,6 +15,7 @@ EXIT_IN_USE = 5
 EXIT_REFUSED = 6
 EXIT_NOT_CLOSED = 7
 EXIT_INTERRUPTED = 130
+EXIT_CLOSED = 141  # as a shell says of a tool that SIGPIPE has ended
 
 
 class RecsysError(Exception):

@@ -13,6 +13,7 @@ import pytest
 
 from recsys.cli import run_command
 from recsys.cli.app import app
+from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG
 from recsys.stages import STAGES
 
 TINY = str(Path(__file__).resolve().parent.parent / "pipelines" / "tiny.toml")
@@ -23,6 +24,7 @@ split = { train = ["2024-03-01", "2024-03-01"], test = ["2024-03-02", "2024-03-0
 objective = [{ name = "click", label = "clicked = 1" }]
 features = { signals = ["clicked"] }
 """
+RECSYS = [sys.executable, "-m", "recsys"]
 VERBS = [command.name or command.callback.__name__ for command in app.registered_commands]
 
 
@@ -125,6 +127,38 @@ def test_characters_that_an_output_lacks_are_replaced() -> None:
     lines += "command_line.run_command = lambda arguments: print('─ é')\ncommand_line.main()"
     done = subprocess.run([sys.executable, "-c", lines], env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (0, b"? \xe9\n")
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [["runs"], ["runs", "--json"], ["--help"]])
+def test_an_output_without_room_is_not_taken_for_the_workspace(arguments: list[str], tmp_path: Path) -> None:
+    place = ["--workspace", str(tmp_path)] if "runs" in arguments else []
+    with FULL.open("w") as full:
+        done = subprocess.run([*RECSYS, *arguments, *place], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == EXIT_ARTIFACT
+    assert done.stderr.startswith("error: the output: No space left on device. Fix: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["runs"], ["runs", "--json"], ["--help"], ["--version"]])
+def test_a_reader_that_has_gone_ends_it_quietly(arguments: list[str], tmp_path: Path) -> None:
+    place = ["--workspace", str(tmp_path)] if "runs" in arguments else []
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([*RECSYS, *arguments, *place], stdout=writer, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (EXIT_CLOSED, b"")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_an_error_that_cannot_be_said_keeps_its_code() -> None:
+    with FULL.open("w") as full:
+        assert subprocess.run([*RECSYS, "fly"], stderr=full, check=False).returncode == EXIT_CONFIG
 
 
 def test_every_stage_is_a_verb() -> None:

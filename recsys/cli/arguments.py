@@ -13,7 +13,7 @@ from recsys.workspace import file_in_the_way
 ABOUT = "Multi-objective ranking: from feedback logs to a model whose trade-offs you can see."
 EXIT_CODES = (
     "Exit codes: 0 done; 2 usage or config; 3 data; 4 a damaged file or a full disk; 5 in use by another job; 6 a run that may not be"
-    " promoted; 7 a day that is not closed yet; 130 interrupted; 1 a bug."
+    " promoted; 7 a day that is not closed yet; 130 interrupted; 141 the reader of the output has gone; 1 a bug."
 )
 DEFAULT_WORKSPACE = Path("data")
 

@@ -1,5 +1,6 @@
 """One command line: it is run, its mistakes are printed, and its exit code is returned."""
 
+import errno
 import os
 import sys
 import traceback
@@ -7,18 +8,42 @@ from collections.abc import Sequence
 from functools import cache
 from io import TextIOWrapper
 from itertools import pairwise
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
 from recsys.cli import pipeline_verbs, run_verbs, study_verbs  # noqa: F401 -- they register themselves with the app
 from recsys.cli.app import app
-from recsys.errors import EXIT_ARTIFACT, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line, system_error
+from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line, system_error
 from recsys.progress import line_of, log_as, logs_as_json
 from recsys.signals import interrupt_on_sigterm
 from recsys.threads import SHORT_SPIN
 
 _USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps its click
+
+
+class OutputError(Exception):
+    """What is printed cannot be written. No OSError: to libraries, and to whoever names the file of one, that would be any file's."""
+
+    def __init__(self, error: OSError) -> None:
+        self.is_closed = error.errno == errno.EPIPE  # whoever read it has gone
+        super().__init__(f"the output: {error.strerror or error}")
+
+
+class _Output(TextIOWrapper):
+    """The stream that is printed to. An error of it is told from errors of files."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            raise OutputError(error) from error
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            raise OutputError(error) from error
 
 
 def main() -> None:
@@ -29,16 +54,20 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
             stream.reconfigure(errors="replace")  # a table is drawn with characters that Latin-1 lacks
+    if isinstance(out := sys.stdout, TextIOWrapper):
+        encoding, errors, by_line, at_once = out.encoding, out.errors, out.line_buffering, out.write_through
+        sys.stdout = _Output(out.detach(), encoding, errors, None, by_line, at_once)
     if _is_started_by_torchrun():
         from recsys.processes.together import run_together
 
         code = run_together(lambda: run_command(sys.argv[1:]))
     else:
         code = run_command(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            _flush(stream)
     if code == EXIT_INTERRUPTED:
         # Where the signal came while a library ran Python text from C, Python would end by SIGINT, whatever the code given to sys.exit.
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -63,6 +92,8 @@ def run_command(arguments: Sequence[str]) -> int:
         code = _verbs()(args=list(arguments) or ["--help"], prog_name="recsys", standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this value
             raise KeyboardInterrupt
+        if sys.stdout is not None:  # nobody asked for output
+            sys.stdout.flush()
     except _USAGE_ERROR as error:
         _complain(error.format_message())
         return EXIT_CONFIG
@@ -80,6 +111,12 @@ def run_command(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         _complain(system_error(error, "the workspace"))
         return EXIT_ARTIFACT
+    except OutputError as error:
+        _let_go(sys.stdout)
+        if error.is_closed:
+            return EXIT_CLOSED
+        _complain(f"{error}. Fix: make room where it goes, or send it elsewhere; the same command goes on from what is done")
+        return EXIT_ARTIFACT
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -89,4 +126,21 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _complain(text: str) -> None:
-    print(line_of("error", text) if logs_as_json() else f"error: {text}", file=sys.stderr)
+    try:
+        print(line_of("error", text) if logs_as_json() else f"error: {text}", file=sys.stderr)
+    except OSError:  # nobody can be told; the exit code still says it
+        _let_go(sys.stderr)
+
+
+def _flush(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except (OSError, OutputError):  # its exit code is already that of another error
+        _let_go(stream)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere: Python would write it once more as it ends, fail again, and say so."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
