@@ -1,5 +1,19 @@
-"""`python -m recsys …` is the same as `recsys …`."""
+"""The start of `recsys`, which is also that of `python -m recsys`."""
 
-from recsys.cli import main
+import signal
 
-main()
+
+def main() -> None:
+    """Import the command line, which takes a third of a second, and run it. A Ctrl-C or SIGTERM that comes meanwhile is answered then."""
+    came: list[int] = []
+    both = (number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN)
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in both}
+    from recsys.cli import main as command_line
+
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    command_line(interrupted=bool(came))
+
+
+if __name__ == "__main__":
+    main()

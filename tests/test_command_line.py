@@ -4,8 +4,10 @@ import errno
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from recsys.cli import run_command
 from recsys.cli.app import app
-from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG
+from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED
 from recsys.stages import STAGES
 
 TINY = str(Path(__file__).resolve().parent.parent / "pipelines" / "tiny.toml")
@@ -159,6 +161,33 @@ def test_a_reader_that_has_gone_ends_it_quietly(arguments: list[str], tmp_path: 
 def test_an_error_that_cannot_be_said_keeps_its_code() -> None:
     with FULL.open("w") as full:
         assert subprocess.run([*RECSYS, "fly"], stderr=full, check=False).returncode == EXIT_CONFIG
+
+
+DURING_IMPORTS = """
+import os, signal, sys
+class Sender:
+    def find_spec(self, name, *more):
+        if name in ("recsys.cli", "recsys.config"):
+            os.kill(os.getpid(), int(sys.argv.pop(1)))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Sender())
+from {} import {}
+{}()
+"""
+
+
+@pytest.mark.parametrize(("form", "words"), [([], "error: interrupted. The same "), (["--log=json"], '"message": "interrupted. The same ')])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_during_the_imports_ends_as_a_later_one_does(number: signal.Signals, form: list[str], words: str) -> None:
+    """Also a second one. By the start that pyproject.toml names."""
+    start = tomllib.loads((Path(TINY).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]["recsys"]
+    module, name = start.split(":")
+    command = [sys.executable, "-c", DURING_IMPORTS.format(module, name, name), *2 * [str(int(number))], "runs", *form]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT_INTERRUPTED, done.stderr
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not done.stdout
 
 
 def test_every_stage_is_a_verb() -> None:

@@ -46,8 +46,8 @@ class _Output(TextIOWrapper):
             raise OutputError(error) from error
 
 
-def main() -> None:
-    """Run the `recsys` command on the arguments that it was called with, and exit with its code."""
+def main(*, interrupted: bool = False) -> None:
+    """Run the `recsys` command on the arguments that it was called with, and exit with its code. `interrupted`: it is to end at once."""
     for name, value in SHORT_SPIN.items():
         os.environ.setdefault(name, value)
     interrupt_on_sigterm()
@@ -57,7 +57,10 @@ def main() -> None:
     if isinstance(out := sys.stdout, TextIOWrapper):
         encoding, errors, by_line, at_once = out.encoding, out.errors, out.line_buffering, out.write_through
         sys.stdout = _Output(out.detach(), encoding, errors, None, by_line, at_once)
-    if _is_started_by_torchrun():
+    if interrupted:
+        _choose_form(sys.argv[1:])
+        code = _interrupted()
+    elif _is_started_by_torchrun():
         from recsys.processes.together import run_together
 
         code = run_together(lambda: run_command(sys.argv[1:]))
@@ -86,8 +89,7 @@ def _verbs() -> Any:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Mistakes are printed to stderr as `error: …`."""
     debug = "--debug" in arguments
-    # Until the arguments are read, so that an error in them has the form that is asked for, too.
-    log_as("json" if "--log=json" in arguments or ("--log", "json") in pairwise(arguments) else "text")
+    _choose_form(arguments)
     try:
         code = _verbs()(args=list(arguments) or ["--help"], prog_name="recsys", standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this value
@@ -104,8 +106,7 @@ def run_command(arguments: Sequence[str]) -> int:
             _complain(line)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted. The same command goes on from what is done")
-        return EXIT_INTERRUPTED
+        return _interrupted()
     except OSError as error:  # a full disk, a folder that may not be written
         if debug:
             traceback.print_exc()
@@ -123,6 +124,16 @@ def run_command(arguments: Sequence[str]) -> int:
         _complain(one_line(f"a bug, not a mistake of yours: {type(error).__name__}: {error}. Please report it with the output of --debug"))
         return 1
     return 0
+
+
+def _choose_form(arguments: Sequence[str]) -> None:
+    """Choose the form of the log until the arguments are read, so that an error in them has the form that is asked for, too."""
+    log_as("json" if "--log=json" in arguments or ("--log", "json") in pairwise(arguments) else "text")
+
+
+def _interrupted() -> int:
+    _complain("interrupted. The same command goes on from what is done")
+    return EXIT_INTERRUPTED
 
 
 def _complain(text: str) -> None:
