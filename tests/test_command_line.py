@@ -61,6 +61,54 @@ def test_a_file_in_the_place_of_the_workspace_is_named_by_every_verb(
     assert f"found the file {tmp_path / 'notes.txt'}, expected a folder. Fix: " in capsys.readouterr().err
 
 
+OUTS = {
+    "evaluate": (["evaluate", TINY, "--predictions", "x.csv", "--out"], "theirs"),
+    "compare": (["compare", "one", "two", "--out"], "page.html"),
+    "compare in a folder": (["compare", "one", "two", "--out"], "pages"),
+    "predict": (["predict", "one", "x.csv", "--out"], "lists.csv"),
+    "init": (["init", "x.csv", "--out"], "new.toml"),
+    "world": (["world"], "feed"),
+}
+
+
+@pytest.mark.parametrize("command", OUTS)
+def test_what_is_written_goes_into_a_folder_that_is_there(command: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments, name = OUTS[command]
+    (tmp_path / "notes").write_text("")
+    for place, said in (
+        (tmp_path / "none" / name, f"found no folder {tmp_path / 'none'}, expected one that is there. Fix: "),
+        (tmp_path / "notes" / name, f"found the file {tmp_path / 'notes'}, expected a folder. Fix: "),
+        ("", "found no text, expected a "),
+    ):
+        assert run_command([*arguments, str(place)]) == EXIT_CONFIG
+        assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare in a folder", "world"])
+def test_the_name_of_a_file_is_no_folder_to_write_into(command: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run_command([*OUTS[command][0], str(tmp_path / "x.txt")]) == EXIT_CONFIG
+    assert f"found {tmp_path / 'x.txt'}, the name of a file, expected a folder. Fix: a name without .txt" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["compare", "predict", "init"])
+def test_a_folder_is_no_file_to_write(command: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments, name = OUTS[command]
+    (tmp_path / name).mkdir()
+    assert run_command([*arguments, str(tmp_path / name)]) == EXIT_CONFIG
+    assert f"found the folder {tmp_path / name}, expected a file. Fix: " in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    for arguments, name in OUTS.values():
+        assert run_command([*arguments, str(tmp_path / name)]) == EXIT_CONFIG
+        assert f"found {tmp_path}, which cannot be written, expected a folder that can. Fix: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["status", "verify", "run", "health", "prune", "unlock", "rollback"])
 def test_a_file_in_the_place_of_a_pipelines_folder_is_named(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "tiny").write_text("")

@@ -1,5 +1,6 @@
 """The texts, arguments and options that several verbs share."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ EXIT_CODES = (
     " promoted; 7 a day that is not closed yet; 130 interrupted; 141 the reader of the output has gone; 1 a bug."
 )
 DEFAULT_WORKSPACE = Path("data")
+_OF_FILES = frozenset((".csv", ".gz", ".html", ".json", ".jsonl", ".md", ".parquet", ".pdf", ".png", ".svg", ".toml", ".tsv", ".txt"))
 
 
 def _bounded(number: int | None) -> int | None:
@@ -31,9 +33,46 @@ def _logged(form: LogForm) -> LogForm:
 def _folder(text: str) -> Path:
     if not str(text).strip():
         raise typer.BadParameter("found no text, expected a folder")
-    if (file := file_in_the_way(Path(text))) is not None:
-        raise typer.BadParameter(f"found the file {file}, expected a folder. Fix: name another one")
+    _require_no_file(Path(text))
     return Path(text)
+
+
+def _require_no_file(folder: Path) -> None:
+    if (file := file_in_the_way(folder)) is not None:
+        raise typer.BadParameter(f"found the file {file}, expected a folder. Fix: name another one")
+
+
+def _out_file(text: str) -> Path:
+    """Return where a file is to be written. Refuse a folder, and a place in a folder that is not there or may not be written."""
+    path = _out(text, "a file")
+    if path.is_dir():
+        raise typer.BadParameter(f"found the folder {path}, expected a file. Fix: name one in it")
+    return path
+
+
+def _out_folder(text: str) -> Path:
+    """Return a folder to write into, which is made where it is missing; the folder above it must be there. Refuse the name of a file."""
+    path = _out(text, "a folder")
+    if path.suffix.lower() in _OF_FILES and not path.is_dir():
+        raise typer.BadParameter(f"found {path}, the name of a file, expected a folder. Fix: a name without {path.suffix}")
+    _require_no_file(path)
+    return path
+
+
+def _out_page(text: str) -> Path:
+    return _out_file(text) if Path(text).suffix == ".html" else _out_folder(text)
+
+
+def _out(text: str, what: str) -> Path:
+    path = Path(text)
+    if not str(text).strip():
+        raise typer.BadParameter(f"found no text, expected {what}")
+    _require_no_file(path.parent)
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"found no folder {path.parent}, expected one that is there. Fix: make it first, or mend the path")
+    if not os.access(path if path.is_dir() else path.parent, os.W_OK):
+        raise typer.BadParameter(f"found {path.parent}, which cannot be written, expected a folder that can. Fix: name another place")
+    return path
 
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
@@ -41,6 +80,23 @@ Workspace = Annotated[
     Path, typer.Option("--workspace", parser=_folder, metavar="FOLDER", help="Where everything generated goes; made where it is missing.")
 ]
 RunName = Annotated[str | None, typer.Option("--run", help="Name of the run; by default its architecture and a fingerprint of its config.")]
+OutFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", parser=_out_file, metavar="FILE", help="A .parquet or .csv; by default beside the candidates, as NAME.predicted.parquet."
+    ),
+]
+OutFolder = Annotated[
+    Path | None, typer.Option("--out", parser=_out_folder, metavar="FOLDER", help="Where the metrics of --predictions go.")
+]
+OutToml = Annotated[
+    Path | None, typer.Option("--out", parser=_out_file, metavar="NEW.toml", help="Where to write; by default the log's name, here.")
+]
+WorldFolder = Annotated[Path, typer.Argument(parser=_out_folder, metavar="DIR", help="Where the raw files and the truth go.")]
+OutPage = Annotated[
+    Path | None,
+    typer.Option("--out", parser=_out_page, metavar="FILE.html", help="Write a page too; for a folder, compare.html in it."),
+]
 Over = Annotated[list[str] | None, typer.Option(metavar="KEY=V1,V2,…", help="Values for a key of the TOML; repeatable: each with each.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the TOML; repeatable.")]
 Metrics = Annotated[

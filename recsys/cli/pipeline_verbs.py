@@ -16,6 +16,8 @@ from recsys.cli.arguments import (
     From,
     Jobs,
     Log,
+    OutFolder,
+    OutToml,
     Overrides,
     PipelineFile,
     Quiet,
@@ -112,7 +114,7 @@ for _stage in STAGES.values():
 def evaluate(
     pipeline: PipelineFile,
     predictions: Annotated[Path | None, typer.Option(help="Scores of any other system (parquet or csv): the same metrics.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the metrics of --predictions go.")] = None,
+    out: OutFolder = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     run_name: RunName = None,
     overrides: Overrides = None,
@@ -148,7 +150,7 @@ def init(
         list[str] | None,
         typer.Option("--column", metavar="OURS=THEIRS", help="Which column is the user_id, the item_id or the timestamp; repeatable."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="NEW.toml", help="Where to write; by default the log's name, here.")] = None,
+    out: OutToml = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -156,8 +158,6 @@ def init(
     from recsys.proposal import propose, told_columns, write_new
 
     folder = Path() if out is None else out.parent
-    if not folder.is_dir() or (out is not None and out.is_dir()):
-        raise ConfigError(f"--out {out}: found no folder {folder}, or a folder in place of a file, expected the name of a new TOML in one")
     proposal = propose(files, folder, told_columns(told or ()))
     path = write_new(proposal, folder / f"{proposal.name}.toml" if out is None else out)
     console = Console(quiet=quiet)

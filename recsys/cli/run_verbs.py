@@ -14,6 +14,8 @@ from recsys.cli.arguments import (
     JudgedOn,
     Log,
     Metrics,
+    OutFile,
+    OutPage,
     Quiet,
     Wait,
     Workspace,
@@ -55,7 +57,7 @@ def compare(
     ] = "event_id",
     metrics: Metrics = None,
     on: JudgedOn = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page too; for a folder, compare.html in it.")] = None,
+    out: OutPage = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     jobs: Jobs = None,
     as_json: AsJson = False,
@@ -89,9 +91,7 @@ def predict(
     top: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Write lists of the N best: one per request, or else per user and moment.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .parquet or .csv; by default beside the candidates, as NAME.predicted.parquet.")
-    ] = None,
+    out: OutFile = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     wait: Wait = False,
     jobs: Jobs = None,

@@ -1,7 +1,6 @@
 """The verbs that train many runs, or make a world, and they only. What they do stands in experiments/ and walk.py."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +19,7 @@ from recsys.cli.arguments import (
     Quiet,
     Wait,
     Workspace,
+    WorldFolder,
 )
 from recsys.errors import ConfigError
 from recsys.progress import Console
@@ -109,7 +109,7 @@ def sweep(
 
 @app.command()
 def world(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the raw files and the truth go.")],
+    folder: WorldFolder,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the world, such as users=500; repeatable.")
     ] = None,

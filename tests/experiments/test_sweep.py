@@ -176,7 +176,7 @@ def test_runs_are_compared_in_one_table_and_on_a_page(workspace, tmp_path, capsy
     assert artifacts.verify(tmp_path / "pages" / "compare.html").stage == "compare"
     (tmp_path / "taken").touch()
     assert run_command([*compare, "--out", str(tmp_path / "taken")]) == 2
-    assert f"--out {tmp_path / 'taken'}: found a file, expected FILE.html or a folder" in capsys.readouterr().err
+    assert f"--out': found the file {tmp_path / 'taken'}, expected a folder. Fix: " in capsys.readouterr().err
     assert run_command(["compare", runs[0], runs[1][:-1], "--workspace", str(workspace)]) == 2
     assert 'of the pipeline tiny; did you mean "' in capsys.readouterr().err
     assert run_command([*compare, "--quiet", "--on", "validation", "--out", str(tmp_path / "mine.html")]) == 0

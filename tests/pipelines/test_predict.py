@@ -235,6 +235,7 @@ def test_files_by_a_pattern_need_a_name_for_the_answers(
     assert run_command(ask) == 2
     assert "--out: found none beside day=*/part.parquet, which is no single file" in capsys.readouterr().err
     assert run_command([*ask, "--out", "day=1/part.parquet"]) == 2
+    (tmp_path / "answers").mkdir()
     assert run_command([*ask, "--out", "answers/both.csv"]) == 0
     assert pd.read_csv("answers/both.csv")["event_id"].tolist() == events["event_id"][:50].tolist()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers", "day=1", "day=2"]
