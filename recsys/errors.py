@@ -117,6 +117,11 @@ def one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def many(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 row, 2,990 rows."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def short(text: str, most: int = 200) -> str:
     """Return a text for a message: whole, or its first `most` characters and how many it has."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
@@ -146,7 +151,7 @@ def data_error(
     place: Place | Path | str, *, found: str, expected: str, fix: str, bad_rows: int | None = None, rows: int | None = None
 ) -> DataError:
     """Make the error for bad input. All have one form: FILE[:ROW] column C: found X, expected Y; n of N rows. Fix: …"""
-    count = "" if bad_rows is None else f"; {bad_rows:,} of {rows:,} rows" if rows is not None else f"; {bad_rows:,} rows"
+    count = "" if bad_rows is None else f"; {bad_rows:,} of {many(rows, 'row')}" if rows is not None else f"; {many(bad_rows, 'row')}"
     return DataError(
         one_line(f"{place}: found {short(found, _FOUND)}, expected {short(expected, _FOUND)}{count}. Fix: {short(fix, _FOUND)}")
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys import schema, sources
 from recsys.config import Pipeline, TimeOptions
-from recsys.errors import ConfigError, DataError, Place, data_error, nearest
+from recsys.errors import ConfigError, DataError, Place, data_error, many, nearest
 from recsys.evaluation import METRICS
 from recsys.objectives import Objective
 
@@ -64,7 +64,7 @@ class Joined:
                 expected = f"expected {ENOUGH:.0%} or more: the others, such as {self.missing}, may differ from these"
                 words.append(f"warning: {file}: found {found / rows:.1%} of the {split} impressions, {expected}")
         if self.unknown:
-            words.append(f"{file}: {self.unknown:,} further rows are of other impressions")
+            words.append(f"{file}: {many(self.unknown, 'further row')} of other impressions")
         if self.without_rank:
             lacking = ", ".join(self.without_rank)
             words.append(f"{file}: has no {lacking}: its lists are ordered by its pred.X, the run's with the position missing")

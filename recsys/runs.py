@@ -48,6 +48,8 @@ def _found(name: str, workspace: Path, file: str, beside: Path | None) -> Path:
     if (Path(name) / file).exists():
         _require_inside(Path(name))
         return Path(name)
+    if Path(name).is_file():
+        raise ConfigError(f"{name}: found a file, expected a run. Fix: name the run, or its folder, such as data/NAME/runs/RUN")
     beside = None if beside is None else beside.resolve().parent
     runs = sorted(path.parent for path in (workspace.glob(f"*/{RUNS}/*/{file}") if beside is None else beside.glob(f"*/{file}")))
     found = [path for path in runs if path.name == name]
@@ -56,11 +58,26 @@ def _found(name: str, workspace: Path, file: str, beside: Path | None) -> Path:
         return found[0]
     if found:
         raise ConfigError(f"{name}: found in {', '.join(map(str, found))}, expected one. Fix: give its path")
-    names = list(dict.fromkeys(path.name for path in runs))
-    meant, there = nearest(name, names), ", ".join(names) or "none"
-    said = f"{meant} There are" if meant else "; there are"
-    where = f"under {workspace}" if beside is None else f"of the pipeline {beside.parent.name}"
-    raise ConfigError(f'"{name}": found no {_WITH[file]} run of that name {where}{said}: {there}')
+    raise _no_run(name, [path.name for path in runs], workspace, file, beside)
+
+
+def _no_run(name: str, there: Sequence[str], workspace: Path, file: str, beside: Path | None) -> ConfigError:
+    """Return the error for a run that is not there, or that lacks `file`; `there` are those that have it."""
+    standing = sorted(workspace.glob(f"*/{RUNS}/*") if beside is None else beside.iterdir())
+    folders = [Path(name), *(path for path in standing if path.name == name)]
+    without = next((folder for folder in folders if folder.is_dir() and folder.parent.name == RUNS), None)
+    if without is not None:
+        is_baseline = file == MODEL and (without / PREDICTIONS).exists()
+        why = "it is a baseline, or its model was removed" if is_baseline else "it was not run to its end"
+        found = f"{without}: found no {file}, expected a run that is {_WITH[file]}: {why}"
+    else:
+        where = f"under {workspace}" if beside is None else f"of the pipeline {beside.parent.name}"
+        found = f'"{name}": found no {_WITH[file]} run of that name {where}'
+    names = list(dict.fromkeys(there))
+    if not names:
+        return ConfigError(f"{found}; there are: none. Fix: recsys run PIPELINE.toml makes one; --workspace says where runs are")
+    meant = nearest(name, names)
+    return ConfigError(f"{found}{f'{meant} There are' if meant else '; there are'}: {', '.join(names)}")
 
 
 def _require_of_its_model(run: Path, file: str) -> None:

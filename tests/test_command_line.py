@@ -15,7 +15,7 @@ import pytest
 
 from recsys.cli import run_command
 from recsys.cli.app import app
-from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED
+from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED, data_error, many
 from recsys.stages import STAGES
 
 TINY = str(Path(__file__).resolve().parent.parent / "pipelines" / "tiny.toml")
@@ -146,6 +146,12 @@ def test_a_log_that_is_not_there_leaves_no_folder(tmp_path: Path, capsys: pytest
         assert run_command([verb, str(tmp_path / "small.toml"), "--workspace", str(tmp_path / "new")]) == 3
         assert "none.csv: found no such file" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
+
+
+def test_one_is_not_many() -> None:
+    assert [many(number, "row") for number in (0, 1, 2_990)] == ["0 rows", "1 row", "2,990 rows"]
+    assert "; 1 row. Fix: " in str(data_error("log.csv", found="a", expected="b", fix="c", bad_rows=1))
+    assert "; 1 of 2,990 rows. Fix: " in str(data_error("log.csv", found="a", expected="b", fix="c", bad_rows=1, rows=2_990))
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,14 @@ def test_a_missing_file_is_told_by_name(tmp_path: Path):
     assert "no-such.toml" in problems(tmp_path / "no-such.toml")[0]
 
 
+@pytest.mark.parametrize("content", [b"user_id,item_id\n1,2\n", b"PAR1\x15\xff\xfe"])
+def test_a_log_in_the_place_of_its_pipeline_is_told_what_writes_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "log.csv").write_bytes(content)
+    (said,) = problems(tmp_path / "log.csv")
+    assert said.startswith(f"{tmp_path / 'log.csv'}: found ")
+    assert f", expected a pipeline's TOML. Fix: for a log, recsys init {tmp_path / 'log.csv'} writes one" in said
+
+
 @pytest.mark.parametrize(
     "path", sorted([*PIPELINES.glob("*.toml"), *PIPELINES.parent.glob("benchmarks/*.toml")]), ids=lambda path: path.stem
 )

@@ -6,7 +6,7 @@ import pytest
 
 from recsys.errors import ConfigError
 from recsys.runs import find_run, find_runs
-from recsys.workspace import PREDICTIONS
+from recsys.workspace import MODEL, PREDICTIONS
 
 
 @pytest.fixture
@@ -37,3 +37,26 @@ def test_what_is_offered_can_be_compared(workspace: Path) -> None:
 def test_a_path_names_any_run(workspace: Path) -> None:
     path = str(workspace / "shop" / "runs" / "ple")
     assert find_runs(["mmoe", path], workspace, file=PREDICTIONS)[1] == Path(path)
+
+
+def test_a_run_that_lacks_what_is_asked_for_is_told_from_one_that_is_not_there(workspace: Path) -> None:
+    run = workspace / "feed" / "runs" / "gbdt"
+    for name in ("gbdt", str(run)):
+        with pytest.raises(
+            ConfigError, match=rf"{run.parent}/gbdt: found no model, expected a run that is trained: it is a baseline, or"
+        ) as raised:
+            find_run(name, workspace, file=MODEL)
+        assert str(raised.value).endswith("there are: none. Fix: recsys run PIPELINE.toml makes one; --workspace says where runs are")
+    (workspace / "shop" / "runs" / "ple" / MODEL).mkdir()
+    (run / PREDICTIONS).unlink()
+    with pytest.raises(ConfigError, match="expected a run that is trained: it was not run to its end; there are: ple"):
+        find_run(str(run), workspace, file=MODEL)
+    with pytest.raises(ConfigError, match=r'"gb[*]": found no scored run of that name'):
+        find_run("gb*", workspace, file=PREDICTIONS)
+
+
+def test_a_file_is_no_run(workspace: Path) -> None:
+    file = workspace / "candidates.csv"
+    file.touch()
+    with pytest.raises(ConfigError, match=r"candidates.csv: found a file, expected a run. Fix: name the run"):
+        find_run(str(file), workspace, file=MODEL)

@@ -105,12 +105,13 @@ def predict(
     from recsys.predicting import Question
     from recsys.predicting import predict as predicted
 
+    run = finished.find_run(run_name, workspace, file=MODEL)
     if out is None and not candidates.is_file() and sources.files_of(candidates):
         raise ConfigError(f"--out: found none beside {candidates}, which is no single file, expected a file for what is predicted")
     name = candidates.name.removesuffix(".gz").rpartition(".")[0] or candidates.name
     target = candidates.with_name(f"{name}.predicted.parquet") if out is None else out
     console = Console(quiet=quiet)
-    predicted(finished.find_run(run_name, workspace, file=MODEL), Question(candidates, at, top), target, console, wait=wait)
+    predicted(run, Question(candidates, at, top), target, console, wait=wait)
     console.result(f"predictions: {target}")
 
 

@@ -61,9 +61,9 @@ def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
             f"{path}: {error.strerror or error}, expected a pipeline's TOML. Fix: give the path of a file such as pipelines/tiny.toml"
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: found bytes that are not UTF-8 at {error.start}, expected a TOML text file") from error
+        raise _no_toml(path, f"bytes that are not UTF-8 at {error.start}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise _no_toml(path, f"what is no TOML ({error})") from error
     raw.setdefault("name", path.stem)
     raw = _absolute_paths(raw, path.resolve().parent)
     problems = []
@@ -75,6 +75,13 @@ def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     if problems:
         raise ConfigError(problems)
     return raw
+
+
+def _no_toml(path: Path, found: str) -> ConfigError:
+    """Return the error for a file that is no TOML: a pipeline with a slip, or a log in the place of its pipeline."""
+    init = f"for a log, recsys init {path} writes one"
+    fix = "mend the line" if path.suffix.lower() == ".toml" else f"{init}; else name the pipeline's file"
+    return ConfigError(f"{path}: found {found}, expected a pipeline's TOML. Fix: {fix}")
 
 
 _SOURCE_PATHS = ("log", "users", "items", "path", "file", "closed")

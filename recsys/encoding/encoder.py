@@ -36,7 +36,7 @@ from recsys.encoding.roles import (
     require,
 )
 from recsys.encoding.vocabulary import Vocabulary
-from recsys.errors import ArtifactError, short
+from recsys.errors import ArtifactError, many, short
 
 LAYOUT_FILE = "layout.json"
 SCALES_FILE = "scales.json"
@@ -125,7 +125,7 @@ class Encoder:
         if missing:
             raise ArtifactError(
                 f"{place} column {schema.known_column(objective)}: found null beside a label, expected the moment at which it is known;"
-                f" {missing:,} of {len(table):,} rows. Fix: delete the examples and run features again"
+                f" {missing:,} of {many(len(table), 'row')}. Fix: delete the examples and run features again"
             )
         known_N = np.zeros(len(table), np.int32)
         known_N[there_N] = ordinals(moments.drop_null().to_numpy(), self.layout.zone)
@@ -138,7 +138,7 @@ class Encoder:
         if wrong:
             raise ArtifactError(
                 f"{place} column {column}: found lists of other lengths than those of {HISTORY_ITEM_ID}, expected equal ones;"
-                f" {wrong:,} of {len(table):,} rows. Fix: delete the examples and run features again"
+                f" {wrong:,} of {many(len(table), 'row')}. Fix: delete the examples and run features again"
             )
         return first_elements(lists, self.layout.history_length)
 

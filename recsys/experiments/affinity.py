@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from recsys import artifacts, evaluation, locks, report, schema
 from recsys.config import Pipeline
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, many
 from recsys.experiments.trained import Run, facts, open_runs, paired, trained
 from recsys.experiments.variants import Variant, require_no_teacher, seeds_from
 from recsys.judge import judging
@@ -44,7 +44,7 @@ def run_affinity(pipeline: Pipeline, workspace: Path, *, seeds: int, budget: int
     variants = _variants(pipeline, [objective.name for objective in learn])
     require_no_teacher(variants, "a teacher has learned all objectives, and would teach them to those that learn alone")
     opened = open_runs(variants, seeds_from(variants, seeds), workspace, console, wait=wait)
-    console.say(f"affinity: {len(opened)} runs, {len(variants)} sets of {len(learn)} objectives with {seeds} seed{'s' * (seeds > 1)} each")
+    console.say(f"affinity: {len(opened)} runs, {len(variants)} sets of {len(learn)} objectives with {many(seeds, 'seed')} each")
     runs = list(trained(opened, "affinity"))
     console.say(f"affinity: judging {len(runs)} runs on {split} days")
     found = evaluation.one_within(paired(runs, judged, split))
@@ -133,7 +133,7 @@ def _write(runs: Sequence[Run], rows: Sequence[dict[str, Any]], found: evaluatio
         report.write_affinity(page, table, pipeline.name, names, about, confidence=confidence, fingerprint=fingerprint)
     console.result("")
     seeds = len({run.seed for run in runs})
-    title = f"{pipeline.name}: gain over being trained alone, {split} days, {seeds} seed{'s' * (seeds > 1)}"
+    title = f"{pipeline.name}: gain over being trained alone, {split} days, {many(seeds, 'seed')}"
     report.terminal_matrix(title, report.affinity_matrix(table, names), console)
     console.result(f"affinity: {page}")
     return folder

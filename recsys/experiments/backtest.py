@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from recsys import artifacts, evaluation, locks, report, schema, walk
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, many
 from recsys.evaluation import Judged
 from recsys.experiments.trained import TO_PREDICTIONS, Run, open_runs, require_direction, trained
 from recsys.experiments.variants import Variant, read_variants, require_comparable, require_no_teacher, seeds_from
@@ -66,9 +66,9 @@ def run_backtest(
     require_no_teacher(variants, "a teacher has learned the days of one split, and each day of a backtest has a split of its own")
     seeds = seeds_from(variants, asked.seeds)
     _require_rows(on_days[0], asked, workspace, console, wait)
-    console.say(f"backtest: {len(on_days)} days, {len(variants)} configs, {len(seeds)} seed{'s' * (len(seeds) > 1)} each")
+    console.say(f"backtest: {many(len(on_days), 'day')}, {many(len(variants), 'config')}, {many(len(seeds), 'seed')} each")
     scored = [_Day.trained(day, of, seeds, workspace, console, wait) for day, of in zip(asked.days, on_days, strict=True)]
-    console.say(f"backtest: judging {len(scored)} days")
+    console.say(f"backtest: judging {many(len(scored), 'day')}")
     return _write(scored, judged, asked, console)
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from recsys import artifacts, evaluation, locks, report, schema
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, many
 from recsys.experiments.trained import Run, facts, open_runs, paired, points, require_direction, trained
 from recsys.experiments.variants import Variant, read_variants, seeds_from
 from recsys.judge import judging
@@ -57,11 +57,11 @@ def run_sweep(
     split = judging(base, judge.split)
     judged = _judged(variants, judge)
     runs = open_runs(variants, seeds_from(variants, seeds), workspace, console, wait=wait)
-    console.say(f"sweep: {len(runs)} runs, {len(choices)} points with {seeds} seed{'s' * (seeds > 1)} each")
+    console.say(f"sweep: {many(len(runs), 'run')}, {many(len(choices), 'point')} with {many(seeds, 'seed')} each")
     ends: list[evaluation.Ends] = []
     # It raises where these days cannot be judged: before hours of training, and not after.
     list(trained(runs, "sweep", look=lambda run: ends.append(evaluation.anchors(run.predictions(), base.objective, judged, split=split))))
-    console.say(f"sweep: judging {len(runs)} runs on {split} days")
+    console.say(f"sweep: judging {many(len(runs), 'run')} on {split} days")
     found = _found(runs, judged, _parts(base, split), asked=bool(judge.metrics))
     return _write(runs, found, _ends_of(judged, ends[0]), choices, console)
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
+from recsys.errors import many
 from recsys.features import factors
 from recsys.features.background import Background
 from recsys.features.check import require
@@ -58,7 +59,7 @@ def build(
                 require_whole(step, columns)
                 sides.at(step.day.iso)
                 _build_day(program, steps[: index + 1], origin, examples, states, background)
-                advance(note=f"{step.day.iso}, {step.rows:,} impressions")
+                advance(note=f"{step.day.iso}, {many(step.rows, 'impression')}")
                 seconds = round(time.perf_counter() - start, 3)
                 console.event("day", stage="features", day=step.day.iso, rows=step.rows, examples=step.wanted, seconds=seconds)
     if any(step.wanted for step in steps):  # else nobody is about to train

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, many
 from recsys.health.judged_days import judged_days, require_events
 from recsys.health.verdicts import FEWEST_DAYS
 from recsys.progress import Console
@@ -38,10 +38,10 @@ def health(job: Job, console: Console, *, day: str | None = None) -> pa.Table:
     if day is not None and day not in days:
         raise ConfigError(f"--day: found {day}, on which the log has no impressions, expected a day from {days[0]} to {days[-1]}")
     if all(row["verdict"] == schema.UNTOLD_DAY for row in found):
-        console.result(f"health: nothing can be said of {len(days)} days: each is held against {FEWEST_DAYS} days before it, or more")
+        console.result(f"health: nothing can be said of {many(len(days), 'day')}: each needs {FEWEST_DAYS} or more before it")
     for line in _said(found):
         console.result(line)
-    console.result(f"health: {len(days)} days, {days[0]} to {days[-1]}; {folder / HEALTH_PAGE}")
+    console.result(f"health: {many(len(days), 'day')}, {days[0]} to {days[-1]}; {folder / HEALTH_PAGE}")
     console.give({"pipeline": job.pipeline.name, "rows": [row for row in found if row["verdict"] in (schema.WARNS, schema.STOPS)]})
     for each in days:
         verdicts = [row["verdict"] for row in found if row["day"] == each]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recsys import schema
 from recsys.config import Checks
 from recsys.days import ordinal
+from recsys.errors import many
 from recsys.health.measures import DayMeasures, Numbers, Spread, Values
 
 # Legend: B bins, E edges of bins.
@@ -233,4 +234,4 @@ def _verdict(warns: bool, stops: bool) -> str:
 
 
 def _too_few(before: Sequence[Any]) -> str:
-    return f"{len(before)} days before it, {FEWEST_DAYS} are needed"
+    return f"{many(len(before), 'day')} before it, {FEWEST_DAYS} are needed"

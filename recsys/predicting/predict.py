@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from recsys import artifacts, calibration, features, schema, scoring, sources
 from recsys.config import TimeOptions
 from recsys.days import Day, day_of
-from recsys.errors import ArtifactError, ConfigError, data_error, naming, one_line
+from recsys.errors import ArtifactError, ConfigError, data_error, many, naming, one_line
 from recsys.features.background import Background
 from recsys.jobs import job_of
 from recsys.predicting.answers import write_answers
@@ -185,7 +185,7 @@ def _scored(
             earlier = [step for step in steps if step.day.iso < iso]
             chunks = candidates.examples(day, count, earlier, with_events.get(iso), states_of(job))
             background.stream(chunks, partial(_write, answer=partial(answer, iso), target=files[-1]))
-            advance(note=f"{iso}, {count:,} candidates")
+            advance(note=f"{iso}, {many(count, 'candidate')}")
     return files
 
 
@@ -224,7 +224,7 @@ def _write(chunks: Iterator[Rows], *, answer: Callable[[Rows], pa.Table], target
 def _say(job: Job, candidates: features.Candidates, days: Mapping[str, int], last: str) -> None:
     """Say how many candidates there were, what of them the log does not know, and what makes their predictions no forecasts."""
     console, rows = job.console, candidates.unknown["rows"]
-    console.say(f"predict: {rows:,} candidates on {features.spans(list(days))}; the log has impressions through {last}")
+    console.say(f"predict: {many(rows, 'candidate')} on {features.spans(list(days))}; the log has impressions through {last}")
     words = {
         schema.USER_ID: "a user whom the log does not know before that day",
         schema.ITEM_ID: "an item that the log does not know before that day",

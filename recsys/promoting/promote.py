@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from recsys import artifacts, calibration, locks, registry, schema
 from recsys.config import Pipeline
-from recsys.errors import ArtifactError, ConfigError, NotPromotedError
+from recsys.errors import ArtifactError, ConfigError, NotPromotedError, many
 from recsys.health import stops
 from recsys.jobs import job_of
 from recsys.progress import Console, aligned
@@ -209,7 +209,7 @@ def _say(decision: Mapping[str, Any], votes: Sequence[Vote], console: Console) -
     before = decision["current before"]
     against = "the first one: there is no current model to compare with" if before is None else f"against {before}"
     number, rows = decision["decision"], decision["rows"]
-    console.result(f"{decision['run']} {decision['outcome']} (decision {number}), {against}; {rows:,} impressions")
+    console.result(f"{decision['run']} {decision['outcome']} (decision {number}), {against}; {many(rows, 'impression')}")
     lines = [("objective", "positives", "difference", "margin", "calibration", "vote")]
     for vote in votes:
         difference = _said(f"{vote.metric} ", vote.difference, vote.low, vote.high, "+.4f")

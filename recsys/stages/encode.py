@@ -114,5 +114,5 @@ ENCODE = Stage(
     parts=_parts,
     make=_make,
     room=_room,
-    unit="parts",
+    unit="part",
 )

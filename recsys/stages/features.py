@@ -97,5 +97,5 @@ FEATURES = Stage(
     parts=_parts,
     make=_make,
     room=_room,
-    unit="days",
+    unit="day",
 )

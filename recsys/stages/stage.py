@@ -16,7 +16,7 @@ from typing import Any, get_args
 from recsys import artifacts, locks
 from recsys.artifacts import Origin
 from recsys.config import Pipeline, narrowed
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, many
 from recsys.options import Options
 from recsys.progress import Console
 from recsys.stages.room import Room, require_room
@@ -159,8 +159,8 @@ class Stage:
 
     def _say(self, job: Job, parts: Sequence[Part], stale: Sequence[Part]) -> None:
         if self.unit:
-            fresh = len(parts) - len(stale)
-            said = f"fresh ({fresh} {self.unit})" if not stale else f"{fresh} of {len(parts)} {self.unit} are fresh"
+            fresh, all_parts = len(parts) - len(stale), many(len(parts), self.unit)
+            said = f"fresh ({all_parts})" if not stale else f"{fresh} of {all_parts} are fresh"
             job.console.say(f"{self.name}: {said}")
             return
         for part in parts:

@@ -219,7 +219,8 @@ def test_a_run_without_a_model(tiny: Path, predict: Callable[..., int], tmp_path
     (tmp_path / "any.csv").write_text("user_id,item_id\n1,2\n")
     (baseline,) = [path.name for path in (tiny / "runs").iterdir() if path.name.startswith("popularity-")]
     assert run_command(["predict", baseline, str(tmp_path / "any.csv"), "--workspace", str(tiny.parent)]) == 2
-    assert f'"{baseline}": found no trained run of that name' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{baseline}: found no model, expected a run that is trained: it is a baseline, or its model was removed" in said
 
 
 def test_files_by_a_pattern_need_a_name_for_the_answers(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import schema
-from recsys.errors import ConfigError, DataError, data_error
+from recsys.errors import ConfigError, DataError, data_error, many
 from recsys.evaluation.inputs.prediction_columns import no_nulls, numbers, place, plain
 from recsys.evaluation.inputs.rows import FloatArray, IntArray
 from recsys.evaluation.inputs.scored_impressions import Impressions
@@ -82,7 +82,7 @@ def _check_decisions(table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool
     if several:
         raise data_error(
             place(run),
-            found=f"{several:,} lists with more than one known label",
+            found=f"{many(several, 'list')} with more than one known label",
             expected="one in a list: that of the candidate that was chosen",
             fix=f"give each decision a {schema.REQUEST_ID} of its own with all its candidates, or write {schema.TARGET_PROPENSITY}",
         )

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from recsys import predictions as prediction_files
 from recsys import schema
-from recsys.errors import DataError, data_error
+from recsys.errors import DataError, data_error, many
 from recsys.evaluation.inputs.prediction_columns import ids, numbers, place, require
 from recsys.evaluation.inputs.rows import FloatArray
 from recsys.evaluation.inputs.targets import Target, targets
@@ -120,7 +120,7 @@ def _other_rows(this: Scores, that: Scores) -> DataError:
     extra, lacking = len(that.event_id) - shared, len(this.event_id) - shared
     return data_error(
         place(that.run, schema.EVENT_ID),
-        found=f"{extra:,} impressions that run {this.run} did not score, and {lacking:,} of its impressions missing",
+        found=f"{many(extra, 'impression')} that run {this.run} did not score, and {lacking:,} of its impressions missing",
         expected=f"the same {len(this.event_id):,} impressions",
         fix=f"score both runs on the same days, or keep the {shared:,} shared rows of both files first",
     )

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import artifacts, schema
+from recsys.errors import many
 from recsys.report.chance import by_chance
 from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
 from recsys.report.figures.front_figures import number_name
@@ -68,7 +69,7 @@ def verdict_words(verdict: str | None, users: int, reason: str | None) -> str:
     """Return the verdict in words: better, worse, "inconclusive at 1,204 users", or why there is no verdict."""
     if verdict is None:
         return f"no verdict: {reason or 'the metric has no better direction'}"
-    return f"inconclusive at {users:,} users" if verdict == UNCLEAR else verdict
+    return f"inconclusive at {many(users, 'user')}" if verdict == UNCLEAR else verdict
 
 
 def _judged(rows: pa.Table) -> pd.DataFrame:
