@@ -86,15 +86,28 @@ def _require_of_its_model(run: Path, file: str) -> None:
     left = [file]
     while left:
         made = left.pop()
-        manifest = artifacts.manifest(run / made)
-        inputs = {} if manifest is None else manifest.inputs
         for source in sources[made]:
-            of, now = inputs.get(f"{run.name}/{source}"), artifacts.manifest(run / source)
-            if of is None or now is None:  # a baseline has no model, and most predictions are not calibrated
-                continue
-            if of != now.content:
-                raise ArtifactError(f"{run / file}: found what another model than the run's has given. Fix: run the pipeline to its end")
-            left.append(source)
+            match is_made_of(run, made, source):
+                case True:
+                    left.append(source)
+                case False:
+                    raise of_another_model(run / file)
+                case None:  # a baseline has no model, and most predictions are not calibrated
+                    pass
+
+
+def is_made_of(run: Path, file: str, source: str) -> bool | None:
+    """Return whether a file of a run was made of another one as that stands now. None: it names no such file, or none stands."""
+    manifest, now = artifacts.manifest(run / file), artifacts.manifest(run / source)
+    inputs, own = {} if manifest is None else manifest.inputs, f"{run.name}/{source}"
+    # A run whose folder was renamed names its files by the old name. Metrics also name the predictions of the baselines.
+    named = [of for name, of in inputs.items() if (name == own if own in inputs else name.endswith(f"/{source}"))]
+    return None if now is None or len(named) != 1 else named[0] == now.content
+
+
+def of_another_model(path: Path) -> ArtifactError:
+    """Return the error for what the model of a run has not given: the run was trained anew, and no further."""
+    return ArtifactError(f"{path}: found what another model than the run's has given. Fix: run the pipeline to its end")
 
 
 def _require_inside(run: Path) -> None:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from recsys import artifacts
 from recsys.errors import ConfigError
-from recsys.runs import find_run, find_runs
-from recsys.workspace import MODEL, PREDICTIONS
+from recsys.runs import find_run, find_runs, is_made_of
+from recsys.workspace import METRICS, MODEL, PREDICTIONS, UNCALIBRATED
 
 
 @pytest.fixture
@@ -60,3 +63,26 @@ def test_a_file_is_no_run(workspace: Path) -> None:
     file.touch()
     with pytest.raises(ConfigError, match=r"candidates.csv: found a file, expected a run. Fix: name the run"):
         find_run(str(file), workspace, file=MODEL)
+
+
+def test_what_a_file_of_a_run_is_made_of(tmp_path: Path) -> None:
+    """Of a run by its name, or by an earlier one; metrics name the predictions of baselines, too."""
+    run = tmp_path / "mine"
+    contents = {}
+    for name in (MODEL, PREDICTIONS):
+        artifacts.write_file(run / name, lambda draft, name=name: pq.write_table(pa.table({name: [1]}), draft), stage="any", fingerprint="")
+        contents[name] = artifacts.verify(run / name).content
+    for inputs, source, expected in (
+        ({f"mine/{MODEL}": contents[MODEL]}, MODEL, True),
+        ({f"mine/{MODEL}": "another"}, MODEL, False),
+        ({f"renamed/{MODEL}": contents[MODEL]}, MODEL, True),
+        ({f"renamed/{MODEL}": "another"}, MODEL, False),
+        ({"predicted": contents[MODEL]}, MODEL, None),
+        ({f"mine/{PREDICTIONS}": "another", f"gbdt/{PREDICTIONS}": contents[PREDICTIONS]}, PREDICTIONS, False),
+        ({f"renamed/{PREDICTIONS}": "another", f"gbdt/{PREDICTIONS}": contents[PREDICTIONS]}, PREDICTIONS, None),
+        ({f"mine/{UNCALIBRATED}": "gone"}, UNCALIBRATED, None),
+    ):
+        artifacts.write_file(
+            run / METRICS, lambda draft: pq.write_table(pa.table({"n": [1]}), draft), stage="any", fingerprint="", inputs=inputs
+        )
+        assert is_made_of(run, METRICS, source) is expected, inputs

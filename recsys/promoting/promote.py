@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from recsys.health import stops
 from recsys.jobs import job_of
 from recsys.progress import Console, aligned
 from recsys.promoting.votes import Vote, other_objectives, shared_objectives, votes_of
-from recsys.runs import learned_through, pipeline_of
+from recsys.runs import is_made_of, learned_through, of_another_model, pipeline_of
 from recsys.stages import STAGES, Job, predicted_before, predicted_days, raw_predictions
 from recsys.workspace import CALIBRATION, MODEL, MODELS, PREDICTIONS, RUNS, require_inside
 
@@ -126,16 +127,10 @@ def _predictions(pipeline: Pipeline, run: Path) -> pa.Table:
         raise ConfigError(
             f"promote: found no predictions of {run.name}, expected those of its test days. Fix: run the pipeline with split.test"
         )
-    model = artifacts.verify(run / MODEL).content
-    made_of = [(raw, f"/{MODEL}", model)]
-    made_of += [] if raw == file else [(file, f"/{raw.name}", artifacts.verify(raw).content)]
-    for made, name, content in made_of:
-        manifest = artifacts.manifest(made)
-        inputs = {} if manifest is None else manifest.inputs
-        if not any(each.endswith(name) and found == content for each, found in inputs.items()):
-            raise ArtifactError(
-                f"{made}: found predictions of another model than the run's, expected its own. Fix: run the pipeline to its end"
-            )
+    for made, source in pairwise(dict.fromkeys((file, raw, run / MODEL))):  # those of a run without calibration are its raw ones
+        artifacts.verify(source)
+        if not is_made_of(run, made.name, source.name):
+            raise of_another_model(made)
     return artifacts.read_table(file)
 
 

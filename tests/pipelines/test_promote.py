@@ -164,7 +164,7 @@ def test_predictions_of_another_model_are_not_judged(here: Path, capsys: pytest.
     assert run_command(["run", str(PIPELINES / "tiny.toml"), "--workspace", str(here), "--run", "late", *OPTIONS, *options]) == 0
     capsys.readouterr()
     assert promote(here, "late") == EXIT_ARTIFACT
-    assert "predictions.parquet: found predictions of another model than the run's" in capsys.readouterr().err
+    assert "predictions.parquet: found what another model than the run's has given" in capsys.readouterr().err
     for verb, file in ((["show", "late"], "metrics"), (["compare", "late", "first"], "predictions"), (["fuse", "late"], "predictions")):
         assert run_command([*verb, "--workspace", str(here)]) == EXIT_ARTIFACT
         assert f"{file}.parquet: found what another model than the run's has given" in capsys.readouterr().err
