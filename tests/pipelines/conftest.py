@@ -1,5 +1,6 @@
 """One tiny pipeline walked once for all tests of this folder."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(workspace: Path) -> Path:
-    """The folder of the tiny pipeline after one whole run."""
-    assert run_command(["run", str(PIPELINES / "tiny.toml"), "--workspace", str(workspace), "--run", "first"]) == 0
-    return workspace / "tiny"
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace after one whole run of the tiny pipeline, for tests that nobody else's runs may stand beside. Make nothing in it."""
+    folder = tmp_path_factory.mktemp("untouched")
+    assert run_command(["run", str(PIPELINES / "tiny.toml"), "--workspace", str(folder), "--run", "first"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(untouched: Path, workspace: Path) -> Path:
+    """The folder of the tiny pipeline after one whole run, in the workspace in which tests make others beside it."""
+    return Path(shutil.copytree(untouched / "tiny", workspace / "tiny"))

@@ -18,10 +18,10 @@ TINY = str(PIPELINES / "tiny.toml")
 
 
 @pytest.fixture(scope="module")
-def read_only(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def read_only(untouched: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The workspace of the tiny pipeline, read-only: mounted so for root, who may write whatever the rights are, else by its rights."""
     workspace = tmp_path_factory.mktemp("read-only")
-    shutil.copytree(tiny, workspace / "tiny")
+    shutil.copytree(untouched / "tiny", workspace / "tiny")
     if os.getuid() != 0:
         folders = [folder for folder, _, _ in os.walk(workspace)]
         for path in [*folders, str(workspace / "tiny" / ".locks" / "at-work")]:
@@ -46,16 +46,16 @@ def test_what_only_reads_a_pipeline_works(read_only: Path, verb: str, capsys: py
     assert run_command([verb, TINY, *options, "--workspace", str(read_only)]) == 0, capsys.readouterr().err
 
 
-def test_candidates_are_predicted(read_only: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = artifacts.read_table(tiny / "events" / "day=2024-01-05" / "part-0.parquet").to_pandas().head(20)
+def test_candidates_are_predicted(read_only: Path, untouched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = artifacts.read_table(untouched / "tiny" / "events" / "day=2024-01-05" / "part-0.parquet").to_pandas().head(20)
     rows[["timestamp", "user_id", "item_id", "query_item_id", "device"]].to_parquet(tmp_path / "candidates.parquet")
     found = {}
-    for workspace in (read_only, tiny.parent):
+    for workspace in (read_only, untouched):
         out = tmp_path / f"{workspace.name}.parquet"
         command = ["predict", "first", str(tmp_path / "candidates.parquet"), "--workspace", str(workspace), "--out", str(out)]
         assert run_command(command) == 0, capsys.readouterr().err
         found[workspace] = pd.read_parquet(out), "cannot be written, so files in between go to" in capsys.readouterr().out
-    pd.testing.assert_frame_equal(found[read_only][0], found[tiny.parent][0])
+    pd.testing.assert_frame_equal(found[read_only][0], found[untouched][0])
     assert [said for _, said in found.values()] == [True, False]
 
 

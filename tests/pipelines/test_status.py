@@ -160,12 +160,6 @@ def states(pipeline: Pipeline, workspace: Path) -> dict[str, str]:
     return {status.stage: status.state for status in walk.status(job)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def standing(tiny: Path, workspace: Path) -> None:
-    """All stages of the first run are fresh, whatever the tests before did to it."""
-    assert run_command(["run", TINY, "--workspace", str(workspace), "--run", "first", "--quiet"]) == 0
-
-
 KEYS = {key: (value, field) for key, value, field in leaves(PIPELINE)}
 CHOSEN = (f"model.{PIPELINE.model.architecture}", f"balance.{PIPELINE.balance.method}")
 
@@ -182,9 +176,9 @@ def once_a_table() -> list[Any]:
 
 
 @pytest.mark.parametrize("key", once_a_table())
-def test_a_changed_option_makes_the_stages_stale_that_declare_it_and_no_other(workspace: Path, key: str) -> None:
+def test_a_changed_option_makes_the_stages_stale_that_declare_it_and_no_other(untouched: Path, key: str) -> None:
     """By the parts of their output. Of a key that only says which parts there are, some have no other."""
-    found = states(changed(key, another(key, *KEYS[key])), workspace)
+    found = states(changed(key, another(key, *KEYS[key])), untouched)
     unused = {name for name, state in found.items() if state == "unused"}
     stale = {name for name, state in found.items() if state == "stale"}
     declared = {name for name, stage in STAGES.items() if stage.declares(key)}
@@ -233,23 +227,23 @@ def test_every_key_that_a_stage_declares_is_one_of_the_config() -> None:
         ),
     ],
 )
-def test_what_waits_is_what_reads_the_output_of_a_stale_stage(workspace: Path, override: str, expected: dict[str, str]) -> None:
-    found = states(config.load(Path(TINY), [override]), workspace)
+def test_what_waits_is_what_reads_the_output_of_a_stale_stage(untouched: Path, override: str, expected: dict[str, str]) -> None:
+    found = states(config.load(Path(TINY), [override]), untouched)
     assert {name: state for name, state in found.items() if state != "fresh" and name not in ("calibrate", "track")} == expected
     assert found["calibrate"] == found["track"] == "unused"
 
 
-def test_another_version_of_the_page_leaves_the_model_fresh(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(states(PIPELINE, workspace).values()) == {"fresh", "unused"}
+def test_another_version_of_the_page_leaves_the_model_fresh(untouched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(states(PIPELINE, untouched).values()) == {"fresh", "unused"}
     monkeypatch.setitem(STAGES, "report", replace(STAGES["report"], version=STAGES["report"].version + 1))
     monkeypatch.setattr("recsys.stages.report.REPORT_STAGE", STAGES["report"])
-    found = states(PIPELINE, workspace)
+    found = states(PIPELINE, untouched)
     assert found.pop("report") == "stale"
     assert set(found.values()) == {"fresh", "unused"}
 
 
-def test_it_is_said_with_the_option_that_made_it_so(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["status", TINY, "--workspace", str(workspace), "--run", "first", "--set", "train.passes=9"]) == 0
+def test_it_is_said_with_the_option_that_made_it_so(untouched: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["status", TINY, "--workspace", str(untouched), "--run", "first", "--set", "train.passes=9"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert "encode: fresh" in said
     assert "train: stale (train.passes: auto → 9)" in said
