@@ -13,7 +13,7 @@ from recsys.checkup.labels_seen import label_findings
 from recsys.checkup.leaks import leak_findings
 from recsys.checkup.split_seen import Seen, density_findings, split_findings
 from recsys.config import Pipeline, load_in_part
-from recsys.errors import ConfigError, RecsysError
+from recsys.errors import ConfigError, RecsysError, many
 from recsys.features import Columns
 from recsys.judge import problems_of_days, problems_of_files
 from recsys.workspace import MODEL
@@ -89,7 +89,9 @@ def _of_world(pipeline: Pipeline, sample: sources.Sample) -> list[str]:
 
 def _of_table(table: sources.TableSample) -> str:
     files = f"{table.files:,} files" if table.files > 1 else "1 file"
-    read = f"{table.rows:,} rows in {files}" if table.is_whole else f"the first {table.rows:,} rows of {files} (--full reads all of them)"
+    read = f"{many(table.rows, 'row')} in {files}"
+    if not table.is_whole:
+        read = f"the first {many(table.rows, 'row')} of {files} (--full reads all of them)"
     return f"{table.role}: {'; '.join((read, *table.notes))}"
 
 

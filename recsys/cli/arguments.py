@@ -104,6 +104,10 @@ Metrics = Annotated[
     typer.Option("--metric", metavar="[OBJECTIVE=]NAME", help="Judge by this metric; repeatable. By default the main ones."),
 ]
 JudgedOn = Annotated[str | None, typer.Option("--on", metavar="PART", help="Judge on test or validation days; by default test, if any.")]
+Told = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="OURS=THEIRS", help="Which column is the user_id, the item_id or the timestamp; repeatable."),
+]
 Through = Annotated[
     datetime | None,
     typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="Move the split so that it ends on this day; training begins where it did."),

@@ -24,6 +24,7 @@ from recsys.cli.arguments import (
     Replace,
     RunName,
     Through,
+    Told,
     Wait,
     Workspace,
 )
@@ -146,10 +147,7 @@ def evaluate(
 @app.command()
 def init(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="The log, and files that describe its users and items.")],
-    told: Annotated[
-        list[str] | None,
-        typer.Option("--column", metavar="OURS=THEIRS", help="Which column is the user_id, the item_id or the timestamp; repeatable."),
-    ] = None,
+    told: Told = None,
     out: OutToml = None,
     quiet: Quiet = False,
     debug: Debug = False,

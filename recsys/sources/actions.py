@@ -15,7 +15,7 @@ import pyarrow as pa
 from recsys import schema
 from recsys.artifacts import RowAccount
 from recsys.config import ActionOptions, EventsSource
-from recsys.errors import DataError, Place, data_error, short
+from recsys.errors import DataError, Place, data_error, many, short
 from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.database import literal, one_row
 from recsys.sources.events import event_id
@@ -228,7 +228,7 @@ def _orphans(con: duckdb.DuckDBPyConnection, rows: Typed, options: EventsSource)
 def _nothing_shown(con: duckdb.DuckDBPyConnection, rows: Typed, options: EventsSource) -> DataError:
     action = rows.column(_ACTION)
     found = con.execute(f"SELECT {action}, count(*) FROM placed GROUP BY ALL ORDER BY 2 DESC, 1 LIMIT 5").fetchall()
-    shown_words = ", ".join(f"{word} ({count:,} rows)" for word, count in found) or "the rows that are not ignored"
+    shown_words = ", ".join(f"{word} ({many(count, 'row')})" for word, count in found) or "the rows that are not ignored"
     return data_error(
         Place(rows.staged.files[0].path, column=options.columns.action),
         found=f"no view among {shown_words}",

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from recsys import schema
-from recsys.errors import DataError, Place, data_error, short
+from recsys.errors import DataError, Place, data_error, many, short
 from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.input_files import short_names
 from recsys.sources.instants import counts_from_elsewhere, is_text, likely_unit
@@ -163,7 +163,7 @@ def _refused_error(tally: _Tally, place: int, max_bad: float | None) -> DataErro
     unit = _likely_unit(refusal, found)
     fix = refusal.fix or "mend the rows"
     if max_bad is not None and tally.total <= _BEARABLE * tally.staged.rows:
-        fix += f", or raise source.max_bad (now {max_bad:g}; {tally.total:,} rows refused in all)"
+        fix += f", or raise source.max_bad (now {max_bad:g}; {many(tally.total, 'row')} refused in all)"
     if unit and 2 * tally.counts[place] > tally.staged.rows:
         fix = f"the unit seems to be {unit}: " + (refusal.fix or f'set source.time.unit = "{unit}"')
     elif unit:
@@ -189,7 +189,7 @@ def _bad_days(tally: _Tally, day: str, max_bad: float) -> list[DataError]:
             continue
         worst = max(of_day, key=lambda code: of_day[code])
         place, found = tally.example(worst - 1, f"{day} = DATE '{bad_day}'")
-        fix = f"mend the rows of {bad_day}, or raise source.max_bad (now {max_bad:g}; {bad:,} rows of that day refused in all)"
+        fix = f"mend the rows of {bad_day}, or raise source.max_bad (now {max_bad:g}; {many(bad, 'row')} of that day refused in all)"
         expected = tally.refusals[worst - 1].expected
         return [data_error(place, found=shown(found), expected=expected, bad_rows=of_day[worst], rows=total, fix=fix)]
     return []
