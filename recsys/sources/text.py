@@ -1,14 +1,17 @@
 """Text files: every cell stays text; a cell that is empty, NaN or null is null."""
 
 import codecs
+import collections
+import contextlib
 import csv
 import functools
 import io
 import re
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 import pyarrow as pa
@@ -68,6 +71,8 @@ def text_batches(
 
     def refuse(row: pa.csv.InvalidRow) -> str:
         nonlocal header_is_torn
+        if stream.has_ended:  # nobody asks for this row
+            return "skip"
         if row.number <= above:  # `names` takes its place, and may be longer
             header_is_torn = True
             return "skip"
@@ -81,9 +86,9 @@ def text_batches(
     ours = [f"f{place}" for place in range(len(header))]
     wanted = [ours[header.index(name)] for name in names]
     try:
-        with file.open() as raw:
+        with file.open() as raw, _Utf8(raw) as stream:
             reader = pa.csv.open_csv(
-                _Utf8(raw),
+                stream,
                 read_options=pa.csv.ReadOptions(use_threads=False, column_names=ours, block_size=_BLOCK),  # threads lose row numbers
                 parse_options=pa.csv.ParseOptions(
                     delimiter=file.delimiter,
@@ -100,15 +105,16 @@ def text_batches(
                 ),
             )
             start = None
-            for batch in reader:
-                if start is None:  # a header is the first "row" of the first batch
-                    start = 0 if header_is_torn else -above
-                if any(_spans_lines(column) for column in batch.columns) and (error := quotes()):
-                    raise error
-                rows = _row_numbers(start, len(batch), unbalanced.rows)
-                start += len(batch)
-                skip = int(len(rows) > 0 and rows[0] == 0)
-                yield numbered([column[skip:] for column in batch.columns], pa.array(rows[skip:]))
+            with _read_out(reader, stream):
+                for batch in reader:
+                    if start is None:  # a header is the first "row" of the first batch
+                        start = 0 if header_is_torn else -above
+                    if any(_spans_lines(column) for column in batch.columns) and (error := quotes()):
+                        raise error
+                    rows = _row_numbers(start, len(batch), unbalanced.rows)
+                    start += len(batch)
+                    skip = int(len(rows) > 0 and rows[0] == 0)
+                    yield numbered([column[skip:] for column in batch.columns], pa.array(rows[skip:]))
     except UnicodeError as error:
         raise _odd_byte(file) or _unparsed(file, error) from error
     except pa.ArrowInvalid as error:
@@ -117,18 +123,49 @@ def text_batches(
         raise damaged_gzip(file.path, error) from error
 
 
+@contextlib.contextmanager
+def _read_out(reader: pa.csv.CSVStreamingReader, stream: "_Utf8") -> Iterator[None]:
+    """End the stream with the block, and throw away what Arrow has read of it by then.
+
+    A thread of Arrow reads ahead. Where its reader is given up meanwhile, Python aborts or waits forever as it ends.
+    """
+    try:
+        yield
+    finally:
+        stream.end()
+        with contextlib.suppress(pa.ArrowInvalid):  # of rows that nobody asks for
+            collections.deque(reader, maxlen=0)
+
+
 class _Utf8:
     """A stream of bytes that raises UnicodeError at the first that are no text: Arrow looks at the cells of usable rows only."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw, self._decoder = raw, codecs.getincrementaldecoder("utf-8")()
+        self._reading = threading.Lock()
+        self.has_ended = False
 
     def read(self, size: int = -1) -> bytes:
-        data = self._raw.read(size)
-        self._decoder.decode(data, final=not data)
-        if b"\0" in data:
-            raise UnicodeError("a zero byte")
-        return data
+        with self._reading:
+            if self.has_ended:
+                return b""
+            data = self._raw.read(size)
+            self._decoder.decode(data, final=not data)
+            if b"\0" in data:
+                raise UnicodeError("a zero byte")
+            return data
+
+    def end(self) -> None:
+        """Give no more bytes from now on, and wait for a read that is under way."""
+        self.has_ended = True
+        with self._reading:
+            pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
 
     @property
     def closed(self) -> bool:

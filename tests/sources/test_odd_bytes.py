@@ -1,6 +1,8 @@
 """Odd bytes and odd amounts: zero bytes, the words for null, cells of megabytes, and a bad day in a long log."""
 
 import gzip
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,3 +155,36 @@ def test_a_row_that_no_block_holds_is_named_as_such(tmp_path: Path, ingest: Call
     log.to_csv(tmp_path / "log.csv", index=False)
     with pytest.raises(DataError, match=r"log\.csv: found a longer row, expected rows of at most 8 MiB\. Fix: "):
         ingest()
+
+
+_READS_SLOWLY = """
+import sys, time
+from pathlib import Path
+from recsys.sources import read_unknown, text
+
+class Slow:
+    closed = False
+    def __init__(self, raw):
+        self.raw = raw
+    def read(self, size=-1):
+        data = self.raw.read(size)
+        for _ in range(30):
+            time.sleep(0.01)  # step by step: the thread comes back into Python again and again
+        return data
+    def close(self):
+        self.raw.close()
+
+start = text._Utf8.__init__
+text._Utf8.__init__ = lambda stream, raw: start(stream, Slow(raw))
+print(len(read_unknown(Path(sys.argv[1]), most=1_000).rows))
+"""
+
+
+def test_a_file_that_is_read_in_part_ends_python_as_usual(tmp_path: Path) -> None:
+    """A thread of Arrow reads ahead of the rows that are taken. Python aborted, or waited for ever, where it ended meanwhile."""
+    rows = "".join(f"{n % 99},{n % 77},{1_700_000_000 + n},{n % 2}\n" for n in range(900_000))
+    (tmp_path / "log.csv").write_text(f"user,item,timestamp,click\n{rows}")
+    ended = subprocess.run(
+        [sys.executable, "-c", _READS_SLOWLY, str(tmp_path / "log.csv")], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1000\n", "")
