@@ -250,9 +250,10 @@ def _is_json(head: bytes) -> bool:
     first, *more = head.lstrip().split(b"\n", 1)
     try:
         value = json.loads(first)
-    except ValueError:
-        opening = rb"[{\[]\s*" if more else rb"""(\[\s*)?\{\s*".*"""  # without a line end, it may be longer than what was read
-        return re.fullmatch(opening, first, re.DOTALL) is not None
+    except (ValueError, RecursionError):
+        if more or len(head) < _HEAD:
+            return re.fullmatch(rb"[{\[]\s*", first) is not None
+        return re.fullmatch(rb"""(\[\s*)?\{\s*".*""", first, re.DOTALL) is not None  # one line, longer than what was read
     return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.config import FileFormat
-from recsys.errors import Place, data_error, short
+from recsys.errors import Place, data_error, many, short
 from recsys.sources.input_files import InputFile, sniff, zero_byte
 from recsys.sources.lines import lines_of
 from recsys.sources.naming import headless
@@ -76,7 +76,7 @@ def _text_columns(file: InputFile, written: Sequence[str]) -> tuple[str, ...]:
             expected=f"fields separated by {file.separator!r}",
             fix=f"set {file.key or 'source.format'}.separator to the one that the file has",
         )
-    _require_a_header_that_fits(file)
+    _refuse_comments(file)
     return tuple(name or f"unnamed_{place}" for place, name in enumerate(written))
 
 
@@ -92,30 +92,18 @@ def _refuse_other_widths(file: InputFile) -> None:
         )
 
 
-def _require_a_header_that_fits(file: InputFile) -> None:
-    """Raise DataError where comments stand above the header, or where none of the first rows below it has as many fields as it."""
+def _refuse_comments(file: InputFile) -> None:
+    """Raise DataError where comments stand above the header."""
     rows = first_rows(file)
-    below = max(comments(rows), 1)
-    widths = Counter(map(len, rows[below:]))
-    if not widths or (not comments(rows) and len(rows[0]) in widths):
+    if not (above := comments(rows)):
         return
-    fields = widths.most_common(1)[0][0]
-    place = next(place for place, row in enumerate(rows) if place >= below and len(row) == fields)
-    line = lines_of(file, [place])[0]
-    if comments(rows) or len(rows[0]) == 1:
-        plural = "s" if len(rows[0]) > 1 else ""
-        raise data_error(
-            Place(file.path, 1),
-            found=f"{len(rows[0])} field{plural} above the header ({short((file.separator or ',').join(rows[0]))})",
-            expected=f"the {fields} fields of the header, which seems to be line {line}",
-            fix=f"delete the lines above it: tail -n +{line} {file.path.name} > NEW",
-        )
-    by_names = f", or in {file.key}.names" if file.key else ""
+    line = lines_of(file, [above])[0]
+    is_plain = file.path.suffix != ".gz" and file.written.encoding == "utf-8"
     raise data_error(
-        Place(file.path, line),
-        found=f"{fields} fields, as in most of the first rows",
-        expected=f"{len(rows[0])}, as in the header",
-        fix=f"name all {fields} columns in the header{by_names}, or mend the rows",
+        Place(file.path, 1),
+        found=f"{many(len(rows[0]), 'field')} above the header ({short((file.separator or ',').join(rows[0]))})",
+        expected=f"the {len(rows[above])} fields of the header, which seems to be line {line}",
+        fix="delete the lines above it" + (f": tail -n +{line} {file.path.name} > NEW" if is_plain else ""),
     )
 
 

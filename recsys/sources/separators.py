@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby, islice
 
@@ -52,9 +53,14 @@ def first_rows(file: InputFile) -> list[list[str]]:
 
 
 def comments(rows: Sequence[Sequence[str]]) -> int:
-    """Return how many of the first rows are comments above the header: they begin with #, and the row behind them has other fields."""
+    """Return how many of the first rows are comments above the header: they begin with #, and no row behind them has as many fields.
+
+    The row behind them is like most others, so that a torn row behind a header such as #user_id makes it no comment.
+    """
     above = next((place for place, row in enumerate(rows) if not row[0].startswith(_COMMENT)), 0)
-    return above if above and len(rows[above]) != len(rows[0]) else 0
+    widths = Counter(map(len, rows[above:]))
+    is_comment = len(rows) > above + 1 and len(rows[0]) not in widths and widths.most_common(1)[0][0] == len(rows[above])
+    return above if is_comment else 0
 
 
 def _found(files: Sequence[InputFile], promised: str) -> str:

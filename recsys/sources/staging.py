@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from recsys.config import FileFormat
-from recsys.errors import DataError, Place, data_error, nearest, short
+from recsys.errors import DataError, Place, data_error, many, nearest, short
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
 from recsys.sources.input_files import InputFile, resolve
 from recsys.sources.lines import lines_of
@@ -236,8 +236,11 @@ def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max
 
 def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, rows: int, *, may_be_left_out: bool = True) -> DataError:
     fix = "quote fields that hold the separator" + (", or raise source.max_bad" if may_be_left_out else "")
+    if count == rows > 1 and len(set(bad.fields)) == 1 and not file.written.names:  # it is the header that does not fit
+        names = f", or in {file.key}.names" if file.key else ""
+        fix = f"name all {many(bad.fields[0], 'column')} in the header{names}; if other lines stand above the header, delete them"
     return data_error(
-        Place(file.path, lines_of(file, bad.rows[:1])[0]), found=f"{bad.fields[0]} fields", expected=expected_fields(file, fields),
+        Place(file.path, lines_of(file, bad.rows[:1])[0]), found=many(bad.fields[0], "field"), expected=expected_fields(file, fields),
         bad_rows=count, rows=rows, fix=fix,
     )  # fmt: skip
 

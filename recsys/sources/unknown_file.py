@@ -19,7 +19,7 @@ from recsys.sources.input_files import InputFile, resolve, sniff
 from recsys.sources.instants import is_iso_time
 from recsys.sources.readers import Header, batches
 from recsys.sources.separators import first_rows, with_separators
-from recsys.sources.staging import TableFiles
+from recsys.sources.staging import TableFiles, unbalanced_error
 from recsys.sources.text import Unbalanced
 
 _LOOKED_AT = 8 << 20  # bytes whose encoding is tried
@@ -72,12 +72,20 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
     heads = TableFiles("table", (path,), written=form_of(path)).headers()
     names = heads[0].names
     kinds = [kind or pa.string() for kind in heads[0].types]
-    parts, rows = [], 0
-    for batch in (batch for head in heads for batch in batches(head, names, kinds, nulls=(), separators={}, unbalanced=Unbalanced())):
+    parts, rows, torn = [], 0, [Unbalanced() for _ in heads]
+    read = (
+        batch
+        for head, bad in zip(heads, torn, strict=True)
+        for batch in batches(head, names, kinds, nulls=(), separators={}, unbalanced=bad)
+    )
+    for batch in read:
         parts.append(batch.slice(0, most - rows))
         rows += len(parts[-1])
         if rows >= most:
             break
+    for head, bad in zip(heads, torn, strict=True):
+        if rows == 0 and bad.rows:
+            raise unbalanced_error(head.file, len(names), bad, len(bad.rows), len(bad.rows), may_be_left_out=False)
     if rows == 0:
         raise data_error(str(path), found="no rows", expected="some", fix="export it again")
     table = pa.Table.from_batches(parts).drop_columns([SOURCE_ROW]).rename_columns(list(names))

@@ -353,7 +353,7 @@ DATA = {
     ),
     "rows that are wider than the header": Mistake(
         bytes_of("users.csv", lambda data: b"uid,age\n" + data.split(b"\n", 1)[1].replace(b"\n", b",\n")),
-        r"users\.csv:2: found 3 fields, as in most of the first rows, expected 2.*Fix: name all 3 columns.*source\.format\.users",
+        r"users\.csv:2: found 3 fields, expected 2, as in the header.*Fix: name all 3 columns.*source\.format\.users",
         3,
     ),
     "a comment above the header": Mistake(

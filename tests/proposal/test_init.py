@@ -68,7 +68,7 @@ def test_a_damaged_gzip_file_is_said(data: bytes, tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("above", "behind", "said"),
     [
-        ("", ",x", "log.csv:2: found 5 fields, as in most of the first rows, expected 4, as in the header. Fix: name all 5 columns"),
+        ("", ",x", "log.csv:2: found 5 fields, expected 4, as in the header; 300 of 300 rows. Fix: name all 5 columns in the header; if"),
         ("# of March, by me\n", "", "above the header (# of March, by me), expected the 4 fields of the header, which seems to be line 2"),
     ],
     ids=["wider than the header", "a comment above it"],

@@ -252,3 +252,57 @@ def test_a_memory_limit_that_is_too_small_is_said(tmp_path: Path, ingest: Callab
     make_log(20_000).to_csv(tmp_path / "log.csv", index=False)
     with pytest.raises(ConfigError, match=r"features\.memory_limit: found 1MB, expected more"):
         ingest(features={"memory_limit": "1MB"})
+
+
+def test_one_row_that_begins_with_json_is_a_row(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log(1)
+    log.insert(0, "context", '{"a": 1}')
+    (tmp_path / "log.tsv").write_text("\t".join(map(str, next(log.itertuples(index=False)))))
+    assert ingest("log.tsv", format={"log": {"header": False, "names": [*log.columns], "quote": ""}}).account.kept == 1
+
+
+def test_brackets_without_end_are_no_bug(tmp_path: Path, ingest: Callable) -> None:
+    assert "log.csv" in _refused(tmp_path, ingest, "log.csv", b"[" * 60_000)
+
+
+def _of_a_torn_file(folder: Path) -> str:
+    make_log(3_000).to_csv(folder / "log-1.csv", index=False)
+    (folder / "log-2.csv").write_text((folder / "log-1.csv").read_text().split("\n", 1)[0] + "\n1,2,17040\n")
+    return "log-*.csv"
+
+
+def _of_a_long_cell(folder: Path) -> str:
+    log = make_log(3_000)
+    log.insert(0, "text", ["a line\n" * 12_000, *[""] * 2_999])
+    log.to_csv(folder / "log.csv", index=False)
+    return "log.csv"
+
+
+def _of_a_bad_beginning(folder: Path) -> str:
+    header, *rows = make_log(3_000).to_csv(index=False).splitlines()
+    (folder / "log.csv").write_text("\n".join([header, *(row + ",x" for row in rows[:100]), *rows[100:]]))
+    return "log.csv"
+
+
+def _of_a_header_like_a_comment(folder: Path) -> str:
+    header, *rows = make_log(3_000).rename(columns={"uid": "#uid"}).to_csv(index=False).splitlines()
+    (folder / "log.csv").write_text("\n".join([header, "1,2", *rows]))
+    return "log.csv"
+
+
+@pytest.mark.parametrize(
+    ("write", "counts"),
+    [
+        (_of_a_torn_file, (3_000, 1)),
+        (_of_a_long_cell, (3_000, 0)),
+        (_of_a_bad_beginning, (2_900, 100)),
+        (_of_a_header_like_a_comment, (3_000, 1)),
+    ],
+)
+def test_odd_first_rows_do_not_refuse_a_file(
+    tmp_path: Path, ingest: Callable, write: Callable[[Path], str], counts: tuple[int, int]
+) -> None:
+    name = write(tmp_path)
+    columns = COLUMNS | {"user_id": "#uid"} if write is _of_a_header_like_a_comment else COLUMNS
+    account = ingest(name, max_bad=0.1, columns=columns).account
+    assert (account.kept, account.quarantined) == counts
