@@ -42,20 +42,31 @@ def alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
 
 def ours_and_theirs(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
     """Yield the names of ours that are read where the log has another column of that name, and could mean either."""
-    names = columns.events.names
-    both = [name for name in schema.KNOWN_COLUMNS if name in names and schema.log_column(name) in names]
     features = pipeline.features
     groups = {**by_entities(features), "ids": features.ids}
-    uses: dict[str, Sequence[str]] = {f"features.{key}": [name for name in of if name not in _IDS] for key, of in groups.items()}
-    uses |= {"features.context": features.context, "features.slices": features.slices}
+    uses: dict[str, Sequence[str]] = {key: [name for name in of if name not in _IDS] for key, of in groups.items()}
+    for key, read in (uses | {"context": features.context, "slices": features.slices}).items():
+        for name, theirs in _both(pipeline, columns).items():
+            if name in read:
+                found = f"found {name}, a column of the log and our name of another, {theirs}"
+                yield f"features.{key}: {found}, expected a name that only one has. Fix: rename that column in the log"
+
+
+def theirs_in_labels(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+    """Yield the same names in labels and expressions, which read the log's own columns alone: ours may be meant."""
     for key, text in expressions(pipeline).items():
         with contextlib.suppress(LabelError):  # reported by check
-            uses[key] = label_columns(text)
-    for key, read in uses.items():
-        for name in [name for name in both if name in read]:
-            found = f"found {name}, a column of the log and our name of another, {mapped(pipeline).get(name, name)}"
-            own = f"write {schema.log_column(name)}, or rename" if key in expressions(pipeline) else "rename"
-            yield f"{key}: {found}, expected a name that only one has. Fix: {own} that column in the log"
+            read = label_columns(text)
+            for name, theirs in _both(pipeline, columns).items():
+                if name in read:
+                    found = f"found {name}, which is here the log's own column and elsewhere our name of another, {theirs}"
+                    yield f"{key}: {found}, expected a name that only one has. Fix: write {schema.log_column(name)}, if that is meant"
+
+
+def _both(pipeline: Pipeline, columns: Columns) -> dict[str, str]:
+    """Return each name of ours that the log has for another column → the log's name of ours."""
+    names, named = columns.events.names, mapped(pipeline)
+    return {name: named.get(name, name) for name in schema.KNOWN_COLUMNS if name in names and schema.log_column(name) in names}
 
 
 def in_several_tables(pipeline: Pipeline, columns: Columns) -> Iterator[str]:

@@ -90,8 +90,8 @@ FEATURES = Stage(
         "train.weight",
     ),
     places=("split",),
-    # Engines give the same bytes. That there is a column of the duration is checked here.
-    free=("features.engine", "spark", "features.memory_limit", "objective.duration"),
+    # Engines give the same bytes. That there is a column of the duration is checked here. Errors name a column as the log does, too.
+    free=("features.engine", "spark", "features.memory_limit", "objective.duration", "source.columns"),
     reads=lambda job: [job.folder / name for name in (EVENTS, USERS, ITEMS)],
     writes=lambda job: [states_of(job), job.examples],
     parts=_parts,

@@ -166,6 +166,12 @@ MISTAKES = [
         id="a label that is a query",
     ),
     pytest.param(
+        edited("plays.toml", 'context = ["surface"]', 'context = ["surface", "shown_at"]'),
+        3,
+        ["features.context: found the name shown_at, which is the timestamp in source.columns", "Fix: write timestamp"],
+        id="a feature by the log's name of its times",
+    ),
+    pytest.param(
         edited("plays.toml", '"hearted = 1"', '"harted = 1"'), 3, ["heart", "harted", "hearted"], id="a label of an unknown column"
     ),
     pytest.param(

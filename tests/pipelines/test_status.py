@@ -193,6 +193,7 @@ def test_a_changed_option_makes_the_stages_stale_that_declare_it_and_no_other(un
 def test_every_key_that_a_stage_declares_is_one_of_the_config() -> None:
     known = set(KEYS) | {
         "objective",
+        "source.columns",
         "source.time",
         "source.feedback.name",
         "source.feedback.within",
