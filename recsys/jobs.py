@@ -13,7 +13,7 @@ from recsys.errors import ConfigError, disk_full, one_line
 from recsys.progress import Console
 from recsys.registry import CURRENT
 from recsys.stages import Job, encoded_of, examples_of, known_config, run_identity, run_name
-from recsys.workspace import RUNS, require_inside
+from recsys.workspace import RUNS, file_in_the_way, require_inside
 
 _RUN_NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
 
@@ -68,6 +68,8 @@ def require_own(job: Job) -> None:
 
 def require_writable(folder: Path) -> None:
     """Raise ConfigError where the folder, or a file in it, cannot be made. Make neither: the first who writes there makes the folder."""
+    if (file := file_in_the_way(folder)) is not None:
+        raise ConfigError(f"{folder}: found the file {file}, or a link to nothing, expected a folder. Fix: name another one")
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=there):

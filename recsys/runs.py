@@ -48,8 +48,6 @@ def _found(name: str, workspace: Path, file: str, beside: Path | None) -> Path:
     if (Path(name) / file).exists():
         _require_inside(Path(name))
         return Path(name)
-    if Path(name).is_file():
-        raise ConfigError(f"{name}: found a file, expected a run. Fix: name the run, or its folder, such as data/NAME/runs/RUN")
     beside = None if beside is None else beside.resolve().parent
     runs = sorted(path.parent for path in (workspace.glob(f"*/{RUNS}/*/{file}") if beside is None else beside.glob(f"*/{file}")))
     found = [path for path in runs if path.name == name]
@@ -63,6 +61,8 @@ def _found(name: str, workspace: Path, file: str, beside: Path | None) -> Path:
 
 def _no_run(name: str, there: Sequence[str], workspace: Path, file: str, beside: Path | None) -> ConfigError:
     """Return the error for a run that is not there, or that lacks `file`; `there` are those that have it."""
+    if Path(name).is_file():
+        return ConfigError(f"{name}: found a file, expected a run. Fix: name the run, or its folder, such as data/NAME/runs/RUN")
     standing = sorted(workspace.glob(f"*/{RUNS}/*") if beside is None else beside.iterdir())
     folders = [Path(name), *(path for path in standing if path.name == name)]
     without = next((folder for folder in folders if folder.is_dir() and folder.parent.name == RUNS), None)

@@ -211,6 +211,16 @@ def test_a_reader_that_has_gone_ends_it_quietly(arguments: list[str], tmp_path: 
     assert (done.returncode, done.stderr) == (EXIT_CLOSED, b"")
 
 
+def test_messages_whose_reader_has_gone_end_it_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([*RECSYS, "check", TINY, "--json"], stdout=subprocess.PIPE, stderr=writer, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stdout) == (EXIT_CLOSED, b"")
+
+
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 def test_an_error_that_cannot_be_said_keeps_its_code() -> None:
     with FULL.open("w") as full:

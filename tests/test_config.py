@@ -98,6 +98,7 @@ def test_every_problem_is_told_at_once_each_with_its_path(write):
         ("[split]", '[source.columns]\nposition = ""\n[split]', "source.columns.position"),
         ("[split]", '[source.time]\nzone = "localtime"\n[split]', 'found "localtime", expected an IANA time zone'),
         ("[split]", "[source.time]\nsince = 5\n[split]", "since: found 5, expected a day such as 2020-01-01"),
+        ("[split]", '[source.time]\nsince = "1577836800"\n[split]', "since: found 1577836800, expected a day such as 2020-01-01"),
         (
             "[split]",
             '[source.time]\nsince = "soon"\n[split]',

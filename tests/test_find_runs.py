@@ -65,6 +65,12 @@ def test_a_file_is_no_run(workspace: Path) -> None:
         find_run(str(file), workspace, file=MODEL)
 
 
+def test_a_file_of_that_name_hides_no_run(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mmoe").touch()
+    assert find_run("mmoe", workspace, file=PREDICTIONS) == workspace / "feed" / "runs" / "mmoe"
+
+
 def test_what_a_file_of_a_run_is_made_of(tmp_path: Path) -> None:
     """Of a run by its name, or by an earlier one; metrics name the predictions of baselines, too."""
     run = tmp_path / "mine"

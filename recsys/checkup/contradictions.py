@@ -6,7 +6,11 @@ import pyarrow.compute as pc
 
 from recsys import schema
 from recsys.checkup.findings import Findings
+from recsys.errors import one_line, short
 from recsys.features import Preview
+
+_WITH_NULLS = pc.CountOptions(mode="all")
+_LONGEST = 40  # letters of an id in a message
 
 
 def contradictions(preview: Preview, found: Findings) -> None:
@@ -29,12 +33,10 @@ def contradictions(preview: Preview, found: Findings) -> None:
         objective.name for objective in preview.plan.objectives if first[f"{schema.label_column(objective.name)}_count_distinct"] > 1
     )
     moment = np.datetime64(first[schema.TIMESTAMP], "ms")
-    example = f"user {first[schema.USER_ID]}, item {first[schema.ITEM_ID]} at {moment} UTC has {first['count_all']} with different {which}"
+    user, item = (one_line(short(str(first[name]), _LONGEST)) for name in (schema.USER_ID, schema.ITEM_ID))
+    example = f"user {user}, item {item} at {moment} UTC has {first['count_all']} with different {which}"
     found.warnings.append(
         f"log: found {pc.sum(odd['count_all']).as_py():,} rows that contradict another one of the same user, item and moment ({example}),"
         " expected one row per impression: all are kept. Fix: keep the right ones, or name in source.columns what tells them apart"
         " (request_id, position)"
     )
-
-
-_WITH_NULLS = pc.CountOptions(mode="all")

@@ -70,8 +70,9 @@ def _out(text: str, what: str) -> Path:
     _require_no_file(path.parent)
     if not path.parent.is_dir():
         raise typer.BadParameter(f"found no folder {path.parent}, expected one that is there. Fix: make it first, or mend the path")
-    if not os.access(path if path.is_dir() else path.parent, os.W_OK):
-        raise typer.BadParameter(f"found {path.parent}, which cannot be written, expected a folder that can. Fix: name another place")
+    folder = path if path.is_dir() else path.parent
+    if not os.access(folder, os.W_OK):
+        raise typer.BadParameter(f"found {folder}, which cannot be written, expected a folder that can. Fix: name another place")
     return path
 
 

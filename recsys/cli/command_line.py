@@ -23,27 +23,28 @@ _USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever 
 
 
 class OutputError(Exception):
-    """What is printed cannot be written. No OSError: to libraries, and to whoever names the file of one, that would be any file's."""
+    """The error for text that cannot be printed. It is no OSError, because those are reported as errors of files in the workspace."""
 
-    def __init__(self, error: OSError) -> None:
+    def __init__(self, error: OSError, stream: TextIO) -> None:
         self.is_closed = error.errno == errno.EPIPE  # whoever read it has gone
+        self.stream = stream
         super().__init__(f"the output: {error.strerror or error}")
 
 
 class _Output(TextIOWrapper):
-    """The stream that is printed to. An error of it is told from errors of files."""
+    """A stream that is printed to. An error of it is told from errors of files."""
 
     def write(self, text: str) -> int:
         try:
             return super().write(text)
         except OSError as error:
-            raise OutputError(error) from error
+            raise OutputError(error, self) from error
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError as error:
-            raise OutputError(error) from error
+            raise OutputError(error, self) from error
 
 
 def main(*, interrupted: bool = False) -> None:
@@ -54,9 +55,7 @@ def main(*, interrupted: bool = False) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
             stream.reconfigure(errors="replace")  # a table is drawn with characters that Latin-1 lacks
-    if isinstance(out := sys.stdout, TextIOWrapper):
-        encoding, errors, by_line, at_once = out.encoding, out.errors, out.line_buffering, out.write_through
-        sys.stdout = _Output(out.detach(), encoding, errors, None, by_line, at_once)
+    sys.stdout, sys.stderr = _output(sys.stdout), _output(sys.stderr)
     if interrupted:
         _choose_form(sys.argv[1:])
         code = _interrupted()
@@ -73,6 +72,14 @@ def main(*, interrupted: bool = False) -> None:
         # Where the signal came while a library ran Python text from C, Python would end by SIGINT, whatever the code given to sys.exit.
         os._exit(code)
     sys.exit(code)
+
+
+def _output(stream: TextIO) -> TextIO:
+    """Return the stream as one whose errors are told from errors of files."""
+    if not isinstance(stream, TextIOWrapper):
+        return stream
+    encoding, errors, by_line, at_once = stream.encoding, stream.errors, stream.line_buffering, stream.write_through
+    return _Output(stream.detach(), encoding, errors, None, by_line, at_once)
 
 
 def _is_started_by_torchrun() -> bool:
@@ -94,7 +101,7 @@ def run_command(arguments: Sequence[str]) -> int:
         code = _verbs()(args=list(arguments) or ["--help"], prog_name="recsys", standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this value
             raise KeyboardInterrupt
-        if sys.stdout is not None:  # nobody asked for output
+        if sys.stdout is not None:  # it is None where the caller has closed it
             sys.stdout.flush()
     except _USAGE_ERROR as error:
         _complain(error.format_message())
@@ -113,7 +120,7 @@ def run_command(arguments: Sequence[str]) -> int:
         _complain(system_error(error, "the workspace"))
         return EXIT_ARTIFACT
     except OutputError as error:
-        _let_go(sys.stdout)
+        _let_go(error.stream)
         if error.is_closed:
             return EXIT_CLOSED
         _complain(f"{error}. Fix: make room where it goes, or send it elsewhere; the same command goes on from what is done")
@@ -139,14 +146,14 @@ def _interrupted() -> int:
 def _complain(text: str) -> None:
     try:
         print(line_of("error", text) if logs_as_json() else f"error: {text}", file=sys.stderr)
-    except OSError:  # nobody can be told; the exit code still says it
+    except (OSError, OutputError):  # nobody can be told; the exit code still says it
         _let_go(sys.stderr)
 
 
 def _flush(stream: TextIO) -> None:
     try:
         stream.flush()
-    except (OSError, OutputError):  # its exit code is already that of another error
+    except (OSError, OutputError):  # what is left goes nowhere; the exit code says how the command ended
         _let_go(stream)
 
 

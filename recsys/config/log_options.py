@@ -66,8 +66,8 @@ class TimeOptions(Options):
     @field_validator("since", mode="before")
     @classmethod
     def _is_no_number(cls, since: Any) -> Any:
-        """Refuse a number, which pydantic would take for seconds since 1970."""
-        if isinstance(since, int | float):
+        """Refuse a number, and a text of digits: pydantic would take them for seconds since 1970."""
+        if isinstance(since, int | float) or (isinstance(since, str) and re.fullmatch(r"[+-]?[\d.]*", since)):
             raise ValueError(f"found {since}, expected a day such as 2020-01-01")
         return since
 

@@ -27,7 +27,7 @@ from recsys.proposal.guessed_time import is_called_clock, time_keys
 from recsys.proposal.learning_tables import add_features, add_objectives
 from recsys.proposal.side_tables import SideTable, side_table
 from recsys.proposal.source_tables import describe_files, relative
-from recsys.proposal.told import NOTHING_TOLD
+from recsys.proposal.told import NOTHING_TOLD, known_columns
 from recsys.sources import UnknownFile
 
 MOST_ROWS = 200_000  # rows that are looked at of each file
@@ -97,6 +97,7 @@ def _one_per_role(sides: Sequence[SideTable]) -> list[SideTable]:
 def _log_of(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]], told: Mapping[str, str]) -> int:
     logs = [number for number in range(len(files)) if len(files) == 1 or is_log(facts[number], told)]
     if not logs:
+        known_columns([column for of_file in facts for column in of_file], ", ".join(str(file.path) for file in files), told)
         raise data_error(
             ", ".join(str(file.path) for file in files),
             found="no log among them",

@@ -174,6 +174,13 @@ def test_the_file_with_the_told_columns_is_the_log(tmp_path: Path) -> None:
     assert proposal.tables["source"]["log"] == "log.csv"
 
 
+def test_of_several_files_a_told_name_that_none_has_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pages.csv").write_text("item,kind\n" + "".join(f"{n},k{n % 3}\n" for n in range(40)))
+    files = [str(_sessions(tmp_path)), str(tmp_path / "pages.csv")]
+    assert run_command(["init", *files, "--column", "user_id=sesion_id", "--out", str(tmp_path / "own.toml")]) == 3
+    assert 'pages.csv: found no column sesion_id; did you mean "session_id"?' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("told", "code", "words"),
     [
