@@ -280,8 +280,9 @@ def test_what_does_not_fit_an_objective_is_told_with_its_place(write, more: str,
         ("[model]\ndropout = -1", "model.dropout: found -1, expected a number from 0 on"),
         ('[train]\nrefit = "maybe"', "train.refit: found 'maybe', expected true or false"),
         ("[features]\nuser = [1]", "features.user.0: found 1, expected a text, in quotes"),
+        ("[model.mmoe]\nhidden = []", "model.mmoe.hidden: found [], expected 1 or more"),
         ("[features]\nuser = 1", "features.user: found 1, expected a list, in brackets: [1]"),
-        ("[train]\nweight_decay = true\nfoo = 1", "train.foo: unknown key, expected one of order, "),
+        ("[train]\nfoo = 1", "train.foo: unknown key, expected one of order, "),
     ],
 )
 def test_values_of_another_kind_are_told_in_plain_words(write, more: str, expected: str):

@@ -30,7 +30,10 @@ _EXPECTED = {  # pydantic's type of error → what was expected; names in braces
     "less_than": "a number below {lt:g}",
     "less_than_equal": "a number up to {le:g}",
     "model_type": "a table of keys and values (docs/config.md)",
+    "string_too_short": "a text that is not empty",
     "string_type": "a text, in quotes",
+    "too_long": "{max_length} at most",
+    "too_short": "{min_length} or more",
 }
 _DAYS = [f"split.{part}" for part in SPLITS]
 _MISSING = {  # what a pipeline cannot do without → what it is

@@ -18,7 +18,7 @@ from recsys.features.names_read import Unknown, by_entities, expressions
 from recsys.features.operands import LabelError, TextError, shortened
 from recsys.features.plan import ANY_TABLE, measured_column
 from recsys.features.ready_slices import READY_SLICES
-from recsys.features.shared_names import alike, in_several_tables, ours_and_theirs, theirs_in_labels
+from recsys.features.shared_names import by_case_alone, in_several_tables, ours_and_theirs, theirs_in_labels
 from recsys.features.text_values import text_problem
 
 
@@ -52,7 +52,7 @@ def problems(pipeline: Pipeline, columns: Columns) -> Problems:
     found.config.extend(_empty(pipeline))
     found.config.extend(_factors(pipeline, columns))
     found.data.extend(_names(pipeline, columns))
-    found.data.extend(alike(pipeline, columns))
+    found.data.extend(by_case_alone(pipeline, columns))
     found.data.extend(ours_and_theirs(pipeline, columns))
     found.doubts.extend(theirs_in_labels(pipeline, columns))
     found.doubts.extend(in_several_tables(pipeline, columns))

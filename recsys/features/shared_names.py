@@ -20,7 +20,7 @@ def differing_by_case(name: str, names: Sequence[str]) -> list[str]:
     return [other for other in names if other.lower() == name.lower() and other != name]
 
 
-def alike(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
+def by_case_alone(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
     """Yield the names that are read and differ by case alone from another column of their table: the engine would read either for both."""
     features = pipeline.features
     read = {name for name in (pipeline.train.weight, *(objective.duration for objective in pipeline.objective)) if name is not None}

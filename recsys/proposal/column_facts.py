@@ -154,7 +154,7 @@ class ColumnFacts:
         return len(often) >= 5 and bool((often["nunique"] == 1).mean() >= _MOSTLY)
 
 
-def alike(columns: Sequence[ColumnFacts]) -> list[ColumnFacts]:
+def by_case_alone(columns: Sequence[ColumnFacts]) -> list[ColumnFacts]:
     """Return the columns whose names differ from another one's by case alone: the engine would take them for one."""
     times = Counter(column.name.lower() for column in columns)
     return [column for column in columns if times[column.name.lower()] > 1]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from recsys import schema
 from recsys.errors import DataError, data_error
-from recsys.proposal.column_facts import ColumnFacts, alike
+from recsys.proposal.column_facts import ColumnFacts, by_case_alone
 from recsys.proposal.guessed_time import time_columns, time_of_impression, unsure_of
 from recsys.proposal.told import NOTHING_TOLD, known_columns
 
@@ -121,7 +121,7 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, st
             roles.unsure[role] = f"guessed from the values of {column.name}, not from its name"
     roles.unsure |= {key: why for key, why in unsure_of(time).items() if key not in known}
     left = [column for column in left if column not in (user, item, time, *times)]
-    roles.alike = alike(left)
+    roles.alike = by_case_alone(left)
     left = [column for column in left if column not in roles.alike]
     _others(roles, left)
     return roles

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from recsys.proposal.column_facts import ColumnFacts, alike, plain_text
+from recsys.proposal.column_facts import ColumnFacts, by_case_alone, plain_text
 from recsys.proposal.guessed_roles import Roles, counts_later
 from recsys.sources import UnknownFile
 
@@ -51,7 +51,7 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) 
     _, role, key = best
     prefix = "" if file.written.header else f"{role.removesuffix('s')}_"  # columns of two files must not share the name column_3
     named = [replace(column, name=prefix + column.name) for column in columns if column is not key]
-    same = tuple(alike(named))
+    same = tuple(by_case_alone(named))
     others = [column for column in named if column not in same]
     later = tuple(column for column in others if counts_later(column))
     features = tuple(column for column in others if _describes(column) and column not in later)
