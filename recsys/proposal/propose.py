@@ -81,8 +81,8 @@ def _facts(file: UnknownFile, clock: str | None) -> list[ColumnFacts]:
 
 
 def _largest(file: UnknownFile, name: str) -> float:
-    """Return the largest number of a column, all rows read."""
-    return max((pd.to_numeric(pd.Series(batch.to_pandas()), errors="coerce").max() for batch in file.column(name)), default=float("nan"))
+    """Return the largest number of a column, all rows read; NaN where it has none."""
+    return float(pd.Series([pd.to_numeric(batch.to_pandas(), errors="coerce").max() for batch in file.column(name)], dtype=float).max())
 
 
 def _one_per_role(sides: Sequence[SideTable]) -> list[SideTable]:
