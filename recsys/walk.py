@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from recsys import artifacts
+from recsys.beside import BaselinesBeside, baselines_beside
 from recsys.config import Pipeline, WorldOptions
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.jobs import require_own, require_writable
@@ -49,12 +50,15 @@ def run(job: Job, *, until: str = "track", through: str | None = None, learn_fro
     if through is not None:
         require_said_closed(job.pipeline, through)
     _require_begin(job, names[0])
-    with job.at_work(), _holding_run(job, names):
+    with job.at_work(), _holding_run(job, names), contextlib.ExitStack() as beside:
+        begun: BaselinesBeside | None = None
         for name in names:
             if name == "train" and learn_from is not None:
                 for each in (job, *([single_tasks(job)] if "single_task" in kinds_of(job.pipeline) else [])):
                     drop_learned(each, learn_from)
-            _walk(job, name)
+            if name == "train" and "baselines" in names:
+                begun = beside.enter_context(baselines_beside(job))
+            _walk(job, name, begun if name == "baselines" else None)
             if name == "ingest" and through is not None:
                 require_later_row(job, through)
 
@@ -117,8 +121,8 @@ def _holding_run(job: Job, names: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def _walk(job: Job, name: str) -> None:
-    """Run a stage of this job, and before it what a single-task baseline needs: that is an ordinary run."""
+def _walk(job: Job, name: str, begun: BaselinesBeside | None = None) -> None:
+    """Run a stage of this job, or end it where it was begun; and before it what a single-task baseline needs: that is an ordinary run."""
     if "single_task" in kinds_of(job.pipeline):
         other = single_tasks(job)
         if name == "baselines":
@@ -127,7 +131,10 @@ def _walk(job: Job, name: str) -> None:
             with other.locked(other.run):
                 for stage in needed:
                     STAGES[stage].run(other)
-    STAGES[name].run(job)
+    if begun is None:
+        STAGES[name].run(job)
+    else:
+        begun.end()
 
 
 def _feeding(job: Job, stage: Stage) -> list[Stage]:

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console as RichConsole
 
 from recsys.errors import ConfigError
-from recsys.processes import Task, run_side_by_side
+from recsys.processes import Task, begun, run_side_by_side, side_by_side
 from recsys.progress import Console
 from recsys.signals import Interruption, deferred_interrupt
 
@@ -71,6 +71,19 @@ class Saves(Task):
             self.file.write_text("saved")
 
 
+@dataclass(frozen=True)
+class Computes(Task):
+    """Computes for so many seconds."""
+
+    seconds: float
+
+    def run(self, console: Console) -> None:
+        console.say("begun")
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end:
+            pass
+
+
 def on_terminal() -> Console:
     console = Console()
     console._out = RichConsole(file=io.StringIO(), force_terminal=True, width=120, _environ={"TERM": "xterm"})
@@ -119,3 +132,60 @@ def test_a_signal_to_all_processes_at_once_is_one_signal(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt), deferred_interrupt() as interruption:
         run_side_by_side([Saves(file.name, "", file) for file in files], 2, 1, interruption, Begun(2))
     assert [file.read_text() for file in files] == ["saved", "saved"]
+
+
+# --- One task beside what the first process does --------------------------------------------------------------------
+@dataclass(frozen=True)
+class Speaks(Task):
+    """Says something, and tells programs of it."""
+
+    def run(self, console: Console) -> None:
+        console.say("said")
+        console.event("stage", rows={"read": 3})
+
+
+class Heard(Console):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.told: list[object] = []
+
+    def say(self, text: str) -> None:
+        self.told.append(text)
+
+    def event(self, what: str, **about: object) -> None:
+        self.told.append((what, about))
+
+
+def test_what_it_says_is_heard_by_the_one_who_waits() -> None:
+    console = Heard()
+    with begun(Speaks("beside", "of it: "), 1, console) as going_on:
+        assert going_on._worker.channel.poll(60.0)
+        assert not console.told
+        assert going_on.wait(Interruption())
+        assert going_on.wait(Interruption()), "a second time"
+    assert console.told == ["of it: said", ("stage", {"rows": {"read": 3}})]
+
+
+def test_its_error_is_raised_by_the_one_who_waits() -> None:
+    with begun(Fails("beside", "", 0.0), 1, Console(quiet=True)) as going_on, pytest.raises(ConfigError, match="beside failed"):
+        going_on.wait(Interruption())
+
+
+def test_ctrl_c_ends_it_at_once_though_it_would_save_for_a_second(tmp_path: Path) -> None:
+    with begun(Saves("beside", "", tmp_path / "saved"), 1, Console(quiet=True)) as going_on:
+        assert going_on._worker.channel.poll(60.0)
+        with pytest.raises(KeyboardInterrupt):
+            going_on.wait(Interruption(came=True))
+    assert not list(_children())
+    assert not (tmp_path / "saved").exists()
+
+
+def test_one_that_computes_nothing_is_told_from_one_that_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(side_by_side, "_LOOK", 0.5)
+    with begun(Fails("asleep", "", 600.0), 1, Console(quiet=True)) as going_on:
+        assert not going_on.wait(Interruption())
+    with begun(Computes("busy", "", 2.0), 1, Console(quiet=True)) as going_on:
+        assert going_on._worker.channel.poll(60.0)  # its imports may wait for the disk
+        assert going_on.wait(Interruption())

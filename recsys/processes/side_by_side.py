@@ -1,28 +1,34 @@
 """Tasks in processes of their own: some at once, each with its part of the threads.
 
-Each process gets its orders through a channel, and sends back its messages, its progress and its end. It is in a session of its own, so
-Ctrl-C on a terminal reaches the first process alone, which asks the others to stop as they would at Ctrl-C. Where the first process dies,
-the channel closes, and the others end at once: what they have written stands.
+Each process gets its orders through a channel, and sends back its messages, its progress and its end. It is in a process group of its own,
+so Ctrl-C on a terminal reaches the first process alone, which asks the others to stop as they would at Ctrl-C. (Not in a session of its
+own: Linux shares the cores among sessions first, and priorities count within a session.) Where the first process dies, the channel closes,
+and the others end at once: what they have written stands.
 """
 
 import contextlib
+import math
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from recsys.errors import RecsysError
-from recsys.processes.worker import END, PAUSE, STOP, Advanced, BarClosed, BarOpened, Ended, Said, Task
+from recsys.processes.worker import END, PAUSE, STOP, Advanced, BarClosed, BarOpened, Ended, Happened, Said, Task
 from recsys.progress import Advance, Console
 from recsys.signals import Interruption
 from recsys.threads import environment
 
 _PATIENCE = 5.0  # seconds in which a process that was told to end may do so by itself
+_LOOK = 10.0  # seconds between two looks at what a process has computed
+_LEAST = 0.1  # of a core: what a process that computes gets at least, unless all cores are wanted by others
 _START = "from recsys.processes.worker import serve; serve({descriptor})"
 _ASKED = (signal.SIGTERM, signal.SIGINT)
 
@@ -68,6 +74,42 @@ def run_side_by_side(
         raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def begun(task: Task, threads: int, console: Console) -> Iterator["Begun"]:
+    """Begin a task in a process of its own, with so many threads, while this one does something else.
+
+    At the end of the block the process ends at once, whether the task is done or not.
+    """
+    with _started(threads, console) as worker:
+        worker.begin(task)
+        yield Begun(worker)
+
+
+class Begun:
+    """A task that goes on in another process. What it says is shown while somebody waits for it."""
+
+    def __init__(self, worker: "_Worker") -> None:
+        self._worker = worker
+
+    def wait(self, interruption: Interruption) -> bool:
+        """Wait until the task is done. Return False where its process gets next to no time of a core: it waits for something else.
+
+        Raise KeyboardInterrupt after Ctrl-C, and what the task raised: RecsysError where its process died.
+        """
+        since, used = time.monotonic(), self._worker.used()
+        while self._worker.task is not None:
+            if interruption.requested:
+                raise KeyboardInterrupt
+            ended = self._worker.hear() if wait([self._worker.channel], PAUSE) else None
+            if ended is not None and ended.error is not None:
+                raise ended.error
+            if (passed := time.monotonic() - since) > _LOOK:
+                if (now := self._worker.used()) - used < _LEAST * passed:
+                    return False
+                since, used = time.monotonic(), now
+        return True
+
+
 class _Worker:
     """A process as the first process sees it. `task` is what it does; None where it has nothing to do."""
 
@@ -96,6 +138,14 @@ class _Worker:
         """Tell the process to end at once."""
         self._send_once(END)
 
+    def used(self) -> float:
+        """Return the seconds that the process has computed for, over all cores; infinity where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return math.inf
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime (proc(5)), counted from behind the name
+
     def hear(self) -> Ended | None:
         """Take one message, and do what it says. Return it where it is the end of the task."""
         try:
@@ -105,6 +155,8 @@ class _Worker:
         match message:
             case Said(text):
                 self._console.say(text)
+            case Happened(what, about):
+                self._console.event(what, **about)
             case BarOpened(bar, what, total):
                 self._close[bar] = self._bars.enter_context(contextlib.ExitStack())
                 self._advance[bar] = self._close[bar].enter_context(self._console.bar(what, total))
@@ -151,7 +203,7 @@ def _started(threads: int, console: Console) -> Iterator[_Worker]:
                 [sys.executable, "-P", "-c", start, *sys.argv],  # -P: no folder beside those of sys.path
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,
+                process_group=0,
                 env=environment(threads) | {"PYTHONPATH": path},
             )
         worker = _Worker(process, ours, bars, console)

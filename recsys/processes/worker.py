@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -40,6 +40,14 @@ class Task(ABC):
 @dataclass(frozen=True)
 class Said:
     text: str
+
+
+@dataclass(frozen=True)
+class Happened:
+    """An event for programs (`Console.event`)."""
+
+    what: str
+    about: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,9 @@ class _Told(Console):
 
     def say(self, text: str) -> None:
         self._channel.send(Said(self._title + text))
+
+    def event(self, what: str, **about: Any) -> None:
+        self._channel.send(Happened(what, about))
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int) -> Iterator[Advance]:

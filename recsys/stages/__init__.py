@@ -1,6 +1,6 @@
 """The way from a raw log to a page, as one list of stages. A stage's code is imported when the stage runs."""
 
-from recsys.stages.baselines import BASELINES, baseline_run, kinds_of, require_libraries, single_tasks
+from recsys.stages.baselines import BASELINES, are_to_be_fitted, baseline_run, kinds_of, require_libraries, single_tasks
 from recsys.stages.calibrate import CALIBRATE
 from recsys.stages.closed_days import require_later_row, require_said_closed
 from recsys.stages.encode import ENCODE, encoded_of
@@ -15,7 +15,7 @@ from recsys.stages.score import SCORE, raw_predictions
 from recsys.stages.stage import Job, Part, Stage, contents, peak_mib
 from recsys.stages.status import Status, statuses
 from recsys.stages.track import TRACK, require_tracking
-from recsys.stages.train import TRAIN, drop_learned, learned_of, learned_states
+from recsys.stages.train import TRAIN, drop_learned, is_to_be_trained, learned_of, learned_states
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
@@ -41,6 +41,7 @@ __all__ = [
     "Part",
     "Stage",
     "Status",
+    "are_to_be_fitted",
     "baseline_run",
     "bring_states_forward",
     "claim",
@@ -48,6 +49,7 @@ __all__ = [
     "drop_learned",
     "encoded_of",
     "examples_of",
+    "is_to_be_trained",
     "kinds_of",
     "known_config",
     "learned_of",

@@ -33,6 +33,11 @@ def shared_kinds(pipeline: Pipeline) -> tuple[str, ...]:
     return tuple(kind for kind in kinds_of(pipeline) if kind != SINGLE_TASK)
 
 
+def are_to_be_fitted(job: Job) -> bool:
+    """Return whether there are trees to fit, of which nothing stands."""
+    return any(not (_run(job, kind) / PREDICTIONS).exists() for kind in shared_kinds(job.pipeline) if kind in TREES)
+
+
 def calibrated_kinds(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the kinds that this stage makes and that are calibrated as the run is. The truth needs no map."""
     return tuple(kind for kind in shared_kinds(pipeline) if kind != TRUTH) if pipeline.evaluate.calibrate != "none" else ()
@@ -166,6 +171,10 @@ def _truth(job: Job) -> dict[str, str]:
     return contents([job.folder / RAW]) | {"labels": artifacts.fingerprint(labels)}
 
 
+def _writes(job: Job, kinds: Sequence[str]) -> list[Path]:
+    return [*(raw_baseline_run(job, kind) / PREDICTIONS for kind in kinds), *_kept_folders(job, *kinds)]
+
+
 def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
     from recsys import baselines
 
@@ -221,10 +230,8 @@ BASELINES = Stage(
         *("objective.label", "objective.observed"),  # they count for the truth, which is looked up by them
     ),
     reads=lambda job: [job.examples, job.encoded, *([job.folder / RAW] if TRUTH in kinds_of(job.pipeline) else [])],
-    writes=lambda job: [
-        *(raw_baseline_run(job, kind) / PREDICTIONS for kind in kinds_of(job.pipeline)),
-        *_kept_folders(job, *kinds_of(job.pipeline)),
-    ],
+    writes=lambda job: _writes(job, kinds_of(job.pipeline)),
+    holds=lambda job: _writes(job, shared_kinds(job.pipeline)),  # the run of the single tasks is made by whoever trains it
     parts=_parts,
     make=_make,
     places=("evaluate.baselines", "evaluate.baseline_refit_days", "evaluate.baseline_window_days", "model.architecture"),

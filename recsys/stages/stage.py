@@ -74,6 +74,7 @@ class Stage:
     - `places`: the keys that say which files there are, and not what is in them.
     - `free`: other keys that the code reads. They have no effect on the output, or are only checked, or count among the inputs.
     - `reads`, `writes`: the folders and files of a job in which the artifacts lie.
+    - `holds`: those of `writes` whose places it holds while it makes something; None where it holds all.
     - `parts`: what there is to make; it needs what is read to be there.
     - `make`: makes the stale parts.
     - `room`: the bytes that making them is expected to take; 0 where that is little.
@@ -89,6 +90,7 @@ class Stage:
     writes: Callable[[Job], Sequence[Path]]
     parts: Callable[[Job, Pipeline], Sequence[Part]]
     make: Callable[[Job, Pipeline, Sequence[Part]], None]
+    holds: Callable[[Job], Sequence[Path]] | None = None
     counted_as: Callable[[Pipeline], Pipeline] = lambda pipeline: pipeline
     places: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
@@ -126,7 +128,7 @@ class Stage:
         start = time.perf_counter()
         options = self.receives(job.pipeline)
         parts, stale = self._found(job, options)
-        with job.locked(*self.writes(job)) if stale else nullcontext():
+        with job.locked(*(self.holds or self.writes)(job)) if stale else nullcontext():
             if stale:
                 parts, stale = self._found(job, options)  # another job may have made it while this one waited
             self.before(job)

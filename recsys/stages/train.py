@@ -107,6 +107,11 @@ def _counted_as(options: Pipeline) -> Pipeline:
     return options.model_copy(update={"train": options.train.model_copy(update={"warm_days": 0})})
 
 
+def is_to_be_trained(job: Job) -> bool:
+    """Return whether the model does not stand as it would be made now. Raise as the parts of *train* do."""
+    return not all(part.is_fresh for part in _parts(job, TRAIN.receives(job.pipeline)))
+
+
 def _writes(job: Job) -> list[Path]:
     states = [learned_states(job)] if job.pipeline.train.order == "time" else []
     return [job.run / MODEL, job.run / JOURNAL, *states]
@@ -156,7 +161,7 @@ def drop_learned(job: Job, first: str) -> None:
     """
     states, options = learned_states(job), TRAIN.receives(job.pipeline)
     now, as_learned = _now_and_as_learned(job, options)
-    if as_learned == now and all(part.is_fresh for part in _parts(job, options)):
+    if as_learned == now and not is_to_be_trained(job):
         job.console.say(f"train: --from {first}: all days are learned as they are now, so nothing is learned again")
         return
     with job.locked(states, job.run):

@@ -1,7 +1,6 @@
 """Tables that do not fit in a process are refused before the first step."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -25,7 +24,7 @@ def training(toy: Toy) -> Training:
 
 
 def bound(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    monkeypatch.setattr(memory, "_limits", lambda: iter([(limit, "a limit"), (10 * limit, "another")]))
+    monkeypatch.setattr(memory, "memory_limits", lambda: iter([(limit, "a limit"), (10 * limit, "another")]))
 
 
 NEEDED = 4 * ROWS * (2 * 7 + 4)  # two copies of the vectors and linear weights, and a sum per block of a row
@@ -56,14 +55,3 @@ def test_in_time_order_tables_stand_twice(toy: Toy, monkeypatch: pytest.MonkeyPa
     bound(monkeypatch, needed - 1)
     with pytest.raises(ConfigError):
         memory.require_memory(found)
-
-
-def test_the_limits_of_this_process_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "cgroup").write_text("0::/outer/inner\n")
-    (tmp_path / "outer/inner").mkdir(parents=True)
-    (tmp_path / "outer/memory.max").write_text("123456\n")
-    (tmp_path / "outer/inner/memory.max").write_text("max\n")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
-    assert min(memory._limits()) == (123456 // 2, "the cgroup's memory.max")

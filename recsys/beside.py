@@ -1,0 +1,115 @@
+"""Baselines that are fitted while the run trains: in a process of their own, on what the training leaves of the cores.
+
+A small net leaves much of two cores, and most of eight. Trees need no model, and nobody needs them before they are judged. They have the
+lowest priority, and as many threads as ever, so the training takes hardly longer, and both end in the bits of one after the other.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from recsys import artifacts, schema
+from recsys.config import Pipeline
+from recsys.errors import InUseError
+from recsys.jobs import job_of
+from recsys.memory_limits import memory_limits
+from recsys.processes import Begun, Task, begun
+from recsys.progress import Console
+from recsys.signals import deferred_interrupt
+from recsys.stages import STAGES, Job, are_to_be_fitted, is_to_be_trained, kinds_of, single_tasks
+from recsys.threads import most_threads
+from recsys.workspace import PART, day_folder
+
+WORTH = 20_000  # rows; a process takes some two seconds of a core before it does anything
+_LOWEST = 19  # what is added to the niceness: the system runs it where nobody else wants the core
+_MEMORY_OF_A_BYTE = 4  # of encoded rows: the matrix of the trees, parts of it for some objectives, its bins
+_MEMORY_OF_LIBRARIES = 500 << 20
+_MOST_ROWS = 1_000_000  # that trees hold
+
+
+@dataclass(frozen=True)
+class _MakeBaselines(Task):
+    """The stage *baselines* of a run, on cores that nobody else wants."""
+
+    pipeline: Pipeline
+    run_folder: Path
+    wait: bool
+
+    def run(self, console: Console) -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        except (AttributeError, OSError):  # not on this system
+            os.nice(_LOWEST)
+        STAGES["baselines"].run(job_of(self.pipeline, self.run_folder, console, wait=self.wait))
+
+
+@contextlib.contextmanager
+def baselines_beside(job: Job) -> Iterator["BaselinesBeside | None"]:
+    """Begin the stage *baselines* where the run trains meanwhile, and it pays. Yield None where it is not begun.
+
+    A stage that nobody has ended by the end of the block is given up: what stands stays.
+    """
+    threads = _threads_for(job)
+    if threads < 2:
+        yield None
+        return
+    job.console.say("baselines: begun beside the training, on what it leaves of the cores")
+    with contextlib.ExitStack() as process:
+        task = _MakeBaselines("the baselines", "", job.pipeline, job.run, job.wait)
+        yield BaselinesBeside(job, process.enter_context(begun(task, threads, job.console)), process)
+
+
+@dataclass(frozen=True)
+class BaselinesBeside:
+    """The stage *baselines* of a job as it goes on in a process of its own."""
+
+    job: Job
+    going_on: Begun
+    process: contextlib.ExitStack  # which ends at its close
+
+    def end(self) -> None:
+        """Wait for the stage, and raise what it raises. Run it here where another job held its place at first, or others want all cores."""
+        try:
+            with deferred_interrupt() as interruption:
+                is_done = self.going_on.wait(interruption)
+            if not is_done:
+                self.job.console.say("baselines: begun anew, at ordinary priority, because others use the cores")
+        except InUseError:
+            is_done = False
+        self.process.close()
+        if not is_done:
+            STAGES["baselines"].run(self.job)
+
+
+def _threads_for(job: Job) -> int:
+    """Return the threads of the stage *baselines* beside a training; 0 where it does not pay, or there is no room for it.
+
+    Whoever bounds the threads (`--jobs`) wants no more of them at once.
+    """
+    if most_threads() is not None or not are_to_be_fitted(job) or not _trains(job):
+        return 0
+    days = [day_folder(job.examples, day) / PART for day in job.days(schema.TRAIN, schema.VALIDATION)]
+    rows = sum(map(artifacts.count_rows, days))
+    if rows < WORTH or not _has_room(job, rows):
+        return 0
+    import torch  # not at the top: where all stands, it is not needed
+
+    from recsys.processes.together import joined
+
+    return 0 if joined().size > 1 else torch.get_num_threads()
+
+
+def _trains(job: Job) -> bool:
+    """Return whether the run trains a net, or the baseline *single_task* does."""
+    return is_to_be_trained(job) or ("single_task" in kinds_of(job.pipeline) and is_to_be_trained(single_tasks(job)))
+
+
+def _has_room(job: Job, rows: int) -> bool:
+    """Return whether a second process fits into half of the memory that this one may have."""
+    days = [day_folder(job.encoded, day) for day in job.days(schema.TRAIN, schema.VALIDATION)]
+    encoded = sum(path.stat().st_size for day in days for path in day.iterdir())
+    needed = _MEMORY_OF_LIBRARIES + _MEMORY_OF_A_BYTE * encoded * min(1.0, _MOST_ROWS / rows)
+    limit, _ = min(memory_limits())
+    return needed <= limit / 2

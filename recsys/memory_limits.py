@@ -1,0 +1,25 @@
+"""The memory that a process may have: what the machine has, and what the system grants of it."""
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+_CGROUP = Path("/proc/self/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def memory_limits() -> Iterator[tuple[int, str]]:
+    """Yield the bounds on this process's memory in bytes, each with its name. What a machine has is for all of its processes."""
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // together, "this machine's memory"
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft != resource.RLIM_INFINITY:
+        yield soft, "ulimit -d"
+    if _CGROUP.exists():
+        for line in _CGROUP.read_text().splitlines():
+            folder = _CGROUPS / line.split(":", 2)[2].lstrip("/")
+            for each in (folder, *folder.parents):
+                file = each / "memory.max"
+                if file.exists() and (text := file.read_text().strip()) != "max":
+                    yield int(text) // together, "the cgroup's memory.max"

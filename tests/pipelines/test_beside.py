@@ -1,0 +1,190 @@
+"""Baselines that are fitted beside the training, in a process of their own."""
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from recsys import beside, config
+from recsys.cli import run_command
+from recsys.jobs import open_job
+from recsys.progress import Console
+from recsys.stages import Job
+
+from .conftest import PIPELINES
+
+TINY = str(PIPELINES / "tiny.toml")
+TREES = ["--set", 'evaluate.baselines=["popularity","gbdt","single_task"]']
+BEGUN = "baselines: begun beside the training"
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with encoded days, and no run."""
+    folder = tmp_path_factory.mktemp("encoded")
+    assert run_command(["run", TINY, "--workspace", str(folder), "--until", "encode"]) == 0
+    return folder
+
+
+@pytest.fixture
+def workspace(encoded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(encoded, tmp_path / "workspace"))
+
+
+@pytest.fixture
+def pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads, on a log of any length."""
+    monkeypatch.setattr(beside, "WORTH", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+
+def walked(workspace: Path, *more: str) -> int:
+    return run_command(["run", TINY, "--workspace", str(workspace), "--run", "own", "--until", "baselines", *TREES, *more])
+
+
+def made(workspace: Path) -> dict[str, bytes]:
+    files = [path for path in (workspace / "tiny" / "runs").rglob("*") if path.is_file()]
+    return {str(path.relative_to(workspace)): path.read_bytes() for path in files}
+
+
+@pytest.mark.usefixtures("pays")
+def test_they_end_in_the_bytes_of_one_after_the_other(
+    encoded: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All files of all runs, and what is said but for that they were begun. Trees do not depend on the number of threads."""
+    assert walked(workspace) == 0
+    said = capsys.readouterr().out
+    assert said.count(BEGUN) == said.count("gbdt: click: ") == said.count("baseline gbdt: ") == 1
+    assert said.index("baseline single_task: the run") < said.index("baseline popularity: "), "said when they are waited for"
+    monkeypatch.setattr(beside, "WORTH", 10**9)
+    after = Path(shutil.copytree(encoded, tmp_path / "after"))
+    assert walked(after) == 0
+    assert BEGUN not in capsys.readouterr().out
+    assert made(workspace) == made(after)
+
+
+@pytest.mark.words
+@pytest.mark.usefixtures("pays")
+def test_they_are_begun_once(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not where they stand, and not beside a model that stands."""
+    assert walked(workspace) == 0
+    (trees,) = (workspace / "tiny" / "runs").glob("gbdt-*")
+    capsys.readouterr()
+    assert walked(workspace) == 0
+    shutil.rmtree(trees)
+    assert walked(workspace) == 0
+    said = capsys.readouterr().out
+    assert BEGUN not in said
+    assert "gbdt: click: " in said
+    shutil.rmtree(trees)
+    assert walked(workspace, "--replace", "--set", "model.d_tower=4") == 0
+    assert BEGUN in capsys.readouterr().out
+
+
+@pytest.fixture
+def job(workspace: Path) -> Job:
+    pipeline = config.load(Path(TINY), [TREES[1]])
+    return open_job(pipeline, workspace, run="own", console=Console(quiet=True))
+
+
+def test_they_have_the_threads_of_the_run(job: Job, pays: None) -> None:
+    assert beside._threads_for(job) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("most_threads", lambda: 2),  # --jobs 2: no more than two at once
+        ("memory_limits", lambda: iter([(900 << 20, "little")])),
+        ("WORTH", 10**6),
+        ("are_to_be_fitted", lambda job: False),
+        ("is_to_be_trained", lambda job: False),
+    ],
+)
+def test_they_are_not_begun_where_they_do_not_pay(
+    job: Job, pays: None, monkeypatch: pytest.MonkeyPatch, name: str, value: Callable[..., object] | int
+) -> None:
+    monkeypatch.setattr(beside, name, value)
+    assert beside._threads_for(job) == 0
+
+
+def test_no_trees_and_nobody_waits(job: Job, pays: None, workspace: Path) -> None:
+    bare = open_job(config.load(Path(TINY), ['evaluate.baselines=["popularity"]']), workspace, run="own", console=Console(quiet=True))
+    assert beside._threads_for(bare) == 0
+
+
+class Kept(Console):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.texts: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.fixture
+def heard(workspace: Path) -> tuple[Job, list[str]]:
+    """A job whose examples and encoded days stand, and what it says."""
+    console = Kept()
+    job = open_job(config.load(Path(TINY), ['evaluate.baselines=["gbdt"]']), workspace, run="own", console=console)
+    return job, console.texts
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from recsys.locks import locked
+from recsys.progress import Console
+with locked(Path(sys.argv[1]), [Path(sys.argv[2])], wait=False, console=Console(quiet=True)):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.words
+@pytest.mark.usefixtures("pays")
+def test_what_another_job_held_when_it_began_is_made_when_it_is_needed(heard: tuple[Job, list[str]]) -> None:
+    job, _ = heard
+    trees = next(iter(beside.STAGES["baselines"].writes(job)))
+    command = [sys.executable, "-c", HOLDS, str(job.folder), str(trees.parent)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with beside.baselines_beside(job) as begun:
+            assert begun is not None
+            assert begun.going_on._worker.channel.poll(60.0), "its end, or what it says"
+            other.communicate("\n")
+            begun.end()
+    assert trees.exists()
+
+
+@pytest.mark.words
+@pytest.mark.usefixtures("pays")
+def test_a_process_that_gets_no_time_is_given_up(heard: tuple[Job, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is stopped for ever gets none. The baselines are made here."""
+    job, said = heard
+    monkeypatch.setattr("recsys.processes.side_by_side._LOOK", 0.5)
+    with beside.baselines_beside(job) as begun:
+        assert begun is not None
+        begun.going_on._worker._process.send_signal(signal.SIGSTOP)
+        begun.end()
+    assert "baselines: begun anew, at ordinary priority, because others use the cores" in said
+    assert any(text.startswith("gbdt: click: ") for text in said)
+
+
+@pytest.mark.words
+@pytest.mark.usefixtures("pays")
+def test_where_the_training_fails_they_end(heard: tuple[Job, list[str]]) -> None:
+    job, _ = heard
+    with contextlib.suppress(ZeroDivisionError), beside.baselines_beside(job) as begun:
+        assert begun is not None
+        raise ZeroDivisionError
+    assert begun.going_on._worker._process.poll() is not None
