@@ -24,17 +24,12 @@ TREES = ["--set", 'evaluate.baselines=["popularity","gbdt","single_task"]']
 BEGUN = "baselines: begun beside the training"
 
 
-@pytest.fixture(scope="module")
-def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with encoded days, and no run."""
-    folder = tmp_path_factory.mktemp("encoded")
-    assert run_command(["run", TINY, "--workspace", str(folder), "--until", "encode"]) == 0
-    return folder
-
-
 @pytest.fixture
-def workspace(encoded: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(encoded, tmp_path / "workspace"))
+def workspace(untouched: Path, tmp_path: Path) -> Path:
+    """A workspace with encoded days, and no run."""
+    folder = Path(shutil.copytree(untouched, tmp_path / "workspace"))
+    shutil.rmtree(folder / "tiny" / "runs")
+    return folder
 
 
 @pytest.fixture
@@ -45,7 +40,7 @@ def pays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def walked(workspace: Path, *more: str) -> int:
-    return run_command(["run", TINY, "--workspace", str(workspace), "--run", "own", "--until", "baselines", *TREES, *more])
+    return run_command(["run", TINY, "--workspace", str(workspace), "--run", "first", "--until", "baselines", *more])
 
 
 def made(workspace: Path) -> dict[str, bytes]:
@@ -54,19 +49,24 @@ def made(workspace: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("pays")
-def test_they_end_in_the_bytes_of_one_after_the_other(
-    encoded: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """All files of all runs, and what is said but for that they were begun. Trees do not depend on the number of threads."""
+def test_they_end_in_the_bytes_of_one_after_the_other(untouched: Path, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All files that a run makes before it is judged. Trees do not depend on the number of threads."""
     assert walked(workspace) == 0
     said = capsys.readouterr().out
     assert said.count(BEGUN) == said.count("gbdt: click: ") == said.count("baseline gbdt: ") == 1
-    assert said.index("baseline single_task: the run") < said.index("baseline popularity: "), "said when they are waited for"
-    monkeypatch.setattr(beside, "WORTH", 10**9)
-    after = Path(shutil.copytree(encoded, tmp_path / "after"))
-    assert walked(after) == 0
-    assert BEGUN not in capsys.readouterr().out
-    assert made(workspace) == made(after)
+    beside, after = made(workspace), made(untouched)
+    assert {name.split("-")[0] for name in beside if name.endswith("predictions.parquet")} >= {"tiny/runs/gbdt", "tiny/runs/popularity"}
+    assert beside == {name: after[name] for name in beside}
+
+
+@pytest.mark.words
+@pytest.mark.usefixtures("pays")
+def test_single_tasks_are_trained_meanwhile(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are an ordinary run, which the first process trains; what the other one has said is said behind them."""
+    assert walked(workspace, *TREES) == 0
+    said = capsys.readouterr().out
+    assert said.index("baseline single_task: the run") < said.index("baseline popularity: ")
+    assert len(list((workspace / "tiny" / "runs").glob("*/predictions.parquet"))) == 4
 
 
 @pytest.mark.words
@@ -83,7 +83,7 @@ def test_they_are_begun_once(workspace: Path, capsys: pytest.CaptureFixture[str]
     assert BEGUN not in said
     assert "gbdt: click: " in said
     shutil.rmtree(trees)
-    assert walked(workspace, "--replace", "--set", "model.d_tower=4") == 0
+    assert walked(workspace, "--replace", "--set", "model.d_tower=4") == 0  # another model
     assert BEGUN in capsys.readouterr().out
 
 
