@@ -15,7 +15,7 @@ from recsys.config import Pipeline
 from recsys.errors import InUseError
 from recsys.jobs import job_of
 from recsys.memory_limits import memory_limits
-from recsys.processes import Begun, Task, begun
+from recsys.processes import Begun, ProcessDiedError, Task, begun
 from recsys.progress import Console
 from recsys.signals import deferred_interrupt
 from recsys.stages import STAGES, Job, are_to_be_fitted, is_to_be_trained, kinds_of, single_tasks
@@ -70,17 +70,28 @@ class BaselinesBeside:
     process: contextlib.ExitStack  # which ends at its close
 
     def end(self) -> None:
-        """Wait for the stage, and raise what it raises. Run it here where another job held its place at first, or others want all cores."""
+        """Wait for the stage, and raise what it raises.
+
+        Run it here where another job held its place at first, where others want all cores, and where its process died: it may have more
+        memory now.
+        """
+        if not self._is_done():
+            self.process.close()
+            STAGES["baselines"].run(self.job)
+        self.process.close()
+
+    def _is_done(self) -> bool:
         try:
             with deferred_interrupt() as interruption:
                 is_done = self.going_on.wait(interruption)
-            if not is_done:
-                self.job.console.say("baselines: begun anew, at ordinary priority, because others use the cores")
-        except InUseError:
-            is_done = False
-        self.process.close()
+        except InUseError:  # said again, if it still holds it
+            return False
+        except ProcessDiedError as error:
+            self.job.console.say(f"baselines: begun anew: {str(error).partition('. Fix')[0]}")
+            return False
         if not is_done:
-            STAGES["baselines"].run(self.job)
+            self.job.console.say("baselines: begun anew, at ordinary priority, because others use the cores")
+        return is_done
 
 
 def _threads_for(job: Job) -> int:

@@ -33,6 +33,10 @@ _START = "from recsys.processes.worker import serve; serve({descriptor})"
 _ASKED = (signal.SIGTERM, signal.SIGINT)
 
 
+class ProcessDiedError(RecsysError):
+    """A process that ended before its task did."""
+
+
 def run_side_by_side(
     tasks: Sequence[Task],
     at_once: int,
@@ -44,7 +48,7 @@ def run_side_by_side(
     """Do the tasks, `at_once` at a time, each with so many threads. When one fails or is interrupted, the others stop too.
 
     `done` is called with each task that is done; where it raises, the others end at once. Raise KeyboardInterrupt after Ctrl-C, and
-    otherwise the first error that came: RecsysError where its process died.
+    otherwise the first error that came: ProcessDiedError where its process died.
     """
     left, errors = list(tasks), list[BaseException]()
     with contextlib.ExitStack() as stack:
@@ -94,7 +98,7 @@ class Begun:
     def wait(self, interruption: Interruption) -> bool:
         """Wait until the task is done. Return False where its process gets next to no time of a core: it waits for something else.
 
-        Raise KeyboardInterrupt after Ctrl-C, and what the task raised: RecsysError where its process died.
+        Raise KeyboardInterrupt after Ctrl-C, and what the task raised: ProcessDiedError where its process died.
         """
         since, used = time.monotonic(), self._worker.used()
         while self._worker.task is not None:
@@ -188,7 +192,7 @@ class _Worker:
         if code == -signal.SIGKILL:
             fix = "if memory ran out, --jobs 1, which does one after the other; the same command goes on from what is done"
         name = "a task" if self.task is None else self.task.name
-        return RecsysError(f"the process of {name} ended with {how} before it was done. Fix: {fix}")
+        return ProcessDiedError(f"the process of {name} ended with {how} before it was done. Fix: {fix}")
 
 
 @contextlib.contextmanager

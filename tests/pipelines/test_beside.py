@@ -182,6 +182,19 @@ def test_a_process_that_gets_no_time_is_given_up(heard: tuple[Job, list[str]], m
 
 @pytest.mark.words
 @pytest.mark.usefixtures("pays")
+def test_where_their_process_dies_they_are_made_here(heard: tuple[Job, list[str]]) -> None:
+    """As where memory ran out while two processes were at work."""
+    job, said = heard
+    with beside.baselines_beside(job) as begun:
+        assert begun is not None
+        begun.going_on._worker._process.kill()
+        begun.end()
+    assert "baselines: begun anew: the process of the baselines ended with signal 9 (Killed) before it was done" in said
+    assert any(text.startswith("gbdt: click: ") for text in said)
+
+
+@pytest.mark.words
+@pytest.mark.usefixtures("pays")
 def test_where_the_training_fails_they_end(heard: tuple[Job, list[str]]) -> None:
     job, _ = heard
     with contextlib.suppress(ZeroDivisionError), beside.baselines_beside(job) as begun:
