@@ -182,8 +182,9 @@ def test_ctrl_c_ends_it_at_once_though_it_would_save_for_a_second(tmp_path: Path
     assert not (tmp_path / "saved").exists()
 
 
-def test_one_that_computes_nothing_is_told_from_one_that_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_one_that_computes_nothing_is_told_from_one_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side, "_LOOK", 0.5)
+    monkeypatch.setattr(side_by_side, "_LEAST", 0.02)  # what a process gets on a busy machine, too
     with begun(Fails("asleep", "", 600.0), 1, Console(quiet=True)) as going_on:
         assert not going_on.wait(Interruption())
     with begun(Computes("busy", "", 2.0), 1, Console(quiet=True)) as going_on:

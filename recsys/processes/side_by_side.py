@@ -27,8 +27,8 @@ from recsys.signals import Interruption
 from recsys.threads import environment
 
 _PATIENCE = 5.0  # seconds in which a process that was told to end may do so by itself
-_LOOK = 10.0  # seconds between two looks at what a process has computed
-_LEAST = 0.1  # of a core: what a process that computes gets at least, unless all cores are wanted by others
+_LOOK = 5.0  # seconds between two looks at what a process has computed
+_LEAST = 0.5  # of a core: less gets a process that computes only where others want the cores
 _START = "from recsys.processes.worker import serve; serve({descriptor})"
 _ASKED = (signal.SIGTERM, signal.SIGINT)
 
@@ -96,7 +96,7 @@ class Begun:
         self._worker = worker
 
     def wait(self, interruption: Interruption) -> bool:
-        """Wait until the task is done. Return False where its process gets next to no time of a core: it waits for something else.
+        """Wait until the task is done. Return False where its process gets less than half of a core: others want them, or it waits.
 
         Raise KeyboardInterrupt after Ctrl-C, and what the task raised: ProcessDiedError where its process died.
         """
