@@ -1,13 +1,13 @@
 """Baselines that are fitted while the run trains: in a process of their own, on what the training leaves of the cores.
 
-A small net leaves much of two cores, and most of eight. Trees need no model, and nobody needs them before they are judged. They have the
+A small net leaves much of two cores. Trees need no model, and nobody needs them before they are judged. They have the
 lowest priority, and as many threads as ever, so the training takes hardly longer, and both end in the bits of one after the other.
 """
 
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recsys import artifacts, schema
@@ -23,7 +23,7 @@ from recsys.threads import most_threads
 from recsys.workspace import PART, day_folder
 
 WORTH = 20_000  # rows; a process takes some two seconds of a core before it does anything
-_LOWEST = 19  # what is added to the niceness: the system runs it where nobody else wants the core
+_LOWEST = 19  # what is added to the niceness
 _MEMORY_OF_A_BYTE = 4  # of encoded rows: the matrix of the trees, parts of it for some objectives, its bins
 _MEMORY_OF_LIBRARIES = 500 << 20
 _MOST_ROWS = 1_000_000  # that trees hold
@@ -35,14 +35,13 @@ class _MakeBaselines(Task):
 
     pipeline: Pipeline
     run_folder: Path
-    wait: bool
 
     def run(self, console: Console) -> None:
         try:
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # runs where nobody else wants the core
         except (AttributeError, OSError):  # not on this system
             os.nice(_LOWEST)
-        STAGES["baselines"].run(job_of(self.pipeline, self.run_folder, console, wait=self.wait))
+        STAGES["baselines"].run(job_of(self.pipeline, self.run_folder, console))
 
 
 @contextlib.contextmanager
@@ -57,7 +56,8 @@ def baselines_beside(job: Job) -> Iterator["BaselinesBeside | None"]:
         return
     job.console.say("baselines: begun beside the training, on what it leaves of the cores")
     with contextlib.ExitStack() as process:
-        task = _MakeBaselines("the baselines", "", job.pipeline, job.run, job.wait)
+        task = _MakeBaselines("the baselines", "", job.pipeline, job.run)
+        process.callback(_free, job)
         yield BaselinesBeside(job, process.enter_context(begun(task, threads, job.console)), process)
 
 
@@ -72,19 +72,19 @@ class BaselinesBeside:
     def end(self) -> None:
         """Wait for the stage, and raise what it raises.
 
-        Run it here where another job held its place at first, where others want all cores, and where its process died: it may have more
-        memory now.
+        Run it here where another job held its place at first (as one that has begun the same baselines, for which this one waits), where
+        others want all cores, and where its process was ended: there may be more memory now.
         """
-        if not self._is_done():
-            self.process.close()
-            STAGES["baselines"].run(self.job)
+        is_done = self._is_done()
         self.process.close()
+        if not is_done:
+            STAGES["baselines"].run(replace(self.job, wait=True))
 
     def _is_done(self) -> bool:
         try:
             with deferred_interrupt() as interruption:
                 is_done = self.going_on.wait(interruption)
-        except InUseError:  # said again, if it still holds it
+        except InUseError:
             return False
         except ProcessDiedError as error:
             self.job.console.say(f"baselines: begun anew: {str(error).partition('. Fix')[0]}")
@@ -92,6 +92,13 @@ class BaselinesBeside:
         if not is_done:
             self.job.console.say("baselines: begun anew, at ordinary priority, because others use the cores")
         return is_done
+
+
+def _free(job: Job) -> None:
+    """Take the places of the stage and give them back: a process that was ended has left its name there, and may have left drafts."""
+    stage = STAGES["baselines"]
+    with contextlib.suppress(InUseError), replace(job, wait=False).locked(*(stage.holds or stage.writes)(job)):
+        pass
 
 
 def _threads_for(job: Job) -> int:

@@ -96,7 +96,7 @@ class Begun:
         self._worker = worker
 
     def wait(self, interruption: Interruption) -> bool:
-        """Wait until the task is done. Return False where its process gets less than half of a core: others want them, or it waits.
+        """Wait until the task is done. Return False where its process has less than half of a core.
 
         Raise KeyboardInterrupt after Ctrl-C, and what the task raised: ProcessDiedError where its process died.
         """
@@ -104,10 +104,12 @@ class Begun:
         while self._worker.task is not None:
             if interruption.requested:
                 raise KeyboardInterrupt
-            ended = self._worker.hear() if wait([self._worker.channel], PAUSE) else None
-            if ended is not None and ended.error is not None:
-                raise ended.error
-            if (passed := time.monotonic() - since) > _LOOK:
+            if wait([self._worker.channel], PAUSE):
+                ended = self._worker.hear()
+                if ended is not None and ended.error is not None:
+                    raise ended.error
+                since, used = time.monotonic(), self._worker.used()
+            elif (passed := time.monotonic() - since) > _LOOK:
                 if (now := self._worker.used()) - used < _LEAST * passed:
                     return False
                 since, used = time.monotonic(), now

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,7 +162,7 @@ def test_what_another_job_held_when_it_began_is_made_when_it_is_needed(heard: tu
         assert other.stdout.readline() == "held\n"
         with beside.baselines_beside(job) as begun:
             assert begun is not None
-            assert begun.going_on._worker.channel.poll(60.0), "its end, or what it says"
+            assert begun.going_on._worker.channel.poll(300.0), "its end, or what it says"
             other.communicate("\n")
             begun.end()
     assert trees.exists()
@@ -201,5 +202,15 @@ def test_where_the_training_fails_they_end(heard: tuple[Job, list[str]]) -> None
     job, _ = heard
     with contextlib.suppress(ZeroDivisionError), beside.baselines_beside(job) as begun:
         assert begun is not None
+        locks = job.folder / ".locks"
+        _until(lambda: any(file.stat().st_size for file in locks.glob("runs+gbdt-*.json")))
         raise ZeroDivisionError
     assert begun.going_on._worker._process.poll() is not None
+    assert not any(file.stat().st_size for file in locks.glob("runs+gbdt-*.json")), "another host would take it for alive"
+
+
+def _until(happens: Callable[[], bool]) -> None:
+    end = time.monotonic() + 300
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.01)
