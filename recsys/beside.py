@@ -1,12 +1,12 @@
 """Baselines that are fitted while the run trains: in a process of their own, on what the training leaves of the cores.
 
-A small net leaves much of two cores. Trees need no model, and nobody needs them before they are judged. They have the
-lowest priority, and as many threads as ever, so the training takes hardly longer, and both end in the bits of one after the other.
+A small net leaves much of two cores. Trees need no model, and nobody needs them before they are judged. The training goes first: it takes
+no longer, as far as was measured (docs/benchmarks.md). Both end in the bits that they have one after the other.
 """
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,10 +23,10 @@ from recsys.threads import most_threads
 from recsys.workspace import PART, day_folder
 
 WORTH = 20_000  # rows; a process takes some two seconds of a core before it does anything
-_LOWEST = 19  # what is added to the niceness
+_LOWEST = 19  # added to the niceness
 _MEMORY_OF_A_BYTE = 4  # of encoded rows: the matrix of the trees, parts of it for some objectives, its bins
 _MEMORY_OF_LIBRARIES = 500 << 20
-_MOST_ROWS = 1_000_000  # that trees hold
+_MOST_ROWS = 1_000_000  # baselines.gbdt.MAX_ROWS, which cannot be read without importing scikit-learn
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class BaselinesBeside:
     def end(self) -> None:
         """Wait for the stage, and raise what it raises.
 
-        Run it here where another job held its place at first (as one that has begun the same baselines, for which this one waits), where
-        others want all cores, and where its process was ended: there may be more memory now.
+        Run it here in three cases: others want the cores; the process died (there may be more memory now); or another job held the places
+        when the process began. That job may be making the same baselines beside its own training, so here they are waited for.
         """
         is_done = self._is_done()
         self.process.close()
@@ -95,7 +95,7 @@ class BaselinesBeside:
 
 
 def _free(job: Job) -> None:
-    """Take the places of the stage and give them back: a process that was ended has left its name there, and may have left drafts."""
+    """Take the places of the stage and give them back. So nothing is left there of a process that was given up: its name, its drafts."""
     stage = STAGES["baselines"]
     with contextlib.suppress(InUseError), replace(job, wait=False).locked(*(stage.holds or stage.writes)(job)):
         pass
@@ -108,9 +108,9 @@ def _threads_for(job: Job) -> int:
     """
     if most_threads() is not None or not are_to_be_fitted(job) or not _trains(job):
         return 0
-    days = [day_folder(job.examples, day) / PART for day in job.days(schema.TRAIN, schema.VALIDATION)]
-    rows = sum(map(artifacts.count_rows, days))
-    if rows < WORTH or not _has_room(job, rows):
+    days = job.days(schema.TRAIN, schema.VALIDATION)
+    rows = sum(artifacts.count_rows(day_folder(job.examples, day) / PART) for day in days)
+    if rows < WORTH or not _has_room([day_folder(job.encoded, day) for day in days], rows):
         return 0
     import torch  # not at the top: where all stands, it is not needed
 
@@ -124,10 +124,9 @@ def _trains(job: Job) -> bool:
     return is_to_be_trained(job) or ("single_task" in kinds_of(job.pipeline) and is_to_be_trained(single_tasks(job)))
 
 
-def _has_room(job: Job, rows: int) -> bool:
-    """Return whether a second process fits into half of the memory that this one may have."""
-    days = [day_folder(job.encoded, day) for day in job.days(schema.TRAIN, schema.VALIDATION)]
-    encoded = sum(path.stat().st_size for day in days for path in day.iterdir())
+def _has_room(encoded_days: Sequence[Path], rows: int) -> bool:
+    """Return whether trees of these days, which have so many rows, fit into half of the memory that this process may have."""
+    encoded = sum(path.stat().st_size for day in encoded_days for path in day.iterdir())
     needed = _MEMORY_OF_LIBRARIES + _MEMORY_OF_A_BYTE * encoded * min(1.0, _MOST_ROWS / rows)
     limit, _ = min(memory_limits())
     return needed <= limit / 2

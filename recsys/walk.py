@@ -122,7 +122,7 @@ def _holding_run(job: Job, names: Sequence[str]) -> Iterator[None]:
 
 
 def _walk(job: Job, name: str, begun: BaselinesBeside | None = None) -> None:
-    """Run a stage of this job, or end it where it was begun; and before it what a single-task baseline needs: that is an ordinary run."""
+    """Run a stage of this job, or wait for it where it was `begun`. Run before it what a single-task baseline needs: an ordinary run."""
     if "single_task" in kinds_of(job.pipeline):
         other = single_tasks(job)
         if name == "baselines":

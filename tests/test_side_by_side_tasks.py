@@ -17,6 +17,7 @@ from recsys.errors import ConfigError
 from recsys.processes import Task, begun, run_side_by_side, side_by_side
 from recsys.progress import Console
 from recsys.signals import Interruption, deferred_interrupt
+from tests.training.conftest import Said
 
 pytestmark = pytest.mark.words
 
@@ -144,28 +145,21 @@ class Speaks(Task):
         console.event("stage", rows={"read": 3})
 
 
-class Heard(Console):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.told: list[object] = []
-
-    def say(self, text: str) -> None:
-        self.told.append(text)
+class Heard(Said):
+    """Keeps what it is told, events as text."""
 
     def event(self, what: str, **about: object) -> None:
-        self.told.append((what, about))
+        self.texts.append(f"{what}: {about}")
 
 
 def test_what_it_says_is_heard_by_the_one_who_waits() -> None:
     console = Heard()
     with begun(Speaks("beside", "of it: "), 1, console) as going_on:
         assert going_on._worker.channel.poll(60.0)
-        assert not console.told
+        assert not console.texts
         assert going_on.wait(Interruption())
         assert going_on.wait(Interruption()), "a second time"
-    assert console.told == ["of it: said", ("stage", {"rows": {"read": 3}})]
+    assert console.texts == ["of it: said", "stage: {'rows': {'read': 3}}"]
 
 
 def test_its_error_is_raised_by_the_one_who_waits() -> None:

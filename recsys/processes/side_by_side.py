@@ -28,7 +28,7 @@ from recsys.threads import environment
 
 _PATIENCE = 5.0  # seconds in which a process that was told to end may do so by itself
 _LOOK = 5.0  # seconds between two looks at what a process has computed
-_LEAST = 0.5  # of a core: less gets a process that computes only where others want the cores
+_LEAST = 0.5  # of a core. A process that computes gets less only where others want the cores
 _START = "from recsys.processes.worker import serve; serve({descriptor})"
 _ASKED = (signal.SIGTERM, signal.SIGINT)
 

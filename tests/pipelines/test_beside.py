@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from recsys import beside, config
+from recsys.baselines.gbdt import MAX_ROWS
 from recsys.cli import run_command
 from recsys.jobs import open_job
 from recsys.processes import side_by_side
 from recsys.progress import Console
 from recsys.stages import Job
+from tests.training.conftest import Said
 
 from .conftest import PIPELINES
 
@@ -95,6 +97,10 @@ def job(workspace: Path) -> Job:
     return open_job(pipeline, workspace, run="own", console=Console(quiet=True))
 
 
+def test_trees_hold_as_many_rows_as_their_memory_is_reckoned_by() -> None:
+    assert beside._MOST_ROWS == MAX_ROWS
+
+
 def test_they_have_the_threads_of_the_run(job: Job, pays: None) -> None:
     assert beside._threads_for(job) == 2
 
@@ -116,32 +122,21 @@ def test_they_are_not_begun_where_they_do_not_pay(
     assert beside._threads_for(job) == 0
 
 
-def test_no_trees_and_nobody_waits(job: Job, pays: None, workspace: Path) -> None:
+def test_they_are_not_begun_where_none_are_trees(job: Job, pays: None, workspace: Path) -> None:
     bare = open_job(config.load(Path(TINY), ['evaluate.baselines=["popularity"]']), workspace, run="own", console=Console(quiet=True))
     assert beside._threads_for(bare) == 0
-
-
-class Kept(Console):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.texts: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.texts.append(text)
 
 
 @pytest.fixture
 def heard(workspace: Path) -> tuple[Job, list[str]]:
     """A job whose examples and encoded days stand, and what it says."""
-    console = Kept()
+    console = Said()
     job = open_job(config.load(Path(TINY), ['evaluate.baselines=["gbdt"]']), workspace, run="own", console=console)
     return job, console.texts
 
 
 HOLDS = """
-import sys, time
+import sys
 from pathlib import Path
 from recsys.locks import locked
 from recsys.progress import Console
@@ -170,29 +165,24 @@ def test_what_another_job_held_when_it_began_is_made_when_it_is_needed(heard: tu
 
 @pytest.mark.words
 @pytest.mark.usefixtures("pays")
-def test_a_process_that_gets_no_time_is_given_up(heard: tuple[Job, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is stopped for ever gets none. The baselines are made here."""
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        (signal.SIGSTOP, "baselines: begun anew, at ordinary priority, because others use the cores"),  # it gets no time at all
+        (signal.SIGKILL, "baselines: begun anew: the process of the baselines ended with signal 9 (Killed) before it was done"),
+    ],
+)
+def test_where_their_process_does_not_end_them_they_are_made_here(
+    heard: tuple[Job, list[str]], monkeypatch: pytest.MonkeyPatch, number: signal.Signals, why: str
+) -> None:
     job, said = heard
     monkeypatch.setattr(side_by_side, "_LOOK", 0.5)
     monkeypatch.setattr(side_by_side, "_LEAST", 0.02)
     with beside.baselines_beside(job) as begun:
         assert begun is not None
-        begun.going_on._worker._process.send_signal(signal.SIGSTOP)
+        begun.going_on._worker._process.send_signal(number)
         begun.end()
-    assert "baselines: begun anew, at ordinary priority, because others use the cores" in said
-    assert any(text.startswith("gbdt: click: ") for text in said)
-
-
-@pytest.mark.words
-@pytest.mark.usefixtures("pays")
-def test_where_their_process_dies_they_are_made_here(heard: tuple[Job, list[str]]) -> None:
-    """As where memory ran out while two processes were at work."""
-    job, said = heard
-    with beside.baselines_beside(job) as begun:
-        assert begun is not None
-        begun.going_on._worker._process.kill()
-        begun.end()
-    assert "baselines: begun anew: the process of the baselines ended with signal 9 (Killed) before it was done" in said
+    assert why in said
     assert any(text.startswith("gbdt: click: ") for text in said)
 
 
