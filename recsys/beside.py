@@ -41,6 +41,8 @@ class _MakeBaselines(Task):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # runs where nobody else wants the core
         except (AttributeError, OSError):  # not on this system
             os.nice(_LOWEST)
+        with contextlib.suppress(OSError):  # not on this system
+            Path("/proc/self/oom_score_adj").write_text("1000")  # where memory runs out, this process is killed and not the training
         STAGES["baselines"].run(job_of(self.pipeline, self.run_folder, console))
 
 
@@ -54,11 +56,17 @@ def baselines_beside(job: Job) -> Iterator["BaselinesBeside | None"]:
     if threads < 2:
         yield None
         return
-    job.console.say("baselines: begun beside the training, on what it leaves of the cores")
     with contextlib.ExitStack() as process:
         task = _MakeBaselines("the baselines", "", job.pipeline, job.run)
         process.callback(_free, job)
-        yield BaselinesBeside(job, process.enter_context(begun(task, threads, job.console)), process)
+        try:
+            going_on = process.enter_context(begun(task, threads, job.console))
+        except OSError as error:  # no process more, or no memory for one
+            job.console.say(f"baselines: not begun beside the training: {error.strerror or error}")
+            yield None
+            return
+        job.console.say("baselines: begun beside the training, on what it leaves of the cores")
+        yield BaselinesBeside(job, going_on, process)
 
 
 @dataclass(frozen=True)

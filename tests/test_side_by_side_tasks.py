@@ -14,9 +14,10 @@ import pytest
 from rich.console import Console as RichConsole
 
 from recsys.errors import ConfigError
-from recsys.processes import Task, begun, run_side_by_side, side_by_side
+from recsys.processes import ProcessDiedError, Task, begun, run_side_by_side, side_by_side
 from recsys.progress import Console
 from recsys.signals import Interruption, deferred_interrupt
+from tests.starving import starved
 from tests.training.conftest import Said
 
 pytestmark = pytest.mark.words
@@ -176,11 +177,36 @@ def test_ctrl_c_ends_it_at_once_though_it_would_save_for_a_second(tmp_path: Path
     assert not (tmp_path / "saved").exists()
 
 
-def test_one_that_computes_nothing_is_told_from_one_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(side_by_side, "_LOOK", 0.5)
-    monkeypatch.setattr(side_by_side, "_LEAST", 0.02)  # what a process gets on a busy machine, too
-    with begun(Fails("asleep", "", 600.0), 1, Console(quiet=True)) as going_on:
+def test_it_is_given_up_where_others_want_its_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not where it computes, or waits for something else than a core."""
+    monkeypatch.setattr(side_by_side, "_LOOK", 1.0)
+    with begun(Computes("starved", "", 600.0), 1, Console(quiet=True)) as going_on, starved(going_on._worker._process.pid):
         assert not going_on.wait(Interruption())
+    monkeypatch.setattr(side_by_side, "_LEAST", 0.05)  # what a process of ordinary priority gets on a busy machine, too
     with begun(Computes("busy", "", 2.0), 1, Console(quiet=True)) as going_on:
-        assert going_on._worker.channel.poll(60.0)  # its imports may wait for the disk
         assert going_on.wait(Interruption())
+    with begun(Fails("asleep", "", 3.0), 1, Console(quiet=True)) as going_on, pytest.raises(ConfigError, match="asleep failed"):
+        going_on.wait(Interruption())
+
+
+def test_its_process_ends_with_it() -> None:
+    """So its memory is free while the first process does something else."""
+    with begun(Speaks("beside", ""), 1, Console(quiet=True)) as going_on:
+        assert going_on._worker._process.wait(60.0) == 0
+        assert going_on.wait(Interruption())
+
+
+def test_a_signal_to_it_alone_is_no_ctrl_c() -> None:
+    with begun(Computes("beside", "", 600.0), 1, Console(quiet=True)) as going_on:
+        assert going_on._worker.channel.poll(60.0)
+        going_on._worker._process.send_signal(signal.SIGTERM)
+        with pytest.raises(ProcessDiedError, match="of beside got a signal to end"):
+            going_on.wait(Interruption())
+
+
+def test_no_bar_of_one_that_is_killed_ends_as_done() -> None:
+    console = Said()
+    with begun(Counts("beside", "", 10_000), 1, console) as going_on:
+        assert going_on._worker.channel.poll(60.0)
+        going_on._worker.hear()
+    assert not console.texts

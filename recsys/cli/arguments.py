@@ -126,7 +126,14 @@ Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand f
 Wait = Annotated[bool, typer.Option("--wait", help="Wait where another job writes what this one has to write.")]
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", min=1, max=4096, metavar="N", callback=_bounded, help="Threads to compute with; by default one per core."),
+    typer.Option(
+        "--jobs",
+        min=1,
+        max=4096,
+        metavar="N",
+        callback=_bounded,
+        help="Threads to compute with; then baselines follow the training. By default one per core, and baselines beside the training.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but the result and errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Give the result as one JSON object on stdout, and messages on stderr.")]

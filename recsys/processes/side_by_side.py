@@ -7,7 +7,6 @@ and the others end at once: what they have written stands.
 """
 
 import contextlib
-import math
 import os
 import pickle
 import signal
@@ -21,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import RecsysError
-from recsys.processes.worker import END, PAUSE, STOP, Advanced, BarClosed, BarOpened, Ended, Happened, Said, Task
+from recsys.processes.worker import END, LAST, PAUSE, STOP, Advanced, BarClosed, BarOpened, Ended, Happened, Said, Task
 from recsys.progress import Advance, Console
 from recsys.signals import Interruption
 from recsys.threads import environment
 
 _PATIENCE = 5.0  # seconds in which a process that was told to end may do so by itself
-_LOOK = 5.0  # seconds between two looks at what a process has computed
-_LEAST = 0.5  # of a core. A process that computes gets less only where others want the cores
+_LOOK = 3.0  # seconds after which it is judged whether a process gets the cores that it wants
+_LEAST = 0.25  # of what it wants. Where others want all cores, a process of ordinary priority gets about half
 _START = "from recsys.processes.worker import serve; serve({descriptor})"
 _ASKED = (signal.SIGTERM, signal.SIGINT)
 
@@ -82,38 +81,53 @@ def run_side_by_side(
 def begun(task: Task, threads: int, console: Console) -> Iterator["Begun"]:
     """Begin a task in a process of its own, with so many threads, while this one does something else.
 
-    At the end of the block the process ends at once, whether the task is done or not.
+    The process ends with its task, and is killed at the end of the block where the task is not done. Raise OSError where the system
+    grants no process.
     """
     with _started(threads, console) as worker:
         worker.begin(task)
-        yield Begun(worker)
+        worker.begin_no_more()
+        try:
+            yield Begun(task, worker)
+        finally:
+            worker.kill()
 
 
 class Begun:
     """A task that goes on in another process. What it says is shown while somebody waits for it."""
 
-    def __init__(self, worker: "_Worker") -> None:
+    def __init__(self, task: Task, worker: "_Worker") -> None:
+        self._task = task
         self._worker = worker
 
     def wait(self, interruption: Interruption) -> bool:
-        """Wait until the task is done. Return False where its process has less than half of a core.
+        """Wait until the task is done. Return False where its process gets less than a quarter of the time on cores that it wants.
 
-        Raise KeyboardInterrupt after Ctrl-C, and what the task raised: ProcessDiedError where its process died.
+        Raise KeyboardInterrupt after Ctrl-C, and what the task raised: ProcessDiedError where its process died, or got a signal to end.
         """
-        since, used = time.monotonic(), self._worker.used()
+        since, wanted, (_, computed) = time.monotonic(), 0.0, self._worker.threads()
         while self._worker.task is not None:
             if interruption.requested:
                 raise KeyboardInterrupt
             if wait([self._worker.channel], PAUSE):
-                ended = self._worker.hear()
-                if ended is not None and ended.error is not None:
-                    raise ended.error
-                since, used = time.monotonic(), self._worker.used()
-            elif (passed := time.monotonic() - since) > _LOOK:
-                if (now := self._worker.used()) - used < _LEAST * passed:
+                self._hear(interruption)
+                since, wanted, (_, computed) = time.monotonic(), 0.0, self._worker.threads()
+                continue
+            willing, now = self._worker.threads()
+            wanted += PAUSE * willing
+            if time.monotonic() - since > _LOOK:
+                if now - computed < _LEAST * wanted:
                     return False
-                since, used = time.monotonic(), now
+                since, wanted, computed = time.monotonic(), 0.0, now
         return True
+
+    def _hear(self, interruption: Interruption) -> None:
+        ended = self._worker.hear()
+        if ended is None or ended.error is None:
+            return
+        if isinstance(ended.error, KeyboardInterrupt) and not interruption.requested:
+            raise ProcessDiedError(f"the process of {self._task.name} got a signal to end before it was done. Fix: see who sent it")
+        raise ended.error
 
 
 class _Worker:
@@ -144,13 +158,28 @@ class _Worker:
         """Tell the process to end at once."""
         self._send_once(END)
 
-    def used(self) -> float:
-        """Return the seconds that the process has computed for, over all cores; infinity where the system does not tell."""
-        try:
-            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return math.inf
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime (proc(5)), counted from behind the name
+    def begin_no_more(self) -> None:
+        """Tell the process to end when its task is done."""
+        self._send_once(LAST)
+
+    def kill(self) -> None:
+        """Kill the process where its task is not done. It need not have a core to end by itself."""
+        if self.task is not None:
+            self._process.kill()
+            self._end_bars(ProcessDiedError(f"the process of {self.task.name} was killed"))
+
+    def threads(self) -> tuple[int, float]:
+        """Return how many threads of the process have or want a core now, and the seconds that all have computed for.
+
+        Nothing wants a core where the system does not tell.
+        """
+        willing = ticks = 0
+        for file in Path(f"/proc/{self._process.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+                fields = file.read_text().rpartition(")")[2].split()  # state, utime and stime (proc(5)), counted from behind the name
+                willing += fields[0] == "R"
+                ticks += int(fields[11]) + int(fields[12])
+        return willing, ticks / os.sysconf("SC_CLK_TCK")
 
     def hear(self) -> Ended | None:
         """Take one message, and do what it says. Return it where it is the end of the task."""
@@ -171,10 +200,13 @@ class _Worker:
             case BarClosed(bar):
                 self._close[bar].close()
             case Ended(error):
-                self._bars.__exit__(None if error is None else type(error), error, None)
+                self._end_bars(error)
                 self.task = None
                 return message
         return None
+
+    def _end_bars(self, error: BaseException | None) -> None:
+        self._bars.__exit__(None if error is None else type(error), error, None)
 
     def _send_once(self, order: str) -> None:
         if order not in self._told:

@@ -21,7 +21,7 @@ from recsys.signals import ask_to_stop, interrupt_on_sigterm, is_asked_to_stop
 from recsys.threads import bound_threads
 
 PAUSE = 0.2  # seconds between two looks at Ctrl-C, and between two reports of progress
-STOP, END = "stop", "end"  # orders beside tasks: act as at Ctrl-C; end at once
+STOP, END, LAST = "stop", "end", "last"  # orders beside tasks: act as at Ctrl-C; end at once; end when the tasks so far are done
 
 
 # --- What goes through the channel --------------------------------------------------------------------------------
@@ -97,13 +97,16 @@ class _Orders:
 
     def __init__(self, channel: "Connection[Any, Any]") -> None:
         self._channel = channel
-        self._tasks: queue.Queue[bytes] = queue.Queue()
+        self._tasks: queue.Queue[bytes | str] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def tasks(self) -> Iterator[Task]:
-        """Yield the tasks as they are ordered. Raise KeyboardInterrupt once the first process says to stop."""
+        """Yield the tasks as they are ordered, up to the last. Raise KeyboardInterrupt once the first process says to stop."""
         while not is_asked_to_stop():
-            yield pickle.loads(self._tasks.get())  # in this thread, because it imports what the task needs
+            order = self._tasks.get()
+            if isinstance(order, str):
+                return
+            yield pickle.loads(order)  # in this thread, because it imports what the task needs
         raise KeyboardInterrupt
 
     def _listen(self) -> None:

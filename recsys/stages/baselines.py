@@ -35,7 +35,8 @@ def shared_kinds(pipeline: Pipeline) -> tuple[str, ...]:
 
 def are_to_be_fitted(job: Job) -> bool:
     """Return whether there are trees to fit, of which nothing stands."""
-    return any(not (_run(job, kind) / PREDICTIONS).exists() for kind in shared_kinds(job.pipeline) if kind in TREES)
+    missing = [kind for kind in shared_kinds(job.pipeline) if kind in TREES and not (_run(job, kind) / PREDICTIONS).exists()]
+    return any(not _is_kept(job, kind) for kind in missing)
 
 
 def calibrated_kinds(pipeline: Pipeline) -> tuple[str, ...]:
@@ -148,6 +149,11 @@ def _kept(job: Job, options: Pipeline, kind: str) -> KeptFit | None:
     if kind in _LIBRARIES:
         inputs["library"] = version(_LIBRARIES[kind])
     return KeptFit(day_folder(folder, days[-1]), days, Origin(BASELINES.name, artifacts.fingerprint([folder.name, inputs]), inputs))
+
+
+def _is_kept(job: Job, kind: str) -> bool:
+    kept = _kept(job, BASELINES.receives(job.pipeline), kind)
+    return kept is not None and artifacts.is_fresh(kept.folder, kept.origin.fingerprint)
 
 
 def _kept_folders(job: Job, *kinds: str) -> list[Path]:

@@ -1,6 +1,7 @@
 """Baselines that are fitted beside the training, in a process of their own."""
 
 import contextlib
+import errno
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from recsys.jobs import open_job
 from recsys.processes import side_by_side
 from recsys.progress import Console
 from recsys.stages import Job
+from tests.starving import starved
 from tests.training.conftest import Said
 
 from .conftest import PIPELINES
@@ -168,22 +170,44 @@ def test_what_another_job_held_when_it_began_is_made_when_it_is_needed(heard: tu
 @pytest.mark.parametrize(
     ("number", "why"),
     [
-        (signal.SIGSTOP, "baselines: begun anew, at ordinary priority, because others use the cores"),  # it gets no time at all
-        (signal.SIGKILL, "baselines: begun anew: the process of the baselines ended with signal 9 (Killed) before it was done"),
+        (signal.SIGKILL, "the process of the baselines ended with signal 9 (Killed) before it was done"),
+        (signal.SIGTERM, "the process of the baselines got a signal to end before it was done"),
     ],
 )
-def test_where_their_process_does_not_end_them_they_are_made_here(
-    heard: tuple[Job, list[str]], monkeypatch: pytest.MonkeyPatch, number: signal.Signals, why: str
-) -> None:
+def test_where_their_process_is_killed_they_are_made_here(heard: tuple[Job, list[str]], number: signal.Signals, why: str) -> None:
     job, said = heard
-    monkeypatch.setattr(side_by_side, "_LOOK", 0.5)
-    monkeypatch.setattr(side_by_side, "_LEAST", 0.02)
     with beside.baselines_beside(job) as begun:
         assert begun is not None
         begun.going_on._worker._process.send_signal(number)
         begun.end()
-    assert why in said
+    assert f"baselines: begun anew: {why}" in said
     assert any(text.startswith("gbdt: click: ") for text in said)
+
+
+@pytest.mark.words
+@pytest.mark.usefixtures("pays")
+def test_where_others_want_the_cores_they_are_made_here(heard: tuple[Job, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    job, said = heard
+    monkeypatch.setattr(side_by_side, "_LOOK", 1.0)
+    with beside.baselines_beside(job) as begun:
+        assert begun is not None
+        with starved(begun.going_on._worker._process.pid):
+            begun.end()
+    assert "baselines: begun anew, at ordinary priority, because others use the cores" in said
+    assert any(text.startswith("gbdt: click: ") for text in said)
+
+
+@pytest.mark.usefixtures("pays")
+def test_where_the_system_grants_no_process_they_are_made_later(heard: tuple[Job, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    job, said = heard
+
+    def refused(*arguments: object, **named: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    with beside.baselines_beside(job) as begun:
+        assert begun is None
+    assert said == ["baselines: not begun beside the training: Resource temporarily unavailable"]
 
 
 @pytest.mark.words

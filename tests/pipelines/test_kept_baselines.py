@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
-from recsys import artifacts, config
+from recsys import artifacts, beside, config
 from recsys.cli import run_command
 from recsys.errors import ConfigError
 
@@ -31,13 +32,21 @@ def kept(workspace: Path, kind: str) -> list[str]:
 
 
 @pytest.mark.words
-def test_a_fit_serves_the_nights_until_the_next_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The nights of 5 to 8 January have two, three, four and five training days: fits are of the first two and of the first four."""
+def test_a_fit_serves_the_nights_until_the_next_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nights of 5 to 8 January have two, three, four and five training days: fits are of the first two and of the first four.
+
+    Only where there is one, a process is begun for it beside the training.
+    """
+    monkeypatch.setattr(beside, "WORTH", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     said = {}
     for day in (5, 6, 7, 8):
         assert night(tmp_path, day) == 0
         said[day] = capsys.readouterr().out
-    assert [bool(re.search(r"gbdt: click: \d+ trees", said[day])) for day in (5, 6, 7, 8)] == [True, False, True, False]
+    for sentence in (r"gbdt: click: \d+ trees", "baselines: begun beside the training"):
+        assert [bool(re.search(sentence, said[day])) for day in (5, 6, 7, 8)] == [True, False, True, False], sentence
     assert "gbdt: as fitted through 2024-01-03" in said[6]
     assert "gbdt: as fitted through 2024-01-05" in said[8]
     page = (tmp_path / "tiny" / "runs" / "night-8" / "report.html").read_text()
