@@ -23,7 +23,7 @@ test: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Many kills, contests and full disks: about half an hour. `make test` and .ci/run make fewer.
+# Many kills, contests, full disks and random files: about half an hour. .ci/run makes fewer.
 faults: export OMP_NUM_THREADS ?= 1
 faults: $(STAMP)
 	FAULTS=many $(BIN)/python -m pytest -n 2 --dist worksteal -m faults

@@ -1,4 +1,4 @@
-"""Any file as a log: never a traceback, never a wrong row account. 2,400 files from one seed, written by rows and cells that are known."""
+"""Any file as a log: never a traceback, never a wrong row account. Files from one seed, written by rows and cells that are known."""
 
 import csv
 import gzip
@@ -22,6 +22,8 @@ from recsys import sources
 from recsys.errors import RecsysError
 from recsys.progress import Console
 from tests.sources.logs import COLUMNS, START, Ingested, make_pipeline
+
+from .amounts import FILES
 
 pytestmark = pytest.mark.faults
 
@@ -177,7 +179,7 @@ def _ingested(base: Path, written: Written, **source: object) -> Ingested | Recs
 
 
 _many = settings(
-    max_examples=800, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=FILES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -235,7 +237,7 @@ def test_a_damaged_file_is_read_in_full_or_refused(tmp_path: Path) -> None:
         shutil.rmtree(result.folder.parent)
 
     holds()
-    assert len(accepted) > 200  # of 800: the test does not hold because every file is refused
+    assert len(accepted) > FILES / 4  # the test does not hold because every file is refused
 
 
 def _begins(text: str, separator: str) -> list[int]:

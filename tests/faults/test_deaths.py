@@ -11,6 +11,8 @@ import pytest
 
 from recsys.stages import STAGES
 
+from .amounts import PARTS
+
 TOML = """
 name = "small"
 [source]
@@ -47,7 +49,7 @@ bootstrap = 20
 baselines = ["popularity"]
 calibrate = "platt"
 """
-PARTS = 4
+QUARTER = 4
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +65,10 @@ def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", PARTS)
 def test_a_death_at_every_moment(toml: Path, tmp_path: Path, part: int) -> None:
-    """The workers share the moments: each part takes every fourth one, until a job lives to its end."""
-    script = [sys.executable, "-m", "tests.faults.dying", str(toml), str(tmp_path), str(part + 1), str(PARTS)]
+    """Each part takes every fourth moment, until a job lives to its end."""
+    script = [sys.executable, "-m", "tests.faults.dying", str(toml), str(tmp_path), str(part + 1), str(QUARTER)]
     done = subprocess.run(script, capture_output=True, text=True, check=False, cwd=Path(__file__).resolve().parents[2])
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     ends = [line for line in lines if line["end"]]

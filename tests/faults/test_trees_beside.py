@@ -1,6 +1,5 @@
 """Trees that are fitted in a process of their own while the run trains: kills, and two jobs at once."""
 
-import os
 import random
 import signal
 import subprocess
@@ -9,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from recsys.threads import environment
 
 from .amounts import ROUNDS, SIGKILLS, SIGTERMS
 from .dying import digests
@@ -28,8 +29,7 @@ BEGUN = "baselines: begun beside the training"
 
 def begin(toml: Path, workspace: Path, run: str, *more: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", RECSYS, "run", str(toml), "--workspace", str(workspace), "--run", run, *TREES, *more]
-    both = os.environ | {"OMP_NUM_THREADS": "2"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=both)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(2))
 
 
 @pytest.fixture(scope="module")

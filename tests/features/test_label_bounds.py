@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.features.labels import UnknownColumns, translate
 from recsys.features.operands import LabelError
+from tests.faults.amounts import EXPRESSIONS as MANY
 
 ROWS = pa.table(
     {
@@ -121,7 +122,7 @@ def test_any_expression_is_computed_on_every_row_or_refused(text: str) -> None:
 
 
 @pytest.mark.faults
-@settings(max_examples=2_500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=MANY, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(EXPRESSIONS)
 def test_many_expressions(text: str) -> None:
     _is_computed_or_refused(text)
