@@ -3,10 +3,8 @@
 import os
 import resource
 from collections.abc import Iterator
-from pathlib import Path
 
-_CGROUP = Path("/proc/self/cgroup")
-_CGROUPS = Path("/sys/fs/cgroup")
+from recsys.control_groups import granted_memory
 
 
 def memory_limits() -> Iterator[tuple[int, str]]:
@@ -16,10 +14,5 @@ def memory_limits() -> Iterator[tuple[int, str]]:
     soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if soft != resource.RLIM_INFINITY:
         yield soft, "ulimit -d"
-    if _CGROUP.exists():
-        for line in _CGROUP.read_text().splitlines():
-            folder = _CGROUPS / line.split(":", 2)[2].lstrip("/")
-            for each in (folder, *folder.parents):
-                file = each / "memory.max"
-                if file.exists() and (text := file.read_text().strip()) != "max":
-                    yield int(text) // together, "the cgroup's memory.max"
+    for granted in granted_memory():
+        yield granted // together, "the memory of its control group"

@@ -1,11 +1,14 @@
 """The bound on the threads that a process computes with, over all libraries. Without one, each library takes a thread per core."""
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterator
 from threading import Lock
 from typing import Any
+
+from recsys.control_groups import granted_cores
 
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # read by a library when it is loaded
 # GNU OpenMP's threads spin while they wait for one another. On a busy machine that costs more than the work (2 cores, load 5: 27 to 290 s
@@ -26,6 +29,26 @@ def bound_threads(number: int | None) -> None:
 def environment(number: int) -> dict[str, str]:
     """Return the environment of another process of ours that computes with so many threads."""
     return SHORT_SPIN | os.environ | dict.fromkeys(_VARIABLES, str(number))
+
+
+def cores() -> int:
+    """Return how many cores this process may use: those that it may run on, or fewer where a control group grants fewer (rounded up)."""
+    return min([_allowed(), *(math.ceil(granted) for granted in granted_cores())])
+
+
+def set_defaults() -> None:
+    """Set what libraries read from the environment when they are loaded, where it is not set already.
+
+    They take a thread per core. In a container that is granted fewer of them, more threads would compute less: see docs/benchmarks.md.
+    """
+    granted = cores()
+    fewer = {"OMP_NUM_THREADS": str(granted)} if granted < _allowed() else {}
+    for name, value in (SHORT_SPIN | fewer).items():
+        os.environ.setdefault(name, value)
+
+
+def _allowed() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def most_threads() -> int | None:

@@ -4,7 +4,6 @@ The other modules of this folder use only Ibis expressions, and functions of Arr
 (`Answers`). Which process calls such a function is the engine's matter.
 """
 
-import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 from recsys import artifacts
 from recsys.artifacts import GROUP_ROWS
 from recsys.signals import deferred_interrupt
-from recsys.threads import most_threads
+from recsys.threads import cores, most_threads
 
 MOST_AT_ONCE = 4  # queries: they share the memory limit, and what they answer is memory beside it
 _PAUSE = 0.1  # seconds between two interrupts
@@ -63,7 +62,7 @@ class Engine(ABC):
     whole_days: ClassVar[bool]  # whether `side_by_side` takes a whole day; else at most `size` rows
 
     def __init__(self) -> None:
-        self._at_once = min(most_threads() or os.cpu_count() or 1, MOST_AT_ONCE)
+        self._at_once = min(most_threads() or cores(), MOST_AT_ONCE)
         self._threads = ThreadPoolExecutor(self._at_once)
         self._running: deque[Future[Any]] = deque()
 

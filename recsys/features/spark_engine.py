@@ -28,7 +28,7 @@ from recsys.config import Spark
 from recsys.errors import ConfigError, disk_full, short
 from recsys.features import spark_functions, spark_past
 from recsys.features.engine import Answers, Engine, arrow_schema
-from recsys.threads import most_threads
+from recsys.threads import cores, most_threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -189,7 +189,7 @@ def _local(options: Spark, memory_limit: str) -> dict[str, str]:
     """Return the options of a Spark on this machine; none where spark-submit, or the TOML, names a cluster."""
     if _SUBMITTED in os.environ or not (options.master or "local").startswith("local"):
         return {}
-    threads = most_threads() or os.cpu_count() or 1
+    threads = most_threads() or cores()
     megabytes = int(memory_limit[:-2]) * (1_000 if memory_limit.endswith("GB") else 1)
     return {
         "spark.master": f"local[{threads}]",

@@ -1,0 +1,69 @@
+"""What a control group grants: memory and cores, by files as Linux has them."""
+
+from pathlib import Path
+
+import pytest
+
+from recsys import control_groups, threads
+from recsys.memory_limits import memory_limits
+
+V2 = {"cgroup": "0::/outer/inner", "outer/memory.max": "123456", "outer/inner/memory.max": "max"} | {
+    "outer/cpu.max": "250000 100000",
+    "outer/inner/cpu.max": "max 100000",
+}
+V1 = {"cgroup": "4:memory:/outer\n2:cpu,cpuacct:/outer/inner\n1:name=systemd:/\n0::/"} | {
+    "memory/outer/memory.limit_in_bytes": "123456",
+    "memory/memory.limit_in_bytes": "9223372036854771712",
+    "cpu/outer/cpu.cfs_quota_us": "125000",
+    "cpu/outer/cpu.cfs_period_us": "50000",
+    "cpu/outer/inner/cpu.cfs_quota_us": "-1",
+    "cpu/outer/inner/cpu.cfs_period_us": "100000",
+}
+# A container sees its own group at the root, and may see the path that the host knows.
+IN_A_CONTAINER = {"cgroup": "0::/kubepods/pod1", "memory.max": "123456", "cpu.max": "250000 100000"}
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A system on which this process is in these groups."""
+    for name, text in request.param.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    monkeypatch.setattr(control_groups, "_OF_PROCESS", tmp_path / "cgroup")
+    monkeypatch.setattr(control_groups, "_MOUNTED", tmp_path)
+    for variable in ("LOCAL_WORLD_SIZE", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+everywhere = pytest.mark.parametrize("groups", [V2, V1, IN_A_CONTAINER], ids=["version 2", "version 1", "a container"], indirect=True)
+
+
+@everywhere
+def test_the_least_memory_is_found(groups: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert min(memory_limits()) == (123456, "the memory of its control group")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert min(memory_limits()) == (123456 // 2, "the memory of its control group")
+
+
+@everywhere
+@pytest.mark.parametrize(("allowed", "expected"), [(8, "3"), (3, None), (2, None)])
+def test_libraries_take_a_thread_per_core_that_is_granted(
+    groups: None, monkeypatch: pytest.MonkeyPatch, allowed: int, expected: str | None
+) -> None:
+    """Of 2.5 cores the third one half. Where the process may not run on more, libraries know that by themselves."""
+    monkeypatch.setattr(threads, "_allowed", lambda: allowed)
+    environment = {"PATH": "/bin"}
+    monkeypatch.setattr(threads.os, "environ", environment)
+    threads.set_defaults()
+    assert environment.pop("OMP_NUM_THREADS", None) == expected
+    assert threads.cores() == min(3, allowed)
+    environment["OMP_NUM_THREADS"] = "1"
+    threads.set_defaults()
+    assert environment == {"PATH": "/bin", "OMP_NUM_THREADS": "1"} | threads.SHORT_SPIN
+
+
+@pytest.mark.parametrize("groups", [{}, {"cgroup": "0::/"}], ids=["no Linux", "no bound"], indirect=True)
+def test_nothing_is_bound_where_nothing_is_said(groups: None) -> None:
+    assert not list(control_groups.granted_memory())
+    assert not list(control_groups.granted_cores())
+    assert threads.cores() == threads._allowed()
