@@ -16,7 +16,9 @@ def verify(job: Job) -> None:
     registry.decisions(job.folder)  # which no manifest tells of
     files, damaged = artifacts.damages(job.folder)
     if damaged:
-        fix = "Fix: the same command with --repair, or delete what is named and run again"
+        is_mine = any(_is_of(job, target) for target in damaged)
+        how = "the same command with --repair" if is_mine else "--repair with the options of that run"
+        fix = f"Fix: {how}, or delete what is named and run again"
         raise ArtifactError("\n".join([*(_said(job, target, what) for target, what in damaged.items()), fix]))
     job.console.say(f"verify: {files:,} files in {job.folder} are as they were written")
 

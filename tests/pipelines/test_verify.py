@@ -114,7 +114,9 @@ def test_what_another_run_left_is_named_and_stays(mine: Path, capsys: pytest.Cap
     assert run_command(["verify", TINY, *FIRST, "--workspace", str(mine), "--repair"]) == 4
     assert f"{runs / 'other' / 'metrics.parquet'}: found other bytes" in (said := capsys.readouterr().err)
     assert "made by another run or experiment" in said
+    assert "Fix: --repair with the options of that run, or delete" in said  # and not the command that has just left it as it is
     assert (runs / "other" / "metrics.parquet").exists()
+    assert run_command(["verify", TINY, *FIRST, "--run", "other", "--workspace", str(mine), "--repair", "--quiet"]) == 0
 
 
 def test_a_run_of_another_config_is_not_trained_anew(mine: Path, capsys: pytest.CaptureFixture):
