@@ -1,6 +1,6 @@
 """The nights of a pipeline as a Dagster job: a partition per day, an asset per stage, health and promotion as asset checks.
 
-    pip install "recsys[dagster]"
+    pip install --editable ".[dagster]"
     RECSYS_PIPELINE=feed.toml RECSYS_WORKSPACE=data dagster dev -f pipelines/nightly.py
 
 The partition D does what docs/nightly.md does for the day D. A backfill of several days runs them one after the other: each needs the one

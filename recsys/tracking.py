@@ -34,7 +34,7 @@ def require_mlflow() -> None:
     try:
         import mlflow  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f'tracking.mlflow: found no library ({error}). Fix: pip install "recsys[mlflow]"') from error
+        raise ConfigError(f'tracking.mlflow: found no library ({error}). Fix: pip install -e ".[mlflow]" in the checkout') from error
 
 
 def track(run: Path, pipeline: Pipeline) -> dict[str, str]:

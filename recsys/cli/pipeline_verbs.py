@@ -240,7 +240,7 @@ def prune(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show the examples and encoded days that no run needs any more, or remove them. Runs stay."""
+    """Show the states, examples, encoded days and other files that no run needs any more, or remove them. Runs stay."""
     from recsys import pruning
 
     try:

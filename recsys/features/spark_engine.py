@@ -163,7 +163,8 @@ def _session(options: Spark, memory_limit: str) -> tuple["SparkSession", bool]:
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise ConfigError(
-            f'features.engine: found "spark", which cannot be imported ({error}). Fix: pip install "recsys[spark]", or "duckdb"'
+            f'features.engine: found "spark", which cannot be imported ({error}).'
+            ' Fix: pip install -e ".[spark]" in the checkout, or "duckdb"'
         ) from error
     if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
         raise ConfigError('features.engine: found "spark" without Java, expected Java 17 or 21. Fix: install it, or "duckdb"')

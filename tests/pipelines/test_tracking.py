@@ -110,7 +110,7 @@ def test_a_missing_library_is_said_before_anything_is_learned(
     monkeypatch.setitem(sys.modules, "mlflow", None)
     words = ["run", TINY, "--workspace", str(tmp_path), "--set", 'tracking.mlflow="sqlite:///x.db"']
     assert run_command(words) == 2
-    assert 'Fix: pip install "recsys[mlflow]"' in capsys.readouterr().err
+    assert 'Fix: pip install -e ".[mlflow]" in the checkout' in capsys.readouterr().err
     assert not (tmp_path / "tiny" / "events").exists()
 
 
