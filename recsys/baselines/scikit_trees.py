@@ -55,7 +55,7 @@ class Scikit(Library):
             random_state=seed,
         )
         held_out = {} if judged is None else {"X_val": judged.matrix, "y_val": judged.label, "sample_weight_val": judged.weight}
-        estimator.fit(learned.matrix, learned.label, learned.weight, **held_out)
+        estimator.fit(_with_a_value(learned.matrix), learned.label, learned.weight, **held_out)
         # Entry 0 of the scores is the loss before the first tree.
         return ScikitModel(estimator, estimator.n_iter_ if judged is None else max(1, int(np.argmax(estimator.validation_score_))))
 
@@ -63,3 +63,16 @@ class Scikit(Library):
         from skops.io import load
 
         return ScikitModel(load(path, trusted=_TRUSTED), trees)
+
+
+def _with_a_value(matrix_NC: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the matrix with zeros in the columns that are missing on all rows. No tree splits by a column of one value.
+
+    scikit-learn 1.9.1 fails where a column has no value at all, as the history has where every user comes once.
+    """
+    empty = [column for column in np.flatnonzero(np.isnan(matrix_NC[0])) if np.isnan(matrix_NC[:, column]).all()]
+    if not empty:
+        return matrix_NC
+    filled_NC = matrix_NC.copy()
+    filled_NC[:, empty] = 0.0
+    return filled_NC

@@ -93,6 +93,21 @@ def test_a_label_of_one_value_is_a_constant(rng, library) -> None:
     assert (ensemble.predict(rows.matrix) == 1.0).all()
 
 
+def test_a_column_that_is_missing_on_all_learned_rows_tells_nothing(rng, library) -> None:
+    """A log where every user comes once has no history. Judged rows may have values that the learned ones lack."""
+    matrix, probability = planted(rng, 2000)
+    label = (rng.random(2000) < probability).astype(float)
+    first = np.where(np.arange(2000) < 1500, np.nan, np.arange(2000)).astype(np.float32)
+    learned, judged = Labelled(np.column_stack([first, matrix]), label).split(1500)
+    before = learned.matrix.copy()
+    ensemble = Trees(objective("binary"), library, seed=1).choose(learned, judged)
+    np.testing.assert_array_equal(learned.matrix, before)
+    without = judged.matrix.copy()
+    without[:, 0] = np.nan
+    np.testing.assert_array_equal(ensemble.predict(judged.matrix), ensemble.predict(without))
+    assert np.ptp(ensemble.predict(without)) > 0.1
+
+
 def test_rare_objectives_get_smaller_trees(rng, library) -> None:
     matrix, _ = planted(rng)
     for share, expected in ((0.03, RARE_TREES), (0.3, DENSE_TREES)):
