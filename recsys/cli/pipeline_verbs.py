@@ -153,7 +153,7 @@ def init(
     debug: Debug = False,
 ) -> None:
     """Propose a pipeline for a log as it lies on disk: read a sample, guess what its columns are, write a TOML with comments."""
-    from recsys.proposal import propose, told_columns, write_new
+    from recsys.proposal import next_steps, propose, told_columns, write_new
 
     folder = Path() if out is None else out.parent
     proposal = propose(files, folder, told_columns(told or ()))
@@ -161,7 +161,7 @@ def init(
     console = Console(quiet=quiet)
     for line in proposal.said:
         console.say(line)
-    console.result(f"wrote {path}. Next: read its comments, then recsys check {path}, then recsys run {path}")
+    console.result(next_steps(path))
 
 
 @app.command()

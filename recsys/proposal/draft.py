@@ -1,10 +1,13 @@
 """A pipeline that is being proposed: the tables of its TOML, and the comments above them."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from recsys.config.forms import NAME
 from recsys.errors import ConfigError, one_line
 from recsys.proposal.toml_text import toml_text
 
@@ -45,13 +48,29 @@ def unique(name: str, taken: Sequence[str]) -> str:
     return next(each for each in (name, *(f"{name}_{place}" for place in range(2, len(taken) + 3))) if each not in taken)
 
 
+def pipeline_name(path: Path) -> str:
+    """Return the name of a file without its suffixes, with dashes for what no name of a pipeline holds."""
+    stem = re.sub(r"(\.(csv|tsv|gz|parquet|dat|data|txt|toml))+$", "", path.name, flags=re.IGNORECASE)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "log"
+
+
 def write_new(proposal: Proposal, path: Path) -> Path:
-    """Write the TOML to a file that is not there yet. Raises ConfigError where it is, or where its folder is not."""
+    """Write the TOML to a file that is not there yet. Where the file's name can be no pipeline's, the TOML gets a `name`.
+
+    Raises ConfigError where the file is there, or its folder is not.
+    """
+    named = {} if re.fullmatch(NAME, path.stem) else {"name": pipeline_name(path)}
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(proposal.text)
+            file.write(replace(proposal, tables={**named, **proposal.tables}).text)
     except FileExistsError as error:
         raise ConfigError(f"{path}: found a file, expected none: init overwrites nothing. Fix: --out another name") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}, expected a folder that can be written to") from error
     return path
+
+
+def next_steps(path: Path) -> str:
+    """Return what to do with a TOML that was written. Its name is quoted for a shell."""
+    quoted = quote(str(path))
+    return f"wrote {path}. Next: read its comments, then recsys check {quoted}, then recsys run {quoted}"

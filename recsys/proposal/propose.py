@@ -1,6 +1,5 @@
 """The proposal: which file is the log, what its columns are, and what a first pipeline on it should look like."""
 
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from recsys.errors import DataError, data_error
 from recsys.features import Preview
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, torn_day
-from recsys.proposal.draft import Proposal
+from recsys.proposal.draft import Proposal, pipeline_name
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
 from recsys.proposal.guessed_time import is_called_clock, time_keys
 from recsys.proposal.learning_tables import add_features, add_objectives
@@ -46,7 +45,7 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     facts = [_facts(file, told.get(schema.TIMESTAMP)) for file in files]
     place = _log_of(files, facts, told)
     log, roles = files[place], guess_roles(facts[place], str(files[place].path), told)
-    proposal = Proposal(_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})
+    proposal = Proposal(pipeline_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})
     proposal.note((), "Proposed by recsys init. Lines with # say what it was unsure of. Next: recsys check, then recsys run.")
     all_sides = [side for number, file in enumerate(files) if number != place for side in [side_table(file, facts[number], roles)] if side]
     sides = _one_per_role(all_sides)
@@ -105,11 +104,6 @@ def _log_of(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]]
             fix="give the log, or write the TOML by hand (docs/bring-your-own-log.md)",
         )
     return max(logs, key=lambda number: len(files[number].rows))
-
-
-def _name(path: Path) -> str:
-    stem = re.sub(r"(\.(csv|tsv|gz|parquet|dat|data|txt))+$", "", path.name, flags=re.IGNORECASE)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "log"
 
 
 def _rows_by_day(log: UnknownFile, roles: Roles, zone: str) -> dict[str, int]:

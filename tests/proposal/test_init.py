@@ -12,6 +12,7 @@ import pytest
 
 from recsys.checkup import look
 from recsys.cli import run_command
+from recsys.config import load
 from recsys.errors import DataError
 from recsys.proposal import propose
 from tests.checkup.mistakes import make_files
@@ -397,3 +398,15 @@ def test_a_table_without_rows_is_no_bug(tmp_path: Path) -> None:
     _feed().head(0).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(DataError, match="found no rows"):
         propose([tmp_path / "log.parquet"], tmp_path)
+
+
+@pytest.mark.parametrize(("stem", "name"), [("my plays", "my-plays"), ("журнал", "log"), ("_x", "x"), ("plays-2.v3", "plays-2.v3")])
+def test_a_file_that_can_be_no_name_of_a_pipeline_gets_one(
+    tmp_path: Path, stem: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _feed().to_csv(tmp_path / "log.csv", index=False)
+    out = tmp_path / f"{stem}.toml"
+    assert run_command(["init", str(tmp_path / "log.csv"), "--out", str(out)]) == 0
+    assert load(out).name == name
+    assert ("name" in tomllib.loads(out.read_text(encoding="utf-8"))) == (stem != name)
+    assert (f"recsys check '{out}'" in capsys.readouterr().out) == (stem == "my plays" or not stem.isascii())
