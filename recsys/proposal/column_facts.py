@@ -24,7 +24,7 @@ _FORMATS = (
     *("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y", "%d-%b-%Y %H:%M:%S", "%d-%b-%Y", "%d %b %Y %H:%M:%S", "%d %b %Y"),
 )
 _SAMPLE = 500  # different values that are tried as times
-_YES_AND_NO = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))
+_YES_AND_NO = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "0"), ("1.0", "0.0"))
 _LISTS = ("|", ";", ",")  # separators of several values in a cell
 _LONGEST_VALUE = 40  # letters of one of several values; texts have longer parts
 
@@ -33,17 +33,19 @@ _LONGEST_VALUE = 40  # letters of one of several values; texts have longer parts
 class ColumnFacts:
     """One column. `values` are its cells without nulls, texts or typed; their index is the row.
 
-    They are those of the first rows. `largest` is the largest number of all rows, where somebody has looked for it.
+    They are those of the first rows. `largest` is the largest number of all rows, where somebody has looked for it. `is_text`: a parquet
+    file holds texts, which stay texts where they are numbers; those of a text file get a type from all values.
     """
 
     name: str
     values: pd.Series
     rows: int
     largest: float | None = None
+    is_text: bool = False
 
     @classmethod
-    def of(cls, name: str, column: pa.ChunkedArray) -> "ColumnFacts":
-        return cls(name, column.to_pandas().dropna(), len(column))
+    def of(cls, name: str, column: pa.ChunkedArray, *, is_typed: bool = False) -> "ColumnFacts":
+        return cls(name, column.to_pandas().dropna(), len(column), is_text=is_typed and pa.types.is_string(column.type))
 
     @cached_property
     def words(self) -> str:
@@ -83,12 +85,13 @@ class ColumnFacts:
         """The SQL condition under which the column says yes: of 0 and 1, true and false, yes and no; None of other columns."""
         if pd.api.types.is_bool_dtype(self.values):
             return "is true" if self.distinct == 2 else None
-        if self.is_binary:
+        if self.is_binary and not self.is_text:
             return "= 1"
         words = {str(value): str(value).strip().lower() for value in self.values.unique()} if self.distinct == 2 else {}
         for yes, no in _YES_AND_NO:
             if set(words.values()) == {yes, no}:
-                return "is true" if yes == "true" else f"= '{next(word for word, small in words.items() if small == yes)}'"
+                word = next(word for word, small in words.items() if small == yes)
+                return "is true" if yes == "true" and not self.is_text else f"= '{word}'"
         return None
 
     @cached_property

@@ -1,7 +1,7 @@
 """[[objective]] and [features] of a proposed pipeline."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -30,14 +30,12 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
     for column in roles.labels:
         found.append(_binary(_objective_name(column), f"{_quoted(column.name)} {column.truth}"))
     for column in roles.durations:
-        found.append({"name": _objective_name(column), "kind": "watch_time", "label": _quoted(column.name), "loss_weight": 0.5})
+        found.append({"name": _objective_name(column), "kind": "watch_time", "label": _number(column), "loss_weight": 0.5})
     if roles.rating is not None:
         levels = sorted(float(level) for level in (roles.rating.numbers if roles.rating.numbers is not None else ()))
         liked = float(np.quantile(levels, 0.5))
-        found.append({"name": "liked", "group": "satisfaction", "label": f"{_quoted(roles.rating.name)} >= {liked:g}"})
-        found.append(
-            {"name": "rating", "kind": "regression", "group": "satisfaction", "label": _quoted(roles.rating.name), "loss_weight": 0.5}
-        )
+        found.append({"name": "liked", "group": "satisfaction", "label": f"{_number(roles.rating)} >= {liked:g}"})
+        found.append({"name": "rating", "kind": "regression", "group": "satisfaction", "label": _number(roles.rating), "loss_weight": 0.5})
     if not found:
         raise data_error(
             str(proposal.tables["source"]["log"]),
@@ -103,20 +101,31 @@ def _quoted(name: str) -> str:
     return name if is_plain else '"' + name.replace('"', '""') + '"'
 
 
+def _number(column: ColumnFacts) -> str:
+    """Return a column of numbers as SQL: texts of a parquet file are cast."""
+    return f"cast({_quoted(column.name)} as double)" if column.is_text else _quoted(column.name)
+
+
 # --- [features] ---------------------------------------------------------------------------------------------------
-def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -> None:
+def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable], log: Sequence[str]) -> None:
+    """Propose [features]. `log` are the names of all columns of the log."""
     of = {side.role: side for side in sides}
     user, item = (list(of[role].features) if role in of else [] for role in ("users", "items"))
     context = roles.context
-    labels = [column for column in roles.labels if column.truth in ("= 1", "is true")]  # words cannot be counted
-    signals = [*labels, *roles.durations, *([roles.rating] if roles.rating else [])]
+    signals = [*roles.labels, *roles.durations, *([roles.rating] if roles.rating else [])]
+    expressions = _expressions(signals, [*log, *(name for side in sides for name in side.names)])
+    names = {column.name: name for name, (column, _) in expressions.items()}
     table: dict[str, Any] = {
         "user": [column.name for column in user],
         "item": [column.name for column in item],
         "context": [column.name for column in context],
         "category": [column.name for column in (*user, *item, *context) if is_category(column)],
         "multi": {column.name: column.list_separator for column in (*user, *item) if column.list_separator is not None},
-        "signals": [*(entry["name"] for entry in proposal.tables["source"].get("feedback", ())), *(column.name for column in signals)],
+        "signals": [
+            *(entry["name"] for entry in proposal.tables["source"].get("feedback", ())),
+            *(names.get(column.name, column.name) for column in signals),
+        ],
+        "expressions": {name: text for name, (_, text) in expressions.items()},
         "entities": [["user_id"], ["item_id"]],
         "windows": _windows(proposal),
         "bias": ["position"] if roles.position is not None else [],
@@ -125,7 +134,7 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -
     worth = [column for column in (*item, *context) if column.distinct in _WORTH_COUNTING and _is_name(column)]
     counted = dict.fromkeys(column.name for column in worth if column.name not in table["signals"])
     table["entities"] += [[name] for name in counted][:_MOST_ENTITIES]
-    table["factors"] = _factors(proposal, roles, labels, table["windows"])
+    table["factors"] = _factors(proposal, roles, names, table["windows"])
     proposal.tables["features"] = {key: value for key, value in table.items() if value}
     if table["factors"]:
         said = "Users and items come often here, so taste may be learned from who liked what. It costs time on each day (docs/factors.md)."
@@ -140,9 +149,23 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -
     _note_what_is_left_out(proposal, roles, sides)
 
 
-def _factors(proposal: Proposal, roles: Roles, labels: Sequence[ColumnFacts], windows: Sequence[int]) -> dict[str, list[str]]:
-    """Return the factors of a log in which users and items come often; none of another."""
-    signals = [column.name for column in ([roles.rating] if roles.rating is not None else labels)][:_MOST_FACTORED]
+def _expressions(signals: Sequence[ColumnFacts], taken: Sequence[str]) -> dict[str, tuple[ColumnFacts, str]]:
+    """Return name → column and expression of the signals whose columns hold no numbers but words, or numbers written as texts."""
+    found: dict[str, tuple[ColumnFacts, str]] = {}
+    known = {name.lower() for name in taken}
+    for column in signals:
+        if column.is_text or column.truth not in (None, "= 1", "is true"):
+            name = _objective_name(column)
+            name = f"{name}_value" if name.lower() in known else name
+            text = _number(column) if column.truth is None else f"{_quoted(column.name)} {column.truth}"
+            found[unique(name, [*known, *found])] = (column, text)
+    return found
+
+
+def _factors(proposal: Proposal, roles: Roles, names: Mapping[str, str], windows: Sequence[int]) -> dict[str, list[str]]:
+    """Return the factors of a log in which users and items come often; none of another. `names` are those of signals that differ."""
+    columns = [roles.rating] if roles.rating is not None else roles.labels
+    signals = [names.get(column.name, column.name) for column in columns][:_MOST_FACTORED]
     is_dense = come_often(len(roles.user.values), roles.user.distinct, roles.item.distinct, _days(proposal), windows)
     return {"item_id": signals} if signals and is_dense else {}
 

@@ -62,7 +62,7 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     proposal.tables["split"] = day_split({day: count for day, count in rows.items() if day != torn}, str(log.path))
     proposal.note(("split",), "The last days are the test, those before them validation. Earlier days than train only feed the features.")
     add_objectives(proposal, roles)
-    add_features(proposal, roles, sides)
+    add_features(proposal, roles, sides, log.head.names)
     _judge(proposal, folder)
     return proposal
 
@@ -72,7 +72,10 @@ def _facts(file: UnknownFile, clock: str | None) -> list[ColumnFacts]:
 
     Where none is a time, numbers that may be one are read to the last row: how far they go tells their unit.
     """
-    facts = [ColumnFacts.of(name, column) for name, column in zip(file.rows.column_names, file.rows.columns, strict=True)]
+    is_typed = file.head.file.format == "parquet"
+    facts = [
+        ColumnFacts.of(name, column, is_typed=is_typed) for name, column in zip(file.rows.column_names, file.rows.columns, strict=True)
+    ]
     if any(column.time is not None and clock in (None, column.name) for column in facts):
         return facts
     clocks = [column for column in facts if column.numbers is not None and (column.name == clock or is_called_clock(column))]
@@ -117,10 +120,11 @@ def _rows_by_day(log: UnknownFile, roles: Roles, zone: str) -> dict[str, int]:
         days, rows = np.unique(ordinals(moments, zone), return_counts=True)
         counts.update(dict(zip(days.tolist(), rows.tolist(), strict=True)))
     if unread > _MOST_UNREAD * total:
+        form = time_keys(roles.time)
         raise data_error(
             f"{log.path} column {roles.time.name}",
-            found="times that cannot be read so",
-            expected=f"all of the form {time_keys(roles.time)}",
+            found="times that cannot be read so" if form else "other times",
+            expected=f"all of the form {form}" if form else "all between 1971 and 2100",
             bad_rows=unread,
             rows=total,
             fix="mend them, or write the TOML by hand",

@@ -171,8 +171,7 @@ def stage(
     heads = table.headers(only)
     names = tuple(sorted(name for name in heads[0].names if only is None or name in only))
     require(names, heads[0].file.path)
-    types = tuple(_common_type([head.types[head.names.index(name)] for head in heads]) for name in names)
-    staged_types = [pa.string() if kind is None else _in_engine(kind) for kind in types]
+    types, staged_types = common_types(heads, names)
     columns = ", ".join(f"c{place} {_ENGINE_TYPES[kind]}" for place, kind in enumerate(staged_types))
     con.execute(f"CREATE TABLE {name} ({SOURCE_FILE} INTEGER, {columns}, {SOURCE_ROW} BIGINT)")
     counts, unbalanced = [], []
@@ -247,6 +246,12 @@ def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, 
 
 def expected_fields(file: InputFile, fields: int) -> str:
     return f"{fields}, as {'its names say' if file.written.names else 'in the header'}"
+
+
+def common_types(heads: Sequence[Header], names: Sequence[str]) -> tuple[tuple[pa.DataType | None, ...], list[pa.DataType]]:
+    """Return the type that each column has in all files together (None: text whose type is still to be found), and that of the engine."""
+    types = tuple(_common_type([head.types[head.names.index(name)] for head in heads]) for name in names)
+    return types, [pa.string() if kind is None else _in_engine(kind) for kind in types]
 
 
 def _common_type(kinds: Sequence[pa.DataType | None]) -> pa.DataType | None:

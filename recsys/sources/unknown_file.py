@@ -19,7 +19,7 @@ from recsys.sources.input_files import InputFile, resolve, sniff
 from recsys.sources.instants import is_iso_time
 from recsys.sources.readers import Header, batches
 from recsys.sources.separators import first_rows, with_separators
-from recsys.sources.staging import TableFiles, unbalanced_error
+from recsys.sources.staging import TableFiles, common_types, unbalanced_error
 from recsys.sources.text import Unbalanced
 
 _LOOKED_AT = 8 << 20  # bytes whose encoding is tried
@@ -56,8 +56,7 @@ class UnknownFile:
 
     def column(self, name: str) -> Iterator[pa.Array]:
         """Yield one column of all rows of the file, batch by batch."""
-        kind = self.head.types[self.head.names.index(name)] or pa.string()
-        kind = pa.float64() if pa.types.is_floating(kind) else kind
+        kind = self.rows.schema.field(name).type
         for head in self.heads:
             for batch in batches(head, [name], [kind], nulls=(), separators={}, unbalanced=Unbalanced()):
                 yield batch.column(0)
@@ -71,7 +70,7 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
     """
     heads = TableFiles("table", (path,), written=form_of(path)).headers()
     names = heads[0].names
-    kinds = [kind or pa.string() for kind in heads[0].types]
+    _, kinds = common_types(heads, names)
     parts, rows, torn = [], 0, [Unbalanced() for _ in heads]
     read = (
         batch

@@ -1,0 +1,95 @@
+"""`recsys init` on parquet files whose types say less than their values do."""
+
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.checkup import look
+from recsys.cli import run_command
+from recsys.errors import DataError
+from recsys.proposal import propose
+
+
+def _feed(rows: int = 3_000) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    ts = pd.Timestamp("2024-01-02").value // 10**6 + np.sort(rng.integers(0, 6 * 86_400_000, rows))
+    click = (rng.random(rows) < 0.3).astype(int)
+    watched = (click * rng.exponential(20, rows)).round(1)
+    return pd.DataFrame({
+        "user_id": rng.integers(0, 150, rows), "item_id": rng.integers(0, 90, rows), "ts": ts, "is_click": click, "watch_time": watched,
+    })  # fmt: skip
+
+
+def _init(path: Path) -> tuple[dict, list[str]]:
+    """The tables of the proposal, on which check finds no error, and the base rates in its comments."""
+    out = path.with_name("own.toml")
+    assert run_command(["init", str(path), "--out", str(out)]) == 0
+    found = look(out)
+    assert found.error is None, found.error
+    text = out.read_text(encoding="utf-8")
+    return tomllib.loads(text), re.findall(r"# (?:1 in|mean) .*", text)
+
+
+@pytest.mark.parametrize("form", [str, lambda value: f"{value:.1f}"])
+def test_numbers_that_are_texts_become_labels_and_signals(tmp_path: Path, form: Callable[[float], str]) -> None:
+    feed = _feed()
+    (tmp_path / "numbers").mkdir()
+    feed.to_parquet(tmp_path / "numbers" / "log.parquet")
+    feed.assign(is_click=feed["is_click"].map(form), watch_time=feed["watch_time"].map(str)).to_parquet(tmp_path / "log.parquet")
+    tables, rates = _init(tmp_path / "log.parquet")
+    assert len(rates) == 2
+    assert rates == _init(tmp_path / "numbers" / "log.parquet")[1]
+    assert tables["features"]["signals"] == ["click", "watch_time_value"]
+    assert tables["features"]["expressions"] == {
+        "click": f"is_click = '{form(1)}'", "watch_time_value": "cast(watch_time as double)",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [("no", "yes"), ("false", "true")])
+def test_words_of_yes_and_no_are_signals_too(tmp_path: Path, words: tuple[str, str]) -> None:
+    feed = _feed()
+    feed.assign(is_click=feed["is_click"].map(dict(enumerate(words)))).to_parquet(tmp_path / "log.parquet")
+    tables, _ = _init(tmp_path / "log.parquet")
+    assert tables["objective"][0]["label"] == f"is_click = '{words[1]}'"
+    assert tables["features"]["signals"] == ["click", "watch_time"]
+
+
+def _parts(tmp_path: Path, first: pa.Table | pd.DataFrame, rest: pd.DataFrame) -> Path:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    pq.write_table(first if isinstance(first, pa.Table) else pa.Table.from_pandas(first, preserve_index=False), folder / "0.parquet")
+    rest.to_parquet(folder / "1.parquet")
+    return folder
+
+
+def test_a_first_file_without_rows_or_types_says_nothing_about_the_others(tmp_path: Path) -> None:
+    feed = _feed()
+    whole = _init(_parts(tmp_path, pa.table({name: pa.nulls(0) for name in feed}), feed))
+    assert whole[0]["source"]["columns"] == {"user_id": "user_id", "item_id": "item_id", "timestamp": "ts"}
+    assert [entry["label"] for entry in whole[0]["objective"]] == ["is_click = 1", "watch_time"]
+
+
+def test_a_column_of_several_types_is_looked_at_as_a_run_reads_it(tmp_path: Path) -> None:
+    feed = _feed()
+    first, rest = feed[:1_000], feed[1_000:]
+    naive, aware = pd.to_datetime(first["ts"], unit="ms"), pd.to_datetime(rest["ts"], unit="ms", utc=True)
+    folder = _parts(tmp_path, first.assign(ts=naive), rest.assign(is_click=rest["is_click"].astype(str), ts=aware))
+    tables, _ = _init(folder)
+    assert tables["source"]["time"] == {"unit": "iso", "zone": "UTC"}
+    assert tables["objective"][0]["label"] == "is_click = '1'"
+
+
+@pytest.mark.parametrize("start", ["1934-01-02", "2324-01-02"])
+def test_times_of_other_centuries_are_named(tmp_path: Path, start: str) -> None:
+    feed = _feed()
+    moved = feed["ts"].to_numpy() + (np.datetime64(start) - np.datetime64("2024-01-02")) // np.timedelta64(1, "ms")
+    feed.assign(ts=moved.astype("datetime64[ms]")).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r"column ts: found other times, expected all between 1971 and 2100; 3,000 of 3,000 rows"):
+        propose([tmp_path / "log.parquet"], tmp_path)
