@@ -54,7 +54,8 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
         proposal.note(("source",), f"Not used, because another file describes the same: {', '.join(second)}.")
     unused = [file.path.name for file in files if file is not log and file not in [side.file for side in all_sides]]
     if unused:
-        why = "no column of it is a key of users or items; for more of the log, give a pattern or a folder"
+        why = "no column of it is a key of users or items: a value of its own in each row, and half or more of the log's ids"
+        why += "; for more of the log, give a pattern or a folder"
         proposal.note(("source",), f"Not used: {', '.join(unused)} ({why}).")
     rows = _rows_by_day(log, roles, "UTC")
     if torn := torn_day(rows):

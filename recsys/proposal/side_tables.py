@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from recsys import schema
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone, plain_text
 from recsys.proposal.guessed_roles import Roles, counts_later
 from recsys.sources import UnknownFile
@@ -33,10 +34,14 @@ class SideTable:
 def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) -> SideTable | None:
     """Return what a file describes; None where no column of it is the key of users or of items.
 
-    A key has a value of its own in each row. Of several candidates the one is taken whose values agree best with those of the log.
+    A key has a value of its own in each row. Of several candidates the one is taken that is called as the log calls it, then the one
+    whose values agree best with those of the log: numbers from 0 on may be those of users and of items. A name of the other role's
+    speaks against it.
     """
     ids = {"users": _keys(roles.user), "items": _keys(roles.item)}
-    best: tuple[float, str, ColumnFacts] | None = None
+    named = {"users": {roles.user.name, schema.USER_ID}, "items": {roles.item.name, schema.ITEM_ID}}
+    known = set().union(*named.values()) if file.written.header else set()  # without a header, names are places
+    best: tuple[bool, float, str, ColumnFacts] | None = None
     for column in columns:
         if column.distinct < column.rows or not column.rows:
             continue
@@ -44,15 +49,18 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) 
         for role, of_log in ids.items():
             both = len(keys & of_log)
             agreement = both / len(keys | of_log)
-            if both >= _MATCHES * len(of_log) and (best is None or agreement > best[0]):
-                best = (agreement, role, column)
+            is_called_so = column.name in known & named[role]
+            if both < _MATCHES * len(of_log) or (not is_called_so and column.name in known):
+                continue
+            if best is None or (is_called_so, agreement) > best[:2]:
+                best = (is_called_so, agreement, role, column)
     if best is None:
         return None
-    _, role, key = best
+    *_, role, key = best
     prefix = "" if file.written.header else f"{role.removesuffix('s')}_"  # columns of two files must not share the name column_3
-    named = [replace(column, name=prefix + column.name) for column in columns if column is not key]
-    same = tuple(by_case_alone(named))
-    others = [column for column in named if column not in same]
+    described = [replace(column, name=prefix + column.name) for column in columns if column is not key]
+    same = tuple(by_case_alone(described))
+    others = [column for column in described if column not in same]
     later = tuple(column for column in others if counts_later(column))
     features = tuple(column for column in others if _describes(column) and column not in later)
     left_out = tuple(column for column in others if column not in (*features, *later))

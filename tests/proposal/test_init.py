@@ -266,7 +266,7 @@ def test_a_file_that_describes_nothing_is_named(tmp_path: Path) -> None:
     files = csv_with_tabs(tmp_path)
     (tmp_path / "notes.csv").write_text("day,weather\n2024-01-01,rain\n2024-01-02,sun\n")
     text = propose([*files, tmp_path / "notes.csv"], tmp_path).text
-    assert "# Not used: notes.csv (no column of it is a key of users or items;" in text
+    assert "# Not used: notes.csv (no column of it is a key of users or items: a value of its own in each row," in text
 
 
 @pytest.mark.words

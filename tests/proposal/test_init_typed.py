@@ -93,3 +93,16 @@ def test_times_of_other_centuries_are_named(tmp_path: Path, start: str) -> None:
     feed.assign(ts=moved.astype("datetime64[ms]")).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(DataError, match=r"column ts: found other times, expected all between 1971 and 2100; 3,000 of 3,000 rows"):
         propose([tmp_path / "log.parquet"], tmp_path)
+
+
+@pytest.mark.parametrize("ours", [("user_id", "item_id"), ("uid", "vid")])
+def test_users_and_items_with_the_same_numbers_are_told_apart_by_their_names(tmp_path: Path, ours: tuple[str, str]) -> None:
+    """Numbers from 0 on fit both: the name of the key decides which file describes which."""
+    feed = _feed().assign(user_id=lambda log: log["user_id"] % 90).rename(columns=dict(zip(("user_id", "item_id"), ours, strict=True)))
+    feed.to_parquet(tmp_path / "log.parquet")
+    rng = np.random.default_rng(6)
+    pd.DataFrame({ours[1]: range(90), "genre": rng.choice(["a", "b"], 90)}).to_parquet(tmp_path / "items.parquet")
+    pd.DataFrame({ours[0]: range(80), "country": rng.choice(["DE", "FR"], 80)}).to_parquet(tmp_path / "users.parquet")
+    tables = propose([tmp_path / name for name in ("log.parquet", "items.parquet", "users.parquet")], tmp_path).tables
+    assert (tables["source"]["users"], tables["source"]["items"]) == ("users.parquet", "items.parquet")
+    assert (tables["features"]["user"], tables["features"]["item"]) == (["country"], ["genre"])
