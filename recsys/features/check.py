@@ -223,7 +223,10 @@ def _measured(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
             yield Unknown(pipeline, columns).said(place, name, names, "a column of the log or a feedback")
             continue
         if not is_measured(stored, columns):
-            yield f"{place}: found {name} of type {columns.types('events')[stored]}, expected numbers of 0 or more"
+            kind = columns.types("events")[stored]
+            named = f""". Fix: give its number a name in features.expressions, such as number = 'cast("{name}" as double)'"""
+            fix = named if place == "features.signals" and kind == "string" else ""
+            yield f"{place}: found {name} of type {kind}, expected numbers of 0 or more{fix}"
 
 
 def is_measured(stored: str, columns: Columns) -> bool:

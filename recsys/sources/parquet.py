@@ -57,7 +57,7 @@ def _staged_type(path: Path, column: pa.Field) -> pa.DataType:
         Place(path, column=column.name),
         found=f"values of type {column.type}",
         expected="numbers, texts, times or lists of them",
-        fix="take it apart into columns, or drop it",
+        fix="take it apart into columns, or drop it" if pa.types.is_nested(kind) else "write it as text or as a number, or drop it",
     )
 
 

@@ -270,7 +270,7 @@ DATA = {
     "an unknown entity": Mistake(toml('["genre"]]', '["gendre"]]'), r'features\.entities: found the name gendre.*did you mean "genre"', 3),
     "a signal of text": Mistake(
         both(toml('context = ["surface"]', "context = []"), toml('"clicked", "watched"', '"clicked", "watched", "surface"')),
-        r"features\.signals: found surface of type string, expected numbers",
+        r"features\.signals: found surface of type string, expected numbers of 0 or more\. Fix: give its number a name in features\.expr",
         3,
     ),
     "an unknown device": Mistake(

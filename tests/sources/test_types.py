@@ -370,3 +370,19 @@ def test_day_and_month_that_are_swapped_are_asked_about(tmp_path, ingest):
     log.to_csv(tmp_path / "log.csv", index=False)
     with pytest.raises(DataError, match=r'Fix: look whether source\.time\.format = "%m\.%d\.%Y %H:%M" is meant, or mend the rows'):
         ingest(time={"format": "%d.%m.%Y %H:%M"})
+
+
+@pytest.mark.parametrize(
+    ("values", "fix"),
+    [
+        (pa.array([{"a": 1}] * 3), "take it apart into columns, or drop it"),
+        (pa.array([[{"a": 1}]] * 3), "take it apart into columns, or drop it"),
+        (pa.array([1, 2, 3], pa.duration("ms")), "write it as text or as a number, or drop it"),
+        (pa.array([b"0123456789abcdef"] * 3, pa.binary(16)), "write it as text or as a number, or drop it"),
+    ],
+)
+def test_a_type_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path, ingest: Callable, values: pa.Array, fix: str) -> None:
+    pq.write_table(pa.Table.from_pandas(make_log(3)).append_column("extra", values), tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=re.escape(f"Fix: {fix}")) as caught:
+        ingest("log.parquet")
+    assert "log.parquet column extra: found values of type " in str(caught.value)
