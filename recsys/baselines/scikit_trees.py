@@ -15,6 +15,9 @@ _TRUSTED = [
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 ]  # arrays of nodes; skops knows scikit-learn's public classes
 
+_LOOKED_AT = 200_000  # rows of which scikit-learn makes its bins; of more rows it draws so many
+_FIRST = 1_000  # rows that tell of most columns that they have values enough
+
 
 @dataclass(frozen=True)
 class ScikitModel(Model):
@@ -55,7 +58,7 @@ class Scikit(Library):
             random_state=seed,
         )
         held_out = {} if judged is None else {"X_val": judged.matrix, "y_val": judged.label, "sample_weight_val": judged.weight}
-        estimator.fit(_with_a_value(learned.matrix), learned.label, learned.weight, **held_out)
+        estimator.fit(_with_values(learned.matrix, options.rows_of_a_leaf), learned.label, learned.weight, **held_out)
         # Entry 0 of the scores is the loss before the first tree.
         return ScikitModel(estimator, estimator.n_iter_ if judged is None else max(1, int(np.argmax(estimator.validation_score_))))
 
@@ -65,14 +68,21 @@ class Scikit(Library):
         return ScikitModel(load(path, trusted=_TRUSTED), trees)
 
 
-def _with_a_value(matrix_NC: NDArray[np.float32]) -> NDArray[np.float32]:
+def _with_values(matrix_NC: NDArray[np.float32], rows_of_a_leaf: int) -> NDArray[np.float32]:
     """Return the matrix with zeros in the columns that are missing on all rows. No tree splits by a column of one value.
 
-    scikit-learn 1.9.1 fails where a column has no value at all, as the history has where every user comes once.
+    scikit-learn 1.9.1 fails where it meets a column without any value, as the history has where every user comes once. Of many rows it
+    looks at some, drawn, to which a column of few values is such a column, too: one with fewer values than a leaf has rows splits nothing.
     """
-    empty = [column for column in np.flatnonzero(np.isnan(matrix_NC[0])) if np.isnan(matrix_NC[:, column]).all()]
+    least = rows_of_a_leaf if len(matrix_NC) > _LOOKED_AT else 1
+    rare = np.flatnonzero(_known(matrix_NC[:_FIRST]) < least)
+    empty = [column for column in rare if _known(matrix_NC[:, column]) < least]
     if not empty:
         return matrix_NC
     filled_NC = matrix_NC.copy()
     filled_NC[:, empty] = 0.0
     return filled_NC
+
+
+def _known(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.asarray((~np.isnan(values)).sum(axis=0))

@@ -108,6 +108,18 @@ def test_a_column_that_is_missing_on_all_learned_rows_tells_nothing(rng, library
     assert np.ptp(ensemble.predict(without)) > 0.1
 
 
+def test_a_column_of_few_values_among_many_rows_tells_nothing(rng, library) -> None:
+    """scikit-learn makes its bins of 200,000 drawn rows. With seed 2 the one value is not among them."""
+    matrix = rng.normal(size=(400_000, 2)).astype(np.float32)
+    matrix[:, 0] = np.nan
+    label = (rng.random(len(matrix)) < 1 / (1 + np.exp(-matrix[:, 1]))).astype(float)
+    with_value = matrix.copy()
+    with_value[7, 0] = 1.0
+    options = replace(DENSE_TREES, trees=2)
+    first, other = (library.fit(Labelled(rows, label), None, options, classifies=True, seed=2) for rows in (matrix, with_value))
+    np.testing.assert_array_equal(first.output(matrix[:1000]), other.output(with_value[:1000]))
+
+
 def test_rare_objectives_get_smaller_trees(rng, library) -> None:
     matrix, _ = planted(rng)
     for share, expected in ((0.03, RARE_TREES), (0.3, DENSE_TREES)):
