@@ -8,6 +8,9 @@ def main() -> None:
     came: list[int] = []
     both = (number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN)
     before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in both}
+    from recsys.threads import set_defaults
+
+    set_defaults()  # before a library is loaded that computes
     from recsys.cli import main as command_line
 
     for number, handler in before.items():

@@ -5,7 +5,9 @@ no longer, as far as was measured (docs/benchmarks.md). Both end in the bits tha
 """
 
 import contextlib
+import math
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +26,8 @@ from recsys.workspace import PART, day_folder
 
 WORTH = 20_000  # rows; a process takes some two seconds of a core before it does anything
 _LOWEST = 19  # added to the niceness
+_QUIET = 0.3  # seconds in which is looked at what others leave of the cores
+_LEFT = 0.75  # of the threads: so many cores must be left
 _MEMORY_OF_A_BYTE = 4  # of encoded rows: the matrix of the trees, parts of it for some objectives, its bins
 _MEMORY_OF_LIBRARIES = 500 << 20
 _MOST_ROWS = 1_000_000  # baselines.gbdt.MAX_ROWS, which cannot be read without importing scikit-learn
@@ -57,16 +61,15 @@ def baselines_beside(job: Job) -> Iterator["BaselinesBeside | None"]:
         yield None
         return
     with contextlib.ExitStack() as process:
-        task = _MakeBaselines("the baselines", "", job.pipeline, job.run)
         process.callback(_free, job)
+        task, going_on = _MakeBaselines("the baselines", "", job.pipeline, job.run), None
         try:
             going_on = process.enter_context(begun(task, threads, job.console))
+            job.console.say("baselines: begun beside the training, on what it leaves of the cores")
         except OSError as error:  # no process more, or no memory for one
+            process.pop_all()
             job.console.say(f"baselines: not begun beside the training: {error.strerror or error}")
-            yield None
-            return
-        job.console.say("baselines: begun beside the training, on what it leaves of the cores")
-        yield BaselinesBeside(job, going_on, process)
+        yield None if going_on is None else BaselinesBeside(job, going_on, process)
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,9 @@ class BaselinesBeside:
     def end(self) -> None:
         """Wait for the stage, and raise what it raises.
 
-        Run it here in three cases: others want the cores; the process died (there may be more memory now); or another job held the places
-        when the process began. That job may be making the same baselines beside its own training, so here they are waited for.
+        Run it here in three cases: others want the cores; the process died, or got no memory or no thread (there may be more now); or
+        another job held the places when the process began. That job may be making the same baselines beside its own training, so here
+        they are waited for.
         """
         is_done = self._is_done()
         self.process.close()
@@ -94,8 +98,8 @@ class BaselinesBeside:
                 is_done = self.going_on.wait(interruption)
         except InUseError:
             return False
-        except ProcessDiedError as error:
-            self.job.console.say(f"baselines: begun anew: {str(error).partition('. Fix')[0]}")
+        except (ProcessDiedError, MemoryError, OSError, RuntimeError) as error:  # where it is no matter of the process, it comes again here
+            self.job.console.say(f"baselines: begun anew: {str(error).partition('. Fix')[0] or type(error).__name__}")
             return False
         if not is_done:
             self.job.console.say("baselines: begun anew, at ordinary priority, because others use the cores")
@@ -124,7 +128,28 @@ def _threads_for(job: Job) -> int:
 
     from recsys.processes.together import joined
 
-    return 0 if joined().size > 1 else torch.get_num_threads()
+    if joined().size > 1:
+        return 0
+    threads = torch.get_num_threads()
+    return threads if threads > 1 and _idle_cores() >= _LEFT * threads else 0
+
+
+def _idle_cores() -> float:
+    """Return how many cores nobody uses, the training not having begun; infinity where the system does not tell."""
+    if (before := _idle_time()) is None:
+        return math.inf
+    begin = time.monotonic()
+    time.sleep(_QUIET)
+    return ((_idle_time() or 0.0) - before) / (time.monotonic() - begin)
+
+
+def _idle_time() -> float | None:
+    """Return the seconds that the cores of this machine have been idle for, together; None where the system does not tell."""
+    try:
+        fields = Path("/proc/stat").read_text().split(maxsplit=6)  # of all cores: user, nice, system, idle, iowait (proc(5))
+    except OSError:
+        return None
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 
 def _trains(job: Job) -> bool:

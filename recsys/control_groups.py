@@ -1,5 +1,6 @@
 """What a control group of Linux grants to this process, as to all of a container (cgroups(7), both versions)."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,10 @@ _VERSION_2 = ""  # its line in /proc/self/cgroup names no controller
 def granted_memory() -> Iterator[int]:
     """Yield each bound on the memory of the groups that this process is in, in bytes."""
     for group in _groups(_VERSION_2):
-        if (text := _text(group / "memory.max")) not in ("", "max"):
+        if (text := _text(group / "memory.max")).isdigit():  # else "max"
             yield int(text)
     for group in _groups("memory"):
-        if text := _text(group / "memory.limit_in_bytes"):
+        if (text := _text(group / "memory.limit_in_bytes")).isdigit():
             yield int(text)  # without a bound a number beyond any memory
 
 
@@ -22,12 +23,14 @@ def granted_cores() -> Iterator[float]:
     """Yield each bound on the cores of the groups that this process is in: seconds of computing per second."""
     for group in _groups(_VERSION_2):
         quota, _, period = _text(group / "cpu.max").partition(" ")
-        if quota not in ("", "max"):
-            yield int(quota) / int(period)
+        yield from _share(quota, period)
     for group in _groups("cpu"):
-        text = _text(group / "cpu.cfs_quota_us")
-        if text and int(text) > 0:
-            yield int(text) / int(_text(group / "cpu.cfs_period_us"))
+        yield from _share(_text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us"))
+
+
+def _share(quota: str, period: str) -> Iterator[float]:
+    if quota.isdigit() and period.isdigit():  # without a bound the quota is "max" or -1
+        yield int(quota) / int(period)
 
 
 def _groups(controller: str) -> Iterator[Path]:
@@ -45,6 +48,6 @@ def _groups(controller: str) -> Iterator[Path]:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="ascii").strip()
+        return os.fsdecode(file.read_bytes()).strip()  # a group may have any name
     except OSError:  # no Linux, or no such bound
         return ""

@@ -39,7 +39,7 @@ def cores() -> int:
 def set_defaults() -> None:
     """Set what libraries read from the environment when they are loaded, where it is not set already.
 
-    They take a thread per core. In a container that is granted fewer of them, more threads would compute less: see docs/benchmarks.md.
+    They take a thread per core. Where a container is granted fewer, its threads would wait for one another.
     """
     granted = cores()
     fewer = {"OMP_NUM_THREADS": str(granted)} if granted < _allowed() else {}

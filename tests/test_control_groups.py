@@ -1,5 +1,9 @@
 """What a control group grants: memory and cores, by files as Linux has them."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +39,9 @@ def groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.Fixt
         monkeypatch.delenv(variable, raising=False)
 
 
-everywhere = pytest.mark.parametrize("groups", [V2, V1, IN_A_CONTAINER], ids=["version 2", "version 1", "a container"], indirect=True)
+ODD = {"cgroup": "0::/café", "café/memory.max": "123456", "café/cpu.max": "250000 100000"}
+GROUPS = {"version 2": V2, "version 1": V1, "a container": IN_A_CONTAINER, "an odd name": ODD}
+everywhere = pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS, indirect=True)
 
 
 @everywhere
@@ -62,7 +68,31 @@ def test_libraries_take_a_thread_per_core_that_is_granted(
     assert environment == {"PATH": "/bin", "OMP_NUM_THREADS": "1"} | threads.SHORT_SPIN
 
 
-@pytest.mark.parametrize("groups", [{}, {"cgroup": "0::/"}], ids=["no Linux", "no bound"], indirect=True)
+# As a command of a container that is granted one core; then what each library says.
+ASKED = """
+import contextlib, json, sys
+from recsys import threads
+threads.granted_cores = lambda: iter([1.0])
+threads._allowed = lambda: 2
+from recsys.__main__ import main
+sys.argv = ["recsys", "--help"]
+with contextlib.suppress(SystemExit):
+    main()
+import numpy, pyarrow, threadpoolctl, torch
+print(json.dumps([torch.get_num_threads(), pyarrow.cpu_count(), *(pool["num_threads"] for pool in threadpoolctl.threadpool_info())]))
+"""
+
+
+def test_every_library_takes_them() -> None:
+    bare = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, check=True, env=bare)
+    assert set(json.loads(done.stdout.splitlines()[-1])) == {1}
+
+
+NOTHING = {"no Linux": {}, "no bound": {"cgroup": "0::/"}, "half a bound": {"cgroup": "1:cpu:/", "cpu/cpu.cfs_quota_us": "1000"}}
+
+
+@pytest.mark.parametrize("groups", NOTHING.values(), ids=NOTHING, indirect=True)
 def test_nothing_is_bound_where_nothing_is_said(groups: None) -> None:
     assert not list(control_groups.granted_memory())
     assert not list(control_groups.granted_cores())

@@ -86,6 +86,19 @@ class Computes(Task):
             pass
 
 
+@dataclass(frozen=True)
+class InThreads(Task):
+    """Computes in so many threads, one after the other."""
+
+    threads: int
+
+    def run(self, console: Console) -> None:
+        for _ in range(self.threads):
+            thread = threading.Thread(target=Computes("", "", 0.3).run, args=(Console(quiet=True),))
+            thread.start()
+            thread.join()
+
+
 def on_terminal() -> Console:
     console = Console()
     console._out = RichConsole(file=io.StringIO(), force_terminal=True, width=120, _environ={"TERM": "xterm"})
@@ -185,6 +198,8 @@ def test_it_is_given_up_where_others_want_its_core(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(side_by_side, "_LEAST", 0.05)  # what a process of ordinary priority gets on a busy machine, too
     with begun(Computes("busy", "", 2.0), 1, Console(quiet=True)) as going_on:
         assert going_on.wait(Interruption())
+    with begun(InThreads("many", "", 8), 1, Console(quiet=True)) as going_on:
+        assert going_on.wait(Interruption()), "the time of threads that have ended counts"
     with begun(Fails("asleep", "", 3.0), 1, Console(quiet=True)) as going_on, pytest.raises(ConfigError, match="asleep failed"):
         going_on.wait(Interruption())
 

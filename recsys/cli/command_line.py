@@ -17,7 +17,6 @@ from recsys.cli.app import app
 from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line, system_error
 from recsys.progress import line_of, log_as, logs_as_json
 from recsys.signals import interrupt_on_sigterm
-from recsys.threads import set_defaults
 
 _USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps its click
 
@@ -49,7 +48,6 @@ class _Output(TextIOWrapper):
 
 def main(*, interrupted: bool = False) -> None:
     """Run the `recsys` command on the arguments that it was called with, and exit with its code. `interrupted`: it is to end at once."""
-    set_defaults()
     interrupt_on_sigterm()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):

@@ -12,7 +12,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -23,11 +22,11 @@ from recsys.errors import RecsysError
 from recsys.processes.worker import END, LAST, PAUSE, STOP, Advanced, BarClosed, BarOpened, Ended, Happened, Said, Task
 from recsys.progress import Advance, Console
 from recsys.signals import Interruption
-from recsys.threads import environment
+from recsys.threads import cores, environment
 
 _PATIENCE = 5.0  # seconds in which a process that was told to end may do so by itself
-_LOOK = 3.0  # seconds after which it is judged whether a process gets the cores that it wants
-_LEAST = 0.25  # of what it wants. Where others want all cores, a process of ordinary priority gets about half
+_LOOK = 3.0  # seconds of wanting a core, after which it is judged what a process has got
+_LEAST = 0.25  # of the core time that it wanted. Where others want all cores, a process of ordinary priority gets about half
 _START = "from recsys.processes.worker import serve; serve({descriptor})"
 _ASKED = (signal.SIGTERM, signal.SIGINT)
 
@@ -101,24 +100,24 @@ class Begun:
         self._worker = worker
 
     def wait(self, interruption: Interruption) -> bool:
-        """Wait until the task is done. Return False where its process gets less than a quarter of the time on cores that it wants.
+        """Wait until the task is done. Return False where its process gets less than a quarter of the core time that it wants.
 
         Raise KeyboardInterrupt after Ctrl-C, and what the task raised: ProcessDiedError where its process died, or got a signal to end.
         """
-        since, wanted, (_, computed) = time.monotonic(), 0.0, self._worker.threads()
+        asking, wanted, computed = 0.0, 0.0, self._worker.computed()
         while self._worker.task is not None:
             if interruption.requested:
                 raise KeyboardInterrupt
             if wait([self._worker.channel], PAUSE):
                 self._hear(interruption)
-                since, wanted, (_, computed) = time.monotonic(), 0.0, self._worker.threads()
-                continue
-            willing, now = self._worker.threads()
-            wanted += PAUSE * willing
-            if time.monotonic() - since > _LOOK:
-                if now - computed < _LEAST * wanted:
-                    return False
-                since, wanted, computed = time.monotonic(), 0.0, now
+            elif threads := self._worker.threads_that_want():
+                asking += PAUSE
+                wanted += PAUSE * min(threads, cores())
+                if asking > _LOOK:
+                    now = self._worker.computed()
+                    if now - computed < _LEAST * wanted:
+                        return False
+                    asking, wanted, computed = 0.0, 0.0, now
         return True
 
     def _hear(self, interruption: Interruption) -> None:
@@ -163,23 +162,26 @@ class _Worker:
         self._send_once(LAST)
 
     def kill(self) -> None:
-        """Kill the process where its task is not done. It need not have a core to end by itself."""
+        """Kill the process, whether its task is done or not: what a task has done is on the disk."""
+        self._process.kill()
+        for thread in self._threads():
+            # A killed process gives its memory back before its locks, and needs a core for it. Not everybody may raise it to one.
+            with contextlib.suppress(AttributeError, OSError):
+                os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
         if self.task is not None:
-            self._process.kill()
             self._end_bars(ProcessDiedError(f"the process of {self.task.name} was killed"))
 
-    def threads(self) -> tuple[int, float]:
-        """Return how many threads of the process have or want a core now, and the seconds that all have computed for.
+    def threads_that_want(self) -> int:
+        """Return how many threads of the process have a core or want one, or are stopped; 0 where the system does not tell."""
+        return sum(_stat(thread)[:1] in (["R"], ["T"], ["t"]) for thread in self._threads())
 
-        Nothing wants a core where the system does not tell.
-        """
-        willing = ticks = 0
-        for file in Path(f"/proc/{self._process.pid}/task").glob("*/stat"):
-            with contextlib.suppress(OSError):  # a thread that has ended meanwhile
-                fields = file.read_text().rpartition(")")[2].split()  # state, utime and stime (proc(5)), counted from behind the name
-                willing += fields[0] == "R"
-                ticks += int(fields[11]) + int(fields[12])
-        return willing, ticks / os.sysconf("SC_CLK_TCK")
+    def computed(self) -> float:
+        """Return the seconds of core time that the process has had; 0 where the system does not tell."""
+        fields = _stat(Path(f"/proc/{self._process.pid}"))
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0  # utime and stime
+
+    def _threads(self) -> Iterator[Path]:
+        return Path(f"/proc/{self._process.pid}/task").glob("*")
 
     def hear(self) -> Ended | None:
         """Take one message, and do what it says. Return it where it is the end of the task."""
@@ -252,6 +254,14 @@ def _started(threads: int, console: Console) -> Iterator[_Worker]:
             worker.end()
             ours.close()
             _wait(process)
+
+
+def _stat(folder: Path) -> list[str]:
+    """Return the fields of a process or of a thread from its state on (proc(5)); none where it has ended."""
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _wait(process: "subprocess.Popen[bytes]") -> None:

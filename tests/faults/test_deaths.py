@@ -49,7 +49,7 @@ bootstrap = 20
 baselines = ["popularity"]
 calibrate = "platt"
 """
-QUARTER = 4
+STEP = 4
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("part", PARTS)
 def test_a_death_at_every_moment(toml: Path, tmp_path: Path, part: int) -> None:
     """Each part takes every fourth moment, until a job lives to its end."""
-    script = [sys.executable, "-m", "tests.faults.dying", str(toml), str(tmp_path), str(part + 1), str(QUARTER)]
+    script = [sys.executable, "-m", "tests.faults.dying", str(toml), str(tmp_path), str(part + 1), str(STEP)]
     done = subprocess.run(script, capture_output=True, text=True, check=False, cwd=Path(__file__).resolve().parents[2])
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     ends = [line for line in lines if line["end"]]

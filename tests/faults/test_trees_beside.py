@@ -4,8 +4,10 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -14,12 +16,12 @@ from recsys.threads import environment
 from .amounts import ROUNDS, SIGKILLS, SIGTERMS
 from .dying import digests
 
-# A log of any length is long enough. The command line is that of `recsys`, so that a process beside has the workspace in its own.
+# A log of any length is long enough, on a machine that does something else, too. A process beside has the workspace in its command line.
 RECSYS = """
 import sys
 from recsys import beside
 from recsys.cli import run_command
-beside.WORTH = 1
+beside.WORTH, beside._LEFT = 1, 0
 sys.exit(run_command(sys.argv[1:]))
 """
 TREES = ["--until", "baselines", "--set", 'evaluate.baselines=["gbdt"]', "--set", "train.batch_size=16", "--set", "train.day_passes=3"]
@@ -27,9 +29,19 @@ OTHER = ["--set", "train.learning_rate=0.003"]
 BEGUN = "baselines: begun beside the training"
 
 
-def begin(toml: Path, workspace: Path, run: str, *more: str) -> "subprocess.Popen[str]":
+def begin(toml: Path, workspace: Path, run: str, *more: str, output: IO[str]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", RECSYS, "run", str(toml), "--workspace", str(workspace), "--run", run, *TREES, *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(2))
+    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True, env=environment(2))
+
+
+def ended(toml: Path, workspace: Path, run: str, *more: str) -> str:
+    """What a job says that ends well."""
+    with tempfile.TemporaryFile("w+") as output:
+        code = begin(toml, workspace, run, *more, output=output).wait(600)
+        output.seek(0)
+        said = output.read()
+    assert code == 0, said
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +50,8 @@ def whole(toml: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[st
     workspace, seconds = tmp_path_factory.mktemp("whole"), []
     for run, more in (("one", []), ("two", OTHER)):
         start = time.perf_counter()
-        with begin(toml, workspace, run, *more) as job:
-            said, wrong = job.communicate()
+        assert (BEGUN in ended(toml, workspace, run, *more)) == (run == "one")
         seconds.append(time.perf_counter() - start)
-        assert (job.returncode, BEGUN in said) == (0, run == "one"), wrong
     return digests(workspace), seconds[0]
 
 
@@ -58,14 +68,12 @@ def test_a_stopped_job_goes_on_and_leaves_no_process(
     toml: Path, whole: tuple[dict[str, str], float], tmp_path: Path, number: signal.Signals, seed: int
 ) -> None:
     right, seconds = whole
-    with begin(toml, tmp_path, "one") as job:
+    with tempfile.TemporaryFile("w+") as output:
+        job = begin(toml, tmp_path, "one", output=output)
         time.sleep(random.Random(seed).uniform(0.3, 1.0) * seconds)
         job.send_signal(number)
-        _, wrong = job.communicate(timeout=600)
-    assert job.returncode in (0, 130, -number), wrong
-    with begin(toml, tmp_path, "one", "--wait") as again:  # a process that is left ends once it has a core
-        _, wrong = again.communicate(timeout=600)
-    assert again.returncode == 0, wrong
+        assert job.wait(600) in (0, 130, -number)
+    ended(toml, tmp_path, "one", "--wait")  # the process beside ends once it has a core
     assert digests(tmp_path) == of_one(right)
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in read(path)]
 
@@ -84,11 +92,9 @@ def test_two_jobs_with_the_same_trees_leave_what_they_leave_one_after_the_other(
     toml: Path, whole: tuple[dict[str, str], float], tmp_path: Path, runs: tuple[str, str], seed: int
 ) -> None:
     right, _ = whole
-    pauses, jobs = random.Random(seed), []
-    for run in runs:
-        jobs.append(begin(toml, tmp_path, run, "--wait", *(OTHER if run == "two" else [])))
-        time.sleep(pauses.uniform(0, 2))
-    for job in jobs:
-        _, wrong = job.communicate(timeout=600)
-        assert (job.returncode, wrong) == (0, "")
+    with tempfile.TemporaryFile("w+") as output:
+        first = begin(toml, tmp_path, runs[0], "--wait", output=output)
+        time.sleep(random.Random(seed).uniform(0, 2))
+        ended(toml, tmp_path, runs[1], "--wait", *(OTHER if runs[1] == "two" else []))
+        assert first.wait(600) == 0
     assert digests(tmp_path) == (right if "two" in runs else of_one(right))

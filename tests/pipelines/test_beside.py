@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -16,9 +18,11 @@ import torch
 from recsys import beside, config
 from recsys.baselines.gbdt import MAX_ROWS
 from recsys.cli import run_command
+from recsys.errors import ConfigError
 from recsys.jobs import open_job
-from recsys.processes import side_by_side
+from recsys.processes import Begun, side_by_side
 from recsys.progress import Console
+from recsys.signals import Interruption
 from recsys.stages import Job
 from tests.starving import starved
 from tests.training.conftest import Said
@@ -40,8 +44,9 @@ def workspace(untouched: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads, on a log of any length. On a busy machine what was begun may be given up, and be made in the first process."""
+    """Two threads, on a log of any length, and nothing beside. On a busy machine what was begun may be given up, and be made here."""
     monkeypatch.setattr(beside, "WORTH", 1)
+    monkeypatch.setattr(beside, "_idle_cores", lambda: 2.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
 
 
@@ -115,6 +120,7 @@ def test_they_have_the_threads_of_the_run(job: Job, pays: None) -> None:
         ("WORTH", 10**6),
         ("are_to_be_fitted", lambda job: False),
         ("is_to_be_trained", lambda job: False),
+        ("_idle_cores", lambda: 1.4),  # of two
     ],
 )
 def test_they_are_not_begun_where_they_do_not_pay(
@@ -170,17 +176,18 @@ def test_what_another_job_held_when_it_began_is_made_when_it_is_needed(heard: tu
 @pytest.mark.parametrize(
     ("number", "why"),
     [
-        (signal.SIGKILL, "the process of the baselines ended with signal 9 (Killed) before it was done"),
-        (signal.SIGTERM, "the process of the baselines got a signal to end before it was done"),
+        (signal.SIGKILL, ": the process of the baselines ended with signal 9 (Killed) before it was done"),
+        (signal.SIGTERM, ": the process of the baselines got a signal to end before it was done"),
+        (signal.SIGSTOP, ", at ordinary priority, because others use the cores"),
     ],
 )
-def test_where_their_process_is_killed_they_are_made_here(heard: tuple[Job, list[str]], number: signal.Signals, why: str) -> None:
+def test_where_a_signal_ends_their_process_they_are_made_here(heard: tuple[Job, list[str]], number: signal.Signals, why: str) -> None:
     job, said = heard
     with beside.baselines_beside(job) as begun:
         assert begun is not None
         begun.going_on._worker._process.send_signal(number)
         begun.end()
-    assert f"baselines: begun anew: {why}" in said
+    assert f"baselines: begun anew{why}" in said
     assert any(text.startswith("gbdt: click: ") for text in said)
 
 
@@ -195,6 +202,35 @@ def test_where_others_want_the_cores_they_are_made_here(heard: tuple[Job, list[s
             begun.end()
     assert "baselines: begun anew, at ordinary priority, because others use the cores" in said
     assert any(text.startswith("gbdt: click: ") for text in said)
+
+
+class Ends:
+    """A process beside that ends with an error."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def wait(self, interruption: Interruption) -> bool:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "said_of_it"), [(MemoryError(), "MemoryError"), (RuntimeError("can't start new thread"), "can't start new thread")]
+)
+def test_what_their_process_lacked_they_may_have_here(heard: tuple[Job, list[str]], error: Exception, said_of_it: str) -> None:
+    job, said = heard
+    beside.BaselinesBeside(job, cast(Begun, Ends(error)), contextlib.ExitStack()).end()
+    assert said[0] == f"baselines: begun anew: {said_of_it}"
+    assert any(text.startswith("gbdt: click: ") for text in said)
+
+
+def test_what_is_wrong_with_the_job_is_wrong_here_too(job: Job) -> None:
+    with pytest.raises(ConfigError, match="wrong"):
+        beside.BaselinesBeside(job, cast(Begun, Ends(ConfigError("wrong"))), contextlib.ExitStack()).end()
+
+
+def test_the_idle_cores_are_some_of_those_there_are() -> None:
+    assert 0.0 <= beside._idle_cores() <= (os.cpu_count() or 1) * 1.2  # the system counts in hundredths of a second
 
 
 @pytest.mark.usefixtures("pays")

@@ -40,6 +40,7 @@ def test_a_fit_serves_the_nights_until_the_next_one(
     Only where there is one, a process is begun for it beside the training.
     """
     monkeypatch.setattr(beside, "WORTH", 1)
+    monkeypatch.setattr(beside, "_idle_cores", lambda: 2.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     said = {}
     for day in (5, 6, 7, 8):
