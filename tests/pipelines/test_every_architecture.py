@@ -35,9 +35,10 @@ def kuairand_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @words
 def test_kuairand(architecture: str, kuairand_pure: Path, kuairand_workspace: Path):
-    """One member and one pass: whether it runs on real data, not how well."""
+    """One member, one pass and two days: whether it runs on real data, not how well."""
     overrides = [
         f"model.architecture={architecture}",
+        'split.train=["2022-05-01","2022-05-02"]',
         "model.members=1",
         "train.passes=1",
         "evaluate.bootstrap=50",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -78,12 +79,16 @@ def apart(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     return float(torch.cat(weights).square().mean().sqrt())
 
 
+@pytest.fixture(scope="module")
+def alone(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tensor]]:
+    """What each case's steps leave, taken by one process."""
+    return taken(toy, tmp_path_factory.mktemp("alone"), 1, EXACT)
+
+
 @pytest.mark.words
 @pytest.mark.parametrize("processes", [2, 3])
-def test_double_precision_leaves_the_same_weights(processes: int, toy: Toy, tmp_path: Path) -> None:
-    (one := tmp_path / "one").mkdir()
-    (many := tmp_path / "many").mkdir()
-    alone, together = taken(toy, one, 1, EXACT), taken(toy, many, processes, EXACT)
+def test_double_precision_leaves_the_same_weights(processes: int, toy: Toy, alone: dict[str, dict[str, Tensor]], tmp_path: Path) -> None:
+    together = taken(toy, tmp_path, processes, EXACT)
     assert [name for name in EXACT if not farthest(alone[name], together[name]) < 1e-8] == []
 
 
@@ -100,17 +105,27 @@ def test_single_precision_drifts_as_a_sum_in_another_order_does(toy: Toy, tmp_pa
     assert 0 < by_processes < 3 * by_halves
 
 
+GO_ON = ("mmoe", "home", "large tables")
+
+
+@pytest.fixture(scope="module")
+def begun(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder per case with the checkpoint of its first half, which two processes have written."""
+    folder = tmp_path_factory.mktemp("begun")
+    taken(toy, folder, 2, {name: {**EXACT[name], "steps": 100, "own_folder": name} for name in GO_ON})
+    return folder
+
+
 @pytest.mark.words
 @pytest.mark.parametrize("processes", [1, 3])
-def test_a_checkpoint_of_two_goes_on_in_another_number(processes: int, toy: Toy, tmp_path: Path) -> None:
-    cases = {name: EXACT[name] for name in ("mmoe", "home", "large tables")}
-    (uninterrupted := tmp_path / "whole").mkdir()  # its files are mapped, and the others' have the same names
-    whole = taken(toy, uninterrupted, 1, cases)
-    for name, case in cases.items():
-        taken(toy, tmp_path, 2, {name: {**case, "steps": 100}})
-        rest = taken(toy, tmp_path, processes, {name: {**case, "goes_on_from": 100}})[name]
-        rest["losses"] = torch.cat([whole[name]["losses"][:100], rest["losses"]])
-        assert farthest(whole[name], rest) < 1e-8
+def test_a_checkpoint_of_two_goes_on_in_another_number(
+    processes: int, toy: Toy, alone: dict[str, dict[str, Tensor]], begun: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(begun, tmp_path / "begun"))
+    ended = taken(toy, folder, processes, {name: {**EXACT[name], "goes_on_from": 100, "own_folder": name} for name in GO_ON})
+    for name, rest in ended.items():
+        rest["losses"] = torch.cat([alone[name]["losses"][:100], rest["losses"]])
+        assert farthest(alone[name], rest) < 1e-8
 
 
 # --- What a process sees of a batch ---------------------------------------------------------------------------------

@@ -67,8 +67,9 @@ def steps_of(
     large_tables: bool = False,
     steps: int = 200,
     goes_on_from: int = 0,
+    own_folder: str = "",
 ) -> tuple[Tensor, State]:
-    """Take the steps from `goes_on_from` on, whose checkpoint stands in `out`, to `steps`; write a checkpoint.
+    """Take the steps from `goes_on_from` on, whose checkpoint stands in `out/own_folder`, to `steps`; write a checkpoint.
 
     Return the losses of these steps [steps, K] and what is left. `halves`: one process adds up the gradients of two halves of each batch.
     """
@@ -88,7 +89,7 @@ def steps_of(
             state = fresh_state(work, 0, "choose")
             if double:
                 _as_double(state)
-            checkpoints = Checkpoints(out, "", None if compute.group.is_first else Path(folder))
+            checkpoints = Checkpoints(out / own_folder, "", None if compute.group.is_first else Path(folder))
             if goes_on_from:
                 saved = checkpoints.read(f"state-{goes_on_from}")
                 assert saved is not None
