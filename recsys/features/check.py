@@ -225,7 +225,7 @@ def _measured(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
         if not is_measured(stored, columns):
             kind = columns.types("events")[stored]
             named = f""". Fix: give its number a name in features.expressions, such as number = 'cast("{name}" as double)'"""
-            fix = named if place == "features.signals" and kind == "string" else ""
+            fix = named if place == "features.signals" and kind.is_string() else ""
             yield f"{place}: found {name} of type {kind}, expected numbers of 0 or more{fix}"
 
 

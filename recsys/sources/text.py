@@ -8,10 +8,11 @@ import functools
 import io
 import re
 import threading
+import weakref
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,8 @@ from recsys.sources.input_files import InputFile, zero_byte
 from recsys.sources.lines import numbered_rows
 from recsys.sources.quoting import unpaired_quote
 
+T = TypeVar("T")
+_PATIENCE = 10.0  # seconds in which Arrow gives back what it holds
 _BLOCK = 8 << 20  # bytes parsed at once; a row has to fit into two of them
 _LINE_END = re.compile(b"[\r\n]")
 _ODD = re.compile("[\0\udc80-\udcff]")  # a zero byte, or a byte that is not UTF-8 as "surrogateescape" reads it
@@ -85,36 +88,35 @@ def text_batches(
 
     ours = [f"f{place}" for place in range(len(header))]
     wanted = [ours[header.index(name)] for name in names]
+    opened = functools.partial(
+        pa.csv.open_csv,
+        read_options=pa.csv.ReadOptions(use_threads=False, column_names=ours, block_size=_BLOCK),  # threads lose row numbers
+        parse_options=pa.csv.ParseOptions(
+            delimiter=file.delimiter,
+            quote_char=file.written.quote if file.is_quoted else False,
+            newlines_in_values=file.is_quoted,
+            invalid_row_handler=refuse,
+        ),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(ours, pa.string()),
+            include_columns=wanted,
+            strings_can_be_null=True,
+            null_values=[*NULL_TEXTS, *nulls],
+            check_utf8=False,
+        ),
+    )
+    start = None
     try:
-        with file.open() as raw, _Utf8(raw) as stream:
-            reader = pa.csv.open_csv(
-                stream,
-                read_options=pa.csv.ReadOptions(use_threads=False, column_names=ours, block_size=_BLOCK),  # threads lose row numbers
-                parse_options=pa.csv.ParseOptions(
-                    delimiter=file.delimiter,
-                    quote_char=file.written.quote if file.is_quoted else False,
-                    newlines_in_values=file.is_quoted,
-                    invalid_row_handler=refuse,
-                ),
-                convert_options=pa.csv.ConvertOptions(
-                    column_types=dict.fromkeys(ours, pa.string()),
-                    include_columns=wanted,
-                    strings_can_be_null=True,
-                    null_values=[*NULL_TEXTS, *nulls],
-                    check_utf8=False,
-                ),
-            )
-            start = None
-            with _read_out(reader, stream):
-                for batch in reader:
-                    if start is None:  # a header is the first "row" of the first batch
-                        start = 0 if header_is_torn else -above
-                    if any(_spans_lines(column) for column in batch.columns) and (error := quotes()):
-                        raise error
-                    rows = _row_numbers(start, len(batch), unbalanced.rows)
-                    start += len(batch)
-                    skip = int(len(rows) > 0 and rows[0] == 0)
-                    yield numbered([column[skip:] for column in batch.columns], pa.array(rows[skip:]))
+        with file.open() as raw, _Utf8(raw) as stream, _read_out(opened, stream) as readers:
+            for batch in readers[0]:
+                if start is None:  # a header is the first "row" of the first batch
+                    start = 0 if header_is_torn else -above
+                if any(_spans_lines(column) for column in batch.columns) and (error := quotes()):
+                    raise error
+                rows = _row_numbers(start, len(batch), unbalanced.rows)
+                start += len(batch)
+                skip = int(len(rows) > 0 and rows[0] == 0)
+                yield numbered([column[skip:] for column in batch.columns], pa.array(rows[skip:]))
     except UnicodeError as error:
         raise _odd_byte(file) or _unparsed(file, error) from error
     except pa.ArrowInvalid as error:
@@ -124,17 +126,65 @@ def text_batches(
 
 
 @contextlib.contextmanager
-def _read_out(reader: pa.csv.CSVStreamingReader, stream: "_Utf8") -> Iterator[None]:
-    """End the stream with the block, and throw away what Arrow has read of it by then.
+def _read_out(opened: Callable[["_Lent"], pa.csv.CSVStreamingReader], stream: "_Utf8") -> Iterator[list[pa.csv.CSVStreamingReader]]:
+    """Yield a reader of the stream, in a list that is empty after the block. Then Arrow has given back all that it held of Python.
 
-    A thread of Arrow reads ahead. Where its reader is given up meanwhile, Python aborts or waits forever as it ends.
+    A thread of Arrow reads ahead. Where Python ends while that thread still holds something of it, Python aborts or waits forever. So what
+    is read ahead is thrown away, and the thread is waited for.
     """
+    readers, held = list[pa.csv.CSVStreamingReader](), _Held()
+    lent = held.added(_Lent(stream, held))
     try:
-        yield
+        readers.append(opened(lent))
+        yield readers
     finally:
+        del lent
         stream.end()
         with contextlib.suppress(pa.ArrowInvalid):  # of rows that nobody asks for
-            collections.deque(reader, maxlen=0)
+            collections.deque(*readers, maxlen=0)
+        readers.clear()
+        held.wait()
+
+
+class _Held:
+    """Counts the objects that Arrow alone holds."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._changed = threading.Condition()
+
+    def added(self, thing: T) -> T:
+        with self._changed:
+            self._number += 1
+        weakref.finalize(thing, self._given_back).atexit = False
+        return thing
+
+    def wait(self) -> None:
+        """Wait until Arrow has given back all of them."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._number, _PATIENCE)
+
+    def _given_back(self) -> None:
+        with self._changed:
+            self._number -= 1
+            self._changed.notify_all()
+
+
+class _Lent:
+    """A stream as it is lent to Arrow."""
+
+    def __init__(self, stream: "_Utf8", held: _Held) -> None:
+        self._stream, self._held = stream, held
+
+    def read(self, size: int = -1) -> memoryview:
+        return self._held.added(memoryview(self._stream.read(size)))  # bytes cannot be followed
+
+    @property
+    def closed(self) -> bool:
+        return self._stream.closed
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class _Utf8:
