@@ -168,7 +168,7 @@ class EventColumns(LogColumns):
 
 
 class FileFormat(Options):
-    """The form of a table's text files. Parquet files need none."""
+    """The form of a table's files. Of parquet files it says at most what is left out."""
 
     separator: str | None = Field(
         default=None, min_length=1, description="Text between two fields, such as `\\t` or `::`; without it, the first rows tell."
@@ -186,6 +186,10 @@ class FileFormat(Options):
         default=".",
         description="Mark before the decimals of a number; with a comma, a cell that is one such number is read as with a point.",
     )
+    leave_out: tuple[ColumnName, ...] = Field(
+        default=(),
+        description="Columns that are not read; some of the files may lack them, and rows that differ in them alone are duplicates.",
+    )
 
     @field_validator("separator")
     @classmethod
@@ -194,7 +198,7 @@ class FileFormat(Options):
             raise ValueError(f"found {separator!r}, expected no line end, quote or zero byte in it")
         return separator
 
-    @field_validator("names")
+    @field_validator("names", "leave_out")
     @classmethod
     def _differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -223,7 +227,7 @@ class FileFormat(Options):
 
 
 class Formats(Options):
-    """The form of the text files of each table."""
+    """The form of the files of each table."""
 
     log: FileFormat = FileFormat()
     users: FileFormat = FileFormat()

@@ -14,6 +14,7 @@ from recsys.config.log_options import (
     FeedbackOptions,
     FileFormat,
     Formats,
+    LogColumns,
     TimeOptions,
     Word,
 )
@@ -72,11 +73,14 @@ class Source(Options):
         return self
 
 
-def _require_used(formats: Formats, users: Path | None, items: Path | None) -> None:
-    """Raise ValueError for the form of a table that there is none of."""
+def _require_used(formats: Formats, users: Path | None, items: Path | None, columns: LogColumns) -> None:
+    """Raise ValueError for the form of a table that there is none of, and where it leaves out a column of the log that has a name here."""
     for name, table in (("users", users), ("items", items)):
         if table is None and getattr(formats, name) != FileFormat():
             raise ValueError(f"format.{name}: found it without source.{name}, expected a table that it describes")
+    for ours, theirs in columns.named().items():
+        if theirs in formats.log.leave_out:
+            raise ValueError(f"format.log.leave_out: found {theirs}, expected no column that source.columns reads ({ours})")
 
 
 class TableSource(Source):
@@ -102,7 +106,7 @@ class TableSource(Source):
 
     @model_validator(mode="after")
     def _uses_its_formats(self) -> "TableSource":
-        _require_used(self.format, self.users, self.items)
+        _require_used(self.format, self.users, self.items, self.columns)
         return self
 
     @property
@@ -148,7 +152,7 @@ class EventsSource(Source):
 
     @model_validator(mode="after")
     def _each_action_once(self) -> "EventsSource":
-        _require_used(self.format, self.users, self.items)
+        _require_used(self.format, self.users, self.items, self.columns)
         names = [feedback.name for feedback in self.feedback]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"feedback: found the name {', '.join(twice)} more than once, expected a name of its own for each")

@@ -53,6 +53,8 @@ def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Se
             proposal.note(
                 ("source", "format", role, "encoding"), "unsure: the text is not UTF-8, and latin-1 reads any bytes: look at the names"
             )
+        if file.written.leave_out:
+            proposal.note(("source", "format", role, "leave_out"), "Columns of types that cannot be read, such as structs and durations.")
         if file.written.decimal != ".":
             proposal.note(("source", "format", role, "decimal"), "Numbers with a comma before their decimals were found.")
         if not file.written.header:
@@ -63,9 +65,9 @@ def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Se
 
 def _form(file: UnknownFile, names: Sequence[str]) -> dict[str, Any]:
     """Return the keys of a table's format. `names` take the place of its header; empty: the header stays."""
+    form: dict[str, Any] = {"leave_out": list(file.written.leave_out)} if file.written.leave_out else {}
     if file.head.file.format == "parquet":
-        return {}
-    form: dict[str, Any] = {}
+        return form
     if file.found_separator is not None:
         form["separator"] = file.found_separator
     if file.written.encoding != "utf-8":

@@ -17,12 +17,24 @@ _BATCH = 131_072  # rows read at once
 _ZERO = re.compile(b"\0")
 
 
-def typed_columns(path: Path, only: Collection[str] | None = None) -> list[tuple[str, pa.DataType]]:
-    """Return the name and type of every column, or of those that `only` names.
+def typed_columns(path: Path, only: Collection[str] | None = None, without: Collection[str] = ()) -> list[tuple[str, pa.DataType]]:
+    """Return the name and type of every column, or of those that `only` names, but for those in `without`.
 
     Raises DataError where the file is damaged, or has one of a type that cannot be read.
     """
-    return [(column.name, _staged_type(path, column)) for column in _opened(path).schema_arrow if only is None or column.name in only]
+    columns = (column for column in _opened(path).schema_arrow if (only is None or column.name in only) and column.name not in without)
+    return [(column.name, _staged_type(path, column)) for column in columns]
+
+
+def unreadable_columns(path: Path) -> list[str]:
+    """Return the columns of types that cannot be read. Raises DataError where the file is damaged."""
+    found = []
+    for column in _opened(path).schema_arrow:
+        try:
+            _staged_type(path, column)
+        except DataError:
+            found.append(column.name)
+    return found
 
 
 def column_names(path: Path) -> list[str]:
@@ -57,7 +69,8 @@ def _staged_type(path: Path, column: pa.Field) -> pa.DataType:
         Place(path, column=column.name),
         found=f"values of type {column.type}",
         expected="numbers, texts, times or lists of them",
-        fix="take it apart into columns, or drop it" if pa.types.is_nested(kind) else "write it as text or as a number, or drop it",
+        fix=("take it apart into columns" if pa.types.is_nested(kind) else "write it as text or as a number")
+        + ", or name it in leave_out (docs/bring-your-own-log.md)",
     )
 
 

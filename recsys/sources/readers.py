@@ -12,7 +12,7 @@ from recsys.errors import Place, data_error, many, short
 from recsys.sources.input_files import InputFile, sniff, zero_byte
 from recsys.sources.lines import lines_of
 from recsys.sources.naming import headless
-from recsys.sources.parquet import parquet_batches, typed_columns
+from recsys.sources.parquet import column_names, parquet_batches, typed_columns
 from recsys.sources.separators import comments, first_rows
 from recsys.sources.text import Unbalanced, first_row, text_batches
 
@@ -23,13 +23,15 @@ _COMMA_NUMBER = r"^(\s*[+-]?\d*),(\d+\s*)$"
 class Header:
     """The columns of one file by their own names, with types where the file has types.
 
-    `written` is the header that stands in a text file, which the TOML may replace; empty where there is none.
+    `written` is the header that stands in a text file, which the TOML may replace; empty where there is none. `fields` are the names of
+    all columns of the file, of which `names` lacks those that the TOML leaves out.
     """
 
     file: InputFile
     names: tuple[str, ...]
     types: tuple[pa.DataType | None, ...]
     written: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 def header(file: InputFile, only: Collection[str] | None = None) -> Header:
@@ -40,20 +42,23 @@ def header(file: InputFile, only: Collection[str] | None = None) -> Header:
     """
     sniff(file)
     if file.format == "parquet":
-        if file.written != FileFormat():
+        if file.written != FileFormat(leave_out=file.written.leave_out):
             key = file.key or "source.format"
             expected = f"a text file, whose form {key} says"
-            raise data_error(str(file.path), found="a parquet file", expected=expected, fix=f"leave {key} out")
-        columns = typed_columns(file.path, only)
+            raise data_error(str(file.path), found="a parquet file", expected=expected, fix=f"leave {key} out, but for leave_out")
+        columns = typed_columns(file.path, only, file.written.leave_out)
         written: tuple[str, ...] = ()
+        fields = tuple(column_names(file.path))
         names, types = tuple(name for name, _ in columns), tuple(kind for _, kind in columns)
     else:
         written = tuple(first_row(file)) if file.written.header else ()
-        names = _text_columns(file, written)
+        fields = _text_columns(file, written)
+        names = tuple(name for name in fields if name not in file.written.leave_out)
         types = (None,) * len(names)
-    if zero := next((name for name in names if "\0" in name), None):
+    if zero := next((name for name in fields if "\0" in name), None):
         raise zero_byte(Place(file.path, column=zero))
-    twice = sorted({name for name in names if names.count(name) > 1})
+    told = names if file.format == "parquet" else fields
+    twice = sorted({name for name in told if told.count(name) > 1})
     if twice:
         raise data_error(
             Place(file.path, column=twice[0]),
@@ -61,7 +66,7 @@ def header(file: InputFile, only: Collection[str] | None = None) -> Header:
             expected="a name of its own for each column",
             fix=headless(names) or "rename one of them",
         )
-    return Header(file, names, types, written)
+    return Header(file, names, types, written, fields)
 
 
 def _text_columns(file: InputFile, written: Sequence[str]) -> tuple[str, ...]:
@@ -132,7 +137,7 @@ def batches(
     if head.file.format == "parquet":
         yield from parquet_batches(head.file.path, names, types, nulls, separators)
         return
-    for batch in text_batches(head.file, head.names, names, nulls, unbalanced):
+    for batch in text_batches(head.file, head.fields, names, nulls, unbalanced):
         yield _with_points(batch) if head.file.written.decimal == "," else batch
 
 

@@ -64,16 +64,25 @@ class TableFiles:
                 fix="convert one of the kinds, or narrow the path",
             )
         _require_one_header(heads)
+        self._require_left_out(heads)
         names = dict.fromkeys(name for head in heads for name in head.names)
         for head in heads:
             for name in names:
                 if name not in head.names:
                     other = next(other.file.path.name for other in heads if name in other.names)
-                    fix = f"add it, or leave the file out{nearest(name, set(head.names) - set(heads[0].names), most=2)}"
+                    meant = nearest(name, set(head.names) - set(heads[0].names), most=2)
+                    fix = f"add it, name it in leave_out, or leave the file out{meant}"
                     raise data_error(
                         Place(head.file.path, column=name), found="no such column", expected=f"the columns of {other}", fix=fix
                     )
         return heads
+
+    def _require_left_out(self, heads: Sequence[Header]) -> None:
+        """Raise DataError where a column that is left out is in none of the files. Its name may be wrong, and the column be read."""
+        fields = {name for head in heads for name in head.fields}
+        for name in self.written.leave_out:
+            if name not in fields:
+                raise missing_column(heads[0].file.path, name, sorted(fields), f"{self.key}.leave_out")
 
 
 def _require_one_header(heads: Sequence[Header]) -> None:
@@ -229,7 +238,7 @@ def _stopping(head: Header, rows: Iterator[pa.RecordBatch], bad: Unbalanced, max
         good += len(batch)
         if len(bad.rows) > 100_000 and len(bad.rows) > (max_bad or 0.0) * (good + len(bad.rows)):
             may_be_left_out = max_bad is not None
-            raise unbalanced_error(head.file, len(head.names), bad, len(bad.rows), good + len(bad.rows), may_be_left_out=may_be_left_out)
+            raise unbalanced_error(head.file, len(head.fields), bad, len(bad.rows), good + len(bad.rows), may_be_left_out=may_be_left_out)
         yield batch
 
 

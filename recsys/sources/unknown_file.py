@@ -17,6 +17,7 @@ from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.decoding import damaged_gzip
 from recsys.sources.input_files import InputFile, resolve, sniff
 from recsys.sources.instants import is_iso_time
+from recsys.sources.parquet import unreadable_columns
 from recsys.sources.readers import Header, batches
 from recsys.sources.separators import first_rows, with_separators
 from recsys.sources.staging import TableFiles, common_types, unbalanced_error
@@ -68,7 +69,7 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
     Columns without a header are called column_1, column_2, …. Raises DataError where a file cannot be read or lacks a column of another,
     and where there is no row.
     """
-    heads = TableFiles("table", (path,), written=form_of(path)).headers()
+    heads = TableFiles("table", (path,), written=_readable(path, form_of(path))).headers()
     names = heads[0].names
     _, kinds = common_types(heads, names)
     parts, rows, torn = [], 0, [Unbalanced() for _ in heads]
@@ -84,7 +85,7 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
             break
     for head, bad in zip(heads, torn, strict=True):
         if rows == 0 and bad.rows:
-            raise unbalanced_error(head.file, len(names), bad, len(bad.rows), len(bad.rows), may_be_left_out=False)
+            raise unbalanced_error(head.file, len(head.fields), bad, len(bad.rows), len(bad.rows), may_be_left_out=False)
     if rows == 0:
         raise data_error(str(path), found="no rows", expected="some", fix="export it again")
     table = pa.Table.from_batches(parts).drop_columns([SOURCE_ROW]).rename_columns(list(names))
@@ -99,6 +100,12 @@ def form_of(path: Path, *, has_header: bool = False) -> FileFormat:
     file = resolve([path])[0]
     form = FileFormat() if file.format == "parquet" else _form(file)
     return form.model_copy(update={"header": True, "names": ()}) if has_header else form
+
+
+def _readable(path: Path, form: FileFormat) -> FileFormat:
+    """Return the form that leaves out the columns of parquet files that cannot be read."""
+    files = [file.path for file in resolve([path]) if file.format == "parquet"]
+    return form.model_copy(update={"leave_out": tuple(dict.fromkeys(name for file in files for name in unreadable_columns(file)))})
 
 
 def _form(file: InputFile) -> FileFormat:
