@@ -23,15 +23,15 @@ _COMMA_NUMBER = r"^(\s*[+-]?\d*),(\d+\s*)$"
 class Header:
     """The columns of one file by their own names, with types where the file has types.
 
-    `written` is the header that stands in a text file, which the TOML may replace; empty where there is none. `fields` are the names of
-    all columns of the file, of which `names` lacks those that the TOML leaves out.
+    `fields` are the names of all columns of the file; `names` lack those that the TOML leaves out, and have the `types`. `written` is the
+    header that stands in a text file, which the TOML may replace; empty where there is none.
     """
 
     file: InputFile
+    fields: tuple[str, ...]
     names: tuple[str, ...]
     types: tuple[pa.DataType | None, ...]
-    written: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
+    written: tuple[str, ...]
 
 
 def header(file: InputFile, only: Collection[str] | None = None) -> Header:
@@ -66,7 +66,7 @@ def header(file: InputFile, only: Collection[str] | None = None) -> Header:
             expected="a name of its own for each column",
             fix=headless(names) or "rename one of them",
         )
-    return Header(file, names, types, written, fields)
+    return Header(file, fields, names, types, written)
 
 
 def _text_columns(file: InputFile, written: Sequence[str]) -> tuple[str, ...]:

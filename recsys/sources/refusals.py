@@ -153,8 +153,8 @@ def _problems(tally: _Tally, max_bad: float | None, day: str | None) -> list[Dat
 
 def _torn_error(tally: _Tally, max_bad: float | None) -> DataError:
     staged = tally.staged
-    file, bad = max(zip(staged.files, staged.unbalanced, strict=True), key=lambda pair: len(pair[1].rows))
-    return unbalanced_error(file, len(staged.names), bad, tally.torn, staged.rows, may_be_left_out=max_bad is not None)
+    file, width, bad = max(zip(staged.files, staged.widths, staged.unbalanced, strict=True), key=lambda each: len(each[2].rows))
+    return unbalanced_error(file, width, bad, tally.torn, staged.rows, may_be_left_out=max_bad is not None)
 
 
 def _refused_error(tally: _Tally, place: int, max_bad: float | None) -> DataError:
@@ -229,7 +229,7 @@ def _quarantine(tally: _Tally) -> pa.Table:
         entries += [_entry(staged, tally.refusals, row) for row in refused.to_pylist()]
     for place, bad in enumerate(staged.unbalanced):
         for row, fields, text in zip(bad.rows, bad.fields, bad.lines, strict=True):
-            reason = f"found {fields} fields, expected {expected_fields(staged.files[place], len(staged.names))}"
+            reason = f"found {fields} fields, expected {expected_fields(staged.files[place], staged.widths[place])}"
             entries.append({SOURCE_FILE: place, SOURCE_ROW: row, "reason": reason, "raw": json.dumps(text, ensure_ascii=False)})
     return quarantined(staged, entries)
 

@@ -108,6 +108,7 @@ class Staged:
     files: tuple[InputFile, ...]
     names: tuple[str, ...]
     types: tuple[pa.DataType | None, ...]  # None: text whose type is still to be found; floats as they were written
+    widths: tuple[int, ...]  # fields of a row of each file, of which `names` may be some
     counts: tuple[int, ...]  # rows read of each file, unbalanced ones included
     unbalanced: tuple[Unbalanced, ...]  # one per file
     most: int | None = None  # rows that were read of a file at most
@@ -210,6 +211,7 @@ def stage(
         tuple(head.file for head in heads),
         names,
         types,
+        tuple(len(head.fields) for head in heads),
         tuple(counts),
         tuple(unbalanced),
         most,

@@ -30,7 +30,7 @@ def test_a_column_of_text_files_is_not_read_and_rows_keep_their_fields(tmp_path:
     with (tmp_path / "log.csv").open("a", encoding="utf-8") as file:
         file.write("1,2\n")
     result = ingest(**left_out("email", "watch"))
-    assert result.account.quarantined == 1
+    assert result.table("quarantine")["reason"].to_pylist() == ["found 2 fields, expected 7, as in the header"]
     assert result.events().drop(columns="event_id").equals(whole.drop(columns=["event_id", "log.watch"]))
 
 
@@ -40,6 +40,13 @@ def test_rows_that_differ_in_it_alone_are_duplicates(tmp_path: Path, ingest: Cal
     assert ingest().account.kept == 400
     account = ingest(**left_out("slot")).account
     assert (account.kept, account.duplicate) == (200, 200)
+
+
+def test_a_header_that_is_too_short_is_told_by_all_its_fields(tmp_path: Path, ingest: Callable) -> None:
+    make_log().to_csv(tmp_path / "log.csv", index=False)
+    (tmp_path / "log.csv").write_text((tmp_path / "log.csv").read_text().replace(",slot,", ",", 1))
+    with pytest.raises(DataError, match=r"found 6 fields, expected 5, as in the header; 200 of 200 rows"):
+        ingest(**left_out("watch"))
 
 
 def test_a_name_that_stands_in_the_place_of_the_headers_is_left_out(tmp_path: Path, ingest: Callable) -> None:
