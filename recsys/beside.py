@@ -26,8 +26,9 @@ from recsys.workspace import PART, day_folder
 
 WORTH = 20_000  # rows; a process takes some two seconds of a core before it does anything
 _LOWEST = 19  # added to the niceness
-_QUIET = 0.3  # seconds in which is looked at what others leave of the cores
-_LEFT = 0.75  # of the threads: so many cores must be left
+_LOOK = 0.3  # seconds for which the cores are looked at
+_LEFT = 0.75  # cores that others must leave, per thread
+_STAT = Path("/proc/stat")
 _MEMORY_OF_A_BYTE = 4  # of encoded rows: the matrix of the trees, parts of it for some objectives, its bins
 _MEMORY_OF_LIBRARIES = 500 << 20
 _MOST_ROWS = 1_000_000  # baselines.gbdt.MAX_ROWS, which cannot be read without importing scikit-learn
@@ -62,8 +63,9 @@ def baselines_beside(job: Job) -> Iterator["BaselinesBeside | None"]:
         return
     with contextlib.ExitStack() as process:
         process.callback(_free, job)
-        task, going_on = _MakeBaselines("the baselines", "", job.pipeline, job.run), None
+        going_on: Begun | None = None
         try:
+            task = _MakeBaselines("the baselines", "", job.pipeline, job.run)
             going_on = process.enter_context(begun(task, threads, job.console))
             job.console.say("baselines: begun beside the training, on what it leaves of the cores")
         except OSError as error:  # no process more, or no memory for one
@@ -98,7 +100,7 @@ class BaselinesBeside:
                 is_done = self.going_on.wait(interruption)
         except InUseError:
             return False
-        except (ProcessDiedError, MemoryError, OSError, RuntimeError) as error:  # where it is no matter of the process, it comes again here
+        except (ProcessDiedError, MemoryError, OSError, RuntimeError) as error:  # an error of the stage itself comes again here
             self.job.console.say(f"baselines: begun anew: {str(error).partition('. Fix')[0] or type(error).__name__}")
             return False
         if not is_done:
@@ -136,19 +138,16 @@ def _threads_for(job: Job) -> int:
 
 def _idle_cores() -> float:
     """Return how many cores nobody uses, the training not having begun; infinity where the system does not tell."""
-    if (before := _idle_time()) is None:
+    if not _STAT.exists():
         return math.inf
-    begin = time.monotonic()
-    time.sleep(_QUIET)
-    return ((_idle_time() or 0.0) - before) / (time.monotonic() - begin)
+    before, begin = _idle_time(), time.monotonic()
+    time.sleep(_LOOK)
+    return (_idle_time() - before) / (time.monotonic() - begin)
 
 
-def _idle_time() -> float | None:
-    """Return the seconds that the cores of this machine have been idle for, together; None where the system does not tell."""
-    try:
-        fields = Path("/proc/stat").read_text().split(maxsplit=6)  # of all cores: user, nice, system, idle, iowait (proc(5))
-    except OSError:
-        return None
+def _idle_time() -> float:
+    """Return the seconds that the cores of this machine have been idle for, together."""
+    fields = _STAT.read_text().split(maxsplit=6)  # of all cores: user, nice, system, idle, iowait (proc(5))
     return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 

@@ -1,4 +1,4 @@
-"""What a control group of Linux grants to this process, as to all of a container (cgroups(7), both versions)."""
+"""Read what a control group of Linux grants to this process, as to all of a container (cgroups(7), both versions)."""
 
 import os
 from collections.abc import Iterator

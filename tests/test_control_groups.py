@@ -11,11 +11,15 @@ import pytest
 from recsys import control_groups, threads
 from recsys.memory_limits import memory_limits
 
-V2 = {"cgroup": "0::/outer/inner", "outer/memory.max": "123456", "outer/inner/memory.max": "max"} | {
+V2 = {
+    "cgroup": "0::/outer/inner",
+    "outer/memory.max": "123456",
+    "outer/inner/memory.max": "max",
     "outer/cpu.max": "250000 100000",
     "outer/inner/cpu.max": "max 100000",
 }
-V1 = {"cgroup": "4:memory:/outer\n2:cpu,cpuacct:/outer/inner\n1:name=systemd:/\n0::/"} | {
+V1 = {
+    "cgroup": "4:memory:/outer\n2:cpu,cpuacct:/outer/inner\n1:name=systemd:/\n0::/",
     "memory/outer/memory.limit_in_bytes": "123456",
     "memory/memory.limit_in_bytes": "9223372036854771712",
     "cpu/outer/cpu.cfs_quota_us": "125000",
@@ -23,6 +27,7 @@ V1 = {"cgroup": "4:memory:/outer\n2:cpu,cpuacct:/outer/inner\n1:name=systemd:/\n
     "cpu/outer/inner/cpu.cfs_quota_us": "-1",
     "cpu/outer/inner/cpu.cfs_period_us": "100000",
 }
+ODD = {"cgroup": "0::/café", "café/memory.max": "123456", "café/cpu.max": "250000 100000"}
 # A container sees its own group at the root, and may see the path that the host knows.
 IN_A_CONTAINER = {"cgroup": "0::/kubepods/pod1", "memory.max": "123456", "cpu.max": "250000 100000"}
 
@@ -39,7 +44,6 @@ def groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.Fixt
         monkeypatch.delenv(variable, raising=False)
 
 
-ODD = {"cgroup": "0::/café", "café/memory.max": "123456", "café/cpu.max": "250000 100000"}
 GROUPS = {"version 2": V2, "version 1": V1, "a container": IN_A_CONTAINER, "an odd name": ODD}
 everywhere = pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS, indirect=True)
 
@@ -56,7 +60,7 @@ def test_the_least_memory_is_found(groups: None, monkeypatch: pytest.MonkeyPatch
 def test_libraries_take_a_thread_per_core_that_is_granted(
     groups: None, monkeypatch: pytest.MonkeyPatch, allowed: int, expected: str | None
 ) -> None:
-    """Of 2.5 cores the third one half. Where the process may not run on more, libraries know that by themselves."""
+    """2.5 cores are three threads. Where the process may not run on more, libraries know that by themselves."""
     monkeypatch.setattr(threads, "_allowed", lambda: allowed)
     environment = {"PATH": "/bin"}
     monkeypatch.setattr(threads.os, "environ", environment)

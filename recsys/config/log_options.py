@@ -168,7 +168,7 @@ class EventColumns(LogColumns):
 
 
 class FileFormat(Options):
-    """The form of a table's files. Of parquet files it says at most what is left out."""
+    """The form of a table's files. Parquet files need at most `leave_out`."""
 
     separator: str | None = Field(
         default=None, min_length=1, description="Text between two fields, such as `\\t` or `::`; without it, the first rows tell."

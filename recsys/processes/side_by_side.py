@@ -104,7 +104,7 @@ class Begun:
 
         Raise KeyboardInterrupt after Ctrl-C, and what the task raised: ProcessDiedError where its process died, or got a signal to end.
         """
-        asking, wanted, computed = 0.0, 0.0, self._worker.computed()
+        most, asking, wanted, computed = cores(), 0.0, 0.0, self._worker.computed()
         while self._worker.task is not None:
             if interruption.requested:
                 raise KeyboardInterrupt
@@ -112,7 +112,7 @@ class Begun:
                 self._hear(interruption)
             elif threads := self._worker.threads_that_want():
                 asking += PAUSE
-                wanted += PAUSE * min(threads, cores())
+                wanted += PAUSE * min(threads, most)
                 if asking > _LOOK:
                     now = self._worker.computed()
                     if now - computed < _LEAST * wanted:

@@ -1,18 +1,12 @@
 """Text files: every cell stays text; a cell that is empty, NaN or null is null."""
 
-import codecs
-import collections
-import contextlib
 import csv
 import functools
 import io
 import re
-import threading
-import weakref
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,9 +19,8 @@ from recsys.sources.decoding import STAND_IN, damaged_gzip
 from recsys.sources.input_files import InputFile, zero_byte
 from recsys.sources.lines import numbered_rows
 from recsys.sources.quoting import unpaired_quote
+from recsys.sources.read_ahead import Utf8Stream, read_out
 
-T = TypeVar("T")
-_PATIENCE = 10.0  # seconds in which Arrow gives back what it holds
 _BLOCK = 8 << 20  # bytes parsed at once; a row has to fit into two of them
 _LINE_END = re.compile(b"[\r\n]")
 _ODD = re.compile("[\0\udc80-\udcff]")  # a zero byte, or a byte that is not UTF-8 as "surrogateescape" reads it
@@ -107,7 +100,7 @@ def text_batches(
     )
     start = None
     try:
-        with file.open() as raw, _Utf8(raw) as stream, _read_out(opened, stream) as readers:
+        with file.open() as raw, read_out(opened, stream := Utf8Stream(raw)) as readers:
             for batch in readers[0]:
                 if start is None:  # a header is the first "row" of the first batch
                     start = 0 if header_is_torn else -above
@@ -123,106 +116,6 @@ def text_batches(
         raise quotes() or _unparsed(file, error) from error
     except (OSError, EOFError, zlib.error) as error:
         raise damaged_gzip(file.path, error) from error
-
-
-@contextlib.contextmanager
-def _read_out(opened: Callable[["_Lent"], pa.csv.CSVStreamingReader], stream: "_Utf8") -> Iterator[list[pa.csv.CSVStreamingReader]]:
-    """Yield a reader of the stream, in a list that is empty after the block. Then Arrow has given back all that it held of Python.
-
-    A thread of Arrow reads ahead. Where Python ends while that thread still holds something of it, Python aborts or waits forever. So what
-    is read ahead is thrown away, and the thread is waited for.
-    """
-    readers, held = list[pa.csv.CSVStreamingReader](), _Held()
-    lent = held.added(_Lent(stream, held))
-    try:
-        readers.append(opened(lent))
-        yield readers
-    finally:
-        del lent
-        stream.end()
-        with contextlib.suppress(pa.ArrowInvalid):  # of rows that nobody asks for
-            collections.deque(*readers, maxlen=0)
-        readers.clear()
-        held.wait()
-
-
-class _Held:
-    """Counts the objects that Arrow alone holds."""
-
-    def __init__(self) -> None:
-        self._number = 0
-        self._changed = threading.Condition()
-
-    def added(self, thing: T) -> T:
-        with self._changed:
-            self._number += 1
-        weakref.finalize(thing, self._given_back).atexit = False
-        return thing
-
-    def wait(self) -> None:
-        """Wait until Arrow has given back all of them."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._number, _PATIENCE)
-
-    def _given_back(self) -> None:
-        with self._changed:
-            self._number -= 1
-            self._changed.notify_all()
-
-
-class _Lent:
-    """A stream as it is lent to Arrow."""
-
-    def __init__(self, stream: "_Utf8", held: _Held) -> None:
-        self._stream, self._held = stream, held
-
-    def read(self, size: int = -1) -> memoryview:
-        return self._held.added(memoryview(self._stream.read(size)))  # bytes cannot be followed
-
-    @property
-    def closed(self) -> bool:
-        return self._stream.closed
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-class _Utf8:
-    """A stream of bytes that raises UnicodeError at the first that are no text: Arrow looks at the cells of usable rows only."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw, self._decoder = raw, codecs.getincrementaldecoder("utf-8")()
-        self._reading = threading.Lock()
-        self.has_ended = False
-
-    def read(self, size: int = -1) -> bytes:
-        with self._reading:
-            if self.has_ended:
-                return b""
-            data = self._raw.read(size)
-            self._decoder.decode(data, final=not data)
-            if b"\0" in data:
-                raise UnicodeError("a zero byte")
-            return data
-
-    def end(self) -> None:
-        """Give no more bytes from now on, and wait for a read that is under way."""
-        self.has_ended = True
-        with self._reading:
-            pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.end()
-
-    @property
-    def closed(self) -> bool:
-        return self._raw.closed
-
-    def close(self) -> None:
-        self._raw.close()
 
 
 def _unparsed(file: InputFile, error: Exception) -> DataError:

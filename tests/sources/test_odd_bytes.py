@@ -160,7 +160,7 @@ def test_a_row_that_no_block_holds_is_named_as_such(tmp_path: Path, ingest: Call
 _READS_SLOWLY = """
 import sys, time
 from pathlib import Path
-from recsys.sources import read_unknown, text
+from recsys.sources import read_ahead, read_unknown
 
 class Slow:
     closed = False
@@ -174,8 +174,8 @@ class Slow:
     def close(self):
         self.raw.close()
 
-start = text._Utf8.__init__
-text._Utf8.__init__ = lambda stream, raw: start(stream, Slow(raw))
+start = read_ahead.Utf8Stream.__init__
+read_ahead.Utf8Stream.__init__ = lambda stream, raw: start(stream, Slow(raw))
 print(len(read_unknown(Path(sys.argv[1]), most=1_000).rows))
 """
 
