@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
 from sklearn.metrics import log_loss
 
-from recsys.baselines import fit_and_score, gbdt
+from recsys.baselines import fit_and_score, gbdt, scikit_trees
 from recsys.baselines.lightgbm_trees import LightGBM
 from recsys.baselines.scikit_trees import Scikit
 from recsys.baselines.tree_columns import HISTORY, TreeColumns
@@ -153,17 +154,42 @@ def test_the_libraries_agree(rng) -> None:
     assert np.corrcoef(first, second)[0, 1] > 0.99
 
 
-def test_bins_are_shared_and_give_the_same_trees(rng) -> None:
-    """Two labels on the same rows, with weights on the first one alone, and leaves of another size."""
+def test_bins_are_shared_and_give_the_same_trees(rng, library, monkeypatch) -> None:
+    """Labels of the same rows one after the other, with and without weights and judged rows, and leaves of several sizes.
+
+    As on a large log, a column of 70 values is an empty one for trees whose leaves have 100 rows, and tells others of much.
+    """
+    monkeypatch.setattr(scikit_trees, "_LOOKED_AT", 1000)
     matrix, probability = planted(rng)
-    label = (rng.random(len(matrix)) < probability).astype(float)
-    jobs = [(Labelled(matrix, label, 1 + rng.random(len(matrix))), DENSE_TREES), (Labelled(matrix, 1 - label), RARE_TREES)]
-    shared = LightGBM()
-    jobs.append((Labelled(matrix, label, np.ones(len(matrix))), DENSE_TREES))
-    for rows, options in (*jobs, *jobs):
+    matrix[70:, 2] = np.nan
+    label, weight = (rng.random(len(matrix)) < probability).astype(float), 1 + rng.random(len(matrix))
+    label[:70] = 1
+    jobs = [
+        (Labelled(matrix, label_N, weight_N), judged, options)
+        for weight_N in (weight, None, weight, np.ones(len(matrix)))
+        for label_N, judged, options in (
+            (1 - label, Labelled(matrix[:500], label[:500]), RARE_TREES),
+            (label, None, DENSE_TREES),
+            (1 - label, None, RARE_TREES),
+        )
+    ]
+    jobs.append((Labelled(matrix[::2], label[::2]), None, DENSE_TREES))
+    for rows, judged, options in (*jobs, *jobs):
         few = replace(options, trees=5)
-        one, other = (library.fit(rows, None, few, classifies=True, seed=1).output(matrix) for library in (shared, LightGBM()))
+        one, other = (each.fit(rows, judged, few, classifies=True, seed=1).output(matrix) for each in (library, type(library)()))
         np.testing.assert_array_equal(one, other)
+
+
+def test_scikit_makes_bins_once_for_all_labels_of_the_same_rows(rng, monkeypatch) -> None:
+    """Its own class of bins, which nobody else should import."""
+    made: list[int] = []
+    of_rows = _BinMapper.fit
+    monkeypatch.setattr(_BinMapper, "fit", lambda self, X, *rest, **named: made.append(len(X)) or of_rows(self, X, *rest, **named))
+    matrix, _ = planted(rng)
+    scikit = Scikit()
+    for rows in (matrix, matrix, matrix[1:], matrix):
+        scikit.fit(Labelled(rows, rng.integers(0, 2, len(rows)).astype(float)), None, TreeOptions(trees=2), classifies=True, seed=1)
+    assert made == [4000, 3999, 4000]
 
 
 @pytest.mark.parametrize(("columns", "share"), [(3, 1.0), (MIN_COLUMNS, 1.0), (2 * MIN_COLUMNS, 0.5), (1000, 0.2)])
