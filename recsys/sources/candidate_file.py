@@ -68,7 +68,7 @@ def stage_candidates(
 def _names(files: TableFiles) -> Sequence[str]:
     """Return the names of the columns of the first file; of a parquet file, of those too whose type nobody could read."""
     file = files.files()[0]
-    return column_names(file.path) if file.format == "parquet" else files.headers()[0].names
+    return [*column_names(file.path), *dict(file.folders)] if file.format == "parquet" else files.headers()[0].names
 
 
 def _wanted(names: Sequence[str], needed: Mapping[str, pa.DataType], at: int | None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from recsys.config import DAY, FileFormat
 from recsys.days import iso_day
 from recsys.errors import DataError, Place, data_error, nearest
 from recsys.sources.decoding import STAND_IN, Utf8Bytes, damaged_gzip, needs_decoding
+from recsys.sources.partitions import of_folders
 
 Format = Literal["text", "parquet"]
 _KNOWN: dict[str, tuple[Format, str | None, bool]] = {  # suffix → format, separator, whether it is compressed
@@ -57,6 +58,7 @@ class InputFile:
     key: str | None = None  # of `written` in the TOML; None where the kind of source fixes it
     separator: str | None = None
     day: str | None = None  # the ISO day in the place of {day}, where the pattern has one
+    folders: tuple[tuple[str, str | None], ...] = ()  # column and value, in the names of its folders (sources/partitions.py)
 
     @property
     def delimiter(self) -> str:
@@ -91,6 +93,7 @@ def resolve(patterns: Sequence[Path], written: FileFormat = _USUAL, key: str | N
     """Return the files of one table, in the order of their paths. `written` says how its text files are written, and stands at `key`.
 
     A pattern is one file, a glob, or a folder. A folder stands for every file of a known suffix in it and in the folders below it.
+    Folders called NAME=VALUE give more columns, which are null in files outside of them.
     `{day}` in a pattern stands for an ISO day. Of another suffix, the first bytes say what the file is. Raises DataError where a pattern
     names nothing, and where a day is none.
     """
@@ -98,10 +101,13 @@ def resolve(patterns: Sequence[Path], written: FileFormat = _USUAL, key: str | N
     for pattern in patterns:
         try:
             for path in _paths(pattern):
-                found[path] = replace(_input_file(path, written, key), day=_day_in(path, pattern))
+                found[path] = replace(_input_file(path, written, key), day=_day_in(path, pattern), folders=of_folders(path, pattern))
         except OSError as error:
             raise _unreadable(pattern, error) from error
-    return tuple(found[path] for path in sorted(found))
+    columns = dict.fromkeys(name for file in found.values() for name, _ in file.folders)
+    return tuple(
+        replace(found[path], folders=tuple((dict.fromkeys(columns) | dict(found[path].folders)).items())) for path in sorted(found)
+    )
 
 
 def _day_in(path: Path, pattern: Path) -> str | None:

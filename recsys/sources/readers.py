@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +13,7 @@ from recsys.sources.input_files import InputFile, sniff, zero_byte
 from recsys.sources.lines import lines_of
 from recsys.sources.naming import headless
 from recsys.sources.parquet import column_names, parquet_batches, typed_columns
+from recsys.sources.partitions import kind, with_columns
 from recsys.sources.separators import comments, first_rows
 from recsys.sources.text import Unbalanced, first_row, text_batches
 
@@ -23,8 +24,8 @@ _COMMA_NUMBER = r"^(\s*[+-]?\d*),(\d+\s*)$"
 class Header:
     """The columns of one file by their own names, with types where the file has types.
 
-    `fields` are the names of all columns of the file; `names` lack those that the TOML leaves out, and have the `types`. `written` is the
-    header that stands in a text file, which the TOML may replace; empty where there is none.
+    `fields` are the names of all columns of the file. `names` lack those that the TOML leaves out, have those of its `folders` besides, and
+    have the `types`. `written` is the header that stands in a text file, which the TOML may replace; empty where there is none.
     """
 
     file: InputFile
@@ -32,6 +33,11 @@ class Header:
     names: tuple[str, ...]
     types: tuple[pa.DataType | None, ...]
     written: tuple[str, ...]
+
+    @property
+    def folders(self) -> dict[str, str | None]:
+        """Column → value, of the columns that stand in the names of the file's folders, and not in the file."""
+        return {name: value for name, value in self.file.folders if name not in self.fields}
 
 
 def header(file: InputFile, only: Collection[str] | None = None) -> Header:
@@ -66,7 +72,10 @@ def header(file: InputFile, only: Collection[str] | None = None) -> Header:
             expected="a name of its own for each column",
             fix=headless(names) or "rename one of them",
         )
-    return Header(file, fields, names, types, written)
+    head = Header(file, fields, names, types, written)
+    more = [name for name in head.folders if name not in file.written.leave_out and (only is None or name in only)]
+    kinds = (kind(head.folders[name]) if file.format == "parquet" else None for name in more)
+    return replace(head, names=(*names, *more), types=(*types, *kinds))
 
 
 def _text_columns(file: InputFile, written: Sequence[str]) -> tuple[str, ...]:
@@ -134,10 +143,19 @@ def batches(
     `nulls` are further texts that stand for null. A list becomes one text, joined by `separators[name]`. Rows with a
     wrong number of fields are put into `unbalanced` instead. Raises DataError where the file is damaged.
     """
+    inside = {name: type_ for name, type_ in zip(names, types, strict=True) if name not in head.folders}
+    for batch in _inside(head, inside, nulls, separators, unbalanced):
+        yield with_columns(batch, names, types, head.folders, nulls) if len(inside) < len(names) else batch
+
+
+def _inside(
+    head: Header, types: Mapping[str, pa.DataType], nulls: Sequence[str], separators: Mapping[str, str], unbalanced: Unbalanced
+) -> Iterator[pa.RecordBatch]:
+    """Yield the columns that stand in the file itself."""
     if head.file.format == "parquet":
-        yield from parquet_batches(head.file.path, names, types, nulls, separators)
+        yield from parquet_batches(head.file.path, list(types), list(types.values()), nulls, separators)
         return
-    for batch in text_batches(head.file, head.fields, names, nulls, unbalanced):
+    for batch in text_batches(head.file, head.fields, list(types) or head.fields[:1], nulls, unbalanced):  # Arrow takes no names for all
         yield _with_points(batch) if head.file.written.decimal == "," else batch
 
 

@@ -79,7 +79,7 @@ class TableFiles:
 
     def _require_left_out(self, heads: Sequence[Header]) -> None:
         """Raise DataError where a column that is left out is in none of the files. Its name may be wrong, and the column be read."""
-        fields = {name for head in heads for name in head.fields}
+        fields = {name for head in heads for name in (*head.fields, *head.folders)}
         for name in self.written.leave_out:
             if name not in fields:
                 raise missing_column(heads[0].file.path, name, sorted(fields), f"{self.key}.leave_out")

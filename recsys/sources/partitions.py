@@ -1,0 +1,72 @@
+"""Columns that stand in the names of folders: Hive and Spark write the values of `date` and `device` as date=2024-01-31/device=tv/."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from recsys.config import DAY
+from recsys.sources.batch import NULL_TEXTS, SOURCE_ROW, numbered
+
+_FOLDER = re.compile(r"([^=]+)=(.*)", re.DOTALL)
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # fits into int64, and is written again as it was
+_ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def of_folders(path: Path, pattern: Path) -> tuple[tuple[str, str | None], ...]:
+    """Return columns and their values, by the folders between a file and the folder that its pattern names.
+
+    The pattern is a file, a glob or a folder. Folders above the first wildcard, and the one with {day}, give no column: they are the same
+    for all files, or say of which day a file is.
+    """
+    root = next(parent for parent in (pattern, *pattern.parents) if parent.is_dir())
+    of_day = next((place for place, part in enumerate(pattern.parts) if DAY in part), None)
+    found: dict[str, str | None] = {}
+    for place, folder in enumerate(path.parent.parts):
+        if place < len(root.parts) or place == of_day or (named := _FOLDER.fullmatch(folder)) is None:
+            continue
+        name, value = unquote(named[1]), unquote(named[2])
+        found[name] = None if value == _NULL else value
+    return tuple(found.items())
+
+
+def kind(value: str | None) -> pa.DataType:
+    """Return the type of a value: whole numbers and days have types of their own, as in the columns of a parquet file."""
+    if value is None:
+        return pa.null()
+    if _WHOLE.fullmatch(value):
+        return pa.int64()
+    return pa.date32() if _is_day(value) else pa.string()
+
+
+def _is_day(value: str) -> bool:
+    try:
+        return _ISO_DAY.fullmatch(value) is not None and bool(date.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+def with_columns(
+    batch: pa.RecordBatch,
+    names: Sequence[str],
+    types: Sequence[pa.DataType],
+    values: Mapping[str, str | None],
+    nulls: Sequence[str],
+) -> pa.RecordBatch:
+    """Return a batch (`batch.numbered`) with the columns `names`, those in `values` among them. It has the others in their order.
+
+    `nulls` are further texts that stand for null.
+    """
+    inside = iter(batch.columns)
+    columns = []
+    for name, type_ in zip(names, types, strict=True):
+        if name in values:
+            value = None if values[name] in (*NULL_TEXTS, *nulls) else values[name]
+            columns.append(pa.repeat(pa.scalar(value, pa.string()).cast(type_), len(batch)))
+        else:
+            columns.append(next(inside))
+    return numbered(columns, batch.column(SOURCE_ROW))

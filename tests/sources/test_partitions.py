@@ -1,0 +1,129 @@
+"""Columns that stand in the names of folders, as Hive and Spark write them: date=2024-01-01/device=tv/."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from recsys.cli import run_command
+from recsys.errors import DataError
+from recsys.sources.partitions import kind
+
+from .logs import make_log
+
+DEVICES = ["phone", "tv"]
+
+
+def logged() -> pd.DataFrame:
+    log = make_log()
+    return log.assign(date=pd.to_datetime(log["ts"], unit="ms").dt.date, device=[DEVICES[n % 2] for n in range(len(log))])
+
+
+def write(log: pd.DataFrame, folder: Path, suffix: str, *columns: str) -> None:
+    """Write a file per value of the columns, in folders that are called by them. pandas does it for parquet."""
+    if suffix == "parquet":
+        log.to_parquet(folder, partition_cols=list(columns), index=False)
+        return
+    for values, rows in log.groupby(list(columns)):
+        path = folder.joinpath(*(f"{name}={value}" for name, value in zip(columns, values, strict=True)))
+        path.mkdir(parents=True)
+        rows.drop(columns=list(columns)).to_csv(path / "part.csv", index=False)
+
+
+def same(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    first, second = (events.sort_values("event_id").reset_index(drop=True) for events in (first, second))
+    return first.equals(second[first.columns])
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_they_are_columns_as_if_they_stood_in_the_files(tmp_path: Path, ingest: Callable, suffix: str) -> None:
+    """An independent reader, DuckDB, finds the same in the same folders."""
+    write(logged(), tmp_path / "log", suffix, "date", "device")
+    events = ingest("log").events()
+    (logged().to_parquet if suffix == "parquet" else logged().to_csv)(tmp_path / f"whole.{suffix}", index=False)
+    assert same(events, ingest(f"whole.{suffix}", to="whole").events())
+    theirs = duckdb.sql(f"SELECT device, count(*) FROM '{tmp_path}/log/*/*/*.{suffix}' GROUP BY 1").fetchall()
+    assert events["log.device"].value_counts().to_dict() == dict(theirs)
+
+
+def test_a_column_of_the_file_itself_counts(tmp_path: Path, ingest: Callable) -> None:
+    (tmp_path / "log" / "slot=77").mkdir(parents=True)
+    make_log().to_parquet(tmp_path / "log" / "slot=77" / "a.parquet")
+    assert 77 not in set(ingest("log").events()["log.slot"])
+
+
+def test_values_may_be_null_and_names_may_be_quoted(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log()
+    for place, folder in enumerate(["the place=__HIVE_DEFAULT_PARTITION__", "the place=a%2Fb %3D c", "the place=", "the place=7"]):
+        (tmp_path / "log" / folder).mkdir(parents=True)
+        log[place::4].to_parquet(tmp_path / "log" / folder / "a.parquet")
+    found = ingest("log").events()["log.the place"]
+    assert found.isna().sum() == 100
+    assert set(found.dropna()) == {"a/b = c", "7"}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        *(
+            ("7", pa.int64()),
+            ("-12", pa.int64()),
+            ("007", pa.string()),
+            ("-0", pa.string()),
+            ("9" * 18, pa.int64()),
+            ("9" * 19, pa.string()),
+        ),
+        *(("2024-02-29", pa.date32()), ("2023-02-29", pa.string()), ("2024-1-1", pa.string()), ("1.5", pa.string()), (None, pa.null())),
+    ],
+)
+def test_whole_numbers_and_days_have_types(value: str | None, expected: pa.DataType) -> None:
+    assert kind(value) == expected
+    if value is not None:
+        assert pa.scalar(value).cast(expected).cast(pa.string()).as_py() == value
+
+
+def test_folders_that_the_path_spells_out_give_no_column(tmp_path: Path, ingest: Callable) -> None:
+    write(logged(), tmp_path / "log", "parquet", "date", "device")
+    of_one = ingest("log/date=2024-01-01").events()
+    assert ("log.device" in of_one, "log.date" in of_one) == (True, False)
+    assert "log.date" in ingest("log/date=2024-*/device=tv/*.parquet", to="other").events()
+    (file,) = (tmp_path / "log" / "date=2024-01-01" / "device=tv").iterdir()
+    assert "log.device" not in ingest(file, to="one").events()
+
+
+def test_a_column_may_be_left_out(tmp_path: Path, ingest: Callable) -> None:
+    write(logged(), tmp_path / "log", "parquet", "date", "device")
+    events = ingest("log", format={"log": {"leave_out": ["device"]}}).events()
+    assert ("log.device" in events, "log.date" in events) == (False, True)
+
+
+def test_the_column_is_null_in_a_file_outside_of_the_folders(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log()
+    write(logged()[:150].drop(columns="date"), tmp_path / "log", "parquet", "device")
+    log[150:180].to_parquet(tmp_path / "log" / "more.parquet")
+    log[180:].assign(device="radio").to_parquet(tmp_path / "log" / "own.parquet")
+    counts = ingest("log").events()["log.device"].fillna("none").value_counts()
+    assert counts.to_dict() == {"phone": 75, "tv": 75, "none": 30, "radio": 20}
+
+
+def test_the_day_of_a_snapshot_is_no_column(tmp_path: Path, ingest: Callable) -> None:
+    make_log().to_csv(tmp_path / "log.csv", index=False)
+    for day in (1, 2):
+        (tmp_path / "users" / f"date=2024-01-0{day}").mkdir(parents=True)
+        pd.DataFrame({"uid": range(100, 117), "age": day}).to_parquet(tmp_path / "users" / f"date=2024-01-0{day}" / "a.parquet")
+    users = ingest(users=tmp_path / "users" / "date={day}" / "*.parquet").table("users")
+    assert "date" not in users.column_names
+    with pytest.raises(DataError, match=r"expected one row per key.*write \{day\} in the path.*\(date\) in leave_out"):
+        ingest(users=tmp_path / "users")
+
+
+def test_init_finds_such_columns(tmp_path: Path) -> None:
+    log = logged().rename(columns={"uid": "user_id", "vid": "item_id", "ts": "timestamp"})
+    write(log, tmp_path / "log", "csv", "date", "device")
+    own = tmp_path / "own.toml"
+    assert run_command(["init", str(tmp_path / "log"), "--out", str(own)]) == 0
+    assert 'context = ["device"]' in own.read_text(encoding="utf-8")
+    assert run_command(["check", str(own)]) == 0
