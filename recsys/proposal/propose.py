@@ -52,11 +52,13 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     describe_files(proposal, log, roles, sides, folder)
     if second := [side.file.path.name for side in all_sides if side not in sides]:
         proposal.note(("source",), f"Not used, because another file describes the same: {', '.join(second)}.")
-    unused = [file.path.name for file in files if file is not log and file not in [side.file for side in all_sides]]
+    unused = [file for file in files if file is not log and file not in [side.file for side in all_sides]]
     if unused:
         why = "no column of it is a key of users or items: a value of its own in each row, and half or more of the log's ids"
         why += "; for more of the log, give a pattern or a folder"
-        proposal.note(("source",), f"Not used: {', '.join(unused)} ({why}).")
+        if any(file.head.folders for file in unused):
+            why += "; where folders are of days, write their path with {day} as users or items"
+        proposal.note(("source",), f"Not used: {', '.join(file.path.name for file in unused)} ({why}).")
     rows = _rows_by_day(log, roles, "UTC")
     if torn := torn_day(rows):
         proposal.note(("split",), f"Left out: {torn}, which has {rows[torn]:,} rows and seems to end early.")

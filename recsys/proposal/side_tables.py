@@ -34,16 +34,17 @@ class SideTable:
 def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) -> SideTable | None:
     """Return what a file describes; None where no column of it is the key of users or of items.
 
-    A key has a value of its own in each row. Of several candidates the one is taken that is called as the log calls it, then the one
-    whose values agree best with those of the log: numbers from 0 on may be those of users and of items. A name of the other role's
-    speaks against it.
+    A key has a value of its own in each row. Rows that are equal count as one, as a run reads them. Of several candidates the one is taken
+    that is called as the log calls it, then the one whose values agree best with those of the log: numbers from 0 on may be those of users
+    and of items. A name of the other role's speaks against it.
     """
     ids = {"users": _keys(roles.user), "items": _keys(roles.item)}
     named = {"users": {roles.user.name, schema.USER_ID}, "items": {roles.item.name, schema.ITEM_ID}}
     known = set().union(*named.values()) if file.written.header else set()  # without a header, names are places
     best: tuple[bool, float, str, ColumnFacts] | None = None
+    rows = file.rows.group_by(file.rows.column_names).aggregate([]).num_rows
     for column in columns:
-        if column.distinct < column.rows or not column.rows:
+        if column.distinct < rows or not rows:
             continue
         keys = _keys(column)
         for role, of_log in ids.items():

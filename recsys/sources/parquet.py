@@ -1,5 +1,6 @@
 """Parquet files: columns keep their types, reduced to int64, the three floats, bool, date, timestamp and string."""
 
+import binascii
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from recsys.sources.input_files import zero_byte
 
 _BATCH = 131_072  # rows read at once
 _ZERO = re.compile(b"\0")
+_PAST_INT64, _DIGITS = 1 << 63, 18  # int64 holds all numbers of so many digits
+_UUID_HYPHENS, _UUID_LENGTH = (8, 13, 18, 23), 36
 
 
 def typed_columns(path: Path, only: Collection[str] | None = None, without: Collection[str] = ()) -> list[tuple[str, pa.DataType]]:
@@ -22,16 +25,17 @@ def typed_columns(path: Path, only: Collection[str] | None = None, without: Coll
 
     Raises DataError where the file is damaged, or has one of a type that cannot be read.
     """
-    columns = (column for column in _opened(path).schema_arrow if (only is None or column.name in only) and column.name not in without)
-    return [(column.name, _staged_type(path, column)) for column in columns]
+    file = _opened(path)
+    columns = (column for column in file.schema_arrow if (only is None or column.name in only) and column.name not in without)
+    return [(column.name, _staged_type(path, file, column)) for column in columns]
 
 
 def unreadable_columns(path: Path) -> list[str]:
     """Return the columns of types that cannot be read. Raises DataError where the file is damaged."""
-    found = []
-    for column in _opened(path).schema_arrow:
+    found, file = [], _opened(path)
+    for column in file.schema_arrow:
         try:
-            _staged_type(path, column)
+            _staged_type(path, file, column)
         except DataError:
             found.append(column.name)
     return found
@@ -42,11 +46,13 @@ def column_names(path: Path) -> list[str]:
     return list(_opened(path).schema_arrow.names)
 
 
-def _staged_type(path: Path, column: pa.Field) -> pa.DataType:
+def _staged_type(path: Path, file: pq.ParquetFile, column: pa.Field) -> pa.DataType:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     match kind:
         case _ if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
-            return pa.int64()
+            return pa.int64() if _fits(path, file, column.name, kind) else pa.string()
+        case _ if kind == pa.uuid():
+            return pa.string()
         case _ if pa.types.is_floating(kind):
             return kind
         case _ if pa.types.is_decimal(kind):
@@ -72,6 +78,27 @@ def _staged_type(path: Path, column: pa.Field) -> pa.DataType:
         fix=("take it apart into columns" if pa.types.is_nested(kind) else "write it as text or as a number")
         + ", or name it in leave_out (docs/bring-your-own-log.md)",
     )
+
+
+def _fits(path: Path, file: pq.ParquetFile, name: str, kind: pa.DataType) -> bool:
+    """Return whether int64 holds all whole numbers of a column. Larger ones are names, such as unsigned hashes, and stay exact as texts.
+
+    The statistics of the file tell it; where it has none, the column is read.
+    """
+    if not (kind == pa.uint64() or (pa.types.is_decimal(kind) and kind.precision > _DIGITS)):
+        return True
+    groups = file.metadata
+    place = [groups.schema.column(place).path for place in range(groups.num_columns)].index(name)
+    found = [groups.row_group(number).column(place).statistics for number in range(groups.num_row_groups)]
+    try:
+        if all(of_group is not None and of_group.has_min_max for of_group in found):
+            bounds = [(of_group.min, of_group.max) for of_group in found]
+        else:
+            extremes = (pc.min_max(batch.column(0)).as_py() for batch in file.iter_batches(batch_size=_BATCH, columns=[name]))
+            bounds = [(both["min"], both["max"]) for both in extremes if both["min"] is not None]
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged_parquet(path, error) from error
+    return all(low >= -_PAST_INT64 and high < _PAST_INT64 for low, high in bounds)
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -115,6 +142,8 @@ def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Seq
     try:
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
+        if values.type == pa.uuid():
+            values = _uuid_texts(values)
         if _is_list(values.type):
             values = _joined(path, name, values.cast(pa.list_(pa.string())), separator)
         values = values.cast(kind, safe=not pa.types.is_timestamp(values.type))
@@ -131,6 +160,15 @@ def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Seq
     if kind == pa.string():
         return pc.if_else(pc.is_in(values, pa.array([*NULL_TEXTS, *nulls])), pa.scalar(None, kind), values)
     return values
+
+
+def _uuid_texts(values: pa.Array) -> pa.Array:
+    """Return UUIDs as texts of the usual form, 8-4-4-4-12 hexadecimal digits in lower case (RFC 9562)."""
+    bytes_N = pc.fill_null(values.storage, bytes(16)).cast(pa.binary())
+    digits = np.frombuffer(binascii.hexlify(b"".join(bytes_N.to_pylist())), np.uint8).reshape(len(values), 32)
+    texts = np.full((len(values), _UUID_LENGTH), ord("-"), np.uint8)
+    texts[:, [place for place in range(_UUID_LENGTH) if place not in _UUID_HYPHENS]] = digits
+    return pa.array(texts.view(f"S{_UUID_LENGTH}").ravel(), mask=values.is_null().to_numpy(zero_copy_only=False)).cast(pa.string())
 
 
 def _refuse_zero_bytes(path: Path, names: Sequence[str], columns: Sequence[pa.Array], start: int) -> None:

@@ -269,6 +269,29 @@ def test_a_file_that_describes_nothing_is_named(tmp_path: Path) -> None:
     assert "# Not used: notes.csv (no column of it is a key of users or items: a value of its own in each row," in text
 
 
+@pytest.mark.parametrize(("length", "role"), [(None, "items"), (7, None)])
+def test_equal_rows_count_as_one_row_of_their_key(length: int | None, role: str | None, tmp_path: Path) -> None:
+    """As in a run, which stops at two rows of one key that differ."""
+    files = csv_with_tabs(tmp_path)
+    videos = pd.read_csv(tmp_path / "videos.csv")
+    again = videos[:3] if length is None else videos[:3].assign(length=length)
+    pd.concat([videos, again]).to_csv(tmp_path / "videos.csv", index=False)
+    proposal = propose(files, tmp_path)
+    assert proposal.tables["source"].get("items") == (None if role is None else "videos.csv")
+    (tmp_path / "own.toml").write_text(proposal.text)
+    assert run_command(["check", str(tmp_path / "own.toml")]) == 0
+
+
+def test_a_folder_per_day_of_items_that_change_is_told_how_to_read(tmp_path: Path) -> None:
+    log, *_ = csv_with_tabs(tmp_path)[1:]
+    for day, factor in (("2024-01-02", 1), ("2024-01-03", 2)):
+        (tmp_path / "items" / f"date={day}").mkdir(parents=True)
+        videos = pd.read_csv(tmp_path / "videos.csv")
+        videos.assign(length=factor * videos["length"]).to_csv(tmp_path / "items" / f"date={day}" / "a.csv", index=False)
+    text = propose([log, tmp_path / "items"], tmp_path).text
+    assert "where folders are of days, write their path with {day} as users or items" in text
+
+
 @pytest.mark.words
 def test_parquet_needs_no_form(tmp_path: Path) -> None:
     (path,) = tianchi(tmp_path)
