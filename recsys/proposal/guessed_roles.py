@@ -53,7 +53,9 @@ _AFTER = frozenset(
         *("clicks", "plays", "completed", "converted", "score", "rate", "ctr", "cvr", "avg", "mean", "sum", "rating"),
         *("ratings", "reason", "end", "last"),
     )
-)  # parts of the name of one that is not, or that counts over days that are still to come
+)  # parts of the name of one that is not
+_COUNTED = _AFTER - {"duration", "time", "price"}  # of users and items: one that counts over days that are still to come
+_SPENT = r"(^|_)(watch|dwell|stay|spent|listen|engag)"
 _FEWEST_NAMED = 10  # different values of an id by its name
 _FEWEST_IDS = 20  # different values of an id that has no name
 _MOST_WORDS = 15  # different values of the column of an action
@@ -258,8 +260,11 @@ def _is_context(column: ColumnFacts) -> bool:
 
 
 def counts_later(column: ColumnFacts) -> bool:
-    """Return whether the name says that a column of users or items counts what happened, perhaps on days that are still to come."""
-    return bool(set(column.words.split("_")) & _AFTER) or re.search(_TOLD, column.words) is not None
+    """Return whether the name says that a column of users or items counts what happened, perhaps on days that are still to come.
+
+    The length, the price and the times of an item are known before.
+    """
+    return bool(set(column.words.split("_")) & _COUNTED) or re.search(rf"{_TOLD}|{_SPENT}", column.words) is not None
 
 
 def is_view(word: str) -> bool:

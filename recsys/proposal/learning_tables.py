@@ -193,7 +193,7 @@ def _note_what_is_left_out(proposal: Proposal, roles: Roles, sides: Sequence[Sid
 
 
 def _is_name(column: ColumnFacts) -> bool:
-    return column.numbers is None or is_category(column)
+    return (column.numbers is None and column.time is None) or is_category(column)
 
 
 def _days(proposal: Proposal) -> int:

@@ -364,6 +364,18 @@ def test_counts_over_all_days_are_no_features(tmp_path: Path) -> None:
     assert "# Left out, because they may count what happened on later days: show_cnt (items), avg_rating (items)." in text
 
 
+def test_length_price_and_times_of_an_item_are_features(tmp_path: Path) -> None:
+    """They are known before the impression. Nothing is counted by a time: each is one of its own."""
+    times = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(90) % 40, unit="D")
+    known = {"duration_ms": range(90), "upload_time": times.astype(str), "release_time": times, "list_price": range(90)}
+    items = pd.DataFrame({"item_id": range(90), **known, "avg_watch_time": range(90), "stay_duration": range(90)})
+    items.to_parquet(tmp_path / "items.parquet")
+    tables, text = _proposed(tmp_path, _feed(), tmp_path / "items.parquet")
+    assert tables["features"]["item"] == list(known)
+    assert tables["features"]["entities"] == [["user_id"], ["item_id"]]
+    assert "# Left out, because they may count what happened on later days: avg_watch_time (items), stay_duration (items)." in text
+
+
 @pytest.mark.parametrize("name", some(['said "yes"', "select", "点击", "like", "order", "case", "is click"], 7))
 def test_a_label_may_have_any_name(name: str, tmp_path: Path) -> None:
     tables, _ = _proposed(tmp_path, _feed().rename(columns={"click": name}))
