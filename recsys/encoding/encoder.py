@@ -1,7 +1,7 @@
 """The encoder from examples to packed arrays, fitted on the training days."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -104,6 +104,16 @@ class Encoder:
         if labelled and self.layout.weighted:
             packed.weights[:] = numbers(array(table, schema.WEIGHT))
         return packing.pack(packed, self.layout)
+
+    def unknown_values(self, table: pa.Table, columns: Collection[str]) -> dict[str, list[str]]:
+        """Return column → the values of all rows that the vocabulary lacks, of those columns that are categories. Null is none."""
+        found = {}
+        for slot in self.layout.slots:
+            if slot.feature in columns:
+                values = categories(array(table, slot.feature), slot.width).values.drop_null()
+                is_unknown = self.vocabulary.lookup(slot.space, values) == self.layout.unknown_rows[slot.space]
+                found[slot.feature] = values.filter(pa.array(is_unknown)).to_pylist()
+        return found
 
     def _fill_history(self, packed: Packed, table: pa.Table, place: str) -> None:
         lengths = lengths_of(array(table, HISTORY_ITEM_ID))

@@ -3,6 +3,7 @@
 import operator
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from recsys import artifacts, calibration, features, schema, scoring, sources
 from recsys.config import TimeOptions
 from recsys.days import Day, day_of
-from recsys.errors import ArtifactError, ConfigError, data_error, many, naming, one_line
+from recsys.errors import ArtifactError, ConfigError, data_error, many, naming, one_line, short
 from recsys.features.background import Background
 from recsys.jobs import job_of
 from recsys.predicting.answers import write_answers
@@ -27,6 +28,7 @@ from recsys.workspace import CALIBRATION, EVENTS, ITEMS, MODEL, PART, USERS, day
 
 Rows = Callable[[], pa.Table]
 _LONGEST = 2**31  # of a list
+_NAMED, _SHOWN = 3, 40  # values that a message names, and letters of each
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,11 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
             candidates = features.Candidates(options, job.folder, columns, engine, file, scratch)
             _require_learned(job, candidates.example_schema)
             days = candidates.days()
-            scored = _scored(job, candidates, days, steps, scratch)
+            scored, unlearned = _scored(job, candidates, days, steps, scratch)
             if contents(_log(job.folder)) != log:
                 raise ArtifactError(f"{job.folder}: the log changed meanwhile, expected it to stay. Fix: run again")
             _say(job, candidates, days, steps[-1].day.iso)
+            _say_unlearned(job, unlearned)
             with artifacts.drafted(target) as draft:
                 write_answers(engine, candidates.rows, scored, draft, top=question.top, as_text=target.suffix == ".csv")
         job.console.event("predict", pipeline=job.pipeline.name, run=job.run.name, days=days, file=target, peak_mib=peak_mib())
@@ -171,12 +174,17 @@ def _require_learned(job: Job, columns: pa.Schema) -> None:
 
 def _scored(
     job: Job, candidates: features.Candidates, days: Mapping[str, int], steps: Sequence[features.Step], scratch: Path
-) -> list[Path]:
-    """Predict the candidates of each day, and return the files of their predictions. `steps` are all days with events."""
+) -> tuple[list[Path], dict[str, Counter[str]]]:
+    """Predict the candidates of each day. `steps` are all days with events.
+
+    Return the files of the predictions, and for each column of the context how many candidates have which value that the model has not
+    learned.
+    """
     with_events = {step.day.iso: step for step in steps}
     scorer = scoring.load(job.run / MODEL, job.pipeline.train)
     maps = calibration.read(job.run / CALIBRATION) if job.pipeline.evaluate.calibrate != "none" else None
-    answer = partial(_answered, scorer, job, maps)
+    unlearned: dict[str, Counter[str]] = {}
+    answer = partial(_answered, scorer, job, maps, unlearned)
     files = []
     with job.console.bar("predict", len(days)) as advance, Background[Rows]() as background:
         for iso, count in days.items():
@@ -186,19 +194,36 @@ def _scored(
             chunks = candidates.examples(day, count, earlier, with_events.get(iso), states_of(job))
             background.stream(chunks, partial(_write, answer=partial(answer, iso), target=files[-1]))
             advance(note=f"{iso}, {many(count, 'candidate')}")
-    return files
+    return files, unlearned
 
 
-def _answered(scorer: scoring.Scorer, job: Job, maps: calibration.Calibration | None, day: str, rows: Rows) -> pa.Table:
-    """Predict some candidates of a day, calibrate the predictions, and fuse them."""
+def _answered(
+    scorer: scoring.Scorer, job: Job, maps: calibration.Calibration | None, unlearned: dict[str, Counter[str]], day: str, rows: Rows
+) -> pa.Table:
+    """Predict some candidates of a day, calibrate the predictions, and fuse them. Count in `unlearned` what the model has not learned."""
     objectives = job.pipeline.objective
     examples = rows()
+    given = [f"{schema.CONTEXT}{name}" for name in job.pipeline.features.context]
+    for name, values in scorer.model.encoder.unknown_values(examples, given).items():
+        unlearned.setdefault(name, Counter()).update(values)
     ids = examples.select([schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP])
     predicted_NV = scorer.predict(examples, "missing")
     table = assemble(ids, day=day, split="", objectives=objectives, predicted_NV=predicted_NV, train_means=scorer.model.train_means)
     if maps is not None:
         table = maps.applied(table, objectives, run=job.run.name)
     return table.drop_columns([name for name in table.column_names if name == schema.SPLIT or name.startswith(schema.RAW)])
+
+
+def _say_unlearned(job: Job, unlearned: Mapping[str, Counter[str]]) -> None:
+    """Name the values of the context that the model has not learned: they may be written in another way than in the log."""
+    for name, counts in unlearned.items():
+        if counts:
+            column = schema.strip(name, schema.CONTEXT)
+            such = ", ".join(f"{one_line(short(value, _SHOWN))} ({count:,})" for value, count in counts.most_common(_NAMED))
+            many_values = many(counts.total(), "value")
+            job.console.say(
+                f"predict: {many_values} of {column} that the model has not learned, such as {such}: predicted as unknown in training"
+            )
 
 
 def _learned_through(run: Path) -> str:

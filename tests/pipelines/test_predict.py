@@ -107,6 +107,20 @@ def test_without_requests_a_list_is_of_a_user_at_a_moment(
         assert one["score"].is_monotonic_decreasing
 
 
+def test_values_that_the_model_has_not_learned_are_named(
+    events: pd.DataFrame, predict: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = events.head(60).copy()
+    assert predict(some) == 0
+    assert "not learned" not in capsys.readouterr().out
+    some["device"] = [*["Phone"] * 7, *["fridge\n"] * 2, None, *some["device"][10:]]
+    assert predict(some) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 of 60 have no device" in said
+    expected = "9 values of device that the model has not learned, such as Phone (7), fridge (2): predicted as unknown in training"
+    assert f"predict: {expected}" in said.replace("\\n", "")
+
+
 @pytest.mark.words
 @pytest.mark.parametrize("form", ["text", "iso"])
 def test_the_form_of_the_file_changes_nothing(events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path, form: str) -> None:
