@@ -116,6 +116,7 @@ def evaluate(
     pipeline: PipelineFile,
     predictions: Annotated[Path | None, typer.Option(help="Scores of any other system (parquet or csv): the same metrics.")] = None,
     out: OutFolder = None,
+    through: Through = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     run_name: RunName = None,
     overrides: Overrides = None,
@@ -126,19 +127,18 @@ def evaluate(
     log: Log = "text",
     debug: Debug = False,
 ) -> None:
-    from recsys import walk
-    from recsys.jobs import open_job
-
-    loaded = config.load(pipeline, overrides or ())
-    console = Console(quiet=quiet)
     if (predictions is None) != (out is None):
         raise ConfigError("--predictions and --out go together: whose scores, and where their metrics go")
     if predictions is None or out is None:
-        walk.run_stage(open_job(loaded, workspace, run=run_name, replace=replace, wait=wait, console=console), "evaluate")
+        stage = _stage_command(STAGES["evaluate"])
+        stage(pipeline, through, workspace, run_name, overrides, replace=replace, wait=wait, quiet=quiet)
         return
+    if through is not None:
+        raise ConfigError("--through: found beside --predictions, whose rows are judged as they are. Fix: leave one of them out")
     from recsys import report
     from recsys import runs as finished
 
+    loaded, console = config.load(pipeline, overrides or ()), Console(quiet=quiet)
     rows = finished.evaluate_file(loaded, predictions, out, console)
     report.terminal_table(rows, console)
     console.result(f"metrics: {out / METRICS}")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -238,6 +239,23 @@ def test_a_state_that_is_damaged_is_found_and_mended(nights: Path, tmp_path: Pat
     said = capsys.readouterr().out
     assert f"{path} was removed and is not there again" in said, "also where messages are quiet"
     assert said.rstrip().endswith("The next training goes on from the state of 2024-01-05")
+
+
+def test_a_stage_alone_takes_the_night_that_run_took(nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """*evaluate* too, whose verb reads other systems' scores besides; these have no split to move."""
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    of_night = ["--workspace", str(tmp_path), "--run", f"night-{NIGHTS[-1]}", "--through", NIGHTS[-1]]
+    of_night += [part for key in SEVEN_DAYS for part in ("--set", key)]
+    for stage in ("score", "evaluate"):
+        assert run_command([stage, TINY, *of_night]) == 0
+    run = tmp_path / "tiny" / "runs" / f"night-{NIGHTS[-1]}"
+    judged, scored = (artifacts.read_table(run / name) for name in ("metrics.parquet", "predictions.parquet"))
+    tested, of_test = (table.filter(pc.equal(table["split"], "test")) for table in (judged, scored))
+    assert set(of_test["day"].to_pylist()) == {NIGHTS[-1]}
+    assert max(tested["n"].to_pylist()) == len(of_test)
+    capsys.readouterr()
+    assert run_command(["evaluate", TINY, "--predictions", "x.csv", "--out", str(tmp_path / "theirs"), "--through", NIGHTS[-1]]) == 2
+    assert "--through: found beside --predictions" in capsys.readouterr().err
 
 
 @pytest.mark.words
