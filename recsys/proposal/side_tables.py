@@ -59,13 +59,14 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) 
         return None
     *_, role, key = best
     prefix = "" if file.written.header else f"{role.removesuffix('s')}_"  # columns of two files must not share the name column_3
-    described = [replace(column, name=prefix + column.name) for column in columns if column is not key]
+    named_so = {column.name: column.name if column.name in file.head.folders else prefix + column.name for column in columns}
+    described = [replace(column, name=named_so[column.name]) for column in columns if column is not key]
     same = tuple(by_case_alone(described))
     others = [column for column in described if column not in same]
     later = tuple(column for column in others if counts_later(column))
     features = tuple(column for column in others if _describes(column) and column not in later)
     left_out = tuple(column for column in others if column not in (*features, *later))
-    return SideTable(role, file, key, tuple(prefix + column.name for column in columns), features, left_out, later, same)
+    return SideTable(role, file, key, tuple(named_so.values()), features, left_out, later, same)
 
 
 def is_category(column: ColumnFacts) -> bool:

@@ -22,24 +22,25 @@ _LOG = "log"  # the key of [source] and of [source.format]
 
 def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Sequence[SideTable], folder: Path) -> None:
     source = proposal.tables["source"]
-    renamed = {roles.user.name: schema.USER_ID, roles.item.name: schema.ITEM_ID, roles.time.name: schema.TIMESTAMP}
-    names = {_LOG: [renamed.get(name, name) for name in log.head.names] if not log.written.header else []}
+    keys = {roles.user.name: schema.USER_ID, roles.item.name: schema.ITEM_ID, roles.time.name: schema.TIMESTAMP}
+    renamed = {name: key for name, key in keys.items() if not log.written.header and name not in log.head.folders}
+    names = {_LOG: [renamed.get(name, name) for name in log.head.fields] if not log.written.header else []}
     files = {_LOG: log}
     for side in sides:
         key, of_log = (schema.USER_ID, roles.user) if side.role == USERS else (schema.ITEM_ID, roles.item)
         source[side.role] = relative(side.file.path, folder)
         files[side.role] = side.file
         is_found = side.file.written.header and side.key.name in (of_log.name, key)
-        names[side.role] = (
-            [] if is_found else [key if old == side.key.name else new for old, new in zip(side.file.head.names, side.names, strict=True)]
-        )
+        new_names = zip(side.file.head.names, side.names, strict=True)  # those in the names of folders are no names of fields
+        in_file = [key if old == side.key.name else new for old, new in new_names if old not in side.file.head.folders]
+        names[side.role] = [] if is_found else in_file
     if roles.action is not None:
         _describe_actions(proposal, roles)
     columns: dict[str, ColumnFacts | None] = {schema.USER_ID: roles.user, schema.ITEM_ID: roles.item, schema.TIMESTAMP: roles.time}
     columns |= {schema.REQUEST_ID: roles.request, schema.POSITION: roles.position, "action": roles.action}
     columns |= {} if roles.action is not None else {schema.PROPENSITY: roles.propensity}
     named = {ours: column.name for ours, column in columns.items() if column is not None}
-    source["columns"] = {ours: renamed.get(name, name) if not log.written.header else name for ours, name in named.items()}
+    source["columns"] = {ours: renamed.get(name, name) for ours, name in named.items()}
     for role, why in roles.unsure.items():
         if role in source["columns"]:
             proposal.note(("source", "columns", role), f"unsure: {why}")
@@ -84,7 +85,7 @@ def _form(file: UnknownFile, names: Sequence[str]) -> dict[str, Any]:
 def _examples(file: UnknownFile, names: Sequence[str]) -> list[str]:
     """Return a line per column of a file without a header: its name, and its first different values."""
     lines = ["No header was found. The first values of each column:"]
-    for name, column in zip(names, file.rows.columns, strict=True):
+    for name, column in zip(names, file.rows.select(file.head.fields).columns, strict=True):
         values = dict.fromkeys(short(str(value), 30) for value in column.slice(0, 200).to_pylist() if value is not None)
         lines.append(f"  {name}: {', '.join(list(values)[:4])}")
     return lines

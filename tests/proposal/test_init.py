@@ -292,6 +292,22 @@ def test_a_folder_per_day_of_items_that_change_is_told_how_to_read(tmp_path: Pat
     assert "where folders are of days, write their path with {day} as users or items" in text
 
 
+@pytest.mark.parametrize("has_header", [True, False])
+def test_names_of_folders_are_no_names_of_fields(has_header: bool, tmp_path: Path) -> None:
+    """A file without a header, or whose key has another name, gets names for its own fields alone."""
+    feed, items = _feed(), pd.DataFrame({"called": range(90), "length": np.arange(90) % 41 / 2})
+    feed["day"], items["kind"] = feed.pop("ts").dt.date, np.arange(90) % 3
+    for name, table in (("log", feed), ("items", items)):
+        for value, rows in table.groupby(column := table.columns[-1]):
+            (tmp_path / name / f"{column}={value}").mkdir(parents=True)
+            rows.drop(columns=column).to_csv(tmp_path / name / f"{column}={value}" / "a.csv", index=False, header=has_header)
+    proposal = propose([tmp_path / "log", tmp_path / "items"], tmp_path)
+    (tmp_path / "own.toml").write_text(proposal.text, encoding="utf-8")
+    assert look(tmp_path / "own.toml").error is None
+    assert proposal.tables["source"]["columns"] == {"user_id": "user_id", "item_id": "item_id", "timestamp": "day"}
+    assert proposal.tables["features"]["item"] == ["length" if has_header else "item_column_2", "kind"]
+
+
 @pytest.mark.words
 def test_parquet_needs_no_form(tmp_path: Path) -> None:
     (path,) = tianchi(tmp_path)
