@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from recsys.config import DAY
+from recsys.errors import data_error
 from recsys.sources.batch import NULL_TEXTS, SOURCE_ROW, numbered
 
 _FOLDER = re.compile(r"([^=]+)=(.*)", re.DOTALL)
@@ -21,7 +22,7 @@ def of_folders(path: Path, pattern: Path) -> tuple[tuple[str, str | None], ...]:
     """Return columns and their values, by the folders between a file and the folder that its pattern names.
 
     The pattern is a file, a glob or a folder. Folders above the first wildcard, and the one with {day}, give no column: they are the same
-    for all files, or say of which day a file is.
+    for all files, or say of which day a file is. Raises DataError where two folders give the same column, or one is no text.
     """
     root = next(parent for parent in (pattern, *pattern.parents) if parent.is_dir())
     of_day = next((place for place, part in enumerate(pattern.parts) if DAY in part), None)
@@ -29,9 +30,26 @@ def of_folders(path: Path, pattern: Path) -> tuple[tuple[str, str | None], ...]:
     for place, folder in enumerate(path.parent.parts):
         if place < len(root.parts) or place == of_day or (named := _FOLDER.fullmatch(folder)) is None:
             continue
-        name, value = unquote(named[1]), unquote(named[2])
+        name, value = _text(path, named[1]), _text(path, named[2])
+        if name in found:
+            raise data_error(
+                str(path), found=f"two folders that tell {name}", expected="one value of a column", fix="rename one of the folders"
+            )
         found[name] = None if value == _NULL else value
     return tuple(found.items())
+
+
+def _text(path: Path, quoted: str) -> str:
+    """Return what stands in the name of a folder. Two names must not become one, and a text holds no zero byte."""
+    try:
+        text = unquote(quoted, errors="strict")
+        text.encode()
+    except UnicodeError:
+        text = "\0"
+    if "\0" in text:
+        named = f"the name {quoted!a} in that of a folder"
+        raise data_error(str(path.parent), found=named, expected="UTF-8 text without zero bytes", fix="rename the folder")
+    return text
 
 
 def kind(value: str | None) -> pa.DataType:
