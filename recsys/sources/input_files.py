@@ -101,7 +101,10 @@ def resolve(patterns: Sequence[Path], written: FileFormat = _USUAL, key: str | N
     for pattern in patterns:
         try:
             for path in _paths(pattern):
-                found[path] = replace(_input_file(path, written, key), day=_day_in(path, pattern), folders=of_folders(path, pattern))
+                file = replace(_input_file(path, written, key), day=_day_in(path, pattern), folders=of_folders(path, pattern))
+                if path in found:  # by another pattern, which may give more columns
+                    file = replace(file, folders=tuple((dict(found[path].folders) | dict(file.folders)).items()))
+                found[path] = file
         except OSError as error:
             raise _unreadable(pattern, error) from error
     columns = dict.fromkeys(name for file in found.values() for name, _ in file.folders)
@@ -132,11 +135,14 @@ def short_names(files: Sequence[InputFile]) -> list[str]:
 
 
 def states(files: Sequence[InputFile]) -> list[list[Any]]:
-    """Return of each file its short name, its size, its time of change in nanoseconds, and its day where it has one."""
+    """Return of each file its short name, its size, its time of change in nanoseconds, and the day and the columns that its path tells.
+
+    The columns stand there because a name is short: it lacks the folders that hold all files, and those of another path may be the same.
+    """
     found = [file.path.stat() for file in files]
+    told = [[*([file.day] if file.day else []), *([list(map(list, file.folders))] if file.folders else [])] for file in files]
     return [
-        [name, state.st_size, state.st_mtime_ns, *([file.day] if file.day else [])]
-        for name, file, state in zip(short_names(files), files, found, strict=True)
+        [name, state.st_size, state.st_mtime_ns, *of_path] for name, state, of_path in zip(short_names(files), found, told, strict=True)
     ]
 
 

@@ -16,7 +16,7 @@ from recsys.sources.staging import TableFiles
 from recsys.workspace import EVENTS, ITEMS, QUARANTINE, USERS
 
 _KEY = "ledger"  # in the manifest's config
-FileState = list[Any]  # of `input_files.states`: name, size, time of change, and the day of a snapshot
+FileState = list[Any]  # of `input_files.states`: name, size, time of change, and what the path tells
 Seen = Mapping[str, Sequence[FileState]]  # role of a table → its files, as they were when the reading began
 
 

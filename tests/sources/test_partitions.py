@@ -1,5 +1,6 @@
 """Columns that stand in the names of folders, as Hive and Spark write them: date=2024-01-01/device=tv/."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from recsys.cli import run_command
 from recsys.errors import DataError
+from recsys.sources.input_files import resolve, states
 from recsys.sources.partitions import kind
 
+from .feeds import Feed, day_of_log
 from .logs import make_log
 
 DEVICES = ["phone", "tv"]
@@ -127,3 +130,48 @@ def test_init_finds_such_columns(tmp_path: Path) -> None:
     assert run_command(["init", str(tmp_path / "log"), "--out", str(own)]) == 0
     assert 'context = ["device"]' in own.read_text(encoding="utf-8")
     assert run_command(["check", str(own)]) == 0
+
+
+@pytest.mark.parametrize("to", ["slot_id=2", "slot_id=1/more=3", "plain"])
+def test_another_name_of_the_folders_is_another_state_of_the_files(tmp_path: Path, to: str) -> None:
+    """The name of a file lacks the folders that hold all files, and moving it changes neither its size nor its time."""
+    before, after = tmp_path / "log" / "slot_id=1", tmp_path / "log" / to
+    before.mkdir(parents=True)
+    make_log().to_parquet(before / "a.parquet")
+    known = states(resolve([tmp_path / "log"]))
+    after.parent.mkdir(exist_ok=True)
+    (before / "a.parquet").rename(tmp_path / "a.parquet")
+    after.mkdir(parents=True)
+    (tmp_path / "a.parquet").rename(after / "a.parquet")
+    assert states(resolve([tmp_path / "log"])) != known
+    assert states(resolve([after])) != known
+
+
+@pytest.mark.parametrize("patterns", [["log", "log/date=2024-01-01"], ["log/date=2024-01-01", "log"]])
+def test_a_file_of_two_patterns_has_the_columns_of_both(tmp_path: Path, patterns: list[str]) -> None:
+    write(logged(), tmp_path / "log", "csv", "date", "device")
+    found = resolve([tmp_path / pattern for pattern in patterns])
+    assert {dict(file.folders)["date"] for file in found} == {"2024-01-01", "2024-01-02"}
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"city=M\xfcnchen"), "city=M%FCnchen", "a%00b=1", "city=a/city=b"])
+def test_names_that_tell_no_value_are_refused(tmp_path: Path, ingest: Callable, name: str) -> None:
+    """Without that, cities with letters of another encoding would become one city."""
+    (tmp_path / "log" / name).mkdir(parents=True)
+    make_log().to_csv(tmp_path / "log" / name / "a.csv", index=False)
+    with pytest.raises(DataError, match=r"found (the name .* in that of a folder|two folders that tell city), .*rename"):
+        ingest("log")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_new_folders_are_read_alone_unless_they_change_a_type(tmp_path: Path, suffix: str) -> None:
+    """Each night brings a folder: what stands is what reading all at once would leave."""
+    feed, reread = Feed(tmp_path), []
+    for day, folder in enumerate([".", "version=1", "version=2", "version=3", "version=abc"], 1):
+        path = tmp_path / "log" / folder
+        path.mkdir(exist_ok=True)
+        rows = day_of_log(day)
+        rows.to_csv(path / "a.csv", index=False) if suffix == "csv" else rows.to_parquet(path / "a.parquet", index=False)
+        reread.append(feed.ingest().reread is not None)
+        feed.require_equal()
+    assert reread == [False, True, False, False, True]
