@@ -121,6 +121,8 @@ def test_the_day_of_a_snapshot_is_no_column(tmp_path: Path, ingest: Callable) ->
     assert "date" not in users.column_names
     with pytest.raises(DataError, match=r"expected one row per key.*write \{day\} in the path.*\(date\) in leave_out"):
         ingest(users=tmp_path / "users")
+    with pytest.raises(DataError, match=r"expected one row per key.*keep one row of each key$"):
+        ingest(users=tmp_path / "users", format={"users": {"leave_out": ["date"]}})
 
 
 def test_init_finds_such_columns(tmp_path: Path) -> None:
