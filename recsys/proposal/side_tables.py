@@ -42,7 +42,8 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) 
     named = {"users": {roles.user.name, schema.USER_ID}, "items": {roles.item.name, schema.ITEM_ID}}
     known = set().union(*named.values()) if file.written.header else set()  # without a header, names are places
     best: tuple[bool, float, str, ColumnFacts] | None = None
-    rows = file.rows.group_by(file.rows.column_names).aggregate([]).num_rows
+    places = [str(place) for place in range(file.rows.num_columns)]  # a name with a point in front would be a path
+    rows = file.rows.rename_columns(places).group_by(places).aggregate([]).num_rows
     for column in columns:
         if column.distinct < rows or not rows:
             continue

@@ -282,6 +282,14 @@ def test_equal_rows_count_as_one_row_of_their_key(length: int | None, role: str 
     assert run_command(["check", str(tmp_path / "own.toml")]) == 0
 
 
+@pytest.mark.parametrize("name", [".length", "[length]", "a.b"])
+def test_a_column_of_items_may_have_any_name(name: str, tmp_path: Path) -> None:
+    """Arrow reads a point in front as a path into a nest."""
+    pd.DataFrame({"item_id": range(90), name: range(90)}).to_csv(tmp_path / "items.csv", index=False)
+    tables, _ = _proposed(tmp_path, _feed(), tmp_path / "items.csv")
+    assert tables["features"]["item"] == [name]
+
+
 def test_a_folder_per_day_of_items_that_change_is_told_how_to_read(tmp_path: Path) -> None:
     log, *_ = csv_with_tabs(tmp_path)[1:]
     for day, factor in (("2024-01-02", 1), ("2024-01-03", 2)):
