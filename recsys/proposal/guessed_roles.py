@@ -54,7 +54,7 @@ _AFTER = frozenset(
         *("ratings", "reason", "end", "last"),
     )
 )  # parts of the name of one that is not
-_COUNTED = _AFTER - {"duration", "time", "price"}  # of users and items: one that counts over days that are still to come
+_KNOWN = frozenset(("duration", "time", "price"))  # of items: their length, their price, and when they came
 _SPENT = r"(^|_)(watch|dwell|stay|spent|listen|engag)"
 _FEWEST_NAMED = 10  # different values of an id by its name
 _FEWEST_IDS = 20  # different values of an id that has no name
@@ -259,12 +259,13 @@ def _is_context(column: ColumnFacts) -> bool:
     return 1 < column.distinct <= 1_000 and bool(parts & _CONTEXT) and not parts & _AFTER
 
 
-def counts_later(column: ColumnFacts) -> bool:
+def counts_later(column: ColumnFacts, role: str) -> bool:
     """Return whether the name says that a column of users or items counts what happened, perhaps on days that are still to come.
 
-    The length, the price and the times of an item are known before.
+    The length, the price and the times of an item are known before. So is a moment of a user's, but not the time that one has spent.
     """
-    return bool(set(column.words.split("_")) & _COUNTED) or re.search(rf"{_TOLD}|{_SPENT}", column.words) is not None
+    known = _KNOWN if role == "items" else _KNOWN & {"time"} if column.time is not None else frozenset[str]()
+    return bool(set(column.words.split("_")) & (_AFTER - known)) or re.search(rf"{_TOLD}|{_SPENT}", column.words) is not None
 
 
 def is_view(word: str) -> bool:

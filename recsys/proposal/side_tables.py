@@ -64,7 +64,7 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) 
     described = [replace(column, name=named_so[column.name]) for column in columns if column is not key]
     same = tuple(by_case_alone(described))
     others = [column for column in described if column not in same]
-    later = tuple(column for column in others if counts_later(column))
+    later = tuple(column for column in others if counts_later(column, role))
     features = tuple(column for column in others if _describes(column) and column not in later)
     left_out = tuple(column for column in others if column not in (*features, *later))
     return SideTable(role, file, key, tuple(named_so.values()), features, left_out, later, same)

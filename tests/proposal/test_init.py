@@ -400,6 +400,17 @@ def test_length_price_and_times_of_an_item_are_features(tmp_path: Path) -> None:
     assert "# Left out, because they may count what happened on later days: avg_watch_time (items), stay_duration (items)." in text
 
 
+def test_the_time_that_a_user_has_spent_is_no_feature_and_that_of_the_first_visit_is_one(tmp_path: Path) -> None:
+    feed = _feed()
+    ids = feed["user_id"].unique()
+    signed_up = (pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(len(ids)) % 40, unit="D")).astype(str)
+    users = pd.DataFrame({"user_id": ids, "signup_time": signed_up, "online_time": range(len(ids)), "usage_duration": range(len(ids))})
+    users.to_csv(tmp_path / "users.csv", index=False)
+    tables, text = _proposed(tmp_path, feed, tmp_path / "users.csv")
+    assert tables["features"]["user"] == ["signup_time"]
+    assert "# Left out, because they may count what happened on later days: online_time (users), usage_duration (users)." in text
+
+
 @pytest.mark.parametrize("name", some(['said "yes"', "select", "点击", "like", "order", "case", "is click"], 7))
 def test_a_label_may_have_any_name(name: str, tmp_path: Path) -> None:
     tables, _ = _proposed(tmp_path, _feed().rename(columns={"click": name}))
