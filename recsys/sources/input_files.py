@@ -2,34 +2,25 @@
 
 import codecs
 import csv
-import glob
 import gzip
 import io
 import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, cast
 
 from recsys.config import DAY, FileFormat
 from recsys.days import iso_day
-from recsys.errors import DataError, Place, data_error, nearest
+from recsys.errors import DataError, Place, data_error
 from recsys.sources.decoding import STAND_IN, Utf8Bytes, damaged_gzip, needs_decoding
+from recsys.sources.named_paths import KNOWN, KNOWN_SUFFIXES, Format, paths_of, suffix_of, unreadable
 from recsys.sources.partitions import of_folders
 
-Format = Literal["text", "parquet"]
-_KNOWN: dict[str, tuple[Format, str | None, bool]] = {  # suffix → format, separator, whether it is compressed
-    ".csv": ("text", ",", False),
-    ".tsv": ("text", "\t", False),
-    ".csv.gz": ("text", ",", True),
-    ".tsv.gz": ("text", "\t", True),
-    ".parquet": ("parquet", None, False),
-}
-KNOWN_SUFFIXES = ", ".join(_KNOWN)
 _PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
 _MAGIC = {
     _PARQUET: "a parquet file",
@@ -43,7 +34,6 @@ _WIDE = {"UTF-16 text": "utf-16", "UTF-32 text": "utf-32"}  # texts of another f
 _BINARY = "binary bytes"
 _USUAL = FileFormat()
 _HEAD = 65_536
-_DAY_GLOB = "-".join("[0-9]" * digits for digits in (4, 2, 2))
 
 
 @dataclass(frozen=True)
@@ -100,13 +90,13 @@ def resolve(patterns: Sequence[Path], written: FileFormat = _USUAL, key: str | N
     found: dict[Path, InputFile] = {}
     for pattern in patterns:
         try:
-            for path in _paths(pattern):
+            for path in paths_of(pattern):
                 file = replace(_input_file(path, written, key), day=_day_in(path, pattern), folders=of_folders(path, pattern))
                 if path in found:  # by another pattern, which may give more columns
                     file = replace(file, folders=tuple((dict(found[path].folders) | dict(file.folders)).items()))
                 found[path] = file
         except OSError as error:
-            raise _unreadable(pattern, error) from error
+            raise unreadable(pattern, error) from error
     columns = dict.fromkeys(name for file in found.values() for name, _ in file.folders)
     return tuple(
         replace(found[path], folders=tuple((dict.fromkeys(columns) | dict(found[path].folders)).items())) for path in sorted(found)
@@ -146,54 +136,10 @@ def states(files: Sequence[InputFile]) -> list[list[Any]]:
     ]
 
 
-def _paths(pattern: Path) -> list[Path]:
-    if pattern.is_file():
-        return [pattern]
-    if pattern.is_dir():
-        paths = [path for path in _walk(pattern) if path.is_file() and _suffix(path) is not None]
-        if not paths:
-            raise data_error(
-                str(pattern),
-                found="a folder without such files",
-                expected=f"files named {KNOWN_SUFFIXES}",
-                fix="put the files there, or mend the path",
-            )
-        return paths
-    root = next(parent for parent in pattern.parents if parent.is_dir())  # brackets in an existing folder's name are no glob
-    wanted = str(pattern.relative_to(root)).replace(DAY, _DAY_GLOB)
-    paths = [root / found for found in glob.glob(wanted, root_dir=root, recursive=True) if (root / found).is_file()]
-    if not paths:
-        beside = sorted(path.name for path in pattern.parent.iterdir()) if pattern.parent.is_dir() else []
-        of_days = f"files with a day such as 2024-01-31 in the place of {DAY}"
-        raise data_error(
-            str(pattern),
-            found="no such file",
-            expected=of_days if DAY in str(pattern) else "a file, a glob or a folder",
-            fix=f"mend the path{nearest(pattern.name, beside, most=2)}",
-        )
-    return paths
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder except hidden ones (.x and _x, which other readers of such folders skip, too)."""
-
-    def fail(error: OSError) -> None:  # an unreadable folder must not pass for an empty one
-        raise error
-
-    for place, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if name[0] not in "._"]
-        yield from (Path(place) / name for name in names if name[0] not in "._")
-
-
-def _suffix(path: Path) -> str | None:
-    name = path.name.lower()
-    return next((suffix for suffix in sorted(_KNOWN, key=len, reverse=True) if name.endswith(suffix)), None)
-
-
 def _input_file(path: Path, written: FileFormat, key: str | None) -> InputFile:
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     if suffix is not None:
-        kind, separator, compressed = _KNOWN[suffix]
+        kind, separator, compressed = KNOWN[suffix]
     else:
         with path.open("rb") as raw:
             head = raw.read(len(_PARQUET))
@@ -210,22 +156,13 @@ def sniff(file: InputFile) -> None:
             raw.seek(max(size - 4, 0))
             tail = raw.read(4)
     except OSError as error:
-        raise _unreadable(file.path, error) from error
+        raise unreadable(file.path, error) from error
     if size == 0:
         raise data_error(str(file.path), found="an empty file", expected="a header and rows", fix="export it again, or leave it out")
     if file.format == "parquet":
         _sniff_parquet(file, head, tail)
     else:
         _sniff_text(file, _decompressed(file, head) if file.compressed else head)
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return data_error(
-        error.filename or str(path),
-        found=error.strerror or str(error),
-        expected="what can be read",
-        fix="check the path and its permissions",
-    )
 
 
 def _sniff_parquet(file: InputFile, head: bytes, tail: bytes) -> None:
@@ -253,7 +190,7 @@ def _sniff_text(file: InputFile, head: bytes) -> None:
     fix = "name the file for what it holds, or export it as UTF-8 text"
     if what in _WIDE and file.key is not None:
         fix = f'set {file.key}.encoding = "{_WIDE[what]}"'
-    as_named = "text" if _suffix(file.path) is None else "UTF-8 text, as its name says"
+    as_named = "text" if suffix_of(file.path) is None else "UTF-8 text, as its name says"
     raise data_error(str(file.path), found=f"{what}{where}", expected=as_named, fix=fix)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,3 +58,29 @@ def test_quarantine_tells_files_of_one_name_apart(tmp_path: Path, ingest: Callab
         log.to_csv(tmp_path / "logs" / day / "part-0.csv", index=False)
     rows = ingest("logs").table("quarantine").to_pylist()
     assert [row["source_file"] for row in rows] == ["day=1/part-0.csv", "day=2/part-0.csv"]
+
+
+def test_a_pattern_that_finds_folders_alone_says_how_to_name_their_files(tmp_path: Path) -> None:
+    for day in ("2024-01-01", "2024-01-02"):
+        (tmp_path / "log" / f"date={day}").mkdir(parents=True)
+        make_log(5).to_csv(tmp_path / "log" / f"date={day}" / "part.csv", index=False)
+    (tmp_path / "log" / "_SUCCESS").write_text("")
+    for pattern in ("*", "date=2024-01-0*", "date={day}"):
+        with pytest.raises(DataError, match=r"found folders alone \(date=2024-01-01, …\).*write ") as error:
+            resolve([tmp_path / "log" / pattern])
+        (mended,) = re.findall(r"write (\S+)$", str(error.value))
+        assert len(resolve([tmp_path / "log" / mended])) == 2
+
+
+def test_a_pattern_skips_what_writers_leave_beside_the_data(tmp_path: Path) -> None:
+    """Of a job that failed, Spark leaves rows in _temporary; Delta Lake has parquet files in _delta_log."""
+    for folder in ("date=2024-01-01", "_delta_log", "date=2024-01-01/_temporary/0"):
+        (tmp_path / "log" / folder).mkdir(parents=True, exist_ok=True)
+        make_log(5).to_csv(tmp_path / "log" / folder / "part.csv", index=False)
+    (tmp_path / "log" / "_SUCCESS").write_text("")
+    (data,) = resolve([tmp_path / "log" / "**" / "*.csv"])
+    assert data.path.parent.name == "date=2024-01-01"
+    assert resolve([tmp_path / "log" / "**"]) == (data,)
+    assert len(resolve([tmp_path / "log" / "_delta_log" / "*.csv"])) == 1
+    make_log(5).to_csv(tmp_path / "log" / "_own.csv", index=False)
+    assert len(resolve([tmp_path / "log" / "*.csv"])) == 1

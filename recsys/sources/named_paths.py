@@ -1,0 +1,97 @@
+"""The files that a path names: one file, those of a pattern, or those of a folder."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from recsys.config import DAY
+from recsys.errors import DataError, data_error, nearest
+
+Format = Literal["text", "parquet"]
+KNOWN: dict[str, tuple[Format, str | None, bool]] = {  # suffix → format, separator, whether it is compressed
+    ".csv": ("text", ",", False),
+    ".tsv": ("text", "\t", False),
+    ".csv.gz": ("text", ",", True),
+    ".tsv.gz": ("text", "\t", True),
+    ".parquet": ("parquet", None, False),
+}
+KNOWN_SUFFIXES = ", ".join(KNOWN)
+_DAY_GLOB = "-".join("[0-9]" * digits for digits in (4, 2, 2))
+
+
+def paths_of(pattern: Path) -> list[Path]:
+    if pattern.is_file():
+        return [pattern]
+    if pattern.is_dir():
+        paths = [path for path in _walk(pattern) if path.is_file() and suffix_of(path) is not None]
+        if not paths:
+            raise data_error(
+                str(pattern),
+                found="a folder without such files",
+                expected=f"files named {KNOWN_SUFFIXES}",
+                fix="put the files there, or mend the path",
+            )
+        return paths
+    root = next(parent for parent in pattern.parents if parent.is_dir())  # brackets in an existing folder's name are no glob
+    wanted = str(pattern.relative_to(root)).replace(DAY, _DAY_GLOB)
+    found = [root / name for name in glob.glob(wanted, root_dir=root, recursive=True) if not _is_hidden(Path(name), wanted)]
+    paths = [path for path in found if path.is_file()]
+    if not paths and found:
+        raise _folders_alone(pattern, sorted(found))
+    if not paths:
+        beside = sorted(path.name for path in pattern.parent.iterdir()) if pattern.parent.is_dir() else []
+        of_days = f"files with a day such as 2024-01-31 in the place of {DAY}"
+        raise data_error(
+            str(pattern),
+            found="no such file",
+            expected=of_days if DAY in str(pattern) else "a file, a glob or a folder",
+            fix=f"mend the path{nearest(pattern.name, beside, most=2)}",
+        )
+    return paths
+
+
+def _is_hidden(found: Path, wanted: str) -> bool:
+    """Return whether a path that a glob found is what other readers skip: one in a folder _x, or a mark such as _SUCCESS.
+
+    The glob itself skips .x. What the pattern spells out is meant.
+    """
+    names = [name for name in found.parts if name[0] == "_" and name not in Path(wanted).parts]
+    return bool(names) and (names != [found.name] or suffix_of(found) is None)
+
+
+def _folders_alone(pattern: Path, folders: Sequence[Path]) -> DataError:
+    suffixes = (suffix_of(path) for folder in folders for path in _walk(folder))
+    suffix = next((suffix for suffix in suffixes if suffix is not None), ".parquet")
+    return data_error(
+        str(pattern),
+        found=f"folders alone ({folders[0].name}{', …' if len(folders) > 1 else ''})",
+        expected="files, of a pattern with wildcards",
+        fix=f"write {pattern.name}/**/*{suffix}",
+    )
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder except hidden ones (.x and _x, which other readers of such folders skip, too)."""
+
+    def fail(error: OSError) -> None:  # an unreadable folder must not pass for an empty one
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if name[0] not in "._"]
+        yield from (Path(place) / name for name in names if name[0] not in "._")
+
+
+def suffix_of(path: Path) -> str | None:
+    name = path.name.lower()
+    return next((suffix for suffix in sorted(KNOWN, key=len, reverse=True) if name.endswith(suffix)), None)
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    return data_error(
+        error.filename or str(path),
+        found=error.strerror or str(error),
+        expected="what can be read",
+        fix="check the path and its permissions",
+    )
