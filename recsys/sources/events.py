@@ -66,6 +66,7 @@ def impression_columns(con: duckdb.DuckDBPyConnection, staged: Staged, descripti
 
 def _position(staged: Staged, theirs: str) -> Column:
     column = staged.column(theirs)
+    staged.require_number(theirs, f"source.columns.{schema.POSITION}")
     value = number(column, staged.type(theirs))
     sql = f"CASE WHEN ({value}) >= 1 AND ({value}) < 2147483648 AND ({value}) = trunc({value}) THEN CAST(({value}) AS BIGINT) END"
     return Column(
@@ -83,6 +84,7 @@ _PROPENSITIES = {
 
 def _propensity(staged: Staged, ours: str, theirs: str, least: str, expected: str) -> Column:
     column = staged.column(theirs)
+    staged.require_number(theirs, f"source.columns.{ours}")
     value = number(column, staged.type(theirs))
     sql = f"CASE WHEN ({value}) {least} AND ({value}) <= 1 THEN ({value}) END"
     return Column(ours, sql, pa.float64(), (Refusal(theirs, f"{column} IS NOT NULL AND ({sql}) IS NULL", expected),))

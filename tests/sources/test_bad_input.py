@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -306,3 +307,10 @@ def test_odd_first_rows_do_not_refuse_a_file(
     columns = COLUMNS | {"user_id": "#uid"} if write is _of_a_header_like_a_comment else COLUMNS
     account = ingest(name, max_bad=0.1, columns=columns).account
     assert (account.kept, account.quarantined) == counts
+
+
+@pytest.mark.parametrize("role", ["position", "propensity"])
+def test_a_day_is_no_number(tmp_path: Path, ingest: Callable, role: str) -> None:
+    make_log().assign(day=date(2024, 1, 1)).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=rf"column day: found values of type date32\[day\], expected numbers, for source.columns.{role}"):
+        ingest("log.parquet", columns={**COLUMNS, role: "day"})
