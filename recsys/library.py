@@ -85,9 +85,9 @@ class Run:
             given, target = Path(folder) / "candidates.parquet", Path(folder) / "predictions.parquet"
             try:
                 pq.write_table(pa.Table.from_pandas(candidates, preserve_index=False), given)
-            except (pa.ArrowException, ValueError, TypeError) as error:
+            except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
                 raise DataError(
-                    f"candidates: cannot be written as columns ({error}), expected one type per column. Fix: convert them"
+                    f"candidates: cannot be written as columns ({error}), expected one type per column. Fix: convert them, ids to texts"
                 ) from error
             try:
                 predict(self.path, Question(given, None if at is None else str(at), top), target, Console(quiet=quiet))

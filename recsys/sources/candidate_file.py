@@ -119,9 +119,13 @@ def _column(
     target = needed[ours]
     sql = _converted(column, kind, target, pipeline.zone)
     condition = f"{column} IS NOT NULL AND ({sql}) IS NULL"
+    expected = _EXPECTED[target]
     if ours in (schema.USER_ID, schema.ITEM_ID):
+        if target == pa.string() and kind == pa.float64():
+            sql = f"CASE WHEN abs({column}) < {staged.exact_below(theirs)[1]} THEN {sql} END"
+            expected = "a text or a whole number: a float has lost digits of such an id"
         condition = f"({sql}) IS NULL"
-    return Column(ours, sql, target, (Refusal(theirs, condition, _EXPECTED[target]),))
+    return Column(ours, sql, target, (Refusal(theirs, condition, expected),))
 
 
 _EXPECTED = {

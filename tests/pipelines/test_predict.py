@@ -299,6 +299,8 @@ def test_mistakes_in_python(tiny: Path, events: pd.DataFrame) -> None:
         run.predict(events.head(0))
     with pytest.raises(DataError, match="candidates: cannot be written as columns"):
         run.predict(pd.concat([events, events[["user_id"]]], axis=1))
+    with pytest.raises(DataError, match=r"candidates: cannot be written as columns .* ids to texts"):
+        run.predict(events.head(2).assign(user_id=pd.Series([1, 2**63], dtype=object)))
     for top in (True, 2.5, 0):
         with pytest.raises(ConfigError, match="--top: found"):
             run.predict(events.head(3), top=top)

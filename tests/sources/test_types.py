@@ -15,8 +15,10 @@ import pytest
 from pydantic import ValidationError
 
 from recsys.config import TimeOptions
+from recsys.days import Day
 from recsys.errors import DataError
-from tests.sources.logs import COLUMNS, make_log
+from recsys.sources import stage_candidates
+from tests.sources.logs import COLUMNS, make_log, make_pipeline
 
 
 def _with(tmp_path: Path, **columns: list[object]) -> None:
@@ -429,3 +431,19 @@ def test_uuids_are_texts_of_the_usual_form(tmp_path: Path, ingest: Callable) -> 
     events = ingest("log.parquet").table("events")
     found = zip(events["user_id"].to_pylist(), events["log.other"].to_pylist(), strict=True)
     assert sorted(found, key=str) == sorted(pairs, key=str)
+
+
+def test_candidates_with_ids_that_have_lost_digits_are_refused(tmp_path: Path) -> None:
+    """As floats, ids that the log has as texts would be those of nobody."""
+    given, written = tmp_path / "given.parquet", tmp_path / "written.parquet"
+    pipeline = make_pipeline({"kind": "table", "log": "log.csv"})
+
+    def stage(user: float) -> list:
+        pq.write_table(pa.table({"user_id": pa.array([user]), "item_id": ["a"]}), given)
+        needed = {"user_id": pa.string(), "item_id": pa.string()}
+        stage_candidates(pipeline, given, needed, written, at=0, first=Day("2024-01-01", "UTC"), scratch=tmp_path)
+        return pq.read_table(written)["user_id"].to_pylist()
+
+    assert stage(float(2**53 - 1)) == [str(2**53 - 1)]
+    with pytest.raises(DataError, match=r"column user_id: found .*e\+19.*a float has lost digits"):
+        stage(float(2**64 - 2048))
