@@ -11,6 +11,7 @@ from recsys.sources import UnknownFile
 
 _MATCHES = 0.5  # share of the log's ids that must have a row
 _CATEGORY = r"(.*_)?(id|type|code|category|cat|class|kind|group|genre|tab|level|segment|bucket|feat\d*)"
+_ROW_NUMBER = r"unnamed(_|: )\d+|__index_level_\d+__"  # as pandas writes the index of a frame
 _MOST_VALUES = 0.5  # share of different values, above which a text names its row and describes nothing
 
 
@@ -76,7 +77,7 @@ def is_category(column: ColumnFacts) -> bool:
 
 
 def _describes(column: ColumnFacts) -> bool:
-    if column.distinct < 2:
+    if column.distinct < 2 or re.fullmatch(_ROW_NUMBER, column.name.lower()):
         return False
     is_text = column.numbers is None and column.time is None and column.list_separator is None
     return not (is_text and column.distinct > _MOST_VALUES * len(column.values))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from recsys.config import FileFormat
+from recsys.config import DAY, FileFormat
 from recsys.errors import data_error
 from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.decoding import damaged_gzip
@@ -66,10 +66,11 @@ class UnknownFile:
 def read_unknown(path: Path, *, most: int) -> UnknownFile:
     """Guess encoding, separator and header of the files that a path names by the first of them, and read at most `most` rows.
 
-    Columns without a header are called column_1, column_2, …. Raises DataError where a file cannot be read or lacks a column of another,
-    and where there is no row.
+    Of snapshots ({day}), the newest is read. Columns without a header are called column_1, column_2, ….
+
+    Raises DataError where a file cannot be read or lacks a column of another, and where there is no row.
     """
-    heads = TableFiles("table", (path,), written=_readable(path, form_of(path))).headers()
+    heads = TableFiles("table", (path,), written=_readable(path, form_of(path)), only=_newest(path)).headers()
     names = heads[0].names
     _, kinds = common_types(heads, names)
     parts, rows, torn = [], 0, [Unbalanced() for _ in heads]
@@ -90,6 +91,15 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
         raise data_error(str(path), found="no rows", expected="some", fix="export it again")
     table = pa.Table.from_batches(parts).drop_columns([SOURCE_ROW]).rename_columns(list(names))
     return UnknownFile(path, tuple(heads), table)
+
+
+def _newest(path: Path) -> frozenset[Path] | None:
+    """Return the files of the newest snapshot, where a path has {day}."""
+    if DAY not in str(path):
+        return None
+    files = resolve([path])
+    newest = max(file.day or "" for file in files)
+    return frozenset(file.path for file in files if file.day == newest)
 
 
 def form_of(path: Path, *, has_header: bool = False) -> FileFormat:

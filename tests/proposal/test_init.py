@@ -480,3 +480,22 @@ def test_a_file_that_can_be_no_name_of_a_pipeline_gets_one(
     assert load(out).name == name
     assert ("name" in tomllib.loads(out.read_text(encoding="utf-8"))) == (stem != name)
     assert (f"recsys check '{out}'" in capsys.readouterr().out) == (stem == "my plays" or not stem.isascii())
+
+
+def test_the_newest_snapshot_tells_what_a_path_with_a_day_describes(tmp_path: Path) -> None:
+    for day in (1, 2):
+        (tmp_path / "items" / f"date=2024-01-0{day}").mkdir(parents=True)
+        items = pd.DataFrame({"item_id": range(90), "genre": ["a", "b"] * 45, "length": range(day, 90 + day)})
+        items.to_parquet(tmp_path / "items" / f"date=2024-01-0{day}" / "part.parquet")
+    tables, _ = _proposed(tmp_path, _feed(), tmp_path / "items" / "date={day}" / "*.parquet")
+    assert tables["source"]["items"] == "items/date={day}/*.parquet"
+    assert tables["features"]["item"] == ["genre", "length"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_the_index_of_a_frame_is_no_feature(tmp_path: Path, suffix: str) -> None:
+    items = pd.DataFrame({"item_id": range(90), "genre": ["a", "b"] * 45}).sample(frac=1, random_state=1)
+    path = tmp_path / f"items.{suffix}"
+    items.to_csv(path) if suffix == "csv" else items.to_parquet(path)
+    tables, _ = _proposed(tmp_path, _feed(), path)
+    assert tables["features"]["item"] == ["genre"]
