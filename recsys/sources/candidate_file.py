@@ -98,8 +98,14 @@ def _require(wanted: Mapping[str, str], names: Sequence[str], given: Path, at: i
             found=f"no column {', '.join(name + nearest(name, set(names) - set(wanted.values())) for name in missing)} among"
             f" {', '.join(names[:40])}",
             expected=f"{', '.join(theirs for theirs in wanted.values())}{moment}",
-            fix="add what is missing; a cell may be empty where the log's may be",
+            fix="add what is missing; a cell may be empty where the log's may be" + _wildcard(given, missing),
         )
+
+
+def _wildcard(given: Path, missing: Sequence[str]) -> str:
+    """Return how a folder that the path spells out (date=2024-01-31) becomes a column that is missing; empty where there is none."""
+    folder = next((part for part in given.parts if "=" in part and part.split("=", 1)[0] in missing), None)
+    return f"; the folder {folder} gives a column only where a pattern finds it: {folder}*/**/*.parquet" if folder else ""
 
 
 def _column(

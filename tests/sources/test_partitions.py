@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -10,12 +11,17 @@ import pyarrow as pa
 import pytest
 
 from recsys.cli import run_command
+from recsys.days import Day
 from recsys.errors import DataError
 from recsys.sources.input_files import resolve, states
 from recsys.sources.partitions import kind
 
 from .feeds import Feed, day_of_log
 from .logs import make_log
+from recsys.sources import stage_candidates
+from recsys.sources.partitions import kind
+
+from .logs import make_log, make_pipeline
 
 DEVICES = ["phone", "tv"]
 
@@ -177,3 +183,19 @@ def test_new_folders_are_read_alone_unless_they_change_a_type(tmp_path: Path, su
         reread.append(feed.ingest().reread is not None)
         feed.require_equal()
     assert reread == [False, True, False, False, True]
+
+
+def test_candidates_in_one_folder_are_told_how_it_becomes_a_column(tmp_path: Path) -> None:
+    folder = tmp_path / "asked" / "date=2024-01-01"
+    folder.mkdir(parents=True)
+    pd.DataFrame({"user_id": [1], "item_id": ["a"]}).to_parquet(folder / "part.parquet")
+    needed = {"user_id": pa.int64(), "item_id": pa.string(), "log.date": pa.date32()}
+
+    def stage(given: Path) -> list:
+        written, first = tmp_path / "written.parquet", Day("2024-01-01", "UTC")
+        stage_candidates(make_pipeline({"kind": "table", "log": "log.csv"}), given, needed, written, at=0, first=first, scratch=tmp_path)
+        return pd.read_parquet(written)["log.date"].tolist()
+
+    with pytest.raises(DataError, match="found no column date") as error:
+        stage(folder)
+    assert stage(folder.parent / str(error.value).rsplit(": ", 1)[1]) == [date(2024, 1, 1)]
