@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from recsys import schema
-from recsys.errors import Place, data_error
+from recsys.errors import Place, data_error, short
 from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.column_options import Reading
 from recsys.sources.database import one_row
@@ -77,12 +77,17 @@ def _count(con: duckdb.DuckDBPyConnection, entities: Typed, rows_of_snapshot: st
 def coverage(con: duckdb.DuckDBPyConnection, entities: Typed, impressions: Typed) -> str:
     """Return in words how many ids of the log have a row.
 
-    A low number shows that keys are written in another way than in the log: their rows describe nothing.
+    A low number shows that keys are written in another way than in the log: their rows describe nothing. Where none has a row, both
+    ways are shown.
     """
     key = role_key(entities.staged.role)
     ids = f"SELECT DISTINCT {impressions.column(key)} AS id FROM {impressions.table}"
     there, found = one_row(con, f"SELECT count(*), count(*) FILTER (id IN (SELECT a0 FROM {entities.table})) FROM ({ids})")
-    return f"of {there:,} different {key} in the log {found:,} have a row"
+    said = f"of {there:,} different {key} in the log {found:,} have a row"
+    if found or not there:
+        return said
+    of_log, of_table = one_row(con, f"SELECT (SELECT min(id) FROM ({ids})), (SELECT min(a0) FROM {entities.table})")
+    return f"{said}, so its columns are empty everywhere; the log has {short(str(of_log))!r}, this table has {short(str(of_table))!r}"
 
 
 def entities_schema(entities: Typed | None, key: str, key_type: pa.DataType) -> pa.Schema:

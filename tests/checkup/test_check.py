@@ -243,3 +243,10 @@ def test_a_large_world_is_looked_at_as_a_small_one(folder: Path, monkeypatch: py
     assert found.error is None
     assert found.facts[0] == "world: 50 of its 90 users were simulated for this look (--full simulates all)"
     assert not any(line.startswith("world:") for line in look(folder / "own.toml", full=True).facts)
+
+
+def test_users_of_whom_none_is_in_the_log_are_said_with_both_ways_to_write_them(folder: Path) -> None:
+    users = pd.read_csv(folder / "users.csv")
+    users.assign(uid=1_000 + users["uid"]).to_csv(folder / "users.csv", index=False)
+    (said,) = [line for line in look(folder / "own.toml").facts if line.startswith("users: ")]
+    assert said.endswith("in the log 0 have a row, so its columns are empty everywhere; the log has '0', this table has '1000'")
