@@ -105,7 +105,9 @@ def _require(wanted: Mapping[str, str], names: Sequence[str], given: Path, at: i
 def _wildcard(given: Path, missing: Sequence[str]) -> str:
     """Return how a folder that the path spells out (date=2024-01-31) becomes a column that is missing; empty where there is none."""
     folder = next((part for part in given.parts if "=" in part and part.split("=", 1)[0] in missing), None)
-    return f"; the folder {folder} gives a column only where a pattern finds it: {folder}*/**/*.parquet" if folder else ""
+    if folder is None:
+        return ""
+    return f"; the folder {folder} gives a column only where a pattern finds it: {folder}*/**/*{files_of(given)[0].suffix}"
 
 
 def _column(

@@ -87,7 +87,7 @@ def coverage(con: duckdb.DuckDBPyConnection, entities: Typed, impressions: Typed
     if found or not there:
         return said
     of_log, of_table = one_row(con, f"SELECT (SELECT min(id) FROM ({ids})), (SELECT min(a0) FROM {entities.table})")
-    return f"{said}, so its columns are empty everywhere; the log has {short(str(of_log))!r}, this table has {short(str(of_table))!r}"
+    return f"{said}: the log has {short(str(of_log))!r}, this table has {short(str(of_table))!r}"
 
 
 def entities_schema(entities: Typed | None, key: str, key_type: pa.DataType) -> pa.Schema:

@@ -22,6 +22,7 @@ _DAY_GLOB = "-".join("[0-9]" * digits for digits in (4, 2, 2))
 
 
 def paths_of(pattern: Path) -> list[Path]:
+    """Return the files that a file, a glob or a folder names, in no order. Raises DataError where it names none."""
     if pattern.is_file():
         return [pattern]
     if pattern.is_dir():

@@ -249,4 +249,4 @@ def test_users_of_whom_none_is_in_the_log_are_said_with_both_ways_to_write_them(
     users = pd.read_csv(folder / "users.csv")
     users.assign(uid=1_000 + users["uid"]).to_csv(folder / "users.csv", index=False)
     (said,) = [line for line in look(folder / "own.toml").facts if line.startswith("users: ")]
-    assert said.endswith("in the log 0 have a row, so its columns are empty everywhere; the log has '0', this table has '1000'")
+    assert said.endswith("in the log 0 have a row: the log has '0', this table has '1000'")

@@ -13,14 +13,11 @@ import pytest
 from recsys.cli import run_command
 from recsys.days import Day
 from recsys.errors import DataError
+from recsys.sources import stage_candidates
 from recsys.sources.input_files import resolve, states
 from recsys.sources.partitions import kind
 
 from .feeds import Feed, day_of_log
-from .logs import make_log
-from recsys.sources import stage_candidates
-from recsys.sources.partitions import kind
-
 from .logs import make_log, make_pipeline
 
 DEVICES = ["phone", "tv"]
