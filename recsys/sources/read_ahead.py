@@ -4,7 +4,9 @@ import codecs
 import collections
 import contextlib
 import threading
+import traceback
 import weakref
+import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, TypeVar
 
@@ -13,6 +15,7 @@ import pyarrow.csv
 
 T = TypeVar("T")
 _PATIENCE = 10.0  # seconds in which Arrow gives back what it holds
+_OF_ROWS = (pa.ArrowInvalid, UnicodeError, OSError, EOFError, zlib.error)  # what the bytes of a file can raise
 
 
 class Utf8Stream:
@@ -59,10 +62,13 @@ def read_out(opened: Callable[["_Lent"], pa.csv.CSVStreamingReader], stream: Utf
     try:
         readers.append(opened(lent))
         yield readers
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)  # a read that has failed still holds what was lent, and so would not give it back
+        raise
     finally:
         del lent
         stream.end()
-        with contextlib.suppress(pa.ArrowInvalid):  # of rows that nobody asks for
+        with contextlib.suppress(*_OF_ROWS):  # that nobody asks for
             collections.deque(*readers, maxlen=0)
         readers.clear()
         held.wait()

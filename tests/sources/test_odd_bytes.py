@@ -1,8 +1,10 @@
 """Odd bytes and odd amounts: zero bytes, the words for null, cells of megabytes, and a bad day in a long log."""
 
+import gc
 import gzip
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import DataError
+from recsys.sources.input_files import resolve
+from recsys.sources.read_ahead import _Held
+from recsys.sources.readers import batches, header
+from recsys.sources.separators import with_separators
+from recsys.sources.text import Unbalanced
 from tests.sources.logs import make_log
 
 FAR = 5_000  # rows; more bytes than are looked at before a file is read
@@ -188,3 +195,33 @@ def test_a_file_that_is_read_in_part_ends_python_as_usual(tmp_path: Path) -> Non
         [sys.executable, "-c", _READS_SLOWLY, str(tmp_path / "log.csv")], capture_output=True, text=True, timeout=120, check=False
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1000\n", "")
+
+
+@pytest.mark.parametrize("bad", ["1,2,3,\udcff", "1,2,3,\0", "cut"])
+@pytest.mark.parametrize("rows", [FAR, 400_000])
+def test_a_file_that_cannot_be_read_leaves_nothing_with_arrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str, rows: int) -> None:
+    """Else the error waits for what never comes back: its own traceback held the stream. `rows` reach to the first block, or beyond."""
+    left: list[int] = []
+    wait = _Held.wait
+    monkeypatch.setattr(_Held, "wait", lambda held: (wait(held), left.append(held._number)))
+    text = "user,item,timestamp,click\n" + "1,2,1700000000000,0\n" * rows
+    path = tmp_path / ("log.csv.gz" if bad == "cut" else "log.csv")
+    if bad == "cut":
+        path.write_bytes(gzip.compress(text.encode())[:-12])
+    else:
+        path.write_bytes(f"{text}{bad}\n".encode(errors="surrogateescape"))
+    (file,) = with_separators(resolve([path]))
+    with pytest.raises(DataError):
+        list(batches(header(file), ["user"], [pa.string()], nulls=(), separators={}, unbalanced=Unbalanced()))
+    assert left == [0]
+
+
+def test_a_bad_byte_behind_the_rows_that_are_taken_is_no_error(tmp_path: Path) -> None:
+    """Arrow has met it meanwhile. What a generator raises as it is let go of is a warning, and so a failure here."""
+    (tmp_path / "log.csv").write_bytes(b"user,item\n" + b"1,2\n" * 4_500_000 + b"\xff,2\n")
+    (file,) = with_separators(resolve([tmp_path / "log.csv"]))
+    rows = batches(header(file), ["user"], [pa.string()], nulls=(), separators={}, unbalanced=Unbalanced())
+    assert len(next(rows)) > 1_000_000
+    time.sleep(0.2)
+    del rows
+    gc.collect()
