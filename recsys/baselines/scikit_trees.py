@@ -42,7 +42,7 @@ class ScikitModel(Model):
 
 @dataclass(frozen=True)
 class _Bins:
-    """What an estimator's step `_bin_data` has made of rows: the edges of the bins, and the rows in bins."""
+    """Hold what the step `_bin_data` of an estimator has made of rows: the edges of the bins, and the rows in bins."""
 
     matrix: NDArray[np.float32]
     weight: NDArray[np.float64] | None
@@ -87,20 +87,21 @@ class Scikit(Library):
         self._share_bins(estimator, learned, empty, seed)
         held_out = {} if judged is None else {"X_val": judged.matrix, "y_val": judged.label, "sample_weight_val": judged.weight}
         estimator.fit(_with_values(learned.matrix, empty), learned.label, learned.weight, **held_out)
-        vars(estimator).pop("_bin_data", None)
+        vars(estimator).pop("_bin_data", None)  # its own step again: ours is not to be saved
         # Entry 0 of the scores is the loss before the first tree.
         return ScikitModel(estimator, estimator.n_iter_ if judged is None else max(1, int(np.argmax(estimator.validation_score_))))
 
     def _share_bins(self, estimator: Any, learned: Labelled, empty: list[int], seed: int) -> None:
         """Let the estimator take the bins of the last fit where it would make the same ones again.
 
-        To make them takes a quarter to a third of a fit, and scikit-learn takes no bins. So its own step that makes them is replaced. A
-        version without that step makes them for each objective.
+        To make them takes a quarter of a fit or more (docs/benchmarks.md), and scikit-learn takes no bins. So its own step that makes them
+        is replaced. A version without that step makes them for each objective.
         """
-        make = getattr(estimator, "_bin_data", None)
+        if not hasattr(estimator, "_bin_data"):
+            return
+        make = estimator._bin_data
 
         def made_once(*rows: Any, **named: Any) -> NDArray[np.uint8]:
-            assert make is not None
             if not named.get("is_training_data"):
                 return np.asarray(make(*rows, **named))
             if self._bins is None or not self._bins.are_of(learned, empty, seed):
@@ -110,8 +111,7 @@ class Scikit(Library):
             estimator._bin_mapper = self._bins.edges
             return self._bins.rows
 
-        if make is not None:
-            estimator._bin_data = made_once
+        estimator._bin_data = made_once
 
     def load(self, path: Path, trees: int) -> ScikitModel:
         from skops.io import load

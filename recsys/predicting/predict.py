@@ -177,8 +177,7 @@ def _scored(
 ) -> tuple[list[Path], dict[str, Counter[str]]]:
     """Predict the candidates of each day. `steps` are all days with events.
 
-    Return the files of the predictions, and for each column of the context how many candidates have which value that the model has not
-    learned.
+    Return the files of the predictions, and for each column of the context how often it has which value that the model has not learned.
     """
     with_events = {step.day.iso: step for step in steps}
     scorer = scoring.load(job.run / MODEL, job.pipeline.train)
@@ -220,10 +219,8 @@ def _say_unlearned(job: Job, unlearned: Mapping[str, Counter[str]]) -> None:
         if counts:
             column = schema.strip(name, schema.CONTEXT)
             such = ", ".join(f"{one_line(short(value, _SHOWN))} ({count:,})" for value, count in counts.most_common(_NAMED))
-            many_values = many(counts.total(), "value")
-            job.console.say(
-                f"predict: {many_values} of {column} that the model has not learned, such as {such}: predicted as unknown in training"
-            )
+            what = f"{many(counts.total(), 'value')} of {column} that the model has not learned, such as {such}"
+            job.console.say(f"predict: {what}: predicted as unknown in training")
 
 
 def _learned_through(run: Path) -> str:

@@ -53,7 +53,7 @@ _AFTER = frozenset(
         *("clicks", "plays", "completed", "converted", "score", "rate", "ctr", "cvr", "avg", "mean", "sum", "rating"),
         *("ratings", "reason", "end", "last"),
     )
-)  # parts of the name of one that is not
+)  # parts of the name of one that is not, or that counts over days that are still to come
 _KNOWN = frozenset(("duration", "time", "price"))  # of items: their length, their price, and when they came
 _SPENT = r"(^|_)(watch|dwell|stay|spent|listen|engag)"
 _FEWEST_NAMED = 10  # different values of an id by its name
@@ -264,7 +264,8 @@ def counts_later(column: ColumnFacts, role: str) -> bool:
 
     The length, the price and the times of an item are known before. So is a moment of a user's, but not the time that one has spent.
     """
-    known = _KNOWN if role == "items" else _KNOWN & {"time"} if column.time is not None else frozenset[str]()
+    of_user = {"time"} if column.time is not None else set[str]()
+    known = _KNOWN if role == "items" else of_user
     return bool(set(column.words.split("_")) & (_AFTER - known)) or re.search(rf"{_TOLD}|{_SPENT}", column.words) is not None
 
 

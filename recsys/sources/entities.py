@@ -64,12 +64,13 @@ def _count(con: duckdb.DuckDBPyConnection, entities: Typed, rows_of_snapshot: st
     if row[1]:
         rows = f"SELECT {SOURCE_FILE}, {SOURCE_ROW} FROM {rows_of_snapshot} AND a0 = ? ORDER BY {SOURCE_FILE}, {SOURCE_ROW}"
         first, second = (entities.staged.place(*place) for place in con.execute(rows, [row[2]]).fetchall()[:2])
-        in_folders = sorted({name for file in entities.staged.files for name, _ in file.folders if name in entities.staged.names})
-        of_days = f", or write {{day}} in the path where folders are of days, or name what they tell ({', '.join(in_folders)}) in leave_out"
+        told = sorted({name for file in entities.staged.files for name, _ in file.folders if name in entities.staged.names})
+        fix = "keep one row of each key"
+        if told:
+            fix += f", or write {{day}} in the path where folders are of days, or name what they tell ({', '.join(told)}) in leave_out"
         raise data_error(
             Place(second.file, second.row, key.name), found=f"the key {row[2]} of {Path(first.file).name}:{first.row} with other values",
-            expected="one row per key", bad_rows=row[1], rows=entities.staged.rows,
-            fix=f"keep one row of each key{of_days if in_folders else ''}",
+            expected="one row per key", bad_rows=row[1], rows=entities.staged.rows, fix=fix,
         )  # fmt: skip
     return int(row[0])
 

@@ -18,7 +18,7 @@ from recsys.config import DAY, FileFormat
 from recsys.days import iso_day
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.decoding import STAND_IN, Utf8Bytes, damaged_gzip, needs_decoding
-from recsys.sources.named_paths import KNOWN, KNOWN_SUFFIXES, Format, paths_of, suffix_of, unreadable
+from recsys.sources.named_paths import KNOWN, KNOWN_SUFFIXES, Format, paths_of, place_of_day, suffix_of, unreadable
 from recsys.sources.partitions import of_folders
 
 _PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
@@ -88,24 +88,21 @@ def resolve(patterns: Sequence[Path], written: FileFormat = _USUAL, key: str | N
     names nothing, and where a day is none.
     """
     found: dict[Path, InputFile] = {}
+    folders: dict[Path, dict[str, str | None]] = {}
     for pattern in patterns:
         try:
             for path in paths_of(pattern):
-                file = replace(_input_file(path, written, key), day=_day_in(path, pattern), folders=of_folders(path, pattern))
-                if path in found:  # by another pattern, which may give more columns
-                    file = replace(file, folders=tuple((dict(found[path].folders) | dict(file.folders)).items()))
-                found[path] = file
+                found[path] = replace(_input_file(path, written, key), day=_day_in(path, pattern))
+                folders.setdefault(path, {}).update(of_folders(path, pattern))  # several patterns may find it, and give other columns
         except OSError as error:
             raise unreadable(pattern, error) from error
-    columns = dict.fromkeys(name for file in found.values() for name, _ in file.folders)
-    return tuple(
-        replace(found[path], folders=tuple((dict.fromkeys(columns) | dict(found[path].folders)).items())) for path in sorted(found)
-    )
+    columns: dict[str, str | None] = dict.fromkeys(name for of_file in folders.values() for name in of_file)
+    return tuple(replace(found[path], folders=tuple((columns | folders[path]).items())) for path in sorted(found))
 
 
 def _day_in(path: Path, pattern: Path) -> str | None:
     """Return the ISO day of a path that a pattern names; None where the pattern has no place for one."""
-    place = next((place for place, part in enumerate(pattern.parts) if DAY in part), None)
+    place = place_of_day(pattern)
     if place is None:
         return None
     start = pattern.parts[place].index(DAY)

@@ -35,7 +35,7 @@ def paths_of(pattern: Path) -> list[Path]:
                 fix="put the files there, or mend the path",
             )
         return paths
-    root = next(parent for parent in pattern.parents if parent.is_dir())  # brackets in an existing folder's name are no glob
+    root = root_of(pattern)
     wanted = str(pattern.relative_to(root)).replace(DAY, _DAY_GLOB)
     found = [root / name for name in glob.glob(wanted, root_dir=root, recursive=True) if not _is_hidden(Path(name), wanted)]
     paths = [path for path in found if path.is_file()]
@@ -51,6 +51,16 @@ def paths_of(pattern: Path) -> list[Path]:
             fix=f"mend the path{nearest(pattern.name, beside, most=2)}",
         )
     return paths
+
+
+def root_of(pattern: Path) -> Path:
+    """Return the folder in which a pattern begins: the last one that is there. Brackets in its name are no glob."""
+    return next(folder for folder in (pattern, *pattern.parents) if folder.is_dir())
+
+
+def place_of_day(pattern: Path) -> int | None:
+    """Return the place of the part of a pattern that has {day}; None where there is none."""
+    return next((place for place, part in enumerate(pattern.parts) if DAY in part), None)
 
 
 def _is_hidden(found: Path, wanted: str) -> bool:
@@ -85,11 +95,13 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def suffix_of(path: Path) -> str | None:
+    """Return the known suffix of a file's name; None where it has another one."""
     name = path.name.lower()
     return next((suffix for suffix in sorted(KNOWN, key=len, reverse=True) if name.endswith(suffix)), None)
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
+    """Return the error that the system does not let a path be read."""
     return data_error(
         error.filename or str(path),
         found=error.strerror or str(error),

@@ -164,8 +164,8 @@ def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Seq
 
 def _uuid_texts(values: pa.Array) -> pa.Array:
     """Return UUIDs as texts of the usual form, 8-4-4-4-12 hexadecimal digits in lower case (RFC 9562)."""
-    bytes_N = pc.fill_null(values.storage, bytes(16)).cast(pa.binary())
-    digits = np.frombuffer(binascii.hexlify(b"".join(bytes_N.to_pylist())), np.uint8).reshape(len(values), 32)
+    first, data = values.storage.offset, memoryview(values.storage.buffers()[1])
+    digits = np.frombuffer(binascii.hexlify(data[16 * first : 16 * (first + len(values))]), np.uint8).reshape(len(values), 32)
     texts = np.full((len(values), _UUID_LENGTH), ord("-"), np.uint8)
     texts[:, [place for place in range(_UUID_LENGTH) if place not in _UUID_HYPHENS]] = digits
     return pa.array(texts.view(f"S{_UUID_LENGTH}").ravel(), mask=values.is_null().to_numpy(zero_copy_only=False)).cast(pa.string())

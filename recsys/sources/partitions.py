@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from recsys.config import DAY
 from recsys.errors import data_error
 from recsys.sources.batch import NULL_TEXTS, SOURCE_ROW, numbered
+from recsys.sources.named_paths import place_of_day, root_of
 
 _FOLDER = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -18,17 +18,16 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # fits into int64, and is written 
 _ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-def of_folders(path: Path, pattern: Path) -> tuple[tuple[str, str | None], ...]:
-    """Return columns and their values, by the folders between a file and the folder that its pattern names.
+def of_folders(path: Path, pattern: Path) -> dict[str, str | None]:
+    """Return column → value, by the folders between a file and the folder that its pattern names.
 
     The pattern is a file, a glob or a folder. Folders above the first wildcard, and the one with {day}, give no column: they are the same
     for all files, or say of which day a file is. Raises DataError where two folders give the same column, or one is no text.
     """
-    root = next(parent for parent in (pattern, *pattern.parents) if parent.is_dir())
-    of_day = next((place for place, part in enumerate(pattern.parts) if DAY in part), None)
+    above, of_day = len(root_of(pattern).parts), place_of_day(pattern)
     found: dict[str, str | None] = {}
     for place, folder in enumerate(path.parent.parts):
-        if place < len(root.parts) or place == of_day or (named := _FOLDER.fullmatch(folder)) is None:
+        if place < above or place == of_day or (named := _FOLDER.fullmatch(folder)) is None:
             continue
         name, value = _text(path, named[1]), _text(path, named[2])
         if name in found:
@@ -36,7 +35,7 @@ def of_folders(path: Path, pattern: Path) -> tuple[tuple[str, str | None], ...]:
                 str(path), found=f"two folders that tell {name}", expected="one value of a column", fix="rename one of the folders"
             )
         found[name] = None if value == _NULL else value
-    return tuple(found.items())
+    return found
 
 
 def _text(path: Path, quoted: str) -> str:

@@ -17,6 +17,7 @@ from recsys.errors import DataError
 from recsys.proposal import propose
 from tests.checkup.mistakes import make_files
 from tests.proposal.as_they_lie import LOGS, csv_with_tabs, tianchi
+from tests.proposal.small_feed import proposed, small_feed
 from tests.spread import some
 
 
@@ -269,53 +270,6 @@ def test_a_file_that_describes_nothing_is_named(tmp_path: Path) -> None:
     assert "# Not used: notes.csv (no column of it is a key of users or items: a value of its own in each row," in text
 
 
-@pytest.mark.parametrize(("length", "role"), [(None, "items"), (7, None)])
-def test_equal_rows_count_as_one_row_of_their_key(length: int | None, role: str | None, tmp_path: Path) -> None:
-    """As in a run, which stops at two rows of one key that differ."""
-    files = csv_with_tabs(tmp_path)
-    videos = pd.read_csv(tmp_path / "videos.csv")
-    again = videos[:3] if length is None else videos[:3].assign(length=length)
-    pd.concat([videos, again]).to_csv(tmp_path / "videos.csv", index=False)
-    proposal = propose(files, tmp_path)
-    assert proposal.tables["source"].get("items") == (None if role is None else "videos.csv")
-    (tmp_path / "own.toml").write_text(proposal.text)
-    assert run_command(["check", str(tmp_path / "own.toml")]) == 0
-
-
-@pytest.mark.parametrize("name", [".length", "[length]", "a.b"])
-def test_a_column_of_items_may_have_any_name(name: str, tmp_path: Path) -> None:
-    """Arrow reads a point in front as a path into a nest."""
-    pd.DataFrame({"item_id": range(90), name: range(90)}).to_csv(tmp_path / "items.csv", index=False)
-    tables, _ = _proposed(tmp_path, _feed(), tmp_path / "items.csv")
-    assert tables["features"]["item"] == [name]
-
-
-def test_a_folder_per_day_of_items_that_change_is_told_how_to_read(tmp_path: Path) -> None:
-    log, *_ = csv_with_tabs(tmp_path)[1:]
-    for day, factor in (("2024-01-02", 1), ("2024-01-03", 2)):
-        (tmp_path / "items" / f"date={day}").mkdir(parents=True)
-        videos = pd.read_csv(tmp_path / "videos.csv")
-        videos.assign(length=factor * videos["length"]).to_csv(tmp_path / "items" / f"date={day}" / "a.csv", index=False)
-    text = propose([log, tmp_path / "items"], tmp_path).text
-    assert "where folders are of days, write their path with {day} as users or items" in text
-
-
-@pytest.mark.parametrize("has_header", [True, False])
-def test_names_of_folders_are_no_names_of_fields(has_header: bool, tmp_path: Path) -> None:
-    """A file without a header, or whose key has another name, gets names for its own fields alone."""
-    feed, items = _feed(), pd.DataFrame({"called": range(90), "length": np.arange(90) % 41 / 2})
-    feed["day"], items["kind"] = feed.pop("ts").dt.date, np.arange(90) % 3
-    for name, table in (("log", feed), ("items", items)):
-        for value, rows in table.groupby(column := table.columns[-1]):
-            (tmp_path / name / f"{column}={value}").mkdir(parents=True)
-            rows.drop(columns=column).to_csv(tmp_path / name / f"{column}={value}" / "a.csv", index=False, header=has_header)
-    proposal = propose([tmp_path / "log", tmp_path / "items"], tmp_path)
-    (tmp_path / "own.toml").write_text(proposal.text, encoding="utf-8")
-    assert look(tmp_path / "own.toml").error is None
-    assert proposal.tables["source"]["columns"] == {"user_id": "user_id", "item_id": "item_id", "timestamp": "day"}
-    assert proposal.tables["features"]["item"] == ["length" if has_header else "item_column_2", "kind"]
-
-
 @pytest.mark.words
 def test_parquet_needs_no_form(tmp_path: Path) -> None:
     (path,) = tianchi(tmp_path)
@@ -329,106 +283,54 @@ def test_parquet_needs_no_form(tmp_path: Path) -> None:
 
 
 # --- Logs that lead a guess astray --------------------------------------------------------------------------------
-def _feed(rows: int = 3_000) -> pd.DataFrame:
-    rng = np.random.default_rng(5)
-    return pd.DataFrame({
-        "user_id": rng.integers(0, 150, rows), "item_id": rng.integers(0, 90, rows),
-        "ts": pd.Timestamp("2024-01-02") + pd.to_timedelta(np.sort(rng.integers(0, 6 * 86_400, rows)), unit="s"),
-        "click": (rng.random(rows) < 0.3).astype(int),
-    })  # fmt: skip
-
-
-def _proposed(tmp_path: Path, feed: pd.DataFrame, *more: Path, **how: object) -> tuple[dict, str]:
-    """The tables of the proposal for a feed, on which check finds no error, and its text."""
-    feed.to_csv(tmp_path / "feed.csv", **{"index": False, **how})
-    proposal = propose([tmp_path / "feed.csv", *more], tmp_path)
-    (tmp_path / "own.toml").write_text(proposal.text, encoding="utf-8")
-    found = look(tmp_path / "own.toml")
-    assert found.error is None, found.error
-    return proposal.tables, proposal.text
-
-
 def test_the_index_that_pandas_writes_is_no_user(tmp_path: Path) -> None:
-    tables, _ = _proposed(tmp_path, _feed(), index=True)
+    tables, _ = proposed(tmp_path, small_feed(), index=True)
     assert tables["source"]["columns"] == {"user_id": "user_id", "item_id": "item_id", "timestamp": "ts"}
 
 
 def test_months_and_days_are_told_apart_by_the_shorter_span(tmp_path: Path) -> None:
-    feed = _feed()
-    tables, text = _proposed(tmp_path, feed.assign(ts=feed["ts"].dt.strftime("%m/%d/%Y %H:%M")))
+    feed = small_feed()
+    tables, text = proposed(tmp_path, feed.assign(ts=feed["ts"].dt.strftime("%m/%d/%Y %H:%M")))
     assert tables["source"]["time"]["format"] == "%m/%d/%Y %H:%M"
     assert "# unsure: %m/%d/%Y %H:%M and %d/%m/%Y %H:%M both read the times" in text
 
 
 def test_the_time_of_an_item_is_no_time_of_an_impression(tmp_path: Path) -> None:
-    feed = _feed()
+    feed = small_feed()
     published = pd.Timestamp("2020-01-01") + pd.to_timedelta(feed["item_id"] * 1_000_003, unit="s")
-    tables, text = _proposed(tmp_path, feed.assign(ts=feed["ts"].dt.strftime("%Y%m%d"), publish_time=published, click_time=feed["ts"]))
+    tables, text = proposed(tmp_path, feed.assign(ts=feed["ts"].dt.strftime("%Y%m%d"), publish_time=published, click_time=feed["ts"]))
     assert tables["source"]["columns"]["timestamp"] == "ts"
     assert "# Other times of the log, not used: publish_time, click_time." in text
 
 
 def test_what_is_written_after_the_impression_is_no_feature(tmp_path: Path) -> None:
-    feed = _feed()
+    feed = small_feed()
     rng = np.random.default_rng(6)
     after = ["hours_played", "page_dwell", "applied_count", "type_of_purchase", "next_page", "exit_section"]
     feed = feed.assign(surface=rng.choice(["home", "search"], len(feed)), **{name: rng.integers(0, 6, len(feed)) for name in after})
-    tables, text = _proposed(tmp_path, feed)
+    tables, text = proposed(tmp_path, feed)
     assert tables["features"]["context"] == ["surface"]
     assert "# Known before the impression? Their names sound so: check each." in text
 
 
-def test_counts_over_all_days_are_no_features(tmp_path: Path) -> None:
-    items = pd.DataFrame(
-        {"item_id": range(90), "genre": ["a", "b", "c"] * 30, "show_cnt": range(90), "avg_rating": [n % 7 for n in range(90)]}
-    )
-    items.to_csv(tmp_path / "items.csv", index=False)
-    tables, text = _proposed(tmp_path, _feed(), tmp_path / "items.csv")
-    assert tables["features"]["item"] == ["genre"]
-    assert "# Left out, because they may count what happened on later days: show_cnt (items), avg_rating (items)." in text
-
-
-def test_length_price_and_times_of_an_item_are_features(tmp_path: Path) -> None:
-    """They are known before the impression. Nothing is counted by a time: each is one of its own."""
-    times = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(90) % 40, unit="D")
-    known = {"duration_ms": range(90), "upload_time": times.astype(str), "release_time": times, "list_price": range(90)}
-    items = pd.DataFrame({"item_id": range(90), **known, "avg_watch_time": range(90), "stay_duration": range(90)})
-    items.to_parquet(tmp_path / "items.parquet")
-    tables, text = _proposed(tmp_path, _feed(), tmp_path / "items.parquet")
-    assert tables["features"]["item"] == list(known)
-    assert tables["features"]["entities"] == [["user_id"], ["item_id"]]
-    assert "# Left out, because they may count what happened on later days: avg_watch_time (items), stay_duration (items)." in text
-
-
-def test_the_time_that_a_user_has_spent_is_no_feature_and_that_of_the_first_visit_is_one(tmp_path: Path) -> None:
-    feed = _feed()
-    ids = feed["user_id"].unique()
-    signed_up = (pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(len(ids)) % 40, unit="D")).astype(str)
-    users = pd.DataFrame({"user_id": ids, "signup_time": signed_up, "online_time": range(len(ids)), "usage_duration": range(len(ids))})
-    users.to_csv(tmp_path / "users.csv", index=False)
-    tables, text = _proposed(tmp_path, feed, tmp_path / "users.csv")
-    assert tables["features"]["user"] == ["signup_time"]
-    assert "# Left out, because they may count what happened on later days: online_time (users), usage_duration (users)." in text
-
-
 @pytest.mark.parametrize("name", some(['said "yes"', "select", "点击", "like", "order", "case", "is click"], 7))
 def test_a_label_may_have_any_name(name: str, tmp_path: Path) -> None:
-    tables, _ = _proposed(tmp_path, _feed().rename(columns={"click": name}))
+    tables, _ = proposed(tmp_path, small_feed().rename(columns={"click": name}))
     assert len(tables["objective"]) == 1
 
 
 @pytest.mark.parametrize("words", some(["no yes", "False True", "false true", "N Y"], 4))
 def test_labels_in_words(words: str, tmp_path: Path) -> None:
     no, yes = words.split()
-    feed = _feed()
-    tables, text = _proposed(tmp_path, feed.assign(click=feed["click"].map({0: no, 1: yes})))
+    feed = small_feed()
+    tables, text = proposed(tmp_path, feed.assign(click=feed["click"].map({0: no, 1: yes})))
     assert [entry["name"] for entry in tables["objective"]] == ["click"]
     train = feed[feed["ts"].dt.strftime("%Y-%m-%d").between(*tables["split"]["train"])]
     assert f"# 1 in {train['click'].mean():.2%} of {len(train):,} training rows" in text
 
 
 def test_a_folder_is_a_log(tmp_path: Path) -> None:
-    feed = _feed()
+    feed = small_feed()
     (tmp_path / "days").mkdir()
     for day, rows in feed.groupby(feed["ts"].dt.strftime("%Y-%m-%d")):
         rows.to_parquet(tmp_path / "days" / f"{day}.parquet")
@@ -438,26 +340,17 @@ def test_a_folder_is_a_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.words
-def test_of_two_files_on_items_the_richer_one_is_taken(tmp_path: Path) -> None:
-    pd.DataFrame({"item_id": range(90), "genre": ["a", "b"] * 45, "length": range(90)}).to_csv(tmp_path / "items.csv", index=False)
-    pd.DataFrame({"item_id": range(90), "tmdb": [n % 50 for n in range(90)]}).to_csv(tmp_path / "links.csv", index=False)
-    tables, text = _proposed(tmp_path, _feed(), tmp_path / "items.csv", tmp_path / "links.csv")
-    assert tables["source"]["items"] == "items.csv"
-    assert "# Not used, because another file describes the same: links.csv." in text
-
-
-@pytest.mark.words
 def test_names_that_would_meet_get_numbers(tmp_path: Path) -> None:
-    feed = _feed()
-    tables, _ = _proposed(tmp_path, feed.assign(is_click=feed["click"].sample(frac=1, random_state=1).to_numpy()))
+    feed = small_feed()
+    tables, _ = proposed(tmp_path, feed.assign(is_click=feed["click"].sample(frac=1, random_state=1).to_numpy()))
     assert [entry["name"] for entry in tables["objective"]] == ["click", "click_2"]
 
 
 def test_a_kind_of_client_is_no_user_and_a_position_from_0_is_said(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
-    feed = _feed().rename(columns={"user_id": "cookie", "item_id": "listing"})
+    feed = small_feed().rename(columns={"user_id": "cookie", "item_id": "listing"})
     feed = feed.assign(client=rng.choice(["web", "ios"], len(feed)), position=rng.integers(0, 10, len(feed)))
-    tables, text = _proposed(tmp_path, feed)
+    tables, text = proposed(tmp_path, feed)
     assert tables["source"]["columns"]["user_id"] == "cookie"
     assert "position" not in tables["source"]["columns"]
     assert "# unsure: position may be the position, but does not count from 1. A position is no feature." in text
@@ -465,7 +358,7 @@ def test_a_kind_of_client_is_no_user_and_a_position_from_0_is_said(tmp_path: Pat
 
 
 def test_a_table_without_rows_is_no_bug(tmp_path: Path) -> None:
-    _feed().head(0).to_parquet(tmp_path / "log.parquet")
+    small_feed().head(0).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(DataError, match="found no rows"):
         propose([tmp_path / "log.parquet"], tmp_path)
 
@@ -474,28 +367,9 @@ def test_a_table_without_rows_is_no_bug(tmp_path: Path) -> None:
 def test_a_file_that_can_be_no_name_of_a_pipeline_gets_one(
     tmp_path: Path, stem: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _feed().to_csv(tmp_path / "log.csv", index=False)
+    small_feed().to_csv(tmp_path / "log.csv", index=False)
     out = tmp_path / f"{stem}.toml"
     assert run_command(["init", str(tmp_path / "log.csv"), "--out", str(out)]) == 0
     assert load(out).name == name
     assert ("name" in tomllib.loads(out.read_text(encoding="utf-8"))) == (stem != name)
     assert (f"recsys check '{out}'" in capsys.readouterr().out) == (stem == "my plays" or not stem.isascii())
-
-
-def test_the_newest_snapshot_tells_what_a_path_with_a_day_describes(tmp_path: Path) -> None:
-    for day in (1, 2):
-        (tmp_path / "items" / f"date=2024-01-0{day}").mkdir(parents=True)
-        items = pd.DataFrame({"item_id": range(90), "genre": ["a", "b"] * 45, "length": range(day, 90 + day)})
-        items.to_parquet(tmp_path / "items" / f"date=2024-01-0{day}" / "part.parquet")
-    tables, _ = _proposed(tmp_path, _feed(), tmp_path / "items" / "date={day}" / "*.parquet")
-    assert tables["source"]["items"] == "items/date={day}/*.parquet"
-    assert tables["features"]["item"] == ["genre", "length"]
-
-
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_the_index_of_a_frame_is_no_feature(tmp_path: Path, suffix: str) -> None:
-    items = pd.DataFrame({"item_id": range(90), "genre": ["a", "b"] * 45}).sample(frac=1, random_state=1)
-    path = tmp_path / f"items.{suffix}"
-    items.to_csv(path) if suffix == "csv" else items.to_parquet(path)
-    tables, _ = _proposed(tmp_path, _feed(), path)
-    assert tables["features"]["item"] == ["genre"]
