@@ -1,9 +1,11 @@
 """Metrics of how well a prediction orders impressions by a number: XAUC over pairs, pooled and per user; Spearman's rank correlation."""
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from recsys.evaluation.inputs.rows import CountArray, FloatArray, IntArray, Order, Rows
-from recsys.evaluation.intervals.bootstrap import Estimate, Sums, Undefined, Weighted
+from recsys.evaluation.intervals.bootstrap import Estimate, Sums, Undefined, Weighted, whole_product
 from recsys.evaluation.metrics.ranking import grouped, running_weights
 
 # Shapes: N rows, U users, R replicates.
@@ -55,23 +57,42 @@ def _xauc_per_group(by_label: Order, by_prediction: Order, group_N: IntArray, gr
 
 
 def _xauc_exact(rows: Rows) -> Weighted:
-    """Count the pairs between users in two tables, [U, U]. Each replicate divides the quadratic forms of the two tables."""
-    label_N, prediction_N = rows.label_N, rows.prediction_N
-    comparable_NN = label_N[:, None] > label_N
-    right_NN = comparable_NN * ((prediction_N[:, None] > prediction_N) + 0.5 * (prediction_N[:, None] == prediction_N))
-    pair_NN = rows.user_N[:, None] * rows.users + rows.user_N
-    right_UU, comparable_UU = (
-        np.bincount(pair_NN.ravel(), pairs_NN.ravel(), rows.users**2).reshape(rows.users, rows.users)
-        for pairs_NN in (right_NN, comparable_NN)
-    )
+    """Count the pairs between users that are ordered correctly in a table, [U, U]. A replicate's pairs are its quadratic form.
+
+    All its pairs with different labels are half of W² − Σ_l W_l², where W is the weight of all rows and W_l that of the rows with label l.
+    """
+    twice_right_UU = _twice_right_between_users(rows)
+    most = int(twice_right_UU.sum(axis=0).max())
+    of_label_LU = _counts(rows.by_label.dense_rank, rows.user_N)
 
     def of_weights(weights_RU: CountArray) -> FloatArray:
-        weights = weights_RU.astype(np.float64)
-        right_R: FloatArray = np.einsum("ru,ru->r", weights @ right_UU, weights)
-        comparable_R: FloatArray = np.einsum("ru,ru->r", weights @ comparable_UU, weights)
-        return right_R / comparable_R
+        right_RU = whole_product(weights_RU, twice_right_UU, largest=int(weights_RU.max(initial=0)) * most)
+        twice_right_R: FloatArray = np.einsum("ru,ru->r", right_RU, weights_RU.astype(np.float64))
+        weight_LR = of_label_LU @ weights_RU.T.astype(np.float64)
+        twice_comparable_R = weight_LR.sum(axis=0) ** 2 - np.einsum("lr,lr->r", weight_LR, weight_LR)
+        xauc_R: FloatArray = twice_right_R / twice_comparable_R
+        return xauc_R
 
-    return Weighted(of_weights, rows.users, width=4 * rows.users)
+    return Weighted(of_weights, rows.users, width=2 * (rows.users + len(rows)))
+
+
+def _twice_right_between_users(rows: Rows) -> NDArray[np.float32]:
+    """Count for each user u and user v the pairs of a row of u and a row of v with a lower label: [U, U].
+
+    A pair counts 2 where u's row is predicted higher, 1 where both tie. The counts are whole, so float32 is exact for 2²³ pairs.
+    """
+    label_N, prediction_N = (order.dense_rank.astype(np.int16) for order in (rows.by_label, rows.by_prediction))
+    twice_NN = (prediction_N[:, None] > prediction_N).view(np.int8) + (prediction_N[:, None] >= prediction_N).view(np.int8)
+    twice_NN *= (label_N[:, None] > label_N).view(np.int8)
+    of_user_UN = _counts(rows.user_N, np.arange(len(rows)))
+    twice_UN = of_user_UN @ twice_NN.astype(np.float32)
+    twice_UU: NDArray[np.float32] = np.ascontiguousarray((of_user_UN @ np.ascontiguousarray(twice_UN.T)).T)
+    return twice_UU
+
+
+def _counts(row_N: IntArray, column_N: IntArray) -> csr_array:
+    """Count how often each pair of codes occurs, in a sparse table: one row per first code, one column per second."""
+    return csr_array((np.ones(len(row_N), np.float32), (row_N, column_N)))
 
 
 def _xauc_influence(rows: Rows) -> Sums:
