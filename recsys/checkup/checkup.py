@@ -44,6 +44,7 @@ def look(path: Path, overrides: Sequence[str] = (), *, full: bool = False) -> Fi
             found.data.append(str(error))
             return found
         found.data += sample.problems
+        found.warnings += sample.doubts
         _refused_rows(sample, found)
         found.facts += [*_of_world(pipeline, sample), *(_of_table(table) for table in sample.tables)]
         _names(pipeline, sample, found)

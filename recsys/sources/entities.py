@@ -75,20 +75,22 @@ def _count(con: duckdb.DuckDBPyConnection, entities: Typed, rows_of_snapshot: st
     return int(row[0])
 
 
-def coverage(con: duckdb.DuckDBPyConnection, entities: Typed, impressions: Typed) -> str:
-    """Return in words how many ids of the log have a row.
+def coverage(con: duckdb.DuckDBPyConnection, entities: Typed, impressions: Typed) -> tuple[str, str | None]:
+    """Return in words how many ids of the log have a row. Where none has one, show both ways to write them, and return a warning, too.
 
-    A low number shows that keys are written in another way than in the log: their rows describe nothing. Where none has a row, both
-    ways are shown.
+    A low number shows that keys are written in another way than in the log: their rows describe nothing.
     """
     key = role_key(entities.staged.role)
     ids = f"SELECT DISTINCT {impressions.column(key)} AS id FROM {impressions.table}"
     there, found = one_row(con, f"SELECT count(*), count(*) FILTER (id IN (SELECT a0 FROM {entities.table})) FROM ({ids})")
     said = f"of {there:,} different {key} in the log {found:,} have a row"
     if found or not there:
-        return said
+        return said, None
     of_log, of_table = one_row(con, f"SELECT (SELECT min(id) FROM ({ids})), (SELECT min(a0) FROM {entities.table})")
-    return f"{said}: the log has {short(str(of_log))!r}, this table has {short(str(of_table))!r}"
+    return f"{said}: the log has {short(str(of_log))!r}, this table has {short(str(of_table))!r}", (
+        f"found a row for none of the {there:,} different {key} in the log, expected one for most: the columns of this table are empty on"
+        f" every impression. Fix: write {key} in both the same way, or leave the table out"
+    )
 
 
 def entities_schema(entities: Typed | None, key: str, key_type: pa.DataType) -> pa.Schema:

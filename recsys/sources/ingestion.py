@@ -140,7 +140,10 @@ def entities_of(
     )
     entities = intake.type(staged, entity_columns(intake.con, staged, intake.description, intake.reading, key_type))
     account = account_of(entities, count_entities(intake.con, entities))
-    intake.console.say(f"{role}: {account}" + (f"; {coverage(intake.con, entities, impressions)}" if impressions is not None else ""))
+    covered, doubt = ("", None) if impressions is None else coverage(intake.con, entities, impressions)
+    intake.console.say(f"{role}: {account}" + (covered and f"; {covered}"))
+    if doubt is not None:
+        intake.console.say(f"{role}: warning: {doubt}")
     return entities
 
 

@@ -45,6 +45,7 @@ class Sample:
     """The part of a source that was read.
 
     `problems` are those of headers and of what is no share of rows; `row_problems` are shares of rows that a run would not leave out.
+    `doubts` are of tables whose rows describe nothing.
     `names` are those of `sources.columns`; of a table that cannot be read they are absent. `folder` holds events/, users/ and items/ as a
     run leaves them; it is None where the log cannot be read.
     """
@@ -52,6 +53,7 @@ class Sample:
     tables: tuple[TableSample, ...]
     problems: tuple[str, ...]
     row_problems: tuple[str, ...]
+    doubts: tuple[str, ...]
     names: Mapping[str, list[str]]
     folder: Path | None
 
@@ -70,6 +72,7 @@ class _Sampler:
     tables: list[TableSample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     row_problems: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
     def attempt(self, read: Callable[[], _Read]) -> _Read | None:
         """Return what `read` returns; None where it fails, its problem noted unless one of the same table is."""
@@ -110,12 +113,12 @@ def sample(pipeline: Pipeline, folder: Path, *, most: int | None) -> Sample:
         problems = [problem for of_table in by_table.values() for problem in of_table]
         description = _readable(described, unreadable)
         if description is None:
-            return Sample((), tuple(problems), (), known, None)
+            return Sample((), tuple(problems), (), (), known, None)
         with engine(folder, pipeline.features.memory_limit) as con:
             sampler = _Sampler(con, description, Reading.of(pipeline), most, problems=problems)
             impressions = _log(sampler, folder)
             once, rows = (tuple(dict.fromkeys(some)) for some in (sampler.problems, sampler.row_problems))
-            return Sample(tuple(sampler.tables), once, rows, known, folder if impressions else None)
+            return Sample(tuple(sampler.tables), once, rows, tuple(sampler.doubts), known, folder if impressions else None)
 
 
 def _readable(description: Description, unreadable: list[str]) -> Description | None:
@@ -200,7 +203,10 @@ def _entities(sampler: _Sampler, role: str, table: TableFiles | None, impression
     columns = entity_columns(sampler.con, staged, sampler.description, sampler.reading, impressions.type(role_key(role)))
     entities = sampler.type(staged, columns)
     count_entities(sampler.con, entities)
-    sampler.note(staged, coverage(sampler.con, entities, impressions))
+    covered, doubt = coverage(sampler.con, entities, impressions)
+    sampler.note(staged, covered)
+    if doubt is not None and staged.is_whole:
+        sampler.doubts.append(f"{role}: {doubt}")
     return entities
 
 

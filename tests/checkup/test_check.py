@@ -248,5 +248,15 @@ def test_a_large_world_is_looked_at_as_a_small_one(folder: Path, monkeypatch: py
 def test_users_of_whom_none_is_in_the_log_are_said_with_both_ways_to_write_them(folder: Path) -> None:
     users = pd.read_csv(folder / "users.csv")
     users.assign(uid=1_000 + users["uid"]).to_csv(folder / "users.csv", index=False)
-    (said,) = [line for line in look(folder / "own.toml").facts if line.startswith("users: ")]
+    found = look(folder / "own.toml")
+    (said,) = [line for line in found.facts if line.startswith("users: ")]
     assert said.endswith("in the log 0 have a row: the log has '0', this table has '1000'")
+    (warning,) = [line for line in found.warnings if line.startswith("users: ")]
+    assert "found a row for none of the" in warning
+    assert "write user_id in both the same way" in warning
+
+
+def test_a_table_that_describes_one_user_is_not_warned_of(folder: Path) -> None:
+    users = pd.read_csv(folder / "users.csv")
+    users.assign(uid=np.where(users.index == 0, users["uid"], 1_000 + users["uid"])).to_csv(folder / "users.csv", index=False)
+    assert [line for line in look(folder / "own.toml").warnings if line.startswith("users: ")] == []

@@ -58,6 +58,13 @@ def test_how_much_of_the_log_is_described_is_said(tmp_path: Path, ingest: Callab
     )
 
 
+def test_a_table_that_describes_nobody_is_warned_of(tmp_path: Path, ingest: Callable, capsys: pytest.CaptureFixture[str]) -> None:
+    _users(tmp_path, ingest, "uid,age\n998,30\n999,50\n", console=Console())
+    said = capsys.readouterr().out
+    assert "of 17 different user_id in the log 0 have a row: the log has '100', this table has '998'\n" in said
+    assert "users: warning: found a row for none of the 17 different user_id in the log, expected one for most" in said
+
+
 def test_a_missing_key_is_named(tmp_path: Path, ingest: Callable) -> None:
     with pytest.raises(DataError, match=r'users\.csv column uid: found no such column.*did you mean "u_id"\?'):
         _users(tmp_path, ingest, "u_id,age\n1,30\n")
