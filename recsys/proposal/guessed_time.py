@@ -53,7 +53,8 @@ def time_of_impression(
             file,
             found=f"no column of times among {', '.join(names)}",
             expected="one with the moment of each impression",
-            fix="say which it is, --column timestamp=NAME, or write its form into source.time.format by hand (docs/bring-your-own-log.md)",
+            fix="say which it is, --column timestamp=NAME, or write its form into source.time.format by hand; a table without times can"
+            " lie in folders of days (docs/bring-your-own-log.md, section 7)",
         )
 
     def fits(column: ColumnFacts) -> tuple[bool, bool, int, bool]:
