@@ -235,3 +235,12 @@ def test_a_table_without_times_lies_in_folders_of_days(tmp_path: Path) -> None:
     assert look(tmp_path / "own.toml").error is None
     assert proposal.tables["source"]["columns"]["timestamp"] == "date"
     assert proposal.tables["split"] == {"train": ["2024-01-01"] * 2, "validation": ["2024-01-02"] * 2, "test": ["2024-01-03"] * 2}
+
+
+@pytest.mark.parametrize(
+    ("form", "is_said"), [("%Y-%m-%d", True), ("%Y%m%d", True), ("%Y-%m-%d 00:00:00", True), ("%Y-%m-%d %H:%M", False)]
+)
+def test_days_without_a_time_of_day_are_doubtful(form: str, is_said: bool, tmp_path: Path) -> None:
+    rows = small_feed()
+    rows.assign(date=rows.pop("ts").dt.strftime(form)).to_csv(tmp_path / "feed.csv", index=False)
+    assert ("date holds days alone" in propose([tmp_path / "feed.csv"], tmp_path).text) == is_said
