@@ -336,3 +336,39 @@ def test_a_target_that_chooses_nothing_logged_has_no_value(log):
     rows = off_policy(log.assign(target_propensity=0.0), [CLICK], run="r").to_pylist()
     assert {row["value"] for row in rows} == {None}
     assert {row["reason"] for row in rows} == {"the target policy chooses none of the logged actions"}
+
+
+def _with_candidates(rng: np.random.Generator) -> pd.DataFrame:
+    """Requests of five candidates, one of them chosen. The logged propensity is wrong, and the prediction right."""
+    requests = 400
+    value_GC = rng.random((requests, 5))
+    target_GC = np.exp(4 * value_GC)
+    target_GC /= target_GC.sum(axis=1, keepdims=True)
+    chosen_GC = np.arange(5) == rng.integers(0, 5, requests)[:, None]
+    return pd.DataFrame({
+        "event_id": range(5 * requests), "user_id": np.repeat(np.arange(requests) % 80, 5), "timestamp": 0,
+        "request_id": np.repeat(np.arange(requests), 5), "propensity": np.where(chosen_GC, 0.5, np.nan).ravel(),
+        "target_propensity": target_GC.ravel(), "pred.x": value_GC.ravel(),
+        "label.x": np.where(chosen_GC, rng.random((requests, 5)) < value_GC, np.nan).ravel(),
+    })  # fmt: skip
+
+
+def _dr(table: pd.DataFrame) -> float:
+    rows = off_policy(table, [Objective(name="x")], run="t", bootstrap=0).to_pandas()
+    return float(rows.set_index("metric").loc["dr", "value"])
+
+
+@pytest.mark.parametrize("digits", [3, 4, 6])
+def test_rounded_propensities_of_all_candidates_are_those_of_a_whole_decision(digits: int, rng: np.random.Generator) -> None:
+    table = _with_candidates(rng)
+    rounded = table.assign(target_propensity=table["target_propensity"].round(digits))
+    assert _dr(rounded) == pytest.approx(_dr(table), abs=10.0**-digits * 5)
+    assert _dr(table.assign(target_propensity=table["target_propensity"].astype(np.float16))) == pytest.approx(_dr(table), abs=0.005)
+
+
+def test_a_few_requests_without_some_of_their_candidates_are_an_error(rng: np.random.Generator) -> None:
+    table = _with_candidates(rng)
+    lacking = table.drop(index=[row for row in (0, 1, 5, 6) if np.isnan(table["label.x"][row])])
+    with pytest.raises(DataError, match=r"target_propensity: found \d requests? of 400 whose candidates do not sum to 1"):
+        _dr(lacking)
+    assert _dr(table[table["label.x"].notna()]) != pytest.approx(_dr(table), abs=1e-3), "the baseline form where no candidate stands there"

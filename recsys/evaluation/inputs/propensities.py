@@ -17,7 +17,7 @@ from recsys.evaluation.inputs.rows import FloatArray, IntArray
 from recsys.evaluation.inputs.scored_impressions import Impressions
 from recsys.evaluation.inputs.scores import Importance, Scores
 
-_SUM = 1e-6  # by how much the summed probabilities of a list's candidates may miss 1
+_SUM = 0.01  # by how much the summed probabilities of a list's candidates may miss 1: a file may have rounded them
 
 
 def has_propensities(table: pa.Table) -> bool:
@@ -108,7 +108,8 @@ def weighed(scores: Scores, table: pa.Table, impressions: Impressions, label: Ma
     `label` holds the labels of the log, by target. q̂(π) is the mean of a prediction over a list, weighted by its target propensities.
     q̂(π) is given only if the table names requests, no list has two known labels, and the propensities of each list with a known label sum
     to 1. Then the rows of a list are all the candidates of one decision. Raises DataError for a propensity that is null, not above 0 or
-    above 1 in a row with a known label, for a target propensity outside [0, 1], and for a logging policy that never chose at random.
+    above 1 in a row with a known label, for a target propensity outside [0, 1], for a logging policy that never chose at random, and where
+    the candidates of some requests, but not of most, sum to something else than 1.
     """
     known_N = known_rows(label)
     logged_N, target_N = (numbers(table, column, scores.run) for column in (schema.PROPENSITY, schema.TARGET_PROPENSITY))
@@ -124,7 +125,9 @@ def weighed(scores: Scores, table: pa.Table, impressions: Impressions, label: Ma
     weight_N = np.full(len(table), np.nan)
     weight_N[known_N] = target_N[known_N] / logged_N[known_N]
     predicted = {name: predicted.expected_N for name, predicted in scores.predicted.items()}
-    return replace(scores, importance=Importance(weight_N, _over_policy(table, impressions.list_N, known_N, target_N, predicted)))
+    return replace(
+        scores, importance=Importance(weight_N, _over_policy(table, impressions.list_N, known_N, target_N, predicted, scores.run))
+    )
 
 
 def _check_logged(logged_N: FloatArray, target_N: FloatArray, run: str) -> None:
@@ -163,7 +166,7 @@ def _refuse(bad_N: NDArray[np.bool_], run: str, column: str, *, found: str, expe
 
 
 def _over_policy(
-    table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], target_N: FloatArray, predicted: Mapping[str, FloatArray]
+    table: pa.Table, list_N: IntArray, known_N: NDArray[np.bool_], target_N: FloatArray, predicted: Mapping[str, FloatArray], run: str
 ) -> dict[str, FloatArray]:
     """Return q̂(π) of each row's list, by target.
 
@@ -173,10 +176,28 @@ def _over_policy(
         return {}
     chosen_G = np.bincount(list_N, known_N)
     total_G = np.bincount(list_N, target_N)
-    if (chosen_G > 1).any() or not (np.abs(total_G - 1) <= _SUM)[chosen_G == 1].all():
+    if (chosen_G > 1).any():
         return {}
-    means = {name: np.asarray(np.bincount(list_N, target_N * each_N), np.float64)[list_N] for name, each_N in predicted.items()}
+    is_whole_G = np.abs(total_G - 1) <= _SUM
+    if not is_whole_G[chosen_G == 1].all():
+        _check_wholes(is_whole_G, np.bincount(list_N) > 1, chosen_G == 1, run)
+        return {}
+    share_N = target_N / total_G[list_N]
+    means = {name: np.asarray(np.bincount(list_N, share_N * each_N), np.float64)[list_N] for name, each_N in predicted.items()}
     return {name: mean_N for name, mean_N in means.items() if not np.isnan(mean_N[known_N]).any()}
+
+
+def _check_wholes(is_whole_G: NDArray[np.bool_], has_others_G: NDArray[np.bool_], is_chosen_G: NDArray[np.bool_], run: str) -> None:
+    """Raise DataError where most requests hold all their candidates, and some do not: one of them would change what `dr` is."""
+    torn = int(np.count_nonzero(~is_whole_G & has_others_G & is_chosen_G))
+    chosen = int(np.count_nonzero(is_chosen_G))
+    if torn and 2 * np.count_nonzero(is_whole_G & has_others_G & is_chosen_G) > chosen:
+        raise data_error(
+            place(run, schema.TARGET_PROPENSITY),
+            found=f"{many(torn, 'request')} of {chosen:,} whose candidates do not sum to 1",
+            expected="1 in all of them, as in most: then the rows of a request are all that could have been chosen",
+            fix="add the candidates that are missing, write more digits, or leave these requests out",
+        )
 
 
 def softmax_propensity(score_N: FloatArray, list_N: IntArray, *, temperature: float = 1.0) -> FloatArray:
