@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from recsys import artifacts, locks, registry, schema
 from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
+from recsys.foreign_predictions import read_foreign
 from recsys.judge import metrics_of, warn, warn_of_run
-from recsys.predictions import known_before, read_foreign
+from recsys.predictions import known_before
 from recsys.progress import Console, aligned
 from recsys.stages import contents, known_config, stored_pipeline
 from recsys.workspace import CONFIG, FUSION, METRICS, MODEL, MODELS, PREDICTIONS, REPORT, RUNS, UNCALIBRATED, require_inside

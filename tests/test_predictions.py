@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import DataError, Place
+from recsys.foreign_predictions import read_foreign
 from recsys.objectives import Objective
-from recsys.predictions import assemble, conditional, fused_score, known_before, read_foreign, train_means, value_names
+from recsys.predictions import assemble, conditional, fused_score, known_before, train_means, value_names
 
 CLICK = Objective(name="click", label="c", fusion_weight=2.0)
 SECONDS = Objective(name="seconds", kind="watch_time", label="s", fusion_weight=0.5)
@@ -136,6 +137,24 @@ def test_text_is_read_whatever_separates_its_columns(tmp_path: Path, separator: 
     lines = [header, ["1", "7", "0", "0", "0.5"], ["2", "8", "1", "1", "0.25"]]
     (tmp_path / "theirs.csv").write_text("".join(separator.join(line) + "\n" for line in lines))
     assert read_foreign(tmp_path / "theirs.csv", [CLICK])[0]["pred.click"].to_pylist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["7", "-12", "0"], [7, -12, 0]),
+        (["007", "7", "12"], ["007", "7", "12"]),
+        (["9223372036854775808", "7", "8"], ["9223372036854775808", "7", "8"]),
+        (['"7"', '"8"', "x"], ["7", "8", "x"]),
+        (["1.5", "7", ""], ["1.5", "7", None]),
+    ],
+)
+def test_ids_of_a_text_are_whole_numbers_only_where_each_is_written_as_one(written: list[str], read: list[object], tmp_path: Path):
+    rows = "".join(f"{number},{user},0,0,0.5\n" for number, user in enumerate(written))
+    (tmp_path / "theirs.csv").write_text("event_id,user_id,timestamp,label.click,pred.click\n" + rows)
+    table = read_foreign(tmp_path / "theirs.csv", [CLICK])[0]
+    assert table["user_id"].to_pylist() == read
+    assert table["event_id"].to_pylist() == [0, 1, 2]
 
 
 def test_a_bar_in_a_name_is_no_separator(tmp_path: Path):

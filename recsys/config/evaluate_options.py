@@ -18,7 +18,9 @@ def names_file(name: str) -> bool:
 class Evaluate(Options):
     """The evaluation: the metrics, their intervals, and the runs to compare with."""
 
-    bootstrap: PositiveInt = Field(default=1000, description="Number of bootstrap replicates over users; intervals are made of them.")
+    bootstrap: PositiveInt = Field(
+        default=1000, description="Number of bootstrap replicates over users; intervals are made of them (20 or more at 0.95)."
+    )
     confidence: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
     baselines: tuple[Literal["popularity", "gbdt", "lightgbm", "single_task", "truth"], ...] = Field(
         default=("popularity", "gbdt"),

@@ -66,27 +66,37 @@ def evaluate(
     Raise DataError for predictions that cannot be judged: a missing column, repeated impressions, a prediction missing where the label is
     known, other impressions in another run. Raise ConfigError for options out of range.
 
+    >>> import pandas as pd
     >>> shown = {"event_id": [1, 2, 3, 4], "user_id": ["ann", "ann", "ben", "ben"], "timestamp": [0, 1, 2, 3]}  # ms since 1970
     >>> predictions = pd.DataFrame({**shown, "label.click": [1, 0, 0, 1], "pred.click": [0.8, 0.3, 0.4, 0.2]})
     >>> rows = evaluate(predictions, [Objective(name="click")], run="mine", bootstrap=0).to_pandas()
     >>> float(rows.set_index("metric").loc["auc", "value"])
     0.5
     """
+    _refuse_texts(slices=slices, metrics=metrics, also=also)
     check_options(
-        objectives, run, against or {}, also, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent
+        objectives, run, against, also, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent
     )
     of_objectives = [column(o.name) for column in (schema.prediction_column, schema.label_column) for o in objectives]
     table = as_table(predictions, run, needed=[schema.USER_ID, schema.TIMESTAMP, *of_objectives])  # report all missing columns at once
     this = read_scores(table, objectives, run, labels=True)
     check_predictions(this, this.label)
     impressions = read_impressions(table, run, slices)
-    tables = {run: table, **{name: as_table(other, name) for name, other in (against or {}).items()}}
+    tables = {run: table} | {name: as_table(other, name) for name, other in (against or {}).items()}
     runs = _runs(this, tables, objectives, impressions, target_temperature)
     means = prediction_files.train_means(table.schema) if train_means is None else train_means
     settings = Settings(run, bootstrap, confidence, seed, means, also)
-    of_lists = () if this.score_N is None else list_metrics(list_k, top_percent)
-    judged = _wanted((*METRICS, *of_lists, *(OFF_POLICY if runs[0].importance else ())), metrics)
-    return long_rows(impressions, runs, settings, targets(objectives), judged)
+    return long_rows(impressions, runs, settings, targets(objectives), _wanted(_all_metrics(runs[0], list_k, top_percent), metrics))
+
+
+def _refuse_texts(**names: Sequence[str] | None) -> None:
+    """Raise ConfigError for one text in place of a list of names: its letters would be taken for names."""
+    if problems := [
+        f'{option}: found the text "{given}", expected a list of names. Fix: ["{given}"]'
+        for option, given in names.items()
+        if isinstance(given, str)
+    ]:
+        raise ConfigError(problems)
 
 
 def _runs(
@@ -98,6 +108,12 @@ def _runs(
         known_N = known_rows(this.label)
         tables = {n: with_softmax(table, impressions.list_N, known_N, n, temperature=temperature) for n, table in tables.items()}
     return [weighed(scored[n], table, impressions, this.label) if has_propensities(table) else scored[n] for n, table in tables.items()]
+
+
+def _all_metrics(scores: Scores, list_k: Sequence[int], top_percent: Sequence[float]) -> tuple[Metric, ...]:
+    """Return the metrics that a run with these scores can have."""
+    of_lists = () if scores.score_N is None else list_metrics(list_k, top_percent)
+    return (*METRICS, *of_lists, *(OFF_POLICY if scores.importance else ()))
 
 
 def _wanted(all_: Sequence[Metric], names: Sequence[str] | None) -> tuple[Metric, ...]:

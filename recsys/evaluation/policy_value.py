@@ -46,7 +46,7 @@ def off_policy(
     0.75
     """
     joint = [objective.model_copy(update={"given": None}) for objective in objectives]
-    check_options(joint, run, against or {}, bootstrap=bootstrap, seed=seed, confidence=confidence)
+    check_options(joint, run, against, bootstrap=bootstrap, seed=seed, confidence=confidence)
     tables = {name: as_table(table, name) for name, table in {run: predictions, **(against or {})}.items()}
     for name, table in tables.items():
         require_propensities(table, name, temperature=temperature)

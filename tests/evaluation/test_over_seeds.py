@@ -10,7 +10,7 @@ from recsys.evaluation.over_seeds import gains, means, relative
 OPTIONS = {"confidence": 0.95, "centred": False}
 
 
-def runs(value_PS, noise_R=(-1e-9, 1e-9), own=0.0, rng=None):
+def runs(value_PS, noise_R=(-1e-9, 1e-9) * 20, own=0.0, rng=None):
     """Runs of these values. All share the users' noise; a share `own` of each run's replicates is its own."""
     noise_R = np.asarray(noise_R)
 

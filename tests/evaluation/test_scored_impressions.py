@@ -101,7 +101,7 @@ def test_ids_are_the_same_however_wide_they_were_written(predictions):
         ("pred.like", "0.3", "expected numbers"),
         ("user_id", 1.5, "expected int64 or string"),
         ("event_id", np.arange(400) + 0.5, "expected int64 or string"),
-        ("pred.like", [0.5, "a"] * 200, "one type per column"),
+        ("pred.like", [0.5, "a"] * 200, "one plain type per column"),
         ("user_id", None, "column user_id: found null"),
         ("timestamp", 1.5, "int64 milliseconds"),
         ("timestamp", None, "column timestamp: found null"),
@@ -124,7 +124,7 @@ def test_a_column_that_stands_twice_is_named(predictions):
 
 
 def test_predictions_beyond_all_squares_have_no_value_and_a_reason(predictions):
-    rows = evaluate(predictions.assign(**{"pred.watch": 1e200}), [WATCH], run="mine", bootstrap=10, slices=()).to_pylist()
+    rows = evaluate(predictions.assign(**{"pred.watch": 1e200}), [WATCH], run="mine", bootstrap=20, slices=()).to_pylist()
     reasons = {row["metric"]: row["reason"] for row in rows if row["day"] is None}
     assert "beyond the range" in reasons["rmse"]
     assert reasons["mae"] is None
@@ -165,3 +165,60 @@ def test_options_out_of_range(predictions, options, says):
 def test_a_run_is_not_compared_with_itself(predictions):
     with pytest.raises(ConfigError, match="found run mine itself"):
         evaluate(predictions, [LIKE], run="mine", against={"mine": predictions})
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"), [(0.001, "in the first weeks of 1970 in milliseconds"), (1_000, "after 2103 in milliseconds"), (1, None)]
+)
+def test_times_in_another_unit_are_refused(factor, words, predictions):
+    """Lists without a request are parted by pauses: in seconds each user was one list, in microseconds each row."""
+    times = 1_700_000_000_000 + np.arange(len(predictions)) * 60_000
+    table = predictions.assign(timestamp=(times * factor).astype(np.int64))
+    if words is None:
+        evaluate(table, [LIKE], run="mine", bootstrap=0)
+    else:
+        assert words in refused(table)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"slices": "tab"}, 'slices: found the text "tab", expected a list of names'),
+        ({"metrics": "auc"}, 'metrics: found the text "auc"'),
+        ({"against": pd.DataFrame()}, "against: found a DataFrame, expected a mapping of names to predictions"),
+        ({"objectives": LIKE}, "objectives: found one Objective, expected a sequence"),
+        ({"predictions": {"event_id": [1]}}, "predictions of run mine: found a dict, expected a frame of pandas or a table of Arrow"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(options, words, predictions):
+    with pytest.raises(ConfigError, match=words):
+        evaluate(**{"predictions": predictions, "objectives": [LIKE], "run": "mine", **options})
+
+
+def test_whole_numbers_beyond_a_double_are_scores_too(predictions):
+    keys = predictions["event_id"].rank().astype(np.int64) * (1 << 53) + 1
+    rows = evaluate(predictions.assign(score=keys), [LIKE], run="mine", bootstrap=0).to_pandas()
+    assert rows.set_index("metric")["value"].filter(like="ndcg").notna().any()
+    assert rows.equals(evaluate(predictions.assign(score=keys.astype(float)), [LIKE], run="mine", bootstrap=0).to_pandas())
+
+
+@pytest.mark.parametrize("column", [pd.array([0.5] * 400, dtype=pd.SparseDtype(float)), np.full(400, 0.5, ">f8")])
+def test_a_column_that_arrow_cannot_hold_is_an_error_of_the_data(column, predictions):
+    assert "a column that Arrow cannot hold" in refused(predictions.assign(**{"pred.like": column}))
+
+
+def test_a_metric_that_is_asked_for_twice_is_given_once(predictions):
+    table = predictions.assign(score=predictions["pred.like"])
+    rows = evaluate(table, [LIKE], run="mine", bootstrap=0, list_k=[5, 5], top_percent=[10, 10.0]).to_pandas()
+    of_lists = rows[rows["metric"].str.contains("@") & (rows["slice"] == "all") & rows["day"].isna()]
+    assert sorted(of_lists["metric"]) == ["captured@10%", "captured@5", "ndcg@5"]
+
+
+def test_a_slice_called_as_the_whole_is_refused(predictions):
+    assert 'a slice "all", which names all rows' in refused(predictions.assign(**{"slice.all": "x"}))
+
+
+def test_labels_of_another_log_are_told_however_small_they_are(predictions):
+    small = predictions.assign(**{"label.watch": predictions["label.watch"] * 1e-12})
+    shuffled = small.assign(**{"label.watch": small["label.watch"].to_numpy()[::-1].copy()})
+    assert "other labels than in run mine" in refused(small, (WATCH,), against={"other": shuffled})

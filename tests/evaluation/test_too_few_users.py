@@ -93,3 +93,11 @@ def test_there_is_no_verdict_of_two_users(rng: np.random.Generator) -> None:
     assert "measured behind it, with too few users to tell: 1" in words
     assert "too few users on test days for an interval of like (auc), watch (xauc)" in words
     assert "no more than noise" not in words
+
+
+@pytest.mark.parametrize(("replicates", "confidence", "least"), [(1, 0.95, 20), (19, 0.95, 20), (99, 0.99, 100), (1000, 0.99999, 100_000)])
+def test_so_few_replicates_give_no_interval(replicates: int, confidence: float, least: int) -> None:
+    said = f"no interval: {replicates:,} replicates, expected {least:,} or more at {confidence}"
+    found = interval(np.linspace(0, 1, replicates), 0.5, confidence=confidence)
+    assert found == (None, None, said)
+    assert interval(np.linspace(0, 1, 20), 0.5, confidence=0.95).low is not None

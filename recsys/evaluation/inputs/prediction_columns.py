@@ -10,6 +10,9 @@ from recsys.errors import Place, data_error
 from recsys.evaluation.inputs.groups import codes
 from recsys.evaluation.inputs.rows import FloatArray, IntArray
 
+_SECONDS = range(10**9, 42 * 10**8)  # 2001 to 2103 in seconds
+_LATEST = 42 * 10**11  # 2103 in milliseconds
+
 
 def place(run: str, column: str | None = None) -> Place:
     """Return the place that an error message names."""
@@ -45,7 +48,8 @@ def numbers(table: pa.Table, column: str, run: str) -> FloatArray:
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if not (numeric or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
         raise data_error(place(run, column), found=f"values of type {kind}", expected="numbers", fix="write the column as numbers")
-    return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    # A whole number beyond 2⁵³ becomes the nearest float64, as in any arithmetic.
+    return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
 
 
 def ids(table: pa.Table, column: str, run: str) -> pa.Array:
@@ -55,7 +59,7 @@ def ids(table: pa.Table, column: str, run: str) -> pa.Array:
     kind = values.type
     if pa.types.is_integer(kind):
         return values if pa.types.is_uint64(kind) else values.cast(pa.int64())
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return values.cast(pa.large_string())
     raise data_error(
         place(run, column),
@@ -66,7 +70,10 @@ def ids(table: pa.Table, column: str, run: str) -> pa.Array:
 
 
 def milliseconds(table: pa.Table, run: str) -> IntArray:
-    """Return the times as int64 milliseconds since 1970 UTC. Raises DataError for nulls, fractions and text."""
+    """Return the times as int64 milliseconds since 1970 UTC.
+
+    Raises DataError for nulls, fractions and text, and for times in another unit: lists without a request are parted by pauses.
+    """
     times = plain(table, schema.TIMESTAMP)
     no_nulls(times, place(run, schema.TIMESTAMP))
     if pa.types.is_timestamp(times.type):
@@ -78,7 +85,16 @@ def milliseconds(table: pa.Table, run: str) -> IntArray:
             expected="int64 milliseconds since 1970 UTC",
             fix="convert the column",
         )
-    return np.asarray(times.cast(pa.int64()).to_numpy())
+    time_N = np.asarray(times.cast(pa.int64()).to_numpy())
+    first, last = (int(end(time_N)) if len(time_N) else 0 for end in (np.min, np.max))
+    if first > _LATEST or (first in _SECONDS and last in _SECONDS):
+        raise data_error(
+            place(run, schema.TIMESTAMP),
+            found=f"{first} to {last}, which lie {'after 2103' if first > _LATEST else 'in the first weeks of 1970'} in milliseconds",
+            expected="milliseconds since 1970 UTC",
+            fix="convert the column",
+        )
+    return time_N
 
 
 def texts(table: pa.Table, column: str, run: str) -> tuple[IntArray, list[str]]:

@@ -48,7 +48,7 @@ class Impressions:
 def check_options(
     objectives: Sequence[Objective],
     run: str,
-    against: Mapping[str, object],
+    against: Mapping[str, object] | None,
     also: Sequence[str] = (),
     *,
     bootstrap: int,
@@ -58,6 +58,11 @@ def check_options(
     top_percent: Sequence[float] = (),
 ) -> None:
     """Raise ConfigError that names every wrong option, if there are any."""
+    if not isinstance(objectives, Sequence):
+        raise ConfigError(f"objectives: found one {type(objectives).__name__}, expected a sequence. Fix: put it into a list")
+    against = {} if against is None else against
+    if not isinstance(against, Mapping):
+        raise ConfigError(f"against: found a {type(against).__name__}, expected a mapping of names to predictions. Fix: name the other run")
     problems = []
     names = [objective.name for objective in objectives]
     if not names or len(set(names)) < len(names):
@@ -92,6 +97,11 @@ def as_table(predictions: pa.Table | pd.DataFrame, run: str, *, needed: Sequence
     Raises DataError if there are no rows, if a column occurs twice, if event_id or a column of `needed` is missing, or if event_id is null
     or not unique.
     """
+    if isinstance(predictions, pa.RecordBatch):
+        predictions = pa.Table.from_batches([predictions])
+    if not isinstance(predictions, pa.Table | pd.DataFrame):
+        found = type(predictions).__name__
+        raise ConfigError(f"predictions of run {run}: found a {found}, expected a frame of pandas or a table of Arrow. Fix: convert it")
     names = [str(name) for name in (predictions.column_names if isinstance(predictions, pa.Table) else predictions.columns)]
     if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise data_error(
@@ -130,7 +140,7 @@ def read_impressions(table: pa.Table, run: str, slices: Sequence[str] | None) ->
     Raises DataError for a missing column; for a user, time or split that is null or of another type; for a position that is not a whole
     number; and for requests, days and slices that are not names.
     """
-    there = _slice_columns(table)
+    there = _slice_columns(table, run)
     columns = there if slices is None else {name: there.get(name, schema.slice_column(name)) for name in slices}
     require(table, [schema.USER_ID, schema.TIMESTAMP, *columns.values()], run)
     user_N, names = codes(ids(table, schema.USER_ID, run))
@@ -146,8 +156,16 @@ def read_impressions(table: pa.Table, run: str, slices: Sequence[str] | None) ->
     )
 
 
-def _slice_columns(table: pa.Table) -> dict[str, str]:
-    """Map each slice to its column. The bins of the position are a slice too, unless there is a `slice.position`."""
+def _slice_columns(table: pa.Table, run: str) -> dict[str, str]:
+    """Map each slice to its column. The bins of the position are a slice too, unless there is a `slice.position`.
+
+    Raises DataError for a slice that has the name of the whole.
+    """
+    if schema.slice_column(schema.ALL) in table.column_names:
+        raise data_error(
+            place(run, schema.slice_column(schema.ALL)), found=f'a slice "{schema.ALL}", which names all rows', expected="another name",
+            fix="rename the column",
+        )  # fmt: skip
     columns = {schema.POSITION: schema.POSITION} if schema.POSITION in table.column_names else {}
     return columns | {schema.strip(column, schema.SLICE): column for column in table.column_names if column.startswith(schema.SLICE)}
 
@@ -169,9 +187,9 @@ def _request(table: pa.Table, run: str) -> pa.Array | None:
 def _from_frame(frame: pd.DataFrame, run: str) -> pa.Table:
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError) as error:
         raise data_error(
-            place(run), found=f"a column of mixed types ({error})", expected="one type per column", fix="convert it"
+            place(run), found=f"a column that Arrow cannot hold ({error})", expected="one plain type per column", fix="convert it"
         ) from error
 
 

@@ -96,7 +96,7 @@ def check_same_impressions(this: Scores, that: Scores) -> None:
     if not this.event_id.equals(that.event_id):
         raise _other_rows(this, that)
     for name, label_N in that.label.items():
-        different = int(np.count_nonzero(~np.isclose(label_N, this.label[name], rtol=1e-6, equal_nan=True)))
+        different = int(np.count_nonzero(~np.isclose(label_N, this.label[name], rtol=1e-6, atol=0, equal_nan=True)))
         if different:
             raise data_error(
                 place(that.run, schema.label_column(name)),

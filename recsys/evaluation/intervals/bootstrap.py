@@ -207,16 +207,23 @@ def too_few(users: float) -> str:
     return f"too few users ({min(MIN_USERS - 1, ceil(users))})"
 
 
+def least_replicates(confidence: float) -> int:
+    """Return how many replicates have one outside an interval: 20 at 0.95. Of fewer its bounds are the outermost, at any confidence."""
+    return round(1 / (1 - confidence))
+
+
 def interval(
     replicates_R: FloatArray, value: float, *, confidence: float, centred: bool = False, effective_users: float | None = None
 ) -> Interval:
     """Return the `percentile_interval` of the replicates, or the reason why there is none.
 
-    There are no bounds if there are no replicates, if there are fewer than MIN_USERS effective users, or if too few of the replicates are
-    defined. So few users say little of others, and the outermost of their replicates would cover too seldom.
+    There are no bounds if there are fewer replicates than `least_replicates`, fewer than MIN_USERS effective users, or too few replicates
+    that are defined. So few users say little of others, and the outermost of their replicates would cover too seldom.
     """
     if len(replicates_R) == 0:
         return Interval(None, None, "no interval: no replicates")
+    if len(replicates_R) < (least := least_replicates(confidence)):
+        return Interval(None, None, f"no interval: {len(replicates_R):,} replicates, expected {least:,} or more at {confidence:.10g}")
     if effective_users is not None and effective_users < MIN_USERS:
         return Interval(None, None, too_few(effective_users))
     missing = int(np.isnan(replicates_R).sum())

@@ -97,9 +97,10 @@ def main_metric(objective: Objective) -> str:
 
 
 def list_metrics(list_k: Sequence[int], top_percent: Sequence[float]) -> tuple[Metric, ...]:
-    """Return the metrics of the fused order: `ndcg@K` and `captured@K` for each K, `captured@P%` for each P."""
+    """Return the metrics of the fused order: `ndcg@K` and `captured@K` for each K, `captured@P%` for each P, each once."""
     of_lists = [ListMetric(kind, k=k) for kind in ("ndcg", "captured") for k in list_k]
-    return tuple(map(list_metric, [*of_lists, *(ListMetric("captured", percent=percent) for percent in top_percent)]))
+    of_all = [ListMetric("captured", percent=percent) for percent in top_percent]
+    return tuple({str(asked): list_metric(asked) for asked in [*of_lists, *of_all]}.values())
 
 
 def list_metric(asked: ListMetric) -> Metric:
