@@ -91,7 +91,8 @@ def _from_text(con: duckdb.DuckDBPyConnection, staged: Staged, name: str, share:
     if numbers >= share * values:
         whole = numbers == integers
         sql = f"CASE WHEN {is_canonical_integer(column)} THEN TRY_CAST({column} AS BIGINT) END" if whole else as_number
-        refusal = Refusal(name, f"{column} IS NOT NULL AND ({sql}) IS NULL", "a whole number" if whole else "a number")
+        expected = "a whole number" if whole else "a number"
+        refusal = Refusal(name, f"{column} IS NOT NULL AND ({sql}) IS NULL", expected, fix="mend the rows or name the column in leave_out")
         return Column(name, sql, pa.int64() if whole else pa.float64(), (refusal,) if numbers < values else ())
     return _not_a_number(con, staged, name, values, zone)
 
