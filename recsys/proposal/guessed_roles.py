@@ -9,61 +9,29 @@ import pandas as pd
 from recsys import schema
 from recsys.errors import DataError, data_error
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone
+from recsys.proposal.guessed_ids import guessed_id, parts_a_user
 from recsys.proposal.guessed_time import time_columns, time_of_impression, unsure_of
+from recsys.proposal.role_names import (
+    ACTION,
+    ACTIONS,
+    AFTER,
+    CONTEXT,
+    DURATION,
+    ITEM,
+    POSITION,
+    PROPENSITY,
+    RATING,
+    REQUEST,
+    TOLD,
+    USER,
+    is_called,
+)
 from recsys.proposal.told import NOTHING_TOLD, known_columns
 
-_ID = r"(_?(id|key|no|nr|number|code|hash))?"
-_USER = rf"(.*_)?(user|uid|usr|member|visitor|customer|account|viewer|reader|listener|client|shopper|person){_ID}|uid"
-_ITEM = (
-    r"(.*_)?(item|vid|video|movie|film|article|news|product|prod|sku|asin|ad|post|clip|doc|document|content|song|track|goods|business|book"
-    rf"|game|listing|offer|hotel|recipe|photo){_ID}"
-)
-_REQUEST = r"(.*_)?(request|req|session|page_view|slate|query|search|impression_list)(_?(id|key|no))?"
-_POSITION = r"(.*_)?(position|pos|rank|slot|place)"
-_ACTION = r"(.*_)?(action|interaction|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
-_PROPENSITY = r"(.*_)?(propensity|pscore)(_score)?"
-_VIEWS = r"pv|views?|.*_view|view_.*|impressions?|impr|shown?|expos(ure|ed)|browse|detail"
-_ACTIONS = (
-    rf"{_VIEWS}|clicks?|.*cart.*|buy|bought|purchased?|order(ed)?|transaction|fav(ou?rite)?|likes?|share|save|collect|wish.*|comment|play"
-)
-_ENGAGED = (
-    r"click|view|open|read|play|cart|buy|bought|order|purchase|convers|convert|install|download|comment|profile|enter|visit|visible|watched"
-    r"|started|finished|completed"
-)
-_SATISFIED = (
-    r"like|love|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish"
-    r"|bookmark|add(ed)?_to_(?!cart|basket|bag)"
-)
-_REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
-_TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"
-_DURATION = r".*(watch|play|dwell|stay|spent|view|read|listen|engage)\w*_?(time|sec|seconds|ms|duration|length)\w*|watched|dwell|.*_seconds"
-_RATING = r"(.*_)?(rating|stars?|score|grade)s?"
-_CONTEXT = frozenset(
-    (
-        *("tab", "page", "surface", "device", "network", "platform", "os", "channel", "source", "section", "refresh"),
-        *("scene", "campaign", "country", "city", "region", "lang", "language", "browser", "app", "placement", "module"),
-        *("category", "class", "type", "brand", "publisher", "author", "genre", "topic", "query", "weekday", "connection"),
-        *("carrier", "version", "hour"),
-    )
-)  # parts of the name of a column that is known before the impression
-_AFTER = frozenset(
-    (
-        *("next", "after", "exit", "played", "dwell", "count", "cnt", "num", "number", "total", "time", "times", "duration"),
-        *("result", "outcome", "status", "paid", "price", "revenue", "amount", "purchase", "purchased", "applied", "views"),
-        *("clicks", "plays", "completed", "converted", "score", "rate", "ctr", "cvr", "avg", "mean", "sum", "rating"),
-        *("ratings", "reason", "end", "last"),
-    )
-)  # parts of the name of one that is not, or that counts over days that are still to come
-_KNOWN = frozenset(("duration", "time", "price"))  # of items: their length, their price, and when they came
-_SPENT = r"(^|_)(watch|dwell|stay|spent|listen|engag)"
-_FEWEST_NAMED = 10  # different values of an id by its name
-_FEWEST_IDS = 20  # different values of an id that has no name
+_FEWEST_LISTS = 20  # lists that tell a position by its values
+_FEWEST_DURATIONS = 20  # different values of a duration
 _MOST_WORDS = 15  # different values of the column of an action
 _LEVELS = range(3, 12)  # different values of a rating
-
-
-def _is(column: ColumnFacts, pattern: str) -> bool:
-    return re.fullmatch(pattern, column.words) is not None
 
 
 @dataclass
@@ -104,10 +72,10 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, st
     known = known_columns(columns, file, told)
     times = time_columns(columns)
     left = [column for column in columns if column not in known.values()]
-    ids = [column for column in left if column not in times or _is(column, rf"{_USER}|{_ITEM}")]
-    user, by_user = (known[schema.USER_ID], True) if schema.USER_ID in known else _id(ids, _USER, others=_ITEM)
+    ids = [column for column in left if column not in times or is_called(column, rf"{USER}|{ITEM}")]
+    user, by_user = (known[schema.USER_ID], True) if schema.USER_ID in known else guessed_id(ids, USER, others=ITEM)
     ids = [column for column in ids if column is not user]
-    item, by_item = (known[schema.ITEM_ID], True) if schema.ITEM_ID in known else _id(ids, _ITEM, others=_USER)
+    item, by_item = (known[schema.ITEM_ID], True) if schema.ITEM_ID in known else guessed_id(ids, ITEM, others=USER)
     if user is None or item is None:
         missing = "user" if user is None else "item"
         raise data_error(
@@ -127,20 +95,6 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, st
     left = [column for column in left if column not in roles.alike]
     _others(roles, left)
     return roles
-
-
-def _id(columns: Sequence[ColumnFacts], pattern: str, *, others: str) -> tuple[ColumnFacts | None, bool]:
-    """Return the column with the best name, else the first whose values are ids; and whether the name told it."""
-    named = [column for column in columns if _is(column, pattern) and column.distinct >= max(2, min(_FEWEST_NAMED, column.rows // 10))]
-    if named:
-        return max(named, key=lambda column: (column.words.endswith("id"), -len(column.words))), True
-    ids = [column for column in columns if _may_be_id(column) and not _is(column, rf"{others}|{_REQUEST}")]
-    return (ids[0], False) if ids else (None, False)
-
-
-def _may_be_id(column: ColumnFacts) -> bool:
-    whole_or_text = (column.is_whole or column.numbers is None) and column.distinct < max(column.rows, _FEWEST_IDS)
-    return whole_or_text and column.distinct >= min(_FEWEST_IDS, column.rows // 4) and column.distinct > 2 and column.list_separator is None
 
 
 class _Left:
@@ -163,18 +117,18 @@ class _Left:
 def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     """Give the columns besides time, user and item their roles, the surest first."""
     left = _Left(columns)
-    roles.request = left.take_one(lambda column: _is(column, _REQUEST) and _parts_a_user(column, roles.user))
+    roles.request = left.take_one(lambda column: is_called(column, REQUEST) and parts_a_user(column, roles.user))
     roles.position = left.take_one(
-        lambda column: _is(column, _POSITION) and _counts_from_one(column) and not column.is_constant_within(roles.item)
+        lambda column: is_called(column, POSITION) and _counts_from_one(column) and not column.is_constant_within(roles.item)
     )
     if roles.position is None and (position := left.take_one(lambda column: _numbers_a_list(column, roles))) is not None:
         roles.position = position
         roles.unsure["position"] = f"{position.name} numbers the rows of a user and moment"
-    roles.propensity = left.take_one(lambda column: _is(column, _PROPENSITY) and _is_probability(column))
+    roles.propensity = left.take_one(lambda column: is_called(column, PROPENSITY) and _is_probability(column))
     action = _action(left.columns)
     roles.action = left.take_one(lambda column: column is action)
     binary = [column for column in left.columns if column.truth is not None and not column.is_constant_within(roles.item)]
-    told = [column for column in binary if re.search(_TOLD, column.words)]
+    told = [column for column in binary if re.search(TOLD, column.words)]
     roles.labels = left.take(lambda column: column in (told or binary))
     if roles.labels and not told:
         roles.unsure["labels"] = "the columns of 0 and 1; their names do not say what they are"
@@ -184,13 +138,6 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
         roles.rating = left.take_one(lambda column: column is rating)
     roles.context = left.take(_is_context)
     roles.rest = left.columns
-
-
-def _parts_a_user(column: ColumnFacts, user: ColumnFacts) -> bool:
-    """Return whether each value belongs to one user and some come again, as those of a request or a session do."""
-    both = pd.DataFrame({"request": column.values, "user": user.values}).dropna()
-    users = both.groupby("request")["user"].nunique()
-    return len(users) < 0.9 * len(both) and bool((users == 1).mean() >= 0.99)
 
 
 def _counts_from_one(column: ColumnFacts) -> bool:
@@ -204,7 +151,7 @@ def _numbers_a_list(column: ColumnFacts, roles: Roles) -> bool:
     rows = pd.DataFrame({"user": roles.user.values, "at": roles.time.values, "place": column.values}).dropna()
     lists = rows.groupby(["user", "at"])["place"].agg(["size", "nunique"])
     several = lists[lists["size"] > 1]
-    return len(several) >= _FEWEST_IDS and bool((several["size"] == several["nunique"]).mean() >= 0.99)
+    return len(several) >= _FEWEST_LISTS and bool((several["size"] == several["nunique"]).mean() >= 0.99)
 
 
 def _is_probability(column: ColumnFacts) -> bool:
@@ -215,11 +162,11 @@ def _action(columns: Sequence[ColumnFacts]) -> ColumnFacts | None:
     """Return the column of the action of an event log: by its name, else by words that are actions."""
     few = [column for column in columns if 2 <= column.distinct <= _MOST_WORDS and (column.is_whole or column.numbers is None)]
     for column in few:
-        if _is(column, _ACTION):
+        if is_called(column, ACTION):
             return column
     for column in few:
         words = {str(word).lower() for word in column.values.unique()}
-        known = [word for word in words if re.fullmatch(_ACTIONS, re.sub(r"[^a-z]+", "_", word))]
+        known = [word for word in words if re.fullmatch(ACTIONS, re.sub(r"[^a-z]+", "_", word))]
         if column.numbers is None and len(known) >= 2 and 2 * len(known) >= len(words):
             return column
     return None
@@ -227,9 +174,9 @@ def _action(columns: Sequence[ColumnFacts]) -> ColumnFacts | None:
 
 def _is_duration(column: ColumnFacts, roles: Roles) -> bool:
     """Return whether a column holds how long an item was watched: by its name, and not a property of the item."""
-    if column.numbers is None or column.is_binary or column.numbers.min() < 0 or column.distinct < _FEWEST_IDS:
+    if column.numbers is None or column.is_binary or column.numbers.min() < 0 or column.distinct < _FEWEST_DURATIONS:
         return False
-    return (_is(column, _DURATION) or column.words in ("duration", "time_spent")) and not column.is_constant_within(roles.item)
+    return (is_called(column, DURATION) or column.words in ("duration", "time_spent")) and not column.is_constant_within(roles.item)
 
 
 def _rating(columns: Sequence[ColumnFacts], roles: Roles) -> ColumnFacts | None:
@@ -239,7 +186,7 @@ def _rating(columns: Sequence[ColumnFacts], roles: Roles) -> ColumnFacts | None:
         numbers = column.numbers
         return numbers is not None and column.distinct in _LEVELS and numbers.min() >= 0 and numbers.max() <= 100
 
-    named = [column for column in columns if _is(column, _RATING) and may_be(column)]
+    named = [column for column in columns if is_called(column, RATING) and may_be(column)]
     if named:
         return named[0]
     unnamed = [column for column in columns if re.fullmatch(r"column_\d+", column.name) and may_be(column) and _are_stars(column)]
@@ -256,26 +203,4 @@ def _are_stars(column: ColumnFacts) -> bool:
 
 def _is_context(column: ColumnFacts) -> bool:
     parts = set(column.words.split("_"))
-    return 1 < column.distinct <= 1_000 and bool(parts & _CONTEXT) and not parts & _AFTER
-
-
-def counts_later(column: ColumnFacts, role: str) -> bool:
-    """Return whether the name says that a column of users or items counts what happened, perhaps on days that are still to come.
-
-    The length, the price and the times of an item are known before. So is a moment of a user's, but not the time that one has spent.
-    """
-    of_user = {"time"} if column.time is not None else set[str]()
-    known = _KNOWN if role == "items" else of_user
-    return bool(set(column.words.split("_")) & (_AFTER - known)) or re.search(rf"{_TOLD}|{_SPENT}", column.words) is not None
-
-
-def is_view(word: str) -> bool:
-    return re.fullmatch(_VIEWS, re.sub(r"[^a-z]+", "_", word.lower())) is not None
-
-
-def is_regretted(name: str) -> bool:
-    return re.search(rf"(^|_)({_REGRETTED})", name) is not None
-
-
-def is_satisfaction(name: str) -> bool:
-    return re.search(rf"(^|_)({_SATISFIED}|{_REGRETTED})", name) is not None
+    return 1 < column.distinct <= 1_000 and bool(parts & CONTEXT) and not parts & AFTER

@@ -13,7 +13,8 @@ from recsys.features.labels import columns as label_columns
 from recsys.features.operands import LabelError
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.draft import Proposal, unique
-from recsys.proposal.guessed_roles import Roles, is_regretted, is_satisfaction
+from recsys.proposal.guessed_roles import Roles
+from recsys.proposal.role_names import is_regretted, is_satisfaction
 from recsys.proposal.side_tables import SideTable, is_category
 
 _MOST_ENTITIES = 3  # columns of the items and of the context that are counted for

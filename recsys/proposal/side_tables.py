@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from recsys import schema
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone, plain_text
-from recsys.proposal.guessed_roles import Roles, counts_later
+from recsys.proposal.guessed_roles import Roles
+from recsys.proposal.role_names import counts_later
 from recsys.sources import UnknownFile
 
 _MATCHES = 0.5  # share of the log's ids that must have a row

@@ -11,8 +11,9 @@ from recsys import schema
 from recsys.errors import short
 from recsys.proposal.column_facts import ColumnFacts, plain_text
 from recsys.proposal.draft import Proposal, unique
-from recsys.proposal.guessed_roles import Roles, is_view
+from recsys.proposal.guessed_roles import Roles
 from recsys.proposal.guessed_time import time_keys
+from recsys.proposal.role_names import is_view
 from recsys.proposal.side_tables import SideTable
 from recsys.sources import UnknownFile
 from recsys.workspace import USERS

@@ -14,7 +14,8 @@ from recsys.checkup import look
 from recsys.proposal import propose
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, torn_day
-from recsys.proposal.guessed_roles import guess_roles, is_satisfaction
+from recsys.proposal.guessed_roles import guess_roles
+from recsys.proposal.role_names import is_satisfaction
 from recsys.proposal.toml_text import toml_text
 from recsys.sources import read_unknown
 from tests.proposal.small_feed import small_feed

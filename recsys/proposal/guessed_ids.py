@@ -1,0 +1,34 @@
+"""The guessed ids of a log: its users, its items, and its requests."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.role_names import REQUEST, is_called
+
+_FEWEST_NAMED = 10  # different values of an id by its name
+_FEWEST_IDS = 20  # different values of an id that has no name
+
+
+def guessed_id(columns: Sequence[ColumnFacts], pattern: str, *, others: str) -> tuple[ColumnFacts | None, bool]:
+    """Return the column with the best name, else the first whose values are ids; and whether the name told it."""
+    named = [
+        column for column in columns if is_called(column, pattern) and column.distinct >= max(2, min(_FEWEST_NAMED, column.rows // 10))
+    ]
+    if named:
+        return max(named, key=lambda column: (column.words.endswith("id"), -len(column.words))), True
+    ids = [column for column in columns if _may_be_id(column) and not is_called(column, rf"{others}|{REQUEST}")]
+    return (ids[0], False) if ids else (None, False)
+
+
+def _may_be_id(column: ColumnFacts) -> bool:
+    whole_or_text = (column.is_whole or column.numbers is None) and column.distinct < max(column.rows, _FEWEST_IDS)
+    return whole_or_text and column.distinct >= min(_FEWEST_IDS, column.rows // 4) and column.distinct > 2 and column.list_separator is None
+
+
+def parts_a_user(column: ColumnFacts, user: ColumnFacts) -> bool:
+    """Return whether each value belongs to one user and some come again, as those of a request or a session do."""
+    both = pd.DataFrame({"request": column.values, "user": user.values}).dropna()
+    users = both.groupby("request")["user"].nunique()
+    return len(users) < 0.9 * len(both) and bool((users == 1).mean() >= 0.99)

@@ -1,0 +1,76 @@
+"""What the name of a column says: its role, and when it is known."""
+
+import re
+
+from recsys.proposal.column_facts import ColumnFacts
+
+_ID = r"(_?(id|key|no|nr|number|code|hash))?"
+USER = rf"(.*_)?(user|uid|usr|member|visitor|customer|account|viewer|reader|listener|client|shopper|person){_ID}|uid"
+ITEM = (
+    r"(.*_)?(item|vid|video|movie|film|article|news|product|prod|sku|asin|ad|post|clip|doc|document|content|song|track|goods|business|book"
+    rf"|game|listing|offer|hotel|recipe|photo){_ID}"
+)
+REQUEST = r"(.*_)?(request|req|session|page_view|slate|query|search|impression_list)(_?(id|key|no))?"
+POSITION = r"(.*_)?(position|pos|rank|slot|place)"
+ACTION = r"(.*_)?(action|interaction|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
+PROPENSITY = r"(.*_)?(propensity|pscore)(_score)?"
+_VIEWS = r"pv|views?|.*_view|view_.*|impressions?|impr|shown?|expos(ure|ed)|browse|detail"
+ACTIONS = (
+    rf"{_VIEWS}|clicks?|.*cart.*|buy|bought|purchased?|order(ed)?|transaction|fav(ou?rite)?|likes?|share|save|collect|wish.*|comment|play"
+)
+_ENGAGED = (
+    r"click|view|open|read|play|cart|buy|bought|order|purchase|convers|convert|install|download|comment|profile|enter|visit|visible|watched"
+    r"|started|finished|completed"
+)
+_SATISFIED = (
+    r"like|love|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish"
+    r"|bookmark|add(ed)?_to_(?!cart|basket|bag)"
+)
+_REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
+TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"
+DURATION = r".*(watch|play|dwell|stay|spent|view|read|listen|engage)\w*_?(time|sec|seconds|ms|duration|length)\w*|watched|dwell|.*_seconds"
+RATING = r"(.*_)?(rating|stars?|score|grade)s?"
+CONTEXT = frozenset(
+    (
+        *("tab", "page", "surface", "device", "network", "platform", "os", "channel", "source", "section", "refresh"),
+        *("scene", "campaign", "country", "city", "region", "lang", "language", "browser", "app", "placement", "module"),
+        *("category", "class", "type", "brand", "publisher", "author", "genre", "topic", "query", "weekday", "connection"),
+        *("carrier", "version", "hour"),
+    )
+)  # parts of the name of a column that is known before the impression
+AFTER = frozenset(
+    (
+        *("next", "after", "exit", "played", "dwell", "count", "cnt", "num", "number", "total", "time", "times", "duration"),
+        *("result", "outcome", "status", "paid", "price", "revenue", "amount", "purchase", "purchased", "applied", "views"),
+        *("clicks", "plays", "completed", "converted", "score", "rate", "ctr", "cvr", "avg", "mean", "sum", "rating"),
+        *("ratings", "reason", "end", "last"),
+    )
+)  # parts of the name of one that is not, or that counts over days that are still to come
+_KNOWN = frozenset(("duration", "time", "price"))  # of items: their length, their price, and when they came
+_SPENT = r"(^|_)(watch|dwell|stay|spent|listen|engag)"
+
+
+def is_called(column: ColumnFacts, pattern: str) -> bool:
+    return re.fullmatch(pattern, column.words) is not None
+
+
+def counts_later(column: ColumnFacts, role: str) -> bool:
+    """Return whether the name says that a column of users or items counts what happened, perhaps on days that are still to come.
+
+    The length, the price and the times of an item are known before. So is a moment of a user's, but not the time that one has spent.
+    """
+    of_user = {"time"} if column.time is not None else set[str]()
+    known = _KNOWN if role == "items" else of_user
+    return bool(set(column.words.split("_")) & (AFTER - known)) or re.search(rf"{TOLD}|{_SPENT}", column.words) is not None
+
+
+def is_view(word: str) -> bool:
+    return re.fullmatch(_VIEWS, re.sub(r"[^a-z]+", "_", word.lower())) is not None
+
+
+def is_regretted(name: str) -> bool:
+    return re.search(rf"(^|_)({_REGRETTED})", name) is not None
+
+
+def is_satisfaction(name: str) -> bool:
+    return re.search(rf"(^|_)({_SATISFIED}|{_REGRETTED})", name) is not None
