@@ -5,20 +5,23 @@ from collections.abc import Sequence
 import pandas as pd
 
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.role_names import REQUEST, is_called
+from recsys.proposal.role_names import REQUEST, is_called, says_outcome
 
 _FEWEST_NAMED = 10  # different values of an id by its name
 _FEWEST_IDS = 20  # different values of an id that has no name
 
 
 def guessed_id(columns: Sequence[ColumnFacts], pattern: str, *, others: str) -> tuple[ColumnFacts | None, bool]:
-    """Return the column with the best name, else the first whose values are ids; and whether the name told it."""
+    """Return the column with the best name, else the first whose values are ids; and whether the name told it.
+
+    Of several names, one counts for less whose column is mostly empty: not everybody has an account.
+    """
     named = [
         column for column in columns if is_called(column, pattern) and column.distinct >= max(2, min(_FEWEST_NAMED, column.rows // 10))
     ]
     if named:
-        return max(named, key=lambda column: (column.words.endswith("id"), -len(column.words))), True
-    ids = [column for column in columns if _may_be_id(column) and not is_called(column, rf"{others}|{REQUEST}")]
+        return max(named, key=lambda column: (2 * len(column.values) >= column.rows, column.words.endswith("id"), -len(column.words))), True
+    ids = [column for column in columns if _may_be_id(column) and not (is_called(column, rf"{others}|{REQUEST}") or says_outcome(column))]
     return (ids[0], False) if ids else (None, False)
 
 

@@ -5,7 +5,10 @@ import re
 from recsys.proposal.column_facts import ColumnFacts
 
 _ID = r"(_?(id|key|no|nr|number|code|hash))?"
-USER = rf"(.*_)?(user|uid|usr|member|visitor|customer|account|viewer|reader|listener|client|shopper|person){_ID}|uid"
+USER = (
+    r"(.*_)?(user|uid|usr|member|visitor|customer|account|viewer|reader|listener|client|shopper|person)"
+    rf"(_?(pseudo(nymous)?|anon(ymous)?|hashed))?{_ID}"
+)
 ITEM = (
     r"(.*_)?(item|vid|video|movie|film|article|news|product|prod|sku|asin|ad|post|clip|doc|document|content|song|track|goods|business|book"
     rf"|game|listing|offer|hotel|recipe|photo){_ID}"
@@ -48,6 +51,7 @@ AFTER = frozenset(
 )  # parts of the name of one that is not, or that counts over days that are still to come
 _KNOWN = frozenset(("duration", "time", "price"))  # of items: their length, their price, and when they came
 _SPENT = r"(^|_)(watch|dwell|stay|spent|listen|engag)"
+_MEASURED = (AFTER - {"number"}) | {"seconds", "secs", "ms", "minutes", "length", "percent", "ratio", "quantity", "qty", "cost"}
 
 
 def is_called(column: ColumnFacts, pattern: str) -> bool:
@@ -62,6 +66,12 @@ def counts_later(column: ColumnFacts, role: str) -> bool:
     of_user = {"time"} if column.time is not None else set[str]()
     known = _KNOWN if role == "items" else of_user
     return bool(set(column.words.split("_")) & (AFTER - known)) or re.search(rf"{TOLD}|{_SPENT}", column.words) is not None
+
+
+def says_outcome(column: ColumnFacts) -> bool:
+    """Return whether the name says that a column measures or counts something, so that its values are no ids, however they look."""
+    is_outcome = is_called(column, rf"{DURATION}|{RATING}") or re.search(_SPENT, column.words) is not None
+    return is_outcome or bool(set(column.words.split("_")) & _MEASURED)
 
 
 def is_view(word: str) -> bool:

@@ -1,0 +1,49 @@
+"""Users, items and requests of a log whose columns lead a guess astray."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.checkup import look
+from recsys.errors import DataError
+from recsys.proposal import propose
+from tests.proposal.small_feed import proposed, small_feed
+
+
+# --- Names that say user, and names that say an outcome -----------------------------------------------------------
+def _analytics_feed() -> pd.DataFrame:
+    """As Google Analytics exports it: a user is two numbers with a point between them."""
+    feed = small_feed()
+    watched = np.where(feed["click"] == 1, np.random.default_rng(6).integers(100, 60_000, len(feed)), 0)
+    return pd.DataFrame({
+        "user_pseudo_id": [f"{1_000_016 + user}.{1_600_000_000 + 10 * user}" for user in feed["user_id"]], "video_id": feed["item_id"],
+        "event_timestamp": feed["ts"].astype("datetime64[us]").astype("int64"), "clicked": feed["click"], "watch_time_ms": watched,
+    })  # fmt: skip
+
+
+def test_a_user_whose_ids_look_like_fractions_goes_by_its_name(tmp_path: Path) -> None:
+    feed = _analytics_feed()
+    tables, _ = proposed(tmp_path, feed)
+    assert tables["source"]["columns"] == {"user_id": "user_pseudo_id", "item_id": "video_id", "timestamp": "event_timestamp"}
+    assert [entry["name"] for entry in tables["objective"]] == ["clicked", "watch_time_ms"]
+    assert f"days: 2024-01-02 to 2024-01-07; {feed['user_pseudo_id'].nunique()} users" in look(tmp_path / "own.toml").facts
+
+
+def test_a_user_that_is_mostly_empty_is_not_taken(tmp_path: Path) -> None:
+    feed = _analytics_feed()
+    feed["user_id"] = feed["user_pseudo_id"].str[:7].where(feed.index % 5 == 0)  # of those who have signed in
+    tables, _ = proposed(tmp_path, feed)
+    assert tables["source"]["columns"]["user_id"] == "user_pseudo_id"
+
+
+@pytest.mark.parametrize("name", ["watch_time_ms", "dwell", "play_count", "rating", "list_price", "total_amount", "video_length"])
+@pytest.mark.parametrize("missing", ["user", "item"])
+def test_what_is_measured_is_no_id_however_its_values_look(missing: str, name: str, tmp_path: Path) -> None:
+    feed = small_feed().rename(columns={f"{missing}_id": name})
+    feed.to_csv(tmp_path / "feed.csv", index=False)
+    with pytest.raises(
+        DataError, match=rf"found no column that tells the {missing} among .* Fix: say which it is: --column {missing}_id=NAME"
+    ):
+        propose([tmp_path / "feed.csv"], tmp_path)
