@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.role_names import REQUEST, is_called, says_outcome
+from recsys.proposal.role_names import IMPRESSION, REQUEST, is_called, says_outcome
 
 _FEWEST_NAMED = 10  # different values of an id by its name
 _FEWEST_IDS = 20  # different values of an id that has no name
@@ -30,7 +30,18 @@ def _may_be_id(column: ColumnFacts) -> bool:
     return whole_or_text and column.distinct >= min(_FEWEST_IDS, column.rows // 4) and column.distinct > 2 and column.list_separator is None
 
 
-def parts_a_user(column: ColumnFacts, user: ColumnFacts) -> bool:
+def guessed_request(columns: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts) -> ColumnFacts | None:
+    """Return the column of the request: by its name, and as several rows of one user share each value.
+
+    Of several, such as a session and a search within it, the finest is taken: what was shown together. An impression may also be that of
+    one item, whose rows are what was done with it.
+    """
+    lists = [column for column in columns if is_called(column, REQUEST) and _parts_a_user(column, user)]
+    lists = [column for column in lists if not (is_called(column, IMPRESSION) and item.is_constant_within(column))]
+    return max(lists, key=lambda column: column.distinct, default=None)
+
+
+def _parts_a_user(column: ColumnFacts, user: ColumnFacts) -> bool:
     """Return whether each value belongs to one user and some come again, as those of a request or a session do."""
     both = pd.DataFrame({"request": column.values, "user": user.values}).dropna()
     users = both.groupby("request")["user"].nunique()

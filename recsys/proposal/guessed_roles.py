@@ -9,7 +9,7 @@ import pandas as pd
 from recsys import schema
 from recsys.errors import DataError, data_error
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone
-from recsys.proposal.guessed_ids import guessed_id, parts_a_user
+from recsys.proposal.guessed_ids import guessed_id, guessed_request
 from recsys.proposal.guessed_time import time_columns, time_of_impression, unsure_of
 from recsys.proposal.role_names import (
     ACTION,
@@ -21,7 +21,6 @@ from recsys.proposal.role_names import (
     POSITION,
     PROPENSITY,
     RATING,
-    REQUEST,
     TOLD,
     USER,
     is_called,
@@ -117,7 +116,8 @@ class _Left:
 def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     """Give the columns besides time, user and item their roles, the surest first."""
     left = _Left(columns)
-    roles.request = left.take_one(lambda column: is_called(column, REQUEST) and parts_a_user(column, roles.user))
+    request = guessed_request(left.columns, roles.user, roles.item)
+    roles.request = left.take_one(lambda column: column is request)
     roles.position = left.take_one(
         lambda column: is_called(column, POSITION) and _counts_from_one(column) and not column.is_constant_within(roles.item)
     )

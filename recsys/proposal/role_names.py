@@ -13,7 +13,8 @@ ITEM = (
     r"(.*_)?(item|vid|video|movie|film|article|news|product|prod|sku|asin|ad|post|clip|doc|document|content|song|track|goods|business|book"
     rf"|game|listing|offer|hotel|recipe|photo){_ID}"
 )
-REQUEST = r"(.*_)?(request|req|session|page_view|slate|query|search|impression_list)(_?(id|key|no))?"
+IMPRESSION = r"(.*_)?(impression|impr|imp)(_?(id|key|no))?"
+REQUEST = rf"(.*_)?(request|req|session|page_?view|slate|query|search|srch|impression_list)(_?(id|key|no))?|{IMPRESSION}"
 POSITION = r"(.*_)?(position|pos|rank|slot|place)"
 ACTION = r"(.*_)?(action|interaction|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
 PROPENSITY = r"(.*_)?(propensity|pscore)(_score)?"

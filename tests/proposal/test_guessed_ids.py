@@ -47,3 +47,39 @@ def test_what_is_measured_is_no_id_however_its_values_look(missing: str, name: s
         DataError, match=rf"found no column that tells the {missing} among .* Fix: say which it is: --column {missing}_id=NAME"
     ):
         propose([tmp_path / "feed.csv"], tmp_path)
+
+
+# --- Requests -----------------------------------------------------------------------------------------------------
+def _lists(length: int = 5, lists: int = 500) -> pd.DataFrame:
+    """Lists of some user and moment, numbered in `list`, whose items differ."""
+    rng = np.random.default_rng(8)
+    rows = small_feed(lists).loc[np.repeat(np.arange(lists), length)].reset_index(drop=True)
+    items = np.concatenate([rng.choice(90, length, replace=False) for _ in range(lists)])
+    return rows.assign(list=np.repeat(np.arange(lists), length), item_id=items, click=(rng.random(len(rows)) < 0.3).astype(int))
+
+
+@pytest.mark.parametrize("name", ["impression_id", "impression", "imp_id", "page_view_id", "pageview", "srch_id", "session_id"])
+def test_what_several_rows_of_a_user_share_is_the_request(name: str, tmp_path: Path) -> None:
+    tables, _ = proposed(tmp_path, _lists().rename(columns={"list": name}))
+    assert tables["source"]["columns"]["request_id"] == name
+
+
+@pytest.mark.parametrize("name", ["impression_id", "imp_id", "search_id"])
+def test_what_each_row_has_for_itself_is_no_request(name: str, tmp_path: Path) -> None:
+    tables, _ = proposed(tmp_path, _lists().drop(columns="list").reset_index(names=name))
+    assert "request_id" not in tables["source"]["columns"]
+
+
+def test_an_impression_of_one_item_with_several_actions_is_no_request(tmp_path: Path) -> None:
+    actions = pd.concat([small_feed().reset_index(names="impression_id").assign(action=action) for action in ("view", "click")])
+    feed = actions[(actions["action"] == "view") | (actions["click"] == 1)].drop(columns="click")
+    tables, _ = proposed(tmp_path, feed)
+    assert tables["source"]["kind"] == "events"
+    assert "request_id" not in tables["source"]["columns"]
+
+
+def test_a_list_within_a_session_is_the_request(tmp_path: Path) -> None:
+    feed = _lists().rename(columns={"list": "impression_id"})
+    feed.insert(0, "session_id", feed["user_id"].astype(str) + feed["ts"].dt.strftime("-%d"))
+    tables, _ = proposed(tmp_path, feed)
+    assert tables["source"]["columns"]["request_id"] == "impression_id"
