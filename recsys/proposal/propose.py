@@ -24,7 +24,7 @@ from recsys.proposal.draft import Proposal, pipeline_name
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
 from recsys.proposal.guessed_time import is_called_clock, time_keys
 from recsys.proposal.learning_tables import add_features, add_objectives
-from recsys.proposal.side_tables import SideTable, side_table
+from recsys.proposal.side_tables import SideTable, item_by_file, side_table
 from recsys.proposal.source_tables import describe_files, relative
 from recsys.proposal.told import NOTHING_TOLD, known_columns
 from recsys.sources import UnknownFile
@@ -44,17 +44,24 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     files = [sources.read_unknown(path, most=MOST_ROWS) for path in paths]
     facts = [_facts(file, told.get(schema.TIMESTAMP)) for file in files]
     place = _log_of(files, facts, told)
-    log, roles = files[place], guess_roles(facts[place], str(files[place].path), told)
+    log, roles = files[place], _roles(files, facts, place, told)
     proposal = Proposal(pipeline_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})
     proposal.note((), "Proposed by recsys init. Lines with # say what it was unsure of. Next: recsys check, then recsys run.")
-    all_sides = [side for number, file in enumerate(files) if number != place for side in [side_table(file, facts[number], roles)] if side]
+    all_sides = [
+        side
+        for number, file in enumerate(files)
+        if number != place
+        for side in [side_table(file, facts[number], roles, facts[place])]
+        if side
+    ]
     sides = _one_per_role(all_sides)
     describe_files(proposal, log, roles, sides, folder)
     if second := [side.file.path.name for side in all_sides if side not in sides]:
         proposal.note(("source",), f"Not used, because another file describes the same: {', '.join(second)}.")
     unused = [file for file in files if file is not log and file not in [side.file for side in all_sides]]
     if unused:
-        why = "no column of it is a key of users or items: a value of its own in each row, and half or more of the log's ids"
+        why = "no column of it is a key of users or items: a value of its own in each row, and half or more of the log's ids,"
+        why += " and no name of another column of the log"
         why += "; for more of the log, give a pattern or a folder"
         if any(file.head.folders for file in unused):
             why += "; where folders are of days, write their path with {day} as users or items"
@@ -110,6 +117,18 @@ def _log_of(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]]
             fix="give the log, or write the TOML by hand (docs/bring-your-own-log.md)",
         )
     return max(logs, key=lambda number: len(files[number].rows))
+
+
+def _roles(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]], place: int, told: Mapping[str, str]) -> Roles:
+    """Guess the roles of the log's columns. Where a file names the items by another column of the log than the guessed one, that is it."""
+    log, name = facts[place], str(files[place].path)
+    roles = guess_roles(log, name, told)
+    others = [facts[number] for number, file in enumerate(files) if number != place and file.written.header]
+    if schema.ITEM_ID in told or (item := item_by_file(roles, log, others)) is None:
+        return roles
+    found = guess_roles(log, name, {**told, schema.ITEM_ID: item.name})
+    found.unsure[schema.ITEM_ID] = f"{item.name} rather than {roles.item.name}, because a file describes items by it"
+    return found
 
 
 def _rows_by_day(log: UnknownFile, roles: Roles, zone: str) -> dict[str, int]:

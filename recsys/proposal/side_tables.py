@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from recsys import schema
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone, plain_text
 from recsys.proposal.guessed_roles import Roles
-from recsys.proposal.role_names import counts_later
+from recsys.proposal.role_names import ITEM, counts_later, is_called
 from recsys.sources import UnknownFile
 
 _MATCHES = 0.5  # share of the log's ids that must have a row
 _CATEGORY = r"(.*_)?(id|type|code|category|cat|class|kind|group|genre|tab|level|segment|bucket|feat\d*)"
+_WORDS_OF_IDS = {"id", "key", "no", "nr", "number", "code", "hash"}
 _ROW_NUMBER = r"unnamed(_|: )\d+|__index_level_\d+__"  # as pandas writes the index of a frame
 _MOST_VALUES = 0.5  # share of different values, above which a text names its row and describes nothing
 
@@ -33,21 +34,40 @@ class SideTable:
     alike: tuple[ColumnFacts, ...]  # columns whose names differ by case alone
 
 
-def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles) -> SideTable | None:
+def item_by_file(roles: Roles, log: Sequence[ColumnFacts], files: Sequence[Sequence[ColumnFacts]]) -> ColumnFacts | None:
+    """Return the column of the log by which a file names the items, where no file has the guessed one; None where there is none.
+
+    `files` are the columns of the other files that have a header.
+
+    It is another name of the same things, as parent_asin is of asin: an item's song or author has no word in common with it.
+    """
+    named = [{column.name: column for column in columns} for columns in files]
+    if any({roles.item.name, schema.ITEM_ID} & set(names) for names in named):
+        return None
+    words = set(roles.item.words.split("_")) - _WORDS_OF_IDS
+    others = [column for column in log if column not in (roles.item, roles.user, roles.time) and is_called(column, ITEM)]
+    alike = [column for column in others if words & set(column.words.split("_"))]
+    return next((column for names in named for column in alike if column.name in names and _is_keyed_by(names[column.name], column)), None)
+
+
+def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles, log: Sequence[ColumnFacts]) -> SideTable | None:
     """Return what a file describes; None where no column of it is the key of users or of items.
 
     A key has a value of its own in each row. Rows that are equal count as one, as a run reads them. Of several candidates the one is taken
     that is called as the log calls it, then the one whose values agree best with those of the log: numbers from 0 on may be those of users
-    and of items. A name of the other role's speaks against it.
+    and of items. A name of the other role's speaks against it, and so does that of another column of the log with the same ids.
     """
     ids = {"users": _keys(roles.user), "items": _keys(roles.item)}
     named = {"users": {roles.user.name, schema.USER_ID}, "items": {roles.item.name, schema.ITEM_ID}}
     known = set().union(*named.values()) if file.written.header else set()  # without a header, names are places
+    different = {column.name: column for column in log if column.name not in known} if file.written.header else {}
     best: tuple[bool, float, str, ColumnFacts] | None = None
     places = [str(place) for place in range(file.rows.num_columns)]  # a name with a point in front would be a path
     rows = file.rows.rename_columns(places).group_by(places).aggregate([]).num_rows
     for column in columns:
         if column.distinct < rows or not rows:
+            continue
+        if column.name in different and _is_keyed_by(column, different[column.name]):
             continue
         keys = _keys(column)
         for role, of_log in ids.items():
@@ -82,6 +102,12 @@ def _describes(column: ColumnFacts) -> bool:
         return False
     is_text = column.numbers is None and column.time is None and column.list_separator is None
     return not (is_text and column.distinct > _MOST_VALUES * len(column.values))
+
+
+def _is_keyed_by(key: ColumnFacts, column: ColumnFacts) -> bool:
+    """Return whether the values of a column of the log, which come again, are those of a file's key."""
+    ids = _keys(column)
+    return key.distinct == len(key.values) and column.distinct < len(column.values) and len(_keys(key) & ids) >= _MATCHES * len(ids)
 
 
 def _keys(column: ColumnFacts) -> set[str]:

@@ -119,3 +119,47 @@ def test_the_index_of_a_frame_is_no_feature(tmp_path: Path, suffix: str) -> None
     items.to_csv(path) if suffix == "csv" else items.to_parquet(path)
     tables, _ = proposed(tmp_path, small_feed(), path)
     assert tables["features"]["item"] == ["genre"]
+
+
+def _editions() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A log whose items have an id and one of all their editions, and a file that describes the latter."""
+    feed = small_feed()
+    editions = feed.pop("item_id")
+    feed["asin"], feed["parent_asin"] = [f"B{n:03}" for n in editions], [f"B{n - n % 3:03}" for n in editions]
+    return feed, pd.DataFrame({"parent_asin": [f"B{n:03}" for n in range(0, 90, 3)], "genre": ["a", "b"] * 15})
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_the_item_is_the_column_by_which_the_file_of_items_names_it(tmp_path: Path, suffix: str) -> None:
+    feed, items = _editions()
+    path = tmp_path / f"items.{suffix}"
+    items.to_csv(path, index=False) if suffix == "csv" else items.to_parquet(path)
+    tables, text = proposed(tmp_path, feed, path)
+    assert tables["source"]["columns"]["item_id"] == "parent_asin"
+    assert tables["source"]["items"] == path.name
+    assert "# unsure: parent_asin rather than asin, because a file describes items by it" in text
+
+
+def test_the_guessed_item_stays_where_a_file_has_it(tmp_path: Path) -> None:
+    feed, items = _editions()
+    items.to_csv(tmp_path / "parents.csv", index=False)
+    feed[["asin"]].drop_duplicates().assign(length=range(90)).to_csv(tmp_path / "items.csv", index=False)
+    tables, text = proposed(tmp_path, feed, tmp_path / "items.csv", tmp_path / "parents.csv")
+    assert (tables["source"]["columns"]["item_id"], tables["source"]["items"]) == ("asin", "items.csv")
+    assert "# Not used: parents.csv (" in text
+
+
+def test_a_file_of_authors_describes_no_items(tmp_path: Path) -> None:
+    """Numbers from 0 on fit both, and the log says whose they are."""
+    pd.DataFrame({"author_id": range(80), "fans": ["few", "many"] * 40}).to_csv(tmp_path / "authors.csv", index=False)
+    feed = small_feed().assign(author_id=lambda feed: feed["item_id"] % 80)
+    tables, text = proposed(tmp_path, feed, tmp_path / "authors.csv")
+    assert tables["source"]["columns"]["item_id"] == "item_id"
+    assert "items" not in tables["source"]
+    assert "and no name of another column of the log" in text
+
+
+def test_a_row_number_of_the_log_is_no_key_of_a_file(tmp_path: Path) -> None:
+    pd.DataFrame({"id": range(90), "genre": ["a", "b"] * 45}).to_csv(tmp_path / "items.csv", index=False)
+    tables, _ = proposed(tmp_path, small_feed().reset_index(names="id"), tmp_path / "items.csv")
+    assert tables["source"]["items"] == "items.csv"
