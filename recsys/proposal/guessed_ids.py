@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.role_names import IMPRESSION, REQUEST, is_called, says_outcome
+from recsys.proposal.role_names import IMPRESSION, ITEM, POSITION, REQUEST, USER, is_called, says_outcome
 
 _FEWEST_NAMED = 10  # different values of an id by its name
 _FEWEST_IDS = 20  # different values of an id that has no name
@@ -36,9 +36,41 @@ def guessed_request(columns: Sequence[ColumnFacts], user: ColumnFacts, item: Col
     Of several, such as a session and a search within it, the finest is taken: what was shown together. An impression may also be that of
     one item, whose rows are what was done with it.
     """
-    lists = [column for column in columns if is_called(column, REQUEST) and _parts_a_user(column, user)]
-    lists = [column for column in lists if not (is_called(column, IMPRESSION) and item.is_constant_within(column))]
+    lists = [column for column in _lists(columns, user) if not (is_called(column, IMPRESSION) and item.is_constant_within(column))]
     return max(lists, key=lambda column: column.distinct, default=None)
+
+
+def ranked_item(
+    columns: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, ids: Sequence[ColumnFacts]
+) -> tuple[ColumnFacts, str | None]:
+    """Return the item, or another one of `ids` where the item is the same in all rows of each list; and why it is doubtful, where it is.
+
+    The other one differs within lists, and its name or its texts are those of an id: numbers alone may be what was measured.
+    """
+    request = max(_lists(columns, user), key=lambda column: column.distinct, default=None)
+    if request is None or not item.is_constant_within(request):
+        return item, None
+    why = f"{item.name} is the same in all rows of each {request.name}, so it is not what is ranked there"
+    others = [column for column in ids if column not in (user, item) and not is_called(column, rf"{USER}|{REQUEST}|{POSITION}")]
+    others = [column for column in others if _may_be_id(column) and not says_outcome(column) and _varies_within(column, request)]
+    sure = [column for column in others if column.numbers is None or is_called(column, rf"{ITEM}|.*(id|key|code|hash)")]
+    if sure:
+        best = max(sure, key=lambda column: (is_called(column, ITEM), column.distinct))
+        return best, f"{best.name} rather than {item.name}: {why}"
+    if is_called(request, IMPRESSION):
+        return item, None  # an impression of one item, whose rows are what was done with it
+    return item, f"{why}. If another column is, say --column item_id=NAME"
+
+
+def _varies_within(column: ColumnFacts, request: ColumnFacts) -> bool:
+    both = pd.DataFrame({"request": request.values, "value": column.values}).dropna()
+    of_list = both.groupby("request")["value"].agg(["size", "nunique"])
+    return bool((of_list["nunique"][of_list["size"] > 1] > 1).mean() >= 0.9)
+
+
+def _lists(columns: Sequence[ColumnFacts], user: ColumnFacts) -> list[ColumnFacts]:
+    """Return the columns of requests: by their names, and as several rows of one user share each value."""
+    return [column for column in columns if is_called(column, REQUEST) and _parts_a_user(column, user)]
 
 
 def _parts_a_user(column: ColumnFacts, user: ColumnFacts) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 from recsys import schema
 from recsys.errors import DataError, data_error
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone
-from recsys.proposal.guessed_ids import guessed_id, guessed_request
+from recsys.proposal.guessed_ids import guessed_id, guessed_request, ranked_item
 from recsys.proposal.guessed_time import time_columns, time_of_impression, unsure_of
 from recsys.proposal.role_names import (
     ACTION,
@@ -83,12 +83,14 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, st
             expected="one with ids that come again",
             fix=f"say which it is: --column {missing}_id=NAME",
         )
+    item, why = (item, None) if schema.ITEM_ID in known else ranked_item([c for c in left if c not in times], user, item, ids)
     time, others = time_of_impression(times, user, item, known.get(schema.TIMESTAMP), [column.name for column in columns], file)
     roles = Roles(time, user, item, other_times=others)
-    for role, column, by_its_name in (("user_id", user, by_user), ("item_id", item, by_item)):
-        if not by_its_name:
+    for role, column, is_named in (("user_id", user, by_user), ("item_id", item, by_item)):
+        if not is_named:
             roles.unsure[role] = f"guessed from the values of {column.name}, not from its name"
-    roles.unsure |= {key: why for key, why in unsure_of(time).items() if key not in known}
+    roles.unsure |= {"item_id": why} if why is not None else {}
+    roles.unsure |= {key: said for key, said in unsure_of(time).items() if key not in known}
     left = [column for column in left if column not in (user, item, time, *times)]
     roles.alike = by_case_alone(left)
     left = [column for column in left if column not in roles.alike]

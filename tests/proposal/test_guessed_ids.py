@@ -75,6 +75,7 @@ def test_an_impression_of_one_item_with_several_actions_is_no_request(tmp_path: 
     feed = actions[(actions["action"] == "view") | (actions["click"] == 1)].drop(columns="click")
     tables, _ = proposed(tmp_path, feed)
     assert tables["source"]["kind"] == "events"
+    assert tables["source"]["columns"]["item_id"] == "item_id"
     assert "request_id" not in tables["source"]["columns"]
 
 
@@ -83,3 +84,37 @@ def test_a_list_within_a_session_is_the_request(tmp_path: Path) -> None:
     feed.insert(0, "session_id", feed["user_id"].astype(str) + feed["ts"].dt.strftime("-%d"))
     tables, _ = proposed(tmp_path, feed)
     assert tables["source"]["columns"]["request_id"] == "impression_id"
+
+
+# --- Items that are the same in all rows of a list ----------------------------------------------------------------
+def _lists_on_a_page(ranked: str) -> pd.DataFrame:
+    """Lists that are shown on the page of some product, beside which `ranked` differs."""
+    feed = _lists().rename(columns={"list": "search_id", "item_id": ranked})
+    return feed.assign(product_id=1_000 + feed["search_id"] % 40)
+
+
+@pytest.mark.parametrize("ranked", ["candidate_id", "offer", "shown_product_id"])
+def test_the_item_is_what_differs_within_a_list(ranked: str, tmp_path: Path) -> None:
+    tables, text = proposed(tmp_path, _lists_on_a_page(ranked))
+    assert (tables["source"]["columns"]["item_id"], tables["source"]["columns"]["request_id"]) == (ranked, "search_id")
+    assert f"# unsure: {ranked} rather than product_id: product_id is the same in all rows of each search_id, so" in text
+
+
+def test_an_item_beside_which_only_measures_differ_is_doubtful(tmp_path: Path) -> None:
+    feed = _lists_on_a_page("value")
+    tables, text = proposed(tmp_path, feed.assign(watch_time=feed["value"] * feed["click"]))
+    assert tables["source"]["columns"]["item_id"] == "product_id"
+    assert "# unsure: product_id is the same in all rows of each search_id, so it is not what is ranked there. If another" in text
+
+
+def test_an_item_that_is_told_is_not_doubted(tmp_path: Path) -> None:
+    _lists_on_a_page("candidate_id").to_csv(tmp_path / "feed.csv", index=False)
+    proposal = propose([tmp_path / "feed.csv"], tmp_path, {"item_id": "product_id"})
+    assert proposal.tables["source"]["columns"]["item_id"] == "product_id"
+    assert "not what is ranked" not in proposal.text
+
+
+def test_an_item_that_differs_within_lists_leaves_no_doubt(tmp_path: Path) -> None:
+    tables, text = proposed(tmp_path, _lists().rename(columns={"list": "search_id"}))
+    assert tables["source"]["columns"]["item_id"] == "item_id"
+    assert "not what is ranked" not in text
