@@ -166,6 +166,20 @@ def _is_plain(value: object) -> bool:
     return not isinstance(value, dict) and not (isinstance(value, list) and any(isinstance(entry, dict) for entry in value))
 
 
+@pytest.mark.parametrize("share", [1.0, 0.9])
+def test_lists_of_one_item_each_are_warned_of(folder: Path, share: float) -> None:
+    log = pd.read_csv(folder / "log.csv")
+    log["list"] = log.index // 3
+    is_same = np.random.default_rng(1).random(1_000) < share
+    log["vid"] = np.where(is_same[log["list"]], log.groupby("list")["vid"].transform("first"), log["vid"])
+    log["uid"] = log.groupby("list")["uid"].transform("first")
+    log.to_csv(folder / "log.csv", index=False)
+    toml('position = "slot"', 'position = "slot"\nrequest_id = "list"')(folder)
+    found = [line for line in look(folder / "own.toml").warnings if "nothing to rank" in line]
+    said = "source.columns: found one item_id in all rows of 1,000 of the 1,000 requests with two rows or more"
+    assert [line.startswith(said) for line in found] == ([True] if share == 1 else [])
+
+
 # --- The alarm for leaks ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("auc", [0.97, 0.985, 0.015, 0.03])
 def test_the_alarm_goes_by_the_auc_of_the_feature_alone(folder: Path, auc: float) -> None:
