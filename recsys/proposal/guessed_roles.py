@@ -135,7 +135,7 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     if roles.labels and not told:
         roles.unsure["labels"] = "the columns of 0 and 1; their names do not say what they are"
     roles.durations = left.take(lambda column: _is_duration(column, roles))
-    if not roles.labels and roles.action is None:
+    if roles.action is None:
         rating = _rating(left.columns, roles)
         roles.rating = left.take_one(lambda column: column is rating)
     roles.context = left.take(_is_context)
@@ -182,13 +182,18 @@ def _is_duration(column: ColumnFacts, roles: Roles) -> bool:
 
 
 def _rating(columns: Sequence[ColumnFacts], roles: Roles) -> ColumnFacts | None:
-    """Return a column of ratings by its name; without any name, one of stars, from 0.5 or 1 to 5."""
+    """Return a column of ratings by its name; without any name, and where no label was found, one of stars, from 0.5 or 1 to 5.
+
+    Beside labels a property of the item, such as the stars of a hotel, is none.
+    """
 
     def may_be(column: ColumnFacts) -> bool:
         numbers = column.numbers
         return numbers is not None and column.distinct in _LEVELS and numbers.min() >= 0 and numbers.max() <= 100
 
     named = [column for column in columns if is_called(column, RATING) and may_be(column)]
+    if roles.labels:
+        return next((column for column in named if not column.is_constant_within(roles.item)), None)
     if named:
         return named[0]
     unnamed = [column for column in columns if re.fullmatch(r"column_\d+", column.name) and may_be(column) and _are_stars(column)]

@@ -165,7 +165,7 @@ def _expressions(signals: Sequence[ColumnFacts], taken: Sequence[str]) -> dict[s
 
 def _factors(proposal: Proposal, roles: Roles, names: Mapping[str, str], windows: Sequence[int]) -> dict[str, list[str]]:
     """Return the factors of a log in which users and items come often; none of another. `names` are those of signals that differ."""
-    columns = [roles.rating] if roles.rating is not None else roles.labels
+    columns = [*([roles.rating] if roles.rating is not None else []), *roles.labels]
     signals = [names.get(column.name, column.name) for column in columns][:_MOST_FACTORED]
     is_dense = come_often(len(roles.user.values), roles.user.distinct, roles.item.distinct, _days(proposal), windows)
     return {"item_id": signals} if signals and is_dense else {}

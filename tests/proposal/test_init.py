@@ -357,6 +357,17 @@ def test_a_kind_of_client_is_no_user_and_a_position_from_0_is_said(tmp_path: Pat
     assert [entry["name"] for entry in tables["objective"]] == ["click"]
 
 
+@pytest.mark.parametrize(("is_property", "objectives"), [(False, ["verified_purchase", "liked", "rating"]), (True, ["verified_purchase"])])
+def test_a_rating_is_an_objective_beside_labels(is_property: bool, objectives: list[str], tmp_path: Path) -> None:
+    """As reviews of Amazon have it. The stars of a hotel say nothing of what the user did."""
+    feed = small_feed().rename(columns={"item_id": "asin", "click": "verified_purchase"})
+    stars = feed["asin"] % 5 if is_property else np.random.default_rng(8).integers(0, 5, len(feed))
+    feed = feed.assign(verified_purchase=feed["verified_purchase"].map({0: "false", 1: "true"}), rating=stars + 1)
+    tables, _ = proposed(tmp_path, feed)
+    assert [entry["name"] for entry in tables["objective"]] == objectives
+    assert tables["features"]["signals"] == [name for name in objectives if name != "liked"]
+
+
 def test_a_table_without_rows_is_no_bug(tmp_path: Path) -> None:
     small_feed().head(0).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(DataError, match="found no rows"):
