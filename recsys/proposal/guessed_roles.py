@@ -26,6 +26,7 @@ from recsys.proposal.role_names import (
     is_called,
 )
 from recsys.proposal.told import NOTHING_TOLD, known_columns
+from recsys.proposal.watched_share import is_watched_share
 
 _FEWEST_LISTS = 20  # lists that tell a position by its values
 _FEWEST_DURATIONS = 20  # different values of a duration
@@ -46,6 +47,7 @@ class Roles:
     propensity: ColumnFacts | None = None
     labels: list[ColumnFacts] = field(default_factory=list)
     durations: list[ColumnFacts] = field(default_factory=list)
+    shares: list[ColumnFacts] = field(default_factory=list)  # of an item that was watched
     rating: ColumnFacts | None = None
     other_times: list[ColumnFacts] = field(default_factory=list)
     context: list[ColumnFacts] = field(default_factory=list)
@@ -134,6 +136,7 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     roles.labels = left.take(lambda column: column in (told or binary))
     if roles.labels and not told:
         roles.unsure["labels"] = "the columns of 0 and 1; their names do not say what they are"
+    roles.shares = left.take(is_watched_share)
     roles.durations = left.take(lambda column: _is_duration(column, roles))
     if roles.action is None:
         rating = _rating(left.columns, roles)

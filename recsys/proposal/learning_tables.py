@@ -30,6 +30,8 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
         found.append(_binary(entry["name"], f"{_quoted(entry['name'])} is not null"))
     for column in roles.labels:
         found.append(_binary(_objective_name(column), f"{_quoted(column.name)} {column.truth}"))
+    for column in _learned_shares(roles):
+        found.append({"name": _objective_name(column), "kind": "regression", "label": _number(column), "loss_weight": 0.5})
     for column in roles.durations:
         found.append({"name": _objective_name(column), "kind": "watch_time", "label": _number(column), "loss_weight": 0.5})
     if roles.rating is not None:
@@ -41,7 +43,7 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
         raise data_error(
             str(proposal.tables["source"]["log"]),
             found=f"no column that tells what the user did{_alike_ones(roles)}",
-            expected="a column of 0 and 1, a watch time, a rating, or a column of actions",
+            expected="a column of 0 and 1, a watch time, a watched share, a rating, or a column of actions",
             fix="add it, or write the TOML by hand (docs/bring-your-own-log.md)",
         )
     for place, entry in enumerate(found):
@@ -55,6 +57,13 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['rating']}")
     if "labels" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['labels']}")
+
+
+def _learned_shares(roles: Roles) -> list[ColumnFacts]:
+    """Return the watched shares that are objectives: none beside a watch time, which says the same of an item of known length."""
+    if roles.durations or roles.action is not None:
+        return []
+    return [column for column in roles.shares if not column.is_constant_within(roles.item)]
 
 
 def _alike_ones(roles: Roles) -> str:
@@ -113,7 +122,7 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable], l
     of = {side.role: side for side in sides}
     user, item = (list(of[role].features) if role in of else [] for role in ("users", "items"))
     context = roles.context
-    signals = [*roles.labels, *roles.durations, *([roles.rating] if roles.rating else [])]
+    signals = [*roles.labels, *_learned_shares(roles), *roles.durations, *([roles.rating] if roles.rating else [])]
     expressions = _expressions(signals, [*log, *(name for side in sides for name in side.names)])
     names = {column.name: name for name, (column, _) in expressions.items()}
     table: dict[str, Any] = {
@@ -186,6 +195,9 @@ def _note_what_is_left_out(proposal: Proposal, roles: Roles, sides: Sequence[Sid
     same += [f"{column.name} ({side.role})" for side in sides for column in side.alike]
     note("unsure: left out, because their names differ by case alone", same, " Rename one of each, and name it here or in an objective.")
     note("Other times of the log, not used", [column.name for column in roles.other_times])
+    learned = _learned_shares(roles)
+    shares = [column.name for column in roles.shares if column not in learned]
+    note("Left out, because it is an outcome, known only after the impression", shares)
     from_zero = [column for column in roles.rest if column.is_whole and column.words.split("_")[-1] in _PLACES][:1]
     for column in from_zero:
         proposal.note(("features",), f"unsure: {column.name} may be the position, but does not count from 1. A position is no feature.")

@@ -3,6 +3,7 @@
 import re
 
 from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.watched_share import is_called_watched_share
 
 _ID = r"(_?(id|key|no|nr|number|code|hash))?"
 USER = (
@@ -66,6 +67,8 @@ def counts_later(column: ColumnFacts, role: str) -> bool:
     """
     of_user = {"time"} if column.time is not None else set[str]()
     known = _KNOWN if role == "items" else of_user
+    if is_called_watched_share(column):
+        return True
     return bool(set(column.words.split("_")) & (AFTER - known)) or re.search(rf"{TOLD}|{_SPENT}", column.words) is not None
 
 

@@ -368,6 +368,23 @@ def test_a_rating_is_an_objective_beside_labels(is_property: bool, objectives: l
     assert tables["features"]["signals"] == [name for name in objectives if name != "liked"]
 
 
+@pytest.mark.parametrize("name", ["watch_ratio", "playRatio", "completion", "completion_rate", "watched_share", "page_view_ratio"])
+@pytest.mark.parametrize("has_watch_time", [True, False])
+def test_a_watched_share_is_an_outcome(has_watch_time: bool, name: str, tmp_path: Path) -> None:
+    feed = small_feed().drop(columns="click").assign(video_duration=20.0)
+    seconds = np.random.default_rng(9).exponential(10, len(feed)).round(2)
+    feed = feed.assign(**{name: seconds / 20}, **({"play_duration": seconds} if has_watch_time else {}))
+    tables, text = proposed(tmp_path, feed)
+    (objective,) = tables["objective"]
+    if has_watch_time:
+        assert objective["name"] == "play_duration"
+        assert f"# Left out, because it is an outcome, known only after the impression: {name}." in text
+    else:
+        assert (objective["kind"], objective["label"]) == ("regression", name)
+    assert tables["features"]["signals"] == ["play_duration" if has_watch_time else name]
+    assert "context" not in tables["features"]
+
+
 def test_a_table_without_rows_is_no_bug(tmp_path: Path) -> None:
     small_feed().head(0).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(DataError, match="found no rows"):

@@ -62,12 +62,13 @@ def test_names_of_folders_are_no_names_of_fields(has_header: bool, tmp_path: Pat
 
 def test_counts_over_all_days_are_no_features(tmp_path: Path) -> None:
     items = pd.DataFrame(
-        {"item_id": range(90), "genre": ["a", "b", "c"] * 30, "show_cnt": range(90), "avg_rating": [n % 7 for n in range(90)]}
-    )
+        {"item_id": range(90), "genre": ["a", "b", "c"] * 30, "show_cnt": range(90), "avg_rating": [n % 7 for n in range(90)],
+         "completion": range(90)}
+    )  # fmt: skip
     items.to_csv(tmp_path / "items.csv", index=False)
     tables, text = proposed(tmp_path, small_feed(), tmp_path / "items.csv")
     assert tables["features"]["item"] == ["genre"]
-    assert "# Left out, because they may count what happened on later days: show_cnt (items), avg_rating (items)." in text
+    assert "they may count what happened on later days: show_cnt (items), avg_rating (items), completion (items)." in text
 
 
 def test_length_price_and_times_of_an_item_are_features(tmp_path: Path) -> None:
