@@ -1,7 +1,6 @@
 """The proposal: which file is the log, what its columns are, and what a first pipeline on it should look like."""
 
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +13,15 @@ from numpy.typing import NDArray
 
 from recsys import features, schema, sources
 from recsys.checkup import bounded_mean, leaks
-from recsys.config import TimeOptions, from_tables
-from recsys.days import ordinals
+from recsys.config import from_tables
 from recsys.errors import DataError, data_error
 from recsys.features import Preview
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, torn_day
+from recsys.proposal.days_seen import allow_rows_without_time, rows_by_day
 from recsys.proposal.draft import Proposal, pipeline_name
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
-from recsys.proposal.guessed_time import is_called_clock, time_keys
+from recsys.proposal.guessed_time import is_called_clock
 from recsys.proposal.learning_tables import add_features, add_objectives
 from recsys.proposal.side_tables import SideTable, item_by_file, side_table
 from recsys.proposal.source_tables import describe_files, relative
@@ -30,7 +29,6 @@ from recsys.proposal.told import NOTHING_TOLD, known_columns
 from recsys.sources import UnknownFile
 
 MOST_ROWS = 200_000  # rows that are looked at of each file
-_MOST_UNREAD = 0.01  # share of rows whose time may not be readable
 _FEWEST = 10  # training rows of each class that an objective needs
 
 
@@ -66,7 +64,8 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
         if any(file.head.folders for file in unused):
             why += "; where folders are of days, write their path with {day} as users or items"
         proposal.note(("source",), f"Not used: {', '.join(file.path.name for file in unused)} ({why}).")
-    rows = _rows_by_day(log, roles, "UTC")
+    rows, share_without = rows_by_day(log, roles.time, "UTC")
+    allow_rows_without_time(proposal, share_without)
     if torn := torn_day(rows):
         proposal.note(("split",), f"Left out: {torn}, which has {rows[torn]:,} rows and seems to end early.")
     proposal.tables["split"] = day_split({day: count for day, count in rows.items() if day != torn}, str(log.path))
@@ -129,29 +128,6 @@ def _roles(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]],
     found = guess_roles(log, name, {**told, schema.ITEM_ID: item.name})
     found.unsure[schema.ITEM_ID] = f"{item.name} rather than {roles.item.name}, because a file describes items by it"
     return found
-
-
-def _rows_by_day(log: UnknownFile, roles: Roles, zone: str) -> dict[str, int]:
-    """Count the rows of each day, from all rows of the log."""
-    unread, total = 0, 0
-    time = TimeOptions.model_validate({**time_keys(roles.time), "zone": zone})
-    counts: Counter[int] = Counter()
-    for batch in log.column(roles.time.name):
-        moments = sources.moments_or_null(batch, time).drop_null().to_numpy()
-        unread, total = unread + len(batch) - len(moments), total + len(batch)
-        days, rows = np.unique(ordinals(moments, zone), return_counts=True)
-        counts.update(dict(zip(days.tolist(), rows.tolist(), strict=True)))
-    if unread > _MOST_UNREAD * total:
-        form = time_keys(roles.time)
-        raise data_error(
-            f"{log.path} column {roles.time.name}",
-            found="times that cannot be read so" if form else "other times",
-            expected=f"all of the form {form}" if form else "all between 1971 and 2100",
-            bad_rows=unread,
-            rows=total,
-            fix="mend them, or write the TOML by hand",
-        )
-    return {str(np.datetime64(day, "D")): rows for day, rows in sorted(counts.items())}
 
 
 # --- Base rates, and what does not do -----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from recsys.sources.candidate_file import files_of, stage_candidates
 from recsys.sources.checking import check, columns, expected_bytes, raw_states, time_options
 from recsys.sources.increment import ingest
-from recsys.sources.instants import is_iso_time, moments_or_null
+from recsys.sources.instants import expected_time, is_iso_time, moments_or_null
 from recsys.sources.sample import Sample, TableSample, sample
 from recsys.sources.unknown_file import UnknownFile, read_unknown
 
@@ -14,6 +14,7 @@ __all__ = [
     "check",
     "columns",
     "expected_bytes",
+    "expected_time",
     "files_of",
     "ingest",
     "is_iso_time",

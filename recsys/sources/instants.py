@@ -79,6 +79,12 @@ def moments_or_null(values: pa.Array, time: TimeOptions) -> pa.Array:
         return con.sql(f"SELECT ({column.sql}) // 1000 AS ms FROM incoming").to_arrow_table()["ms"].combine_chunks()
 
 
+def expected_time(kind: pa.DataType, time: TimeOptions) -> str:
+    """Return in words what a timestamp must be that `moments_or_null` reads from values of this type."""
+    (refusal,) = timestamp_column("time", "c0", None if pa.types.is_string(kind) else kind, time).refusals
+    return refusal.expected
+
+
 def _other_order(form: str) -> str | None:
     """Return what to do about texts that a form does not read, where it has a day and a month: the two are often taken for each other."""
     if not ("%d" in form and "%m" in form):

@@ -385,6 +385,46 @@ def test_a_watched_share_is_an_outcome(has_watch_time: bool, name: str, tmp_path
     assert "context" not in tables["features"]
 
 
+# --- Times that are not there -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(("nth", "max_bad"), [(25, 0.05), (12, 0.1), (200, None)])
+def test_rows_without_a_time_are_set_aside(nth: int, max_bad: float | None, suffix: str, tmp_path: Path) -> None:
+    feed = small_feed()
+    feed.loc[feed.index % nth == 0, "ts"] = pd.NaT
+    feed = feed.assign(ts=feed["ts"].dt.strftime("%Y-%m-%d %H:%M:%S.123")) if suffix == "csv" else feed
+    path = tmp_path / f"log.{suffix}"
+    feed.to_csv(path, index=False) if suffix == "csv" else feed.to_parquet(path)
+    raw = _init([path], tmp_path / "own.toml")
+    assert raw["source"].get("max_bad") == max_bad
+    assert (" of the rows have no time. A run sets them aside" in (tmp_path / "own.toml").read_text()) == (max_bad is not None)
+    assert look(tmp_path / "own.toml").error is None
+
+
+def test_many_rows_without_a_time_are_an_error_that_says_so(tmp_path: Path) -> None:
+    feed = small_feed()
+    feed.loc[feed.index % 5 == 0, "ts"] = pd.NaT
+    feed.to_csv(tmp_path / "log.csv", index=False)
+    words = r"log.csv column ts: found no time \(an empty cell\), expected one in 90% of the rows or more; 600 of 3,000 rows. Fix: fill"
+    with pytest.raises(DataError, match=words):
+        propose([tmp_path / "log.csv"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [("%Y-%m-%d %H:%M", "an ISO date and time between 1971 and 2100"), ("%d.%m.%Y %H:%M", 'a time of the form "%d.%m.%Y %H:%M"')],
+)
+def test_times_of_another_form_are_said_in_words(form: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie beyond the rows that are looked at."""
+    monkeypatch.setattr(import_module("recsys.proposal.propose"), "MOST_ROWS", 2_000)
+    feed = small_feed()
+    ts = feed["ts"].dt.strftime(form).where(feed.index < 2_500, "yesterday")
+    feed.assign(ts=ts).to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(DataError) as caught:
+        propose([tmp_path / "log.csv"], tmp_path)
+    assert f'column ts: found "yesterday", expected {expected}' in str(caught.value)
+    assert "; 500 of 3,000 rows. Fix: mend these times: all are of one form" in str(caught.value)
+
+
 def test_a_table_without_rows_is_no_bug(tmp_path: Path) -> None:
     small_feed().head(0).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(DataError, match="found no rows"):
