@@ -23,6 +23,7 @@ from recsys.proposal.draft import Proposal, pipeline_name
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
 from recsys.proposal.guessed_time import is_called_clock
 from recsys.proposal.learning_tables import add_features, add_objectives
+from recsys.proposal.passed_over import passed_over
 from recsys.proposal.side_tables import SideTable, item_by_file, side_table
 from recsys.proposal.source_tables import describe_files, relative
 from recsys.proposal.told import NOTHING_TOLD, known_columns
@@ -41,8 +42,11 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     """
     files = [sources.read_unknown(path, most=MOST_ROWS) for path in paths]
     facts = [_facts(file, told.get(schema.TIMESTAMP)) for file in files]
-    place = _log_of(files, facts, told)
-    log, roles = files[place], _roles(files, facts, place, told)
+    try:
+        place = _log_of(files, facts, told)
+        log, roles = files[place], _roles(files, facts, place, told)
+    except DataError as error:
+        raise DataError("\n".join([str(error), *passed_over(files)])) from error
     proposal = Proposal(pipeline_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})
     proposal.note((), "Proposed by recsys init. Lines with # say what it was unsure of. Next: recsys check, then recsys run.")
     all_sides = [

@@ -1,6 +1,9 @@
 """`recsys init` on parquet files whose types say less than their values do."""
 
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,7 @@ from recsys.checkup import look
 from recsys.cli import run_command
 from recsys.errors import DataError
 from recsys.proposal import propose
+from tests.proposal.small_feed import small_feed
 
 
 def _feed(rows: int = 3_000) -> pd.DataFrame:
@@ -106,3 +110,18 @@ def test_users_and_items_with_the_same_numbers_are_told_apart_by_their_names(tmp
     tables = propose([tmp_path / name for name in ("log.parquet", "items.parquet", "users.parquet")], tmp_path).tables
     assert (tables["source"]["users"], tables["source"]["items"]) == ("users.parquet", "items.parquet")
     assert (tables["features"]["user"], tables["features"]["item"]) == (["country"], ["genre"])
+
+
+@pytest.mark.parametrize("told", [{}, {"item_id": "thing"}], ids=["not found", "told"])
+def test_nested_columns_are_named_where_a_role_is_missing(told: dict[str, str], tmp_path: Path) -> None:
+    """The command in the message takes them apart, and init reads what it writes."""
+    feed = small_feed()
+    things = [{"id": item, "of": {"kind": f"k{item % 3}"}} for item in feed.pop("item_id")]
+    feed.assign(thing=things).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError) as caught:
+        propose([tmp_path / "log.parquet"], tmp_path, told)
+    assert "found nested columns, which were passed over: thing (struct<id: int64, of: struct<kind: string>>)" in str(caught.value)
+    command = str(caught.value).split("take them apart into columns: python ")[1].removesuffix(" and give init that file")
+    subprocess.run([sys.executable, *shlex.split(command)], check=True)
+    tables = propose([tmp_path / "log-flat.parquet"], tmp_path, {"item_id": "thing_id"}).tables
+    assert tables["source"]["columns"]["item_id"] == "thing_id"
