@@ -25,8 +25,8 @@ def _passed_over(file: UnknownFile) -> str | None:
         return None
     source = str(file.path / "**" / "*.parquet" if file.path.is_dir() else file.path)
     target = str((file.path if file.path.is_dir() else first).with_suffix("")) + "-flat.parquet"
-    parts = [part for field in columns for part in _parts(field.type, _quoted(field.name), field.name)]
-    taken = ", ".join([f"* EXCLUDE ({', '.join(_quoted(field.name) for field in columns)})", *parts])
+    parts = [part for field in columns for part in _parts(field.type, quoted(field.name), field.name)]
+    taken = ", ".join([f"* EXCLUDE ({', '.join(quoted(field.name) for field in columns)})", *parts])
     code = f"import duckdb; duckdb.read_parquet({dumps(source)}).project({dumps(taken)}).write_parquet({dumps(target)})"
     error = data_error(
         str(file.path),
@@ -41,12 +41,12 @@ def _parts(kind: pa.DataType, value: str, name: str) -> Iterator[str]:
     """Yield SQL for each column that a nested value gives: its fields; of a list, a row per element; of a map, none."""
     if pa.types.is_struct(kind):
         for field in kind:
-            yield from _parts(field.type, f"{value}.{_quoted(field.name)}", f"{name}_{field.name}")
+            yield from _parts(field.type, f"{value}.{quoted(field.name)}", f"{name}_{field.name}")
     elif not pa.types.is_nested(kind):
-        yield f"{value} AS {_quoted(name)}"
+        yield f"{value} AS {quoted(name)}"
     elif not pa.types.is_map(kind):
-        yield f"unnest({value}, recursive := true)" if pa.types.is_nested(kind.value_type) else f"{value} AS {_quoted(name)}"
+        yield f"unnest({value}, recursive := true)" if pa.types.is_nested(kind.value_type) else f"{value} AS {quoted(name)}"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     return name if name.isidentifier() and name.isascii() else '"' + name.replace('"', '""') + '"'

@@ -125,3 +125,21 @@ def test_nested_columns_are_named_where_a_role_is_missing(told: dict[str, str], 
     subprocess.run([sys.executable, *shlex.split(command)], check=True)
     tables = propose([tmp_path / "log-flat.parquet"], tmp_path, {"item_id": "thing_id"}).tables
     assert tables["source"]["columns"]["item_id"] == "thing_id"
+
+
+def test_a_row_that_holds_a_whole_list_is_said(tmp_path: Path) -> None:
+    """As MIND has it. The command in the message writes a row per impression, and init reads what it writes."""
+    feed = small_feed()
+    marked = "N" + feed["item_id"].astype(str) + "-" + feed["click"].astype(str)
+    lists = marked.groupby(feed.index // 5).agg(" ".join)
+    first = feed[::5].reset_index(drop=True)
+    ts = first["ts"].dt.strftime("%m/%d/%Y %I:%M:%S %p")
+    rows = pd.DataFrame({"n": range(len(first)), "user": "U" + first["user_id"].astype(str), "ts": ts, "history": "N1 N2", "shown": lists})
+    rows.to_csv(tmp_path / "behaviors.tsv", sep="\t", index=False, header=False)
+    with pytest.raises(DataError, match="column column_5: found a whole list in a row") as caught:
+        propose([tmp_path / "behaviors.tsv"], tmp_path)
+    command = str(caught.value).split("write them so: python ")[1].removesuffix(" and give init that file")
+    subprocess.run([sys.executable, *shlex.split(command)], check=True)
+    tables = propose([tmp_path / "behaviors-rows.parquet"], tmp_path, {"user_id": "column_2"}).tables
+    assert tables["source"]["columns"]["item_id"] == "item_id"
+    assert [entry["name"] for entry in tables["objective"]] == ["clicked"]
