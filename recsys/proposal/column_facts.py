@@ -25,6 +25,7 @@ _FORMATS = (
 )
 _SAMPLE = 500  # different values that are tried as times
 _YES_AND_NO = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "0"), ("1.0", "0.0"))
+_OBJECTS = r"(?s)\{.*\}|\[\s*(\{.*\})?\s*\]"
 _LISTS = ("|", ";", ",")  # separators of several values in a cell
 _LONGEST_VALUE = 40  # letters of one of several values; texts have longer parts
 
@@ -133,9 +134,17 @@ class ColumnFacts:
         return bool(self.numbers.between(_EARLIEST * factor, _LATEST * factor).mean() >= _MOSTLY)
 
     @cached_property
+    def holds_objects(self) -> bool:
+        """Return whether the cells are JSON objects or lists of them, whose commas part no values."""
+        if self.numbers is not None or not len(self.values):
+            return False
+        texts = self.values.astype(str).str.strip()
+        return bool(texts.str.contains("{", regex=False).any() and texts.str.fullmatch(_OBJECTS).all())
+
+    @cached_property
     def list_separator(self) -> str | None:
         """The separator, where many cells hold several short values that come again and again."""
-        if self.numbers is not None or not len(self.values) or self.time is not None:
+        if self.numbers is not None or not len(self.values) or self.time is not None or self.holds_objects:
             return None
         texts = self.values.astype(str)
         if (texts.str.startswith("[") & texts.str.endswith("]")).all():

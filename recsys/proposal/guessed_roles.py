@@ -213,4 +213,4 @@ def _are_stars(column: ColumnFacts) -> bool:
 
 def _is_context(column: ColumnFacts) -> bool:
     parts = set(column.words.split("_"))
-    return 1 < column.distinct <= 1_000 and bool(parts & CONTEXT) and not parts & AFTER
+    return 1 < column.distinct <= 1_000 and bool(parts & CONTEXT) and not parts & AFTER and not column.holds_objects

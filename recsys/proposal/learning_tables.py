@@ -187,8 +187,10 @@ def _note_what_is_left_out(proposal: Proposal, roles: Roles, sides: Sequence[Sid
         if names:
             proposal.note(("features",), f"{before}: {', '.join(names)}.{after}")
 
-    texts = [f"{column.name} ({side.role})" for side in sides for column in side.left_out if column.distinct > 1]
-    note("Left out, because nearly every row has a text of its own", texts)
+    left_out = [(f"{column.name} ({side.role})", column) for side in sides for column in side.left_out if column.distinct > 1]
+    note("Left out, because nearly every row has a text of its own", [name for name, column in left_out if not column.holds_objects])
+    objects = [name for name, column in left_out if column.holds_objects]
+    note("Left out, because they hold JSON objects", objects, " Take what describes out of them, into columns of plain values.")
     later = [f"{column.name} ({side.role})" for side in sides for column in side.later]
     note("Left out, because they may count what happened on later days", later)
     same = [f"{column.name} (log)" for column in roles.alike]

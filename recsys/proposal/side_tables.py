@@ -29,7 +29,7 @@ class SideTable:
     key: ColumnFacts
     names: tuple[str, ...]
     features: tuple[ColumnFacts, ...]
-    left_out: tuple[ColumnFacts, ...]
+    left_out: tuple[ColumnFacts, ...]  # columns that describe nothing: texts of their own in each row, JSON objects
     later: tuple[ColumnFacts, ...]  # columns whose names say that they count what happened
     alike: tuple[ColumnFacts, ...]  # columns whose names differ by case alone
 
@@ -98,7 +98,7 @@ def is_category(column: ColumnFacts) -> bool:
 
 
 def _describes(column: ColumnFacts) -> bool:
-    if column.distinct < 2 or re.fullmatch(_ROW_NUMBER, column.name.lower()):
+    if column.distinct < 2 or column.holds_objects or re.fullmatch(_ROW_NUMBER, column.name.lower()):
         return False
     is_text = column.numbers is None and column.time is None and column.list_separator is None
     return not (is_text and column.distinct > _MOST_VALUES * len(column.values))

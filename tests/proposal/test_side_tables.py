@@ -164,3 +164,17 @@ def test_a_row_number_of_the_log_is_no_key_of_a_file(tmp_path: Path) -> None:
     pd.DataFrame({"id": range(90), "genre": ["a", "b"] * 45}).to_csv(tmp_path / "items.csv", index=False)
     tables, _ = proposed(tmp_path, small_feed().reset_index(names="id"), tmp_path / "items.csv")
     assert tables["source"]["items"] == "items.csv"
+
+
+def test_json_objects_are_no_lists_of_values(tmp_path: Path) -> None:
+    """Their commas part no values: the features were "Type": "P" and "Confidence": 1.0."""
+    files = csv_with_tabs(tmp_path)
+    videos = pd.read_csv(tmp_path / "videos.csv")
+    entity = '[{"Label": "X%d", "Type": "P", "Confidence": 1.0}]'
+    videos["entities"] = [entity % (row % 5) if row % 3 else "[]" for row in range(len(videos))]
+    videos["moods"] = ["[calm, loud]" if row % 2 else "[loud]" for row in range(len(videos))]
+    videos.to_csv(tmp_path / "videos.csv", index=False)
+    proposal = propose(files, tmp_path)
+    assert "entities" not in proposal.tables["features"]["item"]
+    assert list(proposal.tables["features"]["multi"]) == ["tags", "moods"]
+    assert "Left out, because they hold JSON objects: entities (items)" in proposal.text
