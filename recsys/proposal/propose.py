@@ -22,6 +22,7 @@ from recsys.proposal.days_seen import allow_rows_without_time, rows_by_day
 from recsys.proposal.draft import Proposal, pipeline_name
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
 from recsys.proposal.guessed_time import is_called_clock
+from recsys.proposal.known_layouts import raise_where_known
 from recsys.proposal.learning_tables import add_features, add_objectives
 from recsys.proposal.passed_over import passed_over
 from recsys.proposal.row_lists import raise_where_rows_are_lists
@@ -41,6 +42,7 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
 
     Raises DataError where a file cannot be read, or where no file is a log of users, items and times over two days or more.
     """
+    raise_where_known(paths)
     files = [sources.read_unknown(path, most=MOST_ROWS) for path in paths]
     facts = [_facts(file, told.get(schema.TIMESTAMP)) for file in files]
     try:

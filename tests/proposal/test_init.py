@@ -441,3 +441,21 @@ def test_a_file_that_can_be_no_name_of_a_pipeline_gets_one(
     assert load(out).name == name
     assert ("name" in tomllib.loads(out.read_text(encoding="utf-8"))) == (stem != name)
     assert (f"recsys check '{out}'" in capsys.readouterr().out) == (stem == "my plays" or not stem.isascii())
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("kuairand", ["data/log_standard_4_08_to_4_21_pure.csv", "data/video_features_basic_pure.csv"]),
+        ("kuairec", ["big_matrix.csv", "item_categories.csv", "user_features.csv"]),
+        ("movielens", ["ratings.dat", "movies.dat", "users.dat"]),
+        ("movielens", ["ratings.csv", "movies.csv"]),
+        ("movielens", ["u.data", "u.item", "u.user"]),
+    ],
+)
+def test_a_folder_that_a_kind_of_source_reads_is_named(kind: str, files: list[str], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for file in files:
+        (tmp_path / file).write_text("user_id,item_id,time,click\n1,2,2024-01-01,1\n")
+    with pytest.raises(DataError, match=f'found the files of {kind} as they are published.* kind = "{kind}" and path = '):
+        propose([tmp_path], tmp_path)

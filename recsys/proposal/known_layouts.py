@@ -1,0 +1,29 @@
+"""Folders of public datasets that a kind of source reads as they were published: nothing has to be guessed there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from recsys.errors import data_error
+
+_LAYOUTS = (
+    ("kuairand", ("log_standard_*.csv*", "video_features_basic_*.csv*")),
+    ("kuairec", ("*_matrix.csv*", "item_categories.csv*")),
+    ("movielens", ("u.data", "u.item")),
+    ("movielens", ("ratings.dat", "movies.dat")),
+    ("movielens", ("ratings.csv", "movies.csv")),
+)  # kind, and the files that tell it
+
+
+def raise_where_known(paths: Sequence[Path]) -> None:
+    """Raise DataError where a path is the folder of such a dataset, which holds several tables and no log in parts."""
+    for path in paths:
+        for folder in (path, path / "data"):
+            kind = next((kind for kind, patterns in _LAYOUTS if all(any(folder.glob(pattern)) for pattern in patterns)), None)
+            if path.is_dir() and kind is not None:
+                raise data_error(
+                    str(path),
+                    found=f"the files of {kind} as they are published",
+                    expected="one log, in one file or in parts",
+                    fix=f'write a TOML with kind = "{kind}" and path = "{path}" under [source]; pipelines/ and docs/config.md show how.'
+                    " Or name its files one by one",
+                )
