@@ -20,6 +20,7 @@ from recsys.objectives import Objective, chain
 from recsys.predictions import conditional, fused_score
 
 _SEPARATORS = (",", ";", "\t", "|")
+_NULLS = ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None", "\\N")
 _IDS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.REQUEST_ID)
 
 
@@ -122,11 +123,15 @@ def _read(path: Path) -> pa.Table:
 
 
 def _as_ids(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return ids of a text file as whole numbers where each is written as one, else as texts: "007" and "7" are two. Empty is null."""
-    named = pa.compute.if_else(pa.compute.equal(texts, ""), None, texts)
-    if pa.compute.all(pa.compute.match_substring_regex(named, "^(0|-?[1-9][0-9]*)$")).as_py() is False:
-        return named
-    try:
-        return named.cast(pa.int64())
-    except pa.ArrowInvalid:  # beyond int64
-        return named
+    """Return ids of a text file as whole numbers where each is written as one, else as texts: "007" and "7" are two.
+
+    Empty is null. So is a word for null among whole numbers; among texts it may be a name.
+    """
+    plain = pa.compute.utf8_trim_whitespace(texts)
+    numbers = pa.compute.if_else(pa.compute.is_in(plain, value_set=pa.array(_NULLS)), None, plain)
+    if pa.compute.all(pa.compute.match_substring_regex(numbers, "^(0|-?[1-9][0-9]*)$")).as_py() is not False:
+        try:
+            return numbers.cast(pa.int64())
+        except pa.ArrowInvalid:  # beyond int64
+            return numbers
+    return pa.compute.if_else(pa.compute.equal(texts, ""), None, texts)

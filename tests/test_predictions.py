@@ -147,6 +147,8 @@ def test_text_is_read_whatever_separates_its_columns(tmp_path: Path, separator: 
         (["9223372036854775808", "7", "8"], ["9223372036854775808", "7", "8"]),
         (['"7"', '"8"', "x"], ["7", "8", "x"]),
         (["1.5", "7", ""], ["1.5", "7", None]),
+        (["12", " 7", "NULL"], [12, 7, None]),
+        (["ann", "NA", ""], ["ann", "NA", None]),
     ],
 )
 def test_ids_of_a_text_are_whole_numbers_only_where_each_is_written_as_one(written: list[str], read: list[object], tmp_path: Path):

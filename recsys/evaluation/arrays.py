@@ -107,12 +107,15 @@ def _column(name: str, values: Any) -> "pd.Series[Any]":
 
 def _numbers(name: str, column: "pd.Series[Any]") -> FloatArray:
     """Return the values as float64, null as NaN. Raises DataError for values that are no numbers."""
-    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    kind = getattr(column.dtype, "kind", "O")
     try:
-        if not (is_number or pd.api.types.is_object_dtype(column)):
+        if kind in "cmM":  # complex numbers, spans and moments of time
             raise TypeError
-        filled = column.astype(object).where(column.notna(), np.nan)
-        return (column if is_number and column.dtype.kind in "biuf" else filled).to_numpy(np.float64)
+        if isinstance(column.dtype, np.dtype) and kind in "biuf":
+            return column.to_numpy(np.float64)
+        return column.astype(object).where(column.notna(), np.nan).to_numpy(np.float64)
     except (TypeError, ValueError) as error:
         shown = next((each for each in column if not isinstance(each, int | float)), None)
         raise data_error(

@@ -31,7 +31,7 @@ def rows_by_day(log: UnknownFile, time: ColumnFacts, zone: str) -> tuple[dict[st
     for batch in log.column(time.name):
         moments = sources.moments_or_null(batch, options)
         is_other = pc.and_(moments.is_null(), batch.is_valid())
-        total, empty, unread = total + len(batch), empty + batch.null_count, unread + pc.sum(is_other).as_py()
+        total, empty, unread = total + len(batch), empty + batch.null_count, unread + (pc.sum(is_other).as_py() or 0)
         if example is None and unread:
             example = str(batch.filter(is_other)[0].as_py())
         days, rows = np.unique(ordinals(moments.drop_null().to_numpy(), zone), return_counts=True)

@@ -1,11 +1,12 @@
 """The guessed ids of a log: its users, its items, and its requests."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
 
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.role_names import IMPRESSION, ITEM, POSITION, REQUEST, USER, is_called, says_outcome
+from recsys.proposal.role_names import ACTION, IMPRESSION, ITEM, REQUEST, USER, is_called, says_outcome
 
 _FEWEST_NAMED = 10  # different values of an id by its name
 _FEWEST_IDS = 20  # different values of an id that has no name
@@ -33,11 +34,11 @@ def _may_be_id(column: ColumnFacts) -> bool:
 def guessed_request(columns: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts) -> ColumnFacts | None:
     """Return the column of the request: by its name, and as several rows of one user share each value.
 
-    Of several, such as a session and a search within it, the finest is taken: what was shown together. An impression may also be that of
-    one item, whose rows are what was done with it.
+    Of several, such as a session and a search within it, the finest id is taken: what was shown together. An impression may also be that
+    of one item, whose rows are what was done with it.
     """
     lists = [column for column in _lists(columns, user) if not (is_called(column, IMPRESSION) and item.is_constant_within(column))]
-    return max(lists, key=lambda column: column.distinct, default=None)
+    return max(lists, key=lambda column: (re.fullmatch(r".*(id|key|no)", column.words) is not None, column.distinct), default=None)
 
 
 def ranked_item(
@@ -45,17 +46,16 @@ def ranked_item(
 ) -> tuple[ColumnFacts, str | None]:
     """Return the item, or another one of `ids` where the item is the same in all rows of each list; and why it is doubtful, where it is.
 
-    The other one differs within lists, and its name or its texts are those of an id: numbers alone may be what was measured.
+    The other one differs within lists, and is called as an item or an id. Where a row is an action, a session may well be of one item.
     """
     request = max(_lists(columns, user), key=lambda column: column.distinct, default=None)
-    if request is None or not item.is_constant_within(request):
+    if request is None or any(is_called(column, ACTION) for column in columns) or not item.is_constant_within(request):
         return item, None
     why = f"{item.name} is the same in all rows of each {request.name}, so it is not what is ranked there"
-    others = [column for column in ids if column not in (user, item) and not is_called(column, rf"{USER}|{REQUEST}|{POSITION}")]
-    others = [column for column in others if _may_be_id(column) and not says_outcome(column) and _varies_within(column, request)]
-    sure = [column for column in others if column.numbers is None or is_called(column, rf"{ITEM}|.*(id|key|code|hash)")]
-    if sure:
-        best = max(sure, key=lambda column: (is_called(column, ITEM), column.distinct))
+    named = [column for column in ids if is_called(column, rf"{ITEM}|.*_id") and not is_called(column, rf"{USER}|{REQUEST}")]
+    others = [column for column in named if column not in (user, item) and _may_be_id(column) and _varies_within(column, request)]
+    if others:
+        best = max(others, key=lambda column: (is_called(column, ITEM), column.distinct))
         return best, f"{best.name} rather than {item.name}: {why}"
     if is_called(request, IMPRESSION):
         return item, None  # an impression of one item, whose rows are what was done with it

@@ -21,6 +21,7 @@ from recsys.proposal.role_names import (
     POSITION,
     PROPENSITY,
     RATING,
+    STARS,
     TOLD,
     USER,
     is_called,
@@ -187,7 +188,7 @@ def _is_duration(column: ColumnFacts, roles: Roles) -> bool:
 def _rating(columns: Sequence[ColumnFacts], roles: Roles) -> ColumnFacts | None:
     """Return a column of ratings by its name; without any name, and where no label was found, one of stars, from 0.5 or 1 to 5.
 
-    Beside labels a property of the item, such as the stars of a hotel, is none.
+    Beside labels a property of the item or the user, such as the stars of a hotel, is none; nor is a score, which may be that of a ranker.
     """
 
     def may_be(column: ColumnFacts) -> bool:
@@ -196,7 +197,8 @@ def _rating(columns: Sequence[ColumnFacts], roles: Roles) -> ColumnFacts | None:
 
     named = [column for column in columns if is_called(column, RATING) and may_be(column)]
     if roles.labels:
-        return next((column for column in named if not column.is_constant_within(roles.item)), None)
+        owners = (roles.item, roles.user)
+        return next((column for column in named if not any(map(column.is_constant_within, owners)) and is_called(column, STARS)), None)
     if named:
         return named[0]
     unnamed = [column for column in columns if re.fullmatch(r"column_\d+", column.name) and may_be(column) and _are_stars(column)]

@@ -49,4 +49,4 @@ def _parts(kind: pa.DataType, value: str, name: str) -> Iterator[str]:
 
 
 def quoted(name: str) -> str:
-    return name if name.isidentifier() and name.isascii() else '"' + name.replace('"', '""') + '"'
+    return '"' + name.replace('"', '""') + '"'  # always: order, group and end are words of SQL

@@ -14,7 +14,7 @@ ITEM = (
     r"(.*_)?(item|vid|video|movie|film|article|news|product|prod|sku|asin|ad|post|clip|doc|document|content|song|track|goods|business|book"
     rf"|game|listing|offer|hotel|recipe|photo){_ID}"
 )
-IMPRESSION = r"(.*_)?(impression|impr|imp)(_?(id|key|no))?"
+IMPRESSION = r"(.*_)?(impression|impr|imp)_?(id|key|no)"
 REQUEST = rf"(.*_)?(request|req|session|page_?view|slate|query|search|srch|impression_list)(_?(id|key|no))?|{IMPRESSION}"
 POSITION = r"(.*_)?(position|pos|rank|slot|place)"
 ACTION = r"(.*_)?(action|interaction|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
@@ -34,7 +34,8 @@ _SATISFIED = (
 _REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
 TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"
 DURATION = r".*(watch|play|dwell|stay|spent|view|read|listen|engage)\w*_?(time|sec|seconds|ms|duration|length)\w*|watched|dwell|.*_seconds"
-RATING = r"(.*_)?(rating|stars?|score|grade)s?"
+STARS = r"(.*_)?(rating|star)s?"
+RATING = rf"{STARS}|(.*_)?(score|grade)s?"
 CONTEXT = frozenset(
     (
         *("tab", "page", "surface", "device", "network", "platform", "os", "channel", "source", "section", "refresh"),
@@ -74,6 +75,8 @@ def counts_later(column: ColumnFacts, role: str) -> bool:
 
 def says_outcome(column: ColumnFacts) -> bool:
     """Return whether the name says that a column measures or counts something, so that its values are no ids, however they look."""
+    if is_called(column, r".*_(id|key|code|hash)"):
+        return False
     is_outcome = is_called(column, rf"{DURATION}|{RATING}") or re.search(_SPENT, column.words) is not None
     return is_outcome or bool(set(column.words.split("_")) & _MEASURED)
 

@@ -26,13 +26,17 @@ def _list_in_a_row(file: UnknownFile, columns: Sequence[ColumnFacts]) -> DataErr
     found = next((column for column in texts if column.values.astype(str).str.fullmatch(_LIST).mean() > _MOST), None)
     if found is None:
         return None
-    path = file.head.file.path
-    target, name = str(path.with_suffix("")) + "-rows.parquet", quoted(found.name)
+    first = file.head.file.path
+    path = file.path / f"*{first.suffix}" if file.path.is_dir() else file.path
+    target, name = str((file.path if file.path.is_dir() else first).with_suffix("")) + "-rows.parquet", quoted(found.name)
     how = f"header=False, names={list(file.head.fields)!r}" if not file.written.header else "header=True"
     is_parquet = file.head.file.format == "parquet"
     read = f"read_parquet({dumps(str(path))})" if is_parquet else f"read_csv({dumps(str(path))}, sep={file.head.file.separator!r}, {how})"
-    rows = f"* EXCLUDE ({name}), unnest(string_split(trim({name}), chr(32))) AS shown"
-    marks = "* EXCLUDE (shown), left(shown, -2) AS item_id, CAST(right(shown, 1) AS INTEGER) AS clicked"
+    rows = f"* EXCLUDE ({name}), unnest(regexp_split_to_array(trim({name}), '[ ]+')) AS one_of_list"
+    marks = (
+        "* EXCLUDE (one_of_list), regexp_replace(one_of_list, '-[01]$', '') AS item_id,"
+        " TRY_CAST(regexp_extract(one_of_list, '-([01])$', 1) AS INTEGER) AS clicked"
+    )
     code = f"import duckdb; duckdb.{read}.project({dumps(rows)}).project({dumps(marks)}).write_parquet({dumps(target)})"
     return data_error(
         f"{file.path} column {found.name}",

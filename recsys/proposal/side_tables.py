@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pandas as pd
+
 from recsys import schema
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone, plain_text
 from recsys.proposal.guessed_roles import Roles
@@ -60,7 +62,7 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles, 
     ids = {"users": _keys(roles.user), "items": _keys(roles.item)}
     named = {"users": {roles.user.name, schema.USER_ID}, "items": {roles.item.name, schema.ITEM_ID}}
     known = set().union(*named.values()) if file.written.header else set()  # without a header, names are places
-    different = {column.name: column for column in log if column.name not in known} if file.written.header else {}
+    different = _other_ids(log, roles, known) if file.written.header else {}
     best: tuple[bool, float, str, ColumnFacts] | None = None
     places = [str(place) for place in range(file.rows.num_columns)]  # a name with a point in front would be a path
     rows = file.rows.rename_columns(places).group_by(places).aggregate([]).num_rows
@@ -90,6 +92,17 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles, 
     features = tuple(column for column in others if _describes(column) and column not in later)
     left_out = tuple(column for column in others if column not in (*features, *later))
     return SideTable(role, file, key, tuple(named_so.values()), features, left_out, later, same)
+
+
+def _other_ids(log: Sequence[ColumnFacts], roles: Roles, known: set[str]) -> dict[str, ColumnFacts]:
+    """Return the columns of the log by name that name other things than the ids do: not these again, and not called `id` alone."""
+
+    def says(column: ColumnFacts) -> pd.Series:
+        return column.values.map(plain_text)
+
+    ids = [says(id_) for id_ in (roles.user, roles.item)]
+    others = [column for column in log if column.name not in known and column.words not in _WORDS_OF_IDS]
+    return {column.name: column for column in others if not any(says(column).equals(id_) for id_ in ids)}
 
 
 def is_category(column: ColumnFacts) -> bool:

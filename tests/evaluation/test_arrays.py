@@ -33,6 +33,7 @@ KINDS: dict[str, Callable[[pd.Series], Any]] = {
     "a list": lambda values: values.tolist(),
     "another index": lambda values: values.set_axis(values.index[::-1]),
     "pandas with nulls": lambda values: values.convert_dtypes(),
+    "categories": lambda values: values.astype("category"),
     "objects": lambda values: values.astype(object),
     "arrow": pa.array,
     "chunks of arrow": lambda values: pa.chunked_array([values[:100], values[100:]]),
@@ -106,3 +107,8 @@ def test_whole_numbers_that_no_type_holds_together_are_still_different_users(fee
 def test_what_is_no_such_array_is_named(label: Any, score: Any, options: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         evaluate_arrays(label, score, **options)
+
+
+def test_numbers_that_are_written_as_texts_are_numbers() -> None:
+    found = evaluate_arrays(["1", "0", "1", "0"], pd.Series(["0.9", "0.2", "0.4", "0.5"]), bootstrap=0)
+    assert found.loc["auc", "value"] == 0.75

@@ -366,6 +366,16 @@ def test_rounded_propensities_of_all_candidates_are_those_of_a_whole_decision(di
     assert _dr(table.assign(target_propensity=table["target_propensity"].astype(np.float16))) == pytest.approx(_dr(table), abs=0.005)
 
 
+def test_a_sum_that_misses_1_by_the_tolerance_is_within_it() -> None:
+    row = {"user_id": 1, "timestamp": 0, "request_id": 1, "pred.x": 0.5}
+    chances = [(0.5, 0.5, 1.0), (np.nan, 0.49, np.nan)]  # .99 in floating point is more than .01 from 1
+    table = pd.DataFrame(
+        [{**row, "event_id": n, "propensity": p, "target_propensity": t, "label.x": y} for n, (p, t, y) in enumerate(chances)]
+    )
+    both = pd.concat([table, table.assign(event_id=table["event_id"] + 2, request_id=2, target_propensity=[0.5, 0.5])])
+    assert np.isfinite(_dr(both))
+
+
 def test_a_few_requests_without_some_of_their_candidates_are_an_error(rng: np.random.Generator) -> None:
     table = _with_candidates(rng)
     lacking = table.drop(index=[row for row in (0, 1, 5, 6) if np.isnan(table["label.x"][row])])

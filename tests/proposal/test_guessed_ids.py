@@ -58,7 +58,7 @@ def _lists(length: int = 5, lists: int = 500) -> pd.DataFrame:
     return rows.assign(list=np.repeat(np.arange(lists), length), item_id=items, click=(rng.random(len(rows)) < 0.3).astype(int))
 
 
-@pytest.mark.parametrize("name", ["impression_id", "impression", "imp_id", "page_view_id", "pageview", "srch_id", "session_id"])
+@pytest.mark.parametrize("name", ["impression_id", "imp_id", "page_view_id", "pageview", "srch_id", "session_id"])
 def test_what_several_rows_of_a_user_share_is_the_request(name: str, tmp_path: Path) -> None:
     tables, _ = proposed(tmp_path, _lists().rename(columns={"list": name}))
     assert tables["source"]["columns"]["request_id"] == name
@@ -118,3 +118,21 @@ def test_an_item_that_differs_within_lists_leaves_no_doubt(tmp_path: Path) -> No
     tables, text = proposed(tmp_path, _lists().rename(columns={"list": "search_id"}))
     assert tables["source"]["columns"]["item_id"] == "item_id"
     assert "not what is ranked" not in text
+
+
+def test_where_rows_are_actions_a_session_may_be_of_one_item(tmp_path: Path) -> None:
+    """A visit to a product has rows of what was done with it: a text such as the referrer is no item, whatever it differs within."""
+    rng = np.random.default_rng(3)
+    visits = small_feed(1_000).loc[np.repeat(np.arange(1_000), 3)].reset_index(drop=True)
+    visits = visits.assign(
+        session_id=np.repeat(np.arange(1_000), 3), action=np.tile(["view", "cart", "buy"], 1_000), referrer=rng.integers(0, 30, 3_000)
+    ).drop(columns="click")
+    visits["referrer"] = "r" + visits["referrer"].astype(str)
+    visits["ts"] += pd.to_timedelta(np.tile([0, 5, 9], 1_000), unit="s")
+    tables, _ = proposed(tmp_path, visits[(visits["action"] == "view") | (rng.random(3_000) < 0.5)])
+    assert tables["source"]["columns"]["item_id"] == "item_id"
+
+
+def test_an_id_by_its_ending_is_an_id_whatever_else_its_name_says(tmp_path: Path) -> None:
+    tables, _ = proposed(tmp_path, small_feed().rename(columns={"item_id": "stay_id"}))
+    assert tables["source"]["columns"]["item_id"] == "stay_id"

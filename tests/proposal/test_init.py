@@ -459,3 +459,29 @@ def test_a_folder_that_a_kind_of_source_reads_is_named(kind: str, files: list[st
         (tmp_path / file).write_text("user_id,item_id,time,click\n1,2,2024-01-01,1\n")
     with pytest.raises(DataError, match=f'found the files of {kind} as they are published.* kind = "{kind}" and path = '):
         propose([tmp_path], tmp_path)
+
+
+def test_a_part_that_has_only_a_header_has_no_times(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    feed = small_feed()
+    feed.to_csv(tmp_path / "parts" / "a.csv", index=False)
+    feed[:0].to_csv(tmp_path / "parts" / "b.csv", index=False)
+    assert propose([tmp_path / "parts"], tmp_path).tables["source"]["columns"]["timestamp"] == "ts"
+
+
+@pytest.mark.parametrize("owner", ["user_id", "item_id"])
+def test_a_property_with_the_name_of_a_rating_is_no_rating_beside_labels(owner: str, tmp_path: Path) -> None:
+    feed = small_feed()
+    feed["stars"] = feed[owner] % 5 + 1
+    feed["score"] = np.arange(len(feed)) % 7
+    tables, _ = proposed(tmp_path, feed)
+    assert [each["name"] for each in tables["objective"]] == ["click"]
+
+
+def test_a_folder_of_ones_own_files_is_read_whatever_lies_below_it(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    (folder / "data").mkdir(parents=True)
+    small_feed().to_csv(folder / "log.csv", index=False)
+    for name in ("ratings.csv", "movies.csv"):
+        small_feed().to_csv(folder / "data" / name, index=False)
+    assert propose([folder], tmp_path).tables["source"]["columns"]["user_id"] == "user_id"

@@ -178,3 +178,15 @@ def test_json_objects_are_no_lists_of_values(tmp_path: Path) -> None:
     assert "entities" not in proposal.tables["features"]["item"]
     assert list(proposal.tables["features"]["multi"]) == ["tags", "moods"]
     assert "Left out, because they hold JSON objects: entities (items)" in proposal.text
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "role"), [("item_id", "asin", "items"), ("user_id", "cust", "users"), ("item_id", "id", "items")]
+)
+def test_a_key_that_the_log_repeats_under_its_name_describes_the_ids(owner: str, name: str, role: str, tmp_path: Path) -> None:
+    feed = small_feed()
+    feed[name] = feed.groupby("user_id").cumcount() if name == "id" else feed[owner]
+    keys = np.sort(feed[owner].unique())
+    pd.DataFrame({name: keys, "genre": keys % 5}).to_csv(tmp_path / "side.csv", index=False)
+    tables, _ = proposed(tmp_path, feed, tmp_path / "side.csv")
+    assert tables["source"][role] == "side.csv"

@@ -17,7 +17,7 @@ from recsys.evaluation.inputs.rows import FloatArray, IntArray
 from recsys.evaluation.inputs.scored_impressions import Impressions
 from recsys.evaluation.inputs.scores import Importance, Scores
 
-_SUM = 0.01  # by how much the summed probabilities of a list's candidates may miss 1: a file may have rounded them
+_SUM = 0.01 + 1e-9  # by how much the summed probabilities of a list's candidates may miss 1: a file may have rounded them
 
 
 def has_propensities(table: pa.Table) -> bool:
@@ -182,7 +182,7 @@ def _over_policy(
     if not is_whole_G[chosen_G == 1].all():
         _check_wholes(is_whole_G, np.bincount(list_N) > 1, chosen_G == 1, run)
         return {}
-    share_N = target_N / total_G[list_N]
+    share_N = target_N / np.where(total_G > 0, total_G, 1.0)[list_N]
     means = {name: np.asarray(np.bincount(list_N, share_N * each_N), np.float64)[list_N] for name, each_N in predicted.items()}
     return {name: mean_N for name, mean_N in means.items() if not np.isnan(mean_N[known_N]).any()}
 
