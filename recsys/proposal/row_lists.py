@@ -26,6 +26,8 @@ def _list_in_a_row(file: UnknownFile, columns: Sequence[ColumnFacts]) -> DataErr
     found = next((column for column in texts if column.values.astype(str).str.fullmatch(_LIST).mean() > _MOST), None)
     if found is None:
         return None
+    cells = found.values.astype(str)
+    example = str(cells[cells.str.fullmatch(_LIST)].iloc[0])
     first = file.head.file.path
     path = file.path / f"*{first.suffix}" if file.path.is_dir() else file.path
     target, name = str((file.path if file.path.is_dir() else first).with_suffix("")) + "-rows.parquet", quoted(found.name)
@@ -40,7 +42,7 @@ def _list_in_a_row(file: UnknownFile, columns: Sequence[ColumnFacts]) -> DataErr
     code = f"import duckdb; duckdb.{read}.project({dumps(rows)}).project({dumps(marks)}).write_parquet({dumps(target)})"
     return data_error(
         f"{file.path} column {found.name}",
-        found=f'a whole list in a row ("{short(str(found.values.iloc[0]))}")',
+        found=f'a whole list in a row ("{short(example)}")',
         expected="a row per impression",
         fix=f"write them so: python -c {shlex.quote(code)} and give init that file",
     )
