@@ -197,8 +197,8 @@ def _rating(columns: Sequence[ColumnFacts], roles: Roles) -> ColumnFacts | None:
 
     named = [column for column in columns if is_called(column, RATING) and may_be(column)]
     if roles.labels:
-        owners = (roles.item, roles.user)
-        return next((column for column in named if not any(map(column.is_constant_within, owners)) and is_called(column, STARS)), None)
+        stars = [column for column in named if is_called(column, STARS)]
+        return next((column for column in stars if not any(map(column.is_constant_within, (roles.item, roles.user)))), None)
     if named:
         return named[0]
     unnamed = [column for column in columns if re.fullmatch(r"column_\d+", column.name) and may_be(column) and _are_stars(column)]

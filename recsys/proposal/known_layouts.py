@@ -12,17 +12,16 @@ _LAYOUTS = (
     ("movielens", ("ratings.dat", "movies.dat")),
     ("movielens", ("ratings.csv", "movies.csv")),
 )  # kind, and the files that tell it
-
-_TABLES = (".csv", ".tsv", ".parquet", ".gz", ".json")
+_TABLES = (".csv", ".tsv", ".parquet", ".gz", ".json")  # beside such files, a subfolder data/ is not looked into
 
 
 def raise_where_known(paths: Sequence[Path]) -> None:
     """Raise DataError where a path is the folder of such a dataset, which holds several tables and no log in parts."""
-    for path in paths:
-        has_tables = path.is_dir() and any(child.suffix in _TABLES for child in path.iterdir())
+    for path in filter(Path.is_dir, paths):
+        has_tables = any(child.suffix in _TABLES for child in path.iterdir())
         for folder in (path,) if has_tables else (path, path / "data"):
             kind = next((kind for kind, patterns in _LAYOUTS if all(any(folder.glob(pattern)) for pattern in patterns)), None)
-            if path.is_dir() and kind is not None:
+            if kind is not None:
                 raise data_error(
                     str(path),
                     found=f"the files of {kind} as they are published",

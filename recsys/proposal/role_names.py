@@ -1,4 +1,4 @@
-"""What the name of a column says: its role, and when it is known."""
+"""Tell from the name of a column its role, and whether it is known before the impression."""
 
 import re
 

@@ -39,9 +39,8 @@ class SideTable:
 def item_by_file(roles: Roles, log: Sequence[ColumnFacts], files: Sequence[Sequence[ColumnFacts]]) -> ColumnFacts | None:
     """Return the column of the log by which a file names the items, where no file has the guessed one; None where there is none.
 
-    `files` are the columns of the other files that have a header.
-
-    It is another name of the same things, as parent_asin is of asin: an item's song or author has no word in common with it.
+    It is another name of the same things, as parent_asin is of asin: an item's song or author has no word in common with it. `files` are
+    the columns of the other files that have a header.
     """
     named = [{column.name: column for column in columns} for columns in files]
     if any({roles.item.name, schema.ITEM_ID} & set(names) for names in named):
@@ -62,7 +61,7 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles, 
     ids = {"users": _keys(roles.user), "items": _keys(roles.item)}
     named = {"users": {roles.user.name, schema.USER_ID}, "items": {roles.item.name, schema.ITEM_ID}}
     known = set().union(*named.values()) if file.written.header else set()  # without a header, names are places
-    different = _other_ids(log, roles, known) if file.written.header else {}
+    different = _other_ids({column.name for column in columns} - known, log, roles) if file.written.header else {}
     best: tuple[bool, float, str, ColumnFacts] | None = None
     places = [str(place) for place in range(file.rows.num_columns)]  # a name with a point in front would be a path
     rows = file.rows.rename_columns(places).group_by(places).aggregate([]).num_rows
@@ -94,14 +93,14 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles, 
     return SideTable(role, file, key, tuple(named_so.values()), features, left_out, later, same)
 
 
-def _other_ids(log: Sequence[ColumnFacts], roles: Roles, known: set[str]) -> dict[str, ColumnFacts]:
-    """Return the columns of the log by name that name other things than the ids do: not these again, and not called `id` alone."""
+def _other_ids(names: set[str], log: Sequence[ColumnFacts], roles: Roles) -> dict[str, ColumnFacts]:
+    """Return the log's columns of these names that name other things than its ids do: not these again, and not called `id` alone."""
 
     def says(column: ColumnFacts) -> pd.Series:
         return column.values.map(plain_text)
 
     ids = [says(id_) for id_ in (roles.user, roles.item)]
-    others = [column for column in log if column.name not in known and column.words not in _WORDS_OF_IDS]
+    others = [column for column in log if column.name in names and column.words not in _WORDS_OF_IDS]
     return {column.name: column for column in others if not any(says(column).equals(id_) for id_ in ids)}
 
 

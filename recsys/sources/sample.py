@@ -45,9 +45,8 @@ class Sample:
     """The part of a source that was read.
 
     `problems` are those of headers and of what is no share of rows; `row_problems` are shares of rows that a run would not leave out.
-    `doubts` are of tables whose rows describe nothing.
-    `names` are those of `sources.columns`; of a table that cannot be read they are absent. `folder` holds events/, users/ and items/ as a
-    run leaves them; it is None where the log cannot be read.
+    `doubts` are warnings of tables whose rows describe nothing. `names` are those of `sources.columns`; of a table that cannot be read they
+    are absent. `folder` holds events/, users/ and items/ as a run leaves them; it is None where the log cannot be read.
     """
 
     tables: tuple[TableSample, ...]

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsys.checkup import look
 from recsys.proposal import propose
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, torn_day
@@ -18,7 +17,6 @@ from recsys.proposal.guessed_roles import guess_roles
 from recsys.proposal.role_names import is_satisfaction
 from recsys.proposal.toml_text import toml_text
 from recsys.sources import read_unknown
-from tests.proposal.small_feed import small_feed
 
 # The first text that is drawn in a fresh clone takes a second: a table of all letters is made for it.
 _no_clock = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -222,26 +220,3 @@ def test_a_label_within_another_one_is_said_to_be(tmp_path: Path) -> None:
     assert [entry.split('"')[1] for entry in objectives[1:]] == ["started", "liked", "shared"]
     said = '# It is 1 only where started is 1: given = "started" would learn it so.'
     assert [said in before for before in objectives[:3]] == [False, True, False]
-
-
-def test_a_table_without_times_lies_in_folders_of_days(tmp_path: Path) -> None:
-    """Of such a table docs/bring-your-own-log.md says so in its section 7."""
-    rows = small_feed(1_500).drop(columns="ts")
-    for number in (1, 2, 3):
-        folder = tmp_path / "log" / f"date=2024-01-0{number}"
-        folder.mkdir(parents=True)
-        rows[500 * (number - 1) : 500 * number].to_csv(folder / "part.csv", index=False)
-    proposal = propose([tmp_path / "log/*/*.csv"], tmp_path)
-    (tmp_path / "own.toml").write_text(proposal.text, encoding="utf-8")
-    assert look(tmp_path / "own.toml").error is None
-    assert proposal.tables["source"]["columns"]["timestamp"] == "date"
-    assert proposal.tables["split"] == {"train": ["2024-01-01"] * 2, "validation": ["2024-01-02"] * 2, "test": ["2024-01-03"] * 2}
-
-
-@pytest.mark.parametrize(
-    ("form", "is_said"), [("%Y-%m-%d", True), ("%Y%m%d", True), ("%Y-%m-%d 00:00:00", True), ("%Y-%m-%d %H:%M", False)]
-)
-def test_days_without_a_time_of_day_are_doubtful(form: str, is_said: bool, tmp_path: Path) -> None:
-    rows = small_feed()
-    rows.assign(date=rows.pop("ts").dt.strftime(form)).to_csv(tmp_path / "feed.csv", index=False)
-    assert ("date holds days alone" in propose([tmp_path / "feed.csv"], tmp_path).text) == is_said

@@ -385,46 +385,6 @@ def test_a_watched_share_is_an_outcome(has_watch_time: bool, name: str, tmp_path
     assert "context" not in tables["features"]
 
 
-# --- Times that are not there -------------------------------------------------------------------------------------
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-@pytest.mark.parametrize(("nth", "max_bad"), [(25, 0.05), (12, 0.1), (200, None)])
-def test_rows_without_a_time_are_set_aside(nth: int, max_bad: float | None, suffix: str, tmp_path: Path) -> None:
-    feed = small_feed()
-    feed.loc[feed.index % nth == 0, "ts"] = pd.NaT
-    feed = feed.assign(ts=feed["ts"].dt.strftime("%Y-%m-%d %H:%M:%S.123")) if suffix == "csv" else feed
-    path = tmp_path / f"log.{suffix}"
-    feed.to_csv(path, index=False) if suffix == "csv" else feed.to_parquet(path)
-    raw = _init([path], tmp_path / "own.toml")
-    assert raw["source"].get("max_bad") == max_bad
-    assert (" of the rows have no time. A run sets them aside" in (tmp_path / "own.toml").read_text()) == (max_bad is not None)
-    assert look(tmp_path / "own.toml").error is None
-
-
-def test_many_rows_without_a_time_are_an_error_that_says_so(tmp_path: Path) -> None:
-    feed = small_feed()
-    feed.loc[feed.index % 5 == 0, "ts"] = pd.NaT
-    feed.to_csv(tmp_path / "log.csv", index=False)
-    words = r"log.csv column ts: found no time \(an empty cell\), expected one in 90% of the rows or more; 600 of 3,000 rows. Fix: fill"
-    with pytest.raises(DataError, match=words):
-        propose([tmp_path / "log.csv"], tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("form", "expected"),
-    [("%Y-%m-%d %H:%M", "an ISO date and time between 1971 and 2100"), ("%d.%m.%Y %H:%M", 'a time of the form "%d.%m.%Y %H:%M"')],
-)
-def test_times_of_another_form_are_said_in_words(form: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They lie beyond the rows that are looked at."""
-    monkeypatch.setattr(import_module("recsys.proposal.propose"), "MOST_ROWS", 2_000)
-    feed = small_feed()
-    ts = feed["ts"].dt.strftime(form).where(feed.index < 2_500, "yesterday")
-    feed.assign(ts=ts).to_csv(tmp_path / "log.csv", index=False)
-    with pytest.raises(DataError) as caught:
-        propose([tmp_path / "log.csv"], tmp_path)
-    assert f'column ts: found "yesterday", expected {expected}' in str(caught.value)
-    assert "; 500 of 3,000 rows. Fix: mend these times: all are of one form" in str(caught.value)
-
-
 def test_a_table_without_rows_is_no_bug(tmp_path: Path) -> None:
     small_feed().head(0).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(DataError, match="found no rows"):
@@ -443,32 +403,6 @@ def test_a_file_that_can_be_no_name_of_a_pipeline_gets_one(
     assert (f"recsys check '{out}'" in capsys.readouterr().out) == (stem == "my plays" or not stem.isascii())
 
 
-@pytest.mark.parametrize(
-    ("kind", "files"),
-    [
-        ("kuairand", ["data/log_standard_4_08_to_4_21_pure.csv", "data/video_features_basic_pure.csv"]),
-        ("kuairec", ["big_matrix.csv", "item_categories.csv", "user_features.csv"]),
-        ("movielens", ["ratings.dat", "movies.dat", "users.dat"]),
-        ("movielens", ["ratings.csv", "movies.csv"]),
-        ("movielens", ["u.data", "u.item", "u.user"]),
-    ],
-)
-def test_a_folder_that_a_kind_of_source_reads_is_named(kind: str, files: list[str], tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    for file in files:
-        (tmp_path / file).write_text("user_id,item_id,time,click\n1,2,2024-01-01,1\n")
-    with pytest.raises(DataError, match=f'found the files of {kind} as they are published.* kind = "{kind}" and path = '):
-        propose([tmp_path], tmp_path)
-
-
-def test_a_part_that_has_only_a_header_has_no_times(tmp_path: Path) -> None:
-    (tmp_path / "parts").mkdir()
-    feed = small_feed()
-    feed.to_csv(tmp_path / "parts" / "a.csv", index=False)
-    feed[:0].to_csv(tmp_path / "parts" / "b.csv", index=False)
-    assert propose([tmp_path / "parts"], tmp_path).tables["source"]["columns"]["timestamp"] == "ts"
-
-
 @pytest.mark.parametrize("owner", ["user_id", "item_id"])
 def test_a_property_with_the_name_of_a_rating_is_no_rating_beside_labels(owner: str, tmp_path: Path) -> None:
     feed = small_feed()
@@ -476,12 +410,3 @@ def test_a_property_with_the_name_of_a_rating_is_no_rating_beside_labels(owner: 
     feed["score"] = np.arange(len(feed)) % 7
     tables, _ = proposed(tmp_path, feed)
     assert [each["name"] for each in tables["objective"]] == ["click"]
-
-
-def test_a_folder_of_ones_own_files_is_read_whatever_lies_below_it(tmp_path: Path) -> None:
-    folder = tmp_path / "own"
-    (folder / "data").mkdir(parents=True)
-    small_feed().to_csv(folder / "log.csv", index=False)
-    for name in ("ratings.csv", "movies.csv"):
-        small_feed().to_csv(folder / "data" / name, index=False)
-    assert propose([folder], tmp_path).tables["source"]["columns"]["user_id"] == "user_id"

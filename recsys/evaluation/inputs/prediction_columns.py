@@ -70,7 +70,7 @@ def ids(table: pa.Table, column: str, run: str) -> pa.Array:
 
 
 def milliseconds(table: pa.Table, run: str) -> IntArray:
-    """Return the times as int64 milliseconds since 1970 UTC.
+    """Return the times of a table with rows as int64 milliseconds since 1970 UTC.
 
     Raises DataError for nulls, fractions and text, and for times in another unit: lists without a request are parted by pauses.
     """
@@ -86,7 +86,7 @@ def milliseconds(table: pa.Table, run: str) -> IntArray:
             fix="convert the column",
         )
     time_N = np.asarray(times.cast(pa.int64()).to_numpy())
-    first, last = (int(end(time_N)) if len(time_N) else 0 for end in (np.min, np.max))
+    first, last = int(time_N.min()), int(time_N.max())
     if first > _LATEST or (first in _SECONDS and last in _SECONDS):
         raise data_error(
             place(run, schema.TIMESTAMP),

@@ -1,0 +1,36 @@
+"""Folders that init is given: those of public datasets, and those of one's own files."""
+
+from pathlib import Path
+
+import pytest
+
+from recsys.errors import DataError
+from recsys.proposal import propose
+from tests.proposal.small_feed import small_feed
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("kuairand", ["data/log_standard_4_08_to_4_21_pure.csv", "data/video_features_basic_pure.csv"]),
+        ("kuairec", ["big_matrix.csv", "item_categories.csv", "user_features.csv"]),
+        ("movielens", ["ratings.dat", "movies.dat", "users.dat"]),
+        ("movielens", ["ratings.csv", "movies.csv"]),
+        ("movielens", ["u.data", "u.item", "u.user"]),
+    ],
+)
+def test_a_folder_that_a_kind_of_source_reads_is_named(kind: str, files: list[str], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for file in files:
+        (tmp_path / file).write_text("user_id,item_id,time,click\n1,2,2024-01-01,1\n")
+    with pytest.raises(DataError, match=f'found the files of {kind} as they are published.* kind = "{kind}" and path = '):
+        propose([tmp_path], tmp_path)
+
+
+def test_a_folder_of_ones_own_files_is_read_whatever_lies_below_it(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    (folder / "data").mkdir(parents=True)
+    small_feed().to_csv(folder / "log.csv", index=False)
+    for name in ("ratings.csv", "movies.csv"):
+        small_feed().to_csv(folder / "data" / name, index=False)
+    assert propose([folder], tmp_path).tables["source"]["columns"]["user_id"] == "user_id"
