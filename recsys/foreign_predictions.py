@@ -3,29 +3,25 @@
 Legend: N rows, K objectives.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.csv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from recsys import schema
-from recsys.errors import DataError, Place, data_error, nearest
+from recsys import schema, sources
+from recsys.errors import Place, data_error, nearest
 from recsys.objectives import Objective, chain
 from recsys.predictions import conditional, fused_score
 
-_SEPARATORS = (",", ";", "\t", "|")
 _NULLS = ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None", "\\N")
 _IDS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.REQUEST_ID)
 
 
 def read_foreign(path: Path, objectives: Sequence[Objective]) -> tuple[pa.Table, tuple[Objective, ...]]:
-    """Read another system's scores: parquet, or text with a header, separated by commas, semicolons, tabs or bars.
+    """Read another system's scores, in files of any form that a log may have: parquet or text, one file, a pattern or a folder.
 
     Return them with the objectives that they hold: those with a `label.X` or a `pred.X`. `day` (UTC), `split` (all test), conditional forms
     and `score` are derived where absent. The probabilities of levels may be absent. Raises DataError where the file cannot be read or lacks
@@ -34,8 +30,6 @@ def read_foreign(path: Path, objectives: Sequence[Objective]) -> tuple[pa.Table,
     number, or not a probability.
     """
     table = _read(path)
-    if twice := [name for name, times in Counter(table.column_names).items() if times > 1]:
-        raise data_error(path, found=f"the columns {', '.join(twice)} more than once", expected="each column once", fix="keep one of each")
     objectives = _held(table, objectives)
     needed = [schema.EVENT_ID, schema.USER_ID, schema.TIMESTAMP]
     for objective in objectives:
@@ -98,27 +92,12 @@ def _numbers(table: pa.Table, column: str, path: Path) -> NDArray[np.float64]:
 
 
 def _read(path: Path) -> pa.Table:
-    try:
-        with path.open("rb") as file:
-            first = file.readline(1 << 20)
-        if first.startswith(b"PAR1"):
-            return pq.read_table(path)
-        separator = max(_SEPARATORS, key=lambda each: first.count(each.encode()))  # that of the header; a tie: the comma
-        table = pa.csv.read_csv(
-            path,
-            parse_options=pa.csv.ParseOptions(delimiter=separator),
-            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(_IDS, pa.string())),
-        )
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: found no such file, expected predictions as parquet or text. Fix: check the path") from error
-    except (OSError, pa.ArrowException) as error:
-        detail = str(error).splitlines()[0]
-        raise data_error(
-            path, found=f"a file that cannot be read ({detail})", expected="parquet, or text with a header", fix="write it again"
-        ) from error
-    places = [place for place, name in enumerate(table.column_names) if name in _IDS]  # a name may occur twice, which is refused later
-    for place in places:
-        table = table.set_column(place, table.column_names[place], _as_ids(table.column(place)))
+    """Read the files that the path names. Columns of text files get the type of all their values."""
+    table = sources.read_whole(path)
+    for place, name in enumerate(table.column_names):
+        if pa.types.is_string(table.schema.field(place).type):
+            typed = _as_ids if name in _IDS else _as_values
+            table = table.set_column(place, name, typed(table.column(place)))
     return table
 
 
@@ -127,11 +106,30 @@ def _as_ids(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
     Empty is null. So is a word for null among whole numbers; among texts it may be a name.
     """
-    plain = pa.compute.utf8_trim_whitespace(texts)
-    numbers = pa.compute.if_else(pa.compute.is_in(plain, value_set=pa.array(_NULLS)), None, plain)
+    numbers = _without_nulls(texts)
     if pa.compute.all(pa.compute.match_substring_regex(numbers, "^(0|-?[1-9][0-9]*)$")).as_py() is not False:
         try:
             return numbers.cast(pa.int64())
         except pa.ArrowInvalid:  # beyond int64
             return numbers
     return pa.compute.if_else(pa.compute.equal(texts, ""), None, texts)
+
+
+def _as_values(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts as whole numbers, doubles or truth values where each is one, or null; else as they are, null where empty.
+
+    Where one has leading zeros, all are codes, and no numbers.
+    """
+    known = _without_nulls(texts)
+    has_codes = pa.compute.any(pa.compute.match_substring_regex(known, r"^[+-]?0\d")).as_py()
+    for kind in () if has_codes else (pa.int64(), pa.float64(), pa.bool_()):
+        try:
+            return known.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    return pa.compute.if_else(pa.compute.equal(texts, ""), None, texts)
+
+
+def _without_nulls(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    plain = pa.compute.utf8_trim_whitespace(texts)
+    return pa.compute.if_else(pa.compute.is_in(plain, value_set=pa.array(_NULLS)), None, plain)

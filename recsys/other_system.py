@@ -19,7 +19,6 @@ from recsys.objectives import Objective
 
 KEYS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP, schema.REQUEST_ID, schema.POSITION)
 ENOUGH = 0.95  # share of the run's impressions below which a comparison is warned of
-_ALL = 1 << 62  # rows
 _BY_PREDICTION = {metric.name for metric in METRICS}  # the others are of the fused order, or of the policy that it makes
 _EXACT = 2**53  # from here on a double no longer holds every whole number
 _NUMBER = r"-?\d+(?:\.0+|(?:\.\d+)?[eE]\+?\d+)?"  # a whole number, also as it is written where it is a double
@@ -104,7 +103,7 @@ def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequenc
     None: in milliseconds. Raises DataError where a column is missing, where a key repeats on either side, where a score is no number, and
     where nothing matches.
     """
-    theirs = sources.read_unknown(path, most=_ALL).rows
+    theirs = sources.read_whole(path)
     predicted = tuple(objective for objective in objectives if schema.prediction_column(objective.name) in theirs.column_names)
     _require_key(ours, key)
     _require_columns(theirs.column_names, path, key, objectives)

@@ -165,10 +165,33 @@ def test_a_bar_in_a_name_is_no_separator(tmp_path: Path):
     assert read_foreign(tmp_path / "theirs.csv", [CLICK, LIKE])[0]["pred.like|click"].to_pylist() == [0.3]
 
 
-def test_parquet_is_told_by_its_bytes(tmp_path: Path):
+def test_parquet_under_the_name_of_a_text_is_told(tmp_path: Path):
     table = pa.table({"event_id": [1], "user_id": [7], "timestamp": [0], "label.click": [0], "pred.click": [0.5]})
     pq.write_table(table, tmp_path / "theirs.csv")
-    assert read_foreign(tmp_path / "theirs.csv", [CLICK])[0]["pred.click"].to_pylist() == [0.5]
+    with pytest.raises(DataError, match=r"theirs\.csv: found a parquet file, expected UTF-8 text, as its name says"):
+        read_foreign(tmp_path / "theirs.csv", [CLICK])
+
+
+HEADER = "event_id;user_id;timestamp;label.click;pred.click;slice.region;slice.grade;slice.new\n"
+ROWS = ["1;7;0;0;0,5;01;3;true\n", "2;8;1;1;0,25;02;;false\n", "3;9;2;1;0,75;11;2;NULL\n", "4;9;3;0;0,1;11;2;false\n"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_text_is_read_in_any_form_that_a_log_may_have(tmp_path: Path, encoding: str):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "part-0.csv").write_text("".join([HEADER, *ROWS[:3]]), encoding)
+    (tmp_path / "theirs" / "part-1.csv").write_text("".join([HEADER, *ROWS[3:]]), encoding)
+    table = read_foreign(tmp_path / "theirs", [CLICK])[0]
+    assert table["pred.click"].to_pylist() == [0.5, 0.25, 0.75, 0.1]
+    assert table["slice.region"].to_pylist() == ["01", "02", "11", "11"]
+    assert table["slice.grade"].to_pylist() == [3, None, 2, 2]
+    assert table["slice.new"].to_pylist() == [True, False, None, False]
+
+
+def test_a_row_with_a_wrong_number_of_fields_is_not_left_out(tmp_path: Path):
+    (tmp_path / "theirs.csv").write_text("".join([HEADER, *ROWS[:2], "3;9;2;1\n"]))
+    with pytest.raises(DataError, match=r"theirs\.csv:4: found 4 fields, expected 8, as in the header; 1 of 3 rows"):
+        read_foreign(tmp_path / "theirs.csv", [CLICK])
 
 
 def foreign(path: Path, **columns) -> pa.Table:
@@ -200,7 +223,7 @@ def test_every_missing_column_is_named_at_once(tmp_path: Path):
 
 def test_a_column_that_stands_twice_is_named(tmp_path: Path):
     (tmp_path / "theirs.csv").write_text("event_id,user_id,timestamp,label.click,pred.click,pred.click\n1,1,0,0,0.1,0.2\n")
-    with pytest.raises(DataError, match=r"theirs\.csv: found the columns pred\.click more than once, expected each column once.*Fix: "):
+    with pytest.raises(DataError, match=r"theirs\.csv column pred\.click: found that name more than once.*Fix: rename one of them"):
         read_foreign(tmp_path / "theirs.csv", [CLICK])
 
 

@@ -5,7 +5,7 @@ from recsys.sources.checking import check, columns, expected_bytes, raw_states, 
 from recsys.sources.increment import ingest
 from recsys.sources.instants import expected_time, is_iso_time, moments_or_null
 from recsys.sources.sample import Sample, TableSample, sample
-from recsys.sources.unknown_file import UnknownFile, read_unknown
+from recsys.sources.unknown_file import UnknownFile, read_unknown, read_whole
 
 __all__ = [
     "Sample",
@@ -21,6 +21,7 @@ __all__ = [
     "moments_or_null",
     "raw_states",
     "read_unknown",
+    "read_whole",
     "sample",
     "stage_candidates",
     "time_options",

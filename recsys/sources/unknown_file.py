@@ -25,6 +25,7 @@ from recsys.sources.text import Unbalanced
 
 _LOOKED_AT = 8 << 20  # bytes whose encoding is tried
 _MOSTLY = 0.9  # share of a column's cells that decide
+_ALL = 1 << 62  # rows
 _SOME = 3  # cells with a decimal comma
 _COMMA_NUMBER = re.compile(r"[+-]?\d+(,\d+)?")
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
@@ -40,6 +41,7 @@ class UnknownFile:
     path: Path
     heads: tuple[Header, ...]
     rows: pa.Table
+    torn: tuple[Unbalanced, ...]  # the rows of each file that have a wrong number of fields, which `rows` lacks
 
     @property
     def head(self) -> Header:
@@ -90,7 +92,16 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
     if rows == 0:
         raise data_error(str(path), found="no rows", expected="some", fix="export it again")
     table = pa.Table.from_batches(parts).drop_columns([SOURCE_ROW]).rename_columns(list(names))
-    return UnknownFile(path, tuple(heads), table)
+    return UnknownFile(path, tuple(heads), table, tuple(torn))
+
+
+def read_whole(path: Path) -> pa.Table:
+    """Read all rows as `read_unknown` does. Raises DataError also where a row has a wrong number of fields."""
+    file = read_unknown(path, most=_ALL)
+    for head, bad in zip(file.heads, file.torn, strict=True):
+        if bad.rows:
+            raise unbalanced_error(head.file, len(head.fields), bad, len(bad.rows), len(file.rows) + len(bad.rows), may_be_left_out=False)
+    return file.rows
 
 
 def _newest(path: Path) -> frozenset[Path] | None:

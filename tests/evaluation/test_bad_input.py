@@ -219,14 +219,14 @@ def test_a_mistake_is_told_once_by_name(edit, says, scored, refuse):
     assert "Fix: " in message
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_file_of_no_bytes_is_told_by_name(suffix, tmp_path, capsys):
+@pytest.mark.parametrize(("suffix", "found"), [("csv", "an empty file"), ("parquet", "a damaged parquet file")])
+def test_a_file_of_no_bytes_is_told_by_name(suffix, found, tmp_path, capsys):
     (tmp_path / "feed.toml").write_text(TOML)
     file = tmp_path / f"theirs.{suffix}"
     file.write_bytes(b"")
     assert run_command(["evaluate", str(tmp_path / "feed.toml"), "--predictions", str(file), "--out", str(tmp_path / "out")]) == 3
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {file}: found a file that cannot be read")
+    assert line.startswith(f"error: {file}: found {found}")
     assert not (tmp_path / "out").exists()
 
 
