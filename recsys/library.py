@@ -15,6 +15,7 @@ from recsys.workspace import METRICS, PREDICTIONS, REPORT
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 DEFAULT_WORKSPACE = Path("data")
 
@@ -68,13 +69,13 @@ class Run:
         return own
 
     def predict(
-        self, candidates: "pd.DataFrame", *, at: str | int | None = None, top: int | None = None, quiet: bool = False
+        self, candidates: "pd.DataFrame | pa.Table", *, at: str | int | None = None, top: int | None = None, quiet: bool = False
     ) -> "pd.DataFrame":
         """Predict candidates, as `recsys predict` does: one row each, in their order, or with `top` ranked lists.
 
-        `candidates` has the columns user_id, item_id, those of the log that the features are made of, and `timestamp`, unless all are asked
-        for `at` one moment (an ISO text, or ms UTC). Raises the errors of the command, DataError for candidates that cannot be used among
-        them.
+        `candidates` is a frame of pandas, a table of Arrow, or what gives its columns to Arrow, as a frame of polars does. Its columns
+        are user_id, item_id, those of the log that the features are made of, and `timestamp`, unless all are asked for `at` one moment
+        (an ISO text, or ms UTC). Raises the errors of the command, DataError for candidates that cannot be used among them.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -84,7 +85,7 @@ class Run:
         with tempfile.TemporaryDirectory(prefix="recsys-predict-") as folder:
             given, target = Path(folder) / "candidates.parquet", Path(folder) / "predictions.parquet"
             try:
-                pq.write_table(pa.Table.from_pandas(candidates, preserve_index=False), given)
+                pq.write_table(_as_table(candidates), given)
             except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
                 raise DataError(
                     f"candidates: cannot be written as columns ({error}), expected one type per column. Fix: convert them, ids to texts"
@@ -104,6 +105,13 @@ class Run:
 
         frame: pd.DataFrame = artifacts.read_table(self.path / file).to_pandas()
         return frame
+
+
+def _as_table(frame: "pd.DataFrame | pa.Table") -> "pa.Table":
+    import pandas as pd
+    import pyarrow as pa
+
+    return pa.Table.from_pandas(frame, preserve_index=False) if isinstance(frame, pd.DataFrame) else pa.table(frame)
 
 
 def load_pipeline(path: Path | str, overrides: Sequence[str] = ()) -> Pipeline:

@@ -138,6 +138,7 @@ def test_from_python(tiny: Path, events: pd.DataFrame) -> None:
     everything = run.predict(events.head(200))
     some = run.predict(events.head(200).iloc[::-7])
     pd.testing.assert_frame_equal(some, everything.iloc[::-7].reset_index(drop=True), rtol=1e-6)
+    pd.testing.assert_frame_equal(run.predict(pa.Table.from_pandas(events.head(200))), everything, rtol=1e-6)
     lists = run.predict(events[COLUMNS].head(200), at=1_704_542_400_000, top=1)
     assert (lists["place"] == 1).all()
     assert set(lists["user_id"]) == set(events["user_id"].head(200))
@@ -299,6 +300,8 @@ def test_mistakes_in_python(tiny: Path, events: pd.DataFrame) -> None:
         run.predict(events.head(0))
     with pytest.raises(DataError, match="candidates: cannot be written as columns"):
         run.predict(pd.concat([events, events[["user_id"]]], axis=1))
+    with pytest.raises(DataError, match="candidates: cannot be written as columns"):
+        run.predict([1, 2])
     with pytest.raises(DataError, match=r"candidates: cannot be written as columns .* ids to texts"):
         run.predict(events.head(2).assign(user_id=pd.Series([1, 2**63], dtype=object)))
     for top in (True, 2.5, 0):
