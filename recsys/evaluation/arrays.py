@@ -91,7 +91,7 @@ def _column(name: str, values: Any) -> "pd.Series[Any]":
         values = values.detach().cpu()
         values = (values.double() if values.is_floating_point() else values).numpy()
     if isinstance(values, pa.Array | pa.ChunkedArray):
-        values = values.to_pandas()
+        values = values.to_pandas(integer_object_nulls=True)  # beside a null, as doubles, large ids would become one
     is_masked = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     if not isinstance(values, pd.Series | pd.Index | pd.api.extensions.ExtensionArray | list | tuple):
         values = np.ma.getdata(values) if is_masked is not None else np.asarray(values)
@@ -99,7 +99,8 @@ def _column(name: str, values: Any) -> "pd.Series[Any]":
             values, is_masked = values[:, 0], is_masked if is_masked is None else is_masked[:, 0]
     if (shape := np.shape(values)) and len(shape) != 1:
         raise ConfigError(f"{name}: found an array of {' × '.join(map(str, shape))}, expected one value per row. Fix: take one column")
-    column = pd.Series(values).reset_index(drop=True)
+    is_ids = name in ("users", "lists")
+    column = pd.Series(values, dtype=object if is_ids and isinstance(values, list | tuple) else None).reset_index(drop=True)
     if isinstance(column.dtype, np.dtype):
         column = column.astype(column.dtype.newbyteorder("="))  # pandas sorts no numbers of the other byte order
     return column if is_masked is None else column.astype(object).mask(is_masked)

@@ -90,6 +90,16 @@ def test_whole_numbers_that_no_type_holds_together_are_still_different_users(fee
     assert found.loc["gauc", "value"] == pytest.approx(known.loc["gauc", "value"], abs=1e-12)
 
 
+@pytest.mark.parametrize("kind", [list, pa.array, lambda ids: pd.array(ids, dtype="Int64")])
+def test_large_ids_beside_a_null_stay_different(kind: Callable[[list[int | None]], Any], feed: pd.DataFrame) -> None:
+    is_known = feed["list"] % 7 > 0
+    large, small = ([offset + each if known else None for each, known in zip(feed["list"], is_known, strict=True)] for offset in (2**60, 0))
+    found, known = (
+        evaluate_arrays(feed["label"], feed["score"], users=feed["user"], lists=kind(ids), bootstrap=0) for ids in (large, small)
+    )
+    pd.testing.assert_frame_equal(found, known)
+
+
 @pytest.mark.parametrize(
     ("label", "score", "options", "error", "words"),
     [
