@@ -29,14 +29,17 @@ class Proposal:
 
     @property
     def said(self) -> list[str]:
-        """The guessed roles and the objectives, in lines."""
+        """The guessed roles, the objectives, and the files that have no part, in lines."""
         source = self.tables["source"]
         columns = ", ".join(f"{ours} = {theirs}" for ours, theirs in source["columns"].items())
         objectives = ", ".join(entry["name"] for entry in self.tables["objective"])
         days = ", ".join(f"{part} {first} to {last}" for part, (first, last) in self.tables["split"].items())
+        sides = [f"{role}: {source[role]}" for role in ("users", "items") if role in source]
         unsure = sum(line.startswith("unsure") for lines in self.comments.values() for line in lines)
         return [
             f"{source['kind']} {source['log']}: {columns}",
+            *sides,
+            *(line for line in self.comments.get(("source",), ()) if line.startswith("Not used")),
             f"objectives: {objectives}",
             f"split: {days}",
             f"unsure of: {unsure} (in comments)",

@@ -35,8 +35,7 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
     for column in roles.durations:
         found.append({"name": _objective_name(column), "kind": "watch_time", "label": _number(column), "loss_weight": 0.5})
     if roles.rating is not None:
-        levels = sorted(float(level) for level in (roles.rating.numbers if roles.rating.numbers is not None else ()))
-        liked = float(np.quantile(levels, 0.5))
+        liked = _halving(roles.rating)
         found.append({"name": "liked", "group": "satisfaction", "label": f"{_number(roles.rating)} >= {liked:g}"})
         found.append({"name": "rating", "kind": "regression", "group": "satisfaction", "label": _number(roles.rating), "loss_weight": 0.5})
     if not found:
@@ -85,6 +84,14 @@ def _note_chains(proposal: Proposal, labels: Sequence[ColumnFacts]) -> None:
         if wider:
             name = objectives[min(wider, key=lambda at: ones[at].mean())]["name"]
             proposal.note(("objective", place), f'It is 1 only where {name} is 1: given = "{name}" would learn it so.')
+
+
+def _halving(rating: ColumnFacts) -> float:
+    """Return the rating from which on as nearly half of all ratings lie as may be, the higher one of two."""
+    numbers = np.sort(rating.numbers.to_numpy() if rating.numbers is not None else [])
+    levels, below = np.unique(numbers, return_index=True)
+    distances = np.abs(below / len(numbers) - 0.5)
+    return float(levels[np.flatnonzero(distances == distances.min())[-1]])
 
 
 def _binary(name: str, label: str) -> dict[str, Any]:

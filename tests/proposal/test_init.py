@@ -266,8 +266,20 @@ def test_a_feature_that_tells_the_label_is_left_out(tmp_path: Path) -> None:
 def test_a_file_that_describes_nothing_is_named(tmp_path: Path) -> None:
     files = csv_with_tabs(tmp_path)
     (tmp_path / "notes.csv").write_text("day,weather\n2024-01-01,rain\n2024-01-02,sun\n")
-    text = propose([*files, tmp_path / "notes.csv"], tmp_path).text
-    assert "# Not used: notes.csv (no column of it is a key of users or items: a value of its own in each row," in text
+    proposal = propose([*files, tmp_path / "notes.csv"], tmp_path)
+    words = "Not used: notes.csv (no column of it is a key of users or items: a value of its own in each row,"
+    assert f"# {words}" in proposal.text
+    assert sum(line.startswith(words) for line in proposal.said) == 1
+
+
+@pytest.mark.parametrize(("shares", "cut"), [((5, 10, 30, 35, 20), 4), ((20, 20, 25, 20, 15), 3), ((10, 15, 35, 25, 15), 4)])
+def test_liked_is_the_rating_from_which_on_nearly_half_of_the_ratings_lie(shares: tuple[int, ...], cut: int, tmp_path: Path) -> None:
+    stars = np.random.default_rng(0).permutation(np.repeat([1, 2, 3, 4, 5], np.array(shares) * 6))
+    log = pd.DataFrame({"user_id": np.arange(600) % 30, "item_id": np.arange(600) // 7, "rating": stars})
+    log["timestamp"] = 1_704_067_200 + 700 * log.index
+    log.to_csv(tmp_path / "log.csv", index=False)
+    liked = propose([tmp_path / "log.csv"], tmp_path).tables["objective"][0]
+    assert (liked["name"], liked["label"]) == ("liked", f"rating >= {cut}")
 
 
 @pytest.mark.words
