@@ -16,6 +16,7 @@ from recsys.config.log_options import (
     FileFormat,
     Formats,
     LogColumns,
+    SideFormat,
     TimeOptions,
     duration_ms,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "OpenBanditSource",
     "Pipeline",
     "Promote",
+    "SideFormat",
     "Source",
     "Spark",
     "Split",

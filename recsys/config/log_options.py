@@ -168,7 +168,7 @@ class EventColumns(LogColumns):
 
 
 class FileFormat(Options):
-    """The form of a table's files. Parquet files need at most `leave_out`."""
+    """The form of a table's files. Of parquet files, nothing of it is about the text."""
 
     separator: str | None = Field(
         default=None, min_length=1, description="Text between two fields, such as `\\t` or `::`; without it, the first rows tell."
@@ -225,13 +225,26 @@ class FileFormat(Options):
             raise ValueError(f'quote: found {self.quote} beside the separator {self.separator!r}, expected "": no such file quotes a field')
         return self
 
+    @property
+    def is_of_text(self) -> bool:
+        """Whether an option is set that only text files have."""
+        return any(getattr(self, name) != option.default for name, option in FileFormat.model_fields.items() if name != "leave_out")
+
+
+class SideFormat(FileFormat):
+    """The form of the files of users or items."""
+
+    key: ColumnName | None = Field(
+        default=None, description="Column that holds the user or the item, where it is called otherwise than in the log."
+    )
+
 
 class Formats(Options):
     """The form of the files of each table."""
 
     log: FileFormat = FileFormat()
-    users: FileFormat = FileFormat()
-    items: FileFormat = FileFormat()
+    users: SideFormat = SideFormat()
+    items: SideFormat = SideFormat()
 
 
 class Feedback(Options):

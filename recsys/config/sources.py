@@ -12,9 +12,9 @@ from recsys.config.log_options import (
     Duration,
     EventColumns,
     FeedbackOptions,
-    FileFormat,
     Formats,
     LogColumns,
+    SideFormat,
     TimeOptions,
     Word,
 )
@@ -76,7 +76,7 @@ class Source(Options):
 def _require_used(formats: Formats, users: Path | None, items: Path | None, columns: LogColumns) -> None:
     """Raise ValueError for the form of a table that there is none of, and where it leaves out a column of the log that has a name here."""
     for name, table in (("users", users), ("items", items)):
-        if table is None and getattr(formats, name) != FileFormat():
+        if table is None and getattr(formats, name) != SideFormat():
             raise ValueError(f"format.{name}: found it without source.{name}, expected a table that it describes")
     for ours, theirs in columns.named().items():
         if theirs in formats.log.leave_out:

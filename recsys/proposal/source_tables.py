@@ -25,16 +25,19 @@ def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Se
     source = proposal.tables["source"]
     keys = {roles.user.name: schema.USER_ID, roles.item.name: schema.ITEM_ID, roles.time.name: schema.TIMESTAMP}
     renamed = {name: key for name, key in keys.items() if not log.written.header and name not in log.head.folders}
+    key_of: dict[str, str] = {}
     names = {_LOG: [renamed.get(name, name) for name in log.head.fields] if not log.written.header else []}
     files = {_LOG: log}
     for side in sides:
         key, of_log = (schema.USER_ID, roles.user) if side.role == USERS else (schema.ITEM_ID, roles.item)
         source[side.role] = relative(side.file.path, folder)
         files[side.role] = side.file
-        is_found = side.file.written.header and side.key.name in (of_log.name, key)
+        if side.file.written.header:
+            key_of |= {} if side.key.name in (of_log.name, key) else {side.role: side.key.name}
+            names[side.role] = []
+            continue
         new_names = zip(side.file.head.names, side.names, strict=True)  # those in the names of folders are no names of fields
-        in_file = [key if old == side.key.name else new for old, new in new_names if old not in side.file.head.folders]
-        names[side.role] = [] if is_found else in_file
+        names[side.role] = [key if old == side.key.name else new for old, new in new_names if old not in side.file.head.folders]
     if roles.action is not None:
         _describe_actions(proposal, roles)
     columns: dict[str, ColumnFacts | None] = {schema.USER_ID: roles.user, schema.ITEM_ID: roles.item, schema.TIMESTAMP: roles.time}
@@ -61,13 +64,14 @@ def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Se
             proposal.note(("source", "format", role, "decimal"), "Numbers with a comma before their decimals were found.")
         if not file.written.header:
             proposal.note(("source", "format", role, "names"), *_examples(file, names[role]))
-    if formats := {role: form for role, file in files.items() if (form := _form(file, names[role]))}:
+    if formats := {role: form for role, file in files.items() if (form := _form(file, names[role], key_of.get(role)))}:
         source["format"] = formats
 
 
-def _form(file: UnknownFile, names: Sequence[str]) -> dict[str, Any]:
-    """Return the keys of a table's format. `names` take the place of its header; empty: the header stays."""
-    form: dict[str, Any] = {"leave_out": list(file.written.leave_out)} if file.written.leave_out else {}
+def _form(file: UnknownFile, names: Sequence[str], key: str | None) -> dict[str, Any]:
+    """Return the options of a table's format. `names` are those of a file without a header. `key`: where it is called as nowhere else."""
+    form: dict[str, Any] = {"key": key} if key is not None else {}
+    form |= {"leave_out": list(file.written.leave_out)} if file.written.leave_out else {}
     if file.head.file.format == "parquet":
         return form
     if file.found_separator is not None:

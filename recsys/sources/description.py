@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsys import schema
-from recsys.config import EventsSource, FeedbackOptions, FileFormat, LogColumns, TableSource, TimeOptions
+from recsys.config import EventsSource, FeedbackOptions, FileFormat, LogColumns, SideFormat, TableSource, TimeOptions
 from recsys.errors import ConfigError
 from recsys.sources.staging import TableFiles
 
@@ -54,6 +54,11 @@ class Description:
     def key(self, role: str) -> tuple[str, str]:
         """Return our name for the key of users or items, and the log's name for it."""
         return (schema.USER_ID, self.columns.user_id) if role == USERS else (schema.ITEM_ID, self.columns.item_id)
+
+    def told_key(self, role: str) -> str | None:
+        """Return the name that the TOML says the key of users or items has in their files."""
+        table = self.users if role == USERS else self.items
+        return table.written.key if table is not None and isinstance(table.written, SideFormat) else None
 
 
 def mapped(options: TableSource | EventsSource) -> Description:

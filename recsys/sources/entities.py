@@ -23,13 +23,19 @@ from recsys.sources.staging import SOURCE_FILE, Staged
 
 
 def key_column(description: Description, role: str, names: Sequence[str], file: Path) -> str:
-    """Return the key's column: the log's name for it, else our name. Raises DataError where the file has neither name, or both."""
+    """Return the key's column: that of the TOML, else the log's name for it, else our name.
+
+    Raises DataError where the file has no such column, or one of our name beside it.
+    """
     ours, logs = description.key(role)
-    if logs not in names and ours not in names:
-        raise missing_column(file, logs, names, f"source.columns.{ours}, or call it {ours}")
-    if logs != ours and logs in names and ours in names:
-        raise data_error(Place(file, column=ours), found=f"that column beside {logs}", expected="one key", fix="rename or drop one of them")
-    return logs if logs in names else ours
+    option = f"source.format.{role}"
+    theirs = description.told_key(role) or (logs if logs in names else ours)
+    if theirs not in names:
+        raise missing_column(file, theirs if description.told_key(role) else logs, names, f"{option}.key")
+    if theirs != ours and ours in names:
+        fix = f"rename one of them, or name {ours} in {option}.leave_out"
+        raise data_error(Place(file, column=ours), found=f"that column beside {theirs}", expected="one key", fix=fix)
+    return theirs
 
 
 def entity_columns(

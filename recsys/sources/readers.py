@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.config import FileFormat
 from recsys.errors import Place, data_error, many, short
 from recsys.sources.input_files import InputFile, sniff, zero_byte
 from recsys.sources.lines import lines_of
@@ -48,10 +47,10 @@ def header(file: InputFile, only: Collection[str] | None = None) -> Header:
     """
     sniff(file)
     if file.format == "parquet":
-        if file.written != FileFormat(leave_out=file.written.leave_out):
+        if file.written.is_of_text:
             key = file.key or "source.format"
             expected = f"a text file, whose form {key} says"
-            raise data_error(str(file.path), found="a parquet file", expected=expected, fix=f"leave {key} out, but for leave_out")
+            raise data_error(str(file.path), found="a parquet file", expected=expected, fix=f"leave out of {key} what is about text")
         columns = typed_columns(file.path, only, file.written.leave_out)
         written: tuple[str, ...] = ()
         fields = tuple(column_names(file.path))

@@ -46,7 +46,7 @@ def test_a_folder_per_day_of_items_that_change_is_told_how_to_read(tmp_path: Pat
 
 @pytest.mark.parametrize("has_header", [True, False])
 def test_names_of_folders_are_no_names_of_fields(has_header: bool, tmp_path: Path) -> None:
-    """A file without a header, or whose key has another name, gets names for its own fields alone."""
+    """A file without a header gets names for its own fields alone."""
     feed, items = small_feed(), pd.DataFrame({"called": range(90), "length": np.arange(90) % 41 / 2})
     feed["day"], items["kind"] = feed.pop("ts").dt.date, np.arange(90) % 3
     for name, table in (("log", feed), ("items", items)):
@@ -119,6 +119,16 @@ def test_the_index_of_a_frame_is_no_feature(tmp_path: Path, suffix: str) -> None
     path = tmp_path / f"items.{suffix}"
     items.to_csv(path) if suffix == "csv" else items.to_parquet(path)
     tables, _ = proposed(tmp_path, small_feed(), path)
+    assert tables["features"]["item"] == ["genre"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_key_that_the_log_calls_otherwise_is_named(tmp_path: Path, suffix: str) -> None:
+    items = pd.DataFrame({"genre": ["a", "b"] * 45, "id": range(90)})
+    path = tmp_path / f"items.{suffix}"
+    items.to_csv(path, index=False) if suffix == "csv" else items.to_parquet(path)
+    tables, _ = proposed(tmp_path, small_feed(), path)
+    assert tables["source"]["format"]["items"] == {"key": "id"}
     assert tables["features"]["item"] == ["genre"]
 
 

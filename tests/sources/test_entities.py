@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -25,6 +26,17 @@ def _users(tmp_path: Path, ingest: Callable, text: str, **source: object) -> pa.
 def test_the_key_is_called_as_in_the_log_or_as_ours(tmp_path: Path, ingest: Callable, key: str) -> None:
     users = _users(tmp_path, ingest, f"age,{key},zip\n30,2,01234\n40,1,55555\n30,2,01234\n")
     assert users.to_pylist() == [{"user_id": 1, "age": 40, "zip": "55555"}, {"user_id": 2, "age": 30, "zip": "01234"}]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_the_key_may_be_called_as_the_toml_says(tmp_path: Path, ingest: Callable, suffix: str) -> None:
+    frame = pd.DataFrame({"age": [30, 40], "id": [2, 1], "uid": [7, 8]})
+    path = tmp_path / f"users.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    users = ingest(users=path, format={"users": {"key": "id"}}).table("users")
+    assert users.to_pylist() == [{"user_id": 1, "age": 40, "uid": 8}, {"user_id": 2, "age": 30, "uid": 7}]
+    again = ingest(users=path).table("users")  # another key is another state
+    assert again["user_id"].to_pylist() == [7, 8]
 
 
 def test_a_source_without_users_has_an_empty_table_of_keys(ingest: Callable) -> None:
@@ -66,10 +78,19 @@ def test_a_table_that_describes_nobody_is_warned_of(tmp_path: Path, ingest: Call
 
 
 def test_a_missing_key_is_named(tmp_path: Path, ingest: Callable) -> None:
-    with pytest.raises(DataError, match=r'users\.csv column uid: found no such column.*did you mean "u_id"\?'):
+    with pytest.raises(
+        DataError, match=r'users\.csv column uid: .* name the right column in source\.format\.users\.key; did you mean "u_id"\?'
+    ):
         _users(tmp_path, ingest, "u_id,age\n1,30\n")
+    with pytest.raises(
+        DataError, match=r'users\.csv column u_ip: .* name the right column in source\.format\.users\.key; did you mean "u_id"\?'
+    ):
+        _users(tmp_path, ingest, "u_id,age\n1,30\n", format={"users": {"key": "u_ip"}})
 
 
 def test_two_keys_are_an_error(tmp_path: Path, ingest: Callable) -> None:
-    with pytest.raises(DataError, match="column user_id: found that column beside uid"):
+    with pytest.raises(
+        DataError, match=r"column user_id: found that column beside uid.* or name user_id in source\.format\.users\.leave_out"
+    ):
         _users(tmp_path, ingest, "uid,user_id\n1,30\n")
+    assert len(_users(tmp_path, ingest, "uid,user_id\n1,30\n", format={"users": {"leave_out": ["user_id"]}})) == 1
