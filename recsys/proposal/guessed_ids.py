@@ -9,13 +9,17 @@ from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.role_names import ACTION, IMPRESSION, ITEM, REQUEST, USER, is_called, says_outcome
 
 _FEWEST_NAMED = 10  # different values of an id by its name
+_FINE = 50  # rows per different time, above which times are days or hours, and say nothing of lists
 _FEWEST_IDS = 20  # different values of an id that has no name
 
 
-def guessed_id(columns: Sequence[ColumnFacts], pattern: str, *, others: str) -> tuple[ColumnFacts | None, bool]:
+def guessed_id(
+    columns: Sequence[ColumnFacts], pattern: str, *, others: str, times: Sequence[ColumnFacts]
+) -> tuple[ColumnFacts | None, bool]:
     """Return the column with the best name, else the first whose values are ids; and whether the name told it.
 
-    Of several names, one counts for less whose column is mostly empty: not everybody has an account.
+    Of several names, one counts for less whose column is mostly empty: not everybody has an account. Without a name, the number of a list
+    counts for less: `times` tell it, as all rows of a list have one moment.
     """
     named = [
         column for column in columns if is_called(column, pattern) and column.distinct >= max(2, min(_FEWEST_NAMED, column.rows // 10))
@@ -23,7 +27,12 @@ def guessed_id(columns: Sequence[ColumnFacts], pattern: str, *, others: str) -> 
     if named:
         return max(named, key=lambda column: (2 * len(column.values) >= column.rows, column.words.endswith("id"), -len(column.words))), True
     ids = [column for column in columns if _may_be_id(column) and not (is_called(column, rf"{others}|{REQUEST}") or says_outcome(column))]
-    return (ids[0], False) if ids else (None, False)
+    return min(ids, key=lambda column: _is_of_one_moment(column, times), default=None), False
+
+
+def _is_of_one_moment(column: ColumnFacts, times: Sequence[ColumnFacts]) -> bool:
+    """Return whether the rows of each value share a moment, by times that are finer than days."""
+    return any(_FINE * time.distinct > time.rows and time.is_constant_within(column) for time in times)
 
 
 def _may_be_id(column: ColumnFacts) -> bool:
@@ -31,13 +40,16 @@ def _may_be_id(column: ColumnFacts) -> bool:
     return whole_or_text and column.distinct >= min(_FEWEST_IDS, column.rows // 4) and column.distinct > 2 and column.list_separator is None
 
 
-def guessed_request(columns: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts) -> ColumnFacts | None:
-    """Return the column of the request: by its name, and as several rows of one user share each value.
+def guessed_request(columns: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, time: ColumnFacts) -> ColumnFacts | None:
+    """Return the column of the request: by its name, and as several rows of one user share each value; without a name, and one moment.
 
     Of several, such as a session and a search within it, the finest id is taken: what was shown together. An impression may also be that
     of one item, whose rows are what was done with it.
     """
     lists = [column for column in _lists(columns, user) if not (is_called(column, IMPRESSION) and item.is_constant_within(column))]
+    if not lists:
+        unnamed = [column for column in columns if re.fullmatch(r"column_\d+", column.name) and _is_of_one_moment(column, [time])]
+        lists = [column for column in unnamed if _parts_a_user(column, user) and _varies_within(item, column)]
     return max(lists, key=lambda column: (re.fullmatch(r".*(id|key|no)", column.words) is not None, column.distinct), default=None)
 
 

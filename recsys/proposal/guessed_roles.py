@@ -21,6 +21,7 @@ from recsys.proposal.role_names import (
     POSITION,
     PROPENSITY,
     RATING,
+    REQUEST,
     STARS,
     TOLD,
     USER,
@@ -75,9 +76,9 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, st
     times = time_columns(columns)
     left = [column for column in columns if column not in known.values()]
     ids = [column for column in left if column not in times or is_called(column, rf"{USER}|{ITEM}")]
-    user, by_user = (known[schema.USER_ID], True) if schema.USER_ID in known else guessed_id(ids, USER, others=ITEM)
+    user, by_user = (known[schema.USER_ID], True) if schema.USER_ID in known else guessed_id(ids, USER, others=ITEM, times=times)
     ids = [column for column in ids if column is not user]
-    item, by_item = (known[schema.ITEM_ID], True) if schema.ITEM_ID in known else guessed_id(ids, ITEM, others=USER)
+    item, by_item = (known[schema.ITEM_ID], True) if schema.ITEM_ID in known else guessed_id(ids, ITEM, others=USER, times=times)
     if user is None or item is None:
         missing = "user" if user is None else "item"
         raise data_error(
@@ -121,8 +122,10 @@ class _Left:
 def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     """Give the columns besides time, user and item their roles, the surest first."""
     left = _Left(columns)
-    request = guessed_request(left.columns, roles.user, roles.item)
+    request = guessed_request(left.columns, roles.user, roles.item, roles.time)
     roles.request = left.take_one(lambda column: column is request)
+    if request is not None and not is_called(request, REQUEST):
+        roles.unsure["request_id"] = f"{request.name} numbers the lists: the rows of each value share a user and a moment"
     roles.position = left.take_one(
         lambda column: is_called(column, POSITION) and _counts_from_one(column) and not column.is_constant_within(roles.item)
     )

@@ -49,6 +49,22 @@ def test_what_is_measured_is_no_id_however_its_values_look(missing: str, name: s
         propose([tmp_path / "feed.csv"], tmp_path)
 
 
+def test_without_names_what_has_one_moment_alone_is_no_user(tmp_path: Path) -> None:
+    feed = _lists()[["list", "user_id", "item_id", "ts", "click"]]
+    tables, _ = proposed(tmp_path, feed, header=False)
+    assert tables["source"]["columns"]["request_id"] == "column_1"
+    assert tables["source"]["format"]["log"]["names"][:4] == ["column_1", "user_id", "item_id", "timestamp"]
+
+
+def test_days_alone_tell_no_lists(tmp_path: Path) -> None:
+    """All rows of a user may well have one day."""
+    feed = small_feed().assign(ts=lambda rows: rows["ts"].dt.date)[["user_id", "item_id", "ts", "click"]]
+    feed["user_id"] = pd.factorize(feed["ts"].astype(str) + "-" + feed["user_id"].astype(str))[0]
+    tables, _ = proposed(tmp_path, feed, header=False)
+    assert tables["source"]["format"]["log"]["names"][:3] == ["user_id", "item_id", "timestamp"]
+    assert "request_id" not in tables["source"]["columns"]
+
+
 # --- Requests -----------------------------------------------------------------------------------------------------
 def _lists(length: int = 5, lists: int = 500) -> pd.DataFrame:
     """Lists of some user and moment, numbered in `list`, whose items differ."""

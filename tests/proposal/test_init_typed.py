@@ -140,6 +140,9 @@ def test_a_row_that_holds_a_whole_list_is_said(tmp_path: Path) -> None:
         propose([tmp_path / "behaviors.tsv"], tmp_path)
     command = str(caught.value).split("write them so: python ")[1].removesuffix(" and give init that file")
     subprocess.run([sys.executable, *shlex.split(command)], check=True)
-    tables = propose([tmp_path / "behaviors-rows.parquet"], tmp_path, {"user_id": "column_2"}).tables
-    assert tables["source"]["columns"]["item_id"] == "item_id"
+    proposal = propose([tmp_path / "behaviors-rows.parquet"], tmp_path)
+    tables = proposal.tables
+    columns = {"user_id": "column_2", "item_id": "item_id", "timestamp": "column_3", "request_id": "column_1"}
+    assert tables["source"]["columns"] == columns
+    assert "# unsure: column_1 numbers the lists: the rows of each value share a user and a moment\nrequest_id" in proposal.text
     assert [entry["name"] for entry in tables["objective"]] == ["clicked"]
