@@ -23,8 +23,8 @@ class TaskCovariance(nn.Module):
     def update(self, weights_KP: Tensor) -> None:
         """Set Ω from the weights alone."""
         gram_KK = _gram(weights_KP)
-        scale = len(gram_KK) / gram_KK.trace().clamp(min=torch.finfo(gram_KK.dtype).tiny)
-        self.covariance_KK.copy_((1.0 - RIDGE) * scale * gram_KK + self._ridge())
+        share_KK = gram_KK / gram_KK.trace().clamp(min=torch.finfo(gram_KK.dtype).tiny)  # first: K / tiny is infinite from K = 4 on
+        self.covariance_KK.copy_((1.0 - RIDGE) * len(gram_KK) * share_KK + self._ridge())
 
     def penalty(self, weights_KP: Tensor) -> Tensor:
         """Compute ½ tr(Wᵀ Ω⁻¹ W), a scalar: the prior's −log density without the terms that do not depend on W.

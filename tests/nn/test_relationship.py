@@ -64,7 +64,17 @@ def test_the_estimate_is_the_most_likely_one(weights_KP):
         assert log_likelihood(best_KK) > log_likelihood((1 + 0.1 * nudge_KK[0, 0]) * best_KK)
 
 
-@pytest.mark.parametrize("weights_KP", [torch.ones(K, P), torch.zeros(K, P), 1e-12 * torch.ones(K, P), 1e12 * torch.ones(K, P)])
+@pytest.mark.parametrize(
+    "weights_KP",
+    [
+        torch.ones(K, P),
+        torch.zeros(K, P),
+        torch.zeros(K + 1, P),
+        1e-20 * torch.ones(K + 1, P),
+        1e-12 * torch.ones(K, P),
+        1e12 * torch.ones(K, P),
+    ],
+)
 def test_it_stays_invertible(weights_KP):
     relation = updated(weights_KP)
     eigenvalues = torch.linalg.eigvalsh(relation.covariance_KK)
