@@ -86,6 +86,30 @@ def test_no_loss_rises(method, rises):
     assert (min(found) < -1e-3) == rises
 
 
+SLOW = {"epsilon": 1e-6, "max_iters": 1000}
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "apart", "rises"),
+    [
+        ("torchjd.mgda", {}, 3, False),
+        ("torchjd.mgda", {}, 30, True),
+        ("torchjd.mgda", SLOW, 30, False),
+        ("torchjd.upgrad", {}, 3, False),
+        ("torchjd.upgrad", {}, 30, True),
+    ],
+)
+def test_no_loss_rises_where_lengths_are_alike(method, changes, apart, rises):
+    """As far as docs/balancing.md says, of nine objectives that conflict."""
+    found = []
+    for seed in range(6):
+        unit_KD = torch.nn.functional.normalize(gradients(9, 20, seed=seed), dim=1)
+        gradients_KD = torch.logspace(0, -math.log10(apart), 9, dtype=torch.float64)[:, None] * (unit_KD - 0.5 * unit_KD.mean(0))
+        cosines_K = torch.nn.functional.cosine_similarity(gradients_KD, step(method, gradients_KD, **changes)[1][None])
+        found.append(cosines_K.min().item())
+    assert (min(found) < -0.01) == rises
+
+
 def test_imtl_g_falls_alike_along_every_unit_gradient():
     gradients_KD = gradients(4) * torch.tensor([[1.0], [10.0], [0.1], [1.0]])
     falls_K = torch.nn.functional.normalize(gradients_KD, dim=1) @ step("torchjd.imtl_g", gradients_KD)[1]
