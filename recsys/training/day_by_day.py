@@ -126,7 +126,8 @@ def _learn_day(work: Work, state: State, day: str, advance: Advance) -> State:
         this = plan[place.round]
         days = here.open_round(this)
         run_round(loop, state, this, days, steps_per_epoch(days, work.pace.batch_size, thinned, sampled, this.number))
-        state.balancer.end_round()
+        if place.round + 1 == len(plan):
+            state.balancer.end_round()
         place.round, place.step = place.round + 1, 0
         work.guard.write(state)
     _end_day(here, state, day)

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import log_loss, roc_auc_score
 
 from recsys import artifacts
+from recsys.balancing.fixed import Fixed
 from recsys.encoding import EncodedDays
 from recsys.errors import ConfigError, DataError
 from recsys.models import Ranker
@@ -155,6 +156,15 @@ def test_in_time_order_the_refit_goes_on_as_if_there_had_been_no_validation_days
     refit, whole = (load_file(tmp_path / name / "model/model.safetensors") for name in ("refit", "whole"))
     torch.testing.assert_close(refit, whole, rtol=1e-5, atol=1e-6)
     assert {line["phase"] for line in journal(tmp_path / "refit")} == {"choose", "refit"}
+
+
+def test_in_time_order_a_round_of_balancing_is_a_day_however_often_it_is_gone_over(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[None] = []
+    monkeypatch.setattr(Fixed, "end_round", lambda self: ended.append(None))
+    run_train(pipeline_of(train={"order": "time", "batch_size": 300, "day_passes": 2}), toy.encoded, tmp_path / "run")
+    assert len(ended) == len(DAYS[:5])
 
 
 @pytest.mark.words
