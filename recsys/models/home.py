@@ -3,7 +3,7 @@
 Shape letters: B rows, K objectives, G groups, H width of an expert, N experts that a gate mixes, E all experts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -45,6 +45,7 @@ class HoME(Architecture):
         self.register_buffer("group_of_K", torch.tensor(places), persistent=False)
         self.group_of_K: Tensor
         self.num_groups, self.num_group_experts = len(groups), options.group_experts
+        self.has_common_group = len(groups) < setting.num_objectives  # some group has several objectives
         d_out = options.hidden[-1]
         self.meta = MetaLevel(options, setting.d_in, len(groups))
         self.task = TaskLevel(options, d_out, setting.num_objectives, len(groups))
@@ -60,8 +61,13 @@ class HoME(Architecture):
         of_groups = {r"(task\.group|meta\.level\.experts\.own)\.(?!norm\.batches).*": "g.*", r"meta\.(level\.gates|group_self)\..*": "g"}
         return of_objectives | of_groups | {r"meta\.level\.shared_gate\..*": f"* * {self.num_group_experts}g+*"}
 
-    def own_below(self) -> Iterable[nn.Parameter]:
-        return self.task.own.parameters()
+    def own_below(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters of the objectives' experts; where each group is one objective, those that only this group reads, too."""
+        own: list[nn.Module] = [self.task.own]
+        if not self.has_common_group:
+            own += [self.task.group, self.meta.level.gates, self.meta.group_self]
+        for part in own:
+            yield from part.parameters()
 
     def forward(self, inputs_BTD: Tensor, priors: Priors | None = None) -> Shared:
         metas_GBH, shared_1BH, meta_gates_BGN = self.meta(stacked(inputs_BTD))
@@ -70,7 +76,7 @@ class HoME(Architecture):
             "gates, meta level": gate_look(self._by_group(meta_gates_BGN[:, self.group_of_K], 0), self.meta_names),
             "gates, task level": gate_look(self._by_group(gates_BKN, self.num_own), self.names),
         }
-        grouped = (self.task.group.last_weight,) if self.num_groups < len(self.group_of_K) else ()
+        grouped = (self.task.group.last_weight,) if self.has_common_group else ()
         made_by = (*grouped, self.task.shared.last_weight)
         return Shared(outputs_BKH, shared=experts_EBH, made_by=made_by, show=show)
 

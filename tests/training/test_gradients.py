@@ -173,11 +173,12 @@ def test_a_heads_number_moves_one_output(architecture, changes):
 
 
 @ways
-def test_heads_are_the_parameters_of_which_no_number_is_read_by_two_objectives(architecture):
+@pytest.mark.parametrize("kinds", [factory.KINDS, ("binary", "binary")], ids=["mixed", "one in each group"])
+def test_heads_are_the_parameters_of_which_no_number_is_read_by_two_objectives(architecture, kinds):
     """By a backward pass through the whole net for each output. The numbers of a mixed one are told apart below."""
-    state = state_of(architecture=architecture)
-    heads = head_names(state, batch_of())
-    for name, read_K in readers(state.member.ranker.double(), factory.double(batch_of())).items():
+    state = state_of(architecture=architecture, kinds=kinds)
+    heads = head_names(state, batch_of(kinds))
+    for name, read_K in readers(state.member.ranker.double(), factory.double(batch_of(kinds))).items():
         assert (name in heads) == (read_K.sum(0) <= 1).all().item(), name
 
 
