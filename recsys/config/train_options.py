@@ -52,7 +52,7 @@ class Train(Options):
         default=1.0,
         ge=0,
         description="Window of the moving average of the parameters, in passes, where it shrinks with the learning rate; in time order in"
-        " days. The averages are judged and served, but embedding tables of more than 30,000 rows are not averaged. 0: no averages.",
+        " days. The averages are judged and served, but embedding tables of more than 30,000 rows in all are not averaged. 0: no averages.",
     )
     batch_size: Count = Field(default="auto", description="Number of rows per training step; auto: 1024, or fewer on a small log.")
     learning_rate: Rate = Field(
