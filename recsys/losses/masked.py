@@ -185,15 +185,17 @@ class ObjectiveLosses(nn.Module):
         """Return the rows of objective k that count. Raise DataError where there is none."""
         objective = self.objectives[k]
         weights_N = np.ones(len(labels_NK)) if weights_N is None else np.asarray(weights_N, dtype=np.float64)
-        counts_N = ~np.isnan(labels_NK[:, k]) & (weights_N > 0)
+        known_N = ~np.isnan(labels_NK[:, k])
+        counts_N = known_N & (weights_N > 0)
         if not counts_N.any():
+            is_known = bool(known_N.any())
             raise data_error(
                 f"column {schema.label_column(objective.name)}",
-                found="no label on any training day",
-                expected="at least one observed label",
+                found="labels on training rows of weight 0 alone" if is_known else "no label on any training day",
+                expected="at least one observed label" + (" on a row of a weight above 0" if is_known else ""),
                 bad_rows=len(labels_NK),
                 rows=len(labels_NK),
-                fix="widen split.train, or mend the objective's label or observed",
+                fix="widen split.train, or mend " + ("train.weight" if is_known else "the objective's label or observed"),
             )
 
         def column(array: NDArray[np.floating], place: int) -> NDArray[np.float64]:

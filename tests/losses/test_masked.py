@@ -299,7 +299,7 @@ def test_an_objective_without_training_labels_is_an_error(feed):
     feed.labels_NK[:, 2] = np.nan
     with pytest.raises(DataError, match=r"column label\.stars: found no label on any training day.*4,000 of 4,000 rows\. Fix: "):
         ObjectiveLosses.fit(OBJECTIVES, *feed.arrays)
-    with pytest.raises(DataError, match=r"found no label on any training day"):
+    with pytest.raises(DataError, match=r"found labels on training rows of weight 0 alone, .* mend train\.weight"):
         ObjectiveLosses.fit(OBJECTIVES[5:6], feed.labels_NK[:, 5:6], weights_N=np.zeros(N))
 
 
