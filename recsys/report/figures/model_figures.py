@@ -90,7 +90,8 @@ def _learning_curve(objective: str, rows: pd.DataFrame, where: Best | None) -> F
         at = rows[(rows["event"] == where.unit) & (rows[where.unit].astype(str) == where.at) & (rows["part"] != LEARNED)]
         ring = alt.Chart(records(at, "step", "loss")).mark_point(size=170, strokeWidth=2, filled=False, color=GREY)
         layers.append(ring.encode(x="step:Q", y=alt.Y("loss:Q", scale=alt.Scale(zero=False))))
-    last = drawn.sort_values("step", kind="stable").groupby("part", sort=False)["loss"].last()
+    of_member = drawn.sort_values("step", kind="stable").groupby(["part", "member"], sort=False)["loss"].last()
+    last = of_member.groupby("part", sort=False).mean()
     parts = [f"{part} {loss:.4g}" for part, loss in last.items()]
     text = sentence(f"Loss of {objective} over training steps, at the end", [*parts, *([] if where is None else [f"best: {where}"])])
     ends = [f"{part} {loss:.3f}" for part, loss in last.items() if part != LEARNED]
