@@ -297,6 +297,19 @@ def test_the_plane_shows_every_mix_and_run_and_the_front_is_what_none_beats(show
     assert "mixes are better in both" in shown.locator("#plane-words").text_content()
 
 
+def test_a_long_name_ends_within_the_plane(shown) -> None:
+    shown.locator("#plane-y").select_option(label="hide")
+    shown.evaluate("tradeoffs.data.objectives[3].name = 'hide'.repeat(20)")
+    shown.locator("#plane-x").select_option(label="seconds")  # draws again
+    axis = shown.locator("#plane text", has_text="hide")
+    assert re.fullmatch(r"captured@10% of (hide)+[hid]*…, less is better →", axis.text_content())
+    bounds, around = axis.bounding_box(), shown.locator("#plane svg").bounding_box()
+    assert bounds["height"] < around["height"]
+    assert bounds["y"] > around["y"]
+    shown.evaluate("tradeoffs.data.objectives[3].name = 'hide'")
+    shown.locator("#plane-x").select_option(label="click")
+
+
 def test_a_point_and_a_step_along_the_front_set_weights_that_give_what_was_drawn(shown) -> None:
     payload = json.loads(shown.locator("#tradeoffs-data").text_content())
     shown.locator("#plane circle.mix").nth(17).dispatch_event("click")

@@ -57,7 +57,14 @@
     return { place, ticks, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
   }
 
-  const title = (k) => `${data.metrics[state.metric].name} of ${data.objectives[k].name}${sign[k] > 0 ? "" : ", less is better"}`;
+  const letter = 6.6; // width of a letter of the plane, on average
+
+  // What an axis shows. In `room` pixels, the end of a long name is left out.
+  function title(k, room = Infinity) {
+    const { name } = data.objectives[k], metric = data.metrics[state.metric].name, end = sign[k] > 0 ? "" : ", less is better";
+    const letters = Math.max(8, Math.floor(room / letter) - `${metric} of ${end} →`.length);
+    return `${metric} of ${name.length > letters ? `${name.slice(0, letters - 1)}…` : name}${end}`;
+  }
 
   function draw() {
     const found = points();
@@ -78,8 +85,8 @@
       add(svg, "line", { x1: left, x2: right, y1: up.place(value), y2: up.place(value), class: "grid" });
       add(svg, "text", { x: left - 6, y: up.place(value) + 4, "text-anchor": "end" }, tick(value, up.digits));
     }
-    add(svg, "text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, `${title(x)} →`);
-    add(svg, "text", { transform: `translate(11 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, `${title(y)} →`);
+    add(svg, "text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, `${title(x, right - left)} →`);
+    add(svg, "text", { transform: `translate(11 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, `${title(y, bottom - top)} →`);
     add(svg, "text", { x: right - 4, y: top + 12, "text-anchor": "end", class: "corner" }, "better ↗");
     const at = (point) => [across.place(point.x), up.place(point.y)];
     const onFront = new Set(found.front);
@@ -106,7 +113,7 @@
 
   // Beside its point, on the side that has room, moved down where another stands.
   function label(svg, text, cx, cy, right, taken, kind = "") {
-    const width = 6.6 * text.length, isLeft = cx + 12 + width > right;
+    const width = letter * text.length, isLeft = cx + 12 + width > right;
     const from = isLeft ? cx - 12 - width : cx + 12;
     let y = cy + 4;
     while (taken.some((other) => Math.abs(other.y - y) < 14 && other.from < from + width && from < other.to)) y += 14;
@@ -118,8 +125,9 @@
     const of = (point) => `${data.objectives[x].name} ${number(point.x)}, ${data.objectives[y].name} ${number(point.y)}`;
     const beaten = mixes.filter((point) => sign[x] * (point.x - now.x) > 1e-4 && sign[y] * (point.y - now.y) > 1e-4).length;
     const moved = [x, y].map((k) => percent(change(state.metric, k))).join(" and ");
+    const along = front.length === 1 ? ` is one point: ${of(front[0])}.` : `, joined, goes through ${front.length} mixes, from ${of(front[0])} to ${of(front.at(-1))}.`;
     return `Your weights: ${of(now)} (${moved} against this run's weights: ${of(mine)}). ${beaten} of ${mixes.length} mixes are better in both.`
-      + ` The front, joined, goes through ${front.length} mixes, from ${of(front[0])} to ${of(front.at(-1))}.`
+      + ` The front${along}`
       + (runs.length ? ` At this run's weights ${runs.map((run) => `${run.name}: ${of(run)}`).join("; ")}.` : "")
       + " Grey: other mixes. A click on a point takes its weights.";
   }
