@@ -12,12 +12,14 @@ from recsys.progress import Console
 from recsys.report import write_report
 from recsys.report.cosines import NO_INTERVAL, pooled_cosines, words
 from recsys.report.figures import balance_figures, model_figures
+from recsys.report.pages.sections import balancing
 from recsys.report.training_log import read_journal
 from tests.report.conftest import SHORT
 from tests.report.test_page import Page
 from tests.staged import ORIGIN, sign
 
 NAMES = ("click", "dismissal", "watch")
+NOTHING_MEASURED = pd.DataFrame({name: [] for name in ("member", "phase", "pass", "day", "step", "objective", "other", "product")})
 LOSSES = {"click": [0.9, 0.8, 0.85], "watch": [0.9, 0.8, 0.7]}  # by pass, of member 0; member 1 has the same and 0.02 more
 
 
@@ -76,6 +78,30 @@ def test_weights_that_stay_have_no_figure(tmp_path) -> None:
     said = " ".join(figure.title + figure.text for figure in shown)
     assert "Weights during training" not in said
     assert "Lengths of the gradients" in said
+
+
+def test_more_objectives_than_colours_are_told_apart_by_the_shape_of_their_points() -> None:
+    def channels(names: int) -> dict:
+        rows = [{"phase": "choose", "objective": f"o{k}", "step": step, "weight": k + step} for k in range(names) for step in (1, 2)]
+        (figure,) = balance_figures.figures(pd.DataFrame(rows), NOTHING_MEASURED, pooled_cosines(NOTHING_MEASURED, 0.95), [])
+        return figure.spec["encoding"]
+
+    assert "shape" not in channels(balance_figures.COLOURS)
+    many = channels(balance_figures.COLOURS + 1)
+    assert many["shape"] == many["color"]  # one legend for both
+
+
+def test_the_page_has_as_many_colours_as_the_figures_of_balancing_count_on() -> None:
+    script = (Path(model_figures.__file__).parents[1] / "static" / "page.js").read_text(encoding="utf-8")
+    assert script.partition("category: [")[2].partition("]")[0].count("--series-") == balance_figures.COLOURS
+
+
+def test_one_objective_has_nothing_to_balance(short_run) -> None:
+    (short_run / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(0.3, (1.0, 2.0))))
+    sign(short_run / "training.jsonl")
+    alone = SHORT.model_copy(update={"objective": SHORT.objective[:1]})
+    section = balancing(read_journal(short_run / "training.jsonl"), alone)
+    assert section.nothing == "There is one objective: no loss is held against another."
 
 
 def test_without_weights_and_gradients_the_section_says_so_and_who_was_best_where_and_who_overfits(short_run) -> None:

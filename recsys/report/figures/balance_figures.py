@@ -11,6 +11,7 @@ from recsys.report.figures.figure import Figure, figure, named, records, sentenc
 from recsys.report.figures.heat_map import heat_map
 from recsys.report.figures.model_figures import CHOOSE, CURVE_POINTS
 
+COLOURS = 6  # of the page (page.js), which begins again with the first
 VARIES = 1e-3  # share of its mean by which a weight must vary to be worth a figure
 
 
@@ -77,14 +78,17 @@ def _along(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _lines(rows: pd.DataFrame, what: str, title: str, *, scale: alt.Scale | None = None) -> Figure:
-    """Draw one line per objective."""
+    """Draw one line per objective. The page has `COLOURS` colours: with more objectives, points of another shape tell their lines apart."""
+    legend = alt.Legend(orient="top", columns=4)
+    shape = {} if rows["objective"].nunique() <= COLOURS else {"shape": alt.Shape("objective:N", title=None, sort=None, legend=legend)}
     lines = (
         alt.Chart(records(rows, "objective", "step", "value"))
-        .mark_line(point={"size": 18}, strokeWidth=1.5)
+        .mark_line(point={"size": 60 if shape else 18}, strokeWidth=1.5)
         .encode(
             x=steps(),
             y=alt.Y("value:Q", title=what, scale=scale or alt.Scale(zero=False)),
-            color=alt.Color("objective:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=4)),
+            color=alt.Color("objective:N", title=None, sort=None, legend=legend),
+            **shape,
             tooltip=named({"objective:N": "objective", "step:Q": "step", "value:Q": what}),
         )
     )

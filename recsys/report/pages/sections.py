@@ -159,6 +159,8 @@ def balancing(journal: Journal | None, pipeline: Pipeline) -> Section:
     title = "Balancing"
     if journal is None:
         return Section("balancing", title, nothing="This run has no training.jsonl: weights and gradients of its training are not known.")
+    if len(pipeline.objective) == 1:
+        return Section("balancing", title, nothing="There is one objective: no loss is held against another.")
     method, confidence = f"balance.method = {pipeline.balance.method}", pipeline.evaluate.confidence
     found = cosines.pooled_cosines(balance_figures.before_refit(journal.products), confidence)
     figures = balance_figures.figures(journal.balance, journal.products, found, [objective.name for objective in pipeline.objective])
