@@ -192,6 +192,7 @@ def test_an_objective_whose_tower_learned_nothing_is_not_drawn() -> None:
     never = [{"objective": "dismissal", "device": "tv", "position": position, "logit": 0.0} for position in (1, None)]
     (figure,) = model_figures.position_bias(Inside.model_validate(INSIDE | {"position_bias": learned + never}))
     assert figure.title.startswith("click")
+    assert figure.spec["layer"][0]["encoding"]["y"]["title"] == "added to the output by the bias tower"  # of a mean it is no logit
 
 
 def test_what_was_run_names_the_runs_that_this_one_learned_from() -> None:

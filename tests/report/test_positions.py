@@ -67,6 +67,7 @@ def test_engagements_and_what_sees_the_position_have_two_figures_each(pipeline, 
     np.testing.assert_allclose(curves.loc[position_section.FROM_LOG, "value"], last / last.iloc[0], rtol=1e-6)
     assert "at equal relevance, position 4 gets" in examined.title
     assert "observed rate" in rates.title
+    assert rates.spec["layer"][-1]["encoding"]["y"]["title"] == "rate"  # a long name would run into the legend; the title says it
     assert "position 4: " in rates.text
 
 
@@ -91,6 +92,7 @@ def test_without_positions_there_is_only_what_the_tower_learned(pipeline, predic
     assert section_of(pipeline, table).nothing
     section = section_of(pipeline, table, Inside.model_validate(INSIDE))
     assert [figure.title for figure in section.figures] == ["click: learned position bias"]
+    assert section.gist.endswith("a bias learned for 1 objective")
     assert "Dashed" in section.about
     assert "examined" not in section.about
 

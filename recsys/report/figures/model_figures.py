@@ -117,8 +117,8 @@ def position_bias(inside: Inside) -> list[Figure]:
 
 def _position_bias(objective: str, rows: pd.DataFrame) -> Figure:
     colour = alt.Color("device:N", title="device", sort=None, legend=alt.Legend(orient="top", columns=3))
-    y = alt.Y("logit:Q", title="logit added by the bias tower", scale=alt.Scale(zero=False))
-    tooltip = named({"device:N": "device", "position:Q": "position", "logit:Q": "logit"})
+    y = alt.Y("logit:Q", title="added to the output by the bias tower", scale=alt.Scale(zero=False))
+    tooltip = named({"device:N": "device", "position:Q": "position", "logit:Q": "added"})
     known, missing = rows[rows["position"].notna()], rows[rows["position"].isna()]
     chart = alt.layer(
         alt.Chart(records(known, "device", "position", "logit"))

@@ -15,7 +15,7 @@ from recsys.evaluation.inputs.scores import Predicted
 from recsys.objectives import Objective
 from recsys.report.figures.figure import Figure, figure, named, records, sentence, whiskers
 from recsys.report.figures.model_figures import position_bias
-from recsys.report.pages.section import Section
+from recsys.report.pages.section import Section, number_of
 from recsys.report.tables.cells import cell_of
 from recsys.report.tables.frame import SPLIT_ORDER
 from recsys.report.training_log import Inside
@@ -38,12 +38,14 @@ def section(model: Inside | None, predictions: pa.Table, scores: Scores, pipelin
         )
     if learned:
         about.append(
-            "Position bias: what a position on a device adds to a logit. Dashed: the learned value of a missing position, with which lists"
-            " are ranked."
+            "Position bias: what a position on a device adds to the model's output (of a probability: to its logit). Dashed: the learned"
+            " value of a missing position, with which lists are ranked."
         )
     if not about:
         return Section("bias", "Position", nothing="The log has no position, or no objective depends on it.")
-    gist = f"what is seen at each position; {len(learned)} learned biases" if learned else "what is seen at each position"
+    gist = "what is seen at each position"
+    if learned:
+        gist += f"; a bias learned for {number_of(len(learned), 'objective')}"
     return Section("bias", "Position", " ".join(about), gist=gist, figures=[*observed, *learned])
 
 
@@ -90,8 +92,7 @@ def _rates(objective: Objective, curve: pd.DataFrame, *, by_position: bool) -> F
         f" {cell_of(last.observed, last.low, last.high).text} at {last.position}"
     )
     parts = (f"position {row.position}: {row.observed:.3g} of {row.n:,}, predicted {row.shown:.3g}" for row in curve.itertuples())
-    axis = f"{what} of {objective.name}"
-    return _lines(title, sentence(f"Observed {axis} by position", parts), pd.concat(series), axis)
+    return _lines(title, sentence(f"Observed {what} of {objective.name} by position", parts), pd.concat(series), what)
 
 
 def _examined(objective: Objective, curve: pd.DataFrame, *, by_position: bool) -> Figure:
