@@ -231,6 +231,10 @@ def test_gates_that_are_polarised_on_most_rows_are_named_else_the_one_that_is_mo
     few, many = (look(click=[0.5, 0.5], watch=[0.5, 0.5], polarised={"click": share, "watch": 0.1}) for share in (0.2, 0.9))
     assert look_figures.polarised([few]) == "No gate is polarised on most rows; the most often: click on 20% of rows (a look)."
     nowhere = look(click=[0.5, 0.5], watch=[0.5, 0.5], polarised={"click": 0.0, "watch": 0.0})
+    seldom = look(click=[0.5, 0.5], watch=[0.5, 0.5], polarised={"click": 0.001, "watch": 0.0})
+    assert look_figures.polarised([seldom]) == "No gate is polarised on most rows; the most often: click on <1% of rows (a look)."
+    (figure,) = look_figures.looks([seldom], ["click", "watch"])
+    assert figure.title.endswith("polarised at most on <1% of rows (click)")
     assert look_figures.polarised([nowhere]) == "No gate is polarised on any row."
     assert look_figures.polarised([few, many]) == "Polarised on most rows: click on 90% of rows (a look)."
     assert look_figures.polarised([look(click=[0.5, 0.5])]) == ""
