@@ -47,8 +47,19 @@ def sound_part(error: ValidationError, raw: Mapping[str, Any]) -> tuple[Pipeline
             return Pipeline.model_validate(rest), problems
         except ValidationError as again:
             error = again
-            problems += [problem for problem in problems_of(again, rest) if problem not in problems and not problem.endswith(": missing")]
+            problems += [problem for problem in problems_of(again, rest) if problem not in problems and not _follows(problem, raw, rest)]
     return None, problems
+
+
+def _follows(problem: str, raw: Mapping[str, Any], rest: Mapping[str, Any]) -> bool:
+    """Return whether a problem of the rest is that something has been taken away: a key, or an objective that others name."""
+    gone = _objectives(raw) - _objectives(rest)
+    return ": missing" in problem or any(f'found "{name}", expected' in problem for name in gone)
+
+
+def _objectives(tables: Mapping[str, Any]) -> set[str]:
+    found = tables.get("objective")
+    return {str(entry.get("name")) for entry in found if isinstance(entry, dict)} if isinstance(found, list) else set()
 
 
 def _plain(loc: _Path) -> _Path:
@@ -77,6 +88,8 @@ def _renamed(rest: dict[str, Any], loc: _Path) -> bool:
 
 def _part(rest: dict[str, Any], path: _Path) -> _Path | None:
     """Return the path of what must go for a mistake: an entry of a list, or a key; None where there is none."""
+    if len(path) > 2 and path[0] == "split":  # one day makes no part
+        return path[:2] if path[1] in rest.get("split", {}) else None
     if path == ("split",) and isinstance(rest.get("split"), dict):  # its parts do not fit each other
         return next((("split", part) for part in ("validation", "test") if part in rest["split"]), None)
     tables = list(_along(rest, path))
@@ -102,6 +115,8 @@ def _remove(rest: dict[str, Any], path: _Path) -> None:
     *_, holder = _along(rest, path[:-1])
     if isinstance(holder, list) and isinstance(path[-1], int):
         del holder[path[-1]]
+        if not holder and len(path) > 1:  # a list that lost its last entry was not left empty
+            _remove(rest, path[:-1])
     elif isinstance(holder, dict):
         holder.pop(str(path[-1]), None)
 

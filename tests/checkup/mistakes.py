@@ -143,6 +143,16 @@ _OWN_POSITION = frame("log.csv", lambda log: log.assign(position=np.where(log.in
 CONFIG = {
     "a key misspelt": Mistake(toml("slices =", "slizes ="), r'features\.slizes: unknown key; did you mean "slices"', 2),
     "an unknown zone": Mistake(toml('unit = "ms"', 'unit = "ms"\nzone = "Europe/Berln"'), r'zone: found "Europe/Berln"', 2),
+    "a day that there is not": Mistake(toml('"2024-01-05", "2024-01-05"', '"2024-01-05", "2024-01-32"'), r"split\.validation\.1: found", 2),
+    "no number in a list": Mistake(toml("bias =", 'windows = ["x"]\nbias ='), r"features\.windows\.0: found 'x'", 2),
+    "a wrong weight of what is given": Mistake(
+        toml(
+            'label = "liked = 1"',
+            'label = "liked = 1"\nloss_weight = -1\n[[objective]]\nname = "more"\nlabel = "liked = 1"\ngiven = "like"',
+        ),
+        r"objective\.like\.loss_weight: found -1",
+        2,
+    ),
     "a wrong duration": Mistake(toml('within = "2h"', 'within = "2 hours"'), r'feedback\.survey\.within: found "2 hours"', 2),
     "parts that overlap": Mistake(
         toml('"2024-01-05", "2024-01-05"', '"2024-01-04", "2024-01-05"'), r"split: validation: found first day 2024-01-04", 2
