@@ -1,9 +1,11 @@
 """The base of every class that a TOML file is read into, and the constraint that a text is one of some names."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 
@@ -11,6 +13,29 @@ class Options(BaseModel):
     """Options that are frozen, checked on creation, and refuse unknown keys. Each hyper-parameter is written once, in a subclass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_is_written(cls, given: Any) -> Any:
+        """Refuse what pydantic would read as another value: true where a number belongs (1), and the empty text as a path (a folder)."""
+        for name, value in given.items() if isinstance(given, Mapping) else ():
+            kinds = set(_kinds(cls.model_fields[name].annotation)) if name in cls.model_fields else set()
+            if isinstance(value, bool) and kinds and kinds <= {int, float, NoneType}:
+                raise ValueError(f"found {name} = {str(value).lower()}, expected a {'whole number' if int in kinds else 'number'}")
+            if value == "" and Path in kinds:
+                raise ValueError(f'found {name} = "", expected a path')
+        return given
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yield what an annotation is a union of, without constraints; else itself."""
+    if get_origin(annotation) is Annotated:
+        yield from _kinds(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _kinds(part)
+    else:
+        yield annotation
 
 
 class OneOf:

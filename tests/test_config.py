@@ -63,6 +63,18 @@ def test_paths_on_the_command_line_are_relative_to_the_shells_folder(write, monk
     assert loaded.source.log == elsewhere / "there" / "log.csv"
 
 
+@pytest.mark.parametrize("overrides", [(), ("source.items=''",)], ids=["file", "command line"])
+def test_an_empty_path_is_no_folder(write, overrides: tuple[str, ...]):
+    text = SMALLEST if overrides else SMALLEST.replace('log = "log.csv"', 'log = "log.csv"\nitems = ""')
+    with pytest.raises(ConfigError, match='source: found items = "", expected a path'):
+        config.load(write(text), overrides)
+
+
+def test_several_files_in_a_list_are_told_what_a_pattern_is(write):
+    (found,) = problems(write(SMALLEST.replace('log = "log.csv"', 'log = ["a.csv", "b.csv"]')))
+    assert "source.log: found ['a.csv', 'b.csv'], expected a path, in quotes (of several files: a pattern such as logs/*.csv)" in found
+
+
 def test_every_problem_is_told_at_once_each_with_its_path(write):
     found = problems(
         write(
@@ -278,6 +290,9 @@ def test_what_does_not_fit_an_objective_is_told_with_its_place(write, more: str,
         ('[model]\nd_tower = "wide"', "model.d_tower: found 'wide', expected a whole number"),
         ("[model]\ndropout = 2", "model.dropout: found 2, expected a number below 1"),
         ("[model]\ndropout = -1", "model.dropout: found -1, expected a number from 0 on"),
+        ("[evaluate]\nbootstrap = true", "evaluate: found bootstrap = true, expected a whole number"),  # not one replicate
+        ("[features]\nhistory = false", "features: found history = false, expected a whole number"),
+        ("[model]\ndropout = true", "model: found dropout = true, expected a number"),
         ('[train]\nrefit = "maybe"', "train.refit: found 'maybe', expected true or false"),
         ("[features]\nuser = [1]", "features.user.0: found 1, expected a text, in quotes"),
         ("[model.mmoe]\nhidden = []", "model.mmoe.hidden: found [], expected 1 or more"),

@@ -30,6 +30,7 @@ _EXPECTED = {  # pydantic's type of error → what was expected; names in braces
     "less_than": "a number below {lt:g}",
     "less_than_equal": "a number up to {le:g}",
     "model_type": "a table of keys and values (docs/config.md)",
+    "path_type": "a path, in quotes (of several files: a pattern such as logs/*.csv)",
     "string_too_short": "a text that is not empty",
     "string_type": "a text, in quotes",
     "too_long": "{max_length} at most",

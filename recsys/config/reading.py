@@ -96,7 +96,7 @@ def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     def joined(table: Any, keys: Sequence[str]) -> Any:
         if not isinstance(table, dict):
             return table  # not a table: reported when the options are checked
-        return {key: str(folder / value) if key in keys and isinstance(value, str) else value for key, value in table.items()}
+        return {key: str(folder / value) if key in keys and isinstance(value, str) and value else value for key, value in table.items()}
 
     raw = dict(raw)
     if isinstance(raw.get("source"), dict):
@@ -134,7 +134,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     is_path = last in (_SOURCE_PATHS if parents[:1] == ["source"] else _PATHS.get(tuple(parents), ()))
     if [*parents, last] == ["evaluate", "against"]:
         value = _absolute_files(value, Path.cwd())
-    table[last] = str(Path(value).absolute()) if is_path and isinstance(value, str) else value
+    table[last] = str(Path(value).absolute()) if is_path and isinstance(value, str) and value else value
 
 
 def _child(table: Any, part: str, path: str) -> Any:
