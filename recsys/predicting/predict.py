@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys import artifacts, calibration, features, schema, scoring, sources
-from recsys.config import TimeOptions
+from recsys.config import Pipeline, TimeOptions
 from recsys.days import Day, day_of
 from recsys.errors import ArtifactError, ConfigError, data_error, many, naming, one_line, short
 from recsys.features.background import Background
@@ -68,7 +68,7 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
     """
     job = _job(run.resolve(), console, wait=wait)
     at = question.moment(job.pipeline.zone)
-    _require_target(target, question)
+    _require_target(target, question, job.pipeline)
     options = STAGES["features"].receives(job.pipeline)
     with (
         job.at_work(),
@@ -128,8 +128,8 @@ def _log(folder: Path) -> list[Path]:
     return [folder / name for name in (EVENTS, USERS, ITEMS)]
 
 
-def _require_target(target: Path, question: Question) -> None:
-    """Raise ConfigError where the answers would have no form, or would take the place of candidates."""
+def _require_target(target: Path, question: Question, pipeline: Pipeline) -> None:
+    """Raise ConfigError where the answers would have no form, or would take the place of candidates or of the log."""
     if target.suffix not in (".parquet", ".csv"):
         raise ConfigError(f'--out: found "{target}", expected a file that ends in .parquet or .csv')
     if target.is_dir():
@@ -138,6 +138,8 @@ def _require_target(target: Path, question: Question) -> None:
     given = sources.files_of(question.candidates)
     if target.resolve() in [file.resolve() for file in given] or question.candidates.resolve() in target.resolve().parents:
         raise ConfigError(f"--out: found {target}, which is one of the candidates or lies among them, expected a file elsewhere")
+    if sources.is_raw(pipeline, target):
+        raise ConfigError(f"--out: found {target}, which the pipeline's source reads, expected a file elsewhere")
 
 
 def _require_length(top: Any) -> None:

@@ -1,7 +1,7 @@
 """The reading of raw files into events, users, items and quarantine: one module per kind of source, one reader for all of them."""
 
 from recsys.sources.candidate_file import files_of, stage_candidates
-from recsys.sources.checking import check, columns, expected_bytes, raw_states, time_options
+from recsys.sources.checking import check, columns, expected_bytes, is_raw, raw_states, time_options
 from recsys.sources.increment import ingest
 from recsys.sources.instants import expected_time, is_iso_time, moments_or_null
 from recsys.sources.sample import Sample, TableSample, sample
@@ -18,6 +18,7 @@ __all__ = [
     "files_of",
     "ingest",
     "is_iso_time",
+    "is_raw",
     "moments_or_null",
     "raw_states",
     "read_unknown",

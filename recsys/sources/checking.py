@@ -1,15 +1,18 @@
 """Facts about a source before it is read: what its output depends on, its columns, and every problem found in it."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from recsys import schema
 from recsys.config import Pipeline, TimeOptions
-from recsys.errors import RecsysError
+from recsys.errors import DataError, RecsysError
 from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_columns, feedback_files
 from recsys.sources.entities import key_column
 from recsys.sources.events import log_columns, own_columns
+from recsys.sources.named_paths import paths_of
 from recsys.sources.naming import headless, missing_column
 from recsys.sources.readers import Header, read_a_block
 from recsys.sources.resolve import raw_source
@@ -21,6 +24,21 @@ KNOWN, FEEDBACK = "known", "feedback"
 def raw_states(pipeline: Pipeline) -> dict[str, Any]:
     """Return what the raw rows come from (`RawSource.states`). Raises DataError where a file is missing."""
     return raw_source(pipeline).states()
+
+
+def is_raw(pipeline: Pipeline, path: Path) -> bool:
+    """Return whether a path is a file that the source's options name: itself, by a pattern, or as one in a folder."""
+    return path.is_file() and any(path.resolve() == file.resolve() for file in _named(pipeline.source.model_dump()))
+
+
+def _named(option: Any) -> Iterator[Path]:
+    """Yield the files that are there of those that options name."""
+    if isinstance(option, Path):
+        with suppress(DataError):  # what is gone cannot be overwritten
+            yield from paths_of(option)
+    elif isinstance(option, Mapping | tuple):
+        for part in option.values() if isinstance(option, Mapping) else option:
+            yield from _named(part)
 
 
 def expected_bytes(pipeline: Pipeline) -> int:

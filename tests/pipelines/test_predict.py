@@ -17,6 +17,7 @@ import recsys
 from recsys import artifacts
 from recsys.cli import run_command
 from recsys.errors import ArtifactError, ConfigError, DataError
+from tests.pipelines.conftest import write_small
 from tests.staged import sign
 
 DAY = "2024-01-05"  # the test day of tiny.toml
@@ -228,6 +229,18 @@ def test_mistakes(
     assert predict(frame, *options, file="candidates.csv") == code
     assert re.search(words, " ".join(capsys.readouterr().err.split()))
     assert [path.name for path in tmp_path.iterdir()] == ["candidates.csv"]
+
+
+def test_answers_never_take_the_place_of_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline = write_small(tmp_path, np.arange(60) % 20)
+    log = (tmp_path / "log.csv").read_bytes()
+    (tmp_path / "asked.csv").write_text("user_id,item_id\n1,2\n")
+    place = ["--workspace", str(tmp_path / "data")]
+    assert run_command(["run", str(pipeline), *place, "--run", "one", "--until", "train", "--quiet"]) == 0
+    ask = ["predict", "one", str(tmp_path / "asked.csv"), "--at", "2024-03-03", *place, "--out", str(tmp_path / "log.csv")]
+    assert run_command(ask) == 2
+    assert "log.csv, which the pipeline's source reads, expected a file elsewhere" in capsys.readouterr().err
+    assert (tmp_path / "log.csv").read_bytes() == log
 
 
 def test_a_run_without_a_model(tiny: Path, predict: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
