@@ -13,9 +13,10 @@ POLARISED = 0.98  # share of a gate's weight on one expert; with more, the other
 def gate_look(gates_BKN: Tensor, names: Sequence[str] = ()) -> Look:
     """Return each objective's mean share of each expert, and how often its gate is polarised (Zhao et al., RecSys 2019, §5.4).
 
-    `names` are those of the N experts; by default expert 1 … N.
+    `names` are those of the N experts; by default expert 1 … N. With a single expert per row, shares are of what that expert gives.
     """
     gates_BKN = gates_BKN.detach().float()
+    gates_BKN = gates_BKN / gates_BKN.sum(-1, keepdim=True)
     columns = tuple(names) or numbered("expert", gates_BKN.shape[-1])
     return Look(gates_BKN.mean(0), columns, polarised_K=(gates_BKN.amax(-1) > POLARISED).float().mean(0))
 

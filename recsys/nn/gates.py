@@ -15,13 +15,17 @@ def gate_weights(logits: Tensor, dropped: Tensor | None, *, top_k: int | None) -
     `dropped` are the experts that a gate loses in training. It is Zhao et al.'s remedy for polarised gates (RecSys 2019, §5.4): the
     utilisation of a lost expert is set to 0 and the rest is re-normalised. Here each row, gate and expert has an independent draw. A gate
     that would lose all its experts keeps all.
-    `top_k`: only the k largest of the remaining weights are used, re-normalised in the same way (Shazeer et al., ICLR 2017).
+    `top_k`: only the k largest of the remaining weights are used, re-normalised in the same way (Shazeer et al., ICLR 2017). Of a single
+    one the re-normalised weight would be 1 whatever the gate says, and no gate would learn: it keeps its weight among all (Fedus et al.,
+    Switch transformers, JMLR 2022, eq. 2).
     """
     if dropped is not None:
         dropped = dropped & ~dropped.all(dim=-1, keepdim=True)
         logits = logits.masked_fill(dropped, float("-inf"))  # before the softmax, which re-normalises
     if top_k is not None and top_k < logits.shape[-1]:
         kept = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, logits.topk(top_k, dim=-1).indices, True)
+        if top_k == 1:
+            return logits.softmax(dim=-1).masked_fill(~kept, 0.0)
         logits = logits.masked_fill(~kept, float("-inf"))
     return logits.softmax(dim=-1)
 
@@ -42,7 +46,7 @@ class Gates(nn.Module):
         self.top_k = top_k
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        """Return [B, K, N], which sums to 1 over the experts."""
+        """Return [B, K, N], which sums to 1 over the experts, unless `top_k` is 1."""
         logits_BKN = torch.unflatten(self.linear(x_BD.unsqueeze(0)).squeeze(0), 1, self.shape)
         dropped_BKN = _drawn(logits_BKN, self.dropout, rows_dim=0) if self.training and self.dropout > 0 else None
         return gate_weights(logits_BKN, dropped_BKN, top_k=self.top_k)
@@ -58,7 +62,7 @@ class OwnGates(nn.Module):
         self.top_k = top_k
 
     def forward(self, x_KBD: Tensor) -> Tensor:
-        """Return [B, K, N], which sums to 1 over the experts."""
+        """Return [B, K, N], which sums to 1 over the experts, unless `top_k` is 1."""
         logits_KBN = self.linear(x_KBD)
         dropped_KBN = _drawn(logits_KBN, self.dropout, rows_dim=1) if self.training and self.dropout > 0 else None
         return gate_weights(unstacked(logits_KBN), None if dropped_KBN is None else unstacked(dropped_KBN), top_k=self.top_k)
