@@ -129,11 +129,13 @@ def _log(folder: Path) -> list[Path]:
 
 
 def _require_target(target: Path, question: Question, pipeline: Pipeline) -> None:
-    """Raise ConfigError where the answers would have no form, or would take the place of candidates or of the log."""
+    """Raise ConfigError where the answers would have no form or no place, or would take that of candidates or of the log."""
     if target.suffix not in (".parquet", ".csv"):
         raise ConfigError(f'--out: found "{target}", expected a file that ends in .parquet or .csv')
     if target.is_dir():
         raise ConfigError(f"--out: found a folder ({target}), expected a file for what is predicted")
+    if not os.access(target.parent, os.W_OK):
+        raise ConfigError(f"--out: found {target.parent}, which cannot be written, expected a folder that can. Fix: name another place")
     _require_length(question.top)
     given = sources.files_of(question.candidates)
     if target.resolve() in [file.resolve() for file in given] or question.candidates.resolve() in target.resolve().parents:

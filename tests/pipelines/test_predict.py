@@ -1,5 +1,6 @@
 """`recsys predict`: a trained run is asked for candidates, from their file to predictions or ranked lists."""
 
+import os
 import re
 import shutil
 import sys
@@ -241,6 +242,15 @@ def test_answers_never_take_the_place_of_the_log(tmp_path: Path, capsys: pytest.
     assert run_command(ask) == 2
     assert "log.csv, which the pipeline's source reads, expected a file elsewhere" in capsys.readouterr().err
     assert (tmp_path / "log.csv").read_bytes() == log
+
+
+def test_a_place_beside_the_candidates_that_cannot_be_written(
+    events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and access(path, mode))  # root may write everywhere
+    assert predict(events.head(4)) == 2
+    assert f"--out: found {tmp_path}, which cannot be written, expected a folder that can" in capsys.readouterr().err
 
 
 def test_a_run_without_a_model(tiny: Path, predict: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
