@@ -92,6 +92,22 @@ def test_the_name_of_a_file_is_no_folder_to_write_into(command: str, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", TINY, "--through", "1.6.2024"], "'--through': found '1.6.2024', expected a day such as 2022-04-25"),
+        (["backtest", TINY, "--days", "2024-06-05", "x"], "'--days': found 'x', expected a day such as 2022-04-25"),
+        (["sweep", TINY, "--seeds", "many"], "'--seeds': found 'many', expected a whole number"),
+        (["run", TINY, "--jobs", "0"], "'--jobs': found '0', expected a number from 1 on"),
+        (["run", TINY, "--jobs", "5000"], "'--jobs': found '5000', expected a number up to 4096"),
+        (["run", TINY, "--log", "xml"], "'--log': 'xml' is not one of 'text', 'json'."),
+    ],
+)
+def test_a_value_of_an_option_is_told_with_what_it_may_be(arguments: list[str], words: str, capsys: pytest.CaptureFixture) -> None:
+    assert run_command(arguments) == EXIT_CONFIG
+    assert capsys.readouterr().err == f"error: Invalid value for {words}\n"
+
+
 @pytest.mark.parametrize("command", ["compare", "predict", "init"])
 def test_a_folder_is_no_file_to_write(command: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     arguments, name = OUTS[command]

@@ -11,9 +11,11 @@ from itertools import pairwise
 from typing import Any, TextIO
 
 import typer
+from pydantic import ValidationError
 
 from recsys.cli import pipeline_verbs, run_verbs, study_verbs  # noqa: F401 -- they register themselves with the app
 from recsys.cli.app import app
+from recsys.config import of_a_word
 from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line, system_error
 from recsys.progress import line_of, log_as, logs_as_json
 from recsys.signals import interrupt_on_sigterm
@@ -101,6 +103,8 @@ def run_command(arguments: Sequence[str]) -> int:
         if sys.stdout is not None:  # it is None where the caller has closed it
             sys.stdout.flush()
     except _USAGE_ERROR as error:
+        if isinstance(error.__cause__, ValidationError):  # typer lets pydantic read numbers and days
+            error.message = of_a_word(error.__cause__)
         _complain(error.format_message())
         return EXIT_CONFIG
     except RecsysError as error:

@@ -23,7 +23,7 @@ from recsys.config.log_options import (
 from recsys.config.model import Model
 from recsys.config.narrowed import all_but, narrowed
 from recsys.config.pipeline import Pipeline
-from recsys.config.problems import problems_of
+from recsys.config.problems import of_a_word, problems_of
 from recsys.config.promote_options import Promote
 from recsys.config.reading import from_tables, load, load_in_part, options_from, with_table
 from recsys.config.sources import (
@@ -87,6 +87,7 @@ __all__ = [
     "load",
     "load_in_part",
     "narrowed",
+    "of_a_word",
     "options_from",
     "problems_of",
     "with_table",

@@ -87,6 +87,14 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 yield f"{location}: found {_shown(entry['input'])}; {entry['msg'][0].lower()}{entry['msg'][1:]}"
 
 
+def of_a_word(error: ValidationError) -> str:
+    """Return the one problem of a word of the command line, without its place."""
+    (entry,) = error.errors(include_url=False)
+    words = str(entry["msg"]).removeprefix("Value error, ")
+    expected = "a day such as 2022-04-25" if "%Y-%m-%d" in words else _EXPECTED.get(entry["type"], "").format_map(entry.get("ctx", {}))
+    return f"found {_shown(entry['input'])}, expected {expected}" if expected else words
+
+
 def _instead(name: str, there: Sequence[str]) -> str:
     """Return the nearest name as a question; where none is near, all of them."""
     return nearest(name, there) or (f", expected one of {', '.join(there)}" if there else "")

@@ -203,7 +203,7 @@ MISTAKES = {
         2,
         r"--out: found \"lists.json\", expected a file that ends in .parquet or",
     ),
-    "a list of none": (lambda frame: frame, ("--top", "0"), 2, r"--top.: Input should be greater than or equal to 1"),
+    "a list of none": (lambda frame: frame, ("--top", "0"), 2, r"--top.: found '0', expected a number from 1 on"),
 }
 
 
