@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from jinja2 import Environment, FunctionLoader
 
 from recsys import artifacts
 from recsys.config import Train
@@ -19,9 +20,10 @@ from recsys.progress import Console
 from recsys.report import frame, write_report
 from recsys.report.figures import look_figures, metric_figures, model_figures
 from recsys.report.pages import what_was_run
-from recsys.report.tables.cells import grid
-from recsys.report.tables.frame import whole
+from recsys.report.tables.cells import Matrix, grid
+from recsys.report.tables.frame import by_slice, whole
 from recsys.report.tables.verdict import comparisons
+from recsys.report.templates import static
 from recsys.report.training_log import Inside, Look
 from recsys.stages import STAGES
 from tests.report.browser import all_drawn, browser_on
@@ -335,6 +337,18 @@ def test_the_position_bias_is_drawn_by_device_with_the_missing_position_apart(ht
     assert {point["device"] for point in known} == {point["device"] for point in missing} == {"tv", "not known", EVIL}
     assert sorted({point["position"] for point in known}) == [1, 2, 3]
     assert [point["position"] for point in missing] == [None] * 3
+
+
+def test_a_long_name_has_lines_of_its_own_and_pushes_no_number_away(metrics) -> None:
+    sliced = by_slice(frame(metrics))
+    found = grid(sliced.assign(slice_value=sliced["slice_value"].replace("home", "a " * 40)))
+    matrix = Matrix("slice", (), (("tab = " + "a" * 60, ()), ("tab = home", ()), ("", ())))
+    tables = Environment(autoescape=True, loader=FunctionLoader(lambda name: str(static(name)))).get_template("tables.html").module
+    html = tables.matrix_table("m", matrix) + tables.grid_table("g", found, found.others, str)
+    assert '<th scope="row" class="long">tab = aaa' in html
+    assert '<th scope="row">tab = home</th>' in html
+    assert '<td data-label="slice" class="long">tab = a a a' in html
+    assert '<td data-label="slice">tab = &lt;/script&gt;' in html
 
 
 def test_says_which_files_are_missing(short_run) -> None:
