@@ -143,7 +143,7 @@ class Objective(Options):
     @classmethod
     def _plain_name(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
-            raise ValueError("a name starts with a letter and holds letters, digits and _ only")
+            raise ValueError(f'found "{name}", expected letters a to z or A to Z, digits and _, a letter first')
         return name
 
     @model_validator(mode="after")

@@ -293,6 +293,7 @@ def test_what_does_not_fit_an_objective_is_told_with_its_place(write, more: str,
         ("[evaluate]\nbootstrap = true", "evaluate: found bootstrap = true, expected a whole number"),  # not one replicate
         ("[features]\nhistory = false", "features: found history = false, expected a whole number"),
         ("[model]\ndropout = true", "model: found dropout = true, expected a number"),
+        ('[[objective]]\nname = "geöffnet"\nlabel = "a = 1"', 'objective.geöffnet.name: found "geöffnet", expected letters a to z or A'),
         ('[train]\nrefit = "maybe"', "train.refit: found 'maybe', expected true or false"),
         ("[features]\nuser = [1]", "features.user.0: found 1, expected a text, in quotes"),
         ("[model.mmoe]\nhidden = []", "model.mmoe.hidden: found [], expected 1 or more"),
