@@ -152,9 +152,8 @@ def _feature(column: Column, rows: ir.Table, plan: Plan) -> ir.Value:
 
 
 def _age_days(value: ir.Value, rows: ir.Table) -> ir.Value:
-    """Compute the days from a date to the impression. A date, or a timestamp without a zone, is read on the local clock."""
-    zoned = value.type().is_timestamp() and value.type().timezone is not None
-    moment = rows[schema.TIMESTAMP if zoned else LOCAL]
+    """Compute the days from a date, which begins on the local clock, or from a moment, which ingestion writes in UTC, to the impression."""
+    moment = rows[LOCAL if value.type().is_date() else schema.TIMESTAMP]
     seconds = value.cast("timestamp").truncate("s").epoch_seconds().cast("int64")  # whole ones: engines round fractions otherwise
     return (moment - seconds * 1000).cast("float64") / DAY_MS
 

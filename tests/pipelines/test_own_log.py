@@ -210,3 +210,18 @@ def test_two_runs_with_one_binary_objective_are_compared(tmp_path: Path, capsys:
     assert "click (auc)" in said
     assert "rmse" not in said
     assert "two against one. Finding who will, of 1 number: " in said
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_age_of_a_moment_is_that_of_the_clock_it_was_written_by(feed: Path, kind: str) -> None:
+    """However the moment was written, a clip of noon is as old as noon is long ago; a date begins on the clock of the log."""
+    noon = pd.Timestamp("2024-05-01 12:00", tz="Europe/Berlin")
+    written = {"here": noon.tz_localize(None), "in_utc": noon.tz_convert("UTC"), "day": noon.date()}
+    clips = pd.DataFrame({"clip": [f"c-{k:04}" for k in range(30)], "genre": "a", "length_s": 30}).assign(**written)
+    clips.to_csv(feed / "clips.csv", index=False) if kind == "csv" else clips.to_parquet(feed / "clips.parquet")
+    more = ["--set", f'source.items="{feed / f"clips.{kind}"}"', "--set", 'features.item=["here", "in_utc", "day"]']
+    assert run(feed, "--until", "features", "--quiet", *more) == 0
+    examples = pd.concat(map(pd.read_parquet, (feed / "data").rglob("examples/*/day=*/part-0.parquet")))
+    days = (examples["timestamp"] - noon.timestamp() * 1000) / 86_400_000
+    for name, earlier in (("here", 0), ("in_utc", 0), ("day", 0.5)):
+        np.testing.assert_allclose(examples[f"item.{name}"], days + earlier, rtol=1e-6)
