@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recsys.config import DAY, FileFormat
 from recsys.errors import data_error
@@ -96,12 +97,16 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
 
 
 def read_whole(path: Path) -> pa.Table:
-    """Read all rows as `read_unknown` does. Raises DataError also where a row has a wrong number of fields."""
+    """Read all rows as `read_unknown` does. The table has the metadata of the first file, where that is parquet.
+
+    Raises DataError also where a row has a wrong number of fields.
+    """
     file = read_unknown(path, most=_ALL)
     for head, bad in zip(file.heads, file.torn, strict=True):
         if bad.rows:
             raise unbalanced_error(head.file, len(head.fields), bad, len(bad.rows), len(file.rows) + len(bad.rows), may_be_left_out=False)
-    return file.rows
+    first = file.head.file
+    return file.rows.replace_schema_metadata(pq.read_schema(first.path).metadata if first.format == "parquet" else None)
 
 
 def _newest(path: Path) -> frozenset[Path] | None:
