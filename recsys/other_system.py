@@ -115,7 +115,7 @@ def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequenc
     )  # null = null
     both = left.merge(right, on=list(key)).sort_values("ours")
     if both.empty:
-        raise _no_match(left, right, path)
+        raise _no_match(left, right, path, " and ".join(dict.fromkeys(ours[schema.SPLIT].to_pylist())))
     of_ours, of_theirs = ours.take(both["ours"].to_numpy()), theirs.take(both["theirs"].to_numpy())
     has_order = schema.SCORE in theirs.column_names
     table = _replaced(of_ours, of_theirs, path, predicted, has_score=has_order)
@@ -228,11 +228,12 @@ def _refuse_repeated(keys: pd.DataFrame, where: str, path: Path, key: Mapping[st
     )
 
 
-def _no_match(left: pd.DataFrame, right: pd.DataFrame, path: Path) -> DataError:
+def _no_match(left: pd.DataFrame, right: pd.DataFrame, path: Path, parts: str) -> DataError:
+    """Return the error for no common key. `parts` are those of the split that the impressions are of."""
     shown = [_first(side[side.columns[:-1]]) or "no row" for side in (right, left)]
     return data_error(
         path,
-        found=f"no key of the run's impressions (its first is {shown[0]})",
+        found=f"no key of the run's {parts} impressions (its first is {shown[0]})",
         expected=f"keys such as {shown[1]}",
         fix="give the scores of the same impressions, and the form of their times",
     )

@@ -229,7 +229,7 @@ def list_runs(workspace: Path, console: Console) -> None:
     ]
     names = ("pipeline", "run", "architecture", "state", "changed")
     rows = [(*(str(entry[name]) for name in names), registry.CURRENT if entry["current"] else "") for entry in found]
-    for line in aligned([(*names, ""), *rows]) if found else [f"{workspace}: no runs"]:
+    for line in aligned([(*names, ""), *rows]) if found else [f"{workspace}: no {'runs' if workspace.is_dir() else 'such folder'}"]:
         console.result(line)
     console.give({"runs": found})
 

@@ -5,6 +5,7 @@ An artifact is a folder with a `_manifest.json`, or one file with its manifest b
 
 from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, fingerprint, manifest, versions
 from recsys.artifacts.read import (
+    artifact_of,
     checked,
     count_rows,
     damage,
@@ -27,6 +28,7 @@ __all__ = [
     "Origin",
     "Output",
     "RowAccount",
+    "artifact_of",
     "checked",
     "copy",
     "copy_file",

@@ -53,7 +53,7 @@ def checked(path: Path) -> Path:
 
 def _checked_files(path: Path) -> list[Path]:
     """Return the files that the manifest names, and no others that may lie beside them."""
-    target = _artifact_of(path)
+    target = artifact_of(path)
     found = None if target is None else manifest(target)
     if target is None or found is None:
         raise ArtifactError(f"{path}: found no artifact with a manifest, expected the output of an earlier stage. Fix: run that stage")
@@ -99,7 +99,7 @@ def damage(target: Path) -> str | None:
     return None
 
 
-def _artifact_of(path: Path) -> Path | None:
+def artifact_of(path: Path) -> Path | None:
     """Return the artifact that is the path, or else the innermost one that the path lies in."""
     if beside(path).is_file():
         return path
