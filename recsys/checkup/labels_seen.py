@@ -27,6 +27,7 @@ def label_findings(seen: Seen, found: Findings) -> None:
         found.facts += aligned(rows)
     for objective in objectives:
         _one_label(seen, objective, labels[objective.name], found)
+    _beside_given(seen, found)
     _late(seen, labels, found)
     _same_labels(labels, objectives, found)
 
@@ -90,6 +91,17 @@ def _late(seen: Seen, labels: dict[str, NDArray[np.float64]], found: Findings) -
         else:
             expected = f"expected {_FEW_KNOWN:.0%} or more: the others are not learned"
             found.warnings.append(f"{place}: found {known:.0%} of the training labels {when}, {expected}. Fix: {fix}")
+
+
+def _beside_given(seen: Seen, found: Findings) -> None:
+    """Warn of labels of 1 where the objective named by `given` is 0: a run counts them as 0."""
+    given = {objective.name: objective.given for objective in seen.preview.plan.objectives}
+    for name, (lost, all_) in seen.preview.beside_given.items():
+        if lost:
+            found.warnings.append(
+                f"objective.{name}.given: found {lost:,} of {all_:,} labels of 1 where {given[name]} is 0, expected none: they count as 0."
+                " Fix: leave given out, or mend one of the two labels"
+            )
 
 
 def _same_labels(labels: dict[str, NDArray[np.float64]], objectives: tuple[Objective, ...], found: Findings) -> None:

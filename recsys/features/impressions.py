@@ -1,6 +1,7 @@
 """One day's impressions with all that is known about the user, the video and the request, ready to be counted."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -220,6 +221,22 @@ def _label(objective: Objective, rows: ir.Table, plan: Plan) -> ir.Value:
     for link in reversed(conditional):
         joint = ibis.cases((joint == 0, 0.0), (joint.notnull(), _observed_label(link, rows)), else_=ibis.null("float64"))
     return joint
+
+
+def beside_given(answer: Callable[[ir.Table], Mapping[str, Any]], events: ir.Table, plan: Plan) -> dict[str, tuple[int, int]]:
+    """Count, per objective with `given`, its labels of 1 that count as 0 because the label of `given` is 0, and all its labels of 1.
+
+    `answer` runs an expression of one row.
+    """
+    counts: dict[str, ir.Value] = {}
+    conditional = [objective for objective in plan.objectives if objective.given is not None]
+    for objective in conditional:
+        happened = (_observed_label(objective, events) == 1).fill_null(False)
+        condition = _label(chain(objective, plan.objectives)[1], events, plan)
+        counts[f"all.{objective.name}"] = happened.sum()
+        counts[f"lost.{objective.name}"] = (happened & (condition == 0).fill_null(False)).sum()
+    found = answer(events.agg(**counts)) if counts else {}
+    return {each.name: (int(found[f"lost.{each.name}"] or 0), int(found[f"all.{each.name}"] or 0)) for each in conditional}
 
 
 def _observed_label(objective: Objective, rows: ir.Table) -> ir.Value:

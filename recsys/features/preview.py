@@ -1,7 +1,7 @@
 """The labels and the features of the moment of some events, without any past: what a look before a run needs."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,7 +18,7 @@ from recsys.features.check import event_table, is_measured, is_plain, known_afte
 from recsys.features.clock import stamped
 from recsys.features.duckdb_engine import DuckDBEngine
 from recsys.features.feature_columns import Columns, Table
-from recsys.features.impressions import impressions
+from recsys.features.impressions import beside_given, impressions
 from recsys.features.labels import UnknownColumns, translate
 from recsys.features.operands import LabelError
 from recsys.features.plan import Plan, make_plan, measured_column
@@ -39,6 +39,7 @@ class Preview:
 
     `labels`: timestamp, user_id, item_id, request_id and position where the log has them, then label.X, of every impression.
     `features`: event_id, features and labels of some training impressions.
+    `beside_given`: per objective with `given`, how many of its labels of 1 count as 0 because that of `given` is 0, and how many there are.
     `problems` are those of values that a run would refuse. `plan` holds what could be computed: the other objectives and features have
     problems of their own (`features.problems`).
     """
@@ -46,6 +47,7 @@ class Preview:
     plan: Plan
     labels: pa.Table
     features: pa.Table
+    beside_given: Mapping[str, tuple[int, int]]
     problems: tuple[str, ...]
 
 
@@ -82,6 +84,7 @@ def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
             plan,
             engine.arrow(rows.select(*keys, *labels)),
             engine.arrow(chosen.select(schema.EVENT_ID, *plan.outputs, *labels)),
+            beside_given(answer, events, plan),
             tuple(map(str, broken_rules(answer, rows, events, plan, Path(EVENTS)))),
         )
 

@@ -274,3 +274,14 @@ def test_a_table_that_describes_one_user_is_not_warned_of(folder: Path) -> None:
     users = pd.read_csv(folder / "users.csv")
     users.assign(uid=np.where(users.index == 0, users["uid"], 1_000 + users["uid"])).to_csv(folder / "users.csv", index=False)
     assert [line for line in look(folder / "own.toml").warnings if line.startswith("users: ")] == []
+
+
+def test_labels_that_given_makes_zeros_are_warned_of(folder: Path) -> None:
+    log = pd.read_csv(folder / "log.csv")
+    impossible = int(((log["liked"] == 1) & (log["clicked"] == 0)).sum())
+    assert impossible
+    more = ["objective.like.given=click"]
+    (warned,) = [warning for warning in look(folder / "own.toml", more).warnings if "given" in warning]
+    assert f"objective.like.given: found {impossible} of {(log['liked'] == 1).sum()} labels of 1 where click is 0" in warned
+    log.assign(liked=log["liked"] * log["clicked"]).to_csv(folder / "log.csv", index=False)
+    assert not [warning for warning in look(folder / "own.toml", more).warnings if "given" in warning]
