@@ -196,6 +196,7 @@ def test_a_quote_that_is_not_closed(tmp_path: Path, ingest: Callable) -> None:
         ("ts", None, "column ts: found nothing, expected milliseconds"),
         ("slot", 0, 'column slot: found "0", expected a whole number from 1'),
         ("slot", "1.5", 'column slot: found "1.5", expected a whole number from 1'),
+        ("slot", 2**31, 'column slot: found "2147483648", expected a whole number from 1 to 2147483647'),
         ("chance", 0, 'column chance: found "0", expected a probability above 0, at most 1'),
         ("chance", 1.25, 'column chance: found "1.25", expected a probability'),
         ("goal", -0.25, 'column goal: found "-0.25", expected a probability from 0 to 1'),
