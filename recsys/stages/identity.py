@@ -28,7 +28,7 @@ def run_identity(pipeline: Pipeline) -> dict[str, Any]:
             "tracking": True,
             "spark": True,
             "features": {"engine"},
-            "source": {"log", "users", "items", "path", "closed", "grace"},
+            "source": dict.fromkeys(("log", "users", "items", "path", "closed", "grace"), True) | {"feedback": {"__all__": {"file"}}},
         },
     )
     identity["train"].pop("checkpoint_seconds")

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def feed(tmp_path: Path) -> Path:
 
 def run(feed: Path, *more: str, verb: str = "run") -> int:
     place = [] if verb == "check" else ["--workspace", str(feed / "data")]
-    return run_command([verb, str(feed / "plays.toml"), *place, *(SMALL if verb == "run" else []), *more])
+    return run_command([verb, str(feed / "plays.toml"), *place, *(SMALL if verb in ("run", "status") else []), *more])
 
 
 @pytest.mark.words
@@ -225,3 +226,17 @@ def test_the_age_of_a_moment_is_that_of_the_clock_it_was_written_by(feed: Path, 
     days = (examples["timestamp"] - noon.timestamp() * 1000) / 86_400_000
     for name, earlier in (("here", 0), ("in_utc", 0), ("day", 0.5)):
         np.testing.assert_allclose(examples[f"item.{name}"], days + earlier, rtol=1e-6)
+
+
+def test_a_feed_in_another_folder_has_the_same_run(feed: Path, tmp_path_factory, capsys: pytest.CaptureFixture) -> None:
+    """Where files lie is no part of a run, those of feedback neither: a folder that was moved is not trained again."""
+    assert run(feed, "--until", "score", "--quiet") == 0
+    moved = tmp_path_factory.mktemp("elsewhere") / "feed"
+    shutil.copytree(feed, moved)
+    capsys.readouterr()
+    assert run(moved, verb="status") == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith(("ingest", "train", "score"))] == [
+        "ingest: fresh",
+        "train: fresh",
+        "score: fresh",
+    ]
