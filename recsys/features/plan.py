@@ -189,7 +189,8 @@ def make_plan(pipeline: Pipeline, columns: Columns) -> Plan:
         entities=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.entities)),
         today=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.today)),
         recent=tuple(Entity(tuple(found(name, ANY_TABLE) for name in names)) for names in dict.fromkeys(features.recent)),
-        factors=tuple(factor(name, signals) for name, signals in features.factored.items()),
+        # By name: a table of the TOML has no order, and the states count entities by their place.
+        factors=tuple(factor(name, signals) for name, signals in sorted(features.factored.items())),
         user=tuple(found(name, ("users",)) for name in dict.fromkeys(features.user)),
         item=tuple(found(name, ("items",)) for name in dict.fromkeys(features.item)),
         context=tuple(found(name, ("events",)) for name in dict.fromkeys(features.context)),

@@ -278,3 +278,13 @@ def test_factors_that_nobody_asked_for_are_fitted_where_pairs_are_neither_too_th
     assert "warning" not in capsys.readouterr().out
     np.testing.assert_array_equal(scores(None), given if is_fitted else 0)
     assert ("found more than 5 pairs of users and items in the window from 2022-03-02 on" in capsys.readouterr().out) is (most == 5)
+
+
+def test_the_order_of_factors_in_the_toml_changes_no_byte(feed: Any) -> None:
+    """A config that was written down has another order, and a run goes on from the states of the first one."""
+    rows, factors = feed.tasteful_events(5), {"item_id": ["is_click"], "author_id": ["watch"]}
+    found = []
+    for name, some in (("one", factors), ("other", dict(reversed(factors.items())))):
+        feed.build(name, rows, feed.pipeline(features={"factors": some, "d_factors": 2}))
+        found.append(feed.bytes(feed.folder / name))
+    assert found[0] == found[1]
