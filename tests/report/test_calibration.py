@@ -63,7 +63,7 @@ def rows_of(section: str, caption: str) -> dict[str, list[str]]:
     """Row → its cells as text, of the table whose caption starts so."""
     table = re.search(rf"<caption>{re.escape(caption)}.*?</table>", section, re.DOTALL)
     assert table is not None, caption
-    rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', table.group(), re.DOTALL)
+    rows = re.findall(r'<tr><th scope="row"[^>]*>(.*?)</th>(.*?)</tr>', table.group(), re.DOTALL)
     return {" ".join(name.split()): re.findall(r"<td[^>]*>(.*?)</td>", cells, re.DOTALL) for name, cells in rows}
 
 
