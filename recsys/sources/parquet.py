@@ -41,6 +41,11 @@ def unreadable_columns(path: Path) -> list[str]:
     return found
 
 
+def list_columns(path: Path) -> list[str]:
+    """Return the columns whose cells are lists. Raises DataError where the file is damaged."""
+    return [column.name for column in _opened(path).schema_arrow if _is_list(column.type)]
+
+
 def column_names(path: Path) -> list[str]:
     """Return the name of every column, whatever its type. Raises DataError where the file is damaged."""
     return list(_opened(path).schema_arrow.names)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from json import dumps
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from recsys.sources.events import count_events, day_of_micros, log_columns
 from recsys.sources.feedback import Joined, action_columns, join, key_types, shown_by
 from recsys.sources.ingestion import account_of, log_table_columns, moment_of, write_entities, write_events
 from recsys.sources.output_columns import Column
+from recsys.sources.parquet import list_columns
 from recsys.sources.refusals import Typed, row_problems, typed
 from recsys.sources.resolve import raw_source
 from recsys.sources.separators import said
@@ -45,8 +47,9 @@ class Sample:
     """The part of a source that was read.
 
     `problems` are those of headers and of what is no share of rows; `row_problems` are shares of rows that a run would not leave out.
-    `doubts` are warnings of tables whose rows describe nothing. `names` are those of `sources.columns`; of a table that cannot be read they
-    are absent. `folder` holds events/, users/ and items/ as a run leaves them; it is None where the log cannot be read.
+    `doubts` are warnings of tables whose rows describe nothing, and of lists that are read as one text. `names` are those of
+    `sources.columns`; of a table that cannot be read they are absent. `folder` holds events/, users/ and items/ as a run leaves them; it is
+    None where the log cannot be read.
     """
 
     tables: tuple[TableSample, ...]
@@ -68,6 +71,7 @@ class _Sampler:
     description: Description
     reading: Reading
     most: int | None
+    features: frozenset[str]  # names of columns that the model reads
     tables: list[TableSample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     row_problems: list[str] = field(default_factory=list)
@@ -84,10 +88,12 @@ class _Sampler:
             return None
 
     def stage(self, table: TableFiles, name: str) -> Staged:
-        return stage(
+        staged = stage(
             self.con, table, name, separators=self.reading.separators, max_bad=1, may_be_empty=table.role not in (LOG, USERS, ITEMS),
             most=self.most,
         )  # fmt: skip
+        self.doubts += _lists_as_texts(staged, self.features - self.reading.separators.keys())
+        return staged
 
     def type(self, staged: Staged, columns: list[Column]) -> Typed:
         """Type the usable rows. Rows that a run would not leave out are problems."""
@@ -114,10 +120,23 @@ def sample(pipeline: Pipeline, folder: Path, *, most: int | None) -> Sample:
         if description is None:
             return Sample((), tuple(problems), (), (), known, None)
         with engine(folder, pipeline.features.memory_limit) as con:
-            sampler = _Sampler(con, description, Reading.of(pipeline), most, problems=problems)
+            features = frozenset((*pipeline.features.user, *pipeline.features.item, *pipeline.features.context))
+            sampler = _Sampler(con, description, Reading.of(pipeline), most, features, problems=problems)
             impressions = _log(sampler, folder)
             once, rows = (tuple(dict.fromkeys(some)) for some in (sampler.problems, sampler.row_problems))
             return Sample(tuple(sampler.tables), once, rows, tuple(sampler.doubts), known, folder if impressions else None)
+
+
+def _lists_as_texts(staged: Staged, names: frozenset[str]) -> list[str]:
+    """Return a warning per column of these names whose cells are lists: without a separator each becomes one text."""
+    file = staged.files[0]
+    lists = list_columns(file.path) if file.format == "parquet" else []
+    return [
+        f"{staged.role}: found lists in {name}, expected it in features.multi: each different list is a category of its own."
+        f' Fix: multi = {{ {dumps(name)} = "," }} in [features]'
+        for name in lists
+        if name in names
+    ]
 
 
 def _readable(description: Description, unreadable: list[str]) -> Description | None:

@@ -276,6 +276,18 @@ def test_a_table_that_describes_one_user_is_not_warned_of(folder: Path) -> None:
     assert [line for line in look(folder / "own.toml").warnings if line.startswith("users: ")] == []
 
 
+@pytest.mark.parametrize("multi", ["{}", '{ tags = "," }'])
+def test_lists_that_would_be_read_as_one_text_are_warned_of(folder: Path, multi: str) -> None:
+    users = pd.read_csv(folder / "users.csv")
+    users.assign(tags=[["a", "b"], ["b"]] * (len(users) // 2) + [[]] * (len(users) % 2)).to_parquet(folder / "users.parquet")
+    found = look(folder / "own.toml", [f"source.users={folder / 'users.parquet'}", 'features.user=["tags"]', f"features.multi={multi}"])
+    assert found.error is None
+    warned = [warning for warning in found.warnings if "tags" in warning]
+    said = "users: found lists in tags, expected it in features.multi: each different list is a category of its own."
+    fix = ' Fix: multi = { "tags" = "," } in [features]'
+    assert warned == ([said + fix] if multi == "{}" else [])
+
+
 def test_labels_that_given_makes_zeros_are_warned_of(folder: Path) -> None:
     log = pd.read_csv(folder / "log.csv")
     impossible = int(((log["liked"] == 1) & (log["clicked"] == 0)).sum())
