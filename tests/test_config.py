@@ -66,8 +66,14 @@ def test_paths_on_the_command_line_are_relative_to_the_shells_folder(write, monk
 @pytest.mark.parametrize("overrides", [(), ("source.items=''",)], ids=["file", "command line"])
 def test_an_empty_path_is_no_folder(write, overrides: tuple[str, ...]):
     text = SMALLEST if overrides else SMALLEST.replace('log = "log.csv"', 'log = "log.csv"\nitems = ""')
-    with pytest.raises(ConfigError, match='source: found items = "", expected a path'):
+    with pytest.raises(ConfigError, match=r"source\.items: found '', expected a path"):
         config.load(write(text), overrides)
+
+
+def test_a_truth_value_for_a_number_hides_no_other_mistake_of_its_table(write):
+    part, found = config.load_in_part(write(SMALLEST + "[evaluate]\nbootstrap = true\nconfidence = 2\nbaselines = []\n"))
+    assert [problem.split(": ")[1] for problem in found] == ["evaluate.bootstrap", "evaluate.confidence"]
+    assert part.evaluate.baselines == ()
 
 
 def test_several_files_in_a_list_are_told_what_a_pattern_is(write):
@@ -290,9 +296,10 @@ def test_what_does_not_fit_an_objective_is_told_with_its_place(write, more: str,
         ('[model]\nd_tower = "wide"', "model.d_tower: found 'wide', expected a whole number"),
         ("[model]\ndropout = 2", "model.dropout: found 2, expected a number below 1"),
         ("[model]\ndropout = -1", "model.dropout: found -1, expected a number from 0 on"),
-        ("[evaluate]\nbootstrap = true", "evaluate: found bootstrap = true, expected a whole number"),  # not one replicate
-        ("[features]\nhistory = false", "features: found history = false, expected a whole number"),
-        ("[model]\ndropout = true", "model: found dropout = true, expected a number"),
+        ("[evaluate]\nbootstrap = true", "evaluate.bootstrap: found true, expected a whole number"),  # not one replicate
+        ("[features]\nhistory = false", "features.history: found false, expected a whole number"),
+        ("[model]\ndropout = true", "model.dropout: found true, expected a number"),
+        ("[features]\nwindows = [7, true]", "features.windows.1: found true, expected a whole number"),
         ('[[objective]]\nname = "geöffnet"\nlabel = "a = 1"', 'objective.geöffnet.name: found "geöffnet", expected letters a to z or A'),
         ('[train]\nrefit = "maybe"', "train.refit: found 'maybe', expected true or false"),
         ("[features]\nuser = [1]", "features.user.0: found 1, expected a text, in quotes"),

@@ -110,7 +110,7 @@ def _items(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     """Return a value as one would write it in the TOML, cut where it is long."""
-    text = str(value) if isinstance(value, date | bool | int | float) else repr(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, date | int | float) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
