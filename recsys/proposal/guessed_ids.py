@@ -19,7 +19,7 @@ def guessed_id(
     """Return the column with the best name, else the first whose values are ids; and whether the name told it.
 
     Of several names, one counts for less whose column is mostly empty: not everybody has an account. Without a name, the number of a list
-    counts for less: `times` tell it, as all rows of a list have one moment.
+    counts for less: the finest of `times` tells it, as all rows of a list have one moment. Others may be when an item was published.
     """
     named = [
         column for column in columns if is_called(column, pattern) and column.distinct >= max(2, min(_FEWEST_NAMED, column.rows // 10))
@@ -31,8 +31,9 @@ def guessed_id(
 
 
 def _is_of_one_moment(column: ColumnFacts, times: Sequence[ColumnFacts]) -> bool:
-    """Return whether the rows of each value share a moment, by times that are finer than days."""
-    return any(_FINE * time.distinct > time.rows and time.is_constant_within(column) for time in times)
+    """Return whether the rows of each value share a moment, by the finest of the times, where that is finer than days."""
+    finest = max(times, key=lambda time: time.distinct, default=None)
+    return finest is not None and _FINE * finest.distinct > finest.rows and finest.is_constant_within(column)
 
 
 def _may_be_id(column: ColumnFacts) -> bool:

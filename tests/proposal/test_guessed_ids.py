@@ -56,6 +56,15 @@ def test_without_names_what_has_one_moment_alone_is_no_user(tmp_path: Path) -> N
     assert tables["source"]["format"]["log"]["names"][:4] == ["column_1", "user_id", "item_id", "timestamp"]
 
 
+@pytest.mark.parametrize("owner", ["user_id", "item_id"])
+def test_without_names_a_time_that_belongs_to_an_id_makes_no_list_of_it(owner: str, tmp_path: Path) -> None:
+    """A user signed up at one moment, and an item was published at one: neither numbers the lists."""
+    feed = small_feed().assign(author=lambda rows: 1_000 + rows["item_id"] % 40)[["user_id", "item_id", "author", "ts", "click"]]
+    feed["since"] = pd.Timestamp("2023-05-01 09:30:17") + pd.to_timedelta(feed[owner] * 70_001, unit="s")
+    tables, _ = proposed(tmp_path, feed, header=False)
+    assert tables["source"]["format"]["log"]["names"][:4] == ["user_id", "item_id", "column_3", "timestamp"]
+
+
 def test_days_alone_tell_no_lists(tmp_path: Path) -> None:
     """All rows of a user may well have one day."""
     feed = small_feed().assign(ts=lambda rows: rows["ts"].dt.date)[["user_id", "item_id", "ts", "click"]]
