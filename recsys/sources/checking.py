@@ -1,7 +1,6 @@
 """Facts about a source before it is read: what its output depends on, its columns, and every problem found in it."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from recsys.errors import DataError, RecsysError
 from recsys.sources.description import ITEMS, LOG, USERS, Description, feedback_columns, feedback_files
 from recsys.sources.entities import key_column
 from recsys.sources.events import log_columns, own_columns
-from recsys.sources.named_paths import paths_of
+from recsys.sources.named_paths import paths_of, would_name
 from recsys.sources.naming import headless, missing_column
 from recsys.sources.readers import Header, read_a_block
 from recsys.sources.resolve import raw_source
@@ -27,18 +26,28 @@ def raw_states(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def is_raw(pipeline: Pipeline, path: Path) -> bool:
-    """Return whether a path is a file that the source's options name: itself, by a pattern, or as one in a folder."""
-    return path.is_file() and any(path.resolve() == file.resolve() for file in _named(pipeline.source.model_dump()))
+    """Return whether the source's options name a file: itself, by a pattern, or as one in a folder. It need not be there yet."""
+    options = pipeline.source.model_dump()
+    if any(would_name(named, path) for named in _paths(options | {"path": None})):  # in `path`, only files of known names are read
+        return True
+    return path.is_file() and any(path.resolve() == file.resolve() for named in _paths(options) for file in _there(named))
 
 
-def _named(option: Any) -> Iterator[Path]:
-    """Yield the files that are there of those that options name."""
+def _paths(option: Any) -> Iterator[Path]:
+    """Yield the paths among options."""
     if isinstance(option, Path):
-        with suppress(DataError):  # what is gone cannot be overwritten
-            yield from paths_of(option)
+        yield option
     elif isinstance(option, Mapping | tuple):
         for part in option.values() if isinstance(option, Mapping) else option:
-            yield from _named(part)
+            yield from _paths(part)
+
+
+def _there(named: Path) -> list[Path]:
+    """Return the files that a path names; none where there is none."""
+    try:
+        return paths_of(named)
+    except DataError:
+        return []
 
 
 def expected_bytes(pipeline: Pipeline) -> int:

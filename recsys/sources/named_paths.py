@@ -3,6 +3,7 @@
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +52,28 @@ def paths_of(pattern: Path) -> list[Path]:
             fix=f"mend the path{nearest(pattern.name, beside, most=2)}",
         )
     return paths
+
+
+def would_name(pattern: Path, path: Path) -> bool:
+    """Return whether a file, a glob or a folder would name a path with a file there, whether or not there is one now."""
+    root = root_of(pattern)
+    if pattern.is_file() or not path.resolve().is_relative_to(root.resolve()):
+        return pattern.resolve() == path.resolve()
+    parts, wanted = path.resolve().relative_to(root.resolve()).parts, str(pattern.relative_to(root)).replace(DAY, _DAY_GLOB)
+    if pattern.is_dir():
+        return suffix_of(path) is not None and not any(name[0] in "._" for name in parts)
+    return _fits(parts, Path(wanted).parts) and not _is_hidden(Path(*parts), wanted)
+
+
+def _fits(parts: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Return whether the names of a path are those of a glob, as `glob.glob` finds them."""
+    if not wanted:
+        return not parts
+    if wanted[0] == "**" and _fits(parts, wanted[1:]):
+        return True
+    if not parts or (parts[0][0] == "." and wanted[0][0] != ".") or not fnmatchcase(parts[0], wanted[0]):
+        return False
+    return _fits(parts[1:], wanted if wanted[0] == "**" else wanted[1:])
 
 
 def root_of(pattern: Path) -> Path:

@@ -26,13 +26,24 @@ def test_a_good_source_has_no_problem_and_is_left_alone(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize(("written", "file"), [("log.csv", "log.csv"), ("*.csv", "log.csv"), (".", "users.csv")])
-def test_the_files_that_a_source_names_are_known_as_they_are_named(tmp_path: Path, written: str, file: str) -> None:
-    feedback = [{"name": "survey", "file": tmp_path / "gone.csv", "value": "stars"}]
+@pytest.mark.parametrize(
+    ("written", "file", "others"),
+    [
+        ("log.csv", "log.csv", ["new.csv"]),
+        ("*.csv", "log.csv", [".new.csv", "deeper/new.csv"]),
+        ("**/*.csv", "deeper/and/deeper/new.csv", ["_temporary/new.csv", "new.parquet"]),
+        ("log*.csv", "log-2.csv", ["new.csv"]),  # not there yet: the next reading would take it for a part of the log
+        ("log.csv", "answers.csv", []),  # of a feedback that is not there yet
+        (".", "users.csv", ["_hidden/new.csv"]),
+        (".", "deeper/new.parquet", ["deeper/.new.parquet"]),
+    ],
+)
+def test_the_files_that_a_source_names_are_known_as_they_are_named(tmp_path: Path, written: str, file: str, others: list[str]) -> None:
+    feedback = [{"name": "survey", "file": tmp_path / "answers.csv", "value": "stars"}]
     pipeline = make_pipeline(_source(tmp_path, log=tmp_path / written, feedback=feedback))
     assert sources.is_raw(pipeline, tmp_path / "." / file)
     (tmp_path / "other.txt").write_text("uid\n1\n")
-    assert not any(sources.is_raw(pipeline, tmp_path / name) for name in ("other.txt", "gone.csv"))
+    assert not any(sources.is_raw(pipeline, tmp_path / name) for name in ("other.txt", *others))
 
 
 def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
