@@ -93,8 +93,9 @@ def _numbers(table: pa.Table, column: str, path: Path) -> NDArray[np.float64]:
 
 def _read(path: Path) -> pa.Table:
     """Read the files that the path names. Columns of text files get the type of all their values."""
-    table = sources.read_whole(path)
-    for place, name in enumerate(table.column_names):
+    file = sources.read_whole(path)
+    table = file.rows
+    for place, name in enumerate(() if file.is_typed else table.column_names):
         if pa.types.is_string(table.schema.field(place).type):
             typed = _as_ids if name in _IDS else _as_values
             table = table.set_column(place, name, typed(table.column(place)))

@@ -103,7 +103,7 @@ def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequenc
     None: in milliseconds. Raises DataError where a column is missing, where a key repeats on either side, where a score is no number, and
     where nothing matches.
     """
-    theirs = sources.read_whole(path)
+    theirs = sources.read_whole(path).rows
     predicted = tuple(objective for objective in objectives if schema.prediction_column(objective.name) in theirs.column_names)
     _require_key(ours, key)
     _require_columns(theirs.column_names, path, key, objectives)

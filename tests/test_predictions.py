@@ -188,6 +188,13 @@ def test_text_is_read_in_any_form_that_a_log_may_have(tmp_path: Path, encoding: 
     assert table["slice.new"].to_pylist() == [True, False, None, False]
 
 
+def test_texts_of_parquet_stay_texts(tmp_path: Path):
+    """They have a type already: a user may be called NA, and a slice true."""
+    texts = {"user_id": ["1", "NA"], "slice.new": ["true", "false"], "slice.code": ["1", "2"]}
+    table = foreign(tmp_path / "theirs.parquet", **texts, **{"pred.click": [0.5, 0.25], "pred.like": [0.1, 0.05]})
+    assert {name: table[name].to_pylist() for name in texts} == texts
+
+
 def test_a_row_with_a_wrong_number_of_fields_is_not_left_out(tmp_path: Path):
     (tmp_path / "theirs.csv").write_text("".join([HEADER, *ROWS[:2], "3;9;2;1\n"]))
     with pytest.raises(DataError, match=r"theirs\.csv:4: found 4 fields, expected 8, as in the header; 1 of 3 rows"):

@@ -53,6 +53,11 @@ class UnknownFile:
         return self.head.file.written
 
     @property
+    def is_typed(self) -> bool:
+        """Whether the files are parquet, whose columns have types."""
+        return self.head.file.format == "parquet"
+
+    @property
     def found_separator(self) -> str | None:
         """The separator, where the first rows show one that the suffix does not promise."""
         file = self.head.file
@@ -96,8 +101,8 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
     return UnknownFile(path, tuple(heads), table, tuple(torn))
 
 
-def read_whole(path: Path) -> pa.Table:
-    """Read all rows as `read_unknown` does. The table has the metadata of the first file, where that is parquet.
+def read_whole(path: Path) -> UnknownFile:
+    """Read all rows as `read_unknown` does. `rows` have the metadata of the first file, where that is parquet.
 
     Raises DataError also where a row has a wrong number of fields.
     """
@@ -105,8 +110,8 @@ def read_whole(path: Path) -> pa.Table:
     for head, bad in zip(file.heads, file.torn, strict=True):
         if bad.rows:
             raise unbalanced_error(head.file, len(head.fields), bad, len(bad.rows), len(file.rows) + len(bad.rows), may_be_left_out=False)
-    first = file.head.file
-    return file.rows.replace_schema_metadata(pq.read_schema(first.path).metadata if first.format == "parquet" else None)
+    metadata = pq.read_schema(file.head.file.path).metadata if file.is_typed else None
+    return dataclasses.replace(file, rows=file.rows.replace_schema_metadata(metadata))
 
 
 def _newest(path: Path) -> frozenset[Path] | None:
