@@ -195,6 +195,12 @@ def test_texts_of_parquet_stay_texts(tmp_path: Path):
     assert {name: table[name].to_pylist() for name in texts} == texts
 
 
+def test_files_of_several_days_are_all_read(tmp_path: Path):
+    for day, rows in (("2024-01-01", ROWS[:3]), ("2024-01-02", ROWS[3:])):
+        (tmp_path / f"theirs-{day}.csv").write_text("".join([HEADER, *rows]))
+    assert read_foreign(tmp_path / "theirs-{day}.csv", [CLICK])[0]["event_id"].to_pylist() == [1, 2, 3, 4]
+
+
 def test_a_row_with_a_wrong_number_of_fields_is_not_left_out(tmp_path: Path):
     (tmp_path / "theirs.csv").write_text("".join([HEADER, *ROWS[:2], "3;9;2;1\n"]))
     with pytest.raises(DataError, match=r"theirs\.csv:4: found 4 fields, expected 8, as in the header; 1 of 3 rows"):

@@ -78,7 +78,11 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
 
     Raises DataError where a file cannot be read or lacks a column of another, and where there is no row.
     """
-    heads = TableFiles("table", (path,), written=_readable(path, form_of(path)), only=_newest(path)).headers()
+    return _read(path, _newest(path), most)
+
+
+def _read(path: Path, only: frozenset[Path] | None, most: int) -> UnknownFile:
+    heads = TableFiles("table", (path,), written=_readable(path, form_of(path)), only=only).headers()
     names = heads[0].names
     _, kinds = common_types(heads, names)
     parts, rows, torn = [], 0, [Unbalanced() for _ in heads]
@@ -102,11 +106,11 @@ def read_unknown(path: Path, *, most: int) -> UnknownFile:
 
 
 def read_whole(path: Path) -> UnknownFile:
-    """Read all rows as `read_unknown` does. `rows` have the metadata of the first file, where that is parquet.
+    """Read all rows of all files as `read_unknown` does. `rows` have the metadata of the first file, where that is parquet.
 
     Raises DataError also where a row has a wrong number of fields.
     """
-    file = read_unknown(path, most=_ALL)
+    file = _read(path, None, _ALL)
     for head, bad in zip(file.heads, file.torn, strict=True):
         if bad.rows:
             raise unbalanced_error(head.file, len(head.fields), bad, len(bad.rows), len(file.rows) + len(bad.rows), may_be_left_out=False)
