@@ -142,9 +142,10 @@ def _require_target(target: Path, question: Question, pipeline: Pipeline) -> Non
         raise ConfigError(f"--out: found {target}, which is one of the candidates or lies among them, expected a file elsewhere")
     if sources.is_raw(pipeline, target):
         raise ConfigError(f"--out: found {target}, which the pipeline's source reads, expected a file elsewhere")
-    if (made := artifacts.artifact_of(target)) is not None:
+    place = target.resolve()  # the folders of a relative path, or behind a link, may be those of an artifact
+    if (made := artifacts.artifact_of(place)) is not None:
         raise ConfigError(
-            f"--out: found {target}, which {'is' if made == target else f'lies in {made},'} made by a stage, expected another place"
+            f"--out: found {target}, which {'is' if made == place else f'lies in {made},'} made by a stage, expected another place"
         )
 
 

@@ -232,7 +232,9 @@ def test_mistakes(
     assert [path.name for path in tmp_path.iterdir()] == ["candidates.csv"]
 
 
-def test_answers_never_take_the_place_of_the_log_or_of_what_a_stage_has_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_answers_never_take_the_place_of_the_log_or_of_what_a_stage_has_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pipeline = write_small(tmp_path, np.arange(60) % 20)
     log = (tmp_path / "log.csv").read_bytes()
     (tmp_path / "asked.csv").write_text("user_id,item_id\n1,2\n")
@@ -245,6 +247,11 @@ def test_answers_never_take_the_place_of_the_log_or_of_what_a_stage_has_made(tmp
     events = next((tmp_path / "data").rglob("events/*/*.parquet"))
     assert run_command([*ask[:-1], str(events)]) == 2
     assert f"{events}, which lies in {events.parent.parent}, made by a stage" in capsys.readouterr().err
+    monkeypatch.chdir(events.parent)
+    assert run_command([*ask[:-1], events.name]) == 2
+    (tmp_path / "link").symlink_to(events.parent)
+    assert run_command([*ask[:-1], str(tmp_path / "link" / events.name)]) == 2
+    artifacts.read_table(events)
 
 
 def test_a_place_beside_the_candidates_that_cannot_be_written(
