@@ -119,10 +119,10 @@ def _as_ids(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 def _as_values(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return texts as whole numbers, doubles or truth values where each is one, or null; else as they are, null where empty.
 
-    Where one has leading zeros, all are codes, and no numbers.
+    Where a whole number has leading zeros or a plus sign, all are codes and no numbers, as in a log.
     """
     known = _without_nulls(texts)
-    has_codes = pa.compute.any(pa.compute.match_substring_regex(known, r"^[+-]?0\d")).as_py()
+    has_codes = pa.compute.any(pa.compute.match_substring_regex(known, r"^([+-]?0\d+|\+\d+)$")).as_py()
     for kind in () if has_codes else (pa.int64(), pa.float64(), pa.bool_()):
         try:
             return known.cast(kind)

@@ -114,7 +114,7 @@ for _stage in STAGES.values():
 @app.command(help=STAGES["evaluate"].summary)
 def evaluate(
     pipeline: PipelineFile,
-    predictions: Annotated[Path | None, typer.Option(help="Scores of any other system (parquet or csv): the same metrics.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Scores of any other system, in files: the same metrics.")] = None,
     out: OutFolder = None,
     through: Through = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
