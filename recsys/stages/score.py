@@ -5,7 +5,9 @@ from pathlib import Path
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline
+from recsys.errors import ArtifactError
 from recsys.stages.stage import Job, Part, Stage, contents, timed
+from recsys.stages.train import changed_days
 from recsys.workspace import CALIBRATION, MODEL, PREDICTIONS, UNCALIBRATED, day_folder
 
 FUSED = tuple(f"objective.{name}" for name in ("name", "kind", "given", "levels", "better", "fusion_weight"))
@@ -35,11 +37,22 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
             artifacts.copy_file(standing, target)
             job.console.say("score: the predictions that stand")
             return
+    _require_rows_as_predicted(job)
     from recsys import scoring
 
     with timed(job, "score"):
         origin = part.origin
         scoring.score(options, job.examples, job.encoded, job.run, target, origin, console=job.console)
+
+
+def _require_rows_as_predicted(job: Job) -> None:
+    """Raise ArtifactError where a validation day, predicted before it was learned, has other rows now: predictions go by its order."""
+    changed = changed_days(job) if job.pipeline.train.order == "time" else []
+    if others := [day for day in job.days(schema.VALIDATION) if day in changed]:
+        raise ArtifactError(
+            f"{day_folder(job.examples, others[0])}: found other rows than the model of {job.run.name} predicted before it learned them,"
+            f" expected the same. Fix: recsys run PIPELINE --from {others[0]}"
+        )
 
 
 SCORE = Stage(
