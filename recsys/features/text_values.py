@@ -10,7 +10,7 @@ from recsys import schema
 from recsys.errors import one_line, short
 from recsys.features.feature_columns import Columns
 from recsys.features.operands import TextError, shortened
-from recsys.workspace import EVENTS
+from recsys.workspace import EVENTS, day_of
 
 _SHOWN = 4  # values in a message
 _LONGEST = 30  # letters of one of them
@@ -22,17 +22,47 @@ def text_problem(error: TextError, columns: Columns) -> str:
         return str(error)
     stored = error.columns[0]
     name = one_line(shortened(schema.strip(stored, schema.LOG)))
-    values = _first_values(sorted((columns.folder / EVENTS).rglob("*.parquet")), stored)
+    files = sorted((columns.folder / EVENTS).rglob("*.parquet"))
+    values = next(filter(None, (_values(file, stored) for file in files)), [])
     if not values:
         return f"found no value in the column {name}, expected some: so it is read as text. Fix: mend the column, or name another one"
-    shown = ", ".join(values[:_SHOWN]) + (", …" if len(values) > _SHOWN else "")
-    return f"{error}; the column {name} holds {shown}. Fix: name its values in quotes, such as {name} = {values[-1]}"
+    fix = f"name its values in quotes, such as {name} = {_quoted(values)[-1]}"
+    other = _first_other(files, stored) if all(map(_is_number, values)) else None
+    if other is None:
+        return f"{error}; the column {name} holds {_listed(values)}. Fix: {fix}"
+    day, words = other
+    return (
+        f"{error}; the column {name} holds {_listed(values)}, and on {day} also {_listed(words)}."
+        f" Fix: write that day as the days before it; if all of it is meant as text, {fix}"
+    )
 
 
-def _first_values(files: Sequence[Path], stored: str) -> list[str]:
-    """Return different values in order, as SQL writes them, of the first file that has some."""
+def _first_other(files: Sequence[Path], stored: str) -> tuple[str, list[str]] | None:
+    """Return the first day with values that are no numbers, and these values; None where there is none, or a file is of no day."""
     for file in files:
-        found = pc.unique(pq.read_table(file, columns=[stored])[stored].combine_chunks()).drop_null().to_pylist()
-        if found:
-            return ["'" + one_line(short(value, _LONGEST)).replace("'", "''") + "'" for value in sorted(found)[: _SHOWN + 1]]
-    return []
+        if (day := day_of(file.parent.name)) and (words := [value for value in _values(file, stored) if not _is_number(value)]):
+            return day, words
+    return None
+
+
+def _values(file: Path, stored: str) -> list[str]:
+    """Return the different values of a column in order."""
+    found: list[str] = pc.unique(pq.read_table(file, columns=[stored])[stored].combine_chunks()).drop_null().to_pylist()
+    return sorted(found)
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(_quoted(values)[:_SHOWN]) + (", …" if len(values) > _SHOWN else "")
+
+
+def _quoted(values: Sequence[str]) -> list[str]:
+    """Return the first values as SQL writes them, one more than a message shows."""
+    return ["'" + one_line(short(value, _LONGEST)).replace("'", "''") + "'" for value in values[: _SHOWN + 1]]
