@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.errors import ArtifactError
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.stages.train import changed_days
-from recsys.workspace import CALIBRATION, MODEL, PREDICTIONS, UNCALIBRATED, day_folder
+from recsys.workspace import CALIBRATION, MODEL, PART, PREDICTIONS, UNCALIBRATED, day_folder
 
 FUSED = tuple(f"objective.{name}" for name in ("name", "kind", "given", "levels", "better", "fusion_weight"))
 
@@ -46,13 +48,28 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 
 
 def _require_rows_as_predicted(job: Job) -> None:
-    """Raise ArtifactError where a validation day, predicted before it was learned, has other rows now: predictions go by its order."""
+    """Raise ArtifactError where a validation day, predicted before it was learned, may have other rows now: predictions go by its order.
+
+    Other features or labels of the same impressions do not matter: the day stands as it was predicted.
+    """
     changed = changed_days(job) if job.pipeline.train.order == "time" else []
-    if others := [day for day in job.days(schema.VALIDATION) if day in changed]:
-        raise ArtifactError(
-            f"{day_folder(job.examples, others[0])}: found other rows than the model of {job.run.name} predicted before it learned them,"
-            f" expected the same. Fix: recsys run PIPELINE --from {others[0]}"
-        )
+    for day in (day for day in job.days(schema.VALIDATION) if day in changed):
+        ids = artifacts.read_table(day_folder(job.examples, day) / PART, [schema.EVENT_ID])[schema.EVENT_ID]
+        if not any(_scored_ids(job, path, day) == ids.to_pylist() for path in (job.run / PREDICTIONS, job.run / UNCALIBRATED)):
+            raise ArtifactError(
+                f"{day_folder(job.examples, day)}: found other rows than the model of {job.run.name} predicted before it learned them,"
+                f" expected the same. Fix: recsys run PIPELINE --from {day}"
+            )
+
+
+def _scored_ids(job: Job, path: Path, day: str) -> list[object]:
+    """Return the ids of a day's impressions in a file of predictions, in order; none where it is not of the model that stands."""
+    manifest = artifacts.manifest(path)
+    if manifest is None or not contents([job.run / MODEL]).items() <= manifest.inputs.items():
+        return []
+    table = artifacts.read_table(path, [schema.EVENT_ID, schema.DAY])
+    ids: list[object] = table.filter(pc.equal(table[schema.DAY], day))[schema.EVENT_ID].to_pylist()
+    return ids
 
 
 SCORE = Stage(

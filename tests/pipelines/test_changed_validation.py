@@ -28,6 +28,12 @@ def test_what_was_predicted_never_stands_beside_other_rows(tmp_path: Path, capsy
     assert night(tmp_path) == 0
     (path,) = (tmp_path / "tiny" / "examples").glob(f"*/day={VALIDATION}/part-0.parquet")
     table = artifacts.read_table(path)
+    pq.write_table(
+        table.set_column(table.column_names.index("label.click"), "label.click", pa.array([1.0] * len(table), pa.float32())), path
+    )
+    sign(path)
+    assert night(tmp_path) == 0, "the same impressions"
+    assert "found other rows of" in capsys.readouterr().out
     pq.write_table(pa.concat_tables([table.slice(1), table.slice(0, 1)]), path)
     sign(path)
     capsys.readouterr()
