@@ -1,4 +1,4 @@
-"""A file of predictions that another system has written, read into the form of predictions.parquet.
+"""Predictions that another system has written to files, read into the form of predictions.parquet.
 
 Legend: N rows, K objectives.
 """
@@ -24,7 +24,7 @@ def read_foreign(path: Path, objectives: Sequence[Objective]) -> tuple[pa.Table,
     """Read another system's scores, in files of any form that a log may have: parquet or text, one file, a pattern or a folder.
 
     Return them with the objectives that they hold: those with a `label.X` or a `pred.X`. `day` (UTC), `split` (all test), conditional forms
-    and `score` are derived where absent. The probabilities of levels may be absent. Raises DataError where the file cannot be read or lacks
+    and `score` are derived where absent. The probabilities of levels may be absent. Raises DataError where a file cannot be read or lacks
     event_id, user_id, timestamp (milliseconds), one of the two columns of an objective, or all objectives; the error names every missing
     column at once. Raises DataError also where a value is derived from a prediction that is not a
     number, or not a probability.

@@ -168,7 +168,7 @@ class EventColumns(LogColumns):
 
 
 class FileFormat(Options):
-    """The form of a table's files. Of parquet files, nothing of it is about the text."""
+    """The form of a table's files. Parquet files have a form of their own: of these options they take `leave_out`."""
 
     separator: str | None = Field(
         default=None, min_length=1, description="Text between two fields, such as `\\t` or `::`; without it, the first rows tell."
@@ -227,7 +227,7 @@ class FileFormat(Options):
 
     @property
     def is_of_text(self) -> bool:
-        """Whether an option is set that only text files have."""
+        """Return whether an option is set that only text files have."""
         return any(getattr(self, name) != option.default for name, option in FileFormat.model_fields.items() if name != "leave_out")
 
 

@@ -33,8 +33,9 @@ def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Se
         source[side.role] = relative(side.file.path, folder)
         files[side.role] = side.file
         if side.file.written.header:
-            key_of |= {} if side.key.name in (of_log.name, key) else {side.role: side.key.name}
             names[side.role] = []
+            if side.key.name not in (of_log.name, key):
+                key_of[side.role] = side.key.name
             continue
         new_names = zip(side.file.head.names, side.names, strict=True)  # those in the names of folders are no names of fields
         names[side.role] = [key if old == side.key.name else new for old, new in new_names if old not in side.file.head.folders]
@@ -69,7 +70,7 @@ def describe_files(proposal: Proposal, log: UnknownFile, roles: Roles, sides: Se
 
 
 def _form(file: UnknownFile, names: Sequence[str], key: str | None) -> dict[str, Any]:
-    """Return the options of a table's format. `names` are those of a file without a header. `key`: where it is called as nowhere else."""
+    """Return the options of a table's format. `names`: of a file without a header. `key`: where the log calls it otherwise."""
     form: dict[str, Any] = {"key": key} if key is not None else {}
     form |= {"leave_out": list(file.written.leave_out)} if file.written.leave_out else {}
     if file.head.file.format == "parquet":

@@ -54,7 +54,7 @@ class UnknownFile:
 
     @property
     def is_typed(self) -> bool:
-        """Whether the files are parquet, whose columns have types."""
+        """Return whether the files are parquet, whose columns have types."""
         return self.head.file.format == "parquet"
 
     @property

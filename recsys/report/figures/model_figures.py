@@ -104,7 +104,7 @@ def _learning_curve(objective: str, rows: pd.DataFrame, where: Best | None) -> F
 def position_bias(inside: Inside) -> list[Figure]:
     """Draw one figure per objective that sees the position: what it learned to add to the output by position, one line per device.
 
-    A dashed line shows the logit of a missing position. The tower starts from zeros, so an objective with only zeros has
+    A dashed line shows what a missing position adds. The tower starts from zeros, so an objective with only zeros has
     learned nothing and is not drawn.
     """
     named_devices = [
