@@ -1,13 +1,16 @@
 """Hold what a state of a training in time order has learned, by its manifest, against what it would learn now.
 
 Inputs are named by the files of the encoded days: `encoder` and other models; `day=D`, the rows of a day; `day=D/added.parquet`, what it
-has added to the vocabulary. The rows of a day stand for what was known of it when it ended. So labels that become known later, and are
-learned then, do not change them.
+has added to the vocabulary; `day=D/late.json`, the late labels that the training learns with day D, on the rows of earlier days. The rows
+of a day stand for what was known of it when it ended. So labels that become known later, and are learned then, do not change them.
 """
 
-from collections.abc import Mapping
+import json
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from recsys import artifacts
 from recsys.artifacts import Manifest, Origin
@@ -16,6 +19,7 @@ from recsys.workspace import day_folder, day_of, days_in
 
 ADDED_FILE = "added.parquet"  # in the folder of an encoded day: the rows of the vocabulary that it has added
 OWN_FILE = "own.json"  # in the folder of an encoded day, in time order: a hash of what was known of it when it ended
+LATE_FILE = "late.json"  # beside it, where there are some: later ISO day → a hash of this day's labels that become known on it
 Inputs = Mapping[str, str]  # name → content
 
 
@@ -28,8 +32,24 @@ class KeptFit:
     origin: Origin
 
 
+def inputs_of_days(encoded: Path, days: Sequence[str], *, learns_late: bool) -> dict[str, str]:
+    """Return the inputs that these encoded days are, as they stand now. Raises ArtifactError where one does not stand.
+
+    `days` are in order. `learns_late`: whether labels that become known after their day are learned (`train.late`).
+    """
+    found: dict[str, str] = {}
+    late: dict[str, dict[str, str]] = {}
+    for day in days:
+        found |= inputs_of_day(encoded, day)
+        for known, content in _late_labels(encoded, day).items() if learns_late else ():
+            place = bisect_left(days, known)  # a day without impressions has no night: the next one learns
+            if place < len(days):
+                late.setdefault(days[place], {})[f"{day} {known}"] = content
+    return found | {_late_name(day): artifacts.fingerprint(parts) for day, parts in late.items()}
+
+
 def inputs_of_day(encoded: Path, day: str) -> dict[str, str]:
-    """Return the inputs that an encoded day is, as it stands now. Raises ArtifactError where it does not stand."""
+    """Return the inputs that an encoded day is by itself, as it stands now. Raises ArtifactError where it does not stand."""
     folder = day_folder(encoded, day)
     files = artifacts.require_manifest(folder).files
     if OWN_FILE not in files:
@@ -38,14 +58,31 @@ def inputs_of_day(encoded: Path, day: str) -> dict[str, str]:
     return found | ({f"{folder.name}/{ADDED_FILE}": files[ADDED_FILE]["sha256"]} if ADDED_FILE in files else {})
 
 
+def _late_labels(encoded: Path, day: str) -> dict[str, str]:
+    """Return later ISO day → a hash of this day's labels that become known on it."""
+    folder = day_folder(encoded, day)
+    if LATE_FILE not in artifacts.require_manifest(folder).files:
+        return {}
+    found: dict[str, str] = json.loads((folder / LATE_FILE).read_text(encoding="utf-8"))
+    return found
+
+
+def _late_name(day: str) -> str:
+    return f"day={day}/{LATE_FILE}"
+
+
 def through(inputs: Inputs, last: str) -> dict[str, str]:
     """Return the inputs that are no later than the ISO day `last`."""
     return {name: content for name, content in inputs.items() if (day_of(name) or "") <= last}
 
 
-def rows_of(inputs: Inputs) -> dict[str, str]:
-    """Return ISO day → the content of its rows."""
-    return {day: content for name, content in inputs.items() if "/" not in name and (day := day_of(name)) is not None}
+def labels_of(inputs: Inputs) -> dict[str, str]:
+    """Return the inputs that a training learns once, and does not learn again where they change: rows of days, and late labels."""
+    return {name: content for name, content in inputs.items() if day_of(name) is not None and _is_learned(name)}
+
+
+def _is_learned(name: str) -> bool:
+    return "/" not in name or name.endswith(f"/{LATE_FILE}")
 
 
 def state_path(states: Path, day: str, member: int) -> Path:
@@ -64,9 +101,9 @@ def _fits(path: Path, fingerprint: str, now: Inputs) -> bool:
 
 
 def _others(manifest: Manifest, now: Inputs) -> list[str]:
-    """Return the inputs, rows of days apart, that are not the same in both."""
-    rows = {f"day={day}" for inputs in (manifest.inputs, now) for day in rows_of(inputs)}
-    return sorted(name for name in {*manifest.inputs, *now} - rows if manifest.inputs.get(name) != now.get(name))
+    """Return the inputs, rows and late labels of days apart, that are not the same in both."""
+    learned = {*labels_of(manifest.inputs), *labels_of(now)}
+    return sorted(name for name in {*manifest.inputs, *now} - learned if manifest.inputs.get(name) != now.get(name))
 
 
 def why_none_fits(states: Path, member: int, now: Inputs, last: str) -> str | None:
@@ -80,15 +117,29 @@ def why_none_fits(states: Path, member: int, now: Inputs, last: str) -> str | No
 
 
 def as_learned(states: Path, fingerprint: str, now: Inputs, last: str) -> dict[str, str]:
-    """Return the inputs of a training through `last`: of days that a fitting state has learned, the rows as it has learned them."""
+    """Return the inputs of a training through `last`: what a fitting state has learned, as it has learned it; all else as it is now."""
     fitting = days_that_fit(states, 0, fingerprint, now, last)
     manifest = artifacts.manifest(state_path(states, fitting[-1], 0)) if fitting else None
-    learned = {} if manifest is None else {f"day={day}": content for day, content in rows_of(manifest.inputs).items()}
-    return dict(now) | {name: content for name, content in learned.items() if name in now}
+    if manifest is None:
+        return dict(now)
+    learned = {name: content for name, content in labels_of(manifest.inputs).items() if f"day={day_of(name)}" in now}
+    unlearned = {name for name in labels_of(through(now, fitting[-1])) if name not in learned and name.endswith(f"/{LATE_FILE}")}
+    return {name: content for name, content in now.items() if name not in unlearned} | learned
 
 
-def changed(states: Path, member: int, day: str, now: Inputs) -> list[str]:
-    """Return the days that have other rows now than when this day's state learned them, and those that it has not learned."""
+class Changed(NamedTuple):
+    """Name the days whose rows, and those whose late labels, are not as a state has learned them; each in order."""
+
+    rows: list[str]
+    late: list[str]
+
+
+def changed(states: Path, member: int, day: str, now: Inputs) -> Changed:
+    """Return what is other now than when this day's state learned it, days that it has not learned among them."""
     manifest = artifacts.manifest(state_path(states, day, member))
-    learned = {} if manifest is None else rows_of(manifest.inputs)
-    return sorted(each for each, content in rows_of(through(now, day)).items() if learned.get(each) != content)
+    learned = {} if manifest is None else labels_of(manifest.inputs)
+    known = labels_of(through(now, day))
+    names = {name for name in {*learned, *known} if learned.get(name) != known.get(name) and f"day={day_of(name)}" in known}
+    late = {name for name in names if name.endswith(f"/{LATE_FILE}")}
+    days = [sorted(found for name in part if (found := day_of(name)) is not None) for part in (names - late, late)]
+    return Changed(*days)

@@ -26,6 +26,7 @@ def test_every_exit_code_has_a_row() -> None:
         ("found few labels to learn from", "found few labels to learn from"),
         ("found one answer in all labels of", "found one answer in all labels of"),
         ("warning: found other rows of", "found other rows of … than were learned"),
+        ("warning: found other labels that became known on", "found other labels that became known on … than were learned"),
         ("warning: found no journal of", "found no journal of"),
         ("changed, and all days take what stands there now", "changed, and all days take what stands there now"),
         ("is shorter, or another one, than its checkpoint says", "is shorter, or another one, than its checkpoint says"),

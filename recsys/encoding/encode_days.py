@@ -14,12 +14,12 @@ import pyarrow as pa
 from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
-from recsys.days import ordinal
+from recsys.days import iso_day, ordinal
 from recsys.encoding import packing
 from recsys.encoding.encoder import Encoder
 from recsys.encoding.fitting import Fitting
 from recsys.encoding.packing import Packed
-from recsys.lineage import OWN_FILE
+from recsys.lineage import LATE_FILE, OWN_FILE
 from recsys.progress import Console
 from recsys.signals import deferred_interrupt
 from recsys.threads import most_threads
@@ -36,7 +36,7 @@ _READ_ROWS = packing.BATCH_ROWS // 4  # of a table that is encoded: a history of
 class ToEncode(NamedTuple):
     """A day, the encoder that knows its values, and tables that are written beside its rows: file → table.
 
-    `is_in_time`: whether a hash of what was known of the day when it ended is written, too (`lineage.OWN_FILE`).
+    `is_in_time`: whether hashes of what was known of the day when it ended, and on each later day, are written, too (recsys/lineage.py).
     """
 
     day: str
@@ -95,7 +95,7 @@ def encode_days(todo: Iterable[ToEncode], examples: Path, folder: Path, origins:
 def _encode_day(one: ToEncode, examples: Path, folder: Path, origin: Origin, stop: Event) -> None:
     """Encode one day. Raise KeyboardInterrupt between two tables once `stop` is set."""
     place, encoder = day_folder(examples, one.day), one.encoder
-    own, rows = sha256(), 0
+    hashes, rows = _Hashes(ordinal(one.day)), 0
     with (
         origin.writing(day_folder(folder, one.day)) as output,
         pa.OSFile(str(output.path(ENCODED_PART)), "wb") as file,
@@ -107,7 +107,7 @@ def _encode_day(one: ToEncode, examples: Path, folder: Path, origin: Origin, sto
                 raise KeyboardInterrupt
             batch = encoder.transform(table, place=str(place))
             if one.is_in_time:
-                _add_own(own, packing.unpack(batch, encoder.layout), ordinal(one.day) + 1)
+                hashes.add(packing.unpack(batch, encoder.layout))
             return batch
 
         tables = artifacts.read_batches(place / PART, _READ_ROWS, None)
@@ -117,16 +117,36 @@ def _encode_day(one: ToEncode, examples: Path, folder: Path, origin: Origin, sto
         for name, table in one.beside.items():
             output.write_table(name, table)
         if one.is_in_time:
-            output.write_json(OWN_FILE, {"sha256": own.hexdigest()})
+            output.write_json(OWN_FILE, {"sha256": hashes.own.hexdigest()})
+            if late := hashes.late():
+                output.write_json(LATE_FILE, late)
         output.rows = artifacts.RowAccount(rows, rows, 0, 0)
 
 
-def _add_own(own: Any, packed: Packed, until: int) -> None:
-    """Add rows to a hash. Labels that become known from the day `until` on, in days since 1970-01-01, are left out."""
-    late_NK = packed.known >= until
-    hidden = packed._replace(labels=np.where(late_NK, np.float32(np.nan), packed.labels), known=np.where(late_NK, 0, packed.known))
-    for values in hidden:
-        own.update(np.ascontiguousarray(values).data)
+class _Hashes:
+    """Hash what is known of a day when it ends, and its labels that become known on each later day. Days are counted from 1970-01-01."""
+
+    def __init__(self, day: int) -> None:
+        self.own = sha256()
+        self._day, self._rows = day, 0
+        self._late: dict[int, Any] = {}
+
+    def add(self, packed: Packed) -> None:
+        late_NK = packed.known > self._day
+        hidden = packed._replace(labels=np.where(late_NK, np.float32(np.nan), packed.labels), known=np.where(late_NK, 0, packed.known))
+        for values in hidden:
+            self.own.update(np.ascontiguousarray(values).data)
+        late_NK &= ~np.isnan(packed.labels)
+        for known in np.unique(packed.known[late_NK]).tolist():
+            rows, objectives = np.nonzero(late_NK & (packed.known == known))
+            content = self._late.setdefault(known, sha256())
+            content.update(np.stack([rows + self._rows, objectives]).data)
+            content.update(packed.labels[rows, objectives].data)
+        self._rows += len(packed.labels)
+
+    def late(self) -> dict[str, str]:
+        """Return later ISO day → the hash of the labels that become known on it."""
+        return {iso_day(known): content.hexdigest() for known, content in sorted(self._late.items())}
 
 
 def tables_of(day: Path, columns: Sequence[str]) -> Iterator[pa.Table]:

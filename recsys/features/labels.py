@@ -5,7 +5,9 @@ NaN in the data is null too.
 """
 
 import math
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 import ibis.expr.types as ir
 import sqlglot
@@ -20,6 +22,7 @@ _ALLOWED = (
     " round, floor, ceil, cast"
 )
 # Characters, parts (operations, names, numbers), and operations in one another: the parser and the engine work recursively.
+_MAX_WORDS = 20  # that are looked at, of an expression that cannot be parsed
 _MAX_LENGTH, _MAX_PARTS, _MAX_DEPTH, _MAX_WRITTEN = 10_000, 2_000, 100, 20_000
 
 
@@ -38,8 +41,10 @@ def parse(text: str) -> exp.Expression:
     try:
         statements = sqlglot.parse(text, read="duckdb")
     except (SqlglotError, RecursionError) as error:
+        word = _word_to_quote(text)
+        fix = "" if word is None else f'. Fix: {word} is a word of SQL, too; in double quotes, "{word}", it is a name'
         raise LabelError(
-            f'found "{shortened(text)}", which cannot be parsed, expected a scalar expression such as "is_like = 1"'
+            f'found "{shortened(text)}", which cannot be parsed, expected a scalar expression such as "is_like = 1"{fix}'
         ) from error
     if len(statements) != 1 or statements[0] is None:
         count = sum(statement is not None for statement in statements)
@@ -47,10 +52,25 @@ def parse(text: str) -> exp.Expression:
     tree: exp.Expression = statements[0]
     _require_bounded(tree)
     for node in tree.walk():
-        if type(node) not in TRANSLATIONS and type(node) not in NO_VALUES:
+        if not _is_allowed(node):
             kind = type(node).__name__.lower()
             raise LabelError(f"found {shortened(node.sql(dialect='duckdb'))} ({kind}), expected scalars of the log's columns: {_ALLOWED}")
     return tree
+
+
+def _is_allowed(node: exp.Expression) -> bool:
+    return type(node) in TRANSLATIONS or type(node) in NO_VALUES
+
+
+def _word_to_quote(text: str) -> str | None:
+    """Return the word of SQL that stands where a name is meant: with it in double quotes, the expression is one."""
+    for word in list(dict.fromkeys(re.findall(r'(?<![\w"])[A-Za-z]\w*(?![\w"])', text)))[:_MAX_WORDS]:
+        with suppress(SqlglotError, RecursionError):
+            quoted = re.sub(rf'(?<![\w"]){word}(?![\w"])', f'"{word}"', text)
+            trees = sqlglot.parse(quoted, read="duckdb")
+            if len(trees) == 1 and trees[0] is not None and all(map(_is_allowed, trees[0].walk())):
+                return str(word)
+    return None
 
 
 def _require_bounded(tree: exp.Expression) -> None:

@@ -101,7 +101,7 @@ def _counted_as(options: Pipeline) -> Pipeline:
 ENCODE = Stage(
     name="encode",
     summary="Turn examples into packed arrays for the trainer.",
-    version=3,
+    version=4,
     options=(
         *(f"features.{name}" for name in ("user", "item", "context", "ids", "min_count", "max_values", "history", "bias")),
         *(f"objective.{name}" for name in ("name", "duration")),

@@ -45,9 +45,7 @@ def _in_time(job: Job, options: Pipeline, days: Sequence[str]) -> dict[str, str]
     """Return what a training in time order would learn now (recsys/lineage.py): most days have been learned, and are not read again."""
     encoder = artifacts.verify(job.encoded / ENCODER)
     inputs = {ENCODER: encoder.content} | _other_models(job, options, {}) | _expected_losses(job, options)
-    for day in days:
-        inputs |= lineage.inputs_of_day(job.encoded, day)
-    return inputs
+    return inputs | lineage.inputs_of_days(job.encoded, days, learns_late=options.train.late == "next_day")
 
 
 def _other_models(job: Job, options: Pipeline, rows: Mapping[str, str]) -> dict[str, str]:
@@ -157,12 +155,13 @@ def learned_states(job: Job) -> Path:
 def drop_learned(job: Job, first: str) -> None:
     """Remove the states of the ISO day `first` and of all later days, the newest first: these days are learned again.
 
-    Remove nothing where the model that stands has learned all days as they are now: it would not be made again.
+    Remove nothing where the model that stands has learned these days as they are now: it would not be made again.
     """
     states, options = learned_states(job), TRAIN.receives(job.pipeline)
     now, as_learned = _now_and_as_learned(job, options)
-    if as_learned == now and not is_to_be_trained(job):
-        job.console.say(f"train: --from {first}: all days are learned as they are now, so nothing is learned again")
+    changed = {day_of(name) or "" for name in {*now, *as_learned} if now.get(name) != as_learned.get(name)}
+    if not any(day >= first for day in changed) and not is_to_be_trained(job):
+        job.console.say(f"train: --from {first}: from that day on all days are learned as they are now, so nothing is learned again")
         return
     with job.locked(states, job.run):
         dropped = [day for day in reversed(days_in(states)) if day >= first]
@@ -203,20 +202,33 @@ def _before(job: Job) -> None:
     claim(job.run, run_identity(job.pipeline), job.pipeline)
     if job.pipeline.train.order == "shuffled":
         return
-    if changed := changed_days(job):
-        named = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
-        job.console.say(
-            f"train: warning: found other rows of {named} than were learned, expected the same. They are not learned again."
-            f" Fix, where it matters: recsys run PIPELINE --from {changed[0]}"
-        )
+    changed = _changed(job)
+    if changed.rows:
+        what = f"train: warning: found other rows of {_named(changed.rows)} than were learned, expected the same"
+        _say_changed(job, what, changed.rows[0])
+    if changed.late:
+        what = f"train: warning: found other labels that became known on {_named(changed.late)} than were learned with these days"
+        _say_changed(job, f"{what}, expected the same: answers came late, or were corrected", changed.late[0])
+
+
+def _say_changed(job: Job, what: str, first: str) -> None:
+    job.console.say(f"{what}. They are not learned again. Fix, where it matters: recsys run PIPELINE --from {first}")
+
+
+def _named(days: Sequence[str]) -> str:
+    return ", ".join(days[:_NAMED]) + (f" and {len(days) - _NAMED} more" if len(days) > _NAMED else "")
 
 
 def changed_days(job: Job) -> list[str]:
     """Return the days that have other rows, or labels known by their end, than the newest fitting state has learned. In time order only."""
+    return _changed(job).rows
+
+
+def _changed(job: Job) -> lineage.Changed:
     options, states, last = TRAIN.receives(job.pipeline), learned_states(job), job.pipeline.learned_through
     now = _in_time(job, options, job.days(schema.TRAIN, schema.VALIDATION))
     fitting = lineage.days_that_fit(states, 0, states.name, now, last)
-    return lineage.changed(states, 0, fitting[-1], now) if fitting else []
+    return lineage.changed(states, 0, fitting[-1], now) if fitting else lineage.Changed([], [])
 
 
 def _remove_checkpoint(job: Job) -> None:
@@ -231,7 +243,7 @@ def _runs(folder: Path) -> list[Path]:
 TRAIN = Stage(
     name="train",
     summary="Train a model on the encoded examples.",
-    version=6,
+    version=7,
     options=(
         *("seed", "split", "model", "balance", "train"),
         *all_but(Objective, "objective", "fusion_weight"),

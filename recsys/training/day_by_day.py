@@ -98,7 +98,7 @@ def _learn_day(work: Work, state: State, day: str, advance: Advance) -> State:
     place, train, objectives = state.place, work.pipeline.train, work.pipeline.objective
     plan = day_rounds(train, work.pace, day, place.day, tuple(place.late))
     if work.kept is not None:
-        work.kept.rows_of(day)  # before it is learned, not after
+        work.kept.learned_with(day)  # before it is learned, not after
     if place.round == 0 and place.step == 0:
         before = work.knowing(place.values)
         outputs = progressive(before, state, day)
@@ -147,7 +147,7 @@ def _end_day(work: Work, state: State, day: str) -> None:
     # A label that is null yet may be one that is not known yet: the answer has not come.
     late = state.place.late | {day: max([ordinal(day) + work.pipeline.late_days, *work.arrivals[day]])}
     later = {each: last for each, last in late.items() if last > ordinal(day)}
-    learned = state.place.learned | ({} if work.kept is None else {day: work.kept.rows_of(day)})
+    learned = state.place.learned | ({} if work.kept is None else work.kept.learned_with(day))
     state.place = replace(state.place, round=0, step=0, day=day, late=later, learned=learned)
     if work.kept is not None:
         work.kept.write_journal(state.place.member, day, work.journal.of_day(day))

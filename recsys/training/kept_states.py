@@ -25,7 +25,7 @@ from recsys.scoring.tensor_files import hand_over
 from recsys.training.checkpoint import Saved, read_saved, write_saved
 from recsys.training.journal import as_text
 from recsys.training.state import State
-from recsys.workspace import JOURNALS, PREDICTED, day_folder, days_in
+from recsys.workspace import JOURNALS, PREDICTED, day_folder, day_of, days_in
 
 _KEPT = "kept."  # prefix of the tensors that a run keeps of its own choosing phase; no state of a day has them
 
@@ -53,8 +53,8 @@ class KeptStates:
         """Return what differs from the newest state that stands; None where none stands."""
         return lineage.why_none_fits(self.folder, member, self.origin.inputs, last)
 
-    def rows_of(self, day: str) -> str:
-        """Return the content of a day's rows, every byte of the day read.
+    def learned_with(self, day: str) -> dict[str, str]:
+        """Return what is learned with a day, its rows and late labels of earlier days: name → content. Every byte of the day is read.
 
         Raise ArtifactError where it is damaged, or another one than when the training began.
         """
@@ -62,7 +62,7 @@ class KeptStates:
         for name, content in lineage.inputs_of_day(self.encoded, day).items():
             if self.origin.inputs.get(name) != content:
                 raise ArtifactError(f"{day_folder(self.encoded, day)}: changed meanwhile, expected it to stay. Fix: run again")
-        return self.origin.inputs[f"day={day}"]
+        return {name: content for name, content in lineage.labels_of(self.origin.inputs).items() if day_of(name) == day}
 
     def write(self, state: State, last_train: str) -> None:
         """Keep the state of a member at the end of its last day. Remove older ones of this member.
@@ -70,14 +70,15 @@ class KeptStates:
         The `most` last ones up to the last training day stay, and as many after it.
         """
         place = state.place
-        self.rows_of(place.day)
+        self.learned_with(place.day)
         facts = state.facts()
         facts["place"] = {**facts["place"], "phase": "choose"}
         tensors = {name: tensor for name, tensor in state.tensors().items() if not name.startswith(_KEPT)}
         if not self.writes:
             hand_over(tensors)
             return
-        inputs = lineage.through(self.origin.inputs, place.day) | {f"day={day}": content for day, content in place.learned.items()}
+        inputs = lineage.through(self.origin.inputs, place.day)
+        inputs = {name: content for name, content in inputs.items() if name not in lineage.labels_of(inputs)} | place.learned
         origin = Origin(self.origin.stage, self.origin.fingerprint, inputs)
         origin.write_file(self._path(place.member, place.day), lambda path: write_saved(path, tensors, facts))
         standing = [day for day in days_in(self.folder) if day <= place.day and self._path(place.member, day).exists()]

@@ -43,7 +43,7 @@ class Place:
     day: str = ""  # in time order: the last day that is done; empty: none
     values: str = ""  # in time order: the day whose vocabulary the tables have; empty: that of the warm days
     late: dict[str, int] = field(default_factory=dict)  # days that are done → the last day on which one of their labels becomes known
-    learned: dict[str, str] = field(default_factory=dict)  # where states are kept: days that are done → the content of their rows
+    learned: dict[str, str] = field(default_factory=dict)  # where states are kept: what was learned (recsys/lineage.py) → its content
 
 
 @dataclass

@@ -7,7 +7,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from recsys.features.labels import UnknownColumns, columns, translate
+from recsys.features.labels import UnknownColumns, columns, parse, translate
 from recsys.features.operands import LabelError
 
 ROWS = pa.table(
@@ -95,6 +95,14 @@ def test_what_is_undefined_is_null(text: str, expected: list[float | None]) -> N
 def test_what_is_no_scalar_number_is_refused(text: str) -> None:
     with pytest.raises(LabelError, match="found"):
         translate(text, EVENTS)
+
+
+@pytest.mark.parametrize("text", ["like", "coalesce(like, 0)", "like > 0 and clicked = 1", "case"])
+def test_a_name_that_is_a_word_of_sql_is_named_with_what_to_write(text: str) -> None:
+    word = "case" if text == "case" else "like"
+    with pytest.raises(LabelError, match=f'Fix: {word} is a word of SQL, too; in double quotes, "{word}", it is a name'):
+        parse(text)
+    parse(text.replace(word, f'"{word}"'))
 
 
 def test_unknown_names_are_all_named() -> None:

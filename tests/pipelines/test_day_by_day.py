@@ -42,7 +42,7 @@ def made(log: str) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace after three nights."""
+    """A workspace after three nights. A test that makes a later one takes a copy."""
     workspace = tmp_path_factory.mktemp("nights")
     for day in NIGHTS:
         assert night(workspace, day, "--quiet", "--until", "score") == 0
@@ -70,8 +70,9 @@ def test_nights_one_by_one_leave_the_bytes_of_one_command(nights: Path, tmp_path
     assert journals[0].read_bytes() == journals[1].read_bytes()
 
 
-def test_a_night_makes_its_own_day_and_learns_one(nights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert night(nights, "2024-01-08", "--until", "score", "--log", "json") == 0
+def test_a_night_makes_its_own_day_and_learns_one(nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    assert night(tmp_path, "2024-01-08", "--until", "score", "--log", "json") == 0
     log = capsys.readouterr().out
     found = made(log)
     assert (found["ingest"], found["features"], found["encode"]) == ([], ["2024-01-08"], ["2024-01-08"])
@@ -99,9 +100,10 @@ def test_a_day_that_was_predicted_before_it_was_learned_is_judged_as_the_night_t
         assert "2024-01-03" not in set(progressive["day"]), "a warm day"
 
 
-def test_a_night_judges_the_new_day_alone(nights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert night(nights, NIGHTS[-1], "--quiet", "--until", "progressive") == 0
-    assert night(nights, "2024-01-08", "--until", "progressive", "--log", "json") == 0
+def test_a_night_judges_the_new_day_alone(nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    assert night(tmp_path, NIGHTS[-1], "--quiet", "--until", "progressive") == 0
+    assert night(tmp_path, "2024-01-08", "--until", "progressive", "--log", "json") == 0
     assert made(capsys.readouterr().out)["progressive"] == ["2024-01-07", "progressive"]
 
 
@@ -143,6 +145,43 @@ def test_a_corrected_day_is_said_and_learned_again_where_that_is_asked_for(
     assert bytes_of(tmp_path) == again, "as if the day had always been so"
     assert night(tmp_path, NIGHTS[-1], "--from", "2024-01-05", "--set", "train.order=shuffled", "--run", "other") == EXIT_CONFIG
     assert 'train.order = "shuffled", expected "time"' in capsys.readouterr().err
+
+
+@pytest.mark.words
+def test_answers_that_come_after_their_labels_were_to_be_learned_are_said_and_learned_where_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels of an impression are known 30 hours after it: those of 4 January on the 5th and the 6th."""
+    late = ("--set", "features.label_delay=30h", "--until", "progressive")
+    assert night(tmp_path, "2024-01-08", *late) == 0
+    before = bytes_of_model(tmp_path)
+    correct(tmp_path, "2024-01-04")
+    assert night(tmp_path, "2024-01-08", *late) == 0
+    assert bytes_of_model(tmp_path) == before, "the model that stands"
+    (path,) = (tmp_path / "tiny" / "runs").glob("*/progressive.parquet")
+    assert "2024-01-05" in artifacts.read_table(path)["day"].to_pylist(), "its rows are those that were predicted"
+    said = capsys.readouterr().out
+    warning = "train: warning: found other labels that became known on {} than were learned with these days"
+    assert warning.format("2024-01-05, 2024-01-06") in said
+    assert "--from 2024-01-05" in said
+    assert "found other rows" not in said
+    assert night(tmp_path, "2024-01-08", *late, "--from", "2024-01-06") == 0
+    assert warning.format("2024-01-05") in capsys.readouterr().out, "of the 6th they are learned now"
+    half = bytes_of_model(tmp_path)
+    assert night(tmp_path, "2024-01-08", *late, "--from", "2024-01-06") == 0
+    assert "all days are learned as they are now, so nothing is learned again" in capsys.readouterr().out
+    assert night(tmp_path, "2024-01-08", *late, "--from", "2024-01-05") == 0
+    assert warning.format("2024-01-05") not in capsys.readouterr().out
+    again = bytes_of_model(tmp_path)
+    assert len({before, half, again}) == 3
+    for folder in ("learned", "runs"):
+        shutil.rmtree(tmp_path / "tiny" / folder)
+    assert night(tmp_path, "2024-01-08", *late, "--quiet") == 0
+    assert bytes_of_model(tmp_path) == again, "as if they had always been there"
+
+
+def bytes_of_model(workspace: Path) -> str:
+    return artifacts.verify(workspace / "tiny" / "runs" / "night-2024-01-08" / "model").content
 
 
 @pytest.mark.words

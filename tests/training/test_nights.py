@@ -60,8 +60,7 @@ class Nights:
 
     def kept(self, name: str = "learned", most: int = 7) -> KeptStates:
         inputs = {ENCODER: artifacts.require_manifest(self.encoded / ENCODER).content}
-        for day in days_in(self.encoded):
-            inputs |= lineage.inputs_of_day(self.encoded, day)
+        inputs |= lineage.inputs_of_days(self.encoded, days_in(self.encoded), learns_late=True)
         return KeptStates(self.folder / name, self.encoded, Origin("train", "options", inputs), most)
 
     def train(self, pipeline: Pipeline, name: str, kept: KeptStates | None, console: Console = CONSOLE) -> dict[str, torch.Tensor]:
@@ -175,14 +174,14 @@ def test_a_day_that_has_changed_since_is_known_and_learned_again_only_where_its_
     _, log.encoded = encoded_of(tmp_path, days, pipeline)
     assert_same(log.train(pipeline, "second", log.kept()), first)
     log.train(nightly(4, validation=1), "once more", log.kept())
-    assert lineage.changed(tmp_path / "learned", 0, DAYS[4], log.kept().origin.inputs) == [DAYS[3]]
+    assert lineage.changed(tmp_path / "learned", 0, DAYS[4], log.kept().origin.inputs) == ([DAYS[3]], [])
     for day in DAYS[3:5]:
         shutil.rmtree(day_folder(tmp_path / "learned", day))
     said = Said()
     third = log.train(pipeline, "third", log.kept(), said)
     assert f"train: goes on from the state of {DAYS[2]}, 2 days left to learn" in said.texts
     assert_same(third, log.train(pipeline, "at once", None))
-    assert lineage.changed(tmp_path / "learned", 0, DAYS[4], log.kept().origin.inputs) == []
+    assert lineage.changed(tmp_path / "learned", 0, DAYS[4], log.kept().origin.inputs) == ([], [])
 
 
 @pytest.mark.parametrize("until_then", ["null", "0"])
@@ -198,9 +197,33 @@ def test_feedback_that_arrives_late_is_learned_when_it_is_known_and_changes_noth
         shutil.rmtree(log.examples)
         _, log.encoded = encoded_of(tmp_path, {day: _as_known(table, border, until_then) for day, table in days.items()}, nightly(4))
         one_by_one = log.train(nightly(last), f"night {last}", log.kept())
-        assert not lineage.changed(tmp_path / "learned", 0, DAYS[last], log.kept().origin.inputs)
+        assert lineage.changed(tmp_path / "learned", 0, DAYS[last], log.kept().origin.inputs) == ([], [])
         assert learned(tmp_path / f"night {last}")[-1] == DAYS[last]
     assert_same(one_by_one, at_once)
+
+
+@pytest.mark.parametrize("until_then", ["null", "0"])
+def test_an_answer_that_comes_after_the_night_that_learns_its_day_is_known_and_learned_once_those_states_are_gone(
+    tmp_path: Path, until_then: str
+) -> None:
+    """Of what becomes known on day 3, the night that learns day 3 lacks the answers to earlier days."""
+    days = growing_tables()
+    border = 1_704_067_200_000 + 3 * 86_400_000
+    lacking = {day: table if day >= DAYS[3] else _as_known(table, border, until_then) for day, table in days.items()}
+    log = Nights(tmp_path, nightly(4), lacking)
+    log.train(nightly(3), "lacking", log.kept())
+    shutil.rmtree(log.examples)
+    _, log.encoded = encoded_of(tmp_path, days, nightly(4))
+    log.train(nightly(4), "goes on", log.kept())
+    now = log.kept().origin.inputs
+    for day in DAYS[3:5]:
+        assert lineage.changed(tmp_path / "learned", 0, day, now) == ([], [DAYS[3]])
+    as_learned = lineage.as_learned(tmp_path / "learned", "options", now, DAYS[4])
+    assert {name for name in now if now[name] != as_learned.get(name)} == {f"day={DAYS[3]}/late.json"}
+    for day in DAYS[3:5]:
+        shutil.rmtree(day_folder(tmp_path / "learned", day))
+    assert_same(log.train(nightly(4), "again", log.kept()), log.train(nightly(4), "at once", None))
+    assert lineage.changed(tmp_path / "learned", 0, DAYS[4], now) == ([], [])
 
 
 def _as_known(table: pa.Table, border: int, until_then: str) -> pa.Table:
