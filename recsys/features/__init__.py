@@ -9,6 +9,7 @@ from recsys.features.check import check, problems, require
 from recsys.features.duckdb_engine import DuckDBEngine
 from recsys.features.factors import advice, come_often
 from recsys.features.feature_columns import Columns
+from recsys.features.plan import signal_delays
 from recsys.features.preview import Preview, columns_of, preview
 from recsys.features.steps import Step, all_steps, days_with_events, read_columns, spans
 
@@ -30,5 +31,6 @@ __all__ = [
     "problems",
     "read_columns",
     "require",
+    "signal_delays",
     "spans",
 ]

@@ -11,14 +11,15 @@ import pyarrow as pa
 
 from recsys import artifacts, schema
 from recsys.artifacts import Manifest, Origin
-from recsys.days import ordinal
+from recsys.days import Day, ordinal
 from recsys.errors import ArtifactError, ConfigError, nearest
-from recsys.health.measures import OF_THE_DAY, DayMeasures, Known, checked_features, measure
+from recsys.features import signal_delays
+from recsys.health.measures import OF_THE_DAY, DayMeasures, Known, checked_features, label_delays, measure
 from recsys.health.verdicts import judge
 from recsys.stages import Job
 from recsys.workspace import EVENTS, HEALTH, PART, day_folder, day_of
 
-_VERSION = 1  # raised when the rows of the same days change their meaning
+_VERSION = 2  # raised when the rows of the same days change their meaning
 _NEW_IDS = "new_{}.parquet"  # of an id: its values that came for the first time
 
 
@@ -46,10 +47,19 @@ class _Days:
         self.folder = job.folder / HEALTH
         self.events: Manifest = artifacts.require_manifest(job.folder / EVENTS)
         self.days = sorted({day for name, entry in self.events.files.items() if (day := day_of(name)) is not None and entry["rows"]})
+        self.end = Day(self.days[-1], self.pipeline.zone).end if self.days else 0
+        self.feedback_delays = signal_delays(self.pipeline)
+        self.longest_delay = self._longest_delay()
         self.without = frozenset([OF_THE_DAY, *self.pipeline.checks.ignore])
         self.known = Known()
         self.known_through = 0  # number of first days whose ids `known` has
         self.measured: deque[DayMeasures] = deque(maxlen=self.pipeline.checks.trailing)
+
+    def _longest_delay(self) -> int:
+        """Return the longest time, in ms, from an impression to when its labels and feedbacks are known."""
+        examples = [path for day in self.days[-1:] if (path := day_folder(self.job.examples, day) / PART).exists()]
+        of_labels = [delay for path in examples for delay in label_delays(path, self.pipeline.objective).values()]
+        return max([*of_labels, *self.feedback_delays.values()], default=0)
 
     def judged(self, last: str | None) -> pa.Table:
         days = [day for day in self.days if last is None or day <= last]
@@ -78,7 +88,11 @@ class _Days:
             raise ConfigError([f'checks.ignore: found "{name}", {expected}{nearest(name, there)}' for name in unknown])
 
     def _fingerprint(self, day: str, before: str) -> str:
-        """Return what stands for a day's rows: its own events and examples, those of all days before, and the options."""
+        """Return what stands for a day's rows: its own events and examples, those of all days before, and the options.
+
+        Where labels are known only after the log's end, that end, too: with more days, there is more to say of this one.
+        """
+        is_open = Day(day, self.pipeline.zone).end + self.longest_delay > self.end
         events = {name: entry["sha256"] for name, entry in self.events.files.items() if day_of(name) == day}
         examples = artifacts.manifest(day_folder(self.job.examples, day))
         options = [
@@ -86,6 +100,7 @@ class _Days:
             [each.isoformat() for each in self.pipeline.checks.accept if each.isoformat() == day],
             max(self.pipeline.features.windows, default=1),
             [objective.name for objective in self.pipeline.objective],
+            [self.end, self.feedback_delays] if is_open else None,
         ]
         return artifacts.fingerprint([_VERSION, options, events, None if examples is None else examples.content, before])
 
@@ -128,7 +143,14 @@ class _Days:
 
     def _measured(self, day: str, known: Known | Mapping[str, float]) -> DayMeasures:
         return measure(
-            self.job.folder, day, examples=self.job.examples, known=known, objectives=self.pipeline.objective, without=self.without
+            self.job.folder,
+            day,
+            examples=self.job.examples,
+            known=known,
+            objectives=self.pipeline.objective,
+            without=self.without,
+            end=self.end,
+            feedback_delays=self.feedback_delays,
         )
 
 

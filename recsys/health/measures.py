@@ -1,7 +1,7 @@
 """Measure one day of a log, in numbers that another day can be held against. It reads events and examples, without an engine."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,8 @@ class DayMeasures:
     """One day: what is counted in its impressions, and how its features are spread. Features are empty where the day has no examples.
 
     `counts`: impressions, users, items. `nulls`: column of the log → share. `unknown`: share of impressions whose user, or item, comes for
-    the first time. `rates`: objective → mean label (None without any) and the number of labels.
+    the first time. `rates`: objective → mean label (None without any) and the number of labels. `due`: objective → impressions whose label
+    is known by the end of the log, where not those of the whole day are; its rate is of these alone.
     """
 
     day: str
@@ -60,10 +61,19 @@ class DayMeasures:
     unknown: Mapping[str, float]
     rates: Mapping[str, tuple[float | None, int]]
     spreads: Mapping[str, Spread]
+    due: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def users(self) -> int:
         return self.counts["users"]
+
+    def labelled(self, objective: str) -> int:
+        """Return the impressions whose label is known by the end of the log."""
+        return self.due.get(objective, self.counts["impressions"])
+
+    def is_known(self, objective: str) -> bool:
+        """Return whether the labels of half of the day or more are known by the end of the log: an answer that may still come is no 0."""
+        return 2 * self.labelled(objective) >= self.counts["impressions"]
 
 
 def measure(
@@ -74,9 +84,12 @@ def measure(
     known: "Known | Mapping[str, float]",
     objectives: Sequence[Objective],
     without: frozenset[str],
+    end: int,
+    feedback_delays: Mapping[str, int],
 ) -> DayMeasures:
-    """Measure one day. `without`: columns left out.
+    """Measure one day. `without`: columns left out. `end`: of the log, ms UTC. What becomes known from then on is left out.
 
+    `feedback_delays`: feedback → ms from an impression to when it is known. A feedback of which less than half is known has no nulls.
     `known` are the users and items of the days before, and is told those of this one; or the shares that are unknown, counted before.
     """
     events = artifacts.read_table(day_folder(folder / EVENTS, day) / PART)
@@ -85,13 +98,13 @@ def measure(
         "users": len(events[schema.USER_ID].unique()),
         "items": len(events[schema.ITEM_ID].unique()),
     }
-    nulls = {name: events[name].null_count / len(events) for name in events.column_names if name not in without}
+    nulls = dict(_nulls(events, without, end, feedback_delays))
     unknown = known if isinstance(known, Mapping) else known.shares_new(events, without)
     path = day_folder(examples, day) / PART
     if not path.exists():
         return DayMeasures(day, counts, nulls, unknown, {}, {})
-    rates = dict(_rates(path, objectives))
-    return DayMeasures(day, counts, nulls, unknown, rates, dict(_spreads(path, without)))
+    rates, due = _rates(path, objectives, end)
+    return DayMeasures(day, counts, nulls, unknown, rates, dict(_spreads(path, without)), due)
 
 
 class Known:
@@ -117,11 +130,35 @@ class Known:
         return {name: share for name, share in shares.items() if name not in without}
 
 
-def _rates(path: Path, objectives: Sequence[Objective]) -> Iterator[tuple[str, tuple[float | None, int]]]:
-    table = artifacts.read_table(path, [schema.label_column(objective.name) for objective in objectives])
+def _nulls(events: pa.Table, without: frozenset[str], end: int, feedback_delays: Mapping[str, int]) -> Iterator[tuple[str, float]]:
+    for name in events.column_names:
+        if name in without:
+            continue
+        column, delay = events[name], feedback_delays.get(schema.strip(name, schema.FEEDBACK)) if name.startswith(schema.FEEDBACK) else None
+        if delay is not None:
+            column = column.filter(pc.less(events[schema.TIMESTAMP], end - delay))
+        if 2 * len(column) >= len(events):
+            yield name, column.null_count / len(column)
+
+
+def _rates(path: Path, objectives: Sequence[Objective], end: int) -> tuple[dict[str, tuple[float | None, int]], dict[str, int]]:
+    """Return the rates of a day's labels that are known before `end`, and of how many impressions they are where not of all."""
+    rates, due, delays = {}, {}, label_delays(path, objectives)
+    table = artifacts.read_table(path, [schema.TIMESTAMP, *(schema.label_column(objective.name) for objective in objectives)])
     for objective in objectives:
         label = table[schema.label_column(objective.name)]
-        yield objective.name, (pc.mean(label).as_py(), len(label) - label.null_count)
+        label = label.filter(pc.less(table[schema.TIMESTAMP], end - delays[objective.name]))
+        rates[objective.name] = pc.mean(label).as_py(), len(label) - label.null_count
+        if len(label) < len(table):
+            due[objective.name] = len(label)
+    return rates, due
+
+
+def label_delays(path: Path, objectives: Sequence[Objective]) -> dict[str, int]:
+    """Return objective → ms from an impression to when its label is known, as a day's examples say; 0 where the day has no label."""
+    names = {objective.name: schema.known_column(objective.name) for objective in objectives}
+    table = artifacts.read_table(path, [schema.TIMESTAMP, *names.values()])
+    return {name: pc.max(pc.subtract(table[column], table[schema.TIMESTAMP])).as_py() or 0 for name, column in names.items()}
 
 
 def checked_features(fields: pa.Schema) -> list[str]:

@@ -17,11 +17,12 @@ from recsys.health.measures import DayMeasures, Numbers, Spread, Values
 # Legend: B bins, E edges of bins.
 
 FEWEST_DAYS = 3  # days before, from which one can say what is usual
-FEWEST_LABELS = 50  # labels, or expected positives, from which a base rate can be told from chance
+FEWEST_LABELS = 50  # labels, or expected positives or negatives, from which a base rate can be told from chance
 _BINS = 10
 _SHOWN_VALUES = 20  # of a text: the others are one bin
 _SMALLEST = 1e-3  # unit of a shift: a counter that was always 0
 _CLOCKS = (".age", ".recency")  # of counters: they grow with time itself
+_NOT_YET = "the log ends before most of its labels are known"
 _HALF = 0.5  # of a user's rows, added to each bin: the logarithm of 0 would decide alone
 
 
@@ -116,8 +117,11 @@ def _of_differences(
 
 def _of_rates(day: DayMeasures, before: Sequence[DayMeasures], checks: Checks) -> Iterator[Found]:
     for name, (mean, labels) in day.rates.items():
-        rows, earlier = day.counts["impressions"], [each for each in before if name in each.rates]
-        shares = [each.rates[name][1] / each.counts["impressions"] for each in earlier]
+        if not day.is_known(name):
+            yield Found("labels", name, labels / day.counts["impressions"], reason=_NOT_YET)
+            continue
+        rows, earlier = day.labelled(name), [each for each in before if name in each.rates and each.is_known(name)]
+        shares = [each.rates[name][1] / each.labelled(name) for each in earlier]
         if len(shares) >= FEWEST_DAYS and rows * float(np.median(shares)) >= FEWEST_LABELS:
             yield _ratio("labels", name, labels / rows, shares, checks)
         known = [value for each in earlier if (value := each.rates[name][0]) is not None]
@@ -128,7 +132,7 @@ def _of_rates(day: DayMeasures, before: Sequence[DayMeasures], checks: Checks) -
             reason = _too_few(known) if len(known) < FEWEST_DAYS else f"{labels:,} labels are too few for a rate of {usual:.3g}"
             yield Found("base_rate", name, mean, usual if known else None, reason=reason)
             continue
-        yield _ratio("base_rate", name, mean, known, checks, is_share=0 <= usual <= 1)
+        yield _ratio("base_rate", name, mean, known, checks, is_share=0 <= usual <= 1 and labels * (1 - usual) >= FEWEST_LABELS)
 
 
 def _of_spreads(day: DayMeasures, before: Sequence[DayMeasures], checks: Checks, *, age: int, longest: int) -> Iterator[Found]:

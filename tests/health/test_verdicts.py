@@ -37,6 +37,26 @@ def test_a_day_like_the_others_is_usual() -> None:
     assert {check for check, _ in found} == {"gap", "rows", "nulls", "unknown", "labels", "base_rate", "psi", "shift"}
 
 
+def test_a_rate_is_judged_once_half_of_its_labels_are_known() -> None:
+    """An answer that may still come is no 0: neither of this day nor of those before it."""
+    some, few = ({"rates": {"click": (0.2, rows)}, "due": {"click": rows}} for rows in (500, 499))
+    assert verdicts(replace(USUAL, **some))[("labels", "click")] == "usual"
+    found = verdicts(replace(USUAL, **few))
+    assert found[("labels", "click")] == "untold"
+    assert ("base_rate", "click") not in found
+    still_open = [replace(each, **few) for each in before(2)]
+    held = judge(USUAL, [*before(4)[:2], *still_open], Checks(), age=10, longest=7)
+    assert [each.reason for each in held if (each.check, each.column) == ("base_rate", "click")] == ["2 days before it, 3 are needed"]
+
+
+def test_a_rate_near_1_is_judged_by_its_zeros_where_there_are_enough() -> None:
+    """Six zeros are expected among 2,000 labels: two or twelve are chance. Of 400 expected ones, 700 are not."""
+    for usual, rate, verdict in ((0.997, 0.999, "usual"), (0.997, 0.994, "usual"), (0.8, 0.65, "warn"), (0.997, 0.6, "warn")):
+        days = [replace(each, rates={"click": (usual, 2000)}) for each in before(4)]
+        held = judge(replace(USUAL, rates={"click": (rate, 2000)}), days, Checks(), age=10, longest=7)
+        assert [each.verdict for each in held if each.check == "base_rate"] == [verdict]
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [

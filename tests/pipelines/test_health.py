@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -136,6 +137,58 @@ def test_a_day_that_stops_speaks_against_a_promotion(here: Path, capsys: pytest.
     capsys.readouterr()
     assert run_command(["promote", "checked", "--workspace", str(here)]) == EXIT_REFUSED
     assert f"promote: checked is not promoted: {DAY}: share of nulls in device: found 0.25" in capsys.readouterr().err
+
+
+ASKED_LATER = """
+[source]
+kind = "table"
+log = "log.csv"
+[source.time]
+unit = "s"
+[[source.feedback]]
+name = "buy"
+file = "buy.csv"
+within = "48h"
+[split]
+train = ["2024-01-02", "2024-01-03"]
+test = ["2024-01-04", "2024-01-04"]
+[[objective]]
+name = "click"
+label = "clicked = 1"
+[[objective]]
+name = "buy"
+label = "buy is not null"
+"""
+
+
+@pytest.mark.words
+def test_answers_that_may_still_come_are_no_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the impressions are answered, after 40 hours at most. What is said of a day waits until half of its answers are known."""
+    rng, per_day, first = np.random.default_rng(4), 300, int(pd.Timestamp("2024-01-01").timestamp())
+    seconds = np.sort(first + rng.integers(0, 10 * 86_400, 10 * per_day))
+    log = pd.DataFrame({
+        "user_id": rng.integers(0, 60, len(seconds)), "item_id": rng.integers(0, 40, len(seconds)), "timestamp": seconds,
+        "clicked": (rng.random(len(seconds)) < 0.4).astype(int),
+    })  # fmt: skip
+    answers = log[["user_id", "item_id"]].assign(timestamp=seconds + rng.integers(1, 40 * 3600, len(seconds)))[rng.random(len(log)) < 0.35]
+    (tmp_path / "late.toml").write_text(ASKED_LATER)
+    monkeypatch.chdir(tmp_path)
+
+    def night(days: int) -> dict[tuple[str, str, str], str]:
+        for name, table in (("log", log), ("buy", answers)):
+            table[table["timestamp"] < first + days * 86_400].to_csv(f"{name}.csv", index=False)
+        assert run_command(["run", "late.toml", "--until", "features", "--quiet", "--through", f"2024-01-{days:02d}"]) == 0
+        assert run_command(["health", "late.toml", "--quiet", "--set", "checks.stop.base_rate=1.5"]) == 0
+        rows = artifacts.read_table(Path("data/late/health/health.parquet")).to_pylist()
+        assert "stop" not in {row["verdict"] for row in rows}
+        return {(row["check"], row["column"], row["day"][-2:]): row["verdict"] for row in rows}
+
+    eighth, tenth = night(8), night(10)
+    about_buys = [("nulls", "feedback.buy"), ("base_rate", "buy"), ("labels", "buy")]
+    assert [eighth.get((*which, "06")) for which in about_buys] == ["usual"] * 3
+    assert [eighth.get((*which, "08")) for which in about_buys] == [None, None, "untold"]
+    assert eighth["base_rate", "click", "08"] == "usual"
+    assert [tenth.get((*which, "08")) for which in about_buys] == ["usual"] * 3
 
 
 def test_without_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
