@@ -48,8 +48,8 @@ def prune(folder: Path, keep_ms: int, *, remove: bool, wait: bool, console: Cons
         for path in (path for group in found for path in group.folders):
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
             os.rename(path, old)
-        for kind in (EXAMPLES, STATE, ENCODED, LEARNED, RUNS):
-            locks.remove_leftovers_in(folder / kind)  # what has just been renamed, and what dead jobs have left
+        for place in (folder, *(folder / kind for kind in (EXAMPLES, STATE, ENCODED, LEARNED, RUNS))):
+            locks.remove_leftovers_in(place)  # what has just been renamed, and what dead jobs have left
         _say(found, console, "removed")
 
 
@@ -65,7 +65,7 @@ def unneeded(folder: Path, keep_ms: int) -> list[Unneeded]:
 
 
 def _names(folder: Path, *kinds: str) -> list[str]:
-    """Return the names of the real folders of these kinds; hidden ones, files and links are none of ours."""
+    """Return the names of the real folders of these kinds. Hidden ones, files and links are never removed."""
     return sorted({path.name for kind in kinds for path in (folder / kind).glob("[!.]*") if _is_folder(path)})
 
 
@@ -79,8 +79,7 @@ def _needed(folder: Path) -> set[str]:
     A model names its encoded days and not their examples. So all examples stay where the config of a run that has files cannot be read.
     """
     names = set[str]()
-    for name in _names(folder, RUNS):
-        run = folder / RUNS / name
+    for run in (path for path in (folder / RUNS).glob("[!.]*") if path.is_dir()):  # a run may be a link: it was moved within the workspace
         manifests = [manifest for target in artifacts.targets(run) if (manifest := artifacts.manifest(target)) is not None]
         names.update(made_from.partition("/")[0] for manifest in manifests for made_from in manifest.inputs)
         of_config = _of_config(folder, run)

@@ -164,8 +164,20 @@ def test_what_is_no_folder_of_ours_is_left_alone(mine: Path, capsys: pytest.Capt
 
 
 @pytest.mark.words
+def test_a_run_that_is_a_link_keeps_what_it_was_made_from(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was moved to another place in the workspace."""
+    assert prune(mine) == 0
+    before = capsys.readouterr().out
+    (mine / "archive").mkdir()
+    for run in [path for path in (mine / "tiny" / "runs").glob("[!.]*") if path.is_dir()]:
+        run.rename(mine / "archive" / run.name)
+        run.symlink_to(mine / "archive" / run.name)
+    assert prune(mine) == 0
+    assert capsys.readouterr().out == before
+
+
 def test_what_dead_jobs_left_goes_too(mine: Path) -> None:
-    for name in ("examples/.x.1.draft", "runs/.first.1.old"):
+    for name in ("examples/.x.1.draft", "runs/.first.1.old", ".predict.x.draft"):
         (mine / "tiny" / name).mkdir()
     assert prune(mine, "--yes") == 0
     assert not [path for path in (mine / "tiny").rglob(".*") if path.suffix in (".draft", ".old")]
