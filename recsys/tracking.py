@@ -52,7 +52,12 @@ def track(run: Path, pipeline: Pipeline) -> dict[str, str]:
     assert uri is not None, "the stage asks for nothing without an address"
     try:
         return _track(run, pipeline, uri)
-    except (MlflowException, SQLAlchemyError) as error:
+    except (
+        MlflowException,
+        SQLAlchemyError,
+        OSError,
+        ImportError,
+    ) as error:  # the latter two: where files go, over a network or by a library
         what = " ".join(str(error).split())
         raise ArtifactError(
             f"tracking.mlflow: found that {uri} did not take the run ({what[:300]}). Fix: mend the address or the store,"
@@ -148,8 +153,11 @@ def _called(runs: Sequence[str]) -> dict[str, str]:
 
 
 def _of_days(run: Path, pipeline: Pipeline) -> Iterator["Metric"]:
-    """Yield the metrics of each day as it was predicted before it was learned. The step is the number of the day from the first one."""
-    if not (run / PROGRESSIVE).exists():
+    """Yield the metrics of each day as it was predicted before it was learned. The step is the number of the day from the first one.
+
+    A run that was trained in time order before may have left some, which are not its own.
+    """
+    if pipeline.train.order != "time" or not (run / PROGRESSIVE).exists():
         return
     first = ordinal(pipeline.split.train[0].isoformat())
     for row in artifacts.read_table(run / PROGRESSIVE, form=schema.METRICS).to_pandas().to_dict("records"):

@@ -12,6 +12,8 @@ from mlflow.tracking import MlflowClient
 
 from recsys import artifacts, tracking
 from recsys.cli import run_command
+from recsys.report.pages import page
+from recsys.runs import pipeline_of
 
 from .conftest import PIPELINES
 
@@ -89,6 +91,19 @@ def test_days_page_and_model_stand_in_the_store(mine: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.words
+@pytest.mark.parametrize("error", [OSError("413 Client Error"), ModuleNotFoundError("No module named 'boto3'")])
+def test_a_store_that_refuses_files_ends_with_a_message(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", refuse)
+    assert track(mine, f"sqlite:///{tmp_path / 'runs.db'}", "--quiet") == 4
+    assert f"did not take the run ({error}). Fix: mend the address or the store" in capsys.readouterr().err
+
+
+@pytest.mark.words
 def test_a_store_that_is_not_there_ends_with_a_message_and_the_run_stands(
     mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +141,15 @@ def test_a_password_is_refused_because_it_would_stand_in_each_run(mine: Path, ca
     assert "secret" not in said
     assert track(mine, "postgresql://db/mlflow") == 2
     assert "found another address, expected sqlite:///FILE, or the http address of a server" in capsys.readouterr().err
+
+
+def test_a_run_in_shuffled_order_has_no_days_of_a_former_training(tiny: Path) -> None:
+    """Of a run in time order that was trained anew under its name, progressive.parquet may still lie there."""
+    run = tiny / "runs" / "first"
+    in_time = pipeline_of(run)
+    shuffled = in_time.model_copy(update={"train": in_time.train.model_copy(update={"order": "shuffled"})})
+    assert [bool(list(tracking._of_days(run, each))) for each in (in_time, shuffled)] == [True, False]
+    assert [page._progressive(run, each) is not None for each in (in_time, shuffled)] == [True, False]
 
 
 def test_columns_of_any_name_are_parameters_and_runs_of_one_kind_keep_their_names() -> None:

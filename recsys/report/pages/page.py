@@ -54,7 +54,7 @@ def write_report(
     shown = [
         *sections.metrics(table, pipeline),
         sections.days(table),
-        sections.progressive(_progressive(run)),
+        sections.progressive(_progressive(run, pipeline)),
         calibration_section.section(run, predictions, scores, table, pipeline),
         sections.slices(table),
         importance_section.section(_importance(run), pipeline),
@@ -117,9 +117,10 @@ def page(
     return str(html)
 
 
-def _progressive(run: Path) -> pd.DataFrame | None:
+def _progressive(run: Path, pipeline: Pipeline) -> pd.DataFrame | None:
+    """Return the numbers of each day before it was learned. A run that was trained in time order before may have left some: not its own."""
     path = run / PROGRESSIVE
-    return frame(artifacts.read_table(path, form=schema.METRICS)) if path.is_file() else None
+    return frame(artifacts.read_table(path, form=schema.METRICS)) if pipeline.train.order == "time" and path.is_file() else None
 
 
 def _importance(run: Path) -> pa.Table | None:
