@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from recsys import artifacts, evaluation, locks, report, schema
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
-from recsys.errors import ConfigError, many
+from recsys.errors import ConfigError, DataError, many
+from recsys.evaluation.metrics import IN_GROUPS
 from recsys.experiments.trained import Run, facts, open_runs, paired, points, require_direction, trained
 from recsys.experiments.variants import Variant, read_variants, seeds_from
 from recsys.judge import judging
@@ -59,8 +60,13 @@ def run_sweep(
     runs = open_runs(variants, seeds_from(variants, seeds), workspace, console, wait=wait)
     console.say(f"sweep: {many(len(runs), 'run')}, {many(len(choices), 'point')} with {many(seeds, 'seed')} each")
     ends: list[evaluation.Ends] = []
-    # It raises where these days cannot be judged: before hours of training, and not after.
-    list(trained(runs, "sweep", look=lambda run: ends.append(evaluation.anchors(run.predictions(), base.objective, judged, split=split))))
+
+    def look(run: Run) -> None:
+        """Raise where these days cannot be judged: after the first run, and not after hours of training."""
+        ends.append(evaluation.anchors(run.predictions(), base.objective, judged, split=split))
+        _require_ends(judged, ends[-1], split, asked=bool(judge.metrics))
+
+    list(trained(runs, "sweep", look=look))
     console.say(f"sweep: judging {many(len(runs), 'run')} on {split} days")
     found = _found(runs, judged, _parts(base, split), asked=bool(judge.metrics))
     return _write(runs, found, _ends_of(judged, ends[0]), choices, console)
@@ -80,6 +86,19 @@ def _judged(variants: Sequence[Variant], judge: Judge) -> tuple[evaluation.Judge
     judged = evaluation.judged_by(learned, judge.metrics) if judge.metrics else evaluation.two_questions(learned)
     require_direction(judged)
     return judged
+
+
+def _require_ends(judged: Sequence[evaluation.Judged], ends: evaluation.Ends, split: str, *, asked: bool) -> None:
+    """Raise DataError for numbers that no prediction has. Those within lists are left out where they were not asked for."""
+    needed = [each for each in zip(judged, *ends, strict=True) if asked or each[0].metric.name not in IN_GROUPS]
+    problems = [
+        f"{number.metric.name} of {number.objective}: found that no prediction has a value on {split} days, as of labels that are all 1,"
+        " expected one. Fix: leave the objective out with --objective, or name another --metric"
+        for number, low, high in needed
+        if low is None and high is None
+    ]
+    if problems:
+        raise DataError("\n".join(problems))
 
 
 def _parts(pipeline: Pipeline, split: str) -> list[str]:

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from recsys import evaluation
 from recsys.cli import run_command
 from recsys.config import load
-from recsys.errors import DataError
 from recsys.experiments.trained import open_runs, trained
 from recsys.experiments.variants import Variant
 from recsys.progress import Advance, Console
@@ -85,13 +83,9 @@ def test_the_error_says_of_which_run(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "error: sweep 2 of 2: learning_rate=1e25, seed 7: train.learning_rate: found a loss of" in capsys.readouterr().err
 
 
-def test_days_that_cannot_be_judged_are_found_after_the_first_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    def refuse(*args: object, **options: object) -> None:
-        raise DataError("these days cannot be judged")
-
-    monkeypatch.setattr(evaluation, "anchors", refuse)
-    assert sweep(tmp_path, *OVER, "--seeds", "2") == 3
-    assert "these days cannot be judged" in capsys.readouterr().err
+def test_days_that_cannot_be_judged_are_found_after_the_first_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep(tmp_path, *OVER, "--seeds", "2", "--set", 'objective.like.label="clicked >= 0"') == 3
+    assert "error: auc of like: found that no prediction has a value on test days, as of labels that are all 1" in capsys.readouterr().err
     assert len(list(tmp_path.glob("tiny/runs/*/predictions.parquet"))) <= 2  # that of the other process may be done as well
 
 
