@@ -11,6 +11,7 @@ from recsys import artifacts, evaluation, report, schema
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
 from recsys.evaluation import Judged
+from recsys.foreign_predictions import name_of
 from recsys.judge import judging
 from recsys.list_metrics import ListMetric
 from recsys.other_system import Joined, join, time_of
@@ -67,7 +68,7 @@ def compare_with_file(
     for line in joined.said(file):
         console.say(line)
     judged = _judged_by_file(pipeline, joined, metrics, file)
-    name = file.stem if file.stem not in [run.name for run in runs] else file.name
+    name = name_of(file) if name_of(file) not in [run.name for run in runs] else file.name
     ids = joined.ours[schema.EVENT_ID].combine_chunks()
 
     def scored() -> Iterator[tuple[str, pa.Table]]:

@@ -3,6 +3,7 @@
 Legend: N rows, K objectives.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,15 @@ from recsys.objectives import Objective, chain
 from recsys.predictions import conditional, fused_score
 
 _NULLS = ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None", "\\N")
+_PATTERN = re.compile(r"[*?\[{]")  # of several files
 _IDS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.REQUEST_ID)
+
+
+def name_of(path: Path) -> str:
+    """Return the name of another system's scores in tables: that of the file, or of the folder before a pattern such as *.parquet."""
+    if not _PATTERN.search(path.name):
+        return path.stem
+    return next(folder.name for folder in path.absolute().parents if not _PATTERN.search(folder.name)) or path.name
 
 
 def read_foreign(path: Path, objectives: Sequence[Objective]) -> tuple[pa.Table, tuple[Objective, ...]]:

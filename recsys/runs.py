@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from recsys import artifacts, locks, registry, schema
 from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
-from recsys.foreign_predictions import read_foreign
+from recsys.foreign_predictions import name_of, read_foreign
 from recsys.judge import metrics_of, warn, warn_of_run
 from recsys.predictions import known_before
 from recsys.progress import Console, aligned
@@ -277,7 +277,7 @@ def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path, console: Con
             f"{predictions}: has no label and no prediction of {', '.join(absent)}, which are not judged and have no part in its order"
         )
     pipeline = pipeline.model_copy(update={"objective": tuple(each for each in pipeline.objective if each in held)})
-    rows = metrics_of(pipeline, table, run=predictions.stem, against={})
+    rows = metrics_of(pipeline, table, run=name_of(predictions), against={})
     warn(pipeline, table, console)
     identity = [pipeline.evaluate.model_dump(mode="json"), str(predictions)]
     origin = artifacts.Origin("evaluate", artifacts.fingerprint(identity))

@@ -111,6 +111,11 @@ def test_every_problem_is_told_at_once_each_with_its_path(write):
             "",
             f"source.kind: found no kind, expected one of {KINDS}",
         ),
+        (
+            'kind = "table"',
+            'kind = ""',
+            f"source.kind: found an empty text, expected one of {KINDS}",
+        ),
         ('["2022-04-25", "2022-05-02"]', '["x", "2022-05-02"]', "split.train.0: found 'x', expected a day such as 2022-04-25"),
         ("[split]", '[source.columns]\nposition = "slot"\ndevice = "slot"\n[split]', "found slot named more than once"),
         ("[split]", '[source.columns]\nposition = ""\n[split]', "source.columns.position"),

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import DataError, Place
-from recsys.foreign_predictions import read_foreign
+from recsys.foreign_predictions import name_of, read_foreign
 from recsys.objectives import Objective
 from recsys.predictions import assemble, conditional, fused_score, known_before, train_means, value_names
 
@@ -199,6 +199,17 @@ def test_files_of_several_days_are_all_read(tmp_path: Path):
     for day, rows in (("2024-01-01", ROWS[:3]), ("2024-01-02", ROWS[3:])):
         (tmp_path / f"theirs-{day}.csv").write_text("".join([HEADER, *rows]))
     assert read_foreign(tmp_path / "theirs-{day}.csv", [CLICK])[0]["event_id"].to_pylist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("out/theirs.parquet", "theirs"), ("out/theirs", "theirs"), ("theirs.v2/*.parquet", "theirs.v2"),
+        ("a/theirs/day=*/*.csv", "theirs"), ("theirs/{day}.csv", "theirs"), ("/*.csv", "*.csv"),
+    ],
+)  # fmt: skip
+def test_several_files_are_named_by_their_folder(path: str, name: str):
+    assert name_of(Path(path)) == name
 
 
 def test_a_row_with_a_wrong_number_of_fields_is_not_left_out(tmp_path: Path):

@@ -64,7 +64,7 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 yield f"{location}: {message}" if location else message
             case "union_tag_invalid" | "union_tag_not_found":
                 kind = entry["input"].get("kind", "no kind") if isinstance(entry["input"], Mapping) else entry["input"]
-                yield f"{location}.kind: found {kind}, expected one of {', '.join(SOURCES)}{nearest(str(kind), SOURCES)}"
+                yield f"{location}.kind: found {kind or 'an empty text'}, expected one of {', '.join(SOURCES)}{nearest(str(kind), SOURCES)}"
             case "date_from_datetime_parsing" | "date_type" | "date_parsing":
                 yield f"{location}: found {_shown(entry['input'])}, expected a day such as 2022-04-25"
             case "tuple_type" if location in _DAYS:

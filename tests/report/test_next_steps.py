@@ -83,6 +83,16 @@ def test_a_run_without_another_one_is_told_to_compare() -> None:
     assert "Compare it with something" not in steps(TWO, scored(TWO, noise=0.3), {"gbdt-2b2b2b": scored(TWO, noise=2.0)})
 
 
+@pytest.mark.parametrize("answer", [0.0, 1.0])
+def test_an_objective_with_one_answer_is_left_out_and_not_calibrated(answer: float) -> None:
+    mine = scored(TWO, noise=0.3)
+    found = mine.set_column(mine.schema.get_field_index("label.like"), "label.like", pa.array(np.full(len(mine), answer, np.float32)))
+    named = steps(TWO, found, {})
+    assert named["Leave out like"].why == f"Its label is {answer:g} in all 2,400 rows: there is nothing to tell apart."
+    assert "Calibrate" not in named
+    assert "Leave out like" not in steps(TWO, mine, {})
+
+
 def test_complements_and_equal_labels_are_noticed() -> None:
     found = steps(TWO, scored(TWO, noise=0.3, opposite=True), {})
     assert found["Leave out like"].why == "Its label is the complement of that of click in all 2,400 rows with both."

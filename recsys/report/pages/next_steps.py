@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -57,7 +58,7 @@ class Seen:
 def next_steps(seen: Seen) -> list[Step]:
     """Return the steps that the numbers ask for, the most urgent first."""
     rules = (
-        *(_nothing_to_compare_with, _same_labels, _behind_popularity, _calibration),
+        *(_nothing_to_compare_with, _one_answer, _same_labels, _behind_popularity, _calibration),
         *(_still_learning, _trees_ahead, _too_little_data, _weights),
     )
     return [step for rule in rules for step in rule(seen)]
@@ -70,6 +71,19 @@ def _nothing_to_compare_with(seen: Seen) -> Iterator[Step]:
             "No number here says what is gained: no baseline and no other run scored these impressions.",
             in_toml='[evaluate] baselines = ["popularity", "gbdt"]',
         )
+
+
+def _one_answer(seen: Seen) -> Iterator[Step]:
+    """Find objectives with nothing to tell apart."""
+    for name, (answer, rows) in _answers(seen).items():
+        yield Step(f"Leave out {name}", f"Its label is {answer:g} in all {rows:,} rows: there is nothing to tell apart.")
+
+
+def _answers(seen: Seen) -> dict[str, tuple[float, int]]:
+    """Return objective → its answer and the number of its labels, where all labels are that answer and there are enough to say so."""
+    known = {objective.name: seen.scores.label[objective.name] for objective in seen.pipeline.objective}
+    known = {name: label_N[~np.isnan(label_N)] for name, label_N in known.items()}
+    return {name: (label_N[0], len(label_N)) for name, label_N in known.items() if len(label_N) >= ENOUGH and np.ptp(label_N) == 0}
 
 
 def _same_labels(seen: Seen) -> Iterator[Step]:
@@ -211,11 +225,15 @@ def pulls(predictions: pa.Table, scores: Scores, objectives: Sequence[Objective]
 
 
 def _calibration(seen: Seen) -> Iterator[Step]:
-    """Find predictions that are wrong on average. Isotonic maps need many positives; a line in the logits, for probabilities, needs few."""
+    """Find predictions that are wrong on average. Isotonic maps need many positives; a line in the logits, for probabilities, needs few.
+
+    A map of labels that are all one answer has nothing to be fitted to.
+    """
     if seen.pipeline.evaluate.calibrate != "none" or schema.VALIDATION not in seen.pipeline.split.parts():
         return
     shown = whole(seen.table)
-    off = [line for line in grid(shown[(shown["split"] == seen.split) & (shown["metric"] == "calibration")]).lines if _is_off(line)]
+    found = grid(shown[(shown["split"] == seen.split) & (shown["metric"] == "calibration")])
+    off = [line for line in found.lines if _is_off(line) and line.objective not in _answers(seen)]
     for method, least, fits in (("isotonic", MANY, off), ("platt", ENOUGH, [line for line in off if line.n_positive is not None])):
         lines = [line for line in fits if _size(line) >= least]
         if lines:
