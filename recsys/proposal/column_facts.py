@@ -179,10 +179,13 @@ def plain_text(value: object) -> str:
 
 def _span(texts: Sequence[str], form: str) -> float | None:
     """Return the days from the first to the last time that a form reads; None where it does not read nearly all."""
-    read = [moment for text in texts if (moment := _moment(text, form)) is not None]
-    if len(read) < _MOSTLY * len(texts) or not read:
-        return None
-    return (max(read) - min(read)).total_seconds() / 86_400
+    read: list[datetime] = []
+    for number, text in enumerate(texts, start=1):
+        if (moment := _moment(text, form)) is not None:
+            read.append(moment)
+        elif number - len(read) > (1 - _MOSTLY) * len(texts):
+            return None  # most forms read none of the texts, and strptime takes its time to say so
+    return (max(read) - min(read)).total_seconds() / 86_400 if read else None
 
 
 def _moment(text: str, form: str) -> datetime | None:
