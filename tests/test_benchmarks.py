@@ -53,7 +53,7 @@ def test_the_arrays_of_the_peers_have_each_code() -> None:
 @pytest.mark.words
 @pytest.mark.parametrize("script", ["ours", "bare_loop"])
 def test_what_needs_no_peer_trains_on_the_arrays(tmp_path: Path, script: str) -> None:
-    np.savez(tmp_path / "arrays.npz", **_module("peers").random_arrays(20_000))
+    np.savez(tmp_path / "arrays.npz", **_module("peers").random_arrays(5_000))
     command = [sys.executable, BENCHMARKS / "contenders" / f"{script}.py", tmp_path / "arrays.npz", "--batch", "256", "--threads", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCHMARKS.parent)
     assert json.loads(done.stdout.splitlines()[-1])["rows_per_second"] > 0
@@ -101,7 +101,7 @@ def test_the_candidates_benchmark_compares_and_measures(tmp_path: Path) -> None:
 
 @pytest.mark.words
 def test_the_limits_benchmark_gives_each_stage_a_least_time() -> None:
-    command = [sys.executable, BENCHMARKS / "limits.py", "--users", "300", "--rounds", "1"]
+    command = [sys.executable, BENCHMARKS / "limits.py", "--users", "100", "--rounds", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCHMARKS.parent)
     product, copy, _, *rows = (line.split() for line in done.stdout.splitlines())
     assert [float(line[at].replace(",", "")) > 1e6 for line, at in ((product, 3), (copy, 3))] == [True, True]

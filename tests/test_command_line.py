@@ -227,6 +227,7 @@ def test_a_reader_that_has_gone_ends_it_quietly(arguments: list[str], tmp_path: 
     assert (done.returncode, done.stderr) == (EXIT_CLOSED, b"")
 
 
+@pytest.mark.words
 def test_messages_whose_reader_has_gone_end_it_quietly() -> None:
     reader, writer = os.pipe()
     os.close(reader)

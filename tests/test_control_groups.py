@@ -87,6 +87,7 @@ print(json.dumps([torch.get_num_threads(), pyarrow.cpu_count(), *(pool["num_thre
 """
 
 
+@pytest.mark.words
 def test_every_library_takes_them() -> None:
     bare = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     done = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, check=True, env=bare)

@@ -120,6 +120,7 @@ def test_text_and_parquet_give_the_same_events(tmp_path: Path) -> None:
     assert _bytes(tmp_path / "csv" / "out") == _bytes(tmp_path / "parquet" / "out")
 
 
+@pytest.mark.words
 def test_the_real_kuairand_is_accounted_for(kuairand_pure: Path, tmp_path: Path) -> None:
     source = {"kind": "kuairand", "path": kuairand_pure}
     account = _ingest(source, tmp_path)

@@ -81,6 +81,7 @@ def test_shares_are_powers_of_the_numbers_of_rows() -> None:
     assert not Sampling(0.0, (0,)).shares(counts).any()
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("exponent", EVERY_WAY)
 def test_objectives_are_drawn_by_their_shares_over_many_epochs(days, exponent: float) -> None:
     counts = learnable(days).sum(0)

@@ -116,6 +116,7 @@ def random_log(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
     return (label.astype(float), score, user) if enough else None
 
 
+@pytest.mark.words
 def test_first_order_intervals_of_auc_and_of_a_difference_are_the_exact_ones_to_a_tenth_of_their_width() -> None:
     """In 95 of 100 random logs or more, where each class has so many rows that the first order is used."""
     rng = np.random.default_rng(11)

@@ -65,6 +65,7 @@ def gauc_list_of_test(run: Path, objective: str) -> float:
     return float(np.average([auc for auc, _ in found], weights=[size for _, size in found]))
 
 
+@pytest.mark.words
 def test_numbers_are_those_of_the_runs_and_points_their_means(workspace) -> None:
     both = rows_of(workspace)
     assert set(zip(both["objective"], both["metric"], strict=True)) >= {("click", "gauc_list"), ("watch_time", "xgauc_list")}
@@ -165,6 +166,7 @@ def runs_of(workspace: Path, point: str) -> list[str]:
     return list(dict.fromkeys(table.loc[(table["what"] == "run") & (table["point"] == point), "run"]))
 
 
+@pytest.mark.words
 def test_runs_are_compared_in_one_table_and_on_a_page(workspace, tmp_path, capsys) -> None:
     runs = [*runs_of(workspace, "shared_bottom"), *runs_of(workspace, "mmoe")]
     compare = ["compare", *runs, "--workspace", str(workspace)]

@@ -72,6 +72,7 @@ def test_days_added_one_at_a_time_give_the_bytes_of_all_at_once(feed: Any, monke
     assert feed.bytes(grown.folder) == feed.bytes(whole.folder)
 
 
+@pytest.mark.words
 def test_what_is_fresh_stays_and_what_was_lost_comes_back(feed: Any, capsys: pytest.CaptureFixture[str]) -> None:
     pipeline = feed.pipeline(features=LIGHT)
     first = feed.build("log", feed.events(5, n=60), pipeline)

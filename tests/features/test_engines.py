@@ -254,7 +254,8 @@ def test_days_by_one_engine_go_on_from_days_by_the_other(tmp_path: Path, capsys:
 
 @pytest.mark.parametrize("name", ["tiny", "demo", "kuairand_pure"])
 def test_a_pipeline_has_the_same_examples_and_states(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    sets = ["--set", f"source.path={request.getfixturevalue(name)}"] if name == "kuairand_pure" else []
+    """Take the first four days of KuaiRand: all ten take seven minutes and show no more."""
+    sets = ["--through", "2022-04-28", "--set", f"source.path={request.getfixturevalue(name)}"] if name == "kuairand_pure" else []
     for engine in ("duckdb", "spark"):
         options = ["--workspace", str(tmp_path / engine), "--quiet", "--set", f"features.engine={engine}"]
         assert run_command(["run", str(PIPELINES / f"{name}.toml"), *sets, *options, "--until", "features"]) == 0

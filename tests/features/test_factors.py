@@ -257,6 +257,7 @@ def test_where_no_factors_are_given_they_are_of_items_if_users_are_counted_and_n
     assert feed.pipeline(features=features | {"signals": []}).features.factored == {}
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(
     ("fewest", "most", "is_fitted"),
     [(3, 10**6, True), pytest.param(10**3, 10**6, False, marks=pytest.mark.words), pytest.param(3, 5, False, marks=pytest.mark.words)],
@@ -280,6 +281,7 @@ def test_factors_that_nobody_asked_for_are_fitted_where_pairs_are_neither_too_th
     assert ("found more than 5 pairs of users and items in the window from 2022-03-02 on" in capsys.readouterr().out) is (most == 5)
 
 
+@pytest.mark.words
 def test_the_order_of_factors_in_the_toml_changes_no_byte(feed: Any) -> None:
     """A config that was written down has another order, and a run goes on from the states of the first one."""
     rows, factors = feed.tasteful_events(5), {"item_id": ["is_click"], "author_id": ["watch"]}

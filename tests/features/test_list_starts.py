@@ -27,6 +27,7 @@ def told(feed: Any, rows: list[dict[str, Any]], more: list[pa.Field] | None = No
     return [tuple(str(example[name]) for name in TOLD) for example in table.to_pylist()[1:]]
 
 
+@pytest.mark.words
 def test_positions_that_ascend_without_a_pause_are_a_list(feed: Any) -> None:
     found = told(feed, shown(feed, [(1200, 1), (1202, 2), (1210, 5), (1300, 1), (1302, 2), (2500, 3)]))
     assert found[0] == found[1] == found[2]

@@ -81,6 +81,7 @@ def test_a_signal_counts_from_the_millisecond_after_it_is_known(feed: Any, gap: 
     assert example["history.age"][0] == pytest.approx(np.log1p(gap / 1000 if known else gap / 1000 + 86_400), rel=1e-6)
 
 
+@pytest.mark.words
 def test_a_signal_known_after_midnight_belongs_to_the_next_day(feed: Any) -> None:
     """The last moment of a day with a label delay of ten minutes is no part of that day's sums."""
     end = feed.midnight("2022-03-02")

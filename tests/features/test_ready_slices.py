@@ -45,6 +45,7 @@ def random_days(feed: Any, rng: np.random.Generator, n: int = 500) -> list[dict[
     ]
 
 
+@pytest.mark.words
 def test_values_are_those_of_pandas_over_the_whole_log(feed: Any) -> None:
     rows = random_days(feed, np.random.default_rng(5))
     split = {"train": ["2022-03-01", "2022-03-20"], "test": ["2022-03-21", "2022-04-15"]}

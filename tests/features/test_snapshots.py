@@ -67,6 +67,7 @@ def fingerprints(folder: Path, pipeline: Any) -> dict[str, str]:
     return {part.name: part.origin.fingerprint for part in stage.parts(job, stage.receives(pipeline))}
 
 
+@pytest.mark.words
 def test_a_day_joins_the_newest_snapshot_that_is_not_after_it(feed: Any) -> None:
     """So its counters by author are those by a column of the log that says the same."""
     days = snapshot_days(feed)

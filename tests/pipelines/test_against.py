@@ -12,6 +12,8 @@ from recsys.cli import run_command
 from recsys.evaluation import evaluate
 from recsys.objectives import Objective
 
+pytestmark = pytest.mark.words
+
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 TINY = str(PIPELINES / "tiny.toml")
 
@@ -40,7 +42,6 @@ def compared(workspace: Path, run: str, *names: str) -> int:
     return run_command(["run", TINY, "--workspace", str(workspace), "--run", run, "--set", f"evaluate.against=[{listed}]"])
 
 
-@pytest.mark.words
 def test_a_named_run_stands_beside_the_baselines(tiny: Path, alone: Path, workspace: Path, capsys) -> None:
     assert compared(workspace, "beside", "alone") == 0
     said = capsys.readouterr().out
@@ -98,7 +99,6 @@ def test_importance_is_a_file_of_the_run_that_only_its_own_options_redo(tiny: Pa
     assert 'id="importance"' in (tiny / "runs" / "first" / "report.html").read_text()
 
 
-@pytest.mark.words
 def test_without_encoded_days_the_report_says_what_to_run(tiny: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "tiny" / "runs").mkdir(parents=True)
     for name in ("events", "examples", "users", "items", "quarantine"):

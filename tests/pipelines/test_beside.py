@@ -59,6 +59,7 @@ def made(workspace: Path) -> dict[str, bytes]:
     return {str(path.relative_to(workspace)): path.read_bytes() for path in files}
 
 
+@pytest.mark.words
 @pytest.mark.usefixtures("pays")
 def test_they_end_in_the_bytes_of_one_after_the_other(untouched: Path, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All files that a run makes before it is judged. Trees do not depend on the number of threads."""

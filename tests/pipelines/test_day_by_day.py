@@ -23,6 +23,8 @@ from tests.staged import sign
 
 from .conftest import PIPELINES
 
+pytestmark = pytest.mark.words
+
 TINY = str(PIPELINES / "tiny.toml")
 SEVEN_DAYS = ["source.days=8", "train.warm_days=2", "features.ids=['item_id']", "features.min_count=2", "evaluate.baselines=[]"]
 NIGHTS = ("2024-01-05", "2024-01-06", "2024-01-07")
@@ -58,7 +60,6 @@ def bytes_of(workspace: Path, *parts: str) -> dict[str, str]:
     return found | {"model": model.content}
 
 
-@pytest.mark.words
 def test_nights_one_by_one_leave_the_bytes_of_one_command(nights: Path, tmp_path: Path) -> None:
     assert night(tmp_path, NIGHTS[-1], "--quiet", "--until", "score") == 0
     at_once, one_by_one = (bytes_of(workspace, "examples", "encoded") for workspace in (tmp_path, nights))
@@ -79,7 +80,6 @@ def test_a_night_makes_its_own_day_and_learns_one(nights: Path, tmp_path: Path, 
     assert "train: goes on from the state of 2024-01-06, 1 day left to learn" in log
 
 
-@pytest.mark.words
 def test_a_day_that_was_predicted_before_it_was_learned_is_judged_as_the_night_that_was_tested_on_it(nights: Path) -> None:
     """Night D is tested on D by a model of the days before. Night D+1 learns D, and has predicted it before from the same state."""
     for day, following in (("2024-01-05", "2024-01-06"), ("2024-01-06", "2024-01-07")):
@@ -107,7 +107,6 @@ def test_a_night_judges_the_new_day_alone(nights: Path, tmp_path: Path, capsys: 
     assert made(capsys.readouterr().out)["progressive"] == ["2024-01-07", "progressive"]
 
 
-@pytest.mark.words
 def test_the_page_shows_each_day_before_it_was_learned(nights: Path) -> None:
     assert night(nights, NIGHTS[-1], "--quiet") == 0
     html = (nights / "tiny" / "runs" / f"night-{NIGHTS[-1]}" / "report.html").read_text(encoding="utf-8")
@@ -115,7 +114,6 @@ def test_the_page_shows_each_day_before_it_was_learned(nights: Path) -> None:
     assert "Each day before it was learned: 3 lines" in html
 
 
-@pytest.mark.words
 def test_a_corrected_day_is_said_and_learned_again_where_that_is_asked_for(
     nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,7 +145,6 @@ def test_a_corrected_day_is_said_and_learned_again_where_that_is_asked_for(
     assert 'train.order = "shuffled", expected "time"' in capsys.readouterr().err
 
 
-@pytest.mark.words
 def test_answers_that_come_after_their_labels_were_to_be_learned_are_said_and_learned_where_that_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +181,6 @@ def bytes_of_model(workspace: Path) -> str:
     return artifacts.verify(workspace / "tiny" / "runs" / "night-2024-01-08" / "model").content
 
 
-@pytest.mark.words
 def test_a_day_that_has_changed_is_left_out_of_what_was_predicted_until_it_is_learned_again(
     nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,7 +209,6 @@ def correct(workspace: Path, day: str) -> None:
     sign(path)
 
 
-@pytest.mark.words
 def test_a_promotion_also_counts_days_as_they_were_predicted_before_they_were_learned(nights: Path, tmp_path: Path) -> None:
     """As far as the current model does not know them. On each of these days that is what the night that was tested on it has predicted."""
     shutil.copytree(nights / "tiny", tmp_path / "tiny")
@@ -242,7 +237,6 @@ def test_a_promotion_also_counts_days_as_they_were_predicted_before_they_were_le
     assert vote["calibration"] == pytest.approx(ours["pred.click"].sum() / ours["label.click"].sum(), rel=1e-6)
 
 
-@pytest.mark.words
 def test_runs_that_share_their_days_do_not_stand_in_each_others_way(tmp_path: Path) -> None:
     overrides = [part for key in SEVEN_DAYS for part in ("--set", key)]
     words = ["sweep", TINY, "--workspace", str(tmp_path), "--over", "train.refit=true,false", "--seeds", "1", "--jobs", "2", "--quiet"]
@@ -250,7 +244,6 @@ def test_runs_that_share_their_days_do_not_stand_in_each_others_way(tmp_path: Pa
     subprocess.run(command, check=True, timeout=600)
 
 
-@pytest.mark.words
 def test_states_go_when_no_run_needs_them(nights: Path, tmp_path: Path) -> None:
     shutil.copytree(nights / "tiny", tmp_path / "tiny")
     states = tmp_path / "tiny" / "learned"
@@ -262,7 +255,6 @@ def test_states_go_when_no_run_needs_them(nights: Path, tmp_path: Path) -> None:
     assert not list(states.glob("[!.]*"))
 
 
-@pytest.mark.words
 def test_a_state_that_is_damaged_is_found_and_mended(nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(nights / "tiny", tmp_path / "tiny")
     (path,) = (tmp_path / "tiny" / "learned").glob("*/day=2024-01-06/member-0.safetensors")
@@ -297,7 +289,6 @@ def test_a_stage_alone_takes_the_night_that_run_took(nights: Path, tmp_path: Pat
     assert "--through: found beside --predictions" in capsys.readouterr().err
 
 
-@pytest.mark.words
 def test_a_damaged_day_beyond_the_split_is_left_to_the_night_that_needs_it(
     nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -309,7 +300,6 @@ def test_a_damaged_day_beyond_the_split_is_left_to_the_night_that_needs_it(
     assert capsys.readouterr().out.rstrip().endswith("nothing needs it now. The next `recsys run` that needs it makes it again")
 
 
-@pytest.mark.words
 @pytest.mark.parametrize("members", ["1", "2"])
 def test_a_day_whose_predictions_are_damaged_is_judged_no_more(members: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The mean of the members that are left would be another model's; without any the stage ended in a bug."""
@@ -327,7 +317,6 @@ def test_a_day_whose_predictions_are_damaged_is_judged_no_more(members: str, tmp
     assert not rows.num_rows
 
 
-@pytest.mark.words
 def test_a_lost_journal_of_a_day_is_said_and_ends_no_night(nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(nights / "tiny", tmp_path / "tiny")
     for path in (tmp_path / "tiny" / "learned").glob("*/journals/day=2024-01-0[34]"):

@@ -13,6 +13,8 @@ PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 
 pytestmark = pytest.mark.words
 words = pytest.mark.parametrize("architecture", list(Architectures.model_fields))
+# One per way to the heads: apart, one trunk, gates, layers of gates, gated inputs, a table per objective, one head after another.
+KINDS = pytest.mark.parametrize("architecture", ["single_task", "shared_bottom", "mmoe", "ple", "pepnet", "stem", "aitm"])
 
 
 @words
@@ -34,7 +36,7 @@ def kuairand_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("kuairand")
 
 
-@words
+@KINDS
 def test_kuairand(architecture: str, kuairand_pure: Path, kuairand_workspace: Path):
     """One member, one pass, two days and no refit: whether it runs on real data, not how well."""
     overrides = [

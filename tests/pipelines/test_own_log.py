@@ -228,6 +228,7 @@ def test_the_age_of_a_moment_is_that_of_the_clock_it_was_written_by(feed: Path, 
         np.testing.assert_allclose(examples[f"item.{name}"], days + earlier, rtol=1e-6)
 
 
+@pytest.mark.words
 def test_a_feed_in_another_folder_has_the_same_run(feed: Path, tmp_path_factory, capsys: pytest.CaptureFixture) -> None:
     """Where files lie is no part of a run, those of feedback neither: a folder that was moved is not trained again."""
     assert run(feed, "--until", "score", "--quiet") == 0

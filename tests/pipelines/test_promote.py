@@ -58,6 +58,7 @@ def votes(here: Path) -> dict[str, dict[str, Any]]:
     return {vote["objective"]: vote for vote in last(here)["objectives"]}
 
 
+@pytest.mark.words
 def test_the_same_model_is_promoted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A copy of the current run loses nothing: each difference is exactly 0. An objective with few positives does not vote."""
     assert promote(here, "first") == 0

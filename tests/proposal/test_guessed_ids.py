@@ -11,6 +11,8 @@ from recsys.errors import DataError
 from recsys.proposal import propose
 from tests.proposal.small_feed import proposed, small_feed
 
+pytestmark = pytest.mark.words
+
 
 # --- Names that say user, and names that say an outcome -----------------------------------------------------------
 def _analytics_feed() -> pd.DataFrame:

@@ -136,6 +136,7 @@ def test_times_that_count_from_the_logs_own_start_get_a_day(
     assert "# unsure: the numbers of timestamp lie in 1970" in (tmp_path / "own.toml").read_text(encoding="utf-8")
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(("users", "items", "found"), [(20, 25, {"item_id": ["liked"]}), (500, 25, None), (20, 500, None)])
 def test_factors_are_proposed_where_users_and_items_come_often(users: int, items: int, found: object, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -272,6 +273,7 @@ def test_a_file_that_describes_nothing_is_named(tmp_path: Path) -> None:
     assert sum(line.startswith(words) for line in proposal.said) == 1
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(("shares", "cut"), [((5, 10, 30, 35, 20), 4), ((20, 20, 25, 20, 15), 3), ((10, 15, 35, 25, 15), 4)])
 def test_liked_is_the_rating_from_which_on_nearly_half_of_the_ratings_lie(shares: tuple[int, ...], cut: int, tmp_path: Path) -> None:
     stars = np.random.default_rng(0).permutation(np.repeat([1, 2, 3, 4, 5], np.array(shares) * 6))

@@ -20,6 +20,8 @@ from recsys.errors import DataError
 from recsys.proposal import propose
 from tests.proposal.small_feed import small_feed
 
+pytestmark = pytest.mark.words
+
 
 def _feed(rows: int = 3_000) -> pd.DataFrame:
     rng = np.random.default_rng(5)

@@ -12,6 +12,8 @@ from recsys.proposal import propose
 from tests.proposal.as_they_lie import csv_with_tabs
 from tests.proposal.small_feed import proposed, small_feed
 
+pytestmark = pytest.mark.words
+
 
 @pytest.mark.parametrize(("length", "role"), [(None, "items"), (7, None)])
 def test_equal_rows_count_as_one_row_of_their_key(length: int | None, role: str | None, tmp_path: Path) -> None:
@@ -94,7 +96,6 @@ def test_the_time_that_a_user_has_spent_is_no_feature_and_that_of_the_first_visi
     assert "# Left out, because they may count what happened on later days: online_time (users), usage_duration (users)." in text
 
 
-@pytest.mark.words
 def test_of_two_files_on_items_the_richer_one_is_taken(tmp_path: Path) -> None:
     pd.DataFrame({"item_id": range(90), "genre": ["a", "b"] * 45, "length": range(90)}).to_csv(tmp_path / "items.csv", index=False)
     pd.DataFrame({"item_id": range(90), "tmdb": [n % 50 for n in range(90)]}).to_csv(tmp_path / "links.csv", index=False)

@@ -377,6 +377,7 @@ def test_a_file_of_another_form_is_an_error_that_names_it(run, pipeline, file, t
     assert not (run / "report.html").exists()
 
 
+@pytest.mark.words
 def test_opens_in_a_browser_without_an_error_or_a_request(shown) -> None:
     with browser_on((shown / "report.html").as_uri()) as visit:
         for width, scheme in ((1280, "light"), (390, "dark")):

@@ -59,6 +59,7 @@ def both_questions() -> pa.Table:
     )
 
 
+@pytest.mark.words
 def test_each_question_has_a_front_of_its_own(tmp_path: Path) -> None:
     table = both_questions()
     who, which = sweep_matrices(table).items()

@@ -207,6 +207,7 @@ def assert_equal(page, predictions, objectives, weights) -> None:
 
 
 # --- In a browser -------------------------------------------------------------------------------------------------
+@pytest.mark.words
 @pytest.mark.parametrize(
     "weights",
     [(1, 0.5, 0.25, 1, 0.75, 0), (0, 0, 0, 0, 0, 0), (0.1, 0.3, 7.7, 123, 1e-7, 0.2),

@@ -188,6 +188,7 @@ print(len(read_unknown(Path(sys.argv[1]), most=1_000).rows))
 """
 
 
+@pytest.mark.words
 def test_a_file_that_is_read_in_part_ends_python_as_usual(tmp_path: Path) -> None:
     """A thread of Arrow reads ahead of the rows that are taken. Python aborted, or waited for ever, where it ended meanwhile."""
     rows = "".join(f"{n % 99},{n % 77},{1_700_000_000 + n},{n % 2}\n" for n in range(900_000))
@@ -217,6 +218,7 @@ def test_a_file_that_cannot_be_read_leaves_nothing_with_arrow(tmp_path: Path, mo
     assert left == [0]
 
 
+@pytest.mark.words
 def test_a_bad_byte_behind_the_rows_that_are_taken_is_no_error_as_they_are_let_go_of(tmp_path: Path) -> None:
     """Arrow has met it meanwhile. What a generator raises as it is let go of is a warning, and so a failure here."""
     (tmp_path / "log.csv").write_bytes(b"user,item\n" + b"1,2\n" * 4_500_000 + b"\xff,2\n")

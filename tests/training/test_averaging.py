@@ -108,6 +108,7 @@ def _pipeline(**changes: Any) -> Pipeline:
     return pipeline_of(train=train | changes.pop("train", {}), **changes)
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("schedule", ["cosine", pytest.param("constant", marks=pytest.mark.words)])
 @pytest.mark.parametrize("averaging", [0.0, pytest.param(0.01, marks=pytest.mark.words), 0.6])
 def test_what_is_served_are_the_averages_of_the_refit(
@@ -167,6 +168,7 @@ def test_moments_of_a_batch_normalisation_are_averaged_with_the_weights(toy: Toy
     torch.testing.assert_close(average.member.get_buffer(name), torch.full_like(buffer, 3.0))
 
 
+@pytest.mark.words
 def test_in_time_order_the_window_is_so_many_days_and_goes_on_over_them(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 300 rows a day: 5 steps. A window of less than one step is the parameters themselves."""
     seen: list[tuple[int, float]] = []

@@ -53,6 +53,7 @@ def _saved(run: Path) -> Learning:
     return Learning.model_validate_json((run / "model/config.json").read_bytes())
 
 
+@pytest.mark.words
 def test_what_is_saved_has_the_widths_of_its_weights_and_no_budget(run: Path) -> None:
     model = _saved(run).model
     assert (model.budget_macs, model.members) == (None, 2)

@@ -134,6 +134,7 @@ def test_validation_days_are_predicted_by_who_has_not_learned_them(tmp_path: Pat
     assert set(kept[0]["day"].to_pylist()) == {DAYS[4]}
 
 
+@pytest.mark.words
 def test_an_interrupted_night_goes_on_and_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = Nights(tmp_path, nightly(4))
     at_once = log.train(nightly(4), "at once", None)

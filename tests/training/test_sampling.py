@@ -92,6 +92,7 @@ ALWAYS = ["gradnorm", "torchjd.dwa", "torchjd.upgrad"]
 MORE = [pytest.param(method, marks=pytest.mark.words) for method in ("worst_case", "uncertainty", "torchjd.imtl_l")]
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("method", ALWAYS + MORE)
 def test_ways_of_balancing_work_on_one_objective_at_a_time(toy: Toy, tmp_path: Path, method: str) -> None:
     train = {"order": "shuffled", "passes": 2, "batch_size": 60, "refit": False, "sampling": "uniform"}

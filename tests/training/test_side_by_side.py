@@ -109,10 +109,6 @@ def test_the_error_of_a_member_is_that_of_the_training(toy: Toy, tmp_path: Path,
     assert not processes(os.getpid())
 
 
-def _press(number: signal.Signals) -> Callable[[], None]:
-    return lambda: signal.raise_signal(number)
-
-
 def _kill_a_child() -> None:
     os.kill(processes(os.getpid())[0], signal.SIGKILL)
 
@@ -126,8 +122,7 @@ def _press_twice() -> None:
 
 
 ENDS = {
-    "Ctrl-C": pytest.param(_press(signal.SIGINT), KeyboardInterrupt, None, marks=pytest.mark.words),
-    "SIGTERM": pytest.param(_press(signal.SIGTERM), KeyboardInterrupt, None, marks=pytest.mark.words),
+    "Ctrl-C": pytest.param(lambda: signal.raise_signal(signal.SIGINT), KeyboardInterrupt, None, marks=pytest.mark.words),
     "Ctrl-C twice": pytest.param(_press_twice, KeyboardInterrupt, None, marks=pytest.mark.words),
     "SIGTERM to one process": pytest.param(_stop_a_child, KeyboardInterrupt, None, marks=pytest.mark.words),
     "a process is killed": pytest.param(

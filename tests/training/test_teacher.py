@@ -58,6 +58,7 @@ def _work(pipeline: Pipeline, encoded: Path, folder: Path) -> Work:
         return Work(**vars(open_training(pipeline, encoded, decide(pipeline.train))), journal=journal, guard=guard, console=Said())
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("phase", ["choose", "refit"])
 def test_what_speaks_as_its_teacher_has_nothing_to_learn_from_it(
     kinds_toy: Toy, teacher_of_kinds: Path, tmp_path: Path, phase: Phase
@@ -104,6 +105,7 @@ def not_refitted(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("phase", ["choose", "refit"])
 def test_what_it_is_told_is_the_mean_of_the_members_as_they_were_in_that_phase(
     toy: Toy, teacher: Path, not_refitted: Path, tmp_path: Path, phase: Phase

@@ -28,7 +28,6 @@ from .conftest import DAYS, Toy
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1"}
 Cases = Mapping[str, Mapping[str, Any]]
 EXPERTS = {"num_experts": 2, "hidden": [8], "expert_dropout": 0.2}
-SHORT = {"steps": 40}
 EXACT: Cases = {
     "single_task": {"model": {"architecture": "single_task"}},
     "mmoe": {"model": {"architecture": "mmoe", "mmoe": EXPERTS}},
@@ -36,19 +35,18 @@ EXACT: Cases = {
     "stem": {"model": {"architecture": "stem"}},
     "home": {"model": {"architecture": "home"}},
     "cagrad": {"model": {"architecture": "mmoe"}, "balance": {"method": "torchjd.cagrad"}},
-    "famo": {"model": {"architecture": "mmoe", "mmoe": EXPERTS}, "balance": {"method": "torchjd.famo"}, **SHORT},
-    "given": {"model": {"architecture": "mmoe"}, "balance": {"method": "torchjd.mgda"}, "given": True, **SHORT},
-    "penalty": {"model": {"architecture": "soft"}, **SHORT},
+    "famo": {"model": {"architecture": "mmoe", "mmoe": EXPERTS}, "balance": {"method": "torchjd.famo"}},
+    "given": {"model": {"architecture": "mmoe"}, "balance": {"method": "torchjd.mgda"}, "given": True},
+    "penalty": {"model": {"architecture": "soft"}},
     "large tables": {"model": {"architecture": "mmoe"}, "large_tables": True},
-    "large tables of each objective": {"model": {"architecture": "stem"}, "large_tables": True, **SHORT},
+    "large tables of each objective": {"model": {"architecture": "stem"}, "large_tables": True},
     "large tables by gradients": {
         "model": {"architecture": "mmoe"},
         "balance": {"method": "torchjd.cagrad"},
         "large_tables": True,
-        **SHORT,
     },
-    "large tables, few rows": {"model": {"architecture": "single_task"}, "large_tables": True, "batch_size": 449, **SHORT},
-    "fewer rows than processes": {"model": {"architecture": "mmoe"}, "batch_size": 449, **SHORT},  # of 900: the last batch has two
+    "large tables, few rows": {"model": {"architecture": "single_task"}, "large_tables": True, "batch_size": 449},
+    "fewer rows than processes": {"model": {"architecture": "mmoe"}, "batch_size": 449},  # of 900: the last batch has two
 }
 
 
@@ -117,7 +115,7 @@ GO_ON = ("mmoe", "home", "large tables")
 def begun(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder per case with the checkpoint of its first half, which two processes have written."""
     folder = tmp_path_factory.mktemp("begun")
-    taken(toy, folder, 2, {name: {**EXACT[name], "steps": 40, "own_folder": name} for name in GO_ON})
+    taken(toy, folder, 2, {name: {**EXACT[name], "steps": 20, "own_folder": name} for name in GO_ON})
     return folder
 
 
@@ -127,9 +125,9 @@ def test_a_checkpoint_of_two_goes_on_in_another_number(
     processes: int, toy: Toy, alone: dict[str, dict[str, Tensor]], begun: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(begun, tmp_path / "begun"))
-    ended = taken(toy, folder, processes, {name: {**EXACT[name], "goes_on_from": 40, "own_folder": name} for name in GO_ON})
+    ended = taken(toy, folder, processes, {name: {**EXACT[name], "goes_on_from": 20, "own_folder": name} for name in GO_ON})
     for name, rest in ended.items():
-        rest["losses"] = torch.cat([alone[name]["losses"][:40], rest["losses"]])
+        rest["losses"] = torch.cat([alone[name]["losses"][:20], rest["losses"]])
         assert farthest(alone[name], rest) < 1e-8
 
 

@@ -219,6 +219,7 @@ def test_what_is_frozen_keeps_its_bits_and_what_is_new_learns(
     assert not torch.equal(end["ranker.inputs.skip.weight"], start["ranker.inputs.skip.weight"])
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(("architecture", "shared"), [("single_task", []), ("stem", ["shared"])])
 def test_of_a_table_for_each_objective_a_new_ones_learns(other: Toy, tmp_path: Path, architecture: str, shared: list[str]) -> None:
     model = {"architecture": architecture, architecture: {"hidden": [8]}}
@@ -392,6 +393,7 @@ def test_a_kind_of_label_that_the_first_run_did_not_have_is_fresh(other: Toy, tm
     assert now["losses.start_K"][1] == read_model(first / "model").members[0].losses.start_K[0]  # click
 
 
+@pytest.mark.words
 def test_a_member_without_a_counterpart_starts_from_the_first_ones_over_again(tmp_path: Path, other: Toy) -> None:
     first = _first(tmp_path, {"members": 2})
     pipeline = _pipeline(first, model={"members": 3})

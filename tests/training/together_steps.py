@@ -65,7 +65,7 @@ def steps_of(
     halves: bool = False,
     given: bool = False,
     large_tables: bool = False,
-    steps: int = 80,
+    steps: int = 40,
     goes_on_from: int = 0,
     own_folder: str = "",
 ) -> tuple[Tensor, State]:
