@@ -14,7 +14,7 @@ from recsys.artifacts import Manifest, Origin
 from recsys.days import Day, ordinal
 from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.features import signal_delays
-from recsys.health.measures import OF_THE_DAY, DayMeasures, Known, checked_features, label_delays, measure
+from recsys.health.measures import OF_THE_DAY, DayMeasures, Known, checked_features, delays_of_labels, measure
 from recsys.health.verdicts import judge
 from recsys.stages import Job
 from recsys.workspace import EVENTS, HEALTH, PART, day_folder, day_of
@@ -49,17 +49,14 @@ class _Days:
         self.days = sorted({day for name, entry in self.events.files.items() if (day := day_of(name)) is not None and entry["rows"]})
         self.end = Day(self.days[-1], self.pipeline.zone).end if self.days else 0
         self.feedback_delays = signal_delays(self.pipeline)
-        self.longest_delay = self._longest_delay()
+        # Of the days that the last one is held against, too: it may have no label yet.
+        latest = [day_folder(job.examples, day) / PART for day in self.days[-1 - self.pipeline.checks.trailing :]]
+        self.label_delays = delays_of_labels([path for path in latest if path.exists()], self.pipeline.objective)
+        self.longest_delay = max([*self.label_delays.values(), *self.feedback_delays.values()], default=0)
         self.without = frozenset([OF_THE_DAY, *self.pipeline.checks.ignore])
         self.known = Known()
         self.known_through = 0  # number of first days whose ids `known` has
         self.measured: deque[DayMeasures] = deque(maxlen=self.pipeline.checks.trailing)
-
-    def _longest_delay(self) -> int:
-        """Return the longest time, in ms, from an impression to when its labels and feedbacks are known."""
-        examples = [path for day in self.days[-1:] if (path := day_folder(self.job.examples, day) / PART).exists()]
-        of_labels = [delay for path in examples for delay in label_delays(path, self.pipeline.objective).values()]
-        return max([*of_labels, *self.feedback_delays.values()], default=0)
 
     def judged(self, last: str | None) -> pa.Table:
         days = [day for day in self.days if last is None or day <= last]
@@ -100,7 +97,7 @@ class _Days:
             [each.isoformat() for each in self.pipeline.checks.accept if each.isoformat() == day],
             max(self.pipeline.features.windows, default=1),
             [objective.name for objective in self.pipeline.objective],
-            [self.end, self.feedback_delays] if is_open else None,
+            [self.end, self.label_delays, self.feedback_delays] if is_open else None,
         ]
         return artifacts.fingerprint([_VERSION, options, events, None if examples is None else examples.content, before])
 
@@ -147,9 +144,9 @@ class _Days:
             day,
             examples=self.job.examples,
             known=known,
-            objectives=self.pipeline.objective,
             without=self.without,
             end=self.end,
+            label_delays=self.label_delays,
             feedback_delays=self.feedback_delays,
         )
 

@@ -82,14 +82,15 @@ def measure(
     *,
     examples: Path,
     known: "Known | Mapping[str, float]",
-    objectives: Sequence[Objective],
     without: frozenset[str],
     end: int,
+    label_delays: Mapping[str, int],
     feedback_delays: Mapping[str, int],
 ) -> DayMeasures:
     """Measure one day. `without`: columns left out. `end`: of the log, ms UTC. What becomes known from then on is left out.
 
-    `feedback_delays`: feedback → ms from an impression to when it is known. A feedback of which less than half is known has no nulls.
+    `label_delays` and `feedback_delays`: objective, or feedback → ms from an impression to when it is known. A feedback of which less than
+    half is known has no nulls.
     `known` are the users and items of the days before, and is told those of this one; or the shares that are unknown, counted before.
     """
     events = artifacts.read_table(day_folder(folder / EVENTS, day) / PART)
@@ -103,7 +104,7 @@ def measure(
     path = day_folder(examples, day) / PART
     if not path.exists():
         return DayMeasures(day, counts, nulls, unknown, {}, {})
-    rates, due = _rates(path, objectives, end)
+    rates, due = _rates(path, label_delays, end)
     return DayMeasures(day, counts, nulls, unknown, rates, dict(_spreads(path, without)), due)
 
 
@@ -141,24 +142,27 @@ def _nulls(events: pa.Table, without: frozenset[str], end: int, feedback_delays:
             yield name, column.null_count / len(column)
 
 
-def _rates(path: Path, objectives: Sequence[Objective], end: int) -> tuple[dict[str, tuple[float | None, int]], dict[str, int]]:
+def _rates(path: Path, delays: Mapping[str, int], end: int) -> tuple[dict[str, tuple[float | None, int]], dict[str, int]]:
     """Return the rates of a day's labels that are known before `end`, and of how many impressions they are where not of all."""
-    rates, due, delays = {}, {}, label_delays(path, objectives)
-    table = artifacts.read_table(path, [schema.TIMESTAMP, *(schema.label_column(objective.name) for objective in objectives)])
-    for objective in objectives:
-        label = table[schema.label_column(objective.name)]
-        label = label.filter(pc.less(table[schema.TIMESTAMP], end - delays[objective.name]))
-        rates[objective.name] = pc.mean(label).as_py(), len(label) - label.null_count
+    rates, due = {}, {}
+    table = artifacts.read_table(path, [schema.TIMESTAMP, *map(schema.label_column, delays)])
+    for name, delay in delays.items():
+        label = table[schema.label_column(name)].filter(pc.less(table[schema.TIMESTAMP], end - delay))
+        rates[name] = pc.mean(label).as_py(), len(label) - label.null_count
         if len(label) < len(table):
-            due[objective.name] = len(label)
+            due[name] = len(label)
     return rates, due
 
 
-def label_delays(path: Path, objectives: Sequence[Objective]) -> dict[str, int]:
-    """Return objective → ms from an impression to when its label is known, as a day's examples say; 0 where the day has no label."""
-    names = {objective.name: schema.known_column(objective.name) for objective in objectives}
-    table = artifacts.read_table(path, [schema.TIMESTAMP, *names.values()])
-    return {name: pc.max(pc.subtract(table[column], table[schema.TIMESTAMP])).as_py() or 0 for name, column in names.items()}
+def delays_of_labels(paths: Sequence[Path], objectives: Sequence[Objective]) -> dict[str, int]:
+    """Return objective → ms from an impression to when its label is known, as the examples of these days say; 0 where none has a label."""
+    delays = {objective.name: 0 for objective in objectives}
+    for path in paths:
+        table = artifacts.read_table(path, [schema.TIMESTAMP, *map(schema.known_column, delays)])
+        for name in delays:
+            found = pc.max(pc.subtract(table[schema.known_column(name)], table[schema.TIMESTAMP])).as_py()
+            delays[name] = max(delays[name], found or 0)
+    return delays
 
 
 def checked_features(fields: pa.Schema) -> list[str]:

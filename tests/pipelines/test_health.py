@@ -158,19 +158,23 @@ label = "clicked = 1"
 [[objective]]
 name = "buy"
 label = "buy is not null"
+[[objective]]
+name = "sure"                 # without a label until it is answered: the newest day has none
+label = "buy = 1"
 """
 
 
 @pytest.mark.words
 def test_answers_that_may_still_come_are_no_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A third of the impressions are answered, after 40 hours at most. What is said of a day waits until half of its answers are known."""
+    """A third of the impressions are answered, 24 to 40 hours later. What is said of a day waits until half of its answers are known."""
     rng, per_day, first = np.random.default_rng(4), 300, int(pd.Timestamp("2024-01-01").timestamp())
     seconds = np.sort(first + rng.integers(0, 10 * 86_400, 10 * per_day))
     log = pd.DataFrame({
         "user_id": rng.integers(0, 60, len(seconds)), "item_id": rng.integers(0, 40, len(seconds)), "timestamp": seconds,
         "clicked": (rng.random(len(seconds)) < 0.4).astype(int),
     })  # fmt: skip
-    answers = log[["user_id", "item_id"]].assign(timestamp=seconds + rng.integers(1, 40 * 3600, len(seconds)))[rng.random(len(log)) < 0.35]
+    later = rng.integers(24 * 3600, 40 * 3600, len(log))
+    answers = log[["user_id", "item_id"]].assign(timestamp=seconds + later)[rng.random(len(log)) < 0.35]
     (tmp_path / "late.toml").write_text(ASKED_LATER)
     monkeypatch.chdir(tmp_path)
 
@@ -184,11 +188,11 @@ def test_answers_that_may_still_come_are_no_zeros(tmp_path: Path, monkeypatch: p
         return {(row["check"], row["column"], row["day"][-2:]): row["verdict"] for row in rows}
 
     eighth, tenth = night(8), night(10)
-    about_buys = [("nulls", "feedback.buy"), ("base_rate", "buy"), ("labels", "buy")]
-    assert [eighth.get((*which, "06")) for which in about_buys] == ["usual"] * 3
-    assert [eighth.get((*which, "08")) for which in about_buys] == [None, None, "untold"]
+    about_buys = [("nulls", "feedback.buy"), ("base_rate", "buy"), ("labels", "buy"), ("labels", "sure")]
+    assert [eighth.get((*which, "06")) for which in about_buys] == ["usual"] * 4
+    assert [eighth.get((*which, "08")) for which in about_buys] == [None, None, "untold", "untold"]
     assert eighth["base_rate", "click", "08"] == "usual"
-    assert [tenth.get((*which, "08")) for which in about_buys] == ["usual"] * 3
+    assert [tenth.get((*which, "08")) for which in about_buys] == ["usual"] * 4
 
 
 def test_without_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
