@@ -85,7 +85,8 @@ def at_work(root: Path, *, alone: bool = False, wait: bool, console: Console) ->
         said = False
         while handle is not None and not _flocked(handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
             if not wait:
-                raise InUseError(f"{root}: in use by {'other jobs' if alone else 'recsys prune'}. Fix: wait until they end, or --wait")
+                who, end = ("other jobs", "they end") if alone else ("recsys prune", "it ends")
+                raise InUseError(f"{root}: in use by {who}. Fix: wait until {end}, or --wait")
             if not said:
                 console.say(f"{root}: in use; waiting")
                 said = True

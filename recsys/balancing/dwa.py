@@ -18,8 +18,8 @@ class DWA(Balancer):
     """Losses that fall more slowly count more (Liu et al., CVPR 2019, eq. 7): w = K · softmax(r / T), r_k = L_k(t − 1) / L_k(t − 2).
 
     L(t) are means over a round: a day in time order, otherwise a pass. In the first two rounds weights are 1. The rate r_k of an objective
-    without two rounds of its own is 1 too. So the method does nothing in a training of one pass. Weights add up to the number of objectives
-    present. One backward pass; no sync.
+    without two rounds of its own is 1 too. So the method does nothing in a training of one or two rounds. Weights add up to the number of
+    objectives present. One backward pass; no sync.
     """
 
     adds_up = True

@@ -123,6 +123,10 @@ From = Annotated[
     ),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Let --run NAME stand for another config from now on.")]
+HealthDay = Annotated[
+    datetime | None,
+    typer.Option("--day", metavar="DAY", formats=["%Y-%m-%d"], help="The day whose limits may stop; by default the last one."),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait where another job writes what this one has to write.")]
 Jobs = Annotated[
     int | None,

@@ -14,6 +14,7 @@ from recsys.cli.arguments import (
     AsJson,
     Debug,
     From,
+    HealthDay,
     Jobs,
     Log,
     OutFolder,
@@ -265,11 +266,10 @@ def unlock(pipeline: PipelineFile, workspace: Workspace = DEFAULT_WORKSPACE, ove
 @app.command("health")
 def health_of(
     pipeline: PipelineFile,
-    day: Annotated[
-        datetime | None, typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="The day whose limits may stop; by default the last one.")
-    ] = None,
+    day: HealthDay = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     overrides: Overrides = None,
+    wait: Wait = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     log: Log = "text",
@@ -278,7 +278,7 @@ def health_of(
     """Hold each day of the log against the days before it: rows, nulls, base rates, new ids, how features are spread."""
     from recsys.health import health
 
-    job = _opened(pipeline, overrides, workspace, None, quiet=quiet or as_json)
+    job = _opened(pipeline, overrides, workspace, None, wait=wait, quiet=quiet or as_json)
     health(job, Console(quiet=quiet, as_json=as_json), day=None if day is None else day.date().isoformat())
 
 

@@ -24,7 +24,8 @@ class Model(Architectures):
     members: PositiveInt | Literal["auto"] = Field(
         default="auto",
         description="Number of ensemble members, which differ by their seed; a prediction is the mean of theirs. `auto`: 4 up to 1,000,000"
-        " training rows, 1 beyond (docs/training.md); with `train.init_from`: as many as that run has.",
+        " training rows (in time order: rows of the warm days), 1 beyond (docs/training.md); with `train.init_from`: as many as that run"
+        " has.",
     )
     input_share: float = Field(
         default=1.0,

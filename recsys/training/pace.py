@@ -1,6 +1,6 @@
 """The pace of a training: its batch size, passes and learning rate, as the TOML says them or by the rules for "auto".
 
-The rules are those of docs/training.md. They read the number of training rows alone, so they give the same pace on every machine.
+The rules are those of docs/training.md. They read `train.order` and a number of rows alone, so they give the same pace on every machine.
 """
 
 from collections.abc import Iterator, Mapping

@@ -143,11 +143,12 @@ def test_a_job_at_work_is_not_robbed(mine: Path, capsys: pytest.CaptureFixture) 
 def test_jobs_wait_for_a_pruning(mine: Path, capsys: pytest.CaptureFixture) -> None:
     workspace = ["--run", "first", "--workspace", str(mine)]
     with holding(mine, "alone"):
-        for verb in (["run"], ["encode"], ["train"], ["verify", "--repair"], ["sweep", "--over", "seed=1"]):
-            if verb[0] == "sweep":
-                workspace = workspace[2:]
+        for verb in (["run"], ["encode"], ["train"], ["verify", "--repair"], ["sweep", "--over", "seed=1"], ["health"]):
+            if verb[0] in ("sweep", "health"):
+                workspace = workspace[-2:]
             assert run_command([verb[0], TINY, *verb[1:], *workspace]) in ((0, 5) if verb[0] == "verify" else (5,))
-            assert verb[0] == "verify" or "in use by recsys prune. Fix: wait until" in capsys.readouterr().err
+            assert verb[0] == "verify" or "in use by recsys prune. Fix: wait until it ends, or --wait" in capsys.readouterr().err
+    assert run_command(["health", TINY, *workspace, "--wait", "--quiet"]) == 0  # it takes the word that the message names
 
 
 @pytest.mark.words
