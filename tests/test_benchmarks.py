@@ -101,7 +101,7 @@ def test_the_candidates_benchmark_compares_and_measures(tmp_path: Path) -> None:
 
 @pytest.mark.words
 def test_the_limits_benchmark_gives_each_stage_a_least_time() -> None:
-    command = [sys.executable, BENCHMARKS / "limits.py", "--users", "100", "--rounds", "1"]
+    command = [sys.executable, BENCHMARKS / "limits.py", "--users", "300", "--rounds", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCHMARKS.parent)
     product, copy, _, *rows = (line.split() for line in done.stdout.splitlines())
     assert [float(line[at].replace(",", "")) > 1e6 for line, at in ((product, 3), (copy, 3))] == [True, True]
