@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("RECSYS_SHARED_DATA", ROOT.parent / "shared" / "data"))
 
 # Tests whose further cases are the first ones again on another architecture, source or word, or other mistakes of the same kind: so many
-# cases of each run in `make test`, the others with `-m words`, as .ci/run does. Without this, `make test` takes four minutes on two cores.
+# cases of each run in `make test`, the others with `-m words`, as .ci/run does. Without this, `make test` takes minutes longer.
 CASES_THAT_RUN_ALWAYS = {
     "test_check.py::test_each_mistake_is_found_once_whatever_else_is_wrong": 5,
     "test_models.py::test_it_learns_nearly_all_there_is_to_learn": 2,
