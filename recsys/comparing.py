@@ -68,7 +68,9 @@ def compare_with_file(
     for line in joined.said(file):
         console.say(line)
     judged = _judged_by_file(pipeline, joined, metrics, file)
-    name = name_of(file) if name_of(file) not in [run.name for run in runs] else file.name
+    name = name_of(file)
+    if name in [run.name for run in runs]:
+        name = file.name
     ids = joined.ours[schema.EVENT_ID].combine_chunks()
 
     def scored() -> Iterator[tuple[str, pa.Table]]:

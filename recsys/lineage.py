@@ -5,7 +5,6 @@ has added to the vocabulary; `day=D/late.json`, the late labels that the trainin
 of a day stand for what was known of it when it ended. So labels that become known later, and are learned then, do not change them.
 """
 
-import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ def _late_labels(encoded: Path, day: str) -> dict[str, str]:
     folder = day_folder(encoded, day)
     if LATE_FILE not in artifacts.require_manifest(folder).files:
         return {}
-    found: dict[str, str] = json.loads((folder / LATE_FILE).read_text(encoding="utf-8"))
+    found: dict[str, str] = artifacts.read_json(folder / LATE_FILE)
     return found
 
 
@@ -78,11 +77,11 @@ def through(inputs: Inputs, last: str) -> dict[str, str]:
 
 def labels_of(inputs: Inputs) -> dict[str, str]:
     """Return the inputs that a training learns once, and does not learn again where they change: rows of days, and late labels."""
-    return {name: content for name, content in inputs.items() if day_of(name) is not None and _is_learned(name)}
+    return {name: content for name, content in inputs.items() if day_of(name) is not None and ("/" not in name or _is_late(name))}
 
 
-def _is_learned(name: str) -> bool:
-    return "/" not in name or name.endswith(f"/{LATE_FILE}")
+def _is_late(name: str) -> bool:
+    return name.endswith(f"/{LATE_FILE}")
 
 
 def state_path(states: Path, day: str, member: int) -> Path:
@@ -123,7 +122,7 @@ def as_learned(states: Path, fingerprint: str, now: Inputs, last: str) -> dict[s
     if manifest is None:
         return dict(now)
     learned = {name: content for name, content in labels_of(manifest.inputs).items() if f"day={day_of(name)}" in now}
-    unlearned = {name for name in labels_of(through(now, fitting[-1])) if name not in learned and name.endswith(f"/{LATE_FILE}")}
+    unlearned = {name for name in labels_of(through(now, fitting[-1])) if name not in learned and _is_late(name)}
     return {name: content for name, content in now.items() if name not in unlearned} | learned
 
 
@@ -140,6 +139,6 @@ def changed(states: Path, member: int, day: str, now: Inputs) -> Changed:
     learned = {} if manifest is None else labels_of(manifest.inputs)
     known = labels_of(through(now, day))
     names = {name for name in {*learned, *known} if learned.get(name) != known.get(name) and f"day={day_of(name)}" in known}
-    late = {name for name in names if name.endswith(f"/{LATE_FILE}")}
+    late = {name for name in names if _is_late(name)}
     days = [sorted(found for name in part if (found := day_of(name)) is not None) for part in (names - late, late)]
     return Changed(*days)

@@ -52,12 +52,8 @@ def track(run: Path, pipeline: Pipeline) -> dict[str, str]:
     assert uri is not None, "the stage asks for nothing without an address"
     try:
         return _track(run, pipeline, uri)
-    except (
-        MlflowException,
-        SQLAlchemyError,
-        OSError,
-        ImportError,
-    ) as error:  # the latter two: where files go, over a network or by a library
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        # OSError and ImportError come from where files go: over a network, or by a library that is not there
         what = " ".join(str(error).split())
         raise ArtifactError(
             f"tracking.mlflow: found that {uri} did not take the run ({what[:300]}). Fix: mend the address or the store,"

@@ -21,8 +21,8 @@ _ALLOWED = (
     "comparisons, and/or/not, arithmetic, case, if, in, between, is null, coalesce, nullif, least, greatest, abs, ln, log, exp, sqrt,"
     " round, floor, ceil, cast"
 )
-# Characters, parts (operations, names, numbers), and operations in one another: the parser and the engine work recursively.
 _MAX_WORDS = 20  # that are looked at, of an expression that cannot be parsed
+# Characters, parts (operations, names, numbers), and operations in one another: the parser and the engine work recursively.
 _MAX_LENGTH, _MAX_PARTS, _MAX_DEPTH, _MAX_WRITTEN = 10_000, 2_000, 100, 20_000
 
 

@@ -132,10 +132,12 @@ class Known:
 
 
 def _nulls(events: pa.Table, without: frozenset[str], end: int, feedback_delays: Mapping[str, int]) -> Iterator[tuple[str, float]]:
+    """Yield the share of nulls in each column; of a feedback, among the impressions of which it is known before `end`."""
+    delays = {schema.feedback_column(name): delay for name, delay in feedback_delays.items()}
     for name in events.column_names:
         if name in without:
             continue
-        column, delay = events[name], feedback_delays.get(schema.strip(name, schema.FEEDBACK)) if name.startswith(schema.FEEDBACK) else None
+        column, delay = events[name], delays.get(name)
         if delay is not None:
             column = column.filter(pc.less(events[schema.TIMESTAMP], end - delay))
         if 2 * len(column) >= len(events):
