@@ -1,6 +1,7 @@
 """DuckDB as the engine: in this process, within a memory limit, spilling to a folder beyond it."""
 
 import contextlib
+import glob
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ class DuckDBEngine(Engine):
     def _name_files(self, name: str, paths: Sequence[Path]) -> None:
         assert name not in self._made, f"{name} is kept or named already"
         with _own_errors(self._spill):
-            self._connection.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(name, replace=True)
+            names = [glob.escape(str(path)) for path in paths]  # DuckDB takes any path for a pattern
+            self._connection.read_parquet(names, hive_partitioning=False).create_view(name, replace=True)
 
     def rows(self, name: str, table: pa.Table) -> None:
         assert name not in self._made, f"{name} is kept or named already"

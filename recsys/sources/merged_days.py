@@ -1,5 +1,6 @@
 """Days of events/ that get new rows, and new values in old ones: whether the new rows fit, and the query that puts both together."""
 
+import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def stored(events: Path, days: Sequence[str], columns: pa.Schema, sample: str) -
 
     def of(day: str, which: str) -> str:
         path = artifacts.checked(day_folder(events, day) / PART)
-        file = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+        file = f"read_parquet({literal(glob.escape(str(path)))}, hive_partitioning = false)"
         return f"SELECT event_id, DATE '{day}' AS {schema.DAY}, * EXCLUDE (event_id) FROM {file} AS rows({names}) {which}"
 
     return " UNION ALL ".join([of(day, "") for day in days] or [of(sample, "WHERE FALSE")])

@@ -202,3 +202,11 @@ def test_the_engine_gets_a_part_of_the_limit(limit: str, megabytes: float, tmp_p
     with DuckDBEngine(memory_limit=limit, spill=tmp_path) as engine:
         engine.rows("log", pa.table({"user": [1], "seconds": [2]}))
         assert engine.arrow(LOG).to_pylist() == [{"user": 1, "seconds": 2}]
+
+
+def test_files_are_read_by_their_own_names_and_not_by_what_these_would_stand_for(engine: DuckDBEngine, tmp_path: Path) -> None:
+    for number, name in enumerate(("w 1", "w [1]", "w ?", "w *")):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table({"user": [number], "seconds": [0]}), tmp_path / name / "rows.parquet")
+    for number, name in enumerate(("w 1", "w [1]", "w ?", "w *")):
+        assert engine.arrow(engine.own_files("found", [tmp_path / name / "rows.parquet"]))["user"].to_pylist() == [number]

@@ -66,7 +66,7 @@ class Feed:
         self.folder = folder
         self.source = {"kind": "table", "log": folder / "log", "columns": COLUMNS, **source}
         for name in ("log", "answers"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(parents=True)
 
     def with_answers(self, within: str = "48h") -> "Feed":
         self.source["feedback"] = [{"name": "survey", "file": self.folder / "answers", "value": "stars", "within": within}]

@@ -93,6 +93,17 @@ def test_late_rows_go_to_their_day(feed: Feed) -> None:
     feed.require_equal()
 
 
+def test_days_that_get_rows_are_those_of_this_workspace(tmp_path: Path) -> None:
+    """What the engine takes for a pattern would name the folder beside it."""
+    beside, feed = Feed(tmp_path / "w 1"), Feed(tmp_path / "w [1]")
+    beside.write(log_1=day_of_log(7).assign(ts=day_of_log(1)["ts"]))
+    beside.ingest()
+    for name, rows in (("log_1", slice(0, 40)), ("log_late", slice(40, None))):
+        feed.write(**{name: day_of_log(1)[rows]})
+        assert feed.ingest().reread is None
+    feed.require_equal()
+
+
 def test_users_alone_may_change(feed: Feed, tmp_path: Path) -> None:
     feed.source["users"] = tmp_path / "users.csv"
     users = pd.DataFrame({"uid": range(100, 117), "age": range(17)})
