@@ -92,7 +92,10 @@ def _judged(job: Job, console: Console, *, wait: bool) -> dict[str, Any]:
     days, ours = [*before, *test_days], _with_days_before(job, before, tested)
     theirs = None if current is None else _by_current(current, days, console, wait=wait)
     of_current = pipeline if current is None else pipeline_of(current)
-    votes = votes_of(pipeline, ours, theirs, [] if current is None else shared_objectives(pipeline, of_current))
+    shared = [] if current is None else shared_objectives(pipeline, of_current)
+    if theirs is not None:
+        _require_as_logged(run, ours, theirs, [schema.label_column(objective.name) for objective in shared])
+    votes = votes_of(pipeline, ours, theirs, shared)
     reasons = [reason for vote in votes for reason in vote.against]
     reasons += other_objectives(pipeline, of_current)
     reasons += stops(job, [*_learned_days(pipeline), *days])
@@ -167,6 +170,21 @@ def _with_days_before(job: Job, days: Sequence[str], tested: pa.Table) -> pa.Tab
     """Return the predictions of these days and of the test days, in this order."""
     before = [predicted_before(job, job.pipeline, day) for day in days]
     return pa.concat_tables([*(table.select(_shared(table, tested)) for table in before), tested.select(_shared(tested, *before))])
+
+
+def _require_as_logged(run: Path, ours: pa.Table, theirs: pa.Table, labels: Sequence[str]) -> None:
+    """Raise ArtifactError where the log has other impressions, or labels, than the run was scored on: the current model predicts these."""
+    scored, logged = ({day: _rows_of(table, day, labels) for day in table[schema.DAY].unique().to_pylist()} for table in (ours, theirs))
+    if other := [day for day in sorted({*scored, *logged}) if day not in scored or scored[day] != logged.get(day)]:
+        raise ArtifactError(
+            f"{run / PREDICTIONS}: found other impressions or labels on {', '.join(other)} than the log has now, expected the same: the day"
+            f" has changed since {run.name} was scored. Fix: run the pipeline to its end with --run {run.name}, then promote it"
+        )
+
+
+def _rows_of(table: pa.Table, day: str, labels: Sequence[str]) -> pa.Table:
+    rows = table.filter(pc.equal(table[schema.DAY], day)).select([schema.EVENT_ID, *labels])
+    return rows.sort_by(schema.EVENT_ID).combine_chunks()
 
 
 def _shared(table: pa.Table, *others: pa.Table) -> list[str]:

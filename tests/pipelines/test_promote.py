@@ -174,6 +174,29 @@ def test_predictions_of_another_model_are_not_judged(here: Path, capsys: pytest.
 
 
 @pytest.mark.words
+@pytest.mark.parametrize("change", ["a label", "a row"])
+def test_a_day_that_has_changed_since_it_was_scored_is_not_judged(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    """The current model predicts the day as it is now, so the two would be held against each other on other rows."""
+    workspace = Path(shutil.copytree(here, tmp_path / "data"))
+    assert promote(workspace, "first") == 0
+    (path,) = (workspace / "tiny" / "examples").glob("*/day=2024-01-05/part-0.parquet")
+    table = artifacts.read_table(path)
+    place, label = table.column_names.index("label.click"), table["label.click"].to_numpy().copy()
+    label[0] = 1 - label[0]
+    changed = table.set_column(place, "label.click", pa.array(label)) if change == "a label" else table.slice(1)
+    pq.write_table(changed, path)
+    sign(path)
+    capsys.readouterr()
+    assert promote(workspace, "second") == EXIT_ARTIFACT
+    said = capsys.readouterr().err
+    assert "found other impressions or labels on 2024-01-05 than the log has now" in said
+    assert "Fix: run the pipeline to its end with --run second, then promote it" in said
+    assert len(registry.decisions(workspace / "tiny")) == 1
+
+
+@pytest.mark.words
 def test_a_run_that_started_from_one_that_knows_the_day(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its weights have learned the labels that it would be judged by."""
     toml = re.sub(r"(?m)^(validation|test) = .*\n", "", (PIPELINES / "tiny.toml").read_text())
