@@ -103,9 +103,9 @@ def _inside(rows: ir.Table, day: Day) -> ir.BooleanValue:
 def _as_events(stored: ir.Table, plan: Plan) -> ir.Table:
     """Give candidates the columns of events: null where they are not given, and what tells their list (`list_starts.known_lists`)."""
     events = event_table(plan.columns)
-    columns = {name: stored[name] if name in stored.columns else ibis.null(kind) for name, kind in events.schema().items()}
+    kinds = events.schema()
+    columns = {name: stored[name].try_cast(kind) if name in stored.columns else ibis.null(kind) for name, kind in kinds.items()}
     tells = list_name(plan)
     if tells is not None:
-        kind = events.schema()[tells]
-        columns[NAME] = stored[tells].try_cast(kind) if tells in stored.columns else ibis.null(kind)
+        columns[NAME] = columns[tells]
     return stored.select(**{**columns, schema.EVENT_ID: stored[schema.CANDIDATE]})

@@ -88,6 +88,20 @@ def test_lists_hold_the_best_of_each_request(events: pd.DataFrame, predict: Call
     assert lists.drop_duplicates("request_id")["request_id"].tolist() == first_given
 
 
+def test_requests_that_are_texts_beside_numbers_of_the_log_come_back(
+    events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path
+) -> None:
+    asked = events.head(40).assign(request_id=[f"today-{number % 4}" for number in range(40)], event_id=[f"e{n}" for n in range(40)])
+    assert predict(asked, "--out", str(tmp_path / "all.parquet"), "--quiet") == 0
+    assert predict(asked.drop(columns="request_id"), "--out", str(tmp_path / "without.parquet"), "--quiet") == 0
+    found, without = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("all", "without"))
+    assert found[["event_id", "request_id"]].equals(asked[["event_id", "request_id"]])
+    assert found["score"].equals(without["score"]), "the log knows no such request"
+    assert predict(asked, "--out", str(tmp_path / "lists.parquet"), "--top", "1", "--quiet") == 0
+    lists = pd.read_parquet(tmp_path / "lists.parquet")
+    assert len(lists) == len(asked.drop_duplicates(["user_id", "request_id"]))
+
+
 def test_without_requests_a_list_is_of_a_user_at_a_moment(
     tiny: Path, events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
