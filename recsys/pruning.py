@@ -6,6 +6,7 @@ A run is never removed here. Whoever wants to be rid of one deletes its folder; 
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,11 +104,17 @@ def _of_config(folder: Path, run: Path) -> set[str]:
 
 def _measured(folders: list[Path]) -> Unneeded:
     size, written_ns = 0, 0
-    for path in (path for folder in folders for path in (folder, *folder.rglob("*"))):
+    for path in (path for folder in folders for path in _all_in(folder)):
         with contextlib.suppress(FileNotFoundError):  # another job may be at work while this is only shown
             state = path.lstat()
             size, written_ns = size + state.st_size, max(written_ns, state.st_mtime_ns)
     return Unneeded(tuple(folders), size, written_ns // _NS_PER_MS)
+
+
+def _all_in(folder: Path) -> Iterator[Path]:
+    yield folder
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place) / name for name in (*folders, *files))
 
 
 def _say(found: list[Unneeded], console: Console, what: str) -> None:

@@ -1,5 +1,6 @@
 """Work on runs that stand (find them by name, show them, fuse them anew), and the metrics of another system's scores."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -219,9 +220,7 @@ def list_runs(workspace: Path, console: Console) -> None:
             "run": path.parent.name,
             "architecture": _architecture(path.parent),
             "state": next(state for file, state in _FAR if (path.parent / file).exists()),
-            "changed": datetime.fromtimestamp(max(file.stat().st_mtime for file in path.parent.iterdir()), UTC).isoformat(
-                timespec="seconds"
-            ),
+            "changed": datetime.fromtimestamp(_changed(path.parent), UTC).isoformat(timespec="seconds"),
             "path": str(path.parent),
             "current": path.parent.name == current[path.parent.parent.parent],
         }
@@ -232,6 +231,15 @@ def list_runs(workspace: Path, console: Console) -> None:
     for line in aligned([(*names, ""), *rows]) if found else [f"{workspace}: no {'runs' if workspace.is_dir() else 'such folder'}"]:
         console.result(line)
     console.give({"runs": found})
+
+
+def _changed(run: Path) -> float:
+    """Return when a file of a run was last changed. One that a job at work there has just removed does not count."""
+    moments = []
+    for file in run.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            moments.append(file.stat().st_mtime)
+    return max(moments, default=run.stat().st_mtime)
 
 
 def _name_of_current(folder: Path) -> str | None:

@@ -1,13 +1,14 @@
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from recsys import artifacts
-from recsys.artifacts import manifests, write
+from recsys.artifacts import manifests, read, write
 from recsys.errors import ArtifactError
 
 TABLE = pa.table({"a": [1, 2, 3]})
@@ -208,3 +209,34 @@ def test_a_truncated_parquet_is_told_by_name(tmp_path: Path):
 def test_fingerprints_do_not_depend_on_the_order_of_keys():
     assert artifacts.fingerprint({"a": 1, "b": [2]}) == artifacts.fingerprint({"b": [2], "a": 1})
     assert artifacts.fingerprint({"a": 1}) != artifacts.fingerprint({"a": 2})
+
+
+def test_what_a_job_at_work_writes_replaces_and_removes_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("a", "b", ".c.7.draft", "d/.e.7.old"):
+        make(tmp_path / name)
+    assert artifacts.targets(tmp_path) == [tmp_path / "a", tmp_path / "b"]
+    (tmp_path / "b" / "other").write_text("a file that no manifest names")
+    look = read.damage
+
+    def removed(target: Path) -> str | None:
+        if target == tmp_path / "b":
+            shutil.rmtree(target, ignore_errors=True)
+        return look(target)
+
+    monkeypatch.setattr(read, "damage", removed)
+    files, damaged = artifacts.damages(tmp_path)
+    assert (files, damaged) == (len(artifacts.require_manifest(tmp_path / "a").files), {})
+
+
+def test_a_folder_that_goes_while_artifacts_are_looked_for_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("a", "b"):
+        make(tmp_path / name)
+    scan = os.scandir
+
+    def gone(path: object) -> object:
+        if str(path) == str(tmp_path / "a"):
+            shutil.rmtree(tmp_path / "a")
+        return scan(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert artifacts.targets(tmp_path) == [tmp_path / "b"]

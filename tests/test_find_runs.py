@@ -8,7 +8,8 @@ import pytest
 
 from recsys import artifacts
 from recsys.errors import ConfigError
-from recsys.runs import find_run, find_runs, is_made_of
+from recsys.progress import Console
+from recsys.runs import find_run, find_runs, is_made_of, list_runs
 from recsys.workspace import METRICS, MODEL, PREDICTIONS, UNCALIBRATED
 
 
@@ -56,6 +57,15 @@ def test_a_run_that_lacks_what_is_asked_for_is_told_from_one_that_is_not_there(w
         find_run(str(run), workspace, file=MODEL)
     with pytest.raises(ConfigError, match=r'"gb[*]": found no scored run of that name'):
         find_run("gb*", workspace, file=PREDICTIONS)
+
+
+def test_a_file_that_goes_while_runs_are_listed_is_passed_over(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a link that leads nowhere: its name is found, and nothing stands there."""
+    run = workspace / "feed" / "runs" / "mmoe"
+    (run / "config.json").touch()
+    (run / ".metrics.parquet.7.draft").symlink_to(run / "gone")
+    list_runs(workspace, Console())
+    assert "mmoe" in capsys.readouterr().out
 
 
 def test_a_file_is_no_run(workspace: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,23 +68,34 @@ def _checked_files(path: Path) -> list[Path]:
 
 
 def targets(folder: Path) -> list[Path]:
-    """Return all artifacts under a folder, in the order of their manifests' paths."""
-    places = sorted(folder.rglob("_manifest*.json"))
+    """Return all artifacts under a folder, in the order of their manifests' paths. What is hidden is being written, or was replaced."""
+    places = []
+    for place, folders, files in os.walk(folder, onerror=_unless_it_is_gone):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        places += [Path(place) / name for name in files if name.startswith("_manifest") and name.endswith(".json")]
     return [
         place.parent if place.name == MANIFEST else place.with_name(place.name.removeprefix("_manifest.").removesuffix(".json"))
-        for place in places
+        for place in sorted(places)
     ]
 
 
+def _unless_it_is_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # another job has removed it meanwhile
+        raise error
+
+
 def damages(folder: Path) -> tuple[int, dict[Path, str]]:
-    """Compare all artifacts under a folder. Return the number of files, and each damaged artifact → what was found, its first file only."""
+    """Compare all artifacts under a folder. Return the number of files, and each damaged artifact → what was found, its first file only.
+
+    What a job removes or replaces meanwhile is not damaged.
+    """
     files, damaged = 0, {}
     for target in targets(folder):
         what = damage(target) and damage(target)  # a second look: a job may have replaced it meanwhile
         if what is None:
             found = manifest(target)
             files += len(found.files) if found else 0
-        else:
+        elif (target / MANIFEST).is_file() or beside(target).is_file():
             damaged[target] = what
     return files, damaged
 
