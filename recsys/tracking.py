@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 6_000  # letters of a parameter, of which MLflow keeps no more
 _AT_ONCE = 100  # parameters that MLflow takes in one call; of metrics it takes 1,000
-_ID = "recsys.id"  # tag: the folder of the run
+_ID = "recsys.id"  # tag: the folder of the run, in its workspace
 _SQLITE = "sqlite:///"
 _NO_NAME = re.compile(r"[^\w\-. /:]")  # letters that MLflow refuses in the name of a metric
 
@@ -37,10 +37,11 @@ def require_mlflow() -> None:
         raise ConfigError(f'tracking.mlflow: found no library ({error}). Fix: pip install -e ".[mlflow]" in the checkout') from error
 
 
-def track(run: Path, pipeline: Pipeline) -> dict[str, str]:
+def track(run: Path, pipeline: Pipeline, identity: str) -> dict[str, str]:
     """Write a run into the store that the pipeline names, and remove what earlier calls wrote of it. Return where it stands.
 
-    `run` is the run's folder, with its page. Raises ArtifactError where the store cannot be reached or refuses it.
+    `run` is the run's folder, with its page. `identity` stands for it: what has the same in the store is of earlier calls.
+    Raises ArtifactError where the store cannot be reached or refuses it.
     """
     require_mlflow()
     for name in ("mlflow", "alembic"):
@@ -51,7 +52,7 @@ def track(run: Path, pipeline: Pipeline) -> dict[str, str]:
     uri = pipeline.tracking.mlflow
     assert uri is not None, "the stage asks for nothing without an address"
     try:
-        return _track(run, pipeline, uri)
+        return _track(run, pipeline, uri, identity)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         # OSError and ImportError come from where files go: over a network, or by a library that is not there
         what = " ".join(str(error).split())
@@ -61,7 +62,7 @@ def track(run: Path, pipeline: Pipeline) -> dict[str, str]:
         ) from error
 
 
-def _track(run: Path, pipeline: Pipeline, uri: str) -> dict[str, str]:
+def _track(run: Path, pipeline: Pipeline, uri: str, identity: str) -> dict[str, str]:
     from mlflow.entities import Param
     from mlflow.tracking import MlflowClient
 
@@ -69,10 +70,9 @@ def _track(run: Path, pipeline: Pipeline, uri: str) -> dict[str, str]:
     experiment = pipeline.tracking.experiment or pipeline.name
     known = client.get_experiment_by_name(experiment)
     number = known.experiment_id if known else client.create_experiment(experiment, artifact_location=_beside(uri))
-    folder = artifacts.fingerprint(str(run.resolve()))
-    earlier = client.search_runs([number], filter_string=f"tags.`{_ID}` = '{folder}'")
+    earlier = client.search_runs([number], filter_string=f"tags.`{_ID}` = '{identity}'")
     tags = {
-        _ID: folder,
+        _ID: identity,
         "recsys.model": artifacts.require_manifest(run / MODEL).content,
         "recsys.learned_through": pipeline.learned_through,
     }
@@ -102,7 +102,7 @@ def _beside(uri: str) -> str | None:
 
 
 def _named(params: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return parameters under names that MLflow takes: names of columns are among them, and may have any letters."""
+    """Return values under names that MLflow takes, each its own: names of columns and of files are among them, and may have any letters."""
     found: dict[str, str] = {}
     for key, value in params:
         name = _NO_NAME.sub("_", key).replace("/", "_").replace(":", "_")
@@ -145,7 +145,8 @@ def _called(runs: Sequence[str]) -> dict[str, str]:
     Two that would be called the same keep their names.
     """
     short = {run: run.partition("-")[0] for run in runs}
-    return {run: name if list(short.values()).count(name) == 1 else run for run, name in short.items()}
+    names = _named((name if list(short.values()).count(name) == 1 else run, run) for run, name in short.items())
+    return {run: name for name, run in names.items()}
 
 
 def _of_days(run: Path, pipeline: Pipeline) -> Iterator["Metric"]:
@@ -165,7 +166,7 @@ def _numbers(key: str, row: Mapping[Any, Any], moment: int, step: int) -> Iterat
     """Yield a value and its interval, as far as they are defined."""
     from mlflow.entities import Metric
 
-    name = _NO_NAME.sub("_", key.replace("%", " percent").replace("@", " at "))
+    name = _NO_NAME.sub("_", key.replace("%", " percent").replace("@", " at ").replace("|", " given "))
     for part, number in (("", row["value"]), (" low", row["low"]), (" high", row["high"])):
         if not pd.isna(number):
             yield Metric(f"{name}{part}", float(number), moment, step)

@@ -30,6 +30,7 @@ CONFIG = "config.json"  # what the run stands for
 MODEL, INSIDE, CHECKPOINT, JOURNAL = "model", "inside.json", "checkpoint", "training.jsonl"  # inside.json lies in model/
 PREDICTIONS = "predictions.parquet"
 TRACKED = "tracked.json"  # where the run stands in a store of runs
+TRACKING = "tracking.json"  # what tells the runs of this pipeline's folder from those of other machines in such a store
 UNCALIBRATED = "uncalibrated.parquet"  # the predictions before calibration, where they are calibrated
 CALIBRATION = "calibration.json"
 CALIBRATION_CHANGE = "calibration.parquet"  # what calibration changed, in the form of metrics.parquet

@@ -73,6 +73,20 @@ def test_a_store_holds_the_run_once(mine: Path, tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.words
+def test_two_machines_with_one_path_and_one_store_keep_their_runs(mine: Path, tmp_path: Path) -> None:
+    uri, elsewhere = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "elsewhere"
+    assert track(mine, uri, "--quiet") == 0
+    (tmp_path / "data").rename(elsewhere)
+    shutil.copytree(elsewhere, tmp_path / "data")
+    for made in (mine / "tracked.json", mine.parents[1] / "tracking.json"):
+        artifacts.remove(made)
+    assert track(mine, uri, "--quiet") == 0
+    assert len(runs_in(uri)) == 2
+    assert track(mine, uri, "--set", "evaluate.bootstrap=150", "--quiet") == 0
+    assert len(runs_in(uri)) == 2, "its own run before is deleted"
+
+
+@pytest.mark.words
 def test_days_page_and_model_stand_in_the_store(mine: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     assert track(mine, uri, "--set", 'tracking.experiment="watch next"', "--quiet") == 0
@@ -156,3 +170,10 @@ def test_columns_of_any_name_are_parameters_and_runs_of_one_kind_keep_their_name
     found = tracking._named([("features.multi.Genre (all)", "|"), ("features.multi.Genre [all]", ","), ("a//b", "1")])
     assert found == {"features.multi.Genre _all_": "|", "features.multi.Genre _all__": ",", "a__b": "1"}
     assert tracking._called(["gbdt-1a2b", "night-a", "night-b"]) == {"gbdt-1a2b": "gbdt", "night-a": "night-a", "night-b": "night-b"}
+    assert tracking._called(["a+b", "a_b", "mmoe-1"]) == {"a+b": "a_b", "a_b": "a_b_", "mmoe-1": "mmoe"}
+
+
+def test_a_conditional_metric_has_no_name_of_another_objective() -> None:
+    row = {"value": 0.5, "low": None, "high": None}
+    names = [metric.key for name in ("like|click", "like_click") for metric in tracking._numbers(f"test/{name}/auc", row, 0, 0)]
+    assert names == ["test/like given click/auc", "test/like_click/auc"]
