@@ -32,7 +32,7 @@ def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, s
     """
     pipeline, split = _judging(runs, split, out)
     judged = evaluation.judged_by(pipeline.objective, metrics, conditional=True) if metrics else evaluation.headline(pipeline.objective)
-    scored = ((run.name, artifacts.read_table(run / PREDICTIONS)) for run in runs)
+    scored = ((run.name, _predictions(run, split)) for run in runs)
     rows = _compared(pipeline, scored, judged, split, all_judged=bool(metrics), console=console)
     if out is not None:
         _write_page(
@@ -62,8 +62,7 @@ def compare_with_file(
     ConfigError where a metric is asked of an objective that the file does not predict.
     """
     pipeline, split = _judging(runs, split, out)
-    of_split = pa.compute.field(schema.SPLIT) == split
-    ours = artifacts.read_table(runs[0] / PREDICTIONS).filter(of_split)
+    ours = _predictions(runs[0], split)
     joined = join(ours, file, key, pipeline.objective, time_of(pipeline, key))
     for line in joined.said(file):
         console.say(line)
@@ -76,7 +75,7 @@ def compare_with_file(
     def scored() -> Iterator[tuple[str, pa.Table]]:
         yield name, joined.theirs
         for run in runs:
-            table = artifacts.read_table(run / PREDICTIONS).filter(of_split)
+            table = _predictions(run, split)
             yield run.name, table.filter(pa.compute.is_in(table[schema.EVENT_ID], value_set=ids))
 
     rows = _compared(pipeline, scored(), judged, split, all_judged=bool(metrics), console=console)
@@ -120,6 +119,11 @@ def _judging(runs: Sequence[Path], split: str | None, out: Path | None) -> tuple
         raise ConfigError(f"--out {out}: found a file, expected FILE.html or a folder")
     pipeline, *_ = [pipeline_of(run) for run in runs]
     return pipeline, judging(pipeline, split)
+
+
+def _predictions(run: Path, split: str) -> pa.Table:
+    """Return what a run predicts of the part that is judged: of the others, runs may have other days."""
+    return artifacts.read_table(run / PREDICTIONS).filter(pa.compute.field(schema.SPLIT) == split)
 
 
 def _compared(

@@ -2,16 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from recsys import schema
 from recsys.cli import run_command
 from tests.pipelines.conftest import PIPELINES
+from tests.staged import sign
 
 TINY = str(PIPELINES / "tiny.toml")
 
@@ -40,6 +43,22 @@ def test_compare_gives_differences_and_status_gives_stages(tiny: Path, capsys: p
     stages = _json(capsys, "status", TINY, "--workspace", str(tiny.parent), "--run", "first", "--json")["stages"]
     assert [stage["stage"] for stage in stages][:2] == ["ingest", "features"]
     assert {"stage", "state", "because"} == set(stages[0])
+
+
+def test_compare_asks_for_the_same_impressions_of_the_judged_days_alone(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An older model, tested on today's days, has other validation days."""
+    shutil.copytree(tiny, tmp_path / "tiny")
+    older = Path(shutil.copytree(tmp_path / "tiny" / "runs" / "first", tmp_path / "tiny" / "runs" / "older"))
+    table = pq.read_table(older / "predictions.parquet")
+    pq.write_table(table.filter(pc.equal(table["split"], "test")), older / "predictions.parquet")
+    (older / "_manifest.predictions.parquet.json").unlink()
+    sign(older / "predictions.parquet")
+    found = _json(capsys, "compare", "first", "older", "--workspace", str(tmp_path), "--json")
+    differences = [row["difference"] for row in found["rows"] if row["run"] == "older" and row["difference"] is not None]
+    assert differences
+    assert not any(differences)
 
 
 def test_check_gives_its_findings_and_keeps_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
