@@ -103,11 +103,13 @@ def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequenc
     None: in milliseconds. Raises DataError where a column is missing, where a key repeats on either side, where a score is no number, and
     where nothing matches.
     """
-    theirs = sources.read_whole(path).rows
+    file = sources.read_whole(path)
+    theirs = file.rows
     predicted = tuple(objective for objective in objectives if schema.prediction_column(objective.name) in theirs.column_names)
     _require_key(ours, key)
     _require_columns(theirs.column_names, path, key, objectives)
-    left, right = _keys(ours, {name: name for name in key}, None, path), _keys(theirs, key, time, path)
+    exact_below = {name: file.exact_below(name) for name in key.values()}
+    left, right = _keys(ours, {name: name for name in key}, None, path, {}), _keys(theirs, key, time, path, exact_below)
     _refuse_repeated(left, "the run's impressions", path, key)
     _refuse_repeated(right, "the file", path, key)
     left, right = (
@@ -154,15 +156,18 @@ def _require_columns(names: Sequence[str], path: Path, key: Mapping[str, str], o
         )
 
 
-def _keys(table: pa.Table, key: Mapping[str, str], time: TimeOptions | None, path: Path) -> pd.DataFrame:
-    """Return the columns of the key as texts, by our names; null where a cell is. `time`: how timestamps are written, if not in ms."""
+def _keys(table: pa.Table, key: Mapping[str, str], time: TimeOptions | None, path: Path, exact_below: Mapping[str, int]) -> pd.DataFrame:
+    """Return the columns of the key as texts, by our names; null where a cell is. `time`: how timestamps are written, if not in ms.
+
+    `exact_below` says of columns from which number on their floats have lost digits.
+    """
 
     def place(column: str) -> Place:
         return Place(path, column=column)
 
     return pd.DataFrame(
         {
-            ours: _texts(table[theirs], place(theirs))
+            ours: _texts(table[theirs], place(theirs), exact_below.get(theirs, _EXACT))
             if ours != schema.TIMESTAMP or time is None
             else _moments(table[theirs], time, place(theirs))
             for ours, theirs in key.items()
@@ -188,10 +193,10 @@ def _moments(column: pa.ChunkedArray, time: TimeOptions, place: Place) -> pd.Ser
     return pd.Series(moments.cast(pa.string()).to_pandas(), dtype=object)
 
 
-def _texts(column: pa.ChunkedArray, place: Place) -> pd.Series:
-    """Return values as texts. Whole numbers that were written as doubles lose their point. Raises DataError where they have lost digits."""
+def _texts(column: pa.ChunkedArray, place: Place, exact_below: int) -> pd.Series:
+    """Return values as texts. Whole numbers that were written as floats lose their point. Raises DataError where they have lost digits."""
     if pa.types.is_floating(column.type):
-        _refuse_lost_digits(np.abs(column.to_numpy()) >= _EXACT, column, place)
+        _refuse_lost_digits(np.abs(column.to_numpy()) >= exact_below, column, place)
         texts = [None if value is None else f"{value:.0f}" if value % 1 == 0 else str(value) for value in column.to_pylist()]
         return pd.Series(texts, dtype=object)
     found = pd.Series(column.cast(pa.string()).to_pandas(), dtype=object)
@@ -205,7 +210,7 @@ def _refuse_lost_digits(lost_N: NDArray[np.bool_], column: pa.ChunkedArray, plac
     if lost_N.any():
         raise data_error(
             place,
-            found=f"a double that has lost digits ({column.filter(pa.array(lost_N))[0]})",
+            found=f"a float that has lost digits ({column.filter(pa.array(lost_N))[0]})",
             expected="whole numbers or text",
             bad_rows=int(lost_N.sum()),
             rows=len(column),

@@ -108,8 +108,21 @@ def test_ids_beyond_doubles_are_refused_as_doubles(tmp_path: Path, name: str, ex
     ours = _ours()
     ours = ours.set_column(0, "event_id", pa.array([exact + 1_024 * n + n % 2 for n in range(60)]))
     theirs = pd.DataFrame({"event_id": ours["event_id"].to_numpy().astype(float), "score": 1.0})
-    with pytest.raises(DataError, match=rf"{name} column event_id: found a double that has lost digits \(.*; 60 of 60 rows\. Fix: "):
+    with pytest.raises(DataError, match=rf"{name} column event_id: found a float that has lost digits \(.*; 60 of 60 rows\. Fix: "):
         _join(tmp_path, theirs, ours, name, event_id="event_id")
+
+
+@pytest.mark.parametrize("exact", [np.float32, np.float16])
+def test_ids_are_refused_in_floats_that_do_not_hold_them(tmp_path: Path, exact: type[np.floating]) -> None:
+    """Each of these is the key of an impression, and of another one than the system has scored."""
+    first = 2 ** (np.finfo(exact).nmant + 1)
+    ours = _ours().set_column(0, "event_id", pa.array(first + np.arange(60)))
+    theirs = pd.DataFrame({"event_id": (first + 1 + 4 * np.arange(15)).astype(exact), "score": 1.0})
+    with pytest.raises(DataError, match=r"column event_id: found a float that has lost digits \(.*; 15 of 15 rows\. Fix: "):
+        _join(tmp_path, theirs, ours, "theirs.parquet", event_id="event_id")
+    below = ours.set_column(0, "event_id", pa.array(first - 60 + np.arange(60)))
+    theirs = pd.DataFrame({"event_id": (first - 60 + np.arange(60)).astype(exact), "score": 1.0})
+    assert _join(tmp_path, theirs, below, "theirs.parquet", event_id="event_id").of_split == {"test": (60, 60)}
 
 
 @pytest.mark.parametrize("ids", [["1e5", "12e3"], ["12345678e123", "12345678ab12"], ["12345678901234567.0", "v.0"]])

@@ -20,7 +20,7 @@ from recsys.sources.text import Unbalanced
 
 SOURCE_FILE = "source_file"
 # From this number on, a float of the type no longer holds every whole number.
-_EXACT_BELOW = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
+EXACT_BELOW = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 _ENGINE_TYPES = {
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
@@ -133,7 +133,7 @@ class Staged:
     def exact_below(self, name: str) -> tuple[pa.DataType, int]:
         """Return the type of floats that a column was written with, and the number from which on it loses whole numbers."""
         written = self.types[self.names.index(name)] or pa.float64()
-        return written, _EXACT_BELOW[written]
+        return written, EXACT_BELOW[written]
 
     def require(self, name: str, where: str) -> None:
         """Raise DataError where there is no column `name`. The key `where` of the TOML asks for it."""
@@ -270,11 +270,11 @@ def _common_type(kinds: Sequence[pa.DataType | None]) -> pa.DataType | None:
     known = set(kinds) - {pa.null()}
     if len(known) == 1:
         return known.pop()
-    if known <= {pa.int64(), *_EXACT_BELOW}:
-        return next((kind for kind in _EXACT_BELOW if kind in known), pa.string())
+    if known <= {pa.int64(), *EXACT_BELOW}:
+        return next((kind for kind in EXACT_BELOW if kind in known), pa.string())
     return pa.string()
 
 
 def _in_engine(kind: pa.DataType | None) -> pa.DataType | None:
     """Return the type that a column has in the engine: all floats are doubles there."""
-    return pa.float64() if kind in _EXACT_BELOW else kind
+    return pa.float64() if kind in EXACT_BELOW else kind
