@@ -70,6 +70,21 @@ def test_every_run_that_scored_other_impressions_is_named(scored) -> None:
     assert [line.partition(" column")[0] for line in said] == ["predictions of run b", "predictions of run d"]
 
 
+@pytest.mark.parametrize("kind", ["string", "category"])
+def test_a_run_that_has_seen_the_test_days_is_refused(scored, kind: str) -> None:
+    """Its model stopped, or learned, by labels of these days. Days of validation that it did not see are no advantage."""
+    places = np.arange(len(scored))
+    this, seen, unseen = (
+        scored.assign(split=pd.Series(np.where(places < border, "validation", "test"), dtype=kind)) for border in (100, 140, 60)
+    )
+    judged = judged_by([LIKE])
+    assert paired([("a", this), ("b", unseen)], [LIKE], judged, split="test", bootstrap=0, seed=0).rows
+    with pytest.raises(DataError, match=r"run b column split: found train or validation where run a has test, expected .*; 40 of"):
+        paired([("a", this), ("b", seen)], [LIKE], judged, split="test", bootstrap=0, seed=0)
+    with pytest.raises(DataError, match="run b column split: found train or validation where run a has test"):
+        evaluate(this, [LIKE], run="a", against={"b": seen}, bootstrap=0)
+
+
 def test_a_part_of_the_split_without_rows_is_told(scored) -> None:
     with pytest.raises(DataError, match="found no validation rows, but test"):
         paired([("a", scored)], [LIKE], judged_by([LIKE]), split="validation", bootstrap=0, seed=0)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from recsys import predictions as prediction_files
 from recsys import schema
 from recsys.errors import DataError, data_error, many
-from recsys.evaluation.inputs.prediction_columns import ids, numbers, place, require
+from recsys.evaluation.inputs.prediction_columns import ids, numbers, place, plain, require
 from recsys.evaluation.inputs.rows import FloatArray
 from recsys.evaluation.inputs.targets import Target, targets
 from recsys.objectives import Objective
@@ -46,6 +46,7 @@ class Scores:
     predicted: Mapping[str, Predicted]
     score_N: FloatArray | None = None  # the fused score, where the run has it
     importance: Importance | None = None  # where the run has the propensities of a logging and of a target policy
+    split: pa.Array | None = None  # the part of the split of each row, where the run names it
 
 
 def read_scores(table: pa.Table, objectives: Sequence[Objective], run: str, *, labels: bool) -> Scores:
@@ -68,7 +69,9 @@ def read_scores(table: pa.Table, objectives: Sequence[Objective], run: str, *, l
             if joint in label and given in label:
                 label[target.name] = _label_where_given(label[joint], label[given], target, run)
     score_N = numbers(table, schema.SCORE, run) if schema.SCORE in table.column_names else None
-    return Scores(run, ids(table, schema.EVENT_ID, run), label, predicted, score_N)
+    split = plain(table, schema.SPLIT) if schema.SPLIT in table.column_names else None
+    named = split if split is not None and (pa.types.is_string(split.type) or pa.types.is_large_string(split.type)) else None
+    return Scores(run, ids(table, schema.EVENT_ID, run), label, predicted, score_N, split=named)
 
 
 def check_predictions(scores: Scores, label: Mapping[str, FloatArray]) -> None:
@@ -92,9 +95,23 @@ def check_predictions(scores: Scores, label: Mapping[str, FloatArray]) -> None:
 
 
 def check_same_impressions(this: Scores, that: Scores) -> None:
-    """Raise DataError unless both runs scored the same impressions with the same labels, since differences are paired."""
+    """Raise DataError unless both runs scored the same impressions with the same labels, since differences are paired.
+
+    Nor may that run have trained, or stopped or been calibrated, on the test days of this one.
+    """
     if not this.event_id.equals(that.event_id):
         raise _other_rows(this, that)
+    if this.split is not None and that.split is not None:
+        has_seen = pc.is_in(that.split, value_set=pa.array([schema.TRAIN, schema.VALIDATION], that.split.type))
+        if seen := pc.sum(pc.and_(pc.equal(this.split, schema.TEST), has_seen)).as_py():
+            raise data_error(
+                place(that.run, schema.SPLIT),
+                found=f"train or validation where run {this.run} has test",
+                expected="test days that neither run has seen",
+                bad_rows=seen,
+                rows=len(that.event_id),
+                fix="compare runs of one split",
+            )
     for name, label_N in that.label.items():
         different = int(np.count_nonzero(~np.isclose(label_N, this.label[name], rtol=1e-6, atol=0, equal_nan=True)))
         if different:
