@@ -130,6 +130,18 @@ def test_lists_that_say_nothing_are_out_and_coverage_says_so():
     assert captured_in_lists(rows, k=3) == Undefined("no list of more than 3 with a positive label")
 
 
+def test_a_captured_share_rests_on_the_users_whose_labels_are_known(rng):
+    """All others have rows in the order, which says nothing of how much of the gain of other users it would capture."""
+    user = np.repeat(np.arange(300), 10)
+    predictions = pd.DataFrame({
+        "event_id": np.arange(3_000), "user_id": user, "timestamp": 0, "label.like": np.where(user < 8, user % 2, np.nan),
+        "pred.like": rng.random(3_000), "score": rng.random(3_000),
+    })  # fmt: skip
+    rows = frame(predictions, [LIKE])
+    found = [one(rows, metric=metric) for metric in ("auc", "captured@10%")]
+    assert [(row["low"], row["reason"]) for row in found] == [(None, "too few users (8)")] * 2
+
+
 @pytest.mark.parametrize(
     ("label", "reason"),
     [([], "no rows with a known label"), ([np.nan] * 2, "no rows with a known label"), ([0, 0], "no positive label"),

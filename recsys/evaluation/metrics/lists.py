@@ -117,7 +117,8 @@ def captured_overall(rows: Rows, *, percent: float) -> Estimate | Undefined:
     """Compute the share of the whole gain that stands among the first ⌈n · percent / 100⌉ of all n impressions.
 
     Replicates are of first order. Users with a larger share of the top rows than of all rows push as many rows of others out of the top,
-    with the gain of these rows. The gain that is pushed out is read off the cumulative gain by place in the original rows.
+    with the gain of these rows. The gain that is pushed out is read off the cumulative gain by place in the original rows. Users without a
+    known label tell where the top ends, but nothing of what is in it: they do not count for the effective number of users.
     """
     if reason := _no_gain(rows):
         return Undefined(reason)
@@ -134,7 +135,8 @@ def captured_overall(rows: Rows, *, percent: float) -> Estimate | Undefined:
         pushed = until_N[cut] - np.interp(cut - excess, np.arange(len(until_N)), until_N)
         return np.asarray(np.clip((captured - pushed) / gain, 0.0, 1.0))
 
-    return Sums(rows.per_user(gain_N * top_N, top_N - cut / len(rows), gain_N), combine, method="influence")
+    known_U = rows.per_user((~np.isnan(rows.label_N)).astype(np.float64))[:, 0]
+    return Sums(rows.per_user(gain_N * top_N, top_N - cut / len(rows), gain_N), combine, method="influence", weight_U=known_U)
 
 
 def _sums(code_N: IntArray, values_N: FloatArray, size: int) -> FloatArray:
