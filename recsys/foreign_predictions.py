@@ -19,6 +19,7 @@ from recsys.predictions import conditional, fused_score
 
 _NULLS = ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None", "\\N")
 _PATTERN = re.compile(r"[*?\[{]")  # of several files
+_EXACT = 2.0**53  # from here on a double no longer holds every whole number
 _IDS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.REQUEST_ID)
 
 
@@ -106,7 +107,7 @@ def _read(path: Path) -> pa.Table:
     table = file.rows
     for place, name in enumerate(() if file.is_typed else table.column_names):
         if pa.types.is_string(table.schema.field(place).type):
-            typed = _as_ids if name in _IDS else _as_values
+            typed = _as_ids if name in _IDS else _as_names if name.startswith(schema.SLICE) else _as_values
             table = table.set_column(place, name, typed(table.column(place)))
     return table
 
@@ -138,6 +139,14 @@ def _as_values(texts: pa.ChunkedArray) -> pa.ChunkedArray:
         except pa.ArrowInvalid:
             continue
     return pa.compute.if_else(pa.compute.equal(texts, ""), None, texts)
+
+
+def _as_names(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts as `_as_values` does, but as they are where doubles do not hold each of their whole numbers: two would be one slice."""
+    values = _as_values(texts)
+    if pa.types.is_floating(values.type) and pa.compute.any(pa.compute.greater_equal(pa.compute.abs(values), _EXACT)).as_py():
+        return pa.compute.if_else(pa.compute.equal(texts, ""), None, texts)
+    return values
 
 
 def _without_nulls(texts: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -159,6 +159,15 @@ def test_ids_of_a_text_are_whole_numbers_only_where_each_is_written_as_one(writt
     assert table["event_id"].to_pylist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("more", ["9", "0.5"])
+def test_values_of_a_slice_that_no_double_holds_stay_apart(more: str, tmp_path: Path):
+    """Hashes in 64 bits, as doubles, would be named by their first digits, and two that share these would be one."""
+    values = ["18446744073709551614", "18446744073709551615", more]
+    rows = "".join(f"{number},u,0,0,0.5,{value}\n" for number, value in enumerate(values))
+    (tmp_path / "theirs.csv").write_text("event_id,user_id,timestamp,label.click,pred.click,slice.topic\n" + rows)
+    assert read_foreign(tmp_path / "theirs.csv", [CLICK])[0]["slice.topic"].to_pylist() == values
+
+
 def test_a_bar_in_a_name_is_no_separator(tmp_path: Path):
     scores = "event_id,user_id,timestamp,label.click,label.like,pred.click,pred.like,pred.like|click\n1,7,0,0,0,0.5,0.1,0.3\n"
     (tmp_path / "theirs.csv").write_text(scores)
