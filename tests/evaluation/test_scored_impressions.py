@@ -180,6 +180,13 @@ def test_times_in_another_unit_are_refused(factor, words, predictions):
         assert words in refused(table)
 
 
+def test_times_beyond_int64_are_refused(predictions):
+    """One such value beside times in milliseconds, as a hash that stands in the wrong column."""
+    times = np.full(len(predictions), 1_700_000_000_000, np.uint64)
+    times[0] = 2**63
+    assert "to 9223372036854775808, which lie after 2103" in refused(predictions.assign(timestamp=times))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

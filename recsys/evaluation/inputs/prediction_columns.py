@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys import schema
 from recsys.errors import Place, data_error
@@ -85,16 +86,16 @@ def milliseconds(table: pa.Table, run: str) -> IntArray:
             expected="int64 milliseconds since 1970 UTC",
             fix="convert the column",
         )
-    time_N = np.asarray(times.cast(pa.int64()).to_numpy())
-    first, last = int(time_N.min()), int(time_N.max())
-    if first > _LATEST or (first in _SECONDS and last in _SECONDS):
+    first, last = pc.min_max(times).as_py().values()
+    is_late = first > _LATEST or last > np.iinfo(np.int64).max
+    if is_late or (first in _SECONDS and last in _SECONDS):
         raise data_error(
             place(run, schema.TIMESTAMP),
-            found=f"{first} to {last}, which lie {'after 2103' if first > _LATEST else 'in the first weeks of 1970'} in milliseconds",
+            found=f"{first} to {last}, which lie {'after 2103' if is_late else 'in the first weeks of 1970'} in milliseconds",
             expected="milliseconds since 1970 UTC",
             fix="convert the column",
         )
-    return time_N
+    return np.asarray(times.cast(pa.int64()).to_numpy())
 
 
 def texts(table: pa.Table, column: str, run: str) -> tuple[IntArray, list[str]]:
