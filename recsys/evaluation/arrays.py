@@ -48,6 +48,8 @@ def evaluate_arrays(
         why = ". Fix: use evaluate, which knows the levels" if kind == "ordinal" else ""
         raise ConfigError(f'kind: found "{kind}", expected {", ".join(kinds)}{why}')
     given: dict[str, Any] = {"y_true": y_true, "y_score": y_score, "users": users, "lists": lists}
+    if absent := [name for name in ("y_true", "y_score") if given[name] is None]:
+        raise ConfigError([f"{name}: found None, expected a value per row" for name in absent])
     series = {name: _column(name, values) for name, values in given.items() if values is not None}
     rows = len(series["y_true"])
     if problems := [
@@ -97,7 +99,11 @@ def _column(name: str, values: Any) -> "pd.Series[Any]":
         values = np.ma.getdata(values) if is_masked is not None else np.asarray(values)
         if values.ndim == 2 and values.shape[1] == 1:
             values, is_masked = values[:, 0], is_masked if is_masked is None else is_masked[:, 0]
-    if (shape := np.shape(values)) and len(shape) != 1:
+    try:
+        shape = np.shape(values)
+    except ValueError as error:
+        raise ConfigError(f"{name}: found lists of different lengths, expected one value per row. Fix: put them into one list") from error
+    if shape and len(shape) != 1:
         raise ConfigError(f"{name}: found an array of {' × '.join(map(str, shape))}, expected one value per row. Fix: take one column")
     is_ids = name in ("users", "lists")
     column = pd.Series(values, dtype=object if is_ids and isinstance(values, list | tuple) else None).reset_index(drop=True)
@@ -117,6 +123,10 @@ def _numbers(name: str, column: "pd.Series[Any]") -> FloatArray:
         if isinstance(column.dtype, np.dtype) and kind in "biuf":
             return column.to_numpy(np.float64)
         return column.astype(object).where(column.notna(), np.nan).to_numpy(np.float64)
+    except OverflowError as error:
+        raise data_error(
+            name, found="a whole number beyond the range of a 64-bit float", expected="numbers within it", fix="write another unit"
+        ) from error
     except (TypeError, ValueError) as error:
         shown = next((each for each in column if not isinstance(each, int | float)), None)
         raise data_error(
