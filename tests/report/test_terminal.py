@@ -32,6 +32,14 @@ def test_fits_a_pipe_with_all_columns(metrics, monkeypatch, capsys) -> None:
     assert table.count("rmse") == table.count("xauc") == 6
 
 
+def test_splits_of_other_names_are_shown_where_there_is_no_test(metrics, monkeypatch, capsys) -> None:
+    """As in a file of another system, whose `split` may be any text."""
+    named = pc.if_else(pc.equal(metrics["split"], "test"), "holdout", "dev")
+    found = printed(metrics.set_column(metrics.column_names.index("split"), "split", named), 200, monkeypatch, capsys)
+    assert [line for line in found.splitlines() if line.endswith(": dev")]
+    assert "click" in found
+
+
 @pytest.mark.parametrize("columns", [100, 80, 50])
 def test_a_narrow_terminal_gets_fewer_columns_but_every_value(metrics, columns, monkeypatch, capsys) -> None:
     out = printed(metrics, columns, monkeypatch, capsys)

@@ -124,8 +124,9 @@ def captured(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def splits(table: pd.DataFrame) -> list[str]:
-    """Return the splits in the table, the test first."""
-    return [split for split in SPLIT_ORDER if (table["split"] == split).any()]
+    """Return the splits in the table, the test first, and last those that another system's file has names of its own for."""
+    there = set(table["split"])
+    return [*(split for split in SPLIT_ORDER if split in there), *sorted(there.difference(SPLIT_ORDER))]
 
 
 def compared(table: pd.DataFrame) -> list[str]:
@@ -156,7 +157,7 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     place = pd.DataFrame(
         {
             "run": pd.factorize(table["run"])[0],
-            "split": table["split"].map({split: n for n, split in enumerate(SPLIT_ORDER)}).to_numpy(),
+            "split": table["split"].map({split: n for n, split in enumerate(splits(table))}).to_numpy(),
             "objective": pd.factorize(table["objective"])[0],
             "metric": [HEADLINE.index(metric) if metric in HEADLINE else len(HEADLINE) for metric in table["metric"]],
         }
