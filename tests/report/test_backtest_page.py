@@ -42,6 +42,15 @@ def test_words_give_the_verdicts_and_the_days_with_the_same_sign() -> None:
     assert "of 3 intervals would exclude 0" in chance
 
 
+@pytest.mark.parametrize(("whole", "verdict"), [(0.02, "better"), (-0.02, "worse")])
+def test_a_day_without_a_difference_has_neither_sign(whole: float, verdict: str) -> None:
+    days = [row("net", value, against="trees", day=f"2024-01-0{day}") for day, value in enumerate((2 * whole, whole, 0.0), start=1)]
+    table = pa.Table.from_pylist([row("net", 0.7, 0.01), row("net", whole, 0.01, against="trees"), *days], schema=schema.BACKTEST)
+    first = backtest_words(table, 0.95)[0]
+    assert f"{verdict} on click (auc)" in first
+    assert "(on 2 of 3 days)" in first
+
+
 def test_one_seed_is_said_to_be_one() -> None:
     one = pa.Table.from_pylist([{**each, "seeds": 1} for each in rows().to_pylist()], schema=schema.BACKTEST)
     assert any("One seed" in words for words in backtest_words(one, 0.95))

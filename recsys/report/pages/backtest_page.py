@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -164,6 +165,6 @@ def _told(row: Mapping[Hashable, Any], by_day: pd.DataFrame) -> str:
     """Return a difference in words, with the number of days on which it has the same sign."""
     cell = _cell(row, is_difference=True)
     of = by_day[by_day["number"] == row["number"]]["value"].dropna()
-    alike = int(((of > 0) == (row["value"] > 0)).sum())
+    alike = int((np.sign(of) == np.sign(row["value"])).sum())
     days = f" (on {alike} of {len(of)} days)" if len(of) else ""
     return f"{row['number']} {cell.text} {cell.interval}{days}"
