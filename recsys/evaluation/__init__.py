@@ -11,7 +11,15 @@ from recsys.evaluation.inputs.propensities import softmax_propensity
 from recsys.evaluation.inputs.rows import Rows
 from recsys.evaluation.inputs.scores import Scores, read_scores
 from recsys.evaluation.inputs.targets import Target, targets
-from recsys.evaluation.intervals.bootstrap import MIN_USERS, Interval, UserDraws, effective_number, interval, percentile_interval
+from recsys.evaluation.intervals.bootstrap import (
+    MIN_USERS,
+    Interval,
+    UserDraws,
+    effective_number,
+    interval,
+    least_replicates,
+    percentile_interval,
+)
 from recsys.evaluation.intervals.dominance import Dominant, dominant_users
 from recsys.evaluation.intervals.seeds import SHARED_REFERENCE, SeedNoise, half_widths
 from recsys.evaluation.measured import Measured, difference
@@ -81,6 +89,7 @@ __all__ = [
     "is_within_lists",
     "judged_by",
     "later_rows",
+    "least_replicates",
     "left_out_rows",
     "list_metric",
     "list_metrics",

@@ -50,13 +50,15 @@ def run_sweep(
 ) -> Path:
     """Train what is not trained yet, and leave sweep.parquet and sweep.html in the pipeline's folder under sweeps/NAME/.
 
-    There are `seeds` seeds, from the pipeline's own seed on. Raise ConfigError for any config that is refused, and for points that are not
-    judged on the same impressions by the same labels. The error comes before anything is trained, and names the points.
+    There are `seeds` seeds, from the pipeline's own seed on. Raise ConfigError for any config that is refused, for points that are not
+    judged on the same impressions by the same labels, and for too few replicates. The error comes before anything is trained, and names the
+    points.
     """
     variants = read_variants(path, [*overrides, "evaluate.baselines=[]"], choices, POINT)
     base = variants[0].pipeline
     split = judging(base, judge.split)
     judged = _judged(variants, judge)
+    _require_replicates(base)
     runs = open_runs(variants, seeds_from(variants, seeds), workspace, console, wait=wait)
     console.say(f"sweep: {many(len(runs), 'run')}, {many(len(choices), 'point')} with {many(seeds, 'seed')} each")
     ends: list[evaluation.Ends] = []
@@ -86,6 +88,16 @@ def _judged(variants: Sequence[Variant], judge: Judge) -> tuple[evaluation.Judge
     judged = evaluation.judged_by(learned, judge.metrics) if judge.metrics else evaluation.two_questions(learned)
     require_direction(judged)
     return judged
+
+
+def _require_replicates(pipeline: Pipeline) -> None:
+    """Raise ConfigError where there are too few replicates for an interval: all points that are ahead in a few would dominate."""
+    options = pipeline.evaluate
+    if options.bootstrap < (least := evaluation.least_replicates(options.confidence)):
+        raise ConfigError(
+            f"evaluate.bootstrap: found {options.bootstrap}, expected {least:,} or more at a confidence of {options.confidence:g}: points"
+            " are told apart by intervals. Fix: leave it out"
+        )
 
 
 def _require_ends(judged: Sequence[evaluation.Judged], ends: evaluation.Ends, split: str, *, asked: bool) -> None:

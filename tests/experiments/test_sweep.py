@@ -145,6 +145,7 @@ def test_points_chosen_on_validation_days_show_what_they_get_on_test_days(worksp
         ([*OVER, "--metric", "calibration"], ["calibration, which is best at neither end"]),
         ([*OVER, "--objective", "click", "--metric", "like=auc"], ['--metric like=auc: found "like", expected']),
         ([*OVER, "--objective", "click", "--metric", "rmse"], ['--metric rmse: found "rmse", expected']),
+        ([*OVER, "--set", "evaluate.bootstrap=19"], ["evaluate.bootstrap: found 19, expected 20 or more at a confidence of 0.95"]),
         ([*OVER, "--on", "train"], ["--on train: found no such days to judge on, expected test or validation"]),
     ],
 )
