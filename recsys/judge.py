@@ -83,18 +83,35 @@ def metrics_against_file(pipeline: Pipeline, predictions: pa.Table, file: Path, 
     """Return the long rows of the differences of a run's predictions to another system's scores, under the name of their file.
 
     The differences are on the impressions that both have, of the objectives that the file predicts, and of the fused order where the file
-    has one. Raise what `other_system.join` raises.
+    has one. The policy that this order makes is valued where the file has all candidates of the requests that it has. Raise what
+    `other_system.join` raises.
     """
+    from recsys.evaluation import OFF_POLICY
     from recsys.other_system import join, parsed_key, time_of
 
     key = parsed_key(pipeline.evaluate.against_key, AGAINST_KEY)
     joined = join(predictions, file, key, pipeline.objective, time_of(pipeline, key))
     for line in joined.said(file):
         console.say(line)
-    rows = metrics_of(pipeline, joined.ours, run=run, against={file.name: joined.theirs})
+    options = pipeline.evaluate
+    if options.target_temperature is not None and not _has_whole_requests(predictions, joined.ours):
+        console.say(f"{file}: lacks candidates of requests that it has: the policy that its order makes is not valued")
+        options = options.model_copy(update={"target_temperature": None})
+    rows = metrics_of(pipeline.model_copy(update={"evaluate": options}), joined.ours, run=run, against={file.name: joined.theirs})
     differences = rows.filter(pc.equal(rows["against"], file.name))
+    if options.target_temperature is None:  # then any policy is the log's, and the same on both sides
+        of_policy = pa.array([metric.name for metric in OFF_POLICY])
+        differences = differences.filter(pc.invert(pc.is_in(differences["metric"], value_set=of_policy)))
     numbers = zip(differences["metric"].to_pylist(), differences["objective"].to_pylist(), strict=True)
     return differences.filter(pa.array([joined.has(*number) for number in numbers], pa.bool_()))
+
+
+def _has_whole_requests(predictions: pa.Table, some: pa.Table) -> bool:
+    """Return whether `some` of the impressions are whole requests."""
+    if schema.REQUEST_ID not in predictions.column_names:
+        return True  # what is missing is named by the evaluation
+    others = predictions.filter(pc.invert(pc.is_in(predictions[schema.EVENT_ID], value_set=some[schema.EVENT_ID].combine_chunks())))
+    return not pc.any(pc.is_in(others[schema.REQUEST_ID], value_set=some[schema.REQUEST_ID].combine_chunks())).as_py()
 
 
 def what_calibration_changed(pipeline: Pipeline, predictions: pa.Table, *, run: str) -> pa.Table:

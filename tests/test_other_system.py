@@ -7,16 +7,19 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from recsys.config import TimeOptions
+from recsys.config import Evaluate, TimeOptions, load
 from recsys.errors import ConfigError, DataError
+from recsys.judge import metrics_against_file
 from recsys.objectives import Objective
 from recsys.other_system import Joined, join, parsed_key
+from recsys.progress import Console
 
 CLICK = Objective(name="click", label="clicked = 1")
 LIKE = Objective(name="like", label="liked = 1", given="click")
 STARS = Objective(name="stars", kind="ordinal", label="stars", levels=(1, 2, 3))
 OBJECTIVES = (CLICK, LIKE, STARS)
 KEY = {"user_id": "uid", "item_id": "vid", "timestamp": "ts"}
+TINY = Path(__file__).resolve().parents[1] / "pipelines" / "tiny.toml"
 START = 1_704_103_200_000
 
 
@@ -214,3 +217,25 @@ def test_a_key_that_the_run_lacks(tmp_path: Path) -> None:
     ours = _ours()
     with pytest.raises(ConfigError, match="--key: found request_id, which the run's predictions lack, expected some of event_id, user_id"):
         _join(tmp_path, _theirs(ours, score=1.0), ours, request_id="uid")
+
+
+@pytest.mark.parametrize(
+    ("kept", "temperature", "is_valued"), [("all", 1.0, True), ("whole requests", 1.0, True), ("shown", 1.0, False), ("all", None, False)]
+)
+def test_a_policy_is_valued_where_a_file_has_all_candidates(tmp_path: Path, kept: str, temperature: float | None, is_valued: bool) -> None:
+    """The softmax over those that it has would be another policy, on our side as well; without a temperature both sides have the log's."""
+    rng = np.random.default_rng(0)
+    chosen, request = np.arange(400) % 4 == 0, np.arange(400) // 4
+    ours = pa.table({
+        "event_id": np.arange(400), "user_id": request % 30, "timestamp": START + request, "request_id": request, "split": ["test"] * 400,
+        "label.click": pa.array(rng.integers(0, 2, 400) * 1.0, mask=~chosen), "pred.click": rng.random(400), "score": rng.random(400),
+        "propensity": pa.array([0.25] * 400, mask=~chosen), "target_propensity": [0.25] * 400,
+    })  # fmt: skip
+    theirs = ours.select(["event_id"]).to_pandas().assign(score=rng.random(400))
+    theirs[{"all": request >= 0, "whole requests": request < 70, "shown": chosen}[kept]].to_csv(tmp_path / "theirs.csv", index=False)
+    evaluate = Evaluate(bootstrap=20, target_temperature=temperature)
+    pipeline = load(TINY).model_copy(update={"evaluate": evaluate, "objective": (CLICK,)})
+    rows = metrics_against_file(pipeline, ours, tmp_path / "theirs.csv", run="mine", console=Console(quiet=True)).to_pandas()
+    assert set(rows["against"]) == {"theirs.csv"}
+    assert "captured@10%" in set(rows["metric"])
+    assert ("snips" in set(rows["metric"])) == is_valued
