@@ -123,8 +123,14 @@ def test_says_which_columns_are_missing_and_leaves_its_input(metrics) -> None:
 
 
 def test_short_names_stay_different() -> None:
-    assert short_names(["gbdt-1a", "popularity-2b"]) == {"gbdt-1a": "gbdt", "popularity-2b": "popularity"}
-    assert short_names(["mmoe-1a", "mmoe-2b"]) == {"mmoe-1a": "mmoe-1a", "mmoe-2b": "mmoe-2b"}
+    assert short_names(["gbdt-1a2b3c", "popularity-2b3c4d"]) == {"gbdt-1a2b3c": "gbdt", "popularity-2b3c4d": "popularity"}
+    assert short_names(["mmoe-1a2b3c", "mmoe-2b3c4d"]) == {name: name for name in ("mmoe-1a2b3c", "mmoe-2b3c4d")}
+
+
+def test_a_name_that_somebody_gave_stays_whole() -> None:
+    """It may end in letters of a fingerprint: cut there, a day would be a month."""
+    names = ["night-2024-01-05", "mmoe-2", "last-added", "one-cafe"]
+    assert short_names(names) == {name: name for name in names}
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,10 @@ def test_predictions_that_are_wrong_on_average_ask_for_calibration() -> None:
 
 def test_the_box_names_three_runs_and_the_clearest_numbers() -> None:
     mine = scored(TWO, noise=0.1)
-    others = {name: scored(TWO, noise=1.0 + n, seed=n) for n, name in enumerate(("popularity-1a1a1a", "gbdt-2b2b2b", "run0-3c", "run1-4d"))}
+    others = {
+        name: scored(TWO, noise=1.0 + n, seed=n)
+        for n, name in enumerate(("popularity-1a1a1a", "gbdt-2b2b2b", "run0-3c3c3c", "run1-4d4d4d"))
+    }
     looked = seen(TWO, mine, others)
     box = summary("mine-1a", looked.table, TWO, mine, looked.scores, None)
     assert [comparison.other for comparison in box.comparisons] == ["run0", "run1", "popularity"]  # those that somebody named first

@@ -126,7 +126,7 @@ def predict(rows: pa.Table, objectives, rng: np.random.Generator, noise: float) 
 def predictions(pipeline) -> dict[str, pa.Table]:
     rng = np.random.default_rng(3)
     rows = examples(rng)
-    return {name: predict(rows, pipeline.objective, rng, noise) for name, noise in (("mine-1a", 0.5), ("plain-2b", 2.0))}
+    return {name: predict(rows, pipeline.objective, rng, noise) for name, noise in (("mine-1a1a1a", 0.5), ("plain-2b2b2b", 2.0))}
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +136,15 @@ def html(pipeline, predictions, tmp_path_factory) -> Path:
         (folder / name).mkdir()
         pq.write_table(table, folder / name / "predictions.parquet")
         sign(folder / name / "predictions.parquet")
-    others = {"plain-2b": predictions["plain-2b"]}
-    rows = evaluate(predictions["mine-1a"], pipeline.objective, run="mine-1a", against=others, bootstrap=20, list_k=(3, 10, 40),
+    others = {"plain-2b2b2b": predictions["plain-2b2b2b"]}
+    rows = evaluate(predictions["mine-1a1a1a"], pipeline.objective, run="mine-1a1a1a", against=others, bootstrap=20, list_k=(3, 10, 40),
                     top_percent=(10.0, 2.5))  # fmt: skip
-    pq.write_table(rows, folder / "mine-1a" / "metrics.parquet")
-    sign(folder / "mine-1a" / "metrics.parquet")
-    write_report(folder / "mine-1a", pipeline, account=None, origin=ORIGIN, console=Console(quiet=True), against=[folder / "plain-2b"])
-    return folder / "mine-1a" / "report.html"
+    pq.write_table(rows, folder / "mine-1a1a1a" / "metrics.parquet")
+    sign(folder / "mine-1a1a1a" / "metrics.parquet")
+    write_report(
+        folder / "mine-1a1a1a", pipeline, account=None, origin=ORIGIN, console=Console(quiet=True), against=[folder / "plain-2b2b2b"]
+    )
+    return folder / "mine-1a1a1a" / "report.html"
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +217,7 @@ def assert_equal(page, predictions, objectives, weights) -> None:
 )  # fmt: skip
 def test_the_page_and_python_say_the_same_of_any_weights_ties_included(shown, predictions, pipeline, weights) -> None:
     fill(shown, weights)
-    assert_equal(shown, predictions["mine-1a"], pipeline.objective, weights)
+    assert_equal(shown, predictions["mine-1a1a1a"], pipeline.objective, weights)
 
 
 def test_a_slider_that_moves_moves_every_objective(shown, predictions, pipeline) -> None:
@@ -228,7 +230,7 @@ def test_a_slider_that_moves_moves_every_objective(shown, predictions, pipeline)
     weights = weights_of(shown)
     assert weights[2] > 0.5
     assert [weight for k, weight in enumerate(weights) if k != 2] == [1, 0.5, 1, 0.75, 0]
-    assert_equal(shown, predictions["mine-1a"], pipeline.objective, weights)
+    assert_equal(shown, predictions["mine-1a1a1a"], pipeline.objective, weights)
     assert numbers(shown)["seconds"]["captured@10%"] != before["seconds"]["captured@10%"]
 
 
@@ -352,7 +354,7 @@ def test_example_lists_are_in_the_order_of_the_scores_and_evil_names_are_text(sh
     payload = json.loads(shown.locator("#tradeoffs-data").text_content())
     shown.locator("#example-lists button").nth(1).click()
     wait(shown)
-    table = predictions["mine-1a"].sort_by("event_id").take(pa.array(payload["lists"][1]["rows"]))
+    table = predictions["mine-1a1a1a"].sort_by("event_id").take(pa.array(payload["lists"][1]["rows"]))
     columns = {"now": weights, "engagement": (1, 0.5, 0, 0, 0, 0), "satisfaction": (0, 0, 0.25, 1, 0.75, 0)}
     for column, weighted in columns.items():
         objectives = [o.model_copy(update={"fusion_weight": w}) for o, w in zip(pipeline.objective, weighted, strict=True)]
@@ -371,7 +373,7 @@ def test_evil_names_are_nowhere_in_the_source(html) -> None:
 
 
 def test_a_sample_is_of_whole_lists_and_equal_for_a_seed(predictions, pipeline) -> None:
-    table = predictions["mine-1a"]
+    table = predictions["mine-1a1a1a"]
     sizes = dict(zip(*np.unique(table["request_id"].to_numpy(), return_counts=True), strict=True))
     taken = [take_sample(table, pipeline.objective, "x", most=300, seed=seed) for seed in (1, 1, 2)]
     first = taken[0].table["request_id"].to_numpy()
@@ -388,9 +390,9 @@ def test_a_sample_is_of_whole_lists_and_equal_for_a_seed(predictions, pipeline) 
 def test_another_run_s_point_must_be_of_the_same_impressions(predictions, pipeline) -> None:
     from recsys.report.pages.page_sample import same_rows
 
-    sample = take_sample(predictions["mine-1a"], pipeline.objective, "x", most=300, seed=1)
+    sample = take_sample(predictions["mine-1a1a1a"], pipeline.objective, "x", most=300, seed=1)
     with pytest.raises(DataError, match="impressions"):
-        same_rows(sample, predictions["plain-2b"].slice(1), pipeline.objective, "plain-2b")
+        same_rows(sample, predictions["plain-2b2b2b"].slice(1), pipeline.objective, "plain-2b2b2b")
 
 
 def test_mixes_pull_as_strongly_as_the_run_s_own_weights() -> None:

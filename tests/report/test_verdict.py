@@ -16,7 +16,7 @@ def test_every_line_is_said_once_for_each_run_under_its_verdict() -> None:
         line("like", "gauc", "unclear", "better"),
         line("watch", "rmse", "worse", None),
     )
-    assert list(map(str, comparisons(Grid(("popularity-1a", "gbdt-2b"), lines)))) == [
+    assert list(map(str, comparisons(Grid(("popularity-1a1a1a", "gbdt-2b2b2b"), lines)))) == [
         "Against popularity. Finding who will: better on click (auc), like (auc). Ordering a user's list: worse on click (gauc_list)."
         " Ordering a user's impressions: inconclusive on like (gauc). Predicting the value: worse on watch (rmse).",
         "Against gbdt. Finding who will: worse on click (auc); inconclusive on like (auc)."
@@ -26,7 +26,7 @@ def test_every_line_is_said_once_for_each_run_under_its_verdict() -> None:
 
 
 def test_the_fused_order_is_a_question_of_its_own() -> None:
-    (comparison,) = comparisons(Grid(("gbdt-2b",), (line("click", "captured@10%", "better"),)))
+    (comparison,) = comparisons(Grid(("gbdt-2b2b2b",), (line("click", "captured@10%", "better"),)))
     assert str(comparison) == "Against gbdt. By the fused order: better on click (captured@10%)."
 
 
@@ -55,10 +55,10 @@ def test_in_few_words_the_clearest_number_stands_for_the_others() -> None:
         difference("like", "gauc_list", 0.01, 0.02, "unclear"),
         line("share", "gauc", None),
     )
-    (comparison,) = brief_comparisons(Grid(("gbdt-2b",), lines))
+    (comparison,) = brief_comparisons(Grid(("gbdt-2b2b2b",), lines))
     assert str(comparison) == (
         "Against gbdt. Finding who will: better on like (auc +.0200 [+.0190, +.0210]) and 1 more; inconclusive on 1 of 3."
         " Ordering a user's list: inconclusive on all 2."
     )
-    (silent,) = brief_comparisons(Grid(("gbdt-2b",), (line("share", "gauc", None),)))
+    (silent,) = brief_comparisons(Grid(("gbdt-2b2b2b",), (line("share", "gauc", None),)))
     assert str(silent) == "Against gbdt. Ordering a user's impressions: no verdict on 1 of 1."

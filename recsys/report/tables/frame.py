@@ -24,7 +24,7 @@ _DIFFERENCE = {
     "reason": "difference_reason",
     "n": "difference_n",
 }
-_FINGERPRINT = re.compile(r"-[0-9a-f]+$")
+_FINGERPRINT = re.compile(r"-[0-9a-f]{6}([0-9a-f]{6})?$")  # no day, as in night-2024-01-05
 
 
 def frame(rows: pa.Table) -> pd.DataFrame:
