@@ -13,7 +13,7 @@ from recsys.errors import ConfigError
 from recsys.evaluation import Judged
 from recsys.foreign_predictions import name_of
 from recsys.judge import judging
-from recsys.list_metrics import ListMetric
+from recsys.list_metrics import ListMetric, is_list_metric
 from recsys.other_system import Joined, join, time_of
 from recsys.progress import Console
 from recsys.runs import pipeline_of
@@ -102,9 +102,14 @@ def _judged_by_file(pipeline: Pipeline, joined: Joined, metrics: Sequence[str], 
     if metrics:
         asked = evaluation.judged_by(pipeline.objective, metrics, conditional=True)
         named = {text.rpartition("=")[0] for text in metrics}
-        if cannot := [each for each in asked if not can(each) and ("" in named or each.objective in named)]:
-            lacking = ", ".join(f"{each.metric.name} of {each.objective}" for each in cannot)
-            raise ConfigError(f"--metric: found {lacking}, which {file} has no predictions for. Fix: another metric, or pred.X in the file")
+        cannot = [each for each in asked if not can(each) and ("" in named or each.objective in named)]
+        problems = []
+        for of_order, lack, column in ((False, "no predictions for", "pred.X"), (True, "no order for", "score")):
+            if lacking := [each for each in cannot if is_list_metric(each.metric.name) == of_order]:
+                said = ", ".join(f"{each.metric.name} of {each.objective}" for each in lacking)
+                problems.append(f"--metric: found {said}, which {file} has {lack}. Fix: another metric, or {column} in the file")
+        if problems:
+            raise ConfigError(problems)
         return tuple(each for each in asked if can(each))
     by_order = evaluation.judged_by(pipeline.objective, order) if order else ()
     return tuple(each for each in (*evaluation.headline(pipeline.objective), *by_order) if can(each))

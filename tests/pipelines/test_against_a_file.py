@@ -66,6 +66,11 @@ def test_part_of_the_rows_and_of_the_objectives(
     assert f"{len(theirs):,} of {len(test_rows):,} impressions" in page
     assert _compare(tiny, tmp_path / "today.csv", "--metric", "like=auc") == 2
     assert "--metric: found auc of like" in capsys.readouterr().err
+    assert _compare(tiny, tmp_path / "today.csv", "--metric", "like=auc", "--metric", "click=ndcg@5") == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("today.csv has no predictions for. Fix: another metric, or pred.X in the file")
+    assert "found ndcg@5 of click, which" in second
+    assert second.endswith("today.csv has no order for. Fix: another metric, or score in the file")
 
 
 def test_a_score_alone_is_judged_by_its_order(
