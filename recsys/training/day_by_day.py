@@ -13,7 +13,7 @@ from recsys.scoring.member import seed_of
 from recsys.training.checkpoint import Saved
 from recsys.training.kept_states import KeptStates, unreadable
 from recsys.training.loop import Loop, run_round
-from recsys.training.observe import as_table, fit_smearing, keep_predictions, progressive
+from recsys.training.observe import fit_smearing, keep_predictions, progressive
 from recsys.training.rounds import Phase, day_rounds, sampling, thinning
 from recsys.training.start import fresh_state, grown_state, restored_state
 from recsys.training.state import State
@@ -100,11 +100,10 @@ def _learn_day(work: Work, state: State, day: str, advance: Advance) -> State:
     if work.kept is not None:
         work.kept.learned_with(day)  # before it is learned, not after
     if place.round == 0 and place.step == 0:
-        before = work.knowing(place.values)
-        outputs = progressive(before, state, day)
+        predicted = progressive(work.knowing(place.values), state, day, kept=work.kept is not None and day not in work.warm)
+        if work.kept is not None and predicted is not None:
+            work.kept.write_predicted(place.member, day, predicted)
         if day not in work.warm:
-            if work.kept is not None:
-                work.kept.write_predicted(place.member, day, as_table(before, state, day, outputs))
             state = grown_state(work, state, day)
             place = state.place
     here = work.knowing(place.values)

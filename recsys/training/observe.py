@@ -35,19 +35,23 @@ def predicted(work: Work, state: State, days: EncodedDays, position: Position, s
     return outputs
 
 
-def progressive(work: Work, state: State, day: str) -> Outputs:
-    """Predict a day before it is learned, write the line of that, and return the predictions."""
+def progressive(work: Work, state: State, day: str, *, kept: bool) -> pa.Table | None:
+    """Predict a day before it is learned, and write the line of that. Return the predictions where they are `kept`, as `_as_table` does.
+
+    The line comes last: a training that stops while it predicts predicts again, and would write it twice.
+    """
     days = work.open([day])
-    outputs = predicted(work, state, days, "logged")
-    _write_line(work, state, "day", "progressive", 0, day, outputs, days)
-    return outputs
+    logged = predicted(work, state, days, "logged")
+    table = _as_table(work, state, days, logged) if kept else None
+    _write_line(work, state, "day", "progressive", 0, day, logged, days)
+    return table
 
 
-def as_table(work: Work, state: State, day: str, logged: Outputs) -> pa.Table:
+def _as_table(work: Work, state: State, days: EncodedDays, logged: Outputs) -> pa.Table:
     """Return the predictions of a day in the form of `model_folder.validation_table`, with those where the position is missing."""
-    missing = predicted(work, state, work.open([day]), "missing") if sees_position(work.pipeline, work.layout) else None
+    missing = predicted(work, state, days, "missing") if sees_position(work.pipeline, work.layout) else None
     rank_NK = None if missing is None else values(state.judged, missing)[:, : len(work.pipeline.objective)]
-    return validation_table({day: len(logged.raw_NK)}, values(state.judged, logged), rank_NK, work.pipeline.objective)
+    return validation_table({days.days[0]: len(logged.raw_NK)}, values(state.judged, logged), rank_NK, work.pipeline.objective)
 
 
 def validate(work: Work, state: State, this: Round) -> None:

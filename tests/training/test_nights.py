@@ -1,6 +1,7 @@
 """A training in time order that goes on from the states of days that are done: it ends as one that begins with the first day."""
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from recsys.errors import ArtifactError
 from recsys.progress import Console
 from recsys.scoring import load
 from recsys.training import KeptStates, train
+from recsys.training.interruption import Guard
+from recsys.training.state import State
 from recsys.workspace import ENCODER, day_folder, days_in
 
 from .conftest import DAYS, OBJECTIVES, Said, encoded_of, journal, pipeline_of, with_label
@@ -149,6 +152,32 @@ def test_an_interrupted_night_goes_on_and_ends_the_same(tmp_path: Path, monkeypa
             continue
     assert times >= 2
     assert_same(found, at_once)
+
+
+@pytest.mark.words
+def test_ctrl_c_while_a_day_is_predicted_writes_no_line_of_it_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day is predicted with the position as logged, then with it missing, each in one batch here."""
+    log, original = Nights(tmp_path, nightly(3)), Guard.look
+    log.train(nightly(3), "whole", log.kept("whole states"))
+    predicting: list[str] = []
+
+    def look(guard: Guard, state: State) -> None:
+        if not state.judged.training:
+            predicting.append(state.place.day)
+            if predicting.count(state.place.day) == 2:
+                signal.raise_signal(signal.SIGINT)
+        original(guard, state)
+
+    monkeypatch.setattr(Guard, "look", look)
+    interrupted = 0
+    for _ in range(10):
+        try:
+            log.train(nightly(3), "parts", log.kept())
+            break
+        except KeyboardInterrupt:
+            interrupted += 1
+    assert interrupted >= 2
+    assert (tmp_path / "parts/training.jsonl").read_bytes() == (tmp_path / "whole/training.jsonl").read_bytes()
 
 
 def test_another_encoder_or_other_options_begin_with_the_first_day(tmp_path: Path) -> None:
