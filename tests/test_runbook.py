@@ -25,6 +25,7 @@ def test_every_exit_code_has_a_row() -> None:
         ("training steps (", "found … training steps"),
         ("found few labels to learn from", "found few labels to learn from"),
         ("found one answer in all labels of", "found one answer in all labels of"),
+        ("on the warm days (up to", "found one answer in all labels of … on the warm days"),
         ("warning: found other rows of", "found other rows of … than were learned"),
         ("warning: found other labels that became known on", "found other labels that became known on … than were learned"),
         ("warning: found no journal of", "found no journal of"),

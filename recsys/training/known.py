@@ -1,6 +1,6 @@
 """Messages about labels that are known late: how many are learned on a later day or never, and the error where none is known in time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from recsys import schema
 from recsys.encoding import Period
 from recsys.errors import data_error
+from recsys.objectives import Objective
 from recsys.training.constants import labels_that_count
 from recsys.training.rounds import learned, own_periods
 from recsys.training.work import Training
@@ -74,16 +75,42 @@ def to_learn(training: Training) -> dict[str, int]:
 
     With `given` they are those where the given objective happened. Objectives that are not trained are left out.
     """
-    labels_NK = labels_that_count(training.open_learned(training.train_days))
-    names = [objective.name for objective in training.pipeline.objective]
     found = {}
+    for objective, label_N in _labels_of_each(training, training.train_days):
+        positives = int(np.count_nonzero(label_N))
+        found[objective.name] = min(positives, len(label_N) - positives) if objective.is_probability else len(label_N)
+    return found
+
+
+def alike_on_warm_days(training: Training) -> str | None:
+    """Return a warning about objectives whose labels are all alike on the warm days, in time order; None without any.
+
+    Constants come from these days and stay, unless another run gives them. Where nothing varies there, a base rate is next to 0 or 1, a
+    scale is any number, and a distribution has one bin, so that it learns nothing.
+    """
+    if not training.continues:
+        return None
+    given = () if training.transfer is None else training.transfer.old_objectives
+    of_each = _labels_of_each(training, training.warm)
+    alike = [objective.name for objective, label_N in of_each if objective.name not in given and len(np.unique(label_N)) < 2]
+    if not alike:
+        return None
+    meanwhile = ", ".join(f"objective.{name}.fusion_weight=0" for name in alike)
+    return (
+        f"found one answer in all labels of {', '.join(alike)} on the warm days (up to {training.warm[-1]}), expected different ones: what"
+        " they give an objective is kept for good, so other answers of later days are learned badly or not at all. Fix: train.warm_days"
+        f" that reach them; until there are some, {meanwhile}"
+    )
+
+
+def _labels_of_each(training: Training, days: Sequence[str]) -> Iterator[tuple[Objective, NDArray[np.float32]]]:
+    """Yield each objective that is trained with its labels that count; with `given` those where the given objective happened."""
+    labels_NK = labels_that_count(training.open_learned(days))
+    names = [objective.name for objective in training.pipeline.objective]
     for k, objective in enumerate(training.pipeline.objective):
         happened_N = True if objective.given is None else labels_NK[:, names.index(objective.given)] == 1
-        label_N = labels_NK[~np.isnan(labels_NK[:, k]) & happened_N, k]
-        positives = int(np.count_nonzero(label_N))
         if objective.loss_weight > 0:
-            found[objective.name] = min(positives, len(label_N) - positives) if objective.is_probability else len(label_N)
-    return found
+            yield objective, labels_NK[~np.isnan(labels_NK[:, k]) & happened_N, k]
 
 
 def _counts(training: Training, days: Sequence[str], periods: Sequence[Period]) -> NDArray[np.int64]:

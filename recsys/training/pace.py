@@ -72,7 +72,7 @@ def doubts(pace: Pace, rows: int, order: Literal["time", "shuffled"], labels: Ma
             f"found few labels to learn from, {', '.join(scarce)} (of yes or no: the rarer), expected {FEW_LABELS} or more."
             " Fix: more days in split.train, or leave these objectives out"
         )
-    if alike := [name for name, count in labels.items() if not count]:
+    if order == "shuffled" and (alike := [name for name, count in labels.items() if not count]):  # else `known.alike_on_warm_days` says it
         meanwhile = ", ".join(f"objective.{name}.fusion_weight=0" for name in alike)
         yield (
             f"found one answer in all labels of {', '.join(alike)}, expected yes and no: what a net predicts there is noise, and it moves"

@@ -30,7 +30,7 @@ from recsys.training.checkpoint import Checkpoints, Saved
 from recsys.training.ensemble import fit_side_by_side, fit_together, members_at_once
 from recsys.training.journal import kept_of
 from recsys.training.kept_states import KeptStates
-from recsys.training.known import late_labels, require_known, to_learn
+from recsys.training.known import alike_on_warm_days, late_labels, require_known, to_learn
 from recsys.training.members import MODEL_OPTIONS, finished, fit_member, journal_of, of_another_version
 from recsys.training.pace import doubts
 from recsys.training.state import CHOSEN_PREFIX
@@ -122,6 +122,8 @@ def _announce(training: Training, console: Console) -> None:
     if since is None:
         for doubt in doubts(training.pace, training.rows, training.pipeline.train.order, to_learn(training)):
             console.say(f"train: warning: {doubt}")
+        if (alike := alike_on_warm_days(training)) is not None:
+            console.say(f"train: warning: {alike}")
 
 
 def _announce_what_is_kept(training: Training, kept: KeptStates, since: str | None, console: Console) -> None:

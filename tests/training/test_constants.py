@@ -1,12 +1,17 @@
 """The days that constants come from: the shortest beginning with enough labels."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from recsys.encoding import EncodedDays
 from recsys.objectives import Objective
 from recsys.training.constants import constant_days, labels_that_count, rarer
+
+from .conftest import DAYS as TOY_DAYS
+from .conftest import Said, encoded_of, pipeline_of, run_train, tables, with_label
 
 CLICK = Objective(name="click", label="c")
 WATCH = Objective(name="watch", kind="watch_time", label="w")
@@ -84,3 +89,23 @@ def test_later_days_are_not_read() -> None:
 
 def test_all_days_where_there_are_never_enough() -> None:
     assert days_by([CLICK, WATCH], lambda day: _labels(1, 9)) == tuple(DAYS)
+
+
+ALIKE = ({"name": "click", "label": "c"}, {"name": "share", "label": "s"}, {"name": "watch", "kind": "watch_time", "label": "w"})
+
+
+@pytest.mark.parametrize(("warm_days", "named"), [(1, "share, watch"), pytest.param(2, None, marks=pytest.mark.words)])
+def test_labels_that_are_all_alike_on_the_warm_days_are_warned_of(tmp_path: Path, warm_days: int, named: str | None) -> None:
+    """On the first day nobody shares, and nobody watches."""
+    days = {}
+    for number, (day, table) in enumerate(tables(60).items()):
+        share, watch = table["label.click"].to_numpy() * (number > 0), table["label.watch"].to_numpy() * (number > 0)
+        days[day] = with_label(with_label(table, "share", share), "watch", watch)
+    pipeline, said = pipeline_of(objectives=ALIKE, train={"batch_size": 60, "warm_days": warm_days}), Said()
+    _, encoded = encoded_of(tmp_path, days, pipeline)
+    run_train(pipeline, encoded, tmp_path / "run", said)
+    warnings = [text for text in said.texts if "one answer" in text]
+    assert len(warnings) == (named is not None)
+    if named is not None:
+        assert f"found one answer in all labels of {named} on the warm days (up to {TOY_DAYS[0]}), expected different ones" in warnings[0]
+        assert warnings[0].endswith("objective.share.fusion_weight=0, objective.watch.fusion_weight=0")

@@ -46,6 +46,7 @@ def test_few_steps_few_labels_and_one_answer_are_doubts() -> None:
     (alike,) = doubts(Pace(12_800, 128, 1, 1, 1e-3), 12_800, "shuffled", {"click": 100, "share": 0, "survey": 0})
     assert "found one answer in all labels of share, survey, expected yes and no" in alike
     assert alike.endswith("until there are both, objective.share.fusion_weight=0, objective.survey.fusion_weight=0")
+    assert not list(doubts(Pace(12_800, 128, 1, 1, 1e-3), 12_800, "time", {"share": 0})), "the warm days say it"
     assert FEW_STEPS == 12_800 / 128
     assert "24 training steps (1 over" in next(doubts(pace, 3_000, "time", {}))
 
