@@ -26,6 +26,7 @@ def test_every_exit_code_has_a_row() -> None:
         ("found few labels to learn from", "found few labels to learn from"),
         ("found one answer in all labels of", "found one answer in all labels of"),
         ("on the warm days (up to", "found one answer in all labels of … on the warm days"),
+        ("(train.init_from) to have learned all days up to", "(train.init_from) to have learned all days up to"),
         ("warning: found other rows of", "found other rows of … than were learned"),
         ("warning: found other labels that became known on", "found other labels that became known on … than were learned"),
         ("warning: found no journal of", "found no journal of"),
@@ -48,5 +49,5 @@ def test_every_module_that_warns_has_its_rows() -> None:
     """A new warning needs a row in the runbook, and its module a place here."""
     warning = re.compile(r'"(\{?[a-z]+\}?: )?warning: ')
     found = {path.stem for path in (ROOT / "recsys").rglob("*.py") if warning.search(path.read_text(encoding="utf-8"))}
-    training = {"train", "train_model", "day_by_day"}
+    training = {"train", "train_model", "day_by_day", "transfer"}
     assert found == {"ingestion", "build", *training, "predict", "room", "other_system", "pipeline_verbs", "judge"}

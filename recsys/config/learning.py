@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from recsys import schema
 from recsys.config.balance import Balance
 from recsys.config.model import Model
 from recsys.config.split_options import Split
@@ -21,6 +22,13 @@ class Learning(Options):
     model: Model = Model()
     balance: Balance = Balance()
     train: Train = Train()
+
+    @property
+    def learned_through(self) -> str:
+        """The last ISO day whose labels a model has learned: the last before the test days, or without a refit the last training day."""
+        parts = self.split.parts()
+        last = schema.VALIDATION if self.train.refit and schema.VALIDATION in parts else schema.TRAIN
+        return parts[last][1].isoformat()
 
     @property
     def follows_position(self) -> tuple[bool, ...]:

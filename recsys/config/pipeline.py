@@ -48,13 +48,6 @@ class Pipeline(Learning):
         """The time zone in which days begin and end."""
         return self.source.zone
 
-    @property
-    def learned_through(self) -> str:
-        """The last ISO day whose labels a model has learned: the last before the test days, or without a refit the last training day."""
-        parts = self.split.parts()
-        last = schema.VALIDATION if self.train.refit and schema.VALIDATION in parts else schema.TRAIN
-        return parts[last][1].isoformat()
-
     def baseline_days(self, days: Sequence[str]) -> list[str]:
         """Return which of these ISO days, the training days that have rows, baselines learn.
 

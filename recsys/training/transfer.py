@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recsys import schema
 from recsys.config import Learning, Pipeline
 from recsys.encoding import PADDING_ROW, Encoder
 from recsys.encoding.layout import Batch
@@ -162,10 +163,25 @@ class Transfer:
         yield f"{start} numbers are normalised {'as there' if ours == theirs else 'by the encoder of this run, which is not the same'}"
         if left_out:
             yield f"{start} fresh, because it is not there or of another shape: {_listed(left_out)}"
+        if known_days := self._known_days():
+            yield (
+                f"train: warning: found {self.name} (train.init_from) to have learned all days up to {self.first.pipeline.learned_through},"
+                f" expected it to know none of the {' and '.join(known_days)}: if it is of the same log, what chooses and judges this run"
+                " is better there than on new days. Fix: a run that has learned earlier days alone"
+            )
         if frozen:
             rest = sum(mask.numel() for mask in loaded.values())
             held = sum(int(loaded[name].sum()) for name in frozen)
             yield f"train: frozen {', '.join(self.pipeline.train.freeze)}: {held:,} of {rest:,} numbers; what is new in them learns"
+
+    def _known_days(self) -> list[str]:
+        """Return the parts of this run's split that choose or judge it and of which the first run has learned labels.
+
+        In time order training days are judged, too: each is predicted before it is learned.
+        """
+        parts = schema.SPLITS if self.pipeline.train.order == "time" else (schema.VALIDATION, schema.TEST)
+        split, learned = self.pipeline.split, self.first.pipeline.learned_through
+        return [split.said(part) for part in parts if part in split.parts() and split.days(part)[0] <= learned]
 
 
 # --- One tensor -----------------------------------------------------------------------------------------------------

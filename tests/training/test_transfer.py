@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recsys.config import Pipeline
+from recsys.config.split_options import Split
 from recsys.encoding import PADDING_ROW, EncodedDays, Encoder, batches
 from recsys.errors import ArtifactError, ConfigError
 from recsys.nn import embeddings
@@ -307,6 +308,29 @@ def test_it_says_what_is_loaded_what_is_fresh_and_what_is_frozen(first: Path, ot
     assert lines[2].endswith("numbers are normalised by the encoder of this run, which is not the same")
     assert lines[3].startswith("train: frozen embeddings: ")
     assert len(lines) == 4
+
+
+@pytest.mark.parametrize(
+    ("order", "split", "known"),
+    [
+        ("shuffled", {"train": (DAYS[0], DAYS[1]), "validation": (DAYS[2], DAYS[2]), "test": (DAYS[3], DAYS[3])}, None),
+        ("time", {"train": (DAYS[2], DAYS[2]), "test": (DAYS[3], DAYS[3])}, None),
+        ("shuffled", {"train": (DAYS[0], DAYS[0]), "validation": (DAYS[1], DAYS[1])}, f"validation days, {DAYS[1]}:"),
+        ("shuffled", {"train": (DAYS[0], DAYS[0]), "test": (DAYS[1], DAYS[3])}, f"test days, {DAYS[1]} to {DAYS[3]}:"),
+        ("time", {"train": (DAYS[1], DAYS[2]), "test": (DAYS[3], DAYS[3])}, f"train days, {DAYS[1]} to {DAYS[2]}:"),
+    ],
+)
+def test_days_that_judge_this_run_and_that_the_first_one_has_learned_are_warned_of(
+    first: Path, other: Toy, order: str, split: dict[str, Any], known: str | None
+) -> None:
+    """The first run has learned two days; in time order each day is judged before it is learned."""
+    pipeline = _pipeline(first, order=order).model_copy(update={"split": Split.model_validate(split)})
+    _, _, held = _started(pipeline, other.encoded, first)
+    warnings = [line for line in held.said if "warning" in line]
+    assert len(warnings) == (known is not None)
+    if known is not None:
+        assert warnings[0].startswith("train: warning: found first (train.init_from) to have learned all days up to 2024-01-02, expected")
+        assert f"it to know none of the {known} if it is of the same log" in warnings[0]
 
 
 @pytest.mark.parametrize(
