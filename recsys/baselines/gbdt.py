@@ -44,7 +44,7 @@ class GBDT(LearnedBaseline):
                 self._ensembles.append(trees.choose(learned, judged))
                 advance()
         for objective, ensemble in zip(self.objectives, self._ensembles, strict=True):
-            constant = f"the constant {ensemble.constant:g}: its training label has one value"
+            constant = f"the constant {ensemble.constant:g}: no two values of its label on the rows to fit trees to"
             self.console.say(f"{self.name}: {objective.name}: {constant if ensemble.model is None else f'{ensemble.options.trees} trees'}")
 
     def refit(self, rows: Rows) -> None:

@@ -135,11 +135,14 @@ class Trees:
     def choose(self, learned: Labelled, judged: Labelled) -> Ensemble:
         """Learn `learned`, with the number of trees at which the loss on `judged` is lowest.
 
-        Where `judged` is empty, the last rows of `learned` choose the number, and all of `learned` is then learned.
+        Where `judged` is empty, the last rows of `learned` choose the number, and all of `learned` is then learned. Where the rows before
+        them have one value, or there are none, nothing can be chosen, and the mean is predicted.
         """
         if len(judged.label):
             return self._fit(learned, judged, self._options(learned))
         first, last = learned.split(len(learned.label) - max(1, int(len(learned.label) * INTERNAL_SHARE)))
+        if len(np.unique(first.label)) < 2:
+            return self._constant(learned)
         return self.refit(learned, self._fit(first, last, self._options(learned)))
 
     def refit(self, learned: Labelled, chosen: Ensemble) -> Ensemble:

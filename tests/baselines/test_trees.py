@@ -94,6 +94,16 @@ def test_a_label_of_one_value_is_a_constant(rng, library) -> None:
     assert (ensemble.predict(rows.matrix) == 1.0).all()
 
 
+@pytest.mark.parametrize("weight", [None, 2.0])
+@pytest.mark.parametrize(("label", "mean"), [([1.0], 1.0), ([0.0, 3.0], 1.5), ([0.0] * 18 + [1.0, 1.0], 0.1)])
+def test_where_the_rows_before_those_that_choose_have_one_value_the_mean_is_predicted(rng, library, label, mean, weight) -> None:
+    """No other rows can choose, and there may be no row before the last one."""
+    rows = len(label)
+    learned = Labelled(rng.normal(size=(rows, 3)).astype(np.float32), np.array(label), None if weight is None else np.full(rows, weight))
+    chosen = Trees(objective("regression"), library, seed=1).choose(learned, learned.split(0)[0])
+    np.testing.assert_allclose(chosen.predict(learned.matrix), mean)
+
+
 def test_a_column_that_is_missing_on_all_learned_rows_tells_nothing(rng, library) -> None:
     """A log where every user comes once has no history. Judged rows may have values that the learned ones lack."""
     matrix, probability = planted(rng, 2000)
