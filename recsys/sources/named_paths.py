@@ -23,11 +23,11 @@ _DAY_GLOB = "-".join("[0-9]" * digits for digits in (4, 2, 2))
 
 
 def paths_of(pattern: Path) -> list[Path]:
-    """Return the files that a file, a glob or a folder names, in no order. Raises DataError where it names none."""
+    """Return the files that a file, a glob or a folder names, in no order. Raises DataError where it names none, or a broken link."""
     if pattern.is_file():
         return [pattern]
     if pattern.is_dir():
-        paths = [path for path in _walk(pattern) if path.is_file() and suffix_of(path) is not None]
+        paths = [path for path in map(_unbroken, _walk(pattern)) if path.is_file() and suffix_of(path) is not None]
         if not paths:
             raise data_error(
                 str(pattern),
@@ -39,7 +39,7 @@ def paths_of(pattern: Path) -> list[Path]:
     root = root_of(pattern)
     wanted = str(pattern.relative_to(root)).replace(DAY, _DAY_GLOB)
     found = [root / name for name in glob.glob(wanted, root_dir=root, recursive=True) if not _is_hidden(Path(name), wanted)]
-    paths = [path for path in found if path.is_file()]
+    paths = [path for path in map(_unbroken, found) if path.is_file()]
     if not paths and found:
         raise _folders_alone(pattern, sorted(found))
     if not paths:
@@ -56,13 +56,18 @@ def paths_of(pattern: Path) -> list[Path]:
 
 def would_name(pattern: Path, path: Path) -> bool:
     """Return whether a file, a glob or a folder would name a path with a file there, whether or not there is one now."""
+    if pattern.is_dir():
+        return suffix_of(path) is not None and any(_shows(folder.resolve(), path.resolve()) for folder in (pattern, *_linked(pattern)))
     root = root_of(pattern)
     if pattern.is_file() or not path.resolve().is_relative_to(root.resolve()):
         return pattern.resolve() == path.resolve()
     parts, wanted = path.resolve().relative_to(root.resolve()).parts, str(pattern.relative_to(root)).replace(DAY, _DAY_GLOB)
-    if pattern.is_dir():
-        return suffix_of(path) is not None and not any(name[0] in "._" for name in parts)
     return _fits(parts, Path(wanted).parts) and not _is_hidden(Path(*parts), wanted)
+
+
+def _shows(folder: Path, path: Path) -> bool:
+    """Return whether a path lies in a folder, or below it, and is not hidden there."""
+    return path.is_relative_to(folder) and not any(name[0] in "._" for name in path.relative_to(folder).parts)
 
 
 def _fits(parts: Sequence[str], wanted: Sequence[str]) -> bool:
@@ -108,13 +113,42 @@ def _folders_alone(pattern: Path, folders: Sequence[Path]) -> DataError:
 
 def _walk(folder: Path) -> Iterator[Path]:
     """Yield every file below a folder except hidden ones (.x and _x, which other readers of such folders skip, too)."""
+    for place, names in _folders(folder):
+        yield from (place / name for name in names if name[0] not in "._")
+
+
+def _linked(folder: Path) -> Iterator[Path]:
+    """Yield the folders below a folder that are links."""
+    return (place for place, _ in _folders(folder) if place != folder and place.is_symlink())
+
+
+def _folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder, and each one below it that is not hidden, with the names in it that are no folders. Links count as what they name."""
 
     def fail(error: OSError) -> None:  # an unreadable folder must not pass for an empty one
         raise error
 
-    for place, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if name[0] not in "._"]
-        yield from (Path(place) / name for name in names if name[0] not in "._")
+    for where, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        place = Path(where)
+        folders[:] = [name for name in folders if name[0] not in "._" and not _leads_back(place / name)]
+        yield place, names
+
+
+def _leads_back(path: Path) -> bool:
+    """Return whether a link leads to a folder on the way to it: a walk would have no end."""
+    return path.is_symlink() and path.resolve() in [parent.resolve() for parent in path.parents]
+
+
+def _unbroken(path: Path) -> Path:
+    """Return a path. Raises DataError where it is a link to nothing: what it named would be lost without a word."""
+    if path.is_symlink() and not path.exists():
+        raise data_error(
+            str(path),
+            found=f"a link to {path.readlink()}, which is not there",
+            expected="a file or a folder",
+            fix="mend or remove the link",
+        )
+    return path
 
 
 def suffix_of(path: Path) -> str | None:

@@ -26,6 +26,15 @@ def test_a_good_source_has_no_problem_and_is_left_alone(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_file_behind_a_link_of_the_source_is_one_of_it(tmp_path: Path) -> None:
+    for name in ("log", "archive"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "log" / "old").symlink_to(tmp_path / "archive")
+    pipeline = make_pipeline(_source(tmp_path, log=tmp_path / "log"))
+    assert all(sources.is_raw(pipeline, tmp_path / name / "new.csv") for name in ("log/old", "archive", "archive/day=1"))
+    assert not sources.is_raw(pipeline, tmp_path / "archive" / "_new.csv")
+
+
 @pytest.mark.parametrize(
     ("written", "file", "others"),
     [

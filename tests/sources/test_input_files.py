@@ -84,3 +84,26 @@ def test_a_pattern_skips_what_writers_leave_beside_the_data(tmp_path: Path) -> N
     assert len(resolve([tmp_path / "log" / "_delta_log" / "*.csv"])) == 1
     make_log(5).to_csv(tmp_path / "log" / "_own.csv", index=False)
     assert len(resolve([tmp_path / "log" / "*.csv"])) == 1
+
+
+def test_links_to_folders_belong_to_a_folder(tmp_path: Path) -> None:
+    for name in ("log/a.csv", "archive/day=1/b.csv"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("x\n1\n")
+    log = tmp_path / "log"
+    (log / "old").symlink_to(tmp_path / "archive")
+    (tmp_path / "archive" / "back").symlink_to(log)
+    (log / "self").symlink_to(log)
+    (log / "_hidden").symlink_to(tmp_path / "archive")
+    assert [file.path.relative_to(log).as_posix() for file in resolve([log])] == ["a.csv", "old/day=1/b.csv"]
+
+
+@pytest.mark.parametrize("link", ["b.csv", "day=2"])
+def test_a_link_to_nothing_is_not_left_out(tmp_path: Path, link: str) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    (tmp_path / link).symlink_to("gone")
+    with pytest.raises(DataError, match=rf"{link}: found a link to gone, which is not there, expected a file or a folder\. Fix: mend or"):
+        resolve([tmp_path])
+    with pytest.raises(DataError, match="found a link to gone"):
+        resolve([tmp_path / "*"])
+    assert [file.path.name for file in resolve([tmp_path / "a*.csv"])] == ["a.csv"]
