@@ -184,7 +184,8 @@ class FileFormat(Options):
     encoding: str = Field(default="utf-8", description="Encoding of the text, by Python's name for it, such as `latin-1` or `utf-16`.")
     decimal: Literal[".", ","] = Field(
         default=".",
-        description="Mark before the decimals of a number; with a comma, a cell that is one such number is read as with a point.",
+        description="Mark before the decimals of a number; with a comma, a cell that is one such number is read as with a point,"
+        " but for columns in `features.multi`.",
     )
     leave_out: tuple[ColumnName, ...] = Field(
         default=(),

@@ -137,7 +137,7 @@ def batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of one file: the columns `names` as c0, c1, … of `types`, then `source_row` (1 = the first data row).
 
-    Of a text file whose decimals stand behind a comma, a cell that is one such number gets a point.
+    Of a text file whose decimals stand behind a comma, a cell that is one such number gets a point, but for the columns in `separators`.
 
     `nulls` are further texts that stand for null. A list becomes one text, joined by `separators[name]`. Rows with a
     wrong number of fields are put into `unbalanced` instead. Raises DataError where the file is damaged.
@@ -154,13 +154,15 @@ def _inside(
     if head.file.format == "parquet":
         yield from parquet_batches(head.file.path, list(types), list(types.values()), nulls, separators)
         return
-    for batch in text_batches(head.file, head.fields, list(types) or head.fields[:1], nulls, unbalanced):  # Arrow takes no names for all
-        yield _with_points(batch) if head.file.written.decimal == "," else batch
+    names = list(types) or head.fields[:1]  # Arrow takes no names for all
+    for batch in text_batches(head.file, head.fields, names, nulls, unbalanced):
+        yield _with_points(batch, [name not in separators for name in names]) if head.file.written.decimal == "," else batch
 
 
-def _with_points(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _with_points(batch: pa.RecordBatch, is_single: Sequence[bool]) -> pa.RecordBatch:
+    """Return a batch with points before decimals. Of a column with several values per cell, 1,2 may be two of them."""
     columns = [
-        pc.replace_substring_regex(column, _COMMA_NUMBER, r"\1.\2") if pa.types.is_string(column.type) else column
-        for column in batch.columns
+        pc.replace_substring_regex(column, _COMMA_NUMBER, r"\1.\2") if single and pa.types.is_string(column.type) else column
+        for column, single in zip(batch.columns, [*is_single, False], strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)

@@ -306,6 +306,15 @@ def test_decimals_behind_a_comma_are_read_as_with_a_point(tmp_path: Path, ingest
     pd.testing.assert_frame_equal(ingest("commas.csv", format={"log": {"decimal": ","}}).events(), plain)
 
 
+def test_a_list_of_two_numbers_is_no_decimal(tmp_path: Path, ingest: Callable) -> None:
+    log = _log()
+    log["tags"] = [["12,34", "5", "1,2,3"][n % 3] for n in range(len(log))]
+    log.to_csv(tmp_path / "log.csv", index=False, sep=";", decimal=",")
+    events = ingest(format={"log": {"decimal": ","}}, features={"multi": {"tags": ","}}).events()
+    assert set(events["log.tags"]) == {"12,34", "5", "1,2,3"}
+    assert events["log.watch"].dtype == float
+
+
 def test_commas_cannot_do_both() -> None:
     with pytest.raises(ValidationError, match="nothing tells the two apart"):
         FileFormat(decimal=",", separator=",")
