@@ -18,7 +18,7 @@ from recsys.sources.output_columns import Column, Refusal, is_canonical_integer,
 Unit = Literal["s", "ms", "us"]
 MICROS: dict[Unit, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _FIRST, _LAST = 31_536_000_000_000, 4_102_444_800_000_000  # 1971-01-01 and 2100-01-01, in microseconds
-_CLOCK = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+_CLOCK = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}( +|T)\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 _ZONED = _CLOCK + r"\s*(Z|UTC|[+-]\d{2}(:?\d{2})?)"
 _ZONELESS = rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}\s*|{_CLOCK}\s*"
 _NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
@@ -34,16 +34,17 @@ def iso_micros(column: str, zone: str) -> str:
 
     The engine's own casts would ignore text after the time: the name of another zone, AM or PM.
     """
-    text = f"replace(upper({column}), ',', '.')"
+    text = f"replace(upper(trim({column})), ',', '.')"
+    zoned = f"regexp_replace(replace({text}, 'UTC', 'Z'), ' +([+-]|Z)', '\\1')"  # those casts take no blank before an offset
     return (
-        f"CASE WHEN {matches(text, _ZONED)} THEN epoch_us(TRY_CAST({text} AS TIMESTAMPTZ))"
+        f"CASE WHEN {matches(text, _ZONED)} THEN epoch_us(TRY_CAST({zoned} AS TIMESTAMPTZ))"
         f" WHEN {matches(text, _ZONELESS)} THEN {local_micros(f'TRY_CAST({text} AS TIMESTAMP)', zone)} END"
     )
 
 
 def is_iso_time(text: str) -> bool:
     """Return whether a text has the form that `iso_micros` reads."""
-    return re.fullmatch(f"{_ZONED}|{_ZONELESS}", text.upper().replace(",", ".")) is not None
+    return re.fullmatch(f"{_ZONED}|{_ZONELESS}", text.strip(" ").upper().replace(",", ".")) is not None
 
 
 def timestamp_column(name: str, column: str, kind: pa.DataType | None, time: TimeOptions) -> Column:

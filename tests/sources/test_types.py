@@ -153,7 +153,19 @@ def test_iso_with_and_without_offset_and_the_day_of_the_zone(tmp_path: Path, ing
     assert days == {moment.astimezone(ZoneInfo(zone)).date().isoformat() for moment in moments}
 
 
-@pytest.mark.parametrize("text", ["2024-07-01 00:30:00 UTC", "2024-07-01T00:30:00z", "2024-07-01 00:30:00,000+0000", "2024-07-01 00:30Z"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2024-07-01 00:30:00 UTC", "2024-07-01T00:30:00z", "2024-07-01 00:30:00,000+0000", "2024-07-01 00:30Z", " 2024-07-01T00:30Z "),
+        *(
+            "2024-07-01 02:30:00 +0200",
+            "2024-06-30 19:00:00 -05:30",
+            "2024-07-01 01:30  +01",
+            "2024-07-01 00:30:00  UTC",
+            " 2024-07-01 09:30 ",
+        ),
+    ],
+)
 def test_every_way_to_write_an_offset_is_honoured(tmp_path: Path, ingest: Callable, text: str) -> None:
     _with(tmp_path, ts=[text] * 3)
     expected = datetime(2024, 7, 1, 0, 30, tzinfo=UTC).timestamp() * 1000
