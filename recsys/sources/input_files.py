@@ -22,10 +22,16 @@ from recsys.sources.named_paths import KNOWN, KNOWN_SUFFIXES, Format, paths_of, 
 from recsys.sources.partitions import of_folders
 
 _PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
+_PACKED = {  # in another way than by gzip
+    b"PK\x03\x04": "a zip file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"BZh91AY&SY": "a bzip2 file",
+    b"\xfd7zXZ": "an xz file",
+}
 _MAGIC = {
     _PARQUET: "a parquet file",
     _GZIP: "a gzip file",
-    b"PK\x03\x04": "a zip file",
+    **_PACKED,
     b"\xff\xfe\x00\x00": "UTF-32 text",
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
@@ -185,6 +191,8 @@ def _sniff_text(file: InputFile, head: bytes) -> None:
     line = head[: head.find(b"\0")].count(b"\n") + 1
     where = f" (a zero byte in line {line})" if what == _BINARY else ""
     fix = "name the file for what it holds, or export it as UTF-8 text"
+    if what in _PACKED.values():
+        fix = "unpack it, or pack it by gzip; export a spreadsheet as UTF-8 text"
     if what in _WIDE and file.key is not None:
         fix = f'set {file.key}.encoding = "{_WIDE[what]}"'
     as_named = "text" if suffix_of(file.path) is None else "UTF-8 text, as its name says"

@@ -1,6 +1,8 @@
 """Every kind of bad input gets one message in the one form, exit code 3, and nothing half-written."""
 
+import bz2
 import gzip
+import lzma
 import re
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from recsys.errors import ConfigError, DataError
@@ -61,7 +64,20 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, ingest: Callable)
     assert "expected a parquet file" in _refused(tmp_path, ingest, "log.parquet", text)
     assert "expected a gzip file" in _refused(tmp_path, ingest, "log.csv.gz", text)
     assert "found a parquet file" in _refused(tmp_path, ingest, "log.csv.gz", gzip.compress(parquet))
-    assert "found a zip file" in _refused(tmp_path, ingest, "log.xlsx", b"PK\x03\x04" + text)
+
+
+@pytest.mark.parametrize("kind", ["zip", "zstd", "bzip2", "xz"])
+def test_a_packed_file_that_is_not_read_is_named(tmp_path: Path, ingest: Callable, kind: str) -> None:
+    text = _csv().encode()
+    packed = {
+        "zip": lambda: b"PK\x03\x04" + text,
+        "zstd": lambda: pa.compress(text, codec="zstd", asbytes=True),
+        "bzip2": lambda: bz2.compress(text),
+        "xz": lambda: lzma.compress(text),
+    }[kind]()
+    for name in ("log.csv", f"log.csv.{kind}"):
+        message = _refused(tmp_path, ingest, name, packed)
+        assert re.search(rf"found an? {kind} file, expected .*Fix: unpack it, or pack it by gzip", message)
 
 
 @pytest.mark.parametrize("name", ["log.jsonl", "log.csv.gz"])
