@@ -120,6 +120,9 @@ def test_every_problem_is_told_at_once_each_with_its_path(write):
         ("[split]", '[source.columns]\nposition = "slot"\ndevice = "slot"\n[split]', "found slot named more than once"),
         ("[split]", '[source.columns]\nposition = ""\n[split]', "source.columns.position"),
         ("[split]", '[source.time]\nzone = "localtime"\n[split]', 'found "localtime", expected an IANA time zone'),
+        ("[split]", '[source.time]\nzone = "CEST"\n[split]', 'found "CEST", expected an IANA time zone such as "Europe/Berlin"'),
+        ('"2022-04-25", "2022-05-02"', '20220425, "2022-05-02"', "split.train.0: found 20220425, expected a day such as 2022-04-25"),
+        ("[split]", '[source.feedback]\nname = "x"\n[split]', "expected a table [[source.feedback]] for each"),
         ("[split]", "[source.time]\nsince = 5\n[split]", "since: found 5, expected a day such as 2020-01-01"),
         ("[split]", '[source.time]\nsince = "1577836800"\n[split]', "since: found 1577836800, expected a day such as 2020-01-01"),
         (
@@ -178,6 +181,15 @@ def test_parts_of_a_split_are_in_time_order_and_do_not_overlap(write, validation
 def test_one_name_stands_for_one_objective(write):
     twice = SMALLEST + '[[objective]]\nname = "click"\nlabel = "x = 1"\n'
     assert "found the name click more than once" in problems(write(twice))[0]
+
+
+def test_a_kind_that_is_not_there_is_near_to_none(write):
+    (problem,) = problems(write(SMALLEST.replace('kind = "table"', "")))
+    assert problem.endswith(f"source.kind: found no kind, expected one of {KINDS}")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(write):
+    assert config.load(write("\ufeff" + SMALLEST)) == config.load(write(SMALLEST))
 
 
 @pytest.mark.parametrize("text", ["x = ", "\x00", "[a]\n[a]"])

@@ -34,8 +34,9 @@ def _is_duration(text: str) -> str:
 
 def _is_zone(zone: str) -> str:
     if zone not in available_timezones() or zone == "localtime":  # "localtime" is the machine's own zone, not one of the data
-        near = difflib.get_close_matches(zone, available_timezones(), n=1)
-        raise ValueError(f'found "{zone}", expected an IANA time zone' + (f' such as "{near[0]}"' if near else ""))
+        places = {name.lower(): name for name in available_timezones() if "/" in name}  # EST beside CEST is hours off
+        near = difflib.get_close_matches(zone.lower(), places, n=1)
+        raise ValueError(f'found "{zone}", expected an IANA time zone such as "{places[near[0]] if near else "Europe/Berlin"}"')
     return zone
 
 

@@ -39,6 +39,7 @@ _EXPECTED = {  # pydantic's type of error → what was expected; names in braces
 _DAYS = [f"split.{part}" for part in SPLITS]
 _MISSING = {  # what a pipeline cannot do without → what it is
     "objective": ", expected a table [[objective]] for each thing to predict",
+    "source.feedback": ", expected a table [[source.feedback]] for each file of actions, or for each kind of action",
     "source": ", expected a table [source] that says where the log is",
     "split": ", expected a table [split] of train, validation and test days",
     **{f"{days}.{place}": f", expected the {which} day" for days in _DAYS for place, which in enumerate(("first", "last"))},
@@ -63,14 +64,15 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 message = str(entry["msg"]).removeprefix("Value error, ")
                 yield f"{location}: {message}" if location else message
             case "union_tag_invalid" | "union_tag_not_found":
-                kind = entry["input"].get("kind", "no kind") if isinstance(entry["input"], Mapping) else entry["input"]
-                yield f"{location}.kind: found {kind or 'an empty text'}, expected one of {', '.join(SOURCES)}{nearest(str(kind), SOURCES)}"
-            case "date_from_datetime_parsing" | "date_type" | "date_parsing":
+                kind = entry["input"].get("kind") if isinstance(entry["input"], Mapping) else entry["input"]
+                found, meant = ("no kind", "") if kind is None else (kind or "an empty text", nearest(str(kind), SOURCES))
+                yield f"{location}.kind: found {found}, expected one of {', '.join(SOURCES)}{meant}"
+            case "date_from_datetime_inexact" | "date_from_datetime_parsing" | "date_type" | "date_parsing":
                 yield f"{location}: found {_shown(entry['input'])}, expected a day such as 2022-04-25"
             case "tuple_type" if location in _DAYS:
                 day = _shown(entry["input"])
                 yield f"{location}: found {day}, expected the first and the last day, in brackets: [{day}, {day}]"
-            case "tuple_type" if location == "objective":
+            case "tuple_type" if location in ("objective", "source.feedback"):
                 yield f"{location}: found {_shown(entry['input'])}{_MISSING[location]}"
             case "tuple_type":
                 yield f"{location}: found {_shown(entry['input'])}, expected a list, in brackets: [{_items(entry['input'])}]"

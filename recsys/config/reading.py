@@ -55,7 +55,7 @@ def from_tables(raw: Mapping[str, Any], folder: Path) -> Pipeline:
 def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """Return the tables of a TOML file, overridden, with absolute paths."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors of Windows put a mark in front
     except OSError as error:
         raise ConfigError(
             f"{path}: {error.strerror or error}, expected a pipeline's TOML. Fix: give the path of a file such as pipelines/tiny.toml"
