@@ -21,6 +21,7 @@ _FIRST, _LAST = 31_536_000_000_000, 4_102_444_800_000_000  # 1971-01-01 and 2100
 _CLOCK = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}( +|T)\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 _ZONED = _CLOCK + r"\s*(Z|UTC|[+-]\d{2}(:?\d{2})?)"
 _ZONELESS = rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}\s*|{_CLOCK}\s*"
+NANOSECONDS = "these numbers seem to be nanoseconds: write them as microseconds (divided by 1000), or as times of a parquet file"
 _NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 
 
@@ -128,6 +129,11 @@ def _numeric_micros(column: str, kind: pa.DataType | None, time: TimeOptions) ->
 def counts_from_elsewhere(found: object) -> bool:
     """Return whether a timestamp lies in 1970 in every unit: its log counts from a moment of its own, as a rule its start."""
     return found is not None and not is_text(found) and 0 <= float(str(found)) * MICROS["s"] < _FIRST
+
+
+def are_nanoseconds(found: object) -> bool:
+    """Return whether a timestamp is a number that lies between 1971 and 2100 in nanoseconds, which are no unit here."""
+    return found is not None and not is_text(found) and _FIRST <= float(str(found)) / 1_000 < _LAST
 
 
 def is_text(found: object) -> bool:

@@ -201,6 +201,14 @@ def test_what_is_told_wrongly_is_said(told: list[str], code: int, words: str, tm
     assert not (tmp_path / "own.toml").exists()
 
 
+def test_a_told_time_in_nanoseconds_is_told_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = pd.read_csv(_sessions(tmp_path)).assign(stamp=1_700_000_000_000_000_000)
+    log.assign(stamp=log["stamp"] + log.index * 60 * 10**9).to_csv(tmp_path / "log.csv", index=False)
+    told = ("--column", "user_id=session_id", "--column", "timestamp=stamp")
+    assert run_command(["init", str(tmp_path / "log.csv"), *told, "--out", str(tmp_path / "own.toml")]) == 3
+    assert "Fix: these numbers seem to be nanoseconds: write them as microseconds" in capsys.readouterr().err
+
+
 def test_base_rates_and_doubts_stand_as_comments(tmp_path: Path) -> None:
     files = LOGS["tabs-without-a-header"].write(tmp_path)
     text = propose(files, tmp_path).text

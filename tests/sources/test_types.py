@@ -244,6 +244,14 @@ def test_numbers_that_count_from_elsewhere_are_told(tmp_path: Path, ingest: Call
         ingest(time={"unit": "s"})
 
 
+@pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
+def test_nanoseconds_are_told(tmp_path: Path, ingest: Callable, name: str) -> None:
+    log = make_log().assign(ts=lambda log: log["ts"] * 1_000_000)
+    log.to_csv(tmp_path / name, index=False) if name == "log.csv" else log.to_parquet(tmp_path / name)
+    with pytest.raises(DataError, match=r"200 of 200 rows\. Fix: these numbers seem to be nanoseconds: write them as microseconds"):
+        ingest(name)
+
+
 def test_an_implausible_time_goes_to_quarantine_with_a_hint(tmp_path: Path, ingest: Callable) -> None:
     log = make_log(200)
     log.loc[7, "ts"] //= 1000
