@@ -1,5 +1,6 @@
 """The forms of texts in a pipeline's TOML: the pattern that pydantic checks, and its meaning in words."""
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
@@ -13,6 +14,14 @@ FORMS = {  # pattern → its meaning in words
     CHANGE: "a relative change such as -1%",
     NAME: "letters, digits and . _ - behind a letter or digit",
 }
+
+
+ALIKE = "expected names that differ by more than case: the engine takes them for one"
+
+
+def alike(names: Sequence[str]) -> list[str]:
+    """Return the names that differ from another one by case alone, each once, sorted."""
+    return sorted(name for name in set(names) if any(other.lower() == name.lower() and other != name for other in names))
 
 
 def number_or_auto(value: Any, *, whole: bool = True) -> Any:

@@ -8,7 +8,7 @@ from recsys import schema
 from recsys.config.checks_options import Checks
 from recsys.config.evaluate_options import Evaluate
 from recsys.config.features_options import Features
-from recsys.config.forms import NAME
+from recsys.config.forms import ALIKE, NAME, alike
 from recsys.config.fuse_options import ALL_OTHERS, Fuse
 from recsys.config.known_truth import known_labels, known_truth
 from recsys.config.learning import Learning
@@ -80,11 +80,8 @@ class Pipeline(Learning):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"objective: found the name {', '.join(twice)} more than once, expected a name of its own for each")
-        alike = sorted(name for name in names if [other.lower() for other in names].count(name.lower()) > 1)
-        if alike:
-            raise ValueError(
-                f"objective: found {', '.join(alike)}, expected names that differ by more than case: the engine takes them for one"
-            )
+        if same := alike(names):
+            raise ValueError(f"objective: found {', '.join(same)}, {ALIKE}")
         return self
 
     @model_validator(mode="after")

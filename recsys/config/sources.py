@@ -6,6 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from recsys.config.forms import ALIKE, alike
 from recsys.config.log_options import (
     ActionOptions,
     Columns,
@@ -156,6 +157,8 @@ class EventsSource(Source):
         names = [feedback.name for feedback in self.feedback]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"feedback: found the name {', '.join(twice)} more than once, expected a name of its own for each")
+        if same := alike(names):
+            raise ValueError(f"feedback: found {', '.join(same)}, {ALIKE}")
         words = [*self.views, *self.ignore, *(word for feedback in self.feedback for word in feedback.words)]
         if twice := sorted({word for word in words if words.count(word) > 1}):
             raise ValueError(f"views: found {', '.join(twice)} more than once among views, ignore and feedback, expected each once")

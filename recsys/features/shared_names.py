@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from recsys import schema
 from recsys.config import Pipeline
+from recsys.config.forms import ALIKE, alike
 from recsys.features.feature_columns import Columns, Table
 from recsys.features.labels import columns as label_columns
 from recsys.features.names_read import by_entities, expressions, mapped
@@ -36,8 +37,10 @@ def by_case_alone(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
         there = columns.names([table])
         for name in sorted(read & set(there)):
             if others := differing_by_case(name, there):
-                words = "expected names that differ by more than case: the engine takes them for one"
-                yield f"{where}: found {name} and {', '.join(others)}, {words}. Fix: rename one of them"
+                yield f"{where}: found {name} and {', '.join(others)}, {ALIKE}. Fix: rename one of them"
+    of_log = columns.names(["events"])
+    if same := [name for name in alike(features.signals) if name not in of_log or not differing_by_case(name, of_log)]:
+        yield f"features.signals: found {', '.join(same)}, {ALIKE}. Fix: rename one of them"
 
 
 def ours_and_theirs(pipeline: Pipeline, columns: Columns) -> Iterator[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from recsys import schema
 from recsys.config import EventsSource, FeedbackOptions, FileFormat, LogColumns, SideFormat, TableSource, TimeOptions
+from recsys.config.forms import ALIKE, alike
 from recsys.errors import ConfigError
 from recsys.sources.staging import TableFiles
 
@@ -22,12 +23,13 @@ class Description:
     events: EventsSource | None = None  # where each row of the log is one action
 
     def __post_init__(self) -> None:
-        """Raise ConfigError where two feedbacks share a name, or one is joined on no column or on a column that the log lacks."""
+        """Raise ConfigError where two feedbacks share a name or differ by case alone, or one is joined on no column of the log."""
         problems = []
         names = [feedback.name for feedback in self.feedback]
         problems += [
             f"source.feedback: found the name {name} more than once" for name in sorted({name for name in names if names.count(name) > 1})
         ]
+        problems += [f"source.feedback: found {', '.join(same)}, {ALIKE}"] if (same := alike(names)) else []
         for feedback in self.feedback:
             if not feedback.on:
                 problems.append(f"source.feedback.{feedback.name}.on: found no column, expected some of user_id, item_id, request_id")

@@ -281,6 +281,7 @@ def test_what_the_actions_became_is_said(tmp_path: Path, ingest: Callable[..., I
         ({"views": []}, "views"),
         ({"views": [""]}, "views"),
         ({"feedback": [{"name": "buy"}, {"name": "buy", "actions": ["b"]}]}, "found the name buy more than once"),
+        ({"feedback": [{"name": "buy"}, {"name": "Buy"}]}, "feedback: found Buy, buy, expected names that differ by more than case"),
         ({"feedback": [{"name": "buy", "actions": ["pv"]}]}, "found pv more than once among views, ignore and feedback"),
         ({"session_gap": "1h", "columns": {"request_id": "r"}}, "session_gap: found it beside columns.request_id"),
         ({"columns": {"propensity": "p"}}, "propensity"),

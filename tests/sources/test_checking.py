@@ -82,6 +82,9 @@ def test_another_separator_is_one_problem_not_one_a_column(tmp_path: Path) -> No
 def test_parts_that_do_not_fit_are_a_mistake_of_the_config(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"source\.feedback\.saved\.on: found request_id"):
         sources.check(make_pipeline(_source(tmp_path, feedback=[{"name": "saved", "file": tmp_path / "log.csv", "on": ["request_id"]}])))
+    alike = [{"name": name, "file": tmp_path / "log.csv"} for name in ("saved", "Saved")]
+    with pytest.raises(ConfigError, match=r"source\.feedback: found Saved, saved, expected names that differ by more than case"):
+        sources.check(make_pipeline(_source(tmp_path, feedback=alike)))
 
 
 def test_bytes_that_are_not_utf8_are_found_in_the_first_rows(tmp_path: Path) -> None:
