@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.batch import NULL_TEXTS, numbered
-from recsys.sources.decoding import STAND_IN, damaged_gzip
+from recsys.sources.decoding import damaged_gzip
 from recsys.sources.input_files import InputFile, zero_byte
 from recsys.sources.lines import numbered_rows
 from recsys.sources.quoting import unpaired_quote
@@ -76,7 +76,7 @@ def text_batches(
             return "error"
         unbalanced.rows.append(row.number - above)
         unbalanced.fields.append(row.actual_columns)
-        unbalanced.lines.append(row.text.replace(STAND_IN, file.separator or STAND_IN))
+        unbalanced.lines.append(row.text.replace(file.delimiter, file.separator or file.delimiter))  # it may stand for a longer one
         return "skip"
 
     ours = [f"f{place}" for place in range(len(header))]

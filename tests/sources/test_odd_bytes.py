@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import gzip
+import json
 import subprocess
 import sys
 import time
@@ -230,3 +231,11 @@ def test_a_bad_byte_behind_the_rows_that_are_taken_is_no_error_as_they_are_let_g
         time.sleep(0.05)
         del rows
         gc.collect()
+
+
+def test_the_byte_that_stands_for_long_separators_stays_in_a_torn_row(tmp_path: Path, ingest: Callable) -> None:
+    lines = make_log().to_csv(index=False).splitlines()
+    lines[5] += ",a\x1fb"
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    (row,) = ingest().table("quarantine").to_pylist()
+    assert json.loads(row["raw"]) == lines[5]
