@@ -47,7 +47,7 @@ class Sample:
     """The part of a source that was read.
 
     `problems` are those of headers and of what is no share of rows; `row_problems` are shares of rows that a run would not leave out.
-    `doubts` are warnings of tables whose rows describe nothing, and of lists that are read as one text. `names` are those of
+    `doubts` are warnings of tables whose rows describe or match nothing, and of lists that are read as one text. `names` are those of
     `sources.columns`; of a table that cannot be read they are absent. `folder` holds events/, users/ and items/ as a run leaves them; it is
     None where the log cannot be read.
     """
@@ -233,4 +233,11 @@ def _feedback(sampler: _Sampler, place: int, options: FeedbackOptions, impressio
     actions = sampler.type(staged, action_columns(sampler.con, staged, options, sampler.description, key_types(impressions)))
     joined = join(sampler.con, actions, shown_by(impressions, options.on), options)
     sampler.note(staged, f"of {joined.actions:,} different actions {joined.unmatched:,} match no impression within {options.within}")
+    log = impressions.staged
+    is_as_in_a_run = log.is_whole and staged.is_whole and impressions.quarantined <= sampler.reading.max_bad * log.rows
+    if is_as_in_a_run and joined.unmatched == joined.actions > 0:
+        sampler.doubts.append(
+            f"{staged.role}: found none of {joined.actions:,} actions that matches an impression, expected most: it is empty on every one."
+            f" Fix: write {', '.join(options.on)} and the times as in the log, or name a longer within"
+        )
     return joined

@@ -277,6 +277,15 @@ def test_users_of_whom_none_is_in_the_log_are_said_with_both_ways_to_write_them(
     assert "write user_id in both the same way" in warning
 
 
+def test_a_feedback_of_which_no_action_matches_is_warned_of(folder: Path) -> None:
+    answers = pd.read_csv(folder / "survey.csv", dtype={"ts": str})
+    answers.assign(uid=1_000 + answers["uid"]).to_csv(folder / "survey.csv", index=False)
+    (warning,) = [line for line in look(folder / "own.toml").warnings if line.startswith("feedback survey: ")]
+    assert f"found none of {len(answers)} actions that matches an impression, expected most" in warning
+    answers.assign(uid=answers["uid"].where(answers.index == 0, 1_000)).to_csv(folder / "survey.csv", index=False)
+    assert not [line for line in look(folder / "own.toml").warnings if line.startswith("feedback survey: ")]
+
+
 def test_a_table_that_describes_one_user_is_not_warned_of(folder: Path) -> None:
     users = pd.read_csv(folder / "users.csv")
     users.assign(uid=np.where(users.index == 0, users["uid"], 1_000 + users["uid"])).to_csv(folder / "users.csv", index=False)
