@@ -46,6 +46,7 @@ COUNT = "count"  # natural log of 1 + impressions, as in agg.item_id.count.7
 TODAY = "today"  # the window of counters that run on through the day, as in agg.user_id.is_click.today
 LAST_HOURS = "hours"  # the group of features whose window is some hours
 HOURS = "h"  # behind a number of hours: the window that ends at the very moment, as in agg.item_id.is_click.24h
+OF_THE_MOMENT = ("hour", "weekday", "session_place", "session_elapsed")  # behind CONTEXT: made of every impression's moment
 FACTORS = "factors"  # the score of a matrix factorisation, as in agg.user_id+item_id.is_click.factors
 
 

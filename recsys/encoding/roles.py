@@ -54,7 +54,8 @@ def roles(examples: pa.Schema, features: Features) -> Roles:
         if field.name.startswith(schema.HISTORY):
             if features.history == 0:
                 continue
-            is_category = field.name.startswith(_HISTORY_CATEGORIES) or field.name == HISTORY_ITEM_ID
+            is_signal = _is_list(field.type) and pa.types.is_floating(field.type.value_type)  # one may be called item.liked
+            is_category = not is_signal and (field.name.startswith(_HISTORY_CATEGORIES) or field.name == HISTORY_ITEM_ID)
             (history_categories if is_category else history_signals).append(field.name)
         elif field.name.startswith(_PLAIN_PREFIXES):
             is_id = field.name.startswith(schema.ID) or field.name in _ID_COLUMNS

@@ -18,7 +18,7 @@ from recsys.features.names_read import Unknown, by_entities, expressions
 from recsys.features.operands import LabelError, TextError, shortened
 from recsys.features.plan import ANY_TABLE, measured_column
 from recsys.features.ready_slices import READY_SLICES
-from recsys.features.shared_names import by_case_alone, in_several_tables, ours_and_theirs, theirs_in_labels
+from recsys.features.shared_names import by_case_alone, in_examples, in_several_tables, ours_and_theirs, theirs_in_labels
 from recsys.features.text_values import text_problem
 
 
@@ -52,7 +52,7 @@ def problems(pipeline: Pipeline, columns: Columns) -> Problems:
     found.config.extend(_empty(pipeline))
     found.config.extend(_factors(pipeline, columns))
     found.data.extend(_names(pipeline, columns))
-    found.data.extend(by_case_alone(pipeline, columns))
+    found.data.extend([*by_case_alone(pipeline, columns)] or in_examples(pipeline))  # the former make the latter, too
     found.data.extend(ours_and_theirs(pipeline, columns))
     found.doubts.extend(theirs_in_labels(pipeline, columns))
     found.doubts.extend(in_several_tables(pipeline, columns))
@@ -85,7 +85,7 @@ def _expressions(pipeline: Pipeline, columns: Columns, found: Problems) -> None:
             found.config.append(f'{place}: found "{text}", which cannot be computed on these columns ({error})')
     for name in pipeline.features.expressions:
         place = f"features.expressions.{name}"
-        if name in {*known, *columns.names(ANY_TABLE), schema.COUNT}:
+        if name in {*known, *columns.names(ANY_TABLE)}:
             found.config.append(f"{place}: found a name that the data has too, expected one of its own. Fix: another name")
 
 

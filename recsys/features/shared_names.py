@@ -1,11 +1,12 @@
-"""Names that two columns have: in one table, in the log and among ours, or in the log and in users or items."""
+"""Names that two columns have: in one table, in the log and among ours, in the log and in users or items, or in the examples."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 
 from recsys import schema
-from recsys.config import Pipeline
-from recsys.config.forms import ALIKE, alike
+from recsys.config import Features, Pipeline
+from recsys.config.forms import ALIKE
 from recsys.features.feature_columns import Columns, Table
 from recsys.features.labels import columns as label_columns
 from recsys.features.names_read import by_entities, expressions, mapped
@@ -13,6 +14,7 @@ from recsys.features.operands import LabelError
 from recsys.features.plan import ANY_TABLE
 
 _IDS = (schema.USER_ID, schema.ITEM_ID)  # in a group of columns they are always ours
+_PREFIXES = {"user": schema.USER, "item": schema.ITEM, "context": schema.CONTEXT, "ids": schema.ID, "slices": schema.SLICE}
 _NAMES: Mapping[Table, str] = {"events": "the log", "items": "items", "users": "users"}
 
 
@@ -38,9 +40,6 @@ def by_case_alone(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
         for name in sorted(read & set(there)):
             if others := differing_by_case(name, there):
                 yield f"{where}: found {name} and {', '.join(others)}, {ALIKE}. Fix: rename one of them"
-    of_log = columns.names(["events"])
-    if same := [name for name in alike(features.signals) if name not in of_log or not differing_by_case(name, of_log)]:
-        yield f"features.signals: found {', '.join(same)}, {ALIKE}. Fix: rename one of them"
 
 
 def ours_and_theirs(pipeline: Pipeline, columns: Columns) -> Iterator[str]:
@@ -70,6 +69,47 @@ def _both(pipeline: Pipeline, columns: Columns) -> dict[str, str]:
     """Return each name of ours that the log has for another column → the log's name of ours."""
     names, named = columns.events.names, mapped(pipeline)
     return {name: named.get(name, name) for name in schema.KNOWN_COLUMNS if name in names and schema.log_column(name) in names}
+
+
+def in_examples(pipeline: Pipeline) -> Iterator[str]:
+    """Yield the names that would give the examples two columns of one name, or of names that differ by case alone.
+
+    One of the two would take the other's place, or the engine would refuse both.
+    """
+    makers: dict[str, tuple[str, str]] = {}
+    said: set[tuple[str, str]] = set()
+    for column, key, name in _example_columns(pipeline.features):
+        maker = (key, name)
+        other_key, other = makers.setdefault(column.lower(), maker)
+        if (other_key, other) != maker and maker not in said:
+            said.add(maker)
+            beside = f"{other} of {other_key}" if other_key not in ("", key) else other
+            found = f"found {name}, which makes the column {column} of the examples, as does {beside}"
+            yield f"{key}: {found}, expected names that differ by more than case. Fix: rename it, or leave it out"
+
+
+def _example_columns(features: Features) -> Iterator[tuple[str, str, str]]:
+    """Yield columns of the examples, each with the key of the TOML that asks for it and the name there; ours, without a key, come first."""
+    for name in schema.OF_THE_MOMENT:
+        yield schema.CONTEXT + name, "", f"our own {name}, which is read in any case"
+    yield schema.HISTORY_AGE, "", "our own age of each impression of the history"
+    for key, prefix in _PREFIXES.items():
+        for name in getattr(features, key):
+            yield prefix + name, f"features.{key}", name
+            yield schema.HISTORY + prefix + name, f"features.{key}", name
+    counted: tuple[tuple[str, Iterable[tuple[str, ...]], Iterable[int | str]], ...] = (
+        ("entities", features.entities, features.windows),
+        ("today", features.today, (schema.TODAY,)),
+        ("recent", features.recent, [f"{hours}{schema.HOURS}" for hours in features.hours]),
+        ("factors", [(schema.USER_ID, name) for name in features.factored], (schema.FACTORS,)),
+    )
+    for key, entities, windows in counted:
+        for entity, window in product(entities, windows):
+            yield schema.aggregate_column(entity, schema.COUNT, window), f"features.{key}", str([*entity])
+            for name in features.signals:
+                yield schema.aggregate_column(entity, name, window), "features.signals", name
+    for name in features.signals:
+        yield schema.HISTORY + name, "features.signals", name
 
 
 def in_several_tables(pipeline: Pipeline, columns: Columns) -> Iterator[str]:

@@ -145,6 +145,7 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     if roles.action is None:
         rating = _rating(left.columns, roles)
         roles.rating = left.take_one(lambda column: column is rating)
+    left.take(lambda column: column.name.lower() in schema.OF_THE_MOMENT)  # ours stand for them
     roles.context = left.take(_is_context)
     roles.rest = left.columns
 

@@ -353,6 +353,14 @@ def test_far_positions_share_one_hundred_codes(days, make_pipeline) -> None:
     assert Encoder.fit([(day, table)], make_pipeline()).layout.positions == 100
 
 
+def test_a_signal_may_be_called_as_a_column_of_the_items(days, make_pipeline) -> None:
+    """As a log that was flattened names it: item.liked is a number of the history, not a category."""
+    named = [(day, table.append_column("history.item.liked", table["history.is_click"])) for day, table in days]
+    layout = Encoder.fit(named, make_pipeline()).layout
+    assert "history.item.liked" in layout.history_signals
+    assert "history.item.liked" not in [slot.feature for slot in layout.history_slots]
+
+
 # --- Bad input ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "column",

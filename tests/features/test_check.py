@@ -47,7 +47,7 @@ def test_a_pipeline_that_fits_has_no_problems(feed: Any) -> None:
         ),
         (expression(watch="watch / 4"), "features.expressions.watch", "a name that the data has too"),
         (expression(tag="watch > 3"), "features.expressions.tag", "a name that the data has too"),
-        (expression(count="watch > 3"), "features.expressions.count", "a name that the data has too"),
+        (expression(count="watch > 3"), "features.signals", "count, which makes the column agg.user_id.count.1 of the examples"),
         ({"features": {"signals": ["parts"], "expressions": {"part": "watch"}}}, "features.signals", 'did you mean "part"'),
         (expression(part="tab > 1"), "features.context", "tab, which is read by the signal part, expected columns known before"),
         ({"features": {"user": ["tag"]}}, "features.user", "tag, expected a column of users"),
@@ -104,3 +104,30 @@ def test_a_problem_names_its_place_and_what_was_found(feed: Any, changes: dict[s
         check(feed.pipeline(**changes), NAMES)
     problems = str(caught.value).splitlines()
     assert any(problem.startswith(place) and found in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("features", "key", "name", "column", "other"),
+    [
+        ({"context": ["hour"]}, "context", "hour", "context.hour", "our own hour, which is read in any case"),
+        ({"context": ["Weekday"]}, "context", "Weekday", "context.Weekday", "our own weekday, which is read in any case"),
+        ({"signals": ["count"]}, "signals", "count", "agg.user_id.count.1", "['user_id'] of features.entities"),
+        ({"signals": ["Age"]}, "signals", "Age", "history.Age", "our own age of each impression of the history"),
+        ({"signals": ["Skip", "skip"], "expressions": {"Skip": "watch < 3"}}, "signals", "skip", "agg.user_id.skip.1", "Skip"),
+        ({"entities": [["Genre"], ["genre"]]}, "entities", "['genre']", "agg.genre.count.1", "['Genre']"),
+        ({"slices": ["Genre", "genre"]}, "slices", "genre", "slice.genre", "Genre"),
+        ({"entities": [["a+b"], ["a", "b"]]}, "entities", "['a', 'b']", "agg.a+b.count.1", "['a+b']"),
+        ({"signals": ["item.x"], "item": ["x"]}, "signals", "item.x", "history.item.x", "x of features.item"),
+    ],
+)
+def test_names_that_make_one_column_of_the_examples_are_refused(
+    feed: Any, features: dict[str, Any], key: str, name: str, column: str, other: str
+) -> None:
+    """One of the two took the other's place without a word; where they differed by case alone, the engine's error was a traceback."""
+    none: dict[str, Any] = {"multi": {}, "expressions": {}, "factors": {}, "entities": [["user_id"]], "signals": ["is_click"]}
+    none |= {name: [] for name in ("user", "item", "context", "category", "slices", "ids", "bias", "today")}
+    log = ["is_click", "watch", "survey", "hour", "Weekday", "count", "Age", "skip", "Genre", "a", "b", "a+b", "item.x"]
+    with pytest.raises(RecsysError) as caught:
+        check(feed.pipeline(features=none | features), NAMES | {"log": log, "items": ["genre", "x"]})
+    found = f"features.{key}: found {name}, which makes the column {column} of the examples, as does {other}, expected names that"
+    assert str(caught.value) == f"{found} differ by more than case. Fix: rename it, or leave it out"

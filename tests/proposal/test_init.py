@@ -335,6 +335,13 @@ def test_what_is_written_after_the_impression_is_no_feature(tmp_path: Path) -> N
     assert "# Known before the impression? Their names sound so: check each." in text
 
 
+def test_an_hour_and_a_weekday_of_the_log_are_no_context_because_ours_stand_for_them(tmp_path: Path) -> None:
+    feed = small_feed()
+    tables, text = proposed(tmp_path, feed.assign(surface=feed["user_id"] % 2, hour=feed["ts"].dt.hour, Weekday=feed["ts"].dt.day_name()))
+    assert tables["features"]["context"] == ["surface"]
+    assert "Weekday" not in text
+
+
 @pytest.mark.parametrize("name", some(['said "yes"', "select", "点击", "like", "order", "case", "is click"], 7))
 def test_a_label_may_have_any_name(name: str, tmp_path: Path) -> None:
     tables, _ = proposed(tmp_path, small_feed().rename(columns={"click": name}))
