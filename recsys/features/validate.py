@@ -1,6 +1,7 @@
 """Conditions that a day's rows must meet before they are learned from."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ import ibis
 import ibis.expr.types as ir
 
 from recsys import schema
-from recsys.days import Day
-from recsys.errors import DataError, Place, data_error
+from recsys.days import DAY_MS, Day
+from recsys.errors import DataError, Place, data_error, many
 from recsys.features.impressions import signal_number
-from recsys.features.plan import Plan, Signal
+from recsys.features.plan import FRACTION, Plan, Signal
+from recsys.features.values import finite
 from recsys.objectives import Objective
 
 _LARGEST_FLOAT = 3.4e38  # float32
-_LARGEST_SIGNAL = 1e12  # so that 10⁶ rows of millionths fit into 64 bits
+_LARGEST_SIGNAL = 1e12  # a row of millionths then fits into 64 bits, as the sum of a day must (`_too_large_sums`)
 
 Answer = Callable[[ir.Table], Mapping[str, Any]]
 
@@ -31,8 +33,13 @@ class _Rule:
 
 
 def require_valid(answer: Answer, impressions: ir.Table, events: ir.Table, plan: Plan, day: Day, file: Path) -> None:
-    """Raise DataError for the first rule that some row of a day breaks: those of `broken_rules`, and before them that it is in its day."""
+    """Raise DataError for the first rule that some row of a day breaks, or its signals together.
+
+    The rules are those of `broken_rules`, before them that a row is in its day, and behind them that sums of signals fit into 64 bits.
+    """
     for error in broken_rules(answer, impressions, events, plan, file, _in_day(events, day)):
+        raise error
+    for error in _too_large_sums(answer, events, plan, file):
         raise error
 
 
@@ -87,9 +94,34 @@ def _in_day(events: ir.Table, day: Day) -> _Rule:
 def _signal_rule(events: ir.Table, signal: Signal) -> _Rule:
     value = signal_number(signal, events).cast("float64")
     bad = ((value < 0) | (value > _LARGEST_SIGNAL)) & ~value.isnan()
-    where, what = (f"features.expressions.{signal.name}", "expression") if signal.is_computed else (signal.stored, "column")
-    fix = f"leave {signal.name} out of features.signals, or mend the {what}"
-    return _Rule(where, value, bad, f"a signal from 0 to {_LARGEST_SIGNAL:g}", fix)
+    fix = f"leave {signal.name} out of features.signals, or mend the {'expression' if signal.is_computed else 'column'}"
+    return _Rule(_where(signal), value, bad, f"a signal from 0 to {_LARGEST_SIGNAL:g}", fix)
+
+
+def _too_large_sums(answer: Answer, events: ir.Table, plan: Plan, file: Path) -> Iterator[DataError]:
+    """Yield an error per signal of which a day holds so much that a sum of whole numbers would run over.
+
+    What becomes known on a day comes from two days, and what becomes known in a window of hours from one more per day of these hours.
+    """
+    if not plan.signals:
+        return
+    most = 2.0**63 / (2 + plan.reach // DAY_MS)
+    sums = {f"sum.{signal.name}": finite(signal_number(signal, events)).sum() for signal in plan.signals}
+    found = answer(events.agg(rows=events.count(), **sums))
+    for signal in plan.signals:
+        total = found[f"sum.{signal.name}"] or 0.0
+        if total * signal.scale > most:
+            divisor = 10 ** (math.ceil(math.log10(total * FRACTION / most)) + 1)
+            yield data_error(
+                Place(file, column=_where(signal)),
+                found=f"values that add up to {total:.3g} in {many(found['rows'], 'row')}",
+                expected=f"at most {most / signal.scale:.3g} on a day, for sums of 64 bits",
+                fix=f"count it in a larger unit by features.expressions: divide by {divisor:,}",
+            )
+
+
+def _where(signal: Signal) -> str:
+    return f"features.expressions.{signal.name}" if signal.is_computed else signal.stored
 
 
 def _weight_rule(impressions: ir.Table, stored: str) -> _Rule:

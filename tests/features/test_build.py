@@ -221,6 +221,17 @@ def test_a_signal_below_zero_is_refused(feed: Any) -> None:
     assert "log.watch: found -2.5, expected a signal from 0" in refusal(feed, DataError, rows)
 
 
+@pytest.mark.parametrize(("hours", "most"), [({}, "4.61e+12"), ({"recent": [["item_id"]], "hours": [30]}, "3.07e+12")])
+def test_a_signal_whose_sums_would_run_over_is_refused(feed: Any, hours: dict[str, Any], most: str) -> None:
+    """Fractions are summed in whole millionths. A sum beyond 64 bits was a traceback."""
+    rows = [row | {"log.watch": 9e11} for row in feed.events(0, n=60)]
+    text = refusal(feed, DataError, rows, features=hours)
+    assert "log.watch: found values that add up to" in text
+    assert f"expected at most {most} on a day, for sums of 64 bits. Fix: count it in a larger unit" in text
+    divided = {"signals": ["is_click", "less"], "expressions": {"less": "watch / 1000"}}
+    feed.build("divided", rows, feed.pipeline(features=hours | divided))
+
+
 def test_events_that_were_changed_behind_their_manifest_are_refused(feed: Any) -> None:
     workspace = feed.write("log", feed.events(0, n=60))
     path: Path = workspace / "events" / f"day={feed.days[0]}" / "part-0.parquet"
