@@ -82,7 +82,7 @@ def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> room.Room:
 FEATURES = Stage(
     name="features",
     summary="Turn events into point-in-time examples.",
-    version=6,
+    version=7,
     options=(
         *all_but(Features, "features", "engine", "memory_limit", "min_count", "max_values"),
         *(f"objective.{name}" for name in ("name", "kind", "label", "observed", "given", "levels")),

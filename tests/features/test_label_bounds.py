@@ -19,6 +19,7 @@ ROWS = pa.table(
         "log.whole": [2**63 - 1, -(2**63), 0, 1, None, 7],
         "log.name": ["u", "1e400", "", None, "7", "nan"],
         "log.seen": [True, False, None, True, False, None],
+        "log.share": pa.array([0.7, 0.1, None, math.nan, 2.5, math.inf], pa.float32()),
         "feedback.stars": [1.0, None, 5.0, 2.0, None, 3.0],
     }
 )
@@ -78,8 +79,8 @@ def test_a_long_chain_is_computed() -> None:
 
 # --- Any expression at all ----------------------------------------------------------------------------------------
 ATOMS = [
-    "big", "whole", "name", "seen", "stars", "feedback.stars", "nothing", "null", "true", "0", "1", "-1", "0.5", "1e300", "9" * 25,
-    "'u'", "'",
+    "big", "whole", "name", "seen", "share", "stars", "feedback.stars", "nothing", "null", "true", "0", "1", "-1", "0.5", "0.7", "1e300",
+    "9" * 25, "'u'", "'",
 ]  # fmt: skip
 UNARY = [
     "-{}", "not {}", "({})", "abs({})", "ln({})", "log({})", "exp({})", "sqrt({})", "floor({})", "ceil({})", "round({})", "round({}, 3)",

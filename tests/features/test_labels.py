@@ -17,6 +17,7 @@ ROWS = pa.table(
         "log.name": ["u", "v", None, "7"],
         "log.seen": [True, False, None, True],
         "log.Odd name": [1, 2, 3, 4],
+        "log.share": pa.array([0.7, 0.1, None, 2.5], pa.float32()),
         "feedback.stars": [1, None, 2, 5],
     }
 )
@@ -39,6 +40,8 @@ def values(text: str) -> list[float | None]:
         *("coalesce(stars, click, 9)", "nullif(click, 1)", "least(click, stars)", "greatest(click, stars, 2)"),
         *("click + stars * 2 - 1", "-click", "click / 2", "click % 2", "abs(-click)", "exp(click)", "floor(click / 2)", "ceil(click / 2)"),
         *("round(click / 3, 2)", "cast(click as double) / 2", "click::int", '"Odd name" > 2', "null", "1"),
+        *("share >= 0.7", "0.7 > share", "share in (0.7, -1)", "share not between 0.1 and 0.7", "share = -0.7", "nullif(share, 0.1)"),
+        *("case share when 0.1 then 5 else share end", "share < click", "share != null", "share < 1e30"),
     ],
 )
 def test_values_are_those_of_the_engine(text: str) -> None:
