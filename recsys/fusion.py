@@ -153,6 +153,16 @@ def tune(
     return Tuned(aim, dict(zip(names, weights_K.tolist(), strict=True)), effects[0], effects[1] if len(test) else ())
 
 
+def told(predictions: pa.Table, objectives: Sequence[Objective], metric: str, *, run: str) -> set[str]:
+    """Return the objectives whose metric, in the present order of validation rows, is above 0: `tune` maximises and keeps these alone."""
+    table = as_table(predictions, run)
+    scores, impressions = read_scores(table, objectives, run, labels=True), read_impressions(table, run, ())
+    rows = fused_rows(rows_of_split(impressions, schema.VALIDATION), scores, impressions, objectives)
+    score_N, judged = rows.score(np.array([objective.fusion_weight for objective in objectives])), list_metric(ListMetric.parse(metric))
+    values = [judged.estimate(rows.rows(k, score_N)) for k in range(len(objectives))]
+    return {each.name for each, value in zip(objectives, values, strict=True) if not isinstance(value, Undefined) and value.value() > 0}
+
+
 def _checked(aim: Aim, objectives: Sequence[Objective]) -> Metric:
     names = [objective.name for objective in objectives]
     problems = [
@@ -230,7 +240,7 @@ class _Fitness:
             if reason is not None:
                 raise data_error(
                     f"validation days, {metric.name} of {names[k]}", found=reason, expected="a number, above 0 if it is constrained",
-                    fix="more validation days, or an aim that leaves this objective out",
+                    fix="more validation days (labels count if known before the test begins), or an aim that leaves this objective out",
                 )  # fmt: skip
 
     def __call__(self, weights_K: FloatArray) -> float:

@@ -58,9 +58,9 @@ def _show(job: Job) -> None:
 REPORT_STAGE = Stage(
     name="report",
     summary="Write the report page of a run.",
-    version=6,
+    version=7,
     options=(
-        *("name", "seed", "source.kind", "source.time", "split", "objective", "fuse.maximise"),
+        *("name", "seed", "source.kind", "source.time", "split", "objective", "fuse.maximise", "fuse.metric"),
         *("model.budget_macs", "balance.method", "train.order", "train.averaging", "train.refit"),
         *("train.init_from", "train.freeze", "train.distil_from"),
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "importance", "list_k", "top_percent", "calibrate")),

@@ -163,6 +163,29 @@ def test_the_pull_of_a_weight_is_its_share_of_the_spread_of_the_score() -> None:
     assert "--maximise click" in steps(lower, mine, {})["Choose the trade-off"].command  # "maximise" would be read as more of it
 
 
+def test_weights_are_sought_for_what_the_validation_days_can_tell() -> None:
+    def without(splits: tuple[str, ...], value: float | None, *names: str) -> pa.Table:
+        found = scored(TWO, noise=0.3)
+        for name in names:
+            column = found.schema.get_field_index(f"label.{name}")
+            there = pa.compute.is_in(found["split"], pa.array(splits))
+            found = found.set_column(
+                column, found.field(column), pa.compute.if_else(there, pa.scalar(value, found.field(column).type), found[column])
+            )
+        return found
+
+    def command(predictions: pa.Table) -> str | None:
+        return steps(TWO, predictions, {})["Choose the trade-off"].command
+
+    for value in (None, 0.0):
+        assert command(without(("validation",), value, "like")) == "recsys fuse mine-1a --maximise click"
+        assert command(without(("test",), value, "like")) == "recsys fuse mine-1a --maximise click --no-worse '*=-1%'"
+    assert command(without(("validation",), None, "click", "like")) is None
+    late = scored(TWO, noise=0.3)  # learned only on the test day: nothing that was fitted to the validation days may know it
+    late = late.append_column("known.like", pa.array(np.full(len(late), TWO.border_after("validation"), np.int64)))
+    assert command(late) == "recsys fuse mine-1a --maximise click"
+
+
 def test_a_run_s_name_is_no_code() -> None:
     odd = replace(seen(TWO, scored(TWO, noise=0.3), {}), run="x$(id)")
     (command,) = [step.command for step in next_steps(odd) if step.what == "Choose the trade-off"]
@@ -186,6 +209,9 @@ def test_predictions_that_are_wrong_on_average_ask_for_calibration() -> None:
     found = steps(TWO, scored(TWO, noise=0.3, off=0.6), {})
     assert found["Calibrate"].why.startswith("Predictions are wrong on average: click Σp/Σy .5")
     assert found["Calibrate"].in_toml == '[evaluate] calibrate = "platt"'  # some 600 positives
+    late = scored(TWO, noise=0.3, off=0.6)  # of what is known too late, a map would be fitted to nothing
+    late = late.append_column("known.click", pa.array(np.full(len(late), TWO.border_after("validation"), np.int64)))
+    assert "Calibrate" not in steps(TWO, late, {})
     many = steps(TWO, scored(TWO, noise=0.3, off=0.6, users=150), {})
     assert many["Calibrate"].in_toml == '[evaluate] calibrate = "isotonic"'
     calibrated = pipeline_of({"name": "click"}, {"name": "like"}, evaluate={"calibrate": "platt"})

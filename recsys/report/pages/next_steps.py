@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from recsys import schema
+from recsys import fusion, schema
 from recsys.config import Pipeline
-from recsys.evaluation import Scores
+from recsys.evaluation import Scores, read_scores
 from recsys.evaluation.inputs.rows import FloatArray
 from recsys.objectives import Objective, twins
-from recsys.predictions import fused_term
+from recsys.predictions import fused_term, known_before
 from recsys.report.figures import model_figures
 from recsys.report.pages.what_was_run import is_of
 from recsys.report.tables.cells import Grid, Line, grid
@@ -195,19 +195,28 @@ def _weights(seen: Seen) -> Iterator[Step]:
     if len(pull) < 2 or not is_of(seen.predictions, schema.VALIDATION).any():
         return
     most, least = max(pull, key=lambda name: pull[name]), min(pull, key=lambda name: pull[name])
-    why = f"In the one order {most} has {pull[most]:.0%} of the pull, {least} {pull[least]:.0%}. Move the sliders, or state an aim."
-    yield Step("Choose the trade-off", why, _fuse(seen, pull))
+    command = _fuse(seen, pull)
+    why = f"In the one order {most} has {pull[most]:.0%} of the pull, {least} {pull[least]:.0%}. Move the sliders"
+    yield Step("Choose the trade-off", f"{why}{', or state an aim' if command else ''}.", command)
 
 
-def _fuse(seen: Seen, pull: Mapping[str, float]) -> str:
-    """Return the command that finds other weights: for the pipeline's own aim, else for an objective that pulls little but can be told."""
+def _fuse(seen: Seen, pull: Mapping[str, float]) -> str | None:
+    """Return the command that finds other weights: for the pipeline's own aim, else for an objective that pulls little but can be told.
+
+    Constraints are on the others that validation days tell of. There is no command where these tell of none to maximise.
+    """
     command = f"recsys fuse {quote(seen.run)}"
     if seen.pipeline.fuse.maximise is not None:
         return command
+    pipeline, names = seen.pipeline, [objective.name for objective in seen.pipeline.objective]
+    told = fusion.told(_fitted_to(seen), pipeline.objective, pipeline.fuse.metric, run=seen.run)
     vague = {*_wide(seen.main), *_silent(seen.main)}
-    known = {objective.name for objective in seen.pipeline.objective if objective.better == schema.HIGHER} - vague
-    aim = min(known & pull.keys() or pull.keys(), key=lambda name: (pull[name], name))
-    return f"{command} --maximise {aim} --no-worse '*=-1%'"
+    ordered = {objective.name for objective in pipeline.objective if objective.better == schema.HIGHER} - vague
+    if not (may_aim := ordered & told & pull.keys() or told & pull.keys()):
+        return None
+    aim = min(may_aim, key=lambda name: (pull[name], name))
+    others = ["'*=-1%'"] if told == set(names) else [f"{name}=-1%" for name in names if name in told and name != aim]
+    return " ".join([command, f"--maximise {aim}", *(f"--no-worse {other}" for other in others)])
 
 
 def pulls(predictions: pa.Table, scores: Scores, objectives: Sequence[Objective], split: str) -> Mapping[str, float]:
@@ -234,17 +243,25 @@ def _calibration(seen: Seen) -> Iterator[Step]:
     shown = whole(seen.table)
     found = grid(shown[(shown["split"] == seen.split) & (shown["metric"] == "calibration")])
     off = [line for line in found.lines if _is_off(line) and line.objective not in _answers(seen)]
+    sizes = {line: _size(seen, line) for line in off}
     for method, least, fits in (("isotonic", MANY, off), ("platt", ENOUGH, [line for line in off if line.n_positive is not None])):
-        lines = [line for line in fits if _size(line) >= least]
+        lines = [line for line in fits if sizes[line] >= least]
         if lines:
             named = _several([f"{line.objective} Σp/Σy {line.value}" for line in lines])
             yield Step("Calibrate", f"Predictions are wrong on average: {named}.", in_toml=f'[evaluate] calibrate = "{method}"')
             return
 
 
-def _size(line: Line) -> int:
-    """Return the number of positives, or of labels where there is no such thing as a positive."""
-    return (line.n if line.n_positive is None else line.n_positive) or 0
+def _size(seen: Seen, line: Line) -> int:
+    """Return the number of positives that a map would be fitted to, or of labels where there is no such thing as a positive."""
+    scores = read_scores(_fitted_to(seen), seen.pipeline.objective, seen.run, labels=True)
+    label_N = scores.label[line.objective][is_of(seen.predictions, schema.VALIDATION)]
+    return int(np.count_nonzero(~np.isnan(label_N) if line.n_positive is None else label_N > 0))
+
+
+def _fitted_to(seen: Seen) -> pa.Table:
+    """Return the predictions with the labels that what is fitted to the validation days may know."""
+    return known_before(seen.predictions, seen.pipeline.border_after(schema.VALIDATION))
 
 
 def _is_off(line: Line) -> bool:
