@@ -1,5 +1,6 @@
 """The steps that a run's numbers ask for, each rule alone: where it speaks, and where it is silent."""
 
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -79,7 +80,7 @@ def journal_of(losses: dict[str, list[float]]) -> Journal:
 
 def test_a_run_without_another_one_is_told_to_compare() -> None:
     found = steps(TWO, scored(TWO, noise=0.3), {})
-    assert found["Compare it with something"].in_toml == '[evaluate] baselines = ["popularity", "gbdt"]'
+    assert tomllib.loads(found["Compare it with something"].in_toml) == {"evaluate": {"baselines": ["popularity", "gbdt"]}}  # to be copied
     assert "Compare it with something" not in steps(TWO, scored(TWO, noise=0.3), {"gbdt-2b2b2b": scored(TWO, noise=2.0)})
 
 
@@ -108,7 +109,7 @@ def test_an_objective_that_was_best_last_asks_for_more_passes() -> None:
     shuffled = pipeline_of({"name": "click"}, {"name": "like"}, train={"order": "shuffled", "passes": 3})
     mine = scored(shuffled, noise=0.3)
     found = steps(shuffled, mine, {}, journal_of({"click": [0.9, 0.8, 0.7], "like": [0.9, 0.8, 0.85]}))
-    assert found["Train longer"].in_toml == "[train] passes = 6"
+    assert found["Train longer"].in_toml == "[train]\npasses = 6"
     assert found["Train longer"].why == "The validation loss of click was least after the last pass. Others were best earlier: like."
     assert "Train longer" not in steps(shuffled, mine, {}, journal_of({"click": [0.9, 0.7, 0.8]}))
     most_are_done = journal_of({"click": [0.9, 0.8, 0.7], "like": [0.9, 0.8, 0.85], "share": [0.9, 0.8, 0.85]})
@@ -208,12 +209,12 @@ def test_one_order_of_one_objective_has_no_trade_off() -> None:
 def test_predictions_that_are_wrong_on_average_ask_for_calibration() -> None:
     found = steps(TWO, scored(TWO, noise=0.3, off=0.6), {})
     assert found["Calibrate"].why.startswith("Predictions are wrong on average: click Σp/Σy .5")
-    assert found["Calibrate"].in_toml == '[evaluate] calibrate = "platt"'  # some 600 positives
+    assert found["Calibrate"].in_toml == '[evaluate]\ncalibrate = "platt"'  # some 600 positives
     late = scored(TWO, noise=0.3, off=0.6)  # of what is known too late, a map would be fitted to nothing
     late = late.append_column("known.click", pa.array(np.full(len(late), TWO.border_after("validation"), np.int64)))
     assert "Calibrate" not in steps(TWO, late, {})
     many = steps(TWO, scored(TWO, noise=0.3, off=0.6, users=150), {})
-    assert many["Calibrate"].in_toml == '[evaluate] calibrate = "isotonic"'
+    assert many["Calibrate"].in_toml == '[evaluate]\ncalibrate = "isotonic"'
     calibrated = pipeline_of({"name": "click"}, {"name": "like"}, evaluate={"calibrate": "platt"})
     assert "Calibrate" not in steps(calibrated, scored(calibrated, noise=0.3, off=0.6), {})
 

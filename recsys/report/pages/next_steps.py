@@ -30,7 +30,7 @@ PIPELINE = "PIPELINE.toml"
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do next: what, why, and, if there is one, the command that does it or the option that the TOML gets."""
+    """Something to do next: what, why, and, if there is one, the command that does it or the lines that the TOML gets."""
 
     what: str
     why: str
@@ -69,7 +69,7 @@ def _nothing_to_compare_with(seen: Seen) -> Iterator[Step]:
         yield Step(
             "Compare it with something",
             "No number here says what is gained: no baseline and no other run scored these impressions.",
-            in_toml='[evaluate] baselines = ["popularity", "gbdt"]',
+            in_toml='[evaluate]\nbaselines = ["popularity", "gbdt"]',
         )
 
 
@@ -118,7 +118,7 @@ def _still_learning(seen: Seen) -> Iterator[Step]:
     if learning and len(learning) >= len(done):
         why = f"The validation loss of {_several(learning)} was least after the last pass."
         why += f" Others were best earlier: {_several(done)}." if done else ""
-        yield Step("Train longer", why, in_toml=f"[train] passes = {2 * _passes(seen.journal)}")
+        yield Step("Train longer", why, in_toml=f"[train]\npasses = {2 * _passes(seen.journal)}")
 
 
 def _trees_ahead(seen: Seen) -> Iterator[Step]:
@@ -248,7 +248,7 @@ def _calibration(seen: Seen) -> Iterator[Step]:
         lines = [line for line in fits if sizes[line] >= least]
         if lines:
             named = _several([f"{line.objective} Σp/Σy {line.value}" for line in lines])
-            yield Step("Calibrate", f"Predictions are wrong on average: {named}.", in_toml=f'[evaluate] calibrate = "{method}"')
+            yield Step("Calibrate", f"Predictions are wrong on average: {named}.", in_toml=f'[evaluate]\ncalibrate = "{method}"')
             return
 
 
