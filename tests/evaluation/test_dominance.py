@@ -26,7 +26,7 @@ def test_one_in_twenty_is_not_too_much_and_one_row_more_is(fair):
     more = pd.concat([fair, fair[(fair["user_id"] == "u7") & (fair["split"] == "test")].head(1)])
     found = dominant_users(more, [LIKE, STARS])
     assert found == [Dominant("test", None, "u7", 11, 201)]
-    assert str(found[0]).startswith("test: user u7 holds 5.5% of 201 rows; numbers are largely this user's")
+    assert str(found[0]).startswith("test: user u7 holds 5.5% of 201 rows; numbers and their intervals depend much on this one user")
 
 
 def test_of_an_objective_the_known_labels_count_and_a_user_is_named_once(fair):

@@ -34,9 +34,8 @@ class Dominant:
     def __str__(self) -> str:
         among = "rows" if self.objective is None else f"rows with a known label of {self.objective}"
         return (
-            f"{self.split}: user {one_line(self.user)} holds {self.rows / self.of:.1%} of {self.of:,} {among}; numbers are largely this"
-            " user's, and intervals over users, if there are any, are too narrow. Fix: leave the rows out if this is no person, or evaluate"
-            " more days"
+            f"{self.split}: user {one_line(self.user)} holds {self.rows / self.of:.1%} of {self.of:,} {among}; numbers and their intervals"
+            " depend much on this one user. Fix: leave the rows out if this is no person, or evaluate more days"
         )
 
 
