@@ -158,5 +158,5 @@ PROGRESSIVE_STAGE = Stage(
     parts=_parts,
     make=_make,
     before=_before,
-    unit="day",
+    unit="part",  # a day, or the table of all days
 )

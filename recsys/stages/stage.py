@@ -160,7 +160,7 @@ class Stage:
         require_unchanged(self.name, made, self.parts(job, options))
 
     def _say(self, job: Job, parts: Sequence[Part], stale: Sequence[Part]) -> None:
-        if self.unit:
+        if self.unit and parts:
             fresh, all_parts = len(parts) - len(stale), many(len(parts), self.unit)
             said = f"fresh ({all_parts})" if not stale else f"{fresh} of {all_parts} are fresh"
             job.console.say(f"{self.name}: {said}")

@@ -256,3 +256,8 @@ def test_before_anything_was_made_the_first_stage_is_stale_and_all_others_wait(t
     found = states(PIPELINE, tmp_path)
     assert found.pop("ingest") == "stale"
     assert set(found.values()) == {"depends", "unused"}
+
+
+def test_a_stage_without_parts_is_not_said_to_be_fresh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["progressive", TINY, "--workspace", str(tmp_path), "--set", "train.order=shuffled"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["progressive: not asked for"]
