@@ -16,12 +16,13 @@ from jinja2 import Environment, FunctionLoader
 from recsys import artifacts
 from recsys.config import Train
 from recsys.errors import ArtifactError
+from recsys.evaluation import read_scores
 from recsys.progress import Console
 from recsys.report import frame, write_report
 from recsys.report.figures import look_figures, metric_figures, model_figures
-from recsys.report.pages import what_was_run
+from recsys.report.pages import calibration_section, sections, what_was_run
 from recsys.report.tables.cells import Matrix, grid
-from recsys.report.tables.frame import by_slice, whole
+from recsys.report.tables.frame import by_day, by_slice, whole
 from recsys.report.tables.verdict import comparisons
 from recsys.report.templates import static
 from recsys.report.training_log import Inside, Look
@@ -341,7 +342,10 @@ def test_the_position_bias_is_drawn_by_device_with_the_missing_position_apart(ht
 
 def test_a_long_name_has_lines_of_its_own_and_pushes_no_number_away(metrics) -> None:
     sliced = by_slice(frame(metrics))
-    found = grid(sliced.assign(slice_value=sliced["slice_value"].replace("home", "a " * 40)))
+    renamed = {"click": "c" * 61}
+    found = grid(
+        sliced.assign(slice_value=sliced["slice_value"].replace("home", "a " * 40), objective=sliced["objective"].replace(renamed))
+    )
     matrix = Matrix("slice", (), (("tab = " + "a" * 60, ()), ("tab = home", ()), ("", ())))
     tables = Environment(autoescape=True, loader=FunctionLoader(lambda name: str(static(name)))).get_template("tables.html").module
     html = tables.matrix_table("m", matrix) + tables.grid_table("g", found, found.others, str)
@@ -349,6 +353,32 @@ def test_a_long_name_has_lines_of_its_own_and_pushes_no_number_away(metrics) -> 
     assert '<th scope="row">tab = home</th>' in html
     assert '<td data-label="slice" class="long">tab = a a a' in html
     assert '<td data-label="slice">tab = &lt;/script&gt;' in html
+    assert '<th scope="row" class="long">ccc' in html
+    assert '<th scope="row">dismissal</th>' in html
+
+
+def test_one_day_before_it_was_learned_is_a_table_and_more_are_figures(metrics) -> None:
+    days = by_day(frame(metrics))
+    one = sections.progressive(days[days["day"] == days["day"].iloc[0]])
+    assert (one.figures, list(one.matrices), one.gist) == ([], ["Each day before it was learned"], "1 day")
+    several = sections.progressive(days)
+    assert several.figures
+    assert list(several.folded_matrices) == ["Each day before it was learned"]
+
+
+def test_what_is_not_there_is_not_explained(short_run, predictions, metrics) -> None:
+    own = metrics.filter(pc.field("against").is_null())
+    assert "paired difference" in sections.metrics(frame(metrics), PIPELINE)[0].about
+    assert "paired difference" not in sections.metrics(frame(own), PIPELINE)[0].about
+    values = own.filter(pc.field("metric") != "ece")
+    of_values, of_all = (
+        calibration_section.section(
+            short_run, predictions[RUN], read_scores(predictions[RUN], PIPELINE.objective, RUN, labels=True), frame(table), PIPELINE
+        )
+        for table in (values, own)
+    )
+    heads = [next(iter(each.folded_matrices.values())).columns for each in (of_values, of_all)]
+    assert heads == [("Σp/Σy",), ("Σp/Σy", "ECE")]
 
 
 def test_says_which_files_are_missing(short_run) -> None:

@@ -132,14 +132,15 @@ def _by_slice(now: Lines, before: Lines) -> Matrix:
     Rows whose interval of Σp/Σy excludes 1 come first. Within each part the ratios furthest from 1 come first.
     """
     keys = sorted(dict.fromkeys(key[:3] for key in now), key=lambda key: _place(now.get((*key, "calibration"))))
-    columns = ("Σp/Σy", "ECE", *(("Σp/Σy before", "ECE before") if before else ()))
+    metrics = [metric for metric in BY_SLICE if any(key[3] == metric for key in now)]  # values have no ECE
+    columns = [f"{AIM[metric]}{when}" for when in ("", *([" before"] if before else [])) for metric in metrics]
     rows = []
     for objective, name, value in keys[:MAX_LINES]:
-        lines = [lines.get((objective, name, value, metric)) for lines in (now, *([before] if before else [])) for metric in BY_SLICE]
+        lines = [lines.get((objective, name, value, metric)) for lines in (now, *([before] if before else [])) for metric in metrics]
         n = next(line.n for line in lines if line is not None)
         label = f"{objective}, {name} = {'not known' if value is None else value} (n = {n:,})"
         rows.append((label, tuple(None if line is None else line.value for line in lines)))
-    return Matrix("slice", columns, tuple(rows))
+    return Matrix("slice", tuple(columns), tuple(rows))
 
 
 def _lines(table: pd.DataFrame) -> Lines:

@@ -18,7 +18,7 @@ from recsys.evaluation import read_scores
 from recsys.progress import Console
 from recsys.report.glossary import linked, linked_metric, terms
 from recsys.report.pages import calibration_section, importance_section, position_section, sections, tradeoffs, what_was_run
-from recsys.report.pages.section import Section
+from recsys.report.pages.section import Section, number_of
 from recsys.report.pages.summary import Summary, summary
 from recsys.report.tables.cells import LEGEND
 from recsys.report.tables.frame import frame, short_names
@@ -104,6 +104,7 @@ def page(
         sections=shown,
         short_names=lambda grid: [short_names(list(grid.others))[other] for other in grid.others],
         legend=LEGEND,
+        number_of=number_of,
         terms=terms(),
         linked=linked,
         linked_verdict=_linked_verdict,

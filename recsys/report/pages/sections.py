@@ -11,7 +11,7 @@ from recsys.report.chance import by_chance
 from recsys.report.figures import balance_figures, look_figures, metric_figures, model_figures
 from recsys.report.pages.section import Section, number_of
 from recsys.report.tables.cells import COUNTED, Grid, Matrix, cell_of, grid
-from recsys.report.tables.frame import by_day, falls, splits, whole
+from recsys.report.tables.frame import by_day, compared, falls, splits, whole
 from recsys.report.tables.verdict import comparisons
 from recsys.report.training_log import Inside, Journal
 
@@ -27,11 +27,15 @@ def metrics(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
     about = (
         f"Two questions on the {split} days: over all impressions, who will (auc, xauc; rmse is the error in the label's unit); and within"
         " a list as it was shown, which of its items the user will (gauc_list, xgauc_list; gauc, xgauc within users where too few lists can"
-        " tell). A ranker is for the second one. Beside each number stands the paired difference to each baseline, which learned from the"
-        " same examples, and to each run that evaluate.against names, on the same impressions. The baseline single_task shows what sharing"
-        " gives, and truth, of a simulated feed alone, what no ranker can be expected to beat by AUC or squared error. Intervals resample"
-        " users; another seed, or other days, can change more than they show."
+        " tell). A ranker is for the second one."
     )
+    if compared(main):
+        about += (
+            " Beside each number stands the paired difference to each baseline, which learned from the same examples, and to each run that"
+            " evaluate.against names, on the same impressions. The baseline single_task shows what sharing gives, and truth, of a simulated"
+            " feed alone, what no ranker can be expected to beat by AUC or squared error."
+        )
+    about += " Intervals resample users; another seed, or other days, can change more than they show."
     if judged := int(shown["verdict"].notna().sum() + falls(table[table["split"] == split])["verdict"].notna().sum()):
         about += (
             f" {by_chance(judged, pipeline.evaluate.confidence)} These are the marks of this section, of all metrics and of the slices."
@@ -100,9 +104,11 @@ def progressive(table: pd.DataFrame | None) -> Section:
         (row["day"], row["objective"], row["metric"]): cell_of(row["value"], row["low"], row["high"]) for row in shown.to_dict("records")
     }
     lines = tuple((day, tuple(cells.get((day, *number)) for number in numbers)) for day in sorted(set(shown["day"])))
-    matrix = Matrix("day", tuple(f"{objective} {metric}" for objective, metric in numbers), lines)
-    folded = {"Each day before it was learned": matrix}
-    return Section(anchor, title, about, gist=number_of(len(lines), "day"), figures=metric_figures.days(shown), folded_matrices=folded)
+    matrix = {"Each day before it was learned": Matrix("day", tuple(f"{objective} {metric}" for objective, metric in numbers), lines)}
+    gist = number_of(len(lines), "day")
+    if len(lines) == 1:  # a figure of one point says nothing that its number does not
+        return Section(anchor, title, about, gist=gist, matrices=matrix)
+    return Section(anchor, title, about, gist=gist, figures=metric_figures.days(shown), folded_matrices=matrix)
 
 
 def slices(table: pd.DataFrame) -> Section:
