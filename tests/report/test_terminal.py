@@ -3,7 +3,9 @@ import pyarrow.compute as pc
 import pytest
 
 from recsys.progress import Console
-from recsys.report import terminal_table
+from recsys.report import terminal_matrix, terminal_table
+from recsys.report.tables.cells import Cell, Matrix
+from recsys.report.tables.frame import UNCLEAR
 
 
 def printed(rows: pa.Table, columns: int | None, monkeypatch, capsys) -> str:
@@ -49,6 +51,19 @@ def test_a_narrow_terminal_gets_fewer_columns_but_every_value(metrics, columns, 
     pooled = 6  # click, dismissal, like, like|click, and xauc of watch and survey; each once more within lists or users
     assert out.partition("vs: the difference")[0].count("auc") == 2 * pooled
     assert "Against gbdt. Finding who will: better on click (auc), watch" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("columns", [60, 48, 20])
+def test_words_are_broken_only_where_they_do_not_fit(columns, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    cell = Cell(-0.0123, -0.0345, 0.0101, verdict=UNCLEAR, signed=True)
+    row = ("watch_time (xgauc_list)", ("a", cell, "inconclusive at 126 users", "77%"))
+    terminal_matrix("p", Matrix("objective", ("run", "minus ple", "verdict", "coverage"), (row,)), Console())
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    words = ("(xgauc_list)", "minus", "inconclusive", "coverage")
+    assert all(any(word in line for line in lines) for word in words) is (columns > 20)
+    assert any("-.012 ·" in line for line in lines) is (columns == 60)
 
 
 def test_numbers_and_marks_are_those_of_the_rows(metrics, monkeypatch, capsys) -> None:

@@ -1,6 +1,7 @@
 """The metric table in the terminal, and in a pipe."""
 
 import io
+import re
 import shutil
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from rich.text import Text
 from recsys import schema
 from recsys.list_metrics import is_captured
 from recsys.progress import Console
-from recsys.report.tables.cells import LEGEND, Cell, Grid, Matrix, conditional_words, grid
+from recsys.report.tables.cells import LEGEND, MARKS, Cell, Grid, Matrix, conditional_words, grid
 from recsys.report.tables.frame import captured, frame, short_names, splits, whole
 from recsys.report.tables.verdict import comparisons
 
@@ -41,7 +42,7 @@ def terminal_matrix(title: str, matrix: Matrix, console: Console) -> None:
     out = RichConsole(file=text, width=_width(), color_system=None, highlight=False, markup=False, emoji=False)
     layouts = [_matrix_columns(matrix, intervals=intervals) for intervals in (True, False)]
     out.print(Text(title))
-    out.print(_table(next((columns for columns in layouts if _width_of(columns) <= _width()), layouts[-1])))
+    out.print(_table(next((columns for columns in layouts if _width_of(columns) <= _width()), layouts[-1]), _width()))
     if matrix.is_judged:
         out.print(Text(f"{LEGEND}."))
     console.result("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
@@ -57,7 +58,7 @@ def _laid_out(title: str, cells: Grid, width: int) -> str:
     layouts = [_layout(cells, left_out) for left_out in range(len(_OPTIONAL) + 1)]
     columns = next((columns for columns in layouts if _width_of(columns) <= width), layouts[-1])
     out.print(Text(title))
-    out.print(_table(columns))
+    out.print(_table(columns, width))
     for name in dict.fromkeys(line.objective for line in cells.lines):
         if (words := conditional_words(name)) is not None:
             out.print(Text(f"{name}: {words}."))
@@ -86,6 +87,7 @@ def _without_interval(cells: Grid) -> dict[str, list[str]]:
 
 _OPTIONAL = ("group", "counts", "intervals of differences", "intervals of values")  # left out of a narrow table, in this order
 _GAP = 2
+_PARTS = (re.compile(rf" +(?![{''.join(MARKS.values())}])"), re.compile(" +"))  # words with the mark beside them; words
 
 
 class Column(NamedTuple):
@@ -96,6 +98,10 @@ class Column(NamedTuple):
     @property
     def width(self) -> int:
         return max(map(len, [self.header, *self.texts]))
+
+    def least(self, parts: re.Pattern[str]) -> int:
+        """Return the least width that keeps each part of its texts in one line."""
+        return max(len(part) for text in [self.header, *self.texts] for part in parts.split(text))
 
 
 def _layout(cells: Grid, left_out: int) -> list[Column]:
@@ -133,10 +139,24 @@ def _width_of(columns: list[Column]) -> int:
     return sum(column.width + _GAP for column in columns) - _GAP
 
 
-def _table(columns: list[Column]) -> Table:
+def _widths(columns: list[Column], width: int) -> list[int | None]:
+    """Return widths that break no word, and no mark from its number if there is room; None where a word must be broken.
+
+    The widest columns are folded first.
+    """
+    found, room = [column.width for column in columns], width - _GAP * (len(columns) - 1)
+    least = next((each for parts in _PARTS if sum(each := [column.least(parts) for column in columns]) <= room), None)
+    if least is None:
+        return [None] * len(columns)
+    while sum(found) > room:
+        found[max((place for place in range(len(found)) if found[place] > least[place]), key=found.__getitem__)] -= 1
+    return [*found]
+
+
+def _table(columns: list[Column], width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(Text(column.header), justify="right" if column.is_number else "left", overflow="fold")
+    for column, room in zip(columns, _widths(columns, width), strict=True):
+        table.add_column(Text(column.header), justify="right" if column.is_number else "left", overflow="fold", width=room)
     for texts in zip(*(column.texts for column in columns), strict=True):
         table.add_row(*(Text(text) for text in texts))
     return table
