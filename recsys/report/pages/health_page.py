@@ -99,20 +99,29 @@ def _figure(check: str, title: str, told: pd.DataFrame) -> Figure:
     moved = told.groupby("column")["shown"].agg(lambda shown: shown.max() - shown.min()).sort_values(ascending=False, kind="stable")
     chosen = list(moved.index[:_MOST_LINES])
     rows = told[told["column"].isin(chosen)]
-    base = alt.Chart(records(rows, "day", "column", "shown", "value", "usual", "verdict")).encode(
-        x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=-45)),
-        color=alt.Color("column:N", title=None, sort=chosen, legend=alt.Legend(orient="top", columns=2, labelLimit=300)),
-        tooltip=named({"column:N": "column", "day:O": "day", "value:Q": "found", "usual:Q": "usual", "verdict:N": "verdict"}),
-    )
+    alone = rows[~rows.duplicated("column", keep=False)]
+    base = _lines(rows, chosen)
     name = f"{check.replace('_', ' ')}, ratio to the usual" if check in _RATIOS else check
     y = alt.Y("shown:Q", title=name, scale=alt.Scale(zero=check not in _RATIOS))
     dots = base.transform_filter(alt.FieldOneOfPredicate("verdict", [schema.WARNS, schema.STOPS]))
     chart = alt.layer(
-        *_rules(check, rows), base.mark_line(strokeWidth=1.5).encode(y=y), dots.mark_point(filled=True, size=70, opacity=1).encode(y=y)
+        *_rules(check, rows),
+        base.mark_line(strokeWidth=1.5).encode(y=y),
+        *([_lines(alone, chosen).mark_tick(thickness=1.5, size=30, opacity=1).encode(y=y)] if len(alone) else []),  # no line
+        dots.mark_point(filled=True, size=70, opacity=1).encode(y=y),
     )
     last = rows[rows["day"] == rows["day"].max()]
     text = sentence(f"{title} over the days; the last one", (f"{row.column} {row.shown:.3g}" for row in last.itertuples()))
     return figure(f"{title}: {name}; a dot is not usual", text, chart, height=220)
+
+
+def _lines(rows: pd.DataFrame, order: Sequence[str]) -> alt.Chart:
+    """Return what the marks of these rows have in common."""
+    return alt.Chart(records(rows, "day", "column", "shown", "value", "usual", "verdict")).encode(
+        x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=-45)),
+        color=alt.Color("column:N", title=None, sort=order, legend=alt.Legend(orient="top", columns=2, labelLimit=300)),
+        tooltip=named({"column:N": "column", "day:O": "day", "value:Q": "found", "usual:Q": "usual", "verdict:N": "verdict"}),
+    )
 
 
 def _rules(check: str, rows: pd.DataFrame) -> Sequence[alt.Chart]:

@@ -145,7 +145,7 @@ def _too_little_data(seen: Seen) -> Iterator[Step]:
     """Name the objectives of which no difference in order is clear and all are wide, or of which no number has an interval."""
     wide, silent = _wide(seen.main), _silent(seen.main)
     if silent:
-        why = f"No number on its order has an interval ({next(iter(silent.values()))}). Judge it on more days."
+        why = f"No number on its order has an interval ({'; '.join(dict.fromkeys(silent.values()))}). Judge it on more days."
         yield Step(f"Too little data for {_several(list(silent))}", why)
     if wide:
         bounds = _several([f"±{half:.2f} ({name})".replace("±0.", "±.") for name, half in wide.items()])
