@@ -114,6 +114,17 @@ def test_the_page_shows_each_day_before_it_was_learned(nights: Path) -> None:
     assert "Each day before it was learned: 3 lines" in html
 
 
+def test_a_warm_day_that_a_shorter_training_has_predicted_is_not_shown(nights: Path, tmp_path: Path) -> None:
+    shutil.copytree(nights / "tiny", tmp_path / "tiny")
+    split = {"train": "2024-01-02", "validation": "2024-01-03", "test": "2024-01-04"}
+    shorter = [part for name, day in split.items() for part in ("--set", f'split.{name}=["{day}", "{day}"]')]
+    assert night(tmp_path, "2024-01-04", "--quiet", "--until", "score", *shorter) == 0
+    assert list((tmp_path / "tiny" / "learned").glob("*/predicted/day=2024-01-03")), "this test says nothing of another folder"
+    assert night(tmp_path, NIGHTS[-1], "--quiet", "--until", "progressive") == 0
+    progressive = artifacts.read_table(tmp_path / "tiny" / "runs" / f"night-{NIGHTS[-1]}" / "progressive.parquet")
+    assert "2024-01-03" not in progressive["day"].to_pylist()
+
+
 def test_a_corrected_day_is_said_and_learned_again_where_that_is_asked_for(
     nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
