@@ -127,8 +127,12 @@ def _judging(runs: Sequence[Path], split: str | None, out: Path | None) -> tuple
 
 
 def _predictions(run: Path, split: str) -> pa.Table:
-    """Return what a run predicts of the part that is judged: of the others, runs may have other days."""
-    return artifacts.read_table(run / PREDICTIONS).filter(pa.compute.field(schema.SPLIT) == split)
+    """Return what a run predicts of the part that is judged: of the others, runs may have other days.
+
+    A table without parts comes as it is, and is refused where it is judged.
+    """
+    table = artifacts.read_table(run / PREDICTIONS)
+    return table.filter(pa.compute.equal(table[schema.SPLIT], split)) if schema.SPLIT in table.column_names else table
 
 
 def _compared(

@@ -188,9 +188,10 @@ def test_runs_are_compared_in_one_table_and_on_a_page(workspace, tmp_path, capsy
 
 def test_runs_that_scored_other_impressions_are_refused_by_name(workspace, tmp_path, capsys) -> None:
     first, second = runs_of(workspace, "mmoe")
-    for name, rows in (("fewer", slice(1, None)), ("none", slice(0, 0))):
+    for name, test_rows in (("fewer", slice(1, None)), ("none", slice(0, 0))):
         shutil.copytree(workspace / "tiny" / "runs" / second, tmp_path / name)
-        table = pq.read_table(tmp_path / name / "predictions.parquet").to_pandas().iloc[rows]
+        table = pq.read_table(tmp_path / name / "predictions.parquet").to_pandas()
+        table = table[table["split"] == "test"].iloc[test_rows]
         table.to_parquet(tmp_path / name / "predictions.parquet")
         sign(tmp_path / name / "predictions.parquet")
     arguments = ["--workspace", str(workspace)]
