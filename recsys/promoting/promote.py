@@ -198,14 +198,15 @@ def _learned_days(pipeline: Pipeline) -> list[str]:
 def _by_current(current: Path, days: Sequence[str], console: Console, *, wait: bool) -> pa.Table:
     """Return what the current model, frozen, predicts of these days: with the features that it has learned, calibrated by its own maps.
 
-    Raise ConfigError where it has learned one of these days.
+    Raise ConfigError where it, or its calibration, knows one of these days.
     """
     from recsys import scoring
 
     pipeline = pipeline_of(current)
-    if (learned := learned_through(current)) >= days[0]:
+    if (known := _known_through(current)) >= days[0]:
+        how = "has learned" if learned_through(current) == known else "is calibrated"
         raise ConfigError(
-            f"promote: found that the current model, {current.name}, has learned through {learned}, expected that it does not know"
+            f"promote: found that the current model, {current.name}, {how} through {known}, expected that it does not know"
             f" {days[0]}, the first day to judge on. Fix: promote a run with later test days, or set promote.days"
         )
     until = pipeline.split.model_copy(update={"test": (date.fromisoformat(days[0]), date.fromisoformat(days[-1]))})

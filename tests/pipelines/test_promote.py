@@ -293,7 +293,7 @@ def test_sums_of_predictions_that_are_off_speak_against_a_run(
 
 @pytest.mark.words
 def test_what_cannot_be_compared(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A current model that knows the days to judge on, one of another label, and one of an objective more."""
+    """A current model that knows the days to judge on, or whose calibration does, one of another label, and one of an objective more."""
     split = [
         'split.train=["2024-01-02","2024-01-03"]',
         'split.validation=["2024-01-04","2024-01-04"]',
@@ -305,6 +305,12 @@ def test_what_cannot_be_compared(here: Path, capsys: pytest.CaptureFixture[str])
     assert promote(here, "first") == 0
     assert promote(here, "knows") == EXIT_CONFIG
     assert "has learned through 2024-01-04, expected that it does not know 2024-01-04" in capsys.readouterr().err
+    assert train(here, "calibrated", 'split.train=["2024-01-02","2024-01-02"]', 'split.validation=["2024-01-03","2024-01-04"]',
+                 'split.test=["2024-01-05","2024-01-05"]', "train.refit=false", "evaluate.calibrate=platt") == 0  # fmt: skip
+    assert promote(here, "calibrated", "--because", "its calibration knows more days than its model") == 0
+    assert promote(here, "knows") == EXIT_CONFIG
+    assert "is calibrated through 2024-01-04, expected that it does not know 2024-01-04" in capsys.readouterr().err
+    assert promote(here, "first", "--because", "the next ones are held against it") == 0
     toml = (
         (PIPELINES / "tiny.toml")
         .read_text()
