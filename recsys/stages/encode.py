@@ -82,8 +82,8 @@ def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> room.Room:
 def _counted_as(options: Pipeline) -> Pipeline:
     """Return the options without those that shape nothing.
 
-    In time order it does not matter where the split ends, only which days lie between its parts: these are not encoded yet. In shuffled
-    order no day is a warm one.
+    In time order it does not matter where the split ends, only which days lie between its parts: these are not encoded yet. Of fewer
+    training days than `warm_days` all are warm: the encoder is another one, with a place of its own. In shuffled order no day is warm.
     """
     first, last = options.split.train
     if options.train.order == "shuffled":
@@ -95,7 +95,8 @@ def _counted_as(options: Pipeline) -> Pipeline:
             moved[part] = (first + (begin - before), first + (begin - before))
         before = end
     split = options.split.model_copy(update={"train": (first, first), "validation": None, "test": None, **moved})
-    return options.model_copy(update={"split": split})
+    train = options.train.model_copy(update={"warm_days": min(options.train.warm_days, (last - first).days + 1)})
+    return options.model_copy(update={"split": split, "train": train})
 
 
 ENCODE = Stage(

@@ -82,6 +82,7 @@ OTHERS: dict[str, Any] = {  # where another number, another of its words, or the
     "evaluate.against_key": "user_id,item_id,timestamp",
     "model.sluice.hidden": 66,
     "model.sluice.subspaces": 4,
+    "train.warm_days": 1,  # tiny has two training days
     "train.passes": 9,
     "train.day_passes": 9,
     "train.batch_size": 99,
