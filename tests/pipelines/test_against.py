@@ -66,7 +66,9 @@ def test_a_named_run_stands_beside_the_baselines(tiny: Path, alone: Path, worksp
 def test_runs_that_do_not_stand_are_refused_together_before_anything_is_trained(alone: Path, workspace: Path, capsys) -> None:
     assert compared(workspace, "never", "no-such", "alone", "nor-this", "never") == 2
     said = capsys.readouterr().err
-    assert 'found "no-such", expected a scored run of tiny; there are: alone, ' in said
+    found, _, there = said.splitlines()[0].partition("; there are: ")
+    assert found.endswith('found "no-such", expected a scored run of tiny')
+    assert "alone" in there.partition(". Fix")[0].split(", ")  # beside runs of other tests
     assert 'found "nor-this"' in said
     assert "found never, the run itself" in said
     assert not (workspace / "tiny" / "runs" / "never").exists()
