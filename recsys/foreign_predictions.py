@@ -19,7 +19,6 @@ from recsys.predictions import conditional, fused_score
 
 _NULLS = ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None", "\\N")
 _PATTERN = re.compile(r"[*?\[{]")  # of several files
-_EXACT = 2.0**53  # from here on a double no longer holds every whole number
 _IDS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.REQUEST_ID)
 
 
@@ -144,7 +143,7 @@ def _as_values(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 def _as_names(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return texts as `_as_values` does, but as they are where doubles do not hold each of their whole numbers: two would be one slice."""
     values = _as_values(texts)
-    if pa.types.is_floating(values.type) and pa.compute.any(pa.compute.greater_equal(pa.compute.abs(values), _EXACT)).as_py():
+    if pa.types.is_floating(values.type) and pa.compute.any(pa.compute.greater_equal(pa.compute.abs(values), float(sources.EXACT))).as_py():
         return pa.compute.if_else(pa.compute.equal(texts, ""), None, texts)
     return values
 

@@ -20,7 +20,6 @@ from recsys.objectives import Objective
 KEYS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP, schema.REQUEST_ID, schema.POSITION)
 ENOUGH = 0.95  # share of the run's impressions below which a comparison is warned of
 _BY_PREDICTION = {metric.name for metric in METRICS}  # the others are of the fused order, or of the policy that it makes
-_EXACT = 2**53  # from here on a double no longer holds every whole number
 _NUMBER = r"-?\d+(?:\.0+|(?:\.\d+)?[eE]\+?\d+)?"  # a whole number, also as it is written where it is a double
 
 
@@ -167,7 +166,7 @@ def _keys(table: pa.Table, key: Mapping[str, str], time: TimeOptions | None, pat
 
     return pd.DataFrame(
         {
-            ours: _texts(table[theirs], place(theirs), exact_below.get(theirs, _EXACT))
+            ours: _texts(table[theirs], place(theirs), exact_below.get(theirs, sources.EXACT))
             if ours != schema.TIMESTAMP or time is None
             else _moments(table[theirs], time, place(theirs))
             for ours, theirs in key.items()
@@ -202,7 +201,7 @@ def _texts(column: pa.ChunkedArray, place: Place, exact_below: int) -> pd.Series
     found = pd.Series(column.cast(pa.string()).to_pandas(), dtype=object)
     if found.dropna().str.fullmatch(_NUMBER).all():  # one id that is text, and all are: in hexadecimal some look like 12e34
         as_double = found.where(found.str.contains(r"[.eE]").eq(True))
-        _refuse_lost_digits(np.abs(as_double.to_numpy(float)) >= _EXACT, column, place)
+        _refuse_lost_digits(np.abs(as_double.to_numpy(float)) >= sources.EXACT, column, place)
     return found.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
 
 

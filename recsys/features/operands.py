@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 import numpy as np
 from ibis.expr.operations import Cast, Field, Literal, Negate, Node
 
-_LARGEST_FLOAT = 3.4e38  # float32
+LARGEST_FLOAT = 3.4e38  # float32
 
 
 class LabelError(ValueError):
@@ -99,4 +99,4 @@ def _number_written(node: Node) -> float | None:
 
 def _as_float32(number: float | None) -> float | None:
     """Return a number as a float32 holds it; None where it holds none."""
-    return None if number is None or not abs(number) < _LARGEST_FLOAT else float(np.float32(number))
+    return None if number is None or not abs(number) < LARGEST_FLOAT else float(np.float32(number))

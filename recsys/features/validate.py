@@ -13,11 +13,11 @@ from recsys import schema
 from recsys.days import DAY_MS, Day
 from recsys.errors import DataError, Place, data_error, many
 from recsys.features.impressions import signal_number
+from recsys.features.operands import LARGEST_FLOAT
 from recsys.features.plan import FRACTION, Plan, Signal
 from recsys.features.values import finite
 from recsys.objectives import Objective
 
-_LARGEST_FLOAT = 3.4e38  # float32
 _LARGEST_SIGNAL = 1e12  # a row of millionths then fits into 64 bits, as the sum of a day must (`_too_large_sums`)
 
 Answer = Callable[[ir.Table], Mapping[str, Any]]
@@ -130,7 +130,7 @@ def _weight_rule(impressions: ir.Table, stored: str) -> _Rule:
     A missing weight read as 0 would silently drop the row; read as 1, it would be invented.
     """
     value = impressions[schema.WEIGHT]
-    bad = value.isnull() | value.isnan() | (value < 0) | (value > _LARGEST_FLOAT)
+    bad = value.isnull() | value.isnan() | (value < 0) | (value > LARGEST_FLOAT)
     fix = "fill the column (1 counts a row once, 0 leaves it out), or leave train.weight out"
     return _Rule(stored, value, bad, "a finite number of 0 or more in every row, for train.weight", fix)
 
@@ -138,7 +138,7 @@ def _weight_rule(impressions: ir.Table, stored: str) -> _Rule:
 def _label_rule(impressions: ir.Table, objective: Objective) -> _Rule:
     column, legal = schema.label_column(objective.name), objective.legal_labels()
     value = impressions[column]
-    outside = (value.abs() > _LARGEST_FLOAT) | value.isnan()
+    outside = (value.abs() > LARGEST_FLOAT) | value.isnan()
     if legal.numbers:  # a value that is no float32 is null there, and `outside` here
         kind = "float32" if legal.as_float32 else "float64"
         bad = outside | ~value.try_cast(kind).isin([ibis.literal(number, kind) for number in legal.numbers])

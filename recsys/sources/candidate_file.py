@@ -16,13 +16,13 @@ from recsys.days import Day
 from recsys.errors import DataError, data_error, nearest
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
 from recsys.sources.database import engine, one_row
-from recsys.sources.ids import EXACT, INTEGRAL, id_columns
+from recsys.sources.ids import INTEGRAL, id_columns
 from recsys.sources.input_files import resolve
 from recsys.sources.instants import iso_micros, local_micros, timestamp_column
 from recsys.sources.output_columns import Column, Refusal, is_canonical_integer, matches, number
 from recsys.sources.parquet import column_names
 from recsys.sources.refusals import row_problems
-from recsys.sources.staging import SOURCE_FILE, Staged, TableFiles, stage
+from recsys.sources.staging import EXACT, SOURCE_FILE, Staged, TableFiles, stage
 from recsys.sources.unknown_file import form_of
 
 _ROW_GROUP = 131_072

@@ -9,9 +9,8 @@ from recsys.errors import DataError, data_error
 from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.database import one_row
 from recsys.sources.output_columns import Column, Refusal, is_canonical_integer, matches
-from recsys.sources.staging import SOURCE_FILE, Staged
+from recsys.sources.staging import EXACT, SOURCE_FILE, Staged
 
-EXACT = 2**53  # from here on a double no longer holds every whole number
 INTEGRAL = r"-?(0|[1-9]\d*)\.0+"
 _SCIENTIFIC = r"\d(\.\d+)?[eE]\+?\d+"
 

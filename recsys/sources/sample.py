@@ -237,7 +237,7 @@ def _feedback(sampler: _Sampler, place: int, options: FeedbackOptions, impressio
     is_as_in_a_run = log.is_whole and staged.is_whole and impressions.quarantined <= sampler.reading.max_bad * log.rows
     if is_as_in_a_run and joined.unmatched == joined.actions > 0:
         sampler.doubts.append(
-            f"{staged.role}: found none of {joined.actions:,} actions that matches an impression, expected most: it is empty on every one."
-            f" Fix: write {', '.join(options.on)} and the times as in the log, or name a longer within"
+            f"{staged.role}: found none of {joined.actions:,} actions that matches an impression, expected most: it has no value on any"
+            f" impression. Fix: write {', '.join(options.on)} and the times as in the log, or name a longer within"
         )
     return joined

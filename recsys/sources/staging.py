@@ -19,8 +19,9 @@ from recsys.sources.separators import with_separators
 from recsys.sources.text import Unbalanced
 
 SOURCE_FILE = "source_file"
+EXACT = 2**53  # from here on a double no longer holds every whole number
 # From this number on, a float of the type no longer holds every whole number.
-EXACT_BELOW = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
+EXACT_BELOW = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): EXACT}
 _ENGINE_TYPES = {
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",

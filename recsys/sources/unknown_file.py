@@ -21,7 +21,7 @@ from recsys.sources.instants import is_iso_time
 from recsys.sources.parquet import unreadable_columns
 from recsys.sources.readers import Header, batches
 from recsys.sources.separators import first_rows, with_separators
-from recsys.sources.staging import EXACT_BELOW, TableFiles, common_types, unbalanced_error
+from recsys.sources.staging import EXACT, EXACT_BELOW, TableFiles, common_types, unbalanced_error
 from recsys.sources.text import Unbalanced
 
 _LOOKED_AT = 8 << 20  # bytes whose encoding is tried
@@ -66,7 +66,7 @@ class UnknownFile:
     def exact_below(self, name: str) -> int:
         """Return the number from which on a column has lost whole numbers, if it holds floats: by the least exact type of its files."""
         kinds = [head.types[head.names.index(name)] for head in self.heads]
-        return min(EXACT_BELOW.get(kind, EXACT_BELOW[pa.float64()]) for kind in kinds)
+        return min(EXACT_BELOW.get(kind, EXACT) for kind in kinds)
 
     def column(self, name: str) -> Iterator[pa.Array]:
         """Yield one column of all rows of the file, batch by batch."""

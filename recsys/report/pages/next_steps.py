@@ -243,7 +243,9 @@ def _calibration(seen: Seen) -> Iterator[Step]:
     shown = whole(seen.table)
     found = grid(shown[(shown["split"] == seen.split) & (shown["metric"] == "calibration")])
     off = [line for line in found.lines if _is_off(line) and line.objective not in _answers(seen)]
-    sizes = {line: _size(seen, line) for line in off}
+    scores = read_scores(_fitted_to(seen), seen.pipeline.objective, seen.run, labels=True)
+    fitted_N = is_of(seen.predictions, schema.VALIDATION)
+    sizes = {line: _size(line, scores.label[line.objective][fitted_N]) for line in off}
     for method, least, fits in (("isotonic", MANY, off), ("platt", ENOUGH, [line for line in off if line.n_positive is not None])):
         lines = [line for line in fits if sizes[line] >= least]
         if lines:
@@ -252,10 +254,8 @@ def _calibration(seen: Seen) -> Iterator[Step]:
             return
 
 
-def _size(seen: Seen, line: Line) -> int:
-    """Return the number of positives that a map would be fitted to, or of labels where there is no such thing as a positive."""
-    scores = read_scores(_fitted_to(seen), seen.pipeline.objective, seen.run, labels=True)
-    label_N = scores.label[line.objective][is_of(seen.predictions, schema.VALIDATION)]
+def _size(line: Line, label_N: FloatArray) -> int:
+    """Return the number of positives among the labels that a map is fitted to, or of labels where there is no such thing as a positive."""
     return int(np.count_nonzero(~np.isnan(label_N) if line.n_positive is None else label_N > 0))
 
 
