@@ -104,7 +104,7 @@ class GBDT(LearnedBaseline):
             if key not in matrices:
                 seen_NC = self._columns.seen(matrix_NC, follows_position=follows)
                 matrices[key] = seen_NC if counts_N.all() else seen_NC[counts_N]
-            found.append(Labelled(matrices[key], label_N[counts_N], weight_N[counts_N] if rows.are_weighted else None))
+            found.append(Labelled(matrices[key], label_N[counts_N], _relative(weight_N[counts_N]) if rows.are_weighted else None))
         return found
 
 
@@ -113,6 +113,11 @@ class LightGBMTrees(GBDT):
 
     name = "lightgbm"
     library = LightGBM
+
+
+def _relative(weight_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights as 1 on average: the penalty of a tree's leaves is in rows of weight 1."""
+    return weight_N / weight_N.mean() if len(weight_N) else weight_N
 
 
 def _trees_of(k: int) -> str:

@@ -21,7 +21,8 @@ SHRINKAGE = 20.0  # impressions at the base mean that every item starts from
 class Popularity(LearnedBaseline):
     """Means (Σ w·label + c·base) / (Σ w + c) per item and objective, c = `SHRINKAGE`; an unseen item gets the base mean.
 
-    A row's weight w is 1 without `train.weight`. For an ordinal objective the label is the level.
+    A row's weight w is 1 without `train.weight`, and with it 1 on average over the rows that count. For an ordinal objective the label is
+    the level.
     """
 
     sees_position = False
@@ -37,6 +38,7 @@ class Popularity(LearnedBaseline):
     def refit(self, rows: Rows) -> None:
         labels_NK = rows.labels(self.objectives)
         weights_NK = np.isfinite(labels_NK) * rows.weights()[:, None]
+        weights_NK /= weights_NK.sum(0) / (weights_NK > 0).sum(0)
         weighted_NK = np.where(np.isfinite(labels_NK), labels_NK, 0.0) * weights_NK
         base_K = weighted_NK.sum(0) / weights_NK.sum(0)
         encoded = pc.dictionary_encode(rows.read([schema.ITEM_ID])[schema.ITEM_ID]).combine_chunks()

@@ -82,8 +82,8 @@ class Train(Options):
     )
     weight: str | None = Field(
         default=None,
-        description="Column of the log, or a feedback, with the weights of training rows, 0 or more, about 1 on average: base rates and"
-        " levels add half a row of weight 1 to each class. Without it: each row counts 1.",
+        description="Column of the log, or a feedback, with the weights of training rows, 0 or more; only their ratios count. Without it:"
+        " each row counts 1.",
     )
     schedule: Literal["constant", "cosine"] = Field(
         default="cosine",

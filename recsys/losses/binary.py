@@ -32,7 +32,7 @@ _LOG_HALF = -math.log(2.0)
 class Binary(Loss):
     """Binary objectives. The value is a probability; for a conditional objective it is the joint one.
 
-    Half a row of each class is added to a base rate, so that a label of one class has a finite logit.
+    Half a row of mean weight of each class is added to a base rate, so that a label of one class has a finite logit.
     """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
@@ -52,11 +52,12 @@ class Binary(Loss):
 
         A conditional objective starts at its rate where the given objective happened. Its scale is the entropy of its joint rate.
         """
-        rate = _smoothed_rate(sample.labels_N, sample.weights_N)
+        half = sample.weights_N.mean() / 2
+        rate = _smoothed_rate(sample.labels_N, sample.weights_N, half)
         entropy = -(rate * np.log(rate) + (1.0 - rate) * np.log1p(-rate))
         if sample.given_N is not None:
             happened = sample.given_N == 1.0
-            rate = _smoothed_rate(sample.labels_N[happened], sample.weights_N[happened])
+            rate = _smoothed_rate(sample.labels_N[happened], sample.weights_N[happened], half)
         warnings = (self._too_low(j, sample.known_share),) if sample.known_share < _NEARLY_ALL else ()
         return Fitted(start=float(np.log(rate) - np.log1p(-rate)), scale=float(entropy), warnings=warnings)
 
@@ -103,5 +104,5 @@ class Binary(Loss):
         )
 
 
-def _smoothed_rate(labels_N: NDArray[np.float64], weights_N: NDArray[np.float64]) -> float:
-    return (float(weights_N @ labels_N) + 0.5) / (float(weights_N.sum()) + 1.0)
+def _smoothed_rate(labels_N: NDArray[np.float64], weights_N: NDArray[np.float64], half: float) -> float:
+    return (float(weights_N @ labels_N) + half) / (float(weights_N.sum()) + 2 * half)

@@ -18,7 +18,10 @@ from recsys.objectives import Objective
 
 
 class Ordinal(Loss):
-    """Ordinal objectives. Thresholds start where an output of 0 predicts the levels' base rates, to each of which half a row is added."""
+    """Ordinal objectives. Thresholds start where an output of 0 predicts the levels' base rates.
+
+    Half a row of mean weight is added to each.
+    """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         super().__init__(objectives)
@@ -31,7 +34,7 @@ class Ordinal(Loss):
     def fit(self, j: int, sample: Sample) -> Fitted:
         levels = np.array(self.objectives[j].levels)
         places_N = np.abs(sample.labels_N[:, None] - levels).argmin(1)
-        counts = np.bincount(places_N, weights=sample.weights_N, minlength=len(levels)) + 0.5
+        counts = np.bincount(places_N, weights=sample.weights_N, minlength=len(levels)) + sample.weights_N.mean() / 2
         rates = counts / counts.sum()
         with torch.no_grad():
             self.cuts_JC[j, : len(levels) - 1] = torch.from_numpy(parameters_at(rates))

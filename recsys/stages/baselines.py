@@ -226,7 +226,7 @@ def _standing(target: Path, predicted: str) -> pa.Table | None:
 BASELINES = Stage(
     name="baselines",
     summary="Fit the baselines and predict with them.",
-    version=1,
+    version=2,
     options=(
         *FUSED,
         *("seed", "split", "source.kind", "source.time", "train.refit"),

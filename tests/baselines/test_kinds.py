@@ -77,17 +77,31 @@ def test_an_ordinal_objective_gets_its_expected_level_and_a_conditional_one_its_
     assert means["grade"] == pytest.approx(train["label.grade"].mean()), "a background of all rows, each counting once"
 
 
-def test_popularity_is_a_weighted_mean_shrunk_by_so_many_rows_of_weight_1(kinds, tmp_path) -> None:
+def test_popularity_is_a_weighted_mean_shrunk_by_so_many_rows_of_mean_weight(kinds, tmp_path) -> None:
     pipeline, tables, log = kinds
     found = scored("popularity", pipeline, log, tmp_path).to_pandas()
     train = frame(tables, pipeline.split.days("train"))
     train = train[train["label.grade"].notna()]
+    train["weight"] /= train.loc[train["weight"] > 0, "weight"].mean()
     weighted = (train["weight"] * train["label.grade"]).groupby(train["item_id"]).sum()
     weight = train["weight"].groupby(train["item_id"]).sum()
     base = np.average(train["label.grade"], weights=train["weight"])
     expected = (weighted + SHRINKAGE * base) / (weight + SHRINKAGE)
     validation = found[found["split"] == "validation"]
     np.testing.assert_allclose(validation["pred.grade"], validation["item_id"].map(expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[] if kind == "popularity" else pytest.mark.words) for kind in LEARNED])
+def test_only_the_ratios_of_weights_count(kinds, kind: str, write_log, tmp_path) -> None:
+    """In millionths a leaf's penalty and an item's shrinkage were all there was: each baseline predicted the mean."""
+    pipeline, tables, log = kinds
+    place = tables[pipeline.split.days("train")[0]].column_names.index("weight")
+    small = {day: pa.array(table["weight"].to_numpy() * 2.0**-20, pa.float32()) for day, table in tables.items()}
+    days = {day: table.set_column(place, "weight", small[day]) for day, table in tables.items()}
+    same = scored(kind, pipeline, write_log(tmp_path / "log", pipeline, days), tmp_path / "run").to_pandas()
+    whole = scored(kind, pipeline, log, tmp_path / "whole").to_pandas()
+    for name in ("pred.click", "pred.grade", "pred.watch"):
+        np.testing.assert_allclose(same[name], whole[name], rtol=1e-5)
 
 
 @pytest.mark.parametrize("library", [Scikit, LightGBM])

@@ -62,7 +62,7 @@ def outputs():
 
 
 def tolerance(k):
-    return 2e-3 if NAMES[k] in SMOOTHED else 1e-7 if OBJECTIVES[k].learned_by == "distribution" else 1e-9  # thresholds are float32
+    return 3e-3 if NAMES[k] in SMOOTHED else 1e-7 if OBJECTIVES[k].learned_by == "distribution" else 1e-9  # thresholds are float32
 
 
 @objectives
@@ -153,7 +153,10 @@ def test_nothing_observed_is_a_loss_of_exactly_zero(feed, outputs, k, how):
 
 
 def test_a_weight_of_two_is_a_row_said_twice(rng, monkeypatch):
-    """In the constants, in the losses and in what makes sums agree. Only the number of bins and which group is too small go by rows."""
+    """In the constants, in the losses and in what makes sums agree.
+
+    Only the number of bins, which group is too small and the half row that is added to each class go by rows.
+    """
     monkeypatch.setattr(d2q, "FEWEST_ROWS", 1)
     monkeypatch.setattr(distribution, "BIN_ROWS", 1)
     monkeypatch.setattr(maps, "MOST_BINS", 5)
@@ -167,7 +170,8 @@ def test_a_weight_of_two_is_a_row_said_twice(rng, monkeypatch):
 
     def agree():
         for name, tensor in once.state_dict().items():
-            torch.testing.assert_close(tensor, twice.state_dict()[name], rtol=1e-6, atol=1e-6, msg=name)
+            apart = 0.01 if name in ("start_K", "scale_K") or "ordinal" in name else 1e-6
+            torch.testing.assert_close(tensor, twice.state_dict()[name], rtol=apart, atol=apart, msg=name)
 
     agree()
     once.fit_smearing(outputs_NK, labels_NK, durations_NA, weights_N)
@@ -181,6 +185,15 @@ def test_a_weight_of_two_is_a_row_said_twice(rng, monkeypatch):
         )
     ]
     torch.testing.assert_close(pairs[0], pairs[1], rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("unit", [2.0**-20, 2.0**20])
+def test_only_the_ratios_of_weights_count(rng, unit):
+    """Half a row is half a row in whatever unit weights come: in millionths a rate of .3 began at .5."""
+    feed = Feed(rng, weighted=True)
+    same = ObjectiveLosses.fit(OBJECTIVES, feed.labels_NK, feed.durations_NA, feed.weights_N * unit)
+    for name, tensor in feed.losses.state_dict().items():
+        torch.testing.assert_close(same.state_dict()[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
 
 
 def test_rows_thinned_and_weighted_up_have_the_same_loss_in_expectation(feed):
