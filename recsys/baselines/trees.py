@@ -14,7 +14,7 @@ from recsys.signals import deferred_interrupt
 
 RARE = 0.05  # share of positives below which a binary objective gets the smaller trees
 PATIENCE = 15  # trees without a better loss on the judged rows before stopping
-INTERNAL_SHARE = 0.1  # of the learned rows: the last in time, which choose the number of trees where no other rows can
+INTERNAL_SHARE = 0.1  # of the learned rows: the last in time, which choose the number of trees where no others have two values
 MIN_COLUMNS = 64  # least number that a split chooses from, where there are as many
 
 
@@ -50,14 +50,36 @@ class Labelled(NamedTuple):
     weight: NDArray[np.float64] | None = None  # [N], above 0; None where all rows count alike
 
     def split(self, cut: int) -> tuple["Labelled", "Labelled"]:
-        first, last = (
-            Labelled(self.matrix[rows], self.label[rows], None if self.weight is None else self.weight[rows])
-            for rows in (slice(cut), slice(cut, None))
-        )
-        return first, last
+        return self._of(slice(cut)), self._of(slice(cut, None))
+
+    def held_out(self) -> tuple["Labelled", "Labelled"]:
+        """Return all but the last rows, and these, a share of `INTERNAL_SHARE`.
+
+        Rows of one value choose the fewest trees, and no tree is fitted to them. So where either part has one value alone, the last rows
+        are those of the most common value and those of all others, each by themselves.
+        """
+        parts = self.split(len(self.label) - _last_of(len(self.label)))
+        if all(part.varies for part in parts):
+            return parts
+        values, counts = np.unique(self.label, return_counts=True)
+        is_common_N, is_last_N = self.label == values[counts.argmax()], np.zeros(len(self.label), bool)
+        for places in (np.flatnonzero(is_common_N), np.flatnonzero(~is_common_N)):
+            is_last_N[places[len(places) - _last_of(len(places)) :]] = True
+        return self._of(~is_last_N), self._of(is_last_N)
+
+    @property
+    def varies(self) -> bool:
+        return len(np.unique(self.label)) > 1
+
+    def _of(self, rows: slice | NDArray[np.bool_]) -> "Labelled":
+        return Labelled(self.matrix[rows], self.label[rows], None if self.weight is None else self.weight[rows])
 
     def mean(self) -> float:
         return float(np.average(self.label, weights=self.weight))
+
+
+def _last_of(rows: int) -> int:
+    return min(rows, max(1, int(rows * INTERNAL_SHARE)))
 
 
 class Model(ABC):
@@ -135,13 +157,13 @@ class Trees:
     def choose(self, learned: Labelled, judged: Labelled) -> Ensemble:
         """Learn `learned`, with the number of trees at which the loss on `judged` is lowest.
 
-        Where `judged` is empty, the last rows of `learned` choose the number, and all of `learned` is then learned. Where the rows before
-        them have one value, or there are none, nothing can be chosen, and the mean is predicted.
+        Where `judged` has no two values, the last rows of `learned` choose the number, and all of `learned` is then learned. Where the rows
+        before them have one value, or there are none, nothing can be chosen, and the mean is predicted.
         """
-        if len(judged.label):
+        if judged.varies:
             return self._fit(learned, judged, self._options(learned))
-        first, last = learned.split(len(learned.label) - max(1, int(len(learned.label) * INTERNAL_SHARE)))
-        if len(np.unique(first.label)) < 2:
+        first, last = learned.held_out()
+        if not first.varies:
             return self._constant(learned)
         return self.refit(learned, self._fit(first, last, self._options(learned)))
 
@@ -156,7 +178,7 @@ class Trees:
         return Ensemble(self._objective, None, constant=learned.mean())
 
     def _fit(self, learned: Labelled, judged: Labelled | None, options: TreeOptions) -> Ensemble:
-        if len(np.unique(learned.label)) < 2:
+        if not learned.varies:
             return self._constant(learned)
         targets = learned._replace(label=self._target(learned.label))
         held_out = None if judged is None else judged._replace(label=self._target(judged.label))

@@ -104,6 +104,20 @@ def test_where_the_rows_before_those_that_choose_have_one_value_the_mean_is_pred
     np.testing.assert_allclose(chosen.predict(learned.matrix), mean)
 
 
+@pytest.mark.parametrize("alike", ["the last rows", "the first rows", "the judged rows"])
+@pytest.mark.parametrize("kind", ["binary", "watch_time"])
+def test_rows_of_one_value_do_not_choose_the_number_of_trees(rng, library, kind, alike) -> None:
+    """Of yes after yes the loss rises with the first tree: one or two trees were left, or none."""
+    matrix, probability = planted(rng)
+    label = (rng.random(len(matrix)) < probability) * (1.0 if kind == "binary" else np.exp(1 + rng.random(len(matrix))))
+    is_alike = {"the last rows": slice(3600, None), "the first rows": slice(3600), "the judged rows": slice(0)}[alike]
+    label[is_alike] = 0.0
+    judged = Labelled(matrix[:300], np.full(300, 1.0)) if alike == "the judged rows" else Labelled(matrix[:0], label[:0])
+    chosen = Trees(objective(kind), library, seed=1).choose(Labelled(matrix, label), judged)
+    assert chosen.options.trees > 2
+    assert np.corrcoef(chosen.predict(matrix), probability)[0, 1] > (0.3 if alike == "the first rows" else 0.85)
+
+
 def test_a_column_that_is_missing_on_all_learned_rows_tells_nothing(rng, library) -> None:
     """A log where every user comes once has no history. Judged rows may have values that the learned ones lack."""
     matrix, probability = planted(rng, 2000)
