@@ -12,14 +12,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recsys import artifacts
-from recsys.artifacts import Manifest, Origin
+from recsys.artifacts import Manifest, Origin, Output
 from recsys.errors import ArtifactError
-from recsys.workspace import day_folder, day_of, days_in
+from recsys.workspace import LEARNED_DAYS, day_folder, day_of, days_in
 
 ADDED_FILE = "added.parquet"  # in the folder of an encoded day: the rows of the vocabulary that it has added
 OWN_FILE = "own.json"  # in the folder of an encoded day, in time order: a hash of what was known of it when it ended
 LATE_FILE = "late.json"  # beside it, where there are some: later ISO day → a hash of this day's labels that become known on it
 Inputs = Mapping[str, str]  # name → content
+_THROUGH = "through"
+
+
+def write_learned(output: Output, through: str) -> None:
+    """Write into a model's folder the last ISO day whose labels its weights know."""
+    output.write_json(LEARNED_DAYS, {_THROUGH: through})
+
+
+def learned_by(model: Path) -> str | None:
+    """Return the last ISO day whose labels the weights of a model know, learned by themselves or by the runs that they started from.
+
+    Return None where a model of an earlier version does not say it. Raise ArtifactError where what it says is damaged.
+    """
+    file = model / LEARNED_DAYS
+    return str(artifacts.read_json(file)[_THROUGH]) if file.exists() else None
 
 
 @dataclass(frozen=True)

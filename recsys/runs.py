@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from recsys import artifacts, locks, registry, schema
+from recsys import artifacts, lineage, locks, registry, schema
 from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.foreign_predictions import name_of, read_foreign
@@ -158,8 +158,10 @@ def pipeline_of(run: Path) -> Pipeline:
 def learned_through(run: Path) -> str:
     """Return the last day whose labels a run's weights have learned: its own, or of the runs that it started from (`train.init_from`).
 
-    Raise ConfigError where one of these is gone.
+    The model says it. One of an earlier version does not: then raise ConfigError where one of these is gone.
     """
+    if (said := lineage.learned_by(run / MODEL)) is not None:
+        return said
     pipeline = pipeline_of(run)
     first = pipeline.train.init_from
     if first is None:

@@ -28,6 +28,7 @@ ENCODER = "encoder"
 
 CONFIG = "config.json"  # what the run stands for
 MODEL, INSIDE, CHECKPOINT, JOURNAL = "model", "inside.json", "checkpoint", "training.jsonl"  # inside.json lies in model/
+LEARNED_DAYS = "learned.json"  # it too: the last day whose labels the weights know
 PREDICTIONS = "predictions.parquet"
 TRACKED = "tracked.json"  # where the run stands in a store of runs
 TRACKING = "tracking.json"  # what tells the runs of this pipeline's folder from those of other machines in such a store

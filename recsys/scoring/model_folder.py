@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from recsys import artifacts, schema
+from recsys import artifacts, lineage, schema
 from recsys.config import Learning, problems_of
 from recsys.encoding import Encoder
 from recsys.errors import ArtifactError, short
@@ -33,12 +33,16 @@ TRAIN_MEANS, VALIDATION = "train_means.json", "validation.parquet"
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model, with all that scoring needs. The members are in evaluation mode, on the CPU."""
+    """A loaded model, with all that scoring needs. The members are in evaluation mode, on the CPU.
+
+    `learned_through` is the last ISO day whose labels the weights know: learned here, or by the runs that they started from.
+    """
 
     pipeline: Learning
     encoder: Encoder
     members: tuple[Member, ...]
     train_means: Mapping[str, float]
+    learned_through: str
 
 
 def write_model(
@@ -51,6 +55,7 @@ def write_model(
     inside: Mapping[str, Any],
     train_means: Mapping[str, float],
     validation: pa.Table,
+    learned_through: str,
 ) -> None:
     """Write the contents of runs/RUN/model. The folder is self-contained: loading needs no other folder, and no pickle.
 
@@ -64,6 +69,7 @@ def write_model(
     output.write_json(CONFIG, pipeline.model_dump(mode="json", include=set(Learning.model_fields)))
     output.write_json(INSIDE, inside)
     output.write_json(TRAIN_MEANS, train_means)
+    lineage.write_learned(output, learned_through)
     output.write_table(VALIDATION, validation)
 
 
@@ -89,7 +95,7 @@ def read_model(folder: Path, weights_file: str = WEIGHTS) -> Model:
         members = tuple(_member(pipeline, encoder, weights, index) for index in range(pipeline.model.most_members))
     except (ValueError, RuntimeError) as error:
         raise ArtifactError(f"{folder}: made by an earlier version ({_one_line(error)}). {_FIX}") from error
-    return Model(pipeline, encoder, members, means)
+    return Model(pipeline, encoder, members, means, lineage.learned_by(folder) or pipeline.learned_through)
 
 
 def _one_line(error: Exception) -> str:

@@ -196,6 +196,7 @@ def _write_model(training: Training, done: Sequence[Saved], target: Path, origin
             inside=look,
             train_means=label_means((training.open([day]).labels() for day in training.recent), pipeline.objective),
             validation=_validation(training, kept),
+            learned_through=training.learned_through,
         )
 
 

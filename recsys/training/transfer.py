@@ -164,8 +164,10 @@ class Transfer:
         if left_out:
             yield f"{start} fresh, because it is not there or of another shape: {_listed(left_out)}"
         if known_days := self._known_days():
+            through, own = self.first.learned_through, self.first.pipeline.learned_through
+            by = ", with the runs that it started from" if through > own else ""
             yield (
-                f"train: warning: found {self.name} (train.init_from) to have learned all days up to {self.first.pipeline.learned_through},"
+                f"train: warning: found {self.name} (train.init_from) to have learned all days up to {through}{by},"
                 f" expected it to know none of the {' and '.join(known_days)}: if it is of the same log, what chooses and judges this run"
                 " is better there than on new days. Fix: a run that has learned earlier days alone"
             )
@@ -175,12 +177,12 @@ class Transfer:
             yield f"train: frozen {', '.join(self.pipeline.train.freeze)}: {held:,} of {rest:,} numbers; what is new in them learns"
 
     def _known_days(self) -> list[str]:
-        """Return the parts of this run's split that choose or judge it and of which the first run has learned labels.
+        """Return the parts of this run's split that choose or judge it and of which the first run knows labels.
 
         In time order training days are judged, too: each is predicted before it is learned.
         """
         parts = schema.SPLITS if self.pipeline.train.order == "time" else (schema.VALIDATION, schema.TEST)
-        split, learned = self.pipeline.split, self.first.pipeline.learned_through
+        split, learned = self.pipeline.split, self.first.learned_through
         return [split.said(part) for part in parts if part in split.parts() and split.days(part)[0] <= learned]
 
 

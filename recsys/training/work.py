@@ -85,6 +85,12 @@ class Training:
         return self.train_days + self.validation_days if self.refits else self.train_days
 
     @property
+    def learned_through(self) -> str:
+        """The last day whose labels the weights know in the end: learned here, or by the runs that they started from."""
+        own = self.pipeline.learned_through
+        return own if self.transfer is None else max(own, self.transfer.first.learned_through)
+
+    @property
     def recent(self) -> tuple[str, ...]:
         """The training days whose mean labels are the background of metrics: all; in time order the last, as a night reads no more."""
         return self.train_days[-RECENT_DAYS:] if self.continues else self.train_days

@@ -130,7 +130,9 @@ def test_expected_values_are_probabilities_and_durations(toy: Toy, run: Path) ->
     assert [objective.name for objective in load(run / "model").objectives] == ["click", "watch", "like"]
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "encoder/layout.json", "validation.parquet", "train_means.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "config.json", "encoder/layout.json", "validation.parquet", "learned.json", "train_means.json"]
+)
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
 def test_a_damaged_model_folder_is_refused_by_the_files_name(toy: Toy, tmp_path: Path, run: Path, name: str, damage: str) -> None:
     model = tmp_path / "model"

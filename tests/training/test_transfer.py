@@ -333,6 +333,20 @@ def test_days_that_judge_this_run_and_that_the_first_one_has_learned_are_warned_
         assert f"it to know none of the {known} if it is of the same log" in warnings[0]
 
 
+def test_days_that_the_runs_before_the_first_one_have_learned_are_warned_of(first: Path, other: Toy, tmp_path: Path) -> None:
+    """The second run has learned one day itself, and starts from one that has learned two. That one need not stand any more."""
+    last = shutil.copytree(first, tmp_path / "last")
+    parts = {"train": (DAYS[0], DAYS[0]), "validation": (DAYS[1], DAYS[1])}
+    split = Split.model_validate(parts)
+    alone = _pipeline(last, refit=False).model_copy(update={"split": split.model_copy(update={"validation": None})})
+    run_train(alone, other.encoded, tmp_path / "second")
+    shutil.rmtree(last)
+    pipeline = _pipeline(tmp_path / "second").model_copy(update={"split": split})
+    (warning,) = [line for line in _started(pipeline, other.encoded, tmp_path / "second")[2].said if "warning" in line]
+    assert "found second (train.init_from) to have learned all days up to 2024-01-02, with the runs that it started from," in warning
+    assert f"validation days, {DAYS[1]}: if it is of the same log" in warning
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
