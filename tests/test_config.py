@@ -297,6 +297,8 @@ EVERY_KIND = (
         ('[train.negatives]\nobjective = "click"\nkeep = 0', "train.negatives.keep: found 0, expected a number above 0"),
         ('[train.negatives]\nobjective = "click"\nkeep = 1.5', "train.negatives.keep: found 1.5, expected a number up to 1"),
         ('[train]\nnegatives = { objectiv = "click", keep = 0.5 }', "train.negatives.objective: missing"),
+        ("[model.mmoe]\ntop_k = 5", "model.mmoe.top_k: found 5, expected at most 4, the experts that an objective's gate mixes"),
+        ('[model]\narchitecture = "stem"\nstem.top_k = 4\n' + LIKE, "model.stem.top_k: found 4, expected at most 3"),
     ],
 )
 def test_what_does_not_fit_an_objective_is_told_with_its_place(write, more: str, expected: str):

@@ -150,7 +150,13 @@ class ExpertOptions(ArchitectureOptions):
     expert_dropout: Share = Field(
         default=0.1, description="Probability that a gate loses an expert for a row in a training step (Zhao et al. 2019); 0: never."
     )
-    top_k: PositiveInt | None = Field(default=None, description="Number of experts that a gate may use for a row; without it: all.")
+    top_k: PositiveInt | None = Field(
+        default=None, description="Number of experts that a gate may use for a row, at most as many as it has; without it: all."
+    )
+
+    def experts_of_a_gate(self, objectives: int) -> int:
+        """Return how many experts an objective's gate mixes, where there are so many objectives."""
+        raise NotImplementedError
 
 
 class OMoEOptions(ExpertOptions):
@@ -160,6 +166,9 @@ class OMoEOptions(ExpertOptions):
 
     num_experts: PositiveInt = Field(default=4, description="Number of experts, all read by every objective.")
 
+    def experts_of_a_gate(self, objectives: int) -> int:
+        return self.num_experts
+
 
 class MMoEOptions(ExpertOptions):
     """Multi-gate mixture of experts (Ma et al., KDD 2018; Zhao et al., RecSys 2019)."""
@@ -167,6 +176,9 @@ class MMoEOptions(ExpertOptions):
     implementation = "recsys.models.mmoe:MMoE"
 
     num_experts: PositiveInt = Field(default=4, description="Number of experts, all read by every objective.")
+
+    def experts_of_a_gate(self, objectives: int) -> int:
+        return self.num_experts
 
 
 class CGCOptions(ExpertOptions):
@@ -176,6 +188,9 @@ class CGCOptions(ExpertOptions):
 
     own_experts: PositiveInt = Field(default=1, description="Number of experts that each objective has for itself, on each level.")
     shared_experts: int = Field(default=2, ge=0, description="Number of experts that all objectives share, on each level; 0: none.")
+
+    def experts_of_a_gate(self, objectives: int) -> int:
+        return self.own_experts + self.shared_experts
 
 
 class PLEOptions(CGCOptions):
@@ -199,6 +214,9 @@ class HoMEOptions(ExpertOptions):
     shared_experts: PositiveInt = Field(default=1, description="Number of experts that all objectives share, on each of the two levels.")
     feature_rank: PositiveInt = Field(default=8, description="Rank of the low-rank gate on an expert's input.")
 
+    def experts_of_a_gate(self, objectives: int) -> int:
+        return self.own_experts + self.group_experts + self.shared_experts
+
 
 class PEPNetOptions(ArchitectureOptions):
     """Inputs scaled by the context, towers scaled by the user, the item and its author (Chang et al., KDD 2023)."""
@@ -218,6 +236,9 @@ class STEMOptions(ExpertOptions):
 
     own_experts: PositiveInt = Field(default=1, description="Number of experts that each objective has for itself.")
     shared_experts: PositiveInt = Field(default=1, description="Number of experts that all objectives share.")
+
+    def experts_of_a_gate(self, objectives: int) -> int:
+        return objectives * self.own_experts + self.shared_experts
 
 
 class AITMOptions(ArchitectureOptions):

@@ -108,6 +108,17 @@ class Pipeline(Learning):
         return self
 
     @model_validator(mode="after")
+    def _gates_have_so_many_experts(self) -> "Pipeline":
+        options = getattr(self.model, self.model.architecture)
+        top_k = getattr(options, "top_k", None)
+        if top_k is not None and top_k > (most := options.experts_of_a_gate(len(self.objective))):
+            raise ValueError(
+                f"model.{self.model.architecture}.top_k: found {top_k}, expected at most {most}, the experts that an objective's gate"
+                " mixes: more would leave out none. Fix: a smaller number, more experts, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _has_what_calibration_needs(self) -> "Pipeline":
         method = self.evaluate.calibrate
         if method != "none" and self.split.validation is None:

@@ -14,6 +14,7 @@ from recsys.losses import ObjectiveLosses
 from recsys.models import ARCHITECTURES, Ranker, build
 from recsys.models.wiring import Match, by_name, by_place, matched
 from recsys.nn import embeddings
+from recsys.nn.gates import Gates, OwnGates
 from recsys.nn.linear import product
 from tests.models import factory, known_truth
 from tests.models.readers import own_blocks, readers
@@ -50,6 +51,7 @@ CHANGES = {
 }
 SAVED = {"as it is": {}, "a share": {"input_share": 0.6}, "otherwise": OTHERWISE}
 B = 64
+GATED = sorted(way for way in ARCHITECTURES if hasattr(getattr(Model(), way), "top_k"))
 NOTHING_SHARED = {"single_task", "soft", "gated_independent"}  # ways in which no activation is read by two objectives
 READS_ORDER = {"aitm"}  # ways that read the objectives' order where no objective is given another
 
@@ -411,3 +413,15 @@ def fit(model: Ranker, losses: nn.Module, train, *, passes, rows=512):
             (losses(output.outputs_BK, batch.labels, batch.durations)[0].sum() + output.penalty).backward()
             for optimiser in optimisers:
                 optimiser.step()
+
+
+@pytest.mark.parametrize("num", [2, 5])
+@pytest.mark.parametrize("architecture", GATED)
+def test_an_objective_s_gate_mixes_as_many_experts_as_its_options_say(architecture, num):
+    """`top_k` is refused by this number before anything is built."""
+    objectives = factory.objectives(("binary",) * num)
+    options = factory.options(architecture=architecture)
+    model = build(options, factory.layout(num), objectives, torch.zeros(num), 1)
+    gates = [gate for gate in model.modules() if isinstance(gate, (Gates, OwnGates))]
+    mixed = {gate.shape[1] if isinstance(gate, Gates) else gate.linear.weight.shape[2] for gate in gates}
+    assert getattr(options, architecture).experts_of_a_gate(num) in mixed
