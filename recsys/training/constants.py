@@ -12,6 +12,7 @@ from recsys.objectives import Objective
 # Legend: N rows, K objectives.
 
 _ENOUGH = 50  # labels of the rarer class; with so many, the base rate is known to about 14 %
+_OTHERS = 5  # one in so many labels differs from the most common one: a scale is known to about a third by ten that do
 _BINS = 10  # of a distribution; with fewer its values are coarse
 
 
@@ -41,10 +42,11 @@ def rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> ND
     - Ordinal: all labels except those of the most common level.
     - Binary: the labels of the rarer class. With `given`, only rows on which the given objective happened count, because the base rate is
       taken on these rows.
-    - Otherwise: all observed labels.
+    - Otherwise: all observed labels; of a day on which nearly all are alike, as many as one in _OTHERS of which differs from the most
+      common value. A day of zeros gives a number no scale.
     """
     names = [objective.name for objective in objectives]
-    found = []
+    found: list[float] = []
     for k, objective in enumerate(objectives):
         counts_N = ~np.isnan(labels_NK[:, k])
         if objective.given is not None:
@@ -53,12 +55,18 @@ def rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> ND
         watched = int((labels_NK[counts_N, k] > 0).sum())
         match objective.learned_by:
             case "binary" | "ordinal":
-                _, of_values = np.unique(labels_NK[counts_N, k], return_counts=True)
-                found.append(known - of_values.max(initial=0))
+                found.append(known - _of_most_common(labels_NK[counts_N, k]))
+            case "weighted_logistic":  # it learns odds between watched rows and others
+                found.append(min(known, _OTHERS * min(watched, known - watched)))
             case "d2q":
                 found.append(watched / d2q.GROUPS)
             case "distribution":
                 found.append(watched * _ENOUGH / (_BINS * distribution.BIN_ROWS))
             case _:
-                found.append(known)
+                found.append(min(known, _OTHERS * (known - _of_most_common(labels_NK[counts_N, k]))))
     return np.array(found, np.float64)
+
+
+def _of_most_common(label_N: NDArray[np.float32]) -> int:
+    """Return how many labels have the most common value."""
+    return int(np.unique(label_N, return_counts=True)[1].max(initial=0))

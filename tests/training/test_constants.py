@@ -68,6 +68,21 @@ def test_a_distribution_needs_ten_bins_of_watched_rows() -> None:
     assert days_by([watched], lambda _: np.ones((200, 1), np.float32)) == ("d1",)
 
 
+NUMBER = {"name": "n", "label": "n", "kind": "regression"}
+TIME = {"name": "n", "label": "n", "kind": "watch_time"}
+
+
+@pytest.mark.parametrize(
+    "options", [NUMBER, NUMBER | {"loss": "huber"}, TIME | {"method": "log_squared"}, TIME | {"method": "weighted_logistic"}]
+)
+def test_a_day_of_zeros_gives_a_number_no_scale(options) -> None:
+    """By a scale of 1, hours in milliseconds were predicted as 0 for good, and there were no odds."""
+    number = Objective.model_validate(options)
+    mixed = np.append(np.zeros(60), np.arange(60)).astype(np.float32)[:, None]
+    labels = dict.fromkeys(DAYS, mixed) | {"d1": np.zeros((500, 1), np.float32)}
+    assert days_by([number], labels.__getitem__) == ("d1", "d2")
+
+
 def test_rows_of_weight_0_do_not_count(kinds_toy) -> None:
     days = EncodedDays(kinds_toy.encoded, list(kinds_toy.tables)[:1])
     labels, weights = labels_that_count(days), days.weights()
