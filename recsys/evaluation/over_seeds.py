@@ -33,7 +33,8 @@ def means(measured_PS: Sequence[Sequence[Measured]], *, confidence: float, centr
     if len(known) == 0 or value_PSK.shape[1] == 1:
         return found
     user_variance_PK = [[np.nanvar(replicates_R, ddof=1)] for replicates_R in known.values()]
-    half_PK = half_widths(value_PSK, user_variance_PK, confidence=confidence, correlation=correlation)
+    users_PK = [[np.inf if (users := mean_P[place].effective_users) is None else users] for place in known]
+    half_PK = half_widths(value_PSK, user_variance_PK, confidence=confidence, users=users_PK, correlation=correlation)
     for place, (value,), (half,) in zip(known, value_PSK.mean(axis=1).tolist(), half_PK.tolist(), strict=True):
         found[place] = (value, Interval(value - half, value + half))
     return found

@@ -24,8 +24,8 @@ def runs(value_PS, noise_R=(-1e-9, 1e-9) * 20, own=0.0, rng=None):
 def test_a_mean_adds_the_variance_over_users_and_the_pooled_one_over_seeds(rng) -> None:
     value_PS, noise_R = np.array([[0.70, 0.72, 0.71], [0.60, 0.60, 0.66]]), rng.normal(0, 0.02, 1000)
     found = means(runs(value_PS, noise_R), **OPTIONS)
-    of_users, of_seeds = noise_R.var(ddof=1), value_PS.var(axis=1, ddof=1).mean() / 3
-    freedom = 4 * ((of_users + of_seeds) / of_seeds) ** 2
+    of_users, of_seeds = noise_R.var(ddof=1) * 50 / 49, value_PS.var(axis=1, ddof=1).mean() / 3  # 50 effective users
+    freedom = (of_users + of_seeds) ** 2 / (of_users**2 / 49 + of_seeds**2 / 4)
     half = stats.t.ppf(0.975, freedom) * np.sqrt(of_users + of_seeds)
     for (value, (low, high, _)), value_S in zip(found, value_PS, strict=True):
         assert (value, low, high) == pytest.approx((value_S.mean(), value_S.mean() - half, value_S.mean() + half))

@@ -43,6 +43,26 @@ def test_intervals_cover_as_often_as_they_say(rng, points, seeds, ratio) -> None
     assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
 
 
+def test_without_noise_of_seeds_few_users_have_students_interval() -> None:
+    """That of the standard error of 20 numbers, whose replicates vary by (n − 1) / n less."""
+    user_S = np.linspace(0, 1, 20) ** 2
+    (half,) = SeedNoise.of(np.ones((2, 2, 1))).half_width([user_S.var() / 20], confidence=0.95, users=[20.0])
+    assert half == pytest.approx(user_S.mean() - stats.t.interval(0.95, 19, user_S.mean(), stats.sem(user_S))[0])
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.5])
+def test_few_users_with_few_seeds_are_covered_as_often_as_said(rng, ratio) -> None:
+    """Of 20 users and 3 seeds, the variance of both estimated: with the normal quantile of the users' part it would be .93."""
+    users, times = 20, 4_000
+    of_users_TU, of_seeds_TS = rng.normal(size=(times, users)), np.sqrt(ratio / users * 3) * rng.normal(size=(times, 3))
+    covered = []
+    for user_U, seed_S in zip(of_users_TU, of_seeds_TS, strict=True):
+        value_S = user_U.mean() + seed_S
+        (half,) = SeedNoise.of(value_S.reshape(1, 3, 1)).half_width([user_U.var() / users], confidence=0.95, users=[users])
+        covered.append(abs(value_S.mean()) <= half)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.011)
+
+
 def test_points_that_share_a_reference_are_fewer_than_they_seem(rng) -> None:
     """Gains over one reference run: as many independent points would know its noise; these do not, and would cover too seldom."""
     covered = {0.0: [], 0.5: []}

@@ -46,16 +46,18 @@ class SeedNoise:
         """The variance of a mean over the seeds, [K]."""
         return np.diag(self.covariance_KK) / self.seeds
 
-    def half_width(self, user_variance_K: ArrayLike, *, confidence: float) -> FloatArray:
+    def half_width(self, user_variance_K: ArrayLike, *, confidence: float, users: ArrayLike = np.inf) -> FloatArray:
         """Return half the width of the interval of a mean over seeds.
 
-        The variance of the mean over users is `user_variance_K`; the variance over seeds is added to it. The interval is Student's, with
-        the degrees of freedom of the sum (Satterthwaite 1946): users are many, seeds are few.
+        The variance of the mean over replicates of users is `user_variance_K`; the variance over seeds is added to it. The interval is
+        Student's, with the degrees of freedom of the sum (Satterthwaite 1946). Replicates of G effective `users` have G − 1, and vary too
+        little by (G − 1) / G, as in `bootstrap.percentile_interval`.
         """
-        user_variance_K = np.asarray(user_variance_K, np.float64)
+        inverse_K = 1 / np.asarray(users, np.float64)
+        user_variance_K = np.asarray(user_variance_K, np.float64) / (1 - inverse_K)
         total_K = user_variance_K + self.variance
         with np.errstate(divide="ignore", invalid="ignore"):
-            freedom_K = self.freedom * (total_K / self.variance) ** 2
+            freedom_K = total_K**2 / (user_variance_K**2 * inverse_K / (1 - inverse_K) + self.variance**2 / self.freedom)
         quantile_K = stdtrit(np.where(np.isnan(freedom_K), np.inf, freedom_K), (1 + confidence) / 2)
         half_K: FloatArray = quantile_K * np.sqrt(total_K)
         return half_K
@@ -74,7 +76,9 @@ class SeedNoise:
         return replicates_RPK + noise_RPK
 
 
-def half_widths(value_PSK: ArrayLike, user_variance_PK: ArrayLike = 0.0, *, confidence: float, correlation: float = 0.0) -> FloatArray:
+def half_widths(
+    value_PSK: ArrayLike, user_variance_PK: ArrayLike = 0.0, *, confidence: float, users: ArrayLike = np.inf, correlation: float = 0.0
+) -> FloatArray:
     """Return half the width of the interval of each mean over seeds, [P, K] or [K], as the two methods of `SeedNoise` compute it.
 
     With one seed all are NaN.
@@ -82,4 +86,4 @@ def half_widths(value_PSK: ArrayLike, user_variance_PK: ArrayLike = 0.0, *, conf
     noise = SeedNoise.of(value_PSK, correlation=correlation)
     if noise is None:
         return np.full(np.broadcast_shapes(np.shape(user_variance_PK), np.shape(value_PSK)[2:]), np.nan)
-    return noise.half_width(user_variance_PK, confidence=confidence)
+    return noise.half_width(user_variance_PK, confidence=confidence, users=users)
