@@ -9,7 +9,7 @@ import pyarrow.compute
 
 from recsys import artifacts, evaluation, report, schema
 from recsys.config import Pipeline
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, Place, data_error
 from recsys.evaluation import Judged
 from recsys.foreign_predictions import name_of
 from recsys.judge import judging
@@ -58,8 +58,8 @@ def compare_with_file(
 ) -> pa.Table:
     """Compare each run with another system's scores, on the impressions that both have. Otherwise as `compare`.
 
-    `key` is our column → theirs (`other_system.join`). A file without predictions, but with a `score`, is judged by its order alone. Raise
-    ConfigError where a metric is asked of an objective that the file does not predict.
+    `key` is our column → theirs (`other_system.join`). A file without predictions, but with a `score`, is judged by its order alone. A
+    metric without an objective is that of the objectives that the file predicts. Raise ConfigError where a metric is asked of none of these.
     """
     pipeline, split = _judging(runs, split, out)
     ours = _predictions(runs[0], split)
@@ -101,18 +101,25 @@ def _judged_by_file(pipeline: Pipeline, joined: Joined, metrics: Sequence[str], 
     order = [str(ListMetric("captured", percent=percent)) for percent in pipeline.evaluate.top_percent[:1]] if joined.has_order else []
     if metrics:
         asked = evaluation.judged_by(pipeline.objective, metrics, conditional=True)
-        named = {text.rpartition("=")[0] for text in metrics}
-        cannot = [each for each in asked if not can(each) and ("" in named or each.objective in named)]
+        by_text = [[each for each in asked if _is_named(each, text)] for text in metrics]
+        cannot = [each for named in by_text if not any(map(can, named)) for each in named]
         problems = []
         for of_order, lack, column in ((False, "no predictions for", "pred.X"), (True, "no order for", "score")):
             if lacking := [each for each in cannot if is_list_metric(each.metric.name) == of_order]:
-                said = ", ".join(f"{each.metric.name} of {each.objective}" for each in lacking)
+                said = ", ".join(dict.fromkeys(f"{each.metric.name} of {each.objective}" for each in lacking))
                 problems.append(f"--metric: found {said}, which {file} has {lack}. Fix: another metric, or {column} in the file")
         if problems:
             raise ConfigError(problems)
         return tuple(each for each in asked if can(each))
     by_order = evaluation.judged_by(pipeline.objective, order) if order else ()
     return tuple(each for each in (*evaluation.headline(pipeline.objective), *by_order) if can(each))
+
+
+def _is_named(judged: Judged, text: str) -> bool:
+    """Return whether --metric NAME or OBJECTIVE=NAME asks for this number."""
+    objective, _, metric = text.rpartition("=")
+    name = str(ListMetric.parse(metric)) if is_list_metric(metric) else metric  # captured@10.0% is captured@10%
+    return judged.metric.name == name and objective in ("", judged.objective)
 
 
 def _judging(runs: Sequence[Path], split: str | None, out: Path | None) -> tuple[Pipeline, str]:
@@ -129,10 +136,21 @@ def _judging(runs: Sequence[Path], split: str | None, out: Path | None) -> tuple
 def _predictions(run: Path, split: str) -> pa.Table:
     """Return what a run predicts of the part that is judged: of the others, runs may have other days.
 
-    A table without parts comes as it is, and is refused where it is judged.
+    Without parts, all rows are test. Raise DataError where the table has rows, but none of this part.
     """
     table = artifacts.read_table(run / PREDICTIONS)
-    return table.filter(pa.compute.equal(table[schema.SPLIT], split)) if schema.SPLIT in table.column_names else table
+    if schema.SPLIT not in table.column_names:
+        table = table.append_column(schema.SPLIT, pa.array([schema.TEST] * len(table), pa.string()))
+    parts = table[schema.SPLIT].combine_chunks()
+    parts = parts.dictionary_decode() if pa.types.is_dictionary(parts.type) else parts
+    is_text = pa.types.is_string(parts.type) or pa.types.is_large_string(parts.type)
+    chosen = table.filter(pa.compute.equal(parts, split)) if is_text else table.slice(0, 0)
+    if len(table) and not len(chosen):
+        there = ", ".join(sorted({str(each) for each in parts.unique().to_pylist()})) if is_text else f"values of type {parts.type}"
+        raise data_error(
+            Place(run / PREDICTIONS, column=schema.SPLIT), found=there, expected=f"{split} in some rows", fix="name the part of each row"
+        )
+    return chosen
 
 
 def _compared(

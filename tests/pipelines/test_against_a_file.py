@@ -1,5 +1,6 @@
 """`recsys compare RUN --predictions FILE`: a run held against another system's scores."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from recsys.comparing import compare_with_file
 from recsys.progress import Console
 from tests.pipelines.test_whole_path import TINY
 from tests.report.test_page import Page
+from tests.staged import sign
 
 
 @pytest.fixture
@@ -66,11 +68,33 @@ def test_part_of_the_rows_and_of_the_objectives(
     assert f"{len(theirs):,} of {len(test_rows):,} impressions" in page
     assert _compare(tiny, tmp_path / "today.csv", "--metric", "like=auc") == 2
     assert "--metric: found auc of like" in capsys.readouterr().err
+    assert _compare(tiny, tmp_path / "today.csv", "--metric", "auc", "--metric", "click=pr_auc") == 0
+    said = capsys.readouterr().out
+    assert "click (auc)" in said
+    assert "like" not in said, "a metric without an objective is that of the objectives that the file predicts"
+    assert _compare(tiny, tmp_path / "today.csv", "--metric", "rmse") == 2
+    assert "--metric: found rmse of watch_time, which" in capsys.readouterr().err
     assert _compare(tiny, tmp_path / "today.csv", "--metric", "like=auc", "--metric", "click=ndcg@5") == 2
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith("today.csv has no predictions for. Fix: another metric, or pred.X in the file")
     assert "found ndcg@5 of click, which" in second
     assert second.endswith("today.csv has no order for. Fix: another metric, or score in the file")
+
+
+@pytest.mark.parametrize(("names", "said"), [("numbers", "found values of type int64, expected test in some rows"), ("none", None)])
+def test_a_run_whose_parts_are_no_texts_is_named(
+    tiny: Path, test_rows: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str], names: str, said: str | None
+) -> None:
+    """Both ended as a bug. Without the column all rows are test."""
+    run = tmp_path / "ours"
+    shutil.copytree(tiny / "runs" / "first", run)
+    rows = test_rows.assign(split=2) if names == "numbers" else test_rows.drop(columns="split")
+    rows.to_parquet(run / "predictions.parquet")
+    sign(run / "predictions.parquet")
+    test_rows[["event_id", "pred.click"]].to_parquet(tmp_path / "theirs.parquet")
+    arguments = ["compare", str(run), "--predictions", str(tmp_path / "theirs.parquet"), "--workspace", str(tiny.parent)]
+    assert run_command(arguments) == (0 if said is None else 3)
+    assert said is None or f"{run / 'predictions.parquet'} column split: {said}" in capsys.readouterr().err
 
 
 def test_a_score_alone_is_judged_by_its_order(
