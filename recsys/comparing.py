@@ -59,7 +59,7 @@ def compare_with_file(
     """Compare each run with another system's scores, on the impressions that both have. Otherwise as `compare`.
 
     `key` is our column → theirs (`other_system.join`). A file without predictions, but with a `score`, is judged by its order alone. A
-    metric without an objective is that of the objectives that the file predicts. Raise ConfigError where a metric is asked of none of these.
+    metric without an objective is that of the objectives that the file predicts. Raise ConfigError for one that fits none of these.
     """
     pipeline, split = _judging(runs, split, out)
     ours = _predictions(runs[0], split)

@@ -37,6 +37,23 @@ def test_it_is_read_as_it_was_written(tmp_path: Path, source: str) -> None:
     assert config.with_table(pipeline, "fuse", {"maximise": "click"}).fuse.maximise == "click"
 
 
+def test_a_study_leaves_the_config_of_a_run_that_it_shares_as_the_pipeline_wrote_it(tmp_path: Path) -> None:
+    """Of other predictions, by another calibration, it is another config all the same."""
+    (tmp_path / "feed.toml").write_text(SOURCES["world"] + TABLES)
+    pipeline = config.load(tmp_path / "feed.toml")
+    of_study = config.load(tmp_path / "feed.toml", ["evaluate.baselines=[]", "evaluate.bootstrap=50"])
+    calibrated = of_study.model_copy(update={"evaluate": of_study.evaluate.model_copy(update={"calibrate": "isotonic"})})
+    claim(tmp_path / "run", run_identity(of_study), of_study, keep=True)  # the first who trains it
+    claim(tmp_path / "run", run_identity(pipeline), pipeline)
+    written = known_config(tmp_path / "run")
+    assert written is not None
+    assert stored_pipeline(written) == pipeline
+    claim(tmp_path / "run", run_identity(of_study), of_study, keep=True)
+    assert known_config(tmp_path / "run") == written
+    claim(tmp_path / "run", run_identity(calibrated), calibrated, keep=True)
+    assert known_config(tmp_path / "run") != written
+
+
 def test_a_default_that_has_changed_since_stays_what_it_was(tmp_path: Path) -> None:
     (tmp_path / "feed.toml").write_text(SOURCES["world"] + TABLES)
     pipeline = config.load(tmp_path / "feed.toml")

@@ -6,7 +6,7 @@ stopped.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,8 +48,12 @@ def open_runs(variants: Sequence[Variant], seeds: Sequence[int], workspace: Path
         for seed in seeds:
             pipeline = variant.with_seed(seed)
             name = run_name(pipeline, variant.stem)
-            runs.append(Run(variant, open_job(pipeline, workspace, run=name, wait=wait, console=console)))
+            runs.append(Run(variant, _open(pipeline, workspace, name, wait, console)))
     return runs
+
+
+def _open(pipeline: Pipeline, workspace: Path, run: str, wait: bool, console: Console) -> Job:
+    return replace(open_job(pipeline, workspace, run=run, wait=wait, console=console), keeps_config=True)
 
 
 def trained(
@@ -126,7 +130,7 @@ class _TrainRun(Task):
 
     def run(self, console: Console) -> None:
         with _naming(self.name):
-            _walk(open_job(self.pipeline, self.workspace, run=self.run_name, wait=self.wait, console=console), self.stages)
+            _walk(_open(self.pipeline, self.workspace, self.run_name, self.wait, console), self.stages)
 
 
 def _train_side_by_side(runs: Sequence[Run], what: str, stages: Sequence[str], look: Callable[[Run], None]) -> bool:

@@ -66,7 +66,7 @@ def single_tasks(job: Job) -> Job:
             "evaluate": pipeline.evaluate.model_copy(update={"baselines": (), "against": ()}),
         }
     )
-    return replace(job, pipeline=options, run=job.folder / RUNS / run_name(options))
+    return replace(job, pipeline=options, run=job.folder / RUNS / run_name(options), keeps_config=True)
 
 
 def raw_baseline_run(job: Job, kind: str) -> Path:

@@ -41,15 +41,25 @@ def run_identity(pipeline: Pipeline) -> dict[str, Any]:
     return identity
 
 
-def claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline) -> None:
-    """Write down what config the run's folder stands for from now on."""
+def claim(run: Path, identity: Mapping[str, Any], pipeline: Pipeline, *, keep: bool = False) -> None:
+    """Write down what config the run's folder stands for from now on.
+
+    With `keep`, what stands there stays, where it is the config of the same run and of the same predictions.
+    """
+    known = known_config(run)
+    if keep and known is not None and known["identity"] == dict(identity) and _calibrates_as(known, pipeline):
+        return
     full, written = (pipeline.model_dump(mode="json", exclude_unset=without) for without in (False, True))
     config = {"identity": dict(identity), "pipeline": full, "written": written}
-    if known_config(run) != config:
+    if known != config:
         text = json.dumps(config, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         artifacts.write_file(
             run / CONFIG, lambda draft: draft.write_text(text, encoding="utf-8"), stage="config", fingerprint=artifacts.fingerprint(config)
         )
+
+
+def _calibrates_as(known: Mapping[str, Any], pipeline: Pipeline) -> bool:
+    return bool(known["pipeline"].get("evaluate", {}).get("calibrate") == pipeline.evaluate.calibrate)
 
 
 def known_config(run: Path) -> dict[str, Any] | None:

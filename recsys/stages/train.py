@@ -199,7 +199,7 @@ def _room(job: Job, options: Pipeline, stale: Sequence[Part]) -> Room:
 
 def _before(job: Job) -> None:
     """Claim the run. In time order say which days are not as they were learned, whether the model is fresh or not."""
-    claim(job.run, run_identity(job.pipeline), job.pipeline)
+    claim(job.run, run_identity(job.pipeline), job.pipeline, keep=job.keeps_config)
     if job.pipeline.train.order == "shuffled":
         return
     changed = _changed(job)

@@ -14,6 +14,8 @@ from sklearn.metrics import roc_auc_score
 
 from recsys import artifacts, schema
 from recsys.cli import run_command
+from recsys.config import load
+from recsys.stages import claim, run_identity, run_name
 from tests.staged import sign
 
 TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
@@ -184,6 +186,18 @@ def test_runs_are_compared_in_one_table_and_on_a_page(workspace, tmp_path, capsy
     assert 'of the pipeline tiny; did you mean "' in capsys.readouterr().err
     assert run_command([*compare, "--quiet", "--on", "validation", "--out", str(tmp_path / "mine.html")]) == 0
     assert "validation days" in (tmp_path / "mine.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.words
+def test_a_run_of_the_pipeline_keeps_its_config(workspace) -> None:
+    """What it is evaluated by, and against, is what compare and fuse read there: a sweep has no baselines."""
+    overrides = [*SMALL, "evaluate.bootstrap=50", "model.architecture=mmoe"]
+    run = workspace / "tiny" / "runs" / run_name(pipeline := load(TINY, overrides))
+    claim(run, run_identity(pipeline), pipeline)
+    written = (run / "config.json").read_bytes()
+    assert b"gbdt" in written
+    assert sweep(workspace, *OVER, "--seeds", "2") == 0
+    assert (run / "config.json").read_bytes() == written
 
 
 def test_runs_that_scored_other_impressions_are_refused_by_name(workspace, tmp_path, capsys) -> None:
