@@ -9,7 +9,7 @@ import pyarrow.compute
 
 from recsys import artifacts, evaluation, report, schema
 from recsys.config import Pipeline
-from recsys.errors import ConfigError, Place, data_error
+from recsys.errors import ConfigError, Place, data_error, percent
 from recsys.evaluation import Judged
 from recsys.foreign_predictions import name_of
 from recsys.judge import judging
@@ -185,5 +185,5 @@ def _facts(runs: Sequence[Path], pipeline: Pipeline, split: str) -> dict[str, st
         "Runs": ", ".join(run.name for run in runs),
         "Compared with": runs[0].name,
         "Judged on": pipeline.split.said(split),
-        "Intervals": f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over the same users",
+        "Intervals": f"{percent(pipeline.evaluate.confidence)}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over the same users",
     }

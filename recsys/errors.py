@@ -122,6 +122,11 @@ def many(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def percent(share: float) -> str:
+    """Return a share in percent with all its digits: 95%, 99.9%. Rounded to whole ones, an interval of 99.9% was one of 100%."""
+    return f"{100 * share:.10g}%"
+
+
 def short(text: str, most: int = 200) -> str:
     """Return a text for a message: whole, or its first `most` characters and how many it has."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from recsys import artifacts, evaluation, locks, report, schema, walk
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
-from recsys.errors import ConfigError, DataError, many
+from recsys.errors import ConfigError, DataError, many, percent
 from recsys.evaluation import Judged
 from recsys.experiments.trained import TO_PREDICTIONS, Run, open_runs, require_direction, trained
 from recsys.experiments.variants import Variant, read_variants, require_comparable, require_no_teacher, seeds_from
@@ -215,5 +215,5 @@ def _facts(days: Sequence[_Day], asked: Asked) -> dict[str, str]:
         "Configs": "; ".join(dict.fromkeys(run.variant.name for run in runs)),
         "Seeds": f"{', '.join(map(str, seeds))}; baselines: {seeds[0]}",
         "Runs": f"{len(days) * len(runs)}",
-        "Intervals": f"{options.confidence:.0%}, over {noise}; {options.bootstrap:,} bootstrap replicates",
+        "Intervals": f"{percent(options.confidence)}, over {noise}; {options.bootstrap:,} bootstrap replicates",
     }

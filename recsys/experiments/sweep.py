@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from recsys import artifacts, evaluation, locks, report, schema
 from recsys.config import Pipeline
 from recsys.config.grid import Choice
-from recsys.errors import ConfigError, DataError, many
+from recsys.errors import ConfigError, DataError, many, percent
 from recsys.evaluation.metrics import IN_GROUPS
 from recsys.experiments.trained import Run, facts, open_runs, paired, points, require_direction, trained
 from recsys.experiments.variants import Variant, read_variants, seeds_from
@@ -193,5 +193,5 @@ def _facts(deciding: Sequence[evaluation.Points], runs: Sequence[Run], keys: Seq
         "Points": f"{len(first.names)}, {len(seeds)} seed{'s' * (len(seeds) > 1)} each: {', '.join(map(str, seeds))}",
         **facts([each.paired for each in deciding], runs, first.split, "points"),
         "Dominated": f"by a point that in {' or '.join(levels)} of the replicates or more is nowhere worse: so a point that"
-        f" none truly beats is called so on one front in {1 - first.confidence:.0%} of sweeps at most",
+        f" none truly beats is called so on one front in {percent(1 - first.confidence)} of sweeps at most",
     }

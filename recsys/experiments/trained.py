@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from recsys import artifacts, evaluation, schema, walk
 from recsys.config import Pipeline
-from recsys.errors import ConfigError, RecsysError
+from recsys.errors import ConfigError, RecsysError, percent
 from recsys.experiments.variants import Variant
 from recsys.jobs import open_job
 from recsys.processes import Task, run_side_by_side
@@ -224,5 +224,5 @@ def facts(found: Sequence[evaluation.Paired], runs: Sequence[Run], split: str, p
         "Judged on": pipeline.split.said(split),
         "Judged by": ", ".join(f"{judged.metric.name} of {judged.objective}" for numbers in found for judged in numbers.judged),
         "Users": ", ".join(f"{count:,} ({objective})" for objective, count in users.items()),
-        "Intervals": f"{options.confidence:.0%}, over {noise}; {options.bootstrap:,} bootstrap replicates",
+        "Intervals": f"{percent(options.confidence)}, over {noise}; {options.bootstrap:,} bootstrap replicates",
     }

@@ -209,6 +209,14 @@ def test_what_was_run_names_the_runs_that_this_one_learned_from() -> None:
     assert others["Taught by"] == "the run second, whose predictions are learned beside the labels"
 
 
+@pytest.mark.parametrize(("confidence", "said"), [(0.95, "95%, "), (0.999, "99.9%, "), (0.975, "97.5%, ")])
+def test_what_was_run_says_the_confidence_with_its_digits(confidence, said) -> None:
+    """Rounded to whole percents, the intervals of .999 were called 100%."""
+    evaluate = PIPELINE.evaluate.model_copy(update={"confidence": confidence})
+    pipeline = STAGES["report"].receives(PIPELINE.model_copy(update={"evaluate": evaluate}))
+    assert what_was_run.facts(pipeline, pa.table({"split": ["test"]}), None, None)["Intervals"].startswith(said)
+
+
 def look(columns=("expert 1", "expert 2"), polarised=None, **rows) -> Look:
     return Look(name="a look", columns=list(columns), rows=rows, polarised=polarised or {})
 

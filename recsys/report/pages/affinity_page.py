@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import artifacts, schema
+from recsys.errors import percent
 from recsys.evaluation import POOLED
 from recsys.report import cosines
 from recsys.report.chance import by_chance
@@ -70,8 +71,8 @@ def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float)
         about = (
             "Whether the gradients of two objectives, in the weights of the layer that all share, point the same way on rows that were not"
             " learned yet, over the runs of all objectives together. Cosines come from products of one batch's gradient with another's,"
-            f" which the noise of labels does not shift. Intervals ({confidence:.0%}) are from a jackknife over days, or over seeds and"
-            f" ensemble members in shuffled passes. {cosines.words(found, confidence)} Gradients can say something else than metrics."
+            f" which the noise of labels does not shift. Intervals ({percent(confidence)}) are from a jackknife over days, or over seeds"
+            f" and ensemble members in shuffled passes. {cosines.words(found, confidence)} Gradients can say something else than metrics."
         )
         figures = [cosine_matrix(found, objectives)] if cosines.is_clear(found).any() else []
         shown.append(Section("gradients", "Gradients", about, gist=cosines.counted(found), figures=figures, wide=True))

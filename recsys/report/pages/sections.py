@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from recsys.config import Pipeline
+from recsys.errors import percent
 from recsys.evaluation import POOLED, WITHIN
 from recsys.report import cosines
 from recsys.report.chance import by_chance
@@ -179,7 +180,7 @@ def balancing(journal: Journal | None, pipeline: Pipeline) -> Section:
             " Gradients are those of the mean losses, unweighted and in units of the best constant prediction's, in the weights of the"
             " layer that the objectives share, on rows that were not learned yet. Lengths and cosines come from products of one batch's"
             " gradient with another's, which the noise of labels does not shift; cosines are of all measurements together, intervals"
-            f" ({confidence:.0%}) from a jackknife over days, or over ensemble members in shuffled passes."
+            f" ({percent(confidence)}) from a jackknife over days, or over ensemble members in shuffled passes."
             f" {cosines.words(found, confidence)}"
         )
     return Section("balancing", title, about, gist=gist, figures=figures, wide=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys import artifacts, schema
 from recsys.config import Pipeline, Train
+from recsys.errors import percent
 from recsys.evaluation import Scores, Target, targets
 from recsys.objectives import Objective
 from recsys.predictions import train_means
@@ -96,7 +97,7 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
     averages = f"averages over {averaging:g} {window}, " if averaging else ""
     found["Training"] = f"{order} order, {_pace(model, order)}{averages}{refit}, seed {pipeline.seed}"
     found |= _other_runs(pipeline.train) | _kept_baselines(pipeline)
-    found["Intervals"] = f"{pipeline.evaluate.confidence:.0%}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over users"
+    found["Intervals"] = f"{percent(pipeline.evaluate.confidence)}, {pipeline.evaluate.bootstrap:,} bootstrap replicates over users"
     found["Versions"] = ", ".join(f"{library} {version}" for library, version in artifacts.versions().items())
     return found
 
