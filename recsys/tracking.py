@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from recsys import artifacts, schema
-from recsys.config import Pipeline
+from recsys.config import SQLITE, Pipeline
 from recsys.days import ordinal
 from recsys.errors import ArtifactError, ConfigError
 from recsys.workspace import CONFIG, METRICS, MODEL, PROGRESSIVE, REPORT
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _LONGEST = 6_000  # letters of a parameter, of which MLflow keeps no more
 _AT_ONCE = 100  # parameters that MLflow takes in one call; of metrics it takes 1,000
 _ID = "recsys.id"  # tag: the folder of the run, in its workspace
-_SQLITE = "sqlite:///"
 _NO_NAME = re.compile(r"[^\w\-. /:]")  # letters that MLflow refuses in the name of a metric
 
 
@@ -98,7 +97,7 @@ def _track(run: Path, pipeline: Pipeline, uri: str, identity: str) -> dict[str, 
 
 def _beside(uri: str) -> str | None:
     """Return where files go: beside a database on this machine; where the server says, of a server."""
-    return (Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlartifacts").as_uri() if uri.startswith(_SQLITE) else None
+    return (Path(uri.removeprefix(SQLITE)).resolve().parent / "mlartifacts").as_uri() if uri.startswith(SQLITE) else None
 
 
 def _named(params: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -63,6 +63,18 @@ def test_paths_on_the_command_line_are_relative_to_the_shells_folder(write, monk
     assert loaded.source.log == elsewhere / "there" / "log.csv"
 
 
+def test_a_store_on_this_machine_is_a_path_as_any_other(write, monkeypatch, tmp_path: Path, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("shell")
+    monkeypatch.chdir(elsewhere)
+    path = write(SMALLEST + '[tracking]\nmlflow = "sqlite:///runs.db"\n')
+    assert config.load(path).tracking.mlflow == f"sqlite:///{tmp_path}/runs.db"
+    assert config.load(path, ["tracking.mlflow=sqlite:///runs.db"]).tracking.mlflow == f"sqlite:///{elsewhere}/runs.db"
+    for whole in ("sqlite:////data/runs.db", "https://runs.example/db"):
+        assert config.load(path, [f"tracking.mlflow={whole}"]).tracking.mlflow == whole
+    with pytest.raises(ConfigError, match=r"tracking\.mlflow: found another address"):
+        config.load(path, ["tracking.mlflow=sqlite:///"])
+
+
 @pytest.mark.parametrize("overrides", [(), ("source.items=''",)], ids=["file", "command line"])
 def test_an_empty_path_is_no_folder(write, overrides: tuple[str, ...]):
     text = SMALLEST if overrides else SMALLEST.replace('log = "log.csv"', 'log = "log.csv"\nitems = ""')

@@ -42,11 +42,13 @@ from recsys.config.sources import (
 )
 from recsys.config.spark_options import Spark
 from recsys.config.split_options import Split
+from recsys.config.tracking_options import SQLITE
 from recsys.config.train_options import Negatives, Train
 
 __all__ = [
     "DAY",
     "SOURCES",
+    "SQLITE",
     "ActionOptions",
     "AnySource",
     "Balance",

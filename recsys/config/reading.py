@@ -11,6 +11,7 @@ from recsys.config.evaluate_options import names_file
 from recsys.config.pipeline import Pipeline
 from recsys.config.problems import problems_of
 from recsys.config.sound import sound_part
+from recsys.config.tracking_options import SQLITE
 from recsys.errors import ConfigError, nearest
 from recsys.options import Options
 
@@ -91,7 +92,7 @@ _PATHS = {("balance", "worst_case"): _BALANCE_PATHS, ("train",): _TRAIN_PATHS}  
 
 
 def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a copy with every path of [source], of its feedback, of [balance.worst_case], [train] and [evaluate] joined to `folder`."""
+    """Return a copy with every path of [source], its feedback, [balance.worst_case], [train], [evaluate], [tracking] joined to `folder`."""
 
     def joined(table: Any, keys: Sequence[str]) -> Any:
         if not isinstance(table, dict):
@@ -109,6 +110,8 @@ def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
         raw["train"] = joined(raw["train"], _TRAIN_PATHS)
     if isinstance(raw.get("evaluate"), dict) and "against" in raw["evaluate"]:
         raw["evaluate"] = {**raw["evaluate"], "against": _absolute_files(raw["evaluate"]["against"], folder)}
+    if isinstance(raw.get("tracking"), dict) and "mlflow" in raw["tracking"]:
+        raw["tracking"] = {**raw["tracking"], "mlflow": _absolute_store(raw["tracking"]["mlflow"], folder)}
     return raw
 
 
@@ -117,6 +120,13 @@ def _absolute_files(against: Any, folder: Path) -> Any:
     if not isinstance(against, list):
         return against  # reported when the options are checked
     return [str(folder / entry) if isinstance(entry, str) and names_file(entry) else entry for entry in against]
+
+
+def _absolute_store(address: Any, folder: Path) -> Any:
+    """Return tracking.mlflow with its file joined to `folder`. The address of a server stays."""
+    if not isinstance(address, str) or not address.startswith(SQLITE) or address == SQLITE:
+        return address
+    return f"{SQLITE}{folder / address.removeprefix(SQLITE)}"
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:
@@ -134,6 +144,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     is_path = last in (_SOURCE_PATHS if parents[:1] == ["source"] else _PATHS.get(tuple(parents), ()))
     if [*parents, last] == ["evaluate", "against"]:
         value = _absolute_files(value, Path.cwd())
+    if [*parents, last] == ["tracking", "mlflow"]:
+        value = _absolute_store(value, Path.cwd())
     table[last] = str(Path(value).absolute()) if is_path and isinstance(value, str) and value else value
 
 
