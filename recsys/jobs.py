@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recsys.config import Pipeline
+from recsys.config import DAY, Pipeline
 from recsys.errors import ConfigError, disk_full, one_line
 from recsys.progress import Console
 from recsys.registry import CURRENT
@@ -30,8 +30,8 @@ def open_job(
 ) -> Job:
     """Find the run's folder, which training will claim. Make nothing.
 
-    Raises ConfigError where `run` stands for another config (unless `replace`), and where the job `writes` and the workspace cannot be
-    written.
+    Raises ConfigError where `run` stands for another config (unless `replace`), where the workspace's path has {day}, and where the job
+    `writes` and the workspace cannot be written.
     """
     name = run_name(pipeline) if run is None else run
     if name == CURRENT:
@@ -39,6 +39,8 @@ def open_job(
     if not _RUN_NAME.fullmatch(name) or len(name.encode()) > 100:
         expected = "letters, digits and . _ + - behind a letter or digit, at most 100 bytes"
         raise ConfigError(f'--run: found "{one_line(name)}", expected {expected}')
+    if DAY in str(workspace):  # the paths of simulated raw files, for one, would be those of days
+        raise ConfigError(f"--workspace: found {workspace}, expected a folder: nothing puts a day in the place of {DAY} here. Fix: name it")
     folder = workspace / pipeline.name
     if writes:
         require_writable(workspace)

@@ -51,6 +51,13 @@ def test_a_workspace_without_a_name_is_refused(capsys: pytest.CaptureFixture) ->
     assert "found no text, expected a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["run", "status", "health"])
+def test_a_workspace_with_the_place_of_a_day_is_refused(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run_command([verb, TINY, "--workspace", str(tmp_path / "{day}")]) == 2
+    assert f"--workspace: found {tmp_path}/{{day}}, expected a folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("where", ["", "below"])
 @pytest.mark.parametrize("arguments", [["runs"], ["show", "x"], ["prune", "x.toml"], ["status", "x.toml"], ["predict", "x", "x.csv"]])
 def test_a_file_in_the_place_of_the_workspace_is_named_by_every_verb(
