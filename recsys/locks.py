@@ -112,8 +112,11 @@ def _opened(file: Path, *, reads: bool) -> Iterator[IO[str] | None]:
 
 
 def remove_leftovers_in(folder: Path) -> None:
-    """Remove the drafts and replaced folders directly in a folder. Only who is alone at work may call this."""
-    _remove(path for path in (folder.iterdir() if folder.is_dir() else ()) if _INSIDE.fullmatch(path.name))
+    """Remove the drafts and replaced folders in a folder, and in the folders below it. Only who is alone at work there may call this."""
+    for place, folders, files in os.walk(folder):
+        left = [name for name in (*folders, *files) if _INSIDE.fullmatch(name)]
+        folders[:] = [name for name in folders if name not in left]
+        _remove(Path(place, name) for name in left)
 
 
 def unlock(root: Path, console: Console) -> None:
@@ -202,7 +205,7 @@ def _remote(owner: Owner | None) -> str:
 
 
 def _remove_leftovers(place: Path) -> None:
-    """Remove drafts and replaced folders beside a place, and directly in it. Only who holds the place may call this."""
+    """Remove drafts and replaced folders beside a place, and in it. Only who holds the place may call this."""
     beside = re.compile(rf"\.{re.escape(place.name)}\.\w+\.(draft|old)")  # of the place `a`, not of its neighbour `a.b`
     found = [path for path in (place.parent.iterdir() if place.parent.is_dir() else ()) if beside.fullmatch(path.name)]
     _remove(found)

@@ -49,8 +49,7 @@ def prune(folder: Path, keep_ms: int, *, remove: bool, wait: bool, console: Cons
         for path in (path for group in found for path in group.folders):
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
             os.rename(path, old)
-        for place in (folder, *(folder / kind for kind in (EXAMPLES, STATE, ENCODED, LEARNED, RUNS))):
-            locks.remove_leftovers_in(place)  # what has just been renamed, and what dead jobs have left
+        locks.remove_leftovers_in(folder)  # what has just been renamed, and what dead jobs have left
         _say(found, console, "removed")
 
 

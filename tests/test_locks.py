@@ -117,6 +117,7 @@ def test_an_owner_on_another_host_counts_as_alive_until_unlock(tmp_path: Path) -
 
 def test_only_what_is_left_of_this_place_is_removed(tmp_path: Path) -> None:
     mine = [".mine.12.draft", ".mine.12.old", ".mine.k2_x.draft", "mine/.model.12.draft", "mine/._manifest.config.json.12.draft"]
+    mine += ["mine/day=2024-01-02/.member-0.safetensors.12.draft", "mine/predicted/day=2024-01-02/.member-0.parquet.12.draft"]
     others = [".mine.b.12.draft", ".other.12.draft", "mine.b/.model.12.draft", "mine/config.json", "mine/.hidden"]
     for name in [*mine, *others]:
         path = tmp_path / "runs" / name
