@@ -127,7 +127,7 @@ def _position_bias(objective: str, rows: pd.DataFrame) -> Figure:
         alt.Chart(records(missing, "device", "position", "logit")).mark_rule(strokeDash=[4, 3]).encode(y=y, color=colour, tooltip=tooltip),
     )
     parts = (
-        f"{device} at {'a missing position' if pd.isna(position) else int(position)} {logit:+.2f}"
+        f"{device} at {'a missing position' if pd.isna(position) else int(position)} {logit:+z.2f}"
         for device, position, logit in zip(rows["device"], rows["position"], rows["logit"], strict=True)
     )
     return figure(f"{objective}: learned position bias", sentence(f"Learned position bias of {objective}", parts), chart, height=230)

@@ -16,7 +16,7 @@ from recsys.objectives import Objective, twins
 from recsys.predictions import fused_term, known_before
 from recsys.report.figures import model_figures
 from recsys.report.pages.what_was_run import is_of
-from recsys.report.tables.cells import Grid, Line, grid
+from recsys.report.tables.cells import Grid, Line, grid, percent
 from recsys.report.tables.frame import BETTER, VALUES, WORSE, splits, whole
 from recsys.report.training_log import Journal
 
@@ -196,7 +196,7 @@ def _weights(seen: Seen) -> Iterator[Step]:
         return
     most, least = max(pull, key=lambda name: pull[name]), min(pull, key=lambda name: pull[name])
     command = _fuse(seen, pull)
-    why = f"In the one order {most} has {pull[most]:.0%} of the pull, {least} {pull[least]:.0%}. Move the sliders"
+    why = f"In the one order {most} has {percent(pull[most])} of the pull, {least} {percent(pull[least])}. Move the sliders"
     yield Step("Choose the trade-off", f"{why}{', or state an aim' if command else ''}.", command)
 
 

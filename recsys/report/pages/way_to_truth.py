@@ -36,5 +36,5 @@ def _share(line: Line, scale: Callable[[float], float], popularity: int, truth: 
     if not forward or (len(steps) == 3 and abs(way) < abs(steps[2] - steps[1]) / 2):
         return None
     share, *ends = (step / way for step in steps)
-    interval = f" [{', '.join(f'{each:.0%}' for each in sorted(ends))}]" if ends else ""
-    return f"{line.objective} {share:.0%}{interval}"
+    interval = f" [{', '.join(f'{each:z.0%}' for each in sorted(ends))}]" if ends else ""
+    return f"{line.objective} {share:z.0%}{interval}"

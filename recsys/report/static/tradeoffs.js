@@ -142,7 +142,7 @@ const tradeoffs = (() => {
   function show({ k, node, find, slider, box }) {
     const objective = data.objectives[k], metric = state.metric, weight = state.weights[k];
     const pulls = state.weights.map((each, at) => each * data.objectives[at].spread), all = pulls.reduce((sum, pull) => sum + pull, 0);
-    const pull = `${all > 0 ? Math.round((100 * pulls[k]) / all) : 0} % of the pull`;
+    const ofAll = all > 0 ? (100 * pulls[k]) / all : 0, pull = `${ofAll > 0 && ofAll < 1 ? "<1" : Math.round(ofAll)} % of the pull`;
     const step = stepOf(weight, objective);
     slider.style.setProperty("--fill", `calc(0.6rem + (100% - 1.2rem) * ${step / STEPS})`);
     if (document.activeElement !== slider || weightAt(Number(slider.value), objective) !== weight) slider.value = step;

@@ -15,6 +15,8 @@ MARKS = {BETTER: "▲", WORSE: "▼", UNCLEAR: "·"}
 COUNTED = {BETTER: "better", WORSE: "worse", UNCLEAR: "inconclusive"}  # verdicts as words
 LEGEND = "▲ better, ▼ worse (the interval excludes 0), · inconclusive (the interval includes 0)"
 
+_MOST_DECIMALS = 8  # of an interval that ends that near to 0
+
 NOT_COMPARED = "not compared"  # the reason where another run has no such number
 
 
@@ -32,14 +34,14 @@ class Cell:
     def number(self, value: float) -> str:
         """Return a number as text, without a zero before the point, as in papers: ".7412".
 
-        It has the decimals that show two digits of the interval's half width, at most four: further digits are noise. An interval of zero
-        width belongs to a number that is not measured but certain: "0 [0, 0]", ".5 [.5, .5]".
+        It has the decimals that show two digits of the interval's half width, at most four: further digits are noise. What is 0 in them
+        has no sign. An interval of zero width belongs to a number that is not measured but certain: "0 [0, 0]", ".5 [.5, .5]".
         """
-        if self.low is not None and self.low == self.high == self.value:
-            value = round(value, 4) + 0.0
-            return f"{value:{'+' if self.signed and value else ''}.4f}".rstrip("0").rstrip(".").replace("0.", ".", 1)
-        text = f"{value:{'+' if self.signed else ''}.{self._decimals()}f}"
-        return text.replace("0.", ".", 1) if abs(value) < 1 and text.lstrip("+-").startswith("0.") else text
+        is_certain = self.low is not None and self.low == self.high == self.value
+        text = f"{abs(value):.{4 if is_certain else self._decimals()}f}"
+        sign = "" if float(text) == 0 else "-" if value < 0 else "+" if self.signed else ""
+        text = text.rstrip("0").rstrip(".") if is_certain else text
+        return sign + (text.removeprefix("0") if text.startswith("0.") else text)
 
     @property
     def text(self) -> str:
@@ -67,7 +69,7 @@ class Cell:
             return _digits(half)
         decimals = _digits((self.high - self.low) / 2)
         nearer = min(abs(self.low), abs(self.high)) if self.low * self.high > 0 else 0.0
-        while round(nearer, 4) > 0 and round(nearer, decimals) == 0:
+        while round(nearer, _MOST_DECIMALS) > 0 and round(nearer, decimals) == 0:
             decimals += 1  # an interval that excludes 0 must not look as if it began at 0
         return decimals
 
@@ -139,6 +141,11 @@ def grid(table: pd.DataFrame) -> Grid:
 def cell_of(value: Any, low: Any, high: Any, reason: Any = None, *, verdict: str | None = None, signed: bool = False) -> Cell:
     """Return a cell from the values of a frame, where a missing one is NaN or None."""
     return Cell(_number(value), _number(low), _number(high), _text(reason), verdict, signed)
+
+
+def percent(share: float) -> str:
+    """Return a share in percent. What there is of it is never 0%."""
+    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
 def conditional_words(name: str) -> str | None:
