@@ -1,5 +1,6 @@
 """The steps that a run's numbers ask for, each rule alone: where it speaks, and where it is silent."""
 
+import re
 import tomllib
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from recsys.config import Pipeline
 from recsys.evaluation import evaluate, read_scores
 from recsys.predictions import assemble
 from recsys.report import frame
+from recsys.report.pages.calibration_section import harmed
 from recsys.report.pages.next_steps import Seen, Step, next_steps, pulls
 from recsys.report.pages.summary import COMPARED, STEPS, Summary, summary
 from recsys.report.tables.cells import grid
@@ -91,6 +93,7 @@ def test_an_objective_with_one_answer_is_left_out_and_not_calibrated(answer: flo
     named = steps(TWO, found, {})
     assert named["Leave out like"].why == f"Its label is {answer:g} in all 2,400 rows: there is nothing to tell apart."
     assert "Calibrate" not in named
+    assert not any(what.startswith("Too little data for like") for what in named), "more days would not help"
     assert "Leave out like" not in steps(TWO, mine, {})
 
 
@@ -219,6 +222,43 @@ def test_predictions_that_are_wrong_on_average_ask_for_calibration() -> None:
     assert many["Calibrate"].in_toml == '[evaluate]\ncalibrate = "isotonic"'
     calibrated = pipeline_of({"name": "click"}, {"name": "like"}, evaluate={"calibrate": "platt"})
     assert "Calibrate" not in steps(calibrated, scored(calibrated, noise=0.3, off=0.6), {})
+
+
+def test_calibration_that_makes_predictions_worse_is_named() -> None:
+    right, wrong = scored(TWO, noise=0.3), scored(TWO, noise=0.3, off=0.6)
+
+    def asked(before: pa.Table, after: pa.Table, **evaluated: object) -> dict[str, Step]:
+        pipeline = pipeline_of({"name": "click"}, {"name": "like", "fusion_weight": 0.5}, **evaluated)
+        rows = [
+            evaluate(before, pipeline.objective, run="uncalibrated", bootstrap=100),
+            evaluate(after, pipeline.objective, run="mine-1a", against={"uncalibrated": before}, bootstrap=100),
+        ]
+        looked = replace(seen(pipeline, after, {}), changed=frame(pa.concat_tables(rows)))
+        return {step.what: step for step in next_steps(looked)}
+
+    isotonic = asked(right, wrong, evaluate={"calibrate": "isotonic"}, train={"refit": True})["Calibrate otherwise"]
+    assert isotonic.why.startswith("The maps make predictions worse: click log loss +.13")
+    assert "like" not in isotonic.why, "it is as it was"
+    assert "(train.refit)" in isotonic.why
+    assert tomllib.loads(isotonic.in_toml) == {"evaluate": {"calibrate": "platt"}}
+    platt = asked(right, wrong, evaluate={"calibrate": "platt"}, train={"refit": False})["Do without calibration"]
+    assert tomllib.loads(platt.in_toml) == {"evaluate": {"calibrate": "none"}}
+    assert "train.refit" not in platt.why
+    for better in (asked(wrong, right, evaluate={"calibrate": "platt"}), asked(right, right, evaluate={"calibrate": "platt"})):
+        assert not {"Calibrate otherwise", "Do without calibration"} & better.keys()
+
+
+def test_calibration_after_which_predictions_are_wrong_on_average_is_named() -> None:
+    """Sharper predictions whose sum is off: the error may be no larger."""
+    right, wrong = scored(TWO, noise=0.3), scored(TWO, noise=0.3, off=0.6)
+    rows = [
+        evaluate(right, TWO.objective, run="uncalibrated", bootstrap=100),
+        evaluate(wrong, TWO.objective, run="mine-1a", against={"uncalibrated": right}, bootstrap=100),
+    ]
+    sums = frame(pa.concat_tables(rows)).query("metric == 'calibration'")
+    (said,) = harmed(sums, "test").values()
+    assert re.match(r"click Σp/Σy \.97\d* → \.58\d* \[", said)
+    assert harmed(sums.query("run == 'uncalibrated'"), "test") == {}
 
 
 def test_the_box_names_three_runs_and_the_clearest_numbers() -> None:

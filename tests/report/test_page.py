@@ -381,7 +381,7 @@ def test_what_is_not_there_is_not_explained(short_run, predictions, metrics) -> 
     values = own.filter(pc.field("metric") != "ece")
     of_values, of_all = (
         calibration_section.section(
-            short_run, predictions[RUN], read_scores(predictions[RUN], PIPELINE.objective, RUN, labels=True), frame(table), PIPELINE
+            short_run, predictions[RUN], read_scores(predictions[RUN], PIPELINE.objective, RUN, labels=True), frame(table), PIPELINE, None
         )
         for table in (values, own)
     )

@@ -16,8 +16,8 @@ from recsys.report.figures import calibration_figures
 from recsys.report.pages.section import Section
 from recsys.report.pages.sections import MAX_LINES
 from recsys.report.pages.what_was_run import is_of
-from recsys.report.tables.cells import Line, Matrix, grid
-from recsys.report.tables.frame import SPLIT_ORDER, by_slice, frame, whole
+from recsys.report.tables.cells import Cell, Line, Matrix, grid
+from recsys.report.tables.frame import SPLIT_ORDER, WORSE, by_slice, frame, whole
 from recsys.workspace import CALIBRATION, CALIBRATION_CHANGE
 
 # Metric → its name here. First the metrics that calibration is meant to improve, then others that it may change.
@@ -30,16 +30,56 @@ AIM = {
     "rmse": "RMSE",
 }
 BESIDES = {"auc": "AUC", "xauc": "XAUC"}  # and captured@P%
+ERRORS = ("log_loss", "rps", "rmse")  # what a map is fitted to lessen
+OFF = 0.1  # Σp/Σy further than this from 1 changes the weight of a prediction in the fused score
 BY_SLICE = ("calibration", "ece")
 
 Lines = dict[tuple[str, str, str | None, str], Line]  # objective, slice, its value, metric → line
 
 
-def section(run: Path, predictions: pa.Table, scores: Scores, table: pd.DataFrame, pipeline: Pipeline) -> Section:
+def changes(run: Path, predictions: pa.Table) -> pd.DataFrame | None:
+    """Return the frame of calibration.parquet; None where predictions are as the model gave them.
+
+    Raises ArtifactError where predictions are calibrated but calibration.parquet cannot be read.
+    """
+    return frame(artifacts.read_table(run / CALIBRATION_CHANGE)) if is_calibrated(predictions) else None
+
+
+def is_off(line: Line) -> bool:
+    """Return whether Σp/Σy is far from 1 beyond the noise."""
+    cell = line.value
+    if cell.value is None or cell.low is None or cell.high is None:
+        return False
+    return abs(cell.value - 1) > OFF and not cell.low <= 1 <= cell.high
+
+
+def harmed(changed: pd.DataFrame, split: str) -> dict[str, str]:
+    """Return objective → in words, what calibration has made worse: an error, or Σp/Σy, which is off since then. `changed`: `changes`."""
+    of_split = whole(_of_split(changed, split))
+    is_before = of_split["run"] == schema.UNCALIBRATED
+    before = {(line.objective, line.metric): line.value for line in grid(of_split[is_before]).lines}
+    said = ((line.objective, _harm(line, before[line.objective, line.metric])) for line in grid(of_split[~is_before]).lines)
+    return {objective: words for objective, words in reversed([*said]) if words is not None}
+
+
+def _harm(line: Line, before: Cell) -> str | None:
+    (difference,) = line.differences
+    if line.metric in ERRORS:
+        return f"{line.objective} {AIM[line.metric]} {difference}" if difference.verdict == WORSE else None
+    now, low, high = line.value.value, difference.low, difference.high
+    if line.metric != "calibration" or not is_off(line) or now is None or before.value is None or low is None or high is None:
+        return None
+    is_further = before.value > 0 and (now <= 0 or abs(np.log(now)) > abs(np.log(before.value)))
+    return f"{line.objective} Σp/Σy {before.text} → {line.value}" if is_further and not low <= 0 <= high else None
+
+
+def section(
+    run: Path, predictions: pa.Table, scores: Scores, table: pd.DataFrame, pipeline: Pipeline, changed: pd.DataFrame | None
+) -> Section:
     """Return the section on the calibration of the latest split in the predictions.
 
-    `table` is the frame of metrics.parquet, `scores` are those of `predictions`. Raises ArtifactError where calibration.json or
-    calibration.parquet exists but cannot be read, or where predictions are calibrated but calibration.parquet is missing.
+    `table` is the frame of metrics.parquet, `scores` are those of `predictions`, `changed` are its `changes`. Raises ArtifactError where
+    calibration.json exists but cannot be read.
     """
     split = next(name for name in SPLIT_ORDER if is_of(predictions, name).any())
     before = read_scores(uncalibrated(predictions), pipeline.objective, run.name, labels=True) if is_calibrated(predictions) else None
@@ -50,8 +90,8 @@ def section(run: Path, predictions: pa.Table, scores: Scores, table: pd.DataFram
     folded: dict[str, Matrix] = {}
     matrices: dict[str, Matrix] = {}
     before_by_slice: Lines = {}
-    if before is not None:
-        changed = _of_split(frame(artifacts.read_table(run / CALIBRATION_CHANGE)), split)
+    if changed is not None:
+        changed = _of_split(changed, split)
         is_before = changed["run"] == schema.UNCALIBRATED
         values, after = whole(changed[is_before]), whole(changed[~is_before])
         matrices[f"Before and after calibration, {split} days"] = _before_and_after(values, after, AIM)

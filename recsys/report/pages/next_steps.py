@@ -15,6 +15,7 @@ from recsys.evaluation.inputs.rows import FloatArray
 from recsys.objectives import Objective, twins
 from recsys.predictions import fused_term, known_before
 from recsys.report.figures import model_figures
+from recsys.report.pages.calibration_section import harmed, is_off
 from recsys.report.pages.what_was_run import is_of
 from recsys.report.tables.cells import Grid, Line, grid, percent
 from recsys.report.tables.frame import BETTER, VALUES, WORSE, splits, whole
@@ -23,7 +24,6 @@ from recsys.report.training_log import Journal
 WIDE = 0.02  # half of an interval of a difference in AUC or XAUC: below this, more rows would show little that matters
 ENOUGH, MANY = 100, 1000  # rows or positives for a claim about labels, and for an isotonic map
 NAMED = 3  # objectives that a step names
-OFF = 0.1  # Σp/Σy further than this from 1 changes the weight of a prediction in the fused score
 TREES, POPULARITY, TRUTH = ("gbdt", "lightgbm"), "popularity", "truth"
 PIPELINE = "PIPELINE.toml"
 
@@ -40,7 +40,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Seen:
-    """The numbers that the rules look at. `main` holds the main metrics of the part of the split that the run is judged on."""
+    """The numbers that the rules look at.
+
+    `main` holds the main metrics of the part of the split that the run is judged on, `changed` the numbers before and after calibration.
+    """
 
     run: str
     pipeline: Pipeline
@@ -49,6 +52,7 @@ class Seen:
     scores: Scores
     journal: Journal | None
     main: Grid
+    changed: pd.DataFrame | None = None
 
     @property
     def split(self) -> str:
@@ -58,7 +62,7 @@ class Seen:
 def next_steps(seen: Seen) -> list[Step]:
     """Return the steps that the numbers ask for, the most urgent first."""
     rules = (
-        *(_nothing_to_compare_with, _one_answer, _same_labels, _behind_popularity, _calibration),
+        *(_nothing_to_compare_with, _one_answer, _same_labels, _behind_popularity, _calibration, _harm),
         *(_still_learning, _trees_ahead, _too_little_data, _weights),
     )
     return [step for rule in rules for step in rule(seen)]
@@ -113,7 +117,8 @@ def _still_learning(seen: Seen) -> Iterator[Step]:
 
     Days say nothing of the kind: each is another day.
     """
-    places = [] if seen.journal is None else [place for place in model_figures.best(seen.journal.curves) if place.unit == "pass"]
+    best, one_answer = [] if seen.journal is None else model_figures.best(seen.journal.curves), _answers(seen)
+    places = [place for place in best if place.unit == "pass" and place.objective not in one_answer]
     learning, done = ([place.objective for place in places if place.is_last is is_last] for is_last in (True, False))
     if learning and len(learning) >= len(done):
         why = f"The validation loss of {_several(learning)} was least after the last pass."
@@ -143,7 +148,8 @@ def _passes(journal: Journal | None) -> int:
 
 def _too_little_data(seen: Seen) -> Iterator[Step]:
     """Name the objectives of which no difference in order is clear and all are wide, or of which no number has an interval."""
-    wide, silent = _wide(seen.main), _silent(seen.main)
+    wide, one_answer = _wide(seen.main), _answers(seen)
+    silent = {name: reason for name, reason in _silent(seen.main).items() if name not in one_answer}
     if silent:
         why = f"No number on its order has an interval ({'; '.join(dict.fromkeys(silent.values()))}). Judge it on more days."
         yield Step(f"Too little data for {_several(list(silent))}", why)
@@ -242,7 +248,7 @@ def _calibration(seen: Seen) -> Iterator[Step]:
         return
     shown = whole(seen.table)
     found = grid(shown[(shown["split"] == seen.split) & (shown["metric"] == "calibration")])
-    off = [line for line in found.lines if _is_off(line) and line.objective not in _answers(seen)]
+    off = [line for line in found.lines if is_off(line) and line.objective not in _answers(seen)]
     scores = read_scores(_fitted_to(seen), seen.pipeline.objective, seen.run, labels=True)
     fitted_N = is_of(seen.predictions, schema.VALIDATION)
     sizes = {line: _size(line, scores.label[line.objective][fitted_N]) for line in off}
@@ -254,6 +260,20 @@ def _calibration(seen: Seen) -> Iterator[Step]:
             return
 
 
+def _harm(seen: Seen) -> Iterator[Step]:
+    """Find objectives whose predictions calibration has made worse: a larger error, or since then wrong on average."""
+    if seen.changed is None:
+        return
+    worse = {name: said for name, said in harmed(seen.changed, seen.split).items() if name not in _answers(seen)}
+    if worse:
+        refit = " The maps were fitted before the model learned the validation days (train.refit)." if seen.pipeline.train.refit else ""
+        is_isotonic = seen.pipeline.evaluate.calibrate == "isotonic" and any(each.kind == "binary" for each in seen.pipeline.objective)
+        # A line in the logits follows the noise of few labels less.
+        what, method = ("Calibrate otherwise", "platt") if is_isotonic else ("Do without calibration", "none")
+        why = f"The maps make predictions worse: {_several([*worse.values()])}.{refit}"
+        yield Step(what, why, in_toml=f'[evaluate]\ncalibrate = "{method}"')
+
+
 def _size(line: Line, label_N: FloatArray) -> int:
     """Return the number of positives among the labels that a map is fitted to, or of labels where there is no such thing as a positive."""
     return int(np.count_nonzero(~np.isnan(label_N) if line.n_positive is None else label_N > 0))
@@ -262,13 +282,6 @@ def _size(line: Line, label_N: FloatArray) -> int:
 def _fitted_to(seen: Seen) -> pa.Table:
     """Return the predictions with the labels that what is fitted to the validation days may know."""
     return known_before(seen.predictions, seen.pipeline.border_after(schema.VALIDATION))
-
-
-def _is_off(line: Line) -> bool:
-    cell = line.value
-    if cell.value is None or cell.low is None or cell.high is None:
-        return False
-    return abs(cell.value - 1) > OFF and not cell.low <= 1 <= cell.high
 
 
 def _several(names: Sequence[str]) -> str:

@@ -51,11 +51,12 @@ def write_report(
     scores = read_scores(predictions, pipeline.objective, run.name, labels=True)
     model, journal = read_inside(run / MODEL / INSIDE), read_journal(run / JOURNAL)
     beside = tradeoffs.Beside({other.name: artifacts.read_table(other / PREDICTIONS) for other in against}, examples)
+    changed = calibration_section.changes(run, predictions)
     shown = [
         *sections.metrics(table, pipeline),
         sections.days(table),
         sections.progressive(_progressive(run, pipeline)),
-        calibration_section.section(run, predictions, scores, table, pipeline),
+        calibration_section.section(run, predictions, scores, table, pipeline, changed),
         sections.slices(table),
         importance_section.section(_importance(run), pipeline),
         sections.training(journal),
@@ -67,7 +68,7 @@ def write_report(
     html = page(
         pipeline.name,
         run=run.name,
-        box=summary(run.name, table, pipeline, predictions, scores, journal),
+        box=summary(run.name, table, pipeline, predictions, scores, journal, changed),
         facts=what_was_run.facts(pipeline, predictions, model, account),
         objectives=what_was_run.objectives(pipeline, predictions, scores),
         shown=shown,

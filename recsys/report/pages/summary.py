@@ -39,8 +39,16 @@ class Summary:
         return self.steps[STEPS:]
 
 
-def summary(run: str, table: pd.DataFrame, pipeline: Pipeline, predictions: pa.Table, scores: Scores, journal: Journal | None) -> Summary:
-    """Return the box of a run's page. `table` is the run's `frame`, `scores` are those of `predictions`."""
+def summary(
+    run: str,
+    table: pd.DataFrame,
+    pipeline: Pipeline,
+    predictions: pa.Table,
+    scores: Scores,
+    journal: Journal | None,
+    changed: pd.DataFrame | None = None,
+) -> Summary:
+    """Return the box of a run's page. `table` is the run's `frame`, `scores` are those of `predictions`, `changed` what calibration did."""
     shown = whole(table)
     main = grid(shown[shown["is_main"] & (shown["split"] == splits(shown)[0])])
     split = splits(shown)[0]
@@ -50,7 +58,7 @@ def summary(run: str, table: pd.DataFrame, pipeline: Pipeline, predictions: pa.T
         sentences=[*(_left_out(comparisons) if main.others else _values(main)), *_partly(shown, main), *way_to_truth(main)],
         comparisons=comparisons[:COMPARED],
         warnings=_warnings(split, predictions, pipeline),
-        steps=next_steps(Seen(run, pipeline, table, predictions, scores, journal, main)),
+        steps=next_steps(Seen(run, pipeline, table, predictions, scores, journal, main, changed)),
     )
 
 
