@@ -79,7 +79,7 @@ def test_there_is_no_verdict_of_two_users(rng: np.random.Generator) -> None:
 
     both = paired([("mine", predictions), ("noise", bad)], [LIKE, WATCH], judged_by([LIKE, WATCH]), split="test", bootstrap=100, seed=1)
     compared = comparison(both, split="test", confidence=0.95)
-    assert "of 2 numbers: no verdict in 2." in comparison_words(compared, 0.95)[0]
+    assert "no verdict on all 2." in comparison_words(compared, 0.95)[0]
 
     points = Points(("mine", "noise"), (1,), both, "test", 0.95, 1)
     swept = sweep_rows(points, ([0.5, 0.5], [1.0, 1.0]))

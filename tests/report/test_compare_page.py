@@ -10,6 +10,7 @@ from recsys import artifacts, schema
 from recsys.evaluation import comparison, headline, one_within, paired
 from recsys.report import comparison_matrix, comparison_words, write_comparison
 from recsys.report.pages.compare_page import verdict_words
+from recsys.report.tables.cells import cell_of
 from tests.report.conftest import OBJECTIVES, POPULARITY, RUN, TREES
 
 
@@ -74,8 +75,15 @@ def test_the_page_has_the_table_and_a_figure_a_metric(rows, tmp_path: Path) -> N
     for title in ("Difference in auc; right", "Difference in xauc; right", "Difference in rmse of watch; left"):
         assert title in html
     words, about = comparison_words(rows, 0.95)
-    numbers = r"of \d+ numbers: better in \d+"
-    assert re.match(rf"{RUN} against {POPULARITY}\. Finding who will, {numbers}.*\. Ordering a user's list, {numbers}", words), words
+    click = next(row for row in rows.to_pylist() if (row["run"], row["metric"]) == (RUN, "auc"))
+    assert (click["objective"], click["difference_low"] > 0) == ("click", True)
+    number = r"\+\.\d+ \[\+\.\d+, \+\.\d+\]"
+    assert re.match(rf"{RUN} against {POPULARITY}\. Finding who will: better on click \(auc\) {number}, ", words), words
+    assert (
+        f" better on click (auc) {cell_of(click['difference'], click['difference_low'], click['difference_high'], signed=True)}," in words
+    )
+    assert re.search(r"Ordering a user's list: better on click \(gauc_list\)", words), words
+    assert f"again against {POPULARITY}. Finding who will: inconclusive on all " in words
     assert html.count('<tr class="first">') == html.count(">compared with</td>")
     assert "Inconclusive does not mean equal" in about
     judged = sum(row["difference_low"] is not None for row in rows.to_pylist())

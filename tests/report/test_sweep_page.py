@@ -119,6 +119,14 @@ def test_noise_of_seeds_widens_intervals_and_one_seed_has_none() -> None:
     assert pair_sd.max() < 0.2 * user_sd.min()  # the same users
 
 
+def test_with_one_seed_no_noise_of_seeds_is_spoken_of(tmp_path: Path) -> None:
+    several, one = (written(tmp_path / str(seeds), rows(seeds=seeds)) for seeds in (3, 1))
+    for words in ("noise of users and seeds", ">of users and seeds<", "grey: each seed"):
+        assert (words in several, words in one) == (True, False)
+    assert "What another seed would change is not known from one." in one
+    assert "not known from one." not in several
+
+
 def test_what_was_chosen_on_validation_days_is_shown_on_test_days(tmp_path: Path) -> None:
     table = rows(later=True)
     assert any("Points were told apart on validation days" in words for words in sweep_words(table))

@@ -139,10 +139,10 @@ def _by_seed(number: str, points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     said = named({"point:N": "point", "value:Q": number, "low:Q": "low", "high:Q": "high"})
     layers = [
         *whiskers(base, points, "low", "high", strokeWidth=2),
-        seeds,
+        *([seeds] if runs["seed"].nunique() > 1 else []),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x, shape=_shape(points["verdict"]), tooltip=said),
     ]
-    title = f"{number} by point; grey: each seed"
+    title = f"{number} by point" + ("; grey: each seed" if runs["seed"].nunique() > 1 else "")
     text = sentence(title, (f"{row.point} {row.value:.4f}" for row in points.itertuples()))
     return figure(title, text, alt.layer(*layers), height=max(120, 22 * points["point"].nunique() + 20))
 

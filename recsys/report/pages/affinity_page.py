@@ -120,7 +120,7 @@ def _maps(gains: pd.DataFrame, objectives: Sequence[str]) -> list[Figure]:
 
 
 def _map(known: pd.DataFrame, objectives: Sequence[str], question: str) -> Figure:
-    texts = [f"{value:+.4f} {MARKS.get(verdict, '')}".strip() for value, verdict in zip(known["value"], known["verdict"], strict=True)]
+    texts = [f"{value:+z.4f} {MARKS.get(verdict, '')}".strip() for value, verdict in zip(known["value"], known["verdict"], strict=True)]
     cells = known.rename(columns={"objective": "row", "partner": "column"}).assign(text=texts)
     metrics = ", ".join(known["metric"].unique())
     title = f"{QUESTION_OF[question]}: gain in {metrics} of the row's objective from being trained with the column's objective"
@@ -141,7 +141,7 @@ def _words(gains: pd.DataFrame, confidence: float) -> str:
     if judged.empty:
         return "No gain has an interval."
     parts = [
-        f"{words}: " + ", ".join(f"{row.objective} by {row.partner} ({row.metric} {row.value:+.4f})" for row in found.itertuples())
+        f"{words}: " + ", ".join(f"{row.objective} by {row.partner} ({row.metric} {row.value:+z.4f})" for row in found.itertuples())
         for verdict, words in ((BETTER, "Helped"), (WORSE, "Hurt"))
         if len(found := judged[judged["verdict"] == verdict])
     ]

@@ -17,8 +17,8 @@ from recsys.report.pages.page import page
 from recsys.report.pages.section import Section, number_of
 from recsys.report.pages.summary import Summary
 from recsys.report.tables.cells import Cell, Matrix, cell_of
-from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, scope_of, verdict_of
-from recsys.report.tables.verdict import QUESTIONS, WORDS
+from recsys.report.tables.frame import verdict_of
+from recsys.report.tables.verdict import answered
 
 _BOUNDS = ["value", "low", "high", "reason"]
 
@@ -148,17 +148,8 @@ def _words(table: pd.DataFrame, confidence: float) -> list[str]:
 def _sentence(whole: pd.DataFrame, days: pd.DataFrame, name: str, other: str) -> str:
     """Return in words, per question, which numbers of a config are better and worse than another's, and of how many nothing is known."""
     of, by_day = (part[(part["run"] == name) & (part["against"] == other)] for part in (whole, days))
-    parts = []
-    for question, rows in of.groupby(of["metric"].map(lambda metric: QUESTIONS[scope_of(metric)]), sort=False):
-        said = [
-            f"{WORDS[verdict]} {', '.join(_told(row, by_day) for row in found.to_dict('records'))}"
-            for verdict in (BETTER, WORSE)
-            if len(found := rows[rows["verdict"] == verdict])
-        ]
-        said += [f"{WORDS[UNCLEAR]} {count} of {len(rows)}"] if (count := int((rows["verdict"] == UNCLEAR).sum())) else []
-        said += [f"{WORDS[None]} {count} of {len(rows)}"] if (count := int(rows["verdict"].isna().sum())) else []
-        parts.append(f"{question}: {'; '.join(said)}.")
-    return " ".join([f"{name} against {other}.", *parts])
+    numbers = [(row["metric"], row["verdict"], _told(row, by_day)) for row in of.to_dict("records")]
+    return " ".join([f"{name} against {other}.", *answered(numbers)])
 
 
 def _told(row: Mapping[Hashable, Any], by_day: pd.DataFrame) -> str:

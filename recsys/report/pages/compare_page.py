@@ -1,6 +1,6 @@
 """Runs compared with the first of them: the rows of `schema.COMPARISON` as one table with verdicts in words, and as a page."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import altair as alt
@@ -15,9 +15,9 @@ from recsys.report.figures.front_figures import number_name
 from recsys.report.pages.page import page
 from recsys.report.pages.section import Section
 from recsys.report.pages.summary import Summary
-from recsys.report.tables.cells import COUNTED, Matrix, cell_of
-from recsys.report.tables.frame import IN_UNITS, UNCLEAR, scope_of, short_names, verdict_of
-from recsys.report.tables.verdict import QUESTIONS
+from recsys.report.tables.cells import Matrix, cell_of
+from recsys.report.tables.frame import IN_UNITS, UNCLEAR, short_names, verdict_of
+from recsys.report.tables.verdict import answered
 
 
 def write_comparison(path: Path, rows: pa.Table, name: str, facts: Mapping[str, str], *, confidence: float, fingerprint: str) -> None:
@@ -88,22 +88,17 @@ def _judged(rows: pa.Table) -> pd.DataFrame:
 
 
 def _words(table: pd.DataFrame) -> list[str]:
-    """Return one sentence per run after the first and question: who will, and which of its items a user will."""
+    """Return in words, per run after the first and question, what is better and worse, by how much, and of how many nothing is known."""
     runs = list(dict.fromkeys(table["run"]))
-    questions = table["metric"].map(lambda metric: QUESTIONS[scope_of(metric)])
-    words = []
-    for run in runs[1:]:
-        answers = table[table["run"] == run].groupby(questions, sort=False)
-        words.append(" ".join([f"{run} against {runs[0]}.", *(_counted(question, of) for question, of in answers)]))
-    return words
+    return [" ".join([f"{run} against {runs[0]}.", *answered(_numbers(table[table["run"] == run]))]) for run in runs[1:]]
 
 
-def _counted(question: Hashable, of: pd.DataFrame) -> str:
-    counts = of["verdict"].value_counts()
-    said = [f"{word} in {counts[verdict]}" for verdict, word in COUNTED.items() if verdict in counts]
-    if silent := int(of["verdict"].isna().sum()):
-        said.append(f"no verdict in {silent}")
-    return f"{question}, of {len(of)} number{'s' * (len(of) > 1)}: {', '.join(said)}."
+def _numbers(rows: pd.DataFrame) -> list[tuple[str, str | None, str]]:
+    """Return the metric of each row, its verdict, and its name with its difference."""
+    cells = [cell_of(*bounds, signed=True) for bounds in rows[["difference", "difference_low", "difference_high"]].itertuples(index=False)]
+    names = [number_name(objective, metric) for objective, metric in zip(rows["objective"], rows["metric"], strict=True)]
+    said = [f"{name} {cell}" for name, cell in zip(names, cells, strict=True)]
+    return list(zip(rows["metric"], rows["verdict"], said, strict=True))
 
 
 def _about(table: pd.DataFrame, confidence: float) -> str:
@@ -144,5 +139,5 @@ def _figure(name: str, shown: pd.DataFrame) -> Figure:
     sides = {(schema.HIGHER,): "right of the dashed line is better", (schema.LOWER,): "left of the dashed line is better"}
     side = sides.get(tuple(rows["better"].unique()), "left of the dashed line is better where lower is better")
     title = f"Difference in {name}; {side}"
-    text = sentence(title, (f"{row.run} {row.objective} {row.difference:+.4f}, {row.words}" for row in rows.itertuples()))
+    text = sentence(title, (f"{row.run} {row.objective} {row.difference:+z.4f}, {row.words}" for row in rows.itertuples()))
     return figure(title, text, chart, height=max(120, 22 * len(rows) + 20))

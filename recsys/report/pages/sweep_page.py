@@ -58,7 +58,7 @@ def _sections(table: pd.DataFrame) -> list[Section]:
     if drawn := [each for part in parts.values() for each in planes(_points(part))]:
         about = (
             "A point is a config. Its cross is the interval of its difference to the mean of all points, in each of the two numbers: noise"
-            " of users and seeds that moves all points alike is not in it. Dashed: the edge of what is worse in both numbers than some"
+            f" of {_noise_of(table)} that moves all points alike is not in it. Dashed: the edge of what is worse in both numbers than some"
             " point. With more than two objectives, a point behind the edge can be on the front because of another objective."
         )
         shown.append(Section("planes", "Two numbers at a time", about, gist=number_of(len(drawn), "plane"), figures=drawn, wide=True))
@@ -66,16 +66,18 @@ def _sections(table: pd.DataFrame) -> list[Section]:
 
 
 def _noise_section(table: pd.DataFrame, parts: Mapping[str, pd.DataFrame]) -> Section:
+    over_seeds = " and over seeds (which seed a training happens to start from);" if _has_seeds(table) else ""
     about = (
-        "Standard deviations: of a number of one run over users (which users happen to be in the test), and over seeds (which seed a"
-        " training happens to start from); and of the difference of two points, over both where there are several seeds. A difference below"
-        " twice the last one is no finding. All points are judged by the same users, so two intervals may overlap although their points"
-        " differ."
+        f"Standard deviations: of a number of one run over users (which users happen to be judged),{over_seeds} and of the difference"
+        f" of two points, over {'both' if over_seeds else 'users alone'}. A difference below twice the last one is no finding. All points"
+        " are judged by the same users, so two intervals may overlap although their points differ."
     )
+    if not over_seeds:
+        about += " What another seed would change is not known from one."
     runs = _numbered(table[(table["what"] == "run") & (table["split"] == _judging(table))])
     figures = [each for part in parts.values() for each in by_seed(_points(part), runs)]
     matrices = {"Noise, as standard deviations": _noise(table)}
-    return Section("noise", "Noise", about, gist="of users and seeds", matrices=matrices, figures=figures, wide=True)
+    return Section("noise", "Noise", about, gist=f"of {_noise_of(table)}", matrices=matrices, figures=figures, wide=True)
 
 
 def _volume_section(parts: Mapping[str, pd.DataFrame]) -> Section:
@@ -98,6 +100,15 @@ def _by_question(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _judging(table: pd.DataFrame) -> str:
     return str(table.loc[table["what"] == "front", "split"].iloc[0])
+
+
+def _has_seeds(table: pd.DataFrame) -> bool:
+    """Return whether any point was trained with several seeds."""
+    return table.loc[table["what"] == "run", "seed"].nunique() > 1
+
+
+def _noise_of(table: pd.DataFrame) -> str:
+    return "users and seeds" if _has_seeds(table) else "users"
 
 
 def _later(table: pd.DataFrame) -> str | None:
@@ -199,7 +210,7 @@ def _words(table: pd.DataFrame) -> list[str]:
             f"Whoever picks a point by this table picks by its {split} days: the best of several looks better here than it is. Only numbers"
             " of days that were not used to pick it can be trusted."
         )
-    if table.loc[table["what"] == "run", "seed"].nunique() == 1:
+    if not _has_seeds(table):
         words.append("One seed: the verdicts are about these trained models. Only more seeds tell whether a config does the same again.")
     return words
 

@@ -1,12 +1,12 @@
 """The comparison in plain words, from the same verdicts that the tables mark."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from recsys import schema
 from recsys.report.tables.cells import NOT_COMPARED, Grid, Line
-from recsys.report.tables.frame import ALL_IMPRESSIONS, BETTER, IN_LISTS, IN_USERS, UNCLEAR, VALUES, WORSE, short_names
+from recsys.report.tables.frame import ALL_IMPRESSIONS, BETTER, IN_LISTS, IN_USERS, UNCLEAR, VALUES, WORSE, scope_of, short_names
 
 WORDS = {BETTER: "better on", WORSE: "worse on", UNCLEAR: "inconclusive on", None: "no verdict on"}
 QUESTIONS = {
@@ -51,6 +51,28 @@ def comparisons(grid: Grid) -> list[Comparison]:
     return _compared(grid, lambda verdict, lines, place, of: ", ".join(f"{line.objective} ({line.metric})" for line in lines))
 
 
+def answered(numbers: Sequence[tuple[str, str | None, str]]) -> list[str]:
+    """Return one sentence per question: which numbers are better and worse, and of how many nothing is known.
+
+    `numbers` are the metric of each, its verdict, and its name with its difference.
+    """
+    return [
+        _answered(question, of) for scope, question in QUESTIONS.items() if (of := [each for each in numbers if scope_of(each[0]) == scope])
+    ]
+
+
+def _answered(question: str, numbers: Sequence[tuple[str, str | None, str]]) -> str:
+    said = []
+    for verdict, start in WORDS.items():
+        if found := [words for _, judged, words in numbers if judged == verdict]:
+            said.append(f"{start} {', '.join(found) if verdict in (BETTER, WORSE) else _count_of(found, len(numbers))}")
+    return f"{question}: {'; '.join(said)}."
+
+
+def _count_of(found: Sequence[object], of: int) -> str:
+    return f"all {of}" if len(found) == of > 1 else f"{len(found)} of {of}"
+
+
 def brief_comparisons(grid: Grid) -> list[Comparison]:
     """Return the same comparisons in few words: of what is better and of what is worse the clearest number, of the rest the count.
 
@@ -67,7 +89,7 @@ def _judged(comparison: Comparison) -> Comparison:
 
 def _briefly(verdict: str | None, lines: list[Line], place: int, of: int) -> str:
     if verdict not in (BETTER, WORSE):
-        return f"all {of}" if len(lines) == of > 1 else f"{len(lines)} of {of}"
+        return _count_of(lines, of)
     clearest = max(lines, key=lambda line: _clearness(line, place))
     difference = clearest.differences[place]
     first = f"{clearest.objective} ({clearest.metric} {difference.text} {difference.interval})"
