@@ -112,11 +112,13 @@ class Tuned:
         rows = [("objective", "weight", "asked for", "validation", "test", "")]
         for place, (name, weight) in enumerate(self.weights.items()):
             effect = self.validation[place]
-            asked = "as much as possible" if name == self.aim.maximise else "" if effect.least is None else f"at least {effect.least:+.2%}"
+            parts = ["as much as possible"] if name == self.aim.maximise else []
+            asked = ", ".join([*parts, *([] if effect.least is None else [f"at least {effect.least:+z.2%}"])])
             on_test = self.test[place] if self.test else None
             rows.append((name, f"{weight:g}", asked, str(effect), *(("", "") if on_test is None else (str(on_test), on_test.verdict))))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += [f"{effect.objective}, validation: {effect.reason}" for effect in self.validation if effect.change is None]
         return "\n".join([head, *lines, *([] if self.test else ["no test rows: what holds on other days is not known"])])
 
 
@@ -184,11 +186,18 @@ def _checked(aim: Aim, objectives: Sequence[Objective]) -> Metric:
 def _refuse_infeasible(effects: Sequence[Effect]) -> None:
     broken = [e for e in effects if e.least is not None and e.change is not None and e.change < e.least - SLACK]
     if broken:
-        nearest = ", ".join(f"{e.objective} {e.change:+.2%} instead of {e.least:+.2%} or more" for e in broken)
+        nearest = ", ".join(_instead(e.objective, e.change, e.least) for e in broken if e.change is not None and e.least is not None)
         raise InfeasibleError(
             f"fuse: found no weights that keep every constraint on the validation days; the nearest give {nearest}."
             " Fix: ask for less, or train for it"
         )
+
+
+def _instead(objective: str, change: float, least: float) -> str:
+    """Return in words what weights give in place of what was asked for, with as many digits as tell the two apart."""
+    pairs = ((f"{change:+z.{digits}%}", f"{least:+z.{digits}%}") for digits in range(2, 10))
+    given, asked = next(pair for pair in pairs if pair[0] != pair[1])
+    return f"{objective} {given} instead of {asked} or more"
 
 
 # --- Effects of weights on one split -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from recsys.cli import run_command
 from recsys.config import Pipeline
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation import evaluate
-from recsys.fusion import Aim, Effect, tune
+from recsys.fusion import Aim, Effect, _refuse_infeasible, tune
 from recsys.objectives import Objective
 from recsys.predictions import fused_score
 from recsys.stages import claim
@@ -133,9 +133,26 @@ def test_constraints_that_nothing_keeps_are_said_with_the_nearest(predictions):
         found(predictions, ALL, "like", seconds=3.0)
 
 
+def test_what_is_given_does_not_read_as_what_was_asked_for():
+    with pytest.raises(ConfigError, match=r"like -1\.004% instead of -1\.000% or more, seconds \+0\.10% instead of \+3\.00% or more"):
+        _refuse_infeasible([Effect("like", 0.5, 0.4, -0.01004, least=-0.01), Effect("seconds", 0.5, 0.5, 0.001, least=0.03)])
+
+
 def test_a_gain_that_must_be_made_is_made(predictions):
     tuned = found(predictions, ALL, "seconds", like=0.2)
     assert tuned.validation[0].change >= 0.2 - 1e-9
+
+
+def test_a_constraint_on_what_is_maximised_is_said(predictions):
+    text = found(predictions, ALL, "like", like=0.01, seconds=-0.5).text
+    assert "as much as possible, at least +1.00%" in text
+    assert "at least -50.00%" in text
+
+
+def test_a_missing_value_of_the_days_that_weights_are_found_on_has_its_reason(predictions):
+    of_none = predictions.to_pandas().assign(**{"label.dismissal": 0.0})
+    assert "dismissal, validation: no positive label" in found(pa.Table.from_pandas(of_none, preserve_index=False), ALL, "like").text
+    assert "validation:" not in found(predictions, ALL, "like").text
 
 
 def test_verdicts_are_said_only_where_the_interval_says_them():
