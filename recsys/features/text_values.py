@@ -1,6 +1,6 @@
 """Words for an expression that reads text as a number: which column, which values it holds, and how to write it instead."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -27,7 +27,8 @@ def text_problem(error: TextError, columns: Columns) -> str:
     if not values:
         return f"found no value in the column {name}, expected some: so it is read as text. Fix: mend the column, or name another one"
     fix = f"name its values in quotes, such as {name} = {_quoted(values)[-1]}"
-    other = _first_other(files, stored) if all(map(_is_number, values)) else None
+    is_alike = next((form for form in (_is_number, _is_truth) if all(map(form, values))), None)
+    other = None if is_alike is None else _first_other(files, stored, is_alike)
     if other is None:
         return f"{error}; the column {name} holds {_listed(values)}. Fix: {fix}"
     day, words = other
@@ -37,10 +38,10 @@ def text_problem(error: TextError, columns: Columns) -> str:
     )
 
 
-def _first_other(files: Sequence[Path], stored: str) -> tuple[str, list[str]] | None:
-    """Return the first day with values that are no numbers, and these values; None where there is none, or a file is of no day."""
+def _first_other(files: Sequence[Path], stored: str, is_alike: Callable[[str], bool]) -> tuple[str, list[str]] | None:
+    """Return the first day with values of another form, and these values; None where there is none, or a file is of no day."""
     for file in files:
-        if (day := day_of(file.parent.name)) and (words := [value for value in _values(file, stored) if not _is_number(value)]):
+        if (day := day_of(file.parent.name)) and (words := [value for value in _values(file, stored) if not is_alike(value)]):
             return day, words
     return None
 
@@ -57,6 +58,10 @@ def _is_number(value: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_truth(value: str) -> bool:
+    return value.lower() in ("true", "false")
 
 
 def _listed(values: Sequence[str]) -> str:

@@ -267,10 +267,16 @@ def common_types(heads: Sequence[Header], names: Sequence[str]) -> tuple[tuple[p
 
 
 def _common_type(kinds: Sequence[pa.DataType | None]) -> pa.DataType | None:
-    """Return one type for a column of several parquet files: of numbers the least exact float, of other types that differ text."""
+    """Return one type for a column of several parquet files.
+
+    Of numbers it is the least exact float, of true/false beside numbers that of the numbers, of other types that differ text.
+    """
     known = set(kinds) - {pa.null()}
     if len(known) == 1:
         return known.pop()
+    known.discard(pa.bool_())
+    if known == {pa.int64()}:
+        return pa.int64()
     if known <= {pa.int64(), *EXACT_BELOW}:
         return next((kind for kind in EXACT_BELOW if kind in known), pa.string())
     return pa.string()

@@ -16,6 +16,7 @@ from recsys.workspace import EVENTS, PART, day_folder
     ("days", "said"),
     [
         ([["0", "1"], ["1", None], ["0", "yes", "no"]], "opened holds '0', '1', and on 2024-01-03 also 'no', 'yes'. Fix: write that day"),
+        ([["False", "True"], [None], ["0", "1"]], "opened holds 'False', 'True', and on 2024-01-03 also '0', '1'. Fix: write that day"),
         ([["no", "yes"], ["0"]], "opened holds 'no', 'yes'. Fix: name its values in quotes, such as opened = 'yes'"),
         ([["0", "1"], ["1"]], "opened holds '0', '1'. Fix: name its values in quotes, such as opened = '1'"),
         ([[None], [None]], "found no value in the column opened"),

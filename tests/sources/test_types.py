@@ -1,6 +1,7 @@
 """Inferred types, ids and timestamps, each against what pandas or datetime says of the same values."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -300,6 +301,24 @@ def test_one_file_of_small_floats_makes_the_ids_of_all_files_inexact(tmp_path: P
     make_log(3).assign(uid=np.array([1, 2, 3], "float32")).to_parquet(tmp_path / "log-2.parquet")
     with pytest.raises(DataError, match=r"log-1\.parquet:3 column uid: found a float that has lost digits"):
         ingest("log-*.parquet")
+
+
+@pytest.mark.parametrize(
+    ("second", "kind"), [([1, 0, None], pa.int64()), ([0.5, 1.0, None], pa.float64()), ([None] * 3, pa.bool_()), (["a"] * 3, pa.string())]
+)
+def test_true_and_false_in_one_file_are_numbers_beside_numbers_in_another(
+    tmp_path: Path, ingest: Callable, second: list[object], kind: pa.DataType
+) -> None:
+    """They were texts, `true` beside `1`: a label of the one counted the other as 0."""
+    files = {"log-1": [True, False, None], "log-2": second}
+    for number, (name, values) in enumerate(files.items()):
+        log = make_log(3).assign(ts=lambda log, number=number: log["ts"] + number)
+        pq.write_table(pa.Table.from_pandas(log).append_column("opened", pa.array(values)), tmp_path / f"{name}.parquet")
+    opened = ingest("log-*.parquet").table("events")["log.opened"]
+    assert opened.type == kind
+    as_text = {True: "true", False: "false", None: None}
+    first = [as_text[value] for value in files["log-1"]] if kind == pa.string() else files["log-1"]
+    assert Counter(opened.to_pylist()) == Counter([*first, *second])
 
 
 @pytest.mark.parametrize(
