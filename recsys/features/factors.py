@@ -74,9 +74,12 @@ def fit_day(days: Sequence[int], rows: Sequence[int], window: int) -> int:
 
 
 def pairs(recent: ir.Table, factor: Factor) -> ir.Table:
-    """Sum some partial sums per user and value, ordered by both. Their signals are counted and summed."""
+    """Sum some partial sums per user and value, ordered by both. Their signals are counted and summed, as float64.
+
+    The sums of a day fit into 64 bits, and those of a window need not.
+    """
     names = [name for signal in factor.signals for name in (known_column(signal.name), sum_column(signal.name))]
-    summed = recent.group_by(list(factor.entity.keys)).agg(**{name: recent[name].sum() for name in names})
+    summed = recent.group_by(list(factor.entity.keys)).agg(**{name: recent[name].sum().cast("float64") for name in names})
     return summed.order_by(list(factor.entity.keys))
 
 

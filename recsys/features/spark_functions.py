@@ -1,7 +1,8 @@
 """Rewrite expressions for Spark, so that it computes what DuckDB computes, to the bit.
 
 The logarithm and the exponential of the JVM and of the C library differ in the last bit, so Arrow computes them. Floats are written as
-`1.0E-5` there and as `1e-05` here. Sums of integers, products, quotients, roots and comparisons are the same everywhere.
+`1.0E-5` there and as `1e-05` here. A sum of int64 has 64 bits there and 128 here. Other sums of integers, products, quotients, roots and
+comparisons are the same everywhere.
 """
 
 import decimal
@@ -32,6 +33,7 @@ def _call(function: Callable[..., Any], name: str, *takes: str, returns: str) ->
 _ln = _call(lambda x: x, "arrow_ln", "float64", returns="float64")
 _exp = _call(lambda x: x, "arrow_exp", "float64", returns="float64")
 _text = _call(lambda x: x, "arrow_text", "float64", returns="string")
+_shifted = _call(lambda x, bits: x, "shiftright", "int64", "int32", returns="int64")
 _round = _call(lambda x, digits: x, "arrow_round", "float64", "int64", returns="float64")
 
 
@@ -51,6 +53,8 @@ def _in_spark(node: ops.Node) -> ops.Node:
             return _defined(node.arg.to_expr(), _ln)
         case ops.Exp():
             return _defined(node.arg.to_expr(), _exp)
+        case ops.Cast() if node.to.is_float64() and isinstance(node.arg, ops.Sum) and node.arg.arg.dtype.is_int64():
+            return _long_sum(node.arg).op()
         case ops.Cast() if node.to.is_string() and node.arg.dtype.is_floating():
             return _text(node.arg.to_expr().cast("float64")).op()
         case ops.Literal() if node.dtype.is_floating() and node.value is not None and math.isfinite(node.value):
@@ -69,6 +73,14 @@ def _in_spark(node: ops.Node) -> ops.Node:
         case ops.TryCast() if node.to.is_floating() and node.arg.dtype.is_string():
             return _number_in(node.arg.to_expr()).op()
     return node
+
+
+def _long_sum(total: ops.Sum) -> ir.Value:
+    """Return a sum of int64 as float64 that may be beyond 64 bits: of high and of low halves, where DuckDB has 128 bits."""
+    value = total.arg.to_expr()
+    high = _shifted(value, ibis.literal(32, "int32"))
+    of_high, of_low = (ops.Sum(part.op(), total.where).to_expr().cast("float64") for part in (high, value - high * 2**32))
+    return of_high * double(2.0**32) + of_low
 
 
 def _number_in(text: ir.StringValue) -> ir.Value:

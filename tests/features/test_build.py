@@ -232,6 +232,17 @@ def test_a_signal_whose_sums_would_run_over_is_refused(feed: Any, hours: dict[st
     feed.build("divided", rows, feed.pipeline(features=hours | divided))
 
 
+def test_a_pair_may_gather_more_than_64_bits_in_a_window(feed: Any) -> None:
+    """The sums of the pairs of factors were read as whole numbers: what a day may hold was a traceback after some days."""
+    rows = [row | {"user_id": n % 5, "item_id": f"v{n % 3}", "log.watch": float(n % 2)} for n, row in enumerate(feed.events(0, n=60))]
+    for day in feed.days:
+        for row in [row for row in rows if feed.day_of(row) == day][:4]:
+            row |= {"user_id": 0, "item_id": "v0", "log.watch": 1e12}
+    features = {"signals": ["watch"], "windows": [30], "factors": {"item_id": ["watch"]}}
+    examples = feed.examples(feed.build("log", rows, feed.pipeline(features=features)).folder)
+    assert all(np.isfinite(table["agg.user_id+item_id.watch.factors"]).all() for table in examples.values())
+
+
 def test_events_that_were_changed_behind_their_manifest_are_refused(feed: Any) -> None:
     workspace = feed.write("log", feed.events(0, n=60))
     path: Path = workspace / "events" / f"day={feed.days[0]}" / "part-0.parquet"

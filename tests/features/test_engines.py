@@ -121,6 +121,22 @@ def test_texts_numbers_and_lists_have_the_same_values(engines: tuple[Engine, Eng
     assert same(*both(engines, cases.select(**columns))) == []
 
 
+def test_sums_over_a_window_may_be_beyond_64_bits(engines: tuple[Engine, Engine]) -> None:
+    """A day's sum fits into 64 bits, and that of thirty days need not."""
+    rng = random.Random(2)
+    rows = [{"key": n % 3, "age": n % 5, "n": rng.choice([None, 0, 7, rng.randrange(2**62), 2**62 - 1])} for n in range(90)]
+    days = ibis.table({"key": "int64", "age": "int64", "n": "int64"}, name="days")
+    for engine in engines:
+        engine.rows("days", pa.Table.from_pylist(rows, schema=days.schema().to_pyarrow()))
+    windows = {f"n.{window}": days["n"].sum(where=days["age"] <= window).cast("float64") for window in (-1, 0, 4)}
+    found = both(engines, days.group_by("key").agg(**windows).order_by("key"))
+    assert same(*found) == []
+    wanted = [float(sum(row["n"] or 0 for row in rows if row["key"] == key)) for key in range(3)]
+    assert found[1]["n.4"].to_pylist() == wanted
+    assert min(wanted) > 2.0**63
+    assert found[1]["n.-1"].to_pylist() == [None] * 3
+
+
 def test_names_that_hold_a_dot_or_a_dash(engines: tuple[Engine, Engine]) -> None:
     log = ibis.table({"a.b": "int64"}, name="odd-name")
     for engine in engines:
