@@ -57,8 +57,8 @@ class OwnPast:
         places, elapsed = pa.array(places_P), pa.array(np.repeat(self.moments, lengths) - self._times[places_P])
         values = {name: self._past[source].take(places) for name, source in plan.history_sources.items()}
         for signal in plan.signals:
-            # The past is divided before it is taken: an impression comes into many histories.
-            number = pc.divide(self._past[signal_value(signal.name)].cast(pa.float64()), float(signal.scale)).cast(pa.float32())
+            # The past is divided before it is taken: an impression comes into many histories. Whole numbers beyond 2⁵³ are rounded.
+            number = pc.divide(self._past[signal_value(signal.name)].cast(pa.float64(), safe=False), float(signal.scale)).cast(pa.float32())
             value = number.take(places)
             # An impression enters the history after the first delay. A slower signal of it enters only later.
             is_slower = signal.delay > plan.delays[0]

@@ -243,6 +243,15 @@ def test_a_pair_may_gather_more_than_64_bits_in_a_window(feed: Any) -> None:
     assert all(np.isfinite(table["agg.user_id+item_id.watch.factors"]).all() for table in examples.values())
 
 
+def test_a_fraction_beyond_2_53_millionths_comes_into_histories(feed: Any) -> None:
+    """It was a traceback."""
+    rows = [row | {"log.watch": 9.1e9 + n / 3} for n, row in enumerate(feed.events(0, n=60))]
+    examples = feed.examples(feed.build("log", rows, feed.pipeline(features=LIGHT)).folder)
+    watched = [each for table in examples.values() for past in table["history.watch"].to_pylist() for each in past]
+    assert watched
+    assert watched == pytest.approx([9.1e9] * len(watched), rel=1e-6)
+
+
 def test_events_that_were_changed_behind_their_manifest_are_refused(feed: Any) -> None:
     workspace = feed.write("log", feed.events(0, n=60))
     path: Path = workspace / "events" / f"day={feed.days[0]}" / "part-0.parquet"
