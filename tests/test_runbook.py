@@ -34,6 +34,7 @@ def test_every_exit_code_has_a_row() -> None:
         ("is shorter, or another one, than its checkpoint says", "is shorter, or another one, than its checkpoint says"),
         ("free on its disk, expected about", "free on its disk, expected about"),
         ("pairs of users and items in the window", "pairs of users and items`"),
+        ("of which rounding to millionths changes", "of which rounding to millionths changes"),
         ("on days that the model has learned from", "on days that the model has learned from"),
         ("found a row for none of the", "found a row for none of"),
         ("whom the log does not know", "whom the log does not know"),

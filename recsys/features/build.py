@@ -53,17 +53,20 @@ def build(
         Background[Rows]() as background,
     ):
         sides, program = Sides(engine, folder, plan), Program(engine, plan)
+        doubts: dict[str, str] = {}  # of each signal the one of the first day
         for index, step in enumerate(steps):
             if (origin := origins.get(step.day.iso)) is not None:
                 start = time.perf_counter()
                 require_whole(step, columns)
                 sides.at(step.day.iso)
-                _build_day(program, steps[: index + 1], origin, examples, states, background)
+                doubts = _build_day(program, steps[: index + 1], origin, examples, states, background) | doubts
                 advance(note=f"{step.day.iso}, {many(step.rows, 'impression')}")
                 seconds = round(time.perf_counter() - start, 3)
                 console.event("day", stage="features", day=step.day.iso, rows=step.rows, examples=step.wanted, seconds=seconds)
     if any(step.wanted for step in steps):  # else nobody is about to train
         _advise(pipeline, steps, day_folder(states, steps[-1].day.iso), console)
+    for doubt in doubts.values():
+        console.say(f"features: warning: {doubt}")
     if (day := program.daily_factors.first_too_many) is not None:
         console.say(
             f"features: warning: found more than {factors.MOST_PAIRS:,} pairs of users and items in the window from {day} on: the factors"
@@ -87,19 +90,22 @@ def _advise(pipeline: Pipeline, steps: Sequence[Step], state: Path, console: Con
         console.say(f"features: {said}")
 
 
-def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples: Path, states: Path, background: Background[Rows]) -> None:
+def _build_day(
+    program: Program, steps: Sequence[Step], origin: Origin, examples: Path, states: Path, background: Background[Rows]
+) -> dict[str, str]:
     """Write the state and, where wanted, the examples of the last of `steps`. The states of the earlier steps exist already.
 
-    The examples are written in the background: the next day may begin before they stand, because it needs the state alone.
+    The examples are written in the background: the next day may begin before they stand, because it needs the state alone. Return doubts
+    about the day's signals.
     """
     *earlier, step = steps
     previous = earlier[-1].day if earlier else None
     program.load(DayInputs(step.day, step.rows, list(step.files), previous, day_folder(states, previous.iso) if previous else None))
-    program.require_valid(step.day, next(iter(step.files)))
+    doubts = program.require_valid(step.day, next(iter(step.files)))
     with origin.writing(day_folder(states, step.day.iso)) as output:
         program.write_state(output)
     if not step.wanted:
-        return
+        return doubts
     # A day's state counts what became known up to the day's end, so states older than the window add nothing to the window.
     fitted = program.fit_day([each.day.ordinal for each in steps], [each.rows for each in steps])
     reach = [other for other in earlier if other.day.ordinal >= fitted - program.longest_window]
@@ -112,3 +118,4 @@ def _build_day(program: Program, steps: Sequence[Step], origin: Origin, examples
             output.write_batches(PART, columns, (batch for rows in chunks for batch in rows().to_batches()))
 
     background.stream(chunks, write)
+    return doubts

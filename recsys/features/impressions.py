@@ -61,7 +61,7 @@ def impressions(events: ir.Table, users: ir.Table, items: ir.Table, plan: Plan, 
         **{f"{schema.SLICE}{column.name}": joined_value("slice", column, rows, plan) for column in plan.slices},
         **_bias(rows, plan),
         **{key_column(column): joined_value("key", column, rows, plan) for column in _key_columns(plan.keyed)},
-        **{signal_value(signal.name): _whole(signal, rows) for signal in plan.signals},
+        **{signal_value(signal.name): whole_number(signal, rows) for signal in plan.signals},
         **_labels(rows, plan),
         **_weight(rows, plan),
     }
@@ -192,7 +192,8 @@ def _query(rows: ir.Table, plan: Plan) -> dict[str, ir.Value]:
 
 
 # --- Signals and labels -------------------------------------------------------------------------------------------
-def _whole(signal: Signal, rows: ir.Table) -> ir.Value:
+def whole_number(signal: Signal, rows: ir.Table) -> ir.Value:
+    """Return the value of a signal as the whole number that is summed, `Signal.scale` times the value."""
     value = signal_number(signal, rows)
     if signal.scale == 1:
         return value.cast("int64")

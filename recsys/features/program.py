@@ -166,9 +166,9 @@ class Program:
         counted = rows.agg(rows=rows.count(), user_id=rows["met_user"].isnull().sum(), item_id=rows["met_item"].isnull().sum(), **nulls)
         return {name: int(count or 0) for name, count in self._engine.arrow(counted).to_pylist()[0].items()}
 
-    def require_valid(self, day: Day, file: Path) -> None:
-        """Raise DataError where the loaded day's rows cannot be learned from (`validate.require_valid`)."""
-        validate.require_valid(lambda row: self._engine.arrow(row).to_pylist()[0], self._day, self._events, self._plan, day, file)
+    def require_valid(self, day: Day, file: Path) -> dict[str, str]:
+        """Raise DataError where the loaded day's rows cannot be learned from. Return doubts about signals (`validate.require_valid`)."""
+        return validate.require_valid(lambda row: self._engine.arrow(row).to_pylist()[0], self._day, self._events, self._plan, day, file)
 
     @property
     def longest_window(self) -> int:

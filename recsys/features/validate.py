@@ -12,13 +12,15 @@ import ibis.expr.types as ir
 from recsys import schema
 from recsys.days import DAY_MS, Day
 from recsys.errors import DataError, Place, data_error, many
-from recsys.features.impressions import signal_number
+from recsys.features.impressions import signal_number, whole_number
 from recsys.features.operands import LARGEST_FLOAT
 from recsys.features.plan import FRACTION, Plan, Signal
 from recsys.features.values import finite
 from recsys.objectives import Objective
 
 _LARGEST_SIGNAL = 1e12  # a row of millionths then fits into 64 bits, as the sum of a day must (`_too_large_sums`)
+
+_MOST_OFF = 0.05  # share of a day's sum that rounding to millionths may change
 
 Answer = Callable[[ir.Table], Mapping[str, Any]]
 
@@ -32,15 +34,17 @@ class _Rule:
     fix: str
 
 
-def require_valid(answer: Answer, impressions: ir.Table, events: ir.Table, plan: Plan, day: Day, file: Path) -> None:
-    """Raise DataError for the first rule that some row of a day breaks, or its signals together.
+def require_valid(answer: Answer, impressions: ir.Table, events: ir.Table, plan: Plan, day: Day, file: Path) -> dict[str, str]:
+    """Raise DataError for the first rule that some row of a day breaks, or its signals together. Return signal → doubt about its values.
 
     The rules are those of `broken_rules`, before them that a row is in its day, and behind them that sums of signals fit into 64 bits.
     """
     for error in broken_rules(answer, impressions, events, plan, file, _in_day(events, day)):
         raise error
-    for error in _too_large_sums(answer, events, plan, file):
+    found = _sums(answer, events, plan)
+    for error in _too_large_sums(found, plan, file):
         raise error
+    return dict(_too_small(found, plan, day))
 
 
 def broken_rules(answer: Answer, impressions: ir.Table, events: ir.Table, plan: Plan, file: Path, *more: _Rule) -> list[DataError]:
@@ -98,16 +102,37 @@ def _signal_rule(events: ir.Table, signal: Signal) -> _Rule:
     return _Rule(_where(signal), value, bad, f"a signal from 0 to {_LARGEST_SIGNAL:g}", fix)
 
 
-def _too_large_sums(answer: Answer, events: ir.Table, plan: Plan, file: Path) -> Iterator[DataError]:
+def _sums(answer: Answer, events: ir.Table, plan: Plan) -> Mapping[str, Any]:
+    """Return `rows`, and per signal its sum, the number of its values above 0, and by how much rounding changes them all."""
+    sums: dict[str, ir.Value] = {}
+    for signal in plan.signals:
+        value = finite(signal_number(signal, events))
+        sums[f"sum.{signal.name}"] = value.sum()
+        if signal.scale != 1:
+            sums[f"above.{signal.name}"] = (value > 0).sum()
+            sums[f"off.{signal.name}"] = (value - whole_number(signal, events).cast("float64") / float(signal.scale)).abs().sum()
+    return answer(events.agg(rows=events.count(), **sums)) if sums else {}
+
+
+def _too_small(found: Mapping[str, Any], plan: Plan, day: Day) -> Iterator[tuple[str, str]]:
+    """Yield each signal of which rounding changes a large share, with the words for it."""
+    for signal in plan.signals:
+        total, off = found[f"sum.{signal.name}"] or 0.0, found.get(f"off.{signal.name}") or 0.0
+        if off > _MOST_OFF * total:
+            mean = total / found[f"above.{signal.name}"]
+            factor = 10 ** min(math.ceil(-math.log10(mean)), 300)
+            what = f"values of {mean:.2g} on average on {day.iso} (zeros left out)"
+            what += f", of which rounding to millionths changes {off / total:.0%}"
+            fix = f"count it in a smaller unit by features.expressions: multiply by {factor:,}"
+            yield signal.name, f"{_where(signal)}: found {what}, expected larger ones: signals are summed in whole millionths. Fix: {fix}"
+
+
+def _too_large_sums(found: Mapping[str, Any], plan: Plan, file: Path) -> Iterator[DataError]:
     """Yield an error per signal of which a day holds so much that a sum of whole numbers would run over.
 
     What becomes known on a day comes from two days, and what becomes known in a window of hours from one more per day of these hours.
     """
-    if not plan.signals:
-        return
     most = 2.0**63 / (2 + plan.reach // DAY_MS)
-    sums = {f"sum.{signal.name}": finite(signal_number(signal, events)).sum() for signal in plan.signals}
-    found = answer(events.agg(rows=events.count(), **sums))
     for signal in plan.signals:
         total = found[f"sum.{signal.name}"] or 0.0
         if total * signal.scale > most:

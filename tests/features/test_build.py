@@ -232,15 +232,20 @@ def test_a_signal_whose_sums_would_run_over_is_refused(feed: Any, hours: dict[st
     feed.build("divided", rows, feed.pipeline(features=hours | divided))
 
 
-def test_a_pair_may_gather_more_than_64_bits_in_a_window(feed: Any) -> None:
-    """The sums of the pairs of factors were read as whole numbers: what a day may hold was a traceback after some days."""
-    rows = [row | {"user_id": n % 5, "item_id": f"v{n % 3}", "log.watch": float(n % 2)} for n, row in enumerate(feed.events(0, n=60))]
-    for day in feed.days:
-        for row in [row for row in rows if feed.day_of(row) == day][:4]:
-            row |= {"user_id": 0, "item_id": "v0", "log.watch": 1e12}
-    features = {"signals": ["watch"], "windows": [30], "factors": {"item_id": ["watch"]}}
-    examples = feed.examples(feed.build("log", rows, feed.pipeline(features=features)).folder)
-    assert all(np.isfinite(table["agg.user_id+item_id.watch.factors"]).all() for table in examples.values())
+@pytest.mark.parametrize(("value", "said"), [(3e-7, "changes 100%"), (1e-4, None), (1e-6, None), (0.0, None), (None, None)])
+def test_a_signal_that_millionths_do_not_hold_is_said(
+    feed: Any, value: float | None, said: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It counted as 0 without a word. Once for all days, and not where it is counted in a smaller unit."""
+    rows = [row | {"log.watch": value} for row in feed.events(0, n=60)]
+    signals = {"signals": ["watch", "many"], "expressions": {"many": "watch * 1e7"}, "factors": {}}
+    build(feed.pipeline(features=signals), feed.write("log", rows), console=Console())
+    warnings = [line for line in capsys.readouterr().out.splitlines() if "features: warning" in line]
+    assert len(warnings) == (0 if said is None else 1)
+    if said is not None:
+        assert f"log.watch: found values of 3e-07 on average on {feed.days[0]} (zeros left out)" in warnings[0]
+        assert f", of which rounding to millionths {said}, expected larger ones" in warnings[0]
+        assert warnings[0].endswith("Fix: count it in a smaller unit by features.expressions: multiply by 10,000,000")
 
 
 def test_a_fraction_beyond_2_53_millionths_comes_into_histories(feed: Any) -> None:
@@ -250,6 +255,17 @@ def test_a_fraction_beyond_2_53_millionths_comes_into_histories(feed: Any) -> No
     watched = [each for table in examples.values() for past in table["history.watch"].to_pylist() for each in past]
     assert watched
     assert watched == pytest.approx([9.1e9] * len(watched), rel=1e-6)
+
+
+def test_a_pair_may_gather_more_than_64_bits_in_a_window(feed: Any) -> None:
+    """The sums of the pairs of factors were read as whole numbers: what a day may hold was a traceback after some days."""
+    rows = [row | {"user_id": n % 5, "item_id": f"v{n % 3}", "log.watch": float(n % 2)} for n, row in enumerate(feed.events(0, n=60))]
+    for day in feed.days:
+        for row in [row for row in rows if feed.day_of(row) == day][:4]:
+            row |= {"user_id": 0, "item_id": "v0", "log.watch": 1e12}
+    features = {"signals": ["watch"], "windows": [30], "factors": {"item_id": ["watch"]}}
+    examples = feed.examples(feed.build("log", rows, feed.pipeline(features=features)).folder)
+    assert all(np.isfinite(table["agg.user_id+item_id.watch.factors"]).all() for table in examples.values())
 
 
 def test_events_that_were_changed_behind_their_manifest_are_refused(feed: Any) -> None:
