@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -49,13 +50,26 @@ class Day:
         found: list[tuple[int, int]] = []
         moment, end = datetime.fromtimestamp(self.start / 1000, UTC), datetime.fromtimestamp(self.end / 1000, UTC)
         while moment < end:
-            offset = moment.astimezone(ZoneInfo(self.zone)).utcoffset()
+            offset = moment.astimezone(clock(self.zone)).utcoffset()
             assert offset is not None
             offset_ms = offset // timedelta(milliseconds=1)
             if not found or found[-1][1] != offset_ms:
                 found.append((int(moment.timestamp() * 1000), offset_ms))
             moment += _QUARTER
         return tuple(found)
+
+
+@cache
+def clock(zone: str) -> ZoneInfo:
+    """Return the rules of a zone's clock as the package tzdata has them.
+
+    Those of the system come first in Python, and may be older than DuckDB's, by which ingestion parts the days.
+    """
+    try:
+        with files("tzdata.zoneinfo").joinpath(*zone.split("/")).open("rb") as rules:
+            return ZoneInfo.from_file(rules, key=zone)
+    except OSError:  # only the system knows it
+        return ZoneInfo(zone)
 
 
 def ordinal(iso: str) -> int:
@@ -84,4 +98,4 @@ def ordinals(moments_N: NDArray[np.int64], zone: str) -> NDArray[np.int32]:
 
 def _midnight(iso: str, zone: str) -> int:
     """Return the first moment of a day; where the clock skips midnight, the moment of the change."""
-    return int(datetime.fromisoformat(iso).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+    return int(datetime.fromisoformat(iso).replace(tzinfo=clock(zone)).timestamp() * 1000)

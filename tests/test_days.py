@@ -1,12 +1,16 @@
 """Days of zones whose clocks change."""
 
+import shutil
+import zoneinfo
 from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
-from recsys.days import Day, ordinal, ordinals
+from recsys.days import Day, clock, ordinal, ordinals
 
 HOUR = 3_600_000
 
@@ -28,6 +32,24 @@ def test_length_and_offsets_of_a_day(iso: str, zone: str, hours: float, offsets:
     assert (day.end - day.start) / HOUR == hours
     assert [offset / HOUR for _, offset in day.offsets] == offsets
     assert day.offsets[0][0] == day.start
+
+
+def test_old_rules_of_the_system_do_not_count(tmp_path: Path) -> None:
+    """DuckDB, which parts the days of a log, has rules of its own: a day by older ones was refused after each ingest."""
+    (tmp_path / "America").mkdir()
+    shutil.copy(str(files("tzdata.zoneinfo") / "UTC"), tmp_path / "America" / "Regina")
+    before = zoneinfo.TZPATH
+    clock.cache_clear()
+    ZoneInfo.clear_cache()
+    try:
+        zoneinfo.reset_tzpath([tmp_path])
+        assert ZoneInfo("America/Regina").utcoffset(datetime(2026, 11, 5)).total_seconds() == 0
+        day = Day("2026-11-05", "America/Regina")
+        assert day.start == int(datetime(2026, 11, 5, 6, tzinfo=ZoneInfo("UTC")).timestamp() * 1000)
+        assert day.offsets == ((day.start, -6 * HOUR),)
+    finally:
+        zoneinfo.reset_tzpath(before)
+        ZoneInfo.clear_cache()
 
 
 def test_ordinal_and_weekday() -> None:

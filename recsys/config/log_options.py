@@ -6,11 +6,12 @@ import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from recsys import schema
+from recsys.days import clock
 from recsys.options import Options
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -108,7 +109,7 @@ class TimeOptions(Options):
         """The moment from which numbers count, in microseconds since 1970 UTC."""
         if self.since is None:
             return 0
-        since = self.since if self.since.tzinfo is not None else self.since.replace(tzinfo=ZoneInfo(self.zone))
+        since = self.since if self.since.tzinfo is not None else self.since.replace(tzinfo=clock(self.zone))
         return round(since.timestamp() * 1_000_000)
 
 

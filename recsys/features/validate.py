@@ -91,7 +91,8 @@ def _in_day(events: ir.Table, day: Day) -> _Rule:
         moment,
         (moment < day.start) | (moment >= day.end),
         f"moments of {day.iso} in {day.zone} (ms from {day.start} to before {day.end})",
-        "run ingest again with the zone of this pipeline",
+        "run ingest again with the zone of this pipeline; if it had that zone, the packages duckdb and tzdata have other rules of its"
+        " clock: update both",
     )
 
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from recsys import artifacts, schema
 from recsys.artifacts import Manifest, RowAccount
 from recsys.config import FeedbackOptions, Pipeline
+from recsys.days import clock
 from recsys.errors import ArtifactError, DataError
 from recsys.progress import Console
 from recsys.sources.column_options import Reading
@@ -246,7 +246,7 @@ def _first_moment(intake: Intake, table: Typed) -> int | None:
 
 
 def _day(moment: int, zone: str) -> str:
-    return datetime.fromtimestamp(moment / 1_000_000, ZoneInfo(zone)).date().isoformat()
+    return datetime.fromtimestamp(moment / 1_000_000, clock(zone)).date().isoformat()
 
 
 def _moment(moment: int) -> str:

@@ -2,11 +2,10 @@
 
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from recsys import artifacts, schema
 from recsys.config import DAY, Pipeline, duration_ms
-from recsys.days import Day
+from recsys.days import Day, clock
 from recsys.errors import NotClosedError
 from recsys.stages.stage import Job
 from recsys.workspace import EVENTS, PART, day_folder, days_in
@@ -41,4 +40,4 @@ def require_later_row(job: Job, day: str) -> None:
 
 
 def _text(moment: int, zone: str) -> str:
-    return datetime.fromtimestamp(moment / 1000, ZoneInfo(zone)).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(moment / 1000, clock(zone)).isoformat(timespec="seconds")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import artifacts, schema
+from recsys.days import clock
 from recsys.evaluation.inputs.rows import IntArray
 from recsys.objectives import Objective
 from recsys.report.pages.page_sample import Sample
@@ -53,7 +54,7 @@ def shown_lists(sample: Sample, objectives: Sequence[Objective], examples: Path 
         return []
     shown = table.take(pa.array(np.concatenate(rows_of)))
     features = {} if examples is None else _features(shown, examples)
-    return [_shown(table, rows_N, features, ZoneInfo(zone)) for rows_N in rows_of]
+    return [_shown(table, rows_N, features, clock(zone)) for rows_N in rows_of]
 
 
 def _chosen(sample: Sample, objectives: Sequence[Objective], seed: int) -> list[int]:
