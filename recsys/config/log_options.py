@@ -50,9 +50,10 @@ Word = Annotated[str, Field(min_length=1)]  # a value of a column: an empty cell
 class TimeOptions(Options):
     """The format of timestamps. `zone` is the zone in which days begin and end, and the zone of timestamps in text without an offset."""
 
-    unit: Literal["s", "ms", "us", "iso"] = Field(
+    unit: Literal["s", "ms", "us", "ns", "iso"] = Field(
         default="ms",
-        description="Unit of timestamps since 1970-01-01 UTC: seconds, milliseconds, microseconds; `iso`: text. Parquet times need none.",
+        description="Unit of timestamps since 1970-01-01 UTC: seconds, milliseconds, microseconds, nanoseconds; `iso`: text."
+        " Parquet times need none.",
     )
     since: datetime | None = Field(
         default=None,

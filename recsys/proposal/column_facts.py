@@ -15,7 +15,7 @@ from recsys.sources import is_iso_time
 
 _MOSTLY = 0.99  # share of values that decide
 _EARLIEST, _LATEST = 631_152_000, 2_082_758_400  # 1990-01-01 and 2036-01-01 in seconds: other numbers are rather ids
-_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}
+_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _LOGGED_DAYS = (2, 2_000)  # least and most days that a log spans; the units are a thousand apart, so one of them fits
 _START = "2000-01-01"  # stands for the day on which a log begins that does not tell it
 _FORMATS = (

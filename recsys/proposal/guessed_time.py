@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from recsys.errors import data_error
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.sources import NANOSECONDS, are_nanoseconds
 
 _TIME = r".*(time|stamp|date|_at|_ts|when)(_(ms|us|s|utc|local|iso))?|date_.*|ts|t"
 _CLOCK = r"(.*_)?(timestamp|ts)|((event|log|impression|request|action|interaction)_)?time|t"  # says when, and not how long
@@ -43,12 +42,11 @@ def time_of_impression(
     found = [column for column in times if column not in (user, item)]
     if known is not None:
         if known.time is None and known.time_from_start is None:
-            by_hand = "another column, or write its form into source.time.format by hand (docs/bring-your-own-log.md)"
             raise data_error(
                 f"{file} column {known.name}",
                 found=f"no times ({', '.join(map(str, known.values.unique()[:3]))}, …)",
                 expected="the moment of each impression",
-                fix=NANOSECONDS if all(map(are_nanoseconds, known.values.unique()[:3])) else by_hand,
+                fix="another column, or write its form into source.time.format by hand (docs/bring-your-own-log.md)",
             )
         return known, [column for column in found if column is not known]
     if not found:

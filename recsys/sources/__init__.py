@@ -3,18 +3,16 @@
 from recsys.sources.candidate_file import files_of, stage_candidates
 from recsys.sources.checking import check, columns, expected_bytes, is_raw, raw_states, time_options
 from recsys.sources.increment import ingest
-from recsys.sources.instants import NANOSECONDS, are_nanoseconds, expected_time, is_iso_time, moments_or_null
+from recsys.sources.instants import expected_time, is_iso_time, moments_or_null
 from recsys.sources.sample import Sample, TableSample, sample
 from recsys.sources.staging import EXACT
 from recsys.sources.unknown_file import UnknownFile, read_unknown, read_whole
 
 __all__ = [
     "EXACT",
-    "NANOSECONDS",
     "Sample",
     "TableSample",
     "UnknownFile",
-    "are_nanoseconds",
     "check",
     "columns",
     "expected_bytes",

@@ -15,14 +15,14 @@ from recsys.sources.batch import LOCAL_TIME, UTC_TIME
 from recsys.sources.database import literal
 from recsys.sources.output_columns import Column, Refusal, is_canonical_integer, matches, number
 
-Unit = Literal["s", "ms", "us"]
-MICROS: dict[Unit, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
+Unit = Literal["s", "ms", "us", "ns"]
+_PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_MICROS = _PER_SECOND["us"]
 _FIRST, _LAST = 31_536_000_000_000, 4_102_444_800_000_000  # 1971-01-01 and 2100-01-01, in microseconds
 _CLOCK = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}( +|T)\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 _ZONED = _CLOCK + r"\s*(Z|UTC|[+-]\d{2}(:?\d{2})?)"
 _ZONELESS = rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}\s*|{_CLOCK}\s*"
-NANOSECONDS = "these numbers seem to be nanoseconds: write them as microseconds (divided by 1000), or as times of a parquet file"
-_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
+_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
 def local_micros(column: str, zone: str) -> str:
@@ -115,25 +115,26 @@ def _formatted_micros(text: str, form: str, zone: str) -> str:
 
 def _numeric_micros(column: str, kind: pa.DataType | None, time: TimeOptions) -> str:
     assert time.unit != "iso"
-    factor, since = MICROS[time.unit], time.since_micros
-    lowest, highest = (_first(time) - since) // factor, (_LAST - since) // factor  # numbers beyond may be more than a BIGINT holds
+    per_second, since = _PER_SECOND[time.unit], time.since_micros
+    lowest, highest = ((moment - since) * per_second // _MICROS for moment in (_first(time), _LAST))  # beyond, a BIGINT may not hold them
     whole = column if kind == pa.int64() else f"CASE WHEN {is_canonical_integer(column)} THEN TRY_CAST({column} AS BIGINT) END"
-    in_range = f"CASE WHEN ({whole}) BETWEEN {lowest} AND {highest} THEN ({whole}) * {factor} + {since} END"
+    in_range = f"CASE WHEN ({whole}) BETWEEN {lowest} AND {highest} THEN {_in_micros(f'({whole})', per_second)} + {since} END"
     if kind == pa.int64():
         return in_range
     value = number(column, kind)
-    fraction = f"CASE WHEN ({value}) BETWEEN {lowest} AND {highest} THEN CAST(round(({value}) * {factor}) AS BIGINT) + {since} END"
+    micros = f"CAST(round(({value}) * {_MICROS / per_second}) AS BIGINT)"
+    fraction = f"CASE WHEN ({value}) BETWEEN {lowest} AND {highest} THEN {micros} + {since} END"
     return fraction if kind == pa.float64() else f"coalesce({in_range}, {fraction})"
+
+
+def _in_micros(whole: str, per_second: int) -> str:
+    """Return SQL for a whole number of a unit in microseconds. What is finer is cut, as in the times of parquet files."""
+    return f"{whole} * {_MICROS // per_second}" if per_second <= _MICROS else f"{whole} // {per_second // _MICROS}"
 
 
 def counts_from_elsewhere(found: object) -> bool:
     """Return whether a timestamp lies in 1970 in every unit: its log counts from a moment of its own, as a rule its start."""
-    return found is not None and not is_text(found) and 0 <= float(str(found)) * MICROS["s"] < _FIRST
-
-
-def are_nanoseconds(found: object) -> bool:
-    """Return whether a timestamp is a number that lies between 1971 and 2100 in nanoseconds, which are no unit here."""
-    return found is not None and not is_text(found) and _FIRST <= float(str(found)) / 1_000 < _LAST
+    return found is not None and not is_text(found) and 0 <= float(str(found)) * _MICROS < _FIRST
 
 
 def is_text(found: object) -> bool:
@@ -150,4 +151,4 @@ def likely_unit(found: object, read_as: str) -> str | None:
     if is_text(found):
         return "iso" if read_as != "iso" and str(found)[4:5] == "-" else None
     value = float(str(found))
-    return next((unit for unit, factor in MICROS.items() if _FIRST <= value * factor < _LAST), None)
+    return next((unit for unit, per_second in _PER_SECOND.items() if _FIRST <= value * _MICROS / per_second < _LAST), None)

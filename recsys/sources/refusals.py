@@ -13,7 +13,7 @@ from recsys import schema
 from recsys.errors import DataError, Place, data_error, many, short
 from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.input_files import short_names
-from recsys.sources.instants import NANOSECONDS, are_nanoseconds, counts_from_elsewhere, is_text, likely_unit
+from recsys.sources.instants import counts_from_elsewhere, is_text, likely_unit
 from recsys.sources.output_columns import Column, Refusal
 from recsys.sources.staging import SOURCE_FILE, Staged, expected_fields, unbalanced_error
 
@@ -168,8 +168,6 @@ def _refused_error(tally: _Tally, place: int, max_bad: float | None) -> DataErro
         fix = f"the unit seems to be {unit}: " + (refusal.fix or f'set source.time.unit = "{unit}"')
     elif unit:
         fix = f"these rows seem to be in {unit}: {fix}"
-    elif refusal.hint_unit and are_nanoseconds(found) and 2 * tally.counts[place] > tally.staged.rows:
-        fix = NANOSECONDS
     elif refusal.hint_unit and refusal.fix is None and counts_from_elsewhere(found) and 2 * tally.counts[place] > tally.staged.rows:
         fix = "say in source.time.since from when the numbers count; for a log that hides it, any day will do, such as 2020-01-01"
     elif refusal.hint_unit and refusal.fix is None and is_text(found) and tally.staged.files[0].key is not None:

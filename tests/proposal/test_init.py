@@ -119,7 +119,7 @@ def test_an_action_named_like_a_word_of_sql_is_quoted(tmp_path: Path) -> None:
     assert look(tmp_path / "own.toml").error is None
 
 
-@pytest.mark.parametrize(("unit", "per_second"), [("s", 1), ("ms", 1_000), ("us", 1_000_000)])
+@pytest.mark.parametrize(("unit", "per_second"), [("s", 1), ("ms", 1_000), ("us", 1_000_000), ("ns", 1_000_000_000)])
 def test_times_that_count_from_the_logs_own_start_get_a_day(
     unit: str, per_second: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,14 +199,6 @@ def test_what_is_told_wrongly_is_said(told: list[str], code: int, words: str, tm
     assert run_command(["init", str(_sessions(tmp_path)), *options, "--out", str(tmp_path / "own.toml")]) == code
     assert words in capsys.readouterr().err
     assert not (tmp_path / "own.toml").exists()
-
-
-def test_a_told_time_in_nanoseconds_is_told_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = pd.read_csv(_sessions(tmp_path)).assign(stamp=1_700_000_000_000_000_000)
-    log.assign(stamp=log["stamp"] + log.index * 60 * 10**9).to_csv(tmp_path / "log.csv", index=False)
-    told = ("--column", "user_id=session_id", "--column", "timestamp=stamp")
-    assert run_command(["init", str(tmp_path / "log.csv"), *told, "--out", str(tmp_path / "own.toml")]) == 3
-    assert "Fix: these numbers seem to be nanoseconds: write them as microseconds" in capsys.readouterr().err
 
 
 def test_base_rates_and_doubts_stand_as_comments(tmp_path: Path) -> None:

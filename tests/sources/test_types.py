@@ -129,7 +129,7 @@ def test_a_feature_with_ids_of_its_own_is_never_float(tmp_path: Path, ingest: Ca
 
 
 # --- Timestamps ---------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("unit", "factor"), [("s", 0.001), ("ms", 1), ("us", 1000)])
+@pytest.mark.parametrize(("unit", "factor"), [("s", 0.001), ("ms", 1), ("us", 1000), ("ns", 1_000_000)])
 def test_units_of_whole_numbers(tmp_path: Path, ingest: Callable, unit: str, factor: float) -> None:
     log = make_log(20)
     expected = log["ts"].tolist()
@@ -214,12 +214,13 @@ def test_a_wrong_unit_is_named(tmp_path: Path, ingest: Callable) -> None:
         ("us", "2020-02-01T06:30:00", "Europe/Berlin", datetime(2020, 2, 1, 6, 30, tzinfo=ZoneInfo("Europe/Berlin"))),
         ("s", "2020-02-01T06:30:00.250+02:00", "Asia/Tokyo", datetime(2020, 2, 1, 4, 30, 0, 250_000, tzinfo=UTC)),
         ("s", "1971-01-01", "UTC", datetime(1971, 1, 1, tzinfo=UTC)),
+        ("ns", "2020-02-01", "UTC", datetime(2020, 2, 1, tzinfo=UTC)),
     ],
 )
 def test_numbers_count_from_the_moment_that_the_pipeline_names(
     tmp_path: Path, ingest: Callable, kind: str, unit: str, since: str, zone: str, first: datetime
 ) -> None:
-    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000}[unit]
+    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[unit]
     seconds = np.array([0, 1, 86_400, 31_536_000])
     log = make_log(4).assign(ts=(seconds * per_second).astype("int64" if kind == "text" else kind))
     name = "log.csv" if kind == "text" else "log.parquet"
@@ -245,12 +246,15 @@ def test_numbers_that_count_from_elsewhere_are_told(tmp_path: Path, ingest: Call
         ingest(time={"unit": "s"})
 
 
-@pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
-def test_nanoseconds_are_told(tmp_path: Path, ingest: Callable, name: str) -> None:
-    log = make_log().assign(ts=lambda log: log["ts"] * 1_000_000)
-    log.to_csv(tmp_path / name, index=False) if name == "log.csv" else log.to_parquet(tmp_path / name)
-    with pytest.raises(DataError, match=r"200 of 200 rows\. Fix: these numbers seem to be nanoseconds: write them as microseconds"):
-        ingest(name)
+@pytest.mark.parametrize("kind", ["int64", "float64", "text"])
+def test_nanoseconds_are_read_and_named(tmp_path: Path, ingest: Callable, kind: str) -> None:
+    expected = (log := make_log())["ts"].tolist()
+    log = log.assign(ts=(log["ts"] * 1_000_000 + 999).astype("int64" if kind == "text" else kind))
+    name = "log.csv" if kind == "text" else "log.parquet"
+    log.to_csv(tmp_path / name, index=False) if kind == "text" else log.to_parquet(tmp_path / name)
+    assert ingest(name, time={"unit": "ns"}).table("events").sort_by("timestamp")["timestamp"].to_pylist() == sorted(expected)
+    with pytest.raises(DataError, match=r'200 of 200 rows\. Fix: the unit seems to be ns: set source\.time\.unit = "ns"'):
+        ingest(name, to="out-ms")
 
 
 def test_an_implausible_time_goes_to_quarantine_with_a_hint(tmp_path: Path, ingest: Callable) -> None:
@@ -369,12 +373,12 @@ def test_a_form_that_tells_no_day_is_refused(form: str, words: str) -> None:
         TimeOptions(format=form)
 
 
-@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1_000), ("us", 1_000_000)])
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1_000), ("us", 1_000_000), ("ns", 1_000_000_000)])
 def test_times_of_1997_are_read_and_a_wrong_unit_is_still_named(tmp_path: Path, ingest: Callable, unit: str, factor: int) -> None:
     """The days of MovieLens-100k."""
     make_log(3).assign(ts=[(874_965_758 + n) * factor for n in range(3)]).to_csv(tmp_path / "log.csv", index=False)
     assert sorted(ingest(time={"unit": unit}).table("events")["timestamp"].to_pylist()) == [(874_965_758 + n) * 1_000 for n in range(3)]
-    for other in {"s", "ms", "us"} - {unit}:
+    for other in {"s", "ms", "us", "ns"} - {unit}:
         with pytest.raises(DataError, match=rf'the unit seems to be {unit}: set source\.time\.unit = "{unit}"'):
             ingest(time={"unit": other}, to=f"out-{other}")
 
