@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from recsys import artifacts, lineage, locks, registry, schema
+from recsys import artifacts, lineage, locks, registry, schema, sources
 from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError, nearest
 from recsys.foreign_predictions import name_of, read_foreign
@@ -282,6 +282,8 @@ def evaluate_file(pipeline: Pipeline, predictions: Path, out: Path, console: Con
     if pipeline.evaluate.calibrate != "none":
         console.say(f'evaluate.calibrate = "{pipeline.evaluate.calibrate}" is of this pipeline\'s runs: {predictions} is judged as it is')
     table, held = read_foreign(predictions, pipeline.objective)
+    if (left_out := sources.said_left_out(predictions)) is not None:
+        console.say(f"{predictions}: left out {left_out}")
     if absent := [objective.name for objective in pipeline.objective if objective not in held]:
         console.say(
             f"{predictions}: has no label and no prediction of {', '.join(absent)}, which are not judged and have no part in its order"

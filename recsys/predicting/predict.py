@@ -69,6 +69,8 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
     job = _job(run.resolve(), console, wait=wait)
     at = question.moment(job.pipeline.zone)
     _require_target(target, question, job.pipeline)
+    if (left_out := sources.said_left_out(question.candidates)) is not None:
+        console.say(f"predict: left out {left_out}")
     options = STAGES["features"].receives(job.pipeline)
     with (
         job.at_work(),

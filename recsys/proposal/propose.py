@@ -64,16 +64,7 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     ]
     sides = _one_per_role(all_sides)
     describe_files(proposal, log, roles, sides, folder)
-    if second := [side.file.path.name for side in all_sides if side not in sides]:
-        proposal.note(("source",), f"Not used, because another file describes the same: {', '.join(second)}.")
-    unused = [file for file in files if file is not log and file not in [side.file for side in all_sides]]
-    if unused:
-        why = "no column of it is a key of users or items: a value of its own in each row, and half or more of the log's ids,"
-        why += " and no name of another column of the log"
-        why += "; for more of the log, give a pattern or a folder"
-        if any(file.head.folders for file in unused):
-            why += "; where folders are of days, write their path with {day} as users or items"
-        proposal.note(("source",), f"Not used: {', '.join(file.path.name for file in unused)} ({why}).")
+    _note_unused(proposal, files, log, all_sides, sides)
     rows, share_without = rows_by_day(log, roles.time, "UTC")
     allow_rows_without_time(proposal, share_without)
     if torn := torn_day(rows):
@@ -84,6 +75,25 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     add_features(proposal, roles, sides, log.head.names)
     _judge(proposal, folder)
     return proposal
+
+
+def _note_unused(
+    proposal: Proposal, files: Sequence[UnknownFile], log: UnknownFile, all_sides: Sequence[SideTable], sides: Sequence[SideTable]
+) -> None:
+    """Name the files that have no part in the pipeline, each with why."""
+    if second := [side.file.path.name for side in all_sides if side not in sides]:
+        proposal.note(("source",), f"Not used, because another file describes the same: {', '.join(second)}.")
+    unused = [file for file in files if file is not log and file not in [side.file for side in all_sides]]
+    if unused:
+        why = "no column of it is a key of users or items: a value of its own in each row, and half or more of the log's ids,"
+        why += " and no name of another column of the log"
+        why += "; for more of the log, give a pattern or a folder"
+        if any(file.head.folders for file in unused):
+            why += "; where folders are of days, write their path with {day} as users or items"
+        proposal.note(("source",), f"Not used: {', '.join(file.path.name for file in unused)} ({why}).")
+    for file in files:
+        if (left_out := sources.said_left_out(file.path)) is not None:
+            proposal.note(("source",), f"Not used: {left_out}.")
 
 
 def _facts(file: UnknownFile, clock: str | None) -> list[ColumnFacts]:

@@ -32,6 +32,8 @@ class Intake:
         staged = stage(self.con, table, name, separators=self.reading.separators, max_bad=self.reading.max_bad, **options)
         for message in said(staged.files, table.role, fields=len(staged.names)):
             self.console.say(message)
+        for left_out in table.said_left_out():
+            self.console.say(f"{table.role}: left out {left_out}")
         return replace(staged, before=tuple(before))
 
     def type(self, staged: Staged, columns: Sequence[Column], *, day: str | None = None, keep: bool = False) -> Typed:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from recsys.config import DAY
-from recsys.errors import DataError, data_error, nearest
+from recsys.errors import DataError, data_error, many, nearest, one_line, short
 
 Format = Literal["text", "parquet"]
 KNOWN: dict[str, tuple[Format, str | None, bool]] = {  # suffix → format, separator, whether it is compressed
@@ -19,6 +19,7 @@ KNOWN: dict[str, tuple[Format, str | None, bool]] = {  # suffix → format, sepa
     ".parquet": ("parquet", None, False),
 }
 KNOWN_SUFFIXES = ", ".join(KNOWN)
+_SHOWN = 5  # names of files in a message
 _DAY_GLOB = "-".join("[0-9]" * digits for digits in (4, 2, 2))
 
 
@@ -52,6 +53,18 @@ def paths_of(pattern: Path) -> list[Path]:
             fix=f"mend the path{nearest(pattern.name, beside, most=2)}",
         )
     return paths
+
+
+def said_left_out(pattern: Path) -> str | None:
+    """Return which files of a folder no name tells how to read, as text for a message; None where there are none, or it is no folder."""
+    others = [path for path in map(_unbroken, _walk(pattern)) if path.is_file() and suffix_of(path) is None] if pattern.is_dir() else []
+    if not others:
+        return None
+    names = sorted(one_line(short(path.relative_to(pattern).as_posix())) for path in others)
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    ends = "name does" if len(names) == 1 else "names do"
+    which = f"{many(len(names), 'file')} in {pattern} whose {ends} not end in {KNOWN_SUFFIXES}: {', '.join(names[:_SHOWN])}{more}"
+    return f"{which}. Such files are read where a pattern names them, and not a folder"
 
 
 def would_name(pattern: Path, path: Path) -> bool:

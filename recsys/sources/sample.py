@@ -76,6 +76,7 @@ class _Sampler:
     problems: list[str] = field(default_factory=list)
     row_problems: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)  # by the role of a table
 
     def attempt(self, read: Callable[[], _Read]) -> _Read | None:
         """Return what `read` returns; None where it fails, its problem noted unless one of the same table is."""
@@ -92,6 +93,7 @@ class _Sampler:
             self.con, table, name, separators=self.reading.separators, max_bad=1, may_be_empty=table.role not in (LOG, USERS, ITEMS),
             most=self.most,
         )  # fmt: skip
+        self.left_out[table.role] = table.said_left_out()
         self.doubts += _lists_as_texts(staged, self.features - self.reading.separators.keys())
         return staged
 
@@ -102,7 +104,8 @@ class _Sampler:
 
     def note(self, staged: Staged, *notes: str | None) -> None:
         separators = (message.removeprefix(f"{staged.role}: ") for message in said(staged.files, staged.role, fields=len(staged.names)))
-        found = (*separators, *(note for note in notes if note is not None))
+        left_out = (f"left out {said}" for said in self.left_out[staged.role])
+        found = (*separators, *left_out, *(note for note in notes if note is not None))
         self.tables.append(TableSample(staged.role, len(staged.files), staged.rows, staged.is_whole, found))
 
 

@@ -13,6 +13,7 @@ from recsys.errors import DataError, Place, data_error, many, nearest, short
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
 from recsys.sources.input_files import InputFile, resolve
 from recsys.sources.lines import lines_of
+from recsys.sources.named_paths import said_left_out
 from recsys.sources.naming import missing_column
 from recsys.sources.readers import Header, batches, header
 from recsys.sources.separators import with_separators
@@ -50,6 +51,10 @@ class TableFiles:
     def files(self) -> tuple[InputFile, ...]:
         files = resolve(self.patterns, self.written, self.key)
         return files if self.only is None else tuple(file for file in files if file.path in self.only)
+
+    def said_left_out(self) -> list[str]:
+        """Return a message per folder that holds files which are not read."""
+        return [said for pattern in self.patterns if (said := said_left_out(pattern)) is not None]
 
     def headers(self, only: Collection[str] | None = None) -> list[Header]:
         """Return the header of every file. `only`: of parquet files, no other columns.

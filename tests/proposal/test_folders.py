@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from recsys.checkup import look
 from recsys.errors import DataError
 from recsys.proposal import propose
 from tests.proposal.small_feed import small_feed
@@ -34,3 +35,14 @@ def test_a_folder_of_ones_own_files_is_read_whatever_lies_below_it(tmp_path: Pat
     for name in ("ratings.csv", "movies.csv"):
         small_feed().to_csv(folder / "data" / name, index=False)
     assert propose([folder], tmp_path).tables["source"]["columns"]["user_id"] == "user_id"
+
+
+def test_files_that_a_folder_does_not_stand_for_are_named_by_init_and_by_check(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    small_feed().to_csv(tmp_path / "own" / "log.csv", index=False)
+    (tmp_path / "own" / "more.jsonl").write_text("{}")
+    proposal = propose([tmp_path / "own"], tmp_path)
+    left_out = f"1 file in {tmp_path / 'own'} whose name does not end in "
+    assert any(line.startswith(f"Not used: {left_out}") for line in proposal.said)
+    (tmp_path / "own.toml").write_text(proposal.text, encoding="utf-8")
+    assert f"; left out {left_out}" in look(tmp_path / "own.toml").facts[0]

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import DataError
+from recsys.progress import Console
 from recsys.sources.input_files import resolve
+from recsys.sources.named_paths import said_left_out
 from tests.sources.logs import make_log
 
 
@@ -107,3 +109,16 @@ def test_a_link_to_nothing_is_not_left_out(tmp_path: Path, link: str) -> None:
     with pytest.raises(DataError, match="found a link to gone"):
         resolve([tmp_path / "*"])
     assert [file.path.name for file in resolve([tmp_path / "a*.csv"])] == ["a.csv"]
+
+
+def test_files_of_a_folder_whose_names_tell_no_form_are_said(tmp_path: Path, ingest: Callable, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "logs" / "more"
+    folder.mkdir(parents=True)
+    make_log(200).to_csv(tmp_path / "logs" / "a.csv", index=False)
+    for name in ("more/b.jsonl", "c.dat", ".hidden", "_SUCCESS", "d.csv.zst"):
+        (tmp_path / "logs" / name).write_text("x")
+    assert ingest("logs", console=Console()).account.read == 200
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert said.startswith(f"log: left out 3 files in {tmp_path / 'logs'} whose names do not end in .csv, .tsv, .csv.gz, ")
+    assert ": c.dat, d.csv.zst, more/b.jsonl. Such files are read where a pattern names them" in said
+    assert said_left_out(tmp_path / "logs" / "*.csv") is None
