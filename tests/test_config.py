@@ -346,6 +346,34 @@ def test_values_of_another_kind_are_told_in_plain_words(write, more: str, expect
 
 
 @pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ('user_id = "uid"', "source.columns.user_id"),
+        ('zone = "UTC"', "source.time.zone"),
+        ('log = "log.csv"', "source.log"),
+        ("learning_rate = 0.1", "train.learning_rate"),
+        ("epochs = 3", "train.passes"),
+        ("objectives = []", "objective"),
+        ("[feedback]", "source.feedback"),
+        ("[mmoe]", "model.mmoe"),
+        ("[columns]", "source.columns"),
+        ("[training]", "train"),
+    ],
+)
+def test_a_key_that_stands_in_another_table_is_told_where(write, key: str, meant: str):
+    """Near by its letters were seed for user_id, name for zone, and checks for epochs."""
+    found = problems(write(SMALLEST + key if key[0] == "[" else f"{key}\n{SMALLEST}"))
+    assert any(f': unknown key; did you mean "{meant}"?' in problem for problem in found), found
+
+
+def test_a_key_that_is_like_none_is_told_those_of_its_table(write):
+    """The nearest by its letters was members."""
+    assert any(
+        "model.experts: unknown key, expected one of single_task, " in line for line in problems(write(SMALLEST + "[model]\nexperts = 3"))
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("", ["split: missing, expected a table [split] of train, validation and test days", "objective: missing", "source: missing"]),

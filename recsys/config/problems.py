@@ -1,5 +1,6 @@
 """pydantic's errors in the words of the TOML: the path in the file, what was found, the nearest valid name."""
 
+import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -14,6 +15,9 @@ from recsys.errors import nearest
 from recsys.schema import SPLITS
 
 RENAMED = {"model.sharing": "model.architecture"}  # a key of an earlier version → its name now
+_OTHERWISE_CALLED = {"epochs": "passes", "lr": "learning_rate"}  # elsewhere → here
+_NEAR, _SURELY_NEAR = 0.6, 0.75  # how like a key must be, and how like to go before one of the same name in another table
+_MOST_PLACES = 3  # tables that a message names
 _MOMENT = "a day such as 2020-01-01, or a moment such as 2020-01-01T06:30:00"
 _EXPECTED = {  # pydantic's type of error → what was expected; names in braces are those of the error's context
     **dict.fromkeys(("datetime_from_date_parsing", "datetime_object_invalid", "datetime_parsing", "datetime_type"), _MOMENT),
@@ -57,7 +61,7 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
             case "extra_forbidden" if location in RENAMED:
                 yield f"{location}: this key is now called {RENAMED[location]}"
             case "extra_forbidden":
-                yield f"{location}: unknown key{_instead(str(entry['loc'][-1]), keys_beside(entry['loc'], raw))}"
+                yield f"{location}: unknown key{_instead(entry['loc'], raw)}"
             case "missing":
                 yield f"{location}: missing{_MISSING.get(location, '')}"
             case "value_error":
@@ -97,9 +101,40 @@ def of_a_word(error: ValidationError) -> str:
     return f"found {_shown(entry['input'])}, expected {expected}" if expected else words
 
 
-def _instead(name: str, there: Sequence[str]) -> str:
-    """Return the nearest name as a question; where none is near, all of them."""
-    return nearest(name, there) or (f", expected one of {', '.join(there)}" if there else "")
+def _instead(loc: Sequence[int | str], raw: Mapping[str, Any]) -> str:
+    """Return the key that was probably meant, as a question: one of this table, or one of that name in another; else all of this table."""
+    name, there = str(loc[-1]), keys_beside(loc, raw)
+    name = _OTHERWISE_CALLED.get(name.lower(), name)
+    named = [key for key in _all_keys(raw) if key.rpartition(".")[2] == name]
+    elsewhere = [key for key in named if key.count(".") == min(other.count(".") for other in named)]  # not those of rarer tables
+    near = difflib.get_close_matches(name.lower(), there, n=1, cutoff=_NEAR)
+    if near and (difflib.SequenceMatcher(None, name.lower(), near[0]).ratio() >= _SURELY_NEAR or not elsewhere):
+        return f'; did you mean "{near[0]}"?'
+    if 0 < len(elsewhere) <= _MOST_PLACES:
+        return "; did you mean " + " or ".join(f'"{key}"' for key in elsewhere) + "?"
+    return f", expected one of {', '.join(there)}" if there else ""
+
+
+def _all_keys(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the dotted keys that stand in tables of a pipeline; of [source], those of its kind."""
+    source = raw.get("source")
+    kind = SOURCES.get(str(source.get("kind")) if isinstance(source, Mapping) else "", SOURCES["table"])
+    yield from _keys_below(Pipeline, "", kind.options)
+
+
+def _keys_below(model: type[BaseModel], before: str, source: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield f"{before}{name}"
+        inner = source if name == "source" else _table_of(field.annotation)
+        if inner is not None:
+            yield from _keys_below(inner, f"{before}{name}.", source)
+
+
+def _table_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the table that a key holds, or a list of them; None where it holds none."""
+    kind = _optional(annotation)
+    kind = get_args(kind)[0] if get_origin(kind) is tuple and get_args(kind) else kind
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _items(value: Any) -> str:
