@@ -25,7 +25,10 @@ _FORMATS = (
     *("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%Y", "%d-%b-%Y %H:%M:%S", "%d-%b-%Y", "%d %b %Y %H:%M:%S", "%d %b %Y"),
 )
 _SAMPLE = 500  # different values that are tried as times
-_YES_AND_NO = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "0"), ("1.0", "0.0"))
+_YES_AND_NO = (
+    *(("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "0"), ("1.0", "0.0")),
+    *(("wahr", "falsch"), ("ja", "nein"), ("j", "n"), ("vrai", "faux"), ("oui", "non"), ("verdadero", "falso"), ("sí", "no"), ("si", "no")),
+)  # with the words of spreadsheets in other languages
 _OBJECTS = r"(?s)\{.*\}|\[\s*(\{.*\})?\s*\]"
 _LISTS = ("|", ";", ",")  # separators of several values in a cell
 _LONGEST_VALUE = 40  # letters of one of several values; texts have longer parts
@@ -83,8 +86,16 @@ class ColumnFacts:
         return self.numbers is not None and set(self.numbers.unique()) == {0.0, 1.0}
 
     @cached_property
+    def is_mark(self) -> bool:
+        """Return whether each cell says yes or is empty."""
+        said = {str(value).strip().lower() for value in self.values.unique()} if self.distinct == 1 else set[str]()
+        return len(self.values) < self.rows and bool(said & {yes for yes, _ in _YES_AND_NO})
+
+    @cached_property
     def truth(self) -> str | None:
-        """The SQL condition under which the column says yes: of 0 and 1, true and false, yes and no; None of other columns."""
+        """The SQL condition under which the column says yes: of 0 and 1, true and false, yes and no or nothing; None of other columns."""
+        if self.is_mark:
+            return "is not null"
         if pd.api.types.is_bool_dtype(self.values):
             return "is true" if self.distinct == 2 else None
         if self.is_binary and not self.is_text:
@@ -161,7 +172,8 @@ class ColumnFacts:
 
     def is_constant_within(self, key: "ColumnFacts") -> bool:
         """Return whether each value of `key` nearly always has one value of this column, as a property of it has."""
-        both = pd.DataFrame({"key": key.values, "value": self.values}).dropna()
+        values = self.values.reindex(range(self.rows), fill_value="") if self.is_mark else self.values
+        both = pd.DataFrame({"key": key.values, "value": values}).dropna()
         of_key = both.groupby("key")["value"].agg(["size", "nunique"])
         often = of_key[of_key["size"] > 1]
         return len(often) >= 5 and bool((often["nunique"] == 1).mean() >= _MOSTLY)

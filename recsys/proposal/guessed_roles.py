@@ -139,7 +139,7 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     told = [column for column in binary if re.search(TOLD, column.words)]
     roles.labels = left.take(lambda column: column in (told or binary))
     if roles.labels and not told:
-        roles.unsure["labels"] = "the columns of 0 and 1; their names do not say what they are"
+        roles.unsure["labels"] = "the columns of 0 and 1, of yes and no, or of yes and nothing; their names do not say what they are"
     roles.shares = left.take(is_watched_share)
     roles.durations = left.take(lambda column: _is_duration(column, roles))
     if roles.action is None:

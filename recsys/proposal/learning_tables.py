@@ -24,7 +24,8 @@ _WORTH_COUNTING = range(2, 500)  # different values of such a column
 
 
 # --- [[objective]] ------------------------------------------------------------------------------------------------
-def add_objectives(proposal: Proposal, roles: Roles) -> None:
+def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[str]) -> None:
+    """Propose [[objective]]. `names` are those of all columns of the log, which `file` names in errors."""
     found: list[dict[str, Any]] = []
     for entry in proposal.tables["source"].get("feedback", ()):
         found.append(_binary(entry["name"], f"{_quoted(entry['name'])} is not null"))
@@ -40,9 +41,9 @@ def add_objectives(proposal: Proposal, roles: Roles) -> None:
         found.append({"name": "rating", "kind": "regression", "group": "satisfaction", "label": _number(roles.rating), "loss_weight": 0.5})
     if not found:
         raise data_error(
-            str(proposal.tables["source"]["log"]),
-            found=f"no column that tells what the user did{_alike_ones(roles)}",
-            expected="a column of 0 and 1, a watch time, a watched share, a rating, or a column of actions",
+            file,
+            found=f"no column that tells what the user did{_alike_ones(roles)} among {', '.join(names)}",
+            expected="0 and 1, yes and no, yes and nothing, a watch time, a watched share, a rating, or actions, in a column",
             fix="add it, or write the TOML by hand (docs/bring-your-own-log.md)",
         )
     for place, entry in enumerate(found):
@@ -203,7 +204,9 @@ def _note_what_is_left_out(proposal: Proposal, roles: Roles, sides: Sequence[Sid
     same = [f"{column.name} (log)" for column in roles.alike]
     same += [f"{column.name} ({side.role})" for side in sides for column in side.alike]
     note("unsure: left out, because their names differ by case alone", same, " Rename one of each, and name it here or in an objective.")
-    note("Other times of the log, not used", [column.name for column in roles.other_times])
+    gaps = [column.name for column in roles.other_times if len(column.values) < column.rows]
+    acted = f" Where {gaps[0]} stands only if the user acted, {_quoted(gaps[0])} is not null is a label: see label_delay." if gaps else ""
+    note("Other times of the log, not used", [column.name for column in roles.other_times], acted)
     learned = _learned_shares(roles)
     shares = [column.name for column in roles.shares if column not in learned]
     note("Left out, because it is an outcome, known only after the impression", shares)

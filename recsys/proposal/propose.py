@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recsys import features, schema, sources
 from recsys.checkup import bounded_mean, leaks
 from recsys.config import from_tables
-from recsys.errors import DataError, data_error
+from recsys.errors import DataError, data_error, many
 from recsys.features import Preview
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, torn_day
@@ -68,12 +68,12 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     rows, share_without = rows_by_day(log, roles.time, "UTC")
     allow_rows_without_time(proposal, share_without)
     if torn := torn_day(rows):
-        proposal.note(("split",), f"Left out: {torn}, which has {rows[torn]:,} rows and seems to end early.")
+        proposal.note(("split",), f"Left out: {torn}, which has {many(rows[torn], 'row')} and seems to end early.")
     proposal.tables["split"] = day_split({day: count for day, count in rows.items() if day != torn}, str(log.path))
     proposal.note(("split",), "The last days are the test, those before them validation. Earlier days than train only feed the features.")
-    add_objectives(proposal, roles)
+    add_objectives(proposal, roles, str(log.path), log.head.names)
     add_features(proposal, roles, sides, log.head.names)
-    _judge(proposal, folder)
+    _judge(proposal, folder, str(log.path))
     return proposal
 
 
@@ -151,7 +151,7 @@ def _roles(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]],
 
 
 # --- Base rates, and what does not do -----------------------------------------------------------------------------
-def _judge(proposal: Proposal, folder: Path) -> None:
+def _judge(proposal: Proposal, folder: Path, file: str) -> None:
     """Write base rates above the objectives. Leave out objectives of too few labels, and features that alone tell a label."""
     pipeline = from_tables({"name": proposal.name, **proposal.tables}, folder)
     with tempfile.TemporaryDirectory(prefix="recsys-init-") as scratch:
@@ -171,7 +171,7 @@ def _judge(proposal: Proposal, folder: Path) -> None:
         (kept if rarest >= _FEWEST else few).append((entry, _rate(entry, label_N)))
     if not kept:
         raise data_error(
-            str(proposal.tables["source"]["log"]),
+            file,
             found=f"too few labels of {', '.join(entry['name'] for entry, _ in few)} on the training days",
             expected=f"{_FEWEST} or more rows of each class",
             fix="give more of the log",

@@ -24,16 +24,19 @@ ACTIONS = (
     rf"{_VIEWS}|clicks?|.*cart.*|buy|bought|purchased?|order(ed)?|transaction|fav(ou?rite)?|likes?|share|save|collect|wish.*|comment|play"
 )
 _ENGAGED = (
-    r"click|view|open|read|play|cart|buy|bought|order|purchase|convers|convert|install|download|comment|profile|enter|visit|visible|watched"
+    r"click|view|open|read|play|cart|buy|bought|order|purchase|conv|install|download|comment|profile|enter|visit|visible|watched"
     r"|started|finished|completed"
 )
 _SATISFIED = (
-    r"like|love|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish"
+    r"like|love|heart|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish"
     r"|bookmark|add(ed)?_to_(?!cart|basket|bag)"
 )
 _REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
 TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"
-DURATION = r".*(watch|play|dwell|stay|spent|view|read|listen|engage)\w*_?(time|sec|seconds|ms|duration|length)\w*|watched|dwell|.*_seconds"
+DURATION = (
+    r".*(watch|play|dwell|stay|spent|view|read|listen|engage)\w*_?(time|sec|seconds|ms|duration|length)\w*|watch(ed)?|dwell|.*_seconds"
+    r"|(.*_)?(ms|msec|millis|sec|secs|seconds|min|mins|minutes|time)_(watch|play|dwell|stay|spent|view|read|listen|engage)\w*"
+)
 STARS = r"(.*_)?(rating|star)s?"
 RATING = rf"{STARS}|(.*_)?(score|grade)s?"
 CONTEXT = frozenset(

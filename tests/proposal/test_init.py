@@ -210,7 +210,7 @@ def test_base_rates_and_doubts_stand_as_comments(tmp_path: Path) -> None:
     click = log[6][days.between(first, last)]
     assert f"# 1 in {click.mean():.2%} of {len(click):,} training rows" in text
     assert "# unsure: guessed from the values of column_1, not from its name" in text
-    assert "# unsure: the columns of 0 and 1; their names do not say what they are" in text
+    assert "# unsure: the columns of 0 and 1, of yes and no, or of yes and nothing; their names do not say what they are" in text
     assert "#   column_4: " in text
 
 
@@ -431,3 +431,50 @@ def test_a_property_with_the_name_of_a_rating_is_no_rating_beside_labels(owner: 
     feed["score"] = np.arange(len(feed)) % 7
     tables, _ = proposed(tmp_path, feed)
     assert [each["name"] for each in tables["objective"]] == ["click"]
+
+
+@pytest.mark.words
+@pytest.mark.parametrize(
+    ("name", "yes", "no", "label"),
+    [
+        ("is_conv", "1", "", "is not null"),
+        ("klick", "1", "", "is not null"),
+        ("is_conv", "true", "", "is not null"),
+        ("klick", "ja", "nein", "= 'ja'"),
+    ],
+)
+def test_yes_and_nothing_and_the_words_of_other_languages_are_labels(name: str, yes: str, no: str, label: str, tmp_path: Path) -> None:
+    """A column of 1 and nothing has one value for each item, and is no property of it."""
+    feed = small_feed().rename(columns={"click": name})
+    tables, _ = proposed(tmp_path, feed.assign(**{name: feed[name].map({1: yes, 0: no})}))
+    (objective,) = tables["objective"]
+    assert objective["label"] == f"{name} {label}"
+    (signal,) = tables["features"]["signals"]
+    assert tables["features"]["expressions"] == {signal: f"{name} {label}"}
+    found = [line for line in look(tmp_path / "own.toml").facts if line.startswith(objective["name"])]
+    days = feed["ts"].dt.date.astype(str).between(*tables["split"]["train"])
+    assert f"{feed[days][name].sum():,} ({feed[days][name].mean():.2%})" in found[0]
+
+
+@pytest.mark.words
+@pytest.mark.parametrize("name", ["seconds_watched", "ms_played"])
+def test_a_watch_time_is_found_whose_unit_stands_in_front(name: str, tmp_path: Path) -> None:
+    """seconds_watched is the one of docs/bring-your-own-log.md, ms_played that of Spotify."""
+    feed = small_feed()
+    tables, _ = proposed(tmp_path, feed.assign(**{name: feed["click"] * np.arange(len(feed)) / 100}))
+    assert [entry["label"] for entry in tables["objective"]] == ["click = 1", name]
+
+
+def test_a_time_that_stands_on_some_rows_is_named_as_a_label(tmp_path: Path) -> None:
+    feed = small_feed()
+    applied = (feed["ts"] + pd.Timedelta("1h")).where(feed["click"] == 1)
+    _, text = proposed(tmp_path, feed.assign(applied_at=applied))
+    assert "Where applied_at stands only if the user acted, applied_at is not null is a label" in text
+
+
+def test_a_log_that_tells_nothing_is_named_as_it_was_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "there").mkdir()
+    small_feed().drop(columns="click").to_csv(tmp_path / "feed.csv", index=False)
+    assert run_command(["init", str(tmp_path / "feed.csv"), "--out", str(tmp_path / "there" / "own.toml")]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path / 'feed.csv'}: found no column that tells what the user did among user_id, item_id, ts, ")
