@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys import schema
-from recsys.config import Pipeline, TimeOptions
+from recsys.config import LogColumns, Pipeline, TimeOptions
 from recsys.days import Day
 from recsys.errors import DataError, data_error, nearest
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
@@ -50,7 +50,7 @@ def stage_candidates(
     with engine(scratch, pipeline.features.memory_limit) as con:
         names = _names(files)
         wanted = _wanted(names, needed, at)
-        _require(wanted, names, given, at)
+        _require(wanted, names, given, at, pipeline)
         staged = stage(
             con, files, "staged_candidates", separators=pipeline.features.multi, max_bad=None, only=wanted.values(), may_be_empty=True
         )
@@ -82,7 +82,7 @@ def _wanted(names: Sequence[str], needed: Mapping[str, pa.DataType], at: int | N
     return wanted
 
 
-def _require(wanted: Mapping[str, str], names: Sequence[str], given: Path, at: int | None) -> None:
+def _require(wanted: Mapping[str, str], names: Sequence[str], given: Path, at: int | None, pipeline: Pipeline) -> None:
     """Raise DataError with every column that the file lacks, or where it has moments of its own beside `at`."""
     if at is not None and schema.TIMESTAMP in names:
         raise data_error(
@@ -98,8 +98,18 @@ def _require(wanted: Mapping[str, str], names: Sequence[str], given: Path, at: i
             found=f"no column {', '.join(name + nearest(name, set(names) - set(wanted.values())) for name in missing)} among"
             f" {', '.join(names[:40])}",
             expected=f"{', '.join(theirs for theirs in wanted.values())}{moment}",
-            fix="add what is missing; a cell may be empty where the log's may be" + _wildcard(given, missing),
+            fix=_renamed(pipeline, missing, names)
+            + "add what is missing; a cell may be empty where the log's may be"
+            + _wildcard(given, missing),
         )
+
+
+def _renamed(pipeline: Pipeline, missing: Sequence[str], names: Sequence[str]) -> str:
+    """Return which columns of the file have the log's name in the place of ours; empty where none has."""
+    columns = getattr(pipeline.source, "columns", None)
+    named = columns.named() if isinstance(columns, LogColumns) else {}
+    theirs = [f"{named[ours]} {ours}" for ours in missing if named.get(ours) in names]
+    return f"candidates have the names of recsys: call {', '.join(theirs)}; " if theirs else ""
 
 
 def _wildcard(given: Path, missing: Sequence[str]) -> str:

@@ -14,8 +14,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from recsys.days import Day
 from recsys.errors import ConfigError, DataError
-from tests.sources.logs import COLUMNS, make_log
+from recsys.sources import stage_candidates
+from tests.sources.logs import COLUMNS, make_log, make_pipeline
 
 FORM = re.compile(r"^\S+?(:\d+)?( column \S+)?: found .+, expected .+\. Fix: .+", re.DOTALL)
 
@@ -331,3 +333,11 @@ def test_a_day_is_no_number(tmp_path: Path, ingest: Callable, role: str) -> None
     make_log().assign(day=date(2024, 1, 1)).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(DataError, match=rf"column day: found values of type date32\[day\], expected numbers, for source.columns.{role}"):
         ingest("log.parquet", columns={**COLUMNS, role: "day"})
+
+
+def test_candidates_with_the_names_of_the_log_are_told_ours(tmp_path: Path) -> None:
+    make_log().to_csv(tmp_path / "ask.csv", index=False)
+    pipeline = make_pipeline({"kind": "table", "log": tmp_path / "log.csv", "columns": COLUMNS})
+    needed = {"user_id": pa.int64(), "item_id": pa.int64()}
+    with pytest.raises(DataError, match=r"Fix: candidates have the names of recsys: call uid user_id, vid item_id, ts timestamp; add"):
+        stage_candidates(pipeline, tmp_path / "ask.csv", needed, tmp_path / "c", at=None, first=Day("2024-01-01", "UTC"), scratch=tmp_path)
