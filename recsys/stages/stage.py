@@ -35,9 +35,7 @@ class Job:
     console: Console
     replace: bool = False  # whether the run's name may stand for another config than before
     wait: bool = False  # where another job holds a place that this one has to write
-    keeps_config: bool = (
-        False  # of a run that stands: studies and baselines train the same run, but do not evaluate it as its pipeline does
-    )
+    keeps_config: bool = False  # of a run that stands, which a study or a baseline trains too, but evaluates otherwise
 
     def locked(self, *paths: Path) -> AbstractContextManager[None]:
         """Hold the places of these paths: the run, or the folder of one fingerprint, that each lies in. Raises as `locks.locked` does."""
