@@ -24,8 +24,8 @@ class Model(Architectures):
     members: PositiveInt | Literal["auto"] = Field(
         default="auto",
         description="Number of ensemble members, which differ by their seed; a prediction is the mean of theirs. `auto`: 4 up to 1,000,000"
-        " training rows (in time order: rows of the warm days), 1 beyond (docs/training.md); with `train.init_from`: as many as that run"
-        " has.",
+        " training rows (in time order: rows of the warm days), 1 beyond (docs/training.md), but 4 with an `input_share` below 1; with"
+        " `train.init_from`: as many as that run has.",
     )
     input_share: float = Field(
         default=1.0,
@@ -73,5 +73,6 @@ class Model(Architectures):
 
     def settled(self, rows: int) -> "Model":
         """Return the model with its number of members for so many training rows."""
-        members = (MEMBERS if rows <= MEMBER_ROWS else 1) if self.members == "auto" else self.members
+        several = rows <= MEMBER_ROWS or self.input_share < 1  # one alone would see a share of the columns
+        members = (MEMBERS if several else 1) if self.members == "auto" else self.members
         return self.model_copy(update={"members": members})

@@ -60,3 +60,8 @@ def test_members_go_by_the_rows_unless_they_are_said(members: int | str, rows: i
     model = Model.model_validate({"members": members, "d_tower": 5})
     assert model.settled(rows) == model.model_copy(update={"members": settled})
     assert model.most_members == (4 if members == "auto" else members)
+
+
+def test_members_that_see_a_share_of_the_columns_are_several_however_many_rows() -> None:
+    """One alone would never see the other columns."""
+    assert Model(input_share=0.7).settled(1_000_001).members == 4
