@@ -41,7 +41,7 @@ def backtest_rows(found: Paired, who: Contestants, *, day: str | None, confidenc
             for name, mean in zip(of, means(list(of.values()), **options), strict=True):
                 yield _row(name, None, mean, seeds=len(of[name]), **about)
         for name, (measured,) in baselines.items():  # one run, beside each seed of a point
-            for point, above in zip(points, gains([[measured] * seeds, *points.values()], **options), strict=True):
+            for point, above in zip(points, gains([[measured] * seeds, *points.values()], correlation=0.0, **options), strict=True):
                 yield _row(point, name, above, seeds=seeds, **about)
         first, *others = points
         for point, above in zip(others, gains(list(points.values()), **options), strict=True):

@@ -40,11 +40,16 @@ def means(measured_PS: Sequence[Sequence[Measured]], *, confidence: float, centr
     return found
 
 
-def gains(measured_PS: Sequence[Sequence[Measured]], *, confidence: float, centred: bool) -> list[Mean]:
-    """Return the mean difference of each point but the first to the first one."""
+def gains(
+    measured_PS: Sequence[Sequence[Measured]], *, confidence: float, centred: bool, correlation: float = SHARED_REFERENCE
+) -> list[Mean]:
+    """Return the mean difference of each point but the first to the first one.
+
+    `correlation` is that of two differences in one seed: 0 where the first one is the same run in each seed, and so adds no noise of seeds.
+    """
     first_S = measured_PS[0]
     above_PS = [[difference(run, first, "the first point") for run, first in zip(runs, first_S, strict=True)] for runs in measured_PS[1:]]
-    return means(above_PS, confidence=confidence, centred=centred, correlation=SHARED_REFERENCE)
+    return means(above_PS, confidence=confidence, centred=centred, correlation=correlation)
 
 
 def relative(measured_PS: Sequence[Sequence[Measured]], *, confidence: float, centred: bool) -> list[Mean]:

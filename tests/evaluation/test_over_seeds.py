@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from recsys.evaluation import Contestants, Paired, backtest_rows, judged_by
 from recsys.evaluation.measured import Measured, difference
 from recsys.evaluation.over_seeds import gains, means, relative
+from recsys.objectives import Objective
 
 OPTIONS = {"confidence": 0.95, "centred": False}
 
@@ -37,6 +39,32 @@ def test_a_gain_is_paired_by_seed_and_its_interval_pools_the_variance() -> None:
     pooled = (0.0 + np.var([-0.1, 0.0, 0.1], ddof=1)) / 2
     half = stats.t.ppf(0.975, 4 / 1.25) * np.sqrt(pooled / 3)  # 2 (3 − 1) degrees, less for a correlation of 1/2
     assert [high - value for value, (_, high, _) in found] == pytest.approx([half, half], rel=1e-6)
+
+
+def test_gains_over_one_run_are_independent_of_one_another() -> None:
+    """A baseline is trained once: it adds no noise of seeds, and the points' own is known from as many degrees of freedom as without it."""
+    points = [[0.6, 0.7, 0.8], [0.4, 0.6, 0.8], [0.5, 0.5, 0.8]]
+    found = backtest_rows(
+        Paired(
+            tuple("abcdefghij"),
+            judged_by([Objective(name="like")]),
+            tuple((one,) for of_seeds in runs([*points, [0.5]]) for one in of_seeds),
+            (50,),
+            (500,),
+        ),
+        Contestants({"a": [0, 1, 2], "b": [3, 4, 5], "c": [6, 7, 8]}, {"trees": 9}),
+        day=None,
+        confidence=0.95,
+    )
+    own, above = ([row for row in rows if row["run"] in "abc"] for rows in _parted(list(found)))
+    half = stats.t.ppf(0.975, 6) * np.sqrt(np.var(points, axis=1, ddof=1).mean() / 3)
+    for rows in (own, above):
+        assert [(row["high"] - row["low"]) / 2 for row in rows] == pytest.approx([half] * 3, rel=1e-6)
+
+
+def _parted(rows: list[dict]) -> tuple[list[dict], list[dict]]:
+    """The values, and the differences to the trees."""
+    return [row for row in rows if row["against"] is None], [row for row in rows if row["against"] == "trees"]
 
 
 def test_without_noise_of_users_one_gain_has_the_interval_of_a_paired_t_test() -> None:
