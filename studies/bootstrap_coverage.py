@@ -3,7 +3,8 @@
     python -m studies.bootstrap_coverage --runs coverage-runs.csv --out docs/bootstrap-coverage.csv --figure docs/bootstrap-coverage.png
 
 A log has 500 users. Each user has one level in the prediction and another in the label. Neither depends on the user's number of rows, which
-is 20 for all ("equal"), log-normal with σ = 1 ("log-normal"), or follows Zipf's law with exponent 1.6 up to 5,000 ("zipf"). Simulation s of
+is 20 for all ("equal"), log-normal with σ = 1 ("log-normal"), or follows Zipf's law with exponent 1.6 up to 5,000 ("zipf"). In three more
+kinds of logs every user has 20 rows, and 10, 25 or 50 positives are expected among the rows of all ("rare 10" and so on). Simulation s of
 a size is drawn with seed s, and its users are resampled 1,000 times with seed s. All ways to an interval use the same draws or the same
 sums by user:
 
@@ -14,7 +15,8 @@ sums by user:
 - "jackknife t": ± Student's t with (effective users − 1) degrees of freedom, times the error from leaving out each user (CV3: MacKinnon,
   Nielsen & Webb, Journal of Econometrics 2023).
 
-"auc" is replicated exactly, and "auc, influence" to first order. The last three ways use the first-order sums for both.
+"auc" is replicated exactly, and "auc, influence" to first order. The last three ways use the first-order sums for both. Where positives
+are rare, only the first two ways are tried: without a positive in some replicates the others are not defined.
 """
 
 import argparse
@@ -29,17 +31,22 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from recsys.evaluation import Rows, UserDraws, percentile_interval
-from recsys.evaluation.intervals.bootstrap import Estimate, Sums, effective_number, replicate
+from recsys.evaluation.intervals.bootstrap import MIN_USERS, Estimate, Sums, effective_users, replicate
 from recsys.evaluation.metrics.probability import calibration
-from recsys.evaluation.metrics.ranking import _auc_exact, _auc_influence, gauc
+from recsys.evaluation.metrics.ranking import _auc_exact, _auc_influence, _is_rarer, contrast, gauc
 from studies.intervals import share
 
 # Shapes: N rows, U users, R replicates, M sums of a metric.
 FloatArray = NDArray[np.float64]
 SIZES = ("equal", "log-normal", "zipf")
+RARE = {"rare 10": 10, "rare 25": 25, "rare 50": 50}  # expected positives
+ROWS = 20  # of a user, where all have as many
 LARGEST = 5_000  # most rows of a user under Zipf's law
 METRICS: dict[str, Callable[[Rows], Estimate]] = {
-    "calibration": calibration, "auc": _auc_exact, "auc, influence": _auc_influence, "gauc": gauc,
+    "calibration": calibration,
+    "auc": lambda rows: contrast(_auc_exact(rows), rows, _is_rarer(rows)),
+    "auc, influence": lambda rows: contrast(_auc_influence(rows), rows, _is_rarer(rows)),
+    "gauc": gauc,
 }  # fmt: skip
 WAYS = ("expanded", "percentile", "bca", "bootstrap-t", "jackknife t")
 Bounds = tuple[float | None, float | None]
@@ -56,11 +63,11 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=500)
     arguments = parser.parse_args()
     parts = [pd.read_csv(arguments.runs)] if arguments.runs.exists() else []
-    for size in SIZES:
+    for size in (*SIZES, *RARE):
         done = {seed for part in parts for seed in part.loc[part["size"] == size, "seed"]}
         missing = [seed for seed in range(arguments.simulations) if seed not in done]
         for start in range(0, len(missing), 100):
-            true = truth(size)
+            true = truth(size, of_users=arguments.users)
             rows = [row for seed in missing[start : start + 100] for row in simulate(size, seed, true, users=arguments.users)]
             parts.append(pd.DataFrame(rows))
             pd.concat(parts).to_csv(arguments.runs, index=False, float_format="%.7g")
@@ -75,22 +82,27 @@ def main() -> None:
 # --- The logs and the truth ---------------------------------------------------------------------------------------
 def rows_by_user(size: str, rng: np.random.Generator, users: int) -> NDArray[np.int64]:
     """Draw [U], the number of rows of each user."""
-    if size == "equal":
-        return np.full(users, 20)
+    if size == "equal" or size in RARE:
+        return np.full(users, ROWS)
     if size == "log-normal":
         return np.ceil(rng.lognormal(2.5, 1.0, users)).astype(np.int64)
     weight = np.arange(1, LARGEST + 1) ** -1.6
     return rng.choice(np.arange(1, LARGEST + 1), users, p=weight / weight.sum())
 
 
-def log(rng: np.random.Generator, rows_U: NDArray[np.int64]) -> Rows:
+def level(size: str, users: int) -> float:
+    """Return the logit of an average row, such that so many positives are expected of so many users as the size says."""
+    return float(np.log(RARE[size] / (users * ROWS)) - (1 + 1 + 0.7**2) / 2) if size in RARE else -1.5
+
+
+def log(rng: np.random.Generator, rows_U: NDArray[np.int64], level: float) -> Rows:
     """Draw the log of users with these numbers of rows.
 
     The prediction is right on average, but knows nothing of the user's own level in the label.
     """
     users = len(rows_U)
     user_N = np.repeat(np.arange(users), rows_U)
-    logit_N = rng.normal(size=users)[user_N] + rng.normal(size=len(user_N)) - 1.5
+    logit_N = rng.normal(size=users)[user_N] + rng.normal(size=len(user_N)) + level
     true_N = logit_N + 0.7 * rng.normal(size=users)[user_N]
     label_N = (rng.random(len(user_N)) < 1 / (1 + np.exp(-true_N))).astype(np.float64)
     prediction_N = 1 / (1 + np.exp(-logit_N))
@@ -98,17 +110,18 @@ def log(rng: np.random.Generator, rows_U: NDArray[np.int64]) -> Rows:
 
 
 @cache
-def truth(size: str, *, users: int = 200_000, logs: int = 5) -> dict[str, float]:
-    """Compute the metrics of practically infinitely many users.
+def truth(size: str, *, of_users: int, users: int = 200_000, logs: int = 5) -> dict[str, float]:
+    """Compute the metrics of practically infinitely many users, of whom a log has `of_users`.
 
     A user's size says nothing about the user's levels. So users with one row each have the same AUC and calibration as users of any size.
     """
-    alone = [log(np.random.default_rng([1, seed]), np.ones(10 * users, np.int64)) for seed in range(logs)]
+    at = level(size, of_users)
+    alone = [log(np.random.default_rng([1, seed]), np.ones(10 * users, np.int64), at) for seed in range(logs)]
     of_rows = {name: float(np.mean([METRICS[name](rows).value() for rows in alone])) for name in ("calibration", "auc, influence")}
     sums_LM = []
     for seed in range(logs):
         rng = np.random.default_rng([2, seed])
-        estimate = gauc(log(rng, rows_by_user(size, rng, users)))
+        estimate = gauc(log(rng, rows_by_user(size, rng, users), at))
         assert isinstance(estimate, Sums)
         sums_LM.append(estimate.per_user_UM.sum(axis=0))
     right, weight = np.sum(sums_LM, axis=0)
@@ -119,23 +132,29 @@ def truth(size: str, *, users: int = 200_000, logs: int = 5) -> dict[str, float]
 def simulate(size: str, seed: int, true: Mapping[str, float], *, users: int, replicates: int = REPLICATES) -> Iterator[dict[str, object]]:
     """Yield one row per metric and way. `true` holds the metrics of practically infinitely many users."""
     rng = np.random.default_rng([0, seed])
-    rows = log(rng, rows_by_user(size, rng, users))
-    effective = effective_number(np.bincount(rows.user_N))
+    rows = log(rng, rows_by_user(size, rng, users), level(size, users))
     estimates = {name: of(rows) for name, of in METRICS.items()}
+    if not rows.label_N.any():
+        return  # a log without a positive has no AUC
     draws = UserDraws(users, replicates, seed)
     by_metric = replicate(list(estimates.values()), draws, np.arange(users))
     for (name, estimate), replicates_R in zip(estimates.items(), by_metric, strict=True):
         by_sums = estimates["auc, influence"] if name == "auc" else estimate
         assert isinstance(by_sums, Sums)
+        effective = effective_users(estimate, np.bincount(rows.user_N))
         place = {"size": size, "seed": seed, "rows": len(rows), "effective_users": effective, "metric": name}
-        for way, (low, high) in intervals(estimate.value(), replicates_R, by_sums, draws, effective).items():
+        for way, (low, high) in intervals(estimate.value(), replicates_R, by_sums, draws, effective, rare=size in RARE).items():
             yield place | {"way": way, "low": low, "high": high, "covered": int(low <= true[name] <= high)}
 
 
-def intervals(value: float, replicates_R: FloatArray, sums: Sums, draws: UserDraws, effective: float) -> dict[str, Bounds]:
-    """Return the interval of each way."""
+def intervals(
+    value: float, replicates_R: FloatArray, sums: Sums, draws: UserDraws, effective: float, *, rare: bool = False
+) -> dict[str, Bounds]:
+    """Return the interval of each way; of `rare` positives, of the two that need no other sums."""
     expanded_low, expanded_high, _ = percentile_interval(replicates_R, value, confidence=CONFIDENCE, effective_users=effective)
     low, high, _ = percentile_interval(replicates_R, value, confidence=CONFIDENCE)
+    if rare:
+        return {"expanded": (expanded_low, expanded_high), "percentile": (low, high)}
     whole_M, users = sums.per_user_UM.sum(axis=0), len(sums.per_user_UM)
     without_U = value - sums.combine(whole_M - sums.per_user_UM)
     error = float(np.sqrt((users - 1) / users * np.sum(without_U**2)))
@@ -185,11 +204,14 @@ def _errors(sums: Sums, total_RM: FloatArray, squares_RP: FloatArray) -> FloatAr
 def coverages(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per size, metric and way: the share that covered, with Wilson's interval, and the mean width.
 
-    Zipf's law has rows for all logs, for logs with fewer than twelve effective users, and for logs with twelve or more.
+    Zipf's law has rows for all logs, for logs with fewer than twelve effective users, and for logs with twelve or more. Rare positives have
+    rows for all logs in which the number has an interval, too.
     """
     few = runs["effective_users"] < 12
     zipf = runs["size"] == "zipf"
     parts = {size: runs["size"] == size for size in SIZES} | {"zipf, under 12 effective": zipf & few, "zipf, 12 or more": zipf & ~few}
+    rare = runs["size"].isin(RARE)
+    parts |= {size: runs["size"] == size for size in RARE} | {"rare, 20 or more effective": rare & (runs["effective_users"] >= MIN_USERS)}
     rows = []
     for part, chosen in parts.items():
         for (metric, way), group in runs[chosen].groupby(["metric", "way"], sort=False):

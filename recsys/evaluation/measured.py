@@ -13,10 +13,9 @@ from recsys.evaluation.intervals.bootstrap import (
     Exact,
     Interval,
     Method,
-    Sums,
     Undefined,
     UserDraws,
-    effective_number,
+    effective_users,
     interval,
     replicate_runs,
     too_few,
@@ -77,17 +76,11 @@ def measure_runs(metrics: Sequence[Metric], rows_by_run: Sequence[Rows], draws: 
         [
             found
             if estimate is None
-            else replace(found, method=estimate.method, replicates_R=next(replicates), effective_users=_effective(estimate, rows_U))
+            else replace(found, method=estimate.method, replicates_R=next(replicates), effective_users=effective_users(estimate, rows_U))
             for found, estimate in of_run
         ]
         for of_run in by_run
     ]
-
-
-def _effective(estimate: Estimate, rows_U: IntArray) -> float:
-    """Return the effective number of users behind the value. It is small where few users have both classes, or a list that counts."""
-    weight_U = estimate.weight_U if isinstance(estimate, Sums) else None
-    return effective_number(rows_U if weight_U is None else weight_U)
 
 
 def difference(this: Measured, that: Measured, other_run: str) -> Measured:

@@ -70,8 +70,9 @@ def test_a_fall_and_its_interval_are_those_of_a_plain_loop(base: pd.DataFrame, r
         parts = [roc_auc_score(base["label.click"], frame["pred.click"], sample_weight=weight_N) for frame in spoiled]
         return float(np.mean([whole - part for part in parts]))
 
-    _, user_N, rows_U = np.unique(base["user_id"], return_inverse=True, return_counts=True)
-    effective = rows_U.sum() ** 2 / np.sum(rows_U**2)
+    _, user_N = np.unique(base["user_id"], return_inverse=True)
+    positives_U = np.bincount(user_N, base["label.click"])  # the rarer class
+    effective = positives_U.sum() ** 2 / np.sum(positives_U**2)
     outside = stats.norm.cdf(stats.t.ppf(0.05, effective - 1) * np.sqrt(effective / (effective - 1)))
     weights_RU = np.concatenate(list(UserDraws(USERS, REPLICATES, 5).blocks()))
     expected = np.quantile([fall_at(weights_U[user_N].astype(float)) for weights_U in weights_RU], [outside, 1 - outside])

@@ -55,9 +55,28 @@ def test_two_users_have_values_and_no_interval_in_any_metric(rng: np.random.Gene
     ("rows_of", "said"), [([30] * 20, None), ([30] * 19, "too few users (19)"), ([400, *[4] * 60], "too few users (3)")]
 )
 def test_it_is_the_effective_number_that_counts(rng: np.random.Generator, rows_of: list[int], said: str | None) -> None:
-    rows = evaluate(log(rng, rows_of), [LIKE], run="mine", bootstrap=100, metrics=["auc"]).to_pylist()
+    rows = evaluate(log(rng, rows_of), [LIKE], run="mine", bootstrap=100, metrics=["log_loss"]).to_pylist()
     assert {row["reason"] for row in rows} == {said}
     assert all((row["low"] is None) == (said is not None) for row in rows)
+
+
+@pytest.mark.parametrize(("of_users", "said"), [(20, None), (19, "too few users (19)")])
+@pytest.mark.parametrize("rare", [1.0, 0.0])
+def test_an_order_of_labels_rests_on_users_with_the_rarer_one(
+    rng: np.random.Generator, rare: float, of_users: int, said: str | None
+) -> None:
+    """300 users, of whom a few have one row with the rarer answer: a mean over all rows rests on all of them, an order on these few."""
+    predictions = log(rng, [10] * 300)
+    is_rare = np.isin(np.arange(3_000), np.arange(of_users) * 10)
+    predictions["label.like"] = np.where(is_rare, rare, 1 - rare)
+    predictions["label.watch"] = np.where(is_rare, 1.0 + np.arange(3_000), 0.0)
+    predictions["pred.like"] = rng.beta(8, 2, 3_000) if rare == 0 else predictions["pred.like"]
+    rows = evaluate(predictions, [LIKE, WATCH], run="mine", bootstrap=100).to_pandas()
+    why = rows.set_index(["objective", "metric"])["reason"].astype(object).where(rows["reason"].notna().to_numpy(), None)
+    of_few = [("like", "auc"), ("like", "pr_auc"), ("like", "gauc"), ("watch", "xauc"), ("watch", "spearman"), ("watch", "r2")]
+    of_few += [("watch", "xgauc"), *([("like", "captured@10%")] if rare else [])]
+    assert {why[number] for number in of_few} == {said}
+    assert {why[number] for number in (("like", "log_loss"), ("like", "calibration"), ("watch", "rmse"))} == {None}
 
 
 def test_the_border_is_at_twenty() -> None:

@@ -50,12 +50,23 @@ def test_the_jackknife_of_a_mean_is_students_interval(mean):
 
 @pytest.mark.parametrize("size", ["equal", "log-normal"])
 def test_in_small_it_covers_about_as_often_as_it_says(size):
-    true = truth(size, users=20_000, logs=1)
+    true = truth(size, of_users=100, users=20_000, logs=1)
     rows = [row for seed in range(60) for row in simulate(size, seed, true, users=100, replicates=200)]
     table = coverages(pd.DataFrame(rows)).set_index(["metric", "way"])["coverage"]
     assert len(table) == 4 * len(WAYS)
     assert (table.xs("expanded", level="way") >= 0.85).all()  # of 60 at 95 %, fewer than 51 come once in 10,000 times
     assert figure(coverages(pd.DataFrame(rows))).to_dict()["spec"]["layer"]
+
+
+def test_rare_positives_are_as_rare_as_they_are_called_and_the_expanded_interval_is_wider():
+    true = truth("rare 25", of_users=100, users=20_000, logs=1)
+    rows = [row for seed in range(40) for row in simulate("rare 25", seed, true, users=100, replicates=200)]
+    found = pd.DataFrame(rows).query("metric == 'auc'")
+    assert set(found["way"]) == {"expanded", "percentile"}
+    assert found["effective_users"].mean() == pytest.approx(17, abs=4)  # 25 positives of 100 users, some of whom have several
+    width = (found["high"] - found["low"]).groupby(found["way"]).mean()
+    assert width["expanded"] > 1.05 * width["percentile"]
+    assert "rare, 20 or more effective" in set(coverages(pd.DataFrame(rows))["size"])
 
 
 def test_zipfs_law_gives_few_effective_users(rng):

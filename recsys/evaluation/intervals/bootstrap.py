@@ -39,15 +39,14 @@ class Undefined:
 class Sums:
     """A metric that is a function of sums over users: `combine` maps [..., M] to [...].
 
-    Replicates are then one matrix product. `method` "influence" marks sums of a first-order expansion. `weight_U` is the weight of each
-    user in a mean over some of the rows (None: the user's number of rows).
+    Replicates are then one matrix product. `method` "influence" marks sums of a first-order expansion. `rests_on`: see `effective_users`.
     """
 
     per_user_UM: FloatArray
     combine: Callable[[FloatArray], FloatArray]
     coverage: float = 1.0
     method: Method = "bootstrap"
-    weight_U: FloatArray | None = None
+    rests_on: tuple[FloatArray, ...] = ()
 
     def value(self) -> float:
         return float(self.combine(self.per_user_UM.sum(axis=0)))
@@ -65,6 +64,7 @@ class Weighted:
     width: int
     coverage: float = 1.0
     method: Method = "bootstrap"
+    rests_on: tuple[FloatArray, ...] = ()
 
     def value(self) -> float:
         return float(self.of_weights(np.ones((1, self.users), np.int32))[0])
@@ -200,6 +200,16 @@ def effective_number(weight_U: IntArray | FloatArray) -> float:
     rows.
     """
     return float(weight_U.sum() ** 2 / np.square(weight_U, dtype=np.float64).sum())
+
+
+def effective_users(estimate: Estimate, rows_U: IntArray) -> float:
+    """Return the effective number of users that an estimate rests on.
+
+    A mean over some of the rows rests on its own weight of each user, and what contrasts unlike labels on the users with the rarer ones
+    too: 3,000 rows with 4 positives say no more about AUC than these 4. So an estimate names one or more weights of each user,
+    `rests_on`, of which that of the fewest effective users counts; without any, the user's number of rows.
+    """
+    return min(effective_number(weight_U) for weight_U in estimate.rests_on or (rows_U,))
 
 
 def too_few(users: float) -> str:

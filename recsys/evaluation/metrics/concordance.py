@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 
 from recsys.evaluation.inputs.rows import CountArray, FloatArray, IntArray, Order, Rows
 from recsys.evaluation.intervals.bootstrap import Estimate, Sums, Undefined, Weighted, whole_product
-from recsys.evaluation.metrics.ranking import grouped, running_weights
+from recsys.evaluation.metrics.ranking import contrast, grouped, running_weights
 
 # Shapes: N rows, U users, R replicates.
 EXACT_PAIR_ROWS = 1_000  # exact replicates cost users² each; above this, the first-order expansion misses less than a tenth of the spread
@@ -27,7 +27,7 @@ def xauc(rows: Rows) -> Estimate | Undefined:
     """
     if reason := constant_labels(rows):
         return Undefined(reason)
-    return _xauc_exact(rows) if len(rows) <= EXACT_PAIR_ROWS else _xauc_influence(rows)
+    return contrast(_xauc_exact(rows) if len(rows) <= EXACT_PAIR_ROWS else _xauc_influence(rows), rows, is_uncommon(rows))
 
 
 def xgauc(rows: Rows) -> Estimate | Undefined:
@@ -46,6 +46,13 @@ def xgauc_list(rows: Rows) -> Estimate | Undefined:
     xauc_G = _xauc_per_group(rows.by_label, rows.by_ranking, rows.list_N, rows.lists)
     rows_G = np.bincount(rows.list_N, minlength=rows.lists)
     return grouped(xauc_G, rows_G, rows.user_of_list, rows.users, reason="no list has different labels")
+
+
+def is_uncommon(rows: Rows) -> NDArray[np.bool_]:
+    """Return which rows have another label than the commonest one, [N]: of watch times perhaps all that are not 0."""
+    order = rows.by_label
+    commonest = order.first_N[np.argmax(order.last_N - order.first_N)]
+    return np.asarray(rows.label_N != rows.label_N[order.rows_N[commonest]])
 
 
 def _xauc_per_group(by_label: Order, by_prediction: Order, group_N: IntArray, groups: int) -> FloatArray:
@@ -167,7 +174,7 @@ def spearman(rows: Rows) -> Estimate | Undefined:
         return Undefined(reason)
     if np.ptp(rows.prediction_N) == 0:
         return Undefined("all predictions are equal")
-    return _spearman_exact(rows) if len(rows) <= EXACT_RANK_ROWS else _spearman_influence(rows)
+    return contrast(_spearman_exact(rows) if len(rows) <= EXACT_RANK_ROWS else _spearman_influence(rows), rows, is_uncommon(rows))
 
 
 def _spearman_exact(rows: Rows) -> Weighted:

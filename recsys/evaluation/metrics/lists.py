@@ -110,7 +110,7 @@ def _over_lists(rows: Rows, part_G: FloatArray, whole_G: FloatArray, *, longer_t
     sums_UM = np.column_stack([_sums(user_G, values_G, rows.users) for values_G in (share_G, counted_G.astype(np.float64))])
     known_N = ~np.isnan(rows.label_N)
     coverage = np.count_nonzero(counted_G[rows.list_N] & known_N) / np.count_nonzero(known_N)
-    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], coverage, weight_U=sums_UM[:, 1])
+    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], coverage, rests_on=(sums_UM[:, 1],))
 
 
 def captured_overall(rows: Rows, *, percent: float) -> Estimate | Undefined:
@@ -118,7 +118,7 @@ def captured_overall(rows: Rows, *, percent: float) -> Estimate | Undefined:
 
     Replicates are of first order. Users with a larger share of the top rows than of all rows push as many rows of others out of the top,
     with the gain of these rows. The gain that is pushed out is read off the cumulative gain by place in the original rows. Users without a
-    known label tell where the top ends, but nothing of what is in it: they do not count for the effective number of users.
+    known label tell where the top ends, but nothing of what is in it, and those without a gain little: neither count as effective users.
     """
     if reason := _no_gain(rows):
         return Undefined(reason)
@@ -135,8 +135,9 @@ def captured_overall(rows: Rows, *, percent: float) -> Estimate | Undefined:
         pushed = until_N[cut] - np.interp(cut - excess, np.arange(len(until_N)), until_N)
         return np.asarray(np.clip((captured - pushed) / gain, 0.0, 1.0))
 
+    sums_UM = rows.per_user(gain_N * top_N, top_N - cut / len(rows), gain_N)
     known_U = rows.per_user((~np.isnan(rows.label_N)).astype(np.float64))[:, 0]
-    return Sums(rows.per_user(gain_N * top_N, top_N - cut / len(rows), gain_N), combine, method="influence", weight_U=known_U)
+    return Sums(sums_UM, combine, method="influence", rests_on=(known_U, sums_UM[:, 2]))
 
 
 def _sums(code_N: IntArray, values_N: FloatArray, size: int) -> FloatArray:

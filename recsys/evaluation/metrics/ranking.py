@@ -5,6 +5,8 @@ of average precision below EXACT_ROWS rows too. Elsewhere they follow from the f
 AUC). The error of this expansion falls with the number of rows, while the exact cost grows with it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ def grouped(value_G: FloatArray, rows_G: IntArray, user_of_group_G: IntArray, us
     weighted_G = np.where(defined_G, value_G, 0.0) * weight_G
     sums_UM = np.column_stack([np.bincount(user_of_group_G, values_G, users).astype(np.float64) for values_G in (weighted_G, weight_G)])
     coverage = float(weight_G.sum() / rows_G.sum())
-    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], coverage, weight_U=sums_UM[:, 1])
+    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], coverage, rests_on=(sums_UM[:, 1],))
 
 
 def gauc(rows: Rows) -> Estimate | Undefined:
@@ -71,21 +73,29 @@ def auc(rows: Rows) -> Estimate | Undefined:
     """Compute the share of (positive, negative) pairs that the prediction orders correctly, ties one half."""
     if reason := one_class(rows):
         return Undefined(reason)
-    return _auc_exact(rows) if _rarer(rows) < RARE else _auc_influence(rows)
+    is_rarer_N = _is_rarer(rows)
+    return contrast(_auc_exact(rows) if np.count_nonzero(is_rarer_N) < RARE else _auc_influence(rows), rows, is_rarer_N)
 
 
 def pr_auc(rows: Rows) -> Estimate | Undefined:
     """Compute average precision: Σ over thresholds of the step in recall times precision. Tied predictions are one threshold."""
     if reason := one_class(rows):
         return Undefined(reason)
-    is_exact = len(rows) < EXACT_ROWS or _rarer(rows) < RARE_PRECISION
-    return _average_precision_exact(rows) if is_exact else _average_precision_influence(rows)
+    is_rarer_N = _is_rarer(rows)
+    is_exact = len(rows) < EXACT_ROWS or np.count_nonzero(is_rarer_N) < RARE_PRECISION
+    return contrast(_average_precision_exact(rows) if is_exact else _average_precision_influence(rows), rows, is_rarer_N)
 
 
-def _rarer(rows: Rows) -> int:
-    """Return the number of rows of the rarer class."""
-    positives = int(np.count_nonzero(rows.label_N))
-    return min(positives, len(rows) - positives)
+def contrast(estimate: Estimate, rows: Rows, is_rarer_N: NDArray[np.bool_]) -> Estimate:
+    """Return the estimate as one that rests on all rows and, since it contrasts unlike labels, on those of the rarer ones."""
+    rows_UM = rows.per_user(np.ones(len(rows)), is_rarer_N.astype(np.float64))
+    return replace(estimate, rests_on=(rows_UM[:, 0], rows_UM[:, 1]))
+
+
+def _is_rarer(rows: Rows) -> NDArray[np.bool_]:
+    """Return which rows are of the rarer class, [N]."""
+    positive_N = rows.label_N > 0
+    return positive_N if 2 * np.count_nonzero(positive_N) <= len(rows) else ~positive_N
 
 
 def running_weights(weights_RU: CountArray, user_N: IntArray) -> CountArray:
@@ -103,13 +113,12 @@ def _auc_exact(rows: Rows) -> Weighted:
 
     A replicate's pairs are then Σ_c w_c Σ_u w_u table_uc. That is one matrix product for all replicates, however many rows there are.
     """
-    positive_N = rows.label_N > 0
-    is_rare_N = positive_N if 2 * np.count_nonzero(positive_N) <= len(rows) else ~positive_N
+    is_rare_N = _is_rarer(rows)
     code_C, code_O = rows.prediction_code[is_rare_N], rows.prediction_code[~is_rare_N]
     by_code_C = np.argsort(code_C, kind="stable")
     user_C, user_O = rows.user_N[is_rare_N][by_code_C], rows.user_N[~is_rare_N]
     table_US = _twice_at_or_below(code_C[by_code_C], code_O, user_O, rows.users)
-    if is_rare_N is not positive_N:  # then the right side of a negative is above it
+    if rows.label_N[np.argmax(is_rare_N)] == 0:  # the right side of a negative is above it
         np.subtract(table_US[:, -1:], table_US[:, :-1], out=table_US[:, :-1])
 
     def of_weights(weights_RU: CountArray) -> FloatArray:

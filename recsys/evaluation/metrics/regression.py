@@ -4,6 +4,8 @@ import numpy as np
 
 from recsys.evaluation.inputs.rows import Rows
 from recsys.evaluation.intervals.bootstrap import Estimate, Sums, Undefined
+from recsys.evaluation.metrics.concordance import is_uncommon
+from recsys.evaluation.metrics.ranking import contrast
 
 
 def rmse(rows: Rows) -> Estimate | Undefined:
@@ -31,4 +33,5 @@ def r2(rows: Rows) -> Estimate | Undefined:
     centred_N = rows.label_N - rows.label_N.mean()  # without centring, Σy² − (Σy)² / n cancels for labels far from 0
     squared_N = (rows.prediction_N - rows.label_N) ** 2
     sums_UM = rows.per_user(squared_N, centred_N**2, centred_N, np.ones(len(rows)))
-    return Sums(sums_UM, lambda sums: 1 - sums[..., 0] / (sums[..., 1] - sums[..., 2] ** 2 / sums[..., 3]))
+    estimate = Sums(sums_UM, lambda sums: 1 - sums[..., 0] / (sums[..., 1] - sums[..., 2] ** 2 / sums[..., 3]))
+    return contrast(estimate, rows, is_uncommon(rows))
