@@ -151,6 +151,8 @@ def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Seq
             values = _uuid_texts(values)
         if _is_list(values.type):
             values = _joined(path, name, values.cast(pa.list_(pa.string())), separator)
+        if values.type == pa.float32() and kind == pa.float64():
+            values = _as_written(values)
         values = values.cast(kind, safe=not pa.types.is_timestamp(values.type))
         values.validate(full=pa.types.is_string(kind))  # a damaged file may call any bytes a text
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -165,6 +167,12 @@ def _cast(path: Path, name: str, values: pa.Array, kind: pa.DataType, nulls: Seq
     if kind == pa.string():
         return pc.if_else(pc.is_in(values, pa.array([*NULL_TEXTS, *nulls])), pa.scalar(None, kind), values)
     return values
+
+
+def _as_written(values: pa.Array) -> pa.Array:
+    """Return floats of 32 bits as the doubles that are written alike: 0.7, where the exact value is 0.699999988079071. Whole ones stay."""
+    exact = values.cast(pa.float64())
+    return pc.if_else(pc.equal(exact, pc.floor(exact)), exact, values.cast(pa.string()).cast(pa.float64()))
 
 
 def _uuid_texts(values: pa.Array) -> pa.Array:

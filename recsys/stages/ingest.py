@@ -65,7 +65,7 @@ def _account(job: Job) -> str:
 INGEST = Stage(
     name="ingest",
     summary="Turn raw files into events, users, items and quarantine.",
-    version=5,
+    version=6,
     options=("source", "features.multi", "features.category", "features.ids"),
     free=("seed", "features.memory_limit", "source.grace"),
     reads=lambda job: [],

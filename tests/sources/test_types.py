@@ -300,6 +300,16 @@ def test_ids_in_small_floats_are_read_only_where_no_two_could_have_become_one(
         ingest("log.parquet")
 
 
+def test_a_float_of_32_bits_is_the_number_that_it_is_written_as(tmp_path: Path, ingest: Callable) -> None:
+    """It was 0.699999988079071: `share >= 0.7` left it out, and so a category or a slice was called."""
+    share = np.array([0.7, -0.1, 3, 2**24 + 2, np.nan, 1e-7, 1.5, 3.4e38, 0], "float32")
+    make_log(len(share)).assign(share=share).to_parquet(tmp_path / "log.parquet")
+    found = ingest("log.parquet").table("events")["log.share"]
+    assert found.type == pa.float64()
+    assert sorted(found.drop_null().to_pylist()) == [-0.1, 0.0, 1e-7, 0.7, 1.5, 3.0, 16_777_218.0, float(np.float32(3.4e38))]
+    assert found.null_count == 1
+
+
 def test_one_file_of_small_floats_makes_the_ids_of_all_files_inexact(tmp_path: Path, ingest: Callable) -> None:
     make_log(3).assign(uid=[1, 2, 2**24]).to_parquet(tmp_path / "log-1.parquet")
     make_log(3).assign(uid=np.array([1, 2, 3], "float32")).to_parquet(tmp_path / "log-2.parquet")
