@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 from sqlglot import exp
 
 from recsys import schema
-from recsys.features.operands import LabelError, alike, compared, double, number, shortened, truth, whole
+from recsys.features.operands import LabelError, alike, double, number, shortened, truth, whole
 
 Translation = Callable[[exp.Expression, ir.Table], ir.Value]
 _NAN = ibis.literal(math.nan, "float64")  # the engine holds it equal to itself
@@ -62,7 +62,7 @@ def _literal(node: exp.Literal, events: ir.Table) -> ir.Value:
 
 
 def _comparison(compare: Callable[[ir.Value, ir.Value], ir.BooleanValue]) -> Translation:
-    return lambda node, events: compare(*compared(value_of(node.this, events), value_of(node.expression, events)))
+    return lambda node, events: compare(*alike(value_of(node.this, events), value_of(node.expression, events)))
 
 
 def _logic(combine: Callable[[ir.BooleanValue, ir.BooleanValue], ir.BooleanValue]) -> Translation:
@@ -129,12 +129,12 @@ def _is(node: exp.Is, events: ir.Table) -> ir.Value:
 def _in(node: exp.In, events: ir.Table) -> ir.Value:
     if not node.expressions or any(not isinstance(entry, exp.Literal | exp.Neg | exp.Boolean) for entry in node.expressions):
         raise LabelError(f"found {shortened(node.sql(dialect='duckdb'))}, expected a list of literals behind in")
-    value, *entries = compared(value_of(node.this, events), *(value_of(entry, events) for entry in node.expressions))
+    value, *entries = alike(value_of(node.this, events), *(value_of(entry, events) for entry in node.expressions))
     return value.isin(entries)
 
 
 def _between(node: exp.Between, events: ir.Table) -> ir.Value:
-    value, low, high = compared(*(value_of(node.args[key], events) for key in ("this", "low", "high")))
+    value, low, high = alike(*(value_of(node.args[key], events) for key in ("this", "low", "high")))
     return (value >= low) & (value <= high)
 
 
@@ -147,7 +147,7 @@ def _case(node: exp.Case, events: ir.Table) -> ir.Value:
     if node.this is None:
         conditions = [truth(value_of(branch.this, events)) for branch in branches]
     else:
-        subject, *cases = compared(value_of(node.this, events), *(value_of(branch.this, events) for branch in branches))
+        subject, *cases = alike(value_of(node.this, events), *(value_of(branch.this, events) for branch in branches))
         conditions = [subject == case for case in cases]
     return ibis.cases(*zip(conditions, results, strict=True), else_=otherwise)
 
@@ -173,7 +173,7 @@ def _cast(node: exp.Cast, events: ir.Table) -> ir.Value:
 
 
 def _nullif(node: exp.Nullif, events: ir.Table) -> ir.Value:
-    value, other = compared(value_of(node.this, events), value_of(node.expression, events))
+    value, other = alike(value_of(node.this, events), value_of(node.expression, events))
     return (value == other).fill_null(False).ifelse(ibis.null(value.type()), value)
 
 

@@ -1,7 +1,7 @@
 """Translate a label's SQL expression to Ibis. The expression is parsed, limited to scalar constructs, and never spliced into SQL.
 
-Numbers are computed as float64; only a number that is compared with a column of float32 is rounded as that one was. Results that SQL
-leaves undefined (x / 0, ln(0), sqrt(-1), text that is no number) are null. NaN in the data is null too.
+Numbers are computed as float64. Results that SQL leaves undefined (x / 0, ln(0), sqrt(-1), text that is no number) are null.
+NaN in the data is null too.
 """
 
 import math

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 
 import ibis
-import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
-import numpy as np
-from ibis.expr.operations import Cast, Field, Literal, Negate, Node
+from ibis.expr.operations import Field
 
 LARGEST_FLOAT = 3.4e38  # float32
 
@@ -73,30 +71,3 @@ def alike(*values: ir.Value) -> list[ir.Value]:
     if all(kind.is_integer() or kind.is_boolean() for kind in kinds):
         return [value.cast("int64") for value in values]
     return [number(value) for value in values]
-
-
-def compared(*values: ir.Value) -> list[ir.Value]:
-    """Cast values to one type, for a comparison. Beside columns of float32, numbers are rounded as those were: 0.7 meets a stored 0.7."""
-    found = alike(*values)
-    kinds = {value.type().copy(nullable=True) for value in values if value.op().find(Field)}
-    if dt.float32 not in kinds or dt.float64 in kinds:
-        return found
-    written = [_number_written(value.op()) for value in found]
-    return [value if number is None else double(number) for value, number in zip(found, map(_as_float32, written), strict=True)]
-
-
-def _number_written(node: Node) -> float | None:
-    """Return the number that stands in an expression; None where something is computed or read."""
-    match node:
-        case Literal():
-            return None if node.value is None else float(node.value)
-        case Cast():
-            return _number_written(node.arg)
-        case Negate():
-            return None if (number := _number_written(node.arg)) is None else -number
-    return None
-
-
-def _as_float32(number: float | None) -> float | None:
-    """Return a number as a float32 holds it; None where it holds none."""
-    return None if number is None or not abs(number) < LARGEST_FLOAT else float(np.float32(number))

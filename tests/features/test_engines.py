@@ -86,7 +86,7 @@ def test_500_random_labels_have_the_same_bits(engines: tuple[Engine, Engine]) ->
         "log.whole": [3, 10, 1000, -5, 2],
         "log.name": ["0.1", " 3 ", "1e5", "2d", "1_000"],
         "log.seen": [True, False, True, None, False],
-        "log.share": pa.array([0.7, 0.5, -0.7, 0.0, None], pa.float32()),
+        "log.share": pa.array([0.7, 0.5, -0.7, 0.0, None], pa.float64()),
         "feedback.stars": [2.5, 0.3, 4.7, 9.99, 1.0005],
     }
     for engine in engines:

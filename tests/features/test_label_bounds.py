@@ -19,7 +19,7 @@ ROWS = pa.table(
         "log.whole": [2**63 - 1, -(2**63), 0, 1, None, 7],
         "log.name": ["u", "1e400", "", None, "7", "nan"],
         "log.seen": [True, False, None, True, False, None],
-        "log.share": pa.array([0.7, 0.1, None, math.nan, 2.5, math.inf], pa.float32()),
+        "log.share": pa.array([0.7, 0.1, None, math.nan, 2.5, math.inf], pa.float64()),
         "feedback.stars": [1.0, None, 5.0, 2.0, None, 3.0],
     }
 )

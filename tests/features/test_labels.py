@@ -17,7 +17,7 @@ ROWS = pa.table(
         "log.name": ["u", "v", None, "7"],
         "log.seen": [True, False, None, True],
         "log.Odd name": [1, 2, 3, 4],
-        "log.share": pa.array([0.7, 0.1, None, 2.5], pa.float32()),
+        "log.share": pa.array([0.7, 0.1, None, 2.5], pa.float64()),
         "feedback.stars": [1, None, 2, 5],
     }
 )
