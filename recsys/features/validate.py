@@ -75,7 +75,9 @@ def broken_rules(answer: Answer, impressions: ir.Table, events: ir.Table, plan: 
 
 
 def _shown(value: float | None) -> str:
-    return "null" if value is None else f"{value:g}"
+    if value is None:
+        return "null"
+    return str(int(value)) if abs(value) < 2**53 and value == int(value) else repr(value)
 
 
 def _tally(table: ir.Table, rules: list[_Rule]) -> ir.Table:

@@ -204,6 +204,7 @@ def test_what_is_known_only_afterwards_is_no_feature(feed: Any) -> None:
     ("objective", "expected"),
     [
         ({"name": "grade", "label": "survey"}, "0 or 1 for the binary objective grade"),
+        ({"name": "near", "label": "is_click * 1.0000001"}, "found 1.0000001, expected 0 or 1"),
         ({"name": "big", "kind": "regression", "label": "exp(watch * 1e6)"}, "a finite number for the regression objective big"),
         ({"name": "less", "kind": "watch_time", "label": "watch - 1e6"}, "0 or more for the watch_time objective less"),
     ],
@@ -219,6 +220,8 @@ def test_a_signal_below_zero_is_refused(feed: Any) -> None:
     rows = sorted(feed.events(0, n=60), key=lambda row: row["timestamp"])
     rows[0]["log.watch"] = -2.5
     assert "log.watch: found -2.5, expected a signal from 0" in refusal(feed, DataError, rows)
+    rows[0]["log.watch"] = 1e12 + 1
+    assert "log.watch: found 1000000000001, expected a signal from 0 to 1e+12" in refusal(feed, DataError, rows)
 
 
 @pytest.mark.parametrize(("hours", "most"), [({}, "4.61e+12"), ({"recent": [["item_id"]], "hours": [30]}, "3.07e+12")])
