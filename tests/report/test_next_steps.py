@@ -211,6 +211,19 @@ def test_one_order_of_one_objective_has_no_trade_off() -> None:
     assert "Choose the trade-off" not in steps(unused, scored(unused, noise=0.3), {})
 
 
+def test_sliders_are_spoken_of_only_where_the_page_has_some() -> None:
+    assert "Move the sliders, or state an aim." in steps(TWO, scored(TWO, noise=0.3), {})["Choose the trade-off"].why
+    of_none = scored(TWO, noise=0.3)
+    for name in ("label.click", "label.like"):
+        of_none = of_none.set_column(of_none.schema.get_field_index(name), name, pa.array(np.zeros(len(of_none), np.float32)))
+    assert "Choose the trade-off" not in steps(TWO, of_none, {})
+    untold = pa.compute.if_else(
+        pa.compute.equal(of_none["split"], "validation"), scored(TWO, noise=0.3)["label.click"], pa.scalar(0.0, pa.float32())
+    )
+    of_validation = of_none.set_column(of_none.schema.get_field_index("label.click"), "label.click", untold)
+    assert steps(TWO, of_validation, {})["Choose the trade-off"].why.endswith(". State an aim.")
+
+
 def test_predictions_that_are_wrong_on_average_ask_for_calibration() -> None:
     found = steps(TWO, scored(TWO, noise=0.3, off=0.6), {})
     assert found["Calibrate"].why.startswith("Predictions are wrong on average: click Σp/Σy .5")

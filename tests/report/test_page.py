@@ -20,7 +20,7 @@ from recsys.evaluation import read_scores
 from recsys.progress import Console
 from recsys.report import frame, write_report
 from recsys.report.figures import look_figures, metric_figures, model_figures
-from recsys.report.pages import calibration_section, sections, what_was_run
+from recsys.report.pages import calibration_section, sections, tradeoffs, what_was_run
 from recsys.report.tables.cells import Matrix, grid
 from recsys.report.tables.frame import by_day, by_slice, whole
 from recsys.report.tables.verdict import comparisons
@@ -28,7 +28,7 @@ from recsys.report.templates import static
 from recsys.report.training_log import Inside, Look
 from recsys.stages import STAGES
 from tests.report.browser import all_drawn, browser_on
-from tests.report.conftest import INSIDE, PIPELINE, RUN, SHORT, run_folder
+from tests.report.conftest import INSIDE, PIPELINE, POPULARITY, RUN, SHORT, run_folder
 from tests.staged import ORIGIN, sign
 
 EVIL = "</script><script>alert(1)</script>"
@@ -217,6 +217,15 @@ def test_what_was_run_says_the_confidence_with_its_digits(confidence, said) -> N
     assert what_was_run.facts(pipeline, pa.table({"split": ["test"]}), None, None)["Intervals"].startswith(said)
 
 
+def test_without_validation_days_nothing_is_said_to_be_learned_from_them_or_found_on_them(predictions, metrics) -> None:
+    without = PIPELINE.model_copy(update={"split": PIPELINE.split.model_copy(update={"validation": None})})
+    for pipeline, told in ((PIPELINE, True), (without, False)):
+        trained = what_was_run.facts(pipeline, pa.table({"split": ["test"]}), None, None)["Training"]
+        assert ("validation days learned" in trained, "no refit" in trained) == (told, not told)
+        (section, *_) = tradeoffs.sections(RUN, predictions[RUN], frame(metrics), pipeline, tradeoffs.Beside({}, None))
+        assert ("recsys fuse RUN" in section.widget.markup) is told
+
+
 def look(columns=("expert 1", "expert 2"), polarised=None, **rows) -> Look:
     return Look(name="a look", columns=list(columns), rows=rows, polarised=polarised or {})
 
@@ -378,6 +387,10 @@ def test_what_is_not_there_is_not_explained(short_run, predictions, metrics) -> 
     own = metrics.filter(pc.field("against").is_null())
     assert "paired difference" in sections.metrics(frame(metrics), PIPELINE)[0].about
     assert "paired difference" not in sections.metrics(frame(own), PIPELINE)[0].about
+    assert "single_task" not in sections.metrics(frame(metrics), PIPELINE)[0].about
+    place = metrics.column_names.index("against")
+    named = metrics.set_column(place, "against", pc.replace_substring(metrics["against"], POPULARITY, "truth-0a0a0a"))
+    assert "The truth of the simulated feed is what no ranker" in sections.metrics(frame(named), PIPELINE)[0].about
     values = own.filter(pc.field("metric") != "ece")
     of_values, of_all = (
         calibration_section.section(

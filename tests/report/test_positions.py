@@ -113,3 +113,11 @@ def test_it_stands_beside_the_learned_curve_on_the_page(shown, short_run) -> Non
         for title in ("click: observed rate", "click: at equal relevance", "click: learned position bias")
     ]
     assert found == sorted(found)
+
+
+def test_where_nothing_happened_at_the_first_position_nothing_is_relative_to_it(pipeline, shown) -> None:
+    place = shown.column_names.index("label.click")
+    elsewhere = pc.if_else(pc.equal(shown["position"], 1), pa.scalar(0.0, pa.float32()), shown["label.click"])
+    titles = [figure.title for figure in section_of(pipeline, shown.set_column(place, "label.click", elsewhere)).figures]
+    assert [title.split(":")[0] for title in titles] == ["click", "watch", "watch"]
+    assert titles[0].startswith("click: observed rate .0000 at position 1") or titles[0].startswith("click: observed rate 0 at position 1")

@@ -12,6 +12,7 @@ from recsys import fusion, schema
 from recsys.config import Pipeline
 from recsys.evaluation import Scores, read_scores
 from recsys.evaluation.inputs.rows import FloatArray
+from recsys.list_metrics import is_captured
 from recsys.objectives import Objective, twins
 from recsys.predictions import fused_term, known_before
 from recsys.report.figures import model_figures
@@ -202,8 +203,15 @@ def _weights(seen: Seen) -> Iterator[Step]:
         return
     most, least = max(pull, key=lambda name: pull[name]), min(pull, key=lambda name: pull[name])
     command = _fuse(seen, pull)
-    why = f"In the one order {most} has {percent(pull[most])} of the pull, {least} {percent(pull[least])}. Move the sliders"
-    yield Step("Choose the trade-off", f"{why}{', or state an aim' if command else ''}.", command)
+    if ways := [*(["move the sliders"] if _has_sliders(seen) else []), *(["state an aim"] if command else [])]:
+        why = f"In the one order {most} has {percent(pull[most])} of the pull, {least} {percent(pull[least])}."
+        yield Step("Choose the trade-off", f"{why} {', or '.join(ways).capitalize()}.", command)
+
+
+def _has_sliders(seen: Seen) -> bool:
+    """Return whether the fused order captures anything that sliders could show."""
+    of_split = whole(seen.table[seen.table["split"] == seen.split])
+    return bool(of_split["value"][of_split["metric"].map(is_captured)].notna().any())
 
 
 def _fuse(seen: Seen, pull: Mapping[str, float]) -> str | None:

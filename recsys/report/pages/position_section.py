@@ -50,7 +50,7 @@ def section(model: Inside | None, predictions: pa.Table, scores: Scores, pipelin
 
 
 def _observed(predictions: pa.Table, scores: Scores, pipeline: Pipeline) -> list[Figure]:
-    """Draw two figures per objective that sees the position, or whose prediction depends on the position."""
+    """Draw one or two figures per objective that sees the position, or whose prediction depends on the position."""
     split = next(name for name in SPLIT_ORDER if pc.any(pc.equal(predictions[schema.SPLIT], name)).as_py())
     at_N = pc.equal(predictions[schema.SPLIT], split).to_numpy()
     code_N, names = position_bins(predictions, scores.run)
@@ -72,7 +72,9 @@ def _observed(predictions: pa.Table, scores: Scores, pipeline: Pipeline) -> list
             seed=pipeline.seed,
         )
         if len(curve) > 1:
-            figures += [_rates(objective, curve, by_position=by_position), _examined(objective, curve, by_position=by_position)]
+            figures.append(_rates(objective, curve, by_position=by_position))
+            if curve["examined"].notna().any():  # nothing can be relative to a first position at which nothing happened
+                figures.append(_examined(objective, curve, by_position=by_position))
     return figures
 
 

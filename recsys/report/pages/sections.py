@@ -25,6 +25,7 @@ def metrics(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
     shown = whole(table)
     split = splits(shown)[0]
     main = shown[shown["is_main"] & (shown["split"] == split)]
+    results = grid(main)
     about = (
         f"Two questions on the {split} days: over all impressions, who will (auc, xauc; rmse is the error in the label's unit); and within"
         " a list as it was shown, which of its items the user will (gauc_list, xgauc_list; gauc, xgauc within users where too few lists can"
@@ -33,9 +34,12 @@ def metrics(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
     if compared(main):
         about += (
             " Beside each number stands the paired difference to each baseline, which learned from the same examples, and to each run that"
-            " evaluate.against names, on the same impressions. The baseline single_task shows what sharing gives, and truth, of a simulated"
-            " feed alone, what no ranker can be expected to beat by AUC or squared error."
+            " evaluate.against names, on the same impressions."
         )
+    if results.place_of("single_task") is not None:
+        about += " The baseline single_task shows what sharing gives."
+    if results.place_of("truth") is not None:
+        about += " The truth of the simulated feed is what no ranker can be expected to beat by AUC or squared error."
     about += " Intervals resample users; another seed, or other days, can change more than they show."
     if judged := int(shown["verdict"].notna().sum() + falls(table[table["split"] == split])["verdict"].notna().sum()):
         about += (
@@ -47,7 +51,6 @@ def metrics(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
         " that reads them; gauc_list is not affected."
     )
     full = {f"{split} days": grid(shown[shown["split"] == split]) for split in splits(shown)}
-    results = grid(main)
     return [
         Section(
             "results",

@@ -100,7 +100,7 @@ def _tradeoffs(sample: Sample, payload: dict[str, Any], metrics: Sequence[Metric
         split=split,
         confidence=pipeline.evaluate.confidence,
         chance=f"{pipeline.evaluate.top_percent[0]:g}%" if pipeline.evaluate.top_percent else None,
-        is_test=split == schema.TEST,
+        can_fuse=split == schema.TEST and schema.VALIDATION in pipeline.split.parts(),
     )
     widget = Widget(markup, "tradeoffs.css", ("tradeoffs.js", "plane.js", "share.js"), {"tradeoffs-data": inline_json(payload)})
     gist = f"{number_of(len(payload['objectives']), 'slider')}: the weights of the one order"

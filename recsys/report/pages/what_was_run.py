@@ -92,7 +92,8 @@ def facts(pipeline: Pipeline, predictions: pa.Table, model: Inside | None, accou
         found["Parameters"] = f"{model.parameters.dense:,} dense, {model.parameters.embedding:,} in the embedding table"
         found["Trained on"] = f"{model.device}, {model.precision}"
     order, averaging = pipeline.train.order, pipeline.train.averaging
-    refit = "validation days learned before the test" if pipeline.train.refit else "no refit"
+    refits = pipeline.train.refit and schema.VALIDATION in pipeline.split.parts()
+    refit = "validation days learned before the test" if refits else "no refit"
     window = f"pass{'es' * (averaging > 1)}" if order == "shuffled" else f"day{'s' * (averaging > 1)}"
     averages = f"averages over {averaging:g} {window}, " if averaging else ""
     found["Training"] = f"{order} order, {_pace(model, order)}{averages}{refit}, seed {pipeline.seed}"
