@@ -190,6 +190,18 @@ def test_a_training_curve_is_a_mean_over_runs_of_batches_and_validation_stays() 
     assert [(point["step"], point["loss"]) for point in points if point["part"] == "validation"] == [(500, 0.8), (1000, 0.7)]
 
 
+def test_a_member_that_stopped_still_counts_where_the_least_loss_is_looked_for() -> None:
+    """Both were best before their last pass; the second one alone went on to the fourth."""
+    losses = {0: [1.0, 1.05, 1.1], 1: [0.9, 0.89, 0.91, 0.92]}
+    lines = [
+        {"member": member, "phase": "choose", "pass": number, "day": None, "step": number, "part": "validation", "event": "pass",
+         "objective": "click", "loss": loss, "auc": None}
+        for member, values in losses.items() for number, loss in enumerate(values, 1)
+    ]  # fmt: skip
+    (found,) = model_figures.best(pd.DataFrame(lines))
+    assert str(found) == "click after pass 1 (0.950; 1.010 after 4)"
+
+
 def test_an_objective_whose_tower_learned_nothing_is_not_drawn() -> None:
     learned = [{"objective": "click", "device": "tv", "position": position, "logit": 0.1} for position in (1, None)]
     never = [{"objective": "dismissal", "device": "tv", "position": position, "logit": 0.0} for position in (1, None)]

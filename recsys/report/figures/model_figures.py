@@ -17,7 +17,10 @@ CURVE_POINTS = 24  # points per member's training loss: the noise of single batc
 
 @dataclass(frozen=True)
 class Best:
-    """The judged pass or day with an objective's least loss on rows not learned yet. The loss is the mean over members."""
+    """The judged pass or day with an objective's least loss on rows not learned yet.
+
+    The loss is the mean over members. A member that has stopped counts with its last loss: those that go on are not like the others.
+    """
 
     objective: str
     unit: str  # "pass" or "day"
@@ -45,7 +48,8 @@ def best(curves: pd.DataFrame) -> list[Best]:
     unit = "pass" if (judged["event"] == "pass").any() else "day"
     found = []
     for objective, rows in judged[judged["event"] == unit].groupby("objective", sort=False):
-        means = [(str(place), float(loss)) for place, loss in rows.groupby(unit, sort=True)["loss"].mean().items()]
+        of_members = rows.pivot_table(index=unit, columns="member", values="loss").ffill()
+        means = [(str(place), float(loss)) for place, loss in of_members.mean(axis=1).items()]
         if len(means) > 1:
             found.append(Best(str(objective), unit, *min(means, key=lambda mean: mean[1]), *means[-1]))
     return found

@@ -149,8 +149,8 @@ def _examples(lists: Sequence[Shown], pipeline: Pipeline) -> list[Section]:
     if not lists:
         return []
     about = (
-        f"Lists of {len(lists)} users as they were shown, ordered again in three ways; drawn with seed {pipeline.seed}. Lists in"
-        " which something wanted happened come first. What happened is from the log: an item that stood low had less of a chance to be"
+        f"Lists of {number_of(len(lists), 'user')} as they were shown, ordered again in three ways; drawn with seed {pipeline.seed}. Lists"
+        " in which something wanted happened come first. What happened is from the log: an item that stood low had less of a chance to be"
         " seen, so no order can be judged by one list."
     )
     markup = render("examples.html")
