@@ -274,7 +274,8 @@ def _harm(seen: Seen) -> Iterator[Step]:
         return
     worse = {name: said for name, said in harmed(seen.changed, seen.split).items() if name not in _answers(seen)}
     if worse:
-        refit = " The maps were fitted before the model learned the validation days (train.refit)." if seen.pipeline.train.refit else ""
+        is_refitted = seen.pipeline.train.refit and seen.split == schema.TEST
+        refit = " The maps were fitted before the model learned the validation days (train.refit)." if is_refitted else ""
         is_isotonic = seen.pipeline.evaluate.calibrate == "isotonic" and any(each.kind == "binary" for each in seen.pipeline.objective)
         # A line in the logits follows the noise of few labels less.
         what, method = ("Calibrate otherwise", "platt") if is_isotonic else ("Do without calibration", "none")
