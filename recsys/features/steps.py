@@ -67,6 +67,9 @@ def _manifest(folder: Path) -> artifacts.Manifest:
     return found
 
 
+_SPANNED = "; over a missing day, --set split.validation, or split.test, to several days (docs/runbook.md, The log has a day missing)"
+
+
 def _require_parts(pipeline: Pipeline, folder: Path, days: Sequence[str]) -> None:
     """Raise a DataError that names every part of the split without rows, and the days that have rows."""
     empty = {part: span for part, span in pipeline.split.parts().items() if not set(pipeline.split.days(part)) & set(days)}
@@ -75,7 +78,7 @@ def _require_parts(pipeline: Pipeline, folder: Path, days: Sequence[str]) -> Non
             folder / EVENTS,
             found=f"no rows in {', '.join(f'split.{part} ({first} to {last})' for part, (first, last) in empty.items())}",
             expected="rows in each part of the split",
-            fix=f"choose from the days that have rows: {spans(days) or 'none'}",
+            fix=f"choose from the days that have rows: {spans(days) or 'none'}{'' if schema.TRAIN in empty else _SPANNED}",
         )
 
 
