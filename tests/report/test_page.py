@@ -151,6 +151,12 @@ def test_the_summary_comes_first_then_each_objective_then_the_trade_and_what_is_
     assert '<details class="section" open' not in html
 
 
+def test_a_command_to_do_next_says_that_it_needs_the_workspace_of_the_run(html) -> None:
+    (steps,) = re.findall(r"<h3>What to do next</h3>.*?</section>", html, re.DOTALL)
+    assert "<code>recsys fuse" in steps
+    assert "add <code>--workspace</code>" in steps
+
+
 def test_says_in_words_what_the_table_marks(shown, html) -> None:
     found = comparisons(grid(whole(frame(pq.read_table(shown / "metrics.parquet"))).query("is_main and split == 'test'")))
     text = " ".join(Page(html).text.split())
