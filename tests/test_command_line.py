@@ -290,3 +290,28 @@ def test_both_words_for_help(verb: str | None, capsys: pytest.CaptureFixture) ->
         shown.append(capsys.readouterr().out)
     assert shown[0] == shown[1]
     assert shown[0].startswith("Usage: recsys")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["run", "own.toml", "--epochs", "3"],
+            "No such option: --epochs. Fix: recsys run --help says what there is; keys of the TOML are set by",
+        ),
+        (
+            ["check", "own.toml", "train.passes=1"],
+            "Fix: recsys check --help says what there is; keys of the TOML are set by --set KEY=VALUE",
+        ),
+        (["init", "log.csv", "--epochs", "3"], "Fix: recsys init --help says what there is\n"),
+    ],
+)
+def test_what_a_verb_does_not_take_is_told_where_to_look(arguments: list[str], words: str, capsys: pytest.CaptureFixture) -> None:
+    assert run_command(arguments) == EXIT_CONFIG
+    assert words in capsys.readouterr().err
+
+
+def test_the_name_of_a_toml_that_is_not_there_is_told_what_is_near(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "plays.toml").write_text("")
+    assert run_command(["check", str(tmp_path / "play.tml")]) == EXIT_CONFIG
+    assert capsys.readouterr().err.endswith('expected a pipeline\'s TOML. Fix: mend the path; did you mean "plays.toml"?\n')

@@ -105,7 +105,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except _USAGE_ERROR as error:
         if isinstance(error.__cause__, ValidationError):  # typer lets pydantic read numbers and days
             error.message = of_a_word(error.__cause__)
-        _complain(error.format_message())
+        _complain(error.format_message() + _help_of(error))
         return EXIT_CONFIG
     except RecsysError as error:
         if debug:
@@ -132,6 +132,16 @@ def run_command(arguments: Sequence[str]) -> int:
         _complain(one_line(f"a bug, not a mistake of yours: {type(error).__name__}: {error}. Please report it with the output of --debug"))
         return 1
     return 0
+
+
+def _help_of(error: Any) -> str:
+    """Return how to see what a verb takes, where the command line has an option or an argument that it does not take."""
+    if isinstance(error, typer.BadParameter) or error.ctx is None:
+        return ""
+    sets = any("--set" in option.opts for option in error.ctx.command.params)
+    keys = "; keys of the TOML are set by --set KEY=VALUE" if sets else ""
+    end = "" if error.format_message()[-1] in ".?" else "."
+    return f"{end} Fix: {error.ctx.command_path} --help says what there is{keys}"
 
 
 def _choose_form(arguments: Sequence[str]) -> None:

@@ -58,9 +58,10 @@ def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors of Windows put a mark in front
     except OSError as error:
-        raise ConfigError(
-            f"{path}: {error.strerror or error}, expected a pipeline's TOML. Fix: give the path of a file such as pipelines/tiny.toml"
-        ) from error
+        there = [child.name for child in path.parent.glob("*.toml")]
+        meant = nearest(path.name, there)
+        fix = f"mend the path{meant}" if meant else "give the path of a file such as pipelines/tiny.toml"
+        raise ConfigError(f"{path}: {error.strerror or error}, expected a pipeline's TOML. Fix: {fix}") from error
     except UnicodeDecodeError as error:
         raise _no_toml(path, f"bytes that are not UTF-8 at {error.start}") from error
     except tomllib.TOMLDecodeError as error:
