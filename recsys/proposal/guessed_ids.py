@@ -26,7 +26,12 @@ def guessed_id(
     ]
     if named:
         return max(named, key=lambda column: (2 * len(column.values) >= column.rows, column.words.endswith("id"), -len(column.words))), True
+    few = max((column for column in columns if is_called(column, rf"({pattern})(?<=id)")), key=lambda column: column.distinct, default=None)
+    if few is not None and few.distinct > 1:  # a log of a household, or of few items
+        return few, True
     ids = [column for column in columns if _may_be_id(column) and not (is_called(column, rf"{others}|{REQUEST}") or says_outcome(column))]
+    if not ids and few is not None and few.distinct == 1 and pattern == USER:  # a log of one person; of one item nothing can be ranked
+        return few, True
     return min(ids, key=lambda column: _is_of_one_moment(column, times), default=None), False
 
 

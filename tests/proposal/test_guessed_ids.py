@@ -163,3 +163,17 @@ def test_where_rows_are_actions_a_session_may_be_of_one_item(tmp_path: Path) -> 
 def test_an_id_by_its_ending_is_an_id_whatever_else_its_name_says(tmp_path: Path) -> None:
     tables, _ = proposed(tmp_path, small_feed().rename(columns={"item_id": "stay_id"}))
     assert tables["source"]["columns"]["item_id"] == "stay_id"
+
+
+@pytest.mark.parametrize("users", [1, 5])
+def test_a_few_users_go_by_their_name(users: int, tmp_path: Path) -> None:
+    feed = small_feed()
+    tables, _ = proposed(tmp_path, feed.assign(user_id=feed["user_id"] % users))
+    assert tables["source"]["columns"] == {"user_id": "user_id", "item_id": "item_id", "timestamp": "ts"}
+
+
+def test_an_id_of_one_value_is_no_user_beside_one_of_many(tmp_path: Path) -> None:
+    feed = small_feed().assign(who=lambda rows: "w" + rows.pop("user_id").astype(str), account_id=7)
+    tables, text = proposed(tmp_path, feed)
+    assert tables["source"]["columns"]["user_id"] == "who"
+    assert "unsure: guessed from the values of who" in text
