@@ -16,7 +16,12 @@ _TABLES = (".csv", ".tsv", ".parquet", ".gz", ".json")  # beside such files, a s
 
 
 def raise_where_known(paths: Sequence[Path]) -> None:
-    """Raise DataError where a path is the folder of such a dataset, which holds several tables and no log in parts."""
+    """Raise DataError where a path is the folder of such a dataset, which holds several tables and no log in parts, or is a TOML."""
+    for path in paths:
+        if path.suffix.lower() == ".toml" and path.is_file():
+            raise data_error(
+                str(path), found="a TOML, as init writes it", expected="a log", fix=f"name the log; recsys check {path} looks at a pipeline"
+            )
     for path in filter(Path.is_dir, paths):
         has_tables = any(child.suffix in _TABLES for child in path.iterdir())
         for folder in (path,) if has_tables else (path, path / "data"):

@@ -46,3 +46,9 @@ def test_files_that_a_folder_does_not_stand_for_are_named_by_init_and_by_check(t
     assert any(line.startswith(f"Not used: {left_out}") for line in proposal.said)
     (tmp_path / "own.toml").write_text(proposal.text, encoding="utf-8")
     assert f"; left out {left_out}" in look(tmp_path / "own.toml").facts[0]
+
+
+def test_a_toml_is_no_log(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('name = "own"', encoding="utf-8")
+    with pytest.raises(DataError, match=r"own\.toml: found a TOML, as init writes it, expected a log\. Fix: name the log; recsys check "):
+        propose([tmp_path / "own.toml"], tmp_path)
