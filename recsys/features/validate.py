@@ -135,6 +135,8 @@ def _too_large_sums(found: Mapping[str, Any], plan: Plan, file: Path) -> Iterato
 
     What becomes known on a day comes from two days, and what becomes known in a window of hours from one more per day of these hours.
     """
+    if not plan.signals:
+        return
     most = 2.0**63 / (2 + plan.reach // DAY_MS)
     for signal in plan.signals:
         total = found[f"sum.{signal.name}"] or 0.0

@@ -95,12 +95,12 @@ class ColumnFacts:
 
     @cached_property
     def truth(self) -> str | None:
-        """The SQL condition under which the column says yes: of 0 and 1, true and false, yes and no or nothing; None of other columns."""
+        """The SQL condition under which the column says yes: of 0 or −1 and 1, true and false, yes and no or nothing; None of others."""
         if self.is_mark:
             return "is not null"
         if pd.api.types.is_bool_dtype(self.values):
             return "is true" if self.distinct == 2 else None
-        if self.is_binary and not self.is_text:
+        if self.numbers is not None and not self.is_text and set(self.numbers.unique()) in ({0.0, 1.0}, {-1.0, 1.0}):
             return "= 1"
         words = {str(value): str(value).strip().lower() for value in self.values.unique()} if self.distinct == 2 else {}
         for yes, no in _YES_AND_NO:

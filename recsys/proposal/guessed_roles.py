@@ -51,6 +51,7 @@ class Roles:
     durations: list[ColumnFacts] = field(default_factory=list)
     shares: list[ColumnFacts] = field(default_factory=list)  # of an item that was watched
     rating: ColumnFacts | None = None
+    counts: list[ColumnFacts] = field(default_factory=list)  # of what the user did, where nothing else tells it
     other_times: list[ColumnFacts] = field(default_factory=list)
     context: list[ColumnFacts] = field(default_factory=list)
     rest: list[ColumnFacts] = field(default_factory=list)
@@ -139,15 +140,25 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     told = [column for column in binary if re.search(TOLD, column.words)]
     roles.labels = left.take(lambda column: column in (told or binary))
     if roles.labels and not told:
-        roles.unsure["labels"] = "the columns of 0 and 1, of yes and no, or of yes and nothing; their names do not say what they are"
+        roles.unsure["labels"] = "the columns of two values, or of yes and nothing; their names do not say what they are"
     roles.shares = left.take(is_watched_share)
     roles.durations = left.take(lambda column: _is_duration(column, roles))
     if roles.action is None:
         rating = _rating(left.columns, roles)
         roles.rating = left.take_one(lambda column: column is rating)
+    if roles.action is None and roles.rating is None and not (roles.labels or roles.shares or roles.durations):
+        roles.counts = left.take(lambda column: _is_count(column) and not column.is_constant_within(roles.item))
     left.take(lambda column: column.name.lower() in schema.OF_THE_MOMENT)  # ours stand for them
     roles.context = left.take(_is_context)
     roles.rest = left.columns
+
+
+def _is_count(column: ColumnFacts) -> bool:
+    """Return whether a column tells how often something was done on an impression: by its name, and mostly 0."""
+    numbers = column.numbers
+    if numbers is None or not column.is_whole or re.search(TOLD, column.words) is None:
+        return False
+    return bool(numbers.min() == 0 and numbers.max() > 1 and (numbers == 0).mean() > 0.5)
 
 
 def _counts_from_one(column: ColumnFacts) -> bool:

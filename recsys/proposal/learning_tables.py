@@ -39,11 +39,13 @@ def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[
         liked = _halving(roles.rating)
         found.append({"name": "liked", "group": "satisfaction", "label": f"{_number(roles.rating)} >= {liked:g}"})
         found.append({"name": "rating", "kind": "regression", "group": "satisfaction", "label": _number(roles.rating), "loss_weight": 0.5})
+    for column in roles.counts:
+        found.append(_binary(_objective_name(column), f"{_number(column)} > 0"))
     if not found:
         raise data_error(
             file,
             found=f"no column that tells what the user did{_alike_ones(roles)} among {', '.join(names)}",
-            expected="0 and 1, yes and no, yes and nothing, a watch time, a watched share, a rating, or actions, in a column",
+            expected="0 and 1, yes and no, yes and nothing, a count, a watch time, a watched share, a rating, or actions, in a column",
             fix="add it, or write the TOML by hand (docs/bring-your-own-log.md)",
         )
     for place, entry in enumerate(found):
@@ -130,7 +132,7 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable], l
     of = {side.role: side for side in sides}
     user, item = (list(of[role].features) if role in of else [] for role in ("users", "items"))
     context = roles.context
-    signals = [*roles.labels, *_learned_shares(roles), *roles.durations, *([roles.rating] if roles.rating else [])]
+    signals = [*roles.labels, *roles.counts, *_learned_shares(roles), *roles.durations, *([roles.rating] if roles.rating else [])]
     expressions = _expressions(signals, [*log, *(name for side in sides for name in side.names)])
     names = {column.name: name for name, (column, _) in expressions.items()}
     table: dict[str, Any] = {
@@ -172,7 +174,7 @@ def _expressions(signals: Sequence[ColumnFacts], taken: Sequence[str]) -> dict[s
     found: dict[str, tuple[ColumnFacts, str]] = {}
     known = {name.lower() for name in taken}
     for column in signals:
-        if column.is_text or column.truth not in (None, "= 1", "is true"):
+        if column.is_text or not (column.truth in (None, "is true") or column.is_binary):
             name = _objective_name(column)
             name = f"{name}_value" if name.lower() in known else name
             text = _number(column) if column.truth is None else f"{_quoted(column.name)} {column.truth}"

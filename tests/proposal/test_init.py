@@ -210,7 +210,7 @@ def test_base_rates_and_doubts_stand_as_comments(tmp_path: Path) -> None:
     click = log[6][days.between(first, last)]
     assert f"# 1 in {click.mean():.2%} of {len(click):,} training rows" in text
     assert "# unsure: guessed from the values of column_1, not from its name" in text
-    assert "# unsure: the columns of 0 and 1, of yes and no, or of yes and nothing; their names do not say what they are" in text
+    assert "# unsure: the columns of two values, or of yes and nothing; their names do not say what they are" in text
     assert "#   column_4: " in text
 
 
@@ -441,6 +441,7 @@ def test_a_property_with_the_name_of_a_rating_is_no_rating_beside_labels(owner: 
         ("klick", "1", "", "is not null"),
         ("is_conv", "true", "", "is not null"),
         ("klick", "ja", "nein", "= 'ja'"),
+        ("is_conv", "1", "-1", "= 1"),
     ],
 )
 def test_yes_and_nothing_and_the_words_of_other_languages_are_labels(name: str, yes: str, no: str, label: str, tmp_path: Path) -> None:
@@ -463,6 +464,19 @@ def test_a_watch_time_is_found_whose_unit_stands_in_front(name: str, tmp_path: P
     feed = small_feed()
     tables, _ = proposed(tmp_path, feed.assign(**{name: feed["click"] * np.arange(len(feed)) / 100}))
     assert [entry["label"] for entry in tables["objective"]] == ["click = 1", name]
+
+
+@pytest.mark.words
+def test_a_count_of_what_was_done_is_a_label_where_nothing_else_is(tmp_path: Path) -> None:
+    """Beside a label a count may be one of the item or of the user, up to that moment."""
+    feed = small_feed()
+    done = feed.assign(clicks=feed["click"] * (1 + np.arange(len(feed)) % 3))
+    tables, _ = proposed(tmp_path, done)
+    assert [entry["label"] for entry in tables["objective"]] == ["click = 1"]
+    (tmp_path / "alone").mkdir()
+    tables, _ = proposed(tmp_path / "alone", done.drop(columns="click"))
+    assert [entry["label"] for entry in tables["objective"]] == ["clicks > 0"]
+    assert tables["features"]["signals"] == ["clicks"]
 
 
 def test_a_time_that_stands_on_some_rows_is_named_as_a_label(tmp_path: Path) -> None:
