@@ -12,7 +12,7 @@ from recsys import artifacts, schema
 from recsys.cli import run_command
 
 TINY = Path(__file__).resolve().parents[2] / "pipelines" / "tiny.toml"
-SMALL = ["source.users=80", "features.history=0", "features.windows=[1]", "model.d_shared=8", "model.mmoe.hidden=[4]", "model.d_tower=4"]
+SMALL = ["source.users=160", "features.history=0", "features.windows=[1]", "model.d_shared=8", "model.mmoe.hidden=[4]", "model.d_tower=4"]
 SETS = [part for override in [*SMALL, "evaluate.bootstrap=50"] for part in ("--set", override)]
 DAYS = ["--days", "2024-01-04", "2024-01-05"]
 OVER = ["--over", "model.architecture=mmoe,shared_bottom", "--seeds", "2"]

@@ -123,7 +123,7 @@ def test_single_tasks_are_a_baseline_that_is_the_ordinary_run_of_that_name(alone
     (name,) = pq.read_table(tiny / "runs" / "shared" / "metrics.parquet").to_pandas()["against"].dropna().unique()
     assert name.startswith("single_task-")
     assert f"baseline single_task: the run {name}" in said
-    assert "train: the model of " in said, "plain weights, whatever the shared model is balanced by"
+    assert "train: the model of " in said or said.count("train: fresh") == 1, "plain weights, whatever the shared model is balanced by"
     theirs, ours = (artifacts.read_table(tiny / "runs" / run / "predictions.parquet")["pred.click"] for run in (alone.name, name))
     assert ours.equals(theirs)
     by_hand = ["--set", "model.architecture=single_task", "--set", 'evaluate.baselines=["single_task"]', "--until", "score"]

@@ -233,18 +233,21 @@ def test_a_run_that_is_retrained_is_no_longer_what_was_promoted(here: Path, caps
 
 @pytest.mark.words
 @pytest.mark.parametrize(
-    ("change", "code", "words"),
+    ("change", "current", "code", "words"),
     [
         (
             lambda p: p | {"promote": {"min_positives": 10**6}},
+            "first",
             EXIT_REFUSED,
             "no objective can vote on 2024-01-05 .*: click: too few positives",
         ),
-        (lambda p: p | {"promote": {"margin": 1.0, "calibration": 9.0}}, 0, ""),
+        (lambda p: p | {"promote": {"margin": 1.0, "calibration": 9.0}}, "first", 0, ""),
+        (lambda p: p | {"promote": {"margin": 1.0, "calibration": 9.0}}, "second", 0, ""),
         (
-            lambda p: p | {"promote": {"margin": 1.0, "margins": {"like": 0.0}, "min_positives": 50}},
+            lambda p: p | {"promote": {"margin": 1.0, "margins": {"click": 0.0}, "min_positives": 50}},
+            "second",
             EXIT_REFUSED,
-            "like: auc .* its lower bound is below -0",
+            "click: auc .* its lower bound is below -0",
         ),
     ],
 )
@@ -253,6 +256,7 @@ def test_the_options(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     change: Callable[[Any], Any],
+    current: str,
     code: int,
     words: str,
 ) -> None:
@@ -260,16 +264,17 @@ def test_the_options(
 
     promoting = importlib.import_module("recsys.promoting.promote")
 
-    assert promote(here, "first") == 0
+    (candidate,) = {"first", "second"} - {current}
+    assert promote(here, current) == 0
     of_run = promoting.pipeline_of
 
     def changed(run: Path) -> Pipeline:
         pipeline = of_run(run)
-        return Pipeline.model_validate(change(pipeline.model_dump(mode="json"))) if run.name == "second" else pipeline
+        return Pipeline.model_validate(change(pipeline.model_dump(mode="json"))) if run.name == candidate else pipeline
 
     monkeypatch.setattr(promoting, "pipeline_of", changed)
     capsys.readouterr()
-    assert promote(here, "second") == code
+    assert promote(here, candidate) == code
     assert re.search(words, capsys.readouterr().err)
 
 
