@@ -7,6 +7,8 @@ from recsys import schema
 from recsys.checkup.findings import Findings
 from recsys.checkup.split_seen import Seen
 from recsys.days import ordinals
+from recsys.errors import many
+from recsys.evaluation import MIN_USERS, effective_number
 from recsys.objectives import Objective, twins
 from recsys.progress import aligned
 
@@ -27,6 +29,7 @@ def label_findings(seen: Seen, found: Findings) -> None:
         found.facts += aligned(rows)
     for objective in objectives:
         _one_label(seen, objective, labels[objective.name], found)
+        _few_users(seen, objective, labels[objective.name], found)
     _beside_given(seen, found)
     _late(seen, labels, found)
     _same_labels(labels, objectives, found)
@@ -67,6 +70,27 @@ def _one_label(seen: Seen, objective: Objective, label_N: NDArray[np.float64], f
             cannot = "nothing can be learned" if schema.TRAIN in parts else "no order can be judged"
             fix = "mend the label, or choose more days"
             found.warnings.append(f"{where.format(f'{label:g} in all')}, expected different labels: {cannot}. Fix: {fix}")
+
+
+def _few_users(seen: Seen, objective: Objective, label_N: NDArray[np.float64], found: Findings) -> None:
+    """Warn of an answer of yes or no whose rarer one too few users give on the test days for an interval of its order."""
+    if not (objective.is_probability and seen.is_whole and schema.TEST in seen.parts):
+        return
+    in_test = seen.parts[schema.TEST] & ~np.isnan(label_N)
+    is_yes_N, user_N = label_N[in_test] > 0, seen.user_N[in_test]
+    is_rarer_N = is_yes_N if 2 * np.count_nonzero(is_yes_N) <= len(is_yes_N) else ~is_yes_N
+    if not is_rarer_N.any() or _users(user_N) < MIN_USERS:
+        return  # it has one answer, or too few users give any: both are said elsewhere
+    if (users := _users(user_N[is_rarer_N])) < MIN_USERS:
+        rows = many(int(np.count_nonzero(is_rarer_N)), "row")
+        found.warnings.append(
+            f"objective.{objective.name}: found {rows} with the rarer answer on the test days, by as many users as {users:.3g} equally"
+            f" active ones, expected {MIN_USERS} or more: its order will have no interval and no verdict. Fix: choose more days"
+        )
+
+
+def _users(user_N: NDArray[np.int64]) -> float:
+    return effective_number(np.bincount(user_N))
 
 
 def _late(seen: Seen, labels: dict[str, NDArray[np.float64]], found: Findings) -> None:

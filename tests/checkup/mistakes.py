@@ -430,6 +430,11 @@ WARNED = {
         r"split\.test: found as many rows per user as \S+ equally active users",
         0,
     ),
+    "few who like on the test day": Mistake(
+        frame("log.csv", lambda log: log.assign(liked=log["liked"].where(log["uid"].isin(["1", "2", "3"]), "0"))),
+        r"objective\.like: found \d+ rows? with the rarer answer on the test days, by as many users as [123]\S* equally active ones",
+        0,
+    ),
     "most labels known too late": Mistake(
         toml("bias =", 'label_delay = "48h"\nbias ='), r"objective\.click, like, watch_time: found 3\d% of the training labels known", 0
     ),
