@@ -200,6 +200,7 @@ def test_an_error_of_the_system_says_what_to_do(
     assert fix in said
 
 
+@pytest.mark.words
 def test_characters_that_an_output_lacks_are_replaced() -> None:
     environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
     lines = "import sys; sys.argv = ['recsys', '--version']\nfrom recsys.cli import command_line\n"
@@ -211,6 +212,7 @@ def test_characters_that_an_output_lacks_are_replaced() -> None:
 FULL = Path("/dev/full")
 
 
+@pytest.mark.words
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("arguments", [["runs"], ["runs", "--json"], ["--help"]])
 def test_an_output_without_room_is_not_taken_for_the_workspace(arguments: list[str], tmp_path: Path) -> None:
@@ -222,6 +224,7 @@ def test_an_output_without_room_is_not_taken_for_the_workspace(arguments: list[s
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("arguments", [["runs"], ["runs", "--json"], ["--help"], ["--version"]])
 def test_a_reader_that_has_gone_ends_it_quietly(arguments: list[str], tmp_path: Path) -> None:
     place = ["--workspace", str(tmp_path)] if "runs" in arguments else []
@@ -245,6 +248,7 @@ def test_messages_whose_reader_has_gone_end_it_quietly() -> None:
     assert (done.returncode, done.stdout) == (EXIT_CLOSED, b"")
 
 
+@pytest.mark.words
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 def test_an_error_that_cannot_be_said_keeps_its_code() -> None:
     with FULL.open("w") as full:

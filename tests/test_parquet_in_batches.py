@@ -17,6 +17,7 @@ READERS: dict[str, Callable[[Path], Iterator[object]]] = {
 }
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("reader", READERS)
 def test_row_groups_that_were_read_are_let_go_of(tmp_path: Path, reader: str):
     column = pa.array(np.random.default_rng(1).integers(0, 2**40, ROWS))  # hardly smaller in the file than in memory

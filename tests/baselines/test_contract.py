@@ -141,6 +141,7 @@ def late_logs(request, pipeline, tables, write_log, tmp_path_factory) -> tuple[s
     return request.param, *(write_log(tmp_path_factory.mktemp("late"), pipeline, late(rewritten)) for rewritten in (False, True))
 
 
+@pytest.mark.words
 def test_labels_known_once_the_next_part_has_begun_are_not_learned(kind, pipeline, late_logs, tmp_path) -> None:
     border, *logs = late_logs
     before, after = (scored(kind, pipeline, log, tmp_path / str(number)) for number, log in enumerate(logs))
@@ -247,6 +248,7 @@ def test_a_baseline_learns_the_last_days_alone_where_it_is_told_to(kind, pipelin
     assert not found.equals(plain[kind])
 
 
+@pytest.mark.words
 def test_a_kept_baseline_learns_no_label_that_is_known_after_its_days(kind, pipeline, tables, write_log, tmp_path) -> None:
     """Half of the labels of its last day are known only then: whatever they are, it is the same. Known before, they count."""
     first, second, third, _ = DAYS

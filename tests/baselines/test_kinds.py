@@ -61,6 +61,7 @@ def frame(tables: dict[str, pa.Table], days: list[str]) -> pd.DataFrame:
     return pa.concat_tables([tables[day] for day in days]).to_pandas()
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("kind", list(LEARNED))
 def test_an_ordinal_objective_gets_its_expected_level_and_a_conditional_one_its_form(kinds, kind: str, tmp_path) -> None:
     pipeline, tables, log = kinds
@@ -120,6 +121,7 @@ def test_trees_learn_rows_by_their_weight(rng, library) -> None:
         assert predicted.mean() == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("library", [Scikit, LightGBM])
 def test_the_curve_of_watch_time_keeps_the_weighted_mean(rng, library) -> None:
     matrix = rng.normal(size=(5000, 2)).astype(np.float32)

@@ -83,6 +83,7 @@ def test_what_does_not_see_the_position_is_ranked_by_its_prediction(plain) -> No
         assert np.abs(plain[f"rank.{name}"].to_numpy() - plain[f"pred.{name}"].to_numpy()).max() > 0.01, name
 
 
+@pytest.mark.words
 def test_a_blind_pipeline_has_blind_trees(mixed, days, write_log, tmp_path) -> None:
     blind = changed(mixed, model={"position": "blind"}, objective=[OBJECTIVES[3]])
     logs = (("as it was", days), ("moved", moved(days)))

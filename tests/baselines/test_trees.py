@@ -145,6 +145,7 @@ def test_a_column_of_few_values_among_many_rows_tells_nothing(rng, library) -> N
     np.testing.assert_array_equal(first.output(matrix[:1000]), other.output(with_value[:1000]))
 
 
+@pytest.mark.words
 def test_rare_objectives_get_smaller_trees(rng, library) -> None:
     matrix, _ = planted(rng)
     for share, expected in ((0.03, RARE_TREES), (0.3, DENSE_TREES)):
@@ -178,6 +179,7 @@ def test_the_libraries_agree(rng) -> None:
     assert np.corrcoef(first, second)[0, 1] > 0.99
 
 
+@pytest.mark.words
 def test_bins_are_shared_and_give_the_same_trees(rng, library, monkeypatch) -> None:
     """Labels of the same rows one after the other, with and without weights and judged rows, and leaves of several sizes.
 
@@ -247,6 +249,7 @@ def test_the_matrix_holds_what_the_encoder_says(pipeline, log, tables) -> None:
     np.testing.assert_array_equal((~np.isnan(signals[:, :, 0])).sum(axis=1), length)
 
 
+@pytest.mark.words
 def test_only_a_log_with_positions_gets_rank_columns(pipeline, tables, write_log, tmp_path) -> None:
     blind = pipeline.model_copy(update={"features": pipeline.features.model_copy(update={"bias": ()})})
     names = _scored(blind, write_log(tmp_path, blind, tables), tmp_path / "run").column_names

@@ -31,10 +31,12 @@ def _findings(path: Path) -> tuple[list[str], int]:
     return [*found.config, *found.data, *found.warnings], 0 if found.error is None else found.error.exit_code
 
 
+@pytest.mark.words
 def test_a_clean_pipeline_gives_no_finding(folder: Path) -> None:
     assert _findings(folder / "own.toml") == ([], 0)
 
 
+@pytest.mark.words
 def test_a_column_of_the_log_with_one_of_our_names_may_stand_there_unread(folder: Path) -> None:
     log = pd.read_csv(folder / "log.csv")
     log.assign(user_id=1, item_id=2, position=log.index % 3, timestamp=0).to_csv(folder / "log.csv", index=False)
@@ -61,6 +63,7 @@ def test_each_mistake_is_found_once_whatever_else_is_wrong(folder: Path, names: 
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+@pytest.mark.words
 def test_two_features_whose_names_differ_by_case_alone_are_no_bug(folder: Path) -> None:
     log = pd.read_csv(folder / "log.csv")
     log.assign(Surface=log["surface"]).to_csv(folder / "log.csv", index=False)
@@ -70,6 +73,7 @@ def test_two_features_whose_names_differ_by_case_alone_are_no_bug(folder: Path) 
     assert code == 3
 
 
+@pytest.mark.words
 def test_a_signal_that_another_one_differs_from_by_case_alone_is_no_bug(folder: Path) -> None:
     toml('signals = ["clicked"', 'expressions = { Clicked = "clicked > 0" }\nsignals = ["Clicked", "clicked"')(folder)
     found, code = _findings(folder / "own.toml")
@@ -94,6 +98,7 @@ def test_the_facts_are_those_of_the_files(folder: Path) -> None:
     assert f"{len(test):,}, {test['watched'].mean():.4g}" in watched
 
 
+@pytest.mark.words
 def test_of_a_log_in_which_users_and_items_come_often_factors_are_named(folder: Path) -> None:
     (folder / "own.toml").write_text(TOML.replace('["genre"]]', '["user_id", "genre"]]'))  # rates of the user and a column: no factors
     log = pd.read_csv(folder / "log.csv")
@@ -113,6 +118,7 @@ def test_factors_that_are_there_are_not_named_again(folder: Path) -> None:
     assert not [fact for fact in found.facts if "features.factors" in fact]
 
 
+@pytest.mark.words
 def test_at_most_so_many_rows_of_a_file_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first rows hold the first days: the others are not judged, unless all rows are read."""
     monkeypatch.setattr("recsys.checkup.checkup.MOST_ROWS", 1_000)
@@ -173,6 +179,7 @@ def _is_plain(value: object) -> bool:
     return not isinstance(value, dict) and not (isinstance(value, list) and any(isinstance(entry, dict) for entry in value))
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("share", [1.0, 0.9])
 def test_lists_of_one_item_each_are_warned_of(folder: Path, share: float) -> None:
     log = pd.read_csv(folder / "log.csv")
@@ -188,6 +195,7 @@ def test_lists_of_one_item_each_are_warned_of(folder: Path, share: float) -> Non
 
 
 # --- The alarm for leaks ------------------------------------------------------------------------------------------
+@pytest.mark.words
 @pytest.mark.parametrize("auc", [0.97, 0.985, 0.015, 0.03])
 def test_the_alarm_goes_by_the_auc_of_the_feature_alone(folder: Path, auc: float) -> None:
     """Scores of the two classes are normal with a distance that gives the AUC: Φ(d / √2) = AUC."""
@@ -200,6 +208,7 @@ def test_the_alarm_goes_by_the_auc_of_the_feature_alone(folder: Path, auc: float
     assert [("hint, which alone tells click" in line) for line in found] == ([True] if abs(auc - 0.5) > 0.48 else [])
 
 
+@pytest.mark.words
 def test_a_category_of_many_values_is_no_leak(folder: Path) -> None:
     """Each value is seen once or twice. The mean of its own label would tell the label perfectly."""
     log = pd.read_csv(folder / "log.csv")
@@ -210,6 +219,7 @@ def test_a_category_of_many_values_is_no_leak(folder: Path) -> None:
 
 
 # --- Parts of a log -----------------------------------------------------------------------------------------------
+@pytest.mark.words
 def test_what_the_first_rows_alone_show_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A column that is empty at first, and rows that are bad at first: a run sees the others too."""
     log = pd.read_csv(folder / "log.csv", dtype=object)
@@ -231,6 +241,7 @@ def test_torn_rows_behind_the_last_that_is_read_do_not_count(folder: Path, monke
     assert not any("fields" in line for line in (*found.warnings, *found.data))
 
 
+@pytest.mark.words
 def test_few_rows_in_another_unit_do_not_change_how_the_others_are_read(folder: Path) -> None:
     log = pd.read_csv(folder / "log.csv", dtype=object)
     log.loc[log.index % 40 == 0, "ts"] = log["ts"].str[:-3]
@@ -254,6 +265,7 @@ def test_a_source_that_is_not_there_hides_no_mistake_of_the_toml(folder: Path) -
     assert any("no ratings of MovieLens" in line for line in found)
 
 
+@pytest.mark.words
 def test_a_large_world_is_looked_at_as_a_small_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recsys.checkup.checkup.MOST_ROWS", 3_000)
     world = '[source]\nkind = "world"\nusers = 90\ndays = 6\nvideos = 60\n'
@@ -277,6 +289,7 @@ def test_users_of_whom_none_is_in_the_log_are_said_with_both_ways_to_write_them(
     assert "write user_id in both the same way" in warning
 
 
+@pytest.mark.words
 def test_a_feedback_of_which_no_action_matches_is_warned_of(folder: Path) -> None:
     answers = pd.read_csv(folder / "survey.csv", dtype={"ts": str})
     answers.assign(uid=1_000 + answers["uid"]).to_csv(folder / "survey.csv", index=False)
@@ -292,6 +305,7 @@ def test_a_table_that_describes_one_user_is_not_warned_of(folder: Path) -> None:
     assert [line for line in look(folder / "own.toml").warnings if line.startswith("users: ")] == []
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("multi", ["{}", '{ tags = "," }'])
 def test_lists_that_would_be_read_as_one_text_are_warned_of(folder: Path, multi: str) -> None:
     users = pd.read_csv(folder / "users.csv")
@@ -304,6 +318,7 @@ def test_lists_that_would_be_read_as_one_text_are_warned_of(folder: Path, multi:
     assert warned == ([said + fix] if multi == "{}" else [])
 
 
+@pytest.mark.words
 def test_labels_that_given_makes_zeros_are_warned_of(folder: Path) -> None:
     log = pd.read_csv(folder / "log.csv")
     impossible = int(((log["liked"] == 1) & (log["clicked"] == 0)).sum())

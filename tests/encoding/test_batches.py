@@ -79,6 +79,7 @@ def test_a_window_mixes_chunks_from_all_days(days) -> None:
     assert np.mean(np.abs(np.diff(first)) == 1) < 0.2, "neighbours in time are not neighbours in the batch"
 
 
+@pytest.mark.words
 def test_days_within_one_window_are_permuted_outright(encoded, monkeypatch) -> None:
     monkeypatch.setattr(BATCHES, "_WINDOW_CHUNKS", 1_000)
     days = EncodedDays(encoded, list(NUMBERED))

@@ -137,6 +137,7 @@ def test_an_objective_that_may_not_be_drawn_or_has_no_row_never_is(days, folder,
     assert drawn(EncodedDays(folder, ["2024-01-02"]), sampling()) == []
 
 
+@pytest.mark.words
 def test_short_days_draw_each_their_own_objectives(tmp_path: Path) -> None:
     """In time order a round is a day: were its draws those of every day, a day of three steps might never meet some objective."""
     encoder = write_encoder(tmp_path)
@@ -188,6 +189,7 @@ def test_rows_come_once_each_time_in_equal_parts_and_a_new_order(rows: int, batc
         np.testing.assert_array_equal(OwnRows(places, batch_size, (seed, 0, 5), 1, 0).part(number), walked[number])
 
 
+@pytest.mark.words
 def test_a_sparse_label_has_batches_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Why one samples: together, a batch of 100 has two answers; drawn uniformly, every other step is on answers alone.
 

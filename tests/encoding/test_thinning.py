@@ -66,6 +66,7 @@ def test_keeping_all_is_no_thinning_to_the_bit(days, order: str) -> None:
     assert_same(drawn(days, Thinning(CLICK, 1.0, 5), order=order, seed=3, epoch=1), drawn(days, None, order=order, seed=3, epoch=1))
 
 
+@pytest.mark.words
 @settings(max_examples=25, deadline=None)
 @given(
     batch_size=st.integers(1, 120),
@@ -95,6 +96,7 @@ def test_which_rows_are_kept_is_the_seeds_the_epochs_the_days_and_the_places_alo
     assert set(numbers(drawn(days, Thinning(CLICK, 0.3, 12)))) != expected
 
 
+@pytest.mark.words
 def test_each_epoch_keeps_other_zeros_and_many_keep_all_of_them(days) -> None:
     """An independent draw of each zero in each epoch: counts of both are binomial."""
     thinning, keep, epochs = Thinning(CLICK, 0.25, 11), 0.25, 40
@@ -126,6 +128,7 @@ def test_draws_of_neighbouring_rows_days_and_seeds_are_independent() -> None:
     assert all(abs(draw.mean() - 0.5) < 4 * 0.5 / np.sqrt(4_000) for draw in draws)
 
 
+@pytest.mark.words
 def test_the_mean_weight_of_a_zero_is_what_it_was(days) -> None:
     """Over many seeds the kept zeros' weights add up to all zeros' weights: the loss is the full one in expectation."""
     click, weights = days.labels()[:, CLICK], days.weights()

@@ -89,6 +89,7 @@ def test_replicates_of_lists_are_the_metric_of_resampled_users(kind, rng):
         assert found_R == pytest.approx(expected, abs=1e-10)
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(("kind", "percent"), spread(["binary", "regression"], [2, 10, 50], over=2))
 def test_influence_on_the_top_follows_resampled_users_whose_border_moves(kind, percent, rng):
     rows = random_rows(rng, kind, rows=3_000, users=400)
@@ -105,6 +106,7 @@ def test_influence_on_the_top_follows_resampled_users_whose_border_moves(kind, p
     assert np.sqrt(np.mean((found_R - exact_R) ** 2)) < 0.35 * np.std(exact_R)
 
 
+@pytest.mark.words
 def test_a_border_that_is_held_still_would_not(rng):
     """Users who differ in how many of their rows are at the top: most of the spread comes from the border."""
     user = np.repeat(np.arange(300), 10)

@@ -122,6 +122,7 @@ def dcg(gains: list[float]) -> float:
     return sum(gain / math.log2(2 + place) for place, gain in enumerate(gains[:2]))
 
 
+@pytest.mark.words
 @settings(max_examples=30, deadline=None)
 @given(LOGS)
 def test_the_fused_order_is_what_loops_over_lists_give(log):

@@ -13,6 +13,7 @@ from tests.evaluation.samples import build_rows
 NUMBER = st.floats(-1e4, 1e4, allow_nan=False).map(lambda number: round(number, 3))
 
 
+@pytest.mark.words
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(NUMBER, NUMBER, st.integers(0, 3)), min_size=1, max_size=50))
 def test_errors_agree_with_scikit_learn(sample):

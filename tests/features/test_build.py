@@ -111,6 +111,7 @@ def test_the_kept_past_is_each_users_history_and_what_is_not_known_yet(
     assert len(kept) < len(rows) / 2
 
 
+@pytest.mark.words
 def test_days_before_the_split_only_feed_the_state(feed: Any) -> None:
     days = feed.days
     built = feed.build(
@@ -216,6 +217,7 @@ def test_a_value_that_an_objective_cannot_have_is_counted(feed: Any, objective: 
     assert f"label.{objective['name']}" in text
 
 
+@pytest.mark.words
 def test_a_signal_below_zero_is_refused(feed: Any) -> None:
     rows = sorted(feed.events(0, n=60), key=lambda row: row["timestamp"])
     rows[0]["log.watch"] = -2.5
@@ -235,6 +237,7 @@ def test_a_signal_whose_sums_would_run_over_is_refused(feed: Any, hours: dict[st
     feed.build("divided", rows, feed.pipeline(features=hours | divided))
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(("value", "said"), [(3e-7, "changes 100%"), (1e-4, None), (1e-6, None), (0.0, None), (None, None)])
 def test_a_signal_that_millionths_do_not_hold_is_said(
     feed: Any, value: float | None, said: str | None, capsys: pytest.CaptureFixture[str]
@@ -251,6 +254,7 @@ def test_a_signal_that_millionths_do_not_hold_is_said(
         assert warnings[0].endswith("Fix: count it in a smaller unit by features.expressions: multiply by 10,000,000")
 
 
+@pytest.mark.words
 def test_a_fraction_beyond_2_53_millionths_comes_into_histories(feed: Any) -> None:
     """It was a traceback."""
     rows = [row | {"log.watch": 9.1e9 + n / 3} for n, row in enumerate(feed.events(0, n=60))]
@@ -260,6 +264,7 @@ def test_a_fraction_beyond_2_53_millionths_comes_into_histories(feed: Any) -> No
     assert watched == pytest.approx([9.1e9] * len(watched), rel=1e-6)
 
 
+@pytest.mark.words
 def test_a_pair_may_gather_more_than_64_bits_in_a_window(feed: Any) -> None:
     """The sums of the pairs of factors were read as whole numbers: what a day may hold was a traceback after some days."""
     rows = [row | {"user_id": n % 5, "item_id": f"v{n % 3}", "log.watch": float(n % 2)} for n, row in enumerate(feed.events(0, n=60))]

@@ -57,6 +57,7 @@ def test_sums_keep_the_type_of_the_expression(engine: DuckDBEngine) -> None:
     assert table.schema == pa.schema([("total", pa.int64())])
 
 
+@pytest.mark.words
 def test_a_query_that_fails_ends_the_others_and_the_engine_can_be_asked_again(engine: DuckDBEngine) -> None:
     absent = ibis.table({"user": "int64"}, name="absent")
     numbers = ibis.range(10**6).unnest().name("n").as_table()
@@ -181,6 +182,7 @@ def test_a_name_may_stand_for_rows_and_then_for_an_expression(engine: DuckDBEngi
         engine.arrow(found)
 
 
+@pytest.mark.words
 def test_what_is_packed_takes_less_room_and_gives_it_back(engine: DuckDBEngine, tmp_path: Path) -> None:
     numbers = ibis.range(600_000).unnest().name("n").as_table()
     wide = numbers.mutate(text=(numbers["n"] % 100).cast("string") + " is a text of some length", even=numbers["n"] % 2 == 0)

@@ -57,6 +57,7 @@ def test_a_joint_label_is_0_where_what_it_is_given_is_0_and_its_own_where_that_i
     assert (0.0, None, None, 0.0) in seen, "never observed, and 0 all the same: no case of it in this log shows nothing"
 
 
+@pytest.mark.words
 def test_an_objective_that_is_given_nothing_keeps_its_label(feed: Any) -> None:
     rows = two_days(feed, 4, n=60)
     alone = {key: value for key, value in LONG.items() if key != "given"} | {"name": "alone"}
@@ -67,6 +68,7 @@ def test_an_objective_that_is_given_nothing_keeps_its_label(feed: Any) -> None:
 
 
 # --- Ordinal labels -----------------------------------------------------------------------------------------------
+@pytest.mark.words
 def test_an_ordinal_label_is_one_of_its_levels_or_null(feed: Any) -> None:
     rows = two_days(feed, 5, n=60)
     found = examples(feed, rows, small(feed, objective=[STARS]))
@@ -84,6 +86,7 @@ def test_a_label_between_or_beyond_the_levels_is_refused_and_counted(feed: Any, 
     assert " rows. Fix: mend objective.stars.label" in str(caught.value)
 
 
+@pytest.mark.words
 def test_levels_are_compared_as_the_float32_that_examples_hold(feed: Any) -> None:
     """0.1 · survey is another double than 0.3 for a survey of 3, and the same float32."""
     assert 0.1 * 3 != 0.3
@@ -108,6 +111,7 @@ DELAYED = [
 ]
 
 
+@pytest.mark.words
 def test_a_label_is_known_when_the_slowest_of_all_that_it_reads_is(feed: Any) -> None:
     """Known or not is the label's own affair: null where it is null."""
     more = (pa.field("feedback.reply", pa.int64()), pa.field("feedback.joined", pa.int64()))
@@ -146,6 +150,7 @@ def test_the_weight_stands_beside_the_labels_as_float32_and_is_no_feature(feed: 
     assert [row["weight"] for row in by_event] == [row["log.counts"] for row in sorted(rows, key=lambda row: row["event_id"])]
 
 
+@pytest.mark.words
 def test_a_feedback_can_be_the_weight(feed: Any) -> None:
     rows = [row | {"feedback.survey": row["event_id"] % 3} for row in two_days(feed, 7, n=60)]
     found = examples(feed, rows, small(feed, train={"weight": "survey"}))

@@ -73,6 +73,7 @@ def last_example(feed: Any, name: str, rows: list[dict[str, Any]]) -> dict[str, 
     return example
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(("gap", "known"), [(DELAY, 0), (DELAY + 1, 1)])
 def test_a_signal_counts_from_the_millisecond_after_it_is_known(feed: Any, gap: int, known: int) -> None:
     example = last_example(feed, "log", one_user(feed, gap))

@@ -74,6 +74,7 @@ def test_borders_of_the_bins(word: str, held: int | None, value: str) -> None:
     assert ibis.duckdb.connect().to_pyarrow(READY_SLICES[word].value(day, state)).as_py() == value
 
 
+@pytest.mark.words
 def test_words_that_are_not_named_cost_no_state_and_leave_examples_as_they_were(feed: Any) -> None:
     built = feed.build("log", feed.events(1, n=40), feed.pipeline(features=LIGHT | {"slices": ["tab", "item_age"]}))
     state = feed.folder / "log" / "state" / built.folder.name

@@ -196,6 +196,7 @@ def test_only_the_ratios_of_weights_count(rng, unit):
         torch.testing.assert_close(same.state_dict()[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
 
 
+@pytest.mark.words
 def test_rows_thinned_and_weighted_up_have_the_same_loss_in_expectation(feed):
     rng = np.random.default_rng(3)
     outputs_BK = torch.tensor(rng.normal(size=(B, K)))
@@ -212,6 +213,7 @@ def test_rows_thinned_and_weighted_up_have_the_same_loss_in_expectation(feed):
     assert (np.abs(np.mean(sums, axis=0) - (whole_K * counts_K).detach().numpy()) < 4 * error_K).all()
 
 
+@pytest.mark.words
 def test_gradients_are_those_of_differences(rng):
     feed = Feed(rng, weighted=True)
     losses = feed.losses.double()

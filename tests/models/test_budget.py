@@ -33,6 +33,7 @@ def cost(model):
     return multiplications(model, factory.batch(factory.layout(), 1))
 
 
+@pytest.mark.words
 @architectures
 def test_a_budget_is_used_and_not_passed(architecture):
     options = resized(architecture)
@@ -56,6 +57,7 @@ def test_widths_keep_their_proportions_and_nothing_else_changes(architecture):
     assert after.model_copy(update=same) == before
 
 
+@pytest.mark.words
 def test_no_width_could_be_one_more():
     options = resized("mmoe")
     for changes in ({"d_shared": options.d_shared + 1}, *({"mmoe": more.model_dump()} for more in one_more(options.mmoe))):
@@ -67,6 +69,7 @@ def one_more(options):
         yield options.model_copy(update={"hidden": tuple(width + (place == at) for place, width in enumerate(options.hidden))})
 
 
+@pytest.mark.words
 def test_inputs_towers_and_cross_layer_are_alike_for_all_ways():
     shapes = [
         {
@@ -80,10 +83,12 @@ def test_inputs_towers_and_cross_layer_are_alike_for_all_ways():
     assert ranker(budget_macs=BUDGET).towers.net.d_out == 8
 
 
+@pytest.mark.words
 def test_members_share_a_budget():
     assert 0.98 * BUDGET < 3 * cost(ranker(budget_macs=BUDGET, members=3)) <= BUDGET
 
 
+@pytest.mark.words
 def test_without_a_shared_layer_there_is_none():
     model = ranker(architecture="shared_bottom", budget_macs=BUDGET, d_shared=0)
     assert len(model.hidden.layers) == 0
@@ -100,6 +105,7 @@ def test_too_small_a_budget_names_the_smallest(members):
         ranker(architecture="cgc", budget_macs=least - 1, members=members)
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("way", ["pepnet", "shared_bottom"])
 def test_no_member_passes_its_part_whichever_inputs_it_sees(way):
     """A member's seed chooses more or fewer of the inputs that have bins, and of those that PEPNet's gates read by themselves."""

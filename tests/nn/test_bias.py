@@ -80,6 +80,7 @@ def test_learns_the_bias_that_was_put_in():
     assert abs(curve[0] - clicks.mean().logit()) < 0.1
 
 
+@pytest.mark.words
 def test_what_is_missing_is_learned_though_every_row_has_both():
     """Of a position on a device that nobody knows, of a device at no position, of neither: the logit of the mean over what is missing."""
     torch.manual_seed(0)

@@ -51,6 +51,7 @@ def test_a_run_against_its_own_scores_differs_by_nothing(tiny: Path, test_rows: 
         assert row["value"] == pytest.approx(page[row["objective"], row["metric"]]), "one number has one name"
 
 
+@pytest.mark.words
 def test_part_of_the_rows_and_of_the_objectives(
     tiny: Path, test_rows: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -215,6 +215,7 @@ class Ends:
         raise self._error
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(
     ("error", "said_of_it"), [(MemoryError(), "MemoryError"), (RuntimeError("can't start new thread"), "can't start new thread")]
 )

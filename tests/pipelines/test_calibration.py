@@ -105,6 +105,7 @@ def test_a_baseline_judged_beside_the_run_has_the_metrics_that_it_has_alone(tmp_
         assert {path: path.read_bytes() for path in judged} == before
 
 
+@pytest.mark.words
 def test_maps_that_are_gone_are_made_again_and_damaged_predictions_refused(mine: Path, capsys) -> None:
     more = ("--run", "first", "--set", "evaluate.calibrate=platt", "--set", "evaluate.baselines=[]")
     assert run(mine.parent, "run", "--until", "evaluate", *more) == 0
@@ -117,6 +118,7 @@ def test_maps_that_are_gone_are_made_again_and_damaged_predictions_refused(mine:
     assert "evaluate first: fresh" in capsys.readouterr().out
 
 
+@pytest.mark.words
 def test_another_systems_scores_are_judged_as_they_are(tiny: Path, tmp_path: Path, capsys) -> None:
     theirs = tiny / "runs" / "first" / "predictions.parquet"
     for word, out in (("isotonic", "a"), ("none", "b")):

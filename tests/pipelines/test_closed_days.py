@@ -41,6 +41,7 @@ def test_a_file_says_that_a_day_is_whole(tmp_path: Path, capsys: pytest.CaptureF
     assert night(tmp_path, "--through", LAST) == 0
 
 
+@pytest.mark.words
 def test_the_log_goes_on_after_a_day_that_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with_source(tmp_path, 'grace = "2h"')
     assert night(tmp_path, "--through", LAST) == 7

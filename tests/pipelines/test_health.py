@@ -46,6 +46,7 @@ def with_column(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) 
     return table.set_column(table.column_names.index(name), name, values)
 
 
+@pytest.mark.words
 def test_the_tiny_log_is_well(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert health(here) == 0
     said = capsys.readouterr().out

@@ -61,6 +61,7 @@ def test_compare_asks_for_the_same_impressions_of_the_judged_days_alone(
     assert not any(differences)
 
 
+@pytest.mark.words
 def test_check_gives_its_findings_and_keeps_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = _json(capsys, "check", TINY, "--json")
     (few,) = found["warnings"]
@@ -95,6 +96,7 @@ def test_quiet_keeps_the_table_and_the_page(tiny: Path, capsys: pytest.CaptureFi
     assert "ingest" not in out
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["--version"], ["runs", "-h"]])
 def test_short_answers(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "recsys", *words], capture_output=True, text=True, check=False)
@@ -102,6 +104,7 @@ def test_short_answers(words: list[str]) -> None:
     assert done.stdout
 
 
+@pytest.mark.words
 def test_the_shell_can_complete() -> None:
     environment = {"_RECSYS_COMPLETE": "complete_bash", "COMP_WORDS": "recsys ru", "COMP_CWORD": "1"}
     done = subprocess.run([sys.executable, "-c", "from recsys.cli import main; import sys; sys.argv[0] = 'recsys'; main()"],

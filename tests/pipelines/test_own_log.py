@@ -128,6 +128,7 @@ def truncated_gz(feed: Path) -> None:
     (feed / "plays.tsv.gz").write_bytes(gzip.compress((feed / "plays.tsv").read_bytes())[:2_000])
 
 
+@pytest.mark.words
 def test_check_and_run_agree_on_the_kind_of_mistake(feed: Path, capsys):
     edited("plays.toml", 'label = "opened = 1"', 'label = "(select max(opened) from log)"')(feed)
     assert run(feed, verb="check") == 2
@@ -213,6 +214,7 @@ def test_two_runs_with_one_binary_objective_are_compared(tmp_path: Path, capsys:
     assert "two against one. Finding who will: " in said
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_the_age_of_a_moment_is_that_of_the_clock_it_was_written_by(feed: Path, kind: str) -> None:
     """However the moment was written, a clip of noon is as old as noon is long ago; a date begins on the clock of the log."""

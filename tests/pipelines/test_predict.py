@@ -88,6 +88,7 @@ def test_lists_hold_the_best_of_each_request(events: pd.DataFrame, predict: Call
     assert lists.drop_duplicates("request_id")["request_id"].tolist() == first_given
 
 
+@pytest.mark.words
 def test_requests_that_are_texts_beside_numbers_of_the_log_come_back(
     events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_requests_that_are_texts_beside_numbers_of_the_log_come_back(
     assert len(lists) == len(asked.drop_duplicates(["user_id", "request_id"]))
 
 
+@pytest.mark.words
 def test_without_requests_a_list_is_of_a_user_at_a_moment(
     tiny: Path, events: pd.DataFrame, predict: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +125,7 @@ def test_without_requests_a_list_is_of_a_user_at_a_moment(
         assert one["score"].is_monotonic_decreasing
 
 
+@pytest.mark.words
 def test_values_that_the_model_has_not_learned_are_named(
     events: pd.DataFrame, predict: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,6 +249,7 @@ def test_mistakes(
     assert [path.name for path in tmp_path.iterdir()] == ["candidates.csv"]
 
 
+@pytest.mark.words
 def test_answers_never_take_the_place_of_the_log_or_of_what_a_stage_has_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,6 +289,7 @@ def test_a_run_without_a_model(tiny: Path, predict: Callable[..., int], tmp_path
     assert f"{baseline}: found no model, expected a run that is trained: it is a baseline, or its model was removed" in said
 
 
+@pytest.mark.words
 def test_files_by_a_pattern_need_a_name_for_the_answers(
     tiny: Path, events: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

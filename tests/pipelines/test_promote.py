@@ -209,6 +209,7 @@ def test_a_run_that_started_from_one_that_knows_the_day(here: Path, capsys: pyte
     assert "leak has learned through 2024-01-05, with the run that it started from" in capsys.readouterr().err
 
 
+@pytest.mark.words
 def test_current_is_a_name_of_a_run(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     day = artifacts.read_table(here / "tiny" / "events" / "day=2024-01-05" / "part-0.parquet").slice(0, 20)
     pq.write_table(day, tmp_path / "candidates.parquet")

@@ -177,6 +177,7 @@ def test_a_run_that_is_a_link_keeps_what_it_was_made_from(mine: Path, capsys: py
     assert capsys.readouterr().out == before
 
 
+@pytest.mark.words
 def test_what_dead_jobs_left_goes_too(mine: Path) -> None:
     for name in ("examples/.x.1.draft", "runs/.first.1.old", ".predict.x.draft"):
         (mine / "tiny" / name).mkdir()

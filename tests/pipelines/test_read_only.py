@@ -46,6 +46,7 @@ def test_what_only_reads_a_pipeline_works(read_only: Path, verb: str, capsys: py
     assert run_command([verb, TINY, *options, "--workspace", str(read_only)]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.words
 def test_candidates_are_predicted(read_only: Path, untouched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = artifacts.read_table(untouched / "tiny" / "events" / "day=2024-01-05" / "part-0.parquet").to_pandas().head(20)
     rows[["timestamp", "user_id", "item_id", "query_item_id", "device"]].to_parquet(tmp_path / "candidates.parquet")

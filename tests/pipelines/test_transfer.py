@@ -23,6 +23,7 @@ def train(workspace: Path, *overrides: str, name: str = "second") -> int:
     return run_command(["run", TINY, "--workspace", str(workspace), "--until", "train", "--run", name, "--replace", *sets])
 
 
+@pytest.mark.words
 def test_it_starts_from_the_other_and_is_fresh_until_that_changes(tiny: Path, workspace: Path, capsys):
     start = (f"train.init_from={tiny / 'runs' / 'first'}", "train.freeze=['embeddings', 'experts']")
     assert train(workspace, *start) == 0

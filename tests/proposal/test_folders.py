@@ -37,6 +37,7 @@ def test_a_folder_of_ones_own_files_is_read_whatever_lies_below_it(tmp_path: Pat
     assert propose([folder], tmp_path).tables["source"]["columns"]["user_id"] == "user_id"
 
 
+@pytest.mark.words
 def test_files_that_a_folder_does_not_stand_for_are_named_by_init_and_by_check(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     small_feed().to_csv(tmp_path / "own" / "log.csv", index=False)

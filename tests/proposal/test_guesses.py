@@ -210,6 +210,7 @@ def test_decimal_commas_are_told_by_a_column_of_numbers(tmp_path: Path, cells: l
         assert found.rows["value"].to_pylist() == ["1.5", "2", "0.25", "-3.75"]
 
 
+@pytest.mark.words
 def test_a_label_within_another_one_is_said_to_be(tmp_path: Path) -> None:
     rows = 400
     rng = np.random.default_rng(0)

@@ -38,6 +38,7 @@ def test_the_roles_of_a_log_as_it_lies(name: str, tmp_path: Path) -> None:
     assert raw["features"] | lying.features == raw["features"]
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("name", some(LOGS, 3))
 def test_check_finds_nothing_wrong_with_it(name: str, tmp_path: Path) -> None:
     _init(LOGS[name].write(tmp_path), tmp_path / "own.toml")
@@ -86,6 +87,7 @@ def test_rows_that_do_not_fit_the_first_line_are_said(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.words
 def test_columns_whose_names_differ_by_case_alone_are_left_out_and_said(tmp_path: Path) -> None:
     make_files(tmp_path)
     log, items = pd.read_csv(tmp_path / "log.csv"), pd.read_csv(tmp_path / "items.csv")
@@ -108,6 +110,7 @@ def test_where_no_label_is_left_those_that_differ_by_case_alone_are_named(tmp_pa
     assert "found no column that tells what the user did (besides clicked, Clicked, whose names" in capsys.readouterr().err
 
 
+@pytest.mark.words
 def test_an_action_named_like_a_word_of_sql_is_quoted(tmp_path: Path) -> None:
     rng, rows = np.random.default_rng(0), 2_000
     seconds = 1_704_067_200 + np.sort(rng.integers(0, 10 * 86_400, rows))
@@ -119,6 +122,7 @@ def test_an_action_named_like_a_word_of_sql_is_quoted(tmp_path: Path) -> None:
     assert look(tmp_path / "own.toml").error is None
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(("unit", "per_second"), [("s", 1), ("ms", 1_000), ("us", 1_000_000), ("ns", 1_000_000_000)])
 def test_times_that_count_from_the_logs_own_start_get_a_day(
     unit: str, per_second: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -156,6 +160,7 @@ def _sessions(tmp_path: Path) -> Path:
     return tmp_path / "log.csv"
 
 
+@pytest.mark.words
 def test_a_column_that_is_told_is_not_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = _sessions(tmp_path)
     assert run_command(["init", str(log), "--out", str(tmp_path / "own.toml")]) == 3
@@ -214,6 +219,7 @@ def test_base_rates_and_doubts_stand_as_comments(tmp_path: Path) -> None:
     assert "#   column_4: " in text
 
 
+@pytest.mark.words
 def test_no_file_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (path,) = tianchi(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -255,6 +261,7 @@ def test_a_log_that_cannot_be_told_is_an_error_of_the_data(change, words: str, t
         propose([path], tmp_path)
 
 
+@pytest.mark.words
 def test_a_feature_that_tells_the_label_is_left_out(tmp_path: Path) -> None:
     files = csv_with_tabs(tmp_path)
     feed = pd.read_csv(tmp_path / "feed.csv", sep="\t")
@@ -264,6 +271,7 @@ def test_a_feature_that_tells_the_label_is_left_out(tmp_path: Path) -> None:
     assert "Left out: module_shown alone tells click (AUC 1.000)" in proposal.text
 
 
+@pytest.mark.words
 def test_a_file_that_describes_nothing_is_named(tmp_path: Path) -> None:
     files = csv_with_tabs(tmp_path)
     (tmp_path / "notes.csv").write_text("day,weather\n2024-01-01,rain\n2024-01-02,sun\n")
@@ -297,11 +305,13 @@ def test_parquet_needs_no_form(tmp_path: Path) -> None:
 
 
 # --- Logs that lead a guess astray --------------------------------------------------------------------------------
+@pytest.mark.words
 def test_the_index_that_pandas_writes_is_no_user(tmp_path: Path) -> None:
     tables, _ = proposed(tmp_path, small_feed(), index=True)
     assert tables["source"]["columns"] == {"user_id": "user_id", "item_id": "item_id", "timestamp": "ts"}
 
 
+@pytest.mark.words
 def test_months_and_days_are_told_apart_by_the_shorter_span(tmp_path: Path) -> None:
     feed = small_feed()
     tables, text = proposed(tmp_path, feed.assign(ts=feed["ts"].dt.strftime("%m/%d/%Y %H:%M")))
@@ -309,6 +319,7 @@ def test_months_and_days_are_told_apart_by_the_shorter_span(tmp_path: Path) -> N
     assert "# unsure: %m/%d/%Y %H:%M and %d/%m/%Y %H:%M both read the times" in text
 
 
+@pytest.mark.words
 def test_the_time_of_an_item_is_no_time_of_an_impression(tmp_path: Path) -> None:
     feed = small_feed()
     published = pd.Timestamp("2020-01-01") + pd.to_timedelta(feed["item_id"] * 1_000_003, unit="s")
@@ -317,6 +328,7 @@ def test_the_time_of_an_item_is_no_time_of_an_impression(tmp_path: Path) -> None
     assert "# Other times of the log, not used: publish_time, click_time." in text
 
 
+@pytest.mark.words
 def test_what_is_written_after_the_impression_is_no_feature(tmp_path: Path) -> None:
     feed = small_feed()
     rng = np.random.default_rng(6)
@@ -327,6 +339,7 @@ def test_what_is_written_after_the_impression_is_no_feature(tmp_path: Path) -> N
     assert "# Known before the impression? Their names sound so: check each." in text
 
 
+@pytest.mark.words
 def test_an_hour_and_a_weekday_of_the_log_are_no_context_because_ours_stand_for_them(tmp_path: Path) -> None:
     feed = small_feed()
     tables, text = proposed(tmp_path, feed.assign(surface=feed["user_id"] % 2, hour=feed["ts"].dt.hour, Weekday=feed["ts"].dt.day_name()))
@@ -334,12 +347,14 @@ def test_an_hour_and_a_weekday_of_the_log_are_no_context_because_ours_stand_for_
     assert "Weekday" not in text
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("name", some(['said "yes"', "select", "点击", "like", "order", "case", "is click"], 7))
 def test_a_label_may_have_any_name(name: str, tmp_path: Path) -> None:
     tables, _ = proposed(tmp_path, small_feed().rename(columns={"click": name}))
     assert len(tables["objective"]) == 1
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("words", some(["no yes", "False True", "false true", "N Y"], 4))
 def test_labels_in_words(words: str, tmp_path: Path) -> None:
     no, yes = words.split()
@@ -367,6 +382,7 @@ def test_names_that_would_meet_get_numbers(tmp_path: Path) -> None:
     assert [entry["name"] for entry in tables["objective"]] == ["click", "click_2"]
 
 
+@pytest.mark.words
 def test_a_kind_of_client_is_no_user_and_a_position_from_0_is_said(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     feed = small_feed().rename(columns={"user_id": "cookie", "item_id": "listing"})
@@ -378,6 +394,7 @@ def test_a_kind_of_client_is_no_user_and_a_position_from_0_is_said(tmp_path: Pat
     assert [entry["name"] for entry in tables["objective"]] == ["click"]
 
 
+@pytest.mark.words
 @pytest.mark.parametrize(("is_property", "objectives"), [(False, ["verified_purchase", "liked", "rating"]), (True, ["verified_purchase"])])
 def test_a_rating_is_an_objective_beside_labels(is_property: bool, objectives: list[str], tmp_path: Path) -> None:
     """As reviews of Amazon have it. The stars of a hotel say nothing of what the user did."""
@@ -389,6 +406,7 @@ def test_a_rating_is_an_objective_beside_labels(is_property: bool, objectives: l
     assert tables["features"]["signals"] == [name for name in objectives if name != "liked"]
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("name", ["watch_ratio", "playRatio", "completion", "completion_rate", "watched_share", "page_view_ratio"])
 @pytest.mark.parametrize("has_watch_time", [True, False])
 def test_a_watched_share_is_an_outcome(has_watch_time: bool, name: str, tmp_path: Path) -> None:
@@ -424,6 +442,7 @@ def test_a_file_that_can_be_no_name_of_a_pipeline_gets_one(
     assert (f"recsys check '{out}'" in capsys.readouterr().out) == (stem == "my plays" or not stem.isascii())
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("owner", ["user_id", "item_id"])
 def test_a_property_with_the_name_of_a_rating_is_no_rating_beside_labels(owner: str, tmp_path: Path) -> None:
     feed = small_feed()
@@ -479,6 +498,7 @@ def test_a_count_of_what_was_done_is_a_label_where_nothing_else_is(tmp_path: Pat
     assert tables["features"]["signals"] == ["clicks"]
 
 
+@pytest.mark.words
 def test_a_time_that_stands_on_some_rows_is_named_as_a_label(tmp_path: Path) -> None:
     feed = small_feed()
     applied = (feed["ts"] + pd.Timedelta("1h")).where(feed["click"] == 1)

@@ -12,6 +12,7 @@ from recsys.proposal import propose
 from tests.proposal.small_feed import small_feed
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize(("nth", "max_bad"), [(25, 0.05), (12, 0.1), (200, None)])
 def test_rows_without_a_time_are_set_aside(nth: int, max_bad: float | None, suffix: str, tmp_path: Path) -> None:
@@ -60,6 +61,7 @@ def test_a_part_that_has_only_a_header_has_no_times(tmp_path: Path) -> None:
     assert propose([tmp_path / "parts"], tmp_path).tables["source"]["columns"]["timestamp"] == "ts"
 
 
+@pytest.mark.words
 def test_a_table_without_times_lies_in_folders_of_days(tmp_path: Path) -> None:
     """Of such a table docs/bring-your-own-log.md says so in its section 7."""
     rows = small_feed(1_500).drop(columns="ts")

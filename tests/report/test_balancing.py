@@ -53,6 +53,7 @@ def page(run: Path, cosine: float | None, weights: tuple[float, float], apart: f
     return (run / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.words
 def test_weights_and_gradients_are_shown_where_there_are_any(short_run) -> None:
     html = page(short_run, 0.3, (1.0, 2.0))
     assert "balance.method = fixed" in html
@@ -64,6 +65,7 @@ def test_weights_and_gradients_are_shown_where_there_are_any(short_run) -> None:
     assert "Inconclusive: 1 of 1 cosines. By chance alone, about 0.05 of 1 intervals would exclude 0." in text
 
 
+@pytest.mark.words
 def test_a_cosine_that_can_be_told_from_0_is_drawn(short_run) -> None:
     html = page(short_run, 0.3, (1.0, 1.0), apart=0.01)
     assert "1 of 1 cosines of gradients can be told from 0" in html
@@ -104,6 +106,7 @@ def test_one_objective_has_nothing_to_balance(short_run) -> None:
     assert section.nothing == "There is one objective: no loss is held against another."
 
 
+@pytest.mark.words
 def test_without_weights_and_gradients_the_section_says_so_and_who_was_best_where_and_who_overfits(short_run) -> None:
     html = page(short_run, None, (1.0, 1.0))
     assert "The weights stayed as they were (balance.method = fixed), and no gradient was measured." in html

@@ -135,6 +135,7 @@ def test_says_what_was_fitted_to_what(after: Path) -> None:
     assert "expected 50 of each label at least" in text
 
 
+@pytest.mark.words
 def test_validation_days_alone_are_said_to_flatter(calibrated: dict[str, pa.Table], short_metrics: pa.Table, tmp_path: Path) -> None:
     folder = run_of(tmp_path / RUN, calibrated | {"metrics": short_metrics}, "validation")
     pipeline = CALIBRATED.model_copy(update={"objective": SHORT.objective})

@@ -66,6 +66,7 @@ def test_every_verdict_has_words(verdict, users, reason, words) -> None:
     assert verdict_words(verdict, users, reason) == words
 
 
+@pytest.mark.words
 def test_the_page_has_the_table_and_a_figure_a_metric(rows, tmp_path: Path) -> None:
     page = tmp_path / "of" / "compare.html"
     write_comparison(page, rows, "shown", {"Runs": "three"}, confidence=0.95, fingerprint="f")

@@ -139,6 +139,7 @@ def test_what_is_worse_than_popularity_comes_before_what_is_worse_than_trees() -
     assert "Mend what is worse than popularity" not in steps(TWO, better, {"popularity-1a1a1a": worse, "gbdt-2b2b2b": better})
 
 
+@pytest.mark.words
 def test_wide_intervals_and_missing_ones_are_too_little_data() -> None:
     looked = seen(TWO, scored(TWO, noise=0.5, users=40), {"gbdt-2b2b2b": scored(TWO, noise=2.0, users=40, seed=2)})
     verdicts = {line.objective: {cell.verdict for cell in line.differences} for line in looked.main.lines}
@@ -169,6 +170,7 @@ def test_the_pull_of_a_weight_is_its_share_of_the_spread_of_the_score() -> None:
     assert "click has 100% of the pull, like <1%" in steps(slight, scored(slight, noise=0.3), {})["Choose the trade-off"].why
 
 
+@pytest.mark.words
 def test_weights_are_sought_for_what_the_validation_days_can_tell() -> None:
     def without(splits: tuple[str, ...], value: float | None, *names: str) -> pa.Table:
         found = scored(TWO, noise=0.3)
@@ -237,6 +239,7 @@ def test_predictions_that_are_wrong_on_average_ask_for_calibration() -> None:
     assert "Calibrate" not in steps(calibrated, scored(calibrated, noise=0.3, off=0.6), {})
 
 
+@pytest.mark.words
 def test_calibration_that_makes_predictions_worse_is_named() -> None:
     right, wrong = scored(TWO, noise=0.3), scored(TWO, noise=0.3, off=0.6)
 

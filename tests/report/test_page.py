@@ -325,6 +325,7 @@ def test_a_look_that_is_no_matrix_is_refused(run, pipeline, columns, rows, polar
         written(run, pipeline)
 
 
+@pytest.mark.words
 def test_an_architecture_without_looks_says_that_it_has_nothing_to_show(short_run) -> None:
     (short_run / "model" / "inside.json").write_text(json.dumps(INSIDE | {"looks": []}))
     sign(short_run / "model" / "inside.json")
@@ -401,6 +402,7 @@ def test_one_day_before_it_was_learned_is_a_table_and_more_are_figures(metrics) 
     assert list(several.folded_matrices) == ["Each day before it was learned"]
 
 
+@pytest.mark.words
 def test_what_is_not_there_is_not_explained(short_run, predictions, metrics) -> None:
     own = metrics.filter(pc.field("against").is_null())
     assert "paired difference" in sections.metrics(frame(metrics), PIPELINE)[0].about
@@ -420,6 +422,7 @@ def test_what_is_not_there_is_not_explained(short_run, predictions, metrics) -> 
     assert heads == [("Σp/Σy",), ("Σp/Σy", "ECE")]
 
 
+@pytest.mark.words
 def test_says_which_files_are_missing(short_run) -> None:
     (short_run / "training.jsonl").unlink()
     (short_run / "model" / "inside.json").unlink()

@@ -103,6 +103,7 @@ def test_one_position_or_none_known_says_nothing(pipeline, shown) -> None:
         assert section_of(pipeline, shown.set_column(shown.column_names.index("position"), "position", column)).nothing
 
 
+@pytest.mark.words
 def test_it_stands_beside_the_learned_curve_on_the_page(shown, short_run) -> None:
     pq.write_table(shown, short_run / "predictions.parquet")
     sign(short_run / "predictions.parquet")

@@ -119,6 +119,7 @@ def test_noise_of_seeds_widens_intervals_and_one_seed_has_none() -> None:
     assert pair_sd.max() < 0.2 * user_sd.min()  # the same users
 
 
+@pytest.mark.words
 def test_with_one_seed_no_noise_of_seeds_is_spoken_of(tmp_path: Path) -> None:
     several, one = (written(tmp_path / str(seeds), rows(seeds=seeds)) for seeds in (3, 1))
     for words in ("noise of users and seeds", ">of users and seeds<", "grey: each seed"):
@@ -127,6 +128,7 @@ def test_with_one_seed_no_noise_of_seeds_is_spoken_of(tmp_path: Path) -> None:
     assert "not known from one." not in several
 
 
+@pytest.mark.words
 def test_what_was_chosen_on_validation_days_is_shown_on_test_days(tmp_path: Path) -> None:
     table = rows(later=True)
     assert any("Points were told apart on validation days" in words for words in sweep_words(table))
@@ -178,6 +180,7 @@ def test_the_page_has_every_section_a_plane_a_pair_and_only_text_from_the_data(t
         assert {axis["scale"]["reverse"] for axis in shown} == {lower}
 
 
+@pytest.mark.words
 def test_names_stand_where_there_is_room_and_the_legend_has_the_verdicts_that_there_are(tmp_path: Path) -> None:
     html = written(tmp_path, rows())
     specs = json.loads(re.search(r'<script id="figures" type="application/json">(.*?)</script>', html, re.DOTALL)[1])

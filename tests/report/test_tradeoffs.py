@@ -267,6 +267,7 @@ def test_changes_are_signed_by_what_is_better(shown) -> None:
     assert "below 0" in shown.locator(".objective", has_text="mood").text_content()
 
 
+@pytest.mark.words
 def test_what_is_copied_is_a_working_file_and_working_options(shown, toml, pipeline) -> None:
     fill(shown, (0.123, 4, 0, 1e-7, 2.5, 1000))
     wait(shown)
@@ -347,6 +348,7 @@ def test_every_figure_has_its_rows_behind_a_button(shown) -> None:
     assert shown.locator("#plane-data + div .rows tbody tr").count() == 306 + 3
 
 
+@pytest.mark.words
 def test_example_lists_are_in_the_order_of_the_scores_and_evil_names_are_text(shown, predictions, pipeline) -> None:
     weights = (0.2, 3, 1, 0, 0, 0)
     fill(shown, weights)

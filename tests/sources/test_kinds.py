@@ -79,6 +79,7 @@ def test_a_folder_that_is_not_open_bandit(two_campaigns: Path, tmp_path: Path) -
         _run({"kind": "open_bandit", "path": two_campaigns, "campaign": "men"}, tmp_path / "out")
 
 
+@pytest.mark.words
 def test_a_world_is_simulated_once(tmp_path: Path) -> None:
     source = {"kind": "world", "users": 40, "days": 2, "videos": 30}
     first = _run(source, tmp_path)

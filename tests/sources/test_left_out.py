@@ -96,6 +96,7 @@ def test_a_parquet_file_has_no_other_form(tmp_path: Path, ingest: Callable) -> N
         ingest("log.parquet", **left_out("watch", separator=";"))
 
 
+@pytest.mark.words
 def test_init_leaves_out_what_cannot_be_read_and_ingest_reads_the_rest(tmp_path: Path) -> None:
     table = pa.Table.from_pandas(make_log(1_000).rename(columns={"uid": "user_id", "vid": "item_id", "ts": "timestamp"}))
     pq.write_table(table.append_column("payload", pa.array([{"a": 1}] * 1_000)), tmp_path / "log.parquet")

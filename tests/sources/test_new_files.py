@@ -20,6 +20,7 @@ def feed(tmp_path: Path) -> Feed:
     return Feed(tmp_path)
 
 
+@pytest.mark.words
 def test_a_day_at_a_time_is_all_days_at_once(feed: Feed) -> None:
     feed.with_answers()
     for day in range(1, 5):
@@ -60,6 +61,7 @@ def test_of_many_days_those_are_read_that_new_answers_may_belong_to(feed: Feed, 
     feed.require_equal()
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("late", [0.0, 20.0, 40.0])
 def test_answers_that_come_on_a_later_day_go_to_the_impressions_of_the_earlier_one(feed: Feed, late: float) -> None:
     feed.with_answers()

@@ -65,6 +65,7 @@ def test_words_for_null_are_null_in_every_format(tmp_path: Path, ingest: Callabl
     assert csv.equals(parquet)
 
 
+@pytest.mark.words
 def test_a_cell_of_megabytes_is_kept_once_and_named_in_short(tmp_path: Path, ingest: Callable) -> None:
     log = make_log().astype({"ts": object})
     log.loc[41, "ts"] = "x" * 9_000_000
@@ -158,6 +159,7 @@ def test_the_place_of_a_byte_that_is_not_utf8(tmp_path: Path, ingest: Callable, 
         ingest()
 
 
+@pytest.mark.words
 def test_a_row_that_no_block_holds_is_named_as_such(tmp_path: Path, ingest: Callable) -> None:
     log = make_log().assign(title="plain")
     log.loc[41, "title"] = "x" * 20_000_000

@@ -125,6 +125,7 @@ def test_the_day_of_a_snapshot_is_no_column(tmp_path: Path, ingest: Callable) ->
         ingest(users=tmp_path / "users", format={"users": {"leave_out": ["date"]}})
 
 
+@pytest.mark.words
 def test_init_finds_such_columns(tmp_path: Path) -> None:
     log = logged().rename(columns={"uid": "user_id", "vid": "item_id", "ts": "timestamp"})
     write(log, tmp_path / "log", "csv", "date", "device")
@@ -165,6 +166,7 @@ def test_names_that_tell_no_value_are_refused(tmp_path: Path, ingest: Callable, 
         ingest("log")
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_new_folders_are_read_alone_unless_they_change_a_type(tmp_path: Path, suffix: str) -> None:
     """Each night brings a folder: what stands is what reading all at once would leave."""

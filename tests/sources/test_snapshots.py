@@ -36,6 +36,7 @@ def ages(feed: Feed, day: str) -> list[int]:
     return found
 
 
+@pytest.mark.words
 def test_a_snapshot_a_day_is_what_all_files_at_once_leave(feed: Feed) -> None:
     for day in (1, 2, 3):
         night(feed, day, people(20 + day))
@@ -55,6 +56,7 @@ def test_snapshots_that_stand_are_not_read(feed: Feed) -> None:
     assert stays.stat().st_ino == inode
 
 
+@pytest.mark.words
 def test_a_day_may_come_without_a_snapshot_and_with_one_of_two_files(feed: Feed, tmp_path: Path) -> None:
     feed.source["users"] = tmp_path / "users" / "{day}-*.csv"
     for day, parts in ((1, 2), (2, 0), (3, 1)):

@@ -70,6 +70,7 @@ def test_each_objective_is_what_it_is_when_trained_alone(encoded: Path, tmp_path
         np.testing.assert_allclose(found[:, place], expected[:, place], rtol=1e-4)
 
 
+@pytest.mark.words
 def test_training_stops_when_the_last_objective_has_waited_long_enough(encoded: Path, tmp_path: Path) -> None:
     run_train(_pipeline(passes=12, patience=1, learning_rate=1e-2), encoded, tmp_path / "run")
     passes = [line["loss"] for line in journal(tmp_path / "run", event="pass")]
@@ -80,6 +81,7 @@ def test_training_stops_when_the_last_objective_has_waited_long_enough(encoded: 
     assert len(passes) == max(first_worse.values()) + 1 < 12
 
 
+@pytest.mark.words
 def test_what_shares_something_has_one_choice_for_all(encoded: Path, tmp_path: Path) -> None:
     pipeline = pipeline_of(objectives=OBJECTIVES, model={"architecture": "shared_bottom"}, train={**TRAIN, "refit": False})
     run_train(pipeline, encoded, tmp_path / "run")
@@ -90,6 +92,7 @@ def test_what_shares_something_has_one_choice_for_all(encoded: Path, tmp_path: P
     assert losses_of(tmp_path / "run", pipeline.objective) == list(kept["loss"].values())  # what balance.worst_case.baseline reads
 
 
+@pytest.mark.words
 def test_an_objective_that_no_validation_label_judges_takes_the_passes_of_the_one_that_takes_most(tmp_path: Path) -> None:
     days = _with_coin(tables(150))
     for day in DAYS[3:5]:

@@ -126,6 +126,7 @@ def test_what_is_served_are_the_averages_of_the_refit(
     assert is_last == (averaging < 0.1 or falls_to_zero), "a window of less than one step is one step"
 
 
+@pytest.mark.words
 def test_objectives_that_stop_apart_are_served_averages_of_their_own_passes(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +187,7 @@ def test_in_time_order_the_window_is_so_many_days_and_goes_on_over_them(toy: Toy
     assert not all(torch.equal(models[0][name], models[2][name]) for name in learned)
 
 
+@pytest.mark.words
 def test_a_day_of_several_passes_is_one_window_and_a_day_of_few_rows_does_not_narrow_it(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

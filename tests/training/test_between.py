@@ -106,6 +106,7 @@ def test_what_noise_hides_or_no_two_batches_tell_is_null():
 
 
 # --- Along a training ---------------------------------------------------------------------------------------------
+@pytest.mark.words
 @pytest.mark.parametrize("method", ["fixed", "torchjd.upgrad"])
 def test_the_training_is_the_same_without_measuring(toy: Toy, tmp_path, monkeypatch, method):
     pipeline = pipeline_of(train={"batch_size": 64, "refit": False}, balance={"method": method})
@@ -117,6 +118,7 @@ def test_the_training_is_the_same_without_measuring(toy: Toy, tmp_path, monkeypa
     assert one == other
 
 
+@pytest.mark.words
 def test_each_days_first_pass_is_measured_halfway_on_the_rows_to_come(toy: Toy, tmp_path, monkeypatch):
     """Of 300 rows a day: 5 steps a round, each with a line."""
     seen = []

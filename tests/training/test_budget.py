@@ -65,6 +65,7 @@ def test_what_is_saved_has_the_widths_of_its_weights_and_no_budget(run: Path) ->
     assert model.mmoe.hidden != PIPELINE.model.mmoe.hidden
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("counting", ["counts_nothing", "counts_more"])
 def test_it_is_loaded_scored_and_looked_into_whatever_is_counted(
     toy: Toy, run: Path, request: pytest.FixtureRequest, counting: str

@@ -73,12 +73,14 @@ def test_a_binary_loss_is_the_weighted_mean_over_all_rows_in_units_of_the_weight
             assert line["auc"][name] == pytest.approx(roc_auc_score(label, predicted)), "of all rows, each counting once"
 
 
+@pytest.mark.words
 def test_lines_of_the_journal_have_finite_losses_of_every_kind(trained) -> None:
     for line in journal(trained(kinds_pipeline(train={"negatives": {"objective": "click", "keep": 0.3}}))):
         assert set(line["loss"]) == set(NAMES)
         assert all(value is not None and np.isfinite(value) for value in line["loss"].values())
 
 
+@pytest.mark.words
 def test_thresholds_are_learned_and_kept_in_the_model(kinds_toy: Toy, trained) -> None:
     pipeline = kinds_pipeline(train={"refit": False, "order": "shuffled", "passes": 2})
     run = trained(pipeline)
@@ -93,6 +95,7 @@ def test_thresholds_are_learned_and_kept_in_the_model(kinds_toy: Toy, trained) -
     assert inside["parameters"]["dense"] + inside["parameters"]["embedding"] == learned_numbers
 
 
+@pytest.mark.words
 def test_weighted_predictions_of_watch_time_add_up_over_the_rows_that_count(kinds_toy: Toy, trained) -> None:
     """Both methods are smeared: Σ w · value = Σ w · label over what was learned."""
     run = trained(kinds_pipeline(train={"order": "shuffled", "passes": 1}))
@@ -122,6 +125,7 @@ def test_predictions_hold_a_probability_of_each_level_and_ranks_hold_objectives(
     assert (column(kept, "pred.like") < column(kept, "pred.click")).all(), "a like is jointly of a click"
 
 
+@pytest.mark.words
 def test_serving_reads_no_label_and_no_weight_but_the_length(kinds_toy: Toy, plain: Path) -> None:
     scorer = load(plain / "model")
     table = kinds_toy.tables[DAYS[5]]
@@ -157,11 +161,13 @@ def test_a_thinned_training_takes_the_steps_that_its_rows_fill(kinds_toy: Toy, t
     assert journal(run, event="step")[-1]["step"] == expected
 
 
+@pytest.mark.words
 def test_keeping_all_negatives_is_thinning_none_of_them_to_the_bit(plain: Path, trained) -> None:
     run = trained(kinds_pipeline(train={"negatives": {"objective": "click", "keep": 1.0}}))
     assert (run / "model/model.safetensors").read_bytes() == (plain / "model/model.safetensors").read_bytes()
 
 
+@pytest.mark.words
 def test_members_thin_by_their_own_seeds(trained) -> None:
     def weights(name: str, **tables: Any) -> dict[str, torch.Tensor]:
         train = {"negatives": {"objective": "click", "keep": 0.25}, "refit": False}
@@ -172,6 +178,7 @@ def test_members_thin_by_their_own_seeds(trained) -> None:
 
 
 # --- What is said -------------------------------------------------------------------------------------------------
+@pytest.mark.words
 def test_what_the_losses_find_odd_is_said_once_for_all_members(tmp_path: Path) -> None:
     """Here: hardly a like is observed where there was a click."""
     objectives = [{"name": "click", "label": "c"}, {"name": "like", "label": "l", "given": "click"}]

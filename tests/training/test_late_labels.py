@@ -189,6 +189,7 @@ def test_in_time_order_a_label_is_learned_on_the_first_day_that_begins_after_it_
     assert late == set(NAMES), "labels of earlier days are learned of each objective, or this test shows little"
 
 
+@pytest.mark.words
 def test_a_millisecond_decides_on_which_day(log: Log, tmp_path, monkeypatch) -> None:
     got = log.learned(tmp_path / "run", monkeypatch, pipeline())
     rounds_learned: dict[tuple[int, str], list[tuple[str, str, int]]] = defaultdict(list)
@@ -207,6 +208,7 @@ def test_a_millisecond_decides_on_which_day(log: Log, tmp_path, monkeypatch) -> 
     assert looked_at >= 20
 
 
+@pytest.mark.words
 def test_late_labels_that_are_dropped_are_never_learned(log: Log, tmp_path, monkeypatch) -> None:
     """Of clicks alone: no other label is known by the end of its day."""
     trained = pipeline(objective=pipeline().objective[:1], train={"late": "drop"})
@@ -230,6 +232,7 @@ def test_shuffled_a_label_is_learned_if_it_is_known_before_the_next_part_begins(
         assert found == log.known(days, following), (phase, number)
 
 
+@pytest.mark.words
 def test_without_a_later_part_every_label_is_learned_once_in_time_order_what_is_known_when_the_last_day_ends(
     log: Log, tmp_path, monkeypatch
 ) -> None:
@@ -303,6 +306,7 @@ def test_labels_that_are_known_once_the_test_has_begun_change_nothing_of_the_mod
     assert weights[0] == weights[1]
 
 
+@pytest.mark.words
 def test_the_validation_loss_that_chooses_is_of_labels_known_before_the_test(tmp_path: Path, seen: list[Outputs]) -> None:
     """Two validation days: no like of the second, and half of the first's are known by then. A replay by hand of the first pass."""
     days = late_tables()
@@ -347,6 +351,7 @@ def said_by(tmp_path: Path, **tables: Any) -> list[str]:
     return [text for text in said.texts if text.startswith(("train: labels", "train: no label"))]
 
 
+@pytest.mark.words
 def test_shares_of_late_labels_are_said_once(tmp_path: Path) -> None:
     """By hand, of five days: watch times of half a day are late, of the last one for good. Likes are by their counts."""
     likes = [table["label.like"].is_valid().to_numpy() for table in late_tables().values()][:5]
@@ -361,6 +366,7 @@ def test_shares_of_late_labels_are_said_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.words
 def test_dropped_shares_are_said(tmp_path: Path) -> None:
     objectives = ({"name": "watch", "kind": "watch_time", "label": "w"},)
     assert said_by(tmp_path, objectives=objectives, train={"late": "drop"}) == [

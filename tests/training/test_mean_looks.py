@@ -77,6 +77,7 @@ def test_a_prediction_in_batches_shows_what_one_of_all_rows_shows(toy: Toy) -> N
     assert columns_of(member.eval().ranker, one) == {GATES: whole.columns}
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("order", ["time", "shuffled"])
 def test_inside_shows_the_gates_of_the_validation_days_before_the_refit(toy: Toy, tmp_path, seen, order: str) -> None:
     run_train(pipeline_of(train={"order": order, "passes": 1}), toy.encoded, tmp_path / "run")

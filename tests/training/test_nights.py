@@ -180,6 +180,7 @@ def test_ctrl_c_while_a_day_is_predicted_writes_no_line_of_it_twice(tmp_path: Pa
     assert (tmp_path / "parts/training.jsonl").read_bytes() == (tmp_path / "whole/training.jsonl").read_bytes()
 
 
+@pytest.mark.words
 def test_another_encoder_or_other_options_begin_with_the_first_day(tmp_path: Path) -> None:
     log = Nights(tmp_path, nightly(4))
     log.train(nightly(3), "first", log.kept())
@@ -214,6 +215,7 @@ def test_a_day_that_has_changed_since_is_known_and_learned_again_only_where_its_
     assert lineage.changed(tmp_path / "learned", 0, DAYS[4], log.kept().origin.inputs) == ([], [])
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("until_then", ["null", "0"])
 def test_feedback_that_arrives_late_is_learned_when_it_is_known_and_changes_nothing_that_was_learned(
     tmp_path: Path, until_then: str
@@ -232,6 +234,7 @@ def test_feedback_that_arrives_late_is_learned_when_it_is_known_and_changes_noth
     assert_same(one_by_one, at_once)
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("until_then", ["null", "0"])
 def test_an_answer_that_comes_after_the_night_that_learns_its_day_is_known_and_learned_once_those_states_are_gone(
     tmp_path: Path, until_then: str
@@ -320,6 +323,7 @@ def standing(folder: Path) -> list[str]:
     return sorted({path.parent.name.removeprefix("day=") for path in (folder / "learned").glob("day=*/member-*.safetensors")})
 
 
+@pytest.mark.words
 def test_an_encoded_day_that_changes_during_the_training_is_an_error(tmp_path: Path) -> None:
     log = Nights(tmp_path, nightly(4))
     kept = log.kept()
@@ -343,6 +347,7 @@ def test_a_damaged_state_is_an_error_that_names_it(tmp_path: Path) -> None:
         log.train(nightly(4), "second", log.kept())
 
 
+@pytest.mark.words
 def test_a_model_takes_later_values_for_unknown_as_its_own_encoder_does(tmp_path: Path) -> None:
     """Of a day that was encoded with a larger vocabulary than the model has."""
     log = Nights(tmp_path, nightly(4))

@@ -92,6 +92,7 @@ def test_a_small_sample_is_permuted_several_times(toy: Toy, run: Path, two: Pipe
     assert len({tuple(table["pred.click"].to_pylist()) for table in each}) == times
 
 
+@pytest.mark.words
 def test_values_stay_within_their_day(toy: Toy, run: Path) -> None:
     pipeline = pipeline_of(
         model={"members": 2}, split={"train": (DAYS[0], DAYS[2]), "validation": (DAYS[3], DAYS[3]), "test": (DAYS[4], DAYS[5])}
@@ -137,6 +138,7 @@ def test_the_planted_signal_dominates_and_what_cannot_be_seen_falls_by_exactly_n
     assert found["click", "bias.position"]["value"] > 0
 
 
+@pytest.mark.words
 def test_every_kind_of_label_has_a_fall_and_a_length_goes_with_its_item(kinds_toy: Toy, tmp_path: Path) -> None:
     pipeline = kinds_pipeline()
     run_train(pipeline, kinds_toy.encoded, tmp_path / "run")

@@ -84,6 +84,7 @@ def test_the_curve_is_shown_of_what_sees_the_position(run) -> None:
     assert shown == ({"click", "skip"} if how == "tower" else set())
 
 
+@pytest.mark.words
 def test_no_ranking_of_its_own_where_no_objective_sees_the_position(days, tmp_path: Path) -> None:
     pipeline = pipeline_of(model={"position": "input"}, objectives=[{**CLICK, "position": False}])
     _, encoded = encoded_of(tmp_path, days, pipeline)

@@ -195,6 +195,7 @@ def test_after_a_crash_it_goes_on_from_the_last_checkpoint(toy: Toy, tmp_path: P
     assert_equal(tmp_path / "parts", tmp_path / "whole")
 
 
+@pytest.mark.words
 def test_a_checkpoint_of_another_config_is_not_gone_on_from(
     toy: Toy, plain_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +209,7 @@ def test_a_checkpoint_of_another_config_is_not_gone_on_from(
     assert_equal(tmp_path / "run", plain_run)
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_journal_that_is_gone_or_damaged_means_starting_afresh(
     toy: Toy, plain_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
@@ -224,6 +226,7 @@ def test_a_journal_that_is_gone_or_damaged_means_starting_afresh(
     assert_equal(tmp_path / "run", plain_run)
 
 
+@pytest.mark.words
 def test_what_is_said_when_interrupted_and_when_going_on(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = Said()
     with monkeypatch.context() as patch:
@@ -261,6 +264,7 @@ def test_a_checkpoint_of_another_version_is_named(toy: Toy, tmp_path: Path, monk
         run_train(pipeline_of(), toy.encoded, tmp_path / "run")
 
 
+@pytest.mark.words
 def test_no_file_of_a_run_is_a_pickle(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _interrupt_every(monkeypatch, 7)
     with pytest.raises(KeyboardInterrupt):

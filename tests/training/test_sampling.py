@@ -27,6 +27,7 @@ def test_a_word_is_an_exponent_and_objectives_that_count_for_nothing_are_not_dra
     assert sampling(Train(sampling=0.3), objectives) == Sampling(0.3, (0, 2))
 
 
+@pytest.mark.words
 @pytest.mark.parametrize("order", ["time", "shuffled"])
 def test_a_step_has_one_objective_for_the_losses_and_the_balancer(kinds_toy: Toy, tmp_path: Path, monkeypatch, order: str) -> None:
     seen: list[torch.Tensor] = []

@@ -89,6 +89,7 @@ def test_ranking_does_not_know_the_position_and_a_prediction_of_the_log_does(toy
     assert not np.array_equal(scorer.predict(moved, position="logged"), scorer.predict(table, position="logged"))
 
 
+@pytest.mark.words
 def test_a_blind_model_has_no_ranking_of_its_own(toy: Toy, tmp_path: Path) -> None:
     pipeline = pipeline_of(model={"position": "blind"})
     run_train(pipeline, toy.encoded, tmp_path / "run")

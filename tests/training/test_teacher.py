@@ -147,6 +147,7 @@ def test_balancing_and_the_journal_see_the_losses_against_the_labels(toy: Toy, t
     torch.testing.assert_close(stepped.losses_K, plain.losses_K.detach())
 
 
+@pytest.mark.words
 def test_a_pass_is_judged_by_the_labels_alone(toy: Toy, teacher: Path, trained: Callable[..., Path]) -> None:
     run = trained(pipeline_of(train=_taught(teacher, distil_share=1.0, passes=1)))
     (line,) = journal(run, event="pass", part="validation")
@@ -217,11 +218,13 @@ def test_a_teacher_of_outputs_that_mean_something_else_is_refused(teacher: Path,
         trained(pipeline_of(objectives=others, train=_taught(teacher)))
 
 
+@pytest.mark.words
 def test_other_weights_of_the_objectives_are_no_other_objectives(teacher: Path, trained: Callable[..., Path]) -> None:
     others = ({**OBJECTIVES[0], "loss_weight": 0.3, "fusion_weight": 2.0}, *OBJECTIVES[1:])
     assert (trained(pipeline_of(objectives=others, train=_taught(teacher, passes=1))) / "model").exists()
 
 
+@pytest.mark.words
 def test_a_teacher_that_has_not_learned_an_objective_is_refused(trained: Callable[..., Path]) -> None:
     others = ({**OBJECTIVES[0], "loss_weight": 0.0}, *OBJECTIVES[1:])
     lazy = trained(pipeline_of(objectives=others, train={**SHUFFLED, "passes": 1, "keep_chosen": True}), "lazy")
@@ -230,6 +233,7 @@ def test_a_teacher_that_has_not_learned_an_objective_is_refused(trained: Callabl
     assert (trained(pipeline_of(objectives=others, train=_taught(lazy, passes=1))) / "model").exists()
 
 
+@pytest.mark.words
 def test_a_teacher_that_has_seen_the_validation_days_is_refused(trained: Callable[..., Path]) -> None:
     refitted = trained(pipeline_of(train={**SHUFFLED, "passes": 1}), "refitted")
     with pytest.raises(ConfigError, match=r"the run refitted, which has learned the validation days and does not keep what it was before"):
@@ -246,6 +250,7 @@ def test_a_teacher_of_another_split_is_refused(teacher: Path, trained: Callable[
         trained(pipeline_of(split=split, train=_taught(teacher)))
 
 
+@pytest.mark.words
 def test_who_is_not_refitted_may_learn_of_who_is(teacher: Path, not_refitted: Path, trained: Callable[..., Path]) -> None:
     """The refitted voice is never heard. A teacher that was not refitted has one voice."""
     runs = [trained(pipeline_of(train=_taught(of, passes=1, refit=False)), of.name) for of in (teacher, not_refitted)]

@@ -101,6 +101,7 @@ def test_test_days_change_nothing(plain_run: Path, tmp_path: Path, other_labels:
     assert (tmp_path / "other/model/model.safetensors").read_bytes() == (plain_run / "model/model.safetensors").read_bytes()
 
 
+@pytest.mark.words
 def test_the_days_of_a_model_without_validation_are_all_learned(trained: Trained) -> None:
     pipeline = pipeline_of(split={"train": (DAYS[0], DAYS[2])}, train={"order": "shuffled", "passes": 3, "patience": 1})
     run = trained(pipeline)
@@ -140,6 +141,7 @@ def test_the_best_pass_is_kept_as_a_replay_by_hand_finds_it(toy: Toy, tmp_path: 
     np.testing.assert_allclose(kept, 1 / (1 + np.exp(-seen[best].raw_NK[:, 0].double().numpy())), rtol=1e-12)
 
 
+@pytest.mark.words
 def test_the_refit_runs_the_chosen_number_of_passes_over_all_days(toy: Toy, trained: Trained) -> None:
     run = trained(pipeline_of(train={"order": "shuffled", "passes": 5, "patience": 1, "learning_rate": 0.1, "batch_size": 100}))
     chosen = json.loads((run / "model/inside.json").read_text())["passes_chosen"][0]["click"]
@@ -148,6 +150,7 @@ def test_the_refit_runs_the_chosen_number_of_passes_over_all_days(toy: Toy, trai
     assert refit[-1]["step"] == chosen * 5 * 300 / 100
 
 
+@pytest.mark.words
 def test_in_time_order_the_refit_goes_on_as_if_there_had_been_no_validation_days(toy: Toy, tmp_path: Path) -> None:
     """A training on all five days takes the same steps: weights, moments of both optimisers and the balancer's memory go on."""
     for name, split in (("refit", {"validation": (DAYS[3], DAYS[4])}), ("whole", {})):
@@ -209,6 +212,7 @@ def test_a_planted_signal_is_learned_nearly_to_its_optimum(tmp_path: Path, archi
     assert roc_auc_score(labels, predicted[:, 0]) > best - 0.02
 
 
+@pytest.mark.words
 def test_the_bias_tower_learns_the_planted_order_of_positions(tmp_path: Path) -> None:
     train = {"order": "shuffled", "passes": 6, "learning_rate": 2e-2, "batch_size": 128, "refit": False}
     pipeline = pipeline_of(objectives=CLICK, train=train)
@@ -220,6 +224,7 @@ def test_the_bias_tower_learns_the_planted_order_of_positions(tmp_path: Path) ->
     assert curve[0] > curve[2] > curve[4]
 
 
+@pytest.mark.words
 def test_predicted_watch_time_adds_up_to_what_was_watched(toy: Toy, tmp_path: Path) -> None:
     pipeline = pipeline_of(train={"order": "shuffled", "passes": 2})
     run_train(pipeline, toy.encoded, tmp_path / "run")
@@ -319,6 +324,7 @@ def test_what_a_model_folder_says(toy: Toy, run_of_two: Path) -> None:
         assert means[name] == pytest.approx(np.mean([value for value in training[f"label.{name}"].to_pylist() if value is not None]))
 
 
+@pytest.mark.words
 def test_an_architecture_without_gates_shows_none(trained: Trained) -> None:
     run = trained(pipeline_of(model={"architecture": "shared_bottom", "position": "blind"}))
     inside = json.loads((run / "model/inside.json").read_text())
@@ -327,6 +333,7 @@ def test_an_architecture_without_gates_shows_none(trained: Trained) -> None:
     assert not any(name.startswith("rank.") for name in pq.read_schema(run / "model/validation.parquet").names)
 
 
+@pytest.mark.words
 def test_a_tower_that_no_objective_sees_gives_no_ranking_of_its_own(toy: Toy, tmp_path: Path) -> None:
     """All objectives are of satisfaction: the position changes nothing, so predictions without it say nothing new."""
     objectives = [{**CLICK[0], "group": "satisfaction"}]
@@ -337,6 +344,7 @@ def test_a_tower_that_no_objective_sees_gives_no_ranking_of_its_own(toy: Toy, tm
     assert not load(tmp_path / "run/model").sees_position
 
 
+@pytest.mark.words
 def test_lines_of_the_journal_have_one_form(trained: Trained) -> None:
     run = trained(pipeline_of(train={"order": "shuffled", "passes": 2}))
     for line in journal(run):
@@ -348,6 +356,7 @@ def test_lines_of_the_journal_have_one_form(trained: Trained) -> None:
     assert {line["auc"]["watch"] for line in journal(run)} == {None}
 
 
+@pytest.mark.words
 def test_what_is_odd_in_the_labels_is_said_once(tmp_path: Path) -> None:
     """Whatever phases and members there are. Here odds of what is watched nearly always: a twentieth is not."""
     odds = ({"name": "watch", "kind": "watch_time", "label": "seconds", "method": "weighted_logistic"},)

@@ -98,6 +98,7 @@ def _rows(encoder: Encoder) -> dict[tuple[str, str | None], int]:
 
 
 # --- What is taken over -------------------------------------------------------------------------------------------
+@pytest.mark.words
 def test_vectors_go_by_space_and_value(first: Path, other: Toy) -> None:
     now, before, _ = _started(_pipeline(first), other.encoded, first)
     old = read_model(first / "model")
@@ -278,6 +279,7 @@ def test_experts_are_what_lies_below_the_gates(first: Path, other: Toy) -> None:
     assert {name.split(".")[1] for name in held.frozen} == {"experts"}
 
 
+@pytest.mark.words
 def test_without_freezing_all_learns(first: Path, other: Toy, tmp_path: Path) -> None:
     pipeline = _pipeline(first)
     start, _, held = _started(pipeline, other.encoded, first)
@@ -299,6 +301,7 @@ def test_interrupted_it_ends_bit_equal(first: Path, other: Toy, tmp_path: Path, 
 
 
 # --- What is said -------------------------------------------------------------------------------------------------
+@pytest.mark.words
 def test_it_says_what_is_loaded_what_is_fresh_and_what_is_frozen(first: Path, other: Toy, tmp_path: Path) -> None:
     said = Said()
     run_train(_pipeline(first, freeze=["embeddings"]), other.encoded, tmp_path / "run", said)

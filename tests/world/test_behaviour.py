@@ -67,6 +67,7 @@ def test_expectations_leave_their_arguments_alone():
     assert np.array_equal(interest, users.lasting_interest_UT)
 
 
+@pytest.mark.words
 def test_nothing_happens_to_what_is_not_examined(feed):
     unseen = feed.log[~feed.truth.examined]
     assert len(unseen) > 10_000

@@ -33,6 +33,7 @@ def test_another_seed_gives_other_users_videos_and_impressions(tmp_path):
     assert all(one[name] != other[name] for name in one)
 
 
+@pytest.mark.words
 def test_raw_files_hold_the_stated_columns_and_no_latent(feed):
     assert pq.read_schema(feed.files.impressions).equals(IMPRESSIONS)
     assert list(feed.users) == ["uid", "country", "age_band", "signup_date"]
