@@ -19,7 +19,9 @@ class ListMetric:
     percent: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.kind}@{self.k}" if self.percent is None else f"{self.kind}@{self.percent:g}%"
+        if self.percent is None:
+            return f"{self.kind}@{self.k}"
+        return f"{self.kind}@{float(self.percent)!r}%".replace(".0%", "%")  # with all digits: each percentage has a name of its own
 
     @classmethod
     def parse(cls, name: str) -> "ListMetric":

@@ -10,6 +10,8 @@ NAMES = {
     "captured@10%": ListMetric("captured", percent=10.0),
     "captured@0.5%": ListMetric("captured", percent=0.5),
     "captured@1e-05%": ListMetric("captured", percent=0.00001),
+    "captured@33.33333%": ListMetric("captured", percent=33.33333),
+    "captured@33.3333%": ListMetric("captured", percent=33.3333),
 }
 OTHERS = ("auc", "ndcg@", "ndcg@5%", "captured@0", "captured@1.5", "captured@1e-05", "captured@0%", "captured@100%")
 
