@@ -8,6 +8,7 @@ import numpy as np
 
 from recsys.evaluation.inputs.rows import FloatArray, IntArray, Rows
 from recsys.evaluation.intervals.bootstrap import (
+    ALIKE,
     MIN_USERS,
     Estimate,
     Exact,
@@ -15,6 +16,7 @@ from recsys.evaluation.intervals.bootstrap import (
     Method,
     Undefined,
     UserDraws,
+    all_at_one_end,
     effective_users,
     interval,
     replicate_runs,
@@ -45,7 +47,7 @@ class Measured:
         return self.value is not None and self.reason is None and (self.effective_users is None or self.effective_users >= MIN_USERS)
 
     def interval(self, *, confidence: float, centred: bool) -> Interval:
-        if self.value is None or self.replicates_R is None:
+        if self.value is None or self.replicates_R is None or self.reason is not None:
             return Interval(None, None, self.reason)
         return interval(self.replicates_R, self.value, confidence=confidence, centred=centred, effective_users=self.effective_users)
 
@@ -73,14 +75,19 @@ def measure_runs(metrics: Sequence[Metric], rows_by_run: Sequence[Rows], draws: 
     replicates = chain.from_iterable(replicate_runs(estimates, draws, users_U))
     rows_U = np.bincount(rows_by_run[0].user_N, minlength=rows_by_run[0].users)
     return [
-        [
-            found
-            if estimate is None
-            else replace(found, method=estimate.method, replicates_R=next(replicates), effective_users=effective_users(estimate, rows_U))
-            for found, estimate in of_run
-        ]
+        [found if estimate is None else _resampled(found, estimate, next(replicates), rows_U) for found, estimate in of_run]
         for of_run in by_run
     ]
+
+
+def _resampled(found: Measured, estimate: Estimate, replicates_R: FloatArray, rows_U: IntArray) -> Measured:
+    """Return the value with its replicates.
+
+    Where enough users are all at one end of the scale, there is a reason and no interval.
+    """
+    users = effective_users(estimate, rows_U)
+    reason = ALIKE if users >= MIN_USERS and all_at_one_end(replicates_R) else None
+    return replace(found, method=estimate.method, replicates_R=replicates_R, effective_users=users, reason=reason)
 
 
 def difference(this: Measured, that: Measured, other_run: str) -> Measured:
@@ -97,9 +104,15 @@ def difference(this: Measured, that: Measured, other_run: str) -> Measured:
         coverage=min(this.coverage, that.coverage),
         method=this.method,
         replicates_R=paired_R,
-        reason=this.reason,
+        reason=shared_reason([this, that]),
         effective_users=this.effective_users,
     )
+
+
+def shared_reason(found: Sequence[Measured]) -> str | None:
+    """Return the reason why a number made of all of these has no interval: none where one of them has one."""
+    reasons = [each.reason for each in found]
+    return None if None in reasons else reasons[0]
 
 
 def _value(estimate: Estimate | Exact | Undefined) -> tuple[Measured, Estimate | None]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from recsys.evaluation.intervals.bootstrap import Interval
 from recsys.evaluation.intervals.seeds import SHARED_REFERENCE, half_widths
-from recsys.evaluation.measured import Measured, difference
+from recsys.evaluation.measured import Measured, difference, shared_reason
 
 Mean = tuple[float | None, Interval]
 
@@ -73,4 +73,5 @@ def _mean(runs: Sequence[Measured]) -> Measured:
         runs[0],
         value=float(np.mean([run.value for run in runs if run.value is not None])),
         replicates_R=np.mean(replicates, axis=0) if len(replicates) == len(runs) else None,
+        reason=shared_reason(runs),
     )

@@ -13,7 +13,7 @@ from recsys.evaluation.inputs.rows import IntArray, Rows, renumber
 from recsys.evaluation.inputs.scores import read_scores
 from recsys.evaluation.inputs.targets import Target, targets
 from recsys.evaluation.intervals.bootstrap import UserDraws
-from recsys.evaluation.measured import Measured, difference, measure
+from recsys.evaluation.measured import Measured, difference, measure, shared_reason
 from recsys.evaluation.metrics import METRICS, Metric, main_metric
 from recsys.objectives import Objective
 
@@ -114,6 +114,6 @@ def _mean(found: Sequence[Measured]) -> Measured:
         coverage=min(each.coverage for each in found),
         method=found[0].method,
         replicates_R=np.mean(replicates, axis=0) if len(replicates) == len(found) else None,
-        reason=found[0].reason,
+        reason=shared_reason(found),
         effective_users=found[0].effective_users,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recsys.evaluation.inputs.rows import FloatArray, IntArray, renumber
-from recsys.evaluation.intervals.bootstrap import UserDraws, effective_number, interval
+from recsys.evaluation.intervals.bootstrap import UserDraws, all_at_one_end, effective_number, interval
 
 # Shapes: N rows, B bins of positions, U users, R replicates.
 
@@ -37,8 +37,8 @@ def position_curve(
     - `model_examined`, the same with `shown` in place of the label.
 
     So observed = examined × relevant × the first bin's quotient Σ label / Σ ranking. Relevance is known up to this constant. A quotient
-    with a divisor of 0 is NaN. Intervals resample users; a bin of fewer than 20 effective users has none (NaN). The first bin's `examined`
-    is 1 by definition.
+    with a divisor of 0 is NaN. Intervals resample users; a bin of fewer than 20 effective users has none (NaN), nor has one
+    in which nothing happened, or always. The first bin's `examined` is 1 by definition.
     """
     code_N, names = position
     at_N = np.flatnonzero(~np.isnan(label) & (code_N >= 0))
@@ -61,8 +61,10 @@ def position_curve(
             interval(replicates_R, value_, confidence=confidence, effective_users=effective)
             for replicates_R, value_, effective in zip(replicates_RB.T, curve[value], effective_B.tolist(), strict=True)
         ]
-        curve[low] = np.array([each.low for each in found], np.float64)  # None becomes NaN
-        curve[high] = np.array([each.high for each in found], np.float64)
+        alike_B = np.array([all_at_one_end(replicates_R) for replicates_R in replicates_RB.T], bool)
+        alike_B[:1] &= value == "observed"
+        curve[low] = np.where(alike_B, np.nan, np.array([each.low for each in found], np.float64))  # None becomes NaN
+        curve[high] = np.where(alike_B, np.nan, np.array([each.high for each in found], np.float64))
     return curve
 
 

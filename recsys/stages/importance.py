@@ -41,7 +41,7 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 IMPORTANCE_STAGE = Stage(
     name="importance",
     summary="Measure what each group of features is worth, by permutation.",
-    version=3,
+    version=4,
     options=(
         *("seed", "split", "features.entities"),
         *(f"objective.{name}" for name in ("name", "kind", "given", "levels")),

@@ -120,3 +120,23 @@ def test_so_few_replicates_give_no_interval(replicates: int, confidence: float, 
     found = interval(np.linspace(0, 1, replicates), 0.5, confidence=confidence)
     assert found == (None, None, said)
     assert interval(np.linspace(0, 1, 20), 0.5, confidence=0.95).low is not None
+
+
+ALIKE = "no interval: every user is at the same end of the scale"
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_where_all_users_are_perfect_or_all_fail_there_is_no_interval(rng: np.random.Generator, sign: float) -> None:
+    """30 users who are all perfect leave room for one in ten who is not: [1, 1] said that there are none."""
+    predictions = log(rng, [20] * 30)
+    label = predictions["label.like"].to_numpy()
+    predictions["pred.like"] = predictions["score"] = 0.5 + sign * (label - 0.5) * rng.uniform(0.2, 0.9, len(label))
+    twin, tied = predictions.copy(), predictions.assign(**{"pred.like": 0.5, "score": 0.5})
+    rows = evaluate(predictions, [LIKE], run="mine", against={"twin": twin, "tied": tied}, also=["tied"], bootstrap=100).to_pandas()
+    rows = rows[rows["metric"].isin(["auc", "gauc", "gauc_list", "ndcg@5", "pr_auc"])].set_index(["run", "against", "metric"])
+    at_end = ["auc", "gauc", "gauc_list", *(["ndcg@5"] if sign > 0 else [])]
+    for run, against, said in (("mine", None, ALIKE), ("mine", "twin", ALIKE), ("mine", "tied", None), ("tied", None, None)):
+        for metric in at_end:
+            row = rows.loc[[(run, against, metric)]].iloc[0]
+            assert (row["reason"] if isinstance(row["reason"], str) else None) == said
+            assert np.isnan(row["low"]) == (said is not None)

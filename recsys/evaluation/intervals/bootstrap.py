@@ -26,6 +26,8 @@ PRODUCT_USERS = 2048
 EXACT_FLOAT32 = 1 << 24
 MIN_USERS = 20  # effective users for an interval
 MIN_DEFINED = 0.95  # share of the replicates that must be defined for an interval
+ROUNDING = 1e-9  # of a mean that is 0 or 1
+ALIKE = "no interval: every user is at the same end of the scale"
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,16 @@ def effective_users(estimate: Estimate, rows_U: IntArray) -> float:
 def too_few(users: float) -> str:
     """Return the reason why so many effective users give no interval. Rounded up: two users are two, whatever rows they have."""
     return f"too few users ({min(MIN_USERS - 1, ceil(users))})"
+
+
+def all_at_one_end(replicates_R: FloatArray) -> bool:
+    """Return whether all replicates are 0, or all are 1, as where every user is perfect: they say nothing of users who are not.
+
+    An interval of no width would say that there are none. Elsewhere such an interval may be right: where all predictions tie, AUC is 1/2
+    whoever the users are.
+    """
+    defined_R = replicates_R[~np.isnan(replicates_R)]
+    return len(defined_R) > 0 and any(np.abs(defined_R - end).max() <= ROUNDING for end in (0.0, 1.0))
 
 
 def least_replicates(confidence: float) -> int:
