@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.evaluation.inputs.rows import FloatArray
+from recsys.evaluation.intervals.bootstrap import expanded_tail
 
 BoolArray = NDArray[np.bool_]
 Point = tuple[float, ...]
@@ -50,7 +51,7 @@ class Dominated:
     level: float  # the share that `share_PP` must reach for a point to be clearly dominated
 
 
-def beyond_noise(replicates_RPK: FloatArray, *, confidence: float) -> Dominated:
+def beyond_noise(replicates_RPK: FloatArray, *, confidence: float, effective_users: float | None = None) -> Dominated:
     """Decide which points dominate which beyond noise.
 
     A dominates B beyond noise where two conditions hold, with ℓ = 1 − (1 − confidence)/(P − 1):
@@ -60,16 +61,17 @@ def beyond_noise(replicates_RPK: FloatArray, *, confidence: float) -> Dominated:
     (1) is an intersection–union test (Berger 1982). If B is truly better than A somewhere, however little, (1) holds with probability 1 − ℓ
     at most. ℓ contains Bonferroni's division by the P − 1 rivals. So a point that truly no other dominates is called dominated with
     probability 1 − confidence at most, for any K and any number of swept points. (2) keeps points with the same predictions from dominating
-    each other.
+    each other. Replicates of few `effective_users` vary too little, so both shares are then those of `bootstrap.percentile_interval`.
     """
     points, objectives = replicates_RPK.shape[1:]
-    level = 1 - (1 - confidence) / max(1, points - 1)
+    rest = (1 - confidence) / max(1, points - 1)
+    level, better_level = (1 - expanded_tail(tail, effective_users) for tail in (rest, rest / objectives))
     share_PP, clearly_PP = np.zeros((points, points)), np.zeros((points, points), bool)
     for a in range(points):
         better_RPK = replicates_RPK[:, a, None, :] - replicates_RPK
         share_PP[a] = (better_RPK >= 0).all(axis=2).mean(axis=0)
         better_PK: FloatArray = (better_RPK > 0).mean(axis=0)
-        clearly_PP[a] = np.logical_and(share_PP[a] >= level, better_PK.max(axis=1) >= 1 - (1 - level) / objectives)
+        clearly_PP[a] = np.logical_and(share_PP[a] >= level, better_PK.max(axis=1) >= better_level)
     return Dominated(clearly_PP, share_PP, level)
 
 

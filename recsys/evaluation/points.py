@@ -111,8 +111,10 @@ class Points:
     @cached_property
     def dominated(self) -> Dominated:
         """Return which points dominate which beyond noise; none does where there are too few users for an interval."""
-        found = beyond_noise(self.sign * self.replicates, confidence=self.confidence)
-        return found if self.effective_users >= MIN_USERS else replace(found, clearly_PP=np.zeros_like(found.clearly_PP))
+        is_told = self.effective_users >= MIN_USERS
+        users = self.effective_users if is_told and np.isfinite(self.effective_users) else None
+        found = beyond_noise(self.sign * self.replicates, confidence=self.confidence, effective_users=users)
+        return found if is_told else replace(found, clearly_PP=np.zeros_like(found.clearly_PP))
 
     @cached_property
     def ahead(self) -> BoolArray:

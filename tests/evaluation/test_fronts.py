@@ -109,6 +109,19 @@ def test_a_point_that_none_beats_everywhere_is_called_dominated_at_most_as_often
     assert wrong / runs <= 1 - confidence + 2 * np.sqrt(0.09 / runs)
 
 
+@pytest.mark.words
+def test_of_few_users_a_point_is_called_dominated_no_more_often(rng) -> None:
+    """Twenty users, ten points of one truth, the last nearly without noise: replicates of so few users vary too little, most so far out."""
+    users, points, runs, confidence = 20, 10, 400, 0.95
+    draws_RU = rng.multinomial(users, np.full(users, 1 / users), 1000)
+    wrong = 0
+    for _ in range(runs):
+        value_UP = rng.standard_normal((users, points)) * np.append(np.ones(points - 1), 0.1)
+        replicates_RPK = (draws_RU @ value_UP / users)[:, :, None]
+        wrong += beyond_noise(replicates_RPK, confidence=confidence, effective_users=users).clearly_PP[:, -1].any()
+    assert wrong / runs <= 1 - confidence + 2 * np.sqrt(0.0475 / runs)
+
+
 def test_what_is_better_everywhere_by_more_than_the_noise_dominates(rng) -> None:
     truth_PK = np.array([[5.0, 5.0, 5.0], [0.0, 0.0, 0.0], [5.0, 5.0, -5.0]])
     found = beyond_noise(measured(rng, truth_PK, 0.1 * np.eye(3), shared=0.0), confidence=0.95)

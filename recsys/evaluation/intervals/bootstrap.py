@@ -267,7 +267,7 @@ def percentile_interval(
     `centred` shifts the replicates so that their median is the value. A metric such as ECE needs this shift: resampling adds noise to each
     absolute deviation, so that all replicates can lie above the value that they belong to.
     """
-    tail = _tail((1 - confidence) / 2, effective_users)
+    tail = expanded_tail((1 - confidence) / 2, effective_users)
     low, middle, high = _quantiles(replicates_R, [tail, 0.5, 1 - tail])
     shift = value - middle if centred else 0.0
     return Interval(float(low + shift), float(high + shift))
@@ -286,8 +286,8 @@ def _quantiles(values_R: FloatArray, shares: Sequence[float]) -> FloatArray:
     return quantiles
 
 
-def _tail(tail: float, effective_users: float | None) -> float:
-    """Return the share of the replicates that lies outside the interval on one side."""
+def expanded_tail(tail: float, effective_users: float | None) -> float:
+    """Return the share of the replicates that lies outside the interval on one side, for so few users (None: many)."""
     if effective_users is None:
         return tail
     freedom = effective_users - 1
