@@ -72,7 +72,7 @@ def _hold_part(table: nn.Parameter, held_RW: Tensor) -> None:
 def frozen_parameters(ranker: Ranker, pipeline: Learning, one: Batch) -> frozenset[str]:
     """Return the names of the parameters in the groups of `train.freeze`.
 
-    `one` is a batch, to find what the architecture shares. Raise ConfigError where that is to be frozen and there is nothing.
+    `one` is a batch, to find what the architecture shares. Raise ConfigError where what is shared is to be frozen and there is nothing.
     """
     names: set[str] = set()
     for group in pipeline.train.freeze:
@@ -80,25 +80,53 @@ def frozen_parameters(ranker: Ranker, pipeline: Learning, one: Batch) -> frozens
             case "embeddings":
                 names.add(TABLE)
             case "shared":
-                names |= {name for name, _ in ranker.named_parameters() if name.startswith(("hidden.", "inputs.attention."))}
+                names |= _common(ranker)
             case "towers":
-                names |= {name for name, _ in ranker.named_parameters() if name.startswith("towers.")}
+                names |= _towers(ranker, one)
             case "experts":
                 names |= _trunk(ranker, pipeline.model.architecture, one)
     return frozenset(names)
 
 
+def _common(ranker: Ranker) -> set[str]:
+    """Return the names of the parameters of the shared hidden layer and of the attention. Raise ConfigError without any."""
+    common = {name for name, _ in ranker.named_parameters() if name.startswith(("hidden.", "inputs.attention."))}
+    if not common:
+        raise ConfigError(
+            'train.freeze: found "shared" with model.d_shared = 0 and without features.history, expected a shared hidden layer or an'
+            ' attention. Fix: leave "shared" out'
+        )
+    return common
+
+
+def _towers(ranker: Ranker, one: Batch) -> set[str]:
+    """Return the names of the towers' parameters. Where they are part of the architecture, it is what is no trunk of it."""
+    names = {name for name, _ in ranker.named_parameters() if name.startswith("towers.")}
+    return names | _of_architecture(ranker).keys() - _below_shared(ranker, one) if ranker.architecture.owns_towers else names
+
+
 def _trunk(ranker: Ranker, architecture: str, one: Batch) -> set[str]:
     """Return the names of the architecture's parameters that the shared tensor depends on. Raise ConfigError without any."""
-    was_training = ranker.training
-    shared = ranker.eval()(one, position="missing").shared
-    ranker.train(was_training)
-    inner = {f"architecture.{name}": parameter for name, parameter in ranker.architecture.named_parameters()}
-    reached = () if shared is None else torch.autograd.grad(shared.sum(), list(inner.values()), allow_unused=True)
-    trunk = {name for name, gradient in zip(inner, reached, strict=shared is not None) if gradient is not None}
+    trunk = _below_shared(ranker, one)
     if not trunk:
         raise ConfigError(
             f'train.freeze: found "experts" with model.architecture = "{architecture}", which has no layer that all'
             ' objectives read, expected an architecture with one. Fix: leave "experts" out'
         )
     return trunk
+
+
+def _below_shared(ranker: Ranker, one: Batch) -> set[str]:
+    """Return the names of the architecture's parameters that the shared tensor depends on."""
+    was_training = ranker.training
+    shared = ranker.eval()(one, position="missing").shared
+    ranker.train(was_training)
+    inner = _of_architecture(ranker)
+    if shared is None or not shared.requires_grad or not inner:
+        return set()
+    reached = torch.autograd.grad(shared.sum(), list(inner.values()), allow_unused=True)
+    return {name for name, gradient in zip(inner, reached, strict=True) if gradient is not None}
+
+
+def _of_architecture(ranker: Ranker) -> dict[str, nn.Parameter]:
+    return {f"architecture.{name}": parameter for name, parameter in ranker.architecture.named_parameters()}

@@ -375,6 +375,34 @@ def test_experts_that_are_not_there_cannot_be_frozen(tmp_path: Path, other: Toy)
         _started(_pipeline(first, model=model, freeze=["experts"]), other.encoded, first)
 
 
+def test_a_shared_part_that_is_not_there_cannot_be_frozen(tmp_path: Path, other: Toy) -> None:
+    """Nothing was frozen then."""
+    model, features = {"d_shared": 0}, _features(history=0)
+    days = {day: _with_ids(day_table(number)) for number, day in enumerate(DAYS)}
+    pipeline = pipeline_of(model=model, features=features)
+    encoded = encoded_of(tmp_path, days, pipeline)[1]
+    run_train(pipeline, encoded, tmp_path / "first")
+    frozen = pipeline_of(model=model, features=features, train={"init_from": str(tmp_path / "first"), "freeze": ["shared"]})
+    with pytest.raises(ConfigError, match=r'found "shared" with model\.d_shared = 0 and without features\.history'):
+        _started(frozen, encoded, tmp_path / "first")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "towers", "rest"),
+    [("pepnet", {"layers", "layer_gates"}, {"input_gate"}), ("aitm", {"below", "towers", "transfer"}, set())],
+)
+def test_towers_that_are_part_of_the_architecture_are_frozen_too(
+    tmp_path: Path, other: Toy, architecture: str, towers: set[str], rest: set[str]
+) -> None:
+    """Only the output layer above them was."""
+    model = {"architecture": architecture}
+    first = _first(tmp_path, model)
+    _, _, held = _started(_pipeline(first, model=model, freeze=["towers"]), other.encoded, first)
+    parts = {name: name.split(".")[1] for name in held.loaded if name.startswith("architecture.")}
+    assert {part for name, part in parts.items() if name in held.frozen} == towers
+    assert {part for name, part in parts.items() if name not in held.frozen} == rest
+
+
 def _with_number(table: pa.Table) -> pa.Table:
     return table.append_column("agg.item_id.is_click.7", pa.array(np.linspace(-1, 1, len(table)), pa.float32()))
 
