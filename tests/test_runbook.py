@@ -25,6 +25,7 @@ def test_every_exit_code_has_a_row() -> None:
         ("training steps (", "found … training steps"),
         ("found few labels to learn from", "found few labels to learn from"),
         ("found one answer in all labels of", "found one answer in all labels of"),
+        ("with one member, expected several", "found model.input_share = … with one member"),
         ("on the warm days (up to", "found one answer in all labels of … on the warm days"),
         ("(train.init_from) to have learned all days up to", "(train.init_from) to have learned all days up to"),
         ("warning: found other rows of", "found other rows of … than were learned"),

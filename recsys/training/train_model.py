@@ -124,6 +124,12 @@ def _announce(training: Training, console: Console) -> None:
             console.say(f"train: warning: {doubt}")
         if (alike := alike_on_warm_days(training)) is not None:
             console.say(f"train: warning: {alike}")
+        model = training.pipeline.model
+        if model.input_share < 1 and model.most_members == 1:
+            console.say(
+                f"train: warning: found model.input_share = {model.input_share:g} with one member, expected several: it never sees the"
+                ' other columns. Fix: model.members = "auto", or model.input_share = 1'
+            )
 
 
 def _announce_what_is_kept(training: Training, kept: KeptStates, since: str | None, console: Console) -> None:

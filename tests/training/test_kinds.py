@@ -212,3 +212,10 @@ def test_labels_that_are_not_known_yet_are_not_taken_for_missing_ones(tmp_path: 
 def test_outputs_of_a_prediction_carry_the_rows_lengths(kinds_toy: Toy, tmp_path: Path, seen: list[Outputs]) -> None:
     run_train(kinds_pipeline(train={"refit": False}), kinds_toy.encoded, tmp_path / "run")
     np.testing.assert_array_equal(seen[0].durations_NA.numpy()[:, 0], column(kinds_toy.tables[DAYS[0]], "item.length").astype(np.float32))
+
+
+@pytest.mark.parametrize(("members", "warned"), [(1, True), (2, False)])
+def test_one_member_that_sees_a_share_of_the_columns_is_warned_of(toy: Toy, tmp_path: Path, members: int, warned: bool) -> None:
+    said = Said()
+    run_train(pipeline_of(model={"members": members, "input_share": 0.5}), toy.encoded, tmp_path / "run", said)
+    assert any("warning: found model.input_share = 0.5 with one member" in text for text in said.texts) == warned
