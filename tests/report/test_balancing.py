@@ -58,7 +58,8 @@ def test_weights_and_gradients_are_shown_where_there_are_any(short_run) -> None:
     html = page(short_run, 0.3, (1.0, 2.0))
     assert "balance.method = fixed" in html
     assert "Weights during training: click from 1 to 2; watch from 1 to 1." in html
-    assert "Lengths of the gradients in the shared layer's weights: click from 2 to 2; watch from 0.5 to 0.5." in html
+    assert "Lengths of the gradients in the shared layer's weights: click 2; watch 0.5." in html
+    assert "they are measured once by each member, halfway through the first pass." in html
     assert "0 of 1 cosines of gradients can be told from 0" in html  # .3 and .2: .25 ± 12.706 · .05
     assert "Cosine of each pair" not in html
     text = Page(html).text
@@ -154,7 +155,7 @@ def test_a_gradient_that_noise_hides_has_no_cosine(run) -> None:
     assert found["cosine"].isna().all()
     assert words(found, 0.95) == "1 of 1 pairs have no cosine, because noise hides one of the two gradients."
     (shown,) = balance_figures.figures(journal.balance, journal.products, found, NAMES)
-    assert shown.text == "Lengths of the gradients in the shared layer's weights: click from 2 to 2."
+    assert shown.text == "Lengths of the gradients in the shared layer's weights: click 2."
 
 
 # --- Cosines over measurements ------------------------------------------------------------------------------------

@@ -93,5 +93,7 @@ def _lines(rows: pd.DataFrame, what: str, title: str, *, scale: alt.Scale | None
         )
     )
     by_objective = rows.groupby("objective", sort=False)["value"]
-    parts = (f"{name} from {of.iloc[0]:.3g} to {of.iloc[-1]:.3g}" for name, of in by_objective)
+    parts = (
+        f"{name} {of.iloc[0]:.3g}" if len(of) == 1 else f"{name} from {of.iloc[0]:.3g} to {of.iloc[-1]:.3g}" for name, of in by_objective
+    )
     return figure(title, sentence(title, parts), lines, height=230)

@@ -179,11 +179,13 @@ def balancing(journal: Journal | None, pipeline: Pipeline) -> Section:
     gist = f"{method}; {cosines.counted(found)}" if len(found) else method
     about = f"How {len(pipeline.objective)} losses became one step ({method}), before the refit."
     if len(found):
+        once = "each day" if pipeline.train.order == "time" else "the first pass"
         about += (
             " Gradients are those of the mean losses, unweighted and in units of the best constant prediction's, in the weights of the"
-            " layer that the objectives share, on rows that were not learned yet. Lengths and cosines come from products of one batch's"
-            " gradient with another's, which the noise of labels does not shift; cosines are of all measurements together, intervals"
-            f" ({percent(confidence)}) from a jackknife over days, or over ensemble members in shuffled passes."
+            " layer that the objectives share, on rows that were not learned yet: they are measured once by each member, halfway through"
+            f" {once}. Lengths and cosines come from products of one batch's gradient with another's, which the noise of labels does not"
+            f" shift; cosines are of all measurements together, intervals ({percent(confidence)}) from a jackknife over days, or over"
+            " ensemble members in shuffled passes."
             f" {cosines.words(found, confidence)}"
         )
     return Section("balancing", title, about, gist=gist, figures=figures, wide=True)
