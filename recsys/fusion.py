@@ -217,7 +217,7 @@ def _effects(
 def _effect(objective: Objective, present: Measured, tuned: Measured, least: float | None, confidence: float) -> Effect:
     before, after = present.value, tuned.value
     if before is None or after is None or before == 0:
-        reason = present.reason or tuned.reason or "nothing is captured under the present weights"
+        reason = "nothing is captured under the present weights" if before == 0 and after is not None else present.reason or tuned.reason
         return Effect(objective.name, before, after, None, least=least, reason=reason)
     sign = 1.0 if objective.better == schema.HIGHER else -1.0
     change = sign * (after / before - 1)

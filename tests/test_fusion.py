@@ -14,7 +14,8 @@ from recsys.cli import run_command
 from recsys.config import Pipeline
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation import evaluate
-from recsys.fusion import Aim, Effect, _refuse_infeasible, tune
+from recsys.evaluation.measured import Measured
+from recsys.fusion import Aim, Effect, _effect, _refuse_infeasible, tune
 from recsys.objectives import Objective
 from recsys.predictions import fused_score
 from recsys.stages import claim
@@ -275,3 +276,9 @@ def test_an_aim_is_no_part_of_what_makes_a_run(run):
 
     pipeline = pipeline_of(run)
     assert run_identity(pipeline) == run_identity(Pipeline.model_validate(pipeline.model_dump() | {"fuse": {}}))
+
+
+def test_where_nothing_is_captured_so_far_that_is_the_reason():
+    nothing = Measured(0.0, replicates_R=np.zeros(100), reason="no interval: every user is at the same end of the scale")
+    effect = _effect(LIKE, nothing, Measured(0.5, replicates_R=np.full(100, 0.5)), None, 0.95)
+    assert effect.verdict == "no verdict: nothing is captured under the present weights"
