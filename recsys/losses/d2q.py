@@ -87,7 +87,7 @@ class D2Q(Loss):
             if counts_N.any():
                 columns = (groups_NJ % (GROUPS + 1), ranks_NJ, labels_NJ, weights_NJ)
                 self._fit_maps(j, *(column_NJ[counts_N, j].cpu().numpy() for column_NJ in columns))
-        factors_J = ratio_of_sums(self._means(ranks_NJ, groups_NJ), labels_NJ, weights_NJ, torch.ones_like(weights_NJ[0]))
+        factors_J = ratio_of_sums(self._means(ranks_NJ, groups_NJ), labels_NJ, weights_NJ, torch.ones_like(weights_NJ.sum(0)))
         self.means_JGP *= factors_J[:, None, None]
 
     def _fit_maps(

@@ -107,6 +107,13 @@ def test_smearing_stays_where_no_row_is_observed(feed):
     assert all(torch.equal(tensor, before[name]) for name, tensor in feed.losses.state_dict().items())
 
 
+def test_smearing_stays_where_there_is_no_row(feed):
+    """Such as on the first days of a log, before anybody has answered: D2Q ended in an error."""
+    before = {name: tensor.clone() for name, tensor in feed.losses.state_dict().items()}
+    feed.losses.fit_smearing(np.empty((0, K)), np.empty((0, K)), feed.durations_NA[:0])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in feed.losses.state_dict().items())
+
+
 def test_what_learns_a_mean_is_not_smeared():
     assert not any(LOSSES[name].is_smeared for name in ("binary", "squared", "ordinal"))
     assert ObjectiveLosses(OBJECTIVES).is_smeared
