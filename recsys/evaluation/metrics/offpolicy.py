@@ -14,6 +14,8 @@ wᵢ = πᵢ / π₀ᵢ the importance weight and q̂ the prediction of the labe
 - ess: (Σ w)² / Σ w² (Kish 1965), the number of the target policy's own impressions that would carry as much information.
 - max_weight: the largest w. Both ess and max_weight describe the rows at hand, and have no interval.
 
+Estimates rest on the users who hold the weight: where these are few, there is no interval, however many rows have next to none.
+
 Each row counts as a decision of its own. For a page of several items, the estimate is therefore the mean over its places. This estimate
 assumes that the label at one place does not depend on the items at the other places (Li et al., KDD 2018: the item-position model).
 
@@ -42,7 +44,8 @@ def snips(rows: Rows) -> Sums | Undefined:
     weight_N = _weights(rows)
     if isinstance(weight_N, Undefined):
         return weight_N
-    return Sums(rows.per_user(weight_N * rows.label_N, weight_N), lambda sums: sums[..., 0] / sums[..., 1])
+    sums_UM = rows.per_user(weight_N * rows.label_N, weight_N)
+    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], rests_on=_of_users(rows, weight_N))
 
 
 def dr(rows: Rows) -> Sums | Undefined:
@@ -55,9 +58,9 @@ def dr(rows: Rows) -> Sums | Undefined:
     residual_N = weight_N * (rows.label_N - rows.prediction_N)
     if rows.policy_N is not None:
         sums_UM = rows.per_user(rows.policy_N + residual_N, np.ones(len(rows)))
-        return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1])
+        return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], rests_on=_of_users(rows, weight_N))
     sums_UM = rows.per_user(weight_N * rows.prediction_N, weight_N, residual_N, np.ones(len(rows)))
-    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1] + sums[..., 2] / sums[..., 3])
+    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1] + sums[..., 2] / sums[..., 3], rests_on=_of_users(rows, weight_N))
 
 
 def ess(rows: Rows) -> Exact | Undefined:
@@ -88,5 +91,12 @@ def _mean(rows: Rows, of_weight: Callable[[FloatArray], FloatArray]) -> Sums | U
     weight_N = _weights(rows)
     if isinstance(weight_N, Undefined):
         return weight_N
-    sums_UM = rows.per_user(of_weight(weight_N) * rows.label_N, np.ones(len(rows)))
-    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1])
+    weight_N = of_weight(weight_N)
+    sums_UM = rows.per_user(weight_N * rows.label_N, np.ones(len(rows)))
+    return Sums(sums_UM, lambda sums: sums[..., 0] / sums[..., 1], rests_on=_of_users(rows, weight_N))
+
+
+def _of_users(rows: Rows, weight_N: FloatArray) -> tuple[FloatArray, ...]:
+    """Return the weight of each user, on which an estimate rests; none where all weights are 0."""
+    most = weight_N.max()
+    return (rows.per_user(weight_N / most)[:, 0],) if most > 0 else ()
