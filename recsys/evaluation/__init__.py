@@ -12,6 +12,7 @@ from recsys.evaluation.inputs.rows import Rows
 from recsys.evaluation.inputs.scores import Scores, read_scores
 from recsys.evaluation.inputs.targets import Target, targets
 from recsys.evaluation.intervals.bootstrap import (
+    ALIKE,
     MIN_USERS,
     Interval,
     UserDraws,
@@ -45,6 +46,7 @@ from recsys.evaluation.position_curve import position_curve
 from recsys.evaluation.questions import by_question, left_out_rows, only_valued
 
 __all__ = [
+    "ALIKE",
     "HEADLINE",
     "METRICS",
     "MIN_USERS",

@@ -44,7 +44,8 @@ class Measured:
     @property
     def has_enough_users(self) -> bool:
         """Return whether there is a value that rests on enough users for an interval, if it was resampled."""
-        return self.value is not None and self.reason is None and (self.effective_users is None or self.effective_users >= MIN_USERS)
+        is_told = self.value is not None and self.reason in (None, ALIKE)
+        return is_told and (self.effective_users is None or self.effective_users >= MIN_USERS)
 
     def interval(self, *, confidence: float, centred: bool) -> Interval:
         if self.value is None or self.replicates_R is None or self.reason is not None:

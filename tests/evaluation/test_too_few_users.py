@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.evaluation import Points, comparison, evaluate, judged_by, paired, sweep_rows
+from recsys.evaluation import Points, comparison, evaluate, judged_by, one_within, paired, sweep_rows
 from recsys.evaluation.intervals.bootstrap import interval
 from recsys.objectives import Objective
 from recsys.report import terminal_table
@@ -140,3 +140,12 @@ def test_where_all_users_are_perfect_or_all_fail_there_is_no_interval(rng: np.ra
             row = rows.loc[[(run, against, metric)]].iloc[0]
             assert (row["reason"] if isinstance(row["reason"], str) else None) == said
             assert np.isnan(row["low"]) == (said is not None)
+
+
+def test_a_perfect_order_of_lists_still_tells(rng: np.random.Generator) -> None:
+    """A sweep must not leave out the number by which one point is perfect."""
+    predictions = log(rng, [20] * 30)
+    runs = [("perfect", predictions.assign(**{"pred.like": predictions["label.like"]})), ("other", worse(predictions, rng))]
+    found = paired(runs, [LIKE], judged_by([LIKE], ["gauc_list", "gauc"]), split="test", bootstrap=100, seed=0)
+    assert [numbers[0].has_enough_users for numbers in found.measured] == [True, True]
+    assert [judged.metric.name for judged in one_within(found).judged] == ["gauc_list"]

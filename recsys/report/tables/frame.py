@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import schema
-from recsys.evaluation import HEADLINE, POOLED, WITHIN, is_within_lists
+from recsys.evaluation import ALIKE, HEADLINE, POOLED, WITHIN, is_within_lists
 from recsys.list_metrics import ListMetric, is_captured, is_list_metric
 
 IN_UNITS = ("rmse",)  # in the label's unit: not to be drawn on one axis with another objective
@@ -76,7 +76,8 @@ def _scopes(table: pd.DataFrame) -> pd.Series:
         of_whole = whole(of)
         for in_lists, in_users in WITHIN.items():
             lists, users = of_whole[of_whole["metric"] == in_lists], of_whole[of_whole["metric"] == in_users]
-            lists_tell, users_tell = lists["value"].notna() & lists["reason"].isna(), users["value"].notna()
+            is_told = lists["reason"].isna() | (lists["reason"] == ALIKE)
+            lists_tell, users_tell = lists["value"].notna() & is_told, users["value"].notna()
             is_lists = is_within_lists(lists_tell=bool(lists_tell.any()), users_tell=bool(users_tell.any()))
             scopes[of.index[of["metric"] == (in_lists if is_lists else in_users)]] = IN_LISTS if is_lists else IN_USERS
     return scopes
