@@ -11,7 +11,9 @@ Where the run has a `score`, the order by it is judged too, for each objective: 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -73,7 +75,7 @@ def evaluate(
     >>> float(rows.set_index("metric").loc["auc", "value"])
     0.5
     """
-    _refuse_texts(slices=slices, metrics=metrics, also=also)
+    _refuse_other_types(train_means, slices=slices, metrics=metrics, also=also)
     check_options(
         objectives, run, against, also, bootstrap=bootstrap, seed=seed, confidence=confidence, list_k=list_k, top_percent=top_percent
     )
@@ -89,13 +91,17 @@ def evaluate(
     return long_rows(impressions, runs, settings, targets(objectives), _wanted(_all_metrics(runs[0], list_k, top_percent), metrics))
 
 
-def _refuse_texts(**names: Sequence[str] | None) -> None:
-    """Raise ConfigError for one text in place of a list of names: its letters would be taken for names."""
-    if problems := [
+def _refuse_other_types(means: Any, **names: Sequence[str] | None) -> None:
+    """Raise ConfigError for means that are no mapping to numbers, and for one text in place of a list of names."""
+    problems = [
         f'{option}: found the text "{given}", expected a list of names. Fix: ["{given}"]'
         for option, given in names.items()
         if isinstance(given, str)
-    ]:
+    ]
+    is_mapping = means is None or isinstance(means, Mapping)
+    if not is_mapping or not all(isinstance(mean, int | float | np.number) for mean in (means or {}).values()):
+        problems.append(f"train_means: found {means!r}, expected a mapping of objectives to numbers. Fix: {{name: mean label}}")
+    if problems:
         raise ConfigError(problems)
 
 

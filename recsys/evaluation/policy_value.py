@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from recsys import schema
 from recsys.evaluation.inputs.propensities import known_rows, require_propensities, weighed, with_softmax
-from recsys.evaluation.inputs.scored_impressions import as_table, check_options, read_impressions
+from recsys.evaluation.inputs.scored_impressions import as_table, check_options, read_impressions, require_objectives
 from recsys.evaluation.inputs.scores import check_same_impressions, read_scores
 from recsys.evaluation.inputs.targets import targets
 from recsys.evaluation.long_rows import Settings, long_rows
@@ -45,6 +45,7 @@ def off_policy(
     >>> float(rows.set_index("metric").loc["ips", "value"])  # (1 · 2 + 0 · 0 + 0 · 2 + 1 · 1) / 4
     0.75
     """
+    require_objectives(objectives)
     joint = [objective.model_copy(update={"given": None}) for objective in objectives]
     check_options(joint, run, against, bootstrap=bootstrap, seed=seed, confidence=confidence)
     tables = {name: as_table(table, name) for name, table in {run: predictions, **(against or {})}.items()}

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from recsys.errors import ConfigError, DataError
-from recsys.evaluation import evaluate
+from recsys.evaluation import evaluate, off_policy
 from recsys.objectives import Objective
 
 LIKE = Objective(name="like", label="is_like = 1")
@@ -194,12 +194,27 @@ def test_times_beyond_int64_are_refused(predictions):
         ({"metrics": "auc"}, 'metrics: found the text "auc"'),
         ({"against": pd.DataFrame()}, "against: found a DataFrame, expected a mapping of names to predictions"),
         ({"objectives": LIKE}, "objectives: found one Objective, expected a sequence"),
+        ({"objectives": "like"}, "objectives: found one str, expected a sequence of Objective"),
+        ({"objectives": ["like"]}, r"objectives: found 'like', expected values of Objective. Fix: recsys.Objective\(name='like'\)"),
+        ({"run": 5}, "run: found 5, expected a text"),
+        ({"confidence": "0.9"}, "confidence: found '0.9', expected a number"),
+        ({"list_k": 5}, "list_k: found 5, expected a list of numbers"),
+        ({"top_percent": ["10"]}, r"top_percent: found \['10'\], expected a list of numbers"),
+        ({"seed": 2**63}, "seed: found 9223372036854775808, expected a whole number"),
+        ({"train_means": [0.5]}, r"train_means: found \[0.5\], expected a mapping"),
+        ({"train_means": {"like": "half"}}, "train_means: found {'like': 'half'}, expected a mapping of objectives to numbers"),
         ({"predictions": {"event_id": [1]}}, "predictions of run mine: found a dict, expected a frame of pandas or a table of Arrow"),
     ],
 )
 def test_an_argument_of_another_type_is_named(options, words, predictions):
     with pytest.raises(ConfigError, match=words):
         evaluate(**{"predictions": predictions, "objectives": [LIKE], "run": "mine", **options})
+
+
+@pytest.mark.parametrize("objectives", [LIKE, "like", ["like"]])
+def test_off_policy_names_what_is_no_objective(objectives, predictions):
+    with pytest.raises(ConfigError, match=r"objectives: found .*Objective"):
+        off_policy(predictions, objectives, run="mine")
 
 
 def test_whole_numbers_beyond_a_double_are_scores_too(predictions):

@@ -1,9 +1,10 @@
 """Scored impressions as they come in, checked once. Every mistake in them is reported here or in `scores`; no metric checks again."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from recsys.evaluation.inputs.position_bins import position_bins
 from recsys.evaluation.inputs.prediction_columns import ids, milliseconds, no_nulls, numbers, place, plain, require, texts
 from recsys.evaluation.inputs.rows import FloatArray, IntArray
 from recsys.objectives import Objective, chain
+
+_LARGEST_SEED = 2**63 - 1  # that a column of metrics holds
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,12 @@ def check_options(
     top_percent: Sequence[float] = (),
 ) -> None:
     """Raise ConfigError that names every wrong option, if there are any."""
-    if not isinstance(objectives, Sequence):
-        raise ConfigError(f"objectives: found one {type(objectives).__name__}, expected a sequence. Fix: put it into a list")
+    require_objectives(objectives)
     against = {} if against is None else against
     if not isinstance(against, Mapping):
         raise ConfigError(f"against: found a {type(against).__name__}, expected a mapping of names to predictions. Fix: name the other run")
-    problems = []
+    if problems := _of_other_types(run, confidence, list_k=list_k, top_percent=top_percent):
+        raise ConfigError(problems)
     names = [objective.name for objective in objectives]
     if not names or len(set(names)) < len(names):
         problems.append(f"objectives: found {names}, expected at least one and no name twice. Fix: pass each objective once")
@@ -76,8 +79,8 @@ def check_options(
         problems.append(f"also: found {', '.join(unknown)}, expected names of against. Fix: leave them out")
     if not (isinstance(bootstrap, int | np.integer) and bootstrap >= 0):
         problems.append(f"bootstrap: found {bootstrap}, expected a number of replicates, 0 or more. Fix: 1000 is usual")
-    if not (isinstance(seed, int | np.integer) and seed >= 0):
-        problems.append(f"seed: found {seed}, expected a whole number, 0 or more. Fix: any will do")
+    if not (isinstance(seed, int | np.integer) and 0 <= seed <= _LARGEST_SEED):
+        problems.append(f"seed: found {seed}, expected a whole number, 0 or more, below 2^63. Fix: any will do")
     if not 0 < confidence < 1:
         problems.append(f"confidence: found {confidence}, expected more than 0 and less than 1. Fix: 0.95 is usual")
     if bad_k := [k for k in list_k if not (isinstance(k, int | np.integer) and k > 0)]:
@@ -89,6 +92,30 @@ def check_options(
         problems.append(f"against: found run {run} itself, expected other runs. Fix: leave it out")
     if problems:
         raise ConfigError(problems)
+
+
+def require_objectives(objectives: Any) -> None:
+    """Raise ConfigError where these are no objectives: one alone, or their names."""
+    if isinstance(objectives, str) or not isinstance(objectives, Sequence):
+        raise ConfigError(f"objectives: found one {type(objectives).__name__}, expected a sequence of Objective. Fix: put it into a list")
+    if other := next((each for each in objectives if not isinstance(each, Objective)), None):
+        fix = f"recsys.Objective(name={other!r})" if isinstance(other, str) else "recsys.Objective(name=…) makes one"
+        raise ConfigError(f"objectives: found {other!r}, expected values of Objective. Fix: {fix}")
+
+
+def _of_other_types(run: Any, confidence: Any, **numbers: Any) -> list[str]:
+    """Return the problems of options that cannot be compared with their bounds."""
+    problems = [] if isinstance(run, str) else [f"run: found {run!r}, expected a text. Fix: name the run"]
+    if not _is_number(confidence):
+        problems.append(f"confidence: found {confidence!r}, expected a number. Fix: 0.95 is usual")
+    for option, given in numbers.items():
+        if isinstance(given, str) or not isinstance(given, Iterable) or not all(map(_is_number, given)):
+            problems.append(f"{option}: found {given!r}, expected a list of numbers. Fix: [5, 10] is one")
+    return problems
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def as_table(predictions: pa.Table | pd.DataFrame, run: str, *, needed: Sequence[str] = ()) -> pa.Table:
