@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recsys import config
 from recsys.config import Pipeline
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.progress import Console
 from recsys.workspace import METRICS, PREDICTIONS, REPORT
 
@@ -121,6 +121,9 @@ def load_pipeline(path: Path | str, overrides: Sequence[str] = ()) -> Pipeline:
     >>> pipeline.name, [objective.name for objective in pipeline.objective]
     ('tiny', ['click', 'watch_time', 'like'])
     """
+    if isinstance(overrides, str) or not all(isinstance(each, str) for each in overrides):
+        fix = f"[{overrides!r}]" if isinstance(overrides, str) else '["model.architecture=ple"] is one'
+        raise ConfigError(f"overrides: found {overrides!r}, expected a list of texts KEY=VALUE. Fix: {fix}")
     return config.load(Path(path), overrides)
 
 

@@ -33,6 +33,7 @@ def test_examples_in_docstrings_hold(function, monkeypatch: pytest.MonkeyPatch) 
 def test_all_names_are_there() -> None:
     for name in recsys.__all__:
         assert getattr(recsys, name).__doc__, name
+    assert set(recsys.__all__) <= set(dir(recsys))  # by which a notebook completes `recsys.`
     with pytest.raises(AttributeError, match="nothing"):
         recsys.nothing  # noqa: B018
 
@@ -97,3 +98,10 @@ def test_arrays_that_do_not_fit(changes: dict, words: str) -> None:
 def test_evaluation_stays_usable_without_the_rest() -> None:
     assert arrays.evaluate_arrays is recsys.evaluate_arrays
     assert evaluation.evaluate is recsys.evaluate
+
+
+@pytest.mark.parametrize("overrides", ["model.architecture=ple", [5]])
+def test_overrides_that_are_no_list_of_texts_are_named(overrides) -> None:
+    with pytest.raises(ConfigError, match=r"overrides: found .*, expected a list of texts KEY=VALUE. Fix: ") as caught:
+        recsys.load_pipeline("pipelines/tiny.toml", overrides)
+    assert len(caught.value.problems) == 1
