@@ -107,7 +107,7 @@ def test_large_ids_beside_a_null_stay_different(kind: Callable[[list[int | None]
         ([1, 0], [0.1 + 0j, 0.2], {}, DataError, "y_score: found values of type complex128"),
         ([1, 0], pd.to_datetime([1, 2]), {}, DataError, "y_score: found values of type datetime64"),
         (["yes", "no"], [0.1, 0.2], {}, DataError, r"y_true: found values of type \w+ \('yes'\), expected numbers"),
-        ([1, 2], [0.1, 0.2], {}, DataError, "y_true: found other values, expected 0 or 1"),
+        ([1, 2], [0.1, 0.2], {}, DataError, "y_true: found 2, expected 0 or 1"),
         ([1, 0], [0.1, np.nan], {}, DataError, "y_score: found null, NaN or infinite"),
         ([1, 0], [0.1], {}, ConfigError, "y_score: found 1 values, expected 2"),
         ([[1, 0], [1]], [0.1, 0.2], {}, ConfigError, "y_true: found lists of different lengths, expected one value per row"),

@@ -189,9 +189,7 @@ MISTAKES = [
     pytest.param(at("pred.like", np.nan), ["column pred.like: found null, NaN or infinite", "3 of 503 rows"], id="NaN scores"),
     pytest.param(at("pred.like", np.inf, 2), ["column pred.like: found null, NaN or infinite", "2 of 503 rows"], id="infinite scores"),
     pytest.param(at("pred.seconds", np.nan), ["column pred.seconds: found null, NaN or infinite", "3 of 503 rows"], id="NaN of a number"),
-    pytest.param(
-        at("label.like", 0.5), ["column label.like: found other values, expected 0 or 1, or null", "3 of 503 rows"], id="half a like"
-    ),
+    pytest.param(at("label.like", 0.5), ["column label.like: found 0.5, expected 0 or 1, or null", "3 of 503 rows"], id="half a like"),
     pytest.param(at("label.like", np.inf), ["column label.like", "expected 0 or 1, or null", "3 of 503 rows"], id="infinite likes"),
     pytest.param(at("label.seconds", np.inf), ["column label.seconds", "a finite number of 0 or more, or null"], id="infinite labels"),
     pytest.param(at("label.seconds", -1.0), ["column label.seconds", "0 or more, or null; 3 of 503 rows"], id="a watch time below 0"),

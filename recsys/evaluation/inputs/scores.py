@@ -173,13 +173,13 @@ def _label(table: pa.Table, objective: Objective, run: str) -> FloatArray:
     label_N = numbers(table, column, run)
     known_N = ~np.isnan(label_N)
     legal = objective.legal_labels()
-    bad = int(np.count_nonzero(known_N & ~legal.allow(label_N)))
-    if bad:
+    illegal_N = label_N[known_N & ~legal.allow(label_N)]
+    if len(illegal_N):
         raise data_error(
             place(run, column),
-            found="other values",
+            found=f"{float(illegal_N[0])!r}".removesuffix(".0"),
             expected=f"{legal.words}, or null",
-            bad_rows=bad,
+            bad_rows=len(illegal_N),
             rows=int(np.count_nonzero(known_N)),
             fix="correct the label, or the kind of the objective",
         )
