@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 
@@ -104,8 +105,16 @@ def _as_events(stored: ir.Table, plan: Plan) -> ir.Table:
     """Give candidates the columns of events: null where they are not given, and what tells their list (`list_starts.known_lists`)."""
     events = event_table(plan.columns)
     kinds = events.schema()
-    columns = {name: stored[name].try_cast(kind) if name in stored.columns else ibis.null(kind) for name, kind in kinds.items()}
+    columns = {name: _as_kind(stored[name], kind) if name in stored.columns else ibis.null(kind) for name, kind in kinds.items()}
     tells = list_name(plan)
     if tells is not None:
         columns[NAME] = columns[tells]
     return stored.select(**{**columns, schema.EVENT_ID: stored[schema.CANDIDATE]})
+
+
+def _as_kind(given: ir.Value, kind: dt.DataType) -> ir.Value:
+    """Return ids in the type of the log, null where the log has none that is written so: its 7 is neither 007 nor 7.2."""
+    if given.type() == kind:
+        return given
+    cast = given.try_cast(kind)
+    return (cast.cast("string") == given.cast("string")).ifelse(cast, ibis.null(kind))

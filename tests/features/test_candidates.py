@@ -154,6 +154,21 @@ def test_states_are_brought_forward_without_examples(feed: Any, tmp_path: Path) 
 
 
 @pytest.mark.words
+def test_a_text_that_is_written_otherwise_names_no_list_of_the_log(feed: Any, tmp_path: Path) -> None:
+    """Its event_id 7 tells the list of a candidate "7", and neither that of "007" nor that of "7.2"."""
+    rows = feed.tasteful_events(27)
+    seen = min((row for row in rows if feed.day_of(row) == "2022-03-04" and row["user_id"] == 1), key=lambda row: row["timestamp"])
+    later = {"user_id": 1, "item_id": "v1", "timestamp": feed.midnight("2022-03-05") - 60_000, "tab": 1}
+    ids = [f"{seen['event_id']}{end}" for end in ("", ".2")] + [f"00{seen['event_id']}", "new"]
+    found = ask(
+        feed.pipeline(features=EVERYTHING), feed.write("log", rows), [later | {"event_id": each} for each in ids], tmp_path / "scratch"
+    )
+    of_list, *others = (found.slice(place, 1).to_pylist() for place in range(len(ids)))
+    assert of_list != others[-1]
+    assert others == [others[-1]] * 3
+
+
+@pytest.mark.words
 def test_a_list_that_begins_later_is_no_list_of_a_candidate(feed: Any, tmp_path: Path) -> None:
     """A candidate that bears the id of a later impression knows nothing of what happened before that one."""
     rows = feed.tasteful_events(26)
