@@ -79,7 +79,7 @@ def _evaluated(table: pa.Table, kind: Kind, **options: Any) -> pd.DataFrame:
     try:
         found: pd.DataFrame = evaluate(table, [objective], run=_NAME, **options).to_pandas()
     except DataError as error:  # in the caller's words
-        said = str(error).replace(f"predictions of run {_NAME} column ", "")
+        said = str(error).replace(f"predictions of run {_NAME} column ", "").replace(f"predictions of run {_NAME}", "y_true")
         names = {schema.label_column(_NAME): "y_true", schema.prediction_column(_NAME): "y_score"}
         for ours, theirs in names.items():
             said = said.replace(ours, theirs)
@@ -88,7 +88,8 @@ def _evaluated(table: pa.Table, kind: Kind, **options: Any) -> pd.DataFrame:
 
 
 def _column(name: str, values: Any) -> "pd.Series[Any]":
-    """Return the values as a column, masked ones as null. Raises ConfigError for more than one dimension."""
+    """Return the values as a column, masked ones as null. Raises ConfigError unless they have one dimension."""
+    given = values
     if hasattr(values, "detach"):  # a tensor of torch, which is not imported for this
         values = values.detach().cpu()
         values = (values.double() if values.is_floating_point() else values).numpy()
@@ -103,7 +104,9 @@ def _column(name: str, values: Any) -> "pd.Series[Any]":
         shape = np.shape(values)
     except ValueError as error:
         raise ConfigError(f"{name}: found lists of different lengths, expected one value per row. Fix: put them into one list") from error
-    if shape and len(shape) != 1:
+    if not shape:  # numpy makes one value of a generator, a set or a dict
+        raise ConfigError(f"{name}: found one {type(given).__name__}, expected one value per row. Fix: put the values into a list")
+    if len(shape) != 1:
         raise ConfigError(f"{name}: found an array of {' × '.join(map(str, shape))}, expected one value per row. Fix: take one column")
     is_ids = name in ("users", "lists")
     column = pd.Series(values, dtype=object if is_ids and isinstance(values, list | tuple) else None).reset_index(drop=True)
