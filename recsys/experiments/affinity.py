@@ -135,6 +135,8 @@ def _write(runs: Sequence[Run], rows: Sequence[dict[str, Any]], found: evaluatio
     seeds = len({run.seed for run in runs})
     title = f"{pipeline.name}: gain over being trained alone, {split} days, {many(seeds, 'seed')}"
     report.terminal_matrix(title, report.affinity_matrix(table, names), console)
+    for line in report.affinity_words(table, confidence):
+        console.result(line)
     console.result(f"affinity: {page}")
     return folder
 

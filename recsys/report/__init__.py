@@ -1,7 +1,7 @@
 """The report: it turns long rows into a terminal table and one offline page. It does not import torch."""
 
 from recsys.report.cosines import pooled_cosines
-from recsys.report.pages.affinity_page import affinity_matrix, write_affinity
+from recsys.report.pages.affinity_page import affinity_matrix, affinity_words, write_affinity
 from recsys.report.pages.backtest_page import backtest_matrices, backtest_words, write_backtest
 from recsys.report.pages.compare_page import comparison_matrix, comparison_words, write_comparison
 from recsys.report.pages.health_page import write_health
@@ -13,6 +13,7 @@ from recsys.report.training_log import read_inside, read_journal
 
 __all__ = [
     "affinity_matrix",
+    "affinity_words",
     "backtest_matrices",
     "backtest_words",
     "comparison_matrix",

@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from recsys import artifacts, config, schema
+from recsys import artifacts, config, report, schema
 from recsys.cli import run_command
 from recsys.experiments.affinity import only, sets_of
 
@@ -95,6 +96,18 @@ def test_the_whole_way(workspace: Path) -> None:
     assert len(list((workspace / "tiny" / "examples").iterdir())) == len(list((workspace / "tiny" / "encoded").iterdir())) == 1
 
 
+def test_the_words_name_the_gains_without_an_interval() -> None:
+    def gain(objective: str, value: float, half: float | None = None, reason: str | None = None) -> dict[str, object]:
+        bounds = {} if half is None else {"low": value - half, "high": value + half}
+        about = {"what": "gain", "objective": objective, "partners": "click", "metric": "auc", "value": value, "seeds": 2}
+        return dict.fromkeys(schema.AFFINITY.names) | about | {"reason": reason} | bounds
+
+    gains = [gain("like", 0.01, 0.02), gain("share", 0.03, reason="too few users (18)"), gain("share", 0.03, reason="too few users (18)")]
+    words, *silent = report.affinity_words(pa.Table.from_pylist(gains, schema=schema.AFFINITY), 0.95)
+    assert "1 of 3 gains" in words  # of all there are, not of those that have an interval
+    assert silent == ["No interval and no verdict on share (auc): too few users (18)."]
+
+
 @pytest.mark.words
 def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace: Path, capsys) -> None:
     (file,) = (workspace / "tiny" / "affinity").glob("*/affinity.parquet")
@@ -102,6 +115,7 @@ def test_a_second_call_trains_nothing_and_gives_the_same_bytes(workspace: Path, 
     assert run(workspace) == 0
     said = capsys.readouterr().out
     assert "14 runs, 7 sets of 3 objectives with 2 seeds each" in said
+    assert "No interval and no verdict on like (auc): too few users" in said
     assert "affinity 3 of 14: watch_time, seed 7 (affinity-watch_time-" in said
     assert said.count("train: fresh") == said.count("score: fresh") == 14
     assert file.read_bytes() == before

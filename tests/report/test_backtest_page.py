@@ -34,11 +34,12 @@ def rows(*, days: int = 3) -> pa.Table:
 
 
 def test_words_give_the_verdicts_and_the_days_with_the_same_sign() -> None:
-    first, chance = backtest_words(rows(), 0.95)
+    first, silent, chance = backtest_words(rows(), 0.95)
     assert first == (
         f"net against {EVIL}. Finding who will: better on click (auc) +.020 [+.010, +.030] (on 2 of 3 days); no verdict on 1 of 2."
         " Ordering a user's list: inconclusive on 1 of 1. Predicting the value: worse on click (rmse) +.90 [+.40, +1.40]."
     )
+    assert silent == "No interval and no verdict on like (auc): too few users (3)."
     assert "of 3 intervals would exclude 0" in chance
 
 

@@ -53,6 +53,16 @@ def test_verdicts_are_in_words_with_the_number_of_users(rows, predictions) -> No
     assert unclear > 0
 
 
+def test_a_number_without_an_interval_has_the_digits_of_the_page_of_its_run(rows) -> None:
+    """Few, and beside them why: the table of a run said .82 where this one said .8246."""
+    first, second = rows.slice(0, 2).to_pylist()
+    silent = {"low": None, "high": None, "difference_low": None, "difference_high": None, "reason": "too few users (18)"}
+    told = [first | silent | {"value": 0.8246}, second | silent | {"value": 0.8293, "difference": 0.0047}]
+    (_, top), (_, below) = comparison_matrix(pa.Table.from_pylist(told, schema=schema.COMPARISON)).rows
+    assert top[1] == cell_of(0.8246, None, None, "too few users (18)")
+    assert (str(top[1]), str(below[1]), str(below[2])) == (".82", ".83", "+.0047")
+
+
 @pytest.mark.parametrize(
     ("verdict", "users", "reason", "words"),
     [

@@ -13,13 +13,14 @@ from recsys.report import cosines
 from recsys.report.chance import by_chance
 from recsys.report.figures.balance_figures import cosine_matrix
 from recsys.report.figures.figure import Figure, sentence
+from recsys.report.figures.front_figures import number_name
 from recsys.report.figures.heat_map import heat_map, scale_of
 from recsys.report.pages.page import page
 from recsys.report.pages.section import Section
 from recsys.report.pages.summary import Summary
 from recsys.report.tables.cells import MARKS, Cell, Matrix, cell_of
 from recsys.report.tables.frame import BETTER, UNCLEAR, WORSE, verdict_of
-from recsys.report.tables.verdict import QUESTION_OF
+from recsys.report.tables.verdict import QUESTION_OF, unjudged
 
 ALONE, WITH_ALL = "alone", "all"
 
@@ -36,7 +37,7 @@ def write_affinity(
 ) -> None:
     """Write the page of an affinity study. `rows` have the form of `schema.AFFINITY`, `facts` are term → text."""
     table = rows.to_pandas()
-    box = Summary(sentences=[_words(_gains(table), confidence)])
+    box = Summary(sentences=affinity_words(rows, confidence))
     html = page(name, run=path.parent.name, box=box, facts=facts, shown=_sections(table, objectives, confidence), kind="affinity")
     artifacts.write_file(path, lambda draft: draft.write_text(html, encoding="utf-8"), stage="affinity", fingerprint=fingerprint)
 
@@ -44,6 +45,14 @@ def write_affinity(
 def affinity_matrix(rows: pa.Table, objectives: Sequence[str]) -> Matrix:
     """Return one row per metric of a judged objective: its value when trained alone, then the gain from each partner and from all."""
     return _matrix(rows.to_pandas(), objectives)
+
+
+def affinity_words(rows: pa.Table, confidence: float) -> list[str]:
+    """Return in words what the matrix says, and what it does not say. `confidence` is that of its intervals."""
+    gains = _gains(rows.to_pandas())
+    silent = gains[gains["value"].notna() & gains["low"].isna() & gains["reason"].notna()]
+    names = map(number_name, silent["objective"], silent["metric"])
+    return [_words(gains, confidence), *unjudged(zip(names, silent["reason"], strict=True))]
 
 
 def _sections(table: pd.DataFrame, objectives: Sequence[str], confidence: float) -> list[Section]:
@@ -146,7 +155,7 @@ def _words(gains: pd.DataFrame, confidence: float) -> str:
         if len(found := judged[judged["verdict"] == verdict])
     ]
     unclear = int((judged["verdict"] == UNCLEAR).sum())
-    parts.append(f"Inconclusive, within the noise of {_over(gains)}: {unclear} of {len(judged)} gains")
+    parts.append(f"Inconclusive, within the noise of {_over(gains)}: {unclear} of {gains['value'].notna().sum()} gains")
     words = f"{'. '.join(parts)}. {by_chance(len(judged), confidence)}"
     if gains["seeds"].max() == 1:
         words += " One seed: what is said is of these trained models. Whether a partner does it again, only more seeds tell."

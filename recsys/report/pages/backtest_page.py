@@ -18,7 +18,7 @@ from recsys.report.pages.section import Section, number_of
 from recsys.report.pages.summary import Summary
 from recsys.report.tables.cells import Cell, Matrix, cell_of
 from recsys.report.tables.frame import verdict_of
-from recsys.report.tables.verdict import answered
+from recsys.report.tables.verdict import answered, unjudged
 
 _BOUNDS = ["value", "low", "high", "reason"]
 
@@ -138,6 +138,8 @@ def _figure(number: str, rows: pd.DataFrame) -> Figure:
 def _words(table: pd.DataFrame, confidence: float) -> list[str]:
     whole, days = table[table["day"].isna()], table[table["day"].notna()]
     words = [_sentence(whole, days, name, other) for name in _configs(table) for other in _others(table, name)]
+    silent = whole[whole["value"].notna() & whole["low"].isna() & whole["reason"].notna()]
+    words += unjudged(silent[["number", "reason"]].itertuples(index=False, name=None))
     if judged := int(whole["verdict"].notna().sum()):
         words.append(by_chance(judged, confidence))
     if whole["seeds"].max() == 1:

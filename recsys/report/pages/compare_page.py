@@ -49,8 +49,8 @@ def comparison_matrix(rows: pa.Table) -> Matrix:
     lines = []
     for (objective, metric), of in table.groupby(["objective", "metric"], sort=False):
         for place, row in enumerate(of.to_dict("records")):
-            value = cell_of(row["value"], row["low"], row["high"])
-            bounds = row["difference"], row["difference_low"], row["difference_high"]
+            value = cell_of(row["value"], row["low"], row["high"], row["reason"])
+            bounds = row["difference"], row["difference_low"], row["difference_high"], row["reason"]
             above = None if row["run"] == first else cell_of(*bounds, verdict=row["verdict"], signed=True)
             name = number_name(str(objective), str(metric)) if place == 0 else ""
             coverage = "" if pd.isna(row["coverage"]) else f"{row['coverage']:.0%}"

@@ -16,7 +16,7 @@ from recsys.list_metrics import is_captured
 from recsys.progress import Console
 from recsys.report.tables.cells import LEGEND, MARKS, Cell, Grid, Matrix, conditional_words, grid
 from recsys.report.tables.frame import captured, frame, short_names, splits, whole
-from recsys.report.tables.verdict import comparisons
+from recsys.report.tables.verdict import comparisons, unjudged
 
 PIPE_WIDTH = 140  # columns; a pipe has no width of its own
 
@@ -71,18 +71,18 @@ def _laid_out(title: str, cells: Grid, width: int) -> str:
     for line in cells.lines:
         if line.value.value is None:
             out.print(Text(f"{line.objective} {line.metric}: no value: {line.value.reason}"))
-    for reason, names in _without_interval(cells).items():
-        out.print(Text(f"No interval and no verdict on {', '.join(names)}: {reason}."))
+    for words in unjudged(_without_interval(cells)):
+        out.print(Text(words))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-def _without_interval(cells: Grid) -> dict[str, list[str]]:
-    """Return reason → the numbers that have a value and, for this reason, no interval."""
-    found: dict[str, list[str]] = {}
-    for line in cells.lines:
-        if line.value.value is not None and line.value.low is None and line.value.reason is not None:
-            found.setdefault(line.value.reason, []).append(f"{line.objective} {line.metric}")
-    return found
+def _without_interval(cells: Grid) -> list[tuple[str, str]]:
+    """Return the numbers that have a value and, for a reason, no interval; each with the reason."""
+    return [
+        (f"{line.objective} {line.metric}", line.value.reason)
+        for line in cells.lines
+        if line.value.value is not None and line.value.low is None and line.value.reason is not None
+    ]
 
 
 _OPTIONAL = ("group", "counts", "intervals of differences", "intervals of values")  # left out of a narrow table, in this order

@@ -1,6 +1,6 @@
 """The comparison in plain words, from the same verdicts that the tables mark."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -71,6 +71,14 @@ def _answered(question: str, numbers: Sequence[tuple[str, str | None, str]]) -> 
 
 def _count_of(found: Sequence[object], of: int) -> str:
     return f"all {of}" if len(found) == of > 1 else f"{len(found)} of {of}"
+
+
+def unjudged(numbers: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a sentence per reason for which numbers have no interval. `numbers` are the name and the reason of each such number."""
+    of: dict[str, dict[str, None]] = {}
+    for name, reason in numbers:
+        of.setdefault(reason, {})[name] = None
+    return [f"No interval and no verdict on {', '.join(names)}: {reason}." for reason, names in of.items()]
 
 
 def brief_comparisons(grid: Grid) -> list[Comparison]:
