@@ -107,6 +107,15 @@ def test_one_objective_has_nothing_to_balance(short_run) -> None:
     assert section.nothing == "There is one objective: no loss is held against another."
 
 
+def test_a_refit_is_named_only_where_there_is_one(short_run) -> None:
+    (short_run / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(0.3, (1.0, 2.0))))
+    sign(short_run / "training.jsonl")
+    journal = read_journal(short_run / "training.jsonl")
+    alone = SHORT.model_copy(update={"train": SHORT.train.model_copy(update={"refit": False})})
+    assert "(balance.method = fixed), before the refit." in balancing(journal, SHORT).about
+    assert "(balance.method = fixed). Gradients" in balancing(journal, alone).about
+
+
 @pytest.mark.words
 def test_without_weights_and_gradients_the_section_says_so_and_who_was_best_where_and_who_overfits(short_run) -> None:
     html = page(short_run, None, (1.0, 1.0))

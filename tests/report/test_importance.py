@@ -65,6 +65,7 @@ def test_without_an_interval_the_value_is_drawn_alone(pipeline) -> None:
     (figure,) = section.figures
     assert figure.spec["layer"][1]["data"]["values"][0]["low"] is None
     assert "item columns .1000" in figure.text
+    assert figure.title == "click: falls of AUC without intervals, too few users (2)"  # not that intervals include 0
 
 
 def test_a_name_of_the_users_stays_text(pipeline) -> None:

@@ -235,6 +235,11 @@ def test_what_was_run_says_the_confidence_with_its_digits(confidence, said) -> N
     assert what_was_run.facts(pipeline, pa.table({"split": ["test"]}), None, None)["Intervals"].startswith(said)
 
 
+def test_a_validation_day_beside_a_test_day_is_not_called_one_day(short_metrics) -> None:
+    """Both are scored, and neither part has rows by day: the whole part is its day."""
+    assert sections.days(frame(short_metrics)).nothing.startswith("Each part of the split that was scored is one day")
+
+
 def test_without_validation_days_nothing_is_said_to_be_learned_from_them_or_found_on_them(predictions, metrics) -> None:
     without = PIPELINE.model_copy(update={"split": PIPELINE.split.model_copy(update={"validation": None})})
     for pipeline, told in ((PIPELINE, True), (without, False)):

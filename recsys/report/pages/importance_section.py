@@ -87,6 +87,8 @@ def _figure(objective: str, rows: pd.DataFrame) -> Figure:
 
 
 def _title(metric: str, ordered: pd.DataFrame, cells: dict[str, Cell]) -> str:
+    if ordered["low"].isna().all():
+        return f"falls of {metric} without intervals, {ordered['reason'].iloc[0]}"
     sure = ordered.loc[ordered["low"] > 0, "group"].head(NAMED)
     if sure.empty:
         return f"no fall of {metric} has an interval above 0"

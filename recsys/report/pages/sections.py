@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from recsys import schema
 from recsys.config import Pipeline
 from recsys.errors import percent
 from recsys.evaluation import POOLED, WITHIN
@@ -85,7 +86,7 @@ def days(table: pd.DataFrame) -> Section:
     """Return the section on single days."""
     figures, title = metric_figures.days(by_day(table)), "Day by day"
     if not figures:
-        return Section("days", title, nothing="Only one day was scored, or no day has a number of its own.")
+        return Section("days", title, nothing="Each part of the split that was scored is one day, or no day has a number of its own.")
     gist = number_of(by_day(table)["day"].nunique(), "day")
     return Section("days", title, "The main metrics on each scored day, with their intervals.", gist=gist, figures=figures)
 
@@ -177,7 +178,8 @@ def balancing(journal: Journal | None, pipeline: Pipeline) -> Section:
     if not figures and found.empty:
         return Section("balancing", title, nothing=f"The weights stayed as they were ({method}), and no gradient was measured.")
     gist = f"{method}; {cosines.counted(found)}" if len(found) else method
-    about = f"How {len(pipeline.objective)} losses became one step ({method}), before the refit."
+    refits = pipeline.train.refit and schema.VALIDATION in pipeline.split.parts()
+    about = f"How {len(pipeline.objective)} losses became one step ({method}){', before the refit' * refits}."
     if len(found):
         once = "each day" if pipeline.train.order == "time" else "the first pass"
         about += (
