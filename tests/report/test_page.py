@@ -18,7 +18,7 @@ from recsys.config import Train
 from recsys.errors import ArtifactError
 from recsys.evaluation import read_scores
 from recsys.progress import Console
-from recsys.report import frame, write_report
+from recsys.report import frame, read_inside, write_report
 from recsys.report.figures import look_figures, metric_figures, model_figures
 from recsys.report.pages import calibration_section, sections, tradeoffs, what_was_run
 from recsys.report.tables.cells import Matrix, grid
@@ -235,6 +235,14 @@ def test_what_was_run_says_the_confidence_with_its_digits(confidence, said) -> N
     assert what_was_run.facts(pipeline, pa.table({"split": ["test"]}), None, None)["Intervals"].startswith(said)
 
 
+@pytest.mark.parametrize(("order", "said"), [("shuffled", "9,000 rows in all, "), ("time", "over each day, 9,000 rows on the warm days, ")])
+def test_the_rows_of_the_pace_are_in_time_order_those_of_the_warm_days(run, order, said) -> None:
+    """A night that had learned eight days called the rows of three of them all."""
+    pipeline = PIPELINE.model_copy(update={"train": PIPELINE.train.model_copy(update={"order": order})})
+    model = read_inside(run / "model" / "inside.json")
+    assert said in what_was_run.facts(pipeline, pa.table({"split": ["test"]}), model, None)["Training"]
+
+
 def test_a_validation_day_beside_a_test_day_is_not_called_one_day(short_metrics) -> None:
     """Both are scored, and neither part has rows by day: the whole part is its day."""
     assert sections.days(frame(short_metrics)).nothing.startswith("Each part of the split that was scored is one day")
@@ -405,6 +413,18 @@ def test_one_day_before_it_was_learned_is_a_table_and_more_are_figures(metrics) 
     several = sections.progressive(days)
     assert several.figures
     assert list(several.folded_matrices) == ["Each day before it was learned"]
+
+
+def test_a_day_with_too_few_users_for_an_interval_keeps_its_number_and_says_why(metrics) -> None:
+    """The number was left out without a word: of a rare objective most days were empty, and its figure had a point or two."""
+    days = by_day(frame(metrics))
+    days = days[(days["objective"] == "click") & (days["metric"] == "auc")].drop_duplicates("day")
+    few = days["day"] == days["day"].iloc[0]
+    days = days.assign(low=days["low"].mask(few), high=days["high"].mask(few), reason=days["reason"].mask(few, "too few users (18)"))
+    found = sections.progressive(days)
+    ((_, (first,)), (_, (second,)), *_) = found.folded_matrices["Each day before it was learned"].rows
+    assert (first.interval, first.reason, second.reason) == ("", "too few users (18)", None)
+    assert found.figures[0].text.count("2024-") == len(days)
 
 
 @pytest.mark.words

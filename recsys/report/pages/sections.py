@@ -103,10 +103,11 @@ def progressive(table: pd.DataFrame | None) -> Section:
         " those that are known by now. Days differ in how hard they are to predict, not only in what was learned before them."
     )
     shown = table.assign(is_main=table["metric"].isin([*POOLED, *WITHIN]))
-    shown = shown[shown["value"].notna() & shown["reason"].isna()]
+    shown = shown[shown["value"].notna()]
     numbers = list(dict.fromkeys(zip(shown["objective"], shown["metric"], strict=True)))
     cells = {
-        (row["day"], row["objective"], row["metric"]): cell_of(row["value"], row["low"], row["high"]) for row in shown.to_dict("records")
+        (row["day"], row["objective"], row["metric"]): cell_of(row["value"], row["low"], row["high"], row["reason"])
+        for row in table.to_dict("records")
     }
     lines = tuple((day, tuple(cells.get((day, *number)) for number in numbers)) for day in sorted(set(shown["day"])))
     matrix = {"Each day before it was learned": Matrix("day", tuple(f"{objective} {metric}" for objective, metric in numbers), lines)}

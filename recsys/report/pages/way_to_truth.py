@@ -15,7 +15,8 @@ def way_to_truth(main: Grid) -> list[str]:
     """Return a sentence with the share of the way per objective, by AUC or by the squared error. Nothing without both baselines.
 
     With v the run's number, the share is (v − popularity) / (truth − popularity). An objective is left out where the way is shorter than
-    half of the interval of v − popularity: it may be noise. The interval is that of v − popularity; the way counts as known.
+    half of the interval of v − popularity, or where this has no interval: it may be noise. The interval is that of v − popularity; the way
+    counts as known.
     """
     popularity, truth = main.place_of(POPULARITY), main.place_of(TRUTH)
     if popularity is None or truth is None:
@@ -27,14 +28,13 @@ def way_to_truth(main: Grid) -> list[str]:
 
 def _share(line: Line, scale: Callable[[float], float], popularity: int, truth: int) -> str | None:
     value, gained, missing = line.value.value, line.differences[popularity], line.differences[truth]
-    if value is None or gained.value is None or missing.value is None:
+    if value is None or gained.value is None or gained.low is None or gained.high is None or missing.value is None:
         return None
     start, end = value - gained.value, value - missing.value
     way = scale(end) - scale(start)
-    steps = [scale(start + step) - scale(start) for step in (gained.value, gained.low, gained.high) if step is not None]
+    steps = [scale(start + step) - scale(start) for step in (gained.value, gained.low, gained.high)]
     forward = (end - start) * (1 if line.better == schema.HIGHER else -1) > 0
-    if not forward or (len(steps) == 3 and abs(way) < abs(steps[2] - steps[1]) / 2):
+    if not forward or abs(way) < abs(steps[2] - steps[1]) / 2:
         return None
     share, *ends = (step / way for step in steps)
-    interval = f" [{', '.join(f'{each:z.0%}' for each in sorted(ends))}]" if ends else ""
-    return f"{line.objective} {share:z.0%}{interval}"
+    return f"{line.objective} {share:z.0%} [{', '.join(f'{each:z.0%}' for each in sorted(ends))}]"

@@ -132,5 +132,6 @@ def _pace(model: Inside | None, order: str) -> str:
         return ""
     pace = model.pace
     passes, each = (pace.passes, "") if order == "shuffled" else (pace.day_passes, " over each day")
-    over = f"at most {passes} pass{'es' * (passes > 1)}{each}, {pace.rows:,} rows in all"
+    of = "in all" if order == "shuffled" else "on the warm days"  # the pace of time order is theirs, and stays
+    over = f"at most {passes} pass{'es' * (passes > 1)}{each}, {pace.rows:,} rows {of}"
     return f"batches of {pace.batch_size:,}, {over}, learning rate {pace.learning_rate:g}, "
