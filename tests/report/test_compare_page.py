@@ -9,6 +9,8 @@ import pytest
 from recsys import artifacts, schema
 from recsys.evaluation import comparison, headline, one_within, paired
 from recsys.report import comparison_matrix, comparison_words, write_comparison
+from recsys.report.figures.figure import legend_of
+from recsys.report.figures.front_figures import VERDICTS
 from recsys.report.pages.compare_page import verdict_words
 from recsys.report.tables.cells import cell_of
 from tests.report.conftest import OBJECTIVES, POPULARITY, RUN, TREES
@@ -61,6 +63,13 @@ def test_a_number_without_an_interval_has_the_digits_of_the_page_of_its_run(rows
     (_, top), (_, below) = comparison_matrix(pa.Table.from_pylist(told, schema=schema.COMPARISON)).rows
     assert top[1] == cell_of(0.8246, None, None, "too few users (18)")
     assert (str(top[1]), str(below[1]), str(below[2])) == (".82", ".83", "+.0047")
+
+
+@pytest.mark.parametrize(("runs", "columns"), [(["night", "mmoe-wide"], 2), (["next-video-wide-2024-01-05", "night"], 1)])
+def test_a_legend_cuts_no_name_short(runs, columns) -> None:
+    """By default names are cut at 160 pixels: two that differ at their ends looked alike, and a verdict of a sweep was cut."""
+    assert legend_of(runs).to_dict() == {"orient": "top", "columns": columns, "labelLimit": 300}
+    assert {len(verdict) > 25: legend_of([verdict]).columns for verdict in VERDICTS} == {True: 1, False: 2}
 
 
 @pytest.mark.parametrize(

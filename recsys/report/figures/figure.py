@@ -13,6 +13,7 @@ import pandas as pd
 
 Rows = Sequence[Mapping[Any, Any]]
 
+_LONG = 25  # letters of a name from which two do not stand beside each other on a phone
 GREY = "#8a8f98"  # for marks that are not data: the diagonal, the zero line; readable on white and on black
 
 
@@ -45,6 +46,12 @@ def records(frame: pd.DataFrame, *columns: str) -> alt.Data:
 def steps() -> alt.X:
     """Return the axis of training steps, from left to right. Its ticks are whole numbers, even where steps are few."""
     return alt.X("step:Q", title="training step", axis=alt.Axis(tickMinStep=1, format="~s"))
+
+
+def legend_of(names: Iterable[str], **options: Any) -> alt.Legend:
+    """Return a legend on top that cuts no name short: two that differ at their ends would look alike. Long ones have a line each."""
+    columns = 1 if any(len(name) > _LONG for name in names) else 2
+    return alt.Legend(orient="top", columns=columns, labelLimit=300, **options)
 
 
 def values(rows: Rows) -> alt.Data:

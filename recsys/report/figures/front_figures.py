@@ -9,7 +9,7 @@ import pandas as pd
 
 from recsys import schema
 from recsys.evaluation import non_dominated
-from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, whiskers
+from recsys.report.figures.figure import GREY, Figure, figure, legend_of, named, records, sentence, whiskers
 
 MAX_PLANES = 6
 MAX_NAMES = 8  # most names beside points: of all points, or else of those on the front; more would hide each other
@@ -157,4 +157,5 @@ def _shape(verdicts: pd.Series) -> alt.Shape:
 
 def _legend(verdicts: pd.Series) -> alt.Legend:
     """Return the legend of the verdicts that occur, narrow enough for a phone. Each verdict keeps its colour and shape in every figure."""
-    return alt.Legend(orient="top", columns=2, values=[verdict for verdict in VERDICTS if verdict in set(verdicts)])
+    there = [verdict for verdict in VERDICTS if verdict in set(verdicts)]
+    return legend_of(there, values=there)

@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from recsys import schema
-from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
+from recsys.report.figures.figure import GREY, Figure, figure, legend_of, named, records, sentence, values, whiskers
 from recsys.report.tables.frame import IN_UNITS, compared, short_names
 
 _UPRIGHT = 8  # days whose names have room beside each other
@@ -25,7 +25,7 @@ def _differences(name: str, shown: pd.DataFrame) -> Figure:
     base = alt.Chart(records(rows, "objective", "run", "difference", "difference_low", "difference_high")).encode(
         y=alt.Y("objective:N", title=None, sort=None),
         yOffset=alt.YOffset("run:N", sort=None),
-        color=alt.Color("run:N", title="compared with", sort=None, legend=alt.Legend(orient="top", columns=2)),
+        color=alt.Color("run:N", title="compared with", sort=None, legend=legend_of(rows["run"])),
         tooltip=named(
             {
                 "objective:N": "objective",

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from recsys import artifacts, schema
 from recsys.report.chance import by_chance
-from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
+from recsys.report.figures.figure import GREY, Figure, figure, legend_of, named, records, sentence, values, whiskers
 from recsys.report.figures.front_figures import number_name
 from recsys.report.pages.page import page
 from recsys.report.pages.section import Section, number_of
@@ -121,7 +121,7 @@ def _figure(number: str, rows: pd.DataFrame) -> Figure:
     base = alt.Chart(records(rows, "day", "pair", "value", "low", "high", "n")).encode(
         x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=0)),
         xOffset=alt.XOffset("pair:N", sort=None),
-        color=alt.Color("pair:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=2, labelLimit=260)),
+        color=alt.Color("pair:N", title=None, sort=None, legend=legend_of(rows["pair"])),
         tooltip=named({"pair:N": "of", "day:O": "day", "value:Q": "difference", "low:Q": "low", "high:Q": "high", "n:Q": "rows"}),
     )
     chart = alt.layer(

@@ -10,7 +10,7 @@ import pyarrow as pa
 from recsys import artifacts, schema
 from recsys.errors import many
 from recsys.report.chance import by_chance
-from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values, whiskers
+from recsys.report.figures.figure import GREY, Figure, figure, legend_of, named, records, sentence, values, whiskers
 from recsys.report.figures.front_figures import number_name
 from recsys.report.pages.page import page
 from recsys.report.pages.section import Section
@@ -128,7 +128,7 @@ def _figure(name: str, shown: pd.DataFrame) -> Figure:
     base = alt.Chart(records(rows, "objective", "run", "difference", "difference_low", "difference_high", "words")).encode(
         y=alt.Y("objective:N", title=None, sort=None),
         yOffset=alt.YOffset("run:N", sort=None),
-        color=alt.Color("run:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=2)),
+        color=alt.Color("run:N", title=None, sort=None, legend=legend_of(rows["run"])),
         tooltip=named({**said, "words:N": "verdict"}),
     )
     chart = alt.layer(

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import artifacts, schema
-from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, values
+from recsys.report.figures.figure import GREY, Figure, figure, legend_of, named, records, sentence, values
 from recsys.report.pages.page import page
 from recsys.report.pages.section import Section, number_of
 from recsys.report.pages.summary import Summary
@@ -119,7 +119,7 @@ def _lines(rows: pd.DataFrame, order: Sequence[str]) -> alt.Chart:
     """Return what the marks of these rows have in common."""
     return alt.Chart(records(rows, "day", "column", "shown", "value", "usual", "verdict")).encode(
         x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=-45)),
-        color=alt.Color("column:N", title=None, sort=order, legend=alt.Legend(orient="top", columns=2, labelLimit=300)),
+        color=alt.Color("column:N", title=None, sort=order, legend=legend_of(rows["column"])),
         tooltip=named({"column:N": "column", "day:O": "day", "value:Q": "found", "usual:Q": "usual", "verdict:N": "verdict"}),
     )
 
