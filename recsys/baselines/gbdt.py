@@ -15,6 +15,7 @@ from recsys.baselines.scikit_trees import Scikit
 from recsys.baselines.tree_columns import TreeColumns
 from recsys.baselines.trees import Ensemble, Labelled, Library, Trees
 from recsys.encoding import EncodedDays
+from recsys.errors import many
 
 MAX_ROWS = 1_000_000  # of training rows, held in memory as one matrix; of more rows every n-th is learned, and the console says so
 POSITION_DROPOUT = 0.1  # share of training rows that lose their position, so that "missing" is learned (as in Zhao et al. 2019)
@@ -45,7 +46,8 @@ class GBDT(LearnedBaseline):
                 advance()
         for objective, ensemble in zip(self.objectives, self._ensembles, strict=True):
             constant = f"the constant {ensemble.constant:g}: no two values of its label on the rows to fit trees to"
-            self.console.say(f"{self.name}: {objective.name}: {constant if ensemble.model is None else f'{ensemble.options.trees} trees'}")
+            found = constant if ensemble.model is None else many(ensemble.options.trees, "tree")
+            self.console.say(f"{self.name}: {objective.name}: {found}")
 
     def refit(self, rows: Rows) -> None:
         self._see(rows)

@@ -78,7 +78,8 @@ def _out(text: str, what: str) -> Path:
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.toml", help="The pipeline's TOML.")]
 Workspace = Annotated[
-    Path, typer.Option("--workspace", parser=_folder, metavar="FOLDER", help="Where everything generated goes; made where it is missing.")
+    Path,
+    typer.Option("--workspace", parser=_folder, metavar="FOLDER", help="Where everything generated lies; what generates makes it."),
 ]
 RunName = Annotated[str | None, typer.Option("--run", help="Name of the run; by default its architecture and a fingerprint of its config.")]
 OutFile = Annotated[
@@ -136,7 +137,7 @@ Jobs = Annotated[
         max=4096,
         metavar="N",
         callback=_bounded,
-        help="Threads to compute with; then baselines follow the training. By default one per core, and baselines beside the training.",
+        help="Threads to compute with; by default one per core. With N, a run fits its baselines after its training, not beside it.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but the result and errors.")]

@@ -265,11 +265,13 @@ def test_ranking_leaves_the_position_out(pipeline, log, tmp_path) -> None:
 
 def test_beyond_the_limit_every_nth_row_is_learned_and_said(pipeline, log, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(gbdt, "MAX_ROWS", 1000)
+    monkeypatch.setattr("recsys.baselines.trees.DENSE_TREES", TreeOptions(trees=1))
     fit_and_score("gbdt", pipeline, log.examples, log.encoded, tmp_path / "predictions.parquet", ORIGIN, console=Console())
     said = capsys.readouterr().out
     assert "1 in 3 of 3,000 rows" in said
     assert "1 in 5 of 4,500 rows" in said
     assert "never: the constant 0" in said
+    assert "gbdt: click: 1 tree\n" in said
 
 
 def _scored(pipeline, log, run: Path) -> pa.Table:

@@ -243,6 +243,12 @@ def test_the_rows_of_the_pace_are_in_time_order_those_of_the_warm_days(run, orde
     assert said in what_was_run.facts(pipeline, pa.table({"split": ["test"]}), model, None)["Training"]
 
 
+@pytest.mark.parametrize(("days", "said"), [(1, "learned the last day of training"), (30, "learned the last 30 days of training")])
+def test_the_days_of_a_window_are_counted(days, said) -> None:
+    pipeline = PIPELINE.model_copy(update={"evaluate": PIPELINE.evaluate.model_copy(update={"baseline_window_days": days})})
+    assert what_was_run.facts(pipeline, pa.table({"split": ["test"]}), None, None)["Baselines"] == said
+
+
 def test_a_validation_day_beside_a_test_day_is_not_called_one_day(short_metrics) -> None:
     """Both are scored, and neither part has rows by day: the whole part is its day."""
     assert sections.days(frame(short_metrics)).nothing.startswith("Each part of the split that was scored is one day")

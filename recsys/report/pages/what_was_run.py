@@ -119,7 +119,8 @@ def _kept_baselines(pipeline: Pipeline) -> dict[str, str]:
     of = pipeline.evaluate
     if not {"popularity", "gbdt", "lightgbm"}.intersection(of.baselines):
         return {}
-    last = f"the last {of.baseline_window_days} days" if of.baseline_window_days is not None else ""
+    window = of.baseline_window_days
+    last = "" if window is None else "the last day" if window == 1 else f"the last {window} days"
     if of.baseline_refit_days == 1:
         return {"Baselines": f"learned {last} of training"} if last else {}
     through = pipeline.baseline_days(pipeline.split.days(schema.TRAIN))[-1]
