@@ -12,7 +12,7 @@ from recsys.report import comparison_matrix, comparison_words, write_comparison
 from recsys.report.figures.figure import legend_of
 from recsys.report.figures.front_figures import VERDICTS
 from recsys.report.pages.compare_page import verdict_words
-from recsys.report.tables.cells import cell_of
+from recsys.report.tables.cells import cell_of, rounded_percent
 from tests.report.conftest import OBJECTIVES, POPULARITY, RUN, TREES
 
 
@@ -53,6 +53,13 @@ def test_verdicts_are_in_words_with_the_number_of_users(rows, predictions) -> No
             assert words == f"inconclusive at {users} users"
             unclear += 1
     assert unclear > 0
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0.0, "0%"), (0.004, "<1%"), (0.01, "1%"), (0.5, "50%"), (0.99, "99%"), (0.997, ">99%"), (1.0, "100%")]
+)
+def test_a_share_of_which_something_is_missing_is_not_the_whole(share, shown) -> None:
+    assert rounded_percent(share) == shown
 
 
 def test_a_number_without_an_interval_has_the_digits_of_the_page_of_its_run(rows) -> None:
@@ -114,7 +121,7 @@ def test_a_number_that_rests_on_part_of_the_rows_says_on_how_many(rows) -> None:
     matrix = comparison_matrix(rows)
     assert matrix.columns[-1] == "coverage"
     shown = [cells[-1] for _, cells in matrix.rows]
-    assert shown == ["" if row["coverage"] is None else f"{row['coverage']:.0%}" for row in rows.to_pylist()]
+    assert shown == ["" if row["coverage"] is None else rounded_percent(row["coverage"]) for row in rows.to_pylist()]
     assert any(text not in ("", "100%") for text in shown)
     whole = comparison_matrix(rows.filter(pa.compute.equal(rows["metric"], "auc")))
     assert "coverage" not in whole.columns

@@ -7,7 +7,7 @@ import pandas as pd
 
 from recsys.report.figures.figure import GREY, Figure, records, sentence
 from recsys.report.figures.heat_map import heat_map, scale_of
-from recsys.report.tables.cells import percent
+from recsys.report.tables.cells import rounded_percent
 from recsys.report.training_log import Look
 
 POLARISED = 0.98  # share of one expert above which a gate is polarised on a row; as recsys.models.looks counts it
@@ -25,7 +25,7 @@ def polarised(shown: Sequence[Look]) -> str:
     The text is empty for an architecture without gates.
     """
     shares = [(share, objective, look.name) for look in shown for objective, share in look.polarised.items()]
-    gates = [(share, f"{objective} on {percent(share)} of rows ({look})") for share, objective, look in shares]
+    gates = [(share, f"{objective} on {rounded_percent(share)} of rows ({look})") for share, objective, look in shares]
     if not gates:
         return ""
     most = [words for share, words in gates if share >= 0.5]
@@ -39,10 +39,10 @@ def _gates(look: Look, objectives: Sequence[str]) -> Figure:
     """Draw the mean shares, and beside them the share of rows on which the gate is polarised."""
     shares = look.polarised
     names = _ordered(look, objectives)
-    ends = pd.DataFrame([{"row": name, "column": ROWS_POLARISED, "text": percent(shares[name])} for name in names])
+    ends = pd.DataFrame([{"row": name, "column": ROWS_POLARISED, "text": rounded_percent(shares[name])} for name in names])
     beside = alt.Chart(records(ends, "row", "column", "text")).mark_text(fontSize=12, fontStyle="italic", color=GREY).encode(text="text:N")
     most = max(names, key=lambda name: shares[name])
-    how_often = f"at most on {percent(shares[most])} of rows ({most})" if shares[most] else "on no row"
+    how_often = f"at most on {rounded_percent(shares[most])} of rows ({most})" if shares[most] else "on no row"
     title = f"{look.name}: mean share of each expert; polarised {how_often}"
     parts = (f"{name}: at most {_at(look, name, max)}, polarised on {shares[name]:.1%} of rows" for name in names)
     scale = alt.Scale(domain=[0, 1], scheme="blues")

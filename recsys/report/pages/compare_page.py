@@ -15,7 +15,7 @@ from recsys.report.figures.front_figures import number_name
 from recsys.report.pages.page import page
 from recsys.report.pages.section import Section
 from recsys.report.pages.summary import Summary
-from recsys.report.tables.cells import Matrix, cell_of
+from recsys.report.tables.cells import Matrix, cell_of, rounded_percent
 from recsys.report.tables.frame import IN_UNITS, UNCLEAR, short_names, verdict_of
 from recsys.report.tables.verdict import answered
 
@@ -53,7 +53,7 @@ def comparison_matrix(rows: pa.Table) -> Matrix:
             bounds = row["difference"], row["difference_low"], row["difference_high"], row["reason"]
             above = None if row["run"] == first else cell_of(*bounds, verdict=row["verdict"], signed=True)
             name = number_name(str(objective), str(metric)) if place == 0 else ""
-            coverage = "" if pd.isna(row["coverage"]) else f"{row['coverage']:.0%}"
+            coverage = "" if pd.isna(row["coverage"]) else rounded_percent(row["coverage"])
             lines.append((name, (row["run"], value, above, row["words"], *((coverage,) if is_partly_covered else ()))))
     heads = ("run", "value", f"minus {first}", "verdict", *(("coverage",) if is_partly_covered else ()))
     return Matrix("objective", heads, tuple(lines))

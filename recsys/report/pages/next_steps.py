@@ -18,7 +18,7 @@ from recsys.predictions import fused_term, known_before
 from recsys.report.figures import model_figures
 from recsys.report.pages.calibration_section import harmed, is_off
 from recsys.report.pages.what_was_run import is_of
-from recsys.report.tables.cells import Grid, Line, grid, percent
+from recsys.report.tables.cells import Grid, Line, grid, rounded_percent
 from recsys.report.tables.frame import BETTER, VALUES, WORSE, splits, whole
 from recsys.report.training_log import Journal
 
@@ -204,7 +204,7 @@ def _weights(seen: Seen) -> Iterator[Step]:
     most, least = max(pull, key=lambda name: pull[name]), min(pull, key=lambda name: pull[name])
     command = _fuse(seen, pull)
     if ways := [*(["move the sliders"] if _has_sliders(seen) else []), *(["state an aim"] if command else [])]:
-        why = f"In the one order {most} has {percent(pull[most])} of the pull, {least} {percent(pull[least])}."
+        why = f"In the one order {most} has {rounded_percent(pull[most])} of the pull, {least} {rounded_percent(pull[least])}."
         yield Step("Choose the trade-off", f"{why} {', or '.join(ways).capitalize()}.", command)
 
 

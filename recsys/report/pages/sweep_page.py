@@ -12,7 +12,7 @@ from recsys.report.figures.front_figures import VERDICTS, by_seed, number_name, 
 from recsys.report.pages.page import page
 from recsys.report.pages.section import Section, number_of
 from recsys.report.pages.summary import Summary
-from recsys.report.tables.cells import Cell, Matrix, cell_of, percent
+from recsys.report.tables.cells import Cell, Matrix, cell_of, rounded_percent
 from recsys.report.tables.verdict import QUESTION_OF
 
 MAX_BY = 3  # most names of dominating points in a cell of a table; all are in sweep.parquet
@@ -143,7 +143,8 @@ def _matrix(table: pd.DataFrame) -> Matrix:
     numbers, rows = _rows(_points(table))
     front = _front(table)
     said = [
-        (percent(row["value"]), _verdict(row["verdict"], None if pd.isna(row["by"]) else row["by"])) for row in front.to_dict("records")
+        (rounded_percent(row["value"]), _verdict(row["verdict"], None if pd.isna(row["by"]) else row["by"]))
+        for row in front.to_dict("records")
     ]
     lines = tuple((name, (*cells, *words)) for (name, cells), words in zip(rows, said, strict=True))
     return Matrix("point", (*numbers, "replicates on the front", "verdict"), lines)

@@ -92,6 +92,11 @@ class Line:
     differences: tuple[Cell, ...]
     scope: str | None = None  # of a main metric: what it looks at (tables.frame)
 
+    @property
+    def covered(self) -> str:
+        """The coverage as text, empty where there is none."""
+        return "" if self.coverage is None else rounded_percent(self.coverage)
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -143,9 +148,9 @@ def cell_of(value: Any, low: Any, high: Any, reason: Any = None, *, verdict: str
     return Cell(_number(value), _number(low), _number(high), _text(reason), verdict, signed)
 
 
-def percent(share: float) -> str:
-    """Return a share in percent. What there is of it is never 0%."""
-    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
+def rounded_percent(share: float) -> str:
+    """Return a share in whole percents. What there is of it is never 0%, and what is missing from it never makes 100%."""
+    return "<1%" if 0 < share < 0.01 else ">99%" if 0.99 < share < 1 else f"{share:.0%}"
 
 
 def conditional_words(name: str) -> str | None:

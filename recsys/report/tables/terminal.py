@@ -116,7 +116,7 @@ def _layout(cells: Grid, left_out: int) -> list[Column]:
         columns.append(Column("n", [_count(line.n) for line in lines], True))
         columns.append(Column("positives", [_count(line.n_positive) for line in lines], True))
         if cells.is_partly_covered:
-            columns.append(Column("coverage", ["" if line.coverage is None else f"{line.coverage:.0%}" for line in lines], True))
+            columns.append(Column("coverage", [line.covered for line in lines], True))
     for place, other in enumerate(cells.others):
         differences = [line.differences[place] for line in lines]
         texts = [str(cell) if "intervals of differences" in shown else f"{cell.text} {cell.mark}".rstrip() for cell in differences]
