@@ -20,7 +20,9 @@ class Promote(Options):
         default=0.01, description="Most that an objective may lose of its AUC (of values: XAUC), by the lower bound of the difference."
     )
     margins: dict[str, NonNegativeFloat] = Field(default_factory=dict, description="Margins of single objectives, in place of `margin`.")
-    min_positives: PositiveInt = Field(default=200, description="Positives on these days from which an objective votes.")
+    min_positives: PositiveInt = Field(
+        default=200, description="Positives on these days from which an objective votes; of a value its known labels count."
+    )
     calibration: NonNegativeFloat = Field(
         default=0.1, description="Most that Σ prediction / Σ label may be off 1; refused where its whole interval is further off."
     )

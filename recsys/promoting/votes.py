@@ -107,7 +107,7 @@ def _vote(
     total, difference = found(calibrated, "calibration"), found(differences, metric)
     positives = int((total.get("n_positive") if objective.is_probability else total.get("n")) or 0)
     if positives < options.min_positives:
-        return Vote(name, metric, positives, margin, silent="too few positives")
+        return Vote(name, metric, positives, margin, silent="too few positives" if objective.is_probability else "too few labels")
     against = [*_against_difference(name, metric, margin, difference), *_against_calibration(name, options.calibration, total)]
     compared = difference or total  # without a current model the calibration counts alone
     if compared.get("low") is None and not against:

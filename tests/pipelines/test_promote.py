@@ -240,7 +240,7 @@ def test_a_run_that_is_retrained_is_no_longer_what_was_promoted(here: Path, caps
             lambda p: p | {"promote": {"min_positives": 10**6}},
             "first",
             EXIT_REFUSED,
-            "no objective can vote on 2024-01-05 .*: click: too few positives",
+            "no objective can vote on 2024-01-05 .*: click: too few positives; watch_time: too few labels",
         ),
         (lambda p: p | {"promote": {"margin": 1.0, "calibration": 9.0}}, "first", 0, ""),
         (lambda p: p | {"promote": {"margin": 1.0, "calibration": 9.0}}, "second", 0, ""),
