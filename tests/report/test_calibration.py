@@ -5,6 +5,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,10 +14,11 @@ import pytest
 
 from recsys import artifacts
 from recsys.calibration import fit, uncalibrated
-from recsys.evaluation import evaluate
+from recsys.evaluation import evaluate, read_scores
 from recsys.judge import CHANGED, what_calibration_changed
 from recsys.progress import Console
-from recsys.report import write_report
+from recsys.report import frame, write_report
+from recsys.report.figures import calibration_figures
 from tests.report.conftest import OBJECTIVES, PIPELINE, POPULARITY, RUN, SHORT
 from tests.report.test_page import Page
 from tests.staged import ORIGIN, sign
@@ -125,6 +127,15 @@ def test_the_curves_are_of_the_predictions_before_and_after(after: Path, calibra
         assert drawn["n"].nunique() <= 2, "bins of the predictions before: a map's ties make none smaller"
         assert (drawn["n"] * drawn["mean_predicted"]).sum() == pytest.approx(pc.sum(rows["pred.click"]).as_py())
     assert "Before calibration: predicted" in section
+
+
+def test_an_objective_that_has_no_map_has_no_curve_before(calibrated: dict[str, pa.Table]) -> None:
+    """Dismissals are too few for a map: the same points once more, in grey, said that they had one."""
+    table = calibrated["predictions"]
+    now, raw = (read_scores(each, OBJECTIVES, RUN, labels=True) for each in (table, uncalibrated(table)))
+    at_N = np.ones(len(table), bool)
+    click, dismissal, *_ = calibration_figures.curves(now, raw, at_N, OBJECTIVES, frame(calibrated["metrics"]), confidence=0.95)
+    assert ("Before calibration" in click.text, "Before calibration" in dismissal.text) == (True, False)
 
 
 def test_says_what_was_fitted_to_what(after: Path) -> None:

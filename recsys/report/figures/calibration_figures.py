@@ -28,19 +28,16 @@ def curves(
     """Draw one figure per objective or conditional form that has a label on rows `at_N`.
 
     A figure shows mean prediction against mean label in bins of equal mass. `before` are the scores of the same rows before calibration, if
-    there was one. They give a grey curve in the same bins, so that a map moves its points only sideways. `table` holds the metrics of these
-    rows: Σp/Σy and ECE stand in the title.
+    there was one. They give a grey curve in the same bins, so that a map moves its points only sideways; there is none where no map changed
+    an objective. `table` holds the metrics of these rows: Σp/Σy and ECE stand in the title.
     """
     figures = []
     for target in targets(objectives):
         label_N = scores.label[target.name][at_N]
-        by_N = (scores if before is None else before).predicted[target.name].expected_N[at_N]
-        each = {AFTER: scores, **({} if before is None else {BEFORE: before})}
+        now_N, by_N = (of.predicted[target.name].expected_N[at_N] for of in (scores, scores if before is None else before))
+        each = {AFTER: now_N, **({} if np.array_equal(now_N, by_N) else {BEFORE: by_N})}
         curve = pd.concat(
-            [
-                calibration_curve(label_N, of.predicted[target.name].expected_N[at_N], confidence=confidence, by=by_N).assign(when=when)
-                for when, of in each.items()
-            ],
+            [calibration_curve(label_N, of_N, confidence=confidence, by=by_N).assign(when=when) for when, of_N in each.items()],
             ignore_index=True,
         )
         if len(curve):
