@@ -1,5 +1,6 @@
 """[split]: the days that a model learns, is chosen by and is measured on."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from pydantic import Field, model_validator
@@ -38,6 +39,17 @@ class Split(Options):
             return []
         first, last = self.parts()[part]
         return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+
+    def warm(self, there: Sequence[str], count: int) -> list[str]:
+        """Return those of the training days that are `there`, ISO days in order, that lie among the first `count` days of training.
+
+        A day that the log lacks counts too: else a later training, which has more days, would have other warm ones. Where none of these
+        days is there, they are counted from the first one that is.
+        """
+        first = self.train[0]
+        if there and date.fromisoformat(there[0]) >= first + timedelta(days=count):
+            first = date.fromisoformat(there[0])
+        return [day for day in there if date.fromisoformat(day) < first + timedelta(days=count)]
 
     def after(self, part: str) -> str | None:
         """Return the ISO day on which the next part begins; None after the last part.

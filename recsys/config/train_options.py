@@ -39,7 +39,8 @@ class Train(Options):
     warm_days: PositiveInt = Field(
         default=3,
         description="Number of first training days that give numbers their scales, objectives their base rates, and the vocabulary its"
-        " first values, when in time order; some labels of each objective must be known by their end. Later days add values alone.",
+        " first values, when in time order; days that the log lacks count. Some labels of each objective must be known by their end. Later"
+        " days add values alone.",
     )
     kept_days: PositiveInt = Field(
         default=7, description="Number of last days whose states are kept for a later training to go on from, when in time order."

@@ -45,7 +45,7 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
 def _fitted(job: Job, options: Pipeline) -> list[str]:
     """Return the days that the encoder is fitted on."""
     train = job.days(schema.TRAIN)
-    return train[: options.train.warm_days] if options.train.order == "time" else train
+    return options.split.warm(train, options.train.warm_days) if options.train.order == "time" else train
 
 
 def _content(examples: Path) -> str:

@@ -41,11 +41,11 @@ def _predicted_days(job: Job) -> list[str]:
 def _days_begun(job: Job) -> list[str]:
     """Return the days that are predicted. The warm days are not.
 
-    Where one of them is there, a run predicted it for which days were missing before it, by other scales.
+    Where one of them is there, an earlier version, which had other warm days where the log lacks some, predicted it by other scales.
     """
     folder, last = learned_states(job) / PREDICTED, job.pipeline.learned_through
     days = [day for day in days_in(folder) if day <= last and day_folder(job.examples, day).exists()]
-    warm = job.days(schema.TRAIN)[: job.pipeline.train.warm_days] if days else []
+    warm = job.pipeline.split.warm(job.days(schema.TRAIN), job.pipeline.train.warm_days)
     return [day for day in days if day not in warm]
 
 

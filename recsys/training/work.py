@@ -71,8 +71,8 @@ class Training:
 
     @property
     def warm(self) -> tuple[str, ...]:
-        """The training days that the encoder is fitted on: all of them, in time order the first `train.warm_days`."""
-        return self.train_days[: self.pipeline.train.warm_days] if self.continues else self.train_days
+        """The training days that the encoder is fitted on: all of them, in time order those among the first `train.warm_days`."""
+        return tuple(self.pipeline.split.warm(self.train_days, self.pipeline.train.warm_days)) if self.continues else self.train_days
 
     @property
     def last_learned(self) -> str:
@@ -211,7 +211,7 @@ def rows_of_pace(pipeline: Pipeline, encoded: Path) -> int:
     In time order the pace must not change from day to day.
     """
     days = days_of(pipeline.split, encoded, schema.TRAIN)
-    warm = days[: pipeline.train.warm_days] if pipeline.train.order == "time" else days
+    warm = pipeline.split.warm(days, pipeline.train.warm_days) if pipeline.train.order == "time" else days
     return sum(rows_of_day(encoded, day) for day in warm)
 
 

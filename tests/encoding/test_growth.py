@@ -117,3 +117,20 @@ def test_where_the_split_ends_counts_in_shuffled_order_alone(order: str) -> None
     assert len(places) == (1 if order == "time" else 3)
     warm = {STAGES["encode"].place(STAGES["encode"].receives(growing(train={"order": order, "warm_days": n}))) for n in (1, 2)}
     assert len(warm) == (2 if order == "time" else 1)
+
+
+@pytest.mark.parametrize(("lacking", "count", "warm"), [((), 3, (0, 1, 2)), ((1,), 3, (0, 2)), ((0,), 2, (1,)), ((0, 1), 2, (2, 3))])
+def test_a_day_that_the_log_lacks_counts_as_a_warm_one(tmp_path: Path, lacking: tuple[int, ...], count: int, warm: tuple[int, ...]) -> None:
+    """Where none of the first days is there, they are counted from the first one that is."""
+    examples = written(tmp_path, {day: table for place, (day, table) in enumerate(day_tables().items()) if place not in lacking})
+    folder = encode(growing(train={"warm_days": count}), examples, console=QUIET).folder
+    assert list(artifacts.require_manifest(folder / ENCODER).inputs) == [DAYS[place] for place in warm]
+
+
+def test_a_longer_training_leaves_the_encoder_of_a_shorter_one_as_it_is_where_a_warm_day_is_missing(tmp_path: Path) -> None:
+    tables = day_tables()
+    del tables[DAYS[1]]
+    examples = written(tmp_path, tables)
+    before = contents(encode(growing(3, train={"warm_days": 3}), examples, console=QUIET).folder)
+    after = contents(encode(growing(4, train={"warm_days": 3}), examples, console=QUIET).folder)
+    assert {day: after[day] for day in before} == before
