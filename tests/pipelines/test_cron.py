@@ -21,7 +21,7 @@ OPTIONS = {
 
 
 def script() -> str:
-    found = re.search(r"```sh\n(set -e.*?)```", NIGHTLY.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(r"```sh\n(DAY=.*?)```", NIGHTLY.read_text(encoding="utf-8"), re.DOTALL)
     assert found
     return found.group(1)
 
@@ -46,7 +46,20 @@ def test_the_script_runs_night_after_night(tmp_path: Path) -> None:
         assert len(pd.read_parquet(tmp_path / "lists.parquet")) == 3
     decisions = registry.decisions(tmp_path / "data" / "tiny")
     assert [(each["run"], each["outcome"]) for each in decisions] == [(f"night-2024-01-0{day}", "promoted") for day in (5, 6)]
+    (tmp_path / "lists.parquet").unlink()
     late = script().replace("DAY=$(date -d yesterday +%F)", "DAY=2024-01-30")
     ran = subprocess.run(["bash", "-c", late], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
     assert ran.returncode == 3, "a day that has not arrived ends the night before anything is learned"
     assert "no rows in split" in ran.stderr
+    assert len(registry.decisions(tmp_path / "data" / "tiny")) == 2
+    assert len(pd.read_parquet(tmp_path / "lists.parquet")) == 3, "the current model writes lists all the same"
+
+
+@pytest.mark.parametrize(("verb", "code"), [("run", 0), ("run", 7), ("health", 3), ("promote", 2), ("promote", 6), ("predict", 4)])
+def test_the_script_ends_with_the_code_of_what_failed_and_writes_lists(verb: str, code: int) -> None:
+    recsys = f'recsys() {{ echo "$1"; [ "$1" != {verb} ] || return {code}; }}\n'
+    ran = subprocess.run(["bash", "-c", recsys + script()], capture_output=True, text=True, check=False)
+    assert ran.returncode == (0 if (verb, code) == ("promote", 6) else code)
+    said = ran.stdout.split()
+    assert said[-1] == "predict"
+    assert "promote" in said or verb in ("run", "health")
