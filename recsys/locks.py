@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +30,7 @@ from recsys.workspace import LOCKS
 _RETRY_SECONDS = 0.2
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _AT_WORK = "at-work"  # the lock that all jobs share, and that whoever wants to be alone holds for himself
+_SCRATCH_LOCK = ".lock"
 _INSIDE = re.compile(r"\..+\.(draft|old)")
 _held: dict[Path, int] = {}  # lock file → how often this process holds it
 
@@ -109,6 +111,26 @@ def _opened(file: Path, *, reads: bool) -> Iterator[IO[str] | None]:
         handle = file.open()
     with handle:
         yield handle
+
+
+@contextlib.contextmanager
+def scratch(place: Path, name: str) -> Iterator[Path]:
+    """Make a folder for files in between in `place`, and remove it in the end; also those of this name that dead jobs have left there.
+
+    A job holds the lock of its own. So several jobs of one name may work beside each other.
+    """
+    for left in place.glob(f".{name}.*.draft"):
+        with contextlib.suppress(OSError), (left / _SCRATCH_LOCK).open("r+") as handle:  # just made, or another user's
+            if _flocked(handle, fcntl.LOCK_EX):
+                shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".draft", dir=place))
+    try:
+        with (folder / _SCRATCH_LOCK).with_suffix(".new").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            os.rename(handle.name, folder / _SCRATCH_LOCK)  # nobody sees it before it is held
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_leftovers_in(folder: Path) -> None:

@@ -170,3 +170,33 @@ def test_a_job_in_a_folder_that_cannot_be_written_reads_beside_others(number: in
     monkeypatch.setattr(Path, "mkdir", lambda path, *more, **named: opened(path, "w"))
     with locks.at_work(tmp_path, wait=False, console=Said()):
         assert not list(tmp_path.iterdir())
+
+
+SCRATCH = """
+import sys, time
+from pathlib import Path
+from recsys import locks
+with locks.scratch(Path(sys.argv[1]), "predict") as folder:
+    (folder / "rows").write_text("rows")
+    (Path(sys.argv[1]) / "made").touch()
+    time.sleep(60)
+"""
+
+
+def test_a_folder_for_files_in_between_is_removed_by_the_next_job_where_its_own_is_dead(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SCRATCH, str(tmp_path)])
+    try:
+        while not (tmp_path / "made").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        (of_other,) = tmp_path.glob(".predict.*.draft")
+        with locks.scratch(tmp_path, "predict") as mine:
+            assert (of_other / "rows").exists(), "its job lives"
+    finally:
+        process.kill()
+        process.wait()
+    assert not mine.exists()
+    assert of_other.exists()
+    with locks.scratch(tmp_path, "predict") as mine:
+        assert list(tmp_path.glob(".predict.*")) == [mine]
+    assert not list(tmp_path.glob(".predict.*"))

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys import artifacts, calibration, features, schema, scoring, sources
+from recsys import artifacts, calibration, features, locks, schema, scoring, sources
 from recsys.config import Pipeline, TimeOptions
 from recsys.days import Day, day_of
 from recsys.errors import ArtifactError, ConfigError, data_error, many, naming, one_line, short
@@ -74,10 +74,10 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
     options = STAGES["features"].receives(job.pipeline)
     with (
         job.at_work(),
-        tempfile.TemporaryDirectory(prefix=".predict.", suffix=".draft", dir=_scratch_place(job)) as name,
-        naming(Path(name)),
+        locks.scratch(_scratch_place(job), "predict") as scratch,
+        naming(scratch),
     ):
-        scratch, log = Path(name), contents(_log(job.folder))
+        log = contents(_log(job.folder))
         steps = features.days_with_events(options, job.folder)
         columns = features.read_columns(job.folder, steps[0].day.iso)
         features.require(options, columns)
@@ -118,7 +118,7 @@ def _job(run: Path, console: Console, *, wait: bool) -> Job:
 
 
 def _scratch_place(job: Job) -> Path:
-    """Return the folder for files in between: the pipeline's, where `recsys prune` removes what is left, or one that can be written."""
+    """Return the folder for files in between: the pipeline's, or one that can be written."""
     if os.access(job.folder, os.W_OK):
         return job.folder
     place = Path(tempfile.gettempdir())
