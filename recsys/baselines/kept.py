@@ -5,6 +5,7 @@ trees, as many as the split has validation days; then it learns them too, where 
 of any run, and predicts validation and test days alike.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from recsys.encoding import label_means
 from recsys.errors import ConfigError
 from recsys.lineage import KeptFit
 from recsys.progress import Console
+from recsys.workspace import day_folder, days_in
 
 _MEANS = "train_means.json"
 
@@ -42,6 +44,7 @@ def score_kept(
         baseline.restore(artifacts.checked(kept.folder), encoded)
     else:
         _fit(baseline, pipeline, Rows(examples, encoded, kept.days), kept)
+    _remove_older(kept.folder)  # before the predictions, with which the stage is done: whoever dies here comes back
     means = artifacts.read_json(kept.folder / _MEANS)
     tables = [table for part, rows in scored.items() for table in predictions_of(baseline, rows, part, means)]
     write_predictions(target, pa.concat_tables(tables), origin)
@@ -60,6 +63,13 @@ def _fit(baseline: LearnedBaseline, pipeline: Pipeline, rows: Rows, kept: KeptFi
     with kept.origin.writing(kept.folder) as output:
         baseline.save(output)
         output.write_json(_MEANS, label_means((day.labels(pipeline.objective) for day in learned.each_day()), pipeline.objective))
+
+
+def _remove_older(folder: Path) -> None:
+    """Remove all but the last two kept baselines up to this one. The one before serves nights that are run again."""
+    for day in [day for day in days_in(folder.parent) if day_folder(folder.parent, day) <= folder][:-2]:
+        artifacts.unseal(day_folder(folder.parent, day))
+        shutil.rmtree(day_folder(folder.parent, day))
 
 
 def _cut(days: Sequence[str], last: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

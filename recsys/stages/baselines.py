@@ -1,6 +1,5 @@
 """examples/, encoded/ → the predictions of the baselines, each a run of its own that all models on the same examples share."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -17,7 +16,7 @@ from recsys.predictions import fused_again
 from recsys.stages.identity import claim, known_config, run_name
 from recsys.stages.score import FUSED, scored_days
 from recsys.stages.stage import Job, Part, Stage, contents, described, timed
-from recsys.workspace import ENCODER, LEARNED, PREDICTIONS, RAW, RUNS, day_folder, days_in
+from recsys.workspace import ENCODER, LEARNED, PREDICTIONS, RAW, RUNS, day_folder
 
 SINGLE_TASK, TRUTH, TREES = "single_task", "truth", ("gbdt", "lightgbm")
 _LIBRARIES = {"gbdt": "scikit-learn", "lightgbm": "lightgbm"}  # whose files only the same version surely reads
@@ -195,16 +194,8 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
                 baselines.write_predictions(target, fused_again(standing, options.objective), origin)
             elif (kept := _kept(job, options, kind)) is not None:
                 baselines.score_kept(kind, options, job.examples, job.encoded, kept, target, origin, console=job.console)
-                _remove_older(kept.folder)
             else:
                 baselines.fit_and_score(kind, options, job.examples, job.encoded, target, origin, raw=job.folder / RAW, console=job.console)
-
-
-def _remove_older(folder: Path) -> None:
-    """Remove all but the last two kept baselines up to this one. The one before serves nights that are run again."""
-    for day in [day for day in days_in(folder.parent) if day_folder(folder.parent, day) <= folder][:-2]:
-        artifacts.unseal(day_folder(folder.parent, day))
-        shutil.rmtree(day_folder(folder.parent, day))
 
 
 def _claim(job: Job) -> None:

@@ -41,6 +41,7 @@ def _kept(work: Work, saved: Saved, phase: Phase, since: str) -> State:
         place = saved.facts.get("place", {})
         raise unreadable(work.kept.folder / f"day={place.get('day')}", error) from error
     state.place.phase = phase
+    work.kept.remove_older(state.place.member, state.place.day, work.train_days[-1])  # whoever wrote the state may have died before that
     _tell_again(work, work.kept, state, since)
     return state
 
@@ -151,7 +152,8 @@ def _end_day(work: Work, state: State, day: str) -> None:
     if work.kept is not None:
         work.kept.write_journal(state.place.member, day, work.journal.of_day(day))
         if day >= work.warm[-1]:
-            work.kept.write(state, work.train_days[-1])
+            work.kept.write(state)
+            work.kept.remove_older(state.place.member, day, work.train_days[-1])
 
 
 def _recent(work: Work, day: str) -> list[str]:

@@ -64,11 +64,8 @@ class KeptStates:
                 raise ArtifactError(f"{day_folder(self.encoded, day)}: changed meanwhile, expected it to stay. Fix: run again")
         return {name: content for name, content in lineage.labels_of(self.origin.inputs).items() if day_of(name) == day}
 
-    def write(self, state: State, last_train: str) -> None:
-        """Keep the state of a member at the end of its last day. Remove older ones of this member.
-
-        The `most` last ones up to the last training day stay, and as many after it.
-        """
+    def write(self, state: State) -> None:
+        """Keep the state of a member at the end of its last day."""
         place = state.place
         self.learned_with(place.day)
         facts = state.facts()
@@ -81,10 +78,18 @@ class KeptStates:
         inputs = {name: content for name, content in inputs.items() if name not in lineage.labels_of(inputs)} | place.learned
         origin = Origin(self.origin.stage, self.origin.fingerprint, inputs)
         origin.write_file(self._path(place.member, place.day), lambda path: write_saved(path, tensors, facts))
-        standing = [day for day in days_in(self.folder) if day <= place.day and self._path(place.member, day).exists()]
-        before, after = ([day for day in standing if (day <= last_train) == is_before] for is_before in (True, False))
-        for day in (*before[: -self.most], *after[: -self.most]):
-            artifacts.remove(self._path(place.member, day))
+
+    def remove_older(self, member: int, day: str, last_train: str) -> None:
+        """Remove the states of a member that are not needed once that of the ISO day `day` stands.
+
+        The `most` last ones up to the last training day stay, and as many after it.
+        """
+        if not self.writes:
+            return
+        standing = [each for each in days_in(self.folder) if each <= day and self._path(member, each).exists()]
+        before, after = ([each for each in standing if (each <= last_train) == is_before] for is_before in (True, False))
+        for each in (*before[: -self.most], *after[: -self.most]):
+            artifacts.remove(self._path(member, each))
 
     def write_predicted(self, member: int, day: str, table: pa.Table) -> None:
         """Keep what a member predicted of a day before it learned the day."""

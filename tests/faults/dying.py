@@ -1,10 +1,10 @@
 """Jobs that die at a place of their choice. Run as a script: it forks, so that thousands of lines are imported once and not per job.
 
-    python dying.py PIPELINE.toml WORKSPACE FIRST STEP
+    python dying.py PIPELINE.toml WORKSPACE FIRST STEP STAGE,STAGE,… [NIGHT…]
 
 A *moment* is the call of a function that makes something last: a write, an fsync, a rename, a removal. Of each stage, job n dies at the
 n-th moment: before the call, or half-way through the write of a text. The same job then runs again. One JSON line per n says what was
-found. Each stage starts from what the earlier ones leave.
+found. Each of these stages starts from what the earlier ones leave. Of nights (--through), the jobs of the last one die.
 """
 
 import contextlib
@@ -21,7 +21,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from recsys.cli import run_command
-from recsys.stages import STAGES
 
 DIED = 137
 HEAVY = (
@@ -90,13 +89,17 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    toml, root, first, step = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    toml, root, first, step, stages = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5].split(",")
     for name in HEAVY:
         importlib.import_module(name)
     finished = root / "nothing"
     finished.mkdir(parents=True)
-    for stage in STAGES:
-        command = ["run", toml, "--run", "one", "--until", stage, "--quiet", "--workspace"]
+    *before, last = [["--through", night, "--run", f"night-{night}"] for night in sys.argv[6:]] or [["--run", "one"]]
+    for night in before:
+        code, said = forked(["run", toml, *night, "--quiet", "--workspace", str(finished)])
+        assert code == 0, said
+    for stage in stages:
+        command = ["run", toml, *last, "--until", stage, "--quiet", "--workspace"]
         whole = shutil.copytree(finished, root / stage)
         code, said = forked([*command, str(whole)])
         assert code == 0, said

@@ -154,6 +154,29 @@ def test_an_interrupted_night_goes_on_and_ends_the_same(tmp_path: Path, monkeypa
     assert_same(found, at_once)
 
 
+def test_a_death_before_the_oldest_state_is_removed_leaves_no_state_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, removed, original = Nights(tmp_path, nightly(3)), list[Path](), artifacts.remove
+
+    def remove(path: Path) -> None:
+        removed.append(path)
+        if path.is_relative_to(tmp_path / "learned") and len(removed) == 2 * whole:
+            raise ConnectionAbortedError  # as good as a death: nobody handles it
+        original(path)
+
+    monkeypatch.setattr(artifacts, "remove", remove)
+    log.train(nightly(3), "once", log.kept("whole", most=1))
+    whole = len(removed)
+    assert whole > 1
+    with pytest.raises(ConnectionAbortedError):
+        log.train(nightly(3), "again", log.kept(most=1))
+    log.train(nightly(3), "again", log.kept(most=1))
+    states = [
+        sorted(path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("member-*.safetensors"))
+        for name in ("whole", "learned")
+    ]
+    assert states[0] == states[1]
+
+
 @pytest.mark.words
 def test_ctrl_c_while_a_day_is_predicted_writes_no_line_of_it_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A day is predicted with the position as logged, then with it missing, each in one batch here."""
