@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 
 from recsys import artifacts, registry
 from recsys.errors import ArtifactError
+from recsys.promoting.promote import rollback
+
+from .training.conftest import Said
 
 
 def trained(folder: Path, run: str, *, weights: str = "w", fusion: float = 1.0, maps: str | None = None) -> Path:
@@ -122,3 +126,43 @@ def test_a_job_that_dies_while_it_decides_leaves_the_old_decisions_or_the_new_on
             registry.record(tmp_path, registry.PROMOTED, "b", serves=registry.serves(tmp_path / "runs" / "b"))
     assert registry.current_run(tmp_path) == tmp_path / "runs" / ("a" if moment == "before" else "b")
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["registry.jsonl"]
+
+
+@pytest.mark.parametrize("after", ["written", "said"])
+def test_ctrl_c_that_comes_after_a_rollback_was_written_down_does_not_ask_for_another(
+    tmp_path: Path, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is told "interrupted" gives the same command again, and would go back once more."""
+    for run in ("a", "b", "c"):
+        promoted(tmp_path, run)
+    original = artifacts.replace_text
+
+    def replace_text(target: Path, text: str) -> None:
+        original(target, text)
+        if after == "written":
+            signal.raise_signal(signal.SIGINT)
+
+    class Told(Said):
+        def result(self, text: str) -> None:
+            if after == "said":
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(artifacts, "replace_text", replace_text)
+    assert rollback(tmp_path, Told())["run"] == "b"
+    assert registry.current_run(tmp_path) == tmp_path / "runs" / "b"
+
+
+def test_ctrl_c_before_a_rollback_is_written_down_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run in ("a", "b"):
+        promoted(tmp_path, run)
+    original = registry.standing
+
+    def standing(folder: Path) -> list[dict[str, Any]]:
+        signal.raise_signal(signal.SIGINT)
+        return original(folder)
+
+    monkeypatch.setattr(registry, "standing", standing)
+    with pytest.raises(KeyboardInterrupt):
+        rollback(tmp_path, Said())
+    monkeypatch.undo()
+    assert registry.current_run(tmp_path) == tmp_path / "runs" / "b"

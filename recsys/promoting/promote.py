@@ -1,5 +1,6 @@
 """A run is judged against the current model on days that neither has learned, and becomes the current one, or is refused with reasons."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -18,6 +19,7 @@ from recsys.jobs import job_of
 from recsys.progress import Console, aligned
 from recsys.promoting.votes import Vote, other_objectives, shared_objectives, votes_of
 from recsys.runs import is_made_of, learned_through, of_another_model, pipeline_of
+from recsys.signals import deferred_interrupt
 from recsys.stages import STAGES, Job, predicted_before, predicted_days, raw_predictions
 from recsys.workspace import CALIBRATION, MODEL, MODELS, PREDICTIONS, RUNS, require_inside
 
@@ -59,10 +61,15 @@ def rollback(folder: Path, console: Console, *, wait: bool = False) -> dict[str,
     _to_and_current(folder)  # before a lock makes a folder
     with locks.at_work(folder, wait=wait, console=console), locks.locked(folder, [folder / MODELS], wait=wait, console=console):
         to, current = _to_and_current(folder)
-        decision = registry.record(folder, registry.ROLLED_BACK, to["run"], to=to["decision"], serves=to["serves"])
-    console.result(f"current: {to['run']} (before: {current['run']})")
-    console.event("decision", pipeline=folder.name, **decision)
-    console.give(decision)
+        decision = None
+        # After Ctrl-C the same command is given again. Of a rollback that is written down it would go back once more.
+        with contextlib.suppress(KeyboardInterrupt), deferred_interrupt():
+            decision = registry.record(folder, registry.ROLLED_BACK, to["run"], to=to["decision"], serves=to["serves"])
+            console.result(f"current: {to['run']} (before: {current['run']})")
+            console.event("decision", pipeline=folder.name, **decision)
+            console.give(decision)
+        if decision is None:
+            raise KeyboardInterrupt
     return decision
 
 
