@@ -97,6 +97,13 @@ def at_work(root: Path, *, alone: bool = False, wait: bool, console: Console) ->
 
 
 @contextlib.contextmanager
+def writing(root: Path, place: Path, console: Console) -> Iterator[None]:
+    """Hold a place that is written in a moment, so that no `recsys prune` takes its drafts for those of the dead. Wait where it is held."""
+    with at_work(root, wait=True, console=console), locked(root, [place], wait=True, console=console):
+        yield
+
+
+@contextlib.contextmanager
 def _opened(file: Path, *, reads: bool) -> Iterator[IO[str] | None]:
     """Open a lock file; where that may not be written, and the job `reads` at most, for reading. Yield None where there is none to read."""
     try:

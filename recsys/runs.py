@@ -187,7 +187,7 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
     if wanted.maximise is None:
         raise ConfigError('fuse: found nothing to maximise. Fix: --maximise OBJECTIVE, or maximise = "OBJECTIVE" under [fuse]')
     run = run.resolve()
-    with locks.locked(run.parent.parent, [run], wait=True, console=console):
+    with locks.writing(run.parent.parent, run, console):
         inputs = contents([run / PREDICTIONS])
         try:
             tuned = fusion.tune(

@@ -12,12 +12,14 @@ import pytest
 from recsys import artifacts, config
 from recsys.cli import run_command
 from recsys.config import Pipeline
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, InUseError
 from recsys.evaluation import evaluate
 from recsys.evaluation.measured import Measured
 from recsys.fusion import Aim, Effect, _effect, _refuse_infeasible, tune
 from recsys.objectives import Objective
 from recsys.predictions import fused_score
+from recsys.progress import Console
+from recsys.pruning import prune
 from recsys.stages import claim
 
 LIKE = Objective(name="like", label="l", fusion_weight=0.1)
@@ -268,6 +270,23 @@ def test_an_aim_that_cannot_be_met_takes_the_weights_of_an_earlier_one_away(run,
     assert [line.startswith("error: fuse: found no weights that keep every constraint") for line in said] == [True, False]
     assert said[1].endswith("fusion.toml: removed, its weights were found for an earlier aim")
     assert not [path.name for path in run.iterdir() if "fusion" in path.name]
+
+
+def test_a_pruning_does_not_take_what_is_written_for_what_dead_jobs_left(run, monkeypatch):
+    original, tried = artifacts.write_file, []
+
+    def write_file(target, write, **origin):
+        def write_and_prune(draft):
+            write(draft)
+            with pytest.raises(InUseError):
+                prune(run.parent.parent, 0, remove=True, wait=False, console=Console(quiet=True))
+            tried.append(draft)
+
+        original(target, write_and_prune, **origin)
+
+    monkeypatch.setattr(artifacts, "write_file", write_file)
+    assert run_command(["fuse", str(run), "--maximise", "like"]) == 0
+    assert tried
 
 
 def test_an_aim_is_no_part_of_what_makes_a_run(run):

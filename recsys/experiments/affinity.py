@@ -128,7 +128,7 @@ def _write(runs: Sequence[Run], rows: Sequence[dict[str, Any]], found: evaluatio
     folder = job.folder / AFFINITY / f"{pipeline.model.architecture}-{fingerprint[:6]}"
     page, confidence = folder / PAGE_FILE, pipeline.evaluate.confidence
     about = _facts(runs, names) | facts([found], runs, split, "the gains of an objective")
-    with locks.locked(job.folder, [folder], wait=True, console=console):  # written in a moment
+    with locks.writing(job.folder, folder, console):
         artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="affinity", fingerprint=fingerprint)
         report.write_affinity(page, table, pipeline.name, names, about, confidence=confidence, fingerprint=fingerprint)
     console.result("")

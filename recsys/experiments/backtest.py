@@ -188,7 +188,7 @@ def _write(days: Sequence[_Day], judged: Sequence[Judged], asked: Asked, console
     names = [path.parent.name for day in days for _, path in day.scored()]
     fingerprint = artifacts.fingerprint([names, list(asked.metrics), pipeline.evaluate.model_dump(mode="json")])
     folder = job.folder / BACKTESTS / f"{asked.first}-{len(days)}-{fingerprint[:6]}"
-    with locks.locked(job.folder, [folder], wait=True, console=console):  # written in a moment
+    with locks.writing(job.folder, folder, console):
         artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(rows, path), stage="backtest", fingerprint=fingerprint)
         confidence = pipeline.evaluate.confidence
         report.write_backtest(folder / PAGE_FILE, rows, pipeline.name, _facts(days, asked), confidence=confidence, fingerprint=fingerprint)

@@ -172,7 +172,7 @@ def _write(
     keys = list(dict.fromkeys(override.partition("=")[0] for choice in choices for override in choice.overrides))
     name = "-".join(dict.fromkeys(key.rpartition(".")[2] for key in keys))
     folder = runs[0].job.folder / SWEEPS / f"{name}-{fingerprint[:6]}"
-    with locks.locked(runs[0].job.folder, [folder], wait=True, console=console):  # written in a moment
+    with locks.writing(runs[0].job.folder, folder, console):
         artifacts.write_file(folder / ROWS_FILE, lambda path: pq.write_table(table, path), stage="sweep", fingerprint=fingerprint)
         report.write_sweep(folder / PAGE_FILE, table, pipeline.name, _facts(found.deciding, runs, keys), fingerprint=fingerprint)
     console.result("")
