@@ -14,6 +14,7 @@ import pyarrow as pa
 from recsys.sources import is_iso_time
 
 _MOSTLY = 0.99  # share of values that decide
+_BY_CHANCE = 0.1  # most keys of several values, as a share of those that chance would make
 _EARLIEST, _LATEST = 631_152_000, 2_082_758_400  # 1990-01-01 and 2036-01-01 in seconds: other numbers are rather ids
 _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _LOGGED_DAYS = (2, 2_000)  # least and most days that a log spans; the units are a thousand apart, so one of them fits
@@ -173,12 +174,21 @@ class ColumnFacts:
         return None
 
     def is_constant_within(self, key: "ColumnFacts") -> bool:
-        """Return whether each value of `key` nearly always has one value of this column, as a property of it has."""
+        """Return whether each value of `key` nearly always has one value of this column, as a property of it has, and not by chance.
+
+        Of a rare answer, most items of a few rows have one value, too: as many as if the values had been dealt out at random.
+        """
         values = self.values.reindex(range(self.rows), fill_value="") if self.is_mark else self.values
         both = pd.DataFrame({"key": key.values, "value": values}).dropna()
         of_key = both.groupby("key")["value"].agg(["size", "nunique"])
         often = of_key[of_key["size"] > 1]
-        return len(often) >= 5 and bool((often["nunique"] == 1).mean() >= _MOSTLY)
+        differing = (often["nunique"] > 1).sum()
+        if len(often) < 5 or differing > (1 - _MOSTLY) * len(often):
+            return False
+        shares = both["value"].value_counts(normalize=True).to_numpy()
+        sizes, keys = np.unique(often["size"].to_numpy(), return_counts=True)
+        expected = sum(float(count * (1 - (shares**size).sum())) for size, count in zip(sizes.tolist(), keys.tolist(), strict=True))
+        return bool(differing <= _BY_CHANCE * expected)
 
 
 def by_case_alone(columns: Sequence[ColumnFacts]) -> list[ColumnFacts]:

@@ -136,7 +136,9 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     roles.propensity = left.take_one(lambda column: is_called(column, PROPENSITY) and _is_probability(column))
     action = _action(left.columns)
     roles.action = left.take_one(lambda column: column is action)
-    binary = [column for column in left.columns if column.truth is not None and not column.is_constant_within(roles.item)]
+    binary = [
+        column for column in left.columns if column.truth is not None and not any(map(column.is_constant_within, (roles.item, roles.user)))
+    ]
     told = [column for column in binary if re.search(TOLD, column.words)]
     roles.labels = left.take(lambda column: column in (told or binary))
     if roles.labels and not told:

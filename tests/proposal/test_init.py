@@ -512,3 +512,26 @@ def test_a_log_that_tells_nothing_is_named_as_it_was_given(tmp_path: Path, capsy
     assert run_command(["init", str(tmp_path / "feed.csv"), "--out", str(tmp_path / "there" / "own.toml")]) == 3
     said = capsys.readouterr().err
     assert said.startswith(f"error: {tmp_path / 'feed.csv'}: found no column that tells what the user did among user_id, item_id, ts, ")
+
+
+def _bought(rows: int = 20_000) -> pd.DataFrame:
+    """A feed with two rows per item and few purchases: nearly every item has one answer alone."""
+    rng = np.random.default_rng(1)
+    feed = small_feed(rows)
+    return feed.assign(user_id=rng.integers(0, 900, rows), item_id=rng.integers(0, 9_000, rows), purchase=(rng.random(rows) < 0.005) * 1)
+
+
+def test_a_rare_label_is_no_property_of_items_that_come_twice(tmp_path: Path) -> None:
+    feed = _bought()
+    assert (feed.groupby("item_id")["purchase"].nunique() == 1).mean() > 0.985
+    tables, _ = proposed(tmp_path, feed)
+    assert [entry["label"] for entry in tables["objective"]] == ["click = 1", "purchase = 1"]
+
+
+@pytest.mark.parametrize("owner", ["user_id", "item_id"])
+def test_a_rare_property_is_no_label(owner: str, tmp_path: Path) -> None:
+    """As is_subscriber of EB-NeRD is one of the user."""
+    feed = _bought()
+    tables, text = proposed(tmp_path, feed.assign(is_subscriber=(feed[owner] % 100 == 0).astype(int)))
+    assert [entry["name"] for entry in tables["objective"]] == ["click", "purchase"]
+    assert "# unsure: is_subscriber." in text
