@@ -25,7 +25,7 @@ from recsys.proposal.guessed_time import is_called_clock
 from recsys.proposal.known_layouts import raise_where_known
 from recsys.proposal.learning_tables import add_features, add_objectives
 from recsys.proposal.passed_over import passed_over
-from recsys.proposal.row_lists import raise_where_rows_are_lists
+from recsys.proposal.row_lists import raise_where_lists_were_shown, raise_where_rows_are_lists
 from recsys.proposal.side_tables import SideTable, item_by_file, side_table
 from recsys.proposal.source_tables import describe_files, relative
 from recsys.proposal.told import NOTHING_TOLD, known_columns
@@ -51,6 +51,8 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     except DataError as error:
         raise_where_rows_are_lists(files, facts)
         raise DataError("\n".join([str(error), *passed_over(files)])) from error
+    if schema.ITEM_ID not in told:
+        raise_where_lists_were_shown(log)
     if not (roles.labels or roles.counts or roles.action or roles.durations or roles.shares or roles.rating):
         raise_where_rows_are_lists(files, facts)
     proposal = Proposal(pipeline_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})

@@ -1,16 +1,26 @@
-"""Logs in which a row holds a whole list: its cells name the items that were shown, each with 0 or 1 behind it (N1-0 N2-1)."""
+"""Logs in which a row holds a whole list.
+
+Its cells name the items that were shown, each with 0 or 1 behind it (N1-0 N2-1, as in MIND). Or two columns of a parquet file hold lists:
+of the items that were shown, and of those among them that were chosen (as in EB-NeRD).
+"""
 
 import shlex
 from collections.abc import Sequence
 from json import dumps
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from recsys.errors import DataError, data_error, short
 from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.draft import unique
 from recsys.proposal.passed_over import quoted
 from recsys.sources import UnknownFile
 
 _LIST = r"\S+-[01](\s+\S+-[01])+"
 _MOST = 0.5  # share of such cells above which a column holds lists: a list of one item is none
+_NEARLY_ALL = 0.99  # share of rows whose chosen items were shown
+_LOOKED_AT = 2_000  # rows of a parquet file whose lists are compared
 
 
 def raise_where_rows_are_lists(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]]) -> None:
@@ -18,6 +28,45 @@ def raise_where_rows_are_lists(files: Sequence[UnknownFile], facts: Sequence[Seq
     for file, columns in zip(files, facts, strict=True):
         if error := _list_in_a_row(file, columns):
             raise error
+        raise_where_lists_were_shown(file)
+
+
+def raise_where_lists_were_shown(file: UnknownFile) -> None:
+    """Raise DataError where two columns of a parquet file hold what was shown and what of it was chosen, with the command for rows."""
+    if not file.is_typed:
+        return
+    first = file.head.file.path
+    names = [
+        field.name for field in pq.read_schema(first) if pa.types.is_list(field.type) and not pa.types.is_nested(field.type.value_type)
+    ]
+    rows = next(pq.ParquetFile(first).iter_batches(_LOOKED_AT, columns=names), None)
+    lists = {} if rows is None else {name: [set(cell or ()) for cell in rows[name].to_pylist()] for name in names}
+    pair = next(((shown, chosen) for shown in lists for chosen in lists if _are_chosen(lists[shown], lists[chosen])), None)
+    if pair is None:
+        return
+    shown, chosen = map(quoted, pair)
+    item, label = (unique(name, file.head.fields) for name in ("item_id", "clicked"))
+    source = str(file.path / "**" / "*.parquet" if file.path.is_dir() else file.path)
+    target = str((file.path if file.path.is_dir() else first).with_suffix("")) + "-rows.parquet"
+    one = f"* EXCLUDE ({shown}), unnest({shown}) AS {item}"
+    marked = f"* EXCLUDE ({chosen}), coalesce(list_contains({chosen}, {item}), false) AS {label}"
+    code = (
+        f"import duckdb; duckdb.read_parquet({dumps(source)}).project({dumps(one)}).project({dumps(marked)}).write_parquet({dumps(target)})"
+    )
+    raise data_error(
+        f"{file.path} columns {', '.join(pair)}",
+        found="lists: what was shown, and what of it was chosen",
+        expected="a row per impression",
+        fix=f"write them so: python -c {shlex.quote(code)} and give init that file; if they are none, say --column item_id=NAME",
+    )
+
+
+def _are_chosen(shown: Sequence[set[object]], chosen: Sequence[set[object]]) -> bool:
+    """Return whether the lists of one column are those of another one without what was not chosen."""
+    both = [(all_, some) for all_, some in zip(shown, chosen, strict=True) if some]
+    inside = [some <= all_ for all_, some in both]
+    fewer = [len(some) < len(all_) for all_, some in both]
+    return len(both) > 0 and sum(inside) >= _NEARLY_ALL * len(both) and sum(fewer) > _MOST * len(both)
 
 
 def _list_in_a_row(file: UnknownFile, columns: Sequence[ColumnFacts]) -> DataError | None:

@@ -9,7 +9,7 @@ import pandas as pd
 from recsys import schema
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone, plain_text
 from recsys.proposal.guessed_roles import Roles
-from recsys.proposal.role_names import ITEM, counts_later, is_called
+from recsys.proposal.role_names import ITEM, counts_later, is_called, says_outcome
 from recsys.sources import UnknownFile
 
 _MATCHES = 0.5  # share of the log's ids that must have a row
@@ -69,6 +69,8 @@ def side_table(file: UnknownFile, columns: Sequence[ColumnFacts], roles: Roles, 
         if column.distinct < rows or not rows:
             continue
         if column.name in different and _is_keyed_by(column, different[column.name]):
+            continue
+        if column.name not in known and says_outcome(column):
             continue
         keys = _keys(column)
         for role, of_log in ids.items():

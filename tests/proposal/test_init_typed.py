@@ -148,3 +148,31 @@ def test_a_row_that_holds_a_whole_list_is_said(tmp_path: Path) -> None:
     assert tables["source"]["columns"] == columns
     assert "# unsure: column_1 numbers the lists: the rows of each value share a user and a moment\nrequest_id" in proposal.text
     assert [entry["name"] for entry in tables["objective"]] == ["clicked"]
+
+
+def test_a_list_of_what_was_shown_beside_what_was_chosen_of_it_is_said(tmp_path: Path) -> None:
+    """As EB-NeRD has it, with a page's own article and a time spent there. The command makes a row per impression, with its clicks."""
+    rng = np.random.default_rng(3)
+    feed = small_feed()
+    feed["item_id"] = np.concatenate([rng.choice(90, 5, replace=False) for _ in range(len(feed) // 5)])
+    lists = feed.groupby(feed.index // 5)
+    behaviors = lists[["user_id", "ts"]].first()
+    behaviors["article_id"] = pd.array(np.where(rng.random(len(behaviors)) < 0.3, rng.integers(0, 90, len(behaviors)), None), "Int32")
+    behaviors["read_time"] = rng.exponential(30, len(behaviors))
+    behaviors["shown"] = lists["item_id"].agg(list)
+    behaviors["chosen"] = lists.apply(lambda rows: list(rows["item_id"][rows["click"] == 1]))
+    behaviors["mood"] = [["calm"], ["calm", "odd"]] * (len(behaviors) // 2)
+    behaviors.to_parquet(tmp_path / "behaviors.parquet", index=False)
+    with pytest.raises(DataError, match="columns shown, chosen: found lists") as caught:
+        propose([tmp_path / "behaviors.parquet"], tmp_path)
+    command = str(caught.value).split("write them so: python ")[1].split(" and give init that file")[0]
+    subprocess.run([sys.executable, *shlex.split(command)], check=True)
+    made = pd.read_parquet(tmp_path / "behaviors-rows.parquet")
+    assert (len(made), made["clicked"].sum(), made["clicked"].isna().sum()) == (len(feed), feed["click"].sum(), 0)
+    tables = propose([tmp_path / "behaviors-rows.parquet"], tmp_path).tables
+    assert tables["source"]["columns"] == {"user_id": "user_id", "item_id": "item_id", "timestamp": "ts"}
+    assert tables["objective"][0]["label"] == "clicked is true"
+    assert (
+        propose([tmp_path / "behaviors.parquet"], tmp_path, {"item_id": "article_id"}).tables["source"]["columns"]["item_id"]
+        == "article_id"
+    )

@@ -201,3 +201,11 @@ def test_a_key_that_the_log_repeats_under_its_name_describes_the_ids(owner: str,
     pd.DataFrame({name: keys, "genre": keys % 5}).to_csv(tmp_path / "side.csv", index=False)
     tables, _ = proposed(tmp_path, feed, tmp_path / "side.csv")
     assert tables["source"][role] == "side.csv"
+
+
+def test_a_count_whose_values_are_like_ids_is_no_key(tmp_path: Path) -> None:
+    """Numbers from 0 on may be those of users, and the views of articles."""
+    pd.DataFrame({"article": [f"a{n}" for n in range(150)], "total_pageviews": range(150)}).to_csv(tmp_path / "articles.csv", index=False)
+    tables, text = proposed(tmp_path, small_feed(), tmp_path / "articles.csv")
+    assert not {"users", "items"} & set(tables["source"])
+    assert "Not used: articles.csv" in text
