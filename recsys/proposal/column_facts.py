@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ _YES_AND_NO = (
     *(("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "0"), ("1.0", "0.0")),
     *(("wahr", "falsch"), ("ja", "nein"), ("j", "n"), ("vrai", "faux"), ("oui", "non"), ("verdadero", "falso"), ("sí", "no"), ("si", "no")),
 )  # with the words of spreadsheets in other languages
+_DENIALS = (("clicked", "skipped"), ("click", "skip"), ("positive", "negative"), ("success", "failure"), ("accepted", "rejected"))
 _OBJECTS = r"(?s)\{.*\}|\[\s*(\{.*\})?\s*\]"
 _LISTS = ("|", ";", ",")  # separators of several values in a cell
 _LONGEST_VALUE = 40  # letters of one of several values; texts have longer parts
@@ -108,7 +110,7 @@ class ColumnFacts:
             if set(words.values()) == {yes, no}:
                 word = next(word for word, small in words.items() if small == yes)
                 return "is true" if yes == "true" and not self.is_text else f"= '{word}'"
-        return None
+        return next(("= '" + yes.replace("'", "''") + "'" for yes, no in permutations(words, 2) if is_denied(yes, no)), None)
 
     @cached_property
     def time(self) -> dict[str, str] | None:
@@ -189,6 +191,12 @@ class ColumnFacts:
         sizes, keys = np.unique(often["size"].to_numpy(), return_counts=True)
         expected = sum(float(count * (1 - (shares**size).sum())) for size, count in zip(sizes.tolist(), keys.tolist(), strict=True))
         return bool(differing <= _BY_CHANCE * expected)
+
+
+def is_denied(yes: str, no: str) -> bool:
+    """Return whether one word is another one denied: no_click, not clicked, nonclk and dislike, or skipped beside clicked."""
+    yes, no = (re.sub(r"[^a-z]+", "", word.lower()) for word in (yes, no))
+    return (yes, no) in _DENIALS or (len(yes) > 2 and no in {f"{prefix}{yes}" for prefix in ("no", "not", "non", "un", "dis")})
 
 
 def by_case_alone(columns: Sequence[ColumnFacts]) -> list[ColumnFacts]:

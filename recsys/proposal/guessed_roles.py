@@ -11,6 +11,7 @@ from recsys.errors import DataError, data_error
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone
 from recsys.proposal.guessed_ids import guessed_id, guessed_request, ranked_item
 from recsys.proposal.guessed_time import time_columns, time_of_impression, unsure_of
+from recsys.proposal.outcome_words import is_outcome
 from recsys.proposal.role_names import (
     ACTION,
     ACTIONS,
@@ -34,6 +35,7 @@ _FEWEST_LISTS = 20  # lists that tell a position by its values
 _FEWEST_DURATIONS = 20  # different values of a duration
 _MOST_WORDS = 15  # different values of the column of an action
 _LEVELS = range(3, 12)  # different values of a rating
+_SAYS_TOLD = TOLD.removeprefix("(^|_)")
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Roles:
     request: ColumnFacts | None = None
     position: ColumnFacts | None = None
     action: ColumnFacts | None = None
+    outcome: ColumnFacts | None = None  # of words that say what became of the impression
     propensity: ColumnFacts | None = None
     labels: list[ColumnFacts] = field(default_factory=list)
     durations: list[ColumnFacts] = field(default_factory=list)
@@ -135,11 +138,15 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
         roles.unsure["position"] = f"{position.name} numbers the rows of a user and moment"
     roles.propensity = left.take_one(lambda column: is_called(column, PROPENSITY) and _is_probability(column))
     action = _action(left.columns)
-    roles.action = left.take_one(lambda column: column is action)
+    left.take_one(lambda column: column is action)
+    if action is not None and is_outcome(action, roles.user, roles.item):
+        roles.outcome = action
+    else:
+        roles.action = action
     binary = [
         column for column in left.columns if column.truth is not None and not any(map(column.is_constant_within, (roles.item, roles.user)))
     ]
-    told = [column for column in binary if re.search(TOLD, column.words)]
+    told = [column for column in binary if re.search(TOLD, column.words) or re.match(f"= '{_SAYS_TOLD}", column.truth or "")]
     roles.labels = left.take(lambda column: column in (told or binary))
     if roles.labels and not told:
         roles.unsure["labels"] = "the columns of two values, or of yes and nothing; their names do not say what they are"
@@ -148,7 +155,7 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     if roles.action is None:
         rating = _rating(left.columns, roles)
         roles.rating = left.take_one(lambda column: column is rating)
-    if roles.action is None and roles.rating is None and not (roles.labels or roles.shares or roles.durations):
+    if roles.action is None and roles.rating is None and not (roles.labels or roles.outcome or roles.shares or roles.durations):
         roles.counts = left.take(lambda column: _is_count(column) and not column.is_constant_within(roles.item))
     left.take(lambda column: column.name.lower() in schema.OF_THE_MOMENT)  # ours stand for them
     roles.context = left.take(_is_context)

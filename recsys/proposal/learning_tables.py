@@ -14,6 +14,7 @@ from recsys.features.operands import LabelError
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles
+from recsys.proposal.outcome_words import labels_of
 from recsys.proposal.role_names import is_regretted, is_satisfaction
 from recsys.proposal.side_tables import SideTable, is_category
 
@@ -31,6 +32,8 @@ def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[
         found.append(_binary(entry["name"], f"{_quoted(entry['name'])} is not null"))
     for column in roles.labels:
         found.append(_binary(_objective_name(column), f"{_quoted(column.name)} {column.truth}"))
+    for name, label in _outcomes(roles):
+        found.append(_binary(name, label))
     for column in _learned_shares(roles):
         found.append({"name": _objective_name(column), "kind": "regression", "label": _number(column), "loss_weight": 0.5})
     for column in roles.durations:
@@ -57,8 +60,18 @@ def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[
         proposal.note(("objective", 0), said)
     if "rating" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['rating']}")
+    if roles.outcome is not None:
+        said = (
+            f"unsure: {roles.outcome.name} is taken for what became of each row's impression: few of its actions follow a view of the same"
+        )
+        proposal.note(("objective", 0), f'{said} user and item. Where each row is an action, write kind = "events".')
     if "labels" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['labels']}")
+
+
+def _outcomes(roles: Roles) -> list[tuple[str, str]]:
+    """Return the name and the label of each word that says what became of an impression."""
+    return [] if roles.outcome is None else list(labels_of(roles.outcome, _quoted(roles.outcome.name)))
 
 
 def _learned_shares(roles: Roles) -> list[ColumnFacts]:
@@ -135,6 +148,8 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable], l
     signals = [*roles.labels, *roles.counts, *_learned_shares(roles), *roles.durations, *([roles.rating] if roles.rating else [])]
     expressions = _expressions(signals, [*log, *(name for side in sides for name in side.names)])
     names = {column.name: name for name, (column, _) in expressions.items()}
+    taken = [*log, *(name for side in sides for name in side.names), *expressions]
+    outcomes = {unique(name, taken): label for name, label in _outcomes(roles)}
     table: dict[str, Any] = {
         "user": [column.name for column in user],
         "item": [column.name for column in item],
@@ -143,9 +158,10 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable], l
         "multi": {column.name: column.list_separator for column in (*user, *item) if column.list_separator is not None},
         "signals": [
             *(entry["name"] for entry in proposal.tables["source"].get("feedback", ())),
+            *outcomes,
             *(names.get(column.name, column.name) for column in signals),
         ],
-        "expressions": {name: text for name, (_, text) in expressions.items()},
+        "expressions": {name: text for name, (_, text) in expressions.items()} | outcomes,
         "entities": [["user_id"], ["item_id"]],
         "windows": _windows(proposal),
         "bias": ["position"] if roles.position is not None else [],

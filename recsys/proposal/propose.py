@@ -53,7 +53,7 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
         raise DataError("\n".join([str(error), *passed_over(files)])) from error
     if schema.ITEM_ID not in told:
         raise_where_lists_were_shown(log)
-    if not (roles.labels or roles.counts or roles.action or roles.durations or roles.shares or roles.rating):
+    if not (roles.labels or roles.counts or roles.action or roles.outcome or roles.durations or roles.shares or roles.rating):
         raise_where_rows_are_lists(files, facts)
     proposal = Proposal(pipeline_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})
     proposal.note((), "Proposed by recsys init. Lines with # say what it was unsure of. Next: recsys check, then recsys run.")

@@ -13,6 +13,7 @@ from recsys.proposal.column_facts import ColumnFacts, plain_text
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles
 from recsys.proposal.guessed_time import time_keys
+from recsys.proposal.outcome_words import nothing_done
 from recsys.proposal.role_names import is_view
 from recsys.proposal.side_tables import SideTable
 from recsys.sources import UnknownFile
@@ -103,7 +104,7 @@ def _describe_actions(proposal: Proposal, roles: Roles) -> None:
     source = proposal.tables["source"]
     counts = Counter(map(plain_text, roles.action.values))
     words = [word for word, _ in counts.most_common()]
-    views = [word for word in words if is_view(word)] or words[:1]
+    views = nothing_done(roles.action)
     source["kind"] = "events"
     source["views"] = views
     if not is_view(views[0]):

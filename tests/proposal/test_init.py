@@ -535,3 +535,38 @@ def test_a_rare_property_is_no_label(owner: str, tmp_path: Path) -> None:
     tables, text = proposed(tmp_path, feed.assign(is_subscriber=(feed[owner] % 100 == 0).astype(int)))
     assert [entry["name"] for entry in tables["objective"]] == ["click", "purchase"]
     assert "# unsure: is_subscriber." in text
+
+
+def _base_rates(tmp_path: Path) -> dict[str, str]:
+    """Objective → positives of the training days, as check counts them."""
+    facts = look(tmp_path / "own.toml").facts
+    return {line.split()[0]: " ".join(line.split()[2:4]) for line in facts if "%" in line}
+
+
+@pytest.mark.words
+@pytest.mark.parametrize("name", ["action", "became"])
+def test_words_that_say_what_became_of_each_impression_are_labels(name: str, tmp_path: Path) -> None:
+    """Hardly any action has a view of its user and item: it is no event log, whose run would set the actions aside."""
+    rng = np.random.default_rng(4)
+    feed = small_feed().drop(columns="click")
+    feed["user_id"], feed["item_id"] = rng.integers(0, 600, len(feed)), rng.integers(0, 400, len(feed))
+    feed[name] = rng.choice(["view", "click", "save", "share it"], len(feed), p=[0.6, 0.2, 0.1, 0.1])
+    tables, text = proposed(tmp_path, feed)
+    assert tables["source"]["kind"] == "table"
+    assert f"unsure: {name} is taken for what became" in text
+    train = feed[feed["ts"].dt.date.astype(str).between(*tables["split"]["train"])][name]
+    found = _base_rates(tmp_path)
+    assert found == {
+        word: f"{(train == says).sum():,} ({(train == says).mean():.2%})"
+        for word, says in (("click", "click"), ("save", "save"), ("share_it", "share it"))
+    }
+    assert set(tables["features"]["signals"]) == set(found)
+
+
+@pytest.mark.words
+@pytest.mark.parametrize("words", ["click no_click", "clicked skipped", "like dislike", "clicked not-clicked", "clk nonclk"])
+def test_a_word_beside_its_denial_is_a_label(words: str, tmp_path: Path) -> None:
+    feed = small_feed()
+    yes, no = words.split()
+    tables, _ = proposed(tmp_path, feed.assign(answer=feed.pop("click").map({1: yes, 0: no})))
+    assert [entry["label"] for entry in tables["objective"]] == [f"answer = '{yes}'"]
