@@ -21,7 +21,17 @@ _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _LOGGED_DAYS = (2, 2_000)  # least and most days that a log spans; the units are a thousand apart, so one of them fits
 _START = "2000-01-01"  # stands for the day on which a log begins that does not tell it
 _FORMATS = (
-    *("%Y-%m-%d %H", "%Y-%m-%dT%H", "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M%S", "%Y%m%d %H:%M:%S", "%Y%m%d %H:%M", "%d.%m.%Y %H:%M:%S"),
+    *(
+        "%Y-%m-%d %H",
+        "%Y-%m-%dT%H",
+        "%Y%m%d",
+        "%Y%m%d%H",
+        "%y%m%d%H",
+        "%Y%m%d%H%M%S",
+        "%Y%m%d %H:%M:%S",
+        "%Y%m%d %H:%M",
+        "%d.%m.%Y %H:%M:%S",
+    ),
     *("%d.%m.%Y %H:%M", "%d.%m.%Y", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M"),
     *("%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%m-%d-%Y %H:%M:%S", "%m-%d-%Y %H:%M", "%m-%d-%Y", "%d/%b/%Y:%H:%M:%S %z"),
     *("%d.%m.%y %H:%M:%S", "%d.%m.%y %H:%M", "%d.%m.%y", "%d/%m/%y %H:%M", "%d/%m/%y", "%m/%d/%y %H:%M", "%m/%d/%y"),
@@ -91,6 +101,11 @@ class ColumnFacts:
         return self.numbers is not None and set(self.numbers.unique()) == {0.0, 1.0}
 
     @cached_property
+    def is_one_or_two(self) -> bool:
+        """Return whether the values are 1 and 2: codes of no and yes, or of yes and no."""
+        return self.numbers is not None and set(self.numbers.unique()) == {1.0, 2.0}
+
+    @cached_property
     def is_mark(self) -> bool:
         """Return whether each cell says yes or is empty."""
         said = {str(value).strip().lower() for value in self.values.unique()} if self.distinct == 1 else set[str]()
@@ -105,6 +120,8 @@ class ColumnFacts:
             return "is true" if self.distinct == 2 else None
         if self.numbers is not None and not self.is_text and set(self.numbers.unique()) in ({0.0, 1.0}, {-1.0, 1.0}):
             return "= 1"
+        if self.is_one_or_two and not self.is_text:
+            return "= 2"
         words = {str(value): str(value).strip().lower() for value in self.values.unique()} if self.distinct == 2 else {}
         for yes, no in _YES_AND_NO:
             if set(words.values()) == {yes, no}:
@@ -138,7 +155,7 @@ class ColumnFacts:
     def time_forms(self) -> list[str]:
         """The forms that read the times of a text, that with the shortest span of days first: 01/02/2024 may be of two months."""
         spans = {form: span for form in _FORMATS if (span := _span(self._some_texts, form)) is not None}
-        return sorted(spans, key=lambda form: spans[form])
+        return sorted(spans, key=lambda form: (form.startswith("%y"), spans[form]))  # 20101112 is rather a day
 
     @cached_property
     def _some_texts(self) -> list[str]:

@@ -147,6 +147,7 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
         column for column in left.columns if column.truth is not None and not any(map(column.is_constant_within, (roles.item, roles.user)))
     ]
     told = [column for column in binary if re.search(TOLD, column.words) or re.match(f"= '{_SAYS_TOLD}", column.truth or "")]
+    binary = [column for column in binary if not column.is_one_or_two]  # without a name, these are codes of anything
     roles.labels = left.take(lambda column: column in (told or binary))
     if roles.labels and not told:
         roles.unsure["labels"] = "the columns of two values, or of yes and nothing; their names do not say what they are"

@@ -31,7 +31,7 @@ def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[
     for entry in proposal.tables["source"].get("feedback", ()):
         found.append(_binary(entry["name"], f"{_quoted(entry['name'])} is not null"))
     for column in roles.labels:
-        found.append(_binary(_objective_name(column), f"{_quoted(column.name)} {column.truth}"))
+        found.append(_binary(_objective_name(column), _label(column)))
     for name, label in _outcomes(roles):
         found.append(_binary(name, label))
     for column in _learned_shares(roles):
@@ -65,6 +65,10 @@ def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[
             f"unsure: {roles.outcome.name} is taken for what became of each row's impression: few of its actions follow a view of the same"
         )
         proposal.note(("objective", 0), f'{said} user and item. Where each row is an action, write kind = "events".')
+    for column in roles.labels:
+        if column.is_one_or_two:
+            said = f"unsure: {column.name} holds 1 and 2, and 2 is taken for yes. Write {_quoted(column.name)} = 1 where 1 is yes"
+            proposal.note(("objective", next(place for place, entry in enumerate(found) if entry["label"] == _label(column))), said)
     if "labels" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['labels']}")
 
@@ -132,6 +136,10 @@ def _quoted(name: str) -> str:
     except LabelError:
         is_plain = False
     return name if is_plain else '"' + name.replace('"', '""') + '"'
+
+
+def _label(column: ColumnFacts) -> str:
+    return f"{_quoted(column.name)} {column.truth}"
 
 
 def _number(column: ColumnFacts) -> str:

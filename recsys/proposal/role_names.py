@@ -25,7 +25,7 @@ ACTIONS = (
 )
 _ENGAGED = (
     r"click|view|open|read|play|cart|buy|bought|order|purchase|conv|install|download|comment|profile|enter|visit|visible|watched"
-    r"|started|finished|completed"
+    r"|started|finished|completed|clk|book(ed|ing)"
 )
 _SATISFIED = (
     r"like|love|heart|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish"

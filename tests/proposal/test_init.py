@@ -570,3 +570,11 @@ def test_a_word_beside_its_denial_is_a_label(words: str, tmp_path: Path) -> None
     yes, no = words.split()
     tables, _ = proposed(tmp_path, feed.assign(answer=feed.pop("click").map({1: yes, 0: no})))
     assert [entry["label"] for entry in tables["objective"]] == [f"answer = '{yes}'"]
+
+
+def test_a_label_of_1_and_2_is_doubtful_and_a_code_of_1_and_2_is_none(tmp_path: Path) -> None:
+    feed = small_feed()
+    tables, text = proposed(tmp_path, feed.assign(is_booked=feed.pop("click") + 1, sex=feed["user_id"] * feed["item_id"] % 2 + 1))
+    assert [entry["label"] for entry in tables["objective"]] == ["is_booked = 2"]
+    assert "# unsure: is_booked holds 1 and 2, and 2 is taken for yes. Write is_booked = 1 where 1 is yes\n# 1 in" in text
+    assert tables["features"]["expressions"] == {"booked": "is_booked = 2"}
