@@ -54,6 +54,11 @@ def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[
     for place, entry in enumerate(found):
         entry["name"] = unique(entry["name"], [other["name"] for other in found[:place]])
     proposal.tables["objective"] = found
+
+
+def note_objectives(proposal: Proposal, roles: Roles) -> None:
+    """Write what is to be known of the objectives above them. Call it once none of them is left out any more."""
+    found = proposal.tables["objective"]
     _note_chains(proposal, roles.labels)
     if len(found) > 1:
         said = "Groups are guessed from names. By default an objective of engagement sees the position, one of satisfaction does not."
@@ -66,9 +71,10 @@ def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[
         )
         proposal.note(("objective", 0), f'{said} user and item. Where each row is an action, write kind = "events".')
     for column in roles.labels:
-        if column.is_one_or_two:
+        place = next((place for place, entry in enumerate(found) if entry["label"] == _label(column)), None)
+        if column.is_one_or_two and place is not None:
             said = f"unsure: {column.name} holds 1 and 2, and 2 is taken for yes. Write {_quoted(column.name)} = 1 where 1 is yes"
-            proposal.note(("objective", next(place for place, entry in enumerate(found) if entry["label"] == _label(column))), said)
+            proposal.note(("objective", place), said)
     if "labels" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['labels']}")
 
@@ -95,9 +101,9 @@ def _note_chains(proposal: Proposal, labels: Sequence[ColumnFacts]) -> None:
     objectives = proposal.tables["objective"]
     place_of = {entry["label"]: place for place, entry in enumerate(objectives)}
     ones = {
-        place_of[f"{_quoted(column.name)} {column.truth}"]: column.numbers == 1
+        place_of[_label(column)]: column.numbers == 1
         for column in labels
-        if column.is_binary and column.numbers is not None
+        if column.is_binary and column.numbers is not None and _label(column) in place_of
     }
     for place, one in ones.items():
         wider = [at for at, other in ones.items() if other.mean() > one.mean() and other.reindex(one.index, fill_value=False)[one].all()]

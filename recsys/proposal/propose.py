@@ -23,7 +23,7 @@ from recsys.proposal.draft import Proposal, pipeline_name
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
 from recsys.proposal.guessed_time import is_called_clock
 from recsys.proposal.known_layouts import raise_where_known
-from recsys.proposal.learning_tables import add_features, add_objectives
+from recsys.proposal.learning_tables import add_features, add_objectives, note_objectives
 from recsys.proposal.passed_over import passed_over
 from recsys.proposal.row_lists import raise_where_lists_were_shown, raise_where_rows_are_lists
 from recsys.proposal.side_tables import SideTable, item_by_file, side_table
@@ -75,7 +75,7 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     proposal.note(("split",), "The last days are the test, those before them validation. Earlier days than train only feed the features.")
     add_objectives(proposal, roles, str(log.path), log.head.names)
     add_features(proposal, roles, sides, log.head.names)
-    _judge(proposal, folder, str(log.path))
+    _judge(proposal, roles, folder, str(log.path))
     return proposal
 
 
@@ -153,7 +153,7 @@ def _roles(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]],
 
 
 # --- Base rates, and what does not do -----------------------------------------------------------------------------
-def _judge(proposal: Proposal, folder: Path, file: str) -> None:
+def _judge(proposal: Proposal, roles: Roles, folder: Path, file: str) -> None:
     """Write base rates above the objectives. Leave out objectives of too few labels, and features that alone tell a label."""
     pipeline = from_tables({"name": proposal.name, **proposal.tables}, folder)
     with tempfile.TemporaryDirectory(prefix="recsys-init-") as scratch:
@@ -179,6 +179,7 @@ def _judge(proposal: Proposal, folder: Path, file: str) -> None:
             fix="give more of the log",
         )
     proposal.tables["objective"] = [entry for entry, _ in kept]
+    note_objectives(proposal, roles)
     for place, (_, rate) in enumerate(kept):
         proposal.note(("objective", place), rate)
     if few:

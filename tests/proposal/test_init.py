@@ -578,3 +578,12 @@ def test_a_label_of_1_and_2_is_doubtful_and_a_code_of_1_and_2_is_none(tmp_path: 
     assert [entry["label"] for entry in tables["objective"]] == ["is_booked = 2"]
     assert "# unsure: is_booked holds 1 and 2, and 2 is taken for yes. Write is_booked = 1 where 1 is yes\n# 1 in" in text
     assert tables["features"]["expressions"] == {"booked": "is_booked = 2"}
+
+
+def test_what_is_said_of_an_objective_stands_above_it_where_an_earlier_one_is_left_out(tmp_path: Path) -> None:
+    feed = small_feed()
+    opened = pd.Series(np.arange(len(feed)) < 3, dtype=int).sample(frac=1, random_state=0).to_numpy()
+    feed.insert(0, "report", opened)  # too few
+    _, text = proposed(tmp_path, feed.assign(love=feed["click"] * (np.arange(len(feed)) % 2)))
+    above = text[: text.index('name = "love"')].split("[[objective]]")[-2]
+    assert '# It is 1 only where click is 1: given = "click" would learn it so.' in above
