@@ -255,6 +255,8 @@ def unbalanced_error(file: InputFile, fields: int, bad: Unbalanced, count: int, 
     if count == rows > 1 and len(set(bad.fields)) == 1 and not file.written.names:  # it is the header that does not fit
         names = f", or in {file.key}.names" if file.key else ""
         fix = f"name all {many(bad.fields[0], 'column')} in the header{names}; if other lines stand above the header, delete them"
+    elif 2 * count > rows:
+        fix = "mend the header; where lines such as the first stand between the rows, write what they say into a column of each row"
     return data_error(
         Place(file.path, lines_of(file, bad.rows[:1])[0]), found=many(bad.fields[0], "field"), expected=expected_fields(file, fields),
         bad_rows=count, rows=rows, fix=fix,

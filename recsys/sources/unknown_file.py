@@ -90,7 +90,7 @@ def _read(path: Path, only: frozenset[Path] | None, most: int) -> UnknownFile:
     heads = TableFiles("table", (path,), written=_readable(path, form_of(path)), only=only).headers()
     names = heads[0].names
     _, kinds = common_types(heads, names)
-    parts, rows, torn = [], 0, [Unbalanced() for _ in heads]
+    parts, rows, whole, torn = [], 0, 0, [Unbalanced() for _ in heads]
     read = (
         batch
         for head, bad in zip(heads, torn, strict=True)
@@ -98,12 +98,12 @@ def _read(path: Path, only: frozenset[Path] | None, most: int) -> UnknownFile:
     )
     for batch in read:
         parts.append(batch.slice(0, most - rows))
-        rows += len(parts[-1])
+        rows, whole = rows + len(parts[-1]), whole + len(batch)
         if rows >= most:
             break
     for head, bad in zip(heads, torn, strict=True):
-        if rows == 0 and bad.rows:
-            raise unbalanced_error(head.file, len(head.fields), bad, len(bad.rows), len(bad.rows), may_be_left_out=False)
+        if len(bad.rows) > whole:  # a run would refuse them, and what fits the header is no log
+            raise unbalanced_error(head.file, len(head.fields), bad, len(bad.rows), len(bad.rows) + whole, may_be_left_out=False)
     if rows == 0:
         raise data_error(str(path), found="no rows", expected="some", fix="export it again")
     table = pa.Table.from_batches(parts).drop_columns([SOURCE_ROW]).rename_columns(list(names))

@@ -587,3 +587,13 @@ def test_what_is_said_of_an_objective_stands_above_it_where_an_earlier_one_is_le
     _, text = proposed(tmp_path, feed.assign(love=feed["click"] * (np.arange(len(feed)) % 2)))
     above = text[: text.index('name = "love"')].split("[[objective]]")[-2]
     assert '# It is 1 only where click is 1: given = "click" would learn it so.' in above
+
+
+def test_a_file_in_sections_is_said_to_have_rows_of_another_width(tmp_path: Path) -> None:
+    """As that of the Netflix prize: a line with a movie stands above the rows of those who rated it."""
+    parts = [f"{movie}:\n" + "".join(f"{user},{user % 5 + 1},2005-09-{user % 9 + 1:02d}\n" for user in range(40)) for movie in range(1, 30)]
+    (tmp_path / "combined_data_1.txt").write_text("".join(parts))
+    with pytest.raises(
+        DataError, match=r"txt:2: found 3 fields, expected 1, as in the header; 1,160 of 1,188 rows\. Fix: mend the header; where"
+    ):
+        propose([tmp_path / "combined_data_1.txt"], tmp_path)
