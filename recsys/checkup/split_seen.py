@@ -69,6 +69,8 @@ def split_findings(seen: Seen, found: Findings) -> None:
     found.facts.append(f"days: {spans(days)}; {len(np.unique(seen.user_N)):,} users")
     rows = [("part", "days", "rows", "users")]
     empty = []
+    is_of_few = len(np.unique(seen.user_N)) < MIN_USERS and seen.is_whole  # then other days help no more
+    fix = f"give a log of {MIN_USERS} users or more" if is_of_few else "choose more days"
     for part, (first, last) in seen.pipeline.split.parts().items():
         user = seen.user_N[seen.parts[part]]
         rows.append((part, f"{first} to {last}", f"{len(user):,}", f"{len(np.unique(user)):,}"))
@@ -77,7 +79,7 @@ def split_findings(seen: Seen, found: Findings) -> None:
         elif (users := effective_number(np.bincount(user)[np.unique(user)])) < MIN_USERS and part != schema.TRAIN:
             found.warnings.append(
                 f"split.{part}: found as many rows per user as {users:.3g} equally active users would have, expected {MIN_USERS} or more:"
-                " there will be no intervals and no verdicts. Fix: choose more days"
+                f" there will be no intervals and no verdicts. Fix: {fix}"
             )
     found.facts += aligned(rows)
     if empty and seen.is_whole:

@@ -1,11 +1,36 @@
 """A split by whole days, from the number of rows of each day."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 from recsys.errors import data_error
 
 _SHARE = 0.1  # of the rows, that validation and test have at least
+_FEW = 0.001  # of the rows, that days far from the others have at most
+_MONTH = 31  # days
 _WARM_UP = 0.1  # of the rows, that the days before training have at most: they only feed the features
+
+
+def far_days(rows: Mapping[str, int]) -> list[str]:
+    """Return the days that few rows have, far from all others, as those of a clock that was set wrongly.
+
+    Far is farther than the others lie apart, and than a month.
+    """
+    days = sorted(rows)
+    last = _near(days, [date.fromisoformat(day).toordinal() for day in days], rows)
+    back = last[::-1]
+    near = _near(back, [-date.fromisoformat(day).toordinal() for day in back], rows)
+    return [day for day in days if day not in near]
+
+
+def _near(days: Sequence[str], numbers: Sequence[int], rows: Mapping[str, int]) -> Sequence[str]:
+    """Return the days without the last ones, where these are far. `numbers` tell how far, ascending."""
+    most = _FEW * sum(rows.values())
+    for place in range(1, len(days)):
+        is_far = numbers[place] - numbers[place - 1] > max(numbers[place - 1] - numbers[0], _MONTH)
+        if is_far and sum(rows[day] for day in days[place:]) <= most:
+            return days[:place]
+    return days
 
 
 def torn_day(rows: Mapping[str, int]) -> str | None:

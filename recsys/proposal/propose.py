@@ -17,7 +17,7 @@ from recsys.config import from_tables
 from recsys.errors import DataError, data_error, many
 from recsys.features import Preview
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.day_split import day_split, torn_day
+from recsys.proposal.day_split import day_split, far_days, torn_day
 from recsys.proposal.days_seen import allow_rows_without_time, rows_by_day
 from recsys.proposal.draft import Proposal, pipeline_name
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
@@ -69,6 +69,12 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     _note_unused(proposal, files, log, all_sides, sides)
     rows, share_without = rows_by_day(log, roles.time, "UTC")
     allow_rows_without_time(proposal, share_without)
+    if far := far_days(rows):
+        of_far = many(sum(rows[day] for day in far), "row")
+        proposal.note(
+            ("split",), f"unsure: left out: {', '.join(far[:5])}{', …' if len(far) > 5 else ''} ({of_far}), far from all other days."
+        )
+        rows = {day: count for day, count in rows.items() if day not in far}
     if torn := torn_day(rows):
         proposal.note(("split",), f"Left out: {torn}, which has {many(rows[torn], 'row')} and seems to end early.")
     proposal.tables["split"] = day_split({day: count for day, count in rows.items() if day != torn}, str(log.path))

@@ -427,7 +427,7 @@ WARNED = {
     ),
     "two users on the test day": Mistake(
         frame("log.csv", lambda log: log[(log["ts"].astype(int) < START + 5 * DAY) | log["uid"].isin(["1", "2"])]),
-        r"split\.test: found as many rows per user as \S+ equally active users",
+        r"split\.test: found as many rows per user as \S+ equally active users.* Fix: choose more days",
         0,
     ),
     "few who like on the test day": Mistake(

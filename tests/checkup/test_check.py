@@ -63,6 +63,13 @@ def test_each_mistake_is_found_once_whatever_else_is_wrong(folder: Path, names: 
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def test_a_log_of_few_users_is_not_asked_for_more_days(folder: Path) -> None:
+    log = pd.read_csv(folder / "log.csv")
+    log[log["uid"] < 3].to_csv(folder / "log.csv", index=False)
+    said = [line.split("Fix: ")[1] for line in _findings(folder / "own.toml")[0] if "equally active users" in line]
+    assert said == ["give a log of 20 users or more"] * 2
+
+
 @pytest.mark.words
 def test_two_features_whose_names_differ_by_case_alone_are_no_bug(folder: Path) -> None:
     log = pd.read_csv(folder / "log.csv")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recsys.proposal import propose
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.day_split import day_split, torn_day
+from recsys.proposal.day_split import day_split, far_days, torn_day
 from recsys.proposal.guessed_roles import guess_roles
 from recsys.proposal.role_names import is_satisfaction
 from recsys.proposal.toml_text import toml_text
@@ -177,6 +177,25 @@ def test_users_and_items_by_name(names: str, roles: tuple[str, str]) -> None:
 def test_a_last_day_that_ends_early_is_told_where_days_are_alike(counts: list[int], torn: bool) -> None:
     rows = {f"2024-01-{day:02d}": count for day, count in enumerate(counts, 1)}
     assert torn_day(rows) == (max(rows) if torn else None)
+
+
+@pytest.mark.parametrize(
+    ("days", "far"),
+    [
+        ({"2024-01-01": 900, "2024-01-09": 900, "2099-01-01": 1}, ["2099-01-01"]),
+        (
+            {"1990-01-01": 1, "2024-01-01": 4_000, "2024-01-09": 2_000, "2098-01-01": 1, "2099-01-01": 1},
+            ["1990-01-01", "2098-01-01", "2099-01-01"],
+        ),
+        ({"2024-01-01": 900, "2024-01-09": 900, "2099-01-01": 90}, []),
+        ({"2024-01-01": 5_000, "2024-01-21": 1}, []),
+        ({"2020-01-01": 5_000, "2024-01-01": 5_000, "2026-01-01": 1}, []),
+        ({"2024-01-01": 1}, []),
+        ({}, []),
+    ],
+)
+def test_days_of_few_rows_far_from_all_others(days: dict[str, int], far: list[str]) -> None:
+    assert far_days(days) == far
 
 
 @pytest.mark.parametrize(

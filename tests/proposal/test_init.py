@@ -597,3 +597,13 @@ def test_a_file_in_sections_is_said_to_have_rows_of_another_width(tmp_path: Path
         DataError, match=r"txt:2: found 3 fields, expected 1, as in the header; 1,160 of 1,188 rows\. Fix: mend the header; where"
     ):
         propose([tmp_path / "combined_data_1.txt"], tmp_path)
+
+
+def test_two_rows_of_another_century_do_not_end_the_split(tmp_path: Path) -> None:
+    feed = small_feed()
+    split = proposed(tmp_path, feed)[0]["split"]
+    feed.loc[:1, "ts"] += pd.to_timedelta([27_000, 27_001], unit="D")
+    (tmp_path / "far").mkdir()
+    tables, text = proposed(tmp_path / "far", feed)
+    assert tables["split"] == split
+    assert "# unsure: left out: 2097-12-04, 2097-12-05 (2 rows), far from all other days." in text
