@@ -55,7 +55,7 @@ class Joined:
 
     def said(self, file: Path) -> list[str]:
         """Return in words how many of the run's impressions the file has, and what is compared otherwise than in the run."""
-        words = []
+        words = [f"{file}: left out {left_out}"] if (left_out := sources.said_left_out(file)) is not None else []
         for split, (found, rows) in self.of_split.items():
             words.append(f"{file}: has {found:,} of the run's {rows:,} {split} impressions ({found / rows:.1%})")
             if 0 < found < ENOUGH * rows:

@@ -151,7 +151,10 @@ def test_a_folder_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     for part in range(3):
         theirs.iloc[part::3].to_parquet(tmp_path / "parts" / f"{part}.parquet")
-    assert join(ours, tmp_path / "parts", KEY, OBJECTIVES, TimeOptions(unit="s")).of_split == {"test": (60, 60)}
+    (tmp_path / "parts" / "3.jsonl").write_text("{}")
+    found = join(ours, tmp_path / "parts", KEY, OBJECTIVES, TimeOptions(unit="s"))
+    assert found.of_split == {"test": (60, 60)}
+    assert any("left out 1 file" in line and line.count("3.jsonl") == 1 for line in found.said(tmp_path / "parts"))
 
 
 @pytest.mark.parametrize("key", ["event_id", "position,user_id,item_id,timestamp"])
