@@ -8,6 +8,7 @@ from recsys.errors import data_error
 _LAYOUTS = (
     ("kuairand", ("log_standard_*.csv*", "video_features_basic_*.csv*")),
     ("kuairec", ("*_matrix.csv*", "item_categories.csv*")),
+    ("open_bandit", ("*/*/item_context.csv*",)),
     ("movielens", ("u.data", "u.item")),
     ("movielens", ("ratings.dat", "movies.dat")),
     ("movielens", ("ratings.csv", "movies.csv")),

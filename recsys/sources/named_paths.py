@@ -19,6 +19,7 @@ KNOWN: dict[str, tuple[Format, str | None, bool]] = {  # suffix → format, sepa
     ".parquet": ("parquet", None, False),
 }
 KNOWN_SUFFIXES = ", ".join(KNOWN)
+_JSON = {".json", ".jsonl", ".ndjson"}
 _SHOWN = 5  # names of files in a message
 _DAY_GLOB = "-".join("[0-9]" * digits for digits in (4, 2, 2))
 
@@ -30,12 +31,7 @@ def paths_of(pattern: Path) -> list[Path]:
     if pattern.is_dir():
         paths = [path for path in map(_unbroken, _walk(pattern)) if path.is_file() and suffix_of(path) is not None]
         if not paths:
-            raise data_error(
-                str(pattern),
-                found="a folder without such files",
-                expected=f"files named {KNOWN_SUFFIXES}",
-                fix="put the files there, or mend the path",
-            )
+            raise _nothing_in(pattern)
         return paths
     root = root_of(pattern)
     wanted = str(pattern.relative_to(root)).replace(DAY, _DAY_GLOB)
@@ -53,6 +49,17 @@ def paths_of(pattern: Path) -> list[Path]:
             fix=f"mend the path{nearest(pattern.name, beside, most=2)}",
         )
     return paths
+
+
+def _nothing_in(folder: Path) -> DataError:
+    fix = "put the files there, or mend the path"
+    suffix = next(
+        ("".join(path.suffixes[-2 if path.suffix == ".gz" else -1 :]) for path in _walk(folder) if _JSON & set(path.suffixes)), None
+    )
+    if suffix is not None:
+        source, target = str(folder / "**" / f"*{suffix}"), str(folder.with_suffix(".parquet"))
+        fix = f"""convert the JSON: python -c "import duckdb; duckdb.read_json({source!r}).write_parquet({target!r})" and name that file"""
+    return data_error(str(folder), found="a folder without such files", expected=f"files named {KNOWN_SUFFIXES}", fix=fix)
 
 
 def said_left_out(pattern: Path) -> str | None:
