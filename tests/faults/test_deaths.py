@@ -79,10 +79,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def toml(folder: Path) -> Path:
+    return folder / "small.toml"
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("part", PARTS)
-def test_a_death_at_every_moment(folder: Path, tmp_path: Path, part: int) -> None:
-    assert die(folder / "small.toml", tmp_path, part, list(STAGES)) > 90
+def test_a_death_at_every_moment(toml: Path, tmp_path: Path, part: int) -> None:
+    assert die(toml, tmp_path, part, list(STAGES)) > 90
 
 
 @pytest.mark.faults

@@ -14,7 +14,7 @@ import pytest
 
 from .amounts import DISKS
 from .dying import digests
-from .test_deaths import toml  # noqa: F401 -- a fixture
+from .test_deaths import folder, toml  # noqa: F401 -- fixtures
 
 
 def job(toml: Path, workspace: Path, limit: int | None = None) -> tuple[int, str]:  # noqa: F811
@@ -28,16 +28,16 @@ def job(toml: Path, workspace: Path, limit: int | None = None) -> tuple[int, str
 
 
 @contextlib.contextmanager
-def disk(folder: Path, size: int) -> Iterator[bool]:
-    """Mount a file system of so many bytes on the folder. Yield whether that is allowed here."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+def disk(place: Path, size: int) -> Iterator[bool]:
+    """Mount a file system of so many bytes on the place. Yield whether that is allowed here."""
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     try:
         yield mounted
     finally:
         if mounted:
-            subprocess.run(["umount", str(folder)], check=True)
+            subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.fixture(scope="module")

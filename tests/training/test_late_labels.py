@@ -88,7 +88,7 @@ def labels(row: Row) -> dict[str, float]:
 
 def pipeline(**tables: Any) -> Pipeline:
     """`tables` replace whole tables of the TOML."""
-    train = {"order": "time", "batch_size": 32} | tables.pop("train", {})
+    train = {"order": "time", "batch_size": 32, "warm_days": len(TRAIN) + 1} | tables.pop("train", {})
     feedback = [{"name": name, "file": "/nowhere/log.csv", "within": within} for name, within in (("survey", "24h"), ("like_back", "50h"))]
     return Pipeline.model_validate(
         {
