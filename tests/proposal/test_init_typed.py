@@ -176,3 +176,13 @@ def test_a_list_of_what_was_shown_beside_what_was_chosen_of_it_is_said(tmp_path:
         propose([tmp_path / "behaviors.parquet"], tmp_path, {"item_id": "article_id"}).tables["source"]["columns"]["item_id"]
         == "article_id"
     )
+
+
+def test_lists_of_properties_are_no_lists_of_what_was_shown(tmp_path: Path) -> None:
+    """The main tags of a video are among its tags."""
+    feed = _feed()
+    tags = [[number % 7, 10 + number % 3, 20 + number % 5] for number in range(90)]
+    feed["tags"], feed["main_tags"] = ([of[:kept] for of in map(tags.__getitem__, feed["item_id"])] for kept in (3, 1))
+    feed.to_parquet(tmp_path / "log.parquet", index=False)
+    tables, _ = _init(tmp_path / "log.parquet")
+    assert tables["objective"][0]["label"] == "is_click = 1"
