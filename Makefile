@@ -31,7 +31,7 @@ faults: $(STAMP)
 # The same features by Spark and by DuckDB. PySpark is large (450 MB), so it is installed only here; Java 17 or 21 must be there.
 spark: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[spark]"
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m spark
+	$(BIN)/python -m pytest -m spark
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

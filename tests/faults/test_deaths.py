@@ -12,7 +12,7 @@ import pytest
 
 from recsys.stages import STAGES
 
-from .amounts import PARTS
+from .amounts import NIGHT_PARTS, PARTS
 
 TOML = """
 name = "small"
@@ -91,7 +91,7 @@ def test_a_death_at_every_moment(toml: Path, tmp_path: Path, part: int) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", NIGHT_PARTS)
 def test_a_death_at_every_moment_of_a_night_in_time_order(folder: Path, tmp_path: Path, part: int) -> None:
     """The stages that do something else in time order."""
     assert die(folder / "nights.toml", tmp_path, part, ["encode", "train", "baselines", "progressive"], NIGHTS) > 60
