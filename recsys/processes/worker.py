@@ -89,7 +89,10 @@ def serve(descriptor: int) -> None:
             task.run(_Told(channel, task.title))
             channel.send(Ended())
     except BaseException as error:
-        channel.send(Ended(_sendable(error)))
+        try:
+            channel.send(Ended(_sendable(error)))
+        except OSError:  # the first process is gone, which this thread may find before the one that listens
+            os._exit(EXIT_INTERRUPTED)
 
 
 class _Orders:

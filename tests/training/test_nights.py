@@ -326,13 +326,13 @@ def test_states_of_the_last_days_are_kept(tmp_path: Path) -> None:
 @pytest.mark.words
 def test_states_are_dropped_on_the_way_and_those_before_the_validation_days_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, most_at_once = Nights(tmp_path, nightly(4)), []
-    original = KeptStates.write
+    original = KeptStates.remove_older
 
-    def write(kept: KeptStates, *more: Any) -> None:
+    def remove_older(kept: KeptStates, *more: Any) -> None:
         original(kept, *more)
         most_at_once.append(len(standing(tmp_path)))
 
-    monkeypatch.setattr(KeptStates, "write", write)
+    monkeypatch.setattr(KeptStates, "remove_older", remove_older)
     log.train(nightly(4, validation=2), "first", log.kept(most=1))
     assert standing(tmp_path) == [DAYS[2], DAYS[4]], "the last training day, and the last validation day"
     assert max(most_at_once) == 2
