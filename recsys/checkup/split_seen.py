@@ -65,11 +65,11 @@ def density_findings(seen: Seen, found: Findings) -> None:
 
 
 def split_findings(seen: Seen, found: Findings) -> None:
-    days = seen.days
-    found.facts.append(f"days: {spans(days)}; {len(np.unique(seen.user_N)):,} users")
+    days, users_in_all = seen.days, len(np.unique(seen.user_N))
+    found.facts.append(f"days: {spans(days)}; {users_in_all:,} users")
     rows = [("part", "days", "rows", "users")]
     empty = []
-    is_of_few = len(np.unique(seen.user_N)) < MIN_USERS and seen.is_whole  # then other days help no more
+    is_of_few = users_in_all < MIN_USERS and seen.is_whole  # then other days help no more
     fix = f"give a log of {MIN_USERS} users or more" if is_of_few else "choose more days"
     for part, (first, last) in seen.pipeline.split.parts().items():
         user = seen.user_N[seen.parts[part]]

@@ -21,18 +21,9 @@ _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _LOGGED_DAYS = (2, 2_000)  # least and most days that a log spans; the units are a thousand apart, so one of them fits
 _START = "2000-01-01"  # stands for the day on which a log begins that does not tell it
 _FORMATS = (
-    *(
-        "%Y-%m-%d %H",
-        "%Y-%m-%dT%H",
-        "%Y%m%d",
-        "%Y%m%d%H",
-        "%y%m%d%H",
-        "%Y%m%d%H%M%S",
-        "%Y%m%d %H:%M:%S",
-        "%Y%m%d %H:%M",
-        "%d.%m.%Y %H:%M:%S",
-    ),
-    *("%d.%m.%Y %H:%M", "%d.%m.%Y", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M"),
+    *("%Y-%m-%d %H", "%Y-%m-%dT%H", "%Y%m%d", "%Y%m%d%H", "%y%m%d%H", "%Y%m%d%H%M%S", "%Y%m%d %H:%M:%S", "%Y%m%d %H:%M"),
+    *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y"),
+    *("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M"),
     *("%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%m-%d-%Y %H:%M:%S", "%m-%d-%Y %H:%M", "%m-%d-%Y", "%d/%b/%Y:%H:%M:%S %z"),
     *("%d.%m.%y %H:%M:%S", "%d.%m.%y %H:%M", "%d.%m.%y", "%d/%m/%y %H:%M", "%d/%m/%y", "%m/%d/%y %H:%M", "%m/%d/%y"),
     *("%b %d, %Y %I:%M:%S %p", "%b %d, %Y", "%a %b %d %H:%M:%S %z %Y", "%a, %d %b %Y %H:%M:%S %z"),

@@ -18,7 +18,7 @@ from recsys.config import DAY, FileFormat
 from recsys.days import iso_day
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.decoding import STAND_IN, Utf8Bytes, damaged_gzip, needs_decoding
-from recsys.sources.named_paths import KNOWN, KNOWN_SUFFIXES, Format, paths_of, place_of_day, suffix_of, unreadable
+from recsys.sources.named_paths import KNOWN, KNOWN_SUFFIXES, Format, of_json, paths_of, place_of_day, suffix_of, unreadable
 from recsys.sources.partitions import of_folders
 
 _PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
@@ -217,7 +217,7 @@ def _no_separators(path: Path) -> DataError:
         str(path),
         found="what looks like JSON lines, or JSON",
         expected=f"text with a separator, or parquet ({KNOWN_SUFFIXES})",
-        fix=f"""convert it: python -c "import duckdb; duckdb.read_json({str(path)!r}).write_parquet({str(target)!r})" and name that file""",
+        fix=f"convert it: {of_json(path, target)} and name that file",
     )
 
 

@@ -57,9 +57,14 @@ def _nothing_in(folder: Path) -> DataError:
         ("".join(path.suffixes[-2 if path.suffix == ".gz" else -1 :]) for path in _walk(folder) if _JSON & set(path.suffixes)), None
     )
     if suffix is not None:
-        source, target = str(folder / "**" / f"*{suffix}"), str(folder.with_suffix(".parquet"))
-        fix = f"""convert the JSON: python -c "import duckdb; duckdb.read_json({source!r}).write_parquet({target!r})" and name that file"""
+        fix = f"convert the JSON: {of_json(folder / '**' / f'*{suffix}', folder.with_suffix('.parquet'))} and name that file"
     return data_error(str(folder), found="a folder without such files", expected=f"files named {KNOWN_SUFFIXES}", fix=fix)
+
+
+def of_json(source: Path, target: Path) -> str:
+    """Return the command that makes a parquet file of JSON files, named as DuckDB names them."""
+    code = f"import duckdb; duckdb.read_json({str(source)!r}).write_parquet({str(target)!r})"
+    return f'python -c "{code}"'
 
 
 def said_left_out(pattern: Path) -> str | None:
