@@ -24,7 +24,7 @@ _LEAK_ROWS = 50_000  # training rows in which leaks are searched
 
 
 def look(path: Path, overrides: Sequence[str] = (), *, full: bool = False) -> Findings:
-    """Look at a pipeline's TOML and at the first rows of its source, of each file at most MOST_ROWS; with `full` at all of them.
+    """Look at a pipeline's TOML and at rows of its source (`sources.sample`), of each file at most MOST_ROWS; with `full` at all of them.
 
     Nothing is written. Raises ConfigError only where the TOML cannot be read at all.
     """
@@ -92,7 +92,9 @@ def _of_world(pipeline: Pipeline, sample: sources.Sample) -> list[str]:
 def _of_table(table: sources.TableSample) -> str:
     files = f"{table.files:,} files" if table.files > 1 else "1 file"
     read = f"{many(table.rows, 'row')} in {files}"
-    if not table.is_whole:
+    if table.is_of_training:
+        read = f"{many(table.rows, 'row')} of {files}, from the first of the training days on (--full reads all of them)"
+    elif not table.is_whole:
         read = f"the first {many(table.rows, 'row')} of {files} (--full reads all of them)"
     return f"{table.role}: {'; '.join((read, *table.notes))}"
 

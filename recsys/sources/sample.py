@@ -1,4 +1,4 @@
-"""The first rows of a source, read as a run reads them, but with every problem that a run would stop at, not only the first."""
+"""Some rows of a source, read as a run reads them, but with every problem that a run would stop at, not only the first."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,9 +8,12 @@ from typing import TypeVar
 
 import duckdb
 
+from recsys import artifacts
 from recsys.config import FeedbackOptions, Pipeline
+from recsys.days import DAY_MS, Day
 from recsys.errors import RecsysError
 from recsys.sources.actions import part
+from recsys.sources.beginning import Beginning
 from recsys.sources.checking import log_header, problems_by_table, readable_names
 from recsys.sources.column_options import Reading
 from recsys.sources.database import engine
@@ -25,20 +28,25 @@ from recsys.sources.refusals import Typed, row_problems, typed
 from recsys.sources.resolve import raw_source
 from recsys.sources.separators import said
 from recsys.sources.staging import Staged, TableFiles, stage
-from recsys.workspace import EVENTS
+from recsys.workspace import EVENTS, PART, day_folder, days_in
 
 _Read = TypeVar("_Read")
 _FINGERPRINT = "sample"
+_FEW = 0.1  # share of training rows among the first rows, below which rows from the first of a training day on are read
 
 
 @dataclass(frozen=True)
 class TableSample:
-    """The part of one table that was read. `is_whole`: all of its rows."""
+    """The part of one table that was read: of each file the first rows, or those from the first of a training day on.
+
+    `is_whole`: all of its rows.
+    """
 
     role: str
     files: int
     rows: int
     is_whole: bool
+    is_of_training: bool
     notes: tuple[str, ...]
 
 
@@ -71,6 +79,7 @@ class _Sampler:
     description: Description
     reading: Reading
     most: int | None
+    days: tuple[str, str] | None  # the first and the last, from whose first row on the log and its feedback are read
     features: frozenset[str]  # names of columns that the model reads
     tables: list[TableSample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -88,14 +97,22 @@ class _Sampler:
                 self.problems.append(str(error))
             return None
 
-    def stage(self, table: TableFiles, name: str) -> Staged:
+    def stage(self, table: TableFiles, name: str, *, stamp: str | None = None) -> Staged:
+        """Read rows of a table. `stamp` is its column of the times by which rows of `days` are found, if any."""
         staged = stage(
             self.con, table, name, separators=self.reading.separators, max_bad=1, may_be_empty=table.role not in (LOG, USERS, ITEMS),
-            most=self.most,
+            most=self.most, beginning=None if stamp is None else self._beginning(stamp),
         )  # fmt: skip
         self.left_out[table.role] = table.said_left_out()
         self.doubts += _lists_as_texts(staged, self.features - self.reading.separators.keys())
         return staged
+
+    def _beginning(self, stamp: str) -> Beginning | None:
+        if self.days is None:
+            return None
+        time = self.description.time
+        first, last = (Day(day, time.zone).start for day in self.days)
+        return Beginning(stamp, time, first, last + DAY_MS)
 
     def type(self, staged: Staged, columns: list[Column]) -> Typed:
         """Type the usable rows. Rows that a run would not leave out are problems."""
@@ -106,14 +123,31 @@ class _Sampler:
         separators = (message.removeprefix(f"{staged.role}: ") for message in said(staged.files, staged.role, fields=len(staged.names)))
         left_out = (f"left out {said}" for said in self.left_out[staged.role])
         found = (*separators, *left_out, *(note for note in notes if note is not None))
-        self.tables.append(TableSample(staged.role, len(staged.files), staged.rows, staged.is_whole, found))
+        self.tables.append(TableSample(staged.role, len(staged.files), staged.rows, staged.is_whole, staged.beginning is not None, found))
 
 
 def sample(pipeline: Pipeline, folder: Path, *, most: int | None) -> Sample:
     """Read at most the first `most` rows of each file, and write what a run would make of them to `folder`.
 
-    Raises ConfigError where the parts of the source do not fit each other.
+    Where few of these rows of the log are of training days, rows are read from the first one of such a day on: a long log in the order of
+    time begins long before them. Raises ConfigError where the parts of the source do not fit each other.
     """
+    first = _sample(pipeline, folder / "first", most, None)
+    if first.is_whole or first.folder is None or _share_of_training(pipeline, first.folder) >= _FEW:
+        return first
+    later = _sample(pipeline, folder / "later", most, (str(pipeline.split.train[0]), str(pipeline.split.train[1])))
+    return first if later.folder is None else later
+
+
+def _share_of_training(pipeline: Pipeline, folder: Path) -> float:
+    """Return the share of the impressions in `folder` that are of training days."""
+    rows = {day: artifacts.count_rows(day_folder(folder / EVENTS, day) / PART) for day in days_in(folder / EVENTS)}
+    first, last = map(str, pipeline.split.train)
+    return sum(count for day, count in rows.items() if first <= day <= last) / max(sum(rows.values()), 1)
+
+
+def _sample(pipeline: Pipeline, folder: Path, most: int | None, days: tuple[str, str] | None) -> Sample:
+    """Read rows of each file: the first ones; of the log and its feedback those from the first of these days on."""
     with raw_source(pipeline).sampled(most) as described:
         by_table = problems_by_table(described)
         unreadable = [role for role, problems in by_table.items() if problems]
@@ -124,7 +158,7 @@ def sample(pipeline: Pipeline, folder: Path, *, most: int | None) -> Sample:
             return Sample((), tuple(problems), (), (), known, None)
         with engine(folder, pipeline.features.memory_limit) as con:
             features = frozenset((*pipeline.features.user, *pipeline.features.item, *pipeline.features.context))
-            sampler = _Sampler(con, description, Reading.of(pipeline), most, features, problems=problems)
+            sampler = _Sampler(con, description, Reading.of(pipeline), most, days, features, problems=problems)
             impressions = _log(sampler, folder)
             once, rows = (tuple(dict.fromkeys(some)) for some in (sampler.problems, sampler.row_problems))
             return Sample(tuple(sampler.tables), once, rows, tuple(sampler.doubts), known, folder if impressions else None)
@@ -194,7 +228,7 @@ def _log(sampler: _Sampler, folder: Path) -> Typed | None:
 
 def _rows(sampler: _Sampler) -> Typed:
     """Read the rows of the log. Where its times seem to have another unit, go on with that unit, so that its other problems show."""
-    staged = sampler.stage(sampler.description.log, "staged_log")
+    staged = sampler.stage(sampler.description.log, "staged_log", stamp=sampler.description.columns.timestamp)
     columns = log_table_columns(sampler.con, staged, sampler.description, sampler.reading)
     day = day_of_micros(moment_of(columns), sampler.description.time.zone)
     problems, unit = row_problems(sampler.con, staged, columns, max_bad=sampler.reading.max_bad, day=day)
@@ -232,7 +266,8 @@ def _entities(sampler: _Sampler, role: str, table: TableFiles | None, impression
 
 
 def _feedback(sampler: _Sampler, place: int, options: FeedbackOptions, impressions: Typed) -> Joined:
-    staged = sampler.stage(feedback_files(options), f"staged_feedback_{place}")
+    stamp = options.timestamp or sampler.description.columns.timestamp
+    staged = sampler.stage(feedback_files(options), f"staged_feedback_{place}", stamp=stamp)
     actions = sampler.type(staged, action_columns(sampler.con, staged, options, sampler.description, key_types(impressions)))
     joined = join(sampler.con, actions, shown_by(impressions, options.on), options)
     sampler.note(staged, f"of {joined.actions:,} different actions {joined.unmatched:,} match no impression within {options.within}")

@@ -11,6 +11,7 @@ import pyarrow as pa
 from recsys.config import FileFormat
 from recsys.errors import DataError, Place, data_error, many, nearest, short
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
+from recsys.sources.beginning import Beginning
 from recsys.sources.input_files import InputFile, resolve
 from recsys.sources.lines import lines_of
 from recsys.sources.named_paths import said_left_out
@@ -118,13 +119,14 @@ class Staged:
     counts: tuple[int, ...]  # rows read of each file, unbalanced ones included
     unbalanced: tuple[Unbalanced, ...]  # one per file
     most: int | None = None  # rows that were read of a file at most
+    beginning: Beginning | None = None  # of what was read of each file, where that is not its first row
     before: tuple[InputFile, ...] = ()  # other files of the table, which were read earlier
     form: Mapping[str, Any] = field(default_factory=dict)  # how the files are written, JSON-able: format, separators, names, types
 
     @property
     def is_whole(self) -> bool:
-        """Return whether every file was read to its end. One of exactly `most` rows counts as cut."""
-        return self.most is None or all(count < self.most for count in self.counts)
+        """Return whether every row of every file was read. A file of exactly `most` rows counts as cut."""
+        return self.beginning is None and (self.most is None or all(count < self.most for count in self.counts))
 
     @property
     def rows(self) -> int:
@@ -176,13 +178,14 @@ def stage(
     only: Collection[str] | None = None,
     may_be_empty: bool = False,
     most: int | None = None,
+    beginning: Beginning | None = None,
     require: Callable[[Sequence[str], Path], object] = lambda names, path: None,
     read: Callable[[], None] = lambda: None,
 ) -> Staged:
-    """Read every file of a table into the engine's table `name`; of each file at most the first rows, `most`; of its columns `only` some.
+    """Read every file of a table into the engine's table `name`; of each file at most `most` rows, the first, or those from `beginning` on.
 
-    `require(names, file)` is called before anything is read, and `read()` after each file. Raises DataError where a file is
-    damaged, or where there is no row at all, unless the table `may_be_empty`.
+    `only`: no other columns. `require(names, file)` is called before anything is read, and `read()` after each file. Raises DataError where
+    a file is damaged, or where there is no row at all, unless the table `may_be_empty`.
     """
     heads = table.headers(only)
     names = tuple(sorted(name for name in heads[0].names if only is None or name in only))
@@ -196,9 +199,10 @@ def stage(
         unbalanced.append(bad)
         counts.append(0)
         # Each batch is a transaction of its own: what one transaction adds is in memory beside the engine's limit, until its end.
-        for batch in _stopping(
-            head, batches(head, names, staged_types, nulls=table.nulls, separators=separators, unbalanced=bad), bad, max_bad
-        ):
+        rows = batches(head, names, staged_types, nulls=table.nulls, separators=separators, unbalanced=bad)
+        if beginning is not None:
+            rows = beginning.rows_from(rows, names.index(beginning.name), bad)
+        for batch in _stopping(head, rows, bad, max_bad):
             batch = batch if most is None else batch.slice(0, most - counts[place])
             con.register("incoming", pa.Table.from_batches([batch]))
             con.execute(f"INSERT INTO {name} SELECT {place}, * FROM incoming")
@@ -221,6 +225,7 @@ def stage(
         tuple(counts),
         tuple(unbalanced),
         most,
+        beginning,
         form=_form(heads, names, types),
     )
 

@@ -40,6 +40,12 @@ class Unbalanced:
         for entries in (self.rows, self.fields, self.lines):
             del entries[kept:]
 
+    def forget_before(self, first: int | None) -> None:
+        """Forget the rows before `first`; None: all."""
+        gone = sum(first is None or row < first for row in self.rows)
+        for entries in (self.rows, self.fields, self.lines):
+            del entries[:gone]
+
 
 def first_row(file: InputFile) -> list[str]:
     """Return the cells of the first row. Raises DataError where there is none, or one that is no text."""

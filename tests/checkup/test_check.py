@@ -12,7 +12,7 @@ import pytest
 from recsys.checkup import look
 from recsys.cli import run_command
 from recsys.errors import RecsysError
-from tests.checkup.mistakes import MISTAKES, TOGETHER, TOML, make_files, toml
+from tests.checkup.mistakes import DAY, MISTAKES, START, TOGETHER, TOML, make_files, toml
 from tests.sources.miniatures import SOURCES
 
 
@@ -246,6 +246,34 @@ def test_torn_rows_behind_the_last_that_is_read_do_not_count(folder: Path, monke
     found = look(folder / "own.toml")
     assert found.facts[0].startswith("log: the first 1,000 rows of 1 file")
     assert not any("fields" in line for line in (*found.warnings, *found.data))
+
+
+def test_where_the_first_rows_are_of_no_training_day_those_of_one_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = pd.read_csv(folder / "log.csv", dtype=object)
+    begin = int(np.argmax(log["ts"].astype(int) >= START + DAY))
+    log.loc[begin + 10 : begin + 19, "watched"] = "none"
+    lines = log.to_csv(index=False).splitlines()
+    lines[5:15] = [f"{line},torn" for line in lines[5:15]]
+    (folder / "log.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr("recsys.checkup.checkup.MOST_ROWS", 300)
+    found = look(folder / "own.toml")
+    assert found.error is None
+    assert found.facts[0].startswith("log: 300 rows of 1 file, from the first of the training days on (--full reads all of them); ")
+    (train,) = [line.split() for line in found.facts if line.startswith("train ")]
+    assert train[1:5] == ["2024-01-02", "to", "2024-01-04", "290"]
+    read = [line for line in found.warnings if line.startswith("in the rows that were read: ")]
+    assert len(read) == 1, "the torn rows are not among those that were read"
+    assert f"log.csv:{begin + 12} column watched: found " in read[0]
+    (survey,) = [line for line in found.facts if line.startswith("feedback survey: ")]
+    assert ", from the first of the training days on " in survey
+
+
+def test_where_no_row_is_of_a_training_day_the_first_rows_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml('train = ["2024-01-02", "2024-01-04"]', 'train = ["2023-01-02", "2023-01-04"]')(folder)
+    monkeypatch.setattr("recsys.checkup.checkup.MOST_ROWS", 300)
+    found = look(folder / "own.toml")
+    assert found.facts[0].startswith("log: the first 300 rows of 1 file")
+    assert any("split.train (2023-01-02 to 2023-01-04)" in line and "found no rows in what was read" in line for line in found.warnings)
 
 
 @pytest.mark.words

@@ -3,6 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -51,6 +52,24 @@ def test_times_of_another_form_are_said_in_words(form: str, expected: str, tmp_p
         propose([tmp_path / "log.csv"], tmp_path)
     assert f'column ts: found "yesterday", expected {expected}' in str(caught.value)
     assert "; 500 of 3,000 rows. Fix: mend these times: all are of one form" in str(caught.value)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_log_whose_first_rows_are_of_no_training_day_is_judged_by_rows_of_one(
+    newest_first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of each long log in the order of time: its first rows are of its first hours, or of its last ones."""
+    monkeypatch.setattr(import_module("recsys.proposal.propose"), "MOST_ROWS", 300)
+    feed = small_feed()
+    feed = feed[::-1] if newest_first else feed
+    feed.to_csv(tmp_path / "log.csv", index=False)
+    proposal = propose([tmp_path / "log.csv"], tmp_path)
+    first, last = proposal.tables["split"]["train"]
+    day = feed["ts"].dt.strftime("%Y-%m-%d")
+    assert not day[:300].between(first, last).any()
+    begin = int(np.argmax(day.between(first, last)))
+    looked_at = feed[begin : begin + 300][day[begin : begin + 300].between(first, last)]
+    assert f"1 in {looked_at['click'].mean():.2%} of {len(looked_at):,} training rows" in proposal.text
 
 
 def test_a_part_that_has_only_a_header_has_no_times(tmp_path: Path) -> None:
