@@ -62,8 +62,10 @@ class DuckDBEngine(Engine):
     def _attach_packed(self, spill: Path) -> None:
         """Open the database of what is packed. Its file loses its name at once, so that nothing is left of a job that dies.
 
-        Nobody recovers it. Without a log of writes, dropped rows give their room back.
+        Nobody recovers it. Without a log of writes, dropped rows give their room back. A checkpoint, which the engine makes by itself after
+        some writes, would open that log all the same, in a folder that is gone.
         """
+        self._connection.execute("SET wal_autocheckpoint = '1000TB'")
         with tempfile.TemporaryDirectory(dir=spill) as folder:  # engines may share `spill`, but not a file
             self._connection.execute(f"ATTACH {_literal(Path(folder) / 'packed.duckdb')} AS {_PACKED} (RECOVERY_MODE no_wal_writes)")
 

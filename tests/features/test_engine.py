@@ -198,6 +198,16 @@ def test_what_is_packed_takes_less_room_and_gives_it_back(engine: DuckDBEngine, 
     assert not [*tmp_path.iterdir()], "a job that dies leaves nothing"
 
 
+def test_what_is_packed_is_made_again_and_again_as_by_a_log_of_many_days(engine: DuckDBEngine) -> None:
+    """Three tables of full groups of rows and of less, as a large day has, for fourteen days."""
+    for day in range(14):
+        for place, rows in enumerate((100_000, 300_000, 400_000)):
+            numbers = ibis.range(rows).unnest().name("n").as_table()
+            table = numbers.mutate(h=numbers["n"].hash(), text=(numbers["n"] % (day + 50)).cast("string"))
+            engine.keep(f"t{place}", table, packed=True)
+    assert engine.arrow(ibis.table(table.schema(), name="t2").count().as_table())[0][0].as_py() == 400_000
+
+
 @pytest.mark.parametrize(("limit", "megabytes"), [("1GB", 750), ("4GB", 3600), ("10MB", 7.5), ("999999GB", 999_998_600)])
 def test_the_engine_gets_a_part_of_the_limit(limit: str, megabytes: float, tmp_path: Path) -> None:
     assert _engine_share(limit) == f"{megabytes:.2f}MB"
