@@ -29,7 +29,7 @@ from recsys.features.validate import broken_rules
 from recsys.objectives import Objective, chain
 from recsys.workspace import EVENTS, PART, day_folder, days_in
 
-_KEYS = (schema.TIMESTAMP, schema.USER_ID, schema.ITEM_ID, schema.REQUEST_ID, schema.POSITION)
+_KEYS = (schema.TIMESTAMP, schema.USER_ID, schema.ITEM_ID, schema.REQUEST_ID)
 _LAST_DAY = date(9999, 12, 30)  # the last with a day behind it
 
 
@@ -71,7 +71,8 @@ def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
         events = event_table(columns)
         rows = impressions(stamped(events, Day("1970-01-01", plan.zone)), *side_tables(plan), plan)
         labels = [schema.label_column(objective.name) for objective in plan.objectives]
-        keys = [name for name in _KEYS if name in rows.columns]
+        keys = {name: rows[name] for name in _KEYS if name in rows.columns}
+        keys |= {name: rows[schema.BIAS + name] for name in plan.features.bias}
         moment = rows[schema.TIMESTAMP]
         first, last = pipeline.split.train
         start, end = Day(str(first), plan.zone).start, Day(str(min(last, _LAST_DAY)), plan.zone).end
@@ -82,7 +83,7 @@ def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
 
         return Preview(
             plan,
-            engine.arrow(rows.select(*keys, *labels)),
+            engine.arrow(rows.select(*labels, **keys)),
             engine.arrow(chosen.select(schema.EVENT_ID, *plan.outputs, *labels)),
             beside_given(answer, events, plan),
             tuple(map(str, broken_rules(answer, rows, events, plan, Path(EVENTS)))),
@@ -115,7 +116,8 @@ def _computable(pipeline: Pipeline, columns: Columns) -> Pipeline:
             "item": known(pipeline.features.item, "items"),
             "context": tuple(name for name in known(pipeline.features.context, "events") if name not in known_after(pipeline)),
             "signals": tuple(name for name in pipeline.features.signals if is_number(name) or name in computable),
-            **dict.fromkeys(("entities", "today", "recent", "ids", "slices", "bias"), ()),
+            **dict.fromkeys(("entities", "today", "recent", "ids", "slices"), ()),
+            "bias": tuple(name for name in (schema.POSITION,) if name in columns.events.names),
             "factors": {},
         }
     )

@@ -201,6 +201,14 @@ def test_lists_of_one_item_each_are_warned_of(folder: Path, share: float) -> Non
     assert [line.startswith(said) for line in found] == ([True] if share == 1 else [])
 
 
+@pytest.mark.words
+def test_an_item_that_a_list_shows_at_two_positions_contradicts_nothing(folder: Path) -> None:
+    log = pd.read_csv(folder / "log.csv")
+    again = log[5:15].assign(clicked=1 - log[5:15]["clicked"], slot=log[5:15]["slot"] + 1)
+    pd.concat([log, again]).to_csv(folder / "log.csv", index=False)
+    assert _findings(folder / "own.toml") == ([], 0)
+
+
 # --- The alarm for leaks ------------------------------------------------------------------------------------------
 @pytest.mark.words
 @pytest.mark.parametrize("auc", [0.97, 0.985, 0.015, 0.03])
