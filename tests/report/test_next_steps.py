@@ -93,6 +93,7 @@ def test_an_objective_with_one_answer_is_left_out_and_not_calibrated(answer: flo
     named = steps(TWO, found, {})
     assert named["Leave out like"].why == f"Its label is {answer:g} in all 2,400 rows: there is nothing to tell apart."
     assert "Calibrate" not in named
+    assert named["Choose the trade-off"].command == "recsys fuse mine-1a --maximise click", "any order captures as much of like"
     assert not any(what.startswith("Too little data for like") for what in named), "more days would not help"
     assert "Leave out like" not in steps(TWO, mine, {})
 

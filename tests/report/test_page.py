@@ -216,6 +216,12 @@ def test_an_objective_whose_tower_learned_nothing_is_not_drawn() -> None:
     assert figure.spec["layer"][0]["encoding"]["y"]["title"] == "added to the output by the bias tower"  # of a mean it is no logit
 
 
+def test_without_devices_a_position_bias_is_that_of_any_device() -> None:
+    learned = [{"objective": "click", "device": None, "position": position, "logit": 0.1} for position in (1, None)]
+    (figure,) = model_figures.position_bias(Inside.model_validate(INSIDE | {"position_bias": learned}))
+    assert figure.text == "Learned position bias of click: any device at 1 +0.10; any device at a missing position +0.10."
+
+
 def test_what_was_run_names_the_runs_that_this_one_learned_from() -> None:
     def facts(**train):
         pipeline = STAGES["report"].receives(PIPELINE.model_copy(update={"train": Train(**train)}))

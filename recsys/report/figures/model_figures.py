@@ -108,12 +108,11 @@ def _learning_curve(objective: str, rows: pd.DataFrame, where: Best | None) -> F
 def position_bias(inside: Inside) -> list[Figure]:
     """Draw one figure per objective that sees the position: what it learned to add to the output by position, one line per device.
 
-    A dashed line shows what a missing position adds. The tower starts from zeros, so an objective with only zeros has
-    learned nothing and is not drawn.
+    Without devices the one line is that of any. A dashed line shows what a missing position adds. The tower starts from zeros, so an
+    objective with only zeros has learned nothing and is not drawn.
     """
-    named_devices = [
-        bias.model_dump() | {"device": "not known" if bias.device is None else str(bias.device)} for bias in inside.position_bias
-    ]
+    unnamed = "not known" if any(bias.device is not None for bias in inside.position_bias) else "any device"
+    named_devices = [bias.model_dump() | {"device": unnamed if bias.device is None else str(bias.device)} for bias in inside.position_bias]
     rows = pd.DataFrame(named_devices, columns=["objective", "device", "position", "logit"])
     learned = rows[(rows["logit"] != 0).groupby(rows["objective"]).transform("any")]
     return [_position_bias(str(objective), of_objective) for objective, of_objective in learned.groupby("objective", sort=False)]

@@ -217,13 +217,14 @@ def _has_sliders(seen: Seen) -> bool:
 def _fuse(seen: Seen, pull: Mapping[str, float]) -> str | None:
     """Return the command that finds other weights: for the pipeline's own aim, else for an objective that pulls little but can be told.
 
-    Constraints are on the others that validation days tell of. There is no command where these tell of none to maximise.
+    Constraints are on the others that validation days tell of. There is no command where these tell of none to maximise. Labels that are
+    all one answer tell of nothing: any order captures as much of them.
     """
     command = f"recsys fuse {quote(seen.run)}"
     if seen.pipeline.fuse.maximise is not None:
         return command
     pipeline, names = seen.pipeline, [objective.name for objective in seen.pipeline.objective]
-    told = fusion.told(_fitted_to(seen), pipeline.objective, pipeline.fuse.metric, run=seen.run)
+    told = fusion.told(_fitted_to(seen), pipeline.objective, pipeline.fuse.metric, run=seen.run) - _answers(seen).keys()
     vague = {*_wide(seen.main), *_silent(seen.main)}
     ordered = {objective.name for objective in pipeline.objective if objective.better == schema.HIGHER} - vague
     if not (may_aim := ordered & told & pull.keys() or told & pull.keys()):

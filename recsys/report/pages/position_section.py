@@ -38,8 +38,8 @@ def section(model: Inside | None, predictions: pa.Table, scores: Scores, pipelin
         )
     if learned:
         about.append(
-            "Position bias: what a position on a device adds to the model's output (of a probability: to its logit). Dashed: the learned"
-            " value of a missing position, with which lists are ranked."
+            "Position bias: what a position on a device adds to the model's output (of a probability: to its logit). The last position"
+            " stands for all behind it. Dashed: the learned value of a missing position, with which lists are ranked."
         )
     if not about:
         return Section("bias", "Position", nothing="The log has no position, or no objective depends on it.")
