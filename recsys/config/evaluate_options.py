@@ -7,6 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from recsys.options import Options
 
+MOST_REPLICATES = 1_000_000  # enough for intervals at 0.999999; each takes memory for every number at once
 _ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".gz", ".bz2", ".xz", ".zst")
 
 
@@ -18,8 +19,11 @@ def names_file(name: str) -> bool:
 class Evaluate(Options):
     """The evaluation: the metrics, their intervals, and the runs to compare with."""
 
-    bootstrap: PositiveInt = Field(
-        default=1000, description="Number of bootstrap replicates over users; intervals are made of them (20 or more at 0.95)."
+    bootstrap: int = Field(
+        default=1000,
+        ge=1,
+        le=MOST_REPLICATES,
+        description="Number of bootstrap replicates over users; intervals are made of them (20 or more at 0.95).",
     )
     confidence: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
     baselines: tuple[Literal["popularity", "gbdt", "lightgbm", "single_task", "truth"], ...] = Field(

@@ -58,7 +58,7 @@ def _show(job: Job) -> None:
 REPORT_STAGE = Stage(
     name="report",
     summary="Write the report page of a run.",
-    version=10,
+    version=11,
     options=(
         *("name", "seed", "source.kind", "source.time", "split", "objective", "fuse.maximise", "fuse.metric"),
         *("model.budget_macs", "balance.method", "train.order", "train.averaging", "train.refit"),

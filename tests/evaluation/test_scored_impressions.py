@@ -66,6 +66,11 @@ def test_other_impressions_are_counted(predictions):
     assert "run base column event_id" in message
 
 
+def test_more_replicates_than_a_machine_holds_are_refused(predictions):
+    with pytest.raises(ConfigError, match="bootstrap: found 10000000000, expected a number of replicates, from 0 to 1,000,000"):
+        evaluate(predictions, [LIKE], run="mine", bootstrap=10**10)
+
+
 def test_other_labels_are_counted(predictions):
     other = predictions.copy()
     flipped = other.index[other["label.like"].notna()][:4]

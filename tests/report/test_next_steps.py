@@ -60,7 +60,8 @@ def scored(pipeline: Pipeline, *, noise: float, seed: int = 1, users: int = 60, 
 
 
 def seen(pipeline: Pipeline, mine: pa.Table, others: dict[str, pa.Table], journal: Journal | None = None) -> Seen:
-    table = frame(evaluate(mine, pipeline.objective, run="mine-1a", against=others, bootstrap=100))
+    replicates = min(pipeline.evaluate.bootstrap, 100)
+    table = frame(evaluate(mine, pipeline.objective, run="mine-1a", against=others, bootstrap=replicates))
     shown = whole(table)
     main = grid(shown[shown["is_main"] & (shown["split"] == "test")])
     return Seen("mine-1a", pipeline, table, mine, read_scores(mine, pipeline.objective, "mine", labels=True), journal, main)
@@ -154,6 +155,13 @@ def test_wide_intervals_and_missing_ones_are_too_little_data() -> None:
     halves = [cell.high - cell.low for line in many.main.lines for cell in line.differences]
     assert all(0 < half < 0.04 for half in halves)
     assert not any(step.what.startswith("Too little data") for step in next_steps(many))
+
+
+def test_too_few_replicates_ask_for_more_of_them_and_not_for_more_days() -> None:
+    few = pipeline_of({"name": "click"}, {"name": "like"}, evaluate={"bootstrap": 10})
+    found = steps(few, scored(few, noise=0.3), {})
+    assert tomllib.loads(found["Draw more replicates"].in_toml) == {"evaluate": {"bootstrap": 1000}}
+    assert not any(what.startswith("Too little data") for what in found)
 
 
 def test_the_pull_of_a_weight_is_its_share_of_the_spread_of_the_score() -> None:

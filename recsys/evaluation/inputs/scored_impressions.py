@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import schema
+from recsys.config import MOST_REPLICATES
 from recsys.errors import ConfigError, data_error
 from recsys.evaluation.inputs.groups import codes, shown_lists
 from recsys.evaluation.inputs.position_bins import position_bins
@@ -77,8 +78,8 @@ def check_options(
             problems.append(f"objectives: {error}. Fix: pass the objective that it is given too")
     if unknown := [name for name in also if name not in against]:
         problems.append(f"also: found {', '.join(unknown)}, expected names of against. Fix: leave them out")
-    if not (isinstance(bootstrap, int | np.integer) and bootstrap >= 0):
-        problems.append(f"bootstrap: found {bootstrap}, expected a number of replicates, 0 or more. Fix: 1000 is usual")
+    if not (isinstance(bootstrap, int | np.integer) and 0 <= bootstrap <= MOST_REPLICATES):
+        problems.append(f"bootstrap: found {bootstrap}, expected a number of replicates, from 0 to {MOST_REPLICATES:,}. Fix: 1000 is usual")
     if not (isinstance(seed, int | np.integer) and 0 <= seed <= _LARGEST_SEED):
         problems.append(f"seed: found {seed}, expected a whole number, 0 or more, below 2^63. Fix: any will do")
     if not 0 < confidence < 1:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from recsys import fusion, schema
 from recsys.config import Pipeline
-from recsys.evaluation import Scores, read_scores
+from recsys.evaluation import Scores, least_replicates, read_scores
 from recsys.evaluation.inputs.rows import FloatArray
 from recsys.list_metrics import is_captured
 from recsys.objectives import Objective, twins
@@ -149,6 +149,11 @@ def _passes(journal: Journal | None) -> int:
 
 def _too_little_data(seen: Seen) -> Iterator[Step]:
     """Name the objectives of which no difference in order is clear and all are wide, or of which no number has an interval."""
+    options = seen.pipeline.evaluate
+    if options.bootstrap < (least := least_replicates(options.confidence)):
+        lines = f"[evaluate]\nbootstrap = {max(least, 1000)}"
+        yield Step("Draw more replicates", f"No number has an interval: it takes {least:,} or more.", in_toml=lines)
+        return
     wide, one_answer = _wide(seen.main), _answers(seen)
     silent = {name: reason for name, reason in _silent(seen.main).items() if name not in one_answer}
     if silent:
@@ -202,8 +207,7 @@ def _weights(seen: Seen) -> Iterator[Step]:
     if len(pull) < 2 or not is_of(seen.predictions, schema.VALIDATION).any():
         return
     most, least = max(pull, key=lambda name: pull[name]), min(pull, key=lambda name: pull[name])
-    command = _fuse(seen, pull)
-    if ways := [*(["move the sliders"] if _has_sliders(seen) else []), *(["state an aim"] if command else [])]:
+    if ways := [*(["move the sliders"] if _has_sliders(seen) else []), *(["state an aim"] if (command := _fuse(seen, pull)) else [])]:
         why = f"In the one order {most} has {rounded_percent(pull[most])} of the pull, {least} {rounded_percent(pull[least])}."
         yield Step("Choose the trade-off", f"{why} {', or '.join(ways).capitalize()}.", command)
 
@@ -217,8 +221,8 @@ def _has_sliders(seen: Seen) -> bool:
 def _fuse(seen: Seen, pull: Mapping[str, float]) -> str | None:
     """Return the command that finds other weights: for the pipeline's own aim, else for an objective that pulls little but can be told.
 
-    Constraints are on the others that validation days tell of. There is no command where these tell of none to maximise. Labels that are
-    all one answer tell of nothing: any order captures as much of them.
+    Constraints are on the others that validation days tell of: of labels that are all one answer any order captures as much. There is no
+    command where these tell of none to maximise.
     """
     command = f"recsys fuse {quote(seen.run)}"
     if seen.pipeline.fuse.maximise is not None:
@@ -239,8 +243,7 @@ def pulls(predictions: pa.Table, scores: Scores, objectives: Sequence[Objective]
 
     An objective of weight 0 has none.
     """
-    in_split_N = is_of(predictions, split)
-    found: dict[str, float] = {}
+    in_split_N, found = is_of(predictions, split), dict[str, float]()
     for objective in objectives:
         term_N: FloatArray = fused_term(scores.predicted[objective.name].ranking_N[in_split_N], objective)
         found[objective.name] = objective.fusion_weight * float(term_N.std())
@@ -260,7 +263,9 @@ def _calibration(seen: Seen) -> Iterator[Step]:
     off = [line for line in found.lines if is_off(line) and line.objective not in _answers(seen)]
     scores = read_scores(_fitted_to(seen), seen.pipeline.objective, seen.run, labels=True)
     fitted_N = is_of(seen.predictions, schema.VALIDATION)
-    sizes = {line: _size(line, scores.label[line.objective][fitted_N]) for line in off}
+    labels = {line: scores.label[line.objective][fitted_N] for line in off}
+    # The positives, or the labels where there is no such thing as a positive.
+    sizes = {line: np.count_nonzero(~np.isnan(each) if line.n_positive is None else each > 0) for line, each in labels.items()}
     for method, least, fits in (("isotonic", MANY, off), ("platt", ENOUGH, [line for line in off if line.n_positive is not None])):
         lines = [line for line in fits if sizes[line] >= least]
         if lines:
@@ -282,11 +287,6 @@ def _harm(seen: Seen) -> Iterator[Step]:
         what, method = ("Calibrate otherwise", "platt") if is_isotonic else ("Do without calibration", "none")
         why = f"The maps make predictions worse: {_several([*worse.values()])}.{refit}"
         yield Step(what, why, in_toml=f'[evaluate]\ncalibrate = "{method}"')
-
-
-def _size(line: Line, label_N: FloatArray) -> int:
-    """Return the number of positives among the labels that a map is fitted to, or of labels where there is no such thing as a positive."""
-    return int(np.count_nonzero(~np.isnan(label_N) if line.n_positive is None else label_N > 0))
 
 
 def _fitted_to(seen: Seen) -> pa.Table:
