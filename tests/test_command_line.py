@@ -294,6 +294,7 @@ def test_both_words_for_help(verb: str | None, capsys: pytest.CaptureFixture) ->
         shown.append(capsys.readouterr().out)
     assert shown[0] == shown[1]
     assert shown[0].startswith("Usage: recsys")
+    assert "<datetime" not in shown[0], "a day is called so, and two of them stand apart"
 
 
 @pytest.mark.parametrize(

@@ -328,7 +328,7 @@ def test_what_does_not_fit_an_objective_is_told_with_its_place(write, more: str,
         ("[model]\ndropout = 2", "model.dropout: found 2, expected a number below 1"),
         ("[model]\ndropout = -1", "model.dropout: found -1, expected a number from 0 on"),
         ("[evaluate]\nbootstrap = true", "evaluate.bootstrap: found true, expected a whole number"),  # not one replicate
-        ("[evaluate]\nbootstrap = 1_000_000_001", "evaluate.bootstrap: found 1000000001, expected a number up to 1,000,000"),
+        ("[evaluate]\nbootstrap = 1_000_000_001", "evaluate.bootstrap: found 1000000001, expected a number up to 1000000"),
         ("[features]\nhistory = false", "features.history: found false, expected a whole number"),
         ("[model]\ndropout = true", "model.dropout: found true, expected a number"),
         ("[features]\nwindows = [7, true]", "features.windows.1: found true, expected a whole number"),

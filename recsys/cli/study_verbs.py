@@ -49,7 +49,10 @@ def affinity(
 @app.command()
 def backtest(
     pipeline: PipelineFile,
-    days: Annotated[tuple[datetime, datetime], typer.Option(formats=["%Y-%m-%d"], help="First and last of the days that are predicted.")],
+    days: Annotated[
+        tuple[datetime, datetime],
+        typer.Option(metavar="FIRST LAST", formats=["%Y-%m-%d"], help="First and last of the days that are predicted."),
+    ],
     over: Over = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds that each config is trained with.")] = 1,
     metrics: Metrics = None,

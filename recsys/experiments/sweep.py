@@ -104,8 +104,8 @@ def _require_ends(judged: Sequence[evaluation.Judged], ends: evaluation.Ends, sp
     """Raise DataError for numbers that no prediction has. Those within lists are left out where they were not asked for."""
     needed = [each for each in zip(judged, *ends, strict=True) if asked or each[0].metric.name not in IN_GROUPS]
     problems = [
-        f"{number.metric.name} of {number.objective}: found that no prediction has a value on {split} days, as of labels that are all 1,"
-        " expected one. Fix: leave the objective out with --objective, or name another --metric"
+        f"{number.metric.name} of {number.objective}: found that no prediction has a value on {split} days, as where no label is known or"
+        " all are alike, expected one. Fix: leave the objective out with --objective, or name another --metric"
         for number, low, high in needed
         if low is None and high is None
     ]
