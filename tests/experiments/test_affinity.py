@@ -97,15 +97,19 @@ def test_the_whole_way(workspace: Path) -> None:
 
 
 def test_the_words_name_the_gains_without_an_interval() -> None:
-    def gain(objective: str, value: float, half: float | None = None, reason: str | None = None) -> dict[str, object]:
+    def gain(objective: str, value: float | None, half: float | None = None, reason: str | None = None) -> dict[str, object]:
         bounds = {} if half is None else {"low": value - half, "high": value + half}
         about = {"what": "gain", "objective": objective, "partners": "click", "metric": "auc", "value": value, "seeds": 2}
         return dict.fromkeys(schema.AFFINITY.names) | about | {"reason": reason} | bounds
 
     gains = [gain("like", 0.01, 0.02), gain("share", 0.03, reason="too few users (18)"), gain("share", 0.03, reason="too few users (18)")]
+    gains.append(gain("survey", None, reason="no rows with a known label"))
     words, *silent = report.affinity_words(pa.Table.from_pylist(gains, schema=schema.AFFINITY), 0.95)
     assert "1 of 3 gains" in words  # of all there are, not of those that have an interval
-    assert silent == ["No interval and no verdict on share (auc): too few users (18)."]
+    assert silent == [
+        "No interval and no verdict on share (auc): too few users (18).",
+        "No interval and no verdict on survey (auc): no rows with a known label.",
+    ]
 
 
 @pytest.mark.words

@@ -12,7 +12,7 @@ from tests.report.browser import all_drawn, browser_on
 EVIL = "</script><script>alert(1)</script>"
 
 
-def row(run: str, value: float, half: float | None = None, **others: object) -> dict[str, object]:
+def row(run: str, value: float | None, half: float | None = None, **others: object) -> dict[str, object]:
     bounds = {} if half is None else {"low": value - half, "high": value + half}
     about = {"objective": "click", "metric": "auc", "better": "higher", "n": 900, "users": 41, "seeds": 3}
     return dict.fromkeys(schema.BACKTEST.names) | about | {"run": run, "value": value} | bounds | others
@@ -41,6 +41,13 @@ def test_words_give_the_verdicts_and_the_days_with_the_same_sign() -> None:
     )
     assert silent == "No interval and no verdict on like (auc): too few users (3)."
     assert "of 3 intervals would exclude 0" in chance
+
+
+def test_words_say_why_a_number_has_no_value() -> None:
+    reason = "no rows with a known label"
+    unknown = [row("net", None, reason=reason), row("net", None, against=EVIL, reason=reason)]
+    _, silent = backtest_words(pa.Table.from_pylist(unknown, schema=schema.BACKTEST), 0.95)
+    assert silent == f"No interval and no verdict on click (auc): {reason}."
 
 
 @pytest.mark.parametrize(("whole", "verdict"), [(0.02, "better"), (-0.02, "worse")])

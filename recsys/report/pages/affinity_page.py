@@ -50,7 +50,7 @@ def affinity_matrix(rows: pa.Table, objectives: Sequence[str]) -> Matrix:
 def affinity_words(rows: pa.Table, confidence: float) -> list[str]:
     """Return in words what the matrix says, and what it does not say. `confidence` is that of its intervals."""
     gains = _gains(rows.to_pandas())
-    silent = gains[gains["value"].notna() & gains["low"].isna() & gains["reason"].notna()]
+    silent = gains[gains["low"].isna() & gains["reason"].notna()]
     names = map(number_name, silent["objective"], silent["metric"])
     return [_words(gains, confidence), *unjudged(zip(names, silent["reason"], strict=True))]
 

@@ -138,7 +138,7 @@ def _figure(number: str, rows: pd.DataFrame) -> Figure:
 def _words(table: pd.DataFrame, confidence: float) -> list[str]:
     whole, days = table[table["day"].isna()], table[table["day"].notna()]
     words = [_sentence(whole, days, name, other) for name in _configs(table) for other in _others(table, name)]
-    silent = whole[whole["value"].notna() & whole["low"].isna() & whole["reason"].notna()]
+    silent = whole[whole["low"].isna() & whole["reason"].notna()]
     words += unjudged(silent[["number", "reason"]].itertuples(index=False, name=None))
     if judged := int(whole["verdict"].notna().sum()):
         words.append(by_chance(judged, confidence))
