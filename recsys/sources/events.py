@@ -69,7 +69,8 @@ def _position(staged: Staged, theirs: str) -> Column:
     staged.require_number(theirs, f"source.columns.{schema.POSITION}")
     value = number(column, staged.type(theirs))
     sql = f"CASE WHEN ({value}) >= 1 AND ({value}) < 2147483648 AND ({value}) = trunc({value}) THEN CAST(({value}) AS BIGINT) END"
-    refusal = Refusal(theirs, f"{column} IS NOT NULL AND ({sql}) IS NULL", "a whole number from 1 to 2147483647")
+    fix = "mend the rows; where positions count from 0, add 1 to all"
+    refusal = Refusal(theirs, f"{column} IS NOT NULL AND ({sql}) IS NULL", "a whole number from 1 to 2147483647", fix=fix)
     return Column(schema.POSITION, sql, pa.int64(), (refusal,))
 
 

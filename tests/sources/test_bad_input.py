@@ -231,6 +231,13 @@ def test_unusable_values_of_ours(tmp_path: Path, ingest: Callable, column: str, 
     assert (result.account.read, result.account.kept, result.account.quarantined) == (200, 199, 1)
 
 
+def test_positions_from_0_are_told_to_count_from_1(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log().assign(slot=lambda rows: rows.index % 4)
+    content = log.to_csv(index=False).encode()
+    message = _refused(tmp_path, ingest, "log.csv", content, columns={**COLUMNS, "position": "slot"})
+    assert message.endswith("50 of 200 rows. Fix: mend the rows; where positions count from 0, add 1 to all")
+
+
 def test_too_many_unusable_rows_stop_the_run(tmp_path: Path, ingest: Callable) -> None:
     log = make_log().astype(object)
     log.loc[10:15, "uid"] = None
