@@ -20,7 +20,7 @@ from recsys.memory_limits import memory_limits
 from recsys.processes import Begun, ProcessDiedError, Task, begun
 from recsys.progress import Console
 from recsys.signals import deferred_interrupt
-from recsys.stages import STAGES, Job, are_to_be_fitted, is_to_be_trained, kinds_of, single_tasks
+from recsys.stages import STAGES, Job, are_to_be_fitted, baseline_kinds, is_to_be_trained, single_tasks
 from recsys.threads import most_threads
 from recsys.workspace import PART, day_folder
 
@@ -153,7 +153,7 @@ def _idle_time() -> float:
 
 def _trains(job: Job) -> bool:
     """Return whether the run trains a net, or the baseline *single_task* does."""
-    return is_to_be_trained(job) or ("single_task" in kinds_of(job.pipeline) and is_to_be_trained(single_tasks(job)))
+    return is_to_be_trained(job) or (schema.SINGLE_TASK in baseline_kinds(job.pipeline) and is_to_be_trained(single_tasks(job)))
 
 
 def _has_room(encoded_days: Sequence[Path], rows: int) -> bool:

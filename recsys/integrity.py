@@ -7,7 +7,7 @@ from pathlib import Path
 from recsys import artifacts, registry, walk
 from recsys.errors import ArtifactError
 from recsys.jobs import require_own
-from recsys.stages import STAGES, Job, baseline_run, kinds_of, learned_states
+from recsys.stages import STAGES, Job, baseline_kinds, baseline_run, learned_states
 from recsys.workspace import JOURNALS, PREDICTED, RAW, day_folder, days_in
 
 
@@ -72,7 +72,7 @@ def _remove(target: Path) -> None:
 
 
 def _is_of(job: Job, target: Path) -> bool:
-    runs = [job.run, *(baseline_run(job, kind) for kind in kinds_of(job.pipeline))]
+    runs = [job.run, *(baseline_run(job, kind) for kind in baseline_kinds(job.pipeline))]
     return _stage_of(job, target) is not None or target.parent in runs
 
 

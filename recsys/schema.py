@@ -31,6 +31,8 @@ KNOWN_COLUMNS = (USER_ID, ITEM_ID, TIMESTAMP, REQUEST_ID, QUERY_ITEM_ID, POSITIO
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
 
+POPULARITY, TREES, SINGLE_TASK, TRUTH = "popularity", ("gbdt", "lightgbm"), "single_task", "truth"  # kinds of baselines
+
 ENGAGEMENT, SATISFACTION = "engagement", "satisfaction"
 
 # --- Prefixes -----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from recsys import artifacts
+from recsys import artifacts, schema
 from recsys.beside import BaselinesBeside, baselines_beside
 from recsys.config import Pipeline, WorldOptions
 from recsys.errors import ArtifactError, ConfigError, DataError
@@ -16,8 +16,8 @@ from recsys.stages import (
     Job,
     Stage,
     Status,
+    baseline_kinds,
     drop_learned,
-    kinds_of,
     require_later_row,
     require_libraries,
     require_named_runs,
@@ -54,7 +54,7 @@ def run(job: Job, *, until: str = "track", through: str | None = None, learn_fro
         begun: BaselinesBeside | None = None
         for name in names:
             if name == "train" and learn_from is not None:
-                for each in (job, *([single_tasks(job)] if "single_task" in kinds_of(job.pipeline) else [])):
+                for each in (job, *([single_tasks(job)] if schema.SINGLE_TASK in baseline_kinds(job.pipeline) else [])):
                     drop_learned(each, learn_from)
             if name == "train" and "baselines" in names:
                 begun = beside.enter_context(baselines_beside(job))
@@ -123,7 +123,7 @@ def _holding_run(job: Job, names: Sequence[str]) -> Iterator[None]:
 
 def _walk(job: Job, name: str, begun: BaselinesBeside | None = None) -> None:
     """Run a stage of this job, or wait for it where it was `begun`. Run before it what a single-task baseline needs: an ordinary run."""
-    if "single_task" in kinds_of(job.pipeline):
+    if schema.SINGLE_TASK in baseline_kinds(job.pipeline):
         other = single_tasks(job)
         if name == "baselines":
             job.console.say(f"baseline single_task: the run {other.run.name}")

@@ -21,7 +21,6 @@ from recsys.progress import Console
 from recsys.workspace import days_of
 
 LEARNED: dict[str, type[LearnedBaseline]] = {"popularity": Popularity, "gbdt": GBDT, "lightgbm": LightGBMTrees}
-TRUTH = "truth"
 
 
 def fit_and_score(
@@ -52,7 +51,7 @@ def fit_and_score(
     require_labels(learned, pipeline.objective)
     train_means = label_means((day.labels(pipeline.objective) for day in train.each_day()), pipeline.objective)
 
-    baseline = LEARNED[kind](pipeline, console) if kind != TRUTH else Truth(pipeline, console, _given(raw))
+    baseline = LEARNED[kind](pipeline, console) if kind != schema.TRUTH else Truth(pipeline, console, _given(raw))
     test_begins = pipeline.border_after(schema.VALIDATION)
     baseline.fit(learned, None if validation is None else replace(validation, known_before=test_begins))
     days = [] if validation is None else predictions_of(baseline, validation, schema.VALIDATION, train_means)
@@ -66,7 +65,7 @@ def fit_and_score(
 
 def _given(raw: Path | None) -> Path:
     if raw is None:
-        raise ValueError(f"{TRUTH}: found no folder of raw files, expected that of the simulated feed")
+        raise ValueError(f"{schema.TRUTH}: found no folder of raw files, expected that of the simulated feed")
     return raw
 
 

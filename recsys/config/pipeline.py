@@ -149,7 +149,7 @@ class Pipeline(Learning):
 
     @model_validator(mode="after")
     def _knows_the_truth_it_is_held_against(self) -> "Pipeline":
-        if "truth" not in self.evaluate.baselines:
+        if schema.TRUTH not in self.evaluate.baselines:
             return self
         if self.source.kind != "world":
             raise ValueError(

@@ -21,7 +21,7 @@ from recsys.evaluation import Judged
 from recsys.experiments.trained import TO_PREDICTIONS, Run, open_runs, require_direction, trained
 from recsys.experiments.variants import Variant, read_variants, require_comparable, require_no_teacher, seeds_from
 from recsys.progress import Console
-from recsys.stages import baseline_run, kinds_of
+from recsys.stages import baseline_kinds, baseline_run
 from recsys.workspace import BACKTESTS, EVENTS, PREDICTIONS, days_in
 
 ROWS_FILE, PAGE_FILE = "backtest.parquet", "backtest.html"
@@ -127,7 +127,7 @@ class _Day:
         what = f"backtest of {day},"
         first, *_ = open_runs(variants[:1], seeds[:1], workspace, console, wait=wait)
         list(trained([first], what, stages=WITH_BASELINES))
-        baselines = {kind: baseline_run(first.job, kind) / PREDICTIONS for kind in kinds_of(first.job.pipeline)}
+        baselines = {kind: baseline_run(first.job, kind) / PREDICTIONS for kind in baseline_kinds(first.job.pipeline)}
         bare = [_with_baselines(variant, ()) for variant in variants]
         runs = open_runs(bare, seeds, workspace, console, wait=wait)
         list(trained(runs, what, stages=TO_PREDICTIONS))

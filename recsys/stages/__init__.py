@@ -1,6 +1,6 @@
 """The way from a raw log to a page, as one list of stages. A stage's code is imported when the stage runs."""
 
-from recsys.stages.baselines import BASELINES, are_to_be_fitted, baseline_run, kinds_of, require_libraries, single_tasks
+from recsys.stages.baselines import BASELINES, are_to_be_fitted, baseline_kinds, baseline_run, require_libraries, single_tasks
 from recsys.stages.calibrate import CALIBRATE
 from recsys.stages.closed_days import require_later_row, require_said_closed
 from recsys.stages.encode import ENCODE, encoded_of
@@ -42,6 +42,7 @@ __all__ = [
     "Stage",
     "Status",
     "are_to_be_fitted",
+    "baseline_kinds",
     "baseline_run",
     "bring_states_forward",
     "claim",
@@ -50,7 +51,6 @@ __all__ = [
     "encoded_of",
     "examples_of",
     "is_to_be_trained",
-    "kinds_of",
     "known_config",
     "learned_of",
     "learned_states",

@@ -18,29 +18,28 @@ from recsys.stages.score import FUSED, scored_days
 from recsys.stages.stage import Job, Part, Stage, contents, described, timed
 from recsys.workspace import ENCODER, LEARNED, PREDICTIONS, RAW, RUNS, day_folder
 
-SINGLE_TASK, TRUTH, TREES = "single_task", "truth", ("gbdt", "lightgbm")
 _LIBRARIES = {"gbdt": "scikit-learn", "lightgbm": "lightgbm"}  # whose files only the same version surely reads
 
 
-def kinds_of(pipeline: Pipeline) -> tuple[str, ...]:
+def baseline_kinds(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the kinds asked for. A single_task model has no single_task baseline: it would be the same run."""
     return tuple(kind for kind in pipeline.evaluate.baselines if kind != pipeline.model.architecture)
 
 
 def shared_kinds(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the kinds that this stage makes. The other one is an ordinary run (`single_tasks`)."""
-    return tuple(kind for kind in kinds_of(pipeline) if kind != SINGLE_TASK)
+    return tuple(kind for kind in baseline_kinds(pipeline) if kind != schema.SINGLE_TASK)
 
 
 def are_to_be_fitted(job: Job) -> bool:
     """Return whether there are trees to fit, of which nothing stands."""
-    missing = [kind for kind in shared_kinds(job.pipeline) if kind in TREES and not (_run(job, kind) / PREDICTIONS).exists()]
+    missing = [kind for kind in shared_kinds(job.pipeline) if kind in schema.TREES and not (_run(job, kind) / PREDICTIONS).exists()]
     return any(not _is_kept(job, kind) for kind in missing)
 
 
 def calibrated_kinds(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the kinds that this stage makes and that are calibrated as the run is. The truth needs no map."""
-    return tuple(kind for kind in shared_kinds(pipeline) if kind != TRUTH) if pipeline.evaluate.calibrate != "none" else ()
+    return tuple(kind for kind in shared_kinds(pipeline) if kind != schema.TRUTH) if pipeline.evaluate.calibrate != "none" else ()
 
 
 def require_libraries(job: Job) -> None:
@@ -59,7 +58,7 @@ def single_tasks(job: Job) -> Job:
     pipeline = job.pipeline
     options = pipeline.model_copy(
         update={
-            "model": pipeline.model.model_copy(update={"architecture": SINGLE_TASK}),
+            "model": pipeline.model.model_copy(update={"architecture": schema.SINGLE_TASK}),
             "train": pipeline.train.alone(),
             "balance": Balance(),
             "evaluate": pipeline.evaluate.model_copy(update={"baselines": (), "against": ()}),
@@ -70,12 +69,12 @@ def single_tasks(job: Job) -> Job:
 
 def raw_baseline_run(job: Job, kind: str) -> Path:
     """Return the run in which a baseline learns, whatever is done with its predictions."""
-    return single_tasks(job).run if kind == SINGLE_TASK else _run(job, kind)
+    return single_tasks(job).run if kind == schema.SINGLE_TASK else _run(job, kind)
 
 
 def baseline_run(job: Job, kind: str) -> Path:
     """Return the run of a baseline, calibrated as the pipeline says."""
-    if kind == SINGLE_TASK:
+    if kind == schema.SINGLE_TASK:
         return single_tasks(job).run
     return _run(job, kind, *([job.pipeline.evaluate.calibrate] if kind in calibrated_kinds(job.pipeline) else []))
 
@@ -91,7 +90,7 @@ def _run(job: Job, kind: str, *more: str) -> Path:
         pipeline.train.refit,
         pipeline.seed,
         *_seen_by(kind, pipeline),
-        *(() if kind == TRUTH else _schedule(pipeline)),
+        *(() if kind == schema.TRUTH else _schedule(pipeline)),
         *more,
     ]
     return job.folder / RUNS / f"{kind}-{artifacts.fingerprint(identity)[:6]}"
@@ -99,7 +98,7 @@ def _run(job: Job, kind: str, *more: str) -> Path:
 
 def _seen_by(kind: str, pipeline: Pipeline) -> tuple[bool, ...]:
     """Return whether each objective is learned with the position: all that trees read of [model]. Others read nothing."""
-    return pipeline.follows_position if kind in TREES else ()
+    return pipeline.follows_position if kind in schema.TREES else ()
 
 
 def _schedule(pipeline: Pipeline) -> tuple[object, ...]:
@@ -115,7 +114,7 @@ def _parts(job: Job, options: Pipeline) -> list[Part]:
         kept = _kept(job, options, kind)
         of_kept = {} if kept is None else {f"{kept.folder.parent.name}/{kept.folder.name}": kept.origin.fingerprint}
         made_of = _of_each_run(job, options) if kept is None else contents(scored_days(job))  # of a kept one no earlier day is read
-        inputs = made_of | of_kept | (_truth(job) if kind == TRUTH else {})
+        inputs = made_of | of_kept | (_truth(job) if kind == schema.TRUTH else {})
         what = [BASELINES.version, BASELINES.counted(options, "objective.fusion_weight"), kind, _seen_by(kind, options), inputs]
         predicted = artifacts.fingerprint(what)
         target = raw_baseline_run(job, kind) / PREDICTIONS
@@ -136,7 +135,7 @@ def _kept(job: Job, options: Pipeline, kind: str) -> KeptFit | None:
     What stands for its days are their rows as they were known when each day ended. So labels that become known later make no fit stale,
     and a correction of such a label waits for the next fit.
     """
-    if options.evaluate.baseline_refit_days == 1 or kind == TRUTH:
+    if options.evaluate.baseline_refit_days == 1 or kind == schema.TRUTH:
         return None
     (folder,) = _kept_folders(job, kind)
     days = tuple(options.baseline_days(job.days(schema.TRAIN)))
@@ -166,7 +165,7 @@ def _kept_folders(job: Job, *kinds: str) -> list[Path]:
     return [
         job.folder / LEARNED / f"{kind}-{artifacts.fingerprint([*identity, *_seen_by(kind, pipeline)])[:12]}"
         for kind in kinds
-        if kind not in (TRUTH, SINGLE_TASK)
+        if kind not in (schema.TRUTH, schema.SINGLE_TASK)
     ]
 
 
@@ -226,8 +225,8 @@ BASELINES = Stage(
         *("objective.group", "objective.position", "model.position"),  # they count for trees, by what follows the position
         *("objective.label", "objective.observed"),  # they count for the truth, which is looked up by them
     ),
-    reads=lambda job: [job.examples, job.encoded, *([job.folder / RAW] if TRUTH in kinds_of(job.pipeline) else [])],
-    writes=lambda job: _writes(job, kinds_of(job.pipeline)),
+    reads=lambda job: [job.examples, job.encoded, *([job.folder / RAW] if schema.TRUTH in baseline_kinds(job.pipeline) else [])],
+    writes=lambda job: _writes(job, baseline_kinds(job.pipeline)),
     holds=lambda job: _writes(job, shared_kinds(job.pipeline)),  # the run of the single tasks is made by whoever trains it
     parts=_parts,
     make=_make,

@@ -12,7 +12,7 @@ from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
 from recsys.judge import metrics_against_file, metrics_of, problems_of_files, warn_of_run, what_calibration_changed
-from recsys.stages.baselines import baseline_run, kinds_of, shared_kinds
+from recsys.stages.baselines import baseline_kinds, baseline_run, shared_kinds
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import CALIBRATION_CHANGE, METRICS, PREDICTIONS, RUNS
 
@@ -20,7 +20,7 @@ from recsys.workspace import CALIBRATION_CHANGE, METRICS, PREDICTIONS, RUNS
 def compared_with(job: Job) -> list[Path]:
     """Return the runs that this one is compared with: its baselines, then those of evaluate.against."""
     named = [job.folder / RUNS / name for name in job.pipeline.evaluate.runs_against]
-    return [*(baseline_run(job, kind) for kind in kinds_of(job.pipeline)), *named]
+    return [*(baseline_run(job, kind) for kind in baseline_kinds(job.pipeline)), *named]
 
 
 def require_named_runs(job: Job) -> None:
@@ -127,7 +127,7 @@ EVALUATE = Stage(
         ),
     ),
     places=("evaluate.baselines", "evaluate.against", "model.architecture"),
-    reads=lambda job: [run / PREDICTIONS for run in (job.run, *(baseline_run(job, kind) for kind in kinds_of(job.pipeline)))],
+    reads=lambda job: [run / PREDICTIONS for run in (job.run, *(baseline_run(job, kind) for kind in baseline_kinds(job.pipeline)))],
     writes=lambda job: [path for run in _against(job) for path in _written(job, run)],
     parts=_parts,
     make=_make,

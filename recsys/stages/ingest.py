@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from recsys import artifacts
+from recsys import artifacts, schema
 from recsys.config import Pipeline
-from recsys.stages.baselines import TRUTH
 from recsys.stages.room import Room
 from recsys.stages.stage import Job, Part, Stage, timed
 from recsys.workspace import EVENTS, ITEMS, QUARANTINE, RAW, USERS
@@ -34,7 +33,7 @@ def _absent_truth(job: Job) -> list[Path]:
     raw = job.folder / RAW
     manifest = artifacts.manifest(raw)
     is_whole = manifest is not None and all((raw / name).exists() for name in manifest.files)
-    return [raw] if TRUTH in job.pipeline.evaluate.baselines and not is_whole else []
+    return [raw] if schema.TRUTH in job.pipeline.evaluate.baselines and not is_whole else []
 
 
 def _make(job: Job, options: Pipeline, parts: Sequence[Part]) -> None:

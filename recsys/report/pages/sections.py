@@ -37,9 +37,9 @@ def metrics(table: pd.DataFrame, pipeline: Pipeline) -> list[Section]:
             " Beside each number stands the paired difference to each baseline, which learned from the same examples, and to each run that"
             " evaluate.against names, on the same impressions."
         )
-    if results.place_of("single_task") is not None:
+    if results.place_of(schema.SINGLE_TASK) is not None:
         about += " The baseline single_task shows what sharing gives."
-    if results.place_of("truth") is not None:
+    if results.place_of(schema.TRUTH) is not None:
         about += " The truth of the simulated feed is what no ranker can be expected to beat by AUC or squared error."
     about += " Intervals resample users; another seed, or other days, can change more than they show."
     if judged := int(shown["verdict"].notna().sum() + falls(table[table["split"] == split])["verdict"].notna().sum()):

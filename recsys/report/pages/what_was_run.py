@@ -117,7 +117,7 @@ def _other_runs(train: Train) -> dict[str, str]:
 def _kept_baselines(pipeline: Pipeline) -> dict[str, str]:
     """Return which days popularity and trees have learned, where these are not those of the model."""
     of = pipeline.evaluate
-    if not {"popularity", "gbdt", "lightgbm"}.intersection(of.baselines):
+    if not {schema.POPULARITY, *schema.TREES}.intersection(of.baselines):
         return {}
     window = of.baseline_window_days
     last = "" if window is None else "the last day" if window == 1 else f"the last {window} days"
