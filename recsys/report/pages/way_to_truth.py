@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from recsys import schema
-from recsys.report.pages.next_steps import POPULARITY, TRUTH
 from recsys.report.tables.cells import Grid, Line
 
 # Metrics by which no ranker can be expected to beat the truth, and the scale on which their way is a straight line. XAUC is none of them:
@@ -18,7 +17,7 @@ def way_to_truth(main: Grid) -> list[str]:
     half of the interval of v − popularity, or where this has no interval: it may be noise. The interval is that of v − popularity; the way
     counts as known.
     """
-    popularity, truth = main.place_of(POPULARITY), main.place_of(TRUTH)
+    popularity, truth = main.place_of(schema.POPULARITY), main.place_of(schema.TRUTH)
     if popularity is None or truth is None:
         return []
     shares = [_share(line, _SCALES[line.metric], popularity, truth) for line in main.lines if line.metric in _SCALES]
