@@ -13,7 +13,9 @@ import pytest
 from recsys.config import Pipeline
 from recsys.evaluation import evaluate
 from recsys.predictions import assemble
-from tests.staged import sign
+from recsys.progress import Console
+from recsys.report import write_report
+from tests.staged import ORIGIN, sign
 
 EVIL = "</script><script>alert(1)</script>"
 RUN, POPULARITY, TREES = "mmoe-0123456789ab", "popularity-aaaaaaaaaaaa", "gbdt-bbbbbbbbbbbb"
@@ -37,6 +39,7 @@ PIPELINE = Pipeline.model_validate(
 )
 OBJECTIVES = PIPELINE.objective
 SHORT = PIPELINE.model_copy(update={"objective": (OBJECTIVES[0], OBJECTIVES[2])})  # click and watch
+ACCOUNT = {"read": 1000, "kept": 970, "duplicate": 20, "quarantined": 10}
 TRAIN_MEANS = {"click": 0.4, "dismissal": 0.02, "watch": 5.0, "like": 0.2, "like|click": 0.5, "survey": 2.1}
 
 
@@ -152,6 +155,12 @@ def run_folder(folder: Path, predictions: dict[str, pa.Table], metrics: pa.Table
     (folder / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in _journal()))
     sign(folder / "training.jsonl")
     return folder
+
+
+def written(run: Path, pipeline: Pipeline, account: dict[str, int] | None = ACCOUNT) -> str:
+    """The page of a run, written and read."""
+    write_report(run, pipeline, account=account, origin=ORIGIN, console=Console(quiet=True))
+    return (run / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
