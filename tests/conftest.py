@@ -27,7 +27,7 @@ CASES_THAT_RUN_ALWAYS = {
     "test_file_forms.py::test_a_log_in_any_form_is_the_same_log": 6,
     "test_file_forms.py::test_a_bad_row_is_found_at_its_line_in_any_form": 6,
     "test_transfer.py::test_with_the_same_encoder_old_objectives_are_predicted_as_before": 2,
-    "test_transfer.py::test_what_is_frozen_keeps_its_bits_and_what_is_new_learns": 2,
+    "test_freezing.py::test_what_is_frozen_keeps_its_bits_and_what_is_new_learns": 2,
     "test_init.py::test_the_roles_of_a_log_as_it_lies": 1,
     "test_actions.py::test_an_event_log_becomes_what_a_reading_row_by_row_gives": 4,
     "test_labels.py::test_values_are_those_of_the_engine": 12,
