@@ -5,7 +5,7 @@ import pytest
 from recsys import config
 from recsys.config import Pipeline
 from recsys.objectives import Objective
-from tests.test_config import PIPELINES
+from tests.config.conftest import PIPELINES
 
 FUNNEL = (
     {"name": "click", "label": "x"},
