@@ -141,6 +141,16 @@ def test_fairgrad_is_the_nash_bargain():
     assert direction_D.norm().item() == pytest.approx(math.sqrt(4), rel=1e-5)
 
 
+@pytest.mark.parametrize("alpha", [1.0, 2.0])
+def test_fairgrad_is_fair_however_long_gradients_are(alpha):
+    for seed in range(4):
+        unit_KD = torch.nn.functional.normalize(gradients(4, 20, seed=seed), dim=1)
+        gradients_KD = torch.logspace(0, -4, 4, dtype=torch.float64)[:, None] * (unit_KD - 0.5 * unit_KD.mean(0))
+        gradients_KD /= gradients_KD.square().sum(1).mean().sqrt()
+        weights_K, direction_D = step("torchjd.fairgrad", gradients_KD, alpha=alpha)
+        torch.testing.assert_close((gradients_KD @ direction_D) * weights_K ** (1 / alpha), torch.ones(4).double(), rtol=1e-2, atol=1e-2)
+
+
 def test_cagrad_stays_near_the_mean_and_helps_the_worst_off():
     gradients_KD = gradients(4, seed=2)
     total_D, direction_D = gradients_KD.sum(0), step("torchjd.cagrad", gradients_KD, c=0.4)[1]
