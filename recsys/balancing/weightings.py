@@ -104,7 +104,8 @@ class PCGrad(Weighting):
 class GradVac(Weighting):
     """Gradient vaccine (Wang et al., ICLR 2021): PCGrad towards the usual cosine of each pair, a moving average, instead of towards 0.
 
-    Weights are 1 where every pair is as similar as usual. They have no fixed sum. The order is drawn as in PCGrad. About 4 ms.
+    Weights are 1 where every pair is at least as similar as usual, and more where one is less similar. They have no fixed sum. The order is
+    drawn as in PCGrad. About 4 ms.
     """
 
     def __init__(self, options: GradVacOptions, objectives: Sequence[Objective]) -> None:
