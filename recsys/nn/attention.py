@@ -22,8 +22,10 @@ def mean_of_past(entries_BLC: Tensor, lengths_B: Tensor) -> Tensor:
 
 
 class TargetAttention(nn.Module):
-    """Attention softmax(q·k / √A) over the history, as in deep interest nets (Zhou et al., KDD 2018).
+    """Attention softmax(q·k / √A) over the history (Vaswani et al., NIPS 2017), with the candidate's features as the query.
 
+    That the candidate asks is the idea of deep interest nets (Zhou et al., KDD 2018, §4.3). There a small net gives each weight, and
+    weights need not sum to 1. Here they do, together with that of the null entry below.
     Linear maps make the keys, the values and the query. A learned null entry takes the weight that no past impression deserves. It takes
     all the weight when the history is empty.
     Keys and values are never formed: q·(W_k e) = (W_kᵀq)·e and Σ a (W_v e) = W_v Σ a e. This costs one map per row instead of one per
