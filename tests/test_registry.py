@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from recsys import artifacts, registry
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, ConfigError
 from recsys.promoting.promote import rollback
 
 from .training.conftest import Said
@@ -150,6 +150,20 @@ def test_ctrl_c_that_comes_after_a_rollback_was_written_down_does_not_ask_for_an
     monkeypatch.setattr(artifacts, "replace_text", replace_text)
     assert rollback(tmp_path, Told())["run"] == "b"
     assert registry.current_run(tmp_path) == tmp_path / "runs" / "b"
+
+
+def test_a_rollback_to_a_run_that_is_given_again_goes_no_further_back(tmp_path: Path) -> None:
+    """As after SIGKILL, when nobody knows whether the first one was written down."""
+    for run in ("a", "b", "c"):
+        promoted(tmp_path, run)
+    first, said = rollback(tmp_path, Said(), to="b"), Said()
+    assert rollback(tmp_path, said, to="b") == first == registry.decisions(tmp_path)[-1]
+    assert said.texts == ["current: b, as before"]
+    assert len(registry.decisions(tmp_path)) == 4
+    with pytest.raises(ConfigError, match=r'--to: found "c", expected a run that was promoted, stands and is still there: a, b'):
+        rollback(tmp_path, Said(), to="c")
+    assert rollback(tmp_path, Said(), to="a")["run"] == "a"
+    assert registry.current_run(tmp_path) == tmp_path / "runs" / "a"
 
 
 def test_ctrl_c_before_a_rollback_is_written_down_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

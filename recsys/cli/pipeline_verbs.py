@@ -280,21 +280,3 @@ def health_of(
 
     job = _opened(pipeline, overrides, workspace, None, wait=wait, quiet=quiet or as_json)
     health(job, Console(quiet=quiet, as_json=as_json), day=None if day is None else day.date().isoformat())
-
-
-@app.command()
-def rollback(
-    pipeline: PipelineFile,
-    workspace: Workspace = DEFAULT_WORKSPACE,
-    overrides: Overrides = None,
-    wait: Wait = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    log: Log = "text",
-    debug: Debug = False,
-) -> None:
-    """Make the newest model current that was promoted before the current one, and is still there."""
-    from recsys import promoting
-
-    job = _opened(pipeline, overrides, workspace, None, writes=False)
-    promoting.rollback(job.folder, Console(quiet=quiet, as_json=as_json), wait=wait)

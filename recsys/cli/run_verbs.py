@@ -1,4 +1,4 @@
-"""The verbs on runs that stand, and they only. What they do stands in runs.py, imported when a verb runs."""
+"""The verbs on runs that stand, and they only. What they do stands in runs.py and promoting/, imported when a verb runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +16,15 @@ from recsys.cli.arguments import (
     Metrics,
     OutFile,
     OutPage,
+    Overrides,
+    PipelineFile,
     Quiet,
     Wait,
     Workspace,
 )
 from recsys.errors import ConfigError
 from recsys.progress import Console
-from recsys.workspace import MODEL, PREDICTIONS
+from recsys.workspace import MODEL, PREDICTIONS, require_inside
 
 
 @app.command()
@@ -135,6 +137,31 @@ def promote(
 
     found = finished.find_run(run_name, workspace, file=MODEL)
     promoting.promote(found, Console(quiet=quiet, as_json=as_json), because=because, wait=wait)
+
+
+@app.command()
+def rollback(
+    pipeline: PipelineFile,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", help="The run to go back to; given again, it goes no further. By default the newest before the current one."
+        ),
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    overrides: Overrides = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    log: Log = "text",
+    debug: Debug = False,
+) -> None:
+    """Make the newest model current that was promoted before the current one, and is still there; with --to a run's among these."""
+    from recsys import config, promoting
+
+    folder = workspace / config.load(pipeline, overrides or ()).name
+    require_inside(folder, workspace)
+    promoting.rollback(folder, Console(quiet=quiet, as_json=as_json), to=to, wait=wait)
 
 
 @app.command()

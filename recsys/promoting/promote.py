@@ -53,34 +53,42 @@ def promote(run: Path, console: Console, *, because: str | None = None, wait: bo
     return decision
 
 
-def rollback(folder: Path, console: Console, *, wait: bool = False) -> dict[str, Any]:
+def rollback(folder: Path, console: Console, *, to: str | None = None, wait: bool = False) -> dict[str, Any]:
     """Make the newest run current that was promoted before the current one and still serves the same. Return the decision.
 
-    Raises ConfigError where there is none.
+    `to` names that run, so that the same command again goes no further back: where it is the current one, the decision that made it so is
+    returned, and nothing is written. Raises ConfigError where there is none to go back to.
     """
-    _to_and_current(folder)  # before a lock makes a folder
+    _target_and_current(folder, to)  # before a lock makes a folder
     with locks.at_work(folder, wait=wait, console=console), locks.locked(folder, [folder / MODELS], wait=wait, console=console):
-        to, current = _to_and_current(folder)
+        target, current = _target_and_current(folder, to)
         decision = None
         # After Ctrl-C the same command is given again. Of a rollback that is written down it would go back once more.
         with contextlib.suppress(KeyboardInterrupt), deferred_interrupt():
-            decision = registry.record(folder, registry.ROLLED_BACK, to["run"], to=to["decision"], serves=to["serves"])
-            console.result(f"current: {to['run']} (before: {current['run']})")
-            console.event("decision", pipeline=folder.name, **decision)
+            if target == current:
+                decision = [line for line in registry.decisions(folder) if line["outcome"] != registry.REFUSED][-1]
+                console.result(f"current: {target['run']}, as before")
+            else:
+                decision = registry.record(folder, registry.ROLLED_BACK, target["run"], to=target["decision"], serves=target["serves"])
+                console.result(f"current: {target['run']} (before: {current['run']})")
+                console.event("decision", pipeline=folder.name, **decision)
             console.give(decision)
         if decision is None:
             raise KeyboardInterrupt
     return decision
 
 
-def _to_and_current(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _target_and_current(folder: Path, to: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the promotion that a rollback goes back to, and the current one. Raise ConfigError where there is none to go back to."""
     promotions = registry.standing(folder)
-    there = [each for each in promotions[:-1] if registry.is_there(folder, each)]
+    there = [each for each in (promotions[:-1] if to is None else promotions) if registry.is_there(folder, each)]
     if not there:
         was = "no promotion before the current one" if len(promotions) < 2 else "no earlier promotion whose model is still there"
         raise ConfigError(f"rollback: found {was} in {folder}, expected one to go back to. Fix: recsys promote RUN --because REASON")
-    return there[-1], promotions[-1]
+    if not (named := [each for each in there if to in (None, each["run"])]):
+        names = ", ".join(dict.fromkeys(each["run"] for each in there))
+        raise ConfigError(f'--to: found "{to}", expected a run that was promoted, stands and is still there: {names}')
+    return named[-1], promotions[-1]
 
 
 # --- Judging ------------------------------------------------------------------------------------------------------
