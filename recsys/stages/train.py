@@ -143,8 +143,16 @@ def _kept_states(job: Job, options: Pipeline) -> "KeptStates":
 def learned_of(pipeline: Pipeline, folder: Path, encoded: Path) -> Path:
     """Return where the states of the last learned days lie; `folder` is the pipeline's in the workspace, `encoded` its encoded days'."""
     options = TRAIN.receives(pipeline)
-    others = [str(path) for path in (options.train.init_from, options.balance.worst_case.baseline)]
+    others = [_in_workspace(path, folder.parent) for path in (options.train.init_from, options.balance.worst_case.baseline)]
     return folder / LEARNED / artifacts.fingerprint([TRAIN.place(_of_states(options)), encoded.name, others])
+
+
+def _in_workspace(run: Path | None, workspace: Path) -> str:
+    """Return the path of a run within the workspace, whose states stay where it is moved or linked; of another run its whole path."""
+    if run is None:
+        return str(run)
+    place, root = run.resolve(), workspace.resolve()
+    return str(place.relative_to(root) if place.is_relative_to(root) else place)
 
 
 def learned_states(job: Job) -> Path:

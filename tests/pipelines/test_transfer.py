@@ -10,6 +10,7 @@ from recsys.cli import run_command
 from recsys.errors import ConfigError
 from recsys.jobs import open_job
 from recsys.progress import Console
+from recsys.stages import learned_of
 from recsys.stages.baselines import single_tasks
 from recsys.stages.identity import run_name
 
@@ -125,3 +126,20 @@ def test_words_of_freeze_are_checked(overrides: list[str], text: str):
     with pytest.raises(ConfigError) as error:
         config.load(Path(TINY), overrides)
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["train.init_from", "balance.worst_case.baseline"])
+def test_states_that_rest_on_another_run_are_found_where_the_workspace_was_moved(key: str, tmp_path: Path) -> None:
+    """Else the next night of a training in time order learns all days again."""
+
+    def states(workspace: Path, run: Path) -> str:
+        workspace.mkdir(exist_ok=True)
+        return learned_of(config.load(Path(TINY), [f"{key}={run}"]), workspace / "tiny", Path("encoded")).name
+
+    here, there, link = (tmp_path / name for name in ("here", "there", "link"))
+    name = states(here, here / "tiny/runs/first")
+    assert states(there, there / "tiny/runs/first") == name
+    assert states(here, here / "tiny/runs/second") != name
+    link.symlink_to(here)
+    assert states(here, link / "tiny/runs/first") == name
+    assert states(there, here / "tiny/runs/first") != name, "a run of another workspace"
