@@ -32,9 +32,11 @@ _SATISFIED = (
     r"|bookmark|add(ed)?_to_(?!cart|basket|bag)"
 )
 _REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
+_DENIED = r"(not|non|no|did_not)_(?!interested)"
 TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"
 DURATION = (
     r".*(watch|play|dwell|stay|spent|view|read|listen|engage)\w*_?(time|sec|seconds|ms|duration|length)\w*|watch(ed)?|dwell|.*_seconds"
+    r"|(.*_)?(watch|play|dwell|stay|view|read|listen)(ed)?_s"
     r"|(.*_)?(ms|msec|millis|sec|secs|seconds|min|mins|minutes|time)_(watch|play|dwell|stay|spent|view|read|listen|engage)\w*"
 )
 STARS = r"(.*_)?(rating|star)s?"
@@ -89,7 +91,8 @@ def is_view(word: str) -> bool:
 
 
 def is_regretted(name: str) -> bool:
-    return re.search(rf"(^|_)({_REGRETTED})", name) is not None
+    """Return whether less of it is better: a regret, or a denial of what is none, as `not_clicked`. A regret that is denied is none."""
+    return (re.search(rf"(^|_)({_REGRETTED})", name) is not None) != (re.match(_DENIED, name) is not None)
 
 
 def is_satisfaction(name: str) -> bool:

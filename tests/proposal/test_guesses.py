@@ -14,9 +14,10 @@ from recsys.proposal import propose
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, far_days, torn_day
 from recsys.proposal.guessed_roles import guess_roles
-from recsys.proposal.role_names import is_satisfaction
+from recsys.proposal.role_names import is_regretted, is_satisfaction
 from recsys.proposal.toml_text import toml_text
 from recsys.sources import read_unknown
+from tests.proposal.small_feed import proposed, small_feed
 
 # The first text that is drawn in a fresh clone takes a second: a table of all letters is made for it.
 _no_clock = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -252,3 +253,21 @@ def test_a_label_within_another_one_is_said_to_be(tmp_path: Path) -> None:
     assert [entry.split('"')[1] for entry in objectives[1:]] == ["started", "liked", "shared"]
     said = '# It is 1 only where started is 1: given = "started" would learn it so.'
     assert [said in before for before in objectives[:3]] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_lower_better"),
+    [("skipped", True), ("not_skipped", False), ("did_not_return", False), ("clicked", False), ("not_clicked", True), ("no_click", True),
+     ("not_interested", True), ("like", False), ("unlike", True), ("notified_click", False), ("nonclk_hide", True)],
+)  # fmt: skip
+def test_what_a_name_denies_is_better_the_other_way(name: str, is_lower_better: bool) -> None:
+    assert is_regretted(name) == is_lower_better
+
+
+@pytest.mark.parametrize("name", ["dwell_s", "watched_s", "page_view_s", "read_s"])
+def test_seconds_by_a_single_letter_are_a_watch_time(name: str, tmp_path: Path) -> None:
+    feed = small_feed()
+    rng = np.random.default_rng(3)
+    tables, _ = proposed(tmp_path, feed.assign(**{name: np.where(feed["click"] == 1, rng.exponential(30, len(feed)).round(1), 0)}))
+    (watched,) = [entry for entry in tables["objective"] if entry.get("kind") == "watch_time"]
+    assert name in watched["label"]
