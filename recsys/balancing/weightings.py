@@ -219,7 +219,7 @@ class FairGrad(Weighting):
     fixed sum. With α = 1 the step's length is √P whatever the gradients. Solved by scipy's least squares: about 3 ms, or 16 ms where
     gradients conflict or the Gramian is of low rank.
     TorchJD's solver is asked for v of w_k = v_k · ‖g_k‖^(−2α/(1 + α)), which is 1 where gradients are orthogonal, however long they are.
-    Asked for w itself, it ends short of it where lengths differ 300 times and more. At α = 5 it does so with v, too.
+    Asked for w itself, it may end short of it where lengths differ 300 times and more. At α = 5 it may with v, too.
     """
 
     scales_first = False

@@ -1,4 +1,4 @@
-"""The look itself: the TOML, then the first rows of the source, then what the two give together."""
+"""The look itself: the TOML, then some rows of the source, then what the two give together."""
 
 import tempfile
 from collections.abc import Sequence

@@ -169,12 +169,12 @@ def init(
 def check(
     pipeline: PipelineFile,
     overrides: Overrides = None,
-    full: Annotated[bool, typer.Option("--full", help="Read every row, not only the first 200,000 of each file.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read every row, not only 200,000 of each file.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Read the config and the first rows of the source, say what there is and everything wrong at once, do nothing."""
+    """Read the config and some rows of the source, say what there is and everything wrong at once, do nothing."""
     from recsys import checkup
 
     console = Console(quiet=quiet, as_json=as_json)

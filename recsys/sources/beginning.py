@@ -1,4 +1,4 @@
-"""Where a look at a log begins: at the first row of given days. A long log in the order of time holds them far behind its first rows."""
+"""Begin a look at a log at the first row of given days. A long log in the order of time holds them far behind its first rows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

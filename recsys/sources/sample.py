@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from json import dumps
 from pathlib import Path
 from typing import TypeVar
@@ -79,7 +80,7 @@ class _Sampler:
     description: Description
     reading: Reading
     most: int | None
-    days: tuple[str, str] | None  # the first and the last, from whose first row on the log and its feedback are read
+    days: tuple[date, date] | None  # the first and the last, from whose first row on the log and its feedback are read
     features: frozenset[str]  # names of columns that the model reads
     tables: list[TableSample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -111,7 +112,7 @@ class _Sampler:
         if self.days is None:
             return None
         time = self.description.time
-        first, last = (Day(day, time.zone).start for day in self.days)
+        first, last = (Day(str(day), time.zone).start for day in self.days)
         return Beginning(stamp, time, first, last + DAY_MS)
 
     def type(self, staged: Staged, columns: list[Column]) -> Typed:
@@ -135,7 +136,7 @@ def sample(pipeline: Pipeline, folder: Path, *, most: int | None) -> Sample:
     first = _sample(pipeline, folder / "first", most, None)
     if first.is_whole or first.folder is None or _share_of_training(pipeline, first.folder) >= _FEW:
         return first
-    later = _sample(pipeline, folder / "later", most, (str(pipeline.split.train[0]), str(pipeline.split.train[1])))
+    later = _sample(pipeline, folder / "later", most, pipeline.split.train)
     return first if later.folder is None else later
 
 
@@ -146,7 +147,7 @@ def _share_of_training(pipeline: Pipeline, folder: Path) -> float:
     return sum(count for day, count in rows.items() if first <= day <= last) / max(sum(rows.values()), 1)
 
 
-def _sample(pipeline: Pipeline, folder: Path, most: int | None, days: tuple[str, str] | None) -> Sample:
+def _sample(pipeline: Pipeline, folder: Path, most: int | None, days: tuple[date, date] | None) -> Sample:
     """Read rows of each file: the first ones; of the log and its feedback those from the first of these days on."""
     with raw_source(pipeline).sampled(most) as described:
         by_table = problems_by_table(described)

@@ -198,10 +198,10 @@ def stage(
         bad = Unbalanced()
         unbalanced.append(bad)
         counts.append(0)
-        # Each batch is a transaction of its own: what one transaction adds is in memory beside the engine's limit, until its end.
         rows = batches(head, names, staged_types, nulls=table.nulls, separators=separators, unbalanced=bad)
         if beginning is not None:
             rows = beginning.rows_from(rows, names.index(beginning.name), bad)
+        # Each batch is a transaction of its own: what one transaction adds is in memory beside the engine's limit, until its end.
         for batch in _stopping(head, rows, bad, max_bad):
             batch = batch if most is None else batch.slice(0, most - counts[place])
             con.register("incoming", pa.Table.from_batches([batch]))

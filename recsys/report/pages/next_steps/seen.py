@@ -1,4 +1,4 @@
-"""What the rules of next steps look at, and what they give."""
+"""Hold the numbers that the rules of next steps look at, and the steps that they give."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
